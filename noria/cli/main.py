@@ -1,0 +1,109 @@
+"""The command `noria`, and the one error boundary of the program."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from types import FrameType
+from typing import NoReturn
+
+from cyclopts import App, CycloptsError, ValidationError
+from rich.console import Console
+
+from noria import __version__
+from noria.core.errors import Interrupted, NoriaError, SettingError, from_system
+
+app = App(
+    name="noria",
+    version=__version__,
+    help="""Build a large model from your own text, ship it as products, and grow on what the users do.
+
+    Examples
+    --------
+    ::
+
+        noria demo                    the whole wheel, once, on real text; then the console
+        noria build --help            raw text -> corpus -> model
+        noria ship serve MODELS       models -> HTTP service
+        noria grow report LAKE        usage events -> growth, share, forecast
+    """,
+    help_format="markdown",
+)
+# Each wing is imported only when its command is called: `noria --help` answers without torch, web or database.
+app.command(
+    "noria.cli.demo:demo", name="demo", help="Turn the whole wheel once on bundled real text, then open the console."
+)
+app.command(
+    "noria.cli.build:app", name="build", help="Raw text -> corpus -> tokens -> model -> evaluated -> compressed."
+)
+app.command("noria.cli.ship:app", name="ship", help="Model -> HTTP service and the three applications.")
+app.command(
+    "noria.cli.grow:app", name="grow", help="Usage events and market series -> growth, share, forecast, report."
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code: 0 done, 1 our fault, 2 yours to mend, 3 refused, 130 interrupted."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in arguments
+    arguments = [argument for argument in arguments if argument != "--debug"]
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        result = app(arguments, exit_on_error=False, print_error=False, error_console=Console(stderr=True))
+    except KeyboardInterrupt:
+        return _tell(Interrupted("interrupted", hint="the same command goes on from here"), debug)
+    except CycloptsError as error:
+        return _tell(_usage_error(error), debug)
+    except NoriaError as error:
+        return _tell(error, debug)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        return _tell(from_system(error) or error, debug)
+    except Exception as error:
+        return _tell(error, debug)
+    return result if isinstance(result, int) else 0
+
+
+def run() -> NoReturn:
+    """Run `noria` as a program."""
+    sys.exit(main())
+
+
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _usage_error(error: CycloptsError) -> NoriaError:
+    inner = error.__cause__ or error.__context__
+    if isinstance(error, ValidationError) and isinstance(inner, NoriaError):
+        return inner
+    errors = getattr(inner, "errors", None)
+    if callable(errors):
+        first = errors()[0]
+        flag = "--" + ".".join(str(part) for part in first["loc"]).replace("_", "-")
+        return SettingError(
+            f"{flag} is not allowed", found=first.get("input"), allowed=first["msg"][0].lower() + first["msg"][1:]
+        )
+    return SettingError(" ".join(str(error).split()).rstrip("."), hint="noria --help lists what there is")
+
+
+def _tell(error: BaseException, debug: bool) -> int:
+    if debug:
+        import traceback
+
+        traceback.print_exception(error)
+    if isinstance(error, NoriaError):
+        print(f"noria: {error}", file=sys.stderr)
+        return error.exit_code
+    print(
+        f"noria: internal error: {type(error).__name__}: {error}; run again with --debug and report it", file=sys.stderr
+    )
+    return 1
+
+
+if __name__ == "__main__":
+    run()

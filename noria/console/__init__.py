@@ -1,0 +1,1 @@
+"""Web pages over the same functions the command line calls."""

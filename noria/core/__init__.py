@@ -1,0 +1,1 @@
+"""What everything stands on: no torch, no web, nothing else of noria."""

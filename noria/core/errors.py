@@ -1,0 +1,184 @@
+"""The errors of Noria, one tree with one root.
+
+    NoriaError
+    ├── UserError              what the person can mend; exit code 2
+    │   ├── SettingError       an unknown key, flag, command or stage, or a value out of its range
+    │   ├── InputError         a file, a text or a request that cannot be used
+    │   │   └── RowError       one row of a file: names file, line and field
+    │   ├── FolderError        a result's folder that is missing, cut short or altered
+    │   ├── PackageError       an ordinary package, or a data file inside one, that is missing or altered
+    │   └── ResourceError      a port, a disk, memory or a process the machine cannot give
+    ├── Refused                a result that did not earn its certificate; exit code 3
+    ├── Interrupted            Ctrl-C or SIGTERM; exit code 130
+    └── InternalError          our fault; exit code 1
+
+Every message says what was wrong, what was found, what is allowed and what to do, on one line:
+
+    >>> str(SettingError("minutes is out of range", found=-1, allowed="0.1 to 600"))
+    'minutes is out of range: found -1; allowed 0.1 to 600'
+"""
+
+from __future__ import annotations
+
+import difflib
+import errno
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+class NoriaError(Exception):
+    """Root of every error that Noria raises on purpose.
+
+    Args:
+        what: what was wrong, without a full stop.
+        found: the offending value, shown shortened; left out of the message when not given.
+        allowed: what would have been accepted, as a phrase or a list of names.
+        hint: what to do next.
+    """
+
+    exit_code = 1
+
+    def __init__(
+        self, what: str, *, found: object = None, allowed: str | Iterable[str] | None = None, hint: str | None = None
+    ) -> None:
+        self.what = what
+        self.found = found
+        self.allowed = allowed if isinstance(allowed, str) or allowed is None else ", ".join(allowed)
+        self.hint = hint
+        super().__init__(what)
+
+    def __str__(self) -> str:
+        parts = []
+        if self.found is not None:
+            parts.append(f"found {shorten(self.found)}")
+        if self.allowed:
+            parts.append(f"allowed {self.allowed}")
+        if self.hint:
+            parts.append(self.hint)
+        line = self.what + (": " + "; ".join(parts) if parts else "")
+        return " ".join(line.split())
+
+
+class UserError(NoriaError):
+    """What the person at the keyboard, or the client of the server, can mend."""
+
+    exit_code = 2
+
+
+class SettingError(UserError):
+    """An unknown key, flag, command or stage, or a value out of its range."""
+
+
+class InputError(UserError):
+    """A file, a text or a request that cannot be used."""
+
+
+class RowError(InputError):
+    """One bad row of a file.
+
+    Args:
+        what: what was wrong with the row.
+        file: the file's path, or a name for rows that come from memory.
+        line: 1-based line number.
+        field: the field at fault, when it is one.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        file: str | Path,
+        line: int,
+        field: str | None = None,
+        found: object = None,
+        allowed: str | Iterable[str] | None = None,
+        hint: str | None = None,
+    ) -> None:
+        self.file, self.line, self.field = str(file), line, field
+        place = f"{file}, line {line}" + (f", field {field!r}" if field else "")
+        super().__init__(f"{place}: {what}", found=found, allowed=allowed, hint=hint)
+
+
+class FolderError(UserError):
+    """A result's folder that is missing, cut short or altered."""
+
+
+class PackageError(UserError):
+    """An ordinary package, or a data file inside one, that is missing or altered."""
+
+
+class ResourceError(UserError):
+    """A port, a disk, memory or a process that the machine cannot give."""
+
+
+class Refused(NoriaError):  # noqa: N818 - a refusal is an answer, not a fault
+    """A result that did not earn its certificate."""
+
+    exit_code = 3
+
+
+class Interrupted(NoriaError):  # noqa: N818 - the person's wish, not a fault
+    """Ctrl-C or SIGTERM. What was finished is kept; the same command goes on from there."""
+
+    exit_code = 130
+
+
+class InternalError(NoriaError):
+    """Our fault."""
+
+
+def shorten(value: object, width: int = 80) -> str:
+    """Return `value` as one short line, quoted if it is text."""
+    text = repr(value) if isinstance(value, str) else str(value)
+    text = " ".join(text.split())
+    return text if len(text) <= width else text[: width - 1] + "…"
+
+
+def nearest(name: str, names: Iterable[str]) -> str | None:
+    """Return the known name that `name` most likely stands for, or None.
+
+    >>> nearest("minuts", ["minutes", "seed"])
+    'minutes'
+    """
+    found = difflib.get_close_matches(name, list(names), n=1, cutoff=0.6)
+    return found[0] if found else None
+
+
+def unknown(kind: str, name: str, names: Iterable[str]) -> SettingError:
+    """Return the error for an unknown `kind` (key, flag, command, stage) called `name`."""
+    names = sorted(names)
+    close = nearest(name, names)
+    return SettingError(f"unknown {kind}", found=name, allowed=names, hint=f"did you mean {close}?" if close else None)
+
+
+_SYSTEM_CAUSES = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EROFS: "the disk is read-only",
+    errno.EACCES: "permission denied",
+    errno.EPERM: "operation not permitted",
+    errno.EADDRINUSE: "the port is in use",
+    errno.EMFILE: "too many open files",
+    errno.ENOMEM: "out of memory",
+}
+
+
+def from_system(error: OSError) -> NoriaError | None:
+    """Return the error to show for a fault of the operating system, or None where it is no one's plain fault."""
+    cause = _SYSTEM_CAUSES.get(error.errno or 0)
+    if cause is None:
+        return None
+    return ResourceError(cause, found=error.filename, hint="nothing finished was lost; mend it and run the same again")
+
+
+@contextmanager
+def told_plainly() -> Iterator[None]:
+    """Turn faults of the operating system inside the block into `ResourceError`."""
+    try:
+        yield
+    except OSError as error:
+        plain = from_system(error)
+        if plain is None:
+            raise
+        raise plain from error

@@ -1,0 +1,63 @@
+"""A number fit to be shown: with its n, its interval and its source.
+
+Figure("accuracy", 0.8927, n=1_746, low=0.878, high=0.907, source="held-out reviews")
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measured number."""
+
+    name: str
+    value: float
+    n: int
+    """How many observations it rests on."""
+    low: float | None = None
+    """Lower end of the interval; None where the number is an exact count."""
+    high: float | None = None
+    unit: str = ""
+    """"" for a plain ratio or score, else its unit: "rows", "tokens/s", "bits/byte", "s", "USD" ..."""
+    source: str = ""
+    """Where it came from: data set and split, or the name of a public source."""
+    level: float = 0.95
+    """Coverage that the interval promises."""
+    baseline: float | None = None
+    """The same measure for the baseline, where there is one."""
+    note: str = ""
+    """What a reader must know: "simulated", "provisional", "baseline wins" ..."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return a JSON-able dict."""
+        return asdict(self)
+
+    def text(self) -> str:
+        """Return the figure on one line, as the ledger shows it.
+
+        >>> Figure("accuracy", 0.8927, n=1746, low=0.878, high=0.907, baseline=0.8575).text()
+        'accuracy 0.893 [0.878, 0.907] n=1,746 (baseline 0.858)'
+        """
+        unit = f" {self.unit}" if self.unit else ""
+        interval = (
+            f" [{number(self.low)}, {number(self.high)}]" if self.low is not None and self.high is not None else ""
+        )
+        baseline = f" (baseline {number(self.baseline)})" if self.baseline is not None else ""
+        note = f" {self.note}" if self.note else ""
+        return f"{self.name} {number(self.value)}{unit}{interval} n={self.n:,}{baseline}{note}"
+
+
+def number(value: float) -> str:
+    """Return a number with three significant decimals below ten, and thousands separators above.
+
+    >>> number(0.89271), number(12.345), number(23570), number(3.0)
+    ('0.893', '12.3', '23,570', '3')
+    """
+    if float(value).is_integer() and abs(value) < 1e15:
+        return f"{int(value):,}"
+    if abs(value) < 10:
+        return f"{value:.3f}"
+    return f"{value:,.1f}" if abs(value) < 1000 else f"{value:,.0f}"

@@ -1,0 +1,165 @@
+"""Progress: bars for people, JSON lines for programs, quiet when piped.
+
+report = Report.for_terminal()
+report.plan("fine-tune: 17,460 rows, 2 threads, bf16, about 5 min")
+with report.bar("fine-tune", total=900, unit="step") as bar:
+    bar.advance(1, loss=0.31)
+report.ledger("fine-tune: accuracy 0.893 [0.878, 0.907] n=1,746")
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any, Literal
+
+Mode = Literal["people", "programs", "quiet"]
+
+
+@dataclass
+class Bar:
+    """A running piece of work: `advance` says how far it is and what it measures."""
+
+    title: str
+    total: float | None
+    unit: str
+    done: float = 0.0
+    values: dict[str, float] = field(default_factory=dict)
+    _listener: Callable[[Bar], None] | None = None
+
+    def advance(self, by: float = 1.0, **values: float) -> None:
+        """Say that `by` more units are done, with the latest measurements."""
+        self.done += by
+        self.values.update(values)
+        if self._listener:
+            self._listener(self)
+
+
+class Report:
+    """Where long work says what it does.
+
+    `mode` is people (bars with the remaining time, on a terminal), programs (one JSON object a line), or quiet (plan and
+    ledger lines only, what a pipe or a log file wants).
+    """
+
+    def __init__(self, mode: Mode = "quiet", stream: IO[str] | None = None) -> None:
+        self.mode: Mode = mode
+        self.stream = stream or sys.stderr
+
+    @classmethod
+    def for_terminal(cls, *, as_json: bool = False, stream: IO[str] | None = None) -> Report:
+        """Return the report that suits where its words go."""
+        stream = stream or sys.stderr
+        if as_json:
+            return cls("programs", stream)
+        return cls("people" if stream.isatty() else "quiet", stream)
+
+    def plan(self, line: str, **facts: object) -> None:
+        """Say what is about to be done: rows, tokens, memory and minutes expected, threads, number type."""
+        self._say("plan", line, facts)
+
+    def ledger(self, line: str, **facts: object) -> None:
+        """Say what has been done and what came of it."""
+        self._say("ledger", line, facts)
+
+    def note(self, line: str, **facts: object) -> None:
+        """Say something in passing."""
+        self._say("note", line, facts)
+
+    @contextmanager
+    def bar(self, title: str, *, total: float | None = None, unit: str = "") -> Iterator[Bar]:
+        """Show a piece of work while it runs."""
+        bar = Bar(title, total, unit)
+        if self.mode == "people":
+            with _rich_bar(bar, self.stream):
+                yield bar
+        elif self.mode == "programs":
+            bar._listener = _every(1.0, self._emit_bar)
+            yield bar
+            self._emit_bar(bar)
+        else:
+            yield bar
+
+    def _emit_bar(self, bar: Bar) -> None:
+        self._emit({"event": "progress", "title": bar.title, "done": bar.done, "total": bar.total, "unit": bar.unit,
+                    **bar.values})  # fmt: skip
+
+    def _say(self, event: str, line: str, facts: dict[str, object]) -> None:
+        if self.mode == "programs":
+            self._emit({"event": event, "line": line, **facts})
+            return
+        mark = {"plan": "○ ", "ledger": "● ", "note": "  "}[event]
+        self.stream.write(f"{mark}{line}\n")
+        self.stream.flush()
+
+    def _emit(self, value: dict[str, Any]) -> None:
+        self.stream.write(json.dumps(value, ensure_ascii=False, default=str) + "\n")
+        self.stream.flush()
+
+
+class MetricsLog:
+    """One JSON object a line, appended and flushed: the record of a run that any program can follow."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+
+    def write(self, **values: object) -> None:
+        """Append one record."""
+        with self.path.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(values, ensure_ascii=False, default=str) + "\n")
+
+    def read(self) -> list[dict[str, Any]]:
+        """Return all records; a last line cut short by a kill is left out."""
+        if not self.path.exists():
+            return []
+        records = []
+        for line in self.path.read_text(encoding="utf-8").splitlines():
+            try:
+                records.append(json.loads(line))
+            except ValueError:
+                break
+        return records
+
+    def keep(self, wanted: Callable[[dict[str, Any]], bool]) -> None:
+        """Drop the records that `wanted` refuses: a resumed run forgets what came after its checkpoint."""
+        from .folder import write_bytes
+
+        lines = [json.dumps(record, ensure_ascii=False) for record in self.read() if wanted(record)]
+        write_bytes(self.path, "".join(line + "\n" for line in lines).encode())
+
+
+def _every(seconds: float, call: Callable[[Bar], None]) -> Callable[[Bar], None]:
+    last = time.monotonic()
+
+    def listener(bar: Bar) -> None:
+        nonlocal last
+        if time.monotonic() - last >= seconds:
+            last = time.monotonic()
+            call(bar)
+
+    return listener
+
+
+@contextmanager
+def _rich_bar(bar: Bar, stream: IO[str]) -> Iterator[None]:
+    # rich takes 60 ms to import: only where a person looks on.
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[values]}"),
+               TimeRemainingColumn()]  # fmt: skip
+    with Progress(*columns, console=Console(file=stream), transient=True) as progress:
+        task = progress.add_task(bar.title, total=bar.total, values="")
+
+        def listener(bar: Bar) -> None:
+            values = "  ".join(f"{name} {value:.4g}" for name, value in bar.values.items())
+            progress.update(task, completed=bar.done, values=values)
+
+        bar._listener = listener
+        yield

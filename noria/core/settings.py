@@ -1,0 +1,114 @@
+"""Typed settings: one class is a TOML section, the flags of a command and a Python argument.
+
+class TrainSettings(Settings):
+    minutes: Annotated[float, Field(gt=0, le=600)] = 5.0
+    \"\"\"Time budget, in minutes.\"\"\"
+
+settings = TrainSettings.read("noria.toml", section="train", minutes=2)
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tomllib
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from .errors import InputError, SettingError, nearest, unknown
+
+
+class Settings(BaseModel):
+    """Root of every settings class: frozen, closed to unknown keys, a docstring a field."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    @classmethod
+    def make(cls, **values: object) -> Self:
+        """Return checked settings; an unknown key names the nearest known one.
+
+        Raises:
+            SettingError: a key is unknown or a value is not allowed.
+        """
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            raise _plain(cls, error) from None
+
+    @classmethod
+    def read(cls, path: str | Path, *, section: str, **overrides: object) -> Self:
+        """Return the settings of one TOML section, overridden by those `overrides` that are not None.
+
+        Raises:
+            InputError: the file is missing or is not TOML.
+            SettingError: a key is unknown or a value is not allowed.
+        """
+        values = dict(read_toml(path).get(section, {}))
+        values.update({key: value for key, value in overrides.items() if value is not None})
+        return cls.make(**values)
+
+    def but(self, **changes: object) -> Self:
+        """Return a copy with `changes`, checked like new settings."""
+        return type(self).make(**{**self.model_dump(), **changes})
+
+    def fingerprint(self) -> str:
+        """Return a hash that is equal exactly when class and values are equal (16 hexadecimal digits)."""
+        return fingerprint({"class": type(self).__name__, "values": self.model_dump(mode="json")})
+
+
+def read_toml(path: str | Path) -> dict[str, Any]:
+    """Return a TOML file as a dict.
+
+    Raises:
+        InputError: the file is missing or is not TOML.
+    """
+    path = Path(path)
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError("settings file not found", found=str(path)) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not TOML", found=str(error)) from None
+
+
+def check_sections(document: dict[str, Any], known: dict[str, type[Settings]]) -> dict[str, Settings]:
+    """Return the checked settings of every section of a TOML document.
+
+    Raises:
+        SettingError: a section or a key in it is unknown, or a value is not allowed.
+    """
+    checked = {}
+    for section, values in document.items():
+        if section not in known:
+            raise unknown("section", section, known)
+        if not isinstance(values, dict):
+            raise SettingError(f"{section} is a section of keys", found=values, allowed=f"[{section}]")
+        checked[section] = known[section].make(**values)
+    return checked
+
+
+def fingerprint(value: object) -> str:
+    """Return a stable hash of a JSON-able value (16 hexadecimal digits of SHA-256)."""
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _plain(cls: type[Settings], error: ValidationError) -> SettingError:
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"]) or cls.__name__
+    if first["type"] == "extra_forbidden":
+        names = sorted(cls.model_fields)
+        close = nearest(key, names)
+        return SettingError(
+            f"unknown key {key!r} for {cls.__name__}",
+            allowed=names,
+            hint=f"did you mean {close}?" if close else None,
+        )
+    more = f" (and {len(error.errors()) - 1} more)" if len(error.errors()) > 1 else ""
+    return SettingError(
+        f"{key} is not allowed{more}",
+        found=first.get("input"),
+        allowed=first["msg"][0].lower() + first["msg"][1:],
+    )

@@ -1,0 +1,1 @@
+"""Usage events and market series to share, growth, forecasts and promotion."""

@@ -1,0 +1,1 @@
+"""What a model is for: rows in, answers out."""
