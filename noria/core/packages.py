@@ -5,8 +5,8 @@ from __future__ import annotations
 from importlib import metadata
 from pathlib import Path
 
-from noria.core.errors import PackageError
-from noria.core.folder import sha256_file
+from .errors import PackageError
+from .folder import sha256_file
 
 
 def package_file(package: str, path: str, sha256: str) -> Path:
