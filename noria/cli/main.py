@@ -10,7 +10,6 @@ from types import FrameType
 from typing import NoReturn
 
 from cyclopts import App, CycloptsError, ValidationError
-from rich.console import Console
 
 from noria import __version__
 from noria.core.errors import Interrupted, NoriaError, SettingError, from_system
@@ -20,28 +19,18 @@ app = App(
     version=__version__,
     help="""Build a large model from your own text, ship it as products, and grow on what the users do.
 
-    Examples
-    --------
-    ::
+    Examples::
 
-        noria demo                    the whole wheel, once, on real text; then the console
-        noria build --help            raw text -> corpus -> model
-        noria ship serve MODELS       models -> HTTP service
-        noria grow report LAKE        usage events -> growth, share, forecast
+        noria demo                the whole wheel, once, on real text
+        noria build --help        raw text -> corpus -> model
+        noria ship serve MODELS   models -> HTTP service
+        noria grow report LAKE    usage events -> growth, share, forecast
     """,
-    help_format="markdown",
+    help_format="plaintext",
 )
-# Each wing is imported only when its command is called: `noria --help` answers without torch, web or database.
-app.command(
-    "noria.cli.demo:demo", name="demo", help="Turn the whole wheel once on bundled real text, then open the console."
-)
-app.command(
-    "noria.cli.build:app", name="build", help="Raw text -> corpus -> tokens -> model -> evaluated -> compressed."
-)
-app.command("noria.cli.ship:app", name="ship", help="Model -> HTTP service and the three applications.")
-app.command(
-    "noria.cli.grow:app", name="grow", help="Usage events and market series -> growth, share, forecast, report."
-)
+# Each wing's commands are imported only when they are asked for or listed, and none of them imports torch, web or database.
+for name in ("demo", "build", "ship", "grow"):
+    app.command(f"noria.cli.{name}:{'demo' if name == 'demo' else 'app'}", name=name)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -51,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = [argument for argument in arguments if argument != "--debug"]
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        result = app(arguments, exit_on_error=False, print_error=False, error_console=Console(stderr=True))
+        result = app(arguments, exit_on_error=False, print_error=False)
     except KeyboardInterrupt:
         return _tell(Interrupted("interrupted", hint="the same command goes on from here"), debug)
     except CycloptsError as error:
@@ -88,7 +77,7 @@ def _usage_error(error: CycloptsError) -> NoriaError:
         return SettingError(
             f"{flag} is not allowed", found=first.get("input"), allowed=first["msg"][0].lower() + first["msg"][1:]
         )
-    return SettingError(" ".join(str(error).split()).rstrip("."), hint="noria --help lists what there is")
+    return SettingError(" ".join(str(error).split()).rstrip("."), hint="--help lists what there is")
 
 
 def _tell(error: BaseException, debug: bool) -> int:

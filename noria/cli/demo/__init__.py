@@ -17,9 +17,7 @@ def demo(*, settings: Annotated[DemoSettings, Parameter(name="*")] = DemoSetting
     Corpus, pretraining, fine-tuning, evaluation, compression, serving, growth: the same public functions you would call,
     in stages that go on from where they were killed. About 13 minutes and 6 GiB on 2 cores; the results stay in runs/demo.
 
-    Examples
-    --------
-    ::
+    Examples::
 
         noria demo                        everything, then the console on http://127.0.0.1:8400/console
         noria demo --no-serve             everything, then stop
