@@ -1,0 +1,190 @@
+"""Tag: a text's spans get labels: names of persons, places, organisations. Rows {text, spans} or {tokens, tags}."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from noria.core.errors import RowError
+
+from .measure import span_counts, span_scores
+from .task import IGNORED, Answer, Features, Head, Row, Task, field_text, softmax
+
+OUTSIDE = "O"
+Span = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Tag(Task):
+    """Spans by token, coded BIO: B- opens a span, I- goes on in it, O is outside (Ramshaw & Marcus 1995, as in CoNLL-2002).
+
+    `labels` are the kinds of span, `outputs` their codes.
+    """
+
+    name: ClassVar[str] = "tag"
+    head: ClassVar[Head] = "token"
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Return O, then B- and I- of every label."""
+        return (OUTSIDE, *(f"{mark}-{label}" for label in self.labels for mark in "BI"))
+
+    def check(self, row: Mapping[str, object], *, file: str | Path = "<memory>", line: int = 1) -> Row:
+        """Return {text, spans: [{start, end, label}]}, spans sorted; tokens with BIO tags are joined to a text."""
+        if "tokens" in row:
+            text, spans = _from_tokens(row, file, line)
+        else:
+            text = field_text(row, "text", file=file, line=line)
+            spans = _checked_spans(row, text, file, line)
+        for span in spans:
+            if self.labels and span["label"] not in self.labels:
+                raise RowError(
+                    "unknown label", file=file, line=line, field="spans", found=span["label"], allowed=self.labels
+                )
+        return {"text": text, "spans": spans}
+
+    def target(self, row: Row, features: Features) -> list[int]:
+        """Return a code a token; a token that lies across a border belongs to the span that holds most of it."""
+        places = [place_of(features, index) for index in range(len(features.ids))]
+        codes = [IGNORED if start == end else 0 for start, end in places]
+        for span in row["spans"]:
+            opened = False
+            for index, (start, end) in enumerate(places):
+                inside = min(end, span["end"]) - max(start, span["start"])
+                if 2 * inside > end - start:
+                    codes[index] = 1 + 2 * self.labels.index(span["label"]) + int(opened)
+                    opened = True
+        return codes
+
+    def answer(self, features: Features, logits: np.ndarray) -> Answer:
+        """Return {"spans": [{start, end, label, text, score}]} for logits [T, outputs].
+
+        The codes are the likeliest that obey BIO (Viterbi with forbidden steps only); a span's score is the geometric
+        mean of its tokens' probabilities.
+        """
+        text: str = features.meta["text"]
+        places = [place_of(features, index) for index in range(len(features.ids))]
+        kept = [index for index, (start, end) in enumerate(places) if start < end]
+        if not kept:
+            return {"spans": []}
+        chances = np.log(softmax(np.asarray(logits)[kept], self.temperature) + 1e-30)
+        codes = viterbi(chances, self._steps())
+        spans: list[Span] = []
+        for row, (index, code) in enumerate(zip(kept, codes, strict=True)):
+            start, end = places[index]
+            if code == 0:
+                continue
+            if code % 2 == 1:
+                spans.append({"start": start, "end": end, "label": self.labels[code // 2], "chances": []})
+            spans[-1]["end"] = max(end, spans[-1]["end"])
+            spans[-1]["chances"].append(chances[row, code])
+        return {
+            "spans": [
+                {
+                    "start": span["start"], "end": span["end"], "label": span["label"],
+                    "text": text[span["start"] : span["end"]], "score": float(np.exp(np.mean(span["chances"]))),
+                }
+                for span in spans
+            ]
+        }  # fmt: skip
+
+    def measures(self, rows: Sequence[Row], answers: Sequence[Answer]) -> dict[str, float]:
+        """Return strict span f1, precision and recall, micro-averaged."""
+        return span_scores(span_counts([row["spans"] for row in rows], [answer["spans"] for answer in answers]))
+
+    def _steps(self) -> np.ndarray:
+        """Return 0 where one code may follow another and -inf where not; the last row is the start [outputs + 1, outputs]."""
+        size = len(self.outputs)
+        steps = np.zeros((size + 1, size))
+        for code in range(2, size, 2):
+            allowed = np.zeros(size + 1, dtype=bool)
+            allowed[[code - 1, code]] = True
+            steps[~allowed, code] = -np.inf
+        return steps
+
+
+def viterbi(chances: np.ndarray, steps: np.ndarray) -> list[int]:
+    """Return the codes with the highest sum of `chances` [T, C] and `steps` [C + 1, C], last row: from the start (Viterbi 1967)."""
+    best = chances[0] + steps[-1]
+    back = []
+    for row in chances[1:]:
+        table = best[:, None] + steps[:-1]
+        came = table.argmax(axis=0)
+        back.append(came)
+        best = table[came, np.arange(len(row))] + row
+    codes = [int(best.argmax())]
+    for came in reversed(back):
+        codes.append(int(came[codes[-1]]))
+    return codes[::-1]
+
+
+def place_of(features: Features, index: int) -> tuple[int, int]:
+    """Return the characters under a token without white space at its ends; equal numbers where it covers none."""
+    start, end = features.offsets[index]
+    under = features.meta["text"][start:end]
+    bare = under.strip()
+    if not bare:
+        return start, start
+    start += len(under) - len(under.lstrip())
+    return start, start + len(bare)
+
+
+def _checked_spans(row: Mapping[str, object], text: str, file: str | Path, line: int) -> list[Span]:
+    given = row.get("spans")
+    if not isinstance(given, list):
+        raise RowError("not a list", file=file, line=line, field="spans", found=given, allowed="[{start, end, label}]")
+    spans: list[Span] = []
+    for span in given:
+        if not isinstance(span, dict) or not {"start", "end", "label"} <= span.keys():
+            raise RowError("not a span", file=file, line=line, field="spans", found=span, allowed="{start, end, label}")
+        start, end, label = span["start"], span["end"], span["label"]
+        if type(start) is not int or type(end) is not int or not 0 <= start < end <= len(text):
+            raise RowError(
+                "a span outside the text", file=file, line=line, field="spans", found=f"{start} to {end}",
+                allowed=f"0 <= start < end <= {len(text)}",
+            )  # fmt: skip
+        if not isinstance(label, str) or not label:
+            raise RowError("a span's label is no text", file=file, line=line, field="spans", found=label)
+        spans.append({"start": start, "end": end, "label": label})
+    spans.sort(key=lambda span: (span["start"], span["end"]))
+    for left, right in pairwise(spans):
+        if right["start"] < left["end"]:
+            raise RowError("spans overlap", file=file, line=line, field="spans", found=f"{left} and {right}")
+    return spans
+
+
+def _from_tokens(row: Mapping[str, object], file: str | Path, line: int) -> tuple[str, list[Span]]:
+    tokens, tags = row.get("tokens"), row.get("tags")
+    for field, value in (("tokens", tokens), ("tags", tags)):
+        if not isinstance(value, list) or not all(isinstance(item, str) and item.strip() for item in value):
+            raise RowError("not a list of texts", file=file, line=line, field=field, found=value)
+    assert isinstance(tokens, list)
+    assert isinstance(tags, list)
+    if not tokens or len(tokens) != len(tags):
+        raise RowError("tokens and tags do not pair", file=file, line=line, field="tags",
+                       found=f"{len(tokens)} tokens, {len(tags)} tags")  # fmt: skip
+    text, before = "", OUTSIDE
+    spans: list[Span] = []
+    for token, tag in zip(tokens, tags, strict=True):
+        mark, _, label = tag.partition("-")
+        if tag != OUTSIDE and (mark not in ("B", "I") or not label):
+            raise RowError("not a BIO tag", file=file, line=line, field="tags", found=tag, allowed="O, B-x, I-x")
+        if text and _spaced(text[-1], token[0]):
+            text += " "
+        if mark == "I" and before == label:
+            spans[-1]["end"] = len(text) + len(token)
+        elif tag != OUTSIDE:
+            spans.append({"start": len(text), "end": len(text) + len(token), "label": label})
+        before = label if tag != OUTSIDE else OUTSIDE
+        text += token
+    return text, spans
+
+
+def _spaced(left: str, right: str) -> bool:
+    """Say whether a space belongs between two tokens: not beside Chinese, Japanese or full-width characters."""
+    return max(left, right) < "\u2e80"
