@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import fcntl
 import json
+import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from noria import __version__
-from noria.core.errors import ResourceError, told_plainly
+from noria.core.errors import ResourceError, told_plainly, unknown
 from noria.core.folder import clear_partial, write_json
 from noria.core.progress import Report
 from noria.core.settings import fingerprint
@@ -40,12 +41,21 @@ def stages() -> list[Stage]:
             ship.STAGE, grow.STAGE]  # fmt: skip
 
 
-def turn(settings: DemoSettings, report: Report, only: list[Stage] | None = None) -> int:
+def turn(settings: DemoSettings, report: Report, redo: Sequence[str] = ()) -> int:
     """Run every stage that is not done, print the ledger, and open the console where the settings ask for it.
 
+    Args:
+        settings: budgets and places.
+        report: where progress, plan and ledger go.
+        redo: names of stages to run again although they are done; a stage that reads one of them is run again too.
+
     Raises:
+        SettingError: a stage to redo is unknown.
         ResourceError: another run holds the folder, or the port is in use.
     """
+    for name in redo:
+        if name not in INPUTS:
+            raise unknown("stage", name, INPUTS)
     settings = settings.budgets()
     root = Path(settings.out)
     with told_plainly():
@@ -53,7 +63,8 @@ def turn(settings: DemoSettings, report: Report, only: list[Stage] | None = None
     with held(root):
         clear_partial(root)
         context = Context(root, settings, report)
-        chosen = stages() if only is None else only
+        forget(root, redo)
+        chosen = stages()
         started = time.monotonic()
         for number, stage in enumerate(chosen, 1):
             run_stage(stage, context, f"{number}/{len(chosen)}")
@@ -66,14 +77,20 @@ def turn(settings: DemoSettings, report: Report, only: list[Stage] | None = None
 
 
 def run_stage(stage: Stage, context: Context, position: str) -> None:
-    """Run one stage unless it is done with the same settings and inputs."""
+    """Run one stage unless it is done with the same settings and inputs.
+
+    The record is written when the stage begins, with the key of its settings and inputs: what a killed run left is gone
+    on with under the same key, and cleared away under another.
+    """
     record = stage_file(context.root, stage.name)
     key = stage_key(stage.name, context)
-    known = read_stage(context.root, stage.name)
-    if known and known["key"] == key:
+    known = read_record(context.root, stage.name)
+    if known.get("key") == key and "line" in known:
         context.report.ledger(f"{position} {stage.name}: done before. {known['line']}", stage=stage.name, again=False)
         return
-    record.unlink(missing_ok=True)
+    if known.get("key") != key:
+        clear(context.root, stage)
+        write_json(record, {"name": stage.name, "key": key})
     context.report.plan(f"{position} {stage.name}: {stage.plan(context)}", stage=stage.name)
     started = time.monotonic()
     result = stage.run(context)
@@ -94,6 +111,15 @@ def run_stage(stage: Stage, context: Context, position: str) -> None:
     )
 
 
+def forget(root: Path, names: Sequence[str]) -> None:
+    """Drop the records of the stages `names` and of all that read them."""
+    stale = set(names)
+    for name, reads in INPUTS.items():  # in order, so one pass finds all that follow
+        if name in stale or stale.intersection(reads):
+            stale.add(name)
+            stage_file(root, name).unlink(missing_ok=True)
+
+
 def stage_key(name: str, context: Context) -> str:
     """Return a hash of everything that decides a stage's result: its settings and the keys of the stages it reads."""
     values = context.settings.model_dump(mode="json")
@@ -108,13 +134,26 @@ def stage_file(root: Path, name: str) -> Path:
     return root / f"{name}.stage.json"
 
 
-def read_stage(root: Path, name: str) -> Mapping[str, Any] | None:
-    """Return the record of a finished stage, or None."""
+def read_record(root: Path, name: str) -> Mapping[str, Any]:
+    """Return the record of a stage, finished or begun; empty where there is none."""
     try:
         record = json.loads(stage_file(root, name).read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
-        return None
-    return record if isinstance(record, dict) and "key" in record else None
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def read_stage(root: Path, name: str) -> Mapping[str, Any] | None:
+    """Return the record of a finished stage, or None."""
+    record = read_record(root, name)
+    return record if "line" in record else None
+
+
+def clear(root: Path, stage: Stage) -> None:
+    """Remove what a stage wrote, and what it was writing."""
+    for name in stage.outputs or (stage.name,):
+        shutil.rmtree(root / name, ignore_errors=True)
+        shutil.rmtree(root / f".{name}.work", ignore_errors=True)
 
 
 def write_ledger(chosen: list[Stage], context: Context, seconds: float) -> None:

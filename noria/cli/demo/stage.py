@@ -43,3 +43,5 @@ class Stage:
     """Language code -> title."""
     plan: Callable[[Context], str]
     run: Callable[[Context], StageResult]
+    outputs: tuple[str, ...] = ()
+    """Folders below the root that it writes, where that is not the one folder of its own name."""
