@@ -14,6 +14,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -37,7 +38,7 @@ class Features:
 
     ids: list[int]
     offsets: list[tuple[int, int]]
-    """First and past-the-last character of the text under every token; (0, 0) for tokens that stand for none of it."""
+    """First and past-the-last character of the text under every token; equal for tokens that stand for none of it."""
     meta: dict[str, Any]
     """"text": the text itself; "truncated": whether its end (for a causal model its start) was cut off."""
 
@@ -210,6 +211,10 @@ def encode(tokenizer: Tokenizer, text: str, max_length: int, *, prefix: str = ""
     encoding = tokenizer.post_process(encoding)
     skip = len(prefix)
     offsets = [(max(start - skip, 0), max(end - skip, 0)) for start, end in encoding.offsets]
+    for index, (here, after) in enumerate(pairwise(offsets)):
+        # A lone word-start mark or the bytes of one character share their characters: only the last token stands for them.
+        if here[0] == after[0] and here[1] <= after[1]:
+            offsets[index] = (here[0], here[0])
     return Features(list(encoding.ids), offsets, {"text": text, "truncated": truncated})
 
 
