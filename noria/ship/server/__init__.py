@@ -1,0 +1,1 @@
+"""HTTP: app, routes, keys, limits, health."""

@@ -1,0 +1,41 @@
+"""The settings of `noria ship serve`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from noria.core.settings import Settings
+
+
+class ServerSettings(Settings):
+    """Where the server listens, where it keeps events, and its bounds."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on; only this machine unless told otherwise."""
+    port: Annotated[int, Field(ge=0, le=65_535)] = 8400
+    """Port to listen on; 0 takes a free one."""
+    lake: Path = Path("runs/lake")
+    """Where events are kept; the server's own state (keys, secret) lies in `server/` below it."""
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,40}$")] = "main"
+    """Name of this server among those that share a lake: each has its own outbox."""
+    threads: Annotated[int, Field(ge=0, le=1024)] = 0
+    """Threads of every model's process; 0 takes as many as there are cores."""
+    queue: Annotated[int, Field(ge=1, le=100_000)] = 256
+    """Requests that may wait for one model; more are told to come back (429)."""
+    batch_tokens: Annotated[int, Field(ge=16, le=1_000_000)] = 4_096
+    """Most tokens, padding included, that a model computes in one go."""
+    max_body: Annotated[int, Field(ge=1_024, le=1 << 30)] = 1 << 20
+    """Largest request body, in bytes (413 above it)."""
+    max_rows: Annotated[int, Field(ge=1, le=100_000)] = 256
+    """Most texts or events in one request (422 above it)."""
+    max_tokens: Annotated[int, Field(ge=1, le=1_000_000)] = 2_048
+    """Most tokens that one completion may ask for (422 above it)."""
+    timeout: Annotated[float, Field(gt=0, le=3_600)] = 30.0
+    """Seconds a request may take before it is given up (503)."""
+    grace: Annotated[float, Field(ge=0, le=3_600)] = 20.0
+    """Seconds that requests in flight get to finish when the server is told to stop."""
+    seal_minutes: Annotated[float, Field(gt=0, le=1_440)] = 10.0
+    """How often events of finished days are sealed into the lake."""

@@ -1,0 +1,266 @@
+"""What a running server holds, and what applications and the console are given: `State`, `App`, `Usage`.
+
+An application is any object with a name and a router:
+
+    class Echo:
+        name = "echo"
+
+        def router(self, state: State) -> APIRouter:
+            router = APIRouter()
+
+            @router.post("/say")                               # POST /v1/apps/echo/say
+            async def say(body: Body) -> dict:
+                answers = await state.ask("sentiment", [body.text])
+                usage = state.usage()                          # this request's event-to-be
+                usage.user = body.user                         # pseudonymised before it is stored
+                if answers[0]["label"] == "negative":
+                    await state.record("alert", app=self.name, subject=usage.id)
+                return answers[0]
+
+            return router
+
+        async def start(self, state: State) -> None:           # once, when every model answers
+            ...
+
+Every POST below /v1 becomes one Event of kind request (its id is the `x-request-id` of the response), durable before the
+last byte of the response leaves; `state.ask` fills in model, version and units. `usage.counted = False` takes a request out.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from noria.core.event import new_id
+from noria.core.folder import Manifest
+from noria.tasks.complete import Sampling
+
+from .errors import ApiError
+from .settings import ServerSettings
+
+if TYPE_CHECKING:
+    from fastapi import APIRouter
+    from starlette.requests import HTTPConnection
+
+    from ..engine.worker import Answers, Piece, Worker
+    from ..meter import Meter
+    from .keys import Keys
+
+Role = Literal["admin", "client"]
+
+
+class App(Protocol):
+    """An application on top of the models, mounted at /v1/apps/<name>."""
+
+    name: str
+
+    def router(self, state: State) -> APIRouter:
+        """Return the routes; paths are relative to /v1/apps/<name>. All of them need a key."""
+
+    async def start(self, state: State) -> None:
+        """Get ready: called once, after every model answers and before /ready says so."""
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who asks: the public name of the key, what it may do, and the tenant its events are counted under."""
+
+    key: str
+    role: Role
+    tenant: str
+
+
+@dataclass
+class Usage:
+    """A request while it runs: what its Event will say. Handlers fill in what they know."""
+
+    app: str = "api"
+    caller: Caller | None = None
+    id: str = field(default_factory=new_id)
+    """Id of the event-to-be, and the request id the client is told."""
+    model: str = ""
+    version: str = ""
+    units: int = 0
+    unit: str = "items"
+    user: str = ""
+    """Name of the user as the client gave it; only its pseudonym is stored."""
+    segment: str = ""
+    consent: bool = False
+    subject: str = ""
+    value: float | None = None
+    counted: bool = True
+    """Whether the request becomes an event at all."""
+    started: float = field(default_factory=time.perf_counter)
+
+
+@dataclass(frozen=True)
+class Served:
+    """One model that is served."""
+
+    name: str
+    folder: Path
+    manifest: Manifest
+    worker: Worker
+
+    @property
+    def task(self) -> str:
+        """Return the task the model was made for: classify, tag, embed, causal ..."""
+        return str(self.manifest.facts["task"])
+
+    @property
+    def version(self) -> str:
+        """Return what tells this content from another under the same name."""
+        return self.manifest.identity()[:12]
+
+
+class Gate:
+    """Who may pass: everything is shut unless opened here or a key (or a recognised session) is shown.
+
+    The console opens its static files and its sign-in page, and adds a recogniser that reads its cookie.
+    """
+
+    def __init__(self) -> None:
+        self.open_paths = {"/health", "/ready"}
+        self.open_prefixes: tuple[str, ...] = ()
+        self.recognisers: list[Callable[[HTTPConnection], Caller | None]] = []
+        self.sign_in: str | None = None
+        """Where a browser that shows no session is sent; None answers 401 like any other client."""
+
+    def open(self, path: str) -> None:
+        """Let everybody read one path, or everything below it when it ends in a slash. Only GET and HEAD pass."""
+        if path.endswith("/"):
+            self.open_prefixes += (path,)
+        else:
+            self.open_paths.add(path)
+
+    def recognise(self, recogniser: Callable[[HTTPConnection], Caller | None]) -> None:
+        """Add a way to tell who asks besides the key in the Authorization header, such as a signed cookie."""
+        self.recognisers.append(recogniser)
+
+    def is_open(self, path: str) -> bool:
+        """Return whether a path needs no key."""
+        return path in self.open_paths or path.startswith(self.open_prefixes)
+
+
+_usage: ContextVar[Usage | None] = ContextVar("usage", default=None)
+
+
+class State:
+    """What a running server holds. Applications and console use the methods; the server fills the fields."""
+
+    def __init__(
+        self,
+        settings: ServerSettings,
+        models: Mapping[str, Served],
+        keys: Keys,
+        meter: Meter,
+        apps: Sequence[App] = (),
+    ) -> None:
+        self.settings = settings
+        self.lake = settings.lake
+        self.models = dict(models)
+        self.keys = keys
+        self.meter = meter
+        self.apps = tuple(apps)
+        self.gate = Gate()
+        self.in_flight = 0
+        self.ready = False
+        """All models answer and all applications have started."""
+        self.draining = False
+        """The server was told to stop: what is in flight finishes, nothing new starts."""
+
+    async def ask(self, model: str, texts: Sequence[str]) -> list[dict[str, Any]]:
+        """Return the model's answer to every text, through its queue; counts the use to the current request.
+
+        Answers are those of the model's task: {"label", "score", "scores"}, {"spans": [...]} or {"embedding": [...]}.
+
+        Raises:
+            ApiError: no such model (404), or it is a causal one (400).
+            Busy: its queue is full (429). Unavailable: it crashed or took too long (503).
+        """
+        return (await self.run(model, texts)).answers
+
+    async def run(self, model: str, texts: Sequence[str]) -> Answers:
+        """Return the answers with the number of tokens of every text; else like `ask`."""
+        served = self.served(model)
+        if served.task in ("causal", "complete"):
+            raise ApiError(400, f"{model} completes text, it does not answer", param="model", hint="/v1/completions")
+        answers = await served.worker.ask(texts, timeout=self.settings.timeout)
+        self.count(served, len(texts), "items")
+        return answers
+
+    async def complete(
+        self, model: str, prompt: str, sampling: Sampling, stop: Sequence[str] = ()
+    ) -> AsyncIterator[Piece]:
+        """Yield the text that follows a prompt, piece by piece; the last piece says why it ended and what was used.
+
+        Closing the iterator stops the model.
+
+        Raises:
+            ApiError: no such model (404), or it does not complete text (400).
+            Busy: its queue is full (429). Unavailable: it crashed or took too long (503).
+        """
+        served = self.served(model)
+        if served.task not in ("causal", "complete"):
+            raise ApiError(400, f"{model} does not complete text", param="model", found=f"a model for {served.task}")
+        pieces = served.worker.complete(prompt, sampling, stop, timeout=self.settings.timeout)
+        try:
+            async for piece in pieces:
+                if piece.finish:
+                    self.count(served, piece.prompt_tokens + piece.tokens, "tokens")
+                yield piece
+        finally:
+            await pieces.aclose()
+
+    async def record(self, kind: str, *, user: str = "", **facts: Any) -> str:
+        """Make one more event durable (alert, handover, impression, click ...) and return its id.
+
+        Args:
+            kind: one of `noria.core.event.KINDS`.
+            user: name of the user as given; stored as a pseudonym. Where empty, that of the current request.
+            facts: further fields of `noria.core.event.Event`: app, subject, value, segment, model, units ...
+
+        Raises:
+            ResourceError: the disk is full; nothing was recorded.
+        """
+        usage = self.usage()
+        tenant = usage.caller.tenant if usage and usage.caller else ""
+        event = self.meter.event(kind, user=user or (usage.user if usage else ""), **{"tenant": tenant, **facts})
+        await self.meter.record(event)
+        return event.id
+
+    def usage(self) -> Usage:
+        """Return what the Event of the request now being answered will say; outside a request, one that goes nowhere."""
+        return _usage.get() or Usage(counted=False)
+
+    def count(self, served: Served, units: int, unit: str) -> None:
+        """Write a model's use to the current request; the first model asked gives the event its model."""
+        usage = self.usage()
+        if usage.model in ("", served.name):
+            usage.model, usage.version, usage.unit = served.name, served.version, unit
+            usage.units += units
+
+    def served(self, model: str) -> Served:
+        """Return a served model by name.
+
+        Raises:
+            ApiError: no such model (404).
+        """
+        if model not in self.models:
+            raise ApiError(
+                404, "unknown model", param="model", code="model_not_found", found=model, allowed=self.models
+            )
+        return self.models[model]
+
+    def model_for(self, task: str) -> str | None:
+        """Return the name of the first served model for a task, or None."""
+        return next((name for name, served in self.models.items() if served.task == task), None)
+
+
+def begin(usage: Usage) -> None:
+    """Make `usage` the one of the request that the calling task answers."""
+    _usage.set(usage)
