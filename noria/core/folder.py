@@ -144,10 +144,8 @@ def read_manifest(path: str | Path) -> Manifest:
         file = path / name
         size = file.stat().st_size if file.is_file() else None
         if size != entry["bytes"]:
-            raise FolderError(
-                f"{file} is damaged", found="no file" if size is None else f"{size} bytes",
-                allowed=f"{entry['bytes']} bytes", hint="make the folder again",
-            )  # fmt: skip
+            state = "missing" if size is None else f"cut short or altered ({size} bytes instead of {entry['bytes']})"
+            raise FolderError(f"{file} is {state}", hint="make the folder again")
     return manifest
 
 
@@ -186,20 +184,31 @@ def write_bytes(path: str | Path, content: bytes) -> None:
     Raises:
         ResourceError: the disk is full or cannot be written; the old file stays.
     """
+    with new_file(path) as part:
+        part.write_bytes(content)
+
+
+@contextmanager
+def new_file(path: str | Path) -> Iterator[Path]:
+    """Give a path beside the target to write to; the file is flushed to the disk and renamed into place at the end.
+
+    Raises:
+        ResourceError: the disk is full or cannot be written; the old file stays.
+    """
     path = Path(path)
     with told_plainly():
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+        os.close(handle)
+        part = Path(name)
         try:
-            with os.fdopen(handle, "wb") as stream:
-                stream.write(content)
-                stream.flush()
-                os.fsync(stream.fileno())
-            Path(name).chmod(0o644)
-            Path(name).replace(path)
+            yield part
+            part.chmod(0o644)
+            _sync(part)
+            part.replace(path)
             _sync(path.parent)
         finally:
-            Path(name).unlink(missing_ok=True)
+            part.unlink(missing_ok=True)
 
 
 def write_json(path: str | Path, value: object) -> None:

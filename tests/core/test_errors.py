@@ -1,0 +1,53 @@
+"""One line that says what was wrong, what was found, what is allowed and what to do."""
+
+import errno
+
+import pytest
+
+from noria.core import errors
+
+
+def test_message_carries_all_four_parts_on_one_line():
+    error = errors.SettingError("minutes is out of range", found=-1, allowed="0.1 to 600", hint="give\nmore time")
+    assert str(error) == "minutes is out of range: found -1; allowed 0.1 to 600; give more time"
+
+
+def test_row_error_names_file_line_and_field():
+    error = errors.RowError(
+        "label is unknown", file="数据.jsonl", line=7, field="label", found="好评", allowed=["a", "b"]
+    )
+    assert str(error) == "数据.jsonl, line 7, field 'label': label is unknown: found '好评'; allowed a, b"
+    assert (error.file, error.line, error.field) == ("数据.jsonl", 7, "label")
+
+
+def test_long_values_are_shortened():
+    assert len(errors.shorten("字" * 500)) == 80
+    assert errors.shorten("a\n  b") == r"'a\n b'"
+
+
+@pytest.mark.parametrize(("name", "close"), [("minuts", "minutes"), ("MINUTES", None), ("sed", "seed"), ("zzz", None)])
+def test_nearest(name, close):
+    assert errors.nearest(name, ["minutes", "seed", "out"]) == close
+
+
+def test_unknown_names_the_nearest():
+    assert "did you mean corpus?" in str(errors.unknown("stage", "corpse", ["corpus", "ship"]))
+
+
+def test_system_faults_become_plain_and_others_pass():
+    with pytest.raises(errors.ResourceError, match="the disk is full"), errors.told_plainly():
+        raise OSError(errno.ENOSPC, "No space left on device", "/x/y")
+    with pytest.raises(ConnectionResetError), errors.told_plainly():
+        raise ConnectionResetError(errno.ECONNRESET, "reset")
+
+
+def test_exit_codes_follow_the_tree():
+    def tree(cls):
+        return [cls, *(leaf for child in cls.__subclasses__() for leaf in tree(child))]
+
+    for cls in tree(errors.UserError):
+        assert cls.exit_code == 2, cls
+    assert errors.Interrupted.exit_code == 130
+    assert errors.InternalError.exit_code == 1
+    drawn = {cls.__name__ for cls in tree(errors.NoriaError)}
+    assert all(name in errors.__doc__ for name in drawn), "the tree at the top of the module shows every error"

@@ -1,0 +1,131 @@
+"""A folder is there whole or not at all, and damage is noticed."""
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from noria.core.errors import FolderError, ResourceError
+from noria.core.folder import Source, clear_partial, new_folder, read_manifest, source_of, verify, write_bytes
+
+
+def make(target, text="水车"):
+    source = Source("reviews", "ab" * 32, "MIT")
+    with new_folder(target, kind="corpus", settings={"seed": 1}, sources=[source]) as folder:
+        (folder.path / "sub").mkdir()
+        (folder.path / "sub" / "train.txt").write_text(text, encoding="utf-8")
+        folder.facts["rows"] = 3
+    return target
+
+
+def test_round_trip(tmp_path):
+    manifest = verify(make(tmp_path / "corpus"))
+    assert manifest.kind == "corpus"
+    assert manifest.facts == {"rows": 3}
+    assert manifest.settings == {"seed": 1}
+    assert list(manifest.files) == ["sub/train.txt"]
+    assert manifest.sources[0].licence == "MIT"
+    assert source_of(tmp_path / "corpus").licence == "MIT"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["corpus"]
+
+
+def test_identity_follows_content_only(tmp_path):
+    one, same, other = (read_manifest(make(tmp_path / name, text)) for name, text in
+                        [("a", "甲"), ("b", "甲"), ("c", "乙")])  # fmt: skip
+    assert one.identity() == same.identity() != other.identity()
+
+
+def test_an_error_inside_leaves_the_old_folder(tmp_path):
+    make(tmp_path / "corpus", "old")
+
+    def fail_half_way():
+        with new_folder(tmp_path / "corpus", kind="corpus") as folder:
+            (folder.path / "x").write_text("half")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail_half_way()
+    assert (tmp_path / "corpus" / "sub" / "train.txt").read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["corpus"]
+
+
+def test_replacing_leaves_only_the_new_one(tmp_path):
+    make(tmp_path / "corpus", "old")
+    make(tmp_path / "corpus", "new")
+    assert (tmp_path / "corpus" / "sub" / "train.txt").read_text() == "new"
+    assert [path.name for path in tmp_path.iterdir()] == ["corpus"]
+
+
+def test_damage_is_named(tmp_path):
+    target = make(tmp_path / "corpus")
+    file = target / "sub" / "train.txt"
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-1])
+    with pytest.raises(FolderError, match=r"train.txt is cut short or altered \(5 bytes instead of 6\)"):
+        read_manifest(target)
+    file.write_bytes(b"x" * len(whole))
+    read_manifest(target)
+    with pytest.raises(FolderError, match="was altered"):
+        verify(target)
+    file.unlink()
+    with pytest.raises(FolderError, match="train.txt is missing"):
+        read_manifest(target)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"kind": "model"}'])
+def test_a_manifest_cut_short(tmp_path, content):
+    target = make(tmp_path / "corpus")
+    (target / "noria.json").write_text(content)
+    with pytest.raises(FolderError):
+        read_manifest(target)
+
+
+def test_missing_folder_and_missing_manifest(tmp_path):
+    with pytest.raises(FolderError, match="no such folder"):
+        read_manifest(tmp_path / "nowhere")
+    with pytest.raises(FolderError, match=r"holds no noria.json"):
+        read_manifest(tmp_path)
+
+
+def test_kill_while_writing_leaves_the_old_folder(tmp_path):
+    make(tmp_path / "corpus", "old")
+    code = f"""
+import time
+from pathlib import Path
+from noria.core.folder import new_folder
+with new_folder({str(tmp_path / "corpus")!r}, kind="corpus") as folder:
+    (folder.path / "x").write_text("half")
+    print("writing", flush=True)
+    time.sleep(60)
+"""
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+    assert process.stdout.readline() == b"writing\n"
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    process.stdout.close()
+    assert (tmp_path / "corpus" / "sub" / "train.txt").read_text() == "old"
+    clear_partial(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["corpus"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full to stand for a full disk")
+def test_a_full_disk_is_one_plain_line_and_leaves_nothing(tmp_path):
+    def fill():
+        with new_folder(tmp_path / "corpus", kind="corpus"), Path("/dev/full").open("wb", 0) as full:
+            full.write(b"x")
+
+    with pytest.raises(ResourceError, match="the disk is full"):
+        fill()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_write_bytes_is_whole_or_not(tmp_path):
+    path = tmp_path / "deep" / "file.json"
+    write_bytes(path, b"1")
+    write_bytes(path, b"2")
+    assert path.read_bytes() == b"2"
+    assert [p.name for p in path.parent.iterdir()] == ["file.json"]
+    assert time.time() - path.stat().st_mtime < 60

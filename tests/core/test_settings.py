@@ -1,0 +1,61 @@
+"""One class is a TOML section, flags and a Python argument."""
+
+from typing import Annotated
+
+import pytest
+from pydantic import Field
+
+from noria.core.errors import InputError, SettingError
+from noria.core.settings import Settings, check_sections, fingerprint
+
+
+class Kneading(Settings):
+    minutes: Annotated[float, Field(gt=0, le=600)] = 5.0
+    """Time budget, in minutes."""
+    language: str = "zh"
+    """zh or en."""
+
+
+def test_docstrings_are_descriptions():
+    assert Kneading.model_fields["minutes"].description == "Time budget, in minutes."
+
+
+def test_unknown_key_names_the_nearest():
+    with pytest.raises(SettingError, match=r"unknown key 'minuts'.*allowed language, minutes; did you mean minutes\?"):
+        Kneading.make(minuts=3)
+
+
+def test_value_out_of_range_shows_what_was_found_and_allowed():
+    with pytest.raises(SettingError, match=r"minutes is not allowed: found -3; allowed input should be greater than 0"):
+        Kneading.make(minutes=-3)
+
+
+def test_toml_section_with_overrides(tmp_path):
+    path = tmp_path / "noria.toml"
+    path.write_text('[knead]\nminutes = 2\nlanguage = "中文"\n', encoding="utf-8")
+    assert Kneading.read(path, section="knead", minutes=7, language=None) == Kneading(minutes=7, language="中文")
+    assert Kneading.read(path, section="absent") == Kneading()
+
+
+@pytest.mark.parametrize("content", [b"minutes = = 3", b"\xff\xfe\x00", None])
+def test_a_file_that_is_not_toml(tmp_path, content):
+    path = tmp_path / "noria.toml"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(InputError):
+        Kneading.read(path, section="knead")
+
+
+def test_unknown_section():
+    with pytest.raises(SettingError, match=r"unknown section: found 'kned'.*did you mean knead\?"):
+        check_sections({"kned": {}}, {"knead": Kneading})
+
+
+def test_settings_are_frozen_and_fingerprints_follow_values():
+    settings = Kneading()
+    with pytest.raises(Exception, match="frozen"):
+        settings.minutes = 9
+    assert settings.fingerprint() == Kneading(minutes=5).fingerprint() != settings.but(minutes=6).fingerprint()
+    with pytest.raises(SettingError):
+        settings.but(minutes=0)
+    assert fingerprint({"a": 1, "b": "水"}) == fingerprint({"b": "水", "a": 1})
