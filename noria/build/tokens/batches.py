@@ -1,0 +1,122 @@
+"""Length buckets, isolated packing, an order that resumes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from noria.core.settings import fingerprint
+
+IGNORED = -100
+"""Target of a position that is not scored, as in torch's cross-entropy."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one forward pass is given."""
+
+    tensors: dict[str, Any]
+    """Name -> torch tensor: what the objective reads."""
+    rows: list[int]
+    """The rows (or documents) in it, named when something goes wrong."""
+    tokens: int
+    """Tokens in it that are not padding."""
+
+
+class BatchSource(Protocol):
+    """Batches whose order is fixed: the batches of any step can be asked for at any time, so a run resumes exactly."""
+
+    fingerprint: str
+    """Changes when the rows, their order or their batching change."""
+    tokens_per_step: float
+    """Tokens of an average step."""
+
+    def at(self, step: int) -> Sequence[Batch]:
+        """Return the batches of optimiser step `step`, counted from 0; several are accumulated into one step."""
+        ...
+
+
+def length_buckets(
+    lengths: Sequence[int] | np.ndarray, tokens_per_batch: int, seed: int, epoch: int, *, chunk: int = 50
+) -> list[np.ndarray]:
+    """Return the rows of every batch of one epoch: texts of like length together, batches in random order.
+
+    Rows are shuffled, cut into chunks of about `chunk` batches, and sorted by length only within a chunk, so that an
+    epoch still mixes; a batch holds as many rows as stay, padded to its longest, within `tokens_per_batch` (at least one).
+
+    Args:
+        lengths: tokens of each row.
+        tokens_per_batch: padded tokens a batch may hold.
+        seed: seed of the order.
+        epoch: number of the epoch, from 0; each has its own order.
+        chunk: batches among which lengths are sorted.
+    """
+    lengths = np.asarray(lengths, dtype=np.int64)
+    random = np.random.default_rng([seed, epoch])
+    order = random.permutation(len(lengths))
+    size = max(1, round(chunk * tokens_per_batch / max(1.0, float(lengths.mean() if len(lengths) else 1))))
+    batches: list[np.ndarray] = []
+    for start in range(0, len(order), size):
+        part = order[start : start + size]
+        part = part[np.argsort(lengths[part], kind="stable")]
+        batches.extend(_within_budget(part, lengths[part], tokens_per_batch))
+    return [batches[index] for index in random.permutation(len(batches))]
+
+
+def _within_budget(rows: np.ndarray, lengths: np.ndarray, tokens_per_batch: int) -> list[np.ndarray]:
+    # From the longest down, so that the odd remainder is made of the shortest rows.
+    batches, end = [], len(rows)
+    while end > 0:
+        count = max(1, tokens_per_batch // max(1, int(lengths[end - 1])))
+        batches.append(rows[max(0, end - count) : end])
+        end -= count
+    return batches
+
+
+class Buckets:
+    """A `BatchSource` of rows in length buckets, one batch a step, epoch after epoch.
+
+    Args:
+        lengths: tokens of each row.
+        collate: row numbers -> `Batch`.
+        tokens_per_batch: padded tokens a batch may hold.
+        seed: seed of the order.
+        identity: hash of the rows' content.
+    """
+
+    def __init__(
+        self,
+        lengths: Sequence[int],
+        collate: Callable[[np.ndarray], Batch],
+        *,
+        tokens_per_batch: int,
+        seed: int,
+        identity: str = "",
+    ) -> None:
+        self._lengths = np.asarray(lengths, dtype=np.int64)
+        self._collate, self._budget, self._seed = collate, tokens_per_batch, seed
+        self._plans: list[list[np.ndarray]] = []
+        self._ends: list[int] = []
+        self.fingerprint = fingerprint([identity, self._lengths.tolist(), tokens_per_batch, seed])
+        self.tokens_per_step = float(self._lengths.sum()) / self.steps_per_epoch
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches of the first epoch; later epochs may differ by a batch or two."""
+        return len(self._plan(0))
+
+    def at(self, step: int) -> list[Batch]:
+        """Return the one batch of a step."""
+        epoch, start = 0, 0
+        while step - start >= len(self._plan(epoch)):
+            start += len(self._plan(epoch))
+            epoch += 1
+        return [self._collate(self._plan(epoch)[step - start])]
+
+    def _plan(self, epoch: int) -> list[np.ndarray]:
+        while len(self._plans) <= epoch:
+            self._plans.append(length_buckets(self._lengths, self._budget, self._seed, len(self._plans)))
+        return self._plans[epoch]

@@ -1,0 +1,1 @@
+"""Batches -> a trained model: objectives, the only training loop, checkpoints, recipes."""

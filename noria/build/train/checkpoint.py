@@ -1,0 +1,133 @@
+"""All state of a run in one safetensors file; resume is bit-exact.
+
+Weights, optimiser state and the states of the random number generators are tensors; counts and the best evaluation so
+far are JSON in the file's header. Nothing is pickled. The file is replaced whole or not at all.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import random
+import re
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from noria.core.errors import FolderError
+from noria.core.folder import new_file
+
+
+@dataclass(frozen=True)
+class Position:
+    """How far a run is."""
+
+    step: int = 0
+    """Optimiser steps done; the next step's batches are `batches.at(step)`."""
+    tokens: int = 0
+    """Tokens trained on."""
+    seconds: float = 0.0
+    """Time spent training, evaluations and checkpoints apart."""
+    best_step: int = 0
+    """Step after which the best evaluation was made; 0 before the first."""
+    best_score: float | None = None
+    """Score of the best evaluation; higher is better."""
+
+
+def weights(module: nn.Module) -> dict[str, torch.Tensor]:
+    """Return parameters and persistent buffers by name, shared ones once."""
+    kept = set(module.state_dict())
+    tensors = {**dict(module.named_parameters()), **dict(module.named_buffers())}
+    return {name: tensor.detach() for name, tensor in tensors.items() if name in kept}
+
+
+def save_checkpoint(path: Path, module: nn.Module, optimizer: torch.optim.Optimizer, position: Position) -> None:
+    """Write all state to `path`, whole or not at all.
+
+    Raises:
+        ResourceError: the disk is full or cannot be written; the old checkpoint stays.
+    """
+    tensors = {f"model/{name}": tensor for name, tensor in weights(module).items()}
+    for number, state in optimizer.state_dict()["state"].items():
+        tensors.update({f"optimizer/{number}/{key}": value for key, value in state.items()})
+    random_tensors, random_state = _random_state()
+    tensors.update(random_tensors)
+    save_tensors(path, tensors, {"position": asdict(position), "random": random_state})
+
+
+def load_checkpoint(path: Path, module: nn.Module, optimizer: torch.optim.Optimizer) -> Position:
+    """Set module, optimiser and random number generators to the state in `path`; return how far the run was.
+
+    Raises:
+        FolderError: the file cannot be read, or is of another module.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            notes = json.loads(file.metadata()["noria"])
+        tensors = load_file(path)
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        raise FolderError(f"{path} cannot be read", found=str(error), hint="remove it to train anew") from None
+    own = {name.removeprefix("model/"): tensor for name, tensor in tensors.items() if name.startswith("model/")}
+    restore_weights(module, own, path)
+    state = optimizer.state_dict()
+    state["state"] = {}
+    for name, tensor in tensors.items():
+        if match := re.fullmatch(r"optimizer/(\d+)/(\w+)", name):
+            state["state"].setdefault(int(match[1]), {})[match[2]] = tensor
+    optimizer.load_state_dict(state)
+    _set_random_state(tensors, notes["random"])
+    return Position(**notes["position"])
+
+
+def restore_weights(module: nn.Module, tensors: dict[str, torch.Tensor], path: Path) -> None:
+    """Copy tensors by name into the module.
+
+    Raises:
+        FolderError: names or shapes are not those of the module.
+    """
+    own = weights(module)
+    if {name: t.shape for name, t in own.items()} != {name: t.shape for name, t in tensors.items()}:
+        raise FolderError(f"{path} is of another model", hint="remove it to train anew")
+    with torch.no_grad():
+        for name, tensor in own.items():
+            tensor.copy_(tensors[name])
+
+
+def save_tensors(path: Path, tensors: dict[str, torch.Tensor], notes: dict[str, Any]) -> None:
+    """Write tensors and JSON-able notes as one safetensors file, whole or not at all.
+
+    Raises:
+        ResourceError: the disk is full or cannot be written; the old file stays.
+    """
+    with new_file(path) as part:
+        try:
+            save_file({name: t.contiguous() for name, t in tensors.items()}, part, {"noria": json.dumps(notes)})
+        except SafetensorError as error:
+            # The writer hides the system's error number in its words.
+            found = re.search(r"os error (\d+)", str(error))
+            raise OSError(int(found[1]) if found else errno.EIO, str(error), str(path)) from None
+
+
+def _random_state() -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    _, keys, place, has_gauss, gauss = np.random.get_state(legacy=True)
+    version, numbers, next_gauss = random.getstate()
+    tensors = {
+        "random/torch": torch.get_rng_state(),
+        "random/numpy": torch.from_numpy(np.asarray(keys).astype(np.int64)),
+        "random/python": torch.tensor(numbers, dtype=torch.int64),
+    }
+    return tensors, {"numpy": [int(place), int(has_gauss), float(gauss)], "python": [version, next_gauss]}
+
+
+def _set_random_state(tensors: dict[str, torch.Tensor], notes: dict[str, Any]) -> None:
+    torch.set_rng_state(tensors["random/torch"])
+    place, has_gauss, gauss = notes["numpy"]
+    np.random.set_state(("MT19937", tensors["random/numpy"].numpy().astype(np.uint32), place, has_gauss, gauss))
+    version, next_gauss = notes["python"]
+    random.setstate((version, tuple(tensors["random/python"].tolist()), next_gauss))

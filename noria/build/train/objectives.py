@@ -1,0 +1,47 @@
+"""Losses: causal language modelling and supervised learning.
+
+Each is given the module and a batch, and gives the summed loss over the scored targets and how many there were.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from noria.build.tokens.batches import IGNORED, Batch
+
+
+def supervised(module: nn.Module, batch: Batch) -> tuple[torch.Tensor, int]:
+    """Score labels: one a text, or one a token.
+
+    Reads `labels` (B) or (B, T), -100 not scored; all other tensors are the module's arguments. The module gives an
+    object with `logits` (B, C) or (B, T, C).
+    """
+    tensors = dict(batch.tensors)
+    labels = tensors.pop("labels")
+    logits = module(**tensors).logits
+    loss = F.cross_entropy(logits.float().flatten(0, -2), labels.flatten(), ignore_index=IGNORED, reduction="sum")
+    return loss, int((labels != IGNORED).sum())
+
+
+def causal(module: nn.Module, batch: Batch) -> tuple[torch.Tensor, int]:
+    """Score every next token of documents packed into rows; a document sees nothing of its neighbours.
+
+    Reads `input_ids` (B, T), `targets` (B, T) with -100 where nothing is scored, and `documents` (B, T), the number of
+    the document within the row that a position belongs to. The module is a causal model in the Hugging Face form.
+    """
+    tensors = batch.tensors
+    hidden = module.model(
+        input_ids=tensors["input_ids"], attention_mask=isolation(tensors["documents"]), use_cache=False
+    )
+    targets = tensors["targets"].flatten()
+    logits = module.lm_head(hidden.last_hidden_state.flatten(0, 1))
+    loss = F.cross_entropy(logits.float(), targets, ignore_index=IGNORED, reduction="sum")
+    return loss, int((targets != IGNORED).sum())
+
+
+def isolation(documents: torch.Tensor) -> torch.Tensor:
+    """Return which positions each position sees: earlier ones of its own document, (B, 1, T, T), True where seen."""
+    same = documents[:, :, None] == documents[:, None, :]
+    return same.tril()[:, None]

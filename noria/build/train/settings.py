@@ -1,0 +1,60 @@
+"""The settings of training: of the optimiser, of the loop, and of every recipe. No torch here."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from noria.core.settings import Settings
+
+Share = Annotated[float, Field(ge=0, le=1)]
+NumberType = Literal["auto", "bf16", "fp32"]
+
+
+class OptimizerSettings(Settings):
+    """AdamW, its rates over the layers, and its rate over time."""
+
+    learning_rate: Annotated[float, Field(gt=0, le=10)] = 3e-4
+    """Highest rate, reached after the warm-up."""
+    weight_decay: Annotated[float, Field(ge=0, le=10)] = 0.01
+    """Decay of weight matrices; biases, norms and single numbers are never decayed."""
+    beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    """Memory of the mean gradient."""
+    beta2: Annotated[float, Field(ge=0, lt=1)] = 0.98
+    """Memory of the mean squared gradient."""
+    epsilon: Annotated[float, Field(gt=0, le=1)] = 1e-8
+    """Added to the root of the mean squared gradient."""
+    clip: Annotated[float, Field(ge=0)] = 1.0
+    """Longest gradient that is not shortened; 0 never shortens."""
+    schedule: Literal["linear", "cosine", "constant"] = "linear"
+    """How the rate falls after the warm-up; constant falls only over the last `decay` of the steps."""
+    warmup: Share = 0.06
+    """Share of the steps over which the rate rises from zero."""
+    decay: Share = 0.3
+    """Share of the steps, at the end, over which a constant rate falls."""
+    final: Share = 0.0
+    """Rate after the last step, as a share of the highest."""
+    layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Each layer's rate as a share of the rate of the layer above it; 1 gives all the same."""
+    head_rate: Annotated[float, Field(gt=0, le=1000)] = 1.0
+    """Rate of what stands above the layers (pooler, classifier), as a multiple."""
+
+
+class TrainSettings(Settings):
+    """One run of the loop."""
+
+    seed: int = 0
+    """Seed of dropout and of every other random choice of the run."""
+    steps: Annotated[int, Field(ge=1)] | None = None
+    """How many optimiser steps; where None, `seconds` decides once, before the first step."""
+    seconds: Annotated[float, Field(gt=0)] = 60.0
+    """Time budget for training and its evaluations, turned into steps by measuring a few real batches."""
+    optimizer: OptimizerSettings = OptimizerSettings()
+    """The optimiser, its rates and schedule."""
+    number_type: NumberType = "auto"
+    """Number type of matrix products: bf16, fp32, or whichever is measured faster here."""
+    evaluations: Annotated[int, Field(ge=1, le=1000)] = 4
+    """How often the evaluator is asked, evenly spread, the last time after the last step."""
+    checkpoint_seconds: Annotated[float, Field(gt=0)] = 20.0
+    """Shortest time between checkpoints; it grows where writing one would take over 2 % of the time."""
