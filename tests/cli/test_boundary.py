@@ -1,0 +1,73 @@
+"""The one error boundary: a clear line, the right exit code, no traceback unless asked for."""
+
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from noria.cli.main import main
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["demmo"], "Did you mean"),
+        (["demo", "--quik"], "Did you mean"),
+        (["demo", "--redo", "shipp", "--no-serve"], "did you mean ship?"),
+        (["demo", "--port", "99999"], "--port is not allowed: found '99999'"),
+        (["demo", "--sentiment-minutes", "-1"], "--sentiment-minutes is not allowed"),
+        (["demo", "--sentiment-minutes", "五"], "--sentiment-minutes is not allowed"),
+        (["build", "cleen"], "cleen"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(arguments, says, capsys):
+    assert main(arguments) == 2
+    captured = capsys.readouterr()
+    assert says in captured.err
+    assert captured.err.count("\n") == 1, captured.err
+    assert captured.out == ""
+
+
+def test_help_and_version_exit_with_0(capsys):
+    assert main(["--version"]) == 0
+    assert main(["--help"]) == 0
+    assert "noria demo" in capsys.readouterr().out
+
+
+def test_our_fault_is_exit_code_1_and_debug_shows_the_traceback(monkeypatch, capsys, tmp_path):
+    import noria.cli.demo.runner as runner
+
+    def broken(*_args, **_kwargs):
+        raise KeyError("内部")
+
+    monkeypatch.setattr(runner, "turn", broken)
+    assert main(["demo", "--out", str(tmp_path)]) == 1
+    assert capsys.readouterr().err.count("\n") == 1
+    assert main(["demo", "--out", str(tmp_path), "--debug"]) == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_is_exit_code_130(number, tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "noria", "demo", "--quick", "--no-serve", "--out", str(tmp_path / "run")],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    first = process.stderr.readline()
+    assert "corpus" in first
+    process.send_signal(number)
+    rest = process.stderr.read()
+    process.stderr.close()
+    assert process.wait() == 130
+    assert rest.splitlines()[-1] == "noria: interrupted: the same command goes on from here"
+    assert not list((tmp_path / "run").glob(".*.part")), "nothing half-written is left"
+
+
+def test_a_second_run_in_the_same_folder_is_told(tmp_path, capsys):
+    from noria.cli.demo.runner import held
+
+    with held(tmp_path):
+        assert main(["demo", "--no-serve", "--out", str(tmp_path)]) == 2
+    assert "another run uses this folder" in capsys.readouterr().err

@@ -1,0 +1,115 @@
+"""The documentation cannot lie: trees match the folders, commands exist and explain themselves, links lead somewhere."""
+
+import re
+import shlex
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from tree import REPOSITORY, block, caption, parts
+
+PAGES = sorted([*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").rglob("*.md")])
+MODULES = sorted((REPOSITORY / "noria").rglob("*.py"))
+MAKE_TARGETS = set(re.findall(r"^([a-z]+):", (REPOSITORY / "Makefile").read_text(), re.MULTILINE))
+
+
+def commands() -> list[tuple[str, ...]]:
+    """Return every command of noria, as its words."""
+    from noria.cli.main import app
+
+    def walk(node, words):
+        yield words
+        for name in node:
+            if not name.startswith("-"):
+                yield from walk(node[name], (*words, name))
+
+    return list(walk(app, ()))
+
+
+def fenced(page: Path) -> list[str]:
+    """Return the command lines in the fenced shell blocks of a page."""
+    lines = []
+    for body in re.findall(r"```(?:bash|sh|shell|console)\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
+        lines += [line.strip().removeprefix("$ ") for line in body.replace("\\\n", " ").splitlines() if line.strip()]
+    return [line for line in lines if not line.startswith("#")]
+
+
+def test_the_tree_in_the_readme_is_the_tree():
+    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    assert parts(readme)[1] == block(), "run: python tests/contracts/tree.py"
+
+
+def test_the_chinese_readme_names_every_folder():
+    tree = parts((REPOSITORY / "README.zh-CN.md").read_text(encoding="utf-8"))[1]
+    named = set(re.findall(r"^\s*([a-z_]+)/", tree, re.MULTILINE))
+    folders = {path.parent.name for path in MODULES if path.name == "__init__.py"}
+    assert named == folders
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: str(path.relative_to(REPOSITORY)))
+def test_every_module_has_a_caption(module):
+    assert caption(module), "the first line of the docstring is the caption in the tree"
+
+
+@pytest.mark.parametrize("words", commands(), ids=lambda words: " ".join(words) or "noria")
+def test_every_command_answers_help_at_once_with_examples(words):
+    text, seconds = "", []
+    for _ in range(5):  # the least of several: the machine may be busy with something else
+        started = time.perf_counter()
+        done = subprocess.run(
+            [sys.executable, "-m", "noria", *words, "--help"], capture_output=True, text=True, check=True
+        )
+        seconds.append(time.perf_counter() - started)
+        text = done.stdout
+        if seconds[-1] < 0.3:
+            break
+    assert min(seconds) < 0.3, f"--help must answer in 0.3 s: {seconds}"
+    if words and words[0] in ("build", "ship", "grow") and len(words) == 1:
+        assert "Commands" in text
+    else:
+        assert re.search(r"^ +noria ", text, re.MULTILINE), "the help shows no example"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(REPOSITORY)))
+def test_commands_in_the_pages_exist(page):
+    known = set(commands())
+    for line in fenced(page):
+        words = shlex.split(line, comments=True)
+        words = words[1:] if words and words[0] == "time" else words
+        if words[:1] == ["make"]:
+            targets = [word for word in words[1:] if "=" not in word]
+            assert set(targets) <= MAKE_TARGETS, line
+        elif words[:1] == ["noria"]:
+            names = []
+            for word in words[1:]:
+                if (*names, word) not in known:
+                    break
+                names.append(word)
+            assert tuple(names) in known, line
+            assert names or words[1].startswith("-"), f"unknown command: {line}"
+            check_flags(tuple(names), [word for word in words if word.startswith("--")], line)
+
+
+def check_flags(names: tuple[str, ...], flags: list[str], line: str) -> None:
+    """Fail if a command does not know one of the flags."""
+    from noria.cli.main import app
+
+    node = app
+    for name in names:
+        node = node[name]
+    known = {"--help", "--version", "--debug"}
+    if node.default_command:
+        for argument in node.assemble_argument_collection():
+            known.update(argument.names)
+            known.update(argument.negatives)
+    for flag in flags:
+        assert flag.split("=")[0] in known, f"{flag} in: {line}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(REPOSITORY)))
+def test_links_and_pictures_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#\s]+)", page.read_text(encoding="utf-8")):
+        if "://" not in target:
+            assert (page.parent / target).exists(), target

@@ -1,0 +1,64 @@
+"""The rules of the house: imports run downward, types hold, files stay small enough to read."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+BIN = Path(sys.executable).parent
+
+
+def run(*command: str) -> None:
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_imports_run_downward():
+    run(str(BIN / "lint-imports"), "--no-cache")
+
+
+def test_ruff_finds_nothing():
+    run(str(BIN / "ruff"), "check", "--no-cache", ".")
+
+
+def test_ruff_would_format_nothing():
+    run(str(BIN / "ruff"), "format", "--no-cache", "--check", ".")
+
+
+def test_mypy_strict_on_core_tasks_and_grow():
+    run(str(BIN / "mypy"))
+
+
+@pytest.mark.parametrize(
+    "module", ["noria", "noria.cli.main", "noria.tasks.task", "noria.ship.server.app", "noria.grow.lake"]
+)
+def test_torch_stays_out(module):
+    code = f"import sys, {module}; assert 'torch' not in sys.modules, 'torch was imported'"
+    run(sys.executable, "-c", code)
+
+
+def test_files_are_short_enough_to_read():
+    long = {
+        str(path.relative_to(REPOSITORY)): lines
+        for path in (REPOSITORY / "noria").rglob("*.py")
+        if (lines := len(path.read_text(encoding="utf-8").splitlines())) > 400
+    }
+    assert not long, f"a file over 400 lines asks to be cut along an idea: {long}"
+
+
+def test_the_lock_names_every_dependency_and_no_cuda():
+    import re
+    import tomllib
+
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    wanted = [*project["dependencies"], *(name for extra in ("demo", "test", "bench")
+                                          for name in project["optional-dependencies"][extra])]  # fmt: skip
+    locked = set(re.findall(r"^([A-Za-z0-9_.-]+)==", (REPOSITORY / "requirements.lock").read_text(), re.MULTILINE))
+    normal = {name.lower().replace("_", "-") for name in locked}
+    for line in wanted:
+        name = re.match(r"[A-Za-z0-9_.-]+", line).group().lower()
+        assert name in normal, f"{name} is not in requirements.lock: make lock"
+    assert not {name for name in normal if name.startswith(("nvidia", "triton", "cuda"))}
+    assert "torch==2.13.0\n" in (REPOSITORY / "requirements.lock").read_text()
