@@ -13,8 +13,9 @@ import os
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -70,9 +71,8 @@ class Event:
 
     def row(self) -> tuple[Any, ...]:
         """Return the values in the order of `COLUMNS`, time as microseconds since 1970."""
-        values = asdict(self)
-        values["time"] = microseconds(self.time)
-        return tuple(values[name] for name in COLUMNS)
+        identity, time, *rest = _values(self)
+        return (identity, microseconds(time), *rest)
 
     @classmethod
     def from_row(cls, row: tuple[Any, ...]) -> Event:
@@ -97,6 +97,9 @@ OUTBOX_DDL = (
     "units INTEGER NOT NULL, unit TEXT NOT NULL, latency_ms REAL NOT NULL, outcome TEXT NOT NULL, "
     "segment TEXT NOT NULL, consent INTEGER NOT NULL, subject TEXT NOT NULL, value REAL) WITHOUT ROWID"
 )
+
+_values = attrgetter(*COLUMNS)
+# `asdict` copies deeply, and takes half the time of storing an event.
 
 assert tuple(COLUMNS) == tuple(field.name for field in fields(Event))
 

@@ -1,0 +1,111 @@
+"""A finished request -> an Event: names become pseudonyms, the text gives its language, the outbox makes it durable."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import unicodedata
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from noria.core.errors import told_plainly
+from noria.core.event import Event, new_id, pseudonym
+
+from .outbox import Outbox
+
+_SAMPLE = 400
+"""Characters of a text that its language is told by."""
+
+
+def now_utc() -> datetime:
+    """Return the present time, UTC."""
+    return datetime.now(UTC)
+
+
+class Meter:
+    """Makes events and hands them to the outbox.
+
+    Args:
+        outbox: where events become durable.
+        secret: turns names into pseudonyms; see `read_secret`.
+        clock: gives the time of an event, UTC.
+    """
+
+    def __init__(self, outbox: Outbox, secret: bytes, clock: Callable[[], datetime] = now_utc) -> None:
+        self.outbox = outbox
+        self._secret = secret
+        self._clock = clock
+
+    def event(self, kind: str, *, user: str = "", **facts: Any) -> Event:
+        """Return an event of now; `user` is a name as given and becomes a pseudonym.
+
+        Raises:
+            InputError: unknown kind or outcome.
+        """
+        facts.setdefault("id", new_id())
+        facts.setdefault("time", self._clock())
+        return Event(kind=kind, user=pseudonym(user, self._secret), **facts)
+
+    async def record(self, *events: Event) -> None:
+        """Return when the events are on the disk.
+
+        Raises:
+            ResourceError: the disk is full; none was acknowledged.
+        """
+        # Shielded: who goes away while waiting does not take the event along.
+        await asyncio.shield(asyncio.wrap_future(self.outbox.submit(events)))
+
+
+def read_secret(folder: Path) -> bytes:
+    """Return the server's secret, made on first use and readable only by its owner.
+
+    Without it pseudonyms cannot be tied to names again: keep it with the lake's backup, and nowhere else.
+    """
+    path = folder / "secret"
+    with told_plainly():
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not path.exists():
+            work = folder / f".secret.{secrets.token_hex(4)}.part"
+            work.touch(mode=0o600)
+            work.write_bytes(secrets.token_bytes(32))
+            try:
+                # A second server that starts at the same time must not replace the first one's secret.
+                path.hardlink_to(work)
+            except FileExistsError:
+                pass
+            finally:
+                work.unlink()
+        return path.read_bytes()
+
+
+def language_of(text: str) -> str:
+    """Return zh, ja, ko, en ... by the script of a text, or "" where it tells none.
+
+    Scripts that one language uses name it; Latin letters are called "en" only where they are plain ASCII, else "latin".
+
+    >>> language_of("物流很快，包装完好"), language_of("fast delivery"), language_of("12.5 €")
+    ('zh', 'en', '')
+    """
+    counts = dict.fromkeys(("zh", "ja", "ko", "latin", "other"), 0)
+    plain = True
+    for letter in text[:_SAMPLE]:
+        code = ord(letter)
+        if 0x4E00 <= code <= 0x9FFF or 0x3400 <= code <= 0x4DBF or 0x20000 <= code <= 0x3FFFF:
+            counts["zh"] += 1
+        elif 0x3040 <= code <= 0x30FF:
+            counts["ja"] += 1
+        elif 0xAC00 <= code <= 0xD7AF:
+            counts["ko"] += 1
+        elif letter.isalpha():
+            latin = code < 0x80 or unicodedata.name(letter, "").startswith("LATIN")
+            counts["latin" if latin else "other"] += 1
+            plain = plain and (code < 0x80 or not latin)
+    if not any(counts.values()):
+        return ""
+    if counts["ja"] and counts["ja"] * 10 >= counts["zh"]:
+        return "ja"
+    # One Chinese character says about as much as four Latin letters.
+    best = max(counts, key=lambda name: counts[name] * (1 if name in ("latin", "other") else 4))
+    return ("en" if plain else "latin") if best == "latin" else best
