@@ -1,0 +1,1 @@
+"""A trained model, smaller and faster, with a certificate."""

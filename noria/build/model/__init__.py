@@ -1,0 +1,1 @@
+"""Sizes, loading and bundled encoders."""

@@ -1,0 +1,102 @@
+"""A model folder -> model, head and tokenizer, safely: safetensors only, never a folder's own code, never pickle."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, get_args
+
+from noria.build.tokens.tokenizer import load_tokenizer
+from noria.core.errors import FolderError, unknown
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+    from transformers import PreTrainedModel
+
+Head = Literal["sequence", "token", "embedding", "causal"]
+
+
+def load(
+    folder: str | Path, head: Head, labels: Sequence[str] | None = None, *, seed: int = 0
+) -> tuple[PreTrainedModel, Tokenizer]:
+    """Return a model in float32 with the head asked for, and its tokenizer.
+
+    Args:
+        folder: a folder in the Hugging Face layout, with or without `noria.json`.
+        head: sequence (one of `labels` a text), token (one a token), embedding (hidden states), causal (next token).
+        labels: names of the classes; None keeps those of the folder. A head that the folder does not hold, or holds for
+            another number of labels, starts anew.
+        seed: of the weights of a head that starts anew.
+
+    Raises:
+        FolderError: no such folder, no safetensors in it, it asks for code of its own, or its files cannot be read.
+        SettingError: unknown head.
+    """
+    folder = Path(folder)
+    if head not in get_args(Head):
+        raise unknown("head", head, get_args(Head))
+    check_folder(folder)
+
+    import torch
+    import transformers
+
+    auto = {
+        "sequence": transformers.AutoModelForSequenceClassification,
+        "token": transformers.AutoModelForTokenClassification,
+        "embedding": transformers.AutoModel,
+        "causal": transformers.AutoModelForCausalLM,
+    }[head]
+    classes = {}
+    if labels is not None and head in ("sequence", "token"):
+        classes = {"id2label": dict(enumerate(labels)), "label2id": {label: i for i, label in enumerate(labels)}}
+    with quiet_transformers(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        try:
+            model = auto.from_pretrained(
+                folder, dtype=torch.float32, use_safetensors=True, trust_remote_code=False, local_files_only=True,
+                attn_implementation="sdpa", ignore_mismatched_sizes=True, **classes,
+            )  # fmt: skip
+        except (ValueError, KeyError, RuntimeError, OSError) as error:
+            first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            raise FolderError(f"{folder} cannot be loaded with a {head} head", found=first) from error
+    return model.eval(), load_tokenizer(folder)
+
+
+def check_folder(folder: Path) -> None:
+    """Refuse a folder that is no model, that holds no safetensors, or that asks for code of its own.
+
+    Raises:
+        FolderError: any of these.
+    """
+    if not folder.is_dir():
+        raise FolderError("no such model folder", found=str(folder))
+    config = folder / "config.json"
+    try:
+        document = json.loads(config.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise FolderError(f"{folder} holds no config.json", hint="it is not a model folder") from None
+    except ValueError as error:
+        raise FolderError(f"{config} cannot be read", found=str(error)) from None
+    if "auto_map" in document:
+        raise FolderError(f"{folder} asks to run code of its own", allowed="architectures that transformers knows")
+    if not any(folder.glob("*.safetensors")):
+        found = ", ".join(sorted(path.name for path in folder.glob("*.bin"))) or "no weights"
+        raise FolderError(f"{folder} holds no safetensors", found=found, allowed="model.safetensors")
+
+
+@contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """Keep transformers' bars and its remarks on new heads off the terminal inside the block."""
+    from transformers.utils import logging
+
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
