@@ -1,0 +1,1 @@
+"""Forecasts of shares, and the proof of how good they are."""

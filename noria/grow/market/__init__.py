@@ -1,0 +1,1 @@
+"""The market: who holds which share of it."""

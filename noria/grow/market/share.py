@@ -1,0 +1,198 @@
+"""Market shares on one base, with an explicit rest, and how concentrated the market is.
+
+    market = shares(read_series("chatbots.csv"))
+    market.values[-1]             # sums to one, entities in order of size, the rest last
+    market.flags                  # months that do not sum to one, are missing, provisional ...
+    concentration(market)[-1].hhi
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from noria.core.errors import InputError
+from noria.core.figure import Figure
+
+from ..series import Floats, Provenance, Series
+
+OTHER = "Other"
+_OTHER_NAMES = {"other", "others", "rest", "其他", "其它"}
+_SCALES = {"percent": 100.0, "%": 100.0, "share": 1.0, "fraction": 1.0}
+
+
+@dataclass(frozen=True)
+class Flag:
+    """Something a reader of the shares must know."""
+
+    code: str
+    """rounded, rest, overlap, missing, entry, exit, break or provisional."""
+    time: str
+    en: str
+    zh: str
+
+
+@dataclass(frozen=True)
+class Shares:
+    """Shares of one market on one base."""
+
+    times: tuple[str, ...]
+    entities: tuple[str, ...]
+    """In order of the latest share, the largest first; `OTHER` is last."""
+    values: Floats
+    """(times, entities); a row sums to one, or holds nan where it cannot be known."""
+    base: str
+    """What the shares are shares of."""
+    provenance: Provenance
+    resolution: float
+    """The smallest step in which the source tells a share."""
+    flags: tuple[Flag, ...] = ()
+    breaks: tuple[tuple[int, int], ...] = ()
+    """(row, column) of the values that are not comparable with the row before."""
+
+    @property
+    def whole(self) -> Floats:
+        """Whether each time's shares are all known and sum to one, (times,) as 0.0 or 1.0."""
+        return np.asarray(np.abs(self.values.sum(1) - 1) < 1e-9, dtype=np.float64)
+
+    def latest(self) -> list[Figure]:
+        """Return the latest whole shares; the interval is what rounding in the source leaves open."""
+        rows = np.flatnonzero(self.whole)
+        if not rows.size:
+            raise InputError("at no time are all shares known", found=self.provenance.source)
+        row = int(rows[-1])
+        return [
+            Figure(f"{entity} {self.times[row]}", float(share), len(self.entities), max(0.0, float(share) - self.resolution / 2),
+                   min(1.0, float(share) + self.resolution / 2), source=self.provenance.text(), level=1.0, note=self.base)
+            for entity, share in zip(self.entities, self.values[row], strict=True)
+        ]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Concentration:
+    """How concentrated the market is at one time. None where the shares are not all known."""
+
+    time: str
+    hhi: float | None
+    """Herfindahl-Hirschman index, 0 to 10,000, were the rest spread over countless sellers."""
+    hhi_high: float | None
+    """The same, were the rest one seller."""
+    cr4: float | None
+    """Sum of the four largest named shares."""
+    entropy: float | None
+    """Shannon's, in nats, the rest taken as one."""
+    leader: str
+    leader_share: float | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return a JSON-able dict."""
+        return asdict(self)
+
+
+def shares(series: Series, measure: str | None = None, segment: str | None = None) -> Shares:
+    """Return the shares in a series of shares or of amounts.
+
+    Shares may come as percent or as fractions; any other unit is an amount, and is divided by the sum of its time.
+    What is missing up to one becomes the rest; sums over one are flagged as overlapping and left as they are.
+
+    Raises:
+        InputError: the series has several measures or segments and none was named, or a share is over 100 %.
+    """
+    chosen = series.only(measure, segment)
+    times, entities, values = chosen.matrix()
+    scale = _SCALES.get(chosen.unit.lower())
+    resolution = _resolution(values) / (scale or 1.0) if scale else 0.0
+    if scale:
+        values = values / scale
+        if np.nanmax(values, initial=0.0) > 1 + 1e-9:
+            row, column = np.unravel_index(int(np.nanargmax(values)), values.shape)
+            raise InputError(f"a share of {entities[column]} in {times[row]} is over 100 %", found=f"{values[row, column]:.2%}",
+                             allowed=f"unit 'percent' or 'share'; this series says {chosen.unit!r}")  # fmt: skip
+    else:
+        with np.errstate(invalid="ignore"):
+            values = values / values.sum(1, keepdims=True)
+    order = sorted(range(len(entities)), key=lambda column: entities[column].lower() in _OTHER_NAMES)
+    values = values[:, order]
+    names = [entities[column] for column in order]
+    if names[-1].lower() in _OTHER_NAMES:
+        names[-1] = OTHER
+    else:
+        names.append(OTHER)
+        values = np.column_stack([values, np.where(np.isnan(values).any(1), np.nan, 0.0)])
+    values, flags = _completed(times, names, values, resolution)
+    flags += [Flag("provisional", time, "provisional: the publisher may revise it", "暂定值，发布者可能修订")
+              for time in chosen.provisional_times]  # fmt: skip
+    broken = [point for point in chosen.points if point.broken]
+    flags += [Flag("break", point.time, f"{point.entity}: not comparable with the time before", f"{point.entity}：与上一期不可比")
+              for point in broken]  # fmt: skip
+    columns = {entities[column]: place for place, column in enumerate(order)}
+    breaks = tuple((times.index(point.time), columns[point.entity]) for point in broken)
+    return Shares(tuple(times), tuple(names), values, chosen.points[0].measure, series.provenance, resolution,
+                  tuple(flags), breaks)  # fmt: skip
+
+
+def concentration(market: Shares) -> list[Concentration]:
+    """Return HHI, CR4 and entropy for every time."""
+    found = []
+    for time, row, whole in zip(market.times, market.values, market.whole, strict=True):
+        if not whole:
+            found.append(Concentration(time, None, None, None, None, "", None))
+            continue
+        named, rest = row[:-1], float(row[-1])
+        low = float((named**2).sum()) * 10_000
+        some = row[row > 0]
+        top = int(np.argmax(named))
+        found.append(Concentration(time, low, low + rest**2 * 10_000, float(np.sort(named)[-4:].sum()),
+                                   float(-(some * np.log(some)).sum()), market.entities[top], float(named[top])))  # fmt: skip
+    return found
+
+
+def _completed(times: list[str], names: list[str], values: Floats, resolution: float) -> tuple[Floats, list[Flag]]:
+    """Make every row sum to one where that can be done honestly, and say what was done."""
+    values = values.copy()
+    flags = []
+    slack = max(len(names) * resolution / 2, 1e-9)
+    worst, worst_time = 0.0, ""
+    for row, time in enumerate(times):
+        missing = [name for name, value in zip(names, values[row], strict=True) if np.isnan(value)]
+        if len(missing) == len(names):
+            flags.append(Flag("missing", time, "nothing was published for this time", "此期没有发布数据"))
+            continue
+        if missing:
+            listed = ", ".join(missing)
+            flags.append(Flag("missing", time, f"not known: {listed}; missing is not zero, so the sum is open",
+                              f"缺失：{listed}；缺失不等于零，因此合计未知"))  # fmt: skip
+            continue
+        total = float(values[row].sum())
+        if total > 1 + slack:
+            flags.append(Flag("overlap", time, f"the shares sum to {total:.2%}: they overlap, and are left as they are",
+                              f"份额合计 {total:.2%}：彼此重叠，保持原样"))  # fmt: skip
+        elif total < 1 - slack:
+            values[row, -1] += 1 - total
+            flags.append(Flag("rest", time, f"the named shares sum to {total:.2%}; the rest is shown as other",
+                              f"已列份额合计 {total:.2%}；其余计入“其他”"))  # fmt: skip
+        else:
+            values[row] /= total
+            if abs(total - 1) > abs(worst):
+                worst, worst_time = total - 1, time
+    if abs(worst) > 1e-9:
+        flags.append(Flag("rounded", worst_time, f"rounded shares sum to {1 + worst:.2%} at most off, and were scaled to one",
+                          f"四舍五入后合计最多偏离至 {1 + worst:.2%}，已按比例归一"))  # fmt: skip
+    for column, name in enumerate(names[:-1]):
+        there = np.flatnonzero(values[:, column] > 0)
+        known = np.flatnonzero(~np.isnan(values[:, column]))
+        if there.size and there[0] > known[0]:
+            flags.append(Flag("entry", times[int(there[0])], f"{name} enters", f"{name} 进入市场"))
+        if there.size and there[-1] < known[-1]:
+            flags.append(Flag("exit", times[int(there[-1]) + 1], f"{name} leaves", f"{name} 退出市场"))
+    return values, flags
+
+
+def _resolution(values: Floats) -> float:
+    known = values[~np.isnan(values)]
+    for decimals in range(7):
+        if np.allclose(known, np.round(known, decimals), rtol=0, atol=1e-9):
+            return float(10.0**-decimals)
+    return 0.0

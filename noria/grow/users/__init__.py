@@ -1,0 +1,1 @@
+"""Users: who is active, who stays, and what they are worth over time."""

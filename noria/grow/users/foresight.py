@@ -1,0 +1,164 @@
+"""How much all users together will still do, week by week, and how that compared with what came.
+
+    model = fit(history)
+    ahead = foresee(model, history, weeks=39, shocks=common_shocks(model, log, history))
+    ahead.interval(0.95)
+
+The spread of a forecast holds the parameters' uncertainty, the users' and chance, and, where `shocks` are given, what
+moves all users at once: seasons, campaigns, news. Without them a model of independent users is far too sure of the sum.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+import pyarrow as pa
+
+from noria.core.errors import InputError
+
+from ..log import Log
+from .lifetime import Floats, History, Lifetimes, alive
+
+
+@dataclass(frozen=True)
+class Shocks:
+    """What moved all users at once: the logarithm of acts over expected acts, week by week, as an AR(1)."""
+
+    persistence: float
+    """Part of a week's shock that is left in the next week, 0 to 0.95."""
+    spread: float
+    """Standard deviation of what is new in a week."""
+    latest: float
+    """The last week's shock."""
+    weeks: int
+    """How many weeks it was measured on."""
+
+    def paths(self, draws: int, weeks: int, random: np.random.Generator) -> Floats:
+        """Return factors on the acts of the coming weeks, (draws, weeks)."""
+        level = np.full(draws, self.latest)
+        factors = np.empty((draws, weeks))
+        for week in range(weeks):
+            level = self.persistence * level + self.spread * random.standard_normal(draws)
+            factors[:, week] = np.exp(level)
+        return factors
+
+
+@dataclass(frozen=True)
+class Foresight:
+    """A forecast of all users' acts together."""
+
+    by_week: Floats
+    """Simulated acts in each coming week, (draws, weeks)."""
+    expected_each: Floats
+    """Expected acts of each user over all weeks, (N,), at the fitted parameters."""
+
+    def total(self) -> Floats:
+        """Return the simulated totals, (draws,)."""
+        return np.asarray(self.by_week.sum(1), dtype=np.float64)
+
+    def interval(self, level: float = 0.95) -> tuple[Floats, Floats]:
+        """Return the ends of the interval of each week, (weeks,) each."""
+        low, high = np.quantile(self.by_week, [(1 - level) / 2, (1 + level) / 2], axis=0)
+        return low, high
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What really came after a forecast's start, of the users it was made for."""
+
+    by_week: Floats
+    by_user: Floats
+    """In the order of the history, (N,)."""
+
+
+def common_shocks(model: Lifetimes, log: Log, history: History) -> Shocks:
+    """Return what moved all users at once in the weeks up to `history.until`, beyond what the model expects.
+
+    Weeks with fewer than 30 expected acts are left out: chance alone moves them. The noise of counting, 1 / expected, is
+    taken off the variance.
+
+    Raises:
+        InputError: fewer than eight weeks are left.
+    """
+    last = (history.until - date(1970, 1, 1)).days
+    acts = _user_days(log, last)
+    start = acts["first"].to_numpy()
+    day = acts["day"].to_numpy()
+    begin = int(start.min())
+    weeks = (last - begin + 1) // 7
+    offset = last + 1 - 7 * weeks  # whole weeks, counted back from the last day
+    repeats = np.bincount((day[day > start] - offset) // 7 + 1, minlength=weeks + 1)[1 : weeks + 1]
+    starts, users = np.unique(start[day == start], return_counts=True)
+    ends = offset - 1 + 7 * np.arange(weeks + 1)
+    reached = np.array([users @ model.expected_from_start(np.maximum(end - starts, 0) / 7) for end in ends])
+    expected = np.diff(reached)
+    enough = expected >= 30
+    if enough.sum() < 8:
+        raise InputError(f"{log.source}: too few weeks to tell what moves all users at once", found=int(enough.sum()), allowed="8 or more")
+    shock = np.log(np.maximum(repeats[enough], 0.5) / expected[enough])
+    noise = float(np.mean(1 / expected[enough]))
+    variance = max(float(np.mean(shock**2)) - noise, 1e-8)
+    raw = float(np.mean(shock[1:] * shock[:-1])) / variance
+    persistence = float(np.clip(raw + (1 + 3 * raw) / shock.size, 0.0, 0.95))  # small samples: Kendall (1954)
+    return Shocks(persistence, float(np.sqrt(variance * (1 - persistence**2))), float(shock[-1]), int(enough.sum()))
+
+
+def foresee(
+    model: Lifetimes, history: History, weeks: int, *, shocks: Shocks | None = None, draws: int = 200, seed: int = 0
+) -> Foresight:
+    """Return what the same users will do in the coming `weeks`, simulated user by user.
+
+    Each draw takes parameters from their normal approximation, then for every user whether they have left, their rate
+    and their leaving probability from the posterior given their own history, then their acts.
+    """
+    random = np.random.default_rng(seed)
+    root = np.linalg.cholesky(model.covariance)
+    by_week = np.zeros((draws, weeks))
+    x, age = history.repeats, history.age
+    for draw in range(draws):
+        r, alpha, a, b = parameters = model.parameters * np.exp(root @ random.standard_normal(4))
+        here = random.random(x.size) < alive(parameters, x, history.recency, age)
+        rate = random.gamma(r + x[here]) / (alpha + age[here])
+        leaving = random.beta(a, b + x[here])
+        acts = random.poisson(rate * weeks)
+        some = acts > 0
+        acts, leaving = acts[some], np.maximum(leaving[some], 1e-12)
+        last = np.minimum(random.geometric(leaving), acts)  # the act after which the user leaves, or the horizon's last
+        who = np.repeat(np.arange(acts.size), acts)
+        when = random.random(who.size)
+        order = np.lexsort((when, who))
+        rank = np.arange(who.size) - np.repeat(np.cumsum(acts) - acts, acts)
+        kept = when[order][rank < last[who]]
+        by_week[draw] = np.bincount((kept * weeks).astype(np.int64), minlength=weeks)
+    if shocks is not None:
+        by_week *= shocks.paths(draws, weeks, random)
+    return Foresight(by_week, model.expected(history, weeks))
+
+
+def acts_after(log: Log, history: History, weeks: int) -> Outcome:
+    """Return what the users of `history` did in the `weeks` after it; a user's acts on one day are one.
+
+    Raises:
+        InputError: the log does not reach so far.
+    """
+    last = (history.until - date(1970, 1, 1)).days
+    reach = (log.as_of - date(1970, 1, 1)).days
+    if reach < last + 7 * weeks:
+        raise InputError(f"{log.source} does not cover the hold-out", found=f"{log.as_of}", allowed=f"{weeks} weeks after {history.until}")
+    acts = _user_days(log, last + 7 * weeks)
+    first, day, user = (acts[name].to_numpy() for name in ("first", "day", "user"))
+    known = first <= last
+    names, place = np.unique(user[known].astype(str), return_inverse=True)
+    later = day[known] > last
+    by_week = np.bincount((day[known][later] - last - 1) // 7, minlength=weeks).astype(np.float64)
+    by_user = np.bincount(place[later], minlength=names.size).astype(np.float64)
+    return Outcome(by_week, by_user)
+
+
+def _user_days(log: Log, last: int) -> pa.Table:
+    days = log.table.select(user=log.table.user, day=log.table.time.date().epoch_days()).distinct()
+    days = days.filter(days.day <= last)
+    first = days.group_by("user").aggregate(first=days.day.min())
+    return days.join(first, "user").select("user", "day", "first").to_pyarrow()
