@@ -29,16 +29,18 @@ last byte of the response leaves; `state.ask` fills in model, version and units.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from noria.core.errors import NoriaError
 from noria.core.event import new_id
 from noria.core.folder import Manifest
 from noria.tasks.complete import Sampling
 
+from ..meter import Meter, language_of
 from .errors import ApiError
 from .settings import ServerSettings
 
@@ -47,7 +49,6 @@ if TYPE_CHECKING:
     from starlette.requests import HTTPConnection
 
     from ..engine.worker import Answers, Piece, Worker
-    from ..meter import Meter
     from .keys import Keys
 
 Role = Literal["admin", "client"]
@@ -82,6 +83,7 @@ class Usage:
     caller: Caller | None = None
     id: str = field(default_factory=new_id)
     """Id of the event-to-be, and the request id the client is told."""
+    kind: str = "request"
     model: str = ""
     version: str = ""
     units: int = 0
@@ -94,6 +96,8 @@ class Usage:
     value: float | None = None
     counted: bool = True
     """Whether the request becomes an event at all."""
+    settled: bool = False
+    """The event is on the disk."""
     started: float = field(default_factory=time.perf_counter)
 
 
@@ -117,6 +121,10 @@ class Served:
         return self.manifest.identity()[:12]
 
 
+Methods = Collection[str]
+_READ: Methods = frozenset({"GET", "HEAD"})
+
+
 class Gate:
     """Who may pass: everything is shut unless opened here or a key (or a recognised session) is shown.
 
@@ -124,26 +132,25 @@ class Gate:
     """
 
     def __init__(self) -> None:
-        self.open_paths = {"/health", "/ready"}
-        self.open_prefixes: tuple[str, ...] = ()
+        self.open_paths = {"/health": _READ, "/ready": _READ}
+        self.open_prefixes: dict[str, Methods] = {}
         self.recognisers: list[Callable[[HTTPConnection], Caller | None]] = []
         self.sign_in: str | None = None
         """Where a browser that shows no session is sent; None answers 401 like any other client."""
 
-    def open(self, path: str) -> None:
-        """Let everybody read one path, or everything below it when it ends in a slash. Only GET and HEAD pass."""
-        if path.endswith("/"):
-            self.open_prefixes += (path,)
-        else:
-            self.open_paths.add(path)
+    def open(self, path: str, methods: Methods = _READ) -> None:
+        """Let everybody use one path, or everything below it when it ends in a slash."""
+        (self.open_prefixes if path.endswith("/") else self.open_paths)[path] = methods
 
     def recognise(self, recogniser: Callable[[HTTPConnection], Caller | None]) -> None:
         """Add a way to tell who asks besides the key in the Authorization header, such as a signed cookie."""
         self.recognisers.append(recogniser)
 
-    def is_open(self, path: str) -> bool:
-        """Return whether a path needs no key."""
-        return path in self.open_paths or path.startswith(self.open_prefixes)
+    def is_open(self, path: str, method: str) -> bool:
+        """Return whether a request needs no key."""
+        if path in self.open_paths:
+            return method in self.open_paths[path]
+        return any(path.startswith(prefix) and method in methods for prefix, methods in self.open_prefixes.items())
 
 
 _usage: ContextVar[Usage | None] = ContextVar("usage", default=None)
@@ -168,10 +175,18 @@ class State:
         self.apps = tuple(apps)
         self.gate = Gate()
         self.in_flight = 0
-        self.ready = False
+        self.started = False
         """All models answer and all applications have started."""
         self.draining = False
         """The server was told to stop: what is in flight finishes, nothing new starts."""
+        self.failure: NoriaError | None = None
+        """Why the server could not start."""
+
+    @property
+    def ready(self) -> bool:
+        """Return whether requests are welcome: started, not stopping, every model answers."""
+        alive = all(served.worker.status == "ready" for served in self.models.values())
+        return self.started and not self.draining and alive
 
     async def ask(self, model: str, texts: Sequence[str]) -> list[dict[str, Any]]:
         """Return the model's answer to every text, through its queue; counts the use to the current request.
@@ -189,13 +204,15 @@ class State:
         served = self.served(model)
         if served.task in ("causal", "complete"):
             raise ApiError(400, f"{model} completes text, it does not answer", param="model", hint="/v1/completions")
+        usage = self.usage()
+        usage.segment = usage.segment or language_of(texts[0] if texts else "")
         answers = await served.worker.ask(texts, timeout=self.settings.timeout)
         self.count(served, len(texts), "items")
         return answers
 
     async def complete(
         self, model: str, prompt: str, sampling: Sampling, stop: Sequence[str] = ()
-    ) -> AsyncIterator[Piece]:
+    ) -> AsyncGenerator[Piece, None]:
         """Yield the text that follows a prompt, piece by piece; the last piece says why it ended and what was used.
 
         Closing the iterator stops the model.
@@ -207,13 +224,20 @@ class State:
         served = self.served(model)
         if served.task not in ("causal", "complete"):
             raise ApiError(400, f"{model} does not complete text", param="model", found=f"a model for {served.task}")
+        usage = self.usage()
+        usage.segment = usage.segment or language_of(prompt)
         pieces = served.worker.complete(prompt, sampling, stop, timeout=self.settings.timeout)
+        used = 0
         try:
             async for piece in pieces:
+                used = piece.prompt_tokens + piece.tokens
                 if piece.finish:
-                    self.count(served, piece.prompt_tokens + piece.tokens, "tokens")
+                    self.count(served, used, "tokens")
+                    used = 0
                 yield piece
         finally:
+            # A stream that the client left is counted as far as it came.
+            self.count(served, used, "tokens")
             await pieces.aclose()
 
     async def record(self, kind: str, *, user: str = "", **facts: Any) -> str:
@@ -232,6 +256,29 @@ class State:
         event = self.meter.event(kind, user=user or (usage.user if usage else ""), **{"tenant": tenant, **facts})
         await self.meter.record(event)
         return event.id
+
+    async def settle(self, usage: Usage, outcome: str = "ok") -> None:
+        """Make a request's event durable, once.
+
+        The server does so before the last byte of every response; a stream does so itself before it says that it is done.
+
+        Raises:
+            ResourceError: the disk is full; the event was not acknowledged.
+        """
+        if usage.settled or not usage.counted:
+            return
+        event = self.meter.event(
+            usage.kind, id=usage.id, user=usage.user, tenant=usage.caller.tenant if usage.caller else "", app=usage.app,
+            model=usage.model, version=usage.version, units=usage.units, unit=usage.unit,
+            latency_ms=round((time.perf_counter() - usage.started) * 1e3, 3), outcome=outcome, segment=usage.segment,
+            consent=usage.consent, subject=usage.subject, value=usage.value,
+        )  # fmt: skip
+        usage.settled = True
+        try:
+            await self.meter.record(event)
+        except NoriaError:
+            usage.settled = False
+            raise
 
     def usage(self) -> Usage:
         """Return what the Event of the request now being answered will say; outside a request, one that goes nowhere."""

@@ -1,0 +1,182 @@
+"""The protocol of engines: a model folder -> logits or tokens; behind it torch, the reference, and OpenVINO.
+
+    engine = open_engine("runs/demo/sentiment-int8")
+    answer(engine, ["物流很快", "fast delivery"])      # [{"label": "positive", ...}, ...]
+
+An engine knows token ids and logits. What a text becomes and what logits mean is the task's; which process it runs in and
+who waits is the worker's.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from noria.core.errors import FolderError, unknown
+from noria.core.folder import Manifest, read_manifest
+from noria.tasks.complete import Sampling
+from noria.tasks.task import Answer, Task, task_of
+
+Kind = Literal["torch", "openvino"]
+KINDS = ("torch", "openvino")
+BATCH_TOKENS = 4_096
+
+
+class Engine(Protocol):
+    """A loaded model. Not safe to use from two threads at once."""
+
+    kind: Kind
+    folder: Path
+    manifest: Manifest
+    task: Task
+    tokenizer: Tokenizer
+    max_length: int
+    """Most token ids in one text, special tokens included."""
+
+    def forward(self, batch: Sequence[Sequence[int]]) -> list[np.ndarray]:
+        """Return each text's logits, float32, in the shape its task's head says (see `Task`), padding left out.
+
+        `batch` is computed in one go: the caller bounds it.
+        """
+
+    def generate(self, ids: Sequence[int], sampling: Sampling, stop: Collection[int] = ()) -> Iterator[int]:
+        """Yield the tokens that follow `ids`, at most `sampling.max_tokens`; ends before the model's end token or one of `stop`.
+
+        Raises:
+            SettingError: the model is no causal one.
+        """
+
+    def close(self) -> None:
+        """Give the memory back."""
+
+
+def open_engine(folder: str | Path, *, threads: int | None = None, prefer: str | None = None) -> Engine:
+    """Return the engine for a model folder: OpenVINO where `engine/` lies in it with a certificate it passed, else torch.
+
+    Args:
+        folder: a model folder.
+        threads: of one forward pass; all cores by default.
+        prefer: torch or openvino, whatever the certificate says: what certifying itself needs.
+
+    Raises:
+        FolderError: the folder is missing, damaged or no model, or holds no `engine/` where openvino is asked for.
+        SettingError: unknown engine.
+    """
+    folder = Path(folder)
+    manifest = read_manifest(folder)
+    task = task_of(manifest)
+    threads = threads or os.cpu_count() or 1
+    if prefer not in (None, *KINDS):
+        raise unknown("engine", str(prefer), KINDS)
+    if (prefer or best_kind(folder)) == "openvino":
+        from .openvino import OpenVinoEngine
+
+        return OpenVinoEngine(folder, manifest, task, threads=threads)
+    from .torch import TorchEngine
+
+    return TorchEngine(folder, manifest, task, threads=threads)
+
+
+def best_kind(folder: Path) -> Kind:
+    """Return openvino where the folder holds a compiled model that passed its certificate, else torch."""
+    if not (folder / "engine" / "model.xml").is_file():
+        return "torch"
+    try:
+        certificate = json.loads((folder / "certificate.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return "torch"
+    return "openvino" if isinstance(certificate, dict) and certificate.get("passed") is True else "torch"
+
+
+def answer(engine: Engine, texts: Sequence[str], *, batch_tokens: int = BATCH_TOKENS) -> list[Answer]:
+    """Return the answer to every text, computed in batches of like length."""
+    features = [engine.task.features(engine.tokenizer, text, engine.max_length) for text in texts]
+    answers: list[Answer] = [{} for _ in texts]
+    for places in batches([len(one.ids) for one in features], batch_tokens):
+        for place, logits in zip(places, engine.forward([features[place].ids for place in places]), strict=True):
+            answers[place] = engine.task.answer(features[place], logits)
+    return answers
+
+
+def batches(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:
+    """Yield places of texts, longest first, such that each batch holds at most `batch_tokens` with padding (or one text)."""
+    batch: list[int] = []
+    for place in sorted(range(len(lengths)), key=lambda place: -lengths[place]):
+        if batch and lengths[batch[0]] * (len(batch) + 1) > batch_tokens:
+            yield batch
+            batch = []
+        batch.append(place)
+    if batch:
+        yield batch
+
+
+def padded(batch: Sequence[Sequence[int]], pad: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Return ids and attention mask, int64 [B, T], shorter texts filled up with `pad`."""
+    width = max(map(len, batch))
+    ids = np.full((len(batch), width), pad, dtype=np.int64)
+    mask = np.zeros((len(batch), width), dtype=np.int64)
+    for row, text in enumerate(batch):
+        ids[row, : len(text)] = text
+        mask[row, : len(text)] = 1
+    return ids, mask
+
+
+def unpadded(task: Task, logits: np.ndarray, batch: Sequence[Sequence[int]]) -> list[np.ndarray]:
+    """Return each text's part of the logits [B, labels] or [B, T, ...]."""
+    if task.head == "sequence":
+        return list(logits)
+    return [logits[row, : len(text)] for row, text in enumerate(batch)]
+
+
+def read_tokenizer(folder: Path) -> Tokenizer:
+    """Return a model folder's tokenizer.
+
+    Raises:
+        FolderError: `tokenizer.json` is missing or cannot be read.
+    """
+    file = folder / "tokenizer.json"
+    if not file.is_file():
+        raise FolderError(f"{folder} holds no tokenizer.json", hint="it is not a model folder")
+    try:
+        return Tokenizer.from_file(str(file))
+    except Exception as error:  # the library raises a bare Exception for every fault of the file
+        raise FolderError(f"{file} cannot be read", found=str(error)) from None
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """Return `config.json` of a model folder, with what `generation_config.json` adds.
+
+    Raises:
+        FolderError: it is missing or no JSON, or asks to run code of its own.
+    """
+    config: dict[str, Any] = {}
+    for name in ("generation_config.json", "config.json"):
+        file = folder / name
+        try:
+            config |= json.loads(file.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            if name == "config.json":
+                raise FolderError(f"{folder} holds no config.json", hint="it is not a model folder") from None
+        except (ValueError, TypeError) as error:
+            raise FolderError(f"{file} cannot be read", found=str(error)) from None
+    if "auto_map" in config:
+        raise FolderError(f"{folder} asks to run code of its own", allowed="architectures that transformers knows")
+    return config
+
+
+def longest(manifest: Manifest, config: dict[str, Any]) -> int:
+    """Return how many token ids one text may have: what the model was trained for, within what its positions allow."""
+    positions = int(config.get("max_position_embeddings") or 512)
+    return min(int(manifest.facts.get("max_length") or positions), positions)
+
+
+def end_ids(config: dict[str, Any]) -> frozenset[int]:
+    """Return the ids that end a text."""
+    given = config.get("eos_token_id")
+    return frozenset(given if isinstance(given, list) else [] if given is None else [given])

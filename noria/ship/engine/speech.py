@@ -1,0 +1,47 @@
+"""Tokens -> text while they come: whole characters only, and never past a stop string."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tokenizers import Tokenizer
+from tokenizers.decoders import DecodeStream
+
+
+class Speech:
+    """Turns the tokens of one completion into pieces of text.
+
+    Args:
+        tokenizer: of the model.
+        stop: texts that end the completion; none of them is ever given out.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, stop: Sequence[str] = ()) -> None:
+        self._tokenizer = tokenizer
+        self._stop = tuple(text for text in stop if text)
+        self._stream = DecodeStream(skip_special_tokens=True)
+        self._held = ""
+        self.stopped = False
+        """A stop string was met."""
+
+    def say(self, token: int) -> str:
+        """Return the text that is certain after one more token; often "", when a character or a stop string may be half done."""
+        self._held += self._stream.step(self._tokenizer, token) or ""
+        places = [place for text in self._stop if (place := self._held.find(text)) >= 0]
+        if places:
+            self.stopped = True
+            said, self._held = self._held[: min(places)], ""
+            return said
+        keep = max((_overlap(self._held, text) for text in self._stop), default=0)
+        said, self._held = self._held[: len(self._held) - keep], self._held[len(self._held) - keep :]
+        return said
+
+    def rest(self) -> str:
+        """Return what was held back for a stop string that never came."""
+        said, self._held = self._held, ""
+        return said
+
+
+def _overlap(text: str, stop: str) -> int:
+    """Return how many of the last characters of `text` begin `stop`."""
+    return next((size for size in range(min(len(text), len(stop) - 1), 0, -1) if stop.startswith(text[-size:])), 0)

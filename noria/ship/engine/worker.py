@@ -1,0 +1,344 @@
+"""A model in its own process: a bounded queue before it, restarts with back-off behind it.
+
+    worker = Worker("runs/demo/sentiment")
+    await worker.start()
+    (await worker.ask(["很好"])).answers
+    async for piece in generator_worker.complete("今天", Sampling(), []): ...
+
+Requests wait here, in order; the process holds only as many as it can batch soon. So when it dies, those it held fail, those
+that wait go to the next one, and new ones wait for it, up to the queue's bound.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from noria.core.errors import FolderError, InputError, ResourceError
+from noria.tasks.complete import Sampling
+
+from .wire import Message, Unpacker, packed
+
+Status = Literal["starting", "ready", "down", "stopped"]
+HELD = 64
+"""Texts that the process may hold: two good batches, so that it never waits for the next one."""
+COMPLETION_COST = 8
+"""A completion counts as so many texts: eight of them share the process."""
+BACK_OFF = (0.1, 0.5, 2.0, 5.0, 15.0, 30.0)
+"""Seconds before the first, second, ... restart in a row."""
+SILENCE = 120.0
+"""Seconds without a word, with work at hand, after which the process is taken for hung."""
+
+
+class Busy(ResourceError):  # noqa: N818 - a wait, not a fault
+    """The queue is full."""
+
+    retry_after = 1
+
+
+class Unavailable(ResourceError):  # noqa: N818 - a wait, not a fault
+    """The model's process died with the request, cannot be started, or took too long."""
+
+    def __init__(self, what: str, *, retry_after: int = 1, **parts: Any) -> None:
+        self.retry_after = retry_after
+        super().__init__(what, **parts)
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a model says of some texts, and how many tokens each of them had."""
+
+    answers: list[dict[str, Any]]
+    tokens: list[int]
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Some of a completion's text; the last piece has a `finish`."""
+
+    text: str
+    tokens: int
+    """Tokens of the completion so far."""
+    prompt_tokens: int
+    finish: str | None = None
+    """stop (the model or a stop string ended it) or length."""
+
+
+@dataclass(eq=False)
+class _Request:
+    id: int
+    message: Message
+    cost: int
+    news: asyncio.Queue[Message | Exception] = field(default_factory=asyncio.Queue)
+
+
+class Worker:
+    """One model's process and the queue before it. Belongs to one event loop."""
+
+    def __init__(self, folder: str | Path, *, threads: int = 0, queue: int = 256, batch_tokens: int = 4_096) -> None:
+        self.folder, self.threads, self.queue, self.batch_tokens = Path(folder), threads, queue, batch_tokens
+        self.status: Status = "starting"
+        self.facts: dict[str, Any] = {}
+        """What the process told of itself: engine, max_length."""
+        self.restarts = 0
+        self._in_a_row = 0
+        self._proved = False
+        self._refusal: str | None = None
+        self._waiting: deque[_Request] = deque()
+        self._held: dict[int, _Request] = {}
+        self._held_cost = 0
+        self._number = 0
+        self._process: subprocess.Popen[bytes] | None = None
+        self._link: _Link | None = None
+        self._heard = time.monotonic()
+        self._ready = asyncio.Event()
+        self._keeper: asyncio.Task[None] | None = None
+
+    async def start(self, *, timeout: float = 300.0) -> None:
+        """Start the process and return when the model answers.
+
+        Raises:
+            FolderError: the model refuses to load.
+            Unavailable: it is not there in time.
+        """
+        self._keeper = asyncio.create_task(self._keep())
+        try:
+            await asyncio.wait_for(self._ready.wait(), timeout)
+        except TimeoutError:
+            raise Unavailable(f"the model {self.folder.name} did not start", found=f"{timeout:g} s") from None
+        if self._refusal:
+            raise FolderError(f"the model {self.folder.name} does not load", found=self._refusal)
+
+    async def stop(self) -> None:
+        """End the process; what still waits fails."""
+        self.status = "stopped"
+        if self._keeper:
+            self._keeper.cancel()
+            await asyncio.gather(self._keeper, return_exceptions=True)
+        self._end_process()
+        self._fail_held("the server is stopping")
+        while self._waiting:
+            self._waiting.popleft().news.put_nowait(Unavailable("the server is stopping", retry_after=5))
+
+    @property
+    def process_id(self) -> int | None:
+        """Return the id of the model's process, where there is one."""
+        return self._process.pid if self._process else None
+
+    @property
+    def depth(self) -> int:
+        """Return how many requests wait or are held."""
+        return len(self._waiting) + len(self._held)
+
+    def health(self) -> dict[str, Any]:
+        """Return how the model is doing: status, queue depth, restarts, engine."""
+        return {"status": self.status, "queue": self.depth, "restarts": self.restarts, **self.facts}
+
+    async def ask(self, texts: Sequence[str], *, timeout: float = 30.0) -> Answers:
+        """Return the answers to some texts.
+
+        Raises:
+            Busy: the queue is full.
+            Unavailable: the process died with the request, or it took longer than `timeout` seconds.
+            InputError: the model cannot take the texts.
+        """
+        request = self._enqueue({"texts": list(texts)}, max(len(texts), 1))
+        try:
+            news = await asyncio.wait_for(request.news.get(), timeout)
+        except TimeoutError:
+            raise Unavailable(f"the model {self.folder.name} took too long", found=f"over {timeout:g} s") from None
+        finally:
+            self._withdraw(request)
+        message = _checked(news)
+        return Answers(message["answers"], message["tokens"])
+
+    async def complete(
+        self, prompt: str, sampling: Sampling, stop: Sequence[str] = (), *, timeout: float = 30.0
+    ) -> AsyncGenerator[Piece, None]:
+        """Yield a completion piece by piece; closing the iterator stops the model.
+
+        Raises:
+            Busy: the queue is full.
+            Unavailable: the process died with the request, or no token came for `timeout` seconds.
+            InputError: the prompt is too long.
+        """
+        message = {"prompt": prompt, "sampling": asdict(sampling), "stop": list(stop)}
+        request = self._enqueue(message, COMPLETION_COST)
+        try:
+            while True:
+                try:
+                    news = await asyncio.wait_for(request.news.get(), timeout)
+                except TimeoutError:
+                    raise Unavailable(f"the model {self.folder.name} fell silent", found=f"{timeout:g} s") from None
+                told = _checked(news)
+                piece = Piece(told["text"], told["tokens"], told["prompt_tokens"], told.get("finish"))
+                if piece.finish:
+                    self._withdraw(request)
+                yield piece
+                if piece.finish:
+                    return
+        finally:
+            self._withdraw(request)
+
+    def _enqueue(self, message: Message, cost: int) -> _Request:
+        if self.status == "stopped":
+            raise Unavailable("the server is stopping", retry_after=5)
+        if self.status == "down" and self._in_a_row > 2:
+            raise Unavailable(f"the model {self.folder.name} is down", retry_after=int(self._pause()) + 1)
+        if self.depth >= self.queue:
+            raise Busy(
+                f"the queue of {self.folder.name} is full", found=f"{self.depth} requests", hint="come back soon"
+            )
+        self._number += 1
+        request = _Request(self._number, {"id": self._number, **message}, cost)
+        self._waiting.append(request)
+        self._send()
+        return request
+
+    def _send(self) -> None:
+        """Hand over what the process has room for."""
+        while self._link and self.status == "ready" and self._waiting:
+            request = self._waiting[0]
+            if self._held and self._held_cost + request.cost > HELD:
+                return
+            self._waiting.popleft()
+            if not self._held:
+                self._heard = time.monotonic()
+            self._held[request.id] = request
+            self._held_cost += request.cost
+            self._link.send(request.message)
+
+    def _withdraw(self, request: _Request) -> None:
+        """Forget a request, wherever it is; the process is told if it still works on it."""
+        if request in self._waiting:
+            self._waiting.remove(request)
+        elif self._release(request.id) and self._link:
+            self._link.send({"id": request.id, "cancel": True})
+        self._send()
+
+    def _release(self, number: int) -> _Request | None:
+        request = self._held.pop(number, None)
+        if request:
+            self._held_cost -= request.cost
+        return request
+
+    def hear(self, message: Message) -> None:
+        """Take one message from the process."""
+        self._heard = time.monotonic()
+        if "refused" in message:
+            self._refusal = message["refused"]
+            self._ready.set()
+        elif "ready" in message:
+            self.facts = {key: value for key, value in message.items() if key != "ready"}
+            self.status, self._refusal = "ready", None
+            self._ready.set()
+        else:
+            self._proved = True
+            last = "text" not in message or "finish" in message
+            request = self._release(message["id"]) if last else self._held.get(message["id"])
+            if request:
+                request.news.put_nowait(message)
+        self._send()
+
+    async def _keep(self) -> None:
+        """Start the process, and start it again whenever it ends."""
+        while True:
+            self._proved = False
+            gone = await self._launch()
+            while not gone.is_set():
+                try:
+                    await asyncio.wait_for(gone.wait(), 1.0)
+                except TimeoutError:
+                    if self._held and time.monotonic() - self._heard > SILENCE and self._process:
+                        self._process.kill()
+            self.status = "down"
+            self._end_process()
+            # One that answered before it died starts the back-off anew.
+            self._in_a_row = 1 if self._proved else self._in_a_row + 1
+            self._fail_held("the model's process ended")
+            if self._refusal and not self.facts:
+                return
+            await asyncio.sleep(self._pause())
+            self.restarts += 1
+
+    async def _launch(self) -> asyncio.Event:
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        threads = self.threads or os.cpu_count() or 1
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "noria.ship.engine.child", str(self.folder), str(theirs.fileno()),
+                 str(threads), str(self.batch_tokens)],
+                pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                env={**os.environ, "OMP_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "false"},
+            )  # fmt: skip
+        gone = asyncio.Event()
+        _, self._link = await asyncio.get_running_loop().create_connection(lambda: _Link(self, gone), sock=ours)
+        return gone
+
+    def _pause(self) -> float:
+        return BACK_OFF[min(self._in_a_row, len(BACK_OFF)) - 1]
+
+    def _fail_held(self, why: str) -> None:
+        for number in list(self._held):
+            request = self._release(number)
+            if request:
+                error = Unavailable(f"{why}: {self.folder.name}", retry_after=int(self._pause()) + 1)
+                request.news.put_nowait(error)
+
+    def _end_process(self) -> None:
+        if self._link:
+            self._link.close()
+            self._link = None
+        if self._process:
+            # Nothing it holds is worth waiting for: a model's process has no state.
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+
+class _Link(asyncio.Protocol):
+    """Our end of the socket to one process."""
+
+    def __init__(self, worker: Worker, gone: asyncio.Event) -> None:
+        self._worker, self._gone = worker, gone
+        self._unpacker = Unpacker()
+        self._transport: asyncio.WriteTransport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.WriteTransport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        for message in self._unpacker.feed(data):
+            self._worker.hear(message)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._gone.set()
+
+    def send(self, message: Message) -> None:
+        if self._transport and not self._transport.is_closing():
+            self._transport.write(packed(message))
+
+    def close(self) -> None:
+        if self._transport:
+            self._transport.close()
+
+
+def _checked(news: Message | Exception) -> Message:
+    if isinstance(news, Exception):
+        raise news
+    if "error" in news:
+        if news["fault"] == "input":
+            raise InputError(news["error"])
+        raise Unavailable("the model failed on the request", found=news["error"])
+    return news

@@ -1,0 +1,61 @@
+"""Figures for Prometheus: requests, latency, queues, restarts, events."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+if TYPE_CHECKING:
+    from .state import State
+
+_BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+
+
+class Metrics:
+    """The counters of one server."""
+
+    def __init__(self, state: State) -> None:
+        self._registry = CollectorRegistry()
+        self._requests = Counter(
+            "noria_requests", "Requests answered.", ["route", "method", "status"], registry=self._registry
+        )
+        self._seconds = Histogram(
+            "noria_request_seconds", "Seconds from request to last byte.", ["route"], buckets=_BUCKETS,
+            registry=self._registry,
+        )  # fmt: skip
+        self._registry.register(_Now(state))
+
+    def count(self, route: str, method: str, status: int, seconds: float) -> None:
+        """Count one request. `route` is a path of the server's own, never what a client made up."""
+        self._requests.labels(route, method, str(status)).inc()
+        self._seconds.labels(route).observe(seconds)
+
+    def text(self) -> bytes:
+        """Return all figures in Prometheus' text format."""
+        return generate_latest(self._registry)
+
+
+class _Now(Collector):
+    """What is read off the state when somebody looks."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Yield the gauges."""
+        state = self._state
+        yield GaugeMetricFamily("noria_ready", "1 when requests are welcome.", value=float(state.ready))
+        yield GaugeMetricFamily("noria_in_flight", "Requests being answered.", value=state.in_flight)
+        yield GaugeMetricFamily("noria_events_waiting", "Events not sealed yet.", value=state.meter.outbox.count())
+        queue = GaugeMetricFamily("noria_queue", "Requests before a model.", labels=["model"])
+        restarts = GaugeMetricFamily("noria_model_restarts", "Restarts of a model's process.", labels=["model"])
+        up = GaugeMetricFamily("noria_model_ready", "1 when a model answers.", labels=["model"])
+        for name, served in state.models.items():
+            queue.add_metric([name], served.worker.depth)
+            restarts.add_metric([name], served.worker.restarts)
+            up.add_metric([name], float(served.worker.status == "ready"))
+        yield from (queue, restarts, up)
