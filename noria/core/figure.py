@@ -6,6 +6,7 @@ Figure("accuracy", 0.8927, n=1_746, low=0.878, high=0.907, source="held-out revi
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from statistics import NormalDist
 from typing import Any
 
 
@@ -48,6 +49,28 @@ class Figure:
         baseline = f" (baseline {number(self.baseline)})" if self.baseline is not None else ""
         note = f" {self.note}" if self.note else ""
         return f"{self.name} {number(self.value)}{unit}{interval} n={self.n:,}{baseline}{note}"
+
+
+def proportion(name: str, successes: int, n: int, *, level: float = 0.95, **facts: Any) -> Figure:
+    """Return the figure of a share of successes, with Wilson's score interval (Wilson 1927).
+
+    Args:
+        name: name of the measure.
+        successes: how many of the `n` observations count.
+        n: how many observations; 0 gives the interval from 0 to 1.
+        level: coverage of the interval.
+        facts: further fields of `Figure`: source, note, baseline.
+
+    >>> proportion("accuracy", 18, 20).text()
+    'accuracy 0.900 [0.699, 0.972] n=20'
+    """
+    if not n:
+        return Figure(name, 0.0, 0, 0.0, 1.0, level=level, **facts)
+    z = NormalDist().inv_cdf((1 + level) / 2)
+    share, shrink = successes / n, 1 + z * z / n
+    middle = (share + z * z / (2 * n)) / shrink
+    half = z / shrink * ((share * (1 - share) + z * z / (4 * n)) / n) ** 0.5
+    return Figure(name, share, n, max(0.0, middle - half), min(1.0, middle + half), level=level, **facts)
 
 
 def number(value: float) -> str:
