@@ -1,0 +1,85 @@
+"""A Figure drawn: value, interval, n, baseline and source, always together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from html import escape
+
+from nicegui import ui
+
+from noria.core.figure import Figure, number
+
+from .words import Words
+
+# Measures where less is better; everywhere else more is.
+LOWER_IS_BETTER = frozenset({"bits_per_byte", "loss", "mae", "mape", "crps", "latency", "latency_ms", "p95_latency", "hhi"})
+
+
+def figure_html(figure: Figure, words: Words, *, row: bool = False) -> str:
+    """Return one figure as HTML: a tile with a drawn interval, or with `row` one line of a list."""
+    unit = f"<small>{escape(words.phrase(figure.unit))}</small>" if figure.unit and figure.unit != "%" else ""
+    parts = [
+        f'<div class="figure{" row" if row else ""}" data-figure="{escape(figure.name, quote=True)}">',
+        f'<div class="figure-name">{escape(words.phrase(figure.name))}</div>',
+        f'<div class="figure-value">{escape(number(figure.value))}{"%" if figure.unit == "%" else ""}{unit}</div>',
+    ]
+    if not row:
+        parts.append(whisker(figure))
+    parts.append(f'<div class="figure-evidence">{evidence(figure, words)}</div>')
+    if figure.baseline is not None:
+        parts.append(_baseline(figure, words))
+    if figure.source:
+        parts.append(f'<div class="figure-source">{escape(words("figure.source"))}{escape(words.phrase(figure.source))}</div>')
+    return "".join(parts) + "</div>"
+
+
+def evidence(figure: Figure, words: Words) -> str:
+    """Return n, the interval and the note of a figure as HTML."""
+    parts = [f"<span>n = {figure.n:,}</span>"]
+    if figure.low is not None and figure.high is not None:
+        interval = f"{number(figure.low)} – {number(figure.high)}"
+        parts.append(f"<span>{escape(words('figure.interval', level=f'{figure.level:.0%}', interval=interval))}</span>")
+    else:
+        parts.append(f"<span>{escape(words('figure.exact'))}</span>")
+    if figure.note:
+        parts.append(f'<span class="chip">{escape(words.phrase(figure.note))}</span>')
+    return " · ".join(parts)
+
+
+def whisker(figure: Figure) -> str:
+    """Return the interval drawn to scale, with the baseline as a hollow mark; nothing where there is no interval."""
+    if figure.low is None or figure.high is None:
+        return ""
+    marks = [figure.low, figure.high, figure.value] + ([figure.baseline] if figure.baseline is not None else [])
+    low, high = min(marks), max(marks)
+    room = (high - low) * 0.12 or abs(high) * 0.1 or 1.0
+
+    def at(value: float) -> float:
+        return 200 * (value - low + room) / (high - low + 2 * room)
+
+    hollow = ""
+    if figure.baseline is not None:
+        hollow = f'<circle cx="{at(figure.baseline):.1f}" cy="7" r="4" fill="#fff" stroke="#b4692b" stroke-width="1.8"/>'
+    return (
+        '<svg class="whisker" viewBox="0 0 200 14" preserveAspectRatio="xMinYMid meet" aria-hidden="true">'
+        '<line x1="0" x2="200" y1="7" y2="7" stroke="#e4e2d8"/>'
+        f'<line x1="{at(figure.low):.1f}" x2="{at(figure.high):.1f}" y1="7" y2="7" stroke="#12748c" stroke-width="4" '
+        f'stroke-linecap="round" opacity=".45"/>{hollow}<circle cx="{at(figure.value):.1f}" cy="7" r="4.4" fill="#12748c"/></svg>'
+    )
+
+
+def figures(many: Iterable[Figure], words: Words, *, rows: bool = False) -> None:
+    """Show several figures, as tiles or as a list."""
+    body = "".join(figure_html(figure, words, row=rows) for figure in many)
+    ui.html(body, sanitize=False).classes("wing-figures" if rows else "figures")
+
+
+def _baseline(figure: Figure, words: Words) -> str:
+    assert figure.baseline is not None
+    less = figure.name.rsplit(": ", 1)[-1].replace(" ", "_") in LOWER_IS_BETTER
+    ahead = figure.value < figure.baseline if less else figure.value > figure.baseline
+    overlaps = figure.low is not None and figure.high is not None and figure.low <= figure.baseline <= figure.high
+    kind = "" if overlaps else " better" if ahead else " worse"
+    verdict = words("figure.level" if overlaps else "figure.ahead" if ahead else "figure.behind")
+    line = words("figure.baseline", value=number(figure.baseline), verdict=verdict)
+    return f'<div class="figure-baseline{kind}">{escape(line)}</div>'

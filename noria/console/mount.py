@@ -1,0 +1,100 @@
+"""Put the console on the server: its sign-in, its assets and its pages."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fastapi import FastAPI, Request
+from starlette.requests import HTTPConnection
+from starlette.staticfiles import StaticFiles
+
+from noria.ship.server.state import Caller, State
+
+from .door import PREFIX, door
+from .session import COOKIE, Sessions
+
+if TYPE_CHECKING:
+    from .shell import Console
+
+TITLE = "Noria"
+LINK = "console"
+"""Stands for the key in sessions that a one-time link opened."""
+
+
+def mount(app: FastAPI, state: State, root: str | Path) -> None:
+    """Add the console to a server that has not started yet: pages below /console, shut but to signed-in browsers.
+
+    Args:
+        app: the server's application.
+        state: what the server holds; its gate learns the console's sessions.
+        root: the folder of a run, whose results the pages show.
+    """
+    import nicegui
+    from nicegui import core, ui
+
+    from .headers import Sealed
+    from .pages import register
+    from .shell import Console
+
+    console = Console(state, Path(root), Sessions())
+    app.state.console = console
+    app.include_router(door(console.sessions, lambda secret: _admin(state, secret)))
+    app.mount(f"{PREFIX}/static", StaticFiles(directory=Path(__file__).parent / "static"))
+
+    gate = state.gate
+    gate.open(f"{PREFIX}/login", ("GET", "HEAD", "POST"))
+    gate.open(f"{PREFIX}/open")
+    for path in ("/static/", "/language/", f"/_nicegui/{nicegui.__version__}/static/",
+                 f"/_nicegui/{nicegui.__version__}/esm/", f"/_nicegui/{nicegui.__version__}/components/",
+                 f"/_nicegui/{nicegui.__version__}/libraries/"):  # fmt: skip
+        gate.open(PREFIX + path)
+    gate.sign_in = f"{PREFIX}/login"
+    gate.recognise(lambda connection: _caller(console, connection))
+
+    # NiceGUI keeps one application a process; a second server in the process (as in tests) takes it over.
+    core.app.user_middleware.clear()
+    core.app.middleware_stack = None
+    register(console)
+    ui.run_with(
+        app, title=TITLE, mount_path=PREFIX, favicon=_MARK, tailwind=False, show_welcome_message=False,
+        reconnect_timeout=10.0,
+    )  # fmt: skip
+    for route in app.routes:
+        if getattr(route, "app", None) is core.app:
+            route.app = Sealed(core.app)  # type: ignore[attr-defined]
+    logging.getLogger("nicegui").setLevel(logging.WARNING)
+
+
+def sign_in_link(app: FastAPI, base: str) -> str:
+    """Return an address that signs one browser in, once; `base` is like http://127.0.0.1:8400."""
+    console: Console = app.state.console
+    return f"{base}{PREFIX}/open?token={console.sessions.one_time(LINK, LINK)}"
+
+
+def _caller(console: Console, connection: HTTPConnection) -> Caller | None:
+    if not (connection.url.path + "/").startswith(PREFIX + "/"):
+        return None
+    session = console.sessions.read(connection.cookies.get(COOKIE))
+    if session is None or (session.key != LINK and session.key not in _working(console.state)):
+        return None
+    return Caller(session.key, "admin", session.tenant)
+
+
+def _working(state: State) -> set[str]:
+    return {key.id for key in state.keys.list() if not key.revoked}
+
+
+def _admin(state: State, secret: str) -> tuple[str, str] | None:
+    caller = state.keys.check(secret)
+    return (caller.key, caller.tenant) if caller and caller.role == "admin" else None
+
+
+def _favicon() -> str:
+    from .wheel import mark
+
+    return mark(64)
+
+
+_MARK = _favicon().replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)

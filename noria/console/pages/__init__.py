@@ -1,0 +1,45 @@
+"""The console's pages, one file a page: `show(view)` draws it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from fastapi import Request
+from nicegui import ui
+
+from noria.core.errors import NoriaError
+
+from ..shell import Console, View, frame, problem, view_of
+from . import market, models, monitor, overview, playground, recommend, support, users
+
+SECONDS_TO_DRAW = 30.0
+"""The first look at a long log counts it whole, on a machine that may be busy."""
+PAGES: dict[str, tuple[str, Callable[[View], Awaitable[None] | None]]] = {
+    "overview": ("/", overview.show),
+    "models": ("/models", models.show),
+    "playground": ("/playground", playground.show),
+    "support": ("/support", support.show),
+    "monitor": ("/monitor", monitor.show),
+    "recommend": ("/recommend", recommend.show),
+    "users": ("/users", users.show),
+    "market": ("/market", market.show),
+}
+
+
+def register(console: Console) -> None:
+    """Make the routes of all pages."""
+    for name, (path, show) in PAGES.items():
+        _route(console, name, path, show)
+
+
+def _route(console: Console, name: str, path: str, show: Callable[[View], Awaitable[None] | None]) -> None:
+    @ui.page(path, response_timeout=SECONDS_TO_DRAW)
+    async def page(request: Request) -> None:
+        view = view_of(console, request, path)
+        with frame(view, name):
+            try:
+                drawn = show(view)
+                if drawn is not None:
+                    await drawn
+            except NoriaError as error:
+                problem(str(error))

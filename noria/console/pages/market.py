@@ -1,0 +1,157 @@
+"""Market: shares over time, concentration, a forecast with intervals, and its back-test against persistence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from html import escape
+
+from nicegui import run, ui
+
+from noria.core.figure import Figure, number
+from noria.grow.forecast.attraction import ShareForecast
+from noria.grow.forecast.backtest import Backtest
+from noria.grow.forecast.baseline import MODELS, NAMES
+from noria.grow.market.share import Concentration, Shares
+
+from .. import charts
+from ..figures import figures
+from ..shell import View, block, card, foreign, paragraph
+from ..words import Words
+
+HORIZON = 6
+"""Months ahead that the forecast looks."""
+BACKTEST_HORIZON = 3
+LEVEL = 0.9
+MOST_LINES = 6
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """One market, analysed."""
+
+    market: Shares
+    concentration: tuple[Concentration, ...]
+    forecast: ShareForecast
+    backtest: Backtest
+
+
+async def show(view: View) -> None:
+    """Draw the page for the bundled market series."""
+    words = view.words
+    analysis = await run.io_bound(chatbots)
+    figures(headline(analysis), words)
+    with card(words("market.share")):
+        charts.show(share_chart(analysis, words), words("market.share"), tall=True)
+        _foot(words, analysis.market)
+        _flags(words, analysis.market)
+    with ui.element("div").classes("columns"):
+        with card(words("market.forecast")):
+            paragraph(words("market.forecast.lead", horizon=HORIZON, model=NAMES[analysis.backtest.winner][words.language]), "small soft")
+            figures(analysis.forecast.figures(len(analysis.market.times), LEVEL), words, rows=True)
+        with ui.element("div").classes("stack"):
+            with card(words("market.concentration")):
+                charts.show(concentration_chart(analysis, words), words("market.concentration"))
+                _foot(words, analysis.market)
+            with card(words("market.backtest")):
+                block(f'<div class="note" data-check="backtest">{escape(analysis.backtest.verdict()[words.language])}</div>')
+                block(standings_html(analysis.backtest, words), "scroll-x")
+                paragraph(words("market.backtest.foot", horizon=BACKTEST_HORIZON), "small soft")
+
+
+@lru_cache(maxsize=1)
+def chatbots() -> Analysis:
+    """Return the analysis of the bundled chatbot shares, made once in the life of the server.
+
+    The forecast is that of the model which the back-test lets win.
+    """
+    from noria.grow.bundled import chatbot_shares
+    from noria.grow.forecast.attraction import fit
+    from noria.grow.forecast.backtest import backtest
+    from noria.grow.market.share import concentration, shares
+    from noria.grow.series import read_series
+
+    market = shares(read_series(chatbot_shares()))
+    tested = backtest(market, horizon=BACKTEST_HORIZON)
+    ahead = fit(market, MODELS[tested.winner]).ahead(HORIZON)
+    return Analysis(market, tuple(concentration(market)), ahead, tested)
+
+
+def headline(analysis: Analysis) -> list[Figure]:
+    """Return the leader's and the second's share, and how concentrated the market is."""
+    market = analysis.market
+    known = [item for item in analysis.concentration if item.hhi is not None]
+    found = market.latest()[:2]
+    if known:
+        last = known[-1]
+        assert last.hhi is not None
+        found.append(Figure(f"HHI {last.time}", last.hhi, len(market.entities), last.hhi, last.hhi_high,
+                            source=market.provenance.text(), level=1.0))  # fmt: skip
+    return found
+
+
+def share_chart(analysis: Analysis, words: Words) -> charts.Options:
+    """Return the shares so far as lines, and ahead as dashed medians within shaded intervals."""
+    market, forecast = analysis.market, analysis.forecast
+    names = list(market.entities[:MOST_LINES])
+    options = charts.base(y=words("market.percent"), legend=[words.phrase(name) for name in names], percent=True)
+    times = [*market.times, *forecast.times]
+    options["xAxis"].update(type="category", data=times, boundaryGap=False)
+    low, high = forecast.interval(LEVEL)
+    middle = forecast.median()
+    end = len(market.times)
+    for column, name in enumerate(names):
+        past = [[times[row], _percent(value)] for row, value in enumerate(market.values[:, column]) if value == value]
+        last = past[-1]
+        ahead = [last, *([forecast.times[step], _percent(middle[step, column])] for step in range(len(forecast.times)))]
+        spread = [[last[0], last[1], last[1]]]
+        spread += [[times[end + step], _percent(low[step, column]), _percent(high[step, column])] for step in range(len(forecast.times))]
+        label = words.phrase(name)
+        options["series"] += [charts.line(label, past, column), charts.line(label, ahead, column, dashed=True)]
+        options["series"] += charts.band(label, spread, column)
+    return options
+
+
+def concentration_chart(analysis: Analysis, words: Words) -> charts.Options:
+    """Return the HHI over time, as a band: between the rest being many sellers, and being one."""
+    known = [item for item in analysis.concentration if item.hhi is not None and item.hhi_high is not None]
+    options = charts.base(y="HHI")
+    options["xAxis"].update(type="category", data=[item.time for item in known], boundaryGap=False)
+    options["yAxis"]["scale"] = True
+    options["series"] = [
+        charts.line("HHI", [[item.time, round(item.hhi or 0)] for item in known], 0),
+        *charts.band("HHI", [[item.time, item.hhi, item.hhi_high] for item in known], 0),
+    ]
+    return options
+
+
+def standings_html(tested: Backtest, words: Words) -> str:
+    """Return how every model did, as a table."""
+    keys = ("model", "gain", "crps", "mase", "coverage")
+    head = "".join(f'<th class="{"" if key == "model" else "number"}">{escape(words(f"market.{key}"))}</th>' for key in keys)
+    lines = []
+    for item in sorted(tested.standings, key=lambda item: item.crps):
+        gain = item.gain
+        told = "–" if gain is None else f"{gain.value:+.2f} [{gain.low:.2f}, {gain.high:.2f}]"
+        covered = next((value for level, value in item.coverage.items() if str(level).startswith("90")), None)
+        cells = (told, number(item.crps), number(item.mase), "–" if covered is None else f"{covered:.0%}")
+        lines.append(
+            f"<tr><td>{escape(NAMES[item.model][words.language])}<br><span class='small soft'>n = {item.trials:,}</span></td>"
+            + "".join(f'<td class="number">{cell}</td>' for cell in cells)
+            + "</tr>"
+        )
+    return f'<table class="plain"><thead><tr>{head}</tr></thead><tbody>{"".join(lines)}</tbody></table>'
+
+
+def _flags(words: Words, market: Shares) -> None:
+    if market.flags:
+        items = "".join(f"<li><b>{escape(flag.time)}</b> {escape(flag.zh if words.language == 'zh' else flag.en)}</li>" for flag in market.flags)
+        block(f'<details><summary class="small">{escape(words("market.flags", count=len(market.flags)))}</summary><ul class="texts">{items}</ul></details>')
+
+
+def _foot(words: Words, market: Shares) -> None:
+    block(f'<div class="chart-foot">n = {len(market.times)} · {escape(words("figure.source"))}{foreign(market.provenance.text())}</div>')
+
+
+def _percent(share: float) -> float:
+    return round(100 * float(share), 2)

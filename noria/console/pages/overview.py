@@ -1,0 +1,83 @@
+"""Overview: the wheel build -> ship -> grow, each wing with its live headline figures, and the ledger below."""
+
+from __future__ import annotations
+
+from html import escape
+
+from nicegui import ui
+
+from noria.core.figure import Figure
+
+from .. import records
+from ..figures import figure_html
+from ..records import StageRecord
+from ..shell import View, block, card, empty, foreign, link
+from ..wheel import wheel
+
+WINGS: dict[str, tuple[tuple[str, ...], tuple[tuple[str, str], ...]]] = {
+    # wing -> (the stages whose figures it shows, the pages it leads to)
+    "build": (("sentiment", "entities", "pretrain"), (("models", "/models"), ("playground", "/playground"))),
+    "ship": (("compress", "ship"), (("support", "/support"), ("monitor", "/monitor"), ("recommend", "/recommend"))),
+    "grow": (("grow",), (("users", "/users"), ("market", "/market"))),
+}
+SECONDS_BETWEEN_LOOKS = 3.0
+
+
+def show(view: View) -> None:
+    """Draw the page, and draw it anew whenever a stage or a model of the run changes."""
+    seen = records.signature(view.root)
+
+    @ui.refreshable
+    def content() -> None:
+        _content(view)
+
+    def look() -> None:
+        nonlocal seen
+        now = records.signature(view.root)
+        if now != seen:
+            seen = now
+            content.refresh()
+
+    content()
+    ui.timer(SECONDS_BETWEEN_LOOKS, look)
+
+
+def headline(stages: dict[str, StageRecord], names: tuple[str, ...], most: int = 3) -> list[Figure]:
+    """Return the first figures of a wing: one of every stage in turn, until there are enough."""
+    rows = [stages[name].figures for name in names if name in stages]
+    ordered = [figures[depth] for depth in range(most) for figures in rows if depth < len(figures)]
+    return ordered[:most]
+
+
+def _content(view: View) -> None:
+    words = view.words
+    stages = records.stages(view.root)
+    names = {wing: words(f"wing.{wing}") for wing in WINGS}
+    targets = {wing: link(pages[0][1]) for wing, (_, pages) in WINGS.items()}
+    with ui.element("div").classes("turn"):
+        block(wheel(names, targets, words("overview.picture")), "at-wheel")
+        for wing, (members, pages) in WINGS.items():
+            _wing(view, wing, headline(stages, members), pages)
+    if not stages:
+        empty(words, "overview.empty", "noria demo")
+        return
+    with card(words("overview.ledger")):
+        items = "".join(
+            f"<li><b>{escape(words(f'stage.{record.name}'))}</b><span class='ledger-line'>{foreign(record.line)}</span>"
+            f'<span class="soft">{escape(words("overview.seconds", seconds=f"{record.seconds:,.0f}"))}</span></li>'
+            for record in stages.values()
+        )
+        ui.html(items, sanitize=False, tag="ul").classes("ledger")
+
+
+def _wing(view: View, wing: str, figures: list[Figure], pages: tuple[tuple[str, str], ...]) -> None:
+    words = view.words
+    body = "".join(figure_html(figure, words, row=True) for figure in figures)
+    if not figures:
+        body = f'<p class="soft">{escape(words("overview.nothing"))}</p>'
+    links = "".join(f'<a href="{link(path)}">{escape(words(f"{name}.title"))}</a>' for name, path in pages)
+    block(
+        f'<h2>{escape(words(f"wing.{wing}"))}</h2><p class="soft small">{escape(words(f"wing.{wing}.lead"))}</p>'
+        f'<div class="wing-figures">{body}</div><div class="wing-links">{links}</div>',
+        f"card wing-card at-{wing}",
+    )

@@ -1,0 +1,151 @@
+"""Users: who is active, growth accounting that reconciles, the retention triangle; of this server and of the run's log."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from html import escape
+from pathlib import Path
+
+from nicegui import run, ui
+
+from noria.core.errors import InputError
+from noria.core.figure import Figure
+from noria.grow.log import Log
+from noria.grow.users.activity import Growth, Period
+from noria.grow.users.retention import Retention
+
+from .. import charts, records
+from ..figures import figures
+from ..shell import View, block, card, empty, foreign, paragraph
+from ..words import Words
+
+COHORTS = 13
+"""Cohorts shown in the triangle: the latest ones, as many as fit a screen."""
+
+
+@dataclass(frozen=True)
+class Use:
+    """One log, counted."""
+
+    title: str
+    """Key of its name."""
+    source: str
+    licence: str
+    first: str
+    last: str
+    unit: Period
+    headline: tuple[Figure, ...]
+    growth: Growth
+    retention: Retention
+
+
+async def show(view: View) -> None:
+    """Draw the page: the server's own users, and those of the purchase log where the run has analysed it."""
+    uses = [use for use in (await run.io_bound(served_use, view.state.lake),) if use]
+    if "grow" in records.stages(view.root):
+        uses.append(await run.io_bound(purchases))
+    if not uses:
+        empty(view.words, "users.empty", "noria demo")
+        return
+    with ui.tabs().props('align="left" no-caps') as tabs:
+        for use in uses:
+            ui.tab(use.title, label=view.words(use.title))
+    with ui.tab_panels(tabs, value=uses[-1].title).props("animated=false"):
+        for use in uses:
+            with ui.tab_panel(use.title), ui.element("div").classes("stack").style("padding-top: 16px"):
+                _use(view.words, use)
+
+
+def served_use(lake: Path) -> Use | None:
+    """Return the use of the server itself, or None where nobody has used it yet."""
+    from noria.grow.lake import events
+    from noria.grow.log import log_of_events
+
+    try:
+        return counted("users.server", log_of_events(events(lake)))
+    except InputError:
+        return None
+
+
+@lru_cache(maxsize=1)
+def purchases() -> Use:
+    """Return the use in the CDNOW log, counted once in the life of the server: the log does not change."""
+    from noria.grow.bundled import cdnow
+
+    return counted("users.purchases", cdnow())
+
+
+def counted(title: str, log: Log) -> Use:
+    """Return a log's growth and retention by the period that shows it best."""
+    from noria.grow.users.activity import growth
+    from noria.grow.users.retention import retention
+
+    days = (log.as_of - log.first).days + 1
+    unit: Period = "day" if days <= 60 else "week" if days <= 300 else "month"
+    grown, kept = growth(log, unit), retention(log, unit)
+    rows = grown.segment()
+    last = next((row for row in reversed(rows) if row.complete), rows[-1])
+    headline = [
+        Figure("users in all", log.users, log.users, source=log.source),
+        Figure(f"active users, {last.period}", last.active, log.users, source=log.source),
+        Figure(f"new users, {last.period}", last.new, last.active, source=log.source),
+    ]
+    headline += [Figure(**{**point.as_dict(), "name": f"retention, {point.name}"}) for point in kept.curve()[1:2]]
+    return Use(title, log.source, log.licence, log.first.isoformat(), log.as_of.isoformat(), unit, tuple(headline), grown, kept)
+
+
+def _use(words: Words, use: Use) -> None:
+    figures(use.headline, words)
+    with card(words("users.accounting")):
+        charts.show(accounting_chart(use.growth, words), words("users.accounting"))
+        rows, defects = use.growth.segment(), use.growth.defects()
+        if defects:
+            block(f'<div class="note warn" role="alert">{escape(words("users.broken", count=len(defects)))} {foreign(defects[0])}</div>')
+        else:
+            block(f'<div class="note" data-check="reconciles">{escape(words("users.reconciles", count=len(rows)))}</div>')
+        block(f'<div class="chart-foot">{escape(words("users.span", first=use.first, last=use.last))} '
+              f'{escape(words("figure.source"))}{escape(words.phrase(use.source))}</div>')  # fmt: skip
+    with card(words("users.retention")):
+        paragraph(words(f"users.cohorts.{use.unit}"), "small soft")
+        block(triangle_html(use.retention, words), "scroll-x")
+
+
+def accounting_chart(growth: Growth, words: Words) -> charts.Options:
+    """Return stacked bars of who was retained, came back and came new, above those who left."""
+    rows = growth.segment()
+    names = {key: words(f"users.{key}") for key in ("retained", "resurrected", "new", "churned")}
+    series = {
+        names["retained"]: [row.retained for row in rows],
+        names["resurrected"]: [row.resurrected for row in rows],
+        names["new"]: [row.new for row in rows],
+        names["churned"]: [-row.churned for row in rows],
+    }
+    colours = dict(zip(names.values(), ("#12748c", "#8cc3cd", "#4f8a3c", "#c9896f"), strict=True))
+    labels = [row.period[:7] if growth.unit == "month" else row.period for row in rows]
+    return charts.bars(labels, series, y=words("users.users"), stacked=True, colours=colours)
+
+
+def triangle_html(retention: Retention, words: Words) -> str:
+    """Return the triangle: one line a cohort, one column an age, the darker the more came back."""
+    cohorts = [(name, row) for name, row in retention.counts.items() if row and row[0]][-COHORTS:]
+    ages = max((len(row) for _, row in cohorts), default=0)
+    head = "".join(f"<th>{age}</th>" for age in range(min(ages, COHORTS)))
+    lines = []
+    for name, row in cohorts:
+        label = name[:7] if retention.unit == "month" else name
+        cells = []
+        for age in range(min(ages, COHORTS)):
+            if age >= len(row):
+                cells.append("<td></td>")
+                continue
+            share = row[age] / row[0]
+            ink = "#fff" if share > 0.55 else "inherit"
+            cells.append(
+                f'<td style="background: rgba(18,116,140,{0.06 + 0.9 * share:.2f}); color: {ink}" title="{row[age]:,} / {row[0]:,}">{share:.0%}</td>'
+            )
+        lines.append(f"<tr><th>{label}</th><td>{row[0]:,}</td>{''.join(cells)}</tr>")
+    return (
+        f'<table class="triangle"><thead><tr><th>{escape(words("users.cohort"))}</th><th>{escape(words("users.users"))}</th>{head}</tr></thead>'
+        f"<tbody>{''.join(lines)}</tbody></table>"
+    )

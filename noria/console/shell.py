@@ -1,0 +1,193 @@
+"""The frame of every page: menu, language switch, head, and the small parts that pages are made of."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fastapi import Request
+from nicegui import ui
+
+from .door import PREFIX, words_of
+from .session import COOKIE, Session
+from .wheel import mark
+from .words import LANGUAGES, Words
+
+if TYPE_CHECKING:
+    from noria.ship.server.state import State
+
+    from .session import Sessions
+
+MENU: dict[str, tuple[tuple[str, str], ...]] = {
+    # wing -> its pages: (key of the title, path)
+    "": (("overview", "/"),),
+    "build": (("models", "/models"), ("playground", "/playground")),
+    "ship": (("support", "/support"), ("monitor", "/monitor"), ("recommend", "/recommend")),
+    "grow": (("users", "/users"), ("market", "/market")),
+}
+COLOURS = {"": "#15343c", "build": "#b4692b", "ship": "#12748c", "grow": "#4f8a3c"}
+ICONS = {
+    "overview": "M12 3v18M3 12h18M5.6 5.6l12.8 12.8M18.4 5.6 5.6 18.4",
+    "models": "M4 7l8-4 8 4-8 4zM4 12l8 4 8-4M4 17l8 4 8-4",
+    "playground": "M4 6h16M4 12h10M4 18h7M17 15l4 3-4 3z",
+    "support": "M4 5h16v11H10l-5 4v-4H4z",
+    "monitor": "M3 13h4l3-8 4 14 3-6h4",
+    "recommend": "M5 4h14v16l-7-4-7 4z",
+    "users": "M9 11a4 4 0 1 0 0-8 4 4 0 0 0 0 8zM2 21c0-4 3-6 7-6s7 2 7 6M16 4a4 4 0 0 1 0 7M18 15c3 1 4 3 4 6",
+    "market": "M4 20V10M10 20V4M16 20v-7M22 20H2",
+}
+
+
+@dataclass(frozen=True)
+class Console:
+    """What every page is given: the running server and the folder of the run."""
+
+    state: State
+    root: Path
+    sessions: Sessions
+
+
+@dataclass(frozen=True)
+class View:
+    """One page being shown to one browser."""
+
+    console: Console
+    words: Words
+    session: Session
+    path: str
+
+    @property
+    def state(self) -> State:
+        """Return the running server."""
+        return self.console.state
+
+    @property
+    def root(self) -> Path:
+        """Return the folder of the run."""
+        return self.console.root
+
+    @property
+    def user(self) -> str:
+        """Return the name under which this browser's use is counted."""
+        return f"console:{self.session.nonce}"
+
+
+def view_of(console: Console, request: Request, path: str) -> View:
+    """Return what a page needs to know of its request; the gate let it in, so the session is there."""
+    session = console.sessions.read(request.cookies.get(COOKIE))
+    assert session is not None
+    return View(console, words_of(request), session, path)
+
+
+@contextmanager
+def frame(view: View, name: str) -> Iterator[None]:
+    """Show the frame, with the content of page `name` inside of it."""
+    words = view.words
+    client = ui.context.client
+    # A page object belongs to its route; the copy carries this browser's language to Quasar and to the html tag.
+    client.page = copy.copy(client.page)
+    client.page.language = "zh-CN" if words.language == "zh" else "en-US"
+    ui.page_title(f"{words(f'{name}.title')} · Noria")
+    ui.add_head_html(f'<link rel="stylesheet" href="{PREFIX}/static/console.css">')
+    with ui.element("div").classes("frame").props(f'data-page="{name}" data-language="{words.language}"'):
+        ui.html(_top(words), sanitize=False).style("display: contents")
+        with ui.element("main").classes("page"):
+            ui.html(
+                f'<div class="page-head"><h1>{escape(words(f"{name}.title"))}</h1><p>{escape(words(f"{name}.lead"))}</p></div>',
+                sanitize=False,
+            )
+            with ui.element("div").classes("stack"):
+                yield
+
+
+def card(title: str = "", *, classes: str = "") -> ui.element:
+    """Return a card, opened with `with`."""
+    element = ui.element("section").classes(f"card {classes}")
+    if title:
+        with element:
+            heading(title)
+    return element
+
+
+def heading(text: str) -> None:
+    """Show a heading inside a card."""
+    ui.html(escape(text), sanitize=False, tag="h2")
+
+
+def paragraph(text: str, classes: str = "") -> ui.html:
+    """Show a paragraph of plain text."""
+    return ui.html(escape(text), sanitize=False, tag="p").classes(classes)
+
+
+def block(html: str, classes: str = "") -> ui.html:
+    """Show trusted HTML: everything foreign in it was escaped by whoever made it."""
+    return ui.html(html, sanitize=False).classes(classes)
+
+
+def empty(words: Words, key: str, command: str) -> None:
+    """Show that there is nothing to show yet, and the command that fills it."""
+    block(
+        f'<div class="empty">{mark(54)}<p>{escape(words(key))}</p><p>{escape(words("empty.run"))} '
+        f'<code translate="no">{escape(command)}</code></p></div>'
+    )
+
+
+def problem(text: str) -> None:
+    """Show what went wrong, in the words of the error."""
+    block(f'<div class="note warn" role="alert" translate="no">{escape(text)}</div>')
+
+
+def facts(pairs: list[tuple[str, str]]) -> None:
+    """Show names and values; values are HTML."""
+    body = "".join(f"<dt>{escape(name)}</dt><dd>{value}</dd>" for name, value in pairs)
+    ui.html(body, sanitize=False, tag="dl").classes("facts")
+
+
+def foreign(text: object) -> str:
+    """Return text that comes from data, escaped, and marked as not the console's own words."""
+    return f'<span translate="no">{escape(str(text))}</span>'
+
+
+def icon(name: str, colour: str) -> str:
+    """Return the small picture of a page."""
+    return (
+        f'<svg width="19" height="19" viewBox="0 0 24 24" fill="none" stroke="{colour}" stroke-width="1.8" '
+        f'stroke-linecap="round" stroke-linejoin="round" aria-hidden="true"><path d="{ICONS[name]}"/></svg>'
+    )
+
+
+def link(path: str) -> str:
+    """Return the address of a console page."""
+    return PREFIX + path
+
+
+def _top(words: Words) -> str:
+    brand = f'<a class="brand" href="{PREFIX}/">{mark(40)}<span><b translate="no">Noria</b><small>{escape(words("app.short"))}</small></span></a>'
+    path = ui.context.client.page.path
+    switch = "".join(
+        f'<a class="language" href="{PREFIX}/language/{code}?next={path}" lang="{code}" translate="no">{name}</a>'
+        for code, name in LANGUAGES.items()
+        if code != words.language
+    )
+    menu = []
+    for wing, pages in MENU.items():
+        if wing:
+            menu.append(f'<div class="nav-wing">{escape(words(f"wing.{wing}"))}</div>')
+        for name, target in pages:
+            here = ' here" aria-current="page' if target == path else ""
+            menu.append(
+                f'<a class="nav-link{here}" href="{PREFIX}{target}">{icon(name, COLOURS[wing])}<span>{escape(words(f"{name}.title"))}</span></a>'
+            )
+    return (
+        f'<input type="checkbox" id="menu" class="menu-toggle" aria-label="{escape(words("app.menu"), quote=True)}">'
+        f'<header class="bar"><label for="menu" class="menu-button">☰ <span>{escape(words("app.menu"))}</span></label>{brand}{switch}</header>'
+        f'<label for="menu" class="scrim"><span class="visually-hidden">{escape(words("app.close"))}</span></label>'
+        f'<nav class="side" aria-label="{escape(words("app.menu"), quote=True)}"><div class="side-inner">{brand}{"".join(menu)}'
+        f'<div class="side-foot">{switch}<form method="post" action="{PREFIX}/logout">'
+        f'<button class="plain-button" type="submit">{escape(words("app.logout"))}</button></form></div></div></nav>'
+    )
