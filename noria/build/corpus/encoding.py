@@ -1,0 +1,82 @@
+"""Bytes to text when nobody says which encoding they are in: UTF-8, UTF-16, GB18030, Big5 or Windows-1252."""
+
+from __future__ import annotations
+
+import codecs
+from pathlib import Path
+
+from noria.core.errors import InputError
+
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark it begins with
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+# The most frequent characters of Chinese text, Simplified and Traditional, with its punctuation. Almost any bytes decode
+# as GB18030 and many as Big5; only in the right one do these make up a good part of the text.
+_COMMON = frozenset(
+    "，。、；：？！“”的一是在不了有和人这中大为上个国我以要他时来用们生到作地于出就分对成会可主发年动同工也能下过子说产"
+    "种面而方后多定行学法所民得经十三之进着等部度家电力里如水化高自二理起小现实加量都两体制机当使点从业本去把性好应开它"
+    "還這個為時來們對會發動過說產種後學經進電裡現實兩體機當點從業應開國與關書"
+)
+_SAMPLE_BYTES = 1 << 20
+
+
+def encoding_of(path: Path) -> str:
+    """Return the encoding of a text file, judged by its first MiB.
+
+    Raises:
+        InputError: the file is binary or in none of the known encodings.
+    """
+    with path.open("rb") as stream:
+        sample = stream.read(_SAMPLE_BYTES)
+    if len(sample) == _SAMPLE_BYTES:
+        sample = sample[: sample.rfind(b"\n") + 1] or sample
+    try:
+        return guess(sample)
+    except InputError as error:
+        raise InputError(f"{path} is not text", found=error.found, allowed=error.allowed) from None
+
+
+def guess(sample: bytes) -> str:
+    """Return the name of the encoding that `sample` most plausibly is in.
+
+    Raises:
+        InputError: it is binary or in none of the known encodings.
+    """
+    for mark, name in _MARKS:
+        if sample.startswith(mark):
+            return name
+    if b"\x00" in sample:
+        raise InputError("not text", found="zero bytes", allowed="UTF-8, UTF-16 with a mark, GB18030, Big5, Windows-1252")
+    if _decodes(sample, "utf-8") is not None:
+        return "utf-8"
+    scores = {name: _score(_decodes(sample, name)) for name in ("gb18030", "big5hkscs")}
+    best = max(scores, key=lambda name: scores[name])
+    if scores[best] >= 0.1:
+        return best
+    if _decodes(sample, "cp1252") is not None:
+        return "cp1252"
+    if scores[best] >= 0:
+        return best
+    raise InputError(
+        "not text", found="bytes of no known encoding", allowed="UTF-8, UTF-16 with a mark, GB18030, Big5, Windows-1252"
+    )
+
+
+def _decodes(sample: bytes, name: str) -> str | None:
+    try:
+        return sample.decode(name)
+    except UnicodeDecodeError as error:
+        # A sample cut inside its last character still decodes up to there.
+        cut = len(sample) == _SAMPLE_BYTES and error.start >= len(sample) - 4
+        return sample[: error.start].decode(name) if cut else None
+
+
+def _score(text: str | None) -> float:
+    if text is None:
+        return -1.0
+    foreign = [character for character in text if ord(character) > 127]
+    return sum(character in _COMMON for character in foreign) / max(len(foreign), 1)
