@@ -15,8 +15,11 @@ from .words import Words
 LOWER_IS_BETTER = frozenset({"bits_per_byte", "loss", "mae", "mape", "crps", "latency", "latency_ms", "p95_latency", "hhi"})
 
 
-def figure_html(figure: Figure, words: Words, *, row: bool = False) -> str:
-    """Return one figure as HTML: a tile with a drawn interval, or with `row` one line of a list."""
+def figure_html(figure: Figure, words: Words, *, row: bool = False, source: bool = True) -> str:
+    """Return one figure as HTML: a tile with a drawn interval, or with `row` one line of a list.
+
+    `source` is left out only where a list tells it once for all its figures.
+    """
     unit = f"<small>{escape(words.phrase(figure.unit))}</small>" if figure.unit and figure.unit != "%" else ""
     parts = [
         f'<div class="figure{" row" if row else ""}" data-figure="{escape(figure.name, quote=True)}">',
@@ -28,8 +31,8 @@ def figure_html(figure: Figure, words: Words, *, row: bool = False) -> str:
     parts.append(f'<div class="figure-evidence">{evidence(figure, words)}</div>')
     if figure.baseline is not None:
         parts.append(_baseline(figure, words))
-    if figure.source:
-        parts.append(f'<div class="figure-source">{escape(words("figure.source"))}{escape(words.phrase(figure.source))}</div>')
+    if figure.source and source:
+        parts.append(_source(figure, words))
     return "".join(parts) + "</div>"
 
 
@@ -37,13 +40,27 @@ def evidence(figure: Figure, words: Words) -> str:
     """Return n, the interval and the note of a figure as HTML."""
     parts = [f"<span>n = {figure.n:,}</span>"]
     if figure.low is not None and figure.high is not None:
-        interval = f"{number(figure.low)} – {number(figure.high)}"
+        interval = interval_text(figure.low, figure.high)
         parts.append(f"<span>{escape(words('figure.interval', level=f'{figure.level:.0%}', interval=interval))}</span>")
     else:
         parts.append(f"<span>{escape(words('figure.exact'))}</span>")
     if figure.note:
         parts.append(f'<span class="chip">{escape(words.phrase(figure.note))}</span>')
     return " · ".join(parts)
+
+
+def interval_text(low: float, high: float) -> str:
+    """Return the ends of an interval, with as many digits as it takes to tell them apart.
+
+    >>> interval_text(0.878, 0.907), interval_text(0.78152, 0.78158)
+    ('0.878 – 0.907', '0.7815 – 0.7816')
+    """
+    ends = number(low), number(high)
+    for decimals in range(4, 8):
+        if ends[0] != ends[1] or low == high:
+            break
+        ends = f"{low:.{decimals}f}", f"{high:.{decimals}f}"
+    return f"{ends[0]} – {ends[1]}"
 
 
 def whisker(figure: Figure) -> str:
@@ -69,9 +86,17 @@ def whisker(figure: Figure) -> str:
 
 
 def figures(many: Iterable[Figure], words: Words, *, rows: bool = False) -> None:
-    """Show several figures, as tiles or as a list."""
-    body = "".join(figure_html(figure, words, row=rows) for figure in many)
+    """Show several figures, as tiles or as a list; a source that all lines of a list share is told once below them."""
+    many = list(many)
+    shared = rows and len(many) > 1 and len({figure.source for figure in many}) == 1
+    body = "".join(figure_html(figure, words, row=rows, source=not shared) for figure in many)
+    if shared and many[0].source:
+        body += _source(many[0], words)
     ui.html(body, sanitize=False).classes("wing-figures" if rows else "figures")
+
+
+def _source(figure: Figure, words: Words) -> str:
+    return f'<div class="figure-source">{escape(words("figure.source"))}{escape(words.phrase(figure.source))}</div>'
 
 
 def _baseline(figure: Figure, words: Words) -> str:

@@ -63,7 +63,7 @@ def stages(root: Path) -> dict[str, StageRecord]:
     records = []
     for path in root.glob("*.stage.json"):
         value = read_json(path)
-        if value is None:
+        if not isinstance(value, dict) or "line" not in value:  # begun and not finished, or torn
             continue
         records.append(
             StageRecord(

@@ -56,7 +56,7 @@ class Sessions:
     def read(self, cookie: str | None) -> Session | None:
         """Return the session of a cookie, or None where it is missing, altered or too old."""
         payload, _, signature = (cookie or "").partition(".")
-        if not hmac.compare_digest(self._sign(payload).encode(), signature.encode()):
+        if not hmac.compare_digest(self._sign(payload).encode(), signature.encode("utf-8", "replace")):
             return None
         # Only what this process signed gets here, so it has the fields of a Session.
         session = Session(**json.loads(_decode(payload)))
@@ -78,7 +78,7 @@ class Sessions:
         return self.start(found[0], found[1])
 
     def _sign(self, payload: str) -> str:
-        return _encode(hmac.new(self._secret, payload.encode(), hashlib.sha256).digest())
+        return _encode(hmac.new(self._secret, payload.encode("utf-8", "replace"), hashlib.sha256).digest())
 
 
 def _digest(token: str) -> bytes:

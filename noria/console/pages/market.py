@@ -132,7 +132,7 @@ def standings_html(tested: Backtest, words: Words) -> str:
     lines = []
     for item in sorted(tested.standings, key=lambda item: item.crps):
         gain = item.gain
-        told = "–" if gain is None else f"{gain.value:+.2f} [{gain.low:.2f}, {gain.high:.2f}]"
+        told = "–" if gain is None else f"{gain.value:+.2f}<br><span class='small soft'>{gain.low:.2f} – {gain.high:.2f}</span>"
         covered = next((value for level, value in item.coverage.items() if str(level).startswith("90")), None)
         cells = (told, number(item.crps), number(item.mase), "–" if covered is None else f"{covered:.0%}")
         lines.append(

@@ -131,6 +131,8 @@ def triangle_html(retention: Retention, words: Words) -> str:
     cohorts = [(name, row) for name, row in retention.counts.items() if row and row[0]][-COHORTS:]
     ages = max((len(row) for _, row in cohorts), default=0)
     head = "".join(f"<th>{age}</th>" for age in range(min(ages, COHORTS)))
+    # The first column is all of them, by definition: the shades are for what comes after it.
+    most = max((row[age] / row[0] for _, row in cohorts for age in range(1, len(row))), default=1.0) or 1.0
     lines = []
     for name, row in cohorts:
         label = name[:7] if retention.unit == "month" else name
@@ -140,10 +142,8 @@ def triangle_html(retention: Retention, words: Words) -> str:
                 cells.append("<td></td>")
                 continue
             share = row[age] / row[0]
-            ink = "#fff" if share > 0.55 else "inherit"
-            cells.append(
-                f'<td style="background: rgba(18,116,140,{0.06 + 0.9 * share:.2f}); color: {ink}" title="{row[age]:,} / {row[0]:,}">{share:.0%}</td>'
-            )
+            shade = 0.0 if age == 0 else 0.05 + 0.65 * share / most
+            cells.append(f'<td style="background: rgba(18,116,140,{shade:.2f})" title="{row[age]:,} / {row[0]:,}">{share:.0%}</td>')
         lines.append(f"<tr><th>{label}</th><td>{row[0]:,}</td>{''.join(cells)}</tr>")
     return (
         f'<table class="triangle"><thead><tr><th>{escape(words("users.cohort"))}</th><th>{escape(words("users.users"))}</th>{head}</tr></thead>'
