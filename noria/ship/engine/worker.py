@@ -265,8 +265,12 @@ class Worker:
             # One that answered before it died starts the back-off anew.
             self._in_a_row = 1 if self._proved else self._in_a_row + 1
             self._fail_held("the model's process ended")
-            if self._refusal and not self.facts:
-                return
+            if not self.facts:
+                if self._in_a_row > 1 and not self._refusal:
+                    self._refusal = "its process ends before it is ready"
+                if self._refusal:
+                    self._ready.set()
+                    return
             await asyncio.sleep(self._pause())
             self.restarts += 1
 

@@ -2,18 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+import re
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+
+from noria import __version__
+from noria.core.errors import NoriaError, SettingError, nearest
+from noria.core.folder import read_manifest
+from noria.tasks.task import task_of
+
+from ..engine.worker import Worker
+from ..meter import Meter, read_secret
+from ..outbox import Outbox
+from .answers import answers_router
+from .completions import completions_router
+from .entry import Entry
+from .errors import body_of
+from .facts import facts_router
+from .keys import Keys
+from .logs import Log, no_log
+from .metrics import Metrics
 from .settings import ServerSettings
-from .state import App
+from .state import App, Served, State
 
-if TYPE_CHECKING:
-    from fastapi import FastAPI
+_NAME = re.compile(r"[a-z][a-z0-9_-]{0,40}")
 
 
-def create_app(settings: ServerSettings, models: Sequence[str | Path] = (), apps: Sequence[App] = ()) -> FastAPI:
+def create_app(
+    settings: ServerSettings, models: Sequence[str | Path] = (), apps: Sequence[App] = (), *, log: Log = no_log
+) -> FastAPI:
     """Return the application that serves `models` and `apps`; its State is `app.state.noria`.
 
     Models start in processes of their own when the application starts, and end with it. The console mounts its pages on
@@ -23,9 +49,116 @@ def create_app(settings: ServerSettings, models: Sequence[str | Path] = (), apps
         settings: see `ServerSettings`.
         models: model folders; each is served under its folder's name.
         apps: applications, each mounted at /v1/apps/<name>.
+        log: takes one line for every request and fault; see `logs`.
 
     Raises:
         FolderError: a folder is missing, damaged or no model.
         SettingError: two models or two applications share a name.
+        ResourceError: the lake cannot be written.
     """
-    raise NotImplementedError
+    served = _served(settings, models)
+    folder = settings.lake / "server"
+    meter = Meter(Outbox(settings.lake, settings.name), read_secret(folder))
+    state = State(settings, served, Keys(folder), meter, apps)
+    metrics = Metrics(state)
+    app = FastAPI(title="Noria", version=__version__, docs_url=None, redoc_url=None, lifespan=_lifespan(state, log))
+    app.state.noria = state
+    app.add_middleware(Entry, state=state, metrics=metrics, log=log)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.include_router(facts_router(state, metrics))
+    app.include_router(answers_router(state))
+    app.include_router(completions_router(state))
+    names: set[str] = set()
+    for one in apps:
+        if one.name in names or not _NAME.fullmatch(one.name):
+            raise SettingError("an application's name is taken or not allowed", found=one.name, allowed=_NAME.pattern)
+        names.add(one.name)
+        app.include_router(one.router(state), prefix=f"/v1/apps/{one.name}", tags=[one.name])
+    return app
+
+
+def _served(settings: ServerSettings, models: Sequence[str | Path]) -> dict[str, Served]:
+    served: dict[str, Served] = {}
+    for path in models:
+        folder = Path(path)
+        name = folder.resolve().name
+        if name in served:
+            raise SettingError(
+                "two models share a name", found=name, hint="serve one of them from a folder of another name"
+            )
+        manifest = read_manifest(folder)
+        task_of(manifest)
+        worker = Worker(folder, threads=settings.threads, queue=settings.queue, batch_tokens=settings.batch_tokens)
+        served[name] = Served(name, folder, manifest, worker)
+    return served
+
+
+def _lifespan(state: State, log: Log) -> Any:
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncGenerator[None, None]:
+        workers = [served.worker for served in state.models.values()]
+        sealing = asyncio.create_task(_seal(state, log))
+        try:
+            await asyncio.gather(*(worker.start() for worker in workers))
+            for one in state.apps:
+                await one.start(state)
+            state.started = True
+            log("ready", models=list(state.models), apps=[one.name for one in state.apps])
+            yield
+        except NoriaError as error:
+            state.failure = error
+            raise
+        finally:
+            state.draining = True
+            sealing.cancel()
+            with suppress(asyncio.CancelledError):
+                await sealing
+            await asyncio.gather(*(worker.stop() for worker in workers))
+            await asyncio.to_thread(state.meter.outbox.close)
+            log("stopped")
+
+    return lifespan
+
+
+async def _seal(state: State, log: Log) -> None:
+    """Seal finished days, now and every `seal_minutes`."""
+    while True:
+        try:
+            if files := await asyncio.to_thread(state.meter.outbox.seal):
+                log("sealed", files=files)
+        except NoriaError as error:
+            log("not sealed", error=str(error))
+        await asyncio.sleep(state.settings.seal_minutes * 60)
+
+
+async def _invalid(request: Request, error: Exception) -> JSONResponse:
+    """Name the first field at fault, without repeating what it held."""
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    if first["type"] == "json_invalid":
+        return JSONResponse(body_of(400, "the body is not JSON", code="invalid_json"), status_code=400)
+    # Alternatives of a union are told by names in brackets that no client knows.
+    path = [str(part) for part in first["loc"] if part != "body" and re.fullmatch(r"[a-z_]+|\d+", str(part))]
+    path = [part for part in path if part not in ("str", "list", "nullable")]
+    field = ".".join(path) or None
+    message = first["msg"][0].lower() + first["msg"][1:]
+    if first["type"] == "extra_forbidden":
+        close = nearest(path[-1], _fields(request)) if path else None
+        message = "unknown field" + (f"; did you mean {close}?" if close else "")
+    return JSONResponse(
+        body_of(422, f"{field}: {message}" if field else message, param=field, code="invalid_field"), status_code=422
+    )
+
+
+def _fields(request: Request) -> list[str]:
+    body = getattr(request.scope.get("route"), "body_field", None)
+    fields = getattr(getattr(body, "field_info", None), "annotation", None)
+    return list(getattr(fields, "model_fields", ()))
+
+
+async def _http_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    plain = {404: "no such route", 405: "the route takes another method"}
+    message = plain.get(error.status_code) or str(error.detail)
+    return JSONResponse(body_of(error.status_code, message), status_code=error.status_code, headers=error.headers)

@@ -221,7 +221,7 @@ class _Answer:
             await self.fail(api_error(full))
 
 
-class _Elsewhere(ApiError):
+class _Elsewhere(ApiError):  # noqa: N818 - a way, not a fault
     """A browser is sent to the page where one signs in."""
 
     def __init__(self, place: str) -> None:
