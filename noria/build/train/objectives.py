@@ -12,8 +12,8 @@ from torch.nn import functional as F
 from noria.build.tokens.batches import IGNORED, Batch
 
 
-def supervised(module: nn.Module, batch: Batch) -> tuple[torch.Tensor, int]:
-    """Score labels: one a text, or one a token.
+def supervised(module: nn.Module, batch: Batch, *, smoothing: float = 0.0) -> tuple[torch.Tensor, int]:
+    """Score labels: one a text, or one a token; `smoothing` of each target is spread over all classes.
 
     Reads `labels` (B) or (B, T), -100 not scored; all other tensors are the module's arguments. The module gives an
     object with `logits` (B, C) or (B, T, C).
@@ -21,7 +21,10 @@ def supervised(module: nn.Module, batch: Batch) -> tuple[torch.Tensor, int]:
     tensors = dict(batch.tensors)
     labels = tensors.pop("labels")
     logits = module(**tensors).logits
-    loss = F.cross_entropy(logits.float().flatten(0, -2), labels.flatten(), ignore_index=IGNORED, reduction="sum")
+    loss = F.cross_entropy(
+        logits.float().flatten(0, -2), labels.flatten(),
+        ignore_index=IGNORED, reduction="sum", label_smoothing=smoothing,
+    )  # fmt: skip
     return loss, int((labels != IGNORED).sum())
 
 

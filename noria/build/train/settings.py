@@ -58,3 +58,38 @@ class TrainSettings(Settings):
     """How often the evaluator is asked, evenly spread, the last time after the last step."""
     checkpoint_seconds: Annotated[float, Field(gt=0)] = 20.0
     """Shortest time between checkpoints; it grows where writing one would take over 2 % of the time."""
+
+
+class FinetuneSettings(Settings):
+    """Fine-tuning of a pretrained encoder on labelled rows. The defaults suit small encoders and budgets of minutes."""
+
+    minutes: Annotated[float, Field(gt=0, le=6000)] = 5.0
+    """Time budget for training and its evaluations, in minutes; the number of steps is fixed from it at the start."""
+    steps: Annotated[int, Field(ge=1)] | None = None
+    """Optimiser steps; where given, `minutes` is not looked at."""
+    seed: int = 0
+    """Seed of the head's first weights, of the order of rows and of dropout."""
+    max_length: Annotated[int, Field(ge=8, le=8192)] = 128
+    """Longest text in tokens; what is beyond is cut off."""
+    tokens_per_batch: Annotated[int, Field(ge=64, le=1_000_000)] = 2048
+    """Padded tokens of one optimiser step."""
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 1e-4
+    """Highest rate, that of the topmost layer."""
+    layer_decay: Annotated[float, Field(gt=0, le=1)] = 0.9
+    """Each layer's rate as a share of the rate of the layer above it."""
+    head_rate: Annotated[float, Field(gt=0, le=1000)] = 5.0
+    """Rate of pooler and classifier, as a multiple of the topmost layer's."""
+    warmup: Share = 0.1
+    """Share of the steps over which the rate rises; after it, it falls to zero in a line."""
+    weight_decay: Annotated[float, Field(ge=0, le=10)] = 0.01
+    """Decay of weight matrices."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Dropout everywhere in the encoder. With a few epochs it costs more time than it gains."""
+    smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Label smoothing: this much of every target is spread over all classes (Szegedy et al. 2016)."""
+    evaluations: Annotated[int, Field(ge=1, le=1000)] = 3
+    """How often the valid rows are judged, the last time after the last step; the best weights are kept."""
+    number_type: NumberType = "auto"
+    """Number type of matrix products: bf16, fp32, or whichever is measured faster here."""
+    by_character: bool = True
+    """Tagging only: every Chinese character is a token of its own, so that no token lies across a name's border."""

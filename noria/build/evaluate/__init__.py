@@ -1,0 +1,1 @@
+"""Scores with intervals, baselines beside them, and a model's card."""

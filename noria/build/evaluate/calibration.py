@@ -1,0 +1,36 @@
+"""Temperature scaling: one number that makes confidences mean what they say (Guo et al. 2017, section 4.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from noria.tasks.task import IGNORED
+
+
+def fit_temperature(logits: Sequence[np.ndarray], targets: Sequence[Any]) -> float:
+    """Return the temperature that makes the targets likeliest, between 0.05 and 20.
+
+    Args:
+        logits: of each text, [labels] or [T, outputs].
+        targets: a class for each text, or one for every token (-100: not scored).
+    """
+    scores = np.concatenate([np.atleast_2d(values) for values in logits]).astype(np.float64)
+    classes = np.concatenate([np.atleast_1d(np.asarray(target)) for target in targets])
+    scores, classes = scores[classes != IGNORED], classes[classes != IGNORED]
+    scores -= scores.max(axis=1, keepdims=True)
+    wanted = scores[np.arange(len(classes)), classes]
+
+    def cost(power: float) -> float:
+        inverse = np.exp(-power)
+        return float(np.mean(np.log(np.exp(scores * inverse).sum(axis=1)) - wanted * inverse))
+
+    # The cost is convex in 1/temperature, so it has one valley in the logarithm too: golden-section search.
+    low, high = np.log(0.05), np.log(20.0)
+    golden = (np.sqrt(5) - 1) / 2
+    while high - low > 1e-4:
+        left, right = high - golden * (high - low), low + golden * (high - low)
+        low, high = (low, right) if cost(left) < cost(right) else (left, high)
+    return float(np.exp((low + high) / 2))

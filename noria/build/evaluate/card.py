@@ -1,0 +1,129 @@
+"""A model's figures with intervals, its baseline beside them, and its card for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from noria.core.figure import Figure
+from noria.core.folder import Manifest
+from noria.core.progress import Report
+from noria.tasks.task import Answer, Row, Task
+
+from .baseline import dictionary_tagger, tfidf_classifier
+from .intervals import interval, paired
+from .metrics import Measure, calibration_error, confidences, measures_of
+
+BASELINES = {"classify": "TF-IDF with logistic regression", "tag": "dictionary of training names"}
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """What held-out rows say of a model and of its baseline."""
+
+    metrics: list[Figure]
+    """The first is the one to rank models by; each names the baseline's value where it has one."""
+    baseline: list[Figure]
+    difference: Figure
+    """Model minus baseline on the first measure, with a paired interval."""
+
+    @property
+    def verdict(self) -> str:
+        """Return who wins: "beats the baseline", "baseline wins" or "no clear winner"."""
+        low, high = self.difference.low, self.difference.high
+        if low is not None and low > 0:
+            return "beats the baseline"
+        return "baseline wins" if high is not None and high < 0 else "no clear winner"
+
+
+def assess(
+    task: Task,
+    training: Sequence[Row],
+    rows: Sequence[Row],
+    answers: Sequence[Answer],
+    *,
+    source: str,
+    report: Report | None = None,
+) -> Assessment:
+    """Judge answers on held-out rows, beside the task's baseline learned from the training rows.
+
+    Args:
+        task: classify or tag.
+        training: rows that the model was trained on.
+        rows: held-out rows.
+        answers: the model's answers to them.
+        source: name of the held-out set, for the figures.
+        report: where the result is told.
+    """
+    model = measures_of(task, rows, answers)
+    beside = measures_of(task, rows, baseline_answers(task, training, rows))
+    metrics = [_figure(one, source, baseline=other.value) for one, other in zip(model, beside, strict=True)]
+    confidence, right = confidences(rows, answers)
+    if len(right):
+        metrics.append(_calibration(confidence, right, source))
+    gain = paired(model[0].counts, beside[0].counts, model[0].statistic)
+    difference = Figure(
+        f"{model[0].name} above baseline", gain.value, len(rows), gain.low, gain.high, source=source, level=gain.level,
+        note="paired bootstrap over texts",
+    )  # fmt: skip
+    result = Assessment([*metrics, difference], [_figure(one, source) for one in beside], difference)
+    if result.verdict == "baseline wins":
+        result = replace(result, metrics=[replace(metrics[0], note="baseline wins"), *metrics[1:], difference])
+    if report:
+        report.ledger(f"{source}: {result.metrics[0].text()}, {difference.text()}: {result.verdict}")
+    return result
+
+
+def baseline_answers(task: Task, training: Sequence[Row], rows: Sequence[Row]) -> list[Answer]:
+    """Return the answers of the task's baseline: TF-IDF with logistic regression, or a dictionary of names."""
+    if task.name == "classify":
+        labels = tfidf_classifier(training)([row["text"] for row in rows])
+        return [{"label": label, "score": 1.0} for label in labels]
+    tag = dictionary_tagger(training)
+    return [{"spans": tag(row["text"])} for row in rows]
+
+
+def _figure(measure: Measure, source: str, baseline: float | None = None) -> Figure:
+    found = interval(measure.counts, measure.statistic)
+    return Figure(
+        measure.name, found.value, len(measure.counts), found.low, found.high, source=source, baseline=baseline
+    )
+
+
+def _calibration(confidence: np.ndarray, right: np.ndarray, source: str, draws: int = 400) -> Figure:
+    random = np.random.default_rng(0)
+    picks = random.integers(0, len(right), (draws, len(right)))
+    found = [calibration_error(confidence[pick], right[pick]) for pick in picks]
+    low, high = np.quantile(found, [0.025, 0.975])
+    # Bins of few texts make the error of a resample larger than that of the sample, so the ends may stand aside of it.
+    value = calibration_error(confidence, right)
+    return Figure(
+        "calibration error", value, len(right), min(float(low), value), max(float(high), value), source=source
+    )
+
+
+def card(manifest: Manifest) -> str:
+    """Return a model's card in Markdown, from its manifest alone (Mitchell et al. 2019, "Model Cards")."""
+    facts: Mapping[str, Any] = manifest.facts
+    lines = [
+        "---", f"license: {facts.get('licence') or 'unknown'}", "library_name: transformers", "---", "",
+        f"# {facts['task']}: {', '.join(facts.get('labels') or [])}", "",
+        f"Fine-tuned from {facts.get('base', 'an unnamed base')} ({facts.get('parameters', 0):,} parameters) by Noria "
+        f"{manifest.noria}, {manifest.created}.", "",
+        "## Held-out figures", "", "| measure | value | interval | n | baseline | source |", "|---|---|---|---|---|---|",
+    ]  # fmt: skip
+    for raw in facts.get("metrics", []):
+        figure = Figure(**raw)
+        ends = "" if figure.low is None or figure.high is None else f"{figure.low:.3f} to {figure.high:.3f}"
+        beside = "" if figure.baseline is None else f"{figure.baseline:.3f}"
+        lines.append(f"| {figure.name} | {figure.value:.3f} | {ends} | {figure.n:,} | {beside} | {figure.source} |")
+    lines += [
+        "", f"Baseline: {BASELINES.get(facts['task'], 'none')}. Intervals: bootstrap over texts, 95 %.", "",
+        "## Made from", "", "| what | SHA-256 | licence |", "|---|---|---|",
+        *(f"| {source.name} | {source.sha256[:16]} | {source.licence} |" for source in manifest.sources), "",
+        "## Settings", "", *(f"- {key}: {value}" for key, value in manifest.settings.items()), "",
+    ]  # fmt: skip
+    return "\n".join(lines)
