@@ -41,6 +41,7 @@ def load(
 
     import torch
     import transformers
+    from safetensors import SafetensorError
 
     auto = {
         "sequence": transformers.AutoModelForSequenceClassification,
@@ -58,7 +59,7 @@ def load(
                 folder, dtype=torch.float32, use_safetensors=True, trust_remote_code=False, local_files_only=True,
                 attn_implementation="sdpa", ignore_mismatched_sizes=True, **classes,
             )  # fmt: skip
-        except (ValueError, KeyError, RuntimeError, OSError) as error:
+        except (ValueError, KeyError, RuntimeError, OSError, SafetensorError) as error:
             first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise FolderError(f"{folder} cannot be loaded with a {head} head", found=first) from error
     return model.eval(), load_tokenizer(folder)

