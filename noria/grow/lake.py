@@ -34,7 +34,9 @@ SCHEMA = pa.schema([(name, _ARROW[kind]) for name, kind in COLUMNS.items()])
 def connect(threads: int | None = None) -> Backend:
     """Return a DuckDB inside this process, with every session setting that a result could depend on fixed."""
     connection = ibis.duckdb.connect(**({"threads": threads} if threads else {}))
-    connection.con.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false; SET preserve_insertion_order = false")
+    connection.con.execute(
+        "SET TimeZone = 'UTC'; SET enable_progress_bar = false; SET preserve_insertion_order = false"
+    )
     return connection
 
 
@@ -88,7 +90,11 @@ def _read_outbox(path: Path) -> pa.Table:
         raise InputError(f"{path} cannot be read", found=str(error)) from None
     except sqlite3.DatabaseError as error:
         raise InputError(f"{path} is not an outbox", found=str(error)) from None
-    arrays = [_array(column, kind) for column, kind in zip(zip(*rows, strict=True), SCHEMA.types, strict=True)] if rows else []
+    arrays = (
+        [_array(column, kind) for column, kind in zip(zip(*rows, strict=True), SCHEMA.types, strict=True)]
+        if rows
+        else []
+    )
     return pa.table(arrays, schema=SCHEMA) if rows else SCHEMA.empty_table()
 
 

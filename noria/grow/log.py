@@ -1,8 +1,8 @@
 """A log of who was active when: from the lake's events, or from any table with a user and a time.
 
-    log = read_log("purchases.csv", user="customer", value="amount", zone="Asia/Shanghai")
-    log.table       # user, time (UTC), value, units, segment: what growth, retention and lifetime read
-    log.problems    # what was set aside, why, and how often
+log = read_log("purchases.csv", user="customer", value="amount", zone="Asia/Shanghai")
+log.table       # user, time (UTC), value, units, segment: what growth, retention and lifetime read
+log.problems    # what was set aside, why, and how often
 """
 
 from __future__ import annotations
@@ -110,11 +110,19 @@ def read_log(
     connection = connection or connect()
     raw = ibis.util.gen_name("raw")
     quoted = str(path).replace("'", "''")
-    reader = f"read_parquet('{quoted}')" if path.suffix == ".parquet" else f"read_csv('{quoted}', all_varchar = true, header = true)"
+    reader = (
+        f"read_parquet('{quoted}')"
+        if path.suffix == ".parquet"
+        else f"read_csv('{quoted}', all_varchar = true, header = true)"
+    )
     try:
-        connection.con.execute(f'CREATE TEMP TABLE "{raw}" AS SELECT *, row_number() OVER () AS "row number" FROM {reader}')
+        connection.con.execute(
+            f'CREATE TEMP TABLE "{raw}" AS SELECT *, row_number() OVER () AS "row number" FROM {reader}'
+        )
     except Exception as error:
-        raise InputError(f"{path} cannot be read", found=str(error).splitlines()[0], allowed="CSV with a header, or Parquet") from None
+        raise InputError(
+            f"{path} cannot be read", found=str(error).splitlines()[0], allowed="CSV with a header, or Parquet"
+        ) from None
     names = {"user": user, "time": time, "value": value, "units": units, "segment": segment, "id": id}
     first_line = 1 if path.suffix == ".parquet" else 2
     table, problems = _checked(connection, raw, names, str(path), first_line, zone, now or datetime.now(UTC))
@@ -122,7 +130,13 @@ def read_log(
 
 
 def log_of_rows(
-    rows: pa.Table, *, source: str, licence: str = "", unit: str = "", now: datetime | None = None, connection: Backend | None = None
+    rows: pa.Table,
+    *,
+    source: str,
+    licence: str = "",
+    unit: str = "",
+    now: datetime | None = None,
+    connection: Backend | None = None,
 ) -> Log:
     """Return the log in an Arrow table that has at least `user` and `time`.
 
@@ -132,14 +146,18 @@ def log_of_rows(
     connection = connection or connect()
     raw, given = ibis.util.gen_name("raw"), ibis.util.gen_name("given")
     connection.con.register(given, rows)
-    connection.con.execute(f'CREATE TEMP TABLE "{raw}" AS SELECT *, row_number() OVER () AS "row number" FROM "{given}"')
+    connection.con.execute(
+        f'CREATE TEMP TABLE "{raw}" AS SELECT *, row_number() OVER () AS "row number" FROM "{given}"'
+    )
     connection.con.unregister(given)
     names = {name: name for name in (*COLUMNS, "id")}
     table, problems = _checked(connection, raw, names, source, 1, None, now or datetime.now(UTC))
     return _measured(Log(table, source, licence, unit, problems=problems), None)
 
 
-def log_of_events(table: ibis.Table, *, segment: str = "app", kinds: Sequence[str] = ("request",), source: str = "server events") -> Log:
+def log_of_events(
+    table: ibis.Table, *, segment: str = "app", kinds: Sequence[str] = ("request",), source: str = "server events"
+) -> Log:
     """Return the activity in a lake's events: one act per event of `kinds` that names a user.
 
     Args:
@@ -174,7 +192,13 @@ _REASONS = (
 
 
 def _checked(
-    connection: Backend, raw: str, names: Mapping[str, str], place: str, first_line: int, zone: str | None, now: datetime
+    connection: Backend,
+    raw: str,
+    names: Mapping[str, str],
+    place: str,
+    first_line: int,
+    zone: str | None,
+    now: datetime,
 ) -> tuple[ibis.Table, tuple[Problem, ...]]:
     """Return the usable rows, and the others counted by reason."""
     run = connection.con.execute
@@ -189,7 +213,9 @@ def _checked(
         for name, column in names.items()
     }
     moment = _moment(connection, raw, names["time"], kinds[names["time"]], zone, place)
-    repeats = f'row_number() OVER (PARTITION BY {_quote(names["id"])} ORDER BY "row number")' if names["id"] in kinds else "1"
+    repeats = (
+        f'row_number() OVER (PARTITION BY {_quote(names["id"])} ORDER BY "row number")' if names["id"] in kinds else "1"
+    )
     checked = ibis.util.gen_name("log")
     cases = " ".join(f"WHEN {test} THEN '{what}'" for what, test in _REASONS)
     run(
@@ -209,7 +235,9 @@ def _checked(
         )
     )
     run(f'DROP TABLE "{raw}"')
-    found = run(f'SELECT problem, count(*), min(line) FROM "{checked}" WHERE problem IS NOT NULL GROUP BY 1 ORDER BY 2 DESC, 1')
+    found = run(
+        f'SELECT problem, count(*), min(line) FROM "{checked}" WHERE problem IS NOT NULL GROUP BY 1 ORDER BY 2 DESC, 1'
+    )
     problems = tuple(Problem(what, rows, f"line {line}") for what, rows, line in found.fetchall())
     table = connection.table(checked)
     return table.filter(table.problem.isnull()).select(*COLUMNS), problems
@@ -252,13 +280,17 @@ def _measured(log: Log, as_of: date | None) -> Log:
     """Return the log with its extent counted."""
     table = log.table
     facts: dict[str, Any] = (
-        table.aggregate(first=table.time.min().date(), last=table.time.max().date(), rows=table.count(), users=table.user.nunique())
+        table.aggregate(
+            first=table.time.min().date(), last=table.time.max().date(), rows=table.count(), users=table.user.nunique()
+        )
         .to_pyarrow()
         .to_pylist()[0]
     )
     if not facts["rows"]:
         reasons = "; ".join(problem.text() for problem in log.problems)
-        raise InputError(f"{log.source} holds no activity", found=reasons or "no rows", allowed="rows with a user and a time")
+        raise InputError(
+            f"{log.source} holds no activity", found=reasons or "no rows", allowed="rows with a user and a time"
+        )
     return replace(log, first=facts["first"], as_of=as_of or facts["last"], rows=facts["rows"], users=facts["users"])
 
 

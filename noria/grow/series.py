@@ -168,7 +168,9 @@ def read_series(path: str | Path) -> Series:
     rows = csv.DictReader(lines[skipped:])
     missing = [name for name in COLUMNS if name not in (rows.fieldnames or [])]
     if missing:
-        raise InputError(f"{path} lacks columns of a series", found=", ".join(rows.fieldnames or ["no header"]), allowed=COLUMNS)
+        raise InputError(
+            f"{path} lacks columns of a series", found=", ".join(rows.fieldnames or ["no header"]), allowed=COLUMNS
+        )
     return _series(((skipped + rows.line_num, row) for row in rows), head, path)
 
 
@@ -270,7 +272,9 @@ def _series(rows: Iterable[tuple[int, dict[str, object]]], head: dict[str, str],
     for measure in series.measures:
         units = {point.unit for point in series.points if point.measure == measure}
         if len(units) > 1:
-            raise InputError(f"{path}: measure {measure!r} has several units", found=", ".join(sorted(units)), allowed="one")
+            raise InputError(
+                f"{path}: measure {measure!r} has several units", found=", ".join(sorted(units)), allowed="one"
+            )
     return series
 
 
@@ -309,7 +313,9 @@ def _point(row: dict[str, object], path: Path, line: int) -> Point:
     marks = []
     for name in MARKS:
         if text[name].lower() not in ("", "no", "yes"):
-            raise RowError("not yes or no", file=path, line=line, field=name, found=text[name], allowed="yes, no or nothing")
+            raise RowError(
+                "not yes or no", file=path, line=line, field=name, found=text[name], allowed="yes, no or nothing"
+            )
         marks.append(text[name].lower() == "yes")
     return Point(text["time"], text["entity"], text["segment"], text["measure"], value, text["unit"], *marks)
 
@@ -326,7 +332,7 @@ def _one(kind: str, name: str | None, names: tuple[str, ...]) -> str:
     if name is None:
         if len(names) > 1:
             raise InputError(f"the series has several {kind}s, which must not be mixed", found=", ".join(names),
-                             allowed="one of them", hint=f"name it with --{kind}")  # fmt: skip
+                             allowed="one of them", hint="name one")  # fmt: skip
         return names[0]
     if name not in names:
         raise unknown(kind, name, names)

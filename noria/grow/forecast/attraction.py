@@ -154,7 +154,9 @@ def fit(market: Shares, patterns: Sequence[Dynamics] = ATTRACTION, *, periods: i
     """
     overlapping = [flag.time for flag in market.flags if flag.code == "overlap"]
     if overlapping:
-        raise InputError("shares that overlap cannot be forecast as shares of one whole", found=", ".join(overlapping[:3]))
+        raise InputError(
+            "shares that overlap cannot be forecast as shares of one whole", found=", ".join(overlapping[:3])
+        )
     values = market.values[:periods]
     ratios, present = log_ratios(market, values)
     whole = np.flatnonzero(~np.isnan(ratios[:, 0]))
@@ -257,5 +259,7 @@ def _paths(posterior: Posterior, horizon: int, count: int, random: np.random.Gen
     paths = np.empty((count, horizon, size))
     for ahead in range(horizon):
         state = np.einsum("st,ntp->nsp", step, state) + spread_by(moves)
-        paths[:, ahead] = state[:, 0] + np.sqrt(noise) * np.einsum("npq,nq->np", root, random.standard_normal((count, size)))
+        paths[:, ahead] = state[:, 0] + np.sqrt(noise) * np.einsum(
+            "npq,nq->np", root, random.standard_normal((count, size))
+        )
     return paths

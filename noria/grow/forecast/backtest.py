@@ -187,7 +187,9 @@ def _standing(name: str, trials: Sequence[Trial]) -> Standing:
                 for origin in origins]  # fmt: skip
         mean, half = _mean_interval(np.array(each), max(trial.horizon for trial in mine) - 1)
         gain = Figure(f"log score of {name} above {BASELINE}", mean, len(each), mean - half, mean + half, unit="nats")
-    coverage = {f"{level:.0%}": float(np.mean([trial.covered[place] for trial in mine])) for place, level in enumerate(LEVELS)}
+    coverage = {
+        f"{level:.0%}": float(np.mean([trial.covered[place] for trial in mine])) for place, level in enumerate(LEVELS)
+    }
 
     def mean_of(value: str) -> float:
         return float(np.mean([getattr(trial, value) for trial in mine]))
@@ -208,4 +210,3 @@ def _mean_interval(values: Floats, lags: int) -> tuple[float, float]:
     for lag in range(1, min(lags, size - 1) + 1):
         variance += 2 * (1 - lag / (lags + 1)) * float(off[lag:] @ off[:-lag]) / (size - 1)
     return float(values.mean()), float(t.ppf(0.975, size - 1)) * float(np.sqrt(max(variance, plain) / size))
-

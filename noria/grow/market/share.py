@@ -1,9 +1,9 @@
 """Market shares on one base, with an explicit rest, and how concentrated the market is.
 
-    market = shares(read_series("chatbots.csv"))
-    market.values[-1]             # sums to one, entities in order of size, the rest last
-    market.flags                  # months that do not sum to one, are missing, provisional ...
-    concentration(market)[-1].hhi
+market = shares(read_series("chatbots.csv"))
+market.values[-1]             # sums to one, entities in order of size, the rest last
+market.flags                  # months that do not sum to one, are missing, provisional ...
+concentration(market)[-1].hhi
 """
 
 from __future__ import annotations
@@ -58,13 +58,13 @@ class Shares:
         return np.asarray(np.abs(self.values.sum(1) - 1) < 1e-9, dtype=np.float64)
 
     def latest(self) -> list[Figure]:
-        """Return the latest whole shares; the interval is what rounding in the source leaves open."""
+        """Return the latest whole shares; n is the times known, the interval what rounding in the source leaves open."""
         rows = np.flatnonzero(self.whole)
         if not rows.size:
             raise InputError("at no time are all shares known", found=self.provenance.source)
-        row = int(rows[-1])
+        row, known = int(rows[-1]), int(rows.size)
         return [
-            Figure(f"{entity} {self.times[row]}", float(share), len(self.entities), max(0.0, float(share) - self.resolution / 2),
+            Figure(f"{entity} {self.times[row]}", float(share), known, max(0.0, float(share) - self.resolution / 2),
                    min(1.0, float(share) + self.resolution / 2), source=self.provenance.text(), level=1.0, note=self.base)
             for entity, share in zip(self.entities, self.values[row], strict=True)
         ]  # fmt: skip

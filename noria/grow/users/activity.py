@@ -129,7 +129,8 @@ def check_period(unit: str) -> Period:
 def user_periods(log: Log, unit: Period, *, by_segment: bool = False) -> ibis.Table:
     """Return each user's active periods once: `user`, `period` (a number) and, where asked for, `segment`."""
     table = log.table.mutate(
-        period=period_number(log.table.time, unit), segment=(log.table.segment == "").ifelse(NO_SEGMENT, log.table.segment)
+        period=period_number(log.table.time, unit),
+        segment=(log.table.segment == "").ifelse(NO_SEGMENT, log.table.segment),
     )
     return table.select("user", "period", *(["segment"] if by_segment else [])).distinct()
 

@@ -34,6 +34,8 @@ class Shocks:
     """The last week's shock."""
     weeks: int
     """How many weeks it was measured on."""
+    recent: float
+    """Mean acts a week over the last 13 of them: the plain baseline of a forecast."""
 
     def paths(self, draws: int, weeks: int, random: np.random.Generator) -> Floats:
         """Return factors on the acts of the coming weeks, (draws, weeks)."""
@@ -96,13 +98,18 @@ def common_shocks(model: Lifetimes, log: Log, history: History) -> Shocks:
     expected = np.diff(reached)
     enough = expected >= 30
     if enough.sum() < 8:
-        raise InputError(f"{log.source}: too few weeks to tell what moves all users at once", found=int(enough.sum()), allowed="8 or more")
+        raise InputError(
+            f"{log.source}: too few weeks to tell what moves all users at once",
+            found=int(enough.sum()),
+            allowed="8 or more",
+        )
     shock = np.log(np.maximum(repeats[enough], 0.5) / expected[enough])
     noise = float(np.mean(1 / expected[enough]))
     variance = max(float(np.mean(shock**2)) - noise, 1e-8)
     raw = float(np.mean(shock[1:] * shock[:-1])) / variance
     persistence = float(np.clip(raw + (1 + 3 * raw) / shock.size, 0.0, 0.95))  # small samples: Kendall (1954)
-    return Shocks(persistence, float(np.sqrt(variance * (1 - persistence**2))), float(shock[-1]), int(enough.sum()))
+    return Shocks(persistence, float(np.sqrt(variance * (1 - persistence**2))), float(shock[-1]), int(enough.sum()),
+                  float(repeats[-13:].mean()))  # fmt: skip
 
 
 def foresee(
@@ -146,7 +153,11 @@ def acts_after(log: Log, history: History, weeks: int) -> Outcome:
     last = (history.until - date(1970, 1, 1)).days
     reach = (log.as_of - date(1970, 1, 1)).days
     if reach < last + 7 * weeks:
-        raise InputError(f"{log.source} does not cover the hold-out", found=f"{log.as_of}", allowed=f"{weeks} weeks after {history.until}")
+        raise InputError(
+            f"{log.source} does not cover the hold-out",
+            found=f"{log.as_of}",
+            allowed=f"{weeks} weeks after {history.until}",
+        )
     acts = _user_days(log, last + 7 * weeks)
     first, day, user = (acts[name].to_numpy() for name in ("first", "day", "user"))
     known = first <= last

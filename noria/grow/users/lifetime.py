@@ -116,10 +116,11 @@ def fit(history: History) -> Lifetimes:
     """
     unique, weights = np.unique(np.stack([history.repeats, history.recency, history.age]), axis=1, return_counts=True)
     x, recency, age = unique
+    times = weights.astype(np.float64)
     scale = float(age.max()) / 10 or 1.0  # brings alpha near 1, so that one step length suits all four
 
     def loss(logs: Floats) -> tuple[float, Floats]:
-        value, gradient = _log_likelihood(np.exp(logs), x, recency / scale, age / scale, weights)
+        value, gradient = _log_likelihood(np.exp(logs), x, recency / scale, age / scale, times)
         return -value / history.repeats.size, -gradient * np.exp(logs) / history.repeats.size
 
     found = minimize(loss, np.zeros(4), jac=True, method="L-BFGS-B", bounds=[(-9.0, 9.0)] * 4,
@@ -135,10 +136,12 @@ def fit(history: History) -> Lifetimes:
     r, alpha, a, b = np.exp(found.x)
     likelihood = float(-found.fun * history.repeats.size - history.repeats.sum() * np.log(scale))
     return Lifetimes(float(r), float(alpha * scale), float(a), float(b), likelihood, history.repeats.size,
-                     np.linalg.inv(curvature), history.source)  # fmt: skip
+                     np.asarray(np.linalg.inv(curvature), dtype=np.float64), history.source)  # fmt: skip
 
 
-def _log_likelihood(parameters: Floats, x: Floats, recency: Floats, age: Floats, weights: Floats) -> tuple[float, Floats]:
+def _log_likelihood(
+    parameters: Floats, x: Floats, recency: Floats, age: Floats, weights: Floats
+) -> tuple[float, Floats]:
     """Return the log-likelihood (Fader, Hardie and Lee 2005, eq. 6) and its gradient in r, alpha, a, b.
 
     With A = B(a, b + x) / B(a, b) * G and, where x > 0, the share of those who left right after their last act.
@@ -152,7 +155,9 @@ def _log_likelihood(parameters: Floats, x: Floats, recency: Floats, age: Floats,
     part = np.exp(left - both)  # of the likelihood that says: left right after the last act
     common = gammaln(r + x) - gammaln(r) + r * np.log(alpha) + betaln(a, b + x) - betaln(a, b)
     value = float(weights @ (common + both))
-    by_r = digamma(r + x) - digamma(r) + np.log(alpha) - (1 - part) * np.log(alpha + age) - part * np.log(alpha + recency)
+    by_r = (
+        digamma(r + x) - digamma(r) + np.log(alpha) - (1 - part) * np.log(alpha + age) - part * np.log(alpha + recency)
+    )
     by_alpha = r / alpha - (r + x) * ((1 - part) / (alpha + age) + part / (alpha + recency))
     by_a = digamma(a + b) - digamma(a + b + x) + part / a
     by_b = digamma(b + x) - digamma(a + b + x) - digamma(b) + digamma(a + b) - part / (b + more - 1)

@@ -14,10 +14,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
 
-import numpy as np
-
 from noria.core.errors import SettingError
-from noria.core.figure import Figure
+from noria.core.figure import Figure, proportion
 
 from ..log import Log
 from .activity import Period, first_day, number_of, user_periods
@@ -46,8 +44,7 @@ class Retention:
             rows = [row for row in self.counts.values() if len(row) > age]
             users, back = sum(row[0] for row in rows), sum(row[age] for row in rows)
             if users:
-                low, high = wilson(back, users, level)
-                figures.append(Figure(f"{self.unit} {age}", back / users, users, low, high, source=self.source, level=level))
+                figures.append(proportion(f"{self.unit} {age}", back, users, level=level, source=self.source))
         return figures
 
 
@@ -74,20 +71,6 @@ def retention(log: Log, unit: Period = "week", kind: Kind = "first") -> Retentio
     for row in found:
         if row["cohort"] + row["age"] <= last:
             counts[row["cohort"]][row["age"]] = row["users"]
-    return Retention(unit, kind, {first_day(number, unit).isoformat(): row for number, row in counts.items()}, log.source)
-
-
-def wilson(hits: int, trials: int, level: float = 0.95) -> tuple[float, float]:
-    """Return the Wilson score interval of a proportion (Wilson 1927).
-
-    >>> low, high = wilson(8, 10)
-    >>> round(low, 3), round(high, 3)
-    (0.49, 0.943)
-    """
-    from scipy.stats import norm
-
-    z = float(norm.ppf((1 + level) / 2))
-    share = hits / trials
-    middle = (share + z * z / (2 * trials)) / (1 + z * z / trials)
-    half = z / (1 + z * z / trials) * float(np.sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials)))
-    return max(0.0, middle - half), min(1.0, middle + half)
+    return Retention(
+        unit, kind, {first_day(number, unit).isoformat(): row for number, row in counts.items()}, log.source
+    )

@@ -1,0 +1,177 @@
+"""Stage grow: users, lifetimes and a market from real logs, the server's own use, and the report of the whole run."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from noria.core.figure import Figure
+
+from .stage import Context, Stage, StageResult
+
+if TYPE_CHECKING:
+    from noria.grow.analysis import MarketStudy
+    from noria.grow.users.activity import Growth
+    from noria.grow.users.holdout import HoldOut
+
+UNTIL, WEEKS = date(1997, 9, 30), 39
+"""The lifetime model sees the first half of the log, as the literature on this log does, and forecasts the second."""
+HORIZON = 6
+
+
+def plan(context: Context) -> str:
+    """Return what the stage will do."""
+    return ("69,659 purchases of 23,570 CDNOW customers, 12 months of chatbot shares, the server's events; "
+            "growth, retention, BG/NBD on a hold-out, share forecast, report; about 15 s")  # fmt: skip
+
+
+def run(context: Context) -> StageResult:
+    """Analyse, and write the report with the sections of all stages."""
+    from noria.grow.analysis import study_market
+    from noria.grow.bundled import cdnow, chatbot_shares
+    from noria.grow.report import Section, write_report
+    from noria.grow.sections import lifetime_section, market_section, users_section
+    from noria.grow.series import read_series
+    from noria.grow.settings import MarketSettings
+    from noria.grow.users.activity import PERIODS, growth, stickiness
+    from noria.grow.users.holdout import hold_out
+    from noria.grow.users.retention import retention
+
+    from .sections import stage_sections
+
+    seed = context.settings.seed
+    with context.report.bar("grow", total=6, unit="part") as bar:
+        log = cdnow()
+        accounts = {unit: growth(log, unit) for unit in PERIODS}
+        bar.advance()
+        kept, sticky = retention(log, "month"), stickiness(log)
+        bar.advance()
+        held = hold_out(log, UNTIL, WEEKS, seed=seed)
+        bar.advance()
+        market = study_market(read_series(chatbot_shares()), MarketSettings(horizon=HORIZON, seed=seed))
+        bar.advance()
+        served, served_section = _served(context.root / "lake")
+        bar.advance()
+        sections: list[Section] = [
+            *stage_sections(context.root),
+            *([served_section] if served_section else []),
+            users_section(log, [accounts["week"], accounts["month"]], kept, sticky),
+            lifetime_section(held, log),
+            market_section(market.market, market.forecast, market.backtest),
+        ]
+        write_report(
+            context.root / "report.html", sections,
+            title={"en": "One turn of the wheel", "zh": "水车转一圈"},
+            lead={"en": "A model built from raw text, shipped as services, and grown on what use and market show: every number with its "
+                        "observations, interval and source.",
+                  "zh": "从原始文本构建模型，上线为服务，并依据使用与市场数据增长：每个数字都附观测数、区间与来源。"},
+        )  # fmt: skip
+        bar.advance()
+    figures = _figures(accounts["week"], kept.curve()[1:4], sticky, held, market)
+    facts = {
+        "log": {"source": log.source, "licence": log.licence, "rows": log.rows, "users": log.users, "as_of": log.as_of.isoformat()},
+        "growth": {unit: [row.as_dict() for row in account.segment()] for unit, account in accounts.items()},
+        "defects": {unit: account.defects() for unit, account in accounts.items()},
+        "retention": {"unit": kept.unit, "counts": kept.counts},
+        "lifetime": {"parameters": dict(zip(["r", "alpha", "a", "b"], held.model.parameters.tolist(), strict=True)),
+                     "intervals": held.model.intervals(), "log_likelihood": held.model.log_likelihood, "calibration": held.calibration()},
+        "market": _market_facts(market),
+        "served": served,
+    }  # fmt: skip
+    return StageResult(_line(accounts, figures, held, market, served), figures, facts)
+
+
+def _figures(
+    week: Growth, curve: list[Figure], sticky: list[Figure], held: HoldOut, market: MarketStudy
+) -> list[Figure]:
+    from noria.grow.market.share import concentration
+
+    whole = [row for row in week.segment() if row.complete]
+    measured = concentration(market.market)[-1]
+    figures = [Figure("users active in the last whole week", whole[-1].active, len(whole), source=week.source), *curve, *sticky[-1:],
+               *held.figures(), market.market.latest()[0]]  # fmt: skip
+    if measured.hhi is not None:
+        figures.append(Figure("HHI", measured.hhi, len(market.market.entities), measured.hhi, measured.hhi_high, level=1.0,
+                              source=market.market.provenance.text()))  # fmt: skip
+    if market.forecast:
+        figures.append(market.forecast.figures(len(market.market.times))[0])
+    if market.backtest:
+        figures += [standing.gain for standing in market.backtest.standings if standing.gain]
+    return figures
+
+
+def _line(
+    accounts: dict[str, Growth], figures: list[Figure], held: HoldOut, market: MarketStudy, served: dict[str, Any]
+) -> str:
+    periods = sum(len(account.rows) for account in accounts.values())
+    defects = sum(len(account.defects()) for account in accounts.values())
+    adds = (
+        f"growth adds up in all {periods} periods"
+        if not defects
+        else f"growth FAILS to add up in {defects} of {periods} periods"
+    )
+    total, error = held.figures()[0], held.figures()[2]
+    parts = [
+        f"CDNOW {held.model.users:,} users: {adds}",
+        f"hold-out {total.value:,.0f} [{total.low:,.0f}, {total.high:,.0f}] came {held.outcome.by_week.sum():,.0f}"
+        + ("" if held.inside else " (outside)")
+        + ("" if held.nearer else f", baseline {total.baseline:,.0f} nearer"),
+        f"error per user {error.value:.2f} (baseline {error.baseline:.2f})",
+    ]
+    if market.forecast:
+        leader = market.forecast.figures(len(market.market.times))[0]
+        parts.append(f"{leader.name} {leader.value:.0%} [{leader.low:.0%}, {leader.high:.0%}]")
+    if market.backtest:
+        winner = market.backtest.winner
+        parts.append("nothing beats persistence" if winner == "persistence" else f"{winner} beats persistence")
+    if served:
+        parts.append(f"lake {served['events']:,} events, {served['users']:,} users")
+    return "; ".join(parts)
+
+
+def _served(lake: Path) -> tuple[dict[str, Any], Any]:
+    """Return the facts and the section of the server's own use; empty where nothing was served."""
+    from noria.core.errors import InputError
+    from noria.grow.lake import connect, events
+    from noria.grow.log import log_of_events
+    from noria.grow.sections import usage_section
+    from noria.grow.usage import usage
+    from noria.grow.users.activity import growth
+
+    if not lake.is_dir():
+        return {}, None
+    table = events(lake, connect())
+    try:
+        use = usage(table)
+        account = growth(log_of_events(table), "day")
+    except InputError:  # a server that was started and never asked
+        return {}, None
+    facts = {
+        "events": use.events, "users": use.users, "kinds": use.kinds, "outcomes": use.outcomes, "units": use.units,
+        "apps": [figure.as_dict() for figure in use.apps], "models": [figure.as_dict() for figure in use.models],
+        "latency_ms": [figure.as_dict() for figure in use.latency_ms],
+        "growth": [row.as_dict() for row in account.segment()], "defects": account.defects(),
+    }  # fmt: skip
+    return facts, usage_section(use, account)
+
+
+def _market_facts(market: MarketStudy) -> dict[str, Any]:
+    shares = market.market
+    facts: dict[str, Any] = {
+        "base": shares.base, "source": shares.provenance.text(), "times": list(shares.times), "entities": list(shares.entities),
+        "shares": [[None if value != value else float(value) for value in row] for row in shares.values],
+        "flags": [vars(flag) for flag in shares.flags], "model": market.model, "silence": market.silence,
+    }  # fmt: skip
+    if market.forecast:
+        low, high = market.forecast.interval(0.9)
+        facts["forecast"] = {"times": list(market.forecast.times), "low": low.tolist(), "high": high.tolist(), "level": 0.9,
+                             "median": market.forecast.median().tolist(),
+                             "largest_sum_error": float(abs(market.forecast.draws.sum(-1) - 1).max())}  # fmt: skip
+    if market.backtest:
+        facts["backtest"] = [standing.as_dict() for standing in market.backtest.standings]
+        facts["verdict"] = market.backtest.verdict()
+    return facts
+
+
+STAGE = Stage("grow", {"en": "Grow", "zh": "增长"}, plan, run, outputs=())

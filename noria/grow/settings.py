@@ -1,0 +1,53 @@
+"""The settings of `noria grow`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from noria.core.settings import Settings
+
+
+class LogSettings(Settings):
+    """Where in a log each thing stands, and how it is split into periods."""
+
+    user: str = "user"
+    """Column that names the user."""
+    time: str = "time"
+    """Column of the time: ISO 8601 or YYYYMMDD; a bare date is a UTC day."""
+    value: str = "value"
+    """Column of an amount; may be absent."""
+    units: str = "units"
+    """Column of how much was used; 1 where absent."""
+    segment: str = "segment"
+    """Column to split by; of a lake's events: app, model, tenant or segment."""
+    id: str = "id"
+    """Column of an id: rows with one id are one act; may be absent."""
+    zone: str | None = None
+    """Time zone of times that name none, such as UTC or Asia/Shanghai."""
+    licence: str = ""
+    """Under which the log may be used; shown with every figure."""
+    unit: str = ""
+    """Unit of the amount."""
+    period: Literal["day", "week", "month"] = "week"
+    """Period of growth accounting and retention."""
+
+
+class MarketSettings(Settings):
+    """Which market of a series, and how far ahead."""
+
+    measure: str | None = None
+    """Which measure of the series; may be left out where it has one. Measures are never mixed."""
+    market: str | None = None
+    """Which segment of the series; may be left out where it has one."""
+    horizon: Annotated[int, Field(ge=1, le=60)] = 6
+    """Periods to forecast."""
+    model: Literal["best", "persistence", "drift", "attraction"] = "best"
+    """Which model forecasts; best is what the back-test proves, and persistence where it proves nothing."""
+    holdout: Annotated[int, Field(ge=1, le=24)] = 3
+    """Periods ahead that the back-test scores."""
+    draws: Annotated[int, Field(ge=100, le=100_000)] = 2000
+    """Simulated markets."""
+    seed: int = 0
+    """Seed of the simulation."""

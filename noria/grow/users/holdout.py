@@ -1,0 +1,100 @@
+"""The lifetime model held to account: fitted on the first part of a log, judged on the rest, beside plain baselines.
+
+result = hold_out(log, until=date(1997, 9, 30), weeks=39)
+[figure.text() for figure in result.figures()]
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+
+from noria.core.figure import Figure, proportion
+
+from ..log import Log
+from .foresight import Foresight, Outcome, Shocks, acts_after, common_shocks, foresee
+from .lifetime import Floats, History, Lifetimes, fit, repeat_purchases
+
+
+@dataclass(frozen=True)
+class HoldOut:
+    """A model, its forecast, and what came."""
+
+    model: Lifetimes
+    history: History
+    shocks: Shocks
+    ahead: Foresight
+    outcome: Outcome
+    flat: float
+    """The baseline for a week: the mean of the last weeks before the hold-out, as many as 13."""
+
+    @property
+    def weeks(self) -> int:
+        """Length of the hold-out."""
+        return int(self.outcome.by_week.size)
+
+    @property
+    def inside(self) -> bool:
+        """Whether the total that came lies in the 95 % interval."""
+        low, high = np.quantile(self.ahead.total(), [0.025, 0.975])
+        return bool(low <= self.outcome.by_week.sum() <= high)
+
+    @property
+    def nearer(self) -> bool:
+        """Whether the median forecast of the total was nearer to what came than the flat baseline."""
+        came = float(self.outcome.by_week.sum())
+        return bool(abs(np.median(self.ahead.total()) - came) < abs(self.flat * self.weeks - came))
+
+    def figures(self) -> list[Figure]:
+        """Return total, coverage by week, and error by user beside the baseline."""
+        total = self.ahead.total()
+        low, high = np.quantile(total, [0.025, 0.975])
+        ends = self.ahead.interval(0.95)
+        covered = int(np.sum((self.outcome.by_week >= ends[0]) & (self.outcome.by_week <= ends[1])))
+        source, users = self.model.source, self.model.users
+        error, spread = _mean(np.abs(self.ahead.expected_each - self.outcome.by_user))
+        same = self.history.repeats * self.weeks / np.maximum(self.history.age, 1.0)
+        return [
+            Figure("acts forecast", float(np.median(total)), users, float(low), float(high), source=source,
+                   baseline=self.flat * self.weeks, note=f"came: {self.outcome.by_week.sum():,.0f}" + ("" if self.nearer else "; baseline nearer")),
+            proportion("weeks inside the interval", covered, self.weeks, source=source),
+            Figure("error per user", error, users, error - spread, error + spread, source=source,
+                   baseline=float(np.mean(np.abs(same - self.outcome.by_user))), note="mean absolute error, acts"),
+        ]  # fmt: skip
+
+    def calibration(self, groups: int = 7) -> list[tuple[str, int, float, float]]:
+        """Return, for users by their repeats so far: name of the group, users, acts expected, acts seen, a user each."""
+        rows = []
+        for repeats in range(groups + 1):
+            mine = self.history.repeats == repeats if repeats < groups else self.history.repeats >= repeats
+            if mine.any():
+                name = f"{repeats}+" if repeats == groups else str(repeats)
+                rows.append(
+                    (
+                        name,
+                        int(mine.sum()),
+                        float(self.ahead.expected_each[mine].mean()),
+                        float(self.outcome.by_user[mine].mean()),
+                    )
+                )
+        return rows
+
+
+def hold_out(log: Log, until: date, weeks: int, *, draws: int = 200, seed: int = 0) -> HoldOut:
+    """Return the model fitted up to the day `until`, and its forecast of the following `weeks` against what came.
+
+    Raises:
+        InputError: the log does not reach so far, or no model can be told from it.
+    """
+    history = repeat_purchases(log, until)
+    outcome = acts_after(log, history, weeks)
+    model = fit(history)
+    shocks = common_shocks(model, log, history)
+    ahead = foresee(model, history, weeks, shocks=shocks, draws=draws, seed=seed)
+    return HoldOut(model, history, shocks, ahead, outcome, float(shocks.recent))
+
+
+def _mean(values: Floats) -> tuple[float, float]:
+    return float(values.mean()), 1.96 * float(values.std(ddof=1)) / float(np.sqrt(values.size))
