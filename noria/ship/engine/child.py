@@ -17,8 +17,7 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 from noria.core.errors import InputError, NoriaError
 from noria.tasks.complete import Sampling
@@ -58,7 +57,6 @@ class Talk:
     prompt_tokens: int
     most: int
     tokens: int = 0
-    unsaid: int = field(default=0)
 
 
 class Child:
@@ -218,15 +216,13 @@ def main(arguments: list[str]) -> int:
     try:
         engine = open_engine(folder, threads=threads or None)
         _warm(engine)
+        connection.sendall(packed({"ready": True, "engine": engine.kind, "max_length": engine.max_length}))
+        Child(engine, connection, batch_tokens).run()
+    except (BrokenPipeError, ConnectionResetError):
+        return 0  # the server is gone, and with it all who asked
     except NoriaError as error:
         connection.sendall(packed({"refused": str(error)}))
         return 2
-    facts: dict[str, Any] = {"engine": engine.kind, "max_length": engine.max_length}
-    connection.sendall(packed({"ready": True, **facts}))
-    try:
-        Child(engine, connection, batch_tokens).run()
-    except (BrokenPipeError, ConnectionResetError):
-        return 0
     return 0
 
 
