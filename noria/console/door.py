@@ -89,7 +89,7 @@ def _enter(cookie: str, onward: str, request: Request) -> Response:
     # A page that goes on by itself, not a redirect: a link followed from another site's page would otherwise arrive
     # without the cookie just set, which is SameSite=Strict.
     target = escape(PREFIX + local_path(onward))
-    page = f'<!doctype html><meta charset="utf-8"><meta http-equiv="refresh" content="0;url={target}"><title>Noria</title>'
+    page = f'<!doctype html><meta charset="utf-8"><meta http-equiv="refresh" content="0;url={target}"><link rel="icon" href="data:,"><title>Noria</title>'
     response = HTMLResponse(page, headers={**HEADERS, "cache-control": "no-store"})
     response.set_cookie(
         COOKIE, cookie, max_age=LIFETIME_SECONDS, path=PREFIX, httponly=True, samesite="strict",
