@@ -13,14 +13,15 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from noria.core.errors import InputError
 from noria.core.figure import Figure, proportion
 
+from ..server.bodies import Body, Given, Name
 from .faq import BUNDLED, BUNDLED_OUTSIDE, Faq, read_faq
 from .matching import Known, Match, Matcher
 
@@ -230,24 +231,22 @@ def figures_of(desk: Desk, asked: Sequence[tuple[str, str, str, np.ndarray]]) ->
     ]  # fmt: skip
 
 
-class Ask(BaseModel):
-    """Body of POST /ask."""
+class Ask(Body):
+    """POST /ask."""
 
-    model_config = ConfigDict(extra="forbid")
-    question: str = Field(min_length=1, max_length=2_000)
-    user: str = Field("", max_length=256)
-    conversation: str = Field("", max_length=128)
+    question: Annotated[Given, Field(max_length=2_000)]
+    user: Name = ""
+    conversation: Name = ""
     """A name the client gives a conversation, so that "yes" or "2" can answer a question back."""
 
 
-class Choose(BaseModel):
-    """Body of POST /choose: which of the offered entries was meant; null for none of them."""
+class Choose(Body):
+    """POST /choose: which of the offered entries was meant; null for none of them."""
 
-    model_config = ConfigDict(extra="forbid")
-    entry: str | None = Field(None, max_length=128)
+    entry: Name | None
     language: Literal["zh", "en"] = "zh"
-    user: str = Field("", max_length=256)
-    about: str = Field("", max_length=64)
+    user: Name = ""
+    about: Name = ""
     """Id of the request that asked back."""
 
 
