@@ -60,21 +60,27 @@ def assess(
     """
     model = measures_of(task, rows, answers)
     beside = measures_of(task, rows, baseline_answers(task, training, rows))
-    metrics = [_figure(one, source, baseline=other.value) for one, other in zip(model, beside, strict=True)]
-    confidence, right = confidences(rows, answers)
-    if len(right):
-        metrics.append(_calibration(confidence, right, source))
     gain = paired(model[0].counts, beside[0].counts, model[0].statistic)
     difference = Figure(
         f"{model[0].name} above baseline", gain.value, len(rows), gain.low, gain.high, source=source, level=gain.level,
         note="paired bootstrap over texts",
     )  # fmt: skip
+    metrics = figures_of(task, rows, answers, source=source)
+    for place, other in enumerate(beside):
+        metrics[place] = replace(metrics[place], baseline=other.value)
     result = Assessment([*metrics, difference], [_figure(one, source) for one in beside], difference)
     if result.verdict == "baseline wins":
-        result = replace(result, metrics=[replace(metrics[0], note="baseline wins"), *metrics[1:], difference])
+        result = replace(result, metrics=[replace(metrics[0], note="baseline wins"), *result.metrics[1:]])
     if report:
-        report.ledger(f"{source}: {result.metrics[0].text()}, {difference.text()}: {result.verdict}")
+        report.ledger(f"{source}: {result.metrics[0].text()}; {difference.text()}: {result.verdict}")
     return result
+
+
+def figures_of(task: Task, rows: Sequence[Row], answers: Sequence[Answer], *, source: str) -> list[Figure]:
+    """Return every measure of a model's answers with its interval, then the calibration error."""
+    figures = [_figure(measure, source) for measure in measures_of(task, rows, answers)]
+    confidence, right = confidences(rows, answers)
+    return [*figures, _calibration(confidence, right, source)] if len(right) else figures
 
 
 def baseline_answers(task: Task, training: Sequence[Row], rows: Sequence[Row]) -> list[Answer]:
@@ -86,11 +92,9 @@ def baseline_answers(task: Task, training: Sequence[Row], rows: Sequence[Row]) -
     return [{"spans": tag(row["text"])} for row in rows]
 
 
-def _figure(measure: Measure, source: str, baseline: float | None = None) -> Figure:
+def _figure(measure: Measure, source: str) -> Figure:
     found = interval(measure.counts, measure.statistic)
-    return Figure(
-        measure.name, found.value, len(measure.counts), found.low, found.high, source=source, baseline=baseline
-    )
+    return Figure(measure.name, found.value, len(measure.counts), found.low, found.high, source=source)
 
 
 def _calibration(confidence: np.ndarray, right: np.ndarray, source: str, draws: int = 400) -> Figure:

@@ -74,7 +74,7 @@ def finetune(
         task: classify or tag; without labels of its own it takes those of the training rows.
         base: folder of a pretrained encoder.
         train_file, valid_file, test_file: rows (JSONL).
-        out: the folder to write; the unfinished run lies beside it, in `<out>.run`.
+        out: the folder to write; the unfinished run lies beside it, in `.<out>.work`.
         settings: budget, rates and lengths.
         report: where plan, progress and result are told.
 
@@ -95,7 +95,7 @@ def finetune(
     module, tokenizer = prepared(task, base, settings)
     training = Examples.of(task, tokenizer, rows, settings.max_length)
     valid = Examples.of(task, tokenizer, read_rows(valid_file, task), settings.max_length)
-    work = out.with_name(out.name + ".run")
+    work = out.with_name(f".{out.name}.work")
     result = _fit(
         task, module, training, valid, work, settings, report, identity=_identity(base, train_file, valid_file)
     )
@@ -112,6 +112,7 @@ def finetune(
     with new_folder(out, kind="model", settings=settings.model_dump(mode="json"), sources=sources) as folder:
         write_model(folder.path, module, tokenizer, base)
         folder.facts.update(_facts(task, base, settings, result, module, assessment))
+        folder.facts["epochs"] = result.tokens / sum(len(one.ids) for one in training.features)
     shutil.rmtree(work, ignore_errors=True)
     return out
 
@@ -192,7 +193,7 @@ def _fit(
 
     return train(
         module, batches, partial(supervised, smoothing=settings.smoothing), pace, work, report, judge,
-        title=f"fine-tune {work.stem}", identity=fingerprint([identity, settings.model_dump(mode="json")]),
+        title=f"fine-tune {work.name[1:].removesuffix('.work')}", identity=fingerprint([identity, settings.model_dump(mode="json")]),
     )  # fmt: skip
 
 
@@ -220,7 +221,7 @@ def _facts(
         "licence": known.get("licence", ""), "parameters": sum(tensor.numel() for tensor in module.parameters()),
         "metrics": [figure.as_dict() for figure in assessment.metrics] if assessment else [],
         "baseline": [figure.as_dict() for figure in assessment.baseline] if assessment else [],
-        "curves": result.curves, "steps": result.steps, "tokens": result.tokens, "best_step": result.best_step,
+        "verdict": assessment.verdict if assessment else "not judged", "curves": result.curves, "steps": result.steps, "tokens": result.tokens, "best_step": result.best_step,
         "tokens_per_second": result.tokens_per_second,
     }  # fmt: skip
 

@@ -1,0 +1,45 @@
+"""A model folder judged on a file of rows: its figures with intervals, and its baseline where training rows are given."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from noria.build.model.load import load
+from noria.core.errors import SettingError
+from noria.core.figure import Figure
+from noria.core.folder import read_manifest
+from noria.core.progress import Report
+from noria.tasks.task import read_rows, task_of
+
+from .card import assess, figures_of
+from .predict import answers, predict
+
+
+def judge(folder: Path, rows_file: Path, report: Report, *, training_file: Path | None = None) -> list[Figure]:
+    """Return the figures of a fine-tuned model on rows it was not trained on.
+
+    Args:
+        folder: a model folder for classify or tag.
+        rows_file: held-out rows (JSONL).
+        report: where the plan goes.
+        training_file: rows from which the baseline learns; without it there is none beside the figures.
+
+    Raises:
+        FolderError: the folder is no usable model.
+        SettingError: its task has no rows to be judged by.
+        RowError, InputError: a file of rows cannot be used.
+    """
+    manifest = read_manifest(folder)
+    task = task_of(manifest)
+    if task.head not in ("sequence", "token"):
+        raise SettingError("the task has no rows to be judged by", found=task.name, allowed=("classify", "tag"))
+    rows = read_rows(rows_file, task)
+    training = read_rows(training_file, task) if training_file else None
+    module, tokenizer = load(folder, task.head, task.outputs)
+    features = [task.features(tokenizer, row, manifest.facts["max_length"]) for row in rows]
+    tokens = sum(len(one.ids) for one in features)
+    report.plan(f"evaluate {folder.name}: {len(rows):,} rows, {tokens:,} tokens, fp32")
+    told = answers(task, features, predict(module, features))
+    if training is None:
+        return figures_of(task, rows, told, source=rows_file.name)
+    return assess(task, training, rows, told, source=rows_file.name).metrics

