@@ -20,7 +20,7 @@ from .log import Log, log_of_rows
 if TYPE_CHECKING:
     from ibis.backends.duckdb import Backend
 
-CDNOW_SOURCE = "CDNOW purchases, 1997-01 to 1998-06 (package lifetimes 0.11.3)"
+CDNOW_SOURCE = "CDNOW 1997-01/1998-06, lifetimes 0.11.3"
 CDNOW_LICENCE = "MIT"
 CDNOW_LAST = date(1998, 6, 30)
 """The last day that the log covers."""
@@ -49,7 +49,7 @@ def cdnow_sample(connection: Backend | None = None) -> Log:
     path = package_file("lifetimes", "lifetimes/datasets/CDNOW_sample.txt", _SAMPLE)
     lines = (line.split() for line in path.read_text(encoding="ascii").splitlines())
     _, user, day, units, value = zip(*(line for line in lines if line), strict=True)
-    return _log(user, day, units, value, CDNOW_SOURCE.replace("purchases", "purchases, a tenth"), connection)
+    return _log(user, day, units, value, CDNOW_SOURCE.replace("CDNOW", "CDNOW 1/10"), connection)
 
 
 def chatbot_shares() -> Path:

@@ -30,7 +30,7 @@ class Chart:
     title: Text
     meaning: Text
     """One sentence."""
-    source: str
+    source: str | Text
     options: Mapping[str, Any]
     height: int = 320
     """Pixels."""
@@ -79,7 +79,7 @@ def retention_curve(retention: Retention) -> Chart:
     low = [_percent(point.low) for point in points]
     high = [_percent(point.high) for point in points]
     options["series"] = [
-        *_band(low, high, PALETTE[0], {"en": "95 % interval", "zh": "95% 区间"}),
+        *_band(low, high, PALETTE[0], {"en": "95% interval", "zh": "95% 区间"}),
         _line({"en": "active again", "zh": "再次活跃"}, [_percent(point.value) for point in points], PALETTE[0]),
     ]
     unit = {"day": ("days", "天"), "week": ("weeks", "周"), "month": ("months", "个月")}[retention.unit]
@@ -101,10 +101,10 @@ def retention_heat(retention: Retention) -> Chart:
     top = float(np.quantile([cell[2] for cell in cells], 0.98)) if cells else 1.0
     options = {
         "tooltip": {"confine": True}, "grid": {"left": 8, "right": 12, "top": 12, "bottom": 56, "containLabel": True},
-        "xAxis": {"type": "category", "data": [str(age) for age in range(1, ages + 1)], "splitArea": {"show": True}},
+        "xAxis": {"type": "category", "data": [str(age) for age in range(1, ages + 1)], "splitArea": {"show": False}},
         "yAxis": {"type": "category", "data": [name[:7] if retention.unit == "month" else name for name in cohorts], "inverse": True},
         "visualMap": {"min": 0, "max": round(top, 1), "orient": "horizontal", "left": "center", "bottom": 0, "itemHeight": 120,
-                      "text": [f"{top:.0f} %", "0 %"], "inRange": {"color": ["#f2f6f7", "#7fb8c6", "#0d5a6d"]}},
+                      "text": [f"{top:.0f} %", "0%"], "inRange": {"color": ["#f2f6f7", "#7fb8c6", "#0d5a6d"]}},
         "series": [{"type": "heatmap", "data": cells, "name": {"en": "% active", "zh": "活跃 %"},
                     "label": {"show": ages <= 12 and len(cohorts) <= 12, "fontSize": 10}}],
     }  # fmt: skip
@@ -123,7 +123,7 @@ def foresight_chart(ahead: Foresight, actual: Floats, flat: float, source: str) 
     options = _frame(weeks, {"en": "acts", "zh": "次数"})
     options["xAxis"]["name"] = {"en": "weeks after the fit", "zh": "拟合后的周数"}
     options["series"] = [
-        *_band(_whole(low), _whole(high), PALETTE[0], {"en": "95 % interval", "zh": "95% 区间"}),
+        *_band(_whole(low), _whole(high), PALETTE[0], {"en": "95% interval", "zh": "95% 区间"}),
         _line({"en": "forecast", "zh": "预测"}, _whole(np.median(ahead.by_week, axis=0)), PALETTE[0]),
         _line({"en": "what came", "zh": "实际"}, _whole(actual), PALETTE[1]),
         _line({"en": "baseline", "zh": "基线"}, [round(flat)] * actual.size, _GREY, dashed=True),
@@ -151,9 +151,9 @@ def share_chart(market: Shares) -> Chart:
     ]  # fmt: skip
     return Chart(
         {"en": "Market share", "zh": "市场份额"},
-        {"en": f"Base: {market.base}. Every month sums to 100 %; shares on another base would look different.",
+        {"en": f"Base: {market.base}. Every month sums to 100%; shares on another base would look different.",
          "zh": f"口径：{_base_zh(market.base)}。每月合计 100%；换一种口径，份额会不同。"},
-        market.provenance.text(), options,
+        market.provenance.texts(), options,
     )  # fmt: skip
 
 
@@ -170,7 +170,7 @@ def concentration_chart(market: Shares) -> Chart:
         {"en": "HHI is the sum of squared shares, 0 to 10,000; above 1,800 the United States' merger guidelines of 2023 call a market highly "
                "concentrated.",
          "zh": "HHI 为各份额平方之和，0 至 10,000；美国 2023 年合并指南称 1,800 以上为高度集中。"},
-        market.provenance.text(), options, 240,
+        market.provenance.texts(), options, 240,
     )  # fmt: skip
 
 
@@ -200,12 +200,12 @@ def forecast_chart(
         title,
         {"en": f"Dashed is the median, the band holds {level:.0%}; each of {len(forecast.draws):,} draws is a whole market that sums to one.",
          "zh": f"虚线为中位数，带状为 {level:.0%} 区间；{len(forecast.draws):,} 次模拟中的每一次都是合计为一的完整市场。"},
-        market.provenance.text(), options,
+        market.provenance.texts(), options,
     )  # fmt: skip
 
 
 def bar_chart(
-    names: Sequence[str], values: Sequence[float], title: Text, meaning: Text, source: str, unit: Text
+    names: Sequence[str], values: Sequence[float], title: Text, meaning: Text, source: str | Text, unit: Text
 ) -> Chart:
     """Return plain bars, one for each name."""
     options = _frame(list(names), unit)
@@ -220,7 +220,7 @@ def _frame(categories: list[str], unit: Text) -> dict[str, Any]:
     return {
         "animation": False,
         "tooltip": {"trigger": "axis", "confine": True},
-        "legend": {"type": "scroll", "top": 0},
+        "legend": {"top": 0},
         "grid": {"left": 8, "right": 16, "top": 56, "bottom": 28, "containLabel": True},
         "xAxis": {"type": "category", "data": categories, "nameLocation": "middle", "nameGap": 28, "axisLabel": {"hideOverlap": True}},
         "yAxis": {"type": "value", "name": unit, "nameTextStyle": {"align": "left"}},
@@ -247,7 +247,7 @@ def _band(
         "tooltip": {"show": False},
     }
     return [{**hidden, "data": list(low)}, {**hidden, "name": name, "data": height, "areaStyle": {"color": colour, "opacity": 0.18},
-                                            "itemStyle": {"color": colour, "opacity": 0.3}}]  # fmt: skip
+                                            "itemStyle": {"color": colour}}]  # fmt: skip
 
 
 def _percent(value: float | None) -> float | None:

@@ -41,6 +41,10 @@ class Shown:
     licence: str = ""
     as_of: str = ""
     """The day the figure's source stood as it is here."""
+    unit: Text | None = None
+    """The figure's unit, where it reads differently in the two languages."""
+    source: Text | None = None
+    """The figure's source, likewise."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,7 @@ class Table:
     title: Text
     columns: Sequence[Text]
     rows: Sequence[Sequence[str | float | Text | None]]
-    source: str = ""
+    source: str | Text = ""
 
 
 @dataclass(frozen=True)
@@ -110,8 +114,8 @@ def write_report(
 <footer><p>{
         _both(
             {
-                "en": "Every figure shows how many observations it rests on (n) and its interval. No figure was typed by hand.",
-                "zh": "每个数字都注明所依据的观测数（n）与区间；没有一个数字是手工填写的。",
+                "en": "Every figure shows how many observations it rests on (n), its interval and its source.",
+                "zh": "每个数字都注明所依据的观测数（n）、区间与来源。",
             }
         )
     }</p>
@@ -151,36 +155,53 @@ def _section(section: Section, charts: Sequence[Chart]) -> str:
 
 def _figure(shown: Shown) -> str:
     figure = shown.figure
-
-    def form(value: float | None) -> str:
-        if value is None:
-            return "–"
-        return f"{100 * value:.{1 if abs(value) >= 0.001 else 2}f}%" if shown.percent else number(value)
-
-    unit = f" <small>{escape(figure.unit)}</small>" if figure.unit and not shown.percent else ""
-    if figure.low is not None and figure.high is not None:
-        level = f"{figure.level:.0%}"
-        interval = _both({"en": f"{level} interval {form(figure.low)} to {form(figure.high)}",
-                          "zh": f"{level} 区间 {form(figure.low)} 至 {form(figure.high)}"})  # fmt: skip
+    unit = shown.unit or {"en": figure.unit, "zh": figure.unit}
+    small = f" <small>{_both(unit)}</small>" if unit["en"] and not shown.percent else ""
+    if figure.low is None or figure.high is None or figure.low == figure.high:
+        interval = _both({"en": "exact", "zh": "精确值"})
     else:
-        interval = _both({"en": "exact count", "zh": "精确计数"})
+        low, high = _ends(figure.low, figure.high, shown.percent)
+        level = f"{figure.level:.0%}"
+        name = {"en": "bounds", "zh": "界限"} if figure.level == 1 else {"en": f"{level} interval", "zh": f"{level} 区间"}
+        interval = _both({"en": f"{name['en']} {low} to {high}", "zh": f"{name['zh']} {low} 至 {high}"})
     baseline = ""
     if figure.baseline is not None:
-        baseline = "<div class='interval'>" + _both({"en": f"baseline {form(figure.baseline)}", "zh": f"基线 {form(figure.baseline)}"}) + "</div>"  # fmt: skip
+        value = _form(figure.baseline, shown.percent)
+        baseline = f"<div class='interval'>{_both({'en': f'baseline {value}', 'zh': f'基线 {value}'})}</div>"
     return (
-        f'<div class="figure"><div class="name">{_both(shown.name)}</div><div class="value">{form(figure.value)}{unit}</div>'
+        f'<div class="figure"><div class="name">{_both(shown.name)}</div>'
+        f'<div class="value">{_form(figure.value, shown.percent)}{small}</div>'
         f'<div class="interval">{interval} · n={figure.n:,}</div>{baseline}<div class="meaning">{_both(shown.meaning)}</div>'
-        f"{_source(figure.source, shown.licence, shown.as_of)}</div>"
+        f"{_source(shown.source or figure.source, shown.licence, shown.as_of)}</div>"
     )
 
 
-def _source(source: str, licence: str = "", as_of: str = "") -> str:
+def _form(value: float, percent: bool, digits: int = 1) -> str:
+    if percent:
+        return f"{100 * value:.{digits if abs(value) >= 0.001 else digits + 1}f}%"
+    return number(value) if digits == 1 else f"{value:,.{digits}f}"
+
+
+def _ends(low: float, high: float, percent: bool) -> tuple[str, str]:
+    """Return the ends of an interval with as many digits as it takes to tell them apart."""
+    ends = _form(low, percent), _form(high, percent)
+    for digits in range(2, 7):
+        if ends[0] != ends[1]:
+            break
+        ends = _form(low, percent, digits), _form(high, percent, digits)
+    return ends
+
+
+def _source(source: str | Text, licence: str = "", as_of: str = "") -> str:
     if not source:
         return ""
-    more = (f" ({escape(licence)})" if licence else "") + (
-        f", {_both({'en': 'as of', 'zh': '截至'})} {escape(as_of)}" if as_of else ""
-    )
-    return f'<p class="source">{_both({"en": "Source: ", "zh": "来源："})}{escape(source)}{more}</p>'
+    cited = {"en": source, "zh": source} if isinstance(source, str) else source
+    more = {
+        "en": (f" ({licence})" if licence else "") + (f", as of {as_of}" if as_of else ""),
+        "zh": (f"（{licence}）" if licence else "") + (f"，截至 {as_of}" if as_of else ""),
+    }
+    both = {"en": f"Source: {cited['en']}{more['en']}", "zh": f"来源：{cited['zh']}{more['zh']}"}
+    return f'<p class="source">{_both(both)}</p>'
 
 
 def _table(table: Table) -> str:

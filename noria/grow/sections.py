@@ -32,6 +32,8 @@ from .users.activity import Growth
 from .users.holdout import HoldOut
 from .users.retention import Retention
 
+SERVER: Text = {"en": "server events", "zh": "服务事件"}
+COUNTED = {"day": "天", "week": "周", "month": "个月"}
 UNITS: dict[str, tuple[str, str]] = {"day": ("day", "日"), "week": ("week", "周"), "month": ("month", "月")}
 
 
@@ -55,9 +57,9 @@ def users_section(log: Log, growths: Sequence[Growth], kept: Retention, sticky: 
             )  # fmt: skip
     en, zh = UNITS[kept.unit]
     shown += [
-        Shown(point, {"en": f"Retention, {en} {age}", "zh": f"第 {age} {zh}留存"},
+        Shown(point, {"en": f"Retention, {en} {age}", "zh": f"第 {age} {COUNTED[kept.unit]}留存"},
               {"en": f"Part of all newcomers who were active again exactly {age} {en}{'s' if age > 1 else ''} after their first.",
-               "zh": f"新用户在首次活跃后的第 {age} 个{zh}再次活跃的比例。"}, percent=True, **facts)
+               "zh": f"新用户在首次活跃后的第 {age} {COUNTED[kept.unit]}再次活跃的比例。"}, percent=True, **facts)
         for age, point in enumerate(kept.curve()) if age in (1, 6, 12)
     ]  # fmt: skip
     if sticky:
@@ -89,7 +91,7 @@ def growth_table(growth: Growth, last: int = 12) -> Table:
              ("active", "活跃"), ("quick ratio", "速动比")]  # fmt: skip
     rows: list[list[str | float | Text | None]] = [
         [
-            row.period + ("" if row.complete else " *"),
+            (row.period[:7] if growth.unit == "month" else row.period) + ("" if row.complete else " *"),
             row.before,
             row.new,
             row.resurrected,
@@ -120,7 +122,7 @@ def lifetime_section(result: HoldOut, log: Log) -> Section:
               {"en": f"{verdict['en']} The baseline repeats the last 13 weeks{'' if result.nearer else ', and came nearer'}.",
                "zh": f"{verdict['zh']}基线为重复最后 13 周{'' if result.nearer else '，且更接近实际'}。"}, **facts),
         Shown(weeks, {"en": "Weeks inside the interval", "zh": "落在区间内的周"},
-              {"en": "Part of the held-out weeks inside the forecast's 95 % interval; 95 % is what it promises.",
+              {"en": "Part of the held-out weeks inside the forecast's 95% interval; 95% is what it promises.",
                "zh": "留出期中落在 95% 预测区间内的周所占比例；承诺值为 95%。"}, percent=True, **facts),
         Shown(error, {"en": "Error per user", "zh": "人均误差"},
               {"en": "Mean absolute error of each user's forecast, in purchases; the baseline lets each user go on at their own rate.",
@@ -131,7 +133,7 @@ def lifetime_section(result: HoldOut, log: Log) -> Section:
              "a": ("leaving, first shape", "流失分布的第一形状参数"), "b": ("leaving, second shape", "流失分布的第二形状参数")}  # fmt: skip
     tables = [
         Table({"en": "BG/NBD parameters, maximum likelihood", "zh": "BG/NBD 参数（最大似然）"},
-              [{"en": "parameter", "zh": "参数"}, {"en": "value", "zh": "值"}, {"en": "95 % low", "zh": "95% 下限"}, {"en": "95 % high", "zh": "95% 上限"}],
+              [{"en": "parameter", "zh": "参数"}, {"en": "value", "zh": "值"}, {"en": "95% low", "zh": "95% 下限"}, {"en": "95% high", "zh": "95% 上限"}],
               [[{"en": f"{name}: {words[name][0]}", "zh": f"{name}：{words[name][1]}"}, value, *parameters[name]]
                for name, value in zip(parameters, result.model.parameters.tolist(), strict=True)], result.model.source),
         Table({"en": "Calibration: purchases a user, by purchases so far", "zh": "校准：按已有复购次数分组的人均购买"},
@@ -163,8 +165,8 @@ def market_section(market: Shares, forecast: ShareForecast | None, test: Backtes
     if latest:
         shown.append(Shown(Figure("HHI", latest[-1].hhi or 0.0, len(market.entities), latest[-1].hhi, latest[-1].hhi_high, source=source, level=1.0),
                            {"en": "Concentration (HHI)", "zh": "集中度（HHI）"},
-                           {"en": f"In {latest[-1].time}; the interval runs from a scattered rest to a rest in one hand; n counts the names.",
-                            "zh": f"{latest[-1].time}；区间为“其他”完全分散至归于一家；n 为名称数。"}, **facts))  # fmt: skip
+                           {"en": f"In {latest[-1].time}, 0 to 10,000; its bounds are a rest spread over many and a rest in one hand. n counts the names.",
+                            "zh": f"{latest[-1].time}，取值 0 至 10,000；界限为“其他”分散于众家与归于一家。n 为名称数。"}, **facts))  # fmt: skip
     charts, tables = [share_chart(market), concentration_chart(market)], []
     notes: list[Text] = [{"en": f"{flag.time}: {flag.en}.", "zh": f"{flag.time}：{flag.zh}。"} for flag in market.flags]
     if test is not None:
@@ -186,8 +188,8 @@ def market_section(market: Shares, forecast: ShareForecast | None, test: Backtes
 
 def backtest_table(test: Backtest, market: Shares) -> Table:
     """Return how each model did."""
-    names = [("model", "模型"), ("forecasts", "预测数"), ("log score", "对数得分"), ("above persistence, 95 %", "高于维持现状，95%"),
-             ("energy score", "能量得分"), ("CRPS", "CRPS"), ("MASE", "MASE"), ("inside 90 %", "90% 区间内")]  # fmt: skip
+    names = [("model", "模型"), ("forecasts", "预测数"), ("log score", "对数得分"), ("above persistence, 95%", "高于维持现状，95%"),
+             ("energy score", "能量得分"), ("CRPS", "CRPS"), ("MASE", "MASE"), ("inside 90%", "90% 区间内")]  # fmt: skip
     rows: list[list[str | float | Text | None]] = []
     for item in test.standings:
         gain = f"{item.gain.value:+.2f} [{item.gain.low:.2f}, {item.gain.high:.2f}]" if item.gain else "–"
@@ -204,7 +206,7 @@ def backtest_table(test: Backtest, market: Shares) -> Table:
             ]
         )
     return Table({"en": f"Back-test, rolling origin, up to {test.horizon} months ahead", "zh": f"滚动起点回测，最多提前 {test.horizon} 个月"},
-                 [{"en": name, "zh": chinese} for name, chinese in names], rows, market.provenance.text())  # fmt: skip
+                 [{"en": name, "zh": chinese} for name, chinese in names], rows, market.provenance.texts())  # fmt: skip
 
 
 def forecast_table(market: Shares, forecast: ShareForecast) -> Table:
@@ -217,15 +219,15 @@ def forecast_table(market: Shares, forecast: ShareForecast) -> Table:
         for column, entity in enumerate(market.entities)
     ]  # fmt: skip
     end = forecast.times[-1]
-    return Table({"en": f"Share forecast for {end}; every draw sums to 100 %", "zh": f"{end} 的份额预测；每次模拟合计 100%"},
+    return Table({"en": f"Share forecast for {end}; every draw sums to 100%", "zh": f"{end} 的份额预测；每次模拟合计 100%"},
                  [{"en": "name", "zh": "名称"}, {"en": market.times[-1], "zh": market.times[-1]}, {"en": "median", "zh": "中位数"},
-                  {"en": "90 % low", "zh": "90% 下限"}, {"en": "90 % high", "zh": "90% 上限"}], rows, market.provenance.text())  # fmt: skip
+                  {"en": "90% low", "zh": "90% 下限"}, {"en": "90% high", "zh": "90% 上限"}], rows, market.provenance.texts())  # fmt: skip
 
 
 def usage_section(use: Usage, growth: Growth | None = None) -> Section:
     """Return what the server's own events say."""
     as_of = use.last[:10]
-    count: dict[str, Any] = {"licence": "", "as_of": as_of}
+    count: dict[str, Any] = {"as_of": as_of, "source": SERVER}
     shown = [
         Shown(Figure("events", use.events, use.events, source="server events"), {"en": "Events", "zh": "事件"},
               {"en": "Facts of use in the lake, each counted once.", "zh": "数据湖中的使用事实，每条只计一次。"}, **count),
@@ -238,7 +240,7 @@ def usage_section(use: Usage, growth: Growth | None = None) -> Section:
                     {"en": "Its part of the requests that a model answered.", "zh": "占由模型应答的请求的比例。"}, percent=True, **count) for figure in use.models]  # fmt: skip
     charts = [bar_chart([figure.name for figure in use.apps], [round(figure.value * figure.n) for figure in use.apps],
                         {"en": "Requests by application", "zh": "各应用的请求数"},
-                        {"en": "Counted from the events themselves.", "zh": "直接由事件计数。"}, "server events", {"en": "requests", "zh": "请求"})]  # fmt: skip
+                        {"en": "Counted from the events themselves.", "zh": "直接由事件计数。"}, SERVER, {"en": "requests", "zh": "请求"})]  # fmt: skip
     names = {"request": "请求", "feedback": "反馈", "impression": "曝光", "click": "点击", "conversion": "转化", "handover": "转人工", "alert": "告警",
              "ok": "成功", "refused": "拒绝", "failed": "失败", "blocked": "拦截"}  # fmt: skip
     rows: list[list[str | float | Text | None]] = [
@@ -249,9 +251,9 @@ def usage_section(use: Usage, growth: Growth | None = None) -> Section:
         [{"en": f.name, "zh": f.name.replace("median", "中位数").replace("95th percentile", "第 95 百分位")}, f.n, f.value, f.low, f.high] for f in use.latency_ms
     ]  # fmt: skip
     tables = [
-        Table({"en": "Events by kind", "zh": "各类事件"}, [{"en": "kind", "zh": "类别"}, {"en": "events", "zh": "事件数"}], rows, "server events"),
+        Table({"en": "Events by kind", "zh": "各类事件"}, [{"en": "kind", "zh": "类别"}, {"en": "events", "zh": "事件数"}], rows, SERVER),
         Table({"en": "Latency, ms", "zh": "延迟（毫秒）"}, [{"en": "application", "zh": "应用"}, {"en": "requests", "zh": "请求数"}, {"en": "ms", "zh": "毫秒"},
-              {"en": "95 % low", "zh": "95% 下限"}, {"en": "95 % high", "zh": "95% 上限"}], latency, "server events"),
+              {"en": "95% low", "zh": "95% 下限"}, {"en": "95% high", "zh": "95% 上限"}], latency, SERVER),
     ]  # fmt: skip
     if growth is not None:
         tables.append(growth_table(growth))

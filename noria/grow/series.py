@@ -62,6 +62,10 @@ class Provenance:
         """Return the citation that goes under a chart."""
         return f"{self.source} ({self.licence}), as of {self.as_of.isoformat()}"
 
+    def texts(self) -> dict[str, str]:
+        """Return the citation in English and in Chinese."""
+        return {"en": self.text(), "zh": f"{self.source}（{self.licence}），截至 {self.as_of.isoformat()}"}
+
 
 @dataclass(frozen=True)
 class Point:

@@ -10,6 +10,23 @@ function localised(value, language) {
   return Object.fromEntries(keys.map((key) => [key, localised(value[key], language)]));
 }
 
+// A legend wraps into as many lines as its names need; the plot begins below it.
+function roomForLegend(options, width) {
+  if (!options.legend || options.legend.show === false) return;
+  const names = options.legend.data || [...new Set(options.series.map((series) => series.name).filter(Boolean))];
+  let lines = 1;
+  let used = 0;
+  for (const name of names) {
+    const item = 48 + [...name].reduce((sum, letter) => sum + (letter > "\u2e7f" ? 13 : 7.5), 0);
+    if (used + item > width && used > 0) {
+      lines += 1;
+      used = 0;
+    }
+    used += item;
+  }
+  options.grid.top = 34 + 24 * lines;
+}
+
 function draw() {
   const language = root.dataset.language;
   for (const place of document.querySelectorAll(".chart")) {
@@ -19,6 +36,7 @@ function draw() {
       drawn.set(place, chart);
     }
     const options = localised(texts[place.dataset.chart], language);
+    roomForLegend(options, place.clientWidth);
     options.textStyle = { fontFamily: getComputedStyle(document.body).fontFamily };
     options.aria = { enabled: true };
     chart.setOption(options, true);
@@ -34,6 +52,7 @@ function speak(language) {
 
 function resize() {
   for (const chart of drawn.values()) chart.resize();
+  draw();
 }
 
 const asked = location.hash === "#zh" || location.hash === "#en" ? location.hash.slice(1) : null;
