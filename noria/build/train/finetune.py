@@ -32,7 +32,7 @@ from noria.core.settings import fingerprint
 from noria.tasks.tag import Tag
 from noria.tasks.task import Features, Row, Task, labels_in, read_rows
 
-from .loop import Evaluation, TrainResult, train
+from .loop import Evaluation, Evaluator, TrainResult, train
 from .objectives import supervised
 from .settings import FinetuneSettings, OptimizerSettings, TrainSettings
 
@@ -96,7 +96,7 @@ def finetune(
     training = Examples.of(task, tokenizer, rows, settings.max_length)
     valid = Examples.of(task, tokenizer, read_rows(valid_file, task), settings.max_length)
     work = out.with_name(f".{out.name}.work")
-    result = _fit(
+    result = fit(
         task, module, training, valid, work, settings, report, identity=_identity(base, train_file, valid_file)
     )
     bf16 = result.plan.machine.number_type == "bf16"
@@ -160,17 +160,29 @@ def collate(examples: Examples, pad: int, rows: np.ndarray) -> Batch:
     return Batch(tensors, [int(row) for row in rows], int(mask.sum()))
 
 
-def _fit(
+def fit(
     task: Task,
     module: nn.Module,
     training: Examples,
-    valid: Examples,
+    valid: Examples | None,
     work: Path,
     settings: FinetuneSettings,
     report: Report,
     *,
-    identity: str,
+    identity: str = "",
 ) -> TrainResult:
+    """Train a prepared module in place; where there are valid rows it ends with the weights that judge them best.
+
+    Args:
+        task: what the rows are for.
+        module: from `prepared`.
+        training: rows to learn from.
+        valid: rows that choose the weights.
+        work: folder of the unfinished run.
+        settings: budget and rates.
+        report: where plan and progress are told.
+        identity: hash of what the run depends on beside the settings.
+    """
     pad = module.config.pad_token_id or 0
     batches = Buckets(
         [len(one.ids) for one in training.features], partial(collate, training, pad),
@@ -184,17 +196,22 @@ def _fit(
         seed=settings.seed, steps=settings.steps, seconds=settings.minutes * 60, optimizer=optimizer,
         number_type=settings.number_type, evaluations=settings.evaluations,
     )  # fmt: skip
+    return train(
+        module, batches, partial(supervised, smoothing=settings.smoothing), pace, work, report,
+        _judge_of(task, valid, pad, settings) if valid else None,
+        title=f"fine-tune {work.name.strip('.').removesuffix('.work')}",
+        identity=fingerprint([identity, settings.model_dump(mode="json")]),
+    )  # fmt: skip
 
+
+def _judge_of(task: Task, valid: Examples, pad: int, settings: FinetuneSettings) -> Evaluator:
     def judge(module: nn.Module) -> Evaluation:
-        # The loop judges outside autocast; bf16 answers are as good, and twice as fast, where the machine has it.
+        # bf16 answers are as good for choosing among weights, and twice as fast where the machine has it.
         logits = predict(module, valid.features, bf16=settings.number_type != "fp32", pad=pad)
         measures = task.measures(valid.rows, answers(task, valid.features, logits))
         return Evaluation(next(iter(measures.values())), measures)
 
-    return train(
-        module, batches, partial(supervised, smoothing=settings.smoothing), pace, work, report, judge,
-        title=f"fine-tune {work.name[1:].removesuffix('.work')}", identity=fingerprint([identity, settings.model_dump(mode="json")]),
-    )  # fmt: skip
+    return judge
 
 
 def write_model(path: Path, module: nn.Module, tokenizer: Tokenizer, base: Path) -> None:

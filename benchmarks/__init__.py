@@ -1,0 +1,1 @@
+"""Noria beside its peers: the same work, in one run, alternating."""

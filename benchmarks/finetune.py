@@ -1,0 +1,150 @@
+"""Fine-tuning speed: Noria beside a plain Hugging Face Trainer, on the same reviews and the same base model.
+
+Both fine-tune multilingual-e5-small to tell good reviews from bad ones, texts cut at 128 tokens. Counted are tokens of
+text (no padding) a second over all steps of a run, the first included. Noria trains as `noria build finetune` does,
+after trimming the vocabulary to the corpus; the peer gets the untrimmed model, once with the Trainer's defaults and once
+with the settings its documentation advises for speed on processors. Every run is a process of its own; runs alternate.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from .line import Line, compare
+
+MAX_LENGTH = 128
+PEERS: dict[str, dict[str, Any]] = {
+    "transformers.Trainer, defaults": {},
+    "transformers.Trainer, bf16 and best settings": {
+        "bf16": True, "per_device_train_batch_size": 32, "train_sampling_strategy": "group_by_length",
+        "optim": "adamw_torch_fused", "dataloader_num_workers": 0, "dataloader_pin_memory": False,
+    },
+}  # fmt: skip
+
+
+def measure(*, quick: bool) -> list[Line]:
+    """Return one line a peer; quick takes 3 repeats of 10 seconds each, else 5 of 30."""
+    repeats, seconds = (3, 10.0) if quick else (5, 30.0)
+    speeds: dict[str, list[float]] = {name: [] for name in ("noria", *PEERS)}
+    with tempfile.TemporaryDirectory(prefix="noria-bench-") as folder:
+        _child(Path(folder), "prepare", seconds)
+        for number in range(repeats):
+            # Every second repeat runs backwards, so that a machine that slows or quickens favours no one.
+            for name in sorted(speeds, reverse=bool(number % 2)):
+                speeds[name].append(_child(Path(folder), name, seconds))
+                print(f"finetune {number + 1}/{repeats}: {name}: {speeds[name][-1]:,.0f} tokens/s", file=sys.stderr)
+    return [compare("finetune", "training speed", speeds["noria"], speeds[name], name, "tokens/s") for name in PEERS]
+
+
+def _child(folder: Path, name: str, seconds: float) -> float:
+    command = [sys.executable, "-m", "benchmarks.finetune", str(folder), name, str(seconds)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{name} failed: {done.stderr.strip().splitlines()[-1]}")
+    return float(done.stdout.strip().splitlines()[-1])
+
+
+def prepare(folder: Path) -> None:
+    """Write the reviews, the rebuilt model, and the same trimmed to the reviews."""
+    from noria.build.compress.trim import trim
+    from noria.build.corpus.bundled import reviews
+    from noria.build.model.bundled import e5_small
+
+    rows = {document.text: document.meta["label"] for document in reviews()}
+    texts = sorted(rows)
+    with (folder / "train.jsonl").open("w", encoding="utf-8") as stream:
+        for text in texts:
+            stream.write(json.dumps({"text": text, "label": rows[text]}, ensure_ascii=False) + "\n")
+    e5_small(folder / "e5")
+    trim(folder / "e5", texts, folder / "base")
+
+
+def noria_speed(folder: Path, seconds: float) -> float:
+    """Return Noria's tokens a second over about `seconds` of training."""
+    from noria.build.train.finetune import Examples, fit, prepared
+    from noria.build.train.settings import FinetuneSettings
+    from noria.core.progress import Report
+    from noria.tasks.task import labels_in, read_rows, task_for
+
+    rows = read_rows(folder / "train.jsonl", task_for("classify"))
+    task = task_for("classify", labels_in(rows))
+    settings = FinetuneSettings(max_length=MAX_LENGTH, minutes=seconds / 60)
+    module, tokenizer = prepared(task, folder / "base", settings)
+    examples = Examples.of(task, tokenizer, rows, settings.max_length)
+    with tempfile.TemporaryDirectory(dir=folder) as work:
+        result = fit(task, module, examples, None, Path(work) / "run", settings, Report())
+    return result.tokens_per_second
+
+
+def trainer_speed(folder: Path, seconds: float, settings: dict[str, Any]) -> float:
+    """Return a Trainer's tokens a second over about `seconds` of training; `settings` go to its TrainingArguments."""
+    import transformers
+
+    from noria.tasks.task import read_rows, task_for
+
+    rows = read_rows(folder / "train.jsonl", task_for("classify"))
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder / "e5")
+    model = transformers.AutoModelForSequenceClassification.from_pretrained(folder / "e5", num_labels=2)
+    encoded = tokenizer([row["text"] for row in rows], truncation=True, max_length=MAX_LENGTH)
+    data = [
+        {
+            "input_ids": ids,
+            "attention_mask": [1] * len(ids),
+            "labels": int(row["label"] == "positive"),
+            "length": len(ids),
+        }
+        for ids, row in zip(encoded["input_ids"], rows, strict=True)
+    ]
+
+    class Clock(transformers.TrainerCallback):
+        """Counts tokens as batches are made, and stops when the time is over."""
+
+        tokens, start, end = 0, 0.0, 0.0
+
+        def on_train_begin(self, *args: object, **kwargs: object) -> None:
+            self.start = time.perf_counter()
+
+        def on_step_end(self, args: object, state: object, control: Any, **kwargs: object) -> None:
+            self.end = time.perf_counter()
+            control.should_training_stop = self.end - self.start >= seconds
+
+    clock = Clock()
+    pad = transformers.DataCollatorWithPadding(tokenizer)
+    steps: list[int] = []
+
+    def collate(rows: list[dict[str, Any]]) -> Any:
+        steps.append(sum(len(row["input_ids"]) for row in rows))
+        return pad([{key: value for key, value in row.items() if key != "length"} for row in rows])
+
+    with tempfile.TemporaryDirectory(dir=folder) as out:
+        arguments = transformers.TrainingArguments(
+            out, use_cpu=True, report_to=[], disable_tqdm=True, save_strategy="no", logging_strategy="no",
+            remove_unused_columns=False, **settings,
+        )  # fmt: skip
+        trainer = transformers.Trainer(model, arguments, data_collator=collate, train_dataset=data, callbacks=[clock])
+        trainer.train()
+        done = trainer.state.global_step
+    # A batch fetched ahead of the stop was not trained on.
+    return sum(steps[:done]) / (clock.end - clock.start)
+
+
+def main(folder: str, name: str, seconds: str) -> None:
+    """Do one child's part and print its speed."""
+    place = Path(folder)
+    if name == "prepare":
+        prepare(place)
+        print(0)
+    elif name == "noria":
+        print(noria_speed(place, float(seconds)))
+    else:
+        print(trainer_speed(place, float(seconds), PEERS[name]))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
