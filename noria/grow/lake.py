@@ -55,6 +55,8 @@ def events(lake: str | Path, connection: Backend | None = None) -> ibis.Table:
     # it would stand in neither.
     waiting = pa.concat_tables([SCHEMA.empty_table(), *(_read_outbox(path) for path in _outboxes(lake))])
     sealed = sorted(path for path in (lake / "events").glob("day=*/*.parquet") if not path.name.startswith("."))
+    for path in sealed:
+        _check_sealed(path)
     name = ibis.util.gen_name("waiting")
     connection.con.register(name, waiting)
     columns = ", ".join(
@@ -64,10 +66,7 @@ def events(lake: str | Path, connection: Backend | None = None) -> ibis.Table:
     if sealed:
         listed = ", ".join("'" + str(path).replace("'", "''") + "'" for path in sealed)
         query += f" UNION ALL SELECT {columns} FROM read_parquet([{listed}], hive_partitioning = false)"
-    try:
-        table = connection.sql(query, dialect="duckdb")
-    except Exception as error:
-        raise _culprit(sealed, error) from None
+    table = connection.sql(query, dialect="duckdb")
     return table.distinct(on="id", keep="first").select(*COLUMNS)
 
 
@@ -106,13 +105,12 @@ def _array(values: Sequence[object], kind: pa.DataType) -> pa.Array:
     return pa.array(values, kind)
 
 
-def _culprit(files: Sequence[Path], error: Exception) -> InputError:
-    for path in files:
-        try:
-            missing = set(COLUMNS) - set(pq.read_schema(path).names)
-        except (pa.ArrowException, OSError) as fault:
-            return InputError(f"{path} cannot be read", found=str(fault).splitlines()[0],
-                              hint="move it away; events still in the outbox are not lost")  # fmt: skip
-        if missing:
-            return InputError(f"{path} lacks columns of an event", found="no " + ", ".join(sorted(missing)))
-    return InputError("the lake cannot be read", found=str(error).splitlines()[0])
+def _check_sealed(path: Path) -> None:
+    """Read the file's footer: DuckDB would name neither the file nor the fault, and only when it comes to it."""
+    try:
+        missing = set(COLUMNS) - set(pq.read_schema(path).names)
+    except (pa.ArrowException, OSError) as error:
+        raise InputError(f"{path} cannot be read", found=str(error).splitlines()[0],
+                         hint="move it away; events still in the outbox are not lost") from None  # fmt: skip
+    if missing:
+        raise InputError(f"{path} lacks columns of an event", found="no " + ", ".join(sorted(missing)))

@@ -162,7 +162,9 @@ def _figure(shown: Shown) -> str:
     else:
         low, high = _ends(figure.low, figure.high, shown.percent)
         level = f"{figure.level:.0%}"
-        name = {"en": "bounds", "zh": "界限"} if figure.level == 1 else {"en": f"{level} interval", "zh": f"{level} 区间"}
+        name = (
+            {"en": "bounds", "zh": "界限"} if figure.level == 1 else {"en": f"{level} interval", "zh": f"{level} 区间"}
+        )
         interval = _both({"en": f"{name['en']} {low} to {high}", "zh": f"{name['zh']} {low} 至 {high}"})
     baseline = ""
     if figure.baseline is not None:

@@ -50,7 +50,15 @@ def usage(events: ibis.Table) -> Usage:
     Raises:
         InputError: the lake holds no event.
     """
-    events = events.cache()  # one pass over the files, whatever is asked
+    backend = events.get_backend()
+    name = ibis.util.gen_name("usage")
+    try:  # one pass over the files, whatever is asked
+        return _usage(backend.create_table(name, events, temp=True))
+    finally:
+        backend.drop_table(name, force=True)
+
+
+def _usage(events: ibis.Table) -> Usage:
     whole = (
         events.aggregate(n=events.count(), first=events.time.min(), last=events.time.max()).to_pyarrow().to_pylist()[0]
     )
