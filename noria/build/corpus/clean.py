@@ -28,7 +28,7 @@ _TAG_NAMES = (
     "hr|html|i|iframe|img|input|li|link|main|meta|nav|ol|option|p|pre|script|section|select|small|span|strong|style|"
     "sub|sup|table|tbody|td|th|thead|title|tr|u|ul"
 )
-_TAG = re.compile(rf"</?(?:{_TAG_NAMES})(?:\s[^<>]*)?/?>|<!--.*?-->|<!doctype[^>]*>", re.IGNORECASE | re.DOTALL)
+_TAG = re.compile(rf"</?(?:{_TAG_NAMES})(?:\s[^<>]*)?/?>|<!--(?:(?!<!--).)*?-->|<!doctype[^<>]*>", re.IGNORECASE | re.DOTALL)
 _PAGE = re.compile(r"<(?:!doctype html|html|body|head)\b", re.IGNORECASE)
 _TAGS_PER_CHARACTER = 0.01  # a page has a tag every few dozen characters; prose about HTML has far fewer
 _MAX_ROUNDS = 50
@@ -96,22 +96,21 @@ def tidy_spaces(text: str) -> str:
     text = re.sub(r"(?m)^[ \t]*\u3000[\u3000 \t]*", "", text)
     text = re.sub(r"[\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000\x1f]", " ", text)
     text = re.sub(r"(?<=\S)[ \t]+(?=\S)", " ", text)
-    text = re.sub(r"(?m)[ \t]+$", "", text)
+    text = re.sub(r"(?m)(?<![ \t])[ \t]+$", "", text)
     return re.sub(r"\n{3,}", "\n\n", text).strip()
 
 
 def simplify(text: str) -> str:
     """Return the text in Simplified Chinese (OpenCC, by phrase)."""
-    simplified: str = _opencc().convert(text)
-    return simplified
+    return _opencc()(text)
 
 
 class _Text(HTMLParser):
     """Collects the text of a page."""
 
-    _BLOCKS = frozenset(
+    _BLOCKS = re.compile(
         "address article aside blockquote body br center dd div dl dt footer form h1 h2 h3 h4 h5 h6 header hr html li main "
-        "nav ol p pre section table td th title tr ul".split()
+        "nav ol p pre section table td th title tr ul".replace(" ", "|")
     )
     _HIDDEN = frozenset({"script", "style", "noscript", "template"})
 
@@ -122,12 +121,12 @@ class _Text(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: object) -> None:
         self._hidden += tag in self._HIDDEN
-        if tag in self._BLOCKS:
+        if self._BLOCKS.fullmatch(tag):
             self.pieces.append("\n")
 
     def handle_endtag(self, tag: str) -> None:
         self._hidden -= tag in self._HIDDEN and self._hidden > 0
-        if tag in self._BLOCKS:
+        if self._BLOCKS.fullmatch(tag):
             self.pieces.append("\n")
 
     def handle_data(self, data: str) -> None:
@@ -148,7 +147,8 @@ def _ftfy() -> Repair:
 
 
 @functools.cache
-def _opencc():  # type: ignore[no-untyped-def]  # noqa: ANN202 - opencc carries no types
+def _opencc() -> Repair:
     import opencc
 
-    return opencc.OpenCC("t2s")
+    convert: Repair = opencc.OpenCC("t2s").convert
+    return convert

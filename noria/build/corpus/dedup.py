@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -85,7 +85,9 @@ def find_duplicates(
     return Duplicates(reason, [group[name] for name in names])
 
 
-def near_pairs(keys: Sequence[str], threshold: float, *, seed: int = 0, report: Report | None = None) -> NDArray[np.int64]:
+def near_pairs(
+    keys: Sequence[str], threshold: float, *, seed: int = 0, report: Report | None = None
+) -> NDArray[np.int64]:
     """Return the pairs (i < j) of different keys whose Jaccard similarity is at least `threshold`, (pairs, 2).
 
     Every pair is checked exactly; a pair at the threshold is found with a probability of 0.99, more similar ones more surely.
@@ -97,12 +99,14 @@ def near_pairs(keys: Sequence[str], threshold: float, *, seed: int = 0, report: 
         for is_han, width in _WIDTHS.items():
             indices = np.flatnonzero(han == is_han)
             if len(indices):
-                found = _near_pairs([keys[index] for index in indices], threshold, width, seed, bar.advance)
+                found = _near_pairs([keys[index] for index in indices.tolist()], threshold, width, seed, bar.advance)
                 edges.append(indices[found])
     return np.concatenate(edges)
 
 
-def _near_pairs(keys: list[str], threshold: float, width: int, seed: int, step) -> NDArray[np.int64]:  # type: ignore[no-untyped-def]  # noqa: ANN001
+def _near_pairs(
+    keys: list[str], threshold: float, width: int, seed: int, step: Callable[..., None]
+) -> NDArray[np.int64]:
     bands, rows = minhash.bands_for(threshold)
     table = minhash.signatures(keys, width, seed, step)
     left = np.arange(len(keys))

@@ -41,6 +41,8 @@ def files_of(sources: Sequence[str | Path]) -> list[Path]:
     Raises:
         InputError: a source is missing, of an unknown kind, or a folder without any readable file.
     """
+    if not sources:
+        raise InputError("nothing to read", allowed="at least one file or folder")
     files: list[Path] = []
     for source in map(Path, sources):
         if source.is_dir():
@@ -199,7 +201,9 @@ def _text_documents(path: Path, unit: str) -> Iterator[Document]:
     try:
         text = path.read_bytes().decode("utf-8-sig" if encoding == "utf-8" else encoding)
     except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not {encoding} throughout", found=f"{error.reason} at byte {error.start}") from None
+        raise InputError(
+            f"{path} is not {encoding} throughout", found=f"{error.reason} at byte {error.start}"
+        ) from None
     if unit == "file":
         yield Document(path.name, text)
         return

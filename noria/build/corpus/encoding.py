@@ -50,7 +50,9 @@ def guess(sample: bytes) -> str:
         if sample.startswith(mark):
             return name
     if b"\x00" in sample:
-        raise InputError("not text", found="zero bytes", allowed="UTF-8, UTF-16 with a mark, GB18030, Big5, Windows-1252")
+        raise InputError(
+            "not text", found="zero bytes", allowed="UTF-8, UTF-16 with a mark, GB18030, Big5, Windows-1252"
+        )
     if _decodes(sample, "utf-8") is not None:
         return "utf-8"
     scores = {name: _score(_decodes(sample, name)) for name in ("gb18030", "big5hkscs")}

@@ -51,7 +51,7 @@ def shingle_hashes(texts: Sequence[str], width: int) -> tuple[NDArray[np.uint64]
     return _mixed(hashes[whole]), starts
 
 
-def signatures(texts: Sequence[str], width: int, seed: int, step: Callable[[int], None]) -> NDArray[np.uint32]:
+def signatures(texts: Sequence[str], width: int, seed: int, step: Callable[..., None]) -> NDArray[np.uint32]:
     """Return the minima of every text under `MINIMA` random hash functions, (texts, MINIMA)."""
     random = np.random.default_rng(seed)
     factors = random.integers(0, 2**63, MINIMA, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
@@ -101,8 +101,9 @@ def jaccard(texts: Sequence[str], width: int, pairs: Pairs) -> NDArray[np.float6
         bounds = np.searchsorted(keys, np.arange(len(used) + 1, dtype=np.uint64) << np.uint64(_HASH_BITS))
         sizes = np.diff(bounds)
         # every shingle of a pair's first text, looked up among those of its second
-        pair = np.repeat(np.arange(len(local)), sizes[local[:, 0]])
-        within = np.arange(len(pair)) - np.repeat(np.cumsum(sizes[local[:, 0]]) - sizes[local[:, 0]], sizes[local[:, 0]])
+        counts = sizes[local[:, 0]]
+        pair = np.repeat(np.arange(len(local)), counts)
+        within = np.arange(len(pair)) - np.repeat(np.cumsum(counts) - counts, counts)
         shingle = keys[bounds[local[pair, 0]] + within] & np.uint64((1 << _HASH_BITS) - 1)
         wanted = local[pair, 1].astype(np.uint64) << np.uint64(_HASH_BITS) | shingle
         place = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)

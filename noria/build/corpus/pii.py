@@ -37,9 +37,9 @@ def find(text: str) -> list[Find]:
     >>> find("电话：１３８-００１３-８０００")
     [Find(kind='PHONE', start=3, end=16)]
     """
-    plain = narrow(text)
-    if not _WORTH_A_LOOK.search(plain):
+    if not _WORTH_A_LOOK.search(text):
         return []
+    plain = narrow(text)
     finds: list[Find] = []
     for rule in _RULES:
         for match in rule.pattern.finditer(plain):
@@ -117,7 +117,7 @@ _NO_HOTLINE = r"(?!400|8(?:00|33|44|55|66|77|88))"
 _NO_QUANTITY = r"(?!\d)(?!\.\d)(?!\s?(?:元|美元|万|亿|吨|公里|千米|米|人次|人民币|港元|%|％))"
 _FREE = r"(?<![\d.A-Za-z])(?<![\d]-)"
 _MARK = r"(?:电话|手机|热线|传真|致电|来电|联系方式|[Tt][Ee][Ll](?:ephone)?|[Pp]hone|[Ff]ax|[Mm]obile)"
-_GAP = r"(?:号码?|是|为|\s|[:：.]|number|no\.?)*"
+_GAP = r"(?:号码?|是|为|\s|[:：.]|number|no)*"
 
 
 def _rule(kind: str, pattern: str, holds: Callable[[str], bool] = lambda found: True) -> _Rule:

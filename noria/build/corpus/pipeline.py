@@ -6,7 +6,7 @@ kept, tally = clean_corpus(read_documents("reviews.jsonl"), CleanSettings(simpli
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from noria.core.progress import Report
@@ -120,7 +120,7 @@ def _prepare(document: Document, settings: CleanSettings, filters: list[Filter],
     return replace(document, text=text, meta=meta)
 
 
-def _counted(documents: Iterable[Document], advance) -> Iterator[Document]:  # type: ignore[no-untyped-def]  # noqa: ANN001
+def _counted(documents: Iterable[Document], advance: Callable[[], None]) -> Iterator[Document]:
     for document in documents:
         yield document
         advance()

@@ -46,7 +46,9 @@ class CleanSettings(Settings):
     @model_validator(mode="after")
     def _leaves_training(self) -> CleanSettings:
         if self.valid + self.test >= 1:
-            raise ValueError("valid and test together leave a share for training: less than 1")
+            raise ValueError(
+                f"valid {self.valid} and test {self.test} leave nothing for training: together less than 1"
+            )
         if self.min_length > self.max_length:
-            raise ValueError("min_length is at most max_length")
+            raise ValueError(f"min_length {self.min_length} is above max_length {self.max_length}")
         return self

