@@ -35,7 +35,12 @@ def base(*, x: str = "", y: str = "", legend: Sequence[str] = (), time: bool = F
 
 
 def lines(
-    series: Mapping[str, Sequence[Sequence[Any]]], *, x: str = "", y: str = "", time: bool = False, percent: bool = False
+    series: Mapping[str, Sequence[Sequence[Any]]],
+    *,
+    x: str = "",
+    y: str = "",
+    time: bool = False,
+    percent: bool = False,
 ) -> Options:
     """Return a line chart of name -> [[x, y], ...]."""
     options = base(x=x, y=y, legend=list(series) if len(series) > 1 else (), time=time, percent=percent)
@@ -91,7 +96,8 @@ def learning(series: Mapping[str, Sequence[Sequence[float]]], *, x: str, names: 
     options["yAxis"] = axes
     options["grid"]["top"] = 70
     options["series"] = [
-        {**line(name, points, index), "yAxisIndex": min(index, 1)} for index, (name, points) in enumerate(series.items())
+        {**line(name, points, index), "yAxisIndex": min(index, 1)}
+        for index, (name, points) in enumerate(series.items())
     ]
     return options
 

@@ -11,8 +11,9 @@ from noria.core.figure import Figure, number
 
 from .words import Words
 
-# Measures where less is better; everywhere else more is.
-LOWER_IS_BETTER = frozenset({"bits_per_byte", "loss", "mae", "mape", "crps", "latency", "latency_ms", "p95_latency", "hhi"})
+# What is better, told by the words of a measure's name; of any other measure the baseline is shown without a verdict.
+_MORE = ("accuracy", "f1", "precision", "recall", "agreement", "speed", "right", "hits", "click rate", "log score")
+_LESS = ("bits per byte", "perplexity", "loss", "error", "latency", "size", "crps")
 
 
 def figure_html(figure: Figure, words: Words, *, row: bool = False, source: bool = True) -> str:
@@ -76,7 +77,9 @@ def whisker(figure: Figure) -> str:
 
     hollow = ""
     if figure.baseline is not None:
-        hollow = f'<circle cx="{at(figure.baseline):.1f}" cy="7" r="4" fill="#fff" stroke="#b4692b" stroke-width="1.8"/>'
+        hollow = (
+            f'<circle cx="{at(figure.baseline):.1f}" cy="7" r="4" fill="#fff" stroke="#b4692b" stroke-width="1.8"/>'
+        )
     return (
         '<svg class="whisker" viewBox="0 0 200 14" preserveAspectRatio="xMinYMid meet" aria-hidden="true">'
         '<line x1="0" x2="200" y1="7" y2="7" stroke="#e4e2d8"/>'
@@ -101,10 +104,14 @@ def _source(figure: Figure, words: Words) -> str:
 
 def _baseline(figure: Figure, words: Words) -> str:
     assert figure.baseline is not None
-    less = figure.name.rsplit(": ", 1)[-1].replace(" ", "_") in LOWER_IS_BETTER
-    ahead = figure.value < figure.baseline if less else figure.value > figure.baseline
+    name = figure.name.lower().replace("_", " ")
+    direction = -1 if any(word in name for word in _LESS) else 1 if any(word in name for word in _MORE) else 0
     overlaps = figure.low is not None and figure.high is not None and figure.low <= figure.baseline <= figure.high
-    kind = "" if overlaps else " better" if ahead else " worse"
-    verdict = words("figure.level" if overlaps else "figure.ahead" if ahead else "figure.behind")
-    line = words("figure.baseline", value=number(figure.baseline), verdict=verdict)
+    ahead = direction * (figure.value - figure.baseline) > 0
+    line = words("figure.baseline", value=number(figure.baseline))
+    if direction:
+        line += words("figure.colon") + words(
+            "figure.level" if overlaps else "figure.ahead" if ahead else "figure.behind"
+        )
+    kind = "" if overlaps or not direction else " better" if ahead else " worse"
     return f'<div class="figure-baseline{kind}">{escape(line)}</div>'

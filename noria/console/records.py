@@ -92,7 +92,9 @@ def models(root: Path) -> list[ModelRecord]:
             continue
         if manifest.kind == "model":
             records.append(ModelRecord(folder.name, folder, manifest, read_json(folder / CERTIFICATE)))
-    return sorted(records, key=lambda record: (record.manifest is None, record.manifest.created if record.manifest else ""))
+    return sorted(
+        records, key=lambda record: (record.manifest is None, record.manifest.created if record.manifest else "")
+    )
 
 
 def signature(root: Path) -> tuple[tuple[str, int], ...]:

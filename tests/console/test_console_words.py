@@ -32,10 +32,14 @@ def test_every_word_stands_in_both_languages(key: str) -> None:
 
 
 def test_every_word_is_used() -> None:
-    families = {re.sub(r"\{[^}]*\}", "*", found) for found in re.findall(r'f["\']([\w{}.\[\]"\']*\{[^"\']+\}[\w.]*)["\']', CODE)}
+    families = {
+        re.sub(r"\{[^}]*\}", "*", found) for found in re.findall(r'f["\']([\w{}.\[\]"\']*\{[^"\']+\}[\w.]*)["\']', CODE)
+    }
     for key in WORDS:
         plain = f'"{key}"' in CODE or f"'{key}'" in CODE or f'"{key.partition(".")[2]}"' in CODE
-        assert plain or any(re.fullmatch(family.replace(".", r"\.").replace("*", ".+"), key) for family in families), key
+        assert plain or any(re.fullmatch(family.replace(".", r"\.").replace("*", ".+"), key) for family in families), (
+            key
+        )
 
 
 def test_every_key_in_the_code_is_known() -> None:
@@ -62,7 +66,8 @@ def test_a_phrase_nobody_knows_stays_as_it_is() -> None:
 
 
 @pytest.mark.parametrize(
-    ("header", "language"), [("zh-CN,zh;q=0.9", "zh"), ("zh", "zh"), ("en-US,zh;q=0.9", "en"), ("", "en"), ("fr,de", "en"), ("ZH-TW", "zh")]
+    ("header", "language"),
+    [("zh-CN,zh;q=0.9", "zh"), ("zh", "zh"), ("en-US,zh;q=0.9", "en"), ("", "en"), ("fr,de", "en"), ("ZH-TW", "zh")],
 )
 def test_the_browser_s_language_is_met(header: str, language: str) -> None:
     assert language_of(header) == language

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 from html import escape
+from typing import Any
 
 from nicegui import run, ui
 
 from noria.core.figure import Figure, number
+from noria.grow.analysis import MarketStudy
 from noria.grow.forecast.attraction import ShareForecast
 from noria.grow.forecast.backtest import Backtest
-from noria.grow.forecast.baseline import MODELS, NAMES
-from noria.grow.market.share import Concentration, Shares
+from noria.grow.forecast.baseline import NAMES
+from noria.grow.market.share import Shares, concentration
 
 from .. import charts
 from ..figures import figures
@@ -21,66 +22,52 @@ from ..words import Words
 
 HORIZON = 6
 """Months ahead that the forecast looks."""
-BACKTEST_HORIZON = 3
 LEVEL = 0.9
 MOST_LINES = 6
-
-
-@dataclass(frozen=True)
-class Analysis:
-    """One market, analysed."""
-
-    market: Shares
-    concentration: tuple[Concentration, ...]
-    forecast: ShareForecast
-    backtest: Backtest
 
 
 async def show(view: View) -> None:
     """Draw the page for the bundled market series."""
     words = view.words
-    analysis = await run.io_bound(chatbots)
-    figures(headline(analysis), words)
+    study = await run.io_bound(chatbots)
+    figures(headline(study.market), words)
     with card(words("market.share")):
-        charts.show(share_chart(analysis, words), words("market.share"), tall=True)
-        _foot(words, analysis.market)
-        _flags(words, analysis.market)
+        charts.show(share_chart(study, words), words("market.share"), tall=True)
+        _foot(words, study.market)
+        _flags(words, study.market)
     with ui.element("div").classes("columns"):
         with card(words("market.forecast")):
-            paragraph(words("market.forecast.lead", horizon=HORIZON, model=NAMES[analysis.backtest.winner][words.language]), "small soft")
-            figures(analysis.forecast.figures(len(analysis.market.times), LEVEL), words, rows=True)
+            _forecast(words, study)
         with ui.element("div").classes("stack"):
             with card(words("market.concentration")):
-                charts.show(concentration_chart(analysis, words), words("market.concentration"))
-                _foot(words, analysis.market)
-            with card(words("market.backtest")):
-                block(f'<div class="note" data-check="backtest">{escape(analysis.backtest.verdict()[words.language])}</div>')
-                block(standings_html(analysis.backtest, words), "scroll-x")
-                paragraph(words("market.backtest.foot", horizon=BACKTEST_HORIZON), "small soft")
+                charts.show(concentration_chart(study.market), words("market.concentration"))
+                _foot(words, study.market)
+            if study.backtest:
+                with card(words("market.backtest")):
+                    block(
+                        f'<div class="note" data-check="backtest">{escape(study.backtest.verdict()[words.language])}</div>'
+                    )
+                    block(standings_html(study.backtest, words), "scroll-x")
+                    paragraph(words("market.backtest.foot", horizon=study.backtest.horizon), "small soft")
 
 
 @lru_cache(maxsize=1)
-def chatbots() -> Analysis:
-    """Return the analysis of the bundled chatbot shares, made once in the life of the server.
+def chatbots() -> MarketStudy:
+    """Return the study of the bundled chatbot shares, made once in the life of the server.
 
     The forecast is that of the model which the back-test lets win.
     """
+    from noria.grow.analysis import study_market
     from noria.grow.bundled import chatbot_shares
-    from noria.grow.forecast.attraction import fit
-    from noria.grow.forecast.backtest import backtest
-    from noria.grow.market.share import concentration, shares
     from noria.grow.series import read_series
+    from noria.grow.settings import MarketSettings
 
-    market = shares(read_series(chatbot_shares()))
-    tested = backtest(market, horizon=BACKTEST_HORIZON)
-    ahead = fit(market, MODELS[tested.winner]).ahead(HORIZON)
-    return Analysis(market, tuple(concentration(market)), ahead, tested)
+    return study_market(read_series(chatbot_shares()), MarketSettings(horizon=HORIZON))
 
 
-def headline(analysis: Analysis) -> list[Figure]:
+def headline(market: Shares) -> list[Figure]:
     """Return the leader's and the second's share, and how concentrated the market is."""
-    market = analysis.market
-    known = [item for item in analysis.concentration if item.hhi is not None]
+    known = [item for item in concentration(market) if item.hhi is not None]
     found = market.latest()[:2]
     if known:
         last = known[-1]
@@ -90,31 +77,41 @@ def headline(analysis: Analysis) -> list[Figure]:
     return found
 
 
-def share_chart(analysis: Analysis, words: Words) -> charts.Options:
-    """Return the shares so far as lines, and ahead as dashed medians within shaded intervals."""
-    market, forecast = analysis.market, analysis.forecast
+def share_chart(study: MarketStudy, words: Words) -> charts.Options:
+    """Return the shares so far as lines, and ahead, where there is a forecast, as dashed medians within shaded intervals."""
+    market, forecast = study.market, study.forecast
     names = list(market.entities[:MOST_LINES])
     options = charts.base(y=words("market.percent"), legend=[words.phrase(name) for name in names], percent=True)
-    times = [*market.times, *forecast.times]
-    options["xAxis"].update(type="category", data=times, boundaryGap=False)
-    low, high = forecast.interval(LEVEL)
-    middle = forecast.median()
-    end = len(market.times)
+    options["xAxis"].update(
+        type="category", data=[*market.times, *(forecast.times if forecast else ())], boundaryGap=False
+    )
     for column, name in enumerate(names):
-        past = [[times[row], _percent(value)] for row, value in enumerate(market.values[:, column]) if value == value]
-        last = past[-1]
-        ahead = [last, *([forecast.times[step], _percent(middle[step, column])] for step in range(len(forecast.times)))]
-        spread = [[last[0], last[1], last[1]]]
-        spread += [[times[end + step], _percent(low[step, column]), _percent(high[step, column])] for step in range(len(forecast.times))]
-        label = words.phrase(name)
-        options["series"] += [charts.line(label, past, column), charts.line(label, ahead, column, dashed=True)]
-        options["series"] += charts.band(label, spread, column)
+        past = [
+            [time, _percent(value)]
+            for time, value in zip(market.times, market.values[:, column], strict=True)
+            if value == value
+        ]
+        options["series"].append(charts.line(words.phrase(name), past, column))
+        if forecast:
+            options["series"] += _ahead(forecast, column, words.phrase(name), past[-1])
     return options
 
 
-def concentration_chart(analysis: Analysis, words: Words) -> charts.Options:
+def _ahead(forecast: ShareForecast, column: int, label: str, last: list[Any]) -> list[charts.Options]:
+    low, high = (side[:, column] for side in forecast.interval(LEVEL))
+    middle = forecast.median()[:, column]
+    steps = range(len(forecast.times))
+    path = [last, *([forecast.times[step], _percent(middle[step])] for step in steps)]
+    spread = [
+        [last[0], last[1], last[1]],
+        *([forecast.times[step], _percent(low[step]), _percent(high[step])] for step in steps),
+    ]
+    return [charts.line(label, path, column, dashed=True), *charts.band(label, spread, column)]
+
+
+def concentration_chart(market: Shares) -> charts.Options:
     """Return the HHI over time, as a band: between the rest being many sellers, and being one."""
-    known = [item for item in analysis.concentration if item.hhi is not None and item.hhi_high is not None]
+    known = [item for item in concentration(market) if item.hhi is not None and item.hhi_high is not None]
     options = charts.base(y="HHI")
     options["xAxis"].update(type="category", data=[item.time for item in known], boundaryGap=False)
     options["yAxis"]["scale"] = True
@@ -128,11 +125,17 @@ def concentration_chart(analysis: Analysis, words: Words) -> charts.Options:
 def standings_html(tested: Backtest, words: Words) -> str:
     """Return how every model did, as a table."""
     keys = ("model", "gain", "crps", "mase", "coverage")
-    head = "".join(f'<th class="{"" if key == "model" else "number"}">{escape(words(f"market.{key}"))}</th>' for key in keys)
+    head = "".join(
+        f'<th class="{"" if key == "model" else "number"}">{escape(words(f"market.{key}"))}</th>' for key in keys
+    )
     lines = []
     for item in sorted(tested.standings, key=lambda item: item.crps):
         gain = item.gain
-        told = "–" if gain is None else f"{gain.value:+.2f}<br><span class='small soft'>{gain.low:.2f} – {gain.high:.2f}</span>"
+        told = (
+            "–"
+            if gain is None
+            else f"{gain.value:+.2f}<br><span class='small soft'>{gain.low:.2f} – {gain.high:.2f}</span>"
+        )
         covered = next((value for level, value in item.coverage.items() if str(level).startswith("90")), None)
         cells = (told, number(item.crps), number(item.mase), "–" if covered is None else f"{covered:.0%}")
         lines.append(
@@ -143,14 +146,29 @@ def standings_html(tested: Backtest, words: Words) -> str:
     return f'<table class="plain"><thead><tr>{head}</tr></thead><tbody>{"".join(lines)}</tbody></table>'
 
 
+def _forecast(words: Words, study: MarketStudy) -> None:
+    if study.forecast is None:
+        paragraph(study.silence, "soft")
+        return
+    paragraph(words("market.forecast.lead", horizon=HORIZON, model=NAMES[study.model][words.language]), "small soft")
+    figures(study.forecast.figures(len(study.market.times), LEVEL), words, rows=True)
+
+
 def _flags(words: Words, market: Shares) -> None:
     if market.flags:
-        items = "".join(f"<li><b>{escape(flag.time)}</b> {escape(flag.zh if words.language == 'zh' else flag.en)}</li>" for flag in market.flags)
-        block(f'<details><summary class="small">{escape(words("market.flags", count=len(market.flags)))}</summary><ul class="texts">{items}</ul></details>')
+        items = "".join(
+            f"<li><b>{escape(flag.time)}</b> {escape(flag.zh if words.language == 'zh' else flag.en)}</li>"
+            for flag in market.flags
+        )
+        block(
+            f'<details><summary class="small">{escape(words("market.flags", count=len(market.flags)))}</summary><ul class="texts">{items}</ul></details>'
+        )
 
 
 def _foot(words: Words, market: Shares) -> None:
-    block(f'<div class="chart-foot">n = {len(market.times)} · {escape(words("figure.source"))}{foreign(market.provenance.text())}</div>')
+    block(
+        f'<div class="chart-foot">n = {len(market.times)} · {escape(words("figure.source"))}{foreign(market.provenance.text())}</div>'
+    )
 
 
 def _percent(share: float) -> float:

@@ -95,7 +95,9 @@ def _certificate(words: Words, model: ModelRecord) -> None:
         granted = bool(certificate.get("granted", certificate.get("passed", True)))
         chip = "chip grow" if granted else "chip warn"
         verdict = words("models.granted" if granted else "models.refused")
-        block(f'<h2>{escape(words("models.certificate"))}</h2><span class="{chip}">{escape(verdict)}</span>', "card-head")
+        block(
+            f'<h2>{escape(words("models.certificate"))}</h2><span class="{chip}">{escape(verdict)}</span>', "card-head"
+        )
         shown = [records.figure_of(entry) for entry in certificate.get("figures") or []]
         if shown:
             figures(shown, words, rows=True)

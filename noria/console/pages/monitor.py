@@ -1,2 +1,162 @@
-from ..shell import View
-def show(view: View) -> None: ...
+"""Monitor: the share of negative texts by topic over time, and every alert with the texts behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+from nicegui import ui
+
+from noria.core.figure import Figure, number, proportion
+
+from .. import charts
+from ..figures import figures
+from ..shell import View, block, card, empty, heading, paragraph
+from ..words import Words
+
+if TYPE_CHECKING:
+    from noria.ship.apps.monitor import Monitor
+
+MOST_POINTS = 24
+"""Points of a line: so many that a day of hours shows each, and that a week's still rest on enough texts."""
+MOST_TEXTS = 8
+SECONDS_BETWEEN_LOOKS = 3.0
+Windows = Sequence[dict[str, Any]]
+
+
+def show(view: View) -> None:
+    """Draw the page, and draw it anew when a window closes or an alert is raised."""
+    from noria.ship.apps.monitor import Monitor
+
+    app = next((one for one in view.state.apps if isinstance(one, Monitor)), None)
+    if app is None or not app.windows:
+        command = "noria demo" if app is None else "POST /v1/apps/monitor/texts"
+        empty(view.words, "monitor.empty", command)
+        return
+    seen = _stamp(app)
+
+    @ui.refreshable
+    def content() -> None:
+        _content(view.words, app)
+
+    def look() -> None:
+        nonlocal seen
+        if _stamp(app) != seen:
+            seen = _stamp(app)
+            content.refresh()
+
+    content()
+    ui.timer(SECONDS_BETWEEN_LOOKS, look)
+
+
+def _stamp(app: Monitor) -> tuple[object, ...]:
+    return len(app.windows), app.windows[-1]["start"], *((key, alert["end"]) for key, alert in app.alerts.items())
+
+
+def _content(words: Words, app: Monitor) -> None:
+    titles = {topic: titled(app, topic, words) for topic in app.topics.names}
+    present = [topic for topic in titles if any(window["counts"].get(topic, {}).get("total") for window in app.windows)]
+    source = words("monitor.source", model=app.sentiment)
+    with card():
+        with ui.element("div").classes("card-head"):
+            heading(words("monitor.chart"))
+            everything = {"": words("monitor.all")} | {topic: titles[topic] for topic in present}
+            choice = (
+                ui.select(everything, value="", label=words("monitor.topic"))
+                .props("outlined dense")
+                .style("min-width: 170px")
+            )
+        plot = charts.show(
+            trend_chart(app.windows, {topic: titles[topic] for topic in present}, words),
+            words("monitor.chart"),
+            tall=True,
+        )
+
+        def chosen() -> None:
+            topics = [choice.value] if choice.value else present
+            plot.options.clear()
+            plot.options.update(trend_chart(app.windows, {topic: titles[topic] for topic in topics}, words))
+            plot.update()
+
+        choice.on_value_change(chosen)
+        total = sum(counts["total"] for window in app.windows for counts in window["counts"].values())
+        span = f"{_moment(app.windows[0]['start'])} – {_moment(app.windows[-1]['start'])} UTC"
+        block(f'<div class="chart-foot">n = {total:,} · {escape(span)} · {escape(source)}</div>')
+    with ui.element("div").classes("columns"):
+        with card(words("monitor.by_topic")):
+            found = [negative_share(app.windows, topic, titles[topic], source) for topic in present]
+            figures(sorted(found, key=lambda figure: -figure.n), words, rows=True)
+        with ui.element("div").classes("stack"):
+            heading(words("monitor.alerts"))
+            if not app.alerts:
+                paragraph(words("monitor.no_alerts"), "soft")
+            for alert in reversed(app.alerts.values()):
+                _alert(words, alert, titles)
+
+
+def titled(app: Monitor, topic: str, words: Words) -> str:
+    """Return a topic's title in the language of the page."""
+    return str(app.topics.titles.get(topic, {}).get(words.language) or words.phrase(topic)).capitalize()
+
+
+def negative_share(windows: Windows, topic: str, title: str, source: str) -> Figure:
+    """Return the share of negatives among all texts of a topic."""
+    counts = [window["counts"][topic] for window in windows if topic in window["counts"]]
+    return proportion(title, sum(one["negative"] for one in counts), sum(one["total"] for one in counts), source=source)
+
+
+def trend_chart(windows: Windows, titles: dict[str, str], words: Words) -> charts.Options:
+    """Return a line a topic; of a single topic also its interval, and the windows that were a surge."""
+    step = -(-len(windows) // MOST_POINTS)
+    groups = [windows[at : at + step] for at in range(0, len(windows), step)]
+    labels = [_moment(group[0]["start"]) for group in groups]
+    options = charts.base(y=words("monitor.negative"), legend=list(titles.values()), percent=True)
+    options["xAxis"].update(type="category", data=labels, boundaryGap=False)
+    options["yAxis"].update(min=0, max=100)
+    for index, (topic, title) in enumerate(titles.items()):
+        points, spread = [], []
+        for label, group in zip(labels, groups, strict=True):
+            share = negative_share(group, topic, title, "")
+            known = share.n > 0 and share.low is not None and share.high is not None
+            points.append([label, round(100 * share.value, 1) if known else None])
+            if known and share.low is not None and share.high is not None:
+                spread.append([label, round(100 * share.low, 1), round(100 * share.high, 1)])
+        line = charts.line(title, points, index) | {"connectNulls": True}
+        surges = [
+            label
+            for label, group in zip(labels, groups, strict=True)
+            if any(one["counts"].get(topic, {}).get("surge") for one in group)
+        ]
+        if surges:
+            line["markPoint"] = {
+                "symbol": "pin", "symbolSize": 34, "label": {"formatter": "!", "color": "#fff"}, "itemStyle": {"color": "#a8482c"},
+                "data": [{"coord": point} for point in points if point[0] in surges and point[1] is not None],
+            }  # fmt: skip
+        options["series"].append(line)
+        if len(titles) == 1:
+            options["series"] += charts.band(title, spread, index)
+    return options
+
+
+def _alert(words: Words, alert: dict[str, Any], titles: dict[str, str]) -> None:
+    before = alert["baseline_negative"] / alert["baseline_total"] if alert["baseline_total"] else 0.0
+    texts = "".join(f'<li translate="no">{escape(mention["text"])}</li>' for mention in alert["mentions"][:MOST_TEXTS])
+    rest = len(alert["mentions"]) - MOST_TEXTS
+    more = f'<p class="small soft">{escape(words("monitor.more", count=rest))}</p>' if rest > 0 else ""
+    share = alert["negative"] / alert["total"] if alert["total"] else 0.0
+    told = words("monitor.alert", negative=alert["negative"], total=alert["total"], share=f"{share:.0%}", before=f"{before:.0%}",
+                 windows=alert["baseline_windows"])  # fmt: skip
+    exact = words("monitor.exact", p=f"{alert['p']:.1e}", threshold=f"{alert['threshold']:.1e}")
+    block(
+        f'<div class="card-head"><h3>{escape(titles.get(alert["topic"], alert["topic"]))}</h3>'
+        f'<span class="chip warn">{_moment(alert["start"])} – {_moment(alert["end"])} UTC</span></div><p>{escape(told)}</p>'
+        f'<p class="small soft">{escape(exact)}</p>'
+        f'<details open><summary class="small">{escape(words("monitor.texts"))} (n = {number(len(alert["mentions"]))})</summary>'
+        f"<ul>{texts}</ul>{more}</details>",
+        "card alert",
+    )
+
+
+def _moment(stamp: str) -> str:
+    return stamp[5:16].replace("T", " ")

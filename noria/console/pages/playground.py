@@ -35,11 +35,12 @@ def show(view: View) -> None:
     """Draw the page: one tab for every kind of task that a served model has."""
     words = view.words
     served = {
-        kind: [name for name, model in view.state.models.items() if model.task in tasks] for kind, tasks in TASKS.items()
+        kind: [name for name, model in view.state.models.items() if model.task in tasks]
+        for kind, tasks in TASKS.items()
     }
     kinds = [kind for kind, names in served.items() if names]
     if not kinds:
-        empty(words, "playground.empty", "noria ship serve MODEL")
+        empty(words, "playground.empty", "noria ship serve MODELS --console runs/demo")
         return
     with ui.tabs().props('align="left" no-caps') as tabs:
         for kind in kinds:
@@ -53,7 +54,9 @@ def show(view: View) -> None:
 def _bench(view: View, kind: str, names: list[str]) -> None:
     words = view.words
     with card(words("playground.text")), ui.element("div").classes("stack"):
-        choice = ui.select(names, value=names[0], label=words("playground.model")).props('outlined dense translate="no"')
+        choice = ui.select(names, value=names[0], label=words("playground.model")).props(
+            'outlined dense translate="no"'
+        )
         choice.classes("field").mark(f"model-{kind}")
         first = SAMPLES[kind][words.language][0]
         entry = ui.textarea(value=first, label=words("playground.input")).props("outlined autogrow maxlength=4000")
@@ -72,7 +75,9 @@ def _bench(view: View, kind: str, names: list[str]) -> None:
     go.on_click(_guarded(words, go, result, lambda: run(view, choice.value, (entry.value or "").strip(), result)))
 
 
-def _guarded(words: Words, button: ui.button, result: ui.element, run: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
+def _guarded(
+    words: Words, button: ui.button, result: ui.element, run: Callable[[], Awaitable[None]]
+) -> Callable[[], Awaitable[None]]:
     async def pressed() -> None:
         button.disable()
         try:

@@ -1,2 +1,146 @@
-from ..shell import View
-def show(view: View) -> None: ...
+"""Recommend: articles for a simulated reader, who opens some of them and changes what comes next."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING
+
+from nicegui import ui
+
+from noria.core.errors import NoriaError
+
+from ..figures import figures
+from ..metered import metered
+from ..records import stages
+from ..shell import View, block, card, empty, heading, paragraph, problem
+
+if TYPE_CHECKING:
+    from noria.ship.apps.recommend import Item, Pick, Recommend
+
+READERS = 5
+COUNT = 5
+CHIPS = {"taste": "chip grow", "popular": "chip", "chance": "chip build"}
+
+
+def show(view: View) -> None:
+    """Draw the page."""
+    from noria.ship.apps.recommend import Recommend
+
+    app = next((one for one in view.state.apps if isinstance(one, Recommend)), None)
+    if app is None or not app.items:
+        empty(view.words, "recommend.empty", "noria demo")
+        return
+    _Bench(view, app).draw()
+
+
+class _Bench:
+    """What one browser tab shows: the reader chosen, what was picked for them, what they opened."""
+
+    def __init__(self, view: View, app: Recommend) -> None:
+        self.view, self.app, self.words = view, app, view.words
+        self.opened: dict[str, list[Item]] = {}
+        self.picks: list[Pick] = []
+
+    def draw(self) -> None:
+        words = self.words
+        with ui.element("div").classes("columns wide-left"):
+            with card():
+                with ui.element("div").classes("card-head"):
+                    heading(words("recommend.offered"))
+                    block(f'<span class="chip build">{escape(words("recommend.simulated"))}</span>')
+                with ui.element("div").classes("ask"):
+                    readers = {
+                        f"simulated reader {number}": f"{words('recommend.reader')} {number}"
+                        for number in range(1, READERS + 1)
+                    }
+                    self.reader = ui.select(readers, value=next(iter(readers)), label=words("recommend.reader")).props(
+                        "outlined dense"
+                    )
+                    self.reader.classes("field").on_value_change(self._other_reader)
+                    ui.button(words("recommend.get"), on_click=self.pick, color=None).classes("primary").props(
+                        "data-pick"
+                    )
+                self.shelf = (
+                    ui.element("div").classes("stack").style("margin-top: 18px").props('aria-live="polite" data-shelf')
+                )
+                with self.shelf:
+                    paragraph(words("recommend.waiting", count=len(self.app.items)), "soft")
+            with ui.element("div").classes("stack"):
+                with card(words("recommend.history")):
+                    self.history = ui.element("div").props("data-history")
+                self._show_history()
+                self._measured()
+
+    async def pick(self) -> None:
+        try:
+            async with metered(self.view, app=self.app.name):
+                self.picks = await self.app.pick(self.view.state, self.reader.value, COUNT)
+        except NoriaError as error:
+            with self.shelf:
+                problem(str(error))
+            return
+        self._show_picks()
+
+    async def open(self, item: Item) -> None:
+        try:
+            async with metered(self.view, app=self.app.name):
+                self.app.click(self.view.state, self.reader.value, item.id)
+        except NoriaError as error:
+            with self.shelf:
+                problem(str(error))
+            return
+        self.opened.setdefault(self.reader.value, []).append(item)
+        self._show_history()
+        self._show_picks()
+
+    def _other_reader(self) -> None:
+        self.picks = []
+        self.shelf.clear()
+        self._show_history()
+
+    def _show_picks(self) -> None:
+        self.shelf.clear()
+        opened = {item.id for item in self.opened.get(self.reader.value, [])}
+        with self.shelf:
+            if not self.picks:
+                paragraph(self.words("recommend.nothing_left"), "soft")
+            for pick in self.picks:
+                self._show_pick(pick, pick.item.id in opened)
+
+    def _show_pick(self, pick: Pick, opened: bool) -> None:
+        words = self.words
+        score = words("recommend.rate" if pick.why == "popular" else "recommend.score", value=f"{pick.score:.2f}")
+        with ui.element("article").classes("article"):
+            block(f"<h3>{escape(pick.item.title)}</h3>").props('translate="no"')
+            block(f'<p class="clamp soft">{escape(pick.item.text)}</p>').props('translate="no"')
+            with ui.element("div").classes("why"):
+                block(f'<span class="{CHIPS[pick.why]}">{escape(words(f"recommend.why.{pick.why}"))}</span> '
+                      f'<span class="small soft">{escape(score)}</span>')  # fmt: skip
+                label = words("recommend.opened" if opened else "recommend.open")
+                button = (
+                    ui.button(label, on_click=lambda: self.open(pick.item), color=None)
+                    .classes("quiet")
+                    .props("flat dense data-open")
+                )
+                button.set_enabled(not opened)
+
+    def _show_history(self) -> None:
+        self.history.clear()
+        with self.history:
+            items = self.opened.get(self.reader.value, [])
+            if not items:
+                paragraph(self.words("recommend.none"), "soft")
+                return
+            body = "".join(f'<li translate="no">{escape(item.title)}</li>' for item in reversed(items))
+            ui.html(body, sanitize=False, tag="ul").classes("texts")
+
+    def _measured(self) -> None:
+        record = stages(self.view.root).get("ship")
+        found = (
+            [figure for figure in record.figures if "reader" in f"{figure.name} {figure.source} {figure.note}"]
+            if record
+            else []
+        )
+        if found:
+            with card(self.words("support.measured")):
+                figures(found, self.words, rows=True)

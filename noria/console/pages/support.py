@@ -29,7 +29,7 @@ def show(view: View) -> None:
 
     app = next((one for one in view.state.apps if isinstance(one, Support)), None)
     if app is None:
-        empty(view.words, "support.empty", "noria ship support MODELS")
+        empty(view.words, "support.empty", "noria ship serve MODELS --apps support --console runs/demo")
         return
     with ui.element("div").classes("columns wide-left"):
         with card():
@@ -51,15 +51,19 @@ class _Talk:
         with self.said:
             block(escape(words("support.hello")), "said app")
         with ui.element("div").classes("ask"):
-            self.entry = ui.input(placeholder=words("support.ask")).props("outlined dense maxlength=2000").classes("field")
+            self.entry = (
+                ui.input(placeholder=words("support.ask")).props("outlined dense maxlength=2000").classes("field")
+            )
             self.entry.on("keydown.enter", self.send)
-            self.button = ui.button(words("support.send"), on_click=self.send, color=None).classes("primary").props("data-send")
+            self.button = (
+                ui.button(words("support.send"), on_click=self.send, color=None).classes("primary").props("data-send")
+            )
         paragraph(words("support.try"), "small soft").style("margin: 14px 0 6px")
         with ui.element("div").classes("samples"):
             for question in self._suggestions():
-                ui.button(question, on_click=lambda question=question: self.ask(question), color=None).classes("quiet").props(
-                    'flat dense data-suggestion translate="no"'
-                )
+                ui.button(question, on_click=lambda question=question: self.ask(question), color=None).classes(
+                    "quiet"
+                ).props('flat dense data-suggestion translate="no"')
 
     def _suggestions(self) -> list[str]:
         known = {entry.id: entry.questions[self.words.language][0] for entry in self.app.faq.entries}
@@ -97,7 +101,9 @@ class _Talk:
     async def judge(self, value: float, request: str, row: ui.element) -> None:
         row.clear()
         user, tenant = self.view.user, self.view.session.tenant
-        await self.view.state.record("feedback", user=user, tenant=tenant, app=self.app.name, subject=request, value=value)
+        await self.view.state.record(
+            "feedback", user=user, tenant=tenant, app=self.app.name, subject=request, value=value
+        )
         with row:
             ui.html(escape(self.words("support.thanks")), sanitize=False, tag="span")
 
@@ -106,12 +112,19 @@ class _Talk:
         sure = words("support.confidence", value=f"{reply.confidence:.0%}")
         with self.said, ui.element("div").classes("said app").props(f'data-action="{reply.action}"'):
             block(escape(reply.text)).props('translate="no"')
-            block(f'<span class="{CHIPS[reply.action]}">{escape(words(f"support.{reply.action}"))}</span><span>{escape(sure)}</span>', "why")
-            row = ui.element("div").classes("why")
+            block(
+                f'<span class="{CHIPS[reply.action]}">{escape(words(f"support.{reply.action}"))}</span><span>{escape(sure)}</span>',
+                "why",
+            )
+            row = ui.element("div").classes("why choices")
             with row:
                 if reply.action == "confirm":
                     for choice in reply.choices:
-                        self._button(choice.question, lambda entry=choice.entry: self.choose(entry, reply.language, request, row), foreign=True)
+                        self._button(
+                            choice.question,
+                            lambda entry=choice.entry: self.choose(entry, reply.language, request, row),
+                            foreign=True,
+                        )
                     self._button(words("support.no"), lambda: self.choose(None, reply.language, request, row))
                 elif reply.action == "answer":
                     self._button(words("support.right"), lambda: self.judge(1.0, request, row))
@@ -119,7 +132,9 @@ class _Talk:
         ui.run_javascript("document.querySelector('[data-talk]').scrollTo({top: 1e9, behavior: 'smooth'})")
 
     def _button(self, text: str, pressed: object, *, foreign: bool = False) -> None:
-        ui.button(text, on_click=pressed, color=None).classes("quiet").props(f"flat dense{' translate=no' if foreign else ''}")  # type: ignore[arg-type]
+        ui.button(text, on_click=pressed, color=None).classes("quiet").props(
+            f"flat dense{' translate=no' if foreign else ''}"
+        )  # type: ignore[arg-type]
 
     def _fault(self, error: NoriaError) -> None:
         with self.said:

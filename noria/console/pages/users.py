@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import date
 from functools import lru_cache
 from html import escape
 from pathlib import Path
@@ -12,6 +13,7 @@ from nicegui import run, ui
 from noria.core.errors import InputError
 from noria.core.figure import Figure
 from noria.grow.log import Log
+from noria.grow.usage import Usage
 from noria.grow.users.activity import Growth, Period
 from noria.grow.users.retention import Retention
 
@@ -20,6 +22,8 @@ from ..figures import figures
 from ..shell import View, block, card, empty, foreign, paragraph
 from ..words import Words
 
+UNTIL, WEEKS = date(1997, 9, 30), 39
+"""The lifetime model sees the first half of the log, as the literature on this log does, and forecasts the second."""
 COHORTS = 13
 """Cohorts shown in the triangle: the latest ones, as many as fit a screen."""
 
@@ -38,6 +42,10 @@ class Use:
     headline: tuple[Figure, ...]
     growth: Growth
     retention: Retention
+    lifetime: tuple[Figure, ...] = ()
+    """A forecast of later acts beside what came; empty where the log is too short."""
+    usage: Usage | None = None
+    """What the server's events say beyond their users."""
 
 
 async def show(view: View) -> None:
@@ -61,9 +69,11 @@ def served_use(lake: Path) -> Use | None:
     """Return the use of the server itself, or None where nobody has used it yet."""
     from noria.grow.lake import events
     from noria.grow.log import log_of_events
+    from noria.grow.usage import usage
 
     try:
-        return counted("users.server", log_of_events(events(lake)))
+        table = events(lake)
+        return replace(counted("users.server", log_of_events(table)), usage=usage(table))
     except InputError:
         return None
 
@@ -72,8 +82,10 @@ def served_use(lake: Path) -> Use | None:
 def purchases() -> Use:
     """Return the use in the CDNOW log, counted once in the life of the server: the log does not change."""
     from noria.grow.bundled import cdnow
+    from noria.grow.users.holdout import hold_out
 
-    return counted("users.purchases", cdnow())
+    log = cdnow()
+    return replace(counted("users.purchases", log), lifetime=tuple(hold_out(log, UNTIL, WEEKS).figures()))
 
 
 def counted(title: str, log: Log) -> Use:
@@ -92,7 +104,9 @@ def counted(title: str, log: Log) -> Use:
         Figure(f"new users, {last.period}", last.new, last.active, source=log.source),
     ]
     headline += [Figure(**{**point.as_dict(), "name": f"retention, {point.name}"}) for point in kept.curve()[1:2]]
-    return Use(title, log.source, log.licence, log.first.isoformat(), log.as_of.isoformat(), unit, tuple(headline), grown, kept)
+    return Use(
+        title, log.source, log.licence, log.first.isoformat(), log.as_of.isoformat(), unit, tuple(headline), grown, kept
+    )
 
 
 def _use(words: Words, use: Use) -> None:
@@ -101,14 +115,35 @@ def _use(words: Words, use: Use) -> None:
         charts.show(accounting_chart(use.growth, words), words("users.accounting"))
         rows, defects = use.growth.segment(), use.growth.defects()
         if defects:
-            block(f'<div class="note warn" role="alert">{escape(words("users.broken", count=len(defects)))} {foreign(defects[0])}</div>')
+            block(
+                f'<div class="note warn" role="alert">{escape(words("users.broken", count=len(defects)))} {foreign(defects[0])}</div>'
+            )
         else:
-            block(f'<div class="note" data-check="reconciles">{escape(words("users.reconciles", count=len(rows)))}</div>')
+            block(
+                f'<div class="note" data-check="reconciles">{escape(words("users.reconciles", count=len(rows)))}</div>'
+            )
         block(f'<div class="chart-foot">{escape(words("users.span", first=use.first, last=use.last))} '
               f'{escape(words("figure.source"))}{escape(words.phrase(use.source))}</div>')  # fmt: skip
+    if use.usage:
+        _served(words, use.usage)
+    if use.lifetime:
+        with card(words("users.lifetime")):
+            paragraph(words("users.lifetime.lead", until=UNTIL.isoformat(), weeks=WEEKS), "small soft")
+            figures(use.lifetime, words)
     with card(words("users.retention")):
         paragraph(words(f"users.cohorts.{use.unit}"), "small soft")
         block(triangle_html(use.retention, words), "scroll-x")
+
+
+def _served(words: Words, usage: Usage) -> None:
+    with card():
+        told = words("users.events", events=f"{usage.events:,}", requests=f"{usage.requests:,}")
+        block(f'<h2>{escape(words("users.use"))}</h2><span class="soft">{escape(told)}</span>', "card-head")
+        with ui.element("div").classes("thirds"):
+            for key, found in (("by_app", usage.apps), ("by_model", usage.models), ("latency", usage.latency_ms)):
+                with ui.element("div"):
+                    block(f"<h3>{escape(words(f'users.{key}'))}</h3>")
+                    figures(found, words, rows=True)
 
 
 def accounting_chart(growth: Growth, words: Words) -> charts.Options:
@@ -143,7 +178,9 @@ def triangle_html(retention: Retention, words: Words) -> str:
                 continue
             share = row[age] / row[0]
             shade = 0.0 if age == 0 else 0.05 + 0.65 * share / most
-            cells.append(f'<td style="background: rgba(18,116,140,{shade:.2f})" title="{row[age]:,} / {row[0]:,}">{share:.0%}</td>')
+            cells.append(
+                f'<td style="background: rgba(18,116,140,{shade:.2f})" title="{row[age]:,} / {row[0]:,}">{share:.0%}</td>'
+            )
         lines.append(f"<tr><th>{label}</th><td>{row[0]:,}</td>{''.join(cells)}</tr>")
     return (
         f'<table class="triangle"><thead><tr><th>{escape(words("users.cohort"))}</th><th>{escape(words("users.users"))}</th>{head}</tr></thead>'
