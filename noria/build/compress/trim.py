@@ -51,9 +51,10 @@ def trim(
 ) -> Path:
     """Write a copy of a model whose vocabulary holds only what `texts` use, and a safety set.
 
-    The safety set: special tokens, ASCII, general and CJK punctuation, and the 3,755 characters of GB 2312 level 1, so
-    that other Chinese and English text still tokenises, if into shorter pieces. `facts["trim"]` tells sizes before and
-    after, and the Good-Turing estimate (Good 1953) of how often a token of new text of the same kind was cut.
+    The safety set: special tokens, ASCII, general and CJK punctuation, the 3,755 characters of GB 2312 level 1, and every
+    single character of the corpus, so that other Chinese and English text still tokenises, if into shorter pieces.
+    `facts["trim"]` tells sizes before and after, and the Good-Turing estimate (Good 1953) of how often a token of new text
+    of the same kind was cut.
 
     Args:
         folder: a model folder with a Unigram tokenizer.
@@ -77,7 +78,7 @@ def trim(
     with report.bar("trim", total=2 * len(corpus), unit="texts") as bar:
         before = [_ids(tokenizer, batch) for batch in _batches(corpus, bar)]
         uses = np.bincount(np.concatenate([batch.ids for batch in before]), minlength=len(pieces))
-        cut = _cut(document, np.union1d(np.flatnonzero(uses), _safety(document, tokenizer, folder)))
+        cut = _cut(document, np.union1d(np.flatnonzero(uses), _safety(document, tokenizer, folder, corpus)))
         after = cut.tokenizer()
         for known, batch in zip(before, _batches(corpus, bar), strict=True):
             _check_same(known, _ids(after, batch), cut.kept, batch)
@@ -128,13 +129,15 @@ def _ids(tokenizer: Tokenizer, batch: Sequence[str]) -> _Tokens:
     return _Tokens(flat, np.array([len(ids) for ids in lists]))
 
 
-def _safety(document: dict[str, Any], tokenizer: Tokenizer, folder: Path) -> np.ndarray:
+def _safety(document: dict[str, Any], tokenizer: Tokenizer, folder: Path, corpus: list[str]) -> np.ndarray:
     """Return the ids that stay whatever the corpus."""
     wanted = set(map(chr, range(0x20, 0x7F)))
     wanted |= set(map(chr, (*range(0x2010, 0x2028), *range(0x3000, 0x3020), *range(0xFF01, 0xFF61))))
     for row in range(0xB0, 0xD8):
         # Row D7 of GB 2312 ends five places early.
         wanted |= set(bytes(byte for cell in range(0xA1, 0xFF) for byte in (row, cell)).decode("gb2312", "ignore"))
+    # Each character of the corpus by itself, for a tagger that reads character by character.
+    wanted |= set().union(*map(set, corpus))
     wanted |= {"▁", *("▁" + letter for letter in map(chr, range(0x21, 0x7F)))}
     ids = [index for index, (piece, _) in enumerate(document["model"]["vocab"]) if piece in wanted]
     ids += [token["id"] for token in document["added_tokens"]]
