@@ -21,7 +21,7 @@ class Sampling:
     """How to draw the next token. The bounds are those of the OpenAI API, except that `top_k` is added."""
 
     temperature: float = 0.8
-    """0 takes the likeliest token."""
+    """Below 0.001 the likeliest token is taken."""
     top_p: float = 0.95
     """Draw only from the likeliest tokens that together have this probability (Holtzman et al. 2020)."""
     top_k: int = 0
@@ -80,7 +80,7 @@ def next_token(logits: np.ndarray, sampling: Sampling, random: np.random.Generat
         scores[seen] = np.where(
             scores[seen] > 0, scores[seen] / sampling.repetition_penalty, scores[seen] * sampling.repetition_penalty
         )
-    if sampling.temperature == 0:
+    if sampling.temperature < 1e-3:
         return int(scores.argmax())
     chances = softmax(scores, sampling.temperature)
     order = np.argsort(-chances, kind="stable")
