@@ -28,8 +28,11 @@ _TAG_NAMES = (
     "hr|html|i|iframe|img|input|li|link|main|meta|nav|ol|option|p|pre|script|section|select|small|span|strong|style|"
     "sub|sup|table|tbody|td|th|thead|title|tr|u|ul"
 )
-_TAG = re.compile(rf"</?(?:{_TAG_NAMES})(?:\s[^<>]*)?/?>|<!--(?:(?!<!--).)*?-->|<!doctype[^<>]*>", re.IGNORECASE | re.DOTALL)
+_TAG = re.compile(
+    rf"</?(?:{_TAG_NAMES})(?:\s[^<>]*)?/?>|<!--(?:(?!<!--).)*?-->|<!doctype[^<>]*>", re.IGNORECASE | re.DOTALL
+)
 _PAGE = re.compile(r"<(?:!doctype html|html|body|head)\b", re.IGNORECASE)
+_CLOSED = re.compile(r"</[a-z]|<(?:br|hr|img|p)\b", re.IGNORECASE)  # prose about a tag seldom closes it
 _TAGS_PER_CHARACTER = 0.01  # a page has a tag every few dozen characters; prose about HTML has far fewer
 _MAX_ROUNDS = 50
 
@@ -74,7 +77,8 @@ def is_page(text: str) -> bool:
     if "<" not in text:
         return False
     tags = len(_TAG.findall(text))
-    return bool(tags and _PAGE.search(text)) or tags >= max(2, _TAGS_PER_CHARACTER * len(text))
+    dense = tags >= max(2, _TAGS_PER_CHARACTER * len(text)) and bool(_CLOSED.search(text))
+    return dense or bool(tags and _PAGE.search(text))
 
 
 def strip_markup(text: str) -> str:

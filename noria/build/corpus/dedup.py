@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import re
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -74,61 +74,57 @@ def find_duplicates(
     for index, name in enumerate(names):
         if len(labels_of[name]) > 1:
             reason[index] = "conflicting labels"
-    group = dict.fromkeys(names, "")
-    for name in group:
-        group[name] = name
-    if near > 0:
-        alone = list(first.values())
-        edges = near_pairs([keys[index] for index in alone], near, seed=seed, report=report)
-        _drop_near([alone[index] for index in edges.ravel().tolist()], marks, reason)
-        _join(edges, [names[index] for index in alone], group)
+    group = {name: name for name in names}
+    alone = list(first.values())
+    edges = [np.empty((0, 2), dtype=np.int64)]
+    more = near > 0
+    while more:
+        found, cut = near_pairs([keys[index] for index in alone], near, seed=seed, report=report)
+        edges.append(np.array(alone, dtype=np.int64)[found])
+        dropped = _drop_near(edges[-1], marks, reason)
+        # Boilerplate beyond the reach of one pass: go on with the texts that no other one stands for yet.
+        more = cut and dropped
+        alone = [index for index in alone if reason[index] != "near duplicate"]
+    _join(np.concatenate(edges), names, group)
     return Duplicates(reason, [group[name] for name in names])
 
 
 def near_pairs(
     keys: Sequence[str], threshold: float, *, seed: int = 0, report: Report | None = None
-) -> NDArray[np.int64]:
+) -> tuple[NDArray[np.int64], bool]:
     """Return the pairs (i < j) of different keys whose Jaccard similarity is at least `threshold`, (pairs, 2).
 
-    Every pair is checked exactly; a pair at the threshold is found with a probability of 0.99, more similar ones more surely.
+    Every pair is checked exactly; a pair at the threshold is found with a probability of 0.99, a more similar one more
+    surely. The flag says that some texts have so many alike that not all of their pairs were looked at.
     """
     report = report or Report()
     han = np.array([han_share(key) > _MOSTLY_HAN for key in keys], dtype=bool)
     edges = [np.empty((0, 2), dtype=np.int64)]
+    any_cut = False
     with report.bar("near duplicates", total=len(keys), unit="text") as bar:
         for is_han, width in _WIDTHS.items():
             indices = np.flatnonzero(han == is_han)
-            if len(indices):
-                found = _near_pairs([keys[index] for index in indices.tolist()], threshold, width, seed, bar.advance)
-                edges.append(indices[found])
-    return np.concatenate(edges)
+            if not len(indices):
+                continue
+            part = [keys[index] for index in indices.tolist()]
+            bands, rows = minhash.bands_for(threshold)
+            pairs, cut = minhash.candidates(minhash.signatures(part, width, seed, bar.advance), bands, rows)
+            edges.append(indices[pairs[minhash.jaccard(part, width, pairs) >= threshold]])
+            any_cut = any_cut or cut
+    return np.concatenate(edges), any_cut
 
 
-def _near_pairs(
-    keys: list[str], threshold: float, width: int, seed: int, step: Callable[..., None]
-) -> NDArray[np.int64]:
-    bands, rows = minhash.bands_for(threshold)
-    table = minhash.signatures(keys, width, seed, step)
-    left = np.arange(len(keys))
-    edges = [np.empty((0, 2), dtype=np.int64)]
-    while True:
-        pairs, cut = minhash.candidates(table[left], bands, rows)
-        pairs = left[pairs]
-        found = pairs[minhash.jaccard(keys, width, pairs) >= threshold]
-        edges.append(found)
-        if not cut or not len(found):
-            return np.unique(np.concatenate(edges), axis=0)
-        # Buckets larger than one pass reaches: go on with the texts that no earlier one stands for.
-        left = np.setdiff1d(left, found[:, 1])
-
-
-def _drop_near(pairs: list[int], marks: Sequence[object], reason: list[str]) -> None:
-    for earlier, later in sorted(zip(pairs[::2], pairs[1::2], strict=True), key=lambda pair: (pair[1], pair[0])):
+def _drop_near(edges: NDArray[np.int64], marks: Sequence[object], reason: list[str]) -> bool:
+    dropped = False
+    for earlier, later in sorted(edges.tolist(), key=lambda pair: (pair[1], pair[0])):
         if not reason[earlier] and not reason[later] and marks[earlier] == marks[later]:
             reason[later] = "near duplicate"
+            dropped = True
+    return dropped
 
 
-def _join(edges: NDArray[np.int64], names: list[str], group: dict[str, str]) -> None:
+def _join(edges: NDArray[np.int64], names: Sequence[str], group: dict[str, str]) -> None:
+    """Name every cluster that the edges join by the least of its names."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
@@ -136,12 +132,13 @@ def _join(edges: NDArray[np.int64], names: list[str], group: dict[str, str]) -> 
         return
     ones = np.ones(len(edges), dtype=bool)
     graph = coo_array((ones, (edges[:, 0], edges[:, 1])), shape=(len(names), len(names)))
-    component = connected_components(graph, directed=False)[1].tolist()
+    component = connected_components(graph, directed=False)[1]
     least: dict[int, str] = {}
-    for name, part in zip(names, component, strict=True):
-        least[part] = min(least.get(part, name), name)
-    for name, part in zip(names, component, strict=True):
-        group[name] = least[part]
+    for index in np.unique(edges).tolist():
+        part = int(component[index])
+        least[part] = min(least.get(part, names[index]), names[index])
+    for index in np.unique(edges).tolist():
+        group[names[index]] = least[int(component[index])]
 
 
 @functools.cache

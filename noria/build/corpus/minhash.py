@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 MINIMA = 126
 _RECALL = 0.99
 _CHUNK = 4_000_000  # shingles hashed at a time: about 100 MB
-_REACH = 64  # neighbours compared within one bucket; larger buckets are boilerplate, thinned out pass by pass
+_REACH = 64  # neighbours compared within one bucket; a larger bucket is boilerplate
 _HASH_BITS = 40  # of a shingle within a text: two of 10^4 shingles collide with a chance of 5e-5
 Pairs = NDArray[np.int64]
 
