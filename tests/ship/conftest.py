@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
 
 from noria.core.folder import new_folder
+
+if TYPE_CHECKING:
+    from noria.ship.server.run import Running
 
 TEXTS = [
     "物流很快，包装完好，下次还来。", "质量太差了，用了两天就坏了。", "酒店位置不错，早餐一般。", "客服态度很好，解决了我的问题。",
@@ -54,7 +61,7 @@ def causal_tokenizer(target: Path) -> int:
     return tokenizer.get_vocab_size()
 
 
-def make_encoder(target: Path, task: str, labels: list[str], outputs: int) -> Path:
+def make_encoder(target: Path, task: str, labels: list[str], outputs: int, *, compiled: bool = True) -> Path:
     """Write a model folder for classify, tag or embed."""
     import torch
     from transformers import BertConfig, BertForSequenceClassification, BertForTokenClassification, BertModel
@@ -66,9 +73,34 @@ def make_encoder(target: Path, task: str, labels: list[str], outputs: int) -> Pa
         )  # fmt: skip
         torch.manual_seed(0)
         kinds = {"classify": BertForSequenceClassification, "tag": BertForTokenClassification, "embed": BertModel}
-        kinds[task](config).save_pretrained(folder.path)
+        model = kinds[task](config)
+        model.save_pretrained(folder.path)
+        if compiled:
+            compile_for_openvino(model, folder.path)
         folder.facts.update(task=task, labels=labels, max_length=128, pooling="mean", prefix="")
     return target
+
+
+def compile_for_openvino(model: Any, folder: Path) -> None:
+    """Write `engine/` and a certificate beside a transformers encoder, as a compressed model has them."""
+    import openvino
+    import torch
+
+    class Bare(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = model.eval()
+
+        def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+            return self.model(input_ids=input_ids, attention_mask=attention_mask)[0]
+
+    ids = torch.ones(2, 7, dtype=torch.long)
+    mask = torch.tensor([[1] * 7, [1] * 4 + [0] * 3])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # tracing warns of every branch
+        compiled = openvino.convert_model(Bare(), example_input={"input_ids": ids, "attention_mask": mask})
+    openvino.save_model(compiled, folder / "engine" / "model.xml", compress_to_fp16=False)
+    (folder / "certificate.json").write_text('{"passed": true}', encoding="utf-8")
 
 
 def make_causal(target: Path) -> Path:
@@ -86,6 +118,14 @@ def make_causal(target: Path) -> Path:
         LlamaForCausalLM(config).save_pretrained(folder.path)
         folder.facts.update(task="causal", labels=[], max_length=256)
     return target
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quiet() -> None:
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
 
 
 @pytest.fixture(scope="session")
@@ -109,5 +149,29 @@ def writer(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def plain_classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The classifier as training leaves it: no compiled engine."""
+    return make_encoder(tmp_path_factory.mktemp("plain") / "sentiment", "classify", LABELS, 2, compiled=False)
+
+
+@pytest.fixture(scope="session")
 def all_models(classifier: Path, tagger: Path, embedder: Path, writer: Path) -> list[Path]:
     return [classifier, tagger, embedder, writer]
+
+
+@pytest.fixture(scope="session")
+def server(all_models: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """A real server with one model of every task."""
+    from noria.ship.server.run import serving
+    from noria.ship.server.settings import ServerSettings
+
+    settings = ServerSettings(port=0, lake=tmp_path_factory.mktemp("lake"), threads=1, max_body=64 * 1024, max_rows=32)
+    with serving(settings, all_models) as running:
+        yield running
+
+
+@pytest.fixture
+def client(server: Running) -> Iterator[httpx.Client]:
+    """An HTTP client that shows the server's key."""
+    with httpx.Client(base_url=server.url, headers=server.headers, timeout=30) as made:
+        yield made
