@@ -69,8 +69,8 @@ class Monitor:
 
     Args:
         mask: gives a text with personal data masked; nothing else of it is kept.
-        sentiment: name of a served model for the task classify with a label `negative`.
-        entities: name of a served model for the task tag; None leaves entities out.
+        sentiment: name of a served model for the task classify with a label `negative`; None takes the first one.
+        entities: name of a served model for the task tag; None takes the first one, and does without where there is none.
         settings: windows and alerts.
         topics: JSON file of topics and their words.
     """
@@ -80,7 +80,7 @@ class Monitor:
     def __init__(
         self,
         mask: Callable[[str], str],
-        sentiment: str,
+        sentiment: str | None = None,
         entities: str | None = None,
         settings: WatchSettings | None = None,
         topics: str | Path = BUNDLED,
@@ -102,8 +102,14 @@ class Monitor:
         """Go on from the windows and alerts of the last run.
 
         Raises:
-            SettingError: the sentiment model has no label `negative`.
+            SettingError: no model for sentiment is served, or it has no label `negative`.
         """
+        self.sentiment = self.sentiment or state.model_for("classify")
+        self.entities = self.entities or state.model_for("tag")
+        if self.sentiment is None:
+            raise SettingError(
+                "no model for sentiment is served", hint="noria ship serve MODELS with one for the task classify"
+            )
         labels = state.served(self.sentiment).manifest.facts.get("labels") or []
         if NEGATIVE not in labels:
             raise SettingError(
@@ -120,6 +126,8 @@ class Monitor:
 
     async def see(self, state: State, texts: Sequence[Watched]) -> Seen:
         """Understand and count texts; alerts that come of them are recorded as events before this returns."""
+        if self.sentiment is None:
+            raise InputError("opinion monitoring has not started")
         usage = state.usage()
         words = [one.text for one in texts]
         feelings, names = await asyncio.gather(state.ask(self.sentiment, words), self._names(state, words))
@@ -133,9 +141,7 @@ class Monitor:
         topics = {mention.topic for mention in mentions}
         usage.segment = topics.pop() if len(topics) == 1 else "mixed"
         async with self._turn:
-            raised = [
-                alert for mention in mentions for alert in self._log(list(self.watch.add(mention, f"{usage.id}")))
-            ]
+            raised = [alert for mention in mentions for alert in self._log(list(self.watch.add(mention, usage.id)))]
             await self._record(state, raised)
         return Seen(mentions, raised)
 

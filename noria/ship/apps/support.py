@@ -196,39 +196,39 @@ async def judge(desk: Desk, embed: Embed) -> list[Figure]:
     ]
     outside = [("", row.language, row.text) for row in desk.faq.outside if row.split == "test"]
     vectors = await embed([text for _, _, text in asked + outside])
-    return figures_of(desk, [(*row, vector) for row, vector in zip(asked + outside, vectors, strict=True)])
+    replies = [desk.reply(row[2], vector) for row, vector in zip(asked + outside, vectors, strict=True)]
+    return figures_of([(row[0], reply) for row, reply in zip(asked + outside, replies, strict=True)])
 
 
-def figures_of(desk: Desk, asked: Sequence[tuple[str, str, str, np.ndarray]]) -> list[Figure]:
-    """Return the desk's figures on (entry or "" for outside, language, question, embedding)."""
-    matches = desk.matcher.match(np.array([row[3] for row in asked]), [row[1] for row in asked])
-    replies = [desk.reply(row[2], row[3]) for row in asked]
-    ids = [[desk.faq.entries[index].id for index in match.entries] for match in matches]
-    rows = list(zip(asked, ids, replies, strict=True))
-    inside = [row for row in rows if row[0][0]]
-    outside = [row for row in rows if not row[0][0]]
-    answered = [row for row in inside if row[2].action == "answer"]
+def figures_of(rows: Sequence[tuple[str, Reply]]) -> list[Figure]:
+    """Return the figures of replies to questions, each with the entry that was meant, "" where there is none."""
+    inside = [row for row in rows if row[0]]
+    outside = [row for row in rows if not row[0]]
+    answered = [row for row in inside if row[1].action == "answer"]
     facts: dict[str, Any] = {"source": "FAQ on Noria, test questions", "note": "questions written by Noria's authors"}
 
-    def share(name: str, chosen: list[Any], true: Callable[[Any], bool]) -> Figure:
-        return proportion(name, sum(map(true, chosen)), len(chosen), **facts)
+    def share(name: str, chosen: Sequence[tuple[str, Reply]], true: Callable[[str, Reply], bool]) -> Figure:
+        return proportion(name, sum(true(*row) for row in chosen), len(chosen), **facts)
 
-    figures = [
-        share(f"right entry first, {language}", [row for row in inside if row[0][1] == language],
-              lambda row: row[1][0] == row[0][0])
+    def offered(entry: str, reply: Reply) -> bool:
+        return entry in [choice.entry for choice in reply.choices]
+
+    def first(entry: str, reply: Reply) -> bool:
+        return bool(reply.choices) and reply.choices[0].entry == entry
+
+    by_language = [
+        share(f"right entry first, {language}", [row for row in inside if row[1].language == language], first)
         for language in ("zh", "en")
-    ]  # fmt: skip
+    ]
     return [
-        *figures,
-        share("right entry among three", inside, lambda row: row[0][0] in row[1]),
-        share("answered at once", inside, lambda row: row[2].action == "answer"),
-        share("right when answered at once", answered, lambda row: row[2].entry == row[0][0]),
-        share("solved at once or after asking back", inside,
-              lambda row: row[2].entry == row[0][0] or row[0][0] in [choice.entry for choice in row[2].choices]),
-        share("handed over, out of scope", outside, lambda row: row[2].action == "handover"),
-        share("not answered, out of scope", outside, lambda row: row[2].action != "answer"),
-        share("handed over, in scope", inside, lambda row: row[2].action == "handover"),
-    ]  # fmt: skip
+        share("solved at once or after asking back", inside, offered),
+        *by_language,
+        share("answered at once", inside, lambda entry, reply: reply.action == "answer"),
+        share("right when answered at once", answered, first),
+        share("handed over in scope", inside, lambda entry, reply: reply.action == "handover"),
+        share("handed over out of scope", outside, lambda entry, reply: reply.action == "handover"),
+        share("no wrong answer out of scope", outside, lambda entry, reply: reply.action != "answer"),
+    ]
 
 
 class Ask(Body):
