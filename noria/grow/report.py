@@ -234,8 +234,8 @@ def _both(text: Text) -> str:
 
 
 def _json(value: object) -> str:
-    # "</" would end the script, and nan is not JSON
-    return json.dumps(value, ensure_ascii=False, allow_nan=False).replace("</", "<\\/")
+    # a "<" could end the script, and nan is not JSON
+    return json.dumps(value, ensure_ascii=False, allow_nan=False).replace("<", "\\u003c")
 
 
 def _asset(name: str) -> str:

@@ -69,7 +69,7 @@ def test_bad_rows_are_counted_by_reason(tmp_path: Path) -> None:
 
 def test_times_without_a_zone_are_refused_until_one_is_named(tmp_path: Path) -> None:
     path = write(tmp_path / "log.csv", "user,time", "a,2026-03-01 07:30:00")
-    with pytest.raises(InputError, match="name no time zone.*--zone UTC"):
+    with pytest.raises(InputError, match=r"name no time zone.*--zone UTC"):
         read_log(path, now=NOW)
     assert rows(read_log(path, zone="Asia/Shanghai", now=NOW))[0][1] == datetime(2026, 2, 28, 23, 30)
     assert rows(read_log(path, zone="UTC", now=NOW))[0][1] == datetime(2026, 3, 1, 7, 30)

@@ -1,0 +1,173 @@
+"""BG/NBD: the published parameters, exact gradients, recovery from simulation, and honest intervals."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from scipy.optimize import check_grad
+
+from noria.core.errors import InputError
+from noria.grow.log import Log, log_of_rows
+from noria.grow.users.foresight import Shocks, acts_after, common_shocks, foresee
+from noria.grow.users.holdout import hold_out
+from noria.grow.users.lifetime import Floats, History, Lifetimes, _log_likelihood, fit, repeat_purchases
+
+UNTIL = date(1997, 9, 30)
+
+
+@pytest.fixture(scope="module")
+def golden(shared_data: Path) -> dict[str, object]:
+    loaded: dict[str, object] = json.loads(
+        (shared_data / "growth" / "cdnow-parameters.json").read_text(encoding="utf-8")
+    )
+    return loaded
+
+
+def simulated(count: int, parameters: tuple[float, float, float, float], seed: int, weeks: float = 52.0) -> History:
+    random = np.random.default_rng(seed)
+    r, alpha, a, b = parameters
+    rate, leaving = random.gamma(r, 1 / alpha, count), random.beta(a, b, count)
+    age = random.uniform(weeks / 2, weeks, count)
+    repeats, recency = np.zeros(count), np.zeros(count)
+    for user in range(count):
+        now = 0.0
+        while True:  # the first act may already be the last only after a repeat: a new user is alive
+            now += random.exponential(1 / rate[user])
+            if now > age[user]:
+                break
+            repeats[user] += 1
+            recency[user] = now
+            if random.random() < leaving[user]:
+                break
+    return History(repeats, recency, age, UNTIL, "simulated")
+
+
+def test_the_published_parameters(cdnow_tenth: Log, golden: dict[str, dict[str, float]]) -> None:
+    model = fit(repeat_purchases(cdnow_tenth, UNTIL))
+    assert model.users == 2357
+    for name, value in golden["bg_nbd"].items():
+        assert getattr(model, name) == pytest.approx(value, abs=0.001)
+    assert model.log_likelihood == pytest.approx(-9582.4, abs=0.05)  # Fader, Hardie and Lee (2005), Table 2
+
+
+def test_the_published_expectation(golden: dict[str, list[dict[str, object]]]) -> None:
+    check = golden["checks"][0]
+    given = check["given"]
+    assert isinstance(given, dict)
+    parameters = golden["bg_nbd"]
+    assert isinstance(parameters, dict)
+    model = Lifetimes(**parameters, log_likelihood=0.0, users=1, covariance=np.eye(4), source="")
+    history = History(np.array([given["x"]]), np.array([given["t_x"]]), np.array([given["T"]]), UNTIL, "")
+    assert model.expected(history, given["t"])[0] == pytest.approx(check["expected"], abs=0.001)
+
+
+def test_the_gradient_is_exact() -> None:
+    history = simulated(300, (0.5, 6.0, 0.9, 2.5), seed=1)
+    weights = np.ones(300)
+
+    def value(parameters: Floats) -> float:
+        return _log_likelihood(parameters, history.repeats, history.recency, history.age, weights)[0]
+
+    def gradient(parameters: Floats) -> Floats:
+        return _log_likelihood(parameters, history.repeats, history.recency, history.age, weights)[1]
+
+    at = np.array([0.4, 5.0, 1.1, 2.0])
+    assert check_grad(value, gradient, at) < 1e-4 * np.linalg.norm(gradient(at))
+
+
+def test_intervals_hold_the_truth_they_were_simulated_from() -> None:
+    truth = (0.6, 5.0, 0.8, 2.4)
+    names = ("r", "alpha", "a", "b")
+    inside = 0
+    for seed in range(12):
+        intervals = fit(simulated(1500, truth, seed)).intervals()
+        inside += sum(
+            intervals[name][0] <= value <= intervals[name][1] for name, value in zip(names, truth, strict=True)
+        )
+    assert inside >= 40  # 45.6 of 48 are expected at 95 %
+
+
+def test_probabilities_and_expectations_behave() -> None:
+    model = Lifetimes(0.24, 4.4, 0.79, 2.43, 0.0, 1, np.eye(4), "")
+    history = History(np.array([0.0, 3.0, 3.0]), np.array([0.0, 5.0, 30.0]), np.array([38.0] * 3), UNTIL, "")
+    alive = model.alive(history)
+    assert alive[0] == 1.0  # a user who never came back cannot have left right after a repeat
+    assert 0 < alive[1] < alive[2] < 1
+    assert (model.expected(history, 10) < model.expected(history, 20)).all()
+    assert model.expected(history, 0) == pytest.approx([0, 0, 0])
+
+
+def test_simulation_agrees_with_the_formula(cdnow_tenth: Log) -> None:
+    history = repeat_purchases(cdnow_tenth, UNTIL)
+    model = fit(history)
+    sure = Lifetimes(*model.parameters, log_likelihood=0.0, users=model.users, covariance=np.eye(4) * 1e-12, source="")
+    ahead = foresee(sure, history, 39, draws=300, seed=3)
+    total = ahead.total()
+    error = total.std() / np.sqrt(total.size)
+    assert total.mean() == pytest.approx(float(model.expected(history, 39).sum()), abs=4 * error)
+
+
+def test_the_hold_out_is_held_to_account(cdnow_tenth: Log) -> None:
+    result = hold_out(cdnow_tenth, UNTIL, 39, seed=0)
+    total, weeks, error = result.figures()
+    assert result.outcome.by_week.sum() == result.outcome.by_user.sum() == 1882  # counted from the file
+    assert total.low is not None
+    assert total.high is not None
+    assert total.low <= 1882 <= total.high
+    assert weeks.value >= 0.85
+    assert error.baseline is not None
+    assert error.value < error.baseline
+    again = hold_out(cdnow_tenth, UNTIL, 39, seed=0)
+    assert (again.ahead.by_week == result.ahead.by_week).all()  # the seed decides
+    names = [row[0] for row in result.calibration()]
+    assert names == ["0", "1", "2", "3", "4", "5", "6", "7+"]
+
+
+def test_shocks_widen_the_interval(cdnow_tenth: Log) -> None:
+    history = repeat_purchases(cdnow_tenth, UNTIL)
+    model = fit(history)
+    shocks = common_shocks(model, cdnow_tenth, history)
+    assert 0 <= shocks.persistence <= 0.95
+    narrow = foresee(model, history, 10, draws=100).total().std()
+    assert foresee(model, history, 10, shocks=shocks, draws=100).total().std() > 1.2 * narrow
+    still = Shocks(0.0, 0.0, 0.0, 39, 1.0).paths(5, 4, np.random.default_rng(0))
+    assert (still == 1).all()
+
+
+def log_of(rows: list[tuple[str, str]]) -> Log:
+    table = pa.table({"user": [user for user, _ in rows], "time": [day for _, day in rows]})
+    return log_of_rows(table, source="made", now=datetime(2030, 1, 1, tzinfo=UTC))
+
+
+def test_histories_are_counted_by_day() -> None:
+    log = log_of(
+        [("a", "2024-01-01"), ("a", "2024-01-01"), ("a", "2024-01-15"), ("a", "2024-03-01"), ("b", "2024-01-08")]
+    )
+    history = repeat_purchases(log, date(2024, 1, 29))
+    assert history.repeats.tolist() == [1, 0]
+    assert history.recency.tolist() == [2, 0]
+    assert history.age.tolist() == [4, 3]
+
+
+@pytest.mark.parametrize("rows", [[("a", "2024-01-01")], [("a", "2024-01-01"), ("b", "2024-01-02")]])
+def test_one_user_or_one_day_is_told_plainly(rows: list[tuple[str, str]]) -> None:
+    with pytest.raises(InputError, match="no user was active on two days"):
+        repeat_purchases(log_of(rows), date(2024, 2, 1))
+
+
+def test_a_fit_without_a_maximum_is_told_plainly() -> None:
+    # Everyone came back once, at the same moment: nothing tells rates from leaving.
+    same = History(np.ones(30), np.full(30, 4.0), np.full(30, 8.0), UNTIL, "made")
+    with pytest.raises(InputError, match="cannot be told from these data"):
+        fit(same)
+
+
+def test_a_hold_out_beyond_the_log_is_refused(cdnow_tenth: Log) -> None:
+    history = repeat_purchases(cdnow_tenth, UNTIL)
+    with pytest.raises(InputError, match="does not cover the hold-out"):
+        acts_after(cdnow_tenth, history, 60)
