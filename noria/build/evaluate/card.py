@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from noria import __version__
 from noria.core.figure import Figure
-from noria.core.folder import Manifest
+from noria.core.folder import Source
 from noria.core.progress import Report
 from noria.tasks.task import Answer, Row, Task
 
@@ -109,14 +110,13 @@ def _calibration(confidence: np.ndarray, right: np.ndarray, source: str, draws: 
     )
 
 
-def card(manifest: Manifest) -> str:
-    """Return a model's card in Markdown, from its manifest alone (Mitchell et al. 2019, "Model Cards")."""
-    facts: Mapping[str, Any] = manifest.facts
+def card(facts: Mapping[str, Any], settings: Mapping[str, Any], sources: Sequence[Source]) -> str:
+    """Return a model's card in Markdown, from what its manifest says (Mitchell et al. 2019, "Model Cards")."""
     lines = [
         "---", f"license: {facts.get('licence') or 'unknown'}", "library_name: transformers", "---", "",
         f"# {facts['task']}: {', '.join(facts.get('labels') or [])}", "",
         f"Fine-tuned from {facts.get('base', 'an unnamed base')} ({facts.get('parameters', 0):,} parameters) by Noria "
-        f"{manifest.noria}, {manifest.created}.", "",
+        f"{__version__}.", "",
         "## Held-out figures", "", "| measure | value | interval | n | baseline | source |", "|---|---|---|---|---|---|",
     ]  # fmt: skip
     for raw in facts.get("metrics", []):
@@ -127,7 +127,7 @@ def card(manifest: Manifest) -> str:
     lines += [
         "", f"Baseline: {BASELINES.get(facts['task'], 'none')}. Intervals: bootstrap over texts, 95 %.", "",
         "## Made from", "", "| what | SHA-256 | licence |", "|---|---|---|",
-        *(f"| {source.name} | {source.sha256[:16]} | {source.licence} |" for source in manifest.sources), "",
-        "## Settings", "", *(f"- {key}: {value}" for key, value in manifest.settings.items()), "",
+        *(f"| {source.name} | {source.sha256[:16]} | {source.licence} |" for source in sources), "",
+        "## Settings", "", *(f"- {key}: {value}" for key, value in settings.items()), "",
     ]  # fmt: skip
     return "\n".join(lines)

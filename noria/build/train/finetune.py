@@ -21,7 +21,7 @@ from tokenizers import Regex, Tokenizer, pre_tokenizers
 from torch import nn
 
 from noria.build.evaluate.calibration import fit_temperature
-from noria.build.evaluate.card import Assessment, assess
+from noria.build.evaluate.card import Assessment, assess, card
 from noria.build.evaluate.predict import answers, padded, predict
 from noria.build.model.load import load
 from noria.build.tokens.batches import Batch, Buckets
@@ -113,6 +113,8 @@ def finetune(
         write_model(folder.path, module, tokenizer, base)
         folder.facts.update(_facts(task, base, settings, result, module, assessment))
         folder.facts["epochs"] = result.tokens / sum(len(one.ids) for one in training.features)
+        page = card(folder.facts, folder.settings, folder.sources)
+        (folder.path / "README.md").write_text(page, encoding="utf-8")
     shutil.rmtree(work, ignore_errors=True)
     return out
 

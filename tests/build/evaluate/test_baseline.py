@@ -6,7 +6,7 @@ import random
 
 from noria.build.evaluate.baseline import dictionary_tagger, tfidf_classifier
 from noria.build.evaluate.card import assess, card
-from noria.core.folder import Manifest, Source
+from noria.core.folder import Source
 from noria.tasks.task import task_for
 
 ZH = {"positive": ["很好", "喜欢", "推荐"], "negative": ["太差", "失望", "难受"]}
@@ -90,9 +90,6 @@ def test_the_card_holds_figures_sources_and_settings():
     )
     facts = {"task": "classify", "labels": ["negative", "positive"], "base": "a base", "licence": "MIT",
              "parameters": 12_345, "metrics": [figure.as_dict() for figure in found.metrics]}  # fmt: skip
-    manifest = Manifest(
-        "model", "2026-01-01", "0.1.0", {"minutes": 5.0}, (Source("rows", "ab" * 32, "MIT"),), facts, {}
-    )
-    page = card(manifest)
+    page = card(facts, {"minutes": 5.0}, [Source("rows", "ab" * 32, "MIT")])
     for wanted in ("accuracy | 1.000", "12,345", "license: MIT", "reviews/test.jsonl", "minutes: 5.0", "ab" * 8, "40"):
         assert wanted in page
