@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import html
+import itertools
 import re
 import unicodedata
 from collections.abc import Callable
@@ -52,11 +53,13 @@ def clean(text: str, settings: CleanSettings | None = None) -> str:
     if settings.simplify:
         repairs.append(simplify)
     repairs.append(tidy_spaces)
-    for _ in range(_MAX_ROUNDS):
-        before = text
-        for repair in repairs:
-            text = repair(text)
-        if text == before:
+    # Plain blanks at the ends are what most texts lose: without them the costly repairs need no second round.
+    text = re.sub(r"(?<![ \t])[ \t]+(?=\r?\n)", "", text).strip(" \t\r\n")
+    unchanged = 0
+    for repair in itertools.islice(itertools.cycle(repairs), _MAX_ROUNDS * len(repairs)):
+        before, text = text, repair(text)
+        unchanged = unchanged + 1 if text == before else 0
+        if unchanged == len(repairs):
             break
     return text
 
