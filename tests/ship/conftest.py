@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+from fastapi import APIRouter
+from pydantic import BaseModel
 
 from noria.core.folder import new_folder
 
 if TYPE_CHECKING:
     from noria.ship.server.run import Running
+    from noria.ship.server.state import State
 
 TEXTS = [
     "物流很快，包装完好，下次还来。", "质量太差了，用了两天就坏了。", "酒店位置不错，早餐一般。", "客服态度很好，解决了我的问题。",
@@ -112,7 +115,7 @@ def make_causal(target: Path) -> Path:
         config = LlamaConfig(
             vocab_size=causal_tokenizer(folder.path), hidden_size=WIDTH, num_hidden_layers=2, num_attention_heads=2,
             num_key_value_heads=2, intermediate_size=64, max_position_embeddings=256, pad_token_id=0, bos_token_id=1,
-            eos_token_id=2, tie_word_embeddings=True,
+            eos_token_id=None, tie_word_embeddings=True,  # it never ends by itself: streams last as long as a test wants
         )  # fmt: skip
         torch.manual_seed(0)
         LlamaForCausalLM(config).save_pretrained(folder.path)
@@ -159,6 +162,39 @@ def all_models(classifier: Path, tagger: Path, embedder: Path, writer: Path) -> 
     return [classifier, tagger, embedder, writer]
 
 
+class Echo:
+    """An application as small as one can be."""
+
+    name = "echo"
+
+    def __init__(self) -> None:
+        self.dimensions = 0
+
+    def router(self, state: State) -> APIRouter:
+        router = APIRouter()
+
+        @router.post("/say")
+        async def say(body: Said) -> dict[str, str]:
+            usage = state.usage()
+            usage.user = body.user
+            answer = (await state.ask("sentiment", [body.text]))[0]
+            return {"label": answer["label"], "alert": await state.record("alert", app=self.name, subject=usage.id)}
+
+        @router.get("/started")
+        async def started() -> dict[str, int]:
+            return {"dimensions": self.dimensions}
+
+        return router
+
+    async def start(self, state: State) -> None:
+        self.dimensions = len((await state.ask("vectors", ["a"]))[0]["embedding"])
+
+
+class Said(BaseModel):
+    text: str
+    user: str = ""
+
+
 @pytest.fixture(scope="session")
 def server(all_models: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """A real server with one model of every task."""
@@ -166,7 +202,7 @@ def server(all_models: list[Path], tmp_path_factory: pytest.TempPathFactory) -> 
     from noria.ship.server.settings import ServerSettings
 
     settings = ServerSettings(port=0, lake=tmp_path_factory.mktemp("lake"), threads=1, max_body=64 * 1024, max_rows=32)
-    with serving(settings, all_models) as running:
+    with serving(settings, all_models, [Echo()]) as running:
         yield running
 
 

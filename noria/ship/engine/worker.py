@@ -114,9 +114,11 @@ class Worker:
         try:
             await asyncio.wait_for(self._ready.wait(), timeout)
         except TimeoutError:
+            await self.stop()
             raise Unavailable(f"the model {self.folder.name} did not start", found=f"{timeout:g} s") from None
         if self._refusal:
-            raise FolderError(f"the model {self.folder.name} does not load", found=self._refusal)
+            await self.stop()
+            raise FolderError(f"the model {self.folder.name} does not load: {self._refusal}")
 
     async def stop(self) -> None:
         """End the process; what still waits fails."""

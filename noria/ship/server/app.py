@@ -135,7 +135,9 @@ async def _seal(state: State, log: Log) -> None:
 async def _invalid(request: Request, error: Exception) -> JSONResponse:
     """Name the first field at fault, without repeating what it held."""
     assert isinstance(error, RequestValidationError)
-    first = error.errors()[0]
+    errors = error.errors()
+    # Of a union each alternative complains: the one that came furthest says what was meant.
+    first = max((one for one in errors if one["loc"][:2] == errors[0]["loc"][:2]), key=lambda one: len(one["loc"]))
     if first["type"] == "json_invalid":
         return JSONResponse(body_of(400, "the body is not JSON", code="invalid_json"), status_code=400)
     # Alternatives of a union are told by names in brackets that no client knows.

@@ -81,6 +81,8 @@ class Entry:
             self._log("lost", id=usage.id, error=str(error))
         seconds = time.perf_counter() - usage.started
         route = getattr(scope.get("route"), "path", "other")
+        if usage.app != "api" and not route.startswith("/v1/") and route != "other":
+            route = f"/v1/apps/{usage.app}{route}"  # FastAPI tells an included route without its prefix
         self._metrics.count(route, scope["method"], answer.status, seconds)
         self._log(
             "request", id=usage.id, method=scope["method"], route=route, status=answer.status, ms=round(seconds * 1e3, 2),

@@ -41,7 +41,13 @@ class Running:
     """http://host:port, without a slash at the end."""
     key: str
     """An admin key that is revoked when the server stops."""
-    state: State
+    app: FastAPI
+
+    @property
+    def state(self) -> State:
+        """Return what the server holds."""
+        state: State = self.app.state.noria
+        return state
 
     @property
     def headers(self) -> dict[str, str]:
@@ -126,7 +132,7 @@ def serving(
                 thread.join()
                 _check(state)
                 raise InternalError("the server did not start", found=server.fault)
-            yield Running(_url(listener, settings), key, state)
+            yield Running(_url(listener, settings), key, app)
         finally:
             server.stop()
             thread.join()

@@ -1,0 +1,154 @@
+"""The server as a process of its own: killed under load, told to stop, started on a port in use."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+from noria.ship.outbox import Outbox, everything, reconcile
+
+
+@dataclass
+class Started:
+    process: subprocess.Popen[str]
+    url: str
+    key: str
+    lines: list[str]
+
+    def client(self) -> httpx.Client:
+        return httpx.Client(base_url=self.url, headers={"authorization": f"Bearer {self.key}"}, timeout=30)
+
+
+@contextmanager
+def start(lake: Path, *models: Path, key: str = "", flags: tuple[str, ...] = ()) -> Iterator[Started]:
+    """Run `noria ship serve` until the block ends."""
+    command = [sys.executable, "-m", "noria", "ship", "serve", *map(str, models), "--lake", str(lake), "--port", "0"]
+    with subprocess.Popen([*command, "--threads", "1", *flags], stderr=subprocess.PIPE, text=True) as process:
+        lines: list[str] = []
+        assert process.stderr
+        for line in process.stderr:
+            lines.append(line)
+            if found := re.search(r"listening on (http://\S+)", line):
+                break
+        else:
+            pytest.fail("".join(lines))
+        url = found[1]
+        if not key:
+            key = re.search(r"shown this once: (\S+)", process.stderr.readline())[1]
+        reader = threading.Thread(target=lambda: lines.extend(process.stderr), daemon=True)
+        reader.start()
+        try:
+            yield Started(process, url, key, lines)
+        finally:
+            process.kill()
+            process.wait()
+            reader.join()
+
+
+def test_killed_under_load_it_loses_and_doubles_nothing(classifier, tmp_path):
+    acknowledged: list[str] = []
+    key = ""
+    for seconds in (0.4, 0.7):
+        with start(tmp_path, classifier, key=key) as server:
+            key = server.key
+            done = threading.Event()
+
+            def load(server: Started = server, done: threading.Event = done) -> None:
+                with server.client() as client:
+                    while not done.is_set():
+                        try:
+                            reply = client.post("/v1/classify", json={"input": ["很好", "bad"]})
+                        except httpx.HTTPError:
+                            return
+                        if reply.status_code == 200:
+                            acknowledged.append(reply.headers["x-request-id"])
+
+            threads = [threading.Thread(target=load) for _ in range(8)]
+            for thread in threads:
+                thread.start()
+            time.sleep(seconds)
+            os.kill(server.process.pid, signal.SIGKILL)
+            done.set()
+            for thread in threads:
+                thread.join()
+            assert server.process.wait() == -signal.SIGKILL
+    assert len(acknowledged) > 20
+    before = reconcile(tmp_path)
+    assert before.exact
+    with Outbox(tmp_path) as outbox:
+        outbox.seal(before=everything())
+    import pyarrow.parquet as pq
+
+    ids = [one for path in tmp_path.glob("events/*/*.parquet") for one in pq.ParquetFile(path).read()["id"].to_pylist()]
+    assert set(acknowledged) <= set(ids)
+    assert len(ids) == len(set(ids)) == before.acknowledged
+    after = reconcile(tmp_path)
+    assert (after.acknowledged, after.waiting, after.sealed) == (before.acknowledged, 0, before.acknowledged)
+
+
+def test_told_to_stop_it_finishes_streams_flushes_and_ends_with_0(writer, tmp_path):
+    with start(tmp_path, writer, flags=("--grace", "20")) as server, server.client() as client:
+        asked = {"prompt": "大", "max_tokens": 240, "temperature": 1.9, "stream": True}
+        with client.stream("POST", "/v1/completions", json=asked) as reply:
+            lines = reply.iter_lines()
+            next(lines)
+            server.process.send_signal(signal.SIGTERM)
+            time.sleep(0.05)
+            with server.client() as other:
+                try:
+                    states = other.get("/ready").status_code, other.post("/v1/completions", json=asked).status_code
+                except httpx.ConnectError:
+                    states = (503, 503)  # the stream was short, and the server is gone already
+            rest = [line for line in lines if line]
+        assert rest[-1] == "data: [DONE]"
+        assert states == (503, 503)
+        assert server.process.wait(20) == 0
+        number = reply.headers["x-request-id"]
+    books = reconcile(tmp_path)
+    assert (books.acknowledged, books.exact) == (1, True)
+    assert any(number in line and '"status": 200' in line for line in server.lines)
+    assert not any("Traceback" in line for line in server.lines)
+
+
+def test_a_port_in_use_and_a_missing_model_are_one_line_and_2(classifier, tmp_path):
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        for arguments, words in (
+            ([str(classifier), "--port", port], f"the port is in use: found '127.0.0.1:{port}'"),
+            ([str(tmp_path / "none"), "--port", "0"], "no such folder"),
+            ([str(classifier), "--port", "70000"], "--port is not allowed"),
+            ([str(classifier), "--apps", "suport"], "did you mean support?"),
+        ):
+            done = subprocess.run(
+                [sys.executable, "-m", "noria", "ship", "serve", "--lake", str(tmp_path / "lake"), *arguments],
+                capture_output=True, text=True, timeout=60,
+            )  # fmt: skip
+            assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+            assert words in done.stderr
+
+
+def test_keys_are_made_listed_and_revoked_from_the_command_line(tmp_path):
+    def noria(*arguments: str) -> str:
+        command = [sys.executable, "-m", "noria", "ship", "key", *arguments, "--lake", str(tmp_path)]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+    key = noria("make", "shop").strip()
+    number = key.split("_")[1]
+    assert "works" in noria("list")
+    assert key not in noria("list")
+    assert "revoked" in noria("revoke", number)
+    assert "works" not in noria("list")
