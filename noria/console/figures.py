@@ -99,7 +99,10 @@ def figures(many: Iterable[Figure], words: Words, *, rows: bool = False) -> None
 
 
 def _source(figure: Figure, words: Words) -> str:
-    return f'<div class="figure-source">{escape(words("figure.source"))}{escape(words.phrase(figure.source))}</div>'
+    told = words.phrase(figure.source)
+    # A citation is no word of the console: it stays as its author wrote it.
+    cited = f'<span translate="no">{escape(told)}</span>' if told == figure.source else escape(told)
+    return f'<div class="figure-source">{escape(words("figure.source"))}{cited}</div>'
 
 
 def _baseline(figure: Figure, words: Words) -> str:

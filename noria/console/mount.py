@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
 from starlette.requests import HTTPConnection
 from starlette.staticfiles import StaticFiles
+from starlette.types import Lifespan
 
 from noria.ship.server.state import Caller, State
 
@@ -57,14 +60,34 @@ def mount(app: FastAPI, state: State, root: str | Path) -> None:
     core.app.user_middleware.clear()
     core.app.middleware_stack = None
     register(console)
+    before = app.router.lifespan_context
     ui.run_with(
-        app, title=TITLE, mount_path=PREFIX, favicon=_MARK, tailwind=False, show_welcome_message=False,
+        app,
+        title=TITLE,
+        mount_path=PREFIX,
+        favicon=_MARK,
+        tailwind=False,
+        show_welcome_message=False,
         reconnect_timeout=10.0,
-    )  # fmt: skip
+    )
+    app.router.lifespan_context = _together(core.app, before)
     for route in app.routes:
         if getattr(route, "app", None) is core.app:
             route.app = Sealed(core.app)  # type: ignore[attr-defined]
     logging.getLogger("nicegui").setLevel(logging.WARNING)
+
+
+def _together(console: FastAPI, before: Lifespan[Any]) -> Lifespan[Any]:
+    """Return the lifespan of both. The one that `ui.run_with` sets looks at every object in memory to find the server,
+    which takes long, and makes deprecated names of torch speak up, in a process that has trained models.
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncGenerator[Any, None]:
+        async with console.router.lifespan_context(console), before(app) as state:
+            yield state
+
+    return lifespan
 
 
 def sign_in_link(app: FastAPI, base: str) -> str:

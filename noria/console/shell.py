@@ -96,7 +96,7 @@ def frame(view: View, name: str) -> Iterator[None]:
     ui.add_head_html(f'<link rel="stylesheet" href="{PREFIX}/static/console.css">')
     with ui.element("div").classes("frame").props(f'data-page="{name}" data-language="{words.language}"'):
         ui.html(_top(words), sanitize=False).style("display: contents")
-        with ui.element("main").classes("page"):
+        with ui.element("div").classes("page"):
             ui.html(
                 f'<div class="page-head"><h1>{escape(words(f"{name}.title"))}</h1><p>{escape(words(f"{name}.lead"))}</p></div>',
                 sanitize=False,

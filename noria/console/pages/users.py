@@ -123,7 +123,7 @@ def _use(words: Words, use: Use) -> None:
                 f'<div class="note" data-check="reconciles">{escape(words("users.reconciles", count=len(rows)))}</div>'
             )
         block(f'<div class="chart-foot">{escape(words("users.span", first=use.first, last=use.last))} '
-              f'{escape(words("figure.source"))}{escape(words.phrase(use.source))}</div>')  # fmt: skip
+              f'{escape(words("figure.source"))}{foreign(words.phrase(use.source))}</div>')  # fmt: skip
     if use.usage:
         _served(words, use.usage)
     if use.lifetime:
@@ -141,6 +141,8 @@ def _served(words: Words, usage: Usage) -> None:
         block(f'<h2>{escape(words("users.use"))}</h2><span class="soft">{escape(told)}</span>', "card-head")
         with ui.element("div").classes("thirds"):
             for key, found in (("by_app", usage.apps), ("by_model", usage.models), ("latency", usage.latency_ms)):
+                if not found:
+                    continue
                 with ui.element("div"):
                     block(f"<h3>{escape(words(f'users.{key}'))}</h3>")
                     figures(found, words, rows=True)
@@ -158,7 +160,9 @@ def accounting_chart(growth: Growth, words: Words) -> charts.Options:
     }
     colours = dict(zip(names.values(), ("#12748c", "#8cc3cd", "#4f8a3c", "#c9896f"), strict=True))
     labels = [row.period[:7] if growth.unit == "month" else row.period for row in rows]
-    return charts.bars(labels, series, y=words("users.users"), stacked=True, colours=colours)
+    options = charts.bars(labels, series, y=words("users.users"), stacked=True, colours=colours)
+    options["yAxis"]["minInterval"] = 1
+    return options
 
 
 def triangle_html(retention: Retention, words: Words) -> str:

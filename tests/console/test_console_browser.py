@@ -1,0 +1,323 @@
+"""The console in a real browser on the real server: every page, both languages, a desk's width and a phone's."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+from console_run import ARTICLES, make_run, make_watch
+from tiny_models import make_causal, make_encoder
+
+from noria.console.mount import mount, sign_in_link
+from noria.console.words import WORDS
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+    from noria.ship.server.run import Running
+
+CHROMIUM = Path("/usr/bin/chromium")
+FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]  # fmt: skip
+PAGES = ("overview", "models", "playground", "support", "monitor", "recommend", "users", "market")
+PATHS = {name: "/" if name == "overview" else f"/{name}" for name in PAGES}
+SIZES = {"desk": (1440, 900), "phone": (390, 844)}
+# What each page must show of the run, whatever the language: real figures, not only a frame.
+SHOWN = {
+    "overview": ["0.893", "n = 1,746", "0.858", "1,930"],
+    "models": ["0.893", "multilingual-e5-small", "26,500,000", "MIT", "abababababab"],
+    "playground": ["sentiment-int8"],
+    "support": ["Noria"],
+    "monitor": ["n = 1,128", "房间潮湿"],
+    "recommend": ["8"],
+    "users": ["23,570", "0.149", "7,846"],
+    "market": ["ChatGPT", "0.782", "HHI", "n = 12"],
+}
+# Names that readers of Chinese know by these letters too.
+NAMES = set("Noria CDNOW ChatGPT Google Gemini Perplexity Microsoft Copilot Claude Deepseek CRPS MASE".split())
+
+pytestmark = [
+    pytest.mark.skipif(not CHROMIUM.exists(), reason=f"no browser: {CHROMIUM} is missing (apt-get install chromium)"),
+    pytest.mark.skipif(importlib.util.find_spec("playwright") is None, reason="no playwright: pip install playwright"),
+]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    from noria.ship.apps.monitor import Monitor
+    from noria.ship.apps.recommend import Item, Recommend
+    from noria.ship.apps.support import Support
+    from noria.ship.apps.topics import read_topics
+    from noria.ship.server.run import serving
+    from noria.ship.server.settings import ServerSettings
+
+    root = make_run(tmp_path_factory.mktemp("run"))
+    lake = root / "lake"
+    make_watch(lake, read_topics().names)
+    models = [
+        make_encoder(root / "sentiment-int8", "classify", ["negative", "positive"], 2),
+        make_encoder(root / "entities-int8", "tag", ["person", "place"], 5),
+        make_encoder(root / "embed-int8", "embed", [], 2),
+        make_causal(root / "pretrain"),
+    ]
+    items = [Item(str(number), title, text) for number, (title, text) in enumerate(ARTICLES)]
+    apps = [Support(), Monitor(lambda text: text, "sentiment-int8", "entities-int8"), Recommend(items)]
+    settings = ServerSettings(port=0, lake=lake, threads=1)
+    with serving(settings, models, apps, prepare=lambda app: mount(app, app.state.noria, root)) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@dataclass
+class Watched:
+    """A page that notes whatever goes wrong in it."""
+
+    page: Page
+    base: str
+    faults: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.page.on(
+            "console", lambda m: self.faults.append(f"{m.type}: {m.text}") if m.type in ("error", "warning") else None
+        )
+        self.page.on("pageerror", lambda error: self.faults.append(f"exception: {error}"))
+        self.page.on("requestfailed", lambda r: self.faults.append(f"failed: {r.url} {r.failure}"))
+        self.page.on("response", lambda r: self.faults.append(f"{r.status}: {r.url}") if r.status >= 400 else None)
+        self.page.on("request", self._local)
+
+    def _local(self, request: Any) -> None:
+        if not request.url.startswith((self.base, "data:", self.base.replace("http", "ws"))):
+            self.faults.append(f"external: {request.url}")
+
+    def settle(self, name: str) -> None:
+        """Wait until a page is whole: connected, and every chart drawn."""
+        self.page.wait_for_selector(f'.frame[data-page="{name}"]')
+        self.page.wait_for_function(
+            "() => window.socket?.connected !== false && [...document.querySelectorAll('.nicegui-echart')].every(e => e.querySelector('canvas, svg'))"
+        )
+
+
+def opened(site: Running, browser: Browser, size: str, locale: str = "en-US") -> Watched:
+    width, height = SIZES[size]
+    context = browser.new_context(viewport={"width": width, "height": height}, locale=locale)
+    context.set_default_timeout(15_000)
+    watched = Watched(context.new_page(), site.url)
+    watched.page.goto(sign_in_link(site.app, site.url))
+    watched.settle("overview")
+    return watched
+
+
+UNTRANSLATED = """(chinese) => {
+  const found = [], walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  for (let node = walker.nextNode(); node; node = walker.nextNode()) {
+    const parent = node.parentElement;
+    if (!parent || parent.closest('script, style, svg title, [translate=no], .q-icon, #popup, .nicegui-error-popup, #esm-fallback')) continue;
+    if (!parent.checkVisibility()) continue;
+    found.push(node.textContent);
+  }
+  return found;
+}"""
+CUT = """() => [...document.querySelectorAll('.frame *')].filter(e => {
+  if (!e.checkVisibility({visibilityProperty: true}) || e.closest('.scroll-x, svg, .side, .visually-hidden, .q-tabs, canvas, .menu-toggle')) return false;
+  const box = e.getBoundingClientRect();
+  return box.width > 0 && (box.right > innerWidth + 1 || box.left < -1 || (e.scrollWidth > e.clientWidth + 2 && getComputedStyle(e).overflowX === 'hidden'
+    && !e.matches('.q-field__native, .q-field *, .q-tab-panels, .q-panel, .clamp, .q-btn *, .nicegui-echart *, i')));
+}).map(e => e.tagName + '.' + e.className + ': ' + e.textContent.slice(0, 60))"""
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_every_page(site: Running, browser: Browser, size: str, language: str) -> None:
+    watched = opened(site, browser, size)
+    page = watched.page
+    if language == "zh":
+        _menu(page, size)
+        page.locator(".side .language").click()
+        watched.settle("overview")
+    for name in PAGES:
+        _menu(page, size)
+        page.locator(f'.side .nav-link[href="/console{PATHS[name]}"]').click()
+        watched.settle(name)
+        assert page.locator("h1").inner_text() == getattr(WORDS[f"{name}.title"], language)
+        assert page.locator("html").get_attribute("lang") == ("zh-CN" if language == "zh" else "en-US")
+        text = page.locator(".page").inner_text()
+        missing = [shown for shown in SHOWN[name] if shown not in text]
+        assert not missing, f"{name} does not show {missing}:\n{text}"
+        for figure in page.locator(".figure[data-figure]").all():
+            assert "n = " in figure.inner_text()
+        assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, name
+        assert page.evaluate(CUT) == [], name
+        assert untranslated(page.evaluate(UNTRANSLATED), language) == [], name
+    assert watched.faults == []
+    page.context.close()
+
+
+def untranslated(texts: list[str], language: str) -> list[str]:
+    if language == "en":
+        return [text for text in texts if re.search(r"[一-鿿]", text)]
+    # Words on their own: sentiment-int8 is the name of a folder.
+    return [text for text in texts if set(re.findall(r"(?<![\w-])[A-Za-z]{4,}(?![\w-])", text)) - NAMES]
+
+
+def _menu(page: Page, size: str) -> None:
+    """Open the menu where it is a drawer."""
+    if size == "phone":
+        assert not page.locator(".side").is_visible()
+        page.locator(".menu-button").click()
+    page.locator(".side .nav-link").first.wait_for()
+
+
+def test_playground(site: Running, browser: Browser) -> None:
+    watched = opened(site, browser, "desk")
+    page = watched.page
+    page.goto(f"{site.url}/console/playground")
+    watched.settle("playground")
+    page.locator("[data-go=classify]").click()
+    page.locator("[data-result=classify] .score").first.wait_for()
+    scores = [
+        float(text.rstrip("%"))
+        for text in page.locator("[data-result=classify] .score span:last-child").all_inner_texts()
+    ]
+    assert len(scores) == 2
+    assert sum(scores) == pytest.approx(100, abs=0.2)
+    page.get_by_role("tab", name="Tag names").click()
+    page.locator("textarea").fill("李明去了<b>北京</b>。")
+    page.locator("[data-go=tag]").click()
+    page.locator("[data-result=tag] .tagged").wait_for()
+    marked = page.locator("[data-result=tag] .tagged").evaluate(
+        "e => { e.querySelectorAll('sub').forEach(s => s.remove()); return e.textContent }"
+    )
+    assert marked == "李明去了<b>北京</b>。"
+    page.get_by_role("tab", name="Complete").click()
+    page.locator("[data-go=complete]").click()
+    page.get_by_text(re.compile(r"\d+ tokens written")).wait_for()
+    assert len(page.locator(".written").inner_text()) > len(page.locator(".written b").inner_text())
+    assert watched.faults == []
+    page.context.close()
+
+
+def test_support_answers_and_hears_the_verdict(site: Running, browser: Browser) -> None:
+    watched = opened(site, browser, "phone", "zh-CN")
+    page = watched.page
+    page.goto(f"{site.url}/console/support")
+    watched.settle("support")
+    page.locator("[data-suggestion]").first.click()
+    reply = page.locator(".said.app[data-action]").first
+    reply.wait_for()
+    assert "置信度" in reply.inner_text()
+    page.locator(".ask input").fill("我要转人工")
+    page.locator("[data-send]").click()
+    last = page.locator(".said.app[data-action=handover]").last
+    last.wait_for()
+    assert "转人工" in last.inner_text()
+    assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+    assert watched.faults == []
+    page.context.close()
+
+
+def test_recommend_learns_from_what_is_opened(site: Running, browser: Browser) -> None:
+    watched = opened(site, browser, "desk")
+    page = watched.page
+    page.goto(f"{site.url}/console/recommend")
+    watched.settle("recommend")
+    page.locator("[data-pick]").click()
+    page.locator(".article").first.wait_for()
+    title = page.locator(".article h3").first.inner_text()
+    assert title in dict(ARTICLES)
+    page.locator("[data-open]").first.click()
+    page.locator("[data-history] li").wait_for()
+    assert page.locator("[data-history] li").inner_text() == title
+    page.locator("[data-pick]").click()
+    page.get_by_text("by taste").first.wait_for()
+    assert title not in page.locator(".article h3").all_inner_texts()
+    assert watched.faults == []
+    page.context.close()
+
+
+def test_monitor_shows_one_topic_with_its_interval(site: Running, browser: Browser) -> None:
+    watched = opened(site, browser, "desk")
+    page = watched.page
+    page.goto(f"{site.url}/console/monitor")
+    watched.settle("monitor")
+    assert page.locator(".alert").count() == 1
+    page.locator(".q-select").click()
+    page.get_by_role("option", name="Hotels").click()
+    page.wait_for_timeout(500)
+    assert watched.faults == []
+    page.context.close()
+
+
+def test_use_of_the_console_is_counted(site: Running) -> None:
+    from noria.grow.lake import events
+
+    table = events(site.state.lake)
+    found = {(row["kind"], row["app"]) for row in table.select("kind", "app").distinct().to_pyarrow().to_pylist()}
+    assert {
+        ("request", "console"),
+        ("request", "support"),
+        ("handover", "support"),
+        ("impression", "recommend"),
+        ("click", "recommend"),
+    } <= found
+
+
+def test_signed_out_sees_nothing(site: Running) -> None:
+    html = {"accept": "text/html"}
+    with httpx.Client(base_url=site.url) as client:
+        for path in PATHS.values():
+            answer = client.get(f"/console{path}", headers=html)
+            assert (answer.status_code, answer.headers["location"].partition("?")[0]) == (303, "/console/login"), path
+            assert client.get(f"/console{path}").status_code == 401
+        assert client.get("/console/_nicegui_ws/socket.io/?EIO=4&transport=polling").status_code == 401
+        assert client.post("/console/_nicegui_ws/socket.io/?EIO=4&transport=polling").status_code == 401
+        assert client.get("/console/static/console.css").status_code == 200
+        assert client.get("/console/static/../mount.py").status_code in (401, 404)
+        assert client.get("/console/open?token=guess").status_code == 401
+
+
+def test_a_key_opens_by_the_form_and_only_an_admin_s(site: Running) -> None:
+    url, keys = site.url, site.state.keys
+    with httpx.Client(base_url=url) as client:
+        wrong = client.post("/console/login", data={"key": "noria_0_guess"}, headers={"accept-language": "zh-CN"})
+        assert wrong.status_code == 401
+        assert "此密钥无法打开控制台" in wrong.text
+        assert client.post("/console/login", data={"key": keys.make("a client", "client")}).status_code == 401
+        assert client.post("/console/login", data={"key": "x" * 9_000}).status_code == 413
+        foreign = client.post("/console/login", data={"key": site.key}, headers={"origin": "http://evil.example"})
+        assert foreign.status_code == 403
+        key = keys.make("an operator", "admin")
+        answer = client.post("/console/login", data={"key": key, "next": "/models"})
+        cookie = answer.headers["set-cookie"]
+        assert all(part in cookie for part in ("HttpOnly", "SameSite=strict", "Path=/console"))
+        assert key not in cookie
+        assert "url=/console/models" in answer.text
+        page = client.get("/console/models", headers={"accept": "text/html"})
+        assert page.status_code == 200
+        assert "default-src 'self'" in page.headers["content-security-policy"]
+        assert client.get("/v1/models").status_code == 401  # the cookie opens the console, not the API
+        keys.revoke(key.split("_")[1])
+        assert client.get("/console/models").status_code == 401
+
+
+def test_a_link_opens_once_and_signing_out_shuts(site: Running) -> None:
+    link = sign_in_link(site.app, site.url)
+    with httpx.Client() as first, httpx.Client() as second:
+        assert first.get(link).status_code == 200
+        assert second.get(link).status_code == 401
+        assert first.get(f"{site.url}/console/market").status_code == 200
+        assert first.post(f"{site.url}/console/logout").status_code == 303
+        assert first.get(f"{site.url}/console/market").status_code == 401
