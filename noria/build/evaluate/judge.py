@@ -38,8 +38,10 @@ def judge(folder: Path, rows_file: Path, report: Report, *, training_file: Path 
     module, tokenizer = load(folder, task.head, task.outputs)
     features = [task.features(tokenizer, row, manifest.facts["max_length"]) for row in rows]
     tokens = sum(len(one.ids) for one in features)
-    report.plan(f"evaluate {folder.name}: {len(rows):,} rows, {tokens:,} tokens, fp32")
-    told = answers(task, features, predict(module, features))
+    # As it was judged when it was made, so that the figures are the same.
+    number_type = manifest.facts.get("number_type", "fp32")
+    report.plan(f"evaluate {folder.name}: {len(rows):,} rows, {tokens:,} tokens, {number_type}")
+    told = answers(task, features, predict(module, features, bf16=number_type == "bf16"))
     if training is None:
         return figures_of(task, rows, told, source=rows_file.name)
     return assess(task, training, rows, told, source=rows_file.name).metrics

@@ -36,6 +36,8 @@ from .loop import Evaluation, Evaluator, TrainResult, train
 from .objectives import supervised
 from .settings import FinetuneSettings, OptimizerSettings, TrainSettings
 
+JUDGED_TOKENS = 100_000
+"""Valid rows judge the weights up to this many tokens: enough to choose by, and a few seconds each time."""
 HAN = Regex(r"\p{Han}")
 
 
@@ -52,6 +54,12 @@ class Examples:
         """Encode rows and their targets."""
         features = [task.features(tokenizer, row, max_length) for row in rows]
         return cls(rows, features, [task.target(row, one) for row, one in zip(rows, features, strict=True)])
+
+    def some(self, tokens: int) -> Examples:
+        """Return the first rows that together have no more than `tokens` tokens, at least one."""
+        ends = np.cumsum([len(one.ids) for one in self.features])
+        count = max(1, int(np.searchsorted(ends, tokens, side="right")))
+        return Examples(self.rows[:count], self.features[:count], self.targets[:count])
 
 
 def finetune(
@@ -94,7 +102,7 @@ def finetune(
         task = replace(task, labels=labels_in(rows))
     module, tokenizer = prepared(task, base, settings)
     training = Examples.of(task, tokenizer, rows, settings.max_length)
-    valid = Examples.of(task, tokenizer, read_rows(valid_file, task), settings.max_length)
+    valid = Examples.of(task, tokenizer, read_rows(valid_file, task), settings.max_length).some(JUDGED_TOKENS)
     work = out.with_name(f".{out.name}.work")
     result = fit(
         task, module, training, valid, work, settings, report, identity=_identity(base, train_file, valid_file)
@@ -106,7 +114,7 @@ def finetune(
     if test_file is not None:
         test = read_rows(test_file, task)
         features = [task.features(tokenizer, row, settings.max_length) for row in test]
-        told = answers(task, features, predict(module, features))
+        told = answers(task, features, predict(module, features, bf16=bf16))
         assessment = assess(task, rows, test, told, source=f"{test_file.parent.name}/{test_file.name}", report=report)
     sources = [_lineage(base), *(Source(file.name, sha256_file(file)) for file in (train_file, valid_file))]
     with new_folder(out, kind="model", settings=settings.model_dump(mode="json"), sources=sources) as folder:
@@ -240,8 +248,9 @@ def _facts(
         "licence": known.get("licence", ""), "parameters": sum(tensor.numel() for tensor in module.parameters()),
         "metrics": [figure.as_dict() for figure in assessment.metrics] if assessment else [],
         "baseline": [figure.as_dict() for figure in assessment.baseline] if assessment else [],
-        "verdict": assessment.verdict if assessment else "not judged", "curves": result.curves, "steps": result.steps, "tokens": result.tokens, "best_step": result.best_step,
-        "tokens_per_second": result.tokens_per_second,
+        "verdict": assessment.verdict if assessment else "not judged", "curves": result.curves,
+        "steps": result.steps, "tokens": result.tokens, "best_step": result.best_step,
+        "tokens_per_second": result.tokens_per_second, "number_type": result.plan.machine.number_type,
     }  # fmt: skip
 
 

@@ -280,14 +280,12 @@ class _Run:
         before = {name: tensor.clone() for name, tensor in weights(self.module).items()}
         self.module.train()
         self._take(self.batches.at(0), 0)
-        tokens, seconds, step = 0, 0.0, 1
+        speeds: list[float] = []
         # At least 3 steps, then up to 5 % of the budget: enough to see the speed, little enough to spare.
-        while step < 4 or time.perf_counter() - start < 0.05 * self.settings.seconds:
-            batches, began = self.batches.at(step), time.perf_counter()
-            self._take(batches, step)
-            seconds += time.perf_counter() - began
-            tokens += sum(batch.tokens for batch in batches)
-            step += 1
+        while len(speeds) < 3 or time.perf_counter() - start < 0.05 * self.settings.seconds:
+            batches, began = self.batches.at(len(speeds) + 1), time.perf_counter()
+            self._take(batches, len(speeds) + 1)
+            speeds.append(sum(batch.tokens for batch in batches) / (time.perf_counter() - began))
         began, evaluation = time.perf_counter(), 0.0
         if self.evaluator is not None:
             _judge(self.evaluator, self.module)
@@ -295,8 +293,9 @@ class _Run:
         restore_weights(self.module, before, self.work)
         self.optimizer = make_optimizer(self.module, self.settings.optimizer)
         spent = time.perf_counter() - start
-        left = self.settings.seconds - spent - self.settings.evaluations * evaluation
-        speed = tokens / seconds
+        # At least half the budget is for learning, whatever measuring and judging took while the machine was busy elsewhere.
+        left = max(self.settings.seconds / 2, self.settings.seconds - spent - self.settings.evaluations * evaluation)
+        speed = float(np.median(speeds))
         return max(1, int(left * speed / self.batches.tokens_per_step)), speed
 
     def _plan_text(self) -> str:
