@@ -50,12 +50,12 @@ def compare(
         unit: unit of both.
         higher_is_better: whether more is better; turns the ratio.
     """
-    from scipy import stats
+    from scipy.special import stdtrit
 
     logs = [math.log(one / other) * (1 if higher_is_better else -1) for one, other in zip(noria, peer, strict=True)]
     n, middle = len(logs), sum(logs) / len(logs)
     spread = math.sqrt(sum((value - middle) ** 2 for value in logs) / (n - 1) / n) if n > 1 else math.inf
-    half = float(stats.t.ppf(0.975, n - 1)) * spread if n > 1 else math.inf
+    half = float(stdtrit(n - 1, 0.975)) * spread if n > 1 else math.inf
     return Line(
         name, measure, _mean(noria), _mean(peer), peer_name, unit, math.exp(middle), n,
         math.exp(middle - half), math.exp(middle + half), machine(),
