@@ -104,7 +104,7 @@ def retention_heat(retention: Retention) -> Chart:
         "xAxis": {"type": "category", "data": [str(age) for age in range(1, ages + 1)], "splitArea": {"show": False}},
         "yAxis": {"type": "category", "data": [name[:7] if retention.unit == "month" else name for name in cohorts], "inverse": True},
         "visualMap": {"min": 0, "max": round(top, 1), "orient": "horizontal", "left": "center", "bottom": 0, "itemHeight": 120,
-                      "text": [f"{top:.0f} %", "0%"], "inRange": {"color": ["#f2f6f7", "#7fb8c6", "#0d5a6d"]}},
+                      "text": [f"{top:.0f}%", "0%"], "inRange": {"color": ["#f2f6f7", "#7fb8c6", "#0d5a6d"]}},
         "series": [{"type": "heatmap", "data": cells, "name": {"en": "% active", "zh": "活跃 %"},
                     "label": {"show": ages <= 12 and len(cohorts) <= 12, "fontSize": 10}}],
     }  # fmt: skip
@@ -116,7 +116,7 @@ def retention_heat(retention: Retention) -> Chart:
     )  # fmt: skip
 
 
-def foresight_chart(ahead: Foresight, actual: Floats, flat: float, source: str) -> Chart:
+def foresight_chart(ahead: Foresight, actual: Floats, flat: float, source: str | Text) -> Chart:
     """Return a held-out forecast by week, what came, and the flat baseline."""
     low, high = ahead.interval(0.95)
     weeks = [str(week) for week in range(1, actual.size + 1)]
@@ -151,8 +151,8 @@ def share_chart(market: Shares) -> Chart:
     ]  # fmt: skip
     return Chart(
         {"en": "Market share", "zh": "市场份额"},
-        {"en": f"Base: {market.base}. Every month sums to 100%; shares on another base would look different.",
-         "zh": f"口径：{_base_zh(market.base)}。每月合计 100%；换一种口径，份额会不同。"},
+        {"en": f"Base: {market.base}. Every period sums to 100%; shares on another base would look different.",
+         "zh": f"口径：{_base_zh(market.base)}。每期合计 100%；换一种口径，份额会不同。"},
         market.provenance.texts(), options,
     )  # fmt: skip
 
@@ -210,6 +210,7 @@ def bar_chart(
     """Return plain bars, one for each name."""
     options = _frame(list(names), unit)
     options["legend"]["show"] = False
+    options["xAxis"]["axisLabel"] = {"interval": 0, "fontSize": 11}
     options["series"] = [
         {"type": "bar", "name": unit, "data": list(values), "itemStyle": {"color": PALETTE[0]}, "barMaxWidth": 48}
     ]

@@ -23,6 +23,8 @@ from .lake import connect
 if TYPE_CHECKING:
     from ibis.backends.duckdb import Backend
 
+SERVER_EVENTS = "server events"
+"""The source that figures from a lake's events name."""
 COLUMNS = ("user", "time", "value", "units", "segment")
 
 
@@ -56,6 +58,15 @@ class Log:
     rows: int = 0
     users: int = 0
     problems: tuple[Problem, ...] = ()
+
+    def texts(self) -> dict[str, str]:
+        """Return the citation that goes under a chart, in English and in Chinese."""
+        name = {"en": self.source, "zh": "服务事件" if self.source == SERVER_EVENTS else self.source}
+        licence = {"en": f" ({self.licence})", "zh": f"（{self.licence}）"} if self.licence else {"en": "", "zh": ""}
+        return {
+            "en": f"{name['en']}{licence['en']}, as of {self.as_of}",
+            "zh": f"{name['zh']}{licence['zh']}，截至 {self.as_of}",
+        }
 
     def between(self, first: date, last: date) -> Log:
         """Return the log of the days `first` to `last`, both included.
@@ -156,7 +167,7 @@ def log_of_rows(
 
 
 def log_of_events(
-    table: ibis.Table, *, segment: str = "app", kinds: Sequence[str] = ("request",), source: str = "server events"
+    table: ibis.Table, *, segment: str = "app", kinds: Sequence[str] = ("request",), source: str = SERVER_EVENTS
 ) -> Log:
     """Return the activity in a lake's events: one act per event of `kinds` that names a user.
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
-
-import numpy as np
 
 from noria.core.figure import Figure
 
@@ -82,12 +81,13 @@ def users_section(log: Log, growths: Sequence[Growth], kept: Retention, sticky: 
     charts += [retention_curve(kept), retention_heat(kept)] if len(kept.counts) > 2 else []
     return Section("users", {"en": "Users", "zh": "用户"},
                    {"en": f"Who is active, who is new, who comes back: {log.source}.", "zh": f"谁在活跃、谁是新人、谁会回来：{log.source}。"},
-                   shown, charts, [growth_table(growths[-1])] if growths else [], notes)  # fmt: skip
+                   shown, [replace(chart, source=log.texts()) for chart in charts],
+                   [replace(growth_table(growth), source=log.texts()) for growth in growths[-1:]], notes)  # fmt: skip
 
 
 def growth_table(growth: Growth, last: int = 12) -> Table:
     """Return the last periods of growth accounting."""
-    names = [("period", "时期"), ("before", "上期活跃"), ("new", "新增"), ("resurrected", "回流"), ("churned", "流失"),
+    names = [("period", "时期"), ("before", "上期活跃"), ("new", "新增"), ("resur\u00adrected", "回流"), ("churned", "流失"),
              ("active", "活跃"), ("quick ratio", "速动比")]  # fmt: skip
     rows: list[list[str | float | Text | None]] = [
         [
@@ -135,17 +135,17 @@ def lifetime_section(result: HoldOut, log: Log) -> Section:
         Table({"en": "BG/NBD parameters, maximum likelihood", "zh": "BG/NBD 参数（最大似然）"},
               [{"en": "parameter", "zh": "参数"}, {"en": "value", "zh": "值"}, {"en": "95% low", "zh": "95% 下限"}, {"en": "95% high", "zh": "95% 上限"}],
               [[{"en": f"{name}: {words[name][0]}", "zh": f"{name}：{words[name][1]}"}, value, *parameters[name]]
-               for name, value in zip(parameters, result.model.parameters.tolist(), strict=True)], result.model.source),
+               for name, value in zip(parameters, result.model.parameters.tolist(), strict=True)], log.texts()),
         Table({"en": "Calibration: purchases a user, by purchases so far", "zh": "校准：按已有复购次数分组的人均购买"},
               [{"en": "repeats so far", "zh": "已有复购"}, {"en": "users", "zh": "用户"}, {"en": "forecast", "zh": "预测"}, {"en": "seen", "zh": "实际"}],
-              [list(row) for row in result.calibration()], result.model.source),
+              [list(row) for row in result.calibration()], log.texts()),
     ]  # fmt: skip
     return Section(
         "lifetime", {"en": "Lifetime", "zh": "用户生命周期"},
         {"en": f"How much known users will still buy: BG/NBD fitted on the weeks up to {result.history.until}, judged on the {result.weeks} "
                "after.",
          "zh": f"现有用户还会购买多少：以截至 {result.history.until} 的数据拟合 BG/NBD，再用其后 {result.weeks} 周检验。"},
-        shown, [foresight_chart(result.ahead, result.outcome.by_week, result.flat, result.model.source)], tables,
+        shown, [foresight_chart(result.ahead, result.outcome.by_week, result.flat, log.texts())], tables,
     )  # fmt: skip
 
 
@@ -158,8 +158,8 @@ def market_section(market: Shares, forecast: ShareForecast | None, test: Backtes
     shown = [
         Shown(Figure(figure.name, figure.value, n, figure.low, figure.high, source=source, level=figure.level),
               {"en": f"{entity}, share", "zh": f"{'其他' if entity == 'Other' else entity} 的份额"},
-              {"en": f"In {figure.name[len(entity) + 1:]}; the interval is what the source's rounding leaves open, n the months known.",
-               "zh": f"{figure.name[len(entity) + 1:]}；区间为来源四舍五入所致，n 为已知月数。"}, percent=True, **facts)
+              {"en": f"In {figure.name[len(entity) + 1:]}; the interval is what the source's rounding leaves open, n the periods known.",
+               "zh": f"{figure.name[len(entity) + 1:]}；区间为来源四舍五入所致，n 为已知期数。"}, percent=True, **facts)
         for entity, figure in list(zip(market.entities, market.latest(), strict=True))[:3]
     ]  # fmt: skip
     if latest:
@@ -188,7 +188,7 @@ def market_section(market: Shares, forecast: ShareForecast | None, test: Backtes
 
 def backtest_table(test: Backtest, market: Shares) -> Table:
     """Return how each model did."""
-    names = [("model", "模型"), ("forecasts", "预测数"), ("log score", "对数得分"), ("above persistence, 95%", "高于维持现状，95%"),
+    names = [("model", "模型"), ("log score", "对数得分"), ("above persis\u00adtence, 95%", "高于维持现状，95%"),
              ("energy score", "能量得分"), ("CRPS", "CRPS"), ("MASE", "MASE"), ("inside 90%", "90% 区间内")]  # fmt: skip
     rows: list[list[str | float | Text | None]] = []
     for item in test.standings:
@@ -196,7 +196,6 @@ def backtest_table(test: Backtest, market: Shares) -> Table:
         rows.append(
             [
                 NAMES[item.model],
-                item.trials,
                 item.log_score,
                 gain,
                 item.energy,
@@ -205,7 +204,9 @@ def backtest_table(test: Backtest, market: Shares) -> Table:
                 f"{item.coverage['90%']:.0%}",
             ]
         )
-    return Table({"en": f"Back-test, rolling origin, up to {test.horizon} months ahead", "zh": f"滚动起点回测，最多提前 {test.horizon} 个月"},
+    first = test.standings[0]
+    return Table({"en": f"Back-test: {first.trials} forecasts from {first.origins} origins, up to {test.horizon} periods ahead",
+                  "zh": f"滚动起点回测：{first.origins} 个起点、{first.trials} 次预测，最多提前 {test.horizon} 期"},
                  [{"en": name, "zh": chinese} for name, chinese in names], rows, market.provenance.texts())  # fmt: skip
 
 
@@ -226,7 +227,7 @@ def forecast_table(market: Shares, forecast: ShareForecast) -> Table:
 
 def usage_section(use: Usage, growth: Growth | None = None) -> Section:
     """Return what the server's own events say."""
-    as_of = use.last[:10]
+    as_of, first, last = use.last[:10], use.first.replace("T", " "), use.last.replace("T", " ")
     count: dict[str, Any] = {"as_of": as_of, "source": SERVER}
     shown = [
         Shown(Figure("events", use.events, use.events, source="server events"), {"en": "Events", "zh": "事件"},
@@ -256,12 +257,7 @@ def usage_section(use: Usage, growth: Growth | None = None) -> Section:
               {"en": "95% low", "zh": "95% 下限"}, {"en": "95% high", "zh": "95% 上限"}], latency, SERVER),
     ]  # fmt: skip
     if growth is not None:
-        tables.append(growth_table(growth))
+        tables.append(replace(growth_table(growth), source=SERVER))
     return Section("usage", {"en": "Use of the server", "zh": "服务使用"},
-                   {"en": f"From the server's own events, {use.first} to {use.last} UTC.", "zh": f"来自服务自身的事件，{use.first} 至 {use.last}（UTC）。"},
+                   {"en": f"From the server's own events, {first} to {last} UTC.", "zh": f"来自服务自身的事件，{first} 至 {last}（UTC）。"},
                    shown, charts, tables)  # fmt: skip
-
-
-def finite(values: Sequence[float]) -> list[float | None]:
-    """Return values for JSON, nan as None."""
-    return [None if np.isnan(value) else float(value) for value in values]
