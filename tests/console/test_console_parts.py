@@ -32,7 +32,7 @@ def test_a_baseline_that_wins_is_said_to_win() -> None:
     worse = Figure("accuracy", 0.80, 100, 0.72, 0.84, baseline=0.8575)
     assert "the baseline wins" in figure_html(worse, EN)
     assert "within the interval" in figure_html(Figure("accuracy", 0.80, 100, 0.72, 0.88, baseline=0.8575), EN)
-    fewer = Figure("bits_per_byte", 2.1, 100, 2.0, 2.2, baseline=2.6)
+    fewer = Figure("bits per byte", 2.1, 100, 2.0, 2.2, baseline=2.6)
     assert "ahead of it" in figure_html(fewer, EN)
 
 
@@ -81,8 +81,8 @@ def test_a_run_is_read_in_the_order_it_was_made(tmp_path: Path) -> None:
     assert set(stages) == {"corpus", "pretrain", "sentiment", "entities", "compress", "ship", "grow"}
     assert [figure.name for figure in headline(stages, ("sentiment", "entities", "pretrain"))] == [
         "accuracy",
-        "span_f1",
-        "bits_per_byte",
+        "span F1",
+        "bits per byte",
     ]
     assert headline(stages, ("nothing",)) == []
 

@@ -15,6 +15,7 @@ from ..records import ModelRecord
 from ..shell import View, block, card, empty, facts, foreign, paragraph, problem
 from ..words import Words
 
+MOST_SAMPLES = 3
 _DIGITS = 12
 """Digits of a hash that are shown: enough to compare by eye."""
 
@@ -46,6 +47,7 @@ def _model(words: Words, model: ModelRecord) -> None:
             facts(_card(words, model))
         with ui.element("div").classes("stack"):
             _curves(words, model.facts.get("curves") or {})
+            _sample(words, model)
             _certificate(words, model)
             _lineage(words, model)
 
@@ -85,6 +87,19 @@ def _curves(words: Words, curves: dict[str, list[list[float]]]) -> None:
     with card(words("models.curves")):
         series = {words.phrase(f"curve {name}"): points for name, points in known.items()}
         charts.show(charts.learning(series, x=words("models.step"), names=list(series)), words("models.curves"))
+
+
+def _sample(words: Words, model: ModelRecord) -> None:
+    """Show some of what a model that completes text has written."""
+    texts = (model.facts.get("sample") or {}).get("texts") or []
+    if texts:
+        with card(words("models.sample")):
+            body = "".join(
+                f'<li translate="no"><span class="soft">{escape(str(one.get("prompt", "")))}</span>{escape(str(one["text"]))}</li>'
+                for one in texts[:MOST_SAMPLES]
+                if one.get("text")
+            )
+            ui.html(body, sanitize=False, tag="ul").classes("texts")
 
 
 def _certificate(words: Words, model: ModelRecord) -> None:

@@ -20,6 +20,14 @@ WINGS: dict[str, tuple[tuple[str, ...], tuple[tuple[str, str], ...]]] = {
     "ship": (("compress", "ship"), (("support", "/support"), ("monitor", "/monitor"), ("recommend", "/recommend"))),
     "grow": (("grow",), (("users", "/users"), ("market", "/market"))),
 }
+FIRST = (
+    "events counted",
+    "solved at once or after asking back",
+    "users active in the last whole week",
+    "acts forecast",
+    "HHI",
+)
+"""Figures that stand for their stage before those it names first."""
 SECONDS_BETWEEN_LOOKS = 3.0
 
 
@@ -43,10 +51,14 @@ def show(view: View) -> None:
 
 
 def headline(stages: dict[str, StageRecord], names: tuple[str, ...], most: int = 3) -> list[Figure]:
-    """Return the first figures of a wing: one of every stage in turn, until there are enough."""
-    rows = [stages[name].figures for name in names if name in stages]
+    """Return the headline figures of a wing: one of every stage in turn, until there are enough."""
+    rows = [_ranked(stages[name]) for name in names if name in stages]
     ordered = [figures[depth] for depth in range(most) for figures in rows if depth < len(figures)]
     return ordered[:most]
+
+
+def _ranked(record: StageRecord) -> list[Figure]:
+    return sorted(record.figures, key=lambda figure: FIRST.index(figure.name) if figure.name in FIRST else len(FIRST))
 
 
 def _content(view: View) -> None:
@@ -62,12 +74,21 @@ def _content(view: View) -> None:
         empty(words, "overview.empty", "noria demo")
         return
     with card(words("overview.ledger")):
-        items = "".join(
-            f"<li><b>{escape(words(f'stage.{record.name}'))}</b><span class='ledger-line'>{foreign(record.line)}</span>"
-            f'<span class="soft">{escape(words("overview.seconds", seconds=f"{record.seconds:,.0f}"))}</span></li>'
-            for record in stages.values()
-        )
-        ui.html(items, sanitize=False, tag="ul").classes("ledger")
+        ui.html("".join(_line(view, record) for record in stages.values()), sanitize=False, tag="ul").classes("ledger")
+
+
+def _line(view: View, record: StageRecord) -> str:
+    """Return one stage's line of the ledger, which opens on all its figures."""
+    words = view.words
+    figures = "".join(figure_html(figure, words, row=True) for figure in record.figures)
+    more = ""
+    if figures:
+        told = escape(words("overview.figures", count=len(record.figures)))
+        more = f'<details class="ledger-more"><summary class="small">{told}</summary><div class="ledger-figures">{figures}</div></details>'
+    return (
+        f"<li><b>{escape(words(f'stage.{record.name}'))}</b><span class='ledger-line'>{foreign(record.line)}</span>"
+        f'<span class="soft">{escape(words("overview.seconds", seconds=f"{record.seconds:,.0f}"))}</span>{more}</li>'
+    )
 
 
 def _wing(view: View, wing: str, figures: list[Figure], pages: tuple[tuple[str, str], ...]) -> None:

@@ -11,7 +11,7 @@ from noria.core.errors import NoriaError
 
 from ..figures import figures
 from ..metered import metered
-from ..records import stages
+from ..records import figure_of, stages
 from ..shell import View, block, card, empty, heading, paragraph, problem
 
 if TYPE_CHECKING:
@@ -136,11 +136,7 @@ class _Bench:
 
     def _measured(self) -> None:
         record = stages(self.view.root).get("ship")
-        found = (
-            [figure for figure in record.figures if "reader" in f"{figure.name} {figure.source} {figure.note}"]
-            if record
-            else []
-        )
+        found = [figure_of(entry) for entry in record.facts.get("recommend") or []] if record else []
         if found:
             with card(self.words("support.measured")):
                 figures(found, self.words, rows=True)

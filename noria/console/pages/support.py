@@ -12,7 +12,7 @@ from noria.core.event import new_id
 
 from ..figures import figures
 from ..metered import metered
-from ..records import stages
+from ..records import figure_of, stages
 from ..shell import View, block, card, empty, paragraph
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ class _Talk:
 def _measured(view: View) -> None:
     """Show what the run measured of customer service, where it did."""
     record = stages(view.root).get("ship")
-    found = [figure for figure in record.figures if "FAQ" in figure.source] if record else []
+    found = [figure_of(entry) for entry in record.facts.get("support") or []] if record else []
     if found:
         with card(view.words("support.measured")):
             figures(found, view.words, rows=True)
