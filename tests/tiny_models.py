@@ -105,7 +105,7 @@ def make_causal(target: Path) -> Path:
         config = LlamaConfig(
             vocab_size=causal_tokenizer(folder.path), hidden_size=WIDTH, num_hidden_layers=2, num_attention_heads=2,
             num_key_value_heads=2, intermediate_size=64, max_position_embeddings=256, pad_token_id=0, bos_token_id=1,
-            eos_token_id=2, tie_word_embeddings=True,
+            eos_token_id=None, tie_word_embeddings=True,  # it never ends by itself: streams last as long as a test wants
         )  # fmt: skip
         torch.manual_seed(0)
         LlamaForCausalLM(config).save_pretrained(folder.path)

@@ -1,126 +1,20 @@
-"""Tiny real models for the server's tests: architectures and tokenizers as users have them, random weights."""
+"""Tiny models and a running server, shared by the tests of this wing."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 from fastapi import APIRouter
 from pydantic import BaseModel
-
-from noria.core.folder import new_folder
+from tiny_models import LABELS, make_causal, make_encoder
 
 if TYPE_CHECKING:
     from noria.ship.server.run import Running
     from noria.ship.server.state import State
-
-TEXTS = [
-    "物流很快，包装完好，下次还来。", "质量太差了，用了两天就坏了。", "酒店位置不错，早餐一般。", "客服态度很好，解决了我的问题。",
-    "北京的冬天很冷，上海的夏天很热。", "大模型的市场份额在增长。", "这本书写得很有意思，推荐给大家。", "屏幕太暗，电池也不耐用。",
-    "Fast delivery and careful packing, I will order again.", "It broke after two days, do not buy it.",
-    "The hotel is well placed, breakfast is average.", "The share of large models keeps growing.",
-    "A noria is a water wheel that the stream itself turns.", "The screen is dim and the battery is weak.",
-]  # fmt: skip
-LABELS = ["negative", "positive"]
-WIDTH = 32
-
-
-def encoder_tokenizer(target: Path) -> int:
-    """Train a byte-level tokenizer with [CLS] and [SEP] round every text; return its size."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
-
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=400, show_progress=False, special_tokens=["[PAD]", "[CLS]", "[SEP]"],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-    )  # fmt: skip
-    tokenizer.train_from_iterator(TEXTS, trainer)
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 1), ("[SEP]", 2)]
-    )
-    tokenizer.save(str(target / "tokenizer.json"))
-    return tokenizer.get_vocab_size()
-
-
-def causal_tokenizer(target: Path) -> int:
-    """Train a byte-level tokenizer that puts nothing round a text; return its size."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=400, show_progress=False, special_tokens=["<|pad|>", "<|begin|>", "<|end|>"],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-    )  # fmt: skip
-    tokenizer.train_from_iterator(TEXTS, trainer)
-    tokenizer.save(str(target / "tokenizer.json"))
-    return tokenizer.get_vocab_size()
-
-
-def make_encoder(target: Path, task: str, labels: list[str], outputs: int, *, compiled: bool = True) -> Path:
-    """Write a model folder for classify, tag or embed."""
-    import torch
-    from transformers import BertConfig, BertForSequenceClassification, BertForTokenClassification, BertModel
-
-    with new_folder(target, kind="model") as folder:
-        config = BertConfig(
-            vocab_size=encoder_tokenizer(folder.path), hidden_size=WIDTH, num_hidden_layers=2, num_attention_heads=2,
-            intermediate_size=64, max_position_embeddings=128, num_labels=outputs,
-        )  # fmt: skip
-        torch.manual_seed(0)
-        kinds = {"classify": BertForSequenceClassification, "tag": BertForTokenClassification, "embed": BertModel}
-        model = kinds[task](config)
-        model.save_pretrained(folder.path)
-        if compiled:
-            compile_for_openvino(model, folder.path)
-        folder.facts.update(task=task, labels=labels, max_length=128, pooling="mean", prefix="")
-    return target
-
-
-def compile_for_openvino(model: Any, folder: Path) -> None:
-    """Write `engine/` and a certificate beside a transformers encoder, as a compressed model has them."""
-    import openvino
-    import torch
-
-    class Bare(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.model = model.eval()
-
-        def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-            return self.model(input_ids=input_ids, attention_mask=attention_mask)[0]
-
-    ids = torch.ones(2, 7, dtype=torch.long)
-    mask = torch.tensor([[1] * 7, [1] * 4 + [0] * 3])
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # tracing warns of every branch
-        compiled = openvino.convert_model(Bare(), example_input={"input_ids": ids, "attention_mask": mask})
-    openvino.save_model(compiled, folder / "engine" / "model.xml", compress_to_fp16=False)
-    (folder / "certificate.json").write_text('{"passed": true}', encoding="utf-8")
-
-
-def make_causal(target: Path) -> Path:
-    """Write a model folder for completion."""
-    import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    with new_folder(target, kind="model") as folder:
-        config = LlamaConfig(
-            vocab_size=causal_tokenizer(folder.path), hidden_size=WIDTH, num_hidden_layers=2, num_attention_heads=2,
-            num_key_value_heads=2, intermediate_size=64, max_position_embeddings=256, pad_token_id=0, bos_token_id=1,
-            eos_token_id=None, tie_word_embeddings=True,  # it never ends by itself: streams last as long as a test wants
-        )  # fmt: skip
-        torch.manual_seed(0)
-        LlamaForCausalLM(config).save_pretrained(folder.path)
-        folder.facts.update(task="causal", labels=[], max_length=256)
-    return target
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import TEXTS
+from tiny_models import TEXTS
 
 from noria.core.errors import FolderError, SettingError
 from noria.ship.engine.engine import answer, batches, best_kind, open_engine

@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from conftest import LABELS, TEXTS
 from fastapi.routing import iter_route_contexts
+from tiny_models import LABELS, TEXTS
 
 from noria.core.errors import ResourceError, SettingError
 from noria.core.event import COLUMNS, Event, outbox_file

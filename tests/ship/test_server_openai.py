@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import openai
 import pytest
-from conftest import TEXTS
+from tiny_models import TEXTS
 
 from noria.ship.server.run import Running
 

@@ -9,7 +9,7 @@ from collections.abc import Coroutine
 from contextlib import aclosing
 
 import pytest
-from conftest import TEXTS
+from tiny_models import TEXTS
 
 from noria.core.errors import FolderError, InputError
 from noria.ship.engine.worker import Busy, Unavailable, Worker
