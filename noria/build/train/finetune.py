@@ -25,8 +25,8 @@ from noria.build.evaluate.card import Assessment, assess, card
 from noria.build.evaluate.predict import answers, padded, predict
 from noria.build.model.load import load
 from noria.build.tokens.batches import Batch, Buckets
-from noria.core.errors import SettingError
-from noria.core.folder import MANIFEST, Source, new_folder, read_manifest, sha256_file, source_of
+from noria.core.errors import InputError, SettingError
+from noria.core.folder import MANIFEST, OpenFolder, Source, new_folder, read_manifest, sha256_file, source_of
 from noria.core.progress import Report
 from noria.core.settings import fingerprint
 from noria.tasks.tag import Tag
@@ -75,8 +75,8 @@ def finetune(
 ) -> Path:
     """Fine-tune `base` on labelled rows and write a model folder; a killed run goes on where it was.
 
-    The number of steps is fixed from the time budget at the start. Valid rows choose the weights and the temperature that
-    calibrates confidences; test rows, where given, are only judged, beside the task's baseline.
+    Valid rows choose the weights and the temperature that calibrates confidences; test rows, where given, are only
+    judged, beside the task's baseline.
 
     Args:
         task: classify or tag; without labels of its own it takes those of the training rows.
@@ -85,9 +85,6 @@ def finetune(
         out: the folder to write; the unfinished run lies beside it, in `.<out>.work`.
         settings: budget, rates and lengths.
         report: where plan, progress and result are told.
-
-    Returns:
-        `out`.
 
     Raises:
         RowError, InputError: a file of rows cannot be used.
@@ -100,31 +97,40 @@ def finetune(
     rows = read_rows(train_file, task)
     if not task.labels:
         task = replace(task, labels=labels_in(rows))
+    if len(task.outputs) < 2:
+        raise InputError(f"{train_file} holds nothing to tell apart", found=task.labels, allowed="two labels or more")
+    test = read_rows(test_file, task) if test_file else []
+    _warn_of_leaks(rows, test, report)
     module, tokenizer = prepared(task, base, settings)
     training = Examples.of(task, tokenizer, rows, settings.max_length)
     valid = Examples.of(task, tokenizer, read_rows(valid_file, task), settings.max_length).some(JUDGED_TOKENS)
     work = out.with_name(f".{out.name}.work")
-    result = fit(
-        task, module, training, valid, work, settings, report, identity=_identity(base, train_file, valid_file)
-    )
+    identity = _identity(base, train_file, valid_file)
+    result = fit(task, module, training, valid, work, settings, report, identity=identity)
     bf16 = result.plan.machine.number_type == "bf16"
-    logits = predict(module, valid.features, bf16=bf16)
-    task = replace(task, temperature=fit_temperature(logits, valid.targets))
+    task = replace(task, temperature=fit_temperature(predict(module, valid.features, bf16=bf16), valid.targets))
     assessment = None
-    if test_file is not None:
-        test = read_rows(test_file, task)
+    if test_file:
         features = [task.features(tokenizer, row, settings.max_length) for row in test]
         told = answers(task, features, predict(module, features, bf16=bf16))
         assessment = assess(task, rows, test, told, source=f"{test_file.parent.name}/{test_file.name}", report=report)
+    facts = _facts(task, base, settings, result, module, assessment)
+    facts["epochs"] = result.tokens / sum(len(one.ids) for one in training.features)
     sources = [_lineage(base), *(Source(file.name, sha256_file(file)) for file in (train_file, valid_file))]
     with new_folder(out, kind="model", settings=settings.model_dump(mode="json"), sources=sources) as folder:
-        write_model(folder.path, module, tokenizer, base)
-        folder.facts.update(_facts(task, base, settings, result, module, assessment))
-        folder.facts["epochs"] = result.tokens / sum(len(one.ids) for one in training.features)
-        page = card(folder.facts, folder.settings, folder.sources)
-        (folder.path / "README.md").write_text(page, encoding="utf-8")
+        folder.facts.update(facts)
+        write_model(folder, module, tokenizer, base)
     shutil.rmtree(work, ignore_errors=True)
     return out
+
+
+def _warn_of_leaks(training: list[Row], test: list[Row], report: Report) -> None:
+    known = {row["text"] for row in training}
+    leaked = sum(row["text"] in known for row in test)
+    if leaked:
+        report.note(
+            f"{leaked:,} of {len(test):,} test texts are also training texts: the figures will flatter", leaked=leaked
+        )
 
 
 def prepared(task: Task, base: Path, settings: FinetuneSettings) -> tuple[nn.Module, Tokenizer]:
@@ -206,12 +212,26 @@ def fit(
         seed=settings.seed, steps=settings.steps, seconds=settings.minutes * 60, optimizer=optimizer,
         number_type=settings.number_type, evaluations=settings.evaluations,
     )  # fmt: skip
+    rows_per_step = len(training.rows) / batches.steps_per_epoch if task.head == "sequence" else None
+    objective = partial(evenly, rows_per_step=rows_per_step, smoothing=settings.smoothing)
     return train(
-        module, batches, partial(supervised, smoothing=settings.smoothing), pace, work, report,
+        module, batches, objective, pace, work, report,
         _judge_of(task, valid, pad, settings) if valid else None,
         title=f"fine-tune {work.name.strip('.').removesuffix('.work')}",
         identity=fingerprint([identity, settings.model_dump(mode="json")]),
     )  # fmt: skip
+
+
+def evenly(
+    module: nn.Module, batch: Batch, *, rows_per_step: float | None, smoothing: float
+) -> tuple[torch.Tensor, float]:
+    """Score labels so that every row weighs the same, however many rows share its step.
+
+    A batch of long texts holds fewer rows than one of short texts. Where the loss was divided by the batch's own rows,
+    a short text would teach several times less than a long one; dividing by the rows of an average step does not.
+    """
+    loss, scored = supervised(module, batch, smoothing=smoothing)
+    return loss, scored if rows_per_step is None else rows_per_step
 
 
 def _judge_of(task: Task, valid: Examples, pad: int, settings: FinetuneSettings) -> Evaluator:
@@ -224,13 +244,15 @@ def _judge_of(task: Task, valid: Examples, pad: int, settings: FinetuneSettings)
     return judge
 
 
-def write_model(path: Path, module: nn.Module, tokenizer: Tokenizer, base: Path) -> None:
-    """Write weights, configuration and tokenizer in the Hugging Face layout."""
-    module.save_pretrained(path)
-    tokenizer.save(str(path / "tokenizer.json"), pretty=False)
+def write_model(folder: OpenFolder, module: nn.Module, tokenizer: Tokenizer, base: Path) -> None:
+    """Write weights, configuration and tokenizer in the Hugging Face layout, and the model's card as its README."""
+    module.save_pretrained(folder.path)
+    tokenizer.save(str(folder.path / "tokenizer.json"), pretty=False)
     for name in ("tokenizer_config.json", "special_tokens_map.json"):
         if (base / name).exists():
-            shutil.copyfile(base / name, path / name)
+            shutil.copyfile(base / name, folder.path / name)
+    page = card(folder.facts, folder.settings, folder.sources)
+    (folder.path / "README.md").write_text(page, encoding="utf-8")
 
 
 def _facts(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import random
 import shutil
@@ -17,9 +18,9 @@ import torch
 
 from noria.build.evaluate.judge import judge
 from noria.build.model.load import load
-from noria.build.train.finetune import by_character, finetune
+from noria.build.train.finetune import Examples, by_character, collate, evenly, finetune
 from noria.build.train.settings import FinetuneSettings
-from noria.core.errors import FolderError, RowError, SettingError
+from noria.core.errors import FolderError, InputError, RowError, SettingError
 from noria.core.folder import read_manifest, sha256_file, verify
 from noria.core.progress import Report
 from noria.tasks.task import task_for, task_of
@@ -216,10 +217,41 @@ def test_bad_input_is_told_before_any_training(tmp_path: Path, base: Path, files
         finetune(run[0], tmp_path, *run[2:])
     with pytest.raises(SettingError, match="max_length"):
         finetune(*run[:5], QUICK.but(max_length=128), Report())
+    one = write(tmp_path / "one.jsonl", [{"text": "x", "label": "mixed"}])
+    with pytest.raises(InputError, match="nothing to tell apart"):
+        finetune(*run[:2], one, *run[3:])
     with pytest.raises(SettingError, match="no head"):
         finetune(task_for("embed"), *run[1:])
     assert not out.exists()
     assert not list(tmp_path.glob(".*"))
+
+
+def test_every_row_weighs_the_same_however_full_its_batch(base: Path):
+    module, tokenizer = load(base, "sequence", ["a", "b"])
+    task = task_for("classify", ["a", "b"])
+    rows = [{"text": text, "label": "ab"[number % 2]} for number, text in enumerate(["很好", "good", "坏", "the film"])]
+    examples = Examples.of(task, tokenizer, rows, 64)
+
+    def gradient(batches: list[list[int]]) -> torch.Tensor:
+        total = torch.zeros(2)
+        for picked in batches:
+            module.zero_grad()
+            batch = collate(examples, 0, np.array(picked))
+            loss, weight = evenly(module, batch, rows_per_step=len(rows) / len(batches), smoothing=0.0)
+            loss.backward()
+            total += module.classifier.bias.grad / weight / len(batches)
+        return total
+
+    torch.testing.assert_close(gradient([[0], [1, 2, 3]]), gradient([[0, 1, 2, 3]]), atol=1e-5, rtol=1e-4)
+
+
+def test_test_texts_that_were_trained_on_are_told(tmp_path: Path, base: Path, files: dict[str, Path]):
+    heard = io.StringIO()
+    short = QUICK.but(steps=1, evaluations=1)
+    leak = write(tmp_path / "leak.jsonl", [*opinions(20, seed=0), {"text": "新的很好", "label": "positive"}])
+    finetune(task_for("classify"), base, files["train"], files["valid"], tmp_path / "m", short,
+             Report(stream=heard), test_file=leak)  # fmt: skip
+    assert "20 of 21 test texts are also training texts" in heard.getvalue()
 
 
 def test_answers_do_not_depend_on_the_neighbours_in_a_batch(classifier: Path):
