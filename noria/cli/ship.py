@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, Parameter
 
-from noria.core.errors import unknown
 from noria.ship.server.settings import ServerSettings
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
-
-    from noria.ship.server.state import App as Application
 
 app = App(name="ship", help="Models -> HTTP service and applications.")
 key_app = App(
@@ -31,7 +27,13 @@ key_app = App(
 )
 app.command(key_app)
 
-APPS = ("support", "monitor", "recommend")
+# Each application's command is imported only when it is called.
+for _name, _help in (
+    ("support", "Customer service by a list of questions and answers."),
+    ("monitor", "Opinion monitoring: surges of negative texts."),
+    ("recommend", "Recommendation by text."),
+):
+    app.command(f"noria.cli.applications:{_name}", name=_name, help=_help)
 
 
 @app.command
@@ -62,10 +64,12 @@ def serve(
     """
     import signal
 
-    chosen = [_app(name) for name in apps]
+    from .applications import make
+
+    chosen = [make(name) for name in apps]
     from noria.ship.server.run import serve as run
 
-    told = run(settings, models, chosen, prepare=_console(console), announce=_announce)
+    told = run(settings, models, chosen, prepare=_console(console), announce=announce)
     return 130 if told == signal.SIGINT else 0
 
 
@@ -132,13 +136,6 @@ def revoke_key(key: str, *, lake: Path = ServerSettings().lake) -> None:
     print(f"{revoked.id} ({revoked.name}) is revoked")
 
 
-def _app(name: str) -> Application:
-    if name not in APPS:
-        raise unknown("application", name, APPS)
-    made: Application = getattr(import_module(f"noria.ship.apps.{name}"), name.capitalize())()
-    return made
-
-
 def _console(root: Path | None) -> Callable[[FastAPI], None] | None:
     if root is None:
         return None
@@ -151,7 +148,8 @@ def _console(root: Path | None) -> Callable[[FastAPI], None] | None:
     return prepare
 
 
-def _announce(url: str, key: str | None) -> None:
+def announce(url: str, key: str | None) -> None:
+    """Say where the server listens, and the admin key where this is its first start."""
     print(f"listening on {url}", file=sys.stderr, flush=True)
     if key:
         print(f"admin key, shown this once: {key}", file=sys.stderr, flush=True)

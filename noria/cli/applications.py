@@ -1,0 +1,187 @@
+"""`noria ship support | monitor | recommend`: one application on its models, or one question answered and no server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+from noria.core.errors import SettingError, unknown
+from noria.ship.server.settings import ServerSettings
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from noria.ship.engine.engine import Engine
+    from noria.ship.server.state import App
+
+APPS = ("support", "monitor", "recommend")
+Flag = Annotated[bool, Parameter(negative="")]
+Server = Annotated[ServerSettings, Parameter(name="*")]
+
+
+def make(name: str) -> App:
+    """Return an application with nothing told of it: it takes the first served models that fit.
+
+    Raises:
+        SettingError: there is no such application.
+    """
+    if name == "support":
+        from noria.ship.apps.support import Support
+
+        return Support()
+    if name == "monitor":
+        return _monitor()
+    if name == "recommend":
+        from noria.ship.apps.recommend import Recommend
+
+        return Recommend()
+    raise unknown("application", name, APPS)
+
+
+def support(
+    model: Path,
+    *,
+    faq: Path | None = None,
+    outside: Path | None = None,
+    ask: Annotated[tuple[str, ...], Parameter(negative="")] = (),
+    judge: Flag = False,
+    settings: Server = ServerSettings(),
+) -> int:
+    """Customer service: answer from a list of questions, ask back, or hand over to a person, by calibrated confidence.
+
+    Serves POST /v1/apps/support/ask until Ctrl-C; with --ask or --judge it answers here and starts no server. Without --faq
+    it answers questions on Noria itself, in Chinese and English.
+
+    Examples::
+
+        noria ship support runs/demo/embed-int8
+        noria ship support runs/demo/embed-int8 --ask "怎么安装？" --ask "Do I need a GPU?"
+        noria ship support runs/demo/embed-int8 --faq shop.jsonl --judge
+
+    Parameters
+    ----------
+    model
+        Folder of a model for the task embed.
+    faq
+        JSONL of {"id", "questions", "paraphrases", "test", "answer"}, each by language zh and en.
+    outside
+        JSONL of {"text", "language", "split"}: questions that a person must answer.
+    ask
+        A question to answer here and now.
+    judge
+        Say how well it does on the questions kept for judging.
+    """
+    from noria.ship.apps import faq as questions
+    from noria.ship.apps.support import Support
+
+    known = (questions.BUNDLED, questions.BUNDLED_OUTSIDE) if faq is None else (faq, outside)
+    application = Support(None, *known)
+    if ask or judge:
+        asyncio.run(_answer(application, model, ask, judge))
+        return 0
+    return _serve([model], application, settings)
+
+
+def monitor(sentiment: Path, entities: Path | None = None, *, settings: Server = ServerSettings()) -> int:
+    """Opinion monitoring: topic, sentiment and entities of a stream of texts; a surge of negatives raises an alert.
+
+    Serves POST /v1/apps/monitor/texts until Ctrl-C. Windows and alerts lie in the lake and outlive the server.
+
+    Examples::
+
+        noria ship monitor runs/demo/sentiment-int8 runs/demo/entities-int8
+
+    Parameters
+    ----------
+    sentiment
+        Folder of a model for the task classify with a label "negative".
+    entities
+        Folder of a model for the task tag.
+    """
+    return _serve([sentiment, *([entities] if entities else [])], _monitor(), settings)
+
+
+def recommend(
+    model: Path,
+    items: Path | None = None,
+    *,
+    most: int | None = None,
+    settings: Server = ServerSettings(),
+) -> int:
+    """Recommendation by text: what is near to what a reader opened lately, diverse, with a share left to chance.
+
+    Serves POST /v1/apps/recommend/pick until Ctrl-C.
+
+    Examples::
+
+        noria ship recommend runs/demo/embed-int8 runs/demo/corpus/news/test.jsonl
+
+    Parameters
+    ----------
+    model
+        Folder of a model for the task embed.
+    items
+        JSONL of {"id", "text"}; more can be added by POST /v1/apps/recommend/items.
+    most
+        Take only the first so many of them.
+    """
+    from noria.ship.apps.recommend import Recommend, read_items
+
+    return _serve([model], Recommend(read_items(items, most) if items else ()), settings)
+
+
+def _monitor() -> App:
+    from noria.build.corpus.pii import mask
+    from noria.ship.apps.monitor import Monitor
+
+    return Monitor(lambda text: mask(text)[0])
+
+
+def _serve(models: Sequence[Path], application: App, settings: ServerSettings) -> int:
+    import signal
+
+    from noria.ship.server.run import serve
+
+    from .ship import announce
+
+    return 130 if serve(settings, models, [application], announce=announce) == signal.SIGINT else 0
+
+
+async def _answer(application: Any, model: Path, ask: Sequence[str], judge: bool) -> None:
+    from noria.ship.apps.support import judge as judged
+    from noria.ship.apps.support import open_desk
+    from noria.ship.engine.engine import open_engine
+
+    engine = open_engine(model)
+    try:
+        embed = _embedder(engine)
+        desk = await open_desk(application.faq, embed)
+        if ask:
+            for question, vector in zip(ask, await embed(ask), strict=True):
+                reply = desk.reply(question, vector)
+                print(f"{reply.action} ({reply.confidence:.2f}): {reply.text}")
+        if judge:
+            for figure in await judged(desk, embed):
+                print(figure.text())
+    finally:
+        engine.close()
+
+
+def _embedder(engine: Engine) -> Any:
+    if engine.task.name != "embed":
+        raise SettingError(
+            "this takes a model that embeds", found=engine.task.name, allowed="a model for the task embed"
+        )
+
+    async def embed(texts: Sequence[str]) -> np.ndarray:
+        import numpy as np
+
+        from noria.ship.engine.engine import answer
+
+        return np.asarray([one["embedding"] for one in answer(engine, texts)], dtype=np.float32)
+
+    return embed
