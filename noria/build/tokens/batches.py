@@ -8,7 +8,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from noria.core.errors import InputError
 from noria.core.settings import fingerprint
+
+from .shards import Shards
 
 IGNORED = -100
 """Target of a position that is not scored, as in torch's cross-entropy."""
@@ -120,3 +123,62 @@ class Buckets:
         while len(self._plans) <= epoch:
             self._plans.append(length_buckets(self._lengths, self._budget, self._seed, len(self._plans)))
         return self._plans[epoch]
+
+
+class Packed:
+    """A `BatchSource` of documents packed into rows without padding, epoch after epoch.
+
+    Documents are shuffled, joined and cut every `context` tokens; what follows a cut goes on in the next row without its
+    past. Every batch has `input_ids` (B, T), `targets` (B, T), the next token, -100 at a document's end, and `documents`
+    (B, T), the number of the document, by which an objective keeps documents apart.
+
+    Args:
+        shards: the documents.
+        context: tokens of a row.
+        rows: rows of a batch; a last batch of an epoch with fewer is left out.
+        seed: seed of the order.
+    """
+
+    def __init__(self, shards: Shards, *, context: int, rows: int, seed: int) -> None:
+        self._shards, self._context, self._rows, self._seed = shards, context, rows, seed
+        self._epoch = -1
+        self._order = self._starts = np.zeros(0, dtype=np.int64)
+        self.steps_per_epoch = (len(shards.ids) - 1) // (context * rows)
+        if self.steps_per_epoch < 1:
+            raise InputError("too little text to train on", found=f"{len(shards.ids):,} tokens",
+                             allowed=f"more than {context * rows:,}", hint="shorten the context or the step")  # fmt: skip
+        self.tokens_per_step = float(context * rows)
+        self.fingerprint = fingerprint([shards.identity, context, rows, seed])
+
+    def at(self, step: int) -> list[Batch]:
+        """Return the one batch of a step."""
+        import torch
+
+        epoch, place = divmod(step, self.steps_per_epoch)
+        self._shuffle(epoch)
+        size = self._rows * self._context
+        ids, numbers = self._slice(place * size, size + 1)
+        targets = np.where(numbers[1:] == numbers[:-1], ids[1:], IGNORED)
+        shape = (self._rows, self._context)
+        tensors = {
+            "input_ids": torch.from_numpy(ids[:-1].reshape(shape)),
+            "targets": torch.from_numpy(targets.reshape(shape)),
+            "documents": torch.from_numpy(numbers[:-1].reshape(shape)),
+        }
+        return [Batch(tensors, [int(row) for row in self._order[np.unique(numbers[:-1])]], size)]
+
+    def _shuffle(self, epoch: int) -> None:
+        if epoch != self._epoch:
+            self._epoch = epoch
+            self._order = np.random.default_rng([self._seed, epoch]).permutation(len(self._shards))
+            self._starts = np.concatenate(([0], np.cumsum(self._shards.lengths[self._order])))
+
+    def _slice(self, start: int, size: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return `size` token ids of this epoch's joined documents, and each one's place in the order."""
+        first = int(np.searchsorted(self._starts, start, side="right")) - 1
+        last = int(np.searchsorted(self._starts, start + size, side="left"))
+        parts = [self._shards[int(row)] for row in self._order[first:last]]
+        offset = start - int(self._starts[first])
+        numbers = np.repeat(np.arange(first, last), [len(part) for part in parts])
+        ids = np.concatenate(parts).astype(np.int64)
+        return ids[offset : offset + size], numbers[offset : offset + size]

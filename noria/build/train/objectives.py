@@ -11,6 +11,8 @@ from torch.nn import functional as F
 
 from noria.build.tokens.batches import IGNORED, Batch
 
+from .crossentropy import cross_entropy
+
 
 def supervised(module: nn.Module, batch: Batch, *, smoothing: float = 0.0) -> tuple[torch.Tensor, int]:
     """Score labels: one a text, or one a token; `smoothing` of each target is spread over all classes.
@@ -35,13 +37,15 @@ def causal(module: nn.Module, batch: Batch) -> tuple[torch.Tensor, int]:
     the document within the row that a position belongs to. The module is a causal model in the Hugging Face form.
     """
     tensors = batch.tensors
-    hidden = module.model(
-        input_ids=tensors["input_ids"], attention_mask=isolation(tensors["documents"]), use_cache=False
-    )
+    mask = isolation(tensors["documents"])
+    hidden = module.model(input_ids=tensors["input_ids"], attention_mask=mask, use_cache=False).last_hidden_state
     targets = tensors["targets"].flatten()
-    logits = module.lm_head(hidden.last_hidden_state.flatten(0, 1))
-    loss = F.cross_entropy(logits.float(), targets, ignore_index=IGNORED, reduction="sum")
-    return loss, int((targets != IGNORED).sum())
+    scored = (targets != IGNORED).nonzero().squeeze(1)
+    weight = module.lm_head.weight
+    if torch.is_autocast_enabled("cpu"):
+        hidden, weight = hidden.bfloat16(), weight.bfloat16()
+    loss = cross_entropy(hidden.flatten(0, 1)[scored], weight, targets[scored])
+    return loss, len(scored)
 
 
 def isolation(documents: torch.Tensor) -> torch.Tensor:

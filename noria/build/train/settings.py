@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -58,6 +59,39 @@ class TrainSettings(Settings):
     """How often the evaluator is asked, evenly spread, the last time after the last step."""
     checkpoint_seconds: Annotated[float, Field(gt=0)] = 20.0
     """Shortest time between checkpoints; it grows where writing one would take over 2 % of the time."""
+
+
+class PretrainSettings(Settings):
+    """Pretraining of a causal language model from nothing. The defaults suit a budget of minutes."""
+
+    sets: tuple[str, ...] = ()
+    """Folders of the corpus to learn from, each with train.jsonl, valid.jsonl and test.jsonl; empty for all of them."""
+    tokenizer: Path | None = None
+    """Folder of a trained tokenizer; where None, one is trained on the training text."""
+    vocab_size: Annotated[int, Field(ge=512, le=1_000_000)] = 6144
+    """Tokens of the tokenizer, where one is trained."""
+    parameters: Annotated[int, Field(ge=100_000, le=10_000_000_000)] = 5_000_000
+    """Size of the model, embeddings included; width, depth and heads follow from it."""
+    context: Annotated[int, Field(ge=16, le=131_072)] = 256
+    """Longest text the model sees at once, in tokens."""
+    tokens_per_step: Annotated[int, Field(ge=16, le=100_000_000)] = 4096
+    """Tokens of one optimiser step."""
+    seconds: Annotated[float, Field(gt=0)] = 90.0
+    """Time budget of training; the number of steps is fixed from it at the start."""
+    steps: Annotated[int, Field(ge=1)] | None = None
+    """Optimiser steps; where given, `seconds` is not looked at."""
+    seed: int = 0
+    """Seed of the first weights and of the order of documents."""
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 3e-3
+    """Highest rate."""
+    weight_decay: Annotated[float, Field(ge=0, le=10)] = 0.1
+    """Decay of weight matrices."""
+    evaluations: Annotated[int, Field(ge=1, le=1000)] = 5
+    """How often a sample of the valid documents is predicted, for the curve."""
+    number_type: NumberType = "auto"
+    """Number type of matrix products: bf16, fp32, or whichever is measured faster here."""
+    ngram: Annotated[int, Field(ge=2, le=8)] = 5
+    """Longest n-grams of the baseline."""
 
 
 class FinetuneSettings(Settings):

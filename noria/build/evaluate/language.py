@@ -1,0 +1,128 @@
+"""How well a language model predicts held-out documents: bits per byte, perplexity, next-token accuracy.
+
+Bits per byte is fair across tokenizers and languages: what predicting a document costs, its end included, over the
+UTF-8 bytes of its text. Each document is predicted from its own beginning, by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from noria.core.figure import Figure
+
+from .intervals import interval
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What predicting each document came to; arrays of shape (documents,)."""
+
+    bits: np.ndarray
+    correct: np.ndarray
+    """Tokens that were the model's first choice."""
+    tokens: np.ndarray
+    """Tokens predicted: the document's own and its end."""
+
+
+def predict_documents(
+    model: Any, documents: Sequence[np.ndarray], context: int, *, bf16: bool = False, tokens_per_batch: int = 4096
+) -> Predictions:
+    """Let a causal model predict every next token of each document.
+
+    A document longer than `context` is read in windows that overlap by half; in each, only what is new is scored.
+
+    Args:
+        model: a causal model in the Hugging Face form.
+        documents: token ids, the begin token first and the end token last.
+        context: longest window, in tokens.
+        bf16: compute matrix products in bf16.
+        tokens_per_batch: padded tokens of one forward pass.
+    """
+    import torch
+
+    windows = [window for row, ids in enumerate(documents) for window in _windows(row, len(ids) - 1, context)]
+    windows.sort(key=lambda window: window.stop - window.start)
+    bits, correct = np.zeros(len(documents)), np.zeros(len(documents), dtype=np.int64)
+    while windows:
+        longest = windows[-1].stop - windows[-1].start
+        size = max(1, tokens_per_batch // longest)
+        part, windows = windows[-size:], windows[:-size]
+        ids = np.zeros((len(part), longest), dtype=np.int64)
+        targets = np.full((len(part), longest), -100, dtype=np.int64)
+        for place, window in enumerate(part):
+            document = np.asarray(documents[window.row], dtype=np.int64)
+            length = window.stop - window.start
+            ids[place, :length] = document[window.start : window.stop]
+            targets[place, window.fresh - window.start : length] = document[window.fresh + 1 : window.stop + 1]
+        # Padding stands behind every token of its row, where a causal model does not look.
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            logits = model(input_ids=torch.from_numpy(ids), use_cache=False).logits
+        place, position = np.nonzero(targets != -100)
+        scored = logits[place, position].float()
+        wanted = torch.from_numpy(targets[place, position])
+        cost = torch.nn.functional.cross_entropy(scored, wanted, reduction="none").numpy() / np.log(2)
+        right = (scored.argmax(dim=1) == wanted).numpy()
+        rows = np.array([window.row for window in part])[place]
+        np.add.at(bits, rows, cost)
+        np.add.at(correct, rows, right)
+    return Predictions(bits, correct, np.array([len(ids) - 1 for ids in documents], dtype=np.int64))
+
+
+def bits_per_byte(
+    bits: np.ndarray, sizes: np.ndarray, *, source: str, name: str = "bits per byte", **more: Any
+) -> Figure:
+    """Return bits per byte with a bootstrap interval over documents.
+
+    Args:
+        bits: what each document cost.
+        sizes: UTF-8 bytes of each document.
+        source: which documents.
+        name: name of the figure.
+        more: further fields of the figure, such as `baseline` and `note`.
+    """
+    found = interval(np.stack([bits, sizes], axis=1), _ratio)
+    return Figure(
+        name, found.value, n=len(bits), low=found.low, high=found.high, unit="bits/byte", source=source, **more
+    )
+
+
+def figures(predictions: Predictions, sizes: np.ndarray, *, source: str, baseline: float) -> list[Figure]:
+    """Return bits per byte, perplexity and next-token accuracy, each with a bootstrap interval over documents."""
+    tokens = predictions.tokens
+    perplexity = interval(np.stack([predictions.bits, tokens], axis=1), lambda sums: 2 ** _ratio(sums))
+    accuracy = interval(np.stack([predictions.correct, tokens], axis=1), _ratio)
+    n = len(tokens)
+    first = bits_per_byte(predictions.bits, sizes, source=source, baseline=baseline)
+    return [
+        first,
+        Figure("perplexity of a token", perplexity.value, n, perplexity.low, perplexity.high, source=source),
+        Figure("next-token accuracy", accuracy.value, n, accuracy.low, accuracy.high, source=source),
+    ]
+
+
+@dataclass(frozen=True)
+class _Window:
+    """Positions `start` to `stop` of a document are read; those from `fresh` predict their next token."""
+
+    row: int
+    start: int
+    fresh: int
+    stop: int
+
+
+def _windows(row: int, positions: int, context: int) -> list[_Window]:
+    windows, fresh = [], 0
+    while fresh < positions:
+        start = max(0, fresh - context // 2) if fresh else 0
+        stop = min(positions, start + context)
+        windows.append(_Window(row, start, fresh, stop))
+        fresh = stop
+    return windows
+
+
+def _ratio(sums: np.ndarray) -> np.ndarray:
+    return sums[:, 0] / sums[:, 1]

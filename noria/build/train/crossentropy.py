@@ -1,0 +1,54 @@
+"""Cross-entropy over a vocabulary, a few hundred positions at a time: all logits are never held at once.
+
+The gradient is made in the forward pass, where the probabilities are at hand, so nothing of size positions x vocabulary
+is kept for the backward pass. On a processor this is less a matter of memory than of time: a chunk stays in the cache.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+CHUNK = 1024
+
+
+class _ChunkedCrossEntropy(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        # N positions, D width, V vocabulary
+        loss = torch.zeros((), dtype=torch.float32)
+        of_hidden = torch.empty_like(hidden)
+        of_weight = torch.zeros(weight.shape, dtype=torch.float32)
+        for start in range(0, len(hidden), CHUNK):
+            part, wanted = hidden[start : start + CHUNK], targets[start : start + CHUNK, None]
+            probability = (part @ weight.T).float().softmax(dim=1)
+            # 1e-38 is the smallest number fp32 holds in full: a target that far off costs 87 nats, not infinity.
+            loss -= probability.gather(1, wanted).clamp_min(1e-38).log().sum()
+            probability.scatter_add_(1, wanted, torch.full(wanted.shape, -1.0))
+            slope = probability.to(hidden.dtype)
+            torch.mm(slope, weight, out=of_hidden[start : start + CHUNK])
+            of_weight += slope.T @ part
+        ctx.save_for_backward(of_hidden, of_weight)
+        ctx.dtype = weight.dtype
+        return loss
+
+    @staticmethod
+    def backward(ctx: Any, *outputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, None]:
+        of_hidden, of_weight = ctx.saved_tensors
+        # A summed loss is what the loop goes backward from: its slope is 1, and scaling would cost a pass each.
+        slope = outputs[0]
+        if slope == 1.0:
+            return of_hidden, of_weight.to(ctx.dtype), None
+        return of_hidden * slope, (of_weight * slope).to(ctx.dtype), None
+
+
+def cross_entropy(hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Return the summed cross-entropy, in nats, of `hidden @ weight.T` against the targets.
+
+    Args:
+        hidden: (N, D), fp32 or bf16.
+        weight: (V, D), of the same number type.
+        targets: (N,) each below V.
+    """
+    return _ChunkedCrossEntropy.apply(hidden, weight, targets)

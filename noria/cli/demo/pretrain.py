@@ -1,0 +1,77 @@
+"""Stage 2, pretraining: a tokenizer and a causal model of about 5 M parameters, from nothing, beside n-gram baselines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from noria.build.train.settings import PretrainSettings
+from noria.core.errors import FolderError
+from noria.core.figure import Figure
+from noria.core.folder import read_manifest, source_of
+
+from .stage import Context, Stage, StageResult
+
+SETS = ("news", "reviews")
+"""Sets of the corpus that are learned from; the third, entities, is the newspaper again."""
+
+
+def settings_for(context: Context) -> PretrainSettings:
+    """Return the settings of the stage's run."""
+    return PretrainSettings(
+        sets=SETS,
+        tokenizer=context.root / "tokenizer",
+        seconds=context.settings.pretrain_seconds,
+        seed=context.settings.seed,
+    )
+
+
+def plan(context: Context) -> str:
+    """Return what the stage is about to do."""
+    settings = settings_for(context)
+    return (
+        f"train a tokenizer of {settings.vocab_size:,} tokens on newspaper and reviews, then a Llama-style model of about "
+        f"{settings.parameters / 1e6:.0f} M parameters from nothing for {settings.seconds:.0f} s; unigram and "
+        f"{settings.ngram}-gram baselines on the same text; about {settings.seconds + 60:.0f} s"
+    )
+
+
+def run(context: Context) -> StageResult:
+    """Write root/tokenizer and root/pretrain, and return bits per byte against the baselines."""
+    from noria.build.train.pretrain import pretrain
+
+    settings = settings_for(context)
+    _tokenizer(context, settings)
+    folder = pretrain(context.root / "corpus", context.root / "pretrain", settings, context.report)
+    facts = read_manifest(folder).facts
+    metrics = [Figure(**value) for value in facts["metrics"]]
+    unigram, ngram = (Figure(**value) for value in facts["baseline"])
+    text = next((one["text"] for one in facts["sample"]["texts"] if one["text"]), "")
+    line = (
+        f"{facts['parameters'] / 1e6:.1f} M parameters, {facts['tokens_seen'] / 1e6:.2f} M tokens "
+        f"({facts['epochs']:.1f} epochs) at {facts['tokens_per_second']:,.0f} tokens/s: {metrics[0].value:.3f} bits/byte "
+        f"[{metrics[0].low:.3f}, {metrics[0].high:.3f}] n={metrics[0].n:,}; unigram {unigram.value:.3f}, "
+        f"{ngram.name} {ngram.value:.3f}: {facts['verdict']}; it writes: {text[:24]}…"
+    )
+    shown = {key: facts[key] for key in ("sample", "curves", "curve_units", "tokens_per_second", "share_of_peak",
+                                         "parameters", "epochs", "verdict", "number_type")}  # fmt: skip
+    return StageResult(line, [*metrics, unigram, ngram], shown)
+
+
+STAGE = Stage("pretrain", {"en": "Pretraining", "zh": "预训练"}, plan, run)
+
+
+def _tokenizer(context: Context, settings: PretrainSettings) -> Path:
+    """Train the tokenizer, unless it stands there already, trained on this corpus."""
+    from noria.build.tokens.tokenizer import train_tokenizer
+    from noria.build.train.pretrain import corpus_files, read_texts
+
+    target, corpus = context.root / "tokenizer", context.root / "corpus"
+    sources = [source_of(corpus)]
+    try:
+        manifest = read_manifest(target)
+        if manifest.sources == tuple(sources) and manifest.settings.get("vocab_size") == settings.vocab_size:
+            return target
+    except FolderError:
+        pass
+    texts = read_texts(corpus_files(corpus, SETS)["train"])
+    return train_tokenizer(texts, settings.vocab_size, target, context.report, sources=sources)
