@@ -281,8 +281,8 @@ class _Run:
         self.module.train()
         self._take(self.batches.at(0), 0)
         speeds: list[float] = []
-        # At least 3 steps, then up to 5 % of the budget: enough to see the speed, little enough to spare.
-        while len(speeds) < 3 or time.perf_counter() - start < 0.05 * self.settings.seconds:
+        # At least 3 steps, then up to 5 s or 5 % of the budget: enough to see the speed, little enough to spare.
+        while len(speeds) < 3 or time.perf_counter() - start < min(5.0, 0.05 * self.settings.seconds):
             batches, began = self.batches.at(len(speeds) + 1), time.perf_counter()
             self._take(batches, len(speeds) + 1)
             speeds.append(sum(batch.tokens for batch in batches) / (time.perf_counter() - began))
