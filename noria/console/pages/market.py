@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import lru_cache
 from html import escape
 from typing import Any
 
-from nicegui import run, ui
+from nicegui import ui
 
 from noria.core.figure import Figure, number
 from noria.grow.analysis import MarketStudy
@@ -29,7 +30,7 @@ MOST_LINES = 6
 async def show(view: View) -> None:
     """Draw the page for the bundled market series."""
     words = view.words
-    study = await run.io_bound(chatbots)
+    study = await asyncio.to_thread(chatbots)
     figures(headline(study.market), words)
     with card(words("market.share")):
         charts.show(share_chart(study, words), words("market.share"), tall=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from functools import partial
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -120,21 +122,18 @@ class _Talk:
             with row:
                 if reply.action == "confirm":
                     for choice in reply.choices:
-                        self._button(
-                            choice.question,
-                            lambda entry=choice.entry: self.choose(entry, reply.language, request, row),
-                            foreign=True,
-                        )
-                    self._button(words("support.no"), lambda: self.choose(None, reply.language, request, row))
+                        chosen = partial(self.choose, choice.entry, reply.language, request, row)
+                        self._button(choice.question, chosen, foreign=True)
+                    self._button(words("support.no"), partial(self.choose, None, reply.language, request, row))
                 elif reply.action == "answer":
-                    self._button(words("support.right"), lambda: self.judge(1.0, request, row))
-                    self._button(words("support.wrong"), lambda: self.judge(-1.0, request, row))
+                    self._button(words("support.right"), partial(self.judge, 1.0, request, row))
+                    self._button(words("support.wrong"), partial(self.judge, -1.0, request, row))
         ui.run_javascript("document.querySelector('[data-talk]').scrollTo({top: 1e9, behavior: 'smooth'})")
 
-    def _button(self, text: str, pressed: object, *, foreign: bool = False) -> None:
-        ui.button(text, on_click=pressed, color=None).classes("quiet").props(
-            f"flat dense{' translate=no' if foreign else ''}"
-        )  # type: ignore[arg-type]
+    def _button(self, text: str, pressed: Callable[[], Awaitable[None]], *, foreign: bool = False) -> None:
+        button = ui.button(text, on_click=pressed, color=None).classes("quiet").props("flat dense")
+        if foreign:
+            button.props('translate="no"')
 
     def _fault(self, error: NoriaError) -> None:
         with self.said:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import lru_cache
 from html import escape
 from pathlib import Path
 
-from nicegui import run, ui
+from nicegui import ui
 
 from noria.core.errors import InputError
 from noria.core.figure import Figure
@@ -50,9 +51,10 @@ class Use:
 
 async def show(view: View) -> None:
     """Draw the page: the server's own users, and those of the purchase log where the run has analysed it."""
-    uses = [use for use in (await run.io_bound(served_use, view.state.lake),) if use]
+    served = await asyncio.to_thread(served_use, view.state.lake)
+    uses = [served] if served else []
     if "grow" in records.stages(view.root):
-        uses.append(await run.io_bound(purchases))
+        uses.append(await asyncio.to_thread(purchases))
     if not uses:
         empty(view.words, "users.empty", "noria demo")
         return

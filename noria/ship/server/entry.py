@@ -7,7 +7,7 @@ import json
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
@@ -126,7 +126,7 @@ class Entry:
         if caller is None:
             wants_page = method in _SAFE and "text/html" in connection.headers.get("accept", "")
             if wants_page and self._state.gate.sign_in and not path.startswith("/v1/"):
-                raise _Elsewhere(self._state.gate.sign_in)
+                raise _Elsewhere(f"{self._state.gate.sign_in}?next={quote(path)}")
             raise ApiError(
                 401,
                 "a valid key is needed",
