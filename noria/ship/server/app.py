@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from noria import __version__
-from noria.core.errors import NoriaError, SettingError, nearest
+from noria.core.errors import InternalError, NoriaError, SettingError, nearest
 from noria.core.folder import read_manifest
 from noria.tasks.task import task_of
 
@@ -29,7 +29,7 @@ from .entry import Entry
 from .errors import body_of
 from .facts import facts_router
 from .keys import Keys
-from .logs import Log, no_log
+from .logs import Log, no_log, where
 from .metrics import Metrics
 from .settings import ServerSettings
 from .state import App, Served, State
@@ -106,8 +106,9 @@ def _lifespan(state: State, log: Log) -> Any:
             state.started = True
             log("ready", models=list(state.models), apps=[one.name for one in state.apps])
             yield
-        except NoriaError as error:
-            state.failure = error
+        except Exception as error:
+            told = InternalError("the server did not start", found=where(error))
+            state.failure = error if isinstance(error, NoriaError) else told
             raise
         finally:
             state.draining = True

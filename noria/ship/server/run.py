@@ -89,7 +89,8 @@ def serve(
         if prepare:
             prepare(app)
         server = _Server(app, settings, lambda: announce(_url(listener, settings), key) if announce else None)
-        server.run([listener])
+        with contextlib.suppress(SystemExit):  # uvicorn's way to say that the start failed; the state knows why
+            server.run([listener])
     finally:
         listener.close()
     _check(state)
