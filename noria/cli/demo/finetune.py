@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,8 @@ def run_base(context: Context) -> StageResult:
     root, report = context.root, context.report
     clear_partial(root)
     e5 = e5_small(root / "e5", report)
-    near, far = nearness(e5, PAIR), max(nearness(e5, (PAIR[0], UNRELATED[1])), nearness(e5, (UNRELATED[0], PAIR[1])))
+    near, *others = nearness(e5, [PAIR, (PAIR[0], UNRELATED[1]), (UNRELATED[0], PAIR[1])])
+    far = max(others)
     corpus = root / "corpus"
     trim(e5, texts_of(corpus), root / "base", report, sources=[source_of(corpus)])
     facts = read_manifest(root / "base").facts
@@ -51,8 +52,8 @@ def run_base(context: Context) -> StageResult:
     return StageResult(line, figures, {"trim": cut, "parameters": facts["parameters"], "near": near, "far": far})
 
 
-def nearness(folder: Path, pair: tuple[str, str]) -> float:
-    """Return the cosine between the embeddings of two texts."""
+def nearness(folder: Path, pairs: Sequence[tuple[str, str]]) -> list[float]:
+    """Return the cosine between the embeddings of the two texts of each pair."""
     import torch
 
     from noria.build.model.load import load
@@ -60,13 +61,14 @@ def nearness(folder: Path, pair: tuple[str, str]) -> float:
 
     module, tokenizer = load(folder, "embedding")
     task = task_of(read_manifest(folder))
-    vectors = []
-    for text in pair:
+
+    def vector(text: str) -> np.ndarray:
         features = task.features(tokenizer, text, 64)
         with torch.no_grad():
             states = module(input_ids=torch.tensor([features.ids])).last_hidden_state[0].numpy()
-        vectors.append(np.array(task.answer(features, states)["embedding"]))
-    return float(vectors[0] @ vectors[1])
+        return np.array(task.answer(features, states)["embedding"])
+
+    return [float(vector(one) @ vector(other)) for one, other in pairs]
 
 
 def texts_of(corpus: Path) -> Iterator[str]:
