@@ -125,7 +125,7 @@ def _form(words: Words, onward: str, problem: str = "", status: int = 200) -> Re
 <input name="next" type="hidden" value="{escape(local_path(onward), quote=True)}">
 <button type="submit">{escape(words("login.submit"))}</button>
 </form>
-<p class="door-hint">{escape(words("login.hint"))} <code translate="no">noria ship key</code></p>
+<p class="door-hint">{escape(words("login.hint"))} <code translate="no">noria ship key make NAME --role admin</code></p>
 <p class="door-languages">{others}</p>
 </main>
 </body>

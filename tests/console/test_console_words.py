@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-import noria.console
+import noria.console as noria_console
 from noria.console.phrases import PATTERNS, PHRASES
 from noria.console.words import WORDS, Words, language_of
 
-CODE = "\n".join(path.read_text(encoding="utf-8") for path in sorted(Path(noria.console.__file__).parent.rglob("*.py")))
+CODE = "\n".join(path.read_text(encoding="utf-8") for path in sorted(Path(noria_console.__file__).parent.rglob("*.py")))
 CHINESE = re.compile(r"[一-鿿]")
 # Names that Chinese readers know by these letters too.
 SAME = {"SHA-256", "CRPS", "MASE"}
@@ -58,6 +58,23 @@ def test_phrases_are_translated() -> None:
         assert chinese.phrase(text) == in_chinese
     for pattern, _ in PATTERNS:
         re.compile(pattern)
+
+
+def test_every_figure_of_the_main_job_has_a_chinese_name() -> None:
+    noria = Path(noria_console.__file__).parents[1]
+    names: set[str] = set()
+    for path in [
+        *noria.glob("cli/**/*.py"),
+        *noria.glob("build/**/*.py"),
+        *noria.glob("ship/**/*.py"),
+        *noria.glob("grow/users/*.py"),
+    ]:
+        names.update(
+            re.findall(r'\b(?:Figure|proportion|share|Measure)\(\s*"([^"]+)"', path.read_text(encoding="utf-8"))
+        )
+    assert len(names) > 20
+    chinese = Words("zh")
+    assert [name for name in sorted(names) if not CHINESE.search(chinese.phrase(name))] == []
 
 
 def test_a_phrase_nobody_knows_stays_as_it_is() -> None:

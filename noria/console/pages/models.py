@@ -107,7 +107,7 @@ def _certificate(words: Words, model: ModelRecord) -> None:
     if certificate is None:
         return
     with card():
-        granted = bool(certificate.get("granted", certificate.get("passed", True)))
+        granted = bool(certificate.get("passed"))
         chip = "chip grow" if granted else "chip warn"
         verdict = words("models.granted" if granted else "models.refused")
         block(
@@ -116,8 +116,9 @@ def _certificate(words: Words, model: ModelRecord) -> None:
         shown = [records.figure_of(entry) for entry in certificate.get("figures") or []]
         if shown:
             figures(shown, words, rows=True)
-        for reason in certificate.get("reasons") or []:
-            paragraph(str(reason), "small soft")
+        for reason in [certificate.get("rule"), *(certificate.get("reasons") or [])]:
+            if reason:
+                paragraph(str(reason), "small soft").props('translate="no"')
 
 
 def _lineage(words: Words, model: ModelRecord) -> None:

@@ -21,6 +21,7 @@ WINGS: dict[str, tuple[tuple[str, ...], tuple[tuple[str, str], ...]]] = {
     "grow": (("grow",), (("users", "/users"), ("market", "/market"))),
 }
 FIRST = (
+    "sentiment: speed in batches",
     "events counted",
     "solved at once or after asking back",
     "users active in the last whole week",
