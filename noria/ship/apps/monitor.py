@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -129,12 +129,21 @@ class Monitor:
         if self.sentiment is None:
             raise InputError("opinion monitoring has not started")
         usage = state.usage()
-        words = [one.text for one in texts]
+        # Masked before all else: so no answer, and no name found in the text, can hold what the text may not.
+        words = [self.mask(one.text) for one in texts]
         feelings, names = await asyncio.gather(state.ask(self.sentiment, words), self._names(state, words))
         now = datetime.now(UTC)
         mentions = [
-            self._mention(one, f"{usage.id}:{place}", one.time or now, feeling, found)
-            for place, (one, feeling, found) in enumerate(zip(texts, feelings, names, strict=True))
+            Mention(
+                one.id or f"{usage.id}:{place}",
+                one.time or now,
+                self.topics.of(text),
+                feeling["label"] == NEGATIVE,
+                round(float(feeling["score"]), 4),
+                text,
+                tuple(found),
+            )
+            for place, (one, text, feeling, found) in enumerate(zip(texts, words, feelings, names, strict=True))
         ]
         usage.model, usage.version = self.sentiment, state.served(self.sentiment).version
         usage.units, usage.unit = len(texts), "items"
@@ -207,16 +216,6 @@ class Monitor:
         answers = await state.ask(self.entities, texts)
         return [list(dict.fromkeys(span["text"] for span in answer["spans"])) for answer in answers]
 
-    def _mention(
-        self, one: Watched, id: str, time: datetime, feeling: Mapping[str, Any], names: Sequence[str]
-    ) -> Mention:
-        negative = feeling["label"] == NEGATIVE
-        kept = tuple(self.mask(name) for name in names)
-        return Mention(
-            one.id or id, time, self.topics.of(one.text), negative, round(float(feeling["score"]), 4),
-            self.mask(one.text), kept,
-        )  # fmt: skip
-
     def _log(self, closed: Sequence[tuple[Any, list[Alert], list[Alert]]]) -> list[Alert]:
         """Keep what closed windows brought; return the alerts they raised."""
         if self._window_log is None or self._alert_log is None:
@@ -240,6 +239,10 @@ class Monitor:
     async def _record(self, state: State, alerts: Sequence[Alert]) -> None:
         for alert in alerts:
             await state.record(
-                "alert", app=self.name, subject=alert.id, segment=alert.topic, units=alert.negative,
+                "alert",
+                app=self.name,
+                subject=alert.id,
+                segment=alert.topic,
+                units=alert.negative,
                 value=float(f"{alert.p:.3g}"),
-            )  # fmt: skip
+            )

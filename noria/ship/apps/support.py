@@ -109,6 +109,10 @@ def language_of(text: str) -> str:
     return "zh" if re.search(r"[\u3400-\u9fff]", text) else "en"
 
 
+def _plain(text: str) -> str:
+    return re.sub(r"[\W_]+", " ", text).strip().casefold()
+
+
 class Desk:
     """Questions in, replies out."""
 
@@ -116,10 +120,19 @@ class Desk:
         self.faq = faq
         self.matcher = matcher
         self.costs = costs or Costs()
+        self._known = {
+            _plain(text): entry.id
+            for entry in faq.entries
+            for forms in (entry.questions, entry.paraphrases)
+            for texts in forms.values()
+            for text in texts
+        }
 
     def reply(self, question: str, vector: np.ndarray) -> Reply:
         """Return the reply to a question with embedding [width]."""
         language = language_of(question)
+        if known := self._known.get(_plain(question)):
+            return self.answer(known, language)
         if _PERSON.search(question):
             return self.handover(language)
         match = self.matcher.match(np.asarray(vector)[None, :], [language])[0]
