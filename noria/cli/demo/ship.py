@@ -71,7 +71,7 @@ def apps(root: Path) -> list[App]:
     from noria.ship.apps.recommend import Recommend, read_items
     from noria.ship.apps.support import Support
 
-    items = [item for split in ("test", "valid") for item in read_items(root / "corpus" / "news" / f"{split}.jsonl")]
+    items = read_items(root / "corpus" / "news" / "test.jsonl")
     return [
         Support("embed-int8"),
         Monitor(lambda text: mask(text)[0], "sentiment-int8", "entities-int8"),
@@ -149,7 +149,7 @@ async def _replay(context: Context, server: Running, chosen: Plan) -> Found:
     stream = replay.make_stream(
         replay.read_rows(root / "corpus" / "reviews" / "test.jsonl"), chosen.hours, chosen.each, chosen.burst, seed
     )
-    news = [item for split in ("test", "valid") for item in read_items(root / "corpus" / "news" / f"{split}.jsonl")]
+    news = read_items(root / "corpus" / "news" / "test.jsonl")
     topics = topics_of(news)
     readers = make_readers(chosen.readers, topics, seed)
     keys = [server.state.keys.make(f"simulated customer {number + 1}") for number in range(CUSTOMERS)]

@@ -25,6 +25,7 @@ from noria.core.errors import InputError, RowError
 from noria.core.settings import Settings
 
 from ..server.bodies import Body, Given, Name
+from .embedding import keeping
 
 if TYPE_CHECKING:
     from fastapi import APIRouter
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from ..server.state import State
 
 Why = Literal["taste", "chance", "popular"]
-LEAD = 300
+LEAD = 200
 """Characters of an item that its vector is made from: newspapers say first what matters."""
 CLICKS = 100
 """Clicks remembered of a reader: at the default memory the hundredth weighs less than 1e-9."""
@@ -280,13 +281,13 @@ class Recommend:
         Raises:
             InputError: there are more than it may hold; none was added.
         """
-        from .embedding import embedder
-
         async with self._turn:
             merged = self.items | {item.id: item for item in items}
             if len(merged) > self.settings.most_items:
                 raise InputError("too many items", found=len(merged), allowed=f"up to {self.settings.most_items:,}")
-            vectors = await embedder(state, self.model)([f"{item.title}\n{item.text}"[:LEAD] for item in items])
+            vectors = await keeping(state, self.name, self.model)(
+                [f"{item.title}\n{item.text}"[:LEAD] for item in items]
+            )
             self._raw |= {item.id: vector for item, vector in zip(items, vectors, strict=True)}
             self.items = merged
             if merged:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -22,6 +22,7 @@ from noria.core.errors import InputError
 from noria.core.figure import Figure, proportion
 
 from ..server.bodies import Body, Given, Name
+from .embedding import Embed, embedder, keeping
 from .faq import BUNDLED, BUNDLED_OUTSIDE, Faq, read_faq
 from .matching import Known, Match, Matcher
 
@@ -31,9 +32,6 @@ if TYPE_CHECKING:
     from ..server.state import State
 
 Action = Literal["answer", "confirm", "handover"]
-Embed = Callable[[Sequence[str]], Awaitable[np.ndarray]]
-"""Texts -> embeddings [texts, width]."""
-
 CONVERSATIONS = 10_000
 """Open questions back that are remembered; the oldest is forgotten first."""
 
@@ -284,14 +282,10 @@ class Support:
 
     async def start(self, state: State) -> None:
         """Embed the questions and answers through the served model."""
-        from .embedding import embedder
-
-        self.desk = await open_desk(self.faq, embedder(state, self.model))
+        self.desk = await open_desk(self.faq, keeping(state, self.name, self.model))
 
     async def ask(self, state: State, question: str, conversation: str = "") -> tuple[Reply, str]:
         """Return the reply to a question and the id of the request; a handover is recorded as an event."""
-        from .embedding import embedder
-
         desk = self._ready()
         usage = state.usage()
         place = (usage.caller.tenant if usage.caller else "", conversation)

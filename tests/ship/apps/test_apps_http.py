@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from noria.build.corpus.pii import mask
 from noria.core.errors import SettingError
 from noria.core.event import OUTBOX_TABLE, outbox_file
+from noria.ship.apps.faq import BUNDLED
 from noria.ship.apps.monitor import Monitor
 from noria.ship.apps.recommend import Item, Recommend, RecommendSettings
 from noria.ship.apps.support import Support
@@ -60,18 +62,28 @@ def mood(plain_classifier: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 
 @pytest.fixture(scope="module")
+def short_faq(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight of the bundled entries: fewer texts to embed."""
+    lines = BUNDLED.read_text(encoding="utf-8").splitlines()
+    names = ("gpu", "port", "bind", "key", "install", "what", "licence", "support")
+    file = tmp_path_factory.mktemp("faq") / "faq.jsonl"
+    file.write_text("\n".join(line for line in lines if json.loads(line)["id"] in names), encoding="utf-8")
+    return file
+
+
+@pytest.fixture(scope="module")
 def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("apps") / "lake"
 
 
 @pytest.fixture(scope="module")
-def apps_server(mood: Path, tagger: Path, embedder: Path, lake: Path) -> Iterator[Running]:
+def apps_server(mood: Path, tagger: Path, embedder: Path, lake: Path, short_faq: Path) -> Iterator[Running]:
     from noria.ship.server.run import serving
     from noria.ship.server.settings import ServerSettings
 
     watch = WatchSettings(baseline_windows=6, warm_up_windows=2, false_alarms_a_week=100, least_negatives=3)
     apps = [
-        Support(),
+        Support(faq=short_faq),
         Monitor(lambda text: mask(text)[0], settings=watch),
         Recommend(ITEMS, settings=RecommendSettings(chance=0)),
     ]
@@ -240,3 +252,27 @@ def test_a_monitor_needs_a_model_that_knows_negative(embedder: Path, tagger: Pat
         pass
     with pytest.raises(SettingError, match="no embedding model"), serving(settings, [tagger], [Support()]):
         pass
+
+
+def test_embeddings_of_known_texts_are_kept_and_a_damaged_file_is_made_anew(apps_server: Running) -> None:
+    import asyncio
+
+    import numpy as np
+
+    from noria.ship.apps.embedding import keeping
+
+    state = apps_server.state
+    version = state.served("vectors").version
+    file = state.lake / "apps" / "trial" / f"{version}.npz"
+    support = state.lake / "apps" / "support" / f"{version}.npz"
+    file.parent.mkdir()
+    file.write_bytes(support.read_bytes())
+    texts = [entry.answer["en"] for entry in next(app for app in state.apps if isinstance(app, Support)).faq.entries]
+    kept = asyncio.run(keeping(state, "trial")(texts))  # asks no model: it runs in another loop
+    assert np.linalg.norm(kept, axis=1) == pytest.approx(1.0, abs=1e-5)
+    assert file.read_bytes() == support.read_bytes()
+    from noria.ship.apps.embedding import _read
+
+    for damaged in (b"", b"no archive", support.read_bytes()[:-200], support.read_bytes()[:60]):
+        file.write_bytes(damaged)
+        assert _read(file) == {}
