@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
 import math
 from collections.abc import Iterable, Sequence
@@ -120,11 +121,11 @@ class Series:
     def matrix(self, measure: str | None = None, segment: str | None = None) -> tuple[list[str], list[str], Floats]:
         """Return times, entities and values, (times x entities); nan where a value is missing.
 
-        Times run without a gap: a period for which nothing was published is a row of nan. Entities are in order of
+        Times run in even steps without a gap: one for which nothing was published is a row of nan. Entities are in order of
         their latest value, the largest first.
         """
         chosen = self.only(measure, segment)
-        times = periods(chosen.points[0].time, chosen.points[-1].time)
+        times = periods(chosen.points[0].time, chosen.points[-1].time, step_of(point.time for point in chosen.points))
         place = {time: row for row, time in enumerate(times)}
         entities = list(dict.fromkeys(point.entity for point in chosen.points))
         values = np.full((len(times), len(entities)), np.nan)
@@ -197,30 +198,35 @@ def write_series(series: Series, path: str | Path) -> None:
     write_bytes(path, out.getvalue().encode())
 
 
-def periods(first: str, last: str) -> list[str]:
-    """Return the times from `first` to `last` in the form they have: years, months or days.
+def periods(first: str, last: str, step: int = 1) -> list[str]:
+    """Return the times from `first` to `last` in the form they have: years, months or days, every `step` of them.
 
     >>> periods("2025-11", "2026-02")
     ['2025-11', '2025-12', '2026-01', '2026-02']
     """
     parts = len(first.split("-"))
-    if parts == 3:
-        start, stop = date.fromisoformat(first).toordinal(), date.fromisoformat(last).toordinal()
-        return [date.fromordinal(day).isoformat() for day in range(start, stop + 1)]
-    return [_named(number, parts) for number in range(_number(first), _number(last) + 1)]
+    return [_named(number, parts) for number in range(_number(first), _number(last) + 1, step)]
 
 
-def following(last: str, count: int) -> list[str]:
-    """Return the `count` times after `last`.
+def following(times: Sequence[str], count: int) -> list[str]:
+    """Return the `count` times after `times`, in the same step.
 
-    >>> following("2025-11", 2)
-    ['2025-12', '2026-01']
+    >>> following(["2025-05", "2025-08", "2025-11"], 2)
+    ['2026-02', '2026-05']
     """
-    parts = len(last.split("-"))
-    if parts == 3:
-        start = date.fromisoformat(last).toordinal()
-        return [date.fromordinal(start + step).isoformat() for step in range(1, count + 1)]
-    return [_named(_number(last) + step, parts) for step in range(1, count + 1)]
+    step = step_of(times)
+    parts = len(times[-1].split("-"))
+    return [_named(_number(times[-1]) + step * ahead, parts) for ahead in range(1, count + 1)]
+
+
+def step_of(times: Iterable[str]) -> int:
+    """Return how many years, months or days lie between one time and the next: the largest step that meets them all.
+
+    >>> step_of(["2026-01-05", "2026-01-12", "2026-02-02"])
+    7
+    """
+    numbers = sorted({_number(time) for time in times})
+    return math.gcd(*(later - earlier for earlier, later in itertools.pairwise(numbers))) or 1
 
 
 def _row(point: Point) -> list[str | float | None]:
@@ -229,11 +235,15 @@ def _row(point: Point) -> list[str | float | None]:
 
 
 def _number(time: str) -> int:
-    year, *month = time.split("-")
-    return int(year) * 12 + int(month[0]) - 1 if month else int(year)
+    year, *rest = time.split("-")
+    if len(rest) == 2:
+        return date.fromisoformat(time).toordinal()
+    return int(year) * 12 + int(rest[0]) - 1 if rest else int(year)
 
 
 def _named(number: int, parts: int) -> str:
+    if parts == 3:
+        return date.fromordinal(number).isoformat()
     return f"{number // 12:04d}-{number % 12 + 1:02d}" if parts == 2 else f"{number:04d}"
 
 

@@ -28,7 +28,7 @@ amounts = arrays(
     st.integers(0, 9),
 )
 def test_every_draw_sums_to_one(name: str, values: Floats, horizon: int, seed: int) -> None:
-    times = ["2024-01", *following("2024-01", len(values) - 1)]
+    times = ["2024-01", *following(["2024-01"], len(values) - 1)]
     points = [Point(times[row], f"e{column}", "", "revenue", float(values[row, column]), "CNY")
               for row in range(len(values)) for column in range(values.shape[1])]  # fmt: skip
     market = shares(Series(tuple(points), Provenance("made", "CC0", date(2026, 1, 1))))

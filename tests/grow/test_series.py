@@ -27,13 +27,14 @@ def write(path: Path, *lines: str, head: tuple[str, ...] = HEAD) -> Path:
 
 def test_missing_is_missing_and_gaps_are_rows(tmp_path: Path) -> None:
     path = write(tmp_path / "s.csv", "2026-01,甲,,收入份额,60,percent,,", "2026-01,乙,,收入份额,,percent,,",
-                 "2026-03,甲,,收入份额,50,percent,yes,", "2026-03,乙,,收入份额,0,percent,,yes")  # fmt: skip
+                 "2026-03,甲,,收入份额,55,percent,,", "2026-04,甲,,收入份额,50,percent,yes,",
+                 "2026-04,乙,,收入份额,0,percent,,yes")  # fmt: skip
     series = read_series(path)
     times, entities, values = series.matrix()
-    assert times == ["2026-01", "2026-02", "2026-03"]
+    assert times == ["2026-01", "2026-02", "2026-03", "2026-04"]
     assert entities == ["甲", "乙"]
-    np.testing.assert_array_equal(values, [[60, np.nan], [np.nan, np.nan], [50, 0]])
-    assert series.provisional_times == ("2026-03",)
+    np.testing.assert_array_equal(values, [[60, np.nan], [np.nan, np.nan], [55, np.nan], [50, 0]])
+    assert series.provisional_times == ("2026-04",)
     assert [point.entity for point in series.points if point.broken] == ["乙"]
     assert series.provenance.texts()["zh"] == "某统计局（CC0），截至 2026-03-31"
 
@@ -114,9 +115,17 @@ def test_files_that_are_no_series(tmp_path: Path) -> None:
 
 def test_times_go_on_across_years() -> None:
     assert periods("2025-12-30", "2026-01-01") == ["2025-12-30", "2025-12-31", "2026-01-01"]
-    assert following("2025-11", 3) == ["2025-12", "2026-01", "2026-02"]
-    assert following("2025", 2) == ["2026", "2027"]
-    assert following("2024-02-28", 2) == ["2024-02-29", "2024-03-01"]
+    assert following(["2025-11"], 3) == ["2025-12", "2026-01", "2026-02"]
+    assert following(["2025"], 2) == ["2026", "2027"]
+    assert following(["2024-02-28"], 2) == ["2024-02-29", "2024-03-01"]
+
+
+def test_weekly_and_quarterly_series_have_no_empty_days(tmp_path: Path) -> None:
+    weekly = read_series(write(tmp_path / "w.csv", *(f"2026-01-{day:02d},a,,m,1,USD,," for day in (5, 12, 26))))
+    assert weekly.matrix()[0] == ["2026-01-05", "2026-01-12", "2026-01-19", "2026-01-26"]
+    quarterly = read_series(write(tmp_path / "q.csv", *(f"2025-{month},a,,m,1,USD,," for month in ("01", "04", "10"))))
+    assert quarterly.matrix()[0] == ["2025-01", "2025-04", "2025-07", "2025-10"]
+    assert following(quarterly.matrix()[0], 2) == ["2026-01", "2026-04"]
 
 
 def test_the_bundled_shares_are_the_published_ones(shared_data: Path) -> None:

@@ -23,7 +23,7 @@ HORIZON = 6
 def plan(context: Context) -> str:
     """Return what the stage will do."""
     return ("69,659 purchases of 23,570 CDNOW customers, 12 months of chatbot shares, the server's events; "
-            "growth, retention, BG/NBD on a hold-out, share forecast, report; about 15 s")  # fmt: skip
+            "growth, retention, BG/NBD on a hold-out, share forecast, report; about 10 s")  # fmt: skip
 
 
 def run(context: Context) -> StageResult:

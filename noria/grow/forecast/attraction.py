@@ -131,7 +131,7 @@ class Fitted:
         random.shuffle(paths)
         full = np.zeros((draws, horizon, len(self.market.entities)))
         full[:, :, list(self.present)] = shares_of(paths)
-        times = following(self.market.times[-1], horizon)
+        times = following(self.market.times, horizon)
         return ShareForecast(tuple(times), self.market.entities, full, self.market.provenance.text())
 
     def log_density(self, ratios: Floats, horizon: int) -> float:

@@ -18,7 +18,7 @@ PROVENANCE = Provenance("made", "CC0", date(2026, 1, 1))
 
 
 def market_of(values: Floats, **facts: object) -> Shares:
-    times = ("2020-01", *following("2020-01", len(values) - 1))
+    times = ("2020-01", *following(["2020-01"], len(values) - 1))
     names = (*"abcdefgh"[: values.shape[1] - 1], OTHER)
     return Shares(times, names, values, "share of users", PROVENANCE, 0.0001, **facts)  # type: ignore[arg-type]
 

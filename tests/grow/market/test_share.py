@@ -18,7 +18,7 @@ PROVENANCE = Provenance("made", "CC0", date(2026, 1, 1))
 
 def series_of(table: dict[str, list[float | None]], unit: str = "percent", **marks: object) -> Series:
     length = len(next(iter(table.values())))
-    times = ["2025-01", *following("2025-01", length - 1)]
+    times = ["2025-01", *following(["2025-01"], length - 1)]
     points = [Point(times[row], entity, "", "share of users", value, unit)
               for entity, values in table.items() for row, value in enumerate(values)]  # fmt: skip
     return Series(tuple(sorted(points, key=lambda point: point.time)), PROVENANCE)
