@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
+from noria.build.compress.settings import CompressSettings
 from noria.build.corpus.settings import CleanSettings
 from noria.build.train.settings import FinetuneSettings
 from noria.core.progress import Report
@@ -131,4 +132,86 @@ def evaluate(
 
     for figure in judge(model, rows, report, training_file=train):
         report.ledger(figure.text(), **figure.as_dict())
+    return 0
+
+
+@app.command
+def tokenizer(
+    corpus: Path,
+    *,
+    out: Path,
+    vocab_size: int = 16_000,
+    json: Annotated[bool, Parameter(negative="")] = False,
+) -> int:
+    """Train a byte-level BPE tokenizer on a corpus: bounded on Chinese as on English, any text comes back as it was.
+
+    Tells characters and bytes per token, by language, on texts held out of its training.
+
+    Examples::
+
+        noria build tokenizer corpus --out tokenizer
+        noria build tokenizer reviews.jsonl --out tokenizer --vocab-size 8192
+
+    Parameters
+    ----------
+    corpus
+        A corpus folder (its train.jsonl files are read), or a file or folder of documents.
+    out
+        The tokenizer folder to write.
+    vocab_size
+        Tokens wanted, 512 to 1,000,000; a small corpus gives fewer.
+    json
+        Write progress, plan and ledger as JSON lines, for programs.
+    """
+    report = Report.for_terminal(as_json=json)
+    from noria.build.tokens.tokenizer import train_tokenizer
+    from noria.cli.texts import training_texts
+
+    texts, sources = training_texts(corpus)
+    train_tokenizer(texts, vocab_size, out, report, sources=sources)
+    report.ledger(f"tokenizer written to {out}", out=str(out))
+    return 0
+
+
+@app.command
+def compress(
+    model: Path,
+    *,
+    calibration: Path,
+    rows: Path,
+    out: Path,
+    settings: Annotated[CompressSettings, Parameter(name="*")] = CompressSettings(),
+    json: Annotated[bool, Parameter(negative="")] = False,
+) -> int:
+    """Quantise a model to 8 bits, and write it only if it earns its certificate: same answers, faster, smaller.
+
+    Answers are compared with the trained model's on held-out rows; speed is measured in turns with it, through the
+    engines that serve both. Exit code 3 if it is refused; the trained model still serves.
+
+    Examples::
+
+        noria build compress runs/demo/sentiment --calibration train.jsonl --rows test.jsonl --out sentiment-int8
+        noria build compress sentiment --calibration train.jsonl --rows test.jsonl --out small --method weights
+
+    Parameters
+    ----------
+    model
+        Folder of a model for classify, tag or embed.
+    calibration
+        Rows whose texts show the model what is to come (JSONL); never the held-out ones.
+    rows
+        Held-out rows to certify on.
+    out
+        The model folder to write.
+    json
+        Write progress, plan and ledger as JSON lines, for programs.
+    """
+    report = Report.for_terminal(as_json=json)
+    from noria.cli.compressed import compress_model, told
+    from noria.cli.texts import held_out_rows, texts_of
+
+    found = compress_model(
+        model, list(texts_of(calibration)), held_out_rows(model, rows), out, settings, report, source=rows.name
+    )
+    report.ledger(f"{model.name}: {told(found)}; written to {out}", **found.as_dict())
     return 0

@@ -6,13 +6,17 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-import openvino
 
 from noria.core.errors import FolderError, SettingError
 from noria.core.folder import Manifest
+from noria.core.telemetry import forbid_telemetry
 from noria.ship.engine.engine import Kind, longest, padded, read_config, read_tokenizer, unpadded
 from noria.tasks.complete import Sampling
 from noria.tasks.task import Task
+
+forbid_telemetry()
+
+import openvino  # noqa: E402 - it would send usage data at the mere import
 
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids", "position_ids")
 

@@ -1,0 +1,181 @@
+"""Quantise a model to 8 bits: a folder that plain transformers still loads, with an engine beside the weights."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from noria.core.errors import InputError
+from noria.core.folder import MANIFEST, new_folder, read_manifest, source_of
+from noria.core.progress import Report
+from noria.core.telemetry import forbid_telemetry
+from noria.tasks.task import task_of
+
+from .settings import CompressSettings
+
+if TYPE_CHECKING:
+    from openvino import Model
+
+Ids = Sequence[Sequence[int]]
+ENGINE = "engine/model.xml"
+NEAR = 0.9
+"""Least cosine between logits of the quantised and the exact graph on a calibration text, in the mean, for auto to keep int8."""
+
+
+def quantize(
+    folder: str | Path, calibration: Ids, target: str | Path, settings: CompressSettings, report: Report | None = None
+) -> Path:
+    """Write a copy of a model folder with an 8-bit OpenVINO engine in `engine/`. It still needs its certificate.
+
+    Weights and configuration stay as they are (hard links where the disk allows), so that plain transformers gives the
+    logits of the trained model. int8 computes matrix products in 8-bit integers: ranges of activations come from the
+    calibration texts, their outliers are moved into the weights first (Xiao et al. 2023, "SmoothQuant").
+
+    Args:
+        folder: a model folder that says its task.
+        calibration: token ids of texts like those to come, special tokens included; never of the test set.
+        target: the folder to write.
+        settings: method and number of texts.
+        report: where progress goes.
+
+    Raises:
+        FolderError: `folder` is no such model.
+        SettingError: a causal model.
+        InputError: there is no calibration text.
+    """
+    from .export import export, save
+
+    folder, report = Path(folder), report or Report()
+    manifest = read_manifest(folder)
+    head = task_of(manifest).head
+    if not calibration:
+        raise InputError("no text to calibrate on", hint="give at least a few dozen texts like those to come")
+    chosen = choose(calibration, settings)
+    with report.bar(f"compress {folder.name}", total=3, unit="step") as bar:
+        graph = export(folder, head)
+        bar.advance()
+        method, small = _smallest(graph, chosen, settings, report)
+        bar.advance()
+        with new_folder(target, kind="model", settings=settings.model_dump(mode="json"), sources=[source_of(folder)]) as out:  # fmt: skip
+            copy_files(folder, out.path)
+            size = save(small, out.path / ENGINE)
+            out.facts.update(manifest.facts)
+            out.facts["engine"] = {
+                "format": "OpenVINO IR", "method": method, "calibration_texts": len(chosen), "bytes": size
+            }  # fmt: skip
+        bar.advance()
+    return Path(target)
+
+
+def choose(calibration: Ids, settings: CompressSettings) -> list[list[int]]:
+    """Return the texts to calibrate on: drawn without replacement, the same for the same seed."""
+    count = min(settings.calibration, len(calibration))
+    picks = np.random.default_rng(settings.seed).choice(len(calibration), count, replace=False)
+    return [list(calibration[pick]) for pick in sorted(picks)]
+
+
+def _smallest(graph: Model, chosen: Ids, settings: CompressSettings, report: Report) -> tuple[str, Model]:
+    if settings.method in ("auto", "int8"):
+        small = int8(graph, chosen, settings.smoothing)
+        if settings.method == "int8":
+            return "int8", small
+        near = likeness(graph, small, chosen[:32])
+        if near >= NEAR:
+            return "int8", small
+        report.note(f"int8 strays from the trained model (cosine {near:.3f} of the logits): weights alone instead")
+    return "weights", weights(graph)
+
+
+def int8(graph: Model, chosen: Ids, smoothing: float) -> Model:
+    """Return a graph with weights and activations of matrix products in 8-bit integers."""
+    with silent():
+        import nncf
+        from nncf.quantization.advanced_parameters import AdvancedQuantizationParameters, AdvancedSmoothQuantParameters
+
+        return nncf.quantize(
+            graph.clone(), nncf.Dataset(chosen, inputs), model_type=nncf.ModelType.TRANSFORMER, subset_size=len(chosen),
+            advanced_parameters=AdvancedQuantizationParameters(
+                smooth_quant_alphas=AdvancedSmoothQuantParameters(matmul=smoothing)
+            ),
+        )  # fmt: skip
+
+
+def weights(graph: Model) -> Model:
+    """Return a graph with weights stored in 8 bits, and computed with in the processor's own fast type."""
+    with silent():
+        import nncf
+
+        return nncf.compress_weights(graph.clone(), mode=nncf.CompressWeightsMode.INT8_SYM)
+
+
+def inputs(ids: Sequence[int]) -> dict[str, np.ndarray]:
+    """Return one text as the graph takes it, int64 [1, T]."""
+    return {"input_ids": np.array([ids], np.int64), "attention_mask": np.ones((1, len(ids)), np.int64)}
+
+
+def likeness(exact: Model, small: Model, texts: Ids) -> float:
+    """Return the mean cosine between the logits of two graphs on the same texts."""
+    from openvino import compile_model
+
+    one = compile_model(exact, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    two = compile_model(small, "CPU")
+    found = []
+    for ids in texts:
+        left, right = (np.ravel(graph(inputs(ids))[0]).astype(np.float64) for graph in (one, two))
+        found.append(left @ right / max(np.linalg.norm(left) * np.linalg.norm(right), 1e-12))
+    return float(np.mean(found))
+
+
+@contextmanager
+def silent() -> Iterator[None]:
+    """Keep NNCF from writing to the terminal and from sending usage data inside the block."""
+    import logging
+    import warnings
+
+    forbid_telemetry()
+    level = logging.root.manager.disable
+    with Path(os.devnull).open("w") as nowhere, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        logging.disable(logging.WARNING)
+        try:
+            with redirect_stdout(nowhere), redirect_stderr(nowhere):
+                yield
+        finally:
+            logging.disable(level)
+
+
+def copy_files(folder: Path, target: Path) -> None:
+    """Put the files of a folder, manifest apart, into another: hard links where the disk allows, else copies."""
+    for file in sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST):
+        place = target / file.relative_to(folder)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.link(file, place)
+        except OSError:
+            shutil.copyfile(file, place)
+
+
+def size_of(folder: Path) -> tuple[int, int]:
+    """Return the bytes of the trained weights and those of the engine."""
+    trained = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
+    return trained, sum(file.stat().st_size for file in (folder / "engine").iterdir())
+
+
+def seal(trial: str | Path, target: str | Path, certificate: dict[str, Any]) -> Path:
+    """Write the folder at `trial` as `target`, its certificate among its files."""
+    trial = Path(trial)
+    manifest = read_manifest(trial)
+    with new_folder(target, kind="model", settings=manifest.settings, sources=list(manifest.sources)) as out:
+        copy_files(trial, out.path)
+        (out.path / "certificate.json").write_text(
+            json.dumps(certificate, ensure_ascii=False, indent=1) + "\n", encoding="utf-8"
+        )
+        out.facts.update(manifest.facts, certified=certificate["passed"])
+    return Path(target)

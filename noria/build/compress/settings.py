@@ -1,0 +1,30 @@
+"""The settings of compression. No torch here."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from noria.core.settings import Settings
+
+Method = Literal["auto", "int8", "weights"]
+
+
+class CompressSettings(Settings):
+    """How a model is compressed, and what its certificate promises."""
+
+    method: Method = "auto"
+    """int8: weights and activations; weights: weights alone, computed in bf16 where the processor has it; auto: int8, and weights where int8 fails on the calibration texts."""
+    calibration: Annotated[int, Field(ge=8, le=10_000)] = 200
+    """Texts from which the ranges of activations are learned."""
+    smoothing: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """Share of the activations' outliers that is moved into the weights (Xiao et al. 2023, SmoothQuant, alpha)."""
+    agreement: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Least agreement with the trained model; by default 0.97 of labels, 0.93 of spans, a cosine of 0.97."""
+    loss: Annotated[float, Field(ge=0, le=1)] = 0.02
+    """Most that the first measure may fall, by the lower end of its paired interval."""
+    rounds: Annotated[int, Field(ge=6, le=1_000)] = 9
+    """Rounds of timing, the two models in turns; an interval at 95 % needs six."""
+    seed: int = 0
+    """Seed of the choice of calibration texts and of the resampling."""

@@ -1,0 +1,108 @@
+"""Compress a model and let its certificate decide: where what builds a model meets what serves it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from noria.build.compress.certify import Certificate, Judge
+from noria.build.compress.settings import CompressSettings
+from noria.core.figure import Figure
+from noria.core.folder import clear_partial, read_manifest
+from noria.core.progress import Report
+from noria.tasks.task import Answer, Row, Task, task_of
+
+
+def compress_model(
+    folder: Path,
+    calibration: Sequence[str],
+    held_out: Sequence[Row],
+    out: Path,
+    settings: CompressSettings,
+    report: Report,
+    *,
+    source: str = "held-out texts",
+    keep_refused: bool = False,
+) -> Certificate:
+    """Write `out`: the model with an 8-bit engine and its certificate.
+
+    Both are measured as they serve: through the engines of `noria.ship`, on the same threads.
+
+    Args:
+        folder: a fine-tuned classifier or tagger, or an encoder that embeds.
+        calibration: texts like those to come, not of the held-out set.
+        held_out: rows to certify on; for an encoder that embeds, rows of {"text"}.
+        out: the folder to write.
+        settings: method and bounds.
+        report: where progress goes.
+        source: name of the held-out rows, for the figures.
+        keep_refused: write the folder although it was refused; it then serves as trained, without the engine.
+
+    Raises:
+        Refused: it did not earn its certificate; nothing is written.
+        FolderError, InputError, SettingError: the model, texts or settings cannot be used.
+    """
+    from noria.build.compress.certify import certify
+    from noria.build.compress.quantize import quantize, seal, size_of
+    from noria.ship.engine.engine import open_engine
+
+    clear_partial(out.parent)
+    task = task_of(read_manifest(folder))
+    trial = out.with_name(f".{out.name}.trial.part")
+    trained = open_engine(folder, prefer="torch")
+    try:
+        ids = [task.features(trained.tokenizer, text, trained.max_length).ids for text in calibration]
+        quantize(folder, ids, trial, settings, report)
+        compressed = open_engine(trial, prefer="openvino")
+        features = [task.features(trained.tokenizer, row["text"], trained.max_length) for row in held_out]
+        certificate = certify(
+            task, features, trained.forward, compressed.forward, sizes=size_of(trial), settings=settings,
+            judge=None if task.name == "embed" else judge(task, held_out, source), source=source, report=report,
+        )  # fmt: skip
+        compressed.close()
+        if not keep_refused:
+            certificate.or_refuse()
+        seal(trial, out, certificate.as_dict())
+    finally:
+        trained.close()
+        shutil.rmtree(trial, ignore_errors=True)
+    return certificate
+
+
+def judge(task: Task, rows: Sequence[Row], source: str) -> Judge:
+    """Return what measures the answers of a trained and of a compressed model against the truth in `rows`."""
+    from noria.build.evaluate.intervals import interval, paired
+    from noria.build.evaluate.metrics import measures_of
+
+    def measure(known: list[Answer], said: list[Answer]) -> list[Figure]:
+        before, after = measures_of(task, rows, known), measures_of(task, rows, said)
+        figures = []
+        for one, other in zip(after, before, strict=True):
+            found = interval(one.counts, one.statistic)
+            figures.append(Figure(one.name, found.value, len(rows), found.low, found.high, source=source,
+                                  baseline=other.value, note="beside the trained model"))  # fmt: skip
+        gain = paired(after[0].counts, before[0].counts, after[0].statistic)
+        name = f"{after[0].name} above trained model"
+        figures.append(
+            Figure(name, gain.value, len(rows), gain.low, gain.high, source=source, note="paired bootstrap over texts")
+        )
+        return figures
+
+    return measure
+
+
+def told(certificate: Certificate) -> str:
+    """Return a certificate on one line."""
+    same, size = certificate.figure("agreement"), certificate.figure("size")
+    batched, alone = certificate.figure("speed in batches"), certificate.figure("speed of one text")
+    measured = [figure for figure in certificate.figures if figure.note == "beside the trained model"][:1]
+    parts = [
+        "certified" if certificate.passed else "refused (" + "; ".join(certificate.reasons) + ")",
+        f"agreement {same.value:.4f} [{same.low:.4f}, {same.high:.4f}] n={same.n:,}",
+        *(f"{figure.name} {figure.value:.4f} (trained {figure.baseline:.4f})" for figure in measured),
+        f"{batched.value:.1f}x [{batched.low:.1f}, {batched.high:.1f}] faster in batches, "
+        f"{alone.value:.1f}x [{alone.low:.1f}, {alone.high:.1f}] for one text",
+        f"{(size.baseline or 0) / 1e6:.0f} -> {size.value / 1e6:.0f} MB",
+    ]
+    return ", ".join(parts)

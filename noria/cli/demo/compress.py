@@ -1,0 +1,80 @@
+"""Stage 4, compression: 8-bit engines for sentiment, entities and embeddings, each with a certificate or a refusal."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from noria.build.compress.settings import CompressSettings
+from noria.core.errors import FolderError
+from noria.core.folder import read_manifest
+from noria.tasks.task import Row
+
+from .stage import Context, Stage, StageResult
+
+MODELS = {"sentiment": ("sentiment", "reviews"), "entities": ("entities", "entities"), "embed": ("base", "news")}
+"""Name of the result -> the trained model's folder, and the set of the corpus whose test split judges it."""
+EMBEDDED = 400
+"""Articles on which embeddings are compared."""
+QUICK = 300
+"""Rows of a test split that are enough when it must be quick."""
+
+
+def plan(context: Context) -> str:
+    """Return what the stage is about to do."""
+    return "8-bit engines for 3 models; agreement on the test splits, speed in turns with the trained model; about 60 s"
+
+
+def run(context: Context) -> StageResult:
+    """Write root/<name>-int8 for every model; one that is there from a killed run is kept."""
+    from noria.cli.compressed import told
+
+    lines, figures, facts = [], [], {}
+    for name in MODELS:
+        certificate = finished(context.root, name)
+        if certificate is None:
+            certificate = compress(context, name)
+            context.report.note(f"{name}: {told(certificate)}")
+        lines.append(f"{name} {told(certificate)}")
+        figures += [replace(figure, name=f"{name}: {figure.name}") for figure in certificate.figures]
+        facts[name] = certificate.as_dict()
+    return StageResult("; ".join(lines), figures, facts)
+
+
+STAGE = Stage("compress", {"en": "Compression", "zh": "压缩"}, plan, run, tuple(f"{name}-int8" for name in MODELS))
+
+
+def compress(context: Context, name: str) -> Any:
+    """Compress one model on its corpus set, and return its certificate."""
+    from noria.cli.compressed import compress_model
+
+    folder, corpus_set = MODELS[name]
+    corpus = context.root / "corpus" / corpus_set
+    settings = CompressSettings(seed=context.settings.seed, rounds=6 if context.settings.quick else 9)
+    most = EMBEDDED if name == "embed" else (QUICK if context.settings.quick else None)
+    held_out = read(corpus / "test.jsonl")[:most]
+    calibration = [row["text"] for row in read(corpus / "train.jsonl")]
+    return compress_model(
+        context.root / folder, calibration, held_out, context.root / f"{name}-int8", settings, context.report,
+        source=f"{corpus_set}/test.jsonl", keep_refused=True,
+    )  # fmt: skip
+
+
+def finished(root: Path, name: str) -> Any:
+    """Return the certificate of a folder that a killed run finished, or None."""
+    from noria.build.compress.certify import Certificate
+
+    folder = root / f"{name}-int8"
+    try:
+        read_manifest(folder)
+        return Certificate.from_dict(json.loads((folder / "certificate.json").read_text(encoding="utf-8")))
+    except (FolderError, OSError, ValueError):
+        return None
+
+
+def read(file: Path) -> list[Row]:
+    """Return the rows of a file that this run's corpus stage wrote."""
+    with file.open(encoding="utf-8") as lines:
+        return [json.loads(line) for line in lines]
