@@ -17,6 +17,7 @@ from noria.ship.server.state import Caller, State
 
 from .door import PREFIX, door
 from .session import COOKIE, Sessions
+from .wheel import mark
 
 if TYPE_CHECKING:
     from .shell import Console
@@ -65,7 +66,7 @@ def mount(app: FastAPI, state: State, root: str | Path) -> None:
         app,
         title=TITLE,
         mount_path=PREFIX,
-        favicon=_MARK,
+        favicon=mark(64),
         tailwind=False,
         show_welcome_message=False,
         reconnect_timeout=10.0,
@@ -78,8 +79,10 @@ def mount(app: FastAPI, state: State, root: str | Path) -> None:
 
 
 def _together(console: FastAPI, before: Lifespan[Any]) -> Lifespan[Any]:
-    """Return the lifespan of both. The one that `ui.run_with` sets looks at every object in memory to find the server,
-    which takes long, and makes deprecated names of torch speak up, in a process that has trained models.
+    """Return the lifespan of both.
+
+    The one that `ui.run_with` sets looks at every object in memory to find the server: in a process that has trained
+    models that takes long, and makes deprecated names of torch speak up.
     """
 
     @asynccontextmanager
@@ -112,12 +115,3 @@ def _working(state: State) -> set[str]:
 def _admin(state: State, secret: str) -> tuple[str, str] | None:
     caller = state.keys.check(secret)
     return (caller.key, caller.tenant) if caller and caller.role == "admin" else None
-
-
-def _favicon() -> str:
-    from .wheel import mark
-
-    return mark(64)
-
-
-_MARK = _favicon().replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)

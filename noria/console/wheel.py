@@ -19,7 +19,7 @@ def mark(size: int) -> str:
         for i in range(8)
     )
     return (
-        f'<svg class="mark" width="{size}" height="{size}" viewBox="0 0 64 64" aria-hidden="true" fill="none">'
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="mark" width="{size}" height="{size}" viewBox="0 0 64 64" aria-hidden="true" fill="none">'
         f'<g stroke="{INK}" stroke-width="2.4" stroke-linecap="round"><circle cx="32" cy="30" r="19"/>{spokes}{buckets}</g>'
         f'<circle cx="32" cy="30" r="4" fill="{INK}"/>'
         f'<path d="M2 52c5-5 10-5 15 0s10 5 15 0 10-5 15 0 10 5 15 0v10H2z" fill="{SHIP}" opacity=".9"/></svg>'

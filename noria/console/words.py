@@ -25,6 +25,7 @@ WORDS: dict[str, Both] = {
     "app.lead": Both("Build a model, ship it, grow on its use.", "构建模型，上线应用，随使用而增长。"),
     "app.menu": Both("Menu", "菜单"),
     "app.close": Both("Close the menu", "关闭菜单"),
+    "app.working": Both("Counting, one moment …", "正在统计，请稍候……"),
     "app.logout": Both("Sign out", "退出登录"),
     "login.title": Both("Sign in", "登录"),
     "login.key": Both("Server key", "服务密钥"),

@@ -107,14 +107,14 @@ class Watched:
         """Wait until a page is whole: connected, and every chart drawn."""
         self.page.wait_for_selector(f'.frame[data-page="{name}"]')
         self.page.wait_for_function(
-            "() => window.socket?.connected !== false && [...document.querySelectorAll('.nicegui-echart')].every(e => e.querySelector('canvas, svg'))"
+            "() => window.socket?.connected !== false && !document.querySelector('[data-waiting]') && [...document.querySelectorAll('.nicegui-echart')].every(e => e.querySelector('canvas, svg'))"
         )
 
 
 def opened(site: Running, browser: Browser, size: str, locale: str = "en-US") -> Watched:
     width, height = SIZES[size]
     context = browser.new_context(viewport={"width": width, "height": height}, locale=locale)
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(60_000)
     watched = Watched(context.new_page(), site.url)
     watched.page.goto(sign_in_link(site.app, site.url))
     watched.settle("overview")
@@ -288,6 +288,9 @@ def test_signed_out_sees_nothing(site: Running) -> None:
         assert client.get("/console/static/console.css").status_code == 200
         assert client.get("/console/static/../mount.py").status_code in (401, 404)
         assert client.get("/console/open?token=guess").status_code == 401
+        assert (
+            client.get("/console/market", headers=site.headers).status_code == 200
+        )  # an admin key in the header does, too
 
 
 def test_a_key_opens_by_the_form_and_only_an_admin_s(site: Running) -> None:

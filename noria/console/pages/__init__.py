@@ -12,8 +12,6 @@ from noria.core.errors import NoriaError
 from ..shell import Console, View, frame, problem, view_of
 from . import market, models, monitor, overview, playground, recommend, support, users
 
-SECONDS_TO_DRAW = 30.0
-"""The first look at a long log counts it whole, on a machine that may be busy."""
 PAGES: dict[str, tuple[str, Callable[[View], Awaitable[None] | None]]] = {
     "overview": ("/", overview.show),
     "models": ("/models", models.show),
@@ -33,7 +31,7 @@ def register(console: Console) -> None:
 
 
 def _route(console: Console, name: str, path: str, show: Callable[[View], Awaitable[None] | None]) -> None:
-    @ui.page(path, response_timeout=SECONDS_TO_DRAW)
+    @ui.page(path)
     async def page(request: Request) -> None:
         view = view_of(console, request, path)
         with frame(view, name):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from functools import lru_cache
 from html import escape
 from typing import Any
@@ -18,7 +17,7 @@ from noria.grow.market.share import Shares, concentration
 
 from .. import charts
 from ..figures import figures
-from ..shell import View, block, card, foreign, paragraph
+from ..shell import View, block, card, foreign, paragraph, worked_out
 from ..words import Words
 
 HORIZON = 6
@@ -30,7 +29,7 @@ MOST_LINES = 6
 async def show(view: View) -> None:
     """Draw the page for the bundled market series."""
     words = view.words
-    study = await asyncio.to_thread(chatbots)
+    study = await worked_out(words, chatbots)
     figures(headline(study.market), words)
     with card(words("market.share")):
         charts.show(share_chart(study, words), words("market.share"), tall=True)

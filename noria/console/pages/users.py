@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import lru_cache
@@ -20,7 +19,7 @@ from noria.grow.users.retention import Retention
 
 from .. import charts, records
 from ..figures import figures
-from ..shell import View, block, card, empty, foreign, paragraph
+from ..shell import View, block, card, empty, foreign, paragraph, worked_out
 from ..words import Words
 
 UNTIL, WEEKS = date(1997, 9, 30), 39
@@ -51,10 +50,8 @@ class Use:
 
 async def show(view: View) -> None:
     """Draw the page: the server's own users, and those of the purchase log where the run has analysed it."""
-    served = await asyncio.to_thread(served_use, view.state.lake)
-    uses = [served] if served else []
-    if "grow" in records.stages(view.root):
-        uses.append(await asyncio.to_thread(purchases))
+    analysed = "grow" in records.stages(view.root)
+    uses = await worked_out(view.words, lambda: _uses(view.state.lake, analysed))
     if not uses:
         empty(view.words, "users.empty", "noria demo")
         return
@@ -65,6 +62,11 @@ async def show(view: View) -> None:
         for use in uses:
             with ui.tab_panel(use.title), ui.element("div").classes("stack").style("padding-top: 16px"):
                 _use(view.words, use)
+
+
+def _uses(lake: Path, analysed: bool) -> list[Use]:
+    served = served_use(lake)
+    return [use for use in (served, purchases() if analysed else None) if use]
 
 
 def served_use(lake: Path) -> Use | None:
