@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from noria.build.tokens.batches import IGNORED, Batch
 
+from . import llama
 from .crossentropy import cross_entropy
 
 
@@ -37,14 +38,18 @@ def causal(module: nn.Module, batch: Batch) -> tuple[torch.Tensor, int]:
     the document within the row that a position belongs to. The module is a causal model in the Hugging Face form.
     """
     tensors = batch.tensors
-    mask = isolation(tensors["documents"])
-    hidden = module.model(input_ids=tensors["input_ids"], attention_mask=mask, use_cache=False).last_hidden_state
+    seen = isolation(tensors["documents"])
+    dtype = torch.bfloat16 if torch.is_autocast_enabled("cpu") else torch.float32
+    if llama.applies(module):
+        with torch.autocast("cpu", enabled=False):
+            hidden = llama.hidden_states(module, tensors["input_ids"], seen, dtype)
+    else:
+        hidden = module.model(input_ids=tensors["input_ids"], attention_mask=seen, use_cache=False).last_hidden_state
     targets = tensors["targets"].flatten()
     scored = (targets != IGNORED).nonzero().squeeze(1)
-    weight = module.lm_head.weight
-    if torch.is_autocast_enabled("cpu"):
-        hidden, weight = hidden.bfloat16(), weight.bfloat16()
-    loss = cross_entropy(hidden.flatten(0, 1)[scored], weight, targets[scored])
+    with torch.autocast("cpu", enabled=False):
+        weight = module.lm_head.weight.to(dtype)
+        loss = cross_entropy(hidden.flatten(0, 1)[scored].to(dtype), weight, targets[scored])
     return loss, len(scored)
 
 
