@@ -23,7 +23,7 @@ _Z = 1.959964  # 95 % of a normal distribution
 def plan(context: Context) -> str:
     """Return what the stage is about to do."""
     return (
-        "read 35,123 reviews and the People's Daily of January 1998 (19,484 paragraphs); clean, mask, deduplicate, split by "
+        "read 35,124 reviews and the People's Daily of January 1998 (19,484 paragraphs); clean, mask, deduplicate, split by "
         "group 80/10/10; score TF-IDF on this split and on the naive one; about 30 s"
     )
 

@@ -43,7 +43,7 @@ def test_counts_reconcile(stage: tuple[Path, StageResult]) -> None:
         assert {split: len(rows) for split, rows in _rows(folder, name).items()} == facts["splits"]
         assert sum(facts["splits"].values()) == facts["kept"]
         assert 0.75 < facts["splits"]["train"] / facts["kept"] < 0.85
-    assert result.facts["reviews"]["rows"] == 35_123
+    assert result.facts["reviews"]["rows"] == 35_124
     assert result.facts["reviews"]["drops"]["exact duplicate"] > 17_000
     assert result.facts["reviews"]["drops"]["conflicting labels"] > 100
     json.dumps(result.facts)
@@ -82,7 +82,7 @@ def test_the_naive_split_flatters(stage: tuple[Path, StageResult]) -> None:
     assert 0.8 < honest["low"] < honest["value"] < honest["high"] < 0.9
     assert all(figure.n > 0 and figure.source for figure in stage[1].figures)
     assert f"{honest['value']:.4f}" in stage[1].line
-    assert "35,123" in corpus.plan(Context(stage[0].parent, DemoSettings(), Report()))
+    assert "35,124" in corpus.plan(Context(stage[0].parent, DemoSettings(), Report()))
 
 
 def test_wilson_agrees_with_a_published_example() -> None:
