@@ -71,7 +71,7 @@ def test_damage_is_named(tmp_path):
     with pytest.raises(FolderError, match="was altered"):
         verify(target)
     file.unlink()
-    with pytest.raises(FolderError, match="train.txt is missing"):
+    with pytest.raises(FolderError, match=r"train\.txt is missing"):
         read_manifest(target)
 
 

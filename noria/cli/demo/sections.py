@@ -25,6 +25,7 @@ STAGES: dict[str, tuple[str, str, str]] = {
              "真实的服务与应用，经 HTTP 请求；每个请求都成为事件。"),
 }  # fmt: skip
 
+
 def stage_sections(root: Path) -> list[Section]:
     """Return a section for every finished stage below `root` that gave figures."""
     from noria.grow.report import Section
