@@ -259,7 +259,7 @@ def _reasons(
 ) -> tuple[str, ...]:
     reasons = []
     if same.value < bound:
-        reasons.append(f"agreement {same.value:.4f} is below {bound:g}")
+        reasons.append(f"agreement {same.value:.6g} is below {bound:g}")
     if measured and measured[-1].low is not None and measured[-1].low < -loss:
         reasons.append(f"{measured[-1].name} may be as low as {measured[-1].low:.4f}, below -{loss:g}")
     for figure in speeds:

@@ -79,9 +79,9 @@ def test_other_answers_are_refused():
     spoilt = certified(wrong=20)
     assert not spoilt.passed
     assert spoilt.figure("agreement").value == 0.9
-    assert spoilt.reasons == ("agreement 0.9000 is below 0.97",)
+    assert spoilt.reasons == ("agreement 0.9 is below 0.97",)
     with pytest.raises(
-        Refused, match=r"^no certificate: agreement 0\.9000 is below 0\.97: the trained model still serves$"
+        Refused, match=r"^no certificate: agreement 0\.9 is below 0\.97: the trained model still serves$"
     ):
         spoilt.or_refuse()
     assert certified(wrong=20, settings=SETTINGS.but(agreement=0.85)).passed
