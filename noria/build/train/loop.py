@@ -170,7 +170,7 @@ class _Run:
             report.plan(f"{title}: going on from step {self.position.step} of {plan.steps}, {plan.machine.text()}")
             return
         shutil.rmtree(self.work, ignore_errors=True)
-        self.work.mkdir(parents=True)
+        self.work.mkdir(parents=True, exist_ok=True)
         self.plan = self._make_plan(identity)
         _seed(self.settings.seed)
         self._save()
