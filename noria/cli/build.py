@@ -9,7 +9,7 @@ from cyclopts import App, Parameter
 
 from noria.build.compress.settings import CompressSettings
 from noria.build.corpus.settings import CleanSettings
-from noria.build.train.settings import FinetuneSettings
+from noria.build.train.settings import FinetuneSettings, PretrainSettings
 from noria.core.progress import Report
 
 app = App(name="build", help="Raw text -> corpus -> tokens -> model -> evaluated -> compressed.")
@@ -50,6 +50,42 @@ def clean(
     from noria.build.corpus.build import build_corpus
 
     build_corpus(sources, out, settings, licence=licence, report=Report.for_terminal(as_json=json))
+    return 0
+
+
+@app.command
+def pretrain(
+    corpus: Path,
+    *,
+    out: Path,
+    settings: Annotated[PretrainSettings, Parameter(name="*")] = PretrainSettings(),
+    json: Annotated[bool, Parameter(negative="")] = False,
+) -> int:
+    """Train a causal language model on a corpus from nothing, within a time budget.
+
+    Trains a tokenizer too, unless one is given. The number of steps is fixed when it starts; a killed run goes on where
+    it was. Test documents are only judged: bits per byte with an interval, beside unigrams and n-grams on the same text.
+
+    Examples::
+
+        noria build pretrain corpus --out model
+        noria build pretrain corpus --out model --tokenizer tokenizer --seconds 3600 --parameters 20_000_000
+        noria build pretrain runs/demo/corpus --out model --sets news --context 128
+
+    Parameters
+    ----------
+    corpus
+        Folder with train.jsonl, valid.jsonl and test.jsonl of documents {text}, or with folders of such files.
+    out
+        The model folder to write.
+    json
+        Write progress, plan and ledger as JSON lines, for programs.
+    """
+    report = Report.for_terminal(as_json=json)
+    from noria.build.train.pretrain import pretrain as run
+
+    run(corpus, out, settings, report)
+    report.ledger(f"model written to {out}", out=str(out))
     return 0
 
 
