@@ -94,6 +94,7 @@ def learning(series: Mapping[str, Sequence[Sequence[float]]], *, x: str, names: 
                      "nameTextStyle": {**left["nameTextStyle"], "align": ("left", "right")[index], "color": PALETTE[index]},
                      "splitLine": {**left["splitLine"], "show": index == 0}})  # fmt: skip
     options["yAxis"] = axes
+    options["xAxis"]["minInterval"] = 1
     options["grid"]["top"] = 70
     options["series"] = [
         {**line(name, points, index), "yAxisIndex": min(index, 1)}

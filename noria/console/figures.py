@@ -50,6 +50,16 @@ def evidence(figure: Figure, words: Words) -> str:
     return " · ".join(parts)
 
 
+def figure_line(figure: Figure, words: Words) -> str:
+    """Return a figure on one line of plain text."""
+    interval = (
+        f" [{interval_text(figure.low, figure.high)}]" if figure.low is not None and figure.high is not None else ""
+    )
+    beside = f" {words('figure.baseline', value=number(figure.baseline))}" if figure.baseline is not None else ""
+    unit = f" {words.phrase(figure.unit)}" if figure.unit else ""
+    return f"{words.phrase(figure.name)} {number(figure.value)}{unit}{interval} n={figure.n:,}{beside}"
+
+
 def interval_text(low: float, high: float) -> str:
     """Return the ends of an interval, with as many digits as it takes to tell them apart.
 

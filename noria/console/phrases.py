@@ -10,6 +10,7 @@ PHRASES: dict[str, tuple[str, str]] = {
     "rows kept": ("rows kept", "保留行数"),
     "reviews": ("reviews", "评论"),
     "news": ("news", "新闻"),
+    "news, reviews": ("news, reviews", "新闻与评论"),
     "entities": ("entities", "实体"),
     "empty": ("empty", "空文本"),
     "too short": ("too short", "过短"),
@@ -125,6 +126,9 @@ PHRASES: dict[str, tuple[str, str]] = {
     "attraction": ("attraction", "吸引力模型"),
     # units
     "rows": ("rows", "行"),
+    "tokens/s": ("tokens/s", "词元/秒"),
+    "nats/token": ("nats/token", "奈特/词元"),
+    "beside the trained model": ("beside the trained model", "与训练所得模型对照"),
     "bytes": ("bytes", "字节"),
     "times": ("times", "倍"),
     "bits/byte": ("bits/byte", "比特/字节"),
@@ -159,6 +163,18 @@ PHRASES: dict[str, tuple[str, str]] = {
 
 PATTERNS: tuple[tuple[str, str], ...] = (
     # an English pattern -> its Chinese; the groups are translated in turn
+    (
+        r"agreement at least ([\d.]+), speed ratio above 1 by its interval in batches and for one text",
+        "一致率不低于 {0}，批量与单条的加速比区间均高于 1",
+    ),
+    (
+        r"agreement at least ([\d.]+), speed ratio above 1 by its interval in batches and for one text, "
+        r"(.+) no lower than (-[\d.]+) by its interval",
+        "一致率不低于 {0}，批量与单条的加速比区间均高于 1，{1}的区间不低于 {2}",
+    ),
+    (r"agreement ([\d.]+) is below ([\d.]+)", "一致率 {0} 低于 {1}"),
+    (r"(.+) may be as low as (-?[\d.]+), below (-?[\d.]+)", "{0}可能低至 {1}，低于 {2}"),
+    (r"(.+) may be no faster: ([\d.]+) times, from ([\d.]+)", "{0}可能没有变快：{1} 倍，区间下端 {2}"),
     (r"(sentiment|entities|embed): (.+)", "{0}：{1}"),
     (r"(.+) above trained model", "{0}超出训练所得模型"),
     (r"(.+) dropped: (.+)", "{0}剔除：{1}"),

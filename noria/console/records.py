@@ -12,6 +12,8 @@ from noria.core.figure import Figure
 from noria.core.folder import MANIFEST, Manifest, read_manifest
 
 CERTIFICATE = "certificate.json"
+ORDER = ("corpus", "pretrain", "base", "sentiment", "entities", "compress", "ship", "grow")
+"""The stages of the main job, in the order in which the wheel turns."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ def figure_of(entry: dict[str, Any]) -> Figure:
 
 
 def stages(root: Path) -> dict[str, StageRecord]:
-    """Return the finished stages of a run by name, in the order they were finished."""
+    """Return the finished stages of a run by name, in the order of the wheel; unknown ones last, as they were finished."""
     records = []
     for path in root.glob("*.stage.json"):
         value = read_json(path)
@@ -75,7 +77,11 @@ def stages(root: Path) -> dict[str, StageRecord]:
                 finished=path.stat().st_mtime,
             )
         )
-    return {record.name: record for record in sorted(records, key=lambda record: record.finished)}
+
+    def place(record: StageRecord) -> tuple[int, float]:
+        return (ORDER.index(record.name) if record.name in ORDER else len(ORDER), record.finished)
+
+    return {record.name: record for record in sorted(records, key=place)}
 
 
 def models(root: Path) -> list[ModelRecord]:

@@ -22,7 +22,8 @@ _DIGITS = 12
 
 def show(view: View) -> None:
     """Draw the page: one tab a model."""
-    found = records.models(view.root)
+    # Those that were judged come first: the others are what they were made from.
+    found = sorted(records.models(view.root), key=lambda model: not model.figures())
     if not found:
         empty(view.words, "models.empty", "noria demo")
         return
@@ -43,13 +44,14 @@ def _model(words: Words, model: ModelRecord) -> None:
     if metrics:
         figures(metrics, words)
     with ui.element("div").classes("columns"):
-        with card(words("models.card")):
-            facts(_card(words, model))
         with ui.element("div").classes("stack"):
-            _curves(words, model.facts.get("curves") or {})
-            _sample(words, model)
-            _certificate(words, model)
+            with card(words("models.card")):
+                facts(_card(words, model))
             _lineage(words, model)
+            _sample(words, model)
+        with ui.element("div").classes("stack"):
+            _curves(words, model)
+            _certificate(words, model)
 
 
 def _beside_baseline(model: ModelRecord) -> list[Figure]:
@@ -73,19 +75,28 @@ def _card(words: Words, model: ModelRecord) -> list[tuple[str, str]]:
         ("models.parameters", f"{known['parameters']:,}" if known.get("parameters") else None),
         ("models.max_length", f"{known['max_length']:,}" if known.get("max_length") else None),
         ("models.size", f"{size / 1e6:,.1f} MB"),
-        ("models.speed", f"{number(known['tokens_per_second'])} tokens/s" if known.get("tokens_per_second") else None),
+        (
+            "models.speed",
+            f"{number(known['tokens_per_second'])} {words.phrase('tokens/s')}"
+            if known.get("tokens_per_second")
+            else None,
+        ),
         ("models.identity", model.manifest.identity()[:_DIGITS]),
         ("models.created", model.manifest.created.replace("T", " ").replace("+00:00", " UTC")),
     ]
     return [(words(key), foreign(value)) for key, value in pairs if value not in (None, "")]
 
 
-def _curves(words: Words, curves: dict[str, list[list[float]]]) -> None:
-    known = {name: points for name, points in curves.items() if points}
+def _curves(words: Words, model: ModelRecord) -> None:
+    known = {name: points for name, points in (model.facts.get("curves") or {}).items() if points}
     if not known:
         return
+    units = model.facts.get("curve_units") or {}
+    series = {
+        words.phrase(f"curve {name}") + (f" ({words.phrase(units[name])})" if name in units else ""): points
+        for name, points in known.items()
+    }
     with card(words("models.curves")):
-        series = {words.phrase(f"curve {name}"): points for name, points in known.items()}
         charts.show(charts.learning(series, x=words("models.step"), names=list(series)), words("models.curves"))
 
 
@@ -118,7 +129,7 @@ def _certificate(words: Words, model: ModelRecord) -> None:
             figures(shown, words, rows=True)
         for reason in [certificate.get("rule"), *(certificate.get("reasons") or [])]:
             if reason:
-                paragraph(str(reason), "small soft").props('translate="no"')
+                paragraph(words.phrase(str(reason)), "small soft")
 
 
 def _lineage(words: Words, model: ModelRecord) -> None:

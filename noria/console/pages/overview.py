@@ -9,7 +9,7 @@ from nicegui import ui
 from noria.core.figure import Figure
 
 from .. import records
-from ..figures import figure_html
+from ..figures import figure_html, figure_line
 from ..records import StageRecord
 from ..shell import View, block, card, empty, foreign, link
 from ..wheel import wheel
@@ -29,6 +29,7 @@ FIRST = (
     "HHI",
 )
 """Figures that stand for their stage before those it names first."""
+MOST_TOLD = 3
 SECONDS_BETWEEN_LOOKS = 3.0
 
 
@@ -87,9 +88,16 @@ def _line(view: View, record: StageRecord) -> str:
         told = escape(words("overview.figures", count=len(record.figures)))
         more = f'<details class="ledger-more"><summary class="small">{told}</summary><div class="ledger-figures">{figures}</div></details>'
     return (
-        f"<li><b>{escape(words(f'stage.{record.name}'))}</b><span class='ledger-line'>{foreign(record.line)}</span>"
+        f"<li><b>{escape(words(f'stage.{record.name}'))}</b><span class='ledger-line'>{_told(view, record)}</span>"
         f'<span class="soft">{escape(words("overview.seconds", seconds=f"{record.seconds:,.0f}"))}</span>{more}</li>'
     )
+
+
+def _told(view: View, record: StageRecord) -> str:
+    """Return what a stage says of itself; it says so in English, so a Chinese page tells its first figures instead."""
+    if view.words.language == "en" or not record.figures:
+        return foreign(record.line)
+    return escape("；".join(figure_line(figure, view.words) for figure in _ranked(record)[:MOST_TOLD]))
 
 
 def _wing(view: View, wing: str, figures: list[Figure], pages: tuple[tuple[str, str], ...]) -> None:
