@@ -56,11 +56,11 @@ class Client:
     seconds: dict[str, float] = field(default_factory=dict)
     """Wall time of each application's replay."""
 
-    async def post(self, app: str, path: str, user: int, **body: Any) -> dict[str, Any] | None:
+    async def post(self, app: str, path: str, customer: int, **body: Any) -> dict[str, Any] | None:
         """Return the answer to one request, or None where it was an error."""
         self.sent += 1
         started = time.perf_counter()
-        headers = {"authorization": f"Bearer {self.keys[user % len(self.keys)]}"}
+        headers = {"authorization": f"Bearer {self.keys[customer % len(self.keys)]}"}
         try:
             response = await self.http.post(self.url + path, json=body, headers=headers)
         except httpx.HTTPError:

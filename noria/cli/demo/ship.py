@@ -258,7 +258,7 @@ def count_events(lake: Path) -> tuple[dict[str, set[str]], dict[str, Any]]:
     from noria.grow.lake import events
     from noria.ship.outbox import reconcile
 
-    rows = events(lake).select("id", "kind").execute()
+    rows = events(lake).select("id", "kind").to_pyarrow().to_pydict()
     ids: dict[str, set[str]] = {kind: set() for kind in KINDS}
     for id, kind in zip(rows["id"], rows["kind"], strict=True):
         ids[kind].add(id)

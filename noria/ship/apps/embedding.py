@@ -74,9 +74,9 @@ def _named(state: State, model: str | None) -> str:
 
 def _read(file: Path) -> dict[str, np.ndarray]:
     try:
-        with np.load(file, allow_pickle=False) as kept:
+        with np.load(io.BytesIO(file.read_bytes()), allow_pickle=False) as kept:
             return dict(zip(kept["keys"].tolist(), kept["vectors"], strict=True))
-    except (OSError, ValueError, KeyError, BadZipFile):
+    except (OSError, EOFError, ValueError, KeyError, BadZipFile):
         return {}  # no file yet, or one that cannot be read: it is made anew
 
 
