@@ -59,13 +59,19 @@ class NgramModel:
         contexts = self._symbols
         for number, (keys, counts, _) in enumerate(kept):
             if number + 1 < len(kept):
-                counts = self._continuations(keys, counts, kept[number + 1][2], contexts, number)
+                counts = _continuations(counts, kept[number + 1][2])
             self._levels.append(_level(keys, counts, keys // self._symbols, contexts))
             contexts = len(keys)
         self._unigram = self._unigrams(tokens[depth > 0], kept)
 
     def bits(self, documents: Documents) -> np.ndarray:
         """Return what each document costs, its end included, in bits; shape (documents,)."""
+        cost = -np.log2(self.probabilities(documents))
+        lengths = np.array([len(document) + 1 for document in documents], dtype=np.int64)
+        return np.add.reduceat(cost, np.cumsum(lengths) - lengths) if len(lengths) else np.zeros(0)
+
+    def probabilities(self, documents: Documents) -> np.ndarray:
+        """Return the probability of every token, given those before it, and of every end, in one row."""
         tokens, depth = self._joined(documents)
         probability = self._unigram[tokens]
         ids = tokens
@@ -79,9 +85,7 @@ class NgramModel:
             own = (count - level.discounts[np.minimum(count, 3)]) / np.maximum(level.totals[context], 1)
             probability = np.where(known, own + level.left[context] * probability, probability)
             ids = np.where(seen, place, -1)
-        starts = np.flatnonzero(depth == 0)
-        cost = np.where(depth > 0, -np.log2(np.maximum(probability, 1e-300)), 0.0)
-        return np.add.reduceat(cost, starts) if len(starts) else np.zeros(0)
+        return probability[depth > 0]
 
     def _joined(self, documents: Documents) -> tuple[np.ndarray, np.ndarray]:
         """Return all symbols in one array, and how far each stands from its document's beginning."""
@@ -89,13 +93,6 @@ class NgramModel:
         if not parts:
             return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
         return np.concatenate(parts).astype(np.int64), np.concatenate([np.arange(len(part)) for part in parts])
-
-    def _continuations(
-        self, keys: np.ndarray, counts: np.ndarray, suffixes: np.ndarray, contexts: int, number: int
-    ) -> np.ndarray:
-        """Return after how many different tokens each n-gram was seen; at a beginning, where none can stand, how often."""
-        after = np.bincount(suffixes, minlength=len(keys))
-        return np.where(after > 0, after, counts)
 
     def _unigrams(self, predicted: np.ndarray, kept: list[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> np.ndarray:
         counts = np.bincount(kept[0][0] % self._symbols if kept else predicted, minlength=self._symbols)
@@ -107,6 +104,12 @@ class NgramModel:
         if counts.sum() == 0:
             return uniform
         return (counts - taken) / total + taken.sum() / total * uniform
+
+
+def _continuations(counts: np.ndarray, suffixes: np.ndarray) -> np.ndarray:
+    """Return after how many different tokens each n-gram was seen; at a beginning, where none can stand, how often."""
+    after = np.bincount(suffixes, minlength=len(counts))
+    return np.where(after > 0, after, counts)
 
 
 def _before(ids: np.ndarray) -> np.ndarray:
