@@ -44,7 +44,7 @@ def compress_model(
         FolderError, InputError, SettingError: the model, texts or settings cannot be used.
     """
     from noria.build.compress.certify import certify
-    from noria.build.compress.quantize import quantize, seal, size_of
+    from noria.build.compress.quantize import choose, quantize, seal, size_of
     from noria.ship.engine.engine import open_engine
 
     clear_partial(out.parent)
@@ -52,7 +52,7 @@ def compress_model(
     trial = out.with_name(f".{out.name}.trial.part")
     trained = open_engine(folder, prefer="torch")
     try:
-        ids = [task.features(trained.tokenizer, text, trained.max_length).ids for text in calibration]
+        ids = [task.features(trained.tokenizer, text, trained.max_length).ids for text in choose(calibration, settings)]
         quantize(folder, ids, trial, settings, report)
         compressed = open_engine(trial, prefer="openvino")
         features = [task.features(trained.tokenizer, row["text"], trained.max_length) for row in held_out]

@@ -70,7 +70,9 @@ def proportion(name: str, successes: int, n: int, *, level: float = 0.95, **fact
     share, shrink = successes / n, 1 + z * z / n
     middle = (share + z * z / (2 * n)) / shrink
     half = z / shrink * ((share * (1 - share) + z * z / (4 * n)) / n) ** 0.5
-    return Figure(name, share, n, max(0.0, middle - half), min(1.0, middle + half), level=level, **facts)
+    # Rounding may put an end a hair within the share itself, where that is 0 or 1.
+    low, high = min(share, max(0.0, middle - half)), max(share, min(1.0, middle + half))
+    return Figure(name, share, n, low, high, level=level, **facts)
 
 
 def number(value: float) -> str:

@@ -40,9 +40,10 @@ def quantize(
 
     Args:
         folder: a model folder that says its task.
-        calibration: token ids of texts like those to come, special tokens included; never of the test set.
+        calibration: token ids of some texts like those to come, as `choose` draws them, special tokens included; never
+            of the test set.
         target: the folder to write.
-        settings: method and number of texts.
+        settings: the method.
         report: where progress goes.
 
     Raises:
@@ -57,28 +58,27 @@ def quantize(
     head = task_of(manifest).head
     if not calibration:
         raise InputError("no text to calibrate on", hint="give at least a few dozen texts like those to come")
-    chosen = choose(calibration, settings)
     with report.bar(f"compress {folder.name}", total=3, unit="step") as bar:
         graph = export(folder, head)
         bar.advance()
-        method, small = _smallest(graph, chosen, settings, report)
+        method, small = _smallest(graph, calibration, settings, report)
         bar.advance()
         with new_folder(target, kind="model", settings=settings.model_dump(mode="json"), sources=[source_of(folder)]) as out:  # fmt: skip
             copy_files(folder, out.path)
             size = save(small, out.path / ENGINE)
             out.facts.update(manifest.facts)
             out.facts["engine"] = {
-                "format": "OpenVINO IR", "method": method, "calibration_texts": len(chosen), "bytes": size
+                "format": "OpenVINO IR", "method": method, "calibration_texts": len(calibration), "bytes": size
             }  # fmt: skip
         bar.advance()
     return Path(target)
 
 
-def choose(calibration: Ids, settings: CompressSettings) -> list[list[int]]:
+def choose(texts: Sequence[Any], settings: CompressSettings) -> list[Any]:
     """Return the texts to calibrate on: drawn without replacement, the same for the same seed."""
-    count = min(settings.calibration, len(calibration))
-    picks = np.random.default_rng(settings.seed).choice(len(calibration), count, replace=False)
-    return [list(calibration[pick]) for pick in sorted(picks)]
+    count = min(settings.calibration, len(texts))
+    picks = np.random.default_rng(settings.seed).choice(len(texts), count, replace=False)
+    return [texts[pick] for pick in sorted(picks)]
 
 
 def _smallest(graph: Model, chosen: Ids, settings: CompressSettings, report: Report) -> tuple[str, Model]:

@@ -54,7 +54,7 @@ def compress(context: Context, name: str) -> Any:
     corpus = context.root / "corpus" / corpus_set
     settings = CompressSettings(seed=context.settings.seed, rounds=6 if context.settings.quick else 9)
     most = EMBEDDED if name == "embed" else (QUICK if context.settings.quick else None)
-    held_out = read(corpus / "test.jsonl")[:most]
+    held_out = spread(read(corpus / "test.jsonl"), most)
     calibration = [row["text"] for row in read(corpus / "train.jsonl")]
     return compress_model(
         context.root / folder, calibration, held_out, context.root / f"{name}-int8", settings, context.report,
@@ -72,6 +72,13 @@ def finished(root: Path, name: str) -> Any:
         return Certificate.from_dict(json.loads((folder / "certificate.json").read_text(encoding="utf-8")))
     except (FolderError, OSError, ValueError):
         return None
+
+
+def spread(rows: list[Row], most: int | None) -> list[Row]:
+    """Return at most that many rows, evenly over all: a file may stand in the order of its labels."""
+    if most is None or len(rows) <= most:
+        return rows
+    return [rows[place * len(rows) // most] for place in range(most)]
 
 
 def read(file: Path) -> list[Row]:
