@@ -179,9 +179,10 @@ def tokenizer(
     vocab_size: int = 16_000,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
-    """Train a byte-level BPE tokenizer on a corpus: bounded on Chinese as on English, any text comes back as it was.
+    """Train a byte-level BPE tokenizer on a corpus, bounded on Chinese as on English.
 
-    Tells characters and bytes per token, by language, on texts held out of its training.
+    Any text comes back as it was. Tells characters and bytes per token, by
+    language, on texts held out of its training.
 
     Examples::
 
@@ -219,15 +220,18 @@ def compress(
     settings: Annotated[CompressSettings, Parameter(name="*")] = CompressSettings(),
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
-    """Quantise a model to 8 bits, and write it only if it earns its certificate: same answers, faster, smaller.
+    """Quantise a model to 8 bits, and write it only if it earns its certificate.
 
-    Answers are compared with the trained model's on held-out rows; speed is measured in turns with it, through the
-    engines that serve both. Exit code 3 if it is refused; the trained model still serves.
+    Answers are compared with the trained model's on held-out rows; speed is
+    measured in turns with it, through the engines that serve both. Refused, it
+    ends with exit code 3, and the trained model still serves.
 
     Examples::
 
-        noria build compress runs/demo/sentiment --calibration train.jsonl --rows test.jsonl --out sentiment-int8
-        noria build compress sentiment --calibration train.jsonl --rows test.jsonl --out small --method weights
+        noria build compress sentiment --calibration train.jsonl \\
+            --rows test.jsonl --out sentiment-int8
+        noria build compress names --calibration train.jsonl \\
+            --rows test.jsonl --out names-int8 --method weights
 
     Parameters
     ----------
