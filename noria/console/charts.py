@@ -88,14 +88,19 @@ def learning(series: Mapping[str, Sequence[Sequence[float]]], *, x: str, names: 
     """Return learning curves: the first measure on the left axis, the second, of another scale, on the right."""
     options = base(x=x, legend=names)
     left = options["yAxis"]
-    axes = []
-    for index, name in enumerate(names[:2]):
-        axes.append({**left, "name": name, "scale": True, "position": ("left", "right")[index],
-                     "nameTextStyle": {**left["nameTextStyle"], "align": ("left", "right")[index], "color": PALETTE[index]},
-                     "splitLine": {**left["splitLine"], "show": index == 0}})  # fmt: skip
+    # The legend names the curves; each axis has the colour of its own.
+    axes = [
+        {
+            **left,
+            "scale": True,
+            "position": ("left", "right")[index],
+            "axisLabel": {**left["axisLabel"], "color": PALETTE[index]},
+            "splitLine": {**left["splitLine"], "show": index == 0},
+        }
+        for index in range(len(names[:2]))
+    ]
     options["yAxis"] = axes
     options["xAxis"]["minInterval"] = 1
-    options["grid"]["top"] = 70
     options["series"] = [
         {**line(name, points, index), "yAxisIndex": min(index, 1)}
         for index, (name, points) in enumerate(series.items())

@@ -95,7 +95,11 @@ class Watched:
             "console", lambda m: self.faults.append(f"{m.type}: {m.text}") if m.type in ("error", "warning") else None
         )
         self.page.on("pageerror", lambda error: self.faults.append(f"exception: {error}"))
-        self.page.on("requestfailed", lambda r: self.faults.append(f"failed: {r.url} {r.failure}"))
+        # A request that a click on the next page cut off is no fault.
+        self.page.on(
+            "requestfailed",
+            lambda r: self.faults.append(f"failed: {r.url}") if r.failure != "net::ERR_ABORTED" else None,
+        )
         self.page.on("response", lambda r: self.faults.append(f"{r.status}: {r.url}") if r.status >= 400 else None)
         self.page.on("request", self._local)
 

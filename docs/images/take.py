@@ -1,0 +1,44 @@
+"""Take the picture of the console that the READMEs show: python docs/images/take.py runs/demo
+
+Serves a finished run and photographs its overview, 1440 pixels wide, in headless Chromium.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+from playwright.sync_api import sync_playwright
+
+from noria.cli.demo.ship import apps, models
+from noria.console.mount import mount, sign_in_link
+from noria.ship.server.run import serving
+from noria.ship.server.settings import ServerSettings
+
+FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+
+
+def take(root: Path, target: Path) -> None:
+    """Write the picture of the run at `root` to `target`."""
+    with (
+        tempfile.TemporaryDirectory() as lake,
+        serving(
+            ServerSettings(port=0, lake=Path(lake)),
+            models(root),
+            apps(root),
+            prepare=lambda app: mount(app, app.state.noria, root),
+        ) as server,
+        sync_playwright() as playwright,
+    ):
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS)
+        page = browser.new_page(viewport={"width": 1440, "height": 960}, locale="en-US", reduced_motion="reduce")
+        page.goto(sign_in_link(server.app, server.url))
+        page.wait_for_selector(".wheel")
+        page.wait_for_load_state("networkidle")
+        page.screenshot(path=target)
+        browser.close()
+
+
+if __name__ == "__main__":
+    take(Path(sys.argv[1]), Path(__file__).with_name("console.png"))
