@@ -1,6 +1,7 @@
 """The one error boundary: a clear line, the right exit code, no traceback unless asked for."""
 
 import signal
+import socket
 import subprocess
 import sys
 
@@ -71,3 +72,14 @@ def test_a_second_run_in_the_same_folder_is_told(tmp_path, capsys):
     with held(tmp_path):
         assert main(["demo", "--no-serve", "--out", str(tmp_path)]) == 2
     assert "another run uses this folder" in capsys.readouterr().err
+
+
+def test_a_port_in_use_is_told_before_the_work_begins(tmp_path, capsys):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert main(["demo", "--out", str(tmp_path / "run"), "--port", str(port)]) == 2
+    captured = capsys.readouterr()
+    assert captured.err == (
+        f"noria: the port is in use: found '127.0.0.1:{port}'; stop what listens there, or choose another --port\n"
+    )
+    assert not (tmp_path / "run").exists()

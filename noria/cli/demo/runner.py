@@ -17,6 +17,7 @@ from noria.core.folder import clear_partial, write_json
 from noria.core.progress import Report
 from noria.core.settings import fingerprint
 
+from .serve import check_port, serve
 from .settings import DemoSettings
 from .stage import Context, Stage
 
@@ -58,6 +59,8 @@ def turn(settings: DemoSettings, report: Report, redo: Sequence[str] = ()) -> in
             raise unknown("stage", name, INPUTS)
     settings = settings.budgets()
     root = Path(settings.out)
+    if settings.serve:
+        check_port(settings)
     with told_plainly():
         root.mkdir(parents=True, exist_ok=True)
     with held(root):
@@ -71,8 +74,6 @@ def turn(settings: DemoSettings, report: Report, redo: Sequence[str] = ()) -> in
         write_ledger(chosen, context, time.monotonic() - started)
         if not settings.serve:
             return 0
-        from .serve import serve
-
         return serve(context)
 
 

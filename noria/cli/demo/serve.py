@@ -4,10 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .settings import DemoSettings
 from .stage import Context
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
+
+
+def check_port(settings: DemoSettings) -> None:
+    """Tell before the work begins that the console could not be opened after it.
+
+    Raises:
+        ResourceError: the port is in use.
+    """
+    from noria.ship.server.run import listen
+    from noria.ship.server.settings import ServerSettings
+
+    listen(ServerSettings(host=settings.host, port=settings.port)).close()
 
 
 def serve(context: Context) -> int:

@@ -81,7 +81,7 @@ def serve(
         ResourceError: the port is in use.
         FolderError: a model is missing, damaged or does not load.
     """
-    listener = _listen(settings)
+    listener = listen(settings)
     try:
         app = create_app(settings, models, apps, log=log or json_log())
         state: State = app.state.noria
@@ -112,7 +112,7 @@ def serving(
         ResourceError: the port is in use.
         FolderError: a model is missing, damaged or does not load.
     """
-    listener = _listen(settings)
+    listener = listen(settings)
     try:
         app = create_app(settings, models, apps, log=log)
         state: State = app.state.noria
@@ -220,8 +220,12 @@ def _check(state: State) -> None:
         raise state.failure
 
 
-def _listen(settings: ServerSettings) -> socket.socket:
-    """Return a socket that listens, so that a port in use is told before a model is loaded."""
+def listen(settings: ServerSettings) -> socket.socket:
+    """Return a socket that listens, so that a port in use is told before a model is loaded.
+
+    Raises:
+        ResourceError: the port is in use, or the address is not this machine's.
+    """
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     listener = socket.socket(family)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
