@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -75,6 +74,8 @@ def support(
     judge
         Say how well it does on the questions kept for judging.
     """
+    import asyncio
+
     from noria.ship.apps import faq as questions
     from noria.ship.apps.support import Support
 
