@@ -23,7 +23,7 @@ from torch import nn
 from noria.build.evaluate.calibration import fit_temperature
 from noria.build.evaluate.card import Assessment, assess, card
 from noria.build.evaluate.predict import answers, padded, predict
-from noria.build.model.load import load
+from noria.build.model.load import load, quiet_transformers
 from noria.build.tokens.batches import Batch, Buckets
 from noria.core.errors import InputError, SettingError
 from noria.core.folder import MANIFEST, OpenFolder, Source, new_folder, read_manifest, sha256_file, source_of
@@ -139,6 +139,8 @@ def prepared(task: Task, base: Path, settings: FinetuneSettings) -> tuple[nn.Mod
     longest = getattr(module.config, "max_position_embeddings", settings.max_length)
     if settings.max_length > longest:
         raise SettingError("max_length is beyond the model's", found=settings.max_length, allowed=f"up to {longest}")
+    if settings.layers is not None:
+        keep_lowest(module, settings.layers)
     module.set_attn_implementation("eager")
     for part in module.modules():
         if isinstance(part, nn.Dropout):
@@ -146,6 +148,22 @@ def prepared(task: Task, base: Path, settings: FinetuneSettings) -> tuple[nn.Mod
     if isinstance(task, Tag) and settings.by_character:
         tokenizer = by_character(tokenizer)
     return module, tokenizer
+
+
+def keep_lowest(module: nn.Module, count: int) -> None:
+    """Cut an encoder down to its lowest layers, in place.
+
+    Raises:
+        SettingError: it has no layers that can be cut, or not as many.
+    """
+    encoder = getattr(module.base_model, "encoder", None)
+    layers = getattr(encoder, "layer", None)
+    if layers is None or not 1 <= count <= len(layers):
+        raise SettingError(
+            "layers is beyond the model's", found=count, allowed=f"1 to {len(layers)}" if layers else "no layers to cut"
+        )
+    encoder.layer = layers[:count]
+    module.config.num_hidden_layers = count
 
 
 def by_character(tokenizer: Tokenizer) -> Tokenizer:
@@ -205,7 +223,7 @@ def fit(
         tokens_per_batch=settings.tokens_per_batch, seed=settings.seed, identity=identity,
     )  # fmt: skip
     optimizer = OptimizerSettings(
-        learning_rate=settings.learning_rate, weight_decay=settings.weight_decay, warmup=settings.warmup,
+        learning_rate=settings.learning_rate, warmup=settings.warmup,
         layer_decay=settings.layer_decay, head_rate=settings.head_rate,
     )  # fmt: skip
     pace = TrainSettings(
@@ -246,7 +264,8 @@ def _judge_of(task: Task, valid: Examples, pad: int, settings: FinetuneSettings)
 
 def write_model(folder: OpenFolder, module: nn.Module, tokenizer: Tokenizer, base: Path) -> None:
     """Write weights, configuration and tokenizer in the Hugging Face layout, and the model's card as its README."""
-    module.save_pretrained(folder.path)
+    with quiet_transformers():
+        module.save_pretrained(folder.path)
     tokenizer.save(str(folder.path / "tokenizer.json"), pretty=False)
     for name in ("tokenizer_config.json", "special_tokens_map.json"):
         if (base / name).exists():

@@ -115,8 +115,8 @@ class FinetuneSettings(Settings):
     """Rate of pooler and classifier, as a multiple of the topmost layer's."""
     warmup: Share = 0.1
     """Share of the steps over which the rate rises; after it, it falls to zero in a line."""
-    weight_decay: Annotated[float, Field(ge=0, le=10)] = 0.01
-    """Decay of weight matrices."""
+    layers: Annotated[int, Field(ge=1)] | None = None
+    """Keep only this many of the encoder's layers, the lowest; training and answering cost as much less."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Dropout everywhere in the encoder. With a few epochs it costs more time than it gains."""
     smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
