@@ -7,11 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from noria.build.compress.certify import Certificate, Judge
-from noria.build.compress.settings import CompressSettings
+from noria.build.compress.settings import CompressSettings, Method
 from noria.core.figure import Figure
 from noria.core.folder import clear_partial, read_manifest
 from noria.core.progress import Report
 from noria.tasks.task import Answer, Row, Task, task_of
+
+METHODS: dict[str, tuple[Method, ...]] = {"int8": ("int8",), "weights": ("weights",), "auto": ("int8", "weights")}
+"""What is tried, in order, until a certificate is earned: the fastest first, the most faithful last."""
 
 
 def compress_model(
@@ -53,14 +56,18 @@ def compress_model(
     trained = open_engine(folder, prefer="torch")
     try:
         ids = [task.features(trained.tokenizer, text, trained.max_length).ids for text in choose(calibration, settings)]
-        quantize(folder, ids, trial, settings, report)
-        compressed = open_engine(trial, prefer="openvino")
         features = [task.features(trained.tokenizer, row["text"], trained.max_length) for row in held_out]
-        certificate = certify(
-            task, features, trained.forward, compressed.forward, sizes=size_of(trial), settings=settings,
-            judge=None if task.name == "embed" else judge(task, held_out, source), source=source, report=report,
-        )  # fmt: skip
-        compressed.close()
+        for number, method in enumerate(methods := METHODS[settings.method]):
+            quantize(folder, ids, trial, settings.but(method=method), report)
+            compressed = open_engine(trial, prefer="openvino")
+            certificate = certify(
+                task, features, trained.forward, compressed.forward, sizes=size_of(trial), settings=settings,
+                judge=None if task.name == "embed" else judge(task, held_out, source), source=source, report=report,
+            )  # fmt: skip
+            compressed.close()
+            if certificate.passed or number + 1 == len(methods):
+                break
+            report.note(f"{folder.name}: {method} {told(certificate)}; {methods[number + 1]} instead")
         if not keep_refused:
             certificate.or_refuse()
         seal(trial, out, certificate.as_dict())

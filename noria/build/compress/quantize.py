@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
 Ids = Sequence[Sequence[int]]
 ENGINE = "engine/model.xml"
-NEAR = 0.9
-"""Least cosine between logits of the quantised and the exact graph on a calibration text, in the mean, for auto to keep int8."""
 
 
 def quantize(
@@ -61,7 +59,8 @@ def quantize(
     with report.bar(f"compress {folder.name}", total=3, unit="step") as bar:
         graph = export(folder, head)
         bar.advance()
-        method, small = _smallest(graph, calibration, settings, report)
+        method = "weights" if settings.method == "weights" else "int8"
+        small = weights(graph) if method == "weights" else int8(graph, calibration, settings.smoothing)
         bar.advance()
         with new_folder(target, kind="model", settings=settings.model_dump(mode="json"), sources=[source_of(folder)]) as out:  # fmt: skip
             copy_files(folder, out.path)
@@ -79,18 +78,6 @@ def choose(texts: Sequence[Any], settings: CompressSettings) -> list[Any]:
     count = min(settings.calibration, len(texts))
     picks = np.random.default_rng(settings.seed).choice(len(texts), count, replace=False)
     return [texts[pick] for pick in sorted(picks)]
-
-
-def _smallest(graph: Model, chosen: Ids, settings: CompressSettings, report: Report) -> tuple[str, Model]:
-    if settings.method in ("auto", "int8"):
-        small = int8(graph, chosen, settings.smoothing)
-        if settings.method == "int8":
-            return "int8", small
-        near = likeness(graph, small, chosen[:32])
-        if near >= NEAR:
-            return "int8", small
-        report.note(f"int8 strays from the trained model (cosine {near:.3f} of the logits): weights alone instead")
-    return "weights", weights(graph)
 
 
 def int8(graph: Model, chosen: Ids, smoothing: float) -> Model:
@@ -118,19 +105,6 @@ def weights(graph: Model) -> Model:
 def inputs(ids: Sequence[int]) -> dict[str, np.ndarray]:
     """Return one text as the graph takes it, int64 [1, T]."""
     return {"input_ids": np.array([ids], np.int64), "attention_mask": np.ones((1, len(ids)), np.int64)}
-
-
-def likeness(exact: Model, small: Model, texts: Ids) -> float:
-    """Return the mean cosine between the logits of two graphs on the same texts."""
-    from openvino import compile_model
-
-    one = compile_model(exact, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    two = compile_model(small, "CPU")
-    found = []
-    for ids in texts:
-        left, right = (np.ravel(graph(inputs(ids))[0]).astype(np.float64) for graph in (one, two))
-        found.append(left @ right / max(np.linalg.norm(left) * np.linalg.norm(right), 1e-12))
-    return float(np.mean(found))
 
 
 @contextmanager

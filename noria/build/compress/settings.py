@@ -15,7 +15,7 @@ class CompressSettings(Settings):
     """How a model is compressed, and what its certificate promises."""
 
     method: Method = "auto"
-    """int8: weights and activations; weights: weights alone, computed in bf16 where the processor has it; auto: int8, and weights where int8 fails on the calibration texts."""
+    """int8: weights and activations; weights: weights alone, computed in bf16 where the processor has it; auto: int8, and weights where int8 earns no certificate."""
     calibration: Annotated[int, Field(ge=8, le=10_000)] = 200
     """Texts from which the ranges of activations are learned."""
     smoothing: Annotated[float, Field(ge=0, le=1)] = 0.5

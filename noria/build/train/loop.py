@@ -40,6 +40,7 @@ from torch import nn
 from noria.build.tokens.batches import Batch, BatchSource
 from noria.core.errors import Interrupted, UserError
 from noria.core.folder import write_json
+from noria.core.memory import release_memory
 from noria.core.progress import Bar, MetricsLog, Report
 from noria.core.settings import fingerprint
 
@@ -188,6 +189,7 @@ class _Run:
             now = time.perf_counter()
             if stop.is_set() or now - due >= max(self.settings.checkpoint_seconds, 50 * seconds):
                 self._save()
+                release_memory()
                 due = time.perf_counter()
                 seconds = due - now
             bar.advance(1, **values)

@@ -14,6 +14,7 @@ from typing import Any
 from noria import __version__
 from noria.core.errors import ResourceError, told_plainly, unknown
 from noria.core.folder import clear_partial, write_json
+from noria.core.memory import release_memory
 from noria.core.progress import Report
 from noria.core.settings import fingerprint
 
@@ -96,6 +97,7 @@ def run_stage(stage: Stage, context: Context, position: str) -> None:
     started = time.monotonic()
     result = stage.run(context)
     seconds = time.monotonic() - started
+    release_memory()
     value = {
         "name": stage.name,
         "title": stage.title,
