@@ -1,8 +1,8 @@
 """Surges of negative texts: exact tests of the present window against the windows before it, with false alarms bounded.
 
-A window raises an alert when its negatives are too many both for the time and for the texts: the larger of two exact
-p-values must fall below the threshold, so a busy hour alone, or a quiet hour with two bad texts, raises none. With m topics
-and windows of w, the threshold is (false alarms allowed a week) x w / (a week) / m; expectations add up whether or not the tests are
+A window raises an alert when its negatives on a topic are too many both for the time and for the traffic, that is the texts on
+all topics: the larger of two exact p-values must fall below the threshold. So a busy hour alone raises none, and a topic that
+is mostly complained of still raises one when the complaints multiply. With m topics and windows of w, the threshold is (false alarms allowed a week) x w / (a week) / m; expectations add up whether or not the tests are
 independent, so the promise needs no more than that each test is exact (it is conservative).
 """
 
@@ -92,6 +92,11 @@ class Window:
     start: datetime
     counts: dict[str, Count]
 
+    @property
+    def texts(self) -> int:
+        """Return the texts on all topics."""
+        return sum(count.total for count in self.counts.values())
+
 
 class Watch:
     """Counts mentions by window and topic, and tells surges. Memory is bounded by the settings.
@@ -162,12 +167,13 @@ class Watch:
 
     def _test(self, topic: str, window: Window, new_id: str) -> tuple[Alert | None, bool]:
         count = window.counts[topic]
-        before = [past.counts[topic] for past in self.history if topic in past.counts and not past.counts[topic].surge]
+        before = [past for past in self.history if topic in past.counts and not past.counts[topic].surge]
         lasting = self._lasting.pop(topic, None)
         if len(before) < min(self.settings.warm_up_windows, self.settings.baseline_windows // 2):
             return None, False
-        negative, total = sum(past.negative for past in before), sum(past.total for past in before)
-        p = surge_p(count.negative, count.total, negative, total, len(before))
+        negative = sum(past.counts[topic].negative for past in before)
+        total = sum(past.counts[topic].total for past in before)
+        p = surge_p(count.negative, window.texts, negative, sum(past.texts for past in before), len(before))
         if count.negative < self.settings.least_negatives or p > self.threshold:
             return None, False
         mentions = self._mentions.get(topic, [])
@@ -195,16 +201,23 @@ def surge_p(negative: int, total: int, before_negative: int, before_total: int, 
     """Return the larger of two exact one-sided p-values for a surge of negatives in one window after `windows` others.
 
     For the time: given all negatives, those of the window are binomial with chance 1 / (1 + windows) if the rate did not
-    change (Przyborowski and Wilenski 1940). For the texts: given all texts and all negatives, those of the window are
-    hypergeometric if the share did not change (Fisher 1935). Both must be small for a surge.
+    change (Przyborowski and Wilenski 1940). For the traffic: given all texts and all negatives, those of the window are
+    hypergeometric if their share of the texts did not change (Fisher 1935). Both must be small for a surge.
+
+    Args:
+        negative: negative texts in the window.
+        total: texts of every kind in the window.
+        before_negative: negative texts in the windows before.
+        before_total: texts of every kind in the windows before.
+        windows: how many windows before.
 
     >>> round(surge_p(negative=9, total=10, before_negative=20, before_total=60, windows=6), 5)
     0.0166
     """
     negatives, texts = negative + before_negative, total + before_total
     by_time = binomial_tail(negative, negatives, 1 / (1 + windows))
-    by_texts = hypergeometric_tail(negative, total, negatives, texts)
-    return max(by_time, by_texts)
+    by_traffic = hypergeometric_tail(negative, total, negatives, texts)
+    return max(by_time, by_traffic)
 
 
 def binomial_tail(least: int, n: int, chance: float) -> float:

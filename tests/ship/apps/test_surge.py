@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from noria.core.errors import InputError
@@ -25,6 +25,7 @@ from noria.ship.apps.topics import read_topics
 START = datetime(2030, 1, 1, tzinfo=UTC)
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.integers(0, 60), st.integers(0, 60), st.floats(0.01, 0.99))
 def test_binomial_tail_is_scipys(least: int, n: int, chance: float) -> None:
     from scipy.stats import binom
@@ -32,6 +33,7 @@ def test_binomial_tail_is_scipys(least: int, n: int, chance: float) -> None:
     assert binomial_tail(least, n, chance) == pytest.approx(binom.sf(least - 1, n, chance), abs=1e-9)
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.integers(0, 40), st.integers(0, 40), st.integers(0, 40), st.integers(1, 40))
 def test_hypergeometric_tail_is_scipys(least: int, drawn: int, marked: int, rest: int) -> None:
     from scipy.stats import hypergeom
@@ -42,7 +44,7 @@ def test_hypergeometric_tail_is_scipys(least: int, drawn: int, marked: int, rest
     )
 
 
-def test_a_surge_needs_both_more_for_the_time_and_more_for_the_texts() -> None:
+def test_a_surge_needs_both_more_for_the_time_and_more_for_the_traffic() -> None:
     busy = surge_p(negative=30, total=60, before_negative=60, before_total=120, windows=12)
     assert busy > 0.3  # six times as many of everything: the share did not change
     quiet = surge_p(negative=3, total=3, before_negative=60, before_total=120, windows=12)
@@ -88,14 +90,32 @@ def test_a_surge_raises_one_alert_with_its_texts() -> None:
 
 
 def test_a_surge_that_lasts_stays_one_alert_and_then_becomes_the_level() -> None:
-    settings = WatchSettings(baseline_windows=12, warm_up_windows=6)
-    watch = Watch(settings, ("hotel",))
+    rules = WatchSettings(baseline_windows=12, warm_up_windows=6)
+    watch = Watch(rules, ("hotel",))
     lasting = [mention(hour + n / 40, True, id=f"{hour}-{n}") for hour in range(12, 60) for n in range(20)]
     raised, longer = run(watch, [*steady(range(12)), *lasting])
     assert len(raised) == 1
     assert 6 <= len(longer) <= 30  # the new level is learnt, so the alert ends
     assert not watch._lasting
-    assert len(raised[0].mentions) <= settings.kept_texts
+    assert len(raised[0].mentions) <= rules.kept_texts
+
+
+def test_complaints_that_multiply_on_a_topic_always_complained_of_are_found() -> None:
+    """Seven of ten texts on hotels are negative, before and in the surge: what rises is their part of the traffic."""
+    rest = [mention(hour + n / 9, n % 2 == 0, "book") for hour in range(24) for n in range(6)]
+    hotels = [mention(hour + n / 11, (hour + n) % 10 < 7) for hour in range(24) for n in range(3)]
+    burst = [mention(20.5 + n / 1000, n % 10 < 7, id=f"burst-{n}") for n in range(40)]
+    watch = Watch(WatchSettings(), ("hotel", "book"))
+    raised, _ = run(watch, sorted([*rest, *hotels, *burst], key=lambda one: one.time))
+    assert [(alert.topic, alert.start) for alert in raised] == [("hotel", START + timedelta(hours=20))]
+
+
+def test_a_busy_hour_raises_nothing() -> None:
+    mentions = [
+        mention(hour + n / 200, n % 2 == 0, ("hotel", "book")[n // 2 % 2])
+        for hour in range(24) for n in range(80 if hour == 20 else 8)
+    ]  # fmt: skip
+    assert run(Watch(WatchSettings(), ("hotel", "book")), mentions)[0] == []
 
 
 def test_warm_up_and_few_negatives_raise_nothing() -> None:
@@ -114,8 +134,8 @@ def test_late_mentions_are_told_and_not_counted() -> None:
 
 
 def test_memory_is_bounded_and_a_long_gap_forgets() -> None:
-    settings = WatchSettings(kept_texts=5, baseline_windows=4, warm_up_windows=1)
-    watch = Watch(settings, ("hotel",))
+    rules = WatchSettings(kept_texts=5, baseline_windows=4, warm_up_windows=1)
+    watch = Watch(rules, ("hotel",))
     for n in range(50):
         list(watch.add(mention(n / 100, True), "r"))
     assert len(watch._mentions["hotel"]) == 5
@@ -136,10 +156,10 @@ def test_false_alarms_stay_within_their_budget(review_labels: list[tuple[str, bo
     topics = read_topics()
     reviews = [(topics.of(text), negative) for text, negative in review_labels]
     order = random.Random(0)
-    settings = WatchSettings(false_alarms_a_week=1.0)
+    rules = WatchSettings(false_alarms_a_week=1.0)
     alarms = weeks = 0
     for _ in range(20):
-        watch = Watch(settings, topics.names)
+        watch = Watch(rules, topics.names)
         for hour in range(3 * 168):
             for n in range(order.randint(3, 15)):
                 topic, negative = order.choice(reviews)
