@@ -78,11 +78,19 @@ class Client:
         for app in dict.fromkeys(one.app for one in self.answered):
             times = np.array([one.ms for one in self.answered if one.app == app])
             source = f"{AT_ONCE} requests at once over HTTP, all processes on one machine"
-            for name, share in (("p50", 50), ("p99", 99)):
-                low, high = _quantile_interval(times, share / 100)
+            for name, share in (("p50", 0.5), ("p99", 0.99)):
+                if len(times) * (1 - share) < 1:
+                    continue  # too few to tell the slowest hundredth
+                low, high = _quantile_interval(times, share)
                 figures.append(
                     Figure(
-                        f"{app} latency {name}", float(np.percentile(times, share)), len(times), low, high, "ms", source
+                        f"{app} latency {name}",
+                        float(np.quantile(times, share, method="inverted_cdf")),
+                        len(times),
+                        low,
+                        high,
+                        "ms",
+                        source,
                     )
                 )
             if app in self.seconds:

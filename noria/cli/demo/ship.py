@@ -46,7 +46,7 @@ class Plan:
         """Return the plan for the settings: about a minute, or some seconds where it must be quick."""
         if context.settings.quick:
             return cls(hours=18, each=4, burst=12, questions=60, readers=12, rounds=3, prompts=4)
-        return cls(hours=36, each=8, burst=16, questions=252, readers=60, rounds=5, prompts=16)
+        return cls(hours=36, each=8, burst=20, questions=252, readers=60, rounds=5, prompts=16)
 
 
 def plan(context: Context) -> str:
@@ -281,10 +281,12 @@ def _line(figures: list[Figure], exact: bool, found: Found) -> str:
     )
     solved, right = by_name["solved at once or after asking back"], by_name["right when answered at once"]
     taste, popular = by_name["click-through, by taste"], by_name["click-through, popular"]
+    p99 = by_name.get("monitor latency p99")
+    slowest = f", p99 {p99.value:.0f} ms" if p99 else ""
     return (
         f"{by_name['requests sent'].value:,} requests sent, {by_name['requests answered'].value:,} answered, "
         f"{counted.value:,} events {'counted, exact' if exact else 'counted, NOT exact'}; monitor p50 "
-        f"{by_name['monitor latency p50'].value:.0f} ms, p99 {by_name['monitor latency p99'].value:.0f} ms; {surge}, "
+        f"{by_name['monitor latency p50'].value:.0f} ms{slowest}; {surge}, "
         f"{int(by_name['false alarms'].value * found.tests + 0.5)} false alarms (simulated order); support solved {solved.value:.2f} "
         f"[{solved.low:.2f}, {solved.high:.2f}], right when answered {right.value:.2f}; click-through {taste.value:.3f} against "
         f"{popular.value:.3f} by popularity (simulated readers)"
