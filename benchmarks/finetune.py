@@ -56,7 +56,7 @@ def prepare(folder: Path) -> None:
     from noria.build.corpus.bundled import reviews
     from noria.build.model.bundled import e5_small
 
-    rows = {document.text: document.meta["label"] for document in reviews()}
+    rows = {document.text: document.meta["label"] for document in reviews() if document.text.strip()}
     texts = sorted(rows)
     with (folder / "train.jsonl").open("w", encoding="utf-8") as stream:
         for text in texts:
