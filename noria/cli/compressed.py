@@ -7,14 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from noria.build.compress.certify import Certificate, Judge
-from noria.build.compress.settings import CompressSettings, Method
+from noria.build.compress.settings import CompressSettings
 from noria.core.figure import Figure
 from noria.core.folder import clear_partial, read_manifest
 from noria.core.progress import Report
 from noria.tasks.task import Answer, Row, Task, task_of
-
-METHODS: dict[str, tuple[Method, ...]] = {"int8": ("int8",), "weights": ("weights",), "auto": ("int8", "weights")}
-"""What is tried, in order, until a certificate is earned: the fastest first, the most faithful last."""
 
 
 def compress_model(
@@ -47,7 +44,7 @@ def compress_model(
         FolderError, InputError, SettingError: the model, texts or settings cannot be used.
     """
     from noria.build.compress.certify import certify
-    from noria.build.compress.quantize import choose, quantize, seal, size_of
+    from noria.build.compress.quantize import choose, quantize, seal, size_of, ways
     from noria.ship.engine.engine import open_engine
 
     clear_partial(out.parent)
@@ -57,7 +54,7 @@ def compress_model(
     try:
         ids = [task.features(trained.tokenizer, text, trained.max_length).ids for text in choose(calibration, settings)]
         features = [task.features(trained.tokenizer, row["text"], trained.max_length) for row in held_out]
-        for number, method in enumerate(methods := METHODS[settings.method]):
+        for number, method in enumerate(methods := ways(settings.method)):
             quantize(folder, ids, trial, settings.but(method=method), report)
             compressed = open_engine(trial, prefer="openvino")
             certificate = certify(

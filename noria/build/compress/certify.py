@@ -37,7 +37,8 @@ Judge = Callable[[list[Answer], list[Answer]], list[Figure]]
 
 BOUNDS = {"classify": 0.97, "tag": 0.93, "embed": 0.97}
 BATCH_TOKENS = 4_096
-TIMED_TEXTS, TIMED_ALONE = 48, 8
+TIMED_TOKENS, TIMED_ALONE = 2_048, 6
+"""Tokens that are timed in batches in every round, and texts that are timed one by one."""
 
 
 @dataclass(frozen=True)
@@ -116,9 +117,7 @@ def certify(
         raise SettingError("the task cannot be certified", found=task.name, allowed=BOUNDS)
     if not features:
         raise InputError("no text to certify on", hint="give held-out texts")
-    with (report or Report()).bar(
-        "certify", total=2 * len(features) + 2 * settings.rounds * TIMED_TEXTS, unit="texts"
-    ) as bar:
+    with (report or Report()).bar("certify", total=2 * (len(features) + settings.rounds), unit="texts") as bar:
         known, said = (answers(task, features, forward, bar.advance) for forward in (reference, candidate))
         batched, alone = speed(features, reference, candidate, settings, clock, bar.advance)
     same = agreement(task, known, said, source=source, seed=settings.seed)
@@ -206,8 +205,8 @@ def speed(
     falls on both. The figure is the median over rounds with an interval from rank to rank.
     """
     random = np.random.default_rng(settings.seed)
-    picks = random.choice(len(features), min(TIMED_TEXTS, len(features)), replace=False)
-    texts = [list(features[pick].ids) for pick in picks]
+    texts = [list(features[pick].ids) for pick in random.permutation(len(features))]
+    texts = texts[: 1 + int(np.searchsorted(np.cumsum([len(ids) for ids in texts]), TIMED_TOKENS))]
     together = [[texts[place] for place in places] for places in batches([len(ids) for ids in texts])]
     alone = [[ids] for ids in texts[:TIMED_ALONE]]
     figures = []
@@ -220,7 +219,7 @@ def speed(
             order = list(pair) if turn % 2 == 0 else list(pair)[::-1]
             took = {which: seconds(pair[which], work, clock) for which in order}
             ratios.append(took["reference"] / took["candidate"])
-            advance(len(texts) if work is together else 0)
+            advance(1)
         figures.append(_ratio(name, ratios))
     return figures[0], figures[1]
 

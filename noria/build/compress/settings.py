@@ -15,10 +15,10 @@ class CompressSettings(Settings):
     """How a model is compressed, and what its certificate promises."""
 
     method: Method = "auto"
-    """int8: weights and activations; weights: weights alone, computed in bf16 where the processor has it; auto: int8, and weights where int8 earns no certificate."""
+    """weights: stored in 8 bits, computed with in bf16 where the processor has it; int8: weights and activations; auto: what suits the processor, and the other where it earns no certificate."""
     calibration: Annotated[int, Field(ge=8, le=10_000)] = 200
-    """Texts from which the ranges of activations are learned."""
-    smoothing: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """Texts from which int8 learns the ranges of activations."""
+    smoothing: Annotated[float, Field(ge=0, le=1)] = 0.95
     """Share of the activations' outliers that is moved into the weights (Xiao et al. 2023, SmoothQuant, alpha)."""
     agreement: Annotated[float, Field(ge=0, le=1)] | None = None
     """Least agreement with the trained model; by default 0.97 of labels, 0.93 of spans, a cosine of 0.97."""

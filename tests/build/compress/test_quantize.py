@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from tiny_models import LABELS, TEXTS, make_causal, make_encoder
 
-from noria.build.compress.quantize import choose, quantize, seal, size_of
+from noria.build.compress.quantize import choose, packed, quantize, seal, size_of, ways
 from noria.build.compress.settings import CompressSettings
 from noria.build.tokens.tokenizer import load_tokenizer
 from noria.core.errors import InputError, SettingError
@@ -28,7 +28,7 @@ def classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def embedder_int8(e5_base: Path, review_lines: list[str]) -> Path:
     tokenizer = load_tokenizer(e5_base)
     ids = [tokenizer.encode("query: " + text).ids[:64] for text in review_lines[:24]]
-    return quantize(e5_base, ids, e5_base.parent / "int8", CompressSettings(calibration=24))
+    return quantize(e5_base, ids, e5_base.parent / "int8", CompressSettings(method="int8"))
 
 
 def test_a_real_encoder_keeps_its_meaning_at_a_quarter_of_the_size(
@@ -59,6 +59,34 @@ def test_weights_alone(classifier: Path, tmp_path: Path, capfd: pytest.CaptureFi
     for one, two in zip(exact.forward(IDS), small.forward(IDS), strict=True):
         np.testing.assert_allclose(one, two, atol=0.05)
     assert capfd.readouterr() == ("", "")
+
+
+def test_weights_are_packed_within_half_a_scale():
+    matrix = np.random.default_rng(0).normal(size=(6, 128)).astype(np.float32)
+    matrix[0, :64] = 0
+    integers, scales = packed(matrix, 64)
+    assert integers.dtype == np.int8
+    assert integers.shape == (12, 64)
+    unpacked = (integers * scales).reshape(matrix.shape)
+    assert (np.abs(unpacked - matrix).reshape(-1, 64) <= scales / 2 + 1e-7).all()
+    assert np.abs(integers[1:]).max(axis=1).tolist() == [127] * 11
+
+
+def test_a_real_encoder_with_packed_weights_is_nearer_still(e5_base: Path, tmp_path: Path, review_lines: list[str]):
+    small = quantize(e5_base, IDS, tmp_path / "small", CompressSettings(method="weights"))
+    texts = [text[:80] for text in review_lines[100:110]]
+    one, two = (
+        np.array([row["embedding"] for row in answer(engine, texts)])
+        for engine in (open_engine(e5_base, prefer="torch"), open_engine(small, prefer="openvino"))
+    )
+    assert (one * two).sum(1).min() > 0.995
+    trained, compressed = size_of(small)
+    assert compressed < 0.3 * trained
+
+
+def test_auto_tries_both_ways():
+    assert sorted(ways("auto")) == ["int8", "weights"]
+    assert ways("int8") == ("int8",)
 
 
 def test_without_a_passed_certificate_it_serves_as_trained(classifier: Path, tmp_path: Path):
