@@ -37,7 +37,7 @@ Judge = Callable[[list[Answer], list[Answer]], list[Figure]]
 
 BOUNDS = {"classify": 0.97, "tag": 0.93, "embed": 0.97}
 BATCH_TOKENS = 4_096
-TIMED_TOKENS, TIMED_ALONE = 2_048, 6
+TIMED_TOKENS, TIMED_ALONE = 1_024, 6
 """Tokens that are timed in batches in every round, and texts that are timed one by one."""
 
 
