@@ -27,6 +27,7 @@ app = App(
         noria grow report LAKE    usage events -> growth, share, forecast
     """,
     help_format="plaintext",
+    suppress_keyboard_interrupt=False,
 )
 # Each wing's commands are imported only when they are called: listing them costs nothing.
 WINGS = {

@@ -11,6 +11,8 @@ from cyclopts import App, Parameter
 
 from noria.ship.server.settings import ServerSettings
 
+from .applications import make, monitor, recommend, support
+
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
@@ -27,13 +29,8 @@ key_app = App(
 )
 app.command(key_app)
 
-# Each application's command is imported only when it is called.
-for _name, _help in (
-    ("support", "Customer service by a list of questions and answers."),
-    ("monitor", "Opinion monitoring: surges of negative texts."),
-    ("recommend", "Recommendation by text."),
-):
-    app.command(f"noria.cli.applications:{_name}", name=_name, help=_help)
+for _command in (support, monitor, recommend):
+    app.command(_command)
 
 
 @app.command
@@ -63,8 +60,6 @@ def serve(
         Folder of a run: serve the console, too, with that run's results.
     """
     import signal
-
-    from .applications import make
 
     chosen = [make(name) for name in apps]
     from noria.ship.server.run import serve as run

@@ -53,23 +53,32 @@ def test_every_module_has_a_caption(module):
     assert caption(module), "the first line of the docstring is the caption in the tree"
 
 
-@pytest.mark.parametrize("words", commands(), ids=lambda words: " ".join(words) or "noria")
-def test_every_command_answers_help_at_once_with_examples(words):
-    text, seconds = "", []
-    for _ in range(5):  # the least of several: the machine may be busy with something else
+def least_seconds(*arguments: str) -> float:
+    """Return the least of five run times of a Python process: the machine may be busy with something else."""
+    found = []
+    for _ in range(5):
         started = time.perf_counter()
-        done = subprocess.run(
-            [sys.executable, "-m", "noria", *words, "--help"], capture_output=True, text=True, check=True
-        )
-        seconds.append(time.perf_counter() - started)
-        text = done.stdout
-        if seconds[-1] < 0.3:
-            break
-    assert min(seconds) < 0.3, f"--help must answer in 0.3 s: {seconds}"
+        subprocess.run([sys.executable, *arguments], capture_output=True, check=True)
+        found.append(time.perf_counter() - started)
+    return min(found)
+
+
+@pytest.fixture(scope="module")
+def frame_seconds() -> float:
+    """How long this machine takes to start Python with the frame that every command stands on."""
+    return least_seconds("-c", "import cyclopts, pydantic, rich.console")
+
+
+@pytest.mark.parametrize("words", commands(), ids=lambda words: " ".join(words) or "noria")
+def test_every_command_answers_help_at_once_with_examples(words, frame_seconds):
+    command = ["-m", "noria", *words, "--help"]
+    text = subprocess.run([sys.executable, *command], capture_output=True, text=True, check=True).stdout
     if words and words[0] in ("build", "ship", "grow") and len(words) == 1:
         assert "Commands" in text
     else:
         assert re.search(r"^ +noria ", text, re.MULTILINE), "the help shows no example"
+    # 0.3 s on a machine that is not slowed down; torch, a web framework or a database would take several times that.
+    assert least_seconds(*command) < max(0.3, 4 * frame_seconds)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(REPOSITORY)))
