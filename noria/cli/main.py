@@ -34,13 +34,13 @@ WINGS = {
     "demo": """Turn the whole wheel once on bundled real text, then open the console.
 
     Corpus, pretraining, fine-tuning, evaluation, compression, serving, growth: the same public functions you would
-    call, in stages that go on from where they were killed. About 13 minutes and 6 GiB on 2 cores; results in runs/demo.
+    call, in stages that go on from where they were killed. About 15 minutes and 6 GiB on 2 cores; results in runs/demo.
 
     Examples::
 
         noria demo                          everything, then the console
         noria demo --no-serve               everything, then stop
-        noria demo --quick --no-serve       small budgets, about 3 minutes
+        noria demo --quick --no-serve       small budgets, about 5 minutes
         noria demo --sentiment-minutes 10   a longer fine-tuning
         noria demo --redo ship --no-serve   one stage again, and what reads it
     """,

@@ -16,7 +16,7 @@ class DemoSettings(Settings):
     out: Path = Path("runs/demo")
     """Where models, events and the report are written."""
     quick: bool = False
-    """Turn the whole wheel with small budgets, in about three minutes: to see that it works, not how well."""
+    """Turn the whole wheel with small budgets, in about five minutes: to see that it works, not how well."""
     seed: int = 0
     """Seed of every random choice."""
     pretrain_seconds: Annotated[float, Field(ge=1, le=36_000)] = 90.0
