@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from runs import KINDS, STEPS, classify_run, go, shards
 from torch import nn
+from training_runs import KINDS, STEPS, classify_run, go, shards
 
 from noria.build.tokens.batches import Batch, Packed
 from noria.build.train import objectives
@@ -33,7 +33,7 @@ QUIET = Report(stream=io.StringIO())
 def start(kind: str, work: Path) -> subprocess.Popen[bytes]:
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
-        [sys.executable, str(Path(__file__).with_name("runs.py")), kind, str(work)], env=environment,
+        [sys.executable, str(Path(__file__).with_name("training_runs.py")), kind, str(work)], env=environment,
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
     )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Small real runs of the loop, started as programs of their own so that they can be killed: `python runs.py KIND WORK`."""
+"""Small real runs of the loop, started as programs of their own so that they can be killed: `python training_runs.py KIND WORK`."""
 
 from __future__ import annotations
 
