@@ -22,7 +22,7 @@ test: $(READY)
 	$(BIN)/python -m pytest $(ARGS)
 
 bench: $(READY)
-	$(BIN)/python -m benchmarks all --write benchmarks/RESULTS.md $(ARGS)
+	$(BIN)/python -m benchmarks all --write $(ARGS)
 
 lint: $(READY)
 	$(BIN)/ruff check .

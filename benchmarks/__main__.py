@@ -1,8 +1,9 @@
-"""`python -m benchmarks NAME [--quick] [--write FILE]`: run one benchmark, or all; one JSON line a peer and measure."""
+"""`python -m benchmarks NAME [--quick] [--write]`: run one benchmark, or all; one JSON line a peer and measure."""
 
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated
 
@@ -10,37 +11,40 @@ from cyclopts import App, Parameter
 
 from noria.core.errors import NoriaError, unknown
 
-from .results import write_results
+from .results import keep, write_page
 
-NAMES = ("finetune",)
+NAMES = ("finetune", "lora", "packing", "pretrain", "resume", "scaling", "tokenize", "tokenizer")
+PAGE = Path(__file__).with_name("RESULTS.md")
 app = App(name="benchmarks", help="Noria beside its peers: the same work, in one run, alternating.")
 
 
 @app.default
-def run(name: str, *, quick: Annotated[bool, Parameter(negative="")] = False, write: Path | None = None) -> None:
+def run(
+    name: str,
+    *,
+    quick: Annotated[bool, Parameter(negative="")] = False,
+    write: Annotated[bool, Parameter(negative="")] = False,
+) -> None:
     """Run a benchmark; each ends with one JSON line for each peer and measure.
 
     Parameters
     ----------
     name
-        finetune, or all.
+        One of finetune, lora, packing, pretrain, resume, scaling, tokenize, tokenizer; or all.
     quick
         Fewer and shorter repeats: each benchmark ends within five minutes.
     write
-        Write the lines as a page of tables, too.
+        Keep the lines below benchmarks/results, and write benchmarks/RESULTS.md anew from all that are kept.
     """
-    from importlib import import_module
-
     if name not in (*NAMES, "all"):
         raise unknown("benchmark", name, (*NAMES, "all"))
-    lines = []
     for each in NAMES if name == "all" else (name,):
-        found = import_module(f"benchmarks.{each}").measure(quick=quick)
-        for line in found:
+        lines = import_module(f"benchmarks.{each}").measure(quick=quick)
+        for line in lines:
             print(line.json(), flush=True)
-        lines += found
-    if write:
-        write_results(write, lines)
+        if write:
+            keep(PAGE.parent / "results", each, lines, quick=quick)
+            write_page(PAGE)
 
 
 if __name__ == "__main__":

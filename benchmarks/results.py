@@ -1,42 +1,85 @@
-"""Lines of results -> RESULTS.md; no figure is typed by hand."""
+"""Lines of results, kept as JSON -> RESULTS.md; no figure is typed by hand."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import groupby
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from noria.core.folder import write_bytes
 
 from .line import Line
 
+QUALITY = "quality"
 _HEAD = """# Results
 
-Written by `make bench` (`python -m benchmarks all --write`); no figure is typed by hand. Noria and each peer did the same
-work in one run, alternating. A ratio above 1 means that Noria is better; its interval (95 %) is over the repeats, n.
+Written by `python -m benchmarks NAME --write` from the lines kept below `benchmarks/results`; no figure is typed by hand.
+Noria and each peer did the same work in one run, alternating. A ratio above 1 means that Noria is better; its interval
+(95 %) is over the repeats, n.
 """
 
 
-def write_results(path: Path, lines: Sequence[Line]) -> None:
-    """Write the page, whole or not at all."""
-    write_bytes(path, page(lines).encode())
+def keep(folder: Path, name: str, lines: Sequence[Line], *, quick: bool) -> None:
+    """Keep a benchmark's lines as `NAME.jsonl`, in place of those of an earlier run."""
+    keep_rows(folder, name, [{**json.loads(line.json()), "quick": quick} for line in lines])
 
 
-def page(lines: Sequence[Line]) -> str:
-    """Return the page: a table a benchmark, and the machine they ran on."""
-    parts = [_HEAD]
-    for name, group in groupby(lines, key=lambda line: line.name):
-        parts.append(
-            f"\n## {name}\n\n| measure | Noria | peer | peer's value | ratio | interval | n |\n|---|---|---|---|---|---|---|\n"
-        )
-        parts += [_row(line) for line in group]
-    for machine in dict.fromkeys(line.machine for line in lines):
-        parts.append(f"\nMachine: {machine}.\n")
+def keep_rows(folder: Path, name: str, rows: Iterable[dict[str, Any]]) -> None:
+    """Write rows as `NAME.jsonl`, whole or not at all."""
+    folder.mkdir(exist_ok=True)
+    text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    write_bytes(folder / f"{name}.jsonl", text.encode())
+
+
+def kept_rows(folder: Path, name: str) -> list[dict[str, Any]]:
+    """Return the rows of `NAME.jsonl`; none where there is no such file."""
+    file = folder / f"{name}.jsonl"
+    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()] if file.exists() else []
+
+
+def write_page(path: Path) -> None:
+    """Write the page anew from everything kept in `results` beside it, whole or not at all."""
+    write_bytes(path, page(path.parent / "results").encode())
+
+
+def page(folder: Path) -> str:
+    """Return the page: a table a benchmark, the quality table, and the machines they ran on."""
+    parts, machines = [_HEAD], []
+    for file in sorted(folder.glob("*.jsonl")):
+        rows = kept_rows(folder, file.stem)
+        machines += [row["machine"] for row in rows]
+        parts.append(_quality(rows) if file.stem == QUALITY else _table(file.stem, rows))
+    parts += [f"\nMachine: {machine}.\n" for machine in dict.fromkeys(machines)]
     return "".join(parts)
 
 
+def _table(name: str, rows: list[dict[str, Any]]) -> str:
+    known = asdict(Line("", "", 0, 0, "", "", 0, 0, 0, 0, ""))
+    lines = [Line(**{key: row[key] for key in known}) for row in rows]
+    note = "\nShort repeats (`--quick`).\n" if any(row.get("quick") for row in rows) else ""
+    head = "\n| measure | Noria | peer | peer's value | ratio | interval | n |\n|---|---|---|---|---|---|---|\n"
+    return f"\n## {name}\n{note}{head}" + "".join(map(_row, lines))
+
+
 def _row(line: Line) -> str:
+    # The interval of a single repeat is unknown: null in the kept line.
+    interval = f"{line.low:.2f} to {line.high:.2f}" if line.low is not None and line.high is not None else "one run"
     return (
         f"| {line.measure} | {line.noria:,.4g} {line.unit} | {line.peer_name} | {line.peer:,.4g} {line.unit} | "
-        f"{line.ratio:.2f} | {line.low:.2f} to {line.high:.2f} | {line.n} |\n"
+        f"{line.ratio:.2f} | {interval} | {line.n} |\n"
+    )
+
+
+def _quality(rows: list[dict[str, Any]]) -> str:
+    head = (
+        "\n## quality\n\nEach model was trained once, its settings chosen on training and validation rows; held-out rows were"
+        " only judged. Minutes are those of training, its evaluations included.\n\n"
+        "| set | measure | Noria | interval | n | baseline | wanted | minutes | model |\n|---|---|---|---|---|---|---|---|---|\n"
+    )
+    return head + "".join(
+        f"| {row['set']} | {row['measure']} | {row['value']:.4g} | {row['low']:.4g} to {row['high']:.4g} | {row['n']:,} | "
+        f"{row['baseline']} | {row['wanted']} | {row['minutes']:.1f} | {row['model']} |\n"
+        for row in rows
     )

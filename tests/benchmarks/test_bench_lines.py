@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.line import compare
-from benchmarks.results import page, write_results
+from benchmarks.results import keep, kept_rows, write_page
 
 FIELDS = {"name", "measure", "noria", "peer", "peer_name", "unit", "ratio", "n", "low", "high", "machine"}
 
@@ -39,15 +39,19 @@ def test_a_line_is_one_json_object_without_a_host_name():
     assert "cores" in value["machine"]
 
 
-def test_the_page_holds_every_line(tmp_path: Path):
-    lines = [compare("finetune", "speed", [2.0, 2.1], [1.0, 1.0], peer, "tokens/s") for peer in ("one", "two")]
-    write_results(tmp_path / "RESULTS.md", lines)
+def test_the_page_holds_every_line_that_was_kept_and_the_last_run_counts(tmp_path: Path):
+    for value in (7.0, 2.0):
+        lines = [compare("finetune", "speed", [value, 2.1], [1.0, 1.0], peer, "tokens/s") for peer in ("one", "two")]
+        keep(tmp_path / "results", "finetune", lines, quick=True)
+    keep(tmp_path / "results", "lora", [compare("lora", "time", [1.0], [3.0], "three", "s")], quick=False)
+    write_page(tmp_path / "RESULTS.md")
     text = (tmp_path / "RESULTS.md").read_text(encoding="utf-8")
-    assert text == page(lines)
-    assert text.count("## finetune") == 1
-    assert "| one |" in text
-    assert "| two |" in text
+    assert text.count("## finetune") == text.count("## lora") == 1
+    assert all(f"| {peer} |" in text for peer in ("one", "two", "three"))
     assert "2.05" in text
+    assert "7.00" not in text
+    assert "| one run | 1 |" in text
+    assert len(kept_rows(tmp_path / "results", "finetune")) == 2
 
 
 def test_an_unknown_benchmark_is_one_line_and_exit_code_2():
