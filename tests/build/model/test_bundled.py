@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import struct
 import unicodedata
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from noria.build.model.bundled import FILE, PACKAGE, SHA256, dequantise, e5_small, read_packed
+from noria.build.model.bundled import FILE, PACKAGE, SHA256, dequantise, e5_small, minilm, read_packed
 from noria.build.model.load import load
 from noria.build.tokens.tokenizer import load_tokenizer
 from noria.core.errors import PackageError
@@ -89,6 +90,44 @@ def test_the_normaliser_equals_the_packed_table(e5_full: Path):
     assert unicodedata.normalize("NFKC", "～") == "~"
     untouched = "汉字かな한글 Ж é 😀"
     assert normalizer.normalize_str(untouched) == untouched
+
+
+@pytest.fixture(scope="module")
+def minilm_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return minilm(tmp_path_factory.mktemp("minilm") / "minilm")
+
+
+def test_minilm_embeds_as_published(minilm_base: Path):
+    import torch
+
+    model, tokenizer = load(minilm_base, "embedding")
+
+    def embed(text: str) -> np.ndarray:
+        with torch.no_grad():
+            vector = model(torch.tensor([tokenizer.encode(text).ids])).last_hidden_state[0].mean(0).numpy()
+        return vector / np.linalg.norm(vector)
+
+    question = embed("That is a happy person")
+    near = {text: float(embed(text) @ question) for text in ("That is a happy dog", "That is a very happy person")}
+    # What the model's page on its hub shows for these sentences.
+    assert near == pytest.approx({"That is a happy dog": 0.695, "That is a very happy person": 0.943}, abs=5e-4)
+
+
+def test_minilm_loads_in_plain_transformers_and_neither_cuts_nor_pads(minilm_base: Path):
+    from transformers import AutoModel, AutoTokenizer
+
+    model, told = AutoModel.from_pretrained(minilm_base, output_loading_info=True)
+    assert not told["missing_keys"]
+    assert not told["unexpected_keys"]
+    plain = AutoTokenizer.from_pretrained(minilm_base)
+    assert plain("A Pair", "of texts")["token_type_ids"] == [0, 0, 0, 0, 1, 1, 1]
+    assert len(plain("word " * 200)["input_ids"]) == len(load_tokenizer(minilm_base).encode("word " * 200).ids) == 202
+    manifest = read_manifest(minilm_base)
+    assert manifest.facts["parameters"] == sum(tensor.numel() for tensor in model.parameters()) == 22_713_216
+    assert [(source.licence, source.origin) for source in manifest.sources] == [
+        ("Apache-2.0", "sentence-transformers/all-MiniLM-L6-v2")
+    ]
+    assert json.loads((minilm_base / "config.json").read_text())["num_hidden_layers"] == 6
 
 
 def _packed_table(image: bytes) -> dict[int, str]:
