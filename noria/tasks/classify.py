@@ -34,9 +34,9 @@ class Classify(Task):
         """Return the label's place among `labels`."""
         return self.labels.index(row["label"])
 
-    def answer(self, features: Features, logits: np.ndarray) -> Answer:
+    def answer(self, features: Features, output: np.ndarray) -> Answer:
         """Return {"label", "score", "scores": {label: probability}} for logits [labels]."""
-        scores = softmax(logits, self.temperature)
+        scores = softmax(output, self.temperature)
         best = int(scores.argmax())
         return {
             "label": self.labels[best],

@@ -59,9 +59,9 @@ class Complete(Task):
         """Return the ids themselves: the objective shifts them by one."""
         return list(features.ids)
 
-    def answer(self, features: Features, logits: np.ndarray) -> Answer:
+    def answer(self, features: Features, output: np.ndarray) -> Answer:
         """Return {"bits", "bytes"}: what the text costs under the model, the first token left out, for logits [T, vocabulary]."""
-        chances = softmax(logits[:-1], self.temperature)
+        chances = softmax(output[:-1], self.temperature)
         told = chances[np.arange(len(features.ids) - 1), features.ids[1:]]
         start = min((begin for begin, end in features.offsets[1:] if end > begin), default=0)
         return {"bits": float(-np.log2(told + 1e-300).sum()), "bytes": len(features.meta["text"][start:].encode())}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -30,13 +30,17 @@ class Embed(Task):
         names = ["anchor", "positive", *(["negative"] if "negative" in row else [])]
         return {name: field_text(row, name, file=file, line=line) for name in names}
 
+    def texts(self, row: Mapping[str, Any]) -> list[str]:
+        """Return anchor and positive, and the negative where there is one."""
+        return [row[name] for name in ("anchor", "positive", "negative") if name in row]
+
     def target(self, row: Row, features: Features) -> int:
         """Return `IGNORED`: pairs are scored against each other, not against a class."""
         return IGNORED
 
-    def answer(self, features: Features, logits: np.ndarray) -> Answer:
+    def answer(self, features: Features, output: np.ndarray) -> Answer:
         """Return {"embedding": [width numbers]} for last hidden states [T, width]."""
-        states = np.asarray(logits, dtype=np.float64)
+        states = np.asarray(output, dtype=np.float64)
         vector = states[0] if self.pooling == "cls" else states.mean(axis=0)
         return {"embedding": (vector / max(float(np.linalg.norm(vector)), 1e-12)).tolist()}
 

@@ -61,7 +61,7 @@ class Tag(Task):
                     opened = True
         return codes
 
-    def answer(self, features: Features, logits: np.ndarray) -> Answer:
+    def answer(self, features: Features, output: np.ndarray) -> Answer:
         """Return {"spans": [{start, end, label, text, score}]} for logits [T, outputs].
 
         The codes are the likeliest that obey BIO (Viterbi with forbidden steps only); a span's score is the geometric
@@ -72,7 +72,7 @@ class Tag(Task):
         kept = [index for index, (start, end) in enumerate(places) if start < end]
         if not kept:
             return {"spans": []}
-        chances = np.log(softmax(np.asarray(logits)[kept], self.temperature) + 1e-30)
+        chances = np.log(softmax(np.asarray(output)[kept], self.temperature) + 1e-30)
         codes = viterbi(chances, self._steps())
         spans: list[Span] = []
         for row, (index, code) in enumerate(zip(kept, codes, strict=True)):

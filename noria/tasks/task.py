@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -27,7 +27,8 @@ from noria.core.progress import Report
 
 Row = dict[str, Any]
 Answer = dict[str, Any]
-Head = Literal["sequence", "token", "embedding", "causal"]
+Target = int | list[int] | list[float] | tuple[int, int]
+Head = Literal["sequence", "token", "span", "embedding", "seq2seq", "causal", "vector"]
 IGNORED = -100
 """Target of a token that is not scored, as in torch's cross entropy."""
 
@@ -41,14 +42,17 @@ class Features:
     """First and past-the-last character of the text under every token; equal for tokens that stand for none of it."""
     meta: dict[str, Any]
     """"text": the text itself; "truncated": whether its end (for a causal model its start) was cut off."""
+    types: list[int] = field(default_factory=list)
+    """Which of two texts a token is of, 0 or 1, where the tokenizer tells them apart; empty: all 0."""
 
 
 @dataclass(frozen=True)
 class Task(ABC):
     """Root of all tasks; its fields are what a model folder's facts say of it.
 
-    `answer` takes a head's logits for one text of T tokens, special tokens included and padding left out: sequence
-    [labels], token [T, outputs], embedding [T, width] (the last hidden states), causal [T, vocabulary].
+    `answer` takes a head's output for one text of T tokens, special tokens included and padding left out. Logits: sequence
+    and vector [labels], token [T, outputs], span [T, 2] (of its start, of its end), embedding [T, width] (the last hidden
+    states), causal [T, vocabulary]. A text: what a seq2seq model, or a causal one in a chat, has written.
     """
 
     labels: tuple[str, ...] = ()
@@ -80,13 +84,39 @@ class Task(ABC):
         text = row if isinstance(row, str) else str(row["text"])
         return encode(tokenizer, text, max_length, prefix=self.prefix)
 
-    @abstractmethod
-    def target(self, row: Row, features: Features) -> int | list[int]:
-        """Return what the head should say: one class for the text, or one for every token (`IGNORED`: not scored)."""
+    def windows(self, tokenizer: Tokenizer, row: Mapping[str, object] | str, max_length: int) -> list[Features]:
+        """Return the parts a row is read in where it may be longer than the model; each gets its target and its answer."""
+        return [self.features(tokenizer, row, max_length)]
+
+    def texts(self, row: Mapping[str, Any]) -> list[str]:
+        """Return the texts of a row that a model reads."""
+        return [row["text"]]
 
     @abstractmethod
-    def answer(self, features: Features, logits: np.ndarray) -> Answer:
+    def target(self, row: Row, features: Features) -> Target:
+        """Return what the head should say of a row.
+
+        sequence, vector: the label's place, or 0.0 or 1.0 for each of many labels. token: a code for every token
+        (`IGNORED`: not scored). span: its first and its last token, both 0 where there is none. seq2seq: the ids to write,
+        the end's the last. causal: for every token its own id, or `IGNORED` where it is not scored. embedding: unused.
+        """
+
+    @abstractmethod
+    def answer(self, features: Features, output: Any) -> Answer:
         """Return what a person or program is told, JSON-able."""
+
+    def join(self, answers: Sequence[Answer]) -> Answer:
+        """Return the one answer to a row from those to its windows."""
+        return answers[0]
+
+    def fitted(self, rows: Sequence[Row]) -> Task:
+        """Return the task as its training rows make it: with their labels, unless it has labels of its own."""
+        return self if self.labels else replace(self, labels=labels_in(rows))
+
+    def facts(self) -> dict[str, Any]:
+        """Return what a model folder says of the task, so that `task_of` makes it again."""
+        values = {one.name: getattr(self, one.name) for one in fields(self)}
+        return {"task": self.name, **values, "labels": list(self.labels)}
 
     @abstractmethod
     def measures(self, rows: Sequence[Row], answers: Sequence[Answer]) -> dict[str, float]:
@@ -189,6 +219,7 @@ def labels_in(rows: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
     for row in rows:
         if "label" in row:
             found.add(row["label"])
+        found.update(row.get("labels", ()))
         found.update(span["label"] for span in row.get("spans", ()))
     return tuple(sorted(found))
 
