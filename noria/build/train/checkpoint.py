@@ -1,7 +1,8 @@
 """All state of a run in one safetensors file; resume is bit-exact.
 
-Weights, optimiser state and the states of the random number generators are tensors; counts and the best evaluation so
-far are JSON in the file's header. Nothing is pickled. The file is replaced whole or not at all.
+What learns (and the buffers), optimiser state and the states of the random number generators are tensors; counts and the
+best evaluation so far are JSON in the file's header. Weights that do not learn are the base's and are not written again:
+a run with adapters has checkpoints as small as its adapters. Nothing is pickled. The file is replaced whole or not at all.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import xxhash
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
@@ -47,13 +49,33 @@ def weights(module: nn.Module) -> dict[str, torch.Tensor]:
     return {name: tensor.detach() for name, tensor in tensors.items() if name in kept}
 
 
+def learned(module: nn.Module) -> dict[str, torch.Tensor]:
+    """Return what training changes, by name: the parameters that learn, and the persistent buffers."""
+    frozen = {name for name, parameter in module.named_parameters() if not parameter.requires_grad}
+    return {name: tensor for name, tensor in weights(module).items() if name not in frozen}
+
+
+def frozen_hash(module: nn.Module) -> str:
+    """Return the hash (XXH3, 128 bits) of the weights that do not learn: a checkpoint is worth nothing without the same.
+
+    It reads about 10 GB a second, so that even a large base is no matter.
+    """
+    own = learned(module)
+    digest = xxhash.xxh3_128()
+    for name, tensor in sorted(weights(module).items()):
+        if name not in own:
+            digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}")
+            digest.update(tensor.contiguous().flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
 def save_checkpoint(path: Path, module: nn.Module, optimizer: torch.optim.Optimizer, position: Position) -> None:
     """Write all state to `path`, whole or not at all.
 
     Raises:
         ResourceError: the disk is full or cannot be written; the old checkpoint stays.
     """
-    tensors = {f"model/{name}": tensor for name, tensor in weights(module).items()}
+    tensors = {f"model/{name}": tensor for name, tensor in learned(module).items()}
     for number, state in optimizer.state_dict()["state"].items():
         tensors.update({f"optimizer/{number}/{key}": value for key, value in state.items()})
     random_tensors, random_state = _random_state()
@@ -86,12 +108,12 @@ def load_checkpoint(path: Path, module: nn.Module, optimizer: torch.optim.Optimi
 
 
 def restore_weights(module: nn.Module, tensors: dict[str, torch.Tensor], path: Path) -> None:
-    """Copy tensors by name into the module.
+    """Copy what was learned into the module, by name.
 
     Raises:
-        FolderError: names or shapes are not those of the module.
+        FolderError: names or shapes are not those of what learns in the module.
     """
-    own = weights(module)
+    own = learned(module)
     if {name: t.shape for name, t in own.items()} != {name: t.shape for name, t in tensors.items()}:
         raise FolderError(f"{path} is of another model", hint="remove it to train anew")
     with torch.no_grad():

@@ -44,12 +44,22 @@ from noria.core.memory import release_memory
 from noria.core.progress import Bar, MetricsLog, Report
 from noria.core.settings import fingerprint
 
-from .checkpoint import Position, load_checkpoint, restore_weights, save_checkpoint, save_tensors, weights
+from .checkpoint import (
+    Position,
+    frozen_hash,
+    learned,
+    load_checkpoint,
+    restore_weights,
+    save_checkpoint,
+    save_tensors,
+    weights,
+)
 from .machine import Machine, measure
 from .optimizer import make_optimizer, rate, set_rate, settle_gradients
 from .settings import TrainSettings
 
 Objective = Callable[[nn.Module, Batch], tuple[torch.Tensor, float]]
+AfterStep = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -109,6 +119,7 @@ def train(
     *,
     title: str = "train",
     identity: str = "",
+    after_step: AfterStep | None = None,
 ) -> TrainResult:
     """Train the module in place; go on with whatever `work` holds of the same run.
 
@@ -122,13 +133,15 @@ def train(
         evaluator: judges the module now and then; the best weights are kept.
         title: name of the run on plan line and progress bar.
         identity: hash of what else the run depends on (base weights, data); where it changes, `work` begins anew.
+        after_step: called after every optimiser step with the steps done and the steps of the plan; what it changes must
+            be parameters that learn or persistent buffers, which a checkpoint holds.
 
     Raises:
         UserError: loss or gradient is no longer a finite number; names step and rows.
         Interrupted: SIGINT or SIGTERM; a checkpoint was written.
         ResourceError: the disk is full; the last checkpoint stays.
     """
-    run = _Run(module, batches, objective, settings, work, evaluator)
+    run = _Run(module, batches, objective, settings, work, evaluator, after_step)
     with _stop_requests() as stop:
         run.prepare(identity, report, title)
         with report.bar(title, total=run.plan.steps, unit="step") as bar:
@@ -148,9 +161,11 @@ class _Run:
         settings: TrainSettings,
         work: Path,
         evaluator: Evaluator | None,
+        after_step: AfterStep | None,
     ) -> None:
         self.module, self.batches, self.objective = module, batches, objective
         self.settings, self.work, self.evaluator = settings, work, evaluator
+        self.after_step = after_step
         self.optimizer = make_optimizer(module, settings.optimizer)
         self.checkpoint = work / "checkpoint.safetensors"
         self.metrics = MetricsLog(work / "metrics.jsonl")
@@ -161,7 +176,7 @@ class _Run:
         """Find the plan and checkpoint of the same run, or make them."""
         shapes = {name: list(tensor.shape) for name, tensor in weights(self.module).items()}
         settings = self.settings.model_dump(mode="json", exclude={"checkpoint_seconds"})
-        identity = fingerprint([identity, shapes, settings, self.batches.fingerprint])
+        identity = fingerprint([identity, shapes, frozen_hash(self.module), settings, self.batches.fingerprint])
         plan = _read_plan(self.work)
         if plan is not None and plan.identity == identity and self.checkpoint.exists():
             self.plan = plan
@@ -251,6 +266,8 @@ class _Run:
         set_rate(self.optimizer, self._rate(step))
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
+        if self.after_step is not None:
+            self.after_step(step + 1, self.plan.steps)
         return loss_sum / weight_sum, length
 
     def _evaluate(self) -> dict[str, float]:
@@ -260,7 +277,7 @@ class _Run:
         self.metrics.write(step=step, score=evaluation.score, **evaluation.values)
         best = self.position.best_score
         if best is None or evaluation.score > best:
-            save_tensors(self._best_file(step), weights(self.module), {})
+            save_tensors(self._best_file(step), learned(self.module), {})
             old = self.position.best_step
             self.position = replace(self.position, best_step=step, best_score=evaluation.score)
             self._save()
@@ -279,7 +296,7 @@ class _Run:
     def _calibrate(self) -> tuple[int, float]:
         """Return how many steps fit the time budget, and the speed; leave module and optimiser as they were."""
         start = time.perf_counter()
-        before = {name: tensor.clone() for name, tensor in weights(self.module).items()}
+        before = {name: tensor.clone() for name, tensor in learned(self.module).items()}
         self.module.train()
         self._take(self.batches.at(0), 0)
         speeds: list[float] = []
