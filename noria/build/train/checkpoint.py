@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import errno
 import json
-import random
 import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import xxhash
 from safetensors import SafetensorError, safe_open
@@ -24,6 +22,8 @@ from torch import nn
 
 from noria.core.errors import FolderError
 from noria.core.folder import new_file
+
+from .chance import Chance
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,8 @@ class Position:
     """Step after which the best evaluation was made; 0 before the first."""
     best_score: float | None = None
     """Score of the best evaluation; higher is better."""
+    judged: int = 0
+    """Step after which the last evaluation was made; 0 before the first."""
 
 
 def weights(module: nn.Module) -> dict[str, torch.Tensor]:
@@ -78,9 +80,8 @@ def save_checkpoint(path: Path, module: nn.Module, optimizer: torch.optim.Optimi
     tensors = {f"model/{name}": tensor for name, tensor in learned(module).items()}
     for number, state in optimizer.state_dict()["state"].items():
         tensors.update({f"optimizer/{number}/{key}": value for key, value in state.items()})
-    random_tensors, random_state = _random_state()
-    tensors.update(random_tensors)
-    save_tensors(path, tensors, {"position": asdict(position), "random": random_state})
+    numbers, rest = Chance.now().as_tensors()
+    save_tensors(path, tensors | numbers, {"position": asdict(position), "random": rest})
 
 
 def load_checkpoint(path: Path, module: nn.Module, optimizer: torch.optim.Optimizer) -> Position:
@@ -103,7 +104,7 @@ def load_checkpoint(path: Path, module: nn.Module, optimizer: torch.optim.Optimi
         if match := re.fullmatch(r"optimizer/(\d+)/(\w+)", name):
             state["state"].setdefault(int(match[1]), {})[match[2]] = tensor
     optimizer.load_state_dict(state)
-    _set_random_state(tensors, notes["random"])
+    Chance.of(tensors, notes["random"]).restore()
     return Position(**notes["position"])
 
 
@@ -134,22 +135,3 @@ def save_tensors(path: Path, tensors: dict[str, torch.Tensor], notes: dict[str, 
             # The writer hides the system's error number in its words.
             found = re.search(r"os error (\d+)", str(error))
             raise OSError(int(found[1]) if found else errno.EIO, str(error), str(path)) from None
-
-
-def _random_state() -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    _, keys, place, has_gauss, gauss = np.random.get_state(legacy=True)
-    version, numbers, next_gauss = random.getstate()
-    tensors = {
-        "random/torch": torch.get_rng_state(),
-        "random/numpy": torch.from_numpy(np.asarray(keys).astype(np.int64)),
-        "random/python": torch.tensor(numbers, dtype=torch.int64),
-    }
-    return tensors, {"numpy": [int(place), int(has_gauss), float(gauss)], "python": [version, next_gauss]}
-
-
-def _set_random_state(tensors: dict[str, torch.Tensor], notes: dict[str, Any]) -> None:
-    torch.set_rng_state(tensors["random/torch"])
-    place, has_gauss, gauss = notes["numpy"]
-    np.random.set_state(("MT19937", tensors["random/numpy"].numpy().astype(np.uint32), place, has_gauss, gauss))
-    version, next_gauss = notes["python"]
-    random.setstate((version, tuple(tensors["random/python"].tolist()), next_gauss))

@@ -1,7 +1,7 @@
 """The only training loop.
 
     batches = Buckets(lengths, collate, tokens_per_batch=4096, seed=0)         # order fixed, any step can be asked for
-    result = train(module, batches, objectives.supervised, TrainSettings(seconds=300), work, report, evaluator)
+    result = train(module, batches, objectives.causal, TrainSettings(seconds=300), work, report, evaluator)
     result.steps, result.curves, result.best_score                             # the module now holds the best weights
 
 The loop knows nothing of texts, tasks or models. It is given:
@@ -14,36 +14,31 @@ The loop knows nothing of texts, tasks or models. It is given:
 
 Steps, number type and threads are fixed in `work/plan.json` before the first step. A run that is killed at any point and
 started again with the same arguments goes on from `work/checkpoint.safetensors` and ends with the same weights and the
-same `work/metrics.jsonl`, bit for bit, as a run never killed. SIGINT and SIGTERM write a checkpoint first.
+same `work/metrics.jsonl`, bit for bit, as a run never killed. SIGINT and SIGTERM break the step off and write a checkpoint.
+A run ends early where patience is over, and with an error where memory, numbers or the learning rate will not do.
 """
 
 from __future__ import annotations
 
-import json
-import math
-import random
 import shutil
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from safetensors.torch import load_file
 from torch import nn
 
 from noria.build.tokens.batches import Batch, BatchSource
-from noria.core.errors import Interrupted, UserError
-from noria.core.folder import write_json
+from noria.core.errors import Interrupted
 from noria.core.memory import release_memory
 from noria.core.progress import Bar, MetricsLog, Report
 from noria.core.settings import fingerprint
 
+from .chance import Chance, seed_all
 from .checkpoint import (
     Position,
     frozen_hash,
@@ -54,58 +49,18 @@ from .checkpoint import (
     save_tensors,
     weights,
 )
-from .machine import Machine, measure
+from .machine import measure
+from .memory import Need, available, check
 from .optimizer import make_optimizer, rate, set_rate, settle_gradients
+from .plan import Plan, predict_memory, read_plan, steps_within, write_plan
+from .result import Evaluation, TrainResult, thinned
 from .settings import TrainSettings
+from .stop import Divergence, StopNow, StopRequests, not_finite
+from .trackers import Trackers
 
 Objective = Callable[[nn.Module, Batch], tuple[torch.Tensor, float]]
 AfterStep = Callable[[int, int], None]
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """What an evaluator found."""
-
-    score: float
-    """By which the best weights are chosen; higher is better (hand in a loss with its sign turned)."""
-    values: Mapping[str, float] = field(default_factory=dict)
-    """Name -> number, for the record and the progress bar."""
-
-
 Evaluator = Callable[[nn.Module], Evaluation]
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What is fixed before the first step."""
-
-    identity: str
-    """Hash of everything the run depends on; a plan of another identity is not gone on with."""
-    steps: int
-    machine: Machine
-    measured_tokens_per_second: float
-    """While calibrating; 0 where the number of steps was given."""
-
-
-@dataclass(frozen=True)
-class TrainResult:
-    """What came of a run."""
-
-    steps: int
-    tokens: int
-    """Tokens trained on, each counted as often as it was seen."""
-    seconds: float
-    """Time spent training, evaluations and checkpoints apart."""
-    best_step: int
-    best_score: float | None
-    curves: dict[str, list[list[float]]]
-    """train: [[step, mean loss since the last point]...]; valid: [[step, score]...]."""
-    plan: Plan
-
-    @property
-    def tokens_per_second(self) -> float:
-        """Training speed."""
-        return self.tokens / self.seconds if self.seconds else 0.0
 
 
 def train(
@@ -137,16 +92,18 @@ def train(
             be parameters that learn or persistent buffers, which a checkpoint holds.
 
     Raises:
-        UserError: loss or gradient is no longer a finite number; names step and rows.
+        UserError: loss or gradient is no longer a finite number (names step and rows), or the loss ran away.
+        SettingError: a tracker was asked for that is not installed.
+        ResourceError: memory would not suffice, told before the start; or the disk is full, and the last checkpoint stays.
         Interrupted: SIGINT or SIGTERM; a checkpoint was written.
-        ResourceError: the disk is full; the last checkpoint stays.
     """
-    run = _Run(module, batches, objective, settings, work, evaluator, after_step)
-    with _stop_requests() as stop:
+    stop = StopRequests()
+    run = _Run(module, batches, objective, settings, work, evaluator, after_step, stop)
+    with stop.heard():
         run.prepare(identity, report, title)
-        with report.bar(title, total=run.plan.steps, unit="step") as bar:
+        with report.bar(title, total=run.plan.steps, unit="step") as bar, run.tracked(title):
             bar.advance(run.position.step)
-            run.to_end(stop, bar)
+            run.to_end(bar)
     return run.result()
 
 
@@ -162,55 +119,71 @@ class _Run:
         work: Path,
         evaluator: Evaluator | None,
         after_step: AfterStep | None,
+        stop: StopRequests,
     ) -> None:
         self.module, self.batches, self.objective = module, batches, objective
         self.settings, self.work, self.evaluator = settings, work, evaluator
-        self.after_step = after_step
+        self.after_step, self.stop = after_step, stop
         self.optimizer = make_optimizer(module, settings.optimizer)
         self.checkpoint = work / "checkpoint.safetensors"
         self.metrics = MetricsLog(work / "metrics.jsonl")
+        self.trackers = Trackers(settings.trackers)
         self.position = Position()
         self.plan: Plan
 
     def prepare(self, identity: str, report: Report, title: str) -> None:
         """Find the plan and checkpoint of the same run, or make them."""
         shapes = {name: list(tensor.shape) for name, tensor in weights(self.module).items()}
-        settings = self.settings.model_dump(mode="json", exclude={"checkpoint_seconds"})
+        settings = self.settings.model_dump(mode="json", exclude={"checkpoint_seconds", "trackers", "memory_gb"})
         identity = fingerprint([identity, shapes, frozen_hash(self.module), settings, self.batches.fingerprint])
-        plan = _read_plan(self.work)
+        plan = read_plan(self.work)
         if plan is not None and plan.identity == identity and self.checkpoint.exists():
+            check(Need(plan.memory_bytes, 0, margin=1), self._memory(), title)
             self.plan = plan
             torch.set_num_threads(plan.machine.threads)
             self.position = load_checkpoint(self.checkpoint, self.module, self.optimizer)
-            self.metrics.keep(lambda record: record["step"] <= self.position.step)
+            self.metrics.keep(self._still_holds)
             report.plan(f"{title}: going on from step {self.position.step} of {plan.steps}, {plan.machine.text()}")
-            return
-        shutil.rmtree(self.work, ignore_errors=True)
-        self.work.mkdir(parents=True, exist_ok=True)
-        self.plan = self._make_plan(identity)
-        _seed(self.settings.seed)
-        self._save()
-        write_json(self.work / "plan.json", {**vars(self.plan), "machine": vars(self.plan.machine)})
-        report.plan(f"{title}: {self._plan_text()}")
+        else:
+            shutil.rmtree(self.work, ignore_errors=True)
+            self.work.mkdir(parents=True, exist_ok=True)
+            self.plan = self._make_plan(identity, title)
+            seed_all(self.settings.seed)
+            self._save()
+            write_plan(self.work, self.plan)
+            parameters = sum(p.numel() for group in self.optimizer.param_groups for p in group["params"])
+            report.plan(f"{title}: {self.plan.text(self.batches.tokens_per_step, parameters)}")
+        losses = [record["loss"] for record in self.metrics.read() if "rate" in record]
+        self.divergence = Divergence(self.plan.steps, losses)
 
-    def to_end(self, stop: threading.Event, bar: Bar) -> None:
+    @contextmanager
+    def tracked(self, title: str) -> Iterator[None]:
+        """Follow the run with the trackers that were asked for."""
+        self.trackers.open(self.work.parent / "tracking", title, self.plan.identity, self.position.step)
+        try:
+            yield
+        finally:
+            self.trackers.close()
+
+    def to_end(self, bar: Bar) -> None:
         """Take the steps that are left, with an evaluation or a checkpoint where one is due."""
         self.module.train()
         due, seconds = time.perf_counter(), 0.0
-        while self.position.step < self.plan.steps:
-            values = self._step()
-            if self.position.step in self._evaluation_steps():
-                values |= self._evaluate()
+        while True:
+            if self.position.step in self._evaluation_steps() and self.position.judged < self.position.step:
+                bar.advance(0, **self._evaluate())
+            if self.position.step >= self.plan.steps or self._patience_is_over():
+                break
+            bar.advance(1, **self._step())
             now = time.perf_counter()
-            if stop.is_set() or now - due >= max(self.settings.checkpoint_seconds, 50 * seconds):
+            # Writing takes at most 2 % of the time, however large the checkpoint.
+            if now - due >= max(self.settings.checkpoint_seconds, 50 * seconds) or self.stop.asked:
                 self._save()
                 release_memory()
                 due = time.perf_counter()
                 seconds = due - now
-            bar.advance(1, **values)
-            if stop.is_set():
-                where = f"step {self.position.step} of {self.plan.steps}"
-                raise Interrupted(f"interrupted at {where}", hint="the same command goes on from there")
+            if self.stop.asked:
+                raise self._interrupted()
         self._save()
 
     def result(self) -> TrainResult:
@@ -226,106 +199,128 @@ class _Run:
             seconds=self.position.seconds,
             best_step=self.position.best_step,
             best_score=self.position.best_score,
-            curves={"train": _thinned(records), "valid": [[r["step"], r["score"]] for r in records if "score" in r]},
+            curves={"train": thinned(records), "valid": [[r["step"], r["score"]] for r in records if "score" in r]},
             plan=self.plan,
         )
 
     def _step(self) -> dict[str, float]:
+        """Take the next step; a signal breaks its passes off, and leaves the run as it was before."""
         step, start = self.position.step, time.perf_counter()
-        batches = self.batches.at(step)
-        loss, length = self._take(batches, step)
-        tokens = sum(batch.tokens for batch in batches)
-        seconds = time.perf_counter() - start
+        chance, buffers = Chance.now(), [(buffer, buffer.clone()) for buffer in self.module.buffers()]
+        try:
+            with self.stop.breakable():
+                batches = self.batches.at(step)
+                loss_sum, weight = self._passes(batches)
+        except StopNow:
+            self.optimizer.zero_grad(set_to_none=True)
+            chance.restore()
+            for buffer, before in buffers:
+                buffer.copy_(before)
+            self._save()
+            raise self._interrupted() from None
+        length = settle_gradients(self.optimizer, weight, self.settings.optimizer.clip)
+        if error := not_finite(loss_sum, length, weight, step + 1, [row for batch in batches for row in batch.rows]):
+            raise error
+        self._learn(step)
+        loss, now = loss_sum / weight, self.position
         self.position = replace(
-            self.position, step=step + 1, tokens=self.position.tokens + tokens, seconds=self.position.seconds + seconds
-        )
-        self.metrics.write(
-            step=step + 1, loss=loss, gradient=length, rate=self._rate(step), tokens=self.position.tokens
-        )
+            now, step=step + 1, tokens=now.tokens + sum(batch.tokens for batch in batches),
+            seconds=now.seconds + time.perf_counter() - start,
+        )  # fmt: skip
+        self._record(step=step + 1, loss=loss, gradient=length, rate=self._rate(step), tokens=self.position.tokens)
+        if self.divergence.add(loss) and self.settings.stop_diverging:
+            best = f"; step {now.best_step} was best: {self._best_file(now.best_step)}" if now.best_step else ""
+            raise self.divergence.error(step + 1, self.settings.optimizer.learning_rate, best)
         return {"loss": loss, "tokens/s": self.position.tokens / self.position.seconds}
 
-    def _take(self, batches: Any, step: int) -> tuple[float, float]:
-        """Learn from the batches of one step; return mean loss and the gradient's length."""
+    def _passes(self, batches: Sequence[Batch]) -> tuple[float, float]:
+        """Add the gradients of all batches up; return the sums of their losses and of their weights."""
         loss_sum, weight_sum = 0.0, 0.0
         for batch in batches:
             with torch.autocast("cpu", torch.bfloat16, enabled=self.plan.machine.number_type == "bf16"):
                 loss, weight = self.objective(self.module, batch)
             loss.backward()
             loss_sum, weight_sum = loss_sum + loss.item(), weight_sum + float(weight)
-        weight_sum = weight_sum or 1.0
-        length = settle_gradients(self.optimizer, weight_sum, self.settings.optimizer.clip)
-        if not math.isfinite(loss_sum) or not math.isfinite(length):
-            rows = [row for batch in batches for row in batch.rows]
-            what = "loss" if not math.isfinite(loss_sum) else "gradient"
-            raise UserError(
-                f"the {what} is not a finite number at step {step + 1}, rows {', '.join(map(str, rows[:8]))}"
-                + (f" and {len(rows) - 8} more" if len(rows) > 8 else ""),
-                found=loss_sum / weight_sum if what == "loss" else length,
-                hint="look at those rows, or lower the learning rate",
-            )
+        return loss_sum, weight_sum or 1.0
+
+    def _learn(self, step: int) -> None:
+        """Let the optimiser use the gradients, and forget them."""
         set_rate(self.optimizer, self._rate(step))
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         if self.after_step is not None:
             self.after_step(step + 1, self.plan.steps)
-        return loss_sum / weight_sum, length
 
     def _evaluate(self) -> dict[str, float]:
-        assert self.evaluator is not None
         step = self.position.step
-        evaluation = _judge(self.evaluator, self.module)
-        self.metrics.write(step=step, score=evaluation.score, **evaluation.values)
+        try:
+            with self.stop.breakable():
+                evaluation = self._judge()
+        except StopNow:
+            self._save()
+            raise self._interrupted() from None
+        self._record(step=step, score=evaluation.score, **evaluation.values)
         best = self.position.best_score
+        old, self.position = self.position, replace(self.position, judged=step)
         if best is None or evaluation.score > best:
             save_tensors(self._best_file(step), learned(self.module), {})
-            old = self.position.best_step
             self.position = replace(self.position, best_step=step, best_score=evaluation.score)
             self._save()
-            if old:
-                self._best_file(old).unlink(missing_ok=True)
+            if old.best_step:
+                self._best_file(old.best_step).unlink(missing_ok=True)
         return dict(evaluation.values)
 
-    def _make_plan(self, identity: str) -> Plan:
-        machine = measure(self.settings.number_type)
-        if self.settings.steps is not None:
-            return Plan(identity, self.settings.steps, machine, 0.0)
-        self.plan = Plan(identity, 1_000_000, machine, 0.0)
-        steps, speed = self._calibrate()
-        return Plan(identity, steps, machine, speed)
+    def _judge(self) -> Evaluation:
+        assert self.evaluator is not None
+        chance = Chance.now()
+        self.module.eval()
+        try:
+            with torch.no_grad():
+                return self.evaluator(self.module)
+        finally:
+            self.module.train()
+            chance.restore()
 
-    def _calibrate(self) -> tuple[int, float]:
-        """Return how many steps fit the time budget, and the speed; leave module and optimiser as they were."""
-        start = time.perf_counter()
+    def _make_plan(self, identity: str, title: str) -> Plan:
+        """Measure what the run needs, and leave module and optimiser as they were."""
+        start, fixed = time.perf_counter(), self.settings.steps
+        machine = measure(self.settings.number_type)
+        self.plan = Plan(identity, fixed or 1_000_000, machine, 0.0)
         before = {name: tensor.clone() for name, tensor in learned(self.module).items()}
         self.module.train()
-        self._take(self.batches.at(0), 0)
-        speeds: list[float] = []
-        # At least 3 steps, then up to 5 s or 5 % of the budget: enough to see the speed, little enough to spare.
-        while len(speeds) < 3 or time.perf_counter() - start < min(5.0, 0.05 * self.settings.seconds):
-            batches, began = self.batches.at(len(speeds) + 1), time.perf_counter()
-            self._take(batches, len(speeds) + 1)
-            speeds.append(sum(batch.tokens for batch in batches) / (time.perf_counter() - began))
-        began, evaluation = time.perf_counter(), 0.0
-        if self.evaluator is not None:
-            _judge(self.evaluator, self.module)
-            evaluation = time.perf_counter() - began
-        restore_weights(self.module, before, self.work)
-        self.optimizer = make_optimizer(self.module, self.settings.optimizer)
-        spent = time.perf_counter() - start
-        # At least half the budget is for learning, whatever measuring and judging took while the machine was busy elsewhere.
-        left = max(self.settings.seconds / 2, self.settings.seconds - spent - self.settings.evaluations * evaluation)
-        speed = float(np.median(speeds))
-        return max(1, int(left * speed / self.batches.tokens_per_step)), speed
+        try:
+            with self.stop.breakable():
+                need = predict_memory(self.module, self.batches, self._try_passes, self._try, self._memory(), title)
+                if fixed:
+                    return replace(self.plan, memory_bytes=need.bytes)
+                steps, speed = steps_within(
+                    self.settings.seconds, time.perf_counter() - start, self._try_step,
+                    self._judge if self.evaluator else None, self.settings.evaluations, self.batches.tokens_per_step,
+                )  # fmt: skip
+        except StopNow:
+            raise Interrupted(f"{title} was interrupted before its first step", hint="run the same again") from None
+        finally:
+            restore_weights(self.module, before, self.work)
+            self.optimizer = make_optimizer(self.module, self.settings.optimizer)
+        return Plan(identity, steps, machine, speed, need.bytes)
 
-    def _plan_text(self) -> str:
-        plan, tokens = self.plan, self.plan.steps * self.batches.tokens_per_step
-        parameters = sum(p.numel() for group in self.optimizer.param_groups for p in group["params"])
-        speed = plan.measured_tokens_per_second
-        minutes = f", about {tokens / speed / 60:.1f} min at {speed:,.0f} tokens/s" if speed else ""
-        return (
-            f"{plan.steps:,} steps of about {self.batches.tokens_per_step:,.0f} tokens, {parameters / 1e6:.1f} M parameters"
-            f"{minutes}, {plan.machine.text()}"
-        )
+    def _try_passes(self, batches: Sequence[Batch]) -> None:
+        self._passes(batches)
+        self.optimizer.zero_grad(set_to_none=True)
+
+    def _try(self, batches: Sequence[Batch]) -> None:
+        _, weight = self._passes(batches)
+        settle_gradients(self.optimizer, weight, self.settings.optimizer.clip)
+        self._learn(0)
+
+    def _try_step(self, number: int) -> int:
+        batches = self.batches.at(number)
+        self._try(batches)
+        return sum(batch.tokens for batch in batches)
+
+    def _memory(self) -> int:
+        limit = self.settings.memory_gb
+        return available() if limit is None else int(limit * 1e9)
 
     def _rate(self, step: int) -> float:
         return rate(step, self.plan.steps, self.settings.optimizer)
@@ -336,67 +331,25 @@ class _Run:
         count = min(self.settings.evaluations, self.plan.steps)
         return {round(self.plan.steps * (number + 1) / count) for number in range(count)}
 
+    def _patience_is_over(self) -> bool:
+        """Tell whether enough evaluations since the best were no better."""
+        since = sum(self.position.best_step < step <= self.position.judged for step in self._evaluation_steps())
+        return self.settings.patience is not None and since >= self.settings.patience
+
+    def _record(self, *, step: int, **values: float) -> None:
+        self.metrics.write(step=step, **values)
+        self.trackers.write(step, values)
+
+    def _still_holds(self, record: Mapping[str, Any]) -> bool:
+        """Tell whether a record is older than the checkpoint; those that came after will come again."""
+        return record["step"] <= (self.position.judged if "score" in record else self.position.step)
+
     def _best_file(self, step: int) -> Path:
         return self.work / f"best-{step}.safetensors"
 
+    def _interrupted(self) -> Interrupted:
+        where = f"step {self.position.step} of {self.plan.steps}"
+        return Interrupted(f"interrupted at {where}", hint="the same command goes on from there")
+
     def _save(self) -> None:
         save_checkpoint(self.checkpoint, self.module, self.optimizer, self.position)
-
-
-def _judge(evaluator: Evaluator, module: nn.Module) -> Evaluation:
-    state = torch.get_rng_state(), np.random.get_state(), random.getstate()
-    module.eval()
-    try:
-        with torch.no_grad():
-            return evaluator(module)
-    finally:
-        module.train()
-        torch.set_rng_state(state[0])
-        np.random.set_state(state[1])
-        random.setstate(state[2])
-
-
-def _seed(seed: int) -> None:
-    torch.manual_seed(seed)
-    np.random.seed(seed % 2**32)
-    random.seed(seed)
-
-
-def _read_plan(work: Path) -> Plan | None:
-    try:
-        raw = json.loads((work / "plan.json").read_text(encoding="utf-8"))
-        return Plan(**{**raw, "machine": Machine(**raw["machine"])})
-    except (OSError, ValueError, TypeError, KeyError):
-        return None
-
-
-def _thinned(records: list[dict[str, Any]], points: int = 200) -> list[list[float]]:
-    """Return [step, mean loss] for at most `points` stretches of steps."""
-    losses = [(record["step"], record["loss"]) for record in records if "loss" in record and "rate" in record]
-    size = max(1, math.ceil(len(losses) / points))
-    parts = [losses[start : start + size] for start in range(0, len(losses), size)]
-    return [[part[-1][0], sum(loss for _, loss in part) / len(part)] for part in parts]
-
-
-@contextmanager
-def _stop_requests() -> Iterator[threading.Event]:
-    """Turn SIGINT and SIGTERM into a wish that is heard between steps; a second one stops at once."""
-    stop = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.getsignal(number) for number in numbers}
-
-    def ask(number: int, frame: object) -> None:
-        stop.set()
-        for each in numbers:
-            signal.signal(each, before[each])
-
-    for number in numbers:
-        signal.signal(number, ask)
-    try:
-        yield stop
-    finally:
-        for number in numbers:
-            signal.signal(number, before[number])

@@ -11,13 +11,12 @@ from noria.core.settings import Settings
 
 Share = Annotated[float, Field(ge=0, le=1)]
 NumberType = Literal["auto", "bf16", "fp32"]
+Tracker = Literal["tensorboard", "wandb", "mlflow"]
 
 
-class OptimizerSettings(Settings):
-    """AdamW, its rates over the layers, and its rate over time."""
+class RateSettings(Settings):
+    """AdamW beside its highest rate: its rates over the layers, and its rate over time."""
 
-    learning_rate: Annotated[float, Field(gt=0, le=10)] = 3e-4
-    """Highest rate, reached after the warm-up."""
     weight_decay: Annotated[float, Field(ge=0, le=10)] = 0.01
     """Decay of weight matrices; biases, norms and single numbers are never decayed."""
     beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
@@ -42,6 +41,13 @@ class OptimizerSettings(Settings):
     """Rate of what stands above the layers (pooler, classifier), as a multiple."""
 
 
+class OptimizerSettings(RateSettings):
+    """AdamW."""
+
+    learning_rate: Annotated[float, Field(gt=0, le=10)] = 3e-4
+    """Highest rate, reached after the warm-up."""
+
+
 class TrainSettings(Settings):
     """One run of the loop."""
 
@@ -59,6 +65,14 @@ class TrainSettings(Settings):
     """How often the evaluator is asked, evenly spread, the last time after the last step."""
     checkpoint_seconds: Annotated[float, Field(gt=0)] = 20.0
     """Shortest time between checkpoints; it grows where writing one would take over 2 % of the time."""
+    patience: Annotated[int, Field(ge=1)] | None = None
+    """End the run after this many evaluations without a better one; where None, all steps are taken."""
+    stop_diverging: bool = True
+    """Stop, with a word on the learning rate, where the loss stays far above its start or has lost all that it had gained."""
+    memory_gb: Annotated[float, Field(gt=0)] | None = None
+    """Most memory the run may take beyond the weights, in GB of 10^9 bytes; where None, all that is free."""
+    trackers: tuple[Tracker, ...] = ()
+    """Who follows the run beside its metrics.jsonl: tensorboard, wandb, mlflow, where installed."""
 
 
 class PretrainSettings(Settings):
@@ -94,8 +108,21 @@ class PretrainSettings(Settings):
     """Longest n-grams of the baseline."""
 
 
+class RegularSettings(Settings):
+    """What works against overfitting, and for rare classes."""
+
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Dropout everywhere in the model. With a few epochs it costs more time than it gains."""
+    smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Label smoothing: this much of every target is spread over all classes (Szegedy et al. 2016)."""
+    balance: Share = 0.0
+    """Weight of rare classes: 0 counts every row the same, 1 every class the same."""
+    patience: Annotated[int, Field(ge=1)] | None = None
+    """Stop after this many evaluations without a better one."""
+
+
 class FinetuneSettings(Settings):
-    """Fine-tuning of a pretrained encoder on labelled rows. The defaults suit small encoders and budgets of minutes."""
+    """Fine-tuning of a pretrained model on labelled rows. The defaults suit small encoders and budgets of minutes."""
 
     minutes: Annotated[float, Field(gt=0, le=6000)] = 5.0
     """Time budget for training and its evaluations, in minutes; the number of steps is fixed from it at the start."""
@@ -104,23 +131,21 @@ class FinetuneSettings(Settings):
     seed: int = 0
     """Seed of the head's first weights, of the order of rows and of dropout."""
     max_length: Annotated[int, Field(ge=8, le=8192)] = 128
-    """Longest text in tokens; what is beyond is cut off."""
+    """Longest text in tokens; what is beyond is cut off, or read in windows where the task needs all of it."""
     tokens_per_batch: Annotated[int, Field(ge=64, le=1_000_000)] = 2048
-    """Padded tokens of one optimiser step."""
+    """Padded tokens of one batch."""
+    accumulate: Annotated[int, Field(ge=1, le=1000)] = 1
+    """Batches of one optimiser step."""
     learning_rate: Annotated[float, Field(gt=0, le=1)] = 1e-4
     """Highest rate, that of the topmost layer."""
-    layer_decay: Annotated[float, Field(gt=0, le=1)] = 0.9
-    """Each layer's rate as a share of the rate of the layer above it."""
-    head_rate: Annotated[float, Field(gt=0, le=1000)] = 5.0
-    """Rate of pooler and classifier, as a multiple of the topmost layer's."""
-    warmup: Share = 0.1
-    """Share of the steps over which the rate rises; after it, it falls to zero in a line."""
+    rates: RateSettings = RateSettings(layer_decay=0.9, head_rate=5.0, warmup=0.1)
+    """The rates of lower layers and of the head, their course over time, and the rest of AdamW."""
+    regular: RegularSettings = RegularSettings()
+    """What works against overfitting, and for rare classes."""
     layers: Annotated[int, Field(ge=1)] | None = None
     """Keep only this many of the encoder's layers, the lowest; training and answering cost as much less."""
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Dropout everywhere in the encoder. With a few epochs it costs more time than it gains."""
-    smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Label smoothing: this much of every target is spread over all classes (Szegedy et al. 2016)."""
+    frozen: Annotated[int, Field(ge=0)] = 0
+    """This many of the lowest layers, and the embeddings, do not learn."""
     evaluations: Annotated[int, Field(ge=1, le=1000)] = 3
     """How often the valid rows are judged, the last time after the last step; the best weights are kept."""
     number_type: NumberType = "auto"

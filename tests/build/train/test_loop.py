@@ -20,7 +20,7 @@ from torch import nn
 from training_runs import KINDS, STEPS, classify_run, go, shards
 
 from noria.build.tokens.batches import Batch, Packed
-from noria.build.train import objectives
+from noria.build.train import supervised
 from noria.build.train.checkpoint import save_tensors, weights
 from noria.build.train.loop import Evaluation, train
 from noria.build.train.settings import TrainSettings
@@ -69,19 +69,19 @@ def test_sigterm_leaves_a_checkpoint_and_the_same_command_goes_on(tmp_path: Path
     def objective(module: nn.Module, batch: Batch) -> tuple[torch.Tensor, float]:
         nonlocal steps
         steps += 1
-        if steps == 5:
+        if steps == 8:
             os.kill(os.getpid(), signal.SIGTERM)
-        return objectives.supervised(module, batch)
+        return supervised.classes(module, batch)
 
     module, batches, _, judge = classify_run()
     settings = TrainSettings(seed=11, steps=12, number_type="fp32", evaluations=4)
     before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(Interrupted, match="step 5 of 12"):
+    with pytest.raises(Interrupted, match="step 4 of 12"):
         train(module, batches, objective, settings, work, QUIET, judge)
     assert signal.getsignal(signal.SIGTERM) is before
     module, batches, _, judge = classify_run()
     train(module, batches, objective, settings, work, QUIET, judge)
-    assert steps == 12
+    assert steps == 3 + 5 + 8
     assert [r["step"] for r in MetricsLog(work / "metrics.jsonl").read() if "loss" in r] == list(range(1, 13))
 
 
@@ -133,7 +133,7 @@ def test_loss_that_is_no_number_stops_and_names_step_and_rows(tmp_path: Path) ->
     rows = batches.at(2)[0].rows
 
     def objective(module: nn.Module, batch: Batch) -> tuple[torch.Tensor, float]:
-        loss, weight = objectives.supervised(module, batch)
+        loss, weight = supervised.classes(module, batch)
         return (loss * float("nan") if batch.rows == rows else loss), weight
 
     before = {name: tensor.clone() for name, tensor in weights(module).items()}

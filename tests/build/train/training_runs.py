@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,7 @@ from torch import nn
 from noria.build.model.sizes import causal as causal_config
 from noria.build.tokens.batches import Batch, BatchSource, Buckets, Packed
 from noria.build.tokens.shards import Shards
-from noria.build.train import objectives
+from noria.build.train import objectives, supervised
 from noria.build.train.loop import Evaluation, Evaluator, Objective, TrainResult, train
 from noria.build.train.settings import OptimizerSettings, TrainSettings
 from noria.core.progress import Report
@@ -80,10 +79,10 @@ def classify_run() -> tuple[nn.Module, BatchSource, Objective, Evaluator]:
 
     def judge(module: nn.Module) -> Evaluation:
         with torch.no_grad():
-            loss, weight = objectives.supervised(module, batches.at(0)[0])
+            loss, weight = supervised.classes(module, batches.at(0)[0])
         return Evaluation(-float(loss) / weight)
 
-    return module, batches, partial(objectives.supervised, smoothing=0.0), judge
+    return module, batches, supervised.classes, judge
 
 
 KINDS = {"causal": causal_run, "classify": classify_run}

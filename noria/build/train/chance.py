@@ -1,0 +1,57 @@
+"""The states of all random number generators that a run draws from: torch's, NumPy's and Python's."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+
+def seed_all(seed: int) -> None:
+    """Seed every generator."""
+    torch.manual_seed(seed)
+    np.random.seed(seed % 2**32)
+    random.seed(seed)
+
+
+@dataclass(frozen=True)
+class Chance:
+    """Where the generators stood at one moment."""
+
+    torch: torch.Tensor
+    numpy: tuple[Any, ...]
+    python: tuple[Any, ...]
+
+    @classmethod
+    def now(cls) -> Chance:
+        """Return where they stand."""
+        return cls(torch.get_rng_state(), tuple(np.random.get_state(legacy=True)), random.getstate())
+
+    @classmethod
+    def of(cls, tensors: dict[str, torch.Tensor], rest: dict[str, Any]) -> Chance:
+        """Return what `as_tensors` was given."""
+        place, has_gauss, gauss = rest["numpy"]
+        keys = tensors["random/numpy"].numpy().astype(np.uint32)
+        version, next_gauss = rest["python"]
+        numbers = tuple(tensors["random/python"].tolist())
+        return cls(tensors["random/torch"], ("MT19937", keys, place, has_gauss, gauss), (version, numbers, next_gauss))
+
+    def as_tensors(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+        """Return the states as tensors and as what JSON can hold, for a checkpoint."""
+        _, keys, place, has_gauss, gauss = self.numpy
+        version, numbers, next_gauss = self.python
+        tensors = {
+            "random/torch": self.torch,
+            "random/numpy": torch.from_numpy(np.asarray(keys).astype(np.int64)),
+            "random/python": torch.tensor(numbers, dtype=torch.int64),
+        }
+        return tensors, {"numpy": [int(place), int(has_gauss), float(gauss)], "python": [version, next_gauss]}
+
+    def restore(self) -> None:
+        """Set the generators back to that moment."""
+        torch.set_rng_state(self.torch)
+        np.random.set_state(self.numpy)
+        random.setstate(self.python)

@@ -1,0 +1,133 @@
+"""Memory that a run will take against the memory there is: told before the start, refused where it cannot suffice.
+
+Weights are there already when a run is planned. What comes on top is known in part (gradients as large as what learns,
+AdamW's two means twice as large) and measured in part: activations are what one pass over a small batch adds, carried
+over to the largest batch, and then what a whole step over the largest batch really took.
+"""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import nn
+
+from noria.core.errors import ResourceError
+
+MARGIN = 1.05
+"""What a prediction is multiplied by: allocators round up, and batches are not quite alike."""
+
+
+@dataclass(frozen=True)
+class Need:
+    """Bytes that a run will take beyond those it has already taken."""
+
+    state: int
+    """Gradients and the optimiser's means."""
+    activations: int
+    """What the passes over the largest batch hold at their peak."""
+    margin: float = MARGIN
+
+    @property
+    def bytes(self) -> int:
+        """Return all of it."""
+        return int(self.margin * (self.state + self.activations))
+
+
+def state_bytes(module: nn.Module) -> int:
+    """Return the bytes of gradients and of AdamW's two means for what learns."""
+    return 3 * sum(p.numel() * p.element_size() for p in module.parameters() if p.requires_grad)
+
+
+def check(need: Need, there: int, title: str) -> None:
+    """Refuse a run that cannot fit.
+
+    Raises:
+        ResourceError: says what is needed, what is there and what to lower.
+    """
+    if need.bytes <= there:
+        return
+    if need.state > need.activations:
+        hint = "let less learn (--adapter.kind lora, or more frozen layers), or take a smaller model"
+    else:
+        hint = "lower the tokens of a batch, or max_length"
+    raise ResourceError(
+        f"{title} needs {gigabytes(need.bytes)} more memory than it has taken so far ({gigabytes(need.state)} for "
+        f"gradients and optimiser, {gigabytes(need.activations)} for a batch)",
+        found=f"{gigabytes(there)} free", hint=hint,
+    )  # fmt: skip
+
+
+def gigabytes(count: float) -> str:
+    """Return bytes as words.
+
+    >>> gigabytes(1_340_000_000), gigabytes(2_500_000)
+    ('1.3 GB', '2.5 MB')
+    """
+    return f"{count / 1e9:,.1f} GB" if count >= 1e8 else f"{count / 1e6:,.1f} MB"
+
+
+def available(root: Path = Path("/")) -> int:
+    """Return the bytes this process may still take: what the machine has free, or what its control group leaves it.
+
+    Args:
+        root: where `proc` and `sys` lie.
+    """
+    free = _kilobytes(root / "proc/meminfo", "MemAvailable")
+    limits = [
+        left
+        for folder, limit, used in (
+            ("sys/fs/cgroup", "memory.max", "memory.current"),
+            ("sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes"),
+        )
+        for group in _groups(root)
+        if (left := _left(root / folder / group, limit, used)) is not None
+    ]
+    return min([free, *limits])
+
+
+def _groups(root: Path) -> set[str]:
+    # Inside a container the group's own folder is often mounted as the top one.
+    try:
+        lines = (root / "proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return {""}
+    parts = [line.split(":", 2) for line in lines]
+    return {"", *(path.strip("/") for _, kinds, path in parts if kinds in ("", "memory"))}
+
+
+def _left(folder: Path, limit: str, used: str) -> int | None:
+    try:
+        allowed, taken = (folder / limit).read_text().strip(), int((folder / used).read_text())
+        # Pages of files that were not touched lately are given back on demand.
+        cache = re.search(r"^(?:total_)?inactive_file (\d+)$", (folder / "memory.stat").read_text(), re.MULTILINE)
+    except (OSError, ValueError):
+        return None
+    return int(allowed) - taken + int(cache[1] if cache else 0) if allowed.isdigit() else None
+
+
+def taken() -> int:
+    """Return the bytes of memory that this process holds (its resident set)."""
+    return _kilobytes(Path("/proc/self/status"), "VmRSS")
+
+
+def forget_peak() -> None:
+    """Let `peak` begin anew; where the system does not allow it, `peak` stays that of the whole process."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak() -> int:
+    """Return the most bytes that this process held since `forget_peak`."""
+    return _kilobytes(Path("/proc/self/status"), "VmHWM")
+
+
+def _kilobytes(file: Path, name: str) -> int:
+    # Without the file (not Linux) nothing is known, and nothing is refused.
+    try:
+        found = re.search(rf"^{name}:\s+(\d+) kB", file.read_text(), re.MULTILINE)
+    except OSError:
+        return 2**62
+    return int(found[1]) * 1024 if found else 2**62
