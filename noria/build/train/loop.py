@@ -88,8 +88,8 @@ def train(
         evaluator: judges the module now and then; the best weights are kept.
         title: name of the run on plan line and progress bar.
         identity: hash of what else the run depends on (base weights, data); where it changes, `work` begins anew.
-        after_step: called after every optimiser step with the steps done and the steps of the plan; what it changes must
-            be parameters that learn or persistent buffers, which a checkpoint holds.
+        after_step: called after every optimiser step, its gradients still there, with the steps done and the steps of the
+            plan; what it changes must be parameters that learn or persistent buffers, which a checkpoint holds.
 
     Raises:
         UserError: loss or gradient is no longer a finite number (names step and rows), or the loss ran away.
@@ -247,9 +247,9 @@ class _Run:
         """Let the optimiser use the gradients, and forget them."""
         set_rate(self.optimizer, self._rate(step))
         self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
         if self.after_step is not None:
             self.after_step(step + 1, self.plan.steps)
+        self.optimizer.zero_grad(set_to_none=True)
 
     def _evaluate(self) -> dict[str, float]:
         step = self.position.step
