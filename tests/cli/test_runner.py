@@ -5,9 +5,10 @@ import json
 
 import pytest
 
-from noria.cli.demo.runner import INPUTS, clear, forget, held, read_stage, run_stage, stage_file, stage_key
+from noria.cli.demo.runner import INPUTS, forget, run_stage, stage_key
 from noria.cli.demo.settings import DemoSettings
 from noria.cli.demo.stage import Context, Stage, StageResult
+from noria.cli.stages import clear, held, read_stage, stage_file
 from noria.core.errors import ResourceError
 from noria.core.figure import Figure
 from noria.core.progress import Report
@@ -81,10 +82,9 @@ def test_redo_forgets_what_follows_and_nothing_else(tmp_path):
 
 
 def test_clear_removes_results_and_work_in_progress(tmp_path):
-    stage, _ = counting_stage()
     for name in ("sentiment", ".sentiment.work", "entities"):
         (tmp_path / name).mkdir()
-    clear(tmp_path, stage)
+    clear(tmp_path, ["sentiment"])
     assert [path.name for path in tmp_path.iterdir()] == ["entities"]
 
 

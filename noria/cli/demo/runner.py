@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import fcntl
-import json
-import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from noria import __version__
-from noria.core.errors import ResourceError, told_plainly, unknown
+from noria.cli import stages
+from noria.cli.stages import KeyedStage, held, read_stage, stage_file
+from noria.core.errors import told_plainly, unknown
 from noria.core.folder import clear_partial, write_json
-from noria.core.memory import release_memory
 from noria.core.progress import Report
 from noria.core.settings import fingerprint
 
@@ -35,7 +33,7 @@ INPUTS: dict[str, tuple[str, ...]] = {
 }
 
 
-def stages() -> list[Stage]:
+def all_stages() -> list[Stage]:
     """Return the stages of the main job, in order."""
     from . import compress, corpus, finetune, grow, pretrain, ship
 
@@ -68,7 +66,7 @@ def turn(settings: DemoSettings, report: Report, redo: Sequence[str] = ()) -> in
         clear_partial(root)
         context = Context(root, settings, report)
         forget(root, redo)
-        chosen = stages()
+        chosen = all_stages()
         started = time.monotonic()
         for number, stage in enumerate(chosen, 1):
             run_stage(stage, context, f"{number}/{len(chosen)}")
@@ -79,39 +77,12 @@ def turn(settings: DemoSettings, report: Report, redo: Sequence[str] = ()) -> in
 
 
 def run_stage(stage: Stage, context: Context, position: str) -> None:
-    """Run one stage unless it is done with the same settings and inputs.
-
-    The record is written when the stage begins, with the key of its settings and inputs: what a killed run left is gone
-    on with under the same key, and cleared away under another.
-    """
-    record = stage_file(context.root, stage.name)
-    key = stage_key(stage.name, context)
-    known = read_record(context.root, stage.name)
-    if known.get("key") == key and "line" in known:
-        context.report.ledger(f"{position} {stage.name}: done before. {known['line']}", stage=stage.name, again=False)
-        return
-    if known.get("key") != key:
-        clear(context.root, stage)
-        write_json(record, {"name": stage.name, "key": key})
-    context.report.plan(f"{position} {stage.name}: {stage.plan(context)}", stage=stage.name)
-    started = time.monotonic()
-    result = stage.run(context)
-    seconds = time.monotonic() - started
-    release_memory()
-    value = {
-        "name": stage.name,
-        "title": stage.title,
-        "key": key,
-        "line": result.line,
-        "seconds": round(seconds, 1),
-        "figures": [figure.as_dict() for figure in result.figures],
-        "facts": result.facts,
-        "noria": __version__,
-    }
-    write_json(record, value)
-    context.report.ledger(
-        f"{position} {stage.name} ({seconds:,.0f} s): {result.line}", stage=stage.name, seconds=seconds
-    )
+    """Run one stage unless it is done with the same settings and inputs."""
+    keyed = KeyedStage(
+        stage.name, stage.title, stage_key(stage.name, context), partial(stage.plan, context), partial(stage.run, context),
+        stage.outputs or (stage.name,),
+    )  # fmt: skip
+    stages.run_stage(context.root, keyed, position, context.report)
 
 
 def forget(root: Path, names: Sequence[str]) -> None:
@@ -132,33 +103,6 @@ def stage_key(name: str, context: Context) -> str:
     return fingerprint(parts)
 
 
-def stage_file(root: Path, name: str) -> Path:
-    """Return where a stage's record lies."""
-    return root / f"{name}.stage.json"
-
-
-def read_record(root: Path, name: str) -> Mapping[str, Any]:
-    """Return the record of a stage, finished or begun; empty where there is none."""
-    try:
-        record = json.loads(stage_file(root, name).read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        return {}
-    return record if isinstance(record, dict) else {}
-
-
-def read_stage(root: Path, name: str) -> Mapping[str, Any] | None:
-    """Return the record of a finished stage, or None."""
-    record = read_record(root, name)
-    return record if "line" in record else None
-
-
-def clear(root: Path, stage: Stage) -> None:
-    """Remove what a stage wrote, and what it was writing."""
-    for name in stage.outputs or (stage.name,):
-        shutil.rmtree(root / name, ignore_errors=True)
-        shutil.rmtree(root / f".{name}.work", ignore_errors=True)
-
-
 def write_ledger(chosen: list[Stage], context: Context, seconds: float) -> None:
     """Write `ledger.json` and say the ledger on one screen."""
     records = [read_stage(context.root, stage.name) for stage in chosen]
@@ -170,20 +114,3 @@ def write_ledger(chosen: list[Stage], context: Context, seconds: float) -> None:
     for record in done:
         context.report.note(f"{record['name']:<10} {record['seconds']:>6.0f} s  {record['line']}")
     context.report.note(f"report: {context.root / 'report.html'}", **{"report": str(context.root / "report.html")})
-
-
-@contextmanager
-def held(root: Path) -> Iterator[None]:
-    """Hold the folder of a run against a second run; the hold ends with the process, however it ends.
-
-    Raises:
-        ResourceError: another run holds it.
-    """
-    with (root / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ResourceError(
-                "another run uses this folder", found=str(root), hint="wait for it, or give --out"
-            ) from None
-        yield

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from noria.core.figure import Figure
+from noria.cli.stages import StageResult as StageResult
 from noria.core.progress import Report
 
 from .settings import DemoSettings
@@ -21,17 +20,6 @@ class Context:
     """The folder of the run; a stage writes only below it."""
     settings: DemoSettings
     report: Report
-
-
-@dataclass(frozen=True)
-class StageResult:
-    """What a finished stage says of itself."""
-
-    line: str
-    """Its line in the ledger."""
-    figures: list[Figure] = field(default_factory=list)
-    facts: dict[str, Any] = field(default_factory=dict)
-    """JSON-able facts that later stages, the report and the console read."""
 
 
 @dataclass(frozen=True)
