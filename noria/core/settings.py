@@ -15,7 +15,7 @@ import tomllib
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, ValidationError, model_validator
 
 from .errors import InputError, SettingError, nearest, unknown
 
@@ -24,6 +24,22 @@ class Settings(BaseModel):
     """Root of every settings class: frozen, closed to unknown keys, a docstring a field."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _fill_nested(cls, values: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        """Settings inside settings that are given in part keep the rest of this field's default, not of their class's."""
+        given: dict[str, set[str]] = {}
+        if isinstance(values, dict):
+            for name, field in cls.model_fields.items():
+                if isinstance(field.default, Settings) and isinstance(values.get(name), dict):
+                    given[name] = set(values[name])
+                    values = {**values, name: {**field.default.model_dump(), **values[name]}}
+        made = handler(values)
+        for name, keys in given.items():
+            # Only what was said counts as set, so that a file's value can stand below a flag's.
+            object.__setattr__(getattr(made, name), "__pydantic_fields_set__", keys)
+        return made
 
     @classmethod
     def make(cls, **values: object) -> Self:
@@ -101,8 +117,12 @@ def _plain(cls: type[Settings], error: ValidationError) -> SettingError:
         return SettingError(first["msg"].removeprefix("Value error, "))
     key = ".".join(str(part) for part in first["loc"]) or cls.__name__
     if first["type"] == "extra_forbidden":
-        names = sorted(cls.model_fields)
-        close = nearest(key, names)
+        owner = cls
+        for part in first["loc"][:-1]:
+            inner = owner.model_fields[str(part)].annotation if str(part) in owner.model_fields else None
+            owner = inner if isinstance(inner, type) and issubclass(inner, Settings) else owner
+        names = sorted(owner.model_fields)
+        close = nearest(str(first["loc"][-1]), names)
         return SettingError(
             f"unknown key {key!r} for {cls.__name__}",
             allowed=names,

@@ -59,3 +59,33 @@ def test_settings_are_frozen_and_fingerprints_follow_values():
     with pytest.raises(SettingError):
         settings.but(minutes=0)
     assert fingerprint({"a": 1, "b": "水"}) == fingerprint({"b": "水", "a": 1})
+
+
+class Wheel(Settings):
+    """A part."""
+
+    spokes: int = 8
+    """Spokes."""
+    radius: float = 1.0
+    """Metres."""
+
+
+class Cart(Settings):
+    """A whole with a part whose defaults are its own."""
+
+    front: Wheel = Wheel(spokes=6, radius=0.5)
+    """The front wheel."""
+    load: int = 0
+    """Kilograms."""
+
+
+def test_settings_inside_settings_keep_the_rest_of_their_own_defaults():
+    cart = Cart.make(front={"radius": 0.7})
+    assert cart.front == Wheel(spokes=6, radius=0.7)
+    assert cart.model_dump(exclude_unset=True) == {"front": {"radius": 0.7}}
+    assert cart.but(load=3).front == Wheel(spokes=6, radius=0.7)
+
+
+def test_an_unknown_key_inside_settings_names_the_nearest_of_theirs():
+    with pytest.raises(SettingError, match=r"unknown key 'front.radios' for Cart.*did you mean radius\?"):
+        Cart.make(front={"radios": 1})
