@@ -67,7 +67,9 @@ def prepare(folder: Path) -> None:
 
 def noria_speed(folder: Path, seconds: float) -> float:
     """Return Noria's tokens a second over about `seconds` of training."""
-    from noria.build.train.finetune import Examples, fit, prepared
+    from noria.build.train.examples import Examples
+    from noria.build.train.finetune import fit
+    from noria.build.train.prepare import prepared
     from noria.build.train.settings import FinetuneSettings
     from noria.core.progress import Report
     from noria.tasks.task import labels_in, read_rows, task_for
@@ -78,7 +80,7 @@ def noria_speed(folder: Path, seconds: float) -> float:
     module, tokenizer = prepared(task, folder / "base", settings)
     examples = Examples.of(task, tokenizer, rows, settings.max_length)
     with tempfile.TemporaryDirectory(dir=folder) as work:
-        result = fit(task, module, examples, None, Path(work) / "run", settings, Report())
+        result = fit(task, module, tokenizer, examples, None, Path(work) / "run", settings, Report())
     return result.tokens_per_second
 
 

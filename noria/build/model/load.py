@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
     from transformers import PreTrainedModel
 
-Head = Literal["sequence", "token", "embedding", "causal"]
+Head = Literal["sequence", "token", "span", "embedding", "seq2seq", "causal"]
 
 
 def load(
@@ -25,7 +25,8 @@ def load(
 
     Args:
         folder: a folder in the Hugging Face layout, with or without `noria.json`.
-        head: sequence (one of `labels` a text), token (one a token), embedding (hidden states), causal (next token).
+        head: sequence (one of `labels` a text), token (one a token), span (first and last token of an answer), embedding
+            (hidden states), seq2seq (a text from a text), causal (next token).
         labels: names of the classes; None keeps those of the folder. A head that the folder does not hold, or holds for
             another number of labels, starts anew.
         seed: of the weights of a head that starts anew.
@@ -46,7 +47,9 @@ def load(
     auto = {
         "sequence": transformers.AutoModelForSequenceClassification,
         "token": transformers.AutoModelForTokenClassification,
+        "span": transformers.AutoModelForQuestionAnswering,
         "embedding": transformers.AutoModel,
+        "seq2seq": transformers.AutoModelForSeq2SeqLM,
         "causal": transformers.AutoModelForCausalLM,
     }[head]
     classes = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -27,6 +27,8 @@ class Batch:
     """The rows (or documents) in it, named when something goes wrong."""
     tokens: int
     """Tokens in it that are not padding."""
+    share: float = 1.0
+    """Its part of the batch it was cut from, by rows; the parts of a whole batch add up to 1."""
 
 
 class BatchSource(Protocol):
@@ -182,3 +184,59 @@ class Packed:
         numbers = np.repeat(np.arange(first, last), [len(part) for part in parts])
         ids = np.concatenate(parts).astype(np.int64)
         return ids[offset : offset + size], numbers[offset : offset + size]
+
+
+class Sharded:
+    """One process's part of every batch of a `BatchSource`: every `world`-th row, so that long and short texts are spread.
+
+    Whatever the number of processes, their parts together are the same batches. A batch whose rows see one another (its
+    tensors do not all count rows) goes whole to one process after the other. A process without a part is given the first
+    row, or the whole batch, with a `share` of 0: something to pass through a model in which all must take part.
+
+    Args:
+        source: the whole batches.
+        rank: place of this process, from 0.
+        world: how many processes there are.
+    """
+
+    def __init__(self, source: BatchSource, rank: int, world: int) -> None:
+        self._source, self._rank, self._world = source, rank, world
+        self.fingerprint, self.tokens_per_step = source.fingerprint, source.tokens_per_step
+
+    def at(self, step: int) -> list[Batch]:
+        """Return this process's part of each batch of a step."""
+        return [self._part(number, batch) for number, batch in enumerate(self._source.at(step))]
+
+    def _part(self, number: int, batch: Batch) -> Batch:
+        counts = {len(tensor) for tensor in batch.tensors.values() if tensor.ndim}
+        if len(counts) > 1:
+            mine = number % self._world == self._rank
+            return batch if mine else replace(batch, rows=[], tokens=0, share=0.0)
+        (size,) = counts
+        taken = range(self._rank, size, self._world)
+        before = sum(len(range(other, size, self._world)) for other in range(self._rank))
+        places = list(taken) or [0]
+        tensors = {name: tensor[places] if tensor.ndim else tensor for name, tensor in batch.tensors.items()}
+        rows = [batch.rows[place] for place in taken] if len(batch.rows) == size else batch.rows
+        # By rows, so that the parts add up; what padding each part holds is not looked at.
+        tokens = batch.tokens * (before + len(taken)) // size - batch.tokens * before // size
+        return Batch(tensors, rows if taken else [], tokens, batch.share * len(taken) / size)
+
+
+class Joined:
+    """A `BatchSource` that takes several steps of another as one: their gradients add up before the optimiser learns.
+
+    Args:
+        source: where the batches come from.
+        count: how many of its steps make one.
+    """
+
+    def __init__(self, source: BatchSource, count: int) -> None:
+        self._source, self._count = source, count
+        self.tokens_per_step = count * source.tokens_per_step
+        self.fingerprint = fingerprint([source.fingerprint, count])
+
+    def at(self, step: int) -> list[Batch]:
+        """Return the batches of all the steps that make this one."""
+        first = step * self._count
+        return [batch for number in range(first, first + self._count) for batch in self._source.at(number)]

@@ -48,6 +48,17 @@ class OptimizerSettings(RateSettings):
     """Highest rate, reached after the warm-up."""
 
 
+class ParallelSettings(Settings):
+    """Several processes that train one model together; the loss does not depend on how many there are."""
+
+    workers: Annotated[int, Field(ge=1, le=1024)] = 1
+    """Processes to start on this machine; 1 starts none. Under torchrun its processes are used."""
+    layout: Literal["data", "fsdp", "tensor", "data+tensor"] = "data"
+    """What is divided: rows; rows and all weights (FSDP2); the layers' matrices; or rows and the layers' matrices."""
+    tensor: Annotated[int, Field(ge=2, le=1024)] = 2
+    """Processes that share a layer's matrices in layout data+tensor."""
+
+
 class TrainSettings(Settings):
     """One run of the loop."""
 
@@ -73,6 +84,8 @@ class TrainSettings(Settings):
     """Most memory the run may take beyond the weights, in GB of 10^9 bytes; where None, all that is free."""
     trackers: tuple[Tracker, ...] = ()
     """Who follows the run beside its metrics.jsonl: tensorboard, wandb, mlflow, where installed."""
+    parallel: ParallelSettings = ParallelSettings()
+    """Processes that train together, and what is divided among them."""
 
 
 class PretrainSettings(Settings):
@@ -106,6 +119,8 @@ class PretrainSettings(Settings):
     """Number type of matrix products: bf16, fp32, or whichever is measured faster here."""
     ngram: Annotated[int, Field(ge=2, le=8)] = 5
     """Longest n-grams of the baseline."""
+    parallel: ParallelSettings = ParallelSettings()
+    """Processes that train together, and what is divided among them."""
 
 
 class RegularSettings(Settings):
@@ -119,6 +134,17 @@ class RegularSettings(Settings):
     """Weight of rare classes: 0 counts every row the same, 1 every class the same."""
     patience: Annotated[int, Field(ge=1)] | None = None
     """Stop after this many evaluations without a better one."""
+
+
+class RowSettings(Settings):
+    """How files of labelled rows are read."""
+
+    columns: dict[str, str] = Field(default_factory=dict)
+    """Field of a row -> column or key that holds it under another name; plain ones (内容, category ...) need no word."""
+    skip_bad_rows: bool = False
+    """Count rows that cannot be used, rather than stop at the first."""
+    valid_share: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    """Share of the training rows that is set aside where no valid rows are given, 2,000 at most."""
 
 
 class FinetuneSettings(Settings):
@@ -152,3 +178,5 @@ class FinetuneSettings(Settings):
     """Number type of matrix products: bf16, fp32, or whichever is measured faster here."""
     by_character: bool = True
     """Tagging only: every Chinese character is a token of its own, so that no token lies across a name's border."""
+    parallel: ParallelSettings = ParallelSettings()
+    """Processes that train together, and what is divided among them."""

@@ -18,8 +18,11 @@ import torch
 
 from noria.build.evaluate.judge import judge
 from noria.build.model.load import load
-from noria.build.train.finetune import Examples, by_character, collate, evenly, finetune
-from noria.build.train.settings import FinetuneSettings
+from noria.build.train.examples import Examples
+from noria.build.train.finetune import finetune
+from noria.build.train.heads import objective_of, way_of
+from noria.build.train.prepare import by_character
+from noria.build.train.settings import FinetuneSettings, RateSettings
 from noria.core.errors import FolderError, InputError, RowError, SettingError
 from noria.core.folder import read_manifest, sha256_file, verify
 from noria.core.progress import Report
@@ -28,7 +31,7 @@ from noria.tasks.task import task_for, task_of
 PLACES, PERSONS = ["北京", "上海", "Rome", "Paris"], ["王明", "李红", "Anna", "Bob"]
 WORDS = {"positive": ["很好", "喜欢", "great", "lovely"], "negative": ["太差", "失望", "awful", "boring"]}
 QUICK = FinetuneSettings(
-    steps=60, tokens_per_batch=256, learning_rate=3e-3, layer_decay=1.0, head_rate=1.0, evaluations=2, max_length=64
+    steps=60, tokens_per_batch=256, learning_rate=3e-3, rates=RateSettings(warmup=0.1), evaluations=2, max_length=64
 )
 
 
@@ -184,7 +187,7 @@ def command(base: Path, files: dict[str, Path], out: Path) -> list[str]:
     """Return the command that fine-tunes in a process of its own."""
     return [sys.executable, "-m", "noria", "build", "finetune", "classify", "--base", str(base), "--train", str(files["train"]),
             "--valid", str(files["valid"]), "--out", str(out), "--steps", "40", "--tokens-per-batch", "256",
-            "--learning-rate", "0.003", "--max-length", "64", "--dropout", "0.1"]  # fmt: skip
+            "--learning-rate", "0.003", "--max-length", "64", "--regular.dropout", "0.1"]  # fmt: skip
 
 
 def test_a_killed_run_goes_on_to_the_same_weights(tmp_path: Path, base: Path, files: dict[str, Path]):
@@ -236,8 +239,9 @@ def test_every_row_weighs_the_same_however_full_its_batch(base: Path):
         total = torch.zeros(2)
         for picked in batches:
             module.zero_grad()
-            batch = collate(examples, 0, np.array(picked))
-            loss, weight = evenly(module, batch, rows_per_step=len(rows) / len(batches), smoothing=0.0)
+            way = way_of(task, examples)
+            batch = way.collate(examples, 0, np.array(picked))
+            loss, weight = objective_of(way, len(rows) / len(batches))(module, batch)
             loss.backward()
             total += module.classifier.bias.grad / weight / len(batches)
         return total

@@ -1,0 +1,135 @@
+"""Labelled rows as a model sees them, and batches of them: one collator for each kind of head."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer
+
+from noria.build.evaluate.predict import text_arrays
+from noria.build.tokens.batches import IGNORED, Batch
+from noria.tasks.task import Features, Row, Task
+
+Collator = Callable[["Examples", int, np.ndarray], Batch]
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Rows of one file, each read in one window or more."""
+
+    rows: list[Row]
+    features: list[Features]
+    """Windows of all rows, in the order of the rows."""
+    targets: list[Any]
+    """What the head should say of each window."""
+    owners: list[int]
+    """The row that each window belongs to."""
+    lengths: list[int]
+    """Tokens of each window: those read, and those written where the head writes."""
+
+    @classmethod
+    def of(cls, task: Task, tokenizer: Tokenizer | None, rows: Sequence[Row], max_length: int) -> Examples:
+        """Encode rows and their targets; `tokenizer` is None where rows are numbers."""
+        features: list[Features] = []
+        targets, owners, lengths = [], [], []
+        for number, row in enumerate(rows):
+            for window in task.windows(tokenizer, row, max_length):
+                target = (
+                    _others(task, tokenizer, row, max_length) if task.head == "embedding" else task.target(row, window)
+                )
+                features.append(window)
+                targets.append(target)
+                owners.append(number)
+                written = len(target) if task.head == "seq2seq" else 0
+                others = sum(len(one.ids) for one in target) if task.head == "embedding" else 0
+                lengths.append(max(1, len(window.ids) + written + others))
+        return cls(list(rows), features, targets, owners, lengths)
+
+    def some(self, tokens: int) -> Examples:
+        """Return the first rows that together have no more than `tokens` tokens, at least one row."""
+        ends = np.cumsum(self.lengths)
+        beyond = int(np.searchsorted(ends, tokens, side="right"))
+        rows = len(self.rows) if beyond == len(ends) else max(1, self.owners[beyond])
+        count = int(np.searchsorted(self.owners, rows))
+        return Examples(
+            self.rows[:rows], self.features[:count], self.targets[:count], self.owners[:count], self.lengths[:count]
+        )
+
+
+def _others(task: Task, tokenizer: Tokenizer | None, row: Row, max_length: int) -> list[Features]:
+    """Return a pair's texts after the first, as the model sees them."""
+    return [task.features(tokenizer, text, max_length) for text in task.texts(row)[1:]]
+
+
+def texts(examples: Examples, pad: int, numbers: np.ndarray) -> Batch:
+    """Return windows with labels: one number a text, one for each of many labels, one a token, or two tokens of a span."""
+    chosen = [examples.features[number] for number in numbers]
+    targets = [examples.targets[number] for number in numbers]
+    arrays = text_arrays(chosen, pad)
+    per_token = isinstance(targets[0], list) and len(targets[0]) == len(chosen[0].ids) and not _floats(targets[0])
+    arrays["labels"] = filled(targets, IGNORED, arrays["input_ids"].shape[1]) if per_token else np.array(targets)
+    return _batch(examples, arrays, numbers)
+
+
+def vectors(examples: Examples, pad: int, numbers: np.ndarray) -> Batch:
+    """Return rows of numbers with their labels."""
+    arrays = {
+        "vectors": np.array([examples.features[number].meta["vector"] for number in numbers], dtype=np.float32),
+        "labels": np.array([examples.targets[number] for number in numbers]),
+    }
+    return _batch(examples, arrays, numbers)
+
+
+def pairs(examples: Examples, pad: int, numbers: np.ndarray) -> Batch:
+    """Return anchors, then positives, then the negatives there are, as one batch; `pairs` says how many anchors.
+
+    `same` (P, texts - P) is True where a text that is not a row's own positive reads the same as it: no negative of that row.
+    """
+    anchors = [examples.features[number] for number in numbers]
+    others = [examples.targets[number] for number in numbers]
+    candidates = [other[0] for other in others] + [one for other in others for one in other[1:]]
+    arrays = text_arrays([*anchors, *candidates], pad)
+    words = np.array([one.meta["text"] for one in candidates], dtype=object)
+    same = words[: len(anchors), None] == words[None]
+    np.fill_diagonal(same, False)
+    return _batch(examples, {**arrays, "same": same}, numbers)
+
+
+def written(examples: Examples, pad: int, numbers: np.ndarray) -> Batch:
+    """Return source texts and, as labels (B, S), what is to be written from each."""
+    arrays = text_arrays([examples.features[number] for number in numbers], pad)
+    targets = [examples.targets[number] for number in numbers]
+    arrays["labels"] = filled(targets, IGNORED, max(map(len, targets)))
+    return _batch(examples, arrays, numbers)
+
+
+def continued(examples: Examples, pad: int, numbers: np.ndarray) -> Batch:
+    """Return texts of a causal model as rows: ids, the next token where it is scored, and which positions are of the text."""
+    ids = [examples.features[number].ids for number in numbers]
+    width = max(map(len, ids))
+    targets = filled([examples.targets[number] for number in numbers], IGNORED, width + 1)[:, 1:]
+    documents = filled([[0] * len(one) for one in ids], 1, width)
+    arrays = {"input_ids": filled(ids, pad, width), "targets": targets, "documents": documents}
+    return _batch(examples, arrays, numbers)
+
+
+def filled(rows: Sequence[Sequence[int]], filler: int, width: int) -> np.ndarray:
+    """Return rows filled up to one width, int64 (rows, width)."""
+    table = np.full((len(rows), width), filler, dtype=np.int64)
+    for place, values in enumerate(rows):
+        table[place, : len(values)] = values
+    return table
+
+
+def _floats(values: Sequence[object]) -> bool:
+    return isinstance(values[0], float) if values else False
+
+
+def _batch(examples: Examples, arrays: dict[str, np.ndarray], numbers: np.ndarray) -> Batch:
+    tensors = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
+    rows = [examples.owners[number] for number in numbers]
+    return Batch(tensors, rows, sum(examples.lengths[number] for number in numbers))

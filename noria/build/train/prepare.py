@@ -1,0 +1,100 @@
+"""A base model and a task -> the module that learns and the tokenizer that reads for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tokenizers import Regex, Tokenizer, pre_tokenizers
+from torch import nn
+
+from noria.build.model.load import load
+from noria.core.errors import SettingError
+from noria.tasks.tag import Tag
+from noria.tasks.task import Task
+
+from .settings import FinetuneSettings
+
+HAN = Regex(r"\p{Han}")
+
+
+def prepared(task: Task, base: Path, settings: FinetuneSettings) -> tuple[nn.Module, Tokenizer]:
+    """Return the base with the task's head, made fit for training, and the tokenizer that the task reads with.
+
+    Raises:
+        FolderError: `base` is no usable model, or not of a kind that can have the head.
+        SettingError: `max_length`, `layers` or `frozen` is beyond the model's.
+    """
+    module, tokenizer = load(base, task.head, task.outputs, seed=settings.seed)
+    longest = getattr(module.config, "max_position_embeddings", None) or settings.max_length
+    if settings.max_length > longest:
+        raise SettingError("max_length is beyond the model's", found=settings.max_length, allowed=f"up to {longest}")
+    if settings.layers is not None:
+        keep_lowest(module, settings.layers)
+    # The fused form of attention has a slow backward pass on processors: 528 against 223 ms for 2,048 tokens of 12 layers.
+    module.set_attn_implementation("eager")
+    set_dropout(module, settings.regular.dropout)
+    if settings.frozen:
+        freeze(module, settings.frozen)
+    if isinstance(task, Tag) and settings.by_character:
+        tokenizer = by_character(tokenizer)
+    return module, tokenizer
+
+
+def layers_of(module: nn.Module) -> nn.ModuleList | None:
+    """Return the stack of layers of an encoder or a decoder; None where there is no single one."""
+    base = getattr(module, "base_model", module)
+    encoder = getattr(base, "encoder", None)
+    for owner, name in ((encoder, "layer"), (encoder, "layers"), (base, "layers")):
+        found = getattr(owner, name, None)
+        if isinstance(found, nn.ModuleList) and not hasattr(base, "decoder"):
+            return found
+    return None
+
+
+def keep_lowest(module: nn.Module, count: int) -> None:
+    """Cut an encoder down to its lowest layers, in place.
+
+    Raises:
+        SettingError: it has no layers that can be cut, or not as many.
+    """
+    layers = layers_of(module)
+    if layers is None or not 1 <= count <= len(layers):
+        allowed = f"1 to {len(layers)}" if layers is not None else "no layers to cut"
+        raise SettingError("layers is beyond the model's", found=count, allowed=allowed)
+    del layers[count:]
+    module.config.num_hidden_layers = count
+
+
+def freeze(module: nn.Module, count: int) -> None:
+    """Keep the embeddings and the lowest `count` layers from learning.
+
+    Raises:
+        SettingError: it has no single stack of layers, or not as many.
+    """
+    layers = layers_of(module)
+    if layers is None or count > len(layers):
+        allowed = f"0 to {len(layers)}" if layers is not None else "0: the model has no single stack of layers"
+        raise SettingError("frozen is beyond the model's layers", found=count, allowed=allowed)
+    base = module.base_model
+    for part in (getattr(base, "embeddings", None), getattr(base, "embed_tokens", None), *layers[:count]):
+        if part is not None:
+            part.requires_grad_(False)
+
+
+def set_dropout(module: nn.Module, rate: float) -> None:
+    """Give every dropout of a module one rate."""
+    for part in module.modules():
+        if isinstance(part, nn.Dropout):
+            part.p = rate
+
+
+def by_character(tokenizer: Tokenizer) -> Tokenizer:
+    """Return a copy of a tokenizer for which every Chinese character is a piece of its own.
+
+    The cut comes after all other pre-tokenisation, so a character in mid-word gets no word-start mark.
+    """
+    copy = Tokenizer.from_str(tokenizer.to_str())
+    cut = pre_tokenizers.Split(HAN, "isolated")
+    before = copy.pre_tokenizer
+    copy.pre_tokenizer = pre_tokenizers.Sequence([before, cut]) if before is not None else cut
+    return copy
