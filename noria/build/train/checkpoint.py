@@ -25,6 +25,9 @@ from noria.core.folder import new_file
 
 from .chance import Chance
 
+States = dict[int, dict[str, torch.Tensor]]
+"""Number of a parameter in the optimiser -> name -> value: `optimizer.state_dict()["state"]`, every tensor whole."""
+
 
 @dataclass(frozen=True)
 class Position:
@@ -66,26 +69,26 @@ def frozen_hash(module: nn.Module) -> str:
     digest = xxhash.xxh3_128()
     for name, tensor in sorted(weights(module).items()):
         if name not in own:
-            digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}")
+            digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
             digest.update(tensor.contiguous().flatten().view(torch.uint8).numpy())
     return digest.hexdigest()
 
 
-def save_checkpoint(path: Path, module: nn.Module, optimizer: torch.optim.Optimizer, position: Position) -> None:
-    """Write all state to `path`, whole or not at all.
+def save_checkpoint(path: Path, module: nn.Module, states: States, position: Position) -> None:
+    """Write all state to `path`, whole or not at all; it does not tell how many processes there were.
 
     Raises:
         ResourceError: the disk is full or cannot be written; the old checkpoint stays.
     """
     tensors = {f"model/{name}": tensor for name, tensor in learned(module).items()}
-    for number, state in optimizer.state_dict()["state"].items():
+    for number, state in states.items():
         tensors.update({f"optimizer/{number}/{key}": value for key, value in state.items()})
     numbers, rest = Chance.now().as_tensors()
     save_tensors(path, tensors | numbers, {"position": asdict(position), "random": rest})
 
 
-def load_checkpoint(path: Path, module: nn.Module, optimizer: torch.optim.Optimizer) -> Position:
-    """Set module, optimiser and random number generators to the state in `path`; return how far the run was.
+def load_checkpoint(path: Path, module: nn.Module) -> tuple[Position, States]:
+    """Set module and random number generators to the state in `path`; return how far the run was, and the optimiser's state.
 
     Raises:
         FolderError: the file cannot be read, or is of another module.
@@ -98,14 +101,12 @@ def load_checkpoint(path: Path, module: nn.Module, optimizer: torch.optim.Optimi
         raise FolderError(f"{path} cannot be read", found=str(error), hint="remove it to train anew") from None
     own = {name.removeprefix("model/"): tensor for name, tensor in tensors.items() if name.startswith("model/")}
     restore_weights(module, own, path)
-    state = optimizer.state_dict()
-    state["state"] = {}
+    states: States = {}
     for name, tensor in tensors.items():
         if match := re.fullmatch(r"optimizer/(\d+)/(\w+)", name):
-            state["state"].setdefault(int(match[1]), {})[match[2]] = tensor
-    optimizer.load_state_dict(state)
+            states.setdefault(int(match[1]), {})[match[2]] = tensor
     Chance.of(tensors, notes["random"]).restore()
-    return Position(**notes["position"])
+    return Position(**notes["position"]), states
 
 
 def restore_weights(module: nn.Module, tensors: dict[str, torch.Tensor], path: Path) -> None:

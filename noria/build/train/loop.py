@@ -51,7 +51,8 @@ from .checkpoint import (
 )
 from .machine import measure
 from .memory import Need, available, check
-from .optimizer import make_optimizer, rate, set_rate, settle_gradients
+from .optimizer import rate, set_rate
+from .parallel import join, local_processes, world_size
 from .plan import Plan, predict_memory, read_plan, steps_within, write_plan
 from .result import Evaluation, TrainResult, thinned
 from .settings import TrainSettings
@@ -61,6 +62,9 @@ from .trackers import Trackers
 Objective = Callable[[nn.Module, Batch], tuple[torch.Tensor, float]]
 AfterStep = Callable[[int, int], None]
 Evaluator = Callable[[nn.Module], Evaluation]
+Watcher = Callable[[int, Evaluation], None]
+_CHANGE_NOTHING = {"checkpoint_seconds", "trackers", "memory_gb", "parallel"}
+"""Settings that a run may go on with when they have changed."""
 
 
 def train(
@@ -75,6 +79,7 @@ def train(
     title: str = "train",
     identity: str = "",
     after_step: AfterStep | None = None,
+    watch: Watcher | None = None,
 ) -> TrainResult:
     """Train the module in place; go on with whatever `work` holds of the same run.
 
@@ -90,6 +95,7 @@ def train(
         identity: hash of what else the run depends on (base weights, data); where it changes, `work` begins anew.
         after_step: called after every optimiser step, its gradients still there, with the steps done and the steps of the
             plan; what it changes must be parameters that learn or persistent buffers, which a checkpoint holds.
+        watch: called after every evaluation with its number, from 1, and what it found; what it raises ends the run.
 
     Raises:
         UserError: loss or gradient is no longer a finite number (names step and rows), or the loss ran away.
@@ -97,8 +103,10 @@ def train(
         ResourceError: memory would not suffice, told before the start; or the disk is full, and the last checkpoint stays.
         Interrupted: SIGINT or SIGTERM; a checkpoint was written.
     """
-    stop = StopRequests()
+    # Among several, a step that one of them broke off would leave the others waiting.
+    stop = StopRequests(breaks=world_size() == 1)
     run = _Run(module, batches, objective, settings, work, evaluator, after_step, stop)
+    run.watch = watch
     with stop.heard():
         run.prepare(identity, report, title)
         with report.bar(title, total=run.plan.steps, unit="step") as bar, run.tracked(title):
@@ -121,39 +129,48 @@ class _Run:
         after_step: AfterStep | None,
         stop: StopRequests,
     ) -> None:
-        self.module, self.batches, self.objective = module, batches, objective
+        self.module, self.batches = module, batches
         self.settings, self.work, self.evaluator = settings, work, evaluator
         self.after_step, self.stop = after_step, stop
-        self.optimizer = make_optimizer(module, settings.optimizer)
+        self.together = join(settings.parallel, module, objective, seed=settings.seed)
+        self.share = self.together.share(batches)
+        self.optimizer = self.together.optimizer(settings.optimizer)
         self.checkpoint = work / "checkpoint.safetensors"
         self.metrics = MetricsLog(work / "metrics.jsonl")
         self.trackers = Trackers(settings.trackers)
         self.position = Position()
         self.plan: Plan
+        self.watch: Watcher | None = None
 
     def prepare(self, identity: str, report: Report, title: str) -> None:
         """Find the plan and checkpoint of the same run, or make them."""
         shapes = {name: list(tensor.shape) for name, tensor in weights(self.module).items()}
-        settings = self.settings.model_dump(mode="json", exclude={"checkpoint_seconds", "trackers", "memory_gb"})
+        settings = self.settings.model_dump(mode="json", exclude=_CHANGE_NOTHING)
         identity = fingerprint([identity, shapes, frozen_hash(self.module), settings, self.batches.fingerprint])
-        plan = read_plan(self.work)
-        if plan is not None and plan.identity == identity and self.checkpoint.exists():
+        plan = self.together.agree(read_plan(self.work))
+        if plan is not None and plan.identity == identity and self.together.agree(self.checkpoint.exists()):
             check(Need(plan.memory_bytes, 0, margin=1), self._memory(), title)
             self.plan = plan
-            torch.set_num_threads(plan.machine.threads)
-            self.position = load_checkpoint(self.checkpoint, self.module, self.optimizer)
-            self.metrics.keep(self._still_holds)
+            if plan.machine.workers == self.together.workers:
+                torch.set_num_threads(plan.machine.threads)
+            self.position, states = load_checkpoint(self.checkpoint, self.module)
+            self.together.spread()
+            self.together.restore(self.optimizer, states)
+            if self.together.main:
+                self.metrics.keep(self._still_holds)
             report.plan(f"{title}: going on from step {self.position.step} of {plan.steps}, {plan.machine.text()}")
         else:
-            shutil.rmtree(self.work, ignore_errors=True)
-            self.work.mkdir(parents=True, exist_ok=True)
-            self.plan = self._make_plan(identity, title)
+            if self.together.main:
+                shutil.rmtree(self.work, ignore_errors=True)
+                self.work.mkdir(parents=True, exist_ok=True)
+            self.plan = self.together.agree(self._make_plan(identity, title))
             seed_all(self.settings.seed)
             self._save()
-            write_plan(self.work, self.plan)
-            parameters = sum(p.numel() for group in self.optimizer.param_groups for p in group["params"])
+            if self.together.main:
+                write_plan(self.work, self.plan)
+            parameters = sum(p.numel() for p in self.module.parameters() if p.requires_grad)
             report.plan(f"{title}: {self.plan.text(self.batches.tokens_per_step, parameters)}")
-        losses = [record["loss"] for record in self.metrics.read() if "rate" in record]
+        losses = self.together.agree([record["loss"] for record in self.metrics.read() if "rate" in record])
         self.divergence = Divergence(self.plan.steps, losses)
 
     @contextmanager
@@ -167,7 +184,7 @@ class _Run:
 
     def to_end(self, bar: Bar) -> None:
         """Take the steps that are left, with an evaluation or a checkpoint where one is due."""
-        self.module.train()
+        self.together.learner.train()
         due, seconds = time.perf_counter(), 0.0
         while True:
             if self.position.step in self._evaluation_steps() and self.position.judged < self.position.step:
@@ -177,18 +194,20 @@ class _Run:
             bar.advance(1, **self._step())
             now = time.perf_counter()
             # Writing takes at most 2 % of the time, however large the checkpoint.
-            if now - due >= max(self.settings.checkpoint_seconds, 50 * seconds) or self.stop.asked:
+            pause = max(self.settings.checkpoint_seconds, 50 * seconds)
+            late, asked = self.together.any(now - due >= pause, self.stop.asked)
+            if late or asked:
                 self._save()
                 release_memory()
                 due = time.perf_counter()
                 seconds = due - now
-            if self.stop.asked:
+            if asked:
                 raise self._interrupted()
         self._save()
 
     def result(self) -> TrainResult:
-        """Return what came of it, the module holding the best weights."""
-        if self.position.best_step:
+        """Return what came of it, the module (of the first process) holding the best weights."""
+        if self.position.best_step and self.together.main:
             file = self._best_file(self.position.best_step)
             restore_weights(self.module, load_file(file), file)
         self.module.eval()
@@ -209,8 +228,8 @@ class _Run:
         chance, buffers = Chance.now(), [(buffer, buffer.clone()) for buffer in self.module.buffers()]
         try:
             with self.stop.breakable():
-                batches = self.batches.at(step)
-                loss_sum, weight = self._passes(batches)
+                batches = self.share.at(step)
+                passed = self._passes(batches, step)
         except StopNow:
             self.optimizer.zero_grad(set_to_none=True)
             chance.restore()
@@ -218,13 +237,15 @@ class _Run:
                 buffer.copy_(before)
             self._save()
             raise self._interrupted() from None
-        length = settle_gradients(self.optimizer, weight, self.settings.optimizer.clip)
+        loss_sum, weight, tokens = self.together.total(*passed, sum(batch.tokens for batch in batches))
+        weight = weight or 1.0
+        length = self.together.settle(self.optimizer, weight, self.settings.optimizer.clip)
         if error := not_finite(loss_sum, length, weight, step + 1, [row for batch in batches for row in batch.rows]):
             raise error
         self._learn(step)
         loss, now = loss_sum / weight, self.position
         self.position = replace(
-            now, step=step + 1, tokens=now.tokens + sum(batch.tokens for batch in batches),
+            now, step=step + 1, tokens=now.tokens + int(tokens),
             seconds=now.seconds + time.perf_counter() - start,
         )  # fmt: skip
         self._record(step=step + 1, loss=loss, gradient=length, rate=self._rate(step), tokens=self.position.tokens)
@@ -233,15 +254,17 @@ class _Run:
             raise self.divergence.error(step + 1, self.settings.optimizer.learning_rate, best)
         return {"loss": loss, "tokens/s": self.position.tokens / self.position.seconds}
 
-    def _passes(self, batches: Sequence[Batch]) -> tuple[float, float]:
+    def _passes(self, batches: Sequence[Batch], step: int = 0) -> tuple[float, float]:
         """Add the gradients of all batches up; return the sums of their losses and of their weights."""
         loss_sum, weight_sum = 0.0, 0.0
+        bf16, device = self.plan.machine.number_type == "bf16", self.together.device.type
+        self.together.begin(step)
         for batch in batches:
-            with torch.autocast("cpu", torch.bfloat16, enabled=self.plan.machine.number_type == "bf16"):
-                loss, weight = self.objective(self.module, batch)
+            with torch.autocast(device, torch.bfloat16, enabled=bf16):
+                loss, weight = self.together.score(batch)
             loss.backward()
             loss_sum, weight_sum = loss_sum + loss.item(), weight_sum + float(weight)
-        return loss_sum, weight_sum or 1.0
+        return loss_sum, weight_sum
 
     def _learn(self, step: int) -> None:
         """Let the optimiser use the gradients, and forget them."""
@@ -255,7 +278,9 @@ class _Run:
         step = self.position.step
         try:
             with self.stop.breakable():
-                evaluation = self._judge()
+                self.together.gather()
+                evaluation = self.together.agree(self._judge() if self.together.main else None)
+                assert evaluation is not None
         except StopNow:
             self._save()
             raise self._interrupted() from None
@@ -263,11 +288,14 @@ class _Run:
         best = self.position.best_score
         old, self.position = self.position, replace(self.position, judged=step)
         if best is None or evaluation.score > best:
-            save_tensors(self._best_file(step), learned(self.module), {})
+            if self.together.main:
+                save_tensors(self._best_file(step), learned(self.module), {})
             self.position = replace(self.position, best_step=step, best_score=evaluation.score)
             self._save()
-            if old.best_step:
+            if old.best_step and self.together.main:
                 self._best_file(old.best_step).unlink(missing_ok=True)
+        if self.watch is not None:
+            self.watch(sorted(self._evaluation_steps()).index(step) + 1, evaluation)
         return dict(evaluation.values)
 
     def _judge(self) -> Evaluation:
@@ -284,43 +312,45 @@ class _Run:
     def _make_plan(self, identity: str, title: str) -> Plan:
         """Measure what the run needs, and leave module and optimiser as they were."""
         start, fixed = time.perf_counter(), self.settings.steps
-        machine = measure(self.settings.number_type)
+        machine = replace(self.together.agree(measure(self.settings.number_type)), workers=self.together.workers)
         self.plan = Plan(identity, fixed or 1_000_000, machine, 0.0)
         before = {name: tensor.clone() for name, tensor in learned(self.module).items()}
-        self.module.train()
+        self.together.learner.train()
         try:
             with self.stop.breakable():
-                need = predict_memory(self.module, self.batches, self._try_passes, self._try, self._memory(), title)
+                need = predict_memory(self.module, self.share, self._try_passes, self._try, self._memory(), title)
                 if fixed:
                     return replace(self.plan, memory_bytes=need.bytes)
                 steps, speed = steps_within(
                     self.settings.seconds, time.perf_counter() - start, self._try_step,
-                    self._judge if self.evaluator else None, self.settings.evaluations, self.batches.tokens_per_step,
+                    self._judge if self.evaluator and self.together.main else None, self.settings.evaluations,
+                    self.batches.tokens_per_step, clock=lambda: self.together.agree(time.perf_counter()),
                 )  # fmt: skip
         except StopNow:
             raise Interrupted(f"{title} was interrupted before its first step", hint="run the same again") from None
         finally:
             restore_weights(self.module, before, self.work)
-            self.optimizer = make_optimizer(self.module, self.settings.optimizer)
+            self.together.spread()
+            self.optimizer = self.together.optimizer(self.settings.optimizer)
         return Plan(identity, steps, machine, speed, need.bytes)
 
     def _try_passes(self, batches: Sequence[Batch]) -> None:
         self._passes(batches)
-        self.optimizer.zero_grad(set_to_none=True)
+        self.together.learner.zero_grad(set_to_none=True)
 
     def _try(self, batches: Sequence[Batch]) -> None:
-        _, weight = self._passes(batches)
-        settle_gradients(self.optimizer, weight, self.settings.optimizer.clip)
+        _, weight = self.together.total(*self._passes(batches))
+        self.together.settle(self.optimizer, weight or 1.0, self.settings.optimizer.clip)
         self._learn(0)
 
     def _try_step(self, number: int) -> int:
-        batches = self.batches.at(number)
+        batches = self.share.at(number)
         self._try(batches)
-        return sum(batch.tokens for batch in batches)
+        return int(self.together.total(sum(batch.tokens for batch in batches))[0])
 
     def _memory(self) -> int:
         limit = self.settings.memory_gb
-        return available() if limit is None else int(limit * 1e9)
+        return available() // local_processes() if limit is None else int(limit * 1e9)
 
     def _rate(self, step: int) -> float:
         return rate(step, self.plan.steps, self.settings.optimizer)
@@ -337,8 +367,9 @@ class _Run:
         return self.settings.patience is not None and since >= self.settings.patience
 
     def _record(self, *, step: int, **values: float) -> None:
-        self.metrics.write(step=step, **values)
-        self.trackers.write(step, values)
+        if self.together.main:
+            self.metrics.write(step=step, **values)
+            self.trackers.write(step, values)
 
     def _still_holds(self, record: Mapping[str, Any]) -> bool:
         """Tell whether a record is older than the checkpoint; those that came after will come again."""
@@ -352,4 +383,7 @@ class _Run:
         return Interrupted(f"interrupted at {where}", hint="the same command goes on from there")
 
     def _save(self) -> None:
-        save_checkpoint(self.checkpoint, self.module, self.optimizer, self.position)
+        self.together.gather()
+        states = self.together.states(self.optimizer)
+        if self.together.main:
+            save_checkpoint(self.checkpoint, self.module, states, self.position)

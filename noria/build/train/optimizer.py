@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -78,16 +79,31 @@ def set_rate(optimizer: torch.optim.Optimizer, value: float) -> None:
         group["lr"] = value * group["scale"]
 
 
-def settle_gradients(optimizer: torch.optim.Optimizer, weight: float, clip: float) -> float:
+def settle_gradients(
+    optimizer: torch.optim.Optimizer,
+    weight: float,
+    clip: float,
+    norm: Callable[[list[torch.Tensor]], float] | None = None,
+) -> float:
     """Divide summed gradients by the weight they were summed over, shorten them to `clip`, return their length before.
 
     The length is the Euclidean norm over all parameters (Pascanu et al. 2013, section 3.2).
+
+    Args:
+        optimizer: holds the parameters.
+        weight: what the loss was summed over.
+        clip: longest gradient that is not shortened; 0 never shortens.
+        norm: gives the length of all gradients, where other processes hold parts of them.
     """
     gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
-    lengths = torch._foreach_norm(gradients)
-    length = float(torch.linalg.vector_norm(torch.stack(lengths))) / weight
+    length = (norm or gradient_length)(gradients) / weight
     factor = 1 / weight
     if clip and length > clip:
         factor *= clip / length
     torch._foreach_mul_(gradients, factor)
     return length
+
+
+def gradient_length(gradients: list[torch.Tensor]) -> float:
+    """Return the Euclidean norm over all gradients."""
+    return float(torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients))))

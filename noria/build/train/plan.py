@@ -129,6 +129,7 @@ def steps_within(
     judge: Callable[[], Any] | None,
     evaluations: int,
     tokens_per_step: float,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> tuple[int, float]:
     """Return how many steps fit a time budget, and the speed in tokens a second.
 
@@ -139,26 +140,27 @@ def steps_within(
         judge: evaluates once, where the run has an evaluator.
         evaluations: how many are to come.
         tokens_per_step: tokens of an average step.
+        clock: gives seconds; several processes read the same one, so that they try the same steps.
     """
-    start, limit = time.perf_counter(), min(6.0, 0.06 * seconds)
+    start, limit = clock(), min(6.0, 0.06 * seconds)
     best: dict[int, float] = {}
     tokens: dict[int, int] = {}
     rounds = 0
     # As many batches as half the limit allows, at least two; then the same again, at least once.
-    while rounds < 2 or time.perf_counter() - start < limit:
+    while rounds < 2 or clock() - start < limit:
         for number in sorted(best) if rounds else range(1000):
-            if not rounds and len(best) >= 2 and time.perf_counter() - start >= limit / 2:
+            if not rounds and len(best) >= 2 and clock() - start >= limit / 2:
                 break
-            began = time.perf_counter()
+            began = clock()
             tokens[number] = take(number)
-            best[number] = min(best.get(number, float("inf")), time.perf_counter() - began)
+            best[number] = min(best.get(number, float("inf")), clock() - began)
         rounds += 1
     speed = sum(tokens.values()) / sum(best.values())
-    began, evaluation = time.perf_counter(), 0.0
+    began, evaluation = clock(), 0.0
     if judge is not None:
         judge()
-        evaluation = time.perf_counter() - began
-    spent += time.perf_counter() - start
+        evaluation = clock() - began
+    spent += clock() - start
     # At least half the budget is for learning, whatever measuring and judging took while the machine was busy elsewhere.
     left = max(seconds / 2, seconds - spent - evaluations * evaluation)
     return max(1, int(left * speed / tokens_per_step)), speed
