@@ -198,7 +198,10 @@ def base_state(module: nn.Module) -> dict[str, torch.Tensor]:
 
 
 def write_adapter(module: nn.Module, folder: Path) -> dict[str, Any]:
-    """Write the adapter in use to `folder/adapter`, merge it where that can be done, and return what a manifest says of it."""
+    """Write the adapter in use to `folder/adapter`, merge it where that can be done, and return what a manifest says of it.
+
+    After it, `base_state` is what the model folder's own weights are.
+    """
     from .saved import save_adapter
 
     settings, merged = adapters(module)[in_use(module)].settings, mergeable(module)

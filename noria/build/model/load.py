@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from noria.build.tokens.tokenizer import load_tokenizer
 from noria.core.errors import FolderError, unknown
+from noria.core.folder import MANIFEST
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -21,7 +22,7 @@ Head = Literal["sequence", "token", "span", "embedding", "seq2seq", "causal"]
 def load(
     folder: str | Path, head: Head, labels: Sequence[str] | None = None, *, seed: int = 0
 ) -> tuple[PreTrainedModel, Tokenizer]:
-    """Return a model in float32 with the head asked for, and its tokenizer.
+    """Return a model in float32 with the head asked for, and its tokenizer; an adapter that is not merged is put back on.
 
     Args:
         folder: a folder in the Hugging Face layout, with or without `noria.json`.
@@ -65,7 +66,18 @@ def load(
         except (ValueError, KeyError, RuntimeError, OSError, SafetensorError) as error:
             first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise FolderError(f"{folder} cannot be loaded with a {head} head", found=first) from error
+    if _holds_adapter(folder):
+        from .saved import load_adapter
+
+        load_adapter(model, folder / "adapter", heads=False)
     return model.eval(), load_tokenizer(folder)
+
+
+def _holds_adapter(folder: Path) -> bool:
+    """Return whether the weights need the adapter beside them: one whose kind cannot be merged."""
+    manifest = folder / MANIFEST
+    facts = json.loads(manifest.read_text(encoding="utf-8"))["facts"] if manifest.exists() else {}
+    return not (facts.get("adapter") or {"merged": True})["merged"]
 
 
 def check_folder(folder: Path) -> None:

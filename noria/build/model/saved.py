@@ -85,8 +85,14 @@ def _as_lora(
     return config, tensors
 
 
-def load_adapter(module: nn.Module, folder: Path, name: str = DEFAULT) -> None:
+def load_adapter(module: nn.Module, folder: Path, name: str = DEFAULT, *, heads: bool = True) -> None:
     """Put a saved adapter on a transformers model under a name, beside any others, and use it.
+
+    Args:
+        module: the base, or a base with adapters.
+        folder: where `save_adapter` wrote it, or peft a LoRA.
+        name: what to call it.
+        heads: take its heads too, be there more labels or fewer; else it goes with those that the module has.
 
     Raises:
         FolderError: no adapter there, one of an unknown layout, or one made for another base.
@@ -96,8 +102,10 @@ def load_adapter(module: nn.Module, folder: Path, name: str = DEFAULT) -> None:
     settings = _settings(config, folder)
     per_head, per_part = _sorted(module, tensors)
     _check(module, per_part, folder)
-    heads = {path: _head_of(module.get_submodule(path), states) for path, states in per_head.items()}
-    enlist(module, name, Adapter(settings, heads))
+    own = {path: module.get_submodule(path) for path in anatomy.heads(module)}
+    if heads:
+        own |= {path: _head_of(own[path], states) for path, states in per_head.items()}
+    enlist(module, name, Adapter(settings, own))
     random = torch.Generator().manual_seed(0)
     for path, state in per_part.items():
         holder = module.get_submodule(path)
@@ -149,11 +157,11 @@ def _sorted(
     module: nn.Module, tensors: dict[str, torch.Tensor]
 ) -> tuple[dict[str, dict[str, torch.Tensor]], dict[str, dict[str, torch.Tensor]]]:
     """Return the tensors of heads and of parts: path of the head, matrix or attention -> name -> tensor."""
-    heads = anatomy.heads(module)
+    names = anatomy.heads(module)
     per_head: dict[str, dict[str, torch.Tensor]] = {}
     per_part: dict[str, dict[str, torch.Tensor]] = {}
     for key, tensor in tensors.items():
-        head = next((path for path in heads if key.startswith(path + ".")), None)
+        head = next((path for path in names if key.startswith(path + ".")), None)
         if head is not None:
             per_head.setdefault(head, {})[key.removeprefix(head + ".")] = tensor
         else:

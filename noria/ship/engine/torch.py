@@ -49,6 +49,10 @@ class TorchEngine:
         self.ends = end_ids(config)
         self._pad = int(config.get("pad_token_id") or 0)
         torch.set_num_threads(threads)
+        if not (manifest.facts.get("adapter") or {"merged": True})["merged"]:
+            kind = manifest.facts["adapter"]["kind"]
+            raise FolderError(f"{folder} needs an adapter that no engine serves", found=kind,
+                              hint="compress it, which puts the adapter into the engine, or train a lora")  # fmt: skip
         self.model = _load(folder, task)
         if number == "bfloat16" or (number == "measured" and task.head == "causal" and self._bfloat16_pays()):
             self.model.to(torch.bfloat16)

@@ -12,7 +12,18 @@ import torch
 from adapted_models import MODELS, bert, learn, model, question, told
 
 from noria.build.model import anatomy
-from noria.build.model.adapt import adapt, adapters, after_step, base_state, freeze, merge, parts, ranks, use
+from noria.build.model.adapt import (
+    adapt,
+    adapters,
+    after_step,
+    base_state,
+    freeze,
+    merge,
+    parts,
+    ranks,
+    use,
+    write_adapter,
+)
 from noria.build.model.adapt_settings import AdapterSettings
 from noria.build.model.saved import load_adapter, save_adapter
 from noria.core.errors import FolderError, SettingError
@@ -358,3 +369,33 @@ def test_none_leaves_the_model_alone():
     adapt(module, AdapterSettings(), seed=0)
     assert after_step(module) is None
     assert all(parameter.requires_grad for parameter in module.parameters())
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_a_written_model_folder_loads_with_its_adapter(kind: str, tmp_path: Path):
+    from tiny_models import LABELS, make_encoder
+
+    from noria.build.model.load import load
+    from noria.core.folder import new_folder
+
+    base = make_encoder(tmp_path / "base", "classify", LABELS, 2, compiled=False)
+    module, tokenizer = load(base, "sequence", LABELS)
+    adapt(module, KINDS[kind], seed=1)
+    learn(module, after_step(module))
+    expected = told(module)
+    with new_folder(tmp_path / "out", kind="model") as folder:
+        folder.facts["adapter"] = write_adapter(module, folder.path)
+        module.save_pretrained(folder.path, state_dict=base_state(module))
+        tokenizer.save(str(folder.path / "tokenizer.json"))
+    assert folder.facts["adapter"]["kind"] == kind
+    assert folder.facts["adapter"]["merged"] == (kind in ("lora", "adalora"))
+    again, _ = load(tmp_path / "out", "sequence", LABELS)
+    torch.testing.assert_close(told(again), expected, atol=1e-5, rtol=1e-5)
+    assert bool(adapters(again)) == (kind in ("bottleneck", "prefix"))
+    # The adapter beside a merged model still fits the base it was trained on.
+    fresh, _ = load(base, "sequence", LABELS)
+    load_adapter(fresh, tmp_path / "out" / "adapter")
+    torch.testing.assert_close(told(fresh), expected, atol=1e-5, rtol=1e-5)
+    # Other labels: the head starts anew, the adapter stays.
+    other, _ = load(tmp_path / "out", "sequence", ["a", "b", "c"])
+    assert told(other).shape[-1] == 3
