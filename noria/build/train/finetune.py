@@ -19,11 +19,11 @@ from tokenizers import Tokenizer
 from torch import nn
 
 from noria.build.evaluate.calibration import fit_temperature
-from noria.build.evaluate.card import Assessment, assess, card
+from noria.build.evaluate.card import assess
 from noria.build.evaluate.predict import predict, tell
-from noria.build.model.load import quiet_transformers
-from noria.build.tokens.batches import Buckets, length_buckets
-from noria.core.folder import MANIFEST, OpenFolder, Source, new_folder, read_manifest, sha256_file, source_of
+from noria.build.model.adapt import after_step
+from noria.build.tokens.batches import BatchSource, Buckets, Joined, length_buckets
+from noria.core.folder import new_folder
 from noria.core.progress import Report
 from noria.core.settings import fingerprint
 from noria.tasks.task import Task
@@ -32,6 +32,7 @@ from .examples import Examples
 from .heads import Way, mean_loss, objective_of, way_of
 from .loop import Evaluation, Evaluator, TrainResult, Watcher, train
 from .prepare import prepared
+from .publish import lineage, told_of, write_model
 from .rows import read_sets, tell_cut
 from .settings import FinetuneSettings, OptimizerSettings, RowSettings, TrainSettings
 
@@ -41,7 +42,7 @@ JUDGED_TOKENS = 100_000
 
 def finetune(
     task: Task,
-    base: Path,
+    base: Path | None,
     train_file: Path,
     valid_file: Path | None,
     out: Path,
@@ -59,7 +60,7 @@ def finetune(
 
     Args:
         task: what the rows are for; without labels of its own it takes those of the training rows.
-        base: folder of a pretrained model.
+        base: folder of a pretrained model; None for rows of numbers.
         train_file, valid_file, test_file: rows (JSON Lines, CSV, TSV or Parquet); without a valid file a share of the
             training rows is set aside.
         out: the folder to write; the unfinished run lies beside it, in `.<out>.work`.
@@ -76,14 +77,13 @@ def finetune(
     """
     reading = reading or RowSettings()
     task, sets = read_sets(task, train_file, valid_file, test_file, reading, seed=settings.seed, report=report)
-    module, tokenizer = prepared(task, base, settings)
+    module, tokenizer = prepared(task, base, settings, sets.training)
     training = Examples.of(task, tokenizer, sets.training, settings.max_length)
     tell_cut(training.features, settings.max_length, report)
     valid = Examples.of(task, tokenizer, sets.valid, settings.max_length).some(JUDGED_TOKENS)
     work = out.with_name(f".{out.name}.work")
-    identity = fingerprint(
-        [_lineage(base).sha256, [one.sha256 for one in sets.sources], reading.model_dump(mode="json")]
-    )
+    sources = [*lineage(base), *sets.sources]
+    identity = fingerprint([[one.sha256 for one in sources], reading.model_dump(mode="json")])
     result = fit(task, module, tokenizer, training, valid, work, settings, report, identity=identity, watch=watch)
     bf16 = result.plan.machine.number_type == "bf16"
     task = calibrated(task, module, valid, bf16=bf16)
@@ -93,9 +93,8 @@ def finetune(
         assessment = assess(
             task, sets.training, sets.test, told, source=f"{test_file.parent.name}/{test_file.name}", report=report
         )
-    facts = _facts(task, base, settings, result, module, assessment)
-    facts["epochs"] = result.tokens / sum(training.lengths)
-    sources = [_lineage(base), *sets.sources]
+    facts = {**task.facts(), "max_length": settings.max_length, "epochs": result.tokens / sum(training.lengths)}
+    facts |= told_of(base, module, result, assessment)
     with new_folder(out, kind="model", settings=settings.model_dump(mode="json"), sources=sources) as folder:
         folder.facts.update(facts)
         write_model(folder, module, tokenizer, base)
@@ -136,17 +135,27 @@ def fit(
         training.lengths, partial(way.collate, training, pad),
         tokens_per_batch=settings.tokens_per_batch, seed=settings.seed, identity=identity,
     )  # fmt: skip
-    optimizer = OptimizerSettings(learning_rate=settings.learning_rate, **settings.rates.model_dump())
+    optimizer = OptimizerSettings(learning_rate=rate_of(task, settings), **settings.rates.model_dump())
     pace = TrainSettings(
         seed=settings.seed, steps=settings.steps, seconds=settings.minutes * 60, optimizer=optimizer,
-        number_type=settings.number_type, evaluations=settings.evaluations,
+        number_type=settings.number_type, evaluations=settings.evaluations, patience=regular.patience,
+        trackers=settings.trackers, parallel=settings.parallel,
     )  # fmt: skip
+    source: BatchSource = batches if settings.accumulate == 1 else Joined(batches, settings.accumulate)
     return train(
-        module, batches, objective_of(way, len(training.features) / batches.steps_per_epoch), pace, work, report,
+        module, source, objective_of(way, len(training.features) / batches.steps_per_epoch), pace, work, report,
         _judge_of(task, way, tokenizer, valid, pad, settings) if valid else None,
         title=f"fine-tune {work.name.strip('.').removesuffix('.work')}",
-        identity=fingerprint([identity, settings.model_dump(mode="json")]), watch=watch,
+        identity=fingerprint([identity, settings.model_dump(mode="json")]),
+        after_step=after_step(module), watch=watch,
     )  # fmt: skip
+
+
+def rate_of(task: Task, settings: FinetuneSettings) -> float:
+    """Return the highest learning rate: the one asked for, or one that suits what learns."""
+    if settings.learning_rate is not None:
+        return settings.learning_rate
+    return 1e-3 if settings.adapter.kind != "none" or task.head == "vector" else 1e-4
 
 
 def _judge_of(
@@ -184,41 +193,3 @@ def _first(valid: Examples) -> list[Any]:
 def pad_of(module: nn.Module) -> int:
     """Return the id that fills short texts up."""
     return getattr(getattr(module, "config", None), "pad_token_id", None) or 0
-
-
-def write_model(folder: OpenFolder, module: nn.Module, tokenizer: Tokenizer, base: Path) -> None:
-    """Write weights, configuration and tokenizer in the Hugging Face layout, and the model's card as its README."""
-    with quiet_transformers():
-        module.save_pretrained(folder.path)
-    tokenizer.save(str(folder.path / "tokenizer.json"), pretty=False)
-    for name in ("tokenizer_config.json", "special_tokens_map.json"):
-        if (base / name).exists():
-            shutil.copyfile(base / name, folder.path / name)
-    page = card(folder.facts, folder.settings, folder.sources)
-    (folder.path / "README.md").write_text(page, encoding="utf-8")
-
-
-def _facts(
-    task: Task,
-    base: Path,
-    settings: FinetuneSettings,
-    result: TrainResult,
-    module: nn.Module,
-    assessment: Assessment | None,
-) -> dict[str, Any]:
-    known = read_manifest(base).facts if (base / MANIFEST).exists() else {}
-    return {
-        **task.facts(), "max_length": settings.max_length, "base": known.get("base", base.name),
-        "licence": known.get("licence", ""), "parameters": sum(tensor.numel() for tensor in module.parameters()),
-        "metrics": [figure.as_dict() for figure in assessment.metrics] if assessment else [],
-        "baseline": [figure.as_dict() for figure in assessment.baseline] if assessment else [],
-        "verdict": assessment.verdict if assessment else "not judged", "curves": result.curves,
-        "steps": result.steps, "tokens": result.tokens, "best_step": result.best_step,
-        "tokens_per_second": result.tokens_per_second, "number_type": result.plan.machine.number_type,
-    }  # fmt: skip
-
-
-def _lineage(base: Path) -> Source:
-    if (base / MANIFEST).exists():
-        return source_of(base)
-    return Source(base.name, sha256_file(next(iter(sorted(base.glob("*.safetensors"))))))

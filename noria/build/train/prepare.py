@@ -2,40 +2,58 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from tokenizers import Regex, Tokenizer, pre_tokenizers
 from torch import nn
 
+from noria.build.model.adapt import adapt, freeze
+from noria.build.model.feedforward import new_net
 from noria.build.model.load import load
 from noria.core.errors import SettingError
 from noria.tasks.tag import Tag
-from noria.tasks.task import Task
+from noria.tasks.task import Row, Task
 
 from .settings import FinetuneSettings
 
 HAN = Regex(r"\p{Han}")
 
 
-def prepared(task: Task, base: Path, settings: FinetuneSettings) -> tuple[nn.Module, Tokenizer]:
+def prepared(
+    task: Task, base: Path | None, settings: FinetuneSettings, rows: Sequence[Row] = ()
+) -> tuple[nn.Module, Tokenizer | None]:
     """Return the base with the task's head, made fit for training, and the tokenizer that the task reads with.
+
+    Args:
+        task: knows its head.
+        base: folder of a pretrained model; None for a net over rows of numbers, which also has no tokenizer.
+        settings: what is taken of the base, what learns, dropout.
+        rows: training rows, by whose spread a net over numbers is scaled.
 
     Raises:
         FolderError: `base` is no usable model, or not of a kind that can have the head.
-        SettingError: `max_length`, `layers` or `frozen` is beyond the model's.
+        SettingError: `max_length`, `layers` or `frozen` is beyond the model's, or an adapter does not fit it.
     """
+    if task.head == "vector":
+        net = new_net([row["features"] for row in rows], len(task.outputs), seed=settings.seed)
+        set_dropout(net, settings.regular.dropout)
+        return net, None
+    if base is None:
+        raise SettingError("the task needs a base model", found=task.name, hint="noria build base makes one")
     module, tokenizer = load(base, task.head, task.outputs, seed=settings.seed)
     longest = getattr(module.config, "max_position_embeddings", None) or settings.max_length
     if settings.max_length > longest:
         raise SettingError("max_length is beyond the model's", found=settings.max_length, allowed=f"up to {longest}")
-    if settings.layers is not None:
-        keep_lowest(module, settings.layers)
+    body = settings.body
+    if body.layers is not None:
+        keep_lowest(module, body.layers)
     # The fused form of attention has a slow backward pass on processors: 528 against 223 ms for 2,048 tokens of 12 layers.
     module.set_attn_implementation("eager")
     set_dropout(module, settings.regular.dropout)
-    if settings.frozen:
-        freeze(module, settings.frozen)
-    if isinstance(task, Tag) and settings.by_character:
+    freeze(module, body.frozen)
+    adapt(module, settings.adapter, seed=settings.seed)
+    if isinstance(task, Tag) and body.by_character:
         tokenizer = by_character(tokenizer)
     return module, tokenizer
 
@@ -63,22 +81,6 @@ def keep_lowest(module: nn.Module, count: int) -> None:
         raise SettingError("layers is beyond the model's", found=count, allowed=allowed)
     del layers[count:]
     module.config.num_hidden_layers = count
-
-
-def freeze(module: nn.Module, count: int) -> None:
-    """Keep the embeddings and the lowest `count` layers from learning.
-
-    Raises:
-        SettingError: it has no single stack of layers, or not as many.
-    """
-    layers = layers_of(module)
-    if layers is None or count > len(layers):
-        allowed = f"0 to {len(layers)}" if layers is not None else "0: the model has no single stack of layers"
-        raise SettingError("frozen is beyond the model's layers", found=count, allowed=allowed)
-    base = module.base_model
-    for part in (getattr(base, "embeddings", None), getattr(base, "embed_tokens", None), *layers[:count]):
-        if part is not None:
-            part.requires_grad_(False)
 
 
 def set_dropout(module: nn.Module, rate: float) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from noria.build.model.adapt_settings import AdapterSettings
 from noria.core.settings import Settings
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -136,6 +137,17 @@ class RegularSettings(Settings):
     """Stop after this many evaluations without a better one."""
 
 
+class BodySettings(Settings):
+    """What is taken of a base model, and how much of that learns."""
+
+    layers: Annotated[int, Field(ge=1)] | None = None
+    """Keep only this many of the encoder's layers, the lowest; training and answering cost as much less."""
+    frozen: Annotated[int, Field(ge=0)] = 0
+    """This many of the lowest layers, and the embeddings, do not learn."""
+    by_character: bool = True
+    """Tagging only: every Chinese character is a token of its own, so that no token lies across a name's border."""
+
+
 class RowSettings(Settings):
     """How files of labelled rows are read."""
 
@@ -162,21 +174,22 @@ class FinetuneSettings(Settings):
     """Padded tokens of one batch."""
     accumulate: Annotated[int, Field(ge=1, le=1000)] = 1
     """Batches of one optimiser step."""
-    learning_rate: Annotated[float, Field(gt=0, le=1)] = 1e-4
-    """Highest rate, that of the topmost layer."""
+    learning_rate: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Highest rate, that of the topmost layer; where None, one that suits: 1e-4, or 1e-3 where only adapters, a net over
+    numbers, or a model made from nothing learn."""
     rates: RateSettings = RateSettings(layer_decay=0.9, head_rate=5.0, warmup=0.1)
     """The rates of lower layers and of the head, their course over time, and the rest of AdamW."""
     regular: RegularSettings = RegularSettings()
     """What works against overfitting, and for rare classes."""
-    layers: Annotated[int, Field(ge=1)] | None = None
-    """Keep only this many of the encoder's layers, the lowest; training and answering cost as much less."""
-    frozen: Annotated[int, Field(ge=0)] = 0
-    """This many of the lowest layers, and the embeddings, do not learn."""
+    body: BodySettings = BodySettings()
+    """What is taken of the base model, and how much of that learns."""
+    adapter: AdapterSettings = AdapterSettings()
+    """A small part that learns while the base rests."""
     evaluations: Annotated[int, Field(ge=1, le=1000)] = 3
     """How often the valid rows are judged, the last time after the last step; the best weights are kept."""
     number_type: NumberType = "auto"
     """Number type of matrix products: bf16, fp32, or whichever is measured faster here."""
-    by_character: bool = True
-    """Tagging only: every Chinese character is a token of its own, so that no token lies across a name's border."""
+    trackers: tuple[Tracker, ...] = ()
+    """Who follows the run beside its metrics.jsonl: tensorboard, wandb, mlflow, where installed."""
     parallel: ParallelSettings = ParallelSettings()
     """Processes that train together, and what is divided among them."""

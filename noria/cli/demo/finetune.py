@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from noria.build.train.settings import FinetuneSettings, RateSettings
+from noria.build.train.settings import BodySettings, FinetuneSettings, RateSettings
 from noria.core.figure import Figure
 from noria.core.folder import clear_partial, read_manifest, source_of
 
@@ -87,7 +87,7 @@ def sentiment_settings(context: Context) -> FinetuneSettings:
 def entities_settings(context: Context) -> FinetuneSettings:
     """Return the settings of fine-tuning for named entities: half the layers and small steps, for every token teaches."""
     return FinetuneSettings(
-        minutes=context.settings.entities_minutes, seed=context.settings.seed, max_length=256, layers=6,
+        minutes=context.settings.entities_minutes, seed=context.settings.seed, max_length=256, body=BodySettings(layers=6),
         tokens_per_batch=1024, learning_rate=5e-4, evaluations=1,
         rates=RateSettings(layer_decay=0.95, head_rate=5.0, warmup=0.1),
     )  # fmt: skip

@@ -1,0 +1,65 @@
+"""A trained module -> its model folder: weights, tokenizer, facts and card."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Tokenizer
+from torch import nn
+
+from noria.build.evaluate.card import Assessment, card
+from noria.build.model.adapt import adapters, base_state, write_adapter
+from noria.build.model.load import quiet_transformers
+from noria.core.folder import MANIFEST, OpenFolder, Source, read_manifest, sha256_file, source_of
+
+from .result import TrainResult
+
+TOKENIZER_FILES = ("tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
+"""What may lie beside tokenizer.json."""
+
+
+def write_model(folder: OpenFolder, module: nn.Module, tokenizer: Tokenizer | None, base: Path | None) -> None:
+    """Write weights, configuration and tokenizer in the Hugging Face layout, and the model's card as its README.
+
+    An adapter is written beside the model. Where it can be merged, the model is whole without it; where not, the model is
+    the base with its new head, and `load` puts the adapter back.
+    """
+    state = None
+    if adapters(module):
+        folder.facts["adapter"] = write_adapter(module, folder.path)
+        state = base_state(module)
+    with quiet_transformers():
+        module.save_pretrained(folder.path, **({"state_dict": state} if state is not None else {}))
+    if tokenizer is not None:
+        tokenizer.save(str(folder.path / "tokenizer.json"), pretty=False)
+    for name in TOKENIZER_FILES:
+        if base is not None and (base / name).exists():
+            shutil.copyfile(base / name, folder.path / name)
+    page = card(folder.facts, folder.settings, folder.sources)
+    (folder.path / "README.md").write_text(page, encoding="utf-8")
+
+
+def told_of(base: Path | None, module: nn.Module, result: TrainResult, assessment: Assessment | None) -> dict[str, Any]:
+    """Return what a manifest says of where a model came from, how it was trained and what it is worth."""
+    known = read_manifest(base).facts if base is not None and (base / MANIFEST).exists() else {}
+    return {
+        "base": known.get("base", base.name if base is not None else "none: made from nothing"),
+        "licence": known.get("licence", ""), "parameters": sum(tensor.numel() for tensor in module.parameters()),
+        "learning": sum(tensor.numel() for tensor in module.parameters() if tensor.requires_grad),
+        "metrics": [figure.as_dict() for figure in assessment.metrics] if assessment else [],
+        "baseline": [figure.as_dict() for figure in assessment.baseline] if assessment else [],
+        "verdict": assessment.verdict if assessment else "not judged", "curves": result.curves,
+        "steps": result.steps, "tokens": result.tokens, "best_step": result.best_step, "seconds": result.seconds,
+        "tokens_per_second": result.tokens_per_second, "number_type": result.plan.machine.number_type,
+    }  # fmt: skip
+
+
+def lineage(base: Path | None) -> list[Source]:
+    """Return where a base comes from: its folder's identity, or the hash of its weights."""
+    if base is None:
+        return []
+    if (base / MANIFEST).exists():
+        return [source_of(base)]
+    return [Source(base.name, sha256_file(next(iter(sorted(base.glob("*.safetensors"))))))]
