@@ -77,10 +77,9 @@ def compress_model(
 def judge(task: Task, rows: Sequence[Row], source: str) -> Judge:
     """Return what measures the answers of a trained and of a compressed model against the truth in `rows`."""
     from noria.build.evaluate.intervals import interval, paired
-    from noria.build.evaluate.metrics import measures_of
 
     def measure(known: list[Answer], said: list[Answer]) -> list[Figure]:
-        before, after = measures_of(task, rows, known), measures_of(task, rows, said)
+        before, after = task.scores(rows, known), task.scores(rows, said)
         figures = []
         for one, other in zip(after, before, strict=True):
             found = interval(one.counts, one.statistic)

@@ -1,51 +1,113 @@
-"""Classify: a text gets one label. Rows {text, label}."""
+"""Classify: a text, or a pair of texts, gets one label or several. Rows {text, label} or {text, labels}, with {pair} if wanted."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
+from tokenizers import Tokenizer
 
-from noria.core.errors import RowError
+from noria.core.errors import InputError, RowError
 
-from .measure import accuracy, macro_f1
-from .task import Answer, Features, Head, Row, Task, field_text, softmax
+from .encode import encode_pair
+from .measure import Measure, label_measures, labels_measures
+from .task import Answer, Features, Head, Row, Task, field_text, labels_in, softmax
 
 
 @dataclass(frozen=True)
 class Classify(Task):
-    """One label a text, by the head's highest logit; its confidence is the calibrated probability."""
+    """One label a text, by the head's highest logit; its confidence is the calibrated probability.
+
+    With `many`, each label for itself: those whose probability is at least a half.
+    """
 
     name: ClassVar[str] = "classify"
     head: ClassVar[Head] = "sequence"
+    columns: ClassVar[tuple[str, ...]] = ("text", "pair", "label", "labels")
+
+    many: bool = False
+    """Whether a text may have several labels, or none; training rows say so by their field `labels`."""
 
     def check(self, row: Mapping[str, object], *, file: str | Path = "<memory>", line: int = 1) -> Row:
-        """Return {text, label}; without labels of its own the task takes any."""
-        text = field_text(row, "text", file=file, line=line)
-        label = field_text(row, "label", file=file, line=line)
-        if self.labels and label not in self.labels:
-            raise RowError("unknown label", file=file, line=line, field="label", found=label, allowed=self.labels)
-        return {"text": text, "label": label}
+        """Return {text[, pair], label} or {text[, pair], labels}; without labels of its own the task takes any."""
+        return {**self._inputs(row, file, line), **self._truth(row, file, line)}
 
-    def target(self, row: Row, features: Features) -> int:
-        """Return the label's place among `labels`."""
+    def features(self, tokenizer: Tokenizer, row: Mapping[str, object] | str, max_length: int) -> Features:
+        """Return the token ids of a row or a bare text; two texts are joined as the tokenizer joins them."""
+        if isinstance(row, str) or "pair" not in row:
+            return super().features(tokenizer, row, max_length)
+        return encode_pair(tokenizer, str(row["text"]), str(row["pair"]), max_length, prefix=self.prefix)
+
+    def texts(self, row: Mapping[str, Any]) -> list[str]:
+        """Return the text, or both."""
+        return [row[name] for name in ("text", "pair") if name in row]
+
+    def target(self, row: Row, features: Features) -> int | list[float]:
+        """Return the label's place among `labels`; of many labels 1.0 for each that the text has, else 0.0."""
+        if self.many:
+            return [float(label in row["labels"]) for label in self.labels]
         return self.labels.index(row["label"])
 
     def answer(self, features: Features, output: np.ndarray) -> Answer:
-        """Return {"label", "score", "scores": {label: probability}} for logits [labels]."""
-        scores = softmax(output, self.temperature)
-        best = int(scores.argmax())
+        """Return {"label", "score", "scores": {label: probability}} for logits [labels]; of many labels "labels", a list."""
+        if self.many:
+            chances = softmax(np.stack([np.zeros(len(self.labels)), np.asarray(output)], axis=-1), self.temperature)[
+                :, 1
+            ]
+            scores = {label: float(score) for label, score in zip(self.labels, chances, strict=True)}
+            return {"labels": [label for label, score in scores.items() if score >= 0.5], "scores": scores}
+        chances = softmax(output, self.temperature)
+        best = int(chances.argmax())
         return {
             "label": self.labels[best],
-            "score": float(scores[best]),
-            "scores": {label: float(score) for label, score in zip(self.labels, scores, strict=True)},
+            "score": float(chances[best]),
+            "scores": {label: float(score) for label, score in zip(self.labels, chances, strict=True)},
         }
 
-    def measures(self, rows: Sequence[Row], answers: Sequence[Answer]) -> dict[str, float]:
-        """Return accuracy and macro-averaged F1."""
-        truth = [row["label"] for row in rows]
-        said = [answer["label"] for answer in answers]
-        return {"accuracy": accuracy(truth, said), "macro_f1": macro_f1(truth, said)}
+    def fitted(self, rows: Sequence[Row]) -> Task:
+        """Return the task with the labels of its training rows, of which a row has one, or all rows have lists.
+
+        Raises:
+            InputError: some rows have one label and some a list.
+        """
+        lists = sum("labels" in row for row in rows)
+        if 0 < lists < len(rows):
+            raise InputError(
+                "some rows have one label and some a list of labels", found=f"{lists:,} of {len(rows):,} with labels"
+            )
+        return replace(self, labels=self.labels or labels_in(rows), many=lists > 0)
+
+    def scores(self, rows: Sequence[Row], answers: Sequence[Answer]) -> list[Measure]:
+        """Return accuracy and macro F1; of many labels micro F1, macro F1 and how often all of them are right."""
+        if rows and "labels" in rows[0]:
+            return labels_measures([row["labels"] for row in rows], [answer["labels"] for answer in answers])
+        return label_measures([row["label"] for row in rows], [answer["label"] for answer in answers])
+
+    def _inputs(self, row: Mapping[str, object], file: str | Path, line: int) -> Row:
+        names = ["text", *(["pair"] if "pair" in row else [])]
+        return {name: field_text(row, name, file=file, line=line) for name in names}
+
+    def _truth(self, row: Mapping[str, object], file: str | Path, line: int) -> Row:
+        listed = "labels" in row and (self.many or "label" not in row)
+        if not listed:
+            label = field_text(row, "label", file=file, line=line)
+            self._known([label], "label", file, line)
+            return {"labels": [label]} if self.many else {"label": label}
+        given = row["labels"]
+        if not isinstance(given, list) or not all(isinstance(label, str) and label.strip() for label in given):
+            raise RowError(
+                "not a list of labels", file=file, line=line, field="labels", found=given, allowed='["a", "b"]'
+            )
+        if self.labels and not self.many:
+            raise RowError("a list, where the model gives one label", file=file, line=line, field="labels", found=given,
+                           allowed="a field label")  # fmt: skip
+        self._known(given, "labels", file, line)
+        return {"labels": sorted(set(given))}
+
+    def _known(self, labels: Sequence[str], field: str, file: str | Path, line: int) -> None:
+        for label in labels:
+            if self.labels and label not in self.labels:
+                raise RowError("unknown label", file=file, line=line, field=field, found=label, allowed=self.labels)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,9 @@ from tokenizers import Tokenizer
 
 from noria.core.errors import InputError
 
-from .task import Answer, Features, Head, Row, Task, encode, field_text, softmax
+from .encode import encode
+from .measure import Measure, ratio
+from .task import Answer, Features, Head, Row, Task, field_text, softmax
 
 
 @dataclass(frozen=True)
@@ -66,10 +67,15 @@ class Complete(Task):
         start = min((begin for begin, end in features.offsets[1:] if end > begin), default=0)
         return {"bits": float(-np.log2(told + 1e-300).sum()), "bytes": len(features.meta["text"][start:].encode())}
 
-    def measures(self, rows: Sequence[Row], answers: Sequence[Answer]) -> dict[str, float]:
+    def scores(self, rows: Sequence[Row], answers: Sequence[Answer]) -> list[Measure]:
         """Return bits per byte, fair across vocabularies and languages; lower is better."""
-        total = sum(answer["bytes"] for answer in answers)
-        return {"bits_per_byte": sum(answer["bits"] for answer in answers) / total if total else math.nan}
+        return [bits_per_byte(answers)]
+
+
+def bits_per_byte(answers: Sequence[Answer]) -> Measure:
+    """Return what texts cost under a model, from answers {"bits", "bytes"}."""
+    counts = np.array([(answer["bits"], answer["bytes"]) for answer in answers], dtype=np.float64).reshape(-1, 2)
+    return Measure("bits per byte", counts, ratio, unit="bits/byte", lower_is_better=True)
 
 
 def next_token(logits: np.ndarray, sampling: Sampling, random: np.random.Generator, before: Sequence[int] = ()) -> int:

@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+from tokenizers import Tokenizer
 
-from noria.core.errors import SettingError
+from noria.core.errors import InputError, SettingError
 
+from .encode import encode
+from .measure import Measure, mean_measure
 from .task import IGNORED, Answer, Features, Head, Row, Task, field_text
 
 
@@ -20,6 +23,7 @@ class Embed(Task):
 
     name: ClassVar[str] = "embed"
     head: ClassVar[Head] = "embedding"
+    columns: ClassVar[tuple[str, ...]] = ("anchor", "positive", "negative")
 
     def __post_init__(self) -> None:
         if self.pooling not in ("cls", "mean"):
@@ -34,6 +38,14 @@ class Embed(Task):
         """Return anchor and positive, and the negative where there is one."""
         return [row[name] for name in ("anchor", "positive", "negative") if name in row]
 
+    def features(self, tokenizer: Tokenizer, row: Mapping[str, object] | str, max_length: int) -> Features:
+        """Return the token ids of a bare text, or of a row's anchor; `texts` gives the others."""
+        return encode(tokenizer, row if isinstance(row, str) else str(row["anchor"]), max_length, prefix=self.prefix)
+
+    def fitted(self, rows: Sequence[Row]) -> Task:
+        """Return the task as it is: pairs have no labels."""
+        return self
+
     def target(self, row: Row, features: Features) -> int:
         """Return `IGNORED`: pairs are scored against each other, not against a class."""
         return IGNORED
@@ -44,7 +56,7 @@ class Embed(Task):
         vector = states[0] if self.pooling == "cls" else states.mean(axis=0)
         return {"embedding": (vector / max(float(np.linalg.norm(vector)), 1e-12)).tolist()}
 
-    def measures(self, rows: Sequence[Row], answers: Sequence[Answer]) -> dict[str, float]:
+    def scores(self, rows: Sequence[Row], answers: Sequence[Answer]) -> list[Measure]:
         """Return how often a row's positive is nearest to its anchor among all positives, and the mean reciprocal rank.
 
         Each answer holds "anchor" and "positive", both as `answer` returns them.
@@ -53,4 +65,43 @@ class Embed(Task):
         positives = np.array([answer["positive"]["embedding"] for answer in answers])
         nearness = anchors @ positives.T
         ranks = (nearness > np.diag(nearness)[:, None]).sum(axis=1) + 1
-        return {"recall_at_1": float(np.mean(ranks == 1)), "mean_reciprocal_rank": float(np.mean(1.0 / ranks))}
+        return [mean_measure("recall at 1", ranks == 1), mean_measure("mean reciprocal rank", 1.0 / ranks)]
+
+
+def pairs(rows: Sequence[Row], seed: int, per_row: int = 4) -> list[Row]:
+    """Return rows {anchor, positive, negative} from few labelled texts, so that an encoder learns what the labels mean.
+
+    Every text is an anchor `per_row` times; its positive is another text of its label, its negative one of another label,
+    both drawn at random (contrastive tuning of sentence encoders on few examples: Tunstall et al. 2022, "SetFit"). A label
+    with one text only gives no anchors.
+
+    Args:
+        rows: {text, label}, of two labels or more.
+        seed: of the draws; the same rows and seed give the same pairs.
+        per_row: how often a text is an anchor.
+
+    Raises:
+        InputError: fewer than two labels, or no label with two texts.
+    """
+    groups: dict[str, list[int]] = {}
+    for index, row in enumerate(rows):
+        groups.setdefault(row["label"], []).append(index)
+    if len(groups) < 2 or all(len(group) < 2 for group in groups.values()):
+        raise InputError(
+            "too few labelled texts to draw pairs from", found=f"{len(rows)} texts of {len(groups)} labels",
+            allowed="two labels or more, one of them with two texts",
+        )  # fmt: skip
+    random = np.random.default_rng(seed)
+    places = np.arange(len(rows))
+    drawn: list[Row] = []
+    for label in sorted(groups):
+        group = np.array(groups[label])
+        others = places[~np.isin(places, group)]
+        for anchor in group if len(group) > 1 else ():
+            positives = random.choice(group[group != anchor], per_row)
+            negatives = random.choice(others, per_row)
+            drawn += [
+                {"anchor": rows[anchor]["text"], "positive": rows[left]["text"], "negative": rows[right]["text"]}
+                for left, right in zip(positives, negatives, strict=True)
+            ]
+    return [drawn[place] for place in random.permutation(len(drawn))]

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+from tokenizers import Tokenizer
 
 from noria.core.errors import RowError
 
-from .measure import span_counts, span_scores
+from .encode import encode_windows
+from .measure import Measure, span_measures
 from .task import IGNORED, Answer, Features, Head, Row, Task, field_text, softmax
 
 OUTSIDE = "O"
@@ -28,6 +30,7 @@ class Tag(Task):
 
     name: ClassVar[str] = "tag"
     head: ClassVar[Head] = "token"
+    columns: ClassVar[tuple[str, ...]] = ("text", "spans", "tokens", "tags")
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -47,6 +50,11 @@ class Tag(Task):
                     "unknown label", file=file, line=line, field="spans", found=span["label"], allowed=self.labels
                 )
         return {"text": text, "spans": spans}
+
+    def windows(self, tokenizer: Tokenizer, row: Mapping[str, object] | str, max_length: int) -> list[Features]:
+        """Return a long text in windows that overlap; a span counts in the window that owns its beginning."""
+        text = row if isinstance(row, str) else str(row["text"])
+        return encode_windows(tokenizer, text, max_length, prefix=self.prefix)
 
     def target(self, row: Row, features: Features) -> list[int]:
         """Return a code a token; a token that lies across a border belongs to the span that holds most of it."""
@@ -83,19 +91,30 @@ class Tag(Task):
                 spans.append({"start": start, "end": end, "label": self.labels[code // 2], "chances": []})
             spans[-1]["end"] = max(end, spans[-1]["end"])
             spans[-1]["chances"].append(chances[row, code])
+        first, last = features.meta.get("owns", (0, len(text)))
         return {
             "spans": [
                 {
                     "start": span["start"], "end": span["end"], "label": span["label"],
                     "text": text[span["start"] : span["end"]], "score": float(np.exp(np.mean(span["chances"]))),
                 }
-                for span in spans
+                for span in spans if first <= span["start"] < last
             ]
         }  # fmt: skip
 
-    def measures(self, rows: Sequence[Row], answers: Sequence[Answer]) -> dict[str, float]:
-        """Return strict span f1, precision and recall, micro-averaged."""
-        return span_scores(span_counts([row["spans"] for row in rows], [answer["spans"] for answer in answers]))
+    def join(self, answers: Sequence[Answer]) -> Answer:
+        """Return the spans of all windows; of two that overlap the likelier stays."""
+        kept: list[Span] = []
+        for span in sorted((span for answer in answers for span in answer["spans"]), key=lambda span: span["start"]):
+            if not kept or span["start"] >= kept[-1]["end"]:
+                kept.append(span)
+            elif span["score"] > kept[-1]["score"]:
+                kept[-1] = span
+        return {"spans": kept}
+
+    def scores(self, rows: Sequence[Row], answers: Sequence[Answer]) -> list[Measure]:
+        """Return strict span F1, precision and recall, micro-averaged."""
+        return span_measures([row["spans"] for row in rows], [answer["spans"] for answer in answers])
 
     def _steps(self) -> np.ndarray:
         """Return 0 where one code may follow another and -inf where not; the last row is the start [outputs + 1, outputs]."""

@@ -10,20 +10,25 @@ A task knows its rows, how a text becomes token ids, what a head should say of t
 
 from __future__ import annotations
 
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
-from itertools import pairwise
+from dataclasses import dataclass, fields, replace
+from importlib import import_module
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 from tokenizers import Tokenizer
 
-from noria.core.errors import FolderError, InputError, RowError, unknown
+from noria.core.errors import FolderError, InputError, RowError, SettingError, unknown
 from noria.core.folder import Manifest
 from noria.core.progress import Report
+
+from .encode import Features as Features
+from .encode import encode as encode
+from .measure import Measure
+from .records import as_row, by_column, columns_for, is_table, read_records
 
 Row = dict[str, Any]
 Answer = dict[str, Any]
@@ -31,19 +36,6 @@ Target = int | list[int] | list[float] | tuple[int, int]
 Head = Literal["sequence", "token", "span", "embedding", "seq2seq", "causal", "vector"]
 IGNORED = -100
 """Target of a token that is not scored, as in torch's cross entropy."""
-
-
-@dataclass(frozen=True)
-class Features:
-    """One text as a model sees it, special tokens included."""
-
-    ids: list[int]
-    offsets: list[tuple[int, int]]
-    """First and past-the-last character of the text under every token; equal for tokens that stand for none of it."""
-    meta: dict[str, Any]
-    """"text": the text itself; "truncated": whether its end (for a causal model its start) was cut off."""
-    types: list[int] = field(default_factory=list)
-    """Which of two texts a token is of, 0 or 1, where the tokenizer tells them apart; empty: all 0."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +57,8 @@ class Task(ABC):
 
     name: ClassVar[str]
     head: ClassVar[Head]
+    columns: ClassVar[tuple[str, ...]] = ("text", "label")
+    """Fields of a row, the most important first, that a table may hold in a column of another name."""
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -113,36 +107,68 @@ class Task(ABC):
         """Return the task as its training rows make it: with their labels, unless it has labels of its own."""
         return self if self.labels else replace(self, labels=labels_in(rows))
 
+    def based_on(self, folder: Path, tokenizer: Tokenizer) -> Task:
+        """Return the task as the base model in a folder wants it; a chat takes the model's own way to write turns."""
+        return self
+
     def facts(self) -> dict[str, Any]:
         """Return what a model folder says of the task, so that `task_of` makes it again."""
         values = {one.name: getattr(self, one.name) for one in fields(self)}
         return {"task": self.name, **values, "labels": list(self.labels)}
 
     @abstractmethod
+    def scores(self, rows: Sequence[Row], answers: Sequence[Answer]) -> list[Measure]:
+        """Return the measures of `answers` against the truth in `rows`; the first is the one to rank models by."""
+
     def measures(self, rows: Sequence[Row], answers: Sequence[Answer]) -> dict[str, float]:
-        """Return the scores of `answers` against the truth in `rows`; the first is the one to rank models by."""
+        """Return the values of `scores` by their keys."""
+        return {one.key: one.value for one in self.scores(rows, answers)}
+
+    def baseline(self, training: Sequence[Row], rows: Sequence[Row]) -> list[Answer] | None:
+        """Return what a simple rule, learned from `training`, answers to `rows`; None: Noria's for the task, where it has one."""
+        return None
+
+
+BUILT_IN = {
+    "classify": ("classify", "Classify"), "numeric": ("numeric", "Numeric"), "tag": ("tag", "Tag"),
+    "answer": ("answer", "Extract"), "translate": ("translate", "Translate"), "summarise": ("translate", "Summarise"),
+    "chat": ("chat", "Chat"), "embed": ("embed", "Embed"), "complete": ("complete", "Complete"),
+    "causal": ("complete", "Complete"),
+}  # fmt: skip
+"""Name -> module beside this one, and class."""
+GROUP = "noria.tasks"
+"""Entry points of this group are tasks of other packages: name -> a class that is a Task."""
 
 
 def task_for(name: str, labels: Sequence[str] = (), **facts: object) -> Task:
-    """Return the task called `name`; of `facts` it takes the ones it knows (prefix, temperature, pooling).
+    """Return the task called `name`; of `facts` it takes the ones it knows (prefix, temperature, pooling ...).
 
     Raises:
-        SettingError: no such task.
+        SettingError: no such task here or among the entry points of installed packages, or one that is no Task.
     """
-    from .classify import Classify
-    from .complete import Complete
-    from .embed import Embed
-    from .tag import Tag
-
-    known: dict[str, type[Task]] = {
-        "classify": Classify, "tag": Tag, "embed": Embed, "complete": Complete, "causal": Complete,
-    }  # fmt: skip
-    if name not in known:
-        raise unknown("task", name, known)
-    kind = known[name]
+    kind = _kind(name)
     names = {field.name for field in fields(kind)} - {"labels"}
     values: dict[str, Any] = {key: value for key, value in facts.items() if key in names and value is not None}
     return kind(labels=tuple(labels), **values)
+
+
+def _kind(name: str) -> type[Task]:
+    if name in BUILT_IN:
+        module, kind = BUILT_IN[name]
+        found = getattr(import_module(f"{__package__}.{module}"), kind)
+    else:
+        others = {one.name: one for one in entry_points(group=GROUP)}
+        if name not in others:
+            raise unknown("task", name, {*BUILT_IN, *others})
+        try:
+            found = others[name].load()
+        except (ImportError, AttributeError) as error:
+            raise SettingError(f"the task of an installed package cannot be loaded: {name}", found=error) from error
+    if not isinstance(found, type) or not issubclass(found, Task):
+        raise SettingError(
+            f"the entry point {name} is no task", found=found, allowed="a class that derives from noria.tasks.task.Task"
+        )
+    return found
 
 
 def task_of(manifest: Manifest) -> Task:
@@ -157,36 +183,65 @@ def task_of(manifest: Manifest) -> Task:
     return task_for(facts.pop("task"), facts.pop("labels", None) or (), **facts)
 
 
-def read_rows(path: str | Path, task: Task, *, skip_bad: bool = False, report: Report | None = None) -> list[Row]:
-    """Return the checked rows of a JSONL file (UTF-8, one object a line; empty lines are passed over).
+def read_rows(
+    path: str | Path,
+    task: Task,
+    *,
+    skip_bad: bool = False,
+    report: Report | None = None,
+    columns: Mapping[str, str] | None = None,
+) -> list[Row]:
+    """Return the checked rows of a file: JSON Lines, CSV, TSV or Parquet, in UTF-8, UTF-16 or GB18030.
 
     Args:
         path: the file.
         task: says what a row holds.
         skip_bad: count bad rows instead of refusing the first; the count and the first fault go to `report`.
-        report: where skipped rows are told.
+        report: where skipped rows, guessed columns and an older encoding are told.
+        columns: field -> the column, or key, that holds it under another name; of a table, plain ones are guessed.
 
     Raises:
-        InputError: the file is missing, is not UTF-8, or holds no row.
+        InputError: the file is missing, is no text, or holds no row.
         RowError: a row is bad and `skip_bad` is off.
     """
-    rows, faults = [], []
-    for line, text in enumerate(_lines(path), start=1):
-        if not text.strip():
-            continue
+    rows: list[Row] = []
+    faults: list[RowError] = []
+    table, known = is_table(path), dict(columns or {})
+    for number, (line, record) in enumerate(read_records(path, report)):
+        if number == 0 and not isinstance(record, RowError):
+            known = _columns(path, task, record, known, report)
         try:
-            rows.append(task.check(_parse(text, path, line), file=path, line=line))
+            if isinstance(record, RowError):
+                raise record
+            rows.append(
+                task.check(as_row(record, known, table=table, numbers="features" in task.columns), file=path, line=line)
+            )
         except RowError as error:
+            fault = by_column(error, known) if table else error
             if not skip_bad:
-                raise
-            faults.append(error)
+                raise fault from None
+            faults.append(fault)
     if faults and report:
         report.note(f"{path}: {len(faults):,} bad rows skipped, the first: {faults[0]}", skipped=len(faults))
     if not rows:
         raise InputError(
-            f"{path} holds no usable row", found=f"{len(faults)} bad rows", allowed="one JSON object a line"
-        )
+            f"{path} holds no usable row", found=f"{len(faults)} bad rows",
+            allowed="a row a line below the names of the columns" if table else "one JSON object a line",
+        )  # fmt: skip
     return rows
+
+
+def _columns(
+    path: str | Path, task: Task, record: Mapping[str, object], given: dict[str, str], report: Report | None
+) -> dict[str, str]:
+    if not is_table(path):
+        return given
+    found = columns_for(task.columns, list(record), given)
+    guessed = {field: column for field, column in found.items() if field not in given}
+    if guessed and report:
+        told = ", ".join(f"{field} from column {column!r}" for field, column in guessed.items())
+        report.note(f"{path}: {told}", columns=found)
+    return found
 
 
 def field_text(row: Mapping[str, object], field: str, *, file: str | Path, line: int) -> str:
@@ -224,56 +279,8 @@ def labels_in(rows: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
-def encode(tokenizer: Tokenizer, text: str, max_length: int, *, prefix: str = "", keep: str = "left") -> Features:
-    """Return a text's features: ids with special tokens, offsets into `text` (not counting `prefix`), `max_length` at most.
-
-    Args:
-        tokenizer: is not changed; truncation is done here, so that two callers can share it.
-        text: any text.
-        max_length: bound on the ids, special tokens included.
-        prefix: put before the text.
-        keep: which end survives truncation, left or right.
-    """
-    encoding = tokenizer.encode(prefix + text, add_special_tokens=False)
-    room = max_length - tokenizer.num_special_tokens_to_add(False)
-    truncated = len(encoding.ids) > room
-    if truncated:
-        encoding.truncate(room, direction="right" if keep == "left" else "left")
-    encoding = tokenizer.post_process(encoding)
-    skip = len(prefix)
-    offsets = [(max(start - skip, 0), max(end - skip, 0)) for start, end in encoding.offsets]
-    for index, (here, after) in enumerate(pairwise(offsets)):
-        # A lone word-start mark or the bytes of one character share their characters: only the last token stands for them.
-        if here[0] == after[0] and here[1] <= after[1]:
-            offsets[index] = (here[0], here[0])
-    return Features(list(encoding.ids), offsets, {"text": text, "truncated": truncated})
-
-
 def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
     """Return probabilities along the last axis, in float64 [same shape as `logits`]."""
     scaled = np.asarray(logits, dtype=np.float64) / temperature
     powers = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
     return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
-
-
-def _lines(path: str | Path) -> list[str]:
-    try:
-        return Path(path).read_text(encoding="utf-8-sig").split("\n")
-    except FileNotFoundError:
-        raise InputError("file not found", found=str(path)) from None
-    except IsADirectoryError:
-        raise InputError("a folder, not a file of rows", found=str(path), allowed="a JSONL file") from None
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"{path} is not UTF-8", found=f"byte {error.object[error.start]:#x} at {error.start}"
-        ) from None
-
-
-def _parse(text: str, path: str | Path, line: int) -> dict[str, object]:
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise RowError("not JSON", file=path, line=line, found=text, hint=str(error)) from None
-    if not isinstance(value, dict):
-        raise RowError("not a JSON object", file=path, line=line, found=text, allowed="{...}")
-    return value

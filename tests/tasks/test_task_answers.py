@@ -11,7 +11,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 
 from noria.core.errors import InputError, RowError
 from noria.tasks.complete import Sampling, next_token
-from noria.tasks.measure import macro_f1, span_counts, span_scores
+from noria.tasks.measure import label_measures, span_measures
 from noria.tasks.tag import viterbi
 from noria.tasks.task import Features, softmax, task_for
 
@@ -45,7 +45,7 @@ def test_spans_survive_the_way_to_codes_and_back(text: str, data: st.DataObject)
     found = [{key: span[key] for key in ("start", "end", "label")} for span in answer["spans"]]
     assert found == row["spans"]
     assert all(text[span["start"] : span["end"]] == span["text"] for span in answer["spans"])
-    assert task.measures([row], [answer])["f1"] == (1.0 if row["spans"] else 0.0)
+    assert task.measures([row], [answer])["span_f1"] == (1.0 if row["spans"] else 0.0)
 
 
 @settings(max_examples=100, deadline=None)
@@ -161,8 +161,8 @@ def test_sampling_out_of_range_is_refused(bad: dict):
 
 
 def test_macro_f1_and_span_scores_by_hand():
-    assert macro_f1(["a", "a", "b"], ["a", "b", "b"]) == pytest.approx(2 / 3)
+    assert label_measures(["a", "a", "b"], ["a", "b", "b"])[1].value == pytest.approx(2 / 3)
     one = {"start": 0, "end": 2, "label": "PER"}
     longer, other = {**one, "end": 3}, {**one, "label": "LOC"}
-    counts = span_counts([[one], [one], [one], []], [[one], [longer], [other], [one]])
-    assert span_scores(counts) == pytest.approx({"f1": 2 / 7, "precision": 1 / 4, "recall": 1 / 3})
+    found = span_measures([[one], [one], [one], []], [[one], [longer], [other], [one]])
+    assert [measure.value for measure in found] == pytest.approx([2 / 7, 1 / 4, 1 / 3])

@@ -1,21 +1,85 @@
-"""What a model must beat: TF-IDF with logistic regression for labels, a dictionary for names."""
+"""What a model must beat: TF-IDF with logistic regression for labels, a dictionary for names, simple rules for text."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from noria.tasks.tag import Span
-from noria.tasks.task import Row
+from noria.tasks.task import Answer, Row, Task, labels_in
+
+from . import written
+from .written import tfidf
 
 Classifier = Callable[[Sequence[str]], list[str]]
 Tagger = Callable[[str], list[Span]]
 
 
-def is_chinese(texts: Sequence[str]) -> bool:
-    """Say whether at least a tenth of the characters are Chinese."""
-    sample = "".join(texts[:2000])
-    return sum("\u4e00" <= character <= "\u9fff" for character in sample) >= 0.1 * max(1, len(sample))
+Baseline = Callable[[Task, Sequence[Row], Sequence[Row]], list[Answer]]
+"""The task, training rows, rows -> answers to the rows."""
+
+
+def baselines_of(task: Task) -> dict[str, Baseline]:
+    """Return what a task's models are measured against, by name; the first is the one to beat. A task may have none."""
+    found: dict[str, dict[str, Baseline]] = {
+        "classify": {"TF-IDF with logistic regression": classified},
+        "numeric": {"logistic regression": numbers_classified},
+        "tag": {"dictionary of training names": tagged},
+        "answer": {"the sentence most like the question": written.overlapping},
+        "translate": {"word-for-word dictionary": written.by_dictionary, "copy": written.copied},
+        "summarise": {"first sentences": written.first_sentences},
+        "chat": {"answer to the nearest training question": written.nearest_reply},
+        "embed": {"TF-IDF with latent semantic analysis": written.latent},
+    }
+    return found.get(task.name, {})
+
+
+def classified(task: Task, training: Sequence[Row], rows: Sequence[Row]) -> list[Answer]:
+    """Return labels by TF-IDF of a text, or of both texts of a pair, with logistic regression."""
+    if rows and "labels" in rows[0]:
+        return many_labels(_grams(training), training, rows)
+    if rows and "pair" in rows[0]:
+        return [{"label": label, "score": 1.0} for label in _labelled(_grams(training), training, rows)]
+    labels = tfidf_classifier(training)([row["text"] for row in rows])
+    return [{"label": label, "score": 1.0} for label in labels]
+
+
+def numbers_classified(task: Task, training: Sequence[Row], rows: Sequence[Row]) -> list[Answer]:
+    """Return labels of rows of numbers by logistic regression on standardised columns."""
+    from sklearn.preprocessing import StandardScaler
+
+    scale = StandardScaler().fit([row["features"] for row in training])
+
+    def vectors(wanted: Sequence[Row]) -> Any:
+        return scale.transform([row["features"] for row in wanted])
+
+    if rows and "labels" in rows[0]:
+        return many_labels(vectors, training, rows)
+    return [{"label": label, "score": 1.0} for label in _labelled(vectors, training, rows)]
+
+
+def tagged(task: Task, training: Sequence[Row], rows: Sequence[Row]) -> list[Answer]:
+    """Return the spans of names that training rows have tagged."""
+    tag = dictionary_tagger(training)
+    return [{"spans": tag(row["text"])} for row in rows]
+
+
+def many_labels(vectors: Callable[[Sequence[Row]], Any], training: Sequence[Row], rows: Sequence[Row]) -> list[Answer]:
+    """Return the labels of every row, each label judged by a logistic regression of its own (one against the rest)."""
+    from sklearn.linear_model import LogisticRegression
+
+    seen, wanted = vectors(training), vectors(rows)
+    said: list[list[str]] = [[] for _ in rows]
+    for label in labels_in(training):
+        true = [label in row["labels"] for row in training]
+        if all(true):
+            given = [True] * len(rows)
+        else:
+            given = LogisticRegression(C=10.0, max_iter=300).fit(seen, true).predict(wanted).tolist()
+        for labels, yes in zip(said, given, strict=True):
+            labels += [label] if yes else []
+    return [{"labels": labels} for labels in said]
 
 
 def tfidf_classifier(rows: Sequence[Row], *, seed: int = 0) -> Classifier:
@@ -24,18 +88,38 @@ def tfidf_classifier(rows: Sequence[Row], *, seed: int = 0) -> Classifier:
     Chinese is cut into runs of one to three characters, other text into words and pairs of words; term frequencies are
     damped by a logarithm. All of it is learned from `rows` alone.
     """
-    from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
 
     texts = [row["text"] for row in rows]
-    if is_chinese(texts):
-        grams = TfidfVectorizer(analyzer="char", ngram_range=(1, 3), sublinear_tf=True, min_df=2)
-    else:
-        grams = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"(?u)\b\w+\b")
-    model = make_pipeline(grams, LogisticRegression(C=10.0, max_iter=300, random_state=seed))
+    model = make_pipeline(tfidf(texts), LogisticRegression(C=10.0, max_iter=300, random_state=seed))
     model.fit(texts, [row["label"] for row in rows])
     return lambda wanted: [str(label) for label in model.predict(list(wanted))]
+
+
+def _labelled(vectors: Callable[[Sequence[Row]], Any], training: Sequence[Row], rows: Sequence[Row]) -> list[str]:
+    from sklearn.linear_model import LogisticRegression
+
+    model = LogisticRegression(C=10.0, max_iter=300).fit(vectors(training), [row["label"] for row in training])
+    return [str(label) for label in model.predict(vectors(rows))]
+
+
+def _grams(training: Sequence[Row]) -> Callable[[Sequence[Row]], Any]:
+    """Return rows -> TF-IDF of their text; of a pair that of both, of what they share and of what they do not."""
+    from scipy.sparse import hstack
+
+    pairs = "pair" in training[0]
+    grams = tfidf([row[name] for row in training for name in ("text", "pair") if name in row])
+    grams.fit([row[name] for row in training for name in ("text", "pair") if name in row])
+
+    def vectors(rows: Sequence[Row]) -> Any:
+        left = grams.transform([row["text"] for row in rows])
+        if not pairs:
+            return left
+        right = grams.transform([row.get("pair", "") for row in rows])
+        return hstack([left, right, left.multiply(right), abs(left - right)]).tocsr()
+
+    return vectors
 
 
 def dictionary_tagger(rows: Sequence[Row]) -> Tagger:

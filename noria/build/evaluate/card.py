@@ -12,13 +12,12 @@ from noria import __version__
 from noria.core.figure import Figure
 from noria.core.folder import Source
 from noria.core.progress import Report
+from noria.tasks.measure import Measure
 from noria.tasks.task import Answer, Row, Task
 
-from .baseline import dictionary_tagger, tfidf_classifier
+from .baseline import baselines_of
 from .intervals import interval, paired
-from .metrics import Measure, calibration_error, confidences, measures_of
-
-BASELINES = {"classify": "TF-IDF with logistic regression", "tag": "dictionary of training names"}
+from .metrics import calibration_error, confidences
 
 
 @dataclass(frozen=True)
@@ -28,12 +27,14 @@ class Assessment:
     metrics: list[Figure]
     """The first is the one to rank models by; each names the baseline's value where it has one."""
     baseline: list[Figure]
-    difference: Figure
-    """Model minus baseline on the first measure, with a paired interval."""
+    difference: Figure | None
+    """Model minus baseline on the first measure (where less is better, baseline minus model), with a paired interval."""
 
     @property
     def verdict(self) -> str:
-        """Return who wins: "beats the baseline", "baseline wins" or "no clear winner"."""
+        """Return who wins: "beats the baseline", "baseline wins", "no clear winner"; "no baseline" where there is none."""
+        if self.difference is None:
+            return "no baseline"
         low, high = self.difference.low, self.difference.high
         if low is not None and low > 0:
             return "beats the baseline"
@@ -52,50 +53,66 @@ def assess(
     """Judge answers on held-out rows, beside the task's baseline learned from the training rows.
 
     Args:
-        task: classify or tag.
+        task: any that gives measures.
         training: rows that the model was trained on.
         rows: held-out rows.
         answers: the model's answers to them.
         source: name of the held-out set, for the figures.
         report: where the result is told.
     """
-    model = measures_of(task, rows, answers)
-    beside = measures_of(task, rows, baseline_answers(task, training, rows))
-    gain = paired(model[0].counts, beside[0].counts, model[0].statistic)
-    difference = Figure(
-        f"{model[0].name} above baseline", gain.value, len(rows), gain.low, gain.high, source=source, level=gain.level,
-        note="paired bootstrap over texts",
-    )  # fmt: skip
     metrics = figures_of(task, rows, answers, source=source)
-    for place, other in enumerate(beside):
-        metrics[place] = replace(metrics[place], baseline=other.value)
-    result = Assessment([*metrics, difference], [_figure(one, source) for one in beside], difference)
+    others = baseline_answers(task, training, rows)
+    # A baseline that answers in another form, as a written text beside the cost of one, cannot be compared.
+    found = {name: task.scores(rows, said) for name, said in others.items()}
+    model = task.scores(rows, answers)
+    found = {name: one for name, one in found.items() if [m.name for m in one] == [m.name for m in model]}
+    if not found:
+        result = Assessment(metrics, [], None)
+    else:
+        beside = next(iter(found.values()))
+        difference = _difference(model[0], beside[0], source)
+        for place, other in enumerate(beside):
+            metrics[place] = replace(metrics[place], baseline=other.value)
+        figures = [replace(_figure(one, source), note=name) for name, some in found.items() for one in some]
+        result = Assessment([*metrics, difference], figures, difference)
     if result.verdict == "baseline wins":
         result = replace(result, metrics=[replace(metrics[0], note="baseline wins"), *result.metrics[1:]])
     if report:
-        report.ledger(f"{source}: {result.metrics[0].text()}; {difference.text()}: {result.verdict}")
+        told = "" if result.difference is None else f"; {result.difference.text()}"
+        report.ledger(f"{source}: {result.metrics[0].text()}{told}: {result.verdict}")
     return result
 
 
 def figures_of(task: Task, rows: Sequence[Row], answers: Sequence[Answer], *, source: str) -> list[Figure]:
     """Return every measure of a model's answers with its interval, then the calibration error."""
-    figures = [_figure(measure, source) for measure in measures_of(task, rows, answers)]
+    figures = [_figure(measure, source) for measure in task.scores(rows, answers)]
     confidence, right = confidences(rows, answers)
     return [*figures, _calibration(confidence, right, source)] if len(right) else figures
 
 
-def baseline_answers(task: Task, training: Sequence[Row], rows: Sequence[Row]) -> list[Answer]:
-    """Return the answers of the task's baseline: TF-IDF with logistic regression, or a dictionary of names."""
-    if task.name == "classify":
-        labels = tfidf_classifier(training)([row["text"] for row in rows])
-        return [{"label": label, "score": 1.0} for label in labels]
-    tag = dictionary_tagger(training)
-    return [{"spans": tag(row["text"])} for row in rows]
+def baseline_answers(task: Task, training: Sequence[Row], rows: Sequence[Row]) -> dict[str, list[Answer]]:
+    """Return the answers of the task's baselines by name, the one to beat first; a task of another package brings its own."""
+    own = task.baseline(training, rows)
+    if own is not None:
+        return {f"the baseline of {task.name}": own}
+    return {name: baseline(task, training, rows) for name, baseline in baselines_of(task).items()}
+
+
+def _difference(model: Measure, baseline: Measure, source: str) -> Figure:
+    left, right = (baseline, model) if model.lower_is_better else (model, baseline)
+    gain = paired(left.counts, right.counts, model.statistic)
+    name = f"{model.name} below baseline" if model.lower_is_better else f"{model.name} above baseline"
+    return Figure(
+        name, gain.value, len(model.counts), gain.low, gain.high, source=source, level=gain.level,
+        note="paired bootstrap over texts",
+    )  # fmt: skip
 
 
 def _figure(measure: Measure, source: str) -> Figure:
     found = interval(measure.counts, measure.statistic)
-    return Figure(measure.name, found.value, len(measure.counts), found.low, found.high, source=source)
+    return Figure(
+        measure.name, found.value, len(measure.counts), found.low, found.high, unit=measure.unit, source=source
+    )
 
 
 def _calibration(confidence: np.ndarray, right: np.ndarray, source: str, draws: int = 400) -> Figure:
@@ -114,18 +131,19 @@ def card(facts: Mapping[str, Any], settings: Mapping[str, Any], sources: Sequenc
     """Return a model's card in Markdown, from what its manifest says (Mitchell et al. 2019, "Model Cards")."""
     lines = [
         "---", f"license: {facts.get('licence') or 'unknown'}", "library_name: transformers", "---", "",
-        f"# {facts['task']}: {', '.join(facts.get('labels') or [])}", "",
+        f"# {facts['task']}" + (f": {', '.join(facts['labels'])}" if facts.get("labels") else ""), "",
         f"Fine-tuned from {facts.get('base', 'an unnamed base')} ({facts.get('parameters', 0):,} parameters) by Noria "
         f"{__version__}.", "",
         "## Held-out figures", "", "| measure | value | interval | n | baseline | source |", "|---|---|---|---|---|---|",
     ]  # fmt: skip
+    beaten = ", ".join(dict.fromkeys(raw["note"] for raw in facts.get("baseline", []) if raw.get("note"))) or "none"
     for raw in facts.get("metrics", []):
         figure = Figure(**raw)
         ends = "" if figure.low is None or figure.high is None else f"{figure.low:.3f} to {figure.high:.3f}"
         beside = "" if figure.baseline is None else f"{figure.baseline:.3f}"
         lines.append(f"| {figure.name} | {figure.value:.3f} | {ends} | {figure.n:,} | {beside} | {figure.source} |")
     lines += [
-        "", f"Baseline: {BASELINES.get(facts['task'], 'none')}. Intervals: bootstrap over texts, 95 %.", "",
+        "", f"Baseline: {beaten}. Intervals: bootstrap over texts, 95 %.", "",
         "## Made from", "", "| what | SHA-256 | licence |", "|---|---|---|",
         *(f"| {source.name} | {source.sha256[:16]} | {source.licence} |" for source in sources), "",
         "## Settings", "", *(f"- {key}: {value}" for key, value in settings.items()), "",

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from noria.build.evaluate.intervals import interval, paired
-from noria.build.evaluate.metrics import accuracy_counts, macro_f1, micro_f1, ratio
+from noria.tasks.measure import accuracy_counts, macro_f1, micro_f1, ratio
 
 
 def counts(right: np.ndarray) -> np.ndarray:

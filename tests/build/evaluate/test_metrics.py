@@ -10,8 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from noria.build.evaluate.calibration import fit_temperature
-from noria.build.evaluate.metrics import calibration_error, confidences, label_counts, macro_f1, measures_of
-from noria.core.errors import SettingError
+from noria.build.evaluate.metrics import calibration_error, confidences
 from noria.tasks import measure
 from noria.tasks.task import softmax, task_for
 
@@ -26,9 +25,8 @@ def test_accuracy_and_macro_f1_are_those_of_scikit_learn(pairs: list[tuple[str, 
 
     truth, said = map(list, zip(*pairs, strict=True))
     wanted = f1_score(truth, said, average="macro", zero_division=0)
-    assert measure.accuracy(truth, said) == pytest.approx(accuracy_score(truth, said))
-    assert measure.macro_f1(truth, said) == pytest.approx(wanted)
-    assert macro_f1(label_counts(truth, said).sum(axis=0)[None])[0] == pytest.approx(wanted)
+    found = measure.label_measures(truth, said)
+    assert [one.value for one in found] == pytest.approx([accuracy_score(truth, said), wanted])
 
 
 @settings(max_examples=100, deadline=None)
@@ -45,9 +43,9 @@ def test_span_f1_is_that_of_seqeval(data: list[list[tuple[str, str]]]):
     rows, answers = (
         [task.check({"tokens": ["x"] * len(tags), "tags": tags}) for tags in sentences] for sentences in (truth, said)
     )
-    found = {one.name: one.value for one in measures_of(task, rows, answers)}
+    found = {one.name: one.value for one in task.scores(rows, answers)}
     assert [found["span F1"], found["precision"], found["recall"]] == pytest.approx(wanted)
-    assert task.measures(rows, answers)["f1"] == pytest.approx(wanted[0])
+    assert task.measures(rows, answers)["span_f1"] == pytest.approx(wanted[0])
 
 
 def test_calibration_error_by_hand():
@@ -92,8 +90,3 @@ def test_confidences_are_those_of_labels_or_of_spans():
         [{"spans": [span]}], [{"spans": [{**span, "score": 0.5}, {**span, "end": 2, "score": 0.4}]}]
     )
     assert (score.tolist(), right.tolist()) == ([0.5, 0.4], [1.0, 0.0])
-
-
-def test_a_task_that_cannot_be_counted_is_told():
-    with pytest.raises(SettingError, match="no measures"):
-        measures_of(task_for("embed"), [], [])

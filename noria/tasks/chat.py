@@ -1,0 +1,217 @@
+"""Chat: a causal model answers in a conversation; only its own turns are learned. Rows {messages: [{role, content}]}."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from noria.core.errors import FolderError, InputError, RowError
+
+from .complete import bits_per_byte
+from .encode import encode_bare, end_of
+from .measure import Measure
+from .overlap import is_chinese, written_measures
+from .task import IGNORED, Answer, Features, Head, Row, Task, softmax
+
+ROLES = ("system", "user", "assistant")
+MARKS = (("<|im_start|>", "<|im_end|>"), ("<|begin|>", "<|end|>"))
+"""Tokens before and after a turn; the first pair that a tokenizer knows is taken."""
+Messages = list[dict[str, str]]
+
+
+@dataclass(frozen=True)
+class Chat(Task):
+    """Turns written one after another by a chat template; the model goes on where its turn begins."""
+
+    name: ClassVar[str] = "chat"
+    head: ClassVar[Head] = "causal"
+    columns: ClassVar[tuple[str, ...]] = ("messages",)
+
+    template: str = ""
+    """Jinja, as Hugging Face tokenizers have it; empty: `default_template`."""
+    begin: str = ""
+    """What the template calls bos_token."""
+    end: str = ""
+    """What the template calls eos_token."""
+
+    def check(self, row: Mapping[str, object], *, file: str | Path = "<memory>", line: int = 1) -> Row:
+        """Return {messages: [{role, content}]}, of which the last is the assistant's; a system's can only be the first."""
+        given = row.get("messages")
+        if not isinstance(given, list) or not given:
+            raise RowError("not a list of turns", file=file, line=line, field="messages", found=given,
+                           allowed="[{role, content}]")  # fmt: skip
+        messages: Messages = []
+        for number, turn in enumerate(given):
+            role, content = (turn.get("role"), turn.get("content")) if isinstance(turn, dict) else (None, None)
+            if role not in ROLES or (role == "system" and number):
+                raise RowError("not a turn", file=file, line=line, field="messages", found=turn,
+                               allowed="role system (first only), user or assistant")  # fmt: skip
+            if not isinstance(content, str) or not content.strip():
+                raise RowError("a turn says nothing", file=file, line=line, field="messages", found=turn)
+            messages.append({"role": role, "content": content})
+        if messages[-1]["role"] != "assistant":
+            raise RowError("the last turn is not the assistant's", file=file, line=line, field="messages",
+                           found=messages[-1]["role"], hint="there is nothing to learn after it")  # fmt: skip
+        return {"messages": messages}
+
+    def features(self, tokenizer: Tokenizer, row: Mapping[str, object] | str, max_length: int) -> Features:
+        """Return a conversation's ids; of a long one the end is kept.
+
+        One that ends with the assistant's turn has `meta["target_ids"]`: the ids of all its turns, and `IGNORED` elsewhere.
+        Any other, and a bare text, which is a user's turn, ends where the assistant's turn begins.
+        """
+        messages: Any = [{"role": "user", "content": row}] if isinstance(row, str) else row["messages"]
+        messages = [{**turn, "content": _harmless(tokenizer, turn["content"])} for turn in messages]
+        write = _writer(self.template or default_template(tokenizer), self.begin, self.end)
+        closed = messages[-1]["role"] == "assistant"
+        features = encode_bare(tokenizer, write(messages, not closed), max_length)
+        if closed:
+            told = _own_turns(messages, features.meta["text"], write)
+            features.meta["target_ids"] = [
+                number if any(start < right and left < end for start, end in told) else IGNORED
+                for number, (left, right) in zip(features.ids, features.meta["places"], strict=True)
+            ]
+        return features
+
+    def texts(self, row: Mapping[str, Any]) -> list[str]:
+        """Return the conversation up to the assistant's last turn, as one text."""
+        return ["\n".join(turn["content"] for turn in row["messages"][:-1])]
+
+    def prompt(self, row: Row) -> Row:
+        """Return a conversation without its last turn, for the model to take that turn."""
+        return {"messages": row["messages"][:-1]}
+
+    def target(self, row: Row, features: Features) -> list[int]:
+        """Return every token's id where it is the assistant's, and `IGNORED` elsewhere; not shifted."""
+        return list(features.meta["target_ids"])
+
+    def answer(self, features: Features, output: Any) -> Answer:
+        """Return {"text"} for what was written; for logits [T, vocabulary] {"bits", "bytes"}: what the assistant's turns cost."""
+        if isinstance(output, str):
+            return {"text": output.strip()}
+        wanted = np.array(features.meta["target_ids"][1:])
+        scored = np.flatnonzero(wanted != IGNORED)
+        chances = softmax(np.asarray(output)[:-1][scored], self.temperature)
+        told = chances[np.arange(len(scored)), wanted[scored]]
+        text: str = features.meta["text"]
+        size = sum(len(text[slice(*features.offsets[place + 1])].encode()) for place in scored)
+        return {"bits": float(-np.log2(told + 1e-300).sum()), "bytes": size}
+
+    def fitted(self, rows: Sequence[Row]) -> Task:
+        """Return the task as it is: nothing of it depends on rows."""
+        return self
+
+    def based_on(self, folder: Path, tokenizer: Tokenizer) -> Task:
+        """Return the task with the chat template of a base model, or the default one for its tokenizer.
+
+        Raises:
+            FolderError: the template of the folder cannot be used.
+        """
+        known = _config(folder)
+        template = _template(folder, known) or default_template(tokenizer)
+        begin, end = (_token(known.get(name)) for name in ("bos_token", "eos_token"))
+        made = replace(self, template=template, begin=begin, end=end)
+        try:
+            made.features(tokenizer, "?", 64)
+        except InputError as error:
+            raise FolderError(f"the chat template of {folder} cannot be used", found=error) from error
+        return made
+
+    def scores(self, rows: Sequence[Row], answers: Sequence[Answer]) -> list[Measure]:
+        """Return bits per byte of the assistant's turns, or BLEU and chrF of turns that were written."""
+        if "bits" in answers[0]:
+            return [bits_per_byte(answers)]
+        truth = [row["messages"][-1]["content"] for row in rows]
+        return written_measures(truth, [one["text"] for one in answers], chinese=is_chinese(truth))
+
+
+def default_template(tokenizer: Tokenizer) -> str:
+    """Return a template that writes turns in the manner of ChatML, between tokens that the tokenizer knows."""
+    known = ((a, b) for a, b in MARKS if tokenizer.token_to_id(a) is not None and tokenizer.token_to_id(b) is not None)
+    last = end_of(tokenizer)
+    opened, closed = next(known, ("", "" if last is None else tokenizer.id_to_token(last)))
+    start, end = json.dumps(opened), json.dumps(closed)
+    return (
+        "{% for message in messages %}{{ " + start + " + message['role'] + '\\n' + message['content'] + " + end
+        + " + '\\n' }}{% endfor %}{% if add_generation_prompt %}{{ " + start + " + 'assistant\\n' }}{% endif %}"
+    )  # fmt: skip
+
+
+def _writer(template: str, begin: str, end: str) -> Any:
+    """Return messages, whether the assistant's turn is to begin -> the text of a template, in a sandbox."""
+    from jinja2 import TemplateError
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    def refuse(message: str) -> None:
+        raise TemplateError(message)
+
+    try:
+        room = ImmutableSandboxedEnvironment(
+            trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
+        )
+        room.filters["tojson"] = lambda value, **_: json.dumps(value, ensure_ascii=False)
+        made = room.from_string(template, globals={"raise_exception": refuse})
+    except TemplateError as error:
+        raise InputError("the chat template is not Jinja", found=error) from error
+
+    def write(messages: Messages, begins: bool) -> str:
+        try:
+            return made.render(messages=messages, add_generation_prompt=begins, bos_token=begin, eos_token=end)
+        except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError) as error:
+            raise InputError("the chat template cannot write these turns", found=error) from error
+
+    return write
+
+
+def _own_turns(messages: Messages, text: str, write: Any) -> list[tuple[int, int]]:
+    """Return where the assistant's turns stand in the text, the mark that ends a turn included."""
+    places: list[tuple[int, int]] = []
+    for number, turn in enumerate(messages):
+        if turn["role"] != "assistant":
+            continue
+        before, after = write(messages[:number], True), write(messages[: number + 1], False).rstrip()
+        if text.startswith(after) and after.startswith(before):
+            places.append((len(before), len(after)))
+        else:  # a template that writes a turn otherwise once others follow, or once it is begun
+            start = text.find(turn["content"].strip(), places[-1][1] if places else 0)
+            places.append((start, start + len(turn["content"].strip())) if start >= 0 else (0, 0))
+    return places
+
+
+def _harmless(tokenizer: Tokenizer, content: str) -> str:
+    """Return what was said without the names of special tokens: nobody may open or close a turn from within one."""
+    names = [token.content for token in tokenizer.get_added_tokens_decoder().values() if token.special]
+    while found := next((name for name in names if name and name in content), ""):  # taking one out may make another
+        content = content.replace(found, "")
+    return content
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    file = folder / "tokenizer_config.json"
+    try:
+        known = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    except ValueError as error:
+        raise FolderError(f"{file} cannot be read", found=str(error)) from None
+    return known if isinstance(known, dict) else {}
+
+
+def _template(folder: Path, known: Mapping[str, Any]) -> str:
+    file = folder / "chat_template.jinja"
+    if file.exists():
+        return file.read_text(encoding="utf-8")
+    given = known.get("chat_template")
+    if isinstance(given, list):  # several, by name
+        given = next((one.get("template") for one in given if one.get("name") == "default"), None)
+    return given if isinstance(given, str) else ""
+
+
+def _token(given: object) -> str:
+    if isinstance(given, dict):
+        given = given.get("content")
+    return given if isinstance(given, str) else ""
