@@ -19,9 +19,9 @@ import numpy as np
 from noria.build.corpus.dedup import find_duplicates
 from noria.build.corpus.split import split_of
 from noria.core.errors import InputError
-from noria.core.folder import Source, sha256_file
+from noria.core.folder import MANIFEST, Source, sha256_file, source_of
 from noria.core.progress import Report
-from noria.core.settings import fingerprint
+from noria.core.settings import Settings, fingerprint
 from noria.tasks.task import Features, Row, Task, labels_in, read_rows
 
 from .settings import RowSettings
@@ -204,3 +204,19 @@ def _tell_leaks(task: Task, training: Sequence[Row], test: Sequence[Row], report
         report.note(
             f"{leaked:,} of {len(test):,} test texts are also training texts: the figures will flatter", leaked=leaked
         )
+
+
+def source_of_base(base: Path) -> Source:
+    """Return the lineage entry of a base model; one that no manifest names goes by its weights, no base by nothing."""
+    if (base / MANIFEST).exists():
+        return source_of(base)
+    weights = sorted(base.glob("*.safetensors")) if base != Path() else []
+    return Source(base.name or "none", sha256_file(weights[0]) if weights else "")
+
+
+def identity_of(task: Task, base: Path, files: Sequence[Path], *settings: Settings) -> str:
+    """Return a hash of all that decides what comes of files of rows."""
+    return fingerprint([
+        task.facts(), source_of_base(base).sha256, [sha256_file(file) for file in files],
+        [one.fingerprint() for one in settings],
+    ])  # fmt: skip

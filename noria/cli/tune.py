@@ -1,0 +1,248 @@
+"""`noria build finetune`, `crossvalidate` and `search`: from labelled rows to a model, and to settings that suit them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from noria.build.train.search_settings import CrossSettings, SearchSettings
+from noria.build.train.settings import FinetuneSettings, RowSettings
+from noria.core.progress import Report
+
+from .files import with_file
+
+if TYPE_CHECKING:
+    from noria.tasks.task import Task
+
+SettingsFile = Annotated[Path | None, Parameter(name="--settings")]
+Json = Annotated[bool, Parameter(negative="")]
+INPUTS = ("do", "task", "base", "train", "valid", "test", "out", "many", "text_column", "label_column", "try")
+"""Keys of a TOML section that are flags of the command, and no settings of training."""
+
+
+def finetune(
+    task: str,
+    *,
+    train: Path,
+    out: Path,
+    base: Path | None = None,
+    valid: Path | None = None,
+    test: Path | None = None,
+    many: Annotated[bool, Parameter(negative="")] = False,
+    text_column: str | None = None,
+    label_column: str | None = None,
+    file: SettingsFile = None,
+    reading: Annotated[RowSettings, Parameter(name="*")] = RowSettings(),
+    settings: Annotated[FinetuneSettings, Parameter(name="*")] = FinetuneSettings(),
+    json: Json = False,
+) -> int:
+    """Fine-tune a pretrained model on labelled rows, within a time budget.
+
+    The number of steps is fixed when it starts; a killed run goes on where it
+    was. Valid rows choose the weights and calibrate the confidences; without a
+    valid file a share of the training rows is set aside. Test rows are only
+    judged, with intervals, beside a baseline learned from the same rows.
+
+    Examples::
+
+        noria build finetune classify --base base --train 客服.csv --out intents
+        noria build finetune classify --base base --train r.csv --out topics \\
+            --many --text-column body --minutes 2
+        noria build finetune tag --base base --train t.jsonl --valid v.jsonl \\
+            --test e.jsonl --out names --adapter.kind lora --adapter.rank 8
+
+    Parameters
+    ----------
+    task
+        classify, numeric, tag, answer, translate, summarise, chat, embed, or
+        one of an installed package.
+    train
+        Rows to learn from: .jsonl, .csv, .tsv or .parquet.
+    out
+        The model folder to write.
+    base
+        Folder of a pretrained model; a task of plain numbers needs none.
+    valid
+        Rows that choose the weights and calibrate confidences.
+    test
+        Held-out rows that are only judged.
+    many
+        A text may have several labels, or none.
+    text_column
+        Column that holds the text; the same as --columns.text.
+    label_column
+        Column that holds the label; the same as --columns.label.
+    file
+        A TOML file whose section [finetune] holds settings; flags stand above it.
+    json
+        Write progress, plan and ledger as JSON lines, for programs.
+    """
+    report = Report.for_terminal(as_json=json)
+    settings = with_file(settings, file, "finetune", (*INPUTS, *RowSettings.model_fields))
+    reading = columns_of(
+        with_file(reading, file, "finetune", (*INPUTS, *FinetuneSettings.model_fields)), text_column, label_column
+    )
+    chosen, base = task_and_base(task, base, many=many)
+    from noria.build.train.finetune import finetune as run
+
+    run(chosen, base, train, valid, out, settings, report, test_file=test, reading=reading)
+    report.ledger(f"model written to {out}", out=str(out))
+    return 0
+
+
+def crossvalidate(
+    task: str,
+    *,
+    train: Path,
+    out: Path,
+    base: Path | None = None,
+    many: Annotated[bool, Parameter(negative="")] = False,
+    text_column: str | None = None,
+    label_column: str | None = None,
+    file: SettingsFile = None,
+    cross: Annotated[CrossSettings, Parameter(name="*")] = CrossSettings(),
+    reading: Annotated[RowSettings, Parameter(name="*")] = RowSettings(),
+    settings: Annotated[FinetuneSettings, Parameter(name="*")] = FinetuneSettings(),
+    json: Json = False,
+) -> int:
+    """Train on all rows but one fold, judge on that fold, for every fold: how good, and how sure that is.
+
+    Tells the mean of each measure and its spread over folds and over seeds,
+    each with an interval. Near duplicates lie in one fold. A killed run goes on
+    where it was; --minutes is the budget of one of the trainings.
+
+    Examples::
+
+        noria build crossvalidate classify --base base --train 客服.csv \\
+            --out folds --folds 5 --minutes 1
+        noria build crossvalidate tag --base base --train t.jsonl --out folds \\
+            --folds 3 --seeds 2 --minutes 2
+
+    Parameters
+    ----------
+    task
+        As of `noria build finetune`.
+    train
+        Labelled rows: .jsonl, .csv, .tsv or .parquet.
+    out
+        The folder to write: figures of every fold, and over all.
+    base
+        Folder of a pretrained model; a task of plain numbers needs none.
+    many
+        A text may have several labels, or none.
+    text_column
+        Column that holds the text; the same as --columns.text.
+    label_column
+        Column that holds the label; the same as --columns.label.
+    file
+        A TOML file whose section [finetune] holds settings; flags stand above it.
+    json
+        Write progress, plan and ledger as JSON lines, for programs.
+    """
+    report = Report.for_terminal(as_json=json)
+    settings = with_file(settings, file, "finetune", (*INPUTS, *RowSettings.model_fields))
+    chosen, base = task_and_base(task, base, many=many)
+    from noria.build.train.folds import crossvalidate as run
+
+    for figure in run(
+        chosen, base, train, out, settings, cross, report, reading=columns_of(reading, text_column, label_column)
+    ):
+        report.ledger(figure.text(), **figure.as_dict())
+    return 0
+
+
+def search(
+    task: str,
+    *,
+    train: Path,
+    out: Path,
+    try_: Annotated[tuple[str, ...], Parameter(name="--try", negative="")],
+    base: Path | None = None,
+    valid: Path | None = None,
+    many: Annotated[bool, Parameter(negative="")] = False,
+    text_column: str | None = None,
+    label_column: str | None = None,
+    file: SettingsFile = None,
+    looking: Annotated[SearchSettings, Parameter(name="*")] = SearchSettings(),
+    reading: Annotated[RowSettings, Parameter(name="*")] = RowSettings(),
+    settings: Annotated[FinetuneSettings, Parameter(name="*")] = FinetuneSettings(),
+    json: Json = False,
+) -> int:
+    """Search the settings of fine-tuning that suit the rows best, within a number of short trials.
+
+    Every trial is judged on valid rows; no test row is ever looked at. Trials
+    that fall behind are given up early. The winner is trained again under
+    several seeds and its spread is told. A killed search goes on where it was.
+
+    Examples::
+
+        noria build search classify --base base --train 客服.csv --out found \\
+            --try learning_rate=1e-5..1e-3 --try tokens_per_batch=1024,2048,4096
+        noria build search tag --base base --train t.jsonl --out found \\
+            --adapter.kind lora --try adapter.rank=4,8,16 --trials 20 --minutes 1
+        noria build finetune classify --base base --train 客服.csv --out best \\
+            --settings found/best.toml
+
+    Parameters
+    ----------
+    task
+        As of `noria build finetune`.
+    train
+        Rows to learn from: .jsonl, .csv, .tsv or .parquet.
+    out
+        The folder to write: best.toml, and every trial.
+    try_
+        A setting and what to try: LOW..HIGH, or CHOICE,CHOICE; may be repeated.
+    base
+        Folder of a pretrained model; a task of plain numbers needs none.
+    valid
+        Rows that judge the trials; without them a share of the training rows is set aside.
+    many
+        A text may have several labels, or none.
+    text_column
+        Column that holds the text; the same as --columns.text.
+    label_column
+        Column that holds the label; the same as --columns.label.
+    file
+        A TOML file whose section [finetune] holds settings; flags stand above it.
+    json
+        Write progress, plan and ledger as JSON lines, for programs.
+    """
+    report = Report.for_terminal(as_json=json)
+    settings = with_file(settings, file, "finetune", (*INPUTS, *RowSettings.model_fields))
+    chosen, base = task_and_base(task, base, many=many)
+    from noria.build.train.search import ranges
+    from noria.build.train.search import search as run
+
+    tried = ranges(try_, settings)
+    run(
+        chosen, base, train, valid, out, settings, tried, looking, report,
+        reading=columns_of(reading, text_column, label_column),
+    )  # fmt: skip
+    return 0
+
+
+def columns_of(reading: RowSettings, text: str | None, label: str | None) -> RowSettings:
+    """Return how rows are read, with the two columns that have flags of their own."""
+    named = {field: column for field, column in (("text", text), ("label", label)) if column is not None}
+    return reading.but(columns={**reading.columns, **named}) if named else reading
+
+
+def task_and_base(name: str, base: Path | None, *, many: bool) -> tuple[Task, Path]:
+    """Return a task by its name, and the base it stands on.
+
+    Raises:
+        SettingError: no such task, it knows no `--many`, or it needs a base and none is given.
+    """
+    from noria.core.errors import SettingError
+    from noria.tasks.task import task_for
+
+    task = task_for(name, **({"many": True} if many else {}))
+    if many and not getattr(task, "many", False):
+        raise SettingError("--many is for tasks with labels", found=name, allowed="classify, numeric")
+    if base is None and task.head != "vector":
+        raise SettingError("--base is missing", allowed="the folder of a pretrained model",
+                           hint="`noria build base e5-small --out base` makes one")  # fmt: skip
+    return task, base or Path()
