@@ -20,11 +20,13 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         loss = torch.zeros((), dtype=torch.float32)
         of_hidden = torch.empty_like(hidden)
         of_weight = torch.zeros(weight.shape, dtype=torch.float32)
+        ctx.dtype, weight = weight.dtype, weight.to(hidden.dtype)
         for start in range(0, len(hidden), CHUNK):
             part, wanted = hidden[start : start + CHUNK], targets[start : start + CHUNK]
             place = (torch.arange(len(part)), wanted)
             # In bf16 too: the softmax is computed in fp32 inside and rounded once, where a second pass would round it.
-            slope = (part @ weight.T).softmax(dim=1)
+            slope = part @ weight.T
+            torch._softmax(slope, 1, False, out=slope)
             right = slope[place]
             # 1e-38 is the smallest number fp32 and bf16 hold in full: a target that far off costs 87 nats, not infinity.
             loss -= right.float().clamp_min(1e-38).log().sum()
@@ -32,7 +34,6 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
             torch.mm(slope, weight, out=of_hidden[start : start + CHUNK])
             of_weight += slope.T @ part
         ctx.save_for_backward(of_hidden, of_weight)
-        ctx.dtype = weight.dtype
         return loss
 
     @staticmethod
@@ -50,7 +51,7 @@ def cross_entropy(hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Ten
 
     Args:
         hidden: (N, D), fp32 or bf16.
-        weight: (V, D), of the same number type.
+        weight: (V, D), fp32 or bf16; the products are in the number type of `hidden`.
         targets: (N,) each below V.
     """
     return _ChunkedCrossEntropy.apply(hidden, weight, targets)

@@ -1,4 +1,4 @@
-"""Losses: causal language modelling and supervised learning.
+"""Losses on plain text: causal language modelling.
 
 Each is given the module and a batch, and gives the summed loss over the scored targets and how many there were.
 """
@@ -7,28 +7,11 @@ from __future__ import annotations
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from noria.build.tokens.batches import IGNORED, Batch
 
 from . import llama
 from .crossentropy import cross_entropy
-
-
-def supervised(module: nn.Module, batch: Batch, *, smoothing: float = 0.0) -> tuple[torch.Tensor, int]:
-    """Score labels: one a text, or one a token; `smoothing` of each target is spread over all classes.
-
-    Reads `labels` (B) or (B, T), -100 not scored; all other tensors are the module's arguments. The module gives an
-    object with `logits` (B, C) or (B, T, C).
-    """
-    tensors = dict(batch.tensors)
-    labels = tensors.pop("labels")
-    logits = module(**tensors).logits
-    loss = F.cross_entropy(
-        logits.float().flatten(0, -2), labels.flatten(),
-        ignore_index=IGNORED, reduction="sum", label_smoothing=smoothing,
-    )  # fmt: skip
-    return loss, int((labels != IGNORED).sum())
 
 
 def causal(module: nn.Module, batch: Batch) -> tuple[torch.Tensor, int]:
@@ -48,8 +31,7 @@ def causal(module: nn.Module, batch: Batch) -> tuple[torch.Tensor, int]:
     targets = tensors["targets"].flatten()
     scored = (targets != IGNORED).nonzero().squeeze(1)
     with torch.autocast("cpu", enabled=False):
-        weight = module.lm_head.weight.to(dtype)
-        loss = cross_entropy(hidden.flatten(0, 1)[scored].to(dtype), weight, targets[scored])
+        loss = cross_entropy(hidden.flatten(0, 1)[scored].to(dtype), module.lm_head.weight, targets[scored])
     return loss, len(scored)
 
 
