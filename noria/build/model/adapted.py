@@ -51,7 +51,9 @@ class AdaptedLinear(nn.Linear):
             return F.linear(input.to(dtype), self.rounded(dtype), None if self.bias is None else self.bias.to(dtype))
 
     def rounded(self, dtype: torch.dtype) -> torch.Tensor:
-        """Return the weights at rest in another number type."""
+        """Return the weights at rest in a number type, made anew only when they have changed."""
+        if dtype == self.weight.dtype:
+            return self.weight
         state = (self.weight.data_ptr(), self.weight._version)
         if self._rounded is None or self._rounded[0] != state or self._rounded[1].dtype != dtype:
             self._rounded = (state, self.weight.detach().to(dtype))

@@ -15,6 +15,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from noria.build.model.adapted import AdaptedLinear
+from noria.build.model.lora import WeightChange, changed
+
 aten = torch.ops.aten
 
 
@@ -25,9 +28,11 @@ def applies(module: nn.Module) -> bool:
         return False
     if type(module).__name__ not in _HEADS:
         return False
-    # A wrapped or a sharded weight has a type of its own: the plain path knows what to do with it.
+    # A weight that is sharded, or wrapped in a way not known here, has a type of its own, and an attention with prefixes
+    # mixes more: the plain path knows what to do with them.
     return all(
-        (type(part) is nn.Linear or not isinstance(part, nn.Linear))
+        (type(part) in (nn.Linear, AdaptedLinear) or not isinstance(part, nn.Linear))
+        and not hasattr(part, "prefixes")
         and not (isinstance(part, nn.Dropout) and part.training and part.p)
         for part in module.modules()
     ) and all(type(one) is nn.Parameter for one in module.parameters())
@@ -38,7 +43,8 @@ def run(module: nn.Module, tensors: dict[str, torch.Tensor]) -> Any:
 
     Args:
         module: any module; reads whether autocast to bf16 is on.
-        tensors: input_ids (B, T), attention_mask (B, T), token_type_ids (B, T): the module's arguments.
+        tensors: input_ids (B, T), attention_mask (B, T), token_type_ids (B, T): the module's arguments. Or, where it
+            applies, the states that its lowest layers give, as `states` (B, T, D), and how many they are, as `below`.
     """
     if not applies(module):
         return module(**tensors)
@@ -51,13 +57,31 @@ def hidden_states(
     bert: nn.Module, tensors: dict[str, torch.Tensor], dtype: torch.dtype, *, first: bool = False
 ) -> torch.Tensor:
     """Return the states above the last layer, (B, T, D) in `dtype`; `first` gives those of the first token, (B, 1, D)."""
-    ids, mask = tensors["input_ids"], tensors.get("attention_mask")
-    unseen = None if mask is None else torch.zeros(mask.shape, dtype=dtype).masked_fill_(mask == 0, -1e9)[:, None, None]
-    hidden = _embedded(bert.embeddings, ids, tensors.get("token_type_ids"), dtype)
+    mask, below = tensors.get("attention_mask"), int(tensors.get("below", 0))
+    if "states" in tensors:
+        hidden = tensors["states"].to(dtype)
+    else:
+        hidden = _embedded(bert.embeddings, tensors["input_ids"], tensors.get("token_type_ids"), dtype)
+    unseen = _unseen(mask, dtype)
     last = len(bert.encoder.layer) - 1
-    for number, layer in enumerate(bert.encoder.layer):
+    for number, layer in enumerate(bert.encoder.layer[below:], start=below):
         hidden = _layer(layer, hidden, unseen, first=first and number == last)
     return hidden
+
+
+@torch.no_grad()
+def lower_states(bert: nn.Module, tensors: dict[str, torch.Tensor], dtype: torch.dtype, below: int) -> torch.Tensor:
+    """Return the states above the lowest `below` layers, (B, T, D) in `dtype`, for layers that do not learn."""
+    hidden = _embedded(bert.embeddings, tensors["input_ids"], tensors.get("token_type_ids"), dtype)
+    unseen = _unseen(tensors.get("attention_mask"), dtype)
+    for layer in bert.encoder.layer[:below]:
+        hidden = _layer(layer, hidden, unseen, first=False)
+    return hidden
+
+
+def _unseen(mask: torch.Tensor | None, dtype: torch.dtype) -> torch.Tensor | None:
+    """Return what is added to scores: a large negative number where a key is only filling."""
+    return None if mask is None else torch.zeros(mask.shape, dtype=dtype).masked_fill_(mask == 0, -1e9)[:, None, None]
 
 
 def _embedded(part: nn.Module, ids: torch.Tensor, types: torch.Tensor | None, dtype: torch.dtype) -> torch.Tensor:
@@ -70,19 +94,32 @@ def _embedded(part: nn.Module, ids: torch.Tensor, types: torch.Tensor | None, dt
 def _layer(layer: nn.Module, hidden: torch.Tensor, unseen: torch.Tensor | None, *, first: bool) -> torch.Tensor:
     attention = layer.attention.self
     parts = (attention.query, attention.key, attention.value)
-    joined = F.linear(
-        hidden,
-        torch.cat([part.weight for part in parts]).to(hidden.dtype),
-        torch.cat([part.bias for part in parts]).to(hidden.dtype),
+    mixed = _Attend.apply(
+        _joined(parts, hidden), unseen, attention.attention_head_size, 1 if first else hidden.shape[1]
     )
-    mixed = _Attend.apply(joined, unseen, attention.attention_head_size, 1 if first else hidden.shape[1])
     hidden = hidden[:, :1] if first else hidden
     hidden = _normed(layer.attention.output.LayerNorm, hidden + _product(layer.attention.output.dense, mixed))
     wide = F.gelu(_product(layer.intermediate.dense, hidden))
     return _normed(layer.output.LayerNorm, hidden + _product(layer.output.dense, wide))
 
 
+def _joined(parts: tuple[nn.Linear, ...], x: torch.Tensor) -> torch.Tensor:
+    """Return the products with several matrices, one beside the other."""
+    used = [part.adapter for part in parts if isinstance(part, AdaptedLinear)]
+    if len(used) == len(parts) and all(isinstance(one, WeightChange) for one in used):
+        return changed(x, list(zip(parts, used, strict=True)))
+    if any(one is not None for one in used):
+        return torch.cat([_product(part, x) for part in parts], dim=-1)
+    if used:
+        weight = torch.cat([part.rounded(x.dtype) for part in parts])
+    else:
+        weight = torch.cat([part.weight for part in parts]).to(x.dtype)
+    return F.linear(x, weight, torch.cat([part.bias for part in parts]).to(x.dtype))
+
+
 def _product(linear: nn.Linear, x: torch.Tensor) -> torch.Tensor:
+    if isinstance(linear, AdaptedLinear):
+        return linear(x)
     return F.linear(x, linear.weight.to(x.dtype), linear.bias.to(x.dtype))
 
 
