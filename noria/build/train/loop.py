@@ -33,7 +33,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from noria.build.tokens.batches import Batch, BatchSource
-from noria.core.errors import Interrupted
+from noria.core.errors import Interrupted, told_plainly
 from noria.core.memory import release_memory
 from noria.core.progress import Bar, MetricsLog, Report
 from noria.core.settings import fingerprint
@@ -63,7 +63,7 @@ Objective = Callable[[nn.Module, Batch], tuple[torch.Tensor, float]]
 AfterStep = Callable[[int, int], None]
 Evaluator = Callable[[nn.Module], Evaluation]
 Watcher = Callable[[int, Evaluation], None]
-_CHANGE_NOTHING = {"checkpoint_seconds", "trackers", "memory_gb", "parallel"}
+_CHANGE_NOTHING = {"checkpoint_seconds", "checkpoint_share", "trackers", "memory_gb", "parallel"}
 """Settings that a run may go on with when they have changed."""
 
 
@@ -193,8 +193,7 @@ class _Run:
                 break
             bar.advance(1, **self._step())
             now = time.perf_counter()
-            # Writing takes at most 2 % of the time, however large the checkpoint.
-            pause = max(self.settings.checkpoint_seconds, 50 * seconds)
+            pause = max(self.settings.checkpoint_seconds, seconds / self.settings.checkpoint_share)
             late, asked = self.together.any(now - due >= pause, self.stop.asked)
             if late or asked:
                 self._save()
@@ -368,7 +367,8 @@ class _Run:
 
     def _record(self, *, step: int, **values: float) -> None:
         if self.together.main:
-            self.metrics.write(step=step, **values)
+            with told_plainly():
+                self.metrics.write(step=step, **values)
             self.trackers.write(step, values)
 
     def _still_holds(self, record: Mapping[str, Any]) -> bool:

@@ -54,10 +54,10 @@ def check(need: Need, there: int, title: str) -> None:
     else:
         hint = "lower the tokens of a batch, or max_length"
     raise ResourceError(
-        f"{title} needs {gigabytes(need.bytes)} more memory than it has taken so far ({gigabytes(need.state)} for "
-        f"gradients and optimiser, {gigabytes(need.activations)} for a batch)",
-        found=f"{gigabytes(there)} free", hint=hint,
-    )  # fmt: skip
+        f"{title} needs {gigabytes(need.bytes)} of memory beyond what it has taken ({gigabytes(need.state)} for gradients "
+        f"and optimiser, {gigabytes(need.activations)} for a batch), and {gigabytes(there)} are free",
+        hint=hint,
+    )
 
 
 def gigabytes(count: float) -> str:

@@ -16,8 +16,10 @@ Tracker = Literal["tensorboard", "wandb", "mlflow"]
 
 
 class RateSettings(Settings):
-    """AdamW beside its highest rate: its rates over the layers, and its rate over time."""
+    """The optimiser beside its highest rate: its rates over the layers, and its rate over time."""
 
+    method: Literal["adamw", "muon"] = "adamw"
+    """AdamW (Loshchilov and Hutter 2019), or Muon for the layers' matrices and AdamW for the rest (Jordan et al. 2024)."""
     weight_decay: Annotated[float, Field(ge=0, le=10)] = 0.01
     """Decay of weight matrices; biases, norms and single numbers are never decayed."""
     beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
@@ -76,7 +78,9 @@ class TrainSettings(Settings):
     evaluations: Annotated[int, Field(ge=1, le=1000)] = 4
     """How often the evaluator is asked, evenly spread, the last time after the last step."""
     checkpoint_seconds: Annotated[float, Field(gt=0)] = 20.0
-    """Shortest time between checkpoints; it grows where writing one would take over 2 % of the time."""
+    """Shortest time between checkpoints."""
+    checkpoint_share: Annotated[float, Field(gt=0, le=1)] = 0.02
+    """Most of the time that writing checkpoints may take; where they are large, they are written less often."""
     patience: Annotated[int, Field(ge=1)] | None = None
     """End the run after this many evaluations without a better one; where None, all steps are taken."""
     stop_diverging: bool = True
@@ -89,15 +93,45 @@ class TrainSettings(Settings):
     """Processes that train together, and what is divided among them."""
 
 
-class PretrainSettings(Settings):
-    """Pretraining of a causal language model from nothing. The defaults suit a budget of minutes."""
+class PretrainRates(RateSettings):
+    """The optimiser of pretraining: shorter memory of squares, more decay."""
 
+    learning_rate: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Highest rate; where None, one that suits the kind of model."""
+    weight_decay: Annotated[float, Field(ge=0, le=10)] = 0.1
+    """Decay of weight matrices."""
+    warmup: Share = 0.05
+    """Share of the steps over which the rate rises from zero."""
+
+
+class ModelSettings(Settings):
+    """The model that is pretrained, beside its size."""
+
+    architecture: Literal["transformer", "lstm"] = "transformer"
+    """transformer: BERT, Llama or T5, as the objective asks; lstm: the small baseline, causal only."""
+    base: Path | None = None
+    """Folder of a pretrained model to go on from, with its tokenizer; where None, weights are drawn."""
+    start: Literal["gaussian", "xavier"] = "gaussian"
+    """How first matrices are drawn: as the architecture has it (Gaussian), or uniform by their sizes (Glorot and Bengio
+    2010, equation 16); embeddings and norms are the architecture's own either way."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Dropout of what each part of a layer adds; worth its time only where the text is seen many times."""
+
+
+class PretrainSettings(Settings):
+    """Pretraining, from nothing or continued. The defaults suit a budget of minutes."""
+
+    objective: Literal["causal", "masked", "words", "spans"] = "causal"
+    """causal: the next token (Llama, LSTM); masked: 15 % of the tokens hidden (BERT); words: the same, whole words;
+    spans: spans of 3 tokens cut out and written by a decoder (T5)."""
+    model: ModelSettings = ModelSettings()
+    """Architecture, base, start and dropout."""
     sets: tuple[str, ...] = ()
     """Folders of the corpus to learn from, each with train.jsonl, valid.jsonl and test.jsonl; empty for all of them."""
     tokenizer: Path | None = None
     """Folder of a trained tokenizer; where None, one is trained on the training text."""
-    vocab_size: Annotated[int, Field(ge=512, le=1_000_000)] = 6144
-    """Tokens of the tokenizer, where one is trained."""
+    vocab_size: Annotated[int, Field(ge=256, le=1_000_000)] = 6144
+    """Tokens of the tokenizer, where one is trained; 256 is the bytes alone, and nothing is trained."""
     parameters: Annotated[int, Field(ge=100_000, le=10_000_000_000)] = 5_000_000
     """Size of the model, embeddings included; width, depth and heads follow from it."""
     context: Annotated[int, Field(ge=16, le=131_072)] = 256
@@ -109,17 +143,13 @@ class PretrainSettings(Settings):
     steps: Annotated[int, Field(ge=1)] | None = None
     """Optimiser steps; where given, `seconds` is not looked at."""
     seed: int = 0
-    """Seed of the first weights and of the order of documents."""
-    learning_rate: Annotated[float, Field(gt=0, le=1)] = 3e-3
-    """Highest rate."""
-    weight_decay: Annotated[float, Field(ge=0, le=10)] = 0.1
-    """Decay of weight matrices."""
+    """Seed of the first weights, of the order of documents and of what is masked."""
+    optimizer: PretrainRates = PretrainRates()
+    """The optimiser, its rates and schedule."""
     evaluations: Annotated[int, Field(ge=1, le=1000)] = 5
     """How often a sample of the valid documents is predicted, for the curve."""
     number_type: NumberType = "auto"
     """Number type of matrix products: bf16, fp32, or whichever is measured faster here."""
-    ngram: Annotated[int, Field(ge=2, le=8)] = 5
-    """Longest n-grams of the baseline."""
     parallel: ParallelSettings = ParallelSettings()
     """Processes that train together, and what is divided among them."""
 

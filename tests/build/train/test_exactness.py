@@ -1,0 +1,116 @@
+"""Runs killed at random points end as ones never killed, whatever they learn and by whatever method; losses stay golden."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file
+from training_runs import GOLDEN, KINDS, STEPS, losses
+
+from noria.core.progress import MetricsLog
+
+RUNS = [(kind, {}) for kind in KINDS] + [
+    ("causal", {"number_type": "bf16", "threads": 2}),
+    ("accumulated", {"number_type": "bf16", "threads": 2}),
+    ("lora", {"number_type": "bf16", "threads": 2}),
+]
+
+
+@dataclass
+class Server:
+    """Starts runs as processes that can be killed."""
+
+    process: subprocess.Popen[str]
+
+    def start(self, kind: str, work: Path, arguments: dict[str, Any]) -> int:
+        self.process.stdin.write(json.dumps({"kind": kind, "work": str(work), **arguments}) + "\n")
+        self.process.stdin.flush()
+        return int(self.process.stdout.readline())
+
+    def status(self) -> int:
+        """Wait for the run's end."""
+        return int(self.process.stdout.readline())
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    words = tmp_path_factory.mktemp("server") / "stderr"
+    with words.open("w") as stream, subprocess.Popen(
+        [sys.executable, str(Path(__file__).with_name("training_runs.py"))],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stream, text=True,
+    ) as process:  # fmt: skip
+        yield Server(process)
+        process.stdin.close()
+
+
+def steps_done(work: Path) -> int:
+    return max((record["step"] for record in MetricsLog(work / "metrics.jsonl").read()), default=0)
+
+
+def kill_somewhere(server: Server, kind: str, work: Path, arguments: dict[str, Any], dice: random.Random) -> int:
+    """Start the run, or go on with it, and kill it: in a step, an evaluation, a checkpoint; return its exit status."""
+    done = steps_done(work)
+    target = done + dice.randrange(max(1, (STEPS - done) // 2))
+    number = server.start(kind, work, arguments)
+    deadline = time.monotonic() + 30
+    while steps_done(work) < target and time.monotonic() < deadline:
+        time.sleep(0.001)
+    time.sleep(dice.random() * 0.01)
+    with suppress(ProcessLookupError):
+        os.kill(number, signal.SIGKILL)
+    return server.status()
+
+
+def state(work: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    file = work / "checkpoint.safetensors"
+    with safe_open(file, framework="pt") as opened:
+        position = json.loads(opened.metadata()["noria"])["position"]
+    return load_file(file), {name: value for name, value in position.items() if name != "seconds"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments"), RUNS, ids=[" ".join([kind, *map(str, more.values())]) for kind, more in RUNS]
+)
+def test_killed_runs_end_like_one_never_killed(
+    kind: str, arguments: dict[str, Any], server: Server, tmp_path: Path
+) -> None:
+    whole, killed, dice = tmp_path / "whole", tmp_path / "killed", random.Random(f"{kind} {arguments}")
+    server.start(kind, whole, arguments)
+    assert server.status() == 0
+    # On a busy machine a run may be at its end before the signal comes: that says nothing, so from the start once more.
+    while [kill_somewhere(server, kind, killed, arguments, dice) for _ in range(2)] != [-signal.SIGKILL] * 2:
+        shutil.rmtree(killed)
+    server.start(kind, killed, arguments)
+    assert server.status() == 0
+    tensors, position = state(whole)
+    others, place = state(killed)
+    assert place == position
+    assert position["step"] == STEPS
+    assert tensors.keys() == others.keys()
+    assert all(torch.equal(tensor, others[name]) for name, tensor in tensors.items())
+    assert any(name.startswith("optimizer/") for name in tensors)
+    assert (killed / "metrics.jsonl").read_text() == (whole / "metrics.jsonl").read_text()
+    best = [path.name for path in whole.glob("best-*")]
+    assert [path.name for path in killed.glob("best-*")] == best
+    assert (killed / best[0]).read_bytes() == (whole / best[0]).read_bytes()
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_losses_match_the_golden_ones(kind: str, tmp_path: Path) -> None:
+    """Written anew by `python tests/build/train/training_runs.py golden`, when a change of the losses is meant."""
+    assert losses(kind, tmp_path) == pytest.approx(json.loads(GOLDEN.read_text())[kind], rel=1e-4)
