@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from .muon import Muon, muon_groups
 from .settings import OptimizerSettings
 
 _LAYER = re.compile(r"(?:^|\.)(?:layers?|blocks|h)\.(\d+)\.")
@@ -48,7 +49,9 @@ def _scale(name: str, layers: int, settings: OptimizerSettings) -> float:
 
 
 def make_optimizer(module: nn.Module, settings: OptimizerSettings) -> torch.optim.Optimizer:
-    """Return AdamW (Loshchilov and Hutter 2019) over the module's groups, all parameters of a group in one pass."""
+    """Return AdamW (Loshchilov and Hutter 2019) over the module's groups, all parameters of a group in one pass; or Muon."""
+    if settings.method == "muon":
+        return Muon(muon_groups(module, parameter_groups(module, settings)), settings)
     return torch.optim.AdamW(
         parameter_groups(module, settings),
         lr=settings.learning_rate,

@@ -1,0 +1,163 @@
+"""The special tokens of any tokenizer: begin, end, padding, mask, and the sentinels of span corruption.
+
+special = special_tokens(folder)                                    # ids, whatever the tokenizer calls them
+extend(folder, target, masks=True)                                  # the same tokenizer, with a mask
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from noria.core.errors import FolderError
+from noria.core.folder import MANIFEST, Source, new_folder, sha256_file, source_of, write_json
+
+from .tokenizer import BEGIN, END, PAD, load_tokenizer
+
+MASK = "<|mask|>"
+SENTINELS = 100
+"""As many as T5 has (Raffel et al. 2020, section 3.1.4)."""
+_SENTINEL = "<extra_id_{}>"
+_ROLES = {
+    "begin": ("bos_token", "cls_token", BEGIN, "<s>", "[CLS]"),
+    "end": ("eos_token", "sep_token", END, "</s>", "[SEP]"),
+    "pad": ("pad_token", PAD, "<pad>", "[PAD]"),
+    "mask": ("mask_token", MASK, "<mask>", "[MASK]"),
+}
+
+
+@dataclass(frozen=True)
+class Special:
+    """Ids of a tokenizer's special tokens; None where it has none."""
+
+    begin: int | None
+    end: int | None
+    pad: int | None
+    mask: int | None
+    sentinels: tuple[int, ...]
+    """First to last, as they stand in a text."""
+
+    def all(self) -> set[int]:
+        """Return every id there is."""
+        return {one for one in (self.begin, self.end, self.pad, self.mask, *self.sentinels) if one is not None}
+
+
+def special_tokens(folder: Path) -> Special:
+    """Return the special tokens of a tokenizer's folder, by tokenizer_config.json, else by their usual names.
+
+    Raises:
+        FolderError: the tokenizer is missing or cannot be read.
+    """
+    tokenizer, config = load_tokenizer(folder), _config(folder)
+    found: dict[str, int | None] = {}
+    for role, names in _ROLES.items():
+        spelled = [_text(config.get(name, name)) for name in names]
+        ids = [tokenizer.token_to_id(name) for name in spelled if name]
+        found[role] = next((one for one in ids if one is not None), None)
+    sentinels = [tokenizer.token_to_id(_SENTINEL.format(number)) for number in range(SENTINELS)]
+    return Special(**found, sentinels=tuple(one for one in sentinels if one is not None))
+
+
+def extend(folder: Path, target: Path, *, mask: bool = False, sentinels: bool = False) -> Path:
+    """Write a tokenizer's folder anew with what an objective needs besides: a mask, or sentinels; old ids stay.
+
+    A text is encoded with begin and end round it where there is a mask, with an end where there are sentinels, as BERT and
+    T5 have it; a tokenizer that already puts something round a text keeps doing so.
+
+    Raises:
+        FolderError: the tokenizer has no end, or for masks no begin.
+    """
+    from tokenizers import AddedToken, processors
+
+    tokenizer, special = load_tokenizer(folder), special_tokens(folder)
+    if special.end is None or (mask and special.begin is None):
+        raise FolderError(f"{folder}: the tokenizer has no begin and end tokens", allowed=(BEGIN, END))
+    config = _config(folder)
+    added = []
+    if mask and special.mask is None:
+        added.append(MASK)
+        config["mask_token"] = MASK
+    if sentinels and len(special.sentinels) < SENTINELS:
+        added += [_SENTINEL.format(number) for number in range(SENTINELS)]
+        config["extra_special_tokens"] = [_SENTINEL.format(number) for number in range(SENTINELS)]
+    tokenizer.add_special_tokens([AddedToken(name, special=True, normalized=False) for name in added])
+    if (mask or sentinels) and tokenizer.post_processor is None:
+        begin, end = tokenizer.id_to_token(special.begin or 0), tokenizer.id_to_token(special.end)
+        head = f"{begin} " if mask else ""
+        pairs = [(begin, special.begin or 0), (end, special.end)] if mask else [(end, special.end)]
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single=f"{head}$A {end}", pair=f"{head}$A {end} $B:1 {end}:1", special_tokens=pairs
+        )
+        if mask:
+            config.update(cls_token=begin, sep_token=end)
+    source = source_of(folder) if (folder / MANIFEST).is_file() else Source(folder.name, sha256_file(folder / "tokenizer.json"))
+    with new_folder(target, kind="tokenizer", sources=[source]) as new:
+        for file in folder.glob("*token*"):
+            if file.is_file():
+                shutil.copyfile(file, new.path / file.name)
+        tokenizer.save(str(new.path / "tokenizer.json"), pretty=False)
+        write_json(new.path / "tokenizer_config.json", {"tokenizer_class": "PreTrainedTokenizerFast", **config})
+    return target
+
+
+def byte_tokenizer(target: Path) -> Path:
+    """Write a tokenizer whose tokens are the 256 bytes: nothing to train, nothing unknown, 259 tokens in all."""
+    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocabulary = {letter: number for number, letter in enumerate([PAD, BEGIN, END, *letters])}
+    tokenizer = Tokenizer(models.BPE(vocabulary, []))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens([AddedToken(name, special=True, normalized=False) for name in (PAD, BEGIN, END)])
+    with new_folder(target, kind="tokenizer", settings={"vocab_size": 256}) as folder:
+        tokenizer.save(str(folder.path / "tokenizer.json"))
+        write_json(folder.path / "tokenizer_config.json", {
+            "tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": False,
+            "bos_token": BEGIN, "eos_token": END, "pad_token": PAD,
+            "model_input_names": ["input_ids", "attention_mask"],
+        })  # fmt: skip
+    return target
+
+
+def word_starts(text: str, offsets: list[tuple[int, int]]) -> list[bool]:
+    """Return for each token whether a word begins in it: Chinese by rjieba, other scripts by runs of letters and digits.
+
+    Args:
+        text: the text.
+        offsets: characters (start, stop) of each token.
+    """
+    import rjieba
+
+    borders, place = set(), 0
+    for word in rjieba.cut(text):
+        borders.add(place)
+        place += len(word)
+    borders -= {match.start() + inside for match in _LATIN.finditer(text) for inside in range(1, len(match[0]))}
+    borders |= {match.start() for match in _LATIN.finditer(text)}
+    flags, reached = [], -1
+    for start, stop in offsets:
+        # A token may begin with the space before its word.
+        inside = range(max(start, reached + 1), max(stop, start + 1))
+        flags.append(any(place in borders and not text[place : place + 1].isspace() for place in inside))
+        reached = max(reached, stop - 1)
+    return flags
+
+
+_LATIN = re.compile(r"[^\W\d_\u2e80-\u9fff\uac00-\ud7af\U00020000-\U0003ffff]+(?:['’][^\W\d_]+)*|\d+")
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    file = folder / "tokenizer_config.json"
+    try:
+        return dict(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else {}
+    except ValueError as error:
+        raise FolderError(f"{file} cannot be read", found=str(error)) from None
+
+
+def _text(value: Any) -> str:
+    return str(value.get("content", "")) if isinstance(value, dict) else str(value)
