@@ -165,11 +165,15 @@ def tell(
         owners = [number for number, row in enumerate(made) for _ in row]
     else:
         parts, owners = windows.features, windows.owners
-    if task.head in ("seq2seq", "causal"):
-        outputs: Sequence[Any] = generate(module, tokenizer, parts, bf16=bf16, pad=pad)
-    else:
-        outputs = predict(module, parts, bf16=bf16, pad=pad)
-    return joined(task, answers(task, parts, outputs), owners)
+    if task.head == "seq2seq":
+        return joined(task, answers(task, parts, generate(module, tokenizer, parts, bf16=bf16, pad=pad)), owners)
+    # A causal model's logits are as wide as its vocabulary: only those of a few texts are held at once.
+    size = 32 if task.head == "causal" else len(parts)
+    said: list[Answer] = []
+    for start in range(0, len(parts), size):
+        some = parts[start : start + size]
+        said += answers(task, some, predict(module, some, bf16=bf16, pad=pad))
+    return joined(task, said, owners)
 
 
 class Windows(Protocol):

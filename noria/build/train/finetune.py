@@ -28,9 +28,11 @@ from noria.core.progress import Report
 from noria.core.settings import fingerprint
 from noria.tasks.task import Task
 
+from . import launch
 from .examples import Examples
 from .heads import Way, mean_loss, objective_of, way_of
 from .loop import Evaluation, Evaluator, TrainResult, Watcher, train
+from .parallel import first_process
 from .prepare import prepared
 from .publish import lineage, told_of, write_model
 from .rows import read_sets, tell_cut
@@ -67,7 +69,8 @@ def finetune(
         settings: budget, rates and lengths.
         report: where plan, progress and result are told.
         reading: columns, bad rows, and the share set aside.
-        watch: called with the number of every evaluation of the valid rows and what it found; what it raises ends the run.
+        watch: called with the number of every evaluation of the valid rows and what it found; what it raises ends the run. Where
+            it is given no processes are started: it could not be called from another one.
 
     Raises:
         RowError, InputError: a file of rows cannot be used.
@@ -76,8 +79,14 @@ def finetune(
         Interrupted: stopped by a signal; the same call goes on.
     """
     reading = reading or RowSettings()
+    if launch.wanted(settings.parallel) and watch is None:
+        arguments = (task, base, train_file, valid_file, out, settings)
+        launch.run(finetune, arguments, {"test_file": test_file, "reading": reading}, settings.parallel.workers, report)
+        return out
     task, sets = read_sets(task, train_file, valid_file, test_file, reading, seed=settings.seed, report=report)
     module, tokenizer = prepared(task, base, settings, sets.training)
+    if base is not None and tokenizer is not None:
+        task = task.based_on(base, tokenizer)
     training = Examples.of(task, tokenizer, sets.training, settings.max_length)
     tell_cut(training.features, settings.max_length, report)
     valid = Examples.of(task, tokenizer, sets.valid, settings.max_length).some(JUDGED_TOKENS)
@@ -85,6 +94,8 @@ def finetune(
     sources = [*lineage(base), *sets.sources]
     identity = fingerprint([[one.sha256 for one in sources], reading.model_dump(mode="json")])
     result = fit(task, module, tokenizer, training, valid, work, settings, report, identity=identity, watch=watch)
+    if not first_process():
+        return out
     bf16 = result.plan.machine.number_type == "bf16"
     task = calibrated(task, module, valid, bf16=bf16)
     assessment = None
@@ -146,7 +157,7 @@ def fit(
         module, source, objective_of(way, len(training.features) / batches.steps_per_epoch), pace, work, report,
         _judge_of(task, way, tokenizer, valid, pad, settings) if valid else None,
         title=f"fine-tune {work.name.strip('.').removesuffix('.work')}",
-        identity=fingerprint([identity, settings.model_dump(mode="json")]),
+        identity=fingerprint([identity, settings.model_dump(mode="json", exclude={"trackers", "parallel"})]),
         after_step=after_step(module), watch=watch,
     )  # fmt: skip
 
