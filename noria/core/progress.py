@@ -10,6 +10,7 @@ report.ledger("fine-tune: accuracy 0.893 [0.878, 0.907] n=1,746")
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -53,11 +54,18 @@ class Report:
 
     @classmethod
     def for_terminal(cls, *, as_json: bool = False, stream: IO[str] | None = None) -> Report:
-        """Return the report that suits where its words go."""
+        """Return the report that suits where its words go; of several processes of one run only the first speaks."""
+        if os.environ.get("RANK", "0") != "0":
+            return cls.silent()
         stream = stream or sys.stderr
         if as_json:
             return cls("programs", stream)
         return cls("people" if stream.isatty() else "quiet", stream)
+
+    @classmethod
+    def silent(cls) -> Report:
+        """Return a report that no one hears."""
+        return cls(stream=Path(os.devnull).open("w", encoding="utf-8"))
 
     def plan(self, line: str, **facts: object) -> None:
         """Say what is about to be done: rows, tokens, memory and minutes expected, threads, number type."""

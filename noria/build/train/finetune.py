@@ -69,8 +69,8 @@ def finetune(
         settings: budget, rates and lengths.
         report: where plan, progress and result are told.
         reading: columns, bad rows, and the share set aside.
-        watch: called with the number of every evaluation of the valid rows and what it found; what it raises ends the run. Where
-            it is given no processes are started: it could not be called from another one.
+        watch: called with the number of every evaluation of the valid rows and what it found; what it raises ends the run.
+            Where it is given no processes are started: it could not be called from another one.
 
     Raises:
         RowError, InputError: a file of rows cannot be used.

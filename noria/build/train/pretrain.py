@@ -30,8 +30,10 @@ from noria.core.figure import Figure
 from noria.core.folder import MANIFEST, Source, new_folder, read_manifest, sha256_file, source_of
 from noria.core.progress import Report
 
+from . import launch
 from .loop import Evaluation, TrainResult, train
 from .objectives import causal
+from .parallel import first_alone, first_process
 from .sample import sample
 from .settings import OptimizerSettings, PretrainSettings, TrainSettings
 
@@ -60,12 +62,18 @@ def pretrain(corpus: Path, out: Path, settings: PretrainSettings, report: Report
         SettingError: the model cannot hold the vocabulary, or an unknown set is named.
         Interrupted: stopped by a signal; the same call goes on.
     """
+    if launch.wanted(settings.parallel):
+        launch.run(pretrain, (corpus, out, settings), {}, settings.parallel.workers, report)
+        return out
     work = out.with_name(f".{out.name}.work")
     files = corpus_files(corpus, settings.sets)
-    tokenizer = settings.tokenizer or _own_tokenizer(files, work, settings, report)
-    shards = _shards(files, tokenizer, work, report)
+    with first_alone():
+        tokenizer = settings.tokenizer or _own_tokenizer(files, work, settings, report)
+        shards = _shards(files, tokenizer, work, report)
     model = new_model(settings, load_tokenizer(tokenizer).get_vocab_size())
     result = _fit(model, shards, work / "run", settings, report)
+    if not first_process():
+        return out
     test = shards["test"]
     documents = [test[row] for row in range(len(test))]
     with report.bar("judge on test documents", total=3, unit="model") as bar:
@@ -195,7 +203,7 @@ def _fit(
     )  # fmt: skip
     pace = TrainSettings(
         seed=settings.seed, steps=settings.steps, seconds=settings.seconds, optimizer=optimizer,
-        number_type=settings.number_type, evaluations=settings.evaluations,
+        number_type=settings.number_type, evaluations=settings.evaluations, parallel=settings.parallel,
     )  # fmt: skip
     valid = shards["valid"]
     rows = np.linspace(0, len(valid) - 1, min(WATCHED, len(valid))).astype(int)
@@ -273,4 +281,4 @@ def share_of_peak(model: nn.Module, context: int, result: TrainResult) -> float:
     operations = 6 * parameters + 12 * config.num_hidden_layers * context * config.hidden_size
     machine = result.plan.machine
     peak = machine.bf16_flops if machine.number_type == "bf16" else machine.fp32_flops
-    return result.tokens_per_second * operations / peak
+    return result.tokens_per_second * operations / (peak * machine.workers)
