@@ -144,6 +144,7 @@ def card(facts: Mapping[str, Any], settings: Mapping[str, Any], sources: Sequenc
         lines.append(f"| {figure.name} | {figure.value:.3f} | {ends} | {figure.n:,} | {beside} | {figure.source} |")
     lines += [
         "", f"Baseline: {beaten}. Intervals: bootstrap over texts, 95 %.", "",
+        *(("## Learning curves", "", "![Learning curves](curves.svg)", "") if any(facts.get("curves", {}).values()) else ()),
         "## Made from", "", "| what | SHA-256 | licence |", "|---|---|---|",
         *(f"| {source.name} | {source.sha256[:16]} | {source.licence} |" for source in sources), "",
         "## Settings", "", *(f"- {key}: {value}" for key, value in settings.items()), "",

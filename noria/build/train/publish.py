@@ -10,6 +10,7 @@ from tokenizers import Tokenizer
 from torch import nn
 
 from noria.build.evaluate.card import Assessment, card
+from noria.build.evaluate.curves import curves_svg
 from noria.build.model.adapt import adapters, base_state, write_adapter
 from noria.build.model.load import quiet_transformers
 from noria.core.folder import MANIFEST, OpenFolder, Source, read_manifest, sha256_file, source_of
@@ -37,8 +38,16 @@ def write_model(folder: OpenFolder, module: nn.Module, tokenizer: Tokenizer | No
     for name in TOKENIZER_FILES:
         if base is not None and (base / name).exists():
             shutil.copyfile(base / name, folder.path / name)
-    page = card(folder.facts, folder.settings, folder.sources)
-    (folder.path / "README.md").write_text(page, encoding="utf-8")
+    write_page(folder)
+
+
+def write_page(folder: OpenFolder) -> None:
+    """Write the model's card as the folder's README, and the picture of its learning curves."""
+    facts = folder.facts
+    names = facts.get("curve_units") or {"train": "training: loss", "valid": "valid rows: score, higher is better"}
+    if picture := curves_svg(facts.get("curves", {}), names, best=facts.get("best_step", 0)):
+        (folder.path / "curves.svg").write_text(picture, encoding="utf-8")
+    (folder.path / "README.md").write_text(card(facts, folder.settings, folder.sources), encoding="utf-8")
 
 
 def told_of(base: Path | None, module: nn.Module, result: TrainResult, assessment: Assessment | None) -> dict[str, Any]:
