@@ -9,10 +9,14 @@ from cyclopts import App, Parameter
 
 from noria.build.compress.settings import CompressSettings
 from noria.build.corpus.settings import CleanSettings
-from noria.build.train.settings import FinetuneSettings, PretrainSettings
+from noria.build.train.settings import PretrainSettings
 from noria.core.progress import Report
 
+from . import tune
+from .files import with_file
+
 app = App(name="build", help="Raw text -> corpus -> tokens -> model -> evaluated -> compressed.")
+SettingsFile = Annotated[Path | None, Parameter(name="--settings")]
 
 
 @app.command
@@ -20,6 +24,7 @@ def clean(
     *sources: Path,
     out: Path,
     licence: str = "",
+    file: SettingsFile = None,
     settings: Annotated[CleanSettings, Parameter(name="*")] = CleanSettings(),
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
@@ -44,9 +49,12 @@ def clean(
         The folder to write; an older corpus there is replaced when the new one is whole.
     licence
         Licence of the sources, kept in the lineage.
+    file
+        A TOML file whose section [clean] holds settings; flags stand above it.
     json
         Write progress, plan and ledger as JSON lines, for programs.
     """
+    settings = with_file(settings, file, "clean", ("do", "sources", "licence"))
     from noria.build.corpus.build import build_corpus
 
     build_corpus(sources, out, settings, licence=licence, report=Report.for_terminal(as_json=json))
@@ -58,6 +66,7 @@ def pretrain(
     corpus: Path,
     *,
     out: Path,
+    file: SettingsFile = None,
     settings: Annotated[PretrainSettings, Parameter(name="*")] = PretrainSettings(),
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
@@ -78,9 +87,12 @@ def pretrain(
         Folder with train.jsonl, valid.jsonl and test.jsonl of documents {text}, or with folders of such files.
     out
         The model folder to write.
+    file
+        A TOML file whose section [pretrain] holds settings; flags stand above it.
     json
         Write progress, plan and ledger as JSON lines, for programs.
     """
+    settings = with_file(settings, file, "pretrain", ("do", "corpus"))
     report = Report.for_terminal(as_json=json)
     from noria.build.train.pretrain import pretrain as run
 
@@ -90,51 +102,45 @@ def pretrain(
 
 
 @app.command
-def finetune(
-    task: Literal["classify", "tag"],
+def base(
+    name: str,
     *,
-    base: Path,
-    train: Path,
-    valid: Path,
     out: Path,
-    test: Path | None = None,
-    settings: Annotated[FinetuneSettings, Parameter(name="*")] = FinetuneSettings(),
+    trim_to: Annotated[tuple[Path, ...], Parameter(negative="")] = (),
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
-    """Fine-tune a pretrained encoder on labelled rows, within a time budget.
+    """Write a pretrained encoder that arrived with Noria's packages, whole or cut down to your texts.
 
-    The number of steps is fixed when it starts; a killed run goes on where it was. Valid rows choose the weights and
-    calibrate the confidences; test rows are only judged, with intervals, beside a baseline learned from the same rows.
+    e5-small knows a hundred languages, Chinese and English among them; most of
+    it is vocabulary, so that --trim-to makes it several times smaller, with the
+    same tokens for your texts. minilm knows English, and is half as deep.
 
     Examples::
 
-        noria build finetune classify --base runs/demo/base --train train.jsonl --valid valid.jsonl --out sentiment
-        noria build finetune tag --base runs/demo/base --train t.jsonl --valid v.jsonl --test e.jsonl --out names --minutes 2
+        noria build base e5-small --trim-to 客服.csv --out base
+        noria build base minilm --out base-en
 
     Parameters
     ----------
-    task
-        classify, rows {text, label}; or tag, rows {text, spans} or {tokens, tags}.
-    base
-        Folder of a pretrained encoder.
-    train
-        Rows to learn from (JSONL).
-    valid
-        Rows that choose the weights and calibrate confidences.
-    test
-        Held-out rows that are only judged.
+    name
+        e5-small or minilm.
     out
         The model folder to write.
+    trim_to
+        Rows or documents whose words stay in the vocabulary; may be repeated.
     json
         Write progress, plan and ledger as JSON lines, for programs.
     """
     report = Report.for_terminal(as_json=json)
-    from noria.build.train.finetune import finetune as run
-    from noria.tasks.task import task_for
+    from .bases import bundled
 
-    run(task_for(task), base, train, valid, out, settings, report, test_file=test)
+    bundled(name, out, report, trim_to=trim_to)
     report.ledger(f"model written to {out}", out=str(out))
     return 0
+
+
+for command in (tune.finetune, tune.crossvalidate, tune.search):
+    app.command(command)
 
 
 @app.command
@@ -143,6 +149,7 @@ def evaluate(
     rows: Path,
     *,
     train: Path | None = None,
+    out: Path | None = None,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
     """Judge a fine-tuned model on held-out rows: every figure with its interval, and the baseline beside it.
@@ -150,24 +157,33 @@ def evaluate(
     Examples::
 
         noria build evaluate runs/demo/sentiment runs/demo/corpus/reviews/test.jsonl
-        noria build evaluate sentiment test.jsonl --train train.jsonl
+        noria build evaluate sentiment test.csv --train train.csv --out judged
 
     Parameters
     ----------
     model
-        Folder of a model for classify or tag.
+        Folder of a fine-tuned model.
     rows
-        Held-out rows (JSONL).
+        Held-out rows: .jsonl, .csv, .tsv or .parquet.
     train
         Rows from which the baseline learns.
+    out
+        A folder to write the figures to as well.
     json
         Write plan and figures as JSON lines, for programs.
     """
     report = Report.for_terminal(as_json=json)
     from noria.build.evaluate.judge import judge
 
-    for figure in judge(model, rows, report, training_file=train):
+    figures = judge(model, rows, report, training_file=train)
+    for figure in figures:
         report.ledger(figure.text(), **figure.as_dict())
+    if out is not None:
+        from noria.core.folder import Source, new_folder, sha256_file, source_of
+
+        sources = [source_of(model), Source(rows.name, sha256_file(rows))]
+        with new_folder(out, kind="evaluation", sources=sources) as folder:
+            folder.facts["metrics"] = [figure.as_dict() for figure in figures]
     return 0
 
 
@@ -177,17 +193,20 @@ def tokenizer(
     *,
     out: Path,
     vocab_size: int = 16_000,
+    kind: Literal["bpe", "unigram"] = "bpe",
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
-    """Train a byte-level BPE tokenizer on a corpus, bounded on Chinese as on English.
+    """Train a tokenizer on a corpus, bounded in time and memory on Chinese as on English.
 
-    Any text comes back as it was. Tells characters and bytes per token, by
-    language, on texts held out of its training.
+    Any text comes back as it was. Tells characters and bytes per token and
+    unknown tokens, by language, on texts held out of its training, beside
+    those of the encoders that arrive as ordinary packages.
 
     Examples::
 
         noria build tokenizer corpus --out tokenizer
         noria build tokenizer reviews.jsonl --out tokenizer --vocab-size 8192
+        noria build tokenizer corpus --out tokenizer --kind unigram
 
     Parameters
     ----------
@@ -197,15 +216,18 @@ def tokenizer(
         The tokenizer folder to write.
     vocab_size
         Tokens wanted, 512 to 1,000,000; a small corpus gives fewer.
+    kind
+        bpe, byte-level byte-pair encoding; or unigram, pieces with probabilities.
     json
         Write progress, plan and ledger as JSON lines, for programs.
     """
     report = Report.for_terminal(as_json=json)
+    from noria.build.model.bundled import bundled_tokenizers
     from noria.build.tokens.tokenizer import train_tokenizer
     from noria.cli.texts import training_texts
 
     texts, sources = training_texts(corpus)
-    train_tokenizer(texts, vocab_size, out, report, sources=sources)
+    train_tokenizer(texts, vocab_size, out, report, sources=sources, kind=kind, beside=bundled_tokenizers())
     report.ledger(f"tokenizer written to {out}", out=str(out))
     return 0
 
@@ -217,6 +239,7 @@ def compress(
     calibration: Path,
     rows: Path,
     out: Path,
+    file: SettingsFile = None,
     settings: Annotated[CompressSettings, Parameter(name="*")] = CompressSettings(),
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
@@ -243,9 +266,12 @@ def compress(
         Held-out rows to certify on.
     out
         The model folder to write.
+    file
+        A TOML file whose section [compress] holds settings; flags stand above it.
     json
         Write progress, plan and ledger as JSON lines, for programs.
     """
+    settings = with_file(settings, file, "compress", ("do", "model", "calibration", "rows"))
     report = Report.for_terminal(as_json=json)
     from noria.cli.compressed import compress_model, told
     from noria.cli.texts import held_out_rows, texts_of

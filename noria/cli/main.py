@@ -14,6 +14,10 @@ from cyclopts import App, CycloptsError, ValidationError
 from noria import __version__
 from noria.core.errors import Interrupted, NoriaError, SettingError, from_system
 
+from .quick import settings_speak_for_themselves
+
+settings_speak_for_themselves()
+
 app = App(
     name="noria",
     version=__version__,
@@ -23,6 +27,7 @@ app = App(
 
         noria demo                the whole wheel, once, on real text
         noria build --help        raw text -> corpus -> model
+        noria run noria.toml      the stages of a file, only what changed
         noria ship serve MODELS   models -> HTTP service
         noria grow report LAKE    usage events -> growth, share, forecast
     """,
@@ -43,6 +48,13 @@ WINGS = {
         noria demo --quick --no-serve       small budgets, about 5 minutes
         noria demo --sentiment-minutes 10   a longer fine-tuning
         noria demo --redo ship --no-serve   one stage again, and what reads it
+    """,
+    "run": """Walk the stages of a TOML file; do again only what changed, and go on with what was cut off.
+
+    Examples::
+
+        noria run noria.toml
+        noria run noria.toml --redo sentiment
     """,
     "build": "Raw text -> corpus -> tokens -> model -> evaluated -> compressed.",
     "ship": "Models -> HTTP service and applications.",

@@ -27,7 +27,7 @@ LONGEST_CELL = 1 << 24
 LISTS = ("labels", "tokens", "tags", "spans", "answers", "messages", "features")
 """Fields that hold a list: in a table as JSON; labels also as names between | or ;, tokens and tags between spaces."""
 _ALIASES = {
-    "text": "content sentence review comment utterance message query body 文本 内容 正文 句子 评论 问题 留言",
+    "text": "content sentence text1 sentence1 review comment utterance message query body 文本 内容 正文 句子 评论 问题 留言",
     "label": "category class intent sentiment tag 标签 类别 分类 情感 意图",
     "labels": "categories classes intents 标签 类别 分类",
     "pair": "text2 text_pair sentence2 second 文本2 第二句",
@@ -99,16 +99,26 @@ def columns_for(
     return chosen
 
 
-def as_row(record: Mapping[str, Any], columns: Mapping[str, str], *, table: bool) -> dict[str, Any]:
+def as_row(
+    record: Mapping[str, Any], columns: Mapping[str, str], *, table: bool, numbers: bool = False
+) -> dict[str, Any]:
     """Return a record under the names of fields; of a table also with lists and labels in the form of a row.
 
     A table's label that is a number or a truth value becomes text: 1, 1.0 and "1" are one label.
+
+    Args:
+        record: what stands in the file.
+        columns: field -> the name it has in the file.
+        table: whether the file is a table.
+        numbers: whether the columns of a table are the features, all but the label's.
     """
     taken = set(columns.values())
     row = {key: value for key, value in record.items() if key not in taken}
     row |= {field: record[column] for field, column in columns.items() if column in record}
     if not table:
         return row
+    if numbers and "features" not in row:
+        row["features"] = [_number(row.pop(column)) for column in list(row) if column not in ("label", "labels")]
     for field in LISTS:
         if field in row:
             row[field] = _listed(field, row[field])
@@ -131,6 +141,13 @@ def by_column(error: RowError, columns: Mapping[str, str]) -> RowError:
 
 def _plain(column: str) -> str:
     return re.sub(r"[\s_-]+", "_", column.strip().casefold())
+
+
+def _number(cell: object) -> object:
+    try:
+        return float(cell) if isinstance(cell, str) else cell
+    except ValueError:
+        return cell
 
 
 def _label(value: object) -> object:

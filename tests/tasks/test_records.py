@@ -86,6 +86,14 @@ def test_lists_in_cells():
     assert row["answers"] == [{"text": "a"}]
 
 
+def test_a_table_of_numbers_is_features(tmp_path: Path):
+    file = put(tmp_path / "r.csv", "age,spend,类别\n31,5.5,loyal\n20,-1e2,gone\n")
+    rows = read_rows(file, task_for("numeric"))
+    assert [(row["features"], row["label"]) for row in rows] == [([31.0, 5.5], "loyal"), ([20.0, -100.0], "gone")]
+    with pytest.raises(RowError, match="line 3"):
+        read_rows(put(file, "age,spend,label\n31,5.5,loyal\n20,much,gone\n"), task_for("numeric"))
+
+
 @pytest.mark.parametrize(
     ("content", "says"),
     [

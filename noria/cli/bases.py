@@ -1,0 +1,71 @@
+"""Pretrained encoders by their short names, whole or with the vocabulary of one's own texts."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from noria.core.errors import unknown
+from noria.core.folder import Source, sha256_file
+from noria.core.progress import Report
+from noria.tasks.records import is_table, read_records
+
+from .texts import texts_of
+
+NAMES = ("e5-small", "minilm")
+
+
+def bundled(name: str, out: Path, report: Report, *, trim_to: Sequence[Path] = ()) -> Path:
+    """Write a bundled encoder as a model folder.
+
+    Args:
+        name: e5-small or minilm.
+        out: the folder to write.
+        report: where plan and result are told.
+        trim_to: files whose texts' tokens stay in the vocabulary; without any it stays whole.
+
+    Raises:
+        SettingError: no such name.
+        PackageError: the package that holds it is missing, or is not the one known here.
+        FolderError: its vocabulary is of a kind that cannot be trimmed.
+        InputError: there is no text to trim to.
+    """
+    from noria.build.compress.trim import trim
+    from noria.build.model.bundled import e5_small, minilm
+
+    makers = dict(zip(NAMES, (e5_small, minilm), strict=True))
+    if name not in makers:
+        raise unknown("base model", name, makers)
+    if not trim_to:
+        return makers[name](out, report)
+    texts = list(all_texts(trim_to))
+    work = out.with_name(f".{out.name}.work")
+    whole = makers[name](work / name, report)
+    trim(
+        whole, texts, out, report, sources=[Source(file.name, sha256_file(file)) for file in trim_to if file.is_file()]
+    )
+    shutil.rmtree(work, ignore_errors=True)
+    return out
+
+
+def all_texts(files: Sequence[Path]) -> Iterator[str]:
+    """Yield every text in files of rows or documents, whatever field or column it stands in."""
+    for file in files:
+        if is_table(file) or file.suffix == ".jsonl":
+            for _, record in read_records(file):
+                if isinstance(record, dict):
+                    yield from _texts(record)
+        else:
+            yield from texts_of(file)
+
+
+def _texts(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for one in value.values():
+            yield from _texts(one)
+    elif isinstance(value, list):
+        for one in value:
+            yield from _texts(one)
