@@ -72,7 +72,11 @@ class Chat(Task):
         closed = messages[-1]["role"] == "assistant"
         features = encode_bare(tokenizer, write(messages, not closed), max_length)
         if closed:
-            told = _own_turns(messages, features.meta["text"], write)
+            text: str = features.meta["text"]
+            turns = [turn["content"].strip() for turn in messages if turn["role"] == "assistant"]
+            told = _own_turns(messages, text, write)
+            starts = [text.find(turn, start) for turn, (start, _) in zip(turns, told, strict=True)]
+            features.meta["words"] = [(start, start + len(turn)) for turn, start in zip(turns, starts, strict=True)]
             features.meta["target_ids"] = [
                 number if any(start < right and left < end for start, end in told) else IGNORED
                 for number, (left, right) in zip(features.ids, features.meta["places"], strict=True)
@@ -82,10 +86,6 @@ class Chat(Task):
     def texts(self, row: Mapping[str, Any]) -> list[str]:
         """Return the conversation up to the assistant's last turn, as one text."""
         return ["\n".join(turn["content"] for turn in row["messages"][:-1])]
-
-    def prompt(self, row: Row) -> Row:
-        """Return a conversation without its last turn, for the model to take that turn."""
-        return {"messages": row["messages"][:-1]}
 
     def target(self, row: Row, features: Features) -> list[int]:
         """Return every token's id where it is the assistant's, and `IGNORED` elsewhere; not shifted."""
@@ -100,7 +100,10 @@ class Chat(Task):
         chances = softmax(np.asarray(output)[:-1][scored], self.temperature)
         told = chances[np.arange(len(scored)), wanted[scored]]
         text: str = features.meta["text"]
-        size = sum(len(text[slice(*features.offsets[place + 1])].encode()) for place in scored)
+        size = 0
+        for left, right in (features.offsets[place + 1] for place in scored):
+            # What the end of a turn costs counts among the bits, but its mark is nothing that was said.
+            size += sum(len(text[max(left, start) : min(right, end)].encode()) for start, end in features.meta["words"])
         return {"bits": float(-np.log2(told + 1e-300).sum()), "bytes": size}
 
     def fitted(self, rows: Sequence[Row]) -> Task:

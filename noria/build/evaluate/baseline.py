@@ -29,7 +29,10 @@ def baselines_of(task: Task) -> dict[str, Baseline]:
         "answer": {"the sentence most like the question": written.overlapping},
         "translate": {"word-for-word dictionary": written.by_dictionary, "copy": written.copied},
         "summarise": {"first sentences": written.first_sentences},
-        "chat": {"answer to the nearest training question": written.nearest_reply},
+        "chat": {
+            "runs of 5 bytes, Kneser-Ney": written.foretold,
+            "answer to the nearest training question": written.nearest_reply,
+        },
         "embed": {"TF-IDF with latent semantic analysis": written.latent},
     }
     return found.get(task.name, {})

@@ -12,15 +12,15 @@ from noria.core.progress import Report
 from noria.tasks.task import read_rows, task_of
 
 from .card import assess, figures_of
-from .predict import answers, predict
+from .predict import tell
 
 
 def judge(folder: Path, rows_file: Path, report: Report, *, training_file: Path | None = None) -> list[Figure]:
     """Return the figures of a fine-tuned model on rows it was not trained on.
 
     Args:
-        folder: a model folder for classify or tag.
-        rows_file: held-out rows (JSONL).
+        folder: a model folder of any task that learns from rows.
+        rows_file: held-out rows.
         report: where the plan goes.
         training_file: rows from which the baseline learns; without it there is none beside the figures.
 
@@ -31,17 +31,20 @@ def judge(folder: Path, rows_file: Path, report: Report, *, training_file: Path 
     """
     manifest = read_manifest(folder)
     task = task_of(manifest)
-    if task.head not in ("sequence", "token"):
-        raise SettingError("the task has no rows to be judged by", found=task.name, allowed=("classify", "tag"))
-    rows = read_rows(rows_file, task)
-    training = read_rows(training_file, task) if training_file else None
-    module, tokenizer = load(folder, task.head, task.outputs)
-    features = [task.features(tokenizer, row, manifest.facts["max_length"]) for row in rows]
-    tokens = sum(len(one.ids) for one in features)
+    if task.name == "complete":
+        raise SettingError("a model that completes texts is judged where it is pretrained", found=task.name)
+    rows = read_rows(rows_file, task, report=report)
+    training = read_rows(training_file, task, report=report) if training_file else None
+    if task.head == "vector":
+        from noria.build.model.feedforward import load_net
+
+        module, tokenizer = load_net(folder), None
+    else:
+        module, tokenizer = load(folder, task.head, task.outputs)
     # As it was judged when it was made, so that the figures are the same.
     number_type = manifest.facts.get("number_type", "fp32")
-    report.plan(f"evaluate {folder.name}: {len(rows):,} rows, {tokens:,} tokens, {number_type}")
-    told = answers(task, features, predict(module, features, bf16=number_type == "bf16"))
+    report.plan(f"evaluate {folder.name}: {len(rows):,} rows, {number_type}")
+    told = tell(task, module, tokenizer, rows, manifest.facts["max_length"], bf16=number_type == "bf16")
     if training is None:
         return figures_of(task, rows, told, source=rows_file.name)
     return assess(task, training, rows, told, source=rows_file.name).metrics

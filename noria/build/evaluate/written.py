@@ -12,6 +12,8 @@ import numpy as np
 from noria.tasks.overlap import is_chinese
 from noria.tasks.task import Answer, Row, Task
 
+from .ngram import NgramModel
+
 SENTENCE = re.compile(r"[^。！？!?\n.]*(?:[。！？!?\n]+|\.(?=\s|$)|\.|$)")
 WORDS = re.compile(r"\w+(?:['’-]\w+)*|[^\w\s]")
 MOST_PAIRS = 50_000
@@ -126,6 +128,19 @@ def nearest_reply(task: Task, training: Sequence[Row], rows: Sequence[Row]) -> l
     nearness = grams.fit_transform(known) @ grams.transform(asked).T
     best = np.asarray(nearness.argmax(axis=0)).ravel()
     return [{"text": training[int(place)]["messages"][-1]["content"]} for place in best]
+
+
+def foretold(task: Task, training: Sequence[Row], rows: Sequence[Row], order: int = 5) -> list[Answer]:
+    """Return what the assistant's turns cost a model of runs of bytes, learned from the assistant's training turns."""
+
+    def turns(some: Sequence[Row]) -> list[list[np.ndarray]]:
+        spoken = [[turn["content"].strip() for turn in row["messages"] if turn["role"] == "assistant"] for row in some]
+        return [[np.frombuffer(text.encode(), dtype=np.uint8).astype(np.int64) for text in texts] for texts in spoken]
+
+    model = NgramModel([text for texts in turns(training) for text in texts], 256, order)
+    return [
+        {"bits": float(model.bits(texts).sum()), "bytes": sum(len(text) for text in texts)} for texts in turns(rows)
+    ]
 
 
 def latent(task: Task, training: Sequence[Row], rows: Sequence[Row], width: int = 256) -> list[Answer]:
