@@ -57,20 +57,23 @@ def write_shards(
     tokenizer: Tokenizer,
     sources: list[Source],
     report: Report | None = None,
+    *,
+    ends: tuple[int | None, int | None] | None = None,
 ) -> Path:
     """Encode every split's texts, a begin token before and an end token after each, and write a folder of shards.
 
     Args:
         target: the folder to write.
         splits: name -> texts, read once.
-        tokenizer: knows `<|begin|>` and `<|end|>`.
+        tokenizer: knows `<|begin|>` and `<|end|>`, unless `ends` says what its are.
         sources: lineage: the texts' files and the tokenizer.
         report: where progress is shown.
+        ends: ids of the begin and end tokens.
 
     Raises:
         FolderError: the tokenizer has no begin or no end token.
     """
-    begin, end = tokenizer.token_to_id(BEGIN), tokenizer.token_to_id(END)
+    begin, end = ends or (tokenizer.token_to_id(BEGIN), tokenizer.token_to_id(END))
     if begin is None or end is None:
         raise FolderError("the tokenizer has no begin and end tokens", allowed=(BEGIN, END))
     kind = np.uint16 if tokenizer.get_vocab_size() <= 2**16 else np.uint32
