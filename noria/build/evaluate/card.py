@@ -137,7 +137,7 @@ def card(facts: Mapping[str, Any], settings: Mapping[str, Any], sources: Sequenc
         "## Held-out figures", "", "| measure | value | interval | n | baseline | source |", "|---|---|---|---|---|---|",
     ]  # fmt: skip
     beaten = ", ".join(dict.fromkeys(raw["note"] for raw in facts.get("baseline", []) if raw.get("note"))) or "none"
-    for raw in facts.get("metrics", []):
+    for raw in [*facts.get("metrics", []), *facts.get("forgetting", [])]:
         figure = Figure(**raw)
         ends = "" if figure.low is None or figure.high is None else f"{figure.low:.3f} to {figure.high:.3f}"
         beside = "" if figure.baseline is None else f"{figure.baseline:.3f}"

@@ -35,6 +35,7 @@ from .loop import Evaluation, Evaluator, TrainResult, Watcher, train
 from .parallel import first_process
 from .prepare import prepared
 from .publish import lineage, told_of, write_model
+from .replay import remembered
 from .rows import read_sets, tell_cut
 from .settings import FinetuneSettings, OptimizerSettings, RowSettings, TrainSettings
 
@@ -106,6 +107,8 @@ def finetune(
         )
     facts = {**task.facts(), "max_length": settings.max_length, "epochs": result.tokens / sum(training.lengths)}
     facts |= told_of(base, module, result, assessment)
+    old = remembered(task, module, tokenizer, base, sets, settings, report, bf16=bf16)
+    facts["forgetting"] = [figure.as_dict() for figure in old]
     with new_folder(out, kind="model", settings=settings.model_dump(mode="json"), sources=sources) as folder:
         folder.facts.update(facts)
         write_model(folder, module, tokenizer, base)

@@ -24,10 +24,13 @@ from noria.core.progress import Report
 from noria.core.settings import Settings, fingerprint
 from noria.tasks.task import Features, Row, Task, labels_in, read_rows
 
+from .replay import mixed
 from .settings import RowSettings
 
 MOST_VALID = 2_000
 """Rows set aside at most: more would hardly choose better weights, and are missed in training."""
+OLD_JUDGED = 0.2
+"""Share of replayed rows that is not learned from, so that what is forgotten can be measured."""
 NEAR = 0.8
 """Jaccard similarity of shingles from which two rows' texts are held to be the same thing said twice."""
 
@@ -40,6 +43,8 @@ class Sets:
     valid: list[Row]
     test: list[Row]
     sources: list[Source]
+    old: list[Row]
+    """Rows of the replayed file that are not learned from."""
 
 
 def read_sets(
@@ -72,6 +77,14 @@ def read_sets(
     training = read(train_file)
     valid = read(valid_file) if valid_file else []
     test = read(test_file) if test_file else []
+    old: list[Row] = []
+    if settings.replay:
+        pool, old = set_aside(task, read(settings.replay), OLD_JUDGED, seed=seed, file=settings.replay)
+        new, training = len(training), mixed(training, pool, settings.replay_share, seed=seed)
+        report.note(
+            f"{len(training) - new:,} old rows of {settings.replay.name} are learned from again among {new:,} new ones; "
+            f"{len(old):,} others judge what is forgotten", replayed=len(training) - new,
+        )  # fmt: skip
     fitted = task.fitted(training)
     if task.head in ("sequence", "token", "vector") and len(fitted.outputs) < 2:
         raise InputError(
@@ -80,6 +93,7 @@ def read_sets(
         )  # fmt: skip
     valid = _known(valid, fitted, valid_file, settings, report)
     test = _known(test, fitted, test_file, settings, report)
+    old = _known(old, fitted, settings.replay, settings, report)
     _tell_leaks(task, training, test, report)
     if valid_file is None:
         training, valid = set_aside(task, training, settings.valid_share, seed=seed, file=train_file)
@@ -87,8 +101,8 @@ def read_sets(
             f"no valid rows given: {len(valid):,} of {len(training) + len(valid):,} training rows are set aside to choose "
             f"the weights by, near duplicates on one side (seed {seed})", set_aside=len(valid),
         )  # fmt: skip
-    files = [file for file in (train_file, valid_file) if file]
-    return fitted, Sets(training, valid, test, [Source(file.name, sha256_file(file)) for file in files])
+    files = [file for file in (train_file, valid_file, settings.replay) if file]
+    return fitted, Sets(training, valid, test, [Source(file.name, sha256_file(file)) for file in files], old)
 
 
 def set_aside(

@@ -187,6 +187,10 @@ class RowSettings(Settings):
     """Count rows that cannot be used, rather than stop at the first."""
     valid_share: Annotated[float, Field(gt=0, lt=1)] = 0.1
     """Share of the training rows that is set aside where no valid rows are given, 2,000 at most."""
+    replay: Path | None = None
+    """Rows that the base learned from before: some are mixed in again, a fifth of them judges what was forgotten."""
+    replay_share: Annotated[float, Field(gt=0, lt=1)] = 0.3
+    """Share of old rows among those that are learned from."""
 
 
 class FinetuneSettings(Settings):
