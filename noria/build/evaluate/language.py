@@ -1,12 +1,14 @@
-"""How well a language model predicts held-out documents: bits per byte, perplexity, next-token accuracy.
+"""How well a language model predicts held-out documents: loss, perplexity, accuracy, and bits per byte where it has any.
 
-Bits per byte is fair across tokenizers and languages: what predicting a document costs, its end included, over the
-UTF-8 bytes of its text. Each document is predicted from its own beginning, by itself.
+A causal model predicts every token of a document from those before it, the document by itself. Bits per byte is fair across
+tokenizers and languages: what that costs, the end included, over the UTF-8 bytes of the text. A model of hidden tokens or
+cut spans predicts only what was taken out, given the rest: its loss says nothing of bits per byte, and compares only with
+the same taken out of the same text.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,6 +74,34 @@ def predict_documents(
     return Predictions(bits, correct, np.array([len(ids) - 1 for ids in documents], dtype=np.int64))
 
 
+def predict_places(
+    logits: Callable[[Any], Any], batches: Iterable[Any], documents: int, *, bf16: bool = False
+) -> Predictions:
+    """Let a model name what was taken out of texts, and add it up by document.
+
+    Args:
+        logits: gives a batch's logits (B, T, V) for its `targets`.
+        batches: with `targets` (B, T) among their tensors, -100 where nothing is asked, and the document of each row in
+            `rows`.
+        documents: how many there are.
+        bf16: compute matrix products in bf16.
+    """
+    import torch
+
+    bits, correct, tokens = np.zeros(documents), np.zeros(documents, np.int64), np.zeros(documents, np.int64)
+    for batch in batches:
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            found = logits(batch)
+        place, position = (batch.tensors["targets"] != -100).nonzero(as_tuple=True)
+        scored, wanted = found[place, position].float(), batch.tensors["targets"][place, position]
+        cost = torch.nn.functional.cross_entropy(scored, wanted, reduction="none").numpy() / np.log(2)
+        rows = np.array(batch.rows)[place.numpy()]
+        np.add.at(bits, rows, cost)
+        np.add.at(correct, rows, (scored.argmax(dim=1) == wanted).numpy())
+        np.add.at(tokens, rows, 1)
+    return Predictions(bits, correct, tokens)
+
+
 def bits_per_byte(
     bits: np.ndarray, sizes: np.ndarray, *, source: str, name: str = "bits per byte", **more: Any
 ) -> Figure:
@@ -91,16 +121,36 @@ def bits_per_byte(
 
 
 def figures(predictions: Predictions, sizes: np.ndarray, *, source: str, baseline: float) -> list[Figure]:
-    """Return bits per byte, perplexity and next-token accuracy, each with a bootstrap interval over documents."""
-    tokens = predictions.tokens
-    perplexity = interval(np.stack([predictions.bits, tokens], axis=1), lambda sums: 2 ** _ratio(sums))
-    accuracy = interval(np.stack([predictions.correct, tokens], axis=1), _ratio)
-    n = len(tokens)
+    """Return bits per byte, loss, perplexity and next-token accuracy, each with a bootstrap interval over documents."""
     first = bits_per_byte(predictions.bits, sizes, source=source, baseline=baseline)
+    return [first, *token_figures(predictions, "a token", source=source, accuracy="next-token accuracy")]
+
+
+def token_figures(
+    predictions: Predictions, of: str, *, source: str, accuracy: str, baseline: float | None = None
+) -> list[Figure]:
+    """Return loss and perplexity of a predicted token and the share that was the model's first choice.
+
+    Each has a bootstrap interval over the documents of which any token was predicted.
+
+    Args:
+        predictions: of every document.
+        of: what a prediction is of: "a token", "a hidden token" ...
+        source: which documents.
+        accuracy: name of the share.
+        baseline: loss of the baseline, in nats.
+    """
+    there = predictions.tokens > 0
+    bits, correct, tokens = predictions.bits[there], predictions.correct[there], predictions.tokens[there]
+    costs = np.stack([bits, tokens], axis=1)
+    loss = interval(costs, lambda sums: _ratio(sums) * np.log(2))
+    perplexity = interval(costs, lambda sums: 2 ** _ratio(sums))
+    share = interval(np.stack([correct, tokens], axis=1), _ratio)
+    n = len(tokens)
     return [
-        first,
-        Figure("perplexity of a token", perplexity.value, n, perplexity.low, perplexity.high, source=source),
-        Figure("next-token accuracy", accuracy.value, n, accuracy.low, accuracy.high, source=source),
+        Figure(f"loss of {of}", loss.value, n, loss.low, loss.high, "nats", source, baseline=baseline),
+        Figure(f"perplexity of {of}", perplexity.value, n, perplexity.low, perplexity.high, source=source),
+        Figure(accuracy, share.value, n, share.low, share.high, source=source),
     ]
 
 

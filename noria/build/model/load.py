@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
     from transformers import PreTrainedModel
 
-Head = Literal["sequence", "token", "span", "embedding", "seq2seq", "causal"]
+Head = Literal["sequence", "token", "span", "embedding", "seq2seq", "causal", "masked"]
 
 
 def load(
@@ -27,7 +27,7 @@ def load(
     Args:
         folder: a folder in the Hugging Face layout, with or without `noria.json`.
         head: sequence (one of `labels` a text), token (one a token), span (first and last token of an answer), embedding
-            (hidden states), seq2seq (a text from a text), causal (next token).
+            (hidden states), seq2seq (a text from a text), causal (next token), masked (hidden tokens).
         labels: names of the classes; None keeps those of the folder. A head that the folder does not hold, or holds for
             another number of labels, starts anew.
         seed: of the weights of a head that starts anew.
@@ -45,6 +45,8 @@ def load(
     import transformers
     from safetensors import SafetensorError
 
+    from . import recurrent  # noqa: F401 - makes its model known to transformers
+
     auto = {
         "sequence": transformers.AutoModelForSequenceClassification,
         "token": transformers.AutoModelForTokenClassification,
@@ -52,6 +54,7 @@ def load(
         "embedding": transformers.AutoModel,
         "seq2seq": transformers.AutoModelForSeq2SeqLM,
         "causal": transformers.AutoModelForCausalLM,
+        "masked": transformers.AutoModelForMaskedLM,
     }[head]
     classes = {}
     if labels is not None and head in ("sequence", "token"):

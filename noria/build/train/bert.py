@@ -23,10 +23,13 @@ aten = torch.ops.aten
 
 def applies(module: nn.Module) -> bool:
     """Return whether `run` computes what this module would: a plain BERT whose weights all lie here, and no dropout."""
+    return type(module).__name__ in _HEADS and plain(module)
+
+
+def plain(module: nn.Module) -> bool:
+    """Return whether `hidden_states` computes what the encoder within this module would."""
     config = getattr(module, "config", None)
     if getattr(config, "model_type", "") != "bert" or config.hidden_act != "gelu" or config.is_decoder:
-        return False
-    if type(module).__name__ not in _HEADS:
         return False
     # A weight that is sharded, or wrapped in a way not known here, has a type of its own, and an attention with prefixes
     # mixes more: the plain path knows what to do with them.

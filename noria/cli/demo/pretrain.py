@@ -31,7 +31,7 @@ def plan(context: Context) -> str:
     return (
         f"train a tokenizer of {settings.vocab_size:,} tokens on newspaper and reviews, then a Llama-style model of about "
         f"{settings.parameters / 1e6:.0f} M parameters from nothing for {settings.seconds:.0f} s; unigram and "
-        f"{settings.ngram}-gram baselines on the same text; about {settings.seconds + 60:.0f} s"
+        f"5-gram baselines on the same text; about {settings.seconds + 60:.0f} s"
     )
 
 
@@ -63,7 +63,7 @@ STAGE = Stage("pretrain", {"en": "Pretraining", "zh": "预训练"}, plan, run)
 def _tokenizer(context: Context, settings: PretrainSettings) -> Path:
     """Train the tokenizer, unless it stands there already, trained on this corpus."""
     from noria.build.tokens.tokenizer import train_tokenizer
-    from noria.build.train.pretrain import corpus_files, read_texts
+    from noria.build.train.material import corpus_files, read_texts
 
     target, corpus = context.root / "tokenizer", context.root / "corpus"
     sources = [source_of(corpus)]

@@ -63,7 +63,8 @@ def test_bits_per_byte_and_its_interval() -> None:
 
 def test_figures_name_the_baseline(model: LlamaForCausalLM, documents: list[np.ndarray]) -> None:
     found = predict_documents(model, documents, context=64)
-    first, perplexity, accuracy = figures(found, np.full(25, 40), source="made up", baseline=9.9)
+    first, loss, perplexity, accuracy = figures(found, np.full(25, 40), source="made up", baseline=9.9)
     assert first.baseline == 9.9
+    assert loss.value == pytest.approx(found.bits.sum() / found.tokens.sum() * np.log(2))
     assert perplexity.value == pytest.approx(2 ** (found.bits.sum() / found.tokens.sum()))
     assert accuracy.low <= accuracy.value <= accuracy.high <= 1

@@ -17,7 +17,8 @@ import torch
 
 from noria.build.tokens.shards import write_shards
 from noria.build.tokens.tokenizer import load_tokenizer
-from noria.build.train.pretrain import corpus_files, pretrain, read_texts, verdict
+from noria.build.train.material import corpus_files, read_texts
+from noria.build.train.pretrain import pretrain, verdict
 from noria.build.train.settings import PretrainSettings
 from noria.core.errors import InputError, SettingError
 from noria.core.figure import Figure
@@ -32,7 +33,6 @@ SMALL = PretrainSettings(
     steps=30,
     evaluations=2,
     number_type="fp32",
-    ngram=3,
 )
 ENGLISH = "The wheel turns, the stream lifts its own water, and the field number {} is green again."
 
@@ -68,9 +68,10 @@ def test_the_folder_loads_with_plain_transformers(trained: Path) -> None:
 
 def test_the_facts_say_what_came_of_it(trained: Path, corpus: Path) -> None:
     facts = verify(trained).facts
-    first, perplexity, accuracy = (Figure(**value) for value in facts["metrics"])
+    first, loss, perplexity, accuracy = (Figure(**value) for value in facts["metrics"])
     unigram, ngram = (Figure(**value) for value in facts["baseline"])
     assert first.name == "bits per byte"
+    assert perplexity.value == pytest.approx(np.exp(loss.value))
     assert first.n == 40 == perplexity.n == accuracy.n
     assert first.low < first.value < first.high
     assert first.baseline == ngram.value < unigram.value
