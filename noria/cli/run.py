@@ -187,6 +187,6 @@ def _told(folder: Path, section: Any) -> Any:
     line = f"{manifest.kind} written to {folder}"
     if figures:
         line += f"; {figures[0].text()}"
-    if manifest.facts.get("verdict"):
+    if manifest.facts.get("verdict", line) not in line:
         line += f": {manifest.facts['verdict']}"
     return StageResult(line, figures, {"do": section.do, "identity": manifest.identity()})

@@ -22,6 +22,9 @@ from noria.core.settings import Settings
 LEFT_OUT = ("out", "file", "json")
 """Parameters of a command that the run gives, not the section."""
 
+TABLES: dict[str, Any] = {"try_": (dict[str, Any] | tuple[str, ...], ...), "options": (dict[str, Any] | None, None)}
+"""Parameters that a section may say as a table of its own, with the type and default they then have."""
+
 
 def commands() -> dict[str, Callable[..., int]]:
     """Return what a section can do, by name."""
@@ -108,8 +111,8 @@ def schema(command: Callable[..., int]) -> type[Settings]:
             fields |= {name: (one.rebuild_annotation(), one) for name, one in kind.model_fields.items()}
         elif parameter.kind is inspect.Parameter.VAR_POSITIONAL:
             fields[parameter.name] = (tuple[hint, ...], ...)  # type: ignore[valid-type]
-        elif _key(parameter.name) == "try":
-            fields["try"] = (dict[str, Any] | tuple[str, ...], ...)
+        elif parameter.name in TABLES:
+            fields[_key(parameter.name)] = TABLES[parameter.name]
         else:
             default = ... if parameter.default is inspect.Parameter.empty else parameter.default
             fields[_key(parameter.name)] = (hint, default)

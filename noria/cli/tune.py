@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import typing
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,9 +18,23 @@ from .files import with_file
 if TYPE_CHECKING:
     from noria.tasks.task import Task
 
+OPTIONS = "Fields of the task, such as --options.optional true for questions that may have no answer."
 SettingsFile = Annotated[Path | None, Parameter(name="--settings")]
 Json = Annotated[bool, Parameter(negative="")]
-INPUTS = ("do", "task", "base", "train", "valid", "test", "out", "many", "text_column", "label_column", "try")
+INPUTS = (
+    "do",
+    "task",
+    "base",
+    "train",
+    "valid",
+    "test",
+    "out",
+    "many",
+    "options",
+    "text_column",
+    "label_column",
+    "try",
+)
 """Keys of a TOML section that are flags of the command, and no settings of training."""
 
 
@@ -31,6 +47,7 @@ def finetune(
     valid: Path | None = None,
     test: Path | None = None,
     many: Annotated[bool, Parameter(negative="")] = False,
+    options: Annotated[dict[str, str] | None, Parameter(help=OPTIONS)] = None,
     text_column: str | None = None,
     label_column: str | None = None,
     file: SettingsFile = None,
@@ -84,7 +101,7 @@ def finetune(
     reading = columns_of(
         with_file(reading, file, "finetune", (*INPUTS, *FinetuneSettings.model_fields)), text_column, label_column
     )
-    chosen, base = task_and_base(task, base, many=many)
+    chosen = task_of_name(task, base, many=many, options=options)
     from noria.build.train.finetune import finetune as run
 
     run(chosen, base, train, valid, out, settings, report, test_file=test, reading=reading)
@@ -99,6 +116,7 @@ def crossvalidate(
     out: Path,
     base: Path | None = None,
     many: Annotated[bool, Parameter(negative="")] = False,
+    options: Annotated[dict[str, str] | None, Parameter(help=OPTIONS)] = None,
     text_column: str | None = None,
     label_column: str | None = None,
     file: SettingsFile = None,
@@ -143,7 +161,7 @@ def crossvalidate(
     """
     report = Report.for_terminal(as_json=json)
     settings = with_file(settings, file, "finetune", (*INPUTS, *RowSettings.model_fields))
-    chosen, base = task_and_base(task, base, many=many)
+    chosen = task_of_name(task, base, many=many, options=options)
     from noria.build.train.folds import crossvalidate as run
 
     for figure in run(
@@ -162,6 +180,7 @@ def search(
     base: Path | None = None,
     valid: Path | None = None,
     many: Annotated[bool, Parameter(negative="")] = False,
+    options: Annotated[dict[str, str] | None, Parameter(help=OPTIONS)] = None,
     text_column: str | None = None,
     label_column: str | None = None,
     file: SettingsFile = None,
@@ -212,7 +231,7 @@ def search(
     """
     report = Report.for_terminal(as_json=json)
     settings = with_file(settings, file, "finetune", (*INPUTS, *RowSettings.model_fields))
-    chosen, base = task_and_base(task, base, many=many)
+    chosen = task_of_name(task, base, many=many, options=options)
     from noria.build.train.search import ranges
     from noria.build.train.search import search as run
 
@@ -230,19 +249,34 @@ def columns_of(reading: RowSettings, text: str | None, label: str | None) -> Row
     return reading.but(columns={**reading.columns, **named}) if named else reading
 
 
-def task_and_base(name: str, base: Path | None, *, many: bool) -> tuple[Task, Path]:
-    """Return a task by its name, and the base it stands on.
+def task_of_name(name: str, base: Path | None, *, many: bool, options: Mapping[str, object] | None = None) -> Task:
+    """Return a task by its name, with its options.
 
     Raises:
-        SettingError: no such task, it knows no `--many`, or it needs a base and none is given.
+        SettingError: no such task, an option that it does not know or not with that value, or a base that is missing.
     """
-    from noria.core.errors import SettingError
+    from dataclasses import fields
+
+    from pydantic import TypeAdapter, ValidationError
+
+    from noria.core.errors import SettingError, unknown
     from noria.tasks.task import task_for
 
-    task = task_for(name, **({"many": True} if many else {}))
-    if many and not getattr(task, "many", False):
-        raise SettingError("--many is for tasks with labels", found=name, allowed="classify, numeric")
+    task = task_for(name)
     if base is None and task.head != "vector":
         raise SettingError("--base is missing", allowed="the folder of a pretrained model",
                            hint="`noria build base e5-small --out base` makes one")  # fmt: skip
-    return task, base or Path()
+    hints = typing.get_type_hints(type(task))
+    known = {one.name: hints[one.name] for one in fields(task) if one.name not in ("labels", "temperature")}
+    if many and "many" not in known:
+        raise SettingError("--many is for tasks with labels", found=name, allowed="classify, numeric")
+    given: dict[str, object] = {**({"many": True} if many else {}), **(options or {})}
+    for key, value in given.items():
+        if key not in known:
+            raise unknown(f"option of {name}", key, known)
+        try:
+            given[key] = TypeAdapter(known[key]).validate_python(value)
+        except ValidationError as error:
+            raise SettingError(f"option {key} of {name} is not allowed", found=value,
+                               allowed=error.errors()[0]["msg"]) from None  # fmt: skip
+    return task_for(name, **given)

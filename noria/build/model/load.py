@@ -33,13 +33,15 @@ def load(
         seed: of the weights of a head that starts anew.
 
     Raises:
-        FolderError: no such folder, no safetensors in it, it asks for code of its own, or its files cannot be read.
+        FolderError: no such folder, no safetensors in it, it asks for code of its own, its files cannot be read, or it is of
+            a kind that cannot have the head.
         SettingError: unknown head.
     """
     folder = Path(folder)
     if head not in get_args(Head):
         raise unknown("head", head, get_args(Head))
     check_folder(folder)
+    check_kind(folder, head)
 
     import torch
     import transformers
@@ -103,6 +105,39 @@ def check_folder(folder: Path) -> None:
     if not any(folder.glob("*.safetensors")):
         found = ", ".join(sorted(path.name for path in folder.glob("*.bin"))) or "no weights"
         raise FolderError(f"{folder} holds no safetensors", found=found, allowed="model.safetensors")
+
+
+KINDS: dict[str, tuple[str, ...]] = {
+    "embedding": ("encoder", "decoder"), "seq2seq": ("encoder-decoder",), "causal": ("decoder",), "masked": ("encoder",),
+}  # fmt: skip
+"""Head -> the kinds of model that can have it, where not all can."""
+
+
+def check_kind(folder: Path, head: Head) -> None:
+    """Refuse a model of a kind that cannot have the head.
+
+    Raises:
+        FolderError: the model is of another kind; names those that fit.
+    """
+    if head not in KINDS:
+        return
+    from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
+
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    name = config.get("model_type", "")
+    # What can guess a hidden word from both sides is an encoder; transformers would make a decoder of it without a word.
+    kind = "encoder" if name in MODEL_FOR_MASKED_LM_MAPPING_NAMES else "decoder"
+    kind = "encoder-decoder" if config.get("is_encoder_decoder") else kind
+    if kind not in KINDS[head]:
+        fitting = " or ".join(KINDS[head])
+        raise FolderError(f"{folder} is of the wrong kind: {head} needs a model that is {fitting}",
+                          found=f"{name} ({kind})", hint=_HINTS.get(fitting))  # fmt: skip
+
+
+_HINTS = {
+    "decoder": "`noria build pretrain` makes one",
+    "encoder-decoder": "`noria build pretrain --objective spans` makes one",
+}
 
 
 @contextmanager

@@ -24,7 +24,8 @@ from noria.core.progress import Report
 from noria.tasks.task import Row, Task, read_rows
 
 from .finetune import finetune
-from .rows import folds_of, identity_of, set_aside, source_of_base
+from .publish import lineage
+from .rows import folds_of, identity_of, set_aside
 from .search_settings import CrossSettings
 from .settings import FinetuneSettings, RowSettings
 
@@ -33,7 +34,7 @@ LEVEL = 0.95
 
 def crossvalidate(
     task: Task,
-    base: Path,
+    base: Path | None,
     file: Path,
     out: Path,
     settings: FinetuneSettings,
@@ -46,7 +47,7 @@ def crossvalidate(
 
     Args:
         task: what the rows are for.
-        base: folder of a pretrained model.
+        base: folder of a pretrained model; None for rows of numbers.
         file: labelled rows.
         out: the folder to write; the unfinished run lies beside it, in `.<out>.work`.
         settings: of each training.
@@ -76,7 +77,7 @@ def crossvalidate(
             bar.advance(1, **{found[-1][0].name.replace(" ", "_"): found[-1][0].value})
     figures = summary(found, cross, source=file.name, rows=len(rows))
     dump = {"finetune": settings.model_dump(mode="json"), "cross": cross.model_dump(mode="json")}
-    with new_folder(out, kind="crossvalidation", settings=dump, sources=[source_of_base(base)]) as folder:
+    with new_folder(out, kind="crossvalidation", settings=dump, sources=lineage(base)) as folder:
         folder.facts.update(task=task.name, rows=len(rows), file=sha256_file(file),
                             metrics=[figure.as_dict() for figure in figures])  # fmt: skip
         lines = [
@@ -169,7 +170,7 @@ def write_lines(path: Path, rows: Sequence[Any]) -> Path:
 
 
 def _train(
-    task: Task, base: Path, rows: Sequence[Row], seed: int, fold: int, work: Path, settings: FinetuneSettings,
+    task: Task, base: Path | None, rows: Sequence[Row], seed: int, fold: int, work: Path, settings: FinetuneSettings,
     cross: CrossSettings, reading: RowSettings, report: Report,
 ) -> list[Figure]:  # fmt: skip
     """Return the figures of one fold, from a training or from what a killed run has finished."""

@@ -19,11 +19,12 @@ import numpy as np
 from noria.build.corpus.dedup import find_duplicates
 from noria.build.corpus.split import split_of
 from noria.core.errors import InputError
-from noria.core.folder import MANIFEST, Source, sha256_file, source_of
+from noria.core.folder import Source, sha256_file
 from noria.core.progress import Report
 from noria.core.settings import Settings, fingerprint
 from noria.tasks.task import Features, Row, Task, labels_in, read_rows
 
+from .publish import lineage
 from .replay import mixed
 from .settings import RowSettings
 
@@ -220,17 +221,9 @@ def _tell_leaks(task: Task, training: Sequence[Row], test: Sequence[Row], report
         )
 
 
-def source_of_base(base: Path) -> Source:
-    """Return the lineage entry of a base model; one that no manifest names goes by its weights, no base by nothing."""
-    if (base / MANIFEST).exists():
-        return source_of(base)
-    weights = sorted(base.glob("*.safetensors")) if base != Path() else []
-    return Source(base.name or "none", sha256_file(weights[0]) if weights else "")
-
-
-def identity_of(task: Task, base: Path, files: Sequence[Path], *settings: Settings) -> str:
+def identity_of(task: Task, base: Path | None, files: Sequence[Path], *settings: Settings) -> str:
     """Return a hash of all that decides what comes of files of rows."""
     return fingerprint([
-        task.facts(), source_of_base(base).sha256, [sha256_file(file) for file in files],
+        task.facts(), [one.sha256 for one in lineage(base)], [sha256_file(file) for file in files],
         [one.fingerprint() for one in settings],
     ])  # fmt: skip

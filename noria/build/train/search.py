@@ -26,9 +26,10 @@ from noria.tasks.task import Task
 
 from .finetune import finetune
 from .folds import begin, budget, mean_interval, quietly, spread_figure, write_lines
+from .publish import lineage
 from .ranges import Range, nested, ranges, with_values
 from .result import Evaluation
-from .rows import Sets, identity_of, read_sets, source_of_base
+from .rows import Sets, identity_of, read_sets
 from .search_settings import SearchSettings
 from .settings import FinetuneSettings, RowSettings
 
@@ -82,7 +83,7 @@ class _Search:
 
 def search(
     task: Task,
-    base: Path,
+    base: Path | None,
     train_file: Path,
     valid_file: Path | None,
     out: Path,
@@ -97,7 +98,7 @@ def search(
 
     Args:
         task: what the rows are for.
-        base: folder of a pretrained model.
+        base: folder of a pretrained model; None for rows of numbers.
         train_file, valid_file: labelled rows; without a valid file a share of the training rows is set aside.
         out: the folder to write; the unfinished search lies beside it, in `.<out>.work`.
         settings: of each trial, but for what is tried.
@@ -245,7 +246,7 @@ def _write(
     ]  # fmt: skip
     chosen = with_values(running.settings, best.params)
     dump = {"finetune": running.settings.model_dump(mode="json"), "search": looking.model_dump(mode="json")}
-    sources = [source_of_base(running.base), *sets.sources]
+    sources = [*lineage(running.base), *sets.sources]
     with new_folder(out, kind="search", settings=dump, sources=sources) as folder:
         write_lines(folder.path / "trials.jsonl", trials)
         text = "# noria build finetune TASK --settings best.toml ...\n" + toml_section(
