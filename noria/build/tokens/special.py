@@ -94,7 +94,11 @@ def extend(folder: Path, target: Path, *, mask: bool = False, sentinels: bool = 
         )
         if mask:
             config.update(cls_token=begin, sep_token=end)
-    source = source_of(folder) if (folder / MANIFEST).is_file() else Source(folder.name, sha256_file(folder / "tokenizer.json"))
+    source = (
+        source_of(folder)
+        if (folder / MANIFEST).is_file()
+        else Source(folder.name, sha256_file(folder / "tokenizer.json"))
+    )
     with new_folder(target, kind="tokenizer", sources=[source]) as new:
         for file in folder.glob("*token*"):
             if file.is_file():

@@ -1,31 +1,35 @@
-"""Train and load a tokenizer: byte-level BPE that is bounded on Chinese as on English.
+"""Train and load a tokenizer, byte-level BPE or Unigram, bounded on Chinese as on English.
 
-A text is first cut into runs, and a token never crosses a cut: each digit alone; Han characters by at most 16; letters of
-other scripts with the space before them; punctuation by at most 8. Chinese has no spaces, so without the second rule
-whole sentences would count as words of their own, and time and memory would grow with the corpus. On 17,410 reviews and
-19,484 newspaper paragraphs a cut at 16 costs 0.6 % of the tokens of no cut at all; a cut at 4 costs 7 %.
+A text is first cut into runs that no token crosses (`runs`). Chinese has no spaces, so without cuts whole clauses would
+count as words of their own, and time and memory would grow with the corpus. Distinct runs are counted in a table of
+bounded size; merges (`merges`) or pieces (`unigram`) are learnt from it, and the result is the library's own format.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, get_args
 
-from noria.core.errors import FolderError, InputError, SettingError
-from noria.core.figure import Figure
+from noria.core.errors import FolderError, InputError, SettingError, unknown
 from noria.core.folder import Source, new_folder, write_json
 from noria.core.progress import Report
+
+from .density import density, table
+from .runs import RUNS, Runs, Seen, count_runs
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
+Kind = Literal["bpe", "unigram"]
 PAD, BEGIN, END = "<|pad|>", "<|begin|>", "<|end|>"
 """Ids 0, 1, 2. END stands after every document; none is put in by `encode`."""
-RUNS = r"\p{N}|\p{Han}{1,16}| ?[\p{L}\p{M}&&[^\p{Han}]]{1,32}| ?[^\s\p{L}\p{M}\p{N}]{1,8}|\s{1,16}"  # Oniguruma
 HELD_OUT_EVERY = 20
 HELD_OUT_MOST = 2_000
+_UNIGRAM_RUNS = 1_000_000
+"""Characters of distinct runs for Unigram: its training takes several hundred bytes and microseconds for each."""
 
 
 def train_tokenizer(
@@ -35,11 +39,13 @@ def train_tokenizer(
     report: Report | None = None,
     *,
     sources: list[Source] | None = None,
+    kind: Kind = "bpe",
+    beside: Mapping[str, Tokenizer] | None = None,
 ) -> Path:
-    """Train a byte-level BPE tokenizer and write its folder: any text encodes, and decodes to itself after NFC.
+    """Train a tokenizer and write its folder: any text encodes, and decodes to itself after NFC.
 
-    Every 20th text, up to 2,000, is kept out of training; `facts["figures"]` tells characters and bytes per token on
-    those, by language.
+    Every 20th text, up to 2,000, is kept out of training; `facts["figures"]` tells characters and bytes per token and
+    unknown tokens on those, by language, and `facts["beside"]` the same of the tokenizers given.
 
     Args:
         texts: documents; read once.
@@ -47,35 +53,31 @@ def train_tokenizer(
         target: the folder to write.
         report: where progress goes.
         sources: lineage of the texts.
+        kind: bpe, byte-level byte-pair encoding; unigram, pieces with probabilities, and bytes for what has none.
+        beside: known tokenizers by name, to compare with.
 
     Raises:
-        SettingError: `vocab_size` is out of range.
+        SettingError: `vocab_size` is out of range, or the kind is unknown.
         InputError: there is no text.
     """
-    from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
-
     if not 512 <= vocab_size <= 1_000_000:
         raise SettingError("vocab_size is out of range", found=vocab_size, allowed="512 to 1,000,000")
+    if kind not in get_args(Kind):
+        raise unknown("kind of tokenizer", kind, get_args(Kind))
     report = report or Report()
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.normalizer = normalizers.NFC()
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([
-        pre_tokenizers.Split(Regex(RUNS), "isolated"),
-        pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-    ])  # fmt: skip
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=vocab_size, min_frequency=2, show_progress=False,
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        special_tokens=[AddedToken(name, special=True, normalized=False) for name in (PAD, BEGIN, END)],
-    )  # fmt: skip
-    split = _Split(texts)
-    with report.bar("tokenizer", unit="texts") as bar:
-        tokenizer.train_from_iterator(split.training(bar.advance), trainer)
-    if not split.trained:
+    split, seen = _Split(texts), Seen()
+    with report.bar("tokenizer: count", unit="texts") as bar:
+        most = {"most": _UNIGRAM_RUNS} if kind == "unigram" else {}
+        runs = count_runs(split.training(bar.advance), seen=seen, threads=os.cpu_count() or 1, **most)
+    if not seen.texts:
         raise InputError("no text to train a tokenizer on", hint="give at least one document that is not empty")
-    figures = density(tokenizer, split.held_out or split.first, "held-out texts" if split.held_out else "its own text")
-    with new_folder(target, kind="tokenizer", settings={"vocab_size": vocab_size}, sources=sources) as folder:
+    with report.bar("tokenizer: learn", total=vocab_size, unit="tokens") as bar:
+        tokenizer = _bpe(runs, vocab_size, bar.advance) if kind == "bpe" else _unigram(runs, vocab_size)
+    held_out, source = split.held_out or split.first, "held-out texts" if split.held_out else "its own text"
+    figures = density(tokenizer, held_out, source)
+    others = {name: density(other, held_out, source, note=name) for name, other in (beside or {}).items()}
+    settings = {"vocab_size": vocab_size, "kind": kind}
+    with new_folder(target, kind="tokenizer", settings=settings, sources=sources) as folder:
         tokenizer.save(str(folder.path / "tokenizer.json"))
         write_json(folder.path / "tokenizer_config.json", {
             "tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": False,
@@ -83,11 +85,58 @@ def train_tokenizer(
             "model_input_names": ["input_ids", "attention_mask"],
         })  # fmt: skip
         folder.facts.update(
-            vocab_size=tokenizer.get_vocab_size(), texts=split.trained, characters=split.characters,
-            figures=[figure.as_dict() for figure in figures],
+            vocab_size=tokenizer.get_vocab_size(), texts=seen.texts, characters=seen.characters, runs=len(runs.counts),
+            rare_runs_drawn_below=runs.least, figures=[figure.as_dict() for figure in figures],
+            beside={name: [figure.as_dict() for figure in found] for name, found in others.items()},
         )  # fmt: skip
     report.ledger(f"tokenizer: {tokenizer.get_vocab_size():,} tokens; " + "; ".join(one.text() for one in figures))
+    for line in table([figure for found in others.values() for figure in found]):
+        report.ledger(f"beside it, {line}")
     return Path(target)
+
+
+def _bpe(runs: Runs, vocab_size: int, advance: Callable[[float], None]) -> Tokenizer:
+    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
+
+    from .merges import byte_letters, learn_merges
+
+    letters = byte_letters()
+    names = (PAD, BEGIN, END)
+    vocabulary = {name: index for index, name in enumerate((*names, *letters.values()))}
+    merges = []
+    for left, right in learn_merges(runs, vocab_size - len(vocabulary), advance):
+        merges.append(("".join(map(letters.__getitem__, left)), "".join(map(letters.__getitem__, right))))
+        vocabulary.setdefault("".join(merges[-1]), len(vocabulary))
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=merges))
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([
+        pre_tokenizers.Split(Regex(RUNS), "isolated"),
+        pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+    ])  # fmt: skip
+    tokenizer.decoder = decoders.ByteLevel()
+    return _finished(tokenizer)
+
+
+def _unigram(runs: Runs, vocab_size: int) -> Tokenizer:
+    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
+
+    from .unigram import byte_pieces, learn_pieces
+
+    names = [(name, 0.0) for name in (PAD, BEGIN, END)]
+    pieces = learn_pieces(runs, vocab_size - len(names) - 256)
+    vocabulary = [*names, *byte_pieces(pieces[-1][1] if pieces else 0.0), *pieces]
+    # The library wants an id for what is unknown; nothing is, as every byte has a piece.
+    tokenizer = Tokenizer(models.Unigram(vocabulary, unk_id=0, byte_fallback=True))
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(RUNS), "isolated")
+    tokenizer.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Fuse()])
+    return _finished(tokenizer)
+
+
+def _finished(tokenizer: Tokenizer) -> Tokenizer:
+    from tokenizers import AddedToken, normalizers
+
+    tokenizer.normalizer = normalizers.NFC()
+    tokenizer.add_special_tokens([AddedToken(name, special=True, normalized=False) for name in (PAD, BEGIN, END)])
+    return tokenizer
 
 
 def load_tokenizer(folder: str | Path) -> Tokenizer:
@@ -114,61 +163,14 @@ class _Split:
     texts: Iterable[str]
     held_out: list[str] = field(default_factory=list)
     first: list[str] = field(default_factory=list)
-    trained: int = 0
-    characters: int = 0
 
-    def training(self, advance: object) -> Iterator[str]:
+    def training(self, advance: Callable[[float], None]) -> Iterator[str]:
         for index, text in enumerate(text for text in self.texts if text.strip()):
+            if index % 1_000 == 999:
+                advance(1_000)
             if index % HELD_OUT_EVERY == HELD_OUT_EVERY - 1 and len(self.held_out) < HELD_OUT_MOST:
                 self.held_out.append(text)
                 continue
             if not self.first:
                 self.first.append(text)
-            self.trained += 1
-            self.characters += len(text)
-            if self.trained % 1_000 == 0:
-                advance(1_000)  # type: ignore[operator]
             yield text
-
-
-def language(text: str) -> str:
-    """Return zh where at least three letters in ten are Han, en where the rest is mostly Latin, else other.
-
-    >>> language("大模型 LLM"), language("a large model"), language("большая")
-    ('zh', 'en', 'other')
-    """
-    letters = [letter for letter in text if letter.isalpha()]
-    han = sum("\u3400" <= letter <= "\u9fff" for letter in letters)
-    latin = sum(letter < "\u0250" for letter in letters)
-    if han and han >= 0.3 * len(letters):
-        return "zh"
-    return "en" if latin > 0.5 * len(letters) else "other"
-
-
-def density(tokenizer: Tokenizer, texts: Iterable[str], source: str) -> list[Figure]:
-    """Return characters and UTF-8 bytes per token, by language; more of either means shorter sequences.
-
-    The interval is that of a ratio of sums over texts (Cochran 1977, "Sampling Techniques", 6.19), at 95 %.
-    """
-    groups: dict[str, list[tuple[int, int, int]]] = {}
-    texts = list(texts)
-    for text, encoding in zip(texts, tokenizer.encode_batch(texts, add_special_tokens=False), strict=True):
-        groups.setdefault(language(text), []).append((len(text), len(text.encode()), len(encoding.ids)))
-    figures = []
-    for name, rows in sorted(groups.items(), reverse=True):
-        for column, unit in ((0, "characters/token"), (1, "bytes/token")):
-            value, half = _ratio([row[column] for row in rows], [row[2] for row in rows])
-            figures.append(Figure(name, value, n=len(rows), low=value - half, high=value + half, unit=unit,
-                                  source=source))  # fmt: skip
-    return figures
-
-
-def _ratio(tops: list[int], bottoms: list[int]) -> tuple[float, float]:
-    import numpy as np
-
-    top, bottom = np.array(tops, float), np.array(bottoms, float)
-    value = top.sum() / max(bottom.sum(), 1.0)
-    if len(top) < 2:
-        return float(value), 0.0
-    spread = np.std(top - value * bottom, ddof=1) / (np.sqrt(len(top)) * max(bottom.mean(), 1e-9))
-    return float(value), float(1.96 * spread)
