@@ -130,10 +130,11 @@ def check_kind(folder: Path, head: Head) -> None:
     kind = "encoder-decoder" if config.get("is_encoder_decoder") else kind
     if kind not in KINDS[head]:
         fitting = " or ".join(KINDS[head])
-        raise FolderError(f"{folder} is of the wrong kind: {head} needs a model that is {fitting}",
-                          found=f"{name} ({kind})", hint=_HINTS.get(fitting))  # fmt: skip
+        raise FolderError(f"{folder} is of the wrong kind: for a {head} head", found=f"{name}, {_A[kind]}",
+                          allowed=" or ".join(_A[one] for one in KINDS[head]), hint=_HINTS.get(fitting))  # fmt: skip
 
 
+_A = {"encoder": "an encoder", "decoder": "a decoder", "encoder-decoder": "an encoder-decoder"}
 _HINTS = {
     "decoder": "`noria build pretrain` makes one",
     "encoder-decoder": "`noria build pretrain --objective spans` makes one",
