@@ -56,6 +56,7 @@ class LstmForCausalLM(PreTrainedModel):
 
     config_class = LstmConfig
     base_model_prefix = "lstm"
+    _supports_sdpa = True  # there is no attention that could not
     _tied_weights_keys = {"lm_head.weight": "embedding.weight"}  # noqa: RUF012 - as transformers reads it
 
     def __init__(self, config: LstmConfig) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tiny_models import encoder_tokenizer
 from transformers import AutoTokenizer
 
 from noria.build.tokens.special import byte_tokenizer, extend, special_tokens, word_starts
 from noria.build.tokens.tokenizer import load_tokenizer
 from noria.core.errors import FolderError
-from tiny_models import encoder_tokenizer
 
 
 @pytest.fixture
