@@ -22,8 +22,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -49,7 +48,7 @@ from .checkpoint import (
     save_tensors,
     weights,
 )
-from .machine import measure
+from .machine import Machine, measure
 from .memory import Need, available, check
 from .optimizer import rate, set_rate
 from .parallel import join, local_processes, world_size
@@ -109,7 +108,10 @@ def train(
     run.watch = watch
     with stop.heard():
         run.prepare(identity, report, title)
-        with report.bar(title, total=run.plan.steps, unit="step") as bar, run.tracked(title):
+        with (
+            report.bar(title, total=run.plan.steps, unit="step") as bar,
+            run.trackers.following(work.parent / "tracking", title, run.plan.identity, run.position.step),
+        ):
             bar.advance(run.position.step)
             run.to_end(bar)
     return run.result()
@@ -138,7 +140,8 @@ class _Run:
         self.checkpoint = work / "checkpoint.safetensors"
         self.metrics = MetricsLog(work / "metrics.jsonl")
         self.trackers = Trackers(settings.trackers)
-        self.position = Position()
+        self.position = self.saved = Position()
+        self.saving = 0.0
         self.plan: Plan
         self.watch: Watcher | None = None
 
@@ -148,14 +151,17 @@ class _Run:
         settings = self.settings.model_dump(mode="json", exclude=_CHANGE_NOTHING)
         identity = fingerprint([identity, shapes, frozen_hash(self.module), settings, self.batches.fingerprint])
         plan = self.together.agree(read_plan(self.work))
-        if plan is not None and plan.identity == identity and self.together.agree(self.checkpoint.exists()):
+        seed_all(self.settings.seed)
+        if plan is not None and plan.identity == identity:
             check(Need(plan.memory_bytes, 0, margin=1), self._memory(), title)
             self.plan = plan
             if plan.machine.workers == self.together.workers:
                 torch.set_num_threads(plan.machine.threads)
-            self.position, states = load_checkpoint(self.checkpoint, self.module)
-            self.together.spread()
-            self.together.restore(self.optimizer, states)
+            # A run killed before its first checkpoint begins its steps anew, with the module as it was handed in.
+            if self.together.agree(self.checkpoint.exists()):
+                self.position, states = load_checkpoint(self.checkpoint, self.module)
+                self.together.spread()
+                self.together.restore(self.optimizer, states)
             if self.together.main:
                 self.metrics.keep(self._still_holds)
             report.plan(f"{title}: going on from step {self.position.step} of {plan.steps}, {plan.machine.text()}")
@@ -165,7 +171,6 @@ class _Run:
                 self.work.mkdir(parents=True, exist_ok=True)
             self.plan = self.together.agree(self._make_plan(identity, title))
             seed_all(self.settings.seed)
-            self._save()
             if self.together.main:
                 write_plan(self.work, self.plan)
             parameters = sum(p.numel() for p in self.module.parameters() if p.requires_grad)
@@ -173,36 +178,25 @@ class _Run:
         losses = self.together.agree([record["loss"] for record in self.metrics.read() if "rate" in record])
         self.divergence = Divergence(self.plan.steps, losses)
 
-    @contextmanager
-    def tracked(self, title: str) -> Iterator[None]:
-        """Follow the run with the trackers that were asked for."""
-        self.trackers.open(self.work.parent / "tracking", title, self.plan.identity, self.position.step)
-        try:
-            yield
-        finally:
-            self.trackers.close()
-
     def to_end(self, bar: Bar) -> None:
         """Take the steps that are left, with an evaluation or a checkpoint where one is due."""
         self.together.learner.train()
-        due, seconds = time.perf_counter(), 0.0
+        due, saving = time.perf_counter(), 0.0
         while True:
             if self.position.step in self._evaluation_steps() and self.position.judged < self.position.step:
                 bar.advance(0, **self._evaluate())
             if self.position.step >= self.plan.steps or self._patience_is_over():
                 break
             bar.advance(1, **self._step())
-            now = time.perf_counter()
-            pause = max(self.settings.checkpoint_seconds, seconds / self.settings.checkpoint_share)
-            late, asked = self.together.any(now - due >= pause, self.stop.asked)
+            pause = max(self.settings.checkpoint_seconds, saving / self.settings.checkpoint_share)
+            late, asked = self.together.any(time.perf_counter() - due >= pause, self.stop.asked)
             if late or asked:
-                self._save()
-                release_memory()
+                saving = self._save()
                 due = time.perf_counter()
-                seconds = due - now
             if asked:
                 raise self._interrupted()
-        self._save()
+        if self.saved != self.position:
+            self._save()
 
     def result(self) -> TrainResult:
         """Return what came of it, the module (of the first process) holding the best weights."""
@@ -215,6 +209,7 @@ class _Run:
             steps=self.position.step,
             tokens=self.position.tokens,
             seconds=self.position.seconds,
+            saving_seconds=self.saving,
             best_step=self.position.best_step,
             best_score=self.position.best_score,
             curves={"train": thinned(records), "valid": [[r["step"], r["score"]] for r in records if "score" in r]},
@@ -285,14 +280,13 @@ class _Run:
             raise self._interrupted() from None
         self._record(step=step, score=evaluation.score, **evaluation.values)
         best = self.position.best_score
-        old, self.position = self.position, replace(self.position, judged=step)
+        self.position = replace(self.position, judged=step)
         if best is None or evaluation.score > best:
+            start = time.perf_counter()
             if self.together.main:
                 save_tensors(self._best_file(step), learned(self.module), {})
             self.position = replace(self.position, best_step=step, best_score=evaluation.score)
-            self._save()
-            if old.best_step and self.together.main:
-                self._best_file(old.best_step).unlink(missing_ok=True)
+            self.saving += time.perf_counter() - start
         if self.watch is not None:
             self.watch(sorted(self._evaluation_steps()).index(step) + 1, evaluation)
         return dict(evaluation.values)
@@ -311,7 +305,7 @@ class _Run:
     def _make_plan(self, identity: str, title: str) -> Plan:
         """Measure what the run needs, and leave module and optimiser as they were."""
         start, fixed = time.perf_counter(), self.settings.steps
-        machine = replace(self.together.agree(measure(self.settings.number_type)), workers=self.together.workers)
+        machine = replace(self.together.agree(self._machine()), workers=self.together.workers)
         self.plan = Plan(identity, fixed or 1_000_000, machine, 0.0)
         before = {name: tensor.clone() for name, tensor in learned(self.module).items()}
         self.together.learner.train()
@@ -332,6 +326,10 @@ class _Run:
             self.together.spread()
             self.optimizer = self.together.optimizer(self.settings.optimizer)
         return Plan(identity, steps, machine, speed, need.bytes)
+
+    def _machine(self) -> Machine | None:
+        """Measure in the first process, while the others wait."""
+        return measure(self.settings.number_type) if self.together.main else None
 
     def _try_passes(self, batches: Sequence[Batch]) -> None:
         self._passes(batches)
@@ -382,8 +380,18 @@ class _Run:
         where = f"step {self.position.step} of {self.plan.steps}"
         return Interrupted(f"interrupted at {where}", hint="the same command goes on from there")
 
-    def _save(self) -> None:
+    def _save(self) -> float:
+        """Write a checkpoint, drop best weights that it no longer speaks of, and return the seconds it took."""
+        start = time.perf_counter()
         self.together.gather()
         states = self.together.states(self.optimizer)
         if self.together.main:
             save_checkpoint(self.checkpoint, self.module, states, self.position)
+            for file in self.work.glob("best-*.safetensors"):
+                if file != self._best_file(self.position.best_step):
+                    file.unlink(missing_ok=True)
+        release_memory()
+        self.saved = self.position
+        seconds = time.perf_counter() - start
+        self.saving += seconds
+        return seconds

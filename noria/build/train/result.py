@@ -30,6 +30,8 @@ class TrainResult:
     """Tokens trained on, each counted as often as it was seen."""
     seconds: float
     """Time spent training, evaluations and checkpoints apart."""
+    saving_seconds: float
+    """Time this process spent on writing checkpoints and best weights."""
     best_step: int
     best_score: float | None
     curves: dict[str, list[list[float]]]

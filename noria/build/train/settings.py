@@ -77,9 +77,9 @@ class TrainSettings(Settings):
     """Number type of matrix products: bf16, fp32, or whichever is measured faster here."""
     evaluations: Annotated[int, Field(ge=1, le=1000)] = 4
     """How often the evaluator is asked, evenly spread, the last time after the last step."""
-    checkpoint_seconds: Annotated[float, Field(gt=0)] = 20.0
+    checkpoint_seconds: Annotated[float, Field(gt=0)] = 30.0
     """Shortest time between checkpoints."""
-    checkpoint_share: Annotated[float, Field(gt=0, le=1)] = 0.02
+    checkpoint_share: Annotated[float, Field(gt=0, le=1)] = 0.015
     """Most of the time that writing checkpoints may take; where they are large, they are written less often."""
     patience: Annotated[int, Field(ge=1)] | None = None
     """End the run after this many evaluations without a better one; where None, all steps are taken."""

@@ -9,7 +9,8 @@ variables say so: MLFLOW_TRACKING_URI, and WANDB_MODE=online.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
@@ -45,8 +46,9 @@ class Trackers:
                 raise SettingError(f"the tracker {name} is not installed", hint=f"pip install {PACKAGES[name]}")
         self._names, self._open = tuple(names), list[Tracker]()
 
-    def open(self, folder: Path, title: str, identity: str, step: int) -> None:
-        """Begin, or go on after `step`.
+    @contextmanager
+    def following(self, folder: Path, title: str, identity: str, step: int) -> Iterator[None]:
+        """Follow a run while the block runs: begin, or go on after `step`.
 
         Args:
             folder: where what stays on this machine is written, a subfolder a tracker.
@@ -54,20 +56,20 @@ class Trackers:
             identity: hash of the run; the same run goes on under the same one.
             step: the last step that counts.
         """
-        for name in self._names:
-            (folder / name).mkdir(parents=True, exist_ok=True)
-            self._open.append(_MAKERS[name](folder / name, title, identity[:16], step))
+        try:
+            for name in self._names:
+                (folder / name).mkdir(parents=True, exist_ok=True)
+                self._open.append(_MAKERS[name](folder / name, title, identity[:16], step))
+            yield
+        finally:
+            while self._open:
+                self._open.pop().close()
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
         """Give every tracker the numbers of a step: those of training as train/, those of an evaluation as valid/."""
         kind = "valid" if "score" in values else "train"
         for tracker in self._open:
             tracker.write(step, {f"{kind}/{name.replace(' ', '_')}": float(value) for name, value in values.items()})
-
-    def close(self) -> None:
-        """Close every tracker."""
-        while self._open:
-            self._open.pop().close()
 
 
 def _tensorboard(folder: Path, title: str, identity: str, step: int) -> Tracker:
