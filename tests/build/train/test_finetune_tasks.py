@@ -1,0 +1,137 @@
+"""Every task is fine-tuned by the same call: it learns, its folder says what it is worth, and is judged again alike."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tiny_models import causal_tokenizer
+
+from noria.build.evaluate.judge import judge
+from noria.build.train.finetune import finetune
+from noria.build.train.settings import FinetuneSettings, RateSettings
+from noria.core.folder import read_manifest, verify
+from noria.core.progress import Report
+from noria.tasks.task import task_for
+
+QUICK = FinetuneSettings(
+    steps=300, tokens_per_batch=512, learning_rate=3e-3, rates=RateSettings(warmup=0.1), evaluations=2, max_length=64
+)
+GOOD, BAD = ["很好", "喜欢", "great", "lovely"], ["太差", "失望", "awful", "boring"]
+NAMES = ["王明", "李红", "Anna", "Bob"]
+Rows = list[dict[str, Any]]
+
+
+def many(draw: random.Random) -> dict[str, Any]:
+    good, home = draw.random() < 0.5, draw.random() < 0.5
+    text = f"{draw.choice(GOOD if good else BAD)} {draw.choice(['北京', '上海'] if home else ['Rome', 'Paris'])}"
+    return {"text": text, "labels": [label for label, holds in (("good", good), ("home", home)) if holds]}
+
+
+def pair(draw: random.Random) -> dict[str, Any]:
+    same = draw.random() < 0.5
+    side = draw.random() < 0.5
+    return {
+        "text": draw.choice(GOOD if side else BAD), "pair": draw.choice(GOOD if side == same else BAD),
+        "label": "same" if same else "other",
+    }  # fmt: skip
+
+
+def numbers(draw: random.Random) -> dict[str, Any]:
+    x, y = draw.gauss(100, 20), draw.gauss(0, 0.01)
+    return {"features": [x, y], "label": "inside" if abs(x - 100) < 15 else "outside"}
+
+
+def question(draw: random.Random) -> dict[str, Any]:
+    name, other = draw.sample(NAMES, 2)
+    context = f"昨天{name}去了北京，{other}在家。"
+    return {"context": context, "question": "谁去了北京？", "answers": [{"text": name, "start": context.index(name)}]}
+
+
+def meaning(draw: random.Random) -> dict[str, Any]:
+    place = draw.randrange(4)
+    return {"anchor": f"这本书{GOOD[place]}", "positive": f"the film {['fine', 'liked', 'super', 'sweet'][place]}"}
+
+
+def sentence(draw: random.Random) -> dict[str, Any]:
+    place = draw.randrange(4)
+    return {"source": f"昨天{NAMES[place]}", "target": f"yesterday {['one', 'two', 'three', 'four'][place]} went home again"}
+
+
+def turns(draw: random.Random) -> dict[str, Any]:
+    place = draw.randrange(4)
+    said = ["好的", "不行", "yes", "no"][place]
+    return {"messages": [{"role": "user", "content": NAMES[place]}, {"role": "assistant", "content": said}]}
+
+
+ROWS: dict[str, tuple[str, dict[str, Any], Callable[[random.Random], dict[str, Any]], str, float]] = {
+    "many labels": ("classify", {"many": True}, many, "encoder", 0.9),
+    "pairs": ("classify", {}, pair, "encoder", 0.8),
+    "numbers": ("numeric", {}, numbers, "none", 0.8),
+    "answer": ("answer", {}, question, "encoder", 0.5),
+    "embed": ("embed", {}, meaning, "encoder", 0.05),
+    "translate": ("translate", {}, sentence, "seq2seq", 50.0),
+    "chat": ("chat", {}, turns, "causal", 0.5),
+}
+
+
+@pytest.fixture(scope="module")
+def bases(tmp_path_factory: pytest.TempPathFactory, e5_base: Path) -> dict[str, Path | None]:
+    """Small models with random weights: an encoder, an encoder-decoder and a decoder."""
+    from transformers import BertConfig, BertModel, LlamaConfig, LlamaForCausalLM, T5Config, T5ForConditionalGeneration
+
+    size = json.loads((e5_base / "config.json").read_text())["vocab_size"]
+    folders = {name: tmp_path_factory.mktemp(name) / "base" for name in ("encoder", "seq2seq", "causal")}
+    torch.manual_seed(0)
+    BertModel(BertConfig(
+        vocab_size=size, hidden_size=48, num_hidden_layers=2, num_attention_heads=2, intermediate_size=96,
+        max_position_embeddings=64,
+    )).save_pretrained(folders["encoder"])  # fmt: skip
+    T5ForConditionalGeneration(T5Config(
+        vocab_size=size, d_model=48, d_kv=24, d_ff=96, num_layers=2, num_heads=2, pad_token_id=1, eos_token_id=2,
+        decoder_start_token_id=1,
+    )).save_pretrained(folders["seq2seq"])  # fmt: skip
+    for name in ("encoder", "seq2seq"):
+        for file in ("tokenizer.json", "tokenizer_config.json"):
+            shutil.copy(e5_base / file, folders[name])
+    vocabulary = causal_tokenizer(Path(tmp_path_factory.mktemp("tokenizer")))
+    LlamaForCausalLM(LlamaConfig(
+        vocab_size=vocabulary, hidden_size=48, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=2,
+        intermediate_size=96, max_position_embeddings=64, pad_token_id=0, bos_token_id=1, eos_token_id=2,
+    )).save_pretrained(folders["causal"])  # fmt: skip
+    causal_tokenizer(folders["causal"])
+    return {**folders, "none": None}
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_every_task_learns_and_is_judged_alike(name: str, bases: dict[str, Path | None], tmp_path: Path):
+    kind, facts, row, base, wanted = ROWS[name]
+    files = {}
+    for seed, (split, count) in enumerate({"train": 300, "valid": 40, "test": 40}.items()):
+        draw = random.Random(seed)
+        files[split] = tmp_path / f"{split}.jsonl"
+        files[split].write_text(
+            "".join(json.dumps(row(draw), ensure_ascii=False) + "\n" for _ in range(count)), encoding="utf-8"
+        )
+    out = finetune(
+        task_for(kind, **facts), bases[base], files["train"], files["valid"], tmp_path / "model", QUICK, Report(),
+        test_file=files["test"],
+    )  # fmt: skip
+    told = verify(out).facts
+    assert told["task"] == kind
+    losses = [loss for _, loss in told["curves"]["train"]]
+    assert sum(losses[-10:]) < sum(losses[:10])
+    first = told["metrics"][0]
+    # A chat's measure is bits per byte, of which fewer are better.
+    assert first["value"] < wanted if kind == "chat" else first["value"] > wanted
+    assert first["n"] == 40
+    assert first["low"] <= first["value"] <= first["high"]
+    again = judge(out, files["test"], Report(), training_file=files["train"])
+    assert again[0].value == pytest.approx(first["value"], rel=5e-3)
+    assert read_manifest(out).facts["number_type"] in ("bf16", "fp32")
