@@ -27,6 +27,7 @@ from noria.build.train.loop import train
 from noria.build.train.settings import OptimizerSettings, TrainSettings
 from noria.core.errors import InputError
 from noria.core.figure import Figure
+from noria.core.memory import keep_memory
 from noria.core.progress import Report
 from noria.core.settings import fingerprint
 
@@ -110,6 +111,7 @@ def fitted(ids: np.ndarray, vocab_size: int, recipe: Recipe, seconds: float, wor
         num_attention_heads=recipe.width // STEP, num_key_value_heads=recipe.width // STEP, head_dim=STEP,
         intermediate_size=feed_forward(recipe.width), max_position_embeddings=CONTEXT, tie_word_embeddings=True,
     )  # fmt: skip
+    keep_memory()
     torch.manual_seed(0)
     module = LlamaForCausalLM(config)
     optimizer = OptimizerSettings(

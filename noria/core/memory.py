@@ -1,4 +1,4 @@
-"""Freed memory goes back to the system: batches of changing shapes leave the allocator with pages it would keep."""
+"""The C heap's free pages: given back to the system, or kept for the next step."""
 
 from __future__ import annotations
 
@@ -17,3 +17,21 @@ def release_memory() -> None:
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
         if trim is not None:
             trim(0)
+
+
+def keep_memory() -> None:
+    """Keep large blocks that are freed for the next of their size; does nothing where the C library is not glibc.
+
+    By default every block over some megabytes comes from the system anew, and its pages are faulted in one by one: for a
+    training step that asks for the same blocks each time, a tenth to a third of its time. `release_memory` still works.
+    """
+    if sys.platform == "linux":
+        option = getattr(ctypes.CDLL(None), "mallopt", None)
+        if option is not None:
+            option(_MMAP_MAX, 0)
+            option(_TRIM_THRESHOLD, 2**31 - 1)
+            option(_TOP_PAD, 2**26)
+
+
+_TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4
+"""Numbers of the options in glibc's malloc.h."""

@@ -22,6 +22,7 @@ from noria.build.tokens.tokenizer import load_tokenizer
 from noria.core.errors import SettingError
 from noria.core.figure import Figure
 from noria.core.folder import MANIFEST, Source, new_folder, read_manifest, sha256_file, source_of
+from noria.core.memory import keep_memory
 from noria.core.progress import Report
 
 from . import launch
@@ -77,6 +78,7 @@ def pretrain(corpus: Path, out: Path, settings: PretrainSettings, report: Report
 
 def fit(kind: Kind, model: nn.Module, work: Path, settings: PretrainSettings, report: Report) -> TrainResult:
     """Train a model in place by its kind; `work` holds the unfinished run."""
+    keep_memory()
     rates = settings.optimizer.model_dump(exclude={"learning_rate"})
     optimizer = OptimizerSettings(**rates, learning_rate=settings.optimizer.learning_rate or kind.rate)
     pace = TrainSettings(
