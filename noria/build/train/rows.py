@@ -152,7 +152,8 @@ def folds_of(task: Task, rows: Sequence[Row], folds: int, *, seed: int) -> list[
         raise InputError("too few different rows for the folds", found=f"{len(members)} different rows",
                          allowed=f"at least one for each of {folds} folds")  # fmt: skip
     names = sorted(members)
-    order = np.random.default_rng(seed).permutation(len(names))
+    # The largest groups first: what comes last evens the folds out.
+    order = sorted(np.random.default_rng(seed).permutation(len(names)), key=lambda place: -len(members[names[place]]))
     count: list[Counter[str]] = [Counter() for _ in range(folds)]
     fold = [0] * len(rows)
     for place in order:
