@@ -1,0 +1,78 @@
+"""Kept states of frozen layers: the same numbers as the whole encoder, and nothing kept that still learns."""
+
+from __future__ import annotations
+
+import io
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from transformers import BertConfig, BertForSequenceClassification
+
+from noria.build.model.adapt import adapt, freeze
+from noria.build.model.adapt_settings import AdapterSettings
+from noria.build.train import bert, examples, lower
+from noria.build.train.examples import Examples
+from noria.core.progress import Report
+from noria.tasks.task import Features
+
+QUIET = Report(stream=io.StringIO())
+
+
+def texts() -> Examples:
+    draw = np.random.default_rng(0)
+    features = [
+        Features([1, *draw.integers(3, 50, length).tolist(), 2], [], {"text": ""}) for length in (5, 3, 11, 2, 8, 3)
+    ]
+    return Examples([{}] * 6, features, [0, 1, 0, 1, 1, 0], list(range(6)), [len(one.ids) for one in features])
+
+
+def small(*, frozen: int, dropout: float = 0.0) -> nn.Module:
+    torch.manual_seed(0)
+    module = BertForSequenceClassification(BertConfig(
+        vocab_size=50, hidden_size=32, num_hidden_layers=3, num_attention_heads=4, intermediate_size=64,
+        max_position_embeddings=24, hidden_dropout_prob=dropout, attention_probs_dropout_prob=0.0, num_labels=2,
+    )).train()  # fmt: skip
+    freeze(module, frozen)
+    adapt(module, AdapterSettings(kind="lora", rank=4), seed=1)
+    return module
+
+
+@pytest.mark.parametrize("bf16", [False, True], ids=["fp32", "bf16"])
+def test_batches_of_kept_states_give_the_logits_of_the_texts(bf16: bool, tmp_path: Path):
+    module, rows = small(frozen=2), texts()
+    collate = partial(examples.texts, rows, 0)
+    assert lower.can_keep(module, 2, rows, tmp_path, bf16=bf16)
+    with_states = lower.keep(collate, module, 2, rows, tmp_path, QUIET, bf16=bf16, tokens_per_batch=16)
+    assert not list(tmp_path.iterdir())
+    for numbers in (np.array([0, 1, 2]), np.array([5, 3]), np.array([4])):
+        whole, kept = collate(numbers), with_states(numbers)
+        assert (kept.rows, kept.tokens, kept.share) == (whole.rows, whole.tokens, whole.share)
+        assert torch.equal(kept.tensors.pop("labels"), whole.tensors.pop("labels"))
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            found, wanted = bert.run(module, kept.tensors).logits, bert.run(module, whole.tensors).logits
+        torch.testing.assert_close(found, wanted, atol=2e-2 if bf16 else 1e-5, rtol=1e-2 if bf16 else 1e-5)
+        found.sum().backward()
+    assert module.bert.encoder.layer[2].output.dense.adapters["default"].up.grad.abs().sum() > 0
+
+
+def test_states_are_the_same_bits_every_time(tmp_path: Path):
+    found = []
+    for _ in range(2):
+        module, rows = small(frozen=1), texts()
+        with_states = lower.keep(partial(examples.texts, rows, 0), module, 1, rows, tmp_path, QUIET, bf16=True)
+        found.append(with_states(np.arange(6)).tensors["states"])
+    assert torch.equal(*found)
+
+
+def test_nothing_is_kept_of_layers_that_learn_or_drop_or_do_not_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    rows = texts()
+    assert lower.can_keep(small(frozen=2), 2, rows, tmp_path, bf16=True)
+    assert not lower.can_keep(small(frozen=1), 2, rows, tmp_path, bf16=True)
+    assert not lower.can_keep(small(frozen=2), 0, rows, tmp_path, bf16=True)
+    assert not lower.can_keep(small(frozen=2, dropout=0.1), 2, rows, tmp_path, bf16=True)
+    monkeypatch.setattr(lower, "ROOM", 0.0)
+    assert not lower.can_keep(small(frozen=2), 2, rows, tmp_path, bf16=True)
