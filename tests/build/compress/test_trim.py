@@ -16,6 +16,10 @@ from noria.build.tokens.tokenizer import load_tokenizer
 from noria.core.errors import FolderError, InputError
 from noria.core.folder import read_manifest
 
+ENGLISH = (
+    "The film was great and I would gladly watch it again.",
+    "She opened the window because the room was too warm.",
+)
 OTHER_TEXT = ("昨日の天気はどうでしたか", "Привет, мир", "囍龘", "😀 ok")
 
 
@@ -86,10 +90,77 @@ def test_bad_input_is_told_plainly(e5_base: Path, tmp_path: Path):
         trim(e5_base, ["", " "], tmp_path / "out")
     with pytest.raises(FolderError, match=r"no tokenizer\.json"):
         trim(tmp_path, ["text"], tmp_path / "out")
-    folder = shutil.copytree(e5_base, tmp_path / "bpe")
+    folder = shutil.copytree(e5_base, tmp_path / "words")
     document = json.loads((folder / "tokenizer.json").read_text())
-    document["model"] = {"type": "BPE", "vocab": {}, "merges": []}
+    document["model"] = {"type": "WordLevel", "vocab": {}, "unk_token": "x"}
     (folder / "tokenizer.json").write_text(json.dumps(document))
-    with pytest.raises(FolderError, match="only a Unigram vocabulary can be trimmed: found 'BPE'"):
+    with pytest.raises(FolderError, match="of this kind cannot be trimmed: found 'WordLevel'; allowed Unigram"):
         trim(folder, ["text"], tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture(scope="module")
+def bpe_model(tmp_path_factory: pytest.TempPathFactory, review_lines: list[str]) -> Path:
+    """A Llama-style model with a byte-level BPE of reviews and English."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    from noria.build.tokens.tokenizer import train_tokenizer
+
+    folder = train_tokenizer([*review_lines, *ENGLISH * 40], 6_000, tmp_path_factory.mktemp("bpe") / "model")
+    config = LlamaConfig(
+        vocab_size=6_016, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32,
+        pad_token_id=0, bos_token_id=1, eos_token_id=[2], tie_word_embeddings=False,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    LlamaForCausalLM(config).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def wordpiece_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bundled English encoder."""
+    from noria.build.model.bundled import minilm
+    from noria.core.errors import PackageError
+
+    try:
+        return minilm(tmp_path_factory.mktemp("minilm") / "minilm")
+    except PackageError as error:
+        pytest.skip(str(error))
+
+
+TRICKY = ["the unaffable foxes", "ok 中文 über naïve", "qwzxv" * 30, "x\u4e00\u9fa5龘囍", "😀 12,345.67", "ﬁﬀ"]
+
+
+@pytest.mark.parametrize("name", ["bpe_model", "wordpiece_model"])
+def test_bpe_and_wordpiece_keep_the_tokens_of_the_corpus(
+    request: pytest.FixtureRequest, tmp_path: Path, review_lines: list[str], name: str
+):
+    folder = request.getfixturevalue(name)
+    texts = [*review_lines[:60], *ENGLISH, *TRICKY]
+    small = trim(folder, texts, tmp_path / "small")
+    whole, cut = load_tokenizer(folder), load_tokenizer(small)
+    assert cut.get_vocab_size() < 0.9 * whole.get_vocab_size()
+    for text in texts:
+        before, after = whole.encode(text), cut.encode(text)
+        assert before.tokens == after.tokens
+        assert before.offsets == after.offsets
+    head = "causal" if name == "bpe_model" else "embedding"
+    (old, _), (new, _) = load(folder, head), load(small, head)
+    with torch.no_grad():
+        for text in (texts[0], ENGLISH[1]):
+            wide = old(torch.tensor([whole.encode(text).ids]))[0]
+            narrow = new(torch.tensor([cut.encode(text).ids]))[0]
+            if head == "causal":
+                wide = wide[..., [whole.token_to_id(cut.id_to_token(index)) for index in range(cut.get_vocab_size())]]
+            torch.testing.assert_close(narrow, wide)
+
+
+def test_bpe_still_writes_any_text(bpe_model: Path, tmp_path: Path):
+    cut = load_tokenizer(trim(bpe_model, ["很好"], tmp_path / "small"))
+    for text in ("昨日の天気", "Привет 龘 😀", "def f(x):\n    return x"):
+        assert cut.decode(cut.encode(text).ids) == text
+    config = json.loads((tmp_path / "small" / "config.json").read_text())
+    assert [config["pad_token_id"], config["bos_token_id"], config["eos_token_id"]] == [0, 1, [2]]
+    whole = load_tokenizer(bpe_model)
+    for character in "的一是了我不人在他有":
+        assert len(cut.encode(character).ids) == len(whole.encode(character).ids)
