@@ -180,11 +180,14 @@ def _joined(
     """Return ids, token types, which text a token is of (None: neither) and offsets of two texts joined."""
     if _own_template(tokenizer):
         both = tokenizer.post_process(first, second)
-        return list(both.ids), list(both.type_ids), list(both.sequence_ids), list(both.offsets)
+        # The library's own record of which token is of which text is lost for the first text in some cases.
+        order = iter([0] * len(first.ids) + [1] * len(second.ids))
+        sides: list[int | None] = [None if mask else next(order) for mask in both.special_tokens_mask]
+        return list(both.ids), list(both.type_ids), sides, list(both.offsets)
     left, right = tokenizer.post_process(first), tokenizer.post_process(second)
     marks = list(right.special_tokens_mask)
     opening = marks.index(0) if 0 in marks else 0
-    sides: list[int | None] = [None if mask else 0 for mask in left.special_tokens_mask]
+    sides = [None if mask else 0 for mask in left.special_tokens_mask]
     sides += [None if mask else 1 for mask in marks[opening:]]
     ids, offsets = [*left.ids, *right.ids[opening:]], [*left.offsets, *right.offsets[opening:]]
     return ids, [0] * len(ids), sides, offsets
