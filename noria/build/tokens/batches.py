@@ -115,11 +115,15 @@ class Buckets:
 
     def at(self, step: int) -> list[Batch]:
         """Return the one batch of a step."""
+        return [self._collate(self.rows(step)[1])]
+
+    def rows(self, step: int) -> tuple[int, np.ndarray]:
+        """Return the epoch of a step, and the rows of its batch."""
         epoch, start = 0, 0
         while step - start >= len(self._plan(epoch)):
             start += len(self._plan(epoch))
             epoch += 1
-        return [self._collate(self._plan(epoch)[step - start])]
+        return epoch, self._plan(epoch)[step - start]
 
     def _plan(self, epoch: int) -> list[np.ndarray]:
         while len(self._plans) <= epoch:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import torch
 from tokenizers import Tokenizer
 
 from noria.build.evaluate.predict import text_arrays
-from noria.build.tokens.batches import IGNORED, Batch
+from noria.build.tokens.batches import IGNORED, Batch, Buckets
 from noria.tasks.task import Features, Row, Task
 
 Collator = Callable[["Examples", int, np.ndarray], Batch]
@@ -58,6 +58,39 @@ class Examples:
         return Examples(
             self.rows[:rows], self.features[:count], self.targets[:count], self.owners[:count], self.lengths[:count]
         )
+
+
+class Augmented:
+    """A `BatchSource` of examples whose texts are said a little differently in every epoch after the first.
+
+    Args:
+        source: the batches as they are.
+        examples: what its rows are numbers of.
+        say: row of the file, its number and the epoch -> the row as it is said then.
+        encode: rows -> examples.
+        collate: examples and their numbers -> batch.
+    """
+
+    def __init__(
+        self,
+        source: Buckets,
+        examples: Examples,
+        say: Callable[[Row, int, int], Row],
+        encode: Callable[[list[Row]], Examples],
+        collate: Callable[[Examples, np.ndarray], Batch],
+    ) -> None:
+        self._source, self._examples, self._say, self._encode, self._collate = source, examples, say, encode, collate
+        self.fingerprint, self.tokens_per_step = f"{source.fingerprint} augmented", source.tokens_per_step
+
+    def at(self, step: int) -> list[Batch]:
+        """Return the one batch of a step."""
+        epoch, numbers = self._source.rows(step)
+        if epoch == 0:
+            return self._source.at(step)
+        owners = [self._examples.owners[number] for number in numbers]
+        said = self._encode([self._say(self._examples.rows[owner], owner, epoch) for owner in owners])
+        batch = self._collate(said, np.arange(len(said.features)))
+        return [replace(batch, rows=[owners[row] for row in batch.rows])]
 
 
 def _others(task: Task, tokenizer: Tokenizer | None, row: Row, max_length: int) -> list[Features]:

@@ -28,8 +28,9 @@ from noria.core.progress import Report
 from noria.core.settings import fingerprint
 from noria.tasks.task import Task
 
-from . import launch
-from .examples import Examples
+from . import launch, lower
+from .augment import augmented_row, check_augmentations
+from .examples import Augmented, Examples
 from .heads import Way, mean_loss, objective_of, way_of
 from .loop import Evaluation, Evaluator, TrainResult, Watcher, train
 from .parallel import first_process
@@ -37,6 +38,7 @@ from .prepare import prepared
 from .publish import lineage, told_of, write_model
 from .replay import remembered
 from .rows import read_sets, tell_cut
+from .scratch import made_from_nothing
 from .settings import FinetuneSettings, OptimizerSettings, RowSettings, TrainSettings
 
 JUDGED_TOKENS = 100_000
@@ -63,7 +65,7 @@ def finetune(
 
     Args:
         task: what the rows are for; without labels of its own it takes those of the training rows.
-        base: folder of a pretrained model; None for rows of numbers.
+        base: folder of a pretrained model; None for rows of numbers, and for an encoder-decoder made from nothing.
         train_file, valid_file, test_file: rows (JSON Lines, CSV, TSV or Parquet); without a valid file a share of the
             training rows is set aside.
         out: the folder to write; the unfinished run lies beside it, in `.<out>.work`.
@@ -85,13 +87,15 @@ def finetune(
         launch.run(finetune, arguments, {"test_file": test_file, "reading": reading}, settings.parallel.workers, report)
         return out
     task, sets = read_sets(task, train_file, valid_file, test_file, reading, seed=settings.seed, report=report)
+    work = out.with_name(f".{out.name}.work")
+    if base is None and task.head == "seq2seq":
+        base = made_from_nothing(sets.training, settings, work.with_name(f".{out.name}.base"), report)
     module, tokenizer = prepared(task, base, settings, sets.training)
     if base is not None and tokenizer is not None:
         task = task.based_on(base, tokenizer)
     training = Examples.of(task, tokenizer, sets.training, settings.max_length)
     tell_cut(training.features, settings.max_length, report)
     valid = Examples.of(task, tokenizer, sets.valid, settings.max_length).some(JUDGED_TOKENS)
-    work = out.with_name(f".{out.name}.work")
     sources = [*lineage(base), *sets.sources]
     identity = fingerprint([[one.sha256 for one in sources], reading.model_dump(mode="json")])
     result = fit(task, module, tokenizer, training, valid, work, settings, report, identity=identity, watch=watch)
@@ -112,7 +116,8 @@ def finetune(
     with new_folder(out, kind="model", settings=settings.model_dump(mode="json"), sources=sources) as folder:
         folder.facts.update(facts)
         write_model(folder, module, tokenizer, base)
-    shutil.rmtree(work, ignore_errors=True)
+    for leftover in (work, work.with_name(f".{out.name}.base")):
+        shutil.rmtree(leftover, ignore_errors=True)
     return out
 
 
@@ -143,10 +148,12 @@ def fit(
         watch: called with the number of every evaluation and what it found.
     """
     regular = settings.regular
+    check_augmentations(regular.augment)
     way = way_of(task, training, smoothing=regular.smoothing, balance=regular.balance)
     pad = pad_of(module)
+    collate = partial(way.collate, training, pad)
     batches = Buckets(
-        training.lengths, partial(way.collate, training, pad),
+        training.lengths, lower.cheaper(collate, task, module, training, settings, work.parent, report, pad=pad),
         tokens_per_batch=settings.tokens_per_batch, seed=settings.seed, identity=identity,
     )  # fmt: skip
     optimizer = OptimizerSettings(learning_rate=rate_of(task, settings), **settings.rates.model_dump())
@@ -155,7 +162,16 @@ def fit(
         number_type=settings.number_type, evaluations=settings.evaluations, patience=regular.patience,
         trackers=settings.trackers, parallel=settings.parallel,
     )  # fmt: skip
-    source: BatchSource = batches if settings.accumulate == 1 else Joined(batches, settings.accumulate)
+    source: BatchSource = batches
+    if regular.augment:
+        source = Augmented(
+            batches, training,
+            lambda row, number, epoch: augmented_row(row, regular.augment, seed=settings.seed, number=number, epoch=epoch),
+            lambda rows: Examples.of(task, tokenizer, rows, settings.max_length),
+            lambda said, numbers: way.collate(said, pad, numbers),
+        )  # fmt: skip
+    if settings.accumulate > 1:
+        source = Joined(source, settings.accumulate)
     return train(
         module, source, objective_of(way, len(training.features) / batches.steps_per_epoch), pace, work, report,
         _judge_of(task, way, tokenizer, valid, pad, settings) if valid else None,
@@ -169,7 +185,7 @@ def rate_of(task: Task, settings: FinetuneSettings) -> float:
     """Return the highest learning rate: the one asked for, or one that suits what learns."""
     if settings.learning_rate is not None:
         return settings.learning_rate
-    return 1e-3 if settings.adapter.kind != "none" or task.head == "vector" else 1e-4
+    return 1e-3 if settings.adapter.kind != "none" or task.head in ("vector", "seq2seq") else 1e-4
 
 
 def _judge_of(

@@ -165,6 +165,9 @@ class RegularSettings(Settings):
     """Weight of rare classes: 0 counts every row the same, 1 every class the same."""
     patience: Annotated[int, Field(ge=1)] | None = None
     """Stop after this many evaluations without a better one."""
+    augment: tuple[str, ...] = ()
+    """From the second epoch on every text is said a little differently, by one of these: delete, swap, punctuate, or what
+    an installed package adds."""
 
 
 class BodySettings(Settings):
@@ -176,6 +179,10 @@ class BodySettings(Settings):
     """This many of the lowest layers, and the embeddings, do not learn."""
     by_character: bool = True
     """Tagging only: every Chinese character is a token of its own, so that no token lies across a name's border."""
+    parameters: Annotated[int, Field(ge=100_000, le=10_000_000_000)] = 10_000_000
+    """Translating and summarising without a base: size of the model that is made from nothing."""
+    vocab_size: Annotated[int, Field(ge=512, le=1_000_000)] = 8000
+    """The same: tokens of its tokenizer."""
 
 
 class RowSettings(Settings):

@@ -14,7 +14,11 @@ import torch
 from tiny_models import causal_tokenizer
 
 from noria.build.evaluate.judge import judge
+from noria.build.tokens.batches import Buckets, length_buckets
+from noria.build.train.augment import augmented_row
+from noria.build.train.examples import Augmented, Examples, texts
 from noria.build.train.finetune import finetune
+from noria.build.train.prepare import prepared
 from noria.build.train.settings import FinetuneSettings, RateSettings
 from noria.core.folder import read_manifest, verify
 from noria.core.progress import Report
@@ -61,7 +65,10 @@ def meaning(draw: random.Random) -> dict[str, Any]:
 
 def sentence(draw: random.Random) -> dict[str, Any]:
     place = draw.randrange(4)
-    return {"source": f"昨天{NAMES[place]}", "target": f"yesterday {['one', 'two', 'three', 'four'][place]} went home again"}
+    return {
+        "source": f"昨天{NAMES[place]}",
+        "target": f"yesterday {['one', 'two', 'three', 'four'][place]} went home again",
+    }
 
 
 def turns(draw: random.Random) -> dict[str, Any]:
@@ -109,18 +116,26 @@ def bases(tmp_path_factory: pytest.TempPathFactory, e5_base: Path) -> dict[str, 
     return {**folders, "none": None}
 
 
+def write(file: Path, row: Callable[[random.Random], dict[str, Any]], count: int, seed: int) -> Path:
+    draw = random.Random(seed)
+    file.write_text("".join(json.dumps(row(draw), ensure_ascii=False) + "\n" for _ in range(count)), encoding="utf-8")
+    return file
+
+
+def files_of(row: Callable[[random.Random], dict[str, Any]], folder: Path) -> dict[str, Path]:
+    counts = {"train": 300, "valid": 40, "test": 40}
+    return {
+        split: write(folder / f"{split}.jsonl", row, count, seed) for seed, (split, count) in enumerate(counts.items())
+    }
+
+
 @pytest.mark.parametrize("name", ROWS)
 def test_every_task_learns_and_is_judged_alike(name: str, bases: dict[str, Path | None], tmp_path: Path):
     kind, facts, row, base, wanted = ROWS[name]
-    files = {}
-    for seed, (split, count) in enumerate({"train": 300, "valid": 40, "test": 40}.items()):
-        draw = random.Random(seed)
-        files[split] = tmp_path / f"{split}.jsonl"
-        files[split].write_text(
-            "".join(json.dumps(row(draw), ensure_ascii=False) + "\n" for _ in range(count)), encoding="utf-8"
-        )
+    files = files_of(row, tmp_path)
     out = finetune(
-        task_for(kind, **facts), bases[base], files["train"], files["valid"], tmp_path / "model", QUICK, Report(),
+        task_for(kind, **facts), bases[base], files["train"], files["valid"], tmp_path / "model",
+        QUICK.but(steps=100) if kind == "translate" else QUICK, Report(),
         test_file=files["test"],
     )  # fmt: skip
     told = verify(out).facts
@@ -135,3 +150,45 @@ def test_every_task_learns_and_is_judged_alike(name: str, bases: dict[str, Path 
     again = judge(out, files["test"], Report(), training_file=files["train"])
     assert again[0].value == pytest.approx(first["value"], rel=5e-3)
     assert read_manifest(out).facts["number_type"] in ("bf16", "fp32")
+
+
+def test_without_a_base_a_translator_is_made_from_nothing(tmp_path: Path):
+    from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
+
+    files = files_of(sentence, tmp_path)
+    settings = QUICK.but(steps=60, body={"parameters": 400_000, "vocab_size": 512})
+    out = finetune(
+        task_for("translate"), None, files["train"], files["valid"], tmp_path / "model", settings, Report(),
+        test_file=files["test"],
+    )  # fmt: skip
+    facts = verify(out).facts
+    assert facts["base"] == "none: made from nothing"
+    assert facts["metrics"][0]["value"] > 50
+    plain, tokenizer = AutoModelForSeq2SeqLM.from_pretrained(out), AutoTokenizer.from_pretrained(out)
+    ids = plain.generate(torch.tensor([tokenizer("昨天李红")["input_ids"]]), max_new_tokens=30, do_sample=False)
+    assert tokenizer.decode(ids[0], skip_special_tokens=True).strip() == "yesterday two went home again"
+    assert not list(tmp_path.glob(".model*"))
+
+
+def test_augmented_texts_differ_by_epoch_and_come_back_after_a_kill(bases: dict[str, Path | None], tmp_path: Path):
+    task = task_for("classify", ["other", "same"])
+    _, tokenizer = prepared(task, bases["encoder"], QUICK)
+    rows = [{"text": f"物流很快 number {number} 包装完好", "label": "same"} for number in range(6)]
+    known = Examples.of(task, tokenizer, rows, 64)
+
+    def source() -> Augmented:
+        buckets = Buckets(known.lengths, lambda numbers: texts(known, 0, numbers), tokens_per_batch=64, seed=0)
+        return Augmented(
+            buckets, known,
+            lambda row, number, epoch: augmented_row(row, ["delete"], seed=0, number=number, epoch=epoch),
+            lambda said: Examples.of(task, tokenizer, said, 64), lambda said, numbers: texts(said, 0, numbers),
+        )  # fmt: skip
+
+    per_epoch = len(length_buckets(known.lengths, 64, 0, 0))
+    seen = [source().at(step)[0] for step in range(3 * per_epoch)]
+    whole = sum(batch.tokens for batch in seen[:per_epoch])
+    assert sum(batch.tokens for batch in seen[per_epoch : 2 * per_epoch]) < whole
+    once, again = source(), source()
+    for step in reversed(range(3 * per_epoch)):
+        assert torch.equal(once.at(step)[0].tensors["input_ids"], seen[step].tensors["input_ids"])
+    assert again.at(2)[0].rows == seen[2].rows

@@ -1,0 +1,60 @@
+"""An encoder-decoder made from nothing for rows of text: a tokenizer learnt from them, and random weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from noria.build.model.load import quiet_transformers
+from noria.build.model.sizes import sequence_to_sequence
+from noria.build.tokens.tokenizer import load_tokenizer, train_tokenizer
+from noria.core.errors import FolderError
+from noria.core.folder import MANIFEST, Source, new_folder, read_manifest
+from noria.core.progress import Report
+from noria.core.settings import fingerprint
+from noria.tasks.task import Row
+
+from .settings import FinetuneSettings
+
+
+def made_from_nothing(rows: Sequence[Row], settings: FinetuneSettings, target: Path, report: Report) -> Path:
+    """Write a base model for rows {source, target}, and return its folder; one that is there of the same rows is kept.
+
+    Args:
+        rows: the training rows: both their sides teach one tokenizer.
+        settings: `body` has the size and the vocabulary; the seed draws the weights.
+        target: the folder to write.
+        report: where the tokenizer is told.
+
+    Raises:
+        SettingError: the model cannot hold the vocabulary.
+    """
+    from transformers import T5ForConditionalGeneration
+
+    body = settings.body
+    dump = {"parameters": body.parameters, "vocab_size": body.vocab_size, "seed": settings.seed}
+    sources = [Source("training rows", fingerprint(list(rows)))]
+    try:
+        known = read_manifest(target)
+        if known.settings == dump and list(known.sources) == sources:
+            return target
+    except FolderError:
+        pass
+    texts = [row[side] for row in rows for side in ("source", "target")]
+    with new_folder(target, kind="model", settings=dump, sources=sources) as folder:
+        own = train_tokenizer(texts, body.vocab_size, folder.path / "tokenizer", report)
+        size = load_tokenizer(own).get_vocab_size()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(settings.seed)
+            model = T5ForConditionalGeneration(sequence_to_sequence(body.parameters, size, settings.max_length))
+        with quiet_transformers():
+            model.save_pretrained(folder.path)
+        for file in own.iterdir():
+            if file.name != MANIFEST:
+                file.rename(folder.path / file.name)
+        (own / MANIFEST).unlink()
+        own.rmdir()
+        folder.facts.update(base="none: made from nothing", licence="", max_length=settings.max_length)
+    return target
