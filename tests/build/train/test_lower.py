@@ -76,3 +76,26 @@ def test_nothing_is_kept_of_layers_that_learn_or_drop_or_do_not_fit(tmp_path: Pa
     assert not lower.can_keep(small(frozen=2, dropout=0.1), 2, rows, tmp_path, bf16=True)
     monkeypatch.setattr(lower, "ROOM", 0.0)
     assert not lower.can_keep(small(frozen=2), 2, rows, tmp_path, bf16=True)
+
+
+def test_fine_tuning_takes_it_where_it_pays_and_learns_the_same(tmp_path: Path):
+    from noria.build.train.finetune import fit
+    from noria.build.train.settings import BodySettings, FinetuneSettings
+    from noria.tasks.task import task_for
+
+    task, rows = task_for("classify", ["a", "b"]), texts()
+    settings = FinetuneSettings(
+        steps=4, tokens_per_batch=64, number_type="fp32", body=BodySettings(frozen=2), learning_rate=1e-2
+    )
+    collate = partial(examples.texts, rows, 0)
+    weights = []
+    for frozen in (2, 0):
+        module, asked = small(frozen=2), settings.but(body=BodySettings(frozen=frozen))
+        used = lower.cheaper(collate, task, module, rows, asked, tmp_path, QUIET, pad=0)
+        assert (used is not collate) == bool(frozen)
+        fit(task, module, None, rows, None, tmp_path / "work", asked, QUIET)
+        weights.append(dict(module.named_parameters()))
+    for name, one in weights[0].items():
+        torch.testing.assert_close(one, weights[1][name], atol=1e-4, rtol=1e-3, msg=name)
+    once = settings.but(steps=1)
+    assert lower.cheaper(collate, task, small(frozen=2), rows, once, tmp_path, QUIET, pad=0) is collate
