@@ -68,7 +68,7 @@ def prepare(folder: Path) -> None:
 def noria_speed(folder: Path, seconds: float) -> float:
     """Return Noria's tokens a second over about `seconds` of training."""
     from noria.build.train.examples import Examples
-    from noria.build.train.finetune import fit
+    from noria.build.train.fit import fit
     from noria.build.train.prepare import prepared
     from noria.build.train.settings import FinetuneSettings
     from noria.core.progress import Report

@@ -79,7 +79,7 @@ def test_nothing_is_kept_of_layers_that_learn_or_drop_or_do_not_fit(tmp_path: Pa
 
 
 def test_fine_tuning_takes_it_where_it_pays_and_learns_the_same(tmp_path: Path):
-    from noria.build.train.finetune import fit
+    from noria.build.train.fit import fit
     from noria.build.train.settings import BodySettings, FinetuneSettings
     from noria.tasks.task import task_for
 

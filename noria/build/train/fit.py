@@ -1,0 +1,131 @@
+"""Examples and a prepared module -> the module trained, with the weights that judge valid rows best."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer
+from torch import nn
+
+from noria.build.evaluate.calibration import fit_temperature
+from noria.build.evaluate.predict import predict, tell
+from noria.build.model.adapt import after_step
+from noria.build.tokens.batches import BatchSource, Buckets, Joined, length_buckets
+from noria.core.progress import Report
+from noria.core.settings import fingerprint
+from noria.tasks.task import Task
+
+from . import lower
+from .augment import augmented_row, check_augmentations
+from .examples import Augmented, Examples
+from .heads import Way, mean_loss, objective_of, way_of
+from .loop import Evaluation, Evaluator, TrainResult, Watcher, train
+from .settings import FinetuneSettings, OptimizerSettings, TrainSettings
+
+
+def fit(
+    task: Task,
+    module: nn.Module,
+    tokenizer: Tokenizer | None,
+    training: Examples,
+    valid: Examples | None,
+    work: Path,
+    settings: FinetuneSettings,
+    report: Report,
+    *,
+    identity: str = "",
+    watch: Watcher | None = None,
+) -> TrainResult:
+    """Train a prepared module in place; where there are valid rows it ends with the weights that judge them best.
+
+    Args:
+        task: what the rows are for.
+        module, tokenizer: from `prepared`.
+        training: rows to learn from.
+        valid: rows that choose the weights.
+        work: folder of the unfinished run.
+        settings: budget and rates.
+        report: where plan and progress are told.
+        identity: hash of what the run depends on beside the settings.
+        watch: called with the number of every evaluation and what it found.
+    """
+    regular = settings.regular
+    check_augmentations(regular.augment)
+    way = way_of(task, training, smoothing=regular.smoothing, balance=regular.balance)
+    pad = pad_of(module)
+    collate = partial(way.collate, training, pad)
+    batches = Buckets(
+        training.lengths, lower.cheaper(collate, task, module, training, settings, work.parent, report, pad=pad),
+        tokens_per_batch=settings.tokens_per_batch, seed=settings.seed, identity=identity,
+    )  # fmt: skip
+    optimizer = OptimizerSettings(learning_rate=rate_of(task, settings), **settings.rates.model_dump())
+    pace = TrainSettings(
+        seed=settings.seed, steps=settings.steps, seconds=settings.minutes * 60, optimizer=optimizer,
+        number_type=settings.number_type, evaluations=settings.evaluations, patience=regular.patience,
+        trackers=settings.trackers, parallel=settings.parallel,
+    )  # fmt: skip
+    source: BatchSource = batches
+    if regular.augment:
+        source = Augmented(
+            batches, training,
+            lambda row, number, epoch: augmented_row(row, regular.augment, seed=settings.seed, number=number, epoch=epoch),
+            lambda rows: Examples.of(task, tokenizer, rows, settings.max_length),
+            lambda said, numbers: way.collate(said, pad, numbers),
+        )  # fmt: skip
+    if settings.accumulate > 1:
+        source = Joined(source, settings.accumulate)
+    return train(
+        module, source, objective_of(way, len(training.features) / batches.steps_per_epoch), pace, work, report,
+        _judge_of(task, way, tokenizer, valid, pad, settings) if valid else None,
+        title=f"fine-tune {work.name.strip('.').removesuffix('.work')}",
+        identity=fingerprint([identity, settings.model_dump(mode="json", exclude={"trackers", "parallel"})]),
+        after_step=after_step(module), watch=watch,
+    )  # fmt: skip
+
+
+def rate_of(task: Task, settings: FinetuneSettings) -> float:
+    """Return the highest learning rate: the one asked for, or one that suits what learns."""
+    if settings.learning_rate is not None:
+        return settings.learning_rate
+    return 1e-3 if settings.adapter.kind != "none" or task.head in ("vector", "seq2seq") else 1e-4
+
+
+def _judge_of(
+    task: Task, way: Way, tokenizer: Tokenizer | None, valid: Examples, pad: int, settings: FinetuneSettings
+) -> Evaluator:
+    # bf16 answers are as good for choosing among weights, and twice as fast where the machine has it.
+    bf16 = settings.number_type != "fp32"
+    buckets = length_buckets(valid.lengths, settings.tokens_per_batch, seed=0, epoch=0)
+
+    def judge(module: nn.Module) -> Evaluation:
+        if way.by_loss:
+            with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+                loss, _ = mean_loss(way, module, valid, pad, buckets)
+            return Evaluation(-loss, {"valid loss": loss})
+        said = tell(task, module, tokenizer, valid.rows, settings.max_length, bf16=bf16, windows=valid)
+        measures = task.measures(valid.rows, said)
+        return Evaluation(next(iter(measures.values())), measures)
+
+    return judge
+
+
+def calibrated(task: Task, module: nn.Module, valid: Examples, *, bf16: bool) -> Task:
+    """Return the task with the temperature that makes its confidences true on valid rows, where its head has classes."""
+    if task.head not in ("sequence", "token", "vector") or any(isinstance(one, float) for one in _first(valid)):
+        return task
+    logits = predict(module, valid.features, bf16=bf16, pad=pad_of(module))
+    return replace(task, temperature=fit_temperature(logits, valid.targets))
+
+
+def _first(valid: Examples) -> list[Any]:
+    target = valid.targets[0]
+    return target if isinstance(target, list) else [target]
+
+
+def pad_of(module: nn.Module) -> int:
+    """Return the id that fills short texts up."""
+    return getattr(getattr(module, "config", None), "pad_token_id", None) or 0
