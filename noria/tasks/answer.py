@@ -103,28 +103,21 @@ class Extract(Task):
         """Return {"text", "start", "end", "score", "none"} for logits [T, 2]; `none`: how likely it is not in this window."""
         chances = softmax(np.asarray(output, dtype=np.float64).T, self.temperature)
         none = float(chances[0, 0] * chances[1, 0])
-        usable = [
-            index for index, (own, (left, right)) in enumerate(zip(features.meta["context"], features.offsets, strict=True))
-            if own and left < right
-        ]  # fmt: skip
+        context: str = features.meta["text"]
+        own = zip(features.meta["context"], features.offsets, strict=True)
+        usable = [index for index, (mine, place) in enumerate(own) if mine and context[slice(*place)].strip()]
         if not usable:
             return {"text": "", "start": -1, "end": -1, "score": 0.0, "none": none}
         starts, ends = chances[0, usable], chances[1, usable]
-        size = len(usable)
-        allowed = np.triu(np.tril(np.ones((size, size), dtype=bool), self.longest - 1))
-        table = np.where(allowed, starts[:, None] * ends[None, :], -1.0)
-        left, right = divmod(int(table.argmax()), size)
-        context: str = features.meta["text"]
+        places = np.array(usable)
+        further = places[None, :] - places[:, None]
+        table = np.where((further >= 0) & (further < self.longest), starts[:, None] * ends[None, :], -1.0)
+        left, right = divmod(int(table.argmax()), len(usable))
         start, end = features.offsets[usable[left]][0], features.offsets[usable[right]][1]
         under = context[start:end]
         start, end = start + len(under) - len(under.lstrip()), end - len(under) + len(under.rstrip())
-        found = {
-            "text": context[start:end],
-            "start": start,
-            "end": end,
-            "score": float(table[left, right]),
-            "none": none,
-        }
+        score = float(table[left, right])
+        found = {"text": context[start:end], "start": start, "end": end, "score": score, "none": none}
         return self._told([found])
 
     def join(self, answers: Sequence[Answer]) -> Answer:

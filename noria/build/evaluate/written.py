@@ -14,7 +14,7 @@ from noria.tasks.task import Answer, Row, Task
 
 from .ngram import NgramModel
 
-SENTENCE = re.compile(r"[^。！？!?\n.]*(?:[。！？!?\n]+|\.(?=\s|$)|\.|$)")
+SENTENCE = re.compile(r"(?:[^。！？!?\n.]|\.(?!\s|$))*(?:[。！？!?\n]+|\.|$)")
 WORDS = re.compile(r"\w+(?:['’-]\w+)*|[^\w\s]")
 MOST_PAIRS = 50_000
 """Training pairs that a dictionary is learned from at most: a minute is too long for a baseline."""
