@@ -18,7 +18,7 @@ from noria.core.progress import Report
 from noria.core.settings import fingerprint
 from noria.tasks.task import Task
 
-from . import launch
+from . import fewshot, launch
 from .examples import Examples
 from .fit import calibrated, fit
 from .loop import Watcher
@@ -79,6 +79,11 @@ def finetune(
     work = out.with_name(f".{out.name}.work")
     if base is None and task.head == "seq2seq":
         base = made_from_nothing(sets.training, settings, work.with_name(f".{out.name}.base"), report)
+    elif base is not None and fewshot.wanted(task, settings):
+        base = fewshot.brought_together(
+            task, base, sets.training, settings, work.with_name(f".{out.name}.base"), report
+        )
+        settings = fewshot.resting(base, settings)
     module, tokenizer = prepared(task, base, settings, sets.training)
     if base is not None and tokenizer is not None:
         task = task.based_on(base, tokenizer)
@@ -105,6 +110,6 @@ def finetune(
     with new_folder(out, kind="model", settings=settings.model_dump(mode="json"), sources=sources) as folder:
         folder.facts.update(facts)
         write_model(folder, module, tokenizer, base)
-    for leftover in (work, work.with_name(f".{out.name}.base")):
+    for leftover in (work, *(work.with_name(f".{out.name}.base{end}") for end in ("", ".work"))):
         shutil.rmtree(leftover, ignore_errors=True)
     return out

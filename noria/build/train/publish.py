@@ -17,8 +17,8 @@ from noria.core.folder import MANIFEST, OpenFolder, Source, read_manifest, sha25
 
 from .result import TrainResult
 
-TOKENIZER_FILES = ("tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
-"""What may lie beside tokenizer.json."""
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
+"""Files of a tokenizer, of which the first is always there."""
 
 
 def write_model(folder: OpenFolder, module: nn.Module, tokenizer: Tokenizer | None, base: Path | None) -> None:
@@ -33,11 +33,10 @@ def write_model(folder: OpenFolder, module: nn.Module, tokenizer: Tokenizer | No
         state = base_state(module)
     with quiet_transformers():
         module.save_pretrained(folder.path, **({"state_dict": state} if state is not None else {}))
+    if base is not None:
+        copy_tokenizer(base, folder.path)
     if tokenizer is not None:
         tokenizer.save(str(folder.path / "tokenizer.json"), pretty=False)
-    for name in TOKENIZER_FILES:
-        if base is not None and (base / name).exists():
-            shutil.copyfile(base / name, folder.path / name)
     write_page(folder)
 
 
@@ -48,6 +47,13 @@ def write_page(folder: OpenFolder) -> None:
     if picture := curves_svg(facts.get("curves", {}), names, best=facts.get("best_step", 0)):
         (folder.path / "curves.svg").write_text(picture, encoding="utf-8")
     (folder.path / "README.md").write_text(card(facts, folder.settings, folder.sources), encoding="utf-8")
+
+
+def copy_tokenizer(base: Path, target: Path) -> None:
+    """Copy the tokenizer's files of a model folder."""
+    for name in TOKENIZER_FILES:
+        if (base / name).exists():
+            shutil.copyfile(base / name, target / name)
 
 
 def told_of(base: Path | None, module: nn.Module, result: TrainResult, assessment: Assessment | None) -> dict[str, Any]:

@@ -179,6 +179,9 @@ class BodySettings(Settings):
     """This many of the lowest layers, and the embeddings, do not learn."""
     by_character: bool = True
     """Tagging only: every Chinese character is a token of its own, so that no token lies across a name's border."""
+    pairs: Annotated[int, Field(ge=0, le=1000)] = 0
+    """Classifying with 8 to 64 rows a label: each text is drawn this often into pairs that bring a label's texts together;
+    then all layers rest and only the head learns. 0: the labels teach everything."""
     parameters: Annotated[int, Field(ge=100_000, le=10_000_000_000)] = 10_000_000
     """Translating and summarising without a base: size of the model that is made from nothing."""
     vocab_size: Annotated[int, Field(ge=512, le=1_000_000)] = 8000

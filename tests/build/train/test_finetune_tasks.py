@@ -19,7 +19,7 @@ from noria.build.train.augment import augmented_row
 from noria.build.train.examples import Augmented, Examples, texts
 from noria.build.train.finetune import finetune
 from noria.build.train.prepare import prepared
-from noria.build.train.settings import FinetuneSettings, RateSettings
+from noria.build.train.settings import BodySettings, FinetuneSettings, RateSettings
 from noria.core.folder import read_manifest, verify
 from noria.core.progress import Report
 from noria.tasks.task import task_for
@@ -192,3 +192,29 @@ def test_augmented_texts_differ_by_epoch_and_come_back_after_a_kill(bases: dict[
     for step in reversed(range(3 * per_epoch)):
         assert torch.equal(once.at(step)[0].tensors["input_ids"], seen[step].tensors["input_ids"])
     assert again.at(2)[0].rows == seen[2].rows
+
+
+def test_few_rows_a_label_are_brought_together_first(e5_base: Path, tmp_path: Path):
+    from transformers import AutoModelForSequenceClassification
+
+    def opinion(draw: random.Random) -> dict[str, Any]:
+        label = draw.choice(["good", "bad"])
+        return {
+            "text": f"{draw.choice(['这本书', 'the film'])} {draw.choice(GOOD if label == 'good' else BAD)}",
+            "label": label,
+        }
+
+    files = {split: write(tmp_path / f"{split}.jsonl", opinion, count, seed)
+             for seed, (split, count) in enumerate({"train": 16, "valid": 30, "test": 30}.items())}  # fmt: skip
+    settings = FinetuneSettings(
+        steps=12, tokens_per_batch=512, max_length=32, evaluations=2, body=BodySettings(pairs=4), learning_rate=1e-4
+    )
+    out = finetune(
+        task_for("classify"), e5_base, files["train"], files["valid"], tmp_path / "model", settings, Report(),
+        test_file=files["test"],
+    )  # fmt: skip
+    facts = verify(out).facts
+    assert facts["learning"] < 0.1 * facts["parameters"]
+    assert facts["metrics"][0]["value"] > 0.8
+    assert AutoModelForSequenceClassification.from_pretrained(out).config.num_labels == 2
+    assert not list(tmp_path.glob(".model*"))
