@@ -15,8 +15,13 @@ def fit_temperature(logits: Sequence[np.ndarray], targets: Sequence[Any]) -> flo
 
     Args:
         logits: of each text, [labels] or [T, outputs].
-        targets: a class for each text, or one for every token (-100: not scored).
+        targets: a class for each text, one for every token (-100: not scored), or 0.0 or 1.0 for each of many labels.
     """
+    if isinstance(targets[0], list) and targets[0] and isinstance(targets[0][0], float):
+        # Many labels: each is a choice of its own between no, at 0, and yes, at its logit.
+        flat = np.concatenate([np.asarray(values, dtype=np.float64).ravel() for values in logits])
+        logits = [np.stack([np.zeros_like(flat), flat], axis=1)]
+        targets = [np.concatenate([np.asarray(target) for target in targets]).astype(np.int64)]
     scores = np.concatenate([np.atleast_2d(values) for values in logits]).astype(np.float64)
     classes = np.concatenate([np.atleast_1d(np.asarray(target)) for target in targets])
     scores, classes = scores[classes != IGNORED], classes[classes != IGNORED]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from tokenizers import Tokenizer
@@ -115,15 +114,10 @@ def _judge_of(
 
 def calibrated(task: Task, module: nn.Module, valid: Examples, *, bf16: bool) -> Task:
     """Return the task with the temperature that makes its confidences true on valid rows, where its head has classes."""
-    if task.head not in ("sequence", "token", "vector") or any(isinstance(one, float) for one in _first(valid)):
+    if task.head not in ("sequence", "token", "vector"):
         return task
     logits = predict(module, valid.features, bf16=bf16, pad=pad_of(module))
     return replace(task, temperature=fit_temperature(logits, valid.targets))
-
-
-def _first(valid: Examples) -> list[Any]:
-    target = valid.targets[0]
-    return target if isinstance(target, list) else [target]
 
 
 def pad_of(module: nn.Module) -> int:

@@ -76,6 +76,13 @@ def test_the_temperature_that_was_used_is_found_again(temperature: float):
     assert fit_temperature(tokens, pairs) == pytest.approx(fit_temperature(logits, list(targets)), rel=1e-3)
 
 
+def test_the_temperature_of_many_labels_is_found_too():
+    random = np.random.default_rng(3)
+    honest = random.normal(0, 2, (3_000, 3))
+    targets = (random.random((3_000, 3)) < 1 / (1 + np.exp(-honest))).astype(float)
+    assert fit_temperature(list(honest * 2.5), [row.tolist() for row in targets]) == pytest.approx(2.5, rel=0.08)
+
+
 def test_tokens_that_are_not_scored_do_not_count():
     logits = [np.array([[2.0, 0.0], [9.0, 0.0]]), np.array([[2.0, 0.0], [0.0, 0.0]])]
     ignoring = fit_temperature(logits, [[0, -100], [1, -100]])
