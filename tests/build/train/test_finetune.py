@@ -23,7 +23,7 @@ from noria.build.train.finetune import finetune
 from noria.build.train.heads import objective_of, way_of
 from noria.build.train.prepare import by_character
 from noria.build.train.settings import FinetuneSettings, RateSettings
-from noria.core.errors import FolderError, InputError, SettingError
+from noria.core.errors import FolderError, InputError, RowError, SettingError
 from noria.core.folder import read_manifest, sha256_file, verify
 from noria.core.progress import Report
 from noria.tasks.task import task_for, task_of
