@@ -261,7 +261,7 @@ def compress(
     model
         Folder of a model for classify, tag or embed.
     calibration
-        Rows whose texts show the model what is to come (JSONL); never the held-out ones.
+        Rows whose texts show the model what is to come; never the held-out ones.
     rows
         Held-out rows to certify on.
     out
@@ -274,10 +274,16 @@ def compress(
     settings = with_file(settings, file, "compress", ("do", "model", "calibration", "rows"))
     report = Report.for_terminal(as_json=json)
     from noria.cli.compressed import compress_model, told
-    from noria.cli.texts import held_out_rows, texts_of
+    from noria.cli.texts import calibration_texts, held_out_rows
 
     found = compress_model(
-        model, list(texts_of(calibration)), held_out_rows(model, rows), out, settings, report, source=rows.name
+        model,
+        calibration_texts(model, calibration),
+        held_out_rows(model, rows),
+        out,
+        settings,
+        report,
+        source=rows.name,
     )
     report.ledger(f"{model.name}: {told(found)}; written to {out}", **found.as_dict())
     return 0

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from noria.core.folder import Source, read_manifest, sha256_file
+from noria.tasks.records import is_table
 from noria.tasks.task import Row, read_rows, task_of
 
 
@@ -19,6 +20,19 @@ def texts_of(*sources: Path) -> Iterator[str]:
     from noria.build.corpus.settings import CleanSettings
 
     return (document.text for document in read_documents(files_of(sources), CleanSettings()))
+
+
+def calibration_texts(model: Path, file: Path) -> list[str]:
+    """Return texts that show a model what is to come: of a table those that its task reads, of other files all there are.
+
+    Raises:
+        FolderError: `model` is no model folder.
+        InputError: the file cannot be used.
+    """
+    task = task_of(read_manifest(model))
+    if not is_table(file):
+        return list(texts_of(file))
+    return [text for row in read_rows(file, task) for text in task.texts(row)]
 
 
 def training_texts(corpus: Path) -> tuple[Iterator[str], list[Source]]:
