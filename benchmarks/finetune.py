@@ -12,20 +12,18 @@ import json
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
+from . import trainer
 from .line import Line, compare
 
 MAX_LENGTH = 128
 PEERS: dict[str, dict[str, Any]] = {
     "transformers.Trainer, defaults": {},
-    "transformers.Trainer, bf16 and best settings": {
-        "bf16": True, "per_device_train_batch_size": 32, "train_sampling_strategy": "group_by_length",
-        "optim": "adamw_torch_fused", "dataloader_num_workers": 0, "dataloader_pin_memory": False,
-    },
-}  # fmt: skip
+    "transformers.Trainer, bf16": {"bf16": True},
+    "transformers.Trainer, bf16 and best settings": trainer.BEST,
+}
 
 
 def measure(*, quick: bool) -> list[Line]:
@@ -103,37 +101,12 @@ def trainer_speed(folder: Path, seconds: float, settings: dict[str, Any]) -> flo
         }
         for ids, row in zip(encoded["input_ids"], rows, strict=True)
     ]
-
-    class Clock(transformers.TrainerCallback):
-        """Counts tokens as batches are made, and stops when the time is over."""
-
-        tokens, start, end = 0, 0.0, 0.0
-
-        def on_train_begin(self, *args: object, **kwargs: object) -> None:
-            self.start = time.perf_counter()
-
-        def on_step_end(self, args: object, state: object, control: Any, **kwargs: object) -> None:
-            self.end = time.perf_counter()
-            control.should_training_stop = self.end - self.start >= seconds
-
-    clock = Clock()
     pad = transformers.DataCollatorWithPadding(tokenizer)
-    steps: list[int] = []
 
     def collate(rows: list[dict[str, Any]]) -> Any:
-        steps.append(sum(len(row["input_ids"]) for row in rows))
         return pad([{key: value for key, value in row.items() if key != "length"} for row in rows])
 
-    with tempfile.TemporaryDirectory(dir=folder) as out:
-        arguments = transformers.TrainingArguments(
-            out, use_cpu=True, report_to=[], disable_tqdm=True, save_strategy="no", logging_strategy="no",
-            remove_unused_columns=False, **settings,
-        )  # fmt: skip
-        trainer = transformers.Trainer(model, arguments, data_collator=collate, train_dataset=data, callbacks=[clock])
-        trainer.train()
-        done = trainer.state.global_step
-    # A batch fetched ahead of the stop was not trained on.
-    return sum(steps[:done]) / (clock.end - clock.start)
+    return trainer.speed(folder, model, data, collate, seconds, **settings)
 
 
 def main(folder: str, name: str, seconds: str) -> None:

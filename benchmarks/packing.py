@@ -12,12 +12,12 @@ import json
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from . import trainer
 from .line import Line, compare
 
 CONTEXT, TOKENS = 256, 4096
@@ -116,14 +116,12 @@ def loop_speed(folder: Path, seconds: float, *, packed: bool) -> float:
 def trainer_speed(folder: Path, seconds: float) -> float:
     """Return tokens of text a second in a Trainer, padded, in bf16."""
     import torch
-    import transformers
 
     from noria.build.tokens.shards import open_shards
 
     shards = open_shards(folder / "shards", "train")
     data = [{"input_ids": shards[row][:CONTEXT].astype(np.int64)} for row in range(len(shards))]
     rows = round(TOKENS / float(np.minimum(shards.lengths, CONTEXT).mean()))
-    steps: list[int] = []
 
     def collate(chosen: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
         width = max(len(one["input_ids"]) for one in chosen)
@@ -131,34 +129,10 @@ def trainer_speed(folder: Path, seconds: float) -> float:
         for place, one in enumerate(chosen):
             ids[place, : len(one["input_ids"])] = torch.from_numpy(one["input_ids"])
             mask[place, : len(one["input_ids"])] = 1
-        steps.append(int(mask.sum()))
         return {"input_ids": ids, "attention_mask": mask, "labels": ids.masked_fill(mask == 0, -100)}
 
-    class Clock(transformers.TrainerCallback):
-        """Stops when the time is over."""
-
-        start, end = 0.0, 0.0
-
-        def on_train_begin(self, *args: object, **kwargs: object) -> None:
-            self.start = time.perf_counter()
-
-        def on_step_end(self, args: object, state: object, control: Any, **kwargs: object) -> None:
-            self.end = time.perf_counter()
-            control.should_training_stop = self.end - self.start >= seconds
-
-    clock = Clock()
-    with tempfile.TemporaryDirectory(dir=folder) as out:
-        arguments = transformers.TrainingArguments(
-            out, use_cpu=True, report_to=[], disable_tqdm=True, save_strategy="no", logging_strategy="no", bf16=True,
-            remove_unused_columns=False, per_device_train_batch_size=rows, optim="adamw_torch_fused",
-            dataloader_pin_memory=False,
-        )  # fmt: skip
-        trainer = transformers.Trainer(
-            model_of(folder), arguments, data_collator=collate, train_dataset=data, callbacks=[clock]
-        )
-        trainer.train()
-        done = trainer.state.global_step
-    return sum(steps[:done]) / (clock.end - clock.start)
+    settings = {"bf16": True, "per_device_train_batch_size": rows, "optim": "adamw_torch_fused"}
+    return trainer.speed(folder, model_of(folder), data, collate, seconds, dataloader_pin_memory=False, **settings)
 
 
 def main(folder: str, name: str, seconds: str) -> None:

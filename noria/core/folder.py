@@ -15,7 +15,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -147,6 +147,15 @@ def read_manifest(path: str | Path) -> Manifest:
             state = "missing" if size is None else f"cut short or altered ({size} bytes instead of {entry['bytes']})"
             raise FolderError(f"{file} is {state}", hint="make the folder again")
     return manifest
+
+
+def is_made(path: str | Path, settings: Mapping[str, Any], sources: Sequence[Source]) -> bool:
+    """Return whether a folder is there and whole, made with these settings from these sources."""
+    try:
+        manifest = read_manifest(path)
+    except FolderError:
+        return False
+    return dict(manifest.settings) == dict(settings) and list(manifest.sources) == list(sources)
 
 
 def verify(path: str | Path) -> Manifest:

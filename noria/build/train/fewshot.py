@@ -11,8 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from noria.build.model.load import quiet_transformers
-from noria.core.errors import FolderError
-from noria.core.folder import MANIFEST, Source, new_folder, read_manifest
+from noria.core.folder import MANIFEST, Source, is_made, new_folder, read_manifest
 from noria.core.progress import Report
 from noria.core.settings import fingerprint
 from noria.tasks.embed import pairs
@@ -51,12 +50,8 @@ def brought_together(
     sources = [*lineage(base), Source("training rows", fingerprint(list(rows)))]
     own = settings.but(minutes=settings.minutes / 2, evaluations=1, body={**settings.body.model_dump(), "frozen": 0})
     dump = own.model_dump(mode="json")
-    try:
-        known = read_manifest(target)
-        if known.settings == dump and list(known.sources) == sources:
-            return target
-    except FolderError:
-        pass
+    if is_made(target, dump, sources):
+        return target
     drawn = pairs(rows, settings.seed, settings.body.pairs)
     near = task_for("embed", prefix=task.prefix, pooling="cls")
     module, tokenizer = prepared(near, base, own)

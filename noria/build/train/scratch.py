@@ -10,8 +10,7 @@ import torch
 from noria.build.model.load import quiet_transformers
 from noria.build.model.sizes import sequence_to_sequence
 from noria.build.tokens.tokenizer import load_tokenizer, train_tokenizer
-from noria.core.errors import FolderError
-from noria.core.folder import MANIFEST, Source, new_folder, read_manifest
+from noria.core.folder import MANIFEST, Source, is_made, new_folder
 from noria.core.progress import Report
 from noria.core.settings import fingerprint
 from noria.tasks.task import Row
@@ -36,12 +35,8 @@ def made_from_nothing(rows: Sequence[Row], settings: FinetuneSettings, target: P
     body = settings.body
     dump = {"parameters": body.parameters, "vocab_size": body.vocab_size, "seed": settings.seed}
     sources = [Source("training rows", fingerprint(list(rows)))]
-    try:
-        known = read_manifest(target)
-        if known.settings == dump and list(known.sources) == sources:
-            return target
-    except FolderError:
-        pass
+    if is_made(target, dump, sources):
+        return target
     texts = [row[side] for row in rows for side in ("source", "target")]
     with new_folder(target, kind="model", settings=dump, sources=sources) as folder:
         own = train_tokenizer(texts, body.vocab_size, folder.path / "tokenizer", report)

@@ -1,0 +1,65 @@
+"""A Hugging Face Trainer that stops when its time is over, and how many tokens of text it learned from a second."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+BEST = {
+    "bf16": True, "per_device_train_batch_size": 32, "train_sampling_strategy": "group_by_length",
+    "optim": "adamw_torch_fused", "dataloader_num_workers": 0, "dataloader_pin_memory": False,
+}  # fmt: skip
+"""The settings that its documentation advises for speed on processors."""
+
+
+def speed(
+    folder: Path,
+    model: Any,
+    data: Sequence[dict[str, Any]],
+    collate: Callable[[list[dict[str, Any]]], Any],
+    seconds: float,
+    **settings: Any,
+) -> float:
+    """Return tokens of text a second over about `seconds` of training, the first step included.
+
+    Args:
+        folder: where its files may lie.
+        model: what it trains, in place.
+        data: rows with `input_ids`.
+        collate: rows -> batch.
+        seconds: when it stops.
+        settings: go to its TrainingArguments.
+    """
+    import transformers
+
+    class Clock(transformers.TrainerCallback):
+        """Stops when the time is over."""
+
+        start, end = 0.0, 0.0
+
+        def on_train_begin(self, *args: object, **kwargs: object) -> None:
+            self.start = time.perf_counter()
+
+        def on_step_end(self, args: object, state: object, control: Any, **kwargs: object) -> None:
+            self.end = time.perf_counter()
+            control.should_training_stop = self.end - self.start >= seconds
+
+    clock, steps = Clock(), []
+
+    def counted(rows: list[dict[str, Any]]) -> Any:
+        steps.append(sum(len(row["input_ids"]) for row in rows))
+        return collate(rows)
+
+    with tempfile.TemporaryDirectory(dir=folder) as out:
+        arguments = transformers.TrainingArguments(
+            out, use_cpu=True, report_to=[], disable_tqdm=True, save_strategy="no", logging_strategy="no",
+            remove_unused_columns=False, **settings,
+        )  # fmt: skip
+        trainer = transformers.Trainer(model, arguments, data_collator=counted, train_dataset=data, callbacks=[clock])
+        trainer.train()
+        done = trainer.state.global_step
+    # A batch fetched ahead of the stop was not trained on.
+    return sum(steps[:done]) / (clock.end - clock.start)
