@@ -21,11 +21,12 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         of_hidden = torch.empty_like(hidden)
         of_weight = torch.zeros(weight.shape, dtype=torch.float32)
         ctx.dtype, weight = weight.dtype, weight.to(hidden.dtype)
+        logits = torch.empty(min(CHUNK, len(hidden)), len(weight), dtype=hidden.dtype)
         for start in range(0, len(hidden), CHUNK):
             part, wanted = hidden[start : start + CHUNK], targets[start : start + CHUNK]
             place = (torch.arange(len(part)), wanted)
             # In bf16 too: the softmax is computed in fp32 inside and rounded once, where a second pass would round it.
-            slope = part @ weight.T
+            slope = torch.mm(part, weight.T, out=logits[: len(part)])
             torch._softmax(slope, 1, False, out=slope)
             right = slope[place]
             # 1e-38 is the smallest number fp32 and bf16 hold in full: a target that far off costs 87 nats, not infinity.

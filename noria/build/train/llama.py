@@ -150,37 +150,34 @@ class _FeedForward(torch.autograd.Function):
         joint, last = _folded((gate, up), norm, x.dtype), down.to(x.dtype)
         flat = x.reshape(-1, x.shape[-1])
         normed, inverse = _normed(flat, plan.epsilon)
-        out, saved = torch.empty_like(flat), []
+        out, mixed, saved = torch.empty_like(flat), torch.empty(len(flat), len(gate), dtype=x.dtype), []
         for rows in _chunks(len(flat)):
             joined = normed[rows] @ joint.T
             opened = F.silu(joined[:, : len(gate)])
-            mixed = opened * joined[:, len(gate) :]
+            torch.mul(opened, joined[:, len(gate) :], out=mixed[rows])
             kept = None
             if plan.dropout:
-                added = mixed @ last.T
+                added = mixed[rows] @ last.T
                 kept = _kept(added.shape, plan.dropout, x.dtype)
                 torch.addcmul(flat[rows], added, kept, out=out[rows])
             else:
-                torch.addmm(flat[rows], mixed, last.T, out=out[rows])
-            saved.append((joined, opened, mixed, kept))
-        ctx.saved = normed, inverse, saved
+                torch.addmm(flat[rows], mixed[rows], last.T, out=out[rows])
+            saved.append((joined, opened, kept))
+        ctx.saved = normed, inverse, mixed, saved
         ctx.weights = norm, gate, up, joint, last
         return out.view(x.shape)
 
     @staticmethod
     def backward(ctx: Any, *slopes: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        normed, inverse, saved = ctx.saved
+        normed, inverse, mixed, saved = ctx.saved
         norm, gate, up, joint, last = ctx.weights
         del ctx.saved, ctx.weights  # memory is free for the layers below
         slope = slopes[0].reshape(-1, slopes[0].shape[-1])
         out, of_joined = torch.empty_like(slope), torch.empty(len(slope), len(joint), dtype=slope.dtype)
-        mixed, added = torch.empty(len(slope), len(gate), dtype=slope.dtype), slope
-        if saved[0][3] is not None:
-            added = torch.empty_like(slope)
-        for rows, (joined, opened, part, kept) in zip(_chunks(len(slope)), saved, strict=True):
+        added = slope if saved[0][2] is None else torch.empty_like(slope)
+        for rows, (joined, opened, kept) in zip(_chunks(len(slope)), saved, strict=True):
             if kept is not None:
                 torch.mul(slope[rows], kept, out=added[rows])
-            mixed[rows] = part
             of_mixed = added[rows] @ last
             of_gate, of_up = of_joined[rows].chunk(2, dim=-1)
             torch.mul(of_mixed, opened, out=of_up)
@@ -206,7 +203,7 @@ class _Attention(torch.autograd.Function):
         joint, final = _folded(matrices, norm, x.dtype), last.to(x.dtype)
         normed, inverse = _normed(x, plan.epsilon)
         out, mixed, saved = torch.empty_like(x), torch.empty_like(x), []
-        for rows in _chunks(len(x), max(1, CHUNK // x.shape[1])):
+        for rows in _chunks(len(x), x.shape[1]):
             heads = Heads.of(normed[rows] @ joint.T, turns)
             shares = attend(heads, mask[rows], mixed[rows])
             kept = None
@@ -228,7 +225,7 @@ class _Attention(torch.autograd.Function):
         slope = slopes[0].contiguous()
         out, of_joined = torch.empty_like(slope), torch.empty(*slope.shape[:2], len(joint), dtype=slope.dtype)
         added = slope if saved[0][2] is None else torch.empty_like(slope)
-        chunks = _chunks(len(slope), max(1, CHUNK // slope.shape[1]))
+        chunks = _chunks(len(slope), slope.shape[1])
         for rows, (heads, shares, kept) in zip(chunks, saved, strict=True):
             if kept is not None:
                 torch.mul(slope[rows], kept, out=added[rows])
@@ -244,5 +241,7 @@ class _Attention(torch.autograd.Function):
         return out, of_norm, *of_matrices, of_last, None, None, None
 
 
-def _chunks(size: int, chunk: int = CHUNK) -> list[slice]:
+def _chunks(size: int, length: int = 1) -> list[slice]:
+    """Return slices of rows that hold `CHUNK` tokens at most, `length` a row."""
+    chunk = max(1, CHUNK // length)
     return [slice(start, start + chunk) for start in range(0, size, chunk)]

@@ -45,24 +45,36 @@ class Turns:
 
 @dataclass(frozen=True)
 class Heads:
-    """Queries, keys and values of a few rows, each (B x H, T, W)."""
+    """Queries, keys and values of a few rows."""
 
-    query: torch.Tensor
+    queries: list[torch.Tensor]
+    """Each block's (B x H, BLOCK, W)."""
     key: torch.Tensor
+    """(B x H, T, W), as is `value`."""
     value: torch.Tensor
 
     @classmethod
     def of(cls, joined: torch.Tensor, turns: Turns) -> Heads:
         """Return the heads of joined queries, keys and values (B, T, 3 x H x W), which may be overwritten."""
-        rows, length, _ = joined.shape
         heads, width = turns.heads, turns.width
         pairs = joined[..., : 2 * heads * width].float()
         torch.view_as_complex(pairs.unflatten(-1, (-1, 2))).mul_(turns.numbers)
-        turned = torch.empty(2, rows, heads, length, width, dtype=joined.dtype)
-        turned.copy_(pairs.unflatten(-1, (2, heads, width)).permute(2, 0, 3, 1, 4))
-        value = joined[..., 2 * heads * width :].unflatten(-1, (heads, width)).transpose(1, 2)
-        query, key = turned.flatten(1, 2)
-        return cls(query, key, value.reshape(rows * heads, length, width))
+        query, key = pairs.unflatten(-1, (2, heads, width)).unbind(2)
+        value = joined[..., 2 * heads * width :].unflatten(-1, (heads, width))
+        blocks = [_by_head(block, joined.dtype) for block in query.split(BLOCK, dim=1)]
+        return cls(blocks, _by_head(key, joined.dtype), _by_head(value, joined.dtype))
+
+
+def _by_head(parts: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """Return (B, T, H, W) as (B x H, T, W), contiguous, in `dtype`."""
+    rows, length, heads, width = parts.shape
+    out = torch.empty(rows, heads, length, width, dtype=dtype)
+    return out.copy_(parts.transpose(1, 2)).flatten(0, 1)
+
+
+def _until(parts: torch.Tensor, stop: int) -> torch.Tensor:
+    """Return the first positions, contiguous: a product would copy them transposed, element by element."""
+    return parts if stop == parts.shape[1] else parts[:, :stop].contiguous()
 
 
 def attend(heads: Heads, mask: torch.Tensor, mixed: torch.Tensor) -> list[torch.Tensor]:
@@ -73,18 +85,19 @@ def attend(heads: Heads, mask: torch.Tensor, mixed: torch.Tensor) -> list[torch.
         mask: added to the scores (B, 1, T, T).
         mixed: where to write.
     """
-    rows, length, _ = mixed.shape
-    width = heads.query.shape[-1]
-    out = mixed.unflatten(-1, (-1, width))
-    shares = []
-    for start in range(0, length, BLOCK):
-        stop = min(start + BLOCK, length)
-        scores = torch.bmm(heads.query[:, start:stop], heads.key[:, :stop].transpose(1, 2))
-        scores.view(rows, -1, stop - start, stop).add_(mask[:, :, start:stop, :stop])
+    rows = len(mixed)
+    out = mixed.unflatten(-1, (-1, heads.key.shape[-1]))
+    shares, start = [], 0
+    for query in heads.queries:
+        stop = start + query.shape[1]
+        key, value = _until(heads.key, stop), _until(heads.value, stop)
+        scores = torch.bmm(query, key.transpose(1, 2))
+        scores.unflatten(0, (rows, -1)).add_(mask[:, :, start:stop, :stop])
         share = torch._softmax(scores, -1, False, out=scores)
-        part = torch.bmm(share, heads.value[:, :stop])
-        out[:, start:stop].copy_(part.view(rows, -1, stop - start, width).transpose(1, 2))
+        part = torch.bmm(share, value)
+        out[:, start:stop].copy_(part.unflatten(0, (rows, -1)).transpose(1, 2))
         shares.append(share)
+        start = stop
     return shares
 
 
@@ -101,32 +114,29 @@ def attend_back(
         of_joined: where to write.
     """
     rows, length, _ = slope.shape
-    width = turns.width
-    of_mixed = slope.unflatten(-1, (-1, width)).transpose(1, 2).reshape(-1, length, width)
-    turned = torch.empty(2, *of_mixed.shape, dtype=slope.dtype)
-    of_query, of_key = turned
-    of_value = torch.empty_like(of_mixed)
+    slope = slope.unflatten(-1, (-1, turns.width))
+    pairs = torch.empty(rows, length, 2, turns.heads, turns.width)
+    of_key, of_value = torch.empty(0), torch.empty(0)
+    stop = length
     # From the last block down: it sees every key, so that the others only add.
-    for number in reversed(range(len(shares))):
-        share, start = shares[number], number * BLOCK
-        stop = start + share.shape[1]
-        part = of_mixed[:, start:stop]
-        scores = torch.bmm(part, heads.value[:, :stop].transpose(1, 2))
+    for query, share in zip(reversed(heads.queries), reversed(shares), strict=True):
+        start = stop - query.shape[1]
+        part = _by_head(slope[:, start:stop], share.dtype)
+        scores = torch.bmm(part, _until(heads.value, stop).transpose(1, 2))
         scores = aten._softmax_backward_data(scores, share, -1, share.dtype)
-        of_query[:, start:stop] = torch.bmm(scores, heads.key[:, :stop])
-        key, value = (
-            torch.bmm(scores.transpose(1, 2), heads.query[:, start:stop]),
-            torch.bmm(share.transpose(1, 2), part),
-        )
+        of_query = torch.bmm(scores, _until(heads.key, stop))
+        pairs[:, start:stop, 0].copy_(of_query.unflatten(0, (rows, -1)).transpose(1, 2))
+        key, value = torch.bmm(scores.transpose(1, 2), query), torch.bmm(share.transpose(1, 2), part)
         if stop == length:
             of_key, of_value = key, value
         else:
             of_key[:, :stop] += key
             of_value[:, :stop] += value
-    turned[1] = of_key
-    pairs = turned.view(2, rows, -1, length, width).permute(1, 3, 0, 2, 4).float().flatten(2)
-    torch.view_as_complex(pairs.unflatten(-1, (-1, 2))).mul_(turns.numbers.conj())
-    of_joined[..., : pairs.shape[-1]] = pairs
-    of_joined[..., pairs.shape[-1] :].unflatten(-1, (-1, width)).copy_(
-        of_value.view(rows, -1, length, width).transpose(1, 2)
+        stop = start
+    pairs[:, :, 1].copy_(of_key.unflatten(0, (rows, -1)).transpose(1, 2))
+    flat = pairs.flatten(2)
+    torch.view_as_complex(flat.unflatten(-1, (-1, 2))).mul_(turns.numbers.conj())
+    of_joined[..., : flat.shape[-1]] = flat
+    of_joined[..., flat.shape[-1] :].unflatten(-1, (-1, turns.width)).copy_(
+        of_value.unflatten(0, (rows, -1)).transpose(1, 2)
     )

@@ -9,7 +9,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from noria.build.model.sizes import causal as causal_config
 from noria.build.tokens.batches import Batch
-from noria.build.train import llama
+from noria.build.train import llama, llama_attention
 from noria.build.train.crossentropy import CHUNK, cross_entropy
 from noria.build.train.objectives import causal, isolation
 
@@ -47,10 +47,19 @@ def reference(model: LlamaForCausalLM, batch: Batch) -> torch.Tensor:
     return F.cross_entropy(logits.float().flatten(0, 1), batch.tensors["targets"].flatten(), reduction="sum")
 
 
+@pytest.mark.parametrize("blocks", [(128, 1024), (20, 96)])
 @pytest.mark.parametrize(("bf16", "tolerance"), [(False, 1e-5), (True, 0.04)])
 def test_loss_and_gradients_are_those_of_transformers(
-    model: LlamaForCausalLM, batch: Batch, bf16: bool, tolerance: float
+    model: LlamaForCausalLM,
+    batch: Batch,
+    bf16: bool,
+    tolerance: float,
+    blocks: tuple[int, int],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    # A small model in one block and one chunk, and in several.
+    monkeypatch.setattr(llama_attention, "BLOCK", blocks[0])
+    monkeypatch.setattr(llama, "CHUNK", blocks[1])
     assert llama.applies(model)
     wanted = reference(model, batch)
     expected = gradients(model, wanted)
@@ -94,3 +103,45 @@ def test_chunked_cross_entropy_is_torchs() -> None:
     assert loss.item() == pytest.approx(wanted.item(), rel=1e-5)
     for left, right in zip(found, expected, strict=True):
         assert torch.allclose(left, right, rtol=1e-3, atol=1e-4)
+
+
+def test_dropout_drops_its_share_and_its_gradient_is_that_of_what_it_kept(
+    model: LlamaForCausalLM, batch: Batch
+) -> None:
+    def run(dropout: float) -> tuple[float, dict[str, torch.Tensor]]:
+        torch.manual_seed(3)
+        model.train()
+        with torch.enable_grad():
+            loss, _ = causal(model, batch, dropout=dropout)
+            return loss.item(), gradients(model, loss)
+
+    kept = llama._kept(torch.Size([1000, 101]), 0.2, torch.float32)
+    assert (kept == 0).float().mean().item() == pytest.approx(0.2, abs=0.01)
+    assert kept.mean().item() == pytest.approx(1, abs=0.01)
+    loss, slopes = run(0.3)
+    assert loss == run(0.3)[0] != run(0.0)[0]
+    weight = model.model.layers[0].mlp.up_proj.weight
+    direction = torch.sign(slopes["model.layers.0.mlp.up_proj.weight"])
+    with torch.no_grad():
+        weight.add_(direction, alpha=1e-3)
+        above = run(0.3)[0]
+        weight.sub_(direction, alpha=2e-3)
+        below = run(0.3)[0]
+        weight.add_(direction, alpha=1e-3)
+    wanted = float((slopes["model.layers.0.mlp.up_proj.weight"] * direction).sum())
+    assert (above - below) / 2e-3 == pytest.approx(wanted, rel=0.02)
+    plain = run(0.0)[0]
+    model.eval()
+    assert causal(model, batch, dropout=0.3)[0].item() == pytest.approx(plain, rel=1e-6)
+
+
+def test_a_wrapped_matrix_goes_the_plain_way(model: LlamaForCausalLM) -> None:
+    class Wrapped(torch.nn.Linear):
+        pass
+
+    layer = model.model.layers[0].mlp
+    plain, layer.up_proj = layer.up_proj, Wrapped(4, 4)
+    try:
+        assert not llama.applies(model)
+    finally:
+        layer.up_proj = plain
