@@ -11,13 +11,15 @@ from __future__ import annotations
 import json
 import math
 import os
+import tempfile
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
+from cyclopts import App, Parameter
 
 from noria.build.evaluate.intervals import interval
 from noria.build.model.sizes import STEP, feed_forward
@@ -37,7 +39,7 @@ SOURCE = "Shakespeare characters, last 10 %, blocks of 256"
 
 @dataclass(frozen=True)
 class Recipe:
-    """What is trained, and how; chosen on the last tenth of the training part."""
+    """What is trained, and how."""
 
     width: int = 384
     layers: int = 6
@@ -102,6 +104,15 @@ def shakespeare(minutes: float, work: Path) -> Figure:
     return judged(module, ids[cut:], SOURCE)
 
 
+def tried(minutes: float, recipe: Recipe, work: Path) -> Figure:
+    """Train for some minutes on the first nine tenths of the training part, and return the loss on its last tenth."""
+    ids = characters()
+    cut = int(0.9 * len(ids))
+    inner = int(0.9 * cut)
+    module = fitted(ids[:inner], int(ids.max()) + 1, recipe, minutes * 60, work, Report())
+    return judged(module, ids[inner:cut], "Shakespeare characters, last tenth of the training part, blocks of 256")
+
+
 def fitted(ids: np.ndarray, vocab_size: int, recipe: Recipe, seconds: float, work: Path, report: Report) -> Any:
     """Return a Llama trained on a text of numbered characters."""
     from transformers import LlamaConfig, LlamaForCausalLM
@@ -138,3 +149,17 @@ def judged(module: Any, ids: np.ndarray, source: str) -> Figure:
     counts = np.stack([np.concatenate(losses), np.full(len(starts), CONTEXT)], axis=1)
     found = interval(counts, lambda sums: sums[:, 0] / sums[:, 1])
     return Figure("loss", found.value, len(starts), found.low, found.high, "nats/character", source)
+
+
+app = App(name="shakespeare", help="Try a recipe on the last tenth of the training part.")
+
+
+@app.default
+def main(minutes: float, recipe: Annotated[Recipe, Parameter(name="*")] = Recipe()) -> None:  # noqa: B008 - its flags
+    """Train for some minutes and print the loss."""
+    with tempfile.TemporaryDirectory(prefix="noria-bench-") as folder:
+        print(recipe, tried(minutes, recipe, Path(folder) / "run").text())
+
+
+if __name__ == "__main__":
+    app()

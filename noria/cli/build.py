@@ -70,16 +70,23 @@ def pretrain(
     settings: Annotated[PretrainSettings, Parameter(name="*")] = PretrainSettings(),
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
-    """Train a causal language model on a corpus from nothing, within a time budget.
+    """Train a language model on a corpus, from nothing or from a base, within a time budget.
 
-    Trains a tokenizer too, unless one is given. The number of steps is fixed when it starts; a killed run goes on where
-    it was. Test documents are only judged: bits per byte with an interval, beside unigrams and n-grams on the same text.
+    The objective says what it learns: causal, the next token (Llama, or an
+    LSTM); masked or words, hidden tokens or whole hidden words (BERT); spans,
+    what was cut out of a text (T5). Trains a tokenizer too, unless one is given
+    or the base brings its own. The number of steps is fixed when it starts; a
+    killed run goes on where it was. Test documents are only judged, every
+    figure with an interval, beside a baseline on the same text.
 
     Examples::
 
         noria build pretrain corpus --out model
         noria build pretrain corpus --out model --tokenizer tokenizer --seconds 3600 --parameters 20_000_000
         noria build pretrain runs/demo/corpus --out model --sets news --context 128
+        noria build pretrain corpus --out encoder --objective words
+        noria build pretrain corpus --out e5-ours --objective masked --model.base base
+        noria build pretrain corpus --out small --model.architecture lstm
 
     Parameters
     ----------
