@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Literal
 
-Mode = Literal["people", "programs", "quiet"]
+Mode = Literal["people", "programs", "quiet", "silent"]
 
 
 @dataclass
@@ -44,8 +44,8 @@ class Bar:
 class Report:
     """Where long work says what it does.
 
-    `mode` is people (bars with the remaining time, on a terminal), programs (one JSON object a line), or quiet (plan and
-    ledger lines only, what a pipe or a log file wants).
+    `mode` is people (bars with the remaining time, on a terminal), programs (one JSON object a line), quiet (plan and
+    ledger lines only, what a pipe or a log file wants), or silent.
     """
 
     def __init__(self, mode: Mode = "quiet", stream: IO[str] | None = None) -> None:
@@ -65,7 +65,7 @@ class Report:
     @classmethod
     def silent(cls) -> Report:
         """Return a report that no one hears."""
-        return cls(stream=Path(os.devnull).open("w", encoding="utf-8"))
+        return cls("silent")
 
     def plan(self, line: str, **facts: object) -> None:
         """Say what is about to be done: rows, tokens, memory and minutes expected, threads, number type."""
@@ -100,6 +100,8 @@ class Report:
     def _say(self, event: str, line: str, facts: dict[str, object]) -> None:
         if self.mode == "programs":
             self._emit({"event": event, "line": line, **facts})
+            return
+        if self.mode == "silent":
             return
         mark = {"plan": "○ ", "ledger": "● ", "note": "  "}[event]
         self.stream.write(f"{mark}{line}\n")

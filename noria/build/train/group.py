@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -18,16 +18,15 @@ import numpy as np
 import torch
 import torch.distributed as dist
 from torch import nn
-from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
+from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from noria.build.tokens.batches import Batch, BatchSource, Sharded
-from noria.core.errors import SettingError
 
 from .chance import seed_all
 from .checkpoint import States, learned, weights
 from .optimizer import make_optimizer, settle_gradients
-from .parallel import Alone, Objective
+from .parallel import Alone, Objective, tensor_width
 from .settings import OptimizerSettings, ParallelSettings
 from .split import Scored, fully_sharded, tensor_parallel
 
@@ -46,14 +45,17 @@ class Group(Alone):
         seed: seed of dropout.
 
     Raises:
-        SettingError: the model or the number of processes does not suit the layout.
+        SettingError: the model does not suit the layout.
     """
 
     def __init__(self, settings: ParallelSettings, module: nn.Module, objective: Objective, *, seed: int) -> None:
         self.workers = dist.get_world_size()
         self.main = dist.get_rank() == 0
         self.device = _device()
-        self.mesh = _mesh(settings, self.workers, self.device)
+        width = tensor_width(settings)
+        self.mesh = init_device_mesh(
+            self.device.type, (self.workers // width, width), mesh_dim_names=("data", "tensor")
+        )
         self.waited, self.summed = 0.0, 0.0
         """Seconds spent waiting for the slowest, and on the sums of gradients."""
         self._seed, self._module, self._objective = seed, module, objective
@@ -126,9 +128,9 @@ class Group(Alone):
         self.summed += time.perf_counter() - start
         return settle_gradients(optimizer, weight, clip, self._length)
 
-    def agree(self, value: T) -> T:
-        """Return the first process's value."""
-        box: list[Any] = [value]
+    def first(self, call: Callable[[], T]) -> T:
+        """Call in the first process, while the others wait; return what it gave."""
+        box: list[Any] = [call() if self.main else None]
         dist.broadcast_object_list(box, 0, device=torch.device("cpu"))
         return box[0]
 
@@ -206,21 +208,6 @@ def _device() -> torch.device:
     device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
     torch.cuda.set_device(device)
     return device
-
-
-def _mesh(settings: ParallelSettings, workers: int, device: torch.device) -> DeviceMesh:
-    """Return the mesh data x tensor of a layout.
-
-    Raises:
-        SettingError: the processes cannot be laid out so.
-    """
-    width = {"tensor": workers, "data+tensor": settings.tensor}.get(settings.layout, 1)
-    if workers % width:
-        raise SettingError(
-            f"{workers} processes cannot be laid out as {settings.layout}", found=f"{width} along tensor",
-            allowed=f"a divisor of {workers}",
-        )  # fmt: skip
-    return init_device_mesh(device.type, (workers // width, width), mesh_dim_names=("data", "tensor"))
 
 
 def _local(tensor: torch.Tensor) -> torch.Tensor:

@@ -204,6 +204,9 @@ class _Retold:
         """Repeat one event."""
         kind = event.pop("event")
         if kind != "progress":
+            if kind != "note":  # a plan begins something, a ledger line ends it
+                self._bars.close()
+                self._bar = None
             getattr(self._report, kind)(**event)
             return
         title, done, total, unit = (event.pop(key) for key in ("title", "done", "total", "unit"))

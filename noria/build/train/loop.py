@@ -48,7 +48,7 @@ from .checkpoint import (
     save_tensors,
     weights,
 )
-from .machine import Machine, measure
+from .machine import measure
 from .memory import Need, available, check
 from .optimizer import rate, set_rate
 from .parallel import join, local_processes, world_size
@@ -150,7 +150,7 @@ class _Run:
         shapes = {name: list(tensor.shape) for name, tensor in weights(self.module).items()}
         settings = self.settings.model_dump(mode="json", exclude=_CHANGE_NOTHING)
         identity = fingerprint([identity, shapes, frozen_hash(self.module), settings, self.batches.fingerprint])
-        plan = self.together.agree(read_plan(self.work))
+        plan = self.together.first(lambda: read_plan(self.work))
         seed_all(self.settings.seed)
         if plan is not None and plan.identity == identity:
             check(Need(plan.memory_bytes, 0, margin=1), self._memory(), title)
@@ -158,7 +158,7 @@ class _Run:
             if plan.machine.workers == self.together.workers:
                 torch.set_num_threads(plan.machine.threads)
             # A run killed before its first checkpoint begins its steps anew, with the module as it was handed in.
-            if self.together.agree(self.checkpoint.exists()):
+            if self.together.first(self.checkpoint.exists):
                 self.position, states = load_checkpoint(self.checkpoint, self.module)
                 self.together.spread()
                 self.together.restore(self.optimizer, states)
@@ -169,13 +169,14 @@ class _Run:
             if self.together.main:
                 shutil.rmtree(self.work, ignore_errors=True)
                 self.work.mkdir(parents=True, exist_ok=True)
-            self.plan = self.together.agree(self._make_plan(identity, title))
+            made = self._make_plan(identity, title)
+            self.plan = self.together.first(lambda: made)
             seed_all(self.settings.seed)
             if self.together.main:
                 write_plan(self.work, self.plan)
             parameters = sum(p.numel() for p in self.module.parameters() if p.requires_grad)
             report.plan(f"{title}: {self.plan.text(self.batches.tokens_per_step, parameters)}")
-        losses = self.together.agree([record["loss"] for record in self.metrics.read() if "rate" in record])
+        losses = self.together.first(lambda: [record["loss"] for record in self.metrics.read() if "rate" in record])
         self.divergence = Divergence(self.plan.steps, losses)
 
     def to_end(self, bar: Bar) -> None:
@@ -273,8 +274,7 @@ class _Run:
         try:
             with self.stop.breakable():
                 self.together.gather()
-                evaluation = self.together.agree(self._judge() if self.together.main else None)
-                assert evaluation is not None
+                evaluation = self.together.first(self._judge)
         except StopNow:
             self._save()
             raise self._interrupted() from None
@@ -305,7 +305,9 @@ class _Run:
     def _make_plan(self, identity: str, title: str) -> Plan:
         """Measure what the run needs, and leave module and optimiser as they were."""
         start, fixed = time.perf_counter(), self.settings.steps
-        machine = replace(self.together.agree(self._machine()), workers=self.together.workers)
+        machine = replace(
+            self.together.first(lambda: measure(self.settings.number_type)), workers=self.together.workers
+        )
         self.plan = Plan(identity, fixed or 1_000_000, machine, 0.0)
         before = {name: tensor.clone() for name, tensor in learned(self.module).items()}
         self.together.learner.train()
@@ -317,7 +319,7 @@ class _Run:
                 steps, speed = steps_within(
                     self.settings.seconds, time.perf_counter() - start, self._try_step,
                     self._judge if self.evaluator and self.together.main else None, self.settings.evaluations,
-                    self.batches.tokens_per_step, clock=lambda: self.together.agree(time.perf_counter()),
+                    self.batches.tokens_per_step, clock=lambda: self.together.first(time.perf_counter),
                 )  # fmt: skip
         except StopNow:
             raise Interrupted(f"{title} was interrupted before its first step", hint="run the same again") from None
@@ -326,10 +328,6 @@ class _Run:
             self.together.spread()
             self.optimizer = self.together.optimizer(self.settings.optimizer)
         return Plan(identity, steps, machine, speed, need.bytes)
-
-    def _machine(self) -> Machine | None:
-        """Measure in the first process, while the others wait."""
-        return measure(self.settings.number_type) if self.together.main else None
 
     def _try_passes(self, batches: Sequence[Batch]) -> None:
         self._passes(batches)

@@ -31,6 +31,7 @@ import torch
 from torch import nn
 
 from noria.build.tokens.batches import Batch, BatchSource
+from noria.core.errors import SettingError
 
 from .checkpoint import States
 from .optimizer import make_optimizer, settle_gradients
@@ -78,9 +79,9 @@ class Alone:
         """Sum gradients over all rows, divide by the weight, clip by the global length, and return that length."""
         return settle_gradients(optimizer, weight, clip)
 
-    def agree(self, value: T) -> T:
-        """Return the first process's value, in every process."""
-        return value
+    def first(self, call: Callable[[], T]) -> T:
+        """Call in the first process, while the others wait; return what it gave in every process."""
+        return call()
 
     def any(self, *flags: bool) -> tuple[bool, ...]:
         """Return for each flag whether it is up in any process."""
@@ -122,10 +123,21 @@ def join(settings: ParallelSettings, module: nn.Module, objective: Objective, *,
     """
     if world_size() == 1:
         return Alone(module, objective)
+    width = tensor_width(settings)
+    if world_size() % width:
+        raise SettingError(
+            f"{world_size()} processes cannot be laid out as {settings.layout}", found=f"{width} along tensor",
+            allowed=f"a divisor of {world_size()}",
+        )  # fmt: skip
     from .group import Group
 
     enter()
     return Group(settings, module, objective, seed=seed)
+
+
+def tensor_width(settings: ParallelSettings) -> int:
+    """Return how many processes share a layer's matrices."""
+    return {"tensor": world_size(), "data+tensor": settings.tensor}.get(settings.layout, 1)
 
 
 def world_size() -> int:

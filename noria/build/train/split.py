@@ -64,17 +64,17 @@ def tensor_parallel(module: nn.Module, mesh: DeviceMesh) -> None:
     Raises:
         SettingError: the layers are of no known kind, or heads and widths cannot be divided so.
     """
-    width = mesh.size()
+    width, config = mesh.size(), getattr(module, "config", None)
     plan: dict[str, ParallelStyle] = {}
     for name, part in module.named_modules():
-        layer, _, within = re.sub(r"^.*?\.(layers?)\.\d+\.", r"\1|", name).partition("|")
-        if not isinstance(part, nn.Linear) or not layer:
+        _, layer, within = re.sub(r"\.layers?\.\d+\.", "|layer|", f".{name}", count=1).partition("|layer|")
+        if not layer or not any(True for _ in part.parameters(recurse=False)) or type(part).__name__.endswith("Norm"):
             continue
-        if _BY_OUTPUTS.fullmatch(within):
-            plan[name] = ColwiseParallel()
-        elif _BY_INPUTS.fullmatch(within):
-            plan[name] = RowwiseParallel()
-    config = getattr(module, "config", None)
+        style = ColwiseParallel if _BY_OUTPUTS.fullmatch(within) else RowwiseParallel
+        if not isinstance(part, nn.Linear) or not (style is ColwiseParallel or _BY_INPUTS.fullmatch(within)):
+            plan.clear()
+            break
+        plan[name] = style()
     if not plan:
         raise SettingError(
             "layout tensor does not know these layers", found=getattr(config, "model_type", type(module).__name__),
