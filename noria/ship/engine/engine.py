@@ -18,13 +18,15 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from tokenizers import Tokenizer
 
-from noria.core.errors import FolderError, unknown
+from noria.core.errors import FolderError, SettingError, unknown
 from noria.core.folder import Manifest, read_manifest
 from noria.tasks.complete import Sampling
 from noria.tasks.task import Answer, Task, task_of
 
 Kind = Literal["torch", "openvino"]
 KINDS = ("torch", "openvino")
+SERVED = ("sequence", "token", "embedding", "causal")
+"""Heads that engines have."""
 BATCH_TOKENS = 4_096
 
 
@@ -66,11 +68,14 @@ def open_engine(folder: str | Path, *, threads: int | None = None, prefer: str |
 
     Raises:
         FolderError: the folder is missing, damaged or no model, or holds no `engine/` where openvino is asked for.
-        SettingError: unknown engine.
+        SettingError: unknown engine, or a model of a kind that no engine serves.
     """
     folder = Path(folder)
     manifest = read_manifest(folder)
     task = task_of(manifest)
+    if task.head not in SERVED:
+        raise SettingError(f"no engine serves {folder}", found=f"a model that can {task.name}",
+                           allowed="classify, tag, embed, complete, chat")  # fmt: skip
     threads = threads or os.cpu_count() or 1
     if prefer not in (None, *KINDS):
         raise unknown("engine", str(prefer), KINDS)
