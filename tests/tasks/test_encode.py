@@ -52,7 +52,9 @@ def test_the_longer_of_two_texts_gives_way(first: int, second: int, wanted: tupl
 
 
 @settings(max_examples=60, deadline=None)
-@given(text=texts.filter(lambda text: len(text) > 3), max_length=st.integers(5, 20), prefix=st.sampled_from(["", "q: "]))
+@given(
+    text=texts.filter(lambda text: len(text) > 3), max_length=st.integers(5, 20), prefix=st.sampled_from(["", "q: "])
+)
 def test_windows_hold_every_character_and_own_each_once(text: str, max_length: int, prefix: str):
     windows = encode_windows(characters(), text, max_length + len(prefix), prefix=prefix)
     covered = set()

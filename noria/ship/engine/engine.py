@@ -74,7 +74,7 @@ def open_engine(folder: str | Path, *, threads: int | None = None, prefer: str |
     manifest = read_manifest(folder)
     task = task_of(manifest)
     if task.head not in SERVED:
-        raise SettingError(f"no engine serves {folder}", found=f"a model that can {task.name}",
+        raise SettingError(f"no engine serves {folder}", found=f"task {task.name}",
                            allowed="classify, tag, embed, complete, chat")  # fmt: skip
     threads = threads or os.cpu_count() or 1
     if prefer not in (None, *KINDS):
