@@ -155,7 +155,7 @@ app = App(name="shakespeare", help="Try a recipe on the last tenth of the traini
 
 
 @app.default
-def main(minutes: float, recipe: Annotated[Recipe, Parameter(name="*")] = Recipe()) -> None:  # noqa: B008 - its flags
+def main(minutes: float, recipe: Annotated[Recipe, Parameter(name="*")] = Recipe()) -> None:
     """Train for some minutes and print the loss."""
     with tempfile.TemporaryDirectory(prefix="noria-bench-") as folder:
         print(recipe, tried(minutes, recipe, Path(folder) / "run").text())
