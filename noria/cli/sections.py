@@ -58,7 +58,7 @@ class Section:
         for parameter, hint in _parameters(self.command):
             if parameter.name in LEFT_OUT:
                 continue
-            kind = _settings_class(hint)
+            kind = settings_class(hint)
             if kind is not None:
                 given = {name: getattr(self.values, name) for name in kind.model_fields}
                 value: Any = kind.make(**given)
@@ -106,7 +106,7 @@ def schema(command: Callable[..., int]) -> type[Settings]:
     for parameter, hint in _parameters(command):
         if parameter.name in LEFT_OUT:
             continue
-        kind = _settings_class(hint)
+        kind = settings_class(hint)
         if kind is not None:
             fields |= {name: (one.rebuild_annotation(), one) for name, one in kind.model_fields.items()}
         elif parameter.kind is inspect.Parameter.VAR_POSITIONAL:
@@ -128,7 +128,8 @@ def _key(name: str) -> str:
     return name.rstrip("_")
 
 
-def _settings_class(hint: Any) -> type[Settings] | None:
+def settings_class(hint: Any) -> type[Settings] | None:
+    """Return a parameter's type where it is a class of settings."""
     return hint if isinstance(hint, type) and issubclass(hint, Settings) else None
 
 

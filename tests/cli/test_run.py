@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from pathlib import Path
+from typing import get_type_hints
 
 import pytest
 from tiny_models import make_encoder
 
 from noria.cli.main import main
+from noria.cli.sections import LEFT_OUT, commands, schema, settings_class
 from noria.core.folder import read_manifest
 
 FILE = """
@@ -69,6 +72,16 @@ def test_only_what_changed_is_done_again(project: Path, capsys: pytest.CaptureFi
     (project / "results" / "sentiment" / "noria.json").unlink()
     (project / "results" / "sentiment").rename(project / "moved")
     assert run(project, capsys) == ["sentiment"], "what comes out the same does not make others old"
+
+
+@pytest.mark.parametrize("do", commands())
+def test_no_key_of_a_section_means_two_things(do: str):
+    command = commands()[do]
+    flags = [name for name in inspect.signature(command).parameters if name not in LEFT_OUT]
+    inner = [kind for hint in get_type_hints(command).values() if (kind := settings_class(hint))]
+    names = [*flags, *(name for kind in inner for name in kind.model_fields)]
+    assert {name for name in names if names.count(name) > 1} == set()
+    assert schema(command).model_fields
 
 
 @pytest.mark.parametrize(

@@ -86,7 +86,7 @@ def quantize(
 
 def choose(texts: Sequence[Any], settings: CompressSettings) -> list[Any]:
     """Return the texts to calibrate on: drawn without replacement, the same for the same seed."""
-    count = min(settings.calibration, len(texts))
+    count = min(settings.samples, len(texts))
     picks = np.random.default_rng(settings.seed).choice(len(texts), count, replace=False)
     return [texts[pick] for pick in sorted(picks)]
 

@@ -16,7 +16,7 @@ class CompressSettings(Settings):
 
     method: Method = "auto"
     """weights: stored in 8 bits, computed with in bf16 where the processor has it; int8: weights and activations; auto: what suits the processor, and the other where it earns no certificate."""
-    calibration: Annotated[int, Field(ge=8, le=10_000)] = 200
+    samples: Annotated[int, Field(ge=8, le=10_000)] = 200
     """Texts from which int8 learns the ranges of activations."""
     smoothing: Annotated[float, Field(ge=0, le=1)] = 0.95
     """Share of the activations' outliers that is moved into the weights (Xiao et al. 2023, SmoothQuant, alpha)."""

@@ -53,7 +53,7 @@ def compress(context: Context, name: str) -> Any:
 
     folder, corpus_set = MODELS[name]
     corpus = context.root / "corpus" / corpus_set
-    settings = CompressSettings(seed=context.settings.seed, rounds=6, calibration=100)
+    settings = CompressSettings(seed=context.settings.seed, rounds=6, samples=100)
     most = min(JUDGED[name], QUICK) if context.settings.quick else JUDGED[name]
     held_out = spread(read(corpus / "test.jsonl"), most)
     calibration = [row["text"] for row in read(corpus / "train.jsonl")]

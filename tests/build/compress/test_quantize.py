@@ -100,10 +100,10 @@ def test_without_a_passed_certificate_it_serves_as_trained(classifier: Path, tmp
 
 
 def test_the_choice_of_texts_depends_on_the_seed_alone():
-    drawn: Callable = lambda seed: choose(IDS, CompressSettings(calibration=8, seed=seed))  # noqa: E731
+    drawn: Callable = lambda seed: choose(IDS, CompressSettings(samples=8, seed=seed))  # noqa: E731
     assert drawn(1) == drawn(1)
     assert drawn(1) != drawn(2)
-    assert len(choose(IDS, CompressSettings(calibration=500))) == len(IDS)
+    assert len(choose(IDS, CompressSettings(samples=500))) == len(IDS)
 
 
 def test_bad_input_is_told_plainly(classifier: Path, tmp_path: Path):
