@@ -23,18 +23,21 @@ import torch
 import transformers
 from torch import nn
 
-from noria.build.model import adapt
+from noria.build.model import adapt, recurrent
 from noria.build.model.adapt_settings import AdapterSettings
 from noria.build.model.sizes import causal as causal_config
 from noria.build.tokens.batches import Batch, BatchSource, Buckets, Joined, Packed
 from noria.build.tokens.shards import Shards
+from noria.build.tokens.special import Special
 from noria.build.train import objectives, supervised
+from noria.build.train.corruption import Corrupted, Rule, Windows
 from noria.build.train.loop import AfterStep, Evaluation, Evaluator, Objective, TrainResult, train
 from noria.build.train.settings import OptimizerSettings, TrainSettings
 from noria.core.progress import MetricsLog, Report
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "losses.json"
 VOCABULARY = 300
+SPECIAL = Special(begin=1, end=2, pad=0, mask=3, sentinels=tuple(range(4, 24)))
 STEPS = 12
 WIDTHS = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
 DROPOUT = {"hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1}
@@ -49,6 +52,7 @@ class Setup:
     objective: Objective
     judge: Evaluator
     after_step: AfterStep | None = None
+    method: str = "adamw"
 
 
 def documents() -> list[np.ndarray]:
@@ -102,6 +106,21 @@ def causal_run() -> Setup:
     return Setup(module, batches, objectives.causal, judged(batches, objectives.causal, 10_000))
 
 
+def muon_run() -> Setup:
+    """As causal, by Muon."""
+    setup = causal_run()
+    setup.method = "muon"
+    return setup
+
+
+def lstm_run() -> Setup:
+    """A tiny LSTM with dropout on packed documents."""
+    torch.manual_seed(10)
+    module = recurrent.LstmForCausalLM(recurrent.config(100_000, VOCABULARY, 32, dropout=0.1))
+    batches = Packed(shards(), context=32, rows=4, seed=3)
+    return Setup(module, batches, objectives.causal, judged(batches, objectives.causal, 10_000))
+
+
 def classify_run() -> Setup:
     """A tiny BERT with dropout on texts in length buckets, two labels."""
     torch.manual_seed(2)
@@ -148,12 +167,17 @@ def embed_run() -> Setup:
     return Setup(module, batches, objective, judged(batches, objective))
 
 
+def tiny_t5() -> nn.Module:
+    return transformers.T5ForConditionalGeneration(
+        transformers.T5Config(vocab_size=VOCABULARY, d_model=32, d_kv=16, d_ff=64, num_layers=2, num_heads=2,
+                              dropout_rate=0.1, decoder_start_token_id=0, pad_token_id=0)
+    )  # fmt: skip
+
+
 def written_run() -> Setup:
     """A tiny T5 that writes a text backwards."""
     torch.manual_seed(5)
-    config = transformers.T5Config(vocab_size=VOCABULARY, d_model=32, d_kv=16, d_ff=64, num_layers=2, num_heads=2,
-                                   dropout_rate=0.1, decoder_start_token_id=0, pad_token_id=0)  # fmt: skip
-    module, texts = transformers.T5ForConditionalGeneration(config), documents()
+    module, texts = tiny_t5(), documents()
 
     def collate(rows: np.ndarray) -> dict[str, torch.Tensor]:
         labels = padded([texts[row][::-1].copy() for row in rows])["input_ids"]
@@ -161,6 +185,34 @@ def written_run() -> Setup:
 
     batches = in_buckets(collate, texts)
     return Setup(module, batches, supervised.written, judged(batches, supervised.written))
+
+
+def corrupted_run(module: nn.Module, objective: Objective, *, spans: bool, words: np.ndarray | None = None) -> Setup:
+    windows = Windows.of(shards(), 30, words)
+    rule = Rule(SPECIAL, np.arange(24, VOCABULARY), spans)
+    batches = Corrupted(windows, rule, tokens_per_batch=256, seed=5)
+    return Setup(module, batches, objective, judged(batches, objective))
+
+
+def masked_run() -> Setup:
+    """A tiny BERT that names hidden tokens."""
+    torch.manual_seed(7)
+    config = transformers.BertConfig(vocab_size=VOCABULARY, **WIDTHS, **DROPOUT)
+    return corrupted_run(transformers.BertForMaskedLM(config), objectives.masked, spans=False)
+
+
+def words_run() -> Setup:
+    """The same with words hidden whole; every other token begins one."""
+    torch.manual_seed(8)
+    config = transformers.BertConfig(vocab_size=VOCABULARY, **WIDTHS, **DROPOUT)
+    words = np.arange(len(shards().ids)) % 2 == 0
+    return corrupted_run(transformers.BertForMaskedLM(config), objectives.masked, spans=False, words=words)
+
+
+def spans_run() -> Setup:
+    """A tiny T5 that writes the spans that were cut out."""
+    torch.manual_seed(9)
+    return corrupted_run(tiny_t5(), objectives.spans, spans=True)
 
 
 def accumulated_run() -> Setup:
@@ -190,7 +242,7 @@ def adapted(make: Callable[[], Setup], kind: str) -> Callable[[], Setup]:
 
 KINDS: dict[str, Callable[[], Setup]] = {
     "causal": causal_run, "classify": classify_run, "span": span_run, "embed": embed_run, "written": written_run,
-    "accumulated": accumulated_run, "frozen": frozen_run,
+    "masked": masked_run, "words": words_run, "spans": spans_run, "muon": muon_run, "lstm": lstm_run, "accumulated": accumulated_run, "frozen": frozen_run,
     **{kind: adapted(classify_run, kind) for kind in ("lora", "adalora", "bottleneck", "prefix")},
     "causal lora": adapted(causal_run, "lora"),
 }  # fmt: skip
@@ -203,7 +255,7 @@ def go(
     torch.set_num_threads(threads)
     setup = KINDS[kind]()
     settings = TrainSettings(seed=11, steps=steps, number_type=number_type, evaluations=4, checkpoint_seconds=pause,
-                             checkpoint_share=1.0, optimizer=OptimizerSettings(learning_rate=3e-3))  # fmt: skip
+                             checkpoint_share=1.0, optimizer=OptimizerSettings(learning_rate=3e-3, method=setup.method))  # fmt: skip
     found = train(setup.module, setup.batches, setup.objective, settings, work, Report(stream=sys.stderr), setup.judge,
                   after_step=setup.after_step)  # fmt: skip
     return found, setup.module
