@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
 from noria.core.errors import FolderError, InputError, SettingError, unknown
-from noria.core.folder import Source, new_folder, write_json
+from noria.core.folder import OpenFolder, Source, new_folder, write_json
 from noria.core.progress import Report
 
 from .density import density, table
@@ -78,12 +78,7 @@ def train_tokenizer(
     others = {name: density(other, held_out, source, note=name) for name, other in (beside or {}).items()}
     settings = {"vocab_size": vocab_size, "kind": kind}
     with new_folder(target, kind="tokenizer", settings=settings, sources=sources) as folder:
-        tokenizer.save(str(folder.path / "tokenizer.json"))
-        write_json(folder.path / "tokenizer_config.json", {
-            "tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": False,
-            "bos_token": BEGIN, "eos_token": END, "pad_token": PAD,
-            "model_input_names": ["input_ids", "attention_mask"],
-        })  # fmt: skip
+        _write(folder, tokenizer)
         folder.facts.update(
             vocab_size=tokenizer.get_vocab_size(), texts=seen.texts, characters=seen.characters, runs=len(runs.counts),
             rare_runs_drawn_below=runs.least, figures=[figure.as_dict() for figure in figures],
@@ -93,6 +88,15 @@ def train_tokenizer(
     for line in table([figure for found in others.values() for figure in found]):
         report.ledger(f"beside it, {line}")
     return Path(target)
+
+
+def _write(folder: OpenFolder, tokenizer: Tokenizer) -> None:
+    tokenizer.save(str(folder.path / "tokenizer.json"))
+    write_json(folder.path / "tokenizer_config.json", {
+        "tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": False,
+        "bos_token": BEGIN, "eos_token": END, "pad_token": PAD,
+        "model_input_names": ["input_ids", "attention_mask"],
+    })  # fmt: skip
 
 
 def _bpe(runs: Runs, vocab_size: int, advance: Callable[[float], None]) -> Tokenizer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from noria.build.tokens.batches import IGNORED, Packed, length_buckets
 from noria.build.tokens.shards import Shards, open_shards, write_shards
 from noria.build.tokens.tokenizer import BEGIN, END, load_tokenizer, train_tokenizer
 from noria.core.errors import FolderError, InputError
-from noria.core.folder import Source
+from noria.core.folder import Source, read_manifest
 
 LENGTHS = st.lists(st.integers(1, 200), min_size=1, max_size=300)
 
@@ -90,7 +91,7 @@ def test_too_little_text_is_refused() -> None:
 
 
 def test_shards_give_back_the_texts(tmp_path: Path, review_lines: list[str]) -> None:
-    texts = [*review_lines[:80], "A large model is trained on text."]
+    texts = [*review_lines[:79], "cafe\u0301 décor <|end|>", "A large model is trained on text."]
     tokenizer = load_tokenizer(train_tokenizer(texts, 600, tmp_path / "tokenizer"))
     write_shards(tmp_path / "shards", {"train": texts, "valid": []}, tokenizer, [Source("reviews", "0" * 64)])
     shards = open_shards(tmp_path / "shards", "train")
@@ -100,7 +101,13 @@ def test_shards_give_back_the_texts(tmp_path: Path, review_lines: list[str]) -> 
     for row, text in enumerate(texts):
         ids = shards[row].tolist()
         assert (ids[0], ids[-1]) == (tokenizer.token_to_id(BEGIN), tokenizer.token_to_id(END))
-        assert tokenizer.decode(ids) == text
+        assert ids[1:-1] == tokenizer.encode(text).ids
+        assert tokenizer.decode(ids[1:-1], skip_special_tokens=False) == unicodedata.normalize("NFC", text)
+    manifest = read_manifest(tmp_path / "shards")
+    assert manifest.facts["train"]["tokens"] == len(shards.ids)
+    other = write_shards(tmp_path / "other", {"train": texts[:-1], "valid": []}, tokenizer, [])
+    assert read_manifest(other).settings == manifest.settings
+    assert read_manifest(other).facts["train"]["texts_sha256"] != manifest.facts["train"]["texts_sha256"]
     assert len(open_shards(tmp_path / "shards", "valid")) == 0
     with pytest.raises(FolderError, match="no such split"):
         open_shards(tmp_path / "shards", "test")
