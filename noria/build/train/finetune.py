@@ -101,7 +101,12 @@ def finetune(
     if test_file:
         told = tell(task, module, tokenizer, sets.test, settings.max_length, bf16=bf16)
         assessment = assess(
-            task, sets.training, sets.test, told, source=f"{test_file.resolve().parent.name}/{test_file.name}", report=report
+            task,
+            sets.training,
+            sets.test,
+            told,
+            source=f"{test_file.resolve().parent.name}/{test_file.name}",
+            report=report,
         )
     facts = {**task.facts(), "max_length": settings.max_length, "epochs": result.tokens / sum(training.lengths)}
     facts |= told_of(base, module, result, assessment)
