@@ -16,7 +16,7 @@ from typing import Any
 
 from torch import nn
 
-from noria.build.model.load import check_folder, quiet_transformers
+from noria.build.model.load import Head, check_folder, check_kind, quiet_transformers
 from noria.build.tokens.shards import Shards
 from noria.build.tokens.tokenizer import load_tokenizer
 from noria.core.errors import SettingError
@@ -114,6 +114,8 @@ def _check(settings: PretrainSettings) -> None:
     if base is None:
         return
     check_folder(base)
+    heads: dict[str, Head] = {"causal": "causal", "spans": "seq2seq"}
+    check_kind(base, heads.get(settings.objective, "masked"))
     if settings.tokenizer is not None:
         raise SettingError("a base brings its own tokenizer", found=f"tokenizer {settings.tokenizer}",
                            hint="leave out the tokenizer")  # fmt: skip

@@ -18,7 +18,7 @@ from noria.build.tokens.special import special_tokens
 from noria.build.train.kinds import xavier
 from noria.build.train.pretrain import pretrain
 from noria.build.train.settings import PretrainSettings
-from noria.core.errors import Interrupted, SettingError
+from noria.core.errors import FolderError, Interrupted, SettingError
 from noria.core.figure import Figure
 from noria.core.folder import verify
 from noria.core.progress import Bar, Report
@@ -192,5 +192,7 @@ def test_settings_that_contradict_each_other_are_one_line(
                  quiet())  # fmt: skip
     with pytest.raises(SettingError, match="context is longer than the base reads"):
         pretrain(corpus, tmp_path / "c", settings("llama", model={"base": models["llama"]}, context=64), quiet())
+    with pytest.raises(FolderError, match="is of the wrong kind: for a causal head"):
+        pretrain(corpus, tmp_path / "d", settings("llama", model={"base": models["words"]}), quiet())
     with pytest.raises(SettingError, match="objective"):
         PretrainSettings.make(objective="guess")
