@@ -113,6 +113,8 @@ def _write_ids(
     sizes: list[int] = []
     content = hashlib.sha256()
 
+    bare = _without_nfc(tokenizer)
+
     def encoded(part: list[str]) -> tuple[list[int], bytes]:
         ids: list[int] = []
         counts = []
