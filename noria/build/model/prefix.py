@@ -85,19 +85,20 @@ def attend(
     length, past = query.shape[2], key.shape[2]
     if attention_mask is None and module.is_causal and length > 1:
         attention_mask = torch.ones(length, past, dtype=torch.bool).tril(past - length)
+    before = 0
     used = [module.prefixes[module.used_prefix]] if module.used_prefix in module.prefixes else []
     for prefix in used:
         if not len(prefix.key):
             prefix.fill(key[0], value[0])
             break
-        size = (len(query), -1, -1, -1)
+        before = prefix.key.shape[1]
+        size = (query.shape[0], -1, -1, -1)  # not len(), which a trace would take for a constant
         key = torch.cat([prefix.key.to(key.dtype).expand(size), key], dim=2)
         value = torch.cat([prefix.value.to(value.dtype).expand(size), value], dim=2)
     groups = query.shape[1] // key.shape[1]
     if groups > 1:
         key, value = key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1)
     scores = query @ key.transpose(2, 3) * (query.shape[-1] ** -0.5 if scaling is None else scaling)
-    before = scores.shape[3] - past
     if position_bias is not None:
         scores = scores + F.pad(position_bias, (before, 0))
     if attention_mask is not None and attention_mask.dtype == torch.bool:

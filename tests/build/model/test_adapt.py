@@ -399,3 +399,25 @@ def test_a_written_model_folder_loads_with_its_adapter(kind: str, tmp_path: Path
     # Other labels: the head starts anew, the adapter stays.
     other, _ = load(tmp_path / "out", "sequence", ["a", "b", "c"])
     assert told(other).shape[-1] == 3
+
+
+@pytest.mark.parametrize("kind", ["bottleneck", "prefix"])
+def test_an_exported_graph_has_the_adapter_in_it(kind: str, tmp_path: Path):
+    from openvino import compile_model
+    from tiny_models import LABELS, make_encoder
+
+    from noria.build.compress.export import export
+    from noria.build.model.load import load
+    from noria.core.folder import new_folder
+
+    module, tokenizer = load(make_encoder(tmp_path / "base", "classify", LABELS, 2, compiled=False), "sequence", LABELS)
+    adapt(module, KINDS[kind], seed=1)
+    learn(module)
+    with new_folder(tmp_path / "out", kind="model") as folder:
+        folder.facts["adapter"] = write_adapter(module, folder.path)
+        module.save_pretrained(folder.path, state_dict=base_state(module))
+        tokenizer.save(str(folder.path / "tokenizer.json"))
+    graph = compile_model(export(tmp_path / "out", "sequence"), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    for seed in range(2):
+        asked = {name: tensor.numpy() for name, tensor in question(module, seed).items()}
+        torch.testing.assert_close(torch.from_numpy(graph(asked)["logits"]), told(module, seed), atol=1e-4, rtol=1e-4)
