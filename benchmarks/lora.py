@@ -130,11 +130,11 @@ def noria(folder: Path, seed: int, clock: _Clock, *, lora: bool) -> None:
     from noria.build.tokens.batches import Buckets
     from noria.build.train import lower
     from noria.build.train.examples import Examples
-    from noria.build.train.fit import pad_of, rate_of
+    from noria.build.train.fit import optimizer_of, pad_of
     from noria.build.train.heads import objective_of, way_of
     from noria.build.train.loop import Evaluation, train
     from noria.build.train.prepare import prepared
-    from noria.build.train.settings import BodySettings, FinetuneSettings, OptimizerSettings, TrainSettings
+    from noria.build.train.settings import BodySettings, FinetuneSettings, TrainSettings
     from noria.core.progress import Report
     from noria.tasks.task import labels_in, read_rows, task_for
 
@@ -161,8 +161,9 @@ def noria(folder: Path, seed: int, clock: _Clock, *, lora: bool) -> None:
         collate, pad = partial(way.collate, examples, pad_of(module)), pad_of(module)
         collate = lower.cheaper(collate, task, module, examples, settings, Path(work), Report(), pad=pad)
         batches = Buckets(examples.lengths, collate, tokens_per_batch=settings.tokens_per_batch, seed=seed)
-        optimizer = OptimizerSettings(learning_rate=rate_of(task, settings), **settings.rates.model_dump())
-        pace = TrainSettings(seed=seed, steps=settings.steps, optimizer=optimizer, evaluations=round(8 * epochs))
+        pace = TrainSettings(
+            seed=seed, steps=settings.steps, optimizer=optimizer_of(task, settings), evaluations=round(8 * epochs)
+        )
         objective = objective_of(way, len(rows) / batches.steps_per_epoch)
         with suppress(_Reached):
             train(module, batches, objective, pace, Path(work) / "run", Report(), judge)

@@ -61,9 +61,8 @@ def fit(
         training.lengths, lower.cheaper(collate, task, module, training, settings, work.parent, report, pad=pad),
         tokens_per_batch=settings.tokens_per_batch, seed=settings.seed, identity=identity,
     )  # fmt: skip
-    optimizer = OptimizerSettings(learning_rate=rate_of(task, settings), **settings.rates.model_dump())
     pace = TrainSettings(
-        seed=settings.seed, steps=settings.steps, seconds=settings.minutes * 60, optimizer=optimizer,
+        seed=settings.seed, steps=settings.steps, seconds=settings.minutes * 60, optimizer=optimizer_of(task, settings),
         number_type=settings.number_type, evaluations=settings.evaluations, patience=regular.patience,
         trackers=settings.trackers, parallel=settings.parallel,
     )  # fmt: skip
@@ -84,6 +83,14 @@ def fit(
         identity=fingerprint([identity, settings.model_dump(mode="json", exclude={"trackers", "parallel"})]),
         after_step=after_step(module), watch=watch,
     )  # fmt: skip
+
+
+def optimizer_of(task: Task, settings: FinetuneSettings) -> OptimizerSettings:
+    """Return the optimiser's settings. Adapters learn at ten times the rate that suits weights; the head does not."""
+    rates = settings.rates
+    if settings.adapter.kind != "none":
+        rates = rates.but(head_rate=rates.head_rate / 10)
+    return OptimizerSettings(learning_rate=rate_of(task, settings), **rates.model_dump())
 
 
 def rate_of(task: Task, settings: FinetuneSettings) -> float:

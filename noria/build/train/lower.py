@@ -47,7 +47,8 @@ def cheaper(
     else:
         several = settings.steps * settings.accumulate * settings.tokens_per_batch > 1.5 * tokens
     one_row_a_window = task.head in ("sequence", "token", "span") and settings.parallel.workers == 1
-    if not below or not several or not one_row_a_window:
+    # Texts that are changed at random have no states to keep.
+    if not below or not several or not one_row_a_window or settings.regular.augment:
         return collate
     bf16 = measure(settings.number_type).number_type == "bf16"
     folder.mkdir(parents=True, exist_ok=True)
