@@ -56,8 +56,7 @@ class Group(Alone):
         self.mesh = init_device_mesh(
             self.device.type, (self.workers // width, width), mesh_dim_names=("data", "tensor")
         )
-        self.waited, self.summed = 0.0, 0.0
-        """Seconds spent waiting for the slowest, and on the sums of gradients."""
+        self._seconds = {"waiting": 0.0, "summing": 0.0}
         self._seed, self._module, self._objective = seed, module, objective
         for tensor in weights(module).values():
             first = tensor.contiguous()
@@ -114,7 +113,7 @@ class Group(Alone):
         start = time.perf_counter()
         sums = torch.tensor(values, dtype=torch.float64)
         dist.all_reduce(sums, group=self.mesh["data"].get_group())
-        self.waited += time.perf_counter() - start
+        self._seconds["waiting"] += time.perf_counter() - start
         return tuple(sums.tolist())
 
     def settle(self, optimizer: torch.optim.Optimizer, weight: float, clip: float) -> float:
@@ -125,7 +124,7 @@ class Group(Alone):
         start = time.perf_counter()
         if self._sums:
             self._sum_gradients()
-        self.summed += time.perf_counter() - start
+        self._seconds["summing"] += time.perf_counter() - start
         return settle_gradients(optimizer, weight, clip, self._length)
 
     def first(self, call: Callable[[], T]) -> T:
@@ -140,6 +139,10 @@ class Group(Alone):
         dist.all_reduce(found, dist.ReduceOp.MAX)
         return tuple(bool(flag) for flag in found)
 
+    def seconds(self) -> dict[str, float]:
+        """Return the seconds spent waiting for the slowest and summing gradients, since weights were last spread."""
+        return dict(self._seconds)
+
     def gather(self) -> None:
         """Fill the caller's module, in the first process, from all parts."""
         if self._split:
@@ -151,6 +154,7 @@ class Group(Alone):
 
     def spread(self) -> None:
         """Fill this process's parts from the caller's module."""
+        self._seconds = dict.fromkeys(self._seconds, 0.0)  # steps on trial are over
         if self._split:
             own = learned(self._module)
             with torch.no_grad():

@@ -134,7 +134,7 @@ class _Run:
         self.module, self.batches = module, batches
         self.settings, self.work, self.evaluator = settings, work, evaluator
         self.after_step, self.stop = after_step, stop
-        self.together = join(settings.parallel, module, objective, seed=settings.seed)
+        self.together = join(settings.parallel, module, objective, settings.seed, whole=after_step is not None)
         self.share = self.together.share(batches)
         self.optimizer = self.together.optimizer(settings.optimizer)
         self.checkpoint = work / "checkpoint.safetensors"
@@ -215,6 +215,7 @@ class _Run:
             best_score=self.position.best_score,
             curves={"train": thinned(records), "valid": [[r["step"], r["score"]] for r in records if "score" in r]},
             plan=self.plan,
+            shared_seconds=self.together.seconds(),
         )
 
     def _step(self) -> dict[str, float]:

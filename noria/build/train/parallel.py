@@ -1,6 +1,6 @@
 """One process, or several that train one model: data, fully sharded, tensor, or data and tensor parallel.
 
-    together = join(settings.parallel, module, objective, seed=0)        # Alone, or one of a Group
+    together = join(settings.parallel, module, objective, 0, whole=False)  # Alone, or one of a Group
     optimizer = together.optimizer(settings.optimizer)
     for batch in together.share(batches).at(step):                       # this process's rows of the step's batches
         loss, weight = together.score(batch)
@@ -87,6 +87,10 @@ class Alone:
         """Return for each flag whether it is up in any process."""
         return flags
 
+    def seconds(self) -> dict[str, float]:
+        """Return the seconds of this process's steps that went into waiting for the slowest and into summing gradients."""
+        return {}
+
     def gather(self) -> None:
         """Fill the caller's module from the learner."""
 
@@ -115,14 +119,25 @@ def _laid_like(parameter: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
     return torch.empty_like(parameter, dtype=value.dtype).copy_(value)
 
 
-def join(settings: ParallelSettings, module: nn.Module, objective: Objective, *, seed: int) -> Alone:
+def join(settings: ParallelSettings, module: nn.Module, objective: Objective, seed: int, *, whole: bool) -> Alone:
     """Return this process's place in the run: alone, or one of the group that RANK and WORLD_SIZE tell of.
+
+    Args:
+        settings: the layout.
+        module: what learns.
+        objective: module and batch -> loss sum and weight.
+        seed: seed of dropout.
+        whole: something changes the module's weights between steps, so that it cannot be split.
 
     Raises:
         SettingError: the model or the number of processes does not suit the layout.
     """
     if world_size() == 1:
         return Alone(module, objective)
+    if whole and settings.layout != "data":
+        raise SettingError(
+            "the adapter is changed as a whole between steps", found=settings.layout, allowed="layout data"
+        )
     width = tensor_width(settings)
     if world_size() % width:
         raise SettingError(

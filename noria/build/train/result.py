@@ -37,6 +37,8 @@ class TrainResult:
     curves: dict[str, list[list[float]]]
     """train: [[step, mean loss since the last point]...]; valid: [[step, score]...]."""
     plan: Plan
+    shared_seconds: Mapping[str, float] = field(default_factory=dict)
+    """Of `seconds`, those of the first of several processes: waiting for the slowest, and summing gradients."""
 
     @property
     def tokens_per_second(self) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
+from cyclopts import Parameter
 from pydantic import Field
 
 from noria.build.model.adapt_settings import AdapterSettings
@@ -54,7 +55,7 @@ class OptimizerSettings(RateSettings):
 class ParallelSettings(Settings):
     """Several processes that train one model together; the loss does not depend on how many there are."""
 
-    workers: Annotated[int, Field(ge=1, le=1024)] = 1
+    workers: Annotated[int, Field(ge=1, le=1024), Parameter(name=("--workers", "--parallel.workers"))] = 1
     """Processes to start on this machine; 1 starts none. Under torchrun its processes are used."""
     layout: Literal["data", "fsdp", "tensor", "data+tensor"] = "data"
     """What is divided: rows; rows and all weights (FSDP2); the layers' matrices; or rows and the layers' matrices."""
