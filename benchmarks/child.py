@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 
 
 def run(module: str, *arguments: str) -> dict[str, float]:
@@ -14,15 +15,18 @@ def run(module: str, *arguments: str) -> dict[str, float]:
     Raises:
         RuntimeError: the child failed; tells its last words.
     """
-    process = subprocess.Popen(
-        [sys.executable, "-m", module, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None
-    assert process.stderr is not None
-    output, errors = process.stdout.read(), process.stderr.read()
-    # Waited for by hand: the kernel tells what this child alone used, its own children included.
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
+    command = [sys.executable, "-m", module, *arguments]
+    with (
+        tempfile.TemporaryFile("w+") as words,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=words, text=True) as process,
+    ):
+        assert process.stdout is not None
+        output = process.stdout.read()
+        # Waited for by hand: the kernel tells what this child alone used, its own children included.
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        words.seek(0)
+        errors = words.read()
     if process.returncode:
         raise RuntimeError(f"{' '.join(arguments)} failed: {(errors.strip() or 'no words').splitlines()[-1]}")
     return {**json.loads(output.strip().splitlines()[-1]), "megabytes": usage.ru_maxrss / 1024}

@@ -7,17 +7,18 @@ import re
 import pytest
 
 from benchmarks.child import run
-from benchmarks.resampled import chinese, sources
+from benchmarks.resampled import chinese
+from noria.build.corpus.bundled import reviews
 
 CLAUSE = re.compile(r"[\u4e00-\u9fff]+")
 
 
 def test_resampled_text_is_new_but_made_of_real_pairs():
-    texts, held_out = sources()
-    assert not set(texts) & set(held_out)
-    made = list(chinese(texts, 1_000_000, seed=3))
-    assert made == list(chinese(texts, 1_000_000, seed=3)) != list(chinese(texts, 1_000_000, seed=4))
-    assert 1_000_000 <= sum(len(text.encode()) + 1 for text in made) < 1_010_000
+    texts = [document.text for document in reviews()[:1_500]]
+    made = list(chinese(texts, 200_000, seed=3))
+    assert made == list(chinese(texts, 200_000, seed=3))
+    assert made != list(chinese(texts, 200_000, seed=4))
+    assert 200_000 <= sum(len(text.encode()) + 1 for text in made) < 210_000
     real = {clause for text in texts for clause in CLAUSE.findall(text)}
     pairs = {clause[place : place + 2] for clause in real for place in range(len(clause) - 1)}
     clauses = [clause for text in made for clause in CLAUSE.findall(text)]
@@ -27,5 +28,5 @@ def test_resampled_text_is_new_but_made_of_real_pairs():
 
 
 def test_a_child_that_fails_says_why():
-    with pytest.raises(RuntimeError, match="failed: ModuleNotFoundError|failed: .*No module named"):
+    with pytest.raises(RuntimeError, match="No module named"):
         run("benchmarks.no_such_benchmark")
