@@ -4,7 +4,7 @@ The same Llama of 17 M parameters and text as in `pretrain`, the same 8,192 toke
 so the same losses. Noria trains in two processes of one thread, in one of two threads, and in one of one thread; twice the
 last is what two processes could reach at best. The peer is transformers.Trainer in two processes under torchrun, its
 DistributedDataParallel, with the best settings known for processors; its first step is left out of its time. Both are
-started by torchrun on one machine; every run is a process tree of its own, and runs alternate.
+started by torchrun; every run is a process tree of its own, and runs alternate.
 """
 
 from __future__ import annotations
@@ -68,8 +68,9 @@ def _lost(parts: list[dict[str, float]]) -> str:
 
 def _run(folder: Path, name: str, steps: int) -> dict[str, float]:
     processes, threads = RUNS[name]
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(processes), "--master-addr",
-               "127.0.0.1", "--master-port", "0", "-m", "benchmarks.scaling", str(folder), name, str(steps)]  # fmt: skip
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--local-addr", "127.0.0.1", "--nproc-per-node"]
+    start = [*torchrun, str(processes)] if processes > 1 else []
+    command = [sys.executable, *start, "-m", "benchmarks.scaling", str(folder), name, str(steps)]
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if done.returncode:
