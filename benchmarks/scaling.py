@@ -62,7 +62,7 @@ def _lost(parts: list[dict[str, float]]) -> str:
     step = middle["step"]
     return (
         f"of a step's {step * 1e3:,.0f} ms {middle['summing'] / step:.1%} sums gradients, {middle['waiting'] / step:.1%} "
-        f"waits for the slower process; the rest of the loss is the optimiser, run in both, and shared memory and caches"
+        f"waits for the slower process; the rest of the loss, not measured apart: the optimiser runs in both, memory is shared"
     )
 
 
