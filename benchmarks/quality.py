@@ -51,7 +51,7 @@ def read(file: Path) -> list[dict[str, Any]]:
         import pyarrow.parquet
 
         return pyarrow.parquet.read_table(file).to_pylist()
-    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+    return [json.loads(line) for line in file.read_text(encoding="utf-8").split("\n") if line.strip()]
 
 
 def splits(folder: str, valid: str = "", test: str = "test", *, mend: Callable[[dict], dict] | None = None) -> Any:

@@ -49,6 +49,8 @@ PHRASES: dict[str, tuple[str, str]] = {
     "perplexity of a hidden token": ("perplexity of a hidden token", "被遮词元困惑度"),
     "perplexity of a token of a hidden word": ("perplexity of a token of a hidden word", "被遮整词困惑度"),
     "perplexity of a token of a cut span": ("perplexity of a token of a cut span", "被挖片段困惑度"),
+    "best settings, score": ("best settings, score", "最佳设置得分"),
+    "best settings, spread over seeds": ("best settings, spread over seeds", "最佳设置在不同种子间的离散"),
     "accuracy at hidden tokens": ("accuracy at hidden tokens", "被遮词元准确率"),
     "accuracy at tokens of cut spans": ("accuracy at tokens of cut spans", "被挖片段准确率"),
     "next-token accuracy": ("next-token accuracy", "下一词元准确率"),

@@ -214,7 +214,9 @@ def test_bad_input_is_told_before_any_training(tmp_path: Path, base: Path, files
     out = tmp_path / "model"
     run = [task_for("classify"), base, files["train"], files["valid"], out, QUICK, Report()]
     bad = write(tmp_path / "bad.jsonl", [{"text": "x", "label": "mixed"}])
-    with pytest.raises(InputError, match=r"bad\.jsonl: 1 of 1 rows have labels that no training row has: found 'mixed'"):
+    with pytest.raises(
+        InputError, match=r"bad\.jsonl: 1 of 1 rows have labels that no training row has: found 'mixed'"
+    ):
         finetune(*run[:3], bad, *run[4:])
     with pytest.raises(FolderError):
         finetune(run[0], tmp_path, *run[2:])
