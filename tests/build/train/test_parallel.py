@@ -18,8 +18,8 @@ from noria.core.progress import MetricsLog
 TRIALS = 3
 """Batches that a run scores before its first step, to see what memory it needs."""
 LAYOUTS = [
-    ("llama", 2, "fsdp"), ("llama", 2, "tensor"), ("llama", 4, "data"), ("llama", 4, "data+tensor"),
-    ("bert", 2, "data"), ("bert", 4, "fsdp"), ("bert", 4, "data+tensor"),
+    ("llama", 2, "fsdp"), ("llama", 2, "tensor"), ("llama", 4, "data+tensor"),
+    ("bert", 2, "data"), ("bert", 2, "fsdp"), ("bert", 4, "data+tensor"),
     ("odd llama", 4, "data"), ("odd llama", 4, "fsdp"), ("embed", 2, "data"), ("lora", 2, "fsdp"),
 ]  # fmt: skip
 """Odd: a batch of three rows, so that a process has none; embed: rows that see one another, so that they are not divided."""
