@@ -80,7 +80,8 @@ def finetune(
     out
         The model folder to write.
     base
-        Folder of a pretrained model; a task of plain numbers needs none.
+        Folder of a pretrained model; numeric needs none, and translate and
+        summarise without one make a model from nothing.
     valid
         Rows that choose the weights and calibrate confidences.
     test
@@ -147,7 +148,8 @@ def crossvalidate(
     out
         The folder to write: figures of every fold, and over all.
     base
-        Folder of a pretrained model; a task of plain numbers needs none.
+        Folder of a pretrained model; numeric needs none, and translate and
+        summarise without one make a model from nothing.
     many
         A text may have several labels, or none.
     text_column
@@ -215,7 +217,8 @@ def search(
     try_
         A setting and what to try: LOW..HIGH, or CHOICE,CHOICE; may be repeated.
     base
-        Folder of a pretrained model; a task of plain numbers needs none.
+        Folder of a pretrained model; numeric needs none, and translate and
+        summarise without one make a model from nothing.
     valid
         Rows that judge the trials; without them a share of the training rows is set aside.
     many
@@ -263,7 +266,7 @@ def task_of_name(name: str, base: Path | None, *, many: bool, options: Mapping[s
     from noria.tasks.task import task_for
 
     task = task_for(name)
-    if base is None and task.head != "vector":
+    if base is None and task.head not in ("vector", "seq2seq"):
         raise SettingError("--base is missing", allowed="the folder of a pretrained model",
                            hint="`noria build base e5-small --out base` makes one")  # fmt: skip
     hints = typing.get_type_hints(type(task))

@@ -79,6 +79,7 @@ def finetune(
     work = out.with_name(f".{out.name}.work")
     if base is None and task.head == "seq2seq":
         base = made_from_nothing(sets.training, settings, work.with_name(f".{out.name}.base"), report)
+        settings = settings.but(learning_rate=settings.learning_rate or 1e-3)
     elif base is not None and fewshot.wanted(task, settings):
         base = fewshot.brought_together(
             task, base, sets.training, settings, work.with_name(f".{out.name}.base"), report

@@ -97,7 +97,7 @@ def rate_of(task: Task, settings: FinetuneSettings) -> float:
     """Return the highest learning rate: the one asked for, or one that suits what learns."""
     if settings.learning_rate is not None:
         return settings.learning_rate
-    return 1e-3 if settings.adapter.kind != "none" or task.head in ("vector", "seq2seq") else 1e-4
+    return 1e-3 if settings.adapter.kind != "none" or task.head == "vector" else 1e-4
 
 
 def _judge_of(

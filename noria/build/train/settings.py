@@ -105,6 +105,17 @@ class PretrainRates(RateSettings):
     """Share of the steps over which the rate rises from zero."""
 
 
+class FinetuneRates(RateSettings):
+    """The optimiser of fine-tuning: what lies deep in a pretrained model moves less than its new head."""
+
+    warmup: Share = 0.1
+    """Share of the steps over which the rate rises from zero."""
+    layer_decay: Annotated[float, Field(gt=0, le=1)] = 0.9
+    """Each layer's rate as a share of the rate of the layer above it; 1 gives all the same."""
+    head_rate: Annotated[float, Field(gt=0, le=1000)] = 5.0
+    """Rate of what stands above the layers (pooler, classifier), as a multiple."""
+
+
 class ModelSettings(Settings):
     """The model that is pretrained, beside its size."""
 
@@ -222,7 +233,7 @@ class FinetuneSettings(Settings):
     learning_rate: Annotated[float, Field(gt=0, le=1)] | None = None
     """Highest rate, that of the topmost layer; where None, one that suits: 1e-4, or 1e-3 where only adapters, a net over
     numbers, or a model made from nothing learn."""
-    rates: RateSettings = RateSettings(layer_decay=0.9, head_rate=5.0, warmup=0.1)
+    rates: FinetuneRates = FinetuneRates()
     """The rates of lower layers and of the head, their course over time, and the rest of AdamW."""
     regular: RegularSettings = RegularSettings()
     """What works against overfitting, and for rare classes."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from noria.build.train.settings import BodySettings, FinetuneSettings, RateSettings
+from noria.build.train.settings import BodySettings, FinetuneRates, FinetuneSettings
 from noria.core.figure import Figure
 from noria.core.folder import clear_partial, read_manifest, source_of
 
@@ -89,7 +89,7 @@ def entities_settings(context: Context) -> FinetuneSettings:
     return FinetuneSettings(
         minutes=context.settings.entities_minutes, seed=context.settings.seed, max_length=256, body=BodySettings(layers=6),
         tokens_per_batch=1024, learning_rate=5e-4, evaluations=1,
-        rates=RateSettings(layer_decay=0.95, head_rate=5.0, warmup=0.1),
+        rates=FinetuneRates(layer_decay=0.95),
     )  # fmt: skip
 
 

@@ -22,7 +22,7 @@ from noria.build.train.examples import Examples
 from noria.build.train.finetune import finetune
 from noria.build.train.heads import objective_of, way_of
 from noria.build.train.prepare import by_character
-from noria.build.train.settings import FinetuneSettings, RateSettings
+from noria.build.train.settings import FinetuneRates, FinetuneSettings
 from noria.core.errors import FolderError, InputError, RowError, SettingError
 from noria.core.folder import read_manifest, sha256_file, verify
 from noria.core.progress import Report
@@ -31,7 +31,12 @@ from noria.tasks.task import task_for, task_of
 PLACES, PERSONS = ["北京", "上海", "Rome", "Paris"], ["王明", "李红", "Anna", "Bob"]
 WORDS = {"positive": ["很好", "喜欢", "great", "lovely"], "negative": ["太差", "失望", "awful", "boring"]}
 QUICK = FinetuneSettings(
-    steps=60, tokens_per_batch=256, learning_rate=3e-3, rates=RateSettings(warmup=0.1), evaluations=2, max_length=64
+    steps=60,
+    tokens_per_batch=256,
+    learning_rate=3e-3,
+    rates=FinetuneRates(layer_decay=1.0, head_rate=1.0),
+    evaluations=2,
+    max_length=64,
 )
 
 

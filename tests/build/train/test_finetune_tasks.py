@@ -19,13 +19,18 @@ from noria.build.train.augment import augmented_row
 from noria.build.train.examples import Augmented, Examples, texts
 from noria.build.train.finetune import finetune
 from noria.build.train.prepare import prepared
-from noria.build.train.settings import BodySettings, FinetuneSettings, RateSettings
+from noria.build.train.settings import BodySettings, FinetuneRates, FinetuneSettings
 from noria.core.folder import read_manifest, verify
 from noria.core.progress import Report
 from noria.tasks.task import task_for
 
 QUICK = FinetuneSettings(
-    steps=300, tokens_per_batch=512, learning_rate=3e-3, rates=RateSettings(warmup=0.1), evaluations=2, max_length=64
+    steps=300,
+    tokens_per_batch=512,
+    learning_rate=3e-3,
+    rates=FinetuneRates(layer_decay=1.0, head_rate=1.0),
+    evaluations=2,
+    max_length=64,
 )
 GOOD, BAD = ["很好", "喜欢", "great", "lovely"], ["太差", "失望", "awful", "boring"]
 NAMES = ["王明", "李红", "Anna", "Bob"]

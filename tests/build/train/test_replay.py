@@ -13,14 +13,14 @@ from tiny_models import encoder_tokenizer
 from noria.build.evaluate.card import card
 from noria.build.train.finetune import finetune
 from noria.build.train.replay import mixed
-from noria.build.train.settings import FinetuneSettings, RateSettings, RowSettings
+from noria.build.train.settings import FinetuneRates, FinetuneSettings, RowSettings
 from noria.core.folder import read_manifest, sha256_file
 from noria.core.progress import Report
 from noria.tasks.task import task_for
 
 OLD = {"positive": ["很快", "careful"], "negative": ["太差", "broke"]}
 NEW = {"positive": ["冬天", "hotel"], "negative": ["市场", "battery"]}
-QUICK = FinetuneSettings(steps=90, tokens_per_batch=512, learning_rate=3e-3, rates=RateSettings(warmup=0.1),
+QUICK = FinetuneSettings(steps=90, tokens_per_batch=512, learning_rate=3e-3, rates=FinetuneRates(layer_decay=1.0, head_rate=1.0),
                          evaluations=1, max_length=64, number_type="fp32")  # fmt: skip
 
 
