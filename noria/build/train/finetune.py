@@ -22,7 +22,7 @@ from . import fewshot, launch
 from .examples import Examples
 from .fit import calibrated, fit
 from .loop import Watcher
-from .parallel import first_process
+from .parallel import first_alone, first_process
 from .prepare import prepared
 from .publish import lineage, told_of, write_model
 from .replay import remembered
@@ -78,7 +78,8 @@ def finetune(
     task, sets = read_sets(task, train_file, valid_file, test_file, reading, seed=settings.seed, report=report)
     work = out.with_name(f".{out.name}.work")
     if base is None and task.head == "seq2seq":
-        base = made_from_nothing(sets.training, settings, work.with_name(f".{out.name}.base"), report)
+        with first_alone():
+            base = made_from_nothing(sets.training, settings, work.with_name(f".{out.name}.base"), report)
         settings = settings.but(learning_rate=settings.learning_rate or 1e-3)
     elif base is not None and fewshot.wanted(task, settings):
         base = fewshot.brought_together(
