@@ -9,6 +9,9 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+from torch import nn
 
 from noria.build.model.load import quiet_transformers
 from noria.core.folder import MANIFEST, Source, is_made, new_folder, read_manifest
@@ -19,6 +22,7 @@ from noria.tasks.task import Row, Task, task_for
 
 from .examples import Examples
 from .fit import fit
+from .parallel import first_alone
 from .prepare import prepared
 from .publish import copy_tokenizer, lineage
 from .settings import FinetuneSettings
@@ -69,12 +73,9 @@ def brought_together(
         report,
         identity=fingerprint([one.sha256 for one in sources]),
     )
-    with new_folder(target, kind="model", settings=dump, sources=sources) as folder:
-        with quiet_transformers():
-            module.save_pretrained(folder.path)
-        copy_tokenizer(base, folder.path)
-        if (base / MANIFEST).exists():
-            folder.facts.update(read_manifest(base).facts)
+    with first_alone():
+        if not is_made(target, dump, sources):
+            _write(module, base, target, dump, sources)
     return target
 
 
@@ -86,3 +87,12 @@ def resting(base: Path, settings: FinetuneSettings) -> FinetuneSettings:
     return settings.but(
         minutes=settings.minutes / 2, learning_rate=settings.learning_rate and 10 * settings.learning_rate, body=body
     )
+
+
+def _write(module: nn.Module, base: Path, target: Path, settings: dict[str, Any], sources: list[Source]) -> None:
+    with new_folder(target, kind="model", settings=settings, sources=sources) as folder:
+        with quiet_transformers():
+            module.save_pretrained(folder.path)
+        copy_tokenizer(base, folder.path)
+        if (base / MANIFEST).exists():
+            folder.facts.update(read_manifest(base).facts)
