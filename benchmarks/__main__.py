@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from noria.core.errors import NoriaError, unknown
+from noria.core.errors import unknown
 
 from .results import keep, write_page
+from .start import started
 
 NAMES = ("finetune", "lora", "packing", "pretrain", "resume", "scaling", "tokenize", "tokenizer")
 PAGE = Path(__file__).with_name("RESULTS.md")
@@ -48,8 +48,4 @@ def run(
 
 
 if __name__ == "__main__":
-    try:
-        app()
-    except NoriaError as error:
-        print(f"benchmarks: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+    started(app)

@@ -13,12 +13,12 @@ import json
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from . import trainer
 from .line import Line, compare
 
 PARAMETERS, VOCABULARY, CONTEXT, TOKENS = 17_000_000, 8_192, 256, 8_192
@@ -118,43 +118,11 @@ def trainer_speed(folder: Path, seconds: float, settings: dict[str, Any]) -> dic
         rows = [shards[row][:CONTEXT].tolist() for row in range(len(shards))]
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder / "tokenizer")
     pad = transformers.DataCollatorForLanguageModeling(tokenizer, mlm=False)
-    steps: list[int] = []
-
-    def collate(part: list[dict[str, Any]]) -> Any:
-        steps.append(sum(len(row["input_ids"]) for row in part))
-        return pad(part)
-
-    class Clock(transformers.TrainerCallback):
-        """Stops when the time is over."""
-
-        start, end = 0.0, 0.0
-
-        def on_train_begin(self, *args: object, **kwargs: object) -> None:
-            self.start = time.perf_counter()
-
-        def on_step_end(self, args: object, state: Any, control: Any, **kwargs: object) -> None:
-            # What torch.compile takes before the first step is over is its own affair: a long run forgets it.
-            if settings.get("torch_compile") and state.global_step == 2:
-                self.start, self.skipped = time.perf_counter(), 2
-            self.end = time.perf_counter()
-            control.should_training_stop = self.end - self.start >= seconds
-
-        skipped = 0
-
-    clock = Clock()
-    with tempfile.TemporaryDirectory(dir=folder) as out:
-        arguments = transformers.TrainingArguments(
-            out, use_cpu=True, report_to=[], disable_tqdm=True, save_strategy="no", logging_strategy="no", max_steps=100_000,
-            remove_unused_columns=False, **settings,
-        )  # fmt: skip
-        data = [{"input_ids": row} for row in rows]
-        trainer = transformers.Trainer(
-            _model(folder), arguments, data_collator=collate, train_dataset=data, callbacks=[clock]
-        )
-        trainer.train()
-        done = trainer.state.global_step
-    # A batch fetched ahead of the stop was not trained on.
-    return {"speed": sum(steps[clock.skipped : done]) / (clock.end - clock.start)}
+    speed = trainer.speed(
+        folder, _model(folder), [{"input_ids": row} for row in rows], pad, seconds,
+        skipped=2 if settings.get("torch_compile") else 0, max_steps=100_000, **settings,
+    )  # fmt: skip
+    return {"speed": speed}
 
 
 def main(folder: str, name: str, seconds: str) -> None:

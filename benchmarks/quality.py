@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable
@@ -18,13 +17,14 @@ from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
-from noria.core.errors import NoriaError, unknown
+from noria.core.errors import unknown
 from noria.core.figure import Figure
 from noria.core.folder import read_manifest
 from noria.core.progress import Report
 
 from .line import machine
 from .results import QUALITY, keep_rows, kept_rows, write_page
+from .start import started
 
 Rows = dict[str, list[dict[str, Any]]]
 PAGE = Path(__file__).with_name("RESULTS.md")
@@ -259,8 +259,4 @@ def line(of: str, name: str, figure: Figure, wanted: str, minutes: float, model:
 
 
 if __name__ == "__main__":
-    try:
-        app()
-    except NoriaError as error:
-        print(f"benchmarks: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+    started(app)

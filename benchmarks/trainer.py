@@ -21,6 +21,8 @@ def speed(
     data: Sequence[dict[str, Any]],
     collate: Callable[[list[dict[str, Any]]], Any],
     seconds: float,
+    *,
+    skipped: int = 0,
     **settings: Any,
 ) -> float:
     """Return tokens of text a second over about `seconds` of training, the first step included.
@@ -31,6 +33,7 @@ def speed(
         data: rows with `input_ids`.
         collate: rows -> batch.
         seconds: when it stops.
+        skipped: first steps that are not counted: what is compiled before they are over is forgotten by a long run.
         settings: go to its TrainingArguments.
     """
     import transformers
@@ -43,7 +46,9 @@ def speed(
         def on_train_begin(self, *args: object, **kwargs: object) -> None:
             self.start = time.perf_counter()
 
-        def on_step_end(self, args: object, state: object, control: Any, **kwargs: object) -> None:
+        def on_step_end(self, args: object, state: Any, control: Any, **kwargs: object) -> None:
+            if skipped and state.global_step == skipped:
+                self.start = time.perf_counter()
             self.end = time.perf_counter()
             control.should_training_stop = self.end - self.start >= seconds
 
@@ -62,4 +67,4 @@ def speed(
         trainer.train()
         done = trainer.state.global_step
     # A batch fetched ahead of the stop was not trained on.
-    return sum(steps[:done]) / (clock.end - clock.start)
+    return sum(steps[skipped:done]) / (clock.end - clock.start)

@@ -98,10 +98,7 @@ def finetune(
         Write progress, plan and ledger as JSON lines, for programs.
     """
     report = Report.for_terminal(as_json=json)
-    settings = with_file(settings, file, "finetune", (*INPUTS, *RowSettings.model_fields))
-    reading = columns_of(
-        with_file(reading, file, "finetune", (*INPUTS, *FinetuneSettings.model_fields)), text_column, label_column
-    )
+    settings, reading = from_file(file, settings, reading, text_column, label_column)
     chosen = task_of_name(task, base, many=many, options=options)
     from noria.build.train.finetune import finetune as run
 
@@ -162,13 +159,11 @@ def crossvalidate(
         Write progress, plan and ledger as JSON lines, for programs.
     """
     report = Report.for_terminal(as_json=json)
-    settings = with_file(settings, file, "finetune", (*INPUTS, *RowSettings.model_fields))
+    settings, reading = from_file(file, settings, reading, text_column, label_column)
     chosen = task_of_name(task, base, many=many, options=options)
     from noria.build.train.folds import crossvalidate as run
 
-    for figure in run(
-        chosen, base, train, out, settings, cross, report, reading=columns_of(reading, text_column, label_column)
-    ):
+    for figure in run(chosen, base, train, out, settings, cross, report, reading=reading):
         report.ledger(figure.text(), **figure.as_dict())
     return 0
 
@@ -233,23 +228,30 @@ def search(
         Write progress, plan and ledger as JSON lines, for programs.
     """
     report = Report.for_terminal(as_json=json)
-    settings = with_file(settings, file, "finetune", (*INPUTS, *RowSettings.model_fields))
+    settings, reading = from_file(file, settings, reading, text_column, label_column)
     chosen = task_of_name(task, base, many=many, options=options)
     from noria.build.train.search import ranges
     from noria.build.train.search import search as run
 
     tried = ranges(try_, settings)
-    run(
-        chosen, base, train, valid, out, settings, tried, looking, report,
-        reading=columns_of(reading, text_column, label_column),
-    )  # fmt: skip
+    run(chosen, base, train, valid, out, settings, tried, looking, report, reading=reading)
     return 0
 
 
-def columns_of(reading: RowSettings, text: str | None, label: str | None) -> RowSettings:
-    """Return how rows are read, with the two columns that have flags of their own."""
+def from_file(
+    file: Path | None, settings: FinetuneSettings, reading: RowSettings, text: str | None, label: str | None
+) -> tuple[FinetuneSettings, RowSettings]:
+    """Return settings of training and of reading rows, what flags leave open taken from a file's section [finetune].
+
+    Args:
+        file: a TOML file, or None.
+        settings, reading: from flags.
+        text, label: the two columns that have flags of their own.
+    """
+    settings = with_file(settings, file, "finetune", (*INPUTS, *RowSettings.model_fields))
+    reading = with_file(reading, file, "finetune", (*INPUTS, *FinetuneSettings.model_fields))
     named = {field: column for field, column in (("text", text), ("label", label)) if column is not None}
-    return reading.but(columns={**reading.columns, **named}) if named else reading
+    return settings, reading.but(columns={**reading.columns, **named}) if named else reading
 
 
 def task_of_name(name: str, base: Path | None, *, many: bool, options: Mapping[str, object] | None = None) -> Task:

@@ -149,13 +149,14 @@ def read_manifest(path: str | Path) -> Manifest:
     return manifest
 
 
-def is_made(path: str | Path, settings: Mapping[str, Any], sources: Sequence[Source]) -> bool:
-    """Return whether a folder is there and whole, made with these settings from these sources."""
+def is_made(path: str | Path, sources: Sequence[Source], settings: Mapping[str, Any] | None = None) -> bool:
+    """Return whether a folder is there and whole, made from these sources, with these settings among its own."""
     try:
         manifest = read_manifest(path)
     except FolderError:
         return False
-    return dict(manifest.settings) == dict(settings) and list(manifest.sources) == list(sources)
+    asked = settings or {}
+    return list(manifest.sources) == list(sources) and {**manifest.settings, **asked} == dict(manifest.settings)
 
 
 def verify(path: str | Path) -> Manifest:
@@ -179,6 +180,13 @@ def source_of(folder: str | Path, *, origin: str = "") -> Source:
     return Source(
         f"{manifest.kind}:{Path(folder).name}", manifest.identity(), manifest.facts.get("licence", licence), origin
     )
+
+
+def lineage_of(folder: Path, content: str) -> Source:
+    """Return the lineage entry for any folder: what its manifest says, or the hash of its first file like `content`."""
+    if (folder / MANIFEST).is_file():
+        return source_of(folder)
+    return Source(folder.name, sha256_file(min(folder.glob(content))))
 
 
 def sha256_file(path: str | Path) -> str:

@@ -124,3 +124,16 @@ def test_rows_over_length_are_counted(here: Path, tmp_path: Path, capsys: pytest
         "training rows are longer than 8 tokens and are cut there; --max-length reads more of them"
         in capsys.readouterr().err
     )
+
+
+def test_settings_and_columns_come_from_one_section_and_flags_stand_above_it(tmp_path: Path):
+    from noria.build.train.settings import FinetuneSettings, RowSettings
+    from noria.cli.tune import from_file
+
+    file = tmp_path / "n.toml"
+    file.write_text(
+        '[finetune]\nsteps = 7\nmax_length = 64\nvalid_share = 0.2\ncolumns.text = "内容"\n', encoding="utf-8"
+    )
+    settings, reading = from_file(file, FinetuneSettings(steps=9), RowSettings(), None, "类别")
+    assert (settings.steps, settings.max_length) == (9, 64)
+    assert (reading.valid_share, reading.columns) == (0.2, {"text": "内容", "label": "类别"})

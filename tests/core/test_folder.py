@@ -9,7 +9,18 @@ from pathlib import Path
 import pytest
 
 from noria.core.errors import FolderError, ResourceError
-from noria.core.folder import Source, clear_partial, new_folder, read_manifest, source_of, verify, write_bytes
+from noria.core.folder import (
+    Source,
+    clear_partial,
+    is_made,
+    lineage_of,
+    new_folder,
+    read_manifest,
+    sha256_file,
+    source_of,
+    verify,
+    write_bytes,
+)
 
 
 def make(target, text="水车"):
@@ -129,3 +140,29 @@ def test_write_bytes_is_whole_or_not(tmp_path):
     assert path.read_bytes() == b"2"
     assert [p.name for p in path.parent.iterdir()] == ["file.json"]
     assert time.time() - path.stat().st_mtime < 60
+
+
+def test_a_folder_is_made_only_whole_and_of_the_same_sources_and_settings(tmp_path):
+    source = Source("rows.jsonl", "0" * 64)
+    target = tmp_path / "made"
+    assert not is_made(target, [source])
+    with new_folder(target, kind="tokenizer", settings={"vocab_size": 512, "kind": "bpe"}, sources=[source]) as folder:
+        (folder.path / "tokenizer.json").write_text("{}", encoding="utf-8")
+    assert is_made(target, [source])
+    assert is_made(target, [source], {"vocab_size": 512})
+    assert not is_made(target, [source], {"vocab_size": 513})
+    assert not is_made(target, [source], {"seed": 0})
+    assert not is_made(target, [])
+    (target / "tokenizer.json").unlink()
+    assert not is_made(target, [source])
+
+
+def test_the_lineage_of_any_folder_follows_its_content(tmp_path):
+    plain, own = tmp_path / "plain", tmp_path / "own"
+    plain.mkdir()
+    for name, text in (("b.safetensors", "two"), ("a.safetensors", "one")):
+        (plain / name).write_text(text, encoding="utf-8")
+    assert lineage_of(plain, "*.safetensors") == Source("plain", sha256_file(plain / "a.safetensors"))
+    with new_folder(own, kind="model") as folder:
+        (folder.path / "model.safetensors").write_text("one", encoding="utf-8")
+    assert lineage_of(own, "*.safetensors") == source_of(own)

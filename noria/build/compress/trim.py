@@ -8,7 +8,6 @@ again to see it.
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,16 +16,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from noria.build.tokens.density import unknown_id
-from noria.build.tokens.tokenizer import load_tokenizer
+from noria.build.tokens.tokenizer import copy_tokenizer, load_tokenizer
 from noria.core.errors import FolderError, InputError, InternalError
 from noria.core.folder import (
     MANIFEST,
     OpenFolder,
     Source,
+    lineage_of,
     new_folder,
     read_manifest,
-    sha256_file,
-    source_of,
     write_json,
 )
 from noria.core.progress import Bar, Report
@@ -86,7 +84,7 @@ def trim(
         after = cut.tokenizer()
         for known, batch in zip(before, _batches(corpus, bar), strict=True):
             _check_same(known, _ids(after, batch), cut.kept, batch)
-    with new_folder(target, kind="model", sources=[_lineage(folder), *sources]) as out:
+    with new_folder(target, kind="model", sources=[lineage_of(folder, "*.safetensors"), *sources]) as out:
         _write(folder, cut, out)
         out.facts["trim"] |= {
             "pieces_before": vocabulary.size, "pieces": len(cut.kept), "texts": len(corpus), "tokens": int(uses.sum()),
@@ -180,10 +178,8 @@ def _write(folder: Path, cut: _Cut, out: OpenFolder) -> None:
     if generation.exists():
         values = json.loads(generation.read_text(encoding="utf-8"))
         write_json(out.path / generation.name, _renumbered(values, new))
+    copy_tokenizer(folder, out.path)
     (out.path / "tokenizer.json").write_text(json.dumps(cut.document, ensure_ascii=False), encoding="utf-8")
-    for name in ("tokenizer_config.json", "special_tokens_map.json"):
-        if (folder / name).exists():
-            shutil.copyfile(folder / name, out.path / name)
     parameters = sum(tensor.size for tensor in state.values())
     out.facts.update(_facts(folder), parameters=parameters)
     out.facts["trim"] = {"parameters_before": before}
@@ -200,9 +196,3 @@ def _renumbered(config: dict[str, Any], new: dict[int, int]) -> dict[str, Any]:
 
 def _facts(folder: Path) -> dict[str, Any]:
     return read_manifest(folder).facts if (folder / MANIFEST).exists() else {}
-
-
-def _lineage(folder: Path) -> Source:
-    if (folder / MANIFEST).exists():
-        return source_of(folder)
-    return Source(folder.name, sha256_file(next(iter(sorted(folder.glob("*.safetensors"))))))

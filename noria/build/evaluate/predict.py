@@ -153,7 +153,7 @@ def tell(
         bf16: compute matrix products in bf16.
         windows: the rows' windows where they are made already.
     """
-    pad = getattr(getattr(module, "config", None), "pad_token_id", None) or 0
+    pad = pad_of(module)
     if task.head == "embedding":
         sides = zip(*(task.texts(row)[:2] for row in rows), strict=True)
         features = [[task.features(tokenizer, text, max_length) for text in side] for side in sides]
@@ -174,6 +174,11 @@ def tell(
         some = parts[start : start + size]
         said += answers(task, some, predict(module, some, bf16=bf16, pad=pad))
     return joined(task, said, owners)
+
+
+def pad_of(module: nn.Module) -> int:
+    """Return the id that fills short texts up."""
+    return getattr(getattr(module, "config", None), "pad_token_id", None) or 0
 
 
 class Windows(Protocol):

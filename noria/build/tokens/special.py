@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from noria.core.errors import FolderError
-from noria.core.folder import MANIFEST, Source, new_folder, sha256_file, source_of, write_json
+from noria.core.folder import lineage_of, new_folder, write_json
 
-from .tokenizer import BEGIN, END, PAD, load_tokenizer
+from .tokenizer import BEGIN, END, PAD, copy_tokenizer, load_tokenizer, write_tokenizer
 
 MASK = "<|mask|>"
 SENTINELS = 100
@@ -94,15 +93,8 @@ def extend(folder: Path, target: Path, *, mask: bool = False, sentinels: bool = 
         )
         if mask:
             config.update(cls_token=begin, sep_token=end)
-    source = (
-        source_of(folder)
-        if (folder / MANIFEST).is_file()
-        else Source(folder.name, sha256_file(folder / "tokenizer.json"))
-    )
-    with new_folder(target, kind="tokenizer", sources=[source]) as new:
-        for file in folder.glob("*token*"):
-            if file.is_file():
-                shutil.copyfile(file, new.path / file.name)
+    with new_folder(target, kind="tokenizer", sources=[lineage_of(folder, "tokenizer.json")]) as new:
+        copy_tokenizer(folder, new.path)
         tokenizer.save(str(new.path / "tokenizer.json"), pretty=False)
         write_json(new.path / "tokenizer_config.json", {"tokenizer_class": "PreTrainedTokenizerFast", **config})
     return target
@@ -119,12 +111,7 @@ def byte_tokenizer(target: Path) -> Path:
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.add_special_tokens([AddedToken(name, special=True, normalized=False) for name in (PAD, BEGIN, END)])
     with new_folder(target, kind="tokenizer", settings={"vocab_size": 256}) as folder:
-        tokenizer.save(str(folder.path / "tokenizer.json"))
-        write_json(folder.path / "tokenizer_config.json", {
-            "tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": False,
-            "bos_token": BEGIN, "eos_token": END, "pad_token": PAD,
-            "model_input_names": ["input_ids", "attention_mask"],
-        })  # fmt: skip
+        write_tokenizer(folder, tokenizer)
     return target
 
 

@@ -8,6 +8,7 @@ bounded size; merges (`merges`) or pieces (`unigram`) are learnt from it, and th
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 Kind = Literal["bpe", "unigram"]
 PAD, BEGIN, END = "<|pad|>", "<|begin|>", "<|end|>"
 """Ids 0, 1, 2. END stands after every document; none is put in by `encode`."""
+FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
+"""A tokenizer in a folder; the first is always there."""
 HELD_OUT_EVERY = 20
 HELD_OUT_MOST = 2_000
 _UNIGRAM_RUNS = 1_000_000
@@ -78,7 +81,7 @@ def train_tokenizer(
     others = {name: density(other, held_out, source, note=name) for name, other in (beside or {}).items()}
     settings = {"vocab_size": vocab_size, "kind": kind}
     with new_folder(target, kind="tokenizer", settings=settings, sources=sources) as folder:
-        _write(folder, tokenizer)
+        write_tokenizer(folder, tokenizer)
         folder.facts.update(
             vocab_size=tokenizer.get_vocab_size(), texts=seen.texts, characters=seen.characters, runs=len(runs.counts),
             rare_runs_drawn_below=runs.least, figures=[figure.as_dict() for figure in figures],
@@ -90,7 +93,15 @@ def train_tokenizer(
     return Path(target)
 
 
-def _write(folder: OpenFolder, tokenizer: Tokenizer) -> None:
+def copy_tokenizer(folder: Path, target: Path) -> None:
+    """Copy the tokenizer of a model or tokenizer folder into another folder."""
+    for name in FILES:
+        if (folder / name).exists():
+            shutil.copyfile(folder / name, target / name)
+
+
+def write_tokenizer(folder: OpenFolder, tokenizer: Tokenizer) -> None:
+    """Write a tokenizer whose special tokens are `PAD`, `BEGIN` and `END`, as plain transformers loads it."""
     tokenizer.save(str(folder.path / "tokenizer.json"))
     write_json(folder.path / "tokenizer_config.json", {
         "tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": False,

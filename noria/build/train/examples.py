@@ -103,7 +103,8 @@ def texts(examples: Examples, pad: int, numbers: np.ndarray) -> Batch:
     chosen = [examples.features[number] for number in numbers]
     targets = [examples.targets[number] for number in numbers]
     arrays = text_arrays(chosen, pad)
-    per_token = isinstance(targets[0], list) and len(targets[0]) == len(chosen[0].ids) and not _floats(targets[0])
+    # A list of whole numbers has one a token; one of fractions, one a label; two tokens of a span are a pair.
+    per_token = isinstance(targets[0], list) and not any(isinstance(one, float) for one in targets[0])
     arrays["labels"] = filled(targets, IGNORED, arrays["input_ids"].shape[1]) if per_token else np.array(targets)
     return _batch(examples, arrays, numbers)
 
@@ -156,10 +157,6 @@ def filled(rows: Sequence[Sequence[int]], filler: int, width: int) -> np.ndarray
     for place, values in enumerate(rows):
         table[place, : len(values)] = values
     return table
-
-
-def _floats(values: Sequence[object]) -> bool:
-    return isinstance(values[0], float) if values else False
 
 
 def _batch(examples: Examples, arrays: dict[str, np.ndarray], numbers: np.ndarray) -> Batch:

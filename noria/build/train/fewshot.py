@@ -14,6 +14,7 @@ from typing import Any
 from torch import nn
 
 from noria.build.model.load import quiet_transformers
+from noria.build.tokens.tokenizer import copy_tokenizer
 from noria.core.folder import MANIFEST, Source, is_made, new_folder, read_manifest
 from noria.core.progress import Report
 from noria.core.settings import fingerprint
@@ -24,7 +25,7 @@ from .examples import Examples
 from .fit import fit
 from .parallel import first_alone
 from .prepare import prepared
-from .publish import copy_tokenizer, lineage
+from .publish import lineage
 from .settings import FinetuneSettings
 
 
@@ -54,7 +55,7 @@ def brought_together(
     sources = [*lineage(base), Source("training rows", fingerprint(list(rows)))]
     own = settings.but(minutes=settings.minutes / 2, evaluations=1, body={**settings.body.model_dump(), "frozen": 0})
     dump = own.model_dump(mode="json")
-    if is_made(target, dump, sources):
+    if is_made(target, sources, dump):
         return target
     drawn = pairs(rows, settings.seed, settings.body.pairs)
     near = task_for("embed", prefix=task.prefix, pooling="cls")
@@ -74,7 +75,7 @@ def brought_together(
         identity=fingerprint([one.sha256 for one in sources]),
     )
     with first_alone():
-        if not is_made(target, dump, sources):
+        if not is_made(target, sources, dump):
             _write(module, base, target, dump, sources)
     return target
 

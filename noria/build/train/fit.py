@@ -11,7 +11,7 @@ from tokenizers import Tokenizer
 from torch import nn
 
 from noria.build.evaluate.calibration import fit_temperature
-from noria.build.evaluate.predict import predict, tell
+from noria.build.evaluate.predict import pad_of, predict, tell
 from noria.build.model.adapt import after_step
 from noria.build.tokens.batches import BatchSource, Buckets, Joined, length_buckets
 from noria.core.progress import Report
@@ -125,8 +125,3 @@ def calibrated(task: Task, module: nn.Module, valid: Examples, *, bf16: bool) ->
         return task
     logits = predict(module, valid.features, bf16=bf16, pad=pad_of(module))
     return replace(task, temperature=fit_temperature(logits, valid.targets))
-
-
-def pad_of(module: nn.Module) -> int:
-    """Return the id that fills short texts up."""
-    return getattr(getattr(module, "config", None), "pad_token_id", None) or 0

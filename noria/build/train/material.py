@@ -13,8 +13,8 @@ import numpy as np
 from noria.build.tokens.shards import Shards, open_shards, write_shards
 from noria.build.tokens.special import Special, byte_tokenizer, extend, special_tokens, word_starts
 from noria.build.tokens.tokenizer import load_tokenizer, train_tokenizer
-from noria.core.errors import FolderError, InputError, unknown
-from noria.core.folder import MANIFEST, Source, new_folder, read_manifest, sha256_file, source_of
+from noria.core.errors import InputError, unknown
+from noria.core.folder import MANIFEST, Source, is_made, lineage_of, new_folder, sha256_file, source_of
 from noria.core.progress import Report
 
 from .settings import PretrainSettings
@@ -116,7 +116,7 @@ def _tokenizer(files: dict[str, list[Path]], work: Path, settings: PretrainSetti
     if not (mask or sentinels):
         return tokenizer
     target, source = work / "extended", _identity(tokenizer)
-    if not _made_from(target, [source]):
+    if not is_made(target, [source]):
         extend(tokenizer, target, mask=mask, sentinels=sentinels)
     return target
 
@@ -124,9 +124,9 @@ def _tokenizer(files: dict[str, list[Path]], work: Path, settings: PretrainSetti
 def _own_tokenizer(files: dict[str, list[Path]], work: Path, settings: PretrainSettings, report: Report) -> Path:
     target = work / "tokenizer"
     if settings.vocab_size == BYTES:
-        return target if _made_from(target, []) else byte_tokenizer(target)
+        return target if is_made(target, []) else byte_tokenizer(target)
     sources = [Source(file.name, sha256_file(file)) for file in files["train"]]
-    if _made_from(target, sources) and read_manifest(target).settings.get("vocab_size") == settings.vocab_size:
+    if is_made(target, sources, {"vocab_size": settings.vocab_size}):
         return target
     return train_tokenizer(read_texts(files["train"]), settings.vocab_size, target, report, sources=sources)
 
@@ -134,7 +134,7 @@ def _own_tokenizer(files: dict[str, list[Path]], work: Path, settings: PretrainS
 def _shards(files: dict[str, list[Path]], tokenizer: Path, work: Path, report: Report) -> dict[str, Shards]:
     target = work / "shards"
     sources = [_source(file) for split in SPLITS for file in files[split]] + [_identity(tokenizer)]
-    if not _made_from(target, sources):
+    if not is_made(target, sources):
         texts = {split: read_texts(files[split]) for split in SPLITS}
         special = special_tokens(tokenizer)
         write_shards(target, texts, load_tokenizer(tokenizer), sources, report, ends=(special.begin, special.end))
@@ -149,7 +149,7 @@ def _words(files: list[Path], split: str, tokenizer: Path, shards: Shards, work:
     """Return whether a word begins at each token of a split; begin and end tokens begin none."""
     target = work / f"words-{split}"
     sources = [Source(f"shards:{split}", shards.identity)]
-    if not _made_from(target, sources):
+    if not is_made(target, sources):
         encoder = load_tokenizer(tokenizer)
         with (
             new_folder(target, kind="words", sources=sources) as folder,
@@ -164,15 +164,6 @@ def _words(files: list[Path], split: str, tokenizer: Path, shards: Shards, work:
     return np.load(target / "starts.npy", mmap_mode="r", allow_pickle=False)
 
 
-def _made_from(folder: Path, sources: list[Source]) -> bool:
-    try:
-        return read_manifest(folder).sources == tuple(sources)
-    except FolderError:
-        return False
-
-
 def _identity(tokenizer: Path) -> Source:
-    if (tokenizer / MANIFEST).is_file():
-        return source_of(tokenizer)
-    load_tokenizer(tokenizer)
-    return Source(tokenizer.name, sha256_file(tokenizer / "tokenizer.json"))
+    load_tokenizer(tokenizer)  # tells what is wrong with it
+    return lineage_of(tokenizer, "tokenizer.json")

@@ -18,10 +18,10 @@ from torch import nn
 
 from noria.build.model.load import Head, check_folder, check_kind, quiet_transformers
 from noria.build.tokens.shards import Shards
-from noria.build.tokens.tokenizer import load_tokenizer
+from noria.build.tokens.tokenizer import copy_tokenizer, load_tokenizer
 from noria.core.errors import SettingError
 from noria.core.figure import Figure
-from noria.core.folder import MANIFEST, Source, new_folder, read_manifest, sha256_file, source_of
+from noria.core.folder import MANIFEST, Source, lineage_of, new_folder, read_manifest, source_of
 from noria.core.memory import keep_memory
 from noria.core.progress import Report
 
@@ -129,18 +129,12 @@ def _write(
     if (material.tokenizer / MANIFEST).is_file():
         sources = [*sources, source_of(material.tokenizer)]
     if base is not None:
-        weights = sorted(base.glob("*.safetensors"))
-        sources = [
-            *sources,
-            source_of(base) if (base / MANIFEST).is_file() else Source(base.name, sha256_file(weights[0])),
-        ]
+        sources = [*sources, lineage_of(base, "*.safetensors")]
     dump = settings.model_dump(mode="json", exclude={"tokenizer"})
     with new_folder(out, kind="model", settings=dump, sources=sources) as folder:
         with quiet_transformers():
             model.save_pretrained(folder.path)
-        for file in material.tokenizer.glob("*token*"):
-            if file.is_file():
-                shutil.copyfile(file, folder.path / file.name)
+        copy_tokenizer(material.tokenizer, folder.path)
         folder.facts.update(_facts(kind, model, settings, result, material, metrics, baselines))
         if kind.task == "causal":
             begun = prompts(material.shards["valid"], material.tokenizer)

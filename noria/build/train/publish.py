@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +12,10 @@ from noria.build.evaluate.card import Assessment, card
 from noria.build.evaluate.curves import curves_svg
 from noria.build.model.adapt import adapters, base_state, write_adapter
 from noria.build.model.load import quiet_transformers
-from noria.core.folder import MANIFEST, OpenFolder, Source, read_manifest, sha256_file, source_of
+from noria.build.tokens.tokenizer import copy_tokenizer
+from noria.core.folder import MANIFEST, OpenFolder, Source, lineage_of, read_manifest
 
 from .result import TrainResult
-
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
-"""Files of a tokenizer, of which the first is always there."""
 
 
 def write_model(folder: OpenFolder, module: nn.Module, tokenizer: Tokenizer | None, base: Path | None) -> None:
@@ -49,13 +46,6 @@ def write_page(folder: OpenFolder) -> None:
     (folder.path / "README.md").write_text(card(facts, folder.settings, folder.sources), encoding="utf-8")
 
 
-def copy_tokenizer(base: Path, target: Path) -> None:
-    """Copy the tokenizer's files of a model folder."""
-    for name in TOKENIZER_FILES:
-        if (base / name).exists():
-            shutil.copyfile(base / name, target / name)
-
-
 def told_of(base: Path | None, module: nn.Module, result: TrainResult, assessment: Assessment | None) -> dict[str, Any]:
     """Return what a manifest says of where a model came from, how it was trained and what it is worth."""
     known = read_manifest(base).facts if base is not None and (base / MANIFEST).exists() else {}
@@ -73,8 +63,4 @@ def told_of(base: Path | None, module: nn.Module, result: TrainResult, assessmen
 
 def lineage(base: Path | None) -> list[Source]:
     """Return where a base comes from: its folder's identity, or the hash of its weights."""
-    if base is None:
-        return []
-    if (base / MANIFEST).exists():
-        return [source_of(base)]
-    return [Source(base.name, sha256_file(next(iter(sorted(base.glob("*.safetensors"))))))]
+    return [] if base is None else [lineage_of(base, "*.safetensors")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,8 +10,8 @@ import torch
 
 from noria.build.model.load import quiet_transformers
 from noria.build.model.sizes import sequence_to_sequence
-from noria.build.tokens.tokenizer import load_tokenizer, train_tokenizer
-from noria.core.folder import MANIFEST, Source, is_made, new_folder
+from noria.build.tokens.tokenizer import copy_tokenizer, load_tokenizer, train_tokenizer
+from noria.core.folder import Source, is_made, new_folder
 from noria.core.progress import Report
 from noria.core.settings import fingerprint
 from noria.tasks.task import Row
@@ -35,7 +36,7 @@ def made_from_nothing(rows: Sequence[Row], settings: FinetuneSettings, target: P
     body = settings.body
     dump = {"parameters": body.parameters, "vocab_size": body.vocab_size, "seed": settings.seed}
     sources = [Source("training rows", fingerprint(list(rows)))]
-    if is_made(target, dump, sources):
+    if is_made(target, sources, dump):
         return target
     texts = [row[side] for row in rows for side in ("source", "target")]
     with new_folder(target, kind="model", settings=dump, sources=sources) as folder:
@@ -46,10 +47,7 @@ def made_from_nothing(rows: Sequence[Row], settings: FinetuneSettings, target: P
             model = T5ForConditionalGeneration(sequence_to_sequence(body.parameters, size, settings.max_length))
         with quiet_transformers():
             model.save_pretrained(folder.path)
-        for file in own.iterdir():
-            if file.name != MANIFEST:
-                file.rename(folder.path / file.name)
-        (own / MANIFEST).unlink()
-        own.rmdir()
+        copy_tokenizer(own, folder.path)
+        shutil.rmtree(own)
         folder.facts.update(base="none: made from nothing", licence="", max_length=settings.max_length)
     return target

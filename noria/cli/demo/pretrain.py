@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from noria.build.train.settings import PretrainSettings
-from noria.core.errors import FolderError
 from noria.core.figure import Figure
-from noria.core.folder import read_manifest, source_of
+from noria.core.folder import is_made, read_manifest, source_of
 
 from .stage import Context, Stage, StageResult
 
@@ -67,11 +66,7 @@ def _tokenizer(context: Context, settings: PretrainSettings) -> Path:
 
     target, corpus = context.root / "tokenizer", context.root / "corpus"
     sources = [source_of(corpus)]
-    try:
-        manifest = read_manifest(target)
-        if manifest.sources == tuple(sources) and manifest.settings.get("vocab_size") == settings.vocab_size:
-            return target
-    except FolderError:
-        pass
+    if is_made(target, sources, {"vocab_size": settings.vocab_size}):
+        return target
     texts = read_texts(corpus_files(corpus, SETS)["train"])
     return train_tokenizer(texts, settings.vocab_size, target, context.report, sources=sources)
