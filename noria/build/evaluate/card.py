@@ -132,11 +132,11 @@ def card(facts: Mapping[str, Any], settings: Mapping[str, Any], sources: Sequenc
     lines = [
         "---", f"license: {facts.get('licence') or 'unknown'}", "library_name: transformers", "---", "",
         f"# {facts['task']}" + (f": {', '.join(facts['labels'])}" if facts.get("labels") else ""), "",
-        f"Fine-tuned from {facts.get('base', 'an unnamed base')} ({facts.get('parameters', 0):,} parameters) by Noria "
-        f"{__version__}.", "",
+        f"{'Pretrained' if 'objective' in facts else 'Fine-tuned'} by Noria {__version__}; base: "
+        f"{facts.get('base', 'unnamed')}; {facts.get('parameters', 0):,} parameters.", "",
         "## Held-out figures", "", "| measure | value | interval | n | baseline | source |", "|---|---|---|---|---|---|",
     ]  # fmt: skip
-    beaten = ", ".join(dict.fromkeys(raw["note"] for raw in facts.get("baseline", []) if raw.get("note"))) or "none"
+    beaten = "; ".join(dict.fromkeys(raw.get("note") or raw["name"] for raw in facts.get("baseline", []))) or "none"
     for raw in [*facts.get("metrics", []), *facts.get("forgetting", [])]:
         figure = Figure(**raw)
         ends = "" if figure.low is None or figure.high is None else f"{figure.low:.3f} to {figure.high:.3f}"

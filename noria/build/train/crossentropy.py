@@ -17,14 +17,14 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         # N positions, D width, V vocabulary
-        loss = torch.zeros((), dtype=torch.float32)
+        loss = torch.zeros((), dtype=torch.float32, device=hidden.device)
         of_hidden = torch.empty_like(hidden)
-        of_weight = torch.zeros(weight.shape, dtype=torch.float32)
+        of_weight = torch.zeros_like(weight, dtype=torch.float32)
         ctx.dtype, weight = weight.dtype, weight.to(hidden.dtype)
-        logits = torch.empty(min(CHUNK, len(hidden)), len(weight), dtype=hidden.dtype)
+        logits = hidden.new_empty(min(CHUNK, len(hidden)), len(weight))
         for start in range(0, len(hidden), CHUNK):
             part, wanted = hidden[start : start + CHUNK], targets[start : start + CHUNK]
-            place = (torch.arange(len(part)), wanted)
+            place = (torch.arange(len(part), device=part.device), wanted)
             # In bf16 too: the softmax is computed in fp32 inside and rounded once, where a second pass would round it.
             slope = torch.mm(part, weight.T, out=logits[: len(part)])
             torch._softmax(slope, 1, False, out=slope)

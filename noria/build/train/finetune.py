@@ -27,7 +27,7 @@ from .prepare import prepared
 from .publish import lineage, told_of, write_model
 from .replay import remembered
 from .rows import read_sets, tell_cut
-from .scratch import made_from_nothing
+from .scratch import from_nothing, made_from_nothing
 from .settings import FinetuneSettings, RowSettings
 
 JUDGED_TOKENS = 100_000
@@ -80,7 +80,7 @@ def finetune(
     if base is None and task.head == "seq2seq":
         with first_alone():
             base = made_from_nothing(sets.training, settings, work.with_name(f".{out.name}.base"), report)
-        settings = settings.but(learning_rate=settings.learning_rate or 1e-3)
+        settings = from_nothing(settings)
     elif base is not None and fewshot.wanted(task, settings):
         base = fewshot.brought_together(
             task, base, sets.training, settings, work.with_name(f".{out.name}.base"), report

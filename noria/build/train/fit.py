@@ -88,9 +88,11 @@ def fit(
 def optimizer_of(task: Task, settings: FinetuneSettings) -> OptimizerSettings:
     """Return the optimiser's settings. Adapters learn at ten times the rate that suits weights; the head does not."""
     rates = settings.rates
+    decay, head = rates.layer_decay or 0.9, rates.head_rate or 5.0
     if settings.adapter.kind != "none":
-        rates = rates.but(head_rate=rates.head_rate / 10)
-    return OptimizerSettings(learning_rate=rate_of(task, settings), **rates.model_dump())
+        head /= 10
+    given = {**rates.model_dump(), "layer_decay": decay, "head_rate": head}
+    return OptimizerSettings(learning_rate=rate_of(task, settings), **given)
 
 
 def rate_of(task: Task, settings: FinetuneSettings) -> float:

@@ -13,8 +13,8 @@ from torch import nn
 from .muon import Muon, muon_groups
 from .settings import OptimizerSettings
 
-_LAYER = re.compile(r"(?:^|\.)(?:layers?|blocks|h)\.(\d+)\.")
-_EMBEDDING = re.compile(r"(?:^|\.)(?:embeddings?|embed_tokens|wte|wpe)\.")
+_LAYER = re.compile(r"(?:^|\.)(?:layers?|blocks?|h)\.(\d+)\.")
+_EMBEDDING = re.compile(r"(?:^|\.)(?:embeddings?|embed_tokens|shared|wte|wpe)\.")
 
 
 def parameter_groups(module: nn.Module, settings: OptimizerSettings) -> list[dict[str, Any]]:

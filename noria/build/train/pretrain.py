@@ -30,6 +30,7 @@ from .kinds import Kind, kind_of
 from .loop import Evaluation, TrainResult, train
 from .material import Material, prepare, sources_of
 from .parallel import first_alone, first_process
+from .publish import write_page
 from .sample import sample
 from .settings import OptimizerSettings, PretrainSettings, TrainSettings
 
@@ -140,6 +141,7 @@ def _write(
             begun = prompts(material.shards["valid"], material.tokenizer)
             folder.facts["sample"] = sample(model, material.tokenizer, begun, seed=settings.seed)
         folder.facts["licence"] = "; ".join(sorted({one.licence for one in sources if one.licence}))
+        write_page(folder)
 
 
 def _facts(

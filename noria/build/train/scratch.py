@@ -51,3 +51,10 @@ def made_from_nothing(rows: Sequence[Row], settings: FinetuneSettings, target: P
         shutil.rmtree(own)
         folder.facts.update(base="none: made from nothing", licence="", max_length=settings.max_length)
     return target
+
+
+def from_nothing(settings: FinetuneSettings) -> FinetuneSettings:
+    """Return the settings with what suits random weights where nothing was asked for: one rate for all of them, a higher one."""
+    rates = settings.rates
+    rates = rates.but(layer_decay=rates.layer_decay or 1.0, head_rate=rates.head_rate or 1.0)
+    return settings.but(learning_rate=settings.learning_rate or 1e-3, rates=rates)

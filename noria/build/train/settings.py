@@ -110,10 +110,11 @@ class FinetuneRates(RateSettings):
 
     warmup: Share = 0.1
     """Share of the steps over which the rate rises from zero."""
-    layer_decay: Annotated[float, Field(gt=0, le=1)] = 0.9
-    """Each layer's rate as a share of the rate of the layer above it; 1 gives all the same."""
-    head_rate: Annotated[float, Field(gt=0, le=1000)] = 5.0
-    """Rate of what stands above the layers (pooler, classifier), as a multiple."""
+    layer_decay: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Each layer's rate as a share of the rate of the layer above it; where None, 0.9, or 1 in a model made from nothing."""
+    head_rate: Annotated[float, Field(gt=0, le=1000)] | None = None
+    """Rate of what stands above the layers (pooler, classifier), as a multiple; where None, 5, or 1 in a model made from
+    nothing."""
 
 
 class ModelSettings(Settings):

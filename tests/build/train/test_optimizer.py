@@ -7,7 +7,9 @@ from itertools import pairwise
 import pytest
 import torch
 from torch import nn
+from transformers import T5ForConditionalGeneration
 
+from noria.build.model.sizes import sequence_to_sequence
 from noria.build.train.optimizer import make_optimizer, parameter_groups, rate, set_rate, settle_gradients
 from noria.build.train.settings import OptimizerSettings
 
@@ -31,6 +33,19 @@ def test_groups_by_layer_and_decay() -> None:
     assert found[id(module.layer[0].bias)] == (0.25, 0)
     assert found[id(module.embeddings[0].weight)] == (0.125, 0.1)
     assert len(found) == len(list(module.parameters()))
+
+
+def test_both_sides_of_an_encoder_decoder_have_layers() -> None:
+    module = T5ForConditionalGeneration(sequence_to_sequence(2_000_000, 300, 16))
+    last = module.config.num_layers - 1
+    settings = OptimizerSettings(layer_decay=0.5, head_rate=4)
+    found = {id(p): group["scale"] for group in parameter_groups(module, settings) for p in group["params"]}
+    assert last > 0
+    assert found[id(module.shared.weight)] == 0.5 ** (last + 1)
+    for side in (module.encoder, module.decoder):
+        assert found[id(side.block[last].layer[0].SelfAttention.q.weight)] == 1
+        assert found[id(side.block[0].layer[-1].DenseReluDense.wo.weight)] == 0.5**last
+        assert found[id(side.final_layer_norm.weight)] == 4
 
 
 def test_frozen_parameters_are_left_out() -> None:

@@ -81,6 +81,10 @@ def test_the_facts_say_what_came_of_it(trained: Path, corpus: Path) -> None:
     assert facts["curves"]["valid"][0][1] > facts["curves"]["valid"][-1][1]
     assert facts["tokens_per_second"] > 0
     assert 0 < facts["share_of_peak"] < 1
+    page = (trained / "README.md").read_text(encoding="utf-8")
+    assert "Pretrained by Noria" in page
+    assert f"| bits per byte | {first.value:.3f} |" in page
+    assert (trained / "curves.svg").is_file()
     assert facts["sample"]["made_by"] == "machine"
     assert len(facts["sample"]["texts"]) == 3
     names = {source.name for source in read_manifest(trained).sources}
