@@ -4,6 +4,7 @@ Both fine-tune multilingual-e5-small to tell good reviews from bad ones, texts c
 text (no padding) a second over all steps of a run, the first included. Noria trains as `noria build finetune` does,
 after trimming the vocabulary to the corpus; the peer gets the untrimmed model, once with the Trainer's defaults and once
 with the settings its documentation advises for speed on processors. Every run is a process of its own; runs alternate.
+Then both run to the same accuracy, as `race.py` tells.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from . import trainer
+from . import race, trainer
 from .line import Line, compare
 
 MAX_LENGTH = 128
@@ -27,7 +28,7 @@ PEERS: dict[str, dict[str, Any]] = {
 
 
 def measure(*, quick: bool) -> list[Line]:
-    """Return one line a peer; quick takes 3 repeats of 10 seconds each, else 5 of 30."""
+    """Return two lines a peer, of speed and of time; quick takes 3 repeats of 10 seconds each, and times the best peer once."""
     repeats, seconds = (3, 10.0) if quick else (5, 30.0)
     speeds: dict[str, list[float]] = {name: [] for name in ("noria", *PEERS)}
     with tempfile.TemporaryDirectory(prefix="noria-bench-") as folder:
@@ -37,7 +38,19 @@ def measure(*, quick: bool) -> list[Line]:
             for name in sorted(speeds, reverse=bool(number % 2)):
                 speeds[name].append(_child(Path(folder), name, seconds))
                 print(f"finetune {number + 1}/{repeats}: {name}: {speeds[name][-1]:,.0f} tokens/s", file=sys.stderr)
-    return [compare("finetune", "training speed", speeds["noria"], speeds[name], name, "tokens/s") for name in PEERS]
+    speed = [compare("finetune", "training speed", speeds["noria"], speeds[name], name, "tokens/s") for name in PEERS]
+    names = list(PEERS)[-1:] if quick else list(PEERS)
+    times = race.raced(
+        {"noria": race.FULL, **{name: {"trainer": PEERS[name]} for name in names}},
+        repeats=1 if quick else 3, rows=2000, held=1000, patience=120.0 if quick else 450.0, title="finetune",
+    )  # fmt: skip
+    del times["full"]
+    mine = times.pop("noria")
+    return speed + [
+        compare("finetune", "time to the accuracy of Noria's whole course less 0.5 point", mine, values, name, "s",
+                higher_is_better=False)
+        for name, values in times.items()
+    ]  # fmt: skip
 
 
 def _child(folder: Path, name: str, seconds: float) -> float:

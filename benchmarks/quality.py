@@ -117,10 +117,10 @@ SETS: dict[str, Set] = {
         "classify", tweets, "minilm", "macro F1 >= 0.80",
         {"tokens_per_batch": 1024, "learning_rate": 2e-4, "evaluations": 6, "minutes": 3},
     ),
-    # e5 cut to the tokens of these sentences learned nothing of them in 3 epochs, MiniLM half of the names in one
+    # MiniLM does not know capitals, by which English names are told; e5 learns nothing at 1e-3
     "wnut17": Set(
-        "tag", splits("ner/wnut17", "dev"), "minilm", "strict span F1 >= 0.42",
-        {"tokens_per_batch": 512, "learning_rate": 3e-4, "evaluations": 6, "minutes": 3},
+        "tag", splits("ner/wnut17", "dev"), "e5", "strict span F1 >= 0.42",
+        {"tokens_per_batch": 512, "learning_rate": 3e-4, "evaluations": 6, "minutes": 9},
     ),
     "uner-zh": Set(
         "tag", splits("ner/uner-zh", "dev"), "e5", "strict span F1 >= 0.80",

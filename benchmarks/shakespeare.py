@@ -41,12 +41,12 @@ SOURCE = "Shakespeare characters, last 10 %, blocks of 256"
 class Recipe:
     """What is trained, and how."""
 
-    width: int = 384
+    width: int = 256
     layers: int = 6
-    rows: int = 32
+    rows: int = 24
     rate: float = 4e-3
     decay: float = 0.1
-    dropout: float = 0.2
+    dropout: float = 0.15
     method: str = "muon"
 
 

@@ -21,8 +21,10 @@ from noria.tasks.task import Task
 from . import lower
 from .augment import augmented_row, check_augmentations
 from .examples import Augmented, Examples
-from .heads import Way, mean_loss, objective_of, way_of
+from .heads import Loss, Way, mean_loss, objective_of, way_of
 from .loop import Evaluation, Evaluator, TrainResult, Watcher, train
+from .machine import measure
+from .plan import read_plan
 from .settings import FinetuneSettings, OptimizerSettings, TrainSettings
 
 
@@ -52,18 +54,38 @@ def fit(
         identity: hash of what the run depends on beside the settings.
         watch: called with the number of every evaluation and what it found.
     """
+    source, objective, pace = fitting(task, module, tokenizer, training, work, settings, identity=identity)
+    return train(
+        module, source, objective, pace, work, report,
+        _judge_of(task, tokenizer, training, valid, pad_of(module), settings) if valid else None,
+        title=f"fine-tune {work.name.strip('.').removesuffix('.work')}",
+        identity=fingerprint([identity, settings.model_dump(mode="json", exclude={"trackers", "parallel"})]),
+        after_step=after_step(module), watch=watch,
+    )  # fmt: skip
+
+
+def fitting(
+    task: Task, module: nn.Module, tokenizer: Tokenizer | None, training: Examples, work: Path, settings: FinetuneSettings,
+    *, identity: str = "",
+) -> tuple[BatchSource, Loss, TrainSettings]:  # fmt: skip
+    """Return what the loop trains a prepared module by: batches, objective and pace. Arguments as for `fit`."""
     regular = settings.regular
     check_augmentations(regular.augment)
-    way = way_of(task, training, smoothing=regular.smoothing, balance=regular.balance)
-    pad = pad_of(module)
-    collate = partial(way.collate, training, pad)
+    way, pad = _way(task, training, settings), pad_of(module)
+    number_type = settings.number_type
+    if settings.body.frozen and number_type == "auto":
+        # Kept states share it, and a run that goes on upon a busy machine must not choose another.
+        plan = read_plan(work)
+        number_type = (plan.machine if plan else measure()).number_type
+    collate = lower.cheaper(
+        partial(way.collate, training, pad), task, module, training, settings, work.parent, bf16=number_type == "bf16"
+    )
     batches = Buckets(
-        training.lengths, lower.cheaper(collate, task, module, training, settings, work.parent, report, pad=pad),
-        tokens_per_batch=settings.tokens_per_batch, seed=settings.seed, identity=identity,
-    )  # fmt: skip
+        training.lengths, collate, tokens_per_batch=settings.tokens_per_batch, seed=settings.seed, identity=identity
+    )
     pace = TrainSettings(
         seed=settings.seed, steps=settings.steps, seconds=settings.minutes * 60, optimizer=optimizer_of(task, settings),
-        number_type=settings.number_type, evaluations=settings.evaluations, patience=regular.patience,
+        number_type=number_type, evaluations=settings.evaluations, patience=regular.patience,
         trackers=settings.trackers, parallel=settings.parallel,
     )  # fmt: skip
     source: BatchSource = batches
@@ -76,13 +98,11 @@ def fit(
         )  # fmt: skip
     if settings.accumulate > 1:
         source = Joined(source, settings.accumulate)
-    return train(
-        module, source, objective_of(way, len(training.features) / batches.steps_per_epoch), pace, work, report,
-        _judge_of(task, way, tokenizer, valid, pad, settings) if valid else None,
-        title=f"fine-tune {work.name.strip('.').removesuffix('.work')}",
-        identity=fingerprint([identity, settings.model_dump(mode="json", exclude={"trackers", "parallel"})]),
-        after_step=after_step(module), watch=watch,
-    )  # fmt: skip
+    return source, objective_of(way, len(training.features) / batches.steps_per_epoch), pace
+
+
+def _way(task: Task, training: Examples, settings: FinetuneSettings) -> Way:
+    return way_of(task, training, smoothing=settings.regular.smoothing, balance=settings.regular.balance)
 
 
 def optimizer_of(task: Task, settings: FinetuneSettings) -> OptimizerSettings:
@@ -103,8 +123,9 @@ def rate_of(task: Task, settings: FinetuneSettings) -> float:
 
 
 def _judge_of(
-    task: Task, way: Way, tokenizer: Tokenizer | None, valid: Examples, pad: int, settings: FinetuneSettings
+    task: Task, tokenizer: Tokenizer | None, training: Examples, valid: Examples, pad: int, settings: FinetuneSettings
 ) -> Evaluator:
+    way = _way(task, training, settings)
     # bf16 answers are as good for choosing among weights, and twice as fast where the machine has it.
     bf16 = settings.number_type != "fp32"
     buckets = length_buckets(valid.lengths, settings.tokens_per_batch, seed=0, epoch=0)

@@ -18,6 +18,8 @@ from noria.tasks.task import Row, Task
 from .settings import FinetuneSettings
 
 HAN = Regex(r"\p{Han}")
+TOLERATED = 0.03
+"""Share of spans that may begin or end within a token before tokens are cut into characters."""
 
 
 def prepared(
@@ -53,8 +55,10 @@ def prepared(
     set_dropout(module, settings.regular.dropout)
     freeze(module, body.frozen)
     adapt(module, settings.adapter, seed=settings.seed)
-    if isinstance(task, Tag) and body.by_character:
-        tokenizer = by_character(tokenizer)
+    if isinstance(task, Tag):
+        wanted = body.by_character
+        if wanted if wanted is not None else cut_wrongly(tokenizer, rows) > TOLERATED:
+            tokenizer = by_character(tokenizer)
     return module, tokenizer
 
 
@@ -88,6 +92,22 @@ def set_dropout(module: nn.Module, rate: float) -> None:
     for part in module.modules():
         if isinstance(part, nn.Dropout):
             part.p = rate
+
+
+def cut_wrongly(tokenizer: Tokenizer, rows: Sequence[Row], most: int = 5000) -> float:
+    """Return the share of spans that begin or end within a token, of the first `most` rows {text, spans}."""
+    spans = wrong = 0
+    some = [row for row in rows[:most] if row["spans"]]
+    for row, encoding in zip(some, tokenizer.encode_batch([row["text"] for row in some]), strict=True):
+        text, inside = row["text"], set()
+        for start, end in encoding.offsets:
+            # White space at a token's ends belongs to no span.
+            inside.update(
+                place for place in range(start + 1, end) if text[start:place].strip() and text[place:end].strip()
+            )
+        spans += len(row["spans"])
+        wrong += sum(span["start"] in inside or span["end"] in inside for span in row["spans"])
+    return wrong / spans if spans else 0.0
 
 
 def by_character(tokenizer: Tokenizer) -> Tokenizer:

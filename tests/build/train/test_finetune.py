@@ -21,7 +21,7 @@ from noria.build.model.load import load
 from noria.build.train.examples import Examples
 from noria.build.train.finetune import finetune
 from noria.build.train.heads import objective_of, way_of
-from noria.build.train.prepare import by_character
+from noria.build.train.prepare import by_character, cut_wrongly
 from noria.build.train.settings import FinetuneRates, FinetuneSettings
 from noria.core.errors import FolderError, InputError, RowError, SettingError
 from noria.core.folder import read_manifest, sha256_file, verify
@@ -186,6 +186,19 @@ def test_cutting_by_character_leaves_no_border_inside_a_token(e5_base: Path):
     assert tokenizer.encode("我们在北京").tokens != cut.encode("我们在北京").tokens
     english = "machine learning is fun"
     assert cut.encode(english).tokens == tokenizer.encode(english).tokens
+
+
+def test_spans_that_tokens_cut_wrongly_are_counted(e5_base: Path):
+    _, tokenizer = load(e5_base, "embedding")
+    rows = [
+        {"text": "我们在北京", "spans": [{"start": 1, "end": 2}, {"start": 3, "end": 5}]},
+        {"text": "the machine", "spans": [{"start": 4, "end": 11}]},
+        {"text": "nothing here", "spans": []},
+    ]
+    assert "我们在" in tokenizer.encode("我们在北京").tokens
+    assert cut_wrongly(tokenizer, rows) == pytest.approx(1 / 3)
+    assert cut_wrongly(by_character(tokenizer), rows) == 0
+    assert cut_wrongly(tokenizer, rows[2:]) == 0
 
 
 def command(base: Path, files: dict[str, Path], out: Path) -> list[str]:

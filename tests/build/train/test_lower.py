@@ -46,7 +46,8 @@ def test_batches_of_kept_states_give_the_logits_of_the_texts(bf16: bool, tmp_pat
     module, rows = small(frozen=2), texts()
     collate = partial(examples.texts, rows, 0)
     assert lower.can_keep(module, 2, rows, tmp_path, bf16=bf16)
-    with_states = lower.keep(collate, module, 2, rows, tmp_path, QUIET, bf16=bf16, tokens_per_batch=16)
+    together = [np.array([4, 0]), np.array([1, 3, 5]), np.array([2])]
+    with_states = lower.keep(collate, module, 2, rows, together, tmp_path, bf16=bf16)
     assert not list(tmp_path.iterdir())
     for numbers in (np.array([0, 1, 2]), np.array([5, 3]), np.array([4])):
         whole, kept = collate(numbers), with_states(numbers)
@@ -59,13 +60,16 @@ def test_batches_of_kept_states_give_the_logits_of_the_texts(bf16: bool, tmp_pat
     assert module.bert.encoder.layer[2].output.dense.adapters["default"].up.grad.abs().sum() > 0
 
 
-def test_states_are_the_same_bits_every_time(tmp_path: Path):
-    found = []
-    for _ in range(2):
+def test_states_are_the_same_bits_whichever_batch_asks_first(tmp_path: Path):
+    found, together = [], [np.array([4, 0, 3]), np.array([1, 2, 5])]
+    for asked in ([np.array([0, 1]), np.array([2, 3, 4, 5])], [np.array([5, 4, 3, 2]), np.array([1])], []):
         module, rows = small(frozen=1), texts()
-        with_states = lower.keep(partial(examples.texts, rows, 0), module, 1, rows, tmp_path, QUIET, bf16=True)
+        with_states = lower.keep(partial(examples.texts, rows, 0), module, 1, rows, together, tmp_path, bf16=True)
+        for numbers in asked:
+            with_states(numbers)
         found.append(with_states(np.arange(6)).tensors["states"])
-    assert torch.equal(*found)
+    assert torch.equal(found[0], found[1])
+    assert torch.equal(found[0], found[2])
 
 
 def test_nothing_is_kept_of_layers_that_learn_or_drop_or_do_not_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -91,11 +95,11 @@ def test_fine_tuning_takes_it_where_it_pays_and_learns_the_same(tmp_path: Path):
     weights = []
     for frozen in (2, 0):
         module, asked = small(frozen=2), settings.but(body=BodySettings(frozen=frozen))
-        used = lower.cheaper(collate, task, module, rows, asked, tmp_path, QUIET, pad=0)
+        used = lower.cheaper(collate, task, module, rows, asked, tmp_path, bf16=False)
         assert (used is not collate) == bool(frozen)
         fit(task, module, None, rows, None, tmp_path / "work", asked, QUIET)
         weights.append(dict(module.named_parameters()))
     for name, one in weights[0].items():
         torch.testing.assert_close(one, weights[1][name], atol=1e-4, rtol=1e-3, msg=name)
     once = settings.but(steps=1)
-    assert lower.cheaper(collate, task, small(frozen=2), rows, once, tmp_path, QUIET, pad=0) is collate
+    assert lower.cheaper(collate, task, small(frozen=2), rows, once, tmp_path, bf16=False) is collate

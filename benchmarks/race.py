@@ -1,0 +1,245 @@
+"""Time to an accuracy: Noria beside transformers.Trainer, with or without adapters, on the same rows.
+
+Everyone fine-tunes multilingual-e5-small to tell good reviews from bad ones, texts cut at 64 tokens, and is judged on the
+same held-out rows; the clock stands still while a model is judged. Noria's full fine-tuning runs its whole course: its
+accuracy at the end less 0.5 point is the bar. The others run until they reach it, or until patience ends: then their name
+says so, and the ratio is a bound from below. Noria trains on the vocabulary trimmed to the reviews, a Trainer on the whole
+model. Every run is a process of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+MAX_LENGTH = 64
+EPOCHS = 2.0
+LESS = 0.005
+FULL: dict[str, Any] = {"noria": {}}
+"""The one that sets the bar."""
+STOPPED = " (stopped short of it)"
+
+
+def raced(
+    contestants: Mapping[str, dict[str, Any]], *, repeats: int, rows: int, held: int, patience: float, title: str
+) -> dict[str, list[float]]:
+    """Return the seconds that each contestant took to the bar, in each repeat, and under "full" those of who set it.
+
+    Args:
+        contestants: name -> {"noria": changes of FinetuneSettings, "epochs"} or {"trainer": TrainingArguments} with
+            "lora": arguments of peft's LoraConfig, where it trains an adapter.
+        repeats: how often; each has its own seed.
+        rows, held: texts to learn from and to be judged by.
+        patience: seconds of learning after which a contestant is stopped.
+        title: told with every result.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in ("full", *contestants)}
+    short: set[str] = set()
+    with tempfile.TemporaryDirectory(prefix="noria-bench-") as place:
+        folder = Path(place)
+        prepare(folder, rows, held, seed=0)
+        for number in range(repeats):
+            course = run(folder, FULL, number, 0.0, patience)
+            bar = course[-1][1] - LESS
+            # Its time is when it first had the accuracy of its end.
+            seconds["full"].append(next(at for at, accuracy in course if accuracy >= course[-1][1]))
+            for name, contestant in contestants.items():
+                found = run(folder, contestant, number, bar, patience)
+                at, accuracy = next((one for one in found if one[1] >= bar), found[-1])
+                if accuracy < bar:
+                    short.add(name)
+                seconds[name].append(at)
+                print(f"{title} {number + 1}/{repeats}: bar {bar:.4f}, full {seconds['full'][-1]:.1f} s; "
+                      f"{name}: {accuracy:.4f} after {at:.1f} s", file=sys.stderr)  # fmt: skip
+    return {name + (STOPPED if name in short else ""): values for name, values in seconds.items()}
+
+
+def run(folder: Path, contestant: dict[str, Any], seed: int, bar: float, patience: float) -> list[list[float]]:
+    """Return [seconds of learning, accuracy] of every judgement of one run, in a process of its own."""
+    told = [str(folder), json.dumps(contestant), str(seed), str(bar), str(patience)]
+    command = [sys.executable, "-m", "benchmarks.race", *told]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{contestant} failed: {done.stderr.strip().splitlines()[-1]}")
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def prepare(folder: Path, rows: int, held: int, *, seed: int) -> None:
+    """Write rows to learn from and rows to judge by, the rebuilt model, and the same trimmed to the reviews."""
+    from noria.build.compress.trim import trim
+    from noria.build.corpus.bundled import reviews
+    from noria.build.model.bundled import e5_small
+
+    labels = {document.text: document.meta["label"] for document in reviews() if document.text.strip()}
+    texts = sorted(labels)
+    random.Random(seed).shuffle(texts)
+    for name, some in (("held", texts[:held]), ("train", texts[held : held + rows])):
+        lines = [json.dumps({"text": text, "label": labels[text]}, ensure_ascii=False) for text in some]
+        (folder / f"{name}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    e5_small(folder / "e5")
+    trim(folder / "e5", texts, folder / "base")
+
+
+class _Clock:
+    """Time spent learning, and what each judgement found: it stands still while the model is judged."""
+
+    def __init__(self, bar: float, patience: float) -> None:
+        self.bar, self.patience = bar, patience
+        self.found: list[list[float]] = []
+        self.judged, self.start = 0.0, time.perf_counter()
+
+    def judge(self, accuracy: Any) -> float:
+        """Take down what `accuracy()` gives; return it."""
+        began = time.perf_counter()
+        value = accuracy()
+        self.found.append([began - self.start - self.judged, value])
+        self.judged += time.perf_counter() - began
+        return value
+
+    @property
+    def over(self) -> bool:
+        """Return whether the bar is reached, or patience at an end."""
+        at, value = self.found[-1]
+        return bool(self.bar) and (value >= self.bar or at >= self.patience)
+
+
+class _Reached(Exception):  # noqa: N818 - the end that was wanted
+    """The run may stop."""
+
+
+def noria(folder: Path, seed: int, clock: _Clock, changes: dict[str, Any], epochs: float = EPOCHS) -> None:
+    """Train as `noria build finetune` does, judging eight times an epoch."""
+    from noria.build.train.examples import Examples
+    from noria.build.train.fit import fitting
+    from noria.build.train.loop import Evaluation, train
+    from noria.build.train.prepare import prepared
+    from noria.build.train.settings import FinetuneSettings
+    from noria.core.progress import Report
+    from noria.tasks.task import labels_in, read_rows, task_for
+
+    rows = read_rows(folder / "train.jsonl", task_for("classify"))
+    task = task_for("classify", labels_in(rows))
+    settings = FinetuneSettings.make(**{"max_length": MAX_LENGTH, "seed": seed, **changes})
+    module, tokenizer = prepared(task, folder / "base", settings)
+    examples = Examples.of(task, tokenizer, rows, MAX_LENGTH)
+    held = Examples.of(task, tokenizer, read_rows(folder / "held.jsonl", task), MAX_LENGTH)
+    steps = round(epochs * sum(examples.lengths) / settings.tokens_per_batch * 1.05)
+    settings = settings.but(steps=steps, evaluations=round(8 * epochs))
+
+    def judge(module: Any) -> Evaluation:
+        value = clock.judge(lambda: _accuracy(module, [one.ids for one in held.features], held.targets))
+        if clock.over:
+            raise _Reached
+        return Evaluation(value)
+
+    with tempfile.TemporaryDirectory(dir=folder) as work, suppress(_Reached):
+        clock.start = time.perf_counter()
+        source, objective, pace = fitting(task, module, tokenizer, examples, Path(work) / "run", settings)
+        train(module, source, objective, pace, Path(work) / "run", Report(), judge)
+
+
+def _accuracy(module: Any, ids: list[list[int]], labels: list[int]) -> float:
+    import torch
+
+    from noria.build.evaluate.predict import padded
+    from noria.build.train import bert
+
+    order, right = sorted(range(len(ids)), key=lambda row: len(ids[row])), 0
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        for start in range(0, len(order), 64):
+            rows = order[start : start + 64]
+            table, mask = padded([ids[row] for row in rows], 0)
+            tensors = {"input_ids": torch.from_numpy(table), "attention_mask": torch.from_numpy(mask)}
+            given = bert.run(module, tensors) if bert.applies(module) else module(**tensors)
+            said = given.logits.argmax(-1).tolist()
+            right += sum(one == labels[row] for one, row in zip(said, rows, strict=True))
+    return right / len(ids)
+
+
+def trainer(
+    folder: Path,
+    seed: int,
+    clock: _Clock,
+    arguments: dict[str, Any],
+    lora: dict[str, Any] | None,
+    epochs: float = EPOCHS,
+) -> None:
+    """Train by transformers.Trainer, with an adapter of peft where `lora` has the arguments of its LoraConfig."""
+    import transformers
+
+    from noria.tasks.task import read_rows, task_for
+
+    transformers.set_seed(seed)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder / "e5")
+    model = transformers.AutoModelForSequenceClassification.from_pretrained(folder / "e5", num_labels=2)
+    if lora is not None:
+        import peft
+
+        model = peft.get_peft_model(model, peft.LoraConfig(task_type="SEQ_CLS", **lora))
+
+    def encoded(name: str) -> list[dict[str, Any]]:
+        rows = read_rows(folder / f"{name}.jsonl", task_for("classify"))
+        ids = tokenizer([row["text"] for row in rows], truncation=True, max_length=MAX_LENGTH)["input_ids"]
+        return [
+            {
+                "input_ids": one,
+                "attention_mask": [1] * len(one),
+                "labels": int(row["label"] == "positive"),
+                "length": len(one),
+            }
+            for one, row in zip(ids, rows, strict=True)
+        ]
+
+    rows, held = encoded("train"), encoded("held")
+
+    class Judge(transformers.TrainerCallback):
+        """Judges eight times an epoch, and stops at the bar."""
+
+        every = max(1, len(rows) // 8 // arguments.get("per_device_train_batch_size", 8))
+
+        def on_train_begin(self, *args: object, **kwargs: object) -> None:
+            clock.start = time.perf_counter()
+
+        def on_step_end(self, args: object, state: Any, control: Any, **kwargs: object) -> None:
+            late = time.perf_counter() - clock.start - clock.judged >= clock.patience
+            if state.global_step % self.every == 0 or late:
+                model.eval()
+                clock.judge(
+                    lambda: _accuracy(model, [one["input_ids"] for one in held], [one["labels"] for one in held])
+                )
+                model.train()
+                control.should_training_stop = clock.over
+
+    pad = transformers.DataCollatorWithPadding(tokenizer)
+    with tempfile.TemporaryDirectory(dir=folder) as out:
+        told = transformers.TrainingArguments(
+            out, use_cpu=True, report_to=[], disable_tqdm=True, save_strategy="no", logging_strategy="no",
+            remove_unused_columns=False, num_train_epochs=epochs, seed=seed, **arguments,
+        )  # fmt: skip
+        transformers.Trainer(
+            model, told, train_dataset=rows, callbacks=[Judge()],
+            data_collator=lambda some: pad([{key: row[key] for key in row if key != "length"} for row in some]),
+        ).train()  # fmt: skip
+
+
+def main(folder: str, contestant: str, seed: str, bar: str, patience: str) -> None:
+    """Do one child's part and print [seconds of learning, accuracy] of every judgement."""
+    clock, told = _Clock(float(bar), float(patience)), json.loads(contestant)
+    epochs = told.get("epochs", EPOCHS)
+    if "noria" in told:
+        noria(Path(folder), int(seed), clock, told["noria"], epochs)
+    else:
+        trainer(Path(folder), int(seed), clock, told["trainer"], told.get("lora"), epochs)
+    print(json.dumps(clock.found))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
