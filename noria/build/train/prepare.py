@@ -18,7 +18,7 @@ from noria.tasks.task import Row, Task
 from .settings import FinetuneSettings
 
 HAN = Regex(r"\p{Han}")
-TOLERATED = 0.03
+TOLERATED = 0.05
 """Share of spans that may begin or end within a token before tokens are cut into characters."""
 
 
