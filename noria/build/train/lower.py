@@ -56,7 +56,9 @@ def cheaper(
 
 def can_keep(module: nn.Module, below: int, examples: Examples, folder: Path, *, bf16: bool) -> bool:
     """Return whether the states above the lowest `below` layers can be kept: nothing in them learns, and there is room."""
-    if not below or not bert.applies(module):
+    # Training will switch dropout on, whatever the module is doing now.
+    drops = any(isinstance(part, nn.Dropout) and part.p for part in module.modules())
+    if not below or drops or not bert.applies(module):
         return False
     base = module.base_model
     learning = any(

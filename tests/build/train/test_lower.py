@@ -78,6 +78,7 @@ def test_nothing_is_kept_of_layers_that_learn_or_drop_or_do_not_fit(tmp_path: Pa
     assert not lower.can_keep(small(frozen=1), 2, rows, tmp_path, bf16=True)
     assert not lower.can_keep(small(frozen=2), 0, rows, tmp_path, bf16=True)
     assert not lower.can_keep(small(frozen=2, dropout=0.1), 2, rows, tmp_path, bf16=True)
+    assert not lower.can_keep(small(frozen=2, dropout=0.1).eval(), 2, rows, tmp_path, bf16=True)
     monkeypatch.setattr(lower, "ROOM", 0.0)
     assert not lower.can_keep(small(frozen=2), 2, rows, tmp_path, bf16=True)
 
