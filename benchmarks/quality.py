@@ -122,11 +122,11 @@ SETS: dict[str, Set] = {
     ),
     "wnut17": Set(
         "tag", splits("ner/wnut17", "dev"), "e5", "strict span F1 >= 0.42",
-        {**NAMES, "tokens_per_batch": 512, "evaluations": 5, "minutes": 8},
+        {**NAMES, "tokens_per_batch": 512, "evaluations": 5, "minutes": 7},
     ),
     "uner-zh": Set(
         "tag", splits("ner/uner-zh", "dev"), "e5", "strict span F1 >= 0.80",
-        {**NAMES, "tokens_per_batch": 1024, "evaluations": 4, "minutes": 9},
+        {**NAMES, "tokens_per_batch": 1024, "evaluations": 3, "minutes": 6},
     ),
     "cmrc2018": Set(
         "answer", reading, "e5 trimmed", "reported",
