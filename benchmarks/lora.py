@@ -12,8 +12,10 @@ from . import race, trainer
 from .line import Line, compare
 
 LORA = {
-    "noria": {"learning_rate": 2e-3, "adapter": {"kind": "lora"}, "body": {"frozen": 8}},
-    "epochs": 4.0,
+    "noria": {
+        "learning_rate": 2e-3, "tokens_per_batch": 1024, "adapter": {"kind": "lora", "rank": 16}, "body": {"frozen": 8},
+    },
+    "epochs": 3.0,
 }  # fmt: skip
 PEERS: dict[str, dict[str, Any]] = {
     "transformers.Trainer with peft, defaults": {"lora": {}, "trainer": {}, "epochs": 4.0},
