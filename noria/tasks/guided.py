@@ -107,7 +107,9 @@ def check_schema(schema: str) -> None:
     import llguidance
 
     if len(schema) > LONGEST:
-        raise InputError("the JSON schema is too long", found=f"{len(schema):,} characters", allowed=f"up to {LONGEST:,}")
+        raise InputError(
+            "the JSON schema is too long", found=f"{len(schema):,} characters", allowed=f"up to {LONGEST:,}"
+        )
     wrong, told = llguidance.LLMatcher.validate_grammar_with_warnings(_grammar(schema))
     if wrong:
         raise InputError("the JSON schema cannot be held to", found=_first(told[0]))
@@ -117,9 +119,7 @@ def _grammar(schema: str) -> str:
     import llguidance
 
     try:
-        return str(
-            llguidance.LLMatcher.grammar_from_json_schema(schema, overrides={"whitespace_flexible": False})
-        )
+        return str(llguidance.LLMatcher.grammar_from_json_schema(schema, overrides={"whitespace_flexible": False}))
     except ValueError as error:
         raise InputError("not a JSON schema", found=_first(str(error))) from None
 

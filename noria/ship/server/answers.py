@@ -15,6 +15,7 @@ from .bodies import Classified, Embeddings, Questions, Texts
 from .errors import ApiError
 from .guard import Stream
 from .state import Prompt, State
+from .streams import judged_bad
 
 
 def answers_router(state: State) -> APIRouter:
@@ -24,7 +25,12 @@ def answers_router(state: State) -> APIRouter:
     @router.post("/classify", responses={200: {"model": replies.Labels}}, response_model=None)
     async def classify(body: Classified) -> JSONResponse:
         """Give every text a label, with the probability of each."""
-        return JSONResponse(await _answered(state, body, body.rows(), ("classify", "numeric"), "classification"))
+        rows = body.rows()
+        # Rows of numbers and texts are for different models; which of them is meant shows in the first.
+        tasks = ("classify",) if isinstance(rows[0], str) or "features" not in rows[0] else ("numeric",)
+        if any((isinstance(row, dict) and "features" in row) != ("numeric" in tasks) for row in rows):
+            raise ApiError(400, "texts and rows of numbers do not go together", param="input", code="cannot_be_used")
+        return JSONResponse(await _answered(state, body, rows, tasks, "classification"))
 
     @router.post("/tag", responses={200: {"model": replies.Tags}}, response_model=None)
     async def tag(body: Texts) -> JSONResponse:
@@ -45,8 +51,11 @@ def answers_router(state: State) -> APIRouter:
         for entry in result["data"]:
             let = Stream(state.guard)
             entry["text"] = let.say(entry["text"]) + let.rest()
-            entry["finish_reason"] = "content_filter" if let.blocked else "stop"
-            state.usage().blocked |= let.blocked
+            blocked = let.blocked
+            if not blocked and await judged_bad(state, entry["text"]):
+                entry["text"], blocked = "", True
+            entry["finish_reason"] = "content_filter" if blocked else "stop"
+            state.usage().blocked |= blocked
         return JSONResponse(result)
 
     @router.post("/embeddings", responses={200: {"model": replies.Vectors}}, response_model=None)
@@ -69,17 +78,18 @@ def chosen(state: State, model: str | None, tasks: tuple[str, ...]) -> str:
     """Return the name of the model to ask: the one named, or the only one for the task.
 
     Raises:
-        ApiError: the named one is not served (404) or made for another task (400); none is named and not just one fits (422).
+        ApiError: the named one is not served or made for another task (404); none is named and not just one fits (400).
     """
     fitting = [name for name, served in state.models.items() if served.task in tasks]
     if model is None:
         if len(fitting) == 1:
             return state.served(fitting[0]).name
-        raise ApiError(422, "name a model", param="model", allowed=fitting or "none: no such model is served")
+        raise ApiError(400, "name a model", param="model", code="model_needed",
+                       allowed=fitting or "none: no such model is served")  # fmt: skip
     served = state.served(model)
     if served.task not in tasks:
         raise ApiError(
-            400,
+            404,
             f"{model} is made for another task",
             param="model",
             code="wrong_task",

@@ -76,7 +76,7 @@ def create_app(
                            allowed=[name for name, one in served.items() if one.task == "classify"])  # fmt: skip
     metrics = Metrics(state)
     app = FastAPI(title="Noria", version=__version__, docs_url=None, redoc_url=None, lifespan=_lifespan(state, log))
-    app.openapi = lambda: document(app)  # type: ignore[method-assign]
+    app.openapi = lambda: document(app, settings)  # type: ignore[method-assign]
     app.state.noria = state
     app.add_middleware(Entry, state=state, metrics=metrics, log=log)
     app.add_exception_handler(RequestValidationError, _invalid)

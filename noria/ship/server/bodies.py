@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 
 def _whole(text: str) -> str:
@@ -19,6 +19,14 @@ Text = Annotated[str, AfterValidator(_whole)]
 Name = Annotated[str, Field(max_length=256), AfterValidator(_whole)]
 Given = Annotated[str, Field(min_length=1), AfterValidator(_whole)]
 UUID7 = r"^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$"
+
+
+def _integral(value: Any) -> Any:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+INTEGRAL = BeforeValidator(_integral)
+"""5.0 is a whole number, as in JSON Schema. It stands after the bounds, or the document would lose them."""
 Number = Annotated[float, Field(allow_inf_nan=False)]
 
 
@@ -131,18 +139,18 @@ class Generation(Body):
     """What completions and chats have in common. Fields that only one value is served for are taken when they have it."""
 
     model: Name | None = None
-    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    max_tokens: Annotated[int, Field(ge=1), INTEGRAL] | None = None
     """64 unless told; bounded by the server's `max_tokens` and by the model's length."""
     temperature: Annotated[Number, Field(ge=0, le=2)] | None = None
     top_p: Annotated[Number, Field(gt=0, le=1)] | None = None
-    top_k: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
-    seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
+    top_k: Annotated[int, Field(ge=0, le=1_000_000), INTEGRAL] | None = None
+    seed: Annotated[int, Field(ge=-(2**63), lt=2**63), INTEGRAL] | None = None
     stop: Given | Annotated[list[Given], Field(max_length=4)] | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     user: Name = ""
     consent: bool | None = None
-    n: Annotated[int, Field(ge=1, le=1)] | None = None
+    n: Annotated[int, Field(ge=1, le=1), INTEGRAL] | None = None
     logit_bias: Annotated[dict[str, Any], Field(max_length=0)] | None = None
     presence_penalty: Annotated[Number, Field(ge=-2, le=2)] | None = None
     frequency_penalty: Annotated[Number, Field(ge=-2, le=2)] | None = None
@@ -156,9 +164,9 @@ class Completion(Generation):
     """POST /v1/completions."""
 
     prompt: Text | Annotated[list[Text], Field(min_length=1, max_length=1)]
-    logprobs: Annotated[int, Field(ge=0, le=5)] | None = None
+    logprobs: Annotated[int, Field(ge=0, le=5), INTEGRAL] | None = None
     """Tell the log probability of every token, and those of so many likeliest ones."""
-    best_of: Annotated[int, Field(ge=1, le=1)] | None = None
+    best_of: Annotated[int, Field(ge=1, le=1), INTEGRAL] | None = None
     echo: Literal[False] | None = None
     suffix: None = None
 
@@ -218,11 +226,11 @@ class Chat(Generation):
     """POST /v1/chat/completions."""
 
     messages: Annotated[list[Turn], Field(min_length=1, max_length=1_000)]
-    max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
+    max_completion_tokens: Annotated[int, Field(ge=1), INTEGRAL] | None = None
     """OpenAI's newer name for max_tokens; only one of the two may be given."""
     logprobs: bool | None = None
     """Tell the log probability of every token."""
-    top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
+    top_logprobs: Annotated[int, Field(ge=0, le=20), INTEGRAL] | None = None
     """And those of so many likeliest ones."""
     response_format: Annotated[PlainText | JsonObject | JsonSchema, Field(discriminator="type")] | None = None
     """json_object and json_schema hold the answer to JSON while it is drawn."""

@@ -26,7 +26,20 @@ if TYPE_CHECKING:
 
 CAUSAL = ("causal", "complete")
 DEFAULT_TOKENS = 64
-_STREAM = {"text/event-stream": {"schema": {"type": "string"}}}
+_STREAM = {
+    "text/event-stream": {
+        "itemSchema": {
+            "type": "object",
+            "required": ["data"],
+            "properties": {
+                "data": {
+                    "type": "string",
+                    "description": "A chunk as JSON, in the form of OpenAI's API; an error in the form of Error; at last [DONE].",
+                }
+            },
+        }
+    }
+}
 
 
 def completions_router(state: State) -> APIRouter:
@@ -89,10 +102,10 @@ def sampling_of(body: Generation, most: int, logprobs: int = -1, newer: int | No
     """Return how to draw tokens; what the body leaves out has OpenAI's defaults.
 
     Raises:
-        ApiError: more tokens than the server allows, or told by both names (422).
+        ApiError: more tokens than the server allows (422), or told by both names (400).
     """
     if newer is not None and body.max_tokens is not None:
-        raise ApiError(422, "told twice", param="max_completion_tokens", code="invalid_field",
+        raise ApiError(400, "told twice", param="max_completion_tokens", code="cannot_be_used",
                        allowed="max_tokens or max_completion_tokens")  # fmt: skip
     name = "max_tokens" if newer is None else "max_completion_tokens"
     given = body.max_tokens if newer is None else newer
@@ -115,7 +128,7 @@ def sampling_of(body: Generation, most: int, logprobs: int = -1, newer: int | No
 def _logprobs(body: Chat) -> int:
     if body.top_logprobs is not None and not body.logprobs:
         raise ApiError(
-            422, "top_logprobs needs logprobs", param="top_logprobs", code="invalid_field", hint="logprobs: true"
+            400, "top_logprobs needs logprobs", param="top_logprobs", code="cannot_be_used", hint="logprobs: true"
         )
     return (body.top_logprobs or 0) if body.logprobs else -1
 
@@ -124,7 +137,7 @@ def _chat_model(state: State, model: str | None) -> str:
     served = state.served(model) if model is not None else None
     if served and served.task != "chat":
         raise ApiError(
-            400, f"{model} is no chat model", param="model", code="wrong_task", found=f"a model for {served.task}",
+            404, f"{model} is no chat model", param="model", code="wrong_task", found=f"a model for {served.task}",
             hint="/v1/completions goes on from a prompt" if served.task in CAUSAL else "/v1/models says what it is for",
         )  # fmt: skip
     return chosen(state, model, ("chat",))
@@ -134,23 +147,23 @@ async def _conversation(state: State, body: Chat) -> list[dict[str, str]]:
     """Return the turns as chat models are told them, after the guard.
 
     Raises:
-        ApiError: a system's turn after others, or an assistant's the last (422); a text is blocked (400).
+        ApiError: a system's turn after others, or an assistant's the last, or a text is blocked (400).
     """
     turns = []
     for place, turn in enumerate(body.messages):
         role = "system" if turn.role == "developer" else turn.role
         if role == "system" and place:
             raise ApiError(
-                422, "a system's turn can only be the first", param=f"messages.{place}.role", code="invalid_field"
+                400, "a system's turn can only be the first", param=f"messages.{place}.role", code="cannot_be_used"
             )
         text = turn.text()
         if not text.strip():
-            raise ApiError(422, "the turn says nothing", param=f"messages.{place}.content", code="invalid_field")
+            raise ApiError(400, "the turn says nothing", param=f"messages.{place}.content", code="cannot_be_used")
         # What the operator tells the model is the operator's own: only what users bring is looked at.
         told = await state.enter(text, f"messages.{place}.content") if role == "user" else text
         turns.append({"role": role, "content": told})
     if turns[-1]["role"] == "assistant":
-        raise ApiError(422, "the last turn is the assistant's", param=f"messages.{len(turns) - 1}.role", code="invalid_field",
+        raise ApiError(400, "the last turn is the assistant's", param=f"messages.{len(turns) - 1}.role", code="cannot_be_used",
                        allowed="system, user")  # fmt: skip
     return turns
 
@@ -159,7 +172,7 @@ def schema_of(body: Chat) -> str | None:
     """Return the JSON schema that an answer is held to, as JSON; None where it may be any text.
 
     Raises:
-        ApiError: the schema asks for what cannot be held to (422).
+        ApiError: the schema asks for what cannot be held to (400).
     """
     wanted = body.response_format
     if isinstance(wanted, JsonObject):
@@ -172,5 +185,5 @@ def schema_of(body: Chat) -> str | None:
     try:
         check_schema(schema)
     except InputError as error:
-        raise ApiError(422, str(error), param="response_format.json_schema.schema", code="invalid_schema") from None
+        raise ApiError(400, str(error), param="response_format.json_schema.schema", code="invalid_schema") from None
     return schema

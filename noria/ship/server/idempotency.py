@@ -47,7 +47,7 @@ class Idempotency:
         """Return where the answer belongs, and the answer where it was given before.
 
         Raises:
-            ApiError: the key is not one (422), stood with another body (422), or its first request is still answered (409).
+            ApiError: the key is not one (422), stood with another body, or its first request is still answered (409).
         """
         if not 1 <= len(key) <= _LONGEST or not key.isascii() or not key.isprintable():
             raise ApiError(422, "not an idempotency key", param="Idempotency-Key", code="invalid_field",
@@ -61,7 +61,7 @@ class Idempotency:
             self._kept[place] = Kept(digest, now)
             return place, None
         if kept.digest != digest:
-            raise ApiError(422, "this key stood with another body", param="Idempotency-Key", code="idempotency_key_reused",
+            raise ApiError(409, "this key stood with another body", param="Idempotency-Key", code="idempotency_key_reused",
                            hint="a new request takes a new key")  # fmt: skip
         if not kept.status:
             raise ApiError(

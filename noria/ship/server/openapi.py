@@ -10,35 +10,39 @@ from fastapi.openapi.utils import get_openapi
 from noria import __version__
 
 from .replies import Error
+from .settings import ServerSettings
 
 _ERRORS = {
-    400: "The request cannot be used: its body is no JSON, its model is made for another task, a text is blocked.",
+    400: "The request cannot be used, though each field may be right: its body is no JSON, its fields do not go together, "
+    "its text is too long for the model or is blocked.",
     401: "A valid key is needed.",
     403: "The key may not do this.",
-    404: "No such model or thing.",
+    404: "No such model for this route, or no such thing.",
     408: "The body took too long to arrive.",
-    409: "A request with this Idempotency-Key is still being answered.",
+    409: "A request with this Idempotency-Key is still being answered, or had another body.",
     413: "The body is too large.",
     422: "A field is missing, unknown or out of its bounds.",
     429: "The key's limit is used up, or the model's queue is full.",
     500: "A fault of the server; the log names it by the request's id.",
     503: "The model or the server is not able to answer now.",
 }
-_WAITING = (409, 429, 503)
+_WAITING = (429, 503)
+_ROWS = ("input", "events", "texts")
+_TOKENS = ("max_tokens", "max_completion_tokens")
 _OPEN = ("/health", "/ready")
 _HEADERS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("Idempotency-Key", "The same key with the same body gives the same answer for a day, made once.",
      {"type": "string", "pattern": r"^[!-~]{1,255}$"}),
     ("X-Noria-User", "The end user for whom the use is counted; stored as a pseudonym.",
-     {"type": "string", "pattern": r"^[!-~]{1,256}$"}),
-    ("X-Noria-Segment", "What analytics may split by, as in retail.", {"type": "string", "pattern": r"^[!-~]{1,64}$"}),
+     {"type": "string", "maxLength": 256}),
+    ("X-Noria-Segment", "What analytics may split by, as in retail.", {"type": "string", "maxLength": 64}),
     ("X-Noria-Consent", "The user agreed that their masked text may become training data.",
-     {"type": "string", "enum": ["true", "false"]}),
+     {"type": "string", "enum": ["true", "false", "1", "0", "yes", "no"]}),
 )  # fmt: skip
 
 
-def document(app: FastAPI) -> dict[str, Any]:
-    """Return the OpenAPI 3.1 document of an application; made once."""
+def document(app: FastAPI, settings: ServerSettings) -> dict[str, Any]:
+    """Return the OpenAPI 3.1 document of an application, this server's own bounds in it; made once."""
     if app.openapi_schema:
         return app.openapi_schema
     made = get_openapi(
@@ -54,12 +58,24 @@ def document(app: FastAPI) -> dict[str, Any]:
     inner = Error.model_json_schema(ref_template="#/components/schemas/{model}")
     schemas.update(inner.pop("$defs"))
     schemas["Error"] = inner
+    for schema in schemas.values():
+        _bound(schema, settings)
     parts["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
     for path, methods in made["paths"].items():
         for method, operation in methods.items():
             _complete(operation, path, method)
     app.openapi_schema = made
     return made
+
+
+def _bound(schema: dict[str, Any], settings: ServerSettings) -> None:
+    """Write the bounds that settings give into a body's schema."""
+    for name, field in schema.get("properties", {}).items():
+        for variant in (field, *field.get("anyOf", ())):
+            if name in _ROWS and variant.get("type") == "array":
+                variant.setdefault("maxItems", settings.max_rows)
+            if name in _TOKENS and variant.get("type") == "integer" and "minimum" in variant:
+                variant["maximum"] = settings.max_tokens
 
 
 def _complete(operation: dict[str, Any], path: str, method: str) -> None:

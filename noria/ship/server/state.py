@@ -197,7 +197,7 @@ class State:
         Answers are those of the model's task: {"label", "score", "scores"}, {"spans": [...]} or {"embedding": [...]}.
 
         Raises:
-            ApiError: no such model (404), or it is a causal one (400).
+            ApiError: no such model, or it is a causal one (404).
             Busy: its queue is full (429). Unavailable: it crashed or took too long (503).
         """
         return (await self.run(model, texts)).answers
@@ -206,7 +206,8 @@ class State:
         """Return the answers with the number of tokens of every text; else like `ask`."""
         served = self.served(model)
         if served.task in WRITES:
-            raise ApiError(400, f"{model} makes text, it does not answer", param="model", hint="/v1/completions")
+            raise ApiError(404, f"{model} makes text, it does not answer", param="model", code="wrong_task",
+                           hint="/v1/completions")  # fmt: skip
         usage = self.usage()
         usage.segment = usage.segment or language_of(_text_of(texts[0]) if texts else "")
         answers = await served.worker.ask(texts, timeout=self.settings.timeout)
@@ -221,12 +222,13 @@ class State:
         With a JSON `schema` the text is held to it. Closing the iterator stops the model.
 
         Raises:
-            ApiError: no such model (404), or it does not make text (400).
+            ApiError: no such model, or it does not make text (404).
             Busy: its queue is full (429). Unavailable: it crashed or took too long (503).
         """
         served = self.served(model)
         if served.task not in WRITES:
-            raise ApiError(400, f"{model} does not make text", param="model", found=f"a model for {served.task}")
+            raise ApiError(404, f"{model} does not make text", param="model", code="wrong_task",
+                           found=f"a model for {served.task}")  # fmt: skip
         usage = self.usage()
         usage.segment = usage.segment or language_of(_text_of(prompt))
         pieces = served.worker.complete(prompt, sampling, stop, schema=schema, timeout=self.settings.timeout)

@@ -21,22 +21,39 @@ if TYPE_CHECKING:
 async def let_out(state: State, pieces: AsyncGenerator[Piece, None]) -> AsyncGenerator[Piece, None]:
     """Yield pieces as the guard lets them out; one it blocks is the last, and its end is content_filter.
 
-    Log probabilities tell the very tokens, so while the guard holds text back or changes it, they are left out.
+    With a classifier to be asked about it, a text goes out only when it is whole. Log probabilities tell the very tokens,
+    so while the guard holds text back or changes it, they are left out.
     """
     let = Stream(state.guard)
+    judges = state.guard.settings.model is not None
+    whole = ""
     try:
         async for piece in pieces:
-            if not state.guard.holds:
+            if not state.guard.holds and not judges:
                 yield piece
                 continue
             text = let.say(piece.text) + (let.rest() if piece.finish else "")
-            if let.blocked:
+            if judges:
+                whole += text
+                text = whole if piece.finish or let.blocked else ""
+                blocked = let.blocked or (bool(piece.finish) and await judged_bad(state, whole))
+                text = "" if blocked and not let.blocked else text
+            else:
+                blocked = let.blocked
+            if blocked:
                 state.usage().blocked = True
                 yield replace(piece, text=text, finish="content_filter", logprobs=())
                 return
             yield replace(piece, text=text, logprobs=())
     finally:
         await pieces.aclose()
+
+
+async def judged_bad(state: State, text: str) -> bool:
+    """Return whether the guard's classifier blocks a text that would go out; counts what it says."""
+    found = await state.judged(text) if text else []
+    state.guard.count(found, "output")
+    return any(one.action == "block" for one in found)
 
 
 async def lines(
