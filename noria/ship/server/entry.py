@@ -99,7 +99,7 @@ class Entry:
         route = getattr(scope.get("route"), "path", "other")
         if usage.app != "api" and not route.startswith("/v1/") and route != "other":
             route = f"/v1/apps/{usage.app}{route}"  # FastAPI tells an included route without its prefix
-        self._metrics.count(route, scope["method"], answer.status, seconds)
+        self._metrics.count(route, scope["method"], answer.status, seconds, usage.model, usage.tokens)
         self._log(
             "request", id=usage.id, method=scope["method"], route=route, status=answer.status, ms=round(seconds * 1e3, 2),
             key=usage.caller.key if usage.caller else None, app=usage.app, model=usage.model, units=usage.units,

@@ -1,4 +1,4 @@
-"""Figures for Prometheus: requests, latency, queues, restarts, events."""
+"""Figures for Prometheus: requests, latency, tokens, queues, restarts, events, what the guard found."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 if TYPE_CHECKING:
@@ -27,10 +27,13 @@ class Metrics:
             "noria_request_seconds", "Seconds from request to last byte.", ["route"], buckets=_BUCKETS,
             registry=self._registry,
         )  # fmt: skip
+        self._tokens = Counter("noria_tokens", "Tokens read and written.", ["model"], registry=self._registry)
         self._registry.register(_Now(state))
 
-    def count(self, route: str, method: str, status: int, seconds: float) -> None:
+    def count(self, route: str, method: str, status: int, seconds: float, model: str = "", tokens: int = 0) -> None:
         """Count one request. `route` is a path of the server's own, never what a client made up."""
+        if tokens:
+            self._tokens.labels(model).inc(tokens)
         self._requests.labels(route, method, str(status)).inc()
         self._seconds.labels(route).observe(seconds)
 
@@ -45,8 +48,8 @@ class _Now(Collector):
     def __init__(self, state: State) -> None:
         self._state = state
 
-    def collect(self) -> Iterator[GaugeMetricFamily]:
-        """Yield the gauges."""
+    def collect(self) -> Iterator[GaugeMetricFamily | CounterMetricFamily]:
+        """Yield gauges, and counters that others keep."""
         state = self._state
         yield GaugeMetricFamily("noria_ready", "1 when requests are welcome.", value=float(state.ready))
         yield GaugeMetricFamily("noria_in_flight", "Requests being answered.", value=state.in_flight)
@@ -59,3 +62,7 @@ class _Now(Collector):
             restarts.add_metric([name], served.worker.restarts)
             up.add_metric([name], float(served.worker.status == "ready"))
         yield from (queue, restarts, up)
+        guard = CounterMetricFamily("noria_guard", "What the guard found, by rule.", labels=["rule", "side", "action"])
+        for labels, count in list(state.guard.counts.items()):
+            guard.add_metric(labels, count)
+        yield guard
