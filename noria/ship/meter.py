@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 import unicodedata
 from collections.abc import Callable
@@ -54,8 +53,7 @@ class Meter:
         Raises:
             ResourceError: the disk is full; none was acknowledged.
         """
-        # Shielded: who goes away while waiting does not take the event along.
-        await asyncio.shield(asyncio.wrap_future(self.outbox.submit(events)))
+        await self.outbox.record(events)
 
 
 def read_secret(folder: Path) -> bytes:
