@@ -27,7 +27,7 @@ from noria.core.event import OUTBOX_TABLE, SCHEMA, new_id
 from noria.core.folder import sha256_file, write_json
 from noria.core.lake import check_lake, outboxes, read_outbox, read_sealed, sealed_files, version_of
 
-from .seal import DAY_US, border_of, finish, seal
+from .seal import DAY_US, border_of, finish, seal_all
 from .sealed import sync_folder, write_events
 from .store import alone, connect, locked, prepare, storage, transaction
 
@@ -123,9 +123,7 @@ def keep_days(
     now = now or datetime.now(UTC)
     receipt = Receipt("retention", settings={"days": days, "text_days": text_days})
     lake = check_lake(lake)
-    for path in outboxes(lake):
-        prepare(path, lake)
-        seal(path, lake, path.stem, now)
+    seal_all(lake, now)
     with _alone_in(lake):
         for path in sealed_files(lake):
             day = datetime.fromisoformat(path.parent.name.removeprefix("day=")).replace(tzinfo=UTC)

@@ -19,10 +19,10 @@ import pyarrow as pa
 
 from noria.core.errors import told_plainly
 from noria.core.event import COLUMNS, OUTBOX_TABLE, day_folder
-from noria.core.lake import BATCH, batch_of
+from noria.core.lake import BATCH, batch_of, outboxes
 
 from .sealed import clear_unfinished, known_ids, write_events
-from .store import alone, connect, storage, transaction
+from .store import alone, connect, prepare, storage, transaction
 
 SEAL_ROWS = 1_000_000
 """Most events in one Parquet file."""
@@ -54,6 +54,15 @@ def seal(path: Path, lake: Path, server: str, before: datetime) -> int:
         for (day,) in days:
             while _note(connection, lake, server, day):
                 files += finish(connection, lake)
+    return files
+
+
+def seal_all(lake: Path, before: datetime) -> int:
+    """Seal every outbox of a lake; else as `seal`."""
+    files = 0
+    for path in outboxes(lake):
+        prepare(path, lake)
+        files += seal(path, lake, path.stem, before)
     return files
 
 

@@ -18,6 +18,7 @@ from starlette.responses import JSONResponse
 from noria import __version__
 from noria.core.errors import InternalError, NoriaError, SettingError, nearest
 from noria.core.folder import read_manifest
+from noria.core.said import Mask
 from noria.tasks.task import task_of
 
 from ..engine.worker import Worker
@@ -38,7 +39,12 @@ _NAME = re.compile(r"[a-z][a-z0-9_-]{0,40}")
 
 
 def create_app(
-    settings: ServerSettings, models: Sequence[str | Path] = (), apps: Sequence[App] = (), *, log: Log = no_log
+    settings: ServerSettings,
+    models: Sequence[str | Path] = (),
+    apps: Sequence[App] = (),
+    *,
+    mask: Mask | None = None,
+    log: Log = no_log,
 ) -> FastAPI:
     """Return the application that serves `models` and `apps`; its State is `app.state.noria`.
 
@@ -49,6 +55,7 @@ def create_app(
         settings: see `ServerSettings`.
         models: model folders; each is served under its folder's name.
         apps: applications, each mounted at /v1/apps/<name>.
+        mask: takes personal data out of what consenting users said; without it nothing that was said is kept.
         log: takes one line for every request and fault; see `logs`.
 
     Raises:
@@ -58,7 +65,7 @@ def create_app(
     """
     served = _served(settings, models)
     folder = settings.lake / "server"
-    meter = Meter(Outbox(settings.lake, settings.name), read_secret(folder))
+    meter = Meter(Outbox(settings.lake, settings.name), read_secret(folder), mask=mask)
     state = State(settings, served, Keys(folder), meter, apps)
     metrics = Metrics(state)
     app = FastAPI(title="Noria", version=__version__, docs_url=None, redoc_url=None, lifespan=_lifespan(state, log))

@@ -8,6 +8,8 @@ from typing import Any
 from fastapi import APIRouter
 from starlette.responses import JSONResponse, Response
 
+from noria.core.said import Better
+
 from .answers import tell
 from .bodies import Events, Feedback
 from .errors import ApiError
@@ -52,6 +54,10 @@ def facts_router(state: State, metrics: Metrics) -> APIRouter:
         tell(state, body.user, body.consent)
         usage = state.usage()
         usage.kind, usage.subject, usage.value = "feedback", body.request, 1.0 if body.right else -1.0
+        better = body.model_dump()["better"]
+        if body.right and better is not None:
+            raise ApiError(422, "a right answer needs no better one", param="better", code="invalid_field")
+        usage.said = Better(body.index, better)
         return {"id": usage.id}
 
     @router.post("/v1/events", tags=["use"])

@@ -22,6 +22,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from noria.core.errors import InternalError, ResourceError, from_system
+from noria.core.said import Mask
 
 from .app import create_app
 from .logs import Log, json_log, no_log
@@ -62,6 +63,7 @@ def serve(
     *,
     prepare: Prepare | None = None,
     announce: Callable[[str, str | None], None] | None = None,
+    mask: Mask | None = None,
     log: Log | None = None,
 ) -> signal.Signals:
     """Serve until SIGTERM or Ctrl-C; return which of them it was.
@@ -75,6 +77,7 @@ def serve(
         apps: applications.
         prepare: adds to the application before it starts.
         announce: called once requests are welcome, with the address and, on the first start, the admin key.
+        mask: takes personal data out of what consenting users said; without it nothing that was said is kept.
         log: where the log goes; JSON lines on stderr by default.
 
     Raises:
@@ -83,7 +86,7 @@ def serve(
     """
     listener = listen(settings)
     try:
-        app = create_app(settings, models, apps, log=log or json_log())
+        app = create_app(settings, models, apps, mask=mask, log=log or json_log())
         state: State = app.state.noria
         key = state.keys.first()
         if prepare:
@@ -104,6 +107,7 @@ def serving(
     apps: Sequence[App] = (),
     *,
     prepare: Prepare | None = None,
+    mask: Mask | None = None,
     log: Log = no_log,
 ) -> Iterator[Running]:
     """Serve in a thread of this process while the block runs; everything is flushed and ended after it.
@@ -114,7 +118,7 @@ def serving(
     """
     listener = listen(settings)
     try:
-        app = create_app(settings, models, apps, log=log)
+        app = create_app(settings, models, apps, mask=mask, log=log)
         state: State = app.state.noria
         for left in state.keys.list():
             # Of a process that was killed before it could revoke its own.
