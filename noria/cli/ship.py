@@ -12,6 +12,7 @@ from cyclopts import App, Parameter, validators
 from noria.ship.server.guard import GuardSettings
 from noria.ship.server.settings import ServerSettings
 
+from . import events
 from .applications import make, monitor, recommend, support
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ key_app = App(
     """,
 )
 app.command(key_app)
+app.command(events.app)
 
 for _command in (support, monitor, recommend):
     app.command(_command)
@@ -72,9 +74,10 @@ def serve(
     import signal
 
     chosen = [make(name) for name in apps]
+    from noria.build.corpus.pii import mask
     from noria.ship.server.run import serve as run
 
-    told = run(settings, models, chosen, guard=_guard(guard), prepare=_console(console), announce=announce)
+    told = run(settings, models, chosen, guard=_guard(guard), prepare=_console(console), announce=announce, mask=mask)
     return 130 if told == signal.SIGINT else 0
 
 

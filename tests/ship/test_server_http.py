@@ -321,7 +321,7 @@ def test_a_full_disk_refuses_new_work_and_says_so(client, server, monkeypatch):
         raise ResourceError("events cannot be stored", found="database or disk is full")
 
     with monkeypatch.context() as patch:
-        patch.setattr(server.state.meter.outbox, "submit", full)
+        patch.setattr(server.state.meter.outbox, "record", full)
         reply = client.post("/v1/classify", json={"input": "x"})
         assert (reply.status_code, reply.json()["error"]["code"]) == (503, "unavailable")
         assert "label" not in reply.text

@@ -18,6 +18,7 @@ from starlette.responses import JSONResponse
 from noria import __version__
 from noria.core.errors import InternalError, NoriaError, SettingError, nearest
 from noria.core.folder import read_manifest
+from noria.core.said import Mask
 from noria.tasks.task import task_of
 
 from ..engine.worker import Worker
@@ -47,6 +48,7 @@ def create_app(
     apps: Sequence[App] = (),
     *,
     guard: Guard | None = None,
+    mask: Mask | None = None,
     log: Log = no_log,
 ) -> FastAPI:
     """Return the application that serves `models` and `apps`; its State is `app.state.noria`.
@@ -59,6 +61,7 @@ def create_app(
         models: model folders; each is served under its folder's name.
         apps: applications, each mounted at /v1/apps/<name>.
         guard: checks what goes in and out; by default one that counts marks of prompt injection.
+        mask: takes personal data out of what consenting users said; without it nothing that was said is kept.
         log: takes one line for every request and fault; see `logs`.
 
     Raises:
@@ -68,7 +71,7 @@ def create_app(
     """
     served = _served(settings, models)
     folder = settings.lake / "server"
-    meter = Meter(Outbox(settings.lake, settings.name), read_secret(folder))
+    meter = Meter(Outbox(settings.lake, settings.name), read_secret(folder), mask=mask)
     state = State(settings, served, Keys(folder), meter, apps, guard)
     judge = state.guard.settings.model
     if judge is not None and (judge not in served or served[judge].task != "classify"):

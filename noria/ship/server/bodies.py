@@ -247,12 +247,24 @@ class Chat(Generation):
     """A hint; taken and not needed."""
 
 
+class Marked(Body):
+    """A span as it should have been; places are characters."""
+
+    start: Annotated[int, Field(ge=0), INTEGRAL]
+    end: Annotated[int, Field(ge=0), INTEGRAL]
+    label: Given
+
+
 class Feedback(Body):
     """POST /v1/feedback: what a user says of an answer."""
 
     request: Annotated[str, Field(pattern=UUID7)]
     """The `x-request-id` of the answer."""
     right: bool
+    index: Annotated[int, Field(ge=0, le=100_000), INTEGRAL] = 0
+    """Which of the request's texts it is about; the first unless told."""
+    better: Given | list[Given] | list[Marked] | None = None
+    """What a wrong answer should have been: a label, labels, spans of the text as it was sent, or a text."""
     user: Name = ""
     consent: bool | None = None
 

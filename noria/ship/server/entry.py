@@ -128,6 +128,11 @@ class Entry:
         if state.draining and method not in _SAFE:
             usage.counted = False
             raise ApiError(503, "the server is stopping", code="stopping", retry_after=5)
+        if usage.counted:
+            # What could not be recorded is not begun.
+            usage.counted = False
+            state.meter.outbox.check()
+            usage.counted = True
         return await self._body(connection.headers, receive) if method not in _SAFE else receive
 
     def _caller(self, connection: HTTPConnection) -> tuple[Caller | None, bool]:

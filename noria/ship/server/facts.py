@@ -9,9 +9,12 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from noria.core.said import Better
+
 from . import replies
 from .answers import check_count, tell
 from .bodies import Events, Feedback
+from .errors import ApiError
 from .metrics import Metrics
 from .state import Served, State
 
@@ -75,6 +78,10 @@ def facts_router(state: State, metrics: Metrics) -> APIRouter:
         tell(state, body.user, body.consent)
         usage = state.usage()
         usage.kind, usage.subject, usage.value = "feedback", body.request, 1.0 if body.right else -1.0
+        better = body.model_dump()["better"]
+        if body.right and better is not None:
+            raise ApiError(400, "a right answer needs no better one", param="better", code="cannot_be_used")
+        usage.said = Better(body.index, better)
         return {"id": usage.id}
 
     @router.post("/v1/events", tags=["use"], responses={200: {"model": replies.AllNoted}}, response_model=None)

@@ -22,6 +22,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from noria.core.errors import InternalError, ResourceError, from_system
+from noria.core.said import Mask
 
 from .app import create_app
 from .guard import Guard
@@ -67,6 +68,7 @@ def serve(
     guard: Guard | None = None,
     prepare: Prepare | None = None,
     announce: Callable[[str, str | None], None] | None = None,
+    mask: Mask | None = None,
     log: Log | None = None,
 ) -> signal.Signals:
     """Serve until SIGTERM or Ctrl-C; return which of them it was.
@@ -81,6 +83,7 @@ def serve(
         guard: checks what goes in and out.
         prepare: adds to the application before it starts.
         announce: called once requests are welcome, with the address and, on the first start, the admin key.
+        mask: takes personal data out of what consenting users said; without it nothing that was said is kept.
         log: where the log goes; JSON lines on stderr by default.
 
     Raises:
@@ -89,7 +92,7 @@ def serve(
     """
     listener = listen(settings)
     try:
-        app = create_app(settings, models, apps, guard=guard, log=log or json_log())
+        app = create_app(settings, models, apps, guard=guard, mask=mask, log=log or json_log())
         state: State = app.state.noria
         key = state.keys.first()
         if prepare:
@@ -111,6 +114,7 @@ def serving(
     *,
     guard: Guard | None = None,
     prepare: Prepare | None = None,
+    mask: Mask | None = None,
     log: Log = no_log,
 ) -> Iterator[Running]:
     """Serve in a thread of this process while the block runs; everything is flushed and ended after it.
@@ -121,7 +125,7 @@ def serving(
     """
     listener = listen(settings)
     try:
-        app = create_app(settings, models, apps, guard=guard, log=log)
+        app = create_app(settings, models, apps, guard=guard, mask=mask, log=log)
         state: State = app.state.noria
         for left in state.keys.list():
             # Of a process that was killed before it could revoke its own.

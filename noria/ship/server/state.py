@@ -38,6 +38,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from noria.core.errors import NoriaError
 from noria.core.event import new_id
 from noria.core.folder import Manifest
+from noria.core.said import Better, Said
 from noria.tasks.complete import Sampling
 
 from ..meter import Meter, language_of
@@ -92,6 +93,8 @@ class Usage:
     consent: bool = False
     subject: str = ""
     value: float | None = None
+    said: Said | Better | None = None
+    """What was asked and answered; stored, masked, only with `consent`."""
     counted: bool = True
     """Whether the request becomes an event at all."""
     blocked: bool = False
@@ -211,6 +214,8 @@ class State:
         usage = self.usage()
         usage.segment = usage.segment or language_of(_text_of(texts[0]) if texts else "")
         answers = await served.worker.ask(texts, timeout=self.settings.timeout)
+        if served.task != "embed":  # vectors teach nothing
+            usage.said = usage.said or Said(served.task, list(texts), answers.answers)
         self.count(served, len(texts), "items", sum(answers.tokens))
         return answers
 
@@ -232,13 +237,15 @@ class State:
         usage = self.usage()
         usage.segment = usage.segment or language_of(_text_of(prompt))
         pieces = served.worker.complete(prompt, sampling, stop, schema=schema, timeout=self.settings.timeout)
-        used = 0
+        used, text = 0, ""
         try:
             async for piece in pieces:
+                text += piece.text
                 used = piece.prompt_tokens + piece.tokens
                 if piece.finish:
                     self.count(served, used, "tokens", used)
                     used = 0
+                    usage.said = usage.said or Said(served.task, [prompt], [{"text": text}])
                 yield piece
         finally:
             # A stream that the client left is counted as far as it came.
@@ -293,7 +300,7 @@ class State:
             usage.kind, id=usage.id, user=usage.user, tenant=usage.caller.tenant if usage.caller else "", app=usage.app,
             model=usage.model, version=usage.version, units=usage.units, unit=usage.unit,
             latency_ms=round((time.perf_counter() - usage.started) * 1e3, 3), outcome=outcome, segment=usage.segment,
-            consent=usage.consent, subject=usage.subject, value=usage.value,
+            consent=usage.consent, subject=usage.subject, value=usage.value, said=None if usage.blocked else usage.said,
         )  # fmt: skip
         usage.settled = True
         try:
