@@ -77,7 +77,7 @@ def create_app(
     if judge is not None and (judge not in served or served[judge].task != "classify"):
         raise SettingError("the guard asks a model that does not classify", found=judge,
                            allowed=[name for name, one in served.items() if one.task == "classify"])  # fmt: skip
-    metrics = Metrics(state)
+    metrics = state.metrics = Metrics(state)
     app = FastAPI(title="Noria", version=__version__, docs_url=None, redoc_url=None, lifespan=_lifespan(state, log))
     app.openapi = lambda: document(app, settings)  # type: ignore[method-assign]
     app.state.noria = state

@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from starlette.requests import HTTPConnection
 
     from ..engine.worker import Answers, Piece, Worker
+    from .metrics import Metrics, Route
 
 WRITES = ("causal", "complete", "chat")
 """Tasks whose models make text, piece by piece; all others answer about texts."""
@@ -185,6 +186,7 @@ class State:
         """All models answer and all applications have started."""
         self.draining = False
         """The server was told to stop: what is in flight finishes, nothing new starts."""
+        self.metrics: Metrics | None = None
         self.failure: NoriaError | None = None
         """Why the server could not start."""
 
@@ -338,6 +340,10 @@ class State:
             raise ApiError(403, "the key may not use this model", param="model", code="permission_denied", found=model,
                            allowed=caller.models)  # fmt: skip
         return self.models[model]
+
+    def routes(self) -> list[Route]:
+        """Return what each route did since the start, the busiest first."""
+        return self.metrics.routes() if self.metrics else []
 
     def model_for(self, task: str) -> str | None:
         """Return the name of the first served model for a task, or None."""
