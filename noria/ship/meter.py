@@ -56,8 +56,8 @@ class Meter:
         """
         if said and facts.get("consent") and self.mask:
             facts["text"] = said.masked(self.mask).text()
-        facts.setdefault("id", new_id())
         facts.setdefault("time", self._clock())
+        facts.setdefault("id", new_id(facts["time"].timestamp))
         return Event(kind=kind, user=pseudonym(user, self._secret), **facts)
 
     async def record(self, *events: Event) -> None:

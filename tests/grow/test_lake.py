@@ -138,6 +138,20 @@ def test_usage_counts_and_shares(tmp_path: Path) -> None:
     assert median.low <= median.value == 3.5 <= median.high
 
 
+def test_feedback_joins_its_request_and_the_last_word_counts(tmp_path: Path) -> None:
+    rows = make(5, model="sentiment", tenant="t")
+    seal(tmp_path, rows)
+
+    def word(about: str, value: float, hours: int, tenant: str = "t") -> Event:
+        time = START + timedelta(hours=hours)
+        return Event(new_id(), time, "feedback", subject=about, value=value, tenant=tenant)
+
+    wait(tmp_path, [word(rows[0].id, 1, 9), word(rows[0].id, -1, 10), word(rows[1].id, 1, 9), word(rows[2].id, -1, 8),
+                    word(rows[2].id, 1, 9), word(rows[3].id, 1, 9, "other"), word("gone", 1, 9)])  # fmt: skip
+    (figure,) = usage(events(tmp_path)).right
+    assert (figure.name, round(figure.value * figure.n), figure.n) == ("sentiment", 2, 3)
+
+
 def test_growth_reads_the_lake_by_application(tmp_path: Path) -> None:
     wait(tmp_path, make(50))
     account = growth(log_of_events(events(tmp_path)), "day", by_segment=True)
