@@ -4,6 +4,8 @@ hostile   10,000 hostile requests: no answer of 500 or more, no crash, no path o
 vanish    1,000 clients that vanish in the middle of a stream: nothing of theirs is left behind
 sigterm   SIGTERM with 50 streams open: within the grace time all finish; past it all are told; exit 0, events flushed
 soak      50 requests a second for 10 minutes: none fails, memory stays flat
+
+With those of `faults_events`: kill-server, kill-model, disk-full, clock-back.
 """
 
 from __future__ import annotations
@@ -12,7 +14,6 @@ import asyncio
 import json
 import random
 import signal
-import sys
 import tempfile
 import time
 from collections import Counter
@@ -25,6 +26,7 @@ from cyclopts import App, Parameter
 from noria.core.errors import unknown
 from noria.ship.books import reconcile
 
+from .faults_events import FAULTS as ON_EVENTS
 from .hostile import hostile as make_hostile
 from .line import machine
 from .raw import Line, Place, once
@@ -283,7 +285,9 @@ def _children(process: int) -> Iterator[int]:
         yield from map(int, (task / "children").read_text().split())
 
 
-FAULTS: dict[str, Callable[..., Result]] = {"hostile": hostile, "vanish": vanish, "sigterm": sigterm, "soak": soak}
+FAULTS: dict[str, Callable[..., Result]] = {
+    "hostile": hostile, "vanish": vanish, "sigterm": sigterm, "soak": soak, **ON_EVENTS,
+}  # fmt: skip
 
 
 @app.default
@@ -298,7 +302,7 @@ def run(
     Parameters
     ----------
     name
-        hostile, vanish, sigterm or soak; or all.
+        hostile, vanish, sigterm, soak, kill-server, kill-model, disk-full or clock-back; or all.
     quick
         Fewer times: each ends within two minutes.
     write
@@ -328,4 +332,4 @@ def run(
 
 
 if __name__ == "__main__":
-    sys.exit(started(app))
+    started(app)
