@@ -81,6 +81,47 @@ def serve(
     return 130 if told == signal.SIGINT else 0
 
 
+@app.command
+def remote(
+    out: Path,
+    *,
+    url: str,
+    model: str,
+    task: Literal["chat", "complete", "embed"] = "chat",
+    key_variable: str = "",
+    max_length: int = 4_096,
+) -> None:
+    """Write a model folder that stands for a model of another server with OpenAI's API, such as vLLM on a GPU machine.
+
+    Served like any other: keys, limits, guard and events are this server's.
+
+    Examples::
+
+        noria ship remote runs/big --url http://gpu-1:8000/v1 --model Qwen3-8B
+        noria ship remote runs/big --url https://gpu-1/v1 --model Qwen3-8B --key-variable BIG_KEY
+        noria ship serve runs/big
+
+    Parameters
+    ----------
+    out
+        The folder to write; clients call the model by its name.
+    url
+        Address of the other server's API, up to /v1.
+    model
+        What the other server calls the model.
+    task
+        What it is for.
+    key_variable
+        Environment variable that holds the key to the other server; the key itself is never written down.
+    max_length
+        Most tokens that the model reads and writes.
+    """
+    from noria.ship.engine.remote import write_remote
+
+    write_remote(out, task=task, url=url, model=model, key_variable=key_variable, max_length=max_length)
+    print(f"{out} stands for {model} at {url}")
+
+
 @key_app.command(name="make")
 def make_key(
     name: str,

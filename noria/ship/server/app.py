@@ -7,7 +7,7 @@ import re
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse
 
 from noria import __version__
 from noria.core.errors import InternalError, NoriaError, SettingError, nearest
-from noria.core.folder import read_manifest
+from noria.core.folder import Manifest, read_manifest
 from noria.core.said import Mask
 from noria.tasks.task import task_of
 
@@ -37,6 +37,9 @@ from .moderation import moderation_router
 from .openapi import document
 from .settings import ServerSettings
 from .state import App, Served, State
+
+if TYPE_CHECKING:
+    from ..engine.remote import Remote
 
 _USE_SECONDS = 5.0
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,40}")
@@ -108,9 +111,16 @@ def _served(settings: ServerSettings, models: Sequence[str | Path]) -> dict[str,
             )
         manifest = read_manifest(folder)
         task_of(manifest)
-        worker = Worker(folder, threads=settings.threads, queue=settings.queue, batch_tokens=settings.batch_tokens)
-        served[name] = Served(name, folder, manifest, worker)
+        served[name] = Served(name, folder, manifest, _worker(folder, manifest, settings))
     return served
+
+
+def _worker(folder: Path, manifest: Manifest, settings: ServerSettings) -> Worker | Remote:
+    if "remote" in manifest.facts:
+        from ..engine.remote import Remote
+
+        return Remote(folder, manifest, queue=settings.queue)
+    return Worker(folder, threads=settings.threads, queue=settings.queue, batch_tokens=settings.batch_tokens)
 
 
 def _lifespan(state: State, log: Log) -> Any:

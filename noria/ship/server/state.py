@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from fastapi import APIRouter
     from starlette.requests import HTTPConnection
 
+    from ..engine.remote import Remote
     from ..engine.worker import Answers, Piece, Worker
     from .metrics import Metrics, Route
 
@@ -112,7 +113,7 @@ class Served:
     name: str
     folder: Path
     manifest: Manifest
-    worker: Worker
+    worker: Worker | Remote
 
     @property
     def task(self) -> str:
