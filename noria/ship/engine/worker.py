@@ -3,7 +3,9 @@
     worker = Worker("runs/demo/sentiment")
     await worker.start()
     (await worker.ask(["很好"])).answers
-    async for piece in generator_worker.complete("今天", Sampling(), []): ...
+    (await reader.ask([{"question": "谁？", "context": "王明去了北京。"}])).answers
+    async for piece in writer.complete("今天", Sampling(), []): ...
+    async for piece in writer.complete({"messages": [{"role": "user", "content": "你好"}]}, Sampling(logprobs=2)): ...
 
 Requests wait here, in order; the process holds only as many as it can batch soon. So when it dies, those it held fail, those
 that wait go to the next one, and new ones wait for it, up to the queue's bound.
@@ -18,7 +20,8 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -37,6 +40,10 @@ BACK_OFF = (0.1, 0.5, 2.0, 5.0, 15.0, 30.0)
 """Seconds before the first, second, ... restart in a row."""
 SILENCE = 120.0
 """Seconds without a word, with work at hand, after which the process is taken for hung."""
+UNANSWERED = 4
+"""Questions whether it is there that an idle process may leave unanswered before it is taken for hung."""
+Given = str | Mapping[str, Any]
+"""A text, or a row as the model's task reads it, without the truth."""
 
 
 class Busy(ResourceError):  # noqa: N818 - a wait, not a fault
@@ -71,6 +78,9 @@ class Piece:
     prompt_tokens: int
     finish: str | None = None
     """stop (the model or a stop string ended it) or length."""
+    logprobs: tuple[dict[str, Any], ...] = ()
+    """Where `Sampling.logprobs` asks for them, one a token of `text`: {"token", "logprob", "bytes", "top": [{"token",
+    "logprob", "bytes"}]}; natural logarithms, before temperature. A token that is part of a character is told by its bytes."""
 
 
 @dataclass(eq=False)
@@ -84,8 +94,13 @@ class _Request:
 class Worker:
     """One model's process and the queue before it. Belongs to one event loop."""
 
-    def __init__(self, folder: str | Path, *, threads: int = 0, queue: int = 256, batch_tokens: int = 4_096) -> None:
+    def __init__(
+        self, folder: str | Path, *, threads: int = 0, queue: int = 256, batch_tokens: int = 4_096, pulse: float = 5.0
+    ) -> None:
         self.folder, self.threads, self.queue, self.batch_tokens = Path(folder), threads, queue, batch_tokens
+        self._pulse = pulse
+        """Seconds between two questions whether an idle process is there."""
+        self._unanswered = 0
         self.status: Status = "starting"
         self.facts: dict[str, Any] = {}
         """What the process told of itself: engine, max_length."""
@@ -145,15 +160,20 @@ class Worker:
         """Return how the model is doing: status, queue depth, restarts, engine."""
         return {"status": self.status, "queue": self.depth, "restarts": self.restarts, **self.facts}
 
-    async def ask(self, texts: Sequence[str], *, timeout: float = 30.0) -> Answers:
-        """Return the answers to some texts.
+    async def ask(self, texts: Sequence[Given], *, timeout: float = 30.0) -> Answers:
+        """Return the answers to some texts, or rows as the model's task reads them, without the truth.
+
+        classify {text[, pair]}, numeric {features}, tag {text}, answer {question, context}, translate and summarise
+        {source}, embed {anchor}; each also takes a bare text. A text longer than the model is read in windows where the
+        task has them. Of several requests the one that has to be answered first is computed first.
 
         Raises:
             Busy: the queue is full.
             Unavailable: the process died with the request, or it took longer than `timeout` seconds.
             InputError: the model cannot take the texts.
         """
-        request = self._enqueue({"texts": list(texts)}, max(len(texts), 1))
+        by = time.monotonic() + timeout  # one clock for all processes of a machine
+        request = self._enqueue({"texts": list(texts), "by": by}, max(len(texts), 1))
         try:
             news = await asyncio.wait_for(request.news.get(), timeout)
         except TimeoutError:
@@ -164,16 +184,27 @@ class Worker:
         return Answers(message["answers"], message["tokens"])
 
     async def complete(
-        self, prompt: str, sampling: Sampling, stop: Sequence[str] = (), *, timeout: float = 30.0
+        self,
+        prompt: Given,
+        sampling: Sampling,
+        stop: Sequence[str] = (),
+        *,
+        schema: str | None = None,
+        timeout: float = 30.0,
     ) -> AsyncGenerator[Piece, None]:
         """Yield a completion piece by piece; closing the iterator stops the model.
+
+        With a JSON `schema` the text is held to it while it is drawn.
+
+        The prompt of a chat model is a conversation, {"messages": [{"role", "content"}]}, written by its own template, or
+        one turn of a user's as a bare text.
 
         Raises:
             Busy: the queue is full.
             Unavailable: the process died with the request, or no token came for `timeout` seconds.
-            InputError: the prompt is too long.
+            InputError: the prompt is too long, or the chat template cannot write it.
         """
-        message = {"prompt": prompt, "sampling": asdict(sampling), "stop": list(stop)}
+        message = {"prompt": prompt, "sampling": asdict(sampling), "stop": list(stop), "schema": schema}
         request = self._enqueue(message, COMPLETION_COST)
         try:
             while True:
@@ -182,7 +213,8 @@ class Worker:
                 except TimeoutError:
                     raise Unavailable(f"the model {self.folder.name} fell silent", found=f"{timeout:g} s") from None
                 told = _checked(news)
-                piece = Piece(told["text"], told["tokens"], told["prompt_tokens"], told.get("finish"))
+                logprobs = tuple(told.get("logprobs", ()))
+                piece = Piece(told["text"], told["tokens"], told["prompt_tokens"], told.get("finish"), logprobs)
                 if piece.finish:
                     self._withdraw(request)
                 yield piece
@@ -235,7 +267,7 @@ class Worker:
 
     def hear(self, message: Message) -> None:
         """Take one message from the process."""
-        self._heard = time.monotonic()
+        self._heard, self._unanswered = time.monotonic(), 0
         if "refused" in message:
             self._refusal = message["refused"]
             self._ready.set()
@@ -243,7 +275,7 @@ class Worker:
             self.facts = {key: value for key, value in message.items() if key != "ready"}
             self.status, self._refusal = "ready", None
             self._ready.set()
-        else:
+        elif "pong" not in message:
             self._proved = True
             last = "text" not in message or "finish" in message
             request = self._release(message["id"]) if last else self._held.get(message["id"])
@@ -254,14 +286,13 @@ class Worker:
     async def _keep(self) -> None:
         """Start the process, and start it again whenever it ends."""
         while True:
-            self._proved = False
+            self._proved, self._unanswered = False, 0
             gone = await self._launch()
             while not gone.is_set():
-                try:
-                    await asyncio.wait_for(gone.wait(), 1.0)
-                except TimeoutError:
-                    if self._held and time.monotonic() - self._heard > SILENCE and self._process:
-                        self._process.kill()
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(gone.wait(), self._pulse)
+                    break
+                self._feel()
             self.status = "down"
             self._end_process()
             # One that answered before it died starts the back-off anew.
@@ -275,6 +306,23 @@ class Worker:
                     return
             await asyncio.sleep(self._pause())
             self.restarts += 1
+
+    def _feel(self) -> None:
+        """Ask an idle process whether it is there; kill one that is silent for too long."""
+        if self.status != "ready" or not self._link or not self._process:
+            return
+        silent = time.monotonic() - self._heard
+        if self._held:
+            self._unanswered = 0
+            hung = silent > SILENCE
+        else:
+            # Questions are counted, not seconds: it is no fault of the process when this one was held up.
+            hung = self._unanswered >= UNANSWERED
+            if silent > self._pulse:
+                self._unanswered += 1
+                self._link.send({"ping": self._unanswered})
+        if hung:
+            self._process.kill()
 
     async def _launch(self) -> asyncio.Event:
         ours, theirs = socket.socketpair()
