@@ -124,3 +124,52 @@ def make_causal(target: Path) -> Path:
         LlamaForCausalLM(config).save_pretrained(folder.path)
         folder.facts.update(task="causal", labels=[], max_length=256)
     return target
+
+
+def make_chat(target: Path) -> Path:
+    """Write a model folder for chat; its tokenizer knows the marks of a turn."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    with new_folder(target, kind="model") as folder:
+        config = LlamaConfig(
+            vocab_size=causal_tokenizer(folder.path), hidden_size=WIDTH, num_hidden_layers=2, num_attention_heads=2,
+            num_key_value_heads=2, intermediate_size=64, max_position_embeddings=512, pad_token_id=0, bos_token_id=1,
+            eos_token_id=2, tie_word_embeddings=True,
+        )  # fmt: skip
+        torch.manual_seed(1)
+        LlamaForCausalLM(config).save_pretrained(folder.path)
+        folder.facts.update(task="chat", labels=[], max_length=512)
+    return target
+
+
+def make_reader(target: Path) -> Path:
+    """Write a model folder for answer."""
+    import torch
+    from transformers import BertConfig, BertForQuestionAnswering
+
+    with new_folder(target, kind="model") as folder:
+        config = BertConfig(
+            vocab_size=pair_tokenizer(folder.path), hidden_size=WIDTH, num_hidden_layers=2, num_attention_heads=2,
+            intermediate_size=64, max_position_embeddings=128, num_labels=2,
+        )  # fmt: skip
+        torch.manual_seed(2)
+        BertForQuestionAnswering(config).save_pretrained(folder.path)
+        folder.facts.update(task="answer", labels=[], max_length=128)
+    return target
+
+
+def make_translator(target: Path) -> Path:
+    """Write a model folder for translate."""
+    import torch
+    from transformers import T5Config, T5ForConditionalGeneration
+
+    with new_folder(target, kind="model") as folder:
+        config = T5Config(
+            vocab_size=encoder_tokenizer(folder.path), d_model=WIDTH, d_kv=8, num_heads=4, d_ff=64, num_layers=2,
+            decoder_start_token_id=0, pad_token_id=0, eos_token_id=2,
+        )  # fmt: skip
+        torch.manual_seed(3)
+        T5ForConditionalGeneration(config).save_pretrained(folder.path)
+        folder.facts.update(task="translate", labels=[], max_length=24)
+    return target

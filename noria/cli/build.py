@@ -62,6 +62,46 @@ def clean(
 
 
 @app.command
+def collect(
+    lake: Path,
+    *,
+    task: str,
+    out: Path,
+    model: str | None = None,
+    json: Annotated[bool, Parameter(negative="")] = False,
+) -> int:
+    """Make training rows of what users said of answers: of those who consented, masked, each with where it came from.
+
+    Right: the answer is the truth. Wrong, with a better answer told: that is.
+    Writes rows.jsonl, provenance.jsonl (a line a row) and drops.json, with every
+    reason why a judged answer gave no row, counted.
+
+    Examples::
+
+        noria build collect runs/lake --task classify --out rows
+        noria build collect runs/lake --task chat --model desk --out rows
+        noria build finetune classify --base base --train rows/rows.jsonl --out model
+
+    Parameters
+    ----------
+    lake
+        A server's lake; the server may be running.
+    task
+        classify, numeric, tag, answer, translate, summarise, chat or complete.
+    out
+        The folder to write.
+    model
+        Take only what this model answered; needed where several of the task did.
+    json
+        Write plan and ledger as JSON lines, for programs.
+    """
+    from noria.build.corpus.collect import collect as run
+
+    run(lake, task, out, model=model, report=Report.for_terminal(as_json=json))
+    return 0
+
+
+@app.command
 def pretrain(
     corpus: Path,
     *,

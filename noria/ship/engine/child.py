@@ -3,7 +3,8 @@
 It talks through one socket (`wire`) and ends when that is closed. Messages in:
 
     {"id", "texts": [...], "by"}                         answer every text or row, the sooner the earlier `by` is
-    {"id", "prompt", "sampling": {...}, "stop": [...]}   complete a text, or the conversation {"messages": [...]}
+    {"id", "prompt", "sampling": {...}, "stop": [...], "schema"}
+                                                         complete a text, or the conversation {"messages": [...]}
     {"id", "cancel": true}                               forget that request
     {"ping": n}                                          say that you are there
 
@@ -21,7 +22,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
 
-from noria.core.errors import InputError, NoriaError
+from noria.core.errors import InputError, NoriaError, SettingError
 from noria.tasks.complete import Sampling
 from noria.tasks.task import Answer, Features
 
@@ -155,7 +156,7 @@ class Child:
 
     def fail(self, number: int, error: Exception) -> None:
         """Tell that a request failed."""
-        fault = "input" if isinstance(error, InputError) else "model"
+        fault = "input" if isinstance(error, InputError | SettingError) else "model"
         told = str(error) if isinstance(error, NoriaError) else type(error).__name__
         self.send({"id": number, "error": told, "fault": fault})
 

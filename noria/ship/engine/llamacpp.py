@@ -9,11 +9,12 @@ from __future__ import annotations
 import re
 import secrets
 import threading
-from collections.abc import Collection, Hashable, Iterator, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xllamacpp
@@ -24,7 +25,10 @@ from noria.tasks.complete import Drawn, Sampling
 from noria.tasks.task import Features, Task
 
 from .engine import Kind, ends_of, longest, made, read_config, read_tokenizer
-from .writer import Step
+from .writer import Step, Writer
+
+if TYPE_CHECKING:
+    from .torch import TorchEngine
 
 TOGETHER = 8
 """Completions that share the model; more wait."""
@@ -53,7 +57,7 @@ class LlamaCppEngine:
     kind: Kind = "llamacpp"
 
     def __init__(self, folder: Path, manifest: Manifest, task: Task, *, threads: int) -> None:
-        self.folder, self.manifest, self.task = folder, manifest, task
+        self.folder, self.manifest, self.task, self._threads = folder, manifest, task, threads
         config = read_config(folder)
         self.tokenizer = read_tokenizer(folder)
         self.max_length = longest(manifest, config)
@@ -95,7 +99,14 @@ class LlamaCppEngine:
 
     def writer(self) -> LlamaCppWriter:
         """Return what makes several completions together."""
-        return LlamaCppWriter(self._server, self.ends)
+        return LlamaCppWriter(self._server, self.ends, self._exact)
+
+    @cache  # noqa: B019 - it lives as long as the process
+    def _exact(self) -> TorchEngine:
+        """Return the trained model itself; loaded when it is first needed."""
+        from .torch import TorchEngine
+
+        return TorchEngine(self.folder, self.manifest, self.task, threads=self._threads)
 
     def close(self) -> None:
         """Give the memory back."""
@@ -105,10 +116,17 @@ class LlamaCppEngine:
 
 
 class LlamaCppWriter:
-    """Completions in llama.cpp; see `Completions`."""
+    """Completions in llama.cpp; see `Completions`.
 
-    def __init__(self, server: Any, ends: frozenset[int]) -> None:
-        self._server, self._ends = server, ends
+    Args:
+        server: the library's.
+        ends: tokens that end a text.
+        exact: gives the model's engine in torch, for texts that are held to a schema: llama.cpp knows no text of a token.
+    """
+
+    def __init__(self, server: Any, ends: frozenset[int], exact: Callable[[], TorchEngine]) -> None:
+        self._server, self._ends, self._exact = server, ends, exact
+        self._held: Writer | None = None
         self._pool = ThreadPoolExecutor(TOGETHER, thread_name_prefix="noria-completion")
         self._going: dict[Hashable, object] = {}
         """Key -> a token of this very completion: a key may be used again."""
@@ -117,24 +135,39 @@ class LlamaCppWriter:
     @property
     def busy(self) -> bool:
         """Return whether any completion goes on."""
-        return bool(self._going)
+        return bool(self._going) or (self._held is not None and self._held.busy)
 
     def begin(
-        self, key: Hashable, ids: Sequence[int], sampling: Sampling, *, most: int, stop: Collection[int] = ()
+        self,
+        key: Hashable,
+        ids: Sequence[int],
+        sampling: Sampling,
+        *,
+        most: int,
+        stop: Collection[int] = (),
+        schema: str | None = None,
     ) -> None:
         """Begin a completion."""
+        if schema is not None:
+            self._held = self._held or self._exact().writer()
+            self._held.begin(key, ids, sampling, most=most, stop=stop, schema=schema)
+            return
         self._going[key] = mark = object()
         self._pool.submit(self._run, key, mark, _body(ids, sampling, most), self._ends.union(stop))
 
     def forget(self, key: Hashable) -> None:
         """End a completion early."""
         self._going.pop(key, None)
+        if self._held:
+            self._held.forget(key)
 
     def step(self) -> list[Step]:
         """Return what came since the last call, or within some milliseconds."""
-        found: list[Step] = []
+        found: list[Step] = self._held.step() if self._held and self._held.busy else []
+        if not self._going:
+            return found
         try:
-            item = self._news.get(timeout=_PATIENCE)
+            item = self._news.get(timeout=0 if found else _PATIENCE)
             while True:
                 mark, step = item
                 if self._going.get(step[0]) is mark:
@@ -148,6 +181,8 @@ class LlamaCppWriter:
     def close(self) -> None:
         """End all of them."""
         self._going.clear()
+        if self._held:
+            self._held.close()
         self._pool.shutdown(wait=False)
 
     def _run(self, key: Hashable, mark: object, body: dict[str, Any], ends: frozenset[int]) -> None:

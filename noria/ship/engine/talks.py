@@ -72,7 +72,8 @@ class Talks:
             )
         most = min(sampling.max_tokens, room)
         speech = Speech(engine.tokenizer, message.get("stop") or ())
-        self._writer.begin(message["id"], ids, sampling, most=most)
+        held = {"schema": message["schema"]} if message.get("schema") else {}
+        self._writer.begin(message["id"], ids, sampling, most=most, **held)
         self._talks[message["id"]] = Talk(speech, len(ids), most, sampling.logprobs >= 0)
 
     def forget(self, number: int) -> None:

@@ -16,6 +16,7 @@ from noria.core.errors import FolderError, SettingError
 from noria.core.folder import Manifest
 from noria.tasks.chat import Chat
 from noria.tasks.complete import Sampling
+from noria.tasks.guided import Guides
 from noria.tasks.task import Features, Task
 
 from . import lstm, net
@@ -106,7 +107,8 @@ class TorchEngine:
             raise SettingError("only a causal model generates", found=self.task.name)
         if self._rows is None:
             self._rows = rows_of(self.model, self.max_length)
-        return Writer(self._rows, self.ends)
+        assert self.tokenizer is not None
+        return Writer(self._rows, self.ends, Guides(self.tokenizer, self.ends))
 
     def close(self) -> None:
         """Give the memory back."""

@@ -184,9 +184,17 @@ class Worker:
         return Answers(message["answers"], message["tokens"])
 
     async def complete(
-        self, prompt: Given, sampling: Sampling, stop: Sequence[str] = (), *, timeout: float = 30.0
+        self,
+        prompt: Given,
+        sampling: Sampling,
+        stop: Sequence[str] = (),
+        *,
+        schema: str | None = None,
+        timeout: float = 30.0,
     ) -> AsyncGenerator[Piece, None]:
         """Yield a completion piece by piece; closing the iterator stops the model.
+
+        With a JSON `schema` the text is held to it while it is drawn.
 
         The prompt of a chat model is a conversation, {"messages": [{"role", "content"}]}, written by its own template, or
         one turn of a user's as a bare text.
@@ -196,7 +204,7 @@ class Worker:
             Unavailable: the process died with the request, or no token came for `timeout` seconds.
             InputError: the prompt is too long, or the chat template cannot write it.
         """
-        message = {"prompt": prompt, "sampling": asdict(sampling), "stop": list(stop)}
+        message = {"prompt": prompt, "sampling": asdict(sampling), "stop": list(stop), "schema": schema}
         request = self._enqueue(message, COMPLETION_COST)
         try:
             while True:

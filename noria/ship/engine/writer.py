@@ -17,9 +17,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from noria.core.errors import SettingError
 from noria.tasks.complete import Drawn, Sampling, draw
 
 if TYPE_CHECKING:
+    from noria.tasks.guided import Guide, Guides
+
     from .rows import Rows
 
 READ = 256
@@ -36,9 +39,22 @@ class Completions(Protocol):
         """Return whether any completion goes on."""
 
     def begin(
-        self, key: Hashable, ids: Sequence[int], sampling: Sampling, *, most: int, stop: Collection[int] = ()
+        self,
+        key: Hashable,
+        ids: Sequence[int],
+        sampling: Sampling,
+        *,
+        most: int,
+        stop: Collection[int] = (),
+        schema: str | None = None,
     ) -> None:
-        """Begin a completion of at most `most` tokens; it ends before one of the model's ends or of `stop`."""
+        """Begin a completion of at most `most` tokens; it ends before one of the model's ends or of `stop`.
+
+        With a JSON `schema` it is held to it, and ends when it is whole.
+
+        Raises:
+            InputError: the schema cannot be held to. SettingError: the model cannot be held to one.
+        """
 
     def forget(self, key: Hashable) -> None:
         """End a completion early; an unknown key is none."""
@@ -58,6 +74,7 @@ class _Text:
     most: int
     stop: frozenset[int]
     random: np.random.Generator
+    guide: Guide | None = None
     read: int = 0
     said: list[int] = field(default_factory=list)
 
@@ -65,8 +82,8 @@ class _Text:
 class Writer:
     """Completions over rows that grow side by side; see `Completions`."""
 
-    def __init__(self, rows: Rows, ends: frozenset[int]) -> None:
-        self._rows, self._ends = rows, ends
+    def __init__(self, rows: Rows, ends: frozenset[int], guides: Guides | None = None) -> None:
+        self._rows, self._ends, self._guides = rows, ends, guides
         self._texts: dict[Hashable, _Text] = {}
 
     @property
@@ -75,11 +92,19 @@ class Writer:
         return bool(self._texts)
 
     def begin(
-        self, key: Hashable, ids: Sequence[int], sampling: Sampling, *, most: int, stop: Collection[int] = ()
+        self,
+        key: Hashable,
+        ids: Sequence[int],
+        sampling: Sampling,
+        *,
+        most: int,
+        stop: Collection[int] = (),
+        schema: str | None = None,
     ) -> None:
-        """Begin a completion."""
+        """Begin a completion; see `Completions`."""
+        guide = self._guide(schema)
         random = np.random.default_rng(sampling.seed)
-        self._texts[key] = _Text(self._rows.open(), list(ids), sampling, most, self._ends.union(stop), random)
+        self._texts[key] = _Text(self._rows.open(), list(ids), sampling, most, self._ends.union(stop), random, guide)
 
     def forget(self, key: Hashable) -> None:
         """End a completion early."""
@@ -117,13 +142,25 @@ class Writer:
             self.forget(key)
 
     def _drawn(self, key: Hashable, text: _Text, logits: Any) -> list[Step]:
-        drawn = draw(logits.numpy(), text.sampling, text.random, text.prompt, text.said)
+        scores = logits.numpy()
+        if text.guide:
+            scores = np.where(text.guide.allowed(len(scores)), scores, -np.inf)
+        drawn = draw(scores, text.sampling, text.random, text.prompt, text.said)
         ended = drawn.token in text.stop
+        if text.guide and not ended:
+            text.guide.take(drawn.token)
         text.said.append(drawn.token)
-        if ended or len(text.said) == text.most:
+        if ended or len(text.said) == text.most or (text.guide and text.guide.whole):
             self.forget(key)
             return [(key, None)] if ended else [(key, drawn), (key, None)]
         return [(key, drawn)]
+
+    def _guide(self, schema: str | None) -> Guide | None:
+        if schema is None:
+            return None
+        if self._guides is None:
+            raise SettingError("the model cannot be held to a JSON schema")
+        return self._guides.open(schema)
 
     def _failed(self, key: Hashable, error: Exception) -> Step:
         self.forget(key)
