@@ -18,6 +18,8 @@ from .files import with_file
 if TYPE_CHECKING:
     from noria.tasks.task import Task
 
+FITTED = ("labels", "temperature", "outside_penalty")
+"""Fields of a task that rows decide, not options."""
 OPTIONS = "Fields of the task, such as --options.optional true for questions that may have no answer."
 SettingsFile = Annotated[Path | None, Parameter(name="--settings")]
 Json = Annotated[bool, Parameter(negative="")]
@@ -272,7 +274,7 @@ def task_of_name(name: str, base: Path | None, *, many: bool, options: Mapping[s
         raise SettingError("--base is missing", allowed="the folder of a pretrained model",
                            hint="`noria build base e5-small --out base` makes one")  # fmt: skip
     hints = typing.get_type_hints(type(task))
-    known = {one.name: hints[one.name] for one in fields(task) if one.name not in ("labels", "temperature")}
+    known = {one.name: hints[one.name] for one in fields(task) if one.name not in FITTED}
     if many and "many" not in known:
         raise SettingError("--many is for tasks with labels", found=name, allowed="classify, numeric")
     given: dict[str, object] = {**({"many": True} if many else {}), **(options or {})}

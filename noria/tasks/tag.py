@@ -28,6 +28,10 @@ class Tag(Task):
     `labels` are the kinds of span, `outputs` their codes.
     """
 
+    outside_penalty: float = 0.0
+    """Taken off the logarithm of O's chance where codes are chosen: spans are rarer than what they are told from, and the
+    likeliest codes find too few of them. Fitted on valid rows."""
+
     name: ClassVar[str] = "tag"
     head: ClassVar[Head] = "token"
     columns: ClassVar[tuple[str, ...]] = ("text", "spans", "tokens", "tags")
@@ -72,8 +76,8 @@ class Tag(Task):
     def answer(self, features: Features, output: np.ndarray) -> Answer:
         """Return {"spans": [{start, end, label, text, score}]} for logits [T, outputs].
 
-        The codes are the likeliest that obey BIO (Viterbi with forbidden steps only); a span's score is the geometric
-        mean of its tokens' probabilities.
+        The codes are the likeliest that obey BIO (Viterbi with forbidden steps only), O less `outside_penalty`; a span's
+        score is the geometric mean of its tokens' probabilities.
         """
         text: str = features.meta["text"]
         places = [place_of(features, index) for index in range(len(features.ids))]
@@ -81,7 +85,10 @@ class Tag(Task):
         if not kept:
             return {"spans": []}
         chances = np.log(softmax(np.asarray(output)[kept], self.temperature) + 1e-30)
-        codes = viterbi(chances, self._steps())
+        weighed = chances - self.outside_penalty * (np.arange(chances.shape[1]) == 0)
+        if not weighed.argmax(axis=1).any():
+            return {"spans": []}  # O may follow anything: its path is the best of all
+        codes = viterbi(weighed, self._steps())
         spans: list[Span] = []
         for row, (index, code) in enumerate(zip(kept, codes, strict=True)):
             start, end = places[index]

@@ -104,6 +104,15 @@ def test_viterbi_finds_the_best_of_all_paths():
         assert viterbi(chances, steps) == paths[scores.argmax()].tolist()
 
 
+def test_a_penalty_on_outside_finds_more_spans_and_leaves_their_scores():
+    features = Features([5, 6], [(0, 1), (1, 2)], {"text": "王明"})
+    logits = np.log([[0.6, 0.35, 0.05], [0.55, 0.05, 0.4]])
+    assert task_for("tag", ["PER"]).answer(features, logits) == {"spans": []}
+    (span,) = task_for("tag", ["PER"], outside_penalty=1.0).answer(features, logits)["spans"]
+    assert (span["start"], span["end"]) == (0, 2)
+    assert span["score"] == pytest.approx((0.35 * 0.4) ** 0.5)
+
+
 def test_embeddings_have_length_one_and_pool_as_told():
     states = np.array([[3.0, 0.0], [0.0, 4.0]])
     features = Features([0, 1], [(0, 0), (0, 1)], {"text": "x"})

@@ -1,17 +1,23 @@
-"""Temperature scaling: one number that makes confidences mean what they say (Guo et al. 2017, section 4.2)."""
+"""What valid rows say of a trained model's outputs: how sure they are, and how many spans they leave out."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from noria.tasks.task import IGNORED
+from noria.tasks.tag import Tag
+from noria.tasks.task import IGNORED, Features, Row
+
+from .predict import answers, joined
+
+PENALTIES = (0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
 
 
 def fit_temperature(logits: Sequence[np.ndarray], targets: Sequence[Any]) -> float:
-    """Return the temperature that makes the targets likeliest, between 0.05 and 20.
+    """Return the temperature that makes the targets likeliest, between 0.05 and 20 (Guo et al. 2017, section 4.2).
 
     Args:
         logits: of each text, [labels] or [T, outputs].
@@ -39,3 +45,23 @@ def fit_temperature(logits: Sequence[np.ndarray], targets: Sequence[Any]) -> flo
         left, right = high - golden * (high - low), low + golden * (high - low)
         low, high = (low, right) if cost(left) < cost(right) else (left, high)
     return float(np.exp((low + high) / 2))
+
+
+def fit_outside_penalty(
+    task: Tag, rows: Sequence[Row], features: Sequence[Features], owners: Sequence[int], logits: Sequence[np.ndarray]
+) -> float:
+    """Return the one of `PENALTIES` with the best span F1 on the rows, the smallest of equals.
+
+    Args:
+        task: with its temperature.
+        rows: {text, spans}.
+        features, owners: windows of the rows, and the row of each.
+        logits: of each window, [T, outputs].
+    """
+
+    def quality(penalty: float) -> float:
+        bold = replace(task, outside_penalty=penalty)
+        said = joined(bold, answers(bold, features, logits), owners)
+        return next(iter(bold.measures(rows, said).values()))
+
+    return max(PENALTIES, key=quality)

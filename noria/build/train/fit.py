@@ -10,12 +10,13 @@ import torch
 from tokenizers import Tokenizer
 from torch import nn
 
-from noria.build.evaluate.calibration import fit_temperature
+from noria.build.evaluate.calibration import fit_outside_penalty, fit_temperature
 from noria.build.evaluate.predict import pad_of, predict, tell
 from noria.build.model.adapt import after_step
 from noria.build.tokens.batches import BatchSource, Buckets, Joined, length_buckets
 from noria.core.progress import Report
 from noria.core.settings import fingerprint
+from noria.tasks.tag import Tag
 from noria.tasks.task import Task
 
 from . import lower
@@ -143,8 +144,13 @@ def _judge_of(
 
 
 def calibrated(task: Task, module: nn.Module, valid: Examples, *, bf16: bool) -> Task:
-    """Return the task with the temperature that makes its confidences true on valid rows, where its head has classes."""
+    """Return the task with what valid rows say of it: where its head has classes, the temperature that makes confidences
+    true; where it finds spans, how much bolder than the likeliest it should be.
+    """
     if task.head not in ("sequence", "token", "vector"):
         return task
     logits = predict(module, valid.features, bf16=bf16, pad=pad_of(module))
-    return replace(task, temperature=fit_temperature(logits, valid.targets))
+    task = replace(task, temperature=fit_temperature(logits, valid.targets))
+    if not isinstance(task, Tag):
+        return task
+    return replace(task, outside_penalty=fit_outside_penalty(task, valid.rows, valid.features, valid.owners, logits))
