@@ -14,7 +14,7 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,8 @@ from .errors import InputError
 KINDS = ("request", "feedback", "impression", "click", "conversion", "handover", "alert")
 OUTCOMES = ("ok", "refused", "failed", "blocked")
 SCHEMA = 1
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,7 @@ class Event:
     def from_row(cls, row: tuple[Any, ...]) -> Event:
         """Return the event that `row` returned these values for."""
         values = dict(zip(COLUMNS, row, strict=True))
-        values["time"] = datetime.fromtimestamp(values["time"] / 1e6, UTC)
+        values["time"] = EPOCH + values["time"] * _MICROSECOND
         values["consent"] = bool(values["consent"])
         return cls(**values)
 
@@ -116,7 +118,7 @@ def day_folder(lake: str | Path, day: str) -> Path:
 
 def microseconds(moment: datetime) -> int:
     """Return whole microseconds since 1970-01-01 UTC."""
-    return round(moment.timestamp() * 1_000_000)
+    return (moment - EPOCH) // _MICROSECOND  # seconds as a float would lose the last digit from 2106 on
 
 
 _last_stamp = 0
