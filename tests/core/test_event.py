@@ -29,7 +29,7 @@ events = st.builds(
 
 
 @given(events)
-@example(Event(time=datetime(2106, 3, 1, microsecond=213, tzinfo=UTC), kind="request"))
+@example(Event(id="0", time=datetime(2106, 3, 1, microsecond=213, tzinfo=UTC), kind="request"))
 def test_a_row_comes_back_through_the_outbox_table(event):
     base = sqlite3.connect(":memory:")
     base.execute(OUTBOX_DDL)
