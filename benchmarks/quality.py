@@ -131,11 +131,11 @@ SETS: dict[str, Set] = {
     ),
     "cmrc2018": Set(
         "answer", reading, "e5 trimmed", "reported",
-        {"tokens_per_batch": 2048, "learning_rate": 2e-4, "evaluations": 1, "minutes": 6, "max_length": 384},
+        {"tokens_per_batch": 2048, "learning_rate": 2e-4, "evaluations": 1, "steps": 450, "max_length": 384},
     ),
     "tatoeba": Set(
         "translate", sentences, "none", "reported",
-        {"tokens_per_batch": 2048, "learning_rate": 2e-3, "evaluations": 3, "minutes": 6, "max_length": 64,
+        {"tokens_per_batch": 2048, "learning_rate": 2e-3, "evaluations": 2, "steps": 1200, "max_length": 64,
          "regular": {"dropout": 0.1, "smoothing": 0.1}, "body": {"parameters": 6_000_000, "vocab_size": 8000}},
     ),
 }  # fmt: skip
