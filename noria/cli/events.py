@@ -60,8 +60,6 @@ def seal(*, lake: Lake = _LAKE, today: Annotated[bool, Parameter(negative="")] =
 def reconcile(*, lake: Lake = _LAKE, told: Path | None = None, json: Json = False) -> int:
     """Check that every event acknowledged lies in an outbox or in the lake, or was removed on purpose; else exit with 3.
 
-    Counts are of several moments: ask when the server is stopped or idle.
-
     Examples::
 
         noria ship events reconcile --lake runs/lake

@@ -70,7 +70,8 @@ class Reconciled:
 def reconcile(lake: str | Path, told: Iterable[str] = ()) -> Reconciled:
     """Return how the books of all outboxes and of the lake stand, together.
 
-    Nothing may be sealed or stored meanwhile: the counts are of several moments. Stop the server, or ask again.
+    A server may go on storing: each outbox is read as of one moment, before the lake. Only events that are stored and
+    sealed, or removed, between the two would seem to be too many or too few; then ask again.
 
     Args:
         lake: the lake's folder.
@@ -93,7 +94,8 @@ def reconcile(lake: str | Path, told: Iterable[str] = ()) -> Reconciled:
         base.execute(f"SET memory_limit = '{_MEMORY}'; SET enable_progress_bar = false; SET threads = 1")
         base.execute("CREATE TABLE waiting (id TEXT); CREATE TABLE told (id TEXT)")
         for path in outboxes(lake):
-            with storage(), closing(sqlite3.connect(path, timeout=30)) as outbox:
+            with storage(), closing(sqlite3.connect(path, isolation_level=None, timeout=30)) as outbox:
+                outbox.execute("BEGIN")
                 acknowledged += _counter(outbox, "acknowledged")
                 removed += _counter(outbox, "removed")
                 _fill(base, "waiting", (row[0] for row in outbox.execute(f"SELECT id FROM {OUTBOX_TABLE}")))

@@ -24,11 +24,11 @@ import pyarrow.parquet as pq
 
 from noria.core.errors import told_plainly
 from noria.core.event import OUTBOX_TABLE, SCHEMA, new_id
-from noria.core.folder import sha256_file, write_json
+from noria.core.folder import sha256_file, sync, write_json
 from noria.core.lake import check_lake, outboxes, read_outbox, read_sealed, sealed_files, version_of
 
 from .seal import DAY_US, border_of, finish, seal_all
-from .sealed import sync_folder, write_events
+from .sealed import write_events
 from .store import alone, connect, locked, prepare, storage, transaction
 
 LEDGER = "removed.json"
@@ -203,7 +203,6 @@ def _delete(path: Path, ids: set[str]) -> int:
     rows = 0
     listed = sorted(ids)
     with closing(connect(path)) as connection:
-        connection.execute("PRAGMA secure_delete = ON")
         for start in range(0, len(listed), _AT_ONCE):
             some = listed[start : start + _AT_ONCE]
             marks = ", ".join("?" * len(some))
@@ -234,7 +233,7 @@ def _replace(lake: Path, path: Path, receipt: Receipt, keep: Callable[[pa.Record
         write_events(path, (keep(batch) for batch in read_sealed(path)))
     else:
         path.unlink()
-        sync_folder(path.parent)
+        sync(path.parent)
     _note(lake, ledger["removed"] + before - after)
     receipt.files.append(Changed(name, old, sha256_file(path) if after else "", before - after))
     receipt.from_lake += before - after

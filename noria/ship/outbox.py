@@ -28,6 +28,7 @@ from pathlib import Path
 
 from noria.core.errors import ResourceError, told_plainly
 from noria.core.event import COLUMNS, OUTBOX_TABLE, Event, outbox_file
+from noria.core.folder import sync
 
 from .books import Reconciled, reconcile
 from .store import connect, prepare, storage, transaction
@@ -70,6 +71,8 @@ class Outbox:
         self._reserve = reserve_bytes
         with told_plainly():
             self.path.parent.mkdir(parents=True, exist_ok=True)
+            for folder in (self.lake, self.lake.parent):
+                sync(folder)
         prepare(self.path, self.lake)
         self._waiting: queue.SimpleQueue[_Submission | None] = queue.SimpleQueue()
         self._lock = threading.Lock()

@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from noria.core.folder import sync
 from noria.core.lake import ARROW
 
 
@@ -34,18 +35,9 @@ def write_events(target: Path, batches: Iterable[pa.RecordBatch]) -> int:
         work.replace(target)
     finally:
         work.unlink(missing_ok=True)
-    sync_folder(target.parent)
-    sync_folder(target.parent.parent)
+    sync(target.parent)
+    sync(target.parent.parent)
     return rows
-
-
-def sync_folder(folder: Path) -> None:
-    """Make names that came to a folder, or went, survive the machine's death."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def clear_unfinished(folder: Path) -> None:

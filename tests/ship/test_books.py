@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import UTC, datetime
 
 import pytest
@@ -43,6 +44,23 @@ def test_ids_that_were_told_must_be_there(tmp_path):
     assert reconcile(tmp_path, [waiting.id, sealed.id]).exact
     books = reconcile(tmp_path, [waiting.id, new_id(), new_id()])
     assert (books.missing, books.lost, books.exact) == (2, 0, False)
+
+
+def test_the_books_balance_while_a_server_writes(tmp_path):
+    with Outbox(tmp_path) as outbox:
+        done = threading.Event()
+
+        def write() -> None:
+            while not done.is_set():
+                outbox.append([event() for _ in range(7)])
+
+        thread = threading.Thread(target=write)
+        thread.start()
+        books = [reconcile(tmp_path) for _ in range(5)]
+        done.set()
+        thread.join()
+    assert all(one.exact for one in books)
+    assert books[0].acknowledged < books[-1].acknowledged
 
 
 def test_a_damaged_file_is_told(tmp_path):

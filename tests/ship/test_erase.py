@@ -61,7 +61,8 @@ def test_a_user_is_removed_everywhere_and_nobody_else(tmp_path):
     assert reconcile(tmp_path).exact
 
 
-def test_nothing_that_was_said_stays_on_the_disk(tmp_path):
+@pytest.mark.parametrize("sealed", [False, True])
+def test_nothing_that_was_said_stays_in_the_outbox(tmp_path, sealed):
     with Outbox(tmp_path) as outbox:
         outbox.append([event(user="ann", consent=True, text=SAID) for _ in range(40)])
         words = SAID.encode()
@@ -70,6 +71,8 @@ def test_nothing_that_was_said_stays_on_the_disk(tmp_path):
             return [path.name for path in (tmp_path / "outbox").iterdir() if words in path.read_bytes()]
 
         assert holding()
+        if sealed:
+            outbox.seal()
         erase_user(tmp_path, "ann")
         assert holding() == []
         outbox.append([event()])  # the server goes on
