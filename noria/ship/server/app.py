@@ -21,7 +21,8 @@ from noria.core.folder import read_manifest
 from noria.core.said import Mask
 from noria.tasks.task import task_of
 
-from ..engine.worker import Worker
+from ..engine.history import History
+from ..engine.versions import Versions
 from ..meter import Meter, read_secret
 from ..outbox import Outbox
 from .answers import answers_router
@@ -35,6 +36,7 @@ from .logs import Log, no_log, where
 from .metrics import Metrics
 from .moderation import moderation_router
 from .openapi import document
+from .rollout import rollout_router
 from .settings import ServerSettings
 from .state import App, Served, State
 
@@ -85,6 +87,7 @@ def create_app(
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http_error)
     app.include_router(facts_router(state, metrics))
+    app.include_router(rollout_router(state))
     app.include_router(answers_router(state))
     app.include_router(completions_router(state))
     app.include_router(moderation_router(state))
@@ -108,8 +111,9 @@ def _served(settings: ServerSettings, models: Sequence[str | Path]) -> dict[str,
             )
         manifest = read_manifest(folder)
         task_of(manifest)
-        worker = Worker(folder, threads=settings.threads, queue=settings.queue, batch_tokens=settings.batch_tokens)
-        served[name] = Served(name, folder, manifest, worker)
+        options = {"threads": settings.threads, "queue": settings.queue, "batch_tokens": settings.batch_tokens}
+        history = History(settings.lake / "server" / "models" / f"{name}.jsonl")
+        served[name] = Served(name, folder, manifest, Versions(folder, history, options=options))
     return served
 
 
