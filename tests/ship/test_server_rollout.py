@@ -15,6 +15,7 @@ import pytest
 from tiny_models import LABELS, TEXTS, make_encoder
 
 from noria.cli.main import main
+from noria.core.event import outbox_file
 from noria.core.folder import read_manifest
 from noria.ship.server.run import Running, serving
 from noria.ship.server.settings import ServerSettings

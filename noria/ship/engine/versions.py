@@ -90,11 +90,14 @@ class Versions:
         self._leaving: set[asyncio.Task[None]] = set()
         self._shadows: set[asyncio.Task[None]] = set()
         self._changing = asyncio.Lock()
+        self._answers = False
+        """Something is live, and the history says so."""
 
     async def start(self, *, timeout: float = 300.0) -> None:
         """Start the live version; see `Worker.start`."""
         await self._live.start(timeout=timeout)
         self.history.note("live", version=self.version, folder=self.folder, why="start")
+        self._answers = True
 
     async def stop(self) -> None:
         """End all versions."""
@@ -104,9 +107,9 @@ class Versions:
         await asyncio.gather(*self._leaving, *self._shadows, return_exceptions=True)
         if self._trial:
             await self._trial.worker.stop()
-        started = self._live.status != "starting"
         await self._live.stop()
-        if started:
+        if self._answers:
+            self._answers = False
             with suppress(ResourceError):
                 self.history.note("stopped", version=self.version, folder=self.folder)
 
