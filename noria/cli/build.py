@@ -283,7 +283,7 @@ def tokenizer(
 def compress(
     model: Path,
     *,
-    calibration: Path,
+    calibration: Path | None = None,
     rows: Path,
     out: Path,
     file: SettingsFile = None,
@@ -302,13 +302,14 @@ def compress(
             --rows test.jsonl --out sentiment-int8
         noria build compress names --calibration train.jsonl \\
             --rows test.jsonl --out names-int8 --method weights
+        noria build compress my-model --rows test.jsonl --out my-model-fast
 
     Parameters
     ----------
     model
-        Folder of a model for classify, tag or embed.
+        Folder of a model for classify, tag or embed, or of a Llama that completes texts or chats.
     calibration
-        Rows whose texts show the model what is to come; never the held-out ones.
+        Rows whose texts show the model what is to come; never the held-out ones. A Llama needs none.
     rows
         Held-out rows to certify on.
     out
@@ -325,7 +326,7 @@ def compress(
 
     found = compress_model(
         model,
-        calibration_texts(model, calibration),
+        calibration_texts(model, calibration) if calibration else [],
         held_out_rows(model, rows),
         out,
         settings,

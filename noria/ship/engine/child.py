@@ -23,6 +23,7 @@ from operator import attrgetter
 from typing import Any
 
 from noria.core.errors import InputError, NoriaError, SettingError
+from noria.tasks.complete import Sampling
 from noria.tasks.task import Answer, Features
 
 from .engine import Engine, Given, open_engine
@@ -190,10 +191,10 @@ def _warm(engine: Engine) -> None:
     numbers = [0.0] * getattr(task, "width", 1)
     given: dict[str, Any] = {"span": {"question": "a", "context": "a"}, "vector": {"features": numbers}}
     features = task.windows(engine.tokenizer, given.get(task.head, "a"), engine.max_length)
-    if task.head != "causal":
+    if task.head == "causal":
+        list(engine.generate(features[0].ids or [0], Sampling(temperature=0, max_tokens=2)))
+    else:
         engine.outputs(features)
-    elif features[0].ids:
-        engine.forward([features[0].ids])
 
 
 if __name__ == "__main__":

@@ -22,14 +22,17 @@ from tokenizers import Tokenizer
 
 from noria.core.errors import FolderError, unknown
 from noria.core.folder import Manifest, read_manifest
+from noria.tasks.chat import Chat
 from noria.tasks.complete import Sampling
 from noria.tasks.task import Answer, Features, Task, task_of
 
 if TYPE_CHECKING:
     from .writer import Completions
 
-Kind = Literal["torch", "openvino"]
-KINDS = ("torch", "openvino")
+Kind = Literal["torch", "openvino", "llamacpp"]
+KINDS = ("torch", "openvino", "llamacpp")
+ENGINES: dict[Kind, str] = {"openvino": "engine/model.xml", "llamacpp": "engine/model.gguf"}
+"""Faster engines, and the file of a model folder that each runs."""
 BATCH_TOKENS = 4_096
 Given = str | Mapping[str, Any]
 """What is asked: a text, or a row as its task reads it, without the truth: {question, context}, {text, pair}, {features} ..."""
@@ -82,15 +85,15 @@ class Engine(Protocol):
 
 
 def open_engine(folder: str | Path, *, threads: int | None = None, prefer: str | None = None) -> Engine:
-    """Return the engine for a model folder: OpenVINO where `engine/` lies in it with a certificate it passed, else torch.
+    """Return the engine for a model folder: that of the file in `engine/` where its certificate was passed, else torch.
 
     Args:
         folder: a model folder.
         threads: of one forward pass; all cores by default.
-        prefer: torch or openvino, whatever the certificate says: what certifying itself needs.
+        prefer: torch, openvino or llamacpp, whatever the certificate says: what certifying itself needs.
 
     Raises:
-        FolderError: the folder is missing, damaged or no model, or holds no `engine/` where openvino is asked for.
+        FolderError: the folder is missing, damaged or no model, or holds no file for the engine asked for.
         SettingError: unknown engine.
     """
     folder = Path(folder)
@@ -99,24 +102,30 @@ def open_engine(folder: str | Path, *, threads: int | None = None, prefer: str |
     threads = threads or os.cpu_count() or 1
     if prefer not in (None, *KINDS):
         raise unknown("engine", str(prefer), KINDS)
-    if (prefer or best_kind(folder)) == "openvino":
+    kind = prefer or best_kind(folder)
+    if kind == "openvino":
         from .openvino import OpenVinoEngine
 
         return OpenVinoEngine(folder, manifest, task, threads=threads)
+    if kind == "llamacpp":
+        from .llamacpp import LlamaCppEngine
+
+        return LlamaCppEngine(folder, manifest, task, threads=threads)
     from .torch import TorchEngine
 
     return TorchEngine(folder, manifest, task, threads=threads)
 
 
 def best_kind(folder: Path) -> Kind:
-    """Return openvino where the folder holds a compiled model that passed its certificate, else torch."""
-    if not (folder / "engine" / "model.xml").is_file():
+    """Return the faster engine whose file the folder holds, where it passed its certificate, else torch."""
+    found = next((kind for kind, file in ENGINES.items() if (folder / file).is_file()), None)
+    if found is None:
         return "torch"
     try:
         certificate = json.loads((folder / "certificate.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return "torch"
-    return "openvino" if isinstance(certificate, dict) and certificate.get("passed") is True else "torch"
+    return found if isinstance(certificate, dict) and certificate.get("passed") is True else "torch"
 
 
 def answer(engine: Engine, given: Sequence[Given], *, batch_tokens: int = BATCH_TOKENS) -> list[Answer]:
@@ -212,6 +221,30 @@ def longest(manifest: Manifest, config: dict[str, Any]) -> int:
     """Return how many token ids one text may have: what the model was trained for, within what its positions allow."""
     positions = int(config.get("max_position_embeddings") or 512)
     return min(int(manifest.facts.get("max_length") or positions), positions)
+
+
+def ends_of(task: Task, config: dict[str, Any], tokenizer: Tokenizer | None) -> frozenset[int]:
+    """Return the ids that end what a model says: those of its configuration, and in a chat those that end a turn."""
+    turns = task.ends(tokenizer) if isinstance(task, Chat) and tokenizer else frozenset()
+    return end_ids(config) | turns
+
+
+def made(engine: Engine, ids: Sequence[int], sampling: Sampling, stop: Collection[int]) -> Iterator[int]:
+    """Yield the tokens of one completion alone; see `Engine.generate`."""
+    most = min(sampling.max_tokens, engine.max_length - len(ids))
+    if most < 1:
+        return
+    writer, key = engine.writer(), "alone"
+    writer.begin(key, ids, sampling, most=most, stop=stop)
+    try:
+        while writer.busy:
+            for _, drawn in writer.step():
+                if isinstance(drawn, Exception):
+                    raise drawn
+                if drawn is not None:
+                    yield drawn.token
+    finally:
+        writer.close()
 
 
 def end_ids(config: dict[str, Any]) -> frozenset[int]:

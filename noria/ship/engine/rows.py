@@ -122,6 +122,7 @@ class SlotRows:
             self._grow(2 * self.capacity, self.tokens)
         return self._number
 
+    @torch.inference_mode()
     def close(self, row: int) -> None:
         """Forget a text; the last one of the table takes its place."""
         place, last = self._rows.index(row), len(self._rows) - 1
@@ -181,6 +182,7 @@ class SlotRows:
             if self._rows[place] in rows:
                 self._swap(free.pop(), place)
 
+    @torch.inference_mode()
     def _swap(self, one: int, other: int) -> None:
         length = max(self._lengths[one], self._lengths[other])
         for layer in self._layers:
@@ -194,6 +196,7 @@ class SlotRows:
         if tokens > self.tokens:
             self._grow(self.capacity, min(max(2 * self.tokens, tokens), max(self._most, tokens)))
 
+    @torch.inference_mode()
     def _grow(self, capacity: int, tokens: int) -> None:
         self.capacity, self.tokens = capacity, tokens
         for layer in self._layers:

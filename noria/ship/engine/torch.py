@@ -21,7 +21,7 @@ from noria.tasks.task import Features, Task
 
 from . import lstm, net
 from .adapters import put_back
-from .engine import Kind, end_ids, logits_of, longest, padded, read_config, read_tokenizer, unpadded
+from .engine import Kind, ends_of, logits_of, longest, made, padded, read_config, read_tokenizer, unpadded
 from .rows import Rows, rows_of
 from .writer import Writer
 
@@ -56,9 +56,7 @@ class TorchEngine:
         self._config = read_config(folder)
         self.tokenizer: Tokenizer | None = None if task.head == "vector" else read_tokenizer(folder)
         self.max_length = longest(manifest, self._config)
-        self.ends = end_ids(self._config)
-        if isinstance(task, Chat):
-            self.ends |= task.ends(self.tokenizer)
+        self.ends = ends_of(task, self._config, self.tokenizer)
         self._pad = int(self._config.get("pad_token_id") or 0)
         torch.set_num_threads(threads)
         self.model = self._load()
@@ -97,22 +95,7 @@ class TorchEngine:
 
     def generate(self, ids: Sequence[int], sampling: Sampling, stop: Collection[int] = ()) -> Iterator[int]:
         """Yield the tokens that follow; see `Engine`. Keys and values of earlier tokens are kept, not computed again."""
-        writer = self.writer()
-        most = min(sampling.max_tokens, self.max_length - len(ids))
-        if most < 1:
-            return
-        key = object()
-        writer.begin(key, ids, sampling, most=most, stop=stop)
-        try:
-            for _ in range(10 * self.max_length):
-                for _, drawn in writer.step():
-                    if isinstance(drawn, Exception):
-                        raise drawn
-                    if drawn is None:
-                        return
-                    yield drawn.token
-        finally:
-            writer.forget(key)
+        return made(self, ids, sampling, stop)
 
     def writer(self) -> Writer:
         """Return what makes several completions together.

@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from noria.core.errors import FolderError, InputError, ResourceError
+from noria.core.folder import read_manifest
 from noria.tasks.complete import Sampling
 
 from .wire import Message, Unpacker, packed
@@ -66,6 +67,8 @@ class Answers:
 
     answers: list[dict[str, Any]]
     tokens: list[int]
+    version: str = ""
+    """The version of the model that answered, as `Manifest.identity` begins."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,8 @@ class Piece:
     logprobs: tuple[dict[str, Any], ...] = ()
     """Where `Sampling.logprobs` asks for them, one a token of `text`: {"token", "logprob", "bytes", "top": [{"token",
     "logprob", "bytes"}]}; natural logarithms, before temperature. A token that is part of a character is told by its bytes."""
+    version: str = ""
+    """The version of the model that wrote it."""
 
 
 @dataclass(eq=False)
@@ -104,6 +109,8 @@ class Worker:
         self.status: Status = "starting"
         self.facts: dict[str, Any] = {}
         """What the process told of itself: engine, max_length."""
+        self.version = ""
+        """What tells the content that answers from another under the same name; known once it is ready."""
         self.restarts = 0
         self._in_a_row = 0
         self._proved = False
@@ -181,7 +188,7 @@ class Worker:
         finally:
             self._withdraw(request)
         message = _checked(news)
-        return Answers(message["answers"], message["tokens"])
+        return Answers(message["answers"], message["tokens"], self.version)
 
     async def complete(
         self,
@@ -214,7 +221,9 @@ class Worker:
                     raise Unavailable(f"the model {self.folder.name} fell silent", found=f"{timeout:g} s") from None
                 told = _checked(news)
                 logprobs = tuple(told.get("logprobs", ()))
-                piece = Piece(told["text"], told["tokens"], told["prompt_tokens"], told.get("finish"), logprobs)
+                piece = Piece(
+                    told["text"], told["tokens"], told["prompt_tokens"], told.get("finish"), logprobs, self.version
+                )
                 if piece.finish:
                     self._withdraw(request)
                 yield piece
@@ -325,6 +334,8 @@ class Worker:
             self._process.kill()
 
     async def _launch(self) -> asyncio.Event:
+        with suppress(FolderError):  # the process tells what is wrong
+            self.version = read_manifest(self.folder).identity()[:12]
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         threads = self.threads or os.cpu_count() or 1
