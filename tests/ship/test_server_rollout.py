@@ -90,8 +90,8 @@ def test_versions_change_while_customers_ask(running: Running, models: Path, cap
     [
         ({"action": "swap", "folder": "../secret"}, 422, "folder"),
         ({"action": "swap", "folder": "/etc"}, 422, "folder"),
-        ({"action": "swap"}, 422, "folder"),
-        ({"action": "promote", "folder": "sentiment-2"}, 422, "folder"),
+        ({"action": "swap"}, 400, "folder"),
+        ({"action": "promote", "folder": "sentiment-2"}, 400, "folder"),
         ({"action": "swap", "folder": "none"}, 400, "no such folder"),
         ({"action": "swap", "folder": "entities"}, 400, "another task"),
         ({"action": "canary", "folder": "sentiment-2", "share": 0}, 422, "share"),

@@ -181,6 +181,8 @@ async def _invalid(request: Request, error: Exception) -> JSONResponse:
     # Alternatives of a union are told by names in brackets that no client knows.
     path = [str(part) for part in first["loc"] if part != "body" and re.fullmatch(r"[a-z_]+|\d+", str(part))]
     path = [part for part in path if part not in ("str", "list", "nullable")]
+    # The name of a union's alternative may be that of its field: told once.
+    path = [part for place, part in enumerate(path) if place == 0 or part != path[place - 1]]
     field = ".".join(path) or None
     message = first["msg"][0].lower() + first["msg"][1:]
     if first["type"] == "extra_forbidden":
