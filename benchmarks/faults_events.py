@@ -87,7 +87,7 @@ def kill_model(folder: Path, *, quick: bool) -> Result:
             kills.append(time.monotonic())
             os.kill(process, signal.SIGKILL)
             # Its requests are over when it answers again: ask like anybody else.
-            while ask(server.url, server.key, {**BODY, "model": "struck"}, clients=1, seconds=0).statuses[200] == 0:
+            while ask(server.url, server.key, {**BODY, "model": "struck"}, clients=1, seconds=0.01).statuses[200] == 0:
                 if time.monotonic() - kills[-1] > 60:
                     raise RuntimeError("the model did not come back")
                 time.sleep(0.05)
@@ -158,9 +158,9 @@ def clock_back(folder: Path, *, quick: bool) -> Result:
     import pyarrow.parquet as pq
 
     astray = sum(
-        day != path.parent.name.removeprefix("day=")
+        f"{one:%Y-%m-%d}" != path.parent.name.removeprefix("day=")
         for path in sealed_files(lake)
-        for day in pq.ParquetFile(path).read(["time"])["time"].to_pandas().dt.strftime("%Y-%m-%d")
+        for one in pq.ParquetFile(path).read(["time"])["time"].to_pylist()
     )
     ok = books.exact and sealed.exact and astray == 0 and len(set(ids)) == len(ids)
     return {**_books(sealed), "restarts": times, "told": len(ids), "under_another_day": astray, "ok": ok}

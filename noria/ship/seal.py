@@ -21,7 +21,7 @@ from noria.core.errors import told_plainly
 from noria.core.event import COLUMNS, OUTBOX_TABLE, day_folder
 from noria.core.lake import BATCH, batch_of, outboxes
 
-from .sealed import clear_unfinished, known_ids, write_events
+from .sealed import clear_unfinished, groups_of, known_ids, write_events
 from .store import alone, connect, prepare, storage, transaction
 
 SEAL_ROWS = 1_000_000
@@ -109,13 +109,14 @@ def _note(connection: sqlite3.Connection, lake: Path, server: str, day: int) -> 
 
 
 def _sealed_before(connection: sqlite3.Connection, folder: Path, day: int, last: int) -> Iterator[str]:
-    if not any(folder.glob("*.parquet")):
+    groups = groups_of(folder)
+    if not groups:
         return
     cursor = connection.execute(
         f"SELECT id FROM {OUTBOX_TABLE} WHERE seq <= :last AND {_OF_DAY} ORDER BY seq", {**_place(day), "last": last}
     )
     while rows := cursor.fetchmany(BATCH):
-        yield from known_ids(folder, [row[0] for row in rows])
+        yield from known_ids(groups, [row[0] for row in rows])
 
 
 def _batches(connection: sqlite3.Connection, day: int, last: int) -> Iterator[pa.RecordBatch]:
