@@ -18,7 +18,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from noria.core.errors import told_plainly
-from noria.core.event import COLUMNS, OUTBOX_TABLE, day_folder
+from noria.core.event import COLUMNS, EPOCH, OUTBOX_TABLE, day_folder, microseconds
 from noria.core.lake import BATCH, batch_of, outboxes
 
 from .sealed import clear_unfinished, groups_of, known_ids, write_events
@@ -36,7 +36,7 @@ _NAMES = ", ".join(f'"{name}"' for name in COLUMNS)
 def border_of(moment: datetime) -> int:
     """Return the start of the UTC day of `moment`, in microseconds since 1970."""
     day = moment.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    return (day - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+    return microseconds(day)
 
 
 def seal(path: Path, lake: Path, server: str, before: datetime) -> int:
@@ -149,4 +149,4 @@ def _place(day: int) -> dict[str, int]:
 
 
 def _folder(lake: Path, day: int) -> Path:
-    return day_folder(lake, (datetime(1970, 1, 1) + timedelta(days=day)).strftime("%Y-%m-%d"))
+    return day_folder(lake, (EPOCH + timedelta(days=day)).strftime("%Y-%m-%d"))
