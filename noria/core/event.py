@@ -14,10 +14,9 @@ import hashlib
 import hmac
 import os
 import time
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,8 @@ KINDS = ("request", "feedback", "impression", "click", "conversion", "handover",
 OUTCOMES = ("ok", "refused", "failed", "blocked")
 SCHEMA = 2
 """Version of the columns; 1 had no `text`. Older files are read as if they had the new columns, empty."""
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 _MOST = 1 << 63
 
 
@@ -89,7 +90,7 @@ class Event:
     def from_row(cls, row: tuple[Any, ...]) -> Event:
         """Return the event that `row` returned these values for."""
         values = dict(zip(COLUMNS, row, strict=True))
-        values["time"] = datetime.fromtimestamp(values["time"] / 1e6, UTC)
+        values["time"] = EPOCH + values["time"] * _MICROSECOND
         values["consent"] = bool(values["consent"])
         return cls(**values)
 
@@ -134,7 +135,7 @@ def day_folder(lake: str | Path, day: str) -> Path:
 
 def microseconds(moment: datetime) -> int:
     """Return whole microseconds since 1970-01-01 UTC."""
-    return round(moment.timestamp() * 1_000_000)
+    return (moment - EPOCH) // _MICROSECOND  # seconds as a float would lose the last digit from 2106 on
 
 
 _last_stamp = 0
@@ -150,7 +151,8 @@ def new_id(now: Callable[[], float] = time.time) -> str:
     _last_stamp = stamp = max(stamp, _last_stamp + 1)
     random = int.from_bytes(os.urandom(8)) & ((1 << 62) - 1)
     value = (stamp >> 12) << 80 | 0x7 << 76 | (stamp & 0xFFF) << 64 | 0b10 << 62 | random
-    return str(uuid.UUID(int=value))
+    digits = f"{value:032x}"
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 def pseudonym(name: str, secret: bytes) -> str:
