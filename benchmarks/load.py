@@ -105,6 +105,7 @@ class _Crew:
         self._failed = 0
         self._over = asyncio.Event()
         self._busy = 0
+        self._all_sent = False
 
     def next_request(self) -> bytes:
         """Return the next request, in turns."""
@@ -124,7 +125,8 @@ class _Crew:
                 self._free.append(client)
         elif now < self._end:
             self._send(client, now)
-        if not self._busy and now >= self._end and not self._due:
+        last = self._all_sent if self._asked.rate else now >= self._end
+        if last and not self._busy and not self._due:
             self._over.set()
 
     def lost(self) -> None:
@@ -143,6 +145,7 @@ class _Crew:
         self._end = begun + self._asked.seconds
         if self._asked.rate:
             await self._arrivals(begun)
+            self._all_sent = True
         else:
             while self._free:
                 self._send(self._free.popleft(), time.perf_counter())

@@ -269,6 +269,9 @@ class Versions:
         trial = self._trial
         if trial is None:
             return None
+        if trial.worker.status != "ready":
+            self._failed(trial)
+            return None
         if key:
             digest = hashlib.sha256(f"{trial.worker.version} {key}".encode()).digest()
             return trial if int.from_bytes(digest[:8]) / 2**64 < trial.share else None
@@ -285,6 +288,8 @@ class Versions:
             except NoriaError:
                 await worker.stop()
                 raise
+            # What it cannot answer the live version does, at once.
+            worker.patient = False
             self._trial = Trial(worker, mode, share)
         return worker.version
 
@@ -300,6 +305,7 @@ class Versions:
     def _enthrone(self, worker: Worker | Remote, why: str) -> None:
         """Make a version that is ready the live one; from one request to the next, with nothing in between."""
         self.history.note("live", version=worker.version, folder=worker.folder, why=why)
+        worker.patient = True
         old, self._live = self._live, worker
         self._before, self.folder = (old.folder, old.version), worker.folder
         self._keep(self._leaving, self._leave(old))
