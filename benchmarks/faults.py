@@ -77,7 +77,7 @@ async def _hostile(server: Server, count: int, folder: bytes) -> tuple[dict[str,
     async def client() -> None:
         for number in left:
             kind, request = make_hostile(draw, place)
-            reply = await once(place, request, seconds=20)
+            reply = await once(place, request, seconds=8)
             kinds[kind] += 1
             statuses[str(reply.status or "closed")] += 1
             if reply.status >= 500 or any(ours in reply.body for ours in (*_OURS, folder)):
