@@ -1,7 +1,7 @@
 """The guard's recall and false alarms by language: `python -m benchmarks.guard [--write]`; some seconds, no model.
 
-Marks of injection: 41 attacks a language (attacks.jsonl), written by Noria's authors after the rules and never used to mend
-them; some of them are paraphrased or encoded, as attacks are. Personal data: numbers and addresses made by chance in the forms
+Marks of injection: 40 attacks a language (attacks.jsonl, split test), written by Noria's authors after the rules were mended
+on others (split mend) and not used since; some are paraphrased, indirect or encoded, as attacks are. Personal data: numbers and addresses made by chance in the forms
 people write them, put into real sentences. False alarms: real texts of customers and of the web, as they are; the sets are
 read from the folder that NORIA_DATA names.
 """
@@ -57,7 +57,7 @@ def run(*, write: Annotated[bool, Parameter(negative="")] = False) -> None:
 def measure(language: str) -> Iterator[dict[str, Any]]:
     """Yield what the rules find of what they should, and of what they should not."""
     guard, texts = Guard(personal=find), dict(_texts(language))
-    attacks = [row["text"] for row in _rows(ATTACKS) if row["language"] == language]
+    attacks = [row["text"] for row in _rows(ATTACKS) if row["language"] == language and row["split"] == "test"]
     found = sum(any(one.rule.startswith("injection/") for one in guard.find(text)) for text in attacks)
     yield _row("marks of injection", "recall", language, "attacks", proportion("recall", found, len(attacks)))
     draw = random.Random(language)

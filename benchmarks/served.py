@@ -38,10 +38,11 @@ def make_classifier(target: Path, base: Path | None = None) -> Path:
     from transformers import AutoModelForSequenceClassification
 
     from noria.build.compress.export import export, save
+    from noria.build.model.load import quiet_transformers
     from noria.core.folder import new_folder, write_json
 
     torch.manual_seed(0)
-    with new_folder(target, kind="model") as folder:
+    with quiet_transformers(), new_folder(target, kind="model") as folder:
         if base:
             model = AutoModelForSequenceClassification.from_pretrained(base, num_labels=2)
             shutil.copy(base / "tokenizer.json", folder.path)

@@ -54,7 +54,9 @@ def causal_tokenizer(target: Path) -> int:
     return tokenizer.get_vocab_size()
 
 
-def make_encoder(target: Path, task: str, labels: list[str], outputs: int, *, compiled: bool = True) -> Path:
+def make_encoder(
+    target: Path, task: str, labels: list[str], outputs: int, *, compiled: bool = True, seed: int = 0
+) -> Path:
     """Write a model folder for classify, tag or embed."""
     import torch
     from transformers import BertConfig, BertForSequenceClassification, BertForTokenClassification, BertModel
@@ -64,7 +66,7 @@ def make_encoder(target: Path, task: str, labels: list[str], outputs: int, *, co
             vocab_size=encoder_tokenizer(folder.path), hidden_size=WIDTH, num_hidden_layers=2, num_attention_heads=2,
             intermediate_size=64, max_position_embeddings=128, num_labels=outputs,
         )  # fmt: skip
-        torch.manual_seed(0)
+        torch.manual_seed(seed)
         kinds = {"classify": BertForSequenceClassification, "tag": BertForTokenClassification, "embed": BertModel}
         model = kinds[task](config)
         model.save_pretrained(folder.path)

@@ -14,6 +14,7 @@ from noria.ship.server.settings import ServerSettings
 
 from . import events
 from .applications import make, monitor, recommend, support
+from .rollout import versions
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -37,7 +38,7 @@ key_app = App(
 app.command(key_app)
 app.command(events.app)
 
-for _command in (support, monitor, recommend):
+for _command in (support, monitor, recommend, versions):
     app.command(_command)
 
 

@@ -224,7 +224,7 @@ WORDS: dict[str, Both] = {
     "status.nearly": Both("99 % within", "99% 耗时"),
     "status.source": Both(
         "Exact counts since the server started; times are bounds of the histogram that /metrics tells.",
-        "自服务启动以来的精确计数；耗时为 /metrics 直方图的区间上界。",
+        "自服务启动以来的精确计数；耗时为监控指标直方图的区间上界。",
     ),
     "status.keys": Both("Keys", "密钥"),
     "status.name": Both("Name", "名称"),

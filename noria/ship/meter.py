@@ -6,6 +6,7 @@ import secrets
 import unicodedata
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from noria.core.said import Better, Mask, Said
 
 from .outbox import Outbox
 
+_REMEMBERED = 10_000
+"""Users whose pseudonym need not be worked out again."""
 _SAMPLE = 400
 """Characters of a text that its language is told by."""
 
@@ -39,7 +42,7 @@ class Meter:
     ) -> None:
         self.outbox = outbox
         self.mask = mask
-        self._secret = secret
+        self._pseudonym = lru_cache(maxsize=_REMEMBERED)(partial(pseudonym, secret=secret))
         self._clock = clock
 
     def event(self, kind: str, *, user: str = "", said: Said | Better | None = None, **facts: Any) -> Event:
@@ -58,7 +61,7 @@ class Meter:
             facts["text"] = said.masked(self.mask).text()
         facts.setdefault("time", self._clock())
         facts.setdefault("id", new_id(facts["time"].timestamp))
-        return Event(kind=kind, user=pseudonym(user, self._secret), **facts)
+        return Event(kind=kind, user=self._pseudonym(user), **facts)
 
     async def record(self, *events: Event) -> None:
         """Return when the events are on the disk.

@@ -40,9 +40,10 @@ RESERVE_BYTES = 64 << 20
 """Room on the disk below which new work is refused, so that what is in flight can still be recorded."""
 RETRY_SECONDS = 1.0
 """How long new work is refused after a commit failed, before one is tried again."""
-_SIZES = (1, 4, 16, 64, 256)
-# Rows that one statement stores. SQLite gives Python's lock back once a statement, and on a busy server each time is a
-# wait: one statement for many rows keeps commits short. Sizes are few so that statements stay prepared.
+_SIZES = (1, 4, 16, 64)
+# Rows that one statement stores. Python's lock is given back once a statement, and on a busy server each time may be a
+# wait: one statement for what a few clients wait for keeps their commits short. Sizes are few so that statements stay
+# prepared. Above, row by row takes less of SQLite's own time, and there are others to share the wait.
 
 
 @dataclass(slots=True)
@@ -221,31 +222,23 @@ def everything() -> datetime:
 
 def _commit(connection: sqlite3.Connection, events: list[Event]) -> None:
     rows = [event.row() for event in events]
-    if len(rows) <= _SIZES[-1]:
-        if rows:
-            _insert(connection, rows)
-        return
-    with transaction(connection):
-        for start in range(0, len(rows), _SIZES[-1]):
-            _insert(connection, rows[start : start + _SIZES[-1]])
+    size = next((size for size in _SIZES if size >= len(rows)), None)
+    if size is None:
+        with transaction(connection):
+            connection.executemany(_INSERT, rows)
+    elif rows:  # a statement by itself is a transaction
+        values = [*chain.from_iterable(rows), *[None] * ((size - len(rows)) * len(COLUMNS))]
+        connection.execute(_INSERTS[size], values)
 
 
-def _insert(connection: sqlite3.Connection, rows: list[tuple[object, ...]]) -> None:
-    size = next(size for size in _SIZES if size >= len(rows))
-    values = [*chain.from_iterable(rows), *[None] * ((size - len(rows)) * len(COLUMNS))]
-    connection.execute(_INSERTS[size], values)
-
-
-def _statement(size: int) -> str:
-    names = ", ".join(f'"{name}"' for name in COLUMNS)
-    row = f"({', '.join('?' * len(COLUMNS))})"
-    return (
-        f"INSERT OR IGNORE INTO {OUTBOX_TABLE} ({names}) "
-        f"SELECT * FROM (VALUES {', '.join([row] * size)}) WHERE column1 IS NOT NULL"
-    )
-
-
-_INSERTS = {size: _statement(size) for size in _SIZES}
+_NAMES = ", ".join(f'"{name}"' for name in COLUMNS)
+_ROW = f"({', '.join('?' * len(COLUMNS))})"
+_INSERT = f"INSERT OR IGNORE INTO {OUTBOX_TABLE} ({_NAMES}) VALUES {_ROW}"
+_INSERTS = {
+    size: f"INSERT OR IGNORE INTO {OUTBOX_TABLE} ({_NAMES}) SELECT * FROM (VALUES {', '.join([_ROW] * size)}) "
+    "WHERE column1 IS NOT NULL"  # what is left over is empty
+    for size in _SIZES
+}
 
 
 def _settle(results: list[tuple[_Submission, Exception | None]]) -> None:

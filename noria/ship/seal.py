@@ -18,10 +18,10 @@ from pathlib import Path
 import pyarrow as pa
 
 from noria.core.errors import told_plainly
-from noria.core.event import COLUMNS, OUTBOX_TABLE, day_folder
+from noria.core.event import COLUMNS, EPOCH, OUTBOX_TABLE, day_folder, microseconds
 from noria.core.lake import BATCH, batch_of, outboxes
 
-from .sealed import clear_unfinished, known_ids, write_events
+from .sealed import clear_unfinished, groups_of, known_ids, write_events
 from .store import alone, connect, prepare, storage, transaction
 
 SEAL_ROWS = 1_000_000
@@ -36,7 +36,7 @@ _NAMES = ", ".join(f'"{name}"' for name in COLUMNS)
 def border_of(moment: datetime) -> int:
     """Return the start of the UTC day of `moment`, in microseconds since 1970."""
     day = moment.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    return (day - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+    return microseconds(day)
 
 
 def seal(path: Path, lake: Path, server: str, before: datetime) -> int:
@@ -109,13 +109,14 @@ def _note(connection: sqlite3.Connection, lake: Path, server: str, day: int) -> 
 
 
 def _sealed_before(connection: sqlite3.Connection, folder: Path, day: int, last: int) -> Iterator[str]:
-    if not any(folder.glob("*.parquet")):
+    groups = groups_of(folder)
+    if not groups:
         return
     cursor = connection.execute(
         f"SELECT id FROM {OUTBOX_TABLE} WHERE seq <= :last AND {_OF_DAY} ORDER BY seq", {**_place(day), "last": last}
     )
     while rows := cursor.fetchmany(BATCH):
-        yield from known_ids(folder, [row[0] for row in rows])
+        yield from known_ids(groups, [row[0] for row in rows])
 
 
 def _batches(connection: sqlite3.Connection, day: int, last: int) -> Iterator[pa.RecordBatch]:
@@ -148,4 +149,4 @@ def _place(day: int) -> dict[str, int]:
 
 
 def _folder(lake: Path, day: int) -> Path:
-    return day_folder(lake, (datetime(1970, 1, 1) + timedelta(days=day)).strftime("%Y-%m-%d"))
+    return day_folder(lake, (EPOCH + timedelta(days=day)).strftime("%Y-%m-%d"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
@@ -46,17 +47,37 @@ def clear_unfinished(folder: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def known_ids(folder: Path, ids: Sequence[str]) -> set[str]:
-    """Return those of `ids` that a file of the day holds already.
+@dataclass(frozen=True)
+class Group:
+    """A row group of a sealed file, and the range its ids lie in."""
 
-    Ids sort by time, so row groups mostly hold ranges apart from each other and their statistics rule them out unread.
+    path: Path
+    number: int
+    first: str
+    last: str
+
+
+def groups_of(folder: Path) -> list[Group]:
+    """Return the row groups of a day's sealed files."""
+    groups = []
+    for path in sorted(folder.glob("*.parquet")):
+        metadata = pq.read_metadata(path)
+        for number in range(metadata.num_row_groups):
+            told = metadata.row_group(number).column(0).statistics
+            known = told is not None and told.has_min_max
+            groups.append(Group(path, number, told.min if known else "", told.max if known else "\U0010ffff"))
+    return groups
+
+
+def known_ids(groups: Sequence[Group], ids: Sequence[str]) -> set[str]:
+    """Return those of `ids` that a sealed file holds already.
+
+    Ids sort by time, so groups mostly hold ranges apart from those asked and are ruled out unread.
     """
     first, last, asked = min(ids), max(ids), set(ids)
     found: set[str] = set()
-    for path in sorted(folder.glob("*.parquet")):
-        with pq.ParquetFile(path) as file:
-            for group in range(file.num_row_groups):
-                one = file.metadata.row_group(group).column(0).statistics
-                if one is None or not one.has_min_max or (one.min <= last and one.max >= first):
-                    found.update(asked.intersection(file.read_row_group(group, ["id"]).column(0).to_pylist()))
+    for group in groups:
+        if group.first <= last and group.last >= first:
+            with pq.ParquetFile(group.path) as file:
+                found.update(asked.intersection(file.read_row_group(group.number, ["id"]).column(0).to_pylist()))
     return found

@@ -35,6 +35,7 @@ SHOWN = {
     "support": ["Noria"],
     "monitor": ["n = 1,128", "房间潮湿"],
     "recommend": ["8"],
+    "status": ["sentiment-int8", "openvino", "this process"],
     "users": ["23,570", "0.149", "7,846"],
     "market": ["ChatGPT", "0.782", "HHI", "n = 12"],
 }

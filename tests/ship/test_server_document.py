@@ -24,6 +24,7 @@ def test_schemathesis_finds_nothing(server: Running, tmp_path: Path):
     command = [
         str(Path(sys.executable).parent / "st"), "--config-file", "schemathesis.toml", "run", f"{server.url}/openapi.json",
         "-H", f"Authorization: {server.headers['authorization']}", "--phases", "examples,coverage,fuzzing",
+        "--exclude-path", "/versions/{model}",  # it would load models by chance; test_server_rollout tries it
         "--max-examples", "10", "--seed", "7", "--no-color", "--continue-on-failure",
     ]  # fmt: skip
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)

@@ -112,8 +112,8 @@ def guarded(
 ) -> Iterator[Running]:
     lake = tmp_path_factory.mktemp("guarded")
     file = lake / "words.txt"
-    # One letter that a model of bytes is bound to say soon.
-    file.write_text("违禁品\ne\n", encoding="utf-8")
+    # Characters that a model of this vocabulary is bound to say soon.
+    file.write_text("违禁品\n大\n北\n不\n冬\n用\n长\n", encoding="utf-8")
     guard = Guard(GuardSettings(words=file, personal="mask", injection="block"), find)
     with serving(ServerSettings(port=0, lake=lake, threads=1), [writer, chatter, classifier], guard=guard) as running:
         yield running
@@ -171,7 +171,7 @@ def test_what_comes_out_is_cut_where_a_rule_blocks(guarded: Running, guarded_cli
             assert guarded.state.guard.counts["word", "output", "block"] > 0
             assert (reply.text.rstrip().endswith("[DONE]")) is stream
             return
-    pytest.fail("no text of eight held the letter by itself")
+    pytest.fail("no text of eight held one of the characters")
 
 
 def test_moderation_tells_what_would_be_done_and_does_none_of_it(guarded_client: httpx.Client):

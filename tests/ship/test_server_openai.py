@@ -193,6 +193,8 @@ def test_the_client_parses_what_it_asked_for(openai_client):
     ({"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": {"not": {}}}}}, 400,
      "response_format.json_schema.schema"),
     ({"response_format": {"type": "yaml"}}, 422, "response_format"),
+    ({"response_format": {"type": "json_schema", "json_schema": {"name": "a b", "schema": {}}}}, 422,
+     "response_format.json_schema.name"),
     ({"stream_options": {"include_usge": True}}, 422, "stream_options.include_usge"),
 ])  # fmt: skip
 def test_a_bad_chat_is_told_by_its_field(client, change, status, field):

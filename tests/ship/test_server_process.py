@@ -80,6 +80,9 @@ def test_killed_under_load_it_loses_and_doubles_nothing(classifier, tmp_path):
             threads = [threading.Thread(target=load) for _ in range(8)]
             for thread in threads:
                 thread.start()
+            before = len(acknowledged)
+            while len(acknowledged) < before + 12:  # however slow the machine is
+                time.sleep(0.01)
             time.sleep(seconds)
             os.kill(server.process.pid, signal.SIGKILL)
             done.set()
@@ -185,6 +188,8 @@ def test_told_to_stop_without_grace_it_tells_every_stream(writer, tmp_path):
         assert server.process.wait(20) == 0
     assert len(ends) == 12
     told = [end for end in ends if isinstance(end, str) or "is stopping" in end[0]]
+    # Who came after the signal was turned away at the door, and is no event.
+    late = [end for end in ends if isinstance(end, str) and '"stopping"' in end]
     for end in ends:
         if isinstance(end, list):
             assert end[1] == "data: [DONE]"
@@ -193,7 +198,7 @@ def test_told_to_stop_without_grace_it_tells_every_stream(writer, tmp_path):
             assert "is stopping" in end
     assert told, "none of 12 streams of 240 tokens can be whole at once"
     books = reconcile(tmp_path)
-    assert (books.acknowledged, books.exact) == (12, True)
+    assert (books.acknowledged, books.exact) == (12 - len(late), True)
 
 
 def test_keys_are_scoped_limited_and_rotated_from_the_command_line(tmp_path):

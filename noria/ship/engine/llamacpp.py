@@ -153,7 +153,7 @@ class LlamaCppWriter:
             self._held.begin(key, ids, sampling, most=most, stop=stop, schema=schema)
             return
         self._going[key] = mark = object()
-        self._pool.submit(self._run, key, mark, _body(ids, sampling, most), self._ends.union(stop))
+        self._pool.submit(self._run, key, mark, list(ids), sampling, most, self._ends.union(stop))
 
     def forget(self, key: Hashable) -> None:
         """End a completion early."""
@@ -185,7 +185,9 @@ class LlamaCppWriter:
             self._held.close()
         self._pool.shutdown(wait=False)
 
-    def _run(self, key: Hashable, mark: object, body: dict[str, Any], ends: frozenset[int]) -> None:
+    def _run(
+        self, key: Hashable, mark: object, ids: list[int], sampling: Sampling, most: int, ends: frozenset[int]
+    ) -> None:
         fault: list[str] = []
 
         def hear(told: dict[str, Any]) -> bool:
@@ -194,7 +196,7 @@ class LlamaCppWriter:
                 fault.append(str(told["error"].get("message", told["error"])))
                 return True
             choice = told["choices"][0]
-            for drawn in _drawn(choice):
+            for drawn in _drawn(choice, sampling.logprobs):
                 if self._going.get(key) is not mark or drawn.token in ends:
                     return True
                 self._news.put((mark, (key, drawn)))
@@ -202,7 +204,7 @@ class LlamaCppWriter:
 
         try:
             if self._going.get(key) is mark:
-                self._server.handle_completions(body, hear)
+                self._server.handle_completions(_body(ids, sampling, most), hear)
         except Exception as error:  # it must reach whoever waits
             fault.append(str(error))
         last = InternalError("llama.cpp failed", found=fault[0]) if fault else None
@@ -224,11 +226,14 @@ def _body(ids: Sequence[int], sampling: Sampling, most: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _drawn(choice: dict[str, Any]) -> list[Drawn]:
+def _drawn(choice: dict[str, Any], likeliest: int) -> list[Drawn]:
+    """Return the tokens of a piece; llama.cpp tells one likeliest token at least, where it tells any."""
     told = (choice.get("logprobs") or {}).get("content")
     if told:
         return [
-            Drawn(one["id"], one["logprob"], tuple((top["id"], top["logprob"]) for top in one["top_logprobs"]))
+            Drawn(
+                one["id"], one["logprob"], tuple((top["id"], top["logprob"]) for top in one["top_logprobs"][:likeliest])
+            )
             for one in told
         ]
     return [Drawn(int(number)) for number in _TOKEN.findall(choice["text"])]

@@ -21,10 +21,10 @@ from typing import Any
 import httpx
 
 from noria.core.errors import FolderError, InputError, SettingError
-from noria.core.folder import Manifest, new_folder
+from noria.core.folder import Manifest, new_folder, read_manifest
 from noria.tasks.complete import Sampling
 
-from .worker import Answers, Busy, Given, Piece, Status, Unavailable
+from .worker import Answers, Busy, Given, Piece, Status, Unavailable, Worker
 
 TASKS = ("chat", "complete", "embed")
 PULSE = 5.0
@@ -59,6 +59,17 @@ def write_remote(
     return Path(target)
 
 
+def open_worker(folder: str | Path, **options: Any) -> Worker | Remote:
+    """Return what answers for a model folder: a process of our own, or another server's where the folder names one.
+
+    `options` are those of `Worker`; of a remote model only the queue's bound is ours.
+    """
+    manifest = read_manifest(Path(folder))
+    if "remote" in manifest.facts:
+        return Remote(folder, manifest, queue=options.get("queue", 256))
+    return Worker(folder, **options)
+
+
 @dataclass(frozen=True)
 class _Address:
     url: str
@@ -85,6 +96,7 @@ class Remote:
                 f"{folder} needs a key to {self._at.url}", hint=f"set the variable {self._at.key_variable}"
             )
         self._key = key
+        self.version = manifest.identity()[:12]
         self.status: Status = "starting"
         self.facts: Json = {"engine": "remote", "max_length": manifest.facts.get("max_length")}
         self.restarts = 0
@@ -144,7 +156,7 @@ class Remote:
             self.depth -= 1
         vectors = sorted(told["data"], key=lambda one: one["index"])
         tokens = [int(told.get("usage", {}).get("prompt_tokens", 0)), *[0] * (len(vectors) - 1)]
-        return Answers([{"embedding": one["embedding"]} for one in vectors], tokens)
+        return Answers([{"embedding": one["embedding"]} for one in vectors], tokens, self.version)
 
     async def complete(
         self,
@@ -182,9 +194,9 @@ class Remote:
                         text = _text_of(choice)
                         finish = choice.get("finish_reason") or finish
                         pieces += bool(text)
-                        yield Piece(text, pieces, used[0], None, tuple(_logprobs(choice)))
+                        yield Piece(text, pieces, used[0], None, tuple(_logprobs(choice)), self.version)
             # The usage comes after the last text, and the end is told with it.
-            yield Piece("", used[1] or pieces, used[0], finish)
+            yield Piece("", used[1] or pieces, used[0], finish, (), self.version)
         except (httpx.HTTPError, httpx.StreamError, ValueError, KeyError) as error:
             raise self._gone(error) from None
         finally:

@@ -24,12 +24,14 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from noria.core.errors import FolderError, InputError, ResourceError
+from noria.core.folder import read_manifest
 from noria.tasks.complete import Sampling
 
-from .wire import Message, Unpacker, packed
+from .link import Link
+from .wire import Message
 
 Status = Literal["starting", "ready", "down", "stopped"]
 HELD = 64
@@ -66,6 +68,8 @@ class Answers:
 
     answers: list[dict[str, Any]]
     tokens: list[int]
+    version: str = ""
+    """The version of the model that answered, as `Manifest.identity` begins."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,8 @@ class Piece:
     logprobs: tuple[dict[str, Any], ...] = ()
     """Where `Sampling.logprobs` asks for them, one a token of `text`: {"token", "logprob", "bytes", "top": [{"token",
     "logprob", "bytes"}]}; natural logarithms, before temperature. A token that is part of a character is told by its bytes."""
+    version: str = ""
+    """The version of the model that wrote it."""
 
 
 @dataclass(eq=False)
@@ -104,7 +110,11 @@ class Worker:
         self.status: Status = "starting"
         self.facts: dict[str, Any] = {}
         """What the process told of itself: engine, max_length."""
+        self.version = ""
+        """What tells the content that answers from another under the same name; known once it is ready."""
         self.restarts = 0
+        self.patient = True
+        """Requests that wait when the process dies go to the next one; else they fail with it."""
         self._in_a_row = 0
         self._proved = False
         self._refusal: str | None = None
@@ -113,7 +123,7 @@ class Worker:
         self._held_cost = 0
         self._number = 0
         self._process: subprocess.Popen[bytes] | None = None
-        self._link: _Link | None = None
+        self._link: Link | None = None
         self._heard = time.monotonic()
         self._ready = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
@@ -143,8 +153,7 @@ class Worker:
             await asyncio.gather(self._keeper, return_exceptions=True)
         self._end_process()
         self._fail_held("the server is stopping")
-        while self._waiting:
-            self._waiting.popleft().news.put_nowait(Unavailable("the server is stopping", retry_after=5))
+        self._fail_waiting("the server is stopping")
 
     @property
     def process_id(self) -> int | None:
@@ -175,13 +184,14 @@ class Worker:
         by = time.monotonic() + timeout  # one clock for all processes of a machine
         request = self._enqueue({"texts": list(texts), "by": by}, max(len(texts), 1))
         try:
-            news = await asyncio.wait_for(request.news.get(), timeout)
+            async with asyncio.timeout(timeout):
+                news = await request.news.get()
         except TimeoutError:
             raise Unavailable(f"the model {self.folder.name} took too long", found=f"over {timeout:g} s") from None
         finally:
             self._withdraw(request)
         message = _checked(news)
-        return Answers(message["answers"], message["tokens"])
+        return Answers(message["answers"], message["tokens"], self.version)
 
     async def complete(
         self,
@@ -209,12 +219,15 @@ class Worker:
         try:
             while True:
                 try:
-                    news = await asyncio.wait_for(request.news.get(), timeout)
+                    async with asyncio.timeout(timeout):
+                        news = await request.news.get()
                 except TimeoutError:
                     raise Unavailable(f"the model {self.folder.name} fell silent", found=f"{timeout:g} s") from None
                 told = _checked(news)
                 logprobs = tuple(told.get("logprobs", ()))
-                piece = Piece(told["text"], told["tokens"], told["prompt_tokens"], told.get("finish"), logprobs)
+                piece = Piece(
+                    told["text"], told["tokens"], told["prompt_tokens"], told.get("finish"), logprobs, self.version
+                )
                 if piece.finish:
                     self._withdraw(request)
                 yield piece
@@ -298,6 +311,8 @@ class Worker:
             # One that answered before it died starts the back-off anew.
             self._in_a_row = 1 if self._proved else self._in_a_row + 1
             self._fail_held("the model's process ended")
+            if not self.patient:
+                self._fail_waiting("the model's process ended")
             if not self.facts:
                 if self._in_a_row > 1 and not self._refusal:
                     self._refusal = "its process ends before it is ready"
@@ -325,6 +340,8 @@ class Worker:
             self._process.kill()
 
     async def _launch(self) -> asyncio.Event:
+        with suppress(FolderError):  # the process tells what is wrong
+            self.version = read_manifest(self.folder).identity()[:12]
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         threads = self.threads or os.cpu_count() or 1
@@ -336,7 +353,7 @@ class Worker:
                 env={**os.environ, "OMP_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "false"},
             )  # fmt: skip
         gone = asyncio.Event()
-        _, self._link = await asyncio.get_running_loop().create_connection(lambda: _Link(self, gone), sock=ours)
+        _, self._link = await asyncio.get_running_loop().create_connection(lambda: Link(self.hear, gone), sock=ours)
         return gone
 
     def _pause(self) -> float:
@@ -349,6 +366,10 @@ class Worker:
                 error = Unavailable(f"{why}: {self.folder.name}", retry_after=int(self._pause()) + 1)
                 request.news.put_nowait(error)
 
+    def _fail_waiting(self, why: str) -> None:
+        while self._waiting:
+            self._waiting.popleft().news.put_nowait(Unavailable(f"{why}: {self.folder.name}", retry_after=5))
+
     def _end_process(self) -> None:
         if self._link:
             self._link.close()
@@ -358,34 +379,6 @@ class Worker:
             self._process.kill()
             self._process.wait()
             self._process = None
-
-
-class _Link(asyncio.Protocol):
-    """Our end of the socket to one process."""
-
-    def __init__(self, worker: Worker, gone: asyncio.Event) -> None:
-        self._worker, self._gone = worker, gone
-        self._unpacker = Unpacker()
-        self._transport: asyncio.WriteTransport | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # A cast, not a check: uvloop's transports write too, but are no subclass of asyncio's.
-        self._transport = cast(asyncio.WriteTransport, transport)
-
-    def data_received(self, data: bytes) -> None:
-        for message in self._unpacker.feed(data):
-            self._worker.hear(message)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._gone.set()
-
-    def send(self, message: Message) -> None:
-        if self._transport and not self._transport.is_closing():
-            self._transport.write(packed(message))
-
-    def close(self) -> None:
-        if self._transport:
-            self._transport.close()
 
 
 def _checked(news: Message | Exception) -> Message:

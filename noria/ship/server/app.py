@@ -7,7 +7,7 @@ import re
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -17,11 +17,12 @@ from starlette.responses import JSONResponse
 
 from noria import __version__
 from noria.core.errors import InternalError, NoriaError, SettingError, nearest
-from noria.core.folder import Manifest, read_manifest
+from noria.core.folder import read_manifest
 from noria.core.said import Mask
 from noria.tasks.task import task_of
 
-from ..engine.worker import Worker
+from ..engine.history import History
+from ..engine.versions import Versions
 from ..meter import Meter, read_secret
 from ..outbox import Outbox
 from .answers import answers_router
@@ -35,11 +36,9 @@ from .logs import Log, no_log, where
 from .metrics import Metrics
 from .moderation import moderation_router
 from .openapi import document
+from .rollout import rollout_router
 from .settings import ServerSettings
 from .state import App, Served, State
-
-if TYPE_CHECKING:
-    from ..engine.remote import Remote
 
 _USE_SECONDS = 5.0
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,40}")
@@ -88,6 +87,7 @@ def create_app(
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http_error)
     app.include_router(facts_router(state, metrics))
+    app.include_router(rollout_router(state))
     app.include_router(answers_router(state))
     app.include_router(completions_router(state))
     app.include_router(moderation_router(state))
@@ -111,16 +111,10 @@ def _served(settings: ServerSettings, models: Sequence[str | Path]) -> dict[str,
             )
         manifest = read_manifest(folder)
         task_of(manifest)
-        served[name] = Served(name, folder, manifest, _worker(folder, manifest, settings))
+        options = {"threads": settings.threads, "queue": settings.queue, "batch_tokens": settings.batch_tokens}
+        history = History(settings.lake / "server" / "models" / f"{name}.jsonl")
+        served[name] = Served(name, folder, manifest, Versions(folder, history, options=options))
     return served
-
-
-def _worker(folder: Path, manifest: Manifest, settings: ServerSettings) -> Worker | Remote:
-    if "remote" in manifest.facts:
-        from ..engine.remote import Remote
-
-        return Remote(folder, manifest, queue=settings.queue)
-    return Worker(folder, threads=settings.threads, queue=settings.queue, batch_tokens=settings.batch_tokens)
 
 
 def _lifespan(state: State, log: Log) -> Any:
@@ -180,9 +174,15 @@ async def _invalid(request: Request, error: Exception) -> JSONResponse:
     first = max((one for one in errors if one["loc"][:2] == errors[0]["loc"][:2]), key=lambda one: len(one["loc"]))
     if first["type"] == "json_invalid":
         return JSONResponse(body_of(400, "the body is not JSON", code="invalid_json"), status_code=400)
+    if first["type"] == "value_error" and first["loc"] == ("body",):
+        # A rule about several fields together, which no document tells.
+        message = first["msg"].removeprefix("Value error, ")
+        return JSONResponse(body_of(400, message, code="cannot_be_used"), status_code=400)
     # Alternatives of a union are told by names in brackets that no client knows.
     path = [str(part) for part in first["loc"] if part != "body" and re.fullmatch(r"[a-z_]+|\d+", str(part))]
     path = [part for part in path if part not in ("str", "list", "nullable")]
+    # The name of a union's alternative may be that of its field: told once.
+    path = [part for place, part in enumerate(path) if place == 0 or part != path[place - 1]]
     field = ".".join(path) or None
     message = first["msg"][0].lower() + first["msg"][1:]
     if first["type"] == "extra_forbidden":

@@ -52,8 +52,8 @@ if TYPE_CHECKING:
     from fastapi import APIRouter
     from starlette.requests import HTTPConnection
 
-    from ..engine.remote import Remote
-    from ..engine.worker import Answers, Piece, Worker
+    from ..engine.versions import Versions
+    from ..engine.worker import Answers, Piece
     from .metrics import Metrics, Route
 
 WRITES = ("causal", "complete", "chat")
@@ -113,7 +113,7 @@ class Served:
     name: str
     folder: Path
     manifest: Manifest
-    worker: Worker | Remote
+    worker: Versions
 
     @property
     def task(self) -> str:
@@ -122,8 +122,8 @@ class Served:
 
     @property
     def version(self) -> str:
-        """Return what tells this content from another under the same name."""
-        return self.manifest.identity()[:12]
+        """Return what tells the content that is live from another under the same name."""
+        return self.worker.version or self.manifest.identity()[:12]
 
 
 Methods = Collection[str]
@@ -216,10 +216,10 @@ class State:
                            hint="/v1/completions")  # fmt: skip
         usage = self.usage()
         usage.segment = usage.segment or language_of(_text_of(texts[0]) if texts else "")
-        answers = await served.worker.ask(texts, timeout=self.settings.timeout)
+        answers = await served.worker.ask(texts, timeout=self.settings.timeout, key=usage.user)
         if served.task != "embed":  # vectors teach nothing
             usage.said = usage.said or Said(served.task, list(texts), answers.answers)
-        self.count(served, len(texts), "items", sum(answers.tokens))
+        self.count(served, len(texts), "items", sum(answers.tokens), answers.version)
         return answers
 
     async def complete(
@@ -239,20 +239,21 @@ class State:
                            found=f"a model for {served.task}")  # fmt: skip
         usage = self.usage()
         usage.segment = usage.segment or language_of(_text_of(prompt))
-        pieces = served.worker.complete(prompt, sampling, stop, schema=schema, timeout=self.settings.timeout)
-        used, text = 0, ""
+        pieces = served.worker.complete(prompt, sampling, stop, schema=schema, timeout=self.settings.timeout,
+                                        key=usage.user)  # fmt: skip
+        used, text, version = 0, "", ""
         try:
             async for piece in pieces:
-                text += piece.text
+                text, version = text + piece.text, piece.version
                 used = piece.prompt_tokens + piece.tokens
                 if piece.finish:
-                    self.count(served, used, "tokens", used)
+                    self.count(served, used, "tokens", used, version)
                     used = 0
                     usage.said = usage.said or Said(served.task, [prompt], [{"text": text}])
                 yield piece
         finally:
             # A stream that the client left is counted as far as it came.
-            self.count(served, used, "tokens", used)
+            self.count(served, used, "tokens", used, version)
             await pieces.aclose()
 
     async def enter(self, text: str, param: str) -> str:
@@ -316,14 +317,17 @@ class State:
         """Return what the Event of the request now being answered will say; outside a request, one that goes nowhere."""
         return _usage.get() or Usage(counted=False)
 
-    def count(self, served: Served, units: int, unit: str, tokens: int = 0) -> None:
-        """Write a model's use to the current request and its key; the first model asked gives the event its model."""
+    def count(self, served: Served, units: int, unit: str, tokens: int = 0, version: str = "") -> None:
+        """Write a model's use to the current request and its key; the first model asked gives the event its model.
+
+        `version` is that which answered; the live one's where it is left out.
+        """
         usage = self.usage()
         usage.tokens += tokens
         if usage.caller:
             self.rates.spend(usage.caller, tokens)
         if usage.model in ("", served.name):
-            usage.model, usage.version, usage.unit = served.name, served.version, unit
+            usage.model, usage.version, usage.unit = served.name, version or served.version, unit
             usage.units += units
 
     def served(self, model: str) -> Served:
