@@ -83,40 +83,12 @@ def fastapi(folder: Path, port: int, engine: str) -> None:
     uvicorn.run(app, host="127.0.0.1", port=port, log_level="error", access_log=False)
 
 
-def litserve(folder: Path, port: int, *, batched: bool) -> None:
-    """Serve with LitServe: its model in a process of its own."""
-    import litserve as served
-
-    class Api(served.LitAPI):
-        """The handler in LitServe's words."""
-
-        def setup(self, device: str) -> None:
-            self.model = Model(folder, "onnxruntime")
-
-        def decode_request(self, request: dict[str, Any]) -> str:
-            return str(request["input"])
-
-        def batch(self, inputs: list[str]) -> list[str]:
-            return inputs
-
-        def unbatch(self, output: list[dict[str, Any]]) -> list[dict[str, Any]]:
-            return output
-
-        def predict(self, given: Any) -> Any:
-            return self.model(given) if isinstance(given, list) else self.model([given])[0]
-
-        def encode_response(self, output: dict[str, Any]) -> dict[str, Any]:
-            return output
-
-    api = Api(max_batch_size=32, batch_timeout=0.002) if batched else Api()
-    server = served.LitServer(api, accelerator="cpu", fast_queue=batched)
-    server.run(host="127.0.0.1", port=port, log_level="error", generate_client_file=False)
-
-
 def main(name: str, folder: str, port: str) -> None:
     """Serve until ended."""
     if name.startswith("LitServe"):
-        litserve(Path(folder), int(port), batched=name != NAMES[0])
+        from .litserved import run
+
+        run(Path(folder), int(port), batched=name != NAMES[0])
     else:
         fastapi(Path(folder), int(port), "openvino" if name == NAMES[3] else "onnxruntime")
 

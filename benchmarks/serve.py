@@ -215,7 +215,7 @@ def _peer(name: str, folder: Path) -> Iterator[Place]:
 def _wait(port: int, process: subprocess.Popen[bytes], words: object) -> None:
     import httpx
 
-    end = time.monotonic() + 120
+    end = time.monotonic() + 300
     while time.monotonic() < end and process.poll() is None:
         try:
             asked = httpx.post(f"http://127.0.0.1:{port}/predict", json={"input": "很好"}, timeout=30)
