@@ -40,16 +40,14 @@ def measure(*, quick: bool) -> list[Line]:
                 print(f"finetune {number + 1}/{repeats}: {name}: {speeds[name][-1]:,.0f} tokens/s", file=sys.stderr)
     speed = [compare("finetune", "training speed", speeds["noria"], speeds[name], name, "tokens/s") for name in PEERS]
     names = list(PEERS)[-1:] if quick else list(PEERS)
-    times = race.raced(
+    times, short = race.raced(
         {"noria": race.FULL, **{name: {"trainer": PEERS[name]} for name in names}},
         repeats=1 if quick else 3, rows=2000, held=1000, patience=120.0 if quick else 450.0, title="finetune",
     )  # fmt: skip
-    del times["full"]
-    mine = times.pop("noria")
     return speed + [
-        compare("finetune", "time to the accuracy of Noria's whole course less 0.5 point", mine, values, name, "s",
-                higher_is_better=False)
-        for name, values in times.items()
+        compare("finetune", "time to the accuracy of Noria's whole course less 0.5 point", times["noria"], times[name],
+                name + (race.STOPPED if name in short else ""), "s", higher_is_better=False)
+        for name in names
     ]  # fmt: skip
 
 
@@ -99,27 +97,10 @@ def trainer_speed(folder: Path, seconds: float, settings: dict[str, Any]) -> flo
     """Return a Trainer's tokens a second over about `seconds` of training; `settings` go to its TrainingArguments."""
     import transformers
 
-    from noria.tasks.task import read_rows, task_for
-
-    rows = read_rows(folder / "train.jsonl", task_for("classify"))
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder / "e5")
     model = transformers.AutoModelForSequenceClassification.from_pretrained(folder / "e5", num_labels=2)
-    encoded = tokenizer([row["text"] for row in rows], truncation=True, max_length=MAX_LENGTH)
-    data = [
-        {
-            "input_ids": ids,
-            "attention_mask": [1] * len(ids),
-            "labels": int(row["label"] == "positive"),
-            "length": len(ids),
-        }
-        for ids, row in zip(encoded["input_ids"], rows, strict=True)
-    ]
-    pad = transformers.DataCollatorWithPadding(tokenizer)
-
-    def collate(rows: list[dict[str, Any]]) -> Any:
-        return pad([{key: value for key, value in row.items() if key != "length"} for row in rows])
-
-    return trainer.speed(folder, model, data, collate, seconds, **settings)
+    data = trainer.read(folder / "train.jsonl", tokenizer, MAX_LENGTH)
+    return trainer.speed(folder, model, data, trainer.padding(tokenizer), seconds, **settings)
 
 
 def main(folder: str, name: str, seconds: str) -> None:

@@ -31,12 +31,12 @@ def measure(*, quick: bool) -> list[Line]:
     size = {"repeats": 1, "rows": 2000, "held": 1000, "patience": 60.0}
     if not quick:
         size = {"repeats": 3, "rows": 6000, "held": 3000, "patience": 300.0}
-    found = race.raced({"noria": LORA, **PEERS}, **size, title="lora")
-    ours = next(name for name in found if name.startswith("noria"))
-    seconds, full = found.pop(ours), found.pop("full")
-    mine = "Noria's full fine-tuning, to its own accuracy" + (race.STOPPED if ours.endswith(race.STOPPED) else "")
+    seconds, short = race.raced({"noria": LORA, **PEERS}, **size, title="lora")
+    names = {"full": "Noria's full fine-tuning, to its own accuracy", **{name: name for name in PEERS}}
+    if "noria" in short:
+        short.add("full")
     return [
-        compare("lora", "time to full fine-tuning's accuracy less 0.5 point", seconds, values, name, "s",
-                higher_is_better=False)
-        for name, values in {mine: full, **found}.items()
+        compare("lora", "time to full fine-tuning's accuracy less 0.5 point", seconds["noria"], seconds[key],
+                name + (race.STOPPED if key in short else ""), "s", higher_is_better=False)
+        for key, name in names.items()
     ]  # fmt: skip

@@ -53,15 +53,12 @@ def read(file: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in file.read_text(encoding="utf-8").split("\n") if line.strip()]
 
 
-def splits(folder: str, valid: str = "", test: str = "test", *, mend: Callable[[dict], dict] | None = None) -> Any:
+def splits(folder: str, valid: str = "") -> Callable[[Path], Rows]:
     """Return a reader of train, valid and test files; without a valid file some training rows are set aside."""
 
     def rows(data: Path) -> Rows:
-        names = {"train": "train", "test": test, **({"valid": valid} if valid else {})}
-        return {
-            split: [mend(row) if mend else row for row in read(data / folder / f"{name}.jsonl")]
-            for split, name in names.items()
-        }
+        names = {"train": "train", "test": "test", **({"valid": valid} if valid else {})}
+        return {split: read(data / folder / f"{name}.jsonl") for split, name in names.items()}
 
     return rows
 

@@ -20,6 +20,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from . import trainer as peer
+
 MAX_LENGTH = 64
 EPOCHS = 2.0
 LESS = 0.005
@@ -30,8 +32,8 @@ STOPPED = " (stopped short of it)"
 
 def raced(
     contestants: Mapping[str, dict[str, Any]], *, repeats: int, rows: int, held: int, patience: float, title: str
-) -> dict[str, list[float]]:
-    """Return the seconds that each contestant took to the bar, in each repeat, and under "full" those of who set it.
+) -> tuple[dict[str, list[float]], set[str]]:
+    """Return the seconds of each contestant in each repeat, under "full" those of who set the bar, and who fell short of it.
 
     Args:
         contestants: name -> {"noria": changes of FinetuneSettings, "epochs"} or {"trainer": TrainingArguments} with
@@ -59,7 +61,7 @@ def raced(
                 seconds[name].append(at)
                 print(f"{title} {number + 1}/{repeats}: bar {bar:.4f}, full {seconds['full'][-1]:.1f} s; "
                       f"{name}: {accuracy:.4f} after {at:.1f} s", file=sys.stderr)  # fmt: skip
-    return {name + (STOPPED if name in short else ""): values for name, values in seconds.items()}
+    return seconds, short
 
 
 def run(folder: Path, contestant: dict[str, Any], seed: int, bar: float, patience: float) -> list[list[float]]:
@@ -175,8 +177,6 @@ def trainer(
     """Train by transformers.Trainer, with an adapter of peft where `lora` has the arguments of its LoraConfig."""
     import transformers
 
-    from noria.tasks.task import read_rows, task_for
-
     transformers.set_seed(seed)
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder / "e5")
     model = transformers.AutoModelForSequenceClassification.from_pretrained(folder / "e5", num_labels=2)
@@ -185,20 +185,7 @@ def trainer(
 
         model = peft.get_peft_model(model, peft.LoraConfig(task_type="SEQ_CLS", **lora))
 
-    def encoded(name: str) -> list[dict[str, Any]]:
-        rows = read_rows(folder / f"{name}.jsonl", task_for("classify"))
-        ids = tokenizer([row["text"] for row in rows], truncation=True, max_length=MAX_LENGTH)["input_ids"]
-        return [
-            {
-                "input_ids": one,
-                "attention_mask": [1] * len(one),
-                "labels": int(row["label"] == "positive"),
-                "length": len(one),
-            }
-            for one, row in zip(ids, rows, strict=True)
-        ]
-
-    rows, held = encoded("train"), encoded("held")
+    rows, held = (peer.read(folder / f"{name}.jsonl", tokenizer, MAX_LENGTH) for name in ("train", "held"))
 
     class Judge(transformers.TrainerCallback):
         """Judges eight times an epoch, and stops at the bar."""
@@ -218,16 +205,14 @@ def trainer(
                 model.train()
                 control.should_training_stop = clock.over
 
-    pad = transformers.DataCollatorWithPadding(tokenizer)
     with tempfile.TemporaryDirectory(dir=folder) as out:
         told = transformers.TrainingArguments(
             out, use_cpu=True, report_to=[], disable_tqdm=True, save_strategy="no", logging_strategy="no",
             remove_unused_columns=False, num_train_epochs=epochs, seed=seed, **arguments,
         )  # fmt: skip
         transformers.Trainer(
-            model, told, train_dataset=rows, callbacks=[Judge()],
-            data_collator=lambda some: pad([{key: row[key] for key in row if key != "length"} for row in some]),
-        ).train()  # fmt: skip
+            model, told, train_dataset=rows, callbacks=[Judge()], data_collator=peer.padding(tokenizer)
+        ).train()
 
 
 def main(folder: str, contestant: str, seed: str, bar: str, patience: str) -> None:

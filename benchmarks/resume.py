@@ -20,6 +20,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from . import trainer as peer
 from .finetune import MAX_LENGTH, PEERS, prepare
 from .line import Line, compare
 
@@ -138,22 +139,11 @@ def trainer(folder: Path, what: str, seconds: float) -> dict[str, float]:
     import transformers
 
     from noria.build.train.settings import TrainSettings
-    from noria.tasks.task import read_rows, task_for
 
-    rows = read_rows(folder / "train.jsonl", task_for("classify"))
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder / "base")
     model = transformers.AutoModelForSequenceClassification.from_pretrained(folder / "base", num_labels=2)
-    encoded = tokenizer([row["text"] for row in rows], truncation=True, max_length=MAX_LENGTH)["input_ids"]
-    data = [
-        {
-            "input_ids": ids,
-            "attention_mask": [1] * len(ids),
-            "labels": int(row["label"] == "positive"),
-            "length": len(ids),
-        }
-        for ids, row in zip(encoded, rows, strict=True)
-    ]
-    pad, pause, watch = transformers.DataCollatorWithPadding(tokenizer), TrainSettings().checkpoint_seconds, None
+    data = peer.read(folder / "train.jsonl", tokenizer, MAX_LENGTH)
+    pause, watch = TrainSettings().checkpoint_seconds, None
 
     class Clock(transformers.TrainerCallback):
         """Asks for a checkpoint whenever the pause is over, and stops the run."""
@@ -183,10 +173,7 @@ def trainer(folder: Path, what: str, seconds: float) -> dict[str, float]:
         logging_strategy="no", remove_unused_columns=False, max_steps=1_000_000, **PEERS[BEST],
     )  # fmt: skip
 
-    def collate(some: list[dict[str, Any]]) -> Any:
-        return pad([{key: value for key, value in row.items() if key != "length"} for row in some])
-
-    made = Timed(model, settings, data_collator=collate, train_dataset=data, callbacks=[Clock()])
+    made = Timed(model, settings, data_collator=peer.padding(tokenizer), train_dataset=data, callbacks=[Clock()])
     watch = Watch(what, seconds)
     try:
         made.train(resume_from_checkpoint=what == "resume")

@@ -15,6 +15,31 @@ BEST = {
 """The settings that its documentation advises for speed on processors."""
 
 
+def read(file: Path, tokenizer: Any, max_length: int) -> list[dict[str, Any]]:
+    """Return the reviews of a file as a Trainer takes them, with the length that it groups by."""
+    from noria.tasks.task import read_rows, task_for
+
+    rows = read_rows(file, task_for("classify"))
+    encoded = tokenizer([row["text"] for row in rows], truncation=True, max_length=max_length)["input_ids"]
+    return [
+        {
+            "input_ids": ids,
+            "attention_mask": [1] * len(ids),
+            "labels": int(row["label"] == "positive"),
+            "length": len(ids),
+        }
+        for ids, row in zip(encoded, rows, strict=True)
+    ]
+
+
+def padding(tokenizer: Any) -> Callable[[list[dict[str, Any]]], Any]:
+    """Return a collator of such rows: a model has no argument called length."""
+    import transformers
+
+    pad = transformers.DataCollatorWithPadding(tokenizer)
+    return lambda rows: pad([{key: value for key, value in row.items() if key != "length"} for row in rows])
+
+
 def speed(
     folder: Path,
     model: Any,

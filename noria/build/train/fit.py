@@ -25,6 +25,7 @@ from .examples import Augmented, Examples
 from .heads import Loss, Way, mean_loss, objective_of, way_of
 from .loop import Evaluation, Evaluator, TrainResult, Watcher, train
 from .machine import measure
+from .parallel import world_size
 from .plan import read_plan
 from .settings import FinetuneSettings, OptimizerSettings, TrainSettings
 
@@ -74,7 +75,7 @@ def fitting(
     check_augmentations(regular.augment)
     way, pad = _way(task, training, settings), pad_of(module)
     number_type = settings.number_type
-    if settings.body.frozen and number_type == "auto":
+    if settings.body.frozen and number_type == "auto" and world_size() == 1:
         # Kept states share it, and a run that goes on upon a busy machine must not choose another.
         plan = read_plan(work)
         number_type = (plan.machine if plan else measure()).number_type

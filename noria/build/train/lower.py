@@ -22,6 +22,7 @@ from noria.tasks.task import Task
 
 from . import bert
 from .examples import Examples
+from .parallel import world_size
 from .settings import FinetuneSettings
 
 ROOM = 0.5
@@ -43,7 +44,7 @@ def cheaper(
         several = tokens < SLOW * settings.minutes * 60
     else:
         several = settings.steps * settings.accumulate * settings.tokens_per_batch > 1.5 * tokens
-    one_row_a_window = task.head in ("sequence", "token", "span") and settings.parallel.workers == 1
+    one_row_a_window = task.head in ("sequence", "token", "span") and world_size() == 1
     # Texts that are changed at random have no states to keep.
     if not below or not several or not one_row_a_window or settings.regular.augment:
         return collate

@@ -56,8 +56,8 @@ def prepared(
     freeze(module, body.frozen)
     adapt(module, settings.adapter, seed=settings.seed)
     if isinstance(task, Tag):
-        wanted = body.by_character
-        if wanted if wanted is not None else cut_wrongly(tokenizer, rows) > TOLERATED:
+        asked = body.by_character
+        if asked or (asked is None and cut_wrongly(tokenizer, rows) > TOLERATED):
             tokenizer = by_character(tokenizer)
     return module, tokenizer
 
