@@ -28,8 +28,8 @@ PEERS: dict[str, dict[str, Any]] = {
 
 
 def measure(*, quick: bool) -> list[Line]:
-    """Return two lines a peer, of speed and of time; quick takes 3 repeats of 10 seconds each, and times the best peer once."""
-    repeats, seconds = (3, 10.0) if quick else (5, 30.0)
+    """Return two lines a peer, of speed and of time; quick takes 3 repeats of 4 seconds each, and times the best peer once."""
+    repeats, seconds = (3, 4.0) if quick else (5, 30.0)
     speeds: dict[str, list[float]] = {name: [] for name in ("noria", *PEERS)}
     with tempfile.TemporaryDirectory(prefix="noria-bench-") as folder:
         _child(Path(folder), "prepare", seconds)
@@ -42,7 +42,8 @@ def measure(*, quick: bool) -> list[Line]:
     names = list(PEERS)[-1:] if quick else list(PEERS)
     times, short = race.raced(
         {"noria": race.FULL, **{name: {"trainer": PEERS[name]} for name in names}},
-        repeats=1 if quick else 3, rows=2000, held=1000, patience=120.0 if quick else 450.0, title="finetune",
+        repeats=1 if quick else 3, rows=1000 if quick else 2000, held=1000, patience=60.0 if quick else 450.0,
+        title="finetune",
     )  # fmt: skip
     return speed + [
         compare("finetune", "time to the accuracy of Noria's whole course less 0.5 point", times["noria"], times[name],

@@ -104,9 +104,9 @@ class Causal:
 
         settings, size = self._settings, self._material.vocab_size
         if settings.model.architecture == "lstm":
-            config = recurrent.config(settings.parameters, size, settings.context, dropout=settings.model.dropout)
+            config = recurrent.config(settings.model.parameters, size, settings.context, dropout=settings.model.dropout)
             return _drawn(lambda: recurrent.LstmForCausalLM(config), settings, "causal", self._material)
-        make = lambda: LlamaForCausalLM(sizes.causal(settings.parameters, size, settings.context))  # noqa: E731
+        make = lambda: LlamaForCausalLM(sizes.causal(settings.model.parameters, size, settings.context))  # noqa: E731
         return _drawn(make, settings, "causal", self._material)
 
     def batches(self) -> BatchSource:
@@ -172,7 +172,7 @@ class Filled:
         config = sizes.sequence_to_sequence if self._spans else sizes.encoder
         make: Callable[[Any], nn.Module] = T5ForConditionalGeneration if self._spans else BertForMaskedLM
         return _drawn(
-            lambda: make(config(settings.parameters, size, settings.context, dropout=dropout)), settings,
+            lambda: make(config(settings.model.parameters, size, settings.context, dropout=dropout)), settings,
             "seq2seq" if self._spans else "masked", self._material,
         )  # fmt: skip
 

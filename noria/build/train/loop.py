@@ -79,6 +79,7 @@ def train(
     identity: str = "",
     after_step: AfterStep | None = None,
     watch: Watcher | None = None,
+    tracking: Path | None = None,
 ) -> TrainResult:
     """Train the module in place; go on with whatever `work` holds of the same run.
 
@@ -95,6 +96,7 @@ def train(
         after_step: called after every optimiser step, its gradients still there, with the steps done and the steps of the
             plan; what it changes must be parameters that learn or persistent buffers, which a checkpoint holds.
         watch: called after every evaluation with its number, from 1, and what it found; what it raises ends the run.
+        tracking: where trackers write; beside `work` where None.
 
     Raises:
         UserError: loss or gradient is no longer a finite number (names step and rows), or the loss ran away.
@@ -110,7 +112,7 @@ def train(
         run.prepare(identity, report, title)
         with (
             report.bar(title, total=run.plan.steps, unit="step") as bar,
-            run.trackers.following(work.parent / "tracking", title, run.plan.identity, run.position.step),
+            run.trackers.following(tracking or work.parent / "tracking", title, run.plan.identity, run.position.step),
         ):
             bar.advance(run.position.step)
             run.to_end(bar)

@@ -78,13 +78,14 @@ def pretrain(corpus: Path, out: Path, settings: PretrainSettings, report: Report
 
 
 def fit(kind: Kind, model: nn.Module, work: Path, settings: PretrainSettings, report: Report) -> TrainResult:
-    """Train a model in place by its kind; `work` holds the unfinished run."""
+    """Train a model in place by its kind; `work` holds the unfinished run, in a folder that is removed with it."""
     keep_memory()
     rates = settings.optimizer.model_dump(exclude={"learning_rate"})
     optimizer = OptimizerSettings(**rates, learning_rate=settings.optimizer.learning_rate or kind.rate)
     pace = TrainSettings(
         seed=settings.seed, steps=settings.steps, seconds=settings.seconds, optimizer=optimizer,
-        number_type=settings.number_type, evaluations=settings.evaluations, parallel=settings.parallel,
+        number_type=settings.number_type, evaluations=settings.evaluations, trackers=settings.trackers,
+        parallel=settings.parallel,
     )  # fmt: skip
 
     def judge(model: nn.Module) -> Evaluation:
@@ -94,6 +95,7 @@ def fit(kind: Kind, model: nn.Module, work: Path, settings: PretrainSettings, re
     return train(
         model, kind.batches(), kind.objective, pace, work, report, judge, title="pretrain",
         identity=f"{settings.objective} {settings.model.model_dump_json()}",
+        tracking=work.parent.parent / "tracking",
     )  # fmt: skip
 
 

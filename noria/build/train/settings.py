@@ -118,8 +118,12 @@ class FinetuneRates(RateSettings):
 
 
 class ModelSettings(Settings):
-    """The model that is pretrained, beside its size."""
+    """The model that is pretrained."""
 
+    parameters: Annotated[
+        int, Field(ge=100_000, le=10_000_000_000), Parameter(name=("--parameters", "--model.parameters"))
+    ] = 5_000_000
+    """Size of the model, embeddings included; width, depth and heads follow from it."""
     architecture: Literal["transformer", "lstm"] = "transformer"
     """transformer: BERT, Llama or T5, as the objective asks; lstm: the small baseline, causal only."""
     base: Path | None = None
@@ -138,15 +142,13 @@ class PretrainSettings(Settings):
     """causal: the next token (Llama, LSTM); masked: 15 % of the tokens hidden (BERT); words: the same, whole words;
     spans: spans of 3 tokens cut out and written by a decoder (T5)."""
     model: ModelSettings = ModelSettings()
-    """Architecture, base, start and dropout."""
+    """Size, architecture, base, start and dropout."""
     sets: tuple[str, ...] = ()
     """Folders of the corpus to learn from, each with train.jsonl, valid.jsonl and test.jsonl; empty for all of them."""
     tokenizer: Path | None = None
     """Folder of a trained tokenizer; where None, one is trained on the training text."""
     vocab_size: Annotated[int, Field(ge=256, le=1_000_000)] = 6144
     """Tokens of the tokenizer, where one is trained; 256 is the bytes alone, and nothing is trained."""
-    parameters: Annotated[int, Field(ge=100_000, le=10_000_000_000)] = 5_000_000
-    """Size of the model, embeddings included; width, depth and heads follow from it."""
     context: Annotated[int, Field(ge=16, le=131_072)] = 256
     """Longest text the model sees at once, in tokens."""
     tokens_per_step: Annotated[int, Field(ge=16, le=100_000_000)] = 4096
@@ -163,6 +165,8 @@ class PretrainSettings(Settings):
     """How often a sample of the valid documents is predicted, for the curve."""
     number_type: NumberType = "auto"
     """Number type of matrix products: bf16, fp32, or whichever is measured faster here."""
+    trackers: tuple[Tracker, ...] = ()
+    """Who follows the run beside its metrics.jsonl: tensorboard, wandb, mlflow, where installed."""
     parallel: ParallelSettings = ParallelSettings()
     """Processes that train together, and what is divided among them."""
 

@@ -29,7 +29,7 @@ def plan(context: Context) -> str:
     settings = settings_for(context)
     return (
         f"train a tokenizer of {settings.vocab_size:,} tokens on newspaper and reviews, then a Llama-style model of about "
-        f"{settings.parameters / 1e6:.0f} M parameters from nothing for {settings.seconds:.0f} s; unigram and "
+        f"{settings.model.parameters / 1e6:.0f} M parameters from nothing for {settings.seconds:.0f} s; unigram and "
         f"5-gram baselines on the same text; about {settings.seconds + 60:.0f} s"
     )
 

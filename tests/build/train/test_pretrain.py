@@ -27,7 +27,7 @@ from noria.core.progress import Report
 
 SMALL = PretrainSettings(
     vocab_size=800,
-    parameters=200_000,
+    model={"parameters": 200_000},
     context=32,
     tokens_per_step=256,
     steps=30,
@@ -115,6 +115,14 @@ def test_killed_and_run_again_it_ends_with_the_same_weights(trained: Path, corpu
     pretrain(corpus, out, SMALL, Report(stream=io.StringIO()))
     assert (out / "model.safetensors").read_bytes() == (trained / "model.safetensors").read_bytes()
     assert verify(out).facts["metrics"] == verify(trained).facts["metrics"]
+
+
+def test_a_tracker_writes_beside_the_result(corpus: Path, tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    settings = SMALL.model_copy(update={"steps": 2, "evaluations": 1, "trackers": ("tensorboard",)})
+    pretrain(corpus, tmp_path / "model", settings, Report(stream=io.StringIO()))
+    assert list((tmp_path / "tracking" / "tensorboard").glob("pretrain-*/events*"))
+    assert not list(tmp_path.glob(".*"))
 
 
 def test_bad_input_is_one_clear_line(corpus: Path, tmp_path: Path) -> None:
