@@ -132,8 +132,8 @@ SETS: dict[str, Set] = {
     ),
     "tatoeba": Set(
         "translate", sentences, "none", "reported",
-        {"tokens_per_batch": 2048, "learning_rate": 2e-3, "evaluations": 2, "steps": 1200, "max_length": 64,
-         "regular": {"dropout": 0.1, "smoothing": 0.1}, "body": {"parameters": 6_000_000, "vocab_size": 8000}},
+        {"tokens_per_batch": 2048, "rates": {"method": "muon"}, "learning_rate": 8e-3, "evaluations": 2, "steps": 800,
+         "max_length": 64, "regular": {"dropout": 0.1, "smoothing": 0.1}, "body": {"parameters": 6_000_000, "vocab_size": 8000}},
     ),
 }  # fmt: skip
 
