@@ -16,11 +16,13 @@ import pytest
 from noria.core.figure import Figure
 from noria.grow.analysis import study_market
 from noria.grow.bundled import chatbot_shares
-from noria.grow.charts import Chart, bar_chart, localised
+from noria.grow.charts.chart import Chart, bar_chart, localised
 from noria.grow.echarts import echarts_module
 from noria.grow.log import Log
 from noria.grow.report import Section, Shown, Table, write_report
-from noria.grow.sections import lifetime_section, market_section, usage_section, users_section
+from noria.grow.sections.market import market_section
+from noria.grow.sections.usage import usage_section
+from noria.grow.sections.users import lifetime_section, users_section
 from noria.grow.series import read_series
 from noria.grow.usage import Usage
 from noria.grow.users.activity import growth, stickiness

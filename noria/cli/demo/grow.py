@@ -31,7 +31,8 @@ def run(context: Context) -> StageResult:
     from noria.grow.analysis import study_market
     from noria.grow.bundled import cdnow, chatbot_shares
     from noria.grow.report import Section, write_report
-    from noria.grow.sections import lifetime_section, market_section, users_section
+    from noria.grow.sections.market import market_section
+    from noria.grow.sections.users import lifetime_section, users_section
     from noria.grow.series import read_series
     from noria.grow.settings import MarketSettings
     from noria.grow.users.activity import PERIODS, growth, stickiness
@@ -135,7 +136,7 @@ def _served(lake: Path) -> tuple[dict[str, Any], Any]:
     from noria.core.errors import InputError
     from noria.grow.lake import connect, events
     from noria.grow.log import log_of_events
-    from noria.grow.sections import usage_section
+    from noria.grow.sections.usage import usage_section
     from noria.grow.usage import usage
     from noria.grow.users.activity import growth
 

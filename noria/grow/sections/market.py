@@ -1,0 +1,91 @@
+"""A market in the report: shares, concentration, forecast and back-test."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from noria.core.figure import Figure
+
+from ..charts.chart import Text
+from ..charts.market import concentration_chart, forecast_chart, share_chart
+from ..forecast.attraction import ShareForecast
+from ..forecast.backtest import Backtest
+from ..forecast.baseline import NAMES
+from ..market.share import Shares, concentration
+from ..report import Section, Shown, Table
+
+
+def market_section(market: Shares, forecast: ShareForecast | None, test: Backtest | None) -> Section:
+    """Return shares, concentration, forecast and back-test of one market."""
+    facts: dict[str, Any] = {"licence": market.provenance.licence, "as_of": market.provenance.as_of.isoformat()}
+    source = market.provenance.source
+    n = int(market.whole.sum())
+    latest = [row for row in concentration(market) if row.hhi is not None]
+    shown = [
+        Shown(Figure(figure.name, figure.value, n, figure.low, figure.high, source=source, level=figure.level),
+              {"en": f"{entity}, share", "zh": f"{'其他' if entity == 'Other' else entity} 的份额"},
+              {"en": f"In {figure.name[len(entity) + 1:]}; the interval is what the source's rounding leaves open, n the periods known.",
+               "zh": f"{figure.name[len(entity) + 1:]}；区间为来源四舍五入所致，n 为已知期数。"}, percent=True, **facts)
+        for entity, figure in list(zip(market.entities, market.latest(), strict=True))[:3]
+    ]  # fmt: skip
+    if latest:
+        shown.append(Shown(Figure("HHI", latest[-1].hhi or 0.0, len(market.entities), latest[-1].hhi, latest[-1].hhi_high, source=source, level=1.0),
+                           {"en": "Concentration (HHI)", "zh": "集中度（HHI）"},
+                           {"en": f"In {latest[-1].time}, 0 to 10,000; its bounds are a rest spread over many and a rest in one hand. n counts the names.",
+                            "zh": f"{latest[-1].time}，取值 0 至 10,000；界限为“其他”分散于众家与归于一家。n 为名称数。"}, **facts))  # fmt: skip
+    charts, tables = [share_chart(market), concentration_chart(market)], []
+    notes: list[Text] = [{"en": f"{flag.time}: {flag.en}.", "zh": f"{flag.time}：{flag.zh}。"} for flag in market.flags]
+    if test is not None:
+        notes.insert(0, test.verdict())
+        tables.append(backtest_table(test, market))
+    if forecast is not None:
+        model: Text = NAMES[test.winner if test else "attraction"]
+        leader, *rivals = [entity for entity in market.entities[:5] if entity != "Other"]
+        charts += [
+            forecast_chart(market, forecast, [leader], {"en": f"Share forecast: {leader} ({model['en']})", "zh": f"份额预测：{leader}（{model['zh']}）"}),
+            forecast_chart(market, forecast, rivals, {"en": f"Share forecast: rivals ({model['en']})", "zh": f"份额预测：竞争者（{model['zh']}）"}),
+        ]  # fmt: skip
+        tables.append(forecast_table(market, forecast))
+    return Section("market", {"en": "Market", "zh": "市场"},
+                   {"en": f"Who holds which share, on one base: {market.base}.", "zh": "按同一口径，谁占多少份额：引荐页面浏览量份额。"
+                    if market.base == "share of referred page views" else f"按同一口径，谁占多少份额：{market.base}。"},
+                   shown, charts, tables, notes)  # fmt: skip
+
+
+def backtest_table(test: Backtest, market: Shares) -> Table:
+    """Return how each model did."""
+    names = [("model", "模型"), ("log score", "对数得分"), ("above persis\u00adtence, 95%", "高于维持现状，95%"),
+             ("energy score", "能量得分"), ("CRPS", "CRPS"), ("MASE", "MASE"), ("inside 90%", "90% 区间内")]  # fmt: skip
+    rows: list[list[str | float | Text | None]] = []
+    for item in test.standings:
+        gain = f"{item.gain.value:+.2f} [{item.gain.low:.2f}, {item.gain.high:.2f}]" if item.gain else "–"
+        rows.append(
+            [
+                NAMES[item.model],
+                item.log_score,
+                gain,
+                item.energy,
+                item.crps,
+                item.mase,
+                f"{item.coverage['90%']:.0%}",
+            ]
+        )
+    first = test.standings[0]
+    return Table({"en": f"Back-test: {first.trials} forecasts from {first.origins} origins, up to {test.horizon} periods ahead",
+                  "zh": f"滚动起点回测：{first.origins} 个起点、{first.trials} 次预测，最多提前 {test.horizon} 期"},
+                 [{"en": name, "zh": chinese} for name, chinese in names], rows, market.provenance.texts())  # fmt: skip
+
+
+def forecast_table(market: Shares, forecast: ShareForecast) -> Table:
+    """Return the last forecast month's shares with intervals."""
+    low, high = forecast.interval(0.9)
+    middle = forecast.median()
+    rows: list[list[str | float | Text | None]] = [
+        [{"en": entity, "zh": "其他" if entity == "Other" else entity}, f"{market.values[-1, column]:.1%}", f"{middle[-1, column]:.1%}",
+         f"{low[-1, column]:.1%}", f"{high[-1, column]:.1%}"]
+        for column, entity in enumerate(market.entities)
+    ]  # fmt: skip
+    end = forecast.times[-1]
+    return Table({"en": f"Share forecast for {end}; every draw sums to 100%", "zh": f"{end} 的份额预测；每次模拟合计 100%"},
+                 [{"en": "name", "zh": "名称"}, {"en": market.times[-1], "zh": market.times[-1]}, {"en": "median", "zh": "中位数"},
+                  {"en": "90% low", "zh": "90% 下限"}, {"en": "90% high", "zh": "90% 上限"}], rows, market.provenance.texts())  # fmt: skip
