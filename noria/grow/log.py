@@ -1,15 +1,16 @@
 """A log of who was active when: from the lake's events, or from any table with a user and a time.
 
 log = read_log("purchases.csv", user="customer", value="amount", zone="Asia/Shanghai")
-log.table       # user, time (UTC), value, units, segment: what growth, retention and lifetime read
-log.problems    # what was set aside, why, and how often
+log.table         # user, time (UTC), value, units, segment: one row an act
+user_days(log)    # the same folded once into user-days: what growth, retention and lifetime read
+log.problems      # what was set aside, why, and how often
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +18,10 @@ import ibis
 import pyarrow as pa
 
 from noria.core.errors import InputError, unknown
+from noria.core.event import EPOCH
 
 from .lake import connect
+from .tables import made
 
 if TYPE_CHECKING:
     from ibis.backends.duckdb import Backend
@@ -26,6 +29,10 @@ if TYPE_CHECKING:
 SERVER_EVENTS = "server events"
 """The source that figures from a lake's events name."""
 COLUMNS = ("user", "time", "value", "units", "segment")
+ROLLUPS = ("app", "model", "version", "tenant", "topic")
+"""What the acts of a lake may be told apart by beside `segment`; an event's own segment is its topic here."""
+NO_SEGMENT = "(none)"
+"""The segment of acts that name none, where "" stands for all users together."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +65,10 @@ class Log:
     rows: int = 0
     users: int = 0
     problems: tuple[Problem, ...] = ()
+    facts: ibis.Table | None = None
+    """All events of the lake, of every kind, where the log was taken from one."""
+    kept: dict[str, ibis.Table] = field(init=False, repr=False, compare=False, default_factory=dict)
+    """What was folded from the log so far: tables of its own engine, each made once and gone with the session."""
 
     def texts(self) -> dict[str, str]:
         """Return the citation that goes under a chart, in English and in Chinese."""
@@ -75,8 +86,11 @@ class Log:
             InputError: no activity falls into these days.
         """
         day = self.table.time.date()
-        table = self.table.filter((day >= ibis.literal(first)) & (day <= ibis.literal(last)))
-        return _measured(replace(self, table=table), last)
+        part = replace(self, table=self.table.filter((day >= ibis.literal(first)) & (day <= ibis.literal(last))))
+        days = user_days(self)
+        since, until = ((end - EPOCH.date()).days for end in (first, last))
+        part.kept["days"] = days.filter((days.day >= since) & (days.day <= until))
+        return _measured(part, last)
 
 
 def read_log(
@@ -181,11 +195,13 @@ def log_of_events(
         SettingError: the events have no column `segment`.
         InputError: no event of these kinds names a user.
     """
-    if segment not in table.columns:
+    if segment not in (*table.columns, "topic"):
         raise unknown("column of events", segment, table.columns)
     acts = table.filter(table.kind.isin(list(kinds)) & (table.user != ""))
-    acts = acts.select(user=acts.user, time=acts.time, value=acts.value, units=acts.units, segment=acts[segment])
-    return _measured(Log(acts, source), None)
+    more = {name: acts.segment if name == "topic" else acts[name] for name in ROLLUPS}
+    named = acts.segment if segment == "topic" else acts[segment]
+    acts = acts.select(user=acts.user, time=acts.time, value=acts.value, units=acts.units, segment=named, **more)
+    return _measured(Log(acts, source, facts=table), None)
 
 
 # What is wrong with a row, in the order in which it is asked; the first that holds is the reason told.
@@ -287,13 +303,41 @@ def _moment(connection: Backend, raw: str, column: str, kind: str, zone: str | N
     )
 
 
+def keep(log: Log, name: str, make: Callable[[], ibis.Table]) -> ibis.Table:
+    """Return a table folded from the log, made the first time it is asked for and kept in the log's own engine."""
+    if name not in log.kept:
+        log.kept[name] = made(make(), name.split()[0])
+    return log.kept[name]
+
+
+def user_days(log: Log, by: Sequence[str] = ()) -> ibis.Table:
+    """Return the log folded into user-days: `user`, `day` (since 1970), the columns `by`, and `acts`, `value`, `units`.
+
+    Raises:
+        SettingError: the log has no such column.
+    """
+    allowed = [name for name in ("segment", *ROLLUPS) if name in log.table.columns]
+    for name in by:
+        if name not in allowed:
+            raise unknown("column to split by", name, allowed)
+    return keep(log, " by ".join(["days", *by]), lambda: _folded(log.table, by))
+
+
+def _folded(table: ibis.Table, by: Sequence[str]) -> ibis.Table:
+    days = table.mutate(
+        day=table.time.date().epoch_days().cast("int32"),
+        **{name: (table[name] == "").ifelse(NO_SEGMENT, table[name]) for name in by},
+    )
+    return days.group_by("user", "day", *by).aggregate(
+        acts=days.count().cast("int64"), value=days.value.sum().cast("float64"), units=days.units.sum().cast("int64")
+    )
+
+
 def _measured(log: Log, as_of: date | None) -> Log:
-    """Return the log with its extent counted."""
-    table = log.table
+    """Return the log with its extent counted, and folded into user-days on the way."""
+    days = user_days(log)
     facts: dict[str, Any] = (
-        table.aggregate(
-            first=table.time.min().date(), last=table.time.max().date(), rows=table.count(), users=table.user.nunique()
-        )
+        days.aggregate(first=days.day.min(), last=days.day.max(), rows=days.acts.sum(), users=days.user.nunique())
         .to_pyarrow()
         .to_pylist()[0]
     )
@@ -302,7 +346,10 @@ def _measured(log: Log, as_of: date | None) -> Log:
         raise InputError(
             f"{log.source} holds no activity", found=reasons or "no rows", allowed="rows with a user and a time"
         )
-    return replace(log, first=facts["first"], as_of=as_of or facts["last"], rows=facts["rows"], users=facts["users"])
+    first, last = (EPOCH.date() + timedelta(days=facts[name]) for name in ("first", "last"))
+    measured = replace(log, first=first, as_of=as_of or last, rows=int(facts["rows"]), users=int(facts["users"]))
+    measured.kept.update(log.kept)
+    return measured
 
 
 def _quote(name: str) -> str:

@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from noria.core.errors import InputError
 
-from ..log import Log
+from ..log import Log, user_days
 from .lifetime import Floats, History, Lifetimes, alive
 
 
@@ -169,7 +169,7 @@ def acts_after(log: Log, history: History, weeks: int) -> Outcome:
 
 
 def _user_days(log: Log, last: int) -> pa.Table:
-    days = log.table.select(user=log.table.user, day=log.table.time.date().epoch_days()).distinct()
+    days = user_days(log).select("user", "day")
     days = days.filter(days.day <= last)
     first = days.group_by("user").aggregate(first=days.day.min())
     return days.join(first, "user").select("user", "day", "first").to_pyarrow()

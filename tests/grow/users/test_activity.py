@@ -58,7 +58,7 @@ def plainly(rows: list[tuple[int, datetime, str]], unit: Period) -> dict[str, tu
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(acts, st.sampled_from(PERIODS))
 def test_growth_adds_up_for_any_log(rows: list[tuple[int, datetime, str]], unit: Period) -> None:
-    account = growth(log_of(rows), unit, by_segment=True)
+    account = growth(log_of(rows), unit, by="segment")
     assert account.defects() == []
     whole = {row.period: (row.active, row.new, row.resurrected, row.churned) for row in account.segment()}
     assert whole == plainly(rows, unit)
