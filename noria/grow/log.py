@@ -90,7 +90,7 @@ class Log:
         days = user_days(self)
         since, until = ((end - EPOCH.date()).days for end in (first, last))
         part.kept["days"] = days.filter((days.day >= since) & (days.day <= until))
-        return _measured(part, last)
+        return measured(part, last)
 
 
 def read_log(
@@ -151,7 +151,7 @@ def read_log(
     names = {"user": user, "time": time, "value": value, "units": units, "segment": segment, "id": id}
     first_line = 1 if path.suffix == ".parquet" else 2
     table, problems = _checked(connection, raw, names, str(path), first_line, zone, now or datetime.now(UTC))
-    return _measured(Log(table, source or path.name, licence, unit, problems=problems), None)
+    return measured(Log(table, source or path.name, licence, unit, problems=problems))
 
 
 def log_of_rows(
@@ -177,7 +177,7 @@ def log_of_rows(
     connection.con.unregister(given)
     names = {name: name for name in (*COLUMNS, "id")}
     table, problems = _checked(connection, raw, names, source, 1, None, now or datetime.now(UTC))
-    return _measured(Log(table, source, licence, unit, problems=problems), None)
+    return measured(Log(table, source, licence, unit, problems=problems))
 
 
 def log_of_events(
@@ -201,7 +201,7 @@ def log_of_events(
     more = {name: acts.segment if name == "topic" else acts[name] for name in ROLLUPS}
     named = acts.segment if segment == "topic" else acts[segment]
     acts = acts.select(user=acts.user, time=acts.time, value=acts.value, units=acts.units, segment=named, **more)
-    return _measured(Log(acts, source, facts=table), None)
+    return measured(Log(acts, source, facts=table))
 
 
 # What is wrong with a row, in the order in which it is asked; the first that holds is the reason told.
@@ -333,7 +333,7 @@ def _folded(table: ibis.Table, by: Sequence[str]) -> ibis.Table:
     )
 
 
-def _measured(log: Log, as_of: date | None) -> Log:
+def measured(log: Log, as_of: date | None = None) -> Log:
     """Return the log with its extent counted, and folded into user-days on the way."""
     days = user_days(log)
     facts: dict[str, Any] = (
@@ -347,9 +347,9 @@ def _measured(log: Log, as_of: date | None) -> Log:
             f"{log.source} holds no activity", found=reasons or "no rows", allowed="rows with a user and a time"
         )
     first, last = (EPOCH.date() + timedelta(days=facts[name]) for name in ("first", "last"))
-    measured = replace(log, first=first, as_of=as_of or last, rows=int(facts["rows"]), users=int(facts["users"]))
-    measured.kept.update(log.kept)
-    return measured
+    counted = replace(log, first=first, as_of=as_of or last, rows=int(facts["rows"]), users=int(facts["users"]))
+    counted.kept.update(log.kept)
+    return counted
 
 
 def _quote(name: str) -> str:

@@ -108,7 +108,9 @@ def parse_steps(text: str, log: Log) -> tuple[Step, ...]:
         if where:
             steps.append(Step(", ".join(where.values()), where))
     if len(steps) < 2:
-        raise SettingError("a funnel has two steps or more", found=text, allowed="such as: impression > click > conversion")
+        raise SettingError(
+            "a funnel has two steps or more", found=text, allowed="such as: impression > click > conversion"
+        )
     return tuple(steps)
 
 
@@ -127,13 +129,16 @@ def funnel(log: Log, steps: Sequence[Step], *, days: float | None = 7.0, order: 
     if order not in ORDERS:
         raise SettingError("unknown order of a funnel", found=order, allowed=ORDERS)
     if days is not None and not 0 < days < 36_525:
-        raise SettingError("the window of a funnel is out of range", found=days, allowed="above 0 days, up to a century")
+        raise SettingError(
+            "the window of a funnel is out of range", found=days, allowed="above 0 days, up to a century"
+        )
     acts = _acts(log)
     matches = [_match(acts, step) for step in steps]
     window = int((days or 36_525) * _DAY)
     entered = int(acts.filter(matches[0]).user.nunique().to_pyarrow().as_py())
     come = _ordered if order == "ordered" else _strict if order == "strict" else _any
-    users, times = [entered], [()]
+    users: list[int] = [entered]
+    times: list[tuple[float, ...]] = [()]
     for took in come(acts, matches, window):
         count, hours = _counted(took)
         users.append(count)
@@ -178,9 +183,7 @@ def _ordered(acts: ibis.Table, matches: Sequence[Any], window: int) -> Iterator[
             both = before.select(user="user", place=before.at * 2 + 1, start="start").union(
                 after.select(user="user", place=after.at * 2, start=ibis.literal(_LONG_AGO, "int64"))
             )
-            latest = both.start.max().over(
-                ibis.window(group_by="user", order_by="place", preceding=None, following=0)
-            )
+            latest = both.start.max().over(ibis.window(group_by="user", order_by="place", preceding=None, following=0))
             seen = both.mutate(start=latest).filter(ibis._.place % 2 == 0)
             seen = seen.select(user=seen.user, at=_half(seen.place), start=seen.start)
             reached = seen.filter((seen.start > _LONG_AGO) & (seen.at - seen.start <= window))

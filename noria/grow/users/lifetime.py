@@ -41,6 +41,10 @@ class History:
     until: date
     source: str
 
+    def text(self) -> str:
+        """Return how much there is of it."""
+        return f"{self.repeats.size:,} users, {int(self.repeats.sum()):,} repeats"
+
 
 @dataclass(frozen=True)
 class Lifetimes:
@@ -144,7 +148,9 @@ def fit(history: History) -> Lifetimes:
     """
     scale = float(history.age.max()) / 10 or 1.0  # brings alpha near 1, so that one step length suits all four
     value = Likelihood(Rows.of(history, scale))
-    found, covariance = greatest(lambda logs: value.by_logs(logs), np.zeros(4), _NAMES, history, "BG/NBD")
+    found, covariance = greatest(
+        value.by_logs, np.zeros(4), _NAMES, history.source, "BG/NBD", history.text(), history.repeats.size
+    )
     r, alpha, a, b = np.exp(found)
     likelihood = value(np.exp(found))[0] - float(history.repeats.sum()) * float(np.log(scale))
     return Lifetimes(float(r), float(alpha * scale), float(a), float(b), likelihood, history.repeats.size, covariance,
@@ -152,7 +158,13 @@ def fit(history: History) -> Lifetimes:
 
 
 def greatest(
-    value: Callable[[Floats], tuple[float, Floats]], start: Floats, names: Sequence[str], history: History, model: str
+    value: Callable[[Floats], tuple[float, Floats]],
+    start: Floats,
+    names: Sequence[str],
+    source: str,
+    model: str,
+    found: str,
+    users: int,
 ) -> tuple[Floats, Floats]:
     """Return where a log-likelihood of the logarithms of parameters is greatest, and the covariance there.
 
@@ -160,29 +172,28 @@ def greatest(
         value: logarithms of the parameters -> log-likelihood and its gradient.
         start: where to begin.
         names: of the parameters.
-        history: what it is the likelihood of; for messages and for the scale of its values.
-        model: name of the model, for messages.
+        source: the log's; as `model` and `found`, for messages.
+        model: name of the model.
+        found: how much the log holds.
+        users: how many terms the likelihood has.
 
     Raises:
         InputError: the likelihood has no maximum that these data can tell.
-    """
-    users = history.repeats.size
+    """  # fmt: skip
 
     def loss(logs: Floats) -> tuple[float, Floats]:
         likelihood, gradient = value(logs)
         return -likelihood / users, -gradient / users
 
-    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=[(-9.0, 9.0)] * start.size,
-                     options={"maxiter": 500, "ftol": 1e-13, "gtol": 1e-8})  # fmt: skip
-    at_edge = np.abs(found.x) > 8.9
-    curvature = _curvature(lambda logs: loss(logs)[1], found.x) * users
+    best = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=[(-9.0, 9.0)] * start.size,
+                    options={"maxiter": 500, "ftol": 1e-13, "gtol": 1e-8})  # fmt: skip
+    at_edge = np.abs(best.x) > 8.9
+    curvature = _curvature(lambda logs: loss(logs)[1], best.x) * users
     if at_edge.any() or not np.isfinite(curvature).all() or np.linalg.eigvalsh(curvature).min() <= 0:
         edge = ", ".join(name for name, there in zip(names, at_edge, strict=True) if there)
-        raise InputError(f"{history.source}: the {model} model cannot be told from these data",
-                         found=f"{users:,} users, {int(history.repeats.sum()):,} repeats"
-                         + (f", no bound on {edge}" if edge else ""),
+        raise InputError(f"{source}: the {model} model cannot be told from these data", found=found + (f", no bound on {edge}" if edge else ""),
                          hint="more users or a longer time are needed")  # fmt: skip
-    return found.x, np.asarray(np.linalg.inv(curvature), dtype=np.float64)
+    return best.x, np.asarray(np.linalg.inv(curvature), dtype=np.float64)
 
 
 class Likelihood:

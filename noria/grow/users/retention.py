@@ -64,7 +64,11 @@ class Retention:
             rows = [row for row in self.counts.values() if len(row) > column]
             users, back = sum(row[0] for row in rows), sum(row[column] for row in rows)
             if users:
-                figures.append(proportion(f"{self.unit} {self.age(column)}", back, users, level=level, source=self.source, note=note))
+                figures.append(
+                    proportion(
+                        f"{self.unit} {self.age(column)}", back, users, level=level, source=self.source, note=note
+                    )
+                )
         return figures  # fmt: skip
 
     def cell(self, cohort: str, column: int, level: float = 0.95) -> Figure:
@@ -76,7 +80,9 @@ class Retention:
         row = self.counts.get(cohort, [])
         if not 0 <= column < len(row):
             raise SettingError("no such cell of the triangle", found=f"{cohort}, {column}", allowed="a cohort, and an age it was observed to")  # fmt: skip
-        return proportion(f"{cohort}, {self.unit} {self.age(column)}", row[column], row[0], level=level, source=self.source)
+        return proportion(
+            f"{cohort}, {self.unit} {self.age(column)}", row[column], row[0], level=level, source=self.source
+        )
 
 
 def retention(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import pyarrow as pa
 import pytest
@@ -45,10 +45,10 @@ def came(acts: list[Act], steps: str, days: float, order: Order) -> int:
             if order == "any":
                 good = len(set(names)) == count and set(names) <= set(steps)
             else:
-                good = names == list(steps[:count]) and all(a < b for a, b in zip(hours, hours[1:], strict=False))
+                good = names == list(steps[:count]) and all(a < b for a, b in pairwise(hours))
                 places = [moments.index(hour) for hour in hours]
                 if order == "strict":
-                    good = good and all(b == a + 1 for a, b in zip(places, places[1:], strict=False))
+                    good = good and all(b == a + 1 for a, b in pairwise(places))
             if good:
                 best = max(best, count)
     return best
@@ -70,13 +70,19 @@ def test_a_funnel_counts_what_trying_everything_counts(rows: list[Act], order: O
 
 
 def test_times_and_rates() -> None:
-    log = log_of([("x", 0, "a"), ("x", 5, "b"), ("x", 6, "a"), ("x", 7, "b"), ("y", 0, "a"), ("y", 3, "b"), ("z", 0, "a")])
+    log = log_of(
+        [("x", 0, "a"), ("x", 5, "b"), ("x", 6, "a"), ("x", 7, "b"), ("y", 0, "a"), ("y", 3, "b"), ("z", 0, "a")]
+    )
     found = funnel(log, parse_steps("a>b", log), days=1)
     assert found.users == (3, 2)
     assert (found.rate(1).value, found.rate(1).n) == (pytest.approx(2 / 3), 3)
     hours = found.hours(1)
     assert hours is not None
-    assert (hours.value, hours.low, hours.high) == (3, 1, 3)  # x's quickest is 6 -> 7; of two values the upper is the median
+    assert (hours.value, hours.low, hours.high) == (
+        3,
+        1,
+        3,
+    )  # x's quickest is 6 -> 7; of two values the upper is the median
     assert found.hours(0) is None
 
 

@@ -15,7 +15,7 @@ from noria.core.errors import InputError
 from noria.grow.log import Log, log_of_rows
 from noria.grow.users.foresight import Shocks, acts_after, common_shocks, foresee
 from noria.grow.users.holdout import hold_out
-from noria.grow.users.lifetime import Floats, History, Likelihood, Lifetimes, Rows, fit, repeat_purchases
+from noria.grow.users.lifetime import Floats, History, Lifetimes, Likelihood, Rows, fit, repeat_purchases
 
 UNTIL = date(1997, 9, 30)
 
