@@ -88,12 +88,12 @@ def _problems(told: ibis.Table) -> tuple[Problem, ...]:
 def _time(column: Any, zone: str | None, source: str) -> Any:
     kind = column.type()
     if kind.is_date():
-        return column.cast("timestamp")
+        return column.cast("timestamp(6)")
     if not kind.is_timestamp():
         raise InputError(f"{source}: the time is no time", found=f"{column.get_name()}: {kind}", allowed="a date or a timestamp",
                          hint="a view with a cast will do")  # fmt: skip
     if kind.timezone:
-        return column.cast("timestamp")
+        return column.cast("timestamp(6)")
     if zone is None:
         raise InputError(f"{source}: times name no time zone", found=f"{column.get_name()}: {kind}", allowed="a timestamp with time zone",
                          hint="say that they are UTC: --zone UTC")  # fmt: skip

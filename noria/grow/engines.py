@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import ParseResult, unquote, urlparse
+from urllib.parse import ParseResult, parse_qsl, unquote, urlparse
 
 import ibis
 
@@ -87,13 +87,17 @@ def once(table: ibis.Table) -> ibis.Table:
 
 def utc(time: Any) -> Any:
     """Return a column of times as UTC without a zone: every session here is in UTC."""
-    return time.cast("timestamp") if time.type().is_date() or time.type().timezone else time
+    kind = time.type()
+    # To the microsecond, told outright: ClickHouse would round to seconds.
+    return time.cast("timestamp(6)") if kind.is_date() or kind.timezone else time
 
 
 def _postgres(parts: ParseResult) -> Any:
+    named: dict[str, Any] = dict(parse_qsl(parts.query))  # as libpq takes them: sslmode, or a socket's folder as host
+    named.setdefault("host", parts.hostname)
     backend = ibis.postgres.connect(
-        host=parts.hostname, port=parts.port or 5432, user=_plain(parts.username), password=_plain(parts.password),
-        database=parts.path.strip("/") or None,
+        port=parts.port or 5432, user=_plain(parts.username), password=_plain(parts.password), database=parts.path.strip("/") or None,
+        **named,
     )  # fmt: skip
     backend.raw_sql(f"SET TIME ZONE '{_UTC}'").close()
     return backend

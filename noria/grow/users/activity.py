@@ -123,9 +123,9 @@ def _account(log: Log, unit: Period, by: Sequence[str]) -> list[GrowthRow]:
     steps = user_periods(log, unit, by)
     counts = steps.group_by("period", *by).aggregate(
         active=steps.count(),
-        new=(steps.before == NEVER).cast("int64").sum(),
-        resurrected=((steps.before < steps.period - 1) & (steps.before != NEVER)).cast("int64").sum(),
-        leaving=(steps.after > steps.period + 1).cast("int64").sum(),
+        new=(steps.before == NEVER).ifelse(1, 0).sum(),
+        resurrected=((steps.before < steps.period - 1) & (steps.before != NEVER)).ifelse(1, 0).sum(),
+        leaving=(steps.after > steps.period + 1).ifelse(1, 0).sum(),
     )
     found = counts.to_pyarrow().to_pylist()
     first, last = number_of(log.first, unit), number_of(log.as_of, unit)

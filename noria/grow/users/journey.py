@@ -108,7 +108,7 @@ def _activation(log: Log, acts: int, days: int) -> Figure | None:
     early = table.join(old, "user").select("start", "user", "day", "acts")
     early = early.filter(early.day < early.start + days)
     each = early.group_by("user").aggregate(acts=early.acts.sum())
-    row = each.aggregate(n=each.count(), enough=(each.acts >= acts).cast("int64").sum()).to_pyarrow().to_pylist()[0]
+    row = each.aggregate(n=each.count(), enough=(each.acts >= acts).ifelse(1, 0).sum()).to_pyarrow().to_pylist()[0]
     if not row["n"]:
         return None
     name = f"newcomers with {acts} acts in {days} days"

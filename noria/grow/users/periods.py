@@ -91,12 +91,12 @@ def user_periods(log: Log, unit: Period, by: Sequence[str] = ()) -> ibis.Table:
 
 def _steps(log: Log, unit: Period, by: Sequence[str]) -> ibis.Table:
     days = user_days(log, by)
-    active = days.select("user", *by, period=period_of(days.day, unit))
+    active = days.select("user", *by, period=period_of(days.day, unit).cast("int64"))
     if unit != "day":
         active = active.distinct()
     window = ibis.window(group_by=["user", *by], order_by="period")
     return active.mutate(
-        before=active.period.lag(1, ibis.literal(NEVER, "int32")).over(window),
-        after=active.period.lead(1, ibis.literal(AFTER, "int32")).over(window),
+        before=active.period.lag(1, ibis.literal(NEVER, "int64")).over(window),
+        after=active.period.lead(1, ibis.literal(AFTER, "int64")).over(window),
         first=active.period.min().over(ibis.window(group_by=["user", *by])),
     )
