@@ -69,6 +69,7 @@ def open_engine(address: str, settings: LogSettings | None = None) -> Log:
         table = backend.table(name, database=schema if point else None)
     except Exception:
         held = sorted(backend.list_tables())
+        backend.disconnect()
         raise InputError("no such table there", found=settings.table, allowed=", ".join(held[:20]) or "the engine holds no table",
                          hint="name it with --table") from None  # fmt: skip
     source = f"{table.get_backend().name} table {settings.table}"

@@ -79,6 +79,10 @@ class Log:
             "zh": f"{name['zh']}{licence['zh']}，截至 {self.as_of}",
         }
 
+    def close(self) -> None:
+        """Let go of the engine that holds the log, and of what was folded there."""
+        self.table.get_backend().disconnect()
+
     def between(self, first: date, last: date) -> Log:
         """Return the log of the days `first` to `last`, both included.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
@@ -46,7 +47,8 @@ def report(
     from noria.grow.series import read_series
     from noria.grow.usage import usage
 
-    sections = user_sections(study_users(open_log(log, settings), settings.period, settings=asked))
+    with closing(open_log(log, settings)) as opened:
+        sections = user_sections(study_users(opened, settings.period, settings=asked))
     if log is not None and Path(log).is_dir():
         sections.append(usage_section(usage(events(log))))
     seen = study_market(read_series(series or chatbot_shares()), market)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -54,17 +55,22 @@ def users(
         raise SettingError("two logs were named", found=f"{log} and {lake}", allowed="one of them")
     if by_segment and not asked.by:
         asked = asked.but(by="segment")
-    opened = open_log(log or lake, settings)
-    study = study_users(opened, settings.period, settings=asked)
-    rows = [row.as_dict() for row in study.growths[0].rows]
+    with closing(open_log(log or lake, settings)) as opened:
+        study = study_users(opened, settings.period, settings=asked)
     if out:
-        write_parquet(rows, out)
+        write_parquet([row.as_dict() for row in study.growths[0].rows], out)
     if json:
         return print_json(_facts(study))
-    print(f"{opened.source}: {opened.rows:,} acts of {opened.users:,} users, {opened.first} to {opened.as_of}")
-    for problem in opened.problems:
+    _print(study)
+    return 0
+
+
+def _print(study: UserStudy) -> None:
+    log = study.log
+    print(f"{log.source}: {log.rows:,} acts of {log.users:,} users, {log.first} to {log.as_of}")
+    for problem in log.problems:
         print(f"  {problem.text()}")
-    _print_growth(study, rows)
+    _print_growth(study)
     for title, figures in _parts(study).items():
         if figures:
             print(title)
@@ -76,7 +82,6 @@ def users(
         print_table(study.funnel.rows(), ["step", "users", "of_before", "low", "high", "of_first", "median_hours"])
     for what, why in {**study.journey.silence, **study.silences}.items():
         print(f"  {_SILENT.get(what, f'{what} is not measured')}: {why}")
-    return 0
 
 
 _SILENT = {"lifetime": "no lifetime forecast", "spend": "no forecast of amounts", "survival": "no survival curve"}
@@ -121,8 +126,9 @@ def _facts(study: UserStudy) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _print_growth(study: UserStudy, rows: list[dict[str, Any]]) -> None:
+def _print_growth(study: UserStudy) -> None:
     accounting = study.growths[0]
+    rows = [row.as_dict() for row in accounting.rows]
     segments = bool(accounting.by)
     columns = ["period", *(["segment"] if segments else []), "before", "new", "resurrected", "churned", "active", "quick_ratio"]  # fmt: skip
     shown = [{**row, "period": row["period"] + ("" if row["complete"] else " *")} for row in rows]
