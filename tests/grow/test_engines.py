@@ -17,7 +17,7 @@ from typing import Any
 import ibis
 import pyarrow as pa
 import pytest
-from worlds import events_table
+from worlds import events_table, world_log
 
 from noria.cli.main import main
 from noria.core.errors import InputError, PackageError, SettingError
@@ -125,10 +125,9 @@ def stored(backend: Any, name: str, rows: pa.Table) -> None:
 
 
 @pytest.fixture(scope="module")
-def ours(world: pa.Table) -> Log:
+def ours() -> Log:
     """The same events in DuckDB."""
-    connection = ibis.duckdb.connect()
-    return log_of_events(once(connection.create_table("events", world)), source="world")
+    return world_log(ibis.duckdb.connect())
 
 
 @pytest.fixture(scope="module")

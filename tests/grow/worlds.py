@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from ibis.util import gen_name
 
 from noria.core.event import FACTS
+from noria.grow.engines import once
 from noria.grow.lake import SCHEMA
+from noria.grow.log import Log, log_of_events
 
 START = datetime(2025, 1, 1, tzinfo=UTC)
 APPS = ("support", "recommend", "monitor")
@@ -67,6 +71,11 @@ def events_table(seed: int = 0, users: int = 120, days: int = 150) -> pa.Table:
     kept = [row for row in rows if row["time"] < START + timedelta(days=days)]  # type: ignore[operator]
     kept += kept[:: max(len(kept) // 20, 1)]  # the same events once more
     return pa.Table.from_pylist(kept, schema=SCHEMA).select(list(FACTS))
+
+
+def world_log(connection: Any) -> Log:
+    """Return the log of these events in an engine that takes Arrow, each event once."""
+    return log_of_events(once(connection.create_table(gen_name("world"), events_table(), temp=True)), source="world")
 
 
 def hash_of(name: str) -> int:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import Any, Literal
 
 import ibis
@@ -97,13 +97,14 @@ def retention(
         brackets: ages of bracketed retention, in periods, from 1 on; one is shown where the log covers it whole.
 
     Raises:
-        SettingError: `kind` is not known, or a bracket is none.
+        SettingError: `kind` is not known, or the brackets are none.
     """
     if kind not in KINDS:
         raise SettingError("unknown kind of retention", found=kind, allowed=KINDS)
-    for low, high in brackets:
-        if not 1 <= low <= high:
-            raise SettingError("no bracket of ages", found=f"{low}-{high}", allowed="first and last age from 1 on")
+    ends = [0, *(age for bracket in brackets for age in bracket)]
+    if any(low > high or (at % 2 == 0 and low == high) for at, (low, high) in enumerate(pairwise(ends))):
+        raise SettingError("no brackets of ages", found=", ".join(f"{low}-{high}" for low, high in brackets),
+                           allowed="first and last ages from 1 on, each bracket after the one before")  # fmt: skip
     steps = user_periods(log, unit)
     first, last = number_of(log.first, unit), last_whole(log, unit)
     counts = {number: [0] * (last - number + 1) for number in range(first, last + 1)}
