@@ -3,12 +3,13 @@
     log = log_of_table(connection.table("orders"), LogSettings(user="customer", value="amount"), source="orders")
 
 Where a file's rows are texts that must be read first (`noria.grow.log`), a table's columns have types, so that what is left to
-find are empty users, times that cannot be, amounts below zero and repeated ids.
+find are empty users, times that cannot be, amounts below zero and repeated ids. One pass over the table finds them and folds the
+rest into user-days.
 """
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import ibis
@@ -17,6 +18,12 @@ from noria.core.errors import InputError
 
 from .log import COLUMNS, Log, Problem, measured
 from .settings import LogSettings
+from .tables import made
+
+_REASONS = ("the time is missing", "the time is before 1970", "the time lies in the future", "the value is no number", "the value is negative",
+            "the units are negative", "the id came before")  # fmt: skip
+"""What is wrong with an act, by number from 1; 0 is nothing. An empty user is found afterwards, among the users of a day."""
+_NO_USER = "the user is empty"
 
 
 def log_of_table(
@@ -34,55 +41,85 @@ def log_of_table(
         InputError: no such column, a column of another type, times without a zone, or not one usable row.
     """
     settings = settings or LogSettings()
+    acts = _named(table, settings, source)
+    moment = (now or datetime.now(UTC)).astimezone(UTC).replace(tzinfo=None)
+    told = acts.mutate(wrong=_wrong(acts, moment))
+    folded = made(_folded(told), "acts")
+    nobody = folded.user.isnull() | (folded.user.strip() == "")
+    good = told.filter((told.wrong == 0) & told.user.notnull() & (told.user.strip() != ""))
+    log = Log(_whole(good).select(*COLUMNS), source, settings.licence, settings.unit, problems=_problems(folded))
+    log.kept["days"] = _whole(folded.filter((folded.wrong == 0) & ~nobody)).select("user", "day", "acts", "value", "units")
+    return measured(log)
+
+
+def _named(table: ibis.Table, settings: LogSettings, source: str) -> ibis.Table:
+    """Return the columns that are there, by the names that acts give them."""
     names = {name: getattr(settings, name) for name in (*COLUMNS, "id")}
     for needed in ("user", "time"):
         if names[needed] not in table.columns:
             raise InputError(f"{source}: no column for the {needed}", allowed=f"one named {names[needed]!r}", found=", ".join(table.columns),
                              hint=f"name it with --{needed}")  # fmt: skip
-    acts = table.select(
-        user=table[names["user"]].cast("string"),
-        time=_time(table[names["time"]], settings.zone, source),
-        value=_number(table, names["value"], "float64", source),
-        units=_number(table, names["units"], "int64", source).fill_null(1) if names["units"] in table.columns else ibis.literal(1, "int64"),
-        segment=table[names["segment"]].cast("string").fill_null("") if names["segment"] in table.columns else ibis.literal(""),
-        copy=ibis.row_number().over(ibis.window(group_by=names["id"], order_by=names["time"]))
-        if names["id"] in table.columns else ibis.literal(0, "int64"),
-    )  # fmt: skip
-    moment = (now or datetime.now(UTC)).astimezone(UTC).replace(tzinfo=None)
-    wrong = {
-        "the user is empty": acts.user.isnull() | (acts.user.strip() == ""),
-        "the time is missing": acts.time.isnull(),
-        "the time is before 1970": acts.time < ibis.timestamp("1970-01-01 00:00:00"),
-        "the time lies in the future": acts.time > ibis.timestamp(moment.isoformat(sep=" ")),
-        "the value is no number": acts.value.isnan() if names["value"] in table.columns else ibis.literal(False),
-        "the value is negative": acts.value < 0,
-        "the units are negative": acts.units < 0,
-        "the id came before": acts["copy"] > 0,
+    columns: dict[str, Any] = {
+        "user": table[names["user"]].cast("string"),
+        "time": _time(table[names["time"]], settings.zone, source),
     }
-    problem = ibis.cases(*[(test.fill_null(False), what) for what, test in wrong.items()], else_="")
-    told = acts.mutate(problem=problem)
-    return measured(
-        Log(
-            told.filter(told.problem == "").select(*COLUMNS),
-            source,
-            settings.licence,
-            settings.unit,
-            problems=_problems(told),
-        )
-    )
+    for name, kind in (("value", "float64"), ("units", "int64")):
+        if names[name] in table.columns:
+            columns[name] = _number(table, names[name], kind, source)
+    if names["segment"] in table.columns:
+        columns["segment"] = table[names["segment"]].cast("string").fill_null("")
+    if names["id"] in table.columns:
+        columns["copy"] = ibis.row_number().over(ibis.window(group_by=names["id"], order_by=names["time"]))
+    return table.select(**columns)
 
 
-def _problems(told: ibis.Table) -> tuple[Problem, ...]:
-    counts = told.filter(told.problem != "").group_by("problem").aggregate(rows=ibis._.count(), at=ibis._.time.min())
-    rows = sorted(counts.to_pyarrow().to_pylist(), key=lambda row: (-row["rows"], row["problem"]))
-    return tuple(
-        Problem(
-            row["problem"],
-            int(row["rows"]),
-            "an unknown time" if row["at"] is None else f"{row['at']:%Y-%m-%d %H:%M:%S}",
-        )
-        for row in rows
-    )
+def _wrong(acts: ibis.Table, now: datetime) -> Any:
+    """Return the number of the first thing wrong with an act, 0 where nothing is."""
+    tests = [acts.time.isnull(), acts.time < ibis.timestamp("1970-01-01 00:00:00"), acts.time > ibis.timestamp(now.isoformat(sep=" "))]
+    if "value" in acts.columns:
+        tests += [acts.value.isnan().fill_null(False), (acts.value < 0).fill_null(False)]
+    else:
+        tests += [ibis.literal(False)] * 2
+    tests.append((acts.units < 0).fill_null(False) if "units" in acts.columns else ibis.literal(False))
+    tests.append(acts["copy"] > 0 if "copy" in acts.columns else ibis.literal(False))
+    asked = [(test, number) for number, test in enumerate(tests, 1) if not isinstance(test.op(), ibis.expr.operations.Literal)]
+    return ibis.cases(*asked, else_=0).cast("int32")
+
+
+def _folded(told: ibis.Table) -> ibis.Table:
+    days = told.mutate(day=told.time.date().epoch_days().cast("int32"))
+    sums = {name: days[name].sum().cast(kind) for name, kind in (("value", "float64"), ("units", "int64")) if name in days.columns}
+    if "units" in days.columns:  # one where nothing is said
+        sums["units"] = days.units.fill_null(1).sum().cast("int64")
+    return days.group_by("user", "day", "wrong").aggregate(acts=days.count().cast("int64"), **sums)
+
+
+def _whole(table: ibis.Table) -> ibis.Table:
+    """Return acts, or user-days, with every column that they should have."""
+    missing: dict[str, Any] = {}
+    if "value" not in table.columns:
+        missing["value"] = ibis.null().cast("float64")
+    if "units" not in table.columns:
+        missing["units"] = table.acts if "acts" in table.columns else ibis.literal(1, "int64")
+    elif "acts" not in table.columns:
+        missing["units"] = table.units.fill_null(1)
+    if "acts" not in table.columns and "segment" not in table.columns:
+        missing["segment"] = ibis.literal("")
+    return table.mutate(**missing) if missing else table
+
+
+def _problems(folded: ibis.Table) -> tuple[Problem, ...]:
+    nobody = folded.user.isnull() | (folded.user.strip() == "")
+    wrong = folded.mutate(wrong=((folded.wrong == 0) & nobody).ifelse(-1, folded.wrong))
+    wrong = wrong.filter(wrong.wrong != 0)
+    counts = wrong.group_by("wrong").aggregate(rows=wrong.acts.sum(), day=wrong.day.min())
+    found = []
+    for row in counts.to_pyarrow().to_pylist():
+        number = int(row["wrong"])
+        what = _NO_USER if number < 0 else _REASONS[number - 1]
+        day = "an unknown time" if row["day"] is None else (date(1970, 1, 1) + timedelta(days=int(row["day"]))).isoformat()
+        found.append(Problem(what, int(row["rows"]), day))
+    return tuple(sorted(found, key=lambda problem: (-problem.rows, problem.what)))
 
 
 def _time(column: Any, zone: str | None, source: str) -> Any:
@@ -98,17 +135,11 @@ def _time(column: Any, zone: str | None, source: str) -> Any:
         raise InputError(f"{source}: times name no time zone", found=f"{column.get_name()}: {kind}", allowed="a timestamp with time zone",
                          hint="say that they are UTC: --zone UTC")  # fmt: skip
     if zone.upper() != "UTC":
-        raise InputError(
-            f"{source}: an engine's times without a zone are taken for UTC only",
-            found=zone,
-            hint="a view with a cast will do",
-        )
+        raise InputError(f"{source}: an engine's times without a zone are taken for UTC only", found=zone, hint="a view with a cast will do")
     return column
 
 
 def _number(table: ibis.Table, name: str, kind: str, source: str) -> Any:
-    if name not in table.columns:
-        return ibis.null().cast(kind)
     if not table[name].type().is_numeric():
         raise InputError(f"{source}: {name} is no number", found=str(table[name].type()), allowed="a column of numbers")
     return table[name].cast(kind)

@@ -95,8 +95,9 @@ def _steps(log: Log, unit: Period, by: Sequence[str]) -> ibis.Table:
     if unit != "day":
         active = active.distinct()
     window = ibis.window(group_by=["user", *by], order_by="period")
+    so_far = ibis.window(group_by=["user", *by], order_by="period", preceding=None, following=0)  # sorted once for all three
     return active.mutate(
         before=active.period.lag(1, ibis.literal(NEVER, "int64")).over(window),
         after=active.period.lead(1, ibis.literal(AFTER, "int64")).over(window),
-        first=active.period.min().over(ibis.window(group_by=["user", *by])),
+        first=active.period.min().over(so_far),
     )

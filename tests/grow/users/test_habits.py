@@ -200,10 +200,7 @@ def test_the_interval_of_a_difference() -> None:
 
 
 def test_a_world_of_events_is_told_in_full() -> None:
-    table = CONNECTION.create_table(ibis.util.gen_name("world"), events_table(), temp=True).distinct(
-        on="id", keep="first"
-    )
-    log = log_of_events(table.mutate(time=ibis._.time.cast("timestamp(6)")))
+    log = world_log(CONNECTION)
     way = journey(log, "week")
     assert len(way.figures()) == 7
     assert sum(need.requests for need in needs(log, 366)) == log.rows
