@@ -43,7 +43,11 @@ def measure(*, quick: bool) -> list[Line]:
             for key, unit in (("seconds", "s"), ("megabytes", "MB")):
                 ours, theirs = ([one[key] for one in found[name]] for name in ("noria", peer))
                 what = "wall time" if key == "seconds" else "peak memory"
-                lines.append(compare("growth", f"{what}, {size} M simulated events", ours, theirs, peer, unit, higher_is_better=False))
+                lines.append(
+                    compare(
+                        "growth", f"{what}, {size} M simulated events", ours, theirs, peer, unit, higher_is_better=False
+                    )
+                )
     for small, large in zip(sizes, sizes[1:], strict=False):
         pairs = list(zip(seconds[large], seconds[small], strict=False))
         lines.append(compare("growth", f"time of {large} M beside ten times that of {small} M", [one for one, _ in pairs],
@@ -116,7 +120,9 @@ def by_hand(file: str, *, once: bool) -> dict[str, float]:
     import duckdb
 
     run = duckdb.connect().execute
-    run(f"SET memory_limit = '{MEMORY}'; SET preserve_insertion_order = false; SET TimeZone = 'UTC'; SET temp_directory = '{file}.spill'")
+    run(
+        f"SET memory_limit = '{MEMORY}'; SET preserve_insertion_order = false; SET TimeZone = 'UTC'; SET temp_directory = '{file}.spill'"
+    )
     run(f"CREATE VIEW events AS SELECT * FROM '{file}'")
     weeks = f"SELECT DISTINCT user, {_WEEK} AS week FROM events"
     run(f"CREATE TEMP TABLE weeks AS {weeks}" if once else f"CREATE TEMP VIEW weeks AS {weeks}")
@@ -138,7 +144,11 @@ def pandas(file: str) -> dict[str, float]:
     events["user"] = events["user"].astype("category").cat.codes
     events["kind"] = events["kind"].astype("category")
     week = (((events["time"] - pd.Timestamp("1970-01-01", tz="UTC")).dt.days + 3) // 7).rename("week")
-    weeks = pd.DataFrame({"user": events["user"], "week": week}).drop_duplicates().sort_values(["user", "week"], ignore_index=True)
+    weeks = (
+        pd.DataFrame({"user": events["user"], "week": week})
+        .drop_duplicates()
+        .sort_values(["user", "week"], ignore_index=True)
+    )
     by_user = weeks.groupby("user")["week"]
     before, after = by_user.shift(1), by_user.shift(-1)
     last = weeks["week"].max()
@@ -149,7 +159,9 @@ def pandas(file: str) -> dict[str, float]:
     reached = [entries["user"].nunique()]
     for step in STEPS[1:]:
         acts = events.loc[events["kind"] == step, ["user", "time"]]
-        came = pd.merge_asof(acts.sort_values("time"), entries.sort_values("time"), on="time", by="user", allow_exact_matches=False)
+        came = pd.merge_asof(
+            acts.sort_values("time"), entries.sort_values("time"), on="time", by="user", allow_exact_matches=False
+        )
         entries = came[came["time"] - came["start"] <= np.timedelta64(7, "D")]
         reached.append(entries["user"].nunique())
     numbers = (len(weeks), before.isna().sum(), (before < weeks["week"] - 1).sum(), churned, kept.sum(), *reached)
@@ -163,7 +175,9 @@ def main(file: str, name: str) -> None:
     import pandas as pd  # noqa: F401
 
     start = time.perf_counter()
-    found: dict[str, Any] = noria(file) if name == "noria" else pandas(file) if name == PANDAS else by_hand(file, once=name == PEERS[1])
+    found: dict[str, Any] = (
+        noria(file) if name == "noria" else pandas(file) if name == PANDAS else by_hand(file, once=name == PEERS[1])
+    )
     print(json.dumps({**found, "seconds": time.perf_counter() - start}))
 
 

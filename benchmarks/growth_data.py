@@ -38,9 +38,14 @@ def write(path: Path, events: int) -> None:
             loyal = np.floor(there * random.random(count) ** 3)
             late = np.floor(there - 1 - np.minimum(there, users * 0.2) * random.random(count) ** 2 * 0.999)
             who = np.where(random.random(count) < 0.5, loyal, np.maximum(late, 0)).astype(np.int64)
-            kinds = pa.DictionaryArray.from_arrays(random.choice(len(KINDS), count, p=PARTS).astype(np.int8), pa.array(KINDS))
+            kinds = pa.DictionaryArray.from_arrays(
+                random.choice(len(KINDS), count, p=PARTS).astype(np.int8), pa.array(KINDS)
+            )
             time = pa.array((_START + part * span).astype(np.int64)).cast(pa.timestamp("us", "UTC"))
-            file.write_table(pa.table([names.take(pa.array(who)), time, kinds.cast(pa.string())], schema=schema), row_group_size=_GROUP)
+            file.write_table(
+                pa.table([names.take(pa.array(who)), time, kinds.cast(pa.string())], schema=schema),
+                row_group_size=_GROUP,
+            )
 
 
 if __name__ == "__main__":

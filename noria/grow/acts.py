@@ -9,16 +9,19 @@ rest into user-days.
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import ibis
 
 from noria.core.errors import InputError
 
-from .log import COLUMNS, Log, Problem, measured
+from .fold import measured, nameless, number_days
+from .log import COLUMNS, Log, Problem
 from .settings import LogSettings
-from .tables import made
+from .tables import scratch
+from .times import day_number, utc
 
 _REASONS = ("the time is missing", "the time is before 1970", "the time lies in the future", "the value is no number", "the value is negative",
             "the units are negative", "the id came before")  # fmt: skip
@@ -44,12 +47,16 @@ def log_of_table(
     acts = _named(table, settings, source)
     moment = (now or datetime.now(UTC)).astimezone(UTC).replace(tzinfo=None)
     told = acts.mutate(wrong=_wrong(acts, moment))
-    folded = made(_folded(told), "acts")
-    nobody = folded.user.isnull() | (folded.user.strip() == "")
-    good = told.filter((told.wrong == 0) & told.user.notnull() & (told.user.strip() != ""))
-    log = Log(_whole(good).select(*COLUMNS), source, settings.licence, settings.unit, problems=_problems(folded))
-    log.kept["days"] = _whole(folded.filter((folded.wrong == 0) & ~nobody)).select("user", "day", "acts", "value", "units")
-    return measured(log)
+    good = told.filter((told.wrong == 0) & ~nameless(told.user))
+    log = Log(_whole(good).select(*COLUMNS), source, settings.licence, settings.unit)
+    with scratch(_folded(told), "folded") as folded:
+        number_days(log, _whole(folded.filter(folded.day >= 0)).select("user", "day", "acts", "value", "units"))
+        counts = (
+            folded.group_by(wrong=ibis.least(folded.day, 0)).aggregate(rows=folded.acts.sum()).to_pyarrow().to_pylist()
+        )
+    rows = {-int(row["wrong"]): int(row["rows"]) for row in counts}
+    counted = log.kept["days"].acts.sum().to_pyarrow().as_py()
+    return measured(replace(log, problems=_problems(told, rows, int(counted or 0))), kept=log.kept)
 
 
 def _named(table: ibis.Table, settings: LogSettings, source: str) -> ibis.Table:
@@ -75,23 +82,32 @@ def _named(table: ibis.Table, settings: LogSettings, source: str) -> ibis.Table:
 
 def _wrong(acts: ibis.Table, now: datetime) -> Any:
     """Return the number of the first thing wrong with an act, 0 where nothing is."""
-    tests = [acts.time.isnull(), acts.time < ibis.timestamp("1970-01-01 00:00:00"), acts.time > ibis.timestamp(now.isoformat(sep=" "))]
+    tests = [
+        acts.time.isnull(),
+        acts.time < ibis.timestamp("1970-01-01 00:00:00"),
+        acts.time > ibis.timestamp(now.isoformat(sep=" ")),
+    ]
     if "value" in acts.columns:
         tests += [acts.value.isnan().fill_null(False), (acts.value < 0).fill_null(False)]
     else:
         tests += [ibis.literal(False)] * 2
     tests.append((acts.units < 0).fill_null(False) if "units" in acts.columns else ibis.literal(False))
     tests.append(acts["copy"] > 0 if "copy" in acts.columns else ibis.literal(False))
-    asked = [(test, number) for number, test in enumerate(tests, 1) if not isinstance(test.op(), ibis.expr.operations.Literal)]
+    asked = [
+        (test, number)
+        for number, test in enumerate(tests, 1)
+        if not isinstance(test.op(), ibis.expr.operations.Literal)
+    ]
     return ibis.cases(*asked, else_=0).cast("int32")
 
 
 def _folded(told: ibis.Table) -> ibis.Table:
-    days = told.mutate(day=told.time.date().epoch_days().cast("int32"))
-    sums = {name: days[name].sum().cast(kind) for name, kind in (("value", "float64"), ("units", "int64")) if name in days.columns}
-    if "units" in days.columns:  # one where nothing is said
+    """Return user-days; the day of an act that something is wrong with is less than 0, and says what."""
+    days = told.mutate(day=(told.wrong == 0).ifelse(day_number(told.time), -told.wrong).cast("int32"))
+    sums: dict[str, Any] = {"value": days.value.sum().cast("float64")} if "value" in days.columns else {}
+    if "units" in days.columns:
         sums["units"] = days.units.fill_null(1).sum().cast("int64")
-    return days.group_by("user", "day", "wrong").aggregate(acts=days.count().cast("int64"), **sums)
+    return days.group_by("user", "day").aggregate(acts=days.count().cast("int64"), **sums)
 
 
 def _whole(table: ibis.Table) -> ibis.Table:
@@ -108,34 +124,41 @@ def _whole(table: ibis.Table) -> ibis.Table:
     return table.mutate(**missing) if missing else table
 
 
-def _problems(folded: ibis.Table) -> tuple[Problem, ...]:
-    nobody = folded.user.isnull() | (folded.user.strip() == "")
-    wrong = folded.mutate(wrong=((folded.wrong == 0) & nobody).ifelse(-1, folded.wrong))
-    wrong = wrong.filter(wrong.wrong != 0)
-    counts = wrong.group_by("wrong").aggregate(rows=wrong.acts.sum(), day=wrong.day.min())
+def _problems(told: ibis.Table, rows: dict[int, int], counted: int) -> tuple[Problem, ...]:
+    """Return what was set aside; where it begins is asked of the table only where there is something."""
+    nobody = rows.pop(0, 0) - counted
     found = []
-    for row in counts.to_pyarrow().to_pylist():
-        number = int(row["wrong"])
-        what = _NO_USER if number < 0 else _REASONS[number - 1]
-        day = "an unknown time" if row["day"] is None else (date(1970, 1, 1) + timedelta(days=int(row["day"]))).isoformat()
-        found.append(Problem(what, int(row["rows"]), day))
+    for number, many in ({**rows, 0: nobody} if nobody else rows).items():
+        mine = told.filter(told.wrong == number) if number else told.filter((told.wrong == 0) & nameless(told.user))
+        first = mine.time.min().to_pyarrow().as_py()
+        found.append(
+            Problem(
+                _REASONS[number - 1] if number else _NO_USER,
+                many,
+                f"{first:%Y-%m-%d %H:%M}" if first else "an unknown time",
+            )
+        )
     return tuple(sorted(found, key=lambda problem: (-problem.rows, problem.what)))
 
 
 def _time(column: Any, zone: str | None, source: str) -> Any:
     kind = column.type()
     if kind.is_date():
-        return column.cast("timestamp(6)")
+        return utc(column)
     if not kind.is_timestamp():
         raise InputError(f"{source}: the time is no time", found=f"{column.get_name()}: {kind}", allowed="a date or a timestamp",
                          hint="a view with a cast will do")  # fmt: skip
     if kind.timezone:
-        return column.cast("timestamp(6)")
+        return utc(column)
     if zone is None:
         raise InputError(f"{source}: times name no time zone", found=f"{column.get_name()}: {kind}", allowed="a timestamp with time zone",
                          hint="say that they are UTC: --zone UTC")  # fmt: skip
     if zone.upper() != "UTC":
-        raise InputError(f"{source}: an engine's times without a zone are taken for UTC only", found=zone, hint="a view with a cast will do")
+        raise InputError(
+            f"{source}: an engine's times without a zone are taken for UTC only",
+            found=zone,
+            hint="a view with a cast will do",
+        )
     return column
 
 

@@ -23,6 +23,7 @@ from noria.core.event import FACTS
 from .acts import log_of_table
 from .log import Log, log_of_events
 from .settings import LogSettings
+from .times import utc
 
 _UTC = "UTC"
 
@@ -84,13 +85,6 @@ def once(table: ibis.Table) -> ibis.Table:
     latest = table.select(*FACTS).mutate(copy=ibis.row_number().over(ibis.window(group_by="id", order_by="time")))
     events = latest.filter(latest.copy == 0).select(*FACTS)
     return events.mutate(time=utc(events.time))
-
-
-def utc(time: Any) -> Any:
-    """Return a column of times as UTC without a zone: every session here is in UTC."""
-    kind = time.type()
-    # To the microsecond, told outright: ClickHouse would round to seconds.
-    return time.cast("timestamp(6)") if kind.is_date() or kind.timezone else time
 
 
 def _postgres(parts: ParseResult) -> Any:

@@ -8,20 +8,19 @@ log.problems      # what was set aside, why, and how often
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import ibis
 import pyarrow as pa
 
 from noria.core.errors import InputError, unknown
-from noria.core.event import EPOCH
 
+from .fold import ROLLUPS, measured, user_days
 from .lake import connect
-from .tables import made
 
 if TYPE_CHECKING:
     from ibis.backends.duckdb import Backend
@@ -29,10 +28,6 @@ if TYPE_CHECKING:
 SERVER_EVENTS = "server events"
 """The source that figures from a lake's events name."""
 COLUMNS = ("user", "time", "value", "units", "segment")
-ROLLUPS = ("app", "model", "version", "tenant", "topic")
-"""What the acts of a lake may be told apart by beside `segment`; an event's own segment is its topic here."""
-NO_SEGMENT = "(none)"
-"""The segment of acts that name none, where "" stands for all users together."""
 
 
 @dataclass(frozen=True)
@@ -92,8 +87,9 @@ class Log:
         day = self.table.time.date()
         part = replace(self, table=self.table.filter((day >= ibis.literal(first)) & (day <= ibis.literal(last))))
         days = user_days(self)
-        since, until = ((end - EPOCH.date()).days for end in (first, last))
+        since, until = ((end - date(1970, 1, 1)).days for end in (first, last))
         part.kept["days"] = days.filter((days.day >= since) & (days.day <= until))
+        part.kept["people"] = self.kept["people"]
         return measured(part, last)
 
 
@@ -305,55 +301,6 @@ def _moment(connection: Backend, raw: str, column: str, kind: str, zone: str | N
         f"CASE WHEN regexp_matches({stamp}, '{_BARE_DAY}') THEN CAST({day} AS TIMESTAMP) "
         f"WHEN regexp_matches({stamp}, '{_HAS_ZONE}') THEN make_timestamp(epoch_us(TRY_CAST({stamp} AS TIMESTAMPTZ))) ELSE {local} END"
     )
-
-
-def keep(log: Log, name: str, make: Callable[[], ibis.Table]) -> ibis.Table:
-    """Return a table folded from the log, made the first time it is asked for and kept in the log's own engine."""
-    if name not in log.kept:
-        log.kept[name] = made(make(), name.split()[0])
-    return log.kept[name]
-
-
-def user_days(log: Log, by: Sequence[str] = ()) -> ibis.Table:
-    """Return the log folded into user-days: `user`, `day` (since 1970), the columns `by`, and `acts`, `value`, `units`.
-
-    Raises:
-        SettingError: the log has no such column.
-    """
-    allowed = [name for name in ("segment", *ROLLUPS) if name in log.table.columns]
-    for name in by:
-        if name not in allowed:
-            raise unknown("column to split by", name, allowed)
-    return keep(log, " by ".join(["days", *by]), lambda: _folded(log.table, by))
-
-
-def _folded(table: ibis.Table, by: Sequence[str]) -> ibis.Table:
-    days = table.mutate(
-        day=table.time.date().epoch_days().cast("int32"),
-        **{name: (table[name] == "").ifelse(NO_SEGMENT, table[name]) for name in by},
-    )
-    return days.group_by("user", "day", *by).aggregate(
-        acts=days.count().cast("int64"), value=days.value.sum().cast("float64"), units=days.units.sum().cast("int64")
-    )
-
-
-def measured(log: Log, as_of: date | None = None) -> Log:
-    """Return the log with its extent counted, and folded into user-days on the way."""
-    days = user_days(log)
-    facts: dict[str, Any] = (
-        days.aggregate(first=days.day.min(), last=days.day.max(), rows=days.acts.sum(), users=days.user.nunique())
-        .to_pyarrow()
-        .to_pylist()[0]
-    )
-    if not facts["rows"]:
-        reasons = "; ".join(problem.text() for problem in log.problems)
-        raise InputError(
-            f"{log.source} holds no activity", found=reasons or "no rows", allowed="rows with a user and a time"
-        )
-    first, last = (EPOCH.date() + timedelta(days=facts[name]) for name in ("first", "last"))
-    counted = replace(log, first=first, as_of=as_of or last, rows=int(facts["rows"]), users=int(facts["users"]))
-    counted.kept.update(log.kept)
-    return counted
 
 
 def _quote(name: str) -> str:

@@ -13,7 +13,8 @@ from nicegui import ui
 from noria.core.errors import InputError
 from noria.core.figure import Figure
 from noria.grow.charts.chart import Chart, localised
-from noria.grow.log import NO_SEGMENT, Log
+from noria.grow.fold import NO_SEGMENT
+from noria.grow.log import Log
 from noria.grow.usage import Usage
 from noria.grow.users.activity import Growth, Period
 from noria.grow.users.retention import Retention

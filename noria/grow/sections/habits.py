@@ -10,7 +10,7 @@ from noria.core.figure import Figure
 
 from ..charts.chart import Chart, Text
 from ..charts.habits import funnel_chart, kinds_chart, power_chart, segments_chart
-from ..log import NO_SEGMENT
+from ..fold import NO_SEGMENT
 from ..report import Section, Shown, Table
 from ..users.needs import Need
 from ..users.retention import Retention

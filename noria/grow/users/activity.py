@@ -18,7 +18,8 @@ import numpy as np
 
 from noria.core.figure import Figure
 
-from ..log import Log, user_days
+from ..fold import user_days
+from ..log import Log
 from .periods import NEVER, PERIODS, Period, check_period, first_day, number_of, period_of, user_periods
 
 __all__ = ["PERIODS", "Growth", "GrowthRow", "Period", "check_period", "first_day", "growth", "number_of", "stickiness"]

@@ -24,14 +24,15 @@ import ibis
 from noria.core.errors import SettingError, unknown
 from noria.core.figure import Figure, proportion
 
+from ..fold import keep, numbered
 from ..log import COLUMNS, Log
 from ..tables import scratch
+from ..times import DAY, microseconds
 
 Order = Literal["ordered", "strict", "any"]
 ORDERS: tuple[Order, ...] = ("ordered", "strict", "any")
 _LONG_AGO = -(1 << 62)
 """Before every act, in microseconds; no NULL, which not every engine knows in a window."""
-_DAY = 86_400_000_000
 
 
 @dataclass(frozen=True)
@@ -134,21 +135,35 @@ def funnel(log: Log, steps: Sequence[Step], *, days: float | None = 7.0, order: 
         )
     acts = _acts(log)
     matches = [_match(acts, step) for step in steps]
-    window = int((days or 36_525) * _DAY)
-    entered = int(acts.filter(matches[0]).user.nunique().to_pyarrow().as_py())
-    come = _ordered if order == "ordered" else _strict if order == "strict" else _any
-    users: list[int] = [entered]
-    times: list[tuple[float, ...]] = [()]
-    for took in come(acts, matches, window):
-        count, hours = _counted(took)
-        users.append(count)
-        times.append(hours)
+    window = int((days or 36_525) * DAY)
+    flags = {f"step{number}": match.cast("int32") for number, match in enumerate(matches)}
+    some = acts if order == "strict" else acts.filter(ibis.or_(*matches))
+    people = _people(log)
+    taken = some.select(name=some.user, at=microseconds(some.time), **flags)
+    taken = taken.join(people, "name").select("at", *flags, user="user_id")
+    with ExitStack() as held:
+        acts = held.enter_context(scratch(taken, "taken"))
+        come = _ordered if order == "ordered" else _strict if order == "strict" else _any
+        first = acts if order == "any" else acts.filter(acts.step0 == 1)  # whoever did any one of them has entered
+        users: list[int] = [int(first.user.nunique().to_pyarrow().as_py())]
+        times: list[tuple[float, ...]] = [()]
+        for took in come(acts, len(steps), window, held):
+            count, hours = _counted(took)
+            users.append(count)
+            times.append(hours)
     names = tuple(step.name for step in steps)
-    if order == "any":  # whoever did any one of them has entered
-        users[0] = int(acts.filter(ibis.or_(*matches)).user.nunique().to_pyarrow().as_py())
+    if order == "any":
         names = tuple(f"{number} of {len(steps)}" for number in range(1, len(steps) + 1))
         times[1:-1] = [()] * (len(steps) - 2)  # what some of the steps took is not told apart from what all took
     return Funnel(names, tuple(users), order, days, log.source, tuple(times))
+
+
+def _people(log: Log) -> ibis.Table:
+    """Return the numbers of all whom the steps may name: of a lake's events more than those who asked for something."""
+    if log.facts is None:
+        return keep(log, "people", lambda: numbered(log.table.select(name="user").distinct()))
+    facts = log.facts
+    return keep(log, "everyone", lambda: numbered(facts.filter(facts.user != "").select(name="user").distinct()))
 
 
 def _acts(log: Log) -> ibis.Table:
@@ -165,38 +180,32 @@ def _match(acts: ibis.Table, step: Step) -> Any:
     return ibis.and_(*[acts[column].cast("string") == value for column, value in step.where.items()])
 
 
-def _at(time: Any) -> Any:
-    """Return a time in whole microseconds since 1970, by parts that every engine has."""
-    return time.truncate("s").epoch_seconds().cast("int64") * 1_000_000 + time.microsecond().cast("int64")
-
-
-def _ordered(acts: ibis.Table, matches: Sequence[Any], window: int) -> Iterator[ibis.Table]:
+def _ordered(acts: ibis.Table, steps: int, window: int, held: ExitStack) -> Iterator[ibis.Table]:
     """Yield, step after step, who came there and how long it took since the entry: `user`, `took`.
 
     Of all entries before an act the latest is the one whose window lasts longest, and so the only one to remember.
     """
-    with ExitStack() as held:
-        before = acts.filter(matches[0]).select(user=acts.user, at=_at(acts.time)).mutate(start=ibis._.at)
-        for match in matches[1:]:
-            after = acts.filter(match).select(user=acts.user, at=_at(acts.time))
-            # At one instant what comes after sorts first, so that it finds no entry of that very instant.
-            both = before.select(user="user", place=before.at * 2 + 1, start="start").union(
-                after.select(user="user", place=after.at * 2, start=ibis.literal(_LONG_AGO, "int64"))
-            )
-            latest = both.start.max().over(ibis.window(group_by="user", order_by="place", preceding=None, following=0))
-            seen = both.mutate(start=latest).filter(ibis._.place % 2 == 0)
-            seen = seen.select(user=seen.user, at=_half(seen.place), start=seen.start)
-            reached = seen.filter((seen.start > _LONG_AGO) & (seen.at - seen.start <= window))
-            before = held.enter_context(scratch(reached, "reached"))
-            yield before.select(user=before.user, took=before.at - before.start)
+    before = acts.filter(acts.step0 == 1).select(user="user", at="at", start="at")
+    for number in range(1, steps):
+        after = acts.filter(acts[f"step{number}"] == 1)
+        # At one instant what comes after sorts first, so that it finds no entry of that very instant.
+        both = before.select(user="user", place=before.at * 2 + 1, start="start").union(
+            after.select(user="user", place=after.at * 2, start=ibis.literal(_LONG_AGO, "int64"))
+        )
+        so_far = ibis.window(group_by="user", order_by="place", preceding=None, following=0)
+        seen = both.mutate(start=both.start.max().over(so_far)).filter(ibis._.place % 2 == 0)
+        seen = seen.select(user=seen.user, at=(seen.place / 2).floor().cast("int64"), start=seen.start)
+        reached = seen.filter((seen.start > _LONG_AGO) & (seen.at - seen.start <= window))
+        before = held.enter_context(scratch(reached, "reached"))
+        yield before.select(user=before.user, took=before.at - before.start)
 
 
-def _strict(acts: ibis.Table, matches: Sequence[Any], window: int) -> Iterator[ibis.Table]:
+def _strict(acts: ibis.Table, steps: int, window: int, held: ExitStack) -> Iterator[ibis.Table]:
     """Yield the same where each step is the user's very next act."""
-    table = _moments(acts, matches)
+    table = _moments(acts, steps)
     each = ibis.window(group_by="user", order_by="at")
     table = table.mutate(start=(table.step0 == 1).ifelse(table.at, _LONG_AGO))
-    for number in range(1, len(matches)):
+    for number in range(1, steps):
         table = table.mutate(start=table.start.lag(1, ibis.literal(_LONG_AGO, "int64")).over(each))
         goes_on = (table[f"step{number}"] == 1) & (table.start > _LONG_AGO) & (table.at - table.start <= window)
         table = table.mutate(start=goes_on.ifelse(table.start, _LONG_AGO))
@@ -204,25 +213,25 @@ def _strict(acts: ibis.Table, matches: Sequence[Any], window: int) -> Iterator[i
         yield there.select(user=there.user, took=there.at - there.start)
 
 
-def _any(acts: ibis.Table, matches: Sequence[Any], window: int) -> Iterator[ibis.Table]:
+def _any(acts: ibis.Table, steps: int, window: int, held: ExitStack) -> Iterator[ibis.Table]:
     """Yield who did 2, 3 ... of the steps in one window that ends with an act of theirs."""
-    table = _moments(acts, matches)
+    table = _moments(acts, steps)
     so_far = ibis.window(group_by="user", order_by="at", preceding=None, following=0)
-    names = [f"step{number}" for number in range(len(matches))]
+    names = [f"step{number}" for number in range(steps)]
     table = table.mutate(**{name: (table[name] == 1).ifelse(table.at, _LONG_AGO).max().over(so_far) for name in names})
     near = [table[name] >= table.at - window for name in names]
     done = reduce(add, [one.cast("int32") for one in near])
     first = ibis.least(*[one.ifelse(table[name], table.at) for one, name in zip(near, names, strict=True)])
-    table = table.select(user=table.user, took=table.at - first, done=done)
-    for count in range(2, len(matches) + 1):
+    made = table.select(user=table.user, took=table.at - first, done=done)
+    table = held.enter_context(scratch(made, "done"))
+    for count in range(2, steps + 1):
         yield table.filter(table.done >= count).select("user", "took")
 
 
-def _moments(acts: ibis.Table, matches: Sequence[Any]) -> ibis.Table:
+def _moments(acts: ibis.Table, steps: int) -> ibis.Table:
     """Return each user's moments once, with the steps that an act of that moment is: `user`, `at`, `step0`, `step1` ..."""
-    flags = {f"step{number}": match.cast("int32") for number, match in enumerate(matches)}
-    moments = acts.select(user=acts.user, at=_at(acts.time), **flags)
-    return moments.group_by("user", "at").aggregate(**{name: moments[name].max() for name in flags})
+    names = [f"step{number}" for number in range(steps)]
+    return acts.group_by("user", "at").aggregate(**{name: acts[name].max() for name in names})
 
 
 def _counted(took: ibis.Table) -> tuple[int, tuple[float, ...]]:
@@ -238,7 +247,3 @@ def _counted(took: ibis.Table) -> tuple[int, tuple[float, ...]]:
         found = ranked.filter(ranked["rank"].isin([rank - 1 for rank in ranks])).select("rank", "took")
         hours = {int(row["rank"]) + 1: int(row["took"]) / 3_600_000_000 for row in found.to_pyarrow().to_pylist()}
     return users, tuple(hours[rank] for rank in ranks)
-
-
-def _half(place: Any) -> Any:
-    return (place / 2).floor().cast("int64")

@@ -19,7 +19,9 @@ import numpy as np
 from noria.core.errors import SettingError
 from noria.core.figure import Figure, proportion
 
-from ..log import Log, user_days
+from ..fold import user_days
+from ..log import Log
+from ..times import day_number
 from .activity import growth
 from .periods import Period
 from .retention import retention
@@ -126,7 +128,7 @@ def _conversions(log: Log, referral: bool) -> Any:
     """Return the conversions of the last days that are referrals, or that are not; those of users with a name."""
     assert log.facts is not None
     facts, (after, _) = log.facts, _window(log)
-    day = facts.time.date().epoch_days()
+    day = day_number(facts.time)
     told = facts.segment == REFERRAL
     return facts.filter(
         (facts.kind == "conversion") & (facts.user != "") & (told if referral else ~told) & (day > after)

@@ -22,7 +22,8 @@ from scipy.special import hyp2f1
 
 from noria.core.errors import InputError
 
-from ..log import Log, user_days
+from ..fold import user_days
+from ..log import Log
 
 Floats = npt.NDArray[np.float64]
 _NAMES = ("r", "alpha", "a", "b")

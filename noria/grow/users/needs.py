@@ -16,7 +16,9 @@ import ibis
 
 from noria.core.figure import Figure, proportion
 
-from ..log import NO_SEGMENT, Log
+from ..fold import NO_SEGMENT
+from ..log import Log
+from ..times import day_number
 
 _EPOCH = date(1970, 1, 1)
 
@@ -84,7 +86,7 @@ def _requests(log: Log) -> ibis.Table:
         table = log.facts.filter((log.facts.kind == "request") & (log.facts.user != ""))
         columns = {"id": table.id, "app": table.app, "failed": (table.outcome != "ok").cast("int32")}
     topic = (table.segment == "").ifelse(NO_SEGMENT, table.segment)
-    return table.select(user=table.user, day=table.time.date().epoch_days().cast("int32"), topic=topic, **columns)
+    return table.select(user=table.user, day=day_number(table.time), topic=topic, **columns)
 
 
 def _window(asked: ibis.Table, after: int, until: int) -> ibis.Table:

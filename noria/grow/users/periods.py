@@ -16,7 +16,8 @@ import ibis
 
 from noria.core.errors import SettingError
 
-from ..log import Log, keep, user_days
+from ..fold import keep, user_days
+from ..log import Log
 
 Period = Literal["day", "week", "month"]
 PERIODS: tuple[Period, ...] = ("day", "week", "month")
@@ -95,7 +96,9 @@ def _steps(log: Log, unit: Period, by: Sequence[str]) -> ibis.Table:
     if unit != "day":
         active = active.distinct()
     window = ibis.window(group_by=["user", *by], order_by="period")
-    so_far = ibis.window(group_by=["user", *by], order_by="period", preceding=None, following=0)  # sorted once for all three
+    so_far = ibis.window(
+        group_by=["user", *by], order_by="period", preceding=None, following=0
+    )  # sorted once for all three
     return active.mutate(
         before=active.period.lag(1, ibis.literal(NEVER, "int64")).over(window),
         after=active.period.lead(1, ibis.literal(AFTER, "int64")).over(window),

@@ -14,7 +14,8 @@ import numpy as np
 from noria.core.errors import SettingError
 from noria.core.figure import Figure, proportion
 
-from ..log import Log, user_days
+from ..fold import user_days
+from ..log import Log
 from ..series import Floats
 
 TOPS = (0.01, 0.1)

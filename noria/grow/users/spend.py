@@ -15,12 +15,14 @@ from datetime import date
 from statistics import NormalDist
 
 import numpy as np
+import numpy.typing as npt
 from scipy.special import digamma, gammaln
 
 from noria.core.errors import InputError
 from noria.core.figure import Figure
 
-from ..log import Log, user_days
+from ..fold import user_days
+from ..log import Log
 from .lifetime import Floats, greatest
 
 NAMES = ("p", "q", "v")
@@ -34,7 +36,8 @@ class Amounts:
     """x: days with an amount."""
     mean: Floats
     """m: mean amount of such a day."""
-    users: tuple[str, ...]
+    users: npt.NDArray[np.int32]
+    """Their numbers in the log, ascending, (N,)."""
     source: str
     unit: str
 
@@ -111,7 +114,7 @@ def repeat_amounts(log: Log, until: date, since: date | None = None) -> Amounts:
     if not count.size:
         raise InputError(f"{log.source}: no user paid an amount on a day after their first up to {until}",
                          allowed="a log with amounts in which users come back")  # fmt: skip
-    return Amounts(count, total / count, tuple(map(str, each["user"].to_pylist())), log.source, log.unit)
+    return Amounts(count, total / count, each["user"].to_numpy(), log.source, log.unit)
 
 
 def fit_spend(amounts: Amounts) -> Spend:
@@ -160,15 +163,14 @@ def hold_out_spend(log: Log, until: date) -> SpendHoldOut:
     known = repeat_amounts(log, until)
     model = fit_spend(known)
     later = repeat_amounts(log, log.as_of, since=until)
-    came = dict(zip(later.users, later.mean.tolist(), strict=True))
-    both = np.array([user in came for user in known.users])
+    both = np.isin(known.users, later.users)
     if both.sum() < 2:
         raise InputError(
             f"{log.source}: too few users with amounts up to {until} paid later",
             found=int(both.sum()),
             allowed="2 or more",
         )
-    paid = np.array([came[user] for user in known.users if user in came])
+    paid = later.mean[np.isin(later.users, known.users)]
     errors = np.abs(model.expected(known)[both] - paid)
     spread = 1.96 * float(errors.std(ddof=1)) / float(np.sqrt(errors.size))
     own = float(np.abs(known.mean[both] - paid).mean())

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from worlds import world_log
 
 from noria.core.errors import SettingError
 from noria.core.event import FACTS

@@ -124,7 +124,7 @@ def test_gamma_gamma_finds_what_it_was_simulated_from() -> None:
         x = random.integers(1, 8, 1200).astype(float)
         nu = random.gamma(truth[1], 1 / truth[2], 1200)
         mean = random.gamma(truth[0] * x, 1 / (nu * x))
-        ends = spend.fit_spend(spend.Amounts(x, mean, (), "simulated", "")).intervals()
+        ends = spend.fit_spend(spend.Amounts(x, mean, np.arange(1200, dtype=np.int32), "simulated", "")).intervals()
         inside += sum(ends[name][0] <= value <= ends[name][1] for name, value in zip(spend.NAMES, truth, strict=True))
     assert inside >= 20  # 22.8 of 24 are expected at 95 %
 
