@@ -17,15 +17,15 @@ import ibis
 
 from noria.core.errors import InputError
 
-from .fold import measured, nameless, number_days
+from .fold import everyone, measured, nameless
 from .log import COLUMNS, Log, Problem
 from .settings import LogSettings
-from .tables import scratch
+from .tables import made
 from .times import day_number, utc
 
 _REASONS = ("the time is missing", "the time is before 1970", "the time lies in the future", "the value is no number", "the value is negative",
             "the units are negative", "the id came before")  # fmt: skip
-"""What is wrong with an act, by number from 1; 0 is nothing. An empty user is found afterwards, among the users of a day."""
+"""What is wrong with an act, by number from 1; 0 is nothing. An empty user is found first, as one who has no number."""
 _NO_USER = "the user is empty"
 
 
@@ -47,16 +47,20 @@ def log_of_table(
     acts = _named(table, settings, source)
     moment = (now or datetime.now(UTC)).astimezone(UTC).replace(tzinfo=None)
     told = acts.mutate(wrong=_wrong(acts, moment))
-    good = told.filter((told.wrong == 0) & ~nameless(told.user))
-    log = Log(_whole(good).select(*COLUMNS), source, settings.licence, settings.unit)
-    with scratch(_folded(told), "folded") as folded:
-        number_days(log, _whole(folded.filter(folded.day >= 0)).select("user", "day", "acts", "value", "units"))
-        counts = (
-            folded.group_by(wrong=ibis.least(folded.day, 0)).aggregate(rows=folded.acts.sum()).to_pyarrow().to_pylist()
-        )
-    rows = {-int(row["wrong"]): int(row["rows"]) for row in counts}
-    counted = log.kept["days"].acts.sum().to_pyarrow().as_py()
-    return measured(replace(log, problems=_problems(told, rows, int(counted or 0))), kept=log.kept)
+    log = Log(_whole(told).select(*COLUMNS), source, settings.licence, settings.unit)
+    # People are numbered before they are folded: numbers take a third of the memory of names, and a table is cheap to read twice.
+    people = everyone(log, told.user)
+    named = told.join(people, told.user == people.name).drop("user", "name").rename(user="user_id")
+    folded = made(_folded(named), "folded")
+    rows = {-int(row["wrong"]): int(row["rows"]) for row in folded.group_by(wrong=ibis.least(folded.day, 0))
+            .aggregate(rows=folded.acts.sum()).to_pyarrow().to_pylist()}  # fmt: skip
+    problems = _problems(told, rows, int(told.count().to_pyarrow().as_py()))
+    log.kept["days"] = _whole(folded.filter(folded.day >= 0) if set(rows) - {0} else folded)
+    kept = log.kept
+    if problems:  # what was not found need not be looked for again
+        good = told.filter((told.wrong == 0) & ~nameless(told.user))
+        log = replace(log, table=_whole(good).select(*COLUMNS))
+    return measured(replace(log, problems=problems), kept=kept)
 
 
 def _named(table: ibis.Table, settings: LogSettings, source: str) -> ibis.Table:
@@ -124,13 +128,15 @@ def _whole(table: ibis.Table) -> ibis.Table:
     return table.mutate(**missing) if missing else table
 
 
-def _problems(told: ibis.Table, rows: dict[int, int], counted: int) -> tuple[Problem, ...]:
+def _problems(told: ibis.Table, rows: dict[int, int], total: int) -> tuple[Problem, ...]:
     """Return what was set aside; where it begins is asked of the table only where there is something."""
-    nobody = rows.pop(0, 0) - counted
+    wrong = {number: many for number, many in rows.items() if number}
+    if total > sum(rows.values()):
+        wrong[0] = total - sum(rows.values())
     found = []
-    for number, many in ({**rows, 0: nobody} if nobody else rows).items():
-        mine = told.filter(told.wrong == number) if number else told.filter((told.wrong == 0) & nameless(told.user))
-        first = mine.time.min().to_pyarrow().as_py()
+    for number, many in wrong.items():
+        nobody = nameless(told.user)
+        first = told.filter((told.wrong == number) & ~nobody if number else nobody).time.min().to_pyarrow().as_py()
         found.append(
             Problem(
                 _REASONS[number - 1] if number else _NO_USER,

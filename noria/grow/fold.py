@@ -50,23 +50,21 @@ def user_days(log: Log, by: Sequence[str] = ()) -> ibis.Table:
         if by:
             user_days(log)
         with scratch(_folded(log.table, by), "folded") as folded:
-            number_days(log, folded, wanted)
+            people = everyone(log, folded.user)
+            numbered = folded.join(people, folded.user == people.name).drop("user", "name")
+            log.kept[wanted] = made(numbered.rename(user="user_id"), "days")
     return log.kept[wanted]
 
 
-def number_days(log: Log, folded: ibis.Table, wanted: str = "days") -> None:
-    """Keep user-days in which users stand by name, with their numbers instead; number the people first where no one did."""
-    people = keep(log, "people", lambda: numbered(folded.select(name="user").distinct()))
-    rest = [name for name in folded.columns if name != "user"]
-    log.kept[wanted] = made(
-        folded.join(people, folded.user == people.name).select("user_id", *rest).rename(user="user_id"), "days"
-    )
-
-
-def numbered(names: ibis.Table) -> ibis.Table:
-    """Return distinct names with their ranks: `name`, `user_id`; what is no name has none."""
-    names = names.filter(~nameless(names.name))
-    return names.mutate(user_id=ibis.row_number().over(ibis.window(order_by="name")).cast("int32"))
+def everyone(log: Log, users: Any, name: str = "people") -> ibis.Table:
+    """Return the distinct names in a column with their ranks, `name` and `user_id`; what is no name has none. Kept by `name`."""
+    if name not in log.kept:
+        distinct = users.as_table().select(name=users.get_name()).distinct()
+        with scratch(distinct, "names") as names:  # made first: so only few are asked whether they are blank
+            named = names.filter(~nameless(names.name))
+            rank = ibis.row_number().over(ibis.window(order_by="name"))
+            log.kept[name] = made(named.mutate(user_id=rank.cast("int32")), name)
+    return log.kept[name]
 
 
 def nameless(name: Any) -> Any:

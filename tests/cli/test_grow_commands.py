@@ -87,6 +87,18 @@ def test_users_in_depth(visits: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert {need["topic"] for need in told["needs"]} <= {"look", "buy"}
 
 
+def test_one_user_on_one_day_gets_a_report_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, out = tmp_path / "one.csv", tmp_path / "one.html"
+    path.write_text("user,time\na,2026-01-05\n", encoding="utf-8")
+    assert main(["grow", "users", str(path)]) == 0
+    said = capsys.readouterr().out
+    assert "1 acts of 1 users" in said
+    assert "no survival curve: one.csv: no user was seen to lapse" in said
+    assert "activation is not measured: no user was observed for 7 days" in said
+    assert main(["grow", "report", str(path), "--out", str(out)]) == 0
+    assert '<section id="habits"' in out.read_text(encoding="utf-8")
+
+
 def test_report_tells_habits_and_worth(visits: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "report.html"
     assert (

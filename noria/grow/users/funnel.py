@@ -24,7 +24,7 @@ import ibis
 from noria.core.errors import SettingError, unknown
 from noria.core.figure import Figure, proportion
 
-from ..fold import keep, numbered
+from ..fold import everyone
 from ..log import COLUMNS, Log
 from ..tables import scratch
 from ..times import DAY, microseconds
@@ -136,7 +136,7 @@ def funnel(log: Log, steps: Sequence[Step], *, days: float | None = 7.0, order: 
     acts = _acts(log)
     matches = [_match(acts, step) for step in steps]
     window = int((days or 36_525) * DAY)
-    flags = {f"step{number}": match.cast("int32") for number, match in enumerate(matches)}
+    flags = {f"step{number}": match.ifelse(1, 0).cast("int8") for number, match in enumerate(matches)}
     some = acts if order == "strict" else acts.filter(ibis.or_(*matches))
     people = _people(log)
     taken = some.select(name=some.user, at=microseconds(some.time), **flags)
@@ -161,9 +161,8 @@ def funnel(log: Log, steps: Sequence[Step], *, days: float | None = 7.0, order: 
 def _people(log: Log) -> ibis.Table:
     """Return the numbers of all whom the steps may name: of a lake's events more than those who asked for something."""
     if log.facts is None:
-        return keep(log, "people", lambda: numbered(log.table.select(name="user").distinct()))
-    facts = log.facts
-    return keep(log, "everyone", lambda: numbered(facts.filter(facts.user != "").select(name="user").distinct()))
+        return everyone(log, log.table.user)
+    return everyone(log, log.facts.user, "everyone")
 
 
 def _acts(log: Log) -> ibis.Table:
