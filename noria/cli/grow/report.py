@@ -39,7 +39,6 @@ def report(
     """
     from noria.grow.analysis import open_log, study_market, study_users
     from noria.grow.bundled import chatbot_shares
-    from noria.grow.lake import events
     from noria.grow.report import write_report
     from noria.grow.sections.market import market_section
     from noria.grow.sections.study import user_sections
@@ -49,8 +48,8 @@ def report(
 
     with closing(open_log(log, settings)) as opened:
         sections = user_sections(study_users(opened, settings.period, settings=asked))
-    if log is not None and Path(log).is_dir():
-        sections.append(usage_section(usage(events(log))))
+        if opened.facts is not None:
+            sections.append(usage_section(usage(opened.facts)))
     seen = study_market(read_series(series or chatbot_shares()), market)
     sections.append(market_section(seen.market, seen.forecast, seen.backtest))
     print(write_report(out, sections))
