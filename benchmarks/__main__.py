@@ -16,6 +16,8 @@ from .start import started
 NAMES = (
     "events",
     "finetune",
+    "growth",
+    "lifetime",
     "lora",
     "packing",
     "pretrain",
@@ -42,7 +44,7 @@ def run(
     Parameters
     ----------
     name
-        One of events, finetune, lora, packing, pretrain, resume, scaling, serve, stream, tokenize, tokenizer; or all.
+        One of events, finetune, growth, lifetime, lora, packing, pretrain, resume, scaling, serve, stream, tokenize, tokenizer; or all.
     quick
         Fewer and shorter repeats: each benchmark ends within five minutes.
     write

@@ -275,6 +275,17 @@ WORDS: dict[str, Both] = {
         "A BG/NBD model saw the log until {until} and forecast the next {weeks} weeks.",
         "BG/NBD 模型只看到 {until} 之前的记录，预测其后 {weeks} 周。",
     ),
+    "users.habits": Both("Habits, needs and worth", "习惯、需求与价值"),
+    "users.habits.lead": Both(
+        "From the first act to money, how use spreads over users, what they ask for, and how long they stay.",
+        "从首次活动到付费、使用在用户间的分布、用户的需求，以及停留多久。",
+    ),
+    "users.step.acquisition": Both("acquisition", "获取"),
+    "users.step.activation": Both("activation", "激活"),
+    "users.step.retention": Both("retention", "留存"),
+    "users.step.referral": Both("referral", "推荐"),
+    "users.step.revenue": Both("revenue", "收入"),
+    "users.silent": Both("Not measured: {what}", "未测量：{what}"),
     "users.retention": Both("Retention triangle", "留存三角"),
     "users.cohorts.day": Both(
         "Each line is the users who came on one day; each column, how many of them were active so many days later.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import date, timedelta
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -40,6 +41,90 @@ def test_users_as_json(purchases: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert told["growth"][0]["new"] == 4
 
 
+@pytest.fixture
+def visits(tmp_path: Path) -> Path:
+    """Thirty users over half a year; those of an even number come back, and some of them pay."""
+    lines = ["user,time,value,segment"]
+    for user in range(30):
+        for visit in range(1 + 6 * (user % 2 == 0)):
+            day = date(2026, 1, 5) + timedelta(days=user + 17 * visit)
+            lines.append(f"u{user},{day}T10:00:00Z,,look")
+            if visit % 3 == 2:
+                lines.append(f"u{user},{day}T11:00:00Z,{5 + user + visit},buy")
+    path = tmp_path / "visits.csv"
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def test_users_in_depth(visits: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = [
+        "--by",
+        "segment",
+        "--retention",
+        "rolling",
+        "--funnel",
+        "look > buy",
+        "--funnel-days",
+        "1",
+        "--lapse-days",
+        "30",
+    ]
+    assert main(["grow", "users", str(visits), *asked]) == 0
+    said = capsys.readouterr().out
+    assert "Retention, rolling, by week" in said
+    assert "Funnel, ordered, within 1 days" in said
+    assert "not lapsed after" in said
+    assert "users asking for look 1 [" in said
+    assert "referral is not measured: a log without kinds of events tells of no referral" in said
+    assert main(["grow", "users", str(visits), *asked, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert {row["segment"] for row in told["growth"]} == {"", "look", "buy"}
+    assert told["defects"] == []
+    assert [step["users"] for step in told["funnel"]["steps"]] == [30, 15]
+    assert told["funnel"]["steps"][1]["median_hours"] == 1.0
+    assert set(told["curves"]) == {"first", "recurring", "bracketed", "rolling"}
+    assert sum(told["power"]["histogram"]) > 0
+    assert {need["topic"] for need in told["needs"]} <= {"look", "buy"}
+
+
+def test_one_user_on_one_day_gets_a_report_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, out = tmp_path / "one.csv", tmp_path / "one.html"
+    path.write_text("user,time\na,2026-01-05\n", encoding="utf-8")
+    assert main(["grow", "users", str(path)]) == 0
+    said = capsys.readouterr().out
+    assert "1 acts of 1 users" in said
+    assert "no survival curve: one.csv: no user was seen to lapse" in said
+    assert "activation is not measured: no user was observed for 7 days" in said
+    assert main(["grow", "report", str(path), "--out", str(out)]) == 0
+    assert '<section id="habits"' in out.read_text(encoding="utf-8")
+
+
+def test_report_tells_habits_and_worth(visits: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "report.html"
+    assert (
+        main(
+            [
+                "grow",
+                "report",
+                str(visits),
+                "--funnel",
+                "look > buy",
+                "--by",
+                "segment",
+                "--lapse-days",
+                "30",
+                "--out",
+                str(out),
+            ]
+        )
+        == 0
+    )
+    page = out.read_text(encoding="utf-8")
+    for part in ('<section id="habits"', '<section id="worth"', "“推荐”未测量", "Funnel, step by step", "停留多久"):
+        assert part in page
+    assert "nan" not in page.split('<script type="application/json"')[0].lower().replace("finance", "")
+
+
 def test_share_and_forecast_of_the_bundled_series(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["grow", "share", "--out", str(tmp_path / "share.parquet")]) == 0
     said = capsys.readouterr().out
@@ -72,6 +157,15 @@ def test_report_of_any_log(purchases: Path, tmp_path: Path, capsys: pytest.Captu
         (["users", "none.csv"], "no such log: found 'none.csv'"),
         (["users", "--period", "decade"], "--period"),
         (["users", "."], "no lake of events there"),
+        (["users", "a.csv", "--lake", "b"], "two logs were named"),
+        (
+            ["users", "--by", "sgment"],
+            "unknown column to split by: found 'sgment'; allowed segment; did you mean segment?",
+        ),
+        (["users", "--funnel", "look"], "a funnel has two steps or more"),
+        (["users", "--funnel", "hue=1 > look"], "unknown column of a step"),
+        (["users", "mysql://db/shop"], "unknown kind of engine: found 'mysql'"),
+        (["users", "--lapse-days", "0"], "--lapse-days is not allowed"),
         (["share", "none.csv"], "no such series"),
         (["share", "--measure", "revenue"], "unknown measure"),
         (["forecast", "--horizon", "0"], "--horizon is not allowed: found '0'"),

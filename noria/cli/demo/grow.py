@@ -28,11 +28,13 @@ def plan(context: Context) -> str:
 
 def run(context: Context) -> StageResult:
     """Analyse, and write the report with the sections of all stages."""
-    from noria.grow.analysis import study_market
+    from noria.grow.analysis import study_market, study_users
     from noria.grow.bundled import cdnow, chatbot_shares
     from noria.grow.report import Section, write_report
+    from noria.grow.sections.habits import habits_section
     from noria.grow.sections.market import market_section
     from noria.grow.sections.users import lifetime_section, users_section
+    from noria.grow.sections.worth import worth_section
     from noria.grow.series import read_series
     from noria.grow.settings import MarketSettings
     from noria.grow.users.activity import PERIODS, growth, stickiness
@@ -49,6 +51,8 @@ def run(context: Context) -> StageResult:
         kept, sticky = retention(log, "month"), stickiness(log)
         bar.advance()
         held = hold_out(log, UNTIL, WEEKS, seed=seed)
+        study = study_users(log, "week", seed=seed)
+        worth = worth_section(study)
         bar.advance()
         market = study_market(read_series(chatbot_shares()), MarketSettings(horizon=HORIZON, seed=seed))
         bar.advance()
@@ -58,7 +62,9 @@ def run(context: Context) -> StageResult:
             *stage_sections(context.root),
             *([served_section] if served_section else []),
             users_section(log, [accounts["week"], accounts["month"]], kept, sticky),
+            habits_section(study),
             lifetime_section(held, log),
+            *([worth] if worth else []),
             market_section(market.market, market.forecast, market.backtest),
         ]
         write_report(

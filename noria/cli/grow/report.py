@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
-from noria.grow.settings import LogSettings, MarketSettings
+from noria.grow.settings import LogSettings, MarketSettings, UserSettings
 
 from .shown import Flatten
 
 
 def report(
-    log: Path | None = None,
+    log: str | None = None,
     /,
     *,
     series: Path | None = None,
     settings: Annotated[LogSettings, Flatten] = LogSettings(),
+    asked: Annotated[UserSettings, Flatten] = UserSettings(),
     market: Annotated[MarketSettings, Flatten] = MarketSettings(),
     out: Path = Path("report.html"),
 ) -> int:
@@ -29,7 +31,7 @@ def report(
     Parameters
     ----------
     log
-        A lake's folder, or a CSV or Parquet file with a user and a time.
+        A lake's folder, a CSV or Parquet file with a user and a time, or the address of an engine.
     series
         A CSV or Parquet file of market points with a header of provenance.
     out
@@ -37,20 +39,17 @@ def report(
     """
     from noria.grow.analysis import open_log, study_market, study_users
     from noria.grow.bundled import chatbot_shares
-    from noria.grow.lake import events
     from noria.grow.report import write_report
     from noria.grow.sections.market import market_section
+    from noria.grow.sections.study import user_sections
     from noria.grow.sections.usage import usage_section
-    from noria.grow.sections.users import lifetime_section, users_section
     from noria.grow.series import read_series
     from noria.grow.usage import usage
 
-    study = study_users(open_log(log, settings), settings.period)
-    sections = [users_section(study.log, study.growths, study.retention, study.stickiness)]
-    if study.holdout:
-        sections.append(lifetime_section(study.holdout, study.log))
-    if log is not None and log.is_dir():
-        sections.append(usage_section(usage(events(log))))
+    with closing(open_log(log, settings)) as opened:
+        sections = user_sections(study_users(opened, settings.period, settings=asked))
+        if opened.facts is not None:
+            sections.append(usage_section(usage(opened.facts)))
     seen = study_market(read_series(series or chatbot_shares()), market)
     sections.append(market_section(seen.market, seen.forecast, seen.backtest))
     print(write_report(out, sections))
