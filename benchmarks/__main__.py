@@ -44,7 +44,8 @@ def run(
     Parameters
     ----------
     name
-        One of events, finetune, growth, lifetime, lora, packing, pretrain, resume, scaling, serve, stream, tokenize, tokenizer; or all.
+        One of events, finetune, growth, lifetime, lora, packing, pretrain, resume, scaling, serve, stream,
+        tokenize, tokenizer; or all.
     quick
         Fewer and shorter repeats: each benchmark ends within five minutes.
     write
