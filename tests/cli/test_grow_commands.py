@@ -53,6 +53,41 @@ def test_share_and_forecast_of_the_bundled_series(tmp_path: Path, capsys: pytest
     assert set(told["verdict"]) == {"en", "zh"}
 
 
+def test_what_moved_the_shares(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["grow", "share", "--decompose"]) == 0
+    said = capsys.readouterr().out
+    assert "within + mix + entry + exit = change: holds for all 7 names" in said
+    assert "growth: not identified" in said
+    assert "Kendall tau" in said
+    assert main(["grow", "share", "--decompose", "--first", "2025-06", "--without", "Perplexity", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["decomposition"]["before"] == "2025-06"
+    assert {"code": "rest", "time": "2026-03"}.items() <= next(
+        flag for flag in told["flags"] if flag["time"] == "2026-03"
+    ).items()
+
+
+def test_a_series_of_several_bases_and_segments(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "market.csv"
+    lines = [f"{time},{name},{part},{base},{value},{base}" for time in ("2025", "2026") for place, name in enumerate("甲乙")
+             for part in ("bank", "shop") for base, value in (("revenue", 10 + 5 * place), ("users", 100 + 10 * (time == "2026") * place))]  # fmt: skip
+    head = ["# source: made", "# licence: CC0", "# as_of: 2026-06-30", "time,entity,segment,measure,value,unit"]
+    path.write_text("\n".join([*head, *lines]) + "\n", encoding="utf-8")
+    assert main(["grow", "share", str(path), "--measure", "users", "--decompose"]) == 0
+    said = capsys.readouterr().out
+    assert "in 2 segment(s)" in said
+    assert "growth = market x share" in said
+    assert main(["grow", "share", str(path)]) == 0
+    said = capsys.readouterr().out
+    assert "shares of 2026 on 2 bases, which are never mixed" in said
+    assert main(["grow", "share", str(path), "--json"]) == 0
+    told = {row["entity"]: row for row in json.loads(capsys.readouterr().out)["bases"]}
+    assert told["乙"]["revenue"] == pytest.approx(0.6)
+    assert told["乙"]["users"] == pytest.approx(110 / 210)
+    assert main(["grow", "share", str(path), "--decompose"]) == 2
+    assert "several measures" in capsys.readouterr().err
+
+
 def test_forecast_for_people(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["grow", "forecast", "--model", "persistence"]) == 0
     said = capsys.readouterr().out

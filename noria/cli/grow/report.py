@@ -38,8 +38,13 @@ def report(
     from noria.grow.analysis import open_log, study_market, study_users
     from noria.grow.bundled import chatbot_shares
     from noria.grow.lake import events
+    from noria.grow.market.bases import bases
+    from noria.grow.market.served import served_series
+    from noria.grow.market.settings import BasisSettings
+    from noria.grow.market.study import movement
     from noria.grow.report import write_report
     from noria.grow.sections.market import market_section
+    from noria.grow.sections.shares import movement_section, served_section
     from noria.grow.sections.usage import usage_section
     from noria.grow.sections.users import lifetime_section, users_section
     from noria.grow.series import read_series
@@ -51,7 +56,11 @@ def report(
         sections.append(lifetime_section(study.holdout, study.log))
     if log is not None and log.is_dir():
         sections.append(usage_section(usage(events(log))))
-    seen = study_market(read_series(series or chatbot_shares()), market)
+        sections.append(served_section(bases(served_series(events(log), period=settings.period))))
+    points = read_series(series or chatbot_shares())
+    seen = study_market(points, market)
     sections.append(market_section(seen.market, seen.forecast, seen.backtest))
+    moved = movement(points, market.measure, market.market, BasisSettings())
+    sections.append(movement_section(moved.market, moved.decomposition))
     print(write_report(out, sections))
     return 0

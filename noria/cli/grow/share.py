@@ -1,13 +1,19 @@
-"""`noria grow share`: market shares on one base, and how concentrated the market is."""
+"""`noria grow share`: who stands where, on which base, and why; what drives it, what is left to win, and whom to address."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
-from noria.grow.settings import MarketSettings
+from noria.grow.market.settings import BasisSettings
+from noria.grow.settings import LogSettings, MarketSettings
 
 from .shown import Flatten, Switch, percent, print_json, print_table, write_parquet
+
+if TYPE_CHECKING:
+    from noria.grow.market.share import Shares
+    from noria.grow.market.study import Movement
+    from noria.grow.series import Series
 
 
 def share(
@@ -15,47 +21,142 @@ def share(
     /,
     *,
     settings: Annotated[MarketSettings, Flatten] = MarketSettings(),
+    basis: Annotated[BasisSettings, Flatten] = BasisSettings(),
+    log: Annotated[LogSettings, Flatten] = LogSettings(),
+    decompose: Switch = False,
     out: Path | None = None,
     json: Switch = False,
 ) -> int:
-    """Market shares on one base, with an explicit rest, and how concentrated the market is.
+    """Market shares on one base, with an explicit rest, how concentrated the market is, and what moved it.
 
     Examples::
 
         noria grow share
         noria grow share market.csv --measure revenue --json
+        noria grow share market.csv --without "All of a maker" --unlisted outside
+        noria grow share --decompose --first 2025-06
+        noria grow share runs/demo/lake --segment model --measure tokens --period day
 
     Parameters
     ----------
     series
-        A CSV or Parquet file of points with a header of provenance.
+        A CSV or Parquet file of points with a header of provenance, or a lake's folder.
+    decompose
+        Say what each change of share is made of: within, mix, entry and exit.
     out
         Write the shares there, as Parquet.
     json
         Print JSON, for programs.
     """
-    from noria.grow.bundled import chatbot_shares
-    from noria.grow.market.share import concentration, shares
-    from noria.grow.series import read_series
+    from noria.grow.market.chosen import over_segments
+    from noria.grow.market.share import shares
+    from noria.grow.market.study import movement, open_market
 
-    market = shares(read_series(series or chatbot_shares()), settings.measure, settings.market)
+    opened = open_market(series, log, basis)
+    if settings.measure is None and len(opened.measures) > 1 and not decompose:
+        return _sides(opened, settings.market, basis, out, json)
+    if decompose:
+        moved = movement(opened, settings.measure, settings.market, basis)
+        market = moved.market
+        told = {**_shares(market), "decomposition": _movement(moved)}
+    else:
+        chosen = opened if settings.market else over_segments(opened, settings.measure)
+        market = shares(chosen, settings.measure, settings.market, unlisted=basis.unlisted)
+        told = _shares(market)
+    if out:
+        write_parquet(
+            [{**row, "hhi": item["hhi"]} for row, item in zip(told["shares"], told["concentration"], strict=True)], out
+        )
+    if json:
+        return print_json(told)
+    _print_shares(market, told)
+    if "decomposition" in told:
+        _print_movement(told["decomposition"])
+    return 0
+
+
+def _sides(series: Series, segment: str | None, basis: BasisSettings, out: Path | None, json: bool) -> int:
+    """Show the latest shares on every base: what can be said before one of them is named."""
+    from noria.grow.market.bases import bases
+
+    sides = bases(series, segment, unlisted=basis.unlisted)
+    names = dict.fromkeys(name for market in sides.markets.values() for name in market.entities)
+    rows: list[dict[str, Any]] = [
+        {"entity": name, **{base: _part(market.values[-1, market.entities.index(name)]) if name in market.entities else None
+                            for base, market in sides.markets.items()}}
+        for name in names
+    ]  # fmt: skip
+    last = {base: market.times[-1] for base, market in sides.markets.items()}
+    if out:
+        write_parquet(rows, out)
+    if json:
+        return print_json({"source": series.provenance.text(), "time": last, "bases": rows, "silence": sides.silence})
+    print(
+        f"{series.provenance.text()}; shares of {', '.join(sorted(set(last.values())))} on {len(last)} bases, which are never mixed:"
+    )
+    print_table([{key: value if key == "entity" else percent(value) for key, value in row.items()} for row in rows],
+                ["entity", *last])  # fmt: skip
+    for base, why in sides.silence.items():
+        print(f"  {base}: {why}")
+    print("name one base with --measure for its periods, concentration and flags")
+    return 0
+
+
+def _shares(market: Shares) -> dict[str, Any]:
+    from noria.grow.market.ranks import rank_stability
+    from noria.grow.market.share import concentration, gathered
+
     rows = [{"time": time, **{entity: _part(value) for entity, value in zip(market.entities, row, strict=True)}}
             for time, row in zip(market.times, market.values, strict=True)]  # fmt: skip
-    measured = [item.as_dict() for item in concentration(market)]
-    if out:
-        write_parquet([{**row, "hhi": item["hhi"]} for row, item in zip(rows, measured, strict=True)], out)
-    if json:
-        return print_json({
-            "base": market.base, "source": market.provenance.text(), "shares": rows, "concentration": measured,
-            "flags": [vars(flag) for flag in market.flags],
-        })  # fmt: skip
-    print(f"{market.base}: {market.provenance.text()}")
+    return {
+        "base": market.base, "source": market.provenance.text(), "shares": rows,
+        "concentration": [item.as_dict() for item in concentration(market)],
+        "ranks": [step.as_dict() for step in rank_stability(market)],
+        "flags": [vars(flag) for flag in gathered(market.flags)],
+    }  # fmt: skip
+
+
+def _movement(moved: Movement) -> dict[str, Any]:
+    found = moved.decomposition
+    return {
+        "before": found.before, "after": found.after, "segments": found.segments, "changes": [item.as_dict() for item in found.changes],
+        "links": [item.as_dict() for item in found.links], "defects": found.defects(), "silence": found.silence, "notes": found.notes,
+    }  # fmt: skip
+
+
+def _print_shares(market: Shares, told: dict[str, Any]) -> None:
+    print(f"{told['base']}: {told['source']}")
     table = [{**{key: value if key == "time" else percent(value) for key, value in row.items()}, "HHI": item["hhi"],
-              "CR4": percent(item["cr4"])} for row, item in zip(rows, measured, strict=True)]  # fmt: skip
-    print_table(table[-12:], ["time", *market.entities, "HHI", "CR4"])
-    for flag in market.flags:
-        print(f"  {flag.time}: {flag.en}")
-    return 0
+              "CR4": percent(item["cr4"]), "entropy": item["entropy"]}
+             for row, item in zip(told["shares"], told["concentration"], strict=True)]  # fmt: skip
+    print_table(table[-12:], ["time", *market.entities, "HHI", "CR4", "entropy"])
+    if told["ranks"]:
+        last = told["ranks"][-1]
+        least = min((step for step in told["ranks"] if not step["broken"]), key=lambda step: step["tau"], default=last)
+        print(f"order: Kendall tau {last['tau']:.2f} [{last['low']:.2f}, {last['high']:.2f}] n={last['n']} in {last['time']}, "
+              f"least {least['tau']:.2f} in {least['time']}; at least {percent(last['moved'])} changed hands in {last['time']}")  # fmt: skip
+    for flag in told["flags"]:
+        print(f"  {flag['time']}: {flag['en']}")
+
+
+def _print_movement(told: dict[str, Any]) -> None:
+    import math
+
+    print(f"points of share from {told['before']} to {told['after']}, in {len(told['segments'])} segment(s):")
+    keys = ["change", "within", "mix", "entry", "exit"]
+    print_table([{"entity": row["entity"], **{key: f"{100 * row[key]:+.2f}" for key in keys}} for row in told["changes"]],
+                ["entity", *keys])  # fmt: skip
+    count = len(told["changes"])
+    print(f"within + mix + entry + exit = change: {'; '.join(told['defects']) or f'holds for all {count} names'}")
+    for note in told["notes"]:
+        print(f"  {note['en']}")
+    if told["silence"]:
+        print(f"growth: {told['silence']['en']}")
+        return
+    print("growth = market x share:")
+    print_table([{"entity": row["entity"], **{key: f"{math.expm1(row[key]):+.1%}" for key in ("own", "market", "share")},
+                  "from market": row["from_market"], "from share": row["from_share"]} for row in told["links"]],
+                ["entity", "own", "market", "share", "from market", "from share"])  # fmt: skip
 
 
 def _part(value: float) -> float | None:
