@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
+from noria.grow.market.settings import BasisSettings, DriverSettings, TargetSettings
 from noria.grow.settings import LogSettings, MarketSettings
 
 from .shown import Flatten
+
+if TYPE_CHECKING:
+    from noria.grow.report import Section
+    from noria.grow.series import Series
 
 
 def report(
@@ -17,6 +23,9 @@ def report(
     series: Path | None = None,
     settings: Annotated[LogSettings, Flatten] = LogSettings(),
     market: Annotated[MarketSettings, Flatten] = MarketSettings(),
+    drive: Annotated[DriverSettings, Flatten] = DriverSettings(),
+    happenings: Path | None = None,
+    potential: Path | None = None,
     out: Path = Path("report.html"),
 ) -> int:
     """One HTML page with users, lifetime and market: self-contained, in English and Chinese, fit to print.
@@ -25,6 +34,7 @@ def report(
 
         noria grow report
         noria grow report runs/demo/lake --series market.csv --out report.html
+        noria grow report --happenings releases.csv --potential sizes.csv
 
     Parameters
     ----------
@@ -32,19 +42,22 @@ def report(
         A lake's folder, or a CSV or Parquet file with a user and a time.
     series
         A CSV or Parquet file of market points with a header of provenance.
+    happenings
+        A CSV file with the columns time, entity and name: what followed each, beside rivals and placebo events.
+    potential
+        A CSV file of ranges of inputs: market size top-down and bottom-up.
     out
         Where to write the page.
     """
+    from noria.core.errors import InputError
     from noria.grow.analysis import open_log, study_market, study_users
     from noria.grow.bundled import chatbot_shares
     from noria.grow.lake import events
-    from noria.grow.market.bases import bases
-    from noria.grow.market.served import served_series
-    from noria.grow.market.settings import BasisSettings
-    from noria.grow.market.study import movement
+    from noria.grow.market.study import movement, position
     from noria.grow.report import write_report
     from noria.grow.sections.market import market_section
-    from noria.grow.sections.shares import movement_section, served_section
+    from noria.grow.sections.potential import position_section
+    from noria.grow.sections.shares import movement_section
     from noria.grow.sections.usage import usage_section
     from noria.grow.sections.users import lifetime_section, users_section
     from noria.grow.series import read_series
@@ -56,11 +69,51 @@ def report(
         sections.append(lifetime_section(study.holdout, study.log))
     if log is not None and log.is_dir():
         sections.append(usage_section(usage(events(log))))
-        sections.append(served_section(bases(served_series(events(log), period=settings.period))))
+        sections += _served(log, settings)
     points = read_series(series or chatbot_shares())
     seen = study_market(points, market)
     sections.append(market_section(seen.market, seen.forecast, seen.backtest))
-    moved = movement(points, market.measure, market.market, BasisSettings())
-    sections.append(movement_section(moved.market, moved.decomposition))
+    try:  # a market that cannot be taken apart, or a log of a handful of users, is no reason to have no report
+        moved = movement(points, market.measure, market.market, BasisSettings())
+        sections.append(movement_section(moved.market, moved.decomposition))
+    except InputError as error:
+        print(f"not in the report: what moved the shares: {error}", file=sys.stderr)
+    sections += _asked(points, market, drive, happenings, potential)
+    try:
+        sections.append(position_section(position(study.log, TargetSettings()), study.log))
+    except InputError as error:
+        print(f"not in the report: segments and targets: {error}", file=sys.stderr)
     print(write_report(out, sections))
     return 0
+
+
+def _served(lake: Path, settings: LogSettings) -> list[Section]:
+    """Return a server's own shares on every base, and what it was asked and did not meet."""
+    from noria.grow.lake import events
+    from noria.grow.market.bases import bases
+    from noria.grow.market.needs import needs
+    from noria.grow.market.served import served_series
+    from noria.grow.sections.potential import needs_section
+    from noria.grow.sections.shares import served_section
+
+    table = events(lake)
+    series = served_series(table, period=settings.period)
+    return [served_section(bases(series)), needs_section(needs(table), series.provenance.as_of.isoformat())]
+
+
+def _asked(
+    points: Series, market: MarketSettings, drive: DriverSettings, happenings: Path | None, potential: Path | None
+) -> list[Section]:
+    """Return what was asked beyond the shares: drivers, events, potential."""
+    from noria.grow.market.potential import potential as sized
+    from noria.grow.market.potential import read_ranges
+    from noria.grow.market.study import drivers
+    from noria.grow.sections.drivers import drivers_section
+    from noria.grow.sections.potential import potential_section
+
+    sections = []
+    if drive.driver or happenings:
+        sections.append(drivers_section(drivers(points, market.measure, market.market, drive, happenings)))
+    if potential:
+        sections.append(potential_section(sized(read_ranges(potential))))
+    return sections

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from noria.grow.market.settings import BasisSettings
+from noria.grow.market.settings import BasisSettings, DriverSettings, PotentialSettings, TargetSettings
 from noria.grow.settings import LogSettings, MarketSettings
 
+from .asked import Asked
 from .shown import Flatten, Switch, percent, print_json, print_table, write_parquet
 
 if TYPE_CHECKING:
@@ -23,7 +24,13 @@ def share(
     settings: Annotated[MarketSettings, Flatten] = MarketSettings(),
     basis: Annotated[BasisSettings, Flatten] = BasisSettings(),
     log: Annotated[LogSettings, Flatten] = LogSettings(),
+    drive: Annotated[DriverSettings, Flatten] = DriverSettings(),
+    sizing: Annotated[PotentialSettings, Flatten] = PotentialSettings(),
+    targeting: Annotated[TargetSettings, Flatten] = TargetSettings(),
     decompose: Switch = False,
+    happenings: Path | None = None,
+    potential: Path | None = None,
+    position: Path | None = None,
     out: Path | None = None,
     json: Switch = False,
 ) -> int:
@@ -36,6 +43,10 @@ def share(
         noria grow share market.csv --without "All of a maker" --unlisted outside
         noria grow share --decompose --first 2025-06
         noria grow share runs/demo/lake --segment model --measure tokens --period day
+        noria grow share panel.csv --measure "share of users" --driver price --driver rating
+        noria grow share --happenings releases.csv --window 2
+        noria grow share --potential sizes.csv
+        noria grow share --position purchases.csv --user customer
 
     Parameters
     ----------
@@ -43,36 +54,65 @@ def share(
         A CSV or Parquet file of points with a header of provenance, or a lake's folder.
     decompose
         Say what each change of share is made of: within, mix, entry and exit.
+    happenings
+        A CSV file with the columns time, entity and name: what followed each, beside rivals and placebo events.
+    potential
+        A CSV file of ranges, industry, approach, factor, low, high, unit, source: market size top-down and bottom-up.
+    position
+        A lake's folder or a log's file: its users in segments, scored as targets with the reasons.
     out
         Write the shares there, as Parquet.
     json
         Print JSON, for programs.
     """
+    from noria.grow.market.study import open_market
+
+    asked = Asked(json)
+    if potential:
+        asked.potential(potential, sizing)
+    if position:
+        asked.position(position, log, targeting)
+    if asked.told and series is None and not (decompose or drive.driver or happenings or sizing.ceiling):
+        return asked.end(out)
+    opened = open_market(series, log, basis)
+    several = settings.measure is None and len(opened.measures) > 1
+    if drive.driver or happenings:
+        asked.drivers(opened, settings, drive, basis, happenings)
+    if sizing.ceiling:
+        asked.reach(opened, settings, sizing)
+    if several and not decompose:
+        if not asked.told:
+            return _sides(opened, settings.market, basis, out, json)
+        return asked.end(out)
+    return _shares_and(asked, opened, settings, basis, decompose, out)
+
+
+def _shares_and(
+    asked: Asked, series: Series, settings: MarketSettings, basis: BasisSettings, decompose: bool, out: Path | None
+) -> int:
+    """Show the shares, what moved them where that was asked, and whatever else was asked."""
     from noria.grow.market.chosen import over_segments
     from noria.grow.market.share import shares
-    from noria.grow.market.study import movement, open_market
+    from noria.grow.market.study import movement
 
-    opened = open_market(series, log, basis)
-    if settings.measure is None and len(opened.measures) > 1 and not decompose:
-        return _sides(opened, settings.market, basis, out, json)
     if decompose:
-        moved = movement(opened, settings.measure, settings.market, basis)
+        moved = movement(series, settings.measure, settings.market, basis)
         market = moved.market
         told = {**_shares(market), "decomposition": _movement(moved)}
     else:
-        chosen = opened if settings.market else over_segments(opened, settings.measure)
+        chosen = series if settings.market else over_segments(series, settings.measure)
         market = shares(chosen, settings.measure, settings.market, unlisted=basis.unlisted)
         told = _shares(market)
     if out:
         write_parquet(
             [{**row, "hhi": item["hhi"]} for row, item in zip(told["shares"], told["concentration"], strict=True)], out
         )
-    if json:
-        return print_json(told)
+    if asked.json:
+        return print_json({**told, **asked.told})
     _print_shares(market, told)
     if "decomposition" in told:
         _print_movement(told["decomposition"])
-    return 0
+    return asked.end(None)
 
 
 def _sides(series: Series, segment: str | None, basis: BasisSettings, out: Path | None, json: bool) -> int:

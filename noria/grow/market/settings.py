@@ -48,9 +48,26 @@ class PotentialSettings(Settings):
 
     ceiling: tuple[float, float] | None = None
     """Lowest and highest level at which use could saturate, in the unit of the series; asks for penetration."""
+    entity: str | None = None
+    """Whose use is held against the ceiling; the largest entity's where not given."""
     sizes: Annotated[int, Field(ge=1000, le=1_000_000)] = 20_000
     """Draws of the input ranges."""
     within: Annotated[float, Field(ge=0.5, le=0.99)] = 0.9
     """Part of the draws that a range shown holds."""
     dice: int = 0
     """Seed of those draws."""
+
+
+class TargetSettings(Settings):
+    """How users are put into segments, and what makes a segment worth addressing."""
+
+    grouping: Literal["rules", "clusters", "own"] = "rules"
+    """Plain rules on recency, use and value; k-means clusters of the same; or the log's own segments."""
+    weight_users: Annotated[float, Field(ge=0)] = 1.0
+    """Weight of a segment's part of all users."""
+    weight_value: Annotated[float, Field(ge=0)] = 1.0
+    """Weight of the value of one of its users."""
+    weight_active: Annotated[float, Field(ge=0)] = 1.0
+    """Weight of the part of them active of late."""
+    weight_new: Annotated[float, Field(ge=0)] = 1.0
+    """Weight of the part of them who are new."""

@@ -2,29 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 import ibis
-import pyarrow as pa
 import pytest
+from markets import table_of
 
 from noria.core.errors import InputError, SettingError
-from noria.grow.lake import SCHEMA, connect
 from noria.grow.market.bases import bases
 from noria.grow.market.decompose import decompose
 from noria.grow.market.served import NOBODY, served_series
 from noria.grow.market.share import shares
-
-
-def table_of(*rows: dict[str, object]) -> ibis.Table:
-    blank: dict[str, object] = {"kind": "request", "user": "u", "tenant": "t", "app": "support", "model": "m", "version": "", "units": 10,
-             "unit": "tokens", "latency_ms": 1.0, "outcome": "ok", "segment": "zh", "consent": False, "subject": "", "value": None}  # fmt: skip
-    filled = [
-        {**blank, "id": str(place), **row, "time": datetime.fromisoformat(str(row["time"]))}
-        for place, row in enumerate(rows)
-    ]
-    naive = pa.schema([field.with_type(pa.timestamp("us")) if field.name == "time" else field for field in SCHEMA])
-    return connect().create_table("events", pa.Table.from_pylist(filled, naive))
 
 
 @pytest.fixture(scope="module")
