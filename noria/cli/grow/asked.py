@@ -41,9 +41,9 @@ class Asked:
 
     def potential(self, path: Path, settings: PotentialSettings) -> None:
         """Ask how large the market could be."""
-        from noria.grow.market.potential import potential, read_ranges
+        from noria.grow.market.study import sizes_of
 
-        found = potential(read_ranges(path), draws=settings.sizes, seed=settings.dice, within=settings.within)
+        found = sizes_of(path, settings)
         self._add("potential", found.as_dict(), lambda: _print_potential(found))
 
     def reach(self, series: Series, settings: MarketSettings, sizing: PotentialSettings) -> None:
@@ -134,7 +134,9 @@ def _print_events(study: EventStudy) -> None:
 
 
 def _print_potential(found: Potential) -> None:
-    print(f"market size, {found.within:.0%} of {found.sizes[0].n:,} draws from the ranges:")
+    print(
+        f"market size{f' in {found.unit}' if found.unit else ''}, {found.within:.0%} of {found.sizes[0].n:,} draws from the ranges:"
+    )
     print_table([{"size": figure.name, "median": figure.value, "low": figure.low, "high": figure.high} for figure in found.sizes],
                 ["size", "median", "low", "high"])  # fmt: skip
     for approach, bars in found.tornado.items():

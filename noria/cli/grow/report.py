@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from noria.grow.market.settings import BasisSettings, DriverSettings, TargetSettings
+from noria.grow.market.settings import BasisSettings, DriverSettings, PotentialSettings, TargetSettings
 from noria.grow.settings import LogSettings, MarketSettings
 
 from .shown import Flatten
@@ -24,6 +24,7 @@ def report(
     settings: Annotated[LogSettings, Flatten] = LogSettings(),
     market: Annotated[MarketSettings, Flatten] = MarketSettings(),
     drive: Annotated[DriverSettings, Flatten] = DriverSettings(),
+    sizing: Annotated[PotentialSettings, Flatten] = PotentialSettings(),
     happenings: Path | None = None,
     potential: Path | None = None,
     out: Path = Path("report.html"),
@@ -78,7 +79,7 @@ def report(
         sections.append(movement_section(moved.market, moved.decomposition))
     except InputError as error:
         print(f"not in the report: what moved the shares: {error}", file=sys.stderr)
-    sections += _asked(points, market, drive, happenings, potential)
+    sections += _asked(points, market, drive, happenings, sizing, potential)
     try:
         sections.append(position_section(position(study.log, TargetSettings()), study.log))
     except InputError as error:
@@ -102,18 +103,22 @@ def _served(lake: Path, settings: LogSettings) -> list[Section]:
 
 
 def _asked(
-    points: Series, market: MarketSettings, drive: DriverSettings, happenings: Path | None, potential: Path | None
+    points: Series,
+    market: MarketSettings,
+    drive: DriverSettings,
+    happenings: Path | None,
+    sizing: PotentialSettings,
+    potential: Path | None,
 ) -> list[Section]:
     """Return what was asked beyond the shares: drivers, events, potential."""
-    from noria.grow.market.potential import potential as sized
-    from noria.grow.market.potential import read_ranges
-    from noria.grow.market.study import drivers
+    from noria.grow.market.study import drivers, reach_of, sizes_of
     from noria.grow.sections.drivers import drivers_section
     from noria.grow.sections.potential import potential_section
 
     sections = []
     if drive.driver or happenings:
         sections.append(drivers_section(drivers(points, market.measure, market.market, drive, happenings)))
-    if potential:
-        sections.append(potential_section(sized(read_ranges(potential))))
+    if potential or sizing.ceiling:
+        sizes = sizes_of(potential, sizing) if potential else None
+        sections.append(potential_section(sizes, reach_of(points, market.measure, market.market, sizing)))
     return sections

@@ -144,7 +144,7 @@ def _sides(series: Series, segment: str | None, basis: BasisSettings, out: Path 
 
 def _shares(market: Shares) -> dict[str, Any]:
     from noria.grow.market.ranks import rank_stability
-    from noria.grow.market.share import concentration, gathered
+    from noria.grow.market.share import concentration
 
     rows = [{"time": time, **{entity: _part(value) for entity, value in zip(market.entities, row, strict=True)}}
             for time, row in zip(market.times, market.values, strict=True)]  # fmt: skip
@@ -152,7 +152,7 @@ def _shares(market: Shares) -> dict[str, Any]:
         "base": market.base, "source": market.provenance.text(), "shares": rows,
         "concentration": [item.as_dict() for item in concentration(market)],
         "ranks": [step.as_dict() for step in rank_stability(market)],
-        "flags": [vars(flag) for flag in gathered(market.flags)],
+        "flags": [vars(flag) for flag in market.flags],
     }  # fmt: skip
 
 
@@ -165,6 +165,8 @@ def _movement(moved: Movement) -> dict[str, Any]:
 
 
 def _print_shares(market: Shares, told: dict[str, Any]) -> None:
+    from noria.grow.market.share import gathered
+
     print(f"{told['base']}: {told['source']}")
     table = [{**{key: value if key == "time" else percent(value) for key, value in row.items()}, "HHI": item["hhi"],
               "CR4": percent(item["cr4"]), "entropy": item["entropy"]}
@@ -175,8 +177,8 @@ def _print_shares(market: Shares, told: dict[str, Any]) -> None:
         least = min((step for step in told["ranks"] if not step["broken"]), key=lambda step: step["tau"], default=last)
         print(f"order: Kendall tau {last['tau']:.2f} [{last['low']:.2f}, {last['high']:.2f}] n={last['n']} in {last['time']}, "
               f"least {least['tau']:.2f} in {least['time']}; at least {percent(last['moved'])} changed hands in {last['time']}")  # fmt: skip
-    for flag in told["flags"]:
-        print(f"  {flag['time']}: {flag['en']}")
+    for flag in gathered(market.flags):
+        print(f"  {flag.time}: {flag.en}")
 
 
 def _print_movement(told: dict[str, Any]) -> None:

@@ -58,7 +58,7 @@ def event_chart(study: EventStudy) -> Chart:
         {"en": f"What followed: {study.effect.driver}", "zh": f"事件之后：{study.effect.driver}"},
         {"en": f"Share beside rivals, beside its own mean before; grey is where {study.effect.level:.0%} of {study.placebos} events that never were fall.",
          "zh": f"相对竞争者、相对自身事前均值的份额；灰带为 {study.placebos} 个虚构事件中 {study.effect.level:.0%} 的范围。"},
-        study.effect.source, options, 280,
+        study.cited, options, 280,
     )  # fmt: skip
 
 

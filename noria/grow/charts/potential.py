@@ -12,12 +12,9 @@ from .chart import PALETTE, Chart, Text, frame
 def tornado_chart(found: Potential, approach: str, most: int = 10) -> Chart:
     """Return bars from the total with an input at its low end to the total with it at its high end."""
     bars = list(found.tornado[approach][:most])[::-1]  # ECharts draws the first category at the bottom
-    unit = found.unit or next(
-        (item.unit for item in found.ranges if item.approach == approach and item.unit != "part"), ""
-    )
     options = frame([_input(bar) for bar in bars], {"en": "", "zh": ""})
     options["xAxis"], options["yAxis"] = (
-        {"type": "value", "scale": True, "name": {"en": "total", "zh": "合计"}, "nameLocation": "middle", "nameGap": 28,
+        {"type": "value", "scale": True, "name": {"en": f"total, {found.unit}" if found.unit else "total", "zh": f"合计（{found.unit}）" if found.unit else "合计"}, "nameLocation": "middle", "nameGap": 28,
          "axisLabel": {"hideOverlap": True}},
         {"type": "category", "data": [_input(bar) for bar in bars], "axisLabel": {"width": 190, "overflow": "truncate"}},
     )  # fmt: skip
@@ -35,7 +32,7 @@ def tornado_chart(found: Potential, approach: str, most: int = 10) -> Chart:
         {"en": f"What the range comes from, {words['en']}", "zh": f"范围从何而来：{words['zh']}"},
         {"en": "The total with one input at the ends of its range and all others in the middle; the longest bar is the input worth finding out more about.",
          "zh": "将一项输入置于其范围两端、其余取中值时的合计；最长的一条就是最值得进一步查证的输入。"},
-        "; ".join(dict.fromkeys(bar.source for bar in bars)) + (f" [{unit}]" if unit else ""), options, max(220, 34 * len(bars) + 110),
+        "; ".join(dict.fromkeys(bar.source for bar in bars)), options, max(220, 34 * len(bars) + 110),
     )  # fmt: skip
 
 

@@ -147,7 +147,8 @@ def decompose(
 ) -> Decomposition:
     """Return why each entity's share changed between two times.
 
-    Where no time is named, it is from the first whole one at which no later value is broken, to the last whole one.
+    Where no time is named, it is from the first whole one at which no later value is broken, to the last whole one that is
+    not provisional: a period that still goes on would look like a fall.
 
     The series' segments are the parts of the market. Amounts are needed to weigh them: shares of several segments without
     the segments' sizes cannot be summed. A series of shares of one segment gives entry, exit and within, and no growth.
@@ -165,7 +166,8 @@ def decompose(
                          allowed="amounts, or one segment", hint="name one with --market")  # fmt: skip
     marked = [point for point in series.points if point.measure == (measure or point.measure)]
     broken = sorted({times.index(point.time) for point in marked if point.broken})
-    start, end = _ends(times, cube, first, last, broken[-1] if broken else 0)
+    open_ = {times.index(point.time) for point in marked if point.provisional}
+    start, end = _ends(times, cube, (first, last), broken[-1] if broken else 0, open_)
     if shares_only:
         cube = cube / SCALES[unit.lower()]
         names, cube = _with_rest(names, cube, (times[start], times[end]), (start, end))
@@ -254,13 +256,16 @@ def _notes(points: list[Point], times: list[str], start: int, end: int) -> Itera
             yield {"en": f"{time} is provisional and may be revised", "zh": f"{time} 为暂定值，可能修订"}
 
 
-def _ends(times: list[str], cube: Floats, first: str | None, last: str | None, since: int) -> tuple[int, int]:
+def _ends(
+    times: list[str], cube: Floats, named: tuple[str | None, str | None], since: int, still: set[int]
+) -> tuple[int, int]:
+    first, last = named
     whole = [row for row in range(len(times)) if not np.isnan(cube[row]).any()]
     for name in (first, last):
         if name is not None and name not in times:
             raise SettingError("no such time in the series", found=name, allowed=f"{times[0]} to {times[-1]}")
     start = times.index(first) if first else next((row for row in whole if row >= since), 0)
-    end = times.index(last) if last else (whole[-1] if whole else len(times) - 1)
+    end = times.index(last) if last else _last(whole, start, still, len(times) - 1)
     if start >= end:
         raise InputError("a change needs two times at which everything is known", found=", ".join(times[row] for row in whole) or "none",
                          allowed="2 or more", hint="missing is not zero: say --unlisted outside if what is not listed is not there")  # fmt: skip
@@ -269,6 +274,11 @@ def _ends(times: list[str], cube: Floats, first: str | None, last: str | None, s
             raise InputError(f"values are missing in {times[row]}, and missing is not zero", found=int(np.isnan(cube[row]).sum()),
                              allowed="none", hint="name a time at which all are known, or --unlisted outside")  # fmt: skip
     return start, end
+
+
+def _last(whole: list[int], start: int, still: set[int], otherwise: int) -> int:
+    closed = [row for row in whole if row > start and row not in still]
+    return closed[-1] if closed else whole[-1] if whole else otherwise
 
 
 def _with_rest(

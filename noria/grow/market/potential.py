@@ -140,7 +140,7 @@ def potential(
         draws: how often the inputs are drawn.
         seed: of the draws.
         within: part of the draws that a shown range holds.
-        unit: of a size; the last word of the factors' units where not given.
+        unit: of a size, as it is shown.
 
     Raises:
         InputError: no ranges, or an approach with common factors and no industry.

@@ -50,6 +50,8 @@ class PotentialSettings(Settings):
     """Lowest and highest level at which use could saturate, in the unit of the series; asks for penetration."""
     entity: str | None = None
     """Whose use is held against the ceiling; the largest entity's where not given."""
+    size_unit: str = ""
+    """Unit of a market size, shown with it: the product of its factors' units."""
     sizes: Annotated[int, Field(ge=1000, le=1_000_000)] = 20_000
     """Draws of the input ranges."""
     within: Annotated[float, Field(ge=0.5, le=0.99)] = 0.9

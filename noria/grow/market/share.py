@@ -230,13 +230,18 @@ def gathered(flags: tuple[Flag, ...]) -> list[Flag]:
     """Return flags with those of many times that say the same told once, as `first to last (n periods)`."""
     groups: dict[tuple[str, str], list[Flag]] = {}
     for flag in flags:
-        alike = flag.en if flag.code in ("missing", "provisional") else f"{flag.en} {flag.time}"
-        groups.setdefault((flag.code, alike), []).append(flag)
-    return [
-        group[0] if len(group) == 1 else
-        Flag(group[0].code, f"{group[0].time} to {group[-1].time} ({len(group)})", group[0].en, group[0].zh)
-        for group in groups.values()
-    ]  # fmt: skip
+        groups.setdefault((flag.code, "" if flag.code in _MANY else f"{flag.en} {flag.time}"), []).append(flag)
+    return [group[0] if len(group) == 1 else _gathered(group) for group in groups.values()]
+
+
+_MANY = ("missing", "provisional", "overlap", "rest")
+"""Flags that may hold of period after period."""
+
+
+def _gathered(group: list[Flag]) -> Flag:
+    first, alike = group[0], len({flag.en for flag in group}) == 1
+    return Flag(first.code, f"{first.time} to {group[-1].time} ({len(group)})", first.en if alike else f"{first.en} (so at first)",
+                first.zh if alike else f"{first.zh}（首期如此）")  # fmt: skip
 
 
 def resolution_of(values: Floats) -> float:

@@ -23,6 +23,7 @@ from .drivers.eventstudy import EventStudy, event_study, read_happenings
 from .drivers.panel import STANDARD_ERROR, panel_of
 from .penetration import Penetration, penetration
 from .positioning import by_clusters, by_own, by_rules, customers
+from .potential import Potential, potential, read_ranges
 from .served import served_series
 from .settings import BasisSettings, DriverSettings, PotentialSettings, TargetSettings
 from .share import SCALES, Shares, Unlisted, shares
@@ -124,6 +125,17 @@ def position(log: Log, settings: TargetSettings, *, seed: int = 0) -> tuple[Targ
         "new": settings.weight_new,
     }
     return targets(found, weights, seed=seed)
+
+
+def sizes_of(path: Path, settings: PotentialSettings) -> Potential:
+    """Return the market sizes that a file of ranges leads to.
+
+    Raises:
+        InputError: as `read_ranges`.
+    """
+    return potential(
+        read_ranges(path), draws=settings.sizes, seed=settings.dice, within=settings.within, unit=settings.size_unit
+    )
 
 
 def reach_of(

@@ -28,6 +28,8 @@ MEASURES: dict[str, tuple[str, str]] = {
     "active": ("part active in the last eighth of the log", "末期（最后八分之一）活跃比例"),
     "new": ("part first seen in the last eighth of the log", "末期新增比例"),
 }
+SHORT = {"users": ("users", "用户"), "value": ("value", "价值"), "active": ("active", "活跃"), "new": ("new", "新增")}
+"""The same in a word."""
 EQUAL = dict.fromkeys(MEASURES, 1.0)
 SHAKE = 8.0
 """Concentration of the Dirichlet that weights are drawn from: a weight of a quarter then varies by about 0.14."""
@@ -51,7 +53,7 @@ class Target:
         """What the score rests on, the strongest first."""
         order = sorted(self.contributions, key=lambda name: -self.contributions[name])
         return {
-            language: joiner.join(f"{MEASURES[name][place]} +{self.contributions[name]:.2f}" for name in order if self.contributions[name] > 0)
+            language: joiner.join(f"{SHORT[name][place]} +{self.contributions[name]:.2f}" for name in order if self.contributions[name] > 0)
             or none for place, (language, joiner, none) in enumerate((("en", ", ", "lowest on every measure"), ("zh", "，", "各项均为最低")))
         }  # fmt: skip
 

@@ -102,4 +102,4 @@ def _event_figures(study: EventStudy) -> list[Shown]:
     figure = Figure("event", value, study.placebos, low, high, source=effect.source, level=effect.level)
     return [Shown(figure, {"en": f"After {effect.driver}", "zh": f"{effect.driver} 之后"},
                   {"en": f"Share beside rivals, against before; {verdict['en']}. n counts placebo events.",
-                   "zh": f"相对竞争者的份额与事前相比；{verdict['zh']}。n 为安慰剂事件数。"}, percent=True)]  # fmt: skip
+                   "zh": f"相对竞争者的份额与事前相比；{verdict['zh']}。n 为安慰剂事件数。"}, percent=True, source=study.cited)]  # fmt: skip

@@ -10,11 +10,11 @@ from noria.core.figure import Figure, number
 
 from ..charts.chart import Chart, Text
 from ..charts.potential import targets_chart, tornado_chart
-from ..log import Log
+from ..log import SERVER_EVENTS, Log
 from ..market.needs import Need
 from ..market.penetration import Penetration
 from ..market.potential import Potential
-from ..market.targets import MEASURES, Target
+from ..market.targets import MEASURES, SHORT, Target
 from ..report import Section, Shown, Table
 
 Row = list[str | float | Text | None]
@@ -49,7 +49,8 @@ def potential_section(found: Potential | None, reach: Penetration | None = None)
 
 def position_section(found: Sequence[Target], log: Log) -> Section:
     """Return the segments of a log's users, scored as targets."""
-    facts: dict[str, Any] = {"licence": log.licence, "as_of": log.as_of.isoformat()}
+    name: Text = {"en": log.source, "zh": SERVER["zh"] if log.source == SERVER_EVENTS else log.source}
+    facts: dict[str, Any] = {"licence": log.licence, "as_of": log.as_of.isoformat(), "source": name}
     best = found[0]
     source = log.texts()
     shown = [
@@ -61,22 +62,26 @@ def position_section(found: Sequence[Target], log: Log) -> Section:
                  "zh": f"占全部价值的比例，来自 {target.segment.users.value:.1%} 的用户。"}, percent=True, **facts) for target in found[:3]),
     ]  # fmt: skip
     rows: list[Row] = [
-        [target.segment.name, target.segment.reason, f"{target.segment.users.value:.1%}", f"{target.segment.value.value:.1%}",
+        [target.segment.name, f"{target.segment.users.value:.1%}", f"{target.segment.value.value:.1%}",
          number(target.segment.each.value), f"{target.score:.2f}", f"{target.first.value:.0%}", target.reason]
         for target in found
     ]  # fmt: skip
+    unit = best.segment.each.unit
     columns: list[Text] = [
-        {"en": "segment", "zh": "细分"}, {"en": "rule", "zh": "规则"}, {"en": "users", "zh": "用户"}, {"en": "value", "zh": "价值"},
-        {"en": f"a user, {best.segment.each.unit}", "zh": f"人均（{best.segment.each.unit}）"}, {"en": "score", "zh": "得分"},
+        {"en": "segment", "zh": "细分"}, {"en": "users", "zh": "用户"}, {"en": "value", "zh": "价值"},
+        {"en": f"a user, {unit}", "zh": f"人均（{'用量' if unit == 'units' else unit}）"}, {"en": "score", "zh": "得分"},
         {"en": "first in", "zh": "居首"}, {"en": "why", "zh": "理由"}]  # fmt: skip
+    rules: list[Row] = [[target.segment.name, target.segment.reason] for target in found]
     users = best.segment.users.n
-    weights: Text = {"en": f"Scores weigh {', '.join(MEASURES[name][0] for name in best.contributions)}.",
-                     "zh": f"得分综合：{'、'.join(MEASURES[name][1] for name in best.contributions)}。"}  # fmt: skip
+    weights: Text = {"en": f"Scores weigh {'; '.join(f'{SHORT[name][0]}: {MEASURES[name][0]}' for name in best.contributions)}.",
+                     "zh": f"得分综合：{'；'.join(f'{SHORT[name][1]}：{MEASURES[name][1]}' for name in best.contributions)}。"}  # fmt: skip
     return Section("position", {"en": "Position: segments and targets", "zh": "定位：细分与目标"},
                    {"en": f"{users:,} users in segments by use and value, and whom to address first.",
                     "zh": f"按使用与价值对 {users:,} 位用户细分，并给出优先触达的对象。"},
                    shown, [targets_chart(found, source)],
-                   [Table({"en": "Segments, the best target first", "zh": "各细分（按目标得分）"}, columns, rows, source)], [weights])  # fmt: skip
+                   [Table({"en": "Segments, the best target first", "zh": "各细分（按目标得分）"}, columns, rows, source),
+                    Table({"en": "Who is in which segment: the first rule that fits", "zh": "各细分的规则（取首条符合者）"},
+                          [{"en": "segment", "zh": "细分"}, {"en": "rule", "zh": "规则"}], rules)], [weights])  # fmt: skip
 
 
 def needs_section(found: Sequence[Need], as_of: str) -> Section:
@@ -135,9 +140,14 @@ def _inputs(found: Potential) -> Table:
                 for item in found.ranges
                 if (item.industry, item.approach, item.factor) == (bar.industry, approach, bar.factor)
             )
-            rows.append([{"en": approach, "zh": _APPROACHES[approach]}, item.industry or {"en": "all", "zh": "全部"}, item.factor,
-                         number(item.low), number(item.high), item.unit, f"{bar.part:.0%}", item.source])  # fmt: skip
+            rows.append([{"en": approach, "zh": _APPROACHES[approach]}, {"en": item.industry or "all", "zh": item.industry or "全部"}, _same(item.factor),
+                         number(item.low), number(item.high), _same(item.unit), f"{bar.part:.0%}", _same(item.source)])  # fmt: skip
     columns: list[Text] = [
         {"en": "approach", "zh": "方法"}, {"en": "industry", "zh": "行业"}, {"en": "input", "zh": "输入"}, {"en": "low", "zh": "下限"},
         {"en": "high", "zh": "上限"}, {"en": "unit", "zh": "单位"}, {"en": "part of the range", "zh": "占范围"}, {"en": "source", "zh": "来源"}]  # fmt: skip
     return Table({"en": "Inputs and their ranges, nine in ten", "zh": "各输入及其范围（九成把握）"}, columns, rows)
+
+
+def _same(text: str) -> Text:
+    """Return a text of the data, which has no other language."""
+    return {"en": text, "zh": text}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -38,19 +39,20 @@ def movement_section(market: Shares, found: Decomposition) -> Section:
                   {"en": f"{least.before} to {least.time}, of {len(steps)} steps.", "zh": f"{least.before} 至 {least.time}，共 {len(steps)} 期。"}, **facts),
             _moved(market, steps[-1].before, steps[-1].time, steps[-1].moved, source, facts),
         ]  # fmt: skip
+    names: dict[str, Text] = {
+        "change": {"en": "change", "zh": "变化"}, "within": {"en": "within", "zh": "市场内"}, "mix": {"en": "mix", "zh": "结构"},
+        "entry": {"en": "entry", "zh": "进入"}, "exit": {"en": "exit", "zh": "退出"}}  # fmt: skip
+    some = [key for key in names if key in ("change", "within") or any(getattr(item, key) for item in found.changes)]
     rows: list[Row] = [
-        [entity_name(item.entity), *(f"{100 * value:+.2f}" for value in (item.change, item.within, item.mix, item.entry, item.exit))]
-        for item in found.changes
-    ]  # fmt: skip
-    columns: list[Text] = [
-        {"en": "name", "zh": "名称"}, {"en": "change", "zh": "变化"}, {"en": "within", "zh": "市场内"}, {"en": "mix", "zh": "结构"},
-        {"en": "entry", "zh": "进入"}, {"en": "exit", "zh": "退出"}]  # fmt: skip
+        [entity_name(item.entity), *(f"{100 * getattr(item, key):+.2f}" for key in some)] for item in found.changes
+    ]
+    columns: list[Text] = [{"en": "name", "zh": "名称"}, *(names[key] for key in some)]
     cited = found.provenance.texts()
     tables = [Table({"en": f"Points of share, {found.before} to {found.after}", "zh": f"份额变化（百分点），{found.before} 至 {found.after}"},
                     columns, rows, cited)]  # fmt: skip
     if found.links:
         tables.append(link_table(found))
-    tables += _concentration_table(market)
+    tables += _concentration_table(market, found)
     notes: list[Text] = []
     notes += found.notes
     if found.silence:
@@ -81,7 +83,14 @@ def link_table(found: Decomposition) -> Table:
 
 def served_section(sides: Bases) -> Section:
     """Return a server's own shares: one chart a base, and all bases of the latest time side by side."""
-    charts = [share_chart(market) for name, market in sides.markets.items() if name != "reach"]
+    first = next(iter(sides.markets.values()))
+    as_of = first.provenance.as_of.isoformat()
+    server: Text = {"en": f"{SERVER_EVENTS}, as of {as_of}", "zh": f"服务事件，截至 {as_of}"}
+    charts = []
+    for name, market in sides.markets.items():
+        if name != "reach":  # it overlaps: stacked, it would be read as a whole
+            title: Text = {"en": f"Shares by {name}", "zh": f"份额：{base_name(name)['zh']}"}
+            charts.append(replace(share_chart(market), title=title, source=server))
     names = list(dict.fromkeys(name for market in sides.markets.values() for name in market.entities[:-1]))
     rows: list[Row] = []
     for name in names:
@@ -90,14 +99,18 @@ def served_section(sides: Bases) -> Section:
             value = market.values[-1, market.entities.index(name)] if name in market.entities else np.nan
             cells.append(None if np.isnan(value) else f"{value:.1%}")
         rows.append(cells)
-    first = next(iter(sides.markets.values()))
-    server: Text = {"en": SERVER_EVENTS, "zh": "服务事件"}
     table = Table({"en": f"Shares of {first.times[-1]} on every base, n = {len(names)} names", "zh": f"{first.times[-1]} 各口径的份额，n = {len(names)}"},
                   [{"en": "name", "zh": "名称"}, *(base_name(base) for base in sides.markets)], rows, server)  # fmt: skip
     notes: list[Text] = []
+    open_ = [flag.time for flag in first.flags if flag.code == "provisional"]
+    if open_:
+        notes.append(
+            {"en": f"{open_[-1]} still goes on: its shares will change.", "zh": f"{open_[-1]} 尚未结束：份额还会变化。"}
+        )
+    told = ("entry", "exit", "provisional", "overlap")  # entries show in the chart; that reach overlaps is said above
     for name, market in sides.markets.items():
         for flag in gathered(market.flags):
-            if flag.code not in ("entry", "exit"):
+            if flag.code not in told:
                 notes.append(
                     {
                         "en": f"{name}, {flag.time}: {flag.en}.",
@@ -121,15 +134,16 @@ def _moved(market: Shares, before: str, time: str, moved: float, source: str, fa
                   "zh": f"{before} 至 {time}，至少如此；仅凭合计无法得知由谁转到谁。"}, percent=True, **facts)  # fmt: skip
 
 
-def _concentration_table(market: Shares) -> list[Table]:
-    rows = np.flatnonzero(market.whole > 0)
-    if rows.size < 2:
+def _concentration_table(market: Shares, found: Decomposition) -> list[Table]:
+    if not {found.before, found.after} <= set(market.times):
         return []
-    first, last = int(rows[0]), int(rows[-1])
+    first, last = market.times.index(found.before), market.times.index(found.after)
+    if not (market.whole[first] and market.whole[last]):
+        return []
     parts = concentration_change(market.values[first, :-1], market.values[last, :-1])
     order = np.argsort(-np.abs(parts))
-    lines: list[Row] = [[entity_name(market.entities[int(place)]), round(float(parts[place]), 1)] for place in order]
-    lines.append([{"en": "HHI, change", "zh": "HHI 变化"}, round(float(parts.sum()), 1)])
+    lines: list[Row] = [[entity_name(market.entities[int(place)]), f"{parts[place]:+.1f}"] for place in order]
+    lines.append([{"en": "HHI, change", "zh": "HHI 变化"}, f"{parts.sum():+.1f}"])
     return [Table({"en": f"Who moved the concentration, {market.times[first]} to {market.times[last]}",
                    "zh": f"谁改变了集中度，{market.times[first]} 至 {market.times[last]}"},
                   [{"en": "name", "zh": "名称"}, {"en": "points of HHI", "zh": "HHI 点数"}], lines, market.provenance.texts())]  # fmt: skip

@@ -85,7 +85,7 @@ def test_scores_are_what_their_reasons_say(people: Customers) -> None:
     assert [target.score for target in found] == sorted((target.score for target in found), reverse=True)
     assert sum(target.first.value for target in found) == pytest.approx(1)
     assert found[0].segment.name["en"] == "champions"
-    assert found[0].reason["en"].startswith("value of a user")
+    assert found[0].reason["en"].startswith("value +0.25")
     alone = targets(by_rules(people), {"users": 1.0})
     assert alone[0].contributions == {"users": pytest.approx(1.0)}
     assert alone[0].segment.members.size == max(target.segment.members.size for target in alone)

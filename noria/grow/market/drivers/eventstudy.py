@@ -64,6 +64,8 @@ class EventStudy:
     used: tuple[Happening, ...]
     skipped: tuple[tuple[Happening, Words], ...]
     placebos: int
+    cited: dict[str, str]
+    """The market's source, in English and Chinese."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return a JSON-able dict."""
@@ -120,8 +122,9 @@ def event_study(
         effect = unknown_effect(name, why, n=n, clusters=len(paths.columns), level=level, method=method, source=source)
         nothing = np.full(mean.size, np.nan)
         return EventStudy(
-            effect, offsets, mean, nothing, nothing, _slope(mean, window), None, tuple(used), tuple(skipped), len(pool)
-        )
+            effect, offsets, mean, nothing, nothing, _slope(mean, window), None, tuple(used), tuple(skipped), len(pool),
+            market.provenance.texts(),
+        )  # fmt: skip
     random = np.random.default_rng(seed)
     drawn = np.mean(pool[random.integers(0, len(pool), (repeats, n))], axis=1) if n > 1 else pool
     drawn = drawn - drawn.mean(0)  # what happens to everyone on average is no effect of anything
@@ -138,7 +141,19 @@ def event_study(
                       "zh": f"事件之前已在变动，每期 {slope:+.3f}（安慰剂概率 {before_p:.2f}）"}  # fmt: skip
     effect = Effect(name, value, low, high, level, n, len(paths.columns), method, p, reason, source=source)
     ends = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=0)
-    return EventStudy(effect, offsets, mean, ends[0], ends[1], slope, before_p, tuple(used), tuple(skipped), len(pool))
+    return EventStudy(
+        effect,
+        offsets,
+        mean,
+        ends[0],
+        ends[1],
+        slope,
+        before_p,
+        tuple(used),
+        tuple(skipped),
+        len(pool),
+        market.provenance.texts(),
+    )
 
 
 def read_happenings(path: str | Path) -> list[Happening]:
