@@ -86,6 +86,20 @@ def test_a_series_of_several_bases_and_segments(tmp_path: Path, capsys: pytest.C
     assert told["乙"]["users"] == pytest.approx(110 / 210)
     assert main(["grow", "share", str(path), "--decompose"]) == 2
     assert "several measures" in capsys.readouterr().err
+    assert main(["grow", "share", str(path), "--measure", "users"]) == 0
+    assert "by segment, at its latest whole time" in capsys.readouterr().out
+    lines = [
+        f"2026,{name},{part},share of users,{value},percent"
+        for part in ("bank", "shop")
+        for name, value in (("甲", 60), ("乙", 40))
+    ]
+    path.write_text("\n".join([*head, *lines]) + "\n", encoding="utf-8")
+    assert main(["grow", "share", str(path), "--out", str(tmp_path / "s.parquet")]) == 0
+    said = capsys.readouterr().out
+    assert "name one segment with --market" in said
+    assert pq.read_table(tmp_path / "s.parquet").num_rows == 2
+    assert main(["grow", "share", str(path), "--decompose"]) == 2
+    assert "without the segments' sizes" in capsys.readouterr().err
 
 
 RANGES = """industry,approach,factor,low,high,unit,source

@@ -35,6 +35,8 @@ def sections(chatbots: Shares, cdnow_tenth: Log) -> list[Section]:
     moved = movement(read_series(chatbot_shares()), None, None, BasisSettings())
     events = table_of({"time": "2026-05-04T10:00"}, {"time": "2026-05-12T10:00", "app": "monitor", "outcome": "failed"},
                       {"time": "2026-05-12T10:00", "app": ""})  # fmt: skip
+    split = served_series(events, split="segment", period="week")
+    own = movement(split, "requests", None, BasisSettings())
     explained = explain(
         panel_of(simulated(6, 20, 1, effects={"price": -0.05, "rating": 0.1}), "share", ["price", "rating"]),
         repeats=199,
@@ -49,7 +51,8 @@ def sections(chatbots: Shares, cdnow_tenth: Log) -> list[Section]:
     )
     flat = penetration(["2020", "2021", "2022", "2023", "2024"], [4, 3, 4, 3, 4], (90, 100), source="made", draws=2000)
     return [
-        movement_section(moved.market, moved.decomposition), served_section(bases(served_series(events))),
+        movement_section(moved.market, moved.decomposition, moved.parts),
+        movement_section(own.market, own.decomposition, own.parts), served_section(bases(served_series(events))),
         drivers_section(Drivers(explained, followed)), potential_section(sizes, reach), potential_section(None, flat),
         position_section(position(cdnow_tenth, TargetSettings()), cdnow_tenth), needs_section(needs(events, "app"), "2026-05-12"),
     ]  # fmt: skip

@@ -28,7 +28,9 @@ class Asked:
     def drivers(
         self, series: Series, settings: MarketSettings, drive: DriverSettings, basis: BasisSettings, events: Path | None
     ) -> None:
-        """Ask what the named drivers do, and what followed the events."""
+        """Ask what the named drivers do, and what followed the events; nothing where neither was named."""
+        if not drive.driver and events is None:
+            return
         from noria.grow.market.study import drivers
 
         found = drivers(series, settings.measure, settings.market, drive, events, basis.unlisted)
@@ -39,26 +41,31 @@ class Asked:
             followed = found.followed
             self._add("events", followed.as_dict(), lambda: _print_events(followed))
 
-    def potential(self, path: Path, settings: PotentialSettings) -> None:
-        """Ask how large the market could be."""
+    def potential(self, path: Path | None, settings: PotentialSettings) -> None:
+        """Ask how large the market could be, where a file of ranges was named."""
+        if path is None:
+            return
         from noria.grow.market.study import sizes_of
 
         found = sizes_of(path, settings)
         self._add("potential", found.as_dict(), lambda: _print_potential(found))
 
     def reach(self, series: Series, settings: MarketSettings, sizing: PotentialSettings) -> None:
-        """Ask how much of a ceiling is reached."""
+        """Ask how much of a ceiling is reached, where one was given."""
         from noria.grow.market.study import reach_of
 
         found = reach_of(series, settings.measure, settings.market, sizing)
-        assert found is not None
+        if found is None:
+            return
         figures = found.figures()
         why = found.why["en"] if found.why else ""
         self._add("penetration", {"figures": [figure.as_dict() for figure in figures], "why": found.why},
                   lambda: print("\n".join([*(figure.text() for figure in figures), *([f"not identified: {why}"] if why else [])])))  # fmt: skip
 
-    def position(self, path: Path, log: LogSettings, settings: TargetSettings) -> None:
-        """Ask whom to address."""
+    def position(self, path: Path | None, log: LogSettings, settings: TargetSettings) -> None:
+        """Ask whom to address, where a log was named."""
+        if path is None:
+            return
         from noria.grow.analysis import open_log
         from noria.grow.market.study import position
 

@@ -57,6 +57,7 @@ def report(
     from noria.grow.market.study import movement, position
     from noria.grow.report import write_report
     from noria.grow.sections.market import market_section
+    from noria.grow.sections.own import own_sections
     from noria.grow.sections.potential import position_section
     from noria.grow.sections.shares import movement_section
     from noria.grow.sections.usage import usage_section
@@ -70,13 +71,13 @@ def report(
         sections.append(lifetime_section(study.holdout, study.log))
     if log is not None and log.is_dir():
         sections.append(usage_section(usage(events(log))))
-        sections += _served(log, settings)
+        sections += own_sections(events(log), settings.period, targets=False)
     points = read_series(series or chatbot_shares())
     seen = study_market(points, market)
     sections.append(market_section(seen.market, seen.forecast, seen.backtest))
     try:  # a market that cannot be taken apart, or a log of a handful of users, is no reason to have no report
         moved = movement(points, market.measure, market.market, BasisSettings())
-        sections.append(movement_section(moved.market, moved.decomposition))
+        sections.append(movement_section(moved.market, moved.decomposition, moved.parts))
     except InputError as error:
         print(f"not in the report: what moved the shares: {error}", file=sys.stderr)
     sections += _asked(points, market, drive, happenings, sizing, potential)
@@ -86,20 +87,6 @@ def report(
         print(f"not in the report: segments and targets: {error}", file=sys.stderr)
     print(write_report(out, sections))
     return 0
-
-
-def _served(lake: Path, settings: LogSettings) -> list[Section]:
-    """Return a server's own shares on every base, and what it was asked and did not meet."""
-    from noria.grow.lake import events
-    from noria.grow.market.bases import bases
-    from noria.grow.market.needs import needs
-    from noria.grow.market.served import served_series
-    from noria.grow.sections.potential import needs_section
-    from noria.grow.sections.shares import served_section
-
-    table = events(lake)
-    series = served_series(table, period=settings.period)
-    return [served_section(bases(series)), needs_section(needs(table), series.provenance.as_of.isoformat())]
 
 
 def _asked(

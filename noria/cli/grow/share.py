@@ -68,22 +68,19 @@ def share(
     from noria.grow.market.study import open_market
 
     asked = Asked(json)
-    if potential:
-        asked.potential(potential, sizing)
-    if position:
-        asked.position(position, log, targeting)
+    asked.potential(potential, sizing)
+    asked.position(position, log, targeting)
     if asked.told and series is None and not (decompose or drive.driver or happenings or sizing.ceiling):
         return asked.end(out)
     opened = open_market(series, log, basis)
-    several = settings.measure is None and len(opened.measures) > 1
-    if drive.driver or happenings:
-        asked.drivers(opened, settings, drive, basis, happenings)
-    if sizing.ceiling:
-        asked.reach(opened, settings, sizing)
-    if several and not decompose:
-        if not asked.told:
-            return _sides(opened, settings.market, basis, out, json)
+    asked.drivers(opened, settings, drive, basis, happenings)
+    asked.reach(opened, settings, sizing)
+    several = settings.measure is None and len(opened.measures) > 1 and not decompose
+    alone = len({point.entity for point in opened.points}) == 1
+    if asked.told and (several or alone):  # the share of a single name is one, and says nothing
         return asked.end(out)
+    if several:
+        return _sides(opened, settings.market, basis, out, json)
     return _shares_and(asked, opened, settings, basis, decompose, out)
 
 
@@ -91,6 +88,7 @@ def _shares_and(
     asked: Asked, series: Series, settings: MarketSettings, basis: BasisSettings, decompose: bool, out: Path | None
 ) -> int:
     """Show the shares, what moved them where that was asked, and whatever else was asked."""
+    from noria.grow.market.bases import by_segment
     from noria.grow.market.chosen import over_segments
     from noria.grow.market.share import shares
     from noria.grow.market.study import movement
@@ -101,8 +99,13 @@ def _shares_and(
         told = {**_shares(market), "decomposition": _movement(moved)}
     else:
         chosen = series if settings.market else over_segments(series, settings.measure)
+        if settings.market is None and len(chosen.segments) > 1:  # shares, which cannot be summed
+            return _segments(by_segment(chosen, settings.measure, unlisted=basis.unlisted), asked, out)
         market = shares(chosen, settings.measure, settings.market, unlisted=basis.unlisted)
         told = _shares(market)
+        if chosen is not series:
+            parts = by_segment(series, settings.measure, unlisted=basis.unlisted)
+            told["segments"] = {name: _shares(part) for name, part in parts.items()}
     if out:
         write_parquet(
             [{**row, "hhi": item["hhi"]} for row, item in zip(told["shares"], told["concentration"], strict=True)], out
@@ -110,6 +113,7 @@ def _shares_and(
     if asked.json:
         return print_json({**told, **asked.told})
     _print_shares(market, told)
+    _print_segments(told.get("segments", {}))
     if "decomposition" in told:
         _print_movement(told["decomposition"])
     return asked.end(None)
@@ -140,6 +144,32 @@ def _sides(series: Series, segment: str | None, basis: BasisSettings, out: Path 
         print(f"  {base}: {why}")
     print("name one base with --measure for its periods, concentration and flags")
     return 0
+
+
+def _segments(parts: dict[str, Shares], asked: Asked, out: Path | None) -> int:
+    """Show every segment by itself: there is no whole of shares whose segments' sizes nobody told."""
+    told = {name: _shares(part) for name, part in parts.items()}
+    if out:
+        write_parquet([{"segment": name, **row} for name, one in told.items() for row in one["shares"]], out)
+    if asked.json:
+        return print_json({"segments": told, **asked.told})
+    first = next(iter(told.values()))
+    print(f"{first['base']}: {first['source']}")
+    _print_segments(told)
+    print("name one segment with --market for its periods and flags")
+    return asked.end(None)
+
+
+def _print_segments(told: dict[str, Any]) -> None:
+    rows = []
+    for name, one in told.items():
+        last = next((item for item in reversed(one["concentration"]) if item["hhi"] is not None), None)
+        if last:
+            rows.append({"segment": name or "(none)", "time": last["time"], "leader": last["leader"], "share": percent(last["leader_share"]),
+                         "HHI": last["hhi"], "CR4": percent(last["cr4"])})  # fmt: skip
+    if rows:
+        print("by segment, at its latest whole time:")
+        print_table(rows, ["segment", "time", "leader", "share", "HHI", "CR4"])
 
 
 def _shares(market: Shares) -> dict[str, Any]:

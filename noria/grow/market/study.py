@@ -16,6 +16,7 @@ from ..lake import events
 from ..log import Log
 from ..series import Series, read_series
 from ..settings import LogSettings
+from .bases import by_segment
 from .chosen import over_segments, without
 from .decompose import Decomposition, decompose
 from .drivers.attraction import DriverStudy, explain
@@ -44,6 +45,8 @@ class Movement:
 
     market: Shares
     decomposition: Decomposition
+    parts: dict[str, Shares]
+    """Shares within each segment; empty where there is one."""
 
 
 def open_market(where: str | Path | None, log: LogSettings | None = None, basis: BasisSettings | None = None) -> Series:
@@ -74,7 +77,8 @@ def movement(series: Series, measure: str | None, segment: str | None, basis: Ba
         series = series.only(measure, segment)
     found = decompose(series, measure, first=basis.first, last=basis.last, unlisted=basis.unlisted)
     market = shares(over_segments(series, found.base), found.base, unlisted=basis.unlisted)
-    return Movement(market, found)
+    parts = by_segment(series, found.base, unlisted=basis.unlisted) if len(found.segments) > 1 else {}
+    return Movement(market, found, parts)
 
 
 def drivers(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -15,14 +16,14 @@ from ..log import SERVER_EVENTS
 from ..market.bases import Bases
 from ..market.decompose import Decomposition, concentration_change
 from ..market.ranks import least_stable, rank_stability
-from ..market.share import Shares, gathered
+from ..market.share import Shares, concentration, gathered
 from ..report import Section, Shown, Table
 
 Row = list[str | float | Text | None]
 
 
-def movement_section(market: Shares, found: Decomposition) -> Section:
-    """Return how firm the order is, and what the changes of share are made of."""
+def movement_section(market: Shares, found: Decomposition, parts: Mapping[str, Shares] | None = None) -> Section:
+    """Return how firm the order is, what the changes of share are made of, and who leads in each segment, where there are several."""
     facts: dict[str, Any] = {"licence": market.provenance.licence, "as_of": market.provenance.as_of.isoformat()}
     source = market.provenance.source
     steps = rank_stability(market)
@@ -31,7 +32,7 @@ def movement_section(market: Shares, found: Decomposition) -> Section:
     if least:
         shown = [
             Shown(Figure("tau", steps[-1].tau, steps[-1].n, steps[-1].low, steps[-1].high, source=source, level=1.0),
-                  {"en": "Rank stability (Kendall tau)", "zh": "名次稳定性（Kendall tau）"},
+                  {"en": "Rank stability (Kendall tau)", "zh": "名次稳定性（肯德尔 τ）"},
                   {"en": f"{steps[-1].time} beside {steps[-1].before}: 1 is the same order. Bounds are what rounding leaves open; n counts names.",
                    "zh": f"{steps[-1].time} 与 {steps[-1].before} 相比：1 表示名次不变。界限为四舍五入所致；n 为名称数。"}, **facts),
             Shown(Figure("least tau", least.tau, least.n, least.low, least.high, source=source, level=1.0),
@@ -53,6 +54,7 @@ def movement_section(market: Shares, found: Decomposition) -> Section:
     if found.links:
         tables.append(link_table(found))
     tables += _concentration_table(market, found)
+    tables += _segments_table(parts) if parts else []
     notes: list[Text] = []
     notes += found.notes
     if found.silence:
@@ -147,3 +149,23 @@ def _concentration_table(market: Shares, found: Decomposition) -> list[Table]:
     return [Table({"en": f"Who moved the concentration, {market.times[first]} to {market.times[last]}",
                    "zh": f"谁改变了集中度，{market.times[first]} 至 {market.times[last]}"},
                   [{"en": "name", "zh": "名称"}, {"en": "points of HHI", "zh": "HHI 点数"}], lines, market.provenance.texts())]  # fmt: skip
+
+
+def _segments_table(parts: Mapping[str, Shares]) -> list[Table]:
+    rows: list[Row] = []
+    for name, market in parts.items():
+        last = next((item for item in reversed(concentration(market)) if item.hhi is not None), None)
+        if last and last.hhi is not None and last.leader_share is not None:
+            rows.append([{"en": name or "(none)", "zh": name or "（无）"}, last.time, {"en": last.leader, "zh": last.leader},
+                         f"{last.leader_share:.1%}", round(last.hhi)])  # fmt: skip
+    first = next(iter(parts.values()))
+    columns: list[Text] = [{"en": "segment", "zh": "细分市场"}, {"en": "time", "zh": "时间"}, {"en": "leader", "zh": "领先者"},
+                           {"en": "share", "zh": "份额"}, {"en": "HHI", "zh": "HHI"}]  # fmt: skip
+    return [
+        Table(
+            {"en": "By segment, at its latest whole time", "zh": "各细分市场（最近一个完整时点）"},
+            columns,
+            rows,
+            first.provenance.texts(),
+        )
+    ]

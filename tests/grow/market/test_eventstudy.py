@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from markets import measured
 
-from noria.core.errors import InputError, SettingError
-from noria.grow.market.drivers.eventstudy import Happening, event_study
+from noria.core.errors import InputError, RowError, SettingError
+from noria.grow.market.drivers.eventstudy import Happening, event_study, read_happenings
 from noria.grow.market.share import Shares, shares
 
 
@@ -81,3 +83,20 @@ def test_the_chatbots(chatbots: Shares) -> None:
     # Copilot's tracking began in the series: its break is in no window.
     with pytest.raises(InputError, match="a break lies in its window"):
         event_study(chatbots, [Happening("Microsoft Copilot", "2025-07")], window=3)
+
+
+def test_a_file_of_events(tmp_path: Path) -> None:
+    file = tmp_path / "events.csv"
+    file.write_text("# 发布\ntime,entity,name\n\n2025-08,ChatGPT,GPT-5\n2025-09,Claude,\n", encoding="utf-8-sig")
+    assert read_happenings(file) == [Happening("ChatGPT", "2025-08", "GPT-5"), Happening("Claude", "2025-09", "")]
+    file.write_text("# 发布\ntime,entity\n\n2025-08,\n", encoding="utf-8")
+    with pytest.raises(RowError, match="line 4, field 'entity': empty"):
+        read_happenings(file)
+    file.write_text("when,who\n", encoding="utf-8")
+    with pytest.raises(InputError, match="lacks columns of events: found 'when, who'"):
+        read_happenings(file)
+    file.write_bytes("time,entity\n2025,模型".encode("gb18030"))
+    with pytest.raises(InputError, match="is not UTF-8"):
+        read_happenings(file)
+    with pytest.raises(InputError, match="no such file of events"):
+        read_happenings(tmp_path / "none.csv")

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -91,13 +91,7 @@ def event_study(
         InputError: nothing happened, or no happening has a whole window with a clean rival in it.
         SettingError: a happening names an entity or a time that the market does not have.
     """
-    if not happenings:
-        raise InputError("nothing happened", found=0, allowed="one event or more")
-    for item in happenings:
-        if item.entity not in market.entities:
-            raise unknown("entity", item.entity, market.entities)
-        if item.time not in market.times:
-            raise unknown("time", item.time, market.times)
+    _checked(market, happenings)
     paths = _Paths(market, happenings, window)
     found, used, skipped = [], [], []
     for item in happenings:
@@ -110,50 +104,55 @@ def event_study(
     if not used:
         raise InputError("not identified: no event has a whole window with a clean rival in it", found=skipped[0][1]["en"],
                          allowed=f"{window} periods known on both sides")  # fmt: skip
-    mean = np.mean(found, axis=0)
-    pool = paths.placebos()
-    offsets = tuple(range(-window, window + 1))
-    source, n = market.provenance.text(), len(used)
-    name = ", ".join(dict.fromkeys(item.name or f"{item.entity} {item.time}" for item in used))
-    method = f"event study, {len(pool)} placebo events"
-    if len(pool) < PLACEBOS:
-        why: Words = {"en": f"only {len(pool)} placebo events are possible, and {PLACEBOS} are needed to tell one from chance",
-                      "zh": f"只能构造 {len(pool)} 个安慰剂事件，需要 {PLACEBOS} 个才能与偶然区分"}  # fmt: skip
-        effect = unknown_effect(name, why, n=n, clusters=len(paths.columns), level=level, method=method, source=source)
-        nothing = np.full(mean.size, np.nan)
-        return EventStudy(
-            effect, offsets, mean, nothing, nothing, _slope(mean, window), None, tuple(used), tuple(skipped), len(pool),
-            market.provenance.texts(),
-        )  # fmt: skip
-    random = np.random.default_rng(seed)
-    drawn = np.mean(pool[random.integers(0, len(pool), (repeats, n))], axis=1) if n > 1 else pool
-    drawn = drawn - drawn.mean(0)  # what happens to everyone on average is no effect of anything
-    value, others = float(mean[window:].mean()), drawn[:, window:].mean(1)
-    low, high = (value - float(end) for end in np.quantile(others, [(1 + level) / 2, (1 - level) / 2]))
+    mean, pool = np.asarray(np.mean(found, axis=0), dtype=np.float64), paths.placebos()
+    slope = _slope(mean, window)
+    effect = unknown_effect(
+        ", ".join(dict.fromkeys(item.name or f"{item.entity} {item.time}" for item in used)),
+        {"en": f"only {len(pool)} placebo events are possible, and {PLACEBOS} are needed to tell one from chance",
+         "zh": f"只能构造 {len(pool)} 个安慰剂事件，需要 {PLACEBOS} 个才能与偶然区分"},
+        n=len(used), clusters=len(paths.columns), level=level, method=f"event study, {len(pool)} placebo events",
+        source=market.provenance.text(),
+    )  # fmt: skip
+    ends = np.full((2, mean.size), np.nan)
+    before_p = None
+    if len(pool) >= PLACEBOS:
+        random = np.random.default_rng(seed)
+        drawn = np.mean(pool[random.integers(0, len(pool), (repeats, len(used)))], axis=1) if len(used) > 1 else pool
+        drawn = drawn - drawn.mean(0)  # what happens to everyone on average is no effect of anything
+        before_p, why = _before(drawn, slope, window)
+        effect = _judged(replace(effect, why=why), float(mean[window:].mean()), drawn[:, window:].mean(1))
+        ends = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    return EventStudy(effect, tuple(range(-window, window + 1)), mean, ends[0], ends[1], slope, before_p, tuple(used),
+                      tuple(skipped), len(pool), market.provenance.texts())  # fmt: skip
+
+
+def _checked(market: Shares, happenings: Sequence[Happening]) -> None:
+    if not happenings:
+        raise InputError("nothing happened", found=0, allowed="one event or more")
+    for item in happenings:
+        if item.entity not in market.entities:
+            raise unknown("entity", item.entity, market.entities)
+        if item.time not in market.times:
+            raise unknown("time", item.time, market.times)
+
+
+def _before(drawn: Floats, slope: float, window: int) -> tuple[float | None, Words | None]:
+    """Return how often a placebo event has so steep a slope before it, and, where that is rare, why nothing is identified."""
+    if window < 2:
+        return None, None
+    slopes = np.array([_slope(path, window) for path in drawn])
+    p = float((1 + np.sum(np.abs(slopes) >= abs(slope))) / (1 + slopes.size))
+    if p >= TREND:
+        return p, None
+    return p, {"en": f"it was already moving before the event, by {slope:+.3f} a period (placebo chance {p:.2f})",
+               "zh": f"事件之前已在变动，每期 {slope:+.3f}（安慰剂概率 {p:.2f}）"}  # fmt: skip
+
+
+def _judged(effect: Effect, value: float, others: Floats) -> Effect:
+    """Return the effect with the interval and p-value that placebo events give it."""
+    low, high = (value - float(end) for end in np.quantile(others, [(1 + effect.level) / 2, (1 - effect.level) / 2]))
     p = float((1 + np.sum(np.abs(others) >= abs(value))) / (1 + others.size))
-    slope, before_p = _slope(mean, window), None
-    reason: Words | None = None
-    if window > 1:
-        slopes = np.array([_slope(path, window) for path in drawn])
-        before_p = float((1 + np.sum(np.abs(slopes) >= abs(slope))) / (1 + slopes.size))
-        if before_p < TREND:
-            reason = {"en": f"it was already moving before the event, by {slope:+.3f} a period (placebo chance {before_p:.2f})",
-                      "zh": f"事件之前已在变动，每期 {slope:+.3f}（安慰剂概率 {before_p:.2f}）"}  # fmt: skip
-    effect = Effect(name, value, low, high, level, n, len(paths.columns), method, p, reason, source=source)
-    ends = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=0)
-    return EventStudy(
-        effect,
-        offsets,
-        mean,
-        ends[0],
-        ends[1],
-        slope,
-        before_p,
-        tuple(used),
-        tuple(skipped),
-        len(pool),
-        market.provenance.texts(),
-    )
+    return replace(effect, value=value, low=low, high=high, p=p)
 
 
 def read_happenings(path: str | Path) -> list[Happening]:
@@ -165,18 +164,15 @@ def read_happenings(path: str | Path) -> list[Happening]:
     """
     path = Path(path)
     try:
-        lines = [
-            line
-            for line in path.read_text(encoding="utf-8-sig").splitlines()
-            if line.strip() and not line.startswith("#")
-        ]
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except FileNotFoundError:
         raise InputError(
             "no such file of events", found=str(path), allowed="CSV with the columns time, entity, name"
         ) from None
     except UnicodeDecodeError:
         raise InputError(f"{path} is not UTF-8") from None
-    rows = csv.DictReader(lines)
+    told = [(number, line) for number, line in enumerate(lines, 1) if line.strip() and not line.startswith("#")]
+    rows = csv.DictReader(line for _, line in told)
     if not {"time", "entity"} <= set(rows.fieldnames or ()):
         raise InputError(
             f"{path} lacks columns of events",
@@ -184,12 +180,12 @@ def read_happenings(path: str | Path) -> list[Happening]:
             allowed="time, entity, name",
         )
     found = []
-    for number, row in enumerate(rows, 2):
-        told = {name: (row.get(name) or "").strip() for name in ("time", "entity", "name")}
+    for (number, _), row in zip(told[1:], rows, strict=False):
+        cells = {name: (row.get(name) or "").strip() for name in ("time", "entity", "name")}
         for name in ("time", "entity"):
-            if not told[name]:
+            if not cells[name]:
                 raise RowError("empty", file=path, line=number, field=name)
-        found.append(Happening(told["entity"], told["time"], told["name"]))
+        found.append(Happening(cells["entity"], cells["time"], cells["name"]))
     return found
 
 
