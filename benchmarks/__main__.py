@@ -14,6 +14,7 @@ from .results import keep, write_page
 from .start import started
 
 NAMES = (
+    "drivers",
     "events",
     "finetune",
     "growth",
@@ -44,8 +45,8 @@ def run(
     Parameters
     ----------
     name
-        One of events, finetune, growth, lifetime, lora, packing, pretrain, resume, scaling, serve, stream,
-        tokenize, tokenizer; or all.
+        One of drivers, events, finetune, growth, lifetime, lora, packing, pretrain, resume, scaling, serve,
+        stream, tokenize, tokenizer; or all.
     quick
         Fewer and shorter repeats: each benchmark ends within five minutes.
     write

@@ -138,6 +138,115 @@ def test_share_and_forecast_of_the_bundled_series(tmp_path: Path, capsys: pytest
     assert set(told["verdict"]) == {"en", "zh"}
 
 
+def test_what_moved_the_shares(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["grow", "share", "--decompose"]) == 0
+    said = capsys.readouterr().out
+    assert "within + mix + entry + exit = change: holds for all 7 names" in said
+    assert "growth: not identified" in said
+    assert "Kendall tau" in said
+    assert main(["grow", "share", "--decompose", "--first", "2025-06", "--without", "Perplexity", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["decomposition"]["before"] == "2025-06"
+    assert {"code": "rest", "time": "2026-03"}.items() <= next(
+        flag for flag in told["flags"] if flag["time"] == "2026-03"
+    ).items()
+
+
+def test_a_series_of_several_bases_and_segments(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "market.csv"
+    lines = [f"{time},{name},{part},{base},{value},{base}" for time in ("2025", "2026") for place, name in enumerate("甲乙")
+             for part in ("bank", "shop") for base, value in (("revenue", 10 + 5 * place), ("users", 100 + 10 * (time == "2026") * place))]  # fmt: skip
+    head = ["# source: made", "# licence: CC0", "# as_of: 2026-06-30", "time,entity,segment,measure,value,unit"]
+    path.write_text("\n".join([*head, *lines]) + "\n", encoding="utf-8")
+    assert main(["grow", "share", str(path), "--measure", "users", "--decompose"]) == 0
+    said = capsys.readouterr().out
+    assert "in 2 segment(s)" in said
+    assert "growth = market x share" in said
+    assert main(["grow", "share", str(path)]) == 0
+    said = capsys.readouterr().out
+    assert "shares of 2026 on 2 bases, which are never mixed" in said
+    assert main(["grow", "share", str(path), "--json"]) == 0
+    told = {row["entity"]: row for row in json.loads(capsys.readouterr().out)["bases"]}
+    assert told["乙"]["revenue"] == pytest.approx(0.6)
+    assert told["乙"]["users"] == pytest.approx(110 / 210)
+    assert main(["grow", "share", str(path), "--decompose"]) == 2
+    assert "several measures" in capsys.readouterr().err
+    assert main(["grow", "share", str(path), "--measure", "users"]) == 0
+    assert "by segment, at its latest whole time" in capsys.readouterr().out
+    lines = [
+        f"2026,{name},{part},share of users,{value},percent"
+        for part in ("bank", "shop")
+        for name, value in (("甲", 60), ("乙", 40))
+    ]
+    path.write_text("\n".join([*head, *lines]) + "\n", encoding="utf-8")
+    assert main(["grow", "share", str(path), "--out", str(tmp_path / "s.parquet")]) == 0
+    said = capsys.readouterr().out
+    assert "name one segment with --market" in said
+    assert pq.read_table(tmp_path / "s.parquet").num_rows == 2
+    assert main(["grow", "share", str(path), "--decompose"]) == 2
+    assert "without the segments' sizes" in capsys.readouterr().err
+
+
+RANGES = """industry,approach,factor,low,high,unit,source
+bank,top-down,firms,100,200,firms,made
+bank,top-down,spend,10,30,USD,made
+bank,bottom-up,questions,2000,3000,USD,made
+"""
+
+
+def test_potential_and_position_alone(purchases: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ranges, out = tmp_path / "sizes.csv", tmp_path / "asked.parquet"
+    ranges.write_text(RANGES, encoding="utf-8")
+    assert main(["grow", "share", "--potential", str(ranges), "--out", str(out)]) == 0
+    said = capsys.readouterr().out
+    assert "market size, 90% of 20,000 draws" in said
+    assert "what the range comes from" in said
+    assert "bottom-up over top-down" in said
+    assert {row["name"] for row in pq.read_table(out).to_pylist()} == {"top-down, bank", "bottom-up, bank"}
+    log = tmp_path / "log.csv"
+    log.write_text(
+        "\n".join(["user,time,value", *(f"u{n % 30},2026-01-{1 + n % 28:02d},{n % 7}" for n in range(300))]),
+        encoding="utf-8",
+    )
+    assert main(["grow", "share", "--position", str(log)]) == 0
+    said = capsys.readouterr().out
+    assert "segments of 30 users" in said
+    assert "first in" in said
+    assert main(["grow", "share", "--position", str(log), "--grouping", "clusters", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["position"][0]["reason"]["zh"]
+    assert main(["grow", "share", "--position", str(purchases), "--user", "customer"]) == 2
+    assert "too few users to be segmented: found 5" in capsys.readouterr().err
+
+
+def test_drivers_and_events(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    happened = tmp_path / "events.csv"
+    happened.write_text("time,entity,name\n2025-11,Google Gemini,Gemini 3\n", encoding="utf-8")
+    assert main(["grow", "share", "--happenings", str(happened), "--window", "2"]) == 0
+    said = capsys.readouterr().out
+    assert "placebo events, p = " in said
+    assert "placebo band" in said
+    panel = tmp_path / "panel.csv"
+    lines = [f"2025-{month:02d},e{name},{measure},{value},{unit}" for month in range(1, 13) for name in range(6)
+             for measure, value, unit in (("users", 100 + (7 * month * name) % 23, "users"), ("price", 3 + (month * (name + 2)) % 5, "USD"),
+                                          ("age", name + 1, "years"))]  # fmt: skip
+    head = ["# source: made", "# licence: CC0", "# as_of: 2026-06-30", "time,entity,measure,value,unit,segment"]
+    panel.write_text("\n".join([*head, *(f"{line}," for line in lines)]) + "\n", encoding="utf-8")
+    assert main(["grow", "share", str(panel), "--measure", "users", "--driver", "price", "--driver", "age"]) == 0
+    said = capsys.readouterr().out
+    assert "wild cluster bootstrap" in said
+    assert "it differs between entities but never changes" in said
+    assert "association, not an experiment" in said
+    assert main(["grow", "share", str(panel), "--driver", "price", "--json", "--form", "growth"]) == 2
+    assert "what is to be explained was not named" in capsys.readouterr().err
+    assert (
+        main(
+            ["grow", "share", str(panel), "--measure", "users", "--ceiling", "900", "1000", "--entity", "e3", "--json"]
+        )
+        == 0
+    )
+    assert json.loads(capsys.readouterr().out)["penetration"]["figures"][0]["n"] == 12
+
+
 def test_forecast_for_people(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["grow", "forecast", "--model", "persistence"]) == 0
     said = capsys.readouterr().out
@@ -168,6 +277,12 @@ def test_report_of_any_log(purchases: Path, tmp_path: Path, capsys: pytest.Captu
         (["users", "--lapse-days", "0"], "--lapse-days is not allowed"),
         (["share", "none.csv"], "no such series"),
         (["share", "--measure", "revenue"], "unknown measure"),
+        (["share", "--decompose", "--first", "2019-01"], "no such time in the series"),
+        (["share", "--without", "ChatGTP"], "did you mean ChatGPT?"),
+        (["share", "--potential", "none.csv"], "no such file of ranges"),
+        (["share", "--happenings", "none.csv"], "no such file of events"),
+        (["share", "--driver", "price"], "unknown measure"),
+        (["share", "--ceiling", "1", "2"], "penetration asks for users or use, not for shares"),
         (["forecast", "--horizon", "0"], "--horizon is not allowed: found '0'"),
         (["forecst"], "forecast"),
     ],

@@ -37,7 +37,7 @@ SHOWN = {
     "recommend": ["8"],
     "status": ["sentiment-int8", "openvino", "this process"],
     "users": ["23,570", "0.149", "7,846"],
-    "market": ["ChatGPT", "0.782", "HHI", "n = 12"],
+    "market": ["ChatGPT", "0.782", "HHI", "n = 12", "0.867", "+6.70"],
 }
 # Names that readers of Chinese know by these letters too.
 NAMES = re.compile("Noria|CDNOW|ChatGPT|Google|Gemini|Perplexity|Microsoft|Copilot|Claude|Deepseek|CRPS|MASE")

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from functools import lru_cache
 from html import escape
+from pathlib import Path
 from typing import Any
 
 from nicegui import ui
 
+from noria.core.errors import InputError
 from noria.core.figure import Figure, number
 from noria.grow.analysis import MarketStudy
 from noria.grow.forecast.attraction import ShareForecast
 from noria.grow.forecast.backtest import Backtest
 from noria.grow.forecast.baseline import NAMES
 from noria.grow.market.share import Shares, concentration
+from noria.grow.report import Section
 
 from .. import charts
 from ..figures import figures
+from ..sections import show_all
 from ..shell import View, block, card, foreign, paragraph, worked_out
 from ..words import Words
 
@@ -49,6 +53,29 @@ async def show(view: View) -> None:
                     )
                     block(standings_html(study.backtest, words), "scroll-x")
                     paragraph(words("market.backtest.foot", horizon=study.backtest.horizon), "small soft")
+    show_all(await worked_out(words, lambda: [moved(), *served(view.state.lake)]), words)
+
+
+@lru_cache(maxsize=1)
+def moved() -> Section:
+    """Return what moved the bundled chatbot shares, made once in the life of the server."""
+    from noria.grow.market.settings import BasisSettings
+    from noria.grow.market.study import movement, open_market
+    from noria.grow.sections.shares import movement_section
+
+    found = movement(open_market(None), None, None, BasisSettings())
+    return movement_section(found.market, found.decomposition, found.parts)
+
+
+def served(lake: Path) -> list[Section]:
+    """Return the server's own market; nothing where there is no lake yet."""
+    from noria.grow.lake import events
+    from noria.grow.sections.own import own_sections
+
+    try:
+        return own_sections(events(lake))
+    except InputError:
+        return []
 
 
 @lru_cache(maxsize=1)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..forecast.attraction import ShareForecast
+from ..market.decompose import Decomposition
 from ..market.share import Shares, concentration
 from .chart import PALETTE, Chart, Text, band, entity_name, frame, line, percent
 
@@ -25,7 +26,7 @@ def share_chart(market: Shares) -> Chart:
     return Chart(
         {"en": "Market share", "zh": "市场份额"},
         {"en": f"Base: {market.base}. Every period sums to 100%; shares on another base would look different.",
-         "zh": f"口径：{_base_zh(market.base)}。每期合计 100%；换一种口径，份额会不同。"},
+         "zh": f"口径：{base_name(market.base)['zh']}。每期合计 100%；换一种口径，份额会不同。"},
         market.provenance.texts(), options,
     )  # fmt: skip
 
@@ -79,5 +80,33 @@ def forecast_chart(
     )  # fmt: skip
 
 
-def _base_zh(base: str) -> str:
-    return {"share of referred page views": "引荐页面浏览量份额"}.get(base, base)
+def decomposition_chart(found: Decomposition, most: int = 8) -> Chart:
+    """Return the change of each entity's share, stacked from what it is made of."""
+    rows = found.changes[:most]
+    options = frame([row.entity for row in rows], {"en": "points of share", "zh": "份额百分点"})
+    options["xAxis"]["data"] = [entity_name(row.entity) for row in rows]
+    options["xAxis"]["axisLabel"] = {"interval": 0, "fontSize": 11}
+    names: list[tuple[Text, str]] = [
+        ({"en": "within segments", "zh": "细分市场内"}, "within"), ({"en": "mix of segments", "zh": "结构变化"}, "mix"),
+        ({"en": "entry", "zh": "进入"}, "entry"), ({"en": "exit", "zh": "退出"}, "exit")]  # fmt: skip
+    options["series"] = [
+        {"type": "bar", "stack": "all", "name": name, "barMaxWidth": 44, "itemStyle": {"color": PALETTE[place]},
+         "data": [round(100 * float(getattr(row, key)), 3) for row in rows]}
+        for place, (name, key) in enumerate(names) if any(getattr(row, key) for row in rows)
+    ]  # fmt: skip
+    return Chart(
+        {"en": f"What moved the shares, {found.before} to {found.after}", "zh": f"份额变化的来源，{found.before} 至 {found.after}"},
+        {"en": "Within is winning in the same segments, mix is standing in segments that grow, entry and exit are segments joined and "
+               "left; the four add up to each change exactly.",
+         "zh": "“细分市场内”指在同一细分市场中的得失，“结构变化”指所处细分市场的增减，“进入/退出”指新进与离开的细分市场；四者之和恰为各自的变化。"},
+        found.provenance.texts(), options, 280,
+    )  # fmt: skip
+
+
+def base_name(base: str) -> Text:
+    """Return a base's name in both languages."""
+    return {"en": base, "zh": _BASES_ZH.get(base, base)}
+
+
+_BASES_ZH = {"share of referred page views": "引荐页面浏览量份额", "requests": "请求数", "tokens": "词元数", "items": "条目数",
+             "users": "用户数（每人计入其主要使用者）", "reach": "触达用户比例", "revenue": "收入"}  # fmt: skip

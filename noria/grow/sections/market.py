@@ -7,11 +7,11 @@ from typing import Any
 from noria.core.figure import Figure
 
 from ..charts.chart import Text
-from ..charts.market import concentration_chart, forecast_chart, share_chart
+from ..charts.market import base_name, concentration_chart, forecast_chart, share_chart
 from ..forecast.attraction import ShareForecast
 from ..forecast.backtest import Backtest
 from ..forecast.baseline import NAMES
-from ..market.share import Shares, concentration
+from ..market.share import Shares, concentration, gathered
 from ..report import Section, Shown, Table
 
 
@@ -34,7 +34,9 @@ def market_section(market: Shares, forecast: ShareForecast | None, test: Backtes
                            {"en": f"In {latest[-1].time}, 0 to 10,000; its bounds are a rest spread over many and a rest in one hand. n counts the names.",
                             "zh": f"{latest[-1].time}，取值 0 至 10,000；界限为“其他”分散于众家与归于一家。n 为名称数。"}, **facts))  # fmt: skip
     charts, tables = [share_chart(market), concentration_chart(market)], []
-    notes: list[Text] = [{"en": f"{flag.time}: {flag.en}.", "zh": f"{flag.time}：{flag.zh}。"} for flag in market.flags]
+    notes: list[Text] = [
+        {"en": f"{flag.time}: {flag.en}.", "zh": f"{flag.time}：{flag.zh}。"} for flag in gathered(market.flags)
+    ]
     if test is not None:
         notes.insert(0, test.verdict())
         tables.append(backtest_table(test, market))
@@ -47,8 +49,7 @@ def market_section(market: Shares, forecast: ShareForecast | None, test: Backtes
         ]  # fmt: skip
         tables.append(forecast_table(market, forecast))
     return Section("market", {"en": "Market", "zh": "市场"},
-                   {"en": f"Who holds which share, on one base: {market.base}.", "zh": "按同一口径，谁占多少份额：引荐页面浏览量份额。"
-                    if market.base == "share of referred page views" else f"按同一口径，谁占多少份额：{market.base}。"},
+                   {"en": f"Who holds which share, on one base: {market.base}.", "zh": f"按同一口径，谁占多少份额：{base_name(market.base)['zh']}。"},
                    shown, charts, tables, notes)  # fmt: skip
 
 
