@@ -49,7 +49,9 @@ def test_share_and_forecast_of_the_bundled_series(tmp_path: Path, capsys: pytest
     assert main(["grow", "forecast", "--horizon", "2", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert {row["time"] for row in told["forecast"]} == {"2026-04", "2026-05"}
-    assert {standing["model"] for standing in told["backtest"]} == {"persistence", "drift", "attraction"}
+    assert {standing["model"] for standing in told["backtest"]} == {
+        "persistence", "drift", "attraction", "structural", "rivalry", "blend",
+    }  # fmt: skip
     assert set(told["verdict"]) == {"en", "zh"}
 
 
