@@ -14,9 +14,10 @@ from noria.core.errors import InputError
 from noria.core.figure import Figure
 
 from .bundled import cdnow
-from .forecast.attraction import ShareForecast, fit
+from .forecast.attraction import ShareForecast
 from .forecast.backtest import Backtest, backtest
-from .forecast.baseline import MODELS
+from .forecast.blend import forecast_shares
+from .forecast.entry import with_newcomers
 from .lake import events
 from .log import Log, log_of_events, read_log
 from .market.share import Shares, shares
@@ -88,7 +89,7 @@ def study_users(log: Log, unit: Period = "week", *, seed: int = 0) -> UserStudy:
     )
 
 
-def study_market(series: Series, settings: MarketSettings | None = None) -> MarketStudy:
+def study_market(series: Series, settings: MarketSettings | None = None, *, newcomers: bool = False) -> MarketStudy:
     """Return shares, and, where the series carries them, the back-test and the forecast of the model that it proves.
 
     Raises:
@@ -102,7 +103,11 @@ def study_market(series: Series, settings: MarketSettings | None = None) -> Mark
         test, silence = None, str(error)
     name = settings.model if settings.model != "best" else test.winner if test else "persistence"
     try:
-        ahead = fit(market, MODELS[name]).ahead(settings.horizon, draws=settings.draws, seed=settings.seed)
+        weights = test.weights if test else None
+        ahead = forecast_shares(
+            market, name, settings.horizon, draws=settings.draws, seed=settings.seed, weights=weights
+        )
+        ahead = with_newcomers(ahead, market, seed=settings.seed) if newcomers else ahead
     except InputError as error:
         return MarketStudy(market, None, test, name, str(error))
     return MarketStudy(market, ahead, test, name, "" if test else silence)

@@ -37,8 +37,10 @@ def report(
     """
     from noria.grow.analysis import open_log, study_market, study_users
     from noria.grow.bundled import chatbot_shares
+    from noria.grow.forecast.study import period_for, study_users_ahead
     from noria.grow.lake import events
     from noria.grow.report import write_report
+    from noria.grow.sections.forecast import forecast_section
     from noria.grow.sections.market import market_section
     from noria.grow.sections.usage import usage_section
     from noria.grow.sections.users import lifetime_section, users_section
@@ -49,9 +51,11 @@ def report(
     sections = [users_section(study.log, study.growths, study.retention, study.stickiness)]
     if study.holdout:
         sections.append(lifetime_section(study.holdout, study.log))
+    ahead = study_users_ahead(study.log, period_for(study.log), horizon=market.horizon, seed=market.seed)
+    sections.append(forecast_section(ahead))
     if log is not None and log.is_dir():
         sections.append(usage_section(usage(events(log))))
     seen = study_market(read_series(series or chatbot_shares()), market)
-    sections.append(market_section(seen.market, seen.forecast, seen.backtest))
+    sections.append(market_section(seen.market, seen.forecast, seen.backtest, seen.model))
     print(write_report(out, sections))
     return 0

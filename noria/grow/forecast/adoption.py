@@ -1,8 +1,8 @@
 """One series and its growth curve: parameters with intervals, whether the ceiling can be told, and what may come.
 
-    one = fit_one([840, 1470, 2110, 4000, 7590, 10950, 10530, 9470, 7790, 5890])
-    one.identified["ceiling"]            # True: the turn has been seen
-    one.ahead(4).interval(0.9)           # never below zero, and never above the ceiling in sum
+one = fit_one([840, 1470, 2110, 4000, 7590, 10950, 10530, 9470, 7790, 5890])
+one.identified["ceiling"]            # True: the turn has been seen
+one.ahead(4).interval(0.9)           # never below zero, and never above the ceiling in sum
 """
 
 from __future__ import annotations
@@ -95,6 +95,12 @@ class Adoption:
     def verdict(self) -> dict[str, str]:
         """Return whether the ceiling can be told, as a sentence in each language."""
         low, high = self.intervals["ceiling"]
+        values = self.group.problem.values[0]
+        if not self.fitted.flow and values[-1] < 0.8 * values.max():
+            return {
+                "en": f"The values fell from {values.max():,.4g} to {values[-1]:,.4g}: a growth curve cannot fall, so its ceiling says little.",
+                "zh": f"数值由 {values.max():,.4g} 降至 {values[-1]:,.4g}：增长曲线不会下降，因此其上限意义不大。",
+            }
         if self.identified["ceiling"]:
             return {
                 "en": f"The ceiling can be told: {low:,.4g} to {high:,.4g} at {self.level:.0%}.",
@@ -131,12 +137,18 @@ class Adoption:
         Raises:
             InputError: the fit knows covariates, and their future was not given.
         """
-        future = self.fitted.future(horizon, effort) if isinstance(horizon, int) else Periods(np.asarray(horizon), self.fitted.flow)
+        future = (
+            self.fitted.future(horizon, effort)
+            if isinstance(horizon, int)
+            else Periods(np.asarray(horizon), self.fitted.flow)
+        )
         random = np.random.default_rng(seed)
         evidence = np.array([float(nodes.evidence[0]) for nodes in self._nodes])
         weights = np.exp(evidence - np.logaddexp.reduce(evidence))
         counts = random.multinomial(draws, weights / weights.sum())
-        many = [nodes.draw(future, int(count), random) for nodes, count in zip(self._nodes, counts, strict=True) if count]
+        many = [
+            nodes.draw(future, int(count), random) for nodes, count in zip(self._nodes, counts, strict=True) if count
+        ]
         return mixed(many, np.array([len(one.draws) for one in many]), random)
 
     def path(self) -> Floats:
@@ -145,7 +157,9 @@ class Adoption:
         return np.asarray(np.exp(group.full[0, -1]) * group.problem.part(group.full[:1, :-1])[0])
 
     def _logged(self, name: str) -> bool:
-        return name == "ceiling" or (name in self.curve.parameters and self.curve.logged[self.curve.parameters.index(name)])
+        return name == "ceiling" or (
+            name in self.curve.parameters and self.curve.logged[self.curve.parameters.index(name)]
+        )
 
 
 def fit_one(

@@ -114,8 +114,8 @@ class Diffusions:
         ends = self.last + np.arange(1.0, horizon + 1)
         if self.effort is None:
             return Periods(ends, self.flow)
-        if effort is None or np.shape(effort) != (horizon, self.effort.shape[1]):
-            raise InputError("a forecast with covariates needs their future", found=np.shape(effort),
+        if effort is None or effort.shape != (horizon, self.effort.shape[1]):
+            raise InputError("a forecast with covariates needs their future", found=None if effort is None else effort.shape,
                              allowed=f"({horizon}, {self.effort.shape[1]})")  # fmt: skip
         return Periods(ends, self.flow, np.concatenate([self.effort, effort]))
 
@@ -187,7 +187,9 @@ def _fitted(
     if not rows.size:
         return []
     dense = estimator == "density"
-    problem = problem_of(curve, periods, values, noise, (lambda shapes: bass_density(shapes, periods.ends)) if dense else None)
+    problem = problem_of(
+        curve, periods, values, noise, (lambda shapes: bass_density(shapes, periods.ends)) if dense else None
+    )
     full, squares, still = problem.polish(started(problem, curve, periods))
     n = values.shape[1]
     floor = np.maximum(squares, 1e-20 * np.sum(values**2, 1))

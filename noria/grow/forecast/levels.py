@@ -21,7 +21,7 @@ from noria.core.errors import InputError
 from ..series import Floats, Provenance, Series, following, periods, step_of
 from .adoption import fit_one
 from .diffusion import FORECAST, Kind
-from .outlook import Outlook, mixed
+from .outlook import Outlook, mixed, natural
 from .rolling import Ahead, Backtest, Forecaster, Record, rolled
 from .stacking import BLEND, counts_of
 
@@ -56,7 +56,9 @@ LevelModel = Callable[[Levels, int, int, int], Outlook]
 """History, horizon, draws and seed -> what may come."""
 
 
-def levels_of(series: Series, kind: Kind, measure: str | None = None, segment: str | None = None, entity: str | None = None) -> Levels:
+def levels_of(
+    series: Series, kind: Kind, measure: str | None = None, segment: str | None = None, entity: str | None = None
+) -> Levels:
     """Return one entity's amounts; where none is named, the only one.
 
     Raises:
@@ -68,7 +70,12 @@ def levels_of(series: Series, kind: Kind, measure: str | None = None, segment: s
                          hint="forecast shares with --of shares")  # fmt: skip
     names = list(dict.fromkeys(point.entity for point in chosen.points))
     if entity is None and len(names) > 1:
-        raise InputError("the series has several entities", found=", ".join(names), allowed="one of them", hint="name one with --entity")
+        raise InputError(
+            "the series has several entities",
+            found=", ".join(names),
+            allowed="one of them",
+            hint="name one with --entity",
+        )
     if entity is not None and entity not in names:
         raise InputError("no such entity", found=entity, allowed=names)
     mine = {point.time: point.value for point in chosen.points if point.entity == (entity or names[0])}
@@ -92,10 +99,12 @@ def walk(history: Levels, horizon: int, draws: int, seed: int, *, drifting: bool
         raise InputError("too few values", found=int(values.size), allowed="4 or more")
     seen = np.log(values) if logged else values
     gaps, steps = np.diff(places).astype(float), np.diff(seen)
-    rate = steps.sum() / gaps.sum() if drifting else 0.0
+    rate = float(steps.sum() / gaps.sum()) if drifting else 0.0
     squares = float(np.sum((steps - rate * gaps) ** 2 / gaps))
     # A series that has not moved yet may: half of the smallest step that its figures tell.
-    squares = max(squares, len(steps) * (0.5 * 10.0 ** -_digits(history.values)) ** 2 / (np.mean(values) ** 2 if logged else 1.0))
+    squares = max(
+        squares, len(steps) * (0.5 * 10.0 ** -_digits(history.values)) ** 2 / (np.mean(values) ** 2 if logged else 1.0)
+    )
     sigma = np.sqrt(squares / random.chisquare(len(steps) - drifting, draws))
     pace = rate + (sigma / np.sqrt(gaps.sum()) * random.standard_normal(draws) if drifting else np.zeros(draws))
     behind = len(history.values) - 1 - places[-1]
@@ -105,7 +114,7 @@ def walk(history: Levels, horizon: int, draws: int, seed: int, *, drifting: bool
     value = centre + sigma[:, None] * np.cumsum(fresh, 1)
     scale = sigma[:, None] * np.sqrt(times)
     if logged:
-        return Outlook(*(np.exp(np.minimum(each, 300)) for each in (value, centre)), scale, np.ones(draws))
+        return Outlook(natural(value), natural(centre), scale, np.ones(draws))
     return Outlook(np.maximum(value, 0.0), centre, scale, np.zeros(draws))
 
 
@@ -115,7 +124,9 @@ def grown(history: Levels, horizon: int, draws: int, seed: int, *, curve: str) -
     Raises:
         InputError: too few values for the curve.
     """
-    return fit_one(history.values, curve, kind=history.kind, noises=FORECAST[history.kind]).ahead(horizon, draws=draws, seed=seed)
+    return fit_one(history.values, curve, kind=history.kind, noises=FORECAST[history.kind]).ahead(
+        horizon, draws=draws, seed=seed
+    )
 
 
 LEVEL_MODELS: Mapping[str, LevelModel] = {
@@ -164,7 +175,9 @@ def backtest_levels(
     def forecaster(model: LevelModel) -> Forecaster:
         def forecast(seen: int, ahead: int, mine: int) -> Ahead:
             outlook = model(history.until(seen), ahead, draws, mine)
-            return Ahead(outlook.draws[..., None], lambda step, row: outlook.log_density(float(history.values[row]), step))
+            return Ahead(
+                outlook.draws[..., None], lambda step, row: outlook.log_density(float(history.values[row]), step)
+            )
 
         return forecast
 
@@ -184,7 +197,9 @@ def forecast_levels(
     """
     if model != BLEND:
         return models[model](history, horizon, draws, seed)
-    taking = {name: weight for name, weight in (weights or dict.fromkeys(models, 1 / len(models))).items() if weight > 0}
+    taking = {
+        name: weight for name, weight in (weights or dict.fromkeys(models, 1 / len(models))).items() if weight > 0
+    }
     counts = counts_of(np.array(list(taking.values())), draws)
     many = [models[name](history, horizon, draws, seed) for name in taking]
     return mixed(many, np.array(counts), np.random.default_rng(seed))

@@ -51,6 +51,11 @@ class Outlook:
         return float(max(logsumexp(np.where(logged, ratio, even)) - np.log(len(scale)), -745.0))
 
 
+def natural(logs: Floats) -> Floats:
+    """Return values of logarithms, none so large that its square could not be told."""
+    return np.asarray(np.exp(np.minimum(logs, 300.0)), dtype=np.float64)
+
+
 def mixed(outlooks: list[Outlook], counts: Floats, random: np.random.Generator) -> Outlook:
     """Return an outlook of `counts` draws of each."""
     kept = [random.permutation(len(one.draws))[: int(count)] for one, count in zip(outlooks, counts, strict=True)]

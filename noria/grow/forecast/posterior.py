@@ -16,8 +16,8 @@ from scipy.special import gammaln
 
 from ..series import Floats
 from .curves import Curve, Periods
-from .outlook import Outlook
-from .problem import TINY, Problem
+from .outlook import Outlook, natural
+from .problem import LEAST, TINY, WIDE, Problem
 
 REACH = 4.0
 """Half the grid's width, in standard deviations."""
@@ -68,8 +68,8 @@ class Nodes:
         if problem.noise.proportional:
             unit = problem.whiten.sum(1)
             level = ceiling[0] + spread / np.sqrt(unit @ unit) * random.standard_normal(count)
-            expected = level[:, None] + np.log(np.maximum(ahead[0], TINY))
-            last = np.log(problem.values[0, -1]) - level - np.log(np.maximum(part[0, :, -1], TINY))
+            expected = level[:, None] + np.log(np.maximum(ahead[0], LEAST))
+            last = np.log(problem.values[0, -1]) - level - np.log(np.maximum(part[0, :, -1], LEAST))
         else:
             curve = part[0] @ problem.whiten.T
             size = np.sqrt(np.maximum(np.sum(curve**2, 1), TINY))
@@ -80,9 +80,8 @@ class Nodes:
         scale = spread[:, None] * np.sqrt(1 - kept**2)
         value = centre + spread[:, None] * _memory_noise(gaps, memory, count, random)
         if problem.noise.proportional:
-            return Outlook(*(np.exp(np.minimum(each, 300)) for each in (value, centre)), scale, np.ones(count))
+            return Outlook(natural(value), natural(centre), scale, np.ones(count))
         return Outlook(np.maximum(value, 0.0), centre, scale, np.zeros(count))
-
 
     def _shapes(self, problem: Problem, count: int, random: np.random.Generator, row: int) -> Floats:
         """Return shapes drawn from the posterior, (1, count, K): from the cells, then again by what each point itself is worth."""
@@ -92,8 +91,11 @@ class Nodes:
         shapes = (self.shapes[row, places] + jitter @ self.steps[row])[None]
         _, worth = _weighed(problem, shapes)
         _, middle = _weighed(problem, self.shapes[row, places][None])
-        ratio = np.clip(worth[0] - middle[0], -700, 0)  # a cell's weight is that of its middle, which is nearly its best
-        return shapes[:, random.choice(tries, count, p=np.exp(ratio) / np.exp(ratio).sum())]
+        ratio = np.clip(
+            worth[0] - middle[0], -700, 0
+        )  # a cell's weight is that of its middle, which is nearly its best
+        chances = np.exp(ratio) / np.exp(ratio).sum()
+        return np.asarray(shapes[:, random.choice(tries, count, p=chances)], dtype=np.float64)
 
 
 def weighted_nodes(
@@ -120,8 +122,8 @@ def weighted_nodes(
         # What a cell's own width adds keeps a grid that was too coarse from shrinking to a point at once.
         spread = np.einsum("sc,sck,scj->skj", weights, off, off) + np.einsum("sik,sij->skj", steps, steps) / 12
     volume = np.abs(np.linalg.det(steps))
-    evidence = top[:, 0] + np.log(total[:, 0]) + np.log(np.maximum(volume, TINY)) - np.log(
-        np.prod(problem.high - problem.low)
+    evidence = (
+        top[:, 0] + np.log(total[:, 0]) + np.log(np.maximum(volume, TINY)) - np.log(np.prod(problem.high - problem.low))
     )
     return Nodes(problem, curve, periods, shapes, weights, ceilings, steps, evidence)
 
@@ -152,6 +154,8 @@ def _weighed(problem: Problem, shapes: Floats) -> tuple[Floats, Floats]:
         change, prior = 0.0, np.log(problem.order) - 2 * ceilings
     floor = np.maximum(1e-10 * n * scale, TINY)
     likelihood = -(n - 1) / 2 * np.log(np.maximum(squares, floor)) - 0.5 * np.log(size)
+    # A ceiling at the end of what numbers can hold stands for a curve that says nothing of the values.
+    inside &= np.abs(ceilings - np.log(problem.order)) < WIDE - 1e-6
     constant = float(gammaln((n - 1) / 2)) - (n - 1) / 2 * np.log(np.pi) - np.log(2.0) + problem.log_volume + change
     return ceilings, np.where(inside, likelihood + prior + constant, -1e300)
 

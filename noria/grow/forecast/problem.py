@@ -10,8 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
+import numpy.typing as npt
 
 from ..series import Floats
 from .curves import Curve, Periods
@@ -21,8 +23,12 @@ Part = Callable[[Floats], Floats]
 Parts = Callable[[Floats], tuple[Floats, Floats]]
 """The same, and its slopes (..., n, K)."""
 TINY = 1e-300
+LEAST = 1e-40
+"""Part of a ceiling below which no curve goes where logarithms are taken: slopes stay numbers."""
 FAR = 30.0
 """Bound of an effect of a covariate."""
+WIDE = 50.0
+"""How far the log of a ceiling may lie from that of what was seen: so far that only numbers' own range forbids more."""
 
 
 @dataclass(frozen=True)
@@ -57,24 +63,32 @@ class Problem:
         """Log of the density's scale between deviations and independent ones."""
         return float(np.log(np.diag(self.whiten)).sum())
 
-    def of(self, rows: Floats) -> Problem:
+    def of(self, rows: npt.ArrayLike) -> Problem:
         """Return the problem of some rows, which may repeat."""
         places = np.asarray(rows, dtype=int)
-        return Problem(self.values[places], self.part, self.parts, self.whiten, self.noise, self.low, self.high, self.order[places])
+        return Problem(
+            self.values[places], self.part, self.parts, self.whiten, self.noise, self.low, self.high, self.order[places]
+        )
 
     def solved(self, shapes: Floats) -> tuple[Floats, Floats]:
         """Return the log of the best ceiling and the sum of squares for shapes (S, ..., K): (S, ...) each."""
         part = self.part(shapes)
         values = self.values.reshape(len(self.values), *[1] * (part.ndim - 2), -1)
         if self.noise.proportional:
-            away = (np.log(values) - np.log(np.maximum(part, TINY))) @ self.whiten.T
+            away = (np.log(values) - np.log(np.maximum(part, LEAST))) @ self.whiten.T
             unit = self.whiten.sum(1)
-            ceiling = away @ unit / (unit @ unit)
+            ceiling = np.clip(away @ unit / (unit @ unit), *self._ceilings(part.ndim - 1))
             return ceiling, np.sum((away - ceiling[..., None] * unit) ** 2, -1)
         seen, curve = values @ self.whiten.T, part @ self.whiten.T
         size = np.maximum(np.sum(curve**2, -1), TINY)
-        level = np.maximum(np.sum(seen * curve, -1) / size, TINY)
-        return np.log(level), np.sum((seen - level[..., None] * curve) ** 2, -1)
+        level = np.log(np.maximum(np.sum(seen * curve, -1) / size, TINY))
+        level = np.clip(level, *self._ceilings(part.ndim - 1))
+        return level, np.sum((seen - np.exp(level)[..., None] * curve) ** 2, -1)
+
+    def _ceilings(self, axes: int) -> tuple[Floats, Floats]:
+        """Return the bounds of the log ceiling, for arrays of so many axes."""
+        order = np.log(self.order).reshape(-1, *[1] * (axes - 1))
+        return order - WIDE, order + WIDE
 
     def scan(self, shapes: Floats) -> Floats:
         """Return the sums of squares of all series for a grid of shapes (G, K) that they share, (S, G)."""
@@ -82,20 +96,20 @@ class Problem:
         if self.noise.proportional:
             unit = self.whiten.sum(1)
             unit = unit / np.sqrt(unit @ unit)
-            seen, curve = np.log(self.values) @ self.whiten.T, np.log(np.maximum(part, TINY)) @ self.whiten.T
+            seen, curve = np.log(self.values) @ self.whiten.T, np.log(np.maximum(part, LEAST)) @ self.whiten.T
             seen, curve = seen - np.outer(seen @ unit, unit), curve - np.outer(curve @ unit, unit)
             found = np.sum(seen**2, 1)[:, None] + np.sum(curve**2, 1) - 2 * seen @ curve.T
         else:
             seen, curve = self.values @ self.whiten.T, part @ self.whiten.T
             size = np.maximum(np.sum(curve**2, 1), TINY)
             found = np.sum(seen**2, 1)[:, None] - np.maximum(seen @ curve.T, 0.0) ** 2 / size
-        return np.maximum(found, 0.0)
+        return np.asarray(np.maximum(found, 0.0), dtype=np.float64)
 
     def deviations(self, full: Floats) -> tuple[Floats, Floats]:
         """Return independent deviations (S, n) at shapes and log ceiling (S, K + 1), and their slopes (S, n, K + 1)."""
         part, slopes = self.parts(full[:, :-1])
         if self.noise.proportional:
-            part = np.maximum(part, TINY)
+            part = np.maximum(part, LEAST)
             away = np.log(self.values) - full[:, -1:] - np.log(part)
             steep = np.concatenate([slopes / part[..., None], np.ones((*part.shape, 1))], -1)
         else:
@@ -113,16 +127,18 @@ class Problem:
             rounds: most steps.
         """
         free = np.ones_like(full) if fixed is None else 1 - fixed
-        low, high = np.append(self.low, -np.inf), np.append(self.high, np.inf)
+        order = np.log(self.order)
+        low = np.column_stack([np.tile(self.low, (len(full), 1)), order - WIDE])
+        high = np.column_stack([np.tile(self.high, (len(full), 1)), order + WIDE])
         full, damping = full.copy(), np.full(len(full), 1e-3)
         away, slopes = self.deviations(full)
         squares = np.sum(away**2, 1)
         still = np.zeros(len(full), dtype=bool)
-        going = np.arange(len(full))
+        going = np.arange(len(full), dtype=np.intp)
         for _ in range(rounds):
             part = self.of(going)
-            step = _step(away[going], slopes[going], free[going], damping[going], full[going], low, high)
-            tried = np.clip(full[going] + step, low, high)
+            step = _step(away[going], slopes[going], free[going], damping[going], full[going], low[going], high[going])
+            tried = np.clip(full[going] + step, low[going], high[going])
             their_away, their_slopes = part.deviations(tried)
             with np.errstate(over="ignore", invalid="ignore"):
                 theirs = np.sum(their_away**2, 1)
@@ -164,11 +180,16 @@ def problem_of(curve: Curve, periods: Periods, values: Floats, noise: Noise, par
     effects = np.full(periods.effects, FAR)
     low, high = np.append(shapes.min(0), -effects), np.append(shapes.max(0), effects)
     order = np.sum(np.abs(values), 1, keepdims=True) if periods.flow else np.abs(values[:, -1:])
-    if parts is not None:
-        part: Part = lambda shapes: parts(shapes)[0]  # noqa: E731
+    if parts is None:
+        part: Part = partial(periods.part, curve)
+        parts = partial(periods.parts, curve)
     else:
-        part, parts = (lambda shapes: periods.part(curve, shapes)), (lambda shapes: periods.parts(curve, shapes))
+        part = partial(_first, parts)
     return Problem(values, part, parts, whiten, noise, low, high, np.maximum(order, TINY))
+
+
+def _first(parts: Parts, shapes: Floats) -> Floats:
+    return parts(shapes)[0]
 
 
 def started(problem: Problem, curve: Curve, periods: Periods, size: int = 36) -> Floats:

@@ -47,7 +47,9 @@ def fit_regression(values: Floats | Sequence[float]) -> Regression:
     a, b, c = (found / scale).tolist()
     root = b * b - 4 * a * c
     if c >= 0 or root < 0:
-        return Regression((a, b, c), None, None, None, sales.size, "sales do not yet turn down against what was sold: no ceiling")
+        return Regression(
+            (a, b, c), None, None, None, sales.size, "sales do not yet turn down against what was sold: no ceiling"
+        )
     ceiling = (-b - root**0.5) / (2 * c)
     p = a / ceiling
     if p <= 0 or p + b <= 0:

@@ -90,9 +90,7 @@ class Rivalry:
     def _paths_for_density(self) -> _Paths:
         return _Paths(self)
 
-    def _simulated(
-        self, steps: int, draws: int, random: np.random.Generator
-    ) -> list[tuple[Floats, Floats, Floats]]:
+    def _simulated(self, steps: int, draws: int, random: np.random.Generator) -> list[tuple[Floats, Floats, Floats]]:
         """Return paths of log-ratios (d, steps, P), coefficients (d, K, P) and roots of covariances (d, P, P), prior by prior."""
         size = self.last.size
         found = []
@@ -133,7 +131,9 @@ def fit_rivalry(market: Shares) -> Rivalry:
     """
     overlapping = [flag.time for flag in market.flags if flag.code == "overlap"]
     if overlapping:
-        raise InputError("shares that overlap cannot be forecast as shares of one whole", found=", ".join(overlapping[:3]))
+        raise InputError(
+            "shares that overlap cannot be forecast as shares of one whole", found=", ".join(overlapping[:3])
+        )
     ratios, present = log_ratios(market, market.values)
     whole = np.flatnonzero(~np.isnan(ratios[:, 0]))
     starts = whole[:-1][np.diff(whole) == 1]
@@ -144,7 +144,9 @@ def fit_rivalry(market: Shares) -> Rivalry:
     couplings = tuple(_coupled(changes, shares, looseness) for looseness in LOOSENESS)
     likelihood = np.array([coupling.log_likelihood for coupling in couplings])
     weights = np.exp(likelihood - np.logaddexp.reduce(likelihood))
-    return Rivalry(market, couplings, weights / weights.sum(), present, ratios[whole[-1]], len(ratios) - 1 - int(whole[-1]))
+    return Rivalry(
+        market, couplings, weights / weights.sum(), present, ratios[whole[-1]], len(ratios) - 1 - int(whole[-1])
+    )
 
 
 def _coupled(changes: Floats, shares: Floats, looseness: float) -> Coupling:
@@ -162,4 +164,4 @@ def _coupled(changes: Floats, shares: Floats, looseness: float) -> Coupling:
         size / 2 * (np.linalg.slogdet(start)[1] - np.linalg.slogdet(precision)[1])
         + freedom / 2 * np.linalg.slogdet(prior)[1] - (freedom + n) / 2 * np.linalg.slogdet(scale)[1]
     )  # fmt: skip
-    return Coupling(mean, precision, scale, freedom + n, float(likelihood))
+    return Coupling(np.asarray(mean, dtype=np.float64), precision, scale, freedom + n, float(likelihood))

@@ -195,7 +195,10 @@ def _weights(names: Sequence[str], known: Sequence[dict[str, float]]) -> Floats:
 
 def _mixed(many: list[Floats], weights: Floats, draws: int, seed: int) -> Floats:
     random = np.random.default_rng(seed)
-    parts = [one[random.permutation(len(one))[:count]] for one, count in zip(many, counts_of(weights, min(draws, len(many[0]))), strict=True)]
+    parts = [
+        one[random.permutation(len(one))[:count]]
+        for one, count in zip(many, counts_of(weights, min(draws, len(many[0]))), strict=True)
+    ]
     together = np.concatenate(parts)
     random.shuffle(together)  # the energy score pairs draws by place
     return together

@@ -126,7 +126,9 @@ def fit_structural(market: Shares) -> Structural:
     """
     overlapping = [flag.time for flag in market.flags if flag.code == "overlap"]
     if overlapping:
-        raise InputError("shares that overlap cannot be forecast as shares of one whole", found=", ".join(overlapping[:3]))
+        raise InputError(
+            "shares that overlap cannot be forecast as shares of one whole", found=", ".join(overlapping[:3])
+        )
     ratios, present = log_ratios(market, market.values)
     whole = np.flatnonzero(~np.isnan(ratios[:, 0]))
     if whole.size < MINIMUM:
