@@ -102,9 +102,8 @@ def walk(history: Levels, horizon: int, draws: int, seed: int, *, drifting: bool
     rate = float(steps.sum() / gaps.sum()) if drifting else 0.0
     squares = float(np.sum((steps - rate * gaps) ** 2 / gaps))
     # A series that has not moved yet may: half of the smallest step that its figures tell.
-    squares = max(
-        squares, len(steps) * (0.5 * 10.0 ** -_digits(history.values)) ** 2 / (np.mean(values) ** 2 if logged else 1.0)
-    )
+    least = len(steps) * (0.5 * 10.0 ** -_digits(history.values)) ** 2
+    squares = max(squares, least / float(np.mean(values) ** 2) if logged else least)
     sigma = np.sqrt(squares / random.chisquare(len(steps) - drifting, draws))
     pace = rate + (sigma / np.sqrt(gaps.sum()) * random.standard_normal(draws) if drifting else np.zeros(draws))
     behind = len(history.values) - 1 - places[-1]
