@@ -113,7 +113,7 @@ class Rivals:
         paths = np.empty((draws, horizon, size))
 
         def pace(state: Floats) -> Floats:
-            return table[:, 0] + np.einsum("dk,dkp->dp", np.exp(np.minimum(state, most)), table[:, 1:])
+            return np.asarray(table[:, 0] + np.einsum("dk,dkp->dp", np.exp(np.minimum(state, most)), table[:, 1:]))
 
         for step in range(horizon):
             first = pace(logs)
@@ -121,7 +121,7 @@ class Rivals:
             fresh = np.einsum("dpq,dq->dp", roots, random.standard_normal((draws, size)))
             logs = np.clip(logs + (first + second) / 2 + fresh, -50.0, most)
             paths[:, step] = np.exp(logs)
-        return paths * self.scale
+        return np.asarray(paths * self.scale, dtype=np.float64)
 
 
 def fit_rivals(
@@ -151,13 +151,19 @@ def fit_rivals(
     if table.ndim != 2 or table.shape[1] < 2:
         raise InputError("competition needs two rivals or more", found=table.shape)
     if not (np.isnan(table) | (np.isfinite(table) & (table > 0))).all():
-        raise InputError("rivals' values must be above zero", found=float(np.nanmin(table)), hint="leave out times at which one was not there")
+        raise InputError(
+            "rivals' values must be above zero",
+            found=float(np.nanmin(table)),
+            hint="leave out times at which one was not there",
+        )
     count = table.shape[1]
     whole = np.flatnonzero(~np.isnan(table).any(1))
     starts = whole[:-1][np.diff(whole) == 1]
     freedom = len(starts) - count - 1
     if freedom < 2:
-        raise InputError("too few periods for so many rivals", found=len(starts) + 1, allowed=f"{count + 4} or more in a row")
+        raise InputError(
+            "too few periods for so many rivals", found=len(starts) + 1, allowed=f"{count + 4} or more in a row"
+        )
     scale = float(np.nanmean(table))
     logs, amounts = np.log(table), table / scale
     changes = logs[starts + 1] - logs[starts]
@@ -186,7 +192,7 @@ def _follow(logs: Floats, times: Floats, start: Floats, error: Floats) -> tuple[
     count = logs.shape[1]
 
     def solution(numbers: Floats) -> Floats:
-        table, begin = numbers[: -count].reshape(count, count + 1), numbers[-count:]
+        table, begin = numbers[:-count].reshape(count, count + 1), numbers[-count:]
 
         def pace(_: float, state: Floats) -> Floats:
             return np.asarray(table[:, 0] + table[:, 1:] @ np.exp(np.minimum(state, 8.0)))
@@ -197,10 +203,12 @@ def _follow(logs: Floats, times: Floats, start: Floats, error: Floats) -> tuple[
         return np.asarray(np.clip(reached, -20.0, 20.0))
 
     first = np.append(start.ravel(), logs[0])
-    result = least_squares(lambda numbers: (solution(numbers) - logs).ravel(), first, max_nfev=60, x_scale=np.maximum(np.abs(first), 0.1))
+    result = least_squares(
+        lambda numbers: (solution(numbers) - logs).ravel(), first, max_nfev=60, x_scale=np.maximum(np.abs(first), 0.1)
+    )
     if not np.isfinite(result.cost) or result.cost > np.sum((solution(first) - logs) ** 2) / 2 or not result.success:
         return start, error, "the search along paths did not come to rest: the regression of steps is shown"
     freedom = max(logs.size - first.size, 1)
     spread = np.linalg.pinv(result.jac.T @ result.jac) * 2 * result.cost / freedom
-    errors = np.sqrt(np.maximum(np.diag(spread), 0.0))[: -count].reshape(count, count + 1)
-    return result.x[: -count].reshape(count, count + 1), errors, ""
+    errors = np.sqrt(np.maximum(np.diag(spread), 0.0))[:-count].reshape(count, count + 1)
+    return result.x[:-count].reshape(count, count + 1), errors, ""

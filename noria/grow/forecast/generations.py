@@ -27,8 +27,8 @@ from .curves import BASS
 LOW, HIGH = np.log([1e-7, 1e-4]), np.log([0.5, 4.0])
 """Bounds of log p and log q, a period's."""
 _STARTS = tuple((p, q) for p in (1e-4, 1e-3, 0.01, 0.03) for q in (0.03, 0.1, 0.3, 0.8))
-UNTOLD = 1.0
-"""Standard error of a parameter's logarithm above which it is called not identified: a factor of 2.7 either way."""
+UNTOLD = 0.5
+"""Standard error of a parameter's logarithm above which it is called not identified: an interval of a factor of 2.3 either way."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,11 @@ def fit_generations(
     table = np.asarray(values, dtype=np.float64)
     starts = np.asarray(launches, dtype=np.float64)
     if table.ndim != 2 or starts.shape != table.shape[1:] or (np.diff(starts) <= 0).any():
-        raise InputError("generations need one launch each, in rising order", found=starts.tolist(), allowed=f"{table.shape[-1]} launches")
+        raise InputError(
+            "generations need one launch each, in rising order",
+            found=starts.tolist(),
+            allowed=f"{table.shape[-1]} launches",
+        )
     if np.nanmin(table, initial=0.0) < 0:
         raise InputError("what is in use cannot be below zero", found=float(np.nanmin(table)))
     count = table.shape[1]
@@ -122,13 +126,20 @@ def fit_generations(
         return markets, design @ markets - table[seen] / scale
 
     bounds = (np.tile(LOW, pairs), np.tile(HIGH, pairs))
-    begun = sorted((np.tile(np.log(pair), pairs) for pair in _STARTS), key=lambda logs: float(np.sum(solved(logs)[1] ** 2)))
+    begun = sorted(
+        (np.tile(np.log(pair), pairs) for pair in _STARTS), key=lambda logs: float(np.sum(solved(logs)[1] ** 2))
+    )
     tried = [least_squares(lambda logs: solved(logs)[1], start, bounds=bounds, x_scale=1.0) for start in begun[:3]]
     best = min(tried, key=lambda one: float(one.cost))
     markets, left = solved(best.x)
     sigma = float(np.sqrt(left @ left / freedom))
     rates = np.exp(np.broadcast_to(best.x.reshape(pairs, 2), (count, 2)))
-    errors = _errors(best.x, markets, lambda logs, sizes: _design(np.broadcast_to(logs.reshape(pairs, 2), (count, 2)), starts, times)[seen] @ sizes, sigma)
+    errors = _errors(
+        best.x,
+        markets,
+        lambda logs, sizes: _design(np.broadcast_to(logs.reshape(pairs, 2), (count, 2)), starts, times)[seen] @ sizes,
+        sigma,
+    )
     spread = np.column_stack([np.broadcast_to(errors[: 2 * pairs].reshape(pairs, 2), (count, 2)), errors[2 * pairs :]])
     told = tuple(names) or tuple(f"generation {place + 1}" for place in range(count))
     return Generations(starts, rates, markets * scale, spread, shared, sigma * scale, float(times[-1]), int(seen.sum()), freedom,
@@ -161,6 +172,8 @@ def _errors(logs: Floats, markets: Floats, model: object, sigma: float) -> Float
         up, down = full + step, full - step
         slopes.append((model(up[:pairs], np.exp(up[pairs:])) - model(down[:pairs], np.exp(down[pairs:]))) / 2e-5)
     table = np.stack(slopes, 1)
-    covariance = np.linalg.pinv(table.T @ table, rcond=1e-12, hermitian=True) * sigma**2
+    information = table.T @ table
+    # A direction that nothing is known of gets a wide spread, not none, as a pseudo-inverse would give it.
+    covariance = np.linalg.inv(information + 1e-13 * np.diag(information).max() * np.eye(len(full))) * sigma**2
     flat = np.sum(table**2, 0) < 1e-16
     return np.where(flat, np.inf, np.sqrt(np.maximum(np.diag(covariance), 0.0)))

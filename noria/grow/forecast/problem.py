@@ -161,7 +161,9 @@ class Problem:
         """Return the covariance of the parameters in units of the deviations' variance, (S, K + 1, K + 1)."""
         _, slopes = self.deviations(full)
         information = np.einsum("snk,snl->skl", slopes, slopes)
-        return np.linalg.pinv(information, rcond=1e-14, hermitian=True)
+        # A direction that nothing is known of gets a wide spread, not none, as a pseudo-inverse would give it.
+        top = np.maximum(np.einsum("skk->sk", information).max(1), TINY)
+        return np.asarray(np.linalg.inv(information + (1e-13 * top)[:, None, None] * np.eye(full.shape[1])))
 
 
 def problem_of(curve: Curve, periods: Periods, values: Floats, noise: Noise, parts: Parts | None = None) -> Problem:

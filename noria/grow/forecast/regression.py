@@ -46,7 +46,8 @@ def fit_regression(values: Floats | Sequence[float]) -> Regression:
     found, *_ = np.linalg.lstsq(table / scale, sales, rcond=None)
     a, b, c = (found / scale).tolist()
     root = b * b - 4 * a * c
-    if c >= 0 or root < 0:
+    flat = abs(c) * float(before[-1]) ** 2 < 1e-9 * float(sales.max(initial=0.0))  # rounding, not a turn
+    if c >= 0 or root < 0 or flat:
         return Regression(
             (a, b, c), None, None, None, sales.size, "sales do not yet turn down against what was sold: no ceiling"
         )

@@ -75,7 +75,8 @@ class Standing:
     coverage: dict[str, float]
     """Level in percent -> part of the values inside."""
     gain: Figure | None
-    """Log score above persistence, per forecast; None for persistence itself."""
+    """Log score above persistence, per forecast; None for persistence itself. The intervals of all models hold together at 95 %
+    (Bonferroni): of many that try, one would else beat persistence by chance."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return a JSON-able dict."""
@@ -182,8 +183,10 @@ def rolled(
     if len(taking) > 1:
         trials += blended
     weights = _weights(taking, [each for _, each in known])
+    standing = tuple(dict.fromkeys(trial.model for trial in trials))
+    level = 1 - 0.05 / max(len(standing) - 1, 1)
     return Backtest(
-        tuple(trials), tuple(_standing(name, trials) for name in dict.fromkeys(trial.model for trial in trials)), horizon,
+        tuple(trials), tuple(_standing(name, trials, level) for name in standing), horizon,
         {name: float(weight) for name, weight in zip(taking, weights, strict=True)}, silent,
     )  # fmt: skip
 
@@ -215,7 +218,7 @@ def _trial(record: Record, name: str, seen: int, row: int, draws: Floats, log_sc
                  float(np.mean(np.abs(np.median(sample, axis=0) - truth))), record.naive(seen), covered)  # fmt: skip
 
 
-def _standing(name: str, trials: Sequence[Trial]) -> Standing:
+def _standing(name: str, trials: Sequence[Trial], level: float) -> Standing:
     mine = [trial for trial in trials if trial.model == name]
     bar = {(trial.origin, trial.horizon): trial for trial in trials if trial.model == BASELINE}
     origins = list(dict.fromkeys(trial.origin for trial in mine))
@@ -223,7 +226,7 @@ def _standing(name: str, trials: Sequence[Trial]) -> Standing:
     if name != BASELINE and bar:
         each = [np.mean([trial.log_score - bar[trial.origin, trial.horizon].log_score for trial in mine if trial.origin == origin])
                 for origin in origins]  # fmt: skip
-        mean, half = mean_interval(np.array(each), max(trial.horizon for trial in mine) - 1)
+        mean, half = mean_interval(np.array(each), max(trial.horizon for trial in mine) - 1, level)
         gain = Figure(f"log score of {name} above {BASELINE}", mean, len(each), mean - half, mean + half, unit="nats")
     coverage = {
         f"{level:.0%}": float(np.mean([trial.covered[place] for trial in mine])) for place, level in enumerate(LEVELS)

@@ -26,8 +26,8 @@ def crps(draws: Floats, actual: float) -> float:
     return float(np.mean(np.abs(ordered - actual))) - spread
 
 
-def mean_interval(values: Floats, lags: int) -> tuple[float, float]:
-    """Return a mean and half its 95 % interval; forecasts that overlap share errors (Newey and West 1987)."""
+def mean_interval(values: Floats, lags: int, level: float = 0.95) -> tuple[float, float]:
+    """Return a mean and half its interval; forecasts that overlap share errors (Newey and West 1987)."""
     from scipy.stats import t
 
     size = values.size
@@ -37,4 +37,4 @@ def mean_interval(values: Floats, lags: int) -> tuple[float, float]:
     variance = plain = float(off @ off) / (size - 1)
     for lag in range(1, min(lags, size - 1) + 1):
         variance += 2 * (1 - lag / (lags + 1)) * float(off[lag:] @ off[:-lag]) / (size - 1)
-    return float(values.mean()), float(t.ppf(0.975, size - 1)) * float(np.sqrt(max(variance, plain) / size))
+    return float(values.mean()), float(t.ppf((1 + level) / 2, size - 1)) * float(np.sqrt(max(variance, plain) / size))

@@ -12,6 +12,7 @@ Unlike in `attraction`, one rival may drift while another only jumps about.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy.special import logsumexp
@@ -93,7 +94,7 @@ class Structural:
 
     def log_density(self, ratios: Floats, horizon: int) -> float:
         """Return the log of the density, in log-ratios, that the model gave to what came after `horizon` periods."""
-        patterns, sigma = self._drawn(_DENSITY_DRAWS, np.random.default_rng(0))
+        patterns, sigma = self._for_density
         middles, factors = np.empty((len(GRID), len(self.correlation))), np.empty(len(GRID))
         for place, pattern in enumerate(GRID):
             step, moves, noise = _matrices(pattern)
@@ -107,6 +108,10 @@ class Structural:
         each = -0.5 * np.sum(white**2, 0) - np.log(deviation).sum(1) - ratios.size / 2 * np.log(2 * np.pi)
         constant = -0.5 * np.linalg.slogdet(self.correlation)[1] + np.linalg.slogdet(self.basis)[1]
         return float(logsumexp(each) - np.log(_DENSITY_DRAWS) + constant)
+
+    @cached_property
+    def _for_density(self) -> tuple[Floats, Floats]:
+        return self._drawn(_DENSITY_DRAWS, np.random.default_rng(0))
 
     def _drawn(self, draws: int, random: np.random.Generator) -> tuple[Floats, Floats]:
         """Return patterns as places in the grid and standard deviations, (draws, P) each."""

@@ -77,7 +77,7 @@ def curves_table(study: LevelStudy) -> Table:
 
 def standings_table(test: Backtest, source: str | Text) -> Table:
     """Return how each model did in the back-test, and its weight in the blend."""
-    names = [("model", "模型"), ("log score", "对数得分"), ("above persis\u00adtence, 95%", "高于维持现状，95%"), ("energy score", "能量得分"),
+    names = [("model", "模型"), ("log score", "对数得分"), ("above persis\u00adtence, 95% together", "高于维持现状，95%"), ("energy score", "能量得分"),
              ("CRPS", "CRPS"), ("MASE", "MASE"), ("inside 90%", "90% 区间内"), ("weight", "权重")]  # fmt: skip
     rows: list[list[str | float | Text | None]] = []
     for item in test.standings:
