@@ -14,14 +14,17 @@ from .results import keep, write_page
 from .start import started
 
 NAMES = (
+    "diffusion",
     "events",
     "finetune",
     "lora",
     "packing",
     "pretrain",
+    "recovery",
     "resume",
     "scaling",
     "serve",
+    "share_forecast",
     "stream",
     "tokenize",
     "tokenizer",
@@ -42,12 +45,14 @@ def run(
     Parameters
     ----------
     name
-        One of events, finetune, lora, packing, pretrain, resume, scaling, serve, stream, tokenize, tokenizer; or all.
+        One of diffusion, events, finetune, lora, packing, pretrain, recovery, resume, scaling, serve, share-forecast, stream, tokenize,
+        tokenizer; or all.
     quick
         Fewer and shorter repeats: each benchmark ends within five minutes.
     write
         Keep the lines below benchmarks/results, and write benchmarks/RESULTS.md anew from all that are kept.
     """
+    name = name.replace("-", "_")
     if name not in (*NAMES, "all"):
         raise unknown("benchmark", name, (*NAMES, "all"))
     for each in NAMES if name == "all" else (name,):

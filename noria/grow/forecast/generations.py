@@ -60,7 +60,7 @@ class Generations:
 
     def at(self, times: Floats) -> Floats:
         """Return what is in use at some times, (T, G)."""
-        return np.asarray(np.einsum("tgk,k->tg", _design(np.log(self.rates), self.launches, times), self.markets))
+        return in_use(self.rates, self.markets, self.launches, times)
 
     def figures(self, level: float = 0.9) -> list[Figure]:
         """Return p, q and market of every generation with intervals (normal in the logarithm, Student's t)."""
@@ -78,6 +78,11 @@ class Generations:
                 found.append(Figure(label, value, self.n, None if low is None else float(low), None if high is None else float(high),
                                     source=self.source, level=level, note="" if known else "not identified"))  # fmt: skip
         return found
+
+
+def in_use(rates: Floats, markets: Floats, launches: Floats, times: Floats) -> Floats:
+    """Return what is in use of each generation, (T, G), for p and q (G, 2), markets (G,) and launches (G,)."""
+    return np.asarray(np.einsum("tgk,k->tg", _design(np.log(rates), launches, times), markets))
 
 
 def fit_generations(
