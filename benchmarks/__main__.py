@@ -14,6 +14,7 @@ from .results import keep, write_page
 from .start import started
 
 NAMES = (
+    "diffusion",
     "drivers",
     "events",
     "finetune",
@@ -22,9 +23,11 @@ NAMES = (
     "lora",
     "packing",
     "pretrain",
+    "recovery",
     "resume",
     "scaling",
     "serve",
+    "share_forecast",
     "stream",
     "tokenize",
     "tokenizer",
@@ -45,8 +48,8 @@ def run(
     Parameters
     ----------
     name
-        One of drivers, events, finetune, growth, lifetime, lora, packing, pretrain, resume, scaling, serve,
-        stream, tokenize, tokenizer; or all.
+        One of diffusion, drivers, events, finetune, growth, lifetime, lora, packing, pretrain, recovery,
+        resume, scaling, serve, share_forecast, stream, tokenize, tokenizer; or all.
     quick
         Fewer and shorter repeats: each benchmark ends within five minutes.
     write

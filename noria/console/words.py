@@ -325,6 +325,7 @@ WORDS: dict[str, Both] = {
     "market.crps": Both("CRPS", "CRPS"),
     "market.mase": Both("MASE", "MASE"),
     "market.coverage": Both("Coverage of 90%", "90% 区间覆盖率"),
+    "market.weight": Both("Weight in the blend", "混合权重"),
     "market.flags": Both("What to know about these figures ({count})", "关于这些数据的说明（{count} 条）"),
 }
 

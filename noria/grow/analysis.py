@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 from noria.core.errors import InputError
 
-from .forecast.attraction import ShareForecast, fit
+from .forecast.attraction import ShareForecast
 from .forecast.backtest import Backtest, backtest
-from .forecast.baseline import MODELS
+from .forecast.blend import forecast_shares
+from .forecast.entry import with_newcomers
 from .market.share import Shares, shares
 from .series import Series
 from .settings import MarketSettings
@@ -34,7 +35,7 @@ class MarketStudy:
     """Why there is no forecast, where there is none."""
 
 
-def study_market(series: Series, settings: MarketSettings | None = None) -> MarketStudy:
+def study_market(series: Series, settings: MarketSettings | None = None, *, newcomers: bool = False) -> MarketStudy:
     """Return shares, and, where the series carries them, the back-test and the forecast of the model that it proves.
 
     Raises:
@@ -48,7 +49,11 @@ def study_market(series: Series, settings: MarketSettings | None = None) -> Mark
         test, silence = None, str(error)
     name = settings.model if settings.model != "best" else test.winner if test else "persistence"
     try:
-        ahead = fit(market, MODELS[name]).ahead(settings.horizon, draws=settings.draws, seed=settings.seed)
+        weights = test.weights if test else None
+        ahead = forecast_shares(
+            market, name, settings.horizon, draws=settings.draws, seed=settings.seed, weights=weights
+        )
+        ahead = with_newcomers(ahead, market, seed=settings.seed) if newcomers else ahead
     except InputError as error:
         return MarketStudy(market, None, test, name, str(error))
     return MarketStudy(market, ahead, test, name, "" if test else silence)

@@ -72,11 +72,24 @@ class MarketSettings(Settings):
     """Which segment of the series; may be left out where it has one."""
     horizon: Annotated[int, Field(ge=1, le=60)] = 6
     """Periods to forecast."""
-    model: Literal["best", "persistence", "drift", "attraction"] = "best"
-    """Which model forecasts; best is what the back-test proves, and persistence where it proves nothing."""
+    model: Literal["best", "persistence", "drift", "attraction", "structural", "rivalry", "blend"] = "best"
+    """Which model of shares forecasts; best is what the back-test proves, and persistence where it proves nothing."""
     holdout: Annotated[int, Field(ge=1, le=24)] = 3
     """Periods ahead that the back-test scores."""
     draws: Annotated[int, Field(ge=100, le=100_000)] = 2000
     """Simulated markets."""
     seed: int = 0
     """Seed of the simulation."""
+
+
+class ForecastSettings(Settings):
+    """What is forecast."""
+
+    of: Literal["shares", "level", "flow", "users"] = "shares"
+    """Shares of a market; one entity's amounts, as a level (users) or a flow (sales); or the active users of a log."""
+    entity: str | None = None
+    """Whose level or flow; may be left out where the series has one entity."""
+    curve: Literal["best", "persistence", "drift", "bass", "gompertz", "logistic", "cohorts", "blend"] = "best"
+    """Which model of a level, flow or users forecasts; best is what the back-test proves. Cohorts are for users."""
+    newcomers: bool = False
+    """Leave room among the shares for rivals that are not there yet, at the pace at which some have entered."""

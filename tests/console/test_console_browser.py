@@ -40,7 +40,7 @@ SHOWN = {
     "market": ["ChatGPT", "0.782", "HHI", "n = 12", "0.867", "+6.70"],
 }
 # Names that readers of Chinese know by these letters too.
-NAMES = re.compile("Noria|CDNOW|ChatGPT|Google|Gemini|Perplexity|Microsoft|Copilot|Claude|Deepseek|CRPS|MASE")
+NAMES = re.compile("Noria|CDNOW|ChatGPT|Google|Gemini|Perplexity|Microsoft|Copilot|Claude|Deepseek|CRPS|MASE|Bass|Gompertz|lifetimes")
 
 pytestmark = [
     pytest.mark.skipif(not CHROMIUM.exists(), reason=f"no browser: {CHROMIUM} is missing (apt-get install chromium)"),

@@ -7,16 +7,20 @@ from typing import Any
 from noria.core.figure import Figure
 
 from ..charts.chart import Text
+from ..charts.forecast import standings_chart
 from ..charts.market import base_name, concentration_chart, forecast_chart, share_chart
 from ..forecast.attraction import ShareForecast
-from ..forecast.backtest import Backtest
-from ..forecast.baseline import NAMES
+from ..forecast.names import BASELINE, NAMES
+from ..forecast.rolling import Backtest
 from ..market.share import Shares, concentration, gathered
 from ..report import Section, Shown, Table
+from .forecast import standings_table
 
 
-def market_section(market: Shares, forecast: ShareForecast | None, test: Backtest | None) -> Section:
-    """Return shares, concentration, forecast and back-test of one market."""
+def market_section(
+    market: Shares, forecast: ShareForecast | None, test: Backtest | None, model: str | None = None
+) -> Section:
+    """Return shares, concentration, forecast and back-test of one market; `model` made the forecast, the winner if not given."""
     facts: dict[str, Any] = {"licence": market.provenance.licence, "as_of": market.provenance.as_of.isoformat()}
     source = market.provenance.source
     n = int(market.whole.sum())
@@ -39,42 +43,19 @@ def market_section(market: Shares, forecast: ShareForecast | None, test: Backtes
     ]
     if test is not None:
         notes.insert(0, test.verdict())
-        tables.append(backtest_table(test, market))
+        charts.append(standings_chart(test, market.provenance.texts()))
+        tables.append(standings_table(test, market.provenance.texts()))
     if forecast is not None:
-        model: Text = NAMES[test.winner if test else "attraction"]
+        used = NAMES[model or (test.winner if test else BASELINE)]
         leader, *rivals = [entity for entity in market.entities[:5] if entity != "Other"]
         charts += [
-            forecast_chart(market, forecast, [leader], {"en": f"Share forecast: {leader} ({model['en']})", "zh": f"份额预测：{leader}（{model['zh']}）"}),
-            forecast_chart(market, forecast, rivals, {"en": f"Share forecast: rivals ({model['en']})", "zh": f"份额预测：竞争者（{model['zh']}）"}),
+            forecast_chart(market, forecast, [leader], {"en": f"Share forecast: {leader} ({used['en']})", "zh": f"份额预测：{leader}（{used['zh']}）"}),
+            forecast_chart(market, forecast, rivals, {"en": f"Share forecast: rivals ({used['en']})", "zh": f"份额预测：竞争者（{used['zh']}）"}),
         ]  # fmt: skip
         tables.append(forecast_table(market, forecast))
     return Section("market", {"en": "Market", "zh": "市场"},
                    {"en": f"Who holds which share, on one base: {market.base}.", "zh": f"按同一口径，谁占多少份额：{base_name(market.base)['zh']}。"},
                    shown, charts, tables, notes)  # fmt: skip
-
-
-def backtest_table(test: Backtest, market: Shares) -> Table:
-    """Return how each model did."""
-    names = [("model", "模型"), ("log score", "对数得分"), ("above persis\u00adtence, 95%", "高于维持现状，95%"),
-             ("energy score", "能量得分"), ("CRPS", "CRPS"), ("MASE", "MASE"), ("inside 90%", "90% 区间内")]  # fmt: skip
-    rows: list[list[str | float | Text | None]] = []
-    for item in test.standings:
-        gain = f"{item.gain.value:+.2f} [{item.gain.low:.2f}, {item.gain.high:.2f}]" if item.gain else "–"
-        rows.append(
-            [
-                NAMES[item.model],
-                item.log_score,
-                gain,
-                item.energy,
-                item.crps,
-                item.mase,
-                f"{item.coverage['90%']:.0%}",
-            ]
-        )
-    first = test.standings[0]
-    return Table({"en": f"Back-test: {first.trials} forecasts from {first.origins} origins, up to {test.horizon} periods ahead",
-                  "zh": f"滚动起点回测：{first.origins} 个起点、{first.trials} 次预测，最多提前 {test.horizon} 期"},
-                 [{"en": name, "zh": chinese} for name, chinese in names], rows, market.provenance.texts())  # fmt: skip
 
 
 def forecast_table(market: Shares, forecast: ShareForecast) -> Table:
