@@ -82,6 +82,7 @@ def band(
     hidden = {
         "type": "line",
         "stack": stack,
+        "stackStrategy": "all",  # a band whose lower end is below zero would else begin at zero
         "symbol": "none",
         "lineStyle": {"opacity": 0},
         "silent": True,

@@ -1,0 +1,22 @@
+"""`noria grow promote`: experiments, whom to address, budget, and a plan."""
+
+from __future__ import annotations
+
+from cyclopts import App
+
+from .experiment import experiment
+from .size import size
+
+app = App(
+    name="promote",
+    help="""Experiments, whom to address, budget, and a plan that joins them.
+
+    Examples::
+
+        noria grow promote size 0.10 --lift 0.1               users needed to see 10 % become 11 %
+        noria grow promote experiment campaign.csv            what the groups show
+        noria grow promote experiment runs/lake --variant version --outcome feedback
+    """,
+)
+for command in (size, experiment):
+    app.command(command)

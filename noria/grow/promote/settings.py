@@ -1,0 +1,63 @@
+"""The settings of `noria grow promote`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from noria.core.settings import Settings
+
+Chance = Annotated[float, Field(gt=0, lt=1)]
+
+
+class SizeSettings(Settings):
+    """How surely an experiment is to find what there is."""
+
+    power: Chance = 0.8
+    """Chance of finding the effect, where there is one."""
+    level: Chance = 0.95
+    """1 less the chance of a false alarm, over all comparisons."""
+    deviation: Annotated[float, Field(gt=0)] | None = None
+    """Standard deviation of one user's outcome: then the metric is a mean; else it is a rate."""
+    variants: Annotated[int, Field(ge=1, le=50)] = 1
+    """Treated groups, each compared with one control group."""
+    ratio: Annotated[float, Field(gt=0, le=1000)] = 1.0
+    """Size of a treated group over that of the control group."""
+    reduction: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Part of the variance that a covariate from before will take away."""
+    users_a_day: Annotated[float, Field(gt=0)] | None = None
+    """Users expected a day, all groups together; tells the days."""
+
+
+class ExperimentSettings(Settings):
+    """Where in a table of users each thing stands, and how groups are compared."""
+
+    user: str = "user"
+    """Column that names the user; several rows of one are added up."""
+    variant: str = "variant"
+    """Column of the group; of a lake's events: version, model, segment, app or tenant."""
+    outcome: str = "outcome"
+    """Column of the outcome; of a lake's events a kind, such as conversion or click."""
+    weight: str = "weight"
+    """Column that the outcome is divided by, for a ratio metric; may be absent. Of a lake: exposures."""
+    before: str = "before"
+    """Column of a covariate from before the experiment; may be absent."""
+    time: str = "time"
+    """Column of when a user came; may be absent."""
+    zone: str | None = None
+    """Time zone of times that name none, such as UTC or Asia/Shanghai."""
+    control: str | None = None
+    """Name of the control group; that called control or A, or the first by name, where not told."""
+    shares: tuple[Annotated[float, Field(gt=0)], ...] = ()
+    """Share of users that each group was to have, the control group first; even where not told."""
+    level: Chance = 0.95
+    """1 less the chance of a false alarm."""
+    several: Literal["dunnett", "holm", "bh", "none"] = "dunnett"
+    """How several comparisons are allowed for: intervals that hold together, or adjusted p values."""
+    planned: Annotated[int, Field(ge=2)] | None = None
+    """Users a group that were planned: there the intervals for any look are narrowest."""
+    exposure: Literal["request", "impression"] = "request"
+    """Of a lake: the kind of event by which a user enters."""
+    licence: str = ""
+    """Under which the data may be used; shown with every figure."""

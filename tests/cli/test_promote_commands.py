@@ -1,0 +1,86 @@
+"""`noria grow promote`: what each command prints, writes and refuses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from noria.cli.main import main
+
+
+@pytest.fixture
+def campaign(tmp_path: Path) -> Path:
+    path = tmp_path / "campaign.csv"
+    lines = [f"u{row},{'old' if row % 2 else 'new'},{int(row % 10 < (2 if row % 2 else 5))},2026-03-{1 + row // 50:02d}"
+             for row in range(1000)]  # fmt: skip
+    path.write_text("\n".join(["who,group,bought,time", *lines, "u1,,1,2026-03-01"]) + "\n", encoding="utf-8")
+    return path
+
+
+NAMED = ["--user", "who", "--variant", "group", "--outcome", "bought", "--control", "old"]
+
+
+def test_size_power_and_effect(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["grow", "promote", "size", "0.1", "--lift", "0.2", "--users-a-day", "1000"]) == 0
+    said = capsys.readouterr().out
+    assert "3,841 users in the control group" in said
+    assert "8 days" in said
+    assert main(["grow", "promote", "size", "0.1", "--users", "3841", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["found"] == "effect"
+    assert told["effect"] == pytest.approx(0.02, abs=1e-5)
+    assert set(told["text"]) == {"en", "zh"}
+    assert main(["grow", "promote", "size", "0.1", "--users", "2000", "--effect", "0.02", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["found"], round(told["power"], 3)) == ("power", 0.524)
+
+
+def test_experiment_of_any_table(campaign: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out, page = tmp_path / "found.parquet", tmp_path / "page.html"
+    assert main(["grow", "promote", "experiment", str(campaign), *NAMED, "--out", str(out), "--report", str(page)]) == 0
+    said = capsys.readouterr().out
+    assert "1,000 users, rate" in said
+    assert "1 rows set aside: the group is empty (first at line 1002)" in said
+    assert "Sample ratio as meant (old 500, new 500; p = 1)" in said
+    assert "a clear rise" in said
+    assert "looking every day, new: clear from 2026-03-" in said
+    assert pq.read_table(out).to_pylist()[0]["variant"] == "new"
+    assert '<section id="experiment"' in page.read_text(encoding="utf-8")
+
+
+def test_experiment_as_json(campaign: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert (
+        main(["grow", "promote", "experiment", str(campaign), *NAMED, "--shares", "9", "--shares", "1", "--json"]) == 0
+    )
+    told = json.loads(capsys.readouterr().out)
+    assert told["balance"]["sound"] is False
+    assert told["verdict"]["zh"].startswith("不可采信")
+    assert told["comparisons"][0]["value"] == pytest.approx(0.4)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["size", "0.1"], "an experiment is told by its effect or by its users"),
+        (["size", "1.5", "--effect", "0.1"], "the base rate is out of range"),
+        (["size", "0.1", "--effect", "0.1", "--power", "1"], "--power is not allowed"),
+        (["experiment", "none.csv"], "no such table"),
+        (["experiment", "."], "no lake of events there"),
+        (["experimnt"], "experiment"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line_and_exit_code_2(
+    arguments: list[str],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["grow", "promote", *arguments]) == 2
+    said = capsys.readouterr().err.strip()
+    assert message in said
+    assert len(said.splitlines()) == 1
