@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from ..promote.experiment import Comparison, Experiment
+from ..promote.units import Units
 from .chart import GREY, PALETTE, Chart, band, frame, line
 
 
@@ -28,7 +29,7 @@ def difference_chart(result: Experiment) -> Chart:
         {"en": f"Difference from {result.units.names[0]}", "zh": f"与 {result.units.names[0]} 的差异"},
         {"en": f"A box is the {result.level:.0%} interval, its line the estimate; a box that leaves zero out is a clear difference.",
          "zh": f"方框为 {result.level:.0%} 区间，横线为估计值；不含零的方框表示差异明确。"},
-        source_of(result), options, 260,
+        cited(result.units), options, 260,
     )  # fmt: skip
 
 
@@ -58,17 +59,17 @@ def looks_chart(result: Experiment, comparison: Comparison) -> Chart:
         {"en": f"Looking every day: {names}", "zh": f"逐日查看：{names}"},
         {"en": f"{said['en']} The band holds at all looks at once, so one may stop at any.",
          "zh": f"{said['zh']}带状区间对所有时刻同时成立，因此可以随时停止。"},
-        source_of(result), options,
+        cited(result.units), options,
     )  # fmt: skip
 
 
-def source_of(result: Experiment) -> dict[str, str]:
-    """Return the citation of an experiment's users, in English and in Chinese."""
-    units = result.units
+def cited(units: Units) -> dict[str, str]:
+    """Return where users came from, in English and in Chinese."""
     licence = {"en": f" ({units.licence})", "zh": f"（{units.licence}）"} if units.licence else {"en": "", "zh": ""}
     as_of = {"en": f", as of {units.as_of}", "zh": f"，截至 {units.as_of}"} if units.as_of else {"en": "", "zh": ""}
-    note = {
-        "en": f", {units.note}" if units.note else "",
-        "zh": "，模拟数据" if units.note == "simulated" else f"，{units.note}" if units.note else "",
-    }
+    note = (
+        {"en": f", {units.note}", "zh": "，模拟数据" if units.note == "simulated" else f"，{units.note}"}
+        if units.note
+        else {"en": "", "zh": ""}
+    )
     return {key: f"{units.source}{licence[key]}{as_of[key]}{note[key]}" for key in ("en", "zh")}

@@ -30,8 +30,8 @@ class SizeSettings(Settings):
     """Users expected a day, all groups together; tells the days."""
 
 
-class ExperimentSettings(Settings):
-    """Where in a table of users each thing stands, and how groups are compared."""
+class UnitSettings(Settings):
+    """Where in a table of users each thing stands."""
 
     user: str = "user"
     """Column that names the user; several rows of one are added up."""
@@ -49,6 +49,15 @@ class ExperimentSettings(Settings):
     """Time zone of times that name none, such as UTC or Asia/Shanghai."""
     control: str | None = None
     """Name of the control group; that called control or A, or the first by name, where not told."""
+    exposure: Literal["request", "impression"] = "request"
+    """Of a lake: the kind of event by which a user enters."""
+    licence: str = ""
+    """Under which the data may be used; shown with every figure."""
+
+
+class CompareSettings(Settings):
+    """How the groups of an experiment are compared."""
+
     shares: tuple[Annotated[float, Field(gt=0)], ...] = ()
     """Share of users that each group was to have, the control group first; even where not told."""
     level: Chance = 0.95
@@ -57,7 +66,24 @@ class ExperimentSettings(Settings):
     """How several comparisons are allowed for: intervals that hold together, or adjusted p values."""
     planned: Annotated[int, Field(ge=2)] | None = None
     """Users a group that were planned: there the intervals for any look are narrowest."""
-    exposure: Literal["request", "impression"] = "request"
-    """Of a lake: the kind of event by which a user enters."""
-    licence: str = ""
-    """Under which the data may be used; shown with every figure."""
+
+
+class UpliftSettings(Settings):
+    """How it is learnt, and judged, whom to address."""
+
+    features: tuple[str, ...] = ()
+    """Columns known of users before the experiment, numbers or words."""
+    treated: str | None = None
+    """Name of the treated group, where there are several."""
+    learner: Literal["x", "two", "transformed"] = "x"
+    """How the effect on a user is learnt: X-learner, a model a group, or a transformed outcome."""
+    cost: float = 0.0
+    """Of addressing one user, in units of the outcome."""
+    kept_back: Annotated[float, Field(ge=0.2, le=0.8)] = 0.5
+    """Part of the users that judges, and teaches nothing."""
+    level: Chance = 0.95
+    """Coverage of the intervals."""
+    draws: Annotated[int, Field(ge=100, le=20_000)] = 500
+    """Draws of the bootstrap."""
+    seed: int = 0
+    """Seed of split, ties and bootstrap."""

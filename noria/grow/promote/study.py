@@ -1,6 +1,7 @@
 """What each command of promotion runs: from a file or a lake to results, in one call.
 
-result = study_experiment("campaign.csv", ExperimentSettings(variant="group"))
+result = study_experiment("campaign.csv", UnitSettings(variant="group"))
+whom = study_uplift("campaign.csv", UnitSettings(variant="group"), UpliftSettings(features=("visits",)))
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ from noria.core.errors import InputError, SettingError
 from ..lake import events
 from .design import Design, design, least_effect, least_lift, power_of_means, power_of_proportions
 from .experiment import Experiment, analyse
-from .settings import ExperimentSettings, SizeSettings
+from .settings import CompareSettings, SizeSettings, UnitSettings, UpliftSettings
 from .units import VARIANT_COLUMNS, Units, read_units, units_of_events
+from .uplift import Uplift, uplift
 
 
-def open_units(where: str | Path, settings: ExperimentSettings, features: Sequence[str] = ()) -> Units:
+def open_units(where: str | Path, settings: UnitSettings, features: Sequence[str] = ()) -> Units:
     """Return the units at `where`: a lake's folder, or a CSV or Parquet file.
 
     Raises:
@@ -35,22 +37,36 @@ def open_units(where: str | Path, settings: ExperimentSettings, features: Sequen
         )
     if settings.weight not in ("weight", "exposures"):
         raise SettingError("unknown weight of a lake's events", found=settings.weight, allowed="exposures, or nothing")
-    named = ExperimentSettings()
+    named = UnitSettings()
     variant = VARIANT_COLUMNS[0] if settings.variant == named.variant else settings.variant
     outcome = "conversion" if settings.outcome == named.outcome else settings.outcome
     return units_of_events(events(where), variant=variant, outcome=outcome, exposure=settings.exposure,
                            ratio=settings.weight == "exposures", control=settings.control)  # fmt: skip
 
 
-def study_experiment(where: str | Path, settings: ExperimentSettings | None = None) -> Experiment:
+def study_experiment(
+    where: str | Path, settings: UnitSettings | None = None, compare: CompareSettings | None = None
+) -> Experiment:
     """Return what the experiment at `where` shows.
 
     Raises:
         InputError: as `open_units`.
     """
-    settings = settings or ExperimentSettings()
-    return analyse(open_units(where, settings), level=settings.level, several=settings.several, shares=settings.shares,
-                   planned=settings.planned)  # fmt: skip
+    compare = compare or CompareSettings()
+    return analyse(open_units(where, settings or UnitSettings()), level=compare.level, several=compare.several, shares=compare.shares,
+                   planned=compare.planned)  # fmt: skip
+
+
+def study_uplift(where: str | Path, settings: UnitSettings | None = None, how: UpliftSettings | None = None) -> Uplift:
+    """Return whom to address, as the experiment at `where` tells.
+
+    Raises:
+        InputError: as `open_units`, or nothing is known of users that tells them apart.
+    """
+    how = how or UpliftSettings()
+    units = open_units(where, settings or UnitSettings(), how.features)
+    return uplift(units, variant=how.treated, learner=how.learner, kept_back=how.kept_back, cost=how.cost, level=how.level,
+                  draws=how.draws, seed=how.seed)  # fmt: skip
 
 
 def size_experiment(

@@ -7,7 +7,7 @@ from typing import Any
 from noria.core.figure import Figure
 
 from ..charts.chart import Text
-from ..charts.experiment import difference_chart, looks_chart, source_of
+from ..charts.experiment import cited, difference_chart, looks_chart
 from ..promote.experiment import Experiment
 from ..report import Section, Shown, Table
 
@@ -25,7 +25,7 @@ def experiment_section(result: Experiment) -> Section:
         "as_of": result.units.as_of,
         "percent": result.metric == "rate",
     }
-    source = source_of(result)
+    source = cited(result.units)
     shown = []
     for item in result.comparisons:
         found = item.found

@@ -14,7 +14,7 @@ import pytest
 
 from noria.core.errors import InputError, SettingError
 from noria.grow.promote.experiment import analyse
-from noria.grow.promote.settings import ExperimentSettings
+from noria.grow.promote.settings import UnitSettings
 from noria.grow.promote.study import study_experiment
 from noria.grow.promote.units import Units, read_units
 from noria.grow.sections.experiment import experiment_section
@@ -189,9 +189,9 @@ def test_what_is_no_experiment_is_told_on_one_line(lines: list[str], header: str
 def test_a_column_or_group_that_is_not_there_is_named(tmp_path: Path) -> None:
     path = write(tmp_path, ["a,x,1", "b,y,2"], "user,variant,outcome")
     with pytest.raises(InputError, match=r"no column 'spend'.*--before"):
-        study_experiment(path, ExperimentSettings(before="spend"))
+        study_experiment(path, UnitSettings(before="spend"))
     with pytest.raises(SettingError, match="unknown group"):
-        study_experiment(path, ExperimentSettings(control="z"))
+        study_experiment(path, UnitSettings(control="z"))
     with pytest.raises(InputError, match="no such table"):
         study_experiment(tmp_path / "none.csv")
 
@@ -209,15 +209,15 @@ def test_a_lake_s_versions_are_groups(tmp_path: Path, lake_of: Callable[[list[di
         {"kind": "request", "user": "both", "version": "new"},
     ]
     lake = lake_of(rows)
-    result = study_experiment(lake, ExperimentSettings(control="old"))
+    result = study_experiment(lake, UnitSettings(control="old"))
     assert result.units.counts == {"old": 30, "new": 30}
     assert [arm.successes for arm in result.arms] == [10, 10]
     assert "1 users were in more than one group" in result.units.problems[0].text()
-    per = study_experiment(lake, ExperimentSettings(control="old", weight="exposures"))
+    per = study_experiment(lake, UnitSettings(control="old", weight="exposures"))
     assert per.metric == "ratio"
     assert per.arms[0].value == pytest.approx(10 / 60)
     with pytest.raises(SettingError, match="unknown kind of event"):
-        study_experiment(lake, ExperimentSettings(outcome="purchase"))
+        study_experiment(lake, UnitSettings(outcome="purchase"))
 
 
 def test_looks_by_day_and_the_report() -> None:

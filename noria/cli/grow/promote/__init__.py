@@ -6,6 +6,7 @@ from cyclopts import App
 
 from .experiment import experiment
 from .size import size
+from .uplift import uplift
 
 app = App(
     name="promote",
@@ -15,8 +16,9 @@ app = App(
 
         noria grow promote size 0.10 --lift 0.1               users needed to see 10 % become 11 %
         noria grow promote experiment campaign.csv            what the groups show
+        noria grow promote uplift campaign.csv --features visits
         noria grow promote experiment runs/lake --variant version --outcome feedback
     """,
 )
-for command in (size, experiment):
+for command in (size, experiment, uplift):
     app.command(command)

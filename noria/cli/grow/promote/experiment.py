@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from noria.grow.promote.settings import ExperimentSettings
+from noria.grow.promote.settings import CompareSettings, UnitSettings
 
 from ..shown import Flatten, Switch, percent, print_json, print_table, write_parquet
 
@@ -14,7 +14,8 @@ def experiment(
     units: Path,
     /,
     *,
-    settings: Annotated[ExperimentSettings, Flatten] = ExperimentSettings(),
+    settings: Annotated[UnitSettings, Flatten] = UnitSettings(),
+    compare: Annotated[CompareSettings, Flatten] = CompareSettings(),
     report: Path | None = None,
     out: Path | None = None,
     json: Switch = False,
@@ -41,7 +42,7 @@ def experiment(
     """
     from noria.grow.promote.study import study_experiment
 
-    result = study_experiment(units, settings)
+    result = study_experiment(units, settings, compare)
     told = result.as_dict()
     if out:
         flat = [

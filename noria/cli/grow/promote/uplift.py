@@ -1,0 +1,67 @@
+"""`noria grow promote uplift`: whom to address."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from noria.grow.promote.settings import UnitSettings, UpliftSettings
+
+from ..shown import Flatten, Switch, print_json, print_table, write_parquet
+
+
+def uplift(
+    units: Path,
+    /,
+    *,
+    settings: Annotated[UnitSettings, Flatten] = UnitSettings(),
+    how: Annotated[UpliftSettings, Flatten] = UpliftSettings(),
+    report: Path | None = None,
+    out: Path | None = None,
+    json: Switch = False,
+) -> int:
+    """Whom to address: who is moved by the treatment, learnt on one part of the users and proved on the other.
+
+    Examples::
+
+        noria grow promote uplift campaign.csv --features visits --features city
+        noria grow promote uplift campaign.csv --variant group --treated mailed --features visits --cost 0.01 --json
+
+    Parameters
+    ----------
+    units
+        A CSV or Parquet file with a user, a group, an outcome, and what was known of users before.
+    report
+        Write one page with figures and charts there.
+    out
+        Write the Qini curve there, as Parquet.
+    json
+        Print JSON, for programs.
+    """
+    from noria.grow.promote.study import study_uplift
+
+    found = study_uplift(units, settings, how)
+    curve = found.curve
+    if out:
+        names = ("shares", "gain", "low", "high")
+        write_parquet(
+            [{name: float(getattr(curve, name)[row]) for name in names} for row in range(curve.shares.size)], out
+        )
+    if report:
+        from noria.grow.report import write_report
+        from noria.grow.sections.uplift import uplift_section
+
+        write_report(report, [uplift_section(found)])
+    if json:
+        return print_json(found.as_dict())
+    print(f"{found.units.source}: {found.learnt:,} users teach, {curve.users:,} judge")
+    for problem in found.units.problems:
+        print(f"  {problem.text()}")
+    print_table([{"users by score": f"fifth {place + 1}", "users": group.n, "effect": group.value, "low": group.low, "high": group.high}
+                 for place, group in enumerate(found.groups)], ["users by score", "users", "effect", "low", "high"])  # fmt: skip
+    print(f"  {found.figure().text()}")
+    print(found.texts()["en"])
+    if found.found:
+        print_table([{"known before": trait.name, "addressed": trait.addressed, "others": trait.others, "distance": trait.distance}
+                     for trait in found.traits], ["known before", "addressed", "others", "distance"])  # fmt: skip
+    return 0
