@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import date, timedelta
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -84,3 +85,63 @@ def test_what_cannot_be_done_is_one_line_and_exit_code_2(
     said = capsys.readouterr().err.strip()
     assert message in said
     assert len(said.splitlines()) == 1
+
+
+@pytest.fixture
+def weekly(tmp_path: Path) -> Path:
+    from noria.grow.promote.simulated import advertising
+
+    spend = advertising(120).spend
+    path = tmp_path / "weekly.csv"
+    lines = [",".join([str(date(1970, 1, 1) + timedelta(int(day))), f"{users:.1f}", *(f"{amount:.2f}" for amount in amounts), f"{known[0]:.3f}"])
+             for day, users, amounts, known in zip(spend.days, spend.outcome, spend.amounts, spend.known, strict=True)]  # fmt: skip
+    path.write_text("\n".join(["time,users,search,video,outdoor,price", *lines]) + "\n", encoding="utf-8")
+    return path
+
+
+COLUMNS = [
+    "--outcome",
+    "users",
+    "--channels",
+    "search",
+    "--channels",
+    "video",
+    "--channels",
+    "outdoor",
+    "--controls",
+    "price",
+    "--note",
+    "simulated",
+]
+
+
+def test_budget_of_any_table(weekly: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out, page = tmp_path / "channels.parquet", tmp_path / "page.html"
+    assert (
+        main(
+            [
+                "grow",
+                "promote",
+                "budget",
+                str(weekly),
+                *COLUMNS,
+                "--draws",
+                "600",
+                "--out",
+                str(out),
+                "--report",
+                str(page),
+            ]
+        )
+        == 0
+    )
+    said = capsys.readouterr().out
+    assert "120 weeks" in said
+    assert "identified" in said
+    assert "Held out: of the last 15 periods" in said
+    assert [row["channel"] for row in pq.read_table(out).to_pylist()] == ["search", "video", "outdoor"]
+    assert '<section id="budget"' in page.read_text(encoding="utf-8")
+    assert main(["grow", "promote", "budget", str(weekly), *COLUMNS, "--draws", "600", "--total", "90000"]) == 2
+    assert "the bounds leave no way to spend the budget" in capsys.readouterr().err
+    assert main(["grow", "promote", "budget", str(weekly), *COLUMNS[2:]]) == 2
+    assert "no column 'outcome'" in capsys.readouterr().err

@@ -87,3 +87,45 @@ class UpliftSettings(Settings):
     """Draws of the bootstrap."""
     seed: int = 0
     """Seed of split, ties and bootstrap."""
+
+
+class SpendSettings(Settings):
+    """Where in a table of spend each thing stands."""
+
+    time: str = "time"
+    """Column of a period's first day."""
+    outcome: str = "outcome"
+    """Column of what came: new users, revenue."""
+    channels: tuple[str, ...] = ()
+    """Columns of spend, one a channel."""
+    controls: tuple[str, ...] = ()
+    """Columns of numbers that moved the outcome too: prices, competitors, newsletters."""
+    events: str = ""
+    """Column of words that name holidays and the like; empty or na is none."""
+    zone: str | None = None
+    """Time zone of times that name none, such as UTC or Asia/Shanghai."""
+    licence: str = ""
+    """Under which the data may be used; shown with every figure."""
+    note: str = ""
+    """What a reader must know of the data, such as simulated."""
+
+
+class BudgetSettings(Settings):
+    """How a budget may be divided."""
+
+    total: Annotated[float, Field(gt=0)] | None = None
+    """Spend a period to divide among all channels; the present sum where not told."""
+    low: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """The least that a channel gets, over its present spend."""
+    high: Annotated[float, Field(gt=1, le=5)] = 1.5
+    """The most that a channel gets, over its present spend."""
+    bounds: tuple[str, ...] = ()
+    """Bounds of a channel of its own, over its present spend, such as search=0.8:1.2."""
+    recent: Annotated[int, Field(ge=1)] = 52
+    """Periods whose average is the present."""
+    sure: Annotated[float, Field(gt=0.5, lt=1)] = 0.9
+    """Probability with which a division must beat the present one to be recommended."""
+    draws: Annotated[int, Field(ge=200, le=50_000)] = 2000
+    """Draws of the posterior."""
+    seed: int = 0
+    """Seed of the simulation."""

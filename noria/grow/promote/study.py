@@ -7,16 +7,30 @@ whom = study_uplift("campaign.csv", UnitSettings(variant="group"), UpliftSetting
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from noria.core.errors import InputError, SettingError
 
 from ..lake import events
+from .budget import Budget, divide
 from .design import Design, design, least_effect, least_lift, power_of_means, power_of_proportions
 from .experiment import Experiment, analyse
-from .settings import CompareSettings, SizeSettings, UnitSettings, UpliftSettings
+from .heldout import HeldOut, held_out
+from .response import respond
+from .settings import BudgetSettings, CompareSettings, SizeSettings, SpendSettings, UnitSettings, UpliftSettings
+from .spend import Spend, read_spend
 from .units import VARIANT_COLUMNS, Units, read_units, units_of_events
 from .uplift import Uplift, uplift
+
+
+@dataclass(frozen=True)
+class BudgetStudy:
+    """All that is known of a budget."""
+
+    budget: Budget
+    held: HeldOut | None
+    """None where there are too few periods to hold any out."""
 
 
 def open_units(where: str | Path, settings: UnitSettings, features: Sequence[str] = ()) -> Units:
@@ -117,3 +131,44 @@ def size_experiment(
         days = -int(-(users + settings.variants * treated) // settings.users_a_day)
     return Design("proportion" if settings.deviation is None else "mean", base, wanted, users, treated, settings.variants, power,
                   settings.level, settings.deviation, settings.reduction, days), found  # fmt: skip
+
+
+def open_spend(where: str | Path, settings: SpendSettings) -> Spend:
+    """Return spend and outcome in a CSV or Parquet file.
+
+    Raises:
+        InputError: nothing to read there, or no response can be fitted to it; names the line where it is one.
+    """
+    spend = read_spend(where, time=settings.time, outcome=settings.outcome, channels=settings.channels, controls=settings.controls,
+                       events=settings.events, zone=settings.zone, licence=settings.licence)  # fmt: skip
+    return replace(spend, note=settings.note)
+
+
+def study_budget(spend: Spend, settings: BudgetSettings | None = None) -> BudgetStudy:
+    """Return what each channel brings, the division of the budget where there is one to recommend, and how the fit foretold.
+
+    Raises:
+        InputError: nothing can be fitted.
+        SettingError: bounds that leave no division.
+    """
+    settings = settings or BudgetSettings()
+    fitted = respond(spend, draws=settings.draws, seed=settings.seed)
+    found = divide(fitted, total=settings.total, low=settings.low, high=settings.high, bounds=_bounds(settings.bounds),
+                   recent=settings.recent, sure=settings.sure)  # fmt: skip
+    return BudgetStudy(found, held_out(spend, seed=settings.seed))
+
+
+def _bounds(told: Sequence[str]) -> dict[str, tuple[float, float]]:
+    found = {}
+    for text in told:
+        name, mark, ends = text.partition("=")
+        low, colon, high = ends.partition(":")
+        try:
+            found[name] = (float(low), float(high))
+        except ValueError:
+            mark = ""
+        if not (mark and colon and name):
+            raise SettingError(
+                "bounds cannot be read", found=text, allowed="a channel and two multiples, such as search=0.8:1.2"
+            )
+    return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from cyclopts import App
 
+from .budget import budget
 from .experiment import experiment
 from .size import size
 from .uplift import uplift
@@ -17,8 +18,9 @@ app = App(
         noria grow promote size 0.10 --lift 0.1               users needed to see 10 % become 11 %
         noria grow promote experiment campaign.csv            what the groups show
         noria grow promote uplift campaign.csv --features visits
+        noria grow promote budget weekly.csv --channels search --channels video
         noria grow promote experiment runs/lake --variant version --outcome feedback
     """,
 )
-for command in (size, experiment, uplift):
+for command in (size, experiment, uplift, budget):
     app.command(command)
