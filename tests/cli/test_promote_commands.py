@@ -145,3 +145,108 @@ def test_budget_of_any_table(weekly: Path, tmp_path: Path, capsys: pytest.Captur
     assert "the bounds leave no way to spend the budget" in capsys.readouterr().err
     assert main(["grow", "promote", "budget", str(weekly), *COLUMNS[2:]]) == 2
     assert "no column 'outcome'" in capsys.readouterr().err
+
+
+@pytest.fixture
+def mailing(tmp_path: Path) -> Path:
+    from noria.grow.promote.simulated import campaign
+
+    units = campaign(6000, seed=1)
+    path = tmp_path / "mailing.csv"
+    lines = [
+        f"u{row},{units.names[units.group[row]]},{units.outcome[row]:g},{units.features['visits'][row]}"
+        for row in range(units.n)
+    ]
+    path.write_text("\n".join(["user,variant,outcome,visits", *lines]) + "\n", encoding="utf-8")
+    return path
+
+
+def test_uplift_of_any_table(mailing: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out, page = tmp_path / "curve.parquet", tmp_path / "page.html"
+    assert (
+        main(
+            [
+                "grow",
+                "promote",
+                "uplift",
+                str(mailing),
+                "--features",
+                "visits",
+                "--out",
+                str(out),
+                "--report",
+                str(page),
+            ]
+        )
+        == 0
+    )
+    said = capsys.readouterr().out
+    assert "3,000 users teach, 3,000 judge" in said
+    assert "Address the" in said
+    assert pq.read_table(out).num_rows == 101
+    assert '<section id="uplift"' in page.read_text(encoding="utf-8")
+    assert main(["grow", "promote", "uplift", str(mailing), "--features", "visits", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["heterogeneity"] is True
+
+
+def test_plan_in_chinese_and_as_json(
+    mailing: Path, weekly: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    columns = [flag.replace("--", "--columns.") for flag in COLUMNS]
+    files = [
+        "--experiment",
+        str(mailing),
+        "--whom.features",
+        "visits",
+        "--spend",
+        str(weekly),
+        *columns,
+        "--budget.draws",
+        "600",
+    ]
+    out, page = tmp_path / "plan.txt", tmp_path / "plan.html"
+    assert (
+        main(
+            [
+                "grow",
+                "promote",
+                "plan",
+                *files,
+                "--reach",
+                "10000",
+                "--language",
+                "zh",
+                "--out",
+                str(out),
+                "--report",
+                str(page),
+            ]
+        )
+        == 0
+    )
+    said = capsys.readouterr().out
+    assert "推广计划" in said
+    assert "目标人群" in said
+    assert out.read_text(encoding="utf-8").strip() == said.strip()
+    assert all(
+        f'<section id="{key}"' in page.read_text(encoding="utf-8") for key in ("plan", "experiment", "uplift", "budget")
+    )
+    assert main(["grow", "promote", "plan", *files, "--json", "--out", str(tmp_path / "plan.json")]) == 0
+    assert json.loads(capsys.readouterr().out) == json.loads((tmp_path / "plan.json").read_text(encoding="utf-8"))
+    assert main(["grow", "promote", "plan"]) == 2
+    assert "a plan needs something to rest on" in capsys.readouterr().err
+
+
+def test_the_report_holds_the_promotion(mailing: Path, campaign: Path, tmp_path: Path) -> None:
+    log = tmp_path / "log.csv"
+    log.write_text(
+        "\n".join(["user,time", *(f"c{row % 5},2026-01-{1 + row % 28:02d}" for row in range(60))]) + "\n",
+        encoding="utf-8",
+    )
+    out = tmp_path / "report.html"
+    assert (
+        main(["grow", "report", str(log), "--experiment", str(mailing), "--whom.features", "visits", "--out", str(out)])
+        == 0
+    )
+    page = out.read_text(encoding="utf-8")
+    assert all(f'<section id="{key}"' in page for key in ("users", "market", "plan", "experiment", "uplift"))

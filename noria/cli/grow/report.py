@@ -1,10 +1,11 @@
-"""`noria grow report`: one page of users, lifetime and market."""
+"""`noria grow report`: one page of users, lifetime, market and promotion."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated
 
+from noria.grow.promote.settings import BudgetSettings, SpendSettings, UnitSettings, UpliftSettings
 from noria.grow.settings import LogSettings, MarketSettings
 
 from .shown import Flatten
@@ -15,16 +16,23 @@ def report(
     /,
     *,
     series: Path | None = None,
+    experiment: Path | None = None,
+    spend: Path | None = None,
     settings: Annotated[LogSettings, Flatten] = LogSettings(),
     market: Annotated[MarketSettings, Flatten] = MarketSettings(),
+    units: UnitSettings = UnitSettings(),
+    whom: UpliftSettings = UpliftSettings(),
+    columns: SpendSettings = SpendSettings(),
+    budget: BudgetSettings = BudgetSettings(),
     out: Path = Path("report.html"),
 ) -> int:
-    """One HTML page with users, lifetime and market: self-contained, in English and Chinese, fit to print.
+    """One HTML page with users, lifetime, market and promotion: self-contained, in English and Chinese, fit to print.
 
     Examples::
 
         noria grow report
         noria grow report runs/demo/lake --series market.csv --out report.html
+        noria grow report runs/demo/lake --experiment campaign.csv --whom.features visits
 
     Parameters
     ----------
@@ -32,6 +40,18 @@ def report(
         A lake's folder, or a CSV or Parquet file with a user and a time.
     series
         A CSV or Parquet file of market points with a header of provenance.
+    experiment
+        A CSV or Parquet file of users with group, outcome and features: the experiment, and whom to address.
+    spend
+        A CSV or Parquet file of spend by channel and period: the budget.
+    units
+        Where in the experiment each thing stands.
+    whom
+        How it is learnt whom to address.
+    columns
+        Where in the table of spend each thing stands.
+    budget
+        How the budget may be divided.
     out
         Where to write the page.
     """
@@ -53,5 +73,13 @@ def report(
         sections.append(usage_section(usage(events(log))))
     seen = study_market(read_series(series or chatbot_shares()), market)
     sections.append(market_section(seen.market, seen.forecast, seen.backtest))
+    if experiment is not None or spend is not None:
+        from noria.grow.promote.planning import study_plan
+        from noria.grow.sections.promotion import promotion_sections
+
+        lake = log if log is not None and log.is_dir() else None
+        sections += promotion_sections(
+            study_plan(lake, experiment, spend, units=units, whom=whom, columns=columns, budget=budget)
+        )
     print(write_report(out, sections))
     return 0

@@ -52,6 +52,8 @@ class Responses:
     """Of the model, up to a constant that its controls share."""
     autocorrelation: float
     """Of the noise, taken out before."""
+    noise: float
+    """Standard deviation of what neither spend nor controls explain of a period, in units of the outcome."""
     ratio: float
     """How far the two runs lie apart, over what they spread: 1 when they agree."""
     notes: tuple[dict[str, str], ...] = ()
@@ -148,8 +150,11 @@ def respond(spend: Spend, *, draws: int = 1000, seed: int = 0) -> Responses:
     ]
     units = np.stack([np.full(len(channels), mean), np.ones(len(channels)), usual, np.ones(len(channels))], axis=1)
     found = [natural(run.particles) * units for run in runs]
+    freedom = spend.outcome.size - beside.shape[1]
+    power = np.exp(-2 / freedom * np.concatenate([run.fits for run in runs]))  # r'r, from the likelihood
+    noise = mean * float(np.sqrt(power.mean() / freedom / (1 - lag**2)))
     prior = natural(random.standard_normal((4 * draws, len(channels), 4))) * units
-    result = Responses(spend, channels, left_out, np.concatenate(found), prior, float(np.mean([run.log_evidence for run in runs])), lag, 1.0,
+    result = Responses(spend, channels, left_out, np.concatenate(found), prior, float(np.mean([run.log_evidence for run in runs])), lag, noise, 1.0,
                        tuple(notes))  # fmt: skip
     here = result.curves([1.0])[:, :, 0]
     apart = _ratio(here[: len(found[0])], here[len(found[0]) :])
@@ -184,9 +189,8 @@ def controls_of(spend: Spend) -> tuple[Floats, list[dict[str, str]]]:
     if spend.step == 1:
         columns += [(spend.days % 7 == day).astype(np.float64) for day in range(6)]
     columns += list(spend.known.T)
-    matrix = np.column_stack([column - (column.mean() if place else 0.0) for place, column in enumerate(columns)])
-    spread = np.linalg.norm(matrix, axis=0)
-    matrix = matrix[:, spread > 1e-9 * max(1.0, float(spread.max()))]
+    moving = [column for column in columns[1:] if np.ptp(column) > 1e-9 * np.abs(column).max()]
+    matrix = np.column_stack([columns[0], *(column - column.mean() for column in moving)])
     left, sizes, _ = np.linalg.svd(matrix / np.linalg.norm(matrix, axis=0), full_matrices=False)
     return np.asarray(left[:, sizes > 1e-8 * sizes[0]]), notes
 

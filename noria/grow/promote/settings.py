@@ -129,3 +129,20 @@ class BudgetSettings(Settings):
     """Draws of the posterior."""
     seed: int = 0
     """Seed of the simulation."""
+
+
+class PlanSettings(Settings):
+    """What a promotion plan is made for."""
+
+    reach: Annotated[int, Field(ge=1)] | None = None
+    """Users that can be addressed; effects are told per thousand where not told."""
+    periods: Annotated[int, Field(ge=1, le=520)] = 12
+    """For how many periods of the budget the plan runs."""
+    users_a_day: Annotated[float, Field(gt=0)] | None = None
+    """Users expected a day in the experiment that measures the plan."""
+    power: Chance = 0.8
+    """Of that experiment."""
+    topic: str = "segment"
+    """Column of the log, or of a lake's events, that names what a user asked about."""
+    needs: Annotated[int, Field(ge=1, le=50)] = 6
+    """Topics shown, the most asked first."""

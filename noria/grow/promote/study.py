@@ -78,7 +78,15 @@ def study_uplift(where: str | Path, settings: UnitSettings | None = None, how: U
         InputError: as `open_units`, or nothing is known of users that tells them apart.
     """
     how = how or UpliftSettings()
-    units = open_units(where, settings or UnitSettings(), how.features)
+    return uplift_of(open_units(where, settings or UnitSettings(), how.features), how)
+
+
+def uplift_of(units: Units, how: UpliftSettings) -> Uplift:
+    """Return whom of these users to address.
+
+    Raises:
+        InputError: nothing is known of users that tells them apart, or they are too few.
+    """
     return uplift(units, variant=how.treated, learner=how.learner, kept_back=how.kept_back, cost=how.cost, level=how.level,
                   draws=how.draws, seed=how.seed)  # fmt: skip
 

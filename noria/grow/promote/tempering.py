@@ -41,6 +41,8 @@ class Tempered:
 
     particles: Floats
     """(N, C, P)."""
+    fits: Floats
+    """Log-likelihood of each, (N,)."""
     log_evidence: float
     temperatures: int
 
@@ -105,7 +107,7 @@ def temper(target: Target, *, channels: int, dimensions: int, particles: int, ra
             for place, block in enumerate(moves):
                 accepted = state.move(block, temperature, float(scales[place]), random)
                 scales[place] = np.clip(scales[place] * np.exp(accepted - _ACCEPTED), 0.05, 2.0)
-    return Tempered(state.z, evidence, steps)
+    return Tempered(state.z, state.fits, evidence, steps)
 
 
 def _next(fits: Floats, temperature: float) -> float:

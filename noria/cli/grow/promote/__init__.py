@@ -6,6 +6,7 @@ from cyclopts import App
 
 from .budget import budget
 from .experiment import experiment
+from .plan import plan
 from .size import size
 from .uplift import uplift
 
@@ -19,8 +20,9 @@ app = App(
         noria grow promote experiment campaign.csv            what the groups show
         noria grow promote uplift campaign.csv --features visits
         noria grow promote budget weekly.csv --channels search --channels video
+        noria grow promote plan runs/lake --experiment campaign.csv --spend weekly.csv
         noria grow promote experiment runs/lake --variant version --outcome feedback
     """,
 )
-for command in (size, experiment, uplift, budget):
+for command in (size, experiment, uplift, budget, plan):
     app.command(command)
