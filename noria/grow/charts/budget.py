@@ -13,11 +13,11 @@ def response_chart(budget: Budget, channel: Channel) -> Chart:
     """Return what a channel brings a period from none of its spend to twice of it, with the band of the draws."""
     responses = budget.responses
     place = responses.channels.index(channel.name)
-    multiples = np.linspace(0.02, 2.0, 34)
+    multiples = np.linspace(0.0, 2.0, 41)
     curves = responses.curves(multiples, recent=budget.recent)[:, place]
     low, middle, high = np.quantile(curves, [0.05, 0.5, 0.95], axis=0)
     en, zh = responses.spend.unit
-    options = frame([f"{multiple * channel.spend:,.4g}" for multiple in multiples],
+    options = frame([f"{multiple * channel.spend:,.3g}" for multiple in multiples],
                     {"en": f"{responses.spend.outcome_name} a {en}", "zh": f"每{zh} {responses.spend.outcome_name}"})  # fmt: skip
     options["xAxis"]["name"] = {"en": f"spend a {en}", "zh": f"每{zh}投入"}
     options["series"] = [
@@ -52,7 +52,9 @@ def division_chart(budget: Budget) -> Chart:
                 {"en": "recommended", "zh": "建议"}, [channel.planned or 0.0 for channel in budget.channels], PALETTE[2]
             )
         )
-    return Chart({"en": "Budget by channel", "zh": "各渠道预算"}, budget.texts(), cited(spend), options, 280)
+    said = {"en": "What is spent at present, and what is recommended." if budget.recommended else "What is spent at present; nothing else is recommended.",
+            "zh": "当前投入与建议投入。" if budget.recommended else "当前投入；不作调整建议。"}  # fmt: skip
+    return Chart({"en": "Budget by channel", "zh": "各渠道预算"}, said, cited(spend), options, 280)
 
 
 def status_text(channel: Channel) -> dict[str, str]:

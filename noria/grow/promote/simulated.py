@@ -39,7 +39,7 @@ def campaign(n: int = 20_000, *, effect: float = 0.03, spread: float = 0.06, see
     outcome = (random.random(n) < np.clip(rate, 0.005, 0.95)).astype(np.float64)
     day = 20_454 + np.arange(n) * 28 // n  # 2026-01-01 and the four weeks after
     return Units(("control", "mailed"), group, outcome, "simulated campaign", day=day, note=SIMULATED,
-                 features={"visits": visits, "bought": bought, "city": city}, before=bought)  # fmt: skip
+                 features={"visits": visits, "city": city}, before=bought)  # fmt: skip
 
 
 @dataclass(frozen=True)

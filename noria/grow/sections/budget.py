@@ -45,10 +45,10 @@ def channel_table(study: BudgetStudy) -> Table:
     rows: list[list[str | float | Text | None]] = []
     for channel in budget.channels:
         told = [None if figure is None else f"{figure.value:.3g} [{figure.low:.3g}, {figure.high:.3g}]" for figure in
-                (channel.contribution, channel.returns, channel.marginal)]  # fmt: skip
+                (channel.returns, channel.marginal)]  # fmt: skip
         rows.append([channel.name, status_text(channel), channel.odds, channel.spend, channel.planned, *told])
-    columns = [("channel", "渠道"), ("status", "状态"), ("Bayes factor", "贝叶斯因子"), ("spend now", "当前投入"), ("recommended", "建议"),
-               ("brings, 90%", "带来，90%"), ("a unit of spend", "每单位投入"), ("one more unit", "再增一单位")]  # fmt: skip
+    columns = [("channel", "渠道"), ("status", "状态"), ("odds", "证据比"), ("spend now", "当前投入"), ("recommended", "建议"),
+               ("a unit brings, 90%", "每单位带来，90%"), ("one more unit brings, 90%", "再增一单位带来，90%")]  # fmt: skip
     return Table(
         {"en": "Channels", "zh": "渠道"},
         [{"en": en, "zh": zh} for en, zh in columns],

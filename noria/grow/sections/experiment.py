@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from noria.core.figure import Figure
@@ -33,7 +34,7 @@ def experiment_section(result: Experiment) -> Section:
         clear: Text = ({"en": "A clear difference", "zh": "差异明确"} if found.clear else
                        {"en": "No clear difference", "zh": "没有明确差异"})  # fmt: skip
         shown.append(Shown(
-            Figure(names["en"], found.value, found.n, found.low, found.high, source=result.units.source, level=found.level, note=result.units.note),
+            scaled(Figure(names["en"], found.value, found.n, found.low, found.high, source=result.units.source, level=found.level, note=result.units.note), result.metric == "rate"),
             names, {"en": f"{clear['en']}, p = {item.p_adjusted:.2g}{', all comparisons allowed for' if len(result.comparisons) > 1 else ''}.",
                     "zh": f"{clear['zh']}，p = {item.p_adjusted:.2g}{'（已考虑多重比较）' if len(result.comparisons) > 1 else ''}。"}, **facts))  # fmt: skip
     notes: list[Text] = [result.balance.texts(), *result.notes]
@@ -53,6 +54,19 @@ def experiment_section(result: Experiment) -> Section:
     return Section("experiment", {"en": "Experiment", "zh": "实验"},
                    {"en": f"What the groups of one experiment show: {result.units.source}.", "zh": f"同一实验各组的结果：{result.units.source}。"},
                    shown, charts, [group_table(result, source), comparison_table(result, source)], notes)  # fmt: skip
+
+
+def points(rate: bool) -> dict[str, Any]:
+    """Return the unit of a difference of rates, for `Shown`; nothing for other metrics."""
+    return {"unit": {"en": "points", "zh": "个百分点"}} if rate else {}
+
+
+def scaled(figure: Figure, rate: bool) -> Figure:
+    """Return a difference of rates in percentage points; any other as it is."""
+    if not rate:
+        return figure
+    low, high = (None if end is None else 100 * end for end in (figure.low, figure.high))
+    return replace(figure, value=100 * figure.value, low=low, high=high, unit="points")
 
 
 def group_table(result: Experiment, source: Text) -> Table:

@@ -12,13 +12,14 @@ from ..charts.uplift import fifths_chart, qini_chart
 from ..promote.difference import Difference
 from ..promote.uplift import Uplift
 from ..report import Section, Shown, Table
+from .experiment import points, scaled
 
 
 def uplift_section(found: Uplift) -> Section:
     """Return whom to address, with the Qini curve that proves it."""
-    facts: dict[str, Any] = {"licence": found.units.licence, "as_of": found.units.as_of, "percent": found.binary}
+    facts: dict[str, Any] = {"licence": found.units.licence, "as_of": found.units.as_of, **points(found.binary)}
     shown = [
-        Shown(found.figure(), {"en": "Qini coefficient", "zh": "Qini 系数"},
+        Shown(scaled(found.figure(), found.binary), {"en": "Qini coefficient", "zh": "Qini 系数"},
               {"en": "Area between the curve of the score and an order at random; an interval with zero inside: no heterogeneity found.",
                "zh": "得分曲线与随机排序之间的面积；区间含零即未发现差异化效应。"}, **facts),
         Shown(_figure("everyone", found.everyone, found), {"en": "Effect on everyone", "zh": "对所有人的效应"},
@@ -67,6 +68,7 @@ def trait_table(found: Uplift) -> Table:
 
 
 def _figure(name: str, gap: Difference, found: Uplift) -> Figure:
-    return Figure(
+    figure = Figure(
         name, gap.value, gap.n, gap.low, gap.high, source=found.units.source, level=gap.level, note=found.units.note
     )
+    return scaled(figure, found.binary)

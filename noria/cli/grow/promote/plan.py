@@ -14,6 +14,7 @@ def plan(
     log: Path | None = None,
     /,
     *,
+    file: Path | None = None,
     experiment: Path | None = None,
     spend: Path | None = None,
     settings: Annotated[PlanSettings, Flatten] = PlanSettings(),
@@ -34,12 +35,14 @@ def plan(
 
         noria grow promote plan runs/lake --experiment campaign.csv --whom.features visits --reach 50000
         noria grow promote plan --spend weekly.csv --columns.outcome new_users --columns.channels search --columns.channels video
-        noria grow promote plan runs/lake --language zh --out plan.txt
+        noria grow promote plan --file promotion.toml --language zh --out plan.txt
 
     Parameters
     ----------
     log
         A lake's folder, or a CSV or Parquet file with a user, a time and a topic: what users ask about.
+    file
+        A TOML file that names these files and settings, instead of flags: sections files, plan, units, whom, columns, budget.
     experiment
         A CSV or Parquet file of users with group, outcome and features: whom to address.
     spend
@@ -61,9 +64,15 @@ def plan(
     json
         Print JSON, for programs.
     """
-    from noria.grow.promote.planning import study_plan
+    from noria.core.errors import SettingError
+    from noria.grow.promote.planning import study_plan, study_plan_file
 
-    found = study_plan(log, experiment, spend, settings, units=units, whom=whom, columns=columns, budget=budget)
+    if file is not None and (log or experiment or spend):
+        raise SettingError(
+            "a plan is told by a file or by flags, not by both", found=str(file), allowed="--file alone, or none"
+        )
+    found = (study_plan_file(file) if file is not None
+             else study_plan(log, experiment, spend, settings, units=units, whom=whom, columns=columns, budget=budget))  # fmt: skip
     if out:
         import json as notation
 
