@@ -19,6 +19,7 @@ NAMES = (
     "lora",
     "packing",
     "pretrain",
+    "promote",
     "resume",
     "scaling",
     "serve",
@@ -42,7 +43,7 @@ def run(
     Parameters
     ----------
     name
-        One of events, finetune, lora, packing, pretrain, resume, scaling, serve, stream, tokenize, tokenizer; or all.
+        One of events, finetune, lora, packing, pretrain, promote, resume, scaling, serve, stream, tokenize, tokenizer; or all.
     quick
         Fewer and shorter repeats: each benchmark ends within five minutes.
     write

@@ -187,6 +187,30 @@ def test_uplift_of_any_table(mailing: Path, tmp_path: Path, capsys: pytest.Captu
     assert '<section id="uplift"' in page.read_text(encoding="utf-8")
     assert main(["grow", "promote", "uplift", str(mailing), "--features", "visits", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["heterogeneity"] is True
+    scores = tmp_path / "whom.parquet"
+    assert (
+        main(
+            [
+                "grow",
+                "promote",
+                "uplift",
+                str(mailing),
+                "--features",
+                "visits",
+                "--candidates",
+                str(mailing),
+                "--scores",
+                str(scores),
+            ]
+        )
+        == 0
+    )
+    rows = pq.read_table(scores).to_pylist()
+    assert len(rows) == 6000
+    assert {row["address"] for row in rows} == {True, False}
+    capsys.readouterr()
+    assert main(["grow", "promote", "uplift", str(mailing), "--features", "visits", "--scores", str(scores)]) == 2
+    assert "--candidates and --scores, or neither" in capsys.readouterr().err
 
 
 def test_plan_in_chinese_and_as_json(

@@ -55,6 +55,18 @@ class Encoding:
         return np.column_stack([columns, columns[:, numbers] ** 2]) if numbers else columns
 
 
+@dataclass(frozen=True)
+class Scorer:
+    """What was learnt: features of any users -> the uplift expected of each."""
+
+    encoding: Encoding
+    model: Model
+
+    def __call__(self, features: Mapping[str, npt.NDArray[Any]]) -> Floats:
+        """Return the score of each user, (N,); a missing number counts as its mean, a word never seen as none of those known."""
+        return self.model(self.encoding.matrix(features))
+
+
 def encode(features: Mapping[str, npt.NDArray[Any]], rows: npt.NDArray[np.int64]) -> Encoding:
     """Return how features become columns, learnt on `rows` alone. A feature with one value gives no column."""
     names: list[str] = []

@@ -169,6 +169,29 @@ def units_of_events(
     return _units(backend, rows, (), {"weight": ratio, "before": False, "time": True}, control, SERVER_EVENTS, "")
 
 
+def read_features(
+    path: str | Path, features: Sequence[str], *, user: str = "user", connection: Backend | None = None
+) -> tuple[list[str], dict[str, Floats | npt.NDArray[np.str_]]]:
+    """Return users and their features, in the order of the file.
+
+    Raises:
+        InputError: no such file or column, or no row.
+    """
+    path, connection = Path(path), connection or connect()
+    raw, kinds = load_table(connection, path)
+    for flag, column in (("user", user), *(("features", name) for name in features)):
+        if column not in kinds:
+            raise InputError(f"{path}: no column {column!r}", found=", ".join(kinds), allowed="a column that is there",
+                             hint=f"name it with --{flag}")  # fmt: skip
+    columns = "".join(f", CAST({quoted(name)} AS VARCHAR) AS feature_{place}" for place, name in enumerate(features))
+    data = connection.con.execute(
+        f'SELECT CAST({quoted(user)} AS VARCHAR) AS "user"{columns} FROM "{raw}" ORDER BY "row number"'
+    ).to_arrow_table()
+    if not data.num_rows:
+        raise InputError(f"{path} holds no users")
+    return data["user"].to_pylist(), {name: _feature(data[f"feature_{place}"]) for place, name in enumerate(features)}
+
+
 _REASONS = (
     ("the user is empty", "\"user\" = ''"),
     ("the group is empty", "variant = ''"),

@@ -12,6 +12,7 @@ includes zero nothing is recommended but what holds for everyone alike.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +23,7 @@ from noria.core.errors import InputError, unknown
 from noria.core.figure import Figure
 
 from .difference import Difference, Floats, arm_of_units, difference
-from .learners import Encoding, Learner, encode, learn
+from .learners import Encoding, Learner, Scorer, encode, learn
 from .qini import Qini, qini
 from .units import Units
 
@@ -51,6 +52,8 @@ class Uplift:
     units: Units
     variant: str
     learner: Learner
+    scorer: Scorer
+    """What was learnt, to score any users with."""
     learnt: int
     """Users who taught the score."""
     everyone: Difference
@@ -85,6 +88,23 @@ class Uplift:
         if self.everyone.low > self.cost:
             return "everyone"
         return "no one" if self.everyone.high < self.cost else "unknown"
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """The features that the score reads."""
+        return tuple(dict.fromkeys(feature for feature, _ in self.scorer.encoding.kinds))
+
+    def scored(self, users: Sequence[str], features: Mapping[str, npt.NDArray[Any]]) -> list[dict[str, Any]]:
+        """Return a row for each of these users: the score, and whether to address them.
+
+        Where the decision is everyone, no one or unknown, it is so for each of them: then no score says otherwise.
+        """
+        score = self.scorer(features)
+        address = score > self.cost if self.decision == "some" else np.full(score.size, self.decision == "everyone")
+        return [
+            {"user": user, "score": float(value), "address": bool(yes)}
+            for user, value, yes in zip(users, score, address, strict=True)
+        ]
 
     def figure(self) -> Figure:
         """Return the Qini coefficient."""
@@ -180,7 +200,8 @@ def uplift(
         raise InputError(f"{units.source}: nothing is known of users that tells them apart", found=", ".join(features) or "no feature",
                          allowed="columns known before the experiment", hint="name them with --features")  # fmt: skip
     matrix = how.matrix(features)
-    score = learn(matrix[teach], outcome[teach], treated[teach], learner)(matrix[judge])
+    scorer = Scorer(how, learn(matrix[teach], outcome[teach], treated[teach], learner))
+    score = scorer.model(matrix[judge])
     curve = qini(score, outcome[judge], treated[judge], level=level, draws=draws, seed=seed)
     chosen = score > cost
     ranks = np.argsort(np.argsort(-score, kind="stable"), kind="stable")
@@ -194,7 +215,7 @@ def uplift(
         {name: values[judge] for name, values in features.items()},
         chosen if 0 < chosen.mean() < 1 else fifths == 0,
     )
-    return Uplift(units, names[0], learner, teach.size, effects[0], curve, tuple(item for item in effects[3:] if item is not None),
+    return Uplift(units, names[0], learner, scorer, teach.size, effects[0], curve, tuple(item for item in effects[3:] if item is not None),
                   float(chosen.mean()), effects[1], effects[2], traits, cost)  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from noria.grow.promote.qini import qini
 from noria.grow.promote.settings import UnitSettings, UpliftSettings
 from noria.grow.promote.simulated import campaign
 from noria.grow.promote.study import study_uplift
+from noria.grow.promote.units import read_features
 from noria.grow.promote.uplift import Uplift, uplift
 from noria.grow.sections.uplift import uplift_section
 
@@ -163,3 +164,21 @@ def test_what_cannot_be_learnt_is_told(
 def test_too_few_users_teach_nothing() -> None:
     with pytest.raises(InputError, match="too few users to learn whom to address"):
         uplift(campaign(300))
+
+
+def test_candidates_are_scored_as_the_judges_were(tmp_path: Path) -> None:
+    units = campaign(6000, seed=7)
+    found = uplift(replace(units, before=None), seed=7)
+    assert found.features == ("visits", "city")
+    path = tmp_path / "users.csv"
+    path.write_text("id,visits,city\na,30,上海\nb,0.5,上海\nc,,Paris\n", encoding="utf-8")
+    users, features = read_features(path, found.features, user="id")
+    rows = found.scored(users, features)
+    assert [row["user"] for row in rows] == ["a", "b", "c"]
+    assert rows[0]["score"] > rows[2]["score"] > rows[1]["score"]
+    assert [row["address"] for row in rows] == [row["score"] > 0 for row in rows]
+    everyone = uplift(campaign(1500, spread=0.0, effect=0.15, seed=3))
+    features["before"] = np.zeros(3)
+    assert all(row["address"] for row in everyone.scored(users, features))
+    with pytest.raises(InputError, match="no column 'user'"):
+        read_features(path, ("visits",))

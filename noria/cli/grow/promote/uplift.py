@@ -16,6 +16,8 @@ def uplift(
     *,
     settings: Annotated[UnitSettings, Flatten] = UnitSettings(),
     how: Annotated[UpliftSettings, Flatten] = UpliftSettings(),
+    candidates: Path | None = None,
+    scores: Path | None = None,
     report: Path | None = None,
     out: Path | None = None,
     json: Switch = False,
@@ -25,12 +27,17 @@ def uplift(
     Examples::
 
         noria grow promote uplift campaign.csv --features visits --features city
+        noria grow promote uplift campaign.csv --features visits --candidates users.csv --scores whom.parquet
         noria grow promote uplift campaign.csv --variant group --treated mailed --features visits --cost 0.01 --json
 
     Parameters
     ----------
     units
         A CSV or Parquet file with a user, a group, an outcome, and what was known of users before.
+    candidates
+        A CSV or Parquet file of users with the same features: whom of them to address is written to --scores.
+    scores
+        Write every candidate's score, and whether to address them, there, as Parquet.
     report
         Write one page with figures and charts there.
     out
@@ -38,9 +45,19 @@ def uplift(
     json
         Print JSON, for programs.
     """
+    from noria.core.errors import SettingError
     from noria.grow.promote.study import study_uplift
+    from noria.grow.promote.units import read_features
 
+    if (candidates is None) != (scores is None):
+        raise SettingError(
+            "candidates are scored into a file",
+            found=str(candidates or scores),
+            allowed="--candidates and --scores, or neither",
+        )
     found = study_uplift(units, settings, how)
+    if candidates is not None and scores is not None:
+        write_parquet(found.scored(*read_features(candidates, found.features, user=settings.user)), scores)
     curve = found.curve
     if out:
         names = ("shares", "gain", "low", "high")
