@@ -324,6 +324,7 @@ WORDS: dict[str, Both] = {
     "promote.base": Both("Rate now, %", "当前比率（%）"),
     "promote.lift": Both("Change worth finding, % of it", "值得发现的相对变化（%）"),
     "promote.a_day": Both("Users a day", "每日用户"),
+    "promote.served": Both("Clicks on what this server showed", "本服务展示内容的点击率"),
     "promote.plan": Both("Promotion plan", "推广计划"),
     "promote.example": Both(
         "This is a simulated example: no figure below is of your users. Name your own files in the run's folder, in",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from noria.console.pages.promote import example, plan_html, planned, size_text
+from noria.console.pages.promote import example, plan_html, planned, served, size_text
 from noria.console.sections import figure_of
 from noria.console.words import Words
 from noria.core.errors import InputError, SettingError
@@ -60,3 +60,8 @@ def test_a_plan_of_one_s_own_is_read_from_its_file(tmp_path: Path) -> None:
     file.write_text('[files]\nexperiment = "none.csv"\n', encoding="utf-8")
     with pytest.raises(InputError, match="no such table"):
         planned(file, 3.0)
+
+
+def test_a_server_that_showed_nothing_has_nothing_to_compare(tmp_path: Path) -> None:
+    (tmp_path / "outbox").mkdir()
+    assert served(tmp_path) is None

@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING
 
 from nicegui import ui
 
-from noria.core.errors import SettingError
+from noria.core.errors import InputError, SettingError
 
+from ..figures import figures
 from ..sections import draw
 from ..shell import View, block, card, foreign, worked_out
 from ..words import Words
 
 if TYPE_CHECKING:
     from noria.grow.promote.planning import PlanStudy
+    from noria.grow.promote.within import Within
 
 FILE = "promotion.toml"
 """In the folder of the run: names the files that the plan rests on."""
@@ -28,7 +30,11 @@ async def show(view: View) -> None:
     with card(words("promote.size")):
         _size(words)
     own = view.root / FILE
-    study = await worked_out(words, lambda: _study(own))
+    study, within = await worked_out(words, lambda: (_study(own), served(view.state.lake)))
+    if within is not None:
+        with card(words("promote.served")):
+            figures(within.rates, words, rows=True)
+            block(f'<div class="note">{foreign(within.texts()[words.language])}</div>')
     if not own.exists():
         block(
             f'<div class="note" data-check="simulated">{escape(words("promote.example"))} <code translate="no">{FILE}</code></div>'
@@ -91,6 +97,17 @@ def _size(words: Words) -> None:
 
 def _study(own: Path) -> PlanStudy:
     return planned(own, own.stat().st_mtime) if own.exists() else example()
+
+
+def served(lake: Path) -> Within | None:
+    """Return the kinds of recommendation that this server showed, with the clicks that followed; None where there are not several."""
+    from noria.grow.lake import events
+    from noria.grow.promote.within import within_events
+
+    try:
+        return within_events(events(lake))
+    except InputError:
+        return None
 
 
 @lru_cache(maxsize=4)

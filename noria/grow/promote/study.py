@@ -22,6 +22,7 @@ from .settings import BudgetSettings, CompareSettings, SizeSettings, SpendSettin
 from .spend import Spend, read_spend
 from .units import VARIANT_COLUMNS, Units, read_units, units_of_events
 from .uplift import Uplift, uplift
+from .within import FOLLOWED, Within, within_events
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,31 @@ def study_experiment(
     compare = compare or CompareSettings()
     return analyse(open_units(where, settings or UnitSettings()), level=compare.level, several=compare.several, shares=compare.shares,
                    planned=compare.planned)  # fmt: skip
+
+
+def study_within(
+    where: str | Path, settings: UnitSettings | None = None, compare: CompareSettings | None = None
+) -> Within:
+    """Return groups of a lake's showings, compared within the users who saw several.
+
+    Raises:
+        InputError: there is no lake, or nothing to compare in it.
+    """
+    settings, compare, named = settings or UnitSettings(), compare or CompareSettings(), UnitSettings()
+    if not Path(where).is_dir():
+        raise InputError(
+            "only a lake's events tell what was shown to whom", found=str(where), allowed="a lake's folder"
+        )
+    variant = (
+        settings.variant
+        if settings.variant != named.variant
+        else "segment"
+        if settings.exposure == "impression"
+        else "version"
+    )
+    outcome = settings.outcome if settings.outcome != named.outcome else FOLLOWED[settings.exposure][0]
+    return within_events(events(where), variant=variant, exposure=settings.exposure, outcome=outcome, control=settings.control,
+                         level=compare.level)  # fmt: skip
 
 
 def study_uplift(where: str | Path, settings: UnitSettings | None = None, how: UpliftSettings | None = None) -> Uplift:

@@ -27,7 +27,7 @@ def lake_of(tmp_path: Path) -> Callable[[list[dict[str, Any]]], Path]:
         names = ", ".join(f'"{name}"' for name in COLUMNS)
         marks = ", ".join("?" for _ in COLUMNS)
         for number, row in enumerate(rows):
-            event = Event(new_id(), start + timedelta(minutes=number), **row)
+            event = Event(**{"id": new_id(), "time": start + timedelta(minutes=number), **row})
             connection.execute(f"INSERT INTO events ({names}) VALUES ({marks})", event.row())
         connection.commit()
         connection.close()

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from noria.grow.promote.settings import BudgetSettings, SpendSettings
+
+if TYPE_CHECKING:
+    from noria.grow.promote.budget import Channel
 
 from ..shown import Flatten, Switch, print_json, print_table, write_parquet
 
@@ -43,11 +46,7 @@ def budget(
 
     study = study_budget(open_spend(spend, columns), settings)
     found = study.budget
-    told = {**found.as_dict(), "held_out": None if study.held is None else study.held.as_dict()}
-    rows = [{"channel": channel.name, "status": channel.status, "bayes_factor": channel.odds, "spend": channel.spend, "planned": channel.planned,
-             **{f"{name}{end}": None if figure is None else getattr(figure, part)
-                for name, figure in (("returns", channel.returns), ("marginal", channel.marginal))
-                for end, part in (("", "value"), ("_low", "low"), ("_high", "high"))}} for channel in found.channels]  # fmt: skip
+    rows = [_row(channel) for channel in found.channels]
     if out:
         write_parquet(rows, out)
     if report:
@@ -56,7 +55,7 @@ def budget(
 
         write_report(report, [budget_section(study)])
     if json:
-        return print_json(told)
+        return print_json({**found.as_dict(), "held_out": None if study.held is None else study.held.as_dict()})
     source = found.responses.spend
     print(
         f"{source.source}: {source.outcome.size} {source.unit[0]}s to {source.as_of}, {source.outcome_name}; spend a {source.unit[0]}:"
@@ -71,3 +70,17 @@ def budget(
     for note in found.responses.notes:
         print(f"  {note['en']}")
     return 0
+
+
+def _row(channel: Channel) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "channel": channel.name,
+        "status": channel.status,
+        "bayes_factor": channel.odds,
+        "spend": channel.spend,
+        "planned": channel.planned,
+    }
+    for name, figure in (("returns", channel.returns), ("marginal", channel.marginal)):
+        for end, part in (("", "value"), ("_low", "low"), ("_high", "high")):
+            row[name + end] = None if figure is None else getattr(figure, part)
+    return row

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from noria.grow.promote.settings import CompareSettings, UnitSettings
+
+if TYPE_CHECKING:
+    from noria.grow.promote.experiment import Experiment
+    from noria.grow.promote.within import Within
 
 from ..shown import Flatten, Switch, percent, print_json, print_table, write_parquet
 
@@ -16,6 +20,7 @@ def experiment(
     *,
     settings: Annotated[UnitSettings, Flatten] = UnitSettings(),
     compare: Annotated[CompareSettings, Flatten] = CompareSettings(),
+    within: Switch = False,
     report: Path | None = None,
     out: Path | None = None,
     json: Switch = False,
@@ -28,11 +33,14 @@ def experiment(
         noria grow promote experiment campaign.csv --variant group --outcome bought --before spend_before --control old
         noria grow promote experiment clicks.csv --outcome clicks --weight views --shares 9 --shares 1
         noria grow promote experiment runs/lake --variant version --outcome feedback --json
+        noria grow promote experiment runs/lake --within --exposure impression
 
     Parameters
     ----------
     units
         A CSV or Parquet file with a user, a group and an outcome, or a lake's folder.
+    within
+        Of a lake: compare what was shown side by side to the same users, such as items and the clicks on them.
     report
         Write one page with figures and charts there.
     out
@@ -40,22 +48,29 @@ def experiment(
     json
         Print JSON, for programs.
     """
-    from noria.grow.promote.study import study_experiment
+    from noria.grow.promote.study import study_experiment, study_within
 
+    if within:
+        return _show_within(study_within(units, settings, compare), out, json)
     result = study_experiment(units, settings, compare)
     told = result.as_dict()
     if out:
-        flat = [
-            {key: value for key, value in row.items() if key not in ("plain", "looks")} for row in told["comparisons"]
-        ]
-        write_parquet(flat, out)
+        write_parquet(
+            [
+                {key: value for key, value in row.items() if key not in ("plain", "looks")}
+                for row in told["comparisons"]
+            ],
+            out,
+        )
     if report:
         from noria.grow.report import write_report
         from noria.grow.sections.experiment import experiment_section
 
         write_report(report, [experiment_section(result)])
-    if json:
-        return print_json(told)
+    return print_json(told) if json else _show(result, told)
+
+
+def _show(result: Experiment, told: dict[str, Any]) -> int:
     print(f"{result.units.source}: {result.units.n:,} users, {result.metric}")
     for problem in result.units.problems:
         print(f"  {problem.text()}")
@@ -72,4 +87,18 @@ def experiment(
             print(f"  looking every day, {item.found.variant}: {when}")
     for note in result.notes:
         print(f"  {note['en']}")
+    return 0
+
+
+def _show_within(found: Within, out: Path | None, json: bool) -> int:
+    told = found.as_dict()
+    if out:
+        write_parquet(told["comparisons"], out)
+    if json:
+        return print_json(told)
+    print(f"{found.source}: what followed what was shown, compared within users")
+    print_table([{"group": row["name"], "users": row["n"], "shown": row["shown"], **{key: percent(row[name]) for key, name in
+                  (("rate", "value"), ("low", "low"), ("high", "high"))}} for row in told["groups"]],
+                ["group", "users", "shown", "rate", "low", "high"])  # fmt: skip
+    print(found.texts()["en"])
     return 0

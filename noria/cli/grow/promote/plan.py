@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from noria.grow.promote.settings import BudgetSettings, PlanSettings, SpendSettings, UnitSettings, UpliftSettings
+
+if TYPE_CHECKING:
+    from noria.grow.promote.plan import Plan
 
 from ..shown import Flatten, Switch, print_json
 
@@ -74,16 +77,7 @@ def plan(
     found = (study_plan_file(file) if file is not None
              else study_plan(log, experiment, spend, settings, units=units, whom=whom, columns=columns, budget=budget))  # fmt: skip
     if out:
-        import json as notation
-
-        from noria.core.folder import write_bytes
-
-        text = (
-            notation.dumps(found.plan.as_dict(), ensure_ascii=False, indent=1)
-            if out.suffix == ".json"
-            else found.plan.text(language)
-        )
-        write_bytes(out, (text + "\n").encode())
+        _write(found.plan, out, language)
     if report:
         from noria.grow.report import write_report
         from noria.grow.sections.promotion import promotion_sections
@@ -93,3 +87,12 @@ def plan(
         return print_json(found.plan.as_dict())
     print(found.plan.text(language))
     return 0
+
+
+def _write(plan: Plan, out: Path, language: str) -> None:
+    import json
+
+    from noria.core.folder import write_bytes
+
+    text = json.dumps(plan.as_dict(), ensure_ascii=False, indent=1) if out.suffix == ".json" else plan.text(language)
+    write_bytes(out, (text + "\n").encode())

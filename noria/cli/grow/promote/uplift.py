@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from noria.grow.promote.settings import UnitSettings, UpliftSettings
+
+if TYPE_CHECKING:
+    from noria.grow.promote.uplift import Uplift
 
 from ..shown import Flatten, Switch, print_json, print_table, write_parquet
 
@@ -69,9 +72,11 @@ def uplift(
         from noria.grow.sections.uplift import uplift_section
 
         write_report(report, [uplift_section(found)])
-    if json:
-        return print_json(found.as_dict())
-    print(f"{found.units.source}: {found.learnt:,} users teach, {curve.users:,} judge")
+    return print_json(found.as_dict()) if json else _show(found)
+
+
+def _show(found: Uplift) -> int:
+    print(f"{found.units.source}: {found.learnt:,} users teach, {found.curve.users:,} judge")
     for problem in found.units.problems:
         print(f"  {problem.text()}")
     print_table([{"users by score": f"fifth {place + 1}", "users": group.n, "effect": group.value, "low": group.low, "high": group.high}
