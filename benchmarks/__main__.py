@@ -23,6 +23,7 @@ NAMES = (
     "lora",
     "packing",
     "pretrain",
+    "promote",
     "recovery",
     "resume",
     "scaling",
@@ -48,8 +49,8 @@ def run(
     Parameters
     ----------
     name
-        One of diffusion, drivers, events, finetune, growth, lifetime, lora, packing, pretrain, recovery,
-        resume, scaling, serve, share_forecast, stream, tokenize, tokenizer; or all.
+        One of diffusion, drivers, events, finetune, growth, lifetime, lora, packing, pretrain, promote,
+        recovery, resume, scaling, serve, share_forecast, stream, tokenize, tokenizer; or all.
     quick
         Fewer and shorter repeats: each benchmark ends within five minutes.
     write

@@ -111,7 +111,10 @@ def measure(*, quick: bool) -> list[Line]:
         start = time.perf_counter()
         by_hand = one_by_one(seen, HELD)
         theirs.append((time.perf_counter() - start) / SERIES)
-        print(f"diffusion {number + 1}/{repeats}: Noria {ours[-1] * SERIES:.2f} s, curve_fit {theirs[-1] * SERIES:.2f} s", file=sys.stderr)
+        print(
+            f"diffusion {number + 1}/{repeats}: Noria {ours[-1] * SERIES:.2f} s, curve_fit {theirs[-1] * SERIES:.2f} s",
+            file=sys.stderr,
+        )
     mine, hands = errors(forecast, table, HELD), errors(by_hand, table, HELD)
     what = f"simulated, {SEEN} periods seen, {HELD} held out"
     # Blocks of series, so that the interval is over means: the error of one series may be nearly nothing.
@@ -143,7 +146,11 @@ def real_lines(*, quick: bool) -> list[Line]:
         held = max(2, table.shape[1] // 4)
         names.append(f"{name}, {held} of {table.shape[1]}")
         seen = table[:, :-held]
-        forecasts = {"noria": noria(seen, held), CURVE_FIT: one_by_one(seen, held), "persistence": np.repeat(seen[:, -1:], held, 1)}
+        forecasts = {
+            "noria": noria(seen, held),
+            CURVE_FIT: one_by_one(seen, held),
+            "persistence": np.repeat(seen[:, -1:], held, 1),
+        }
         if not quick:
             forecasts[INNOVATE] = innovate(seen, held, best=False)[0]
         for peer, forecast in forecasts.items():

@@ -26,8 +26,13 @@ def python_of(name: str, *requirements: str) -> str:
         return str(python)
     print(f"making an environment for {', '.join(requirements)}", file=sys.stderr)
     subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
-    made = subprocess.run([str(python), "-m", "pip", "install", "--quiet", *requirements], capture_output=True, text=True, check=False)
+    made = subprocess.run(
+        [str(python), "-m", "pip", "install", "--quiet", *requirements], capture_output=True, text=True, check=False
+    )
     if made.returncode:
-        raise PackageError(f"{name}: pip could not install {', '.join(requirements)}", found=(made.stderr.strip().splitlines() or ["no words"])[-1])
+        raise PackageError(
+            f"{name}: pip could not install {', '.join(requirements)}",
+            found=(made.stderr.strip().splitlines() or ["no words"])[-1],
+        )
     done.write_text(wanted, encoding="utf-8")
     return str(python)

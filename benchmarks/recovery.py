@@ -29,7 +29,10 @@ def measure(*, quick: bool) -> list[Line]:
         for seed in range(size):
             for what, inside in simulate(seed).items():
                 found.setdefault(what, []).append(np.mean(inside))
-        print(f"recovery: {name}: " + ", ".join(f"{what} {np.mean(each):.3f}" for what, each in found.items()), file=sys.stderr)
+        print(
+            f"recovery: {name}: " + ", ".join(f"{what} {np.mean(each):.3f}" for what, each in found.items()),
+            file=sys.stderr,
+        )
         lines += [_line(f"simulated, {name}: {what}", float(np.mean(each)), size) for what, each in found.items()]
     return lines
 
@@ -61,7 +64,12 @@ def _bass(proportional: bool) -> Callable[[int], dict[str, Any]]:
         ends = np.array(list(one.intervals.values()))
         low, high = one.ahead(3, draws=800, seed=seed).interval(PROMISED)
         inside = (ends[:, 0] <= truth) & (truth <= ends[:, 1])
-        return {"p": inside[0], "q": inside[1], "ceiling": inside[2], "what comes": (low <= sales[14:]) & (sales[14:] <= high)}
+        return {
+            "p": inside[0],
+            "q": inside[1],
+            "ceiling": inside[2],
+            "what comes": (low <= sales[14:]) & (sales[14:] <= high),
+        }
 
     return simulate
 
@@ -93,7 +101,14 @@ def _shares(model: str) -> Callable[[int], dict[str, Any]]:
             level = np.array(rows)
         values = shares_of(level)
         times = ("2020-01", *following(["2020-01"], 42))
-        market = Shares(times[:40], ("a", "b", "c", OTHER), values[:40], "share", Provenance("simulated", "CC0", date(2026, 1, 1)), 1e-6)
+        market = Shares(
+            times[:40],
+            ("a", "b", "c", OTHER),
+            values[:40],
+            "share",
+            Provenance("simulated", "CC0", date(2026, 1, 1)),
+            1e-6,
+        )
         low, high = MODELS[model](market).ahead(3, draws=800, seed=seed).interval(PROMISED)
         return {"shares three periods ahead": (low[-1] <= values[42]) & (values[42] <= high[-1])}
 
@@ -118,7 +133,10 @@ def _rivals(seed: int) -> dict[str, Any]:
     fitted = fit_rivals(rivals[:30])
     truth = np.column_stack([growth, effects])
     low, high = np.quantile(fitted.ahead(3, draws=500, seed=seed), [0.05, 0.95], axis=0)
-    return {"effects": (fitted.low <= truth) & (truth <= fitted.high), "what comes": (low <= rivals[30:]) & (rivals[30:] <= high)}
+    return {
+        "effects": (fitted.low <= truth) & (truth <= fitted.high),
+        "what comes": (low <= rivals[30:]) & (rivals[30:] <= high),
+    }
 
 
 def _generations(seed: int) -> dict[str, Any]:
@@ -129,7 +147,11 @@ def _generations(seed: int) -> dict[str, Any]:
     seen = np.maximum(truth + np.random.default_rng(seed).normal(0, 1.5, truth.shape), 0.0)
     figures = fit_generations(seen, launches).figures(PROMISED)
     values = [0.01, 0.25, 100.0, 50.0, 80.0]
-    return {"parameters": [f.low is None or f.low <= value <= (f.high or math.inf) for f, value in zip(figures, values, strict=True)]}
+    return {
+        "parameters": [
+            f.low is None or f.low <= value <= (f.high or math.inf) for f, value in zip(figures, values, strict=True)
+        ]
+    }
 
 
 def _cohorts(seed: int) -> dict[str, Any]:
@@ -142,7 +164,9 @@ def _cohorts(seed: int) -> dict[str, Any]:
     sizes = np.rint(500 * np.exp(np.cumsum(random.normal(0, 0.1, 18)))).astype(int)
     for cohort in range(18):
         ages = np.arange(18 - cohort)
-        triangle[cohort, : len(ages)] = random.binomial(sizes[cohort], np.where(ages == 0, 1.0, 0.4 * np.maximum(ages, 1) ** -0.5))
+        triangle[cohort, : len(ages)] = random.binomial(
+            sizes[cohort], np.where(ages == 0, 1.0, 0.4 * np.maximum(ages, 1) ** -0.5)
+        )
     active = active_of(triangle)
     history = Levels(("2020-01", *following(["2020-01"], 14)), active[:15], "level")
     low, high = cohort_model(triangle)(history, 3, 800, seed).interval(PROMISED)

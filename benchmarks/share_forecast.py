@@ -40,7 +40,10 @@ if TYPE_CHECKING:
     from noria.grow.series import Floats
 
 HORIZON = 3
-PEERS = {"AutoETS": "statsforecast 2.1 AutoETS, each log-ratio by itself", "AutoARIMA": "statsforecast 2.1 AutoARIMA, each log-ratio by itself"}
+PEERS = {
+    "AutoETS": "statsforecast 2.1 AutoETS, each log-ratio by itself",
+    "AutoARIMA": "statsforecast 2.1 AutoARIMA, each log-ratio by itself",
+}
 BARS = {"persistence": "persistence (a random walk)", "drift": "drift"}
 BROWSERS = ("AOL", "Chrome", "Internet Explorer", "Moz-All", "Opera", "Safari")
 """Mozilla, Netscape and Firefox are inside Moz-All."""
@@ -71,7 +74,9 @@ def markets() -> dict[str, Shares]:
     found["chatbots, as published"] = _market(table, "StatCounter")
     wide = [row for row in _rows(folder / "browser-share.csv") if row["Date"] >= "2008-01"]
     # An empty cell among columns that are told otherwise is a browser not listed any more; Chrome's zeros are before its launch.
-    found["browsers"] = _market([(row["Date"], name, row[name] or "0") for row in wide for name in BROWSERS], "W3Schools, browsers")
+    found["browsers"] = _market(
+        [(row["Date"], name, row[name] or "0") for row in wide for name in BROWSERS], "W3Schools, browsers"
+    )
     long = _rows(folder / "generations-windows.csv")
     filled = {row["month"] for row in long if row["interpolated"] == "1"}
     first = sorted({row["month"] for row in long})[0]
@@ -101,7 +106,10 @@ def _market(table: Sequence[tuple[str, str, str]], source: str) -> Shares:
     from noria.grow.market.share import shares
     from noria.grow.series import Point, Provenance, Series
 
-    points = sorted((Point(time, name, "", "share", float(value), "percent") for time, name, value in table), key=lambda point: point.time)
+    points = sorted(
+        (Point(time, name, "", "share", float(value), "percent") for time, name, value in table),
+        key=lambda point: point.time,
+    )
     return shares(Series(tuple(points), Provenance(source, "see the folder's note", date(2026, 1, 1))))
 
 
@@ -156,7 +164,9 @@ class PeerShares:
         from noria.grow.series import following
 
         random = np.random.default_rng(seed)
-        ratios = self.mean[:horizon] + self.deviation[:horizon] * random.standard_normal((draws, horizon, self.mean.shape[1]))
+        ratios = self.mean[:horizon] + self.deviation[:horizon] * random.standard_normal(
+            (draws, horizon, self.mean.shape[1])
+        )
         full = np.zeros((draws, horizon, len(self.market.entities)))
         full[:, :, list(self.present)] = shares_of(ratios)
         return ShareForecast(tuple(following(self.market.times, horizon)), self.market.entities, full, "statsforecast")
@@ -203,13 +213,17 @@ def _joined(ours: Backtest, theirs: Backtest) -> Backtest:
     from noria.grow.forecast.rolling import Backtest
 
     extra = tuple(trial for trial in theirs.trials if trial.model in PEERS)
-    return Backtest((*ours.trials, *extra), ours.standings, ours.horizon, ours.weights, {**ours.silent, **theirs.silent})
+    return Backtest(
+        (*ours.trials, *extra), ours.standings, ours.horizon, ours.weights, {**ours.silent, **theirs.silent}
+    )
 
 
 def _asked(name: str, windows: dict[int, Floats]) -> dict[str, Peer]:
     """Return each peer's forecasts from every window of log-ratios; a gap inside a window is filled in by a line for it."""
     python = python_of("statsforecast", "statsforecast>=2.1,<2.2")
-    tasks = [{"seen": seen, "columns": [_filled(column).tolist() for column in ratios.T]} for seen, ratios in windows.items()]
+    tasks = [
+        {"seen": seen, "columns": [_filled(column).tolist() for column in ratios.T]} for seen, ratios in windows.items()
+    ]
     print(f"share_forecast: {name}: statsforecast from {len(tasks)} origins", file=sys.stderr)
     script = Path(__file__).with_name("share_forecast_peer.py")
     run = subprocess.run([python, "-W", "ignore", str(script)], input=json.dumps({"tasks": tasks, "horizon": HORIZON, "models": list(PEERS)}),
@@ -250,7 +264,9 @@ def _lines(name: str, test: Backtest, unit: str) -> list[Line]:
         def by_origin(of: Callable[[Any, Any], float], pairs: Any = pairs, origins: Any = origins) -> Floats:
             return np.array([np.mean([of(*pair) for pair in pairs if pair[0].origin == origin]) for origin in origins])
 
-        def line(what: str, mine: float, theirs: float, of: str, logs: Floats, told: str = told, origins: Any = origins) -> Line:
+        def line(
+            what: str, mine: float, theirs: float, of: str, logs: Floats, told: str = told, origins: Any = origins
+        ) -> Line:
             middle, half = mean_interval(logs, HORIZON - 1)
             return Line("share_forecast", f"{what}, {name}", mine, theirs, f"{told}; the ratio is Noria's blend over it", of,
                         math.exp(middle), len(origins), math.exp(middle - half) if math.isfinite(half) else math.nan,

@@ -98,6 +98,8 @@ PHRASES: dict[str, tuple[str, str]] = {
     "handed over in scope": ("handed over in scope", "范围内转人工"),
     "click-through": ("click-through", "点击率"),
     "by taste": ("by taste", "按兴趣"),
+    "taste": ("by taste", "按兴趣"),
+    "chance": ("at random", "随机"),
     "popular": ("popular", "热门"),
     "at random": ("at random", "随机"),
     "exact": ("exact", "完全一致"),

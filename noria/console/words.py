@@ -327,6 +327,21 @@ WORDS: dict[str, Both] = {
     "market.coverage": Both("Coverage of 90%", "90% 区间覆盖率"),
     "market.weight": Both("Weight in the blend", "混合权重"),
     "market.flags": Both("What to know about these figures ({count})", "关于这些数据的说明（{count} 条）"),
+    # promotion
+    "promote.title": Both("Promotion", "推广"),
+    "promote.lead": Both(
+        "Whom to address, where the money goes, and how it will be measured.", "触达谁、钱花在哪里，以及如何衡量。"
+    ),
+    "promote.size": Both("How large must an experiment be?", "实验需要多少用户？"),
+    "promote.base": Both("Rate now, %", "当前比率（%）"),
+    "promote.lift": Both("Change worth finding, % of it", "值得发现的相对变化（%）"),
+    "promote.a_day": Both("Users a day", "每日用户"),
+    "promote.served": Both("Clicks on what this server showed", "本服务展示内容的点击率"),
+    "promote.plan": Both("Promotion plan", "推广计划"),
+    "promote.example": Both(
+        "This is a simulated example: no figure below is of your users. Name your own files in the run's folder, in",
+        "以下为模拟示例，均非您的用户数据。请在运行文件夹中写明自己的数据文件：",
+    ),
 }
 
 

@@ -239,7 +239,7 @@ def _checked(
         name: f"CAST({_quote(column)} AS VARCHAR)" if column in kinds else "NULL::VARCHAR"
         for name, column in names.items()
     }
-    moment = _moment(connection, raw, names["time"], kinds[names["time"]], zone, place)
+    moment = moment_sql(connection, raw, names["time"], kinds[names["time"]], zone, place)
     repeats = (
         f'row_number() OVER (PARTITION BY {_quote(names["id"])} ORDER BY "row number")' if names["id"] in kinds else "1"
     )
@@ -274,7 +274,7 @@ _HAS_ZONE = r"\d{2}:\d{2}.*(Z|[+-]\d{2}(:?\d{2})?)$"
 _BARE_DAY = r"^\d{4}-?\d{2}-?\d{2}$"
 
 
-def _moment(connection: Backend, raw: str, column: str, kind: str, zone: str | None, place: str) -> str:
+def moment_sql(connection: Backend, raw: str, column: str, kind: str, zone: str | None, place: str) -> str:
     """Return the SQL that reads a column of times as UTC; bare days are UTC days."""
     name = _quote(column)
     if kind == "DATE":

@@ -31,7 +31,9 @@ def test_both_are_judged_by_the_same_error() -> None:
     assert ours.mean() < errors(np.zeros((6, 6)), table, 6).mean()
 
 
-@pytest.mark.skipif(not Path(DATA, "market").is_dir() or not DATA, reason="NORIA_DATA names no folder of shared data sets")
+@pytest.mark.skipif(
+    not Path(DATA, "market").is_dir() or not DATA, reason="NORIA_DATA names no folder of shared data sets"
+)
 def test_real_markets_are_shares_of_one_whole() -> None:
     found = markets()
     assert set(found) == {"chatbots", "chatbots, as published", "browsers", "generations of Windows"}
@@ -61,7 +63,11 @@ def test_a_peer_is_scored_as_noria_is(chatbots_market: object) -> None:
     ours = backtest(market, first=9, draws=200)  # type: ignore[arg-type]
     theirs = backtest(market, first=9, draws=200, models={**persistence, "AutoETS": Peer(answers)})  # type: ignore[arg-type]
     lines = _lines("chatbots", _joined(ours, theirs), "points of share")
-    assert [line.measure.split(",")[0] for line in lines[-3:]] == ["log score", "energy score", "coverage of 90 % intervals"]
+    assert [line.measure.split(",")[0] for line in lines[-3:]] == [
+        "log score",
+        "energy score",
+        "coverage of 90 % intervals",
+    ]
     assert all(line.ratio > 0 for line in lines)
     assert "AutoETS" in lines[-1].peer_name
 

@@ -261,21 +261,33 @@ def sales(tmp_path: Path) -> Path:
     values = [840, 1470, 2110, 4000, 7590, 10950, 10530, 9470, 7790, 5890]
     lines = [f"{1990 + year},phones,,sales,{value},units" for year, value in enumerate(values)]
     lines += [f"{1990 + year},radios,,sales,{100 + year},units" for year in range(4)]
-    head = ["# source: a teaching case", "# licence: facts", "# as_of: 2013-01-01", "time,entity,segment,measure,value,unit"]
+    head = [
+        "# source: a teaching case",
+        "# licence: facts",
+        "# as_of: 2013-01-01",
+        "time,entity,segment,measure,value,unit",
+    ]
     path.write_text("\n".join([*head, *lines]) + "\n", encoding="utf-8")
     return path
 
 
 def test_forecast_of_a_flow(sales: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "ahead.parquet"
-    assert main(["grow", "forecast", str(sales), "--of", "flow", "--entity", "phones", "--out", str(out), "--horizon", "3"]) == 0
+    assert (
+        main(
+            ["grow", "forecast", str(sales), "--of", "flow", "--entity", "phones", "--out", str(out), "--horizon", "3"]
+        )
+        == 0
+    )
     said = capsys.readouterr().out
     assert "bass: The ceiling can be told" in said
     assert "over 4 origins" in said
     rows = pq.read_table(out).to_pylist()
     assert [row["time"] for row in rows] == ["2000", "2001", "2002"]
     assert all(0 <= row["low"] <= row["median"] <= row["high"] for row in rows)
-    assert main(["grow", "forecast", str(sales), "--of", "flow", "--entity", "radios", "--curve", "bass", "--json"]) == 0
+    assert (
+        main(["grow", "forecast", str(sales), "--of", "flow", "--entity", "radios", "--curve", "bass", "--json"]) == 0
+    )
     told = json.loads(capsys.readouterr().out)
     assert told["verdict"]["en"].startswith("no back-test: too few values to hold any out: found 4")
     assert told["curves"]["bass"]["figures"][2]["note"] == "not identified"
