@@ -176,7 +176,7 @@ def pandas(file: str, *, codes: bool) -> dict[str, float]:
 def main(file: str, name: str) -> None:
     """Do one child's part and print what it found, and how long it took."""
     import duckdb  # noqa: F401 - what every one of them needs is not part of the work
-    import ibis  # noqa: F401
+    import ibis.backends.duckdb  # noqa: F401
     import pandas as pd  # noqa: F401
 
     start = time.perf_counter()

@@ -3,13 +3,11 @@
     log = log_of_table(connection.table("orders"), LogSettings(user="customer", value="amount"), source="orders")
 
 Where a file's rows are texts that must be read first (`noria.grow.log`), a table's columns have types, so that what is left to
-find are empty users, times that cannot be, amounts below zero and repeated ids. One pass over the table finds them and folds the
-rest into user-days.
+find are empty users, times that cannot be, amounts below zero and repeated ids. Where there are none, nothing is looked for again.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,15 +15,15 @@ import ibis
 
 from noria.core.errors import InputError
 
-from .fold import everyone, measured, nameless
+from .fold import everyone, extended, measured, nameless
 from .log import COLUMNS, Log, Problem
 from .settings import LogSettings
-from .tables import made
+from .tables import scratch
 from .times import day_number, utc
 
 _REASONS = ("the time is missing", "the time is before 1970", "the time lies in the future", "the value is no number", "the value is negative",
             "the units are negative", "the id came before")  # fmt: skip
-"""What is wrong with an act, by number from 1; 0 is nothing. An empty user is found first, as one who has no number."""
+"""What is wrong with an act, by number from 1; 0 is nothing. An empty user comes before all of them."""
 _NO_USER = "the user is empty"
 
 
@@ -48,19 +46,18 @@ def log_of_table(
     moment = (now or datetime.now(UTC)).astimezone(UTC).replace(tzinfo=None)
     told = acts.mutate(wrong=_wrong(acts, moment))
     log = Log(_whole(told).select(*COLUMNS), source, settings.licence, settings.unit)
-    # People are numbered before they are folded: numbers take a third of the memory of names, and a table is cheap to read twice.
-    people = everyone(log, told.user)
-    named = told.join(people, told.user == people.name).drop("user", "name").rename(user="user_id")
-    folded = made(_folded(named), "folded")
-    rows = {-int(row["wrong"]): int(row["rows"]) for row in folded.group_by(wrong=ibis.least(folded.day, 0))
-            .aggregate(rows=folded.acts.sum()).to_pyarrow().to_pylist()}  # fmt: skip
-    problems = _problems(told, rows, int(told.count().to_pyarrow().as_py()))
-    log.kept["days"] = _whole(folded.filter(folded.day >= 0) if set(rows) - {0} else folded)
-    kept = log.kept
-    if problems:  # what was not found need not be looked for again
-        good = told.filter((told.wrong == 0) & ~nameless(told.user))
-        log = replace(log, table=_whole(good).select(*COLUMNS))
-    return measured(replace(log, problems=problems), kept=kept)
+    with scratch(told.select(name="user").distinct(), "names") as names:
+        blank = names.filter(nameless(names.name)).count().to_pyarrow().as_py()
+        people = everyone(log, names)
+    day = day_number(told.time)
+    ends = told.aggregate(
+        first=day.min(), last=day.max(), rows=told.count(), wrong=(told.wrong > 0).ifelse(1, 0).sum()
+    ).to_pyarrow().to_pylist()[0]  # fmt: skip
+    if not ends["wrong"] and not blank:
+        return extended(log, ends["first"], ends["last"], ends["rows"], people.count().to_pyarrow().as_py())
+    named = told.filter(~nameless(told.user))
+    good = _whole(named.filter(named.wrong == 0)).select(*COLUMNS)
+    return measured(Log(good, source, settings.licence, settings.unit, problems=_problems(told)))
 
 
 def _named(table: ibis.Table, settings: LogSettings, source: str) -> ibis.Table:
@@ -78,7 +75,7 @@ def _named(table: ibis.Table, settings: LogSettings, source: str) -> ibis.Table:
         if names[name] in table.columns:
             columns[name] = _number(table, names[name], kind, source)
     if names["segment"] in table.columns:
-        columns["segment"] = table[names["segment"]].cast("string").fill_null("")
+        columns["segment"] = table[names["segment"]].cast("string")
     if names["id"] in table.columns:
         columns["copy"] = ibis.row_number().over(ibis.window(group_by=names["id"], order_by=names["time"]))
     return table.select(**columns)
@@ -105,46 +102,25 @@ def _wrong(acts: ibis.Table, now: datetime) -> Any:
     return ibis.cases(*asked, else_=0).cast("int32")
 
 
-def _folded(told: ibis.Table) -> ibis.Table:
-    """Return user-days; the day of an act that something is wrong with is less than 0, and says what."""
-    days = told.mutate(day=(told.wrong == 0).ifelse(day_number(told.time), -told.wrong).cast("int32"))
-    sums: dict[str, Any] = {"value": days.value.sum().cast("float64")} if "value" in days.columns else {}
-    if "units" in days.columns:
-        sums["units"] = days.units.fill_null(1).sum().cast("int64")
-    return days.group_by("user", "day").aggregate(acts=days.count().cast("int64"), **sums)
+def _whole(acts: ibis.Table) -> ibis.Table:
+    """Return acts with every column that they should have."""
+    return acts.mutate(
+        value=acts.value if "value" in acts.columns else ibis.null().cast("float64"),
+        units=acts.units.fill_null(1) if "units" in acts.columns else ibis.literal(1, "int64"),
+        segment=acts.segment if "segment" in acts.columns else ibis.literal(""),
+    )
 
 
-def _whole(table: ibis.Table) -> ibis.Table:
-    """Return acts, or user-days, with every column that they should have."""
-    missing: dict[str, Any] = {}
-    if "value" not in table.columns:
-        missing["value"] = ibis.null().cast("float64")
-    if "units" not in table.columns:
-        missing["units"] = table.acts if "acts" in table.columns else ibis.literal(1, "int64")
-    elif "acts" not in table.columns:
-        missing["units"] = table.units.fill_null(1)
-    if "acts" not in table.columns and "segment" not in table.columns:
-        missing["segment"] = ibis.literal("")
-    return table.mutate(**missing) if missing else table
-
-
-def _problems(told: ibis.Table, rows: dict[int, int], total: int) -> tuple[Problem, ...]:
-    """Return what was set aside; where it begins is asked of the table only where there is something."""
-    wrong = {number: many for number, many in rows.items() if number}
-    if total > sum(rows.values()):
-        wrong[0] = total - sum(rows.values())
-    found = []
-    for number, many in wrong.items():
-        nobody = nameless(told.user)
-        first = told.filter((told.wrong == number) & ~nobody if number else nobody).time.min().to_pyarrow().as_py()
-        found.append(
-            Problem(
-                _REASONS[number - 1] if number else _NO_USER,
-                many,
-                f"{first:%Y-%m-%d %H:%M}" if first else "an unknown time",
-            )
-        )
-    return tuple(sorted(found, key=lambda problem: (-problem.rows, problem.what)))
+def _problems(told: ibis.Table) -> tuple[Problem, ...]:
+    """Return what is set aside, by reason, and the time of the first of each."""
+    reason = told.mutate(wrong=nameless(told.user).ifelse(-1, told.wrong))
+    found = reason.filter(reason.wrong != 0).group_by("wrong").aggregate(rows=ibis._.count(), first=ibis._.time.min())
+    problems = []
+    for row in found.to_pyarrow().to_pylist():
+        number, first = int(row["wrong"]), row["first"]
+        what = _NO_USER if number < 0 else _REASONS[number - 1]
+        problems.append(Problem(what, int(row["rows"]), f"{first:%Y-%m-%d %H:%M}" if first else "an unknown time"))
+    return tuple(sorted(problems, key=lambda problem: (-problem.rows, problem.what)))
 
 
 def _time(column: Any, zone: str | None, source: str) -> Any:

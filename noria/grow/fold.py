@@ -47,24 +47,21 @@ def user_days(log: Log, by: Sequence[str] = ()) -> ibis.Table:
             raise unknown("column to split by", name, allowed)
     wanted = " by ".join(["days", *by])
     if wanted not in log.kept:
-        if by:
-            user_days(log)
         with scratch(_folded(log.table, by), "folded") as folded:
-            people = everyone(log, folded.user)
+            people = everyone(log, folded.select(name="user") if not by else log.table.select(name="user"))
             numbered = folded.join(people, folded.user == people.name).drop("user", "name")
             log.kept[wanted] = made(numbered.rename(user="user_id"), "days")
     return log.kept[wanted]
 
 
-def everyone(log: Log, users: Any, name: str = "people") -> ibis.Table:
-    """Return the distinct names in a column with their ranks, `name` and `user_id`; what is no name has none. Kept by `name`."""
-    if name not in log.kept:
-        distinct = users.as_table().select(name=users.get_name()).distinct()
-        with scratch(distinct, "names") as names:  # made first: so only few are asked whether they are blank
-            named = names.filter(~nameless(names.name))
+def everyone(log: Log, names: ibis.Table, kept: str = "people") -> ibis.Table:
+    """Return the distinct `name`s of a table with their ranks as `user_id`; what is no name has none. Made once for each `kept`."""
+    if kept not in log.kept:
+        with scratch(names.distinct(), "names") as distinct:  # made first: so only few are asked whether they are blank
+            named = distinct.filter(~nameless(distinct.name))
             rank = ibis.row_number().over(ibis.window(order_by="name"))
-            log.kept[name] = made(named.mutate(user_id=rank.cast("int32")), name)
-    return log.kept[name]
+            log.kept[kept] = made(named.mutate(user_id=rank.cast("int32")), kept)
+    return log.kept[kept]
 
 
 def nameless(name: Any) -> Any:
@@ -72,40 +69,50 @@ def nameless(name: Any) -> Any:
     return name.isnull() | (name.strip() == "")
 
 
+def segment_of(column: Any) -> Any:
+    """Return a column to split by, told by name where it is missing or empty."""
+    return (column.isnull() | (column == "")).ifelse(NO_SEGMENT, column)
+
+
+def numbered_acts(log: Log) -> ibis.Table:
+    """Return a log's acts by `user` (a number) and `day`."""
+    people = everyone(log, log.table.select(name="user"))
+    acts = log.table.select(name="user", day=day_number(log.table.time))
+    return acts.join(people, "name").select("day", user="user_id")
+
+
 def _folded(table: ibis.Table, by: Sequence[str]) -> ibis.Table:
-    segments = {name: (table[name] == "").ifelse(NO_SEGMENT, table[name]) for name in by}
-    days = table.mutate(day=day_number(table.time), **segments)
+    days = table.mutate(day=day_number(table.time), **{name: segment_of(table[name]) for name in by})
     return days.group_by("user", "day", *by).aggregate(
         acts=days.count().cast("int64"), value=days.value.sum().cast("float64"), units=days.units.sum().cast("int64")
     )
 
 
-def measured(log: Log, as_of: date | None = None, *, kept: dict[str, ibis.Table] | None = None) -> Log:
+def measured(log: Log, as_of: date | None = None) -> Log:
     """Return the log with its extent counted, and folded into user-days on the way.
-
-    Args:
-        log: the activity.
-        as_of: the last day it covers; the last with activity where not given.
-        kept: what was folded of it before.
 
     Raises:
         InputError: it holds no activity.
     """
-    log.kept.update(kept or {})
     days = user_days(log)
-    facts: dict[str, Any] = (
-        days.aggregate(first=days.day.min(), last=days.day.max(), rows=days.acts.sum()).to_pyarrow().to_pylist()[0]
-    )
-    if not facts["rows"]:
+    found = days.aggregate(first=days.day.min(), last=days.day.max(), rows=days.acts.sum()).to_pyarrow().to_pylist()[0]
+    # Of a part of a log not all people are in it.
+    users = days.user.nunique() if as_of else log.kept["people"].count()
+    return extended(log, found["first"], found["last"], found["rows"] or 0, users.to_pyarrow().as_py(), as_of)
+
+
+def extended(log: Log, first: int | None, last: int | None, rows: int, users: int, as_of: date | None = None) -> Log:
+    """Return the log with its extent: first and last day since 1970, rows and users.
+
+    Raises:
+        InputError: it holds no activity.
+    """
+    if first is None or last is None or not rows:
         reasons = "; ".join(problem.text() for problem in log.problems)
         raise InputError(
             f"{log.source} holds no activity", found=reasons or "no rows", allowed="rows with a user and a time"
         )
-    first, last = (date(1970, 1, 1) + timedelta(days=facts[name]) for name in ("first", "last"))
-    # Of a part of a log not all people are in it.
-    users = log.kept["people"].count() if as_of is None else days.user.nunique()
-    counted = replace(
-        log, first=first, as_of=as_of or last, rows=int(facts["rows"]), users=int(users.to_pyarrow().as_py())
-    )
+    begin, end = (date(1970, 1, 1) + timedelta(days=int(day)) for day in (first, last))
+    counted = replace(log, first=begin, as_of=as_of or end, rows=int(rows), users=int(users))
     counted.kept.update(log.kept)
     return counted

@@ -161,8 +161,8 @@ def funnel(log: Log, steps: Sequence[Step], *, days: float | None = 7.0, order: 
 def _people(log: Log) -> ibis.Table:
     """Return the numbers of all whom the steps may name: of a lake's events more than those who asked for something."""
     if log.facts is None:
-        return everyone(log, log.table.user)
-    return everyone(log, log.facts.user, "everyone")
+        return everyone(log, log.table.select(name="user"))
+    return everyone(log, log.facts.select(name="user"), "everyone")
 
 
 def _acts(log: Log) -> ibis.Table:

@@ -16,7 +16,7 @@ import ibis
 
 from noria.core.figure import Figure, proportion
 
-from ..fold import NO_SEGMENT
+from ..fold import segment_of
 from ..log import Log
 from ..times import day_number
 
@@ -85,7 +85,7 @@ def _requests(log: Log) -> ibis.Table:
     else:
         table = log.facts.filter((log.facts.kind == "request") & (log.facts.user != ""))
         columns = {"id": table.id, "app": table.app, "failed": (table.outcome != "ok").cast("int32")}
-    topic = (table.segment == "").ifelse(NO_SEGMENT, table.segment)
+    topic = segment_of(table.segment)
     return table.select(user=table.user, day=day_number(table.time), topic=topic, **columns)
 
 

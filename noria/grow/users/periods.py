@@ -16,7 +16,7 @@ import ibis
 
 from noria.core.errors import SettingError
 
-from ..fold import keep, user_days
+from ..fold import keep, numbered_acts, user_days
 from ..log import Log
 
 Period = Literal["day", "week", "month"]
@@ -91,7 +91,9 @@ def user_periods(log: Log, unit: Period, by: Sequence[str] = ()) -> ibis.Table:
 
 
 def _steps(log: Log, unit: Period, by: Sequence[str]) -> ibis.Table:
-    days = user_days(log, by)
+    # A log that lies in a table is not folded into days only for the sake of longer periods.
+    whole = bool(by) or unit == "day" or "days" in log.kept
+    days = user_days(log, by) if whole else numbered_acts(log)
     active = days.select("user", *by, period=period_of(days.day, unit).cast("int64"))
     if unit != "day":
         active = active.distinct()
