@@ -100,6 +100,6 @@ def test_charts_are_whole_in_both_languages(sections: list[Section]) -> None:
 
 
 def test_what_the_data_cannot_tell_is_said(page: str) -> None:
-    assert "not identified: the series holds shares and no amounts" in page
+    assert "Not identified: the series holds shares and no amounts" in page
     assert "Claude 2026-03 left out: its window reaches beyond the series." in page
     assert "Not identified: growth is above zero in only" in page

@@ -58,7 +58,7 @@ def movement_section(market: Shares, found: Decomposition, parts: Mapping[str, S
     notes: list[Text] = []
     notes += found.notes
     if found.silence:
-        notes.append(found.silence)
+        notes.append({"en": f"{found.silence['en'].capitalize()}.", "zh": f"{found.silence['zh']}。"})
     defects = found.defects()
     notes.insert(0, {"en": "; ".join(defects), "zh": "；".join(defects)} if defects else
                  {"en": f"Within + mix + entry + exit equals the change of all {len(found.changes)} names.",
