@@ -30,9 +30,11 @@ def run(context: Context) -> StageResult:
     """Analyse, and write the report with the sections of all stages."""
     from noria.grow.analysis import study_market, study_users
     from noria.grow.bundled import cdnow, chatbot_shares
+    from noria.grow.forecast.study import study_users_ahead
     from noria.grow.market.settings import BasisSettings, TargetSettings
     from noria.grow.market.study import movement, position
     from noria.grow.report import Section, write_report
+    from noria.grow.sections.forecast import forecast_section
     from noria.grow.sections.habits import habits_section
     from noria.grow.sections.market import market_section
     from noria.grow.sections.potential import position_section
@@ -70,8 +72,9 @@ def run(context: Context) -> StageResult:
             habits_section(study),
             lifetime_section(held, log),
             *([worth] if worth else []),
-            market_section(market.market, market.forecast, market.backtest),
+            market_section(market.market, market.forecast, market.backtest, market.model),
             movement_section(moved.market, moved.decomposition, moved.parts),
+            forecast_section(study_users_ahead(log, "month", horizon=HORIZON, seed=seed)),
             position_section(position(log, TargetSettings(), seed=seed), log),
             *own,
         ]

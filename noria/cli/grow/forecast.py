@@ -67,17 +67,24 @@ def forecast(
             "base": study.market.base, "source": study.market.provenance.text(), "model": study.model, "forecast": rows,
             **_tested(study.backtest), "verdict": verdict,
         })  # fmt: skip
-    print(f"{study.market.base}: {study.market.provenance.text()}")
-    _print_tested(study.backtest, verdict)
-    last = [row for row in rows if row["time"] == study.forecast.times[-1]]
-    print(
-        f"{study.model}, {study.forecast.times[-1]}, median and 90 % interval of {settings.draws:,} draws that each sum to one:"
-    )
-    print_table([{"entity": row["entity"], **{key: percent(row[key]) for key in ("median", "low", "high")}} for row in last],
-                 ["entity", "median", "low", "high"])  # fmt: skip
+    _print_shares(study, rows, verdict, settings.draws)
     if what.newcomers:
         print(f"  {entries(study.market).pace().text()}")
     return 0
+
+
+def _print_shares(study: MarketStudy, rows: list[dict[str, Any]], verdict: dict[str, str], draws: int) -> None:
+    assert study.forecast is not None
+    print(f"{study.market.base}: {study.market.provenance.text()}")
+    _print_tested(study.backtest, verdict)
+    end = study.forecast.times[-1]
+    print(f"{study.model}, {end}, median and 90 % interval of {draws:,} draws that each sum to one:")
+    shown = [
+        {"entity": row["entity"], **{key: percent(row[key]) for key in ("median", "low", "high")}}
+        for row in rows
+        if row["time"] == end
+    ]
+    print_table(shown, ["entity", "median", "low", "high"])
 
 
 def _levels(

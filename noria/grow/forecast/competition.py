@@ -145,17 +145,7 @@ def fit_rivals(
         SettingError: an unknown method.
         InputError: values not above zero, one rival, or fewer periods than the equations have coefficients.
     """
-    if method not in ("steps", "paths"):
-        raise SettingError("unknown method", found=method, allowed=("steps", "paths"))
-    table = np.asarray(values, dtype=np.float64)
-    if table.ndim != 2 or table.shape[1] < 2:
-        raise InputError("competition needs two rivals or more", found=table.shape)
-    if not (np.isnan(table) | (np.isfinite(table) & (table > 0))).all():
-        raise InputError(
-            "rivals' values must be above zero",
-            found=float(np.nanmin(table)),
-            hint="leave out times at which one was not there",
-        )
+    table = _checked(values, method)
     count = table.shape[1]
     whole = np.flatnonzero(~np.isnan(table).any(1))
     starts = whole[:-1][np.diff(whole) == 1]
@@ -185,6 +175,21 @@ def fit_rivals(
     told = tuple(names) or tuple(f"rival {place + 1}" for place in range(count))
     return Rivals(told, table_of[:, 0], table_of[:, 1:] / scale, (table_of - half) * unit, (table_of + half) * unit, level,
                   table[whole[-1]], covariance, noise, freedom, scale, float(np.nanmax(table)), len(whole), source, problem)  # fmt: skip
+
+
+def _checked(values: Floats | Sequence[Sequence[float]], method: str) -> Floats:
+    if method not in ("steps", "paths"):
+        raise SettingError("unknown method", found=method, allowed=("steps", "paths"))
+    table = np.asarray(values, dtype=np.float64)
+    if table.ndim != 2 or table.shape[1] < 2:
+        raise InputError("competition needs two rivals or more", found=table.shape)
+    if not (np.isnan(table) | (np.isfinite(table) & (table > 0))).all():
+        raise InputError(
+            "rivals' values must be above zero",
+            found=float(np.nanmin(table)),
+            hint="leave out times at which one was not there",
+        )
+    return table
 
 
 def _follow(logs: Floats, times: Floats, start: Floats, error: Floats) -> tuple[Floats, Floats, str]:

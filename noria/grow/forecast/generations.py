@@ -105,16 +105,7 @@ def fit_generations(
     Raises:
         InputError: launches that do not rise or do not match, negative values, or too few of them.
     """
-    table = np.asarray(values, dtype=np.float64)
-    starts = np.asarray(launches, dtype=np.float64)
-    if table.ndim != 2 or starts.shape != table.shape[1:] or (np.diff(starts) <= 0).any():
-        raise InputError(
-            "generations need one launch each, in rising order",
-            found=starts.tolist(),
-            allowed=f"{table.shape[-1]} launches",
-        )
-    if np.nanmin(table, initial=0.0) < 0:
-        raise InputError("what is in use cannot be below zero", found=float(np.nanmin(table)))
+    table, starts = _checked(values, launches)
     count = table.shape[1]
     pairs = 1 if shared else count
     seen = ~np.isnan(table)
@@ -149,6 +140,20 @@ def fit_generations(
     told = tuple(names) or tuple(f"generation {place + 1}" for place in range(count))
     return Generations(starts, rates, markets * scale, spread, shared, sigma * scale, float(times[-1]), int(seen.sum()), freedom,
                        bool(best.success), told, source)  # fmt: skip
+
+
+def _checked(values: Floats | Sequence[Sequence[float]], launches: Sequence[float]) -> tuple[Floats, Floats]:
+    table = np.asarray(values, dtype=np.float64)
+    starts = np.asarray(launches, dtype=np.float64)
+    if table.ndim != 2 or starts.shape != table.shape[1:] or (np.diff(starts) <= 0).any():
+        raise InputError(
+            "generations need one launch each, in rising order",
+            found=starts.tolist(),
+            allowed=f"{table.shape[-1]} launches",
+        )
+    if np.nanmin(table, initial=0.0) < 0:
+        raise InputError("what is in use cannot be below zero", found=float(np.nanmin(table)))
+    return table, starts
 
 
 def _design(logs: Floats, launches: Floats, times: Floats) -> Floats:
