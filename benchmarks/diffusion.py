@@ -1,7 +1,8 @@
 """Fitting Bass: Noria beside the innovate package and beside scipy's curve_fit, on the same series; time and hold-out error.
 
-1,000 simulated series with a seed: p about 0.01, q about 0.35, noise of 5 % of the peak, 20 periods seen and 6 held out, so that
-some have turned and some have not. Noria fits all at once and forecasts the median under what the data leave open. innovate
+1,000 simulated series with a seed: p about 0.01, q about 0.35, noise of 5 % of the peak; 20 periods seen, after which most have
+turned, or 10, before which few have; 6 held out. Noria fits all at once and forecasts the median under what the data leave open; the series
+are of one kind and learn of each other, and beside that stands Noria without it. innovate
 (0.5, its SciPy fitter; its own predictions solve the equation by JAX) takes seconds to minutes a series, so it
 gets some of them and its time is told per series. curve_fit of the closed form on what F gains in each period, one series
 after another, is what one would write by hand; a fit of it that fails counts as persistence. Real series are
@@ -27,30 +28,31 @@ import numpy as np
 from .environments import python_of
 from .line import Line, compare
 
-SERIES, SEEN, HELD = 1_000, 20, 6
+SERIES, SEEN, EARLY, HELD = 1_000, 20, 10, 6
 INNOVATE = "innovate 0.5, SciPy fitter, defaults"
 INNOVATE_BEST = "innovate 0.5, SciPy fitter, start near the truth"
+ALONE = "Noria, each series by itself"
 CURVE_FIT = "scipy.optimize.curve_fit, closed form, one by one"
 TEN_YEARS = [840, 1470, 2110, 4000, 7590, 10950, 10530, 9470, 7790, 5890]
 """Units sold a year (C. Wang, Understanding Bass Diffusion Model with R, 2013)."""
 
 
-def simulated(size: int, seed: int = 0) -> np.ndarray[Any, Any]:
-    """Return simulated sales, (size, SEEN + HELD)."""
+def simulated(size: int, seen: int = SEEN, seed: int = 0) -> np.ndarray[Any, Any]:
+    """Return simulated sales, (size, seen + HELD)."""
     from noria.grow.forecast.curves import BASS, Periods
 
     random = np.random.default_rng(seed)
     shapes = np.column_stack([random.normal(np.log(0.01), 0.8, size), random.normal(np.log(0.35), 0.35, size)])
     ceilings = random.lognormal(8, 1, (size, 1))
-    sales = ceilings * Periods(np.arange(1.0, SEEN + HELD + 1), True).part(BASS, shapes)
+    sales = ceilings * Periods(np.arange(1.0, seen + HELD + 1), True).part(BASS, shapes)
     return np.maximum(sales + random.normal(0, 0.05, sales.shape) * sales.max(1, keepdims=True), 0.0)
 
 
-def noria(seen: np.ndarray[Any, Any], held: int) -> np.ndarray[Any, Any]:
+def noria(seen: np.ndarray[Any, Any], held: int, together: bool = True) -> np.ndarray[Any, Any]:
     """Return Noria's forecasts of all series, (series, held)."""
     from noria.grow.forecast.diffusion import fit_many
 
-    return fit_many(seen, "bass").expected(held)
+    return fit_many(seen, "bass").expected(held, together=together)
 
 
 def one_by_one(seen: np.ndarray[Any, Any], held: int) -> np.ndarray[Any, Any]:
@@ -98,9 +100,30 @@ def errors(forecast: np.ndarray[Any, Any], table: np.ndarray[Any, Any], held: in
 
 
 def measure(*, quick: bool) -> list[Line]:
-    """Return time and hold-out error against each peer; quick gives innovate two series, else twelve."""
-    some, repeats = (2, 3) if quick else (12, 5)
-    table = simulated(SERIES)
+    """Return time and hold-out error against each peer; quick gives innovate one series, else six."""
+    lines = []
+    for seen in (SEEN, EARLY):
+        lines += _against_curve_fit(seen, 2 if quick else 5)
+    lines += real_lines(quick=quick)
+    table, some = simulated(SERIES), 1 if quick else 6
+    what = f"simulated, {SEEN} periods seen, {HELD} held out"
+    mine = errors(noria(table[:, :-HELD], HELD), table, HELD)[:some].tolist()
+    ours = lines[0].noria
+    for name, best in ((INNOVATE, False), (INNOVATE_BEST, True)):
+        if quick and best:
+            continue
+        print(f"diffusion: {name}, {some} series", file=sys.stderr)
+        peer, seconds = innovate(table[:some, :-HELD], HELD, best)
+        lines += [
+            compare("diffusion", f"fit and forecast, a series ({what})", [ours] * some, seconds, name, "s", higher_is_better=False),
+            compare("diffusion", f"hold-out error, {some} series ({what})", mine, errors(peer, table[:some], HELD).tolist(), name,
+                    "of the mean seen", higher_is_better=False),
+        ]  # fmt: skip
+    return lines
+
+
+def _against_curve_fit(periods: int, repeats: int) -> list[Line]:
+    table = simulated(SERIES, periods)
     seen = table[:, :-HELD]
     noria(seen, HELD)  # the first call loads what all calls share
     ours, theirs = [], []
@@ -111,30 +134,23 @@ def measure(*, quick: bool) -> list[Line]:
         start = time.perf_counter()
         by_hand = one_by_one(seen, HELD)
         theirs.append((time.perf_counter() - start) / SERIES)
-        print(
-            f"diffusion {number + 1}/{repeats}: Noria {ours[-1] * SERIES:.2f} s, curve_fit {theirs[-1] * SERIES:.2f} s",
-            file=sys.stderr,
-        )
-    mine, hands = errors(forecast, table, HELD), errors(by_hand, table, HELD)
-    what = f"simulated, {SEEN} periods seen, {HELD} held out"
+        print(f"diffusion {number + 1}/{repeats}: {periods} periods, Noria {ours[-1] * SERIES:.2f} s, curve_fit {theirs[-1] * SERIES:.2f} s",
+              file=sys.stderr)  # fmt: skip
+    what = f"simulated, {periods} periods seen, {HELD} held out"
     # Blocks of series, so that the interval is over means: the error of one series may be nearly nothing.
     blocks = np.array_split(np.arange(SERIES), 20)
-    lines = [
+    mine = errors(forecast, table, HELD)
+    peers = {
+        CURVE_FIT: by_hand,
+        ALONE: noria(seen, HELD, together=False),
+        "persistence": np.repeat(seen[:, -1:], HELD, 1),
+    }
+    return [
         compare("diffusion", f"fit and forecast, a series of {SERIES:,} ({what})", ours, theirs, CURVE_FIT, "s", higher_is_better=False),
-        compare("diffusion", f"hold-out error, {SERIES:,} series ({what})", [mine[each].mean() for each in blocks],
-                [hands[each].mean() for each in blocks], CURVE_FIT, "of the mean seen", higher_is_better=False),
+        *(compare("diffusion", f"hold-out error, {SERIES:,} series ({what})", [mine[each].mean() for each in blocks],
+                  [errors(peer, table, HELD)[each].mean() for each in blocks], name, "of the mean seen", higher_is_better=False)
+          for name, peer in peers.items()),
     ]  # fmt: skip
-    for name, best in ((INNOVATE, False), (INNOVATE_BEST, True)):
-        if quick and best:
-            continue
-        print(f"diffusion: {name}, {some} series", file=sys.stderr)
-        peer, seconds = innovate(seen[:some], HELD, best)
-        lines += [
-            compare("diffusion", f"fit and forecast, a series ({what})", [float(np.mean(ours))] * some, seconds, name, "s", higher_is_better=False),
-            compare("diffusion", f"hold-out error, {some} series ({what})", mine[:some].tolist(), errors(peer, table[:some], HELD).tolist(), name,
-                    "of the mean seen", higher_is_better=False),
-        ]  # fmt: skip
-    return lines + real_lines(quick=quick)
 
 
 def real_lines(*, quick: bool) -> list[Line]:

@@ -23,6 +23,7 @@ from noria.core.errors import InputError, SettingError
 
 from ..series import Floats
 from .curves import BASS, CURVES, Curve, Periods, bass_density
+from .pooling import ENOUGH, population_of
 from .posterior import FEW, weighted_nodes
 from .problem import Noise, Problem, problem_of, started
 
@@ -93,16 +94,30 @@ class Diffusions:
             full[rows[better]], best[rows[better]] = group.full[better], group.log_likelihood[better]
         return full
 
-    def expected(self, horizon: int, effort: Floats | None = None) -> Floats:
+    def expected(self, horizon: int, effort: Floats | None = None, *, together: bool = False) -> Floats:
         """Return the median of the curve for the next periods, (S, horizon), noise and parameters weighed; nan where not fitted.
+
+        Args:
+            horizon: periods ahead.
+            effort: the covariates' future, where the fit knows any.
+            together: let the series learn of each other, where they are some of one kind (products of one category, say): shapes
+                come from one normal distribution that is estimated from all. Those that have not turned yet gain most.
 
         Raises:
             InputError: the fit knows covariates, and their future, (horizon, C), was not given.
         """
         future = self.future(horizon, effort)
         found, best = np.full((self.size, horizon), np.nan), np.full(self.size, -np.inf)
-        for group in self.groups:
-            nodes = weighted_nodes(group.problem, self.curve, group.periods, group.full, FEW)
+        many = [weighted_nodes(group.problem, self.curve, group.periods, group.full, FEW) for group in self.groups]
+        if together and self.size - len(self.problems) >= ENOUGH:
+            shared = population_of(
+                [(group.rows, nodes) for group, nodes in zip(self.groups, many, strict=True)], self.size
+            )
+            many = [
+                weighted_nodes(group.problem, self.curve, group.periods, group.full, FEW, shared)
+                for group in self.groups
+            ]
+        for group, nodes in zip(self.groups, many, strict=True):
             rows = np.asarray(group.rows, dtype=int)
             better = nodes.evidence > best[rows]
             found[rows[better]] = nodes.expected(future)[better]

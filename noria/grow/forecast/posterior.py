@@ -30,6 +30,21 @@ ROUNDS = 3
 
 
 @dataclass(frozen=True)
+class Population:
+    """Where the shapes of many series lie: a normal distribution that they share."""
+
+    mean: Floats
+    """(K,)."""
+    covariance: Floats
+    """(K, K)."""
+
+    def log_density(self, shapes: Floats) -> Floats:
+        """Return the log density of shapes (..., K), but for a constant."""
+        off = shapes - self.mean
+        return np.asarray(-0.5 * np.einsum("...k,kj,...j->...", off, np.linalg.inv(self.covariance), off))
+
+
+@dataclass(frozen=True)
 class Nodes:
     """Weighted shapes of S series, C each; K numbers of shape."""
 
@@ -99,9 +114,14 @@ class Nodes:
 
 
 def weighted_nodes(
-    problem: Problem, curve: Curve, periods: Periods, full: Floats, sizes: Mapping[int, int] = SIZES
+    problem: Problem,
+    curve: Curve,
+    periods: Periods,
+    full: Floats,
+    sizes: Mapping[int, int] = SIZES,
+    population: Population | None = None,
 ) -> Nodes:
-    """Return weighted shapes around the best parameters (S, K + 1)."""
+    """Return weighted shapes around the best parameters (S, K + 1), and where one is given, likely in the population."""
     count = problem.low.size
     n = problem.values.shape[1]
     side = np.linspace(-REACH, REACH, sizes[count])
@@ -113,6 +133,8 @@ def weighted_nodes(
         steps = _axes(spread, problem) * (side[1] - side[0])
         shapes = centre[:, None] + np.einsum("ck,skj->scj", cells / (side[1] - side[0]), steps)
         ceilings, log_weights = _weighed(problem, shapes)
+        if population is not None:
+            log_weights = log_weights + population.log_density(shapes)
         top = log_weights.max(1, keepdims=True)
         weights = np.exp(log_weights - top)
         total = weights.sum(1, keepdims=True)

@@ -90,6 +90,18 @@ def test_without_noise_the_truth_comes_back() -> None:
     np.testing.assert_allclose(many.expected(6), ahead, rtol=1e-3, atol=1e-6)
 
 
+def test_series_of_one_kind_learn_of_each_other() -> None:
+    random = np.random.default_rng(8)
+    shapes = np.column_stack([random.normal(np.log(0.01), 0.3, 200), random.normal(np.log(0.4), 0.1, 200)])
+    sales = 1000 * Periods(np.arange(1.0, 15.0), True).part(BASS, shapes)
+    seen = np.maximum(sales[:, :8] * np.exp(random.normal(0, 0.1, (200, 8))), 0)
+    many = fit_many(seen)
+    alone, together = (np.abs(many.expected(6, together=each) - sales[:, 8:]).mean() for each in (False, True))
+    assert together < 0.8 * alone  # few have turned after eight periods
+    lone = fit_many(seen[:3])
+    np.testing.assert_array_equal(lone.expected(2), lone.expected(2, together=True))  # three tell nothing of a spread
+
+
 def test_a_fit_is_a_minimum() -> None:
     from scipy.optimize import minimize
 
@@ -108,7 +120,7 @@ def test_a_fit_is_a_minimum() -> None:
 
 @pytest.mark.parametrize(("proportional", "noise"), [(False, 0.03), (True, 0.1)])
 def test_simulated_intervals_cover(proportional: bool, noise: float) -> None:
-    size, periods, ahead = 160, 14, 3
+    size, periods, ahead = 120, 14, 3
     sales, truth = simulated(size, periods + ahead, noise, 7, proportional)
     inside, came = [], []
     for row in range(size):

@@ -62,7 +62,12 @@ def test_draws_stay_above_zero_and_a_runaway_is_told() -> None:
     ahead = fit_rivals(simulated(30, 0.05, 2)).ahead(12, draws=200)
     assert ahead.shape == (200, 12, 3)
     assert (ahead > 0).all()
-    rising = np.exp(np.outer(np.arange(12) ** 2, [0.05, 0.06]) + np.random.default_rng(0).normal(0, 0.01, (12, 2)))
+    # dx/dt = 0.02 x²: growth that feeds on itself
+    rising = (
+        1
+        / (np.array([0.3, 0.4]) - 0.02 * np.arange(13)[:, None])
+        * np.exp(np.random.default_rng(0).normal(0, 0.005, (13, 2)))
+    )
     with pytest.raises(InputError, match="run away in nearly every draw"):
         fit_rivals(rising).ahead(40, draws=100)
 
