@@ -166,7 +166,7 @@ def _two_models(name: str, matrix: np.ndarray, units: Any, random: np.random.Gen
     return score
 
 
-def budget(name: str, size: int, seed: int) -> dict[str, float]:
+def budget(name: str, size: int, seed: int, refits: int = 100) -> dict[str, float]:
     """Return the seconds that the responses of a market took, and the score of their intervals."""
     from noria.grow.promote.simulated import advertising
 
@@ -179,7 +179,7 @@ def budget(name: str, size: int, seed: int) -> dict[str, float]:
         seconds = time.perf_counter() - started
     else:
         started = time.perf_counter()
-        drawn = _refitted(market.spend, np.random.default_rng(seed))
+        drawn = _refitted(market.spend, np.random.default_rng(seed), refits)
         seconds = time.perf_counter() - started
     low, high = np.quantile(drawn, [0.05, 0.95], axis=0)
     truth = market.contributions()
@@ -187,8 +187,8 @@ def budget(name: str, size: int, seed: int) -> dict[str, float]:
     return {"seconds": seconds, "score": float(score.mean() / market.spend.outcome.mean())}
 
 
-def _refitted(spend: Any, random: np.random.Generator) -> np.ndarray:
-    """Return what each channel brings, in the fit and in 100 refits to the fit with its residuals drawn anew, (101, 3)."""
+def _refitted(spend: Any, random: np.random.Generator, refits: int) -> np.ndarray:
+    """Return what each channel brings, in the fit and in refits to the fit with its residuals drawn anew, (refits + 1, 3)."""
     from scipy.optimize import least_squares
     from scipy.signal import lfilter
 
@@ -219,7 +219,7 @@ def _refitted(spend: Any, random: np.random.Generator) -> np.ndarray:
     line = beside @ best[: beside.shape[1]] + parts(best).sum(1)
     left = spend.outcome / mean - line
     found = [parts(best).mean(0)]
-    found += [parts(fitted(line + random.choice(left, size), best)).mean(0) for _ in range(100)]
+    found += [parts(fitted(line + random.choice(left, size), best)).mean(0) for _ in range(refits)]
     return np.stack(found) * mean
 
 

@@ -77,8 +77,12 @@ class Difference:
         return self.low > 0 or self.high < 0
 
     def as_dict(self) -> dict[str, Any]:
-        """Return a JSON-able dict."""
-        return {**asdict(self), "clear": self.clear, "freedom": self.freedom if math.isfinite(self.freedom) else None}
+        """Return a JSON-able dict; what is infinite or not known is None."""
+        values = {**asdict(self), "clear": self.clear}
+        return {
+            key: None if isinstance(value, float) and not math.isfinite(value) else value
+            for key, value in values.items()
+        }
 
 
 def arm_of_units(name: str, outcomes: Floats, weights: Floats | None = None) -> Arm:

@@ -101,7 +101,6 @@ def analyse(
     *,
     level: float = 0.95,
     several: Several = "dunnett",
-    shares: tuple[float, ...] = (),
     planned: int | None = None,
 ) -> Experiment:
     """Return what an experiment shows.
@@ -111,20 +110,19 @@ def analyse(
         level: 1 less the chance of a false alarm.
         several: how more than one comparison is allowed for: dunnett, intervals that hold together; holm or bh, adjusted p
             values; none.
-        shares: of users that each group was to have, the control group first; even where not given.
         planned: users a group that the experiment was planned for, where the intervals for any look are narrowest; what there
             is at the last look where not given.
 
     Raises:
         InputError: a group of fewer than two users.
-        SettingError: the shares do not fit the groups.
+        SettingError: the shares meant do not fit the groups.
     """
     few = [f"{name} {count}" for name, count in units.counts.items() if count < 2]
     if few:
         raise InputError(
             f"{units.source}: too few users to compare", found=", ".join(few), allowed="two or more a group"
         )
-    sound = balance(units.counts, shares or None)
+    sound = balance(units.counts, units.meant or None)
     arms = tuple(arm_of_units(name, units.outcome[units.group == place], None if units.weight is None else units.weight[units.group == place])
                  for place, name in enumerate(units.names))  # fmt: skip
     plain = [difference(arm, arms[0], level=level) for arm in arms[1:]]

@@ -42,6 +42,8 @@ class Look:
 def looks_of(units: Units, values: Floats, *, level: float, planned: int | None) -> list[tuple[Look, ...]]:
     """Return for each treated group its looks, one a day on which users came.
 
+    A user counts on the day they came, with the outcome known at the end: whoever must wait for outcomes looks later.
+
     Args:
         units: the users; without days there are no looks.
         values: one number a user whose mean is the group's metric, (N,).

@@ -81,7 +81,7 @@ def study_plan(
         opened = (
             log_of_events(events(log), segment=settings.topic)
             if Path(log).is_dir()
-            else read_log(log, segment=settings.topic)
+            else read_log(log, segment=settings.topic, zone=settings.zone)
         )
         needs = needs_of(opened, settings.needs)
     made = plan(tried=tried, whom=found, money=money, needs=needs, reach=settings.reach, periods=settings.periods,

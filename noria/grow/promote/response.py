@@ -178,7 +178,7 @@ def controls_of(spend: Spend) -> tuple[Floats, list[dict[str, str]]]:
     at = np.arange(size, dtype=np.float64)
     columns = [np.ones(size), at]
     notes: list[dict[str, str]] = []
-    year = {1: 365.25, 7: 365.25 / 7}.get(spend.step, 12.0)
+    year = 365.25 / spend.step if spend.step < 28 else 12.0
     if size >= 1.5 * year:
         columns += [
             wave(2 * np.pi * harmonic * at / year) for harmonic in range(1, _HARMONICS + 1) for wave in (np.sin, np.cos)

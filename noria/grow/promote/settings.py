@@ -49,6 +49,8 @@ class UnitSettings(Settings):
     """Time zone of times that name none, such as UTC or Asia/Shanghai."""
     control: str | None = None
     """Name of the control group; that called control or A, or the first by name, where not told."""
+    shares: tuple[Annotated[float, Field(gt=0)], ...] = ()
+    """Share of users that each group was to have, the control group first; even where not told."""
     exposure: Literal["request", "impression"] = "request"
     """Of a lake: the kind of event by which a user enters."""
     licence: str = ""
@@ -58,8 +60,6 @@ class UnitSettings(Settings):
 class CompareSettings(Settings):
     """How the groups of an experiment are compared."""
 
-    shares: tuple[Annotated[float, Field(gt=0)], ...] = ()
-    """Share of users that each group was to have, the control group first; even where not told."""
     level: Chance = 0.95
     """1 less the chance of a false alarm."""
     several: Literal["dunnett", "holm", "bh", "none"] = "dunnett"
@@ -144,5 +144,7 @@ class PlanSettings(Settings):
     """Of that experiment."""
     topic: str = "segment"
     """Column of the log, or of a lake's events, that names what a user asked about."""
+    zone: str | None = None
+    """Time zone of the log's times that name none, such as UTC or Asia/Shanghai."""
     needs: Annotated[int, Field(ge=1, le=50)] = 6
     """Topics shown, the most asked first."""

@@ -145,6 +145,9 @@ def _check(place: str, lines: Any, days: Any, table: Floats, names: Sequence[str
         raise InputError(
             f"{place}: two lines of one period", found=f"line {lines[1:][gaps == 0][0]}", allowed="one line a period"
         )
+    if step not in (1.0, 7.0) and not 28 <= step <= 31:
+        raise InputError(f"{place}: the periods are neither days, weeks nor months", found=f"{step:g} days between most",
+                         allowed="1, 7, or 28 to 31")  # fmt: skip
     even = (gaps >= 28) & (gaps <= 31) if 28 <= step <= 31 else gaps == step
     if not even.all():
         raise InputError(f"{place}: the periods are not in even steps", found=f"{int(gaps[~even][0])} days before line {lines[1:][~even][0]}",

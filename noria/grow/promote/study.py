@@ -41,11 +41,12 @@ def open_units(where: str | Path, settings: UnitSettings, features: Sequence[str
         InputError: there is nothing to read there, or no groups.
     """
     if not Path(where).is_dir():
-        return read_units(
+        units = read_units(
             where, user=settings.user, variant=settings.variant, outcome=settings.outcome, weight=settings.weight,
             before=settings.before, time=settings.time, zone=settings.zone, control=settings.control,
             licence=settings.licence, features=features,
         )  # fmt: skip
+        return replace(units, meant=settings.shares)
     if features:
         raise InputError(
             "a lake's events hold no features of users", found=", ".join(features), allowed="a table of users"
@@ -55,8 +56,9 @@ def open_units(where: str | Path, settings: UnitSettings, features: Sequence[str
     named = UnitSettings()
     variant = VARIANT_COLUMNS[0] if settings.variant == named.variant else settings.variant
     outcome = "conversion" if settings.outcome == named.outcome else settings.outcome
-    return units_of_events(events(where), variant=variant, outcome=outcome, exposure=settings.exposure,
-                           ratio=settings.weight == "exposures", control=settings.control)  # fmt: skip
+    units = units_of_events(events(where), variant=variant, outcome=outcome, exposure=settings.exposure,
+                            ratio=settings.weight == "exposures", control=settings.control)  # fmt: skip
+    return replace(units, meant=settings.shares)
 
 
 def study_experiment(
@@ -68,7 +70,7 @@ def study_experiment(
         InputError: as `open_units`.
     """
     compare = compare or CompareSettings()
-    return analyse(open_units(where, settings or UnitSettings()), level=compare.level, several=compare.several, shares=compare.shares,
+    return analyse(open_units(where, settings or UnitSettings()), level=compare.level, several=compare.several,
                    planned=compare.planned)  # fmt: skip
 
 

@@ -56,6 +56,8 @@ class Units:
     """Day of the user's first row, counted from 1970-01-01."""
     features: Mapping[str, Floats | npt.NDArray[np.str_]] = field(default_factory=dict)
     """What is known of a user from before, by name."""
+    meant: tuple[float, ...] = ()
+    """Share of users that each group was to have, in the order of `names`; even where empty."""
     licence: str = ""
     note: str = ""
     """What a reader must know: "simulated"."""

@@ -22,6 +22,7 @@ import numpy.typing as npt
 from noria.core.errors import InputError, unknown
 from noria.core.figure import Figure
 
+from .balance import Balance, balance
 from .difference import Difference, Floats, arm_of_units, difference
 from .learners import Encoding, Learner, Scorer, encode, learn
 from .qini import Qini, qini
@@ -69,6 +70,8 @@ class Uplift:
     traits: tuple[Trait, ...]
     cost: float
     """Of addressing one user, in units of the outcome."""
+    balance: Balance
+    """Whether the groups have the sizes that were meant."""
 
     @property
     def found(self) -> bool:
@@ -121,7 +124,9 @@ class Uplift:
                       "not learnt from. ",
                 "zh": f"未发现差异化效应：在 {self.curve.users:,} 名未参与学习的用户上，Qini 系数区间包含零，{interval}{unit['zh']}。"}  # fmt: skip
         told = self._decided()
-        return {key: lead[key] + told[key] for key in ("en", "zh")}
+        doubt = {"en": "", "zh": ""} if self.balance.sound else {
+            "en": "Not to be believed: the groups do not have the sizes meant. ", "zh": "不可采信：各组人数与设计不符。"}  # fmt: skip
+        return {key: doubt[key] + lead[key] + told[key] for key in ("en", "zh")}
 
     def _decided(self) -> dict[str, str]:
         scale, unit = _scale(self)
@@ -153,7 +158,7 @@ class Uplift:
             "everyone": _plain(self.everyone), "addressed": _plain(self.addressed), "others": _plain(self.others),
             "groups": [_plain(group) for group in self.groups], "traits": [vars(trait) for trait in self.traits],
             "curve": {name: [round(float(value), 9) for value in getattr(self.curve, name)] for name in ("shares", "gain", "low", "high")},
-            "problems": [problem.text() for problem in self.units.problems], "verdict": self.texts(),
+            "balance": self.balance.as_dict(), "problems": [problem.text() for problem in self.units.problems], "verdict": self.texts(),
         }  # fmt: skip
 
 
@@ -216,7 +221,7 @@ def uplift(
         chosen if 0 < chosen.mean() < 1 else fifths == 0,
     )
     return Uplift(units, names[0], learner, scorer, teach.size, effects[0], curve, tuple(item for item in effects[3:] if item is not None),
-                  float(chosen.mean()), effects[1], effects[2], traits, cost)  # fmt: skip
+                  float(chosen.mean()), effects[1], effects[2], traits, cost, balance(units.counts, units.meant or None))  # fmt: skip
 
 
 def _variant(units: Units, variant: str | None) -> int:

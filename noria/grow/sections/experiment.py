@@ -24,7 +24,7 @@ def experiment_section(result: Experiment) -> Section:
     facts: dict[str, Any] = {
         "licence": result.units.licence,
         "as_of": result.units.as_of,
-        "percent": result.metric == "rate",
+        **points(result.metric == "rate"),
     }
     source = cited(result.units)
     shown = []

@@ -165,7 +165,7 @@ def test_the_simulated_market_of_robyn(shared_data: Path) -> None:
     """208 weeks that Meta simulated (MIT); the truth is not published, so only what may be said of it is tested."""
     columns = SpendSettings(time="DATE", outcome="revenue", channels=("tv_S", "ooh_S", "print_S", "facebook_S", "search_S"),
                             controls=("competitor_sales_B", "newsletter"), events="events", licence="MIT", note="simulated")  # fmt: skip
-    study = study_budget(open_spend(shared_data / "market" / "robyn-weekly.csv", columns), BudgetSettings(draws=800))
+    study = study_budget(open_spend(shared_data / "market" / "robyn-weekly.csv", columns), BudgetSettings(draws=400))
     status = {channel.name: channel.status for channel in study.budget.channels}
     assert status["tv_S"] == "identified"
     assert not study.budget.recommended

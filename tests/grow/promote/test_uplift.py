@@ -57,8 +57,8 @@ def test_who_is_moved_is_found_by_every_learner(learner: str) -> None:
 
 
 def test_no_heterogeneity_is_called_where_there_is_none() -> None:
-    calls = [uplift(campaign(1500, spread=0.0, seed=seed), draws=200, seed=seed).found for seed in range(150)]
-    assert np.mean(calls) <= 0.06  # one-sided 2.5 % and what 150 simulations leave open
+    calls = [uplift(campaign(1500, spread=0.0, seed=seed), draws=200, seed=seed).found for seed in range(120)]
+    assert np.mean(calls) <= 0.06  # one-sided 2.5 % and what 120 simulations leave open
     none = uplift(campaign(1500, spread=0.0, effect=0.15, seed=3))
     assert none.decision == "everyone"
     assert none.texts()["en"].startswith("No heterogeneity found")
@@ -93,16 +93,16 @@ def test_the_split_is_the_seed_s(moved: Uplift) -> None:
 
 def test_many_users_are_judged_in_cells_of_neighbours() -> None:
     random = np.random.default_rng(8)
-    n = 100_000
+    n = 60_000
     treated = random.random(n) < 0.5
     score = random.random(n)
     outcome = (random.random(n) < 0.1 + 0.1 * score * treated).astype(float)
-    whole = qini(score, outcome, treated)
-    few = [qini(score[part], outcome[part], treated[part]) for part in np.array_split(np.arange(n), 5)]
-    assert whole.coefficient == pytest.approx(0.05 / 6, abs=0.002)  # ∫(φ - φ²/2)·0.1 - φ·0.05 = 1/120
+    whole = qini(score, outcome, treated, draws=250)
+    few = [qini(score[part], outcome[part], treated[part], draws=250) for part in np.array_split(np.arange(n), 3)]
+    assert whole.coefficient == pytest.approx(0.05 / 6, abs=0.003)  # ∫(φ - φ²/2)·0.1 - φ·0.05 = 1/120
     width = whole.coefficient_high - whole.coefficient_low
     wide = np.mean([one.coefficient_high - one.coefficient_low for one in few])
-    assert width == pytest.approx(wide / 5**0.5, rel=0.15)
+    assert width == pytest.approx(wide / 3**0.5, rel=0.2)
 
 
 def test_ridge_and_logistic_recover_what_made_the_data() -> None:
