@@ -145,9 +145,8 @@ def compare_within(
     ]
     found, p = [], []
     for place in range(1, len(names)):
-        gap, chance = _gap(
-            (names[place], names[0]), rates[[place, 0]], parts[:, [place, 0]], (shown[:, [place, 0]] > 0).any(1), level
-        )
+        saw = (shown[:, place] > 0) | (shown[:, 0] > 0)
+        gap, chance = _gap((names[place], names[0]), rates[[place, 0]], parts[:, [place, 0]], saw, level)
         found.append(gap)
         p.append(chance)
     return Within(
