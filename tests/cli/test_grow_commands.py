@@ -260,11 +260,7 @@ def sales(tmp_path: Path) -> Path:
     path = tmp_path / "sales.csv"
     values = [840, 1470, 2110, 4000, 7590, 10950, 10530, 9470, 7790, 5890]
     lines = [f"{1990 + year},phones,,sales,{value},units" for year, value in enumerate(values)]
-<<<<<<< HEAD
-    lines += [f"{1990 + year},radios,,sales,{100 + year},units" for year in range(4)]
-=======
     lines += [f"{1990 + year},radios,,sales,{100 * 1.5**year:.0f},units" for year in range(4)]
->>>>>>> 42a5823 (Series of one kind learn of each other; benchmark of early and late series)
     head = [
         "# source: a teaching case",
         "# licence: facts",
