@@ -60,14 +60,14 @@ def test_a_single_entity_has_newey_and_west_s_errors() -> None:
     assert effect.method == "Driscoll-Kraay"
 
 
-def test_large_panels_are_absorbed_by_turns() -> None:
+def test_large_panels_are_absorbed_exactly() -> None:
     random = np.random.default_rng(3)
     groups = [random.integers(0, 500, 4000), random.integers(0, 30, 4000)]
     values = random.normal(0, 1, (4000, 2))
-    by_turns = Absorber(groups)(values)
+    absorbed = Absorber(groups)(values)
     dummies = np.concatenate([np.eye(500)[groups[0]], np.eye(30)[groups[1]]], axis=1)
     exact = values - dummies @ np.linalg.lstsq(dummies, values, rcond=None)[0]
-    assert by_turns == pytest.approx(exact, abs=1e-9)
+    assert absorbed == pytest.approx(exact, abs=1e-9)
     assert Absorber(groups).rank == np.linalg.matrix_rank(dummies)
 
 
@@ -260,3 +260,12 @@ def test_ratings_and_shares_that_never_met(shared_data: Path) -> None:
         match="not identified: share and rating are known together for no entity and period",
     ):
         panel_of(series, "share", ["rating"])
+
+
+def test_what_is_kept_is_one_less_the_leverage() -> None:
+    random = np.random.default_rng(4)
+    groups = [random.integers(0, 6, 40), random.integers(0, 9, 40)]
+    for chosen in (groups, groups[:1]):
+        dummies = np.concatenate([np.eye(int(codes.max()) + 1)[codes] for codes in chosen], axis=1)
+        leverage = np.diag(dummies @ np.linalg.pinv(dummies))
+        assert Absorber(chosen).kept == pytest.approx(1 - leverage, abs=1e-9)
