@@ -290,7 +290,7 @@ def test_forecast_of_a_flow(sales: Path, tmp_path: Path, capsys: pytest.CaptureF
     )
     told = json.loads(capsys.readouterr().out)
     assert told["verdict"]["en"].startswith("no back-test: too few values to hold any out: found 4")
-    assert told["curves"]["bass"]["figures"][2]["note"] == "not identified"
+    assert told["curves"]["bass"]["figures"][2]["note"].startswith("not identified")
 
 
 def test_forecast_of_users(purchases: Path, capsys: pytest.CaptureFixture[str]) -> None:

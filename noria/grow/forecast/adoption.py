@@ -118,11 +118,10 @@ class Adoption:
         found = []
         for name, value in self.parameters.items():
             low, high = self.intervals[name]
-            note = "" if self.identified[name] else "not identified"
-            if not self.converged:
-                note = "the search did not come to rest"
+            faults = [] if self.identified[name] else ["not identified"]
+            faults += [] if self.converged else ["the search did not come to rest"]
             found.append(Figure(name, value, self.n, low if np.isfinite(low) else None, high if np.isfinite(high) else None,
-                                source=self.source, level=self.level, note=note))  # fmt: skip
+                                source=self.source, level=self.level, note="; ".join(faults)))  # fmt: skip
         return found
 
     @cached_property
