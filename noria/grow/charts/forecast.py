@@ -42,7 +42,7 @@ def curves_chart(study: LevelStudy) -> Chart:
         path = np.full(len(seen), np.nan)
         path[seen] = one.path()
         options["series"].append(line(NAMES[name], [_number(value) for value in path], PALETTE[place]))
-    told = [NAMES[name] for name, one in study.adoptions.items() if one.identified["ceiling"]]
+    told = [NAMES[name] for name, one in study.adoptions.items() if one.identified["ceiling"] and not one.fell]
     return Chart(
         {"en": f"Growth curves: {study.history.name}", "zh": f"增长曲线：{_entity(study.history.name)}"},
         {"en": f"A ceiling can be told by {' and '.join(name['en'] for name in told)}." if told

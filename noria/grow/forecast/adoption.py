@@ -92,11 +92,17 @@ class Adoption:
         """The time of the greatest growth."""
         return float(self.curve.inflection(self.group.full[0, :2]))
 
+    @property
+    def fell(self) -> bool:
+        """Whether a level has fallen from its peak by more than a fifth, which no growth curve can."""
+        values = self.group.problem.values[0]
+        return not self.fitted.flow and bool(values[-1] < 0.8 * values.max())
+
     def verdict(self) -> dict[str, str]:
         """Return whether the ceiling can be told, as a sentence in each language."""
         low, high = self.intervals["ceiling"]
         values = self.group.problem.values[0]
-        if not self.fitted.flow and values[-1] < 0.8 * values.max():
+        if self.fell:
             return {
                 "en": f"The values fell from {values.max():,.4g} to {values[-1]:,.4g}: a growth curve cannot fall, so its ceiling says little.",
                 "zh": f"数值由 {values.max():,.4g} 降至 {values[-1]:,.4g}：增长曲线不会下降，因此其上限意义不大。",

@@ -17,7 +17,7 @@ NAMES: Mapping[str, Mapping[str, str]] = {
     "gompertz": {"en": "Gompertz", "zh": "Gompertz 曲线"},
     "logistic": {"en": "logistic", "zh": "逻辑斯谛曲线"},
     "cohorts": {"en": "cohorts", "zh": "同期群模型"},
-    "blend": {"en": "blend of models, weighed by back-test", "zh": "按回测加权的混合模型"},
+    "blend": {"en": "blend", "zh": "加权混合"},
 }
 """Name -> what people read."""
 
