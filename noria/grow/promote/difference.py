@@ -165,7 +165,8 @@ def with_lift(found: Difference, treated: Arm, control: Arm) -> Difference:
     """Return the difference with the lift over the control's value and Fieller's interval of it."""
     lift = fieller(treated.value, treated.variance, control.value, control.variance, found.level, found.freedom)
     values = asdict(found)
-    if lift is None:
+    # A group in which every outcome is the same tells no spread, and so no interval of a lift.
+    if lift is None or not treated.variance > 0 or not control.variance > 0:
         values["lift"] = found.value / control.value if control.value > 0 else None
     else:
         values.update(lift=lift[0] - 1, lift_low=lift[1] - 1, lift_high=lift[2] - 1)

@@ -21,6 +21,7 @@ from scipy.special import chdtrc
 
 from noria.core.errors import InputError
 
+from ..log import SERVER_EVENTS
 from .balance import Balance, balance
 from .difference import Arm, Difference, Floats, arm_of_units, difference
 from .looks import Look, looks_of
@@ -237,6 +238,9 @@ def _notes(units: Units, covariate_p: float | None) -> list[dict[str, str]]:
                 "zh": "这些数据为模拟数据。" if units.note == "simulated" else f"数据说明：{units.note}。",
             }
         )
+    if units.source == SERVER_EVENTS:
+        notes.append({"en": "Groups as the events record them: an experiment only where chance decided who saw what.",
+                      "zh": "组别取自事件记录：只有由随机决定谁看到什么时，才是实验。"})  # fmt: skip
     if covariate_p is not None and covariate_p < COVARIATE_P:
         notes.append({"en": f"The covariate differs between the groups (p = {covariate_p:.2g}): it is not from before, or assignment is broken.",
                       "zh": f"协变量在各组间不同（p = {covariate_p:.2g}）：它并非实验前数据，或分组有误。"})  # fmt: skip

@@ -9,7 +9,7 @@ from noria.core.errors import InputError
 from noria.core.settings import Settings, check_sections, read_toml
 
 from ..lake import events
-from ..log import log_of_events, read_log
+from ..log import Log, log_of_events, read_log
 from .experiment import Experiment, analyse
 from .plan import Plan, needs_of, plan
 from .settings import BudgetSettings, PlanSettings, SpendSettings, UnitSettings, UpliftSettings
@@ -78,15 +78,18 @@ def study_plan(
     money = study_budget(open_spend(spend, columns or SpendSettings()), budget) if spend is not None else None
     needs = []
     if log is not None:
-        opened = (
-            log_of_events(events(log), segment=settings.topic)
-            if Path(log).is_dir()
-            else read_log(log, segment=settings.topic, zone=settings.zone)
-        )
+        opened = _log(Path(log), settings)
         needs = needs_of(opened, settings.needs)
     made = plan(tried=tried, whom=found, money=money, needs=needs, reach=settings.reach, periods=settings.periods,
                 users_a_day=settings.users_a_day, power=settings.power)  # fmt: skip
     return PlanStudy(made, tried, found, money)
+
+
+def _log(where: Path, settings: PlanSettings) -> Log:
+    if not where.is_dir():
+        return read_log(where, segment=settings.topic, zone=settings.zone)
+    table = events(where)
+    return log_of_events(table.filter(table.app == settings.app) if settings.app else table, segment=settings.topic)
 
 
 def study_plan_file(path: str | Path) -> PlanStudy:

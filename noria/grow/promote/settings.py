@@ -144,6 +144,8 @@ class PlanSettings(Settings):
     """Of that experiment."""
     topic: str = "segment"
     """Column of the log, or of a lake's events, that names what a user asked about."""
+    app: str = ""
+    """Of a lake: only what was asked of this application; all of them where not told."""
     zone: str | None = None
     """Time zone of the log's times that name none, such as UTC or Asia/Shanghai."""
     needs: Annotated[int, Field(ge=1, le=50)] = 6

@@ -170,5 +170,7 @@ def test_shares_that_were_meant_are_those_compared_with() -> None:
 def test_one_user_or_no_spread_gives_no_silent_nan(variance: float) -> None:
     found = difference(Arm("b", 1, 2.0, variance), Arm("a", 1, 1.0, variance))
     assert (found.low, found.high, found.p) == (-np.inf, np.inf, 1.0)
+    none = difference_of_proportions(0, 8, 38, 40)
+    assert (none.lift, none.lift_low) == (pytest.approx(-1.0), None)  # no spread seen: no interval of the lift
     same = difference(Arm("b", 9, 1.0, 0.0), Arm("a", 9, 1.0, 0.0))
     assert (same.value, same.p) == (0.0, 1.0)

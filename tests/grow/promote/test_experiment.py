@@ -213,6 +213,7 @@ def test_a_lake_s_versions_are_groups(tmp_path: Path, lake_of: Callable[[list[di
     assert result.units.counts == {"old": 30, "new": 30}
     assert [arm.successes for arm in result.arms] == [10, 10]
     assert "1 users were in more than one group" in result.units.problems[0].text()
+    assert "only where chance decided" in result.notes[0]["en"]
     per = study_experiment(lake, UnitSettings(control="old", weight="exposures"))
     assert per.metric == "ratio"
     assert per.arms[0].value == pytest.approx(10 / 60)

@@ -16,7 +16,7 @@ from noria.grow.log import log_of_events
 from noria.grow.promote.experiment import analyse
 from noria.grow.promote.plan import Plan, needs_of, plan
 from noria.grow.promote.planning import PlanStudy, study_plan
-from noria.grow.promote.settings import BudgetSettings, UnitSettings
+from noria.grow.promote.settings import BudgetSettings, PlanSettings, UnitSettings
 from noria.grow.promote.simulated import advertising, campaign
 from noria.grow.promote.study import BudgetStudy, study_budget
 from noria.grow.promote.uplift import Uplift, uplift
@@ -130,7 +130,14 @@ def test_needs_are_shares_of_users(lake_of: Callable[[list[dict[str, object]]], 
         for number in range(40)
     ]
     rows += [{"kind": "request", "user": "u0", "segment": "发票"}, {"kind": "request", "user": "u9"}]
-    needs = needs_of(log_of_events(events(lake_of(rows)), segment="segment"))  # type: ignore[arg-type]
+    rows = [{"app": "support", **row} for row in rows] + [
+        {"kind": "request", "user": "u9", "segment": "taste", "app": "recommend"}
+    ]
+    lake = lake_of(rows)
+    asked = study_plan(lake, None, None, PlanSettings(app="support")).plan.needs
+    assert [need.name for need in asked] == ["发票", "退款"]
+    table = events(lake)
+    needs = needs_of(log_of_events(table.filter(table.app == "support"), segment="segment"))
     assert [(need.name, need.value, need.n) for need in needs] == [("发票", 0.7, 10), ("退款", 0.4, 10)]
     assert needs[0].low is not None
     assert needs[0].low < 0.7

@@ -83,7 +83,14 @@ def _show(result: Experiment, told: dict[str, Any]) -> int:
         print(f"  the covariate took {result.reduction:.1%} of the variance away")
     for item in result.comparisons:
         if item.looks:
-            when = f"clear from {item.decided.time} on" if item.decided else "not clear at any look"
+            early = item.looks[-1].high == float("inf")
+            when = (
+                f"clear from {item.decided.time} on"
+                if item.decided
+                else "too few users yet"
+                if early
+                else "not clear at any look"
+            )
             print(f"  looking every day, {item.found.variant}: {when}")
     for note in result.notes:
         print(f"  {note['en']}")
