@@ -60,7 +60,7 @@ acts = st.lists(
 )  # fmt: skip
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(acts, st.sampled_from(ORDERS), st.sampled_from([0.25, 0.5, 1.0, 2.5]))
 def test_a_funnel_counts_what_trying_everything_counts(rows: list[Act], order: Order, days: float) -> None:
     log = log_of(rows)
