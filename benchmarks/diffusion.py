@@ -86,7 +86,9 @@ def innovate(seen: np.ndarray[Any, Any], held: int, best: bool) -> tuple[np.ndar
     python = python_of("innovate", "innovate[jax]==0.5.0")
     task = json.dumps({"seen": seen.tolist(), "held": held, "best": best})
     script = Path(__file__).with_name("diffusion_peer.py")
-    run = subprocess.run([python, "-W", "ignore", str(script)], input=task, capture_output=True, text=True, check=False)
+    run = subprocess.run(
+        [python, "-P", "-W", "ignore", str(script)], input=task, capture_output=True, text=True, check=False
+    )
     if run.returncode:
         raise RuntimeError(f"innovate failed: {(run.stderr.strip().splitlines() or ['no words'])[-1]}")
     told = json.loads(run.stdout.strip().splitlines()[-1])

@@ -226,7 +226,7 @@ def _asked(name: str, windows: dict[int, Floats]) -> dict[str, Peer]:
     ]
     print(f"share_forecast: {name}: statsforecast from {len(tasks)} origins", file=sys.stderr)
     script = Path(__file__).with_name("share_forecast_peer.py")
-    run = subprocess.run([python, "-W", "ignore", str(script)], input=json.dumps({"tasks": tasks, "horizon": HORIZON, "models": list(PEERS)}),
+    run = subprocess.run([python, "-P", "-W", "ignore", str(script)], input=json.dumps({"tasks": tasks, "horizon": HORIZON, "models": list(PEERS)}),
                          capture_output=True, text=True, check=False)  # fmt: skip
     if run.returncode:
         raise RuntimeError(f"statsforecast failed: {(run.stderr.strip().splitlines() or ['no words'])[-1]}")
