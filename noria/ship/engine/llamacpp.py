@@ -79,7 +79,9 @@ class LlamaCppEngine:
         try:
             self._server = xllamacpp.Server(given)
             # Its loop has begun once it answered: a server that is closed before that never ends.
-            self._server.handle_completions(_body([next(iter(self.ends), 0)], Sampling(temperature=0), 1), lambda _: False)
+            self._server.handle_completions(
+                _body([next(iter(self.ends), 0)], Sampling(temperature=0), 1), lambda _: False
+            )
         except Exception as error:  # whatever the library makes of a bad file
             _one.release()
             raise FolderError(f"{file} cannot be read", found=str(error).strip()) from None
