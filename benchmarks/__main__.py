@@ -13,7 +13,19 @@ from noria.core.errors import unknown
 from .results import keep, write_page
 from .start import started
 
-NAMES = ("finetune", "lora", "packing", "pretrain", "resume", "scaling", "tokenize", "tokenizer")
+NAMES = (
+    "events",
+    "finetune",
+    "lora",
+    "packing",
+    "pretrain",
+    "resume",
+    "scaling",
+    "serve",
+    "stream",
+    "tokenize",
+    "tokenizer",
+)
 PAGE = Path(__file__).with_name("RESULTS.md")
 app = App(name="benchmarks", help="Noria beside its peers: the same work, in one run, alternating.")
 
@@ -30,7 +42,7 @@ def run(
     Parameters
     ----------
     name
-        One of finetune, lora, packing, pretrain, resume, scaling, tokenize, tokenizer; or all.
+        One of events, finetune, lora, packing, pretrain, resume, scaling, serve, stream, tokenize, tokenizer; or all.
     quick
         Fewer and shorter repeats: each benchmark ends within five minutes.
     write

@@ -50,7 +50,7 @@ def page(folder: Path) -> str:
     for file in sorted(folder.glob("*.jsonl")):
         rows = kept_rows(folder, file.stem)
         machines += [row["machine"] for row in rows]
-        parts.append(_quality(rows) if file.stem == QUALITY else _table(file.stem, rows))
+        parts.append(_OWN[file.stem](rows) if file.stem in _OWN else _table(file.stem, rows))
     parts += [f"\nMachine: {machine}.\n" for machine in dict.fromkeys(machines)]
     return "".join(parts)
 
@@ -83,3 +83,38 @@ def _quality(rows: list[dict[str, Any]]) -> str:
         f"{row['baseline']} | {row['wanted']} | {row['minutes']:.1f} | {row['model']} |\n"
         for row in rows
     )
+
+
+def _guard(rows: list[dict[str, Any]]) -> str:
+    head = (
+        "\n## guard\n\nWhat the guard's rules find of what they should (recall) and of what they should not (false alarms), as"
+        " shares of texts. Attacks were written by Noria's authors, personal data made by chance; other texts are real.\n\n"
+        "| rule | measure | language | texts | share | interval | n |\n|---|---|---|---|---|---|---|\n"
+    )
+    return head + "".join(
+        f"| {row['rule']} | {row['measure']} | {row['language']} | {row['set']} | {row['value']:.4f} | "
+        f"{row['low']:.4f} to {row['high']:.4f} | {row['n']:,} |\n"
+        for row in rows
+    )
+
+
+def _faults(rows: list[dict[str, Any]]) -> str:
+    note = "\nFewer times (`--quick`).\n" if any(row.get("quick") for row in rows) else ""
+    head = f"\n## faults\n\nFaults done to real servers, and what came of them.\n{note}\n| fault | held | what came of it | seconds |\n|---|---|---|---|\n"
+    hidden = ("fault", "ok", "seconds", "quick", "machine", "kinds", "first_faults")
+
+    def told(values: dict[str, Any]) -> str:
+        shown = {
+            key: told(value) if isinstance(value, dict) else value for key, value in values.items() if key not in hidden
+        }
+        return ", ".join(f"{key.replace('_', ' ')} {value:,}" if isinstance(value, int) and not isinstance(value, bool)
+                         else f"{key.replace('_', ' ')} ({value})" if isinstance(values[key], dict)
+                         else f"{key.replace('_', ' ')} {value}" for key, value in shown.items())  # fmt: skip
+
+    return head + "".join(
+        f"| {row['fault']} | {'yes' if row['ok'] else 'no'} | {told(row)} | {row['seconds']:,.0f} |\n" for row in rows
+    )
+
+
+_OWN = {QUALITY: _quality, "guard": _guard, "faults": _faults}
+"""Results with a table of their own."""

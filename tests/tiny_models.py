@@ -54,7 +54,9 @@ def causal_tokenizer(target: Path) -> int:
     return tokenizer.get_vocab_size()
 
 
-def make_encoder(target: Path, task: str, labels: list[str], outputs: int, *, compiled: bool = True) -> Path:
+def make_encoder(
+    target: Path, task: str, labels: list[str], outputs: int, *, compiled: bool = True, seed: int = 0
+) -> Path:
     """Write a model folder for classify, tag or embed."""
     import torch
     from transformers import BertConfig, BertForSequenceClassification, BertForTokenClassification, BertModel
@@ -64,7 +66,7 @@ def make_encoder(target: Path, task: str, labels: list[str], outputs: int, *, co
             vocab_size=encoder_tokenizer(folder.path), hidden_size=WIDTH, num_hidden_layers=2, num_attention_heads=2,
             intermediate_size=64, max_position_embeddings=128, num_labels=outputs,
         )  # fmt: skip
-        torch.manual_seed(0)
+        torch.manual_seed(seed)
         kinds = {"classify": BertForSequenceClassification, "tag": BertForTokenClassification, "embed": BertModel}
         model = kinds[task](config)
         model.save_pretrained(folder.path)
@@ -96,6 +98,19 @@ def compile_for_openvino(model: Any, folder: Path) -> None:
     (folder / "certificate.json").write_text('{"passed": true}', encoding="utf-8")
 
 
+def pair_tokenizer(target: Path) -> int:
+    """Train the tokenizer of `encoder_tokenizer`, which also joins two texts and tells them apart; return its size."""
+    from tokenizers import Tokenizer, processors
+
+    size = encoder_tokenizer(target)
+    tokenizer = Tokenizer.from_file(str(target / "tokenizer.json"))
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 1), ("[SEP]", 2)]
+    )
+    tokenizer.save(str(target / "tokenizer.json"))
+    return size
+
+
 def make_causal(target: Path) -> Path:
     """Write a model folder for completion."""
     import torch
@@ -110,4 +125,53 @@ def make_causal(target: Path) -> Path:
         torch.manual_seed(0)
         LlamaForCausalLM(config).save_pretrained(folder.path)
         folder.facts.update(task="causal", labels=[], max_length=256)
+    return target
+
+
+def make_chat(target: Path) -> Path:
+    """Write a model folder for chat; its tokenizer knows the marks of a turn."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    with new_folder(target, kind="model") as folder:
+        config = LlamaConfig(
+            vocab_size=causal_tokenizer(folder.path), hidden_size=WIDTH, num_hidden_layers=2, num_attention_heads=2,
+            num_key_value_heads=2, intermediate_size=64, max_position_embeddings=512, pad_token_id=0, bos_token_id=1,
+            eos_token_id=2, tie_word_embeddings=True,
+        )  # fmt: skip
+        torch.manual_seed(1)
+        LlamaForCausalLM(config).save_pretrained(folder.path)
+        folder.facts.update(task="chat", labels=[], max_length=512)
+    return target
+
+
+def make_reader(target: Path) -> Path:
+    """Write a model folder for answer."""
+    import torch
+    from transformers import BertConfig, BertForQuestionAnswering
+
+    with new_folder(target, kind="model") as folder:
+        config = BertConfig(
+            vocab_size=pair_tokenizer(folder.path), hidden_size=WIDTH, num_hidden_layers=2, num_attention_heads=2,
+            intermediate_size=64, max_position_embeddings=128, num_labels=2,
+        )  # fmt: skip
+        torch.manual_seed(2)
+        BertForQuestionAnswering(config).save_pretrained(folder.path)
+        folder.facts.update(task="answer", labels=[], max_length=128)
+    return target
+
+
+def make_translator(target: Path) -> Path:
+    """Write a model folder for translate."""
+    import torch
+    from transformers import T5Config, T5ForConditionalGeneration
+
+    with new_folder(target, kind="model") as folder:
+        config = T5Config(
+            vocab_size=encoder_tokenizer(folder.path), d_model=WIDTH, d_kv=8, num_heads=4, d_ff=64, num_layers=2,
+            decoder_start_token_id=0, pad_token_id=0, eos_token_id=2,
+        )  # fmt: skip
+        torch.manual_seed(3)
+        T5ForConditionalGeneration(config).save_pretrained(folder.path)
+        folder.facts.update(task="translate", labels=[], max_length=24)
     return target

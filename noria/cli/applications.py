@@ -145,11 +145,12 @@ def _monitor() -> App:
 def _serve(models: Sequence[Path], application: App, settings: ServerSettings) -> int:
     import signal
 
+    from noria.build.corpus.pii import mask
     from noria.ship.server.run import serve
 
     from .ship import announce
 
-    return 130 if serve(settings, models, [application], announce=announce) == signal.SIGINT else 0
+    return 130 if serve(settings, models, [application], announce=announce, mask=mask) == signal.SIGINT else 0
 
 
 async def _answer(application: Any, model: Path, ask: Sequence[str], judge: bool) -> None:

@@ -62,6 +62,46 @@ def clean(
 
 
 @app.command
+def collect(
+    lake: Path,
+    *,
+    task: str,
+    out: Path,
+    model: str | None = None,
+    json: Annotated[bool, Parameter(negative="")] = False,
+) -> int:
+    """Make training rows of what users said of answers: of those who consented, masked, each with where it came from.
+
+    Right: the answer is the truth. Wrong, with a better answer told: that is.
+    Writes rows.jsonl, provenance.jsonl (a line a row) and drops.json, with every
+    reason why a judged answer gave no row, counted.
+
+    Examples::
+
+        noria build collect runs/lake --task classify --out rows
+        noria build collect runs/lake --task chat --model desk --out rows
+        noria build finetune classify --base base --train rows/rows.jsonl --out model
+
+    Parameters
+    ----------
+    lake
+        A server's lake; the server may be running.
+    task
+        classify, numeric, tag, answer, translate, summarise, chat or complete.
+    out
+        The folder to write.
+    model
+        Take only what this model answered; needed where several of the task did.
+    json
+        Write plan and ledger as JSON lines, for programs.
+    """
+    from noria.build.corpus.collect import collect as run
+
+    run(lake, task, out, model=model, report=Report.for_terminal(as_json=json))
+    return 0
+
+
+@app.command
 def pretrain(
     corpus: Path,
     *,
@@ -243,7 +283,7 @@ def tokenizer(
 def compress(
     model: Path,
     *,
-    calibration: Path,
+    calibration: Path | None = None,
     rows: Path,
     out: Path,
     file: SettingsFile = None,
@@ -262,13 +302,14 @@ def compress(
             --rows test.jsonl --out sentiment-int8
         noria build compress names --calibration train.jsonl \\
             --rows test.jsonl --out names-int8 --method weights
+        noria build compress my-model --rows test.jsonl --out my-model-fast
 
     Parameters
     ----------
     model
-        Folder of a model for classify, tag or embed.
+        Folder of a model for classify, tag or embed, or of a Llama that completes texts or chats.
     calibration
-        Rows whose texts show the model what is to come; never the held-out ones.
+        Rows whose texts show the model what is to come; never the held-out ones. A Llama needs none.
     rows
         Held-out rows to certify on.
     out
@@ -285,7 +326,7 @@ def compress(
 
     found = compress_model(
         model,
-        calibration_texts(model, calibration),
+        calibration_texts(model, calibration) if calibration else [],
         held_out_rows(model, rows),
         out,
         settings,

@@ -25,13 +25,13 @@ def compress_model(
     source: str = "held-out texts",
     keep_refused: bool = False,
 ) -> Certificate:
-    """Write `out`: the model with an 8-bit engine and its certificate.
+    """Write `out`: the model with a faster engine and its certificate.
 
     Both are measured as they serve: through the engines of `noria.ship`, on the same threads.
 
     Args:
-        folder: a fine-tuned classifier or tagger, or an encoder that embeds.
-        calibration: texts like those to come, not of the held-out set.
+        folder: a fine-tuned classifier or tagger, an encoder that embeds, or a Llama that completes texts or chats.
+        calibration: texts like those to come, not of the held-out set; a Llama needs none.
         held_out: rows to certify on; for an encoder that embeds, rows of {"text"}.
         out: the folder to write.
         settings: method and bounds.
@@ -49,6 +49,10 @@ def compress_model(
 
     clear_partial(out.parent)
     task = task_of(read_manifest(folder))
+    if task.head == "causal":
+        from .decoders import compress_decoder
+
+        return compress_decoder(folder, held_out, out, settings, report, source=source, keep_refused=keep_refused)
     trial = out.with_name(f".{out.name}.trial.part")
     trained = open_engine(folder, prefer="torch")
     try:

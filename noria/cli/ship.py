@@ -7,29 +7,38 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from cyclopts import App, Parameter
+from cyclopts import App, Parameter, validators
 
+from noria.ship.server.guard import GuardSettings
 from noria.ship.server.settings import ServerSettings
 
+from . import events
 from .applications import make, monitor, recommend, support
+from .rollout import versions
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
+    from noria.ship.server.guard import Guard
+
 app = App(name="ship", help="Models -> HTTP service and applications.")
 key_app = App(
     name="key",
-    help="""Make, list and revoke the keys that the server asks for.
+    help="""Make, list, rotate and revoke the keys that the server asks for.
 
     Examples::
 
         noria ship key make shop --lake runs/lake     a key for one customer, shown once
+        noria ship key make bot --scopes chat --requests-minute 60 --tokens-day 1000000
         noria ship key list --lake runs/lake
+        noria ship key rotate 3f9a01c2 --overlap-hours 24
+        noria ship key revoke 3f9a01c2
     """,
 )
 app.command(key_app)
+app.command(events.app)
 
-for _command in (support, monitor, recommend):
+for _command in (support, monitor, recommend, versions):
     app.command(_command)
 
 
@@ -38,6 +47,7 @@ def serve(
     *models: Path,
     apps: Annotated[tuple[str, ...], Parameter(negative="")] = (),
     console: Path | None = None,
+    guard: Annotated[GuardSettings, Parameter(name="guard")] = GuardSettings(),
     settings: Annotated[ServerSettings, Parameter(name="*")] = ServerSettings(),
 ) -> int:
     """Serve models over HTTP until Ctrl-C or SIGTERM: OpenAI's API, Noria's, and the applications.
@@ -49,6 +59,7 @@ def serve(
         noria ship serve runs/demo/sentiment-int8
         noria ship serve runs/demo/sentiment-int8 runs/demo/embed-int8 --apps support --port 8500
         noria ship serve runs/demo/pretrain --console runs/demo
+        noria ship serve runs/bot --guard.words blocked.txt --guard.personal mask --guard.injection block
 
     Parameters
     ----------
@@ -58,23 +69,78 @@ def serve(
         Applications to mount: support, monitor, recommend.
     console
         Folder of a run: serve the console, too, with that run's results.
+    guard
+        What goes in and out is checked for: blocked words, personal data, marks of prompt injection.
     """
     import signal
 
     chosen = [make(name) for name in apps]
+    from noria.build.corpus.pii import mask
     from noria.ship.server.run import serve as run
 
-    told = run(settings, models, chosen, prepare=_console(console), announce=announce)
+    told = run(settings, models, chosen, guard=_guard(guard), prepare=_console(console), announce=announce, mask=mask)
     return 130 if told == signal.SIGINT else 0
 
 
+@app.command
+def remote(
+    out: Path,
+    *,
+    url: str,
+    model: str,
+    task: Literal["chat", "complete", "embed"] = "chat",
+    key_variable: str = "",
+    max_length: int = 4_096,
+) -> None:
+    """Write a model folder that stands for a model of another server with OpenAI's API, such as vLLM on a GPU machine.
+
+    Served like any other: keys, limits, guard and events are this server's.
+
+    Examples::
+
+        noria ship remote runs/big --url http://gpu-1:8000/v1 --model Qwen3-8B
+        noria ship remote runs/big --url https://gpu-1/v1 --model Qwen3-8B --key-variable BIG_KEY
+        noria ship serve runs/big
+
+    Parameters
+    ----------
+    out
+        The folder to write; clients call the model by its name.
+    url
+        Address of the other server's API, up to /v1.
+    model
+        What the other server calls the model.
+    task
+        What it is for.
+    key_variable
+        Environment variable that holds the key to the other server; the key itself is never written down.
+    max_length
+        Most tokens that the model reads and writes.
+    """
+    from noria.ship.engine.remote import write_remote
+
+    write_remote(out, task=task, url=url, model=model, key_variable=key_variable, max_length=max_length)
+    print(f"{out} stands for {model} at {url}")
+
+
 @key_app.command(name="make")
-def make_key(name: str, *, role: Literal["client", "admin"] = "client", lake: Path = ServerSettings().lake) -> None:
+def make_key(
+    name: str,
+    *,
+    role: Literal["client", "admin"] = "client",
+    scopes: Annotated[tuple[str, ...], Parameter(negative="", consume_multiple=True)] = (),
+    models: Annotated[tuple[str, ...], Parameter(negative="", consume_multiple=True)] = (),
+    requests_minute: int | None = None,
+    tokens_minute: int | None = None,
+    tokens_day: int | None = None,
+    lake: Path = ServerSettings().lake,
+) -> None:
     """Make a key and show it, once.
 
     Examples::
 
         noria ship key make shop
+        noria ship key make bot --scopes chat apps/support --requests-minute 60 --tokens-day 1000000
         noria ship key make operator --role admin
 
     Parameters
@@ -83,17 +149,29 @@ def make_key(name: str, *, role: Literal["client", "admin"] = "client", lake: Pa
         What the key is for.
     role
         client may use the API; admin also the console and the metrics.
+    scopes
+        Keep it to parts of the API: models, classify, tag, answer, embeddings, translate, completions, chat, moderate,
+        feedback, events, apps or apps/<name>.
+    models
+        Keep it to models, by name.
+    requests_minute
+        Most requests a minute.
+    tokens_minute
+        Most tokens a minute, read and written.
+    tokens_day
+        Most tokens a day, UTC.
     lake
         The server's lake.
     """
-    from noria.ship.server.keys import Keys
+    from noria.ship.server.keys import Keys, Limits
 
-    print(Keys(lake / "server").make(name, role))
+    limits = Limits(requests_minute, tokens_minute, tokens_day)
+    print(Keys(lake / "server").make(name, role, scopes=scopes, models=models, limits=limits))
 
 
 @key_app.command(name="list")
 def list_keys(*, lake: Path = ServerSettings().lake) -> None:
-    """List all keys: id, role, when made, when revoked, name.
+    """List all keys: id, role, state, when made, name, and what it is kept to.
 
     Examples::
 
@@ -104,10 +182,50 @@ def list_keys(*, lake: Path = ServerSettings().lake) -> None:
     lake
         The server's lake.
     """
+    from datetime import UTC, datetime
+
     from noria.ship.server.keys import Keys
 
+    now = datetime.now(UTC)
     for key in Keys(lake / "server").list():
-        print(f"{key.id}  {key.role:6}  {key.created}  {key.revoked or 'works':25}  {key.name}")
+        until = f" until {key.expires}" if key.expires and key.status(now) == "works" else ""
+        kept = [*key.scopes, *key.models]
+        kept += [f"{most:,} {what}" for most, what in (
+            (key.requests_minute, "requests/min"), (key.tokens_minute, "tokens/min"), (key.tokens_day, "tokens/day"),
+        ) if most]  # fmt: skip
+        print(
+            f"{key.id}  {key.role:6}  {key.status(now) + until:7}  {key.created}  {key.name}  {' '.join(kept)}".rstrip()
+        )
+
+
+@key_app.command(name="rotate")
+def rotate_key(
+    key: str,
+    *,
+    overlap_hours: Annotated[float, Parameter(validator=validators.Number(gte=0, lte=8_760))] = 24.0,
+    lake: Path = ServerSettings().lake,
+) -> None:
+    """Make a new key in the place of one and show it, once; the old one goes on for a while. Both count as one customer.
+
+    Examples::
+
+        noria ship key rotate 3f9a01c2
+        noria ship key rotate 3f9a01c2 --overlap-hours 0
+
+    Parameters
+    ----------
+    key
+        Id of the old one, as the list shows it.
+    overlap_hours
+        Hours that the old one goes on.
+    lake
+        The server's lake.
+    """
+    from datetime import timedelta
+
+    from noria.ship.server.keys import Keys
+
+    print(Keys(lake / "server").rotate(key, timedelta(hours=overlap_hours)))
 
 
 @key_app.command(name="revoke")
@@ -129,6 +247,13 @@ def revoke_key(key: str, *, lake: Path = ServerSettings().lake) -> None:
 
     revoked = Keys(lake / "server").revoke(key)
     print(f"{revoked.id} ({revoked.name}) is revoked")
+
+
+def _guard(settings: GuardSettings) -> Guard:
+    from noria.build.corpus.pii import find
+    from noria.ship.server.guard import Guard
+
+    return Guard(settings, find)
 
 
 def _console(root: Path | None) -> Callable[[FastAPI], None] | None:

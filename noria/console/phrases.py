@@ -157,6 +157,12 @@ PHRASES: dict[str, tuple[str, str]] = {
     "classify": ("classification", "分类"),
     "tag": ("named entities", "实体标注"),
     "causal": ("text completion", "文本续写"),
+    "chat": ("chat", "对话"),
+    "answer": ("question answering", "阅读问答"),
+    "translate": ("translation", "翻译"),
+    "summarise": ("summary", "摘要"),
+    "complete": ("text completion", "文本续写"),
+    "numeric": ("numbers", "数值分类"),
     "other": ("other", "其他"),
     "Other": ("Other", "其他"),
     # notes and sources

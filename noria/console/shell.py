@@ -30,7 +30,7 @@ MENU: dict[str, tuple[tuple[str, str], ...]] = {
     # wing -> its pages: (key of the title, path)
     "": (("overview", "/"),),
     "build": (("models", "/models"), ("playground", "/playground")),
-    "ship": (("support", "/support"), ("monitor", "/monitor"), ("recommend", "/recommend")),
+    "ship": (("support", "/support"), ("monitor", "/monitor"), ("recommend", "/recommend"), ("status", "/status")),
     "grow": (("users", "/users"), ("market", "/market")),
 }
 COLOURS = {"": "#15343c", "build": "#b4692b", "ship": "#12748c", "grow": "#4f8a3c"}
@@ -41,6 +41,7 @@ ICONS = {
     "support": "M4 5h16v11H10l-5 4v-4H4z",
     "monitor": "M3 13h4l3-8 4 14 3-6h4",
     "recommend": "M5 4h14v16l-7-4-7 4z",
+    "status": "M4 20V4M4 20h16M7 14l3-4 3 3 5-7",
     "users": "M9 11a4 4 0 1 0 0-8 4 4 0 0 0 0 8zM2 21c0-4 3-6 7-6s7 2 7 6M16 4a4 4 0 0 1 0 7M18 15c3 1 4 3 4 6",
     "market": "M4 20V10M10 20V4M16 20v-7M22 20H2",
 }

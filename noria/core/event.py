@@ -3,6 +3,9 @@
 An event is first acknowledged in a server's outbox (SQLite, `<lake>/outbox/<server>.sqlite`) and later sealed into
 Parquet by UTC day (`<lake>/events/day=YYYY-MM-DD/<name>.parquet`). Both hold the same columns, `COLUMNS`; an event that
 stands in both is one event, told by its id. One table; new facts are new kinds, never new meanings.
+
+What was said stands in `text`, masked, and only of a user who consented; `FACTS` are the columns without it, and all
+that analytics read.
 """
 
 from __future__ import annotations
@@ -11,7 +14,6 @@ import hashlib
 import hmac
 import os
 import time
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
@@ -23,14 +25,16 @@ from .errors import InputError
 
 KINDS = ("request", "feedback", "impression", "click", "conversion", "handover", "alert")
 OUTCOMES = ("ok", "refused", "failed", "blocked")
-SCHEMA = 1
+SCHEMA = 2
+"""Version of the columns; 1 had no `text`. Older files are read as if they had the new columns, empty."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_MOST = 1 << 63
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One fact of use. Times are UTC; user and tenant are pseudonyms; text is never stored here."""
+    """One fact of use. Times are UTC; user and tenant are pseudonyms."""
 
     id: str
     """UUIDv7: sorts by time; two events with one id are one event."""
@@ -62,6 +66,8 @@ class Event:
     """Id of the event this one is about: the request of a feedback or a handover, the item of a click."""
     value: float | None = None
     """A kind's own number: 1 and -1 for right and wrong feedback, an amount for a conversion."""
+    text: str = ""
+    """What was said, as a JSON object with personal data masked; only with `consent`, empty else."""
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -70,6 +76,10 @@ class Event:
             raise InputError("unknown outcome of event", found=self.outcome, allowed=OUTCOMES)
         if self.time.tzinfo is None:
             raise InputError("the time of an event names no time zone", found=self.time.isoformat(), allowed="UTC")
+        if not -_MOST <= self.units < _MOST:
+            raise InputError("the units of an event are out of range", found=self.units, allowed="64 bits")
+        if self.text and not self.consent:
+            raise InputError("an event holds text without consent", allowed="text of a user who agreed")
 
     def row(self) -> tuple[Any, ...]:
         """Return the values in the order of `COLUMNS`, time as microseconds since 1970."""
@@ -88,17 +98,24 @@ class Event:
 COLUMNS: dict[str, str] = {
     "id": "TEXT", "time": "TIMESTAMP", "kind": "TEXT", "user": "TEXT", "tenant": "TEXT", "app": "TEXT", "model": "TEXT",
     "version": "TEXT", "units": "BIGINT", "unit": "TEXT", "latency_ms": "DOUBLE", "outcome": "TEXT", "segment": "TEXT",
-    "consent": "BOOLEAN", "subject": "TEXT", "value": "DOUBLE",
+    "consent": "BOOLEAN", "subject": "TEXT", "value": "DOUBLE", "text": "TEXT",
 }  # fmt: skip
 """Column -> type, in order, as in DuckDB's SQL. In Parquet `time` is timestamp[us, UTC]; in SQLite microseconds."""
+FACTS = {name: kind for name, kind in COLUMNS.items() if name != "text"}
+"""The columns that analytics read: all but what was said."""
 
 OUTBOX_TABLE = "events"
+_STORED = {"TEXT": "TEXT", "TIMESTAMP": "INTEGER", "BIGINT": "INTEGER", "BOOLEAN": "INTEGER", "DOUBLE": "REAL"}
 OUTBOX_DDL = (
-    f"CREATE TABLE IF NOT EXISTS {OUTBOX_TABLE} (id TEXT PRIMARY KEY, time INTEGER NOT NULL, kind TEXT NOT NULL, "
-    "user TEXT NOT NULL, tenant TEXT NOT NULL, app TEXT NOT NULL, model TEXT NOT NULL, version TEXT NOT NULL, "
-    "units INTEGER NOT NULL, unit TEXT NOT NULL, latency_ms REAL NOT NULL, outcome TEXT NOT NULL, "
-    "segment TEXT NOT NULL, consent INTEGER NOT NULL, subject TEXT NOT NULL, value REAL) WITHOUT ROWID"
+    f"CREATE TABLE IF NOT EXISTS {OUTBOX_TABLE} (seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, "
+    + ", ".join(
+        f'"{name}" {_STORED[kind]}{"" if name == "value" else " NOT NULL"}'
+        for name, kind in COLUMNS.items()
+        if name != "id"
+    )
+    + ")"
 )
+"""The outbox's table: the columns of an event after `seq`, which counts events in the order they were committed."""
 
 _values = attrgetter(*COLUMNS)
 # `asdict` copies deeply, and takes half the time of storing an event.
@@ -134,7 +151,8 @@ def new_id(now: Callable[[], float] = time.time) -> str:
     _last_stamp = stamp = max(stamp, _last_stamp + 1)
     random = int.from_bytes(os.urandom(8)) & ((1 << 62) - 1)
     value = (stamp >> 12) << 80 | 0x7 << 76 | (stamp & 0xFFF) << 64 | 0b10 << 62 | random
-    return str(uuid.UUID(int=value))
+    digits = f"{value:032x}"
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 def pseudonym(name: str, secret: bytes) -> str:

@@ -113,8 +113,8 @@ def new_folder(
             )
             write_json(work / MANIFEST, asdict(manifest))
             for path in work.rglob("*"):
-                _sync(path)
-            _sync(work)
+                sync(path)
+            sync(work)
             _replace(work, target)
         finally:
             if work.exists():
@@ -221,9 +221,9 @@ def new_file(path: str | Path) -> Iterator[Path]:
         try:
             yield part
             part.chmod(0o644)
-            _sync(part)
+            sync(part)
             part.replace(path)
-            _sync(path.parent)
+            sync(path.parent)
         finally:
             part.unlink(missing_ok=True)
 
@@ -251,10 +251,11 @@ def _replace(work: Path, target: Path) -> None:
         shutil.rmtree(aside, ignore_errors=True)
     else:
         work.rename(target)
-    _sync(target.parent)
+    sync(target.parent)
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Wait until a file's content, or the names in a folder, would survive the machine's death."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

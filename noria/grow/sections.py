@@ -239,6 +239,9 @@ def usage_section(use: Usage, growth: Growth | None = None) -> Section:
                     {"en": "Its part of all requests.", "zh": "占全部请求的比例。"}, percent=True, **count) for figure in use.apps]  # fmt: skip
     shown += [Shown(figure, {"en": f"Model {figure.name}", "zh": f"模型 {figure.name}"},
                     {"en": "Its part of the requests that a model answered.", "zh": "占由模型应答的请求的比例。"}, percent=True, **count) for figure in use.models]  # fmt: skip
+    shown += [Shown(figure, {"en": f"Judged right: {figure.name}", "zh": f"被评为正确：{figure.name}"},
+                    {"en": "Of the answers that users judged; the last word on each counts.", "zh": "在用户评价过的答复中所占比例；以最后一次评价为准。"},
+                    percent=True, **count) for figure in use.right]  # fmt: skip
     charts = [bar_chart([figure.name for figure in use.apps], [round(figure.value * figure.n) for figure in use.apps],
                         {"en": "Requests by application", "zh": "各应用的请求数"},
                         {"en": "Counted from the events themselves.", "zh": "直接由事件计数。"}, SERVER, {"en": "requests", "zh": "请求"})]  # fmt: skip

@@ -37,6 +37,8 @@ class Usage:
     first: str
     last: str
     """First and last event, UTC, ISO 8601."""
+    right: tuple[Figure, ...] = ()
+    """Share of each model's judged answers that the last word on them called right."""
 
     @property
     def requests(self) -> int:
@@ -77,6 +79,19 @@ def _usage(events: ibis.Table) -> Usage:
         units=dict(_rows(requests.group_by("unit").aggregate(n=requests.units.sum()).order_by("unit"))),
         first=whole["first"].isoformat(timespec="seconds"),
         last=whole["last"].isoformat(timespec="seconds"),
+        right=_right(events, requests),
+    )
+
+
+def _right(events: ibis.Table, requests: ibis.Table) -> tuple[Figure, ...]:
+    """Join feedback with the requests it is about; one from another customer is about none."""
+    feedback = events.filter((events.kind == "feedback") & events.value.notnull())
+    last = feedback.group_by(["subject", "tenant"]).aggregate(verdict=feedback.value.argmax(feedback.time))
+    judged = requests.join(last, [requests.id == last.subject, requests.tenant == last.tenant])
+    counts = judged.group_by("model").aggregate(right=(judged.verdict > 0).sum(), n=judged.count())
+    return tuple(
+        proportion(model or "(none)", right, n, source=SOURCE)
+        for model, right, n in _rows(counts.order_by(ibis.desc("n"), "model"))
     )
 
 

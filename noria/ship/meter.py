@@ -1,20 +1,23 @@
-"""A finished request -> an Event: names become pseudonyms, the text gives its language, the outbox makes it durable."""
+"""A finished request -> an Event: names become pseudonyms, what was said is masked, the outbox makes it durable."""
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 import unicodedata
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 from noria.core.errors import told_plainly
 from noria.core.event import Event, new_id, pseudonym
+from noria.core.said import Better, Mask, Said
 
 from .outbox import Outbox
 
+_REMEMBERED = 10_000
+"""Users whose pseudonym need not be worked out again."""
 _SAMPLE = 400
 """Characters of a text that its language is told by."""
 
@@ -31,22 +34,34 @@ class Meter:
         outbox: where events become durable.
         secret: turns names into pseudonyms; see `read_secret`.
         clock: gives the time of an event, UTC.
+        mask: takes personal data out of what was said; without it nothing that was said is kept.
     """
 
-    def __init__(self, outbox: Outbox, secret: bytes, clock: Callable[[], datetime] = now_utc) -> None:
+    def __init__(
+        self, outbox: Outbox, secret: bytes, clock: Callable[[], datetime] = now_utc, mask: Mask | None = None
+    ) -> None:
         self.outbox = outbox
-        self._secret = secret
+        self.mask = mask
+        self._pseudonym = lru_cache(maxsize=_REMEMBERED)(partial(pseudonym, secret=secret))
         self._clock = clock
 
-    def event(self, kind: str, *, user: str = "", **facts: Any) -> Event:
-        """Return an event of now; `user` is a name as given and becomes a pseudonym.
+    def event(self, kind: str, *, user: str = "", said: Said | Better | None = None, **facts: Any) -> Event:
+        """Return an event of now.
+
+        Args:
+            kind: one of `noria.core.event.KINDS`.
+            user: the user's name as given; it becomes a pseudonym.
+            said: what was said; kept, masked, only where the facts hold the user's consent.
+            facts: other fields of the event.
 
         Raises:
             InputError: unknown kind or outcome.
         """
-        facts.setdefault("id", new_id())
+        if said and facts.get("consent") and self.mask:
+            facts["text"] = said.masked(self.mask).text()
         facts.setdefault("time", self._clock())
-        return Event(kind=kind, user=pseudonym(user, self._secret), **facts)
+        facts.setdefault("id", new_id(facts["time"].timestamp))
+        return Event(kind=kind, user=self._pseudonym(user), **facts)
 
     async def record(self, *events: Event) -> None:
         """Return when the events are on the disk.
@@ -54,8 +69,7 @@ class Meter:
         Raises:
             ResourceError: the disk is full; none was acknowledged.
         """
-        # Shielded: who goes away while waiting does not take the event along.
-        await asyncio.shield(asyncio.wrap_future(self.outbox.submit(events)))
+        await self.outbox.record(events)
 
 
 def read_secret(folder: Path) -> bytes:

@@ -1,41 +1,44 @@
-"""Sealed events: Parquet files by UTC day, written once and never changed."""
+"""Sealed events: Parquet files by UTC day, written whole; only an erasure ever replaces one."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from noria.core.event import COLUMNS
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from noria.core.folder import sync
+from noria.core.lake import ARROW
 
 
-def write_events(target: Path, rows: Sequence[tuple[Any, ...]]) -> None:
-    """Write rows (in the order of `COLUMNS`, time in microseconds) as one Parquet file: whole, on the disk, or not at all."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+def write_events(target: Path, batches: Iterable[pa.RecordBatch]) -> int:
+    """Write batches as one Parquet file, a row group each: whole, on the disk, or not at all; return its events.
 
+    Raises:
+        OSError: the disk is full or cannot be written; an older file at `target` stays.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
-    arrays = []
-    for column, kind in zip(zip(*rows, strict=True), COLUMNS.values(), strict=True):
-        values = map(bool, column) if kind == "BOOLEAN" else column  # SQLite keeps 0 and 1
-        arrays.append(pa.array(list(values), type=_arrow(kind)))
-    table = pa.table(dict(zip(COLUMNS, arrays, strict=True)))
     work = target.with_name(f".{target.name}.part")
+    rows = 0
+    # An id hardly repeats: a dictionary of ids would only cost time and room.
+    repeating = [name for name in ARROW.names if name not in ("id", "text", "subject")]
     try:
         with work.open("wb") as stream:
-            pq.write_table(table, stream, compression="zstd")
+            with pq.ParquetWriter(stream, ARROW, compression="zstd", use_dictionary=repeating) as writer:
+                for batch in batches:
+                    writer.write_batch(batch)
+                    rows += batch.num_rows
             stream.flush()
             os.fsync(stream.fileno())
         work.replace(target)
     finally:
         work.unlink(missing_ok=True)
-    for folder in (target.parent, target.parent.parent):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    sync(target.parent)
+    sync(target.parent.parent)
+    return rows
 
 
 def clear_unfinished(folder: Path) -> None:
@@ -44,39 +47,37 @@ def clear_unfinished(folder: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def day_files(lake: Path) -> Iterator[list[Path]]:
-    """Yield the sealed files of every day."""
-    for folder in sorted((lake / "events").glob("day=*")):
-        yield sorted(folder.glob("*.parquet"))
+@dataclass(frozen=True)
+class Group:
+    """A row group of a sealed file, and the range its ids lie in."""
+
+    path: Path
+    number: int
+    first: str
+    last: str
 
 
-def ids_of(path: Path) -> list[str]:
-    """Return the ids in one file."""
-    import pyarrow.parquet as pq
-
-    return [str(value) for value in pq.ParquetFile(path).read(columns=["id"]).column("id").to_pylist()]
-
-
-def known_ids(folder: Path, ids: Sequence[str]) -> set[str]:
-    """Return those of the sorted `ids` that a file of the day holds already.
-
-    Ids sort by time, so files mostly hold ranges apart from each other and their statistics rule them out unread.
-    """
-    import pyarrow.parquet as pq
-
-    found: set[str] = set()
+def groups_of(folder: Path) -> list[Group]:
+    """Return the row groups of a day's sealed files."""
+    groups = []
     for path in sorted(folder.glob("*.parquet")):
-        file = pq.ParquetFile(path)
-        ranges = [file.metadata.row_group(group).column(0).statistics for group in range(file.num_row_groups)]
-        if any(one is None or (one.min <= ids[-1] and one.max >= ids[0]) for one in ranges):
-            found.update(set(ids).intersection(ids_of(path)))
+        metadata = pq.read_metadata(path)
+        for number in range(metadata.num_row_groups):
+            told = metadata.row_group(number).column(0).statistics
+            known = told is not None and told.has_min_max
+            groups.append(Group(path, number, told.min if known else "", told.max if known else "\U0010ffff"))
+    return groups
+
+
+def known_ids(groups: Sequence[Group], ids: Sequence[str]) -> set[str]:
+    """Return those of `ids` that a sealed file holds already.
+
+    Ids sort by time, so groups mostly hold ranges apart from those asked and are ruled out unread.
+    """
+    first, last, asked = min(ids), max(ids), set(ids)
+    found: set[str] = set()
+    for group in groups:
+        if group.first <= last and group.last >= first:
+            with pq.ParquetFile(group.path) as file:
+                found.update(asked.intersection(file.read_row_group(group.number, ["id"]).column(0).to_pylist()))
     return found
-
-
-def _arrow(kind: str) -> Any:
-    import pyarrow as pa
-
-    return {
-        "TEXT": pa.string(), "TIMESTAMP": pa.timestamp("us", tz="UTC"), "BIGINT": pa.int64(), "DOUBLE": pa.float64(),
-        "BOOLEAN": pa.bool_(),
-    }[kind]  # fmt: skip

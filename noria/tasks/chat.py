@@ -23,6 +23,8 @@ ROLES = ("system", "user", "assistant")
 MARKS = (("<|im_start|>", "<|im_end|>"), ("<|begin|>", "<|end|>"))
 """Tokens before and after a turn; the first pair that a tokenizer knows is taken."""
 Messages = list[dict[str, str]]
+_LONG = 1 << 16
+"""Tokens that no template writes round two turns."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,12 @@ class Chat(Task):
             size += sum(len(text[max(left, start) : min(right, end)].encode()) for start, end in features.meta["words"])
         return {"bits": float(-np.log2(told + 1e-300).sum()), "bytes": size}
 
+    def ends(self, tokenizer: Tokenizer) -> frozenset[int]:
+        """Return the special tokens that end the assistant's turn, as its template writes it."""
+        closed = self.features(tokenizer, {"messages": [_turn("user", "?"), _turn("assistant", "!")]}, _LONG)
+        special = {number for number, token in tokenizer.get_added_tokens_decoder().items() if token.special}
+        return frozenset(special.intersection(closed.meta["target_ids"]))
+
     def fitted(self, rows: Sequence[Row]) -> Task:
         """Return the task as it is: nothing of it depends on rows."""
         return self
@@ -132,6 +140,10 @@ class Chat(Task):
             return [bits_per_byte(answers)]
         truth = [row["messages"][-1]["content"] for row in rows]
         return written_measures(truth, [one["text"] for one in answers], chinese=is_chinese(truth))
+
+
+def _turn(role: str, content: str) -> dict[str, str]:
+    return {"role": role, "content": content}
 
 
 def default_template(tokenizer: Tokenizer) -> str:

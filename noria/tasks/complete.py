@@ -16,6 +16,9 @@ from .encode import encode
 from .measure import Measure, ratio
 from .task import Answer, Features, Head, Row, Task, field_text, softmax
 
+_FIRST = 256
+"""Tokens that are sorted before all of them are."""
+
 
 @dataclass(frozen=True)
 class Sampling:
@@ -31,10 +34,17 @@ class Sampling:
     seed: int = 0
     repetition_penalty: float = 1.0
     """Divides the positive and multiplies the negative logits of tokens already there (Keskar et al. 2019)."""
+    presence_penalty: float = 0.0
+    """Taken once from the logit of every token that the completion holds already."""
+    frequency_penalty: float = 0.0
+    """Taken from the logit of a token as often as the completion holds it already."""
+    logprobs: int = -1
+    """Tell the log probability of every drawn token, and of this many likeliest ones; -1: tell none."""
 
     def __post_init__(self) -> None:
         for name, low, high in (("temperature", 0, 2), ("top_p", 0, 1), ("top_k", 0, 1_000_000),
-                                ("max_tokens", 1, 1_000_000), ("repetition_penalty", 0.5, 2)):  # fmt: skip
+                                ("max_tokens", 1, 1_000_000), ("repetition_penalty", 0.5, 2), ("presence_penalty", -2, 2),
+                                ("frequency_penalty", -2, 2), ("logprobs", -1, 20)):  # fmt: skip
             value = getattr(self, name)
             if not low <= value <= high:
                 raise InputError(f"{name} is out of range", found=value, allowed=f"{low} to {high}")
@@ -78,6 +88,35 @@ def bits_per_byte(answers: Sequence[Answer]) -> Measure:
     return Measure("bits per byte", counts, ratio, unit="bits/byte", lower_is_better=True)
 
 
+@dataclass(frozen=True)
+class Drawn:
+    """One token of a completion."""
+
+    token: int
+    logprob: float = 0.0
+    """Natural logarithm of its probability under the model, before temperature and cuts; 0 where it was not asked for."""
+    top: tuple[tuple[int, float], ...] = ()
+    """The likeliest tokens with theirs, as many as were asked for."""
+
+
+def draw(
+    logits: np.ndarray, sampling: Sampling, random: np.random.Generator, prompt: Sequence[int], said: Sequence[int]
+) -> Drawn:
+    """Return the next token for logits [vocabulary] after a prompt and what was said since, with what was asked of it."""
+    scores = np.array(logits, dtype=np.float64)
+    if said and (sampling.presence_penalty or sampling.frequency_penalty):
+        tokens, counts = np.unique(np.asarray(said), return_counts=True)
+        scores[tokens] -= sampling.presence_penalty + sampling.frequency_penalty * counts
+    token = next_token(scores, sampling, random, [*prompt, *said] if sampling.repetition_penalty != 1.0 else ())
+    if sampling.logprobs < 0:
+        return Drawn(token)
+    plain = np.asarray(logits, dtype=np.float64)
+    highest = plain.max()
+    told = plain - highest - np.log(np.exp(plain - highest).sum())
+    top = _largest(told, sampling.logprobs)
+    return Drawn(token, float(told[token]), tuple((int(one), float(told[one])) for one in top))
+
+
 def next_token(logits: np.ndarray, sampling: Sampling, random: np.random.Generator, before: Sequence[int] = ()) -> int:
     """Return the drawn token for logits [vocabulary]; `before` are the tokens already there."""
     scores = np.array(logits, dtype=np.float64)
@@ -89,11 +128,34 @@ def next_token(logits: np.ndarray, sampling: Sampling, random: np.random.Generat
     if sampling.temperature < 1e-3:
         return int(scores.argmax())
     chances = softmax(scores, sampling.temperature)
-    order = np.argsort(-chances, kind="stable")
-    if sampling.top_k:
-        order = order[: sampling.top_k]
-    sums = np.cumsum(chances[order])
-    # The token that crosses top_p is kept, so at least one always is.
-    order = order[: int(np.searchsorted(sums, sampling.top_p * sums[-1], side="left")) + 1]
+    order = _likeliest(chances, sampling)
     kept = chances[order]
-    return int(random.choice(order, p=kept / kept.sum()))
+    sums = np.cumsum(kept)
+    place = int(np.searchsorted(sums, random.random() * sums[-1], side="right"))
+    return int(order[min(place, len(order) - 1)])
+
+
+def _likeliest(chances: np.ndarray, sampling: Sampling) -> np.ndarray:
+    """Return the tokens that may be drawn, the likeliest first."""
+    size, whole = len(chances), 1.0
+    if sampling.top_k:
+        order = _largest(chances, min(sampling.top_k, size))
+        whole = float(chances[order].sum())
+    elif sampling.top_p >= 1:
+        return np.arange(size)
+    else:
+        # To sort a whole vocabulary takes longer than a small model's step; what top_p keeps is nearly always in front.
+        order = _largest(chances, min(_FIRST, size))
+        if chances[order].sum() < sampling.top_p:
+            order = _largest(chances, size)
+    # The token that crosses top_p is kept, so at least one always is.
+    return order[: int(np.searchsorted(np.cumsum(chances[order]), sampling.top_p * whole, side="left")) + 1]
+
+
+def _largest(values: np.ndarray, count: int) -> np.ndarray:
+    """Return the places of the largest values, the largest first, equal ones in their order."""
+    if count >= len(values):
+        return np.argsort(-values, kind="stable")
+    least = np.partition(values, len(values) - count)[len(values) - count] if count else np.inf
+    places = np.flatnonzero(values >= least)
+    return places[np.argsort(-values[places], kind="stable")][:count]

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]  # fmt: skip
-PAGES = ("overview", "models", "playground", "support", "monitor", "recommend", "users", "market")
+PAGES = ("overview", "models", "playground", "support", "monitor", "recommend", "status", "users", "market")
 PATHS = {name: "/" if name == "overview" else f"/{name}" for name in PAGES}
 SIZES = {"desk": (1440, 900), "phone": (390, 844)}
 # What each page must show of the run, whatever the language: real figures, not only a frame.
@@ -35,6 +35,7 @@ SHOWN = {
     "support": ["Noria"],
     "monitor": ["n = 1,128", "房间潮湿"],
     "recommend": ["8"],
+    "status": ["sentiment-int8", "openvino", "this process"],
     "users": ["23,570", "0.149", "7,846"],
     "market": ["ChatGPT", "0.782", "HHI", "n = 12"],
 }

@@ -9,7 +9,18 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from noria.core.errors import InputError
-from noria.core.event import COLUMNS, KINDS, OUTBOX_DDL, OUTBOX_TABLE, OUTCOMES, Event, day_folder, new_id, pseudonym
+from noria.core.event import (
+    COLUMNS,
+    FACTS,
+    KINDS,
+    OUTBOX_DDL,
+    OUTBOX_TABLE,
+    OUTCOMES,
+    Event,
+    day_folder,
+    new_id,
+    pseudonym,
+)
 
 moments = st.datetimes(datetime(1971, 1, 1), datetime(2200, 1, 1), timezones=st.just(UTC))
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
@@ -33,7 +44,8 @@ events = st.builds(
 def test_a_row_comes_back_through_the_outbox_table(event):
     base = sqlite3.connect(":memory:")
     base.execute(OUTBOX_DDL)
-    base.execute(f"INSERT INTO {OUTBOX_TABLE} VALUES ({','.join('?' * len(COLUMNS))})", event.row())
+    names = ",".join(COLUMNS)
+    base.execute(f"INSERT INTO {OUTBOX_TABLE} ({names}) VALUES ({','.join('?' * len(COLUMNS))})", event.row())
     row = base.execute(f"SELECT {','.join(COLUMNS)} FROM {OUTBOX_TABLE}").fetchone()
     base.close()
     assert Event.from_row(row) == event
@@ -69,6 +81,19 @@ def test_unknown_kinds_are_refused(change, says):
 def test_a_time_without_a_zone_is_refused():
     with pytest.raises(InputError, match="names no time zone"):
         Event(id=new_id(), time=datetime(2026, 1, 1), kind="request")
+
+
+def test_text_needs_consent_and_units_fit():
+    facts = {"id": new_id(), "time": datetime.now(UTC), "kind": "request"}
+    assert Event(**facts, text="{}", consent=True).text == "{}"
+    with pytest.raises(InputError, match="without consent"):
+        Event(**facts, text="{}")
+    with pytest.raises(InputError, match="units of an event are out of range"):
+        Event(**facts, units=2**63)
+
+
+def test_analytics_read_all_but_what_was_said():
+    assert list(FACTS) == [name for name in COLUMNS if name != "text"]
 
 
 def test_day_folder(tmp_path):

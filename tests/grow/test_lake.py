@@ -12,8 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from noria.core.errors import InputError
-from noria.core.event import COLUMNS, OUTBOX_DDL, OUTBOX_TABLE, Event, day_folder, new_id, outbox_file
-from noria.grow.lake import SCHEMA, events
+from noria.core.event import COLUMNS, FACTS, OUTBOX_DDL, OUTBOX_TABLE, Event, day_folder, new_id, outbox_file
+from noria.core.lake import ARROW
+from noria.grow.lake import events
 from noria.grow.log import log_of_events
 from noria.grow.usage import usage
 from noria.grow.users.activity import growth
@@ -35,7 +36,8 @@ def wait(lake: Path, rows: Sequence[Event], server: str = "main") -> None:
     connection = sqlite3.connect(path)
     connection.execute(OUTBOX_DDL)
     marks = ", ".join("?" * len(COLUMNS))
-    connection.executemany(f"INSERT INTO {OUTBOX_TABLE} VALUES ({marks})", [event.row() for event in rows])
+    names = ", ".join(COLUMNS)
+    connection.executemany(f"INSERT INTO {OUTBOX_TABLE} ({names}) VALUES ({marks})", [event.row() for event in rows])
     connection.commit()
     connection.close()
 
@@ -44,7 +46,7 @@ def seal(lake: Path, rows: Sequence[Event], name: str = "a") -> Path:
     folder = day_folder(lake, f"{rows[0].time:%Y-%m-%d}")
     folder.mkdir(parents=True, exist_ok=True)
     values = [{field: getattr(event, field) for field in COLUMNS} for event in rows]
-    pq.write_table(pa.Table.from_pylist(values, SCHEMA), folder / f"{name}.parquet")
+    pq.write_table(pa.Table.from_pylist(values, ARROW), folder / f"{name}.parquet")
     return folder / f"{name}.parquet"
 
 
@@ -55,7 +57,7 @@ def test_an_event_in_outbox_and_parquet_counts_once(tmp_path: Path) -> None:
     wait(tmp_path, rows[10:20])
     wait(tmp_path, make(5), "second")
     table = events(tmp_path)
-    assert table.columns == tuple(COLUMNS)
+    assert table.columns == tuple(FACTS)
     found = table.order_by("id").to_pyarrow()
     assert found.num_rows == 25
     assert found["id"].to_pylist()[:20] == sorted(event.id for event in rows)
@@ -134,6 +136,20 @@ def test_usage_counts_and_shares(tmp_path: Path) -> None:
     assert median.low is not None
     assert median.high is not None
     assert median.low <= median.value == 3.5 <= median.high
+
+
+def test_feedback_joins_its_request_and_the_last_word_counts(tmp_path: Path) -> None:
+    rows = make(5, model="sentiment", tenant="t")
+    seal(tmp_path, rows)
+
+    def word(about: str, value: float, hours: int, tenant: str = "t") -> Event:
+        time = START + timedelta(hours=hours)
+        return Event(new_id(), time, "feedback", subject=about, value=value, tenant=tenant)
+
+    wait(tmp_path, [word(rows[0].id, 1, 9), word(rows[0].id, -1, 10), word(rows[1].id, 1, 9), word(rows[2].id, -1, 8),
+                    word(rows[2].id, 1, 9), word(rows[3].id, 1, 9, "other"), word("gone", 1, 9)])  # fmt: skip
+    (figure,) = usage(events(tmp_path)).right
+    assert (figure.name, round(figure.value * figure.n), figure.n) == ("sentiment", 2, 3)
 
 
 def test_growth_reads_the_lake_by_application(tmp_path: Path) -> None:

@@ -37,6 +37,7 @@ def sections(cdnow_tenth: Log) -> list[Section]:
     served = Usage(
         9, 2, {"request": 8, "feedback": 1}, (Figure("support", 0.75, 8, 0.4, 0.95, source="server events"),), (),
         {"ok": 8}, (Figure("support median", 12.0, 8, 9.0, 15.0, unit="ms"),), {"tokens": 80}, "2026-05-01T00:00:00", "2026-05-02T00:00:00",
+        (Figure("sentiment", 0.5, 4, 0.15, 0.85, source="server events"),),
     )  # fmt: skip
     return [
         users_section(cdnow_tenth, [growth(cdnow_tenth, "week"), growth(cdnow_tenth, "month")], retention(cdnow_tenth, "month"), stickiness(cdnow_tenth)),

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from fastapi import APIRouter
 from pydantic import BaseModel
-from tiny_models import LABELS, make_causal, make_encoder
+from tiny_models import LABELS, make_causal, make_chat, make_encoder, make_reader, make_translator
 
 if TYPE_CHECKING:
     from noria.ship.server.run import Running
@@ -52,8 +52,25 @@ def plain_classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def all_models(classifier: Path, tagger: Path, embedder: Path, writer: Path) -> list[Path]:
-    return [classifier, tagger, embedder, writer]
+def chatter(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_chat(tmp_path_factory.mktemp("models") / "chatter")
+
+
+@pytest.fixture(scope="session")
+def reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_reader(tmp_path_factory.mktemp("models") / "reader")
+
+
+@pytest.fixture(scope="session")
+def translator(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_translator(tmp_path_factory.mktemp("models") / "translator")
+
+
+@pytest.fixture(scope="session")
+def all_models(
+    classifier: Path, tagger: Path, embedder: Path, writer: Path, chatter: Path, reader: Path, translator: Path
+) -> list[Path]:
+    return [classifier, tagger, embedder, writer, chatter, reader, translator]
 
 
 class Echo:

@@ -11,7 +11,6 @@ import pytest
 from tiny_models import TEXTS
 
 from noria.core.errors import FolderError, SettingError
-from noria.core.folder import new_folder
 from noria.ship.engine.engine import answer, batches, best_kind, open_engine
 from noria.ship.engine.speech import Speech
 from noria.tasks.complete import Sampling
@@ -151,11 +150,3 @@ def test_speech_gives_whole_characters_and_never_a_stop_string(writer):
     told = "".join(half.say(token) for token in tokenizer.encode("keeps growing").ids)
     assert told == "keeps "
     assert told + half.rest() == "keeps growing"
-
-
-def test_a_model_of_a_kind_that_no_engine_has_is_told(tmp_path: Path):
-    with new_folder(tmp_path / "model", kind="model") as folder:
-        (folder.path / "config.json").write_text("{}")
-        folder.facts.update(task="answer", labels=[], max_length=64)
-    with pytest.raises(SettingError, match="no engine serves"):
-        open_engine(tmp_path / "model")

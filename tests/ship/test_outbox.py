@@ -1,7 +1,8 @@
-"""The outbox keeps its word: what it acknowledged is there once, through seals, kills and full disks."""
+"""The outbox keeps its word: what it acknowledged is there once, through kills and full disks."""
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import sqlite3
 import subprocess
@@ -18,9 +19,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from noria.core.errors import ResourceError
-from noria.core.event import COLUMNS, Event, new_id
+from noria.core.event import Event, new_id
+from noria.core.lake import scan, sealed_files
 from noria.ship import outbox as module
-from noria.ship.meter import language_of, read_secret
+from noria.ship.meter import Meter, language_of, read_secret
 from noria.ship.outbox import Outbox, everything, reconcile
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -32,17 +34,10 @@ def event(time: datetime = NOON, **facts: object) -> Event:
 
 def stored(lake: Path) -> list[Event]:
     """Return the events in outboxes and lake as they read back."""
-    events = []
-    for path in (lake / "outbox").glob("*.sqlite"):
-        connection = sqlite3.connect(path)
-        names = ", ".join(f'"{name}"' for name in COLUMNS)
-        events += [Event.from_row(row) for row in connection.execute(f"SELECT {names} FROM events")]
-        connection.close()
-    for path in (lake / "events").glob("day=*/*.parquet"):
-        table = pq.ParquetFile(path).read().to_pylist()
-        assert {row["time"].strftime("%Y-%m-%d") for row in table} == {path.parent.name.removeprefix("day=")}
-        events += [Event(**row) for row in table]
-    return events
+    for path in sealed_files(lake):
+        days = {row["time"].strftime("%Y-%m-%d") for row in pq.ParquetFile(path).read(["time"]).to_pylist()}
+        assert days == {path.parent.name.removeprefix("day=")}
+    return [Event(**row) for batch in scan(lake) for row in batch.to_pylist()]
 
 
 words = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)
@@ -72,55 +67,6 @@ def test_every_event_reads_back_as_it_was_through_seals_and_repeats(batches, bor
         assert (books.acknowledged, books.waiting, books.sealed, books.exact) == (len(kept), 0, len(kept), True)
 
 
-def test_today_stays_in_the_outbox_until_it_is_over(tmp_path):
-    now = datetime.now(UTC)
-    with Outbox(tmp_path) as outbox:
-        outbox.append([event(now), event(now - timedelta(days=1)), event(now - timedelta(days=9))])
-        assert outbox.seal() == 2
-        assert outbox.count() == 1
-        assert len(list(tmp_path.glob("events/day=*/*.parquet"))) == 2
-
-
-def test_a_batch_larger_than_one_file_is_split(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "SEAL_ROWS", 10)
-    monkeypatch.setattr(module, "_DELETE_ROWS", 3)
-    with Outbox(tmp_path) as outbox:
-        outbox.append([event() for _ in range(25)])
-        assert outbox.seal() == 3
-    assert reconcile(tmp_path).sealed == 25
-    assert reconcile(tmp_path).exact
-
-
-class Killed(BaseException):
-    """Stands for the death of the process at one point of a seal."""
-
-
-@pytest.mark.parametrize("place", ["write_events", "_transaction 2", "_transaction 3"])
-def test_a_seal_cut_short_is_finished_by_the_next_one(tmp_path, monkeypatch, place):
-    monkeypatch.setattr(module, "_DELETE_ROWS", 4)
-    outbox = Outbox(tmp_path)
-    outbox.append([event() for _ in range(10)])
-    name, _, count = place.partition(" ")
-    whole, calls = getattr(module, name), 0
-
-    def cut(*arguments):
-        nonlocal calls
-        calls += 1
-        if calls == int(count or 1):
-            raise Killed
-        return whole(*arguments)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(module, name, cut)
-        with pytest.raises(Killed):
-            outbox.seal()
-    outbox.append([event() for _ in range(5)])
-    outbox.seal()
-    outbox.close()
-    books = reconcile(tmp_path)
-    assert (books.acknowledged, books.sealed, books.waiting, books.twice) == (15, 15, 0, 0)
-
-
 def test_many_threads_share_commits(tmp_path):
     with Outbox(tmp_path) as outbox:
         threads = [threading.Thread(target=lambda: [outbox.append([event()]) for _ in range(20)]) for _ in range(8)]
@@ -135,12 +81,42 @@ def test_many_threads_share_commits(tmp_path):
 def test_one_event_that_cannot_be_written_does_not_fail_its_neighbours(tmp_path):
     with Outbox(tmp_path) as outbox:
         held = outbox.submit([event() for _ in range(2_000)])
-        bad, good = outbox.submit([event(units=2**70)]), outbox.submit([event()])
+        bad, good = outbox.submit([event(segment="\ud800")]), outbox.submit([event()])
         good.result()
         held.result()
-        with pytest.raises(OverflowError):
+        with pytest.raises(UnicodeEncodeError):
             bad.result()
         assert outbox.count() == 2_001
+        outbox.check()  # it was no fault of the disk
+
+
+def test_event_loops_wait_for_the_disk_and_may_leave(tmp_path):
+    with Outbox(tmp_path) as outbox:
+        meter = Meter(outbox, b"secret", lambda: NOON)
+
+        async def leave() -> None:
+            left = asyncio.create_task(meter.record(event()))
+            await asyncio.sleep(0)
+            left.cancel()
+            await asyncio.gather(*(meter.record(meter.event("request", user="小王")) for _ in range(300)))
+            with pytest.raises(UnicodeEncodeError):
+                await meter.record(event(segment="\ud800"))
+
+        asyncio.run(leave())
+        gone = outbox.submit([event()])
+        gone.cancel()
+        outbox.append([event()])
+        assert outbox.count() == 303
+    assert reconcile(tmp_path).exact
+
+
+def test_any_number_of_events_is_one_transaction(tmp_path):
+    with Outbox(tmp_path) as outbox:
+        sizes = [1, 2, 4, 63, 64, 65, 255, 256, 257, 700, 0]
+        for size in sizes:
+            outbox.append([event(segment=str(place)) for place in range(size)])
+        assert outbox.count() == sum(sizes)
+        assert sorted(int(one.segment) for one in stored(tmp_path)) == sorted(n for size in sizes for n in range(size))
 
 
 def test_a_closed_outbox_refuses_and_loses_nothing(tmp_path):
@@ -158,7 +134,7 @@ def test_a_full_disk_refuses_plainly_and_heals(tmp_path, monkeypatch):
     with Outbox(tmp_path) as outbox:
         outbox.append([event()])
         page = sqlite3.connect(outbox.path).execute("PRAGMA page_count").fetchone()[0]
-        real = module._connect
+        real = module.connect
 
         def small(path):
             connection = real(path)
@@ -166,14 +142,27 @@ def test_a_full_disk_refuses_plainly_and_heals(tmp_path, monkeypatch):
             return connection
 
         with monkeypatch.context() as patch:
-            patch.setattr(module, "_connect", small)
+            patch.setattr(module, "connect", small)
             crowded = Outbox(tmp_path)
             with pytest.raises(ResourceError, match=r"cannot be stored.*full"):
                 crowded.append([event(segment="x" * 60) for _ in range(3_000)])
+            with pytest.raises(ResourceError, match=r"no new work.*full"):
+                crowded.check()
+            patch.setattr(module, "RETRY_SECONDS", 0)
+            crowded.check()
             crowded.close()
         outbox.append([event()])
         assert reconcile(tmp_path).acknowledged == 2
         assert reconcile(tmp_path).exact
+
+
+def test_new_work_is_refused_before_the_disk_is_full(tmp_path):
+    with Outbox(tmp_path, reserve_bytes=1 << 60) as outbox:
+        with pytest.raises(ResourceError, match=r"no new work: the disk is almost full: found '\d+ MiB free'"):
+            outbox.check()
+        outbox.append([event()])  # what is in flight is recorded all the same
+    with Outbox(tmp_path, "second", reserve_bytes=0) as outbox:
+        outbox.check()
 
 
 WRITER = """
@@ -209,19 +198,6 @@ def test_kill_at_any_moment_loses_and_doubles_nothing(tmp_path):
     assert len(ids) == len(set(ids))
     assert reconcile(tmp_path).exact
     assert len(acknowledged) > 30
-
-
-def test_a_missing_event_and_a_doubled_one_unbalance_the_books(tmp_path):
-    with Outbox(tmp_path) as outbox:
-        outbox.append([event(), event()])
-        outbox.seal()
-    file = next(tmp_path.glob("events/day=*/*.parquet"))
-    file.with_name("copy.parquet").write_bytes(file.read_bytes())
-    assert reconcile(tmp_path).twice == 2
-    assert not reconcile(tmp_path).exact
-    file.with_name("copy.parquet").unlink()
-    file.unlink()
-    assert not reconcile(tmp_path).exact
 
 
 def test_servers_share_a_lake_each_with_an_outbox(tmp_path):

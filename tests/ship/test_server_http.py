@@ -179,7 +179,7 @@ BAD = [
     ({"input": ["a"] * 33}, 422, "input"),
     ({"input": [""]}, 422, "input.0"),
     ({"input": "x", "modle": "sentiment"}, 422, "modle"),
-    ({"input": "x", "model": "entities"}, 400, "model"),
+    ({"input": "x", "model": "entities"}, 404, "model"),
     ({"input": "x", "model": "../../etc/passwd"}, 404, "model"),
     ({"input": "x", "user": "u" * 300}, 422, "user"),
 ]
@@ -195,7 +195,7 @@ def test_bad_bodies_name_the_field(client, body, status, field):
 @pytest.mark.parametrize(
     ("field", "value"),
     [("temperature", -1), ("temperature", 2.5), ("top_p", 0), ("top_p", 1.5), ("max_tokens", 0), ("max_tokens", 10**6),
-     ("top_k", -1), ("seed", 2**70), ("n", 2), ("best_of", 3), ("logprobs", 2), ("stop", ["a"] * 5), ("echo", True),
+     ("top_k", -1), ("seed", 2**70), ("n", 2), ("best_of", 3), ("logprobs", 6), ("stop", ["a"] * 5), ("echo", True),
      ("logit_bias", {"1": 5}), ("stream_options", {"x": 1}), ("temperature", "hot"), ("temperature", 10**400)],
 )  # fmt: skip
 def test_sampling_numbers_are_bounded(client, field, value):
@@ -321,7 +321,7 @@ def test_a_full_disk_refuses_new_work_and_says_so(client, server, monkeypatch):
         raise ResourceError("events cannot be stored", found="database or disk is full")
 
     with monkeypatch.context() as patch:
-        patch.setattr(server.state.meter.outbox, "submit", full)
+        patch.setattr(server.state.meter.outbox, "record", full)
         reply = client.post("/v1/classify", json={"input": "x"})
         assert (reply.status_code, reply.json()["error"]["code"]) == (503, "unavailable")
         assert "label" not in reply.text

@@ -80,6 +80,9 @@ def test_killed_under_load_it_loses_and_doubles_nothing(classifier, tmp_path):
             threads = [threading.Thread(target=load) for _ in range(8)]
             for thread in threads:
                 thread.start()
+            before = len(acknowledged)
+            while len(acknowledged) < before + 12:  # however slow the machine is
+                time.sleep(0.01)
             time.sleep(seconds)
             os.kill(server.process.pid, signal.SIGKILL)
             done.set()
@@ -158,3 +161,61 @@ def test_keys_are_made_listed_and_revoked_from_the_command_line(tmp_path):
     assert key not in noria("list")
     assert "revoked" in noria("revoke", number)
     assert "works" not in noria("list")
+
+
+def test_told_to_stop_without_grace_it_tells_every_stream(writer, tmp_path):
+    """Twelve streams in all states of being made: each ends with [DONE], whole or with an error that says why."""
+    with start(tmp_path, writer, flags=("--grace", "0")) as server:
+        ends: list[str] = []
+
+        def stream() -> None:
+            asked = {"prompt": "大", "max_tokens": 240, "stream": True}
+            with server.client() as client, client.stream("POST", "/v1/completions", json=asked) as reply:
+                if reply.status_code == 503:
+                    ends.append(reply.read().decode())
+                    return
+                begun.set()
+                ends.append([line for line in reply.iter_lines() if line][-2:])
+
+        begun = threading.Event()
+        threads = [threading.Thread(target=stream) for _ in range(12)]
+        for thread in threads:
+            thread.start()
+        assert begun.wait(20)
+        server.process.send_signal(signal.SIGTERM)
+        for thread in threads:
+            thread.join()
+        assert server.process.wait(20) == 0
+    assert len(ends) == 12
+    told = [end for end in ends if isinstance(end, str) or "is stopping" in end[0]]
+    # Who came after the signal was turned away at the door, and is no event.
+    late = [end for end in ends if isinstance(end, str) and '"stopping"' in end]
+    for end in ends:
+        if isinstance(end, list):
+            assert end[1] == "data: [DONE]"
+            assert "is stopping" in end[0] or '"finish_reason":"length"' in end[0]
+        else:
+            assert "is stopping" in end
+    assert told, "none of 12 streams of 240 tokens can be whole at once"
+    books = reconcile(tmp_path)
+    assert (books.acknowledged, books.exact) == (12 - len(late), True)
+
+
+def test_keys_are_scoped_limited_and_rotated_from_the_command_line(tmp_path):
+    def noria(*arguments: str, code: int = 0) -> str:
+        command = [sys.executable, "-m", "noria", "ship", "key", *arguments, "--lake", str(tmp_path)]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == code, done.stderr
+        return done.stdout + done.stderr
+
+    key = noria(
+        "make", "bot", "--scopes", "chat", "apps/support", "--requests-minute", "60", "--tokens-day", "1000"
+    ).strip()
+    number = key.split("_")[1]
+    assert "chat apps/support 60 requests/min 1,000 tokens/day" in noria("list")
+    new = noria("rotate", number, "--overlap-hours", "0").strip()
+    listed = noria("list").splitlines()
+    assert [line.split()[2] for line in listed] == ["expired", "works"]
+    assert new.startswith("noria_")
+    assert "unknown scope" in noria("make", "x", "--scopes", "chats", code=2)
+    assert "cannot be rotated" in noria("rotate", number, code=2)

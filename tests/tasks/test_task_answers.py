@@ -10,7 +10,7 @@ from strategies import spans, texts
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from noria.core.errors import InputError, RowError
-from noria.tasks.complete import Sampling, next_token
+from noria.tasks.complete import Sampling, _likeliest, draw, next_token
 from noria.tasks.measure import label_measures, span_measures
 from noria.tasks.tag import viterbi
 from noria.tasks.task import Features, softmax, task_for
@@ -175,3 +175,29 @@ def test_macro_f1_and_span_scores_by_hand():
     longer, other = {**one, "end": 3}, {**one, "label": "LOC"}
     found = span_measures([[one], [one], [one], []], [[one], [longer], [other], [one]])
     assert [measure.value for measure in found] == pytest.approx([2 / 7, 1 / 4, 1 / 3])
+
+
+def test_a_drawn_token_comes_with_what_was_asked_of_it():
+    logits = np.log(np.array([0.5, 0.3, 0.15, 0.05]))
+    random = np.random.default_rng(0)
+    drawn = draw(logits, Sampling(temperature=0, logprobs=2), random, [], [])
+    assert drawn.token == 0
+    assert drawn.logprob == pytest.approx(np.log(0.5))
+    assert [token for token, _ in drawn.top] == [0, 1]
+    assert draw(logits, Sampling(temperature=0), random, [], []).top == ()
+    # log 0.5 - log 0.3 = 0.51: a token said once loses its lead by a penalty above that, said in the prompt it does not
+    assert draw(logits, Sampling(temperature=0, presence_penalty=0.6), random, [0], []).token == 0
+    assert draw(logits, Sampling(temperature=0, presence_penalty=0.6), random, [], [0]).token == 1
+    assert draw(logits, Sampling(temperature=0, frequency_penalty=0.3), random, [], [0]).token == 0
+    assert draw(logits, Sampling(temperature=0, frequency_penalty=0.3), random, [], [0, 0]).token == 1
+
+
+def test_what_is_kept_of_a_large_vocabulary_is_what_sorting_all_of_it_keeps():
+    random = np.random.default_rng(5)
+    for spread, top_p, top_k in ((0.1, 0.9, 0), (3.0, 0.9, 0), (1.0, 0.5, 0), (1.0, 0.9, 700), (2.0, 1.0, 5)):
+        chances = softmax(random.normal(0, spread, 5_000))
+        order = np.argsort(-chances, kind="stable")[: top_k or None]
+        sums = np.cumsum(chances[order])
+        wanted = order[: int(np.searchsorted(sums, top_p * sums[-1])) + 1]
+        found = _likeliest(chances, Sampling(top_p=top_p, top_k=top_k))
+        assert set(found.tolist()) == set(wanted.tolist())

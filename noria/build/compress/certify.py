@@ -220,7 +220,7 @@ def speed(
             took = {which: seconds(pair[which], work, clock) for which in order}
             ratios.append(took["reference"] / took["candidate"])
             advance(1)
-        figures.append(_ratio(name, ratios))
+        figures.append(ratio(name, ratios))
     return figures[0], figures[1]
 
 
@@ -232,7 +232,8 @@ def seconds(forward: Forward, work: Sequence[Sequence[Sequence[int]]], clock: Cl
     return clock() - start
 
 
-def _ratio(name: str, ratios: Sequence[float]) -> Figure:
+def ratio(name: str, ratios: Sequence[float]) -> Figure:
+    """Return the figure of a speed ratio over rounds: its median, with the interval of `median_interval`."""
     value, low, high, level = median_interval(ratios)
     return Figure(
         name, value, len(ratios), low, high, unit="times", level=level, source="rounds in turns with the trained model"

@@ -151,6 +151,7 @@ def _served(lake: Path) -> tuple[dict[str, Any], Any]:
         "events": use.events, "users": use.users, "kinds": use.kinds, "outcomes": use.outcomes, "units": use.units,
         "apps": [figure.as_dict() for figure in use.apps], "models": [figure.as_dict() for figure in use.models],
         "latency_ms": [figure.as_dict() for figure in use.latency_ms],
+        "right": [figure.as_dict() for figure in use.right],
         "growth": [row.as_dict() for row in account.segment()], "defects": account.defects(),
     }  # fmt: skip
     return facts, usage_section(use, account)

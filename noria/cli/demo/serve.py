@@ -29,6 +29,7 @@ def serve(context: Context) -> int:
     Raises:
         ResourceError: the port is in use.
     """
+    from noria.build.corpus.pii import mask
     from noria.console.mount import mount, sign_in_link
     from noria.ship.server.logs import no_log
     from noria.ship.server.run import serve
@@ -53,6 +54,6 @@ def serve(context: Context) -> int:
 
     settings = ServerSettings(host=context.settings.host, port=context.settings.port, lake=root / "lake")
     report.plan("open the console: load the models, about 15 s")
-    serve(settings, models(root), apps(root), prepare=prepare, announce=announce, log=no_log)
+    serve(settings, models(root), apps(root), prepare=prepare, announce=announce, mask=mask, log=no_log)
     report.ledger("the server has stopped; every event is kept. The same command opens it again")
     return 0

@@ -10,7 +10,7 @@ from nicegui import ui
 from noria.core.errors import NoriaError
 
 from ..shell import Console, View, frame, problem, view_of
-from . import market, models, monitor, overview, playground, recommend, support, users
+from . import market, models, monitor, overview, playground, recommend, status, support, users
 
 PAGES: dict[str, tuple[str, Callable[[View], Awaitable[None] | None]]] = {
     "overview": ("/", overview.show),
@@ -19,6 +19,7 @@ PAGES: dict[str, tuple[str, Callable[[View], Awaitable[None] | None]]] = {
     "support": ("/support", support.show),
     "monitor": ("/monitor", monitor.show),
     "recommend": ("/recommend", recommend.show),
+    "status": ("/status", status.show),
     "users": ("/users", users.show),
     "market": ("/market", market.show),
 }

@@ -37,7 +37,7 @@ class Watched(Body):
     """One text to watch."""
 
     text: Given
-    time: AwareDatetime | None = None
+    time: Annotated[AwareDatetime, Field(strict=False)] | None = None
     """When it was said, with its time zone; the present where it is left out. A replay gives a clock of its own."""
     id: Name = ""
     """The client's own id, shown with alerts; one is made where it is left out."""
@@ -53,7 +53,7 @@ class Texts(Body):
 class Clock(Body):
     """POST /clock: close the windows that ended by then, though no text has come since."""
 
-    time: AwareDatetime
+    time: Annotated[AwareDatetime, Field(strict=False)]
 
 
 @dataclass(frozen=True)

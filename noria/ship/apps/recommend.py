@@ -24,7 +24,7 @@ from pydantic import Field
 from noria.core.errors import InputError, RowError
 from noria.core.settings import Settings
 
-from ..server.bodies import Body, Given, Name
+from ..server.bodies import INTEGRAL, Body, Given, Name
 from .embedding import keeping
 
 if TYPE_CHECKING:
@@ -239,7 +239,7 @@ class PickFor(Body):
     """POST /pick."""
 
     user: Annotated[Name, Field(min_length=1)]
-    count: Annotated[int, Field(ge=1, le=50)] = 5
+    count: Annotated[int, Field(ge=1, le=50), INTEGRAL] = 5
 
 
 class Click(Body):

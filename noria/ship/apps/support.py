@@ -20,7 +20,9 @@ from pydantic import Field
 
 from noria.core.errors import InputError
 from noria.core.figure import Figure, proportion
+from noria.core.said import Better, Said
 
+from ..server.answers import tell
 from ..server.bodies import Body, Given, Name
 from .embedding import Embed, embedder, keeping
 from .faq import BUNDLED, BUNDLED_OUTSIDE, Faq, read_faq
@@ -247,6 +249,8 @@ class Ask(Body):
 
     question: Annotated[Given, Field(max_length=2_000)]
     user: Name = ""
+    consent: bool | None = None
+    """The user agreed that their masked text may become training data."""
     conversation: Name = ""
     """A name the client gives a conversation, so that "yes" or "2" can answer a question back."""
 
@@ -259,6 +263,7 @@ class Choose(Body):
     user: Name = ""
     about: Name = ""
     """Id of the request that asked back."""
+    consent: bool | None = None
 
 
 class Support:
@@ -299,6 +304,7 @@ class Support:
             while len(self._open) > CONVERSATIONS:
                 self._open.popitem(last=False)
         usage.segment = reply.language
+        usage.said = Said("chat", [{"messages": [{"role": "user", "content": question}]}], [{"text": reply.text}])
         await self._record(state, reply, usage.id)
         return reply, usage.id
 
@@ -308,6 +314,8 @@ class Support:
         usage = state.usage()
         usage.segment, usage.subject = language, about
         reply = desk.answer(entry, language) if entry is not None else desk.handover(language)
+        if entry is not None:
+            usage.said = Better(0, reply.text)  # who chooses says what the question asked for
         await self._record(state, reply, about or usage.id)
         return reply
 
@@ -320,18 +328,16 @@ class Support:
         @router.post("/ask")
         async def ask(body: Ask) -> dict[str, Any]:
             """Answer, ask back or hand over; the id of the request is what feedback and /choose refer to."""
-            usage = state.usage()
-            usage.user = body.user or usage.user
+            tell(state, body.user, body.consent)
             reply, request = await self.ask(state, body.question, body.conversation)
             return {**asdict(reply), "id": request}
 
         @router.post("/choose")
         async def choose(body: Choose) -> dict[str, Any]:
             """Answer with the entry that was meant, or hand over."""
-            usage = state.usage()
-            usage.user = body.user or usage.user
+            tell(state, body.user, body.consent)
             reply = await self.choose(state, body.entry, body.language, body.about)
-            return {**asdict(reply), "id": usage.id}
+            return {**asdict(reply), "id": state.usage().id}
 
         @router.get("/entries")
         async def entries(language: Literal["zh", "en"] = "zh") -> list[dict[str, str]]:

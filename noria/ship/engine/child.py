@@ -2,12 +2,14 @@
 
 It talks through one socket (`wire`) and ends when that is closed. Messages in:
 
-    {"id", "texts": [...]}                               answer every text
-    {"id", "prompt", "sampling": {...}, "stop": [...]}   complete a prompt
+    {"id", "texts": [...], "by"}                         answer every text or row, the sooner the earlier `by` is
+    {"id", "prompt", "sampling": {...}, "stop": [...], "schema"}
+                                                         complete a text, or the conversation {"messages": [...]}
     {"id", "cancel": true}                               forget that request
+    {"ping": n}                                          say that you are there
 
-and out: {"ready", ...} once; {"id", "answers", "tokens"}; {"id", "text", "tokens", "prompt_tokens"[, "finish"]} piece by
-piece; {"id", "error", "fault"}, where fault is input (the client's) or model (ours).
+and out: {"ready", ...} once; {"id", "answers", "tokens"}; {"id", "text", "tokens", "prompt_tokens"[, "logprobs"][,
+"finish"]} piece by piece; {"id", "error", "fault"}, where fault is input (the client's) or model (ours); {"pong": n}.
 """
 
 from __future__ import annotations
@@ -16,47 +18,44 @@ import select
 import signal
 import socket
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
+from operator import attrgetter
+from typing import Any
 
-from noria.core.errors import InputError, NoriaError
+from noria.core.errors import InputError, NoriaError, SettingError
 from noria.tasks.complete import Sampling
 from noria.tasks.task import Answer, Features
 
-from .engine import Engine, open_engine
-from .speech import Speech
+from .engine import Engine, Given, open_engine
+from .talks import Talks
 from .wire import Message, Unpacker, packed
 
 
 @dataclass
 class Asked:
-    """A request for answers, until its last text is done."""
+    """A request for answers, until its last window is done."""
 
     id: int
     left: int
-    answers: list[Answer]
+    answers: list[list[Answer]]
+    """Of every text, those to its windows."""
     tokens: list[int]
+    by: float
 
 
 @dataclass(frozen=True)
-class Text:
-    """One text that waits to be computed."""
+class Window:
+    """One text, or a part of a long one, that waits to be computed."""
 
     asked: Asked
     place: int
+    part: int
     features: Features
 
-
-@dataclass
-class Talk:
-    """A completion while it is made."""
-
-    id: int
-    steps: Iterator[int]
-    speech: Speech
-    prompt_tokens: int
-    most: int
-    tokens: int = 0
+    @property
+    def length(self) -> int:
+        """Return how many tokens it has."""
+        return max(1, len(self.features.ids))
 
 
 class Child:
@@ -64,14 +63,14 @@ class Child:
 
     def __init__(self, engine: Engine, connection: socket.socket, batch_tokens: int) -> None:
         self.engine, self.connection, self.batch_tokens = engine, connection, batch_tokens
-        self.texts: list[Text] = []
-        self.talks: list[Talk] = []
+        self.windows: list[Window] = []
+        self.talks = Talks(engine, self.send, self.fail) if engine.task.head == "causal" else None
         self._unpacker = Unpacker()
 
     def run(self) -> None:
         """Serve until the socket is closed."""
         while True:
-            idle = not self.texts and not self.talks
+            idle = not self.windows and not (self.talks and self.talks.busy)
             # With work at hand only what has come already is read, so that no one waits for no one.
             while select.select([self.connection], [], [], None if idle else 0)[0]:
                 content = self.connection.recv(1 << 16)
@@ -80,125 +79,84 @@ class Child:
                 for message in self._unpacker.feed(content):
                     self.take(message)
                 idle = False
-            if self.texts:
+            if self.windows:
                 self.compute()
-            for talk in list(self.talks):
-                self.step(talk)
+            if self.talks and self.talks.busy:
+                self.talks.step()
 
     def take(self, message: Message) -> None:
         """Note one message."""
         try:
-            if message.get("cancel"):
+            if "ping" in message:
+                self.send({"pong": message["ping"]})
+            elif message.get("cancel"):
                 self.forget(message["id"])
             elif "texts" in message:
-                self.note(message["id"], message["texts"])
+                self.note(message["id"], message["texts"], message.get("by", 0.0))
+            elif self.talks:
+                self.talks.begin(message)
             else:
-                self.begin(message)
+                raise InputError("the model completes no text", found=f"a model for {self.engine.task.name}")
         except Exception as error:
             self.fail(message["id"], error)
 
-    def note(self, number: int, texts: list[str]) -> None:
+    def note(self, number: int, texts: list[Given], by: float) -> None:
         """Note texts to be answered."""
         engine = self.engine
-        features = [engine.task.features(engine.tokenizer, text, engine.max_length) for text in texts]
-        asked = Asked(number, len(texts), [{} for _ in texts], [len(one.ids) for one in features])
-        self.texts.extend(Text(asked, place, one) for place, one in enumerate(features))
+        read = [engine.task.windows(engine.tokenizer, text, engine.max_length) for text in texts]
+        tokens = [sum(len(one.ids) for one in windows) for windows in read]
+        asked = Asked(number, sum(map(len, read)), [[{} for _ in windows] for windows in read], tokens, by)
+        for place, windows in enumerate(read):
+            self.windows += [Window(asked, place, part, one) for part, one in enumerate(windows)]
         if not texts:
             self.send({"id": number, "answers": [], "tokens": []})
 
-    def begin(self, message: Message) -> None:
-        """Begin a completion."""
-        engine = self.engine
-        features = engine.task.features(engine.tokenizer, message["prompt"], engine.max_length)
-        ids = list(features.ids)
-        ends: frozenset[int] = getattr(engine, "ends", frozenset())
-        while ids and ids[-1] in ends:  # a tokenizer that closes every text would leave nothing to say
-            ids.pop()
-        # Texts follow each other after an end token in training, so it is what an empty prompt begins with.
-        ids = ids or sorted(ends)[:1] or [0]
-        sampling = Sampling(**message["sampling"])
-        room = engine.max_length - len(ids)
-        if features.meta.get("truncated") or room < 1:
-            raise InputError(
-                "the prompt is too long for the model",
-                allowed=f"up to {engine.max_length - 1} tokens with room to go on",
-            )
-        most = min(sampling.max_tokens, room)
-        speech = Speech(engine.tokenizer, message.get("stop") or ())
-        self.talks.append(Talk(message["id"], engine.generate(ids, sampling), speech, len(ids), most))
-
     def compute(self) -> None:
-        """Answer one batch: the text that waits longest, and others about as long."""
+        """Answer one batch: the window that is due first, and others about as long."""
         batch = self.batch()
-        chosen = {id(text) for text in batch}
-        self.texts = [text for text in self.texts if id(text) not in chosen]
+        chosen = {id(window) for window in batch}
+        self.windows = [window for window in self.windows if id(window) not in chosen]
         try:
-            logits = self.engine.forward([text.features.ids for text in batch])
-            for text, values in zip(batch, logits, strict=True):
-                text.asked.answers[text.place] = self.engine.task.answer(text.features, values)
+            outputs = self.engine.outputs([window.features for window in batch])
+            for window, output in zip(batch, outputs, strict=True):
+                window.asked.answers[window.place][window.part] = self.engine.task.answer(window.features, output)
         except Exception as error:
-            for number in {text.asked.id for text in batch}:
+            for number in {window.asked.id for window in batch}:
                 self.forget(number)
                 self.fail(number, error)
             return
-        for text in batch:
-            asked = text.asked
+        for window in batch:
+            asked = window.asked
             asked.left -= 1
             if asked.left == 0:
-                self.send({"id": asked.id, "answers": asked.answers, "tokens": asked.tokens})
+                answers = [self.engine.task.join(parts) for parts in asked.answers]
+                self.send({"id": asked.id, "answers": answers, "tokens": asked.tokens})
 
-    def batch(self) -> list[Text]:
-        """Return the next batch, in order of arrival; at most `batch_tokens` with padding, or one text."""
-        first = self.texts[0]
-        size = len(first.features.ids)
+    def batch(self) -> list[Window]:
+        """Return the next batch, by deadline; at most `batch_tokens` with padding, or one window."""
+        due = sorted(self.windows, key=attrgetter("asked.by"))
+        first = due[0]
+        size = first.length
         # Longer ones would make the first pay for their padding, much shorter ones would pay for its length.
-        like = [text for text in self.texts if size // 2 <= len(text.features.ids) <= size + size // 4 + 8]
+        like = [window for window in due if size // 2 <= window.length <= size + size // 4 + 8]
         batch = [first]
         width = size
-        for text in like[1:]:
-            width = max(width, len(text.features.ids))
+        for window in like[1:]:
+            width = max(width, window.length)
             if width * (len(batch) + 1) > self.batch_tokens:
                 break
-            batch.append(text)
+            batch.append(window)
         return batch
-
-    def step(self, talk: Talk) -> None:
-        """Give one completion its next token."""
-        try:
-            token = next(talk.steps, None)
-        except Exception as error:
-            self.talks.remove(talk)
-            self.fail(talk.id, error)
-            return
-        if token is None:
-            finish = "length" if talk.tokens >= talk.most else "stop"
-            self.speak(talk, talk.speech.rest(), finish)
-            return
-        talk.tokens += 1
-        said = talk.speech.say(token)
-        if talk.speech.stopped:
-            self.speak(talk, said, "stop")
-        elif talk.tokens >= talk.most:
-            self.speak(talk, said + talk.speech.rest(), "length")
-        elif said:
-            self.speak(talk, said)
-
-    def speak(self, talk: Talk, text: str, finish: str | None = None) -> None:
-        """Send a piece; the last one says why it is the last."""
-        message: Message = {"id": talk.id, "text": text, "tokens": talk.tokens, "prompt_tokens": talk.prompt_tokens}
-        if finish:
-            self.talks.remove(talk)
-            message["finish"] = finish
-        self.send(message)
 
     def forget(self, number: int) -> None:
         """Drop a request."""
-        self.texts = [text for text in self.texts if text.asked.id != number]
-        self.talks = [talk for talk in self.talks if talk.id != number]
+        self.windows = [window for window in self.windows if window.asked.id != number]
+        if self.talks:
+            self.talks.forget(number)
 
     def fail(self, number: int, error: Exception) -> None:
         """Tell that a request failed."""
-        fault = "input" if isinstance(error, InputError) else "model"
+        fault = "input" if isinstance(error, InputError | SettingError) else "model"
         told = str(error) if isinstance(error, NoriaError) else type(error).__name__
         self.send({"id": number, "error": told, "fault": fault})
 
@@ -216,8 +174,9 @@ def main(arguments: list[str]) -> int:
     try:
         engine = open_engine(folder, threads=threads or None)
         _warm(engine)
+        child = Child(engine, connection, batch_tokens)
         connection.sendall(packed({"ready": True, "engine": engine.kind, "max_length": engine.max_length}))
-        Child(engine, connection, batch_tokens).run()
+        child.run()
     except (BrokenPipeError, ConnectionResetError):
         return 0  # the server is gone, and with it all who asked
     except NoriaError as error:
@@ -228,8 +187,14 @@ def main(arguments: list[str]) -> int:
 
 def _warm(engine: Engine) -> None:
     """Compute once, so that the first request does not pay for what is made on first use."""
-    ids = engine.task.features(engine.tokenizer, "a", engine.max_length).ids or [0]
-    engine.forward([ids])
+    task = engine.task
+    numbers = [0.0] * getattr(task, "width", 1)
+    given: dict[str, Any] = {"span": {"question": "a", "context": "a"}, "vector": {"features": numbers}}
+    features = task.windows(engine.tokenizer, given.get(task.head, "a"), engine.max_length)
+    if task.head == "causal":
+        list(engine.generate(features[0].ids or [0], Sampling(temperature=0, max_tokens=2)))
+    else:
+        engine.outputs(features)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""The protocol of engines: a model folder -> logits or tokens; behind it torch, the reference, and OpenVINO.
+"""The protocol of engines: a model folder -> logits, texts or tokens; behind it torch, the reference, and faster ones.
 
     engine = open_engine("runs/demo/sentiment-int8")
     answer(engine, ["物流很快", "fast delivery"])      # [{"label": "positive", ...}, ...]
+    answer(reader, [{"question": "谁？", "context": "王明去了北京。"}])
 
 An engine knows token ids and logits. What a text becomes and what logits mean is the task's; which process it runs in and
 who waits is the worker's.
@@ -11,23 +12,30 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 from tokenizers import Tokenizer
 
-from noria.core.errors import FolderError, SettingError, unknown
+from noria.core.errors import FolderError, unknown
 from noria.core.folder import Manifest, read_manifest
+from noria.tasks.chat import Chat
 from noria.tasks.complete import Sampling
-from noria.tasks.task import Answer, Task, task_of
+from noria.tasks.task import Answer, Features, Task, task_of
 
-Kind = Literal["torch", "openvino"]
-KINDS = ("torch", "openvino")
-SERVED = ("sequence", "token", "embedding", "causal")
-"""Heads that engines have."""
+if TYPE_CHECKING:
+    from .writer import Completions
+
+Kind = Literal["torch", "openvino", "llamacpp"]
+KINDS = ("torch", "openvino", "llamacpp")
+ENGINES: dict[Kind, str] = {"openvino": "engine/model.xml", "llamacpp": "engine/model.gguf"}
+"""Faster engines, and the file of a model folder that each runs."""
 BATCH_TOKENS = 4_096
+Given = str | Mapping[str, Any]
+"""What is asked: a text, or a row as its task reads it, without the truth: {question, context}, {text, pair}, {features} ..."""
 
 
 class Engine(Protocol):
@@ -37,18 +45,36 @@ class Engine(Protocol):
     folder: Path
     manifest: Manifest
     task: Task
-    tokenizer: Tokenizer
+    tokenizer: Tokenizer | None
+    """None where rows are numbers."""
     max_length: int
     """Most token ids in one text, special tokens included."""
 
-    def forward(self, batch: Sequence[Sequence[int]]) -> list[np.ndarray]:
+    def forward(self, batch: Sequence[Sequence[int]], types: Sequence[Sequence[int]] | None = None) -> list[np.ndarray]:
         """Return each text's logits, float32, in the shape its task's head says (see `Task`), padding left out.
 
-        `batch` is computed in one go: the caller bounds it.
+        `batch` is computed in one go: the caller bounds it. `types` tells which of two texts each token is of, where it
+        matters.
+
+        Raises:
+            SettingError: the head gives no logits for token ids (seq2seq, vector).
+        """
+
+    def outputs(self, features: Sequence[Features]) -> list[Any]:
+        """Return for each text or row what `Task.answer` takes, whatever the head: logits, or the text that was written.
+
+        They are computed in one go: the caller bounds them.
         """
 
     def generate(self, ids: Sequence[int], sampling: Sampling, stop: Collection[int] = ()) -> Iterator[int]:
         """Yield the tokens that follow `ids`, at most `sampling.max_tokens`; ends before the model's end token or one of `stop`.
+
+        Raises:
+            SettingError: the model is no causal one.
+        """
+
+    def writer(self) -> Completions:
+        """Return what makes several completions together, a token each a step.
 
         Raises:
             SettingError: the model is no causal one.
@@ -59,61 +85,71 @@ class Engine(Protocol):
 
 
 def open_engine(folder: str | Path, *, threads: int | None = None, prefer: str | None = None) -> Engine:
-    """Return the engine for a model folder: OpenVINO where `engine/` lies in it with a certificate it passed, else torch.
+    """Return the engine for a model folder: that of the file in `engine/` where its certificate was passed, else torch.
 
     Args:
         folder: a model folder.
         threads: of one forward pass; all cores by default.
-        prefer: torch or openvino, whatever the certificate says: what certifying itself needs.
+        prefer: torch, openvino or llamacpp, whatever the certificate says: what certifying itself needs.
 
     Raises:
-        FolderError: the folder is missing, damaged or no model, or holds no `engine/` where openvino is asked for.
-        SettingError: unknown engine, or a model of a kind that no engine serves.
+        FolderError: the folder is missing, damaged or no model, or holds no file for the engine asked for.
+        SettingError: unknown engine.
     """
     folder = Path(folder)
     manifest = read_manifest(folder)
     task = task_of(manifest)
-    if task.head not in SERVED:
-        raise SettingError(f"no engine serves {folder}", found=f"task {task.name}",
-                           allowed="classify, tag, embed, complete, chat")  # fmt: skip
     threads = threads or os.cpu_count() or 1
     if prefer not in (None, *KINDS):
         raise unknown("engine", str(prefer), KINDS)
-    if (prefer or best_kind(folder)) == "openvino":
+    kind = prefer or best_kind(folder)
+    if kind == "openvino":
         from .openvino import OpenVinoEngine
 
         return OpenVinoEngine(folder, manifest, task, threads=threads)
+    if kind == "llamacpp":
+        from .llamacpp import LlamaCppEngine
+
+        return LlamaCppEngine(folder, manifest, task, threads=threads)
     from .torch import TorchEngine
 
     return TorchEngine(folder, manifest, task, threads=threads)
 
 
 def best_kind(folder: Path) -> Kind:
-    """Return openvino where the folder holds a compiled model that passed its certificate, else torch."""
-    if not (folder / "engine" / "model.xml").is_file():
+    """Return the faster engine whose file the folder holds, where it passed its certificate, else torch."""
+    found = next((kind for kind, file in ENGINES.items() if (folder / file).is_file()), None)
+    if found is None:
         return "torch"
     try:
         certificate = json.loads((folder / "certificate.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return "torch"
-    return "openvino" if isinstance(certificate, dict) and certificate.get("passed") is True else "torch"
+    return found if isinstance(certificate, dict) and certificate.get("passed") is True else "torch"
 
 
-def answer(engine: Engine, texts: Sequence[str], *, batch_tokens: int = BATCH_TOKENS) -> list[Answer]:
-    """Return the answer to every text, computed in batches of like length."""
-    features = [engine.task.features(engine.tokenizer, text, engine.max_length) for text in texts]
-    answers: list[Answer] = [{} for _ in texts]
+def answer(engine: Engine, given: Sequence[Given], *, batch_tokens: int = BATCH_TOKENS) -> list[Answer]:
+    """Return the answer to every text or row, computed in batches of like length; a long one is read in windows.
+
+    Raises:
+        InputError: a text that the task cannot read.
+    """
+    read = [engine.task.windows(engine.tokenizer, one, engine.max_length) for one in given]
+    features = [window for windows in read for window in windows]
+    told: list[Answer] = [{} for _ in features]
     for places in batches([len(one.ids) for one in features], batch_tokens):
-        for place, logits in zip(places, engine.forward([features[place].ids for place in places]), strict=True):
-            answers[place] = engine.task.answer(features[place], logits)
-    return answers
+        chosen = [features[place] for place in places]
+        for place, output in zip(places, engine.outputs(chosen), strict=True):
+            told[place] = engine.task.answer(features[place], output)
+    rest = iter(told)
+    return [engine.task.join(list(islice(rest, len(windows)))) for windows in read]
 
 
 def batches(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:
     """Yield places of texts, longest first, such that each batch holds at most `batch_tokens` with padding (or one text)."""
     batch: list[int] = []
     for place in sorted(range(len(lengths)), key=lambda place: -lengths[place]):
-        if batch and lengths[batch[0]] * (len(batch) + 1) > batch_tokens:
+        if batch and max(lengths[batch[0]], 1) * (len(batch) + 1) > batch_tokens:
             yield batch
             batch = []
         batch.append(place)
@@ -130,6 +166,12 @@ def padded(batch: Sequence[Sequence[int]], pad: int = 0) -> tuple[np.ndarray, np
         ids[row, : len(text)] = text
         mask[row, : len(text)] = 1
     return ids, mask
+
+
+def logits_of(engine: Engine, features: Sequence[Features]) -> list[np.ndarray]:
+    """Return what a head over token ids gives for texts."""
+    types = [one.types or [0] * len(one.ids) for one in features] if any(one.types for one in features) else None
+    return engine.forward([one.ids for one in features], types)
 
 
 def unpadded(task: Task, logits: np.ndarray, batch: Sequence[Sequence[int]]) -> list[np.ndarray]:
@@ -179,6 +221,30 @@ def longest(manifest: Manifest, config: dict[str, Any]) -> int:
     """Return how many token ids one text may have: what the model was trained for, within what its positions allow."""
     positions = int(config.get("max_position_embeddings") or 512)
     return min(int(manifest.facts.get("max_length") or positions), positions)
+
+
+def ends_of(task: Task, config: dict[str, Any], tokenizer: Tokenizer | None) -> frozenset[int]:
+    """Return the ids that end what a model says: those of its configuration, and in a chat those that end a turn."""
+    turns = task.ends(tokenizer) if isinstance(task, Chat) and tokenizer else frozenset()
+    return end_ids(config) | turns
+
+
+def made(engine: Engine, ids: Sequence[int], sampling: Sampling, stop: Collection[int]) -> Iterator[int]:
+    """Yield the tokens of one completion alone; see `Engine.generate`."""
+    most = min(sampling.max_tokens, engine.max_length - len(ids))
+    if most < 1:
+        return
+    writer, key = engine.writer(), "alone"
+    writer.begin(key, ids, sampling, most=most, stop=stop)
+    try:
+        while writer.busy:
+            for _, drawn in writer.step():
+                if isinstance(drawn, Exception):
+                    raise drawn
+                if drawn is not None:
+                    yield drawn.token
+    finally:
+        writer.close()
 
 
 def end_ids(config: dict[str, Any]) -> frozenset[int]:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from noria.core.errors import FolderError, SettingError
 from noria.core.folder import Manifest
 from noria.core.telemetry import forbid_telemetry
-from noria.ship.engine.engine import Kind, longest, padded, read_config, read_tokenizer, unpadded
+from noria.ship.engine.engine import Kind, logits_of, longest, padded, read_config, read_tokenizer, unpadded
 from noria.tasks.complete import Sampling
-from noria.tasks.task import Task
+from noria.tasks.task import Features, Task
+
+if TYPE_CHECKING:
+    from .writer import Completions
 
 forbid_telemetry()
 
@@ -58,10 +62,14 @@ class OpenVinoEngine:
             raise FolderError(f"{file} wants unknown inputs", allowed=_INPUTS)
         self._request = self._model.create_infer_request()
 
-    def forward(self, batch: Sequence[Sequence[int]]) -> list[np.ndarray]:
+    def forward(self, batch: Sequence[Sequence[int]], types: Sequence[Sequence[int]] | None = None) -> list[np.ndarray]:
         """Return each text's logits; see `Engine`."""
         ids, mask = padded(batch, self._pad)
         given = {"input_ids": ids, "attention_mask": mask}
+        if types is not None:
+            if not any("token_type_ids" in names for names in self._names):
+                raise SettingError(f"{self.folder.name} was compressed for single texts", found="a pair of texts")
+            given["token_type_ids"] = padded(types)[0]
         inputs = []
         for node, names in zip(self._model.inputs, self._names, strict=True):
             if names[0] == "position_ids":
@@ -74,7 +82,15 @@ class OpenVinoEngine:
         logits = np.array(self._request.get_output_tensor(0).data, dtype=np.float32)
         return unpadded(self.task, logits, batch)
 
+    def outputs(self, features: Sequence[Features]) -> list[Any]:
+        """Return what `Task.answer` takes for each text; see `Engine`."""
+        return logits_of(self, features)
+
     def generate(self, ids: Sequence[int], sampling: Sampling, stop: Collection[int] = ()) -> Iterator[int]:
+        """Refuse: see `Engine`."""
+        raise SettingError("only a causal model generates", found=self.task.name)
+
+    def writer(self) -> Completions:
         """Refuse: see `Engine`."""
         raise SettingError("only a causal model generates", found=self.task.name)
 

@@ -42,6 +42,27 @@ class Speech:
         return said
 
 
+def token_bytes(tokenizer: Tokenizer, token: int) -> bytes:
+    """Return what a token stands for; a part of a character, where it is one."""
+    piece = tokenizer.id_to_token(token) or ""
+    text = tokenizer.decode([token], skip_special_tokens=False)
+    if "\ufffd" not in text:
+        return text.encode()
+    if len(piece) == 6 and piece.startswith("<0x"):  # the byte of a tokenizer with byte fallback
+        return bytes([int(piece[3:5], 16)])
+    return bytes(_BYTES.get(letter, 0x3F) for letter in piece)
+
+
+def _byte_letters() -> dict[str, int]:
+    """Return letter -> byte as byte-level tokenizers write bytes (Radford et al. 2019): printable ones are themselves."""
+    plain = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [byte for byte in range(0x100) if byte not in plain]
+    return {chr(byte): byte for byte in plain} | {chr(0x100 + place): byte for place, byte in enumerate(others)}
+
+
+_BYTES = _byte_letters()
+
+
 def _overlap(text: str, stop: str) -> int:
     """Return how many of the last characters of `text` begin `stop`."""
     return next((size for size in range(min(len(text), len(stop) - 1), 0, -1) if stop.startswith(text[-size:])), 0)

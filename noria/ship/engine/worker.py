@@ -3,7 +3,9 @@
     worker = Worker("runs/demo/sentiment")
     await worker.start()
     (await worker.ask(["很好"])).answers
-    async for piece in generator_worker.complete("今天", Sampling(), []): ...
+    (await reader.ask([{"question": "谁？", "context": "王明去了北京。"}])).answers
+    async for piece in writer.complete("今天", Sampling(), []): ...
+    async for piece in writer.complete({"messages": [{"role": "user", "content": "你好"}]}, Sampling(logprobs=2)): ...
 
 Requests wait here, in order; the process holds only as many as it can batch soon. So when it dies, those it held fail, those
 that wait go to the next one, and new ones wait for it, up to the queue's bound.
@@ -18,15 +20,18 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from noria.core.errors import FolderError, InputError, ResourceError
+from noria.core.folder import read_manifest
 from noria.tasks.complete import Sampling
 
-from .wire import Message, Unpacker, packed
+from .link import Link
+from .wire import Message
 
 Status = Literal["starting", "ready", "down", "stopped"]
 HELD = 64
@@ -37,6 +42,10 @@ BACK_OFF = (0.1, 0.5, 2.0, 5.0, 15.0, 30.0)
 """Seconds before the first, second, ... restart in a row."""
 SILENCE = 120.0
 """Seconds without a word, with work at hand, after which the process is taken for hung."""
+UNANSWERED = 4
+"""Questions whether it is there that an idle process may leave unanswered before it is taken for hung."""
+Given = str | Mapping[str, Any]
+"""A text, or a row as the model's task reads it, without the truth."""
 
 
 class Busy(ResourceError):  # noqa: N818 - a wait, not a fault
@@ -59,6 +68,8 @@ class Answers:
 
     answers: list[dict[str, Any]]
     tokens: list[int]
+    version: str = ""
+    """The version of the model that answered, as `Manifest.identity` begins."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +82,11 @@ class Piece:
     prompt_tokens: int
     finish: str | None = None
     """stop (the model or a stop string ended it) or length."""
+    logprobs: tuple[dict[str, Any], ...] = ()
+    """Where `Sampling.logprobs` asks for them, one a token of `text`: {"token", "logprob", "bytes", "top": [{"token",
+    "logprob", "bytes"}]}; natural logarithms, before temperature. A token that is part of a character is told by its bytes."""
+    version: str = ""
+    """The version of the model that wrote it."""
 
 
 @dataclass(eq=False)
@@ -84,12 +100,21 @@ class _Request:
 class Worker:
     """One model's process and the queue before it. Belongs to one event loop."""
 
-    def __init__(self, folder: str | Path, *, threads: int = 0, queue: int = 256, batch_tokens: int = 4_096) -> None:
+    def __init__(
+        self, folder: str | Path, *, threads: int = 0, queue: int = 256, batch_tokens: int = 4_096, pulse: float = 5.0
+    ) -> None:
         self.folder, self.threads, self.queue, self.batch_tokens = Path(folder), threads, queue, batch_tokens
+        self._pulse = pulse
+        """Seconds between two questions whether an idle process is there."""
+        self._unanswered = 0
         self.status: Status = "starting"
         self.facts: dict[str, Any] = {}
         """What the process told of itself: engine, max_length."""
+        self.version = ""
+        """What tells the content that answers from another under the same name; known once it is ready."""
         self.restarts = 0
+        self.patient = True
+        """Requests that wait when the process dies go to the next one; else they fail with it."""
         self._in_a_row = 0
         self._proved = False
         self._refusal: str | None = None
@@ -98,7 +123,7 @@ class Worker:
         self._held_cost = 0
         self._number = 0
         self._process: subprocess.Popen[bytes] | None = None
-        self._link: _Link | None = None
+        self._link: Link | None = None
         self._heard = time.monotonic()
         self._ready = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
@@ -128,8 +153,7 @@ class Worker:
             await asyncio.gather(self._keeper, return_exceptions=True)
         self._end_process()
         self._fail_held("the server is stopping")
-        while self._waiting:
-            self._waiting.popleft().news.put_nowait(Unavailable("the server is stopping", retry_after=5))
+        self._fail_waiting("the server is stopping")
 
     @property
     def process_id(self) -> int | None:
@@ -145,44 +169,65 @@ class Worker:
         """Return how the model is doing: status, queue depth, restarts, engine."""
         return {"status": self.status, "queue": self.depth, "restarts": self.restarts, **self.facts}
 
-    async def ask(self, texts: Sequence[str], *, timeout: float = 30.0) -> Answers:
-        """Return the answers to some texts.
+    async def ask(self, texts: Sequence[Given], *, timeout: float = 30.0) -> Answers:
+        """Return the answers to some texts, or rows as the model's task reads them, without the truth.
+
+        classify {text[, pair]}, numeric {features}, tag {text}, answer {question, context}, translate and summarise
+        {source}, embed {anchor}; each also takes a bare text. A text longer than the model is read in windows where the
+        task has them. Of several requests the one that has to be answered first is computed first.
 
         Raises:
             Busy: the queue is full.
             Unavailable: the process died with the request, or it took longer than `timeout` seconds.
             InputError: the model cannot take the texts.
         """
-        request = self._enqueue({"texts": list(texts)}, max(len(texts), 1))
+        by = time.monotonic() + timeout  # one clock for all processes of a machine
+        request = self._enqueue({"texts": list(texts), "by": by}, max(len(texts), 1))
         try:
-            news = await asyncio.wait_for(request.news.get(), timeout)
+            async with asyncio.timeout(timeout):
+                news = await request.news.get()
         except TimeoutError:
             raise Unavailable(f"the model {self.folder.name} took too long", found=f"over {timeout:g} s") from None
         finally:
             self._withdraw(request)
         message = _checked(news)
-        return Answers(message["answers"], message["tokens"])
+        return Answers(message["answers"], message["tokens"], self.version)
 
     async def complete(
-        self, prompt: str, sampling: Sampling, stop: Sequence[str] = (), *, timeout: float = 30.0
+        self,
+        prompt: Given,
+        sampling: Sampling,
+        stop: Sequence[str] = (),
+        *,
+        schema: str | None = None,
+        timeout: float = 30.0,
     ) -> AsyncGenerator[Piece, None]:
         """Yield a completion piece by piece; closing the iterator stops the model.
+
+        With a JSON `schema` the text is held to it while it is drawn.
+
+        The prompt of a chat model is a conversation, {"messages": [{"role", "content"}]}, written by its own template, or
+        one turn of a user's as a bare text.
 
         Raises:
             Busy: the queue is full.
             Unavailable: the process died with the request, or no token came for `timeout` seconds.
-            InputError: the prompt is too long.
+            InputError: the prompt is too long, or the chat template cannot write it.
         """
-        message = {"prompt": prompt, "sampling": asdict(sampling), "stop": list(stop)}
+        message = {"prompt": prompt, "sampling": asdict(sampling), "stop": list(stop), "schema": schema}
         request = self._enqueue(message, COMPLETION_COST)
         try:
             while True:
                 try:
-                    news = await asyncio.wait_for(request.news.get(), timeout)
+                    async with asyncio.timeout(timeout):
+                        news = await request.news.get()
                 except TimeoutError:
                     raise Unavailable(f"the model {self.folder.name} fell silent", found=f"{timeout:g} s") from None
                 told = _checked(news)
-                piece = Piece(told["text"], told["tokens"], told["prompt_tokens"], told.get("finish"))
+                logprobs = tuple(told.get("logprobs", ()))
+                piece = Piece(
+                    told["text"], told["tokens"], told["prompt_tokens"], told.get("finish"), logprobs, self.version
+                )
                 if piece.finish:
                     self._withdraw(request)
                 yield piece
@@ -235,7 +280,7 @@ class Worker:
 
     def hear(self, message: Message) -> None:
         """Take one message from the process."""
-        self._heard = time.monotonic()
+        self._heard, self._unanswered = time.monotonic(), 0
         if "refused" in message:
             self._refusal = message["refused"]
             self._ready.set()
@@ -243,7 +288,7 @@ class Worker:
             self.facts = {key: value for key, value in message.items() if key != "ready"}
             self.status, self._refusal = "ready", None
             self._ready.set()
-        else:
+        elif "pong" not in message:
             self._proved = True
             last = "text" not in message or "finish" in message
             request = self._release(message["id"]) if last else self._held.get(message["id"])
@@ -254,19 +299,20 @@ class Worker:
     async def _keep(self) -> None:
         """Start the process, and start it again whenever it ends."""
         while True:
-            self._proved = False
+            self._proved, self._unanswered = False, 0
             gone = await self._launch()
             while not gone.is_set():
-                try:
-                    await asyncio.wait_for(gone.wait(), 1.0)
-                except TimeoutError:
-                    if self._held and time.monotonic() - self._heard > SILENCE and self._process:
-                        self._process.kill()
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(gone.wait(), self._pulse)
+                    break
+                self._feel()
             self.status = "down"
             self._end_process()
             # One that answered before it died starts the back-off anew.
             self._in_a_row = 1 if self._proved else self._in_a_row + 1
             self._fail_held("the model's process ended")
+            if not self.patient:
+                self._fail_waiting("the model's process ended")
             if not self.facts:
                 if self._in_a_row > 1 and not self._refusal:
                     self._refusal = "its process ends before it is ready"
@@ -276,7 +322,26 @@ class Worker:
             await asyncio.sleep(self._pause())
             self.restarts += 1
 
+    def _feel(self) -> None:
+        """Ask an idle process whether it is there; kill one that is silent for too long."""
+        if self.status != "ready" or not self._link or not self._process:
+            return
+        silent = time.monotonic() - self._heard
+        if self._held:
+            self._unanswered = 0
+            hung = silent > SILENCE
+        else:
+            # Questions are counted, not seconds: it is no fault of the process when this one was held up.
+            hung = self._unanswered >= UNANSWERED
+            if silent > self._pulse:
+                self._unanswered += 1
+                self._link.send({"ping": self._unanswered})
+        if hung:
+            self._process.kill()
+
     async def _launch(self) -> asyncio.Event:
+        with suppress(FolderError):  # the process tells what is wrong
+            self.version = read_manifest(self.folder).identity()[:12]
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         threads = self.threads or os.cpu_count() or 1
@@ -288,7 +353,7 @@ class Worker:
                 env={**os.environ, "OMP_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "false"},
             )  # fmt: skip
         gone = asyncio.Event()
-        _, self._link = await asyncio.get_running_loop().create_connection(lambda: _Link(self, gone), sock=ours)
+        _, self._link = await asyncio.get_running_loop().create_connection(lambda: Link(self.hear, gone), sock=ours)
         return gone
 
     def _pause(self) -> float:
@@ -301,6 +366,10 @@ class Worker:
                 error = Unavailable(f"{why}: {self.folder.name}", retry_after=int(self._pause()) + 1)
                 request.news.put_nowait(error)
 
+    def _fail_waiting(self, why: str) -> None:
+        while self._waiting:
+            self._waiting.popleft().news.put_nowait(Unavailable(f"{why}: {self.folder.name}", retry_after=5))
+
     def _end_process(self) -> None:
         if self._link:
             self._link.close()
@@ -310,34 +379,6 @@ class Worker:
             self._process.kill()
             self._process.wait()
             self._process = None
-
-
-class _Link(asyncio.Protocol):
-    """Our end of the socket to one process."""
-
-    def __init__(self, worker: Worker, gone: asyncio.Event) -> None:
-        self._worker, self._gone = worker, gone
-        self._unpacker = Unpacker()
-        self._transport: asyncio.WriteTransport | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # A cast, not a check: uvloop's transports write too, but are no subclass of asyncio's.
-        self._transport = cast(asyncio.WriteTransport, transport)
-
-    def data_received(self, data: bytes) -> None:
-        for message in self._unpacker.feed(data):
-            self._worker.hear(message)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._gone.set()
-
-    def send(self, message: Message) -> None:
-        if self._transport and not self._transport.is_closing():
-            self._transport.write(packed(message))
-
-    def close(self) -> None:
-        if self._transport:
-            self._transport.close()
 
 
 def _checked(news: Message | Exception) -> Message:

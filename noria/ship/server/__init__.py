@@ -1,1 +1,1 @@
-"""HTTP: app, routes, keys, limits, health."""
+"""HTTP: app, routes, keys, limits, guard, health."""

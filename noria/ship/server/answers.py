@@ -1,37 +1,67 @@
-"""Routes of encoders: /v1/classify, /v1/tag, /v1/embeddings."""
+"""Routes of models that answer about texts: /v1/classify, /v1/tag, /v1/answer, /v1/embeddings, /v1/translate."""
 
 from __future__ import annotations
 
 import base64
 import struct
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi import APIRouter
 from starlette.responses import JSONResponse
 
-from .bodies import Embeddings, Texts
+from . import replies
+from .bodies import Classified, Embeddings, Questions, Texts
 from .errors import ApiError
-from .state import State
+from .guard import Stream
+from .state import Prompt, State
+from .streams import judged_bad
 
 
 def answers_router(state: State) -> APIRouter:
     """Return the routes that answer about given texts."""
     router = APIRouter(prefix="/v1", tags=["answers"])
 
-    @router.post("/classify")
-    async def classify(body: Texts) -> JSONResponse:
+    @router.post("/classify", responses={200: {"model": replies.Labels}}, response_model=None)
+    async def classify(body: Classified) -> JSONResponse:
         """Give every text a label, with the probability of each."""
-        return JSONResponse(await _answered(state, body, "classify", "classification"))
+        rows = body.rows()
+        # Rows of numbers and texts are for different models; which of them is meant shows in the first.
+        tasks = ("classify",) if isinstance(rows[0], str) or "features" not in rows[0] else ("numeric",)
+        if any((isinstance(row, dict) and "features" in row) != ("numeric" in tasks) for row in rows):
+            raise ApiError(400, "texts and rows of numbers do not go together", param="input", code="cannot_be_used")
+        return JSONResponse(await _answered(state, body, rows, tasks, "classification"))
 
-    @router.post("/tag")
+    @router.post("/tag", responses={200: {"model": replies.Tags}}, response_model=None)
     async def tag(body: Texts) -> JSONResponse:
         """Find spans in every text; places are characters."""
-        return JSONResponse(await _answered(state, body, "tag", "tagging"))
+        return JSONResponse(await _answered(state, body, body.texts(), ("tag",), "tagging"))
 
-    @router.post("/embeddings")
+    @router.post("/answer", responses={200: {"model": replies.Answers}}, response_model=None)
+    async def answer(body: Questions) -> JSONResponse:
+        """Answer every question with words of its context."""
+        rows = [one.model_dump() for one in body.asked()]
+        return JSONResponse(await _answered(state, body, rows, ("answer",), "answers"))
+
+    @router.post("/translate", responses={200: {"model": replies.Translations}}, response_model=None)
+    async def translate(body: Texts) -> JSONResponse:
+        """Write every text anew, in the model's other language."""
+        texts = [await state.enter(text, "input") for text in body.texts()]
+        result = await _answered(state, body, texts, ("translate", "summarise"), "translation")
+        for entry in result["data"]:
+            let = Stream(state.guard)
+            entry["text"] = let.say(entry["text"]) + let.rest()
+            blocked = let.blocked
+            if not blocked and await judged_bad(state, entry["text"]):
+                entry["text"], blocked = "", True
+            entry["finish_reason"] = "content_filter" if blocked else "stop"
+            state.usage().blocked |= blocked
+        return JSONResponse(result)
+
+    @router.post("/embeddings", responses={200: {"model": replies.Vectors}}, response_model=None)
     async def embeddings(body: Embeddings) -> JSONResponse:
         """Turn every text into a vector of length 1, as OpenAI's API does."""
-        result = await _answered(state, body, "embed", "list")
+        result = await _answered(state, body, body.texts(), ("embed",), "list")
         for entry in result["data"]:
             entry["object"] = "embedding"
             if body.encoding_format == "base64":
@@ -48,17 +78,18 @@ def chosen(state: State, model: str | None, tasks: tuple[str, ...]) -> str:
     """Return the name of the model to ask: the one named, or the only one for the task.
 
     Raises:
-        ApiError: the named one is not served (404) or made for another task (400); none is named and not just one fits (422).
+        ApiError: the named one is not served or made for another task (404); none is named and not just one fits (400).
     """
     fitting = [name for name, served in state.models.items() if served.task in tasks]
     if model is None:
         if len(fitting) == 1:
-            return fitting[0]
-        raise ApiError(422, "name a model", param="model", allowed=fitting or "none: no such model is served")
+            return state.served(fitting[0]).name
+        raise ApiError(400, "name a model", param="model", code="model_needed",
+                       allowed=fitting or "none: no such model is served")  # fmt: skip
     served = state.served(model)
     if served.task not in tasks:
         raise ApiError(
-            400,
+            404,
             f"{model} is made for another task",
             param="model",
             code="wrong_task",
@@ -75,16 +106,24 @@ def tell(state: State, user: str, consent: bool | None) -> None:
     usage.consent = usage.consent if consent is None else consent
 
 
-async def _answered(state: State, body: Texts, task: str, kind: str) -> dict[str, Any]:
-    texts = body.texts()
+def check_count(state: State, count: int, what: str = "texts", param: str = "input") -> None:
+    """Refuse more rows than one request may have.
+
+    Raises:
+        ApiError: there are too many (422).
+    """
+    if count > state.settings.max_rows:
+        raise ApiError(422, f"too many {what}", param=param, code="invalid_field", found=count,
+                       allowed=f"1 to {state.settings.max_rows}")  # fmt: skip
+
+
+async def _answered(
+    state: State, body: Texts | Classified | Questions, rows: Sequence[Prompt], tasks: tuple[str, ...], kind: str
+) -> dict[str, Any]:
     tell(state, body.user, body.consent)
-    if not 1 <= len(texts) <= state.settings.max_rows:
-        raise ApiError(
-            422, "too many texts" if texts else "no text", param="input", found=len(texts),
-            allowed=f"1 to {state.settings.max_rows}",
-        )  # fmt: skip
-    model = chosen(state, body.model, (task,))
-    result = await state.run(model, texts)
+    check_count(state, len(rows))
+    model = chosen(state, body.model, tasks)
+    result = await state.run(model, rows)
     tokens = sum(result.tokens)
     return {
         "id": state.usage().id,

@@ -18,9 +18,11 @@ from starlette.responses import JSONResponse
 from noria import __version__
 from noria.core.errors import InternalError, NoriaError, SettingError, nearest
 from noria.core.folder import read_manifest
+from noria.core.said import Mask
 from noria.tasks.task import task_of
 
-from ..engine.worker import Worker
+from ..engine.history import History
+from ..engine.versions import Versions
 from ..meter import Meter, read_secret
 from ..outbox import Outbox
 from .answers import answers_router
@@ -28,17 +30,28 @@ from .completions import completions_router
 from .entry import Entry
 from .errors import body_of
 from .facts import facts_router
+from .guard import Guard
 from .keys import Keys
 from .logs import Log, no_log, where
 from .metrics import Metrics
+from .moderation import moderation_router
+from .openapi import document
+from .rollout import rollout_router
 from .settings import ServerSettings
 from .state import App, Served, State
 
+_USE_SECONDS = 5.0
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,40}")
 
 
 def create_app(
-    settings: ServerSettings, models: Sequence[str | Path] = (), apps: Sequence[App] = (), *, log: Log = no_log
+    settings: ServerSettings,
+    models: Sequence[str | Path] = (),
+    apps: Sequence[App] = (),
+    *,
+    guard: Guard | None = None,
+    mask: Mask | None = None,
+    log: Log = no_log,
 ) -> FastAPI:
     """Return the application that serves `models` and `apps`; its State is `app.state.noria`.
 
@@ -49,26 +62,35 @@ def create_app(
         settings: see `ServerSettings`.
         models: model folders; each is served under its folder's name.
         apps: applications, each mounted at /v1/apps/<name>.
+        guard: checks what goes in and out; by default one that counts marks of prompt injection.
+        mask: takes personal data out of what consenting users said; without it nothing that was said is kept.
         log: takes one line for every request and fault; see `logs`.
 
     Raises:
         FolderError: a folder is missing, damaged or no model.
-        SettingError: two models or two applications share a name.
+        SettingError: two models or two applications share a name, or the guard asks a model that is none of a classifier's.
         ResourceError: the lake cannot be written.
     """
     served = _served(settings, models)
     folder = settings.lake / "server"
-    meter = Meter(Outbox(settings.lake, settings.name), read_secret(folder))
-    state = State(settings, served, Keys(folder), meter, apps)
-    metrics = Metrics(state)
+    meter = Meter(Outbox(settings.lake, settings.name), read_secret(folder), mask=mask)
+    state = State(settings, served, Keys(folder), meter, apps, guard)
+    judge = state.guard.settings.model
+    if judge is not None and (judge not in served or served[judge].task != "classify"):
+        raise SettingError("the guard asks a model that does not classify", found=judge,
+                           allowed=[name for name, one in served.items() if one.task == "classify"])  # fmt: skip
+    metrics = state.metrics = Metrics(state)
     app = FastAPI(title="Noria", version=__version__, docs_url=None, redoc_url=None, lifespan=_lifespan(state, log))
+    app.openapi = lambda: document(app, settings)  # type: ignore[method-assign]
     app.state.noria = state
     app.add_middleware(Entry, state=state, metrics=metrics, log=log)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http_error)
     app.include_router(facts_router(state, metrics))
+    app.include_router(rollout_router(state))
     app.include_router(answers_router(state))
     app.include_router(completions_router(state))
+    app.include_router(moderation_router(state))
     names: set[str] = set()
     for one in apps:
         if one.name in names or not _NAME.fullmatch(one.name):
@@ -89,8 +111,9 @@ def _served(settings: ServerSettings, models: Sequence[str | Path]) -> dict[str,
             )
         manifest = read_manifest(folder)
         task_of(manifest)
-        worker = Worker(folder, threads=settings.threads, queue=settings.queue, batch_tokens=settings.batch_tokens)
-        served[name] = Served(name, folder, manifest, worker)
+        options = {"threads": settings.threads, "queue": settings.queue, "batch_tokens": settings.batch_tokens}
+        history = History(settings.lake / "server" / "models" / f"{name}.jsonl")
+        served[name] = Served(name, folder, manifest, Versions(folder, history, options=options))
     return served
 
 
@@ -98,7 +121,7 @@ def _lifespan(state: State, log: Log) -> Any:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None, None]:
         workers = [served.worker for served in state.models.values()]
-        sealing = asyncio.create_task(_seal(state, log))
+        tasks = [asyncio.create_task(_seal(state, log)), asyncio.create_task(_keep_use(state))]
         try:
             await asyncio.gather(*(worker.start() for worker in workers))
             for one in state.apps:
@@ -112,11 +135,13 @@ def _lifespan(state: State, log: Log) -> Any:
             raise
         finally:
             state.draining = True
-            sealing.cancel()
-            with suppress(asyncio.CancelledError):
-                await sealing
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             await asyncio.gather(*(worker.stop() for worker in workers))
             await asyncio.to_thread(state.meter.outbox.close)
+            with suppress(OSError, NoriaError):  # a full disk costs the day's count of tokens, and nothing else
+                state.rates.save()
             log("stopped")
 
     return lifespan
@@ -133,6 +158,14 @@ async def _seal(state: State, log: Log) -> None:
         await asyncio.sleep(state.settings.seal_minutes * 60)
 
 
+async def _keep_use(state: State) -> None:
+    """Write down what keys used today, every few seconds in which it changed."""
+    while True:
+        await asyncio.sleep(_USE_SECONDS)
+        with suppress(OSError, NoriaError):
+            state.rates.save()
+
+
 async def _invalid(request: Request, error: Exception) -> JSONResponse:
     """Name the first field at fault, without repeating what it held."""
     assert isinstance(error, RequestValidationError)
@@ -141,9 +174,15 @@ async def _invalid(request: Request, error: Exception) -> JSONResponse:
     first = max((one for one in errors if one["loc"][:2] == errors[0]["loc"][:2]), key=lambda one: len(one["loc"]))
     if first["type"] == "json_invalid":
         return JSONResponse(body_of(400, "the body is not JSON", code="invalid_json"), status_code=400)
+    if first["type"] == "value_error" and first["loc"] == ("body",):
+        # A rule about several fields together, which no document tells.
+        message = first["msg"].removeprefix("Value error, ")
+        return JSONResponse(body_of(400, message, code="cannot_be_used"), status_code=400)
     # Alternatives of a union are told by names in brackets that no client knows.
     path = [str(part) for part in first["loc"] if part != "body" and re.fullmatch(r"[a-z_]+|\d+", str(part))]
     path = [part for part in path if part not in ("str", "list", "nullable")]
+    # The name of a union's alternative may be that of its field: told once.
+    path = [part for place, part in enumerate(path) if place == 0 or part != path[place - 1]]
     field = ".".join(path) or None
     message = first["msg"][0].lower() + first["msg"][1:]
     if first["type"] == "extra_forbidden":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 
 def _whole(text: str) -> str:
@@ -18,19 +18,31 @@ def _whole(text: str) -> str:
 Text = Annotated[str, AfterValidator(_whole)]
 Name = Annotated[str, Field(max_length=256), AfterValidator(_whole)]
 Given = Annotated[str, Field(min_length=1), AfterValidator(_whole)]
+UUID7 = r"^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$"
+
+
+def _integral(value: Any) -> Any:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+INTEGRAL = BeforeValidator(_integral)
+"""5.0 is a whole number, as in JSON Schema. It stands after the bounds, or the document would lose them."""
 Number = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class Body(BaseModel):
-    """Root of all bodies: unknown fields are refused by name, so that nothing a client asks for is silently ignored."""
+    """Root of all bodies: unknown fields are refused by name, so that nothing a client asks for is silently ignored.
 
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+    Types are strict: "1" is no number and 1 is no truth, so that the OpenAPI document means what it says.
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True, use_attribute_docstrings=True)
 
 
 class Texts(Body):
-    """POST /v1/classify and /v1/tag."""
+    """POST /v1/tag and /v1/translate."""
 
-    input: Given | list[Given]
+    input: Given | Annotated[list[Given], Field(min_length=1)]
     """One text or several."""
     model: Name | None = None
     """Name of the model; may be left out where one model serves the task."""
@@ -44,6 +56,37 @@ class Texts(Body):
         return [self.input] if isinstance(self.input, str) else self.input
 
 
+class Pair(Body):
+    """Two texts that are judged together, for models made for pairs."""
+
+    text: Given
+    pair: Given
+
+
+class Numbers(Body):
+    """A row of numbers, for models made for them."""
+
+    features: Annotated[list[Number], Field(min_length=1, max_length=10_000)]
+
+
+class Classified(Body):
+    """POST /v1/classify."""
+
+    input: Given | Pair | Numbers | Annotated[list[Given | Pair | Numbers], Field(min_length=1)]
+    """One text, pair of texts or row of numbers, or several."""
+    model: Name | None = None
+    """Name of the model; may be left out where one model serves the task."""
+    user: Name = ""
+    """The end user, for whom the use is counted; stored as a pseudonym."""
+    consent: bool | None = None
+    """The user agreed that their masked text may become training data."""
+
+    def rows(self) -> list[str | dict[str, Any]]:
+        """Return the input as a list of texts and rows."""
+        given = self.input if isinstance(self.input, list) else [self.input]
+        return [one if isinstance(one, str) else one.model_dump() for one in given]
+
+
 class Embeddings(Texts):
     """POST /v1/embeddings."""
 
@@ -52,57 +95,176 @@ class Embeddings(Texts):
     """Vectors are given whole."""
 
 
-class Completion(Body):
-    """POST /v1/completions. Fields that only one value is served for are taken when they have it."""
+class Asked(Body):
+    """One question about one context."""
 
-    prompt: Text | Annotated[list[Text], Field(min_length=1, max_length=1)]
+    question: Given
+    context: Given
+
+
+class Questions(Body):
+    """POST /v1/answer."""
+
+    input: Asked | Annotated[list[Asked], Field(min_length=1)]
+    """One question with its context, or several."""
     model: Name | None = None
-    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    user: Name = ""
+    consent: bool | None = None
+
+    def asked(self) -> list[Asked]:
+        """Return the input as a list."""
+        return [self.input] if isinstance(self.input, Asked) else self.input
+
+
+class Moderation(Body):
+    """POST /v1/moderate."""
+
+    input: Given | Annotated[list[Given], Field(min_length=1)]
+    user: Name = ""
+    consent: bool | None = None
+
+    def texts(self) -> list[str]:
+        """Return the input as a list."""
+        return [self.input] if isinstance(self.input, str) else self.input
+
+
+class StreamOptions(Body):
+    """What a stream says besides text."""
+
+    include_usage: bool | None = None
+    include_obfuscation: bool | None = None
+
+
+class Generation(Body):
+    """What completions and chats have in common. Fields that only one value is served for are taken when they have it."""
+
+    model: Name | None = None
+    max_tokens: Annotated[int, Field(ge=1), INTEGRAL] | None = None
     """64 unless told; bounded by the server's `max_tokens` and by the model's length."""
     temperature: Annotated[Number, Field(ge=0, le=2)] | None = None
     top_p: Annotated[Number, Field(gt=0, le=1)] | None = None
-    top_k: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
-    seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
+    top_k: Annotated[int, Field(ge=0, le=1_000_000), INTEGRAL] | None = None
+    seed: Annotated[int, Field(ge=-(2**63), lt=2**63), INTEGRAL] | None = None
     stop: Given | Annotated[list[Given], Field(max_length=4)] | None = None
-    stream: bool = False
+    stream: bool | None = None
     stream_options: StreamOptions | None = None
     user: Name = ""
     consent: bool | None = None
-    n: Annotated[int, Field(ge=1, le=1)] | None = None
-    best_of: Annotated[int, Field(ge=1, le=1)] | None = None
-    echo: Literal[False] | None = None
-    logprobs: None = None
-    suffix: None = None
+    n: Annotated[int, Field(ge=1, le=1), INTEGRAL] | None = None
     logit_bias: Annotated[dict[str, Any], Field(max_length=0)] | None = None
-    presence_penalty: Annotated[Number, Field(ge=0, le=0)] | None = None
-    frequency_penalty: Annotated[Number, Field(ge=0, le=0)] | None = None
+    presence_penalty: Annotated[Number, Field(ge=-2, le=2)] | None = None
+    frequency_penalty: Annotated[Number, Field(ge=-2, le=2)] | None = None
 
     def stops(self) -> list[str]:
         """Return the stop strings as a list."""
         return [self.stop] if isinstance(self.stop, str) else self.stop or []
 
 
-class StreamOptions(Body):
-    """What a stream says besides text."""
+class Completion(Generation):
+    """POST /v1/completions."""
 
-    include_usage: bool = False
-    include_obfuscation: bool | None = None
+    prompt: Text | Annotated[list[Text], Field(min_length=1, max_length=1)]
+    logprobs: Annotated[int, Field(ge=0, le=5), INTEGRAL] | None = None
+    """Tell the log probability of every token, and those of so many likeliest ones."""
+    best_of: Annotated[int, Field(ge=1, le=1), INTEGRAL] | None = None
+    echo: Literal[False] | None = None
+    suffix: None = None
 
 
-class Chat(BaseModel):
-    """POST /v1/chat/completions: only the model is read until a chat model is served."""
+class TextPart(Body):
+    """A part of a turn: text is the only kind that is served."""
 
-    model_config = ConfigDict(extra="allow")
-    model: Name
-    messages: Annotated[list[dict[str, Any]], Field(min_length=1)]
+    type: Literal["text"]
+    text: Text
+
+
+class Turn(Body):
+    """One turn of a conversation."""
+
+    role: Literal["system", "developer", "user", "assistant"]
+    """developer is OpenAI's newer name for system; either can only be the first."""
+    content: Given | Annotated[list[TextPart], Field(min_length=1)]
+    name: Name | None = None
+    """Taken, and not told to the model."""
+
+    def text(self) -> str:
+        """Return what the turn says."""
+        return self.content if isinstance(self.content, str) else "".join(part.text for part in self.content)
+
+
+class PlainText(Body):
+    """Any text."""
+
+    type: Literal["text"]
+
+
+class JsonObject(Body):
+    """Any JSON object."""
+
+    type: Literal["json_object"]
+
+
+class NamedSchema(Body):
+    """A JSON schema with a name, as OpenAI's API wraps it."""
+
+    model_config = ConfigDict(populate_by_name=True)
+    name: Annotated[str, Field(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
+    given: Annotated[dict[str, Any], Field(alias="schema")]
+    """Kept to while the answer is drawn; what of JSON Schema cannot be kept to is refused by name."""
+    description: Text | None = None
+    strict: bool | None = None
+
+
+class JsonSchema(Body):
+    """JSON of one schema."""
+
+    type: Literal["json_schema"]
+    json_schema: NamedSchema
+
+
+class Chat(Generation):
+    """POST /v1/chat/completions."""
+
+    messages: Annotated[list[Turn], Field(min_length=1, max_length=1_000)]
+    max_completion_tokens: Annotated[int, Field(ge=1), INTEGRAL] | None = None
+    """OpenAI's newer name for max_tokens; only one of the two may be given."""
+    logprobs: bool | None = None
+    """Tell the log probability of every token."""
+    top_logprobs: Annotated[int, Field(ge=0, le=20), INTEGRAL] | None = None
+    """And those of so many likeliest ones."""
+    response_format: Annotated[PlainText | JsonObject | JsonSchema, Field(discriminator="type")] | None = None
+    """json_object and json_schema hold the answer to JSON while it is drawn."""
+    tools: Annotated[list[Any], Field(max_length=0)] | None = None
+    tool_choice: Literal["none", "auto"] | None = None
+    parallel_tool_calls: bool | None = None
+    modalities: Annotated[list[Literal["text"]], Field(max_length=1)] | None = None
+    metadata: Annotated[dict[str, Any], Field(max_length=0)] | None = None
+    store: Literal[False] | None = None
+    service_tier: Literal["auto", "default"] | None = None
+    safety_identifier: Name = ""
+    """OpenAI's newer name for user."""
+    prompt_cache_key: Name = ""
+    """A hint; taken and not needed."""
+
+
+class Marked(Body):
+    """A span as it should have been; places are characters."""
+
+    start: Annotated[int, Field(ge=0), INTEGRAL]
+    end: Annotated[int, Field(ge=0), INTEGRAL]
+    label: Given
 
 
 class Feedback(Body):
     """POST /v1/feedback: what a user says of an answer."""
 
-    request: Annotated[str, Field(pattern=r"^[0-9a-f-]{36}$")]
+    request: Annotated[str, Field(pattern=UUID7)]
     """The `x-request-id` of the answer."""
     right: bool
+    index: Annotated[int, Field(ge=0, le=100_000), INTEGRAL] = 0
+    """Which of the request's texts it is about; the first unless told."""
+    better: Given | list[Given] | list[Marked] | None = None
+    """What a wrong answer should have been: a label, labels, spans of the text as it was sent, or a text."""
     user: Name = ""
     consent: bool | None = None
 
@@ -110,6 +272,8 @@ class Feedback(Body):
 class ClientEvent(Body):
     """One fact that only the client's own page sees."""
 
+    id: Annotated[str, Field(pattern=UUID7)] | None = None
+    """A UUIDv7 of the client's own: the same one sent again is the same event, even after a restart. Made where left out."""
     kind: Literal["impression", "click", "conversion"]
     subject: Name = ""
     """What was seen, clicked or bought: the id of a request or of an item."""

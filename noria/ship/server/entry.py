@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
 from urllib.parse import quote, urlsplit
 
 from starlette.datastructures import Headers
@@ -14,21 +11,20 @@ from starlette.requests import HTTPConnection
 
 from noria.core.errors import NoriaError
 
-from .errors import ApiError, api_error, body_of
+from .cors import Cors
+from .errors import ApiError, api_error
+from .idempotency import Idempotency
+from .keys import Caller
 from .logs import Log, where
 from .metrics import Metrics
-from .state import Caller, State, Usage, begin
-
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+from .sending import Answer, ASGIApp, Elsewhere, Receive, Replay, Scope, Send
+from .state import State, Usage, begin
 
 _FOR_CLIENTS = ("/v1/", "/openapi.json")
 """What a key without the admin role may use."""
 _SAFE = ("GET", "HEAD", "OPTIONS")
-_LONGEST_NAME = 256
+_YES = ("1", "true", "yes")
+_NO = ("0", "false", "no", "")
 
 
 class Entry:
@@ -36,6 +32,8 @@ class Entry:
 
     def __init__(self, app: ASGIApp, state: State, metrics: Metrics, log: Log) -> None:
         self._app, self._state, self._metrics, self._log = app, state, metrics, log
+        self._idempotency = Idempotency()
+        self._cors = Cors(state.settings.cors)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection or request."""
@@ -58,12 +56,15 @@ class Entry:
 
     async def _request(self, scope: Scope, receive: Receive, send: Send) -> None:
         usage = Usage(counted=False)
-        answer = _Answer(self._state, usage, send)
+        answer = Answer(self._state, usage, send)
+        if self._cors.origins and await self._cors.answers(scope, answer, send):
+            return
         self._state.in_flight += 1
         begin(usage)
         try:
             receive = await self._admit(scope, receive, usage)
-            await self._app(scope, receive, answer)
+            if not await self._repeated(scope, receive, usage, answer):
+                await self._app(scope, receive, answer)
         except NoriaError as error:
             await answer.fail(api_error(error))
         except Exception as error:
@@ -71,9 +72,24 @@ class Entry:
             await answer.fail(ApiError(500, "internal error", hint=f"request {usage.id}"))
         finally:
             self._state.in_flight -= 1
+            answer.drop()
             await self._close(scope, usage, answer)
 
-    async def _close(self, scope: Scope, usage: Usage, answer: _Answer) -> None:
+    async def _repeated(self, scope: Scope, receive: Receive, usage: Usage, answer: Answer) -> bool:
+        """Give the answer that an idempotency key stands for and return True; or see to it that this one is kept."""
+        if not isinstance(receive, Replay) or not usage.counted or usage.caller is None:
+            return False
+        key = Headers(scope=scope).get("idempotency-key")
+        if key is None:
+            return False
+        place, kept = self._idempotency.begin(usage.caller.tenant, scope["path"], key, receive.content)
+        if kept:
+            await answer.repeat(kept)
+            return True
+        answer.keep(self._idempotency, place)
+        return False
+
+    async def _close(self, scope: Scope, usage: Usage, answer: Answer) -> None:
         try:
             # Already settled unless the client left before the end.
             await self._state.settle(usage, "ok" if answer.status < 400 else "failed")
@@ -83,7 +99,7 @@ class Entry:
         route = getattr(scope.get("route"), "path", "other")
         if usage.app != "api" and not route.startswith("/v1/") and route != "other":
             route = f"/v1/apps/{usage.app}{route}"  # FastAPI tells an included route without its prefix
-        self._metrics.count(route, scope["method"], answer.status, seconds)
+        self._metrics.count(route, scope["method"], answer.status, seconds, usage.model, usage.tokens)
         self._log(
             "request", id=usage.id, method=scope["method"], route=route, status=answer.status, ms=round(seconds * 1e3, 2),
             key=usage.caller.key if usage.caller else None, app=usage.app, model=usage.model, units=usage.units,
@@ -100,6 +116,10 @@ class Entry:
         usage.caller, by_key = self._caller(connection)
         if not state.gate.is_open(path, method):
             self._check_caller(connection, path, method, usage.caller, by_key)
+            assert usage.caller
+            if state.in_flight > state.settings.max_in_flight and method not in _SAFE:
+                raise ApiError(503, "the server has its hands full", code="overloaded", retry_after=1)
+            state.rates.admit(usage.caller)
             usage.counted = method == "POST" and path.startswith("/v1/")
             _read_headers(connection.headers, usage)
             if path.startswith("/v1/apps/"):
@@ -108,6 +128,11 @@ class Entry:
         if state.draining and method not in _SAFE:
             usage.counted = False
             raise ApiError(503, "the server is stopping", code="stopping", retry_after=5)
+        if usage.counted:
+            # What could not be recorded is not begun.
+            usage.counted = False
+            state.meter.outbox.check()
+            usage.counted = True
         return await self._body(connection.headers, receive) if method not in _SAFE else receive
 
     def _caller(self, connection: HTTPConnection) -> tuple[Caller | None, bool]:
@@ -126,7 +151,7 @@ class Entry:
         if caller is None:
             wants_page = method in _SAFE and "text/html" in connection.headers.get("accept", "")
             if wants_page and self._state.gate.sign_in and not path.startswith("/v1/"):
-                raise _Elsewhere(f"{self._state.gate.sign_in}?next={quote(path)}")
+                raise Elsewhere(f"{self._state.gate.sign_in}?next={quote(path)}")
             raise ApiError(
                 401,
                 "a valid key is needed",
@@ -135,6 +160,8 @@ class Entry:
             )
         if caller.role != "admin" and not path.startswith(_FOR_CLIENTS):
             raise ApiError(403, "this needs an admin key", code="permission_denied")
+        if not caller.may_use(path):
+            raise ApiError(403, "the key is not made for this route", code="permission_denied", allowed=caller.scopes)
         if method not in _SAFE and not by_key and not _same_origin(connection.headers):
             raise ApiError(403, "the request comes from another site", code="cross_origin")
 
@@ -161,86 +188,7 @@ class Entry:
                         break
         except TimeoutError:
             raise ApiError(408, "the body took too long to arrive") from None
-        return _Replay(bytes(content), receive)
-
-
-class _Replay:
-    """A receive that gives a body already read, then what the connection says."""
-
-    def __init__(self, content: bytes, receive: Receive) -> None:
-        self._content: bytes | None = content
-        self._receive = receive
-
-    async def __call__(self) -> Message:
-        if self._content is None:
-            return await self._receive()
-        content, self._content = self._content, None
-        return {"type": "http.request", "body": content, "more_body": False}
-
-
-class _Answer:
-    """A send that records the request's event before the last byte goes out.
-
-    The start of a response is kept back until its first bytes: so that a short one can still become an error when its event
-    cannot be stored.
-    """
-
-    def __init__(self, state: State, usage: Usage, send: Send) -> None:
-        self._state, self._usage, self._send = state, usage, send
-        self._start: Message | None = None
-        self.status = 499
-        """HTTP status; 499 while nothing was answered: the client left."""
-        self._begun = False
-
-    async def __call__(self, message: Message) -> None:
-        if message["type"] == "http.response.start":
-            self.status = message["status"]
-            message["headers"] = [*message.get("headers", ()), (b"x-request-id", self._usage.id.encode())]
-            self._start = message
-            return
-        if message["type"] == "http.response.body" and not message.get("more_body"):
-            await self._state.settle(self._usage, _outcome(self.status))
-        if self._start:
-            start, self._start, self._begun = self._start, None, True
-            await self._send(start)
-        await self._send(message)
-
-    async def fail(self, error: ApiError) -> None:
-        """Answer with an error, if nothing was answered yet."""
-        if self._begun:
-            # Too late for a status: an end cut short is the only sign left, and the server gives it.
-            self.status = error.status
-            raise ConnectionAbortedError
-        self._start, self.status = None, error.status
-        body = b"" if isinstance(error, _Elsewhere) else _json(error)
-        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-        headers += [(name.encode(), value.encode("latin-1")) for name, value in error.headers().items()]
-        try:
-            await self({"type": "http.response.start", "status": error.status, "headers": headers})
-            await self({"type": "http.response.body", "body": body})
-        except NoriaError as full:
-            self._usage.counted = False
-            await self.fail(api_error(full))
-
-
-class _Elsewhere(ApiError):  # noqa: N818 - a way, not a fault
-    """A browser is sent to the page where one signs in."""
-
-    def __init__(self, place: str) -> None:
-        super().__init__(303, "sign in first")
-        self._place = place
-
-    def headers(self) -> dict[str, str]:
-        """Return the headers that go with it."""
-        return {"location": self._place}
-
-
-def _json(error: ApiError) -> bytes:
-    return json.dumps(body_of(error.status, str(error), param=error.param, code=error.code)).encode()
-
-
-def _outcome(status: int) -> str:
-    return "ok" if status < 400 else "refused" if status < 500 else "failed"
+        return Replay(bytes(content), receive)
 
 
 def _same_origin(headers: Headers) -> bool:
@@ -250,12 +198,25 @@ def _same_origin(headers: Headers) -> bool:
 
 
 def _read_headers(headers: Headers, usage: Usage) -> None:
-    """Take the user, the segment and the consent that a client says by headers; fields of a body override them."""
-    usage.user = _text(headers.get("x-noria-user", ""))[:_LONGEST_NAME]
-    usage.segment = _text(headers.get("x-noria-segment", ""))[:64]
-    usage.consent = headers.get("x-noria-consent", "").lower() in ("1", "true", "yes")
+    """Take the user, the segment and the consent that a client says by headers; fields of a body override them.
+
+    Raises:
+        ApiError: a name is too long, or consent is neither yes nor no (422).
+    """
+    usage.user = _name(headers, "X-Noria-User", 256)
+    usage.segment = _name(headers, "X-Noria-Segment", 64)
+    consent = headers.get("x-noria-consent", "").lower()
+    if consent not in (*_YES, *_NO):
+        raise ApiError(
+            422, "consent is yes or no", param="X-Noria-Consent", code="invalid_field", allowed="true, false"
+        )
+    usage.consent = consent in _YES
 
 
-def _text(value: str) -> str:
+def _name(headers: Headers, header: str, longest: int) -> str:
     # HTTP hands bytes over as Latin-1; clients mean UTF-8.
-    return value.encode("latin-1").decode("utf-8", "replace")
+    value = headers.get(header, "").encode("latin-1").decode("utf-8", "replace")
+    if len(value) > longest:
+        raise ApiError(422, "the header is too long", param=header, code="invalid_field", found=f"{len(value)} characters",
+                       allowed=f"up to {longest}")  # fmt: skip
+    return value

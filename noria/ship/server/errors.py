@@ -13,7 +13,11 @@ from noria.core.errors import NoriaError, UserError
 
 
 class ApiError(UserError):
-    """An answer that is an error: its HTTP status, the field at fault and a code that programs can tell it by."""
+    """An answer that is an error: its HTTP status, the field at fault and a code that programs can tell it by.
+
+    422 means that a field breaks what the OpenAPI document says of it; 400 that fields are right one by one and still cannot
+    be used.
+    """
 
     def __init__(
         self,
@@ -62,5 +66,5 @@ def api_error(error: NoriaError) -> ApiError:
     if isinstance(error, Unavailable):
         return ApiError(503, str(error), code="model_unavailable", retry_after=error.retry_after)
     if isinstance(error, InputError | SettingError):
-        return ApiError(422, str(error), param=getattr(error, "field", None))
+        return ApiError(400, str(error), param=getattr(error, "field", None), code="cannot_be_used")
     return ApiError(503, str(error), code="unavailable", retry_after=5)

@@ -22,15 +22,20 @@ import uvicorn
 from fastapi import FastAPI
 
 from noria.core.errors import InternalError, ResourceError, from_system
+from noria.core.said import Mask
 
 from .app import create_app
+from .guard import Guard
 from .logs import Log, json_log, no_log
+from .protocol import BoundedProtocol
 from .settings import ServerSettings
 from .state import App, State
 
 Prepare = Callable[[FastAPI], None]
 """Adds to the application before it starts: the console mounts its pages so."""
 _SESSION = "this process"
+_LAST_WORDS = 2.0
+"""Seconds that requests whose time is over get to tell their clients so."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +65,10 @@ def serve(
     models: Sequence[str | Path],
     apps: Sequence[App] = (),
     *,
+    guard: Guard | None = None,
     prepare: Prepare | None = None,
     announce: Callable[[str, str | None], None] | None = None,
+    mask: Mask | None = None,
     log: Log | None = None,
 ) -> signal.Signals:
     """Serve until SIGTERM or Ctrl-C; return which of them it was.
@@ -73,8 +80,10 @@ def serve(
         settings: see `ServerSettings`.
         models: model folders.
         apps: applications.
+        guard: checks what goes in and out.
         prepare: adds to the application before it starts.
         announce: called once requests are welcome, with the address and, on the first start, the admin key.
+        mask: takes personal data out of what consenting users said; without it nothing that was said is kept.
         log: where the log goes; JSON lines on stderr by default.
 
     Raises:
@@ -83,7 +92,7 @@ def serve(
     """
     listener = listen(settings)
     try:
-        app = create_app(settings, models, apps, log=log or json_log())
+        app = create_app(settings, models, apps, guard=guard, mask=mask, log=log or json_log())
         state: State = app.state.noria
         key = state.keys.first()
         if prepare:
@@ -103,7 +112,9 @@ def serving(
     models: Sequence[str | Path],
     apps: Sequence[App] = (),
     *,
+    guard: Guard | None = None,
     prepare: Prepare | None = None,
+    mask: Mask | None = None,
     log: Log = no_log,
 ) -> Iterator[Running]:
     """Serve in a thread of this process while the block runs; everything is flushed and ended after it.
@@ -114,7 +125,7 @@ def serving(
     """
     listener = listen(settings)
     try:
-        app = create_app(settings, models, apps, log=log)
+        app = create_app(settings, models, apps, guard=guard, mask=mask, log=log)
         state: State = app.state.noria
         for left in state.keys.list():
             # Of a process that was killed before it could revoke its own.
@@ -148,7 +159,7 @@ class _Server(uvicorn.Server):
     def __init__(self, app: FastAPI, settings: ServerSettings, up: Callable[[], None]) -> None:
         super().__init__(
             uvicorn.Config(
-                app, log_config=None, log_level="critical", access_log=False, lifespan="on", http="httptools", server_header=False,
+                app, log_config=None, log_level="critical", access_log=False, lifespan="on", http=BoundedProtocol, server_header=False,
                 timeout_graceful_shutdown=2, timeout_keep_alive=30, ws_max_size=settings.max_body,
             )
         )  # fmt: skip
@@ -203,6 +214,12 @@ class _Server(uvicorn.Server):
         end = loop.time() + self._grace
         while self._noria.in_flight and loop.time() < end and not self.force_exit:
             await asyncio.sleep(0.02)
+        if self._noria.in_flight:
+            # Their time is over: a model that stops tells every request it held, and streams say so to their clients.
+            await asyncio.gather(*(served.worker.stop() for served in self._noria.models.values()))
+            end = loop.time() + _LAST_WORDS
+            while self._noria.in_flight and loop.time() < end and not self.force_exit:
+                await asyncio.sleep(0.02)
         self.should_exit = True
 
 

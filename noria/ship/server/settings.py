@@ -33,9 +33,13 @@ class ServerSettings(Settings):
     """Most texts or events in one request (422 above it)."""
     max_tokens: Annotated[int, Field(ge=1, le=1_000_000)] = 2_048
     """Most tokens that one completion may ask for (422 above it)."""
+    max_in_flight: Annotated[int, Field(ge=1, le=1_000_000)] = 1_024
+    """Most requests being answered at once, streams included (503 above it)."""
     timeout: Annotated[float, Field(gt=0, le=3_600)] = 30.0
     """Seconds a request may take before it is given up (503)."""
     grace: Annotated[float, Field(ge=0, le=3_600)] = 20.0
     """Seconds that requests in flight get to finish when the server is told to stop."""
     seal_minutes: Annotated[float, Field(gt=0, le=1_440)] = 10.0
     """How often events of finished days are sealed into the lake."""
+    cors: tuple[str, ...] = ()
+    """Origins whose pages may call the API from a browser, as in https://shop.example; none by default."""

@@ -33,25 +33,33 @@ from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Seque
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from noria.core.errors import NoriaError
 from noria.core.event import new_id
 from noria.core.folder import Manifest
+from noria.core.said import Better, Said
 from noria.tasks.complete import Sampling
 
 from ..meter import Meter, language_of
 from .errors import ApiError
+from .guard import Finding, Guard
+from .keys import Caller, Keys
+from .rates import Rates
 from .settings import ServerSettings
 
 if TYPE_CHECKING:
     from fastapi import APIRouter
     from starlette.requests import HTTPConnection
 
-    from ..engine.worker import Answers, Piece, Worker
-    from .keys import Keys
+    from ..engine.versions import Versions
+    from ..engine.worker import Answers, Piece
+    from .metrics import Metrics, Route
 
-Role = Literal["admin", "client"]
+WRITES = ("causal", "complete", "chat")
+"""Tasks whose models make text, piece by piece; all others answer about texts."""
+Prompt = str | dict[str, Any]
+"""A text to go on from, or {"messages": [...]}."""
 
 
 class App(Protocol):
@@ -64,15 +72,6 @@ class App(Protocol):
 
     async def start(self, state: State) -> None:
         """Get ready: called once, after every model answers and before /ready says so."""
-
-
-@dataclass(frozen=True)
-class Caller:
-    """Who asks: the public name of the key, what it may do, and the tenant its events are counted under."""
-
-    key: str
-    role: Role
-    tenant: str
 
 
 @dataclass
@@ -88,14 +87,20 @@ class Usage:
     version: str = ""
     units: int = 0
     unit: str = "items"
+    tokens: int = 0
+    """Tokens read and written, whatever the unit: what the key's limits count."""
     user: str = ""
     """Name of the user as the client gave it; only its pseudonym is stored."""
     segment: str = ""
     consent: bool = False
     subject: str = ""
     value: float | None = None
+    said: Said | Better | None = None
+    """What was asked and answered; stored, masked, only with `consent`."""
     counted: bool = True
     """Whether the request becomes an event at all."""
+    blocked: bool = False
+    """The guard let the text not in or not out."""
     settled: bool = False
     """The event is on the disk."""
     started: float = field(default_factory=time.perf_counter)
@@ -108,7 +113,7 @@ class Served:
     name: str
     folder: Path
     manifest: Manifest
-    worker: Worker
+    worker: Versions
 
     @property
     def task(self) -> str:
@@ -117,8 +122,8 @@ class Served:
 
     @property
     def version(self) -> str:
-        """Return what tells this content from another under the same name."""
-        return self.manifest.identity()[:12]
+        """Return what tells the content that is live from another under the same name."""
+        return self.worker.version or self.manifest.identity()[:12]
 
 
 Methods = Collection[str]
@@ -166,6 +171,7 @@ class State:
         keys: Keys,
         meter: Meter,
         apps: Sequence[App] = (),
+        guard: Guard | None = None,
     ) -> None:
         self.settings = settings
         self.lake = settings.lake
@@ -174,11 +180,14 @@ class State:
         self.meter = meter
         self.apps = tuple(apps)
         self.gate = Gate()
+        self.guard = guard or Guard()
+        self.rates = Rates(settings.lake / "server" / f"use-{settings.name}.json")
         self.in_flight = 0
         self.started = False
         """All models answer and all applications have started."""
         self.draining = False
         """The server was told to stop: what is in flight finishes, nothing new starts."""
+        self.metrics: Metrics | None = None
         self.failure: NoriaError | None = None
         """Why the server could not start."""
 
@@ -188,57 +197,80 @@ class State:
         alive = all(served.worker.status == "ready" for served in self.models.values())
         return self.started and not self.draining and alive
 
-    async def ask(self, model: str, texts: Sequence[str]) -> list[dict[str, Any]]:
-        """Return the model's answer to every text, through its queue; counts the use to the current request.
+    async def ask(self, model: str, texts: Sequence[Prompt]) -> list[dict[str, Any]]:
+        """Return the model's answer to every text or row, through its queue; counts the use to the current request.
 
         Answers are those of the model's task: {"label", "score", "scores"}, {"spans": [...]} or {"embedding": [...]}.
 
         Raises:
-            ApiError: no such model (404), or it is a causal one (400).
+            ApiError: no such model, or it is a causal one (404).
             Busy: its queue is full (429). Unavailable: it crashed or took too long (503).
         """
         return (await self.run(model, texts)).answers
 
-    async def run(self, model: str, texts: Sequence[str]) -> Answers:
+    async def run(self, model: str, texts: Sequence[Prompt]) -> Answers:
         """Return the answers with the number of tokens of every text; else like `ask`."""
         served = self.served(model)
-        if served.task in ("causal", "complete"):
-            raise ApiError(400, f"{model} completes text, it does not answer", param="model", hint="/v1/completions")
+        if served.task in WRITES:
+            raise ApiError(404, f"{model} makes text, it does not answer", param="model", code="wrong_task",
+                           hint="/v1/completions")  # fmt: skip
         usage = self.usage()
-        usage.segment = usage.segment or language_of(texts[0] if texts else "")
-        answers = await served.worker.ask(texts, timeout=self.settings.timeout)
-        self.count(served, len(texts), "items")
+        usage.segment = usage.segment or language_of(_text_of(texts[0]) if texts else "")
+        answers = await served.worker.ask(texts, timeout=self.settings.timeout, key=usage.user)
+        if served.task != "embed":  # vectors teach nothing
+            usage.said = usage.said or Said(served.task, list(texts), answers.answers)
+        self.count(served, len(texts), "items", sum(answers.tokens), answers.version)
         return answers
 
     async def complete(
-        self, model: str, prompt: str, sampling: Sampling, stop: Sequence[str] = ()
+        self, model: str, prompt: Prompt, sampling: Sampling, stop: Sequence[str] = (), schema: str | None = None
     ) -> AsyncGenerator[Piece, None]:
         """Yield the text that follows a prompt, piece by piece; the last piece says why it ended and what was used.
 
-        Closing the iterator stops the model.
+        With a JSON `schema` the text is held to it. Closing the iterator stops the model.
 
         Raises:
-            ApiError: no such model (404), or it does not complete text (400).
+            ApiError: no such model, or it does not make text (404).
             Busy: its queue is full (429). Unavailable: it crashed or took too long (503).
         """
         served = self.served(model)
-        if served.task not in ("causal", "complete"):
-            raise ApiError(400, f"{model} does not complete text", param="model", found=f"a model for {served.task}")
+        if served.task not in WRITES:
+            raise ApiError(404, f"{model} does not make text", param="model", code="wrong_task",
+                           found=f"a model for {served.task}")  # fmt: skip
         usage = self.usage()
-        usage.segment = usage.segment or language_of(prompt)
-        pieces = served.worker.complete(prompt, sampling, stop, timeout=self.settings.timeout)
-        used = 0
+        usage.segment = usage.segment or language_of(_text_of(prompt))
+        pieces = served.worker.complete(prompt, sampling, stop, schema=schema, timeout=self.settings.timeout,
+                                        key=usage.user)  # fmt: skip
+        used, text, version = 0, "", ""
         try:
             async for piece in pieces:
+                text, version = text + piece.text, piece.version
                 used = piece.prompt_tokens + piece.tokens
                 if piece.finish:
-                    self.count(served, used, "tokens")
+                    self.count(served, used, "tokens", used, version)
                     used = 0
+                    usage.said = usage.said or Said(served.task, [prompt], [{"text": text}])
                 yield piece
         finally:
             # A stream that the client left is counted as far as it came.
-            self.count(served, used, "tokens")
+            self.count(served, used, "tokens", used, version)
             await pieces.aclose()
+
+    async def enter(self, text: str, param: str) -> str:
+        """Return a text that comes in as the guard lets it be used, after asking its classifier where it has one.
+
+        Raises:
+            ApiError: a rule blocks it (400, content_filter).
+        """
+        return self.guard.enter(text, await self.judged(text), param)
+
+    async def judged(self, text: str) -> list[Finding]:
+        """Return what the guard's classifier says of a text; nothing where there is none. It costs the client no units."""
+        name = self.guard.settings.model
+        if name is None:
+            return []
+        answers = await self.served(name).worker.ask([text], timeout=self.settings.timeout)
+        return self.guard.labelled(answers.answers[0].get("scores", {}), len(text))
 
     async def record(self, kind: str, *, user: str = "", **facts: Any) -> str:
         """Make one more event durable (alert, handover, impression, click ...) and return its id.
@@ -267,11 +299,12 @@ class State:
         """
         if usage.settled or not usage.counted:
             return
+        outcome = "blocked" if usage.blocked else outcome
         event = self.meter.event(
             usage.kind, id=usage.id, user=usage.user, tenant=usage.caller.tenant if usage.caller else "", app=usage.app,
             model=usage.model, version=usage.version, units=usage.units, unit=usage.unit,
             latency_ms=round((time.perf_counter() - usage.started) * 1e3, 3), outcome=outcome, segment=usage.segment,
-            consent=usage.consent, subject=usage.subject, value=usage.value,
+            consent=usage.consent, subject=usage.subject, value=usage.value, said=None if usage.blocked else usage.said,
         )  # fmt: skip
         usage.settled = True
         try:
@@ -284,24 +317,38 @@ class State:
         """Return what the Event of the request now being answered will say; outside a request, one that goes nowhere."""
         return _usage.get() or Usage(counted=False)
 
-    def count(self, served: Served, units: int, unit: str) -> None:
-        """Write a model's use to the current request; the first model asked gives the event its model."""
+    def count(self, served: Served, units: int, unit: str, tokens: int = 0, version: str = "") -> None:
+        """Write a model's use to the current request and its key; the first model asked gives the event its model.
+
+        `version` is that which answered; the live one's where it is left out.
+        """
         usage = self.usage()
+        usage.tokens += tokens
+        if usage.caller:
+            self.rates.spend(usage.caller, tokens)
         if usage.model in ("", served.name):
-            usage.model, usage.version, usage.unit = served.name, served.version, unit
+            usage.model, usage.version, usage.unit = served.name, version or served.version, unit
             usage.units += units
 
     def served(self, model: str) -> Served:
         """Return a served model by name.
 
         Raises:
-            ApiError: no such model (404).
+            ApiError: no such model (404), or the caller's key is kept to others (403).
         """
         if model not in self.models:
             raise ApiError(
                 404, "unknown model", param="model", code="model_not_found", found=model, allowed=self.models
             )
+        caller = self.usage().caller
+        if caller and caller.models and model not in caller.models:
+            raise ApiError(403, "the key may not use this model", param="model", code="permission_denied", found=model,
+                           allowed=caller.models)  # fmt: skip
         return self.models[model]
+
+    def routes(self) -> list[Route]:
+        """Return what each route did since the start, the busiest first."""
+        return self.metrics.routes() if self.metrics else []
 
     def model_for(self, task: str) -> str | None:
         """Return the name of the first served model for a task, or None."""
@@ -311,3 +358,12 @@ class State:
 def begin(usage: Usage) -> None:
     """Make `usage` the one of the request that the calling task answers."""
     _usage.set(usage)
+
+
+def _text_of(prompt: Prompt) -> str:
+    """Return the words that tell a prompt's language: of a conversation the last turn's."""
+    if isinstance(prompt, str):
+        return prompt
+    if "messages" in prompt:
+        return str(prompt["messages"][-1]["content"])
+    return str(next((value for value in prompt.values() if isinstance(value, str)), ""))

@@ -1,0 +1,229 @@
+"""Serving a classifier: Noria beside LitServe and a plain FastAPI handler, the same ONNX model, loaded from another process.
+
+The model is multilingual-e5-small, trimmed to the reviews it is asked about, with a head of two labels; exported once to
+ONNX in float32. The peers run that file in ONNX Runtime, one of them in OpenVINO; Noria serves the same graph in OpenVINO,
+as it serves what is compressed. Each request is one review. Noria does all it does for customers: keys, bounds, guard, and
+an event for every request, durable before the answer's last byte; the peers do none of it.
+
+Three loads at 1, 16 and 64 connections: as fast as answers come (requests a second); at two thirds of what the slower of the
+two manages so (p50 and p99, from the time a request was due); and Noria at twice that rate, its p99 beside the peer's. At
+one connection the median is also told beside the bare engine's in this process: what HTTP, checks, event and the way to the
+model's process cost. Servers are loaded in turns; every second repeat runs backwards.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from .line import Line, compare
+from .load import Load, load
+from .peers import NAMES
+from .served import make_classifier, served
+
+CLIENTS = (1, 16, 64)
+SHARE = 2 / 3
+"""Of what the slower of two manages, at which latencies are compared: a queue forms, and does not grow."""
+TEXTS = 500
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a server takes requests."""
+
+    url: str
+    headers: dict[str, str]
+
+
+def measure(*, quick: bool, texts: list[str] | None = None, base: Path | None = None) -> list[Line]:
+    """Return a line for each peer, load and number of connections; quick takes 3 repeats of 0.8 seconds each, else 5 of 4.
+
+    Args:
+        quick: fewer and shorter repeats.
+        texts: what is asked about; real reviews where left out.
+        base: the encoder; the trimmed multilingual-e5-small where left out.
+    """
+    repeats, seconds = (3, 0.8) if quick else (5, 4.0)
+    rows = reviews() if texts is None else texts
+    with tempfile.TemporaryDirectory(prefix="noria-bench-") as there, ExitStack() as stack:
+        folder = Path(there)
+        model = prepare(folder, rows, base)
+        bodies = [json.dumps({"input": text}, ensure_ascii=False) for text in rows[:TEXTS]]
+        lake = served(folder / "lake", model, flags=("--max-in-flight", "4096", "--queue", "4096"))
+        server = stack.enter_context(lake)
+        places = {"noria": Place(f"{server.url}/v1/classify", {"authorization": f"Bearer {server.key}"})}
+        for name in NAMES:
+            places[name] = stack.enter_context(_peer(name, model))
+        return _lines(places, bodies, rows, model, repeats, seconds)
+
+
+def _lines(
+    places: dict[str, Place], bodies: list[str], rows: list[str], model: Path, repeats: int, seconds: float
+) -> list[Line]:
+    for place in places.values():
+        load(Load(place.url, bodies, 4, 1.0, headers=place.headers))
+    found: dict[tuple[str, int, str], list[float]] = {}
+    bare: list[float] = []
+    for number in range(repeats):
+        bare.append(bare_engine(model, rows))
+        for clients in CLIENTS:
+            # Every second repeat runs backwards, so that a machine that slows or quickens favours no one.
+            order = sorted(places, reverse=bool(number % 2))
+            fast = {}
+            for name in order:
+                place = places[name]
+                told = load(Load(place.url, bodies, clients, seconds, headers=place.headers, seed=number))
+                fast[name] = told["rate"]
+                for key in ("rate", "p50"):
+                    found.setdefault((name, clients, key), []).append(told[key])
+                print(f"serve {number + 1}/{repeats}, {clients} clients: {name}: {told}", file=sys.stderr)
+            for peer in NAMES:
+                rate = SHARE * min(fast["noria"], fast[peer])
+                both = [(peer, peer, 1), ("noria", peer, 1), ("noria", f"{peer}, twice", 2)]
+                for name, key, times in both if number % 2 else both[::-1]:
+                    place = places[name]
+                    given = Load(place.url, bodies, clients, seconds, times * rate, place.headers, number)
+                    told = load(given)
+                    for part in ("p50", "p99"):
+                        found.setdefault((f"{name} beside {key}", clients, part), []).append(told[part])
+    return [*_compared(found), *_overheads(found, bare)]
+
+
+def _compared(found: dict[tuple[str, int, str], list[float]]) -> list[Line]:
+    lines = []
+    for peer in NAMES:
+        for clients in CLIENTS:
+            at = f"{clients} client{'s' * (clients > 1)}"
+            lines.append(compare("serve", f"requests a second, {at}", found["noria", clients, "rate"],
+                                 found[peer, clients, "rate"], peer, "requests/s"))  # fmt: skip
+            theirs = found[f"{peer} beside {peer}", clients, "p99"]
+            for part in ("p50", "p99"):
+                lines.append(compare("serve", f"{part} at an equal rate, {at}", found[f"noria beside {peer}", clients, part],
+                                     found[f"{peer} beside {peer}", clients, part], peer, "ms", higher_is_better=False))  # fmt: skip
+            lines.append(compare("serve", f"p99 at twice the peer's rate, {at}",
+                                 found[f"noria beside {peer}, twice", clients, "p99"], theirs, peer, "ms",
+                                 higher_is_better=False))  # fmt: skip
+    return lines
+
+
+def _overheads(found: dict[tuple[str, int, str], list[float]], bare: list[float]) -> list[Line]:
+    with_http = found["noria", 1, "p50"]
+    over = statistics.median(one - other for one, other in zip(with_http, bare, strict=True))
+    return [compare("serve", f"median of one client (overhead {over:.2f} ms)", with_http, bare, "the bare engine", "ms",
+                    higher_is_better=False)]  # fmt: skip
+
+
+def bare_engine(model: Path, rows: list[str], asked: int = 200) -> float:
+    """Return the median milliseconds that the engine takes for one text in a process of its own."""
+    code = (
+        "import json, statistics, sys, time; from noria.ship.engine.engine import answer, open_engine\n"
+        "rows = json.load(sys.stdin); engine = open_engine(sys.argv[1]); found = []\n"
+        "for row in rows[:20]: answer(engine, [row])\n"
+        "for row in rows:\n"
+        "    start = time.perf_counter(); answer(engine, [row]); found.append(1e3 * (time.perf_counter() - start))\n"
+        "print(statistics.median(found))"
+    )
+    texts = [rows[place % len(rows)] for place in range(asked)]
+    environment = {**os.environ, "OMP_NUM_THREADS": str(os.cpu_count()), "TOKENIZERS_PARALLELISM": "false"}
+    done = subprocess.run([sys.executable, "-c", code, str(model)], input=json.dumps(texts), capture_output=True, text=True,
+                          check=True, env=environment)  # fmt: skip
+    return float(done.stdout)
+
+
+def prepare(folder: Path, texts: list[str], base: Path | None = None) -> Path:
+    """Write the model folder that Noria serves, its graph the ONNX file beside it that the peers serve."""
+    if base is None:
+        from noria.build.compress.trim import trim
+        from noria.build.model.bundled import e5_small
+
+        e5_small(folder / "e5")
+        base = trim(folder / "e5", texts, folder / "base")
+    model = make_classifier(folder / "classifier", base)
+    to_onnx(model)
+    return model
+
+
+def to_onnx(model: Path) -> None:
+    """Write `model.onnx` of a classifier's folder, and make its engine the same graph."""
+    import openvino
+    import torch
+    from transformers import AutoModelForSequenceClassification
+
+    from noria.core.folder import MANIFEST, new_folder, read_manifest
+
+    module = AutoModelForSequenceClassification.from_pretrained(model, attn_implementation="eager").eval()
+    ids = torch.arange(34).reshape(2, 17) % module.config.vocab_size
+    axes = {name: {0: "texts", 1: "tokens"} for name in ("input_ids", "attention_mask")}
+    manifest = read_manifest(model)
+    with new_folder(model, kind="model") as made:
+        for file in sorted(path for path in model.rglob("*") if path.is_file() and path.name != MANIFEST):
+            if file.parent.name != "engine":
+                (made.path / file.name).write_bytes(file.read_bytes())
+        made.facts.update(manifest.facts)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the tracer remarks on every branch
+            torch.onnx.export(
+                module, (ids, torch.ones_like(ids)), made.path / "model.onnx", dynamo=False,
+                input_names=["input_ids", "attention_mask"], output_names=["logits"],
+                dynamic_axes={**axes, "logits": {0: "texts"}},
+            )  # fmt: skip
+        graph = openvino.convert_model(made.path / "model.onnx")
+        openvino.save_model(graph, made.path / "engine" / "model.xml", compress_to_fp16=False)
+
+
+def reviews() -> list[str]:
+    """Return distinct reviews in an order of their own."""
+    import random
+
+    from noria.build.corpus.bundled import reviews as bundled
+
+    texts = sorted({document.text for document in bundled() if document.text.strip()})
+    random.Random(0).shuffle(texts)
+    return texts
+
+
+@contextmanager
+def _peer(name: str, folder: Path) -> Iterator[Place]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "benchmarks.peers", name, str(folder), str(port)]
+    with (
+        tempfile.TemporaryFile("w+") as words,
+        subprocess.Popen(command, stdout=words, stderr=words, start_new_session=True) as process,
+    ):
+        try:
+            _wait(port, process, words)
+            yield Place(f"http://127.0.0.1:{port}/predict", {})
+        finally:
+            # LitServe has processes of its own: all of the session end.
+            os.killpg(process.pid, 9)
+            process.wait()
+
+
+def _wait(port: int, process: subprocess.Popen[bytes], words: object) -> None:
+    import httpx
+
+    end = time.monotonic() + 300
+    while time.monotonic() < end and process.poll() is None:
+        try:
+            asked = httpx.post(f"http://127.0.0.1:{port}/predict", json={"input": "很好"}, timeout=30)
+        except httpx.HTTPError:
+            time.sleep(0.1)
+            continue
+        if asked.status_code == 200:
+            return
+        time.sleep(0.1)
+    words.seek(0)  # type: ignore[attr-defined]
+    raise RuntimeError(f"a peer did not start: {words.read()[-800:]}")  # type: ignore[attr-defined]

@@ -1,0 +1,107 @@
+"""A real server in a process of its own, on a small classifier, for benchmarks and faults."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+TEXTS = ["物流很快，包装完好，下次还来。", "It broke after two days, do not buy it."]
+
+
+@dataclass
+class Server:
+    """A running server."""
+
+    process: subprocess.Popen[str]
+    url: str
+    key: str
+    lines: list[str]
+    """What it wrote to its log."""
+
+
+def make_classifier(target: Path, base: Path | None = None) -> Path:
+    """Write a model folder that classifies texts, compiled; its head is random, for only its speed is of use here.
+
+    Args:
+        target: the folder to write.
+        base: a pretrained encoder; a tiny one with random weights where it is left out.
+    """
+    import torch
+    from transformers import AutoModelForSequenceClassification
+
+    from noria.build.compress.export import export, save
+    from noria.build.model.load import quiet_transformers
+    from noria.core.folder import new_folder, write_json
+
+    torch.manual_seed(0)
+    with quiet_transformers(), new_folder(target, kind="model") as folder:
+        if base:
+            model = AutoModelForSequenceClassification.from_pretrained(base, num_labels=2)
+            shutil.copy(base / "tokenizer.json", folder.path)
+        else:
+            model = _tiny(folder.path)
+        model.save_pretrained(folder.path)
+        folder.facts.update(task="classify", labels=["negative", "positive"], max_length=128, pooling="mean", prefix="")
+        save(export(folder.path, "sequence"), folder.path / "engine" / "model.xml")
+        write_json(folder.path / "certificate.json", {"passed": True, "note": "random head, for measuring speed only"})
+    return target
+
+
+def _tiny(folder: Path) -> Any:
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+    from transformers import BertConfig, BertForSequenceClassification
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=400, show_progress=False, special_tokens=["[PAD]", "[CLS]", "[SEP]"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+    )  # fmt: skip
+    tokenizer.train_from_iterator(TEXTS, trainer)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 1), ("[SEP]", 2)]
+    )
+    tokenizer.save(str(folder / "tokenizer.json"))
+    config = BertConfig(
+        vocab_size=tokenizer.get_vocab_size(), hidden_size=32, num_hidden_layers=2, num_attention_heads=2,
+        intermediate_size=64, max_position_embeddings=128, num_labels=2,
+    )  # fmt: skip
+    return BertForSequenceClassification(config)
+
+
+@contextmanager
+def served(lake: Path, *models: Path, key: str = "", flags: tuple[str, ...] = ()) -> Iterator[Server]:
+    """Run `noria ship serve` until the block ends, and wait until it listens.
+
+    Raises:
+        RuntimeError: it did not start; tells its last words.
+    """
+    command = [sys.executable, "-m", "noria", "ship", "serve", *map(str, models), "--lake", str(lake), "--port", "0"]
+    with subprocess.Popen([*command, *flags], stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr
+        lines: list[str] = []
+        try:
+            for line in process.stderr:
+                lines.append(line)
+                if found := re.search(r"listening on (http://\S+)", line):
+                    break
+            else:
+                raise RuntimeError(f"the server did not start: {''.join(lines[-3:])}")
+            if not key:
+                told = re.search(r"shown this once: (\S+)", process.stderr.readline())
+                assert told
+                key = told[1]
+            threading.Thread(target=lines.extend, args=(process.stderr,), daemon=True).start()
+            yield Server(process, found[1], key, lines)
+        finally:
+            process.kill()
+            process.wait()

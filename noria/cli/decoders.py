@@ -1,0 +1,99 @@
+"""A causal model's faster engine: candidates made, each judged beside the trained model, the fastest that passes taken."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from noria.build.compress.certify import Certificate
+from noria.build.compress.settings import CompressSettings
+from noria.core.errors import SettingError
+from noria.core.folder import new_folder, read_manifest, source_of
+from noria.core.progress import Report
+from noria.tasks.complete import Sampling
+from noria.tasks.task import Row, Task
+
+if TYPE_CHECKING:
+    from noria.ship.engine.engine import Engine
+
+NUMBERS = {"auto": ("8 bits", "float16"), "int8": ("8 bits",), "weights": ("8 bits",)}
+"""Method -> what matrices are stored in, in the order in which it is tried."""
+
+
+class Served:
+    """A causal model through its engine, as it is compared."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    def likeliest(self, prompt: Sequence[int]) -> int:
+        """Return the likeliest token after a prompt; -1 where the text ends there."""
+        return next(self.engine.generate(prompt, Sampling(temperature=0, max_tokens=1)), -1)
+
+    def write(self, prompts: Sequence[Sequence[int]], tokens: int) -> None:
+        """Write so many tokens after each prompt, all of them together."""
+        writer = self.engine.writer()
+        # Temperature one and a seed each: greedy models fall into loops, and end early or late together.
+        for number, prompt in enumerate(prompts):
+            writer.begin(number, prompt, Sampling(temperature=1.0, top_p=1.0, seed=number), most=tokens)
+        while writer.busy:
+            writer.step()
+        writer.close()
+
+
+def compress_decoder(
+    folder: Path, held_out: Sequence[Row], out: Path, settings: CompressSettings, report: Report, *, source: str,
+    keep_refused: bool = False,
+) -> Certificate:  # fmt: skip
+    """Write `out`: the model with the engine that passed its certificate and is fastest; see `compress_model`.
+
+    Raises:
+        Refused: none earned its certificate; nothing is written.
+        SettingError: the model is none that a faster engine runs.
+    """
+    from noria.build.compress.decoders import WRITTEN, certify_decoder, prompts_of
+    from noria.build.compress.gguf import fits, write_gguf
+    from noria.build.compress.quantize import copy_files, seal, size_of
+    from noria.ship.engine.engine import ENGINES, open_engine, read_config
+    from noria.tasks.task import task_of
+
+    manifest = read_manifest(folder)
+    task: Task = task_of(manifest)
+    if not fits(read_config(folder)) or not (manifest.facts.get("adapter") or {"merged": True})["merged"]:
+        raise SettingError(f"{folder.name} has no faster engine than torch", found=read_config(folder).get("model_type"),
+                           allowed="a Llama without biases, its adapter merged")  # fmt: skip
+    trained = open_engine(folder, prefer="torch")
+    found: list[tuple[float, Path, Certificate]] = []
+    trials = []
+    try:
+        texts = [task.features(trained.tokenizer, row, trained.max_length).ids for row in held_out]
+        prompts = prompts_of(texts, settings, trained.max_length - WRITTEN)
+        for number in NUMBERS[settings.method]:
+            trial = out.with_name(f".{out.name}.{number.replace(' ', '')}.part")
+            trials.append(trial)
+            with new_folder(trial, kind="model", settings=settings.model_dump(mode="json"), sources=[source_of(folder)]) as made:  # fmt: skip
+                copy_files(folder, made.path)
+                size = write_gguf(folder, made.path / ENGINES["llamacpp"], number)
+                made.facts.update(manifest.facts)
+                made.facts["engine"] = {"format": "GGUF", "method": number, "bytes": size}
+            faster = open_engine(trial, prefer="llamacpp")
+            certificate = certify_decoder(
+                prompts, Served(trained), Served(faster), sizes=size_of(trial), settings=settings, source=source,
+                threads=os.cpu_count(), report=report,
+            )  # fmt: skip
+            faster.close()
+            speed = certificate.figure("speed in batches").value * certificate.figure("speed of one text").value
+            found.append((speed if certificate.passed else -1.0 / speed, trial, certificate))
+            report.note(f"{folder.name}, llama.cpp in {number}: " + ("passed" if certificate.passed else "refused"))
+        _, trial, certificate = max(found, key=lambda one: one[0])
+        if not keep_refused:
+            certificate.or_refuse()
+        seal(trial, out, certificate.as_dict())
+    finally:
+        trained.close()
+        for trial in trials:
+            shutil.rmtree(trial, ignore_errors=True)
+    return certificate

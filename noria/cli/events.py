@@ -1,0 +1,165 @@
+"""`noria ship events`: seal finished days, balance the books, keep what may be kept, remove a user, migrate."""
+
+from __future__ import annotations
+
+import json as json_module
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import App, Parameter
+
+from noria.core.errors import InputError
+from noria.ship.server.settings import ServerSettings
+
+if TYPE_CHECKING:
+    from noria.ship.erase import Receipt
+
+app = App(
+    name="events",
+    help="""What a server's users did: sealed, reconciled, kept as long as it may be, removed on request.
+
+    All of these may run beside the server.
+
+    Examples::
+
+        noria ship events reconcile --lake runs/lake             acknowledged = outboxes + lake + removed
+        noria ship events erase 小王 --lake runs/lake            one user's data, with a receipt
+        noria ship events keep --days 400 --text-days 90         whole days, and texts, past their time
+    """,
+)
+Lake = Annotated[Path, Parameter(help="The server's lake.")]
+Json = Annotated[bool, Parameter(negative="", help="Print JSON, for programs.")]
+_LAKE = ServerSettings().lake
+
+
+@app.command
+def seal(*, lake: Lake = _LAKE, today: Annotated[bool, Parameter(negative="")] = False) -> None:
+    """Move the events of finished days into Parquet files, as the server does by itself every few minutes.
+
+    Examples::
+
+        noria ship events seal --lake runs/lake
+        noria ship events seal --today           today's events so far, too
+
+    Parameters
+    ----------
+    today
+        Take today's events so far, too; later ones make files of their own.
+    """
+    from noria.core.lake import check_lake
+    from noria.ship.outbox import everything
+    from noria.ship.seal import seal_all
+
+    files = seal_all(check_lake(lake), everything() if today else datetime.now(UTC))
+    print(f"{files:,} files sealed")
+
+
+@app.command
+def reconcile(*, lake: Lake = _LAKE, told: Path | None = None, json: Json = False) -> int:
+    """Check that every event acknowledged lies in an outbox or in the lake, or was removed on purpose; else exit with 3.
+
+    Examples::
+
+        noria ship events reconcile --lake runs/lake
+        noria ship events reconcile --told ids.txt --json
+
+    Parameters
+    ----------
+    told
+        A file of ids, one a line, that clients were told (`x-request-id`): each must be there.
+    """
+    from noria.core.lake import check_lake
+    from noria.ship.books import reconcile as balance
+
+    if told is not None and not told.is_file():
+        raise InputError("no such file of ids", found=str(told), allowed="a text file, one id a line")
+    ids = told.read_text(encoding="utf-8").split() if told else ()
+    books = balance(check_lake(lake), ids)
+    print(json_module.dumps(books.as_dict()) if json else books.text())
+    return 0 if books.exact else 3
+
+
+@app.command
+def keep(
+    *,
+    days: Annotated[int | None, Parameter(negative="")] = None,
+    text_days: Annotated[int | None, Parameter(negative="")] = None,
+    lake: Lake = _LAKE,
+    json: Json = False,
+) -> None:
+    """Remove events older than so many days, and what was said in them sooner; write a receipt.
+
+    Examples::
+
+        noria ship events keep --days 400 --text-days 90 --lake runs/lake
+
+    Parameters
+    ----------
+    days
+        Whole UTC days that events are kept.
+    text_days
+        Whole UTC days that texts of users who consented are kept.
+    """
+    from noria.ship.erase import keep_days
+
+    for name, value in (("--days", days), ("--text-days", text_days)):
+        if value is not None and value < 0:
+            raise InputError(f"{name} is not allowed", found=value, allowed="0 or more")
+    if days is None and text_days is None:
+        raise InputError("nothing to remove", allowed="--days, --text-days, or both")
+    _tell(keep_days(lake, days=days, text_days=text_days), json)
+
+
+@app.command
+def erase(
+    user: str, *, lake: Lake = _LAKE, pseudonym: Annotated[bool, Parameter(negative="")] = False, json: Json = False
+) -> None:
+    """Remove all events of one user, and those of others about them; write a receipt.
+
+    Files that held any are written anew. Rows collected for training before keep theirs: collect them again.
+
+    Examples::
+
+        noria ship events erase 小王 --lake runs/lake
+        noria ship events erase 5f0c2a91b7d3e644 --pseudonym
+
+    Parameters
+    ----------
+    user
+        The user's name, as the applications sent it.
+    pseudonym
+        `user` is the pseudonym that stands in the events.
+    """
+    from noria.core.event import pseudonym as stand_in
+    from noria.core.lake import check_lake
+    from noria.ship.erase import erase_user
+    from noria.ship.meter import read_secret
+
+    if not user:
+        raise InputError("no user is named", hint="events without a user belong to nobody")
+    check_lake(lake)
+    if not pseudonym and not (lake / "server" / "secret").is_file():
+        raise InputError("the lake has no secret to tell the pseudonym by", found=str(lake / "server" / "secret"),
+                         hint="name the pseudonym, with --pseudonym")  # fmt: skip
+    _tell(erase_user(lake, user if pseudonym else stand_in(user, read_secret(lake / "server"))), json)
+
+
+@app.command
+def migrate(*, lake: Lake = _LAKE) -> None:
+    """Bring a lake that an older Noria wrote up to the present schema; it can be read without, too.
+
+    Examples::
+
+        noria ship events migrate --lake runs/lake
+    """
+    from noria.core.event import SCHEMA
+    from noria.ship.erase import migrate as bring_up
+
+    files = bring_up(lake)
+    print(f"{files:,} sealed files written anew; the lake has schema {SCHEMA}")
+
+
+def _tell(receipt: Receipt, json: bool) -> None:
+    print(json_module.dumps(asdict(receipt), ensure_ascii=False) if json else receipt.text())

@@ -1,0 +1,94 @@
+"""`noria ship versions`: what is live on a running server, what was live when, and how to change it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+from noria.core.errors import InputError, ResourceError
+from noria.ship.server.settings import ServerSettings
+
+Action = Literal["swap", "canary", "shadow", "promote", "end", "roll_back"]
+
+
+def versions(
+    model: str,
+    action: Action | None = None,
+    folder: str | None = None,
+    *,
+    share: float | None = None,
+    why: str = "",
+    url: str = f"http://{ServerSettings().host}:{ServerSettings().port}",
+    key: Annotated[str, Parameter(env_var="NORIA_KEY")] = "",
+    lake: Path | None = None,
+) -> None:
+    """Show the versions of a served model, or change which one answers; no request is dropped.
+
+    Examples::
+
+        noria ship versions sentiment                                what is live, on trial, and was live when
+        noria ship versions sentiment canary sentiment-2 --share 0.1
+        noria ship versions sentiment promote
+        noria ship versions sentiment roll_back --why "more complaints"
+        noria ship versions sentiment --lake runs/lake               its history, without a server
+
+    Parameters
+    ----------
+    model
+        Name of the model, as it is served.
+    action
+        swap: another version from now on; canary: it answers a share of the requests; shadow: it answers
+        them for comparison only; promote: the version on trial is live from now on; end: its trial is over;
+        roll_back: end the trial, or go back to the version before.
+    folder
+        Name of the version's folder, beside that of the live one.
+    share
+        Of the requests, that a version on trial gets; a tenth unless told.
+    why
+        Kept in the history.
+    url
+        Address of the server.
+    key
+        An admin key of the server.
+    lake
+        Read the history that a server keeps in its lake instead of asking it.
+    """
+    if lake is not None:
+        from noria.ship.engine.history import read_changes
+
+        file = lake / "server" / "models" / f"{model}.jsonl"
+        if not file.is_file():
+            raise InputError(
+                "no history of that model", found=model, allowed=[one.stem for one in file.parent.glob("*")]
+            )
+        told: dict[str, Any] = {"changes": [vars(change) for change in read_changes(file)]}
+    else:
+        body = {"action": action, "folder": folder, "share": share, "why": why} if action else None
+        told = _asked(f"{url}/versions/{model}", key, body)
+        print(f"{model}: {told['live']} is live ({told['folder']})")
+        if trial := told["trial"]:
+            compared = f", {trial['same']} of {trial['compared']} alike" if trial.get("compared") else ""
+            print(f"  {trial['mode']} {trial['version']}: {trial['share']:g} of the requests, {trial['requests']:,} so far, "
+                  f"{trial['failed']:,} failed{compared}")  # fmt: skip
+    for change in told["changes"]:
+        share_told = f" {change['share']:g}" if change["share"] else ""
+        print(
+            f"  {change['time']}  {change['what']}{share_told}  {change['version']}  {change['folder']}  {change['why']}"
+        )
+
+
+def _asked(url: str, key: str, body: dict[str, Any] | None) -> dict[str, Any]:
+    import httpx
+
+    headers = {"authorization": f"Bearer {key}"}
+    try:
+        # A version is loaded before it answers, which may take a while.
+        answer = httpx.request("POST" if body else "GET", url, headers=headers, timeout=300,
+                               json={name: value for name, value in body.items() if value} if body else None)  # fmt: skip
+    except httpx.HTTPError as error:
+        raise ResourceError("the server cannot be reached", found=url, hint=str(error)) from None
+    if answer.status_code != 200:
+        raise InputError(f"the server refused ({answer.status_code})", hint=answer.json()["error"]["message"])
+    return dict(answer.json())

@@ -1,0 +1,62 @@
+"""The LSTM language model as a model folder holds it, token by token."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import nn
+from torch.nn import functional as F
+
+from noria.core.errors import FolderError
+
+KIND = "noria_lstm"
+"""`model_type` in config.json."""
+State = tuple[torch.Tensor, torch.Tensor]
+"""Hidden state and memory cell, each [layers, B, width]."""
+
+
+class Lstm(nn.Module):
+    """Embedding, LSTM, and the embedding again as output (Press and Wolf 2017).
+
+    Raises:
+        FolderError: the folder holds no such model, or its files do not fit each other.
+    """
+
+    def __init__(self, folder: Path, config: dict[str, Any]) -> None:
+        super().__init__()
+        width, self._layers = int(config["hidden_size"]), int(config["num_hidden_layers"])
+        self.config = SimpleNamespace(vocab_size=int(config["vocab_size"]), is_encoder_decoder=False)
+        self.embedding = nn.Embedding(self.config.vocab_size, width)
+        self.lstm = nn.LSTM(width, width, self._layers, batch_first=True)
+        try:
+            tensors = load_file(folder / "model.safetensors")
+            tensors.pop("lm_head.weight", None)
+            self.load_state_dict(tensors)
+        except (OSError, RuntimeError, SafetensorError) as error:
+            raise FolderError(f"{folder} cannot be loaded", found=str(error).strip().splitlines()[0]) from None
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Return the type of the weights."""
+        return self.embedding.weight.dtype
+
+    def empty(self) -> State:
+        """Return the state before a text."""
+        nothing = torch.zeros(self._layers, 1, self.lstm.hidden_size, dtype=self.dtype)
+        return nothing, nothing
+
+    def further(self, ids: torch.Tensor, state: State) -> tuple[torch.Tensor, State]:
+        """Return the logits [B, vocabulary] of what follows ids [B, T], and the state after them."""
+        with torch.inference_mode():
+            states, after = self.lstm(self.embedding(ids), state)
+            return F.linear(states[:, -1], self.embedding.weight).float(), after
+
+    def forward(self, input_ids: torch.Tensor, **others: Any) -> SimpleNamespace:
+        """Return the logits of every next token [B, T, vocabulary]; padding stands behind a text."""
+        states, _ = self.lstm(self.embedding(input_ids))
+        return SimpleNamespace(logits=F.linear(states, self.embedding.weight))
