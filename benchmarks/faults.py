@@ -237,6 +237,8 @@ async def _soak(server: Server, rate: float, seconds: float) -> tuple[Counter[st
 
     async def one(request: bytes, due: float) -> None:
         try:
+            while idle and idle[-1].closed:  # idle for so long that the server closed it
+                idle.pop()
             line = idle.pop() if idle else await Line.open(place)
             status = str((await line.ask(request)).status)
             idle.append(line)

@@ -62,6 +62,11 @@ class Line:
         """Connect."""
         return cls(*await asyncio.open_connection(place.host, place.port, limit=1 << 20))
 
+    @property
+    def closed(self) -> bool:
+        """Return whether the server closed it."""
+        return self.reader.at_eof()
+
     async def ask(self, request: bytes) -> Reply:
         """Send a request and return its whole answer."""
         self.writer.write(request)
