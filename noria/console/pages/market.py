@@ -171,11 +171,9 @@ def standings_html(tested: Backtest, words: Words) -> str:
     lines = []
     for item in sorted(tested.standings, key=lambda item: item.crps):
         gain = item.gain
-        told = (
-            "–"
-            if gain is None
-            else f"{gain.value:+.2f}<br><span class='small soft'>{gain.low:.2f} – {gain.high:.2f}</span>"
-        )
+        told = "–" if gain is None else f"{gain.value:+.2f}"
+        if gain is not None and gain.low is not None:
+            told += f"<br><span class='small soft'>{gain.low:.2f} – {gain.high:.2f}</span>"
         covered = next((value for level, value in item.coverage.items() if str(level).startswith("90")), None)
         weight = tested.weights.get(item.model)
         cells = (

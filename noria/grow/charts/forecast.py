@@ -68,7 +68,7 @@ def standings_chart(test: Backtest, source: str | Text) -> Chart:
          "data": [round(value, 3) for value, _, _ in gains]},
         # A boxplot whose box is closed draws a whisker from one end of the interval to the other.
         {"type": "boxplot", "name": {"en": "95% interval", "zh": "95% 区间"}, "itemStyle": {"color": GREY, "borderColor": GREY}, "boxWidth": [1, 12],
-         "data": [[round(each, 3) for each in (low or 0.0, value, value, value, high or 0.0)] for value, low, high in gains]},
+         "data": [[round(value if each is None else each, 3) for each in (low, value, value, value, high)] for value, low, high in gains]},
     ]  # fmt: skip
     return Chart(
         {"en": "Back-test: above or below persistence", "zh": "回测：高于或低于“维持现状”"},

@@ -81,7 +81,9 @@ def standings_table(test: Backtest, source: str | Text) -> Table:
              ("CRPS", "CRPS"), ("MASE", "MASE"), ("inside 90%", "90% 区间内"), ("weight", "权重")]  # fmt: skip
     rows: list[list[str | float | Text | None]] = []
     for item in test.standings:
-        gain = f"{item.gain.value:+.2f} [{item.gain.low:.2f}, {item.gain.high:.2f}]" if item.gain else "–"
+        gain = "–" if item.gain is None else f"{item.gain.value:+.2f}"
+        if item.gain and item.gain.low is not None:
+            gain += f" [{item.gain.low:.2f}, {item.gain.high:.2f}]"
         weight = test.weights.get(item.model)
         rows.append([NAMES[item.model], item.log_score, gain, item.energy, item.crps, item.mase, f"{item.coverage['90%']:.0%}",
                      "–" if weight is None else f"{weight:.0%}"])  # fmt: skip
