@@ -227,8 +227,8 @@ def _standing(name: str, trials: Sequence[Trial], level: float) -> Standing:
         each = [np.mean([trial.log_score - bar[trial.origin, trial.horizon].log_score for trial in mine if trial.origin == origin])
                 for origin in origins]  # fmt: skip
         mean, half = mean_interval(np.array(each), max(trial.horizon for trial in mine) - 1, level)
-        ends = (mean - half, mean + half) if np.isfinite(half) else (None, None)  # one origin tells no spread
-        gain = Figure(f"log score of {name} above {BASELINE}", mean, len(each), *ends, unit="nats")
+        low, high = (mean - half, mean + half) if np.isfinite(half) else (None, None)  # one origin tells no spread
+        gain = Figure(f"log score of {name} above {BASELINE}", mean, len(each), low, high, unit="nats")
     coverage = {
         f"{level:.0%}": float(np.mean([trial.covered[place] for trial in mine])) for place, level in enumerate(LEVELS)
     }
