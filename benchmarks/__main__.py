@@ -14,14 +14,21 @@ from .results import keep, write_page
 from .start import started
 
 NAMES = (
+    "diffusion",
+    "drivers",
     "events",
     "finetune",
+    "growth",
+    "lifetime",
     "lora",
     "packing",
     "pretrain",
+    "promote",
+    "recovery",
     "resume",
     "scaling",
     "serve",
+    "share_forecast",
     "stream",
     "tokenize",
     "tokenizer",
@@ -42,7 +49,8 @@ def run(
     Parameters
     ----------
     name
-        One of events, finetune, lora, packing, pretrain, resume, scaling, serve, stream, tokenize, tokenizer; or all.
+        One of diffusion, drivers, events, finetune, growth, lifetime, lora, packing, pretrain, promote,
+        recovery, resume, scaling, serve, share_forecast, stream, tokenize, tokenizer; or all.
     quick
         Fewer and shorter repeats: each benchmark ends within five minutes.
     write

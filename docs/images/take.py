@@ -1,6 +1,6 @@
-"""Take the picture of the console that the READMEs show: python docs/images/take.py runs/demo
+"""Take the pictures that the pages show: python docs/images/take.py runs/demo, or report.html movement market.png
 
-Serves a finished run and photographs its overview, 1440 pixels wide, in headless Chromium.
+Of a finished run, served for it, the console's overview; of a report, one section. In headless Chromium.
 """
 
 from __future__ import annotations
@@ -40,5 +40,20 @@ def take(root: Path, target: Path) -> None:
         browser.close()
 
 
+def take_section(report: Path, key: str, target: Path) -> None:
+    """Write the picture of one section of a report to `target`."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS)
+        page = browser.new_page(viewport={"width": 1000, "height": 2400}, locale="en-US", reduced_motion="reduce")
+        page.goto(f"{report.resolve().as_uri()}#en")
+        page.wait_for_selector("html[data-ready]")
+        page.locator("nav").evaluate("nav => nav.remove()")  # it floats above whatever is photographed
+        page.locator(f"section#{key}").screenshot(path=target)
+        browser.close()
+
+
 if __name__ == "__main__":
-    take(Path(sys.argv[1]), Path(__file__).with_name("console.png"))
+    if Path(sys.argv[1]).is_file():
+        take_section(Path(sys.argv[1]), sys.argv[2], Path(__file__).with_name(sys.argv[3]))
+    else:
+        take(Path(sys.argv[1]), Path(__file__).with_name("console.png"))

@@ -31,7 +31,7 @@ MENU: dict[str, tuple[tuple[str, str], ...]] = {
     "": (("overview", "/"),),
     "build": (("models", "/models"), ("playground", "/playground")),
     "ship": (("support", "/support"), ("monitor", "/monitor"), ("recommend", "/recommend"), ("status", "/status")),
-    "grow": (("users", "/users"), ("market", "/market")),
+    "grow": (("users", "/users"), ("market", "/market"), ("promote", "/promote")),
 }
 COLOURS = {"": "#15343c", "build": "#b4692b", "ship": "#12748c", "grow": "#4f8a3c"}
 ICONS = {
@@ -44,6 +44,7 @@ ICONS = {
     "status": "M4 20V4M4 20h16M7 14l3-4 3 3 5-7",
     "users": "M9 11a4 4 0 1 0 0-8 4 4 0 0 0 0 8zM2 21c0-4 3-6 7-6s7 2 7 6M16 4a4 4 0 0 1 0 7M18 15c3 1 4 3 4 6",
     "market": "M4 20V10M10 20V4M16 20v-7M22 20H2",
+    "promote": "M4 10v4h3l7 5V5L7 10H4zM18 9a4 4 0 0 1 0 6M7 14l1 6h3l-1-4",
 }
 
 

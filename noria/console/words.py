@@ -275,6 +275,17 @@ WORDS: dict[str, Both] = {
         "A BG/NBD model saw the log until {until} and forecast the next {weeks} weeks.",
         "BG/NBD 模型只看到 {until} 之前的记录，预测其后 {weeks} 周。",
     ),
+    "users.habits": Both("Habits, needs and worth", "习惯、需求与价值"),
+    "users.habits.lead": Both(
+        "From the first act to money, how use spreads over users, what they ask for, and how long they stay.",
+        "从首次活动到付费、使用在用户间的分布、用户的需求，以及停留多久。",
+    ),
+    "users.step.acquisition": Both("acquisition", "获取"),
+    "users.step.activation": Both("activation", "激活"),
+    "users.step.retention": Both("retention", "留存"),
+    "users.step.referral": Both("referral", "推荐"),
+    "users.step.revenue": Both("revenue", "收入"),
+    "users.silent": Both("Not measured: {what}", "未测量：{what}"),
     "users.retention": Both("Retention triangle", "留存三角"),
     "users.cohorts.day": Both(
         "Each line is the users who came on one day; each column, how many of them were active so many days later.",
@@ -314,7 +325,23 @@ WORDS: dict[str, Both] = {
     "market.crps": Both("CRPS", "CRPS"),
     "market.mase": Both("MASE", "MASE"),
     "market.coverage": Both("Coverage of 90%", "90% 区间覆盖率"),
+    "market.weight": Both("Weight in the blend", "混合权重"),
     "market.flags": Both("What to know about these figures ({count})", "关于这些数据的说明（{count} 条）"),
+    # promotion
+    "promote.title": Both("Promotion", "推广"),
+    "promote.lead": Both(
+        "Whom to address, where the money goes, and how it will be measured.", "触达谁、钱花在哪里，以及如何衡量。"
+    ),
+    "promote.size": Both("How large must an experiment be?", "实验需要多少用户？"),
+    "promote.base": Both("Rate now, %", "当前比率（%）"),
+    "promote.lift": Both("Change worth finding, % of it", "值得发现的相对变化（%）"),
+    "promote.a_day": Both("Users a day", "每日用户"),
+    "promote.served": Both("Clicks on what this server showed", "本服务展示内容的点击率"),
+    "promote.plan": Both("Promotion plan", "推广计划"),
+    "promote.example": Both(
+        "This is a simulated example: no figure below is of your users. Name your own files in the run's folder, in",
+        "以下为模拟示例，均非您的用户数据。请在运行文件夹中写明自己的数据文件：",
+    ),
 }
 
 

@@ -8,6 +8,8 @@ Nothing here writes to the lake. Times leave it as UTC without a zone, so that n
 
 from __future__ import annotations
 
+import os
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,13 +26,25 @@ SCHEMA = pa.schema([ARROW.field(name) for name in FACTS])
 """What analytics read of an event, in Arrow: all but what was said."""
 
 
-def connect(threads: int | None = None) -> Backend:
-    """Return a DuckDB inside this process, with every session setting that a result could depend on fixed."""
+def connect(threads: int | None = None, memory: str | None = None) -> Backend:
+    """Return a DuckDB inside this process, with every session setting that a result could depend on fixed.
+
+    Args:
+        threads: how many to use; as many as there are cores where not given.
+        memory: how much it may hold before it goes on in files, such as "2GB"; a quarter of the machine's where not given.
+    """
     connection = ibis.duckdb.connect(**({"threads": threads} if threads else {}))
+    memory = memory or f"{max(_memory_bytes() // 4, 1 << 30) >> 20}MiB"
+    spill = (Path(tempfile.gettempdir()) / f"noria-duckdb-{os.getpid()}").as_posix().replace("'", "''")
     connection.con.execute(
-        "SET TimeZone = 'UTC'; SET enable_progress_bar = false; SET preserve_insertion_order = false"
+        "SET TimeZone = 'UTC'; SET enable_progress_bar = false; SET preserve_insertion_order = false; "
+        f"SET memory_limit = '{memory}'; SET temp_directory = '{spill}'"
     )
     return connection
+
+
+def _memory_bytes() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def events(lake: str | Path, connection: Backend | None = None) -> ibis.Table:

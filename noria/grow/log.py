@@ -1,23 +1,25 @@
 """A log of who was active when: from the lake's events, or from any table with a user and a time.
 
 log = read_log("purchases.csv", user="customer", value="amount", zone="Asia/Shanghai")
-log.table       # user, time (UTC), value, units, segment: what growth, retention and lifetime read
-log.problems    # what was set aside, why, and how often
+log.table         # user, time (UTC), value, units, segment: one row an act
+user_days(log)    # the same folded once into user-days: what growth, retention and lifetime read
+log.problems      # what was set aside, why, and how often
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import ibis
 import pyarrow as pa
 
 from noria.core.errors import InputError, unknown
 
+from .fold import ROLLUPS, measured, user_days
 from .lake import connect
 
 if TYPE_CHECKING:
@@ -58,6 +60,10 @@ class Log:
     rows: int = 0
     users: int = 0
     problems: tuple[Problem, ...] = ()
+    facts: ibis.Table | None = None
+    """All events of the lake, of every kind, where the log was taken from one."""
+    kept: dict[str, ibis.Table] = field(init=False, repr=False, compare=False, default_factory=dict)
+    """What was folded from the log so far: tables of its own engine, each made once and gone with the session."""
 
     def texts(self) -> dict[str, str]:
         """Return the citation that goes under a chart, in English and in Chinese."""
@@ -68,6 +74,10 @@ class Log:
             "zh": f"{name['zh']}{licence['zh']}，截至 {self.as_of}",
         }
 
+    def close(self) -> None:
+        """Let go of the engine that holds the log, and of what was folded there."""
+        self.table.get_backend().disconnect()
+
     def between(self, first: date, last: date) -> Log:
         """Return the log of the days `first` to `last`, both included.
 
@@ -75,8 +85,12 @@ class Log:
             InputError: no activity falls into these days.
         """
         day = self.table.time.date()
-        table = self.table.filter((day >= ibis.literal(first)) & (day <= ibis.literal(last)))
-        return _measured(replace(self, table=table), last)
+        part = replace(self, table=self.table.filter((day >= ibis.literal(first)) & (day <= ibis.literal(last))))
+        days = user_days(self)
+        since, until = ((end - date(1970, 1, 1)).days for end in (first, last))
+        part.kept["days"] = days.filter((days.day >= since) & (days.day <= until))
+        part.kept["people"] = self.kept["people"]
+        return measured(part, last)
 
 
 def read_log(
@@ -137,7 +151,7 @@ def read_log(
     names = {"user": user, "time": time, "value": value, "units": units, "segment": segment, "id": id}
     first_line = 1 if path.suffix == ".parquet" else 2
     table, problems = _checked(connection, raw, names, str(path), first_line, zone, now or datetime.now(UTC))
-    return _measured(Log(table, source or path.name, licence, unit, problems=problems), None)
+    return measured(Log(table, source or path.name, licence, unit, problems=problems))
 
 
 def log_of_rows(
@@ -163,7 +177,7 @@ def log_of_rows(
     connection.con.unregister(given)
     names = {name: name for name in (*COLUMNS, "id")}
     table, problems = _checked(connection, raw, names, source, 1, None, now or datetime.now(UTC))
-    return _measured(Log(table, source, licence, unit, problems=problems), None)
+    return measured(Log(table, source, licence, unit, problems=problems))
 
 
 def log_of_events(
@@ -181,11 +195,13 @@ def log_of_events(
         SettingError: the events have no column `segment`.
         InputError: no event of these kinds names a user.
     """
-    if segment not in table.columns:
+    if segment not in (*table.columns, "topic"):
         raise unknown("column of events", segment, table.columns)
     acts = table.filter(table.kind.isin(list(kinds)) & (table.user != ""))
-    acts = acts.select(user=acts.user, time=acts.time, value=acts.value, units=acts.units, segment=acts[segment])
-    return _measured(Log(acts, source), None)
+    more = {name: acts.segment if name == "topic" else acts[name] for name in ROLLUPS}
+    named = acts.segment if segment == "topic" else acts[segment]
+    acts = acts.select(user=acts.user, time=acts.time, value=acts.value, units=acts.units, segment=named, **more)
+    return measured(Log(acts, source, facts=table))
 
 
 # What is wrong with a row, in the order in which it is asked; the first that holds is the reason told.
@@ -223,7 +239,7 @@ def _checked(
         name: f"CAST({_quote(column)} AS VARCHAR)" if column in kinds else "NULL::VARCHAR"
         for name, column in names.items()
     }
-    moment = _moment(connection, raw, names["time"], kinds[names["time"]], zone, place)
+    moment = moment_sql(connection, raw, names["time"], kinds[names["time"]], zone, place)
     repeats = (
         f'row_number() OVER (PARTITION BY {_quote(names["id"])} ORDER BY "row number")' if names["id"] in kinds else "1"
     )
@@ -258,7 +274,7 @@ _HAS_ZONE = r"\d{2}:\d{2}.*(Z|[+-]\d{2}(:?\d{2})?)$"
 _BARE_DAY = r"^\d{4}-?\d{2}-?\d{2}$"
 
 
-def _moment(connection: Backend, raw: str, column: str, kind: str, zone: str | None, place: str) -> str:
+def moment_sql(connection: Backend, raw: str, column: str, kind: str, zone: str | None, place: str) -> str:
     """Return the SQL that reads a column of times as UTC; bare days are UTC days."""
     name = _quote(column)
     if kind == "DATE":
@@ -285,24 +301,6 @@ def _moment(connection: Backend, raw: str, column: str, kind: str, zone: str | N
         f"CASE WHEN regexp_matches({stamp}, '{_BARE_DAY}') THEN CAST({day} AS TIMESTAMP) "
         f"WHEN regexp_matches({stamp}, '{_HAS_ZONE}') THEN make_timestamp(epoch_us(TRY_CAST({stamp} AS TIMESTAMPTZ))) ELSE {local} END"
     )
-
-
-def _measured(log: Log, as_of: date | None) -> Log:
-    """Return the log with its extent counted."""
-    table = log.table
-    facts: dict[str, Any] = (
-        table.aggregate(
-            first=table.time.min().date(), last=table.time.max().date(), rows=table.count(), users=table.user.nunique()
-        )
-        .to_pyarrow()
-        .to_pylist()[0]
-    )
-    if not facts["rows"]:
-        reasons = "; ".join(problem.text() for problem in log.problems)
-        raise InputError(
-            f"{log.source} holds no activity", found=reasons or "no rows", allowed="rows with a user and a time"
-        )
-    return replace(log, first=facts["first"], as_of=as_of or facts["last"], rows=facts["rows"], users=facts["users"])
 
 
 def _quote(name: str) -> str:

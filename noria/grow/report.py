@@ -22,7 +22,7 @@ from noria import __version__
 from noria.core.figure import Figure, number
 from noria.core.folder import write_bytes
 
-from .charts import Chart, Text
+from .charts.chart import Chart, Text
 from .echarts import echarts_module
 
 Wing = Literal["build", "ship", "grow"]

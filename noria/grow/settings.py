@@ -32,6 +32,35 @@ class LogSettings(Settings):
     """Unit of the amount."""
     period: Literal["day", "week", "month"] = "week"
     """Period of growth accounting and retention."""
+    table: str = "events"
+    """Table of an engine that is named by its address; a point parts it from its schema."""
+
+
+class UserSettings(Settings):
+    """What is asked of a log's users."""
+
+    by: str = ""
+    """Column to account growth within, or several as a rollup: app,model. Of a lake: segment, app, model, version, tenant, topic."""
+    retention: Literal["first", "recurring", "bracketed", "rolling"] = "first"
+    """Kind of the retention triangle."""
+    funnel: str = ""
+    """Steps such as "impression > click > kind=conversion,app=shop"; a bare word is a kind of event, or a segment."""
+    funnel_days: Annotated[float, Field(ge=0, le=36_500)] = 7.0
+    """Window of the funnel, from its first step; 0 for none."""
+    funnel_order: Literal["ordered", "strict", "any"] = "ordered"
+    """Other acts may lie between (ordered), none may (strict), or the steps come in any order (any)."""
+    activation_acts: Annotated[int, Field(ge=2)] = 3
+    """With how many acts a newcomer counts as activated ..."""
+    activation_days: Annotated[int, Field(ge=1)] = 7
+    """... in how many days, the first one included."""
+    power_days: Annotated[int, Field(ge=2, le=366)] = 28
+    """Last days of the log in which power users and needs are looked for."""
+    lapse_days: Annotated[int, Field(ge=1, le=3660)] = 90
+    """A user without an act for more days than these has lapsed."""
+
+    def rollup(self) -> tuple[str, ...]:
+        """Return the columns of `by`."""
+        return tuple(name.strip() for name in self.by.split(",") if name.strip())
 
 
 class MarketSettings(Settings):
@@ -43,11 +72,24 @@ class MarketSettings(Settings):
     """Which segment of the series; may be left out where it has one."""
     horizon: Annotated[int, Field(ge=1, le=60)] = 6
     """Periods to forecast."""
-    model: Literal["best", "persistence", "drift", "attraction"] = "best"
-    """Which model forecasts; best is what the back-test proves, and persistence where it proves nothing."""
+    model: Literal["best", "persistence", "drift", "attraction", "structural", "rivalry", "blend"] = "best"
+    """Which model of shares forecasts; best is what the back-test proves, and persistence where it proves nothing."""
     holdout: Annotated[int, Field(ge=1, le=24)] = 3
     """Periods ahead that the back-test scores."""
     draws: Annotated[int, Field(ge=100, le=100_000)] = 2000
     """Simulated markets."""
     seed: int = 0
     """Seed of the simulation."""
+
+
+class ForecastSettings(Settings):
+    """What is forecast."""
+
+    of: Literal["shares", "level", "flow", "users"] = "shares"
+    """Shares of a market; one entity's amounts, as a level (users) or a flow (sales); or the active users of a log."""
+    entity: str | None = None
+    """Whose level or flow; may be left out where the series has one entity."""
+    curve: Literal["best", "persistence", "drift", "bass", "gompertz", "logistic", "cohorts", "blend"] = "best"
+    """Which model of a level, flow or users forecasts; best is what the back-test proves. Cohorts are for users."""
+    newcomers: bool = False
+    """Leave room among the shares for rivals that are not there yet, at the pace at which some have entered."""

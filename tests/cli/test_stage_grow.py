@@ -41,7 +41,7 @@ def test_the_stage_with_other_stages_and_a_lake(tmp_path: Path) -> None:
     assert "growth adds up in all" in result.line
     assert "lake 12 events" in result.line
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
-    for anchor in ("sentiment", "usage", "users", "lifetime", "market"):
+    for anchor in ("sentiment", "usage", "users", "lifetime", "market", "movement", "position", "served", "unmet"):
         assert f'<section id="{anchor}"' in page
     assert '<section id="corpus"' not in page
     assert "情感" in page

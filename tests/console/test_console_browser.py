@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]  # fmt: skip
-PAGES = ("overview", "models", "playground", "support", "monitor", "recommend", "status", "users", "market")
+PAGES = ("overview", "models", "playground", "support", "monitor", "recommend", "status", "users", "market", "promote")
 PATHS = {name: "/" if name == "overview" else f"/{name}" for name in PAGES}
 SIZES = {"desk": (1440, 900), "phone": (390, 844)}
 # What each page must show of the run, whatever the language: real figures, not only a frame.
@@ -37,10 +37,15 @@ SHOWN = {
     "recommend": ["8"],
     "status": ["sentiment-int8", "openvino", "this process"],
     "users": ["23,570", "0.149", "7,846"],
-    "market": ["ChatGPT", "0.782", "HHI", "n = 12"],
+    "market": ["ChatGPT", "0.782", "HHI", "n = 12", "0.867", "+6.70"],
+    "promote": ["Qini", "n = 10,000", "14,751", "new users"],
 }
 # Names that readers of Chinese know by these letters too.
-NAMES = re.compile("Noria|CDNOW|ChatGPT|Google|Gemini|Perplexity|Microsoft|Copilot|Claude|Deepseek|CRPS|MASE")
+NAMES = re.compile(
+    "Noria|CDNOW|ChatGPT|Google|Gemini|Perplexity|Microsoft|Copilot|Claude|Deepseek|CRPS|MASE|Bass|Gompertz|lifetimes|Qini|CUPED|Welch"
+    # groups, channels and columns of the simulated example
+    "|mailed|control|new users|search|video|outdoor|simulated campaign|simulated advertising|points"
+)
 
 pytestmark = [
     pytest.mark.skipif(not CHROMIUM.exists(), reason=f"no browser: {CHROMIUM} is missing (apt-get install chromium)"),

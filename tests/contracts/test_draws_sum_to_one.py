@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from noria.grow.forecast.attraction import fit
 from noria.grow.forecast.baseline import MODELS, NAMES
+from noria.grow.forecast.levels import LEVEL_MODELS
+from noria.grow.forecast.stacking import BLEND
 from noria.grow.market.share import shares
 from noria.grow.series import Floats, Point, Provenance, Series, following
 
@@ -32,12 +33,12 @@ def test_every_draw_sums_to_one(name: str, values: Floats, horizon: int, seed: i
     points = [Point(times[row], f"e{column}", "", "revenue", float(values[row, column]), "CNY")
               for row in range(len(values)) for column in range(values.shape[1])]  # fmt: skip
     market = shares(Series(tuple(points), Provenance("made", "CC0", date(2026, 1, 1))))
-    forecast = fit(market, MODELS[name]).ahead(horizon, draws=50, seed=seed)
+    forecast = MODELS[name](market).ahead(horizon, draws=50, seed=seed)
     assert forecast.draws.shape == (50, horizon, len(market.entities))
     assert np.abs(forecast.draws.sum(-1) - 1).max() < 1e-12
     assert (forecast.draws >= 0).all()
 
 
 def test_every_model_has_a_name_in_both_languages() -> None:
-    assert set(NAMES) == set(MODELS)
+    assert {*MODELS, *LEVEL_MODELS, BLEND, "cohorts"} == set(NAMES)
     assert all(set(names) == {"en", "zh"} for names in NAMES.values())

@@ -7,7 +7,7 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 ORDER = ["core", "tasks", "build", "ship", "grow", "console", "cli", "corpus", "tokens", "model", "train", "evaluate",
-         "compress", "engine", "server", "apps", "users", "market", "forecast"]  # fmt: skip
+         "compress", "engine", "server", "apps", "users", "market", "forecast", "promote"]  # fmt: skip
 """Folders in the order in which work flows through them; any other comes after, by name."""
 BEGIN, END = "<!-- tree: begin -->", "<!-- tree: end -->"
 WIDTH = 28

@@ -154,7 +154,7 @@ def test_feedback_joins_its_request_and_the_last_word_counts(tmp_path: Path) -> 
 
 def test_growth_reads_the_lake_by_application(tmp_path: Path) -> None:
     wait(tmp_path, make(50))
-    account = growth(log_of_events(events(tmp_path)), "day", by_segment=True)
+    account = growth(log_of_events(events(tmp_path)), "day", by="segment")
     assert account.defects() == []
     assert (
         [row.active for row in account.segment()] == [row.active for row in account.segment("support")] == [1, 3, 3, 1]

@@ -16,11 +16,15 @@ import pytest
 from noria.core.figure import Figure
 from noria.grow.analysis import study_market
 from noria.grow.bundled import chatbot_shares
-from noria.grow.charts import Chart, bar_chart, localised
+from noria.grow.charts.chart import Chart, bar_chart, localised
 from noria.grow.echarts import echarts_module
+from noria.grow.forecast.study import study_users_ahead
 from noria.grow.log import Log
 from noria.grow.report import Section, Shown, Table, write_report
-from noria.grow.sections import lifetime_section, market_section, usage_section, users_section
+from noria.grow.sections.forecast import forecast_section
+from noria.grow.sections.market import market_section
+from noria.grow.sections.usage import usage_section
+from noria.grow.sections.users import lifetime_section, users_section
 from noria.grow.series import read_series
 from noria.grow.usage import Usage
 from noria.grow.users.activity import growth, stickiness
@@ -43,6 +47,7 @@ def sections(cdnow_tenth: Log) -> list[Section]:
         users_section(cdnow_tenth, [growth(cdnow_tenth, "week"), growth(cdnow_tenth, "month")], retention(cdnow_tenth, "month"), stickiness(cdnow_tenth)),
         lifetime_section(hold_out(cdnow_tenth, date(1997, 9, 30), 39, draws=50), cdnow_tenth),
         market_section(market.market, market.forecast, market.backtest),
+        forecast_section(study_users_ahead(cdnow_tenth, "month", draws=200)),
         usage_section(served, growth(cdnow_tenth, "month")),
     ]  # fmt: skip
 
@@ -105,7 +110,7 @@ def test_every_figure_shows_its_proof(page: Path) -> None:
 
 def test_charts_are_whole_in_both_languages(sections: list[Section]) -> None:
     charts = [chart for section in sections for chart in section.charts]
-    assert len(charts) == 9
+    assert len(charts) >= 13
     for chart in charts:
         for language in ("en", "zh"):
             options = localised(chart.options, language)
@@ -162,14 +167,15 @@ def browser() -> Iterator[object]:
 
 
 @pytest.mark.parametrize("width", [1440, 390])
-def test_the_page_in_a_browser(page: Path, browser: object, width: int) -> None:
+def test_the_page_in_a_browser(page: Path, sections: list[Section], browser: object, width: int) -> None:
     view = browser.new_page(viewport={"width": width, "height": 900})  # type: ignore[attr-defined]
     faults: list[str] = []
     view.on("pageerror", lambda error: faults.append(str(error)))
     view.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
     view.goto(f"{page.as_uri()}#en")
     view.wait_for_selector("html[data-ready=yes]")
-    assert view.locator(".chart svg").count() == view.locator(".chart").count() == 9
+    charts = sum(len(section.charts) for section in sections)
+    assert view.locator(".chart svg").count() == view.locator(".chart").count() == charts
     assert view.locator("h2").first.inner_text() == "Users"
     view.locator("button.language").click()
     assert view.locator("h2").first.inner_text() == "用户"

@@ -28,10 +28,19 @@ def plan(context: Context) -> str:
 
 def run(context: Context) -> StageResult:
     """Analyse, and write the report with the sections of all stages."""
-    from noria.grow.analysis import study_market
+    from noria.grow.analysis import study_market, study_users
     from noria.grow.bundled import cdnow, chatbot_shares
+    from noria.grow.forecast.study import study_users_ahead
+    from noria.grow.market.settings import BasisSettings, TargetSettings
+    from noria.grow.market.study import movement, position
     from noria.grow.report import Section, write_report
-    from noria.grow.sections import lifetime_section, market_section, users_section
+    from noria.grow.sections.forecast import forecast_section
+    from noria.grow.sections.habits import habits_section
+    from noria.grow.sections.market import market_section
+    from noria.grow.sections.potential import position_section
+    from noria.grow.sections.shares import movement_section
+    from noria.grow.sections.users import lifetime_section, users_section
+    from noria.grow.sections.worth import worth_section
     from noria.grow.series import read_series
     from noria.grow.settings import MarketSettings
     from noria.grow.users.activity import PERIODS, growth, stickiness
@@ -48,17 +57,26 @@ def run(context: Context) -> StageResult:
         kept, sticky = retention(log, "month"), stickiness(log)
         bar.advance()
         held = hold_out(log, UNTIL, WEEKS, seed=seed)
+        study = study_users(log, "week", seed=seed)
+        worth = worth_section(study)
         bar.advance()
         market = study_market(read_series(chatbot_shares()), MarketSettings(horizon=HORIZON, seed=seed))
         bar.advance()
-        served, served_section = _served(context.root / "lake")
+        moved = movement(read_series(chatbot_shares()), None, None, BasisSettings())
+        served, served_section, own = _served(context.root / "lake")
         bar.advance()
         sections: list[Section] = [
             *stage_sections(context.root),
             *([served_section] if served_section else []),
             users_section(log, [accounts["week"], accounts["month"]], kept, sticky),
+            habits_section(study),
             lifetime_section(held, log),
-            market_section(market.market, market.forecast, market.backtest),
+            *([worth] if worth else []),
+            market_section(market.market, market.forecast, market.backtest, market.model),
+            movement_section(moved.market, moved.decomposition, moved.parts),
+            forecast_section(study_users_ahead(log, "month", horizon=HORIZON, seed=seed)),
+            position_section(position(log, TargetSettings(), seed=seed), log),
+            *own,
         ]
         write_report(
             context.root / "report.html", sections,
@@ -130,23 +148,24 @@ def _line(
     return "; ".join(parts)
 
 
-def _served(lake: Path) -> tuple[dict[str, Any], Any]:
-    """Return the facts and the section of the server's own use; empty where nothing was served."""
+def _served(lake: Path) -> tuple[dict[str, Any], Any, list[Any]]:
+    """Return the facts, the section of the server's own use, and those of its own market; empty where nothing was served."""
     from noria.core.errors import InputError
     from noria.grow.lake import connect, events
     from noria.grow.log import log_of_events
-    from noria.grow.sections import usage_section
+    from noria.grow.sections.own import own_sections
+    from noria.grow.sections.usage import usage_section
     from noria.grow.usage import usage
     from noria.grow.users.activity import growth
 
     if not lake.is_dir():
-        return {}, None
+        return {}, None, []
     table = events(lake, connect())
     try:
         use = usage(table)
         account = growth(log_of_events(table), "day")
     except InputError:  # a server that was started and never asked
-        return {}, None
+        return {}, None, []
     facts = {
         "events": use.events, "users": use.users, "kinds": use.kinds, "outcomes": use.outcomes, "units": use.units,
         "apps": [figure.as_dict() for figure in use.apps], "models": [figure.as_dict() for figure in use.models],
@@ -154,7 +173,7 @@ def _served(lake: Path) -> tuple[dict[str, Any], Any]:
         "right": [figure.as_dict() for figure in use.right],
         "growth": [row.as_dict() for row in account.segment()], "defects": account.defects(),
     }  # fmt: skip
-    return facts, usage_section(use, account)
+    return facts, usage_section(use, account), own_sections(table, targets=False)
 
 
 def _market_facts(market: MarketStudy) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from nicegui import ui
 from noria.core.errors import NoriaError
 
 from ..shell import Console, View, frame, problem, view_of
-from . import market, models, monitor, overview, playground, recommend, status, support, users
+from . import market, models, monitor, overview, playground, promote, recommend, status, support, users
 
 PAGES: dict[str, tuple[str, Callable[[View], Awaitable[None] | None]]] = {
     "overview": ("/", overview.show),
@@ -22,6 +22,7 @@ PAGES: dict[str, tuple[str, Callable[[View], Awaitable[None] | None]]] = {
     "status": ("/status", status.show),
     "users": ("/users", users.show),
     "market": ("/market", market.show),
+    "promote": ("/promote", promote.show),
 }
 
 

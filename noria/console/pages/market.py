@@ -1,22 +1,27 @@
-"""Market: shares over time, concentration, a forecast with intervals, and its back-test against persistence."""
+"""Market: shares over time, concentration, forecasts of shares and of users with intervals, and their back-tests against persistence."""
 
 from __future__ import annotations
 
 from functools import lru_cache
 from html import escape
+from pathlib import Path
 from typing import Any
 
 from nicegui import ui
 
+from noria.core.errors import InputError
 from noria.core.figure import Figure, number
 from noria.grow.analysis import MarketStudy
 from noria.grow.forecast.attraction import ShareForecast
-from noria.grow.forecast.backtest import Backtest
-from noria.grow.forecast.baseline import NAMES
+from noria.grow.forecast.names import NAMES
+from noria.grow.forecast.rolling import Backtest
+from noria.grow.forecast.study import LevelStudy
 from noria.grow.market.share import Shares, concentration
+from noria.grow.report import Section
 
 from .. import charts
 from ..figures import figures
+from ..sections import show_all, show_section
 from ..shell import View, block, card, foreign, paragraph, worked_out
 from ..words import Words
 
@@ -49,6 +54,32 @@ async def show(view: View) -> None:
                     )
                     block(standings_html(study.backtest, words), "scroll-x")
                     paragraph(words("market.backtest.foot", horizon=study.backtest.horizon), "small soft")
+    from noria.grow.sections.forecast import forecast_section
+
+    show_section(forecast_section(await worked_out(words, buyers)), words)
+    show_all(await worked_out(words, lambda: [moved(), *served(view.state.lake)]), words)
+
+
+@lru_cache(maxsize=1)
+def moved() -> Section:
+    """Return what moved the bundled chatbot shares, made once in the life of the server."""
+    from noria.grow.market.settings import BasisSettings
+    from noria.grow.market.study import movement, open_market
+    from noria.grow.sections.shares import movement_section
+
+    found = movement(open_market(None), None, None, BasisSettings())
+    return movement_section(found.market, found.decomposition, found.parts)
+
+
+def served(lake: Path) -> list[Section]:
+    """Return the server's own market; nothing where there is no lake yet."""
+    from noria.grow.lake import events
+    from noria.grow.sections.own import own_sections
+
+    try:
+        return own_sections(events(lake))
+    except InputError:
+        return []
 
 
 @lru_cache(maxsize=1)
@@ -63,6 +94,15 @@ def chatbots() -> MarketStudy:
     from noria.grow.settings import MarketSettings
 
     return study_market(read_series(chatbot_shares()), MarketSettings(horizon=HORIZON))
+
+
+@lru_cache(maxsize=1)
+def buyers() -> LevelStudy:
+    """Return the forecast of the bundled log's active users, made once in the life of the server."""
+    from noria.grow.bundled import cdnow
+    from noria.grow.forecast.study import study_users_ahead
+
+    return study_users_ahead(cdnow(), "month", horizon=HORIZON)
 
 
 def headline(market: Shares) -> list[Figure]:
@@ -124,20 +164,24 @@ def concentration_chart(market: Shares) -> charts.Options:
 
 def standings_html(tested: Backtest, words: Words) -> str:
     """Return how every model did, as a table."""
-    keys = ("model", "gain", "crps", "mase", "coverage")
+    keys = ("model", "gain", "crps", "mase", "coverage", "weight")
     head = "".join(
         f'<th class="{"" if key == "model" else "number"}">{escape(words(f"market.{key}"))}</th>' for key in keys
     )
     lines = []
     for item in sorted(tested.standings, key=lambda item: item.crps):
         gain = item.gain
-        told = (
-            "–"
-            if gain is None
-            else f"{gain.value:+.2f}<br><span class='small soft'>{gain.low:.2f} – {gain.high:.2f}</span>"
-        )
+        told = "–" if gain is None else f"{gain.value:+.2f}"
+        if gain is not None and gain.low is not None:
+            told += f"<br><span class='small soft'>{gain.low:.2f} – {gain.high:.2f}</span>"
         covered = next((value for level, value in item.coverage.items() if str(level).startswith("90")), None)
-        cells = (told, number(item.crps), number(item.mase), "–" if covered is None else f"{covered:.0%}")
+        weight = tested.weights.get(item.model)
+        cells = (
+            told,
+            number(item.crps),
+            number(item.mase),
+            *("–" if part is None else f"{part:.0%}" for part in (covered, weight)),
+        )
         lines.append(
             f"<tr><td>{escape(NAMES[item.model][words.language])}<br><span class='small soft'>n = {item.trials:,}</span></td>"
             + "".join(f'<td class="number">{cell}</td>' for cell in cells)

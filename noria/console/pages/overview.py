@@ -18,7 +18,7 @@ WINGS: dict[str, tuple[tuple[str, ...], tuple[tuple[str, str], ...]]] = {
     # wing -> (the stages whose figures it shows, the pages it leads to)
     "build": (("sentiment", "entities", "pretrain"), (("models", "/models"), ("playground", "/playground"))),
     "ship": (("compress", "ship"), (("support", "/support"), ("monitor", "/monitor"), ("recommend", "/recommend"))),
-    "grow": (("grow",), (("users", "/users"), ("market", "/market"))),
+    "grow": (("grow",), (("users", "/users"), ("market", "/market"), ("promote", "/promote"))),
 }
 FIRST = (
     "sentiment: speed in batches",

@@ -12,6 +12,8 @@ from nicegui import ui
 
 from noria.core.errors import InputError
 from noria.core.figure import Figure
+from noria.grow.charts.chart import Chart, localised
+from noria.grow.fold import NO_SEGMENT
 from noria.grow.log import Log
 from noria.grow.usage import Usage
 from noria.grow.users.activity import Growth, Period
@@ -46,6 +48,12 @@ class Use:
     """A forecast of later acts beside what came; empty where the log is too short."""
     usage: Usage | None = None
     """What the server's events say beyond their users."""
+    habits: tuple[Figure, ...] = ()
+    """From the first act to money, power users, needs, and how long users stay."""
+    drawn: tuple[Chart, ...] = ()
+    """The same charts as in the report."""
+    silent: tuple[str, ...] = ()
+    """Steps from the first act to money that the log does not tell of."""
 
 
 async def show(view: View) -> None:
@@ -108,9 +116,35 @@ def counted(title: str, log: Log) -> Use:
         Figure(f"new users, {last.period}", last.new, last.active, source=log.source),
     ]
     headline += [Figure(**{**point.as_dict(), "name": f"retention, {point.name}"}) for point in kept.curve()[1:2]]
+    habits, drawn, silent = _habits(log, unit)
     return Use(
-        title, log.source, log.licence, log.first.isoformat(), log.as_of.isoformat(), unit, tuple(headline), grown, kept
-    )
+        title, log.source, log.licence, log.first.isoformat(), log.as_of.isoformat(), unit, tuple(headline), grown, kept,
+        habits=habits, drawn=drawn, silent=silent,
+    )  # fmt: skip
+
+
+def _habits(log: Log, unit: Period) -> tuple[tuple[Figure, ...], tuple[Chart, ...], tuple[str, ...]]:
+    from noria.grow.charts.habits import kinds_chart, power_chart, survival_chart
+    from noria.grow.users.journey import journey
+    from noria.grow.users.needs import needs
+    from noria.grow.users.power import power
+    from noria.grow.users.retention import KINDS, retention
+    from noria.grow.users.survival import survival
+
+    way, often = journey(log, unit), power(log)
+    figures = [*way.figures(), *often.figures()]
+    drawn = [power_chart(often)]
+    kinds = [retention(log, unit, kind) for kind in KINDS]
+    if any(len(kept.curve()) > 2 for kept in kinds):
+        drawn.append(kinds_chart(kinds))
+    try:
+        lived = survival(log)
+        figures += [figure for figure in (lived.at(min(180, lived.longest)), lived.median()) if figure]
+        drawn.append(survival_chart(lived))
+    except InputError:
+        pass  # too short a log to see anyone lapse
+    figures += [need.asked for need in needs(log)[:6] if need.topic != NO_SEGMENT]
+    return tuple(figures), tuple(drawn), tuple(way.silence)
 
 
 def _use(words: Words, use: Use) -> None:
@@ -134,6 +168,16 @@ def _use(words: Words, use: Use) -> None:
         with card(words("users.lifetime")):
             paragraph(words("users.lifetime.lead", until=UNTIL.isoformat(), weeks=WEEKS), "small soft")
             figures(use.lifetime, words)
+    with card(words("users.habits")):
+        paragraph(words("users.habits.lead"), "small soft")
+        figures(use.habits, words)
+        if use.silent:
+            told = (", ", "、")[words.language == "zh"].join(words(f"users.step.{step}") for step in use.silent)
+            paragraph(words("users.silent", what=told), "small soft")
+        for chart in use.drawn:
+            block(f"<h3>{escape(chart.title[words.language])}</h3>")
+            charts.show(localised(chart.options, words.language), chart.title[words.language])
+            paragraph(chart.meaning[words.language], "small soft")
     with card(words("users.retention")):
         paragraph(words(f"users.cohorts.{use.unit}"), "small soft")
         block(triangle_html(use.retention, words), "scroll-x")

@@ -139,7 +139,7 @@ class Fitted:
         terms = []
         for posterior in self.posteriors:
             mean, factor = posterior.at(horizon)
-            terms.append(_log_t(ratios - mean, posterior.scale * factor, posterior.freedom - mean.size + 1))
+            terms.append(log_t(ratios - mean, posterior.scale * factor, posterior.freedom - mean.size + 1))
         return float(np.logaddexp.reduce(np.array(terms) + np.log(np.maximum(self.weights, 1e-300))))
 
 
@@ -222,7 +222,7 @@ def _filtered(ratios: Floats, dynamics: Dynamics) -> Posterior:
             continue
         factor = float(spread[0, 0] + noise)
         error = row - mean[0]
-        likelihood += _log_t(error, scale * factor, freedom - size + 1)
+        likelihood += log_t(error, scale * factor, freedom - size + 1)
         gain = spread[:, 0] / factor
         mean = mean + np.outer(gain, error)
         spread = spread - np.outer(gain, gain) * factor
@@ -231,7 +231,7 @@ def _filtered(ratios: Floats, dynamics: Dynamics) -> Posterior:
     return Posterior(dynamics, mean, spread, scale, freedom, likelihood)
 
 
-def _log_t(error: Floats, scale: Floats, freedom: float) -> float:
+def log_t(error: Floats, scale: Floats, freedom: float) -> float:
     """Return the log-density of a multivariate t with scale matrix `scale / freedom`."""
     size = error.size
     root = np.linalg.cholesky(scale)

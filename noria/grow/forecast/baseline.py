@@ -1,23 +1,47 @@
-"""The models that every share forecast must beat: shares stay, and shares go on as they went.
+"""The models of shares: those that every other must beat (shares stay, shares go on as they went), and those that try.
 
-Both are members of the family in `attraction`, so their draws sum to one and their intervals are as honest as its own.
+    MODELS["drift"](market).ahead(6)
+
+Every one gives draws that sum to one, and its log density in the same log-ratios.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Protocol
 
-from .attraction import ATTRACTION, DRIFT, PERSISTENCE, Dynamics
+from ..market.share import Shares
+from ..series import Floats
+from .attraction import ATTRACTION, DRIFT, PERSISTENCE, ShareForecast, fit
+from .names import BASELINE, NAMES
+from .rivalry import fit_rivalry
+from .structural import fit_structural
 
-BASELINE = "persistence"
-"""The bar."""
+__all__ = ["BASELINE", "MODELS", "NAMES", "FittedShares", "ShareModel"]
 
-MODELS: Mapping[str, Sequence[Dynamics]] = {"persistence": PERSISTENCE, "drift": DRIFT, "attraction": ATTRACTION}
-"""Name -> patterns of dynamics."""
 
-NAMES: Mapping[str, Mapping[str, str]] = {
-    "persistence": {"en": "persistence", "zh": "维持现状"},
-    "drift": {"en": "drift", "zh": "趋势延续"},
-    "attraction": {"en": "attraction", "zh": "吸引力模型"},
+class FittedShares(Protocol):
+    """A fitted model of shares."""
+
+    @property
+    def present(self) -> tuple[int, ...]:
+        """Columns of the market that take part, the base of the log-ratios first."""
+
+    def ahead(self, horizon: int, *, draws: int = 2000, seed: int = 0) -> ShareForecast:
+        """Return draws of the next `horizon` periods."""
+
+    def log_density(self, ratios: Floats, horizon: int) -> float:
+        """Return the log density of log-ratios that came `horizon` periods after the last known one."""
+
+
+ShareModel = Callable[[Shares], FittedShares]
+
+MODELS: Mapping[str, ShareModel] = {
+    "persistence": partial(fit, patterns=PERSISTENCE),
+    "drift": partial(fit, patterns=DRIFT),
+    "attraction": partial(fit, patterns=ATTRACTION),
+    "structural": fit_structural,
+    "rivalry": fit_rivalry,
 }
-"""Name -> what people read."""
+"""Name -> model."""

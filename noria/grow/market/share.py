@@ -9,7 +9,7 @@ concentration(market)[-1].hhi
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -17,10 +17,15 @@ from noria.core.errors import InputError
 from noria.core.figure import Figure
 
 from ..series import Floats, Provenance, Series
+from .nested import nested
+
+Unlisted = Literal["missing", "outside"]
+"""How to read an entity before its first and after its last published value: not known, or outside the market."""
 
 OTHER = "Other"
-_OTHER_NAMES = {"other", "others", "rest", "其他", "其它"}
-_SCALES = {"percent": 100.0, "%": 100.0, "share": 1.0, "fraction": 1.0}
+OTHER_NAMES = {"other", "others", "rest", "其他", "其它"}
+SCALES = {"percent": 100.0, "%": 100.0, "share": 1.0, "fraction": 1.0}
+"""Units that are shares already, and what one is in them; any other unit is an amount."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +33,7 @@ class Flag:
     """Something a reader of the shares must know."""
 
     code: str
-    """rounded, rest, overlap, missing, entry, exit, break or provisional."""
+    """rounded, rest, overlap, nested, missing, unlisted, entry, exit, break or provisional."""
     time: str
     en: str
     zh: str
@@ -91,19 +96,26 @@ class Concentration:
         return asdict(self)
 
 
-def shares(series: Series, measure: str | None = None, segment: str | None = None) -> Shares:
+def shares(
+    series: Series, measure: str | None = None, segment: str | None = None, *, unlisted: Unlisted = "missing"
+) -> Shares:
     """Return the shares in a series of shares or of amounts.
 
     Shares may come as percent or as fractions; any other unit is an amount, and is divided by the sum of its time.
-    What is missing up to one becomes the rest; sums over one are flagged as overlapping and left as they are.
+    What is missing up to one becomes the rest; sums over one are flagged as overlapping and left as they are. With
+    `unlisted` "outside", an entity that is not listed yet, or no longer, has no share of its own: what it held of
+    published shares is in the rest, and of amounts it held none.
 
     Raises:
         InputError: the series has several measures or segments and none was named, or a share is over 100 %.
     """
     chosen = series.only(measure, segment)
     times, entities, values = chosen.matrix()
-    scale = _SCALES.get(chosen.unit.lower())
-    resolution = _resolution(values) / (scale or 1.0) if scale else 0.0
+    outside: list[Flag] = []
+    if unlisted == "outside":
+        values, outside = _outside(times, entities, values)
+    scale = SCALES.get(chosen.unit.lower())
+    resolution = resolution_of(values) / (scale or 1.0) if scale else 0.0
     if scale:
         values = values / scale
         if np.nanmax(values, initial=0.0) > 1 + 1e-9:
@@ -113,15 +125,21 @@ def shares(series: Series, measure: str | None = None, segment: str | None = Non
     else:
         with np.errstate(invalid="ignore"):
             values = values / values.sum(1, keepdims=True)
-    order = sorted(range(len(entities)), key=lambda column: entities[column].lower() in _OTHER_NAMES)
+    order = sorted(range(len(entities)), key=lambda column: entities[column].lower() in OTHER_NAMES)
     values = values[:, order]
     names = [entities[column] for column in order]
-    if names[-1].lower() in _OTHER_NAMES:
+    if names[-1].lower() in OTHER_NAMES:
         names[-1] = OTHER
     else:
         names.append(OTHER)
         values = np.column_stack([values, np.where(np.isnan(values).any(1), np.nan, 0.0)])
+    inside = nested(names, values, resolution) if np.nansum(values, axis=1).max(initial=0.0) > 1 + 1e-9 else []
     values, flags = _completed(times, names, values, resolution)
+    flags += outside
+    for whole, parts, held in inside:
+        listed = ", ".join(parts)
+        flags.append(Flag("nested", times[0], f"{whole} equals {listed} taken together in {held} periods: leave one side out",
+                          f"{whole} 在 {held} 期中等于 {listed} 之和：请去掉其中一方"))  # fmt: skip
     flags += [Flag("provisional", time, "provisional: the publisher may revise it", "暂定值，发布者可能修订")
               for time in chosen.provisional_times]  # fmt: skip
     broken = [point for point in chosen.points if point.broken]
@@ -190,7 +208,44 @@ def _completed(times: list[str], names: list[str], values: Floats, resolution: f
     return values, flags
 
 
-def _resolution(values: Floats) -> float:
+def _outside(times: list[str], entities: list[str], values: Floats) -> tuple[Floats, list[Flag]]:
+    """Put zero where an entity is not listed yet, or no longer, at times for which something was published."""
+    values, flags = values.copy(), []
+    published = ~np.isnan(values).all(1)
+    for column, entity in enumerate(entities):
+        known = np.flatnonzero(~np.isnan(values[:, column]))
+        if not known.size:
+            continue
+        rows = np.arange(len(times))
+        away = published & ((rows < known[0]) | (rows > known[-1]))
+        if away.any():
+            values[away, column] = 0.0
+            flags.append(Flag("unlisted", times[int(np.flatnonzero(away)[0])],
+                              f"{entity} is not listed in {int(away.sum())} periods: outside the market, or inside the rest",
+                              f"{entity} 有 {int(away.sum())} 期未列出：视为不在市场内，或计入“其他”"))  # fmt: skip
+    return values, flags
+
+
+def gathered(flags: tuple[Flag, ...]) -> list[Flag]:
+    """Return flags with those of many times that say the same told once, as `first to last (n periods)`."""
+    groups: dict[tuple[str, str], list[Flag]] = {}
+    for flag in flags:
+        groups.setdefault((flag.code, "" if flag.code in _MANY else f"{flag.en} {flag.time}"), []).append(flag)
+    return [group[0] if len(group) == 1 else _gathered(group) for group in groups.values()]
+
+
+_MANY = ("missing", "provisional", "overlap", "rest")
+"""Flags that may hold of period after period."""
+
+
+def _gathered(group: list[Flag]) -> Flag:
+    first, alike = group[0], len({flag.en for flag in group}) == 1
+    return Flag(first.code, f"{first.time} to {group[-1].time} ({len(group)})", first.en if alike else f"{first.en} (so at first)",
+                first.zh if alike else f"{first.zh}（首期如此）")  # fmt: skip
+
+
+def resolution_of(values: Floats) -> float:
+    """Return the smallest step in which values are told: 0.01 for two decimals; 0 where there is none of six or fewer."""
     known = values[~np.isnan(values)]
     for decimals in range(7):
         if np.allclose(known, np.round(known, decimals), rtol=0, atol=1e-9):

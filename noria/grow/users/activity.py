@@ -12,21 +12,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
-from typing import Any, Literal
+from typing import Any
 
-import ibis
 import numpy as np
 
-from noria.core.errors import SettingError
 from noria.core.figure import Figure
 
+from ..fold import user_days
 from ..log import Log
+from .periods import NEVER, PERIODS, Period, check_period, first_day, number_of, period_of, user_periods
 
-Period = Literal["day", "week", "month"]
-PERIODS: tuple[Period, ...] = ("day", "week", "month")
-NO_SEGMENT = "(none)"
-"""The segment of acts that name none, where "" stands for all users together."""
-_MONDAY = date(1969, 12, 29)  # the Monday of the week in which 1970 began
+__all__ = ["PERIODS", "Growth", "GrowthRow", "Period", "check_period", "first_day", "growth", "number_of", "stickiness"]
+
+ROLLED = " · "
+"""Stands between the names of a segment within a segment."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +47,8 @@ class GrowthRow:
     """Active in the period before, and not in this one."""
     complete: bool = True
     """The log covers the whole period."""
+    depth: int = 0
+    """How many columns the segment is told by: 0 for all users."""
 
     @property
     def retained(self) -> int:
@@ -71,10 +72,20 @@ class Growth:
     unit: Period
     rows: tuple[GrowthRow, ...]
     source: str
+    by: tuple[str, ...] = ()
+    """The columns of the rollup."""
 
     def segment(self, name: str = "") -> tuple[GrowthRow, ...]:
         """Return the rows of one segment; of all users together where no name is given."""
         return tuple(row for row in self.rows if row.segment == name)
+
+    def segments(self) -> list[str]:
+        """Return the names of the segments, the ones with most users over all periods first."""
+        active: dict[str, int] = {}
+        for row in self.rows:
+            if row.depth:
+                active[row.segment] = active.get(row.segment, 0) + row.active
+        return sorted(active, key=lambda name: (-active[name], name))
 
     def defects(self) -> list[str]:
         """Return every period in which active is not active before + new + resurrected - churned. There are none."""
@@ -89,85 +100,38 @@ class Growth:
         return found
 
 
-def period_number(time: Any, unit: Period) -> Any:
-    """Return the ibis expression that numbers the period a time falls in, counted from 1970."""
-    days = time.date().epoch_days()
-    if unit == "day":
-        return days
-    if unit == "week":
-        return ((days + 3) / 7).floor().cast("int32")
-    return (time.year() * 12 + time.month() - 1 - 1970 * 12).cast("int32")
-
-
-def number_of(day: date, unit: Period) -> int:
-    """Return the number of the period that a day falls in."""
-    days = (day - date(1970, 1, 1)).days
-    return days if unit == "day" else (days + 3) // 7 if unit == "week" else (day.year - 1970) * 12 + day.month - 1
-
-
-def first_day(number: int, unit: Period) -> date:
-    """Return the first day of a period."""
-    if unit == "day":
-        return date(1970, 1, 1) + timedelta(days=number)
-    if unit == "week":
-        return _MONDAY + timedelta(weeks=number)
-    return date(1970 + number // 12, number % 12 + 1, 1)
-
-
-def check_period(unit: str) -> Period:
-    """Return `unit` if it is a period.
-
-    Raises:
-        SettingError: it is not.
-    """
-    for known in PERIODS:
-        if unit == known:
-            return known
-    raise SettingError("unknown period", found=unit, allowed=PERIODS)
-
-
-def user_periods(log: Log, unit: Period, *, by_segment: bool = False) -> ibis.Table:
-    """Return each user's active periods once: `user`, `period` (a number) and, where asked for, `segment`."""
-    table = log.table.mutate(
-        period=period_number(log.table.time, unit),
-        segment=(log.table.segment == "").ifelse(NO_SEGMENT, log.table.segment),
-    )
-    return table.select("user", "period", *(["segment"] if by_segment else [])).distinct()
-
-
-def growth(log: Log, unit: Period = "week", *, by_segment: bool = False, since: date | None = None) -> Growth:
-    """Return the growth accounting of a log, over all users and, where asked for, within each segment.
+def growth(log: Log, unit: Period = "week", *, by: str | Sequence[str] = (), since: date | None = None) -> Growth:
+    """Return the growth accounting of a log, over all users and, where asked for, within segments.
 
     Args:
         log: the activity.
         unit: day, week or month.
-        by_segment: also account within each segment. A user of two segments counts in both, and once in all users
-            together, so segments do not add up to the whole.
+        by: a column, or several as a rollup: ("app", "model") also accounts within each app, and within each model of each
+            app. A user of two segments counts in both, and once in all users together: segments do not add up to the whole.
         since: leave out the periods before this day. Who was active earlier is still known not to be new.
+
+    Raises:
+        SettingError: the log has no such column.
     """
-    rows = _account(log, unit, ("",), None)
-    if by_segment:
-        rows += _account(log, unit, None, "segment")
+    columns = (by,) if isinstance(by, str) else tuple(by)
+    rows = [row for depth in range(len(columns) + 1) for row in _account(log, unit, columns[:depth])]
     if since is not None:
         rows = [row for row in rows if date.fromisoformat(row.period) >= first_day(number_of(since, unit), unit)]
-    return Growth(unit, tuple(rows), log.source)
+    return Growth(unit, tuple(rows), log.source, columns)
 
 
-def _account(log: Log, unit: Period, segments: Sequence[str] | None, by: str | None) -> list[GrowthRow]:
-    keys = ["segment"] if by else []
-    active = user_periods(log, unit, by_segment=bool(by))
-    window = ibis.window(group_by=["user", *keys], order_by="period")
-    steps = active.mutate(before=active.period.lag().over(window), after=active.period.lead().over(window))
-    counts = steps.group_by("period", *keys).aggregate(
+def _account(log: Log, unit: Period, by: Sequence[str]) -> list[GrowthRow]:
+    steps = user_periods(log, unit, by)
+    counts = steps.group_by("period", *by).aggregate(
         active=steps.count(),
-        new=steps.before.isnull().sum(),
-        resurrected=(steps.before < steps.period - 1).fill_null(False).sum(),
-        leaving=(steps.after.isnull() | (steps.after > steps.period + 1)).sum(),
+        new=(steps.before == NEVER).ifelse(1, 0).sum(),
+        resurrected=((steps.before < steps.period - 1) & (steps.before != NEVER)).ifelse(1, 0).sum(),
+        leaving=(steps.after > steps.period + 1).ifelse(1, 0).sum(),
     )
     found = counts.to_pyarrow().to_pylist()
     first, last = number_of(log.first, unit), number_of(log.as_of, unit)
-    names = segments if segments is not None else sorted({row["segment"] for row in found})
-    place = {(row.get("segment", ""), row["period"]): row for row in found}
+    place = {(tuple(row[name] for name in by), row["period"]): row for row in found}
+    names = sorted({segment for segment, _ in place}) if by else [()]
     rows = []
     for name in names:
         before = leaving = 0
@@ -176,9 +140,9 @@ def _account(log: Log, unit: Period, segments: Sequence[str] | None, by: str | N
             whole = log.as_of >= first_day(number + 1, unit) - timedelta(days=1) and (
                 number > first or log.first == first_day(number, unit)
             )
-            rows.append(GrowthRow(first_day(number, unit).isoformat(), name, before, row["active"], row["new"],
-                                  row["resurrected"], leaving, whole))  # fmt: skip
-            before, leaving = row["active"], row["leaving"]
+            rows.append(GrowthRow(first_day(number, unit).isoformat(), ROLLED.join(name), before, int(row["active"]), int(row["new"]),
+                                  int(row["resurrected"]), leaving, whole, len(name)))  # fmt: skip
+            before, leaving = int(row["active"]), int(row["leaving"])
     return rows
 
 
@@ -188,11 +152,11 @@ def stickiness(log: Log) -> list[Figure]:
     DAU/MAU is the mean over the month's users of the part of its days on which each was active, so its interval is
     that of a mean over users.
     """
-    days = log.table.select(user=log.table.user, day=log.table.time.date()).distinct()
-    days = days.mutate(month=period_number(days.day.cast("timestamp"), "month"))
-    each = days.group_by("user", "month").aggregate(active=days.count())
+    days = user_days(log)
+    days = days.mutate(month=period_of(days.day, "month"))
+    each = days.group_by("user", "month").aggregate(active=days.count().cast("int64"))
     found = each.group_by("month").aggregate(
-        users=each.count(), total=each.active.sum(), squares=(each.active * each.active).sum()
+        users=each.count(), total=each.active.sum().cast("int64"), squares=(each.active * each.active).sum().cast("int64")
     ).order_by("month").to_pyarrow().to_pylist()  # fmt: skip
     figures = []
     for row in found:

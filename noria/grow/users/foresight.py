@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from noria.core.errors import InputError
 
+from ..fold import user_days
 from ..log import Log
 from .lifetime import Floats, History, Lifetimes, alive
 
@@ -161,7 +162,7 @@ def acts_after(log: Log, history: History, weeks: int) -> Outcome:
     acts = _user_days(log, last + 7 * weeks)
     first, day, user = (acts[name].to_numpy() for name in ("first", "day", "user"))
     known = first <= last
-    names, place = np.unique(user[known].astype(str), return_inverse=True)
+    names, place = np.unique(user[known], return_inverse=True)
     later = day[known] > last
     by_week = np.bincount((day[known][later] - last - 1) // 7, minlength=weeks).astype(np.float64)
     by_user = np.bincount(place[later], minlength=names.size).astype(np.float64)
@@ -169,7 +170,7 @@ def acts_after(log: Log, history: History, weeks: int) -> Outcome:
 
 
 def _user_days(log: Log, last: int) -> pa.Table:
-    days = log.table.select(user=log.table.user, day=log.table.time.date().epoch_days()).distinct()
+    days = user_days(log).select("user", "day")
     days = days.filter(days.day <= last)
     first = days.group_by("user").aggregate(first=days.day.min())
     return days.join(first, "user").select("user", "day", "first").to_pyarrow()

@@ -11,11 +11,28 @@ from datetime import date
 
 import numpy as np
 
+from noria.core.errors import InputError
 from noria.core.figure import Figure, proportion
 
 from ..log import Log
 from .foresight import Foresight, Outcome, Shocks, acts_after, common_shocks, foresee
 from .lifetime import Floats, History, Lifetimes, fit, repeat_purchases
+from .pareto import Pareto, fit_pareto
+
+
+@dataclass(frozen=True)
+class Rival:
+    """One model's expectation of each user, judged on what came."""
+
+    name: str
+    total: float
+    """Acts expected of all users together."""
+    error: Figure
+    """Mean absolute error a user."""
+    behind: Figure
+    """Its error less that of BG/NBD, user by user: within its interval of 0 the two cannot be told apart."""
+    log_likelihood: float | None = None
+    """Of the time it was fitted on; None for a baseline."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +46,9 @@ class HoldOut:
     outcome: Outcome
     flat: float
     """The baseline for a week: the mean of the last weeks before the hold-out, as many as 13."""
+    pareto: Pareto | None = None
+    """None where the Pareto/NBD model cannot be told from the data; `silence` says why."""
+    silence: str = ""
 
     @property
     def weeks(self) -> int:
@@ -64,6 +84,30 @@ class HoldOut:
                    baseline=float(np.mean(np.abs(same - self.outcome.by_user))), note="mean absolute error, acts"),
         ]  # fmt: skip
 
+    def rivals(self) -> list[Rival]:
+        """Return the models and the baselines against one another, BG/NBD first."""
+        each: dict[str, tuple[Floats, float | None]] = {"BG/NBD": (self.ahead.expected_each, self.model.log_likelihood)}
+        if self.pareto:
+            each["Pareto/NBD"] = (self.pareto.expected(self.history, self.weeks), self.pareto.log_likelihood)
+        each["own rate goes on"] = (self.history.repeats * self.weeks / np.maximum(self.history.age, 1.0), None)
+        each["mean of the last weeks"] = (np.full(self.model.users, self.flat * self.weeks / self.model.users), None)
+        came, users, source = self.outcome.by_user, self.model.users, self.model.source
+        ours = np.abs(each["BG/NBD"][0] - came)
+        found = []
+        for name, (expected, likelihood) in each.items():
+            errors = np.abs(expected - came)
+            (error, spread), (more, width) = _mean(errors), _mean(errors - ours)
+            found.append(
+                Rival(
+                    name,
+                    float(expected.sum()),
+                    Figure(f"error per user, {name}", error, users, error - spread, error + spread, source=source),
+                    Figure(f"error beyond BG/NBD, {name}", more, users, more - width, more + width, source=source),
+                    likelihood,
+                )
+            )
+        return found  # fmt: skip
+
     def calibration(self, groups: int = 7) -> list[tuple[str, int, float, float]]:
         """Return, for users by their repeats so far: name of the group, users, acts expected, acts seen, a user each."""
         rows = []
@@ -91,9 +135,14 @@ def hold_out(log: Log, until: date, weeks: int, *, draws: int = 200, seed: int =
     history = repeat_purchases(log, until)
     outcome = acts_after(log, history, weeks)
     model = fit(history)
+    pareto, silence = None, ""
+    try:
+        pareto = fit_pareto(history)
+    except InputError as error:
+        silence = str(error)
     shocks = common_shocks(model, log, history)
     ahead = foresee(model, history, weeks, shocks=shocks, draws=draws, seed=seed)
-    return HoldOut(model, history, shocks, ahead, outcome, float(shocks.recent))
+    return HoldOut(model, history, shocks, ahead, outcome, float(shocks.recent), pareto, silence)
 
 
 def _mean(values: Floats) -> tuple[float, float]:

@@ -11,16 +11,18 @@ weeks. Acts on one day are one act, and the first one starts the clock.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize
-from scipy.special import betaln, digamma, gammaln, hyp2f1
+from scipy.special import hyp2f1
 
 from noria.core.errors import InputError
 
+from ..fold import user_days
 from ..log import Log
 
 Floats = npt.NDArray[np.float64]
@@ -39,6 +41,10 @@ class History:
     """T: weeks from the first act to `until`."""
     until: date
     source: str
+
+    def text(self) -> str:
+        """Return how much there is of it."""
+        return f"{self.repeats.size:,} users, {int(self.repeats.sum()):,} repeats"
 
 
 @dataclass(frozen=True)
@@ -93,17 +99,44 @@ def repeat_purchases(log: Log, until: date) -> History:
     Raises:
         InputError: no one acted by then, or no one acted on two days.
     """
-    table = log.table
-    days = table.select(user=table.user, day=table.time.date().epoch_days())
+    days = user_days(log)
     last = (until - date(1970, 1, 1)).days
     days = days.filter(days.day <= last)
-    each = days.group_by("user").aggregate(first=days.day.min(), latest=days.day.max(), days=days.day.nunique())
+    each = days.group_by("user").aggregate(first=days.day.min(), latest=days.day.max(), days=days.count())
     found = each.order_by("user").to_pyarrow()
     first, latest, count = (found[name].to_numpy().astype(np.float64) for name in ("first", "latest", "days"))
     if not count.size or count.max() < 2:
         raise InputError(f"{log.source}: no user was active on two days up to {until}", found=f"{count.size:,} users",
                          allowed="a log in which users come back")  # fmt: skip
     return History(count - 1, (latest - first) / 7, (last - first) / 7, until, log.source)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The distinct histories of many users: those who share one share a term of the likelihood."""
+
+    x: Floats
+    recency: Floats
+    age: Floats
+    times: Floats
+    """How many users have this history; (R,) each."""
+
+    @classmethod
+    def of(cls, history: History, scale: float = 1.0) -> Rows:
+        """Return the distinct rows of a history, its times divided by `scale`."""
+        columns = (history.repeats, history.recency, history.age)
+        order = np.lexsort(columns)
+        x, recency, age = (column[order] for column in columns)
+        fresh = np.ones(x.size, dtype=bool)
+        fresh[1:] = (np.diff(x) != 0) | (np.diff(recency) != 0) | (np.diff(age) != 0)
+        place = np.flatnonzero(fresh)
+        times = np.diff(np.append(place, x.size)).astype(np.float64)
+        return cls(x[place], recency[place] / scale, age[place] / scale, times)
+
+    def more_than(self) -> Floats:
+        """Return how many users have more than 0, 1, 2 ... repeats."""
+        counts = np.bincount(self.x.astype(np.int64), weights=self.times)
+        return np.asarray(counts[::-1].cumsum()[::-1][1:], dtype=np.float64)
 
 
 def fit(history: History) -> Lifetimes:
@@ -114,54 +147,101 @@ def fit(history: History) -> Lifetimes:
     Raises:
         InputError: the likelihood has no maximum that these data can tell.
     """
-    unique, weights = np.unique(np.stack([history.repeats, history.recency, history.age]), axis=1, return_counts=True)
-    x, recency, age = unique
-    times = weights.astype(np.float64)
-    scale = float(age.max()) / 10 or 1.0  # brings alpha near 1, so that one step length suits all four
+    scale = float(history.age.max()) / 10 or 1.0  # brings alpha near 1, so that one step length suits all four
+    value = Likelihood(Rows.of(history, scale))
+    found, covariance = greatest(
+        value.by_logs, np.zeros(4), _NAMES, history.source, "BG/NBD", history.text(), history.repeats.size
+    )
+    r, alpha, a, b = np.exp(found)
+    likelihood = value(np.exp(found))[0] - float(history.repeats.sum()) * float(np.log(scale))
+    return Lifetimes(float(r), float(alpha * scale), float(a), float(b), likelihood, history.repeats.size, covariance,
+                     history.source)  # fmt: skip
+
+
+def greatest(
+    value: Callable[[Floats], tuple[float, Floats]],
+    start: Floats,
+    names: Sequence[str],
+    source: str,
+    model: str,
+    found: str,
+    users: int,
+) -> tuple[Floats, Floats]:
+    """Return where a log-likelihood of the logarithms of parameters is greatest, and the covariance there.
+
+    Args:
+        value: logarithms of the parameters -> log-likelihood and its gradient.
+        start: where to begin.
+        names: of the parameters.
+        source: the log's; as `model` and `found`, for messages.
+        model: name of the model.
+        found: how much the log holds.
+        users: how many terms the likelihood has.
+
+    Raises:
+        InputError: the likelihood has no maximum that these data can tell.
+    """  # fmt: skip
 
     def loss(logs: Floats) -> tuple[float, Floats]:
-        value, gradient = _log_likelihood(np.exp(logs), x, recency / scale, age / scale, times)
-        return -value / history.repeats.size, -gradient * np.exp(logs) / history.repeats.size
+        likelihood, gradient = value(logs)
+        return -likelihood / users, -gradient / users
 
-    found = minimize(loss, np.zeros(4), jac=True, method="L-BFGS-B", bounds=[(-9.0, 9.0)] * 4,
-                     options={"maxiter": 500, "ftol": 1e-13, "gtol": 1e-8})  # fmt: skip
-    at_edge = np.abs(found.x) > 8.9
-    curvature = _curvature(lambda logs: loss(logs)[1], found.x) * history.repeats.size
-    if at_edge.any() or np.linalg.eigvalsh(curvature).min() <= 0:
-        edge = ", ".join(name for name, there in zip(_NAMES, at_edge, strict=True) if there)
-        raise InputError(f"{history.source}: the BG/NBD model cannot be told from these data",
-                         found=f"{history.repeats.size:,} users, {int(history.repeats.sum()):,} repeats"
-                         + (f", no bound on {edge}" if edge else ""),
+    best = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=[(-9.0, 9.0)] * start.size,
+                    options={"maxiter": 500, "ftol": 1e-13, "gtol": 1e-8})  # fmt: skip
+    at_edge = np.abs(best.x) > 8.9
+    curvature = _curvature(lambda logs: loss(logs)[1], best.x) * users
+    if at_edge.any() or not np.isfinite(curvature).all() or np.linalg.eigvalsh(curvature).min() <= 0:
+        edge = ", ".join(name for name, there in zip(names, at_edge, strict=True) if there)
+        raise InputError(f"{source}: the {model} model cannot be told from these data", found=found + (f", no bound on {edge}" if edge else ""),
                          hint="more users or a longer time are needed")  # fmt: skip
-    r, alpha, a, b = np.exp(found.x)
-    likelihood = float(-found.fun * history.repeats.size - history.repeats.sum() * np.log(scale))
-    return Lifetimes(float(r), float(alpha * scale), float(a), float(b), likelihood, history.repeats.size,
-                     np.asarray(np.linalg.inv(curvature), dtype=np.float64), history.source)  # fmt: skip
+    return best.x, np.asarray(np.linalg.inv(curvature), dtype=np.float64)
 
 
-def _log_likelihood(
-    parameters: Floats, x: Floats, recency: Floats, age: Floats, weights: Floats
-) -> tuple[float, Floats]:
-    """Return the log-likelihood (Fader, Hardie and Lee 2005, eq. 6) and its gradient in r, alpha, a, b.
+class Likelihood:
+    """The log-likelihood of BG/NBD (Fader, Hardie and Lee 2005, eq. 6) and its gradient, over distinct histories.
 
-    With A = B(a, b + x) / B(a, b) * G and, where x > 0, the share of those who left right after their last act.
+    What depends on x alone is a sum over the users with more than 0, 1, 2 ... repeats, for Gamma(r + x) / Gamma(r) is the
+    product of r, r + 1 ... r + x - 1, and so for the beta functions. What is left is two logarithms a row.
     """
-    r, alpha, a, b = parameters
-    stayed = -(r + x) * np.log(alpha + age)
-    repeats = x > 0
-    more = np.where(repeats, x, 1.0)
-    left = np.where(repeats, np.log(a) - np.log(b + more - 1) - (r + x) * np.log(alpha + recency), -np.inf)
-    both = np.logaddexp(stayed, left)
-    part = np.exp(left - both)  # of the likelihood that says: left right after the last act
-    common = gammaln(r + x) - gammaln(r) + r * np.log(alpha) + betaln(a, b + x) - betaln(a, b)
-    value = float(weights @ (common + both))
-    by_r = (
-        digamma(r + x) - digamma(r) + np.log(alpha) - (1 - part) * np.log(alpha + age) - part * np.log(alpha + recency)
-    )
-    by_alpha = r / alpha - (r + x) * ((1 - part) / (alpha + age) + part / (alpha + recency))
-    by_a = digamma(a + b) - digamma(a + b + x) + part / a
-    by_b = digamma(b + x) - digamma(a + b + x) - digamma(b) + digamma(a + b) - part / (b + more - 1)
-    return value, np.array([weights @ by_r, weights @ by_alpha, weights @ by_a, weights @ by_b])
+
+    def __init__(self, rows: Rows) -> None:
+        again = rows.x > 0
+        self._users = float(rows.times.sum())
+        self._more = rows.more_than()
+        self._steps = np.arange(self._more.size, dtype=np.float64)
+        self._none = rows.age[~again], rows.times[~again]
+        self._some = rows.x[again], rows.recency[again], rows.age[again], rows.times[again]
+
+    def __call__(self, parameters: Floats) -> tuple[float, Floats]:
+        """Return the log-likelihood at r, alpha, a, b and its gradient, (4,)."""
+        r, alpha, a, b = parameters
+        more, steps = self._more, self._steps
+        x, recency, age, times = self._some
+        none_age, none_times = self._none
+        none_log, age_log, recency_log = np.log(alpha + none_age), np.log(alpha + age), np.log(alpha + recency)
+        odds = np.log(a / (b + x - 1)) + (r + x) * (age_log - recency_log)  # of having left right after the last act
+        part = 1 / (1 + np.exp(-odds))
+        value = (
+            self._users * r * np.log(alpha) + more @ (np.log(r + steps) + np.log((b + steps) / (a + b + steps)))
+            - r * (none_times @ none_log) - times @ ((r + x) * age_log) + times @ np.logaddexp(0.0, odds)
+        )  # fmt: skip
+        left = times * part
+        stayed = times - left
+        both = more @ (1 / (a + b + steps))
+        last = left @ (1 / (b + x - 1))
+        return float(value), np.array([
+            self._users * np.log(alpha) + more @ (1 / (r + steps)) - none_times @ none_log - stayed @ age_log - left @ recency_log,
+            self._users * r / alpha - r * (none_times @ (1 / (alpha + none_age)))
+            - stayed @ ((r + x) / (alpha + age)) - left @ ((r + x) / (alpha + recency)),
+            left.sum() / a - both,
+            more @ (1 / (b + steps)) - both - last,
+        ])  # fmt: skip
+
+    def by_logs(self, logs: Floats) -> tuple[float, Floats]:
+        """Return the same for the logarithms of the parameters."""
+        parameters = np.exp(logs)
+        value, gradient = self(parameters)
+        return value, gradient * parameters
 
 
 def alive(parameters: Floats, x: Floats, recency: Floats, age: Floats) -> Floats:

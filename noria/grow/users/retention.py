@@ -1,27 +1,35 @@
 """Retention: of those who came in one period, how many came back later. Triangle and curve, with intervals.
 
     triangle = retention(log, "month")
-    triangle.counts["1997-01-01"]     # [7,846, 1,155, ...]: the cohort, then those of it active 1, 2, ... periods later
+    triangle.counts["1997-01-01"]     # [7,846, 1,157, ...]: the cohort, then those of it active 1, 2, ... periods later
     triangle.curve()[3]               # pooled over the cohorts old enough, with its Wilson interval
 
 `first`: a cohort is the users whose first period it is. `recurring`: a cohort is everyone active in the period, so a
-user belongs to as many cohorts as they have active periods.
+user belongs to as many cohorts as they have active periods. `bracketed`: as `first`, and active in any period of a
+bracket, such as 2 to 3 periods later. `rolling`: as `first`, and active so many periods later or at any time after.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import Literal
+from itertools import accumulate, pairwise
+from typing import Any, Literal
+
+import ibis
 
 from noria.core.errors import SettingError
 from noria.core.figure import Figure, proportion
 
 from ..log import Log
-from .activity import Period, first_day, number_of, user_periods
+from .periods import Period, first_day, last_whole, number_of, user_periods
 
-Kind = Literal["first", "recurring"]
-KINDS: tuple[Kind, ...] = ("first", "recurring")
+Kind = Literal["first", "recurring", "bracketed", "rolling"]
+KINDS: tuple[Kind, ...] = ("first", "recurring", "bracketed", "rolling")
+Bracket = tuple[int, int]
+"""First and last age of a bracket, both included."""
+BRACKETS: tuple[Bracket, ...] = tuple((2**power, 2 ** (power + 1) - 1) for power in range(10))
+"""1, 2-3, 4-7, 8-15 ... periods later: about as many come back in each, where interest fades as a power of time."""
 
 
 @dataclass(frozen=True)
@@ -31,46 +39,122 @@ class Retention:
     unit: Period
     kind: Kind
     counts: dict[str, list[int]]
-    """First day of the cohort's period -> users active 0, 1, 2 ... periods later, as far as the log covers."""
+    """First day of the cohort's period -> users active 0, 1, 2 ... periods later, as far as the log covers; of bracketed
+    retention the cohort, then those active in each bracket."""
     source: str
+    brackets: tuple[Bracket, ...] = ()
+    """What the columns after the first stand for, where they are brackets."""
+
+    def age(self, column: int) -> str:
+        """Return the age that a column stands for: "3", in brackets "4-7", at a rolling age "3+"."""
+        if self.brackets and column:
+            low, high = self.brackets[column - 1]
+            return str(low) if low == high else f"{low}-{high}"
+        return f"{column}+" if self.kind == "rolling" else str(column)
 
     def curve(self, level: float = 0.95) -> list[Figure]:
         """Return the share of users active k periods later, k = 0, 1, ..., pooled over the cohorts observed so long.
 
-        Each point pools fewer cohorts than the one before. Interval: Wilson (1927).
+        Each point pools fewer cohorts than the one before. Interval: Wilson (1927). A recurring cohort's users are in other
+        cohorts too, so that its pooled interval is too narrow, and says so.
         """
+        note = "user-periods: interval too narrow" if self.kind == "recurring" else ""
         figures = []
-        for age in range(max((len(row) for row in self.counts.values()), default=0)):
-            rows = [row for row in self.counts.values() if len(row) > age]
-            users, back = sum(row[0] for row in rows), sum(row[age] for row in rows)
+        for column in range(max((len(row) for row in self.counts.values()), default=0)):
+            rows = [row for row in self.counts.values() if len(row) > column]
+            users, back = sum(row[0] for row in rows), sum(row[column] for row in rows)
             if users:
-                figures.append(proportion(f"{self.unit} {age}", back, users, level=level, source=self.source))
-        return figures
+                figures.append(
+                    proportion(
+                        f"{self.unit} {self.age(column)}", back, users, level=level, source=self.source, note=note
+                    )
+                )
+        return figures  # fmt: skip
+
+    def cell(self, cohort: str, column: int, level: float = 0.95) -> Figure:
+        """Return one cell of the triangle with its Wilson interval; within a cohort every user counts once.
+
+        Raises:
+            SettingError: the triangle has no such cell.
+        """
+        row = self.counts.get(cohort, [])
+        if not 0 <= column < len(row):
+            raise SettingError("no such cell of the triangle", found=f"{cohort}, {column}", allowed="a cohort, and an age it was observed to")  # fmt: skip
+        return proportion(
+            f"{cohort}, {self.unit} {self.age(column)}", row[column], row[0], level=level, source=self.source
+        )
 
 
-def retention(log: Log, unit: Period = "week", kind: Kind = "first") -> Retention:
+def retention(
+    log: Log, unit: Period = "week", kind: Kind = "first", *, brackets: Sequence[Bracket] = BRACKETS
+) -> Retention:
     """Return the retention triangle of a log. Only periods that the log covers whole are shown as ages.
 
+    Args:
+        log: the activity.
+        unit: day, week or month.
+        kind: one of `KINDS`.
+        brackets: ages of bracketed retention, in periods, from 1 on; one is shown where the log covers it whole.
+
     Raises:
-        SettingError: `kind` is not known.
+        SettingError: `kind` is not known, or the brackets are none.
     """
     if kind not in KINDS:
         raise SettingError("unknown kind of retention", found=kind, allowed=KINDS)
-    active = user_periods(log, unit)
-    if kind == "first":
-        cohorts = active.group_by("user").aggregate(cohort=active.period.min())
-    else:
-        cohorts = active.select(user=active.user, cohort=active.period)
-    later = cohorts.join(active, "user")
-    later = later.filter(later.period >= later.cohort)
-    later = later.mutate(age=later.period - later.cohort)
-    found = later.group_by("cohort", "age").aggregate(users=later.count()).to_pyarrow().to_pylist()
-    first = number_of(log.first, unit)
-    last = number_of(log.as_of + timedelta(days=1), unit) - 1  # the last period that the log covers to its end
+    ends = [0, *(age for bracket in brackets for age in bracket)]
+    if any(low > high or (at % 2 == 0 and low == high) for at, (low, high) in enumerate(pairwise(ends))):
+        raise SettingError("no brackets of ages", found=", ".join(f"{low}-{high}" for low, high in brackets),
+                           allowed="first and last ages from 1 on, each bracket after the one before")  # fmt: skip
+    steps = user_periods(log, unit)
+    first, last = number_of(log.first, unit), last_whole(log, unit)
     counts = {number: [0] * (last - number + 1) for number in range(first, last + 1)}
-    for row in found:
-        if row["cohort"] + row["age"] <= last:
-            counts[row["cohort"]][row["age"]] = row["users"]
-    return Retention(
-        unit, kind, {first_day(number, unit).isoformat(): row for number, row in counts.items()}, log.source
-    )
+    steps = steps.filter(steps.period <= last)
+    if kind == "bracketed":
+        counts = _bracketed(steps, counts, brackets, last)
+    else:
+        cells = _recurring(steps) if kind == "recurring" else _rolling(steps) if kind == "rolling" else _first(steps)
+        for cohort, age, users in _rows(cells):
+            counts[cohort][age] = users
+        if kind == "rolling":
+            counts = {number: list(accumulate(reversed(row)))[::-1] for number, row in counts.items()}
+    used = tuple(brackets)[: max(map(len, counts.values()), default=1) - 1] if kind == "bracketed" else ()
+    days = {first_day(number, unit).isoformat(): row for number, row in counts.items()}
+    return Retention(unit, kind, days, log.source, used)
+
+
+def _first(steps: ibis.Table) -> ibis.Table:
+    return steps.group_by(cohort=steps["first"], age=steps.period - steps["first"]).aggregate(users=steps.count())
+
+
+def _rolling(steps: ibis.Table) -> ibis.Table:
+    """Count the users of each cohort by the age at which they were last active."""
+    ends = steps.group_by("user", "first").aggregate(latest=steps.period.max())
+    return ends.group_by(cohort=ends["first"], age=ends.latest - ends["first"]).aggregate(users=ends.count())
+
+
+def _recurring(steps: ibis.Table) -> ibis.Table:
+    active = steps.select("user", "period")
+    cohorts = steps.select(user=steps.user, cohort=steps.period)
+    later = cohorts.join(active, "user").select("cohort", "period")
+    later = later.filter(later.period >= later.cohort)
+    return later.group_by(cohort=later.cohort, age=later.period - later.cohort).aggregate(users=later.count())
+
+
+def _bracketed(
+    steps: ibis.Table, counts: dict[int, list[int]], brackets: Sequence[Bracket], last: int
+) -> dict[int, list[int]]:
+    age = steps.period - steps["first"]
+    place: Any = ibis.cases((age == 0, 0), *[(age.between(low, high), at + 1) for at, (low, high) in enumerate(brackets)], else_=-1)  # fmt: skip
+    there = steps.select("user", cohort=steps["first"], age=place.cast("int32")).distinct()
+    there = there.filter(there.age >= 0)
+    filled = {
+        number: [0] * (1 + sum(number + high <= last for _, high in brackets)) for number in counts
+    }  # a bracket that the log cuts short would show too few
+    for cohort, column, users in _rows(there.group_by("cohort", "age").aggregate(users=there.count())):
+        if column < len(filled[cohort]):
+            filled[cohort][column] = users
+    return filled
+
+
+def _rows(cells: ibis.Table) -> list[tuple[int, int, int]]:
+    return [(int(row["cohort"]), int(row["age"]), int(row["users"])) for row in cells.to_pyarrow().to_pylist()]

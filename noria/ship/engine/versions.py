@@ -88,7 +88,7 @@ class Versions:
         self._trial: Trial | None = None
         self._before: tuple[Path, str] | None = None
         """The version that was live before, to be rolled back to."""
-        self._leaving: set[asyncio.Task[None]] = set()
+        self._leaving: dict[asyncio.Task[None], Worker | Remote] = {}
         self._shadows: set[asyncio.Task[None]] = set()
         self._changing = asyncio.Lock()
         self._answers = False
@@ -103,9 +103,12 @@ class Versions:
     async def stop(self) -> None:
         """End all versions."""
         # Those that leave and shadows still ask processes: they end first.
-        for task in (*self._leaving, *self._shadows):
+        leaving = dict(self._leaving)
+        for task in (*leaving, *self._shadows):
             task.cancel()
-        await asyncio.gather(*self._leaving, *self._shadows, return_exceptions=True)
+        await asyncio.gather(*leaving, *self._shadows, return_exceptions=True)
+        for worker in leaving.values():  # whose task may have been cut off before, or while, it ended the process
+            await worker.stop()
         if self._trial:
             await self._trial.worker.stop()
         await self._live.stop()
@@ -308,21 +311,24 @@ class Versions:
         worker.patient = True
         old, self._live = self._live, worker
         self._before, self.folder = (old.folder, old.version), worker.folder
-        self._keep(self._leaving, self._leave(old))
+        self._let_go(old)
 
     def _end(self, why: str) -> None:
         trial, self._trial = self._the_trial(), None
         with suppress(ResourceError):  # a full disk is no reason to go on with a version that fails
             self.history.note("ended", version=trial.worker.version, folder=trial.worker.folder, why=why)
-        self._keep(self._leaving, self._leave(trial.worker))
+        self._let_go(trial.worker)
 
     async def _leave(self, worker: Worker | Remote) -> None:
         """Stop a version when it has finished what it has."""
-        try:
-            while worker.depth:
-                await asyncio.sleep(0.02)
-        finally:
-            await worker.stop()
+        while worker.depth:
+            await asyncio.sleep(0.02)
+        await worker.stop()
+
+    def _let_go(self, worker: Worker | Remote) -> None:
+        task = asyncio.create_task(self._leave(worker))
+        self._leaving[task] = worker
+        task.add_done_callback(self._leaving.pop)
 
     async def _compare(self, trial: Trial, texts: Sequence[Given], known: Answers, took: float, timeout: float) -> None:
         if trial.worker.depth > 1:

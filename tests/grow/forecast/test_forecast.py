@@ -9,8 +9,9 @@ import pytest
 from scipy.stats import multivariate_t
 
 from noria.core.errors import InputError
-from noria.grow.forecast.attraction import ATTRACTION, DRIFT, PERSISTENCE, Dynamics, _log_t, fit, log_ratios, shares_of
+from noria.grow.forecast.attraction import ATTRACTION, DRIFT, PERSISTENCE, Dynamics, fit, log_ratios, log_t, shares_of
 from noria.grow.forecast.backtest import backtest, crps, energy_score
+from noria.grow.forecast.baseline import MODELS
 from noria.grow.market.share import OTHER, Flag, Shares
 from noria.grow.series import Floats, Provenance, following
 
@@ -42,7 +43,7 @@ def test_log_ratios_and_back() -> None:
 def test_the_density_is_the_textbook_t() -> None:
     scale = np.array([[2.0, 0.3], [0.3, 1.0]])
     error = np.array([0.5, -1.2])
-    assert _log_t(error, scale, 5.0) == pytest.approx(multivariate_t(shape=scale / 5, df=5).logpdf(error))
+    assert log_t(error, scale, 5.0) == pytest.approx(multivariate_t(shape=scale / 5, df=5).logpdf(error))
 
 
 def test_the_filter_without_noise_is_the_plain_random_walk() -> None:
@@ -160,11 +161,11 @@ def test_drift_beats_persistence_where_there_is_drift() -> None:
         horizon=2,
         first=20,
         draws=200,
-        models={"persistence": PERSISTENCE, "drift": DRIFT},
+        models={name: MODELS[name] for name in ("persistence", "drift")},
     )
     assert result.winner == "drift"
     assert "drift beats persistence" in result.verdict()["en"]
-    persistence, drift = result.standings
+    persistence, drift, _ = result.standings
     assert drift.energy < persistence.energy
     assert drift.crps < persistence.crps
     assert drift.mase < persistence.mase
@@ -200,7 +201,7 @@ def test_months_that_cannot_be_scored_are_left_out() -> None:
 
 def test_the_chatbot_forecast(chatbots: Shares) -> None:
     result = backtest(chatbots, horizon=3)
-    assert {standing.model for standing in result.standings} == {"persistence", "drift", "attraction"}
+    assert {standing.model for standing in result.standings} == {*MODELS, "blend"}
     forecast = fit(chatbots, ATTRACTION).ahead(6, seed=1)
     assert forecast.times[-1] == "2026-09"
     low, high = forecast.interval()

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from worlds import world_log
 
 from noria.core.errors import SettingError
 from noria.grow.lake import connect
@@ -58,7 +59,7 @@ def plainly(rows: list[tuple[int, datetime, str]], unit: Period) -> dict[str, tu
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(acts, st.sampled_from(PERIODS))
 def test_growth_adds_up_for_any_log(rows: list[tuple[int, datetime, str]], unit: Period) -> None:
-    account = growth(log_of(rows), unit, by_segment=True)
+    account = growth(log_of(rows), unit, by="segment")
     assert account.defects() == []
     whole = {row.period: (row.active, row.new, row.resurrected, row.churned) for row in account.segment()}
     assert whole == plainly(rows, unit)
@@ -67,6 +68,22 @@ def test_growth_adds_up_for_any_log(rows: list[tuple[int, datetime, str]], unit:
     for segment in {segment for _, _, segment in rows}:
         mine = account.segment(segment or "(none)")
         assert sum(row.new for row in mine) == len({user for user, _, name in rows if name == segment})
+
+
+def test_a_rollup_accounts_at_every_depth() -> None:
+    log = world_log(CONNECTION)
+    account = growth(log, "month", by=("app", "tenant"))
+    assert account.defects() == []
+    assert {row.depth for row in account.rows} == {0, 1, 2}
+    tenants = [name for name in account.segments() if name.startswith("support · ")]
+    assert len(tenants) == 3
+    whole = account.segment("support")
+    # Each user has one tenant here, so that within an application the tenants do add up.
+    for place, row in enumerate(whole):
+        assert row.active == sum(account.segment(name)[place].active for name in tenants)
+        assert row.new == sum(account.segment(name)[place].new for name in tenants)
+    with pytest.raises(SettingError, match=r"unknown column to split by: found 'topics'.*did you mean topic"):
+        growth(log, by="topics")
 
 
 def test_a_defect_would_be_told() -> None:

@@ -15,7 +15,7 @@ from noria.core.errors import InputError
 from noria.grow.log import Log, log_of_rows
 from noria.grow.users.foresight import Shocks, acts_after, common_shocks, foresee
 from noria.grow.users.holdout import hold_out
-from noria.grow.users.lifetime import Floats, History, Lifetimes, _log_likelihood, fit, repeat_purchases
+from noria.grow.users.lifetime import Floats, History, Lifetimes, Likelihood, Rows, fit, repeat_purchases
 
 UNTIL = date(1997, 9, 30)
 
@@ -68,13 +68,13 @@ def test_the_published_expectation(golden: dict[str, list[dict[str, object]]]) -
 
 def test_the_gradient_is_exact() -> None:
     history = simulated(300, (0.5, 6.0, 0.9, 2.5), seed=1)
-    weights = np.ones(300)
+    likelihood = Likelihood(Rows.of(history))
 
     def value(parameters: Floats) -> float:
-        return _log_likelihood(parameters, history.repeats, history.recency, history.age, weights)[0]
+        return likelihood(parameters)[0]
 
     def gradient(parameters: Floats) -> Floats:
-        return _log_likelihood(parameters, history.repeats, history.recency, history.age, weights)[1]
+        return likelihood(parameters)[1]
 
     at = np.array([0.4, 5.0, 1.1, 2.0])
     assert check_grad(value, gradient, at) < 1e-4 * np.linalg.norm(gradient(at))

@@ -1,0 +1,194 @@
+"""Growth accounting, weekly retention and a funnel: Noria beside hand-written DuckDB SQL and pandas, on the same simulated events.
+
+Each run is a process of its own that reads one Parquet file and ends with three results: growth accounting by week, first-time
+retention by week, and the funnel impression > click > conversion within 7 days of the impression. All must agree to the last user,
+or the benchmark fails. The SQL is what a person who knows DuckDB writes: three queries over the file, or, as its best settings,
+the same over a table of user-weeks made once. pandas reads users as they stand, or turns them into the codes of a category first;
+it gets 10 million events, as its intermediates of 100 million leave no room.
+Memory is the peak of the process. Linear means: ten times the events take no more than ten times as long.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import time
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from .child import run
+from .line import Line, compare
+
+PEERS = ("DuckDB SQL by hand, three queries", "DuckDB SQL by hand, user-weeks made once")
+PANDAS = ("pandas, defaults", "pandas, users as category codes")
+CHECKS = ("active", "new", "resurrected", "churned", "retained", "reached1", "reached2", "reached3")
+STEPS = ("impression", "click", "conversion")
+MEMORY = "6GB"
+"""What DuckDB may hold, in Noria and by hand, before it goes on in files."""
+
+
+def measure(*, quick: bool) -> list[Line]:
+    """Return speed and memory against each peer, by size; quick has a million events, else 1, 10 and 100 million."""
+    sizes = (1,) if quick else (1, 10, 100)
+    lines = []
+    seconds: dict[int, list[float]] = {}
+    for size in sizes:
+        with tempfile.TemporaryDirectory(prefix="noria-bench-") as folder:
+            file = Path(folder) / "events.parquet"
+            run("benchmarks.growth_data", str(file), str(size * 1_000_000))
+            names = ["noria", *PEERS, *(PANDAS if size <= 10 else ())]
+            found = _alternating(file, names, repeats=2 if size > 10 else 3, size=size)
+        seconds[size] = [one["seconds"] for one in found["noria"]]
+        for peer in names[1:]:
+            for key, unit in (("seconds", "s"), ("megabytes", "MB")):
+                ours, theirs = ([one[key] for one in found[name]] for name in ("noria", peer))
+                what = "wall time" if key == "seconds" else "peak memory"
+                lines.append(
+                    compare(
+                        "growth", f"{what}, {size} M simulated events", ours, theirs, peer, unit, higher_is_better=False
+                    )
+                )
+    for small, large in pairwise(sizes):
+        pairs = list(zip(seconds[large], seconds[small], strict=False))
+        lines.append(compare("growth", f"time of {large} M beside ten times that of {small} M", [one for one, _ in pairs],
+                             [10 * other for _, other in pairs], "a straight line", "s", higher_is_better=False))  # fmt: skip
+    return lines
+
+
+def _alternating(file: Path, names: list[str], repeats: int, size: int) -> dict[str, list[dict[str, float]]]:
+    found: dict[str, list[dict[str, float]]] = {name: [] for name in names}
+    for number in range(repeats):
+        for name in sorted(names, reverse=bool(number % 2)):
+            one = run("benchmarks.growth", str(file), name)
+            found[name].append(one)
+            print(f"growth {size} M {number + 1}/{repeats}: {name}: {one}", file=sys.stderr)
+            first = found[names[0]][0] if found[names[0]] else one
+            if any(one[key] != first[key] for key in CHECKS):
+                raise RuntimeError(f"{name} counted other users: {[(one[key], first[key]) for key in CHECKS]}")
+    return found
+
+
+def noria(file: str) -> dict[str, float]:
+    """Count with Noria."""
+    from noria.grow.acts import log_of_table
+    from noria.grow.lake import connect
+    from noria.grow.settings import LogSettings
+    from noria.grow.users.activity import growth
+    from noria.grow.users.funnel import funnel, parse_steps
+    from noria.grow.users.retention import retention
+
+    table = connect(memory=MEMORY).read_parquet(file)
+    log = log_of_table(table, LogSettings(segment="kind"), source="simulated")
+    account = growth(log, "week")
+    kept = retention(log, "week")
+    steps = funnel(log, parse_steps(" > ".join(STEPS), log), days=7)
+    rows = account.rows
+    return {
+        "active": sum(row.active for row in rows), "new": sum(row.new for row in rows), "resurrected": sum(row.resurrected for row in rows),
+        "churned": sum(row.churned for row in rows), "retained": sum(sum(row) for row in kept.counts.values()),
+        **{f"reached{at + 1}": users for at, users in enumerate(steps.users)},
+    }  # fmt: skip
+
+
+_EVENTS = "CREATE VIEW events AS SELECT user, epoch_us(time) AS time, kind FROM '{file}'"
+"""Microseconds: DuckDB's casts of times with a zone ask the calendar of every zone, and take twice as long."""
+_WEEK = "CAST((time // 86400000000 + 3) // 7 AS INTEGER)"
+_GROWTH = """
+    SELECT sum(active), sum(new), sum(resurrected), sum(leaving) FILTER (week < last) FROM (
+        SELECT week, count(*) AS active, count(*) FILTER (before IS NULL) AS new, count(*) FILTER (before < week - 1) AS resurrected,
+               count(*) FILTER (after IS NULL OR after > week + 1) AS leaving, max(week) OVER () AS last
+        FROM (SELECT user, week, lag(week) OVER w AS before, lead(week) OVER w AS after FROM weeks WINDOW w AS (PARTITION BY user ORDER BY week))
+        GROUP BY week)"""
+_RETENTION = """
+    SELECT sum(users) FROM (SELECT first, week - first AS age, count(*) AS users
+        FROM weeks JOIN (SELECT user, min(week) AS first FROM weeks GROUP BY user) USING (user) GROUP BY ALL)"""
+_FUNNEL = """
+    WITH one AS (SELECT user, time FROM events WHERE kind = 'impression'),
+    two AS (SELECT user, time, max(start) OVER w AS start FROM (
+                SELECT user, time, time AS start, 1 AS entry FROM one
+                UNION ALL SELECT user, time, NULL, 0 FROM events WHERE kind = 'click')
+            WINDOW w AS (PARTITION BY user ORDER BY time, entry ROWS UNBOUNDED PRECEDING) QUALIFY entry = 0),
+    came AS MATERIALIZED (SELECT user, time, start FROM two WHERE time - start <= 604800000000),
+    three AS (SELECT user, time, max(start) OVER w AS start FROM (
+                SELECT user, time, start, 1 AS entry FROM came
+                UNION ALL SELECT user, time, NULL, 0 FROM events WHERE kind = 'conversion')
+              WINDOW w AS (PARTITION BY user ORDER BY time, entry ROWS UNBOUNDED PRECEDING) QUALIFY entry = 0)
+    SELECT (SELECT count(DISTINCT user) FROM one), (SELECT count(DISTINCT user) FROM came),
+           (SELECT count(DISTINCT user) FROM three WHERE time - start <= 604800000000)"""
+
+
+def by_hand(file: str, *, once: bool) -> dict[str, float]:
+    """Count with SQL written for just this; `once` makes the table of user-weeks first."""
+    import duckdb
+
+    run = duckdb.connect().execute
+    run(
+        f"SET memory_limit = '{MEMORY}'; SET preserve_insertion_order = false; SET TimeZone = 'UTC'; SET temp_directory = '{file}.spill'"
+    )
+    run(_EVENTS.format(file=file))
+    weeks = f"SELECT DISTINCT user, {_WEEK} AS week FROM events"
+    run(f"CREATE TEMP TABLE weeks AS {weeks}" if once else f"CREATE TEMP VIEW weeks AS {weeks}")
+    account = run(_GROWTH).fetchone()
+    kept = run(_RETENTION).fetchone()
+    steps = run(_FUNNEL).fetchone()
+    assert account
+    assert kept
+    assert steps
+    return dict(zip(CHECKS, (float(value) for value in (*account, *kept, *steps)), strict=True))
+
+
+def pandas(file: str, *, codes: bool) -> dict[str, float]:
+    """Count with pandas: users as they are, or as the codes of a category."""
+    import numpy as np
+    import pandas as pd
+
+    events = pd.read_parquet(file, columns=["user", "time", "kind"])
+    if codes:
+        events["user"] = events["user"].astype("category").cat.codes
+        events["kind"] = events["kind"].astype("category")
+    week = (((events["time"] - pd.Timestamp("1970-01-01", tz="UTC")).dt.days + 3) // 7).rename("week")
+    weeks = (
+        pd.DataFrame({"user": events["user"], "week": week})
+        .drop_duplicates()
+        .sort_values(["user", "week"], ignore_index=True)
+    )
+    by_user = weeks.groupby("user")["week"]
+    before, after = by_user.shift(1), by_user.shift(-1)
+    last = weeks["week"].max()
+    churned = ((after.isna() | (after > weeks["week"] + 1)) & (weeks["week"] < last)).sum()
+    age = weeks["week"] - by_user.transform("min")
+    kept = weeks.assign(age=age, first=weeks["week"] - age).groupby(["first", "age"]).size()
+    entries = events.loc[events["kind"] == STEPS[0], ["user", "time"]].assign(start=lambda rows: rows["time"])
+    reached = [entries["user"].nunique()]
+    for step in STEPS[1:]:
+        acts = events.loc[events["kind"] == step, ["user", "time"]]
+        came = pd.merge_asof(
+            acts.sort_values("time"), entries.sort_values("time"), on="time", by="user", allow_exact_matches=False
+        )
+        entries = came[came["time"] - came["start"] <= np.timedelta64(7, "D")]
+        reached.append(entries["user"].nunique())
+    numbers = (len(weeks), before.isna().sum(), (before < weeks["week"] - 1).sum(), churned, kept.sum(), *reached)
+    return dict(zip(CHECKS, (float(number) for number in numbers), strict=True))
+
+
+def main(file: str, name: str) -> None:
+    """Do one child's part and print what it found, and how long it took."""
+    import duckdb  # noqa: F401 - what every one of them needs is not part of the work
+    import ibis.backends.duckdb  # noqa: F401
+    import pandas as pd  # noqa: F401
+
+    start = time.perf_counter()
+    found: dict[str, Any] = (
+        noria(file)
+        if name == "noria"
+        else pandas(file, codes=name == PANDAS[1])
+        if name in PANDAS
+        else by_hand(file, once=name == PEERS[1])
+    )
+    print(json.dumps({**found, "seconds": time.perf_counter() - start}))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,179 @@
+"""`noria grow forecast`: shares, levels and users to come, back-tested."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from noria.grow.settings import ForecastSettings, LogSettings, MarketSettings
+
+if TYPE_CHECKING:
+    from noria.grow.analysis import MarketStudy
+    from noria.grow.forecast.rolling import Backtest
+    from noria.grow.forecast.study import LevelStudy
+
+from .shown import Flatten, Switch, percent, print_json, print_table, write_parquet
+
+
+def forecast(
+    series: Path | None = None,
+    /,
+    *,
+    what: Annotated[ForecastSettings, Flatten] = ForecastSettings(),
+    settings: Annotated[MarketSettings, Flatten] = MarketSettings(),
+    log: Annotated[LogSettings, Flatten] = LogSettings(),
+    out: Path | None = None,
+    json: Switch = False,
+) -> int:
+    """Forecasts with intervals, back-tested against "nothing changes": shares, levels, flows, or a log's users.
+
+    Every draw of shares sums to one; growth curves (Bass, Gompertz, logistic) saturate, and say so where their ceiling cannot be told.
+
+    Examples::
+
+        noria grow forecast
+        noria grow forecast market.csv --measure revenue --horizon 12 --model blend
+        noria grow forecast sales.csv --of flow --entity phones
+        noria grow forecast purchases.csv --of users --user customer --period week
+
+    A log is read by month where it covers nine of them, else by week or by day, unless --period says otherwise.
+
+    Parameters
+    ----------
+    series
+        A CSV or Parquet file of points with a header of provenance; with --of users a log, as `noria grow users` reads it.
+    out
+        Write median and interval there, as Parquet.
+    json
+        Print JSON, for programs.
+    """
+    if what.of != "shares":
+        return _levels(series, what, settings, log, out, json)
+    from noria.core.errors import InputError
+    from noria.grow.analysis import study_market
+    from noria.grow.bundled import chatbot_shares
+    from noria.grow.forecast.entry import entries
+    from noria.grow.series import read_series
+
+    study = study_market(read_series(series or chatbot_shares()), settings, newcomers=what.newcomers)
+    if study.forecast is None:
+        raise InputError(f"no forecast: {study.silence}")
+    rows = _forecast_rows(study)
+    if out:
+        write_parquet(rows, out)
+    verdict = _verdict(study.backtest, study.silence)
+    if json:
+        return print_json({
+            "base": study.market.base, "source": study.market.provenance.text(), "model": study.model, "forecast": rows,
+            **_tested(study.backtest), "verdict": verdict,
+        })  # fmt: skip
+    _print_shares(study, rows, verdict, settings.draws)
+    if what.newcomers:
+        print(f"  {entries(study.market).pace().text()}")
+    return 0
+
+
+def _print_shares(study: MarketStudy, rows: list[dict[str, Any]], verdict: dict[str, str], draws: int) -> None:
+    assert study.forecast is not None
+    print(f"{study.market.base}: {study.market.provenance.text()}")
+    _print_tested(study.backtest, verdict)
+    end = study.forecast.times[-1]
+    print(f"{study.model}, {end}, median and 90 % interval of {draws:,} draws that each sum to one:")
+    shown = [
+        {"entity": row["entity"], **{key: percent(row[key]) for key in ("median", "low", "high")}}
+        for row in rows
+        if row["time"] == end
+    ]
+    print_table(shown, ["entity", "median", "low", "high"])
+
+
+def _levels(
+    where: Path | None, what: ForecastSettings, settings: MarketSettings, log: LogSettings, out: Path | None, json: bool
+) -> int:
+    from noria.core.errors import InputError, SettingError
+    from noria.grow.analysis import open_log
+    from noria.grow.forecast.levels import levels_of
+    from noria.grow.forecast.study import period_for, study_levels, study_users_ahead
+    from noria.grow.series import read_series
+
+    facts: dict[str, Any] = {"horizon": settings.horizon, "holdout": settings.holdout, "model": what.curve,
+                             "draws": settings.draws, "seed": settings.seed}  # fmt: skip
+    if what.of == "users":
+        opened = open_log(where, log)
+        study = study_users_ahead(
+            opened, log.period if "period" in log.model_fields_set else period_for(opened), **facts
+        )
+    else:
+        if where is None:
+            raise InputError(f"a forecast of a {what.of} needs a series", hint="name a CSV or Parquet file of points")
+        if what.curve == "cohorts":
+            raise SettingError("cohorts are known of users only", found=f"--of {what.of}", allowed="--of users")
+        study = study_levels(
+            levels_of(read_series(where), what.of, settings.measure, settings.market, what.entity), **facts
+        )
+    if study.outlook is None:
+        raise InputError(f"no forecast: {study.silence}")
+    low, high = study.outlook.interval(0.9)
+    rows = [
+        {"time": time, "entity": study.history.name, "median": float(middle), "low": float(a), "high": float(b), "level": 0.9,
+         "unit": study.history.unit}
+        for time, middle, a, b in zip(study.times, study.outlook.median(), low, high, strict=True)
+    ]  # fmt: skip
+    if out:
+        write_parquet(rows, out)
+    verdict = _verdict(study.backtest, study.silence)
+    if json:
+        return print_json({
+            "entity": study.history.name, "of": what.of, "source": study.source, "model": study.model, "forecast": rows,
+            "curves": {name: {"figures": [figure.as_dict() for figure in one.figures()], "verdict": one.verdict()}
+                       for name, one in study.adoptions.items()},
+            **_tested(study.backtest), "verdict": verdict,
+        })  # fmt: skip
+    _print_levels(study, rows, verdict, settings.draws)
+    return 0
+
+
+def _print_levels(study: LevelStudy, rows: list[dict[str, Any]], verdict: dict[str, str], draws: int) -> None:
+    history = study.history
+    print(
+        f"{history.name}, {history.unit}: {study.source}, {history.n} values from {history.times[0]} to {history.times[-1]}"
+    )
+    _print_tested(study.backtest, verdict)
+    for name, one in study.adoptions.items():
+        print(f"  {name}: {one.verdict()['en']}")
+        for figure in one.figures():
+            print(f"    {figure.text()}")
+    print(f"{study.model}, median and 90 % interval of {draws:,} draws:")
+    print_table(rows, ["time", "median", "low", "high"])
+
+
+def _verdict(test: Backtest | None, silence: str) -> dict[str, str]:
+    return test.verdict() if test else {"en": f"no back-test: {silence}", "zh": f"没有回测：{silence}"}
+
+
+def _tested(test: Backtest | None) -> dict[str, Any]:
+    if test is None:
+        return {"backtest": [], "weights": {}, "silent": {}}
+    return {"backtest": [item.as_dict() for item in test.standings], "weights": test.weights, "silent": test.silent}
+
+
+def _print_tested(test: Backtest | None, verdict: dict[str, str]) -> None:
+    print(verdict["en"])
+    if test is None:
+        return
+    rows = [{**item.as_dict(), "gain": item.gain.value if item.gain else None, "weight": test.weights.get(item.model),
+             "inside 90 %": percent(item.coverage["90%"])} for item in test.standings]  # fmt: skip
+    print_table(rows, ["model", "trials", "log_score", "gain", "energy", "crps", "mase", "inside 90 %", "weight"])
+    for name, why in test.silent.items():
+        print(f"  {name} took no part: {why}")
+
+
+def _forecast_rows(study: MarketStudy) -> list[dict[str, Any]]:
+    assert study.forecast is not None
+    low, high = study.forecast.interval(0.9)
+    middle = study.forecast.median()
+    return [
+        {"time": time, "entity": entity, "median": float(middle[row, column]), "low": float(low[row, column]),
+         "high": float(high[row, column]), "level": 0.9}
+        for row, time in enumerate(study.forecast.times) for column, entity in enumerate(study.forecast.entities)
+    ]  # fmt: skip

@@ -1,0 +1,86 @@
+"""`noria grow promote budget`: how to divide a budget among channels, where the data tell."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from noria.grow.promote.settings import BudgetSettings, SpendSettings
+
+if TYPE_CHECKING:
+    from noria.grow.promote.budget import Channel
+
+from ..shown import Flatten, Switch, print_json, print_table, write_parquet
+
+
+def budget(
+    spend: Path,
+    /,
+    *,
+    columns: Annotated[SpendSettings, Flatten] = SpendSettings(),
+    settings: Annotated[BudgetSettings, Flatten] = BudgetSettings(),
+    report: Path | None = None,
+    out: Path | None = None,
+    json: Switch = False,
+) -> int:
+    """What each channel brings, how surely that is known, and how to divide the budget; or that the data do not tell.
+
+    Examples::
+
+        noria grow promote budget weekly.csv --outcome new_users --channels search --channels video
+        noria grow promote budget weekly.csv --channels tv --channels radio --controls price --events holiday
+        noria grow promote budget weekly.csv --channels tv --channels radio --total 120000 --bounds tv=0.8:1.2 --json
+
+    Parameters
+    ----------
+    spend
+        A CSV or Parquet file with one line a day, week or month.
+    report
+        Write one page with figures and charts there.
+    out
+        Write the channels there, as Parquet.
+    json
+        Print JSON, for programs.
+    """
+    from noria.grow.promote.study import open_spend, study_budget
+
+    study = study_budget(open_spend(spend, columns), settings)
+    found = study.budget
+    rows = [_row(channel) for channel in found.channels]
+    if out:
+        write_parquet(rows, out)
+    if report:
+        from noria.grow.report import write_report
+        from noria.grow.sections.budget import budget_section
+
+        write_report(report, [budget_section(study)])
+    if json:
+        return print_json({**found.as_dict(), "held_out": None if study.held is None else study.held.as_dict()})
+    source = found.responses.spend
+    print(
+        f"{source.source}: {source.outcome.size} {source.unit[0]}s to {source.as_of}, {source.outcome_name}; spend a {source.unit[0]}:"
+    )
+    print_table(
+        rows,
+        ["channel", "status", "bayes_factor", "spend", "planned", "returns", "returns_low", "returns_high", "marginal"],
+    )
+    print(found.texts()["en"])
+    if study.held is not None:
+        print(f"  {study.held.texts()['en']}")
+    for note in found.responses.notes:
+        print(f"  {note['en']}")
+    return 0
+
+
+def _row(channel: Channel) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "channel": channel.name,
+        "status": channel.status,
+        "bayes_factor": channel.odds,
+        "spend": channel.spend,
+        "planned": channel.planned,
+    }
+    for name, figure in (("returns", channel.returns), ("marginal", channel.marginal)):
+        for end, part in (("", "value"), ("_low", "low"), ("_high", "high")):
+            row[name + end] = None if figure is None else getattr(figure, part)
+    return row

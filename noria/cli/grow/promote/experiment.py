@@ -1,0 +1,111 @@
+"""`noria grow promote experiment`: what the groups of an experiment show."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from noria.grow.promote.settings import CompareSettings, UnitSettings
+
+if TYPE_CHECKING:
+    from noria.grow.promote.experiment import Experiment
+    from noria.grow.promote.within import Within
+
+from ..shown import Flatten, Switch, percent, print_json, print_table, write_parquet
+
+
+def experiment(
+    units: Path,
+    /,
+    *,
+    settings: Annotated[UnitSettings, Flatten] = UnitSettings(),
+    compare: Annotated[CompareSettings, Flatten] = CompareSettings(),
+    within: Switch = False,
+    report: Path | None = None,
+    out: Path | None = None,
+    json: Switch = False,
+) -> int:
+    """What an experiment shows: are its groups sound, what differs and how surely, and could it have been stopped.
+
+    Examples::
+
+        noria grow promote experiment campaign.csv
+        noria grow promote experiment campaign.csv --variant group --outcome bought --before spend_before --control old
+        noria grow promote experiment clicks.csv --outcome clicks --weight views --shares 9 --shares 1
+        noria grow promote experiment runs/lake --variant version --outcome feedback --json
+        noria grow promote experiment runs/lake --within --exposure impression
+
+    Parameters
+    ----------
+    units
+        A CSV or Parquet file with a user, a group and an outcome, or a lake's folder.
+    within
+        Of a lake: compare what was shown side by side to the same users, such as items and the clicks on them.
+    report
+        Write one page with figures and charts there.
+    out
+        Write the comparisons there, as Parquet.
+    json
+        Print JSON, for programs.
+    """
+    from noria.grow.promote.study import study_experiment, study_within
+
+    if within:
+        return _show_within(study_within(units, settings, compare), out, json)
+    result = study_experiment(units, settings, compare)
+    told = result.as_dict()
+    if out:
+        write_parquet(
+            [
+                {key: value for key, value in row.items() if key not in ("plain", "looks")}
+                for row in told["comparisons"]
+            ],
+            out,
+        )
+    if report:
+        from noria.grow.report import write_report
+        from noria.grow.sections.experiment import experiment_section
+
+        write_report(report, [experiment_section(result)])
+    return print_json(told) if json else _show(result, told)
+
+
+def _show(result: Experiment, told: dict[str, Any]) -> int:
+    print(f"{result.units.source}: {result.units.n:,} users, {result.metric}")
+    for problem in result.units.problems:
+        print(f"  {problem.text()}")
+    print(result.balance.texts()["en"])
+    shown = percent if result.metric == "rate" else lambda value: value
+    print_table([{"group": row["name"], "users": row["n"], result.metric: shown(row["value"]), "low": shown(row["low"]), "high": shown(row["high"])}
+                 for row in told["groups"]], ["group", "users", result.metric, "low", "high"])  # fmt: skip
+    print(result.texts()["en"])
+    if result.reduction is not None:
+        print(f"  the covariate took {result.reduction:.1%} of the variance away")
+    for item in result.comparisons:
+        if item.looks:
+            early = item.looks[-1].high == float("inf")
+            when = (
+                f"clear from {item.decided.time} on"
+                if item.decided
+                else "too few users yet"
+                if early
+                else "not clear at any look"
+            )
+            print(f"  looking every day, {item.found.variant}: {when}")
+    for note in result.notes:
+        print(f"  {note['en']}")
+    return 0
+
+
+def _show_within(found: Within, out: Path | None, json: bool) -> int:
+    told = found.as_dict()
+    if out:
+        write_parquet(told["comparisons"], out)
+    if json:
+        return print_json(told)
+    print(f"{found.source}: what followed what was shown, compared within users")
+    print_table([{"group": row["name"], "users": row["n"], "shown": row["shown"], **{key: percent(row[name]) for key, name in
+                  (("rate", "value"), ("low", "low"), ("high", "high"))}} for row in told["groups"]],
+                ["group", "users", "shown", "rate", "low", "high"])  # fmt: skip
+    print(found.texts()["en"])
+    return 0

@@ -1,0 +1,98 @@
+"""`noria grow promote plan`: a promotion plan that joins what was found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from noria.grow.promote.settings import BudgetSettings, PlanSettings, SpendSettings, UnitSettings, UpliftSettings
+
+if TYPE_CHECKING:
+    from noria.grow.promote.plan import Plan
+
+from ..shown import Flatten, Switch, print_json
+
+
+def plan(
+    log: Path | None = None,
+    /,
+    *,
+    file: Path | None = None,
+    experiment: Path | None = None,
+    spend: Path | None = None,
+    settings: Annotated[PlanSettings, Flatten] = PlanSettings(),
+    units: UnitSettings = UnitSettings(),
+    whom: UpliftSettings = UpliftSettings(),
+    columns: SpendSettings = SpendSettings(),
+    budget: BudgetSettings = BudgetSettings(),
+    language: Literal["en", "zh"] = "en",
+    report: Path | None = None,
+    out: Path | None = None,
+    json: Switch = False,
+) -> int:
+    """A promotion plan: whom to address, what they ask about, channels and budget, what to expect, how to measure it.
+
+    Every part comes from data; a part without them is told as a gap, with what would fill it.
+
+    Examples::
+
+        noria grow promote plan runs/lake --experiment campaign.csv --whom.features visits --reach 50000
+        noria grow promote plan --spend weekly.csv --columns.outcome new_users --columns.channels search --columns.channels video
+        noria grow promote plan --file promotion.toml --language zh --out plan.txt
+
+    Parameters
+    ----------
+    log
+        A lake's folder, or a CSV or Parquet file with a user, a time and a topic: what users ask about.
+    file
+        A TOML file that names these files and settings, instead of flags: sections files, plan, units, whom, columns, budget.
+    experiment
+        A CSV or Parquet file of users with group, outcome and features: whom to address.
+    spend
+        A CSV or Parquet file of spend by channel and period: the budget.
+    units
+        Where in the experiment each thing stands.
+    whom
+        How it is learnt whom to address.
+    columns
+        Where in the table of spend each thing stands.
+    budget
+        How the budget may be divided.
+    language
+        Of the text: en or zh.
+    report
+        Write one page with the plan and what it rests on there.
+    out
+        Write the plan there: as JSON where the name ends so, else as text.
+    json
+        Print JSON, for programs.
+    """
+    from noria.core.errors import SettingError
+    from noria.grow.promote.planning import study_plan, study_plan_file
+
+    if file is not None and (log or experiment or spend):
+        raise SettingError(
+            "a plan is told by a file or by flags, not by both", found=str(file), allowed="--file alone, or none"
+        )
+    found = (study_plan_file(file) if file is not None
+             else study_plan(log, experiment, spend, settings, units=units, whom=whom, columns=columns, budget=budget))  # fmt: skip
+    if out:
+        _write(found.plan, out, language)
+    if report:
+        from noria.grow.report import write_report
+        from noria.grow.sections.promotion import promotion_sections
+
+        write_report(report, promotion_sections(found))
+    if json:
+        return print_json(found.plan.as_dict())
+    print(found.plan.text(language))
+    return 0
+
+
+def _write(plan: Plan, out: Path, language: str) -> None:
+    import json
+
+    from noria.core.folder import write_bytes
+
+    text = json.dumps(plan.as_dict(), ensure_ascii=False, indent=1) if out.suffix == ".json" else plan.text(language)
+    write_bytes(out, (text + "\n").encode())

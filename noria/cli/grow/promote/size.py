@@ -1,0 +1,52 @@
+"""`noria grow promote size`: how large an experiment must be, or what its size can find."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from noria.grow.promote.settings import SizeSettings
+
+from ..shown import Flatten, Switch, print_json
+
+
+def size(
+    base: float,
+    /,
+    *,
+    effect: float | None = None,
+    lift: float | None = None,
+    users: int | None = None,
+    settings: Annotated[SizeSettings, Flatten] = SizeSettings(),
+    json: Switch = False,
+) -> int:
+    """How many users an experiment needs; or, with --users, what they can find.
+
+    Examples::
+
+        noria grow promote size 0.10 --effect 0.02
+        noria grow promote size 0.10 --lift 0.05 --variants 3 --users-a-day 2000
+        noria grow promote size 0.10 --users 5000
+        noria grow promote size 31.5 --effect 1 --deviation 12 --reduction 0.3
+
+    Parameters
+    ----------
+    base
+        Rate that the control group is expected to show, such as 0.1; or, with --deviation, its mean.
+    effect
+        The smallest difference worth finding, in the same unit.
+    lift
+        The same over the base: 0.05 is 5 %.
+    users
+        Users of the control group: finds the smallest effect, or with an effect the power.
+    json
+        Print JSON, for programs.
+    """
+    from noria.grow.promote.study import size_experiment
+
+    made, found = size_experiment(base, effect=effect, lift=lift, users=users, settings=settings)
+    if json:
+        return print_json({**made.as_dict(), "found": found, "text": made.texts()})
+    print(made.texts()["en"])
+    if found == "size":
+        print(f"{made.users:,} users in all.")
+    return 0

@@ -1,0 +1,89 @@
+"""`noria grow promote uplift`: whom to address."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from noria.grow.promote.settings import UnitSettings, UpliftSettings
+
+if TYPE_CHECKING:
+    from noria.grow.promote.uplift import Uplift
+
+from ..shown import Flatten, Switch, print_json, print_table, write_parquet
+
+
+def uplift(
+    units: Path,
+    /,
+    *,
+    settings: Annotated[UnitSettings, Flatten] = UnitSettings(),
+    how: Annotated[UpliftSettings, Flatten] = UpliftSettings(),
+    candidates: Path | None = None,
+    scores: Path | None = None,
+    report: Path | None = None,
+    out: Path | None = None,
+    json: Switch = False,
+) -> int:
+    """Whom to address: who is moved by the treatment, learnt on one part of the users and proved on the other.
+
+    Examples::
+
+        noria grow promote uplift campaign.csv --features visits --features city
+        noria grow promote uplift campaign.csv --features visits --candidates users.csv --scores whom.parquet
+        noria grow promote uplift campaign.csv --variant group --treated mailed --features visits --cost 0.01 --json
+
+    Parameters
+    ----------
+    units
+        A CSV or Parquet file with a user, a group, an outcome, and what was known of users before.
+    candidates
+        A CSV or Parquet file of users with the same features: whom of them to address is written to --scores.
+    scores
+        Write every candidate's score, and whether to address them, there, as Parquet.
+    report
+        Write one page with figures and charts there.
+    out
+        Write the Qini curve there, as Parquet.
+    json
+        Print JSON, for programs.
+    """
+    from noria.core.errors import SettingError
+    from noria.grow.promote.study import study_uplift
+    from noria.grow.promote.units import read_features
+
+    if (candidates is None) != (scores is None):
+        raise SettingError(
+            "candidates are scored into a file",
+            found=str(candidates or scores),
+            allowed="--candidates and --scores, or neither",
+        )
+    found = study_uplift(units, settings, how)
+    if candidates is not None and scores is not None:
+        write_parquet(found.scored(*read_features(candidates, found.features, user=settings.user)), scores)
+    curve = found.curve
+    if out:
+        names = ("shares", "gain", "low", "high")
+        write_parquet(
+            [{name: float(getattr(curve, name)[row]) for name in names} for row in range(curve.shares.size)], out
+        )
+    if report:
+        from noria.grow.report import write_report
+        from noria.grow.sections.uplift import uplift_section
+
+        write_report(report, [uplift_section(found)])
+    return print_json(found.as_dict()) if json else _show(found)
+
+
+def _show(found: Uplift) -> int:
+    print(f"{found.units.source}: {found.learnt:,} users teach, {found.curve.users:,} judge")
+    for problem in found.units.problems:
+        print(f"  {problem.text()}")
+    print_table([{"users by score": f"fifth {place + 1}", "users": group.n, "effect": group.value, "low": group.low, "high": group.high}
+                 for place, group in enumerate(found.groups)], ["users by score", "users", "effect", "low", "high"])  # fmt: skip
+    print(f"  {found.figure().text()}")
+    print(found.texts()["en"])
+    if found.found:
+        print_table([{"known before": trait.name, "addressed": trait.addressed, "others": trait.others, "distance": trait.distance}
+                     for trait in found.traits], ["known before", "addressed", "others", "distance"])  # fmt: skip
+    return 0

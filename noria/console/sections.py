@@ -1,0 +1,102 @@
+"""A section of the report on a page: the same figures, charts, tables and notes, drawn by the same functions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from html import escape
+
+from nicegui import ui
+
+from noria.core.figure import Figure, number
+from noria.grow.charts.chart import Text, localised
+from noria.grow.report import Section, Shown, Table
+
+from . import charts
+from .figures import figure_html
+from .shell import block, card, foreign, paragraph
+from .words import Words
+
+
+def show_section(section: Section, words: Words) -> None:
+    """Draw one section as a card."""
+    language = words.language
+    with card(section.title[language]):
+        if section.text:
+            paragraph(section.text[language], "small soft")
+        for note in section.notes:
+            block(f'<div class="note">{_plain(note, words)}</div>')
+        if section.figures:
+            body = "".join(shown_html(shown, words) for shown in section.figures)
+            ui.html(body, sanitize=False).classes("figures")
+        for chart in section.charts:
+            block(f"<h3>{_plain(chart.title, words)}</h3>")
+            options = localised(chart.options, language)
+            options["legend"] = {**options.get("legend", {}), "type": "scroll", "left": 0}
+            options["textStyle"] = {"fontFamily": charts.FONT}
+            charts.show(options, chart.title[language])
+            paragraph(chart.meaning[language], "small soft")
+            block(f'<div class="chart-foot">{escape(words("figure.source"))}{_cited(chart.source, words)}</div>')
+        for table in section.tables:
+            block(f"<h3>{_plain(table.title, words)}</h3>")
+            block(table_html(table, words), "scroll-x")
+
+
+def shown_html(shown: Shown, words: Words) -> str:
+    """Return one figure with what it means."""
+    meaning = f'<p class="small soft">{_plain(shown.meaning, words)}</p>'
+    return f"<div>{figure_html(figure_of(shown, words), words)}{meaning}</div>"
+
+
+def figure_of(shown: Shown, words: Words) -> Figure:
+    """Return a shown figure in the page's language, with licence and day in its source, and a part of one as percent."""
+    figure, language = shown.figure, words.language
+    source = shown.source[language] if shown.source else figure.source
+    chinese = language == "zh"
+    if shown.licence:
+        source += f"（{shown.licence}）" if chinese else f" ({shown.licence})"
+    if shown.as_of:
+        source += f"，截至 {shown.as_of}" if chinese else f", as of {shown.as_of}"
+    unit = shown.unit[language] if shown.unit else figure.unit
+    scale = 100.0 if shown.percent else 1.0
+    value, low, high, baseline = (
+        None if end is None else end * scale for end in (figure.value, figure.low, figure.high, figure.baseline)
+    )
+    return replace(figure, name=shown.name[language], value=value, low=low, high=high, baseline=baseline, source=source,
+                   unit="%" if shown.percent else unit, note="")  # fmt: skip
+
+
+def table_html(table: Table, words: Words) -> str:
+    """Return a table; what reads the same in both languages is data, and stays as it is."""
+    columns = [_plain(column, words) for column in table.columns]
+    head = "".join(f'<th class="{"" if place == 0 else "number"}">{name}</th>' for place, name in enumerate(columns))
+    body = "".join("<tr>" + "".join(_cell(cell, words) for cell in row) + "</tr>" for row in table.rows)
+    foot = (
+        f'<div class="chart-foot">{escape(words("figure.source"))}{_cited(table.source, words)}</div>'
+        if table.source
+        else ""
+    )
+    return f'<table class="plain"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{foot}'
+
+
+def _cell(cell: str | float | Text | None, words: Words) -> str:
+    if cell is None:
+        return '<td class="number">–</td>'
+    if isinstance(cell, Mapping):
+        return f"<td>{_plain(cell, words)}</td>"
+    return f'<td class="number">{foreign(cell) if isinstance(cell, str) else escape(number(cell))}</td>'
+
+
+def _plain(text: Text, words: Words) -> str:
+    """Return a text in the page's language, escaped; one that is the same in both is marked as data."""
+    return foreign(text["en"]) if text["en"] == text["zh"] else escape(text[words.language])
+
+
+def _cited(source: str | Text, words: Words) -> str:
+    return foreign(source if isinstance(source, str) else source[words.language])
+
+
+def show_all(sections: Sequence[Section], words: Words) -> None:
+    """Draw several sections, one card each."""
+    for section in sections:
+        show_section(section, words)

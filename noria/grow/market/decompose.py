@@ -1,0 +1,330 @@
+"""Why a share or a growth rate changed: within, mix, entry and exit, which add up to the change exactly.
+
+study = decompose(series, "tokens", first="2026-01", last="2026-06")
+study.changes[0]            # within + mix + entry + exit = after - before
+study.links[0]              # own growth = market growth + share growth, in logarithms
+study.defects()             # [] : it always adds up
+
+The kernel is one identity: of an aggregate that is a sum of weights times values over units, a unit that is there before and
+after contributes (mean weight) x (change of value), within, and (mean value) x (change of weight), mix; a unit that came
+contributes all it brings, and a unit that went all it took (the symmetric form of Bailey, Hulten and Campbell 1992, and of
+Griliches and Regev 1995; with midpoints there is no residual). The units of a share are the segments of the market: within is
+winning in the same segments, mix is standing in segments that grow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from noria.core.errors import InputError, SettingError
+
+from ..series import Floats, Point, Provenance, Series
+from .share import OTHER, OTHER_NAMES, SCALES, Unlisted, resolution_of
+
+Bools = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A change of an aggregate, by unit: four arrays of one length, whose sum is the change."""
+
+    within: Floats
+    mix: Floats
+    entry: Floats
+    exit: Floats
+
+    @property
+    def total(self) -> float:
+        """The whole change."""
+        return float(self.within.sum() + self.mix.sum() + self.entry.sum() + self.exit.sum())
+
+
+@dataclass(frozen=True)
+class ShareChange:
+    """A change of one entity's share of the whole market."""
+
+    entity: str
+    before: float
+    after: float
+    within: float
+    """From a changed share within the segments it was in at both times."""
+    mix: float
+    """From segments it was in at both times having grown or shrunk beside the others."""
+    entry: float
+    """From segments it was not in before."""
+    exit: float
+    """From segments it has left."""
+    segments: dict[str, float]
+    """What each segment contributed; they sum to the change too."""
+
+    @property
+    def change(self) -> float:
+        """After less before."""
+        return self.after - self.before
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return a JSON-able dict."""
+        return {**asdict(self), "change": self.change}
+
+
+@dataclass(frozen=True)
+class GrowthLink:
+    """Growth of one entity as the market's growth and its share's growth: ln(q1/q0) = ln(M1/M0) + ln(s1/s0)."""
+
+    entity: str
+    own: float
+    """Logarithm of the entity's growth factor."""
+    market: float
+    share: float
+    from_market: float
+    """Of the change in amount: what the market's growth brought at the mean share."""
+    from_share: float
+    """Of the change in amount: what the changed share brought at the market's mean size."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return a JSON-able dict."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Decomposition:
+    """A market between two times."""
+
+    base: str
+    unit: str
+    before: str
+    after: str
+    segments: tuple[str, ...]
+    changes: tuple[ShareChange, ...]
+    """Every entity, the largest change first; they sum to zero."""
+    links: tuple[GrowthLink, ...]
+    """Entities with an amount at both times; empty where the series holds shares only."""
+    market: tuple[float, float] | None
+    """The market's amount before and after; None where the series holds shares only."""
+    provenance: Provenance
+    silence: dict[str, str]
+    """Why there are no links, in English and Chinese; empty where there are."""
+    notes: tuple[dict[str, str], ...] = ()
+    """What a reader must know: breaks between the two times, provisional values."""
+
+    def defects(self, tolerance: float = 1e-9) -> list[str]:
+        """Return what does not add up; always empty, and shown so that a reader need not believe it."""
+        found = [
+            f"{item.entity}: {item.within + item.mix + item.entry + item.exit:.12f} is not {item.change:.12f}"
+            for item in self.changes
+            if abs(item.within + item.mix + item.entry + item.exit - item.change) > tolerance
+        ]
+        found += [f"{item.entity}: growth is not market and share" for item in self.links
+                  if abs(item.own - item.market - item.share) > tolerance]  # fmt: skip
+        total = sum(item.change for item in self.changes)
+        return found if abs(total) <= tolerance else [*found, f"changes of share sum to {total:.12f}"]
+
+
+def parted(weights: tuple[Floats, Floats], values: tuple[Floats, Floats], there: tuple[Bools, Bools]) -> Parts:
+    """Return the change of sum(weights x values) by unit: (units,) before and after; where a unit is not there it is not read."""
+    (w0, w1), (x0, x1) = weights, values
+    both, came, went = there[0] & there[1], ~there[0] & there[1], there[0] & ~there[1]
+    return Parts(
+        np.where(both, (w0 + w1) / 2 * (x1 - x0), 0.0),
+        np.where(both, (x0 + x1) / 2 * (w1 - w0), 0.0),
+        np.where(came, w1 * x1, 0.0),
+        np.where(went, -w0 * x0, 0.0),
+    )
+
+
+def decompose(
+    series: Series,
+    measure: str | None = None,
+    *,
+    first: str | None = None,
+    last: str | None = None,
+    unlisted: Unlisted = "missing",
+) -> Decomposition:
+    """Return why each entity's share changed between two times.
+
+    Where no time is named, it is from the first whole one at which no later value is broken, to the last whole one that is
+    not provisional: a period that still goes on would look like a fall.
+
+    The series' segments are the parts of the market. Amounts are needed to weigh them: shares of several segments without
+    the segments' sizes cannot be summed. A series of shares of one segment gives entry, exit and within, and no growth.
+
+    Raises:
+        InputError: a value is missing at one of the two times, the shares overlap, or there is only one time.
+        SettingError: there is no such time.
+    """
+    names, parts, times, cube, unit = _cube(series, measure)
+    if unlisted == "outside":
+        cube = _outside(cube)
+    shares_only = unit.lower() in SCALES
+    if shares_only and len(parts) > 1:
+        raise InputError("shares of several segments cannot be summed without the segments' sizes", found=", ".join(parts),
+                         allowed="amounts, or one segment", hint="name one with --market")  # fmt: skip
+    marked = [point for point in series.points if point.measure == (measure or point.measure)]
+    broken = sorted({times.index(point.time) for point in marked if point.broken})
+    open_ = {times.index(point.time) for point in marked if point.provisional}
+    start, end = _ends(times, cube, (first, last), broken[-1] if broken else 0, open_)
+    if shares_only:
+        cube = cube / SCALES[unit.lower()]
+        names, cube = _with_rest(names, cube, (times[start], times[end]), (start, end))
+    then, now = cube[start], cube[end]  # (segments, entities)
+    changes = _changes(names, parts, then, now)
+    sizes = (float(then.sum()), float(now.sum()))
+    links = () if shares_only else _links(names, then.sum(0), now.sum(0), sizes)
+    silence = {} if links else {
+        "en": "not identified: the series holds shares and no amounts, so whether the market or the share grew cannot be told",
+        "zh": "无法识别：该序列只有份额而没有数量，无法区分是市场增长还是份额增长"}  # fmt: skip
+    return Decomposition(measure or series.measures[0], unit, times[start], times[end], tuple(parts), changes, links,
+                         None if shares_only else sizes, series.provenance, silence,
+                         tuple(_notes(marked, times, start, end)))  # fmt: skip
+
+
+def growth_change(before: Floats, between: Floats, after: Floats) -> Parts:
+    """Return why a total's growth rate differs between two successive periods, by unit.
+
+    Args:
+        before: amounts at the first of three times, (units,); nothing missing.
+        between: at the second.
+        after: at the third.
+
+    A period's growth is the sum over units of (share at its beginning) x (own growth); a unit that comes during a period
+    contributes its amount over the total at the beginning. Within is units growing faster than they did, mix is the
+    total standing more in units that grow, entry and exit are units that came or went in either period.
+
+    Raises:
+        InputError: a total of zero, whose growth is not defined.
+    """
+    if min(before.sum(), between.sum()) <= 0:
+        raise InputError("the growth of a total of zero is not defined", found=0, allowed="totals above zero")
+
+    def grown(old: Floats, new: Floats) -> tuple[Floats, Floats, Bools, Floats, Floats]:
+        total = old.sum()
+        stays = (old > 0) & (new > 0)
+        rate = np.divide(new - old, old, out=np.zeros_like(old), where=stays)
+        came = np.where((old == 0) & (new > 0), new / total, 0.0)
+        went = np.where((old > 0) & (new == 0), -old / total, 0.0)
+        return old / total, rate, stays, came, went
+
+    w0, x0, in0, came0, went0 = grown(before, between)
+    w1, x1, in1, came1, went1 = grown(between, after)
+    parts = parted((w0, w1), (x0, x1), (in0, in1))
+    return Parts(parts.within, parts.mix, parts.entry + came1 - came0, parts.exit + went1 - went0)
+
+
+def concentration_change(before: Floats, after: Floats) -> Floats:
+    """Return what each entity contributed to the change of the Herfindahl-Hirschman index: 10,000 (s1 - s0)(s1 + s0)."""
+    return np.asarray(10_000 * (after - before) * (after + before), dtype=np.float64)
+
+
+def _cube(series: Series, measure: str | None) -> tuple[list[str], list[str], list[str], Floats, str]:
+    """Return entities, segments, times and values, (times, segments, entities), of one measure."""
+    if measure is None and len(series.measures) > 1:
+        raise InputError("the series has several measures, which must not be mixed", found=", ".join(series.measures),
+                         allowed="one of them", hint="name one")  # fmt: skip
+    chosen = [point for point in series.points if point.measure == (measure or series.measures[0])]
+    if not chosen:
+        raise SettingError("unknown measure", found=measure, allowed=series.measures)
+    names = list(dict.fromkeys(point.entity for point in chosen))
+    parts = list(dict.fromkeys(point.segment for point in chosen))
+    times = list(dict.fromkeys(point.time for point in chosen))
+    cube = np.full((len(times), len(parts), len(names)), np.nan)
+    for point in chosen:
+        if point.value is not None:
+            cube[times.index(point.time), parts.index(point.segment), names.index(point.entity)] = point.value
+    return names, parts, times, cube, chosen[0].unit
+
+
+def _outside(cube: Floats) -> Floats:
+    """Put zero before the first and after the last known value of each entity in each segment."""
+    known = ~np.isnan(cube)
+    begun = np.maximum.accumulate(known, axis=0)
+    goes_on = np.maximum.accumulate(known[::-1], axis=0)[::-1]
+    return np.where(~known & ~(begun & goes_on), 0.0, cube)
+
+
+def _notes(points: list[Point], times: list[str], start: int, end: int) -> Iterator[dict[str, str]]:
+    for point in points:
+        if point.broken and start < times.index(point.time) <= end:
+            yield {"en": f"{point.entity} is not comparable before {point.time}: part of the change is a change of counting",
+                   "zh": f"{point.entity} 在 {point.time} 之前不可比：部分变化来自统计口径"}  # fmt: skip
+    for time in dict.fromkeys(point.time for point in points if point.provisional):
+        if time in (times[start], times[end]):
+            yield {"en": f"{time} is provisional and may be revised", "zh": f"{time} 为暂定值，可能修订"}
+
+
+def _ends(
+    times: list[str], cube: Floats, named: tuple[str | None, str | None], since: int, still: set[int]
+) -> tuple[int, int]:
+    first, last = named
+    whole = [row for row in range(len(times)) if not np.isnan(cube[row]).any()]
+    for name in (first, last):
+        if name is not None and name not in times:
+            raise SettingError("no such time in the series", found=name, allowed=f"{times[0]} to {times[-1]}")
+    start = times.index(first) if first else next((row for row in whole if row >= since), 0)
+    end = times.index(last) if last else _last(whole, start, still, len(times) - 1)
+    if start >= end:
+        raise InputError("a change needs two times at which everything is known", found=", ".join(times[row] for row in whole) or "none",
+                         allowed="2 or more", hint="missing is not zero: say --unlisted outside if what is not listed is not there")  # fmt: skip
+    for row in (start, end):
+        if row not in whole:
+            raise InputError(f"values are missing in {times[row]}, and missing is not zero", found=int(np.isnan(cube[row]).sum()),
+                             allowed="none", hint="name a time at which all are known, or --unlisted outside")  # fmt: skip
+    return start, end
+
+
+def _last(whole: list[int], start: int, still: set[int], otherwise: int) -> int:
+    closed = [row for row in whole if row > start and row not in still]
+    return closed[-1] if closed else whole[-1] if whole else otherwise
+
+
+def _with_rest(
+    names: list[str], cube: Floats, times: tuple[str, str], rows: tuple[int, int]
+) -> tuple[list[str], Floats]:
+    """Return published shares with an explicit rest, scaled to one where only rounding is amiss."""
+    total = cube.sum(2)
+    slack = len(names) * resolution_of(cube * 100) / 200 + 1e-9
+    for time, row in zip(times, rows, strict=True):
+        if total[row, 0] > 1 + slack:
+            raise InputError(f"the shares of {time} sum to {total[row, 0]:.2%}: they overlap, and cannot be decomposed",
+                             found=", ".join(names), hint="leave the labels out that lie inside others: --without")  # fmt: skip
+    rest = np.where(total < 1 - slack, 1 - total, 0.0)[:, :, None]
+    place = next((at for at, name in enumerate(names) if name.lower() in OTHER_NAMES), None)
+    if place is None:
+        names, cube = [*names, OTHER], np.concatenate([cube, rest], axis=2)
+    else:
+        cube = cube.copy()
+        cube[:, :, place] += rest[:, :, 0]
+    return names, cube / cube.sum(2, keepdims=True)
+
+
+def _changes(names: list[str], parts: list[str], then: Floats, now: Floats) -> tuple[ShareChange, ...]:
+    if min(then.sum(), now.sum()) <= 0:
+        raise InputError("a market of nothing has no shares", found=0, allowed="amounts above zero")
+    weights = (then.sum(1) / then.sum(), now.sum(1) / now.sum())  # of the segments
+    changes = []
+    for column, name in enumerate(names):
+        inside = [np.divide(amounts[:, column], amounts.sum(1), out=np.zeros(len(parts)), where=amounts.sum(1) > 0)
+                  for amounts in (then, now)]  # fmt: skip
+        found = parted(weights, (inside[0], inside[1]), (then[:, column] > 0, now[:, column] > 0))
+        by_segment = found.within + found.mix + found.entry + found.exit
+        changes.append(
+            ShareChange(name, float(then[:, column].sum() / then.sum()), float(now[:, column].sum() / now.sum()),
+                        float(found.within.sum()), float(found.mix.sum()), float(found.entry.sum()), float(found.exit.sum()),
+                        dict(zip(parts, by_segment.tolist(), strict=True)))
+        )  # fmt: skip
+    return tuple(sorted(changes, key=lambda item: (-abs(item.change), item.entity)))
+
+
+def _links(names: list[str], then: Floats, now: Floats, sizes: tuple[float, float]) -> tuple[GrowthLink, ...]:
+    market = float(np.log(sizes[1] / sizes[0]))
+    links = []
+    for name, old, new in zip(names, then.tolist(), now.tolist(), strict=True):
+        if old > 0 and new > 0:
+            before, after = old / sizes[0], new / sizes[1]
+            links.append(GrowthLink(name, float(np.log(new / old)), market, float(np.log(after / before)),
+                                    (before + after) / 2 * (sizes[1] - sizes[0]), (sizes[0] + sizes[1]) / 2 * (after - before)))  # fmt: skip
+    return tuple(sorted(links, key=lambda item: (-item.own, item.entity)))

@@ -1,0 +1,1 @@
+"""What moves share and growth, and what the data cannot tell."""

@@ -1,0 +1,266 @@
+"""Segments of users by use and value, with the reasons shown: plain rules, or clusters that say what sets them apart.
+
+found = by_rules(customers(log))
+found.segments[0].reason["en"]       # "active within 14 days, on 5 days or more"
+
+Rules (recency, frequency, monetary value; Hughes 1994) are cut at the data's own fifths, so that they need no tuning and say
+what they mean in days and money. Clusters are k-means (Lloyd 1982; seeding of Arthur and Vassilvitskii 2007) on standardised
+logarithms, their number chosen by silhouette (Rousseeuw 1987).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+
+import ibis
+import numpy as np
+import numpy.typing as npt
+
+from noria.core.errors import InputError
+from noria.core.figure import Figure, proportion
+
+from ..log import Log
+from ..series import Floats
+
+Ints = npt.NDArray[np.int64]
+FEWEST = 20
+"""Users below which fifths mean nothing."""
+_FEATURES = {
+    "recency": ("days since the last act", "距上次活跃天数"),
+    "days": ("days of use", "活跃天数"),
+    "value": ("value", "价值"),
+}
+
+
+@dataclass(frozen=True)
+class Customers:
+    """One row a user, N users."""
+
+    users: npt.NDArray[np.str_]
+    recency: Floats
+    """Days from the last act to the log's end."""
+    age: Floats
+    """Days from the first act to the log's end."""
+    days: Floats
+    """Days with an act."""
+    value: Floats
+    """Sum of the amounts, or of the units where the log has no amounts."""
+    own: npt.NDArray[np.str_]
+    """The log's own segment in which the user acted most."""
+    value_name: str
+    span: int
+    """Days that the log covers."""
+    source: str
+    licence: str
+    as_of: date
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One segment of users."""
+
+    name: dict[str, str]
+    reason: dict[str, str]
+    """The rule, or what sets the cluster apart."""
+    members: Ints
+    """Rows of the users."""
+    users: Figure
+    """Part of all users."""
+    value: Figure
+    """Part of all value."""
+    each: Figure
+    """Value of a user, mean."""
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """All users, each in one segment."""
+
+    segments: tuple[Segment, ...]
+    """The one with most value first."""
+    method: str
+    customers: Customers
+
+
+def customers(log: Log) -> Customers:
+    """Return what each user of a log did.
+
+    Raises:
+        InputError: too few users to be segmented.
+    """
+    if log.users < FEWEST:
+        raise InputError("too few users to be segmented", found=log.users, allowed=f"{FEWEST} or more")
+    table = log.table
+    day = table.time.date()
+    per_user = table.group_by("user").aggregate(
+        first=day.min().epoch_days(),
+        last=day.max().epoch_days(),
+        days=day.nunique(),
+        value=table.value.sum(),
+        units=table.units.sum(),
+    )
+    each = table.group_by(["user", "segment"]).aggregate(n=table.count())
+    place = ibis.row_number().over(ibis.window(group_by="user", order_by=[ibis.desc("n"), "segment"]))
+    ranked = each.mutate(place=place)
+    main = ranked.filter(ranked.place == 0).select("user", "segment")
+    rows = per_user.join(main, "user").order_by("user").to_pyarrow()
+    end = (log.as_of - date(1970, 1, 1)).days
+    value = rows["value"].to_numpy().astype(np.float64)
+    name = log.unit or "value"
+    if np.isnan(value).all() or np.nansum(value) == 0:
+        value, name = rows["units"].to_numpy().astype(np.float64), "units"
+    return Customers(
+        rows["user"].to_numpy().astype(str), end - rows["last"].to_numpy().astype(np.float64), end - rows["first"].to_numpy().astype(np.float64),
+        rows["days"].to_numpy().astype(np.float64), np.nan_to_num(value), rows["segment"].to_numpy().astype(str), name,
+        (log.as_of - log.first).days + 1, log.source, log.licence, log.as_of,
+    )  # fmt: skip
+
+
+def by_rules(found: Customers) -> Segmentation:
+    """Return the users in segments by plain rules; every user falls under the first rule that fits."""
+    near, far = (float(np.quantile(found.recency, part)) for part in (0.4, 0.8))
+    often = max(2.0, float(np.quantile(found.days, 0.8)))
+    rich = float(np.quantile(found.value, 0.8))
+    fresh = found.span / 8
+    recent, lapsed = found.recency <= near, found.recency > far
+    rules: list[tuple[str, str, npt.NDArray[np.bool_], str, str]] = [
+        ("champions", "核心用户", recent & (found.days >= often) & (found.value >= rich),
+         f"active within {near:.0f} days, on {often:.0f} days or more, value {rich:,.4g} or more", f"{near:.0f} 天内活跃，活跃 {often:.0f} 天以上，价值 {rich:,.4g} 以上"),
+        ("loyal", "忠诚用户", recent & (found.days >= often),
+         f"active within {near:.0f} days, on {often:.0f} days or more", f"{near:.0f} 天内活跃，活跃 {often:.0f} 天以上"),
+        ("new", "新用户", found.age <= fresh, f"first seen within {fresh:.0f} days", f"{fresh:.0f} 天内首次出现"),
+        ("at risk", "流失风险", ~recent & ((found.days >= often) | (found.value >= rich)),
+         f"on {often:.0f} days or more or value {rich:,.4g} or more, but not seen for over {near:.0f} days",
+         f"活跃 {often:.0f} 天以上或价值 {rich:,.4g} 以上，但已超过 {near:.0f} 天未见"),
+        ("lapsed", "已流失", lapsed, f"not seen for over {far:.0f} days", f"超过 {far:.0f} 天未见"),
+        ("occasional", "偶尔使用", np.ones(found.users.size, dtype=bool), "none of the above", "以上皆非"),
+    ]  # fmt: skip
+    left = np.ones(found.users.size, dtype=bool)
+    segments = []
+    for en, zh, rule, why, why_zh in rules:
+        members = np.flatnonzero(left & rule)
+        left &= ~rule
+        if members.size:
+            segments.append(segment_of(found, members, {"en": en, "zh": zh}, {"en": why, "zh": why_zh}))
+    return Segmentation(_ordered(segments), "rules", found)
+
+
+def by_own(found: Customers) -> Segmentation:
+    """Return the users in the log's own segments: industries, applications, tenants ..."""
+    segments = []
+    for name in np.unique(found.own).tolist():
+        told = name or "(none)"
+        reason = {"en": f"acted most in {told}", "zh": f"主要活动于 {told}"}
+        segments.append(segment_of(found, np.flatnonzero(found.own == name), {"en": told, "zh": told}, reason))
+    return Segmentation(_ordered(segments), "own segments", found)
+
+
+def by_clusters(found: Customers, *, most: int = 6, seed: int = 0) -> Segmentation:
+    """Return the users in as many clusters, 2 to `most`, as their silhouette is highest for.
+
+    Raises:
+        InputError: all users are alike.
+    """
+    features = np.stack([np.log1p(found.recency), np.log1p(found.days), np.log1p(np.maximum(found.value, 0.0))], axis=1)
+    spread = features.std(0)
+    if not (spread > 1e-9).any():
+        raise InputError(
+            "all users are alike", found=f"{found.users.size:,} users with the same use", allowed="use that differs"
+        )
+    points = (features - features.mean(0)) / np.where(spread > 1e-9, spread, 1.0)
+    random = np.random.default_rng(seed)
+    sample = random.choice(len(points), min(len(points), 2000), replace=False)
+    fits = [_k_means(points, count, random) for count in range(2, min(most, len(np.unique(points, axis=0))) + 1)]
+    best = max(fits, key=lambda labels: _silhouette(points[sample], labels[sample]))
+    segments = []
+    for number in range(int(best.max()) + 1):
+        members = np.flatnonzero(best == number)
+        centre = points[members].mean(0)
+        order = np.argsort(-np.abs(centre))
+        words = [list(_FEATURES)[place] for place in order if abs(centre[place]) > 0.25] or [
+            list(_FEATURES)[int(order[0])]
+        ]
+        values = {"recency": found.recency, "days": found.days, "value": found.value}
+        told = {name: (float(np.median(values[name][members])), float(np.median(values[name]))) for name in words}
+        reason = {
+            "en": "; ".join(
+                f"{_FEATURES[name][0]} {own:,.4g} beside {all_:,.4g} (medians)" for name, (own, all_) in told.items()
+            ),
+            "zh": "；".join(
+                f"{_FEATURES[name][1]} {own:,.4g}，全体 {all_:,.4g}（中位数）" for name, (own, all_) in told.items()
+            ),
+        }
+        segments.append(segment_of(found, members, {"en": f"cluster {number + 1}", "zh": f"聚类 {number + 1}"}, reason))
+    return Segmentation(_ordered(segments), "clusters", found)
+
+
+def segment_of(found: Customers, members: Ints, name: dict[str, str], reason: dict[str, str]) -> Segment:
+    """Return a segment with its part of users and of value; the ratio's interval is the linearised one (Cochran 1977, 6.4)."""
+    total, inside = float(found.value.sum()), np.zeros(found.users.size)
+    inside[members] = found.value[members]
+    part = float(inside.sum()) / total if total > 0 else 0.0
+    left = inside - part * found.value
+    half = 1.96 * float(np.sqrt(found.users.size * left.var(ddof=1))) / total if total > 0 else 0.0
+    mine = found.value[members]
+    error = 1.96 * float(mine.std(ddof=1)) / np.sqrt(mine.size) if mine.size > 1 else float("nan")
+    low, high = (None, None) if np.isnan(error) else (float(mine.mean()) - error, float(mine.mean()) + error)
+    return Segment(
+        name, reason, members, proportion(f"{name['en']}, part of users", members.size, found.users.size, source=found.source),
+        Figure(f"{name['en']}, part of value", part, found.users.size, max(0.0, part - half), min(1.0, part + half), source=found.source),
+        Figure(f"{name['en']}, value of a user", float(mine.mean()), int(mine.size), low, high, unit=found.value_name, source=found.source),
+    )  # fmt: skip
+
+
+def _ordered(segments: list[Segment]) -> tuple[Segment, ...]:
+    return tuple(sorted(segments, key=lambda segment: (-segment.value.value, segment.name["en"])))
+
+
+def _k_means(points: Floats, count: int, random: np.random.Generator, restarts: int = 5) -> Ints:
+    """Return labels, (N,), of the restart with the least sum of squares."""
+    best, least = np.zeros(len(points), dtype=np.int64), np.inf
+    for _ in range(restarts):
+        centres = points[random.integers(len(points))][None]
+        for _ in range(count - 1):
+            far = _squared(points, centres).min(1)
+            centres = np.concatenate([centres, points[random.choice(len(points), p=far / far.sum())][None]])
+        labels = np.zeros(len(points), dtype=np.int64)
+        for turn in range(100):
+            distance = _squared(points, centres)
+            now = distance.argmin(1)
+            if turn and (now == labels).all():
+                break
+            labels = now
+            counts = np.maximum(np.bincount(labels, minlength=count), 1)
+            centres = (
+                np.stack([np.bincount(labels, points[:, axis], count) for axis in range(points.shape[1])], axis=1)
+                / counts[:, None]
+            )
+        spent = float(distance.min(1).sum())
+        if spent < least:
+            best, least = labels, spent
+    return np.unique(best, return_inverse=True)[1].astype(np.int64)
+
+
+def _squared(points: Floats, others: Floats) -> Floats:
+    """Return squared distances, (N, M), by one matrix product."""
+    lengths = (points**2).sum(1)[:, None] + (others**2).sum(1)
+    return np.asarray(np.maximum(lengths - 2 * points @ others.T, 0.0), dtype=np.float64)
+
+
+def _silhouette(points: Floats, labels: Ints) -> float:
+    """Return the mean silhouette of a sample."""
+    distance = np.sqrt(_squared(points, points))
+    groups = np.unique(labels)
+    if groups.size < 2:
+        return -1.0
+    sums = np.stack([distance[:, labels == group].sum(1) for group in groups], axis=1)
+    counts = np.array([(labels == group).sum() for group in groups])
+    own = np.searchsorted(groups, labels)
+    rows = np.arange(len(points))
+    inner = sums[rows, own] / np.maximum(counts[own] - 1, 1)
+    means = sums / counts
+    means[rows, own] = np.inf
+    outer = means.min(1)
+    values = np.where(counts[own] > 1, (outer - inner) / np.maximum(np.maximum(outer, inner), 1e-12), 0.0)
+    return float(values.mean())

@@ -1,0 +1,131 @@
+"""A lake's own events as a market series: who is used how much, by requests, tokens, users and revenue, each a base of its own.
+
+series = served_series(events("runs/demo/lake"), by="app", period="day")
+series.measures                       # requests, tokens, users, reach ...
+shares(series, "requests").latest()
+
+Users may use several applications. `users` counts each user once a period, where they sent most requests, so its shares sum
+to one; `reach` is the part of all users that an entity reached, and its shares overlap, which is flagged and not hidden.
+"""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from typing import Any, Literal
+
+import ibis
+
+from noria.core.errors import InputError, unknown
+
+from ..log import SERVER_EVENTS
+from ..series import Point, Provenance, Series
+
+By = Literal["app", "model", "tenant", "segment"]
+Period = Literal["day", "week", "month"]
+BASES = ("requests", "tokens", "items", "users", "reach", "revenue")
+"""Measures that a lake can give: what they count is told by their unit. They are never mixed."""
+NOBODY = "(none)"
+"""The name of an entity that the events leave empty."""
+_UNITS = {
+    "requests": "requests",
+    "tokens": "tokens",
+    "items": "items",
+    "users": "users",
+    "reach": "share",
+    "revenue": "value",
+}
+
+
+def served_series(events: ibis.Table, by: str = "app", period: Period = "week", *, split: str | None = None) -> Series:
+    """Return how much each entity was used in each UTC period, on every base that the events carry.
+
+    Args:
+        events: what `noria.grow.lake.events` returned.
+        by: the column whose values are the entities: app, model, tenant or segment.
+        period: day, week (Monday) or month.
+        split: a second column whose values are the series' segments; none where not given.
+
+    A period in which anything was used is known for all entities: what is not counted there is a true zero. Periods in which
+    nothing was used at all are missing. The last period, which may go on, is provisional.
+
+    Raises:
+        SettingError: the events have no such column.
+        InputError: there is no request.
+    """
+    for column in (by, split or by):
+        if column not in ("app", "model", "tenant", "segment"):
+            raise unknown("column to share by", column, ("app", "model", "tenant", "segment"))
+    letter = {"day": "D", "week": "W", "month": "M"}[period]
+    requests = events.filter(events.kind == "request")
+    keys = {"period": requests.time.truncate(letter).date(), "entity": requests[by],
+            "part": requests[split] if split else ibis.literal("")}  # fmt: skip
+    named = requests.mutate(**keys)
+    used = _rows(named.group_by(["period", "entity", "part"]).aggregate(
+        requests=named.count(), tokens=named.units.sum(where=named.unit == "tokens"),
+        items=named.units.sum(where=named.unit == "items")))  # fmt: skip
+    if not used:
+        raise InputError("the lake holds no request yet", hint="send a request to the server first")
+    counts = {name: {_key(row): float(row[name] or 0) for row in used} for name in ("requests", "tokens", "items")}
+    counts["users"], counts["reach"] = _users(named)
+    counts["revenue"] = _revenue(events, by, split, letter)
+    last = max(row["last"] for row in _rows(events.aggregate(last=events.time.max().date())))
+    return _series(counts, period, last)
+
+
+def _key(row: dict[str, Any]) -> tuple[date, str, str]:
+    return row["period"], row["entity"] or NOBODY, row["part"] or ""
+
+
+def _users(named: ibis.Table) -> tuple[dict[tuple[date, str, str], float], dict[tuple[date, str, str], float]]:
+    """Return users by their main entity, and the part of a period's users that each entity reached."""
+    known = named.filter(named.user != "")
+    each = known.group_by(["period", "part", "user", "entity"]).aggregate(n=known.count())
+    window = ibis.window(group_by=["period", "part", "user"], order_by=[ibis.desc("n"), "entity"])
+    ranked = each.mutate(place=ibis.row_number().over(window))
+    main = ranked.filter(ranked.place == 0)
+    mine = _rows(main.group_by(["period", "entity", "part"]).aggregate(n=main.count()))
+    reached = _rows(each.group_by(["period", "entity", "part"]).aggregate(n=each.count()))
+    all_users: dict[tuple[date, str], float] = {}
+    for row in mine:
+        place = (row["period"], row["part"] or "")
+        all_users[place] = all_users.get(place, 0.0) + row["n"]
+    return (
+        {_key(row): float(row["n"]) for row in mine},
+        {_key(row): row["n"] / all_users[row["period"], row["part"] or ""] for row in reached},
+    )
+
+
+def _revenue(events: ibis.Table, by: str, split: str | None, letter: str) -> dict[tuple[date, str, str], float]:
+    """Return the amounts of conversions; nothing where no conversion carries one."""
+    bought = events.filter((events.kind == "conversion") & events.value.notnull() & (events.value > 0))
+    bought = bought.mutate(period=bought.time.truncate(letter).date(), entity=bought[by],
+                           part=bought[split] if split else ibis.literal(""))  # fmt: skip
+    rows = _rows(bought.group_by(["period", "entity", "part"]).aggregate(value=bought.value.sum()))
+    return {_key(row): float(row["value"]) for row in rows}
+
+
+def _series(counts: dict[str, dict[tuple[date, str, str], float]], period: Period, last: date) -> Series:
+    used = counts["requests"]
+    keys = [*used, *counts["revenue"]]  # what was bought may name an entity, or fall into a period, without a request
+    periods = sorted({key[0] for key in keys})
+    entities = sorted({key[1] for key in keys})
+    parts = sorted({key[2] for key in keys})
+    width = 7 if period == "month" else 10
+    open_since = _begin(last, period)
+    points = [
+        Point(start.isoformat()[:width], entity, part, base, counts[base].get((start, entity, part), 0.0), _UNITS[base],
+              provisional=start == open_since)
+        for base in BASES if any(counts[base].values())
+        for start in periods for part in parts for entity in entities
+    ]  # fmt: skip
+    return Series(tuple(sorted(points, key=lambda point: point.time)), Provenance(SERVER_EVENTS, "own data", last))
+
+
+def _begin(day: date, period: Period) -> date:
+    if period == "month":
+        return day.replace(day=1)
+    return day - timedelta(days=day.weekday()) if period == "week" else day
+
+
+def _rows(table: ibis.Table) -> list[dict[str, Any]]:
+    return list(table.to_pyarrow().to_pylist())

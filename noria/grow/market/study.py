@@ -1,0 +1,170 @@
+"""What the commands, the report and the console ask of a market, in one call each.
+
+series = open_market("runs/demo/lake", LogSettings(segment="model"), BasisSettings())
+asked = movement(series, "requests", None, BasisSettings())
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from noria.core.errors import InputError, unknown
+
+from ..bundled import chatbot_shares
+from ..lake import events
+from ..log import Log
+from ..series import Series, read_series
+from ..settings import LogSettings
+from .bases import by_segment
+from .chosen import over_segments, without
+from .decompose import Decomposition, decompose
+from .drivers.attraction import DriverStudy, explain
+from .drivers.eventstudy import EventStudy, event_study, read_happenings
+from .drivers.panel import STANDARD_ERROR, panel_of
+from .penetration import Penetration, penetration
+from .positioning import by_clusters, by_own, by_rules, customers
+from .potential import Potential, potential, read_ranges
+from .served import served_series
+from .settings import BasisSettings, DriverSettings, PotentialSettings, TargetSettings
+from .share import SCALES, Shares, Unlisted, shares
+from .targets import Target, targets
+
+
+@dataclass(frozen=True)
+class Drivers:
+    """What moves shares or growth, as far as the data can tell; each is None where it was not asked."""
+
+    explained: DriverStudy | None = None
+    followed: EventStudy | None = None
+
+
+@dataclass(frozen=True)
+class Movement:
+    """A market's shares, and what moved them."""
+
+    market: Shares
+    decomposition: Decomposition
+    parts: dict[str, Shares]
+    """Shares within each segment; empty where there is one."""
+
+
+def open_market(where: str | Path | None, log: LogSettings | None = None, basis: BasisSettings | None = None) -> Series:
+    """Return the series at `where`: a CSV or Parquet file, a lake's folder, or the bundled chatbot shares where none is named.
+
+    Raises:
+        InputError: there is nothing to read there.
+        SettingError: an entity to leave out is not in it.
+    """
+    log, basis = log or LogSettings(), basis or BasisSettings()
+    if where is None:
+        series = read_series(chatbot_shares())
+    elif Path(where).is_dir():
+        by = "app" if log.segment == LogSettings().segment and basis.split != "app" else log.segment
+        series = served_series(events(where), by, log.period, split=basis.split)
+    else:
+        series = read_series(where)
+    return without(series, basis.without) if basis.without else series
+
+
+def movement(series: Series, measure: str | None, segment: str | None, basis: BasisSettings) -> Movement:
+    """Return the shares of a market, and what moved them between two times.
+
+    Raises:
+        InputError: as `shares` and `decompose`.
+    """
+    if segment is not None:
+        series = series.only(measure, segment)
+    found = decompose(series, measure, first=basis.first, last=basis.last, unlisted=basis.unlisted)
+    market = shares(over_segments(series, found.base), found.base, unlisted=basis.unlisted)
+    parts = by_segment(series, found.base, unlisted=basis.unlisted) if len(found.segments) > 1 else {}
+    return Movement(market, found, parts)
+
+
+def drivers(
+    series: Series, measure: str | None, segment: str | None, settings: DriverSettings, happenings: Path | None = None,
+    unlisted: Unlisted = "missing",
+) -> Drivers:  # fmt: skip
+    """Return what the named drivers do to the measure, and what followed the happenings in a file.
+
+    Raises:
+        InputError: as `panel_of`, `read_happenings` and `event_study`; or several measures and none was named.
+    """
+    explained = followed = None
+    if settings.driver:
+        asides = {*settings.driver, *(f"{name}{STANDARD_ERROR}" for name in settings.driver)}
+        others = [name for name in series.measures if name not in asides]
+        if measure is None and len(others) != 1:
+            raise InputError("what is to be explained was not named", found=", ".join(others) or "only drivers", allowed="one measure",
+                             hint="name it with --measure")  # fmt: skip
+        panel = panel_of(
+            series, measure or others[0], settings.driver, segment=segment, form=settings.form, lag=settings.lag
+        )
+        explained = explain(panel, level=settings.level, repeats=settings.repeats, seed=settings.chance)
+    if happenings is not None:
+        market = shares(series, measure, segment, unlisted=unlisted)
+        followed = event_study(market, read_happenings(happenings), window=settings.window, level=settings.level,
+                               repeats=settings.repeats, seed=settings.chance)  # fmt: skip
+    return Drivers(explained, followed)
+
+
+def position(log: Log, settings: TargetSettings, *, seed: int = 0) -> tuple[Target, ...]:
+    """Return the segments of a log's users, scored as targets, the best first.
+
+    Raises:
+        InputError: as `customers` and `targets`.
+    """
+    people = customers(log)
+    found = (
+        by_clusters(people, seed=seed)
+        if settings.grouping == "clusters"
+        else by_own(people)
+        if settings.grouping == "own"
+        else by_rules(people)
+    )
+    weights = {
+        "users": settings.weight_users,
+        "value": settings.weight_value,
+        "active": settings.weight_active,
+        "new": settings.weight_new,
+    }
+    return targets(found, weights, seed=seed)
+
+
+def sizes_of(path: Path, settings: PotentialSettings) -> Potential:
+    """Return the market sizes that a file of ranges leads to.
+
+    Raises:
+        InputError: as `read_ranges`.
+    """
+    return potential(
+        read_ranges(path), draws=settings.sizes, seed=settings.dice, within=settings.within, unit=settings.size_unit
+    )
+
+
+def reach_of(
+    series: Series, measure: str | None, segment: str | None, settings: PotentialSettings
+) -> Penetration | None:
+    """Return how far an entity's use is under the ceiling; None where no ceiling was given.
+
+    Raises:
+        InputError: as `penetration`, or shares where use is asked for.
+    """
+    if settings.ceiling is None:
+        return None
+    chosen = series.only(measure, segment)
+    if chosen.unit.lower() in SCALES:
+        raise InputError(
+            "penetration asks for users or use, not for shares", found=f"unit {chosen.unit!r}", allowed="an amount"
+        )
+    times, entities, values = chosen.matrix()
+    entity = settings.entity or entities[0]
+    if entity not in entities:
+        raise unknown("entity", entity, entities)
+    known = [
+        (time, float(value))
+        for time, value in zip(times, values[:, entities.index(entity)], strict=True)
+        if value == value
+    ]
+    return penetration([time for time, _ in known], [value for _, value in known], settings.ceiling, source=series.provenance.text(),
+                       draws=settings.sizes, seed=settings.dice, level=settings.within)  # fmt: skip

@@ -1,0 +1,1 @@
+"""Promotion: experiments, whom to address, budget, and the plan that joins them."""

@@ -1,0 +1,98 @@
+"""Whether the groups have the sizes that were meant: a sample-ratio mismatch says the experiment is broken.
+
+A mismatch is called below p = 0.001: at that threshold one sound experiment in a thousand is doubted, while a defect of
+assignment or logging that moves one user in a hundred is seen from about 100,000 users on (the practice of Fabijan et al. 2019, Diagnosing
+Sample Ratio Mismatch in Online Controlled Experiments; Kohavi, Tang and Xu 2020, Trustworthy Online Controlled
+Experiments, chapter 21). Two groups: the exact binomial test; more: the chi-square test, or its exact distribution
+drawn where a group was to have fewer than five.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from scipy.special import chdtrc
+from scipy.stats import binomtest
+
+from noria.core.errors import SettingError
+
+THRESHOLD = 0.001
+_DRAWS = 100_000
+
+
+@dataclass(frozen=True)
+class Balance:
+    """Sizes of the groups beside those meant."""
+
+    names: tuple[str, ...]
+    counts: tuple[int, ...]
+    expected: tuple[float, ...]
+    """Users that the meant shares give each group."""
+    p: float
+    threshold: float = THRESHOLD
+
+    @property
+    def sound(self) -> bool:
+        """Whether the sizes are such as chance makes them."""
+        return self.p >= self.threshold
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return a JSON-able dict."""
+        return {**asdict(self), "sound": self.sound}
+
+    def texts(self) -> dict[str, str]:
+        """Return the finding in English and in Chinese."""
+        sizes = ", ".join(f"{name} {count:,}" for name, count in zip(self.names, self.counts, strict=True))
+        p = f"{self.p:.2g}"
+        if self.sound:
+            return {
+                "en": f"Sample ratio as meant ({sizes}; p = {p}).",
+                "zh": f"样本比例符合设计（{sizes}；p = {p}）。",
+            }
+        return {
+            "en": f"Sample-ratio mismatch ({sizes}; p = {p}, below {self.threshold:g}): assignment or logging is broken, and no "
+                  "difference below can be believed before the cause is found.",
+            "zh": f"样本比例失衡（{sizes}；p = {p}，低于 {self.threshold:g}）：分组或记录有误，找到原因之前，以下差异均不可信。",
+        }  # fmt: skip
+
+
+def balance(
+    counts: Mapping[str, int], meant: Sequence[float] | None = None, *, threshold: float = THRESHOLD, seed: int = 0
+) -> Balance:
+    """Return whether the group sizes agree with the shares that were meant.
+
+    Args:
+        counts: users of each group.
+        meant: the share, or a multiple of it, that each group was to have, in the same order; even where not given.
+        threshold: the p below which they do not agree.
+        seed: of the draws for small groups.
+
+    Raises:
+        SettingError: one share a group is needed, each above zero.
+    """
+    names, seen = tuple(counts), np.array(list(counts.values()), dtype=np.int64)
+    wanted = np.ones(seen.size) if meant is None else np.asarray(meant, dtype=np.float64)
+    if wanted.size != seen.size or not (wanted > 0).all() or not np.isfinite(wanted).all():
+        raise SettingError("the shares meant do not fit the groups", found=list(wanted),
+                           allowed=f"{seen.size} numbers above zero, for {', '.join(names)}")  # fmt: skip
+    parts = wanted / wanted.sum()
+    total = int(seen.sum())
+    expected = parts * total
+    return Balance(names, tuple(int(count) for count in seen), tuple(float(value) for value in expected),
+                   _chance(seen, parts, expected, total, seed), threshold)  # fmt: skip
+
+
+def _chance(seen: np.ndarray[Any, Any], parts: Any, expected: Any, total: int, seed: int) -> float:
+    if seen.size < 2 or not total:
+        return 1.0
+    if seen.size == 2:
+        return float(binomtest(int(seen[0]), total, float(parts[0])).pvalue)
+    distance = float(((seen - expected) ** 2 / expected).sum())
+    if expected.min() >= 5:
+        return float(chdtrc(seen.size - 1, distance))
+    drawn = np.random.default_rng(seed).multinomial(total, parts, _DRAWS)
+    far = ((drawn - expected) ** 2 / expected).sum(1) >= distance - 1e-9
+    return float((far.sum() + 1) / (_DRAWS + 1))

@@ -1,0 +1,128 @@
+"""What a promotion plan is made from: files of use, of an experiment and of spend, each of which may be absent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from noria.core.errors import InputError
+from noria.core.settings import Settings, check_sections, read_toml
+
+from ..lake import events
+from ..log import Log, log_of_events, read_log
+from .experiment import Experiment, analyse
+from .plan import Plan, needs_of, plan
+from .settings import BudgetSettings, PlanSettings, SpendSettings, UnitSettings, UpliftSettings
+from .study import BudgetStudy, open_spend, open_units, study_budget, uplift_of
+from .uplift import Uplift
+
+
+class PlanFiles(Settings):
+    """The files that a plan rests on; paths are told from the folder of the file that names them."""
+
+    log: str | None = None
+    """A lake's folder, or a table with user, time and topic: what users ask about."""
+    experiment: str | None = None
+    """A table of users with group, outcome and features."""
+    spend: str | None = None
+    """A table of spend by channel and period."""
+
+
+SECTIONS: dict[str, type[Settings]] = {
+    "files": PlanFiles, "plan": PlanSettings, "units": UnitSettings, "whom": UpliftSettings, "columns": SpendSettings, "budget": BudgetSettings,
+}  # fmt: skip
+"""Sections of a plan's TOML file."""
+
+
+@dataclass(frozen=True)
+class PlanStudy:
+    """A plan, and what it rests on."""
+
+    plan: Plan
+    tried: Experiment | None
+    whom: Uplift | None
+    """None where nothing is known of users before."""
+    money: BudgetStudy | None
+
+
+def study_plan(
+    log: str | Path | None, experiment: str | Path | None, spend: str | Path | None, settings: PlanSettings | None = None, *,
+    units: UnitSettings | None = None, whom: UpliftSettings | None = None, columns: SpendSettings | None = None,
+    budget: BudgetSettings | None = None,
+) -> PlanStudy:  # fmt: skip
+    """Return the plan that these files give.
+
+    Args:
+        log: what users ask about: a lake's folder, or a table with user, time and topic.
+        experiment: users with group, outcome and features.
+        spend: spend by channel and period.
+        settings: of the plan; and of each part the settings of its own.
+        units: where in the experiment each thing stands.
+        whom: how it is learnt whom to address.
+        columns: where in the table of spend each thing stands.
+        budget: how the budget may be divided.
+
+    Raises:
+        InputError: no file was named, or one cannot be used.
+    """
+    settings = settings or PlanSettings()
+    if log is None and experiment is None and spend is None:
+        raise InputError("a plan needs something to rest on", allowed="a log of use, --experiment or --spend")
+    tried = found = None
+    if experiment is not None:
+        how = whom or UpliftSettings()
+        users = open_units(experiment, units or UnitSettings(), how.features)
+        tried = analyse(users)
+        if (users.features or users.before is not None) and users.weight is None:
+            found = uplift_of(users, how)
+    money = study_budget(open_spend(spend, columns or SpendSettings()), budget) if spend is not None else None
+    needs = []
+    if log is not None:
+        opened = _log(Path(log), settings)
+        needs = needs_of(opened, settings.needs)
+    made = plan(tried=tried, whom=found, money=money, needs=needs, reach=settings.reach, periods=settings.periods,
+                users_a_day=settings.users_a_day, power=settings.power)  # fmt: skip
+    return PlanStudy(made, tried, found, money)
+
+
+def _log(where: Path, settings: PlanSettings) -> Log:
+    if not where.is_dir():
+        return read_log(where, segment=settings.topic, zone=settings.zone)
+    table = events(where)
+    return log_of_events(table.filter(table.app == settings.app) if settings.app else table, segment=settings.topic)
+
+
+def study_plan_file(path: str | Path) -> PlanStudy:
+    """Return the plan that a TOML file with `SECTIONS` describes.
+
+    Raises:
+        InputError: no such file, or one that it names cannot be used.
+        SettingError: an unknown section or key, or a value out of its range.
+    """
+    path = Path(path)
+    told = check_sections(read_toml(path), SECTIONS)
+    made = {name: told.get(name, kind()) for name, kind in SECTIONS.items()}
+    files, settings, units, whom, columns, budget = (made[name] for name in SECTIONS)
+    assert isinstance(files, PlanFiles)
+    assert isinstance(settings, PlanSettings)
+    assert isinstance(units, UnitSettings)
+    assert isinstance(whom, UpliftSettings)
+    assert isinstance(columns, SpendSettings)
+    assert isinstance(budget, BudgetSettings)
+    log, experiment, spend = (
+        None if name is None else path.parent / name for name in (files.log, files.experiment, files.spend)
+    )
+    return study_plan(log, experiment, spend, settings, units=units, whom=whom, columns=columns, budget=budget)
+
+
+def simulated_plan(seed: int = 0) -> PlanStudy:
+    """Return a plan of a simulated campaign and a simulated market: what a plan looks like, before there are data."""
+    from .simulated import advertising, campaign
+
+    users = campaign(seed=seed)
+    tried, found, money = (
+        analyse(users),
+        uplift_of(users, UpliftSettings()),
+        study_budget(advertising(seed=seed).spend, BudgetSettings(draws=800)),
+    )
+    return PlanStudy(plan(tried=tried, whom=found, money=money, reach=50_000, users_a_day=800), tried, found, money)

@@ -1,0 +1,159 @@
+"""Spend by channel and what came of it, period by period, with whatever else moved it.
+
+spend = read_spend("weekly.csv", time="DATE", outcome="revenue", channels=("tv_S", "search_S"), controls=("competitor_sales_B",))
+
+Periods are days, weeks or months in even steps. Missing is not zero: an empty cell is refused by line, for nobody but its owner
+knows whether nothing was spent or nothing was written down.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from noria.core.errors import InputError, RowError
+
+from ..lake import connect
+from ..log import moment_sql
+from .tables import load_table, number_sql, quoted
+
+if TYPE_CHECKING:
+    from ibis.backends.duckdb import Backend
+
+Floats = npt.NDArray[np.float64]
+FEWEST = 30
+"""Periods below which no response is fitted."""
+_NONE = ("", "na", "none", "nan", "null")
+
+
+@dataclass(frozen=True)
+class Spend:
+    """Spend and outcome; arrays over periods, (T,)."""
+
+    days: npt.NDArray[np.int64]
+    """First day of each period, from 1970-01-01, in order."""
+    outcome: Floats
+    channels: tuple[str, ...]
+    amounts: Floats
+    """Spend of each channel, (T, C)."""
+    controls: tuple[str, ...]
+    """What else is known of a period: numbers, and kinds of events as 0 or 1."""
+    known: Floats
+    """The controls, (T, K)."""
+    source: str
+    outcome_name: str = "outcome"
+    licence: str = ""
+    note: str = ""
+    """What a reader must know: "simulated"."""
+
+    @property
+    def step(self) -> int:
+        """Days of a period; 30 for months."""
+        return int(np.median(np.diff(self.days)))
+
+    @property
+    def unit(self) -> tuple[str, str]:
+        """What a period is called, in English and in Chinese."""
+        return ("day", "天") if self.step <= 1 else ("week", "周") if self.step <= 7 else ("month", "月")
+
+    @property
+    def as_of(self) -> str:
+        """First day of the last period."""
+        return (date(1970, 1, 1) + timedelta(int(self.days[-1]))).isoformat()
+
+
+def read_spend(
+    path: str | Path, *, time: str = "time", outcome: str = "outcome", channels: Sequence[str], controls: Sequence[str] = (),
+    events: str = "", zone: str | None = None, source: str = "", licence: str = "", connection: Backend | None = None,
+) -> Spend:  # fmt: skip
+    """Return spend and outcome in a CSV or Parquet file, one line a period.
+
+    Args:
+        path: the file. CSV has a header line.
+        time: the column of the period's first day.
+        outcome: what came, a number.
+        channels: the columns of spend, not negative.
+        controls: columns of numbers that moved the outcome too: prices, competitors, newsletters.
+        events: a column of words that name holidays and the like; empty or "na" is none.
+        zone: the time zone of times that name none.
+        source: what the figures cite; the file's name where not given.
+        licence: under which the data may be used.
+        connection: where to put the table.
+
+    Raises:
+        InputError: no such file or column, too few periods, or periods that are not in even steps.
+        RowError: a cell that is missing, negative or no number; names its line.
+    """
+    path, connection = Path(path), connection or connect()
+    if not channels:
+        raise InputError(
+            "no channel of spend was named", allowed="columns of the table", hint="name each with --channels"
+        )
+    raw, kinds = load_table(connection, path)
+    for flag, column in (("time", time), ("outcome", outcome), *(("channels", name) for name in channels),
+                         *(("controls", name) for name in controls), *((("events", events),) if events else ())):  # fmt: skip
+        if column not in kinds:
+            raise InputError(f"{path}: no column {column!r}", found=", ".join(kinds), allowed="a column that is there",
+                             hint=f"name it with --{flag}")  # fmt: skip
+    numbers = (outcome, *channels, *controls)
+    moment = moment_sql(connection, raw, time, kinds[time], zone, str(path))
+    columns = "".join(f", {number_sql(name)} AS number_{place}" for place, name in enumerate(numbers))
+    event = f", lower(trim(coalesce(CAST({quoted(events)} AS VARCHAR), ''))) AS event" if events else ""
+    first_line = 1 if path.suffix == ".parquet" else 2
+    data = connection.con.execute(
+        f"""SELECT "row number" + {first_line - 1} AS line, date_diff('day', DATE '1970-01-01', {moment}) AS day{columns}{event}
+        FROM "{raw}" ORDER BY day, line"""
+    ).to_arrow_table()
+    connection.con.execute(f'DROP TABLE "{raw}"')
+    lines = data["line"].to_numpy()
+    table = np.column_stack([data[f"number_{place}"].to_numpy() for place in range(len(numbers))]).astype(np.float64)
+    _check(str(path), lines, data["day"].to_numpy(), table, (time, *numbers), len(channels))
+    dummies, names = _events(data["event"].to_pylist() if events else [])
+    known = (
+        np.column_stack([table[:, 1 + len(channels) :], *dummies]) if controls or names else np.zeros((len(table), 0))
+    )
+    return Spend(data["day"].to_numpy().astype(np.int64), table[:, 0], tuple(channels), table[:, 1 : 1 + len(channels)],
+                 (*controls, *names), known, source or path.name, outcome, licence)  # fmt: skip
+
+
+def _check(place: str, lines: Any, days: Any, table: Floats, names: Sequence[str], channels: int) -> None:
+    """Refuse what no response can be fitted to; `names` are those of the time and of the table's columns."""
+    if len(lines) < FEWEST:
+        raise InputError(f"{place}: too few periods to tell a response", found=len(lines), allowed=f"{FEWEST} or more")
+    days = np.asarray(days, dtype=np.float64)
+    if np.isnan(days).any():
+        raise RowError("the time cannot be read", file=place, line=int(lines[np.isnan(days)][0]), field=names[0])
+    for column, name in enumerate(names[1:]):
+        values = table[:, column]
+        spend = 1 <= column <= channels
+        bad = ~np.isfinite(values) | ((values < 0) if spend else False)
+        if bad.any():
+            row = int(np.flatnonzero(bad)[0])
+            negative = bool(np.isfinite(values[row]))
+            raise RowError("the spend is negative" if negative else "the cell is missing or no finite number", file=place,
+                           line=int(lines[row]), field=name, found=float(values[row]) if negative else None,
+                           allowed="0 where nothing was spent" if spend else "a number; missing is not zero")  # fmt: skip
+    gaps = np.diff(days)
+    step = float(np.median(gaps))
+    if (gaps == 0).any():
+        raise InputError(
+            f"{place}: two lines of one period", found=f"line {lines[1:][gaps == 0][0]}", allowed="one line a period"
+        )
+    if step not in (1.0, 7.0) and not 28 <= step <= 31:
+        raise InputError(f"{place}: the periods are neither days, weeks nor months", found=f"{step:g} days between most",
+                         allowed="1, 7, or 28 to 31")  # fmt: skip
+    even = (gaps >= 28) & (gaps <= 31) if 28 <= step <= 31 else gaps == step
+    if not even.all():
+        raise InputError(f"{place}: the periods are not in even steps", found=f"{int(gaps[~even][0])} days before line {lines[1:][~even][0]}",
+                         allowed=f"{int(step)} days, as between most")  # fmt: skip
+
+
+def _events(words: Sequence[str]) -> tuple[list[Floats], tuple[str, ...]]:
+    kinds = sorted({word for word in words if word not in _NONE})
+    return [np.array([float(word == kind) for word in words]) for kind in kinds], tuple(kinds)

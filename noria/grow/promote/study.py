@@ -1,0 +1,210 @@
+"""What each command of promotion runs: from a file or a lake to results, in one call.
+
+result = study_experiment("campaign.csv", UnitSettings(variant="group"))
+whom = study_uplift("campaign.csv", UnitSettings(variant="group"), UpliftSettings(features=("visits",)))
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from noria.core.errors import InputError, SettingError
+
+from ..lake import events
+from .budget import Budget, divide
+from .design import Design, design, least_effect, least_lift, power_of_means, power_of_proportions
+from .experiment import Experiment, analyse
+from .heldout import HeldOut, held_out
+from .response import respond
+from .settings import BudgetSettings, CompareSettings, SizeSettings, SpendSettings, UnitSettings, UpliftSettings
+from .spend import Spend, read_spend
+from .units import VARIANT_COLUMNS, Units, read_units, units_of_events
+from .uplift import Uplift, uplift
+from .within import FOLLOWED, Within, within_events
+
+
+@dataclass(frozen=True)
+class BudgetStudy:
+    """All that is known of a budget."""
+
+    budget: Budget
+    held: HeldOut | None
+    """None where there are too few periods to hold any out."""
+
+
+def open_units(where: str | Path, settings: UnitSettings, features: Sequence[str] = ()) -> Units:
+    """Return the units at `where`: a lake's folder, or a CSV or Parquet file.
+
+    Raises:
+        InputError: there is nothing to read there, or no groups.
+    """
+    if not Path(where).is_dir():
+        units = read_units(
+            where, user=settings.user, variant=settings.variant, outcome=settings.outcome, weight=settings.weight,
+            before=settings.before, time=settings.time, zone=settings.zone, control=settings.control,
+            licence=settings.licence, features=features,
+        )  # fmt: skip
+        return replace(units, meant=settings.shares)
+    if features:
+        raise InputError(
+            "a lake's events hold no features of users", found=", ".join(features), allowed="a table of users"
+        )
+    if settings.weight not in ("weight", "exposures"):
+        raise SettingError("unknown weight of a lake's events", found=settings.weight, allowed="exposures, or nothing")
+    named = UnitSettings()
+    variant = VARIANT_COLUMNS[0] if settings.variant == named.variant else settings.variant
+    outcome = "conversion" if settings.outcome == named.outcome else settings.outcome
+    units = units_of_events(events(where), variant=variant, outcome=outcome, exposure=settings.exposure,
+                            ratio=settings.weight == "exposures", control=settings.control)  # fmt: skip
+    return replace(units, meant=settings.shares)
+
+
+def study_experiment(
+    where: str | Path, settings: UnitSettings | None = None, compare: CompareSettings | None = None
+) -> Experiment:
+    """Return what the experiment at `where` shows.
+
+    Raises:
+        InputError: as `open_units`.
+    """
+    compare = compare or CompareSettings()
+    return analyse(open_units(where, settings or UnitSettings()), level=compare.level, several=compare.several,
+                   planned=compare.planned)  # fmt: skip
+
+
+def study_within(
+    where: str | Path, settings: UnitSettings | None = None, compare: CompareSettings | None = None
+) -> Within:
+    """Return groups of a lake's showings, compared within the users who saw several.
+
+    Raises:
+        InputError: there is no lake, or nothing to compare in it.
+    """
+    settings, compare, named = settings or UnitSettings(), compare or CompareSettings(), UnitSettings()
+    if not Path(where).is_dir():
+        raise InputError(
+            "only a lake's events tell what was shown to whom", found=str(where), allowed="a lake's folder"
+        )
+    variant = (
+        settings.variant
+        if settings.variant != named.variant
+        else "segment"
+        if settings.exposure == "impression"
+        else "version"
+    )
+    outcome = settings.outcome if settings.outcome != named.outcome else FOLLOWED[settings.exposure][0]
+    return within_events(events(where), variant=variant, exposure=settings.exposure, outcome=outcome, control=settings.control,
+                         level=compare.level)  # fmt: skip
+
+
+def study_uplift(where: str | Path, settings: UnitSettings | None = None, how: UpliftSettings | None = None) -> Uplift:
+    """Return whom to address, as the experiment at `where` tells.
+
+    Raises:
+        InputError: as `open_units`, or nothing is known of users that tells them apart.
+    """
+    how = how or UpliftSettings()
+    return uplift_of(open_units(where, settings or UnitSettings(), how.features), how)
+
+
+def uplift_of(units: Units, how: UpliftSettings) -> Uplift:
+    """Return whom of these users to address.
+
+    Raises:
+        InputError: nothing is known of users that tells them apart, or they are too few.
+    """
+    return uplift(units, variant=how.treated, learner=how.learner, kept_back=how.kept_back, cost=how.cost, level=how.level,
+                  draws=how.draws, seed=how.seed)  # fmt: skip
+
+
+def size_experiment(
+    base: float,
+    *,
+    effect: float | None = None,
+    lift: float | None = None,
+    users: int | None = None,
+    settings: SizeSettings | None = None,
+) -> tuple[Design, str]:
+    """Return a design, and which of its parts was found: size, power or effect.
+
+    Args:
+        base: rate or mean of the control group.
+        effect: the difference worth finding.
+        lift: the same, over `base`.
+        users: users of the control group, where they are given.
+        settings: the rest.
+
+    Raises:
+        SettingError: neither effect nor users, or both effect and lift, were given, or one is out of range.
+    """
+    settings = settings or SizeSettings()
+    if (effect is None) == (lift is None) and not (effect is None and users is not None):
+        raise SettingError("an experiment is told by its effect or by its users", found=None if effect is None else f"effect {effect}, lift {lift}",
+                           allowed="--effect or --lift, or --users, or one effect and --users")  # fmt: skip
+    if users is not None and users < 2:
+        raise SettingError("too few users", found=users, allowed="2 or more in the control group")
+    wanted = effect if effect is not None else None if lift is None else base * lift
+    if users is None:
+        assert wanted is not None
+        return design(base, wanted, deviation=settings.deviation, power=settings.power, level=settings.level, variants=settings.variants,
+                      ratio=settings.ratio, reduction=settings.reduction, users_a_day=settings.users_a_day), "size"  # fmt: skip
+    each = 1 - (1 - settings.level) / settings.variants
+    counted = users / (1 - settings.reduction)  # a covariate makes users worth more
+    power, found = settings.power, "power"
+    if wanted is None:
+        found = "effect"
+        wanted = (least_lift(base, counted, power=power, level=each, ratio=settings.ratio) if settings.deviation is None
+                  else least_effect(settings.deviation, counted, power=power, level=each, ratio=settings.ratio))  # fmt: skip
+    elif settings.deviation is None:
+        power = power_of_proportions(base, base + wanted, counted, level=each, ratio=settings.ratio)
+    else:
+        power = power_of_means(wanted, settings.deviation, counted, level=each, ratio=settings.ratio)
+    treated = round(users * settings.ratio)
+    days = None
+    if settings.users_a_day:
+        days = -int(-(users + settings.variants * treated) // settings.users_a_day)
+    return Design("proportion" if settings.deviation is None else "mean", base, wanted, users, treated, settings.variants, power,
+                  settings.level, settings.deviation, settings.reduction, days), found  # fmt: skip
+
+
+def open_spend(where: str | Path, settings: SpendSettings) -> Spend:
+    """Return spend and outcome in a CSV or Parquet file.
+
+    Raises:
+        InputError: nothing to read there, or no response can be fitted to it; names the line where it is one.
+    """
+    spend = read_spend(where, time=settings.time, outcome=settings.outcome, channels=settings.channels, controls=settings.controls,
+                       events=settings.events, zone=settings.zone, licence=settings.licence)  # fmt: skip
+    return replace(spend, note=settings.note)
+
+
+def study_budget(spend: Spend, settings: BudgetSettings | None = None) -> BudgetStudy:
+    """Return what each channel brings, the division of the budget where there is one to recommend, and how the fit foretold.
+
+    Raises:
+        InputError: nothing can be fitted.
+        SettingError: bounds that leave no division.
+    """
+    settings = settings or BudgetSettings()
+    fitted = respond(spend, draws=settings.draws, seed=settings.seed)
+    found = divide(fitted, total=settings.total, low=settings.low, high=settings.high, bounds=_bounds(settings.bounds),
+                   recent=settings.recent, sure=settings.sure)  # fmt: skip
+    return BudgetStudy(found, held_out(spend, seed=settings.seed))
+
+
+def _bounds(told: Sequence[str]) -> dict[str, tuple[float, float]]:
+    found = {}
+    for text in told:
+        name, mark, ends = text.partition("=")
+        low, colon, high = ends.partition(":")
+        try:
+            found[name] = (float(low), float(high))
+        except ValueError:
+            mark = ""
+        if not (mark and colon and name):
+            raise SettingError(
+                "bounds cannot be read", found=text, allowed="a channel and two multiples, such as search=0.8:1.2"
+            )
+    return found

@@ -1,0 +1,277 @@
+"""Whom to address: who is moved by the treatment, told by what is known of users before, and proved on users not seen.
+
+found = uplift(units, variant="mailed", seed=0)
+found.curve.coefficient      # of Qini, with its interval; zero inside says: no heterogeneity found
+found.groups                 # effect in each fifth of the users, by score
+found.texts()["en"]
+
+One part of the users teaches the score, the other judges it, and no user is in both. Where the Qini coefficient's interval
+includes zero nothing is recommended but what holds for everyone alike.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from noria.core.errors import InputError, unknown
+from noria.core.figure import Figure
+
+from .balance import Balance, balance
+from .difference import Difference, Floats, arm_of_units, difference
+from .learners import Encoding, Learner, Scorer, encode, learn
+from .qini import Qini, qini
+from .units import Units
+
+FEWEST = 100
+"""Users a group, in each part, below which nothing is learnt."""
+
+
+@dataclass(frozen=True)
+class Trait:
+    """How those to be addressed differ from all others in one thing known of them."""
+
+    name: str
+    addressed: float
+    """Mean, or share of a word, among those to be addressed."""
+    others: float
+    distance: float
+    """Their difference in standard deviations."""
+    word: bool
+    """Whether the two are shares."""
+
+
+@dataclass(frozen=True)
+class Uplift:
+    """Whom to address, as the users tell who were kept back to judge it."""
+
+    units: Units
+    variant: str
+    learner: Learner
+    scorer: Scorer
+    """What was learnt, to score any users with."""
+    learnt: int
+    """Users who taught the score."""
+    everyone: Difference
+    """The effect on all users kept back."""
+    curve: Qini
+    groups: tuple[Difference, ...]
+    """The effect in each fifth of them, the highest score first."""
+    share: float
+    """Part of them whose expected effect is above the cost."""
+    addressed: Difference | None
+    """The effect on these; None where they are too few to tell."""
+    others: Difference | None
+    traits: tuple[Trait, ...]
+    cost: float
+    """Of addressing one user, in units of the outcome."""
+    balance: Balance
+    """Whether the groups have the sizes that were meant."""
+
+    @property
+    def found(self) -> bool:
+        """Whether users differ in how much they are moved, so that choosing among them pays."""
+        return self.curve.found
+
+    @property
+    def binary(self) -> bool:
+        """Whether every outcome is 0 or 1, so that effects are told in points."""
+        return bool(((self.units.outcome == 0) | (self.units.outcome == 1)).all())
+
+    @property
+    def decision(self) -> str:
+        """some, everyone, no one or unknown."""
+        if self.found and self.addressed is not None and self.addressed.low > self.cost:
+            return "some"
+        if self.everyone.low > self.cost:
+            return "everyone"
+        return "no one" if self.everyone.high < self.cost else "unknown"
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """The features that the score reads."""
+        return tuple(dict.fromkeys(feature for feature, _ in self.scorer.encoding.kinds))
+
+    def scored(self, users: Sequence[str], features: Mapping[str, npt.NDArray[Any]]) -> list[dict[str, Any]]:
+        """Return a row for each of these users: the score, and whether to address them.
+
+        Where the decision is everyone, no one or unknown, it is so for each of them: then no score says otherwise.
+        """
+        score = self.scorer(features)
+        address = score > self.cost if self.decision == "some" else np.full(score.size, self.decision == "everyone")
+        return [
+            {"user": user, "score": float(value), "address": bool(yes)}
+            for user, value, yes in zip(users, score, address, strict=True)
+        ]
+
+    def figure(self) -> Figure:
+        """Return the Qini coefficient."""
+        return Figure("Qini coefficient", self.curve.coefficient, self.curve.users, self.curve.coefficient_low, self.curve.coefficient_high,
+                      source=self.units.source, level=self.curve.level, note=self.units.note)  # fmt: skip
+
+    def texts(self) -> dict[str, str]:
+        """Return whom to address, in English and in Chinese."""
+        scale, unit = _scale(self)
+        interval = f"{self.curve.coefficient * scale:.3g} [{self.curve.coefficient_low * scale:.3g}, {self.curve.coefficient_high * scale:.3g}]"
+        lead = {"en": f"Users differ in how much they are moved: Qini coefficient {interval}{unit['en']} on {self.curve.users:,} users not learnt from. ",
+                "zh": f"用户受影响的程度不同：在 {self.curve.users:,} 名未参与学习的用户上 Qini 系数为 {interval}{unit['zh']}。"} if self.found else {
+                "en": f"No heterogeneity found: the Qini coefficient's interval includes zero, {interval}{unit['en']}, on {self.curve.users:,} users "
+                      "not learnt from. ",
+                "zh": f"未发现差异化效应：在 {self.curve.users:,} 名未参与学习的用户上，Qini 系数区间包含零，{interval}{unit['zh']}。"}  # fmt: skip
+        told = self._decided()
+        doubt = {"en": "", "zh": ""} if self.balance.sound else {
+            "en": "Not to be believed: the groups do not have the sizes meant. ", "zh": "不可采信：各组人数与设计不符。"}  # fmt: skip
+        return {key: doubt[key] + lead[key] + told[key] for key in ("en", "zh")}
+
+    def _decided(self) -> dict[str, str]:
+        scale, unit = _scale(self)
+
+        def effect(gap: Difference) -> str:
+            return f"{gap.value * scale:+.3g} [{gap.low * scale:+.3g}, {gap.high * scale:+.3g}]"
+
+        if self.decision == "some":
+            assert self.addressed is not None
+            left = "" if self.others is None else effect(self.others)
+            return {"en": f"Address the {self.share:.0%} with the highest score: the effect on them is {effect(self.addressed)}{unit['en']}"
+                          + (f", on the others {left}." if left else "."),
+                    "zh": f"应针对得分最高的 {self.share:.0%}：其效应为 {effect(self.addressed)}{unit['zh']}"
+                          + (f"，其余为 {left}。" if left else "。")}  # fmt: skip
+        whole = effect(self.everyone)
+        words = {
+            "everyone": (f"Address everyone: the effect is {whole}{unit['en']}, above the cost.", f"应针对所有人：效应为 {whole}{unit['zh']}，高于成本。"),
+            "no one": (f"Address no one: the effect is {whole}{unit['en']}, below the cost.", f"不应针对任何人：效应为 {whole}{unit['zh']}，低于成本。"),
+            "unknown": (f"No recommendation: the effect on everyone, {whole}{unit['en']}, may lie on either side of the cost.",
+                        f"不作推荐：对所有人的效应 {whole}{unit['zh']}，可能高于也可能低于成本。"),
+        }[self.decision]  # fmt: skip
+        return {"en": words[0], "zh": words[1]}
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return a JSON-able dict."""
+        return {
+            "source": self.units.source, "note": self.units.note, "variant": self.variant, "learner": self.learner, "learnt": self.learnt,
+            "qini": self.figure().as_dict(), "heterogeneity": self.found, "decision": self.decision, "share": self.share, "cost": self.cost,
+            "everyone": _plain(self.everyone), "addressed": _plain(self.addressed), "others": _plain(self.others),
+            "groups": [_plain(group) for group in self.groups], "traits": [vars(trait) for trait in self.traits],
+            "curve": {name: [round(float(value), 9) for value in getattr(self.curve, name)] for name in ("shares", "gain", "low", "high")},
+            "balance": self.balance.as_dict(), "problems": [problem.text() for problem in self.units.problems], "verdict": self.texts(),
+        }  # fmt: skip
+
+
+def uplift(
+    units: Units, *, variant: str | None = None, learner: Learner = "x", kept_back: float = 0.5, cost: float = 0.0, level: float = 0.95,
+    draws: int = 500, seed: int = 0,
+) -> Uplift:  # fmt: skip
+    """Return whom to address with one treatment.
+
+    Args:
+        units: users with features from before; two groups of them are compared.
+        variant: the treated group; may be left out where there is one.
+        learner: see `learners`.
+        kept_back: part of the users that judges.
+        cost: of addressing one user, in units of the outcome.
+        level: coverage of the intervals.
+        draws: of the bootstrap.
+        seed: of the split, ties and the bootstrap.
+
+    Raises:
+        InputError: several treated groups and none named, no feature that tells users apart, a ratio metric, or too few users.
+        SettingError: no such group.
+    """
+    place = _variant(units, variant)
+    if units.weight is not None:
+        raise InputError(
+            f"{units.source}: uplift needs one outcome a user",
+            found="a ratio metric",
+            allowed="an outcome without a weight",
+        )
+    here = np.flatnonzero((units.group == 0) | (units.group == place))
+    treated = units.group[here] == place
+    outcome = units.outcome[here]
+    teach, judge = _split(treated, kept_back, np.random.default_rng(seed))
+    least = min(int(np.count_nonzero(treated[part] == side)) for part in (teach, judge) for side in (True, False))
+    if least < FEWEST:
+        raise InputError(f"{units.source}: too few users to learn whom to address", found=f"{least:,} in the smallest group of a part",
+                         allowed=f"{FEWEST} or more")  # fmt: skip
+    features = {name: values[here] for name, values in units.features.items()}
+    if units.before is not None:
+        features["before"] = units.before[here]
+    how = encode(features, teach)
+    if not how.names:
+        raise InputError(f"{units.source}: nothing is known of users that tells them apart", found=", ".join(features) or "no feature",
+                         allowed="columns known before the experiment", hint="name them with --features")  # fmt: skip
+    matrix = how.matrix(features)
+    scorer = Scorer(how, learn(matrix[teach], outcome[teach], treated[teach], learner))
+    score = scorer.model(matrix[judge])
+    curve = qini(score, outcome[judge], treated[judge], level=level, draws=draws, seed=seed)
+    chosen = score > cost
+    ranks = np.argsort(np.argsort(-score, kind="stable"), kind="stable")
+    fifths = ranks * 5 // score.size
+    names = (units.names[place], units.names[0])
+    effects = [_effect(outcome[judge], treated[judge], mask, names, level)
+               for mask in (np.ones(score.size, bool), chosen, ~chosen, *(fifths == fifth for fifth in range(5)))]  # fmt: skip
+    assert effects[0] is not None
+    traits = _traits(
+        how,
+        {name: values[judge] for name, values in features.items()},
+        chosen if 0 < chosen.mean() < 1 else fifths == 0,
+    )
+    return Uplift(units, names[0], learner, scorer, teach.size, effects[0], curve, tuple(item for item in effects[3:] if item is not None),
+                  float(chosen.mean()), effects[1], effects[2], traits, cost, balance(units.counts, units.meant or None))  # fmt: skip
+
+
+def _variant(units: Units, variant: str | None) -> int:
+    if variant is None:
+        if len(units.names) > 2:
+            raise InputError(f"{units.source}: several treated groups", found=", ".join(units.names[1:]), allowed="one of them",
+                             hint="name it with --treated")  # fmt: skip
+        return 1
+    if variant not in units.names[1:]:
+        raise unknown("treated group", variant, units.names[1:])
+    return units.names.index(variant)
+
+
+def _split(treated: npt.NDArray[np.bool_], kept_back: float, random: np.random.Generator) -> tuple[Any, Any]:
+    """Return the users who teach and those who judge, each group split alike."""
+    teach, judge = [], []
+    for side in (True, False):
+        users = random.permutation(np.flatnonzero(treated == side))
+        cut = round(users.size * kept_back)
+        judge.append(users[:cut])
+        teach.append(users[cut:])
+    return np.sort(np.concatenate(teach)), np.sort(np.concatenate(judge))
+
+
+def _effect(
+    outcome: Floats, treated: npt.NDArray[np.bool_], mask: npt.NDArray[np.bool_], names: tuple[str, str], level: float
+) -> Difference | None:
+    one, other = outcome[mask & treated], outcome[mask & ~treated]
+    if min(one.size, other.size) < 2:
+        return None
+    return difference(arm_of_units(names[0], one), arm_of_units(names[1], other), level=level)
+
+
+def _traits(how: Encoding, features: dict[str, Any], chosen: npt.NDArray[np.bool_], most: int = 6) -> tuple[Trait, ...]:
+    found = []
+    for name, (feature, kind) in zip(how.names, how.kinds, strict=True):
+        word = not isinstance(kind, tuple)
+        values = (features[feature] == kind).astype(np.float64) if word else features[feature]
+        spread = float(np.nanstd(values))
+        if not spread or not math.isfinite(spread):
+            continue
+        one, other = float(np.nanmean(values[chosen])), float(np.nanmean(values[~chosen]))
+        if math.isfinite(one - other):
+            found.append(Trait(name, one, other, (one - other) / spread, word))
+    return tuple(sorted(found, key=lambda trait: -abs(trait.distance))[:most])
+
+
+def _scale(found: Uplift) -> tuple[int, dict[str, str]]:
+    return (100, {"en": " points", "zh": " 个百分点"}) if found.binary else (1, {"en": "", "zh": ""})
+
+
+def _plain(gap: Difference | None) -> dict[str, Any] | None:
+    return None if gap is None else gap.as_dict()

@@ -1,0 +1,1 @@
+"""The report's sections: results in, words, figures, charts and tables out, in English and Chinese."""

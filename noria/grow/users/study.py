@@ -1,0 +1,120 @@
+"""All that is known of a log's users, in one call: what the command line, the main job, the report and the console share.
+
+study = study_users(open_log("purchases.csv", LogSettings(user="customer")), "week")
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import TypeVar
+
+from noria.core.errors import InputError
+from noria.core.figure import Figure
+
+from ..bundled import cdnow
+from ..engines import is_engine, open_engine
+from ..lake import events
+from ..log import Log, log_of_events, read_log
+from ..settings import LogSettings, UserSettings
+from .activity import Growth, growth, stickiness
+from .funnel import Funnel, funnel, parse_steps
+from .holdout import HoldOut, hold_out
+from .journey import Journey, journey
+from .needs import Need, needs
+from .periods import Period
+from .power import Power, power
+from .retention import KINDS, Retention, retention
+from .spend import SpendHoldOut, hold_out_spend
+from .survival import Survival, survival
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class UserStudy:
+    """All that is known of a log's users. What the log is too short or too thin for is None, and `silences` say why."""
+
+    log: Log
+    growths: tuple[Growth, ...]
+    """By the period asked for, with its rollup, then by the next longer one."""
+    retention: Retention
+    kinds: tuple[Retention, ...]
+    """Retention of every kind, by the same period."""
+    stickiness: tuple[Figure, ...]
+    power: Power
+    journey: Journey
+    needs: tuple[Need, ...]
+    funnel: Funnel | None
+    """None where no steps were asked for."""
+    survival: Survival | None
+    holdout: HoldOut | None
+    spend: SpendHoldOut | None
+    silences: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def silence(self) -> str:
+        """Why there is no lifetime forecast, where there is none."""
+        return self.silences.get("lifetime", "")
+
+
+def open_log(where: str | Path | None, settings: LogSettings | None = None) -> Log:
+    """Return the log at `where`: a lake's folder, a CSV or Parquet file, the address of an engine such as
+    postgres://host/database, or, where nothing is named, the bundled CDNOW log.
+
+    Raises:
+        InputError: there is nothing to read there.
+        PackageError: the engine's own package is missing.
+    """  # fmt: skip
+    settings = settings or LogSettings()
+    if where is None:
+        return cdnow()
+    if is_engine(str(where)):
+        return open_engine(str(where), settings)
+    if Path(where).is_dir():
+        segment = "app" if settings.segment == "segment" else settings.segment
+        return log_of_events(events(where), segment=segment)
+    columns = settings.model_dump(exclude={"period", "table"})
+    return read_log(where, **columns)
+
+
+def study_users(log: Log, unit: Period = "week", *, settings: UserSettings | None = None, seed: int = 0) -> UserStudy:
+    """Return growth, retention, habits, the funnel asked for, and, where the log carries them, lifetime and worth.
+
+    Raises:
+        SettingError: the settings name a column or a step that the log has not.
+    """
+    settings = settings or UserSettings()
+    longer: Period = "month" if unit != "month" else "week"
+    kept_by: Period = longer if unit == "day" else unit
+    steps = parse_steps(settings.funnel, log) if settings.funnel else ()
+    growths = (growth(log, unit, by=settings.rollup()), growth(log, longer))
+    kinds = tuple(retention(log, kept_by, kind) for kind in KINDS)
+    silences: dict[str, str] = {}
+    weeks = ((log.as_of - log.first).days + 1) // 14
+    until = log.as_of - timedelta(weeks=weeks)
+
+    def held(name: str, make: Callable[[], T]) -> T | None:
+        try:
+            if weeks < 8:
+                raise InputError("too short to hold half of it out", found=f"{(log.as_of - log.first).days + 1} days",
+                                 allowed="112 or more")  # fmt: skip
+            return make()
+        except InputError as error:
+            silences[name] = str(error)
+            return None
+
+    lived: Survival | None = None
+    try:
+        lived = survival(log, settings.lapse_days)
+    except InputError as error:
+        silences["survival"] = str(error)
+    return UserStudy(
+        log, growths, kinds[KINDS.index(settings.retention)], kinds, tuple(stickiness(log)), power(log, settings.power_days, seed=seed),
+        journey(log, kept_by, acts=settings.activation_acts, days=settings.activation_days), needs(log, settings.power_days),
+        funnel(log, steps, days=settings.funnel_days or None, order=settings.funnel_order) if steps else None,
+        lived, held("lifetime", lambda: hold_out(log, until, weeks, seed=seed)), held("spend", lambda: hold_out_spend(log, until)),
+        silences,
+    )  # fmt: skip

@@ -1,0 +1,312 @@
+"""One analytics, many engines: every metric gives the same on PostgreSQL and ClickHouse as on DuckDB, and the published case on each."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import ibis
+import pyarrow as pa
+import pytest
+from worlds import events_table, world_log
+
+from noria.cli.main import main
+from noria.core.errors import InputError, PackageError, SettingError
+from noria.grow.acts import log_of_table
+from noria.grow.engines import connect_engine, once, open_engine
+from noria.grow.log import Log, log_of_events
+from noria.grow.settings import LogSettings
+from noria.grow.usage import usage
+from noria.grow.users.activity import PERIODS, growth, stickiness
+from noria.grow.users.funnel import ORDERS, funnel, parse_steps
+from noria.grow.users.holdout import hold_out
+from noria.grow.users.journey import journey
+from noria.grow.users.needs import needs
+from noria.grow.users.power import power
+from noria.grow.users.retention import KINDS, retention
+from noria.grow.users.spend import hold_out_spend
+from noria.grow.users.survival import survival
+
+POSTGRES = Path("/usr/lib/postgresql")
+UNTIL = date(1997, 9, 30)
+
+
+def programs() -> Path | None:
+    """Return the folder of PostgreSQL's programs, of the newest version there is."""
+    named = shutil.which("initdb")
+    found = sorted(POSTGRES.glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
+    return found[-1].parent if found else Path(named).resolve().parent if named else None
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[str]:
+    """A cluster of its own in a temporary folder, reached through a socket there; gone afterwards."""
+    there = programs()
+    if there is None:
+        pytest.skip("no initdb: PostgreSQL is not installed (Debian package postgresql)")
+    if importlib.util.find_spec("psycopg") is None:
+        pytest.skip("the package psycopg is not installed")
+    # PostgreSQL refuses to run as root: then as the least of users.
+    least: dict[str, Any] = {"user": "nobody", "group": "nogroup"} if os.geteuid() == 0 else {}
+    with tempfile.TemporaryDirectory(prefix="noria-pg-") as name:
+        folder = Path(name)
+        if least:
+            shutil.chown(folder, **least)
+        run = {
+            "check": True,
+            "capture_output": True,
+            "cwd": folder,
+            "env": {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "HOME": name},
+            **least,
+        }
+        subprocess.run(
+            [there / "initdb", "-D", folder / "data", "-U", "noria", "-A", "trust", "--no-sync", "-E", "UTF8"], **run
+        )
+        options = f"-k {folder} -c listen_addresses='' -c fsync=off -c timezone=Asia/Shanghai"
+        subprocess.run(
+            [there / "pg_ctl", "-D", folder / "data", "-w", "-l", folder / "log", "-o", options, "start"], **run
+        )
+        try:
+            yield f"postgres://noria@/postgres?host={folder}"
+        finally:
+            subprocess.run([there / "pg_ctl", "-D", folder / "data", "-m", "immediate", "stop"], **run)
+
+
+@pytest.fixture(scope="module")
+def clickhouse() -> str:
+    """ClickHouse inside this process."""
+    for package in ("chdb", "clickhouse_connect"):
+        if importlib.util.find_spec(package) is None:
+            pytest.skip(f"the package {package} is not installed")
+    return "chdb://memory"
+
+
+@pytest.fixture(scope="module")
+def world() -> pa.Table:
+    return events_table()
+
+
+@pytest.fixture(scope="module", params=["postgres", "clickhouse"])
+def engine(request: pytest.FixtureRequest, world: pa.Table, cdnow_tenth: Log) -> Iterator[Any]:
+    """Each engine with the simulated events and the real purchases in tables of its own."""
+    backend = connect_engine(request.getfixturevalue(request.param))
+    rows = cdnow_tenth.table.select("user", "time", "value", "units").to_pyarrow()
+    zoned = rows.set_column(1, "time", rows["time"].cast(pa.timestamp("us", "UTC")))
+    stored(backend, "events", world)
+    stored(backend, "purchases", zoned)
+    yield backend
+    backend.disconnect()
+
+
+def stored(backend: Any, name: str, rows: pa.Table) -> None:
+    """Make a table of an engine; in ClickHouse by its own words, for ibis has none for its order."""
+    if backend.name == "clickhouse":
+        kinds = {
+            "string": "String",
+            "int64": "Int64",
+            "double": "Nullable(Float64)",
+            "bool": "Bool",
+            "timestamp[us, tz=UTC]": "DateTime64(6, 'UTC')",
+        }
+        columns = ", ".join(f'"{field.name}" {kinds[str(field.type)]}' for field in rows.schema)
+        backend.con.command(f'CREATE TABLE "{name}" ({columns}) ENGINE = MergeTree ORDER BY tuple()')
+        backend.con.insert_arrow(name, rows)
+    else:
+        backend.create_table(name, rows)
+
+
+@pytest.fixture(scope="module")
+def ours() -> Log:
+    """The same events in DuckDB."""
+    return world_log(ibis.duckdb.connect())
+
+
+@pytest.fixture(scope="module")
+def theirs(engine: Any) -> Log:
+    return log_of_events(once(engine.table("events")), source="world")
+
+
+def alike(one: Any, other: Any) -> None:
+    """Fail unless two results are equal, numbers to nine digits: engines add up in orders of their own."""
+    if isinstance(one, float) and isinstance(other, float):
+        assert one == pytest.approx(other, rel=1e-9, abs=1e-12)
+    elif isinstance(one, dict):
+        assert one.keys() == other.keys()
+        for key, value in one.items():
+            alike(value, other[key])
+    elif isinstance(one, list | tuple):
+        assert len(one) == len(other)
+        for a, b in zip(one, other, strict=True):
+            alike(a, b)
+    elif hasattr(one, "__dataclass_fields__"):
+        for name in one.__dataclass_fields__:
+            alike(getattr(one, name), getattr(other, name))
+    elif hasattr(one, "tolist"):
+        alike(one.tolist(), other.tolist())
+    else:
+        assert one == other
+
+
+def test_the_log_itself(ours: Log, theirs: Log) -> None:
+    assert (theirs.rows, theirs.users, theirs.first, theirs.as_of) == (ours.rows, ours.users, ours.first, ours.as_of)
+
+
+@pytest.mark.parametrize("unit", PERIODS)
+@pytest.mark.parametrize("by", [(), ("app",), ("app", "model"), ("tenant", "topic")])
+def test_growth(ours: Log, theirs: Log, unit: Any, by: tuple[str, ...]) -> None:
+    account = growth(theirs, unit, by=by)
+    assert account.defects() == []
+    alike(account, growth(ours, unit, by=by))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("unit", PERIODS)
+def test_retention(ours: Log, theirs: Log, unit: Any, kind: Any) -> None:
+    alike(retention(theirs, unit, kind), retention(ours, unit, kind))
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("days", [1, 7, None])
+def test_funnel(ours: Log, theirs: Log, order: Any, days: float | None) -> None:
+    steps = parse_steps("impression > click > conversion", ours)
+    found = funnel(theirs, steps, days=days, order=order)
+    assert found.users[1] > 0
+    alike(found, funnel(ours, steps, days=days, order=order))
+
+
+def test_habits_and_needs(ours: Log, theirs: Log) -> None:
+    way = journey(theirs, "week")
+    assert way.viral is not None
+    assert way.silence == {}
+    alike(way, journey(ours, "week"))
+    alike(power(theirs), power(ours))
+    alike(stickiness(theirs), stickiness(ours))
+    found = needs(theirs)
+    assert {need.topic for need in found} == {"delivery", "退款", "price", "(none)"}
+    assert any(need.unmet and need.unmet.value > 0 and need.change for need in found)
+    alike(found, needs(ours))
+    alike(survival(theirs, 21), survival(ours, 21))
+
+
+def test_usage(engine: Any, ours: Log) -> None:
+    assert ours.facts is not None
+    mine = usage(ours.facts)
+    told = usage(once(engine.table("events")))
+    alike(
+        (told.events, told.users, told.kinds, told.apps, told.models, told.right),
+        (mine.events, mine.users, mine.kinds, mine.apps, mine.models, mine.right),
+    )
+
+
+def test_the_real_purchases(engine: Any, cdnow_tenth: Log) -> None:
+    log = log_of_table(engine.table("purchases"), LogSettings(unit="USD"), source=cdnow_tenth.source)
+    log = log.between(date(1997, 1, 1), date(1998, 6, 30))
+    assert (log.rows, log.users, log.problems) == (cdnow_tenth.rows, 2357, ())
+    held, mine = hold_out(log, UNTIL, 39), hold_out(cdnow_tenth, UNTIL, 39)
+    alike(held.figures(), mine.figures())
+    assert held.model.r == pytest.approx(0.243, abs=0.001)  # Fader, Hardie and Lee (2005)
+    assert held.pareto is not None
+    assert held.pareto.beta == pytest.approx(11.669, abs=0.01)
+    paid, ours = hold_out_spend(log, UNTIL), hold_out_spend(cdnow_tenth, UNTIL)
+    assert paid.error.value == pytest.approx(
+        ours.error.value, rel=1e-6
+    )  # sums of amounts differ in the last bit, the search in more
+    assert paid.model.users == ours.model.users == 946
+
+
+def test_the_published_retention(engine: Any, shared_data: Path) -> None:
+    golden = json.loads((shared_data / "growth" / "posthog-retention-golden.json").read_text(encoding="utf-8"))
+    rows = pa.table({
+        "user": [event["user"] for event in golden["events"]],
+        "time": pa.array([date(2024, 1, 1) + timedelta(days=event["day"]) for event in golden["events"]]).cast(pa.timestamp("us", "UTC")),
+    })  # fmt: skip
+    stored(engine, "published", rows)
+    triangle = retention(log_of_table(engine.table("published"), source="published"), "day", "recurring")
+    assert list(triangle.counts.values()) == list(golden["expected"].values())
+
+
+def test_bad_rows_of_a_table_are_counted_by_reason(engine: Any) -> None:
+    day = [date(2024, 1, 1 + number) for number in range(7)]
+    rows = pa.table({
+        "id": ["1", "1", "2", "3", "4", "5", "6"],
+        "user": ["a", "a", " ", "b", "b", "b", "c"],
+        "time": pa.array([day[0], day[1], day[2], date(1960, 1, 1), date(2290, 1, 1), day[5], day[6]]).cast(pa.timestamp("us", "UTC")),
+        "value": pa.array([1.0, 1.0, 1.0, 1.0, 1.0, -1.0, None]),
+    })  # fmt: skip
+    stored(engine, "poor", rows)
+    log = log_of_table(engine.table("poor"), source="poor")
+    assert (log.rows, log.users, log.first) == (2, 2, day[0])
+    assert {problem.what: problem.rows for problem in log.problems} == {
+        "the id came before": 1, "the user is empty": 1, "the time is before 1970": 1, "the time lies in the future": 1, "the value is negative": 1,
+    }  # fmt: skip
+
+
+def test_the_command_reads_an_engine(postgres: str, engine: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    if engine.name != "postgres":
+        pytest.skip("ClickHouse in this process belongs to the engine's own connection")
+    assert main(["grow", "users", "--lake", postgres, "--by", "app", "--funnel", "impression > click", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["source"] == "postgres table events"
+    assert told["defects"] == []
+    assert told["funnel"]["steps"][0]["step"] == "impression"
+    assert main(["grow", "users", postgres, "--table", "nothing"]) == 2
+    said = capsys.readouterr().err
+    assert "no such table there: found 'nothing'; allowed events" in said
+    assert len(said.strip().splitlines()) == 1
+
+
+def test_a_file_of_duckdb_is_an_engine_too(tmp_path: Path, world: pa.Table, ours: Log) -> None:
+    path = tmp_path / "lake.db"
+    with_events = ibis.duckdb.connect(path)
+    with_events.create_table("events", world)
+    with_events.disconnect()
+    log = open_engine(f"duckdb://{path}")
+    assert (log.rows, log.users) == (ours.rows, ours.users)
+    assert growth(log, "week", by="segment").segments() == ["support", "recommend", "monitor"]
+
+
+@pytest.mark.parametrize(
+    ("address", "error", "message"),
+    [
+        ("mysql://db/shop", SettingError, "unknown kind of engine: found 'mysql'"),
+        ("postgres://reader:secret@127.0.0.1:1/shop", InputError, r"postgres://127.0.0.1:1/shop cannot be reached"),
+        ("duckdb:///nowhere/at/all.db", InputError, "duckdb:///nowhere/at/all.db cannot be reached"),
+    ],
+)
+def test_what_cannot_be_reached_is_told_without_its_password(
+    address: str, error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message) as caught:
+        open_engine(address)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    monkeypatch.delitem(sys.modules, "ibis.backends.postgres", raising=False)
+    with pytest.raises(PackageError, match=r"noria\[postgres\]"):
+        connect_engine("postgres://db/shop")
+
+
+@pytest.mark.parametrize(
+    ("column", "settings", "message"),
+    [
+        (pa.array([1, 2]), {}, "the time is no time"),
+        (pa.array([date(2024, 1, 1)] * 2).cast(pa.timestamp("us")), {}, "name no time zone.*--zone UTC"),
+        (pa.array([date(2024, 1, 1)] * 2).cast(pa.timestamp("us")), {"zone": "Asia/Shanghai"}, "taken for UTC only"),
+        (pa.array([date(2024, 1, 1)] * 2), {"user": "who"}, "no column for the user"),
+    ],
+)
+def test_tables_that_are_no_log(column: pa.Array, settings: dict[str, str], message: str) -> None:
+    table = ibis.duckdb.connect().create_table("t", pa.table({"user": ["a", "b"], "time": column}))
+    with pytest.raises(InputError, match=message):
+        log_of_table(table, LogSettings.make(**settings), source="t")

@@ -1,0 +1,59 @@
+"""Markets made for tests: simulated shares with known drivers, events of a server, ranges of a size."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+
+import ibis
+import numpy as np
+import pyarrow as pa
+
+from noria.grow.lake import SCHEMA, connect
+from noria.grow.market.potential import Range
+from noria.grow.series import Floats, Point, Provenance, Series, following
+
+PROVENANCE = Provenance("simulated", "CC0", date(2026, 1, 1))
+
+
+def measured(
+    measures: dict[str, Floats], units: dict[str, str] | None = None, breaks: tuple[tuple[int, int], ...] = ()
+) -> Series:
+    """Return a series of (times, entities) for each measure; nan is missing."""
+    periods = len(next(iter(measures.values())))
+    times = ["2020-01", *following(["2020-01"], periods - 1)]
+    points = [
+        Point(times[row], f"e{column}", "", name, None if np.isnan(value) else float(value), (units or {}).get(name, "units"),
+              broken=name == "share" and (row, column) in breaks)
+        for name, table in measures.items() for (row, column), value in np.ndenumerate(table)
+    ]  # fmt: skip
+    return Series(tuple(sorted(points, key=lambda point: point.time)), PROVENANCE)
+
+
+def simulated(entities: int, periods: int, seed: int, *, effects: dict[str, float], spread: float = 0.1) -> Series:
+    """Return a simulated market of MNL shares: levels of entities, walks of drivers, autocorrelated errors."""
+    random = np.random.default_rng(seed)
+    drivers = {
+        name: 50 + random.normal(0, 1, entities) * 3 + np.cumsum(random.normal(0, 1, (periods, entities)), axis=0)
+        for name in effects
+    }
+    error = np.zeros((periods, entities))
+    for row in range(1, periods):
+        error[row] = 0.6 * error[row - 1] + random.normal(0, spread, entities)
+    pull = random.normal(0, 1, entities) + sum(effect * drivers[name] for name, effect in effects.items()) + error
+    parts = np.exp(pull - pull.max(1, keepdims=True))
+    return measured({"share": parts / parts.sum(1, keepdims=True), **drivers}, {"share": "share"})
+
+
+def table_of(*rows: dict[str, object]) -> ibis.Table:
+    blank: dict[str, object] = {"kind": "request", "user": "u", "tenant": "t", "app": "support", "model": "m", "version": "", "units": 10,
+             "unit": "tokens", "latency_ms": 1.0, "outcome": "ok", "segment": "zh", "consent": False, "subject": "", "value": None}  # fmt: skip
+    filled = [
+        {**blank, "id": str(place), **row, "time": datetime.fromisoformat(str(row["time"]))}
+        for place, row in enumerate(rows)
+    ]
+    naive = pa.schema([field.with_type(pa.timestamp("us")) if field.name == "time" else field for field in SCHEMA])
+    return connect().create_table("events", pa.Table.from_pylist(filled, naive))
+
+
+def a_range(industry: str, approach: str, factor: str, low: float, high: float, unit: str = "USD") -> Range:
+    return Range(industry, approach, factor, low, high, unit, "assumed")
