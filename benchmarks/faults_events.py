@@ -1,4 +1,4 @@
-"""Faults on events, done to real servers: `python -m benchmarks.faults_events NAME [--quick]`; one JSON line a fault.
+"""Faults on events, done to real servers; `python -m benchmarks.faults NAME` does them.
 
 kill-server  kill -9 of the server under load, and of sealing beside it: no event that a client was told of is lost or doubled
 kill-model   kill -9 of a model's process: its requests alone fail, and it is back within seconds
@@ -8,34 +8,27 @@ clock-back   a clock that jumps back and forth by days, through seals and restar
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from cyclopts import App, Parameter
-
-from noria.core.errors import ResourceError, unknown
+from noria.core.errors import ResourceError
 from noria.core.lake import sealed_files
 from noria.ship.books import Reconciled, reconcile
 
 from .asking import Asked, ask
-from .line import machine
 from .served import TEXTS, Server, make_classifier, served
-from .start import started
 
-app = App(name="faults_events", help="Faults on events, done to real servers; one JSON line a fault.")
 BODY: dict[str, object] = {"input": TEXTS, "user": "anna"}
 BACK_SECONDS = 5.0
 """How soon a killed model must answer again."""
@@ -182,7 +175,7 @@ def clock_back(folder: Path, *, quick: bool) -> Result:
     """Store and seal by a clock that jumps, in processes that are started anew; ids are made by it, too."""
     lake, times, ids = folder / "lake", 5 if quick else 40, list[str]()
     for number in range(times):
-        command = [sys.executable, "-m", "benchmarks.faults_events", "jumps", str(lake), str(number)]
+        command = [sys.executable, "-m", "benchmarks.faults_events", str(lake), str(number)]
         ids += subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
         print(f"clock-back {number + 1}/{times}: {len(ids):,} events", file=sys.stderr)
     books = reconcile(lake, ids)
@@ -223,35 +216,6 @@ def jumps(lake: Path, seed: int) -> None:
 FAULTS: dict[str, Callable[..., Result]] = {
     "kill-server": kill_server, "kill-model": kill_model, "disk-full": disk_full, "clock-back": clock_back,
 }  # fmt: skip
-
-
-@app.default
-def run(name: str, *, quick: Annotated[bool, Parameter(negative="")] = False) -> int:
-    """Do one fault, or all; each ends with one JSON line, and the exit code is 1 where one was not ok.
-
-    Parameters
-    ----------
-    name
-        kill-server, kill-model, disk-full or clock-back; or all.
-    quick
-        Fewer times: each ends within two minutes.
-    """
-    if name not in (*FAULTS, "all"):
-        raise unknown("fault", name, (*FAULTS, "all"))
-    bad = 0
-    for each in FAULTS if name == "all" else (name,):
-        begun = time.monotonic()
-        with tempfile.TemporaryDirectory(prefix="noria-fault-") as folder:
-            result = FAULTS[each](Path(folder), quick=quick)
-        line = {"fault": each, **result, "seconds": round(time.monotonic() - begun, 1), "quick": quick}
-        print(json.dumps({**line, "machine": machine()}), flush=True)
-        bad += not result["ok"]
-    return int(bad > 0)
-
-
-@app.command(name="jumps", show=False)
-def _jumps(lake: Path, seed: int) -> None:
-    jumps(lake, seed)
 
 
 def _both(server: Server, model: str, done: threading.Event) -> Asked:
@@ -296,7 +260,7 @@ def _mount(place: Path, size: str) -> None:
     )
     if done.returncode:
         raise ResourceError("a small disk cannot be mounted", found=done.stderr.strip(),
-                            hint="as root, or: unshare --map-root-user --mount python -m benchmarks.faults_events disk-full")  # fmt: skip
+                            hint="as root, or: unshare --map-root-user --mount python -m benchmarks.faults disk-full")  # fmt: skip
 
 
 def _fill(file: Path, disk: Path, leave: int) -> None:
@@ -320,4 +284,4 @@ def _named(statuses: Counter[int]) -> dict[str, int]:
 
 
 if __name__ == "__main__":
-    started(app)
+    jumps(Path(sys.argv[1]), int(sys.argv[2]))

@@ -19,6 +19,7 @@ import pyarrow as pa
 
 from noria.core.errors import InputError, unknown
 
+from .files import columns_of, load_table, quoted
 from .fold import ROLLUPS, measured, user_days
 from .lake import connect
 
@@ -130,24 +131,8 @@ def read_log(
         InputError: no such file, no such column, times without a zone, or not one usable row.
     """
     path = Path(path)
-    if not path.is_file():
-        raise InputError("no such log", found=str(path), allowed="a CSV or Parquet file")
     connection = connection or connect()
-    raw = ibis.util.gen_name("raw")
-    quoted = str(path).replace("'", "''")
-    reader = (
-        f"read_parquet('{quoted}')"
-        if path.suffix == ".parquet"
-        else f"read_csv('{quoted}', all_varchar = true, header = true)"
-    )
-    try:
-        connection.con.execute(
-            f'CREATE TEMP TABLE "{raw}" AS SELECT *, row_number() OVER () AS "row number" FROM {reader}'
-        )
-    except Exception as error:
-        raise InputError(
-            f"{path} cannot be read", found=str(error).splitlines()[0], allowed="CSV with a header, or Parquet"
-        ) from None
+    raw, _ = load_table(connection, path, "log")
     names = {"user": user, "time": time, "value": value, "units": units, "segment": segment, "id": id}
     first_line = 1 if path.suffix == ".parquet" else 2
     table, problems = _checked(connection, raw, names, str(path), first_line, zone, now or datetime.now(UTC))
@@ -229,19 +214,19 @@ def _checked(
 ) -> tuple[ibis.Table, tuple[Problem, ...]]:
     """Return the usable rows, and the others counted by reason."""
     run = connection.con.execute
-    kinds = {row[0]: str(row[1]) for row in run(f'DESCRIBE "{raw}"').fetchall()}
+    kinds = columns_of(connection, raw)
     for needed in ("user", "time"):
         if names[needed] not in kinds:
             raise InputError(f"{place}: no column for the {needed}", allowed=f"one named {names[needed]!r}",
-                             found=", ".join(name for name in kinds if name != "row number"),
+                             found=", ".join(kinds),
                              hint=f"name it with --{needed}")  # fmt: skip
     text = {
-        name: f"CAST({_quote(column)} AS VARCHAR)" if column in kinds else "NULL::VARCHAR"
+        name: f"CAST({quoted(column)} AS VARCHAR)" if column in kinds else "NULL::VARCHAR"
         for name, column in names.items()
     }
     moment = moment_sql(connection, raw, names["time"], kinds[names["time"]], zone, place)
     repeats = (
-        f'row_number() OVER (PARTITION BY {_quote(names["id"])} ORDER BY "row number")' if names["id"] in kinds else "1"
+        f'row_number() OVER (PARTITION BY {quoted(names["id"])} ORDER BY "row number")' if names["id"] in kinds else "1"
     )
     checked = ibis.util.gen_name("log")
     cases = " ".join(f"WHEN {test} THEN '{what}'" for what, test in _REASONS)
@@ -276,7 +261,7 @@ _BARE_DAY = r"^\d{4}-?\d{2}-?\d{2}$"
 
 def moment_sql(connection: Backend, raw: str, column: str, kind: str, zone: str | None, place: str) -> str:
     """Return the SQL that reads a column of times as UTC; bare days are UTC days."""
-    name = _quote(column)
+    name = quoted(column)
     if kind == "DATE":
         return f"CAST({name} AS TIMESTAMP)"
     if kind.endswith("TIME ZONE"):
@@ -294,14 +279,10 @@ def moment_sql(connection: Backend, raw: str, column: str, kind: str, zone: str 
             connection.con.execute("SELECT TIMESTAMP '2000-01-01' AT TIME ZONE ?", [zone])
         except Exception:
             raise InputError("unknown time zone", found=zone, allowed="a name such as UTC or Asia/Shanghai") from None
-        quoted = zone.replace("'", "''")
-        local = f"make_timestamp(epoch_us(TRY_CAST({stamp} AS TIMESTAMP) AT TIME ZONE '{quoted}'))"
+        escaped = zone.replace("'", "''")
+        local = f"make_timestamp(epoch_us(TRY_CAST({stamp} AS TIMESTAMP) AT TIME ZONE '{escaped}'))"
     day = f"coalesce(TRY_CAST({stamp} AS DATE), CAST(try_strptime({stamp}, '%Y%m%d') AS DATE))"
     return (
         f"CASE WHEN regexp_matches({stamp}, '{_BARE_DAY}') THEN CAST({day} AS TIMESTAMP) "
         f"WHEN regexp_matches({stamp}, '{_HAS_ZONE}') THEN make_timestamp(epoch_us(TRY_CAST({stamp} AS TIMESTAMPTZ))) ELSE {local} END"
     )
-
-
-def _quote(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'

@@ -48,7 +48,7 @@ def test_only_whole_answers_are_told():
 
 
 def test_an_unknown_fault_is_one_line_and_exit_code_2():
-    command = [sys.executable, "-m", "benchmarks.faults_events", "kil-server"]
+    command = [sys.executable, "-m", "benchmarks.faults", "kil-server"]
     run = subprocess.run(command, capture_output=True, text=True, check=False)
     assert run.returncode == 2
     assert run.stderr.startswith("benchmarks: unknown fault: found 'kil-server'")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +14,6 @@ if TYPE_CHECKING:
     from noria.grow.users.activity import Growth
     from noria.grow.users.holdout import HoldOut
 
-UNTIL, WEEKS = date(1997, 9, 30), 39
-"""The lifetime model sees the first half of the log, as the literature on this log does, and forecasts the second."""
 HORIZON = 6
 
 
@@ -43,8 +40,7 @@ def run(context: Context) -> StageResult:
     from noria.grow.sections.worth import worth_section
     from noria.grow.series import read_series
     from noria.grow.settings import MarketSettings
-    from noria.grow.users.activity import PERIODS, growth, stickiness
-    from noria.grow.users.holdout import hold_out
+    from noria.grow.users.activity import growth
     from noria.grow.users.retention import retention
 
     from .sections import stage_sections
@@ -52,12 +48,15 @@ def run(context: Context) -> StageResult:
     seed = context.settings.seed
     with context.report.bar("grow", total=6, unit="part") as bar:
         log = cdnow()
-        accounts = {unit: growth(log, unit) for unit in PERIODS}
-        bar.advance()
-        kept, sticky = retention(log, "month"), stickiness(log)
-        bar.advance()
-        held = hold_out(log, UNTIL, WEEKS, seed=seed)
         study = study_users(log, "week", seed=seed)
+        bar.advance()
+        accounts = {"day": growth(log, "day"), **{account.unit: account for account in study.growths}}
+        kept, sticky = retention(log, "month"), list(study.stickiness)
+        bar.advance()
+        held = study.holdout
+        assert (
+            held is not None
+        )  # the log is long enough: 39 weeks are held out after as many, as the literature on it does
         worth = worth_section(study)
         bar.advance()
         market = study_market(read_series(chatbot_shares()), MarketSettings(horizon=HORIZON, seed=seed))

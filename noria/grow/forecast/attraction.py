@@ -152,11 +152,7 @@ def fit(market: Shares, patterns: Sequence[Dynamics] = ATTRACTION, *, periods: i
     Raises:
         InputError: shares that overlap, fewer than `MINIMUM` whole periods, or a single entity.
     """
-    overlapping = [flag.time for flag in market.flags if flag.code == "overlap"]
-    if overlapping:
-        raise InputError(
-            "shares that overlap cannot be forecast as shares of one whole", found=", ".join(overlapping[:3])
-        )
+    check_one_whole(market)
     values = market.values[:periods]
     ratios, present = log_ratios(market, values)
     whole = np.flatnonzero(~np.isnan(ratios[:, 0]))
@@ -167,6 +163,19 @@ def fit(market: Shares, patterns: Sequence[Dynamics] = ATTRACTION, *, periods: i
     likelihood = np.array([posterior.log_likelihood for posterior in posteriors])
     weights = np.exp(likelihood - np.logaddexp.reduce(likelihood))
     return Fitted(market, posteriors, weights / weights.sum(), present)
+
+
+def check_one_whole(market: Shares) -> None:
+    """Refuse shares that are no parts of one whole.
+
+    Raises:
+        InputError: they overlap.
+    """
+    overlapping = [flag.time for flag in market.flags if flag.code == "overlap"]
+    if overlapping:
+        raise InputError(
+            "shares that overlap cannot be forecast as shares of one whole", found=", ".join(overlapping[:3])
+        )
 
 
 def log_ratios(market: Shares, values: Floats) -> tuple[Floats, tuple[int, ...]]:

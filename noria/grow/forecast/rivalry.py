@@ -21,7 +21,7 @@ from noria.core.errors import InputError
 
 from ..market.share import Shares
 from ..series import Floats, following
-from .attraction import MINIMUM, ShareForecast, log_ratios, log_t, shares_of
+from .attraction import MINIMUM, ShareForecast, check_one_whole, log_ratios, log_t, shares_of
 
 LOOSENESS = (1e-4, 0.01, 0.1, 1.0, 10.0)
 """Prior variance of a coefficient in units of the noise's, from none to loose."""
@@ -129,11 +129,7 @@ def fit_rivalry(market: Shares) -> Rivalry:
     Raises:
         InputError: shares that overlap, too few whole periods, or a single entity.
     """
-    overlapping = [flag.time for flag in market.flags if flag.code == "overlap"]
-    if overlapping:
-        raise InputError(
-            "shares that overlap cannot be forecast as shares of one whole", found=", ".join(overlapping[:3])
-        )
+    check_one_whole(market)
     ratios, present = log_ratios(market, market.values)
     whole = np.flatnonzero(~np.isnan(ratios[:, 0]))
     starts = whole[:-1][np.diff(whole) == 1]

@@ -21,7 +21,7 @@ from noria.core.errors import InputError
 
 from ..market.share import Shares
 from ..series import Floats, following
-from .attraction import MINIMUM, Dynamics, ShareForecast, log_ratios, shares_of
+from .attraction import MINIMUM, Dynamics, ShareForecast, check_one_whole, log_ratios, shares_of
 
 GRID: tuple[Dynamics, ...] = tuple(
     Dynamics(noise, 1.0, slope / (1 - damping**2) if slope else 0.0, slope, damping)
@@ -129,11 +129,7 @@ def fit_structural(market: Shares) -> Structural:
     Raises:
         InputError: shares that overlap, too few whole periods, or a single entity.
     """
-    overlapping = [flag.time for flag in market.flags if flag.code == "overlap"]
-    if overlapping:
-        raise InputError(
-            "shares that overlap cannot be forecast as shares of one whole", found=", ".join(overlapping[:3])
-        )
+    check_one_whole(market)
     ratios, present = log_ratios(market, market.values)
     whole = np.flatnonzero(~np.isnan(ratios[:, 0]))
     if whole.size < MINIMUM:

@@ -19,9 +19,9 @@ import numpy.typing as npt
 
 from noria.core.errors import InputError, RowError
 
+from ..files import load_table, number_sql, quoted
 from ..lake import connect
 from ..log import moment_sql
-from .tables import load_table, number_sql, quoted
 
 if TYPE_CHECKING:
     from ibis.backends.duckdb import Backend

@@ -24,9 +24,9 @@ import pyarrow as pa
 from noria.core.errors import InputError, unknown
 from noria.core.event import KINDS
 
+from ..files import load_table, number_sql, quoted
 from ..lake import connect
 from ..log import SERVER_EVENTS, Problem, moment_sql
-from .tables import load_table, number_sql, quoted
 
 if TYPE_CHECKING:
     from ibis.backends.duckdb import Backend

@@ -20,7 +20,8 @@ from noria.core.errors import InputError
 
 from ..fold import user_days
 from ..log import Log
-from .lifetime import Floats, History, Lifetimes, alive
+from .lifetime import History, Lifetimes, alive
+from .likelihood import Floats
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ from noria.core.figure import Figure, proportion
 
 from ..log import Log
 from .foresight import Foresight, Outcome, Shocks, acts_after, common_shocks, foresee
-from .lifetime import Floats, History, Lifetimes, fit, repeat_purchases
+from .lifetime import History, Lifetimes, fit, repeat_purchases
+from .likelihood import Floats
 from .pareto import Pareto, fit_pareto
 
 

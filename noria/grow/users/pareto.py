@@ -15,7 +15,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .lifetime import Floats, History, Rows, greatest
+from .lifetime import History, Rows
+from .likelihood import Floats, greatest, intervals_on_logs
 
 NAMES = ("r", "alpha", "s", "beta")
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(64)
@@ -44,11 +45,7 @@ class Pareto:
 
     def intervals(self, z: float = 1.96) -> dict[str, tuple[float, float]]:
         """Return the interval of each parameter: normal on the logarithm."""
-        spread = z * np.sqrt(np.diag(self.covariance))
-        return {
-            name: (float(value * np.exp(-width)), float(value * np.exp(width)))
-            for name, value, width in zip(NAMES, self.parameters, spread, strict=True)
-        }
+        return intervals_on_logs(NAMES, self.parameters, self.covariance, z)
 
     def alive(self, history: History) -> Floats:
         """Return the probability that each user has not left, (N,) (Schmittlein, Morrison and Colombo 1987, eq. 11)."""

@@ -23,7 +23,7 @@ from noria.core.figure import Figure
 
 from ..fold import user_days
 from ..log import Log
-from .lifetime import Floats, greatest
+from .likelihood import Floats, greatest, intervals_on_logs
 
 NAMES = ("p", "q", "v")
 
@@ -62,11 +62,7 @@ class Spend:
 
     def intervals(self, z: float = 1.96) -> dict[str, tuple[float, float]]:
         """Return the interval of each parameter: normal on the logarithm."""
-        spread = z * np.sqrt(np.diag(self.covariance))
-        return {
-            name: (float(value * np.exp(-width)), float(value * np.exp(width)))
-            for name, value, width in zip(NAMES, self.parameters, spread, strict=True)
-        }
+        return intervals_on_logs(NAMES, self.parameters, self.covariance, z)
 
     def expected(self, amounts: Amounts) -> Floats:
         """Return the mean amount expected of each user's later days, (N,) (Fader, Hardie and Lee 2005, eq. 5).

@@ -42,6 +42,6 @@ class Link(asyncio.Protocol):
             self._transport.write(packed(message))
 
     def close(self) -> None:
-        """Close our end at once, which ends the process; what was not yet sent is of no use to anyone."""
+        """Close our end, which ends the process."""
         if self._transport:
-            self._transport.abort()
+            self._transport.close()

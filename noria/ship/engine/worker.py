@@ -152,7 +152,6 @@ class Worker:
             self._keeper.cancel()
             await asyncio.gather(self._keeper, return_exceptions=True)
         self._end_process()
-        await asyncio.sleep(0)  # connections are closed in the event loop's next turn, and there may be no later one
         self._fail_held("the server is stopping")
         self._fail_waiting("the server is stopping")
 

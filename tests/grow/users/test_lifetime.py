@@ -15,7 +15,8 @@ from noria.core.errors import InputError
 from noria.grow.log import Log, log_of_rows
 from noria.grow.users.foresight import Shocks, acts_after, common_shocks, foresee
 from noria.grow.users.holdout import hold_out
-from noria.grow.users.lifetime import Floats, History, Lifetimes, Likelihood, Rows, fit, repeat_purchases
+from noria.grow.users.lifetime import History, Lifetimes, Likelihood, Rows, fit, repeat_purchases
+from noria.grow.users.likelihood import Floats
 
 UNTIL = date(1997, 9, 30)
 

@@ -1,4 +1,4 @@
-"""A CSV or Parquet file as a table to ask: what every reader of promotion begins with."""
+"""A CSV or Parquet file as a table to ask: what every reader of users' rows begins with."""
 
 from __future__ import annotations
 
@@ -13,14 +13,16 @@ if TYPE_CHECKING:
     from ibis.backends.duckdb import Backend
 
 
-def load_table(connection: Backend, path: Path) -> tuple[str, dict[str, str]]:
+def load_table(connection: Backend, path: Path, what: str = "table") -> tuple[str, dict[str, str]]:
     """Return the name of a table with the file's rows, numbered in `row number`, and its columns with their types.
+
+    `what` the file is, for the message.
 
     Raises:
         InputError: no such file, or one that cannot be read.
     """
     if not path.is_file():
-        raise InputError("no such table", found=str(path), allowed="a CSV or Parquet file")
+        raise InputError(f"no such {what}", found=str(path), allowed="a CSV or Parquet file")
     raw = ibis.util.gen_name("raw")
     name = str(path).replace("'", "''")
     reader = (
@@ -36,8 +38,13 @@ def load_table(connection: Backend, path: Path) -> tuple[str, dict[str, str]]:
         raise InputError(
             f"{path} cannot be read", found=str(error).splitlines()[0], allowed="CSV with a header, or Parquet"
         ) from None
+    return raw, columns_of(connection, raw)
+
+
+def columns_of(connection: Backend, raw: str) -> dict[str, str]:
+    """Return a table's columns with their types, without `row number`."""
     kinds = {row[0]: str(row[1]) for row in connection.con.execute(f'DESCRIBE "{raw}"').fetchall()}
-    return raw, {column: kind for column, kind in kinds.items() if column != "row number"}
+    return {column: kind for column, kind in kinds.items() if column != "row number"}
 
 
 def number_sql(column: str) -> str:
