@@ -14,6 +14,7 @@ and out: {"ready", ...} once; {"id", "answers", "tokens"}; {"id", "text", "token
 
 from __future__ import annotations
 
+import gc
 import select
 import signal
 import socket
@@ -174,6 +175,8 @@ def main(arguments: list[str]) -> int:
     try:
         engine = open_engine(folder, threads=threads or None)
         _warm(engine)
+        gc.collect()
+        gc.freeze()  # what was loaded stays, and a full collection need not walk it
         child = Child(engine, connection, batch_tokens)
         connection.sendall(packed({"ready": True, "engine": engine.kind, "max_length": engine.max_length}))
         child.run()

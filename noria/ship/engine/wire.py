@@ -9,11 +9,12 @@ from typing import Any
 
 Message = dict[str, Any]
 _LENGTH = struct.Struct("!I")
+_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 
 def packed(message: Message) -> bytes:
     """Return a message as bytes."""
-    content = json.dumps(message, separators=(",", ":"), ensure_ascii=False).encode()
+    content = _encode(message).encode()
     return _LENGTH.pack(len(content)) + content
 
 

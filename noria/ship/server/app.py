@@ -27,6 +27,7 @@ from ..meter import Meter, read_secret
 from ..outbox import Outbox
 from .answers import answers_router
 from .completions import completions_router
+from .direct import Direct, direct_routes
 from .entry import Entry
 from .errors import body_of
 from .facts import facts_router
@@ -83,20 +84,23 @@ def create_app(
     app = FastAPI(title="Noria", version=__version__, docs_url=None, redoc_url=None, lifespan=_lifespan(state, log))
     app.openapi = lambda: document(app, settings)  # type: ignore[method-assign]
     app.state.noria = state
-    app.add_middleware(Entry, state=state, metrics=metrics, log=log)
+    direct: dict[str, Direct] = {}
+    app.add_middleware(Entry, state=state, metrics=metrics, log=log, direct=direct)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http_error)
-    app.include_router(facts_router(state, metrics))
-    app.include_router(rollout_router(state))
-    app.include_router(answers_router(state))
-    app.include_router(completions_router(state))
-    app.include_router(moderation_router(state))
+    parts = (facts_router(state, metrics), rollout_router(state), answers_router(state), completions_router(state),
+             moderation_router(state))  # fmt: skip
+    for router in parts:
+        app.include_router(router)
+        direct |= direct_routes(router)
     names: set[str] = set()
     for one in apps:
         if one.name in names or not _NAME.fullmatch(one.name):
             raise SettingError("an application's name is taken or not allowed", found=one.name, allowed=_NAME.pattern)
         names.add(one.name)
-        app.include_router(one.router(state), prefix=f"/v1/apps/{one.name}", tags=[one.name])
+        router, prefix = one.router(state), f"/v1/apps/{one.name}"
+        app.include_router(router, prefix=prefix, tags=[one.name])
+        direct |= direct_routes(router, prefix)
     return app
 
 
