@@ -157,9 +157,9 @@ def batches(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:
         yield batch
 
 
-def padded(batch: Sequence[Sequence[int]], pad: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Return ids and attention mask, int64 [B, T], shorter texts filled up with `pad`."""
-    width = max(map(len, batch))
+def padded(batch: Sequence[Sequence[int]], pad: int = 0, width: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Return ids and attention mask, int64 [B, T], shorter texts filled up with `pad`; T is `width` at least."""
+    width = max(width, *map(len, batch))
     ids = np.full((len(batch), width), pad, dtype=np.int64)
     mask = np.zeros((len(batch), width), dtype=np.int64)
     for row, text in enumerate(batch):

@@ -22,6 +22,8 @@ forbid_telemetry()
 
 import openvino  # noqa: E402 - it would send usage data at the mere import
 
+_WIDTHS = 8
+"""Widths of batches are multiples of this, so that shapes are few."""
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids", "position_ids")
 
 
@@ -64,12 +66,15 @@ class OpenVinoEngine:
 
     def forward(self, batch: Sequence[Sequence[int]], types: Sequence[Sequence[int]] | None = None) -> list[np.ndarray]:
         """Return each text's logits; see `Engine`."""
-        ids, mask = padded(batch, self._pad)
+        # Every layer is made ready anew for a shape that it has not seen lately, which takes longer than some padding.
+        longest_text = max(map(len, batch))
+        width = max(longest_text, min(-(-longest_text // _WIDTHS) * _WIDTHS, self.max_length))
+        ids, mask = padded(batch, self._pad, width)
         given = {"input_ids": ids, "attention_mask": mask}
         if types is not None:
             if not any("token_type_ids" in names for names in self._names):
                 raise SettingError(f"{self.folder.name} was compressed for single texts", found="a pair of texts")
-            given["token_type_ids"] = padded(types)[0]
+            given["token_type_ids"] = padded(types, width=width)[0]
         inputs = []
         for node, names in zip(self._model.inputs, self._names, strict=True):
             if names[0] == "position_ids":
