@@ -60,7 +60,8 @@ class Meter:
         if said and facts.get("consent") and self.mask:
             facts["text"] = said.masked(self.mask).text()
         facts.setdefault("time", self._clock())
-        facts.setdefault("id", new_id(facts["time"].timestamp))
+        if "id" not in facts:
+            facts["id"] = new_id(facts["time"].timestamp)
         return Event(kind=kind, user=self._pseudonym(user), **facts)
 
     async def record(self, *events: Event) -> None:
