@@ -33,6 +33,8 @@ TORCH = "Noria, torch engine"
 CLIENTS = (1, 8)
 TOKENS, PROMPT, TOGETHER = 96, 60, 8
 CONTEXT = 256
+ROUND = 150
+"""Prompts of a round, more than are asked in it."""
 
 
 def measure(*, quick: bool, texts: list[str] | None = None, parameters: int = 17_000_000) -> list[Line]:
@@ -55,8 +57,11 @@ def measure(*, quick: bool, texts: list[str] | None = None, parameters: int = 17
         found: dict[tuple[str, int, str], list[float]] = {}
         for number in range(-1, repeats):
             for clients in CLIENTS:
+                # Prompts of its own for every round: all servers remember what they read.
+                begin = (2 * number + 2 + (clients > 1)) * ROUND
+                asked = [prompts[(begin + place) % len(prompts)] for place in range(ROUND)]
                 for name in sorted(places, reverse=bool(number % 2)):
-                    told = _asked(*places[name], prompts, clients, seconds if number >= 0 else 1.0)
+                    told = _asked(*places[name], asked, clients, seconds if number >= 0 else 1.0)
                     if number < 0:
                         continue  # what is made on first use is not timed
                     for key, value in told.items():
@@ -104,8 +109,8 @@ def prepare(folder: Path, texts: list[str] | None, parameters: int) -> list[str]
         write_json(made.path / "certificate.json", {"passed": True, "note": "random weights, for measuring speed only"})
         made.facts.update(task="complete", labels=[], max_length=CONTEXT)
     write_gguf(folder / "plain", folder / "peer.gguf", "8 bits", words=True)
-    long = [ids for text in texts[:2_000] if len(ids := tokenizer.encode(text).ids) >= PROMPT]
-    return [tokenizer.decode(ids[:PROMPT]) for ids in long[:64]] or texts[:8]
+    long = [ids for text in texts if len(ids := tokenizer.encode(text).ids) >= PROMPT]
+    return list(dict.fromkeys(tokenizer.decode(ids[:PROMPT]) for ids in long)) or texts[:8]
 
 
 def _asked(url: str, key: str, prompts: list[str], clients: int, seconds: float) -> dict[str, float]:
@@ -145,7 +150,7 @@ async def _stream(host: str, port: int, path: str, key: str, prompt: str) -> tup
     body: dict[str, Any] = {"prompt": prompt, "max_tokens": TOKENS, "stream": True, "temperature": 1.0, "top_p": 0.95,
                             "stream_options": {"include_usage": True}}  # fmt: skip
     if not key:
-        body |= {"ignore_eos": True, "min_p": 0.0, "top_k": 0, "cache_prompt": False}
+        body |= {"ignore_eos": True, "min_p": 0.0, "top_k": 0}
     content = json.dumps(body, ensure_ascii=False).encode()
     head = (
         f"POST {path} HTTP/1.1\r\nhost: {host}:{port}\r\nauthorization: Bearer {key or 'none'}\r\nconnection: close\r\n"
