@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 TOGETHER = 8
 """Completions that share the model; more wait."""
+PREFILL = 128
+"""Tokens of prompts that are read between two tokens of the others: a long prompt holds nobody up for long, and of eight that
+come at once the first need not wait for the last. It costs some 6 % of tokens a second with eight completions."""
 _PATIENCE = 0.005
 """Seconds that a step waits for a token: then the process looks for messages."""
 _TOKEN = re.compile(r"<(\d+)>")
@@ -70,6 +73,7 @@ class LlamaCppEngine:
         given = xllamacpp.CommonParams()
         given.model.path, given.verbosity, given.warmup = str(file), _SILENT, False
         given.n_parallel, given.n_ctx, given.fit_params = TOGETHER, TOGETHER * self.max_length, False
+        given.n_batch = given.n_ubatch = PREFILL
         given.cpuparams.n_threads = given.cpuparams_batch.n_threads = threads
         # The library opens a port for requests by itself; nobody is told its key.
         given.no_perf, given.ui, given.n_threads_http, given.api_keys = True, False, 1, [secrets.token_urlsafe(32)]
