@@ -170,8 +170,9 @@ def _weighed(problem: Problem, shapes: Floats) -> tuple[Floats, Floats]:
         change = -np.log(problem.values).sum(1, keepdims=True)
         prior = np.log(problem.order) - ceilings
     else:
-        part = problem.part(shapes)
-        size = np.maximum(np.sum((part @ problem.whiten.T) ** 2, -1), TINY)
+        reached = np.sum((problem.part(shapes) @ problem.whiten.T) ** 2, -1)
+        size = np.maximum(reached, TINY)
+        inside &= reached > np.exp(-2 * WIDE)  # or the ceiling would lie beyond that end, which TINY hides
         scale = np.mean(problem.values**2, axis=1, keepdims=True)
         change, prior = 0.0, np.log(problem.order) - 2 * ceilings
     floor = np.maximum(1e-10 * n * scale, TINY)

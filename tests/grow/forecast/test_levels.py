@@ -72,6 +72,23 @@ def test_saturation_is_foreseen_and_beats_persistence() -> None:
     assert result.weights["logistic"] > result.weights["drift"]
 
 
+# Views a month of the English Wikipedia's article on ChatGPT, 2023-01 to 2025-04 (Wikimedia pageviews, CC0).
+VIEWS = (
+    5349371, 5947457, 6916888, 8009498, 7126714, 5723544, 2926034, 1906589, 2120546, 2136737, 2247191, 2048877, 2448529,
+    2408484, 1914228, 1478087, 1378272, 1674856, 787459, 647852, 1057844, 1532236, 1787879, 1669915, 2568792, 2601557,
+    2756392, 4441034,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["bass", "gompertz", "logistic"])
+def test_a_curve_that_says_nothing_of_the_past_is_not_believed_of_the_future(name: str) -> None:
+    ahead = forecast_levels(history(VIEWS, "flow"), name, 3)
+    assert ahead.draws.max() < 100 * max(VIEWS)
+    low, high = ahead.interval(0.9)
+    assert (low < VIEWS[-1]).all()
+    assert (high > 0.3 * VIEWS[-1]).all()
+
+
 def test_nothing_beats_persistence_where_nothing_is_to_be_known() -> None:
     random = np.random.default_rng(2)
     result = backtest_levels(history(100 * np.exp(np.cumsum(random.normal(0, 0.1, 40)))), draws=300, first=24)
