@@ -181,19 +181,32 @@ def _ordered(acts: ibis.Table, steps: int, window: int, held: ExitStack) -> Iter
     Of all entries before an act the latest is the one whose window lasts longest, and so the only one to remember.
     """
     before = acts.filter(_is(acts, 0)).select(user="user", at="at", start="at")
+    find = _joined if acts.get_backend().name == "duckdb" else _seen
     for number in range(1, steps):
-        after = acts.filter(_is(acts, number))
-        # At one instant what comes after sorts first, so that it finds no entry of that very instant.
-        both = before.select(user="user", place=before.at * 2 + 1, start="start").union(
-            after.select(user="user", place=after.at * 2, start=ibis.literal(_LONG_AGO, "int64"))
-        )
-        so_far = ibis.window(group_by="user", order_by="place", preceding=None, following=0)
-        seen = both.mutate(start=both.start.max().over(so_far)).filter(ibis._.place % 2 == 0)
-        seen = seen.select(user=seen.user, at=seen.place >> 1, start=seen.start)
-        before = seen.filter((seen.start > _LONG_AGO) & (seen.at - seen.start <= window))
+        found = find(before, acts.filter(_is(acts, number)))
+        before = found.filter((found.start > _LONG_AGO) & (found.at - found.start <= window))
         if number + 1 < steps:  # who comes to the last step is counted once
             before = held.enter_context(scratch(before, "reached"))
         yield before.select(user=before.user, took=before.at - before.start)
+
+
+def _seen(before: ibis.Table, after: ibis.Table) -> ibis.Table:
+    """Return each act of `after` with the latest start that the same user's acts of `before` had by then: `user`, `at`, `start`."""
+    # At one instant what comes after sorts first, so that it finds no entry of that very instant.
+    both = before.select(user="user", place=before.at * 2 + 1, start="start").union(
+        after.select(user="user", place=after.at * 2, start=ibis.literal(_LONG_AGO, "int64"))
+    )
+    so_far = ibis.window(group_by="user", order_by="place", preceding=None, following=0)
+    seen = both.mutate(start=both.start.max().over(so_far)).filter(ibis._.place % 2 == 0)
+    return seen.select(user=seen.user, at=seen.place >> 1, start=seen.start)
+
+
+def _joined(before: ibis.Table, after: ibis.Table) -> ibis.Table:
+    """Return the same by DuckDB's join to the nearest row, in half the time: of later acts the latest start is no earlier."""
+    acts = after.select("user", "at")
+    entries = before.select(entered="user", since="at", start="start")
+    joined = acts.asof_join(entries, on=acts.at > entries.since, predicates=[acts.user == entries.entered])
+    return joined.select("user", "at", start=joined.start.fill_null(_LONG_AGO))
 
 
 def _strict(acts: ibis.Table, steps: int, window: int, held: ExitStack) -> Iterator[ibis.Table]:
