@@ -217,7 +217,7 @@ def pandas(file: str, *, codes: bool) -> dict[str, float]:
 def _load(name: str) -> None:
     """Import what a part needs, and no more: its memory is its own."""
     needed = (
-        ("ibis.backends.duckdb", "noria.grow.acts", "noria.grow.users.activity", "noria.grow.users.funnel", "noria.grow.users.retention")
+        ("ibis.backends.duckdb", "pandas", "noria.grow.acts", "noria.grow.users.activity", "noria.grow.users.funnel", "noria.grow.users.retention")
         if name == "noria"
         else ("pandas", "pyarrow.parquet")
         if name in PANDAS

@@ -8,7 +8,7 @@ find are empty users, times that cannot be, amounts below zero and repeated ids.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import ibis
@@ -18,7 +18,7 @@ from noria.core.errors import InputError
 from .fold import extended, measured, nameless, tally
 from .log import COLUMNS, Log, Problem
 from .settings import LogSettings
-from .times import day_number, utc
+from .times import DAY, microseconds, utc
 from .users.bits import user_bits
 
 _REASONS = ("the time is missing", "the time is before 1970", "the time lies in the future", "the value is no number", "the value is negative",
@@ -45,7 +45,7 @@ def log_of_table(
     acts = _named(table, settings, source)
     moment = (now or datetime.now(UTC)).astimezone(UTC).replace(tzinfo=None)
     told = acts.mutate(wrong=_wrong(acts, moment))
-    log = Log(_whole(told).select(*COLUMNS), source, settings.licence, settings.unit)
+    log = Log(_whole(acts).select(*COLUMNS), source, settings.licence, settings.unit)
     ends = _ends(table[settings.time], moment)
     sure = ends["timely"] and not {"value", "units", "copy"} & set(acts.columns)  # no row has to be asked
     if sure or not told.aggregate(wrong=(told.wrong > 0).ifelse(1, 0).sum()).to_pyarrow().to_pylist()[0]["wrong"]:
@@ -66,17 +66,18 @@ def _ends(time: Any, now: datetime) -> dict[str, Any]:
 
     The column is asked as it stands: what a file or an engine knows of it (its least and its greatest) then needs no reading.
     """
-    table = time.as_table().rename(time=time.get_name())
-    ends = table.aggregate(first=table.time.min(), last=table.time.max(), rows=table.count(), timed=table.time.count())
-    first, last = utc(ends.first), utc(ends.last)
-    timely = (
-        (ends.timed == ends.rows)
-        & (first >= ibis.timestamp("1970-01-01 00:00:00"))
-        & (last <= ibis.timestamp(now.isoformat(sep=" ")))
+    table = time.as_table()
+    time = table[time.get_name()]
+    ends = table.aggregate(
+        first=microseconds(utc(time.min())), last=microseconds(utc(time.max())), rows=table.count(), timed=time.count()
     )
-    told = ends.select(first=day_number(first), last=day_number(last), rows=ends.rows, timely=timely.ifelse(1, 0))
-    found: dict[str, Any] = told.to_pyarrow().to_pylist()[0]
-    return found
+    found: dict[str, Any] = ends.to_pyarrow().to_pylist()[0]
+    first, last = found["first"], found["last"]
+    if first is None or last is None:
+        return {**found, "timely": False}
+    until = (now - datetime(1970, 1, 1)) // timedelta(microseconds=1)
+    timely = found["timed"] == found["rows"] and first >= 0 and last <= until
+    return {"first": first // DAY, "last": last // DAY, "rows": found["rows"], "timely": timely}
 
 
 def _named(table: ibis.Table, settings: LogSettings, source: str) -> ibis.Table:

@@ -18,7 +18,7 @@ import ibis
 from noria.core.errors import InputError, unknown
 
 from .tables import made, scratch
-from .times import day_number
+from .times import day_number, in_duckdb
 
 if TYPE_CHECKING:
     from .log import Log
@@ -27,6 +27,13 @@ ROLLUPS = ("app", "model", "version", "tenant", "topic")
 """What the acts of a lake may be told apart by beside `segment`; an event's own segment is its topic here."""
 NO_SEGMENT = "(none)"
 """The segment of acts that name none, where "" stands for all users together."""
+
+
+def _hash(text: str) -> int:  # type: ignore[empty-body]
+    """Stand for DuckDB's function, whose number ibis would write out in bits to give it a sign."""
+
+
+_HASH: Any = ibis.udf.scalar.builtin(_hash, name="hash", signature=((ibis.dtype("string"),), ibis.dtype("uint64")))
 
 
 def keep(log: Log, name: str, make: Callable[[], ibis.Table]) -> ibis.Table:
@@ -96,7 +103,7 @@ def tally(log: Log, kept: str = "people") -> Tally:
         table = names_of(log, kept)
         named = ~nameless(table.name)
         counts = table.aggregate(
-            names=table.count(), named=named.ifelse(1, 0).sum(), keys=table.name.hash().nunique(where=named)
+            names=table.count(), named=named.ifelse(1, 0).sum(), keys=hashed(table.name).nunique(where=named)
         )
         found = {name: int(count or 0) for name, count in counts.to_pyarrow().to_pylist()[0].items()}
         log.kept[place] = Tally(found["named"], found["names"] - found["named"], found["keys"] == found["named"])
@@ -116,7 +123,12 @@ def keyed(log: Log, acts: ibis.Table, kept: str = "people") -> ibis.Table:
         return acts.join(people, acts.user == people.name).drop("user", "name").rename(user="user_id")
     if told.blank:
         acts = acts.filter(~nameless(acts.user))
-    return acts.mutate(user=acts.user.hash())
+    return acts.mutate(user=hashed(acts.user))
+
+
+def hashed(name: Any) -> Any:
+    """Return a whole number of 64 bits for a name."""
+    return _HASH(name) if in_duckdb(name) else name.hash()
 
 
 def nameless(name: Any) -> Any:
