@@ -138,7 +138,8 @@ def funnel(log: Log, steps: Sequence[Step], *, days: float | None = 7.0, order: 
     window = int((days or 36_525) * DAY)
     some = acts if order == "strict" else acts.filter(ibis.or_(*matches))
     kept = "people" if log.facts is None else "everyone"
-    bits = reduce(or_, [match.ifelse(1 << number, 0).cast("int64") for number, match in enumerate(matches)])
+    kind = "int32" if len(steps) < 32 else "int64"
+    bits = reduce(or_, [match.ifelse(1 << number, 0).cast(kind) for number, match in enumerate(matches)])
     taken = keyed(log, some.select(user=some.user, at=microseconds(some.time), steps=bits), kept)
     with ExitStack() as held:
         acts = held.enter_context(scratch(taken, "taken"))
@@ -241,7 +242,7 @@ def _any(acts: ibis.Table, steps: int, window: int, held: ExitStack) -> Iterator
 
 def _moments(acts: ibis.Table) -> ibis.Table:
     """Return each user's moments once, with all steps that the acts of that moment are: `user`, `at`, `steps`."""
-    return acts.group_by("user", "at").aggregate(steps=acts.steps.bit_or().cast("int64"))
+    return acts.group_by("user", "at").aggregate(steps=acts.steps.bit_or())
 
 
 def _counted(took: ibis.Table) -> tuple[int, tuple[float, ...]]:
