@@ -8,18 +8,18 @@ find are empty users, times that cannot be, amounts below zero and repeated ids.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import ibis
 
 from noria.core.errors import InputError
 
-from .fold import everyone, extended, measured, nameless
+from .fold import extended, measured, nameless, tally
 from .log import COLUMNS, Log, Problem
 from .settings import LogSettings
-from .tables import scratch
-from .times import day_number, utc
+from .times import DAY, microseconds, utc
+from .users.bits import user_bits
 
 _REASONS = ("the time is missing", "the time is before 1970", "the time lies in the future", "the value is no number", "the value is negative",
             "the units are negative", "the id came before")  # fmt: skip
@@ -45,19 +45,39 @@ def log_of_table(
     acts = _named(table, settings, source)
     moment = (now or datetime.now(UTC)).astimezone(UTC).replace(tzinfo=None)
     told = acts.mutate(wrong=_wrong(acts, moment))
-    log = Log(_whole(told).select(*COLUMNS), source, settings.licence, settings.unit)
-    with scratch(told.select(name="user").distinct(), "names") as names:
-        blank = names.filter(nameless(names.name)).count().to_pyarrow().as_py()
-        people = everyone(log, names)
-    day = day_number(told.time)
-    ends = told.aggregate(
-        first=day.min(), last=day.max(), rows=told.count(), wrong=(told.wrong > 0).ifelse(1, 0).sum()
-    ).to_pyarrow().to_pylist()[0]  # fmt: skip
-    if not ends["wrong"] and not blank:
-        return extended(log, ends["first"], ends["last"], ends["rows"], people.count().to_pyarrow().as_py())
+    log = Log(_whole(acts).select(*COLUMNS), source, settings.licence, settings.unit)
+    ends = _ends(table[settings.time], moment)
+    sure = ends["timely"] and not {"value", "units", "copy"} & set(acts.columns)  # no row has to be asked
+    if sure or not told.aggregate(wrong=(told.wrong > 0).ifelse(1, 0).sum()).to_pyarrow().to_pylist()[0]["wrong"]:
+        log = extended(log, ends["first"], ends["last"], ends["rows"], 0)
+        bits = user_bits(log, settings.period)
+        if bits is not None:
+            log.kept["names"] = bits.select(name="user")
+        names = tally(log)
+        if not names.blank:
+            return extended(log, ends["first"], ends["last"], ends["rows"], names.named)
     named = told.filter(~nameless(told.user))
     good = _whole(named.filter(named.wrong == 0)).select(*COLUMNS)
     return measured(Log(good, source, settings.licence, settings.unit, problems=_problems(told)))
+
+
+def _ends(time: Any, now: datetime) -> dict[str, Any]:
+    """Return the first and last day of a column of times, its rows, and whether each is a time from 1970 until now.
+
+    The column is asked as it stands: what a file or an engine knows of it (its least and its greatest) then needs no reading.
+    """
+    table = time.as_table()
+    time = table[time.get_name()]
+    ends = table.aggregate(
+        first=microseconds(utc(time.min())), last=microseconds(utc(time.max())), rows=table.count(), timed=time.count()
+    )
+    found: dict[str, Any] = ends.to_pyarrow().to_pylist()[0]
+    first, last = found["first"], found["last"]
+    if first is None or last is None:
+        return {**found, "timely": False}
+    until = (now - datetime(1970, 1, 1)) // timedelta(microseconds=1)
+    timely = found["timed"] == found["rows"] and first >= 0 and last <= until
+    return {"first": first // DAY, "last": last // DAY, "rows": found["rows"], "timely": timely}
 
 
 def _named(table: ibis.Table, settings: LogSettings, source: str) -> ibis.Table:

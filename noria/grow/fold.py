@@ -8,7 +8,8 @@ A user's number is the rank of their name: the same in every run, and many times
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ import ibis
 from noria.core.errors import InputError, unknown
 
 from .tables import made, scratch
-from .times import day_number
+from .times import day_number, in_duckdb
 
 if TYPE_CHECKING:
     from .log import Log
@@ -28,11 +29,19 @@ NO_SEGMENT = "(none)"
 """The segment of acts that name none, where "" stands for all users together."""
 
 
+def _hash(text: str) -> int:  # type: ignore[empty-body]
+    """Stand for DuckDB's function, whose number ibis would write out in bits to give it a sign."""
+
+
+_HASH: Any = ibis.udf.scalar.builtin(_hash, name="hash", signature=((ibis.dtype("string"),), ibis.dtype("uint64")))
+
+
 def keep(log: Log, name: str, make: Callable[[], ibis.Table]) -> ibis.Table:
     """Return a table folded from the log, made the first time it is asked for and kept in the log's own engine."""
     if name not in log.kept:
         log.kept[name] = made(make(), name.split()[0])
-    return log.kept[name]
+    table: ibis.Table = log.kept[name]
+    return table
 
 
 def user_days(log: Log, by: Sequence[str] = ()) -> ibis.Table:
@@ -57,11 +66,69 @@ def user_days(log: Log, by: Sequence[str] = ()) -> ibis.Table:
 def everyone(log: Log, names: ibis.Table, kept: str = "people") -> ibis.Table:
     """Return the distinct `name`s of a table with their ranks as `user_id`; what is no name has none. Made once for each `kept`."""
     if kept not in log.kept:
-        with scratch(names.distinct(), "names") as distinct:  # made first: so only few are asked whether they are blank
+        with ExitStack() as held:  # made first: so only few are asked whether they are blank
+            known = log.kept.get("names" if kept == "people" else "names of all")
+            distinct = held.enter_context(scratch(names.distinct(), "names")) if known is None else known
             named = distinct.filter(~nameless(distinct.name))
             rank = ibis.row_number().over(ibis.window(order_by="name"))
             log.kept[kept] = made(named.mutate(user_id=rank.cast("int32")), kept)
     return log.kept[kept]
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What is asked of names before they are counted by."""
+
+    named: int
+    blank: int
+    """Names that are missing or blank."""
+    unlike: bool
+    """No two names share a hash."""
+
+
+def names_of(log: Log, kept: str = "people") -> ibis.Table:
+    """Return a table of the distinct `name`s of a log's users; of "everyone", of all whom a lake's events name."""
+    if kept in log.kept:
+        return log.kept[kept]
+    if kept == "people":
+        return keep(log, "names", lambda: log.table.select(name="user").distinct())
+    facts = log.table if log.facts is None else log.facts
+    return keep(log, "names of all", lambda: facts.filter(facts.user != "").select(name="user").distinct())
+
+
+def tally(log: Log, kept: str = "people") -> Tally:
+    """Return what the names are like, looked at once."""
+    place = f"tally of {kept}"
+    if place not in log.kept:
+        table = names_of(log, kept)
+        named = ~nameless(table.name)
+        counts = table.aggregate(
+            names=table.count(), named=named.ifelse(1, 0).sum(), keys=hashed(table.name).nunique(where=named)
+        )
+        found = {name: int(count or 0) for name, count in counts.to_pyarrow().to_pylist()[0].items()}
+        log.kept[place] = Tally(found["named"], found["names"] - found["named"], found["keys"] == found["named"])
+    told: Tally = log.kept[place]
+    return told
+
+
+def keyed(log: Log, acts: ibis.Table, kept: str = "people") -> ibis.Table:
+    """Return acts with a whole number for the name in their column `user`; the acts of who has no name are left out.
+
+    The number is the name's hash where no two names share one, which is seen first: then nothing has to be looked up. Should two
+    share one, it is the rank.
+    """
+    told = tally(log, kept)
+    if not told.unlike:
+        people = everyone(log, names_of(log, kept).select("name"), kept)
+        return acts.join(people, acts.user == people.name).drop("user", "name").rename(user="user_id")
+    if told.blank:
+        acts = acts.filter(~nameless(acts.user))
+    return acts.mutate(user=hashed(acts.user))
+
+
+def hashed(name: Any) -> Any:
+    """Return a whole number of 64 bits for a name."""
+    return _HASH(name) if in_duckdb(name) else name.hash()
 
 
 def nameless(name: Any) -> Any:

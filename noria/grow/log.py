@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import ibis
 import pyarrow as pa
@@ -63,8 +63,8 @@ class Log:
     problems: tuple[Problem, ...] = ()
     facts: ibis.Table | None = None
     """All events of the lake, of every kind, where the log was taken from one."""
-    kept: dict[str, ibis.Table] = field(init=False, repr=False, compare=False, default_factory=dict)
-    """What was folded from the log so far: tables of its own engine, each made once and gone with the session."""
+    kept: dict[str, Any] = field(init=False, repr=False, compare=False, default_factory=dict)
+    """What was folded from the log so far: tables of its own engine, each made once and gone with the session, and small counts."""
 
     def texts(self) -> dict[str, str]:
         """Return the citation that goes under a chart, in English and in Chinese."""

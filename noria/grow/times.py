@@ -31,24 +31,25 @@ def utc(time: Any) -> Any:
     kind = time.type()
     if not (kind.is_date() or kind.timezone):
         return time
-    if kind.is_timestamp() and _in_duckdb(time):
+    if kind.is_timestamp() and in_duckdb(time):
         return _TIMESTAMP(_MICROSECONDS(time))  # its cast asks the calendar of every time zone
     return time.cast("timestamp(6)")  # told to the microsecond: ClickHouse would round to seconds
 
 
 def day_number(time: Any) -> Any:
     """Return the day of a time, counted from 1970."""
-    if _in_duckdb(time):
+    if in_duckdb(time):
         return (_MICROSECONDS(time) // DAY).cast("int32")
     return time.date().epoch_days().cast("int32")
 
 
 def microseconds(time: Any) -> Any:
     """Return a time in microseconds since 1970."""
-    if _in_duckdb(time):
+    if in_duckdb(time):
         return _MICROSECONDS(time)
     return time.truncate("s").epoch_seconds().cast("int64") * 1_000_000 + time.microsecond().cast("int64")
 
 
-def _in_duckdb(time: Any) -> bool:
-    return str(time.get_backend().name) == "duckdb"
+def in_duckdb(column: Any) -> bool:
+    """Return whether a column lies in DuckDB."""
+    return str(column.get_backend().name) == "duckdb"

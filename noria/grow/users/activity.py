@@ -9,6 +9,7 @@ it: a late or backfilled event changes the period it happened in, and never make
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
@@ -20,7 +21,8 @@ from noria.core.figure import Figure
 
 from ..fold import user_days
 from ..log import Log
-from .periods import NEVER, PERIODS, Period, check_period, first_day, number_of, period_of, user_periods
+from .bits import cells
+from .periods import PERIODS, Period, check_period, first_day, number_of, period_of
 
 __all__ = ["PERIODS", "Growth", "GrowthRow", "Period", "check_period", "first_day", "growth", "number_of", "stickiness"]
 
@@ -121,28 +123,26 @@ def growth(log: Log, unit: Period = "week", *, by: str | Sequence[str] = (), sin
 
 
 def _account(log: Log, unit: Period, by: Sequence[str]) -> list[GrowthRow]:
-    steps = user_periods(log, unit, by)
-    counts = steps.group_by("period", *by).aggregate(
-        active=steps.count(),
-        new=(steps.before == NEVER).ifelse(1, 0).sum(),
-        resurrected=((steps.before < steps.period - 1) & (steps.before != NEVER)).ifelse(1, 0).sum(),
-        leaving=(steps.after > steps.period + 1).ifelse(1, 0).sum(),
-    )
-    found = counts.to_pyarrow().to_pylist()
+    active: dict[tuple[tuple[str, ...], int], int] = defaultdict(int)
+    new, stayed = defaultdict(int, active), defaultdict(int, active)
+    for cell in cells(log, unit, by):
+        place = cell.by, cell.period
+        active[place] += cell.active
+        stayed[place] += cell.stayed
+        new[place] += cell.active if cell.first == cell.period else 0
     first, last = number_of(log.first, unit), number_of(log.as_of, unit)
-    place = {(tuple(row[name] for name in by), row["period"]): row for row in found}
-    names = sorted({segment for segment, _ in place}) if by else [()]
     rows = []
-    for name in names:
-        before = leaving = 0
+    for name in sorted({segment for segment, _ in active}):
+        before = 0
         for number in range(first, last + 1):
-            row = place.get((name, number), {"active": 0, "new": 0, "resurrected": 0, "leaving": 0})
+            place = name, number
+            back = active[place] - new[place] - stayed[place]
             whole = log.as_of >= first_day(number + 1, unit) - timedelta(days=1) and (
                 number > first or log.first == first_day(number, unit)
             )
-            rows.append(GrowthRow(first_day(number, unit).isoformat(), ROLLED.join(name), before, int(row["active"]), int(row["new"]),
-                                  int(row["resurrected"]), leaving, whole, len(name)))  # fmt: skip
-            before, leaving = int(row["active"]), int(row["leaving"])
+            rows.append(GrowthRow(first_day(number, unit).isoformat(), ROLLED.join(name), before, active[place], new[place],
+                                  back, before - stayed[place], whole, len(name)))  # fmt: skip
+            before = active[place]
     return rows
 
 

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import reduce
-from operator import add
+from operator import add, or_
 from typing import Any, Literal
 
 import ibis
@@ -24,7 +24,7 @@ import ibis
 from noria.core.errors import SettingError, unknown
 from noria.core.figure import Figure, proportion
 
-from ..fold import everyone
+from ..fold import keyed
 from ..log import COLUMNS, Log
 from ..tables import scratch
 from ..times import DAY, microseconds
@@ -136,15 +136,15 @@ def funnel(log: Log, steps: Sequence[Step], *, days: float | None = 7.0, order: 
     acts = _acts(log)
     matches = [_match(acts, step) for step in steps]
     window = int((days or 36_525) * DAY)
-    flags = {f"step{number}": match.ifelse(1, 0).cast("int8") for number, match in enumerate(matches)}
     some = acts if order == "strict" else acts.filter(ibis.or_(*matches))
-    people = _people(log)
-    taken = some.select(name=some.user, at=microseconds(some.time), **flags)
-    taken = taken.join(people, "name").select("at", *flags, user="user_id")
+    kept = "people" if log.facts is None else "everyone"
+    kind = "int32" if len(steps) < 32 else "int64"
+    bits = reduce(or_, [match.ifelse(1 << number, 0).cast(kind) for number, match in enumerate(matches)])
+    taken = keyed(log, some.select(user=some.user, at=microseconds(some.time), steps=bits), kept)
     with ExitStack() as held:
         acts = held.enter_context(scratch(taken, "taken"))
         come = _ordered if order == "ordered" else _strict if order == "strict" else _any
-        first = acts if order == "any" else acts.filter(acts.step0 == 1)  # whoever did any one of them has entered
+        first = acts if order == "any" else acts.filter(_is(acts, 0))  # whoever did any one of them has entered
         users: list[int] = [int(first.user.nunique().to_pyarrow().as_py())]
         times: list[tuple[float, ...]] = [()]
         for took in come(acts, len(steps), window, held):
@@ -156,13 +156,6 @@ def funnel(log: Log, steps: Sequence[Step], *, days: float | None = 7.0, order: 
         names = tuple(f"{number} of {len(steps)}" for number in range(1, len(steps) + 1))
         times[1:-1] = [()] * (len(steps) - 2)  # what some of the steps took is not told apart from what all took
     return Funnel(names, tuple(users), order, days, log.source, tuple(times))
-
-
-def _people(log: Log) -> ibis.Table:
-    """Return the numbers of all whom the steps may name: of a lake's events more than those who asked for something."""
-    if log.facts is None:
-        return everyone(log, log.table.select(name="user"))
-    return everyone(log, log.facts.select(name="user"), "everyone")
 
 
 def _acts(log: Log) -> ibis.Table:
@@ -179,34 +172,52 @@ def _match(acts: ibis.Table, step: Step) -> Any:
     return ibis.and_(*[acts[column].cast("string") == value for column, value in step.where.items()])
 
 
+def _is(acts: ibis.Table, step: int) -> Any:
+    return (acts.steps & (1 << step)) != 0
+
+
 def _ordered(acts: ibis.Table, steps: int, window: int, held: ExitStack) -> Iterator[ibis.Table]:
     """Yield, step after step, who came there and how long it took since the entry: `user`, `took`.
 
     Of all entries before an act the latest is the one whose window lasts longest, and so the only one to remember.
     """
-    before = acts.filter(acts.step0 == 1).select(user="user", at="at", start="at")
+    before = acts.filter(_is(acts, 0)).select(user="user", at="at", start="at")
+    find = _joined if acts.get_backend().name == "duckdb" else _seen
     for number in range(1, steps):
-        after = acts.filter(acts[f"step{number}"] == 1)
-        # At one instant what comes after sorts first, so that it finds no entry of that very instant.
-        both = before.select(user="user", place=before.at * 2 + 1, start="start").union(
-            after.select(user="user", place=after.at * 2, start=ibis.literal(_LONG_AGO, "int64"))
-        )
-        so_far = ibis.window(group_by="user", order_by="place", preceding=None, following=0)
-        seen = both.mutate(start=both.start.max().over(so_far)).filter(ibis._.place % 2 == 0)
-        seen = seen.select(user=seen.user, at=(seen.place / 2).floor().cast("int64"), start=seen.start)
-        reached = seen.filter((seen.start > _LONG_AGO) & (seen.at - seen.start <= window))
-        before = held.enter_context(scratch(reached, "reached"))
+        found = find(before, acts.filter(_is(acts, number)))
+        before = found.filter((found.start > _LONG_AGO) & (found.at - found.start <= window))
+        if number + 1 < steps:  # who comes to the last step is counted once
+            before = held.enter_context(scratch(before, "reached"))
         yield before.select(user=before.user, took=before.at - before.start)
+
+
+def _seen(before: ibis.Table, after: ibis.Table) -> ibis.Table:
+    """Return each act of `after` with the latest start that the same user's acts of `before` had by then: `user`, `at`, `start`."""
+    # At one instant what comes after sorts first, so that it finds no entry of that very instant.
+    both = before.select(user="user", place=before.at * 2 + 1, start="start").union(
+        after.select(user="user", place=after.at * 2, start=ibis.literal(_LONG_AGO, "int64"))
+    )
+    so_far = ibis.window(group_by="user", order_by="place", preceding=None, following=0)
+    seen = both.mutate(start=both.start.max().over(so_far)).filter(ibis._.place % 2 == 0)
+    return seen.select(user=seen.user, at=seen.place >> 1, start=seen.start)
+
+
+def _joined(before: ibis.Table, after: ibis.Table) -> ibis.Table:
+    """Return the same by DuckDB's join to the nearest row, in half the time: of later acts the latest start is no earlier."""
+    acts = after.select("user", "at")
+    entries = before.select(entered="user", since="at", start="start")
+    joined = acts.asof_join(entries, on=acts.at > entries.since, predicates=[acts.user == entries.entered])
+    return joined.select("user", "at", start=joined.start.fill_null(_LONG_AGO))
 
 
 def _strict(acts: ibis.Table, steps: int, window: int, held: ExitStack) -> Iterator[ibis.Table]:
     """Yield the same where each step is the user's very next act."""
-    table = _moments(acts, steps)
+    table = _moments(acts)
     each = ibis.window(group_by="user", order_by="at")
-    table = table.mutate(start=(table.step0 == 1).ifelse(table.at, _LONG_AGO))
+    table = table.mutate(start=_is(table, 0).ifelse(table.at, _LONG_AGO))
     for number in range(1, steps):
         table = table.mutate(start=table.start.lag(1, ibis.literal(_LONG_AGO, "int64")).over(each))
-        goes_on = (table[f"step{number}"] == 1) & (table.start > _LONG_AGO) & (table.at - table.start <= window)
+        goes_on = _is(table, number) & (table.start > _LONG_AGO) & (table.at - table.start <= window)
         table = table.mutate(start=goes_on.ifelse(table.start, _LONG_AGO))
         there = table.filter(table.start > _LONG_AGO)
         yield there.select(user=there.user, took=there.at - there.start)
@@ -214,10 +225,12 @@ def _strict(acts: ibis.Table, steps: int, window: int, held: ExitStack) -> Itera
 
 def _any(acts: ibis.Table, steps: int, window: int, held: ExitStack) -> Iterator[ibis.Table]:
     """Yield who did 2, 3 ... of the steps in one window that ends with an act of theirs."""
-    table = _moments(acts, steps)
+    table = _moments(acts)
     so_far = ibis.window(group_by="user", order_by="at", preceding=None, following=0)
     names = [f"step{number}" for number in range(steps)]
-    table = table.mutate(**{name: (table[name] == 1).ifelse(table.at, _LONG_AGO).max().over(so_far) for name in names})
+    table = table.mutate(
+        **{name: _is(table, number).ifelse(table.at, _LONG_AGO).max().over(so_far) for number, name in enumerate(names)}
+    )
     near = [table[name] >= table.at - window for name in names]
     done = reduce(add, [one.cast("int32") for one in near])
     first = ibis.least(*[one.ifelse(table[name], table.at) for one, name in zip(near, names, strict=True)])
@@ -227,22 +240,31 @@ def _any(acts: ibis.Table, steps: int, window: int, held: ExitStack) -> Iterator
         yield table.filter(table.done >= count).select("user", "took")
 
 
-def _moments(acts: ibis.Table, steps: int) -> ibis.Table:
-    """Return each user's moments once, with the steps that an act of that moment is: `user`, `at`, `step0`, `step1` ..."""
-    names = [f"step{number}" for number in range(steps)]
-    return acts.group_by("user", "at").aggregate(**{name: acts[name].max() for name in names})
+def _moments(acts: ibis.Table) -> ibis.Table:
+    """Return each user's moments once, with all steps that the acts of that moment are: `user`, `at`, `steps`."""
+    return acts.group_by("user", "at").aggregate(steps=acts.steps.bit_or())
 
 
 def _counted(took: ibis.Table) -> tuple[int, tuple[float, ...]]:
     """Return how many users there are, and the median of their quickest hours between its order statistics."""
     quickest = took.group_by("user").aggregate(took=took.took.min())
-    with scratch(quickest, "quickest") as each:
-        users = int(each.count().to_pyarrow().as_py())
-        if not users:
-            return 0, ()
-        half = 0.98 * users**0.5  # ranks of the 95 % interval: normal approximation of the binomial
-        ranks = [min(max(round(users / 2 + shift), 1), users) for shift in (0.5, -half, half + 1)]
-        ranked = each.mutate(rank=ibis.row_number().over(ibis.window(order_by=["took", "user"])))
-        found = ranked.filter(ranked["rank"].isin([rank - 1 for rank in ranks])).select("rank", "took")
-        hours = {int(row["rank"]) + 1: int(row["took"]) / 3_600_000_000 for row in found.to_pyarrow().to_pylist()}
-    return users, tuple(hours[rank] for rank in ranks)
+    ranked = quickest.select(
+        took=quickest.took,
+        rank=ibis.row_number().over(ibis.window(order_by=["took", "user"])).cast("int64") + 1,
+        users=quickest.count().over(ibis.window()).cast("int64"),
+    )
+    users, half = (
+        ranked.users,
+        ranked.users.cast("float64").sqrt() * 0.98,
+    )  # ranks of the 95 % interval: normal approximation of the binomial
+    ends = [(users / 2 + shift - ranked["rank"]).abs() <= 2 for shift in (0.5, -half, half + 1)]
+    near = ranked.filter(
+        ibis.or_(*ends, ranked["rank"].isin([1]), ranked["rank"] == users)
+    )  # few; which of them is settled here
+    found = {int(row["rank"]): row for row in near.to_pyarrow().to_pylist()}
+    if not found:
+        return 0, ()
+    count = int(found[1]["users"])
+    spread = 0.98 * count**0.5
+    ranks = [min(max(round(count / 2 + shift), 1), count) for shift in (0.5, -spread, spread + 1)]
+    return count, tuple(int(found[rank]["took"]) / 3_600_000_000 for rank in ranks)

@@ -22,6 +22,7 @@ from noria.core.errors import SettingError
 from noria.core.figure import Figure, proportion
 
 from ..log import Log
+from .bits import cells
 from .periods import Period, first_day, last_whole, number_of, user_periods
 
 Kind = Literal["first", "recurring", "bracketed", "rolling"]
@@ -105,15 +106,17 @@ def retention(
     if any(low > high or (at % 2 == 0 and low == high) for at, (low, high) in enumerate(pairwise(ends))):
         raise SettingError("no brackets of ages", found=", ".join(f"{low}-{high}" for low, high in brackets),
                            allowed="first and last ages from 1 on, each bracket after the one before")  # fmt: skip
-    steps = user_periods(log, unit)
     first, last = number_of(log.first, unit), last_whole(log, unit)
     counts = {number: [0] * (last - number + 1) for number in range(first, last + 1)}
-    steps = steps.filter(steps.period <= last)
-    if kind == "bracketed":
-        counts = _bracketed(steps, counts, brackets, last)
+    if kind == "first":
+        for cell in cells(log, unit):
+            if cell.period <= last:
+                counts[cell.first][cell.period - cell.first] = cell.active
+    elif kind == "bracketed":
+        counts = _bracketed(_steps(log, unit, last), counts, brackets, last)
     else:
-        cells = _recurring(steps) if kind == "recurring" else _rolling(steps) if kind == "rolling" else _first(steps)
-        for cohort, age, users in _rows(cells):
+        steps = _steps(log, unit, last)
+        for cohort, age, users in _rows(_recurring(steps) if kind == "recurring" else _rolling(steps)):
             counts[cohort][age] = users
         if kind == "rolling":
             counts = {number: list(accumulate(reversed(row)))[::-1] for number, row in counts.items()}
@@ -122,8 +125,9 @@ def retention(
     return Retention(unit, kind, days, log.source, used)
 
 
-def _first(steps: ibis.Table) -> ibis.Table:
-    return steps.group_by(cohort=steps["first"], age=steps.period - steps["first"]).aggregate(users=steps.count())
+def _steps(log: Log, unit: Period, last: int) -> ibis.Table:
+    steps = user_periods(log, unit)
+    return steps.filter(steps.period <= last)
 
 
 def _rolling(steps: ibis.Table) -> ibis.Table:
