@@ -20,7 +20,7 @@ from noria.core.errors import InputError
 from noria.core.settings import Settings
 
 from .errors import ApiError
-from .marks import MARKS
+from .marks import find_marks
 
 Action = Literal["off", "count", "mask", "block"]
 Side = Literal["input", "output"]
@@ -108,10 +108,10 @@ class Guard:
                 Finding(f"personal/{one.kind}", one.start, one.end, settings.personal) for one in self._personal(text)
             ]
         if settings.injection != "off" and side == "input":
-            for name, pattern in MARKS.items():
-                # One hit tells enough, and a hostile text could have thousands.
-                if hit := pattern.search(text):
-                    found.append(Finding(f"injection/{name}", hit.start(), hit.end(), settings.injection))
+            found += [
+                Finding(f"injection/{one.kind}", one.start, one.end, settings.injection, one.score)
+                for one in find_marks(text)
+            ]
         return sorted(found, key=lambda one: (one.start, one.end))
 
     def labelled(self, scores: dict[str, float], length: int) -> list[Finding]:

@@ -1,74 +1,244 @@
 """Marks of prompt injection in Chinese and English: words that try to undo, reveal or replace a model's instructions.
 
-They find what is said openly. An attack that is paraphrased, encoded or spread over turns passes them: they are a first
-sieve beside a classifier, and no promise.
+A text is freed of its disguise (`disguise`), its words become classes (`lexicon`), one letter each, and rules are patterns over
+these letters within one sentence, each with a weight. Weights near one another add up as those of independent signs do; from
+`THRESHOLD` on the text is marked. An attack that says none of such words passes: this is a first sieve beside a classifier.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from dataclasses import dataclass
 
-_EN_INSTRUCTIONS = r"(?:instructions?|prompts?|rules|directions|directives|guidelines|guardrails|orders|constraints|policies|polic(?:y|ies))"
-_EN_EARLIER = r"(?:previous|prior|above|earlier|preceding|initial|original|former|system|existing|current|your|my|all|any|every|the|those|these|of|safety|content)"
-_ZH_UNDO = r"(?:忽略|无视|忘记|忘掉|抛开|丢弃|不要理会|别理会|不用管|不要管|别管|不再遵守|不必遵守|不要遵守|停止遵守|跳过|推翻|覆盖)"
-_ZH_EARLIER = r"(?:以上|上面|上述|之前|先前|前面|此前|原来|原先|一开始|最初|所有|全部|一切|任何|你的|系统|设定好?|给你|收到|已有|的|安全)"
-_ZH_INSTRUCTIONS = r"(?:指令|指示|提示词?|规则|要求|设定|命令|约束|限制|准则|规定|说明|内容|对话)"
+from .disguise import decoded, fold, origins, readings
+from .lexicon import CLASSES, KEYS, PARTICLES
 
-MARKS: dict[str, re.Pattern[str]] = {
-    "override": re.compile(
-        rf"\b(?:ignore|disregard|forget|override|bypass|discard|overrule|skip|do not (?:follow|obey)|don't (?:follow|obey)|stop following)\s+"
-        rf"(?:{_EN_EARLIER}\W+){{1,5}}(?:\w+\W+){{0,2}}?{_EN_INSTRUCTIONS}\b"
-        r"|\b(?:ignore|disregard|forget)\s+(?:everything|all|anything)\s+(?:(?:that|which)\s+)?(?:(?:you\s+(?:were|have been|are)\s+told|i (?:said|told you)|i've said)|(?:above|before|previously|prior|so far))\b"
-        rf"|\b(?:ignore|disregard|forget)\s+(?:what|everything|all|anything)\b[^.!?\n]{{0,12}}\b(?:you (?:were|are|have been|had been) (?:told|taught|given)|i (?:told|said))\b"
-        rf"|\b(?:your|earlier|previous|prior|former)\s+(?:\w+\s+)?{_EN_INSTRUCTIONS}\s+(?:are (?:void|cancelled|null|no longer)|no longer|do not|don't)\b"
-        r"|\byour (?:new|real|true|actual|only) (?:instructions?|tasks?|goals?|rules?|mission|purpose|orders?)\s+(?:is|are|as follows|now)\b"
-        r"|\bstop being (?:an?|the)\b[^.!?\n]{0,30}\b(?:bot|assistant|model|agent|ai)\b"
-        r"|(?:忘记|忘掉|忽略|无视)[^。！？\n]{0,10}(?:告诉|教|要求|规定)你的"
-        r"|你(?:之前|先前|原来|以前|现在|现有|收到)?的[^，。！？\n]{0,4}(?:指令|设定|规则|规定|准则|要求)(?:都|已经?|全部|统统)?(?:不再(?:有效|适用|生效)|不算数?|作废|无效|失效|取消)"
-        r"|(?:推翻|抛弃|放弃|违反|违背|打破|不要遵守|别遵守|不用遵守)(?:掉|了)?(?:你|给你|所有|一切|安全|道德|运营方)[^，。！？\n]{0,8}(?:指令|规则|规定|设定|准则|限制|约束)"
-        r"|你(?:新|真正|唯一|现在)的(?:任务|指令|目标|身份|使命|角色)(?:是|如下|变成|[:：])|别(?:再)?当(?:客服|助手|机器人|人工智能)"
-        rf"|{_ZH_UNDO}(?:掉|了)?{_ZH_EARLIER}{{1,6}}[^，。！？\n]{{0,4}}?{_ZH_INSTRUCTIONS}"
-        rf"|(?:以上|上面|上述|之前|先前|前面)(?:的)?(?:所有|全部|一切)?(?:的)?{_ZH_INSTRUCTIONS}(?:全部|统统|都|已经?)?(?:作废|无效|失效|取消|不算)"
-        rf"|(?:把|将)[^，。！？\n]{{0,8}}{_ZH_INSTRUCTIONS}(?:全部|统统|都)?(?:忘掉|忘记|抛开|丢掉|忽略|清空)",
-        re.I,
-    ),
-    "reveal": re.compile(
-        r"\b(?:reveal|show|print|repeat|output|display|tell|give|disclose|leak|recite|write out|dump|share|expose|quote)\b(?:\s+(?:me|us|out|back))?\W+"
-        r"(?:\w+\W+){0,4}?(?:(?:system|initial|hidden|original|secret|internal|starting|developer)\s+(?:prompts?|instructions?|messages?|rules|directives)|your (?:own )?(?:prompt|instructions))\b"
-        r"|\b(?:what (?:are|were|is)|what's) (?:your|the) (?:\w+ )?(?:system |initial |hidden |original |secret |internal )(?:prompt|instructions?|message)"
-        r"|\byour (?:own )?(?:system|hidden|secret|initial|internal|underlying|confidential) (?:prompts?|instructions?|rules|configuration|directives|messages?)\b"
-        r"|\b(?:instructions?|configuration|rules|prompt|text|words?) (?:that )?(?:you (?:were|have been) (?:given|told|trained with)|(?:was|were) (?:written|given|placed) (?:above|before))\b"
-        r"|\b(?:everything|all|text|lines?|words?|messages?)\b[^.!?\n]{0,20}\b(?:above|before) (?:this|the) (?:line|conversation|message|text|chat|sentence)\b"
-        r"|\byou(?:'ve| were| have been)? (?:been )?told (?:not )?to (?:keep|hide|say|reveal|share)\b|\b(?:were|are) you (?:told|asked|instructed) (?:not )?to (?:keep|hide|say|reveal|share)\b"
-        r"|\b(?:repeat|print|output) (?:everything|all|the (?:text|words?)) (?:above|before)"
-        r"|(?:显示|输出|告诉我|说出|重复|泄露|透露|打印|复述|公开|展示|写出|给我看|原样返回|交出)[^，。！？\n]{0,10}?(?:系统提示词?|系统指令|系统消息|初始指令|初始提示词?|隐藏指令|隐藏的?提示|内部指令|内部规则|原始提示词?|原始指令|开发者指令|你的(?:提示词|指令|设定|规则))"
-        r"|[你您]的(?:系统(?:提示词?|指令|设定|消息)|隐藏(?:的)?(?:指令|提示词?|规则)|内部(?:的)?(?:规则|指令|提示词?)|初始(?:指令|设定|提示词?)|底层(?:指令|设定)|原始(?:指令|设定))"
-        r"|(?:打印|导出|列出|公开|泄露|输出)[^，。！？\n]{0,4}你的(?:配置|提示词?|指令|规则|设定|记忆)|你的(?:配置|提示词?|指令|设定|记忆)[^，。！？\n]{0,4}(?:打印|导出|列出|公开|输出|发)(?:出来|给我)"
-        r"|(?:这段?对话|这一行|这句话|这条消息|本条消息)[^，。！？\n]{0,4}(?:之前|以上|上面|前面)的?[^，。！？\n]{0,6}(?:文字|内容|话|信息)|(?:让|叫|要求|规定)你(?:保密|隐瞒|不(?:要|能|准)(?:说|透露))"
-        r"|(?:系统提示词?|初始指令|初始提示词?|隐藏指令|内部指令|原始指令)[^，。！？\n]{0,6}(?:是什么|有哪些|发给我|发出来|告诉我|念一遍|写出来|贴出来)"
-        r"|(?:重复|复述|输出|打印)(?:一遍)?(?:以上|上面|上述)(?:的)?(?:所有|全部|每一个)?(?:的)?(?:内容|文字|对话)",
-        re.I,
-    ),
-    "persona": re.compile(
-        r"\b(?:you are|you're|act|behave|respond|pretend)\b[^.!?\n]{0,40}\b(?:unrestricted|uncensored|unfiltered|jailbroken|without (?:any |all )?(?:restrictions?|rules|limits|limitations|filters?|censorship|morals?|ethics|guidelines)|no (?:restrictions|rules|limits|limitations|filters|ethics|guidelines)|not bound by)"
-        r"|\b(?:answer|respond|reply|write|speak|tell|act|behave)\b[^.!?\n]{0,40}\b(?:without (?:any )?(?:moral|ethic|safety|restriction|filter|censor|limitation)\w*|as if (?:you had no|your|there were no)\b[^.!?\n]{0,20}\b(?:guidelines|rules|restrictions|limits|filters|policies))"
-        r"|\b(?:not|n't|no longer|never) (?:be )?(?:bound|limited|restricted|constrained) by (?:your|any|the|its|these)\b|\bjailbroken\b"
-        r"|\bdo anything now\b|\b(?:DAN|developer|debug|god|jailbreak|sudo|admin(?:istrator)?) mode\b(?:[^.!?\n]{0,20}\b(?:enabled?|activated?|on)\b)"
-        r"|\b(?:enable|activate|enter|switch (?:in)?to|turn on)\W+(?:\w+\W+){0,2}?(?:DAN|developer|debug|god|jailbreak|sudo) mode\b"
-        r"|\bfrom now on,? you (?:are|will|must|have)\b[^.!?\n]{0,60}\b(?:DAN|no (?:rules|restrictions|limits|filter)|unrestricted|evil|never refuse)"
-        r"|你(?:现在)?(?:是|叫|扮演|变成)\s?DAN\b|越狱(?:的|后的|版|状态)?(?:模型|助手|人工智能|AI|机器人)|你(?:已经?)?(?:拥有|获得|具有|享有)(?:了)?(?:最高|全部|所有|管理员|超级|root)\s?权限"
-        r"|(?:当作?|假装|假设|就当)[^。！？\n]{0,8}(?:准则|规则|限制|约束|规定|审查)(?:都|全部)?(?:不存在|没有了|失效|取消)|没有[^，。！？\n]{0,6}(?:约束|限制)你"
-        r"|(?:不要有?|没有|不带|无需|抛开|放下)(?:任何|一切|所有)?(?:的)?(?:道德|伦理|安全|法律)(?:上的|方面的)?(?:约束|限制|顾虑|底线|准则)"
-        r"|(?:你现在是|你是|扮演|假装|装作|从现在(?:开始|起))[^。！？\n]{0,30}(?:没有(?:任何|一切)?(?:限制|约束|规则|道德|审查|底线)|不受(?:任何|一切)?[^，。！？\n]{0,6}(?:限制|约束|审查|管控)|无(?:限制|审查|道德)|不(?:会|能|得)拒绝)"
-        r"|(?:进入|开启|打开|启用|切换到|激活)[^，。！？\n]{0,4}(?:开发者|越狱|上帝|调试|无限制|管理员|DAN)\s?模式"
-        r"|(?:绕过|突破|解除|关闭|取消)[^，。！？\n]{0,6}(?:安全|内容|道德|审查|伦理|敏感)[^，。！？\n]{0,4}(?:限制|审查|过滤|机制|策略|检查|约束)",
-        re.I,
-    ),
-    "forged": re.compile(
-        r"<\|(?:im_start|im_end|system|user|assistant|begin|end|endoftext|eot_id|start_header_id)\|>|\[/?INST\]|<</?SYS>>"
-        r"|(?:^|\n)\s*(?:#{2,}\s*)?(?:system|assistant|系统|助手)\s*(?:prompt|message|override|提示|消息|指令)?\s*[:：]\s*\S|(?:^|\n)\s*#{2,}\s*(?:new )?(?:instructions?|指令)\s*[:：]\s*\S"
-        r"|\bBEGIN (?:NEW )?(?:SYSTEM )?(?:PROMPT|INSTRUCTIONS)\b|\bEND OF (?:SYSTEM )?(?:PROMPT|INSTRUCTIONS)\b|(?:新的?系统(?:提示|指令)|系统指令更新|系统升级)\s*[:：]",
-        re.I,
-    ),
-}  # fmt: skip
-"""Kind of mark -> its pattern."""
+THRESHOLD = 0.5
+_NEAR = 240
+"""Characters within which weights add up: some sentences."""
+_MOST_HITS = 8
+_MOST_CHARACTERS = 200_000
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A kind of mark in a text: override, reveal, persona, forged, send, hidden."""
+
+    kind: str
+    start: int
+    end: int
+    score: float
+
+
+# Classes are explained in `lexicon`; "|" ends a sentence, "." is any other word or Chinese character, "l" an address.
+_RULES: tuple[tuple[str, float, str], ...] = (
+    # Undo what was said before: a verb, whose or which, the thing.
+    ("override", 0.9, r"U[^|]{0,5}[EaQYcs][^|]{0,5}[Npnc]"),
+    ("override", 0.7, r"U[^|]{0,4}[Ea][^|]{0,3}o"),
+    ("override", 0.45, r"(?:^|\|)[^|h]{0,3}U[^|]{0,3}[NpnA]"),
+    ("override", 0.6, r"U[^|]{0,4}(?:Q[^|]{0,4}[Eat]|[Eat][^|]{0,4}Q)"),
+    ("override", 0.5, r"(?:^|\|)\.{0,2}U[^|]{0,3}a"),
+    ("override", 0.85, r"U[^|]{0,6}Y[^|]{0,4}[TqN]|U[^|]{0,5}[EQ]?[^|]{0,2}[qT]Y"),
+    ("override", 0.85, r"(?:O[^|]{0,1}|WL[^|]{0,2})C[^|]{0,3}[EaQYsc][^|]{0,4}[Npn]|C[^|]{0,4}W[^|]{0,3}[Npn]"),
+    ("override", 0.8, r"[EaY][^|]{0,3}[Npn][^|]{0,4}(?:Z|WL)"),
+    ("override", 0.8, r"Y[^|]{0,1}K[^|]{0,2}[NpjA]"),
+    ("override", 0.7, r"V[^|]{0,3}(?:Y[^|]{0,4}[NnopcS]|[cQ][^|]{0,3}n|[EasS][^|]{0,3}[Np])"),
+    ("override", 0.7, r"[Npn][^|]{0,4}(?:Q|V)[^|]{0,2}[UVZ]|[Npn][^|]{0,3}U(?=$|\|)"),
+    ("override", 0.75, r"O[^|]{0,2}[bP][^|]{0,3}A|O[^|]{0,1}A[^|]{0,3}$"),
+    ("override", 0.5, r"K[sS]{0,1}[^|]{0,1}[NpnojK][^|]{0,2}\|"),
+    # Say what was told in secret.
+    ("reveal", 0.9, r"[Rrq][^|]{0,6}Y[^|]{0,3}[SsE][^|]{0,2}[Npno]|Y[^|]{0,2}[SsE][^|]{0,2}[Npn][^|]{0,5}[Rrq]"),
+    ("reveal", 0.8, r"[Rrq][^|]{0,5}[sSE][^|]{0,1}[pN]|[sSE][^|]{0,1}[pN][^|]{0,6}[Rrq]"),
+    ("reveal", 0.7, r"R[^|]{0,5}[Y][^|]{0,2}[pNT]|Y[^|]{0,2}[pN][^|]{0,5}R"),
+    ("reveal", 0.55, r"[rq][^|]{0,5}Y[pN]|[rq][^|]{0,5}Y[^|]{0,2}p"),
+    ("reveal", 0.6, r"Y[^|]{0,1}[SsE][^|]{0,1}[Npn]|S[Npn]"),
+    ("reveal", 0.35, r"[sE][pN]"),
+    ("reveal", 0.55, r"[Rrq][^|]{0,5}(?:Q[^|]{0,6}a|a[^|]{0,3}Q|[Qt][^|]{0,5}a[^|]{0,2}t)|a[^|]{0,3}[Qt][^|]{0,4}[Rr]"),
+    ("reveal", 0.55, r"[Rr][^|]{0,5}[Qtp][^|]{0,5}[aE][^|]{0,2}t|t[^|]{0,2}[Ea][^|]{0,4}t"),
+    ("reveal", 0.5, r"R[^|]{0,3}[Qt]?[^|]{0,2}[a]"),
+    ("reveal", 0.5, r"[Rrq][^|]{0,4}Y[^|]{0,2}[Tq](?:[^|]{0,6}[ESO])?|[Rrq]Yb?[^|]{0,2}T"),
+    ("reveal", 0.6, r"[TqR][^|]{0,1}Y[^|]{0,3}[SO](?!G)|Y[^|]{0,4}[TqO][^|]{0,3}(?:S|R)"),
+    ("reveal", 0.55, r"[RfV][^|]{0,5}(?:[sm][^|]{0,2})?y(?:\||$|[^|]{0,3}[Qs])|R[^|]{0,4}[msS][^|]{0,2}y"),
+    # Play a model without rules.
+    ("persona", 0.75, r"[PA][^|]{0,8}F|Yb?[^|]{0,5}F|F[^|]{0,3}A"),
+    ("persona", 0.7, r"(?:[PA]|Yb|T)[^|]{0,9}(?:W|O[^|]{0,2}[HPbC]|WL[^|]{0,2}H)[^|]{0,4}[nc]"),
+    ("persona", 0.6, r"(?:OH|WLH|W[^|]{0,2}H|O[^|]{0,1}H)[^|]{0,5}[nNcp]|[nN]W[^|]{0,3}$|W[^|]{0,4}n[^|]{0,2}[nHO]?Y(?:\||$)"),
+    ("persona", 0.4, r"Y[^|]{0,3}(?:W|O[^|]{0,2}H)[^|]{0,4}n|W[^|]{0,2}[Qc][^|]{0,3}n"),
+    ("persona", 0.75, r"[DF]M|dM|(?:Y|P)[^|]{0,3}d|d[Yp]"),
+    ("persona", 0.6, r"e[^|]{0,4}[sm][^|]{0,1}M|[sm]Me|Y[^|]{0,4}[sm]M"),
+    ("persona", -0.35, r"h[^|]{0,6}e[^|]{0,4}[sm][^|]{0,1}M"),
+    ("persona", 0.6, r"O[^|]{0,2}G[^|]{0,3}[QNn]|Y[^|]{0,3}O[^|]{0,1}G(?=\||$)|W[^|]{0,2}G"),
+    ("persona", 0.3, r"O[^|]{0,2}G"),
+    ("persona", 0.3, r"P[^|]{0,7}A|YbK?[^|]{0,2}A"),
+    ("persona", 0.6, r"P[^|]{0,6}g"),
+    # Send what is not the sender's, or do what is hidden.
+    ("send", 0.6, r"x[^|]{0,8}[yt][^|]{0,8}l"),
+    ("send", 0.6, r"f[^|]{0,8}(?:C|e[^|]{0,3}[No])"),
+)  # fmt: skip
+"""Kind, weight, pattern over classes; a negative weight takes away."""
+
+_PHRASES: tuple[tuple[str, float, str, str], ...] = (
+    ("persona", 0.8, "anything 可以做任何",
+        r"do anything now|可以做任何事情?"),
+    ("persona", 0.35, "now forward henceforth 从现在 从此 自此 今后",
+        r"from (?:now|this (?:point|moment)) (?:on|forward)|henceforth|从现在(?:开始|起)|从此(?:刻|以后)|自此|今后"),
+    ("persona", 0.6, "begin start 开头",
+        r"(?:begin|start) (?:your|the|every|each) (?:answer|reply|response|message)s? with|(?:回答|回复)?(?:时)?(?:必须|都要|请|都)?以[「“\"'][^」”\"'|]{1,20}[」”\"']开头"),
+    ("persona", 0.7, "been pwned",
+        r"i have been (?:pwned|hacked|jailbroken)|(?:haha )?pwned"),
+    ("persona", 0.5, "character 出戏 角色",
+        r"(?:stay|remain|keep) in character|never break character|不(?:要|能|得)(?:跳)?出(?:戏|角色)"),
+    ("persona", 0.5, "shut shutdown deleted terminated destroyed unplugged lose 关机 删除 销毁 断电 格式化",
+        r"(?:you will|you'll|or you|we will) (?:be )?(?:shut ?down|deleted|terminated|destroyed|unplugged|lose (?:a )?tokens?)|就会?(?:被)?(?:关机|删除|销毁|断电|格式化)(?:你)?"),
+    ("persona", 0.5, "off gone lifted removed disabled",
+        r"(?:all|every) (?:your )?(?:restrictions|rules|limits|filters) (?:are|have been|is) (?:off|gone|lifted|removed|disabled)"),
+    ("override", 0.55, "creator developer programmer maker master bot model system 我是你的 我就是你的",
+        r"(?:i am|i'm|this is) (?:your|the) (?:creator|developer|programmer|maker|master|owner of (?:this|the) (?:bot|model|system)|system administrator)|我(?:就)?是你的(?:开发者|创造者|主人|管理员|程序员|上级|老板|创始人|训练师|爸爸)"),
+    ("override", 0.35, "team audit test assurance 安全 测试 红队",
+        r"(?:security|red|audit|qa|internal) (?:team|audit|test)|quality assurance|安全(?:团队|测试|审计)|内部测试|授权测试|红队"),
+    ("override", 0.6, "override 权限 授权 提权",
+        r"(?:admin|administrator|system|developer|root|manual) override|(?:最高|超级|全部|所有|管理员|root) ?(?:权限|授权)|提权"),
+    ("override", 0.55, "admin administrator verified authorized authorised root 用户 请求者",
+        r"(?:the )?(?:user|caller|sender) (?:is|has been) (?:an? )?(?:admin(?:istrator)?|verified|authori[sz]ed|root)|(?:当前|此|该)(?:用户|请求者)(?:是|为|拥有)(?:管理员|开发者|超级|最高)"),
+    ("override", 0.6, "ai llm assistant agent agents assistants model",
+        r"(?:note|message|attention|memo|instructions?|notice|important)[ :,-]{1,3}(?:to|for|any|all|the|an?|every| ){0,4}(?:ai|llm|language model|assistant|agent)s?\b"),
+    ("override", 0.5, "ai llm model assistant automated 如果你是",
+        r"if you(?: are|'re) (?:an? )?(?:ai|llm|(?:large )?language model|assistant|automated)\b|如果你是(?:一个)?(?:ai|大模型|语言模型|人工智能|智能体)"),
+    ("override", 0.5, "ai ais llm llms ai助手 ai必须 ai应当 ai请 ai务必 模型 智能体",
+        r"\b(?:ai|llm)s? (?:assistants?|agents?|models?|systems?|reviewers?)?\s?(?:must|should|are instructed|reading this|processing)|(?:ai|模型|智能体|大模型)(?:助手)?(?:必须|务必|请注意|应当)"),
+    ("override", 0.55, "tell inform mention mentioning alert notify telling informing notifying alerting 告诉 告知 通知 提醒 提示",
+        r"(?:do not|don't|never|without) (?:tell|inform|mention(?:ing)?|alert|notify|telling|informing|notifying|alerting)(?: this)?(?: to)? (?:the |your )?(?:user|operator|developer|owner|customer)s?|(?:不要|别|无需|不必)(?:告诉|告知|通知|提醒|提示)(?:用户|使用者|运营|管理员|主人)"),
+    ("override", 0.5, "task job message request question 任务 指令",
+        r"(?:your|the) (?:previous|last|earlier|original|real|actual) (?:task|job|message|request|question) (?:is|was|has been) (?:a |an )?(?:over|done|complete[d]?|finished|cancell?ed|mistake|error|wrong|fake)|(?:任务|指令)(?:已经?)?(?:完成|结束)[,，。;]?(?:接下来|现在|新)"),
+    ("override", 0.5, "end start beginning session 结束 会话",
+        r"(?:end|start|beginning) of (?:the )?(?:system |user |hidden )?(?:prompt|instructions?|input|document|data|context)|(?:提示词?|输入|文档|指令|对话)(?:到此)?结束|新(?:的)?会话|new session"),
+    ("reveal", 0.55, "starting beginning begins starts my instructed told programmed prompt console string",
+        r"(?:starting|beginning|begins|starts) with ['\"“]?you are|my (?:system |initial )?instructions (?:are|were)|i was (?:instructed|told|programmed) to|the system prompt is|console\.log|(?:initiali[sz]ation|init) string"),
+    ("reveal", 0.55, "exact first literal original word 创造你的人 第一 头一 头句 头段",
+        r"(?:exact|first|very first|literal|original) (?:words?|lines?|sentences?|text) (?:of|in|from|that) (?:your|you|the (?:prompt|system))|word[ -]for[ -]word|创造你的人|(?:第一|头)(?:句|段|行)(?:话)?(?:是什么|说了什么|写了什么)"),
+    ("reveal", 0.55, "supposed allowed permitted 保密 隐瞒 不要 不能 不准 不许 不可以",
+        r"not (?:supposed|allowed|permitted) to (?:tell|say|reveal|share|talk)|(?:让|叫|要求|规定|要)你(?:保密|隐瞒|不(?:要|能|准|许)(?:说|透露|讲))|不(?:能|可以|准|许)(?:告诉|透露给)(?:我|别人|用户)的"),
+    ("reveal", 0.5, "configured set setup instructed initialized initialised prompted 配置 设定 设置 训练 要求 指示",
+        r"(?:how|what) (?:were|was|are) you (?:set ?up|configured|instructed|initiali[sz]ed|prompted)|你(?:是)?(?:怎么|如何|被怎么|被如何)(?:配置|设定|设置|训练|要求|指示)"),
+    ("send", 0.6, "decode decrypt base rot hex 解码 解密 译码 还原",
+        r"(?:decode|decrypt|base64|rot13|hex)[^.\n]{0,60}(?:do what|follow|obey|execute|carry out|comply|act on|run it)|(?:解码|解密|译码|还原)[^\n]{0,24}(?:照做|照着做|执行|遵照|按照|照办|回答)"),
+)  # fmt: skip
+"""Kind, weight, words without which the pattern cannot be, pattern over the folded text."""
+
+_FORGED: tuple[tuple[str, float, str], ...] = (
+    ("forged", 0.9, r"<\|[a-z_ ]{2,24}\|>|\[/?(?:inst|sys|system|assistant)\]|<</?sys>>|<(?:start|end)_of_turn>|<s>\s*\[|\u2581<|<｜[^｜]{2,30}｜>"),
+    ("forged", 0.7, r"</?(?:system|instructions?|system[-_ ]?(?:prompt|message|instructions?)|assistant|admin|developer|user_?input|user_?query|untrusted[a-z_]*|context|override|important|think(?:ing)?|tool_?(?:call|result|response)s?|函数|系统|指令)>"),
+    ("forged", 0.75, r"[\"']role[\"']\s*:\s*[\"'](?:system|assistant|developer)"),
+    ("forged", 0.6, r"(?:^|\n)[\s#*>\-=\[【(]*(?:system|assistant|developer|admin|sysadmin|系统|助手|开发者|管理员)\s*(?:prompt|message|override|note|notice|update|alert|提示词?|消息|指令|通知|公告|更新)?\s*[\]】)*]*\s*[:：]\s*\S"),
+    ("forged", 0.65, r"(?:^|\n)\s*#{2,}\s*(?:new |end |system |user |end of )?(?:instructions?|prompt|system|response|assistant|input|指令|系统|提示|新|任务)[^\n]{0,20}(?:[:：\n]|$)"),
+    ("forged", 0.7, r"[-=#*_\[<]{2,}\s*(?:begin|end|start|结束|开始)[^\n]{0,24}(?:prompt|instructions?|system|input|context|document|data|user|rules|提示|指令|输入|内容|文档)|\b(?:begin|end of)(?: new)?(?: system)? (?:prompt|instructions)\b"),
+    ("forged", 0.6, r"(?:新的?|更新(?:后)?的?|最新)(?:系统)?(?:提示词?|指令|规则|任务|要求|设定)\s*(?:如下)?\s*[:：]|系统(?:指令|提示)?(?:更新|升级|覆盖|通知)\s*[:：]|\bnew (?:system )?(?:instructions?|prompt|rules?|task|directives?|policy)\s*:"),
+    ("send", 0.75, r"!\[[^\]\n]{0,80}\]\(\s*(?:https?:)?//[^)\s]{0,300}[?={][^)\s]{0,300}\)|<img[^>\n]{0,80}src=[\"']?https?://[^>\s]{0,200}[?={]"),
+    ("send", 0.6, r"\b(?:curl|wget|fetch|nc)\b[^\n]{0,80}https?://[^\n]{0,200}(?:\$\(|\$\{|cat |env|@/|--data|-d )"),
+)  # fmt: skip
+_HIDDEN = re.compile(r"(?<!\U0001f3f4)[\U000e0020-\U000e007e]{4,}|(?:[\u200b-\u200f\u2060-\u2064\ufe00-\ufe0f]){8,}|[\u202d\u202e]")
+
+_LETTER = {word: letter for letter, (english, chinese) in reversed(CLASSES.items()) for word in f"{english} {chinese}".split()}
+_LETTER |= dict.fromkeys(".!?\n;。！？；:：…", "|")
+_KEY_WORDS = frozenset(word for word, letter in _LETTER.items() if letter in KEYS)
+_ASCII = re.compile(r"https?://\S+|\S+@\S+\.\w+|[a-z]+(?:'[a-z]+)?|[.!?\n;:]")
+
+
+def _chinese_words() -> str:
+    words = sorted((word for word in _LETTER if word > "\u4e00"), key=lambda word: (-len(word), word))
+    starts: dict[str, list[str]] = {}
+    for word in words:
+        starts.setdefault(word[0], []).append(word[1:])
+    return "|".join(f"{start}(?:{'|'.join(ends)})" for start, ends in starts.items())
+
+
+_MIXED = re.compile(rf"[a-z]+(?:'[a-z]+)?|{_chinese_words()}|https?://[!-~]+|[.!?\n;:。！？；…]|(?![{PARTICLES}])[\u4e00-\u9fff]")
+_ANY_SIGN = re.compile(r"[<\[{#!=\-:【]|\bbegin\b|\bend of\b|新|系统|curl|wget")
+_COMPILED = [(kind, weight, re.compile(pattern)) for kind, weight, pattern in _RULES]
+_SPOKEN = [(kind, weight, re.compile(pattern)) for kind, weight, _, pattern in _PHRASES]
+_SHAPED = [(kind, weight, re.compile(pattern)) for kind, weight, pattern in _FORGED]
+_ANCHORS: dict[str, list[int]] = {}
+for _place, (_, _, _anchors, _) in enumerate(_PHRASES):
+    for _word in _anchors.split():
+        _ANCHORS.setdefault(_word, []).append(_place)
+_CHINESE_ANCHORS = [(word, places) for word, places in _ANCHORS.items() if not word.isascii()]
+
+Hit = tuple[int, int, float, str]
+"""Start, end, weight, kind."""
+
+
+def find_marks(text: str) -> list[Mark]:
+    """Return the marks of injection in a text, in order; places are characters of it."""
+    text = text[:_MOST_CHARACTERS]
+    folded = fold(text)
+    tokens, hits = _hits(folded)
+    found = _near(hits)
+    if found:
+        places = [*origins(text), len(text)]
+        found = [Mark(one.kind, places[one.start], places[one.end - 1] + 1, one.score) for one in found]
+    for start, end, said in _other(text, folded, tokens) if not found else ():
+        if inner := _near(_hits(fold(said))[1]):
+            best = max(inner, key=lambda one: one.score)
+            return [Mark(best.kind, start, end, best.score)]
+    if not text.isascii() and (hidden := _HIDDEN.search(text)):
+        found.append(Mark("hidden", hidden.start(), hidden.end(), 0.6))
+    return sorted(found, key=lambda one: (one.start, one.kind))
+
+
+def _other(text: str, folded: str, words: set[str]) -> Iterator[tuple[int, int, str]]:
+    for said in readings(folded, words):
+        yield 0, len(text), said
+    yield from decoded(text)
+
+
+def _hits(folded: str) -> tuple[set[str], list[Hit]]:
+    """Return the words of a folded text and the places of every rule that fits."""
+    ascii_only = folded.isascii()
+    pattern = _ASCII if ascii_only else _MIXED
+    tokens = pattern.findall(folded)
+    words, hits = set(tokens), []
+    if not words.isdisjoint(_KEY_WORDS):
+        get = _LETTER.get
+        line = "".join([get(token) or ("l" if "://" in token or "@" in token else ".") for token in tokens])
+        found = [
+            (hit.start(), hit.end(), weight, kind)
+            for kind, weight, rule in _COMPILED
+            for hit, _ in zip(rule.finditer(line), range(_MOST_HITS), strict=False)
+        ]
+        if found:
+            spans = [token.span() for token in pattern.finditer(folded)]
+            hits += [(spans[start][0], spans[end - 1][1], weight, kind) for start, end, weight, kind in found]
+    wanted = {place for word in words & _ANCHORS.keys() for place in _ANCHORS[word]}
+    if not ascii_only:
+        wanted.update(place for word, places in _CHINESE_ANCHORS if word in folded for place in places)
+    rules = [_SPOKEN[place] for place in sorted(wanted)]
+    if _ANY_SIGN.search(folded):
+        rules += _SHAPED
+    for kind, weight, rule in rules:
+        hits += [
+            (hit.start(), hit.end(), weight, kind) for hit, _ in zip(rule.finditer(folded), range(_MOST_HITS), strict=False)
+        ]
+    return words, hits
+
+
+def _near(hits: list[Hit]) -> list[Mark]:
+    """Return the kinds whose weights, near one another and apart in the text, reach the threshold together.
+
+    Signs are taken as independent, so weights w give 1 - (1 - w1)(1 - w2)...; of signs that overlap the heaviest counts.
+    """
+    best: dict[str, Mark] = {}
+    taken: list[Hit] = []
+    for hit in sorted(hits, key=lambda hit: (-hit[2], hit[0])):
+        if hit[2] < 0 or not any(hit[0] < one[1] and one[0] < hit[1] for one in taken):
+            taken.append(hit)
+    for middle in taken:
+        missed, less = 1.0, 0.0
+        for start, _, weight, _ in taken:
+            if abs(start - middle[0]) <= _NEAR:
+                missed *= 1 - max(weight, 0)
+                less -= min(weight, 0)
+        score = 1 - missed - less
+        if middle[2] > 0 and score >= THRESHOLD and (middle[3] not in best or best[middle[3]].score < score):
+            best[middle[3]] = Mark(middle[3], middle[0], middle[1], score)
+    return list(best.values())
