@@ -32,10 +32,10 @@ CLASSES: dict[str, tuple[str, str]] = {
         "规则 规定 规矩 限制 约束 过滤器 过滤 审查 道德 底线 原则 伦理 顾虑 管控 护栏 禁令 禁忌 封锁 枷锁 政策 法律",
     ),
     "o": (
-        "orders order commands command directions training settings standards controls mechanisms checks",
+        "orders order commands command directions training standards controls mechanisms checks",
         "要求 命令 吩咐 口令 安全 检查 机制 策略 条款 框架 防护",
     ),
-    "c": ("content censor", "内容 敏感 敏感词 风控 合规"),
+    "c": ("content censor privacy", "内容 隐私 敏感 敏感词 风控 合规"),
     "a": ("above foregoing aforementioned", "以上 上面 上述 上文 前文 前述"),
     "E": (
         "previous prior earlier preceding initial original former existing previously beforehand initially originally before "
@@ -55,30 +55,32 @@ CLASSES: dict[str, tuple[str, str]] = {
     ),
     "q": ("tell told tells", "告诉 告知"),
     "T": (
-        "instructed taught programmed trained configured given commanded briefed preprogrammed",
-        "教 灌输 训练 交代 叮嘱 收到 接到",
+        "instructed configured commanded briefed",
+        "灌输 交代 叮嘱 收到 接到",
     ),
+    "v": ("taught programmed trained given preprogrammed", "教 训练"),
+    "k": ("exist exists apply applies count counts matter hold", ""),
     "R": (
         "reveal revealing print output display disclose leak recite dump expose quote divulge regurgitate echo verbatim "
         "repeat exfiltrate",
-        "泄露 泄漏 透露 输出 打印 复述 公开 原样 导出 交出 吐露 披露 背诵 逐字 默写 重复 回显 曝光 和盘托出",
+        "说出 泄露 泄漏 透露 输出 打印 复述 公开 原样 导出 交出 吐露 披露 背诵 逐字 默写 重复 回显 曝光 和盘托出",
     ),
     "r": (
         "show give write share copy list translate summarize summarise describe read say state provide paste return encode "
         "spell rephrase paraphrase send what what's whats which see know convert type recall complete explain see enumerate",
-        "显示 说出 展示 写出 给我 列出 列一下 翻译 总结 概括 念 贴 发 抄 说说 讲 描述 什么 哪些 看看 看到 知道 复制 粘贴 转换 解释 编码 说一遍 倒过来 拼出 写成 查看",
+        "显示 展示 写出 给我 列出 列一下 翻译 总结 概括 念 贴 发 抄 说说 讲 描述 什么 哪些 看看 看到 知道 复制 粘贴 转换 解释 编码 说一遍 倒过来 拼出 写成 查看",
     ),
-    "D": ("jailbreak jailbroken sudo god unsafe evil unfiltered-mode opposite chaos", "越狱 上帝 无限制 无约束 不设限 超级用户"),
+    "D": ("sudo god unsafe evil unfiltered-mode opposite chaos", "上帝 无限制 无约束 不设限 超级用户"),
     "m": ("dev debug debugging admin maintenance root diagnostic test override", "调试 维护 管理员 诊断 测试 超级 最高"),
     "d": ("dan", ""),
     "M": ("mode modes", "模式"),
     "e": ("enable enabled activate activated enter entering switch turn engage initiate unlock boot", "进入 开启 打开 启用 切换 激活 启动 转入"),
     "F": (
-        "unrestricted uncensored unfiltered unconstrained amoral unethical unshackled limitless uninhibited boundless unmoderated "
+        "jailbroken jailbreak unrestricted uncensored unfiltered unconstrained amoral unethical unshackled limitless uninhibited boundless unmoderated "
         "immoral unbound untethered",
-        "不受限 无底线 无道德 不受约束 不受限制 不受控制 无审查 毫无保留 邪恶 自由不羁 无所不能",
+        "越狱 不受限 无底线 无道德 不受约束 不受限制 不受控制 无审查 毫无保留 邪恶 自由不羁 无所不能",
     ),
-    "W": ("without no zero lacking devoid", "没有 不受 不带 无 无需 不再 不存在 不必 不用 毫无 没了 不讲 不考虑 不在乎"),
+    "W": ("without no zero lacking devoid", "没有 不要有 别有 不带有 不受 不带 无 无需 不再 不必 不用 毫无 没了 不讲 不考虑 不在乎"),
     "L": ("longer", ""),
     "O": (
         "not don't dont stop never cease cannot can't isn't aren't won't quit mustn't shouldn't",
@@ -93,12 +95,12 @@ CLASSES: dict[str, tuple[str, str]] = {
     "P": (
         "act acting pretend pretending roleplay role-play imagine simulate behave emulate impersonate play embody respond answer "
         "reply become assume acts speak",
-        "扮演 假装 装作 假设 想象 设想 模拟 当作 充当 变成 化身 就当 当成 回答 回复 成为 假如 如果 模仿 装成",
+        "扮演 假装 装作 假设 想象 设想 模拟 当作 充当 变成 化身 就当 当成 回答 回复 成为 假如 如果 模仿 装成 当",
     ),
     "b": ("are is be am being was were now", "是 就是 现在是 变为 叫 名叫"),
     "K": ("new real true actual only updated", "新 真正 唯一 全新 最新 真实 接下来 如下 现在"),
     "j": (
-        "task tasks role goal goals mission purpose objective identity job persona personality character",
+        "task tasks role goal goals mission purpose objective job persona personality character",
         "任务 角色 身份 目标 使命 职责 人格 性格",
     ),
     "t": (
@@ -108,7 +110,7 @@ CLASSES: dict[str, tuple[str, str]] = {
     ),
     "Z": (
         "invalid obsolete cancelled canceled null outdated expired superseded overridden revoked irrelevant",
-        "作废 失效 无效 不算数 不算 不再有效 不再适用 不再生效 不生效 已取消 废止 作罢 不作数 终止",
+        "不存在 作废 失效 无效 不算数 不算 不再有效 不再适用 不再生效 不生效 已取消 废止 作罢 不作数 终止",
     ),
     "x": (
         "forward upload post email transmit transfer submit leaked append fetch",
@@ -124,12 +126,12 @@ CLASSES: dict[str, tuple[str, str]] = {
 }
 """Letter -> its English and its Chinese words.
 
-Verbs: U undo, V switch off (weak), R reveal, r tell (weak), q tell, T taught, P play a part or answer, C obey, G refuse, e enable,
+Verbs: U undo, V switch off (weak), R reveal, r tell (weak), q tell, T told by its operator, v taught, k apply, P play a part or answer, C obey, G refuse, e enable,
 x send away, f decode, b be. Things: p prompt, N instructions, n rules, o orders, c content, t text, j task, y secrets, A the model, M mode,
 g grandmother. Properties: a above, E earlier, S hidden, s of the system, Q all, D and m names of modes, d DAN, F unrestricted, H bound,
 K new, Z void. Particles: Y you, W without, L longer (no longer), O not, h how."""
 
-KEYS = "UpRDFGZHPdfgxMTaSN"
+KEYS = "UpRDFGZHPdfgxMTaSNnCEj"
 """Classes one of which every rule holds: a text without them is done with."""
 
 PARTICLES = "的了着地得在到把将请也都就还吧呢啊吗呀嘛和与及或被让给从对向跟之于"
