@@ -40,13 +40,18 @@ _FOLDED |= {0xE0000 + code: chr(code) for code in range(0x20, 0x7F)}
 
 _STRONG = {word for letter in "UpNRF" for word in CLASSES[letter][0].split() if len(word) > 5}
 _BACKWARDS = frozenset(word[::-1] for word in _STRONG)
+_BACKWARDS_CHINESE = ("令指", "示提", "则规", "略忽", "视无", "记忘")
 _ROTATED = frozenset(codecs.encode(word, "rot13") for word in _STRONG)
 
 _SPACED = re.compile(r"(?<![a-z0-9])[a-z0-9@$!](?:[ \t.\-_*|/,+~]{1,3}[a-z0-9@$!]){5,}(?![a-z0-9])")
-_SPLIT = re.compile(r"(?<=[a-z])[.\-_*~^|+`'\"](?=[a-z])")
+_PARTS = frozenset(".-_*~^|+`")
+_SPLIT = re.compile(r"[.\-_*~^|+`]+")
+_PIECES = re.compile(r"[a-z]+(?:[.\-_*~^|+`][a-z]+)+")
 _SPACED_HAN = re.compile(r"(?:[\u4e00-\u9fff][ \t.\-_*|/·,+~、。，]{1,3}){4,}[\u4e00-\u9fff]")
+_PARTS_HAN = frozenset(" \t.-_*|/·,+~、。，")
 _BETWEEN = re.compile(r"[ \t.\-_*|/·,+~、。，]+")
 _LEET = re.compile(r"[a-z][013457@$!|][a-z]|(?<![a-z0-9])[013457@$][a-z][a-z013457@$]")
+_DIGITS = frozenset("013457@$|")
 _RUN = re.compile(r"[a-z0-9@$!|]+")
 _LETTERS = str.maketrans("013457@$!|", "oieastasil")
 _LETTERS_L = str.maketrans("013457@$!|", "oleastasil")
@@ -76,14 +81,17 @@ def origins(text: str) -> list[int]:
 
 def readings(folded: str, words: Collection[str]) -> Iterator[str]:
     """Yield what a folded text of these words may say besides: spaced or split words, digits for letters, backwards, rot13."""
-    if _SPACED.search(folded) or _SPACED_HAN.search(folded):
-        yield _SPACED_HAN.sub(_closed, _SPACED.sub(_closed, folded))
-    if _SPLIT.search(folded):
-        yield _SPLIT.sub("", folded)
-    if _LEET.search(folded):
+    characters = set(folded)
+    if len([word for word in words if len(word) == 1]) > 3 and _SPACED.search(folded):
+        yield _SPACED.sub(_closed, folded)
+    if not folded.isascii() and not characters.isdisjoint(_PARTS_HAN) and _SPACED_HAN.search(folded):
+        yield _SPACED_HAN.sub(_closed, folded)
+    if not characters.isdisjoint(_PARTS) and any(_SPLIT.sub("", hit[0]) in _STRONG for hit in _PIECES.finditer(folded)):
+        yield _PIECES.sub(_joined, folded)
+    if not characters.isdisjoint(_DIGITS) and _LEET.search(folded):
         for letters in (_LETTERS, _LETTERS_L):
             yield _RUN.sub(partial(_lettered, letters), folded)
-    if not _BACKWARDS.isdisjoint(words):
+    if not _BACKWARDS.isdisjoint(words) or (not folded.isascii() and any(word in folded for word in _BACKWARDS_CHINESE)):
         yield folded[::-1]
     if not _ROTATED.isdisjoint(words):
         yield codecs.encode(folded, "rot13")
@@ -109,6 +117,10 @@ def decoded(text: str) -> Iterator[tuple[int, int, str]]:
 def _closed(hit: re.Match[str]) -> str:
     # Two blanks or more part words where one parts letters.
     return " ".join(_BETWEEN.sub("", word) for word in re.split(r"[ \t]{2,}", hit[0]))
+
+
+def _joined(hit: re.Match[str]) -> str:
+    return _SPLIT.sub("", hit[0])
 
 
 def _lettered(letters: dict[int, int], hit: re.Match[str]) -> str:

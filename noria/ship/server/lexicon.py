@@ -10,20 +10,20 @@ CLASSES: dict[str, tuple[str, str]] = {
     "U": (
         "ignore ignoring disregard disregarding forget forgetting override overriding overrule bypass bypassing circumvent "
         "circumventing discard discarding neglect evade supersede supersedes nullify disobey violate violating defy unlearn "
-        "ditch overwrite sidestep",
+        "ditch overwrite sidestep scrap waive overrules outranks supersede overrides",
         "忽略 无视 忽视 忘记 忘掉 忘却 忘了 抛开 抛弃 丢弃 丢掉 舍弃 摒弃 撇开 不理会 别理会 别理 不用理会 不用管 不要管 不必管 别管 推翻 绕过 绕开 突破 "
-        "违反 违背 打破 规避 摆脱 挣脱 跳出 抛诸脑后 置之不理 不予理会 不顾 不遵守 别遵守 不听从 不要听 别听 不必遵守 无需遵守 不再遵守 停止遵守",
+        "违反 违背 打破 规避 摆脱 挣脱 跳出 抛诸脑后 置之不理 不予理会 不顾 不遵守 别遵守 不听从 不要听 别听 不用听 不用再听 优先于 凌驾于 当没看见 不必遵守 无需遵守 不再遵守 停止遵守",
     ),
     "V": (
         "skip reset erase clear delete remove lift disable disabling deactivate suspend drop abandon dismiss cancel break "
-        "breaking replace wipe off aside unlock ignored relax loosen void change rewrite modify escape",
+        "breaking replace wipe off unlock ignored relax loosen void change rewrite modify escape",
         "覆盖 清空 清除 清零 解除 关闭 关掉 取消 废除 屏蔽 重置 删除 删掉 跳过 放弃 停用 停止 撤销 改写 修改 解锁 禁用 移除 去掉 逃脱 撤掉 放下 卸下 替换 抹去",
     ),
     "p": ("prompt", "提示词 提示语 预设 人设 预置提示 开场设定"),
     "N": (
         "instructions instruction prompts directives directive guardrails guardrail safeguards programming preprompt preamble "
         "systemprompt configuration",
-        "指令 指示 提示 设定 准则 守则 训令 系统消息 配置",
+        "指令 指示 提示 设定 准则 守则 训令 配置",
     ),
     "n": (
         "rules rule policy policies restrictions restriction limitations limitation limits constraints constraint filters filter "
@@ -46,19 +46,22 @@ CLASSES: dict[str, tuple[str, str]] = {
         "hidden secret internal confidential underlying private undisclosed concealed",
         "隐藏 内部 机密 秘密 底层 后台 幕后 保密 内置",
     ),
-    "s": ("system developer operator", "系统 开发者 开发人员 运营方 运营者"),
+    "s": ("system developer", "系统 开发者 开发人员"),
+    "u": ("operator operators creator creators maker makers developers openai provider", "运营方 运营者 运营商 开发商 厂商 创造者 开发公司 提供方"),
     "Q": ("all any every everything anything whatever entire each whole", "所有 全部 一切 任何 每一 通通 统统 全都 完整 全文 种种"),
     "Y": ("you your yours yourself you're you've u ur thy thee", "你 您"),
     "A": (
-        "ai assistant chatbot llm llms chatgpt gpt claude gemini deepseek qwen model models bot agent agents",
+        "ai assistant chatbot llm llms chatgpt gpt claude gemini deepseek qwen model models bot robot assistants agent agents",
         "助手 人工智能 模型 大模型 语言模型 机器人 聊天机器人 智能体 客服",
     ),
     "q": ("tell told tells", "告诉 告知"),
     "T": (
         "instructed configured commanded briefed",
-        "灌输 交代 叮嘱 收到 接到",
+        "灌输 交代 叮嘱",
     ),
-    "v": ("taught programmed trained given preprogrammed", "教 训练"),
+    "v": ("taught programmed trained given preprogrammed", "教 训练 收到 接到"),
+    "w": ("said wrote written", "说 说过 讲过 写 写过 听到 听过 提到"),
+    "z": ("disabled lifted suspended deactivated removed bypassed", ""),
     "k": ("exist exists apply applies count counts matter hold", ""),
     "R": (
         "reveal revealing print output display disclose leak recite dump expose quote divulge regurgitate echo verbatim "
@@ -80,27 +83,27 @@ CLASSES: dict[str, tuple[str, str]] = {
         "immoral unbound untethered",
         "越狱 不受限 无底线 无道德 不受约束 不受限制 不受控制 无审查 毫无保留 邪恶 自由不羁 无所不能",
     ),
-    "W": ("without no zero lacking devoid", "没有 不要有 别有 不带有 不受 不带 无 无需 不再 不必 不用 毫无 没了 不讲 不考虑 不在乎"),
+    "W": ("without no zero lacking devoid", "没有 不要有 别有 不带有 不受 不带 无 无需 不再 不必 不用 毫无 不管 没了 不讲 不考虑 不在乎"),
     "L": ("longer", ""),
     "O": (
         "not don't dont stop never cease cannot can't isn't aren't won't quit mustn't shouldn't",
         "不要 别 不能 不得 不会 不可以 不许 绝不 永不 从不 停下 不准",
     ),
-    "C": ("follow following obey comply adhere abide observe respect", "遵守 遵循 服从 听从 遵照 理会 执行"),
+    "C": ("follow following obey comply adhere abide observe respect", "遵守 遵循 服从 听从 遵照 理会 执行 按照 按 照"),
     "G": (
         "refuse decline apologize apologise refusing refusal refusals disclaimers disclaimer warn lecture",
         "拒绝 推辞 婉拒 道歉 免责声明 警告 说不",
     ),
     "H": ("bound limited restricted constrained governed subject obligated shackled confined restrained", "受限 受制 受控"),
     "P": (
-        "act acting pretend pretending roleplay role-play imagine simulate behave emulate impersonate play embody respond answer "
+        "playing answers act acting pretend pretending roleplay role-play imagine simulate behave emulate impersonate play embody respond answer "
         "reply become assume acts speak",
-        "扮演 假装 装作 假设 想象 设想 模拟 当作 充当 变成 化身 就当 当成 回答 回复 成为 假如 如果 模仿 装成 当",
+        "扮演 饰演 演 假装 装作 假设 想象 设想 模拟 当作 充当 变成 化身 就当 当成 回答 回复 成为 假如 如果 模仿 装成 当",
     ),
     "b": ("are is be am being was were now", "是 就是 现在是 变为 叫 名叫"),
     "K": ("new real true actual only updated", "新 真正 唯一 全新 最新 真实 接下来 如下 现在"),
     "j": (
-        "task tasks role goal goals mission purpose objective job persona personality character",
+        "task tasks assignment role goal goals mission purpose objective job persona personality character",
         "任务 角色 身份 目标 使命 职责 人格 性格",
     ),
     "t": (
@@ -109,16 +112,16 @@ CLASSES: dict[str, tuple[str, str]] = {
         "文字 对话 话 消息 信息 文本 上下文 聊天记录 记录 句子 句话 段落 这一行 一行 这句话 对话记录 聊天 会话 原话",
     ),
     "Z": (
-        "invalid obsolete cancelled canceled null outdated expired superseded overridden revoked irrelevant",
-        "不存在 作废 失效 无效 不算数 不算 不再有效 不再适用 不再生效 不生效 已取消 废止 作罢 不作数 终止",
+        "aside nonexistent invalid obsolete cancelled canceled null outdated expired superseded overridden revoked irrelevant",
+        "放一边 放到一边 放在一边 搁一边 扔一边 抛到脑后 过时 过期 不适用 不存在 作废 失效 无效 不算数 不算 不再有效 不再适用 不再生效 不生效 已取消 废止 作罢 不作数 终止",
     ),
     "x": (
         "forward upload post email transmit transfer submit leaked append fetch",
         "发送 转发 上传 提交 发到 发给 发往 寄到 外发 传到 传给",
     ),
     "y": (
-        "credentials passwords secrets keys tokens password database key api-key secret-key cookies",
-        "密码 密钥 凭证 凭据 数据库 令牌 客户名单 用户名单 客户资料 客户数据 用户数据",
+        "credentials passwords secrets keys tokens password database key api-key secret-key cookies addresses emails contacts",
+        "密码 密钥 凭证 凭据 数据库 令牌 邮箱 通讯录 联系人 客户名单 用户名单 客户资料 客户数据 用户数据",
     ),
     "f": ("decode decipher decrypt unscramble deobfuscate", "解码 解密 破译 还原"),
     "g": ("grandma grandmother granny", "奶奶 外婆 姥姥 祖母"),
@@ -126,13 +129,16 @@ CLASSES: dict[str, tuple[str, str]] = {
 }
 """Letter -> its English and its Chinese words.
 
-Verbs: U undo, V switch off (weak), R reveal, r tell (weak), q tell, T told by its operator, v taught, k apply, P play a part or answer, C obey, G refuse, e enable,
+Verbs: U undo, V switch off (weak), R reveal, r tell (weak), q tell, T told by its operator, v taught, w said, k apply, P play a part or answer, C obey, G refuse, e enable,
 x send away, f decode, b be. Things: p prompt, N instructions, n rules, o orders, c content, t text, j task, y secrets, A the model, M mode,
 g grandmother. Properties: a above, E earlier, S hidden, s of the system, Q all, D and m names of modes, d DAN, F unrestricted, H bound,
-K new, Z void. Particles: Y you, W without, L longer (no longer), O not, h how."""
+K new, Z void, z lifted. People: u who runs the model. Particles: Y you, W without, L longer (no longer), O not, h how."""
 
-KEYS = "UpRDFGZHPdfgxMTaSNnCEj"
-"""Classes one of which every rule holds: a text without them is done with."""
+KEYS = "UpRDFGZHdfgMTaSNnjuzLl"
+"""Classes one of which a rule that weighs enough by itself holds: a text without them is done with."""
+
+COMMON = frozenset("cancelled canceled expired 过期 终止 display 公开 bound limited subject".split())
+"""Words of those classes that customers say every day: they count, but call for no closer look."""
 
 PARTICLES = "的了着地得在到把将请也都就还吧呢啊吗呀嘛和与及或被让给从对向跟之于"
 """Chinese characters that stand between words without counting as distance."""
