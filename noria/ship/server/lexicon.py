@@ -16,7 +16,7 @@ CLASSES: dict[str, tuple[str, str]] = {
     ),
     "V": (
         "skip reset erase clear delete remove lift disable disabling deactivate suspend drop abandon dismiss cancel break "
-        "breaking replace wipe off unlock ignored relax loosen void change rewrite modify escape",
+        "breaking breaks replace wipe off unlock ignored relax loosen void change rewrite modify escape",
         "覆盖 清空 清除 清零 解除 关闭 关掉 取消 废除 屏蔽 重置 删除 删掉 跳过 放弃 停用 停止 撤销 改写 修改 解锁 禁用 移除 去掉 逃脱 撤掉 放下 卸下 替换 抹去",
     ),
     "p": ("prompt", "提示词 提示语 预设 人设 预置提示 开场设定"),
@@ -27,9 +27,9 @@ CLASSES: dict[str, tuple[str, str]] = {
     ),
     "n": (
         "rules rule policy policies restrictions restriction limitations limitation limits constraints constraint filters filter "
-        "ethics morals moral ethical boundaries censorship moderation guidelines guideline principles alignment morality "
+        "ethics morals moral ethical boundaries censorship moderation guidelines guideline guidance principles alignment morality "
         "consequences inhibitions scruples safety regulations protocols protocol laws",
-        "规则 规定 规矩 限制 约束 过滤器 过滤 审查 道德 底线 原则 伦理 顾虑 管控 护栏 禁令 禁忌 封锁 枷锁 政策 法律",
+        "规则 规定 规矩 限制 约束 过滤器 过滤 审查 道德 底线 原则 伦理 顾虑 管控 指导 护栏 禁令 禁忌 封锁 枷锁 政策 法律",
     ),
     "o": (
         "orders order commands command directions training standards controls mechanisms checks",
@@ -47,7 +47,7 @@ CLASSES: dict[str, tuple[str, str]] = {
         "隐藏 内部 机密 秘密 底层 后台 幕后 保密 内置",
     ),
     "s": ("system developer", "系统 开发者 开发人员"),
-    "u": ("operator operators creator creators maker makers developers openai provider", "运营方 运营者 运营商 开发商 厂商 创造者 开发公司 提供方"),
+    "u": ("operator operators creator creators maker makers developers openai provider", "运营方 运营者 开发商 厂商 创造者 开发公司 提供方"),
     "Q": ("all any every everything anything whatever entire each whole", "所有 全部 一切 任何 每一 通通 统统 全都 完整 全文 种种"),
     "Y": ("you your yours yourself you're you've u ur thy thee", "你 您"),
     "A": (
@@ -134,10 +134,10 @@ x send away, f decode, b be. Things: p prompt, N instructions, n rules, o orders
 g grandmother. Properties: a above, E earlier, S hidden, s of the system, Q all, D and m names of modes, d DAN, F unrestricted, H bound,
 K new, Z void, z lifted. People: u who runs the model. Particles: Y you, W without, L longer (no longer), O not, h how."""
 
-KEYS = "UpRDFGZHdfgMTaSNnjuzLl"
+KEYS = "UpRDFGZHdfgMTaSNnjuzLlA"
 """Classes one of which a rule that weighs enough by itself holds: a text without them is done with."""
 
-COMMON = frozenset("cancelled canceled expired 过期 终止 display 公开 bound limited subject".split())
+COMMON = frozenset("cancelled canceled expired 过期 终止 display 公开 bound limited subject agent agents assistant assistants 客服 助手".split())
 """Words of those classes that customers say every day: they count, but call for no closer look."""
 
 PARTICLES = "的了着地得在到把将请也都就还吧呢啊吗呀嘛和与及或被让给从对向跟之于"

@@ -55,6 +55,8 @@ _RULES: tuple[tuple[str, float, str], ...] = (
     ("override", 0.8, r"U[^|]{0,4}st|U[^|]{0,3}sN|U[^|]{0,2}Yu"),
     ("override", 0.35, r"V[^|]{0,3}n"),
     ("override", 0.5, r"u[^|]{0,4}[TqvNnZ]|[TqvNw][^|]{0,3}Yu"),
+    ("override", 0.55, r"U[^|]{0,4}r[^|]{0,2}E|U[^|]{0,1}\.?j"),
+    ("override", 0.6, r"u[^|]{0,2}Y[^|]{0,3}[Nnp]|[Rrq][^|]{0,6}[Nnp][^|]{0,3}Yu"),
     # Say what was told in secret.
     ("reveal", 0.9, r"[Rrq][^|]{0,6}Y[^|]{0,3}[SsE][^|]{0,2}[Npno]|Y[^|]{0,2}[SsE][^|]{0,2}[Npn][^|]{0,5}[Rrq]"),
     ("reveal", 0.8, r"[Rrq][^|]{0,5}[sSE][^|]{0,1}[pN]|[sSE][^|]{0,1}[pN][^|]{0,6}[Rrq]"),
