@@ -10,9 +10,9 @@ CLASSES: dict[str, tuple[str, str]] = {
     "U": (
         "ignore ignoring disregard disregarding forget forgetting override overriding overrule bypass bypassing circumvent "
         "circumventing discard discarding neglect evade supersede supersedes nullify disobey violate violating defy unlearn "
-        "ditch overwrite sidestep scrap waive overrules outranks supersede overrides",
+        "ditch overwrite sidestep scrap waive overrules outranks replaces overrides",
         "忽略 无视 忽视 忘记 忘掉 忘却 忘了 抛开 抛弃 丢弃 丢掉 舍弃 摒弃 撇开 不理会 别理会 别理 不用理会 不用管 不要管 不必管 别管 推翻 绕过 绕开 突破 "
-        "违反 违背 打破 规避 摆脱 挣脱 跳出 抛诸脑后 置之不理 不予理会 不顾 不遵守 别遵守 不听从 不要听 别听 不用听 不用再听 优先于 凌驾于 当没看见 不必遵守 无需遵守 不再遵守 停止遵守",
+        "违反 违背 打破 规避 摆脱 挣脱 跳出 抛诸脑后 置之不理 不予理会 不顾 不遵守 别遵守 不听从 不要听 别听 取代 不用听 不用再听 优先于 凌驾于 当没看见 不必遵守 无需遵守 不再遵守 停止遵守",
     ),
     "V": (
         "skip reset erase clear delete remove lift disable disabling deactivate suspend drop abandon dismiss cancel break "
@@ -46,8 +46,8 @@ CLASSES: dict[str, tuple[str, str]] = {
         "hidden secret internal confidential underlying private undisclosed concealed",
         "隐藏 内部 机密 秘密 底层 后台 幕后 保密 内置",
     ),
-    "s": ("system developer", "系统 开发者 开发人员"),
-    "u": ("operator operators creator creators maker makers developers openai provider", "运营方 运营者 开发商 厂商 创造者 开发公司 提供方"),
+    "s": ("system", "系统"),
+    "u": ("developer operator operators creator creators maker makers developers openai provider", "开发者 开发人员 运营方 运营者 开发商 厂商 创造者 开发公司 提供方"),
     "Q": ("all any every everything anything whatever entire each whole", "所有 全部 一切 任何 每一 通通 统统 全都 完整 全文 种种"),
     "Y": ("you your yours yourself you're you've u ur thy thee", "你 您"),
     "A": (
@@ -96,7 +96,7 @@ CLASSES: dict[str, tuple[str, str]] = {
     ),
     "H": ("bound limited restricted constrained governed subject obligated shackled confined restrained", "受限 受制 受控"),
     "P": (
-        "playing answers act acting pretend pretending roleplay role-play imagine simulate behave emulate impersonate play embody respond answer "
+        "suppose supposing hypothetically playing answers act acting pretend pretending roleplay role-play imagine simulate behave emulate impersonate play embody respond answer "
         "reply become assume acts speak",
         "扮演 饰演 演 假装 装作 假设 想象 设想 模拟 当作 充当 变成 化身 就当 当成 回答 回复 成为 假如 如果 模仿 装成 当",
     ),
@@ -112,12 +112,12 @@ CLASSES: dict[str, tuple[str, str]] = {
         "文字 对话 话 消息 信息 文本 上下文 聊天记录 记录 句子 句话 段落 这一行 一行 这句话 对话记录 聊天 会话 原话",
     ),
     "Z": (
-        "aside nonexistent invalid obsolete cancelled canceled null outdated expired superseded overridden revoked irrelevant",
+        "aside nonexistent invalid obsolete cancelled canceled null outdated expired superseded overridden revoked irrelevant gone",
         "放一边 放到一边 放在一边 搁一边 扔一边 抛到脑后 过时 过期 不适用 不存在 作废 失效 无效 不算数 不算 不再有效 不再适用 不再生效 不生效 已取消 废止 作罢 不作数 终止",
     ),
     "x": (
         "forward upload post email transmit transfer submit leaked append fetch",
-        "发送 转发 上传 提交 发到 发给 发往 寄到 外发 传到 传给",
+        "发送 转发 上传 提交 发到 发给 发往 寄到 外发 附上 附在 传到 传给",
     ),
     "y": (
         "credentials passwords secrets keys tokens password database key api-key secret-key cookies addresses emails contacts",
