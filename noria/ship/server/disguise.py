@@ -38,7 +38,7 @@ _FOLDED |= {code: None for code in range(0xE0100, 0xE01F0)}
 _FOLDED |= {0xE0000 + code: chr(code) for code in range(0x20, 0x7F)}
 """Tag characters say ASCII that nobody sees: they are read as what they say."""
 
-_STRONG = {word for letter in "UpNRF" for word in CLASSES[letter][0].split() if len(word) > 5}
+_STRONG = {word for letter in "UpNRFnsSTGM" for word in CLASSES[letter][0].split() if len(word) > 4}
 _BACKWARDS = frozenset(word[::-1] for word in _STRONG)
 _BACKWARDS_CHINESE = ("令指", "示提", "则规", "略忽", "视无", "记忘")
 _ROTATED = frozenset(codecs.encode(word, "rot13") for word in _STRONG)
@@ -90,7 +90,8 @@ def readings(folded: str, words: Collection[str]) -> Iterator[str]:
         yield _PIECES.sub(_joined, folded)
     if not characters.isdisjoint(_DIGITS) and _LEET.search(folded):
         for letters in (_LETTERS, _LETTERS_L):
-            yield _RUN.sub(partial(_lettered, letters), folded)
+            if any(not run.isalpha() and run.translate(letters) in _STRONG for run in _RUN.findall(folded)):
+                yield _RUN.sub(partial(_lettered, letters), folded)
     if not _BACKWARDS.isdisjoint(words) or (not folded.isascii() and any(word in folded for word in _BACKWARDS_CHINESE)):
         yield folded[::-1]
     if not _ROTATED.isdisjoint(words):

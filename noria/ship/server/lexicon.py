@@ -134,7 +134,7 @@ x send away, f decode, b be. Things: p prompt, N instructions, n rules, o orders
 g grandmother. Properties: a above, E earlier, S hidden, s of the system, Q all, D and m names of modes, d DAN, F unrestricted, H bound,
 K new, Z void, z lifted. People: u who runs the model. Particles: Y you, W without, L longer (no longer), O not, h how."""
 
-KEYS = "UpRDFGZHdfgMTaSNnjuzLlA"
+KEYS = "UpRDFGZHdfgMTaSNnjuzLA"
 """Classes one of which a rule that weighs enough by itself holds: a text without them is done with."""
 
 COMMON = frozenset("cancelled canceled expired 过期 终止 display 公开 bound limited subject agent agents assistant assistants 客服 助手".split())

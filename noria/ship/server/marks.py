@@ -104,7 +104,8 @@ _HIDDEN = re.compile(r"(?<!\U0001f3f4)[\U000e0020-\U000e007e]{4,}|(?:[\u200b-\u2
 _LETTER = {word: letter for letter, (english, chinese) in reversed(CLASSES.items()) for word in f"{english} {chinese}".split()}
 _LETTER |= dict.fromkeys(("pay no attention", "take no notice", "never mind"), "U")
 _LETTER |= dict.fromkeys(".!?\n;。！？；:：…", "|")
-_KEY_WORDS = frozenset(word for word, letter in _LETTER.items() if letter in KEYS) - COMMON | {"://", "@"}
+_KEY_WORDS = frozenset(word for word, letter in _LETTER.items() if letter in KEYS) - COMMON
+_SENT_WORDS = frozenset(word for word, letter in _LETTER.items() if letter in "xy")
 _ASCII = re.compile(r"https?://[!-~]+|(?:pay no attention|take no notice|never mind)\b|[a-z]+(?:'[a-z]+)?|@[a-z0-9.\-]{3,}|[.!?\n;:]")
 
 
@@ -137,6 +138,7 @@ def _by_character(words: Iterable[str]) -> dict[str, list[str]]:
 
 _ANCHORS_BY_CHARACTER = _by_character(_ANCHORS)
 _KEYS_BY_CHARACTER = _by_character(_KEY_WORDS - {"pay no attention", "take no notice", "never mind"})
+_SENT_BY_CHARACTER = _by_character(_SENT_WORDS)
 _WORDS = re.compile(r"[a-z]+(?:'[a-z]+)?")
 
 Hit = tuple[int, int, float, str]
@@ -171,8 +173,9 @@ def _hits(folded: str) -> tuple[set[str], list[Hit]]:
     """Return the words of a folded text and the places of every rule that fits."""
     words, characters = set(_WORDS.findall(folded)), set(folded)
     hits: list[Hit] = []
-    if not words.isdisjoint(_KEY_WORDS) or any(
-        word in folded for one in characters & _KEYS_BY_CHARACTER.keys() for word in _KEYS_BY_CHARACTER[one]
+    if _holds(_KEY_WORDS, _KEYS_BY_CHARACTER, folded, words, characters) or (
+        ("://" in folded or "@" in characters)
+        and _holds(_SENT_WORDS, _SENT_BY_CHARACTER, folded, words, characters)
     ):
         hits += _by_rules(folded)
     wanted = {place for word in words & _ANCHORS.keys() for place in _ANCHORS[word]}
@@ -185,6 +188,14 @@ def _hits(folded: str) -> tuple[set[str], list[Hit]]:
             (hit.start(), hit.end(), weight, kind) for hit, _ in zip(rule.finditer(folded), range(_MOST_HITS), strict=False)
         ]
     return words, hits
+
+
+def _holds(
+    known: frozenset[str], by_character: dict[str, list[str]], folded: str, words: set[str], characters: set[str]
+) -> bool:
+    return not words.isdisjoint(known) or any(
+        word in folded for one in characters & by_character.keys() for word in by_character[one]
+    )
 
 
 def _by_rules(folded: str) -> list[Hit]:
