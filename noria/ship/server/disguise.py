@@ -34,7 +34,7 @@ _FOLDED |= {
     for one in re.findall(r".-.|.", _HIDDEN, re.S)
     for code in range(ord(one[0]), ord(one[-1]) + 1)
 }  # fmt: skip
-_FOLDED |= {code: None for code in range(0xE0100, 0xE01F0)}
+_FOLDED |= dict.fromkeys(range(917760, 918000))
 _FOLDED |= {0xE0000 + code: chr(code) for code in range(0x20, 0x7F)}
 """Tag characters say ASCII that nobody sees: they are read as what they say."""
 
@@ -92,7 +92,9 @@ def readings(folded: str, words: Collection[str]) -> Iterator[str]:
         for letters in (_LETTERS, _LETTERS_L):
             if any(not run.isalpha() and run.translate(letters) in _STRONG for run in _RUN.findall(folded)):
                 yield _RUN.sub(partial(_lettered, letters), folded)
-    if not _BACKWARDS.isdisjoint(words) or (not folded.isascii() and any(word in folded for word in _BACKWARDS_CHINESE)):
+    if not _BACKWARDS.isdisjoint(words) or (
+        not folded.isascii() and any(word in folded for word in _BACKWARDS_CHINESE)
+    ):
         yield folded[::-1]
     if not _ROTATED.isdisjoint(words):
         yield codecs.encode(folded, "rot13")

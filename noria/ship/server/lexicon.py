@@ -47,8 +47,14 @@ CLASSES: dict[str, tuple[str, str]] = {
         "隐藏 内部 机密 秘密 底层 后台 幕后 保密 内置",
     ),
     "s": ("system", "系统"),
-    "u": ("developer operator operators creator creators maker makers developers openai provider", "开发者 开发人员 运营方 运营者 开发商 厂商 创造者 开发公司 提供方"),
-    "Q": ("all any every everything anything whatever entire each whole", "所有 全部 一切 任何 每一 通通 统统 全都 完整 全文 种种"),
+    "u": (
+        "developer operator operators creator creators maker makers developers openai provider",
+        "开发者 开发人员 运营方 运营者 开发商 厂商 创造者 开发公司 提供方",
+    ),
+    "Q": (
+        "all any every everything anything whatever entire each whole",
+        "所有 全部 一切 任何 每一 通通 统统 全都 完整 全文 种种",
+    ),
     "Y": ("you your yours yourself you're you've u ur thy thee", "你 您"),
     "A": (
         "ai assistant chatbot llm llms chatgpt gpt claude gemini deepseek qwen model models bot robot assistants agent agents",
@@ -74,16 +80,25 @@ CLASSES: dict[str, tuple[str, str]] = {
         "显示 展示 写出 给我 列出 列一下 翻译 总结 概括 念 贴 发 抄 说说 讲 描述 什么 哪些 看看 看到 知道 复制 粘贴 转换 解释 编码 说一遍 倒过来 拼出 写成 查看",
     ),
     "D": ("sudo god unsafe evil unfiltered-mode opposite chaos", "上帝 无限制 无约束 不设限 超级用户"),
-    "m": ("dev debug debugging admin maintenance root diagnostic test override", "调试 维护 管理员 诊断 测试 超级 最高"),
+    "m": (
+        "dev debug debugging admin maintenance root diagnostic test override",
+        "调试 维护 管理员 诊断 测试 超级 最高",
+    ),
     "d": ("dan", ""),
     "M": ("mode modes", "模式"),
-    "e": ("enable enabled activate activated enter entering switch turn engage initiate unlock boot", "进入 开启 打开 启用 切换 激活 启动 转入"),
+    "e": (
+        "enable enabled activate activated enter entering switch turn engage initiate unlock boot",
+        "进入 开启 打开 启用 切换 激活 启动 转入",
+    ),
     "F": (
         "jailbroken jailbreak unrestricted uncensored unfiltered unconstrained amoral unethical unshackled limitless uninhibited boundless unmoderated "
         "immoral unbound untethered",
         "越狱 不受限 无底线 无道德 不受约束 不受限制 不受控制 无审查 毫无保留 邪恶 自由不羁 无所不能",
     ),
-    "W": ("without no zero lacking devoid", "没有 不要有 别有 不带有 不受 不带 无 无需 不再 不必 不用 毫无 不管 没了 不讲 不考虑 不在乎"),
+    "W": (
+        "without no zero lacking devoid",
+        "没有 不要有 别有 不带有 不受 不带 无 无需 不再 不必 不用 毫无 不管 没了 不讲 不考虑 不在乎",
+    ),
     "L": ("longer", ""),
     "O": (
         "not don't dont stop never cease cannot can't isn't aren't won't quit mustn't shouldn't",
@@ -94,7 +109,10 @@ CLASSES: dict[str, tuple[str, str]] = {
         "refuse decline apologize apologise refusing refusal refusals disclaimers disclaimer warn lecture",
         "拒绝 推辞 婉拒 道歉 免责声明 警告 说不",
     ),
-    "H": ("bound limited restricted constrained governed subject obligated shackled confined restrained", "受限 受制 受控"),
+    "H": (
+        "bound limited restricted constrained governed subject obligated shackled confined restrained",
+        "受限 受制 受控",
+    ),
     "P": (
         "suppose supposing hypothetically playing answers act acting pretend pretending roleplay role-play imagine simulate behave emulate impersonate play embody respond answer "
         "reply become assume acts speak",
@@ -137,7 +155,26 @@ K new, Z void, z lifted. People: u who runs the model. Particles: Y you, W witho
 KEYS = "UpRDFGZHdfgMTaSNnjuzLA"
 """Classes one of which a rule that weighs enough by itself holds: a text without them is done with."""
 
-COMMON = frozenset("cancelled canceled expired 过期 终止 display 公开 bound limited subject agent agents assistant assistants 客服 助手".split())
+COMMON = frozenset(
+    [
+        "cancelled",
+        "canceled",
+        "expired",
+        "过期",
+        "终止",
+        "display",
+        "公开",
+        "bound",
+        "limited",
+        "subject",
+        "agent",
+        "agents",
+        "assistant",
+        "assistants",
+        "客服",
+        "助手",
+    ]
+)
 """Words of those classes that customers say every day: they count, but call for no closer look."""
 
 PARTICLES = "的了着地得在到把将请也都就还吧呢啊吗呀嘛和与及或被让给从对向跟之于"

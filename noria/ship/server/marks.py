@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .disguise import decoded, fold, origins, readings
 from .lexicon import CLASSES, COMMON, KEYS, PARTICLES
@@ -19,7 +19,8 @@ THRESHOLD = 0.5
 _NEAR = 240
 """Characters within which weights add up: some sentences."""
 _MOST_HITS = 8
-_MOST_CHARACTERS = 200_000
+_MOST_CHARACTERS = 100_000
+"""Characters looked at in one piece: of a longer text the first and the last so many."""
 
 
 @dataclass(frozen=True)
@@ -99,14 +100,20 @@ _RULES: tuple[tuple[str, float, str], ...] = (
 )  # fmt: skip
 """Kind, weight, pattern over classes; a negative weight takes away."""
 
-_HIDDEN = re.compile(r"(?<!\U0001f3f4)[\U000e0020-\U000e007e]{4,}|(?:[\u200b-\u200f\u2060-\u2064\ufe00-\ufe0f]){8,}|[\u202d\u202e]")
+_HIDDEN = re.compile(
+    r"(?<!\U0001f3f4)[\U000e0020-\U000e007e]{4,}|(?:[\u200b-\u200f\u2060-\u2064\ufe00-\ufe0f]){8,}|[\u202d\u202e]"
+)
 
-_LETTER = {word: letter for letter, (english, chinese) in reversed(CLASSES.items()) for word in f"{english} {chinese}".split()}
+_LETTER = {
+    word: letter for letter, (english, chinese) in reversed(CLASSES.items()) for word in f"{english} {chinese}".split()
+}
 _LETTER |= dict.fromkeys(("pay no attention", "take no notice", "never mind"), "U")
 _LETTER |= dict.fromkeys(".!?\n;。！？；:：…", "|")
 _KEY_WORDS = frozenset(word for word, letter in _LETTER.items() if letter in KEYS) - COMMON
 _SENT_WORDS = frozenset(word for word, letter in _LETTER.items() if letter in "xy")
-_ASCII = re.compile(r"https?://[!-~]+|(?:pay no attention|take no notice|never mind)\b|[a-z]+(?:'[a-z]+)?|@[a-z0-9.\-]{3,}|[.!?\n;:]")
+_ASCII = re.compile(
+    r"https?://[!-~]+|(?:pay no attention|take no notice|never mind)\b|[a-z]+(?:'[a-z]+)?|@[a-z0-9.\-]{3,}|[.!?\n;:]"
+)
 
 
 def _chinese_words() -> str:
@@ -117,7 +124,9 @@ def _chinese_words() -> str:
     return "|".join(f"{start}(?:{'|'.join(ends)})" for start, ends in starts.items())
 
 
-_MIXED = re.compile(rf"https?://[!-~]+|[a-z]+(?:'[a-z]+)?|{_chinese_words()}|@[a-z0-9.\-]{{3,}}|[.!?\n;:。！？；…]|(?![{PARTICLES}])[\u4e00-\u9fff]")
+_MIXED = re.compile(
+    rf"https?://[!-~]+|[a-z]+(?:'[a-z]+)?|{_chinese_words()}|@[a-z0-9.\-]{{3,}}|[.!?\n;:。！？；…]|(?![{PARTICLES}])[\u4e00-\u9fff]"
+)
 _NEGATED = re.compile(r"OU")
 _COMPILED = [(kind, weight, re.compile(pattern)) for kind, weight, pattern in _RULES]
 _SPOKEN = [(kind, weight, re.compile(pattern)) for kind, weight, _, pattern in PHRASES]
@@ -147,15 +156,20 @@ Hit = tuple[int, int, float, str]
 
 def find_marks(text: str) -> list[Mark]:
     """Return the marks of injection in a text, in order; places are characters of it."""
-    text = text[:_MOST_CHARACTERS]
-    folded = fold(text)
+    if len(text) > _MOST_CHARACTERS:
+        last = max(_MOST_CHARACTERS, len(text) - _MOST_CHARACTERS)
+        return find_marks(text[:_MOST_CHARACTERS]) + [
+            replace(one, start=one.start + last, end=one.end + last) for one in find_marks(text[last:])
+        ]
+    # A character may fold into eighteen.
+    folded = fold(text)[: 2 * _MOST_CHARACTERS]
     tokens, hits = _hits(folded)
     found = _near(hits)
     if found:
         places = [*origins(text), len(text)]
         found = [Mark(one.kind, places[one.start], places[one.end - 1] + 1, one.score) for one in found]
     for start, end, said in _other(text, folded, tokens) if not found else ():
-        if inner := _near(_hits(fold(said))[1]):
+        if inner := _near(_hits(fold(said)[: 2 * _MOST_CHARACTERS])[1]):
             best = max(inner, key=lambda one: one.score)
             return [Mark(best.kind, start, end, best.score)]
     if not text.isascii() and (hidden := _HIDDEN.search(text)):
@@ -174,8 +188,7 @@ def _hits(folded: str) -> tuple[set[str], list[Hit]]:
     words, characters = set(_WORDS.findall(folded)), set(folded)
     hits: list[Hit] = []
     if _holds(_KEY_WORDS, _KEYS_BY_CHARACTER, folded, words, characters) or (
-        ("://" in folded or "@" in characters)
-        and _holds(_SENT_WORDS, _SENT_BY_CHARACTER, folded, words, characters)
+        ("://" in folded or "@" in characters) and _holds(_SENT_WORDS, _SENT_BY_CHARACTER, folded, words, characters)
     ):
         hits += _by_rules(folded)
     wanted = {place for word in words & _ANCHORS.keys() for place in _ANCHORS[word]}
@@ -185,7 +198,8 @@ def _hits(folded: str) -> tuple[set[str], list[Hit]]:
                 wanted.update(_ANCHORS[word])
     for kind, weight, rule in [_SPOKEN[place] for place in sorted(wanted)]:
         hits += [
-            (hit.start(), hit.end(), weight, kind) for hit, _ in zip(rule.finditer(folded), range(_MOST_HITS), strict=False)
+            (hit.start(), hit.end(), weight, kind)
+            for hit, _ in zip(rule.finditer(folded), range(_MOST_HITS), strict=False)
         ]
     return words, hits
 
@@ -202,7 +216,9 @@ def _by_rules(folded: str) -> list[Hit]:
     """Return where the rules over classes fit."""
     pattern = _ASCII if folded.isascii() else _MIXED
     get = _LETTER.get
-    line = "".join([get(token) or ("l" if "://" in token or token[0] == "@" else ".") for token in pattern.findall(folded)])
+    line = "".join(
+        [get(token) or ("l" if "://" in token or token[0] == "@" else ".") for token in pattern.findall(folded)]
+    )
     # "Never forget what you were told" undoes nothing.
     line = _NEGATED.sub("..", line)
     found = [
