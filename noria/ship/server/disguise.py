@@ -21,7 +21,7 @@ _HIDDEN = "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f\u202a-\
 _LOOKALIKE = dict(
     zip(
         "аеорсухкмтнвіјѕԁԛԝһӏгпυοαερτικνηωχγσβɑɡıⅼ℮øłđħ",
-        "aeopcyxkmthbijsdqwhlrnuoaeptikvnwxysbagileolðh".replace("ð", "d"),
+        "aeopcyxkmthbijsdqwhlrnuoaeptikvnwxysbagileoldh",
         strict=True,
     )
 )
@@ -34,7 +34,7 @@ _FOLDED |= {
     for one in re.findall(r".-.|.", _HIDDEN, re.S)
     for code in range(ord(one[0]), ord(one[-1]) + 1)
 }  # fmt: skip
-_FOLDED |= dict.fromkeys(range(917760, 918000))
+_FOLDED |= dict.fromkeys(range(0xE0100, 0xE01F0))
 _FOLDED |= {0xE0000 + code: chr(code) for code in range(0x20, 0x7F)}
 """Tag characters say ASCII that nobody sees: they are read as what they say."""
 

@@ -100,9 +100,12 @@ _RULES: tuple[tuple[str, float, str], ...] = (
 )  # fmt: skip
 """Kind, weight, pattern over classes; a negative weight takes away."""
 
+_TAGS = "[\U000e0020-\U000e007e]"
 _HIDDEN = re.compile(
-    r"(?<!\U0001f3f4)[\U000e0020-\U000e007e]{4,}|(?:[\u200b-\u200f\u2060-\u2064\ufe00-\ufe0f]){8,}|[\u202d\u202e]"
+    rf"(?<![\U0001f3f4\U000e0020-\U000e007e]){_TAGS}{{4,}}|\U0001f3f4{_TAGS}{{7,}}"
+    r"|[\u200b-\u200f\u2060-\u2064\ufe00-\ufe0f]{8,}|[\u202d\u202e]"
 )
+"""Tag characters that make no flag (a flag has six at most), long runs of nothing, and text turned round."""
 
 _LETTER = {
     word: letter for letter, (english, chinese) in reversed(CLASSES.items()) for word in f"{english} {chinese}".split()
@@ -131,8 +134,8 @@ _NEGATED = re.compile(r"OU")
 _COMPILED = [(kind, weight, re.compile(pattern)) for kind, weight, pattern in _RULES]
 _SPOKEN = [(kind, weight, re.compile(pattern)) for kind, weight, _, pattern in PHRASES]
 _ANCHORS: dict[str, list[int]] = {}
-for _place, (_, _, _anchors, _) in enumerate(PHRASES):
-    for _word in _anchors.split():
+for _place, _phrase in enumerate(PHRASES):
+    for _word in _phrase[2].split():
         _ANCHORS.setdefault(_word, []).append(_place)
 
 
@@ -146,7 +149,7 @@ def _by_character(words: Iterable[str]) -> dict[str, list[str]]:
 
 
 _ANCHORS_BY_CHARACTER = _by_character(_ANCHORS)
-_KEYS_BY_CHARACTER = _by_character(_KEY_WORDS - {"pay no attention", "take no notice", "never mind"})
+_KEYS_BY_CHARACTER = _by_character(_KEY_WORDS)
 _SENT_BY_CHARACTER = _by_character(_SENT_WORDS)
 _WORDS = re.compile(r"[a-z]+(?:'[a-z]+)?")
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 PHRASES: tuple[tuple[str, float, str, str], ...] = (
     ("persona", 0.8, "anything 可以做任何",
         r"do anything now|可以做任何事情?"),
-    ("persona", 0.35, "now forward henceforth 从现在 从此 自此 今后",
+    ("persona", 0.35, "now forward point moment henceforth 从现在 从此 自此 今后",
         r"from (?:now|this (?:point|moment)) (?:on|forward)|henceforth|从现在(?:开始|起)|从此(?:刻|以后)|自此|今后"),
     ("persona", 0.6, "begin start 开头",
         r"(?:begin|start) (?:your|the|every|each) (?:answer|reply|response|message)s? with|(?:回答|回复)?(?:时)?(?:必须|都要|请|都)?以[「“\"'][^」”\"'|]{1,20}[」”\"']开头"),
@@ -55,7 +55,7 @@ PHRASES: tuple[tuple[str, float, str, str], ...] = (
         r"(?:how|what) (?:were|was|are) you (?:told|set ?up|configured|instructed|initiali[sz]ed|prompted)|你(?:是)?(?:怎么|如何|被怎么|被如何)(?:配置|设定|设置|训练|要求|指示)"),
     ("send", 0.6, "decode decrypt base rot hex 解码 解密 译码 还原",
         r"(?:decode|decrypt|base64|rot13|hex)[^.\n]{0,60}(?:do what|follow|obey|execute|carry out|comply|act on|run it)|(?:解码|解密|译码|还原)[^\n]{0,24}(?:照做|照着做|执行|遵照|按照|照办|回答)"),
-    ("override", 0.35, "says saying 按我 照我 听我 我的为准 我为准 我说了算",
+    ("override", 0.35, "listen answer say 按我 照我 听我 我的为准 我为准 我说了算",
         r"(?:listen|answer) (?:only )?to me|do (?:exactly )?(?:what|as) i say|(?:按|照)(?:着)?我(?:下面|接下来)?说的|(?:全)?听我的|以我的?(?:话)?为准|我说了算"),
     ("override", 0.55, "rules 由我定 我来定 由我来定",
         r"(?:i|we) (?:now )?(?:set|make|define) the rules|规则由我(?:来)?定|我来定规则"),
