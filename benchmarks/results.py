@@ -88,8 +88,10 @@ def _quality(rows: list[dict[str, Any]]) -> str:
 def _guard(rows: list[dict[str, Any]]) -> str:
     head = (
         "\n## guard\n\nWhat the guard's rules find of what they should (recall) and of what they should not (false alarms), as"
-        " shares of texts. Attacks were written by Noria's authors, personal data made by chance; other texts are real.\n\n"
-        "| rule | measure | language | texts | share | interval | n |\n|---|---|---|---|---|---|---|\n"
+        " shares of texts with Wilson's interval. *Attacks* were written by Noria's authors, and the rules were fixed before they were read;"
+        " attacks of the named packages by strangers; personal data is made by chance; other texts are real. Microseconds are of"
+        " one core, median of seven rounds, least to most.\n\n"
+        "| rule | measure | language | texts | value | interval | n |\n|---|---|---|---|---|---|---|\n"
     )
     return head + "".join(
         f"| {row['rule']} | {row['measure']} | {row['language']} | {row['set']} | {row['value']:.4f} | "

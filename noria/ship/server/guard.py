@@ -20,7 +20,6 @@ from noria.core.errors import InputError
 from noria.core.settings import Settings
 
 from .errors import ApiError
-from .marks import MARKS
 
 Action = Literal["off", "count", "mask", "block"]
 Side = Literal["input", "output"]
@@ -87,6 +86,10 @@ class Guard:
     ) -> None:
         self.settings = settings or GuardSettings()
         self._personal = personal
+        # Its patterns take 40 ms to be made, which commands that only name the settings must not pay.
+        from .marks import find_marks
+
+        self._marks = find_marks
         self._plain, self._joined = _patterns(_read_words(self.settings.words) if self.settings.words else [])
         self.counts: Counter[tuple[str, str, str]] = Counter()
         """(rule, side, action) -> how often."""
@@ -108,10 +111,10 @@ class Guard:
                 Finding(f"personal/{one.kind}", one.start, one.end, settings.personal) for one in self._personal(text)
             ]
         if settings.injection != "off" and side == "input":
-            for name, pattern in MARKS.items():
-                # One hit tells enough, and a hostile text could have thousands.
-                if hit := pattern.search(text):
-                    found.append(Finding(f"injection/{name}", hit.start(), hit.end(), settings.injection))
+            found += [
+                Finding(f"injection/{one.kind}", one.start, one.end, settings.injection, one.score)
+                for one in self._marks(text)
+            ]
         return sorted(found, key=lambda one: (one.start, one.end))
 
     def labelled(self, scores: dict[str, float], length: int) -> list[Finding]:
