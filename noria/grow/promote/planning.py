@@ -100,7 +100,7 @@ def study_plan_file(path: str | Path) -> PlanStudy:
     log, experiment, spend = (
         None if name is None else path.parent / name for name in (files.log, files.experiment, files.spend)
     )
-    return study_plan(log, PlanBasis(experiment=experiment, spend=spend, **made), settings)
+    return study_plan(log, PlanBasis.make(experiment=experiment, spend=spend, **made), settings)
 
 
 def simulated_plan(seed: int = 0) -> PlanStudy:
