@@ -13,6 +13,7 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from tiny_models import TEXTS, make_encoder
 
@@ -159,6 +160,31 @@ def test_it_samples_stops_and_is_left(engine: Any):
     assert "exceeds" in str(news[0][1])
     assert not writer.busy
     writer.close()
+
+
+@pytest.mark.parametrize("bounds", [{}, {"top_k": 2}, {"top_p": 0.5}])
+def test_it_draws_as_often_as_it_should(engine: Any, exact: TorchEngine, bounds: dict[str, Any]):
+    ids, count = engine.tokenizer.encode("大模型").ids, 300
+    logits = exact.forward([ids])[0][-1].astype(float)
+    order = np.argsort(-logits)
+    warm = min(
+        (logits[order[0]] - logits[order[1]]) / np.log(3), 2.0
+    )  # the likeliest is three times as likely as the next
+    chance = np.exp((logits - logits.max()) / warm)
+    chance /= chance.sum()
+    kept = bounds.get("top_k", len(order))
+    if "top_p" in bounds:  # the fewest that together have it
+        kept = int(np.searchsorted(np.cumsum(chance[order]), bounds["top_p"])) + 1
+    chance[order[kept:]] = 0
+    chance /= chance.sum()
+    writer, drawn = engine.writer(), np.zeros_like(chance)
+    for seed in range(count):
+        writer.begin(seed, ids, Sampling(**{"temperature": float(warm), "top_p": 1.0, **bounds}, seed=seed), most=1)
+    for (one,) in written(writer).values():
+        drawn[one.token] += 1 / count
+    writer.close()
+    assert drawn[chance == 0].sum() <= 0.02  # keys and values in 16 bits or less move the bounds a little
+    assert (np.abs(drawn - chance) < 4.5 * np.sqrt(np.maximum(chance, 0.01) / count) + 0.02).all()
 
 
 def test_a_process_runs_one_model_of_llama_cpp(engine: Any, folder: Path, kind: Kind):

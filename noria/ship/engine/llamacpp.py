@@ -173,6 +173,8 @@ def _body(ids: Sequence[int], sampling: Sampling, most: int) -> dict[str, Any]:
     return {
         "prompt": list(ids), "n_predict": most, "stream": True,
         "temperature": sampling.temperature if sampling.temperature >= 1e-3 else 0.0,
+        # By itself it would cut by chances before the temperature.
+        "samplers": ["penalties", "temperature", "top_k", "top_p"],
         "top_p": sampling.top_p, "top_k": sampling.top_k, "min_p": 0.0, "seed": sampling.seed % 2**32,
         "repeat_penalty": sampling.repetition_penalty, "repeat_last_n": len(ids) + most,
         "presence_penalty": sampling.presence_penalty, "frequency_penalty": sampling.frequency_penalty,
