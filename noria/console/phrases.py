@@ -34,6 +34,7 @@ PHRASES: dict[str, tuple[str, str]] = {
     ),
     "vocabulary of the corpus": ("vocabulary of the corpus", "语料词表"),
     # models
+    "none: trained from nothing": ("none: trained from nothing", "无：从零开始训练"),
     "accuracy": ("accuracy", "准确率"),
     "macro F1": ("macro F1", "宏平均 F1"),
     "span F1": ("span F1", "实体 F1"),
@@ -194,6 +195,7 @@ PHRASES: dict[str, tuple[str, str]] = {
 
 PATTERNS: tuple[tuple[str, str], ...] = (
     # an English pattern -> its Chinese; the groups are translated in turn
+    (r"(.+) \(([^()]+)\), as of (\d{4}-\d\d-\d\d)", "{0}（{1}），截至 {2}"),
     (
         r"agreement at least ([\d.]+), speed ratio above 1 by its interval in batches and for one text",
         "一致率不低于 {0}，批量与单条的加速比区间均高于 1",

@@ -179,7 +179,7 @@ def _flags(words: Words, market: Shares) -> None:
 
 def _foot(words: Words, market: Shares) -> None:
     block(
-        f'<div class="chart-foot">n = {len(market.times)} · {escape(words("figure.source"))}{foreign(market.provenance.text())}</div>'
+        f'<div class="chart-foot">n = {len(market.times)} · {escape(words("figure.source"))}{foreign(market.provenance.texts()[words.language])}</div>'
     )
 
 

@@ -62,7 +62,7 @@ def frame(categories: list[str], unit: Text) -> dict[str, Any]:
         "tooltip": {"trigger": "axis", "confine": True},
         "legend": {"top": 0},
         "grid": {"left": 8, "right": 16, "top": 56, "bottom": 28, "containLabel": True},
-        "xAxis": {"type": "category", "data": categories, "nameLocation": "middle", "nameGap": 28, "axisLabel": {"hideOverlap": True}},
+        "xAxis": {"type": "category", "data": categories, "nameLocation": "middle", "nameGap": 28, "axisLabel": {"hideOverlap": True, "alignMaxLabel": "right"}},
         "yAxis": {"type": "value", "name": unit, "nameTextStyle": {"align": "left"}},
         "series": [],
     }  # fmt: skip
