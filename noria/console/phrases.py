@@ -195,7 +195,6 @@ PHRASES: dict[str, tuple[str, str]] = {
 
 PATTERNS: tuple[tuple[str, str], ...] = (
     # an English pattern -> its Chinese; the groups are translated in turn
-    (r"(.+) \(([^()]+)\), as of (\d{4}-\d\d-\d\d)", "{0}（{1}），截至 {2}"),
     (
         r"agreement at least ([\d.]+), speed ratio above 1 by its interval in batches and for one text",
         "一致率不低于 {0}，批量与单条的加速比区间均高于 1",
