@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -41,3 +42,12 @@ def e5_base(e5_full: Path, review_lines: list[str]) -> Path:
     from noria.build.compress.trim import trim
 
     return trim(e5_full, [*review_lines, *ENGLISH], e5_full.parent / "base")
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of shared data sets."""
+    folder = os.environ.get("NORIA_DATA")
+    if not folder or not Path(folder).is_dir():
+        pytest.skip("NORIA_DATA names no folder of shared data sets")
+    return Path(folder)

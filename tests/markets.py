@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import csv
+from collections.abc import Iterable
 from datetime import date, datetime
+from pathlib import Path
 
 import ibis
 import numpy as np
@@ -10,7 +13,7 @@ import pyarrow as pa
 
 from noria.grow.lake import SCHEMA, connect
 from noria.grow.market.potential import Range
-from noria.grow.series import Floats, Point, Provenance, Series, following
+from noria.grow.series import Floats, Point, Provenance, Series, following, write_series
 
 PROVENANCE = Provenance("simulated", "CC0", date(2026, 1, 1))
 
@@ -57,3 +60,29 @@ def table_of(*rows: dict[str, object]) -> ibis.Table:
 
 def a_range(industry: str, approach: str, factor: str, low: float, high: float, unit: str = "USD") -> Range:
     return Range(industry, approach, factor, low, high, unit, "assumed")
+
+
+def operating_systems(data: Path, target: Path) -> Path:
+    """Write the real shares of Windows among one site's visitors, 2008 on (before, every second month was filled in)."""
+    rows = list(csv.DictReader((data / "market" / "generations-windows.csv").read_text(encoding="utf-8").splitlines()))
+    return published(
+        ((row["month"], row["generation"], row["share_percent"]) for row in rows if row["month"] >= "2008"), target
+    )
+
+
+def browsers(data: Path, target: Path) -> Path:
+    """Write the real shares of four browsers among one site's visitors, from Chrome's launch on."""
+    rows = list(csv.DictReader((data / "market" / "browser-share.csv").read_text(encoding="utf-8").splitlines()))
+    names = ("Chrome", "Firefox", "Internet Explorer", "Safari")
+    return published(
+        ((row["Date"], name, row[name]) for row in rows if row["Date"] >= "2008-09" for name in names if row[name]),
+        target,
+    )
+
+
+def published(rows: Iterable[tuple[str, str, str]], target: Path) -> Path:
+    """Write time, entity and percent as a series."""
+    points = [Point(time, entity, "", "share of visits", float(value), "percent") for time, entity, value in rows]
+    provenance = Provenance("W3Schools", "figures of one site, for tests alone", date(2017, 3, 1))
+    write_series(Series(tuple(sorted(points, key=lambda point: point.time)), provenance), target)
+    return target

@@ -6,6 +6,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from benchmarks.writers import byte_tokenizer, make_writer
 from noria.core.folder import new_folder
 
 TEXTS = [
@@ -40,18 +41,7 @@ def encoder_tokenizer(target: Path) -> int:
 
 def causal_tokenizer(target: Path) -> int:
     """Train a byte-level tokenizer that puts nothing round a text; return its size."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=400, show_progress=False, special_tokens=["<|pad|>", "<|begin|>", "<|end|>"],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-    )  # fmt: skip
-    tokenizer.train_from_iterator(TEXTS, trainer)
-    tokenizer.save(str(target / "tokenizer.json"))
-    return tokenizer.get_vocab_size()
+    return byte_tokenizer(target, TEXTS)
 
 
 def make_encoder(
@@ -112,37 +102,13 @@ def pair_tokenizer(target: Path) -> int:
 
 
 def make_causal(target: Path) -> Path:
-    """Write a model folder for completion."""
-    import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    with new_folder(target, kind="model") as folder:
-        config = LlamaConfig(
-            vocab_size=causal_tokenizer(folder.path), hidden_size=WIDTH, num_hidden_layers=2, num_attention_heads=2,
-            num_key_value_heads=2, intermediate_size=64, max_position_embeddings=256, pad_token_id=0, bos_token_id=1,
-            eos_token_id=None, tie_word_embeddings=True,  # it never ends by itself: streams last as long as a test wants
-        )  # fmt: skip
-        torch.manual_seed(0)
-        LlamaForCausalLM(config).save_pretrained(folder.path)
-        folder.facts.update(task="causal", labels=[], max_length=256)
-    return target
+    """Write a model folder for completion: it never ends by itself, streams last as long as a test wants."""
+    return make_writer(target, length=256, texts=TEXTS)
 
 
 def make_chat(target: Path) -> Path:
     """Write a model folder for chat; its tokenizer knows the marks of a turn."""
-    import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    with new_folder(target, kind="model") as folder:
-        config = LlamaConfig(
-            vocab_size=causal_tokenizer(folder.path), hidden_size=WIDTH, num_hidden_layers=2, num_attention_heads=2,
-            num_key_value_heads=2, intermediate_size=64, max_position_embeddings=512, pad_token_id=0, bos_token_id=1,
-            eos_token_id=2, tie_word_embeddings=True,
-        )  # fmt: skip
-        torch.manual_seed(1)
-        LlamaForCausalLM(config).save_pretrained(folder.path)
-        folder.facts.update(task="chat", labels=[], max_length=512)
-    return target
+    return make_writer(target, "chat", texts=TEXTS, ends=True, seed=1)
 
 
 def make_reader(target: Path) -> Path:

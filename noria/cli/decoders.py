@@ -5,22 +5,26 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from noria.build.compress.certify import Certificate
+from noria.build.compress.gguf import Number
 from noria.build.compress.settings import CompressSettings
-from noria.core.errors import SettingError
+from noria.core.errors import FolderError, ResourceError, SettingError
 from noria.core.folder import new_folder, read_manifest, source_of
 from noria.core.progress import Report
 from noria.tasks.complete import Sampling
 from noria.tasks.task import Row, Task
 
 if TYPE_CHECKING:
-    from noria.ship.engine.engine import Engine
+    from noria.ship.engine.engine import Engine, Kind
 
-NUMBERS = {"auto": ("8 bits", "float16"), "int8": ("8 bits",), "weights": ("8 bits",)}
+NUMBERS: dict[str, tuple[Number, ...]] = {"auto": ("8 bits", "float16"), "int8": ("8 bits",), "weights": ("8 bits",)}
 """Method -> what matrices are stored in, in the order in which it is tried."""
+RUNTIMES: dict[Kind, str] = {"llamacpp": "llama.cpp", "genai": "OpenVINO GenAI"}
+"""Engine that reads such a file -> its name for people."""
 
 
 class Served:
@@ -71,23 +75,33 @@ def compress_decoder(
     try:
         texts = [task.features(trained.tokenizer, row, trained.max_length).ids for row in held_out]
         prompts = prompts_of(texts, settings, trained.max_length - WRITTEN)
-        for number in NUMBERS[settings.method]:
-            trial = out.with_name(f".{out.name}.{number.replace(' ', '')}.part")
+        for kind, number in product(RUNTIMES, NUMBERS[settings.method]):
+            trial = out.with_name(f".{out.name}.{kind}.{number.replace(' ', '')}.part")
             trials.append(trial)
             with new_folder(trial, kind="model", settings=settings.model_dump(mode="json"), sources=[source_of(folder)]) as made:  # fmt: skip
                 copy_files(folder, made.path)
-                size = write_gguf(folder, made.path / ENGINES["llamacpp"], number)
+                size = write_gguf(folder, made.path / ENGINES[kind], number)
                 made.facts.update(manifest.facts)
-                made.facts["engine"] = {"format": "GGUF", "method": number, "bytes": size}
-            faster = open_engine(trial, prefer="llamacpp")
+                made.facts["engine"] = {"format": "GGUF", "runtime": RUNTIMES[kind], "method": number, "bytes": size}
+            try:
+                faster = open_engine(trial, prefer=kind)
+            except (FolderError, ResourceError) as error:
+                report.note(f"{folder.name}, {RUNTIMES[kind]} in {number}: does not run: {error}")
+                continue
             certificate = certify_decoder(
                 prompts, Served(trained), Served(faster), sizes=size_of(trial), settings=settings, source=source,
                 threads=os.cpu_count(), report=report,
             )  # fmt: skip
             faster.close()
-            speed = certificate.figure("speed in batches").value * certificate.figure("speed of one text").value
+            speeds = [certificate.figure(name).value for name in ("speed in batches", "speed of one text")]
+            speed = speeds[0] * speeds[1]
             found.append((speed if certificate.passed else -1.0 / speed, trial, certificate))
-            report.note(f"{folder.name}, llama.cpp in {number}: " + ("passed" if certificate.passed else "refused"))
+            report.note(f"{folder.name}, {RUNTIMES[kind]} in {number}: {'passed' if certificate.passed else 'refused'}, "
+                        f"{speeds[0]:.2f} times as fast together, {speeds[1]:.2f} alone")  # fmt: skip
+        if not found:
+            raise SettingError(
+                f"no faster engine runs {folder.name}", found=", ".join(RUNTIMES.values()), allowed="torch"
+            )
         _, trial, certificate = max(found, key=lambda one: one[0])
         if not keep_refused:
             certificate.or_refuse()

@@ -34,6 +34,7 @@ PHRASES: dict[str, tuple[str, str]] = {
     ),
     "vocabulary of the corpus": ("vocabulary of the corpus", "语料词表"),
     # models
+    "none: trained from nothing": ("none: trained from nothing", "无：从零开始训练"),
     "accuracy": ("accuracy", "准确率"),
     "macro F1": ("macro F1", "宏平均 F1"),
     "span F1": ("span F1", "实体 F1"),

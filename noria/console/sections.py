@@ -69,8 +69,14 @@ def figure_of(shown: Shown, words: Words) -> Figure:
 def table_html(table: Table, words: Words) -> str:
     """Return a table; what reads the same in both languages is data, and stays as it is."""
     columns = [_plain(column, words) for column in table.columns]
-    head = "".join(f'<th class="{"" if place == 0 else "number"}">{name}</th>' for place, name in enumerate(columns))
-    body = "".join("<tr>" + "".join(_cell(cell, words) for cell in row) + "</tr>" for row in table.rows)
+    worded = [not place or any(isinstance(row[place], Mapping) for row in table.rows) for place in range(len(columns))]
+    head = "".join(
+        f'<th class="{"" if left else "number"}">{name}</th>' for name, left in zip(columns, worded, strict=True)
+    )
+    body = "".join(
+        "<tr>" + "".join(_cell(cell, words, left) for cell, left in zip(row, worded, strict=True)) + "</tr>"
+        for row in table.rows
+    )
     foot = (
         f'<div class="chart-foot">{escape(words("figure.source"))}{_cited(table.source, words)}</div>'
         if table.source
@@ -79,12 +85,13 @@ def table_html(table: Table, words: Words) -> str:
     return f'<table class="plain"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{foot}'
 
 
-def _cell(cell: str | float | Text | None, words: Words) -> str:
-    if cell is None:
-        return '<td class="number">–</td>'
+def _cell(cell: str | float | Text | None, words: Words, left: bool) -> str:
+    """Return one cell; a column of words stands left, one of numbers right."""
     if isinstance(cell, Mapping):
-        return f"<td>{_plain(cell, words)}</td>"
-    return f'<td class="number">{foreign(cell) if isinstance(cell, str) else escape(number(cell))}</td>'
+        text = _plain(cell, words)
+    else:
+        text = "–" if cell is None else foreign(cell) if isinstance(cell, str) else escape(number(cell))
+    return f"<td>{text}</td>" if left else f'<td class="number">{text}</td>'
 
 
 def _plain(text: Text, words: Words) -> str:

@@ -316,16 +316,10 @@ WORDS: dict[str, Both] = {
     "market.concentration": Both("Concentration (HHI)", "集中度（HHI）"),
     "market.backtest": Both("Back-test", "历史回测"),
     "market.backtest.foot": Both(
-        "Each model saw only what came before its origin and looked up to {horizon} months ahead. CRPS in points of share and MASE: lower "
-        "is better. Coverage: part of the outcomes inside the 90% intervals.",
-        "各模型只看到起点之前的数据，最多向前预测 {horizon} 个月。CRPS（份额百分点）与 MASE 越低越好；覆盖率：落在 90% 区间内的比例。",
+        "Each model saw only what came before its origin. Energy score and CRPS (in points of share) and MASE: lower is better. Inside 90%: "
+        "part of the outcomes within the intervals.",
+        "各模型只看到起点之前的数据。能量得分、CRPS（份额百分点）与 MASE 越低越好；“90% 区间内”为结果落在区间内的比例。",
     ),
-    "market.model": Both("Model", "模型"),
-    "market.gain": Both("Log score above persistence", "对数得分增益"),
-    "market.crps": Both("CRPS", "CRPS"),
-    "market.mase": Both("MASE", "MASE"),
-    "market.coverage": Both("Coverage of 90%", "90% 区间覆盖率"),
-    "market.weight": Both("Weight in the blend", "混合权重"),
     "market.flags": Both("What to know about these figures ({count})", "关于这些数据的说明（{count} 条）"),
     # promotion
     "promote.title": Both("Promotion", "推广"),

@@ -229,6 +229,29 @@ def step_of(times: Iterable[str]) -> int:
     return math.gcd(*(later - earlier for earlier, later in itertools.pairwise(numbers))) or 1
 
 
+def place_of(time: str, times: Sequence[str]) -> float:
+    """Return how many steps of `times` a time, which may lie outside, comes after the first of them.
+
+    Raises:
+        InputError: not a time of their form.
+
+    >>> place_of("2001-10", ["2003-03", "2003-04"])
+    -17.0
+    """
+    if len(time) != len(times[0]) or not _is_time(time):
+        raise InputError("not a time of this series", found=time, allowed=f"such as {times[0]}")
+    return (_number(time) - _number(times[0])) / step_of(times)
+
+
+def time_at(place: int, times: Sequence[str]) -> str:
+    """Return the time so many steps after the first of `times`.
+
+    >>> time_at(-17, ["2003-03", "2003-04"])
+    '2001-10'
+    """
+    return _named(_number(times[0]) + step_of(times) * place, len(times[0].split("-")))
+
+
 def _row(point: Point) -> list[str | float | None]:
     marks = ["yes" if mark else "" for mark in (point.provisional, point.broken)]
     return [point.time, point.entity, point.segment, point.measure, point.value, point.unit, *marks]

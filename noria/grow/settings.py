@@ -85,11 +85,29 @@ class MarketSettings(Settings):
 class ForecastSettings(Settings):
     """What is forecast."""
 
-    of: Literal["shares", "level", "flow", "users"] = "shares"
-    """Shares of a market; one entity's amounts, as a level (users) or a flow (sales); or the active users of a log."""
+    of: Literal["shares", "level", "flow", "users", "rivals", "generations"] = "shares"
+    """Shares of a market; one entity's amounts, as a level (users) or a flow (sales); the active users of a log; amounts of
+    several that take from one another (rivals), or that replace one another (generations)."""
     entity: str | None = None
     """Whose level or flow; may be left out where the series has one entity."""
-    curve: Literal["best", "persistence", "drift", "bass", "gompertz", "logistic", "cohorts", "blend"] = "best"
-    """Which model of a level, flow or users forecasts; best is what the back-test proves. Cohorts are for users."""
+    curve: Literal["best", "persistence", "drift", "bass", "generalised", "gompertz", "logistic", "cohorts", "lotka-volterra",
+                   "norton-bass", "blend"] = "best"  # fmt: skip
+    """Which model of anything but shares forecasts; best is what the back-test proves. Cohorts are for users, generalised Bass for
+    a flow with an effort, Lotka-Volterra for rivals, Norton-Bass for generations."""
     newcomers: bool = False
     """Leave room among the shares for rivals that are not there yet, at the pace at which some have entered."""
+
+
+class TogetherSettings(Settings):
+    """What is known of series that act on one another, or on the one that is forecast."""
+
+    take: tuple[str, ...] = ()
+    """The entities that are rivals or generations; all where none is named."""
+    method: Literal["steps", "paths"] = "steps"
+    """Rivals: regress each period's growth on all (steps), or follow the equations themselves (paths)."""
+    launch: tuple[str, ...] = ()
+    """Generations: NAME=TIME, for those that are there from the first period on."""
+    apart: bool = False
+    """Generations: p and q of its own for each, instead of one pair for all."""
+    effort: tuple[str, ...] = ()
+    """Of a flow: measures of the series that speed it up, such as price, at most two (generalised Bass)."""

@@ -25,7 +25,7 @@ def test_what_is_shown_runs_and_says_what_the_page_says(capsys: pytest.CaptureFi
     for code in blocks(PAGES[0], "python"):
         exec(compile(code, "forecast", "exec"), names)
         said.append(capsys.readouterr().out)
-    market, curves, estimators, many, users, rivals = said
+    market, curves, estimators, many, users, rivals, studies = said
     assert "persistence" in market
     assert market.endswith("(2000, 6, 7) True\n")
     assert "not identified: the turn has not been seen yet" in curves
@@ -35,3 +35,5 @@ def test_what_is_shown_runs_and_says_what_the_page_says(capsys: pytest.CaptureFi
     assert many == "(1000, 4)\n"
     assert len(users.split("[")) == 2
     assert "old on new" in rivals
+    assert "over 15 origins" in studies
+    assert "2021-02" in studies  # the second generation, first seen in the fourteenth month

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import pytest
 
 from noria.grow.bundled import cdnow, cdnow_sample, chatbot_shares
@@ -29,12 +26,3 @@ def cdnow_tenth() -> Log:
 def chatbots() -> Shares:
     """The bundled chatbot shares."""
     return shares(read_series(chatbot_shares()))
-
-
-@pytest.fixture(scope="session")
-def shared_data() -> Path:
-    """The folder of shared data sets."""
-    folder = os.environ.get("NORIA_DATA")
-    if not folder or not Path(folder).is_dir():
-        pytest.skip("NORIA_DATA names no folder of shared data sets")
-    return Path(folder)

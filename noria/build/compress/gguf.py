@@ -21,6 +21,8 @@ from noria.core.errors import FolderError
 Number = Literal["float32", "float16", "8 bits"]
 NUMBERS: dict[str, int] = {"float32": 0, "float16": 1, "8 bits": 8}
 """Name -> the format's number of a tensor's type."""
+_FILE_TYPES: dict[str, int] = {"float32": 0, "float16": 1, "8 bits": 7}
+"""Name -> the format's number of a file that is mostly so."""
 _VERSION, _ALIGNED, _BLOCK = 3, 32, 32
 _NORMAL, _CONTROL = 1, 3
 """Kinds of token."""
@@ -65,7 +67,7 @@ def write_gguf(folder: Path, target: Path, number: Number, *, words: bool = Fals
     if config.get("tie_word_embeddings"):
         tensors.pop("lm_head.weight", None)
     made = [_tensor(name, tensor, config, number) for name, tensor in sorted(tensors.items())]
-    facts = [*_sizes(config, folder.name), *_vocabulary(folder, config, words)]
+    facts = [*_sizes(config, folder.name, number), *_vocabulary(folder, config, words)]
     target.parent.mkdir(parents=True, exist_ok=True)
     with target.open("wb") as stream:
         stream.write(b"GGUF" + struct.pack("<IQQ", _VERSION, len(made), len(facts)) + b"".join(facts))
@@ -127,12 +129,13 @@ def _name(name: str) -> str:
     return f"blk.{layer}.{_NAMES['.'.join(path)]}.{last}"
 
 
-def _sizes(config: dict[str, Any], name: str) -> Iterator[bytes]:
+def _sizes(config: dict[str, Any], name: str, number: Number) -> Iterator[bytes]:
     heads = config["num_attention_heads"]
     width = config.get("head_dim") or config["hidden_size"] // heads
     rope = config.get("rope_parameters") or {}
     yield _fact("general.architecture", _TEXT, "llama")
     yield _fact("general.name", _TEXT, name)
+    yield _fact("general.file_type", _UINT, _FILE_TYPES[number])
     for key, value in {
         "context_length": config["max_position_embeddings"], "embedding_length": config["hidden_size"],
         "block_count": config["num_hidden_layers"], "feed_forward_length": config["intermediate_size"],

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from noria.grow.settings import ForecastSettings, LogSettings, MarketSettings
+from noria.grow.settings import ForecastSettings, LogSettings, MarketSettings, TogetherSettings
 
 if TYPE_CHECKING:
     from noria.grow.analysis import MarketStudy
-    from noria.grow.forecast.rolling import Backtest
     from noria.grow.forecast.study import LevelStudy
 
+from .backtested import print_tested, tested, verdict_of
 from .shown import Flatten, Switch, percent, print_json, print_table, write_parquet
 
 
@@ -22,10 +22,11 @@ def forecast(
     what: Annotated[ForecastSettings, Flatten] = ForecastSettings(),
     settings: Annotated[MarketSettings, Flatten] = MarketSettings(),
     log: Annotated[LogSettings, Flatten] = LogSettings(),
+    together: Annotated[TogetherSettings, Flatten] = TogetherSettings(),
     out: Path | None = None,
     json: Switch = False,
 ) -> int:
-    """Forecasts with intervals, back-tested against "nothing changes": shares, levels, flows, or a log's users.
+    """Forecasts with intervals, back-tested against "nothing changes": shares, levels, flows, a log's users, rivals, generations.
 
     Every draw of shares sums to one; growth curves (Bass, Gompertz, logistic) saturate, and say so where their ceiling cannot be told.
 
@@ -34,7 +35,10 @@ def forecast(
         noria grow forecast
         noria grow forecast market.csv --measure revenue --horizon 12 --model blend
         noria grow forecast sales.csv --of flow --entity phones
+        noria grow forecast sales.csv --of flow --measure sales --effort price
         noria grow forecast purchases.csv --of users --user customer --period week
+        noria grow forecast makers.csv --of rivals --take A --take B
+        noria grow forecast systems.csv --of generations --launch "Windows XP=2001-10"
 
     A log is read by month where it covers nine of them, else by week or by day, unless --period says otherwise.
 
@@ -47,8 +51,12 @@ def forecast(
     json
         Print JSON, for programs.
     """
+    if what.of in ("rivals", "generations"):
+        from .together import several
+
+        return several(series, what, settings, together, out, json)
     if what.of != "shares":
-        return _levels(series, what, settings, log, out, json)
+        return _levels(series, what, settings, log, together, out, json)
     from noria.core.errors import InputError
     from noria.grow.analysis import study_market
     from noria.grow.bundled import chatbot_shares
@@ -61,11 +69,11 @@ def forecast(
     rows = _forecast_rows(study)
     if out:
         write_parquet(rows, out)
-    verdict = _verdict(study.backtest, study.silence)
+    verdict = verdict_of(study.backtest, study.silence)
     if json:
         return print_json({
             "base": study.market.base, "source": study.market.provenance.text(), "model": study.model, "forecast": rows,
-            **_tested(study.backtest), "verdict": verdict,
+            **tested(study.backtest), "verdict": verdict,
         })  # fmt: skip
     _print_shares(study, rows, verdict, settings.draws)
     if what.newcomers:
@@ -76,7 +84,7 @@ def forecast(
 def _print_shares(study: MarketStudy, rows: list[dict[str, Any]], verdict: dict[str, str], draws: int) -> None:
     assert study.forecast is not None
     print(f"{study.market.base}: {study.market.provenance.text()}")
-    _print_tested(study.backtest, verdict)
+    print_tested(study.backtest, verdict)
     end = study.forecast.times[-1]
     print(f"{study.model}, {end}, median and 90 % interval of {draws:,} draws that each sum to one:")
     shown = [
@@ -88,29 +96,12 @@ def _print_shares(study: MarketStudy, rows: list[dict[str, Any]], verdict: dict[
 
 
 def _levels(
-    where: Path | None, what: ForecastSettings, settings: MarketSettings, log: LogSettings, out: Path | None, json: bool
-) -> int:
-    from noria.core.errors import InputError, SettingError
-    from noria.grow.analysis import open_log
-    from noria.grow.forecast.levels import levels_of
-    from noria.grow.forecast.study import period_for, study_levels, study_users_ahead
-    from noria.grow.series import read_series
+    where: Path | None, what: ForecastSettings, settings: MarketSettings, log: LogSettings, together: TogetherSettings,
+    out: Path | None, json: bool,
+) -> int:  # fmt: skip
+    from noria.core.errors import InputError
 
-    facts: dict[str, Any] = {"horizon": settings.horizon, "holdout": settings.holdout, "model": what.curve,
-                             "draws": settings.draws, "seed": settings.seed}  # fmt: skip
-    if what.of == "users":
-        opened = open_log(where, log)
-        study = study_users_ahead(
-            opened, log.period if "period" in log.model_fields_set else period_for(opened), **facts
-        )
-    else:
-        if where is None:
-            raise InputError(f"a forecast of a {what.of} needs a series", hint="name a CSV or Parquet file of points")
-        if what.curve == "cohorts":
-            raise SettingError("cohorts are known of users only", found=f"--of {what.of}", allowed="--of users")
-        study = study_levels(
-            levels_of(read_series(where), what.of, settings.measure, settings.market, what.entity), **facts
-        )
+    study, notes = _studied(where, what, settings, log, together)
     if study.outlook is None:
         raise InputError(f"no forecast: {study.silence}")
     low, high = study.outlook.interval(0.9)
@@ -121,16 +112,58 @@ def _levels(
     ]  # fmt: skip
     if out:
         write_parquet(rows, out)
-    verdict = _verdict(study.backtest, study.silence)
+    verdict = verdict_of(study.backtest, study.silence)
     if json:
         return print_json({
             "entity": study.history.name, "of": what.of, "source": study.source, "model": study.model, "forecast": rows,
             "curves": {name: {"figures": [figure.as_dict() for figure in one.figures()], "verdict": one.verdict()}
                        for name, one in study.adoptions.items()},
-            **_tested(study.backtest), "verdict": verdict,
+            **tested(study.backtest), "verdict": verdict, "notes": notes,
         })  # fmt: skip
     _print_levels(study, rows, verdict, settings.draws)
+    for note in notes:
+        print(f"  {note['en']}")
     return 0
+
+
+def _studied(
+    where: Path | None, what: ForecastSettings, settings: MarketSettings, log: LogSettings, together: TogetherSettings
+) -> tuple[LevelStudy, list[dict[str, str]]]:
+    """Return the study of one series above zero, and what is to be known with its forecast."""
+    from noria.core.errors import InputError, SettingError
+    from noria.grow.analysis import open_log
+    from noria.grow.forecast.effort import effort_of, study_effort
+    from noria.grow.forecast.levels import levels_of
+    from noria.grow.forecast.study import period_for, study_levels, study_users_ahead
+    from noria.grow.series import read_series
+
+    facts: dict[str, Any] = {"horizon": settings.horizon, "holdout": settings.holdout, "model": what.curve,
+                             "draws": settings.draws, "seed": settings.seed}  # fmt: skip
+    if together.effort and what.of != "flow":
+        raise SettingError("an effort speeds a flow up", found=f"--of {what.of}", allowed="--of flow")
+    allowed = _curves(what.of, together.effort)
+    if what.curve not in allowed:
+        raise SettingError(f"no such model of a {what.of}", found=what.curve, allowed=allowed)
+    if what.of == "users":
+        opened = open_log(where, log)
+        period = log.period if "period" in log.model_fields_set else period_for(opened)
+        return study_users_ahead(opened, period, **facts), []
+    if where is None:
+        raise InputError(f"a forecast of a {what.of} needs a series", hint="name a CSV or Parquet file of points")
+    series = read_series(where)
+    history = levels_of(
+        series, "flow" if what.of == "flow" else "level", settings.measure, settings.market, what.entity
+    )
+    if not together.effort:
+        return study_levels(history, **facts), []
+    effort = effort_of(series, together.effort, history, settings.market)
+    return study_effort(history, effort, **facts), [effort.note(settings.horizon)]
+
+
+def _curves(of: str, effort: tuple[str, ...]) -> list[str]:
+    """Return the models that can forecast one series above zero."""
+    more = ["cohorts"] if of == "users" else ["generalised"] if effort else []
+    return ["best", "persistence", "drift", "bass", "gompertz", "logistic", *more, "blend"]
 
 
 def _print_levels(study: LevelStudy, rows: list[dict[str, Any]], verdict: dict[str, str], draws: int) -> None:
@@ -138,34 +171,13 @@ def _print_levels(study: LevelStudy, rows: list[dict[str, Any]], verdict: dict[s
     print(
         f"{history.name}, {history.unit}: {study.source}, {history.n} values from {history.times[0]} to {history.times[-1]}"
     )
-    _print_tested(study.backtest, verdict)
+    print_tested(study.backtest, verdict)
     for name, one in study.adoptions.items():
         print(f"  {name}: {one.verdict()['en']}")
         for figure in one.figures():
             print(f"    {figure.text()}")
     print(f"{study.model}, median and 90 % interval of {draws:,} draws:")
     print_table(rows, ["time", "median", "low", "high"])
-
-
-def _verdict(test: Backtest | None, silence: str) -> dict[str, str]:
-    return test.verdict() if test else {"en": f"no back-test: {silence}", "zh": f"没有回测：{silence}"}
-
-
-def _tested(test: Backtest | None) -> dict[str, Any]:
-    if test is None:
-        return {"backtest": [], "weights": {}, "silent": {}}
-    return {"backtest": [item.as_dict() for item in test.standings], "weights": test.weights, "silent": test.silent}
-
-
-def _print_tested(test: Backtest | None, verdict: dict[str, str]) -> None:
-    print(verdict["en"])
-    if test is None:
-        return
-    rows = [{**item.as_dict(), "gain": item.gain.value if item.gain else None, "weight": test.weights.get(item.model),
-             "inside 90 %": percent(item.coverage["90%"])} for item in test.standings]  # fmt: skip
-    print_table(rows, ["model", "trials", "log_score", "gain", "energy", "crps", "mase", "inside 90 %", "weight"])
-    for name, why in test.silent.items():
-        print(f"  {name} took no part: {why}")
 
 
 def _forecast_rows(study: MarketStudy) -> list[dict[str, Any]]:

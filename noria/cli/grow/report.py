@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from noria.grow.market.settings import BasisSettings, DriverSettings, PotentialSettings, TargetSettings
-from noria.grow.promote.settings import BudgetSettings, SpendSettings, UnitSettings, UpliftSettings
+from noria.grow.promote.settings import PlanBasis
 from noria.grow.settings import LogSettings, MarketSettings, UserSettings
 
 from .shown import Flatten
@@ -27,17 +27,12 @@ def report(
     series: Path | None = None,
     happenings: Path | None = None,
     potential: Path | None = None,
-    experiment: Path | None = None,
-    spend: Path | None = None,
     settings: Annotated[LogSettings, Flatten] = LogSettings(),
     asked: Annotated[UserSettings, Flatten] = UserSettings(),
     market: Annotated[MarketSettings, Flatten] = MarketSettings(),
     drive: Annotated[DriverSettings, Flatten] = DriverSettings(),
     sizing: Annotated[PotentialSettings, Flatten] = PotentialSettings(),
-    units: UnitSettings = UnitSettings(),
-    whom: UpliftSettings = UpliftSettings(),
-    columns: SpendSettings = SpendSettings(),
-    budget: BudgetSettings = BudgetSettings(),
+    basis: Annotated[PlanBasis, Flatten] = PlanBasis(),
     out: Path = Path("report.html"),
 ) -> int:
     """One HTML page with users, lifetime, market, forecasts and promotion: self-contained, in English and Chinese, fit to print.
@@ -58,18 +53,6 @@ def report(
         A CSV file with the columns time, entity and name: what followed each, beside rivals and placebo events.
     potential
         A CSV file of ranges of inputs: market size top-down and bottom-up.
-    experiment
-        A CSV or Parquet file of users with group, outcome and features: the experiment, and whom to address.
-    spend
-        A CSV or Parquet file of spend by channel and period: the budget.
-    units
-        Where in the experiment each thing stands.
-    whom
-        How it is learnt whom to address.
-    columns
-        Where in the table of spend each thing stands.
-    budget
-        How the budget may be divided.
     out
         Where to write the page.
     """
@@ -83,13 +66,12 @@ def report(
         sections = _of_users(opened, settings, asked, market)
         sections += _of_market(points, market, drive, happenings, sizing, potential)
         sections += _or_why("segments and targets", lambda: _of_targets(opened))
-    if experiment is not None or spend is not None:
+    if basis.experiment is not None or basis.spend is not None:
         from noria.grow.promote.planning import study_plan
         from noria.grow.sections.promotion import promotion_sections
 
         lake = Path(log) if log is not None and Path(log).is_dir() else None
-        plan = study_plan(lake, experiment, spend, units=units, whom=whom, columns=columns, budget=budget)
-        sections += promotion_sections(plan)
+        sections += promotion_sections(study_plan(lake, basis))
     print(write_report(out, sections))
     return 0
 

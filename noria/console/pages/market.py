@@ -10,18 +10,17 @@ from typing import Any
 from nicegui import ui
 
 from noria.core.errors import InputError
-from noria.core.figure import Figure, number
+from noria.core.figure import Figure
 from noria.grow.analysis import MarketStudy
 from noria.grow.forecast.attraction import ShareForecast
 from noria.grow.forecast.names import NAMES
-from noria.grow.forecast.rolling import Backtest
 from noria.grow.forecast.study import LevelStudy
 from noria.grow.market.share import Shares, concentration
 from noria.grow.report import Section
 
 from .. import charts
 from ..figures import figures
-from ..sections import show_all, show_section
+from ..sections import show_all, show_section, table_html
 from ..shell import View, block, card, foreign, paragraph, worked_out
 from ..words import Words
 
@@ -43,19 +42,16 @@ async def show(view: View) -> None:
     with ui.element("div").classes("columns"):
         with card(words("market.forecast")):
             _forecast(words, study)
-        with ui.element("div").classes("stack"):
-            with card(words("market.concentration")):
-                charts.show(concentration_chart(study.market), words("market.concentration"))
-                _foot(words, study.market)
-            if study.backtest:
-                with card(words("market.backtest")):
-                    block(
-                        f'<div class="note" data-check="backtest">{escape(study.backtest.verdict()[words.language])}</div>'
-                    )
-                    block(standings_html(study.backtest, words), "scroll-x")
-                    paragraph(words("market.backtest.foot", horizon=study.backtest.horizon), "small soft")
-    from noria.grow.sections.forecast import forecast_section
+        with ui.element("div").classes("stack"), card(words("market.concentration")):
+            charts.show(concentration_chart(study.market), words("market.concentration"))
+            _foot(words, study.market)
+    from noria.grow.sections.forecast import forecast_section, standings_table
 
+    if study.backtest:
+        with card(words("market.backtest")):
+            block(f'<div class="note" data-check="backtest">{escape(study.backtest.verdict()[words.language])}</div>')
+            paragraph(words("market.backtest.foot"), "small soft")
+            block(table_html(standings_table(study.backtest, study.market.provenance.texts()), words), "scroll-x")
     show_section(forecast_section(await worked_out(words, buyers)), words)
     show_all(await worked_out(words, lambda: [moved(), *served(view.state.lake)]), words)
 
@@ -162,34 +158,6 @@ def concentration_chart(market: Shares) -> charts.Options:
     return options
 
 
-def standings_html(tested: Backtest, words: Words) -> str:
-    """Return how every model did, as a table."""
-    keys = ("model", "gain", "crps", "mase", "coverage", "weight")
-    head = "".join(
-        f'<th class="{"" if key == "model" else "number"}">{escape(words(f"market.{key}"))}</th>' for key in keys
-    )
-    lines = []
-    for item in sorted(tested.standings, key=lambda item: item.crps):
-        gain = item.gain
-        told = "–" if gain is None else f"{gain.value:+.2f}"
-        if gain is not None and gain.low is not None:
-            told += f"<br><span class='small soft'>{gain.low:.2f} – {gain.high:.2f}</span>"
-        covered = next((value for level, value in item.coverage.items() if str(level).startswith("90")), None)
-        weight = tested.weights.get(item.model)
-        cells = (
-            told,
-            number(item.crps),
-            number(item.mase),
-            *("–" if part is None else f"{part:.0%}" for part in (covered, weight)),
-        )
-        lines.append(
-            f"<tr><td>{escape(NAMES[item.model][words.language])}<br><span class='small soft'>n = {item.trials:,}</span></td>"
-            + "".join(f'<td class="number">{cell}</td>' for cell in cells)
-            + "</tr>"
-        )
-    return f'<table class="plain"><thead><tr>{head}</tr></thead><tbody>{"".join(lines)}</tbody></table>'
-
-
 def _forecast(words: Words, study: MarketStudy) -> None:
     if study.forecast is None:
         paragraph(study.silence, "soft")
@@ -211,7 +179,7 @@ def _flags(words: Words, market: Shares) -> None:
 
 def _foot(words: Words, market: Shares) -> None:
     block(
-        f'<div class="chart-foot">n = {len(market.times)} · {escape(words("figure.source"))}{foreign(market.provenance.text())}</div>'
+        f'<div class="chart-foot">n = {len(market.times)} · {escape(words("figure.source"))}{foreign(market.provenance.texts()[words.language])}</div>'
     )
 
 

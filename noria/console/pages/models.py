@@ -70,7 +70,7 @@ def _card(words: Words, model: ModelRecord) -> list[tuple[str, str]]:
     pairs: list[tuple[str, Any]] = [
         ("models.task", words.phrase(str(known.get("task", "")))),
         ("models.labels", ", ".join(words.phrase(str(label)) for label in known.get("labels") or [])),
-        ("models.base", known.get("base")),
+        ("models.base", _base(words, str(known.get("base") or ""))),
         ("models.licence", known.get("licence")),
         ("models.parameters", f"{known['parameters']:,}" if known.get("parameters") else None),
         ("models.max_length", f"{known['max_length']:,}" if known.get("max_length") else None),
@@ -85,6 +85,11 @@ def _card(words: Words, model: ModelRecord) -> list[tuple[str, str]]:
         ("models.created", model.manifest.created.replace("T", " ").replace("+00:00", " UTC")),
     ]
     return [(words(key), foreign(value)) for key, value in pairs if value not in (None, "")]
+
+
+def _base(words: Words, name: str) -> str:
+    """Return the name of the model that this one began as; a name stays as it is."""
+    return words.phrase(name) if name.startswith("none:") else name
 
 
 def _curves(words: Words, model: ModelRecord) -> None:

@@ -74,7 +74,7 @@ def _routes(view: View) -> None:
     words = view.words
     rows = [
         [
-            foreign(one.route), f"{one.requests:,}", f"{one.refused:,}", f"{one.failed:,}", _within(one.half),
+            foreign(words.phrase(one.route) if one.route == "other" else one.route), f"{one.requests:,}", f"{one.refused:,}", f"{one.failed:,}", _within(one.half),
             _within(one.nearly_all),
         ]
         for one in view.state.routes()

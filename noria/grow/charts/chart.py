@@ -62,7 +62,7 @@ def frame(categories: list[str], unit: Text) -> dict[str, Any]:
         "tooltip": {"trigger": "axis", "confine": True},
         "legend": {"top": 0},
         "grid": {"left": 8, "right": 16, "top": 56, "bottom": 28, "containLabel": True},
-        "xAxis": {"type": "category", "data": categories, "nameLocation": "middle", "nameGap": 28, "axisLabel": {"hideOverlap": True}},
+        "xAxis": {"type": "category", "data": categories, "nameLocation": "middle", "nameGap": 28, "axisLabel": {"hideOverlap": True, "alignMaxLabel": "right"}},
         "yAxis": {"type": "value", "name": unit, "nameTextStyle": {"align": "left"}},
         "series": [],
     }  # fmt: skip
@@ -70,8 +70,18 @@ def frame(categories: list[str], unit: Text) -> dict[str, Any]:
 
 def line(name: Text, data: Sequence[float | None], colour: str, *, dashed: bool = False) -> dict[str, Any]:
     """Return one line of a chart; None leaves a gap."""
-    return {"type": "line", "name": name, "data": list(data), "symbol": "none", "itemStyle": {"color": colour},
+    return {"type": "line", "name": name, "data": dotted(data), "symbol": "none", "itemStyle": {"color": colour},
             "lineStyle": {"color": colour, "width": 2, "type": "dashed" if dashed else "solid"}}  # fmt: skip
+
+
+def dotted(data: Sequence[float | None]) -> list[Any]:
+    """Return a line's values, those with none beside them as dots: of a single point a line draws nothing."""
+    known = [False, *(value is not None for value in data), False]
+    return [
+        {"value": value, "symbol": "circle", "symbolSize": 7}
+        if known[place] and not known[place - 1] and not known[place + 1] else value
+        for place, value in enumerate(data, 1)
+    ]  # fmt: skip
 
 
 def band(

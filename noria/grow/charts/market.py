@@ -9,7 +9,7 @@ import numpy as np
 from ..forecast.attraction import ShareForecast
 from ..market.decompose import Decomposition
 from ..market.share import Shares, concentration
-from .chart import PALETTE, Chart, Text, band, entity_name, frame, line, percent
+from .chart import PALETTE, Chart, Text, band, dotted, entity_name, frame, line, percent
 
 
 def share_chart(market: Shares) -> Chart:
@@ -20,7 +20,7 @@ def share_chart(market: Shares) -> Chart:
     options["series"] = [
         {"type": "line", "stack": "all", "areaStyle": {"opacity": 0.85}, "lineStyle": {"width": 0}, "symbol": "none",
          "name": entity_name(market.entities[column]), "itemStyle": {"color": PALETTE[place % len(PALETTE)]},
-         "data": [percent(value) for value in market.values[:, column]]}
+         "data": dotted([percent(value) for value in market.values[:, column]])}
         for place, column in enumerate(shown)
     ]  # fmt: skip
     return Chart(

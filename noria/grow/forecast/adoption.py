@@ -35,6 +35,8 @@ class Adoption:
     level: float
     """Of the intervals."""
     source: str = ""
+    efforts: tuple[str, ...] = ()
+    """What the covariates are called; `effect 1`, ... where nobody named them."""
 
     @property
     def curve(self) -> Curve:
@@ -49,7 +51,8 @@ class Adoption:
     @property
     def parameters(self) -> dict[str, float]:
         """The most likely parameters."""
-        return {name: float(values[0]) for name, values in self.fitted.parameters.items()}
+        names = {f"effect {place}": f"effect of {name}" for place, name in enumerate(self.efforts, 1)}
+        return {names.get(name, name): float(values[0]) for name, values in self.fitted.parameters.items()}
 
     @property
     def converged(self) -> bool:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 from scipy.integrate import solve_ivp
 from scipy.optimize import least_squares
 from scipy.stats import invwishart
@@ -79,7 +80,11 @@ class Rivals:
         return np.asarray(point) if (point > 0).all() else None
 
     def ahead(self, horizon: int, *, draws: int = 1000, seed: int = 0) -> Floats:
-        """Return draws of the next periods, (draws, horizon, N), coefficients and noise drawn from their posterior.
+        """Return draws of the next periods, (draws, horizon, N); see `paths`."""
+        return self.paths(horizon, draws=draws, seed=seed).values
+
+    def paths(self, horizon: int, *, draws: int = 1000, seed: int = 0) -> Paths:
+        """Return draws of the next periods, coefficients and noise drawn from their posterior.
 
         Draws in which a rival runs away are drawn anew: the equations do not hold there.
 
@@ -87,19 +92,23 @@ class Rivals:
             InputError: nearly all run away; the data tell too little of what holds growth back.
         """
         random = np.random.default_rng(seed)
-        kept: list[Floats] = []
+        kept: list[Paths] = []
         count = 0
         for _ in range(8):
             paths = self._paths(horizon, draws, random)
-            fine = paths[(paths < RUNAWAY * self.largest).all((1, 2))]
+            fine = paths.only((paths.values < RUNAWAY * self.largest).all((1, 2)))
             kept.append(fine)
-            count += len(fine)
+            count += len(fine.values)
             if count >= draws:
-                return np.concatenate(kept)[:draws]
+                joined = (
+                    np.concatenate([getattr(one, name) for one in kept])[:draws]
+                    for name in ("values", "centres", "roots")
+                )
+                return Paths(*joined)
         raise InputError("rivals run away in nearly every draw: what holds growth back is not identified", found=f"{count} of {8 * draws} stay",
                          hint="forecast shares instead, or give a longer series")  # fmt: skip
 
-    def _paths(self, horizon: int, draws: int, random: np.random.Generator) -> Floats:
+    def _paths(self, horizon: int, draws: int, random: np.random.Generator) -> Paths:
         size = len(self.names)
         covariance = np.asarray(invwishart(self.freedom + size - 1, self.noise).rvs(draws, random_state=random))
         roots = np.linalg.cholesky(covariance.reshape(draws, size, size))
@@ -110,7 +119,7 @@ class Rivals:
         table = middle + np.einsum("kl,dlq,dpq->dkp", loose, noise, roots)
         logs = np.tile(np.log(self.last / self.scale), (draws, 1))
         most = np.log(RUNAWAY * 10 * self.largest / self.scale)
-        paths = np.empty((draws, horizon, size))
+        paths, centres = np.empty((draws, horizon, size)), np.empty((draws, horizon, size))
 
         def pace(state: Floats) -> Floats:
             return np.asarray(table[:, 0] + np.einsum("dk,dkp->dp", np.exp(np.minimum(state, most)), table[:, 1:]))
@@ -119,9 +128,27 @@ class Rivals:
             first = pace(logs)
             second = pace(np.clip(logs + first, -50.0, most))
             fresh = np.einsum("dpq,dq->dp", roots, random.standard_normal((draws, size)))
-            logs = np.clip(logs + (first + second) / 2 + fresh, -50.0, most)
+            centres[:, step] = logs + (first + second) / 2
+            logs = np.clip(centres[:, step] + fresh, -50.0, most)
             paths[:, step] = np.exp(logs)
-        return np.asarray(paths * self.scale, dtype=np.float64)
+        return Paths(np.asarray(paths * self.scale, dtype=np.float64), centres + np.log(self.scale), roots)
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Draws of what comes; D draws of H periods of N rivals."""
+
+    values: Floats
+    """(D, H, N), above zero."""
+    centres: Floats
+    """(D, H, N): the logarithm that the draw's path before expects."""
+    roots: Floats
+    """(D, N, N): root of the covariance of one period's noise in logarithms."""
+
+    def only(self, kept: npt.ArrayLike) -> Paths:
+        """Return the draws where `kept` is true."""
+        places = np.asarray(kept, dtype=bool)
+        return Paths(self.values[places], self.centres[places], self.roots[places])
 
 
 def fit_rivals(

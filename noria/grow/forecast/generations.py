@@ -43,6 +43,8 @@ class Generations:
     """What each generation adds to the market, (G,)."""
     errors: Floats
     """Standard errors of the logarithms of p, q and market, (G, 3); those of shared rates repeat."""
+    covariance: Floats
+    """Of those logarithms, each once: p and q pair by pair, then the markets."""
     shared: bool
     """Whether all generations have the same p and q."""
     residual: float
@@ -81,8 +83,8 @@ class Generations:
 
 
 def in_use(rates: Floats, markets: Floats, launches: Floats, times: Floats) -> Floats:
-    """Return what is in use of each generation, (T, G), for p and q (G, 2), markets (G,) and launches (G,)."""
-    return np.asarray(np.einsum("tgk,k->tg", _design(np.log(rates), launches, times), markets))
+    """Return what is in use of each generation, (..., T, G), for p and q (..., G, 2), markets (..., G) and launches (G,)."""
+    return np.asarray(np.einsum("...tgk,...k->...tg", _design(np.log(rates), launches, times), markets))
 
 
 def fit_generations(
@@ -130,7 +132,7 @@ def fit_generations(
     markets, left = solved(best.x)
     sigma = float(np.sqrt(left @ left / freedom))
     rates = np.exp(np.broadcast_to(best.x.reshape(pairs, 2), (count, 2)))
-    errors = _errors(
+    covariance, errors = _spread(
         best.x,
         markets,
         lambda logs, sizes: _design(np.broadcast_to(logs.reshape(pairs, 2), (count, 2)), starts, times)[seen] @ sizes,
@@ -138,7 +140,7 @@ def fit_generations(
     )
     spread = np.column_stack([np.broadcast_to(errors[: 2 * pairs].reshape(pairs, 2), (count, 2)), errors[2 * pairs :]])
     told = tuple(names) or tuple(f"generation {place + 1}" for place in range(count))
-    return Generations(starts, rates, markets * scale, spread, shared, sigma * scale, float(times[-1]), int(seen.sum()), freedom,
+    return Generations(starts, rates, markets * scale, spread, covariance, shared, sigma * scale, float(times[-1]), int(seen.sum()), freedom,
                        bool(best.success), told, source)  # fmt: skip
 
 
@@ -157,21 +159,21 @@ def _checked(values: Floats | Sequence[Sequence[float]], launches: Sequence[floa
 
 
 def _design(logs: Floats, launches: Floats, times: Floats) -> Floats:
-    """Return what one unit of each generation's market gives each generation in use, (T, G, G)."""
+    """Return what one unit of each generation's market gives each generation in use, (..., T, G, G)."""
     count = len(launches)
-    reached = np.stack([BASS.part(logs[place][None], times - launches[place])[0] for place in range(count)], -1)
-    leaving = np.concatenate([1 - reached[:, 1:], np.ones((len(times), 1))], 1)
-    design = np.zeros((len(times), count, count))
+    reached = np.stack([BASS.part(logs[..., place, :], times - launches[place]) for place in range(count)], -1)
+    leaving = np.concatenate([1 - reached[..., 1:], np.ones_like(reached[..., :1])], -1)
+    design = np.zeros((*reached.shape, count))
     for source in range(count):
-        moved = np.ones(len(times))
+        moved = np.ones_like(reached[..., 0])
         for place in range(source, count):
-            design[:, place, source] = reached[:, place] * leaving[:, place] * moved
-            moved = moved * reached[:, place]
+            design[..., place, source] = reached[..., place] * leaving[..., place] * moved
+            moved = moved * reached[..., place]
     return design
 
 
-def _errors(logs: Floats, markets: Floats, model: object, sigma: float) -> Floats:
-    """Return standard errors of all logarithms from the slopes at the best fit; infinite where a market is nothing."""
+def _spread(logs: Floats, markets: Floats, model: object, sigma: float) -> tuple[Floats, Floats]:
+    """Return covariance and standard errors of all logarithms from the slopes at the best fit; infinite where a market is nothing."""
     assert callable(model)
     full = np.append(logs, np.log(np.maximum(markets, 1e-12)))
     pairs = len(logs)
@@ -186,4 +188,4 @@ def _errors(logs: Floats, markets: Floats, model: object, sigma: float) -> Float
     # A direction that nothing is known of gets a wide spread, not none, as a pseudo-inverse would give it.
     covariance = np.linalg.inv(information + 1e-13 * np.diag(information).max() * np.eye(len(full))) * sigma**2
     flat = np.sum(table**2, 0) < 1e-16
-    return np.where(flat, np.inf, np.sqrt(np.maximum(np.diag(covariance), 0.0)))
+    return covariance, np.where(flat, np.inf, np.sqrt(np.maximum(np.diag(covariance), 0.0)))

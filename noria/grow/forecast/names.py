@@ -14,8 +14,11 @@ NAMES: Mapping[str, Mapping[str, str]] = {
     "structural": {"en": "structural log-ratios", "zh": "对数比结构模型"},
     "rivalry": {"en": "rivalry (Lotka-Volterra)", "zh": "竞争模型（洛特卡-沃尔泰拉）"},
     "bass": {"en": "Bass", "zh": "Bass 扩散"},
+    "generalised": {"en": "generalised Bass", "zh": "广义 Bass 扩散"},
     "gompertz": {"en": "Gompertz", "zh": "Gompertz 曲线"},
     "logistic": {"en": "logistic", "zh": "逻辑斯谛曲线"},
+    "lotka-volterra": {"en": "Lotka-Volterra", "zh": "洛特卡-沃尔泰拉竞争模型"},
+    "norton-bass": {"en": "Norton-Bass", "zh": "Norton-Bass 代际模型"},
     "cohorts": {"en": "cohorts", "zh": "同期群模型"},
     "blend": {"en": "blend", "zh": "加权混合"},
 }

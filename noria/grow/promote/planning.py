@@ -12,7 +12,7 @@ from ..lake import events
 from ..log import Log, log_of_events, read_log
 from .experiment import Experiment, analyse
 from .plan import Plan, needs_of, plan
-from .settings import BudgetSettings, PlanSettings, SpendSettings, UnitSettings, UpliftSettings
+from .settings import BudgetSettings, PlanBasis, PlanSettings, SpendSettings, UnitSettings, UpliftSettings
 from .study import BudgetStudy, open_spend, open_units, study_budget, uplift_of
 from .uplift import Uplift
 
@@ -45,37 +45,29 @@ class PlanStudy:
     money: BudgetStudy | None
 
 
-def study_plan(
-    log: str | Path | None, experiment: str | Path | None, spend: str | Path | None, settings: PlanSettings | None = None, *,
-    units: UnitSettings | None = None, whom: UpliftSettings | None = None, columns: SpendSettings | None = None,
-    budget: BudgetSettings | None = None,
-) -> PlanStudy:  # fmt: skip
-    """Return the plan that these files give.
+def study_plan(log: str | Path | None, basis: PlanBasis, settings: PlanSettings | None = None) -> PlanStudy:
+    """Return the plan that a log of use and what it rests on beside it give.
 
     Args:
         log: what users ask about: a lake's folder, or a table with user, time and topic.
-        experiment: users with group, outcome and features.
-        spend: spend by channel and period.
-        settings: of the plan; and of each part the settings of its own.
-        units: where in the experiment each thing stands.
-        whom: how it is learnt whom to address.
-        columns: where in the table of spend each thing stands.
-        budget: how the budget may be divided.
+        basis: the experiment, the spend, and how each is read.
+        settings: of the plan.
 
     Raises:
         InputError: no file was named, or one cannot be used.
     """
     settings = settings or PlanSettings()
-    if log is None and experiment is None and spend is None:
+    if log is None and basis.experiment is None and basis.spend is None:
         raise InputError("a plan needs something to rest on", allowed="a log of use, --experiment or --spend")
     tried = found = None
-    if experiment is not None:
-        how = whom or UpliftSettings()
-        users = open_units(experiment, units or UnitSettings(), how.features)
+    if basis.experiment is not None:
+        users = open_units(basis.experiment, basis.units, basis.whom.features)
         tried = analyse(users)
         if (users.features or users.before is not None) and users.weight is None:
-            found = uplift_of(users, how)
-    money = study_budget(open_spend(spend, columns or SpendSettings()), budget) if spend is not None else None
+            found = uplift_of(users, basis.whom)
+    money = None
+    if basis.spend is not None:
+        money = study_budget(open_spend(basis.spend, basis.columns), basis.budget)
     needs = []
     if log is not None:
         opened = _log(Path(log), settings)
@@ -102,17 +94,13 @@ def study_plan_file(path: str | Path) -> PlanStudy:
     path = Path(path)
     told = check_sections(read_toml(path), SECTIONS)
     made = {name: told.get(name, kind()) for name, kind in SECTIONS.items()}
-    files, settings, units, whom, columns, budget = (made[name] for name in SECTIONS)
+    files, settings = made.pop("files"), made.pop("plan")
     assert isinstance(files, PlanFiles)
     assert isinstance(settings, PlanSettings)
-    assert isinstance(units, UnitSettings)
-    assert isinstance(whom, UpliftSettings)
-    assert isinstance(columns, SpendSettings)
-    assert isinstance(budget, BudgetSettings)
     log, experiment, spend = (
         None if name is None else path.parent / name for name in (files.log, files.experiment, files.spend)
     )
-    return study_plan(log, experiment, spend, settings, units=units, whom=whom, columns=columns, budget=budget)
+    return study_plan(log, PlanBasis.make(experiment=experiment, spend=spend, **made), settings)
 
 
 def simulated_plan(seed: int = 0) -> PlanStudy:

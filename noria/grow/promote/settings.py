@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -150,3 +151,20 @@ class PlanSettings(Settings):
     """Time zone of the log's times that name none, such as UTC or Asia/Shanghai."""
     needs: Annotated[int, Field(ge=1, le=50)] = 6
     """Topics shown, the most asked first."""
+
+
+class PlanBasis(Settings):
+    """What a plan rests on beside a log of use: an experiment and a table of spend, and how each is read."""
+
+    experiment: Path | None = None
+    """A CSV or Parquet file of users with group, outcome and features: the experiment, and whom to address."""
+    spend: Path | None = None
+    """A CSV or Parquet file of spend by channel and period: the budget."""
+    units: UnitSettings = UnitSettings()
+    """Where in the experiment each thing stands."""
+    whom: UpliftSettings = UpliftSettings()
+    """How it is learnt whom to address."""
+    columns: SpendSettings = SpendSettings()
+    """Where in the table of spend each thing stands."""
+    budget: BudgetSettings = BudgetSettings()
+    """How the budget may be divided."""

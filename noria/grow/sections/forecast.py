@@ -67,12 +67,17 @@ def curves_table(study: LevelStudy) -> Table:
     for curve, one in study.adoptions.items():
         for figure in one.figures():
             open_ended: Text = {"en": "not identified", "zh": "无法识别"} if figure.note else {"en": "–", "zh": "–"}
-            rows.append([NAMES[curve], _PARAMETERS[figure.name], None if figure.note else number(figure.value),
+            rows.append([NAMES[curve], _parameter(figure.name), None if figure.note else number(figure.value),
                          open_ended if figure.low is None else number(figure.low),
                          open_ended if figure.high is None else number(figure.high), float(figure.n)])  # fmt: skip
     return Table({"en": "Growth curves, 90% profile-likelihood intervals", "zh": "增长曲线，90% 轮廓似然区间"},
                  [{"en": "curve", "zh": "曲线"}, {"en": "parameter", "zh": "参数"}, {"en": "value", "zh": "估计值"},
                   {"en": "low", "zh": "下限"}, {"en": "high", "zh": "上限"}, {"en": "n", "zh": "n"}], rows, _cited(study))  # fmt: skip
+
+
+def _parameter(name: str) -> Text:
+    """Return what people read for a parameter; the others are effects of covariates."""
+    return _PARAMETERS.get(name) or {"en": name, "zh": name.replace("effect of ", "效应：")}
 
 
 def standings_table(test: Backtest, source: str | Text) -> Table:

@@ -29,10 +29,16 @@ from noria.tasks.task import Answer, Features, Task, task_of
 if TYPE_CHECKING:
     from .writer import Completions
 
-Kind = Literal["torch", "openvino", "llamacpp"]
-KINDS = ("torch", "openvino", "llamacpp")
-ENGINES: dict[Kind, str] = {"openvino": "engine/model.xml", "llamacpp": "engine/model.gguf"}
+Kind = Literal["torch", "openvino", "llamacpp", "genai"]
+KINDS = ("torch", "openvino", "llamacpp", "genai")
+ENGINES: dict[Kind, str] = {
+    "openvino": "engine/model.xml",
+    "llamacpp": "engine/model.gguf",
+    "genai": "engine/genai.gguf",
+}
 """Faster engines, and the file of a model folder that each runs."""
+LEAST_CORES = 2
+"""Cores that OpenVINO GenAI needs: on one, or in one thread, its version 2026.4 divides by zero and takes the process with it."""
 BATCH_TOKENS = 4_096
 Given = str | Mapping[str, Any]
 """What is asked: a text, or a row as its task reads it, without the truth: {question, context}, {text, pair}, {features} ..."""
@@ -90,7 +96,7 @@ def open_engine(folder: str | Path, *, threads: int | None = None, prefer: str |
     Args:
         folder: a model folder.
         threads: of one forward pass; all cores by default.
-        prefer: torch, openvino or llamacpp, whatever the certificate says: what certifying itself needs.
+        prefer: torch, openvino, llamacpp or genai, whatever the certificate says: what certifying itself needs.
 
     Raises:
         FolderError: the folder is missing, damaged or no model, or holds no file for the engine asked for.
@@ -111,6 +117,10 @@ def open_engine(folder: str | Path, *, threads: int | None = None, prefer: str |
         from .llamacpp import LlamaCppEngine
 
         return LlamaCppEngine(folder, manifest, task, threads=threads)
+    if kind == "genai":
+        from .genai import GenAiEngine
+
+        return GenAiEngine(folder, manifest, task, threads=threads)
     from .torch import TorchEngine
 
     return TorchEngine(folder, manifest, task, threads=threads)
@@ -125,7 +135,13 @@ def best_kind(folder: Path) -> Kind:
         certificate = json.loads((folder / "certificate.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return "torch"
-    return found if isinstance(certificate, dict) and certificate.get("passed") is True else "torch"
+    passed = isinstance(certificate, dict) and certificate.get("passed") is True
+    return found if passed and (found != "genai" or cores() >= LEAST_CORES) else "torch"
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def answer(engine: Engine, given: Sequence[Given], *, batch_tokens: int = BATCH_TOKENS) -> list[Answer]:

@@ -9,32 +9,23 @@ from __future__ import annotations
 import re
 import secrets
 import threading
-from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
+from collections.abc import Collection, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
 import xllamacpp
 
-from noria.core.errors import FolderError, InternalError, ResourceError, SettingError
+from noria.core.errors import FolderError, InternalError, ResourceError
 from noria.core.folder import Manifest
 from noria.tasks.complete import Drawn, Sampling
-from noria.tasks.task import Features, Task
+from noria.tasks.task import Task
 
-from .engine import Kind, ends_of, longest, made, read_config, read_tokenizer
-from .writer import Step, Writer
+from .decoder import PREFILL, TOGETHER, Decoder, Routed
+from .engine import Kind
+from .writer import Completions, Step
 
-if TYPE_CHECKING:
-    from .torch import TorchEngine
-
-TOGETHER = 8
-"""Completions that share the model; more wait."""
-PREFILL = 128
-"""Tokens of prompts that are read between two tokens of the others: a long prompt holds nobody up for long, and of eight that
-come at once the first need not wait for the last. It costs some 6 % of tokens a second with eight completions."""
 _PATIENCE = 0.005
 """Seconds that a step waits for a token: then the process looks for messages."""
 _TOKEN = re.compile(r"<(\d+)>")
@@ -43,14 +34,8 @@ _one = threading.Lock()
 """Two servers of the library in one process end each other."""
 
 
-class LlamaCppEngine:
+class LlamaCppEngine(Decoder):
     """An engine in llama.cpp, for causal models; it gives tokens, no logits.
-
-    Args:
-        folder: model folder with `engine/model.gguf`, whose tokens are named by their numbers.
-        manifest: its manifest.
-        task: its task.
-        threads: of one forward pass.
 
     Raises:
         FolderError: there is no such model, or it cannot be read.
@@ -60,18 +45,9 @@ class LlamaCppEngine:
     kind: Kind = "llamacpp"
 
     def __init__(self, folder: Path, manifest: Manifest, task: Task, *, threads: int) -> None:
-        self.folder, self.manifest, self.task, self._threads = folder, manifest, task, threads
-        config = read_config(folder)
-        self.tokenizer = read_tokenizer(folder)
-        self.max_length = longest(manifest, config)
-        self.ends = ends_of(task, config, self.tokenizer)
-        file = folder / "engine" / "model.gguf"
-        if not file.is_file():
-            raise FolderError(
-                f"{folder} holds no engine/model.gguf", hint="compress the model, or use the torch engine"
-            )
+        super().__init__(folder, manifest, task, threads=threads)
         given = xllamacpp.CommonParams()
-        given.model.path, given.verbosity, given.warmup = str(file), _SILENT, False
+        given.model.path, given.verbosity, given.warmup = str(self.file), _SILENT, False
         given.n_parallel, given.n_ctx, given.fit_params = TOGETHER, TOGETHER * self.max_length, False
         given.n_batch = given.n_ubatch = PREFILL
         given.cpuparams.n_threads = given.cpuparams_batch.n_threads = threads
@@ -88,33 +64,12 @@ class LlamaCppEngine:
             )
         except Exception as error:  # whatever the library makes of a bad file
             _one.release()
-            raise FolderError(f"{file} cannot be read", found=str(error).strip()) from None
+            raise FolderError(f"{self.file} cannot be read", found=str(error).strip()) from None
 
-    def forward(self, batch: Sequence[Sequence[int]], types: Sequence[Sequence[int]] | None = None) -> list[np.ndarray]:
-        """Refuse: see the class."""
-        raise SettingError("the engine gives tokens, no logits", found=self.kind, allowed="torch")
-
-    def outputs(self, features: Sequence[Features]) -> list[Any]:
-        """Return what a chat model replies; see `Engine`."""
-        if self.task.name != "chat":
-            return list(self.forward([]))
-        sampling = Sampling(temperature=0, max_tokens=256)
-        return [self.tokenizer.decode(list(self.generate(one.ids, sampling))) for one in features]
-
-    def generate(self, ids: Sequence[int], sampling: Sampling, stop: Collection[int] = ()) -> Iterator[int]:
-        """Yield the tokens that follow; see `Engine`."""
-        return made(self, ids, sampling, stop)
-
-    def writer(self) -> LlamaCppWriter:
-        """Return what makes several completions together."""
-        return LlamaCppWriter(self._server, self.ends, self._exact)
-
-    @cache  # noqa: B019 - it lives as long as the process
-    def _exact(self) -> TorchEngine:
-        """Return the trained model itself; loaded when it is first needed."""
-        from .torch import TorchEngine
-
-        return TorchEngine(self.folder, self.manifest, self.task, threads=self._threads)
+    def writer(self) -> Completions:
+        """Return what makes several completions together; torch holds to schemas: llama.cpp knows no text of a token."""
+        fast = LlamaCppWriter(self._server, self.ends)
+        return Routed(fast, self.exact, lambda _, schema: schema is not None)
 
     def close(self) -> None:
         """Give the memory back."""
@@ -129,12 +84,10 @@ class LlamaCppWriter:
     Args:
         server: the library's.
         ends: tokens that end a text.
-        exact: gives the model's engine in torch, for texts that are held to a schema: llama.cpp knows no text of a token.
     """
 
-    def __init__(self, server: Any, ends: frozenset[int], exact: Callable[[], TorchEngine]) -> None:
-        self._server, self._ends, self._exact = server, ends, exact
-        self._held: Writer | None = None
+    def __init__(self, server: Any, ends: frozenset[int]) -> None:
+        self._server, self._ends = server, ends
         self._pool = ThreadPoolExecutor(TOGETHER, thread_name_prefix="noria-completion")
         self._going: dict[Hashable, object] = {}
         """Key -> a token of this very completion: a key may be used again."""
@@ -143,7 +96,7 @@ class LlamaCppWriter:
     @property
     def busy(self) -> bool:
         """Return whether any completion goes on."""
-        return bool(self._going) or (self._held is not None and self._held.busy)
+        return bool(self._going)
 
     def begin(
         self,
@@ -157,25 +110,21 @@ class LlamaCppWriter:
     ) -> None:
         """Begin a completion."""
         if schema is not None:
-            self._held = self._held or self._exact().writer()
-            self._held.begin(key, ids, sampling, most=most, stop=stop, schema=schema)
-            return
+            raise InternalError("the library holds to no schema")
         self._going[key] = mark = object()
         self._pool.submit(self._run, key, mark, list(ids), sampling, most, self._ends.union(stop))
 
     def forget(self, key: Hashable) -> None:
         """End a completion early."""
         self._going.pop(key, None)
-        if self._held:
-            self._held.forget(key)
 
     def step(self) -> list[Step]:
         """Return what came since the last call, or within some milliseconds."""
-        found: list[Step] = self._held.step() if self._held and self._held.busy else []
+        found: list[Step] = []
         if not self._going:
             return found
         try:
-            item = self._news.get(timeout=0 if found else _PATIENCE)
+            item = self._news.get(timeout=_PATIENCE)
             while True:
                 mark, step = item
                 if self._going.get(step[0]) is mark:
@@ -189,8 +138,6 @@ class LlamaCppWriter:
     def close(self) -> None:
         """End all of them."""
         self._going.clear()
-        if self._held:
-            self._held.close()
         self._pool.shutdown(wait=False)
 
     def _run(
@@ -227,6 +174,8 @@ def _body(ids: Sequence[int], sampling: Sampling, most: int) -> dict[str, Any]:
     return {
         "prompt": list(ids), "n_predict": most, "stream": True,
         "temperature": sampling.temperature if sampling.temperature >= 1e-3 else 0.0,
+        # By itself it would cut by chances before the temperature.
+        "samplers": ["penalties", "temperature", "top_k", "top_p"],
         "top_p": sampling.top_p, "top_k": sampling.top_k, "min_p": 0.0, "seed": sampling.seed % 2**32,
         "repeat_penalty": sampling.repetition_penalty, "repeat_last_n": len(ids) + most,
         "presence_penalty": sampling.presence_penalty, "frequency_penalty": sampling.frequency_penalty,

@@ -16,7 +16,7 @@ from noria.grow.log import log_of_events
 from noria.grow.promote.experiment import analyse
 from noria.grow.promote.plan import Plan, needs_of, plan
 from noria.grow.promote.planning import PlanStudy, study_plan
-from noria.grow.promote.settings import BudgetSettings, PlanSettings, UnitSettings
+from noria.grow.promote.settings import BudgetSettings, PlanBasis, PlanSettings, UnitSettings
 from noria.grow.promote.simulated import advertising, campaign
 from noria.grow.promote.study import BudgetStudy, study_budget
 from noria.grow.promote.uplift import Uplift, uplift
@@ -134,7 +134,7 @@ def test_needs_are_shares_of_users(lake_of: Callable[[list[dict[str, object]]], 
         {"kind": "request", "user": "u9", "segment": "taste", "app": "recommend"}
     ]
     lake = lake_of(rows)
-    asked = study_plan(lake, None, None, PlanSettings(app="support")).plan.needs
+    asked = study_plan(lake, PlanBasis(), PlanSettings(app="support")).plan.needs
     assert [need.name for need in asked] == ["发票", "退款"]
     table = events(lake)
     needs = needs_of(log_of_events(table.filter(table.app == "support"), segment="segment"))
@@ -148,7 +148,7 @@ def test_from_files_to_a_page(tmp_path: Path, lake_of: Callable[[list[dict[str, 
     path = tmp_path / "u.csv"
     lines = [f"u{row},{'a' if row % 2 else 'b'},{int(row % 10 < 2 + 3 * (row % 2))}" for row in range(2000)]
     path.write_text("\n".join(["user,variant,outcome", *lines]) + "\n", encoding="utf-8")
-    study = study_plan(lake, path, None, units=UnitSettings(control="b"))
+    study = study_plan(lake, PlanBasis(experiment=path, units=UnitSettings(control="b")))
     assert isinstance(study, PlanStudy)
     assert study.whom is None
     assert "invoice: 100.0% of users" in study.plan.text("en")
@@ -156,4 +156,4 @@ def test_from_files_to_a_page(tmp_path: Path, lake_of: Callable[[list[dict[str, 
     assert '<section id="plan"' in page
     assert '<section id="experiment"' in page
     with pytest.raises(InputError, match="a plan needs something to rest on"):
-        study_plan(None, None, None)
+        study_plan(None, PlanBasis())

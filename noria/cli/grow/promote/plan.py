@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from noria.grow.promote.settings import BudgetSettings, PlanSettings, SpendSettings, UnitSettings, UpliftSettings
+from noria.grow.promote.settings import PlanBasis, PlanSettings
 
 if TYPE_CHECKING:
     from noria.grow.promote.plan import Plan
@@ -18,13 +18,8 @@ def plan(
     /,
     *,
     file: Path | None = None,
-    experiment: Path | None = None,
-    spend: Path | None = None,
     settings: Annotated[PlanSettings, Flatten] = PlanSettings(),
-    units: UnitSettings = UnitSettings(),
-    whom: UpliftSettings = UpliftSettings(),
-    columns: SpendSettings = SpendSettings(),
-    budget: BudgetSettings = BudgetSettings(),
+    basis: Annotated[PlanBasis, Flatten] = PlanBasis(),
     language: Literal["en", "zh"] = "en",
     report: Path | None = None,
     out: Path | None = None,
@@ -46,18 +41,6 @@ def plan(
         A lake's folder, or a CSV or Parquet file with a user, a time and a topic: what users ask about.
     file
         A TOML file that names these files and settings, instead of flags: sections files, plan, units, whom, columns, budget.
-    experiment
-        A CSV or Parquet file of users with group, outcome and features: whom to address.
-    spend
-        A CSV or Parquet file of spend by channel and period: the budget.
-    units
-        Where in the experiment each thing stands.
-    whom
-        How it is learnt whom to address.
-    columns
-        Where in the table of spend each thing stands.
-    budget
-        How the budget may be divided.
     language
         Of the text: en or zh.
     report
@@ -70,12 +53,11 @@ def plan(
     from noria.core.errors import SettingError
     from noria.grow.promote.planning import study_plan, study_plan_file
 
-    if file is not None and (log or experiment or spend):
+    if file is not None and (log or basis.experiment or basis.spend):
         raise SettingError(
             "a plan is told by a file or by flags, not by both", found=str(file), allowed="--file alone, or none"
         )
-    found = (study_plan_file(file) if file is not None
-             else study_plan(log, experiment, spend, settings, units=units, whom=whom, columns=columns, budget=budget))  # fmt: skip
+    found = study_plan(log, basis, settings) if file is None else study_plan_file(file)
     if out:
         _write(found.plan, out, language)
     if report:

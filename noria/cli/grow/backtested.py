@@ -1,0 +1,34 @@
+"""The back-test of a forecast as `noria grow forecast` tells it: for people, and for programs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .shown import percent, print_table
+
+if TYPE_CHECKING:
+    from noria.grow.forecast.rolling import Backtest
+
+
+def verdict_of(test: Backtest | None, silence: str) -> dict[str, str]:
+    """Return what the back-test says, or why there is none, in both languages."""
+    return test.verdict() if test else {"en": f"no back-test: {silence}", "zh": f"没有回测：{silence}"}
+
+
+def tested(test: Backtest | None) -> dict[str, Any]:
+    """Return the back-test for programs."""
+    if test is None:
+        return {"backtest": [], "weights": {}, "silent": {}}
+    return {"backtest": [item.as_dict() for item in test.standings], "weights": test.weights, "silent": test.silent}
+
+
+def print_tested(test: Backtest | None, verdict: dict[str, str]) -> None:
+    """Print the verdict and how every model did."""
+    print(verdict["en"])
+    if test is None:
+        return
+    rows = [{**item.as_dict(), "gain": item.gain.value if item.gain else None, "weight": test.weights.get(item.model),
+             "inside 90 %": percent(item.coverage["90%"])} for item in test.standings]  # fmt: skip
+    print_table(rows, ["model", "trials", "log_score", "gain", "energy", "crps", "mase", "inside 90 %", "weight"])
+    for name, why in test.silent.items():
+        print(f"  {name} took no part: {why}")

@@ -1,0 +1,37 @@
+"""Charts as ECharts options: what a single period leaves to be drawn is drawn."""
+
+from __future__ import annotations
+
+from markets import PROVENANCE
+
+from noria.grow.charts.chart import PALETTE, dotted, line
+from noria.grow.charts.market import concentration_chart, share_chart
+from noria.grow.market.share import shares
+from noria.grow.series import Point, Series
+
+DOT = {"symbol": "circle", "symbolSize": 7}
+
+
+def test_points_with_none_beside_them_are_dots() -> None:
+    assert dotted([1.0, 2.0, None, 3.0, None, None, 4.0, 5.0]) == [
+        1.0,
+        2.0,
+        None,
+        {"value": 3.0, **DOT},
+        None,
+        None,
+        4.0,
+        5.0,
+    ]
+    assert line({"en": "a", "zh": "甲"}, [7.0], PALETTE[0])["data"] == [{"value": 7.0, **DOT}]
+    assert line({"en": "a", "zh": "甲"}, [], PALETTE[0])["data"] == []
+
+
+def test_a_market_of_one_period_is_not_drawn_empty() -> None:
+    points = tuple(
+        Point("2026", name, "", "share of users", value, "percent") for name, value in (("甲", 60.0), ("乙", 40.0))
+    )
+    market = shares(Series(points, PROVENANCE))
+    for chart in (share_chart(market), concentration_chart(market)):
+        assert all(item["symbol"] == "circle" for series in chart.options["series"] for item in series["data"])
+    assert [series["data"][0]["value"] for series in share_chart(market).options["series"]] == [60.0, 40.0]
