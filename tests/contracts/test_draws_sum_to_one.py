@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from noria.grow.forecast import effort, rivals, succession
 from noria.grow.forecast.baseline import MODELS, NAMES
 from noria.grow.forecast.levels import LEVEL_MODELS
 from noria.grow.forecast.stacking import BLEND
@@ -40,5 +41,6 @@ def test_every_draw_sums_to_one(name: str, values: Floats, horizon: int, seed: i
 
 
 def test_every_model_has_a_name_in_both_languages() -> None:
-    assert {*MODELS, *LEVEL_MODELS, BLEND, "cohorts"} == set(NAMES)
+    others = {effort.MODEL, rivals.MODEL, succession.MODEL, BLEND, "cohorts"}
+    assert {*MODELS, *LEVEL_MODELS, *others} == set(NAMES)
     assert all(set(names) == {"en", "zh"} for names in NAMES.values())
