@@ -38,17 +38,31 @@ def make_writer(
     return target
 
 
-def byte_tokenizer(target: Path, texts: Sequence[str]) -> int:
-    """Write a byte-level tokenizer that puts nothing round a text; return its size."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+ENCODER = ("[PAD]", "[CLS]", "[SEP]")
+"""Special tokens of a BERT."""
+
+
+def byte_tokenizer(
+    target: Path,
+    texts: Sequence[str],
+    special: Sequence[str] = ("<|pad|>", "<|begin|>", "<|end|>"),
+    *,
+    closed: bool = False,
+) -> int:
+    """Write a byte-level tokenizer; return its size. A `closed` one puts its second and third special token round every text."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=400, show_progress=False, special_tokens=["<|pad|>", "<|begin|>", "<|end|>"],
+        vocab_size=400, show_progress=False, special_tokens=list(special),
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
     )  # fmt: skip
     tokenizer.train_from_iterator(texts, trainer)
+    if closed:
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single=f"{special[1]} $A {special[2]}", special_tokens=[(special[1], 1), (special[2], 2)]
+        )
     tokenizer.save(str(target / "tokenizer.json"))
     return int(tokenizer.get_vocab_size())

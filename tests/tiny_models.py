@@ -6,7 +6,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from benchmarks.writers import byte_tokenizer, make_writer
+from benchmarks.writers import ENCODER, byte_tokenizer, make_writer
 from noria.core.folder import new_folder
 
 TEXTS = [
@@ -22,21 +22,7 @@ WIDTH = 32
 
 def encoder_tokenizer(target: Path) -> int:
     """Train a byte-level tokenizer with [CLS] and [SEP] round every text; return its size."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
-
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=400, show_progress=False, special_tokens=["[PAD]", "[CLS]", "[SEP]"],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-    )  # fmt: skip
-    tokenizer.train_from_iterator(TEXTS, trainer)
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 1), ("[SEP]", 2)]
-    )
-    tokenizer.save(str(target / "tokenizer.json"))
-    return tokenizer.get_vocab_size()
+    return byte_tokenizer(target, TEXTS, ENCODER, closed=True)
 
 
 def causal_tokenizer(target: Path) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
@@ -27,7 +28,7 @@ PREFILL = 128
 come at once the first need not wait for the last. It costs some 6 % of tokens a second with eight completions."""
 
 
-class Decoder:
+class Decoder(ABC):
     """A causal model in a library that writes tokens by itself.
 
     Args:
@@ -69,13 +70,13 @@ class Decoder:
         """Yield the tokens that follow; see `Engine`."""
         return made(self, ids, sampling, stop)
 
+    @abstractmethod
     def writer(self) -> Completions:
         """Return what makes several completions together."""
-        raise NotImplementedError
 
+    @abstractmethod
     def close(self) -> None:
         """Give the memory back."""
-        raise NotImplementedError
 
     @cache  # noqa: B019 - it lives as long as the process
     def exact(self) -> TorchEngine:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
-from types import MappingProxyType
 from urllib.parse import quote, urlsplit
 
 from starlette.datastructures import Headers
@@ -39,7 +38,7 @@ class Entry:
         state: State,
         metrics: Metrics,
         log: Log,
-        direct: Mapping[str, Direct] = MappingProxyType({}),
+        direct: Mapping[str, Direct],
     ) -> None:
         self._app, self._state, self._metrics, self._log, self._direct = app, state, metrics, log, direct
         self._idempotency = Idempotency()
