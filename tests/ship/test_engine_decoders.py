@@ -273,3 +273,12 @@ def test_what_llama_cpp_does_not_run_is_told(tmp_path: Path):
     GPT2LMHeadModel(GPT2Config(vocab_size=400, n_embd=32, n_layer=1, n_head=2)).save_pretrained(model)
     with pytest.raises(FolderError, match="Llama"):
         write_gguf(model, tmp_path / "x.gguf", "float16")
+
+
+@pytest.mark.parametrize(("number", "expected"), [("8 bits", True), ("float16", False)])
+def test_a_file_tells_whether_its_matrices_are_in_8_bits(writer, tmp_path, number, expected):
+    from noria.build.compress.gguf import write_gguf
+    from noria.ship.engine.genai import _in_8_bits
+
+    write_gguf(writer, tmp_path / "model.gguf", number)
+    assert _in_8_bits(tmp_path / "model.gguf") is expected
