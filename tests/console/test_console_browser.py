@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-from console_run import ARTICLES, make_run, make_watch
 from tiny_models import make_causal, make_encoder
 
 from noria.console.mount import mount, sign_in_link
 from noria.console.words import WORDS
+from tests.console.console_run import ARTICLES, make_run, make_watch
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from console_run import make_run
 
 from noria.console import charts, records
 from noria.console.figures import figure_html, interval_text, whisker
@@ -15,6 +14,7 @@ from noria.console.wheel import mark, wheel
 from noria.console.words import Words
 from noria.core.figure import Figure
 from noria.core.folder import MANIFEST
+from tests.console.console_run import make_run
 
 EN, ZH = Words("en"), Words("zh")
 FIGURE = Figure("accuracy", 0.8927, 1746, 0.878, 0.907, source="held-out reviews", baseline=0.8575)

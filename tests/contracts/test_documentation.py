@@ -8,7 +8,8 @@ import time
 from pathlib import Path
 
 import pytest
-from tree import REPOSITORY, block, caption, parts
+
+from tests.contracts.tree import REPOSITORY, block, caption, parts
 
 PAGES = sorted([*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").rglob("*.md")])
 MODULES = sorted((REPOSITORY / "noria").rglob("*.py"))

@@ -39,6 +39,18 @@ def test_torch_stays_out(module):
     run(sys.executable, "-c", code)
 
 
+def test_every_test_file_is_collected():
+    """What no gate runs, no gate keeps: a folder that pytest passes by would hide all that it holds."""
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "--collect-only", "-p", "no:cacheprovider"], cwd=REPOSITORY, capture_output=True,
+        text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr
+    collected = {line.split("::")[0] for line in done.stdout.splitlines() if "::" in line}
+    written = {str(path.relative_to(REPOSITORY)) for path in (REPOSITORY / "tests").rglob("test_*.py")}
+    assert collected == written
+
+
 def test_files_are_short_enough_to_read():
     long = {
         str(path.relative_to(REPOSITORY)): lines

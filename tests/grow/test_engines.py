@@ -17,7 +17,6 @@ from typing import Any
 import ibis
 import pyarrow as pa
 import pytest
-from worlds import events_table, world_log
 
 from noria.cli.main import main
 from noria.core.errors import InputError, PackageError, SettingError
@@ -35,6 +34,7 @@ from noria.grow.users.power import power
 from noria.grow.users.retention import KINDS, retention
 from noria.grow.users.spend import hold_out_spend
 from noria.grow.users.survival import survival
+from tests.grow.worlds import events_table, world_log
 
 POSTGRES = Path("/usr/lib/postgresql")
 UNTIL = date(1997, 9, 30)

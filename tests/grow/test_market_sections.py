@@ -7,7 +7,6 @@ import re
 import numpy as np
 import pytest
 from markets import a_range, simulated, table_of
-from test_report import HAN, NOW, Words
 
 from noria.grow.bundled import chatbot_shares
 from noria.grow.charts.chart import localised
@@ -28,6 +27,7 @@ from noria.grow.sections.drivers import drivers_section
 from noria.grow.sections.potential import needs_section, position_section, potential_section
 from noria.grow.sections.shares import movement_section, served_section
 from noria.grow.series import read_series
+from tests.grow.test_report import HAN, NOW, Words
 
 
 @pytest.fixture(scope="module")

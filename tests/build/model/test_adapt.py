@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from adapted_models import MODELS, bert, learn, model, question, told
 
 from noria.build.model import anatomy
 from noria.build.model.adapt import (
@@ -27,6 +26,7 @@ from noria.build.model.adapt import (
 from noria.build.model.adapt_settings import AdapterSettings
 from noria.build.model.saved import load_adapter, save_adapter
 from noria.core.errors import FolderError, SettingError
+from tests.build.model.adapted_models import MODELS, bert, learn, model, question, told
 
 KINDS = {
     "lora": AdapterSettings(kind="lora", rank=4),

@@ -22,7 +22,6 @@ import torch.distributed.fsdp
 import torch.distributed.tensor.parallel
 import transformers
 from torch import nn
-from training_runs import VOCABULARY, Setup, classify_run, documents, embed_run, in_buckets, judged, padded, shards
 
 from noria.build.model import adapt
 from noria.build.model.adapt_settings import AdapterSettings
@@ -34,6 +33,17 @@ from noria.build.train.parallel import world_size
 from noria.build.train.settings import OptimizerSettings, ParallelSettings, TrainSettings
 from noria.core.errors import NoriaError
 from noria.core.progress import Report
+from tests.build.train.training_runs import (
+    VOCABULARY,
+    Setup,
+    classify_run,
+    documents,
+    embed_run,
+    in_buckets,
+    judged,
+    padded,
+    shards,
+)
 
 assert group.Group  # what a process needs is there before it is forked
 

@@ -20,9 +20,9 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
-from training_runs import GOLDEN, KINDS, STEPS, losses
 
 from noria.core.progress import MetricsLog
+from tests.build.train.training_runs import GOLDEN, KINDS, STEPS, losses
 
 RUNS = [(kind, {}) for kind in KINDS] + [
     ("causal", {"number_type": "bf16", "threads": 2}),

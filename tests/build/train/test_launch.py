@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import launched
 import pytest
 from tiny_models import make_encoder
 
@@ -25,6 +24,7 @@ from noria.core.errors import InputError, Interrupted, ResourceError
 from noria.core.folder import read_manifest
 from noria.core.progress import MetricsLog, Report
 from noria.tasks.task import task_for
+from tests.build.train import launched
 
 
 def until(true: Callable[[], bool], seconds: float = 60) -> None:

@@ -20,7 +20,6 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from torch import nn
-from training_runs import Setup, accumulated_run, causal_run, classify_run, go, shards
 
 from noria.build.tokens.batches import Batch, Packed
 from noria.build.train import supervised
@@ -32,6 +31,7 @@ from noria.build.train.settings import OptimizerSettings, TrainSettings
 from noria.build.train.stop import Divergence
 from noria.core.errors import Interrupted, ResourceError, UserError
 from noria.core.progress import MetricsLog, Report
+from tests.build.train.training_runs import Setup, accumulated_run, causal_run, classify_run, go, shards
 
 QUIET = Report(stream=io.StringIO())
 

@@ -9,13 +9,13 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from training_runs import classify_run
 
 from noria.build.train.loop import train
 from noria.build.train.settings import TrainSettings
 from noria.build.train.trackers import PACKAGES, Trackers
 from noria.core.errors import SettingError
 from noria.core.progress import MetricsLog, Report
+from tests.build.train.training_runs import classify_run
 
 
 def run(work: Path, tracker: str, steps: int = 6) -> list[dict[str, float]]:

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from test_share import series_of
 
 from noria.core.errors import InputError, SettingError
 from noria.grow.bundled import chatbot_shares
@@ -18,6 +17,7 @@ from noria.grow.market.chosen import summed
 from noria.grow.market.decompose import concentration_change, decompose, growth_change
 from noria.grow.market.share import Shares, shares
 from noria.grow.series import Floats, Point, Provenance, Series, read_series
+from tests.grow.market.test_share import series_of
 
 PROVENANCE = Provenance("made", "CC0", date(2026, 1, 1))
 amount = st.one_of(st.just(0.0), st.floats(1e-3, 1e6))

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_share import codes, series_of
 
 from noria.core.errors import InputError, SettingError
 from noria.grow.forecast.attraction import fit
@@ -16,6 +15,7 @@ from noria.grow.market.chosen import without
 from noria.grow.market.nested import nested
 from noria.grow.market.share import gathered, shares
 from noria.grow.series import Point, Provenance, Series
+from tests.grow.market.test_share import codes, series_of
 
 
 def test_a_sum_of_others_is_named() -> None:

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import kendalltau
-from test_share import series_of
 
 from noria.core.errors import InputError
 from noria.grow.market.ranks import least_stable, rank_stability, stability_figures
 from noria.grow.market.share import Shares, shares
+from tests.grow.market.test_share import series_of
 
 
 @given(st.permutations([40.0, 25.0, 15.0, 12.0, 5.0, 3.0]))

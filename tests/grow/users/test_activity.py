@@ -8,12 +8,12 @@ import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from worlds import world_log
 
 from noria.core.errors import SettingError
 from noria.grow.lake import connect
 from noria.grow.log import Log, log_of_rows
 from noria.grow.users.activity import PERIODS, GrowthRow, Period, check_period, first_day, growth, number_of, stickiness
+from tests.grow.worlds import world_log
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 CONNECTION = connect(threads=1)

@@ -10,7 +10,6 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from worlds import world_log
 
 from noria.core.errors import SettingError
 from noria.core.event import FACTS
@@ -20,6 +19,7 @@ from noria.grow.log import Log, log_of_events, log_of_rows
 from noria.grow.users.journey import journey
 from noria.grow.users.needs import difference, needs
 from noria.grow.users.power import _spread, power
+from tests.grow.worlds import world_log
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 START = date(2024, 1, 1)
