@@ -20,6 +20,7 @@ from typing import Any
 
 from noria.core.errors import InputError, RowError
 from noria.core.progress import Report
+from noria.text.lines import json_objects
 
 TABLES = (".csv", ".tsv", ".parquet")
 """Endings of files whose records have columns; any other file is read as JSON Lines."""
@@ -63,7 +64,7 @@ def read_records(path: str | Path, report: Report | None = None) -> Iterator[tup
     if kind == ".parquet":
         return _parquet(path)
     text = _text(path, report)
-    return _table(text, path, "\t" if kind == ".tsv" else None) if kind in TABLES else _json_lines(text, path)
+    return _table(text, path, "\t" if kind == ".tsv" else None) if kind in TABLES else json_objects(text, path)
 
 
 def columns_for(
@@ -190,21 +191,6 @@ def _text(path: Path, report: Report | None) -> str:
             report.note(f"{path} is not UTF-8 ({place}): read as GB18030", encoding=encoding)
         return text
     raise InputError(f"{path} is not text", found=place, allowed="UTF-8, UTF-16 with a mark, GB18030")
-
-
-def _json_lines(text: str, path: Path) -> Iterator[tuple[int, dict[str, Any] | RowError]]:
-    for line, part in enumerate(text.split("\n"), start=1):
-        if not part.strip():
-            continue
-        try:
-            value = json.loads(part)
-        except (ValueError, RecursionError) as error:
-            yield line, RowError("not JSON", file=path, line=line, found=part, hint=str(error))
-            continue
-        if isinstance(value, dict):
-            yield line, value
-        else:
-            yield line, RowError("not a JSON object", file=path, line=line, found=part, allowed="{...}")
 
 
 def _table(text: str, path: Path, delimiter: str | None) -> Iterator[tuple[int, dict[str, Any] | RowError]]:

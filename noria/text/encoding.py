@@ -40,6 +40,24 @@ def encoding_of(path: Path) -> str:
         raise InputError(f"{path} is not text", found=error.found, allowed=error.allowed) from None
 
 
+def decoded(image: bytes, source: str | Path) -> str:
+    """Return the text of a file or a body, without a byte-order mark. Line ends stay as they are.
+
+    Raises:
+        InputError: the bytes are binary, in none of the known encodings, or not throughout in the one they begin with.
+    """
+    try:
+        encoding = guess(image[:_SAMPLE_BYTES] if len(image) > _SAMPLE_BYTES else image)
+    except InputError as error:
+        raise InputError(f"{source} is not text", found=error.found, allowed=error.allowed) from None
+    try:
+        return image.decode("utf-8-sig" if encoding == "utf-8" else encoding)
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{source} is not {encoding} throughout", found=f"{error.reason} at byte {error.start}"
+        ) from None
+
+
 def guess(sample: bytes) -> str:
     """Return the name of the encoding that `sample` most plausibly is in.
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from noria.core.errors import InputError, RowError
+from noria.text.encoding import encoding_of
 
-from .encoding import encoding_of
 from .settings import CleanSettings
 
 JSON_LINES = (".jsonl", ".ndjson")

@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from noria.build.corpus.documents import Document, count_documents, document_of, files_of, read_documents, write_rows
-from noria.build.corpus.encoding import encoding_of, guess
 from noria.build.corpus.settings import CleanSettings
 from noria.core.errors import InputError, RowError
+from noria.text.encoding import encoding_of, guess
 
 CHINESE = "春天来了，江南的花都开了。我们在湖边走了一会儿，说起从前的事情，大家都笑了起来。"
 TRADITIONAL = "春天來了，江南的花都開了。我們在湖邊走了一會兒，說起從前的事情，大家都笑了起來。"

@@ -1,0 +1,1 @@
+"""Text as people have it: one reader of every format and encoding."""
