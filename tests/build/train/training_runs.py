@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 import json
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Callable
@@ -248,12 +249,42 @@ KINDS: dict[str, Callable[[], Setup]] = {
 }  # fmt: skip
 
 
+def steps_done(work: Path) -> int:
+    """Return how many steps a run has written down."""
+    return max((record["step"] for record in MetricsLog(work / "metrics.jsonl").read()), default=0)
+
+
+def doomed(objective: Objective, work: Path, step: int, seconds: float) -> Objective:
+    """Return an objective that, once `step` steps are written down, lets the process be killed after so many seconds.
+
+    The kernel ends it wherever it is then, in a step, an evaluation or the middle of a checkpoint: nothing handles the signal.
+    The timer is the process's own, for one that watches from outside comes too late where the machine is busy: the run is at
+    its end before the watcher is given a core. Here the run cannot compute for longer than the timer.
+    """
+    armed = False
+
+    def scored(module: nn.Module, batch: Batch) -> tuple[torch.Tensor, float]:
+        nonlocal armed
+        if not armed and steps_done(work) >= step:
+            armed = True
+            signal.setitimer(signal.ITIMER_REAL, seconds)
+        return objective(module, batch)
+
+    return scored
+
+
 def go(
-    kind: str, work: Path, *, number_type: str = "fp32", steps: int = STEPS, threads: int = 1, pause: float = 1e-9
-) -> tuple[TrainResult, nn.Module]:
-    """Run to the end, going on with what `work` holds; by default a checkpoint after every step."""
+    kind: str, work: Path, *, number_type: str = "fp32", steps: int = STEPS, threads: int = 1, pause: float = 1e-9,
+    killed: tuple[int, float] | None = None,
+) -> tuple[TrainResult, nn.Module]:  # fmt: skip
+    """Run to the end, going on with what `work` holds; by default a checkpoint after every step.
+
+    `killed`: the step after which the run is killed, and after how many seconds.
+    """
     torch.set_num_threads(threads)
     setup = KINDS[kind]()
+    if killed is not None:
+        setup.objective = doomed(setup.objective, work, *killed)
     settings = TrainSettings(seed=11, steps=steps, number_type=number_type, evaluations=4, checkpoint_seconds=pause,
                              checkpoint_share=1.0, optimizer=OptimizerSettings(learning_rate=3e-3, method=setup.method))  # fmt: skip
     found = train(setup.module, setup.batches, setup.objective, settings, work, Report(stream=sys.stderr), setup.judge,
