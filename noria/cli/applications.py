@@ -115,7 +115,7 @@ def recommend(
 ) -> int:
     """Recommendation by text: what is near to what a reader opened lately, diverse, with a share left to chance.
 
-    Serves POST /v1/apps/recommend/pick until Ctrl-C.
+    Serves POST /v1/apps/recommend/pick until Ctrl-C. What readers did is read from the lake at the next start.
 
     Examples::
 
@@ -126,13 +126,17 @@ def recommend(
     model
         Folder of a model for the task embed.
     items
-        JSONL of {"id", "text"}; more can be added by POST /v1/apps/recommend/items.
+        JSONL of {"id", "text", "title"}; more can be added by POST /v1/apps/recommend/items.
     most
         Take only the first so many of them.
     """
-    from noria.ship.apps.recommend import Recommend, read_items
+    import sys
 
-    return _serve([model], Recommend(read_items(items, most) if items else ()), settings)
+    from noria.ship.apps.items import read_items
+    from noria.ship.apps.recommend import Recommend
+
+    read = read_items(items, most, lambda said: print(f"noria: {said}", file=sys.stderr)) if items else ()
+    return _serve([model], Recommend(read), settings)
 
 
 def _monitor() -> App:

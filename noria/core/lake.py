@@ -10,15 +10,18 @@ its id. The other way round it would not come at all.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from datetime import datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from .errors import InputError
-from .event import COLUMNS, OUTBOX_TABLE, SCHEMA
+from .event import COLUMNS, OUTBOX_TABLE, SCHEMA, Event
 
 BATCH = 20_000
 """Most events in a batch: about 20 MB while it is made."""
@@ -68,6 +71,33 @@ def scan(lake: str | Path, columns: Sequence[str] = tuple(COLUMNS)) -> Iterator[
         yield from read_outbox(path, columns)
     for path in sealed_files(lake):
         yield from read_sealed(path, columns)
+
+
+def recall(lake: str | Path, kinds: Collection[str], subjects: Collection[str], earliest: datetime) -> list[Event]:
+    """Return the events of some kinds about some subjects since `earliest`, UTC, that went well: in order of time, each once.
+
+    Of an event only id, time, kind, user, tenant, app, segment, subject and value are read. Sealed days before are not opened.
+
+    Raises:
+        InputError: there is no lake, or one of its files cannot be read.
+    """
+    columns = ("id", "time", "kind", "user", "tenant", "app", "segment", "subject", "value", "outcome")
+    lake, first_day = check_lake(lake), earliest.strftime("day=%Y-%m-%d")
+    days = [path for path in sealed_files(lake) if path.parent.name >= first_day]
+    found: dict[str, Event] = {}
+    among = pa.array(list(subjects), pa.string())
+    for batch in chain.from_iterable(
+        [*(read_outbox(path, columns) for path in outboxes(lake)), *(read_sealed(path, columns) for path in days)]
+    ):
+        wanted = pc.and_(
+            pc.and_(pc.is_in(batch["kind"], pa.array(list(kinds))), pc.is_in(batch["subject"], among)),
+            pc.and_(
+                pc.equal(batch["outcome"], "ok"),
+                pc.greater_equal(batch["time"], pa.scalar(earliest, batch["time"].type)),
+            ),
+        )
+        found |= {row["id"]: Event(**row) for row in batch.filter(wanted).to_pylist()}
+    return sorted(found.values(), key=lambda event: (event.time, event.id))
 
 
 def read_outbox(path: Path, columns: Sequence[str] = tuple(COLUMNS)) -> Iterator[pa.RecordBatch]:

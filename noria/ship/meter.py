@@ -42,8 +42,18 @@ class Meter:
     ) -> None:
         self.outbox = outbox
         self.mask = mask
+        self.listeners: list[Callable[[Event], None]] = []
+        """Hear every event once it is on the disk; they must be quick, for the server's loop waits."""
         self._pseudonym = lru_cache(maxsize=_REMEMBERED)(partial(pseudonym, secret=secret))
         self._clock = clock
+
+    def now(self) -> datetime:
+        """Return the time that an event of now would have, UTC."""
+        return self._clock()
+
+    def pseudonym(self, user: str) -> str:
+        """Return what stands for a user's name in events."""
+        return self._pseudonym(user)
 
     def event(self, kind: str, *, user: str = "", said: Said | Better | None = None, **facts: Any) -> Event:
         """Return an event of now.
@@ -65,12 +75,15 @@ class Meter:
         return Event(kind=kind, user=self._pseudonym(user), **facts)
 
     async def record(self, *events: Event) -> None:
-        """Return when the events are on the disk.
+        """Return when the events are on the disk and the listeners have heard them.
 
         Raises:
             ResourceError: the disk is full; none was acknowledged.
         """
         await self.outbox.record(events)
+        for listen in self.listeners:
+            for event in events:
+                listen(event)
 
 
 def read_secret(folder: Path) -> bytes:

@@ -55,8 +55,9 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    from noria.ship.apps.items import Item
     from noria.ship.apps.monitor import Monitor
-    from noria.ship.apps.recommend import Item, Recommend
+    from noria.ship.apps.recommend import Recommend
     from noria.ship.apps.support import Support
     from noria.ship.apps.topics import read_topics
     from noria.ship.server.run import serving

@@ -67,8 +67,9 @@ def models(root: Path) -> list[Path]:
 def apps(root: Path) -> list[App]:
     """Return the demo's applications: on its own models, questions on Noria, and the newspaper's held-out articles."""
     from noria.build.corpus.pii import mask
+    from noria.ship.apps.items import read_items
     from noria.ship.apps.monitor import Monitor
-    from noria.ship.apps.recommend import Recommend, read_items
+    from noria.ship.apps.recommend import Recommend
     from noria.ship.apps.support import Support
 
     items = read_items(root / "corpus" / "news" / "test.jsonl")
@@ -140,8 +141,8 @@ async def _replay(context: Context, server: Running, chosen: Plan) -> Found:
 
     from noria.ship.apps import support
     from noria.ship.apps.faq import read_faq
+    from noria.ship.apps.items import read_items
     from noria.ship.apps.readers import make_readers, opens, topics_of
-    from noria.ship.apps.recommend import read_items
 
     from . import replay
 
@@ -189,7 +190,8 @@ def _reading(
 ) -> list[Figure]:
     """Return click-through over HTTP beside that of the same readers under popularity and chance, in this process."""
     from noria.ship.apps.readers import Visits, figures_of, opens, visit
-    from noria.ship.apps.recommend import Recommend, RecommendSettings, Shelf
+    from noria.ship.apps.recommend import Recommend
+    from noria.ship.apps.shelf import RecommendSettings, Shelf
 
     recommend = next(app for app in server.state.apps if isinstance(app, Recommend))
     seed = context.settings.seed

@@ -15,11 +15,13 @@ from ..records import figure_of, stages
 from ..shell import View, block, card, empty, heading, paragraph, problem
 
 if TYPE_CHECKING:
-    from noria.ship.apps.recommend import Item, Pick, Recommend
+    from noria.ship.apps.items import Item
+    from noria.ship.apps.recommend import Recommend
+    from noria.ship.apps.shelf import Pick
 
 READERS = 5
 COUNT = 5
-CHIPS = {"taste": "chip grow", "popular": "chip", "chance": "chip build"}
+CHIPS = {"taste": "chip grow", "popular": "chip", "chance": "chip build", "again": "chip"}
 
 
 def show(view: View) -> None:
@@ -27,8 +29,11 @@ def show(view: View) -> None:
     from noria.ship.apps.recommend import Recommend
 
     app = next((one for one in view.state.apps if isinstance(one, Recommend)), None)
-    if app is None or not app.items:
+    if app is None:
         empty(view.words, "recommend.empty", "noria demo")
+        return
+    if not app.items:
+        empty(view.words, "recommend.no_items", "noria ship recommend MODEL items.jsonl")
         return
     _Bench(view, app).draw()
 
@@ -84,7 +89,7 @@ class _Bench:
     async def open(self, item: Item) -> None:
         try:
             async with metered(self.view, app=self.app.name):
-                self.app.click(self.view.state, self.reader.value, item.id)
+                self.app.act(self.view.state, "click", self.reader.value, item.id)
         except NoriaError as error:
             with self.shelf:
                 problem(str(error))

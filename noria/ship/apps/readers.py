@@ -16,7 +16,7 @@ import xxhash
 
 from noria.core.figure import Figure
 
-from .recommend import Item
+from .items import Item
 from .topics import read_topics
 
 NEWS = Path(__file__).parent / "news_topics.json"

@@ -13,8 +13,10 @@ from noria.build.corpus.pii import mask
 from noria.core.errors import SettingError
 from noria.core.event import OUTBOX_TABLE, outbox_file
 from noria.ship.apps.faq import BUNDLED
+from noria.ship.apps.items import Item
 from noria.ship.apps.monitor import Monitor
-from noria.ship.apps.recommend import Item, Recommend, RecommendSettings
+from noria.ship.apps.recommend import Recommend
+from noria.ship.apps.shelf import RecommendSettings
 from noria.ship.apps.support import Support
 from noria.ship.apps.surge import WatchSettings
 
@@ -228,14 +230,59 @@ def test_readers_are_shown_items_and_their_clicks_are_events(web: httpx.Client, 
     event = next(event for event in stored(lake, "click") if event["id"] == click["id"])
     assert (event["subject"], event["app"]) == (item, "recommend")
     rest = web.post("/recommend/pick", json={"user": "anna", "count": 5}).json()["picks"]
-    assert {pick["why"] for pick in rest} == {"taste"}
-    assert len(rest) == 2
-    assert web.post("/recommend/pick", json={"user": "anna", "count": 5}).json()["picks"] == []
+    # Two that are new, then what was seen: the one not opened before the one that was.
+    assert [pick["why"] for pick in rest] == ["taste", "taste", "again", "again"]
+    assert [pick["item"]["id"] for pick in rest[2:]] == [picks[1]["item"]["id"], item]
+    web.post("/recommend/buy", json={"user": "anna", "item": item})
+    again = web.post("/recommend/pick", json={"user": "anna", "count": 5}).json()["picks"]
+    assert {pick["why"] for pick in again} == {"again"}
+    assert item not in {pick["item"]["id"] for pick in again}
     added = web.post("/recommend/items", json={"items": [{"id": "e", "text": "全新的一篇"}]}).json()
     assert added == {"items": 5}
-    assert [pick["item"]["id"] for pick in web.post("/recommend/pick", json={"user": "anna"}).json()["picks"]] == ["e"]
+    first, *rest = web.post("/recommend/pick", json={"user": "anna"}).json()["picks"]
+    assert first["item"]["id"] == "e"
+    assert {pick["why"] for pick in rest} == {"again"}
     counts = {one["id"]: one for one in web.get("/recommend/items").json()}
-    assert counts[item]["clicks"] == 1
+    assert (counts[item]["shown"], counts[item]["clicks"]) == (2, 2)  # opened, then shown once more and bought
+
+
+def test_a_restart_forgets_nothing_of_readers(apps_server: Running, web: httpx.Client, lake: Path) -> None:
+    import asyncio
+
+    recommend = next(app for app in apps_server.state.apps if isinstance(app, Recommend))
+    told = [
+        {"kind": "click", "subject": "b", "user": "ben", "app": "shop"}, {"kind": "conversion", "subject": "c", "user": "ben"},
+        {"kind": "click", "subject": "no such item", "user": "ben"},
+    ]  # fmt: skip
+    assert httpx.post(
+        f"{apps_server.url}/v1/events", json={"events": told}, headers=apps_server.headers
+    ).status_code == 200  # fmt: skip
+    listeners = list(apps_server.state.meter.listeners)
+    again = Recommend(ITEMS, settings=RecommendSettings(chance=0))
+    asyncio.run(again.start(apps_server.state))
+    apps_server.state.meter.listeners[:] = listeners
+    assert again.shelf._readers == recommend.shelf._readers
+    assert [reader.bought for reader in again.shelf._readers.values()][-1] == {"c"}
+    for counts in ("shown", "clicks"):
+        assert dict(zip(again.items, getattr(again.shelf, counts), strict=True)) == dict(
+            zip(recommend.items, getattr(recommend.shelf, counts), strict=True)
+        )
+
+
+def test_items_added_over_http_outlive_the_server(apps_server: Running, web: httpx.Client) -> None:
+    import asyncio
+
+    added = [{"id": 7, "title": "只有标题"}, {"id": "f", "text": "一行\u2028一行", "meta": {"title": "题"}}]
+    assert web.post("/recommend/items", json={"items": added}).status_code == 200
+    again = Recommend(ITEMS[:2])
+    listeners = list(apps_server.state.meter.listeners)
+    asyncio.run(again.start(apps_server.state))
+    apps_server.state.meter.listeners[:] = listeners
+    assert again.items["7"] == Item("7", "只有标题", "只有标题")
+    assert again.items["f"] == Item("f", "题", "一行\u2028一行")
+    refused = web.post("/recommend/items", json={"items": [{"id": "g"}]})
+    assert refused.status_code == 400
+    assert "text or a title" in refused.json()["error"]["message"]
 
 
 def test_without_a_key_nothing_is_told(apps_server: Running) -> None:

@@ -3,12 +3,15 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import hypothesis
 import numpy as np
 import pytest
+from hypothesis import strategies as st
 
 from noria.core.errors import InputError, RowError
+from noria.ship.apps.items import Item, read_items, title_of
 from noria.ship.apps.readers import Visits, figures_of, make_readers, opens, topics_of, visit
-from noria.ship.apps.recommend import CLICKS, Catalogue, Item, RecommendSettings, Shelf, read_items, title_of
+from noria.ship.apps.shelf import CLICKS, Catalogue, RecommendSettings, Shelf
 
 GROUPS = 4
 
@@ -28,12 +31,34 @@ def test_vectors_are_centred_and_of_length_one() -> None:
     assert np.abs(vectors.mean(axis=0)).max() < 0.2  # though all of them leant the same way before
 
 
-def test_nothing_is_shown_twice_and_all_is_shown_once() -> None:
+def test_nothing_is_shown_twice_before_all_is_shown_once() -> None:
     shelf = Shelf(catalogue(23)[0])
-    shown = [pick.item.id for _ in range(6) for pick in shelf.pick("anna", 5)]
-    assert len(shown) == len(set(shown)) == 23
-    assert shelf.pick("anna", 5) == []
-    assert shelf.shown.sum() == 23
+    shown = [pick.item.id for _ in range(5) for pick in shelf.pick("anna", 5)]
+    assert len(set(shown[:23])) == 23
+    assert len(shown) == 25
+    assert shown[23:] == shown[:2]  # what was seen longest ago
+    assert shelf.shown.sum() == 25
+
+
+@hypothesis.given(
+    st.integers(1, 12), st.integers(1, 7), st.lists(st.tuples(st.sampled_from("psc"), st.integers(0, 11)), max_size=30)
+)
+@hypothesis.settings(max_examples=50, deadline=None)
+def test_a_shelf_is_full_while_anything_is_not_bought(count: int, at_once: int, acts: list[tuple[str, int]]) -> None:
+    shelf = Shelf(catalogue(count)[0])
+    bought = set()
+    for kind, number in acts:
+        item = f"item-{number % count}"
+        if kind == "p":
+            picks = [pick.item.id for pick in shelf.pick("anna", at_once)]
+            assert len(picks) == len(set(picks)) == min(at_once, count - len(bought))
+            assert not bought & set(picks)
+        elif kind == "s":
+            shelf.click("anna", item)
+        else:
+            shelf.buy("anna", item)
+            bought.add(item)
+    assert (shelf.clicks <= shelf.shown).all()
 
 
 def test_a_click_turns_the_shelf_to_its_kind() -> None:
@@ -52,6 +77,56 @@ def test_recent_clicks_weigh_more() -> None:
     for item in ("item-0", "item-4", "item-8", "item-1", "item-5", "item-9"):
         shelf.click("anna", item)
     assert {groups[pick.item.id] for pick in shelf.pick("anna", 4)} == {"group-1"}
+
+
+@pytest.mark.parametrize("memory", [0.1, 0.5, 0.8, 1.0])
+def test_a_taste_is_the_exponential_mean_of_the_clicks(memory: float) -> None:
+    items, _ = catalogue()
+    shelf = Shelf(items, RecommendSettings(memory=memory))
+    clicked = [3, 17, 40, 5, 22]
+    for number in clicked:
+        shelf.click("anna", f"item-{number}")
+    weights = np.array([memory**age for age in (4, 3, 2, 1, 0)])
+    mean = (weights / weights.sum()) @ items.vectors[clicked]
+    assert shelf.taste(shelf.reader("anna")) == pytest.approx(mean / np.linalg.norm(mean), abs=1e-6)
+
+
+def test_what_never_forgets_takes_all_clicks_alike() -> None:
+    tastes = []
+    for order in ((1, 2, 3, 4), (4, 3, 2, 1)):
+        shelf = Shelf(catalogue()[0], RecommendSettings(memory=1))
+        for number in order:
+            shelf.click("anna", f"item-{number}")
+        tastes.append(shelf.taste(shelf.reader("anna")))
+    assert tastes[0] == pytest.approx(tastes[1], abs=1e-6)
+
+
+def test_clicks_without_showings_lift_an_item_and_no_others() -> None:
+    shelf = Shelf(catalogue(10)[0])
+    for number in range(30):
+        shelf.show(f"reader {number}", "item-1")
+    before = shelf.popularity()
+    for number in range(20):
+        shelf.click(f"reader {number}", "item-1")
+        shelf.click(f"other {number}", "item-2")  # found by a search
+        shelf.click(f"other {number}", "item-2")  # a double click
+    after = shelf.popularity()
+    assert after.max() < 1
+    assert (shelf.shown[2], shelf.clicks[2]) == (20, 20)
+    assert after[1] > before[1]
+    assert after[2] > after[1]
+
+
+def test_a_click_is_answered_by_one_showing() -> None:
+    shelf = Shelf(catalogue(10)[0])
+    shelf.show("anna", "item-1")
+    for _ in range(3):
+        shelf.click("anna", "item-1")
+    assert (shelf.shown[1], shelf.clicks[1]) == (1, 1)
+    shelf.show("anna", "item-1")
+    shelf.click("anna", "item-1")
+    assert (shelf.shown[1], shelf.clicks[1]) == (2, 2)
+    assert shelf.reader("anna").clicked == ["item-1"]
 
 
 def test_new_readers_see_what_is_popular() -> None:
@@ -90,9 +165,11 @@ def test_readers_are_bounded_and_clicks_too() -> None:
     for number in range(10):
         shelf.pick(f"reader-{number}", 1)
     assert list(shelf._readers) == ["reader-7", "reader-8", "reader-9"]
-    for _ in range(CLICKS + 20):
-        shelf.click("anna", "item-1")
-    assert len(shelf.reader("anna").clicked) == CLICKS
+    long = Shelf(catalogue(CLICKS + 20)[0])
+    for number in range(CLICKS + 20):
+        long.click("anna", f"item-{number}")
+    assert long.reader("anna").clicked[0] == "item-20"
+    assert len(long.reader("anna").clicked) == CLICKS
 
 
 def test_an_unknown_item_is_refused() -> None:
@@ -110,7 +187,7 @@ def test_a_longer_catalogue_takes_readers_and_counts_along() -> None:
     new.take_over(old)
     assert new.shown.sum() == 5
     assert new.clicks.sum() == 1
-    assert new.reader("anna").taste is not None
+    assert new.taste(new.reader("anna")) is not None
     assert not shown & {pick.item.id for _ in range(11) for pick in new.pick("anna", 5)}
 
 
@@ -153,11 +230,20 @@ def test_items_are_read_and_bad_lines_named(tmp_path: Path) -> None:
     file.write_text("\n".join(json.dumps(row) for row in rows), encoding="utf-8")
     assert [(item.id, item.title) for item in read_items(file)] == [("1", "第一行是标题"), ("2", "Title")]
     assert len(read_items(file, 1)) == 1
-    file.write_text('{"id": "1"}', encoding="utf-8")
+    file.write_text('{"id": "1"}\n', encoding="utf-8")
     with pytest.raises(RowError, match="line 1"):
         read_items(file)
     with pytest.raises(InputError, match="no such file"):
         read_items(tmp_path / "none.jsonl")
+
+
+def test_an_item_whose_id_comes_again_is_replaced_and_told(tmp_path: Path) -> None:
+    file = tmp_path / "items.jsonl"
+    rows = [{"id": 1, "text": "old", "title": "A"}, {"id": 2, "title": "B"}, {"id": "1", "text": "new", "title": "C"}]
+    file.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    said: list[str] = []
+    assert read_items(file, note=said.append) == [Item("1", "C", "new"), Item("2", "B", "B")]
+    assert said == [f"{file}: 1 of 3 items were replaced by a later one of the same id"]
 
 
 def test_long_titles_are_cut() -> None:

@@ -1,0 +1,32 @@
+"""Recommendation: small inputs that were once read or answered wrongly."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from noria.ship.apps.items import Item, read_items
+from noria.ship.apps.shelf import Catalogue, Shelf
+
+CASES = Path(__file__).parent / "inputs" / "ship-grow"
+
+
+def test_a_separator_inside_a_text_cuts_no_line() -> None:
+    items = read_items(CASES / "items-u2028.jsonl")
+    assert len(items) == 2
+    assert any("\u2028" in item.text for item in items)
+
+
+def test_blank_lines_are_no_items() -> None:
+    assert len(read_items(CASES / "items-blank.jsonl")) == 2
+
+
+def test_ten_items_five_a_visit_three_visits() -> None:
+    items = [Item(str(number), f"title {number}", "text") for number in range(10)]
+    shelf = Shelf(Catalogue(items, np.random.default_rng(0).normal(size=(10, 8))))
+    visits = [[pick.item.id for pick in shelf.pick("anna", 5)] for _ in range(2)]
+    shelf.buy("anna", visits[0][0])
+    third = [pick.item.id for pick in shelf.pick("anna", 5)]
+    assert [len(visit) for visit in (*visits, third)] == [5, 5, 5]
+    assert visits[0][0] not in third
