@@ -78,10 +78,11 @@ def _shares(model: str) -> Callable[[int], dict[str, Any]]:
     def simulate(seed: int) -> dict[str, Any]:
         from datetime import date
 
+        from noria.grow.calendars import following
         from noria.grow.forecast.attraction import shares_of
         from noria.grow.forecast.baseline import MODELS
         from noria.grow.market.share import OTHER, Shares
-        from noria.grow.series import Provenance, following
+        from noria.grow.series import Provenance
 
         random = np.random.default_rng(seed)
         root = np.linalg.cholesky(np.full((3, 3), 0.3) + 0.7 * np.eye(3)) * 0.06
@@ -155,9 +156,9 @@ def _generations(seed: int) -> dict[str, Any]:
 
 
 def _cohorts(seed: int) -> dict[str, Any]:
+    from noria.grow.calendars import following
     from noria.grow.forecast.cohorts import active_of, cohort_model
     from noria.grow.forecast.levels import Levels
-    from noria.grow.series import following
 
     random = np.random.default_rng(seed)
     triangle = np.full((18, 18), np.nan)

@@ -160,8 +160,8 @@ class PeerShares:
 
     def ahead(self, horizon: int, *, draws: int = 1000, seed: int = 0) -> Any:
         """Return draws of shares."""
+        from noria.grow.calendars import following
         from noria.grow.forecast.attraction import ShareForecast, shares_of
-        from noria.grow.series import following
 
         random = np.random.default_rng(seed)
         ratios = self.mean[:horizon] + self.deviation[:horizon] * random.standard_normal(

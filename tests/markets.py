@@ -11,9 +11,10 @@ import ibis
 import numpy as np
 import pyarrow as pa
 
+from noria.grow.calendars import following
 from noria.grow.lake import SCHEMA, connect
 from noria.grow.market.potential import Range
-from noria.grow.series import Floats, Point, Provenance, Series, following, write_series
+from noria.grow.series import Floats, Point, Provenance, Series, write_series
 
 PROVENANCE = Provenance("simulated", "CC0", date(2026, 1, 1))
 

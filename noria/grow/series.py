@@ -19,11 +19,10 @@ from __future__ import annotations
 
 import csv
 import io
-import itertools
 import json
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date
 from pathlib import Path
 
@@ -34,6 +33,8 @@ import pyarrow.parquet as pq
 
 from noria.core.errors import InputError, RowError, unknown
 from noria.core.folder import write_bytes
+
+from .calendars import between, is_time
 
 COLUMNS = ("time", "entity", "segment", "measure", "value", "unit")
 MARKS = ("provisional", "break")
@@ -88,11 +89,32 @@ class Point:
 
 
 @dataclass(frozen=True)
+class Flag:
+    """Something that a reader of a series, or of what is made of it, must know."""
+
+    code: str
+    """Of a file: spelling, blank, step, encoding ...; of a market: total, others, unit, bounded, missing, entry ..."""
+    time: str
+    """Where it holds; nothing where it holds of all."""
+    en: str
+    zh: str
+
+    def texts(self) -> dict[str, str]:
+        """Return the flag with its time, in English and in Chinese."""
+        return {
+            "en": f"{self.time}: {self.en}" if self.time else self.en,
+            "zh": f"{self.time}：{self.zh}" if self.time else self.zh,
+        }
+
+
+@dataclass(frozen=True)
 class Series:
     """Points in order of time, and their provenance."""
 
     points: tuple[Point, ...]
     provenance: Provenance
+    flags: tuple[Flag, ...] = ()
+    """What was found in the file and what was done about it."""
 
     @property
     def measures(self) -> tuple[str, ...]:
@@ -116,7 +138,7 @@ class Series:
         kept = tuple(point for point in self.points if point.measure == measure and point.segment == segment)
         if not kept:
             raise InputError(f"no points of measure {measure!r} in segment {segment!r}", found=self.provenance.source)
-        return Series(kept, self.provenance)
+        return replace(self, points=kept)
 
     def matrix(self, measure: str | None = None, segment: str | None = None) -> tuple[list[str], list[str], Floats]:
         """Return times, entities and values, (times x entities); nan where a value is missing.
@@ -125,7 +147,7 @@ class Series:
         their latest value, the largest first.
         """
         chosen = self.only(measure, segment)
-        times = periods(chosen.points[0].time, chosen.points[-1].time, step_of(point.time for point in chosen.points))
+        times = between(point.time for point in chosen.points)
         place = {time: row for row, time in enumerate(times)}
         entities = list(dict.fromkeys(point.entity for point in chosen.points))
         values = np.full((len(times), len(entities)), np.nan)
@@ -198,76 +220,9 @@ def write_series(series: Series, path: str | Path) -> None:
     write_bytes(path, out.getvalue().encode())
 
 
-def periods(first: str, last: str, step: int = 1) -> list[str]:
-    """Return the times from `first` to `last` in the form they have: years, months or days, every `step` of them.
-
-    >>> periods("2025-11", "2026-02")
-    ['2025-11', '2025-12', '2026-01', '2026-02']
-    """
-    parts = len(first.split("-"))
-    return [_named(number, parts) for number in range(_number(first), _number(last) + 1, step)]
-
-
-def following(times: Sequence[str], count: int) -> list[str]:
-    """Return the `count` times after `times`, in the same step.
-
-    >>> following(["2025-05", "2025-08", "2025-11"], 2)
-    ['2026-02', '2026-05']
-    """
-    step = step_of(times)
-    parts = len(times[-1].split("-"))
-    return [_named(_number(times[-1]) + step * ahead, parts) for ahead in range(1, count + 1)]
-
-
-def step_of(times: Iterable[str]) -> int:
-    """Return how many years, months or days lie between one time and the next: the largest step that meets them all.
-
-    >>> step_of(["2026-01-05", "2026-01-12", "2026-02-02"])
-    7
-    """
-    numbers = sorted({_number(time) for time in times})
-    return math.gcd(*(later - earlier for earlier, later in itertools.pairwise(numbers))) or 1
-
-
-def place_of(time: str, times: Sequence[str]) -> float:
-    """Return how many steps of `times` a time, which may lie outside, comes after the first of them.
-
-    Raises:
-        InputError: not a time of their form.
-
-    >>> place_of("2001-10", ["2003-03", "2003-04"])
-    -17.0
-    """
-    if len(time) != len(times[0]) or not _is_time(time):
-        raise InputError("not a time of this series", found=time, allowed=f"such as {times[0]}")
-    return (_number(time) - _number(times[0])) / step_of(times)
-
-
-def time_at(place: int, times: Sequence[str]) -> str:
-    """Return the time so many steps after the first of `times`.
-
-    >>> time_at(-17, ["2003-03", "2003-04"])
-    '2001-10'
-    """
-    return _named(_number(times[0]) + step_of(times) * place, len(times[0].split("-")))
-
-
 def _row(point: Point) -> list[str | float | None]:
     marks = ["yes" if mark else "" for mark in (point.provisional, point.broken)]
     return [point.time, point.entity, point.segment, point.measure, point.value, point.unit, *marks]
-
-
-def _number(time: str) -> int:
-    year, *rest = time.split("-")
-    if len(rest) == 2:
-        return date.fromisoformat(time).toordinal()
-    return int(year) * 12 + int(rest[0]) - 1 if rest else int(year)
-
-
-def _named(number: int, parts: int) -> str:
-    if parts == 3:
-        return date.fromordinal(number).isoformat()
-    return f"{number // 12:04d}-{number % 12 + 1:02d}" if parts == 2 else f"{number:04d}"
 
 
 def _leading(lines: Sequence[str]) -> Iterable[str]:
@@ -335,7 +290,7 @@ def _point(row: dict[str, object], path: Path, line: int) -> Point:
     for name in ("time", "entity", "measure", "unit"):
         if not text[name]:
             raise RowError("empty", file=path, line=line, field=name)
-    if not _is_time(text["time"]):
+    if not is_time(text["time"]):
         raise RowError("not a time", file=path, line=line, field="time", found=text["time"], allowed="YYYY, YYYY-MM or YYYY-MM-DD, 1900 to 2200")  # fmt: skip
     value: float | None = None
     if text["value"]:
@@ -355,14 +310,6 @@ def _point(row: dict[str, object], path: Path, line: int) -> Point:
             )
         marks.append(text[name].lower() == "yes")
     return Point(text["time"], text["entity"], text["segment"], text["measure"], value, text["unit"], *marks)
-
-
-def _is_time(text: str) -> bool:
-    lengths = {4: "-01-01", 7: "-01", 10: ""}
-    try:
-        return 1900 <= date.fromisoformat(text + lengths[len(text)]).year <= 2200
-    except (KeyError, ValueError):
-        return False
 
 
 def _one(kind: str, name: str | None, names: tuple[str, ...]) -> str:

@@ -10,12 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from noria.grow.calendars import following
 from noria.grow.forecast import effort, rivals, succession
 from noria.grow.forecast.baseline import MODELS, NAMES
 from noria.grow.forecast.levels import LEVEL_MODELS
 from noria.grow.forecast.stacking import BLEND
 from noria.grow.market.share import shares
-from noria.grow.series import Floats, Point, Provenance, Series, following
+from noria.grow.series import Floats, Point, Provenance, Series
 
 amounts = arrays(
     np.float64, st.tuples(st.integers(5, 14), st.integers(2, 6)), elements=st.one_of(st.just(0.0), st.floats(1e-3, 1e6))

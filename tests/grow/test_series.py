@@ -10,7 +10,8 @@ import pytest
 
 from noria.core.errors import InputError, RowError, SettingError
 from noria.grow.bundled import chatbot_shares
-from noria.grow.series import Series, following, periods, read_series, write_series
+from noria.grow.calendars import between, following
+from noria.grow.series import Series, read_series, write_series
 
 HEAD = (
     "# source: 某统计局",
@@ -114,7 +115,12 @@ def test_files_that_are_no_series(tmp_path: Path) -> None:
 
 
 def test_times_go_on_across_years() -> None:
-    assert periods("2025-12-30", "2026-01-01") == ["2025-12-30", "2025-12-31", "2026-01-01"]
+    assert between(["2025-12-30", "2025-12-31", "2026-01-02"]) == [
+        "2025-12-30",
+        "2025-12-31",
+        "2026-01-01",
+        "2026-01-02",
+    ]
     assert following(["2025-11"], 3) == ["2025-12", "2026-01", "2026-02"]
     assert following(["2025"], 2) == ["2026", "2027"]
     assert following(["2024-02-28"], 2) == ["2024-02-29", "2024-03-01"]

@@ -82,8 +82,16 @@ def forecast(
 
 
 def _print_shares(study: MarketStudy, rows: list[dict[str, Any]], verdict: dict[str, str], draws: int) -> None:
+    from noria.grow.calendars import calendar_of
+    from noria.grow.market.share import gathered
+
     assert study.forecast is not None
-    print(f"{study.market.base}: {study.market.provenance.text()}")
+    market = study.market
+    print(f"{market.base}: {market.provenance.text()}, {len(market.times)} periods from {market.times[0]} to {market.times[-1]}, "
+          f"{calendar_of(market.times).texts()['en']}")  # fmt: skip
+    for flag in gathered(market.flags):
+        if flag.code not in ("rounded", "provisional"):
+            print(f"  {flag.texts()['en']}")
     print_tested(study.backtest, verdict)
     end = study.forecast.times[-1]
     print(f"{study.model}, {end}, median and 90 % interval of {draws:,} draws that each sum to one:")
@@ -167,10 +175,11 @@ def _curves(of: str, effort: tuple[str, ...]) -> list[str]:
 
 
 def _print_levels(study: LevelStudy, rows: list[dict[str, Any]], verdict: dict[str, str], draws: int) -> None:
+    from noria.grow.calendars import calendar_of
+
     history = study.history
-    print(
-        f"{history.name}, {history.unit}: {study.source}, {history.n} values from {history.times[0]} to {history.times[-1]}"
-    )
+    print(f"{history.name}, {history.unit}: {study.source}, {history.n} values from {history.times[0]} to {history.times[-1]}, "
+          f"{calendar_of(history.times).texts()['en']}")  # fmt: skip
     print_tested(study.backtest, verdict)
     for name, one in study.adoptions.items():
         print(f"  {name}: {one.verdict()['en']}")

@@ -208,7 +208,7 @@ def _print_shares(market: Shares, told: dict[str, Any]) -> None:
         print(f"order: Kendall tau {last['tau']:.2f} [{last['low']:.2f}, {last['high']:.2f}] n={last['n']} in {last['time']}, "
               f"least {least['tau']:.2f} in {least['time']}; at least {percent(last['moved'])} changed hands in {last['time']}")  # fmt: skip
     for flag in gathered(market.flags):
-        print(f"  {flag.time}: {flag.en}")
+        print(f"  {flag.texts()['en']}")
 
 
 def _print_movement(told: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,9 +20,20 @@ def percent(value: float | None) -> str | None:
 
 
 def print_json(value: object) -> int:
-    """Print a value as JSON; return the exit code 0."""
-    print(json.dumps(value, ensure_ascii=False, indent=1))
+    """Print a value as JSON, null for what is infinite or not known; return the exit code 0."""
+    print(json.dumps(finite(value), ensure_ascii=False, indent=1, allow_nan=False))
     return 0
+
+
+def finite(value: Any) -> Any:
+    """Return a value with None for numbers that JSON does not have."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    return value
 
 
 def print_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:

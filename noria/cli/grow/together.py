@@ -81,9 +81,12 @@ def _rows(ahead: JointStudy) -> list[dict[str, Any]]:
 def _print(
     ahead: JointStudy, figures: list[Figure], title: str, rows: list[dict[str, Any]], said: dict[str, str], draws: int
 ) -> None:
+    from noria.grow.calendars import calendar_of
+
     history = ahead.history
     print(f"{', '.join(history.names)}, {history.unit}: {history.provenance.text()}, "
-          f"{len(history.times)} periods from {history.times[0]} to {history.times[-1]}")  # fmt: skip
+          f"{len(history.times)} periods from {history.times[0]} to {history.times[-1]}, "
+          f"{calendar_of(history.times).texts()['en']}")  # fmt: skip
     print_tested(ahead.backtest, said)
     print(f"{title}, 90 % intervals:")
     print_table([{"what": figure.name, "value": figure.value, "low": figure.low, "high": figure.high, "n": figure.n, "note": figure.note or None}

@@ -23,8 +23,9 @@ from scipy.stats import invwishart
 from noria.core.errors import InputError
 from noria.core.figure import Figure
 
+from ..calendars import following
 from ..market.share import Shares
-from ..series import Floats, following
+from ..series import Floats
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from ..market.share import Shares
 from ..series import Floats
 from .attraction import MINIMUM
 from .baseline import MODELS, ShareModel
-from .rolling import LEVELS, Ahead, Backtest, Forecaster, Record, Standing, Trial, rolled
+from .rolling import LEVELS, Ahead, Backtest, Forecaster, Record, Standing, Trial, mean_change, rolled
 from .scores import crps, energy_score
 
 __all__ = ["LEVELS", "Backtest", "Standing", "Trial", "backtest", "crps", "energy_score"]
@@ -45,7 +45,9 @@ def backtest(
     if start >= periods:
         raise InputError("too few periods to hold any out", found=periods, allowed=f"{MINIMUM + 2} or more")
     past = _Past(market)
-    record = Record(market.times, market.values * 100, past.comparable, past.naive, past.columns)
+    record = Record(
+        market.times, market.values * 100, past.comparable, past.naive, past.columns, market.resolution * 100
+    )
     return rolled(record, {name: past.forecaster(model, draws) for name, model in models.items()}, start=start,
                   horizon=horizon, draws=draws, seed=seed)  # fmt: skip
 
@@ -73,8 +75,8 @@ class _Past:
         return [column for column in range(known.shape[1]) if known[:, column].max(initial=0.0) > 0]
 
     def naive(self, seen: int) -> float:
-        """Return the mean absolute change in one period, in points of share."""
-        return float(np.nanmean(np.abs(np.diff(self.market.values[:seen], axis=0)))) * 100
+        """Return the mean absolute change from one known value to the next, in points of share."""
+        return mean_change(self.market.values[:seen]) * 100
 
     def comparable(self, seen: int, row: int) -> bool:
         """Return whether a row is known, follows without a break, and holds no entity that was never seen before."""

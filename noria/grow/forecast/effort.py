@@ -17,7 +17,8 @@ import numpy as np
 
 from noria.core.errors import InputError, unknown
 
-from ..series import Floats, Series, following
+from ..calendars import following
+from ..series import Floats, Series
 from .adoption import fit_one
 from .diffusion import FORECAST
 from .levels import LevelModel, Levels

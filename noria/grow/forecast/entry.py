@@ -17,7 +17,8 @@ from scipy.stats import gamma
 
 from noria.core.figure import Figure
 
-from ..market.share import OTHER, Shares
+from ..market.share import Shares
+from ..market.tidy import OTHER
 from ..series import Floats
 from .attraction import ShareForecast
 

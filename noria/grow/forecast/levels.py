@@ -18,11 +18,13 @@ import numpy as np
 
 from noria.core.errors import InputError
 
-from ..series import Floats, Provenance, Series, following, periods, step_of
+from ..calendars import between, following
+from ..market.units import scale_of
+from ..series import Floats, Provenance, Series
 from .adoption import fit_one
 from .diffusion import FORECAST, Kind
 from .outlook import Outlook, mixed, natural
-from .rolling import Ahead, Backtest, Forecaster, Record, rolled
+from .rolling import Ahead, Backtest, Forecaster, Record, mean_change, rolled
 from .stacking import BLEND, counts_of
 
 MINIMUM = 6
@@ -65,7 +67,7 @@ def levels_of(
         InputError: several entities and none named, none of that name, or shares instead of amounts.
     """
     chosen = series.only(measure, segment)
-    if chosen.unit.lower() in ("percent", "%", "share", "fraction"):
+    if scale_of(chosen.unit):
         raise InputError("a growth curve needs amounts, not shares", found=f"unit {chosen.unit!r}",
                          hint="forecast shares with --of shares")  # fmt: skip
     names = list(dict.fromkeys(point.entity for point in chosen.points))
@@ -80,7 +82,7 @@ def levels_of(
         raise InputError("no such entity", found=entity, allowed=names)
     mine = {point.time: point.value for point in chosen.points if point.entity == (entity or names[0])}
     known = sorted(mine)
-    times = periods(known[0], known[-1], step_of(known))
+    times = between(known)
     values = np.array([np.nan if mine.get(time) is None else mine[time] for time in times], dtype=np.float64)
     return Levels(tuple(times), values, kind, entity or names[0], chosen.unit, series.provenance)
 
@@ -169,7 +171,7 @@ def backtest_levels(
     able = ~np.isnan(history.values) if scored is None else ~np.isnan(history.values) & (scored > 0)
 
     def naive(seen: int) -> float:
-        return float(np.nanmean(np.abs(np.diff(history.values[:seen]))))
+        return mean_change(history.values[:seen])
 
     def forecaster(model: LevelModel) -> Forecaster:
         def forecast(seen: int, ahead: int, mine: int) -> Ahead:
@@ -180,7 +182,8 @@ def backtest_levels(
 
         return forecast
 
-    record = Record(history.times, history.values[:, None], lambda seen, row: bool(able[row]), naive, lambda seen: [0])
+    record = Record(history.times, history.values[:, None], lambda seen, row: bool(able[row]), naive, lambda seen: [0],
+                    10.0 ** -_digits(history.values))  # fmt: skip
     return rolled(record, {name: forecaster(model) for name, model in models.items()}, start=start, horizon=horizon,
                   draws=draws, seed=seed)  # fmt: skip
 

@@ -19,8 +19,9 @@ from scipy.stats import invwishart
 
 from noria.core.errors import InputError
 
+from ..calendars import following
 from ..market.share import Shares
-from ..series import Floats, following
+from ..series import Floats
 from .attraction import MINIMUM, ShareForecast, check_one_whole, log_ratios, log_t, shares_of
 
 LOOSENESS = (1e-4, 0.01, 0.1, 1.0, 10.0)

@@ -56,9 +56,11 @@ class Trial:
     error: float
     """Mean absolute error of the medians, in that unit."""
     naive: float
-    """Mean absolute change in one period inside the window seen, in that unit."""
+    """Mean absolute change from one known value to the next inside the window seen, in that unit."""
     covered: tuple[float, ...]
     """Part of the values inside the interval, for each of `LEVELS`."""
+    moved: float = 0.0
+    """Largest absolute change from the last value known at the origin to what came, in that unit."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,8 @@ class Standing:
     log_score: float
     energy: float
     crps: float
-    mase: float
+    mase: float | None
+    """None where nothing moved inside the windows seen: there is no change to hold an error against."""
     coverage: dict[str, float]
     """Level in percent -> part of the values inside."""
     gain: Figure | None
@@ -94,10 +97,19 @@ class Backtest:
     """What the blend gives each model from now on, learned from all trials."""
     silent: dict[str, str] = field(default_factory=dict)
     """Models that could not take part, and why."""
+    resolution: float = 0.0
+    """The smallest step in which the values are told, in the unit of the scores."""
+
+    @property
+    def still(self) -> bool:
+        """Whether no value moved after any origin by as much as the source can tell: then none can do better than persistence."""
+        return all(trial.moved <= max(self.resolution / 2, 1e-9) for trial in self.trials)
 
     @property
     def winner(self) -> str:
         """The model to use: the one with the greatest gain clear of zero, else persistence."""
+        if self.still:
+            return BASELINE
         clear = [item for item in self.standings if item.gain and item.gain.low is not None and item.gain.low > 0]
         return max(clear, key=lambda item: item.gain.value if item.gain else 0.0).model if clear else BASELINE
 
@@ -105,6 +117,11 @@ class Backtest:
         """Return what the back-test says, as a sentence in each language."""
         standing = {item.model: item for item in self.standings}
         n = standing[BASELINE].origins
+        if self.still:
+            return {
+                "en": f"Nothing beats persistence: no value moved after any of {n} origins, so a model can only be narrower, not better.",
+                "zh": f"没有模型优于“维持现状”：{n} 个起点之后数值均未变动，模型至多区间更窄，谈不上更好。",
+            }
         if self.winner != BASELINE:
             gain = standing[self.winner].gain
             assert gain is not None
@@ -134,6 +151,26 @@ class Record:
     """Rows seen -> mean absolute change in one period."""
     columns: Callable[[int], list[int]]
     """Rows seen -> the columns that take part."""
+    resolution: float = 0.0
+    """The smallest step in which the truth is told."""
+
+    def moved(self, seen: int, row: int) -> float:
+        """Return the largest absolute change to a row from the last known values before it was to be forecast."""
+        found = []
+        for column in self.columns(seen):
+            known = self.truth[:seen, column]
+            known = known[~np.isnan(known)]
+            if known.size and not np.isnan(self.truth[row, column]):
+                found.append(abs(float(self.truth[row, column] - known[-1])))
+        return float(np.max(found)) if found else 0.0
+
+
+def mean_change(values: Floats) -> float:
+    """Return the mean absolute change from one known value to the next, (T, K) or (T,); 0 where no two are known."""
+    columns = values.reshape(len(values), -1).T
+    changes = [np.abs(np.diff(column[~np.isnan(column)])) for column in columns]
+    together = np.concatenate(changes) if changes else np.empty(0)
+    return float(together.mean()) if together.size else 0.0
 
 
 def rolled(
@@ -187,7 +224,7 @@ def rolled(
     level = 1 - 0.05 / max(len(standing) - 1, 1)
     return Backtest(
         tuple(trials), tuple(_standing(name, trials, level) for name in standing), horizon,
-        {name: float(weight) for name, weight in zip(taking, weights, strict=True)}, silent,
+        {name: float(weight) for name, weight in zip(taking, weights, strict=True)}, silent, record.resolution,
     )  # fmt: skip
 
 
@@ -215,7 +252,7 @@ def _trial(record: Record, name: str, seen: int, row: int, draws: Floats, log_sc
     covered = tuple(float(np.mean((truth >= ends[2 * k]) & (truth <= ends[2 * k + 1]))) for k in range(len(LEVELS)))
     return Trial(name, record.times[seen - 1], ahead, log_score, energy_score(sample, truth),
                  float(np.mean([crps(sample[:, c], float(truth[c])) for c in range(truth.size)])),
-                 float(np.mean(np.abs(np.median(sample, axis=0) - truth))), record.naive(seen), covered)  # fmt: skip
+                 float(np.mean(np.abs(np.median(sample, axis=0) - truth))), record.naive(seen), covered, record.moved(seen, row))  # fmt: skip
 
 
 def _standing(name: str, trials: Sequence[Trial], level: float) -> Standing:
@@ -237,4 +274,4 @@ def _standing(name: str, trials: Sequence[Trial], level: float) -> Standing:
         return float(np.mean([getattr(trial, value) for trial in mine]))
 
     return Standing(name, len(mine), len(origins), mean_of("log_score"), mean_of("energy"), mean_of("crps"),
-                    mean_of("error") / max(mean_of("naive"), 1e-12), coverage, gain)  # fmt: skip
+                    mean_of("error") / naive if (naive := mean_of("naive")) > 1e-12 else None, coverage, gain)  # fmt: skip

@@ -16,10 +16,11 @@ import numpy as np
 
 from noria.core.errors import InputError, SettingError, unknown
 
-from ..series import Floats, Provenance, Series, following
+from ..calendars import following
+from ..series import Floats, Provenance, Series
 from .levels import MINIMUM, Levels, walk
 from .names import BASELINE
-from .rolling import Ahead, Backtest, Forecaster, Record, rolled
+from .rolling import Ahead, Backtest, Forecaster, Record, mean_change, rolled
 from .stacking import BLEND, counts_of
 
 ORIGINS = 24
@@ -202,7 +203,7 @@ def backtest_amounts(
         return bool(taking) and not np.isnan(history.values[row, taking]).any()
 
     def naive(seen: int) -> float:
-        return float(np.nanmean(np.abs(np.diff(history.values[:seen, columns(seen)], axis=0))))
+        return mean_change(history.values[:seen, columns(seen)])
 
     record = Record(history.times, history.values, comparable, naive, columns)
     return rolled(record, {name: forecaster(model) for name, model in models.items()}, start=start, horizon=horizon,

@@ -19,8 +19,9 @@ from scipy.special import logsumexp
 
 from noria.core.errors import InputError
 
+from ..calendars import following
 from ..market.share import Shares
-from ..series import Floats, following
+from ..series import Floats
 from .attraction import MINIMUM, Dynamics, ShareForecast, check_one_whole, log_ratios, shares_of
 
 GRID: tuple[Dynamics, ...] = tuple(

@@ -20,7 +20,8 @@ from scipy.special import logsumexp
 
 from noria.core.errors import InputError, SettingError, unknown
 
-from ..series import Floats, place_of, time_at
+from ..calendars import place_of, time_at
+from ..series import Floats
 from .generations import HIGH, LOW, UNTOLD, Generations, fit_generations, in_use
 from .names import BASELINE
 from .several import Amounts, Joint, JointModel, JointStudy, study_amounts, walks

@@ -16,7 +16,8 @@ from noria.core.figure import Figure
 
 from ..series import Series
 from .chosen import over_segments
-from .share import OTHER, Shares, Unlisted, shares
+from .share import Shares, Unlisted, shares
+from .tidy import OTHER
 
 
 @dataclass(frozen=True)

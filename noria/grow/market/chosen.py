@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from noria.core.errors import InputError, unknown
 
 from ..series import Point, Series
-from .share import SCALES
+from .units import scale_of
 
 
 def without(series: Series, names: Iterable[str]) -> Series:
@@ -25,14 +26,14 @@ def without(series: Series, names: Iterable[str]) -> Series:
     kept = tuple(point for point in series.points if point.entity not in names)
     if not kept:
         raise InputError("no entity would be left", found=", ".join(names))
-    return Series(kept, series.provenance)
+    return replace(series, points=kept)
 
 
 def over_segments(series: Series, measure: str | None) -> Series:
     """Return a series of amounts summed over its segments; one of shares, or of one segment, as it is."""
     points = [point for point in series.points if measure in (None, point.measure)]
     measures = {point.measure for point in points}
-    if len(measures) != 1 or len({point.segment for point in points}) == 1 or points[0].unit.lower() in SCALES:
+    if len(measures) != 1 or len({point.segment for point in points}) == 1 or scale_of(points[0].unit):
         return series
     return summed(series, measures.pop())
 
@@ -63,4 +64,4 @@ def summed(series: Series, measure: str) -> Series:
               any(point.broken for point in group))
         for (time, entity), group in groups.items()
     )  # fmt: skip
-    return Series(points, series.provenance)
+    return replace(series, points=points)

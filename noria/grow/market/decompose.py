@@ -24,7 +24,9 @@ import numpy.typing as npt
 from noria.core.errors import InputError, SettingError
 
 from ..series import Floats, Point, Provenance, Series
-from .share import OTHER, OTHER_NAMES, SCALES, Unlisted, resolution_of
+from .share import Unlisted
+from .tidy import OTHER, resolution_of, tidied
+from .units import scale_of
 
 Bools = npt.NDArray[np.bool_]
 
@@ -157,10 +159,12 @@ def decompose(
         InputError: a value is missing at one of the two times, the shares overlap, or there is only one time.
         SettingError: there is no such time.
     """
+    series = tidied(series)
     names, parts, times, cube, unit = _cube(series, measure)
     if unlisted == "outside":
         cube = _outside(cube)
-    shares_only = unit.lower() in SCALES
+    scale = scale_of(unit)
+    shares_only = scale is not None
     if shares_only and len(parts) > 1:
         raise InputError("shares of several segments cannot be summed without the segments' sizes", found=", ".join(parts),
                          allowed="amounts, or one segment", hint="name one with --market")  # fmt: skip
@@ -168,8 +172,8 @@ def decompose(
     broken = sorted({times.index(point.time) for point in marked if point.broken})
     open_ = {times.index(point.time) for point in marked if point.provisional}
     start, end = _ends(times, cube, (first, last), broken[-1] if broken else 0, open_)
-    if shares_only:
-        cube = cube / SCALES[unit.lower()]
+    if scale is not None:
+        cube = cube / scale
         names, cube = _with_rest(names, cube, (times[start], times[end]), (start, end))
     then, now = cube[start], cube[end]  # (segments, entities)
     changes = _changes(names, parts, then, now)
@@ -180,7 +184,7 @@ def decompose(
         "zh": "无法识别：该序列只有份额而没有数量，无法区分是市场增长还是份额增长"}  # fmt: skip
     return Decomposition(measure or series.measures[0], unit, times[start], times[end], tuple(parts), changes, links,
                          None if shares_only else sizes, series.provenance, silence,
-                         tuple(_notes(marked, times, start, end)))  # fmt: skip
+                         (*(flag.texts() for flag in series.flags), *_notes(marked, times, start, end)))  # fmt: skip
 
 
 def growth_change(before: Floats, between: Floats, after: Floats) -> Parts:
@@ -292,7 +296,7 @@ def _with_rest(
             raise InputError(f"the shares of {time} sum to {total[row, 0]:.2%}: they overlap, and cannot be decomposed",
                              found=", ".join(names), hint="leave the labels out that lie inside others: --without")  # fmt: skip
     rest = np.where(total < 1 - slack, 1 - total, 0.0)[:, :, None]
-    place = next((at for at, name in enumerate(names) if name.lower() in OTHER_NAMES), None)
+    place = next((at for at, name in enumerate(names) if name == OTHER), None)
     if place is None:
         names, cube = [*names, OTHER], np.concatenate([cube, rest], axis=2)
     else:

@@ -12,31 +12,19 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from noria.core.errors import InputError
 from noria.core.figure import Figure
 
-from ..series import Floats, Provenance, Series
+from ..series import Flag, Floats, Provenance, Series
 from .nested import nested
+from .tidy import OTHER, resolution_of, tidied
+from .units import scale_of
 
+Bools = npt.NDArray[np.bool_]
 Unlisted = Literal["missing", "outside"]
 """How to read an entity before its first and after its last published value: not known, or outside the market."""
-
-OTHER = "Other"
-OTHER_NAMES = {"other", "others", "rest", "其他", "其它"}
-SCALES = {"percent": 100.0, "%": 100.0, "share": 1.0, "fraction": 1.0}
-"""Units that are shares already, and what one is in them; any other unit is an amount."""
-
-
-@dataclass(frozen=True)
-class Flag:
-    """Something a reader of the shares must know."""
-
-    code: str
-    """rounded, rest, overlap, nested, missing, unlisted, entry, exit, break or provisional."""
-    time: str
-    en: str
-    zh: str
 
 
 @dataclass(frozen=True)
@@ -101,7 +89,8 @@ def shares(
 ) -> Shares:
     """Return the shares in a series of shares or of amounts.
 
-    Shares may come as percent or as fractions; any other unit is an amount, and is divided by the sum of its time.
+    Shares may come as percent, per mille or fractions (`scale_of`); any other unit is an amount, and is divided by the sum of its
+    time. Totals, several rests and what else a market's labels hold twice are mended first (`tidied`).
     What is missing up to one becomes the rest; sums over one are flagged as overlapping and left as they are. With
     `unlisted` "outside", an entity that is not listed yet, or no longer, has no share of its own: what it held of
     published shares is in the rest, and of amounts it held none.
@@ -109,12 +98,13 @@ def shares(
     Raises:
         InputError: the series has several measures or segments and none was named, or a share is over 100 %.
     """
-    chosen = series.only(measure, segment)
+    chosen = tidied(series.only(measure, segment))
     times, entities, values = chosen.matrix()
     outside: list[Flag] = []
     if unlisted == "outside":
         values, outside = _outside(times, entities, values)
-    scale = SCALES.get(chosen.unit.lower())
+    missing = np.isnan(values)
+    scale = scale_of(chosen.unit)
     resolution = resolution_of(values) / (scale or 1.0) if scale else 0.0
     if scale:
         values = values / scale
@@ -125,17 +115,15 @@ def shares(
     else:
         with np.errstate(invalid="ignore"):
             values = values / values.sum(1, keepdims=True)
-    order = sorted(range(len(entities)), key=lambda column: entities[column].lower() in OTHER_NAMES)
-    values = values[:, order]
+    order = sorted(range(len(entities)), key=lambda column: entities[column] == OTHER)
+    values, missing = values[:, order], missing[:, order]
     names = [entities[column] for column in order]
-    if names[-1].lower() in OTHER_NAMES:
-        names[-1] = OTHER
-    else:
+    if names[-1] != OTHER:
         names.append(OTHER)
         values = np.column_stack([values, np.where(np.isnan(values).any(1), np.nan, 0.0)])
     inside = nested(names, values, resolution) if np.nansum(values, axis=1).max(initial=0.0) > 1 + 1e-9 else []
-    values, flags = _completed(times, names, values, resolution)
-    flags += outside
+    values, flags = _completed(times, names, values, missing, resolution)
+    flags = [*chosen.flags, *outside, *flags]
     for whole, parts, held in inside:
         listed = ", ".join(parts)
         flags.append(Flag("nested", times[0], f"{whole} equals {listed} taken together in {held} periods: leave one side out",
@@ -167,21 +155,28 @@ def concentration(market: Shares) -> list[Concentration]:
     return found
 
 
-def _completed(times: list[str], names: list[str], values: Floats, resolution: float) -> tuple[Floats, list[Flag]]:
-    """Make every row sum to one where that can be done honestly, and say what was done."""
+def _completed(
+    times: list[str], names: list[str], values: Floats, unknown: Bools, resolution: float
+) -> tuple[Floats, list[Flag]]:
+    """Make every row sum to one where that can be done honestly, and say what was done; `unknown` is what was not published."""
     values = values.copy()
     flags = []
     slack = max(len(names) * resolution / 2, 1e-9)
     worst, worst_time = 0.0, ""
     for row, time in enumerate(times):
-        missing = [name for name, value in zip(names, values[row], strict=True) if np.isnan(value)]
-        if len(missing) == len(names):
+        missing = [name for name, none in zip(names, unknown[row], strict=False) if none]
+        if unknown[row].all():
             flags.append(Flag("missing", time, "nothing was published for this time", "此期没有发布数据"))
             continue
         if missing:
             listed = ", ".join(missing)
             flags.append(Flag("missing", time, f"not known: {listed}; missing is not zero, so the sum is open",
                               f"缺失：{listed}；缺失不等于零，因此合计未知"))  # fmt: skip
+            continue
+        if np.isnan(values[row]).all():
+            flags.append(
+                Flag("missing", time, "every amount is zero: nothing can be divided", "各项均为零：无法计算份额")
+            )
             continue
         total = float(values[row].sum())
         if total > 1 + slack:
@@ -205,7 +200,28 @@ def _completed(times: list[str], names: list[str], values: Floats, resolution: f
             flags.append(Flag("entry", times[int(there[0])], f"{name} enters", f"{name} 进入市场"))
         if there.size and there[-1] < known[-1]:
             flags.append(Flag("exit", times[int(there[-1]) + 1], f"{name} leaves", f"{name} 退出市场"))
-    return values, flags
+    return values, [*flags, *_advice(times, names, unknown)]
+
+
+def _advice(times: list[str], names: list[str], unknown: Bools) -> list[Flag]:
+    """Return what to do about what is missing: one that ends where another begins may be the same under a new name."""
+    partly = unknown.any(1) & ~unknown.all(1)
+    if not partly.any():
+        return []
+    found = []
+    for column, name in enumerate(names[: unknown.shape[1]]):
+        ends = np.flatnonzero(~unknown[:, column])
+        for other in range(unknown.shape[1]):
+            begins = np.flatnonzero(~unknown[:, other])
+            if ends.size and begins.size and ends[-1] + 1 == begins[0]:
+                new = names[other]
+                found.append(Flag("renamed", times[int(begins[0])], f"{name} ends where {new} begins: if it was renamed, give it one name in all rows",
+                                  f"{name} 结束之时 {new} 开始：若为更名，请在所有行中使用同一名称"))  # fmt: skip
+    listed = ", ".join(name for column, name in enumerate(names[: unknown.shape[1]]) if unknown[partly, column].any())
+    found.append(Flag("advice", "", f"to know these periods give the missing values of {listed}, or 0 where there was none; or say --unlisted "
+                      "outside: nothing before its first value and after its last",
+                      f"若要得知这些时期，请补上 {listed} 的缺失值（没有则写 0）；或使用 --unlisted outside：首值之前与末值之后视为不在市场内"))  # fmt: skip
+    return found
 
 
 def _outside(times: list[str], entities: list[str], values: Floats) -> tuple[Floats, list[Flag]]:
@@ -230,7 +246,8 @@ def gathered(flags: tuple[Flag, ...]) -> list[Flag]:
     """Return flags with those of many times that say the same told once, as `first to last (n periods)`."""
     groups: dict[tuple[str, str], list[Flag]] = {}
     for flag in flags:
-        groups.setdefault((flag.code, "" if flag.code in _MANY else f"{flag.en} {flag.time}"), []).append(flag)
+        same = flag.en if flag.code == "missing" else "" if flag.code in _MANY else f"{flag.en} {flag.time}"
+        groups.setdefault((flag.code, same), []).append(flag)
     return [group[0] if len(group) == 1 else _gathered(group) for group in groups.values()]
 
 
@@ -242,12 +259,3 @@ def _gathered(group: list[Flag]) -> Flag:
     first, alike = group[0], len({flag.en for flag in group}) == 1
     return Flag(first.code, f"{first.time} to {group[-1].time} ({len(group)})", first.en if alike else f"{first.en} (so at first)",
                 first.zh if alike else f"{first.zh}（首期如此）")  # fmt: skip
-
-
-def resolution_of(values: Floats) -> float:
-    """Return the smallest step in which values are told: 0.01 for two decimals; 0 where there is none of six or fewer."""
-    known = values[~np.isnan(values)]
-    for decimals in range(7):
-        if np.allclose(known, np.round(known, decimals), rtol=0, atol=1e-9):
-            return float(10.0**-decimals)
-    return 0.0

@@ -27,8 +27,9 @@ from .positioning import by_clusters, by_own, by_rules, customers
 from .potential import Potential, potential, read_ranges
 from .served import served_series
 from .settings import BasisSettings, DriverSettings, PotentialSettings, TargetSettings
-from .share import SCALES, Shares, Unlisted, shares
+from .share import Shares, Unlisted, shares
 from .targets import Target, targets
+from .units import scale_of
 
 
 @dataclass(frozen=True)
@@ -153,7 +154,7 @@ def reach_of(
     if settings.ceiling is None:
         return None
     chosen = series.only(measure, segment)
-    if chosen.unit.lower() in SCALES:
+    if scale_of(chosen.unit):
         raise InputError(
             "penetration asks for users or use, not for shares", found=f"unit {chosen.unit!r}", allowed="an amount"
         )

@@ -39,7 +39,7 @@ def market_section(
                             "zh": f"{latest[-1].time}，取值 0 至 10,000；界限为“其他”分散于众家与归于一家。n 为名称数。"}, **facts))  # fmt: skip
     charts, tables = [share_chart(market), concentration_chart(market)], []
     notes: list[Text] = [
-        {"en": f"{flag.time}: {flag.en}.", "zh": f"{flag.time}：{flag.zh}。"} for flag in gathered(market.flags)
+        {"en": f"{flag.texts()['en']}.", "zh": f"{flag.texts()['zh']}。"} for flag in gathered(market.flags)
     ]
     if test is not None:
         notes.insert(0, test.verdict())

@@ -115,8 +115,8 @@ def served_section(sides: Bases) -> Section:
             if flag.code not in told:
                 notes.append(
                     {
-                        "en": f"{name}, {flag.time}: {flag.en}.",
-                        "zh": f"{base_name(name)['zh']}，{flag.time}：{flag.zh}。",
+                        "en": f"{name}, {flag.texts()['en']}.",
+                        "zh": f"{base_name(name)['zh']}，{flag.texts()['zh']}。",
                     }
                 )
     return Section("served", {"en": "Shares within the server", "zh": "服务内部的份额"},

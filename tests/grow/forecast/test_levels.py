@@ -10,11 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from noria.core.errors import InputError
+from noria.grow.calendars import following
 from noria.grow.forecast.cohorts import active_of, cohort_model, triangle_of
 from noria.grow.forecast.levels import LEVEL_MODELS, Levels, backtest_levels, forecast_levels, levels_of, walk
 from noria.grow.forecast.study import period_for, study_levels, study_users_ahead
 from noria.grow.log import Log
-from noria.grow.series import Floats, Point, Provenance, Series, following
+from noria.grow.series import Floats, Point, Provenance, Series
 from noria.grow.users.activity import growth
 from noria.grow.users.retention import retention
 

@@ -8,6 +8,7 @@ from markets import PROVENANCE, browsers, measured, operating_systems
 from scipy.stats import gaussian_kde
 
 from noria.core.errors import InputError, SettingError
+from noria.grow.calendars import following
 from noria.grow.forecast.curves import BASS, Periods
 from noria.grow.forecast.effort import effort_of, study_effort
 from noria.grow.forecast.generations import in_use
@@ -15,7 +16,7 @@ from noria.grow.forecast.levels import levels_of
 from noria.grow.forecast.rivals import rivals_ahead, study_rivals
 from noria.grow.forecast.several import Amounts, Joint, amounts_of, study_amounts, walks
 from noria.grow.forecast.succession import by_launch, generations_ahead, study_generations
-from noria.grow.series import Floats, following, read_series
+from noria.grow.series import Floats, read_series
 
 GENERATIONS = ["Windows XP", "Windows 7", "Windows 10"]
 

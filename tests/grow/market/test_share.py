@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from noria.core.errors import InputError
+from noria.grow.calendars import following
 from noria.grow.market.share import OTHER, Shares, concentration, shares
-from noria.grow.series import Point, Provenance, Series, following
+from noria.grow.series import Point, Provenance, Series
 
 PROVENANCE = Provenance("made", "CC0", date(2026, 1, 1))
 
@@ -74,7 +75,7 @@ def test_overlap_is_flagged_and_not_hidden() -> None:
 def test_missing_is_not_zero() -> None:
     market = shares(series_of({"a": [60.0, 60.0, None], "b": [40.0, None, None]}))
     assert np.isnan(market.values[1]).any()
-    assert codes(market) == [("missing", "2025-02"), ("missing", "2025-03")]
+    assert codes(market) == [("missing", "2025-02"), ("missing", "2025-03"), ("advice", "")]
     assert "b" in market.flags[0].zh
     assert [item.hhi is None for item in concentration(market)] == [False, True, True]
     assert market.latest()[0].name.endswith("2025-01")
@@ -98,7 +99,7 @@ def test_a_share_over_one_hundred_percent_is_refused() -> None:
     with pytest.raises(InputError, match=r"a share of a in 2025-01 is over 100 %: found '?120"):
         shares(series_of({"a": [120.0], "b": [1.0]}))
     with pytest.raises(InputError, match="unit 'percent' or 'share'"):
-        shares(series_of({"a": [60.0], "b": [40.0]}, unit="share"))
+        shares(series_of({"a": [60.0], "b": [40.0]}, unit="fraction"))
 
 
 def test_nothing_known_is_told() -> None:

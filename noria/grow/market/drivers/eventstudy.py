@@ -24,7 +24,8 @@ import numpy as np
 from noria.core.errors import InputError, RowError, unknown
 
 from ...series import Floats
-from ..share import OTHER, Shares
+from ..share import Shares
+from ..tidy import OTHER
 from .effect import Effect, Words, unknown_effect
 
 PLACEBOS = 19

@@ -18,7 +18,8 @@ import numpy.typing as npt
 
 from noria.core.errors import InputError, unknown
 
-from ...series import Floats, Provenance, Series, periods, step_of
+from ...calendars import between
+from ...series import Floats, Provenance, Series
 
 Form = Literal["mnl", "mci", "growth"]
 Ints = npt.NDArray[np.int64]
@@ -92,8 +93,7 @@ def panel_of(
     # Outcome and drivers stand on one grid of times and entities.
     segment = segment if segment is not None else series.only(outcome, segment).points[0].segment
     points = [point for point in series.points if point.segment == segment]
-    step = step_of(point.time for point in points)
-    times = periods(points[0].time, points[-1].time, step)
+    times = between(point.time for point in points)
     entities = list(dict.fromkeys(point.entity for point in points if point.measure == outcome))
     rows, columns = {name: at for at, name in enumerate(times)}, {name: at for at, name in enumerate(entities)}
     measures = [outcome, *drivers, *(f"{name}{STANDARD_ERROR}" for name in drivers)]

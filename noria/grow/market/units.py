@@ -1,0 +1,108 @@
+"""Units of a share, in the ways people write them: percent, per mille, fractions; everything else is an amount.
+
+scale_of("％")       # 100.0
+scale_of("pct.")     # 100.0
+scale_of("占比")     # 1.0, or 100.0 where values above one say so
+scale_of("users")    # None: an amount
+"""
+
+from __future__ import annotations
+
+import unicodedata
+
+import numpy as np
+
+from noria.core.errors import InputError
+
+from ..series import Floats
+
+_PERCENT = ("percent", "percents", "percentage", "percentages", "pct", "pcts", "per cent", "percentage points", "percentage point",
+            "百分比", "百分数", "百分率", "百分点", "百分之")  # fmt: skip
+_MILLE = ("per mille", "permille", "per mil", "promille", "千分比", "千分率", "千分之", "千分点")
+_BASIS = ("basis points", "basis point", "bps", "bp", "bips", "permyriad", "万分比", "万分之", "基点")
+_FRACTION = (
+    "fraction",
+    "fractions",
+    "ratio",
+    "ratios",
+    "proportion",
+    "proportions",
+    "part of one",
+    "decimal",
+    "小数",
+    "分数",
+)
+_SHARE = (
+    "share",
+    "shares",
+    "market share",
+    "market shares",
+    "份额",
+    "市场份额",
+    "占比",
+    "占有率",
+    "市场占有率",
+    "市占率",
+    "比例",
+    "比率",
+    "比重",
+)
+ONE: dict[str, float] = {
+    **dict.fromkeys(_PERCENT, 100.0), **dict.fromkeys(_MILLE, 1000.0), **dict.fromkeys(_BASIS, 10_000.0),
+    **dict.fromkeys(_FRACTION, 1.0), **dict.fromkeys(_SHARE, 1.0),
+}  # fmt: skip
+"""Unit -> what one whole is in it."""
+_SIGNS = {"%": 100.0, "‰": 1000.0, "‱": 10_000.0}
+_CALLED = ("share of", "market share", "份额", "占比", "占有率", "市占率")
+
+
+def plain(text: str) -> str:
+    """Return a name without what cannot be meant: letter case, full width, and spaces more than one."""
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+
+
+def scale_of(unit: str) -> float | None:
+    """Return what one whole is in a unit of shares, such as 100.0; None for an amount.
+
+    A sign anywhere decides, as in "% of users" and "占比（%）"; so does a unit's name beside what it is of.
+    """
+    told = plain(unit).replace("per-", "per ").strip(" .()[]")
+    for sign, one in _SIGNS.items():
+        if sign in told:
+            return one
+    if told in ONE:
+        return ONE[told]
+    head = told.split(" of ")[0].split("(")[0].strip(" .")
+    return ONE.get(head)
+
+
+def read_scale(unit: str, values: Floats, totals: Floats) -> tuple[float | None, str]:
+    """Return what one whole is in these values, and a word on it: "percent" where a unit that is silent on it must be percent.
+
+    Args:
+        unit: as the series has it.
+        values: (times, entities) in that unit.
+        totals: (times,), sums of those that are known.
+
+    Raises:
+        InputError: values in percent that sum to one throughout: fractions under the wrong unit.
+    """
+    one = scale_of(unit)
+    largest = float(np.nanmax(values)) if not np.isnan(values).all() else 0.0
+    if one == 1.0 and largest > 1 + 1e-9 and largest <= 100 + 1e-9 and not _fraction(unit):
+        return 100.0, "percent"
+    known = totals[totals > 0]
+    if one is not None and one > 1 and known.size > 1 and values.shape[1] > 1 and (np.abs(known - 1) < 0.02).all():
+        raise InputError(f"values in {unit!r} sum to one, not to {one:g}", found=f"{float(known[-1]):.4g} at the last time",
+                         allowed=f"40 for forty of {one:g}; or unit 'share' for fractions such as 0.4")  # fmt: skip
+    return one, ""
+
+
+def called_share(measure: str) -> bool:
+    """Return whether a measure's name says that it is a share."""
+    told = plain(measure)
+    return any(name in told for name in _CALLED)
+
+
+def _fraction(unit: str) -> bool:
+    return plain(unit).strip(" .()[]").split(" of ")[0] in _FRACTION

@@ -1,0 +1,234 @@
+"""Series, shares, forecasts and experiments on small inputs that were once read wrongly, through the commands people run."""
+
+from __future__ import annotations
+
+import json
+import re
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from noria.cli.grow.forecast import forecast
+from noria.cli.grow.share import share
+from noria.grow.calendars import following
+from noria.grow.settings import ForecastSettings, MarketSettings
+
+CASES = Path(__file__).parent / "inputs" / "ship-grow"
+HEAD = "# source: made up\n# licence: CC0\n# as_of: 2026-06-30\ntime,entity,segment,measure,value,unit\n"
+
+
+def shares_of(path: Path, capsys: pytest.CaptureFixture[str], **settings: Any) -> dict[str, Any]:
+    assert share(path, json=True, **settings) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def forecast_of(path: Path, capsys: pytest.CaptureFixture[str], of: Any = "shares", horizon: int = 3) -> dict[str, Any]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert (
+            forecast(path, what=ForecastSettings(of=of), settings=MarketSettings(horizon=horizon, draws=200), json=True)
+            == 0
+        )
+    text = capsys.readouterr().out
+    assert "NaN" not in text
+    assert "Infinity" not in text
+    return json.loads(text)
+
+
+def write(path: Path, *rows: str, head: str = HEAD) -> Path:
+    path.write_text(head + "\n".join(rows) + "\n", encoding="utf-8")
+    return path
+
+
+def codes(told: dict[str, Any]) -> list[str]:
+    return [flag["code"] for flag in told["flags"]]
+
+
+def test_a_percentage_is_a_share(capsys: pytest.CaptureFixture[str]) -> None:
+    told = shares_of(CASES / "unit-percentage.csv", capsys)
+    first, second = told["shares"]
+    assert [first[name] for name in ("Anna", "Bert", "Other")] == pytest.approx([0.4, 0.2, 0.4])
+    assert [second[name] for name in ("Anna", "Bert", "Other")] == pytest.approx([0.45, 0.2, 0.35])
+
+
+@pytest.mark.parametrize(
+    ("unit", "one"),
+    [*((unit, 100) for unit in ("percent", "Percent", "percentage", "pct", "pct.", "PCT", "％", "%", " % ", "per cent", "百分比", "百分点", "% of users",
+                                "percent of visits", "占比（%）", "share (%)", "份额%", "占比", "份额", "市场份额", "share", "market share")),
+     *((unit, 1) for unit in ("share", "fraction", "ratio", "Ratio", "proportion", "占比", "份额", "比例", "fraction of users")),
+     *((unit, 1000) for unit in ("‰", "per mille", "permille", "千分比")),
+     *((unit, 10_000) for unit in ("basis points", "bps", "万分比", "‱"))],
+)  # fmt: skip
+def test_every_way_to_write_a_share_is_one(
+    unit: str, one: float, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [
+        f"2024-0{month},{name},,m,{part * one:g},{unit}"
+        for month in (1, 2)
+        for name, part in (("Anna", 0.4), ("Bert", 0.2))
+    ]
+    told = shares_of(write(tmp_path / "s.csv", *rows), capsys)
+    assert [told["shares"][0][name] for name in ("Anna", "Bert", "Other")] == pytest.approx([0.4, 0.2, 0.4])
+
+
+@pytest.mark.parametrize("unit", ["users", "USD", "万人", "用户", "units", "pieces", "tokens", "people", "元"])
+def test_an_amount_stays_an_amount(unit: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    told = shares_of(write(tmp_path / "s.csv", f"2024-01,Anna,,m,40,{unit}", f"2024-01,Bert,,m,20,{unit}"), capsys)
+    assert [told["shares"][0][name] for name in ("Anna", "Bert", "Other")] == pytest.approx([2 / 3, 1 / 3, 0])
+
+
+def test_a_unit_that_contradicts_its_values_or_its_measure_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [
+        f"2024-0{month},{name},,m,{part},percent" for month in (1, 2) for name, part in (("Anna", 0.7), ("Bert", 0.3))
+    ]
+    with pytest.raises(Exception, match=r"sum to one, not to 100.*unit 'share' for fractions"):
+        shares_of(write(tmp_path / "s.csv", *rows), capsys)
+    points = shares_of(
+        write(tmp_path / "p.csv", "2024-01,Anna,,share of users,40,points", "2024-01,Bert,,share of users,20,points"),
+        capsys,
+    )
+    assert codes(points) == ["unit"]
+    assert "points" in points["flags"][0]["zh"]
+
+
+def test_a_total_is_no_seller(capsys: pytest.CaptureFixture[str]) -> None:
+    told = shares_of(CASES / "total.csv", capsys)
+    assert [told["shares"][0][name] for name in ("Anna", "Bert")] == pytest.approx([0.5, 0.5])
+    assert "Total" not in told["shares"][0]
+    assert "Total is the sum of the others in all 2 periods" in told["flags"][0]["en"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Total",
+        "TOTAL",
+        "total ",
+        "Grand Total",
+        "Sum",
+        "All",
+        "合计",
+        "总计",
+        "全部",
+        "全市场",
+        "Ｔｏｔａｌ",
+        "总 计",
+        "Nord",
+    ],
+)
+@pytest.mark.parametrize("unit", ["users", "percent"])
+def test_a_total_is_known_by_its_name_or_by_its_value(
+    name: str, unit: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parts = [(50, 30, 20), (45, 35, 20), (40, 35, 25)]
+    rows = [f"2024-0{month},{who},,m,{value},{unit}" for month, values in enumerate(parts, 1)
+            for who, value in zip(("Anna", "Bert", "Cleo", name), (*values, sum(values)), strict=True)]  # fmt: skip
+    told = shares_of(write(tmp_path / "s.csv", *rows), capsys)
+    assert [told["shares"][0][who] for who in ("Anna", "Bert", "Cleo")] == pytest.approx([0.5, 0.3, 0.2])
+    assert codes(told) == ["total"]
+
+
+def test_a_total_beyond_its_parts_leaves_a_rest_and_a_seller_called_total_stays(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    beyond = [
+        f"2024-0{month},{who},,sales,{value},units"
+        for month in (1, 2)
+        for who, value in (("Anna", 50), ("Bert", 30), ("总计", 100))
+    ]
+    told = shares_of(write(tmp_path / "s.csv", *beyond), capsys)
+    assert [told["shares"][0][who] for who in ("Anna", "Bert", "Other")] == pytest.approx([0.5, 0.3, 0.2])
+    oil = [
+        f"2024-0{month},{who},,sales,{value},units"
+        for month in (1, 2)
+        for who, value in (("Shell", 50), ("Total", 30), ("BP", 20))
+    ]
+    told = shares_of(write(tmp_path / "s.csv", *oil), capsys)
+    assert told["shares"][0]["Total"] == pytest.approx(0.3)
+    assert codes(told) == ["total"]
+    # Half of a market is the sum of the rest, and is no total.
+    half = [
+        f"2024-0{month},{who},,m,{value},percent"
+        for month in (1, 2, 3)
+        for who, value in (("Anna", 50), ("Bert", 30 + month), ("Cleo", 20 - month))
+    ]
+    assert shares_of(write(tmp_path / "s.csv", *half), capsys)["shares"][0]["Anna"] == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    "names", [("Other", "Others"), ("其他", "其它"), ("Others", "其他"), ("other ", "Rest"), ("其余", "All others")]
+)
+@pytest.mark.parametrize("apart", [True, False])
+def test_two_rests_are_one(
+    names: tuple[str, str], apart: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Beside one another they are added up; a change of spelling is no exit."""
+    rows = []
+    for month in (1, 2, 3, 4):
+        rest = [(names[month > 2], 20)] if apart else [(names[0], 15), (names[1], 5)]
+        rows += [f"2024-0{month},{who},,m,{value},percent" for who, value in (("Anna", 50), ("Bert", 30), *rest)]
+    told = shares_of(write(tmp_path / "s.csv", *rows), capsys)
+    assert all(row["Other"] == pytest.approx(0.2) for row in told["shares"])
+    assert codes(told) == ["others"]
+
+
+def test_missing_amounts_are_named_and_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
+    told = shares_of(CASES / "rename.csv", capsys)
+    en = " ".join(flag["en"] for flag in told["flags"])
+    assert "nothing was published" not in en
+    assert "not known: NewName" in en
+    assert "not known: OldName" in en
+    assert "OldName ends where NewName begins" in en
+    assert "--unlisted outside" in en
+    assert any("更名" in flag["zh"] for flag in told["flags"])
+
+
+def test_month_ends_are_months_for_a_flow(capsys: pytest.CaptureFixture[str]) -> None:
+    ends, plain = (forecast_of(CASES / name, capsys, "flow") for name in ("flow-month-ends.csv", "flow-months.csv"))
+    assert [row["time"] for row in ends["forecast"]] == ["2025-01-31", "2025-02-28", "2025-03-31"]
+    assert [row["time"] for row in plain["forecast"]] == ["2025-01", "2025-02", "2025-03"]
+    for told in (ends, plain):
+        (ceiling,) = [
+            figure["value"] for figure in told["curves"]["logistic"]["figures"] if figure["name"] == "ceiling"
+        ]
+        assert 6_500 < ceiling < 8_000
+    assert [row["median"] for row in ends["forecast"]] == [row["median"] for row in plain["forecast"]]
+
+
+def test_month_ends_are_months_for_shares(capsys: pytest.CaptureFixture[str]) -> None:
+    told = forecast_of(CASES / "month-ends.csv", capsys)
+    assert list(dict.fromkeys(row["time"] for row in told["forecast"])) == ["2026-01-31", "2026-02-28", "2026-03-31"]
+    assert all(0 < item["mase"] < 100 for item in told["backtest"])
+
+
+def test_an_entrant_has_room_in_the_forecast(capsys: pytest.CaptureFixture[str]) -> None:
+    told = forecast_of(CASES / "entrant.csv", capsys)
+    (dora,) = [row for row in told["forecast"] if row["entity"] == "Dora" and row["time"] == "2026-03"]
+    assert dora["low"] < 0.07 < dora["high"]
+    assert 0.03 < dora["median"] < 0.15
+
+
+def test_nothing_beats_persistence_where_nothing_moved(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    told = forecast_of(CASES / "constant.csv", capsys)
+    assert told["model"] == "persistence"
+    assert "no value moved" in told["verdict"]["en"]
+    assert "维持现状" in told["verdict"]["zh"]
+    assert [item["mase"] for item in told["backtest"]] == [None] * len(told["backtest"])
+    times = following(["2024-01"], 23)
+    for of in ("level", "flow"):
+        flat = write(tmp_path / "f.csv", *(f"{time},Anna,,users,500,users" for time in times))
+        told = forecast_of(flat, capsys, of)
+        assert told["model"] == "persistence"
+        assert "no value moved" in told["verdict"]["en"]
+    both = write(
+        tmp_path / "r.csv",
+        *(f"{time},{who},,users,{value},users" for time in times for who, value in (("Anna", 500), ("Bert", 300))),
+    )
+    assert forecast_of(both, capsys, "rivals")["model"] == "persistence"
+    amounts = forecast_of(both, capsys)
+    assert amounts["model"] == "persistence"
+    assert re.search("no value moved", amounts["verdict"]["en"])
