@@ -23,6 +23,7 @@ from noria.core.errors import InputError
 from noria.core.folder import MANIFEST, new_folder, read_manifest, source_of
 from noria.core.progress import Report
 from noria.core.telemetry import forbid_telemetry
+from noria.machine import bf16_is_fast
 from noria.tasks.task import task_of
 
 from .settings import CompressSettings, Method
@@ -144,11 +145,7 @@ def ways(method: Method) -> tuple[Method, ...]:
     """Return what to try, in order, until a certificate is earned; of auto the one that suits this processor first."""
     if method != "auto":
         return (method,)
-    forbid_telemetry()
-    from openvino import Core
-
-    fast = "BF16" in Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    return ("weights", "int8") if fast else ("int8", "weights")
+    return ("weights", "int8") if bf16_is_fast() else ("int8", "weights")
 
 
 def inputs(ids: Sequence[int]) -> dict[str, np.ndarray]:

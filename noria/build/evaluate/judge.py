@@ -9,6 +9,7 @@ from noria.core.errors import SettingError
 from noria.core.figure import Figure
 from noria.core.folder import read_manifest
 from noria.core.progress import Report
+from noria.machine import allowed_here, computing
 from noria.tasks.task import read_rows, task_of
 
 from .card import assess, figures_of
@@ -41,10 +42,13 @@ def judge(folder: Path, rows_file: Path, report: Report, *, training_file: Path 
         module, tokenizer = load_net(folder), None
     else:
         module, tokenizer = load(folder, task.head, task.outputs)
-    # As it was judged when it was made, so that the figures are the same.
-    number_type = manifest.facts.get("number_type", "fp32")
-    report.plan(f"evaluate {folder.name}: {len(rows):,} rows, {number_type}")
-    told = tell(task, module, tokenizer, rows, manifest.facts["max_length"], bf16=number_type == "bf16")
+    # As it was judged when it was made, so that the figures are the same; but never in numbers that this machine emulates.
+    made = manifest.facts.get("number_type", "fp32")
+    number_type = allowed_here(made)
+    told = "" if made == number_type else f", made in {made}, which is no faster here: last digits may differ"
+    report.plan(f"evaluate {folder.name}: {len(rows):,} rows, {number_type}{told}")
+    with computing(number_type):
+        said = tell(task, module, tokenizer, rows, manifest.facts["max_length"])
     if training is None:
-        return figures_of(task, rows, told, source=rows_file.name)
-    return assess(task, training, rows, told, source=rows_file.name).metrics
+        return figures_of(task, rows, said, source=rows_file.name)
+    return assess(task, training, rows, said, source=rows_file.name).metrics

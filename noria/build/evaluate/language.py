@@ -31,7 +31,7 @@ class Predictions:
 
 
 def predict_documents(
-    model: Any, documents: Sequence[np.ndarray], context: int, *, bf16: bool = False, tokens_per_batch: int = 4096
+    model: Any, documents: Sequence[np.ndarray], context: int, *, tokens_per_batch: int = 4096
 ) -> Predictions:
     """Let a causal model predict every next token of each document.
 
@@ -41,7 +41,6 @@ def predict_documents(
         model: a causal model in the Hugging Face form.
         documents: token ids, the begin token first and the end token last.
         context: longest window, in tokens.
-        bf16: compute matrix products in bf16.
         tokens_per_batch: padded tokens of one forward pass.
     """
     import torch
@@ -61,7 +60,7 @@ def predict_documents(
             ids[place, :length] = document[window.start : window.stop]
             targets[place, window.fresh - window.start : length] = document[window.fresh + 1 : window.stop + 1]
         # Padding stands behind every token of its row, where a causal model does not look.
-        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        with torch.no_grad():
             logits = model(input_ids=torch.from_numpy(ids), use_cache=False).logits
         place, position = np.nonzero(targets != -100)
         scored = logits[place, position].float()
@@ -74,9 +73,7 @@ def predict_documents(
     return Predictions(bits, correct, np.array([len(ids) - 1 for ids in documents], dtype=np.int64))
 
 
-def predict_places(
-    logits: Callable[[Any], Any], batches: Iterable[Any], documents: int, *, bf16: bool = False
-) -> Predictions:
+def predict_places(logits: Callable[[Any], Any], batches: Iterable[Any], documents: int) -> Predictions:
     """Let a model name what was taken out of texts, and add it up by document.
 
     Args:
@@ -84,13 +81,12 @@ def predict_places(
         batches: with `targets` (B, T) among their tensors, -100 where nothing is asked, and the document of each row in
             `rows`.
         documents: how many there are.
-        bf16: compute matrix products in bf16.
     """
     import torch
 
     bits, correct, tokens = np.zeros(documents), np.zeros(documents, np.int64), np.zeros(documents, np.int64)
     for batch in batches:
-        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        with torch.no_grad():
             found = logits(batch)
         place, position = (batch.tensors["targets"] != -100).nonzero(as_tuple=True)
         scored, wanted = found[place, position].float(), batch.tensors["targets"][place, position]

@@ -1,4 +1,7 @@
-"""What a model gives for many texts, in batches of like length, in the order the texts came in."""
+"""What a model gives for many texts, in batches of like length, in the order the texts came in.
+
+Matrix products are in the number type of the caller's `noria.machine.computing`; without one, in the model's own.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def predict(
-    module: nn.Module, features: Sequence[Features], *, bf16: bool = False, tokens_per_batch: int = 8192, pad: int = 0
+    module: nn.Module, features: Sequence[Features], *, tokens_per_batch: int = 8192, pad: int = 0
 ) -> list[np.ndarray]:
     """Return what the head gives for every text, float32, as `Task.answer` takes it.
 
@@ -26,14 +29,13 @@ def predict(
     Args:
         module: a Hugging Face model, or a net over numbers, in evaluation mode.
         features: the texts, or rows of numbers.
-        bf16: compute matrix products in bf16.
         tokens_per_batch: padded tokens of one forward pass.
         pad: id that fills short texts up; it is masked.
     """
     import torch
 
     found: list[np.ndarray] = [np.empty(0)] * len(features)
-    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+    with torch.no_grad():
         for rows in like_lengths(features, tokens_per_batch):
             chosen = [features[row] for row in rows]
             arrays = vector_arrays(chosen) if "vector" in chosen[0].meta else text_arrays(chosen, pad)
@@ -56,7 +58,6 @@ def generate(
     tokenizer: Tokenizer,
     features: Sequence[Features],
     *,
-    bf16: bool = False,
     beams: int = 1,
     most: int = 256,
     tokens_per_batch: int = 4096,
@@ -68,7 +69,6 @@ def generate(
         module: a Hugging Face model that generates, in evaluation mode.
         tokenizer: turns ids back into text.
         features: source texts or prompts.
-        bf16: compute matrix products in bf16.
         beams: beams of the search; 1 takes the likeliest token each time.
         most: most tokens to write.
         tokens_per_batch: padded tokens of one batch.
@@ -78,7 +78,7 @@ def generate(
 
     prompt = not module.config.is_encoder_decoder
     said = [""] * len(features)
-    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+    with torch.no_grad():
         for rows in like_lengths(features, tokens_per_batch // beams, alike=prompt):
             arrays = text_arrays([features[row] for row in rows], pad)
             arrays.setdefault("attention_mask", np.ones_like(arrays["input_ids"]))
@@ -140,7 +140,6 @@ def tell(
     rows: Sequence[Row],
     max_length: int,
     *,
-    bf16: bool = False,
     windows: Windows | None = None,
 ) -> list[Answer]:
     """Return the task's answer to every row, whatever its head.
@@ -150,14 +149,13 @@ def tell(
         module, tokenizer: the model, in evaluation mode, and what it reads with (None: rows are numbers).
         rows: what to answer.
         max_length: tokens of a window.
-        bf16: compute matrix products in bf16.
         windows: the rows' windows where they are made already.
     """
     pad = pad_of(module)
     if task.head == "embedding":
         sides = zip(*(task.texts(row)[:2] for row in rows), strict=True)
         features = [[task.features(tokenizer, text, max_length) for text in side] for side in sides]
-        vectors = [answers(task, one, predict(module, one, bf16=bf16, pad=pad)) for one in features]
+        vectors = [answers(task, one, predict(module, one, pad=pad)) for one in features]
         return [{"anchor": one, "positive": other} for one, other in zip(*vectors, strict=True)]
     if windows is None:
         made = [task.windows(tokenizer, row, max_length) for row in rows]
@@ -166,13 +164,13 @@ def tell(
     else:
         parts, owners = windows.features, windows.owners
     if task.head == "seq2seq":
-        return joined(task, answers(task, parts, generate(module, tokenizer, parts, bf16=bf16, pad=pad)), owners)
+        return joined(task, answers(task, parts, generate(module, tokenizer, parts, pad=pad)), owners)
     # A causal model's logits are as wide as its vocabulary: only those of a few texts are held at once.
     size = 32 if task.head == "causal" else len(parts)
     said: list[Answer] = []
     for start in range(0, len(parts), size):
         some = parts[start : start + size]
-        said += answers(task, some, predict(module, some, bf16=bf16, pad=pad))
+        said += answers(task, some, predict(module, some, pad=pad))
     return joined(task, said, owners)
 
 

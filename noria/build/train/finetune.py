@@ -16,6 +16,7 @@ from noria.build.evaluate.predict import tell
 from noria.core.folder import new_folder
 from noria.core.progress import Report
 from noria.core.settings import fingerprint
+from noria.machine import computing
 from noria.tasks.task import Task
 
 from . import fewshot, launch
@@ -97,11 +98,13 @@ def finetune(
     result = fit(task, module, tokenizer, training, valid, work, settings, report, identity=identity, watch=watch)
     if not first_process():
         return out
-    bf16 = result.plan.machine.number_type == "bf16"
-    task = calibrated(task, module, valid, bf16=bf16)
+    number_type = result.plan.machine.number_type
+    with computing(number_type):
+        task = calibrated(task, module, valid)
     assessment = None
     if test_file:
-        told = tell(task, module, tokenizer, sets.test, settings.max_length, bf16=bf16)
+        with computing(number_type):
+            told = tell(task, module, tokenizer, sets.test, settings.max_length)
         assessment = assess(
             task,
             sets.training,
@@ -112,7 +115,8 @@ def finetune(
         )
     facts = {**task.facts(), "max_length": settings.max_length, "epochs": result.tokens / sum(training.lengths)}
     facts |= told_of(base, module, result, assessment)
-    old = remembered(task, module, tokenizer, base, sets, settings, report, bf16=bf16)
+    with computing(number_type):
+        old = remembered(task, module, tokenizer, base, sets, settings, report)
     facts["forgetting"] = [figure.as_dict() for figure in old]
     with new_folder(out, kind="model", settings=settings.model_dump(mode="json"), sources=sources) as folder:
         folder.facts.update(facts)

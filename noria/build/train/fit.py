@@ -6,7 +6,6 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-import torch
 from tokenizers import Tokenizer
 from torch import nn
 
@@ -16,6 +15,7 @@ from noria.build.model.adapt import after_step
 from noria.build.tokens.batches import BatchSource, Buckets, Joined, length_buckets
 from noria.core.progress import Report
 from noria.core.settings import fingerprint
+from noria.machine import measure
 from noria.tasks.tag import Tag
 from noria.tasks.task import Task
 
@@ -24,7 +24,6 @@ from .augment import augmented_row, check_augmentations
 from .examples import Augmented, Examples
 from .heads import Loss, Way, mean_loss, objective_of, way_of
 from .loop import Evaluation, Evaluator, TrainResult, Watcher, train
-from .machine import measure
 from .parallel import world_size
 from .plan import read_plan
 from .settings import FinetuneSettings, OptimizerSettings, TrainSettings
@@ -128,29 +127,26 @@ def _judge_of(
     task: Task, tokenizer: Tokenizer | None, training: Examples, valid: Examples, pad: int, settings: FinetuneSettings
 ) -> Evaluator:
     way = _way(task, training, settings)
-    # bf16 answers are as good for choosing among weights, and twice as fast where the machine has it.
-    bf16 = settings.number_type != "fp32"
     buckets = length_buckets(valid.lengths, settings.tokens_per_batch, seed=0, epoch=0)
 
     def judge(module: nn.Module) -> Evaluation:
         if way.by_loss:
-            with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-                loss, _ = mean_loss(way, module, valid, pad, buckets)
+            loss, _ = mean_loss(way, module, valid, pad, buckets)
             return Evaluation(-loss, {"valid loss": loss})
-        said = tell(task, module, tokenizer, valid.rows, settings.max_length, bf16=bf16, windows=valid)
+        said = tell(task, module, tokenizer, valid.rows, settings.max_length, windows=valid)
         measures = task.measures(valid.rows, said)
         return Evaluation(next(iter(measures.values())), measures)
 
     return judge
 
 
-def calibrated(task: Task, module: nn.Module, valid: Examples, *, bf16: bool) -> Task:
+def calibrated(task: Task, module: nn.Module, valid: Examples) -> Task:
     """Return the task with what valid rows say of it: where its head has classes, the temperature that makes confidences
     true; where it finds spans, how much bolder than the likeliest it should be.
     """
     if task.head not in ("sequence", "token", "vector"):
         return task
-    logits = predict(module, valid.features, bf16=bf16, pad=pad_of(module))
+    logits = predict(module, valid.features, pad=pad_of(module))
     task = replace(task, temperature=fit_temperature(logits, valid.targets))
     if not isinstance(task, Tag):
         return task

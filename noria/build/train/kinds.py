@@ -2,7 +2,7 @@
 
 kind = kind_of(settings, material)
 kind.model(), kind.batches(), kind.objective                                   # what the loop is given
-kind.figures(model, "test", bf16=True, source=...)                             # figures, baselines
+kind.figures(model, source=...)                                                # figures, baselines
 """
 
 from __future__ import annotations
@@ -67,11 +67,11 @@ class Kind(Protocol):
         """Return the loss."""
         ...
 
-    def watch(self, model: nn.Module, *, bf16: bool) -> float:
+    def watch(self, model: nn.Module) -> float:
         """Return the loss on a sample of the valid documents, in `unit`."""
         ...
 
-    def figures(self, model: nn.Module, *, bf16: bool, source: str) -> tuple[list[Figure], list[Figure]]:
+    def figures(self, model: nn.Module, *, source: str) -> tuple[list[Figure], list[Figure]]:
         """Return what the test documents say of the model, and of baselines on the same; the first and last compare."""
         ...
 
@@ -120,18 +120,18 @@ class Causal:
         """Return the loss."""
         return partial(objectives.causal, dropout=self._settings.model.dropout)
 
-    def watch(self, model: nn.Module, *, bf16: bool) -> float:
+    def watch(self, model: nn.Module) -> float:
         """Return bits per byte of a sample of the valid documents."""
         valid = self._material.shards["valid"]
         rows = np.linspace(0, len(valid) - 1, min(WATCHED, len(valid))).astype(int)
-        found = predict_documents(model, [valid[int(row)] for row in rows], self._settings.context, bf16=bf16)
+        found = predict_documents(model, [valid[int(row)] for row in rows], self._settings.context)
         return float(found.bits.sum() / valid.sizes[rows].sum())
 
-    def figures(self, model: nn.Module, *, bf16: bool, source: str) -> tuple[list[Figure], list[Figure]]:
+    def figures(self, model: nn.Module, *, source: str) -> tuple[list[Figure], list[Figure]]:
         """Return bits per byte, loss, perplexity and accuracy; baselines are n-grams on the same tokens."""
         test = self._material.shards["test"]
         documents = [test[row] for row in range(len(test))]
-        found = predict_documents(model, documents, self._settings.context, bf16=bf16)
+        found = predict_documents(model, documents, self._settings.context)
         baselines = self._baselines()
         return figures(found, test.sizes, source=source, baseline=baselines[-1].value), baselines
 
@@ -188,9 +188,9 @@ class Filled:
         """Return the loss."""
         return objectives.spans if self._spans else objectives.masked
 
-    def watch(self, model: nn.Module, *, bf16: bool) -> float:
+    def watch(self, model: nn.Module) -> float:
         """Return the loss on a sample of the valid documents, the same taken out each time."""
-        found = self._predictions(model, self._watched, bf16)
+        found = self._predictions(model, self._watched)
         return float(found.bits.sum() / found.tokens.sum() * np.log(2))
 
     @cached_property
@@ -201,18 +201,18 @@ class Filled:
             windows.shards, windows.starts[rows], windows.lengths[rows], windows.documents[rows], windows.words
         )
 
-    def figures(self, model: nn.Module, *, bf16: bool, source: str) -> tuple[list[Figure], list[Figure]]:
+    def figures(self, model: nn.Module, *, source: str) -> tuple[list[Figure], list[Figure]]:
         """Return loss, perplexity and accuracy of what was taken out; the baseline counts targets of the training text."""
         windows = self._windows("test")
-        found = self._predictions(model, windows, bf16)
+        found = self._predictions(model, windows)
         baseline = token_figures(self._unigram(windows), self._of, source="the same places", accuracy="accuracy")[:1]
         baseline = [Figure(**{**one.as_dict(), "name": "unigram"}) for one in baseline]
         name = "accuracy at hidden tokens" if not self._spans else "accuracy at tokens of cut spans"
         return token_figures(found, self._of, source=source, accuracy=name, baseline=baseline[0].value), baseline
 
-    def _predictions(self, model: nn.Module, windows: Windows, bf16: bool) -> Predictions:
+    def _predictions(self, model: nn.Module, windows: Windows) -> Predictions:
         batches = fixed_batches(windows, self._rule, 4096, self._settings.seed)
-        return predict_places(partial(self._logits, model), batches, len(windows.shards), bf16=bf16)
+        return predict_places(partial(self._logits, model), batches, len(windows.shards))
 
     def _logits(self, model: nn.Module, batch: Any) -> torch.Tensor:
         inputs = {name: batch.tensors[name] for name in ("input_ids", "attention_mask")}

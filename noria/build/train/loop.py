@@ -4,12 +4,12 @@
     result = train(module, batches, objectives.causal, TrainSettings(seconds=300), work, report, evaluator)
     result.steps, result.curves, result.best_score                             # the module now holds the best weights
 
-The loop knows nothing of texts, tasks or models. It is given:
+It knows nothing of texts, tasks or models, and is given:
 - `module`: any torch module; it is trained in place, and ends with the weights of the best evaluation (the last weights
   where there is no evaluator). Make it under a fixed seed: a run killed before its first checkpoint begins anew with it.
 - `batches`: a `noria.build.tokens.batches.BatchSource`: `at(step)` gives the step's batches, accumulated by their weight.
 - `objective(module, batch) -> (loss sum, weight)`: a scalar tensor, summed over scored targets, and how many there were.
-- `evaluator(module) -> Evaluation`: called in evaluation mode without gradients; the random state is kept apart from it.
+- `evaluator(module) -> Evaluation`: called in evaluation mode without gradients, in the plan's number type; the random state is kept apart.
 - `work`: a folder for plan, checkpoint and metrics, kept between runs. The caller removes it when its result is written.
 
 Steps, number type and threads are fixed in `work/plan.json` before the first step. A run that is killed at any point and
@@ -23,6 +23,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ from noria.core.errors import Interrupted, told_plainly
 from noria.core.memory import release_memory
 from noria.core.progress import Bar, MetricsLog, Report
 from noria.core.settings import fingerprint
+from noria.machine import computing, measure
 
 from .chance import Chance, seed_all
 from .checkpoint import (
@@ -48,7 +50,6 @@ from .checkpoint import (
     save_tensors,
     weights,
 )
-from .machine import measure
 from .memory import Need, available, check
 from .optimizer import rate, set_rate
 from .parallel import join, local_processes, world_size
@@ -209,16 +210,11 @@ class _Run:
         self.module.eval()
         records = self.metrics.read()
         return TrainResult(
-            steps=self.position.step,
-            tokens=self.position.tokens,
-            seconds=self.position.seconds,
-            saving_seconds=self.saving,
-            best_step=self.position.best_step,
-            best_score=self.position.best_score,
+            steps=self.position.step, tokens=self.position.tokens, seconds=self.position.seconds,
+            saving_seconds=self.saving, best_step=self.position.best_step, best_score=self.position.best_score,
             curves={"train": thinned(records), "valid": [[r["step"], r["score"]] for r in records if "score" in r]},
-            plan=self.plan,
-            shared_seconds=self.together.seconds(),
-        )
+            plan=self.plan, shared_seconds=self.together.seconds(),
+        )  # fmt: skip
 
     def _step(self) -> dict[str, float]:
         """Take the next step; a signal breaks its passes off, and leaves the run as it was before."""
@@ -255,19 +251,21 @@ class _Run:
     def _passes(self, batches: Sequence[Batch], step: int = 0) -> tuple[float, float]:
         """Add the gradients of all batches up; return the sums of their losses and of their weights."""
         loss_sum, weight_sum = 0.0, 0.0
-        bf16, device = self.plan.machine.number_type == "bf16", self.together.device.type
         self.together.begin(step)
         for batch in batches:
-            with torch.autocast(device, torch.bfloat16, enabled=bf16):
+            with self._computing():
                 loss, weight = self.together.score(batch)
             loss.backward()
             loss_sum, weight_sum = loss_sum + loss.item(), weight_sum + float(weight)
         return loss_sum, weight_sum
 
+    def _computing(self) -> AbstractContextManager[Any]:
+        return computing(self.plan.machine.number_type, self.together.device.type)
+
     def _learn(self, step: int) -> None:
-        """Let the optimiser use the gradients, and forget them."""
         set_rate(self.optimizer, self._rate(step))
-        self.optimizer.step()
+        with self._computing():  # Muon multiplies matrices
+            self.optimizer.step()
         if self.after_step is not None:
             self.after_step(step + 1, self.plan.steps)
         self.optimizer.zero_grad(set_to_none=True)
@@ -299,7 +297,7 @@ class _Run:
         chance = Chance.now()
         self.module.eval()
         try:
-            with torch.no_grad():
+            with torch.no_grad(), self._computing():
                 return self.evaluator(self.module)
         finally:
             self.module.train()

@@ -90,9 +90,10 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonal(matrix: torch.Tensor) -> torch.Tensor:
-    """Return about the nearest matrix whose singular values are all one, by Newton-Schulz steps in bf16."""
+    """Return about the nearest matrix whose singular values are all one, by Newton-Schulz steps; in bf16 inside autocast."""
     first, third, fifth = _FACTORS
-    x = matrix.bfloat16()
+    # The steps bear bf16 (Jordan et al. 2024); where it is emulated they are in the matrix's own type.
+    x = matrix.bfloat16() if torch.is_autocast_enabled("cpu") else matrix
     tall = x.shape[0] > x.shape[1]
     x = x.T if tall else x
     x = x / (x.norm() + 1e-7)

@@ -22,8 +22,8 @@ from torch import nn
 from noria.build.tokens.batches import Batch, BatchSource
 from noria.core.folder import write_json
 from noria.core.memory import release_memory
+from noria.machine import Machine
 
-from .machine import Machine
 from .memory import Need, check, forget_peak, gigabytes, peak, state_bytes, taken
 
 WATCHED = 16

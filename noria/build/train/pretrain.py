@@ -24,6 +24,7 @@ from noria.core.figure import Figure
 from noria.core.folder import MANIFEST, Source, lineage_of, new_folder, read_manifest, source_of
 from noria.core.memory import keep_memory
 from noria.core.progress import Report
+from noria.machine import computing
 
 from . import launch
 from .kinds import Kind, kind_of
@@ -69,7 +70,8 @@ def pretrain(corpus: Path, out: Path, settings: PretrainSettings, report: Report
         return out
     with report.bar("judge on test documents", total=1, unit="model") as bar:
         source = f"{', '.join(sorted({file.parent.name for file in material.files['test']}))}; test split"
-        metrics, baselines = kind.figures(model, bf16=result.plan.machine.number_type == "bf16", source=source)
+        with computing(result.plan.machine.number_type):
+            metrics, baselines = kind.figures(model, source=source)
         bar.advance()
     _write(out, kind, model, material, settings, result, metrics, baselines, sources_of(corpus, material.files))
     shutil.rmtree(work, ignore_errors=True)
@@ -89,7 +91,7 @@ def fit(kind: Kind, model: nn.Module, work: Path, settings: PretrainSettings, re
     )  # fmt: skip
 
     def judge(model: nn.Module) -> Evaluation:
-        found = kind.watch(model, bf16=settings.number_type != "fp32")
+        found = kind.watch(model)
         return Evaluation(-found, {kind.unit: found})
 
     return train(

@@ -64,7 +64,7 @@ def known_before(task: Task, base: Path | None, rows: Sequence[Row], max_length:
 
 def remembered(
     task: Task, module: nn.Module, tokenizer: Tokenizer | None, base: Path | None, sets: Sets, settings: FinetuneSettings,
-    report: Report, *, bf16: bool,
+    report: Report,
 ) -> list[Figure]:  # fmt: skip
     """Judge the trained module on the old rows that it has not seen again, beside its base; tell it, and return the figures.
 
@@ -75,11 +75,10 @@ def remembered(
         sets: its `old` rows are judged; none, no figures.
         settings: of the run.
         report: where the result is told.
-        bf16: compute matrix products in bf16.
     """
     if not sets.old:
         return []
-    after = tell(task, module, tokenizer, sets.old, settings.max_length, bf16=bf16)
+    after = tell(task, module, tokenizer, sets.old, settings.max_length)
     before = known_before(task, base, sets.old, settings.max_length)
     figures = forgetting(task, sets.old, before, after, source="old rows not replayed")
     report.ledger("; ".join(figure.text() for figure in figures))

@@ -10,9 +10,9 @@ from pydantic import Field
 
 from noria.build.model.adapt_settings import AdapterSettings
 from noria.core.settings import Settings
+from noria.machine import NumberType
 
 Share = Annotated[float, Field(ge=0, le=1)]
-NumberType = Literal["auto", "bf16", "fp32"]
 Tracker = Literal["tensorboard", "wandb", "mlflow"]
 
 

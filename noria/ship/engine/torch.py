@@ -14,6 +14,7 @@ from tokenizers import Tokenizer
 
 from noria.core.errors import FolderError, SettingError
 from noria.core.folder import Manifest
+from noria.machine import bf16_is_fast
 from noria.tasks.chat import Chat
 from noria.tasks.complete import Sampling
 from noria.tasks.guided import Guides
@@ -144,6 +145,8 @@ class TorchEngine:
         return model
 
     def _bfloat16_pays(self) -> bool:
+        if not bf16_is_fast():
+            return False  # where it is emulated, decoding a few tokens in it would take minutes
         exact = self._decoding_seconds()
         self.model.to(torch.bfloat16)
         short = self._decoding_seconds()

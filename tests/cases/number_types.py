@@ -1,0 +1,113 @@
+"""Train, judge, calibrate and open tiny models in one process, and count the matrix products that are in bf16.
+
+`python number_types.py FOLDER NUMBER_TYPE` prints one JSON line {"chosen", "seconds", "products": {where: count}, "ways": how it would compress}; `FOLDER` is
+empty. Run it under ONEDNN_MAX_CPU_ISA=AVX2 to be a machine that emulates bf16.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from tiny_models import LABELS, TEXTS, make_causal, make_encoder
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from noria.build.compress.quantize import ways
+from noria.build.evaluate.judge import judge
+from noria.build.train.finetune import finetune
+from noria.build.train.pretrain import pretrain
+from noria.build.train.settings import FinetuneSettings, PretrainSettings, RowSettings
+from noria.core.progress import Report
+from noria.machine import measure
+from noria.ship.engine.engine import open_engine
+from noria.tasks.task import task_for
+
+PRODUCTS = ("mm", "addmm", "bmm", "baddbmm", "linear", "matmul", "attention", "convolution")
+
+
+class Counted(TorchDispatchMode):
+    """Counts matrix products of which an argument is in bf16."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: Counter[str] = Counter()
+        self.where = ""
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if any(name in function.__name__ for name in PRODUCTS):
+            short = any(isinstance(one, torch.Tensor) and one.dtype == torch.bfloat16 for one in args)
+            self.found[self.where] += short
+        return function(*args, **(kwargs or {}))
+
+    @contextmanager
+    def at(self, where: str) -> Iterator[None]:
+        self.where = where
+        self.found[where] += 0
+        with self:
+            yield
+
+
+def written(file: Path, rows: list[dict[str, Any]]) -> Path:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    return file
+
+
+def work(root: Path, number_type: str) -> dict[str, Any]:
+    start = time.perf_counter()
+    machine = measure(number_type)
+    seconds = time.perf_counter() - start
+    report, counted = Report(stream=io.StringIO()), Counted()
+    texts = [text for text in TEXTS for _ in range(4)]
+    labelled = [{"text": f"{text}{n}", "label": LABELS[n % 2]} for n, text in enumerate(texts)]
+    rows = written(root / "rows.jsonl", labelled)
+    turns = [("user", "好吗"), ("assistant", "好的")]
+    chats = [{"messages": [{"role": role, "content": text + said} for role, said in turns]} for text in texts]
+    corpus = root / "corpus"
+    for split in ("train", "valid", "test"):
+        written(corpus / f"{split}.jsonl", [{"id": str(n), "text": f"{text}{n}"} for n, text in enumerate(texts)])
+    base = make_encoder(root / "base", "embed", [], 2, compiled=False)
+    writer = make_causal(root / "writer")
+    quick = {"steps": 4, "tokens_per_batch": 256, "max_length": 32, "evaluations": 2, "number_type": number_type}
+    old = RowSettings(replay=rows)
+    for name, more in (
+        ("classify", {}),
+        ("frozen", {"body": {"frozen": 1}, "steps": 40}),
+        ("muon", {"rates": {"method": "muon"}}),
+    ):
+        with counted.at(f"finetune {name}"):
+            settings = FinetuneSettings.make(**{**quick, **more})
+            model = finetune(task_for("classify"), base, rows, None, root / name, settings, report, test_file=rows,
+                             reading=old)  # fmt: skip
+    with counted.at("finetune chat"):
+        talks = written(root / "talks.jsonl", chats)
+        finetune(task_for("chat"), writer, talks, None, root / "chat", FinetuneSettings.make(**quick), report,
+                 test_file=talks)  # fmt: skip
+    for objective in ("causal", "masked"):
+        with counted.at(f"pretrain {objective}"):
+            pretrain(corpus, root / objective, PretrainSettings.make(
+                objective=objective, vocab_size=512, model={"parameters": 200_000}, context=32, tokens_per_step=256, steps=4,
+                evaluations=2, number_type=number_type,
+            ), report)  # fmt: skip
+    with counted.at("evaluate"):
+        judge(model, rows, report, training_file=rows)
+    # What a certificate compares with. The tracer of the compressed model bears no mode, and computes in the weights' own type.
+    with counted.at("reference of a certificate"):
+        for folder in (model, root / "chat"):
+            engine = open_engine(folder, prefer="torch")
+            engine.forward([[1, 5, 6], [1, 7]])
+            engine.close()
+    return {"chosen": machine.number_type, "seconds": seconds, "products": dict(counted.found), "ways": ways("auto")}
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    print(json.dumps(work(Path(sys.argv[1]), sys.argv[2])))
