@@ -9,7 +9,7 @@ from pathlib import Path
 from noria.core.errors import unknown
 from noria.core.folder import Source, sha256_file
 from noria.core.progress import Report
-from noria.tasks.records import is_table, read_records
+from noria.text.records import read_records
 
 from .texts import texts_of
 
@@ -52,12 +52,12 @@ def bundled(name: str, out: Path, report: Report, *, trim_to: Sequence[Path] = (
 def all_texts(files: Sequence[Path]) -> Iterator[str]:
     """Yield every text in files of rows or documents, whatever field or column it stands in."""
     for file in files:
-        if is_table(file) or file.suffix == ".jsonl":
-            for _, record in read_records(file):
-                if isinstance(record, dict):
-                    yield from _texts(record)
-        else:
+        if file.is_dir():
             yield from texts_of(file)
+            continue
+        for _, record in read_records(file):
+            if isinstance(record, dict):
+                yield from _texts(record)
 
 
 def _texts(value: object) -> Iterator[str]:

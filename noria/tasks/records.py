@@ -1,30 +1,23 @@
-"""A file of records: JSON Lines, CSV, TSV or Parquet -> one dict a record, with the line it stands on.
+"""Records of a file -> rows under the names that tasks know them by: columns of other names, lists and labels in cells.
 
-    for line, record in read_records("客服.csv", report):       # {"内容": "我要退货", "标签": "退货"}
-        ...
-    fields = columns_for(("text", "label"), list(record))        # {"text": "内容", "label": "标签"}
+    records = read_records("客服.csv", report)                            # {"内容": "我要退货", "标签": "退货"}
+    fields = columns_for(("text", "label"), records.columns)             # {"text": "内容", "label": "标签"}
 
-It knows nothing of tasks. Text is UTF-8, with or without a mark, UTF-16 with a mark, or GB18030, as spreadsheets write it in China.
+How files are read is the business of `noria.text.records`.
 """
 
 from __future__ import annotations
 
-import codecs
-import csv
-import io
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from noria.core.errors import InputError, RowError
-from noria.core.progress import Report
-from noria.text.lines import json_objects
+from noria.text.formats import FORMATS
+from noria.text.sources import Source
 
-TABLES = (".csv", ".tsv", ".parquet")
-"""Endings of files whose records have columns; any other file is read as JSON Lines."""
-LONGEST_CELL = 1 << 24
 LISTS = ("labels", "tokens", "tags", "spans", "answers", "messages", "features")
 """Fields that hold a list: in a table as JSON; labels also as names between | or ;, tokens and tags between spaces."""
 _ALIASES = {
@@ -43,28 +36,9 @@ _ALIASES = {
 
 
 def is_table(path: str | Path) -> bool:
-    """Return whether a file's records have columns."""
-    return Path(path).suffix.lower() in TABLES
-
-
-def read_records(path: str | Path, report: Report | None = None) -> Iterator[tuple[int, dict[str, Any] | RowError]]:
-    """Yield each record with its 1-based line (in Parquet its number), or the error that stands in its place.
-
-    Empty lines are passed over.
-
-    Raises:
-        InputError: the file is missing, in no known encoding, or no table.
-    """
-    path = Path(path)
-    if path.is_dir():
-        raise InputError("a folder, not a file of rows", found=str(path), allowed=".jsonl, .csv, .tsv or .parquet")
-    if not path.exists():
-        raise InputError("file not found", found=str(path))
-    kind = path.suffix.lower()
-    if kind == ".parquet":
-        return _parquet(path)
-    text = _text(path, report)
-    return _table(text, path, "\t" if kind == ".tsv" else None) if kind in TABLES else json_objects(text, path)
+    """Return whether a file's ending says that its records have columns."""
+    suffix = Source(str(path)).suffix
+    return any(suffix in one.endings for one in FORMATS if one.has_columns)
 
 
 def columns_for(
@@ -170,86 +144,3 @@ def _listed(field: str, value: object) -> object:
     if field == "labels":
         return [part.strip() for part in re.split(r"[|;；]", value) if part.strip()]
     return value.split() if field in ("tokens", "tags") else value
-
-
-def _text(path: Path, report: Report | None) -> str:
-    image = path.read_bytes()
-    if image.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        encodings = ["utf-16"]
-    else:
-        encodings = ["utf-8-sig", "gb18030"]
-    if "utf-16" not in encodings and b"\x00" in image:
-        raise InputError(f"{path} is not text", found="zero bytes", allowed="UTF-8, UTF-16 with a mark, GB18030")
-    place = ""
-    for encoding in encodings:
-        try:
-            text = image.decode(encoding)
-        except UnicodeDecodeError as error:
-            place = place or f"byte {image[error.start]:#x} at {error.start}"
-            continue
-        if encoding == "gb18030" and report:
-            report.note(f"{path} is not UTF-8 ({place}): read as GB18030", encoding=encoding)
-        return text
-    raise InputError(f"{path} is not text", found=place, allowed="UTF-8, UTF-16 with a mark, GB18030")
-
-
-def _table(text: str, path: Path, delimiter: str | None) -> Iterator[tuple[int, dict[str, Any] | RowError]]:
-    first = text.split("\n", 1)[0]
-    # A spreadsheet writes ; where the comma is the decimal mark.
-    delimiter = delimiter or max(",;\t", key=first.count)
-    csv.field_size_limit(LONGEST_CELL)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    lines = _numbered(reader, path)
-    header = next((cells for _, cells in lines if not isinstance(cells, RowError)), [])
-    names = [name.strip() for name in header]
-    check_header(names, path)
-    for line, cells in lines:
-        if isinstance(cells, RowError):
-            yield line, cells
-        elif len(cells) != len(names):
-            found = f"{len(cells)} cells"
-            yield line, RowError("another number of cells than the header", file=path, line=line, found=found,
-                                 allowed=f"{len(names)} ({', '.join(names)})",
-                                 hint="put a cell that holds the delimiter between quotes")  # fmt: skip
-        else:
-            yield line, {name: cell for name, cell in zip(names, cells, strict=True) if name}
-
-
-def check_header(names: Sequence[str], path: Path) -> None:
-    """Refuse a table without names of columns, or with one twice.
-
-    Raises:
-        InputError: either of these.
-    """
-    named = [name for name in names if name]
-    if not named:
-        raise InputError(f"{path} is empty", allowed="a first line with the names of the columns")
-    if twice := sorted({name for name in named if named.count(name) > 1}):
-        raise InputError(f"{path} has two columns of one name", found=", ".join(twice))
-
-
-def _numbered(reader: Any, path: Path) -> Iterator[tuple[int, list[str] | RowError]]:
-    while True:
-        line = reader.line_num + 1
-        try:
-            cells = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            yield line, RowError("not a line of a table", file=path, line=line, hint=str(error))
-            continue
-        if any(cell.strip() for cell in cells):
-            yield line, cells
-
-
-def _parquet(path: Path) -> Iterator[tuple[int, dict[str, Any] | RowError]]:
-    import pyarrow
-    import pyarrow.parquet
-
-    try:
-        file = pyarrow.parquet.ParquetFile(path)
-        check_header(file.schema_arrow.names, path)
-        batches: Iterable[Any] = file.iter_batches()
-    except pyarrow.ArrowException as error:
-        raise InputError(f"{path} is no Parquet file", found=str(error)) from None
-    return enumerate((record for batch in batches for record in batch.to_pylist()), start=1)

@@ -24,11 +24,12 @@ from tokenizers import Tokenizer
 from noria.core.errors import FolderError, InputError, RowError, SettingError, unknown
 from noria.core.folder import Manifest
 from noria.core.progress import Report
+from noria.text.records import Records, read_records
 
 from .encode import Features as Features
 from .encode import encode as encode
 from .measure import Measure
-from .records import as_row, by_column, columns_for, is_table, read_records
+from .records import as_row, by_column, columns_for
 
 Row = dict[str, Any]
 Answer = dict[str, Any]
@@ -191,7 +192,7 @@ def read_rows(
     report: Report | None = None,
     columns: Mapping[str, str] | None = None,
 ) -> list[Row]:
-    """Return the checked rows of a file: JSON Lines, CSV, TSV or Parquet, in UTF-8, UTF-16 or GB18030.
+    """Return the checked rows of a file in any format and encoding that is read.
 
     Args:
         path: the file.
@@ -204,12 +205,12 @@ def read_rows(
         InputError: the file is missing, is no text, or holds no row.
         RowError: a row is bad and `skip_bad` is off.
     """
+    records = read_records(path, report)
     rows: list[Row] = []
     faults: list[RowError] = []
-    table, known = is_table(path), dict(columns or {})
-    for number, (line, record) in enumerate(read_records(path, report)):
-        if number == 0 and not isinstance(record, RowError):
-            known = _columns(path, task, record, known, report)
+    table = records.format.has_columns
+    known = _columns(records, task, dict(columns or {}), report)
+    for line, record in records:
         try:
             if isinstance(record, RowError):
                 raise record
@@ -225,22 +226,20 @@ def read_rows(
         report.note(f"{path}: {len(faults):,} bad rows skipped, the first: {faults[0]}", skipped=len(faults))
     if not rows:
         raise InputError(
-            f"{path} holds no usable row", found=f"{len(faults)} bad rows",
+            f"{path} holds no usable row", found=f"{len(faults)} bad rows" + (f", the first: {faults[0]}" if faults else ""),
             allowed="a row a line below the names of the columns" if table else "one JSON object a line",
         )  # fmt: skip
     return rows
 
 
-def _columns(
-    path: str | Path, task: Task, record: Mapping[str, object], given: dict[str, str], report: Report | None
-) -> dict[str, str]:
-    if not is_table(path):
+def _columns(records: Records, task: Task, given: dict[str, str], report: Report | None) -> dict[str, str]:
+    if records.columns is None:
         return given
-    found = columns_for(task.columns, list(record), given)
+    found = columns_for(task.columns, records.columns, given)
     guessed = {field: column for field, column in found.items() if field not in given}
     if guessed and report:
         told = ", ".join(f"{field} from column {column!r}" for field, column in guessed.items())
-        report.note(f"{path}: {told}", columns=found)
+        report.note(f"{records.source.name}: {told}", columns=found)
     return found
 
 

@@ -21,7 +21,14 @@ _COMMON = frozenset(
     "种面而方后多定行学法所民得经十三之进着等部度家电力里如水化高自二理起小现实加量都两体制机当使点从业本去把性好应开它"
     "還這個為時來們對會發動過說產種後學經進電裡現實兩體機當點從業應開國與關書"
 )
-_SAMPLE_BYTES = 1 << 20
+SAMPLE_BYTES = 1 << 20
+"""Bytes by which an encoding is judged."""
+MARKED = "\udcff"
+"""Stands where bytes are none of the encoding, so that a reader can say which row it is; no right text holds it."""
+_MOSTLY = 4
+"""A text is UTF-8 with some bad bytes if it has this many times as many good sequences of several bytes as bad ones."""
+
+codecs.register_error("marked", lambda error: (MARKED, getattr(error, "end", 1)))
 
 
 def encoding_of(path: Path) -> str:
@@ -31,8 +38,8 @@ def encoding_of(path: Path) -> str:
         InputError: the file is binary or in none of the known encodings.
     """
     with path.open("rb") as stream:
-        sample = stream.read(_SAMPLE_BYTES)
-    if len(sample) == _SAMPLE_BYTES:
+        sample = stream.read(SAMPLE_BYTES)
+    if len(sample) == SAMPLE_BYTES:
         sample = sample[: sample.rfind(b"\n") + 1] or sample
     try:
         return guess(sample)
@@ -47,7 +54,7 @@ def decoded(image: bytes, source: str | Path) -> str:
         InputError: the bytes are binary, in none of the known encodings, or not throughout in the one they begin with.
     """
     try:
-        encoding = guess(image[:_SAMPLE_BYTES] if len(image) > _SAMPLE_BYTES else image)
+        encoding = guess(image[:SAMPLE_BYTES] if len(image) > SAMPLE_BYTES else image)
     except InputError as error:
         raise InputError(f"{source} is not text", found=error.found, allowed=error.allowed) from None
     try:
@@ -56,6 +63,28 @@ def decoded(image: bytes, source: str | Path) -> str:
         raise InputError(
             f"{source} is not {encoding} throughout", found=f"{error.reason} at byte {error.start}"
         ) from None
+
+
+def text_of(sample: bytes, source: str | Path) -> str:
+    """Return the beginning of a text, with `MARKED` in place of bytes that are none of its encoding.
+
+    Raises:
+        InputError: the bytes are binary or in none of the known encodings.
+    """
+    return sample.decode(named(sample, source), errors="marked")
+
+
+def named(sample: bytes, source: str | Path) -> str:
+    """Return the encoding of a text that begins so, as `guess` does; the error names the source.
+
+    Raises:
+        InputError: the bytes are binary or in none of the known encodings.
+    """
+    try:
+        encoding = guess(sample)
+    except InputError as error:
+        raise InputError(f"{source} is not text", found=error.found, allowed=error.allowed) from None
+    return "utf-8-sig" if encoding == "utf-8" else encoding
 
 
 def guess(sample: bytes) -> str:
@@ -72,6 +101,11 @@ def guess(sample: bytes) -> str:
             "not text", found="zero bytes", allowed="UTF-8, UTF-16 with a mark, GB18030, Big5, Windows-1252"
         )
     if _decodes(sample, "utf-8") is not None:
+        return "utf-8"
+    text = sample.decode("utf-8", errors="marked")
+    bad = text.count(MARKED)
+    # A row or two from elsewhere do not make a file of another encoding; other encodings are nearly all bad as UTF-8.
+    if sum(character > "\x7f" for character in text) - bad >= _MOSTLY * bad:
         return "utf-8"
     scores = {name: _score(_decodes(sample, name)) for name in ("gb18030", "big5hkscs")}
     best = max(scores, key=lambda name: scores[name])
@@ -91,7 +125,7 @@ def _decodes(sample: bytes, name: str) -> str | None:
         return sample.decode(name)
     except UnicodeDecodeError as error:
         # A sample cut inside its last character still decodes up to there.
-        cut = len(sample) == _SAMPLE_BYTES and error.start >= len(sample) - 4
+        cut = len(sample) == SAMPLE_BYTES and error.start >= len(sample) - 4
         return sample[: error.start].decode(name) if cut else None
 
 

@@ -7,23 +7,40 @@ string, where `str.splitlines` would cut it.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from noria.core.errors import RowError
 
+from .encoding import MARKED
+
 
 def numbered_lines(text: str) -> Iterator[tuple[int, str]]:
     """Yield each line that is not blank with its 1-based number; a byte-order mark before the first is left out."""
-    for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), start=1):
-        if line.strip():
-            yield number, line.removesuffix("\r")
+    return filled_lines(text.split("\n"))
+
+
+def filled_lines(lines: Iterable[str]) -> Iterator[tuple[int, str]]:
+    """Yield each line that is not blank with its 1-based number, without its end; byte-order marks before one are left out."""
+    for number, line in enumerate(lines, start=1):
+        # Files put together by `cat` have such a mark in their midst.
+        bare = line.lstrip("\ufeff").rstrip("\r\n")
+        if bare.strip():
+            yield number, bare
 
 
 def json_objects(text: str, source: str | Path) -> Iterator[tuple[int, dict[str, Any] | RowError]]:
     """Yield each JSON object with its 1-based line, or the error that stands in its place. Blank lines are passed over."""
-    for number, line in numbered_lines(text):
+    return json_rows(text.split("\n"), source)
+
+
+def json_rows(lines: Iterable[str], source: str | Path) -> Iterator[tuple[int, dict[str, Any] | RowError]]:
+    """Yield the object on each line as `json_objects` does, of lines that come one by one."""
+    for number, line in filled_lines(lines):
+        if MARKED in line:
+            yield number, RowError("bytes that are not of the file's encoding", file=source, line=number)
+            continue
         try:
             value = json.loads(line)
         except (ValueError, RecursionError) as error:

@@ -275,9 +275,9 @@ def test_unusable_files_are_told(tmp_path: Path):
         read_rows(tmp_path / "none.jsonl", task)
     with pytest.raises(InputError, match="a folder"):
         read_rows(tmp_path, task)
-    (tmp_path / "latin.jsonl").write_bytes(b'{"text": "caf\xe9"}')
+    (tmp_path / "binary.jsonl").write_bytes(b"\x00\x01")
     with pytest.raises(InputError, match="is not text"):
-        read_rows(tmp_path / "latin.jsonl", task)
+        read_rows(tmp_path / "binary.jsonl", task)
     (tmp_path / "empty.jsonl").write_text("\n\n")
     with pytest.raises(InputError, match="no usable row"):
         read_rows(tmp_path / "empty.jsonl", task)

@@ -127,9 +127,9 @@ def test_bad_rows_are_counted_where_asked(tmp_path: Path):
         ("r.csv", b"", "is empty; allowed"),
         ("r.csv", "text,text\na,b\n", "two columns of one name"),
         ("r.csv", "text,label\n", "holds no usable row"),
-        ("r.parquet", "text,label\n", "is no Parquet file"),
+        ("r.parquet", "text,label\n", "is not Parquet, or is damaged"),
         ("r.jsonl", b"\x00\x01", "is not text: found 'zero bytes'"),
-        ("r.jsonl", "café".encode("latin-1"), "is not text: found 'byte 0xe9 at 3'"),
+        ("r.jsonl", "café".encode("latin-1"), "line 1: not JSON: found 'café'"),
         ("missing.csv", None, "file not found"),
     ],
 )

@@ -21,7 +21,7 @@ from noria.core.folder import MANIFEST, Source, new_folder, read_manifest, sha25
 from noria.core.progress import Bar, Report
 from noria.core.settings import fingerprint
 
-from .documents import Document, count_documents, files_of, read_documents, write_rows
+from .documents import Document, count_documents, gather, read_documents, write_rows
 from .pipeline import deduplicate, prepare, splits
 from .settings import CleanSettings
 from .tally import Tally
@@ -44,7 +44,7 @@ def build_corpus(
     that was cut. A folder at `out` is replaced only by a whole new one.
 
     Args:
-        sources: JSONL, Parquet and text files, or folders of them.
+        sources: files in any format that is read (`noria.text.formats`), or folders of them.
         out: the folder to write.
         licence: licence of the sources, kept in the lineage.
 
@@ -56,12 +56,15 @@ def build_corpus(
     settings = settings or CleanSettings()
     report = report or Report()
     out = Path(out)
-    files = files_of(sources)
+    gathered = gather(sources)
+    files = gathered.files
     lineage = [_source(Path(source), files, licence) for source in sources]
     key = fingerprint({"settings": settings.fingerprint(), "sources": [source.sha256 for source in lineage]})
     if _is_done(out, key):
         report.note(f"{out} is up to date: same sources, same settings")
         return out
+    for line in gathered.lines():
+        report.note(line)
     work = out.parent / f".{out.name}.clean"
     tally, documents = _prepared(files, work, key, settings, report)
     kept = deduplicate(documents, settings, tally, report)
@@ -78,7 +81,7 @@ def build_corpus(
         counts = {name: len(part) for name, part in parts.items()}
         facts = tally.as_dict()
         del facts["samples"]
-        folder.facts.update(facts, splits=counts, licence=licence, key=key)
+        folder.facts.update(facts, splits=counts, not_read=gathered.facts(), licence=licence, key=key)
     shutil.rmtree(work, ignore_errors=True)
     report.ledger(f"corpus: {tally.line()}; " + ", ".join(f"{name} {count:,}" for name, count in counts.items()),
                   out=str(out), **tally.as_dict())  # fmt: skip
@@ -94,7 +97,7 @@ def _prepared(
         write_bytes(work / "key", key.encode())
     tally, documents = Tally(), []
     bad: list[RowError] | None = [] if settings.skip_bad_rows else None
-    rows = read_documents(files, settings, bad)
+    rows = read_documents(files, settings, bad, report)
     total = count_documents(files, settings)
     size = sum(file.stat().st_size for file in files)
     done = len(list(work.glob("*.json"))) * _PART_ROWS

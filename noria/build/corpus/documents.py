@@ -1,24 +1,22 @@
-"""Files, folders and rows to Documents: JSONL, Parquet and plain text, in UTF-8 or an older encoding."""
+"""Files, folders and rows to Documents, in every format and encoding that is read; what in a folder is not read is named."""
 
 from __future__ import annotations
 
-import gzip
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from noria.core.errors import InputError, RowError
-from noria.text.encoding import encoding_of
+from noria.core.progress import Report
+from noria.tasks.records import columns_for
+from noria.text.formats import ALLOWED, format_of, why_not
+from noria.text.records import Records, read_records
+from noria.text.sources import Source
 
 from .settings import CleanSettings
-
-JSON_LINES = (".jsonl", ".ndjson")
-PARQUET = (".parquet",)
-TEXT = (".txt", ".text", ".md")
-KINDS = (*JSON_LINES, *(f"{suffix}.gz" for suffix in JSON_LINES), *PARQUET, *TEXT)
 
 
 @dataclass(frozen=True)
@@ -35,43 +33,78 @@ class Document:
         return {"id": self.id, "text": self.text, "meta": self.meta}
 
 
-def files_of(sources: Sequence[str | Path]) -> list[Path]:
-    """Return the files that the sources stand for: a file for itself, a folder for all readable files below it.
+@dataclass(frozen=True)
+class Gathered:
+    """The files that sources stand for, and those in folders that are not read."""
+
+    files: list[Path]
+    left: dict[str, list[Path]]
+    """Reason -> files that are not read for it."""
+
+    def lines(self) -> list[str]:
+        """Return a line a reason: how many files are not read, and which."""
+        return [
+            f"not read: {len(files):,} {'file' if len(files) == 1 else 'files'} ({_named(files)}): {reason}"
+            for reason, files in self.left.items()
+        ]
+
+    def facts(self) -> dict[str, dict[str, Any]]:
+        """Return reason -> how many files, and the names of the first."""
+        return {
+            reason: {"files": len(files), "names": [file.name for file in files[:NAMED]]}
+            for reason, files in self.left.items()
+        }
+
+
+NAMED = 20
+"""Files of one reason that a manifest names."""
+
+
+def gather(sources: Sequence[str | Path]) -> Gathered:
+    """Return what the sources stand for: a file for itself, a folder for all files below it that are read.
 
     Raises:
-        InputError: a source is missing, of an unknown kind, or a folder without any readable file.
+        InputError: a source is missing, or a folder holds no file that is read.
     """
     if not sources:
         raise InputError("nothing to read", allowed="at least one file or folder")
     files: list[Path] = []
+    left: dict[str, list[Path]] = {}
     for source in map(Path, sources):
         if source.is_dir():
-            found = sorted(path for path in source.rglob("*") if path.is_file() and _kind(path))
-            if not found:
-                raise InputError(f"{source} holds no file to read", allowed=KINDS)
-            files += found
+            below = sorted(path for path in source.rglob("*") if path.is_file())
+            reasons = [_reason(path, source) for path in below]
+            files += [path for path, reason in zip(below, reasons, strict=True) if not reason]
+            for path, reason in zip(below, reasons, strict=True):
+                if reason:
+                    left.setdefault(reason, []).append(path)
+            if all(reasons):
+                found = "; ".join(sorted({reason for reason in reasons if reason})[:3])
+                raise InputError(f"{source} holds no file to read", found=found or "an empty folder", allowed=ALLOWED)
         elif not source.exists():
             raise InputError("no such file or folder", found=str(source))
-        elif not _kind(source):
-            raise InputError("unknown kind of file", found=source.name, allowed=KINDS)
         else:
+            format_of(Source(str(source)))
             files.append(source)
-    return list(dict.fromkeys(files))
+    return Gathered(list(dict.fromkeys(files)), left)
+
+
+def files_of(sources: Sequence[str | Path]) -> list[Path]:
+    """Return the files that the sources stand for, as `gather` does."""
+    return gather(sources).files
 
 
 def count_documents(files: Iterable[Path], settings: CleanSettings) -> int | None:
     """Return how many rows `read_documents` will meet, or None where only reading tells."""
     total = 0
     for file in files:
-        kind = _kind(file)
-        if kind in PARQUET:
-            import pyarrow.parquet
-
-            total += pyarrow.parquet.read_metadata(file).num_rows
-        elif kind in JSON_LINES:
-            with _open(file) as stream:
-                total += sum(block.count(b"\n") for block in iter(lambda: stream.read(1 << 20), b""))
-        elif settings.unit == "file":
+        records = read_records(file)
+        if records.format.kind == "parquet":
+            total += _parquet_rows(file)
+        elif records.format.kind == "lines":
+            with records.source.open() as stream:
+                total += sum(block.count(b"\n") for block in iter(lambda stream=stream: stream.read(1 << 20), b""))
+        elif records.format.kind == "text" and settings.unit == "file":
             total += 1
         else:
             return None
@@ -79,7 +112,10 @@ def count_documents(files: Iterable[Path], settings: CleanSettings) -> int | Non
 
 
 def read_documents(
-    sources: str | Path | Sequence[str | Path], settings: CleanSettings | None = None, bad: list[RowError] | None = None
+    sources: str | Path | Sequence[str | Path],
+    settings: CleanSettings | None = None,
+    bad: list[RowError] | None = None,
+    report: Report | None = None,
 ) -> Iterator[Document]:
     """Yield the documents of files and folders, in the order of their names.
 
@@ -87,6 +123,7 @@ def read_documents(
         sources: files or folders.
         settings: names the text field and what a document of a plain text file is.
         bad: takes the errors of rows that cannot be read; without it the first one is raised.
+        report: told of encodings, of columns that were guessed and of what was passed over.
 
     Raises:
         InputError: a source is missing, of an unknown kind, or cannot be decoded.
@@ -94,17 +131,14 @@ def read_documents(
     """
     settings = settings or CleanSettings()
     for file in files_of([sources] if isinstance(sources, str | Path) else sources):
-        kind = _kind(file)
-        if kind in JSON_LINES:
-            rows = _json_rows(file)
-        elif kind in PARQUET:
-            rows = _parquet_rows(file)
-        else:
-            yield from _text_documents(file, settings.unit)
+        records = read_records(file, report)
+        if records.format.kind == "text":
+            yield from _text_documents(file, records, settings.unit)
             continue
-        for line, row in rows:
+        text_field = _text_column(records, settings.text_field, report)
+        for line, row in records:
             try:
-                yield document_of(row, file=file, line=line, text_field=settings.text_field)
+                yield document_of(row, file=file, line=line, text_field=text_field)
             except RowError as error:
                 if bad is None:
                     raise
@@ -147,63 +181,46 @@ def write_rows(path: Path, rows: Iterable[dict[str, Any]]) -> int:
     return count
 
 
-def _kind(path: Path) -> str | None:
-    suffixes = path.suffixes[-2:]
-    last = suffixes[-1].lower() if suffixes else ""
-    if last == ".gz" and len(suffixes) == 2 and suffixes[0].lower() in JSON_LINES:
-        return suffixes[0].lower()
-    return last if last in (*JSON_LINES, *PARQUET, *TEXT) else None
-
-
-def _open(path: Path) -> IO[bytes]:
-    return gzip.open(path, "rb") if path.suffix.lower() == ".gz" else path.open("rb")  # type: ignore[return-value]
-
-
-def _json_rows(path: Path) -> Iterator[tuple[int, object]]:
-    encoding = "utf-8-sig" if path.suffix.lower() == ".gz" else encoding_of(path)
-    if encoding in ("utf-16", "utf-32"):
-        raise InputError(f"{path} is in {encoding}", allowed="JSONL in UTF-8 or GB18030")
+def _reason(path: Path, folder: Path) -> str | None:
+    """Return why a file in a folder is not read, or None."""
+    if any(part.startswith(".") for part in path.relative_to(folder).parts[:-1]):
+        return "in a hidden folder"
+    if reason := why_not(path):
+        return reason
+    if not path.stat().st_size:
+        return "an empty file"
+    if Source(path.name).suffix != ".json":
+        return None
+    # Settings and the like lie beside rows in such files; a row tells the difference.
     try:
-        with _open(path) as stream:
-            for line, raw in enumerate(stream, 1):
-                if raw.strip():
-                    yield line, _json_row(raw, "utf-8-sig" if encoding == "utf-8" else encoding, path, line)
-    except (EOFError, gzip.BadGzipFile) as error:
-        raise InputError(f"{path} is cut short or damaged", found=str(error)) from None
+        return None if next(iter(read_records(path)), None) else "JSON without rows"
+    except InputError as error:
+        return error.what.replace(str(path), "JSON that", 1) if "holds no rows" in error.what else None
 
 
-def _json_row(raw: bytes, encoding: str, path: Path, line: int) -> object:
-    try:
-        return json.loads(raw.decode(encoding))
-    except UnicodeDecodeError as error:
-        return RowError(f"the row is not {encoding.removesuffix('-sig')}", file=path, line=line, found=error.reason)
-    except (ValueError, RecursionError) as error:
-        return RowError("the row is not JSON", file=path, line=line, found=str(error))
+def _named(files: Sequence[Path]) -> str:
+    return ", ".join(file.name for file in files[:3]) + (", ..." if len(files) > 3 else "")
 
 
-def _parquet_rows(path: Path) -> Iterator[tuple[int, object]]:
-    import pyarrow
+def _parquet_rows(file: Path) -> int:
     import pyarrow.parquet
 
-    try:
-        file = pyarrow.parquet.ParquetFile(path)
-        line = 0
-        for batch in file.iter_batches(batch_size=4096):
-            for row in batch.to_pylist():
-                line += 1
-                yield line, row
-    except pyarrow.ArrowException as error:
-        raise InputError(f"{path} is not Parquet, or is damaged", found=str(error)) from None
+    with Source(str(file)).open() as stream:
+        return int(pyarrow.parquet.ParquetFile(stream).metadata.num_rows)
 
 
-def _text_documents(path: Path, unit: str) -> Iterator[Document]:
-    encoding = encoding_of(path)
-    try:
-        text = path.read_bytes().decode("utf-8-sig" if encoding == "utf-8" else encoding)
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"{path} is not {encoding} throughout", found=f"{error.reason} at byte {error.start}"
-        ) from None
+def _text_column(records: Records, wanted: str, report: Report | None) -> str:
+    """Return the column that holds the texts; of the default's name an unmistakable one stands in."""
+    if records.columns is None or wanted in records.columns or wanted != "text":
+        return wanted
+    column = columns_for(("text",), records.columns).get("text", wanted)
+    if report and column != wanted:
+        report.note(f"{records.source.name}: text from column {column!r}")
+    return column
+
+
+def _text_documents(path: Path, records: Records, unit: str) -> Iterator[Document]:
+    text = records.text()
     if unit == "file":
         yield Document(path.name, text)
         return

@@ -1,0 +1,180 @@
+"""Every format of rows and texts that is read, in one table; and of others the reason why not, with the way round it.
+
+format_of(Source("reviews.csv.gz")).kind       # "table"
+why_not(Path("scan.pdf"))                      # "PDF is not read: save its text as .txt or .md"
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from noria.core.errors import InputError
+
+from .encoding import SAMPLE_BYTES, text_of
+from .sources import PACKED, Source
+
+Kind = Literal["lines", "json", "table", "sheet", "parquet", "columns", "text"]
+
+
+@dataclass(frozen=True)
+class Format:
+    """One way to write rows."""
+
+    kind: Kind
+    name: str
+    endings: tuple[str, ...]
+
+    @property
+    def has_columns(self) -> bool:
+        """Return whether a row's fields are the cells of a table, so that lists stand in them as text."""
+        return self.kind in ("table", "sheet", "parquet")
+
+
+FORMATS = (
+    Format("lines", "JSON Lines", (".jsonl", ".ndjson", ".jsonlines")),
+    Format("json", "JSON", (".json",)),
+    Format("table", "CSV or TSV", (".csv", ".tsv", ".tab")),
+    Format("sheet", "Excel", (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")),
+    Format("parquet", "Parquet", (".parquet", ".pq")),
+    Format("columns", "a token a line", (".conll", ".bio", ".bmes", ".bioes", ".iob", ".iob2")),
+    Format("text", "text or Markdown", (".txt", ".text", ".md", ".markdown")),
+)
+ENDINGS = tuple(ending for one in FORMATS for ending in one.endings)
+ALLOWED = f"{', '.join(ENDINGS)}; each also with {', '.join(PACKED)}"
+"""What a message says that may be given."""
+OWN_RECORDS = ("noria.json", "drops.json", "provenance.jsonl", "certificate.json")
+"""Files that Noria writes beside rows, and that hold none."""
+_SAVE = "save its text as .txt or .md"
+_OTHERS = {
+    ".pdf": f"PDF is not read: {_SAVE}",
+    ".doc": f"Word is not read: {_SAVE}",
+    ".docx": f"Word is not read: {_SAVE}",
+    ".rtf": f"RTF is not read: {_SAVE}",
+    ".odt": f"OpenDocument text is not read: {_SAVE}",
+    ".ppt": f"PowerPoint is not read: {_SAVE}",
+    ".pptx": f"PowerPoint is not read: {_SAVE}",
+    ".html": f"HTML is not read as a file: {_SAVE}, or put the pages into JSON Lines as {{text}}",
+    ".htm": f"HTML is not read as a file: {_SAVE}, or put the pages into JSON Lines as {{text}}",
+    ".xml": "XML is not read: write its texts as JSON Lines",
+    ".epub": f"EPUB is not read: {_SAVE}",
+    ".ann": "brat's marks beside a text are not read: export them as CoNLL columns or JSON Lines",
+    ".arrow": "Arrow is not read: save it as Parquet",
+    ".feather": "Feather is not read: save it as Parquet",
+    ".pkl": "pickle is never read, for it can run code: save the rows as Parquet or JSON Lines",
+    ".pickle": "pickle is never read, for it can run code: save the rows as Parquet or JSON Lines",
+    ".pt": "weights are no rows",
+    ".safetensors": "weights are no rows",
+    ".sqlite": "databases are not read: export the table as CSV or Parquet",
+    ".db": "databases are not read: export the table as CSV or Parquet",
+    ".zip": "archives are not read: unpack it",
+    ".tar": "archives are not read: unpack it",
+    ".tgz": "archives are not read: unpack it",
+    ".rar": "archives are not read: unpack it",
+    ".7z": "archives are not read: unpack it",
+}
+_TAG = re.compile(r"(?:O|[BIMESLU][-_]\S+)$")
+
+
+def format_of(source: Source) -> Format:
+    """Return how a file is written: by its ending, unless its first bytes say otherwise.
+
+    Raises:
+        InputError: it is of a kind that is not read; the message says why and what to do.
+    """
+    suffix = source.suffix
+    known = next((one for one in FORMATS if suffix in one.endings), None)
+    head = source.head(SAMPLE_BYTES)
+    if known is None and suffix in _OTHERS:
+        raise InputError(f"{source.name}: {_OTHERS[suffix]}", allowed=ALLOWED)
+    if head[:4] == b"PAR1":
+        return _of("parquet")
+    if known and known.kind == "parquet":
+        return known
+    if head[:4] == b"PK\x03\x04" or head[:4] == b"\xd0\xcf\x11\xe0" or (known and known.kind == "sheet"):
+        return _sheet(source, known, head)
+    text = text_of(head, source.name).lstrip("\ufeff")
+    found = _by_content(text, known)
+    if found is None:
+        raise InputError("unknown kind of file", found=source.name, allowed=ALLOWED)
+    return _of(found)
+
+
+def why_not(path: Path) -> str | None:
+    """Return why a file in a folder is not read, or None where its name speaks for one that is."""
+    suffix = Source(path.name).suffix
+    if path.name.startswith("."):
+        return "a hidden file"
+    if path.name in OWN_RECORDS:
+        return "a record that Noria wrote"
+    if suffix in ENDINGS:
+        return None
+    return _OTHERS.get(suffix, f"unknown kind of file {suffix}" if suffix else "a file without an ending")
+
+
+def _of(kind: Kind) -> Format:
+    return next(one for one in FORMATS if one.kind == kind)
+
+
+def _sheet(source: Source, known: Format | None, head: bytes) -> Format:
+    if known and known.kind not in ("sheet", "table"):
+        raise InputError(f"{source.name} is not {known.name}", found="a spreadsheet or an archive",
+                         hint="give it the ending that is its own")  # fmt: skip
+    if head[:1] in (b"{", b"[") or (
+        known and known.kind == "sheet" and head[:4] not in (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
+    ):
+        # What some web shops call .xls is a table of tabs or of HTML.
+        text = text_of(head, source.name)
+        if "<table" in text.lower() or "<html" in text.lower():
+            raise InputError(
+                f"{source.name} is an HTML page", hint="open it in a spreadsheet and save it as .xlsx or .csv"
+            )
+        return _of("table")
+    return _of("sheet")
+
+
+def _by_content(text: str, known: Format | None) -> Kind | None:
+    """Return the kind that a text's beginning speaks for; JSON is known by its brackets whatever its file is called."""
+    bare = text.lstrip()
+    if known and known.kind == "table":
+        return "table"
+    if bare[:1] in ("{", "["):
+        if (known is None or known.kind == "text") and not _begins_with_rows(bare):
+            return known.kind if known else None
+        return "lines" if _is_lines(bare, known) else "json"
+    if (known is None or known.kind == "text") and _is_columns(bare):
+        return "columns"
+    return known.kind if known else None
+
+
+def _begins_with_rows(bare: str) -> bool:
+    """Say whether a text's first line is JSON rows; [1] may also begin a list of references."""
+    try:
+        value = json.loads(bare.partition("\n")[0])
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(value, dict) or (isinstance(value, list) and bool(value) and isinstance(value[0], dict))
+
+
+def _is_lines(bare: str, known: Format | None) -> bool:
+    """Say whether each line is an object of its own, rather than the whole one value."""
+    first, _, rest = bare.partition("\n")
+    called = known.kind if known else "lines"
+    try:
+        value = json.loads(first)
+    except (ValueError, RecursionError):
+        # An object or an array written over many lines begins with a line that is none by itself.
+        return called != "json" and first.strip() not in ("{", "[") and not (first[0] == "[" and rest == "")
+    if isinstance(value, list):
+        return called == "lines" and bool(rest.strip()) and not rest.lstrip().startswith(("{", ","))
+    return called != "json" or bool(rest.strip())
+
+
+def _is_columns(bare: str) -> bool:
+    """Say whether a text has a token and its tag on each line."""
+    lines = [line.split() for line in bare.split("\n")[:200] if line.strip()][:-1] or [bare.split()]
+    tagged = sum(2 <= len(line) <= 12 and bool(_TAG.fullmatch(line[-1])) for line in lines)
+    return tagged >= 2 and tagged >= 0.9 * len(lines)
