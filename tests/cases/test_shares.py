@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 
 from noria.cli.grow.forecast import forecast
+from noria.cli.grow.promote.experiment import experiment
 from noria.cli.grow.share import share
 from noria.grow.calendars import following
+from noria.grow.promote.settings import UnitSettings
 from noria.grow.settings import ForecastSettings, MarketSettings
 
 CASES = Path(__file__).parent / "inputs" / "ship-grow"
@@ -232,3 +234,86 @@ def test_nothing_beats_persistence_where_nothing_moved(tmp_path: Path, capsys: p
     amounts = forecast_of(both, capsys)
     assert amounts["model"] == "persistence"
     assert re.search("no value moved", amounts["verdict"]["en"])
+
+
+def experiment_of(path: Path, capsys: pytest.CaptureFixture[str], **settings: Any) -> dict[str, Any]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert (
+            experiment(
+                path,
+                settings=UnitSettings(**settings),
+                report=path.with_suffix(".html") if "cases" not in path.parts else None,
+                json=True,
+            )
+            == 0
+        )
+    return json.loads(capsys.readouterr().out)
+
+
+def test_outcomes_without_a_spread_get_no_interval(capsys: pytest.CaptureFixture[str]) -> None:
+    told = experiment_of(CASES / "zero-variance-means.csv", capsys)
+    (comparison,) = told["comparisons"]
+    assert (comparison["value"], comparison["low"], comparison["high"], comparison["clear"]) == (2.0, None, None, False)
+    assert all(group["low"] is None and group["high"] is None for group in told["groups"])
+    assert "without an interval" in told["verdict"]["en"]
+    assert "无法给出区间" in told["verdict"]["zh"]
+
+
+@pytest.mark.parametrize("kind", ["mean", "tenths", "ratio", "cuped", "days", "three"])
+def test_no_interval_has_width_zero(kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whatever the metric, what is but rounding in outcomes that are all alike is no spread."""
+    groups = ["control", "B", "C"] if kind == "three" else ["control", "B"]
+    head, rows = "user,variant,outcome", []
+    for user in range(300):
+        place = user % len(groups)
+        outcome: float = {
+            "mean": 7 + 2 * place,
+            "tenths": 0.1 + 0.2 * place,
+            "days": 7 + 2 * place,
+            "three": [7, 9, 7 + user % 5][place],
+        }.get(kind, 0)
+        more = ""
+        if kind == "ratio":
+            weight = user % 4 + 1
+            outcome, more = (7 + 2 * place) * weight / 3, f",{weight}"
+        if kind == "cuped":
+            outcome, more = user % 7 * 3.3 + place, f",{user % 7}"
+        if kind == "days":
+            more = f",2026-01-{user % 28 + 1:02d}"
+        rows.append(f"u{user},{groups[place]},{outcome}{more}")
+    column = {"ratio": ",weight", "cuped": ",before", "days": ",time"}.get(kind, "")
+    told = experiment_of(write(tmp_path / "e.csv", *rows, head=f"{head}{column}\n"), capsys)
+    for item in [
+        *told["comparisons"],
+        *told["groups"],
+        *(look for row in told["comparisons"] for look in row["looks"]),
+    ]:
+        assert item["low"] is None or item["high"] is None or item["high"] > item["low"]
+    if kind == "three":  # what has a spread keeps the interval that it has alone
+        assert told["comparisons"][1]["low"] is not None
+
+
+def test_groups_that_differ_by_case_are_joined_and_told(capsys: pytest.CaptureFixture[str]) -> None:
+    told = experiment_of(CASES / "variant-case.csv", capsys, control="control")
+    assert told["balance"]["names"] == ["Control", "B"]
+    assert told["balance"]["counts"] == [100, 100]
+    assert [sorted(note) for note in told["notes"]] == [["en", "zh"]] * 2
+    assert "'Control' and 'control'" in told["notes"][0]["en"]
+
+
+def test_other_ways_in_which_names_are_alike(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = ["Ａ", "a", "A", "Group  B", "group b", "Group\u200b B"]
+    path = write(
+        tmp_path / "e.csv",
+        *(f"u{user},{names[user % 6]},{user % 5}" for user in range(120)),
+        head="user,variant,outcome\n",
+    )
+    told = experiment_of(path, capsys)
+    assert [told["balance"]["names"], told["balance"]["counts"]] == [["Ａ", "Group B"], [60, 60]]
+    numbers = write(
+        tmp_path / "n.csv",
+        *(f"u{user},{['0', '0.0', '1', '1.0'][user % 4]},{user % 5}" for user in range(120)),
+        head="user,variant,outcome\n",
+    )
+    assert experiment_of(numbers, capsys)["balance"]["names"] == ["0", "1"]

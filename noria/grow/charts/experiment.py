@@ -19,7 +19,7 @@ def difference_chart(result: Experiment) -> Chart:
     boxes = []
     for item in result.comparisons:
         low, value, high = (round(scale * end, 6) for end in (item.found.low, item.found.value, item.found.high))
-        boxes.append([low, low, value, high, high])
+        boxes.append([low, low, value, high, high] if item.found.told else [])
     options["series"] = [
         {"type": "boxplot", "name": unit, "data": boxes, "boxWidth": [12, 40],
          "itemStyle": {"color": "rgba(18,116,140,0.18)", "borderColor": PALETTE[0], "borderWidth": 2},

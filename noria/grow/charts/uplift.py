@@ -48,7 +48,7 @@ def fifths_chart(found: Uplift) -> Chart:
     boxes = []
     for group in found.groups:
         low, value, high = (round(scale * end, 4) for end in (group.low, group.value, group.high))
-        boxes.append([low, low, value, high, high])
+        boxes.append([low, low, value, high, high] if group.told else [])
     options["series"] = [
         {"type": "boxplot", "name": unit, "data": boxes, "boxWidth": [12, 40],
          "itemStyle": {"color": "rgba(79,138,60,0.18)", "borderColor": PALETTE[2], "borderWidth": 2},

@@ -17,7 +17,8 @@ from dataclasses import replace
 import numpy as np
 
 from ..series import Flag, Floats, Point, Series
-from .units import called_share, plain, read_scale, scale_of
+from ..spellings import plain
+from .units import called_share, read_scale, scale_of
 
 OTHER = "Other"
 _OTHERS = {"other", "others", "rest", "the rest", "all other", "all others", "others total", "remaining", "remainder", "residual", "misc",

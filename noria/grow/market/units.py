@@ -8,13 +8,12 @@ scale_of("users")    # None: an amount
 
 from __future__ import annotations
 
-import unicodedata
-
 import numpy as np
 
 from noria.core.errors import InputError
 
 from ..series import Floats
+from ..spellings import plain
 
 _PERCENT = ("percent", "percents", "percentage", "percentages", "pct", "pcts", "per cent", "percentage points", "percentage point",
             "百分比", "百分数", "百分率", "百分点", "百分之")  # fmt: skip
@@ -54,11 +53,6 @@ ONE: dict[str, float] = {
 """Unit -> what one whole is in it."""
 _SIGNS = {"%": 100.0, "‰": 1000.0, "‱": 10_000.0}
 _CALLED = ("share of", "market share", "份额", "占比", "占有率", "市占率")
-
-
-def plain(text: str) -> str:
-    """Return a name without what cannot be meant: letter case, full width, and spaces more than one."""
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
 def scale_of(unit: str) -> float | None:

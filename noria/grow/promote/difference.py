@@ -33,7 +33,7 @@ class Arm:
     value: float
     """The group's rate, mean or ratio."""
     variance: float
-    """Of `value`, the square of its standard error; nan where one user cannot tell it."""
+    """Of `value`, the square of its standard error; nan where one user cannot tell it, 0 where all users show the same."""
     successes: int | None = None
     """Users with an outcome of 1, where every outcome is 0 or 1."""
 
@@ -41,8 +41,8 @@ class Arm:
         """Return the group's value as a figure: Wilson's interval for a rate, Student's else."""
         if self.successes is not None:
             return proportion(self.name, self.successes, self.n, level=level, source=source)
-        if self.n < 2 or not math.isfinite(self.variance):
-            return Figure(self.name, self.value, self.n, -math.inf, math.inf, source=source, level=level)
+        if self.n < 2 or not self.variance > 0:  # one user, or users who all show the same, tell no spread
+            return Figure(self.name, self.value, self.n, source=source, level=level)
         half = float(stdtrit(self.n - 1, (1 + level) / 2)) * math.sqrt(self.variance)
         return Figure(self.name, self.value, self.n, self.value - half, self.value + half, source=source, level=level)
 
@@ -70,6 +70,11 @@ class Difference:
     """`value` over the control's; None where the control shows nothing."""
     lift_low: float | None = None
     lift_high: float | None = None
+
+    @property
+    def told(self) -> bool:
+        """Whether there is an interval: a spread was seen by which it can be told."""
+        return math.isfinite(self.error)
 
     @property
     def clear(self) -> bool:
@@ -101,12 +106,22 @@ def arm_of_units(name: str, outcomes: Floats, weights: Floats | None = None) -> 
         if not base:
             return Arm(name, n, math.nan, math.nan)
         ratio = float(outcomes.mean()) / base
-        spread = float(np.var(outcomes - ratio * weights, ddof=1)) / base**2 / n if n > 1 else math.nan
+        spread = (
+            _spread(outcomes - ratio * weights, float(np.abs(outcomes).max(initial=0.0))) / base**2 / n
+            if n > 1
+            else math.nan
+        )
         return Arm(name, n, ratio, spread)
     mean = float(outcomes.mean()) if n else math.nan
-    spread = float(outcomes.var(ddof=1)) / n if n > 1 else math.nan
+    spread = _spread(outcomes, float(np.abs(outcomes).max(initial=0.0))) / n if n > 1 else math.nan
     binary = bool(((outcomes == 0) | (outcomes == 1)).all())
     return Arm(name, n, mean, spread, int(outcomes.sum()) if binary else None)
+
+
+def _spread(values: Floats, size: float) -> float:
+    """Return the variance of values, and 0 for one that is but rounding in numbers of that size."""
+    variance = float(np.var(values, ddof=1))
+    return variance if variance > (1e-12 * size) ** 2 else 0.0
 
 
 def difference(treated: Arm, control: Arm, *, level: float = 0.95, method: str = "") -> Difference:
@@ -116,22 +131,18 @@ def difference(treated: Arm, control: Arm, *, level: float = 0.95, method: str =
                                          names=(treated.name, control.name))  # fmt: skip
     value = treated.value - control.value
     variance = treated.variance + control.variance
-    if treated.n < 2 or control.n < 2 or not math.isfinite(variance):
+    if treated.n < 2 or control.n < 2 or not math.isfinite(variance) or not variance > 0:
         return Difference(treated.name, control.name, value, -math.inf, math.inf, 1.0, treated.n + control.n, math.inf,
-                          1.0, level, method or "welch")  # fmt: skip
+                          math.inf, level, method or "welch")  # fmt: skip
     error = math.sqrt(variance)
     parts = treated.variance**2 / (treated.n - 1) + control.variance**2 / (control.n - 1)
     freedom = variance**2 / parts if parts else math.inf
-    if not error:
-        p = 1.0 if not value else 0.0
-        half = 0.0
-    else:
-        p = (
-            2 * float(stdtr(freedom, -abs(value) / error))
-            if math.isfinite(freedom)
-            else 2 * float(ndtr(-abs(value) / error))
-        )
-        half = float(stdtrit(freedom, (1 + level) / 2)) * error
+    p = (
+        2 * float(stdtr(freedom, -abs(value) / error))
+        if math.isfinite(freedom)
+        else 2 * float(ndtr(-abs(value) / error))
+    )
+    half = float(stdtrit(freedom, (1 + level) / 2)) * error
     found = Difference(treated.name, control.name, value, value - half, value + half, p, treated.n + control.n, error,
                        freedom, level, method or "welch")  # fmt: skip
     return with_lift(found, treated, control)

@@ -148,7 +148,7 @@ def analyse(
         for item, one, value, path in zip(found, plain, raised, paths, strict=True)
     )
     return Experiment(units, sound, arms, comparisons, reduction, covariate_p, several if len(found) > 1 else "none", level,
-                      tuple(_notes(units, covariate_p)))  # fmt: skip
+                      (*_notes(units, covariate_p), *_still(arms)))  # fmt: skip
 
 
 def linear(units: Units, arms: tuple[Arm, ...]) -> Floats:
@@ -230,7 +230,7 @@ def _widened(item: Difference, width: float) -> Difference:
 
 
 def _notes(units: Units, covariate_p: float | None) -> list[dict[str, str]]:
-    notes = []
+    notes = list(units.notes)
     if units.note:
         notes.append(
             {
@@ -251,8 +251,32 @@ def _notes(units: Units, covariate_p: float | None) -> list[dict[str, str]]:
     return notes
 
 
+def _still(arms: tuple[Arm, ...]) -> list[dict[str, str]]:
+    """Return what to tell of groups in which every user shows the same: their spread is not known to be none."""
+    same = [arm.name for arm in arms if arm.successes is None and arm.variance == 0]
+    if not same or len(same) == len(arms):
+        return []
+    listed = ", ".join(same)
+    return [{"en": f"Every user of {listed} shows one and the same outcome: no spread was seen there, and intervals rest on the other group's alone.",
+             "zh": f"{listed} 的每名用户结果完全相同：未见离散，区间仅依据另一组的离散程度。"}]  # fmt: skip
+
+
 def _told(comparison: Comparison, metric: str) -> dict[str, str]:
     item = comparison.found
+    if not item.told and "cuped" in item.method:
+        return {
+            "en": f"{item.variant} less {item.control}: {item.value:+.3g}, without an interval: the covariate explains every outcome exactly, so "
+                  "no spread is left by which to tell chance apart. Is it really from before?",
+            "zh": f"{item.variant} 与 {item.control} 之差：{item.value:+.3g}，无法给出区间：协变量完全决定了结果，没有离散可用以区分偶然。"
+                  "它确为实验前数据吗？",
+        }  # fmt: skip
+    if not item.told:
+        return {
+            "en": f"{item.variant} less {item.control}: {item.value:+.3g}, without an interval: every user of both groups shows one and the same "
+                  "outcome, so no spread is seen by which to tell chance apart. Is it what users did, or a setting of their group?",
+            "zh": f"{item.variant} 与 {item.control} 之差：{item.value:+.3g}，无法给出区间：两组内每名用户的结果完全相同，没有离散可用以区分偶然。"
+                  "该结果是用户行为，还是组的设定？",
+        }  # fmt: skip
     scale, unit = (100, {"en": " points", "zh": " 个百分点"}) if metric == "rate" else (1, {"en": "", "zh": ""})
     value, low, high = (f"{end * scale:+.3g}" for end in (item.value, item.low, item.high))
     p = f"{comparison.p_adjusted:.2g}"

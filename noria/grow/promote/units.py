@@ -4,8 +4,8 @@ units = read_units("campaign.csv", variant="group", outcome="bought", before="sp
 units = units_of_events(events("runs/lake"), variant="version", outcome="conversion")
 units.problems        # what was set aside, why, and how often
 
-One user is one unit: several rows of a user are added up, and a user seen in two groups is in none. Missing is not zero: a
-user without an outcome is set aside and counted.
+One user is one unit: several rows of a user are added up, and a user seen in two groups is in none. Groups whose names differ only
+in case, width or spaces are one, and told. Missing is not zero: a user without an outcome is set aside and counted.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from noria.core.event import KINDS
 from ..files import load_table, number_sql, quoted
 from ..lake import connect
 from ..log import SERVER_EVENTS, Problem, moment_sql
+from ..spellings import alike, one_spelling, plain
 
 if TYPE_CHECKING:
     from ibis.backends.duckdb import Backend
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 Floats = npt.NDArray[np.float64]
 CONTROLS = ("control", "a", "baseline", "holdout", "none", "0", "对照", "对照组")
 """Names of a group by which the control group is known where none is told."""
+MOST_NAMES = 5000
+"""Names of groups beyond which none are joined: no experiment has so many."""
 VARIANT_COLUMNS = ("version", "model", "segment", "app", "tenant")
 """Columns of a lake's events that can tell groups apart."""
 
@@ -62,6 +65,8 @@ class Units:
     note: str = ""
     """What a reader must know: "simulated"."""
     problems: tuple[Problem, ...] = ()
+    notes: tuple[dict[str, str], ...] = ()
+    """What was understood in a way of its own, such as names joined, in English and in Chinese."""
 
     @property
     def n(self) -> int:
@@ -220,6 +225,7 @@ def _units(
         f'SELECT problem, count(*), min(line) FROM "{checked}" WHERE problem IS NOT NULL GROUP BY 1 ORDER BY 2 DESC, 1'
     )
     problems = [Problem(what, count, f"line {line}") for what, count, line in found.fetchall()]
+    notes = _join_names(connection, checked)
     more = "".join(
         f", first(feature_{index} ORDER BY line) FILTER (feature_{index} IS NOT NULL) AS feature_{index}"
         for index in range(len(features))
@@ -251,8 +257,27 @@ def _units(
         before=_before(data) if has["before"] else None,
         day=data["day"].to_numpy().astype(np.int64) if has["time"] else None,
         features={name: _feature(data[f"feature_{index}"]) for index, name in enumerate(features)},
-        licence=licence, problems=tuple(problems),
+        licence=licence, problems=tuple(problems), notes=tuple(notes),
     )  # fmt: skip
+
+
+def _join_names(connection: Backend, checked: str) -> list[dict[str, str]]:
+    """Give groups whose names differ in nothing that can be meant one name, and return what to tell of it."""
+    run = connection.con.execute
+    counted = run(
+        f'SELECT variant, count(*) FROM "{checked}" WHERE problem IS NULL GROUP BY 1 ORDER BY min(line)'
+    ).fetchall()
+    if len(counted) > MOST_NAMES:
+        return []
+    spelling = one_spelling(dict(counted))
+    for name, used in spelling.items():
+        if name != used:
+            run(f'UPDATE "{checked}" SET variant = ? WHERE variant = ?', [used, name])
+    return [
+        {"en": f"groups {used!r} and {', '.join(map(repr, others))} differ only in letter case, width or spaces: one group, {used}",
+         "zh": f"组名 {used!r} 与 {'、'.join(map(repr, others))} 仅大小写、全半角或空格不同：视为同一组 {used}"}
+        for used, others in alike(spelling).items()
+    ]  # fmt: skip
 
 
 def _ordered(names: list[str], control: str | None, source: str) -> tuple[str, ...]:
@@ -262,9 +287,11 @@ def _ordered(names: list[str], control: str | None, source: str) -> tuple[str, .
     if len(names) > 50:
         raise InputError(f"{source}: too many groups for an experiment", found=f"{len(names):,}", allowed="2 to 50",
                          hint="is --variant the right column?")  # fmt: skip
-    if control is not None and control not in names:
-        raise unknown("group", control, names)
-    chosen = control or next((name for known in CONTROLS for name in names if name.lower() == known), names[0])
+    if control is not None:
+        control = next((name for name in names if plain(name) == plain(control)), control)
+        if control not in names:
+            raise unknown("group", control, names)
+    chosen = control or next((name for known in CONTROLS for name in names if plain(name) == known), names[0])
     return (chosen, *(name for name in names if name != chosen))
 
 

@@ -132,6 +132,8 @@ class Uplift:
         scale, unit = _scale(self)
 
         def effect(gap: Difference) -> str:
+            if not gap.told:
+                return f"{gap.value * scale:+.3g} [–]"
             return f"{gap.value * scale:+.3g} [{gap.low * scale:+.3g}, {gap.high * scale:+.3g}]"
 
         if self.decision == "some":

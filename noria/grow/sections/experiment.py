@@ -31,10 +31,10 @@ def experiment_section(result: Experiment) -> Section:
     for item in result.comparisons:
         found = item.found
         names = {"en": f"{found.variant} less {found.control}", "zh": f"{found.variant} 与 {found.control} 之差"}
-        clear: Text = ({"en": "A clear difference", "zh": "差异明确"} if found.clear else
+        clear: Text = {"en": "No spread is seen, so no interval can be told", "zh": "未见离散，无法给出区间"} if not found.told else ({"en": "A clear difference", "zh": "差异明确"} if found.clear else
                        {"en": "No clear difference", "zh": "没有明确差异"})  # fmt: skip
         shown.append(Shown(
-            scaled(Figure(names["en"], found.value, found.n, found.low, found.high, source=result.units.source, level=found.level, note=result.units.note), result.metric == "rate"),
+            scaled(Figure(names["en"], found.value, found.n, found.low if found.told else None, found.high if found.told else None, source=result.units.source, level=found.level, note=result.units.note), result.metric == "rate"),
             names, {"en": f"{clear['en']}, p = {item.p_adjusted:.2g}{', all comparisons allowed for' if len(result.comparisons) > 1 else ''}.",
                     "zh": f"{clear['zh']}，p = {item.p_adjusted:.2g}{'（已考虑多重比较）' if len(result.comparisons) > 1 else ''}。"}, **facts))  # fmt: skip
     notes: list[Text] = [result.balance.texts(), *result.notes]

@@ -36,6 +36,7 @@ def uplift_section(found: Uplift) -> Section:
     notes: list[Text] = [found.texts()]
     if found.units.note == "simulated":
         notes.append({"en": "These data are simulated.", "zh": "这些数据为模拟数据。"})
+    notes += found.units.notes
     notes += [
         {"en": problem.text(), "zh": f"{problem.rows:,} 行被剔除：{problem.what}（首见于 {problem.example}）"}
         for problem in found.units.problems
@@ -69,6 +70,13 @@ def trait_table(found: Uplift) -> Table:
 
 def _figure(name: str, gap: Difference, found: Uplift) -> Figure:
     figure = Figure(
-        name, gap.value, gap.n, gap.low, gap.high, source=found.units.source, level=gap.level, note=found.units.note
+        name,
+        gap.value,
+        gap.n,
+        gap.low if gap.told else None,
+        gap.high if gap.told else None,
+        source=found.units.source,
+        level=gap.level,
+        note=found.units.note,
     )
     return scaled(figure, found.binary)

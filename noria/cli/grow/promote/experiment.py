@@ -82,7 +82,7 @@ def _show(result: Experiment, told: dict[str, Any]) -> int:
     if result.reduction is not None:
         print(f"  the covariate took {result.reduction:.1%} of the variance away")
     for item in result.comparisons:
-        if item.looks:
+        if item.looks and item.found.told:
             early = item.looks[-1].high == float("inf")
             when = (
                 f"clear from {item.decided.time} on"

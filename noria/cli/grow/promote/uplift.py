@@ -79,7 +79,10 @@ def _show(found: Uplift) -> int:
     print(f"{found.units.source}: {found.learnt:,} users teach, {found.curve.users:,} judge")
     for problem in found.units.problems:
         print(f"  {problem.text()}")
-    print_table([{"users by score": f"fifth {place + 1}", "users": group.n, "effect": group.value, "low": group.low, "high": group.high}
+    for note in found.units.notes:
+        print(f"  {note['en']}")
+    print_table([{"users by score": f"fifth {place + 1}", "users": group.n, "effect": group.value, "low": group.low if group.told else None,
+                  "high": group.high if group.told else None}
                  for place, group in enumerate(found.groups)], ["users by score", "users", "effect", "low", "high"])  # fmt: skip
     print(f"  {found.figure().text()}")
     print(found.texts()["en"])
