@@ -5,9 +5,14 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from noria.core.packages import package_file
+
+# The machine may be busy: how long an example takes says nothing of the code.
+hypothesis.settings.register_profile("noria", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("noria")
 
 ENGLISH = (
     "The film was great and I would gladly watch it again.",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from noria.core.errors import SettingError, unknown
+from noria.ship.apps.settings import RecommendSettings, WatchSettings
 from noria.ship.server.settings import ServerSettings
 
 if TYPE_CHECKING:
@@ -87,7 +88,14 @@ def support(
     return _serve([model], application, settings)
 
 
-def monitor(sentiment: Path, entities: Path | None = None, *, settings: Server = ServerSettings()) -> int:
+def monitor(
+    sentiment: Path,
+    entities: Path | None = None,
+    *,
+    topics: Path | None = None,
+    watch: Annotated[WatchSettings, Parameter(name="watch")] = WatchSettings(),
+    settings: Server = ServerSettings(),
+) -> int:
     """Opinion monitoring: topic, sentiment and entities of a stream of texts; a surge of negatives raises an alert.
 
     Serves POST /v1/apps/monitor/texts until Ctrl-C. Windows and alerts lie in the lake and outlive the server.
@@ -95,6 +103,7 @@ def monitor(sentiment: Path, entities: Path | None = None, *, settings: Server =
     Examples::
 
         noria ship monitor runs/demo/sentiment-int8 runs/demo/entities-int8
+        noria ship monitor runs/demo/sentiment-int8 --topics phones.json --watch.window-minutes 15
 
     Parameters
     ----------
@@ -102,8 +111,10 @@ def monitor(sentiment: Path, entities: Path | None = None, *, settings: Server =
         Folder of a model for the task classify with a label "negative".
     entities
         Folder of a model for the task tag.
+    topics
+        JSON of {"topic": {"title": {"en", "zh"}, "words": [...]}}; reviews of hotels, books, computers and the like unless told.
     """
-    return _serve([sentiment, *([entities] if entities else [])], _monitor(), settings)
+    return _serve([sentiment, *([entities] if entities else [])], _monitor(watch, topics), settings)
 
 
 def recommend(
@@ -111,6 +122,7 @@ def recommend(
     items: Path | None = None,
     *,
     most: int | None = None,
+    shelf: Annotated[RecommendSettings, Parameter(name="shelf")] = RecommendSettings(),
     settings: Server = ServerSettings(),
 ) -> int:
     """Recommendation by text: what is near to what a reader opened lately, diverse, with a share left to chance.
@@ -120,6 +132,7 @@ def recommend(
     Examples::
 
         noria ship recommend runs/demo/embed-int8 runs/demo/corpus/news/test.jsonl
+        noria ship recommend runs/demo/embed-int8 products.jsonl --shelf.chance 0.2 --shelf.most-items 100000
 
     Parameters
     ----------
@@ -136,14 +149,15 @@ def recommend(
     from noria.ship.apps.recommend import Recommend
 
     read = read_items(items, most, lambda said: print(f"noria: {said}", file=sys.stderr)) if items else ()
-    return _serve([model], Recommend(read), settings)
+    return _serve([model], Recommend(read, settings=shelf), settings)
 
 
-def _monitor() -> App:
+def _monitor(watch: WatchSettings | None = None, topics: Path | None = None) -> App:
     from noria.build.corpus.pii import mask
     from noria.ship.apps.monitor import Monitor
+    from noria.ship.apps.topics import BUNDLED
 
-    return Monitor(lambda text: mask(text)[0])
+    return Monitor(lambda text: mask(text)[0], settings=watch, topics=topics or BUNDLED)
 
 
 def _serve(models: Sequence[Path], application: App, settings: ServerSettings) -> int:

@@ -129,7 +129,8 @@ class MetricsLog:
         if not self.path.exists():
             return []
         records = []
-        for line in self.path.read_text(encoding="utf-8").splitlines():
+        # Not `splitlines`: a text within a record may hold U+2028 and its like, which JSON leaves as they are.
+        for line in self.path.read_text(encoding="utf-8").removesuffix("\n").split("\n"):
             try:
                 records.append(json.loads(line))
             except ValueError:

@@ -67,7 +67,8 @@ ARTICLES = (
 def make_watch(lake: Path, topics: tuple[str, ...], seed: int = 0) -> None:
     """Let the watch itself count two days of made-up reviews, with a surge of negatives on one topic at the end."""
     from noria.core.progress import MetricsLog
-    from noria.ship.apps.surge import Mention, Watch, WatchSettings, alert_dict, window_dict
+    from noria.ship.apps.settings import WatchSettings
+    from noria.ship.apps.surge import Mention, Watch, alert_dict, window_dict
 
     random = np.random.default_rng(seed)
     watch = Watch(WatchSettings(), topics)

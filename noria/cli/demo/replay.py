@@ -23,6 +23,7 @@ from noria.ship.apps.faq import Faq
 from noria.ship.apps.readers import SimulatedReader, Visits
 from noria.ship.apps.support import Choice, Reply
 from noria.ship.apps.topics import read_topics
+from noria.text.lines import numbered_lines
 
 AT_ONCE = 8
 """Requests under way at once."""
@@ -124,7 +125,7 @@ class Stream:
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
     """Return the rows of a JSONL file."""
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    return [json.loads(line) for _, line in numbered_lines(path.read_text(encoding="utf-8"))]
 
 
 def make_stream(reviews: Sequence[dict[str, Any]], windows: int, each: int, burst: int, seed: int) -> Stream:
@@ -176,7 +177,12 @@ async def replay_stream(
     async def one(number: int, row: dict[str, Any]) -> None:
         text = {"text": row["text"], "time": row["time"], "id": row["id"]}
         answer = await client.post(
-            "monitor", "/v1/apps/monitor/texts", number, texts=[text], user=f"watcher-{number % users}"
+            "monitor",
+            "/v1/apps/monitor/texts",
+            number,
+            texts=[text],
+            user=f"watcher-{number % users}",
+            replay=True,
         )
         if answer is not None:
             alerts.extend(answer["alerts"])
@@ -192,7 +198,7 @@ async def replay_stream(
             number += 1
         await together(jobs)
     end = datetime.fromisoformat(stream.windows[-1][-1]["time"]) + timedelta(hours=1)
-    answer = await client.post("monitor", "/v1/apps/monitor/clock", 0, time=end.isoformat())
+    answer = await client.post("monitor", "/v1/apps/monitor/clock", 0, time=end.isoformat(), replay=True)
     alerts.extend(answer["alerts"] if answer else [])
     client.seconds["monitor"] = time.perf_counter() - started
     return alerts, labels

@@ -168,7 +168,9 @@ async def _replay(context: Context, server: Running, chosen: Plan) -> Found:
             (await http.get(f"{server.url}/v1/apps/monitor/alerts/{alert['id']}", headers=server.headers)).json()
             for alert in alerts
         ]
-        windows = (await http.get(f"{server.url}/v1/apps/monitor/windows", headers=server.headers)).json()["windows"]
+        windows = (await http.get(f"{server.url}/v1/apps/monitor/windows?replay=true", headers=server.headers)).json()[
+            "windows"
+        ]
     right = sum(label == told for label, told in labels)
     accuracy = proportion("sentiment over HTTP", right, len(labels), source="held-out reviews")
     chose_none = sum(
@@ -191,7 +193,8 @@ def _reading(
     """Return click-through over HTTP beside that of the same readers under popularity and chance, in this process."""
     from noria.ship.apps.readers import Visits, figures_of, opens, visit
     from noria.ship.apps.recommend import Recommend
-    from noria.ship.apps.shelf import RecommendSettings, Shelf
+    from noria.ship.apps.settings import RecommendSettings
+    from noria.ship.apps.shelf import Shelf
 
     recommend = next(app for app in server.state.apps if isinstance(app, Recommend))
     seed = context.settings.seed

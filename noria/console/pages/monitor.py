@@ -30,7 +30,7 @@ def show(view: View) -> None:
     from noria.ship.apps.monitor import Monitor
 
     app = next((one for one in view.state.apps if isinstance(one, Monitor)), None)
-    if app is None or not app.windows:
+    if app is None or not app.shown.windows:
         command = "noria demo" if app is None else "POST /v1/apps/monitor/texts"
         empty(view.words, "monitor.empty", command)
         return
@@ -51,16 +51,22 @@ def show(view: View) -> None:
 
 
 def _stamp(app: Monitor) -> tuple[object, ...]:
-    return len(app.windows), app.windows[-1]["start"], *((key, alert["end"]) for key, alert in app.alerts.items())
+    stream = app.shown
+    return stream.bounded, stream.windows[-1]["start"], *((key, alert["end"]) for key, alert in stream.alerts.items())
 
 
 def _content(words: Words, app: Monitor) -> None:
+    stream = app.shown
     titles = {topic: titled(app, topic, words) for topic in app.topics.names}
-    present = [topic for topic in titles if any(window["counts"].get(topic, {}).get("total") for window in app.windows)]
+    present = [
+        topic for topic in titles if any(window["counts"].get(topic, {}).get("total") for window in stream.windows)
+    ]
     source = words("monitor.source", model=app.sentiment)
     with card():
         with ui.element("div").classes("card-head"):
             heading(words("monitor.chart"))
+            if not stream.bounded:
+                block(f'<span class="chip build">{escape(words("monitor.simulated"))}</span>')
             everything = {"": words("monitor.all")} | {topic: titles[topic] for topic in present}
             choice = (
                 ui.select(everything, value="", label=words("monitor.topic"))
@@ -68,7 +74,7 @@ def _content(words: Words, app: Monitor) -> None:
                 .style("min-width: 170px")
             )
         plot = charts.show(
-            trend_chart(app.windows, {topic: titles[topic] for topic in present}, words),
+            trend_chart(stream.windows, {topic: titles[topic] for topic in present}, words),
             words("monitor.chart"),
             tall=True,
         )
@@ -76,22 +82,22 @@ def _content(words: Words, app: Monitor) -> None:
         def chosen() -> None:
             topics = [choice.value] if choice.value else present
             plot.options.clear()
-            plot.options.update(trend_chart(app.windows, {topic: titles[topic] for topic in topics}, words))
+            plot.options.update(trend_chart(stream.windows, {topic: titles[topic] for topic in topics}, words))
             plot.update()
 
         choice.on_value_change(chosen)
-        total = sum(counts["total"] for window in app.windows for counts in window["counts"].values())
-        span = f"{_moment(app.windows[0]['start'])} – {_moment(app.windows[-1]['start'])} UTC"
+        total = sum(counts["total"] for window in stream.windows for counts in window["counts"].values())
+        span = f"{_moment(stream.windows[0]['start'])} – {_moment(stream.windows[-1]['start'])} UTC"
         block(f'<div class="chart-foot">n = {total:,} · {escape(span)} · {escape(source)}</div>')
     with ui.element("div").classes("columns"):
         with card(words("monitor.by_topic")):
-            found = [negative_share(app.windows, topic, titles[topic], source) for topic in present]
+            found = [negative_share(stream.windows, topic, titles[topic], source) for topic in present]
             figures(sorted(found, key=lambda figure: -figure.n), words, rows=True)
         with ui.element("div").classes("stack"):
             heading(words("monitor.alerts"))
-            if not app.alerts:
+            if not stream.alerts:
                 paragraph(words("monitor.no_alerts"), "soft")
-            for alert in reversed(app.alerts.values()):
+            for alert in reversed(stream.alerts.values()):
                 _alert(words, alert, titles)
 
 

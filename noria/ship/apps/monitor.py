@@ -1,26 +1,27 @@
 """Opinion monitoring: a stream of texts -> topic, sentiment, entities; a surge of negatives raises an alert with its texts.
 
-`Monitor` mounts it at /v1/apps/monitor. One server watches one stream: every key adds to it and sees it. Closed windows and
-alerts are kept in `<lake>/apps/monitor/`, so that the watch goes on after a restart; texts are masked before they are kept.
+`Monitor` mounts it at /v1/apps/monitor. One server watches one stream: every key adds to it and sees it. Beside it stands a
+replay, whose clock is made up and which the live stream knows nothing of. Closed windows and alerts are kept in
+`<lake>/apps/monitor/`, so that the watch goes on after a restart; texts are masked before they are kept.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AwareDatetime, Field
 
 from noria.core.errors import InputError, SettingError
-from noria.core.progress import MetricsLog
 
 from ..server.bodies import Body, Given, Name
-from .surge import Alert, Mention, Watch, WatchSettings, alert_dict, mention_dict, read_window, window_dict
+from .settings import WatchSettings
+from .stream import SetAside, Stream
+from .surge import Alert, Mention, alert_dict, mention_dict
 from .topics import BUNDLED, read_topics
 
 if TYPE_CHECKING:
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from ..server.state import State
 
 NEGATIVE = "negative"
-SHOWN_WINDOWS = 500
-"""Closed windows that GET /windows tells at most."""
 
 
 class Watched(Body):
@@ -38,9 +37,9 @@ class Watched(Body):
 
     text: Given
     time: Annotated[AwareDatetime, Field(strict=False)] | None = None
-    """When it was said, with its time zone; the present where it is left out. A replay gives a clock of its own."""
+    """When it was said, with its time zone; the present where it is left out."""
     id: Name = ""
-    """The client's own id, shown with alerts; one is made where it is left out."""
+    """The client's own id, shown with alerts: one id counts once. One is made where it is left out."""
 
 
 class Texts(Body):
@@ -48,19 +47,23 @@ class Texts(Body):
 
     texts: Annotated[list[Watched], Field(min_length=1)]
     user: Name = ""
+    replay: bool = False
+    """The times are of a made-up clock: the texts go into the replay, apart from what is live."""
 
 
 class Clock(Body):
     """POST /clock: close the windows that ended by then, though no text has come since."""
 
     time: Annotated[AwareDatetime, Field(strict=False)]
+    replay: bool = False
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What came of a request: its texts as understood, and the alerts raised by windows that it closed."""
+    """What came of a request: its texts as understood, those that were not counted, and the alerts of windows it closed."""
 
     mentions: list[Mention]
+    set_aside: list[SetAside]
     alerts: list[Alert]
 
 
@@ -89,14 +92,24 @@ class Monitor:
         self.sentiment, self.entities = sentiment, entities
         self.settings = settings or WatchSettings()
         self.topics = read_topics(topics)
-        self.watch = Watch(self.settings, self.topics.names)
-        self.alerts: OrderedDict[str, dict[str, Any]] = OrderedDict()
-        """Alerts by id, oldest first, as JSON-able dicts with their texts."""
-        self.windows: list[dict[str, Any]] = []
-        """Closed windows, oldest first, at most `SHOWN_WINDOWS`."""
+        self._streams: dict[bool, Stream] = {}
         self._turn = asyncio.Lock()
-        self._window_log: MetricsLog | None = None
-        self._alert_log: MetricsLog | None = None
+
+    def stream(self, *, replay: bool = False) -> Stream:
+        """Return what is watched: the live stream, or the replay.
+
+        Raises:
+            InputError: the application has not started.
+        """
+        if not self._streams:
+            raise InputError("opinion monitoring has not started")
+        return self._streams[replay]
+
+    @property
+    def shown(self) -> Stream:
+        """Return the stream that a page shows: the live one, or the replay while no live window has closed."""
+        live, replay = self.stream(), self.stream(replay=True)
+        return replay if replay.windows and not live.windows else live
 
     async def start(self, state: State) -> None:
         """Go on from the windows and alerts of the last run.
@@ -116,48 +129,44 @@ class Monitor:
                 f"{self.sentiment} cannot watch opinions", found=", ".join(labels), allowed=f"a label {NEGATIVE!r}"
             )
         folder = state.lake / "apps" / self.name
-        self._window_log, self._alert_log = MetricsLog(folder / "windows.jsonl"), MetricsLog(folder / "alerts.jsonl")
-        self.windows = self._window_log.read()[-SHOWN_WINDOWS:]
-        for alert in self._alert_log.read():
-            self._keep(alert)
-        history = [read_window(window) for window in self.windows]
-        same = [window for window in history if set(window.counts) == set(self.topics.names)]
-        self.watch = Watch(self.settings, self.topics.names, same)
+        for replay, place in ((False, folder), (True, folder / "replay")):
+            self._streams[replay] = Stream(place, self.settings, self.topics.names, bounded=not replay)
 
-    async def see(self, state: State, texts: Sequence[Watched]) -> Seen:
+    async def see(self, state: State, texts: Sequence[Watched], *, replay: bool = False) -> Seen:
         """Understand and count texts; alerts that come of them are recorded as events before this returns."""
-        if self.sentiment is None:
-            raise InputError("opinion monitoring has not started")
-        usage = state.usage()
+        stream, usage = self.stream(replay=replay), state.usage()
         # Masked before all else: so no answer, and no name found in the text, can hold what the text may not.
-        words = [self.mask(one.text) for one in texts]
-        feelings, names = await asyncio.gather(state.ask(self.sentiment, words), self._names(state, words))
-        now = datetime.now(UTC)
+        words = await asyncio.to_thread(lambda: [self.mask(one.text) for one in texts])
+        feelings, names = await asyncio.gather(state.ask(str(self.sentiment), words), self._names(state, words))
+        topics = await asyncio.to_thread(lambda: [self.topics.of(text) for text in words])
+        now = state.meter.now()
         mentions = [
             Mention(
-                one.id or f"{usage.id}:{place}",
-                one.time or now,
-                self.topics.of(text),
-                feeling["label"] == NEGATIVE,
-                round(float(feeling["score"]), 4),
-                text,
-                tuple(found),
+                one.id or f"{usage.id}:{place}", one.time or now, topic, feeling["label"] == NEGATIVE, round(float(feeling["score"]), 4),
+                text, tuple(found),
             )
-            for place, (one, text, feeling, found) in enumerate(zip(texts, words, feelings, names, strict=True))
-        ]
-        usage.model, usage.version = self.sentiment, state.served(self.sentiment).version
+            for place, (one, text, topic, feeling, found) in enumerate(zip(texts, words, topics, feelings, names, strict=True))
+        ]  # fmt: skip
+        usage.model, usage.version = str(self.sentiment), state.served(str(self.sentiment)).version
         usage.units, usage.unit = len(texts), "items"
-        topics = {mention.topic for mention in mentions}
-        usage.segment = topics.pop() if len(topics) == 1 else "mixed"
+        usage.segment = topics[0] if len(set(topics)) == 1 else "mixed"
         async with self._turn:
-            raised = [alert for mention in mentions for alert in self._log(list(self.watch.add(mention, usage.id)))]
+            raised, aside = await asyncio.to_thread(stream.take, mentions, now, usage.id)
             await self._record(state, raised)
-        return Seen(mentions, raised)
+        return Seen(mentions, aside, raised)
 
-    async def advance(self, state: State, now: datetime) -> list[Alert]:
-        """Close the windows that ended by `now` and return the alerts that raises."""
+    async def advance(self, state: State, time: datetime, *, replay: bool = False) -> list[Alert]:
+        """Close the windows that ended by `time` and return the alerts that raises.
+
+        Raises:
+            InputError: the time is ahead of the server's clock, and not that of a replay.
+        """
+        latest = state.meter.now() + timedelta(minutes=self.settings.ahead_minutes)
+        if not replay and time > latest:
+            raise InputError("the time is ahead of the server's clock", found=time.isoformat(),
+                             allowed=f"up to {latest.isoformat(timespec='seconds')}, or a replay")  # fmt: skip
         async with self._turn:
-            raised = self._log(list(self.watch.advance(now, state.usage().id)))
+            raised = await asyncio.to_thread(self.stream(replay=replay).advance, time, state.usage().id)
             await self._record(state, raised)
         return raised
 
@@ -176,37 +185,41 @@ class Monitor:
                 raise ApiError(422, "too many texts", param="texts", found=len(body.texts),
                                allowed=f"1 to {state.settings.max_rows}")  # fmt: skip
             state.usage().user = body.user or state.usage().user
-            seen = await self.see(state, body.texts)
+            seen = await self.see(state, body.texts, replay=body.replay)
             return {
                 "mentions": [mention_dict(mention) for mention in seen.mentions],
+                "counted": len(seen.mentions) - len(seen.set_aside),
+                "set_aside": [asdict(one) for one in seen.set_aside],
                 "alerts": [alert_dict(alert, texts=False) for alert in seen.alerts],
             }
 
         @router.post("/clock")
         async def clock(body: Clock) -> dict[str, Any]:
             """Move the clock."""
-            alerts = await self.advance(state, body.time)
+            alerts = await self.advance(state, body.time, replay=body.replay)
             return {"alerts": [alert_dict(alert, texts=False) for alert in alerts]}
 
         @router.get("/windows")
-        async def windows() -> dict[str, Any]:
-            """Tell the closed windows: texts and negatives by topic."""
-            return {"titles": self.topics.titles, "windows": self.windows, "late": self.watch.late}
+        async def windows(replay: bool = False) -> dict[str, Any]:
+            """Tell the closed windows, texts and negatives by topic, and how many texts were set aside since the start, by reason."""
+            stream = self.stream(replay=replay)
+            return {"titles": self.topics.titles, "windows": stream.windows, "set_aside": dict(stream.set_aside)}
 
         @router.get("/alerts")
-        async def alerts() -> list[dict[str, Any]]:
+        async def alerts(replay: bool = False) -> list[dict[str, Any]]:
             """List the alerts, newest first, without their texts."""
             return [
                 {key: value for key, value in alert.items() if key != "mentions"}
-                for alert in reversed(self.alerts.values())
+                for alert in reversed(self.stream(replay=replay).alerts.values())
             ]
 
         @router.get("/alerts/{alert}")
         async def alert(alert: str) -> dict[str, Any]:
             """Tell one alert with the texts behind it."""
-            if alert not in self.alerts:
+            found = next((stream.alerts[alert] for stream in self._streams.values() if alert in stream.alerts), None)
+            if found is None:
                 raise ApiError(404, "no such alert", param="alert", found=alert)
-            return self.alerts[alert]
+            return found
 
         return router
 
@@ -215,26 +228,6 @@ class Monitor:
             return [[] for _ in texts]
         answers = await state.ask(self.entities, texts)
         return [list(dict.fromkeys(span["text"] for span in answer["spans"])) for answer in answers]
-
-    def _log(self, closed: Sequence[tuple[Any, list[Alert], list[Alert]]]) -> list[Alert]:
-        """Keep what closed windows brought; return the alerts they raised."""
-        if self._window_log is None or self._alert_log is None:
-            raise InputError("opinion monitoring has not started")
-        new = []
-        for window, raised, longer in closed:
-            value = window_dict(window)
-            self._window_log.write(**value)
-            self.windows = [*self.windows, value][-SHOWN_WINDOWS:]
-            for alert in (*raised, *longer):
-                self._keep(alert_dict(alert))
-                self._alert_log.write(**alert_dict(alert))  # of one id the last line holds
-            new += raised
-        return new
-
-    def _keep(self, alert: dict[str, Any]) -> None:
-        self.alerts[alert["id"]] = alert
-        while len(self.alerts) > self.settings.kept_alerts:
-            self.alerts.popitem(last=False)
 
     async def _record(self, state: State, alerts: Sequence[Alert]) -> None:
         for alert in alerts:

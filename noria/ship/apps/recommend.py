@@ -26,7 +26,8 @@ from noria.text.lines import json_objects
 from ..server.bodies import INTEGRAL, Body, Name
 from .embedding import keeping
 from .items import Item, append_items, item_of
-from .shelf import Catalogue, Pick, RecommendSettings, Shelf
+from .settings import RecommendSettings
+from .shelf import Catalogue, Pick, Shelf
 
 if TYPE_CHECKING:
     from fastapi import APIRouter

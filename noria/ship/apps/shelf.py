@@ -14,43 +14,20 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import Literal
 
 import numpy as np
-from pydantic import Field
 
 from noria.core.errors import InputError
-from noria.core.settings import Settings
 
 from .items import Item
+from .settings import RecommendSettings
 
 Why = Literal["taste", "chance", "popular", "again"]
 CLICKS = 100
 """Clicks remembered of a reader."""
 CANDIDATES = 400
 """Most relevant items among which the diverse ones are chosen, at least: far more than are shown."""
-
-
-class RecommendSettings(Settings):
-    """How items are picked."""
-
-    memory: Annotated[float, Field(gt=0, le=1)] = 0.8
-    """What a click still weighs after the next one; at 1 all clicks weigh alike. 0.8 ranked best what readers liked next, of
-    0.3 to 1, on half of the readers of MovieLens's small set (ratings of 4 and more, texts by multilingual-e5-small)."""
-    chance: Annotated[float, Field(ge=0, le=1)] = 0.1
-    """Share of places left to chance, so that a taste can widen."""
-    diversity: Annotated[float, Field(ge=0, le=1)] = 0.1
-    """Weight of not repeating what is already picked (maximal marginal relevance, Carbonell and Goldstein 1998)."""
-    most_items: Annotated[int, Field(ge=1, le=1_000_000)] = 20_000
-    """Items held at most; more are refused."""
-    readers: Annotated[int, Field(ge=1, le=10_000_000)] = 10_000
-    """Readers remembered; the one not seen for longest is forgotten first."""
-    history_days: Annotated[int, Field(ge=0, le=36_500)] = 90
-    """Days of the lake's events that readers are known by after a restart."""
-    taste: bool = True
-    """Follow readers' tastes; without it everybody is shown what is popular."""
-    seed: int = 0
-    """Seed of what is left to chance."""
 
 
 @dataclass(frozen=True)

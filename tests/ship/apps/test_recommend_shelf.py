@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from noria.core.errors import InputError, RowError
 from noria.ship.apps.items import Item, read_items, title_of
 from noria.ship.apps.readers import Visits, figures_of, make_readers, opens, topics_of, visit
-from noria.ship.apps.shelf import CLICKS, Catalogue, RecommendSettings, Shelf
+from noria.ship.apps.settings import RecommendSettings
+from noria.ship.apps.shelf import CLICKS, Catalogue, Shelf
 
 GROUPS = 4
 

@@ -9,13 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from noria.core.errors import InputError
+from noria.ship.apps.settings import WatchSettings
 from noria.ship.apps.surge import (
     Alert,
     Mention,
     Watch,
-    WatchSettings,
     binomial_tail,
+    dispersion,
     hypergeometric_tail,
+    negative_binomial_tail,
     read_window,
     surge_p,
     window_dict,
@@ -45,11 +47,12 @@ def test_hypergeometric_tail_is_scipys(least: int, drawn: int, marked: int, rest
 
 
 def test_a_surge_needs_both_more_for_the_time_and_more_for_the_traffic() -> None:
-    busy = surge_p(negative=30, total=60, before_negative=60, before_total=120, windows=12)
+    before = [5] * 12
+    busy = surge_p(negative=30, total=60, before_negatives=before, before_total=120)
     assert busy > 0.3  # six times as many of everything: the share did not change
-    quiet = surge_p(negative=3, total=3, before_negative=60, before_total=120, windows=12)
+    quiet = surge_p(negative=3, total=3, before_negatives=before, before_total=120)
     assert quiet > 0.1  # all bad, but no more of them than in any hour
-    assert surge_p(negative=25, total=30, before_negative=60, before_total=120, windows=12) < 1e-3
+    assert surge_p(negative=25, total=30, before_negatives=before, before_total=120) < 1e-3
 
 
 def mention(hour: float, negative: bool, topic: str = "hotel", id: str = "") -> Mention:
@@ -96,7 +99,6 @@ def test_a_surge_that_lasts_stays_one_alert_and_then_becomes_the_level() -> None
     raised, longer = run(watch, [*steady(range(12)), *lasting])
     assert len(raised) == 1
     assert 6 <= len(longer) <= 30  # the new level is learnt, so the alert ends
-    assert not watch._lasting
     assert len(raised[0].mentions) <= rules.kept_texts
 
 
@@ -125,12 +127,79 @@ def test_warm_up_and_few_negatives_raise_nothing() -> None:
     assert run(Watch(WatchSettings(false_alarms_a_week=100), ("hotel", "book")), few)[0] == []
 
 
-def test_late_mentions_are_told_and_not_counted() -> None:
-    watch = Watch(WatchSettings(), ("hotel",))
-    for one in (mention(0.5, True), mention(3.5, True), mention(1.0, True)):
+def test_late_mentions_are_known_and_a_window_waits_for_them() -> None:
+    watch = Watch(WatchSettings(grace_minutes=15), ("hotel",))
+    for one in (mention(0.5, True), mention(1.2, True), mention(0.9, True)):
+        assert not watch.is_late(one.time)
         list(watch.add(one, "r"))
-    assert watch.late == 1
-    assert sum(window.counts["hotel"].total for window in watch.history) == 1
+    assert not watch.history  # the first window is over, and its grace is not
+    list(watch.add(mention(1.25, True), "r"))
+    assert [window.counts["hotel"].total for window in watch.history] == [2]
+    assert watch.is_late(mention(0.99, True).time)
+    assert not watch.is_late(mention(1.0, True).time)
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.tuples(st.integers(0, 2_000), st.booleans()), min_size=1, max_size=40), st.integers(1, 12))
+def test_every_mention_is_counted_in_the_window_of_its_time_or_known_as_late(
+    said: list[tuple[int, bool]], baseline: int
+) -> None:
+    """Times in any order, gaps of any length."""
+    watch = Watch(WatchSettings(baseline_windows=max(2, baseline)), ("hotel",))
+    counted: dict[datetime, int] = {}
+    closed: dict[datetime, int] = {}
+    for number, (quarter, negative) in enumerate(said):
+        one = mention(quarter / 4, negative, id=str(number))
+        if watch.is_late(one.time):
+            continue
+        start = one.time.replace(minute=0)
+        counted[start] = counted.get(start, 0) + 1
+        for window, _, _ in watch.add(one, "r"):
+            closed[window.start] = window.texts
+    for window, _, _ in watch.advance(START + timedelta(hours=600), "end"):
+        closed[window.start] = window.texts
+    assert {start: texts for start, texts in closed.items() if texts} == counted
+    assert sorted(closed) == list(closed)  # each once, in order
+
+
+def test_uneven_counts_need_more_for_a_surge() -> None:
+    even, uneven = [10] * 24, [0, 30, 2, 8, 25, 1, 3, 20, 0, 9, 12, 10] * 2
+    assert dispersion(even) == 1
+    assert dispersion(uneven) > 5
+    assert sum(even) == sum(uneven)
+    arguments = {"negative": 30, "total": 40, "before_total": 960}
+    assert surge_p(before_negatives=even, **arguments) < 1e-5
+    assert surge_p(before_negatives=uneven, **arguments) > 1e-2
+
+
+@settings(deadline=None)
+@given(st.integers(0, 60), st.floats(0.1, 40), st.floats(1.01, 20))
+def test_negative_binomial_tail_is_scipys(least: int, mean: float, spread: float) -> None:
+    from scipy.stats import nbinom
+
+    assert negative_binomial_tail(least, mean, spread) == pytest.approx(
+        nbinom.sf(least - 1, mean / (spread - 1), 1 / spread), abs=1e-9
+    )
+
+
+def test_counts_of_a_hundred_thousand_take_a_moment() -> None:
+    import time
+
+    started = time.perf_counter()
+    p = surge_p(negative=6_000, total=9_000, before_negatives=[4_000] * 24, before_total=200_000)
+    assert time.perf_counter() - started < 0.5  # summing term by term took 1.7 s
+    assert p < 1e-12
+
+
+def test_after_an_alert_what_follows_belongs_to_it() -> None:
+    """Bursts two windows apart are one alert; one after the hold-off is another."""
+    rules = WatchSettings(baseline_windows=24, hold_off_windows=4)
+    bursts = [mention(hour + 0.9 + n / 1000, True, id=f"{hour}-{n}") for hour in (30, 32, 44) for n in range(20)]
+    raised, longer = run(
+        Watch(rules, ("hotel", "book")), sorted([*steady(range(48)), *bursts], key=lambda one: one.time)
+    )
+    assert [alert.start for alert in raised] == [START + timedelta(hours=hour) for hour in (30, 44)]
+    assert [alert.end for alert in longer] == [START + timedelta(hours=33)]
 
 
 def test_memory_is_bounded_and_a_long_gap_forgets() -> None:
@@ -138,7 +207,7 @@ def test_memory_is_bounded_and_a_long_gap_forgets() -> None:
     watch = Watch(rules, ("hotel",))
     for n in range(50):
         list(watch.add(mention(n / 100, True), "r"))
-    assert len(watch._mentions["hotel"]) == 5
+    assert len(watch._open[START].mentions["hotel"]) == 5
     closed = list(watch.advance(START + timedelta(days=4000), "r"))
     assert len(closed) == 1  # not one for each hour of eleven years
     assert len(watch.history) == 0

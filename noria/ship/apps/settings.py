@@ -1,0 +1,56 @@
+"""The settings of the applications: how negative texts are watched, how items are picked."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from noria.core.settings import Settings
+
+
+class WatchSettings(Settings):
+    """How negative texts are watched."""
+
+    window_minutes: Annotated[float, Field(gt=0, le=7 * 1440)] = 60.0
+    """Length of a window, in minutes."""
+    baseline_windows: Annotated[int, Field(ge=2, le=1_000)] = 96
+    """Windows before the present one that it is compared with: four days of hours, so that nights and mornings are among them."""
+    warm_up_windows: Annotated[int, Field(ge=1, le=1_000)] = 6
+    """Windows that must have passed before the first test."""
+    grace_minutes: Annotated[float, Field(ge=0, le=1440)] | None = None
+    """Minutes that a window stays open for texts that come late; a quarter of its length unless told."""
+    ahead_minutes: Annotated[float, Field(ge=0, le=1440)] = 5.0
+    """Minutes that a text's time may be ahead of the server's clock; one further ahead is set aside."""
+    false_alarms_a_week: Annotated[float, Field(gt=0, le=100)] = 1.0
+    """False alarms a week, over all topics, that the threshold aims at."""
+    hold_off_windows: Annotated[int, Field(ge=0, le=1_000)] = 6
+    """Windows after an alert in which what follows on its topic belongs to it and raises no other."""
+    least_negatives: Annotated[int, Field(ge=1, le=100_000)] = 5
+    """Negative texts a window must hold before it can raise an alert."""
+    kept_texts: Annotated[int, Field(ge=1, le=10_000)] = 200
+    """Most texts kept with a window and topic, and listed by an alert."""
+    kept_alerts: Annotated[int, Field(ge=1, le=10_000)] = 100
+    """Most alerts kept; the oldest is forgotten first."""
+
+
+class RecommendSettings(Settings):
+    """How items are picked."""
+
+    memory: Annotated[float, Field(gt=0, le=1)] = 0.8
+    """What a click still weighs after the next one; at 1 all clicks weigh alike. 0.8 ranked best what readers liked next, of
+    0.3 to 1, on half of the readers of MovieLens's small set (ratings of 4 and more, texts by multilingual-e5-small)."""
+    chance: Annotated[float, Field(ge=0, le=1)] = 0.1
+    """Share of places left to chance, so that a taste can widen."""
+    diversity: Annotated[float, Field(ge=0, le=1)] = 0.1
+    """Weight of not repeating what is already picked (maximal marginal relevance, Carbonell and Goldstein 1998)."""
+    most_items: Annotated[int, Field(ge=1, le=1_000_000)] = 20_000
+    """Items held at most; more are refused."""
+    readers: Annotated[int, Field(ge=1, le=10_000_000)] = 10_000
+    """Readers remembered; the one not seen for longest is forgotten first."""
+    history_days: Annotated[int, Field(ge=0, le=36_500)] = 90
+    """Days of the lake's events that readers are known by after a restart."""
+    taste: bool = True
+    """Follow readers' tastes; without it everybody is shown what is popular."""
+    seed: int = 0
+    """Seed of what is left to chance."""

@@ -1,0 +1,79 @@
+"""Opinion monitoring: small inputs that were once counted wrongly, or not at all and not a word said."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from noria.ship.apps.settings import WatchSettings
+from noria.ship.apps.stream import Stream
+from noria.ship.apps.surge import Mention
+
+CASES = Path(__file__).parent / "inputs" / "ship-grow"
+NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
+
+
+def mentions(name: str) -> list[Mention]:
+    texts = json.loads((CASES / name).read_text(encoding="utf-8"))["texts"]
+    return [
+        Mention(one.get("id") or f"made:{n}", datetime.fromisoformat(one["time"]), "other", True, 0.9, one["text"])
+        for n, one in enumerate(texts)
+    ]
+
+
+@pytest.fixture
+def live(tmp_path: Path) -> Stream:
+    return Stream(tmp_path, WatchSettings(), ("other",), bounded=True)
+
+
+def texts_in(stream: Stream) -> list[int]:
+    return [window["counts"]["other"]["total"] for window in stream.windows]
+
+
+def test_the_newest_first(live: Stream) -> None:
+    _, aside = live.take(mentions("monitor-newest-first.json"), NOW, "r")
+    assert aside == []
+    live.advance(datetime(2026, 11, 1, 9, tzinfo=UTC), "c")
+    assert [count for count in texts_in(live) if count] == [1, 1, 1]
+
+
+def test_one_post_counts_once_however_often_it_is_sent(live: Stream, tmp_path: Path) -> None:
+    for number in range(20):
+        raised, aside = live.take(mentions("monitor-same-post.json"), NOW, f"r{number}")
+        assert not raised
+        assert [one.reason for one in aside] == (["repeated"] if number == 0 else ["repeated"] * 2)
+    again = Stream(tmp_path, WatchSettings(), ("other",), bounded=True)  # after a kill
+    assert [one.reason for one in again.take(mentions("monitor-same-post.json"), NOW, "s")[1]] == ["repeated"] * 2
+    again.advance(NOW, "c")
+    assert sum(texts_in(again)) == 1
+
+
+def test_a_wrong_clock_is_set_aside_and_stops_nothing(live: Stream) -> None:
+    _, aside = live.take(mentions("monitor-wrong-clock.json"), NOW, "r")
+    assert [(one.reason, one.found) for one in aside] == [("ahead", "2062-11-02T01:10:00+00:00")]
+    today = [Mention(f"t{n}", NOW - timedelta(minutes=n), "other", True, 0.9, "差") for n in range(50)]
+    assert live.take(today, NOW, "s") == ([], [])
+    live.advance(NOW + timedelta(hours=1), "c")
+    assert sum(texts_in(live)) == 50
+    assert live.set_aside == {"ahead": 1}
+
+
+def test_a_replay_of_another_time_leaves_the_live_stream_alone(live: Stream, tmp_path: Path) -> None:
+    replay = Stream(tmp_path / "replay", WatchSettings(), ("other",), bounded=False)
+    made_up = [Mention(f"m{n}", datetime(2030, 1, 1, n, tzinfo=UTC), "other", True, 0.9, "差") for n in range(24)]
+    assert replay.take(made_up, NOW, "r") == ([], [])
+    today = [Mention(f"t{n}", NOW, "other", True, 0.9, "差") for n in range(60)]
+    assert live.take(today, NOW, "s") == ([], [])
+
+
+def test_open_windows_outlive_a_kill_and_late_texts_are_told(live: Stream, tmp_path: Path) -> None:
+    hours = [Mention(f"h{n}", NOW - timedelta(hours=5 - n), "other", True, 0.9, "一行\u2028一行") for n in range(5)]
+    assert live.take(hours, NOW, "r") == ([], [])
+    again = Stream(tmp_path, WatchSettings(), ("other",), bounded=True)
+    again.advance(NOW, "c")
+    assert texts_in(again) == [1] * 5
+    _, aside = again.take([Mention("late", NOW - timedelta(hours=3), "other", True, 0.9, "差")], NOW, "s")
+    assert [(one.reason, one.allowed) for one in aside] == [("late", f"since {NOW.isoformat()}")]
