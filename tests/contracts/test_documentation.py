@@ -37,9 +37,14 @@ def fenced(page: Path) -> list[str]:
     return [line for line in lines if not line.startswith("#")]
 
 
-def test_the_tree_in_the_readme_is_the_tree():
-    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
-    assert parts(readme)[1] == block(), "run: python tests/contracts/tree.py"
+def test_the_tree_in_the_page_of_the_house_is_the_tree():
+    page = (REPOSITORY / "docs" / "house.md").read_text(encoding="utf-8")
+    assert parts(page)[1] == block(), "run: python tests/contracts/tree.py"
+
+
+def test_the_readme_is_read_in_a_few_minutes():
+    for name in ("README.md", "README.zh-CN.md"):
+        assert len((REPOSITORY / name).read_text(encoding="utf-8")) < 8_000, name
 
 
 def test_the_chinese_readme_names_every_folder():

@@ -1,4 +1,4 @@
-"""Draw the captioned tree of the house; `python tests/contracts/tree.py` writes it into README.md."""
+"""Draw the captioned tree of the house; `python tests/contracts/tree.py` writes it into docs/house.md."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import ast
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-ORDER = ["core", "tasks", "build", "ship", "grow", "console", "cli", "corpus", "tokens", "model", "train", "evaluate",
+ORDER = ["core", "text", "tasks", "build", "ship", "grow", "console", "cli", "corpus", "tokens", "model", "train", "evaluate",
          "compress", "engine", "server", "apps", "users", "market", "forecast", "promote"]  # fmt: skip
 """Folders in the order in which work flows through them; any other comes after, by name."""
 BEGIN, END = "<!-- tree: begin -->", "<!-- tree: end -->"
@@ -39,7 +39,7 @@ def line(name: str, words: str, depth: int) -> str:
 
 
 def block() -> str:
-    """Return the tree as it stands in README.md."""
+    """Return the tree as it stands in docs/house.md."""
     return "\n".join([BEGIN, "```text", "noria/", *draw(REPOSITORY / "noria"), "```", END])
 
 
@@ -51,6 +51,6 @@ def parts(text: str) -> tuple[str, str, str]:
 
 
 if __name__ == "__main__":
-    readme = REPOSITORY / "README.md"
-    before, _, after = parts(readme.read_text(encoding="utf-8"))
-    readme.write_text(before + block() + after, encoding="utf-8")
+    page = REPOSITORY / "docs" / "house.md"
+    before, _, after = parts(page.read_text(encoding="utf-8"))
+    page.write_text(before + block() + after, encoding="utf-8")
