@@ -14,7 +14,7 @@ from .forecast.attraction import ShareForecast
 from .forecast.backtest import Backtest, backtest
 from .forecast.blend import forecast_shares
 from .forecast.entry import with_newcomers
-from .market.share import Shares, shares
+from .market.share import Shares, Unlisted, shares
 from .series import Series
 from .settings import MarketSettings
 from .users.study import UserStudy, open_log, study_users
@@ -35,14 +35,18 @@ class MarketStudy:
     """Why there is no forecast, where there is none."""
 
 
-def study_market(series: Series, settings: MarketSettings | None = None, *, newcomers: bool = False) -> MarketStudy:
+def study_market(
+    series: Series, settings: MarketSettings | None = None, *, newcomers: bool = False, unlisted: Unlisted = "missing"
+) -> MarketStudy:
     """Return shares, and, where the series carries them, the back-test and the forecast of the model that it proves.
+
+    `unlisted` as `shares` has it.
 
     Raises:
         InputError: the series holds several measures or segments and none was named.
     """
     settings = settings or MarketSettings()
-    market = shares(series, settings.measure, settings.market)
+    market = shares(series, settings.measure, settings.market, unlisted=unlisted)
     try:
         test = backtest(market, horizon=settings.holdout, seed=settings.seed)
     except InputError as error:

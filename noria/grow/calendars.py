@@ -14,6 +14,8 @@ from __future__ import annotations
 import calendar as gregorian
 import itertools
 import math
+import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -177,6 +179,50 @@ def is_time(text: str) -> bool:
         return text.isascii() and 1900 <= date.fromisoformat(text + lengths[len(text)]).year <= 2200
     except (KeyError, ValueError):
         return False
+
+
+def read_time(text: str) -> str | None:
+    """Return a time in the form of a series, of those forms that can be read in one way only; None for others.
+
+    >>> [read_time(text) for text in ("2024/3", "2024年3月5日", "2024Q2", "20240305", "2024-03-05 00:00:00", "3/5/2024")]
+    ['2024-03', '2024-03-05', '2024-04', '2024-03-05', '2024-03-05', None]
+    """
+    told = unicodedata.normalize("NFKC", text).strip()
+    told = _MIDNIGHT.sub("", told)
+    for pattern in _FORMS:
+        if found := pattern.fullmatch(told):
+            parts = found.groupdict()
+            if quarter := parts.get("quarter"):
+                return _checked(f"{parts['year']}-{3 * int(quarter) - 2:02d}")
+            if half := parts.get("half"):
+                return _checked(f"{parts['year']}-{6 * int(half) - 5:02d}")
+            if week := parts.get("week"):
+                try:
+                    return date.fromisocalendar(int(parts["year"]), int(week), 1).isoformat()
+                except ValueError:
+                    return None
+            return _checked("-".join(f"{int(part):02d}" for part in parts.values() if part))
+    return None
+
+
+_MIDNIGHT = re.compile(r"[ T]00:00(?::00(?:\.0+)?)?(?:Z|\+00:00)?$")
+_FORMS = tuple(re.compile(form) for form in (
+    r"(?P<year>\d{4})年?",
+    r"(?P<year>\d{4})[-/](?P<month>\d{1,2})",
+    r"(?P<year>\d{4})\.(?P<month>\d{2})",
+    r"(?P<year>\d{4})年 ?(?P<month>\d{1,2})月",
+    r"(?P<year>\d{4})[-/.](?P<month>\d{1,2})[-/.](?P<day>\d{1,2})",
+    r"(?P<year>\d{4})年 ?(?P<month>\d{1,2})月 ?(?P<day>\d{1,2})日",
+    r"(?P<year>(?:19|2[01])\d{2})(?P<month>\d{2})(?P<day>\d{2})?",
+    r"(?P<year>\d{4})[- ]?[Qq](?P<quarter>[1-4])",
+    r"(?P<year>\d{4})年 ?第?(?P<quarter>[1-4])季度?",
+    r"(?P<year>\d{4})[- ]?[Hh](?P<half>[12])",
+    r"(?P<year>\d{4})-?W(?P<week>\d{2})",
+))  # fmt: skip
+
+
+def _checked(told: str) -> str | None:
+    return told if is_time(told) else None
 
 
 @lru_cache(maxsize=256)

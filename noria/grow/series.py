@@ -21,7 +21,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date
 from pathlib import Path
@@ -34,11 +34,11 @@ import pyarrow.parquet as pq
 from noria.core.errors import InputError, RowError, unknown
 from noria.core.folder import write_bytes
 
-from .calendars import between, is_time
+from .calendars import between, regular
+from .cells import MARKS, Flag, PointReader, read_headed
+from .units import scale_of
 
 COLUMNS = ("time", "entity", "segment", "measure", "value", "unit")
-MARKS = ("provisional", "break")
-"""Columns that may be absent; yes or nothing."""
 _HEADER = ("source", "licence", "as_of", "changes", "notice")
 _SCHEMA = pa.schema([("time", pa.string()), ("entity", pa.string()), ("segment", pa.string()), ("measure", pa.string()),
                      ("value", pa.float64()), ("unit", pa.string()), *((name, pa.string()) for name in MARKS)])  # fmt: skip
@@ -86,25 +86,6 @@ class Point:
     """The publisher may still revise it."""
     broken: bool = False
     """Not comparable with the period before: tracking began, or a definition changed. Column `break`."""
-
-
-@dataclass(frozen=True)
-class Flag:
-    """Something that a reader of a series, or of what is made of it, must know."""
-
-    code: str
-    """Of a file: spelling, blank, step, encoding ...; of a market: total, others, unit, bounded, missing, entry ..."""
-    time: str
-    """Where it holds; nothing where it holds of all."""
-    en: str
-    zh: str
-
-    def texts(self) -> dict[str, str]:
-        """Return the flag with its time, in English and in Chinese."""
-        return {
-            "en": f"{self.time}: {self.en}" if self.time else self.en,
-            "zh": f"{self.time}：{self.zh}" if self.time else self.zh,
-        }
 
 
 @dataclass(frozen=True)
@@ -170,7 +151,10 @@ class Series:
 
 
 def read_series(path: str | Path) -> Series:
-    """Return the series in a CSV or Parquet file.
+    """Return the series in a CSV or Parquet file; `flags` tell what was understood in a way of its own.
+
+    A CSV may be in any encoding and dialect that `noria.text` reads, packed or not. Every row is a point, or the file is refused
+    with the row's line and the reason.
 
     Raises:
         InputError: no such file, no provenance, or no points.
@@ -181,24 +165,8 @@ def read_series(path: str | Path) -> Series:
         raise InputError("no such series", found=str(path), allowed="a CSV or Parquet file")
     if path.suffix == ".parquet":
         return _read_parquet(path)
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not UTF-8", found=str(error)) from None
-    head: dict[str, str] = {}
-    for line in lines:
-        if not line.startswith("#"):
-            break
-        key, _, value = line[1:].partition(":")
-        head[key.strip()] = value.strip()
-    skipped = sum(1 for _ in _leading(lines))
-    rows = csv.DictReader(lines[skipped:])
-    missing = [name for name in COLUMNS if name not in (rows.fieldnames or [])]
-    if missing:
-        raise InputError(
-            f"{path} lacks columns of a series", found=", ".join(rows.fieldnames or ["no header"]), allowed=COLUMNS
-        )
-    return _series(((skipped + rows.line_num, row) for row in rows), head, path)
+    table = read_headed(path, COLUMNS)
+    return _series(table.rows, table.head, path, table.flags(set(_SCHEMA.names)), commas_divide=table.delimiter == ",")
 
 
 def write_series(series: Series, path: str | Path) -> None:
@@ -225,13 +193,6 @@ def _row(point: Point) -> list[str | float | None]:
     return [point.time, point.entity, point.segment, point.measure, point.value, point.unit, *marks]
 
 
-def _leading(lines: Sequence[str]) -> Iterable[str]:
-    for line in lines:
-        if not line.startswith("#"):
-            return
-        yield line
-
-
 def _read_parquet(path: Path) -> Series:
     try:
         table = pq.read_table(path)
@@ -241,33 +202,68 @@ def _read_parquet(path: Path) -> Series:
     missing = [name for name in COLUMNS if name not in table.column_names]
     if missing:
         raise InputError(f"{path} lacks columns of a series", found=", ".join(table.column_names), allowed=COLUMNS)
-    return _series(enumerate(table.to_pylist(), 1), head, path)
+    rows = [(line, {name: "" if value is None else str(value) for name, value in row.items()})
+            for line, row in enumerate(table.to_pylist(), 1)]  # fmt: skip
+    return _series(rows, head, path, [], commas_divide=True)
 
 
-def _series(rows: Iterable[tuple[int, dict[str, object]]], head: dict[str, str], path: Path) -> Series:
+def _series(
+    rows: Sequence[tuple[int, dict[str, str]]],
+    head: dict[str, str],
+    path: Path,
+    flags: list[Flag],
+    *,
+    commas_divide: bool,
+) -> Series:
     provenance = _provenance(head, path)
+    reader = PointReader(rows, path, commas_divide=commas_divide)
     points: dict[tuple[str, str, str, str], Point] = {}
     form: int | None = None
     for line, row in rows:
-        point = _point(row, path, line)
+        point = Point(*reader.fields(line, row))
         parts = len(point.time.split("-"))
         if form not in (None, parts):
             raise RowError("times of one series have one form", file=path, line=line, field="time", found=point.time)
         form = parts
         key = (point.time, point.entity, point.segment, point.measure)
         if key in points:
-            raise RowError("this point came before", file=path, line=line, found=" ".join(key))
+            raise RowError("this point came before", file=path, line=line, found=" ".join(key),
+                           hint="names that differ only in letter case, width or spaces are one")  # fmt: skip
         points[key] = point
     if not points:
         raise InputError(f"{path} holds no points")
-    series = Series(tuple(sorted(points.values(), key=lambda point: point.time)), provenance)
+    kept, more = _regular(list(points.values()))
+    series = Series(tuple(sorted(kept, key=lambda point: point.time)), provenance, (*flags, *reader.flags(), *more))
     for measure in series.measures:
         units = {point.unit for point in series.points if point.measure == measure}
-        if len(units) > 1:
+        scales = {scale_of(unit) for unit in units}
+        if len(units) > 1 and (None in scales or len(scales) > 1):  # % and percent are one
             raise InputError(
                 f"{path}: measure {measure!r} has several units", found=", ".join(sorted(units)), allowed="one"
             )
     return series
+
+
+def _regular(points: list[Point]) -> tuple[list[Point], list[Flag]]:
+    """Return points of measures whose days wander within their month or week with the month or the weekday instead."""
+    flags, names = [], {}
+    for measure in dict.fromkeys(point.measure for point in points):
+        moved = regular(point.time for point in points if point.measure == measure)
+        if not moved:
+            continue
+        names[measure] = moved
+        first, last = min(moved), max(moved)
+        flags.append(Flag("step", "", f"{measure}: days wander within their {'month' if len(moved[first]) == 7 else 'week'}; read as {moved[first]} "
+                          f"to {moved[last]}", f"{measure}：日期在{'月' if len(moved[first]) == 7 else '周'}内不固定，按 {moved[first]} 至 {moved[last]} 读取"))  # fmt: skip
+    if (
+        len(
+            {len(moved[time]) for moved in names.values() for time in moved}
+            | ({10} if len(names) < len({p.measure for p in points}) else set())
+        )
+        > 1
+    ):
+        return points, []  # one grid of times holds all measures: as they stand, then
+    return [replace(point, time=names.get(point.measure, {}).get(point.time, point.time)) for point in points], flags
 
 
 def _provenance(head: dict[str, str], path: Path) -> Provenance:
@@ -283,33 +279,6 @@ def _provenance(head: dict[str, str], path: Path) -> Provenance:
     except ValueError:
         raise InputError(f"{path}: as_of is not a day", found=head["as_of"], allowed="YYYY-MM-DD") from None
     return Provenance(head["source"], head["licence"], as_of, head.get("changes", ""), head.get("notice", ""))
-
-
-def _point(row: dict[str, object], path: Path, line: int) -> Point:
-    text = {name: str(row.get(name) if row.get(name) is not None else "").strip() for name in (*COLUMNS, *MARKS)}
-    for name in ("time", "entity", "measure", "unit"):
-        if not text[name]:
-            raise RowError("empty", file=path, line=line, field=name)
-    if not is_time(text["time"]):
-        raise RowError("not a time", file=path, line=line, field="time", found=text["time"], allowed="YYYY, YYYY-MM or YYYY-MM-DD, 1900 to 2200")  # fmt: skip
-    value: float | None = None
-    if text["value"]:
-        try:
-            value = float(text["value"])
-        except ValueError:
-            value = math.nan
-        if not math.isfinite(value):
-            raise RowError("not a number", file=path, line=line, field="value", found=text["value"], allowed="a number, or nothing where it is missing")  # fmt: skip
-        if value < 0:
-            raise RowError("negative", file=path, line=line, field="value", found=value, allowed="0 or more")
-    marks = []
-    for name in MARKS:
-        if text[name].lower() not in ("", "no", "yes"):
-            raise RowError(
-                "not yes or no", file=path, line=line, field=name, found=text[name], allowed="yes, no or nothing"
-            )
-        marks.append(text[name].lower() == "yes")
-    return Point(text["time"], text["entity"], text["segment"], text["measure"], value, text["unit"], *marks)
 
 
 def _one(kind: str, name: str | None, names: tuple[str, ...]) -> str:

@@ -13,6 +13,7 @@ import pytest
 from noria.cli.grow.forecast import forecast
 from noria.cli.grow.promote.experiment import experiment
 from noria.cli.grow.share import share
+from noria.core.errors import RowError
 from noria.grow.calendars import following
 from noria.grow.promote.settings import UnitSettings
 from noria.grow.settings import ForecastSettings, MarketSettings
@@ -317,3 +318,50 @@ def test_other_ways_in_which_names_are_alike(tmp_path: Path, capsys: pytest.Capt
         head="user,variant,outcome\n",
     )
     assert experiment_of(numbers, capsys)["balance"]["names"] == ["0", "1"]
+
+
+def test_a_row_with_more_fields_than_columns_is_refused_with_its_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(
+        RowError,
+        match=r"decimal-comma-unquoted.csv, line 5: .*: found '7 cells'; allowed 6 .*between quotes",
+    ):
+        shares_of(CASES / "decimal-comma-unquoted.csv", capsys)
+    quoted = write(
+        tmp_path / "q.csv",
+        *(f'2024-01,{who},,share of users,"{value}",percent' for who, value in (("Anna", "12,5"), ("Bert", "37,5"))),
+    )
+    told = shares_of(quoted, capsys)
+    assert [told["shares"][0][who] for who in ("Anna", "Bert", "Other")] == pytest.approx([0.125, 0.375, 0.5])
+    assert codes(told) == ["decimal", "rest"]
+
+
+@pytest.mark.parametrize(
+    "cells", [("40%", "20%"), ("40 %", "20%"), ("４０％", "２０％"), ("400‰", "200‰"), ("40,0%", "20,0%")]
+)
+def test_a_sign_in_the_cell_is_read_with_its_unit(
+    cells: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for unit in ("percent", "share", "占比", ""):
+        rows = [f'2024-01,{who},,m,"{cell}",{unit}' for who, cell in zip(("Anna", "Bert"), cells, strict=True)]
+        told = shares_of(write(tmp_path / "s.csv", *rows), capsys)
+        assert [told["shares"][0][who] for who in ("Anna", "Bert")] == pytest.approx([0.4, 0.2])
+    with pytest.raises(RowError, match="line 5, field 'value': a share among amounts in 'users'"):
+        shares_of(write(tmp_path / "s.csv", "2024-01,Anna,,m,40%,users"), capsys)
+
+
+def test_names_of_one_entity_in_two_spellings_are_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [f"2024-0{month},{'ChatGPT' if month < 3 else 'chatgpt '},,m,60,percent" for month in (1, 2, 3, 4)]
+    told = shares_of(
+        write(
+            tmp_path / "s.csv",
+            *rows,
+            *(row.replace("60", "40").replace("ChatGPT", "B").replace("chatgpt ", "B") for row in rows),
+        ),
+        capsys,
+    )
+    assert [row["ChatGPT"] for row in told["shares"]] == pytest.approx([0.6] * 4)
+    assert codes(told) == ["spelling"]
+    with pytest.raises(RowError, match=r"line 6: this point came before.*differ only in letter case"):
+        shares_of(write(tmp_path / "s.csv", "2024-01,Anna,,m,40,users", "2024-01,ANNA,,m,50,users"), capsys)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+from noria.grow.market.settings import BasisSettings, ListingSettings
 from noria.grow.settings import ForecastSettings, LogSettings, MarketSettings, TogetherSettings
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ def forecast(
     settings: Annotated[MarketSettings, Flatten] = MarketSettings(),
     log: Annotated[LogSettings, Flatten] = LogSettings(),
     together: Annotated[TogetherSettings, Flatten] = TogetherSettings(),
+    listing: Annotated[ListingSettings, Flatten] = ListingSettings(),
     out: Path | None = None,
     json: Switch = False,
 ) -> int:
@@ -51,19 +53,23 @@ def forecast(
     json
         Print JSON, for programs.
     """
+    from noria.core.errors import InputError, SettingError
+
+    if what.of != "shares" and listing != ListingSettings():
+        raise SettingError("labels are left out and unlisted ones read for shares", found=f"--of {what.of}", allowed="--of shares",
+                           hint="name those that are wanted with --take or --entity")  # fmt: skip
     if what.of in ("rivals", "generations"):
         from .together import several
 
         return several(series, what, settings, together, out, json)
     if what.of != "shares":
         return _levels(series, what, settings, log, together, out, json)
-    from noria.core.errors import InputError
     from noria.grow.analysis import study_market
-    from noria.grow.bundled import chatbot_shares
     from noria.grow.forecast.entry import entries
-    from noria.grow.series import read_series
+    from noria.grow.market.study import open_market
 
-    study = study_market(read_series(series or chatbot_shares()), settings, newcomers=what.newcomers)
+    opened = open_market(series, log, BasisSettings(without=listing.without))
+    study = study_market(opened, settings, newcomers=what.newcomers, unlisted=listing.unlisted)
     if study.forecast is None:
         raise InputError(f"no forecast: {study.silence}")
     rows = _forecast_rows(study)
@@ -73,7 +79,7 @@ def forecast(
     if json:
         return print_json({
             "base": study.market.base, "source": study.market.provenance.text(), "model": study.model, "forecast": rows,
-            **tested(study.backtest), "verdict": verdict,
+            **tested(study.backtest), "verdict": verdict, "flags": [vars(flag) for flag in study.market.flags],
         })  # fmt: skip
     _print_shares(study, rows, verdict, settings.draws)
     if what.newcomers:
@@ -162,10 +168,11 @@ def _studied(
     history = levels_of(
         series, "flow" if what.of == "flow" else "level", settings.measure, settings.market, what.entity
     )
+    notes = [flag.texts() for flag in series.flags]
     if not together.effort:
-        return study_levels(history, **facts), []
+        return study_levels(history, **facts), notes
     effort = effort_of(series, together.effort, history, settings.market)
-    return study_effort(history, effort, **facts), [effort.note(settings.horizon)]
+    return study_effort(history, effort, **facts), [*notes, effort.note(settings.horizon)]
 
 
 def _curves(of: str, effort: tuple[str, ...]) -> list[str]:

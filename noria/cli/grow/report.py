@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from noria.grow.market.settings import BasisSettings, DriverSettings, PotentialSettings, TargetSettings
+from noria.grow.market.settings import BasisSettings, DriverSettings, ListingSettings, PotentialSettings, TargetSettings
 from noria.grow.promote.settings import PlanBasis
 from noria.grow.settings import LogSettings, MarketSettings, UserSettings
 
@@ -16,6 +16,7 @@ from .shown import Flatten
 
 if TYPE_CHECKING:
     from noria.grow.log import Log
+    from noria.grow.market.share import Unlisted
     from noria.grow.report import Section
     from noria.grow.series import Series
 
@@ -33,6 +34,7 @@ def report(
     drive: Annotated[DriverSettings, Flatten] = DriverSettings(),
     sizing: Annotated[PotentialSettings, Flatten] = PotentialSettings(),
     basis: Annotated[PlanBasis, Flatten] = PlanBasis(),
+    listing: Annotated[ListingSettings, Flatten] = ListingSettings(),
     out: Path = Path("report.html"),
 ) -> int:
     """One HTML page with users, lifetime, market, forecasts and promotion: self-contained, in English and Chinese, fit to print.
@@ -58,13 +60,15 @@ def report(
     """
     from noria.grow.analysis import open_log
     from noria.grow.bundled import chatbot_shares
+    from noria.grow.market.chosen import without
     from noria.grow.report import write_report
     from noria.grow.series import read_series
 
     points = read_series(series or chatbot_shares())
+    points = without(points, listing.without) if listing.without else points
     with closing(open_log(log, settings)) as opened:
         sections = _of_users(opened, settings, asked, market)
-        sections += _of_market(points, market, drive, happenings, sizing, potential)
+        sections += _of_market(points, market, listing.unlisted, drive, happenings, sizing, potential)
         sections += _or_why("segments and targets", lambda: _of_targets(opened))
     if basis.experiment is not None or basis.spend is not None:
         from noria.grow.promote.planning import study_plan
@@ -109,6 +113,7 @@ def _of_users(opened: Log, settings: LogSettings, asked: UserSettings, market: M
 def _of_market(
     points: Series,
     market: MarketSettings,
+    unlisted: Unlisted,
     drive: DriverSettings,
     happenings: Path | None,
     sizing: PotentialSettings,
@@ -123,14 +128,14 @@ def _of_market(
     from noria.grow.sections.shares import movement_section
 
     def moved() -> list[Section]:
-        found = movement(points, market.measure, market.market, BasisSettings())
+        found = movement(points, market.measure, market.market, BasisSettings(unlisted=unlisted))
         return [movement_section(found.market, found.decomposition, found.parts)]
 
-    seen = study_market(points, market)
+    seen = study_market(points, market, unlisted=unlisted)
     sections = [market_section(seen.market, seen.forecast, seen.backtest, seen.model)]
     sections += _or_why("what moved the shares", moved)
     if drive.driver or happenings:
-        sections.append(drivers_section(drivers(points, market.measure, market.market, drive, happenings)))
+        sections.append(drivers_section(drivers(points, market.measure, market.market, drive, happenings, unlisted)))
     if potential or sizing.ceiling:
         sizes = sizes_of(potential, sizing) if potential else None
         sections.append(potential_section(sizes, reach_of(points, market.measure, market.market, sizing)))

@@ -43,13 +43,14 @@ def several(
         from noria.grow.forecast.rivals import study_rivals
 
         found = study_rivals(history, method=together.method, **facts)
-        figures, notes, ahead = found.rivals.effects(), found.notes(), found.ahead
+        figures, notes, ahead = found.rivals.effects(), list(found.notes()), found.ahead
     else:
         from noria.grow.forecast.succession import by_launch, study_generations
 
         generations = study_generations(by_launch(history, together.launch, apart=together.apart), **facts)
         figures, notes, ahead = generations.generations.figures(), [], generations.ahead
         told["launches"] = generations.launches
+    notes = [*(flag.texts() for flag in history.flags), *notes]
     rows = _rows(ahead)
     if out:
         write_parquet(rows, out)

@@ -153,7 +153,7 @@ def fit(market: Shares, patterns: Sequence[Dynamics] = ATTRACTION, *, periods: i
     Raises:
         InputError: shares that overlap, fewer than `MINIMUM` whole periods, or a single entity.
     """
-    check_one_whole(market)
+    check_forecastable(market)
     values = market.values[:periods]
     ratios, present = log_ratios(market, values)
     whole = np.flatnonzero(~np.isnan(ratios[:, 0]))
@@ -166,17 +166,23 @@ def fit(market: Shares, patterns: Sequence[Dynamics] = ATTRACTION, *, periods: i
     return Fitted(market, posteriors, weights / weights.sum(), present)
 
 
-def check_one_whole(market: Shares) -> None:
-    """Refuse shares that are no parts of one whole.
+def check_forecastable(market: Shares) -> None:
+    """Refuse shares that are no parts of one whole, or known at too few times; say what is missing, and what to do.
 
     Raises:
-        InputError: they overlap.
+        InputError: they overlap, or fewer than `MINIMUM` times are whole.
     """
     overlapping = [flag.time for flag in market.flags if flag.code == "overlap"]
     if overlapping:
         raise InputError(
             "shares that overlap cannot be forecast as shares of one whole", found=", ".join(overlapping[:3])
         )
+    known = int(market.whole.sum())
+    if known < MINIMUM:
+        told = [flag.en for flag in market.flags if flag.code in ("missing", "renamed", "advice")]
+        why = f" of {len(market.times)}: {'; '.join(dict.fromkeys(told[:2] + told[-2:]))}" if told else ""
+        raise InputError("too few periods with all shares known", found=known, allowed=f"{MINIMUM} or more{why}",
+                         hint=None if told else "show the shares as they are instead")  # fmt: skip
 
 
 def log_ratios(market: Shares, values: Floats) -> tuple[Floats, tuple[int, ...]]:

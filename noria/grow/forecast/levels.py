@@ -19,8 +19,8 @@ import numpy as np
 from noria.core.errors import InputError
 
 from ..calendars import between, following
-from ..market.units import scale_of
 from ..series import Floats, Provenance, Series
+from ..units import scale_of
 from .adoption import fit_one
 from .diffusion import FORECAST, Kind
 from .outlook import Outlook, mixed, natural

@@ -22,7 +22,7 @@ from noria.core.errors import InputError
 from ..calendars import following
 from ..market.share import Shares
 from ..series import Floats
-from .attraction import MINIMUM, ShareForecast, check_one_whole, log_ratios, log_t, shares_of
+from .attraction import MINIMUM, ShareForecast, check_forecastable, log_ratios, log_t, shares_of
 
 LOOSENESS = (1e-4, 0.01, 0.1, 1.0, 10.0)
 """Prior variance of a coefficient in units of the noise's, from none to loose."""
@@ -130,7 +130,7 @@ def fit_rivalry(market: Shares) -> Rivalry:
     Raises:
         InputError: shares that overlap, too few whole periods, or a single entity.
     """
-    check_one_whole(market)
+    check_forecastable(market)
     ratios, present = log_ratios(market, market.values)
     whole = np.flatnonzero(~np.isnan(ratios[:, 0]))
     starts = whole[:-1][np.diff(whole) == 1]

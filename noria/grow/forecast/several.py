@@ -17,6 +17,8 @@ import numpy as np
 from noria.core.errors import InputError, SettingError, unknown
 
 from ..calendars import following
+from ..cells import Flag
+from ..market.tidy import tidied
 from ..series import Floats, Provenance, Series
 from .levels import MINIMUM, Levels, walk
 from .names import BASELINE
@@ -41,6 +43,8 @@ class Amounts:
     """(T, K), nan where missing; none below zero."""
     unit: str
     provenance: Provenance
+    flags: tuple[Flag, ...] = ()
+    """What was found in the series and what was done about it."""
 
     def until(self, seen: int) -> Amounts:
         """Return what was known after the first `seen` times."""
@@ -99,15 +103,16 @@ def amounts_of(
         InputError: one entity alone.
         SettingError: none of that name.
     """
-    times, names, values = series.matrix(measure, segment)
+    chosen = series.only(measure, segment)
+    chosen = chosen if taking else tidied(chosen)  # a total is no rival, unless it is asked for by name
+    times, names, values = chosen.matrix()
     for name in taking:
         if name not in names:
             raise unknown("entity", name, names)
     columns = [names.index(name) for name in taking] if taking else list(range(len(names)))
     if len(set(columns)) < 2:
         raise InputError("amounts that act on one another are of two entities or more", found=", ".join(names))
-    unit = series.only(measure, segment).unit
-    return Amounts(tuple(times), tuple(names), values, unit, series.provenance).taking(columns)
+    return Amounts(tuple(times), tuple(names), values, chosen.unit, series.provenance, chosen.flags).taking(columns)
 
 
 def walks(history: Amounts, horizon: int, draws: int, seed: int) -> Joint:

@@ -22,7 +22,7 @@ from noria.core.errors import InputError
 from ..calendars import following
 from ..market.share import Shares
 from ..series import Floats
-from .attraction import MINIMUM, Dynamics, ShareForecast, check_one_whole, log_ratios, shares_of
+from .attraction import MINIMUM, Dynamics, ShareForecast, check_forecastable, log_ratios, shares_of
 
 GRID: tuple[Dynamics, ...] = tuple(
     Dynamics(noise, 1.0, slope / (1 - damping**2) if slope else 0.0, slope, damping)
@@ -130,7 +130,7 @@ def fit_structural(market: Shares) -> Structural:
     Raises:
         InputError: shares that overlap, too few whole periods, or a single entity.
     """
-    check_one_whole(market)
+    check_forecastable(market)
     ratios, present = log_ratios(market, market.values)
     whole = np.flatnonzero(~np.isnan(ratios[:, 0]))
     if whole.size < MINIMUM:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from noria.core.errors import InputError, unknown
 
 from ..series import Point, Series
-from .units import scale_of
+from ..units import scale_of
 
 
 def without(series: Series, names: Iterable[str]) -> Series:

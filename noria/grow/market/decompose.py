@@ -24,9 +24,9 @@ import numpy.typing as npt
 from noria.core.errors import InputError, SettingError
 
 from ..series import Floats, Point, Provenance, Series
+from ..units import scale_of
 from .share import Unlisted
 from .tidy import OTHER, resolution_of, tidied
-from .units import scale_of
 
 Bools = npt.NDArray[np.bool_]
 
@@ -159,7 +159,7 @@ def decompose(
         InputError: a value is missing at one of the two times, the shares overlap, or there is only one time.
         SettingError: there is no such time.
     """
-    series = tidied(series)
+    series = tidied(series, bound=unlisted == "missing")
     names, parts, times, cube, unit = _cube(series, measure)
     if unlisted == "outside":
         cube = _outside(cube)

@@ -13,10 +13,9 @@ approach and is drawn once for them, so that what is uncertain for all is uncert
 
 from __future__ import annotations
 
-import csv
 import math
 import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -26,8 +25,11 @@ from scipy.special import expit, logit
 
 from noria.core.errors import InputError, RowError
 from noria.core.figure import Figure
+from noria.text.numbers import Style, number_of, style_of
 
+from ..cells import read_headed
 from ..series import Floats
+from ..units import scale_of
 
 APPROACHES = ("top-down", "bottom-up")
 COLUMNS = ("industry", "approach", "factor", "low", "high", "unit", "source")
@@ -184,28 +186,27 @@ def read_ranges(path: str | Path) -> list[Range]:
     """Return the ranges of a CSV file with the columns of `COLUMNS`.
 
     Raises:
-        InputError: no such file, not UTF-8, no rows, or a column is missing.
+        InputError: no such file, no text, no rows, or a column is missing.
         RowError: a row with an unknown approach, an end that is no number above zero, a low above its high, a part of
             one or more, an input named twice, or no source.
     """
     path = Path(path)
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except FileNotFoundError:
+    if not path.is_file():
         raise InputError(
             "no such file of ranges", found=str(path), allowed=f"CSV with the columns {', '.join(COLUMNS)}"
-        ) from None
-    except UnicodeDecodeError:
-        raise InputError(f"{path} is not UTF-8") from None
-    rows = csv.DictReader(line for line in lines if line.strip() and not line.startswith("#"))
-    missing = [name for name in COLUMNS if name not in (rows.fieldnames or ())]
-    if missing:
-        raise InputError(
-            f"{path} lacks columns of ranges", found=", ".join(rows.fieldnames or ["no header"]), allowed=COLUMNS
         )
+    table = read_headed(path, COLUMNS, "ranges")
+    try:
+        style = style_of(
+            (row[name] for _, row in table.rows for name in ("low", "high")), commas_divide=table.delimiter == ","
+        )
+    except ValueError as error:
+        raise InputError(
+            f"{path}: numbers are written in two ways", found=str(error), allowed="one way throughout"
+        ) from None
     found: list[Range] = []
-    for line, row in _numbered(lines, rows):
-        item = _range(row, path, line)
+    for line, row in table.rows:
+        item = _range(row, path, line, style)
         if any(
             (item.industry, item.approach, item.factor) == (other.industry, other.approach, other.factor)
             for other in found
@@ -217,12 +218,7 @@ def read_ranges(path: str | Path) -> list[Range]:
     return found
 
 
-def _numbered(lines: list[str], rows: Iterable[dict[str, str]]) -> Iterable[tuple[int, dict[str, str]]]:
-    places = [number for number, line in enumerate(lines, 1) if line.strip() and not line.startswith("#")]
-    return zip(places[1:], rows, strict=False)
-
-
-def _range(row: dict[str, str], path: Path, line: int) -> Range:
+def _range(row: dict[str, str], path: Path, line: int, style: Style) -> Range:
     text = {name: (row.get(name) or "").strip() for name in COLUMNS}
     if text["approach"] not in APPROACHES:
         raise RowError(
@@ -234,9 +230,10 @@ def _range(row: dict[str, str], path: Path, line: int) -> Range:
     ends = []
     for name in ("low", "high"):
         try:
-            ends.append(float(text[name]))
+            number = number_of(text[name], style)
         except ValueError:
-            ends.append(math.nan)
+            number = None
+        ends.append(math.nan if number is None else number.value / (scale_of(number.sign) or 1.0))
         if not (math.isfinite(ends[-1]) and ends[-1] > 0):
             raise RowError("not a number above zero", file=path, line=line, field=name, found=text[name])
     low, high = ends

@@ -9,13 +9,18 @@ from pydantic import Field
 from noria.core.settings import Settings
 
 
-class BasisSettings(Settings):
+class ListingSettings(Settings):
     """Whose shares, and how missing and overlapping labels are read."""
 
     without: tuple[str, ...] = ()
     """Entities to leave out, such as a label that is the sum of others."""
     unlisted: Literal["missing", "outside"] = "missing"
     """An entity before its first and after its last published value: not known, or outside the market (its share in the rest)."""
+
+
+class BasisSettings(ListingSettings):
+    """Whose shares, between which times, and of which parts."""
+
     first: str | None = None
     """Time a decomposition begins with; the first whole one where not given."""
     last: str | None = None

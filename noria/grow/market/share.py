@@ -17,10 +17,11 @@ import numpy.typing as npt
 from noria.core.errors import InputError
 from noria.core.figure import Figure
 
-from ..series import Flag, Floats, Provenance, Series
+from ..cells import Flag
+from ..series import Floats, Provenance, Series
+from ..units import scale_of
 from .nested import nested
 from .tidy import OTHER, resolution_of, tidied
-from .units import scale_of
 
 Bools = npt.NDArray[np.bool_]
 Unlisted = Literal["missing", "outside"]
@@ -98,11 +99,12 @@ def shares(
     Raises:
         InputError: the series has several measures or segments and none was named, or a share is over 100 %.
     """
-    chosen = tidied(series.only(measure, segment))
+    chosen = tidied(series.only(measure, segment), bound=unlisted == "missing")
     times, entities, values = chosen.matrix()
-    outside: list[Flag] = []
+    outside = _renamed(times, entities, np.isnan(values))
     if unlisted == "outside":
-        values, outside = _outside(times, entities, values)
+        values, more = _outside(times, entities, values)
+        outside += more
     missing = np.isnan(values)
     scale = scale_of(chosen.unit)
     resolution = resolution_of(values) / (scale or 1.0) if scale else 0.0
@@ -204,24 +206,30 @@ def _completed(
 
 
 def _advice(times: list[str], names: list[str], unknown: Bools) -> list[Flag]:
-    """Return what to do about what is missing: one that ends where another begins may be the same under a new name."""
+    """Return what to do about what is missing."""
     partly = unknown.any(1) & ~unknown.all(1)
     if not partly.any():
         return []
-    found = []
-    for column, name in enumerate(names[: unknown.shape[1]]):
-        ends = np.flatnonzero(~unknown[:, column])
-        for other in range(unknown.shape[1]):
-            begins = np.flatnonzero(~unknown[:, other])
-            if ends.size and begins.size and ends[-1] + 1 == begins[0]:
-                new = names[other]
-                found.append(Flag("renamed", times[int(begins[0])], f"{name} ends where {new} begins: if it was renamed, give it one name in all rows",
-                                  f"{name} 结束之时 {new} 开始：若为更名，请在所有行中使用同一名称"))  # fmt: skip
     listed = ", ".join(name for column, name in enumerate(names[: unknown.shape[1]]) if unknown[partly, column].any())
-    found.append(Flag("advice", "", f"to know these periods give the missing values of {listed}, or 0 where there was none; or say --unlisted "
+    return [Flag("advice", "", f"to know these periods give the missing values of {listed}, or 0 where there was none; or say --unlisted "
                       "outside: nothing before its first value and after its last",
-                      f"若要得知这些时期，请补上 {listed} 的缺失值（没有则写 0）；或使用 --unlisted outside：首值之前与末值之后视为不在市场内"))  # fmt: skip
-    return found
+                      f"若要得知这些时期，请补上 {listed} 的缺失值（没有则写 0）；或使用 --unlisted outside：首值之前与末值之后视为不在市场内")]  # fmt: skip
+
+
+def _renamed(times: list[str], names: list[str], unknown: Bools) -> list[Flag]:
+    """Return the one entity that ends where one other begins: it may be that one under its old name."""
+    ended: dict[int, list[str]] = {}
+    begun: dict[int, list[str]] = {}
+    for column, name in enumerate(names):
+        known = np.flatnonzero(~unknown[:, column])
+        if known.size:
+            ended.setdefault(int(known[-1]) + 1, []).append(name)
+            begun.setdefault(int(known[0]), []).append(name)
+    return [
+        Flag("renamed", times[row], f"{olds[0]} ends where {begun[row][0]} begins: if it was renamed, give it one name in all rows",
+             f"{olds[0]} 结束之时 {begun[row][0]} 开始：若为更名，请在所有行中使用同一名称")
+        for row, olds in sorted(ended.items()) if len(olds) == 1 and len(begun.get(row, ())) == 1
+    ]  # fmt: skip
 
 
 def _outside(times: list[str], entities: list[str], values: Floats) -> tuple[Floats, list[Flag]]:

@@ -16,6 +16,7 @@ from ..lake import events
 from ..log import Log
 from ..series import Series, read_series
 from ..settings import LogSettings
+from ..units import scale_of
 from .bases import by_segment
 from .chosen import over_segments, without
 from .decompose import Decomposition, decompose
@@ -29,7 +30,6 @@ from .served import served_series
 from .settings import BasisSettings, DriverSettings, PotentialSettings, TargetSettings
 from .share import Shares, Unlisted, shares
 from .targets import Target, targets
-from .units import scale_of
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..series import Flag, Floats, Point, Series
+from ..cells import Flag
+from ..series import Floats, Point, Series
 from ..spellings import plain
-from .units import called_share, read_scale, scale_of
+from ..units import called_share, read_scale, scale_of
 
 OTHER = "Other"
 _OTHERS = {"other", "others", "rest", "the rest", "all other", "all others", "others total", "remaining", "remainder", "residual", "misc",
@@ -45,8 +46,11 @@ def is_total(name: str) -> bool:
     )
 
 
-def tidied(series: Series) -> Series:
+def tidied(series: Series, *, bound: bool = True) -> Series:
     """Return the series with one rest, without totals, and with a unit that says what one whole is; `flags` say what was done.
+
+    Without `bound`, what is missing stays so where nothing is left for it: zeros that were not published would hide from whoever
+    looks for an entity's first and last published value where these are.
 
     Raises:
         InputError: shares that sum to one under a unit of percent.
@@ -57,15 +61,15 @@ def tidied(series: Series) -> Series:
     for point in series.points:
         groups.setdefault((point.measure, point.segment), []).append(point)
     for group in groups.values():
-        kept, found = _tidied(group)
+        kept, found = _tidied(group, bound)
         points += kept
         flags += [flag for flag in found if flag not in flags]
     return replace(series, points=tuple(sorted(points, key=lambda point: point.time)), flags=tuple(flags))
 
 
-def _tidied(points: list[Point]) -> tuple[list[Point], list[Flag]]:
+def _tidied(points: list[Point], bound: bool) -> tuple[list[Point], list[Flag]]:
     points, flags = _one_rest(points)
-    points, more = _without_total(points)
+    points, more = _without_total(points, bound)
     flags += more
     _, _, values = _table(points)
     one, read = read_scale(points[0].unit, values, np.nansum(values, axis=1))
@@ -79,7 +83,7 @@ def _tidied(points: list[Point]) -> tuple[list[Point], list[Flag]]:
         flags.append(Flag("unit", "", f"{measure!r} is called a share, but unit {unit!r} is an amount: each was divided by the sum of its time; "
                           "say percent or share where the values are shares already",
                           f"“{measure}”名为份额，而单位“{unit}”为数量：已除以当期合计；若数值本身就是份额，请把单位写作 percent 或 share"))  # fmt: skip
-    if one is not None:
+    if one is not None and bound:
         one = 100.0 if read else one
         points, more = _bounded(points, dict.fromkeys([point.time for point in points], one))
         flags += more
@@ -109,7 +113,7 @@ def _one_rest(points: list[Point]) -> tuple[list[Point], list[Flag]]:
     return sorted([*kept, *sums.values()], key=lambda point: point.time), flags
 
 
-def _without_total(points: list[Point]) -> tuple[list[Point], list[Flag]]:
+def _without_total(points: list[Point], bound: bool) -> tuple[list[Point], list[Flag]]:
     times, names, values = _table(points)
     amounts = scale_of(points[0].unit) is None
     flags: list[Flag] = []
@@ -141,7 +145,7 @@ def _without_total(points: list[Point]) -> tuple[list[Point], list[Flag]]:
                               "them is the rest", f"“{name}”名为合计且高于其余之和：不作为卖方，超出部分计入“其他”"))  # fmt: skip
             beyond = {times[row]: max(float(whole[row] - sums[row]), 0.0) for row in np.flatnonzero(known)}
             kept = _with_rest(kept, points, name, beyond) if amounts else kept
-        if amounts:
+        if amounts and bound:
             kept, more = _bounded(kept, {times[row]: float(whole[row]) for row in np.flatnonzero(known)})
             flags += more
         return kept, flags

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from noria.core.errors import InputError, SettingError
 from noria.grow.calendars import following
+from noria.grow.cells import Flag
 from noria.grow.forecast.attraction import log_ratios, shares_of
 from noria.grow.forecast.backtest import backtest
 from noria.grow.forecast.baseline import MODELS
@@ -19,7 +20,7 @@ from noria.grow.forecast.entry import NEWCOMER, entries, with_newcomers
 from noria.grow.forecast.rivalry import fit_rivalry
 from noria.grow.forecast.stacking import counts_of, stacked
 from noria.grow.forecast.structural import GRID, fit_structural, isometric
-from noria.grow.market.share import OTHER, Flag, Shares
+from noria.grow.market.share import OTHER, Shares
 from noria.grow.series import Floats, Provenance
 
 PROVENANCE = Provenance("simulated", "CC0", date(2026, 1, 1))

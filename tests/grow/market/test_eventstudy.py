@@ -95,8 +95,7 @@ def test_a_file_of_events(tmp_path: Path) -> None:
     file.write_text("when,who\n", encoding="utf-8")
     with pytest.raises(InputError, match="lacks columns of events: found 'when, who'"):
         read_happenings(file)
-    file.write_bytes("time,entity\n2025,模型".encode("gb18030"))
-    with pytest.raises(InputError, match="is not UTF-8"):
-        read_happenings(file)
+    file.write_bytes("time;entity;name\r\n2025/8;模型的发布;“好”\r\n".encode("gb18030"))
+    assert read_happenings(file) == [Happening("模型的发布", "2025-08", "“好”")]
     with pytest.raises(InputError, match="no such file of events"):
         read_happenings(tmp_path / "none.csv")

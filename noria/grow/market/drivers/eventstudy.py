@@ -13,7 +13,6 @@ inference, Rosenbaum 2002), so one event is enough, and no normal approximation 
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -23,6 +22,8 @@ import numpy as np
 
 from noria.core.errors import InputError, RowError, unknown
 
+from ...calendars import read_time
+from ...cells import read_headed
 from ...series import Floats
 from ..share import Shares
 from ..tidy import OTHER
@@ -160,33 +161,19 @@ def read_happenings(path: str | Path) -> list[Happening]:
     """Return the happenings of a CSV file with the columns time and entity, and name if wanted.
 
     Raises:
-        InputError: no such file, not UTF-8, or a column is missing.
+        InputError: no such file, no text, or a column is missing.
         RowError: a row lacks its time or entity.
     """
     path = Path(path)
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except FileNotFoundError:
-        raise InputError(
-            "no such file of events", found=str(path), allowed="CSV with the columns time, entity, name"
-        ) from None
-    except UnicodeDecodeError:
-        raise InputError(f"{path} is not UTF-8") from None
-    told = [(number, line) for number, line in enumerate(lines, 1) if line.strip() and not line.startswith("#")]
-    rows = csv.DictReader(line for _, line in told)
-    if not {"time", "entity"} <= set(rows.fieldnames or ()):
-        raise InputError(
-            f"{path} lacks columns of events",
-            found=", ".join(rows.fieldnames or ["no header"]),
-            allowed="time, entity, name",
-        )
+    if not path.is_file():
+        raise InputError("no such file of events", found=str(path), allowed="CSV with the columns time, entity, name")
     found = []
-    for (number, _), row in zip(told[1:], rows, strict=False):
-        cells = {name: (row.get(name) or "").strip() for name in ("time", "entity", "name")}
+    for line, row in read_headed(path, ("time", "entity"), "events").rows:
+        cells = {name: row.get(name, "").strip() for name in ("time", "entity", "name")}
         for name in ("time", "entity"):
             if not cells[name]:
-                raise RowError("empty", file=path, line=number, field=name)
-        found.append(Happening(cells["entity"], cells["time"], cells["name"]))
+                raise RowError("empty", file=path, line=line, field=name)
+        found.append(Happening(cells["entity"], read_time(cells["time"]) or cells["time"], cells["name"]))
     return found
 
 

@@ -9,11 +9,13 @@ scale_of("users")    # None: an amount
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from noria.core.errors import InputError
 
-from ..series import Floats
-from ..spellings import plain
+from .spellings import plain
+
+Floats = npt.NDArray[np.float64]
 
 _PERCENT = ("percent", "percents", "percentage", "percentages", "pct", "pcts", "per cent", "percentage points", "percentage point",
             "百分比", "百分数", "百分率", "百分点", "百分之")  # fmt: skip
