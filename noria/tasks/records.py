@@ -16,15 +16,18 @@ from typing import Any
 
 from noria.core.errors import InputError, RowError
 from noria.text.formats import FORMATS
+from noria.text.labels import STRONG, parts_of
 from noria.text.sources import Source
 
 LISTS = ("labels", "tokens", "tags", "spans", "answers", "messages", "features")
-"""Fields that hold a list: in a table as JSON; labels also as names between | or ;, tokens and tags between spaces."""
+"""Fields that hold a list: in a table as JSON; labels also as names between | ; ； 、, tokens and tags between spaces."""
 _ALIASES = {
-    "text": "content sentence text1 sentence1 review comment utterance message query body 文本 内容 正文 句子 评论 问题 留言",
+    "text": "content sentence text1 sentence1 premise review comment utterance message query body 文本 内容 正文 句子 评论 问题 留言",
     "label": "category class intent sentiment tag 标签 类别 分类 情感 意图",
-    "labels": "categories classes intents 标签 类别 分类",
-    "pair": "text2 text_pair sentence2 second 文本2 第二句",
+    "labels": "categories classes intents tags 标签 类别 分类",
+    "pair": "text2 text_pair sentence2 second hypothesis 文本2 第二句",
+    "tokens": "words chars characters 字 词",
+    "tags": "ner_tags labels bio 标注",
     "context": "passage paragraph document 文章 段落 原文 材料",
     "question": "query 问题 提问",
     "source": "src original document article 原文 正文 文章",
@@ -79,8 +82,6 @@ def as_row(
 ) -> dict[str, Any]:
     """Return a record under the names of fields; of a table also with lists and labels in the form of a row.
 
-    A table's label that is a number or a truth value becomes text: 1, 1.0 and "1" are one label.
-
     Args:
         record: what stands in the file.
         columns: field -> the name it has in the file.
@@ -97,8 +98,6 @@ def as_row(
     for field in LISTS:
         if field in row:
             row[field] = _listed(field, row[field])
-    if "label" in row:
-        row["label"] = _label(row["label"])
     return row
 
 
@@ -125,22 +124,14 @@ def _number(cell: object) -> object:
         return cell
 
 
-def _label(value: object) -> object:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return str(value) if isinstance(value, int | float) else value
-
-
 def _listed(field: str, value: object) -> object:
     if not isinstance(value, str):
-        return [_label(one) for one in value] if field == "labels" and isinstance(value, list) else value
+        return value
     if value.lstrip().startswith(("[", "{")):
         try:
             return json.loads(value)
         except ValueError:
             return value
     if field == "labels":
-        return [part.strip() for part in re.split(r"[|;；]", value) if part.strip()]
+        return parts_of(value, "".join(STRONG))
     return value.split() if field in ("tokens", "tags") else value

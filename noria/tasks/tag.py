@@ -42,8 +42,8 @@ class Tag(Task):
         return (OUTSIDE, *(f"{mark}-{label}" for label in self.labels for mark in "BI"))
 
     def check(self, row: Mapping[str, object], *, file: str | Path = "<memory>", line: int = 1) -> Row:
-        """Return {text, spans: [{start, end, label}]}, spans sorted; tokens with BIO tags are joined to a text."""
-        if "tokens" in row:
+        """Return {text, spans: [{start, end, label}]}, spans sorted; tokens with tags are joined to a text."""
+        if "tokens" in row and "spans" not in row:
             text, spans = _from_tokens(row, file, line)
         else:
             text = field_text(row, "text", file=file, line=line)
@@ -160,6 +160,11 @@ def place_of(features: Features, index: int) -> tuple[int, int]:
     return start, start + len(bare)
 
 
+_MARKS = {"B": "B", "I": "I", "M": "I", "E": "E", "S": "S", "L": "E", "U": "S"}
+"""Mark of a tag -> what it says: B begins, I goes on, E ends, S stands alone; of BIO, BMES, BIOES, BILOU and IO."""
+_SCHEMES = "O, and before a label B-, I- (BIO, IO), also M-, E-, S- (BMES, BIOES) or L-, U- (BILOU)"
+
+
 def _checked_spans(row: Mapping[str, object], text: str, file: str | Path, line: int) -> list[Span]:
     given = row.get("spans")
     if not isinstance(given, list):
@@ -176,6 +181,12 @@ def _checked_spans(row: Mapping[str, object], text: str, file: str | Path, line:
             )  # fmt: skip
         if not isinstance(label, str) or not label:
             raise RowError("a span's label is no text", file=file, line=line, field="spans", found=label)
+        told = span.get("text")
+        if isinstance(told, str) and told != text[start:end]:
+            raise RowError(
+                "a span's own text is not what stands there", file=file, line=line, field="spans",
+                found=f"{told!r}, and {text[start:end]!r} from {start} to {end}", hint=_where(told, text, start, end),
+            )  # fmt: skip
         spans.append({"start": start, "end": end, "label": label})
     spans.sort(key=lambda span: (span["start"], span["end"]))
     for left, right in pairwise(spans):
@@ -184,10 +195,26 @@ def _checked_spans(row: Mapping[str, object], text: str, file: str | Path, line:
     return spans
 
 
+def _where(told: str, text: str, start: int, end: int) -> str:
+    """Return what was probably meant by a place whose text is another."""
+    wide = text.encode("utf-16-le")[2 * start : 2 * end].decode("utf-16-le", errors="replace")
+    if wide == told:
+        return "places are counted in characters; these count UTF-16 units, in which an emoji is two"
+    if text.encode()[start:end].decode(errors="replace") == told:
+        return "places are counted in characters; these count bytes"
+    if text[start : end + 1] == told:
+        return "end is the place after the last character; here it is the last character's own"
+    place = text.find(told)
+    return f"it stands at {place} to {place + len(told)}" if place >= 0 else "it stands nowhere in the text"
+
+
 def _from_tokens(row: Mapping[str, object], file: str | Path, line: int) -> tuple[str, list[Span]]:
     tokens, tags = row.get("tokens"), row.get("tags")
     for field, value in (("tokens", tokens), ("tags", tags)):
-        if not isinstance(value, list) or not all(isinstance(item, str) and item.strip() for item in value):
+        if isinstance(value, list) and field == "tags" and any(type(one) is int for one in value):
+            raise RowError("tags are numbers, not names", file=file, line=line, field=field, found=value,
+                           hint="write the names that they stand for", allowed=_SCHEMES)  # fmt: skip
+        if not isinstance(value, list) or not all(isinstance(item, str) and item for item in value):
             raise RowError("not a list of texts", file=file, line=line, field=field, found=value)
     assert isinstance(tokens, list)
     assert isinstance(tags, list)
@@ -196,21 +223,44 @@ def _from_tokens(row: Mapping[str, object], file: str | Path, line: int) -> tupl
                        found=f"{len(tokens)} tokens, {len(tags)} tags")  # fmt: skip
     text, before = "", OUTSIDE
     spans: list[Span] = []
+    by_character = any(len(token) == 1 and token >= "\u2e80" for token in tokens) or (
+        len(tokens) > 1 and all(len(token) == 1 for token in tokens)
+    )
+    last = ""
     for token, tag in zip(tokens, tags, strict=True):
-        mark, _, label = tag.partition("-")
-        if tag != OUTSIDE and (mark not in ("B", "I") or not label):
-            raise RowError("not a BIO tag", file=file, line=line, field="tags", found=tag, allowed="O, B-x, I-x")
-        if text and _spaced(text[-1], token[0]):
+        mark, label = _read_tag(tag, file, line)
+        if last and _spaced(last, token, by_character):
             text += " "
-        if mark == "I" and before == label:
+        if mark in ("I", "E") and before == label:
             spans[-1]["end"] = len(text) + len(token)
-        elif tag != OUTSIDE:
+        elif mark != OUTSIDE:
             spans.append({"start": len(text), "end": len(text) + len(token), "label": label})
-        before = label if tag != OUTSIDE else OUTSIDE
+        before = label if mark in ("B", "I") else OUTSIDE
         text += token
+        last = token
+    if not text.strip():
+        raise RowError("the text is blank", file=file, line=line, field="tokens", found=tokens)
     return text, spans
 
 
-def _spaced(left: str, right: str) -> bool:
-    """Say whether a space belongs between two tokens: not beside Chinese, Japanese or full-width characters."""
-    return max(left, right) < "\u2e80"
+def _read_tag(tag: str, file: str | Path, line: int) -> tuple[str, str]:
+    """Return what a tag says, and its label."""
+    if tag in ("O", "o"):
+        return OUTSIDE, ""
+    mark, label = tag[:1].upper(), tag[2:].strip()
+    if mark not in _MARKS or tag[1:2] not in ("-", "_") or not label:
+        raise RowError("not a tag", file=file, line=line, field="tags", found=tag, allowed=_SCHEMES)
+    return _MARKS[mark], label
+
+
+def _spaced(left: str, right: str, by_character: bool) -> bool:
+    """Say whether a space belongs between two tokens.
+
+    None does beside Chinese, Japanese or full-width characters, nor beside a space; where the tokens are characters, none
+    does inside a run of Latin letters and digits: 买 i P h o n e 1 5 去 was 买iPhone15去.
+    """
+    if left.isspace() or right.isspace():
+        return False
+    if by_character and len(left) == len(right) == 1:
+        return False
+    return max(left[-1], right[0]) < "\u2e80"

@@ -24,12 +24,13 @@ from tokenizers import Tokenizer
 from noria.core.errors import FolderError, InputError, RowError, SettingError, unknown
 from noria.core.folder import Manifest
 from noria.core.progress import Report
-from noria.text.records import Records, read_records
+from noria.text.records import read_records
 
 from .encode import Features as Features
 from .encode import encode as encode
 from .measure import Measure
-from .records import as_row, by_column, columns_for
+from .reading import Reading, columns_used, rows_in
+from .records import by_column
 
 Row = dict[str, Any]
 Answer = dict[str, Any]
@@ -205,20 +206,19 @@ def read_rows(
         InputError: the file is missing, is no text, or holds no row.
         RowError: a row is bad and `skip_bad` is off.
     """
+    reading = Reading(task.name, task.columns, task.labels, bool(getattr(task, "many", False)), dict(columns or {}))
     records = read_records(path, report)
+    table = records.format.has_columns
+    used = columns_used(records, reading)
     rows: list[Row] = []
     faults: list[RowError] = []
-    table = records.format.has_columns
-    known = _columns(records, task, dict(columns or {}), report)
-    for line, record in records:
+    for line, entry in rows_in(records, reading, report):
         try:
-            if isinstance(record, RowError):
-                raise record
-            rows.append(
-                task.check(as_row(record, known, table=table, numbers="features" in task.columns), file=path, line=line)
-            )
+            if isinstance(entry, RowError):
+                raise entry
+            rows.append(task.check(entry, file=path, line=line))
         except RowError as error:
-            fault = by_column(error, known) if table else error
+            fault = by_column(error, used) if table else error
             if not skip_bad:
                 raise fault from None
             faults.append(fault)
@@ -226,21 +226,11 @@ def read_rows(
         report.note(f"{path}: {len(faults):,} bad rows skipped, the first: {faults[0]}", skipped=len(faults))
     if not rows:
         raise InputError(
-            f"{path} holds no usable row", found=f"{len(faults)} bad rows" + (f", the first: {faults[0]}" if faults else ""),
+            f"{path} holds no usable row",
+            found=f"{len(faults):,} bad rows" + (f", the first: {faults[0]}" if faults else ""),
             allowed="a row a line below the names of the columns" if table else "one JSON object a line",
-        )  # fmt: skip
+        )
     return rows
-
-
-def _columns(records: Records, task: Task, given: dict[str, str], report: Report | None) -> dict[str, str]:
-    if records.columns is None:
-        return given
-    found = columns_for(task.columns, records.columns, given)
-    guessed = {field: column for field, column in found.items() if field not in given}
-    if guessed and report:
-        told = ", ".join(f"{field} from column {column!r}" for field, column in guessed.items())
-        report.note(f"{records.source.name}: {told}", columns=found)
-    return found
 
 
 def field_text(row: Mapping[str, object], field: str, *, file: str | Path, line: int) -> str:

@@ -11,7 +11,9 @@ from typing import Any
 
 from noria.core.errors import InputError, RowError
 from noria.core.progress import Report
+from noria.tasks.forms import form_of
 from noria.tasks.records import columns_for
+from noria.tasks.task import task_for
 from noria.text.formats import ALLOWED, format_of, why_not
 from noria.text.records import Records, read_records
 from noria.text.sources import Source
@@ -155,6 +157,7 @@ def document_of(row: object, *, file: str | Path, line: int, text_field: str = "
         raise row
     if not isinstance(row, dict):
         raise RowError("a row is a JSON object", file=file, line=line, found=row)
+    row = _with_text(row, text_field, file, line)
     if text_field not in row:
         raise RowError("the text is missing", file=file, line=line, field=text_field, found=", ".join(row) or "no field",
                        hint="name the field that holds it with --text-field")  # fmt: skip
@@ -167,7 +170,35 @@ def document_of(row: object, *, file: str | Path, line: int, text_field: str = "
         facts = {**meta, **facts}
     elif meta is not None:
         facts["meta"] = meta
+    if "spans" in facts:
+        facts["spans"] = _checked_spans(facts["spans"], text, file, line)
     return Document(str(row.get("id") or f"{Path(file).name}:{line}"), text, facts)
+
+
+def _with_text(row: dict[str, Any], text_field: str, file: str | Path, line: int) -> dict[str, Any]:
+    """Return a row with its text and spans where it is in another tool's form, or in tokens and tags."""
+    form = form_of(row)
+    if form is None and text_field not in row and {"tokens", "tags"} <= row.keys():
+        return {**{key: value for key, value in row.items() if key not in ("tokens", "tags")},
+                **task_for("tag").check(row, file=file, line=line)}  # fmt: skip
+    if form and "tag" in form.tasks:
+        return form.turned(row, file=file, line=line)[0]
+    if form and text_field not in row:
+        raise RowError("the text is missing", file=file, line=line, field=text_field, found=f"the form of {form.name}",
+                       hint=f"noria build finetune {form.tasks[0]} reads such rows as they are" if form.tasks else None)  # fmt: skip
+    return row
+
+
+def _checked_spans(given: object, text: str, file: str | Path, line: int) -> list[dict[str, Any]]:
+    """Return a document's spans; null is none."""
+    if given is None:
+        return []
+    for span in given if isinstance(given, list) else [given]:
+        places = [span.get("start"), span.get("end")] if isinstance(span, dict) else []
+        if not all(type(place) is int for place in places) or not places or not 0 <= places[0] < places[1] <= len(text):
+            raise RowError("not a span", file=file, line=line, field="spans", found=span,
+                           allowed=f"{{start, end, label}} with 0 <= start < end <= {len(text)}")  # fmt: skip
+    return list(given) if isinstance(given, list) else []
 
 
 def write_rows(path: Path, rows: Iterable[dict[str, Any]]) -> int:

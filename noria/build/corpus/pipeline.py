@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from noria.core.progress import Report
+from noria.text.labels import same_label
 
 from .clean import clean
 from .dedup import find_duplicates
@@ -52,10 +53,10 @@ def prepare(documents: Iterable[Document], settings: CleanSettings, tally: Tally
 
 def deduplicate(documents: list[Document], settings: CleanSettings, tally: Tally, report: Report) -> list[Document]:
     """Return the documents without their duplicates, each with its group; what only the whole corpus can tell."""
-    labelled = any("label" in document.meta for document in documents)
+    labelled = any({"label", "labels"} & document.meta.keys() for document in documents)
     found = find_duplicates(
         [document.text for document in documents],
-        labels=[document.meta.get("label") for document in documents] if labelled else None,
+        labels=[_label_of(document) for document in documents] if labelled else None,
         near=settings.near, seed=settings.seed, report=report,
     )  # fmt: skip
     kept: list[Document] = []
@@ -72,6 +73,11 @@ def deduplicate(documents: list[Document], settings: CleanSettings, tally: Tally
         replace(document, meta={**document.meta, "group": group})
         for document, group in zip(kept, groups, strict=True)
     ]  # fmt: skip
+
+
+def _label_of(document: Document) -> object:
+    """Return what two documents share where they have the same label, however each writes it."""
+    return same_label(document.meta.get("label", document.meta.get("labels")))
 
 
 def splits(documents: Sequence[Document], settings: CleanSettings) -> dict[str, list[Document]]:
@@ -113,7 +119,7 @@ def _prepare(document: Document, settings: CleanSettings, filters: list[Filter],
         tally.drop(reason, document.id, text)
         return None
     meta = document.meta
-    if text != document.text and "spans" in meta:
+    if text != document.text and meta.get("spans"):
         spans = moved(meta["spans"], document.text, text)
         tally.spans_lost += len(meta["spans"]) - len(spans)
         meta = {**meta, "spans": spans}

@@ -143,10 +143,22 @@ def card(facts: Mapping[str, Any], settings: Mapping[str, Any], sources: Sequenc
         beside = "" if figure.baseline is None else f"{figure.baseline:.3f}"
         lines.append(f"| {figure.name} | {figure.value:.3f} | {ends} | {figure.n:,} | {beside} | {figure.source} |")
     lines += [
-        "", f"Baseline: {beaten}. Intervals: bootstrap over texts, 95 %.", "",
+        "", f"Baseline: {beaten}. Intervals: bootstrap over texts, 95 %.", "", *_seen(facts),
         *(("## Learning curves", "", "![Learning curves](curves.svg)", "") if any(facts.get("curves", {}).values()) else ()),
         "## Made from", "", "| what | SHA-256 | licence |", "|---|---|---|",
         *(f"| {source.name} | {source.sha256[:16]} | {source.licence} |" for source in sources), "",
         "## Settings", "", *(f"- {key}: {value}" for key, value in settings.items()), "",
     ]  # fmt: skip
     return "\n".join(lines)
+
+
+def _seen(facts: Mapping[str, Any]) -> list[str]:
+    """Return what of the judging texts was seen in training, as lines of the card."""
+    lines = [
+        f"Of {one['rows']:,} {one['set']} texts {one['same']:,} are also training texts, and {one['near']:,} more nearly repeat some."
+        for one in facts.get("leaks", [])
+        if one["same"] or one["near"]
+    ]
+    if facts.get("conflicting_texts"):
+        lines.append(f"{facts['conflicting_texts']:,} texts stand in the rows with different labels.")
+    return [*lines, ""] if lines else []

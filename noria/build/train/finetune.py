@@ -115,6 +115,7 @@ def finetune(
         )
     facts = {**task.facts(), "max_length": settings.max_length, "epochs": result.tokens / sum(training.lengths)}
     facts |= told_of(base, module, result, assessment)
+    facts |= sets.seen.facts()
     with computing(number_type):
         old = remembered(task, module, tokenizer, base, sets, settings, report)
     facts["forgetting"] = [figure.as_dict() for figure in old]

@@ -23,7 +23,9 @@ from noria.core.folder import Source, sha256_file
 from noria.core.progress import Report
 from noria.core.settings import Settings, fingerprint
 from noria.tasks.task import Features, Row, Task, labels_in, read_rows
+from noria.text.labels import counted
 
+from .leaks import NEAR, Seen, look
 from .publish import lineage
 from .replay import mixed
 from .settings import RowSettings
@@ -32,8 +34,6 @@ MOST_VALID = 2_000
 """Rows set aside at most: more would hardly choose better weights, and are missed in training."""
 OLD_JUDGED = 0.2
 """Share of replayed rows that is not learned from, so that what is forgotten can be measured."""
-NEAR = 0.8
-"""Jaccard similarity of shingles from which two rows' texts are held to be the same thing said twice."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,8 @@ class Sets:
     sources: list[Source]
     old: list[Row]
     """Rows of the replayed file that are not learned from."""
+    seen: Seen
+    """Which texts of valid and test rows training rows hold already."""
 
 
 def read_sets(
@@ -92,10 +94,13 @@ def read_sets(
             f"{train_file} holds nothing to tell apart", found=", ".join(fitted.labels) or "no label",
             allowed="rows of two labels or more",
         )  # fmt: skip
+    _tell_labels(fitted, training, report)
+    valid, test, old = (_as_fitted(fitted, rows) for rows in (valid, test, old))
     valid = _known(valid, fitted, valid_file, settings, report)
     test = _known(test, fitted, test_file, settings, report)
     old = _known(old, fitted, settings.replay, settings, report)
-    _tell_leaks(task, training, test, report)
+    seen = look(task, training, {"valid": valid, "test": test})
+    seen.tell(report)
     if valid_file is None:
         training, valid = set_aside(task, training, settings.valid_share, seed=seed, file=train_file)
         report.note(
@@ -103,7 +108,7 @@ def read_sets(
             f"the weights by, near duplicates on one side (seed {seed})", set_aside=len(valid),
         )  # fmt: skip
     files = [file for file in (train_file, valid_file, settings.replay) if file]
-    return fitted, Sets(training, valid, test, [Source(file.name, sha256_file(file)) for file in files], old)
+    return fitted, Sets(training, valid, test, [Source(file.name, sha256_file(file)) for file in files], old, seen)
 
 
 def set_aside(
@@ -192,6 +197,41 @@ def _labels(row: Row) -> tuple[str, ...]:
     return labels_in([row])
 
 
+def _tell_labels(task: Task, rows: Sequence[Row], report: Report) -> None:
+    """Say how often each label is learned from: what a file's labels are seldom is what one thought."""
+    if not task.labels:
+        return
+    labels = [label for row in rows for label in _row_labels(row)]
+    what = "spans" if task.head == "token" else "rows"
+    missing = sorted(set(task.labels) - set(labels))
+    report.note(
+        f"{len(set(labels)):,} labels in {len(rows):,} training rows ({what} of each): {counted(labels)}"
+        + (f"; without any: {', '.join(missing)}" if missing else ""),
+        labels=dict(Counter(labels)),
+    )
+
+
+def _row_labels(row: Row) -> list[str]:
+    if "spans" in row:
+        return [span["label"] for span in row["spans"]]
+    return row["labels"] if "labels" in row else [row["label"]] if "label" in row else []
+
+
+def _as_fitted(task: Task, rows: list[Row]) -> list[Row]:
+    """Return rows in the form of the training rows: one label, or a list of them."""
+    if getattr(task, "many", False):
+        return [
+            {**{key: value for key, value in row.items() if key != "label"}, "labels": [row["label"]]}
+            if "label" in row else row
+            for row in rows
+        ]  # fmt: skip
+    return [
+        {**{key: value for key, value in row.items() if key != "labels"}, "label": row["labels"][0]}
+        if len(row.get("labels", ())) == 1 else row
+        for row in rows
+    ]  # fmt: skip
+
+
 def _known(rows: list[Row], task: Task, file: Path | None, settings: RowSettings, report: Report) -> list[Row]:
     """Return the rows whose labels the task knows; the others are refused, or counted where bad rows are skipped."""
     if not task.labels:
@@ -211,15 +251,6 @@ def _known(rows: list[Row], task: Task, file: Path | None, settings: RowSettings
         raise InputError(f"{file} holds no row with a label that training rows have", found=", ".join(names),
                          allowed=task.labels)  # fmt: skip
     return kept
-
-
-def _tell_leaks(task: Task, training: Sequence[Row], test: Sequence[Row], report: Report) -> None:
-    known = {tuple(texts) for row in training if (texts := task.texts(row))}
-    leaked = sum(tuple(task.texts(row)) in known for row in test)
-    if leaked:
-        report.note(
-            f"{leaked:,} of {len(test):,} test texts are also training texts: the figures will flatter", leaked=leaked
-        )
 
 
 def identity_of(task: Task, base: Path | None, files: Sequence[Path], *settings: Settings) -> str:

@@ -1,0 +1,196 @@
+"""Records of a file as rows of a task: other tools' forms turned, columns named, labels cut, joined and told.
+
+    for line, row in rows_in(read_records("客服.csv"), Reading("classify", ("text", "label")), report):
+        ...                     # {"text": "我要退货", "label": "退货"}, or the RowError in its place
+
+A file is read whole, since what divides its labels and which of them are one is judged by all of them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from noria.core.errors import RowError
+from noria.core.progress import Report
+from noria.text.labels import STRONG, Joined, one_label, parts_of, separator_of
+from noria.text.records import Records
+
+from .forms import own_rows
+from .records import as_row, columns_for
+
+Row = dict[str, Any]
+_LABELLED = ("classify", "numeric", "tag")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a task wants of a file."""
+
+    task: str
+    fields: tuple[str, ...]
+    """Fields of its rows, the most important first."""
+    labels: tuple[str, ...] = ()
+    """Labels that a model already has; rows keep to the names it has for them."""
+    many: bool = False
+    """Whether a text may have several labels."""
+    columns: Mapping[str, str] = field(default_factory=dict)
+    """Field -> the column, or key, that holds it, as far as the person has said."""
+
+
+def rows_in(records: Records, reading: Reading, report: Report | None = None) -> list[tuple[int, Row | RowError]]:
+    """Return the rows of a file with their lines, and the errors that stand in the place of others."""
+    table = records.format.has_columns
+    known: dict[str, str] | None = None
+    if records.columns is not None:
+        known = _columns(records.source.name, records.columns, reading, report)
+    entries: list[tuple[int, Row | RowError]] = []
+    cells: set[int] = set()
+    lists: set[int] = set()
+    for line, record in records:
+        if isinstance(record, RowError):
+            entries.append((line, record))
+            continue
+        try:
+            rows = own_rows(record, reading.task, file=records.source.name, line=line)
+        except RowError as error:
+            entries.append((line, error))
+            continue
+        if known is None:
+            # Objects may differ: a key that was named need not be in the first.
+            there = [*rows[0], *(column for column in reading.columns.values() if column not in rows[0])]
+            known = _columns(records.source.name, there, reading, report)
+        for row in rows:
+            cell = isinstance(row.get(known.get("labels", "labels")), str)
+            listed = "labels" in row and "labels" not in record
+            row = as_row(row, known, table=table, numbers="features" in reading.fields)
+            if row.get("spans", ()) is None:
+                row["spans"] = []
+            if cell and "labels" in row:
+                cells.add(len(entries))
+            if listed and isinstance(row.get("labels"), list):
+                lists.add(len(entries))
+            entries.append((line, row))
+    if reading.task in _LABELLED or not reading.task:
+        _cut(records.source.name, entries, cells, reading, report)
+        _join(records.source.name, entries, reading, report)
+        _single(records.source.name, entries, lists, reading, report)
+    return entries
+
+
+def columns_used(records: Records, reading: Reading) -> dict[str, str]:
+    """Return field -> column for a table, as `rows_in` takes them."""
+    return _columns(records.source.name, records.columns, reading, None) if records.columns is not None else {}
+
+
+def _columns(name: str, columns: Any, reading: Reading, report: Report | None) -> dict[str, str]:
+    found = columns_for(reading.fields, columns, reading.columns)
+    guessed = {one: column for one, column in found.items() if one not in reading.columns}
+    if reading.many and "labels" not in columns and "labels" not in found:
+        if "label" in found:
+            found["labels"] = found.pop("label")
+        elif "label" in columns:
+            found["labels"] = "label"
+    if guessed and report:
+        told = ", ".join(f"{one} from column {column!r}" for one, column in guessed.items())
+        report.note(f"{name}: {told}", columns=found)
+    return found
+
+
+def _cut(
+    name: str, entries: list[tuple[int, Row | RowError]], cells: set[int], reading: Reading, report: Report | None
+) -> None:
+    """Cut cells of several labels where their marks say so, and tell where."""
+    rows = [entry for _, entry in entries if isinstance(entry, dict)]
+    if not cells:
+        _tell_uncut(name, rows, reading, report)
+        return
+    parts: list[str] = []
+    for place in cells:
+        entry = entries[place][1]
+        assert isinstance(entry, dict)
+        if isinstance(entry["labels"], str):  # of JSON: a table's cells are cut at | and the like already
+            entry["labels"] = parts_of(entry["labels"], "".join(STRONG))
+        if isinstance(entry["labels"], list):
+            parts += [part for part in entry["labels"] if isinstance(part, str)]
+    separators = separator_of(parts)
+    cut, example = 0, None
+    for place in sorted(cells):
+        entry = entries[place][1]
+        assert isinstance(entry, dict)
+        given = entry["labels"]
+        if isinstance(given, list) and all(isinstance(part, str) for part in given):
+            entry["labels"] = [label for part in given for label in parts_of(part, separators)]
+            if len(entry["labels"]) > 1:
+                cut += 1
+                example = example or entry["labels"]
+    commas = sorted({part for part in parts if set(part) & {",", "，"}}) if not separators else []
+    if report and example:
+        told = ", and commas" if separators else ""
+        report.note(
+            f"{name}: {cut:,} cells hold several labels, cut at | ; 、{told}: the first is " + " + ".join(example)
+        )
+    if report and commas:
+        report.note(f"{name}: commas are part of labels that always come whole: {commas[0]!r}")
+
+
+def _tell_uncut(name: str, rows: list[Row], reading: Reading, report: Report | None) -> None:
+    """Tell where one label looks like several, for a part of it stands alone elsewhere."""
+    labels = Counter(row["label"] for row in rows if isinstance(row.get("label"), str))
+    if not report or len(labels) > 10_000:
+        return
+    for label, count in labels.items():
+        parts = parts_of(label, "".join(STRONG) + ",，")
+        if len(parts) > 1 and any(part in labels for part in parts):
+            report.note(
+                f"{name}: {count:,} rows have the one label {label!r}, though {next(p for p in parts if p in labels)!r} is a "
+                "label, too: --many reads several labels in a cell"
+            )
+            return
+
+
+def _join(name: str, entries: list[tuple[int, Row | RowError]], reading: Reading, report: Report | None) -> None:
+    """Give every label its one name, in place, and tell what was joined."""
+    joined = Joined.for_labels(reading.labels)
+    rows = [entry for _, entry in entries if isinstance(entry, dict)]
+    for row in rows:
+        if "label" in row:
+            row["label"] = joined.take(row["label"])
+        if isinstance(row.get("labels"), list):
+            row["labels"] = [joined.take(label) for label in row["labels"]]
+        if isinstance(row.get("spans"), list):
+            row["spans"] = [
+                {**span, "label": joined.take(span["label"])} if isinstance(span, dict) and "label" in span else span
+                for span in row["spans"]
+            ]
+        if isinstance(row.get("tags"), list):
+            row["tags"] = [_tag(tag) for tag in row["tags"]]
+    if report:
+        for line in joined.lines():
+            report.note(f"{name}: {line}")
+    if truths := joined.truths():
+        for row in rows:
+            if row.get("label") in truths:
+                row["label"] = truths[row["label"]]
+            if isinstance(row.get("labels"), list):
+                row["labels"] = [truths.get(label, label) for label in row["labels"]]
+
+
+def _tag(tag: object) -> object:
+    return one_label(tag) if isinstance(tag, str) else tag
+
+
+def _single(
+    name: str, entries: list[tuple[int, Row | RowError]], lists: set[int], reading: Reading, report: Report | None
+) -> None:
+    """Read lists of one label each, as doccano writes them, as that label, unless some text has another number of them."""
+    listed = [entries[place][1] for place in lists]
+    if reading.many or not listed or not all(isinstance(row, dict) and len(row["labels"]) == 1 for row in listed):
+        return
+    for row in listed:
+        assert isinstance(row, dict)
+        row["label"] = row.pop("labels")[0]
+    if report:
+        report.note(f"{name}: every list of labels holds one: read as one label a text")

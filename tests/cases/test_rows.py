@@ -1,0 +1,207 @@
+"""Inputs of rows and corpora that were once read wrongly, each by its name and with its right value."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from noria.build.corpus.build import build_corpus
+from noria.build.corpus.pii import mask
+from noria.build.corpus.settings import CleanSettings
+from noria.build.train.rows import read_sets
+from noria.build.train.settings import RowSettings
+from noria.core.errors import InputError, RowError
+from noria.core.folder import read_manifest
+from noria.core.progress import Report
+from noria.tasks.task import Row, read_rows, task_for
+from noria.text.records import read_records
+
+CASES = Path(__file__).parent / "inputs" / "build"
+
+
+def read(name: str | Path, task: str = "classify", *, many: bool = False, **options: object) -> tuple[list[Row], str]:
+    report = Report(stream=io.StringIO())
+    made = task_for(task, many=many)
+    rows = read_rows(CASES / name, made, report=report, **options)  # type: ignore[arg-type]
+    return rows, report.stream.getvalue()  # type: ignore[attr-defined]
+
+
+def labels(name: str) -> list[str]:
+    return [row["label"] for row in read(name)[0]]
+
+
+def cleaned(tmp_path: Path, *names: str) -> tuple[list[dict], str]:
+    report = Report(stream=io.StringIO())
+    settings = CleanSettings(valid=0.0, test=0.0)
+    folder = build_corpus([CASES / name for name in names], tmp_path / "corpus", settings, report=report)
+    lines = (folder / "train.jsonl").read_text(encoding="utf-8").split("\n")
+    return [json.loads(line) for line in lines if line], report.stream.getvalue()  # type: ignore[attr-defined]
+
+
+def test_a_bad_first_row_is_skipped_and_not_the_file() -> None:
+    rows, said = read("first-row-bad.csv", skip_bad=True)
+    assert [row["label"] for row in rows] == ["好评", "差评"]
+    assert "1 bad rows skipped" in said
+    assert "line 2: another number of cells than the header" in said
+    with pytest.raises(RowError, match="line 2"):
+        read("first-row-bad.csv")
+
+
+@pytest.mark.parametrize("name", ["many.csv", "many-comma.csv"])
+def test_a_cell_of_several_labels_is_cut(name: str) -> None:
+    rows, said = read(name, many=True)
+    assert [row["labels"] for row in rows] == [sorted(["物流", "价格"]), ["质量"]]
+    assert "1 cells hold several labels" in said
+    assert "物流 + 价格" in said
+
+
+@pytest.mark.parametrize("mark", ["|", ";", "；", "、", ",", "，", " | ", "\n"])
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+def test_any_mark_between_labels(tmp_path: Path, mark: str, form: str) -> None:
+    cell = f"物流{mark}价格"
+    text = f'text,labels\n太慢,"{cell}"\n好,质量\n' if form == "csv" else json.dumps({"text": "太慢", "labels": cell})
+    (tmp_path / f"r.{form}").write_text(text, encoding="utf-8")
+    rows, _ = read(tmp_path / f"r.{form}", many=True)
+    assert rows[0]["labels"] == sorted(["物流", "价格"])
+
+
+def test_a_comma_inside_a_label_that_always_comes_whole_stays(tmp_path: Path) -> None:
+    cells = '"Food, drink"\n' * 3 + "Toys\n" * 3
+    text = "text,labels\n" + "".join(f"t{number},{cell}\n" for number, cell in enumerate(cells.split("\n")[:-1]))
+    (tmp_path / "r.csv").write_text(text, encoding="utf-8")
+    rows, said = read(tmp_path / "r.csv", many=True)
+    assert {label for row in rows for label in row["labels"]} == {"Food, drink", "Toys"}
+    assert "commas are part of labels" in said
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("label-spaces.csv", ["好评", "好评", "好评", "差评"]),
+        ("label-zero-width.csv", ["好评", "好评", "好评", "差评"]),
+        ("label-float.csv", ["1", "0", "1", "0"]),
+        ("label-int.jsonl", ["1", "0"]),
+        ("label-num.jsonl", ["1", "1", "1", "1", "0"]),
+    ],
+)
+def test_labels_that_look_alike_are_one(name: str, found: list[str]) -> None:
+    rows, said = read(name)
+    assert [row["label"] for row in rows] == found
+    assert ("joined:" in said) == (name != "label-int.jsonl")
+
+
+def test_labels_of_spans_that_look_alike_are_one() -> None:
+    rows, said = read("span-label-spaces.jsonl", "tag")
+    assert [span["label"] for span in rows[0]["spans"]] == ["PER", "PER"]
+    assert "joined: 'PER' (1) and 'PER ' (1) are one label, 'PER'" in said
+
+
+def test_a_label_is_the_same_to_clean_however_it_is_written(tmp_path: Path) -> None:
+    documents, said = cleaned(tmp_path, "label-num.jsonl")
+    assert len(documents) == 2
+    assert "conflicting" not in said
+
+
+def test_one_detector_of_encodings_for_rows_and_corpora(tmp_path: Path) -> None:
+    rows, said = read("big5.csv")
+    assert rows[0] == {"text": "這個產品的品質很好", "label": "好評"}
+    assert "read as Big5" in said
+    assert [row["text"] for row in cleaned(tmp_path, "big5.csv")[0]] == ["這個產品的品質很好", "客服態度不好"]
+
+
+def test_a_spans_own_text_is_held_against_its_place() -> None:
+    with pytest.raises(RowError, match=r"not what stands there.*'张三', and '三在' from 2 to 4.*UTF-16"):
+        read("span-text-contradicts.jsonl", "tag")
+
+
+def test_characters_are_joined_to_the_text_that_is_served() -> None:
+    row = read("chars-latin.jsonl", "tag")[0][0]
+    assert row["text"] == "买iPhone15去"
+    assert row["spans"] == [{"start": 1, "end": 9, "label": "PROD"}]
+
+
+def test_a_table_of_tabs_has_no_quotes() -> None:
+    rows, _ = read("tsv-quotes.tsv")
+    assert [row["text"] for row in rows] == ['5" 屏幕很亮', '"好"吃', '"引号开头没有结尾', "ok"]
+
+
+@pytest.mark.parametrize(
+    ("name", "rows", "columns"),
+    [
+        ("excel-short-rows.csv", 3, ["text", "label", "备注"]),
+        ("trailing-empties-rows-only.csv", 2, ["text", "label"]),
+        ("sep-line.csv", 1, ["text", "label"]),
+    ],
+)
+def test_what_excel_leaves_out_or_adds_is_empty(name: str, rows: int, columns: list[str]) -> None:
+    found = list(read_records(CASES / name))
+    assert len(found) == rows
+    assert all(isinstance(record, dict) and list(record) == columns for _, record in found)
+    assert len(read(name)[0]) == rows
+
+
+def test_other_forms_are_read_or_named() -> None:
+    assert read("json-array.json")[0][0] == {"text": "物流", "label": "好评"}
+    turns = [{"role": "user", "content": "怎么退货"}, {"role": "assistant", "content": "七天内"}]
+    assert read("alpaca.json", "chat")[0] == [{"messages": turns}]
+    assert read("sharegpt.jsonl", "chat")[0][0]["messages"][1] == {"role": "assistant", "content": "hello"}
+    row = read("bmes.jsonl", "tag")[0][0]
+    assert [row["text"][span["start"] : span["end"]] for span in row["spans"]] == ["张三", "京"]
+    with pytest.raises(
+        RowError, match=r"the form of ShareGPT are for chat, not for classify.*noria build finetune chat"
+    ):
+        read("sharegpt.jsonl")
+
+
+def test_near_repeats_between_the_sets_are_told() -> None:
+    report = Report(stream=io.StringIO())
+    _, sets = read_sets(
+        task_for("classify"), CASES / "leak-near-a.jsonl", CASES / "leak-near-b.jsonl", CASES / "leak-near-b.jsonl",
+        RowSettings(), seed=0, report=report,
+    )  # fmt: skip
+    said = report.stream.getvalue()  # type: ignore[attr-defined]
+    assert "2 of 2 test texts nearly repeat training texts: the figures will flatter" in said
+    assert "2 of 2 valid texts nearly repeat training texts" in said
+    assert "这家酒店的位置很好" in said
+    assert sets.seen.facts()["leaks"][1] == {"set": "test", "rows": 2, "same": 0, "near": 2, "near_skipped": False}
+
+
+def test_spans_of_null_are_none_and_csv_is_read(tmp_path: Path) -> None:
+    documents, _ = cleaned(tmp_path, "spans-none.jsonl", "raw.csv")
+    assert len(documents) == 6, "two rows of raw.csv say what spans-none.jsonl says"
+    assert documents[0]["meta"]["spans"] == []
+    assert read("spans-none.jsonl", "tag", skip_bad=True)[0][0]["spans"] == []
+
+
+def test_versions_are_no_addresses() -> None:
+    assert mask("请升级到版本 1.2.3.4 再试")[0] == "请升级到版本 1.2.3.4 再试"
+    assert mask("来自 8.8.8.8 的请求，版本 8.8.8.8")[0] == "来自 <IP> 的请求，版本 8.8.8.8"
+
+
+def test_a_packed_file_is_read_like_any(tmp_path: Path) -> None:
+    image = (CASES / "label-spaces.csv").read_bytes()
+    (tmp_path / "r.csv.gz").write_bytes(gzip.compress(image))
+    assert read(tmp_path / "r.csv.gz")[0] == read("label-spaces.csv")[0]
+
+
+def test_a_folder_names_what_it_does_not_read(tmp_path: Path) -> None:
+    folder = tmp_path / "raw"
+    folder.mkdir()
+    (folder / "a.csv").write_bytes((CASES / "raw.csv").read_bytes())
+    (folder / "b.pdf").write_bytes(b"%PDF-1.7")
+    (folder / ".DS_Store").write_bytes(b"\x00\x01")
+    (folder / "c.docx").write_bytes(b"PK\x03\x04")
+    (folder / "config.json").write_text('{"lr": 0.1}')
+    report = Report(stream=io.StringIO())
+    out = build_corpus([folder], tmp_path / "corpus", CleanSettings(valid=0.0, test=0.0), report=report)
+    said = report.stream.getvalue()  # type: ignore[attr-defined]
+    for name in ("b.pdf", ".DS_Store", "c.docx", "config.json"):
+        assert name in said
+    left = read_manifest(out).facts["not_read"]
+    assert sum(one["files"] for one in left.values()) == 4
+    with pytest.raises(InputError, match="PDF is not read"):
+        build_corpus([folder / "b.pdf"], tmp_path / "other", report=Report.silent())
