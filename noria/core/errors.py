@@ -4,7 +4,8 @@
     ├── UserError              what the person can mend; exit code 2
     │   ├── SettingError       an unknown key, flag, command or stage, or a value out of its range
     │   ├── InputError         a file, a text or a request that cannot be used
-    │   │   └── RowError       one row of a file: names file, line and field
+    │   │   ├── RowError       one row of a file: names file, line and field
+    │   │   └── InsufficientDataError      data in order, and not enough of it yet: a part of an answer says so and the rest stands
     │   ├── FolderError        a result's folder that is missing, cut short or altered
     │   ├── PackageError       an ordinary package, or a data file inside one, that is missing or altered
     │   └── ResourceError      a port, a disk, memory or a process the machine cannot give
@@ -72,6 +73,10 @@ class SettingError(UserError):
 
 class InputError(UserError):
     """A file, a text or a request that cannot be used."""
+
+
+class InsufficientDataError(InputError):
+    """Data that are in order, and not enough of them yet, such as a log's first day: nothing for the person to mend but to wait."""
 
 
 class RowError(InputError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from datetime import UTC, datetime, timedelta
@@ -23,13 +24,13 @@ def blocks(page: str) -> list[tuple[str, str]]:
     return re.findall(r"```(python|bash|text)\n(.*?)```", (DOCS / page).read_text(encoding="utf-8"), re.DOTALL)
 
 
-def make_lake(path: Path) -> None:
-    """Write a simulated week of a server: two tenants, two languages, some requests handed over."""
+def make_lake(path: Path, minutes: float = 14.0) -> None:
+    """Write 600 simulated requests to a server, so many minutes apart: two tenants, two languages, some handed over."""
     random = np.random.default_rng(0)
     start = datetime(2026, 5, 4, 8, tzinfo=UTC)
     events = []
     for number in range(600):
-        at, user = start + timedelta(minutes=14 * number), f"u{int(random.pareto(0.7) * 3) % 40}"
+        at, user = start + timedelta(minutes=minutes * number), f"u{int(random.pareto(0.7) * 3) % 40}"
         app = ("support", "monitor", "recommend")[random.integers(3)]
         tenant, segment = ("shop", "bank")[random.integers(2)], ("zh", "en")[random.integers(2)]
         request = Event(new_id(), at, "request", user=user, tenant=tenant, app=app, model=f"{app}-int8", units=int(random.integers(5, 60)),
@@ -47,6 +48,26 @@ def make_lake(path: Path) -> None:
 
 def test_both_languages_show_the_same() -> None:
     assert blocks(PAGES[0]) == blocks(PAGES[1]) != []
+
+
+def test_on_the_first_day_the_commands_say_what_cannot_be_told_yet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As after a fresh demo, whose events are of a few minutes."""
+    monkeypatch.chdir(tmp_path)
+    make_lake(tmp_path / "runs" / "demo" / "lake", minutes=0.001)
+    said = {}
+    for kind, text in blocks(PAGES[0]):
+        for line in text.splitlines() if kind == "bash" else ():
+            if "runs/demo/lake" in line and ".csv" not in line:
+                assert main(shlex.split(line)[1:]) == 0, line
+                said[line] = capsys.readouterr().out
+    assert len(said) >= 6
+    told = next(text for line, text in said.items() if "--decompose" in line)
+    assert "what moved the shares: not yet: a change needs two times: found '2026-05-04'; allowed 2 or more" in told
+    assert "segments and targets: not yet: one segment" in said["noria grow share --position runs/demo/lake"]
+    assert main(["grow", "share", "--position", "runs/demo/lake", "--json"]) == 0
+    assert "one segment" in json.loads(capsys.readouterr().out)["silence"]["position"]
 
 
 def test_everything_runs_as_written(

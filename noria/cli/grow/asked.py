@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from noria.core.errors import InsufficientDataError
+
 from .shown import percent, print_json, print_table, write_parquet
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ class Asked:
     def __init__(self, json: bool) -> None:
         self.json = json
         self.told: dict[str, Any] = {}
+        self.silence: dict[str, str] = {}
         self._prints: list[Any] = []
 
     def drivers(
@@ -69,8 +72,18 @@ class Asked:
         from noria.grow.analysis import open_log
         from noria.grow.market.study import position
 
-        found = position(open_log(path, log), settings)
+        try:
+            found = position(open_log(path, log), settings)
+        except InsufficientDataError as error:
+            self.missing("position", "segments and targets", error)
+            return
         self._add("position", [target.as_dict() for target in found], lambda: _print_position(found))
+
+    def missing(self, name: str, title: str, why: InsufficientDataError) -> None:
+        """Say that one answer cannot be given yet, and why; the others stand."""
+        self.silence[name] = str(why)
+        self.told["silence"] = self.silence
+        self._prints.append(lambda: print(f"{title}: not yet: {why}"))
 
     def end(self, out: Path | None) -> int:
         """Print everything asked; as JSON all of it in one."""

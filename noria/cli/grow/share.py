@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+from noria.core.errors import InsufficientDataError
 from noria.grow.market.settings import BasisSettings, DriverSettings, PotentialSettings, TargetSettings
 from noria.grow.settings import LogSettings, MarketSettings
 
@@ -93,8 +94,13 @@ def _shares_and(
     from noria.grow.market.share import shares
     from noria.grow.market.study import movement
 
+    moved = None
     if decompose:
-        moved = movement(series, settings.measure, settings.market, basis)
+        try:
+            moved = movement(series, settings.measure, settings.market, basis)
+        except InsufficientDataError as error:
+            asked.missing("decomposition", "what moved the shares", error)
+    if moved is not None:
         market = moved.market
         told = {**_shares(market), "decomposition": _movement(moved)}
     else:

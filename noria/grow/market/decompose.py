@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from noria.core.errors import InputError, SettingError
+from noria.core.errors import InputError, InsufficientDataError, SettingError
 
 from ..series import Floats, Point, Provenance, Series
 from ..units import scale_of
@@ -263,6 +263,8 @@ def _notes(points: list[Point], times: list[str], start: int, end: int) -> Itera
 def _ends(
     times: list[str], cube: Floats, named: tuple[str | None, str | None], since: int, still: set[int]
 ) -> tuple[int, int]:
+    if len(times) == 1:
+        raise InsufficientDataError("a change needs two times", found=times[0], allowed="2 or more")
     first, last = named
     whole = [row for row in range(len(times)) if not np.isnan(cube[row]).any()]
     for name in (first, last):

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from noria.core.errors import InputError, unknown
+from noria.core.errors import InputError, InsufficientDataError, unknown
 from noria.core.figure import Figure, proportion
 
 from ..series import Floats
@@ -71,7 +71,8 @@ def targets(
 
     Raises:
         SettingError: a weight names no measure.
-        InputError: a negative weight, weights that sum to zero, or a single segment.
+        InputError: a negative weight, or weights that sum to zero.
+        InsufficientDataError: there is a single segment.
     """
     for name in weights:
         if name not in MEASURES:
@@ -83,7 +84,8 @@ def targets(
             found=", ".join(f"{name}={value}" for name, value in weights.items()),
         )
     if len(found.segments) < 2:
-        raise InputError("a single segment has nothing to be compared with", found=1, allowed="2 or more")
+        only = found.segments[0].name["en"] if found.segments else "none"
+        raise InsufficientDataError("one segment has nothing to be compared with", found=only, allowed="2 or more")
     names = [name for name in MEASURES if weights.get(name, 0.0) > 0]
     share = np.array([weights[name] / total for name in names])
     figures = [_measured(found, segment) for segment in found.segments]

@@ -97,7 +97,7 @@ def test_weights_that_cannot_be(people: Customers) -> None:
         targets(found, {"valu": 1.0})
     with pytest.raises(InputError, match="not negative, and not all zero"):
         targets(found, {"value": 0.0})
-    with pytest.raises(InputError, match="single segment"):
+    with pytest.raises(InputError, match="one segment has nothing"):
         targets(Segmentation(found.segments[:1], "rules", people))
 
 
