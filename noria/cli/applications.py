@@ -139,7 +139,7 @@ def recommend(
     model
         Folder of a model for the task embed.
     items
-        JSONL of {"id", "text", "title"}; more can be added by POST /v1/apps/recommend/items.
+        File of items: id, text and title, in JSON Lines, CSV, Excel and the like; POST /v1/apps/recommend/items adds more.
     most
         Take only the first so many of them.
     """

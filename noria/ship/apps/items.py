@@ -1,6 +1,6 @@
 """What can be recommended: one item's form, read alike from a file and from the body of a request.
 
-    items = read_items("products.jsonl")          # {"id", "text", "title"}, or a title in "meta"
+    items = read_items("products.csv")            # id, title and text, or {"id", "text", "meta": {"title"}}, ...
 
 An item whose id comes again replaces the one before it, as it does when it is sent to a running server.
 """
@@ -8,14 +8,21 @@ An item whose id comes again replaces the one before it, as it does when it is s
 from __future__ import annotations
 
 import json
+import os
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from noria.core.errors import InputError, RowError
-from noria.text.encoding import decoded
-from noria.text.lines import json_objects
+from noria.text.records import read_records
+
+_ALIASES = {
+    "id": "item_id product_id article_id sku 编号 商品编号 商品id 条目编号 文章编号",
+    "title": "name product_name headline 标题 名称 商品名称 品名",
+    "text": "content description body summary 内容 正文 描述 简介 详情",
+}
 
 
 @dataclass(frozen=True)
@@ -63,26 +70,24 @@ def title_of(text: str, width: int = 40) -> str:
 def read_items(
     path: str | Path, most: int | None = None, note: Callable[[str], None] = lambda said: None
 ) -> list[Item]:
-    """Return the items of a JSON Lines file in any usual encoding, the first `most` of them.
+    """Return the items of a file of rows in any format that is read, the first `most` of them.
 
-    `note` is told how many items were replaced by a later one of the same id.
+    A table's columns may have other names, such as `product_id`, `name`, `description`, 编号, 名称 or 描述. `note` is told how
+    many items were replaced by a later one of the same id, and what the reader passed over.
 
     Raises:
-        InputError: the file is missing, no text, or holds no item. RowError: a line is no item.
+        InputError: the file is missing, of a kind that is not read, or holds no item. RowError: a row is no item.
     """
-    try:
-        image = Path(path).read_bytes()
-    except (FileNotFoundError, IsADirectoryError):
-        raise InputError("no such file of items", found=str(path)) from None
+    records = read_records(path)
     items: dict[str, Item] = {}
     read = 0
-    for line, value in json_objects(decoded(image, path), path):
+    for line, record in records:
         if most is not None and len(items) == most:
             break
-        if isinstance(value, RowError):
-            raise value
+        if isinstance(record, RowError):
+            raise record
         try:
-            item = item_of(value)
+            item = item_of(_named(record))
         except InputError as error:
             raise RowError(error.what, file=path, line=line, found=error.found, allowed=error.allowed) from None
         items[item.id] = item
@@ -91,13 +96,23 @@ def read_items(
         raise InputError("a file of items holds none", found=str(path))
     if read > len(items):
         note(f"{path}: {read - len(items)} of {read} items were replaced by a later one of the same id")
+    for said in records.notes():
+        note(f"{path}: {said}")
     return list(items.values())
+
+
+def _named(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a record with its id, title and text under these names, where each stands under one other usual name."""
+    plain = {re.sub(r"[\s-]+", "_", name.strip().casefold()): value for name, value in record.items()}
+    for field, usual in _ALIASES.items():
+        found = [name for name in usual.split() if name in plain]
+        if field not in plain and len(found) == 1:
+            plain[field] = plain[found[0]]
+    return plain
 
 
 def append_items(path: Path, items: Iterable[Item]) -> None:
     """Write items behind those that a file holds; they are on the disk when this returns."""
-    import os
-
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a", encoding="utf-8") as stream:
         stream.write("".join(json.dumps(asdict(item), ensure_ascii=False) + "\n" for item in items))

@@ -234,8 +234,18 @@ def test_items_are_read_and_bad_lines_named(tmp_path: Path) -> None:
     file.write_text('{"id": "1"}\n', encoding="utf-8")
     with pytest.raises(RowError, match="line 1"):
         read_items(file)
-    with pytest.raises(InputError, match="no such file"):
+    with pytest.raises(InputError, match="not found"):
         read_items(tmp_path / "none.jsonl")
+
+
+@pytest.mark.parametrize(("name", "text", "encoding"), [
+    ("shop.csv", "商品编号,名称,描述,价格\n7,保温杯,真空不锈钢,59\n8,雨伞,自动开合,39\n", "gb18030"),
+    ("shop.tsv", "product_id\tname\tdescription\n7\t保温杯\t真空不锈钢\n8\t雨伞\t自动开合\n", "utf-8"),
+    ("shop.json", '{"items": [{"id": 7, "title": "保温杯", "text": "真空不锈钢"}, {"id": 8, "title": "雨伞", "text": "自动开合"}]}', "utf-8"),
+])  # fmt: skip
+def test_items_come_from_any_table(tmp_path: Path, name: str, text: str, encoding: str) -> None:
+    (tmp_path / name).write_bytes(text.encode(encoding))
+    assert read_items(tmp_path / name) == [Item("7", "保温杯", "真空不锈钢"), Item("8", "雨伞", "自动开合")]
 
 
 def test_an_item_whose_id_comes_again_is_replaced_and_told(tmp_path: Path) -> None:
