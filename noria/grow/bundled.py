@@ -16,6 +16,7 @@ import pyarrow as pa
 from noria.core.packages import package_file
 
 from .log import Log, log_of_rows
+from .zones import UTC_DAYS, LocalCalendar
 
 if TYPE_CHECKING:
     from ibis.backends.duckdb import Backend
@@ -28,8 +29,8 @@ _MASTER = "eff6889ed364c5199d6eacbbeb7a6d559971df4406ac876f322c373f00a072ef"
 _SAMPLE = "6fae10155c0b0ba363c2c386e30f77990d22328220efd862a5edd1443420d94a"
 
 
-def cdnow(connection: Backend | None = None) -> Log:
-    """Return the whole CDNOW log: 69,659 purchases, `value` in USD, `units` in discs.
+def cdnow(connection: Backend | None = None, calendar: LocalCalendar = UTC_DAYS) -> Log:
+    """Return the whole CDNOW log: 69,659 purchases, `value` in USD, `units` in discs; its days are days in any calendar.
 
     Raises:
         PackageError: the package `lifetimes` is missing or its file was altered.
@@ -37,7 +38,7 @@ def cdnow(connection: Backend | None = None) -> Log:
     path = package_file("lifetimes", "lifetimes/datasets/CDNOW_master.txt", _MASTER)
     lines = (line.split() for line in path.read_text(encoding="ascii").splitlines()[1:])
     user, day, units, value = zip(*(line for line in lines if line), strict=True)
-    return _log(user, day, units, value, CDNOW_SOURCE, connection)
+    return _log(user, day, units, value, CDNOW_SOURCE, connection, calendar)
 
 
 def cdnow_sample(connection: Backend | None = None) -> Log:
@@ -64,8 +65,9 @@ def _log(
     value: tuple[str, ...],
     source: str,
     connection: Backend | None,
+    calendar: LocalCalendar = UTC_DAYS,
 ) -> Log:
     rows = pa.table({"user": user, "time": day, "units": units, "value": value})
     log = log_of_rows(rows, source=source, licence=CDNOW_LICENCE, unit="USD", now=datetime(1998, 7, 1, tzinfo=UTC),
-                      connection=connection)  # fmt: skip
+                      connection=connection, calendar=calendar)  # fmt: skip
     return log.between(date(1997, 1, 1), CDNOW_LAST)

@@ -76,7 +76,7 @@ def open_engine(address: str, settings: LogSettings | None = None) -> Log:
     source = f"{table.get_backend().name} table {settings.table}"
     if set(FACTS) <= set(table.columns):
         segment = "app" if settings.segment == "segment" else settings.segment
-        return log_of_events(once(table), segment=segment, source=source)
+        return log_of_events(once(table), segment=segment, source=source, calendar=settings.calendar())
     return log_of_table(table, settings, source=source)
 
 

@@ -19,6 +19,7 @@ from noria.core.errors import InputError, unknown
 
 from .tables import made, scratch
 from .times import day_number, in_duckdb
+from .zones import LocalCalendar
 
 if TYPE_CHECKING:
     from .log import Log
@@ -56,7 +57,7 @@ def user_days(log: Log, by: Sequence[str] = ()) -> ibis.Table:
             raise unknown("column to split by", name, allowed)
     wanted = " by ".join(["days", *by])
     if wanted not in log.kept:
-        with scratch(_folded(log.table, by), "folded") as folded:
+        with scratch(_folded(log.table, by, log.calendar), "folded") as folded:
             people = everyone(log, folded.select(name="user") if not by else log.table.select(name="user"))
             numbered = folded.join(people, folded.user == people.name).drop("user", "name")
             log.kept[wanted] = made(numbered.rename(user="user_id"), "days")
@@ -69,7 +70,7 @@ def everyone(log: Log, names: ibis.Table, kept: str = "people") -> ibis.Table:
         with ExitStack() as held:  # made first: so only few are asked whether they are blank
             known = log.kept.get("names" if kept == "people" else "names of all")
             distinct = held.enter_context(scratch(names.distinct(), "names")) if known is None else known
-            named = distinct.filter(~nameless(distinct.name))
+            named = distinct.filter(~nameless(distinct.name, log.placeholders))
             rank = ibis.row_number().over(ibis.window(order_by="name"))
             log.kept[kept] = made(named.mutate(user_id=rank.cast("int32")), kept)
     return log.kept[kept]
@@ -101,7 +102,7 @@ def tally(log: Log, kept: str = "people") -> Tally:
     place = f"tally of {kept}"
     if place not in log.kept:
         table = names_of(log, kept)
-        named = ~nameless(table.name)
+        named = ~nameless(table.name, log.placeholders)
         counts = table.aggregate(
             names=table.count(), named=named.ifelse(1, 0).sum(), keys=hashed(table.name).nunique(where=named)
         )
@@ -122,7 +123,7 @@ def keyed(log: Log, acts: ibis.Table, kept: str = "people") -> ibis.Table:
         people = everyone(log, names_of(log, kept).select("name"), kept)
         return acts.join(people, acts.user == people.name).drop("user", "name").rename(user="user_id")
     if told.blank:
-        acts = acts.filter(~nameless(acts.user))
+        acts = acts.filter(~nameless(acts.user, log.placeholders))
     return acts.mutate(user=hashed(acts.user))
 
 
@@ -131,9 +132,10 @@ def hashed(name: Any) -> Any:
     return _HASH(name) if in_duckdb(name) else name.hash()
 
 
-def nameless(name: Any) -> Any:
-    """Return whether a user's name is missing or blank."""
-    return name.isnull() | (name.strip() == "")
+def nameless(name: Any, words: Sequence[str] = ()) -> Any:
+    """Return whether a user's name is missing or blank, or one of the words that stand for nobody, in small letters."""
+    blank = name.isnull() | (name.strip() == "")
+    return blank | name.strip().lower().isin(list(words)) if words else blank
 
 
 def segment_of(column: Any) -> Any:
@@ -144,12 +146,12 @@ def segment_of(column: Any) -> Any:
 def numbered_acts(log: Log) -> ibis.Table:
     """Return a log's acts by `user` (a number) and `day`."""
     people = everyone(log, log.table.select(name="user"))
-    acts = log.table.select(name="user", day=day_number(log.table.time))
+    acts = log.table.select(name="user", day=day_number(log.table.time, log.calendar))
     return acts.join(people, "name").select("day", user="user_id")
 
 
-def _folded(table: ibis.Table, by: Sequence[str]) -> ibis.Table:
-    days = table.mutate(day=day_number(table.time), **{name: segment_of(table[name]) for name in by})
+def _folded(table: ibis.Table, by: Sequence[str], calendar: LocalCalendar) -> ibis.Table:
+    days = table.mutate(day=day_number(table.time, calendar), **{name: segment_of(table[name]) for name in by})
     return days.group_by("user", "day", *by).aggregate(
         acts=days.count().cast("int64"), value=days.value.sum().cast("float64"), units=days.units.sum().cast("int64")
     )

@@ -8,7 +8,7 @@ log.problems      # what was set aside, why, and how often
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -17,11 +17,16 @@ from typing import TYPE_CHECKING, Any
 import ibis
 import pyarrow as pa
 
-from noria.core.errors import InputError, unknown
+from noria.core.errors import unknown
 
-from .files import columns_of, load_table, quoted
+from .amounts import DecimalMark
+from .checked import Reading, checked
+from .files import NUMBER, Loaded, Problem, columns_of, load_table
 from .fold import ROLLUPS, measured, user_days
 from .lake import connect
+from .stamps import DateOrder
+from .times import day_number, microseconds
+from .zones import UTC_DAYS, LocalCalendar, day_of, local_calendar, steps_of
 
 if TYPE_CHECKING:
     from ibis.backends.duckdb import Backend
@@ -29,20 +34,6 @@ if TYPE_CHECKING:
 SERVER_EVENTS = "server events"
 """The source that figures from a lake's events name."""
 COLUMNS = ("user", "time", "value", "units", "segment")
-
-
-@dataclass(frozen=True)
-class Problem:
-    """Rows that were set aside, and why."""
-
-    what: str
-    rows: int
-    example: str
-    """Where the first one stands."""
-
-    def text(self) -> str:
-        """Return the problem on one line."""
-        return f"{self.rows:,} rows set aside: {self.what} (first at {self.example})"
 
 
 @dataclass(frozen=True)
@@ -55,14 +46,20 @@ class Log:
     unit: str = ""
     """Unit of `value`."""
     first: date = date.min
-    """First day with activity, UTC."""
+    """First day with activity, of the calendar."""
     as_of: date = date.min
-    """Last day the log covers, UTC; what comes later is not known rather than none."""
+    """Last day the log covers; what comes later is not known rather than none."""
     rows: int = 0
     users: int = 0
     problems: tuple[Problem, ...] = ()
     facts: ibis.Table | None = None
     """All events of the lake, of every kind, where the log was taken from one."""
+    calendar: LocalCalendar = UTC_DAYS
+    """The zone that days are told in, and when weeks begin."""
+    notes: tuple[str, ...] = ()
+    """What a person should know of how it was read."""
+    placeholders: tuple[str, ...] = ()
+    """Names, in small letters, that stand for no one: whose acts `table` may hold are left out of every count."""
     kept: dict[str, Any] = field(init=False, repr=False, compare=False, default_factory=dict)
     """What was folded from the log so far: tables of its own engine, each made once and gone with the session, and small counts."""
 
@@ -70,9 +67,10 @@ class Log:
         """Return the citation that goes under a chart, in English and in Chinese."""
         name = {"en": self.source, "zh": "服务事件" if self.source == SERVER_EVENTS else self.source}
         licence = {"en": f" ({self.licence})", "zh": f"（{self.licence}）"} if self.licence else {"en": "", "zh": ""}
+        days = self.calendar.text() if self.calendar.zone != "UTC" else None
         return {
-            "en": f"{name['en']}{licence['en']}, as of {self.as_of}",
-            "zh": f"{name['zh']}{licence['zh']}，截至 {self.as_of}",
+            "en": f"{name['en']}{licence['en']}, as of {self.as_of}" + (f", {days['en']}" if days else ""),
+            "zh": f"{name['zh']}{licence['zh']}，截至 {self.as_of}" + (f"，{days['zh']}" if days else ""),
         }
 
     def close(self) -> None:
@@ -85,10 +83,10 @@ class Log:
         Raises:
             InputError: no activity falls into these days.
         """
-        day = self.table.time.date()
-        part = replace(self, table=self.table.filter((day >= ibis.literal(first)) & (day <= ibis.literal(last))))
+        day = day_number(self.table.time, self.calendar)
+        since, until = day_of(first), day_of(last)
+        part = replace(self, table=self.table.filter((day >= since) & (day <= until)))
         days = user_days(self)
-        since, until = ((end - date(1970, 1, 1)).days for end in (first, last))
         part.kept["days"] = days.filter((days.day >= since) & (days.day <= until))
         part.kept["people"] = self.kept["people"]
         return measured(part, last)
@@ -104,23 +102,33 @@ def read_log(
     segment: str = "segment",
     id: str = "id",
     zone: str | None = None,
+    day_zone: str | None = None,
+    week_starts: str = "monday",
+    date_order: DateOrder = "",
+    decimal: DecimalMark = "",
+    keep_users: Sequence[str] = (),
     source: str = "",
     licence: str = "",
     unit: str = "",
     now: datetime | None = None,
     connection: Backend | None = None,
 ) -> Log:
-    """Return the log in a CSV or Parquet file.
+    """Return the log in a file: CSV of any dialect and encoding, JSON Lines, XLSX or Parquet, packed or not.
 
     Args:
-        path: the file. CSV has a header line.
+        path: the file. A table has a header line.
         user: the column that names the user; so for `time`, and for `value`, `units`, `segment`, `id`, which may be absent.
-        time: ISO 8601 or YYYYMMDD. A bare date is a UTC day.
-        value: an amount, not negative.
+        time: ISO 8601, a day, or seconds since 1970, and what `noria.grow.stamps` reads besides.
+        value: an amount; one that cannot be read or is negative is set aside, and its act kept.
         units: how much was used; 1 where absent.
         segment: what analytics may split by.
-        id: rows with one id are one act.
+        id: rows with one id are one act; an empty id is none.
         zone: the time zone of times that name none, such as "UTC" or "Asia/Shanghai".
+        day_zone: the time zone that days, weeks and months are told in; `zone`, or UTC, where not given. A bare date is a day there.
+        week_starts: monday, sunday or saturday.
+        date_order: of dates in numbers that end with the year: dmy, mdy or ymd; told by the data where it can be.
+        decimal: what stands before the decimals of amounts; told by the data where it can be.
+        keep_users: words for nobody (`noria.grow.checked.PLACEHOLDERS`) that are users here.
         source: what the figures cite; the file's name where not given.
         licence: under which the log may be used.
         unit: unit of `value`.
@@ -132,11 +140,28 @@ def read_log(
     """
     path = Path(path)
     connection = connection or connect()
-    raw, _ = load_table(connection, path, "log")
+    calendar = local_calendar(day_zone or zone, week_starts)
+    if zone is not None:
+        steps_of(zone)
     names = {"user": user, "time": time, "value": value, "units": units, "segment": segment, "id": id}
-    first_line = 1 if path.suffix == ".parquet" else 2
-    table, problems = _checked(connection, raw, names, str(path), first_line, zone, now or datetime.now(UTC))
-    return measured(Log(table, source or path.name, licence, unit, problems=problems))
+    loaded = load_table(connection, path, "log", tuple(names.values()))
+    how = Reading(names, str(path), now or datetime.now(UTC), zone, calendar, date_order, decimal, tuple(keep_users))
+    return _log(connection, loaded, how, source or path.name, licence, unit)
+
+
+def _log(connection: Backend, loaded: Loaded, how: Reading, source: str, licence: str, unit: str) -> Log:
+    table, problems, notes = checked(connection, loaded, how)
+    return measured(Log(table, source, licence, unit, problems=tuple(problems), calendar=covering(how.calendar, table),
+                        notes=tuple(notes)))  # fmt: skip
+
+
+def covering(calendar: LocalCalendar, table: ibis.Table) -> LocalCalendar:
+    """Return the calendar with the steps that a table's times need."""
+    if len(calendar.steps) == 1:
+        return calendar
+    ends = table.aggregate(first=microseconds(table.time.min()), last=microseconds(table.time.max()))
+    found = ends.to_pyarrow().to_pylist()[0]
+    return calendar if found["first"] is None else calendar.between(int(found["first"]), int(found["last"]))
 
 
 def log_of_rows(
@@ -147,6 +172,7 @@ def log_of_rows(
     unit: str = "",
     now: datetime | None = None,
     connection: Backend | None = None,
+    calendar: LocalCalendar = UTC_DAYS,
 ) -> Log:
     """Return the log in an Arrow table that has at least `user` and `time`.
 
@@ -155,18 +181,23 @@ def log_of_rows(
     """
     connection = connection or connect()
     raw, given = ibis.util.gen_name("raw"), ibis.util.gen_name("given")
-    connection.con.register(given, rows)
-    connection.con.execute(
-        f'CREATE TEMP TABLE "{raw}" AS SELECT *, row_number() OVER () AS "row number" FROM "{given}"'
-    )
+    numbered = rows.append_column(NUMBER, pa.array(range(1, rows.num_rows + 1), pa.int64()))
+    connection.con.register(given, numbered)
+    connection.con.execute(f'CREATE TEMP TABLE "{raw}" AS SELECT * FROM "{given}"')
     connection.con.unregister(given)
     names = {name: name for name in (*COLUMNS, "id")}
-    table, problems = _checked(connection, raw, names, source, 1, None, now or datetime.now(UTC))
-    return measured(Log(table, source, licence, unit, problems=problems))
+    loaded = Loaded(raw, columns_of(connection, raw), lambda number: number)
+    how = Reading(names, source, now or datetime.now(UTC), calendar=calendar)
+    return _log(connection, loaded, how, source, licence, unit)
 
 
 def log_of_events(
-    table: ibis.Table, *, segment: str = "app", kinds: Sequence[str] = ("request",), source: str = SERVER_EVENTS
+    table: ibis.Table,
+    *,
+    segment: str = "app",
+    kinds: Sequence[str] = ("request",),
+    source: str = SERVER_EVENTS,
+    calendar: LocalCalendar = UTC_DAYS,
 ) -> Log:
     """Return the activity in a lake's events: one act per event of `kinds` that names a user.
 
@@ -175,6 +206,7 @@ def log_of_events(
         segment: the column of the events to split by: app, model, tenant, segment ...
         kinds: which events count as being active.
         source: what the figures cite.
+        calendar: what days and weeks are told by.
 
     Raises:
         SettingError: the events have no column `segment`.
@@ -186,103 +218,4 @@ def log_of_events(
     more = {name: acts.segment if name == "topic" else acts[name] for name in ROLLUPS}
     named = acts.segment if segment == "topic" else acts[segment]
     acts = acts.select(user=acts.user, time=acts.time, value=acts.value, units=acts.units, segment=named, **more)
-    return measured(Log(acts, source, facts=table))
-
-
-# What is wrong with a row, in the order in which it is asked; the first that holds is the reason told.
-_REASONS = (
-    ("the user is empty", "coalesce(trim(raw_user), '') = ''"),
-    ("the time cannot be read", "time IS NULL"),
-    ("the time is before 1970", "time < TIMESTAMP '1970-01-01'"),
-    ("the time lies in the future", "time > $now"),
-    ("the value cannot be read", "coalesce(trim(raw_value), '') <> '' AND NOT coalesce(isfinite(value), false)"),
-    ("the value is negative", "value < 0"),
-    ("the units cannot be read", "coalesce(trim(raw_units), '') <> '' AND units IS NULL"),
-    ("the units are negative", "units < 0"),
-    ("the id came before", "copy > 1"),
-)
-
-
-def _checked(
-    connection: Backend,
-    raw: str,
-    names: Mapping[str, str],
-    place: str,
-    first_line: int,
-    zone: str | None,
-    now: datetime,
-) -> tuple[ibis.Table, tuple[Problem, ...]]:
-    """Return the usable rows, and the others counted by reason."""
-    run = connection.con.execute
-    kinds = columns_of(connection, raw)
-    for needed in ("user", "time"):
-        if names[needed] not in kinds:
-            raise InputError(f"{place}: no column for the {needed}", allowed=f"one named {names[needed]!r}",
-                             found=", ".join(kinds),
-                             hint=f"name it with --{needed}")  # fmt: skip
-    text = {
-        name: f"CAST({quoted(column)} AS VARCHAR)" if column in kinds else "NULL::VARCHAR"
-        for name, column in names.items()
-    }
-    moment = moment_sql(connection, raw, names["time"], kinds[names["time"]], zone, place)
-    repeats = (
-        f'row_number() OVER (PARTITION BY {quoted(names["id"])} ORDER BY "row number")' if names["id"] in kinds else "1"
-    )
-    checked = ibis.util.gen_name("log")
-    cases = " ".join(f"WHEN {test} THEN '{what}'" for what, test in _REASONS)
-    run(
-        f"""CREATE TEMP TABLE "{checked}" AS
-        WITH named AS (
-            SELECT "row number" + {first_line - 1} AS line, {text["user"]} AS raw_user, {moment} AS time,
-                   {text["value"]} AS raw_value, {text["units"]} AS raw_units, {text["segment"]} AS raw_segment,
-                   {repeats} AS copy
-            FROM "{raw}"),
-        typed AS (
-            SELECT line, raw_user, raw_value, raw_units, copy, trim(raw_user) AS "user", time,
-                   TRY_CAST(raw_value AS DOUBLE) AS value, coalesce(raw_segment, '') AS segment,
-                   CASE WHEN coalesce(trim(raw_units), '') = '' THEN 1 ELSE TRY_CAST(raw_units AS BIGINT) END AS units
-            FROM named)
-        SELECT line, "user", time, value, units, segment, CASE {cases} END AS problem FROM typed""".replace(
-            "$now", f"TIMESTAMP '{now.astimezone(UTC).replace(tzinfo=None).isoformat(sep=' ')}'"
-        )
-    )
-    run(f'DROP TABLE "{raw}"')
-    found = run(
-        f'SELECT problem, count(*), min(line) FROM "{checked}" WHERE problem IS NOT NULL GROUP BY 1 ORDER BY 2 DESC, 1'
-    )
-    problems = tuple(Problem(what, rows, f"line {line}") for what, rows, line in found.fetchall())
-    table = connection.table(checked)
-    return table.filter(table.problem.isnull()).select(*COLUMNS), problems
-
-
-_HAS_ZONE = r"\d{2}:\d{2}.*(Z|[+-]\d{2}(:?\d{2})?)$"
-_BARE_DAY = r"^\d{4}-?\d{2}-?\d{2}$"
-
-
-def moment_sql(connection: Backend, raw: str, column: str, kind: str, zone: str | None, place: str) -> str:
-    """Return the SQL that reads a column of times as UTC; bare days are UTC days."""
-    name = quoted(column)
-    if kind == "DATE":
-        return f"CAST({name} AS TIMESTAMP)"
-    if kind.endswith("TIME ZONE"):
-        return f"make_timestamp(epoch_us({name}))"
-    stamp = f"trim(CAST({name} AS VARCHAR))"
-    zoneless = f"NOT regexp_matches({stamp}, '{_HAS_ZONE}') AND NOT regexp_matches({stamp}, '{_BARE_DAY}') AND TRY_CAST({stamp} AS TIMESTAMP) IS NOT NULL"
-    if zone is None:
-        example = connection.con.execute(f'SELECT {stamp} FROM "{raw}" WHERE {zoneless} LIMIT 1').fetchone()
-        if example:
-            raise InputError(f"{place}: times name no time zone", found=example[0], allowed="2026-01-31T08:00:00Z, or bare days",
-                             hint="say which zone they are in: --zone UTC")  # fmt: skip
-        local = "NULL::TIMESTAMP"
-    else:
-        try:
-            connection.con.execute("SELECT TIMESTAMP '2000-01-01' AT TIME ZONE ?", [zone])
-        except Exception:
-            raise InputError("unknown time zone", found=zone, allowed="a name such as UTC or Asia/Shanghai") from None
-        escaped = zone.replace("'", "''")
-        local = f"make_timestamp(epoch_us(TRY_CAST({stamp} AS TIMESTAMP) AT TIME ZONE '{escaped}'))"
-    day = f"coalesce(TRY_CAST({stamp} AS DATE), CAST(try_strptime({stamp}, '%Y%m%d') AS DATE))"
-    return (
-        f"CASE WHEN regexp_matches({stamp}, '{_BARE_DAY}') THEN CAST({day} AS TIMESTAMP) "
-        f"WHEN regexp_matches({stamp}, '{_HAS_ZONE}') THEN make_timestamp(epoch_us(TRY_CAST({stamp} AS TIMESTAMPTZ))) ELSE {local} END"
-    )
+    return measured(Log(acts, source, facts=table, calendar=covering(calendar, table)))

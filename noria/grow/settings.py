@@ -8,6 +8,8 @@ from pydantic import Field
 
 from noria.core.settings import Settings
 
+from .zones import LocalCalendar, local_calendar
+
 
 class LogSettings(Settings):
     """Where in a log each thing stands, and how it is split into periods."""
@@ -15,17 +17,27 @@ class LogSettings(Settings):
     user: str = "user"
     """Column that names the user."""
     time: str = "time"
-    """Column of the time: ISO 8601 or YYYYMMDD; a bare date is a UTC day."""
+    """Column of the time: ISO 8601, a day, seconds since 1970, and what else docs/grow-users.md lists; a bare date is a day of `day_zone`."""
     value: str = "value"
-    """Column of an amount; may be absent."""
+    """Column of an amount; may be absent. One that cannot be read or is negative is set aside, its act kept."""
     units: str = "units"
     """Column of how much was used; 1 where absent."""
     segment: str = "segment"
     """Column to split by; of a lake's events: app, model, tenant or segment."""
     id: str = "id"
-    """Column of an id: rows with one id are one act; may be absent."""
+    """Column of an id: rows with one id are one act; may be absent, or empty for some."""
     zone: str | None = None
-    """Time zone of times that name none, such as UTC or Asia/Shanghai."""
+    """Time zone of times that name none, such as UTC, Asia/Shanghai or +08:00."""
+    day_zone: str | None = None
+    """Time zone that days, weeks and months are told in; that of `zone` where it is not given, else UTC."""
+    week_starts: Literal["monday", "sunday", "saturday"] = "monday"
+    """Day on which weeks begin."""
+    date_order: Literal["", "dmy", "mdy", "ymd"] = ""
+    """Order of dates such as 12/1/2010; told by the data where a day above 12 decides it."""
+    decimal: Literal["", ".", ","] = ""
+    """What stands before the decimals of amounts; told by the data where one can mean nothing else."""
+    keep_users: tuple[str, ...] = ()
+    """Words for nobody, such as 0 or guest, that are users here; null, None, anonymous and the like are set aside and told."""
     licence: str = ""
     """Under which the log may be used; shown with every figure."""
     unit: str = ""
@@ -34,6 +46,14 @@ class LogSettings(Settings):
     """Period of growth accounting and retention."""
     table: str = "events"
     """Table of an engine that is named by its address; a point parts it from its schema."""
+
+    def calendar(self) -> LocalCalendar:
+        """Return what days and weeks are told by.
+
+        Raises:
+            InputError: there is no such zone.
+        """
+        return local_calendar(self.day_zone or self.zone, self.week_starts)
 
 
 class UserSettings(Settings):

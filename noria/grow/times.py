@@ -1,4 +1,5 @@
-"""Times as whole numbers: days and microseconds since 1970, UTC, by what every engine knows, and in DuckDB by its fastest way."""
+"""Times as whole numbers: microseconds since 1970 in UTC, and days of a calendar, by what every engine knows, and in DuckDB by its
+fastest way."""
 
 from __future__ import annotations
 
@@ -6,8 +7,9 @@ from typing import Any
 
 import ibis
 
-DAY = 86_400_000_000
-"""Microseconds of a day."""
+from .zones import DAY, LocalCalendar, Steps, added, from_wall
+
+__all__ = ["DAY", "day_number", "from_local", "in_duckdb", "microseconds", "utc"]
 
 
 def _epoch_us(moment) -> int:  # type: ignore[no-untyped-def,empty-body]
@@ -36,11 +38,37 @@ def utc(time: Any) -> Any:
     return time.cast("timestamp(6)")  # told to the microsecond: ClickHouse would round to seconds
 
 
-def day_number(time: Any) -> Any:
-    """Return the day of a time, counted from 1970."""
+def from_local(time: Any, steps: Steps) -> Any:
+    """Return a column of times as a zone's own clock shows them, or of its days, as UTC; `steps` are the zone's."""
+    local = utc(time)
+    if len(steps) == 1 and not steps[0][1]:
+        return local
+    seconds = local.truncate("s").epoch_seconds().cast("int64")
+    ahead = _added(seconds, from_wall(steps))
+    return local - ahead.as_interval("s")
+
+
+def day_number(time: Any, calendar: LocalCalendar) -> Any:
+    """Return the day of a time, itself UTC, counted from 1970."""
+    steps = calendar.steps
+    at_utc = len(steps) == 1 and not steps[0][1]
     if in_duckdb(time):
-        return (_MICROSECONDS(time) // DAY).cast("int32")
-    return time.date().epoch_days().cast("int32")
+        instant = _MICROSECONDS(time)
+        local = instant if at_utc else instant + _added(instant, steps, 1)
+        return (local // DAY).cast("int32")
+    if at_utc:
+        return time.date().epoch_days().cast("int32")
+    seconds = time.truncate("s").epoch_seconds().cast("int64")
+    return ((seconds + _added(seconds, steps)) / (DAY // 1_000_000)).floor().cast("int32")
+
+
+def _added(instant: Any, steps: Steps, unit: int = 1_000_000) -> Any:
+    """Return what is added at an instant, which is counted, as what is added, in units of so many microseconds."""
+    return added(
+        steps,
+        lambda at, early, late: (instant < at // unit).ifelse(early, late),
+        lambda ahead: ibis.literal(ahead // unit, "int64"),
+    )
 
 
 def microseconds(time: Any) -> Any:

@@ -22,7 +22,7 @@ def write(path: Path, *lines: str) -> Path:
 
 
 def rows(log: Log) -> list[tuple[object, ...]]:
-    return sorted(tuple(row.values()) for row in log.table.to_pyarrow().to_pylist())
+    return sorted((tuple(row.values()) for row in log.table.to_pyarrow().to_pylist()), key=str)
 
 
 def test_a_csv_with_names_of_its_own(tmp_path: Path) -> None:
@@ -53,18 +53,25 @@ def test_bad_rows_are_counted_by_reason(tmp_path: Path) -> None:
         "11,b,2026-01-02,2,2",
     )
     log = read_log(path, now=NOW)
-    assert log.rows == 2
-    assert {problem.what: (problem.rows, problem.example) for problem in log.problems} == {
-        "the id came before": (1, "line 3"),
-        "the user is empty": (1, "line 4"),
-        "the time cannot be read": (1, "line 5"),
-        "the time is before 1970": (1, "line 6"),
-        "the time lies in the future": (1, "line 7"),
-        "the value is negative": (1, "line 8"),
-        "the value cannot be read": (2, "line 9"),
-        "the units are negative": (1, "line 11"),
-        "the units cannot be read": (1, "line 12"),
+    assert log.rows == 7
+    assert {
+        problem.what: (problem.rows, problem.example, problem.found) for problem in log.problems if not problem.kept
+    } == {
+        "the id came before": (1, "line 3", "1"),
+        "the user is empty": (1, "line 4", ""),
+        "the time cannot be read": (1, "line 5", "soon"),
+        "the time is before 1970": (1, "line 6", "0001-01-01"),
+        "the time lies in the future": (1, "line 7", "2999-01-01"),
     }
+    assert {
+        problem.what: (problem.rows, problem.example, problem.found) for problem in log.problems if problem.kept
+    } == {
+        "the value is negative, as of a refund": (1, "line 8", "-3"),
+        "the value cannot be read": (2, "line 9", "much"),
+        "the units are negative": (1, "line 11", "-1"),
+        "the units cannot be read": (1, "line 12", "many"),
+    }
+    assert sorted(str(value) for _, _, value, _, _ in rows(log)) == ["1.0"] * 3 + ["2.0"] + ["None"] * 3
 
 
 def test_times_without_a_zone_are_refused_until_one_is_named(tmp_path: Path) -> None:
@@ -96,7 +103,7 @@ def test_parquet_keeps_its_types(tmp_path: Path) -> None:
         (["name,time", "a,2026-01-01"], "no column for the user: found 'name, time'"),
         (["user,when", "a,2026-01-01"], "no column for the time"),
         (["user,time"], "holds no activity"),
-        (["user,time", ",2026-01-01"], "holds no activity: found '?1 rows set aside: the user is empty"),
+        (["user,time", ",2026-01-01"], "holds no activity: found '?1 row set aside: the user is empty"),
     ],
 )
 def test_logs_that_cannot_be_used(tmp_path: Path, lines: list[str], message: str) -> None:
@@ -108,7 +115,7 @@ def test_a_missing_and_a_broken_file(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such log"):
         read_log(tmp_path / "none.csv")
     (tmp_path / "log.parquet").write_bytes(b"PAR1 cut short")
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="is not Parquet, or is damaged"):
         read_log(tmp_path / "log.parquet")
 
 

@@ -105,7 +105,10 @@ def _of_users(opened: Log, settings: LogSettings, asked: UserSettings, market: M
     facts = opened.facts
     if facts is not None:
         sections.append(usage_section(usage(facts)))
-        sections += _or_why("the server's own shares", lambda: own_sections(facts, settings.period, targets=False))
+        sections += _or_why(
+            "the server's own shares",
+            lambda: own_sections(facts, settings.period, targets=False, calendar=settings.calendar()),
+        )
     ahead = study_users_ahead(opened, period_for(opened), horizon=market.horizon, seed=market.seed)
     return [*sections, forecast_section(ahead)]
 

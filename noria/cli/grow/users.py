@@ -33,12 +33,13 @@ def users(
         noria grow users runs/demo/lake --period day --by app,model
         noria grow users runs/demo/lake --funnel "impression > click > conversion" --funnel-days 7
         noria grow users purchases.csv --user customer --zone Asia/Shanghai --json
+        noria grow users events.csv --zone UTC --day-zone America/New_York --week-starts sunday
         noria grow users --lake postgres://reader@db.example/shop --table events
 
     Parameters
     ----------
     log
-        A lake's folder, a CSV or Parquet file with a user and a time, or the address of an engine.
+        A lake's folder, a file (CSV, JSON Lines, XLSX or Parquet) with a user and a time, or the address of an engine.
     lake
         The same, by name: a lake's folder, or the address of an engine that holds the events.
     by_segment
@@ -67,7 +68,10 @@ def users(
 
 def _print(study: UserStudy) -> None:
     log = study.log
-    print(f"{log.source}: {log.rows:,} acts of {log.users:,} users, {log.first} to {log.as_of}")
+    days = f", {log.calendar.text()['en']}" if log.calendar.zone != "UTC" else ""
+    print(f"{log.source}: {log.rows:,} acts of {log.users:,} users, {log.first} to {log.as_of}{days}")
+    for note in log.notes:
+        print(f"  {note}")
     for problem in log.problems:
         print(f"  {problem.text()}")
     _print_growth(study)
@@ -105,8 +109,9 @@ def _facts(study: UserStudy) -> dict[str, Any]:
     """Return all of a study that programs may want."""
     log, held, spend = study.log, study.holdout, study.spend
     return {
-        "source": log.source, "rows": log.rows, "users": log.users, "as_of": log.as_of.isoformat(),
-        "problems": [problem.text() for problem in log.problems],
+        "source": log.source, "rows": log.rows, "users": log.users, "first": log.first.isoformat(), "as_of": log.as_of.isoformat(),
+        "days": {"zone": log.calendar.zone, "weeks": log.calendar.week_starts},
+        "problems": [problem.text() for problem in log.problems], "notes": list(log.notes),
         "growth": [row.as_dict() for row in study.growths[0].rows], "defects": study.growths[0].defects(),
         "retention": {"unit": study.retention.unit, "kind": study.retention.kind, "counts": study.retention.counts},
         "curves": {kept.kind: [point.as_dict() for point in kept.curve()] for kept in study.kinds},

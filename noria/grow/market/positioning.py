@@ -22,6 +22,7 @@ from noria.core.figure import Figure, proportion
 
 from ..log import Log
 from ..series import Floats
+from ..times import day_number
 
 Ints = npt.NDArray[np.int64]
 FEWEST = 20
@@ -92,10 +93,10 @@ def customers(log: Log) -> Customers:
     if log.users < FEWEST:
         raise InputError("too few users to be segmented", found=log.users, allowed=f"{FEWEST} or more")
     table = log.table
-    day = table.time.date()
+    day = day_number(table.time, log.calendar)
     per_user = table.group_by("user").aggregate(
-        first=day.min().epoch_days(),
-        last=day.max().epoch_days(),
+        first=day.min(),
+        last=day.max(),
         days=day.nunique(),
         value=table.value.sum(),
         units=table.units.sum(),

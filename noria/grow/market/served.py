@@ -17,11 +17,13 @@ import ibis
 
 from noria.core.errors import InputError, unknown
 
-from ..log import SERVER_EVENTS
+from ..log import SERVER_EVENTS, covering
 from ..series import Point, Provenance, Series
+from ..times import day_number
+from ..users.periods import Period, first_day, number_of, period_of
+from ..zones import UTC_DAYS, LocalCalendar
 
 By = Literal["app", "model", "tenant", "segment"]
-Period = Literal["day", "week", "month"]
 BASES = ("requests", "tokens", "items", "users", "reach", "revenue")
 """Measures that a lake can give: what they count is told by their unit. They are never mixed."""
 NOBODY = "(none)"
@@ -36,14 +38,22 @@ _UNITS = {
 }
 
 
-def served_series(events: ibis.Table, by: str = "app", period: Period = "week", *, split: str | None = None) -> Series:
-    """Return how much each entity was used in each UTC period, on every base that the events carry.
+def served_series(
+    events: ibis.Table,
+    by: str = "app",
+    period: Period = "week",
+    *,
+    split: str | None = None,
+    calendar: LocalCalendar = UTC_DAYS,
+) -> Series:
+    """Return how much each entity was used in each period, on every base that the events carry.
 
     Args:
         events: what `noria.grow.lake.events` returned.
         by: the column whose values are the entities: app, model, tenant or segment.
-        period: day, week (Monday) or month.
+        period: day, week or month.
         split: a second column whose values are the series' segments; none where not given.
+        calendar: what days and weeks are told by.
 
     A period in which anything was used is known for all entities: what is not counted there is a true zero. Periods in which
     nothing was used at all are missing. The last period, which may go on, is provisional.
@@ -55,11 +65,13 @@ def served_series(events: ibis.Table, by: str = "app", period: Period = "week", 
     for column in (by, split or by):
         if column not in ("app", "model", "tenant", "segment"):
             raise unknown("column to share by", column, ("app", "model", "tenant", "segment"))
-    letter = {"day": "D", "week": "W", "month": "M"}[period]
-    requests = events.filter(events.kind == "request")
-    keys = {"period": requests.time.truncate(letter).date(), "entity": requests[by],
-            "part": requests[split] if split else ibis.literal("")}  # fmt: skip
-    named = requests.mutate(**keys)
+    calendar = covering(calendar, events)
+
+    def placed(rows: ibis.Table) -> ibis.Table:
+        number = period_of(day_number(rows.time, calendar), period, calendar.week_starts)
+        return rows.mutate(period=number, entity=rows[by], part=rows[split] if split else ibis.literal(""))
+
+    named = placed(events.filter(events.kind == "request"))
     used = _rows(named.group_by(["period", "entity", "part"]).aggregate(
         requests=named.count(), tokens=named.units.sum(where=named.unit == "tokens"),
         items=named.units.sum(where=named.unit == "items")))  # fmt: skip
@@ -67,16 +79,21 @@ def served_series(events: ibis.Table, by: str = "app", period: Period = "week", 
         raise InputError("the lake holds no request yet", hint="send a request to the server first")
     counts = {name: {_key(row): float(row[name] or 0) for row in used} for name in ("requests", "tokens", "items")}
     counts["users"], counts["reach"] = _users(named)
-    counts["revenue"] = _revenue(events, by, split, letter)
-    last = max(row["last"] for row in _rows(events.aggregate(last=events.time.max().date())))
-    return _series(counts, period, last)
+    bought = events.filter((events.kind == "conversion") & events.value.notnull() & (events.value > 0))
+    counts["revenue"] = _revenue(placed(bought))
+    last = _rows(events.aggregate(last=day_number(events.time, calendar).max()))[0]["last"]
+    return _series(counts, period, date(1970, 1, 1) + timedelta(days=int(last)), calendar)
 
 
-def _key(row: dict[str, Any]) -> tuple[date, str, str]:
-    return row["period"], row["entity"] or NOBODY, row["part"] or ""
+Key = tuple[int, str, str]
+"""The number of a period, an entity, a part."""
 
 
-def _users(named: ibis.Table) -> tuple[dict[tuple[date, str, str], float], dict[tuple[date, str, str], float]]:
+def _key(row: dict[str, Any]) -> Key:
+    return int(row["period"]), row["entity"] or NOBODY, row["part"] or ""
+
+
+def _users(named: ibis.Table) -> tuple[dict[Key, float], dict[Key, float]]:
     """Return users by their main entity, and the part of a period's users that each entity reached."""
     known = named.filter(named.user != "")
     each = known.group_by(["period", "part", "user", "entity"]).aggregate(n=known.count())
@@ -85,46 +102,37 @@ def _users(named: ibis.Table) -> tuple[dict[tuple[date, str, str], float], dict[
     main = ranked.filter(ranked.place == 0)
     mine = _rows(main.group_by(["period", "entity", "part"]).aggregate(n=main.count()))
     reached = _rows(each.group_by(["period", "entity", "part"]).aggregate(n=each.count()))
-    all_users: dict[tuple[date, str], float] = {}
+    all_users: dict[tuple[int, str], float] = {}
     for row in mine:
-        place = (row["period"], row["part"] or "")
+        place = (int(row["period"]), row["part"] or "")
         all_users[place] = all_users.get(place, 0.0) + row["n"]
     return (
         {_key(row): float(row["n"]) for row in mine},
-        {_key(row): row["n"] / all_users[row["period"], row["part"] or ""] for row in reached},
+        {_key(row): row["n"] / all_users[int(row["period"]), row["part"] or ""] for row in reached},
     )
 
 
-def _revenue(events: ibis.Table, by: str, split: str | None, letter: str) -> dict[tuple[date, str, str], float]:
+def _revenue(bought: ibis.Table) -> dict[Key, float]:
     """Return the amounts of conversions; nothing where no conversion carries one."""
-    bought = events.filter((events.kind == "conversion") & events.value.notnull() & (events.value > 0))
-    bought = bought.mutate(period=bought.time.truncate(letter).date(), entity=bought[by],
-                           part=bought[split] if split else ibis.literal(""))  # fmt: skip
     rows = _rows(bought.group_by(["period", "entity", "part"]).aggregate(value=bought.value.sum()))
     return {_key(row): float(row["value"]) for row in rows}
 
 
-def _series(counts: dict[str, dict[tuple[date, str, str], float]], period: Period, last: date) -> Series:
+def _series(counts: dict[str, dict[Key, float]], period: Period, last: date, calendar: LocalCalendar) -> Series:
     used = counts["requests"]
     keys = [*used, *counts["revenue"]]  # what was bought may name an entity, or fall into a period, without a request
     periods = sorted({key[0] for key in keys})
     entities = sorted({key[1] for key in keys})
     parts = sorted({key[2] for key in keys})
     width = 7 if period == "month" else 10
-    open_since = _begin(last, period)
+    open_since = number_of(last, period, calendar.week_starts)
     points = [
-        Point(start.isoformat()[:width], entity, part, base, counts[base].get((start, entity, part), 0.0), _UNITS[base],
-              provisional=start == open_since)
+        Point(first_day(number, period, calendar.week_starts).isoformat()[:width], entity, part, base,
+              counts[base].get((number, entity, part), 0.0), _UNITS[base], provisional=number == open_since)
         for base in BASES if any(counts[base].values())
-        for start in periods for part in parts for entity in entities
+        for number in periods for part in parts for entity in entities
     ]  # fmt: skip
     return Series(tuple(sorted(points, key=lambda point: point.time)), Provenance(SERVER_EVENTS, "own data", last))
-
-
-def _begin(day: date, period: Period) -> date:
-    if period == "month":
-        return day.replace(day=1)
-    return day - timedelta(days=day.weekday()) if period == "week" else day
 
 
 def _rows(table: ibis.Table) -> list[dict[str, Any]]:

@@ -62,7 +62,7 @@ def open_market(where: str | Path | None, log: LogSettings | None = None, basis:
         series = read_series(chatbot_shares())
     elif Path(where).is_dir():
         by = "app" if log.segment == LogSettings().segment and basis.split != "app" else log.segment
-        series = served_series(events(where), by, log.period, split=basis.split)
+        series = served_series(events(where), by, log.period, split=basis.split, calendar=log.calendar())
     else:
         series = read_series(where)
     return without(series, basis.without) if basis.without else series

@@ -8,7 +8,7 @@ knows whether nothing was spent or nothing was written down.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -19,9 +19,9 @@ import numpy.typing as npt
 
 from noria.core.errors import InputError, RowError
 
-from ..files import load_table, number_sql, quoted
+from ..checked import add_local_times
+from ..files import NUMBER, load_table, number_sql, quoted
 from ..lake import connect
-from ..log import moment_sql
 
 if TYPE_CHECKING:
     from ibis.backends.duckdb import Backend
@@ -95,25 +95,27 @@ def read_spend(
         raise InputError(
             "no channel of spend was named", allowed="columns of the table", hint="name each with --channels"
         )
-    raw, kinds = load_table(connection, path)
+    loaded = load_table(connection, path)
+    if loaded.problems:
+        raise InputError(f"{path}: {loaded.problems[0].text()}", allowed="a cell a column; no row may be left out")
+    kinds = loaded.kinds
     for flag, column in (("time", time), ("outcome", outcome), *(("channels", name) for name in channels),
                          *(("controls", name) for name in controls), *((("events", events),) if events else ())):  # fmt: skip
         if column not in kinds:
             raise InputError(f"{path}: no column {column!r}", found=", ".join(kinds), allowed="a column that is there",
                              hint=f"name it with --{flag}")  # fmt: skip
     numbers = (outcome, *channels, *controls)
-    moment = moment_sql(connection, raw, time, kinds[time], zone, str(path))
+    moment = add_local_times(connection, loaded, time, zone, str(path))
     columns = "".join(f", {number_sql(name)} AS number_{place}" for place, name in enumerate(numbers))
     event = f", lower(trim(coalesce(CAST({quoted(events)} AS VARCHAR), ''))) AS event" if events else ""
-    first_line = 1 if path.suffix == ".parquet" else 2
     data = connection.con.execute(
-        f"""SELECT "row number" + {first_line - 1} AS line, date_diff('day', DATE '1970-01-01', {moment}) AS day{columns}{event}
-        FROM "{raw}" ORDER BY day, line"""
+        f"""SELECT "{NUMBER}" AS line, date_diff('day', DATE '1970-01-01', {moment}) AS day{columns}{event}
+        FROM "{loaded.name}" ORDER BY day, line"""
     ).to_arrow_table()
-    connection.con.execute(f'DROP TABLE "{raw}"')
+    connection.con.execute(f'DROP TABLE "{loaded.name}"')
     lines = data["line"].to_numpy()
     table = np.column_stack([data[f"number_{place}"].to_numpy() for place in range(len(numbers))]).astype(np.float64)
-    _check(str(path), lines, data["day"].to_numpy(), table, (time, *numbers), len(channels))
+    _check(str(path), lines, data["day"].to_numpy(), table, (time, *numbers), len(channels), loaded.line)
     dummies, names = _events(data["event"].to_pylist() if events else [])
     known = (
         np.column_stack([table[:, 1 + len(channels) :], *dummies]) if controls or names else np.zeros((len(table), 0))
@@ -122,13 +124,15 @@ def read_spend(
                  (*controls, *names), known, source or path.name, outcome, licence)  # fmt: skip
 
 
-def _check(place: str, lines: Any, days: Any, table: Floats, names: Sequence[str], channels: int) -> None:
+def _check(
+    place: str, lines: Any, days: Any, table: Floats, names: Sequence[str], channels: int, line: Callable[[int], int]
+) -> None:
     """Refuse what no response can be fitted to; `names` are those of the time and of the table's columns."""
     if len(lines) < FEWEST:
         raise InputError(f"{place}: too few periods to tell a response", found=len(lines), allowed=f"{FEWEST} or more")
     days = np.asarray(days, dtype=np.float64)
     if np.isnan(days).any():
-        raise RowError("the time cannot be read", file=place, line=int(lines[np.isnan(days)][0]), field=names[0])
+        raise RowError("the time cannot be read", file=place, line=line(int(lines[np.isnan(days)][0])), field=names[0])
     for column, name in enumerate(names[1:]):
         values = table[:, column]
         spend = 1 <= column <= channels
@@ -137,13 +141,15 @@ def _check(place: str, lines: Any, days: Any, table: Floats, names: Sequence[str
             row = int(np.flatnonzero(bad)[0])
             negative = bool(np.isfinite(values[row]))
             raise RowError("the spend is negative" if negative else "the cell is missing or no finite number", file=place,
-                           line=int(lines[row]), field=name, found=float(values[row]) if negative else None,
+                           line=line(int(lines[row])), field=name, found=float(values[row]) if negative else None,
                            allowed="0 where nothing was spent" if spend else "a number; missing is not zero")  # fmt: skip
     gaps = np.diff(days)
     step = float(np.median(gaps))
     if (gaps == 0).any():
         raise InputError(
-            f"{place}: two lines of one period", found=f"line {lines[1:][gaps == 0][0]}", allowed="one line a period"
+            f"{place}: two lines of one period",
+            found=f"line {line(int(lines[1:][gaps == 0][0]))}",
+            allowed="one line a period",
         )
     if step not in (1.0, 7.0) and not 28 <= step <= 31:
         raise InputError(f"{place}: the periods are neither days, weeks nor months", found=f"{step:g} days between most",

@@ -24,9 +24,10 @@ import pyarrow as pa
 from noria.core.errors import InputError, unknown
 from noria.core.event import KINDS
 
-from ..files import load_table, number_sql, quoted
+from ..checked import add_local_times
+from ..files import NUMBER, Loaded, Problem, load_table, number_sql, quoted
 from ..lake import connect
-from ..log import SERVER_EVENTS, Problem, moment_sql
+from ..log import SERVER_EVENTS
 from ..spellings import alike, one_spelling, plain
 
 if TYPE_CHECKING:
@@ -110,8 +111,8 @@ def read_units(
         InputError: no such file or column, fewer than two groups, or not one usable row.
     """
     path, connection = Path(path), connection or connect()
-    raw, kinds = load_table(connection, path)
-    place = str(path)
+    loaded = load_table(connection, path)
+    kinds, place = loaded.kinds, str(path)
     for flag, column, needed in (("user", user, True), ("variant", variant, True), ("outcome", outcome, True),
                                  ("weight", weight, weight != "weight"), ("before", before, before != "before"),
                                  ("time", time, time != "time"), *(("features", name, True) for name in features)):  # fmt: skip
@@ -120,14 +121,13 @@ def read_units(
                              allowed="a column that is there", hint=f"name it with --{flag}")  # fmt: skip
     numbers = {name: number_sql(column) if column in kinds else "NULL::DOUBLE"
                for name, column in (("outcome", outcome), ("weight", weight), ("before", before))}  # fmt: skip
-    moment = moment_sql(connection, raw, time, kinds[time], zone, place) if time in kinds else "NULL::TIMESTAMP"
+    moment = add_local_times(connection, loaded, time, zone, place) if time in kinds else "NULL::TIMESTAMP"
     more = "".join(f", CAST({quoted(name)} AS VARCHAR) AS feature_{index}" for index, name in enumerate(features))
-    first_line = 1 if path.suffix == ".parquet" else 2
-    rows = f"""SELECT "row number" + {first_line - 1} AS line, trim(coalesce(CAST({quoted(user)} AS VARCHAR), '')) AS "user",
+    rows = f"""SELECT "{NUMBER}" AS line, trim(coalesce(CAST({quoted(user)} AS VARCHAR), '')) AS "user",
         trim(coalesce(CAST({quoted(variant)} AS VARCHAR), '')) AS variant, {numbers["outcome"]} AS outcome,
-        {numbers["weight"]} AS weight, {numbers["before"]} AS before, {moment} AS time{more} FROM "{raw}" """
+        {numbers["weight"]} AS weight, {numbers["before"]} AS before, {moment} AS time{more} FROM "{loaded.name}" """
     has = {"weight": weight in kinds, "before": before in kinds, "time": time in kinds}
-    return _units(connection, rows, features, has, control, source or path.name, licence)
+    return _units(connection, rows, features, has, control, source or path.name, licence, loaded)
 
 
 def units_of_events(
@@ -185,7 +185,8 @@ def read_features(
         InputError: no such file or column, or no row.
     """
     path, connection = Path(path), connection or connect()
-    raw, kinds = load_table(connection, path)
+    loaded = load_table(connection, path)
+    raw, kinds = loaded.name, loaded.kinds
     for flag, column in (("user", user), *(("features", name) for name in features)):
         if column not in kinds:
             raise InputError(f"{path}: no column {column!r}", found=", ".join(kinds), allowed="a column that is there",
@@ -213,7 +214,7 @@ _REASONS = (
 
 def _units(
     connection: Backend, rows: str, features: Sequence[str], has: Mapping[str, bool], control: str | None, source: str,
-    licence: str,
+    licence: str, loaded: Loaded | None = None,
 ) -> Units:  # fmt: skip
     """Return checked rows as units, one a user; count what was set aside."""
     run = connection.con.execute
@@ -224,7 +225,9 @@ def _units(
     found = run(
         f'SELECT problem, count(*), min(line) FROM "{checked}" WHERE problem IS NOT NULL GROUP BY 1 ORDER BY 2 DESC, 1'
     )
-    problems = [Problem(what, count, f"line {line}") for what, count, line in found.fetchall()]
+    line_of = loaded.line if loaded else int
+    problems = list(loaded.problems) if loaded else []
+    problems += [Problem(what, count, f"line {line_of(line):,}") for what, count, line in found.fetchall()]
     notes = _join_names(connection, checked)
     more = "".join(
         f", first(feature_{index} ORDER BY line) FILTER (feature_{index} IS NOT NULL) AS feature_{index}"
@@ -236,7 +239,9 @@ def _units(
     crossed = run(f'SELECT count(*), sum(seen), min(line) FROM "{joined}" WHERE variants > 1').fetchone()
     if crossed and crossed[0]:
         problems.append(
-            Problem(f"{crossed[0]:,} users were in more than one group", int(crossed[1]), f"line {crossed[2]}")
+            Problem(
+                f"{crossed[0]:,} users were in more than one group", int(crossed[1]), f"line {line_of(crossed[2]):,}"
+            )
         )
     data: pa.Table = run(
         f'SELECT * EXCLUDE (variants, seen) FROM "{joined}" WHERE variants = 1 ORDER BY line'

@@ -9,31 +9,36 @@ from noria.core.errors import InputError
 from ..log import log_of_events
 from ..market.bases import bases
 from ..market.needs import needs
-from ..market.served import Period, served_series
+from ..market.served import served_series
 from ..market.settings import TargetSettings
 from ..market.study import position
 from ..report import Section
+from ..users.periods import Period
+from ..zones import UTC_DAYS, LocalCalendar
 from .potential import needs_section, position_section
 from .shares import served_section
 
 
-def own_sections(events: ibis.Table, period: Period = "day", *, targets: bool = True) -> list[Section]:
+def own_sections(
+    events: ibis.Table, period: Period = "day", *, targets: bool = True, calendar: LocalCalendar = UTC_DAYS
+) -> list[Section]:
     """Return the sections that a lake's events allow: none before the first request, no targets before twenty users.
 
     Args:
         events: what `noria.grow.lake.events` returned.
         period: of the shares.
+        calendar: what days and weeks are told by.
         targets: whether to put the users into segments; not where the report does so for the same log already.
     """
     sections: list[Section] = []
     try:
-        series = served_series(events, period=period)
+        series = served_series(events, period=period, calendar=calendar)
         sections += [
             served_section(bases(series)),
             needs_section(needs(events, "app"), series.provenance.as_of.isoformat()),
         ]
         if targets:
-            log = log_of_events(events)
+            log = log_of_events(events, calendar=calendar)
             sections.append(position_section(position(log, TargetSettings()), log))
     except InputError:
         return sections

@@ -3,7 +3,7 @@
     accounting = growth(log, "week")
     accounting.rows[3].active == rows[2].active + rows[3].new + rows[3].resurrected - rows[3].churned   # always
 
-Weeks begin on Monday. A user is new in the period of their first act in the whole log, whenever that act arrived in
+Days and weeks are those of the log's calendar. A user is new in the period of their first act in the whole log, whenever that act arrived in
 it: a late or backfilled event changes the period it happened in, and never makes everyone new in the period it came.
 """
 
@@ -117,8 +117,13 @@ def growth(log: Log, unit: Period = "week", *, by: str | Sequence[str] = (), sin
     """
     columns = (by,) if isinstance(by, str) else tuple(by)
     rows = [row for depth in range(len(columns) + 1) for row in _account(log, unit, columns[:depth])]
+    starts = log.calendar.week_starts
     if since is not None:
-        rows = [row for row in rows if date.fromisoformat(row.period) >= first_day(number_of(since, unit), unit)]
+        rows = [
+            row
+            for row in rows
+            if date.fromisoformat(row.period) >= first_day(number_of(since, unit, starts), unit, starts)
+        ]
     return Growth(unit, tuple(rows), log.source, columns)
 
 
@@ -130,17 +135,18 @@ def _account(log: Log, unit: Period, by: Sequence[str]) -> list[GrowthRow]:
         active[place] += cell.active
         stayed[place] += cell.stayed
         new[place] += cell.active if cell.first == cell.period else 0
-    first, last = number_of(log.first, unit), number_of(log.as_of, unit)
+    starts = log.calendar.week_starts
+    first, last = number_of(log.first, unit, starts), number_of(log.as_of, unit, starts)
     rows = []
     for name in sorted({segment for segment, _ in active}):
         before = 0
         for number in range(first, last + 1):
             place = name, number
             back = active[place] - new[place] - stayed[place]
-            whole = log.as_of >= first_day(number + 1, unit) - timedelta(days=1) and (
-                number > first or log.first == first_day(number, unit)
+            whole = log.as_of >= first_day(number + 1, unit, starts) - timedelta(days=1) and (
+                number > first or log.first == first_day(number, unit, starts)
             )
-            rows.append(GrowthRow(first_day(number, unit).isoformat(), ROLLED.join(name), before, active[place], new[place],
+            rows.append(GrowthRow(first_day(number, unit, starts).isoformat(), ROLLED.join(name), before, active[place], new[place],
                                   back, before - stayed[place], whole, len(name)))  # fmt: skip
             before = active[place]
     return rows

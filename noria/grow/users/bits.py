@@ -55,16 +55,18 @@ def user_bits(log: Log, unit: Period, by: Sequence[str] = ()) -> ibis.Table | No
 
 
 def _words(log: Log, unit: Period) -> int:
-    return (number_of(log.as_of, unit) - number_of(log.first, unit)) // BITS + 1
+    starts = log.calendar.week_starts
+    return (number_of(log.as_of, unit, starts) - number_of(log.first, unit, starts)) // BITS + 1
 
 
 def _folded(log: Log, unit: Period, by: Sequence[str]) -> ibis.Table:
+    starts = log.calendar.week_starts
     if by or "days" in log.kept:
         days = user_days(log, by)
-        acts = days.select("user", *by, period=period_of(days.day, unit))
+        acts = days.select("user", *by, period=period_of(days.day, unit, starts))
     else:
-        acts = log.table.select(user="user", period=period_of(day_number(log.table.time), unit))
-    first, words = number_of(log.first, unit), {}
+        acts = log.table.select(user="user", period=period_of(day_number(log.table.time, log.calendar), unit, starts))
+    first, words = number_of(log.first, unit, starts), {}
     for number in range(_words(log, unit)):
         place = (acts.period - (first + number * BITS)).cast("int32")
         bit = ibis.literal(1, "int8").cast("int64") << place  # cast, or an engine takes it for a number of 8 or 32 bits
@@ -101,8 +103,11 @@ def _of_steps(log: Log, unit: Period, by: Sequence[str]) -> list[dict[str, Any]]
 
 
 def _of_bits(log: Log, unit: Period, bits: ibis.Table, by: Sequence[str]) -> list[dict[str, Any]]:
-    start = number_of(log.first, unit)
-    rows: list[dict[str, Any]] = _counted(bits, by, number_of(log.as_of, unit) - start + 1).to_pyarrow().to_pylist()
+    starts = log.calendar.week_starts
+    start = number_of(log.first, unit, starts)
+    rows: list[dict[str, Any]] = (
+        _counted(bits, by, number_of(log.as_of, unit, starts) - start + 1).to_pyarrow().to_pylist()
+    )
     for row in rows:
         row["first"] = start + row["low_word"] * BITS + int(row["low_bit"]).bit_length() - 1
         row["period"] = start + row["word"] * BITS + row["at"]

@@ -23,6 +23,11 @@ from ..log import Log
 from .lifetime import History, Lifetimes, alive
 from .likelihood import Floats
 
+EXPECTED = 30
+"""Acts to be expected of a week, below which chance alone moves it."""
+FEWEST_WEEKS = 8
+"""Weeks below which nothing is told of what they have in common."""
+
 
 @dataclass(frozen=True)
 class Shocks:
@@ -80,11 +85,11 @@ class Outcome:
 def common_shocks(model: Lifetimes, log: Log, history: History) -> Shocks:
     """Return what moved all users at once in the weeks up to `history.until`, beyond what the model expects.
 
-    Weeks with fewer than 30 expected acts are left out: chance alone moves them. The noise of counting, 1 / expected, is
+    Weeks with fewer than `EXPECTED` acts expected are left out: chance alone moves them. The noise of counting, 1 / expected, is
     taken off the variance.
 
     Raises:
-        InputError: fewer than eight weeks are left.
+        InputError: fewer than `FEWEST_WEEKS` are left, for there are no more or because so little is expected of them.
     """
     last = (history.until - date(1970, 1, 1)).days
     acts = _user_days(log, last)
@@ -98,12 +103,16 @@ def common_shocks(model: Lifetimes, log: Log, history: History) -> Shocks:
     ends = offset - 1 + 7 * np.arange(weeks + 1)
     reached = np.array([users @ model.expected_from_start(np.maximum(end - starts, 0) / 7) for end in ends])
     expected = np.diff(reached)
-    enough = expected >= 30
-    if enough.sum() < 8:
+    enough = expected >= EXPECTED
+    if weeks < FEWEST_WEEKS:
+        raise InputError(f"{log.source}: too few weeks to tell what moves all users at once", found=weeks, allowed=f"{FEWEST_WEEKS} or more")  # fmt: skip
+    if enough.sum() < FEWEST_WEEKS:
+        most = float(np.sort(expected)[-FEWEST_WEEKS])
         raise InputError(
-            f"{log.source}: too few weeks to tell what moves all users at once",
-            found=int(enough.sum()),
-            allowed="8 or more",
+            f"{log.source}: too few expected repeats a week to tell what moves all users at once",
+            found=f"{int(enough.sum())} of {weeks} weeks with {EXPECTED} or more; {most:.1f} in the {FEWEST_WEEKS}th busiest week",
+            allowed=f"{FEWEST_WEEKS} weeks with {EXPECTED} or more",
+            hint="users who come back more often, or more of them, are needed",
         )
     shock = np.log(np.maximum(repeats[enough], 0.5) / expected[enough])
     noise = float(np.mean(1 / expected[enough]))

@@ -128,7 +128,7 @@ def _conversions(log: Log, referral: bool) -> Any:
     """Return the conversions of the last days that are referrals, or that are not; those of users with a name."""
     assert log.facts is not None
     facts, (after, _) = log.facts, _window(log)
-    day = day_number(facts.time)
+    day = day_number(facts.time, log.calendar)
     told = facts.segment == REFERRAL
     return facts.filter(
         (facts.kind == "conversion") & (facts.user != "") & (told if referral else ~told) & (day > after)

@@ -86,7 +86,7 @@ def _requests(log: Log) -> ibis.Table:
         table = log.facts.filter((log.facts.kind == "request") & (log.facts.user != ""))
         columns = {"id": table.id, "app": table.app, "failed": (table.outcome != "ok").cast("int32")}
     topic = segment_of(table.segment)
-    return table.select(user=table.user, day=day_number(table.time), topic=topic, **columns)
+    return table.select(user=table.user, day=day_number(table.time, log.calendar), topic=topic, **columns)
 
 
 def _window(asked: ibis.Table, after: int, until: int) -> ibis.Table:

@@ -2,7 +2,7 @@
 
     steps = user_periods(log, "week")     # user, period, before, after, first: the active week before and after, and the first
 
-Weeks begin on Monday. Periods are numbered from 1970. A period that is not there is `NEVER` or `AFTER`, and no NULL: an engine
+Weeks begin as the log's calendar says. Periods are numbered from 1970. A period that is not there is `NEVER` or `AFTER`, and no NULL: an engine
 that has no NULL in a window (ClickHouse) then gives the same counts.
 """
 
@@ -18,31 +18,32 @@ from noria.core.errors import SettingError
 
 from ..fold import keep, numbered_acts, user_days
 from ..log import Log
+from ..zones import WEEK_SHIFTS, WeekStart, day_of
 
 Period = Literal["day", "week", "month"]
 PERIODS: tuple[Period, ...] = ("day", "week", "month")
 NEVER, AFTER = -1_000_000, 1_000_000
-_MONDAY = date(1969, 12, 29)  # the Monday of the week in which 1970 began
 
 
-def number_of(day: date, unit: Period) -> int:
+def number_of(day: date, unit: Period, week_starts: WeekStart = "monday") -> int:
     """Return the number of the period that a day falls in."""
-    days = (day - date(1970, 1, 1)).days
-    return days if unit == "day" else (days + 3) // 7 if unit == "week" else (day.year - 1970) * 12 + day.month - 1
+    if unit == "month":
+        return (day.year - 1970) * 12 + day.month - 1
+    return day_of(day) if unit == "day" else (day_of(day) + WEEK_SHIFTS[week_starts]) // 7
 
 
-def first_day(number: int, unit: Period) -> date:
+def first_day(number: int, unit: Period, week_starts: WeekStart = "monday") -> date:
     """Return the first day of a period."""
     if unit == "day":
         return date(1970, 1, 1) + timedelta(days=number)
     if unit == "week":
-        return _MONDAY + timedelta(weeks=number)
+        return date(1970, 1, 1) + timedelta(days=7 * number - WEEK_SHIFTS[week_starts])
     return date(1970 + number // 12, number % 12 + 1, 1)
 
 
 def last_whole(log: Log, unit: Period) -> int:
     """Return the number of the last period that the log covers to its end."""
-    return number_of(log.as_of + timedelta(days=1), unit) - 1
+    return number_of(log.as_of + timedelta(days=1), unit, log.calendar.week_starts) - 1
 
 
 def check_period(unit: str) -> Period:
@@ -57,7 +58,7 @@ def check_period(unit: str) -> Period:
     raise SettingError("unknown period", found=unit, allowed=PERIODS)
 
 
-def period_of(day: Any, unit: Period) -> Any:
+def period_of(day: Any, unit: Period, week_starts: WeekStart = "monday") -> Any:
     """Return the ibis expression that numbers the period of a day, itself numbered from 1970.
 
     Months by whole-number arithmetic, the same in every engine: years of March to February tile the calendar, leap days last
@@ -66,7 +67,7 @@ def period_of(day: Any, unit: Period) -> Any:
     if unit == "day":
         return day
     if unit == "week":
-        return _over(day + 3, 7).cast("int32")
+        return _over(day + WEEK_SHIFTS[week_starts], 7).cast("int32")
     shifted = day + 719_468  # from 0000-03-01
     era = _over(shifted, 146_097)
     in_era = shifted - era * 146_097
@@ -94,7 +95,7 @@ def _steps(log: Log, unit: Period, by: Sequence[str]) -> ibis.Table:
     # A log that lies in a table is not folded into days only for the sake of longer periods.
     whole = bool(by) or unit == "day" or "days" in log.kept
     days = user_days(log, by) if whole else numbered_acts(log)
-    active = days.select("user", *by, period=period_of(days.day, unit).cast("int64"))
+    active = days.select("user", *by, period=period_of(days.day, unit, log.calendar.week_starts).cast("int64"))
     if unit != "day":
         active = active.distinct()
     window = ibis.window(group_by=["user", *by], order_by="period")

@@ -106,7 +106,8 @@ def retention(
     if any(low > high or (at % 2 == 0 and low == high) for at, (low, high) in enumerate(pairwise(ends))):
         raise SettingError("no brackets of ages", found=", ".join(f"{low}-{high}" for low, high in brackets),
                            allowed="first and last ages from 1 on, each bracket after the one before")  # fmt: skip
-    first, last = number_of(log.first, unit), last_whole(log, unit)
+    starts = log.calendar.week_starts
+    first, last = number_of(log.first, unit, starts), last_whole(log, unit)
     counts = {number: [0] * (last - number + 1) for number in range(first, last + 1)}
     if kind == "first":
         for cell in cells(log, unit):
@@ -121,7 +122,7 @@ def retention(
         if kind == "rolling":
             counts = {number: list(accumulate(reversed(row)))[::-1] for number, row in counts.items()}
     used = tuple(brackets)[: max(map(len, counts.values()), default=1) - 1] if kind == "bracketed" else ()
-    days = {first_day(number, unit).isoformat(): row for number, row in counts.items()}
+    days = {first_day(number, unit, starts).isoformat(): row for number, row in counts.items()}
     return Retention(unit, kind, days, log.source, used)
 
 

@@ -117,9 +117,12 @@ def fit_spend(amounts: Amounts) -> Spend:
     """Return the Gamma-Gamma model of greatest likelihood; its gradient is exact.
 
     Raises:
-        InputError: the likelihood has no maximum that these data can tell.
+        InputError: all paid the same, or the likelihood has no maximum that these data can tell.
     """
     scale = float(amounts.mean.mean())
+    if np.quantile(amounts.mean, 0.9) - np.quantile(amounts.mean, 0.1) <= 1e-9 * scale:
+        raise InputError(f"{amounts.source}: users who paid the same cannot be told apart by what they paid",
+                         found=f"{scale:,.4g} a day of {amounts.days.size:,} users", allowed="amounts that differ")  # fmt: skip
     x, mean = amounts.days, amounts.mean / scale
 
     def value(logs: Floats) -> tuple[float, Floats]:

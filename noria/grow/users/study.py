@@ -70,12 +70,12 @@ def open_log(where: str | Path | None, settings: LogSettings | None = None) -> L
     """  # fmt: skip
     settings = settings or LogSettings()
     if where is None:
-        return cdnow()
+        return cdnow(calendar=settings.calendar())
     if is_engine(str(where)):
         return open_engine(str(where), settings)
     if Path(where).is_dir():
         segment = "app" if settings.segment == "segment" else settings.segment
-        return log_of_events(events(where), segment=segment)
+        return log_of_events(events(where), segment=segment, calendar=settings.calendar())
     columns = settings.model_dump(exclude={"period", "table"})
     return read_log(where, **columns)
 

@@ -1,0 +1,66 @@
+"""Amounts as files write them: 1,250.00 or 1.250,00, with a currency, below zero with a sign or in brackets, 3万.
+
+    read_amounts(["1,250.00", "¥35", "(20)"])      # [1250.0, 35.0, -20.0]
+
+Whether a comma parts thousands or decimals, one column tells as a whole; where it cannot, thousands are meant.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+DecimalMark = Literal["", ".", ","]
+_MINUS = str.maketrans({"−": "-", "–": "-", "—": "-"})
+_FORM = re.compile(
+    r"(?P<open>\()?\s*(?P<sign>[+-])?\s*(?:[A-Za-z]{1,3}\$?\s*|[^\W\d_]{1,3}\s*|[$£€¥₩₽₹฿₫]\s*)?(?P<inner>-)?\s*"
+    r"(?P<number>\d[\d.,'’ \u00a0\u202f]*?|[.,]\d+)\s*(?P<many>[万萬亿億])?\s*(?:[A-Za-z]{1,3}|[^\W\d_]{1,3}|[$£€¥₩₽₹฿₫])?"
+    r"\s*(?P<after>-)?\s*(?P<close>\))?",
+)
+_COMMA_IS_DECIMAL = re.compile(r"(?:\d{1,3}(?:[. '’\u00a0\u202f]\d{3})+|\d+),\d+|,\d+")
+_POINT_IS_DECIMAL = re.compile(r"(?:\d{1,3}(?:[, '’\u00a0\u202f]\d{2,3})+|\d+)\.\d+|\.\d+")
+_THOUSANDS = re.compile(r"\d{1,3}([.,]\d{3})+")
+_MANY = {"万": 1e4, "萬": 1e4, "亿": 1e8, "億": 1e8}
+
+
+def read_amounts(texts: Sequence[str], mark: DecimalMark) -> list[float | None]:
+    """Return each text's amount, None for what is none; `mark` stands before the decimals, "." where it is not known."""
+    return [_amount(text, mark or ".") for text in texts]
+
+
+def decimal_mark(texts: Iterable[str]) -> DecimalMark:
+    """Return what stands before the decimals in a column's amounts: a comma only where some value can mean nothing else and none
+    speaks for a point; "" where nothing tells."""
+    comma = point = False
+    for text in texts:
+        match = _match(text)
+        number = match["number"].strip() if match else ""
+        if number and not _THOUSANDS.fullmatch(number):
+            comma = comma or bool(_COMMA_IS_DECIMAL.fullmatch(number))
+            point = point or bool(_POINT_IS_DECIMAL.fullmatch(number))
+    return "." if point else "," if comma else ""
+
+
+def _match(text: str) -> re.Match[str] | None:
+    return _FORM.fullmatch(unicodedata.normalize("NFKC", text).translate(_MINUS).strip())
+
+
+def _amount(text: str, mark: str) -> float | None:
+    match = _match(text)
+    if match is None or bool(match["open"]) != bool(match["close"]):
+        return None
+    whole, _, part = match["number"].strip().partition(mark)
+    groups = re.split(r"[.,'’ \u00a0\u202f]", whole)
+    apart = len(groups) > 1 and (
+        not groups[0]
+        or len(groups[0]) > 3
+        or len(groups[-1]) != 3
+        or any(len(group) not in (2, 3) for group in groups[1:])
+    )
+    if apart or mark in part or not re.fullmatch(r"\d*", part):
+        return None
+    value = float(f"{''.join(groups) or '0'}.{part or '0'}") * _MANY.get(match["many"] or "", 1.0)
+    below = bool(match["open"]) or "-" in (match["sign"], match["inner"], match["after"])
+    return -value if below else value
