@@ -58,9 +58,9 @@ def support(
 
     Examples::
 
-        noria ship support runs/demo/embed-int8
-        noria ship support runs/demo/embed-int8 --ask "怎么安装？" --ask "Do I need a GPU?"
-        noria ship support runs/demo/embed-int8 --faq shop.jsonl --judge
+        noria ship support runs/demo/embed-served
+        noria ship support runs/demo/embed-served --ask "怎么安装？" --ask "Do I need a GPU?"
+        noria ship support runs/demo/embed-served --faq shop.jsonl --judge
 
     Parameters
     ----------
@@ -102,8 +102,8 @@ def monitor(
 
     Examples::
 
-        noria ship monitor runs/demo/sentiment-int8 runs/demo/entities-int8
-        noria ship monitor runs/demo/sentiment-int8 --topics phones.json --watch.window-minutes 15
+        noria ship monitor runs/demo/sentiment-served runs/demo/entities-served
+        noria ship monitor runs/demo/sentiment-served --topics phones.json --watch.window-minutes 15
 
     Parameters
     ----------
@@ -131,8 +131,8 @@ def recommend(
 
     Examples::
 
-        noria ship recommend runs/demo/embed-int8 runs/demo/corpus/news/test.jsonl
-        noria ship recommend runs/demo/embed-int8 products.jsonl --shelf.chance 0.2 --shelf.most-items 100000
+        noria ship recommend runs/demo/embed-served runs/demo/corpus/news/test.jsonl
+        noria ship recommend runs/demo/embed-served products.jsonl --shelf.chance 0.2 --shelf.most-items 100000
 
     Parameters
     ----------

@@ -9,11 +9,11 @@ from cyclopts import App, Parameter
 
 from noria.build.compress.settings import CompressSettings
 from noria.build.corpus.settings import CleanSettings
-from noria.build.train.settings import PretrainSettings
+from noria.build.train.settings import PretrainSettings, ReadSettings
 from noria.core.progress import Report
 
 from . import tune
-from .files import with_file
+from .files import with_columns, with_file
 
 app = App(name="build", help="Raw text -> corpus -> tokens -> model -> evaluated -> compressed.")
 SettingsFile = Annotated[Path | None, Parameter(name="--settings")]
@@ -197,14 +197,20 @@ def evaluate(
     *,
     train: Path | None = None,
     out: Path | None = None,
+    text_column: str | None = None,
+    label_column: str | None = None,
+    reading: Annotated[ReadSettings, Parameter(name="*")] = ReadSettings(),
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
     """Judge a fine-tuned model on held-out rows: every figure with its interval, and the baseline beside it.
+
+    Columns that were named in training are remembered in the model's folder.
 
     Examples::
 
         noria build evaluate runs/demo/sentiment runs/demo/corpus/reviews/test.jsonl
         noria build evaluate sentiment test.csv --train train.csv --out judged
+        noria build evaluate intents 工单.csv --text-column 工单描述
 
     Parameters
     ----------
@@ -216,13 +222,18 @@ def evaluate(
         Rows from which the baseline learns.
     out
         A folder to write the figures to as well.
+    text_column
+        Column that holds the text; the same as --columns.text.
+    label_column
+        Column that holds the label; the same as --columns.label.
     json
         Write plan and figures as JSON lines, for programs.
     """
     report = Report.for_terminal(as_json=json)
     from noria.build.evaluate.judge import judge
 
-    figures = judge(model, rows, report, training_file=train)
+    reading = with_columns(reading, text_column, label_column)
+    figures = judge(model, rows, report, training_file=train, columns=reading.columns, skip_bad=reading.skip_bad_rows)
     for figure in figures:
         report.ledger(figure.text(), **figure.as_dict())
     if out is not None:
@@ -286,7 +297,10 @@ def compress(
     calibration: Path | None = None,
     rows: Path,
     out: Path,
+    text_column: str | None = None,
+    label_column: str | None = None,
     file: SettingsFile = None,
+    reading: Annotated[ReadSettings, Parameter(name="*")] = ReadSettings(),
     settings: Annotated[CompressSettings, Parameter(name="*")] = CompressSettings(),
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
@@ -309,25 +323,33 @@ def compress(
     model
         Folder of a model for classify, tag or embed, or of a Llama that completes texts or chats.
     calibration
-        Rows whose texts show the model what is to come; never the held-out ones. A Llama needs none.
+        Rows as those it was trained on, or documents, whose texts show the model what is to come; never the held-out ones. A
+        Llama needs none.
     rows
-        Held-out rows to certify on.
+        Held-out rows to certify on, of the form that it was trained on; columns named in training are remembered.
     out
         The model folder to write.
+    text_column
+        Column that holds the text; the same as --columns.text.
+    label_column
+        Column that holds the label; the same as --columns.label.
     file
         A TOML file whose section [compress] holds settings; flags stand above it.
     json
         Write progress, plan and ledger as JSON lines, for programs.
     """
-    settings = with_file(settings, file, "compress", ("do", "model", "calibration", "rows"))
+    flags = ("do", "model", "calibration", "rows", "text_column", "label_column")
+    settings = with_file(settings, file, "compress", (*flags, *ReadSettings.model_fields))
+    reading = with_file(reading, file, "compress", (*flags, *CompressSettings.model_fields))
+    reading = with_columns(reading, text_column, label_column)
     report = Report.for_terminal(as_json=json)
     from noria.cli.compressed import compress_model, told
     from noria.cli.texts import calibration_texts, held_out_rows
 
     found = compress_model(
         model,
-        calibration_texts(model, calibration) if calibration else [],
-        held_out_rows(model, rows),
+        calibration_texts(model, calibration, reading, report) if calibration else [],
+        held_out_rows(model, rows, reading, report),
         out,
         settings,
         report,

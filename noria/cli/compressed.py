@@ -8,22 +8,23 @@ from pathlib import Path
 
 from noria.build.compress.certify import Certificate, Judge
 from noria.build.compress.settings import CompressSettings
+from noria.core.errors import SettingError
 from noria.core.figure import Figure
 from noria.core.folder import clear_partial, read_manifest
 from noria.core.progress import Report
-from noria.tasks.task import Answer, Row, Task, task_of
+from noria.tasks.task import Answer, Features, Row, Task, task_of
 
 
 def compress_model(
     folder: Path,
-    calibration: Sequence[str],
+    calibration: Sequence[str | Row],
     held_out: Sequence[Row],
     out: Path,
     settings: CompressSettings,
     report: Report,
     *,
     source: str = "held-out texts",
-    keep_refused: bool = False,
+    or_trained: bool = False,
 ) -> Certificate:
     """Write `out`: the model with a faster engine and its certificate.
 
@@ -31,19 +32,20 @@ def compress_model(
 
     Args:
         folder: a fine-tuned classifier or tagger, an encoder that embeds, or a Llama that completes texts or chats.
-        calibration: texts like those to come, not of the held-out set; a Llama needs none.
-        held_out: rows to certify on; for an encoder that embeds, rows of {"text"}.
+        calibration: texts or rows like those to come, not of the held-out set; a Llama needs none.
+        held_out: rows to certify on; for an encoder that embeds, rows of {"text"}, or pairs {"anchor", "positive"}.
         out: the folder to write.
         settings: method and bounds.
         report: where progress goes.
         source: name of the held-out rows, for the figures.
-        keep_refused: write the folder although it was refused; it then serves as trained, without the engine.
+        or_trained: where it was refused write the trained model as it is, without an engine, and the certificate that says so:
+            for a name that makes no claim.
 
     Raises:
-        Refused: it did not earn its certificate; nothing is written.
+        Refused: it did not earn its certificate, and nothing is written.
         FolderError, InputError, SettingError: the model, texts or settings cannot be used.
     """
-    from noria.build.compress.certify import certify
+    from noria.build.compress.certify import BOUNDS, certify
     from noria.build.compress.quantize import choose, quantize, seal, size_of, ways
     from noria.ship.engine.engine import open_engine
 
@@ -52,26 +54,36 @@ def compress_model(
     if task.head == "causal":
         from .decoders import compress_decoder
 
-        return compress_decoder(folder, held_out, out, settings, report, source=source, keep_refused=keep_refused)
+        return compress_decoder(folder, held_out, out, settings, report, source=source, or_trained=or_trained)
+    if task.name not in BOUNDS:
+        raise SettingError(
+            "no faster engine is made for the task", found=task.name, allowed=(*BOUNDS, "chat", "complete")
+        )
     trial = out.with_name(f".{out.name}.trial.part")
     trained = open_engine(folder, prefer="torch")
     try:
-        ids = [task.features(trained.tokenizer, text, trained.max_length).ids for text in choose(calibration, settings)]
-        features = [task.features(trained.tokenizer, row["text"], trained.max_length) for row in held_out]
+
+        def windows(given: str | Row) -> list[Features]:
+            return task.windows(trained.tokenizer, given, trained.max_length)
+
+        shown = [one for given in choose(sides(task, calibration), settings) for one in windows(given)]
+        read = [windows(row) for row in sides(task, held_out)]
+        features = [one for parts in read for one in parts]
+        owners = [number for number, parts in enumerate(read) for _ in parts]
         for number, method in enumerate(methods := ways(settings.method)):
-            quantize(folder, ids, trial, settings.but(method=method), report)
+            quantize(folder, shown, trial, settings.but(method=method), report)
             compressed = open_engine(trial, prefer="openvino")
             certificate = certify(
-                task, features, trained.forward, compressed.forward, sizes=size_of(trial), settings=settings,
-                judge=None if task.name == "embed" else judge(task, held_out, source), source=source, report=report,
+                task, features, trained.outputs, compressed.outputs, sizes=size_of(trial), settings=settings, owners=owners,
+                judge=judge(task, held_out, source) if task.name != "embed" or "anchor" in held_out[0] else None, source=source, report=report,
             )  # fmt: skip
             compressed.close()
             if certificate.passed or number + 1 == len(methods):
                 break
             report.note(f"{folder.name}: {method} {told(certificate)}; {methods[number + 1]} instead")
-        if not keep_refused:
+        if not or_trained:
             certificate.or_refuse()
-        seal(trial, out, certificate.as_dict())
+        seal(trial if certificate.passed else folder, out, certificate.as_dict())
     finally:
         trained.close()
         shutil.rmtree(trial, ignore_errors=True)
@@ -83,6 +95,8 @@ def judge(task: Task, rows: Sequence[Row], source: str) -> Judge:
     from noria.build.evaluate.intervals import interval, paired
 
     def measure(known: list[Answer], said: list[Answer]) -> list[Figure]:
+        if task.name == "embed":
+            known, said = (paired_up(answers) for answers in (known, said))
         before, after = task.scores(rows, known), task.scores(rows, said)
         figures = []
         for one, other in zip(after, before, strict=True):
@@ -97,6 +111,22 @@ def judge(task: Task, rows: Sequence[Row], source: str) -> Judge:
         return figures
 
     return measure
+
+
+def sides(task: Task, given: Sequence[str | Row]) -> list[str | Row]:
+    """Return what is read one by one: texts and rows as they are, but of pairs to embed all anchors, then all positives."""
+    if task.name != "embed":
+        return list(given)
+    pairs = [one for one in given if not isinstance(one, str) and "anchor" in one]
+    if pairs:
+        return [one[name] for name in ("anchor", "positive") for one in pairs]
+    return [one if isinstance(one, str) else one["text"] for one in given]
+
+
+def paired_up(answers: Sequence[Answer]) -> list[Answer]:
+    """Return an answer a pair from the answers to its `sides`."""
+    half = len(answers) // 2
+    return [{"anchor": one, "positive": other} for one, other in zip(answers[:half], answers[half:], strict=True)]
 
 
 def told(certificate: Certificate) -> str:

@@ -50,7 +50,7 @@ class Served:
 
 def compress_decoder(
     folder: Path, held_out: Sequence[Row], out: Path, settings: CompressSettings, report: Report, *, source: str,
-    keep_refused: bool = False,
+    or_trained: bool = False,
 ) -> Certificate:  # fmt: skip
     """Write `out`: the model with the engine that passed its certificate and is fastest; see `compress_model`.
 
@@ -103,9 +103,9 @@ def compress_decoder(
                 f"no faster engine runs {folder.name}", found=", ".join(RUNTIMES.values()), allowed="torch"
             )
         _, trial, certificate = max(found, key=lambda one: one[0])
-        if not keep_refused:
+        if not or_trained:
             certificate.or_refuse()
-        seal(trial, out, certificate.as_dict())
+        seal(trial if certificate.passed else folder, out, certificate.as_dict())
     finally:
         trained.close()
         for trial in trials:

@@ -6,10 +6,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
+from noria.build.train.settings import ReadSettings
 from noria.core.errors import SettingError, unknown
 from noria.core.settings import Settings, read_toml
 
 Kind = TypeVar("Kind", bound=Settings)
+Reading = TypeVar("Reading", bound=ReadSettings)
 
 
 def with_file(given: Kind, file: Path | None, section: str, others: Iterable[str] = ()) -> Kind:
@@ -36,6 +38,12 @@ def with_file(given: Kind, file: Path | None, section: str, others: Iterable[str
     passed = set(others) - set(type(given).model_fields)
     kept = {key: value for key, value in values.items() if key not in passed}
     return type(given).make(**merged(kept, given.model_dump(exclude_unset=True)))
+
+
+def with_columns(reading: Reading, text: str | None, label: str | None) -> Reading:
+    """Return how rows are read, with the columns of text and label that have flags of their own."""
+    named = {field: column for field, column in (("text", text), ("label", label)) if column is not None}
+    return reading.but(columns={**reading.columns, **named}) if named else reading
 
 
 def merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:

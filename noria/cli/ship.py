@@ -56,8 +56,8 @@ def serve(
 
     Examples::
 
-        noria ship serve runs/demo/sentiment-int8
-        noria ship serve runs/demo/sentiment-int8 runs/demo/embed-int8 --apps support --port 8500
+        noria ship serve runs/demo/sentiment-served
+        noria ship serve runs/demo/sentiment-served runs/demo/embed-served --apps support --port 8500
         noria ship serve runs/demo/pretrain --console runs/demo
         noria ship serve runs/bot --guard.words blocked.txt --guard.personal mask --guard.injection block
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from noria.build.train.settings import ReadSettings
 from noria.core.folder import Source, read_manifest, sha256_file
-from noria.tasks.records import is_table
-from noria.tasks.task import Row, read_rows, task_of
+from noria.core.progress import Report
+from noria.tasks.remembered import given_for, rows_for
+from noria.tasks.task import Row, task_of
 
 
 def texts_of(*sources: Path) -> Iterator[str]:
@@ -22,17 +24,15 @@ def texts_of(*sources: Path) -> Iterator[str]:
     return (document.text for document in read_documents(files_of(sources), CleanSettings()))
 
 
-def calibration_texts(model: Path, file: Path) -> list[str]:
-    """Return texts that show a model what is to come: of a table those that its task reads, of other files all there are.
+def calibration_texts(model: Path, file: Path, reading: ReadSettings, report: Report) -> list[str | Row]:
+    """Return what shows a model what is to come: rows as its task reads them, the truth apart, else the texts of documents.
 
     Raises:
         FolderError: `model` is no model folder.
-        InputError: the file cannot be used.
+        InputError, RowError: the file cannot be used.
     """
-    task = task_of(read_manifest(model))
-    if not is_table(file):
-        return list(texts_of(file))
-    return [text for row in read_rows(file, task) for text in task.texts(row)]
+    rows = given_for(read_manifest(model), file, reading.columns, skip_bad=reading.skip_bad_rows, report=report)
+    return list(texts_of(file)) if rows is None else list(rows)
 
 
 def training_texts(corpus: Path) -> tuple[Iterator[str], list[Source]]:
@@ -44,14 +44,15 @@ def training_texts(corpus: Path) -> tuple[Iterator[str], list[Source]]:
     return texts_of(*files), [Source(file.name, sha256_file(file)) for file in files]
 
 
-def held_out_rows(model: Path, file: Path) -> list[Row]:
-    """Return the rows that a model is judged on; for one that embeds, texts alone.
+def held_out_rows(model: Path, file: Path, reading: ReadSettings, report: Report) -> list[Row]:
+    """Return the rows that a model is judged on; for one that embeds, pairs, or texts alone.
 
     Raises:
         FolderError: `model` is no model folder.
-        InputError: the file cannot be used.
+        InputError, RowError: the file cannot be used.
     """
-    task = task_of(read_manifest(model))
-    if task.name == "embed":
-        return [{"text": text} for text in texts_of(file)]
-    return read_rows(file, task)
+    manifest = read_manifest(model)
+    if task_of(manifest).name != "embed":
+        return rows_for(manifest, file, reading.columns, skip_bad=reading.skip_bad_rows, report=report)
+    rows = given_for(manifest, file, reading.columns, skip_bad=reading.skip_bad_rows, report=report)
+    return [{"text": text} for text in texts_of(file)] if rows is None else rows

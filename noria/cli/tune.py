@@ -13,7 +13,7 @@ from noria.build.train.search_settings import CrossSettings, SearchSettings
 from noria.build.train.settings import FinetuneSettings, RowSettings
 from noria.core.progress import Report
 
-from .files import with_file
+from .files import with_columns, with_file
 
 if TYPE_CHECKING:
     from noria.tasks.task import Task
@@ -252,8 +252,7 @@ def from_file(
     """
     settings = with_file(settings, file, "finetune", (*INPUTS, *RowSettings.model_fields))
     reading = with_file(reading, file, "finetune", (*INPUTS, *FinetuneSettings.model_fields))
-    named = {field: column for field, column in (("text", text), ("label", label)) if column is not None}
-    return settings, reading.but(columns={**reading.columns, **named}) if named else reading
+    return settings, with_columns(reading, text, label)
 
 
 def task_of_name(name: str, base: Path | None, *, many: bool, options: Mapping[str, object] | None = None) -> Task:

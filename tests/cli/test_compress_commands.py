@@ -74,7 +74,7 @@ def test_the_stage_gives_every_model_its_certificate_and_keeps_what_is_done(tiny
     result = STAGE.run(context)
     written = {}
     for name in ("sentiment", "entities", "embed"):
-        folder = tiny / f"{name}-int8"
+        folder = tiny / f"{name}-served"
         verify(folder)
         certificate = json.loads((folder / "certificate.json").read_text())
         assert result.facts[name] == certificate
@@ -89,10 +89,10 @@ def test_the_stage_gives_every_model_its_certificate_and_keeps_what_is_done(tiny
     }
     assert [path.name for path in tiny.glob(".*.part")] == []
     # Cut short after two models: the third is made again, the two are left alone.
-    (tiny / "embed-int8" / "certificate.json").unlink()
+    (tiny / "embed-served" / "certificate.json").unlink()
     again = STAGE.run(context)
     assert [figure for figure in again.figures if not figure.name.startswith("embed")] == [
         figure for figure in result.figures if not figure.name.startswith("embed")
     ]
-    inodes = {name: (tiny / f"{name}-int8" / "noria.json").stat().st_ino for name in written}
+    inodes = {name: (tiny / f"{name}-served" / "noria.json").stat().st_ino for name in written}
     assert {name for name in written if inodes[name] != written[name]} == {"embed"}

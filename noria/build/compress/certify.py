@@ -5,7 +5,7 @@ Both models answer the same held-out texts, then run in turns on the same batche
     agreement >= bound, and the first measure falls by no more than `loss` (lower end of its paired interval), and
     the lower end of the speed ratio is above 1, in batches and for one text alone.
 
-Agreement is the share of texts with the same label; of spans found by either that both found (Jaccard); the mean cosine
+Agreement is the share of texts with the same label, or labels; of spans found by either that both found (Jaccard); the mean cosine
 of embeddings.
 """
 
@@ -16,6 +16,7 @@ import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from math import comb
 from pathlib import Path
 from typing import Any
@@ -29,8 +30,8 @@ from noria.tasks.task import Answer, Features, Task
 
 from .settings import CompressSettings
 
-Forward = Callable[[Sequence[Sequence[int]]], list[np.ndarray]]
-"""Token ids of a batch -> logits of each text."""
+Forward = Callable[[Sequence[Features]], list[np.ndarray]]
+"""Texts of a batch, or pairs, as the models see them -> logits of each."""
 Clock = Callable[[], float]
 Judge = Callable[[list[Answer], list[Answer]], list[Figure]]
 """Answers of the trained and of the compressed model -> measures, the last one their paired difference on the first."""
@@ -88,6 +89,7 @@ def certify(
     *,
     sizes: tuple[int, int],
     settings: CompressSettings,
+    owners: Sequence[int] | None = None,
     judge: Judge | None = None,
     source: str = "held-out texts",
     threads: int | None = None,
@@ -103,6 +105,7 @@ def certify(
         candidate: the compressed one.
         sizes: bytes of the trained and of the compressed weights.
         settings: bounds, rounds of timing.
+        owners: the row that each text is a window of, in order, where rows are read in windows; by default each is a row.
         judge: measures both against the truth; without it answers are compared with each other only.
         source: name of the texts, for the figures.
         threads: that both run on, for the record.
@@ -118,7 +121,7 @@ def certify(
     if not features:
         raise InputError("no text to certify on", hint="give held-out texts")
     with (report or Report()).bar("certify", total=2 * (len(features) + settings.rounds), unit="texts") as bar:
-        known, said = (answers(task, features, forward, bar.advance) for forward in (reference, candidate))
+        known, said = (answers(task, features, forward, bar.advance, owners) for forward in (reference, candidate))
         batched, alone = speed(features, reference, candidate, settings, clock, bar.advance)
     same = agreement(task, known, said, source=source, seed=settings.seed)
     measured = judge(known, said) if judge else []
@@ -132,15 +135,19 @@ def certify(
 
 
 def answers(
-    task: Task, features: Sequence[Features], forward: Forward, advance: Callable[[float], None]
-) -> list[Answer]:
-    """Return the answer to every text, computed in batches of like length."""
+    task: Task, features: Sequence[Features], forward: Forward, advance: Callable[[float], None],
+    owners: Sequence[int] | None = None,
+) -> list[Answer]:  # fmt: skip
+    """Return the answer to every text, or to every row whose windows they are, computed in batches of like length."""
     found: list[Answer] = [{} for _ in features]
     for places in batches([len(one.ids) for one in features]):
-        for place, logits in zip(places, forward([features[place].ids for place in places]), strict=True):
+        for place, logits in zip(places, forward([features[place] for place in places]), strict=True):
             found[place] = task.answer(features[place], logits)
         advance(len(places))
-    return found
+    if owners is None:
+        return found
+    rows = groupby(zip(owners, found, strict=True), key=lambda one: one[0])
+    return [task.join([answer for _, answer in windows]) for _, windows in rows]
 
 
 def batches(lengths: Sequence[int], tokens: int = BATCH_TOKENS) -> list[list[int]]:
@@ -159,7 +166,7 @@ def agreement(
 ) -> Figure:
     """Return how far two models give the same answers; see the module's first lines for the unit of each task."""
     if task.name == "classify":
-        same = sum(one["label"] == two["label"] for one, two in zip(known, said, strict=True))
+        same = sum(_labels(one) == _labels(two) for one, two in zip(known, said, strict=True))
         return proportion("agreement", same, len(known), source=source)
     if task.name == "tag":
         pairs = [_spans(one, two) for one, two in zip(known, said, strict=True)]
@@ -168,6 +175,10 @@ def agreement(
     tops, bottoms = np.array(pairs, np.float64).T
     value, low, high = ratio_of_sums(tops, bottoms, seed)
     return Figure("agreement", value, len(pairs), low, high, source=source)
+
+
+def _labels(answer: Mapping[str, Any]) -> object:
+    return answer["labels"] if "labels" in answer else answer["label"]
 
 
 def _spans(one: Mapping[str, Any], two: Mapping[str, Any]) -> tuple[float, float]:
@@ -205,10 +216,10 @@ def speed(
     falls on both. The figure is the median over rounds with an interval from rank to rank.
     """
     random = np.random.default_rng(settings.seed)
-    texts = [list(features[pick].ids) for pick in random.permutation(len(features))]
-    texts = texts[: 1 + int(np.searchsorted(np.cumsum([len(ids) for ids in texts]), TIMED_TOKENS))]
-    together = [[texts[place] for place in places] for places in batches([len(ids) for ids in texts])]
-    alone = [[ids] for ids in texts[:TIMED_ALONE]]
+    texts = [features[pick] for pick in random.permutation(len(features))]
+    texts = texts[: 1 + int(np.searchsorted(np.cumsum([len(one.ids) for one in texts]), TIMED_TOKENS))]
+    together = [[texts[place] for place in places] for places in batches([len(one.ids) for one in texts])]
+    alone = [[one] for one in texts[:TIMED_ALONE]]
     figures = []
     for name, work in (("speed in batches", together), ("speed of one text", alone)):
         for forward in (reference, candidate):
@@ -224,7 +235,7 @@ def speed(
     return figures[0], figures[1]
 
 
-def seconds(forward: Forward, work: Sequence[Sequence[Sequence[int]]], clock: Clock) -> float:
+def seconds(forward: Forward, work: Sequence[Sequence[Features]], clock: Clock) -> float:
     """Return how long the batches take one after the other."""
     start = clock()
     for batch in work:

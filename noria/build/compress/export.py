@@ -11,31 +11,37 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from tokenizers import Tokenizer
 
 from noria.build.model.load import Head, load, quiet_transformers
 from noria.core.errors import SettingError
 from noria.core.telemetry import forbid_telemetry
+from noria.tasks.encode import encode_pair
 
 if TYPE_CHECKING:
     from openvino import Model
 
 
 class _Logits(torch.nn.Module):
-    """A Hugging Face model as a function of two tensors that gives one."""
+    """A Hugging Face model as a function of two tensors, or three, that gives one."""
 
     def __init__(self, model: torch.nn.Module, head: Head) -> None:
         super().__init__()
         self.model, self.head = model, head
 
-    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-        output = self.model(input_ids=input_ids, attention_mask=attention_mask)
+    def forward(
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor, token_type_ids: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        given = {} if token_type_ids is None else {"token_type_ids": token_type_ids}
+        output = self.model(input_ids=input_ids, attention_mask=attention_mask, **given)
         return output.last_hidden_state if self.head == "embedding" else output.logits
 
 
 def export(folder: str | Path, head: Head) -> Model:
     """Return the model of a folder as an OpenVINO graph in float32.
 
-    Inputs `input_ids` and `attention_mask`, both int64 [B, T]; output `logits`: [B, labels] of a sequence head, [B, T,
+    Inputs `input_ids` and `attention_mask`, and `token_type_ids` where a classifier is told which of two texts a token is of,
+    all int64 [B, T]; output `logits`: [B, labels] of a sequence head, [B, T,
     outputs] of a token head, [B, T, width] hidden states of an embedding head.
 
     Raises:
@@ -47,17 +53,25 @@ def export(folder: str | Path, head: Head) -> Model:
     forbid_telemetry()
     from openvino import convert_model
 
-    module, _ = load(folder, head)
+    module, tokenizer = load(folder, head)
     # Sizes that differ from each other and from 1, and a padded row, so that the trace takes none of them for fixed.
     ids = torch.arange(3 * 17).reshape(3, 17) % module.config.vocab_size
     mask = torch.ones_like(ids)
     mask[1, 9:] = 0
+    example = {"input_ids": ids, "attention_mask": mask}
+    if head == "sequence" and told_apart(tokenizer):
+        example["token_type_ids"] = (torch.arange(17) > 5).long().expand(3, 17).contiguous()
     # The tracer remarks on every branch it takes: the certificate judges the graph, not the remarks.
     with quiet_transformers(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        graph = convert_model(_Logits(module, head), example_input={"input_ids": ids, "attention_mask": mask})
+        graph = convert_model(_Logits(module, head), example_input=example)
     graph.outputs[0].get_tensor().set_names({"logits"})
     return graph
+
+
+def told_apart(tokenizer: Tokenizer) -> bool:
+    """Return whether a pair of texts comes with token types, so that a model of pairs has to be given them."""
+    return bool(encode_pair(tokenizer, "a", "b", 16).types)
 
 
 def save(graph: Any, path: Path) -> int:

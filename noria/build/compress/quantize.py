@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,14 +24,13 @@ from noria.core.folder import MANIFEST, new_folder, read_manifest, source_of
 from noria.core.progress import Report
 from noria.core.telemetry import forbid_telemetry
 from noria.machine import bf16_is_fast
-from noria.tasks.task import task_of
+from noria.tasks.task import Features, task_of
 
 from .settings import CompressSettings, Method
 
 if TYPE_CHECKING:
     from openvino import Model
 
-Ids = Sequence[Sequence[int]]
 ENGINE = "engine/model.xml"
 GROUP = 64
 """Weights of a matrix that share a scale. Twice as many lose half as much again; half as many gain nothing."""
@@ -40,7 +39,11 @@ LEAST = 1 << 14
 
 
 def quantize(
-    folder: str | Path, calibration: Ids, target: str | Path, settings: CompressSettings, report: Report | None = None
+    folder: str | Path,
+    calibration: Sequence[Features],
+    target: str | Path,
+    settings: CompressSettings,
+    report: Report | None = None,
 ) -> Path:
     """Write a copy of a model folder with an 8-bit OpenVINO engine in `engine/`. It still needs its certificate.
 
@@ -50,8 +53,8 @@ def quantize(
 
     Args:
         folder: a model folder that says its task.
-        calibration: token ids of some texts like those to come, as `choose` draws them, special tokens included; never
-            of the test set.
+        calibration: some texts, or pairs, like those to come, as `choose` draws them and the model reads them; never of the
+            test set.
         target: the folder to write.
         settings: the method; of auto the first that `ways` names.
         report: where progress goes.
@@ -92,14 +95,16 @@ def choose(texts: Sequence[Any], settings: CompressSettings) -> list[Any]:
     return [texts[pick] for pick in sorted(picks)]
 
 
-def int8(graph: Model, chosen: Ids, smoothing: float) -> Model:
+def int8(graph: Model, chosen: Sequence[Features], smoothing: float) -> Model:
     """Return a graph with weights and activations of matrix products in 8-bit integers."""
     with silent():
         import nncf
+
+        names = {name for node in graph.inputs for name in node.get_names()}
         from nncf.quantization.advanced_parameters import AdvancedQuantizationParameters, AdvancedSmoothQuantParameters
 
         return nncf.quantize(
-            graph.clone(), nncf.Dataset(chosen, inputs), model_type=nncf.ModelType.TRANSFORMER, subset_size=len(chosen),
+            graph.clone(), nncf.Dataset([inputs(one, names) for one in chosen]), model_type=nncf.ModelType.TRANSFORMER, subset_size=len(chosen),
             advanced_parameters=AdvancedQuantizationParameters(
                 smooth_quant_alphas=AdvancedSmoothQuantParameters(matmul=smoothing)
             ),
@@ -148,9 +153,14 @@ def ways(method: Method) -> tuple[Method, ...]:
     return ("weights", "int8") if bf16_is_fast() else ("int8", "weights")
 
 
-def inputs(ids: Sequence[int]) -> dict[str, np.ndarray]:
-    """Return one text as the graph takes it, int64 [1, T]."""
-    return {"input_ids": np.array([ids], np.int64), "attention_mask": np.ones((1, len(ids)), np.int64)}
+def inputs(one: Features, names: Collection[str]) -> dict[str, np.ndarray]:
+    """Return one text, or a pair, as a graph with inputs of these names takes it, int64 [1, T]."""
+    given = {
+        "input_ids": one.ids,
+        "attention_mask": [1] * len(one.ids),
+        "token_type_ids": one.types or [0] * len(one.ids),
+    }
+    return {name: np.array([values], np.int64) for name, values in given.items() if name in names}
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from noria.build.model.load import load
@@ -10,13 +11,22 @@ from noria.core.figure import Figure
 from noria.core.folder import read_manifest
 from noria.core.progress import Report
 from noria.machine import allowed_here, computing
-from noria.tasks.task import read_rows, task_of
+from noria.tasks.remembered import rows_for
+from noria.tasks.task import task_of
 
 from .card import assess, figures_of
 from .predict import tell
 
 
-def judge(folder: Path, rows_file: Path, report: Report, *, training_file: Path | None = None) -> list[Figure]:
+def judge(
+    folder: Path,
+    rows_file: Path,
+    report: Report,
+    *,
+    training_file: Path | None = None,
+    columns: Mapping[str, str] | None = None,
+    skip_bad: bool = False,
+) -> list[Figure]:
     """Return the figures of a fine-tuned model on rows it was not trained on.
 
     Args:
@@ -24,6 +34,8 @@ def judge(folder: Path, rows_file: Path, report: Report, *, training_file: Path 
         rows_file: held-out rows.
         report: where the plan goes.
         training_file: rows from which the baseline learns; without it there is none beside the figures.
+        columns: field -> column of the files; stands above the columns that the folder remembers from its training.
+        skip_bad: count bad rows instead of refusing the first.
 
     Raises:
         FolderError: the folder is no usable model.
@@ -34,8 +46,8 @@ def judge(folder: Path, rows_file: Path, report: Report, *, training_file: Path 
     task = task_of(manifest)
     if task.name == "complete":
         raise SettingError("a model that completes texts is judged where it is pretrained", found=task.name)
-    rows = read_rows(rows_file, task, report=report)
-    training = read_rows(training_file, task, report=report) if training_file else None
+    rows = rows_for(manifest, rows_file, columns, skip_bad=skip_bad, report=report)
+    training = rows_for(manifest, training_file, columns, skip_bad=skip_bad, report=report) if training_file else None
     if task.head == "vector":
         from noria.build.model.feedforward import load_net
 

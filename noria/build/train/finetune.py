@@ -17,6 +17,7 @@ from noria.core.folder import new_folder
 from noria.core.progress import Report
 from noria.core.settings import fingerprint
 from noria.machine import computing
+from noria.tasks.remembered import remembered as remembered_of
 from noria.tasks.task import Task
 
 from . import fewshot, launch
@@ -114,6 +115,7 @@ def finetune(
             report=report,
         )
     facts = {**task.facts(), "max_length": settings.max_length, "epochs": result.tokens / sum(training.lengths)}
+    facts |= remembered_of(sets.training, reading.columns)
     facts |= told_of(base, module, result, assessment)
     facts |= sets.seen.facts()
     with computing(number_type):

@@ -206,13 +206,18 @@ class BodySettings(Settings):
     """The same: tokens of its tokenizer."""
 
 
-class RowSettings(Settings):
-    """How files of labelled rows are read."""
+class ReadSettings(Settings):
+    """How a file of labelled rows is read."""
 
     columns: dict[str, str] = Field(default_factory=dict)
     """Field of a row -> column or key that holds it under another name; plain ones (内容, category ...) need no word."""
     skip_bad_rows: bool = False
     """Count rows that cannot be used, rather than stop at the first."""
+
+
+class RowSettings(ReadSettings):
+    """How files of labelled rows are read, and what is done with them."""
+
     valid_share: Annotated[float, Field(gt=0, lt=1)] = 0.1
     """Share of the training rows that is set aside where no valid rows are given, 2,000 at most."""
     replay: Path | None = None

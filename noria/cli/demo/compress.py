@@ -1,4 +1,7 @@
-"""Stage 4, compression: 8-bit engines for sentiment, entities and embeddings, each with a certificate or a refusal."""
+"""Stage 4, compression: 8-bit engines for sentiment, entities and embeddings, each with a certificate or a refusal.
+
+What is served lies in `<name>-served`: the compressed model where it earned its certificate, the trained one where it did not.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,7 @@ def plan(context: Context) -> str:
 
 
 def run(context: Context) -> StageResult:
-    """Write root/<name>-int8 for every model; one that is there from a killed run is kept."""
+    """Write root/<name>-served for every model; one that is there from a killed run is kept."""
     from noria.cli.compressed import told
 
     lines, figures, facts = [], [], {}
@@ -38,13 +41,19 @@ def run(context: Context) -> StageResult:
         if certificate is None:
             certificate = compress(context, name)
             context.report.note(f"{name}: {told(certificate)}")
-        lines.append(f"{name} {told(certificate)}")
+        instead = "" if certificate.passed else ": the trained model is served"
+        lines.append(f"{name} {told(certificate)}{instead}")
         figures += [replace(figure, name=f"{name}: {figure.name}") for figure in certificate.figures]
         facts[name] = certificate.as_dict()
     return StageResult("; ".join(lines), figures, facts)
 
 
-STAGE = Stage("compress", {"en": "Compression", "zh": "压缩"}, plan, run, tuple(f"{name}-int8" for name in MODELS))
+def served(name: str) -> str:
+    """Return the folder of what is served: a name that makes no claim, for a certificate may be refused."""
+    return f"{name}-served"
+
+
+STAGE = Stage("compress", {"en": "Compression", "zh": "压缩"}, plan, run, tuple(map(served, MODELS)))
 
 
 def compress(context: Context, name: str) -> Any:
@@ -58,8 +67,8 @@ def compress(context: Context, name: str) -> Any:
     held_out = spread(read(corpus / "test.jsonl"), most)
     calibration = [row["text"] for row in read(corpus / "train.jsonl")]
     return compress_model(
-        context.root / folder, calibration, held_out, context.root / f"{name}-int8", settings, context.report,
-        source=f"{corpus_set}/test.jsonl", keep_refused=True,
+        context.root / folder, calibration, held_out, context.root / served(name), settings, context.report,
+        source=f"{corpus_set}/test.jsonl", or_trained=True,
     )  # fmt: skip
 
 
@@ -67,7 +76,7 @@ def finished(root: Path, name: str) -> Any:
     """Return the certificate of a folder that a killed run finished, or None."""
     from noria.build.compress.certify import Certificate
 
-    folder = root / f"{name}-int8"
+    folder = root / served(name)
     try:
         read_manifest(folder)
         return Certificate.from_dict(json.loads((folder / "certificate.json").read_text(encoding="utf-8")))

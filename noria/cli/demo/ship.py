@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from .replay import Client, Stream
 
-MODELS = ("sentiment-int8", "entities-int8", "embed-int8", "pretrain")
+MODELS = ("sentiment-served", "entities-served", "embed-served", "pretrain")
 CUSTOMERS = 3
 USERS = 40
 MARK = "replay.json"
@@ -74,9 +74,9 @@ def apps(root: Path) -> list[App]:
 
     items = read_items(root / "corpus" / "news" / "test.jsonl")
     return [
-        Support("embed-int8"),
-        Monitor(lambda text: mask(text)[0], "sentiment-int8", "entities-int8"),
-        Recommend(items, "embed-int8"),
+        Support("embed-served"),
+        Monitor(lambda text: mask(text)[0], "sentiment-served", "entities-served"),
+        Recommend(items, "embed-served"),
     ]
 
 

@@ -1,6 +1,6 @@
 """The protocol of engines: a model folder -> logits, texts or tokens; behind it torch, the reference, and faster ones.
 
-    engine = open_engine("runs/demo/sentiment-int8")
+    engine = open_engine("runs/demo/sentiment-served")
     answer(engine, ["物流很快", "fast delivery"])      # [{"label": "positive", ...}, ...]
     answer(reader, [{"question": "谁？", "context": "王明去了北京。"}])
 

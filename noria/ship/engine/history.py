@@ -1,7 +1,7 @@
 """Which version of a model was live when: one line of JSON for every change, kept on the disk.
 
 history = History(lake / "server" / "models" / "sentiment.jsonl")
-history.note("live", version="3f9a01c2d4e5", folder="runs/demo/sentiment-int8")
+history.note("live", version="3f9a01c2d4e5", folder="runs/demo/sentiment-served")
 live_at(history.changes(), "2026-11-22T08:00:00+00:00")       # "3f9a01c2d4e5"
 """
 

@@ -45,9 +45,9 @@ class Watch:
         """Return a classifier whose `turn`-th batch takes `seconds(turn)`: positive for even first ids, but for the first `wrong`."""
         turns = count()
 
-        def forward(batch: Sequence[Sequence[int]]) -> list[np.ndarray]:
+        def forward(batch: Sequence[Features]) -> list[np.ndarray]:
             self.now += seconds(next(turns))
-            said = [(ids[0] % 2 == 0) != (ids[0] < wrong) for ids in batch]
+            said = [(one.ids[0] % 2 == 0) != (one.ids[0] < wrong) for one in batch]
             return [np.array([-1.0, 1.0]) if positive else np.array([1.0, -1.0]) for positive in said]
 
         return forward
@@ -118,6 +118,31 @@ def test_a_loss_against_the_truth_is_refused():
     assert certified(judge=judge(-0.015)).passed
     found = certified(judge=judge(-0.03))
     assert found.reasons == ("accuracy above trained model may be as low as -0.0300, below -0.02",)
+
+
+def test_many_labels_agree_where_all_of_them_are_the_same():
+    known = [{"labels": ["a", "b"]}, {"labels": []}, {"labels": ["a"]}, {"labels": ["b"]}]
+    other = [{"labels": ["a", "b"]}, {"labels": []}, {"labels": ["b"]}, {"labels": ["b"]}]
+    assert agreement(task_for("classify", LABELS, many=True), known, other).value == 0.75
+
+
+def test_rows_read_in_windows_are_compared_whole():
+    watch = Watch()
+    task = task_for("tag", ("place",))
+    parts = [
+        Features([1], [(0, 1)], {"text": "甲乙", "owns": (0, 1)}),
+        Features([2], [(1, 2)], {"text": "甲乙", "owns": (1, 2)}),
+    ]
+
+    def forward(batch: Sequence[Features]) -> list[np.ndarray]:
+        watch.now += 1
+        return [np.array([[0.0, 9.0, 0.0]]) for _ in batch]
+
+    seen = []
+    found = certify(task, parts * 3, forward, forward, sizes=(4, 1), settings=SETTINGS, owners=[0, 0, 1, 1, 2, 2],
+                    judge=lambda known, said: seen.append(known) or [], clock=watch)  # fmt: skip
+    assert found.figure("agreement").n == 3
+    assert [[span["text"] for span in answer["spans"]] for answer in seen[0]] == [["甲", "乙"]] * 3
 
 
 def test_spans_agree_by_jaccard():

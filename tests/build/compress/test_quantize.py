@@ -15,8 +15,10 @@ from noria.build.tokens.tokenizer import load_tokenizer
 from noria.core.errors import InputError, SettingError
 from noria.core.folder import read_manifest, verify
 from noria.ship.engine.engine import answer, best_kind, open_engine
+from noria.tasks.task import Features
 
 IDS = [[1, 5 + number % 90, 40, 7, 2] for number in range(20)]
+SHOWN = [Features(ids, [], {}) for ids in IDS]
 
 
 @pytest.fixture(scope="module")
@@ -27,8 +29,8 @@ def classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def embedder_int8(e5_base: Path, review_lines: list[str]) -> Path:
     tokenizer = load_tokenizer(e5_base)
-    ids = [tokenizer.encode("query: " + text).ids[:64] for text in review_lines[:24]]
-    return quantize(e5_base, ids, e5_base.parent / "int8", CompressSettings(method="int8"))
+    shown = [Features(tokenizer.encode("query: " + text).ids[:64], [], {}) for text in review_lines[:24]]
+    return quantize(e5_base, shown, e5_base.parent / "int8", CompressSettings(method="int8"))
 
 
 def test_a_real_encoder_keeps_its_meaning_at_a_quarter_of_the_size(
@@ -53,7 +55,7 @@ def test_the_folder_is_still_the_trained_model_for_plain_transformers(e5_base: P
 
 
 def test_weights_alone(classifier: Path, tmp_path: Path, capfd: pytest.CaptureFixture):
-    folder = quantize(classifier, IDS, tmp_path / "w", CompressSettings(method="weights"))
+    folder = quantize(classifier, SHOWN, tmp_path / "w", CompressSettings(method="weights"))
     assert read_manifest(folder).facts["engine"]["method"] == "weights"
     exact, small = open_engine(classifier, prefer="torch"), open_engine(folder, prefer="openvino")
     for one, two in zip(exact.forward(IDS), small.forward(IDS), strict=True):
@@ -73,7 +75,7 @@ def test_weights_are_packed_within_half_a_scale():
 
 
 def test_a_real_encoder_with_packed_weights_is_nearer_still(e5_base: Path, tmp_path: Path, review_lines: list[str]):
-    small = quantize(e5_base, IDS, tmp_path / "small", CompressSettings(method="weights"))
+    small = quantize(e5_base, SHOWN, tmp_path / "small", CompressSettings(method="weights"))
     texts = [text[:80] for text in review_lines[100:110]]
     one, two = (
         np.array([row["embedding"] for row in answer(engine, texts)])
@@ -90,7 +92,7 @@ def test_auto_tries_both_ways():
 
 
 def test_without_a_passed_certificate_it_serves_as_trained(classifier: Path, tmp_path: Path):
-    trial = quantize(classifier, IDS, tmp_path / "trial", CompressSettings(method="weights"))
+    trial = quantize(classifier, SHOWN, tmp_path / "trial", CompressSettings(method="weights"))
     assert best_kind(trial) == "torch"
     assert best_kind(seal(trial, tmp_path / "refused", {"passed": False})) == "torch"
     sealed = seal(trial, tmp_path / "sealed", {"passed": True})
@@ -110,5 +112,5 @@ def test_bad_input_is_told_plainly(classifier: Path, tmp_path: Path):
     with pytest.raises(InputError, match="no text to calibrate on"):
         quantize(classifier, [], tmp_path / "out", CompressSettings())
     with pytest.raises(SettingError, match="causal"):
-        quantize(make_causal(tmp_path / "c"), IDS, tmp_path / "out", CompressSettings())
+        quantize(make_causal(tmp_path / "c"), SHOWN, tmp_path / "out", CompressSettings())
     assert not (tmp_path / "out").exists()

@@ -29,9 +29,9 @@ def reviews() -> list[dict[str, object]]:
 def root(tmp_path_factory: pytest.TempPathFactory, reviews: list[dict[str, object]]) -> Path:
     """A run as far as the stage needs it: real text, tiny models under the names of the trained ones."""
     root = tmp_path_factory.mktemp("demo")
-    make_encoder(root / "sentiment-int8", "classify", LABELS, 2)
-    make_encoder(root / "entities-int8", "tag", ["PER", "LOC"], 5)
-    make_encoder(root / "embed-int8", "embed", [], 2)
+    make_encoder(root / "sentiment-served", "classify", LABELS, 2)
+    make_encoder(root / "entities-served", "tag", ["PER", "LOC"], 5)
+    make_encoder(root / "embed-served", "embed", [], 2)
     make_causal(root / "pretrain")
     news = [document.as_dict() for document in bundled.news()][:80]
     for name, rows in (("reviews", reviews), ("news", news)):

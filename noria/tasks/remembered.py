@@ -1,0 +1,117 @@
+"""Rows for a model that is there: read as those that it was trained on, by the columns that its folder remembers.
+
+    rows = rows_for(read_manifest(folder), Path("工单.csv"))        # judged on, certified on
+    given = given_for(read_manifest(folder), Path("工单.csv"))      # only what a model is asked: no truth needed
+
+`remembered(...)` is what training writes into the folder's facts for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from noria.core.errors import InputError, RowError
+from noria.core.folder import Manifest
+from noria.core.progress import Report
+
+from .records import as_row, columns_for, is_table, read_records
+from .task import Row, Task, read_rows, task_of
+
+ASKED: dict[str, tuple[str, ...]] = {"embed": ("anchor", "positive", "negative"), "answer": ("question", "context")}
+"""Task -> fields of a row that it reads, the truth apart; of other tasks text and pair."""
+
+
+def remembered(rows: Sequence[Row], columns: Mapping[str, str]) -> dict[str, Any]:
+    """Return the facts by which `rows_for` reads other rows like these: the columns that were named, and whether they are pairs."""
+    return {"columns": dict(columns), "pairs": bool(rows) and all("pair" in row for row in rows)}
+
+
+def rows_for(
+    manifest: Manifest,
+    file: Path,
+    columns: Mapping[str, str] | None = None,
+    *,
+    skip_bad: bool = False,
+    report: Report | None = None,
+) -> list[Row]:
+    """Return the checked rows of a file, as the model's task has them.
+
+    Args:
+        manifest: of the model folder; the columns that its training named are taken where the file has them.
+        file: JSON Lines, CSV, TSV or Parquet.
+        columns: field -> column of this file; stands above what is remembered.
+        skip_bad: count bad rows instead of refusing the first.
+        report: where skipped rows and guessed columns are told.
+
+    Raises:
+        FolderError: the folder is no model.
+        InputError, RowError: the file cannot be used, or lacks the second texts of pairs.
+    """
+    task = task_of(manifest)
+    rows = read_rows(file, task, skip_bad=skip_bad, report=report, columns=_known(manifest, file, columns))
+    _check_pairs(manifest, rows, file)
+    return rows
+
+
+def given_for(
+    manifest: Manifest, file: Path, columns: Mapping[str, str] | None = None, *, skip_bad: bool = False,
+    report: Report | None = None,
+) -> list[Row] | None:  # fmt: skip
+    """Return what the rows of a file ask a model, without the truth, which they need not hold; None where it holds no rows for it.
+
+    Arguments and errors as of `rows_for`.
+    """
+    task = task_of(manifest)
+    known = _known(manifest, file, columns)
+    first = _first(file)
+    if first is None:
+        return None
+    if is_table(file):
+        known = columns_for(task.columns, list(first), known)
+    there = {*first, *known}
+    if there & {"label", "labels", "spans", "tokens", "anchor"} and there & set(task.columns):
+        return [_asked(task, row) for row in rows_for(manifest, file, columns, skip_bad=skip_bad, report=report)]
+    if "text" not in there:
+        return None
+    given = []
+    for line, record in read_records(file, report):
+        row = record if isinstance(record, RowError) else as_row(record, known, table=is_table(file))
+        if isinstance(row, RowError) or not isinstance(row.get("text"), str) or not row["text"].strip():
+            fault = row if isinstance(row, RowError) else RowError("no text", file=file, line=line, field="text")
+            if not skip_bad:
+                raise fault
+            continue
+        given.append({name: row[name] for name in ("text", "pair") if isinstance(row.get(name), str)})
+    _check_pairs(manifest, given, file)
+    return given
+
+
+def _asked(task: Task, row: Row) -> Row:
+    return {name: row[name] for name in ASKED.get(task.name, ("text", "pair")) if name in row}
+
+
+def _known(manifest: Manifest, file: Path, columns: Mapping[str, str] | None) -> dict[str, str]:
+    """Return field -> column: what is named now, and what training named where the file has such a column."""
+    now, before = dict(columns or {}), manifest.facts.get("columns") or {}
+    if not before or set(before) <= set(now):
+        return now
+    first = _first(file) or {}
+    return {**{field: column for field, column in before.items() if column in first}, **now}
+
+
+def _first(file: Path) -> dict[str, Any] | None:
+    """Return the first record of a file that can be read; None where there is none, or it is no file of records."""
+    if file.is_dir() or file.suffix.lower() not in (".csv", ".tsv", ".parquet", ".jsonl", ".json"):
+        return None
+    return next((record for _, record in read_records(file) if not isinstance(record, RowError)), None)
+
+
+def _check_pairs(manifest: Manifest, rows: Sequence[Row], file: Path) -> None:
+    alone = sum("pair" not in row for row in rows)
+    if manifest.facts.get("pairs") and alone:
+        raise InputError(
+            f"{file} holds texts without a second one, and the model was trained on pairs", found=f"{alone:,} of "
+            f"{len(rows):,} rows", allowed="text and pair in every row", hint="name the column: --columns.pair NAME",
+        )  # fmt: skip
