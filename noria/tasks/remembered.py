@@ -8,15 +8,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from noria.core.errors import InputError, RowError
 from noria.core.folder import Manifest
 from noria.core.progress import Report
+from noria.text.records import read_records
 
-from .records import as_row, columns_for, is_table, read_records
+from .records import as_row, columns_for
 from .task import Row, Task, read_rows, task_of
 
 ASKED: dict[str, tuple[str, ...]] = {"embed": ("anchor", "positive", "negative"), "answer": ("question", "context")}
@@ -40,7 +41,7 @@ def rows_for(
 
     Args:
         manifest: of the model folder; the columns that its training named are taken where the file has them.
-        file: JSON Lines, CSV, TSV or Parquet.
+        file: in any format that is read.
         columns: field -> column of this file; stands above what is remembered.
         skip_bad: count bad rows instead of refusing the first.
         report: where skipped rows and guessed columns are told.
@@ -50,7 +51,7 @@ def rows_for(
         InputError, RowError: the file cannot be used, or lacks the second texts of pairs.
     """
     task = task_of(manifest)
-    rows = read_rows(file, task, skip_bad=skip_bad, report=report, columns=_known(manifest, file, columns))
+    rows = read_rows(file, task, skip_bad=skip_bad, report=report, columns=_known(manifest, _fields(file), columns))
     _check_pairs(manifest, rows, file)
     return rows
 
@@ -64,26 +65,30 @@ def given_for(
     Arguments and errors as of `rows_for`.
     """
     task = task_of(manifest)
-    known = _known(manifest, file, columns)
-    first = _first(file)
-    if first is None:
+    there = _fields(file)
+    known = _known(manifest, there, columns)
+    if there is None:
         return None
-    if is_table(file):
-        known = columns_for(task.columns, list(first), known)
-    there = {*first, *known}
-    if there & {"label", "labels", "spans", "tokens", "anchor"} and there & set(task.columns):
+    records = read_records(file)
+    if records.columns is not None:
+        known = columns_for(task.columns, records.columns, known)
+    held = {*there, *known}
+    if held & {"label", "labels", "spans", "tokens", "anchor"} and held & set(task.columns):
         return [_asked(task, row) for row in rows_for(manifest, file, columns, skip_bad=skip_bad, report=report)]
-    if "text" not in there:
+    if "text" not in held:
         return None
-    given = []
-    for line, record in read_records(file, report):
-        row = record if isinstance(record, RowError) else as_row(record, known, table=is_table(file))
+    given, skipped = [], 0
+    for line, record in records:
+        row = record if isinstance(record, RowError) else as_row(record, known, table=records.format.has_columns)
         if isinstance(row, RowError) or not isinstance(row.get("text"), str) or not row["text"].strip():
             fault = row if isinstance(row, RowError) else RowError("no text", file=file, line=line, field="text")
             if not skip_bad:
                 raise fault
+            skipped += 1
             continue
         given.append({name: row[name] for name in ("text", "pair") if isinstance(row.get(name), str)})
+    if skipped and report:
+        report.note(f"{file}: {skipped:,} rows without a text skipped", skipped=skipped)
     _check_pairs(manifest, given, file)
     return given
 
@@ -92,20 +97,22 @@ def _asked(task: Task, row: Row) -> Row:
     return {name: row[name] for name in ASKED.get(task.name, ("text", "pair")) if name in row}
 
 
-def _known(manifest: Manifest, file: Path, columns: Mapping[str, str] | None) -> dict[str, str]:
+def _known(manifest: Manifest, there: Collection[str] | None, columns: Mapping[str, str] | None) -> dict[str, str]:
     """Return field -> column: what is named now, and what training named where the file has such a column."""
-    now, before = dict(columns or {}), manifest.facts.get("columns") or {}
-    if not before or set(before) <= set(now):
-        return now
-    first = _first(file) or {}
-    return {**{field: column for field, column in before.items() if column in first}, **now}
+    before = manifest.facts.get("columns") or {}
+    return {**{field: column for field, column in before.items() if column in (there or ())}, **(columns or {})}
 
 
-def _first(file: Path) -> dict[str, Any] | None:
-    """Return the first record of a file that can be read; None where there is none, or it is no file of records."""
-    if file.is_dir() or file.suffix.lower() not in (".csv", ".tsv", ".parquet", ".jsonl", ".json"):
+def _fields(file: Path) -> Collection[str] | None:
+    """Return the columns of a table, or the fields of the first record that can be read; None of a folder or a plain text."""
+    if file.is_dir():
         return None
-    return next((record for _, record in read_records(file) if not isinstance(record, RowError)), None)
+    records = read_records(file)
+    if records.columns is not None:
+        return records.columns
+    if records.format.kind == "text":
+        return None
+    return next((record for _, record in records if not isinstance(record, RowError)), None)
 
 
 def _check_pairs(manifest: Manifest, rows: Sequence[Row], file: Path) -> None:

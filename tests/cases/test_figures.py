@@ -84,7 +84,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 LEARN = FinetuneSettings(
-    steps=120, tokens_per_batch=512, learning_rate=3e-3, rates=FinetuneRates(layer_decay=1.0, head_rate=1.0), evaluations=2,
+    steps=60, tokens_per_batch=512, learning_rate=5e-3, rates=FinetuneRates(layer_decay=1.0, head_rate=1.0), evaluations=2,
     max_length=32, number_type="fp32",
 )  # fmt: skip
 BOUNDS = CompressSettings(rounds=6, samples=8, method="weights")
