@@ -68,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0 done, 1 our fault, 2 yours to mend, 3 refused, 130 interrupted."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in arguments
-    arguments = [argument for argument in arguments if argument != "--debug"]
+    arguments = _each_origin([argument for argument in arguments if argument != "--debug"])
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         result = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
@@ -86,6 +86,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         return _tell(error, debug)
     return result if isinstance(result, int) else 0
+
+
+def _each_origin(arguments: Sequence[str]) -> list[str]:
+    """Return the arguments with --cors before every origin that follows one: an address is no model's folder.
+
+    >>> _each_origin(["serve", "--cors", "https://a", "https://b", "runs/desk"])
+    ['serve', '--cors', 'https://a', '--cors', 'https://b', 'runs/desk']
+    """
+    told: list[str] = []
+    follows = False
+    for argument in arguments:
+        origin = "://" in argument and not argument.startswith("-")
+        if follows and origin and told[-1] != "--cors":
+            told.append("--cors")
+        follows = argument == "--cors" or argument.startswith("--cors=") or (follows and origin)
+        told.append(argument)
+    return told
 
 
 def run() -> NoReturn:

@@ -1,10 +1,8 @@
-"""Response headers that keep the console to itself, and the check that a form was sent from its own page."""
+"""Response headers that keep the console to itself."""
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
-
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 HEADERS = {
@@ -32,9 +30,3 @@ class Sealed:
             await send(message)
 
         await self.inner(scope, receive, send_with_headers)
-
-
-def same_origin(headers: Headers) -> bool:
-    """Return whether a request names no origin, or the very host it was sent to."""
-    origin = headers.get("origin")
-    return origin is None or urlsplit(origin).netloc == headers.get("host")

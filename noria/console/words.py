@@ -37,7 +37,11 @@ WORDS: dict[str, Both] = {
     "login.used": Both(
         "This link was used before or is too old. Sign in with a key.", "此链接已使用过或已过期，请用密钥登录。"
     ),
-    "login.foreign": Both("The request came from another site.", "请求来自其他网站。"),
+    "login.foreign": Both(
+        "The request came from another site. A proxy in between has to send X-Forwarded-Host, and its address "
+        "has to be among those of --forwarded-allow-ips.",
+        "请求来自其他网站。如果中间有代理，代理须发送 X-Forwarded-Host，且其地址须列在 --forwarded-allow-ips 中。",
+    ),
     "empty.run": Both("This fills it:", "运行以下命令即可："),
     # wings
     "wing.build": Both("Build", "构建"),

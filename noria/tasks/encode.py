@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import unicodedata
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
 from tokenizers import Encoding, Tokenizer
 
+from noria.core.errors import InputError
+
 ENDS = ("<|im_end|>", "<|end|>", "</s>", "<eos>", "<|endoftext|>", "[SEP]")
 """Tokens that end a text, by the names that tokenizers give them; the first that one knows is meant."""
+
+_MIXED_SCRIPTS = frozenset(
+    ("LATIN", "GREEK", "CYRILLIC", "CJK", "HIRAGANA", "KATAKANA", "HANGUL", "FULLWIDTH", "HALFWIDTH", "MODIFIER", "MICRO",
+     "MASCULINE", "FEMININE")
+)  # fmt: skip
+"""Scripts that texts do mix, by the first word of their letters' names."""
 
 
 @dataclass(frozen=True)
@@ -123,6 +134,31 @@ def encode_asked(
         meta = {"text": context, "question": question, "truncated": False, "context": [side == 1 for side in sides]}
         windows.append(Features(ids, places, meta, types if any(types) else []))
     return windows
+
+
+def text_of_ids(tokenizer: Tokenizer, ids: Sequence[int]) -> str:
+    """Return the text that ids of this very tokenizer stand for, special tokens left out.
+
+    Ids of another tokenizer are numbers like any others, and the text they spell here is a jumble, which shows: the tokenizer
+    would write it with other ids, or it runs through scripts that no text mixes.
+
+    Raises:
+        InputError: an id is none of the vocabulary's, or the ids are another tokenizer's.
+    """
+    allowed = f"ids of the model's own tokenizer, below {tokenizer.get_vocab_size():,}"
+    for one in ids:
+        if tokenizer.id_to_token(one) is None:
+            raise InputError("no token of the model", found=one, allowed=allowed, hint="send the text itself")
+    text = tokenizer.decode(list(ids))
+    special = {number for number, token in tokenizer.get_added_tokens_decoder().items() if token.special}
+    given = Counter(one for one in ids if one not in special)
+    again = Counter(tokenizer.encode(text, add_special_tokens=False).ids)
+    # A text cut between two tokens differs at its ends alone.
+    strange = (given & again).total() < 0.8 * max(given.total(), again.total()) - 2
+    scripts = {unicodedata.name(letter, "").partition(" ")[0] for letter in text if letter.isalpha()}
+    if strange or len(scripts - _MIXED_SCRIPTS) > 2:
+        raise InputError("the ids are another tokenizer's", allowed=allowed, hint="send the text itself")
+    return text
 
 
 def end_of(tokenizer: Tokenizer) -> int | None:

@@ -112,6 +112,12 @@ def test_pages_of_other_sites_are_let_in_only_by_name(client: httpx.Client, clas
         assert preflight.status_code == 204
         assert preflight.headers["access-control-allow-origin"] == "https://shop.example"
         assert "authorization" in preflight.headers["access-control-allow-headers"]
+        named = {**asked, "Access-Control-Request-Headers": "authorization, x-stainless-os, x-own"}
+        echoed = stranger.options("/v1/classify", headers=named).headers["access-control-allow-headers"]
+        assert echoed == "authorization, x-stainless-os, x-own"
+        for strange in ("a" * 5_000, "x y", "(a)", "a,,b", "a: b"):
+            told = stranger.options("/v1/classify", headers={**asked, "Access-Control-Request-Headers": strange})
+            assert "x-noria-user" in told.headers["access-control-allow-headers"], strange
         assert "access-control-allow-credentials" not in preflight.headers
         told = stranger.post(
             "/v1/classify", json={"input": "x"}, headers={**server.headers, "Origin": "https://shop.example"}
@@ -121,10 +127,24 @@ def test_pages_of_other_sites_are_let_in_only_by_name(client: httpx.Client, clas
         for origin in ("https://evil.example", "https://shop.example.evil.example", "null"):
             other = stranger.options("/v1/classify", headers={**asked, "Origin": origin})
             assert (other.status_code, other.headers.get("access-control-allow-origin")) == (401, None)
+            assert "--cors" in other.json()["error"]["message"]
+            assert other.headers["vary"] == "origin"
         assert stranger.options("/metrics", headers=asked).status_code == 401
-    for bad in ("*", "shop.example", "https://shop.example/path"):
+    for bad in ("*", "null", "", "shop.example", "https://shop.example/path", "https://a b", "https://u@shop.example",
+                "https://shop.example:port", "https://shop.example,https://b"):  # fmt: skip
         with pytest.raises(SettingError, match="not an origin"):
             Cors([bad])
+
+
+@pytest.mark.parametrize(
+    ("given", "origin"),
+    [("https://Shop.Example/", "https://shop.example"), ("https://shop.example:443", "https://shop.example"),
+     ("http://shop.example:80/", "http://shop.example"), ("http://shop.example:443", "http://shop.example:443"),
+     ("http://[::1]:3000", "http://[::1]:3000"), ("https://商店.example", "https://xn--czrs0t.example"),
+     ("chrome-extension://abcdef", "chrome-extension://abcdef"), ("http://localhost:5173", "http://localhost:5173")],
+)  # fmt: skip
+def test_an_origin_is_what_a_browser_sends_for_it(given: str, origin: str):
+    assert Cors([given]).origins == {origin.encode()}
 
 
 def send(server: Running, *parts: bytes, pause: float = 0.0) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -29,7 +30,10 @@ def test_schemathesis_finds_nothing(server: Running, tmp_path: Path):
     ]  # fmt: skip
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, "\n".join(line[:300] for line in done.stdout.splitlines())
-    assert "No issues found" in done.stdout
+    # It also warns where chance rarely hits upon a model's name, which is no fault.
+    told = re.search(r"(\d+) generated, (\d+) passed", done.stdout)
+    assert told
+    assert told[1] == told[2]
     assert server.state.ready
 
 

@@ -63,10 +63,32 @@ def test_words_are_found_however_they_are_dressed(words: Path, text: str, hits: 
 
 def test_a_file_of_words_that_is_none_is_told(tmp_path: Path):
     (tmp_path / "empty.txt").write_text("# nothing\n")
-    (tmp_path / "gbk.txt").write_bytes("违禁品".encode("gbk"))
-    for name, words in (("none.txt", "missing"), ("empty.txt", "0 words"), ("gbk.txt", "UTF-8")):
+    (tmp_path / "binary.txt").write_bytes(b"\x00\xff\xfe\x81")
+    for name, words in (("none.txt", "missing"), ("empty.txt", "0 words"), ("binary.txt", "UTF-8")):
         with pytest.raises(InputError, match=words):
             Guard(GuardSettings(words=tmp_path / name))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "gb18030", "big5"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_file_of_words_is_read_in_any_encoding(tmp_path: Path, encoding: str, end: str):
+    words = [
+        "# 不可以說的話" if encoding == "big5" else "# 这是不能说的话",
+        "違禁品的買賣" if encoding == "big5" else "违禁品的买卖",
+        "",
+        "C# # the language",
+        "\u3000好的 #是",
+    ]
+    (tmp_path / "words.txt").write_bytes(end.join(words).encode(encoding))
+    guard = Guard(GuardSettings(words=tmp_path / "words.txt"))
+    for text, found in (
+        (words[1], True),
+        ("I like C#", True),
+        ("vitamin C", False),
+        ("好的", True),
+        ("language", False),
+    ):
+        assert bool(guard.find(text)) == found, text
 
 
 PRIVATE = "我的电话是13800138000，邮箱 li.lei@qq.com，谢谢。"

@@ -2,7 +2,8 @@
 
 It talks through one socket (`wire`) and ends when that is closed. Messages in:
 
-    {"id", "texts": [...], "by"}                         answer every text or row, the sooner the earlier `by` is
+    {"id", "texts": [...], "by"}                         answer every text or row, the sooner the earlier `by` is; {"ids"}
+                                                         is a text as its tokens
     {"id", "prompt", "sampling": {...}, "stop": [...], "schema"}
                                                          complete a text, or the conversation {"messages": [...]}
     {"id", "cancel": true}                               forget that request
@@ -25,6 +26,7 @@ from typing import Any
 
 from noria.core.errors import InputError, NoriaError, SettingError
 from noria.tasks.complete import Sampling
+from noria.tasks.encode import text_of_ids
 from noria.tasks.task import Answer, Features
 
 from .engine import Engine, Given, open_engine
@@ -104,6 +106,7 @@ class Child:
     def note(self, number: int, texts: list[Given], by: float) -> None:
         """Note texts to be answered."""
         engine = self.engine
+        texts = [self.text_of(one) for one in texts]
         read = [engine.task.windows(engine.tokenizer, text, engine.max_length) for text in texts]
         tokens = [sum(len(one.ids) for one in windows) for windows in read]
         asked = Asked(number, sum(map(len, read)), [[{} for _ in windows] for windows in read], tokens, by)
@@ -111,6 +114,14 @@ class Child:
             self.windows += [Window(asked, place, part, one) for part, one in enumerate(windows)]
         if not texts:
             self.send({"id": number, "answers": [], "tokens": []})
+
+    def text_of(self, given: Given) -> Given:
+        """Return what is given, a text where it is given as ids of this model's tokens."""
+        if isinstance(given, str) or "ids" not in given:
+            return given
+        if self.engine.tokenizer is None:
+            raise InputError("the model reads no tokens", found="ids")
+        return text_of_ids(self.engine.tokenizer, given["ids"])
 
     def compute(self) -> None:
         """Answer one batch: the window that is due first, and others about as long."""

@@ -145,7 +145,8 @@ class Remote:
         """
         if self.task != "embed":
             raise InputError("the model answers no texts", found=f"a remote model for {self.task}")
-        body = {"model": self._at.model, "input": list(texts), "encoding_format": "float"}
+        given = [one if isinstance(one, str) else one["ids"] for one in texts]
+        body = {"model": self._at.model, "input": given, "encoding_format": "float"}
         self._enter()
         try:
             made = await self._client_of().post("/embeddings", json=body, timeout=timeout)

@@ -61,7 +61,11 @@ def answers_router(state: State) -> APIRouter:
     @router.post("/embeddings", responses={200: {"model": replies.Vectors}}, response_model=None)
     async def embeddings(body: Embeddings) -> JSONResponse:
         """Turn every text into a vector of length 1, as OpenAI's API does."""
-        result = await _answered(state, body, body.texts(), ("embed",), "list")
+        result = await _answered(state, body, body.rows(), ("embed",), "list")
+        width = len(result["data"][0]["embedding"])
+        if body.dimensions not in (None, width):
+            raise ApiError(400, "the model gives its vectors whole", param="dimensions", code="cannot_be_used",
+                           found=body.dimensions, allowed=f"{width}, or none")  # fmt: skip
         for entry in result["data"]:
             entry["object"] = "embedding"
             if body.encoding_format == "base64":
@@ -118,7 +122,11 @@ def check_count(state: State, count: int, what: str = "texts", param: str = "inp
 
 
 async def _answered(
-    state: State, body: Texts | Classified | Questions, rows: Sequence[Prompt], tasks: tuple[str, ...], kind: str
+    state: State,
+    body: Texts | Classified | Questions | Embeddings,
+    rows: Sequence[Prompt],
+    tasks: tuple[str, ...],
+    kind: str,
 ) -> dict[str, Any]:
     tell(state, body.user, body.consent)
     check_count(state, len(rows))

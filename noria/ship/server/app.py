@@ -12,11 +12,9 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
-from starlette.responses import JSONResponse
 
 from noria import __version__
-from noria.core.errors import InternalError, NoriaError, SettingError, nearest
+from noria.core.errors import InternalError, NoriaError, SettingError
 from noria.core.folder import read_manifest
 from noria.core.said import Mask
 from noria.tasks.task import task_of
@@ -27,16 +25,18 @@ from ..meter import Meter, read_secret
 from ..outbox import Outbox
 from .answers import answers_router
 from .completions import completions_router
+from .cors import Cors
 from .direct import Direct, direct_routes
 from .entry import Entry
-from .errors import body_of
 from .facts import facts_router
+from .faults import http_error, invalid
 from .guard import Guard
 from .keys import Keys
 from .logs import Log, no_log, where
 from .metrics import Metrics
 from .moderation import moderation_router
 from .openapi import document
+from .proxy import Proxies
 from .rollout import rollout_router
 from .settings import ServerSettings
 from .state import App, Served, State
@@ -69,9 +69,11 @@ def create_app(
 
     Raises:
         FolderError: a folder is missing, damaged or no model.
-        SettingError: two models or two applications share a name, or the guard asks a model that is none of a classifier's.
+        SettingError: two models or two applications share a name, the guard asks a model that is none of a classifier's, or
+            what is no origin or no address stands among them.
         ResourceError: the lake cannot be written.
     """
+    cors, proxies = Cors(settings.cors), Proxies(settings.forwarded_allow_ips)
     served = _served(settings, models)
     folder = settings.lake / "server"
     meter = Meter(Outbox(settings.lake, settings.name), read_secret(folder), mask=mask)
@@ -85,9 +87,9 @@ def create_app(
     app.openapi = lambda: document(app, settings)  # type: ignore[method-assign]
     app.state.noria = state
     direct: dict[str, Direct] = {}
-    app.add_middleware(Entry, state=state, metrics=metrics, log=log, direct=direct)
-    app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_exception_handler(HTTPException, _http_error)
+    app.add_middleware(Entry, state=state, metrics=metrics, log=log, direct=direct, cors=cors, proxies=proxies)
+    app.add_exception_handler(RequestValidationError, invalid)
+    app.add_exception_handler(HTTPException, http_error)
     parts = (facts_router(state, metrics), rollout_router(state), answers_router(state), completions_router(state),
              moderation_router(state))  # fmt: skip
     for router in parts:
@@ -168,43 +170,3 @@ async def _keep_use(state: State) -> None:
         await asyncio.sleep(_USE_SECONDS)
         with suppress(OSError, NoriaError):
             state.rates.save()
-
-
-async def _invalid(request: Request, error: Exception) -> JSONResponse:
-    """Name the first field at fault, without repeating what it held."""
-    assert isinstance(error, RequestValidationError)
-    errors = error.errors()
-    # Of a union each alternative complains: the one that came furthest says what was meant.
-    first = max((one for one in errors if one["loc"][:2] == errors[0]["loc"][:2]), key=lambda one: len(one["loc"]))
-    if first["type"] == "json_invalid":
-        return JSONResponse(body_of(400, "the body is not JSON", code="invalid_json"), status_code=400)
-    if first["type"] == "value_error" and first["loc"] == ("body",):
-        # A rule about several fields together, which no document tells.
-        message = first["msg"].removeprefix("Value error, ")
-        return JSONResponse(body_of(400, message, code="cannot_be_used"), status_code=400)
-    # Alternatives of a union are told by names in brackets that no client knows.
-    path = [str(part) for part in first["loc"] if part != "body" and re.fullmatch(r"[a-z_]+|\d+", str(part))]
-    path = [part for part in path if part not in ("str", "list", "nullable")]
-    # The name of a union's alternative may be that of its field: told once.
-    path = [part for place, part in enumerate(path) if place == 0 or part != path[place - 1]]
-    field = ".".join(path) or None
-    message = first["msg"][0].lower() + first["msg"][1:]
-    if first["type"] == "extra_forbidden":
-        close = nearest(path[-1], _fields(request)) if path else None
-        message = "unknown field" + (f"; did you mean {close}?" if close else "")
-    return JSONResponse(
-        body_of(422, f"{field}: {message}" if field else message, param=field, code="invalid_field"), status_code=422
-    )
-
-
-def _fields(request: Request) -> list[str]:
-    body = getattr(request.scope.get("route"), "body_field", None)
-    fields = getattr(getattr(body, "field_info", None), "annotation", None)
-    return list(getattr(fields, "model_fields", ()))
-
-
-async def _http_error(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, HTTPException)
-    plain = {404: "no such route", 405: "the route takes another method"}
-    message = plain.get(error.status_code) or str(error.detail)
-    return JSONResponse(body_of(error.status_code, message), status_code=error.status_code, headers=error.headers)

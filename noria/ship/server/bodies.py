@@ -1,10 +1,22 @@
-"""What requests may hold: OpenAI's fields and Noria's, each within its bounds."""
+"""What requests may hold: OpenAI's fields and Noria's, each within its bounds. Null is absent, and what a reply holds is taken back."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    GetJsonSchemaHandler,
+    Tag,
+    model_validator,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 
 def _whole(text: str) -> str:
@@ -27,22 +39,75 @@ def _integral(value: Any) -> Any:
 
 INTEGRAL = BeforeValidator(_integral)
 """5.0 is a whole number, as in JSON Schema. It stands after the bounds, or the document would lose them."""
+
+
+def _truth(value: Any) -> Any:
+    if not isinstance(value, bool):
+        raise ValueError("input should be false")
+    return value
+
+
+No = Annotated[Literal[False], BeforeValidator(_truth)]
+"""False, and not 0, which is equal to it."""
 Number = Annotated[float, Field(allow_inf_nan=False)]
+
+
+MOST_ITEMS = 100_000
+"""Items that a list may have whatever the settings say: what is longer is refused before it is looked at."""
 
 
 class Body(BaseModel):
     """Root of all bodies: unknown fields are refused by name, so that nothing a client asks for is silently ignored.
 
-    Types are strict: "1" is no number and 1 is no truth, so that the OpenAPI document means what it says.
+    Types are strict: "1" is no number and 1 is no truth, so that the OpenAPI document means what it says. Null is absent: many
+    clients send every field that they know, and null for what was not said.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True, use_attribute_docstrings=True)
+
+    required: ClassVar[frozenset[str]] = frozenset()
+    """Names of the fields that must be there: only in these is null a value."""
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        """Note which fields must be there."""
+        super().__pydantic_init_subclass__(**kwargs)
+        cls.required = frozenset(field.alias or name for name, field in cls.model_fields.items() if field.is_required())
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_absent(cls, values: Any) -> Any:
+        if isinstance(values, dict) and None in values.values():
+            return {name: value for name, value in values.items() if value is not None or name in cls.required}
+        return values
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """Return the schema with null allowed for whatever may be left out, known or not."""
+        made = handler.resolve_ref_schema(handler(schema))
+        for name, field in made.get("properties", {}).items():
+            if name not in cls.required and not _takes_null(field):
+                told = {key: field.pop(key) for key in ("title", "description", "default") if key in field}
+                made["properties"][name] = {"anyOf": [*field.pop("anyOf", [field]), {"type": "null"}], **told}
+        if made.get("additionalProperties") is False:
+            made["additionalProperties"] = {"type": "null"}
+        return made
+
+
+def _takes_null(schema: JsonSchemaValue) -> bool:
+    kinds = [one.get("type") for one in (schema, *schema.get("anyOf", ()))]
+    return "null" in kinds or not any(key in schema for key in ("type", "anyOf", "oneOf", "$ref", "enum", "const"))
+
+
+Item = TypeVar("Item")
+Some = Annotated[list[Item], Field(min_length=1, max_length=MOST_ITEMS, fail_fast=True)]
+"""A list of one item or more. Its first fault ends the search: a list of a million of them costs what one does."""
 
 
 class Texts(Body):
     """POST /v1/tag and /v1/translate."""
 
-    input: Given | Annotated[list[Given], Field(min_length=1)]
+    input: Given | Some[Given]
     """One text or several."""
     model: Name | None = None
     """Name of the model; may be left out where one model serves the task."""
@@ -57,22 +122,22 @@ class Texts(Body):
 
 
 class Pair(Body):
-    """Two texts that are judged together, for models made for pairs."""
+    """Two texts that are judged together, for models made for pairs; one text alone for all others."""
 
     text: Given
-    pair: Given
+    pair: Given | None = None
 
 
 class Numbers(Body):
     """A row of numbers, for models made for them."""
 
-    features: Annotated[list[Number], Field(min_length=1, max_length=10_000)]
+    features: Annotated[list[Number], Field(min_length=1, max_length=10_000, fail_fast=True)]
 
 
 class Classified(Body):
     """POST /v1/classify."""
 
-    input: Given | Pair | Numbers | Annotated[list[Given | Pair | Numbers], Field(min_length=1)]
+    input: Given | Pair | Numbers | Some[Given | Pair | Numbers]
     """One text, pair of texts or row of numbers, or several."""
     model: Name | None = None
     """Name of the model; may be left out where one model serves the task."""
@@ -84,15 +149,35 @@ class Classified(Body):
     def rows(self) -> list[str | dict[str, Any]]:
         """Return the input as a list of texts and rows."""
         given = self.input if isinstance(self.input, list) else [self.input]
-        return [one if isinstance(one, str) else one.model_dump() for one in given]
+        return [one if isinstance(one, str) else one.model_dump(exclude_none=True) for one in given]
 
 
-class Embeddings(Texts):
+Ids = Some[Annotated[int, Field(ge=0, lt=2**31), INTEGRAL]]
+"""A text as the ids of its tokens, as the model's own tokenizer gives them."""
+
+
+class Embeddings(Body):
     """POST /v1/embeddings."""
 
+    input: Given | Some[Given] | Ids | Some[Ids]
+    """One text or several, each in characters or as ids of the model's own tokens."""
+    model: Name | None = None
+    """Name of the model; may be left out where one model serves the task."""
+    user: Name = ""
+    """The end user, for whom the use is counted; stored as a pseudonym."""
+    consent: bool | None = None
+    """The user agreed that their masked text may become training data."""
     encoding_format: Literal["float", "base64"] = "float"
-    dimensions: None = None
-    """Vectors are given whole."""
+    dimensions: Annotated[int, Field(ge=1), INTEGRAL] | None = None
+    """Vectors are given whole: only the model's own width is served."""
+
+    def rows(self) -> list[str | dict[str, Any]]:
+        """Return the input as a list of texts and of rows {"ids"}."""
+        if isinstance(self.input, str):
+            return [self.input]
+        if isinstance(self.input[0], int):
+            return [{"ids": self.input}]
+        return [one if isinstance(one, str) else {"ids": one} for one in self.input]
 
 
 class Asked(Body):
@@ -105,7 +190,7 @@ class Asked(Body):
 class Questions(Body):
     """POST /v1/answer."""
 
-    input: Asked | Annotated[list[Asked], Field(min_length=1)]
+    input: Asked | Some[Asked]
     """One question with its context, or several."""
     model: Name | None = None
     user: Name = ""
@@ -119,7 +204,7 @@ class Questions(Body):
 class Moderation(Body):
     """POST /v1/moderate."""
 
-    input: Given | Annotated[list[Given], Field(min_length=1)]
+    input: Given | Some[Given]
     user: Name = ""
     consent: bool | None = None
 
@@ -144,7 +229,7 @@ class Generation(Body):
     temperature: Annotated[Number, Field(ge=0, le=2)] | None = None
     top_p: Annotated[Number, Field(gt=0, le=1)] | None = None
     top_k: Annotated[int, Field(ge=0, le=1_000_000), INTEGRAL] | None = None
-    seed: Annotated[int, Field(ge=-(2**63), lt=2**63), INTEGRAL] | None = None
+    seed: Annotated[int, Field(ge=-(2**63), le=2**63 - 1), INTEGRAL] | None = None
     stop: Given | Annotated[list[Given], Field(max_length=4)] | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
@@ -167,7 +252,7 @@ class Completion(Generation):
     logprobs: Annotated[int, Field(ge=0, le=5), INTEGRAL] | None = None
     """Tell the log probability of every token, and those of so many likeliest ones."""
     best_of: Annotated[int, Field(ge=1, le=1), INTEGRAL] | None = None
-    echo: Literal[False] | None = None
+    echo: No | None = None
     suffix: None = None
 
 
@@ -179,17 +264,68 @@ class TextPart(Body):
 
 
 class Turn(Body):
-    """One turn of a conversation."""
+    """A turn of the operator or of a user."""
 
-    role: Literal["system", "developer", "user", "assistant"]
+    # All roles, so that an unknown one is told of each; the document has only those that get here.
+    role: Annotated[
+        Literal["system", "developer", "user", "assistant"],
+        Field(json_schema_extra={"enum": ["system", "developer", "user"]}),
+    ]
     """developer is OpenAI's newer name for system; either can only be the first."""
-    content: Given | Annotated[list[TextPart], Field(min_length=1)]
+    content: Text | Annotated[list[TextPart], Field(max_length=MOST_ITEMS, fail_fast=True)]
     name: Name | None = None
     """Taken, and not told to the model."""
 
     def text(self) -> str:
         """Return what the turn says."""
         return self.content if isinstance(self.content, str) else "".join(part.text for part in self.content)
+
+
+class AnswerText(TextPart):
+    """A part of an answer."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+class AnswerRefusal(Body):
+    """A part of an answer: why the rest was refused."""
+
+    model_config = ConfigDict(extra="ignore")
+    type: Literal["refusal"]
+    refusal: Text
+
+
+class AnswerTurn(Body):
+    """An assistant's turn, as servers and clients tell it: what they add to it (reasoning, annotations, ids) is passed over."""
+
+    model_config = ConfigDict(extra="allow")
+    role: Literal["assistant"]
+    content: Text | Annotated[list[AnswerText | AnswerRefusal], Field(max_length=MOST_ITEMS, fail_fast=True)] | None = (
+        None
+    )
+    """It may be empty or left out, as an answer may be."""
+    name: Name | None = None
+    """Taken, and not told to the model."""
+    refusal: Text | None = None
+    """Why it said nothing else."""
+    tool_calls: Annotated[list[Any], Field(max_length=0)] | None = None
+    function_call: None = None
+    audio: None = None
+
+    def text(self) -> str:
+        """Return what the turn says."""
+        if isinstance(self.content, list):
+            return "".join(part.text if isinstance(part, AnswerText) else part.refusal for part in self.content)
+        return self.content or self.refusal or ""
+
+
+def _whose(turn: Any) -> str:
+    role = turn.get("role") if isinstance(turn, dict) else getattr(turn, "role", None)
+    return "AnswerTurn" if role == "assistant" else "Turn"
+
+
+AnyTurn = Annotated[Annotated[Turn, Tag("Turn")] | Annotated[AnswerTurn, Tag("AnswerTurn")], Discriminator(_whose)]
+"""One turn of a conversation."""
 
 
 class PlainText(Body):
@@ -225,7 +361,7 @@ class JsonSchema(Body):
 class Chat(Generation):
     """POST /v1/chat/completions."""
 
-    messages: Annotated[list[Turn], Field(min_length=1, max_length=1_000)]
+    messages: Annotated[list[AnyTurn], Field(min_length=1, max_length=1_000)]
     max_completion_tokens: Annotated[int, Field(ge=1), INTEGRAL] | None = None
     """OpenAI's newer name for max_tokens; only one of the two may be given."""
     logprobs: bool | None = None
@@ -239,7 +375,7 @@ class Chat(Generation):
     parallel_tool_calls: bool | None = None
     modalities: Annotated[list[Literal["text"]], Field(max_length=1)] | None = None
     metadata: Annotated[dict[str, Any], Field(max_length=0)] | None = None
-    store: Literal[False] | None = None
+    store: No | None = None
     service_tier: Literal["auto", "default"] | None = None
     safety_identifier: Name = ""
     """OpenAI's newer name for user."""
@@ -248,8 +384,9 @@ class Chat(Generation):
 
 
 class Marked(Body):
-    """A span as it should have been; places are characters."""
+    """A span as it should have been; places are characters. What else an answer says of a span is passed over."""
 
+    model_config = ConfigDict(extra="ignore")
     start: Annotated[int, Field(ge=0), INTEGRAL]
     end: Annotated[int, Field(ge=0), INTEGRAL]
     label: Given
@@ -263,7 +400,9 @@ class Feedback(Body):
     right: bool
     index: Annotated[int, Field(ge=0, le=100_000), INTEGRAL] = 0
     """Which of the request's texts it is about; the first unless told."""
-    better: Given | list[Given] | list[Marked] | None = None
+    better: (
+        Text | Annotated[list[Given], Field(fail_fast=True)] | Annotated[list[Marked], Field(fail_fast=True)] | None
+    ) = None
     """What a wrong answer should have been: a label, labels, spans of the text as it was sent, or a text."""
     user: Name = ""
     consent: bool | None = None
@@ -288,4 +427,4 @@ class ClientEvent(Body):
 class Events(Body):
     """POST /v1/events."""
 
-    events: Annotated[list[ClientEvent], Field(min_length=1)]
+    events: Some[ClientEvent]

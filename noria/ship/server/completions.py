@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 from fastapi import APIRouter
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
-from noria.core.errors import InputError
+from noria.core.errors import InputError, nearest
 from noria.tasks.complete import Sampling
 
 from . import replies
 from .answers import chosen, tell
-from .bodies import Chat, Completion, Generation, JsonObject, JsonSchema
+from .bodies import AnswerTurn, Chat, Completion, Generation, JsonObject, JsonSchema
 from .errors import ApiError
 from .shapes import ChatShape, CompletionShape, Shape
 from .state import Prompt, State
@@ -157,8 +157,10 @@ async def _conversation(state: State, body: Chat) -> list[dict[str, str]]:
                 400, "a system's turn can only be the first", param=f"messages.{place}.role", code="cannot_be_used"
             )
         text = turn.text()
-        if not text.strip():
-            raise ApiError(400, "the turn says nothing", param=f"messages.{place}.content", code="cannot_be_used")
+        if not text and isinstance(turn, AnswerTurn):
+            _check_spelling(turn, f"messages.{place}")
+        if place == len(body.messages) - 1 and role != "assistant" and not text.strip():
+            raise ApiError(400, "the last turn says nothing", param=f"messages.{place}.content", code="cannot_be_used")
         # What the operator tells the model is the operator's own: only what users bring is looked at.
         told = await state.enter(text, f"messages.{place}.content") if role == "user" else text
         turns.append({"role": role, "content": told})
@@ -166,6 +168,18 @@ async def _conversation(state: State, body: Chat) -> list[dict[str, str]]:
         raise ApiError(400, "the last turn is the assistant's", param=f"messages.{len(turns) - 1}.role", code="cannot_be_used",
                        allowed="system, user")  # fmt: skip
     return turns
+
+
+def _check_spelling(turn: AnswerTurn, param: str) -> None:
+    """Refuse an answer whose content is misspelled: what servers add is passed over, and an answer may be empty.
+
+    Raises:
+        ApiError: a field is called almost like content (400).
+    """
+    for name in turn.model_extra or ():
+        if abs(len(name) - len("content")) <= 2 and nearest(name, ["content"]):
+            raise ApiError(400, "unknown field", param=f"{param}.{name}", code="cannot_be_used", found=name,
+                           hint="did you mean content?")  # fmt: skip
 
 
 def schema_of(body: Chat) -> str | None:

@@ -5,26 +5,29 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
 
 from noria.core.errors import NoriaError
 
-from .cors import Cors
+from .cors import Cors, is_preflight
 from .direct import Direct
 from .errors import ApiError, api_error
 from .idempotency import Idempotency
 from .keys import Caller
 from .logs import Log, where
 from .metrics import Metrics
-from .sending import Answer, ASGIApp, Elsewhere, Receive, Replay, Scope, Send
+from .proxy import Proxies, same_origin
+from .sending import Answer, ASGIApp, Elsewhere, Message, Receive, Replay, Scope, Send
 from .state import State, Usage, begin
 
 _FOR_CLIENTS = ("/v1/", "/openapi.json")
 """What a key without the admin role may use."""
 _SAFE = ("GET", "HEAD", "OPTIONS")
+HEAD = "noria.head"
+"""Key of a scope whose GET was asked as HEAD."""
 _YES = ("1", "true", "yes")
 _NO = ("0", "false", "no", "")
 
@@ -39,16 +42,23 @@ class Entry:
         metrics: Metrics,
         log: Log,
         direct: Mapping[str, Direct],
+        cors: Cors,
+        proxies: Proxies,
     ) -> None:
         self._app, self._state, self._metrics, self._log, self._direct = app, state, metrics, log, direct
         self._idempotency = Idempotency()
-        self._cors = Cors(state.settings.cors)
+        self._cors, self._proxies = cors, proxies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection or request."""
         if scope["type"] == "http":
-            await self._request(scope, receive, send)
+            self._proxies.read(scope)
+            if scope["method"] == "HEAD":
+                await self._head(scope, receive, send)
+            else:
+                await self._request(scope, receive, send)
         elif scope["type"] == "websocket":
+            self._proxies.read(scope)
             await self._websocket(scope, receive, send)
         else:
             await self._app(scope, receive, send)
@@ -56,21 +66,29 @@ class Entry:
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         connection = HTTPConnection(scope)
         caller, by_key = self._caller(connection)
-        allowed = caller and caller.role == "admin" and (by_key or _same_origin(connection.headers))
+        allowed = caller and caller.role == "admin" and (by_key or same_origin(connection.headers))
         if not allowed and not self._state.gate.is_open(scope["path"], "GET"):
             await receive()
             await send({"type": "websocket.close", "code": 4401, "reason": "a key is needed"})
             return
         await self._app(scope, receive, send)
 
+    async def _head(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer as to GET, without the body: whatever can be read can be asked about."""
+
+        async def send_head(message: Message) -> None:
+            await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
+
+        await self._request({**scope, "method": "GET", HEAD: True}, receive, send_head)
+
     async def _request(self, scope: Scope, receive: Receive, send: Send) -> None:
         usage = Usage(counted=False)
         answer = Answer(self._state, usage, send)
-        if self._cors.origins and await self._cors.answers(scope, answer, send):
-            return
         self._state.in_flight += 1
         begin(usage)
         try:
+            if await self._cors.answers(scope, answer):
+                return
             receive = await self._admit(scope, receive, usage)
             if not await self._repeated(scope, receive, usage, answer):
                 app = await self._directly(scope, receive) or self._app
@@ -114,9 +132,10 @@ class Entry:
         route = getattr(scope.get("route"), "path", "other")
         if usage.app != "api" and not route.startswith("/v1/") and route != "other":
             route = f"/v1/apps/{usage.app}{route}"  # FastAPI tells an included route without its prefix
-        self._metrics.count(route, scope["method"], answer.status, seconds, usage.model, usage.tokens)
+        method = "HEAD" if HEAD in scope else scope["method"]
+        self._metrics.count(route, method, answer.status, seconds, usage.model, usage.tokens)
         self._log(
-            "request", id=usage.id, method=scope["method"], route=route, status=answer.status, ms=round(seconds * 1e3, 2),
+            "request", id=usage.id, method=method, route=route, status=answer.status, ms=round(seconds * 1e3, 2),
             key=usage.caller.key if usage.caller else None, app=usage.app, model=usage.model, units=usage.units,
         )  # fmt: skip
 
@@ -171,17 +190,23 @@ class Entry:
                 401,
                 "a valid key is needed",
                 code="invalid_api_key",
-                hint="Authorization: Bearer <key>; noria ship key make",
+                hint="start the server with --cors and the page's origin"
+                if is_preflight(connection.headers, method)
+                else "Authorization: Bearer <key>; noria ship key make",
             )
         if caller.role != "admin" and not path.startswith(_FOR_CLIENTS):
             raise ApiError(403, "this needs an admin key", code="permission_denied")
         if not caller.may_use(path):
             raise ApiError(403, "the key is not made for this route", code="permission_denied", allowed=caller.scopes)
-        if method not in _SAFE and not by_key and not _same_origin(connection.headers):
-            raise ApiError(403, "the request comes from another site", code="cross_origin")
+        if method not in _SAFE and not by_key and not same_origin(connection.headers):
+            raise ApiError(403, "the request comes from another site", code="cross_origin",
+                           hint="behind a proxy: X-Forwarded-Host, and --forwarded-allow-ips")  # fmt: skip
 
     async def _body(self, headers: Headers, receive: Receive) -> Receive:
         """Return a reader that gives the whole body at once, after reading it within its bound."""
+        if (coding := headers.get("content-encoding", "identity").lower()) != "identity":
+            raise ApiError(415, "bodies are read as they are", code="unsupported_media_type", found=f"content-encoding {coding[:64]}",
+                           hint="send the body uncompressed")  # fmt: skip
         most = self._state.settings.max_body
         told = headers.get("content-length", "0")
         too_large = ApiError(
@@ -204,12 +229,6 @@ class Entry:
         except TimeoutError:
             raise ApiError(408, "the body took too long to arrive") from None
         return Replay(bytes(content), receive)
-
-
-def _same_origin(headers: Headers) -> bool:
-    """Return whether a browser's request comes from a page of this server; other clients send no Origin."""
-    origin = headers.get("origin")
-    return origin is None or urlsplit(origin).netloc == headers.get("host")
 
 
 def _read_headers(headers: Headers, usage: Usage) -> None:

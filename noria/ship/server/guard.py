@@ -18,6 +18,8 @@ from pydantic import Field
 
 from noria.core.errors import InputError
 from noria.core.settings import Settings
+from noria.text.encoding import decoded
+from noria.text.lines import numbered_lines
 
 from .errors import ApiError
 
@@ -25,6 +27,7 @@ Action = Literal["off", "count", "mask", "block"]
 Side = Literal["input", "output"]
 _RANK = ("off", "count", "mask", "block")
 _MOST_WORDS = 100_000
+_REMARK = re.compile(r"(^|\s)#.*$", re.DOTALL)
 _HELD = 64
 """Characters of a stream kept back while personal data may still be half said: the longest phone number or card has 25."""
 
@@ -33,7 +36,7 @@ class GuardSettings(Settings):
     """What is done about what the guard finds. Each of the actions is off, count, mask or block."""
 
     words: Path | None = None
-    """File of words that are not let through, one a line, UTF-8; # begins a remark."""
+    """File of words that are not let through, one a line; # begins a remark, but not inside a word such as C#."""
     on_words: Action = "block"
     """What is done about them."""
     personal: Action = "count"
@@ -78,7 +81,7 @@ class Guard:
         personal: finds personal data; without it that rule finds nothing.
 
     Raises:
-        InputError: the file of words is missing, empty or no UTF-8.
+        InputError: the file of words is missing, empty or no text.
     """
 
     def __init__(
@@ -250,12 +253,10 @@ def _moved(one: Finding, by: int) -> Finding:
 
 def _read_words(path: Path) -> list[str]:
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        text = decoded(path.read_bytes(), path)
     except FileNotFoundError:
         raise InputError("the file of blocked words is missing", found=str(path)) from None
-    except UnicodeDecodeError:
-        raise InputError("the file of blocked words cannot be read", found=str(path), allowed="UTF-8") from None
-    words = [word for line in lines if (word := line.partition("#")[0].strip())]
+    words = [word for _, line in numbered_lines(text) if (word := _REMARK.sub("", line).strip())]
     if not 1 <= len(words) <= _MOST_WORDS:
         raise InputError("no file of blocked words", found=f"{len(words)} words", allowed=f"1 to {_MOST_WORDS:,}")
     return words

@@ -21,6 +21,7 @@ _ERRORS = {
     408: "The body took too long to arrive.",
     409: "A request with this Idempotency-Key is still being answered, or had another body.",
     413: "The body is too large.",
+    415: "The body is compressed.",
     422: "A field is missing, unknown or out of its bounds.",
     429: "The key's limit is used up, or the model's queue is full.",
     500: "A fault of the server; the log names it by the request's id.",
@@ -72,8 +73,9 @@ def _bound(schema: dict[str, Any], settings: ServerSettings) -> None:
     """Write the bounds that settings give into a body's schema."""
     for name, field in schema.get("properties", {}).items():
         for variant in (field, *field.get("anyOf", ())):
-            if name in _ROWS and variant.get("type") == "array":
-                variant.setdefault("maxItems", settings.max_rows)
+            # Ids of one text's tokens are a list, too, and no rows.
+            if name in _ROWS and variant.get("type") == "array" and variant.get("items", {}).get("type") != "integer":
+                variant["maxItems"] = settings.max_rows
             if name in _TOKENS and variant.get("type") == "integer" and "minimum" in variant:
                 variant["maximum"] = settings.max_tokens
 

@@ -112,6 +112,8 @@ def serve(
     finally:
         listener.close()
     _check(state)
+    if not server.started and server.told is None:
+        raise InternalError("the server did not start", found=server.fault)
     return server.told or signal.SIGTERM
 
 
@@ -169,6 +171,7 @@ class _Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app, log_config=None, log_level="critical", access_log=False, lifespan="on", http=BoundedProtocol, server_header=False,
+                proxy_headers=False,  # `Entry` reads them, the host too
                 timeout_graceful_shutdown=2, timeout_keep_alive=30, ws_max_size=settings.max_body,
             )
         )  # fmt: skip

@@ -29,7 +29,7 @@ class ServerSettings(Settings):
     """Most tokens, padding included, that a model computes in one go."""
     max_body: Annotated[int, Field(ge=1_024, le=1 << 30)] = 1 << 20
     """Largest request body, in bytes (413 above it)."""
-    max_rows: Annotated[int, Field(ge=1, le=100_000)] = 256
+    max_rows: Annotated[int, Field(ge=1, le=100_000)] = 2_048
     """Most texts or events in one request (422 above it)."""
     max_tokens: Annotated[int, Field(ge=1, le=1_000_000)] = 2_048
     """Most tokens that one completion may ask for (422 above it)."""
@@ -43,3 +43,5 @@ class ServerSettings(Settings):
     """How often events of finished days are sealed into the lake."""
     cors: tuple[str, ...] = ()
     """Origins whose pages may call the API from a browser, as in https://shop.example; none by default."""
+    forwarded_allow_ips: tuple[str, ...] = ("127.0.0.1", "::1")
+    """Proxies, by address or network, whose X-Forwarded-Host and X-Forwarded-Proto are believed; * believes any."""
