@@ -16,9 +16,9 @@ import ibis
 from noria.core.errors import InputError
 
 from .checked import NO_IDS, PLACEHOLDERS
-from .files import Problem
 from .fold import extended, measured, nameless, tally
 from .log import COLUMNS, Log
+from .problems import Problem
 from .settings import LogSettings
 from .times import from_local, microseconds, utc
 from .users.bits import user_bits

@@ -18,7 +18,8 @@ import pyarrow as pa
 from noria.core.errors import InputError, shorten
 
 from .amounts import DecimalMark, decimal_mark, read_amounts
-from .files import NUMBER, Loaded, Problem, quoted
+from .files import NUMBER, Loaded, quoted
+from .problems import Problem
 from .stamps import DateOrder, read_stamps
 from .zones import UTC_DAYS, LocalCalendar, Steps, added_sql, from_wall, steps_of
 

@@ -26,10 +26,12 @@ import pyarrow as pa
 import pyarrow.compute
 import pyarrow.csv
 
-from noria.core.errors import InputError, RowError, shorten
+from noria.core.errors import InputError, RowError
 from noria.text.formats import ENDINGS, FORMATS
 from noria.text.records import Records
 from noria.text.sources import Source
+
+from .problems import Problem
 
 if TYPE_CHECKING:
     from ibis.backends.duckdb import Backend
@@ -38,30 +40,6 @@ NUMBER = "row number"
 _BLOCK_BYTES = 1 << 22
 _BATCH_ROWS = 1 << 15
 _MANY_CELLS = "more cells than columns"
-
-
-@dataclass(frozen=True)
-class Problem:
-    """Rows, or amounts in them, that were set aside, and why."""
-
-    what: str
-    rows: int
-    example: str
-    """Where the first one stands."""
-    found: str = ""
-    """What stands there."""
-    hint: str = ""
-    """What can be done about it."""
-    kept: bool = False
-    """The rows count all the same; what they say of an amount, or of units, does not."""
-
-    def text(self) -> str:
-        """Return the problem on one line."""
-        rows = f"{self.rows:,} {'row' if self.rows == 1 else 'rows'}"
-        where = f"first at {self.example}" + (f": {shorten(self.found)}" if self.found else "")
-        hint = f"; {self.hint}" if self.hint else ""
-        aside = f"of {rows} the amount is set aside, the act is kept" if self.kept else f"{rows} set aside"
-        return f"{aside}: {self.what} ({where}{hint})"
 
 
 @dataclass

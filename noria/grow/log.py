@@ -21,9 +21,10 @@ from noria.core.errors import unknown
 
 from .amounts import DecimalMark
 from .checked import Reading, checked
-from .files import NUMBER, Loaded, Problem, columns_of, load_table
+from .files import NUMBER, Loaded, columns_of, load_table
 from .fold import ROLLUPS, measured, user_days
 from .lake import connect
+from .problems import Problem
 from .stamps import DateOrder
 from .times import day_number, microseconds
 from .zones import UTC_DAYS, LocalCalendar, day_of, local_calendar, steps_of

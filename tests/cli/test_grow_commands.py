@@ -25,7 +25,7 @@ def test_users_of_any_log(purchases: Path, tmp_path: Path, capsys: pytest.Captur
     assert main(["grow", "users", str(purchases), "--user", "customer", "--period", "week", "--out", str(out)]) == 0
     said = capsys.readouterr().out
     assert "60 acts of 5 users, 2026-01-01 to 2026-03-20" in said
-    assert "1 rows set aside: the time cannot be read (first at line 2)" in said
+    assert "1 row set aside: the time cannot be read (first at line 2: 'nonsense'; " in said
     assert "holds in all 12 periods" in said
     assert "no lifetime forecast: too short to hold half of it out" in said
     table = pq.read_table(out).to_pylist()
@@ -37,7 +37,9 @@ def test_users_as_json(purchases: Path, capsys: pytest.CaptureFixture[str]) -> N
     told = json.loads(capsys.readouterr().out)
     assert told["users"] == 5
     assert told["defects"] == []
-    assert told["problems"] == ["1 rows set aside: the time cannot be read (first at line 2)"]
+    assert [problem.split(";")[0] for problem in told["problems"]] == [
+        "1 row set aside: the time cannot be read (first at line 2: 'nonsense'"
+    ]
     assert told["growth"][0]["new"] == 4
 
 

@@ -10,9 +10,10 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import ibis
 import pyarrow as pa
@@ -23,6 +24,7 @@ from noria.core.errors import InputError, PackageError, SettingError
 from noria.grow.acts import log_of_table
 from noria.grow.engines import connect_engine, once, open_engine
 from noria.grow.log import Log, log_of_events
+from noria.grow.market.served import served_series
 from noria.grow.settings import LogSettings
 from noria.grow.usage import usage
 from noria.grow.users.activity import PERIODS, growth, stickiness
@@ -34,6 +36,7 @@ from noria.grow.users.power import power
 from noria.grow.users.retention import KINDS, retention
 from noria.grow.users.spend import hold_out_spend
 from noria.grow.users.survival import survival
+from noria.grow.zones import local_calendar
 from tests.grow.worlds import events_table, world_log
 
 POSTGRES = Path("/usr/lib/postgresql")
@@ -166,6 +169,60 @@ def test_growth(ours: Log, theirs: Log, unit: Any, by: tuple[str, ...]) -> None:
     account = growth(theirs, unit, by=by)
     assert account.defects() == []
     alike(account, growth(ours, unit, by=by))
+
+
+@pytest.mark.parametrize("zone", ["Asia/Shanghai", "America/New_York", "Australia/Lord_Howe"])
+def test_days_of_a_zone(engine: Any, world: pa.Table, zone: str) -> None:
+    """Days, weeks that begin on Sunday, and months of a zone: counted in Python, and by each engine, in all that counts days."""
+    calendar = local_calendar(zone, "sunday")
+    there = log_of_events(once(engine.table("events")), source="world", calendar=calendar)
+    here = log_of_events(world_log(ibis.duckdb.connect()).facts, source="world", calendar=calendar)
+    assert (there.first, there.as_of) == (here.first, here.as_of)
+    active: dict[str, set[str]] = {}
+    for row in world.select(["kind", "user", "time"]).to_pylist():
+        if row["kind"] == "request" and row["user"]:
+            active.setdefault(row["time"].astimezone(ZoneInfo(zone)).date().isoformat(), set()).add(row["user"])
+    assert {row.period: row.active for row in growth(there, "day").rows if row.active} == {
+        day: len(users) for day, users in active.items()
+    }
+    for unit in PERIODS:
+        alike(growth(there, unit), growth(here, unit))
+    alike(retention(there, "week", "recurring"), retention(here, "week", "recurring"))
+    alike(journey(there, "week"), journey(here, "week"))
+    alike(power(there), power(here))
+    alike(needs(there), needs(here))
+    alike(
+        served_series(there.facts, "app", "week", calendar=calendar),
+        served_series(here.facts, "app", "week", calendar=calendar),
+    )
+
+
+@pytest.mark.parametrize("kind", [pa.timestamp("us"), pa.date32()])
+def test_clocks_without_a_zone_are_read_in_the_one_that_is_told(engine: Any, kind: pa.DataType) -> None:
+    walls = [
+        datetime(2024, 3, 9, 23, 30),
+        datetime(2024, 3, 10, 0, 30),
+        datetime(2024, 3, 10, 23, 59),
+        datetime(2024, 11, 3, 1, 30),
+    ]
+    rows = pa.table(
+        {"user": ["a", "b", "c", "d"], "time": pa.array(walls).cast(pa.timestamp("us")).cast(kind, safe=False)}
+    )
+    name = f"walls_{kind.bit_width}"
+    if engine.name == "clickhouse":
+        column = "DateTime64(6)" if kind == pa.timestamp("us") else "Date32"
+        engine.con.command(
+            f'CREATE TABLE "{name}" ("user" String, "time" {column}) ENGINE = MergeTree ORDER BY tuple()'
+        )
+        engine.con.insert_arrow(name, rows)
+    else:
+        engine.create_table(name, rows)
+    log = log_of_table(engine.table(name), LogSettings(zone="America/New_York"), source=name)
+    assert [(row.period, row.active) for row in growth(log, "day").rows if row.active] == [
+        ("2024-03-09", 1),
+        ("2024-03-10", 2),
+        ("2024-11-03", 1),
+    ]
 
 
 @pytest.mark.parametrize("kind", KINDS)

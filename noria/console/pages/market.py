@@ -53,7 +53,7 @@ async def show(view: View) -> None:
             paragraph(words("market.backtest.foot"), "small soft")
             block(table_html(standings_table(study.backtest, study.market.provenance.texts()), words), "scroll-x")
     show_section(forecast_section(await worked_out(words, buyers)), words)
-    show_all(await worked_out(words, lambda: [moved(), *served(view.state.lake)]), words)
+    show_all(await worked_out(words, lambda: [moved(), *served(view.state.lake, view.state.days)]), words)
 
 
 @lru_cache(maxsize=1)
@@ -67,13 +67,15 @@ def moved() -> Section:
     return movement_section(found.market, found.decomposition, found.parts)
 
 
-def served(lake: Path) -> list[Section]:
-    """Return the server's own market; nothing where there is no lake yet."""
+def served(lake: Path, days: tuple[str, str] = ("UTC", "monday")) -> list[Section]:
+    """Return the server's own market by the days of a zone; nothing where there is no lake yet."""
     from noria.grow.lake import events
     from noria.grow.sections.own import own_sections
+    from noria.grow.zones import local_calendar
 
+    calendar = local_calendar(*days)
     try:
-        return own_sections(events(lake))
+        return own_sections(events(lake), calendar=calendar)
     except InputError:
         return []
 

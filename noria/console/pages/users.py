@@ -59,7 +59,7 @@ class Use:
 async def show(view: View) -> None:
     """Draw the page: the server's own users, and those of the purchase log where the run has analysed it."""
     analysed = "grow" in records.stages(view.root)
-    uses = await worked_out(view.words, lambda: _uses(view.state.lake, analysed))
+    uses = await worked_out(view.words, lambda: _uses(view.state.lake, analysed, view.state.days))
     if not uses:
         empty(view.words, "users.empty", "noria demo")
         return
@@ -72,20 +72,22 @@ async def show(view: View) -> None:
                 _use(view.words, use)
 
 
-def _uses(lake: Path, analysed: bool) -> list[Use]:
-    served = served_use(lake)
+def _uses(lake: Path, analysed: bool, days: tuple[str, str]) -> list[Use]:
+    served = served_use(lake, days)
     return [use for use in (served, purchases() if analysed else None) if use]
 
 
-def served_use(lake: Path) -> Use | None:
-    """Return the use of the server itself, or None where nobody has used it yet."""
+def served_use(lake: Path, days: tuple[str, str] = ("UTC", "monday")) -> Use | None:
+    """Return the use of the server itself, by the days of a zone and weeks that begin so, or None where nobody has used it yet."""
     from noria.grow.lake import events
     from noria.grow.log import log_of_events
     from noria.grow.usage import usage
+    from noria.grow.zones import local_calendar
 
+    calendar = local_calendar(*days)
     try:
         table = events(lake)
-        return replace(counted("users.server", log_of_events(table)), usage=usage(table))
+        return replace(counted("users.server", log_of_events(table, calendar=calendar)), usage=usage(table))
     except InputError:
         return None
 

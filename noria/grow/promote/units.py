@@ -25,9 +25,10 @@ from noria.core.errors import InputError, unknown
 from noria.core.event import KINDS
 
 from ..checked import add_local_times
-from ..files import NUMBER, Loaded, Problem, load_table, number_sql, quoted
+from ..files import NUMBER, Loaded, load_table, number_sql, quoted
 from ..lake import connect
 from ..log import SERVER_EVENTS
+from ..problems import Problem
 from ..spellings import alike, one_spelling, plain
 
 if TYPE_CHECKING:

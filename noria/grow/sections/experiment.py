@@ -43,10 +43,7 @@ def experiment_section(result: Experiment) -> Section:
                             f"{1 / max(1e-9, 1 - result.reduction):.2f} times the users.",
                       "zh": f"实验前协变量消去了 {result.reduction:.1%} 的方差（CUPED），相当于用户数增至 "
                             f"{1 / max(1e-9, 1 - result.reduction):.2f} 倍。"})  # fmt: skip
-    notes += [
-        {"en": problem.text(), "zh": f"{problem.rows:,} 行被剔除：{problem.what}（首见于 {problem.example}）"}
-        for problem in result.units.problems
-    ]
+    notes += [problem.texts() for problem in result.units.problems]
     charts = [difference_chart(result)]
     charts += [
         looks_chart(result, item) for item in result.comparisons[:2] if any(look.low > -1e300 for look in item.looks)

@@ -37,10 +37,7 @@ def uplift_section(found: Uplift) -> Section:
     if found.units.note == "simulated":
         notes.append({"en": "These data are simulated.", "zh": "这些数据为模拟数据。"})
     notes += found.units.notes
-    notes += [
-        {"en": problem.text(), "zh": f"{problem.rows:,} 行被剔除：{problem.what}（首见于 {problem.example}）"}
-        for problem in found.units.problems
-    ]
+    notes += [problem.texts() for problem in found.units.problems]
     return Section("uplift", {"en": "Whom to address", "zh": "触达谁"},
                    {"en": f"Learnt on {found.learnt:,} users, judged on {found.curve.users:,} others.",
                     "zh": f"在 {found.learnt:,} 名用户上学习，在另外 {found.curve.users:,} 名用户上检验。"},

@@ -57,10 +57,7 @@ def users_section(log: Log, growths: Sequence[Growth], kept: Retention, sticky: 
          "zh": f"增长核算已检验 {checked:,} 个时期：{'全部' if not broken else f'除 {broken} 期外均'}满足"
                "“活跃 = 上期活跃 + 新增 + 回流 − 流失”。"},
     ]  # fmt: skip
-    notes += [
-        {"en": problem.text(), "zh": f"{problem.rows:,} 行被剔除：{problem.what}（首见于 {problem.example}）"}
-        for problem in log.problems
-    ]
+    notes += [problem.texts() for problem in log.problems]
     charts: list[Chart] = [growth_chart(growth) for growth in growths[:1]]
     charts += [retention_curve(kept), retention_heat(kept)] if len(kept.counts) > 2 else []
     return Section("users", {"en": "Users", "zh": "用户"},

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from noria.core.settings import Settings
 
@@ -41,7 +42,19 @@ class ServerSettings(Settings):
     """Seconds that requests in flight get to finish when the server is told to stop."""
     seal_minutes: Annotated[float, Field(gt=0, le=1_440)] = 10.0
     """How often events of finished days are sealed into the lake."""
+    day_zone: str = "UTC"
+    """Time zone that the console tells days, weeks and months in, such as Asia/Shanghai."""
+    week_starts: Literal["monday", "sunday", "saturday"] = "monday"
+    """Day on which the console's weeks begin."""
     cors: tuple[str, ...] = ()
     """Origins whose pages may call the API from a browser, as in https://shop.example; none by default."""
     forwarded_allow_ips: tuple[str, ...] = ("127.0.0.1", "::1")
     """Proxies, by address or network, whose X-Forwarded-Host and X-Forwarded-Proto are believed; * believes any."""
+
+    @field_validator("day_zone")
+    @classmethod
+    def _zone(cls, name: str) -> str:
+        try:
+            return str(ZoneInfo(name))
+        except (KeyError, ValueError, OSError):
+            raise ValueError("no such time zone; a name such as UTC or Asia/Shanghai is allowed") from None

@@ -175,6 +175,7 @@ class State:
     ) -> None:
         self.settings = settings
         self.lake = settings.lake
+        self.days = settings.day_zone, settings.week_starts
         self.models = dict(models)
         self.keys = keys
         self.meter = meter
