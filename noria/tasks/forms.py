@@ -64,10 +64,12 @@ def own_rows(record: Record, task: str, *, file: str | Path = "<memory>", line: 
     Raises:
         RowError: the record is in a form whose rows are for another task, or is broken in it.
     """
+    if task not in _OWN or _fits(record, task):
+        return [dict(record)]
     form = form_of(record)
     if form is None and task in _LOOSE:
         form = _LOOSE[task] if _LOOSE[task].known(record) else None
-    if form is None or task not in _TASKS or (form.name != "Prodigy" and _fits(record, task)):
+    if form is None:
         return [dict(record)]
     if not form.tasks:
         raise RowError(f"rows in the form of {form.name}", file=file, line=line, hint=_WAYS[form.name])
@@ -79,7 +81,6 @@ def own_rows(record: Record, task: str, *, file: str | Path = "<memory>", line: 
     return form.turned(record, file=file, line=line)
 
 
-_TASKS = ("classify", "numeric", "tag", "answer", "translate", "summarise", "chat", "embed", "complete")
 _OWN = {
     "classify": ("text",), "numeric": ("features",), "tag": ("text", "spans"), "answer": ("context", "question", "answers"),
     "translate": ("source", "target"), "summarise": ("source", "target"), "chat": ("messages",), "embed": ("anchor", "positive"),
@@ -101,7 +102,7 @@ def _fits(record: Record, task: str) -> bool:
         plain = isinstance(record.get("label"), str | int | float) or _is_list_of_names(record.get("labels"))
         return plain and not str(record["text"]).startswith("__label__")
     if task == "tag":
-        return not _triples(record["spans"])
+        return "tokens" not in record and not _triples(record["spans"])
     if task == "answer":
         answers = record["answers"]
         return isinstance(answers, list) and not any(isinstance(one, dict) and "answer_start" in one for one in answers)

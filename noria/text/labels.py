@@ -64,6 +64,7 @@ class Joined:
     known: Mapping[str, str] = field(default_factory=dict)
     """One name -> the name that a model has for it."""
     ways: dict[str, Counter[str]] = field(default_factory=dict)
+    _names: dict[tuple[type, object], tuple[str, str]] = field(default_factory=dict)
 
     @classmethod
     def for_labels(cls, labels: Iterable[str]) -> Joined:
@@ -74,12 +75,14 @@ class Joined:
         """Return the name of a label, and remember how it was written; what is no label is given back as it is."""
         if isinstance(value, list | dict):
             return value
-        name = one_label(value)
-        if name is None:
-            return None
-        name = self.known.get(name, name)
-        self.ways.setdefault(name, Counter())[_shown(value)] += 1
-        return name
+        found = self._names.get((type(value), value))
+        if found is None:
+            name = one_label(value)
+            if name is None:
+                return None
+            found = self._names[type(value), value] = (self.known.get(name, name), _shown(value))
+        self.ways.setdefault(found[0], Counter())[found[1]] += 1
+        return found[0]
 
     def truths(self) -> dict[str, str]:
         """Return true -> 1 and false -> 0 where a file writes both ways and has no other label; else nothing."""

@@ -50,7 +50,9 @@ class Leak:
             line += ": the figures will flatter"
         if self.skipped:
             line += f"; near repeats were not all looked for: over {MOST_CHARACTERS / 1e6:,.0f} M characters of text"
-        shown = "; ".join(f"{shorten(text, 40)} and {shorten(other, 40)}" for text, other in self.examples)
+        shown = "; ".join(
+            shorten(text, 40) + ("" if text == other else f" and {shorten(other, 40)}") for text, other in self.examples
+        )
         return line + (f"; {shown}" if shown else "")
 
     def facts(self) -> dict[str, Any]:
@@ -90,7 +92,16 @@ def look(task: Task, training: Sequence[Row], others: Mapping[str, Sequence[Row]
         others: name of a set -> its rows; empty ones are passed over.
     """
     known = [_text(task, row) for row in training]
-    leaks = [_leak(name, known, [_text(task, row) for row in rows], task) for name, rows in others.items() if rows]
+    asked = {name: [_text(task, row) for row in rows] for name, rows in others.items() if rows}
+    # All sets at once: to look at the training texts is what takes the time.
+    met, skipped = _met(known, [text for texts in asked.values() for text in texts], task)
+    leaks, first = [], 0
+    for name, texts in asked.items():
+        found = {place - first: other for place, other in met.items() if first <= place < first + len(texts)}
+        same = sum(texts[place] == known[other] for place, other in found.items())
+        examples = [(texts[place], known[found[place]]) for place in sorted(found)[:_EXAMPLES]]
+        leaks.append(Leak(name, len(texts), same, len(found) - same, examples, skipped))
+        first += len(texts)
     found = _conflicts(task, [*training, *(row for rows in others.values() for row in rows)])
     return Seen(leaks, len(found), found[:_EXAMPLES])
 
@@ -99,10 +110,11 @@ def _text(task: Task, row: Row) -> str:
     return "\n".join(task.texts(row))
 
 
-def _leak(name: str, known: Sequence[str], texts: Sequence[str], task: Task) -> Leak:
+def _met(known: Sequence[str], texts: Sequence[str], task: Task) -> tuple[dict[int, int], bool]:
+    """Return place of a text -> place of the training text that it repeats, and whether near repeats were left alone."""
     whole = {text: place for place, text in reversed(list(enumerate(known)))}
     met = {place: whole[text] for place, text in enumerate(texts) if text in whole}
-    same, skipped = len(met), False
+    skipped = False
     if task.head != "vector":  # numbers are the same or they are not
         keys = list(map(key_of, known))
         first = {key: place for place, key in reversed(list(enumerate(keys)))}
@@ -119,8 +131,7 @@ def _leak(name: str, known: Sequence[str], texts: Sequence[str], task: Task) -> 
         for earlier, later in pairs:
             if earlier < len(alone) <= later:
                 met |= dict.fromkeys(left[asked[later - len(alone)]], first[alone[earlier]])
-    examples = [(texts[place], known[met[place]]) for place in sorted(met)[:_EXAMPLES]]
-    return Leak(name, len(texts), same, len(met) - same, examples, skipped)
+    return met, skipped
 
 
 def _conflicts(task: Task, rows: Sequence[Row]) -> list[str]:

@@ -1,0 +1,214 @@
+"""The same rows in every format, packed or not, on disk or in memory, are the same records; what is none is named."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import json
+import lzma
+import re
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from noria.core.errors import InputError, RowError
+from noria.text.records import read_records, records_in
+
+ROWS = [
+    {"text": "物流很快，包装也好", "label": "1"},
+    {"text": 'say "hi",\nall', "label": "好评"},
+    {"text": "007", "label": "x"},
+]
+PAGES = Path(__file__).parents[2] / "docs"
+
+
+def sheet(rows: list[list[object]], *, names: tuple[str, ...] = ("Sheet1",)) -> bytes:
+    """Return the least workbook that spreadsheets open: the rows on the first sheet, one cell on each other."""
+
+    def cell(column: int, row: int, value: object) -> str:
+        place = f"{chr(65 + column)}{row}"
+        if value is None:
+            return ""
+        if isinstance(value, int | float):
+            return f'<c r="{place}"><v>{value}</v></c>'
+        text = str(value).replace("&", "&amp;").replace("<", "&lt;")
+        return f'<c r="{place}" t="inlineStr"><is><t xml:space="preserve">{text}</t></is></c>'
+
+    def part(cells: list[list[object]]) -> str:
+        lines = "".join(
+            f'<row r="{number}">' + "".join(cell(place, number, value) for place, value in enumerate(line)) + "</row>"
+            for number, line in enumerate(cells, 1)
+        )
+        return f'<worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><sheetData>{lines}</sheetData></worksheet>'
+
+    office = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+    package = "http://schemas.openxmlformats.org/package/2006"
+    types = "application/vnd.openxmlformats-officedocument.spreadsheetml"
+    numbered = list(enumerate(names, 1))
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as book:
+        book.writestr("[Content_Types].xml", f'<Types xmlns="{package}/content-types">'
+                      '<Default Extension="rels" ContentType="application/vnd.openxmlformats-package.relationships+xml"/>'
+                      f'<Override PartName="/xl/workbook.xml" ContentType="{types}.sheet.main+xml"/>'
+                      + "".join(f'<Override PartName="/xl/worksheets/sheet{n}.xml" ContentType="{types}.worksheet+xml"/>' for n, _ in numbered)
+                      + "</Types>")  # fmt: skip
+        book.writestr("_rels/.rels", f'<Relationships xmlns="{package}/relationships"><Relationship Id="rId1" '
+                      f'Type="{office}/officeDocument" Target="xl/workbook.xml"/></Relationships>')  # fmt: skip
+        book.writestr("xl/workbook.xml", '<workbook xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main" '
+                      f'xmlns:r="{office}"><sheets>'
+                      + "".join(f'<sheet name="{name}" sheetId="{n}" r:id="rId{n}"/>' for n, name in numbered) + "</sheets></workbook>")  # fmt: skip
+        book.writestr("xl/_rels/workbook.xml.rels", f'<Relationships xmlns="{package}/relationships">' + "".join(
+                      f'<Relationship Id="rId{n}" Type="{office}/worksheet" Target="worksheets/sheet{n}.xml"/>' for n, _ in numbered)
+                      + "</Relationships>")  # fmt: skip
+        for n, _ in numbered:
+            book.writestr(f"xl/worksheets/sheet{n}.xml", part(rows if n == 1 else [["more"]]))
+    return stream.getvalue()
+
+
+def parquet(rows: list[dict[str, str]]) -> bytes:
+    stream = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(rows), stream)
+    return stream.getvalue()
+
+
+def zstandard(image: bytes) -> bytes:
+    stream = pa.BufferOutputStream()
+    with pa.CompressedOutputStream(stream, "zstd") as packed:
+        packed.write(image)
+    return stream.getvalue().to_pybytes()
+
+
+def table(delimiter: str) -> bytes:
+    def cell(text: str) -> str:
+        return '"' + text.replace('"', '""') + '"'
+
+    return "".join(
+        delimiter.join(map(cell, line)) + "\r\n" for line in [list(ROWS[0]), *(row.values() for row in ROWS)]
+    ).encode()
+
+
+def dumped(value: object) -> bytes:
+    return json.dumps(value, ensure_ascii=False).encode()
+
+
+LINES = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in ROWS).encode()
+FORMATS: dict[str, bytes] = {
+    "r.jsonl": LINES,
+    "r.ndjson": LINES.replace(b"\n", b"\r\n"),
+    "misnamed.json": LINES,
+    "array.json": dumped(ROWS),
+    "pretty.json": json.dumps(ROWS, indent=2, ensure_ascii=False).encode("utf-16"),
+    "array.jsonl": dumped(ROWS),
+    "data.json": dumped({"version": 1, "data": ROWS}),
+    "columns.json": dumped({name: {str(n): row[name] for n, row in enumerate(ROWS)} for name in ROWS[0]}),
+    "r.csv": table(","),
+    "r.tsv": table("\t"),
+    "bars.csv": table("|"),
+    "r.xlsx": sheet([list(ROWS[0]), *([*row.values()] for row in ROWS)]),
+    "misnamed.csv": sheet([list(ROWS[0]), *([*row.values()] for row in ROWS)]),
+    "r.parquet": parquet(ROWS),
+    "lines.txt": LINES,
+}
+PACKERS: dict[str, Callable[[bytes], bytes]] = {
+    "": lambda image: image, ".gz": gzip.compress, ".zst": zstandard, ".bz2": bz2.compress, ".xz": lzma.compress,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("packed", PACKERS)
+@pytest.mark.parametrize("name", FORMATS)
+def test_the_same_rows_in_every_format(tmp_path: Path, name: str, packed: str) -> None:
+    image = PACKERS[packed](FORMATS[name])
+    (tmp_path / (name + packed)).write_bytes(image)
+    from_disk = read_records(tmp_path / (name + packed))
+    assert [record for _, record in from_disk] == ROWS
+    assert [record for _, record in from_disk] == ROWS, "and once more"
+    assert list(records_in(image, name + packed)) == list(from_disk)
+
+
+@pytest.mark.parametrize("packed", [packed for packed in PACKERS if packed])
+def test_a_packed_file_cut_short_is_said_to_be(packed: str) -> None:
+    image = PACKERS[packed](LINES * 5_000)
+    with pytest.raises(InputError, match=r"cut short or damaged"):
+        list(records_in(image[: len(image) * 2 // 3], f"r.jsonl{packed}"))
+
+
+def test_a_spreadsheet_tells_its_other_sheets_and_writes_numbers_as_people_do() -> None:
+    records = records_in(
+        sheet([["text", "label", None], ["a", 1.0], [None, None], ["b", 2.5, "x"], ["c"]], names=("一", "二")), "r.xlsx"
+    )
+    found = list(records)
+    assert found[0] == (2, {"text": "a", "label": "1"})
+    assert found[1] == (4, {"text": "b", "label": "2.5"})
+    assert found[-1] == (5, {"text": "c", "label": ""})
+    told = " ".join(records.notes())
+    assert "sheet '二' with 1 rows, not read" in told
+    assert "1 cells of column 3, which has no name, left out, the first on line 4" in told
+
+
+def test_lines_of_an_array_are_those_of_the_file() -> None:
+    image = b'[\n  {"a": 1},\n  {"a":\n 2},\n  3\n]\n'
+    found = list(records_in(image, "r.json"))
+    assert found[:2] == [(2, {"a": 1}), (3, {"a": 2})]
+    assert isinstance(found[2][1], RowError)
+    assert found[2][0] == 5
+
+
+@pytest.mark.parametrize(
+    ("name", "image", "words"),
+    [
+        ("r.json", b'[{"a": 1}, {"a": ', "not JSON from line 1 on"),
+        ("r.json", b'{"lr": 0.1}', "holds no rows"),
+        ("r.json", b'{"train": [{"a": 1}], "test": [{"a": 2}]}', "several lists of rows"),
+        ("r.pdf", b"%PDF", "PDF is not read: save its text"),
+        ("r.pkl", b"\x80\x04", "pickle is never read"),
+        ("r.xyz", b"hello", "unknown kind of file"),
+        ("r.xlsx", b"PK\x03\x04 no", "is no spreadsheet"),
+        ("r.xls", b"<html><table><tr><td>text</td></tr></table></html>", "is an HTML page"),
+        ("r.csv", b"", "is empty"),
+        ("r.csv", b"sep=;\r\n", "is empty"),
+        ("r.csv", b"a,a\n1,2\n", "two columns of one name"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_read_is_named(name: str, image: bytes, words: str) -> None:
+    with pytest.raises(InputError, match=words) as caught:
+        list(records_in(image, name))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "header", "row"),
+    [("r.csv", "text,label\n", "很好，也不错,a\n"), ("r.jsonl", "", '{"text": "很好，也不错"}\n')],
+)
+def test_a_row_in_another_encoding_is_that_rows_fault(name: str, header: str, row: str) -> None:
+    spoilt = row.encode().replace("很".encode(), b"\xff\xfe", 1)
+    image = header.encode() + 9 * row.encode() + spoilt + 9 * row.encode()
+    found = list(records_in(image, name))
+    assert [line for line, record in found if isinstance(record, RowError)] == [10 + bool(header)]
+    assert len(found) == 19
+
+
+def test_token_columns_and_document_starts() -> None:
+    image = "-DOCSTART- -X- O\n\n张\tB-PER\n三\tE-PER\n\n去 O\n京 S-LOC\n".encode()
+    for name in ("r.conll", "r.txt"):
+        assert [record for _, record in records_in(image, name)] == [
+            {"tokens": ["张", "三"], "tags": ["B-PER", "E-PER"]}, {"tokens": ["去", "京"], "tags": ["O", "S-LOC"]},
+        ]  # fmt: skip
+
+
+def test_a_text_that_begins_like_json_is_still_a_text() -> None:
+    for text in ("[1] 参考文献\n正文", "{不是 JSON}\n正文"):
+        assert [record for _, record in records_in(text.encode(), "r.txt")] == [
+            {"text": line} for line in text.split("\n")
+        ]
+
+
+def test_the_page_says_what_is_true(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(PAGES.parent)
+    block = re.search(r"```python\n(.*?)```", (PAGES / "rows.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert block
+    exec(block[1], {})
