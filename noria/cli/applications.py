@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -67,9 +68,9 @@ def support(
     model
         Folder of a model for the task embed.
     faq
-        JSONL of {"id", "questions", "paraphrases", "test", "answer"}, each by language zh and en.
+        JSONL of {"question", "answer"}, or of {"id", "questions", "paraphrases", "test", "answer"} by language, zh or en or both.
     outside
-        JSONL of {"text", "language", "split"}: questions that a person must answer.
+        JSONL of {"text"}: questions that a person must answer, besides the bundled ones.
     ask
         A question to answer here and now.
     judge
@@ -77,11 +78,10 @@ def support(
     """
     import asyncio
 
-    from noria.ship.apps import faq as questions
+    from noria.ship.apps.faq import BUNDLED
     from noria.ship.apps.support import Support
 
-    known = (questions.BUNDLED, questions.BUNDLED_OUTSIDE) if faq is None else (faq, outside)
-    application = Support(None, *known)
+    application = Support(None, faq or BUNDLED, outside)
     if ask or judge:
         asyncio.run(_answer(application, model, ask, judge))
         return 0
@@ -172,17 +172,19 @@ def _serve(models: Sequence[Path], application: App, settings: ServerSettings) -
 
 
 async def _answer(application: Any, model: Path, ask: Sequence[str], judge: bool) -> None:
-    from noria.ship.apps.support import judge as judged
-    from noria.ship.apps.support import open_desk
+    from noria.ship.apps.desk import judge as judged
+    from noria.ship.apps.desk import open_desk
     from noria.ship.engine.engine import open_engine
 
     engine = open_engine(model)
     try:
         embed = _embedder(engine)
         desk = await open_desk(application.faq, embed)
+        for note in desk.notes:
+            print(f"note: {note}", file=sys.stderr)
         if ask:
-            for question, vector in zip(ask, await embed(ask), strict=True):
-                reply = desk.reply(question, vector)
+            for question in ask:
+                reply = await desk.ask(question, embed)
                 print(f"{reply.action} ({reply.confidence:.2f}): {reply.text}")
         if judge:
             for figure in await judged(desk, embed):

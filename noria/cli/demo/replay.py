@@ -19,9 +19,9 @@ import numpy as np
 
 from noria.core.figure import Figure
 from noria.core.progress import Bar
+from noria.ship.apps.desk import Choice, Reply
 from noria.ship.apps.faq import Faq
 from noria.ship.apps.readers import SimulatedReader, Visits
-from noria.ship.apps.support import Choice, Reply
 from noria.ship.apps.topics import read_topics
 from noria.text.lines import numbered_lines
 

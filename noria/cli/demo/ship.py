@@ -139,7 +139,7 @@ class Found:
 async def _replay(context: Context, server: Running, chosen: Plan) -> Found:
     import httpx
 
-    from noria.ship.apps import support
+    from noria.ship.apps import desk
     from noria.ship.apps.faq import read_faq
     from noria.ship.apps.items import read_items
     from noria.ship.apps.readers import make_readers, opens, topics_of
@@ -180,7 +180,7 @@ async def _replay(context: Context, server: Running, chosen: Plan) -> Found:
     handovers = chose_none + sum(reply.action == "handover" for _, reply in replies)
     figures = [
         accuracy,
-        *support.figures_of(replies),
+        *desk.figures_of(replies),
         *_reading(context, server, readers, topics, visits, chosen.rounds),
     ]
     tests = (chosen.hours - 6) * 5 - 1

@@ -18,9 +18,10 @@ from ..records import figure_of, stages
 from ..shell import View, block, card, empty, paragraph
 
 if TYPE_CHECKING:
-    from noria.ship.apps.support import Reply, Support
+    from noria.ship.apps.desk import Reply
+    from noria.ship.apps.support import Support
 
-CHIPS = {"answer": "chip grow", "confirm": "chip build", "handover": "chip warn"}
+CHIPS = {"answer": "chip grow", "confirm": "chip build", "handover": "chip warn", "courtesy": "chip"}
 SUGGESTIONS = ("what", "install", "audience", "languages", "name", "offline")
 MOST_SUGGESTIONS = 4
 
@@ -68,7 +69,7 @@ class _Talk:
                 ).props('flat dense data-suggestion translate="no"')
 
     def _suggestions(self) -> list[str]:
-        known = {entry.id: entry.questions[self.words.language][0] for entry in self.app.faq.entries}
+        known = {entry.id: entry.title(self.words.language) for entry in self.app.faq.entries}
         chosen = [known[name] for name in SUGGESTIONS if name in known]
         return (chosen + [question for question in known.values() if question not in chosen])[:MOST_SUGGESTIONS]
 

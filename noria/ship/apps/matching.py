@@ -1,10 +1,10 @@
-"""A question's vector -> the entries it may mean, and the calibrated probability that the first one is right.
+"""A question's vector -> the entries it may mean, likeliest first, and the facts by which `certainty` tells how sure to be.
 
-Vectors are centred per language, for embeddings of one language share a direction that says nothing of the topic. An
-entry's score is a kernel ridge regression onto the entries, with the questions outside their scope as one more class, plus
-half the nearness of the closest phrasing and of the answer. How sure to be is a logistic regression (ridge 1, Newton's
-method) on seven facts of those scores, fitted on paraphrases that were each left out of what they are compared with; for the
-ridge part leaving one out has a closed form, y_i - alpha_i / (K + lambda I)^-1_ii (Cawley and Talbot 2003).
+Vectors are centred per language, for embeddings of one language share a direction that says nothing of the topic; the bundled
+questions outside every list keep the centre where a list of one or two questions would carry it off. An entry's score is a ridge
+regression onto the entries, with the questions outside their scope as one more class, plus half the nearness of the closest
+phrasing and of the answer. What a row would score had it never been known has a closed form, for one row and for a block of
+them: y_B - (I - H_BB)^-1 (y_B - H_B y), H the hat matrix (Cook and Weisberg 1982, 2.2.16).
 """
 
 from __future__ import annotations
@@ -15,11 +15,15 @@ from typing import Literal
 
 import numpy as np
 
+from .plain import language_of, marks
+
 Kind = Literal["question", "paraphrase", "answer", "outside"]
 
 RIDGE = 1.0
 NEARNESS = 0.5
 """Weight of the closest phrasing and the answer. It and `RIDGE` were chosen by leaving known paraphrases out, not by the test."""
+NO_RIVAL = -0.3
+"""Score of a second entry below which it is no rival; so much a list of one entry has in its favour."""
 
 
 @dataclass(frozen=True)
@@ -29,116 +33,170 @@ class Known:
     text: str
     kind: Kind
     entry: int
-    """Index of its entry; -1 for a question outside."""
+    """Index of its entry; -1 for a question outside, and for an answer that only says where answers lie."""
     language: str
 
 
 @dataclass(frozen=True)
-class Match:
-    """What a question may mean."""
+class Facts:
+    """What tells whether the first entry is meant."""
 
-    entries: tuple[int, ...]
-    """Indices of entries, likeliest first."""
-    confidence: float
-    """Probability that the first one is right."""
+    best: np.ndarray
+    """Index of the first entry, [questions]."""
+    order: np.ndarray
+    """Entries, likeliest first, [questions, entries]."""
+    values: np.ndarray
+    """[questions, 4]: how far the first entry's score is above the next one's; how much nearer its closest phrasing is than the
+    closest question outside; its score; the nearness of its closest phrasing."""
+    other: np.ndarray
+    """Whether the question names a number or symbol that the first entry does not, in place of one that it does, [questions]."""
 
 
 class Matcher:
-    """Matches questions with entries.
+    """Scores questions against entries.
 
     Args:
-        known: texts of all kinds; every entry has at least one question and one answer.
+        known: texts of all kinds; every entry has at least one question and one answer, and some are outside.
         vectors: their embeddings, [len(known), width].
     """
 
     def __init__(self, known: Sequence[Known], vectors: np.ndarray) -> None:
-        self._kinds = np.array([text.kind for text in known])
-        self._outside = self._kinds == "outside"
-        self._answers = self._kinds == "answer"
-        self._count = 1 + max(text.entry for text in known)
-        self._entries = np.array([self._count if text.entry < 0 else text.entry for text in known])
-        languages = np.array([text.language for text in known])
-        self._centres = {
-            (kind, language): vectors[(self._answers == kind) & (languages == language)].mean(axis=0)
-            for kind in (False, True)
-            for language in sorted(set(languages))
-        }
-        self._rows = _unit(
-            vectors - np.array([self._centres[bool(a), b] for a, b in zip(self._answers, languages, strict=True)])
+        vectors = np.asarray(vectors, dtype=np.float64)
+        self.count = 1 + max(text.entry for text in known)
+        self._centres = _centres(known, vectors)
+        kept = [at for at, text in enumerate(known) if text.entry >= 0 or text.kind == "outside"]
+        # Rows of an entry lie together, so that the nearest of each is one pass.
+        kept.sort(key=lambda at: (_group(known[at]), known[at].entry if known[at].entry >= 0 else self.count))
+        self.known = [known[at] for at in kept]
+        self.entries = np.array([text.entry if text.entry >= 0 else self.count for text in self.known])
+        self.groups = np.array([_group(text) for text in self.known])
+        self.languages = np.array([text.language for text in self.known])
+        self.rows = unit(
+            vectors[kept] - np.array([self.centre(one.kind == "answer", one.language) for one in self.known])
         )
-        kernel = self._rows @ self._rows.T
-        inverse = np.linalg.inv(kernel + RIDGE * np.eye(len(kernel)))
-        targets = np.eye(self._count + 1)[self._entries] - 1 / (self._count + 1)
-        self._weights = inverse @ targets
-        self._fit(kernel, targets - self._weights / np.diag(inverse)[:, None])
+        self._half = _half(self.rows)
+        sums = np.zeros((self.count + 1, self.rows.shape[0]))
+        sums[self.entries, np.arange(len(self.rows))] = 1
+        self._weights = self._half @ (sums - 1 / (self.count + 1)).T
+        self._asked, self._answered = (_Runs(self.groups, self.entries, group, self.count) for group in (0, 1))
+        self._marks = _entry_marks(self.known, self.count)
 
-    def match(self, vectors: np.ndarray, languages: Sequence[str], top: int = 3) -> list[Match]:
-        """Return what each question may mean, for embeddings [questions, width]."""
-        rows = _unit(vectors - np.array([self._centres[False, language] for language in languages]))
-        near = rows @ self._rows.T
-        scores, facts = self._judge(near, near @ self._weights)
-        chances = self._confidence(facts)
-        order = np.argsort(-scores, axis=1, kind="stable")[:, :top]
-        return [Match(tuple(map(int, row)), float(chance)) for row, chance in zip(order, chances, strict=True)]
+    def centre(self, answer: bool, language: str) -> np.ndarray:
+        """Return the mean of all questions, or answers, of a language."""
+        found = self._centres.get((answer, language))
+        return found if found is not None else next(iter(self._centres.values()))
 
-    def _judge(self, near: np.ndarray, ridge: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return scores [questions, entries] and the facts [questions, 7] that confidence rests on."""
-        asked = _best(near, self._entries, ~self._answers & ~self._outside, self._count)
-        answered = _best(near, self._entries, self._answers, self._count)
-        scores = ridge[:, : self._count] + NEARNESS * (asked + answered)
-        ranked = -np.sort(-scores, axis=1)
-        outside = -np.sort(-near[:, self._outside], axis=1)[:, :3] if self._outside.any() else np.zeros((len(near), 1))
-        facts = [ranked[:, 0], ranked[:, 0] - ranked[:, 1], ranked[:, 0] - ranked[:, 1:6].mean(axis=1),
-                 outside[:, 0], outside.mean(axis=1), ridge[:, self._count], asked.max(axis=1)]  # fmt: skip
-        return scores, np.column_stack(facts)
+    def facts(self, texts: Sequence[str], vectors: np.ndarray) -> Facts:
+        """Return the facts of questions with embeddings [questions, width]."""
+        languages = [language_of(text) for text in texts]
+        rows = unit(np.asarray(vectors, dtype=np.float64) - np.array([self.centre(False, one) for one in languages]))
+        other = np.zeros((len(texts), self.count), dtype=bool)
+        for row, text in enumerate(texts):
+            if asked := marks(text):
+                other[row] = [_other(asked, *of) for of in self._marks]
+        return self._judge(rows @ self.rows.T, rows @ self._weights, np.array(languages), other)
 
-    def _fit(self, kernel: np.ndarray, left_out: np.ndarray) -> None:
-        chosen = (self._kinds == "paraphrase") | self._outside
-        if not (self._kinds == "paraphrase").any():
-            chosen = ~self._answers  # a list without paraphrases is calibrated on its plain questions
-        near = kernel.copy()
-        np.fill_diagonal(near, -1.0)
-        scores, facts = self._judge(near[chosen], left_out[chosen])
-        right = scores.argmax(axis=1) == self._entries[chosen]
-        self._mean, self._scale = facts.mean(axis=0), facts.std(axis=0) + 1e-9
-        self._slopes = fit_logistic((facts - self._mean) / self._scale, right.astype(float))
+    def left_out(self, chosen: np.ndarray) -> Facts:
+        """Return the facts of known rows as if each had never been known, [chosen]."""
+        near = self.rows[chosen] @ self.rows.T
+        near[np.arange(len(chosen)), chosen] = -1.0
+        hat = np.einsum("rw,wr->r", self.rows[chosen], self._half[:, chosen])
+        truth = np.eye(self.count + 1)[self.entries[chosen]] - 1 / (self.count + 1)
+        ridge = truth - (truth - self.rows[chosen] @ self._weights) / (1 - hat)[:, None]
+        return self._judge(near, ridge, self.languages[chosen])
 
-    def _confidence(self, facts: np.ndarray) -> np.ndarray:
-        return _sigmoid(np.column_stack([np.ones(len(facts)), (facts - self._mean) / self._scale]) @ self._slopes)
+    def without(self, entry: int, chosen: np.ndarray) -> Facts:
+        """Return the facts of questions of an entry as if the whole entry had never been known: questions near and outside."""
+        block = np.flatnonzero(self.entries == entry)
+        truth = np.eye(self.count + 1)[self.entries[block]] - 1 / (self.count + 1)
+        residual = truth - self.rows[block] @ self._weights
+        ridge = truth - np.linalg.solve(np.eye(len(block)) - self.rows[block] @ self._half[:, block], residual)
+        ridge[:, entry] = -np.inf
+        near = self.rows[chosen] @ self.rows.T
+        near[:, block] = -np.inf
+        return self._judge(near, ridge[np.searchsorted(block, chosen)], self.languages[chosen])
 
-
-def fit_logistic(facts: np.ndarray, right: np.ndarray, ridge: float = 1.0, steps: int = 50) -> np.ndarray:
-    """Return intercept and slopes of a logistic regression by Newton's method; the intercept is not shrunk.
-
-    Args:
-        facts: [observations, facts], each scaled to mean 0 and deviation 1.
-        right: 1 where the observation came true, else 0.
-        ridge: weight of half the squared slopes.
-    """
-    design = np.column_stack([np.ones(len(facts)), facts])
-    shrink = np.diag([1e-6] + [ridge] * facts.shape[1])
-    slopes = np.zeros(design.shape[1])
-    for _ in range(steps):
-        chance = _sigmoid(design @ slopes)
-        gradient = design.T @ (chance - right) + shrink @ slopes
-        curvature = (design * (chance * (1 - chance))[:, None]).T @ design + shrink
-        step = np.linalg.solve(curvature, gradient)
-        slopes -= step
-        if float(np.abs(step).max()) < 1e-8:
-            break
-    return slopes
-
-
-def _best(near: np.ndarray, entries: np.ndarray, chosen: np.ndarray, count: int) -> np.ndarray:
-    best = np.full((len(near), count), -1.0)
-    for entry in range(count):
-        best[:, entry] = near[:, chosen & (entries == entry)].max(axis=1)
-    return best
-
-
-def _sigmoid(value: np.ndarray) -> np.ndarray:
-    return np.asarray(1 / (1 + np.exp(-np.clip(value, -30, 30))))
+    def _judge(
+        self, near: np.ndarray, ridge: np.ndarray, languages: np.ndarray, other: np.ndarray | None = None
+    ) -> Facts:
+        asked, answered = self._asked.best(near), self._answered.best(near)
+        scores = ridge[:, : self.count] + NEARNESS * (asked + answered)
+        other = np.zeros(scores.shape, dtype=bool) if other is None else other
+        order = np.argsort(-scores + 1e3 * other, axis=1, kind="stable")
+        place = np.arange(len(scores))
+        first = order[:, 0]
+        # One that names another number or symbol than was asked for is no rival; where all do, it is told by `Facts.other`.
+        rivals = np.where(other & ~other.all(axis=1, keepdims=True), -np.inf, scores)
+        rivals[place, first] = -np.inf
+        margin = scores[place, first] - np.maximum(rivals.max(axis=1), NO_RIVAL)
+        nearest = asked[place, first]
+        outside = np.full(len(scores), -1.0)
+        for language in set(languages):
+            mine, theirs = languages == language, (self.groups == 2) & (self.languages == language)
+            if theirs.any():
+                outside[mine] = near[np.ix_(mine, theirs)].max(axis=1)
+        return Facts(
+            first,
+            order,
+            np.column_stack([margin, nearest - outside, scores[place, first], nearest]),
+            other[place, first],
+        )
 
 
-def _unit(vectors: np.ndarray) -> np.ndarray:
+class _Runs:
+    """Rows of one group by entry: the nearest of each entry in one pass."""
+
+    def __init__(self, groups: np.ndarray, entries: np.ndarray, group: int, count: int) -> None:
+        self.count = count
+        self.rows = np.flatnonzero((groups == group) & (entries < count))
+        self.entries, self.starts = np.unique(entries[self.rows], return_index=True)
+
+    def best(self, near: np.ndarray) -> np.ndarray:
+        found = np.full((len(near), self.count), -1.0)
+        if len(self.rows):
+            found[:, self.entries] = np.maximum.reduceat(near[:, self.rows], self.starts, axis=1)
+        return np.asarray(np.maximum(found, -1.0))
+
+
+def unit(vectors: np.ndarray) -> np.ndarray:
+    """Return vectors [n, width] at length 1."""
     return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12))
+
+
+def _half(rows: np.ndarray) -> np.ndarray:
+    """Return (R^T R + ridge I)^-1 R^T, [width, rows], by whichever of its two equal forms is the smaller system."""
+    count, width = rows.shape
+    if width <= count:
+        return np.asarray(np.linalg.solve(rows.T @ rows + RIDGE * np.eye(width), rows.T))
+    return np.asarray(np.linalg.solve(rows @ rows.T + RIDGE * np.eye(count), rows).T)
+
+
+def _group(text: Known) -> int:
+    return {"answer": 1, "outside": 2}.get(text.kind, 0)
+
+
+def _centres(known: Sequence[Known], vectors: np.ndarray) -> dict[tuple[bool, str], np.ndarray]:
+    places: dict[tuple[bool, str], list[int]] = {}
+    for at, text in enumerate(known):
+        places.setdefault((text.kind == "answer", text.language), []).append(at)
+    return {key: vectors[rows].mean(axis=0) for key, rows in places.items()}
+
+
+def _entry_marks(known: Sequence[Known], count: int) -> list[tuple[frozenset[str], frozenset[str]]]:
+    """Return each entry's numbers and symbols: those in every phrasing, and all of them, its answer's too."""
+    every: list[frozenset[str] | None] = [None] * count
+    some = [frozenset[str]()] * count
+    for text in known:
+        if text.entry < 0:
+            continue
+        found = marks(text.text)
+        some[text.entry] |= found
+        if text.kind != "answer":
+            before = every[text.entry]
+            every[text.entry] = found if before is None else before & found
+    return [(one or frozenset(), two) for one, two in zip(every, some, strict=True)]
+
+
+def _other(asked: frozenset[str], every: frozenset[str], some: frozenset[str]) -> bool:
+    """Return whether a question names a number or symbol that an entry does not, in place of one that it always names."""
+    return bool(asked - some) and bool(every - asked)

@@ -127,11 +127,14 @@ def test_a_handover_is_an_event_about_its_request(web: httpx.Client, lake: Path)
 
 
 def test_support_goes_on_after_asking_back(apps_server: Running, web: httpx.Client, lake: Path) -> None:
-    from noria.ship.apps.support import Choice, Reply
+    from noria.ship.apps.desk import Choice, Reply
+    from noria.ship.apps.support import AskedBack
 
     support = next(app for app in apps_server.state.apps if isinstance(app, Support))
     tenant = apps_server.key.split("_")[1]
-    support._open[(tenant, "talk")] = Reply("confirm", "en", "", 0.5, choices=(Choice("port", ""), Choice("bind", "")))
+    support._open[(tenant, "talk")] = AskedBack(
+        Reply("confirm", "en", "", 0.5, choices=(Choice("port", "Which port?"), Choice("bind", "Who can reach it?")))
+    )
     second = web.post("/support/ask", json={"question": "2", "conversation": "talk"}).json()
     assert (second["action"], second["entry"], second["language"]) == ("answer", "bind", "en")
     chosen = web.post("/support/choose", json={"entry": "key", "language": "zh", "about": second["id"]}).json()
@@ -321,7 +324,7 @@ def test_embeddings_of_known_texts_are_kept_and_a_damaged_file_is_made_anew(apps
     support = state.lake / "apps" / "support" / f"{version}.npz"
     file.parent.mkdir()
     file.write_bytes(support.read_bytes())
-    texts = [entry.answer["en"] for entry in next(app for app in state.apps if isinstance(app, Support)).faq.entries]
+    texts = [entry.answer("en") for entry in next(app for app in state.apps if isinstance(app, Support)).faq.entries]
     kept = asyncio.run(keeping(state, "trial")(texts))  # asks no model: it runs in another loop
     assert np.linalg.norm(kept, axis=1) == pytest.approx(1.0, abs=1e-5)
     assert file.read_bytes() == support.read_bytes()
