@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from noria.core.errors import unknown
+from noria.core.errors import RowError, unknown
 from noria.core.folder import Source, sha256_file
 from noria.core.progress import Report
 from noria.text.records import read_records
@@ -39,7 +39,7 @@ def bundled(name: str, out: Path, report: Report, *, trim_to: Sequence[Path] = (
         raise unknown("base model", name, makers)
     if not trim_to:
         return makers[name](out, report)
-    texts = list(all_texts(trim_to))
+    texts = list(all_texts(trim_to, report))
     work = out.with_name(f".{out.name}.work")
     whole = makers[name](work / name, report)
     trim(
@@ -49,15 +49,23 @@ def bundled(name: str, out: Path, report: Report, *, trim_to: Sequence[Path] = (
     return out
 
 
-def all_texts(files: Sequence[Path]) -> Iterator[str]:
-    """Yield every text in files of rows or documents, whatever field or column it stands in."""
+def all_texts(files: Sequence[Path], report: Report | None = None) -> Iterator[str]:
+    """Yield every text in files of rows or documents, whatever field or column it stands in; rows that cannot be read are told."""
     for file in files:
         if file.is_dir():
             yield from texts_of(file)
             continue
-        for _, record in read_records(file):
-            if isinstance(record, dict):
+        bad: list[RowError] = []
+        for _, record in read_records(file, report):
+            if isinstance(record, RowError):
+                bad.append(record)
+            else:
                 yield from _texts(record)
+        if bad and report:
+            report.note(
+                f"{file}: {len(bad):,} rows cannot be read, their texts are left out, the first: {bad[0]}",
+                skipped=len(bad),
+            )
 
 
 def _texts(value: object) -> Iterator[str]:

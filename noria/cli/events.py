@@ -72,10 +72,11 @@ def reconcile(*, lake: Lake = _LAKE, told: Path | None = None, json: Json = Fals
     """
     from noria.core.lake import check_lake
     from noria.ship.books import reconcile as balance
+    from noria.text.encoding import decoded
 
     if told is not None and not told.is_file():
         raise InputError("no such file of ids", found=str(told), allowed="a text file, one id a line")
-    ids = told.read_text(encoding="utf-8").split() if told else ()
+    ids = decoded(told.read_bytes(), told).split() if told else ()
     books = balance(check_lake(lake), ids)
     print(json_module.dumps(books.as_dict()) if json else books.text())
     return 0 if books.exact else 3

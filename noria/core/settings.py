@@ -82,7 +82,7 @@ def read_toml(path: str | Path) -> dict[str, Any]:
     """
     path = Path(path)
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise InputError("settings file not found", found=str(path)) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

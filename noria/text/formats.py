@@ -167,7 +167,7 @@ def _is_lines(bare: str, known: Format | None) -> bool:
         value = json.loads(first)
     except (ValueError, RecursionError):
         # An object or an array written over many lines begins with a line that is none by itself.
-        return called != "json" and first.strip() not in ("{", "[") and not (first[0] == "[" and rest == "")
+        return called != "json" and first[0] == "{" and first.strip() != "{"
     if isinstance(value, list):
         return called == "lines" and bool(rest.strip()) and not rest.lstrip().startswith(("{", ","))
     return called != "json" or bool(rest.strip())

@@ -106,6 +106,9 @@ FORMATS: dict[str, bytes] = {
     "array.jsonl": dumped(ROWS),
     "data.json": dumped({"version": 1, "data": ROWS}),
     "columns.json": dumped({name: {str(n): row[name] for n, row in enumerate(ROWS)} for name in ROWS[0]}),
+    "split.json": dumped({"columns": [*ROWS[0]], "index": [0, 1, 2], "data": [[*row.values()] for row in ROWS]}),
+    "lines of an array.jsonl": b"[" + LINES.strip().replace(b"\n", b",\n") + b"]",
+    "one after another.json": b"".join(json.dumps(row, indent=1, ensure_ascii=False).encode() + b"\n" for row in ROWS),
     "r.csv": table(","),
     "r.tsv": table("\t"),
     "bars.csv": table("|"),
@@ -212,3 +215,7 @@ def test_the_page_says_what_is_true(monkeypatch: pytest.MonkeyPatch) -> None:
     block = re.search(r"```python\n(.*?)```", (PAGES / "rows.md").read_text(encoding="utf-8"), re.DOTALL)
     assert block
     exec(block[1], {})
+
+
+def test_rows_of_an_array_on_one_line_are_numbered() -> None:
+    assert [line for line, _ in records_in(b'[{"a": 1}, {"a": 2}, 3]', "r.json")] == [1, 2, 3]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -137,14 +137,18 @@ def read_documents(
         if records.format.kind == "text":
             yield from _text_documents(file, records, settings.unit)
             continue
-        text_field = _text_column(records, settings.text_field, report)
-        for line, row in records:
+        names = _columns(records, settings.text_field, report)
+        for number, (line, row) in enumerate(records, 1):
             try:
-                yield document_of(row, file=file, line=line, text_field=text_field)
+                document = document_of(_renamed(row, names), file=file, line=line, text_field=settings.text_field)
             except RowError as error:
                 if bad is None:
                     raise
                 bad.append(error)
+                continue
+            # Rows of an array may share a line, and a name is one document's.
+            shared = records.format.kind == "json" and document.id == f"{file.name}:{line}"
+            yield replace(document, id=f"{file.name}:{number}") if shared else document
 
 
 def document_of(row: object, *, file: str | Path, line: int, text_field: str = "text") -> Document:
@@ -240,14 +244,20 @@ def _parquet_rows(file: Path) -> int:
         return int(pyarrow.parquet.ParquetFile(stream).metadata.num_rows)
 
 
-def _text_column(records: Records, wanted: str, report: Report | None) -> str:
-    """Return the column that holds the texts; of the default's name an unmistakable one stands in."""
-    if records.columns is None or wanted in records.columns or wanted != "text":
-        return wanted
-    column = columns_for(("text",), records.columns).get("text", wanted)
-    if report and column != wanted:
-        report.note(f"{records.source.name}: text from column {column!r}")
-    return column
+def _columns(records: Records, text_field: str, report: Report | None) -> dict[str, str]:
+    """Return a table's columns that plainly stand for text and label under other names -> those names; it is told."""
+    if records.columns is None:
+        return {}
+    fields = (*(["text"] if text_field == "text" else []), "label")
+    found = columns_for(fields, records.columns)
+    if report and found:
+        told = ", ".join(f"{field} from column {column!r}" for field, column in found.items())
+        report.note(f"{records.source.name}: {told}")
+    return {column: field for field, column in found.items()}
+
+
+def _renamed(row: object, names: dict[str, str]) -> object:
+    return {names.get(key, key): value for key, value in row.items()} if names and isinstance(row, dict) else row
 
 
 def _text_documents(path: Path, records: Records, unit: str) -> Iterator[Document]:

@@ -24,8 +24,9 @@ from noria.core.progress import Report
 from noria.tasks.task import Row, Task, read_rows
 
 from .finetune import finetune
+from .leaks import look
 from .publish import lineage
-from .rows import folds_of, identity_of, set_aside
+from .rows import folds_of, identity_of, set_aside, tell_labels
 from .search_settings import CrossSettings
 from .settings import FinetuneSettings, RowSettings
 
@@ -63,6 +64,8 @@ def crossvalidate(
     reading = reading or RowSettings()
     rows = read_rows(file, task, skip_bad=reading.skip_bad_rows, report=report, columns=reading.columns)
     task = task.fitted(rows)
+    tell_labels(task, rows, report)
+    look(task, rows, {}).tell(report)
     work = out.with_name(f".{out.name}.work")
     begin(work, identity_of(task, base, [file], settings, reading, cross))
     runs = [(seed, fold) for seed in range(cross.seeds) for fold in range(cross.folds)]

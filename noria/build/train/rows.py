@@ -94,7 +94,7 @@ def read_sets(
             f"{train_file} holds nothing to tell apart", found=", ".join(fitted.labels) or "no label",
             allowed="rows of two labels or more",
         )  # fmt: skip
-    _tell_labels(fitted, training, report)
+    tell_labels(fitted, training, report)
     valid, test, old = (_as_fitted(fitted, rows) for rows in (valid, test, old))
     valid = _known(valid, fitted, valid_file, settings, report)
     test = _known(test, fitted, test_file, settings, report)
@@ -109,6 +109,20 @@ def read_sets(
         )  # fmt: skip
     files = [file for file in (train_file, valid_file, settings.replay) if file]
     return fitted, Sets(training, valid, test, [Source(file.name, sha256_file(file)) for file in files], old, seen)
+
+
+def tell_labels(task: Task, rows: Sequence[Row], report: Report) -> None:
+    """Say how often each label is learned from: what a file's labels are seldom is what one thought."""
+    if not task.labels:
+        return
+    labels = [label for row in rows for label in _row_labels(row)]
+    what = "spans" if task.head == "token" else "rows"
+    missing = sorted(set(task.labels) - set(labels))
+    report.note(
+        f"{len(set(labels)):,} labels in {len(rows):,} training rows ({what} of each): {counted(labels)}"
+        + (f"; without any: {', '.join(missing)}" if missing else ""),
+        labels=dict(Counter(labels)),
+    )
 
 
 def set_aside(
@@ -195,20 +209,6 @@ def tell_cut(features: Iterable[Features], max_length: int, report: Report) -> i
 
 def _labels(row: Row) -> tuple[str, ...]:
     return labels_in([row])
-
-
-def _tell_labels(task: Task, rows: Sequence[Row], report: Report) -> None:
-    """Say how often each label is learned from: what a file's labels are seldom is what one thought."""
-    if not task.labels:
-        return
-    labels = [label for row in rows for label in _row_labels(row)]
-    what = "spans" if task.head == "token" else "rows"
-    missing = sorted(set(task.labels) - set(labels))
-    report.note(
-        f"{len(set(labels)):,} labels in {len(rows):,} training rows ({what} of each): {counted(labels)}"
-        + (f"; without any: {', '.join(missing)}" if missing else ""),
-        labels=dict(Counter(labels)),
-    )
 
 
 def _row_labels(row: Row) -> list[str]:

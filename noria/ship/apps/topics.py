@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from noria.core.errors import InputError
+from noria.text.encoding import decoded
 
 BUNDLED = Path(__file__).parent / "topics.json"
 OTHER = "other"
@@ -49,7 +50,7 @@ def read_topics(path: str | Path = BUNDLED) -> Topics:
         InputError: the file is missing, is not such JSON, or lists no words for a topic.
     """
     try:
-        raw = json.loads(Path(path).read_text(encoding="utf-8"))
+        raw = json.loads(decoded(Path(path).read_bytes(), path))
         words = {name: [str(word) for word in topic["words"]] for name, topic in raw.items()}
         titles = {name: dict(topic["title"]) for name, topic in raw.items()}
     except FileNotFoundError:
