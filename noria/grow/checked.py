@@ -35,6 +35,8 @@ PLACEHOLDERS = (
 NO_IDS = PLACEHOLDERS[: PLACEHOLDERS.index("匿名")]
 """What is written where an act has no id; two such are no copies of one another."""
 _MICROSECONDS = 1_000_000
+_ALSO = ("____-__-__ __:__", "____-__-__T__:__", "____/__/__ __:__:__", "____/__/__ __:__")
+"""Clocks without a zone that the engine reads as it stands."""
 
 
 @dataclass(frozen=True)
@@ -81,9 +83,11 @@ def checked(connection: Backend, loaded: Loaded, how: Reading) -> tuple[ibis.Tab
     """
     for needed in ("user", "time"):
         if how.names[needed] not in loaded.kinds:
+            hint = f"name it with --{needed}"
+            if any(read_stamps([name], "dmy")[0] for name in loaded.kinds):
+                hint = "a file begins with a line of the names of its columns"
             raise InputError(f"{how.place}: no column for the {needed}", allowed=f"one named {how.names[needed]!r}",
-                             found=", ".join(loaded.kinds),
-                             hint=f"name it with --{needed}")  # fmt: skip
+                             found=", ".join(loaded.kinds), hint=hint)  # fmt: skip
     parsed = _parsed(connection, loaded, how)
     odd = odd_times(connection, parsed, how.place, how.date_order)
     zoned_or_refused(connection, parsed, odd, how.zone, how.place)
@@ -155,13 +159,14 @@ def times_sql(column: str, kind: str) -> str:
         f"* (CAST(substr({ahead}, 2, 2) AS BIGINT) * 3600 + CAST(right({ahead}, 2) AS BIGINT) * 60))"
     )
     digits = f"(strlen({stamp}) IN (10, 13, 16) AND regexp_full_match({stamp}, '[0-9]+'))"
+    other = " OR ".join(f"{stamp} LIKE '{form}'" for form in _ALSO)
     since = f"CAST({stamp} AS BIGINT) * CASE strlen({stamp}) WHEN 10 THEN {_MICROSECONDS} WHEN 13 THEN 1000 ELSE 1 END"
     return (
         f"{stamp} AS raw_time, "
         f"CASE WHEN {bare} THEN epoch_us(TRY_CAST({stamp} AS TIMESTAMP)) "
         f"WHEN {clock} THEN CASE WHEN {tail} IN ('', 'Z') THEN epoch_us(TRY_CAST({stamp} AS TIMESTAMP)) "
         f"WHEN {part} OR {signed} THEN epoch_us(TRY_CAST({wall} AS TIMESTAMP)) END "
-        f"WHEN {digits} THEN {since} END AS wall, "
+        f"WHEN {digits} THEN {since} WHEN {other} THEN epoch_us(TRY_CAST({stamp} AS TIMESTAMP)) END AS wall, "
         f"CASE WHEN {bare} THEN NULL WHEN {clock} THEN CASE WHEN suffix({stamp}, 'Z') OR suffix({stamp}, 'z') THEN 0 "
         f"WHEN {tail} <> '' AND {signed} THEN {offset} END WHEN {digits} THEN 0 END AS ahead, coalesce({bare}, false) AS \"day\""
     )

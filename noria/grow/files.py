@@ -291,7 +291,7 @@ def _rows(connection: Backend, records: Records, columns: Collection[str] | None
 
     for line, record in records:
         if isinstance(record, RowError):
-            faults.setdefault(record.what, []).append(record)
+            faults.setdefault(_reason(record), []).append(record)
             continue
         if not records.columns:
             known.update(dict.fromkeys(record, "VARCHAR"))
@@ -307,14 +307,18 @@ def _rows(connection: Backend, records: Records, columns: Collection[str] | None
         raw,
         known,
         lambda number: number,
-        [_fault(errors) for errors in faults.values()],
+        [_fault(what, errors) for what, errors in faults.items()],
         [*_told(records), *records.notes()],
     )
 
 
-def _fault(errors: list[RowError]) -> Problem:
+def _reason(error: RowError) -> str:
+    """Return what is wrong with a row, without where it stands."""
+    return error.what.removeprefix(f"{error.file}, line {error.line}").split(": ", 1)[-1]
+
+
+def _fault(what: str, errors: list[RowError]) -> Problem:
     first = errors[0]
-    what = first.what.split(": ", 1)[1]
     found = "" if first.found is None else str(first.found)
     if what == _MANY_CELLS:
         return _many(len(errors), f"line {first.line:,}", found)

@@ -24,10 +24,11 @@ _SERIAL = datetime(1899, 12, 30)  # day 0 of a spreadsheet, which takes 1900 for
 _SECOND = 1_000_000
 
 _CLOCK = (
-    r"(?:[T\s_:,]\s*)?(?:(?P<half>上午|下午|中午|凌晨|晚上)\s*)?(?P<H>\d{1,2})\s*[:时時点點]\s*(?P<M>\d{1,2})"
+    r"(?:[T\s_:,]\s*)?(?:(?P<half>上午|下午|中午|凌晨|早上|晚上)\s*)?(?P<H>\d{1,2})\s*[:时時点點]\s*(?P<M>\d{1,2})"
     r"(?:\s*[:分]\s*(?P<S>\d{1,2})(?:[.,](?P<F>\d+))?\s*秒?|\s*分)?(?:\s*(?P<noon>[ap])\.?m\.?)?"
 )
 _ZONE = r"\s*(?:(?P<name>Z|UTC|GMT|\[?[A-Za-z]+(?:/[A-Za-z_+\-0-9]+)+\]?)?\s*(?P<ahead>[+-]\d{1,2}(?::?\d{2})?)?)(?:\s*\[[\w/+-]+\])?(?:\s*\([^)]*\))?"
+_HALVES = {"上午": "a", "凌晨": "a", "早上": "a", "下午": "p", "晚上": "p", "中午": "p"}
 _DAYNAME = r"(?:[A-Za-z]{3,9}\.?,?\s+)?"
 _FORMS = [
     re.compile(form, re.IGNORECASE)
@@ -69,22 +70,25 @@ def read_stamps(texts: Sequence[str], order: DateOrder = "", place: str = "the t
     Raises:
         InputError: a day and a month cannot be told apart.
     """
-    plain = [unicodedata.normalize("NFKC", text).strip() for text in texts]
+    plain = [(text if text.isascii() else unicodedata.normalize("NFKC", text)).strip() for text in texts]
     order = order or _order(plain, place)
-    return [read_stamp(text, order) for text in plain]
+    forms = list(_FORMS)
+    return [_read(text, order, forms) for text in plain]
 
 
-def read_stamp(text: str, order: DateOrder = "") -> Stamp | None:
-    """Return the time of one text, None where it cannot be read; numbers with the year last only where an order is known."""
+def _read(text: str, order: DateOrder, forms: list[re.Pattern[str]]) -> Stamp | None:
+    """Return the time of one text, None where it cannot be read. The form that reads it is tried first for the next."""
     digits = _DIGITS.fullmatch(text)
     found = _of_digits(digits) if digits else None
     if found is not None:
         return found
-    for form in _FORMS:
+    for place, form in enumerate(forms):
         match = form.fullmatch(text)
         if match:
             stamp = _of_parts({name: value for name, value in match.groupdict().items() if value}, order)
             if stamp is not None:
+                if place:
+                    forms.insert(0, forms.pop(place))
                 return stamp
     return None
 
@@ -93,7 +97,7 @@ def _order(texts: Iterable[str], place: str) -> DateOrder:
     """Return the order of the days, months and years in texts that end with the year, "" where there are none."""
     early = late = undecided = short = ""
     for text in texts:
-        match = _NUMBERED.fullmatch(text)
+        match = _NUMBERED.fullmatch(text) if text[1:3].strip("0123456789") else None
         if match is None:
             continue
         first, second = int(match["a"]), int(match["b"])
@@ -143,9 +147,10 @@ def _of_parts(parts: dict[str, str], order: DateOrder) -> Stamp | None:
         return None
     year, month, day = date
     hour, minute, second = (int(parts.get(name, 0)) for name in ("H", "M", "S"))
-    noon = {"上午": "a", "凌晨": "a", "下午": "p", "晚上": "p", "中午": "p"}.get(
-        parts.get("half", ""), parts.get("noon", "").lower()
-    )
+    half = parts.get("half", "")
+    noon = _HALVES[half] if half else parts.get("noon", "").lower()
+    if half == "晚上" and hour == 12:
+        return None  # of which day
     if noon:
         if not 1 <= hour <= 12 and not (parts.get("half") and hour < 24):
             return None
@@ -156,7 +161,7 @@ def _of_parts(parts: dict[str, str], order: DateOrder) -> Stamp | None:
         wall = datetime(year, month, day, 0 if over else hour, minute, 59 if leap else second)
     except ValueError:
         return None
-    shown = int((wall - _EPOCH).total_seconds()) * _SECOND + int((parts.get("F", "") + "000000")[:6])
+    shown = (wall - _EPOCH) // timedelta(seconds=1) * _SECOND + int((parts.get("F", "") + "000000")[:6])
     shown += 86_400 * _SECOND if over else _SECOND if leap else 0
     ahead = _ahead(parts, wall)
     return None if ahead == "unknown" else Stamp(shown, ahead if isinstance(ahead, int) else None, "H" not in parts)
