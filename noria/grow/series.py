@@ -285,7 +285,7 @@ def _one(kind: str, name: str | None, names: tuple[str, ...]) -> str:
     if name is None:
         if len(names) > 1:
             raise InputError(f"the series has several {kind}s, which must not be mixed", found=", ".join(names),
-                             allowed="one of them", hint="name one")  # fmt: skip
+                             allowed="one of them", hint=f"name one with --{'measure' if kind == 'measure' else 'market'}")  # fmt: skip
         return names[0]
     if name not in names:
         raise unknown(kind, name, names)

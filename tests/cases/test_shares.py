@@ -13,8 +13,9 @@ import pytest
 from noria.cli.grow.forecast import forecast
 from noria.cli.grow.promote.experiment import experiment
 from noria.cli.grow.share import share
-from noria.core.errors import RowError
+from noria.core.errors import InputError, RowError, SettingError
 from noria.grow.calendars import following
+from noria.grow.market.settings import BasisSettings, ListingSettings
 from noria.grow.promote.settings import UnitSettings
 from noria.grow.settings import ForecastSettings, MarketSettings
 
@@ -211,8 +212,9 @@ def test_month_ends_are_months_for_shares(capsys: pytest.CaptureFixture[str]) ->
 def test_an_entrant_has_room_in_the_forecast(capsys: pytest.CaptureFixture[str]) -> None:
     told = forecast_of(CASES / "entrant.csv", capsys)
     (dora,) = [row for row in told["forecast"] if row["entity"] == "Dora" and row["time"] == "2026-03"]
-    assert dora["low"] < 0.07 < dora["high"]
-    assert 0.03 < dora["median"] < 0.15
+    # That she came is no movement of her share: the interval is that of a share that stays about where it is.
+    assert 0.03 < dora["low"] < 0.07 < dora["high"] < 0.15
+    assert [flag["code"] for flag in told["flags"]] == ["bounded", "entry"]
 
 
 def test_nothing_beats_persistence_where_nothing_moved(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -365,3 +367,55 @@ def test_names_of_one_entity_in_two_spellings_are_one(tmp_path: Path, capsys: py
     assert codes(told) == ["spelling"]
     with pytest.raises(RowError, match=r"line 6: this point came before.*differ only in letter case"):
         shares_of(write(tmp_path / "s.csv", "2024-01,Anna,,m,40,users", "2024-01,ANNA,,m,50,users"), capsys)
+
+
+def test_of_what_is_missing_a_total_tells_only_the_sum(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Beyond its parts lies the rest, or the one that is not listed: which, only who asks can say."""
+    rows = []
+    for month in range(1, 7):
+        rows += [f"2024-0{month},{who},,sales,{value},units" for who, value in (("Anna", 50), ("合计", 100))]
+        rows += [f"2024-0{month},Bert,,sales,20,units"] if month > 3 else []
+    path = write(tmp_path / "s.csv", *rows)
+    told = shares_of(path, capsys)
+    assert told["shares"][0]["Anna"] is None
+    assert [told["shares"][5][who] for who in ("Anna", "Bert", "Other")] == pytest.approx([0.5, 0.2, 0.3])
+    assert {"total", "missing", "advice"} <= set(codes(told))
+    outside = shares_of(path, capsys, basis=BasisSettings(unlisted="outside"))
+    assert [outside["shares"][0][who] for who in ("Anna", "Bert", "Other")] == pytest.approx([0.5, 0.0, 0.5])
+    # A true total has no room for another: nobody is missing where it is the sum.
+    true = [f"2024-0{month},{who},,sales,{value},units" for month in (1, 2, 3)
+            for who, value in (("Anna", 50), ("Total", 50 if month == 1 else 70), *((("Bert", 20),) if month > 1 else ()))]  # fmt: skip
+    told = shares_of(write(tmp_path / "t.csv", *true), capsys)
+    assert [told["shares"][0][who] for who in ("Anna", "Bert")] == pytest.approx([1.0, 0.0])
+
+
+def test_a_forecast_says_what_is_missing_and_takes_the_way_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(
+        InputError,
+        match=r"too few periods with all shares known: found 0.*OldName ends where NewName begins.*not known: NewName.*--unlisted outside",
+    ):
+        forecast(CASES / "rename.csv")
+    times = ["2024-01", *following(["2024-01"], 11)]
+    rows = [f"{time},{who},,users,{50 + place % 3},users" for place, time in enumerate(times)
+            for who in ("Anna", "OldName" if place < 3 else "NewName", "Total of Asia")]  # fmt: skip
+    listing = ListingSettings(unlisted="outside", without=("Total of Asia",))
+    assert (
+        forecast(write(tmp_path / "s.csv", *rows), listing=listing, settings=MarketSettings(draws=200), json=True) == 0
+    )
+    assert "renamed" in [flag["code"] for flag in json.loads(capsys.readouterr().out)["flags"]]
+    with pytest.raises(SettingError, match=r"--of flow.*--of shares"):
+        forecast(CASES / "flow-months.csv", what=ForecastSettings(of="flow"), listing=listing)
+
+
+def test_what_has_no_end_is_a_dash_on_the_screen(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    times = ["2024-01", *following(["2024-01"], 23)]
+    path = write(
+        tmp_path / "r.csv",
+        *(f"{time},{who},,users,{value},users" for time in times for who, value in (("Anna", 500), ("Bert", 300))),
+    )
+    assert forecast(path, what=ForecastSettings(of="rivals"), settings=MarketSettings(horizon=3, draws=200)) == 0
+    out = capsys.readouterr().out
+    assert "not identified" in out
+    assert not re.search(r"\b(inf|nan)\b", out)

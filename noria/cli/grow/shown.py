@@ -37,7 +37,7 @@ def finite(value: Any) -> Any:
 
 
 def print_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
-    """Print the columns named of the rows; what is missing is a dash."""
+    """Print the columns named of the rows; what is missing, or has no end, is a dash."""
     from rich.console import Console
     from rich.table import Table
 
@@ -47,7 +47,7 @@ def print_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> No
     for column in table.columns[1:]:
         column.justify = "right"
     for row in rows:
-        cells = [row.get(name) for name in columns]
+        cells = [finite(row.get(name)) for name in columns]
         table.add_row(*("–" if cell is None else cell if isinstance(cell, str) else number(cell) for cell in cells))
     console = Console()
     # A pipe has no width: let the table have what it needs.

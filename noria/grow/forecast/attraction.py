@@ -55,6 +55,8 @@ ATTRACTION: tuple[Dynamics, ...] = tuple(
 )
 """Level, noise and a damped slope, weighed by what the series says."""
 
+_GONE = 3
+"""Periods at zero after which an entity is taken to have gone."""
 MINIMUM = 5
 """Periods below which no covariance can be told from so few changes."""
 
@@ -190,7 +192,8 @@ def log_ratios(market: Shares, values: Floats) -> tuple[Floats, tuple[int, ...]]
     with np.errstate(invalid="ignore"):
         present = [column for column in range(values.shape[1]) if np.nanmax(values[:, column], initial=0.0) > 0]
     if len(present) < 2:
-        raise InputError("a forecast of shares needs two entities with a share above zero", found=len(present))
+        raise InputError("a forecast of shares needs two entities with a share above zero", found=len(present),
+                         hint="forecast what one entity sells or has with --of flow or --of level")  # fmt: skip
     leader = max(present, key=lambda column: float(np.nanmean(values[:, column])))
     order = (leader, *[column for column in present if column != leader])
     floor = (market.resolution or 1e-6) / 2
@@ -198,13 +201,28 @@ def log_ratios(market: Shares, values: Floats) -> tuple[Floats, tuple[int, ...]]
     whole = np.abs(values.sum(1) - 1) < 1e-9
     ratios = np.log(chosen[:, 1:] / chosen[:, :1])
     ratios[~whole] = np.nan
-    for row, column in market.breaks:
+    for row, column in (*market.breaks, *_comings(market, values, order)):
         # What came before a break is moved to where the break left the entity: the step itself is not a movement.
         if column in order and 0 < row < len(ratios):
             moved = slice(None) if column == leader else slice(order.index(column) - 1, order.index(column))
             step = ratios[row, moved] - ratios[row - 1, moved]
             ratios[:row, moved] += np.where(np.isnan(step), 0.0, step)
     return ratios, order
+
+
+def _comings(market: Shares, values: Floats, order: tuple[int, ...]) -> list[tuple[int, int]]:
+    """Return where entities other than the leader come from zero or go to it for good: steps that say nothing of how shares move."""
+    marked = {column for _, column in market.breaks}
+    found = []
+    for column in order[1:]:
+        there = np.flatnonzero(np.nan_to_num(values[:, column]) > 0)
+        before = np.nan_to_num(values[: there[0], column], nan=1.0) == 0
+        after = np.nan_to_num(values[there[-1] + 1 :, column], nan=1.0) == 0
+        if column not in marked and before.size and before.all():
+            found.append((int(there[0]), column))
+        if after.size >= _GONE and after.all():
+            found.append((int(there[-1]) + 1, column))
+    return found
 
 
 def shares_of(ratios: Floats) -> Floats:

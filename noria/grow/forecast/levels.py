@@ -104,7 +104,7 @@ def walk(history: Levels, horizon: int, draws: int, seed: int, *, drifting: bool
     rate = float(steps.sum() / gaps.sum()) if drifting else 0.0
     squares = float(np.sum((steps - rate * gaps) ** 2 / gaps))
     # A series that has not moved yet may: half of the smallest step that its figures tell.
-    least = len(steps) * (0.5 * 10.0 ** -_digits(history.values)) ** 2
+    least = len(steps) * (0.5 * _step(history.values)) ** 2
     squares = max(squares, least / float(np.mean(values) ** 2) if logged else least)
     sigma = np.sqrt(squares / random.chisquare(len(steps) - drifting, draws))
     pace = rate + (sigma / np.sqrt(gaps.sum()) * random.standard_normal(draws) if drifting else np.zeros(draws))
@@ -183,7 +183,7 @@ def backtest_levels(
         return forecast
 
     record = Record(history.times, history.values[:, None], lambda seen, row: bool(able[row]), naive, lambda seen: [0],
-                    10.0 ** -_digits(history.values))  # fmt: skip
+                    _step(history.values))  # fmt: skip
     return rolled(record, {name: forecaster(model) for name, model in models.items()}, start=start, horizon=horizon,
                   draws=draws, seed=seed)  # fmt: skip
 
@@ -212,6 +212,11 @@ def times_ahead(history: Levels, horizon: int) -> list[str]:
     return following(history.times, horizon)
 
 
-def _digits(values: Floats) -> int:
+def _step(values: Floats) -> float:
+    """Return the smallest step in which values are told: of more than six decimals, a millionth of their size."""
     known = values[~np.isnan(values)]
-    return next((digits for digits in range(7) if np.allclose(known, np.round(known, digits), rtol=0, atol=1e-9)), 7)
+    near = 1e-9 * min(1.0, float(np.abs(known).max(initial=0.0)))
+    for digits in range(7):
+        if np.allclose(known, np.round(known, digits), rtol=0, atol=near):
+            return float(10.0**-digits)
+    return float(1e-6 * np.mean(np.abs(known)))

@@ -143,8 +143,10 @@ def _without_total(points: list[Point], bound: bool) -> tuple[list[Point], list[
         else:
             flags.append(Flag("total", "", f"{name} is called a total and is above the sum of the others: it is no seller; what it holds beyond "
                               "them is the rest", f"“{name}”名为合计且高于其余之和：不作为卖方，超出部分计入“其他”"))  # fmt: skip
-            beyond = {times[row]: max(float(whole[row] - sums[row]), 0.0) for row in np.flatnonzero(known)}
-            kept = _with_rest(kept, points, name, beyond) if amounts else kept
+            # Of what is missing the total tells only the sum: it is in the rest where that is what the caller takes it for.
+            rows = np.flatnonzero(complete if bound else known)
+            beyond = {times[row]: max(float(whole[row] - sums[row]), 0.0) for row in rows}
+            return _with_rest(kept, points, name, beyond) if amounts else kept, flags
         if amounts and bound:
             kept, more = _bounded(kept, {times[row]: float(whole[row]) for row in np.flatnonzero(known)})
             flags += more
@@ -225,8 +227,9 @@ def _slack(values: Floats) -> Floats:
 def resolution_of(values: Floats) -> float:
     """Return the smallest step in which values are told: 0.01 for two decimals; 0 where there is none of six or fewer."""
     known = values[~np.isnan(values)]
+    near = 1e-9 * min(1.0, float(np.abs(known).max(initial=0.0)))
     for decimals in range(7):
-        if np.allclose(known, np.round(known, decimals), rtol=0, atol=1e-9):
+        if np.allclose(known, np.round(known, decimals), rtol=0, atol=near):
             return float(10.0**-decimals)
     return 0.0
 
