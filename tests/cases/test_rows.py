@@ -177,9 +177,22 @@ def test_spans_of_null_are_none_and_csv_is_read(tmp_path: Path) -> None:
     assert read("spans-none.jsonl", "tag", skip_bad=True)[0][0]["spans"] == []
 
 
-def test_versions_are_no_addresses() -> None:
-    assert mask("请升级到版本 1.2.3.4 再试")[0] == "请升级到版本 1.2.3.4 再试"
-    assert mask("来自 8.8.8.8 的请求，版本 8.8.8.8")[0] == "来自 <IP> 的请求，版本 8.8.8.8"
+@pytest.mark.parametrize(
+    "text",
+    [
+        "请升级到版本 1.2.3.4 再试", "当前版本：8.8.4.4", "Version: 8.8.4.4", "v8.8.4.4", "8.8.4.4版", "固件版本号为 v8.1.2.3",
+        "版本从8.8.4.4升级到8.8.4.5", "versions 8.8.4.4 and 8.8.4.5", "Chrome/120.1.2.3 Safari", "build 8.8.4.4", "iOS 17.1.2.3 闪退",
+    ],
+)  # fmt: skip
+def test_versions_are_no_addresses(text: str) -> None:
+    assert mask(text)[0] == text
+
+
+@pytest.mark.parametrize(
+    "text", ["服务器 8.8.8.8", "Server 8.8.8.8", "登录自8.8.8.8。", "地址更新为 8.8.8.8", "http://8.8.8.8/x", "版权 8.8.8.8", "版本 1.2.3.4，来自 8.8.8.8"]
+)  # fmt: skip
+def test_addresses_are_still_masked(text: str) -> None:
+    assert mask(text)[0] == text.replace("8.8.8.8", "<IP>")
 
 
 def test_a_packed_file_is_read_like_any(tmp_path: Path) -> None:
@@ -203,5 +216,7 @@ def test_a_folder_names_what_it_does_not_read(tmp_path: Path) -> None:
         assert name in said
     left = read_manifest(out).facts["not_read"]
     assert sum(one["files"] for one in left.values()) == 4
+    facts = read_manifest(out).facts
+    assert facts["rows"] == facts["kept"] + sum(facts["drops"].values())
     with pytest.raises(InputError, match="PDF is not read"):
         build_corpus([folder / "b.pdf"], tmp_path / "other", report=Report.silent())

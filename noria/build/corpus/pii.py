@@ -123,10 +123,12 @@ _FREE = r"(?<![\d.A-Za-z])(?<![\d]-)"
 _MARK = r"(?:电话|手机|热线|传真|致电|来电|联系方式|[Tt][Ee][Ll](?:ephone)?|[Pp]hone|[Ff]ax|[Mm]obile)"
 # Four numbers with points are also how versions are written: after such words, before 版, and in a browser's Name/1.2.3.4.
 _VERSION = (
-    r"(?:(?<![A-Za-z])(?:[Vv](?:er(?:sion)?\.?)?|[Rr]elease|[Rr]ev(?:ision)?|[Bb]uild|[Ff]irmware|[Dd]river|[Kk]ernel)"
-    r"|版本号?|固件|驱动|内核|补丁|升级[到至]|降级[到至])(?:\s*(?:[:：=#]|是|为|号|从|由|到|至|is|number|no\.))?\s*[Vv]?\s*"
+    r"(?:(?<![A-Za-z])(?:[Vv](?:er(?:sions?)?\.?)?|[Rr]elease|[Rr]ev(?:ision)?|[Bb]uild|[Ff]irmware|[Dd]river|[Kk]ernel)"
+    r"|(?<![A-Za-z])(?:iOS|Android|HarmonyOS|MIUI|Chrome|Firefox|Edge|Safari)|鸿蒙|安卓|微信"
+    r"|(?<![A-Za-z])[Uu]pgrad(?:e|ed|ing)(?:\s+(?:from|to))?|版本号?|固件|驱动|内核|补丁|升级[到至]|降级[到至])(?:\s*(?:[:：=#]|是|为|号|从|由|到|至|is|number|no\.))?\s*[Vv]?\s*"
     r"|(?<![A-Za-z/.:])[A-Za-z][A-Za-z+#]*/"
 )
+_MORE_VERSIONS = r"(?:\d{1,3}(?:\.\d{1,3}){3}\s*(?:[、~-]|和|或|到|至|and|or|to)\s*)*"
 _VERSIONED = r"\s*(?:版(?![权])|固件|[Vv]ersion|[Rr]elease|[Bb]uild)"
 _GAP = r"(?:号码?|是|为|\s|[:：.]|number|no)*"
 
@@ -149,7 +151,7 @@ _RULES = (
     _rule("PHONE", rf"{_MARK}{_GAP}(?P<it>[1-9]\d{{6,7}}|0\d{{9,11}}){_NO_QUANTITY}"),
     _rule("PHONE", rf"{_FREE}(?P<it>(?:\+?1[-. ])?(?:\({_NO_HOTLINE}[2-9]\d{{2}}\)\s?|{_NO_HOTLINE}[2-9]\d{{2}}[-. ])[2-9]\d{{2}}[-. ]\d{{4}}){_NO_QUANTITY}(?!-)"),
     _rule("PHONE", rf"(?<![\d.A-Za-z+])(?P<it>\+[1-9]\d{{0,2}}(?:[ -]?\(?\d{{1,5}}\)?){{2,5}}){_NO_QUANTITY}", _is_phone_abroad),
-    _rule("IP", rf"(?<![\d.:-])(?:(?P<version>{_VERSION})|(?<![A-Za-z0-9_.:-]))(?P<it>\d{{1,3}}(?:\.\d{{1,3}}){{3}})(?![A-Za-z0-9_-])(?!\.\d)(?!{_VERSIONED})", _is_public_address),
+    _rule("IP", rf"(?:(?P<version>(?:{_VERSION}){_MORE_VERSIONS})|(?<![A-Za-z0-9_.:-]))(?P<it>\d{{1,3}}(?:\.\d{{1,3}}){{3}})(?![A-Za-z0-9_-])(?!\.\d)(?!{_VERSIONED})", _is_public_address),
     _rule("IP", r"(?<![\w.:])(?P<it>(?:[0-9A-Fa-f]{1,4}:{1,2}){2,7}[0-9A-Fa-f]{1,4})(?![\w:])", _is_public_address),
     _rule("QQ", r"(?:(?<![A-Za-z])[Qq][Qq]|扣扣|加[Qq])(?:号码?|群号?|[Nn]umber)?\s*[:：是为]?\s*(?P<it>[1-9]\d{4,10})(?!\d)"),
     _rule("WECHAT", r"(?:微信|威信|(?<![A-Za-z])(?:[Ww]e[Cc]hat|[Ww]ei[Xx]in|[Vv][Xx]))(?:号码?|[Ii][Dd]|\s)*(?:[:：]|(?<=号)|(?<=[Ii][Dd]) ?|是|为)\s*(?P<it>[A-Za-z][A-Za-z0-9_-]{5,19})(?![A-Za-z0-9_-])"),

@@ -17,8 +17,8 @@ from noria.tasks.task import Row, Task
 
 NEAR = 0.8
 """Jaccard similarity of shingles from which two rows' texts are held to be the same thing said twice."""
-MOST_CHARACTERS = 60_000_000
-"""Text of both sets up to which near repeats are looked for: about two minutes on two cores."""
+MOST_CHARACTERS = 20_000_000
+"""Text of all sets up to which near repeats are looked for: less than a minute on two cores."""
 _EXAMPLES = 3
 
 
@@ -83,18 +83,21 @@ class Seen:
         return {"leaks": [leak.facts() for leak in self.leaks], "conflicting_texts": self.conflicts}
 
 
-def look(task: Task, training: Sequence[Row], others: Mapping[str, Sequence[Row]]) -> Seen:
+def look(
+    task: Task, training: Sequence[Row], others: Mapping[str, Sequence[Row]], report: Report | None = None
+) -> Seen:
     """Return which texts of the other sets repeat training texts, and which texts have two truths in all of them.
 
     Args:
         task: says what a row's text is.
         training: rows to learn from.
         others: name of a set -> its rows; empty ones are passed over.
+        report: shows how far the search is.
     """
     known = [_text(task, row) for row in training]
     asked = {name: [_text(task, row) for row in rows] for name, rows in others.items() if rows}
     # All sets at once: to look at the training texts is what takes the time.
-    met, skipped = _met(known, [text for texts in asked.values() for text in texts], task)
+    met, skipped = _met(known, [text for texts in asked.values() for text in texts], task, report)
     leaks, first = [], 0
     for name, texts in asked.items():
         found = {place - first: other for place, other in met.items() if first <= place < first + len(texts)}
@@ -110,12 +113,12 @@ def _text(task: Task, row: Row) -> str:
     return "\n".join(task.texts(row))
 
 
-def _met(known: Sequence[str], texts: Sequence[str], task: Task) -> tuple[dict[int, int], bool]:
+def _met(known: Sequence[str], texts: Sequence[str], task: Task, report: Report | None) -> tuple[dict[int, int], bool]:
     """Return place of a text -> place of the training text that it repeats, and whether near repeats were left alone."""
     whole = {text: place for place, text in reversed(list(enumerate(known)))}
     met = {place: whole[text] for place, text in enumerate(texts) if text in whole}
     skipped = False
-    if task.head != "vector":  # numbers are the same or they are not
+    if texts and task.head != "vector":  # numbers are the same or they are not
         keys = list(map(key_of, known))
         first = {key: place for place, key in reversed(list(enumerate(keys)))}
         left: dict[str, list[int]] = {}
@@ -127,7 +130,7 @@ def _met(known: Sequence[str], texts: Sequence[str], task: Task) -> tuple[dict[i
                 left.setdefault(key, []).append(place)
         alone, asked = list(first), list(left)
         skipped = sum(map(len, alone)) + sum(map(len, asked)) > MOST_CHARACTERS
-        pairs = near_pairs([*alone, *asked], NEAR)[0].tolist() if asked and not skipped else []
+        pairs = near_pairs([*alone, *asked], NEAR, report=report)[0].tolist() if asked and not skipped else []
         for earlier, later in pairs:
             if earlier < len(alone) <= later:
                 met |= dict.fromkeys(left[asked[later - len(alone)]], first[alone[earlier]])

@@ -99,7 +99,7 @@ def read_sets(
     valid = _known(valid, fitted, valid_file, settings, report)
     test = _known(test, fitted, test_file, settings, report)
     old = _known(old, fitted, settings.replay, settings, report)
-    seen = look(task, training, {"valid": valid, "test": test})
+    seen = look(task, training, {"valid": valid, "test": test}, report)
     seen.tell(report)
     if valid_file is None:
         training, valid = set_aside(task, training, settings.valid_share, seed=seed, file=train_file)
