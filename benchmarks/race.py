@@ -151,14 +151,14 @@ def noria(folder: Path, seed: int, clock: _Clock, changes: dict[str, Any], epoch
 def _accuracy(module: Any, ids: list[list[int]], labels: list[int]) -> float:
     import torch
 
-    from noria.build.evaluate.predict import padded
     from noria.build.train import bert
+    from noria.tasks.padding import Padding, padded
 
     order, right = sorted(range(len(ids)), key=lambda row: len(ids[row])), 0
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
         for start in range(0, len(order), 64):
             rows = order[start : start + 64]
-            table, mask = padded([ids[row] for row in rows], 0)
+            table, mask = padded([ids[row] for row in rows], Padding())
             tensors = {"input_ids": torch.from_numpy(table), "attention_mask": torch.from_numpy(mask)}
             given = bert.run(module, tensors) if bert.applies(module) else module(**tensors)
             said = given.logits.argmax(-1).tolist()

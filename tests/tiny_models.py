@@ -74,14 +74,19 @@ def compile_for_openvino(model: Any, folder: Path) -> None:
     (folder / "certificate.json").write_text('{"passed": true}', encoding="utf-8")
 
 
-def pair_tokenizer(target: Path) -> int:
-    """Train the tokenizer of `encoder_tokenizer`, which also joins two texts and tells them apart; return its size."""
+def pair_tokenizer(target: Path, separators: int = 1) -> int:
+    """Train the tokenizer of `encoder_tokenizer`, which also joins two texts and tells them apart; return its size.
+
+    As many `separators` as asked for stand between the two.
+    """
     from tokenizers import Tokenizer, processors
 
     size = encoder_tokenizer(target)
     tokenizer = Tokenizer.from_file(str(target / "tokenizer.json"))
     tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 1), ("[SEP]", 2)]
+        single="[CLS] $A [SEP]",
+        pair=f"[CLS] $A {'[SEP] ' * separators}$B:1 [SEP]:1",
+        special_tokens=[("[CLS]", 1), ("[SEP]", 2)],
     )
     tokenizer.save(str(target / "tokenizer.json"))
     return size

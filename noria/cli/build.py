@@ -256,9 +256,10 @@ def tokenizer(
 ) -> int:
     """Train a tokenizer on a corpus, bounded in time and memory on Chinese as on English.
 
-    Any text comes back as it was. Tells characters and bytes per token and
-    unknown tokens, by language, on texts held out of its training, beside
-    those of the encoders that arrive as ordinary packages.
+    Any text comes back as it was, in composed form (Unicode NFC). Tells
+    characters and bytes per token and unknown tokens, by language, on texts
+    held out of its training, beside those of the encoders that arrive as
+    ordinary packages.
 
     Examples::
 

@@ -3,31 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 from tokenizers import Tokenizer
 
-from noria.core.errors import InputError, SettingError
+from noria.core.errors import InputError
 
 from .encode import encode
 from .measure import Measure, mean_measure
+from .pooling import DEFAULT, modes_of, pooled, said_of
 from .task import IGNORED, Answer, Features, Head, Row, Task, field_text
 
 
 @dataclass(frozen=True)
 class Embed(Task):
-    """Vectors by pooling the last hidden states over all tokens (mean) or taking the first token's (cls), then scaling to 1."""
+    """Vectors by pooling the last hidden states as `pooling` says, then scaling to length one."""
 
     name: ClassVar[str] = "embed"
     head: ClassVar[Head] = "embedding"
     columns: ClassVar[tuple[str, ...]] = ("anchor", "positive", "negative")
 
+    pooling: str = ""
+    """How token states become one vector: cls, max, mean, mean_sqrt_len_tokens, weightedmean or lasttoken, or several joined
+    by +. Unless it is given, what the base model says, else mean."""
+
     def __post_init__(self) -> None:
-        if self.pooling not in ("cls", "mean"):
-            raise SettingError("unknown pooling", found=self.pooling, allowed=("cls", "mean"))
+        modes_of(self.pooling or DEFAULT)
+
+    def based_on(self, folder: Path, tokenizer: Tokenizer) -> Task:
+        """Return the task with pooling and prompt of the base, where it says them and none were given.
+
+        Raises:
+            FolderError: the base makes vectors in a way not known here.
+        """
+        said = said_of(folder)
+        return replace(self, pooling=self.pooling or said.pooling, prefix=self.prefix or said.prefix)
 
     def check(self, row: Mapping[str, object], *, file: str | Path = "<memory>", line: int = 1) -> Row:
         """Return {anchor, positive} and negative where there is one."""
@@ -52,8 +65,7 @@ class Embed(Task):
 
     def answer(self, features: Features, output: np.ndarray) -> Answer:
         """Return {"embedding": [width numbers]} for last hidden states [T, width]."""
-        states = np.asarray(output, dtype=np.float64)
-        vector = states[0] if self.pooling == "cls" else states.mean(axis=0)
+        vector = pooled(output, self.pooling or DEFAULT)
         return {"embedding": (vector / max(float(np.linalg.norm(vector)), 1e-12)).tolist()}
 
     def scores(self, rows: Sequence[Row], answers: Sequence[Answer]) -> list[Measure]:

@@ -33,7 +33,7 @@ class Features:
     meta: dict[str, Any]
     """"text": the text itself; "truncated": whether its end (for a causal model its start) was cut off."""
     types: list[int] = field(default_factory=list)
-    """Which of two texts a token is of, 0 or 1, where the tokenizer tells them apart; empty: all 0."""
+    """Which of two texts a token is of, 0 or 1, where the tokenizer tells them apart (some mark special tokens too); empty: all 0."""
 
 
 def encode(tokenizer: Tokenizer, text: str, max_length: int, *, prefix: str = "", keep: str = "left") -> Features:
@@ -53,7 +53,7 @@ def encode(tokenizer: Tokenizer, text: str, max_length: int, *, prefix: str = ""
         encoding.truncate(room, direction="right" if keep == "left" else "left")
     encoding = tokenizer.post_process(encoding)
     meta = {"text": text, "truncated": truncated}
-    return Features(list(encoding.ids), _places(encoding.offsets, len(prefix)), meta)
+    return Features(list(encoding.ids), _places(encoding.offsets, len(prefix)), meta, _types(encoding))
 
 
 def encode_bare(tokenizer: Tokenizer, text: str, max_length: int) -> Features:
@@ -99,7 +99,7 @@ def encode_windows(
     room = max_length - tokenizer.num_special_tokens_to_add(False) - (len(before.ids) if before else 0)
     if len(encoding.ids) <= room:
         whole = encode(tokenizer, text, max_length, prefix=prefix)
-        return [Features(whole.ids, whole.offsets, {**whole.meta, "owns": (0, len(text))})]
+        return [Features(whole.ids, whole.offsets, {**whole.meta, "owns": (0, len(text))}, whole.types)]
     parts = _parts(encoding, max(1, room), overlap)
     places = [part.offsets for part in parts]
     borders = [0, *((left[-1][1] + right[0][0]) // 2 for left, right in pairwise(places)), len(text)]
@@ -112,7 +112,8 @@ def encode_windows(
         if before:
             body = next((place for place, mask in enumerate(part.special_tokens_mask) if not mask), 0)
             offsets[body : body + len(before.ids)] = [(0, 0)] * len(before.ids)
-        windows.append(Features(list(part.ids), _places(offsets, 0), {"text": text, "truncated": False, "owns": owns}))
+        meta = {"text": text, "truncated": False, "owns": owns}
+        windows.append(Features(list(part.ids), _places(offsets, 0), meta, _types(part)))
     return windows
 
 
@@ -168,6 +169,12 @@ def end_of(tokenizer: Tokenizer) -> int | None:
         return int(closing[-1])
     known = (tokenizer.token_to_id(name) for name in ENDS)
     return next((number for number in known if number is not None), None)
+
+
+def _types(encoding: Encoding) -> list[int]:
+    """Return the token types of one text, where the tokenizer gives some that are not 0, as XLNet's does for its last token."""
+    types = list(encoding.type_ids)
+    return types if any(types) else []
 
 
 def _places(offsets: list[tuple[int, int]], skip: int) -> list[tuple[int, int]]:

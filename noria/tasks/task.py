@@ -54,9 +54,6 @@ class Task(ABC):
     """Words put before every text, "query: " for models of the E5 family; never part of an answer."""
     temperature: float = 1.0
     """Logits are divided by it before the softmax, so that confidences are calibrated."""
-    pooling: str = "mean"
-    """How token states become one vector: cls or mean. Only an embedding task pools by itself."""
-
     name: ClassVar[str]
     head: ClassVar[Head]
     columns: ClassVar[tuple[str, ...]] = ("text", "label")
@@ -143,7 +140,7 @@ GROUP = "noria.tasks"
 
 
 def task_for(name: str, labels: Sequence[str] = (), **facts: object) -> Task:
-    """Return the task called `name`; of `facts` it takes the ones it knows (prefix, temperature, pooling ...).
+    """Return the task called `name`; of `facts` it takes the ones it knows (prefix, temperature ...).
 
     Raises:
         SettingError: no such task here or among the entry points of installed packages, or one that is no Task.

@@ -17,6 +17,7 @@ from safetensors.numpy import load_file
 
 from noria.build.tokens.tokenizer import load_tokenizer
 from noria.core.errors import FolderError
+from noria.tasks.tokenizer import document_of
 
 Number = Literal["float32", "float16", "8 bits"]
 NUMBERS: dict[str, int] = {"float32": 0, "float16": 1, "8 bits": 8}
@@ -149,7 +150,7 @@ def _sizes(config: dict[str, Any], name: str, number: Number) -> Iterator[bytes]
 
 
 def _vocabulary(folder: Path, config: dict[str, Any], words: bool) -> Iterator[bytes]:
-    document = json.loads(load_tokenizer(folder).to_str()) if words else {"added_tokens": [], "model": {"type": ""}}
+    document = document_of(load_tokenizer(folder)) if words else {"added_tokens": [], "model": {"type": ""}}
     special = {token["id"]: token["content"] for token in document["added_tokens"]}
     model = document["model"]
     bytewise = model["type"] == "BPE" and "ByteLevel" in json.dumps(document.get("decoder"))

@@ -28,6 +28,7 @@ from noria.core.folder import (
     write_json,
 )
 from noria.core.progress import Bar, Report
+from noria.tasks.tokenizer import tokenizer_of, write_tokenizer
 
 from .vocabulary import Vocabulary
 
@@ -69,8 +70,8 @@ def trim(
         InputError: there is no text.
     """
     folder, report = Path(folder), report or Report()
-    vocabulary = Vocabulary(folder)
     tokenizer = load_tokenizer(folder)
+    vocabulary = Vocabulary(tokenizer)
     corpus = [text for text in texts if text.strip()]
     if not corpus:
         raise InputError("no text to trim to", hint="give at least one text that is not empty")
@@ -128,9 +129,7 @@ class _Cut:
     """New id -> old id."""
 
     def tokenizer(self) -> Tokenizer:
-        from tokenizers import Tokenizer
-
-        return Tokenizer.from_str(json.dumps(self.document, ensure_ascii=False))
+        return tokenizer_of(self.document)
 
 
 def _cut(vocabulary: Vocabulary, tokenizer: Tokenizer, uses: np.ndarray, corpus: list[str], prefix: str) -> _Cut:
@@ -179,7 +178,7 @@ def _write(folder: Path, cut: _Cut, out: OpenFolder) -> None:
         values = json.loads(generation.read_text(encoding="utf-8"))
         write_json(out.path / generation.name, _renumbered(values, new))
     copy_tokenizer(folder, out.path)
-    (out.path / "tokenizer.json").write_text(json.dumps(cut.document, ensure_ascii=False), encoding="utf-8")
+    write_tokenizer(cut.tokenizer(), out.path)
     parameters = sum(tensor.size for tensor in state.values())
     out.facts.update(_facts(folder), parameters=parameters)
     out.facts["trim"] = {"parameters_before": before}

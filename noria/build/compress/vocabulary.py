@@ -14,13 +14,13 @@ import json
 from collections.abc import Iterable
 from functools import cached_property
 from itertools import pairwise
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from noria.build.tokens.merges import byte_letters
 from noria.core.errors import FolderError
+from noria.tasks.tokenizer import document_of
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -31,21 +31,16 @@ _PUNCTUATION = tuple(map(chr, (*range(0x2010, 0x2028), *range(0x3000, 0x3020), *
 
 
 class Vocabulary:
-    """The content of a `tokenizer.json`, seen as pieces by id.
+    """A tokenizer, as the content of its `tokenizer.json`, seen as pieces by id.
 
     Raises:
-        FolderError: the file is missing, cannot be read, or is of a kind that cannot be trimmed.
+        FolderError: the tokenizer is of a kind that cannot be trimmed.
     """
 
-    def __init__(self, folder: Path) -> None:
-        try:
-            self.document: dict[str, Any] = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
-            self.model: dict[str, Any] = self.document["model"]
-            self.kind = str(self.model["type"])
-        except FileNotFoundError:
-            raise FolderError(f"{folder} holds no tokenizer.json", hint="it is not a model folder") from None
-        except (ValueError, KeyError, TypeError) as error:
-            raise FolderError(f"{folder / 'tokenizer.json'} cannot be read", found=str(error)) from None
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self.document: dict[str, Any] = document_of(tokenizer)
+        self.model: dict[str, Any] = self.document["model"]
+        self.kind = str(self.model["type"])
         if self.kind not in KINDS:
             raise FolderError("a vocabulary of this kind cannot be trimmed", found=self.kind, allowed=KINDS)
         if self.kind == "BPE" and (self.model.get("continuing_subword_prefix") or self.model.get("end_of_word_suffix")):

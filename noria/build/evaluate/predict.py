@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from noria.tasks.padding import Padding, padding_of, text_arrays, within
 from noria.tasks.task import Answer, Features, Row, Task
 
 if TYPE_CHECKING:
@@ -19,7 +20,11 @@ if TYPE_CHECKING:
 
 
 def predict(
-    module: nn.Module, features: Sequence[Features], *, tokens_per_batch: int = 8192, pad: int = 0
+    module: nn.Module,
+    features: Sequence[Features],
+    *,
+    tokens_per_batch: int = 8192,
+    padding: Padding | None = None,
 ) -> list[np.ndarray]:
     """Return what the head gives for every text, float32, as `Task.answer` takes it.
 
@@ -30,18 +35,20 @@ def predict(
         module: a Hugging Face model, or a net over numbers, in evaluation mode.
         features: the texts, or rows of numbers.
         tokens_per_batch: padded tokens of one forward pass.
-        pad: id that fills short texts up; it is masked.
+        padding: how short texts are filled up; by default as the module's configuration says.
     """
     import torch
 
+    padding = padding or padding_of(getattr(module, "config", None))
     found: list[np.ndarray] = [np.empty(0)] * len(features)
     with torch.no_grad():
-        for rows in like_lengths(features, tokens_per_batch):
+        for rows in like_lengths(features, tokens_per_batch, alike=padding.alike):
             chosen = [features[row] for row in rows]
-            arrays = vector_arrays(chosen) if "vector" in chosen[0].meta else text_arrays(chosen, pad)
+            arrays = vector_arrays(chosen) if "vector" in chosen[0].meta else text_arrays(chosen, padding)
             given = _head(module(**{name: torch.from_numpy(array) for name, array in arrays.items()}))
             for row, values in zip(rows, given.float().numpy(), strict=True):
-                found[row] = values[: len(features[row].ids)] if values.ndim == 2 else values
+                place = within(len(features[row].ids), len(values), padding)
+                found[row] = values[place] if values.ndim == 2 else values
     return found
 
 
@@ -61,7 +68,7 @@ def generate(
     beams: int = 1,
     most: int = 256,
     tokens_per_batch: int = 4096,
-    pad: int = 0,
+    padding: Padding | None = None,
 ) -> list[str]:
     """Return what an encoder-decoder, or a causal model after a prompt, writes for every text: the likeliest, or by beam search.
 
@@ -72,15 +79,15 @@ def generate(
         beams: beams of the search; 1 takes the likeliest token each time.
         most: most tokens to write.
         tokens_per_batch: padded tokens of one batch.
-        pad: id that fills short texts up; it is masked.
+        padding: how short texts are filled up; by default as the module's configuration says.
     """
     import torch
 
-    prompt = not module.config.is_encoder_decoder
+    prompt, padding = not module.config.is_encoder_decoder, padding or padding_of(module.config)
     said = [""] * len(features)
     with torch.no_grad():
-        for rows in like_lengths(features, tokens_per_batch // beams, alike=prompt):
-            arrays = text_arrays([features[row] for row in rows], pad)
+        for rows in like_lengths(features, tokens_per_batch // beams, alike=prompt or padding.alike):
+            arrays = text_arrays([features[row] for row in rows], padding)
             arrays.setdefault("attention_mask", np.ones_like(arrays["input_ids"]))
             longest = arrays["input_ids"].shape[1]
             # A text of n tokens is rarely worth more than 2 n + 32: a model that does not find its end is cut off there.
@@ -106,31 +113,9 @@ def like_lengths(features: Sequence[Features], tokens_per_batch: int, *, alike: 
             rest = rest[count:]
 
 
-def text_arrays(features: Sequence[Features], pad: int) -> dict[str, np.ndarray]:
-    """Return a model's arguments for texts: ids, a mask where they differ in length, token types where there are any."""
-    ids, mask = padded([one.ids for one in features], pad)
-    arrays = {"input_ids": ids}
-    if not mask.all():
-        arrays["attention_mask"] = mask
-    if any(one.types for one in features):
-        arrays["token_type_ids"] = padded([one.types or [0] * len(one.ids) for one in features], 0)[0]
-    return arrays
-
-
 def vector_arrays(features: Sequence[Features]) -> dict[str, np.ndarray]:
     """Return a net's argument for rows of numbers."""
     return {"vectors": np.array([one.meta["vector"] for one in features], dtype=np.float32)}
-
-
-def padded(ids: Sequence[Sequence[int]], pad: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return ids filled up to the longest, and 1 where they are not filling, both int64 [texts, T]."""
-    width = max(len(row) for row in ids)
-    table = np.full((len(ids), width), pad, dtype=np.int64)
-    mask = np.zeros((len(ids), width), dtype=np.int64)
-    for row, values in enumerate(ids):
-        table[row, : len(values)] = values
-        mask[row, : len(values)] = 1
-    return table, mask
 
 
 def tell(
@@ -151,11 +136,10 @@ def tell(
         max_length: tokens of a window.
         windows: the rows' windows where they are made already.
     """
-    pad = pad_of(module)
     if task.head == "embedding":
         sides = zip(*(task.texts(row)[:2] for row in rows), strict=True)
         features = [[task.features(tokenizer, text, max_length) for text in side] for side in sides]
-        vectors = [answers(task, one, predict(module, one, pad=pad)) for one in features]
+        vectors = [answers(task, one, predict(module, one)) for one in features]
         return [{"anchor": one, "positive": other} for one, other in zip(*vectors, strict=True)]
     if windows is None:
         made = [task.windows(tokenizer, row, max_length) for row in rows]
@@ -164,19 +148,14 @@ def tell(
     else:
         parts, owners = windows.features, windows.owners
     if task.head == "seq2seq":
-        return joined(task, answers(task, parts, generate(module, tokenizer, parts, pad=pad)), owners)
+        return joined(task, answers(task, parts, generate(module, tokenizer, parts)), owners)
     # A causal model's logits are as wide as its vocabulary: only those of a few texts are held at once.
     size = 32 if task.head == "causal" else len(parts)
     said: list[Answer] = []
     for start in range(0, len(parts), size):
         some = parts[start : start + size]
-        said += answers(task, some, predict(module, some, pad=pad))
+        said += answers(task, some, predict(module, some))
     return joined(task, said, owners)
-
-
-def pad_of(module: nn.Module) -> int:
-    """Return the id that fills short texts up."""
-    return getattr(getattr(module, "config", None), "pad_token_id", None) or 0
 
 
 class Windows(Protocol):

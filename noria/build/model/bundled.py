@@ -16,6 +16,7 @@ from noria.core.errors import FolderError, PackageError
 from noria.core.folder import OpenFolder, Source, new_folder, read_manifest, write_json
 from noria.core.packages import package_file
 from noria.core.progress import Report
+from noria.tasks.tokenizer import read_tokenizer, write_tokenizer
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -86,10 +87,8 @@ def minilm(target: str | Path, report: Report | None = None) -> Path:
         parameters = _copy_weights(files["model.safetensors"], folder.path)
         config = json.loads(files["config.json"].read_text(encoding="utf-8"))
         write_json(folder.path / "config.json", {**config, "dtype": "float32"})
-        document = json.loads(files["tokenizer.json"].read_text(encoding="utf-8"))
-        # The package cuts and pads every text to 128 tokens; who encodes decides that here.
-        document |= {"truncation": None, "padding": None}
-        (folder.path / "tokenizer.json").write_text(json.dumps(document, ensure_ascii=False), encoding="utf-8")
+        # The package cuts and fills every text to 128 tokens; who encodes decides that here.
+        write_tokenizer(read_tokenizer(files["tokenizer.json"].parent), folder.path)
         names = {role: f"[{role.upper()}]" for role in ("pad", "unk", "mask")} | {"bos": "[CLS]", "eos": "[SEP]"}
         described = tokenizer_config(names, config["max_position_embeddings"])
         described["model_input_names"] = ["input_ids", "token_type_ids", "attention_mask"]
@@ -103,17 +102,13 @@ def minilm(target: str | Path, report: Report | None = None) -> Path:
 
 def bundled_tokenizers() -> dict[str, Tokenizer]:
     """Return the tokenizers of the bundled encoders by name, of those packages that are installed: known ones to compare with."""
-    from tokenizers import Tokenizer
-
     found: dict[str, Tokenizer] = {}
     with suppress(PackageError):
         packed = read_packed(package_file(PACKAGE, FILE, SHA256).read_bytes(), with_tensors=False)
         found["multilingual-e5-small, Unigram"] = _tokenizer(packed)
     with suppress(PackageError):
         file = package_file(MINILM_PACKAGE, f"{MINILM_FOLDER}/tokenizer.json", MINILM_SHA256["tokenizer.json"])
-        found["all-MiniLM-L6-v2, WordPiece"] = tokenizer = Tokenizer.from_file(str(file))
-        tokenizer.no_truncation()
-        tokenizer.no_padding()
+        found["all-MiniLM-L6-v2, WordPiece"] = read_tokenizer(file.parent)
     return found
 
 
@@ -273,7 +268,7 @@ def _write_model(packed: Packed, folder: OpenFolder) -> None:
 
 def _write_tokenizer(packed: Packed, path: Path) -> None:
     names = {role: packed.pieces[index][0] for role, index in packed.specials.items()}
-    _tokenizer(packed).save(str(path / "tokenizer.json"), pretty=False)
+    write_tokenizer(_tokenizer(packed), path)
     write_json(path / "tokenizer_config.json", tokenizer_config(names, packed.positions))
 
 

@@ -3,34 +3,44 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from noria.build.quiet import quiet_transformers as quiet_transformers
 from noria.build.tokens.tokenizer import load_tokenizer
-from noria.core.errors import FolderError, unknown
+from noria.core.errors import FolderError, NoriaError, unknown
 from noria.core.folder import MANIFEST
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
     from transformers import PreTrainedModel
 
+    from noria.core.progress import Report
+
 Head = Literal["sequence", "token", "span", "embedding", "seq2seq", "causal", "masked"]
 
 
 def load(
-    folder: str | Path, head: Head, labels: Sequence[str] | None = None, *, seed: int = 0
+    folder: str | Path,
+    head: Head,
+    labels: Sequence[str] | None = None,
+    *,
+    seed: int = 0,
+    report: Report | None = None,
 ) -> tuple[PreTrainedModel, Tokenizer]:
     """Return a model in float32 with the head asked for, and its tokenizer; an adapter that is not merged is put back on.
+
+    What the folder leaves open is mended as `fitting` says: a padding token, rows for added tokens.
 
     Args:
         folder: a folder in the Hugging Face layout, with or without `noria.json`.
         head: sequence (one of `labels` a text), token (one a token), span (first and last token of an answer), embedding
             (hidden states), seq2seq (a text from a text), causal (next token), masked (hidden tokens).
-        labels: names of the classes; None keeps those of the folder. A head that the folder does not hold, or holds for
-            another number of labels, starts anew.
+        labels: names of the classes; None keeps those of the folder. Of a head that the folder holds, the rows of labels of
+            the same names are kept, at our places (see `trained_head`); all others start anew.
         seed: of the weights of a head that starts anew.
+        report: where it is told what became of a trained head, and what was mended.
 
     Raises:
         FolderError: no such folder, no safetensors in it, it asks for code of its own, its files cannot be read, or it is of
@@ -45,9 +55,12 @@ def load(
 
     import torch
     import transformers
-    from safetensors import SafetensorError
 
-    from . import recurrent  # noqa: F401 - makes its model known to transformers
+    from . import (
+        fitting,
+        recurrent,  # noqa: F401 - makes its model known to transformers
+        trained_head,
+    )
 
     auto = {
         "sequence": transformers.AutoModelForSequenceClassification,
@@ -58,24 +71,40 @@ def load(
         "causal": transformers.AutoModelForCausalLM,
         "masked": transformers.AutoModelForMaskedLM,
     }[head]
-    classes = {}
+    tokenizer = load_tokenizer(folder)
+    # A base of many labels has a span head of as many outputs; first and last token are two.
+    classes = {"num_labels": 2} if head == "span" else {}
     if labels is not None and head in ("sequence", "token"):
         classes = {"id2label": dict(enumerate(labels)), "label2id": {label: i for i, label in enumerate(labels)}}
+
+    def read(**classes: Any) -> tuple[PreTrainedModel, dict[str, Any]]:
+        # Which attention is not said: transformers takes the fused one where an architecture has it.
+        return auto.from_pretrained(
+            folder, dtype=torch.float32, use_safetensors=True, trust_remote_code=False, local_files_only=True,
+            ignore_mismatched_sizes=True, output_loading_info=True, **classes,
+        )  # fmt: skip
+
     with quiet_transformers(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         try:
-            model = auto.from_pretrained(
-                folder, dtype=torch.float32, use_safetensors=True, trust_remote_code=False, local_files_only=True,
-                attn_implementation="sdpa", ignore_mismatched_sizes=True, **classes,
-            )  # fmt: skip
-        except (ValueError, KeyError, RuntimeError, OSError, SafetensorError) as error:
+            model, info = read(**classes)
+            notes = []
+            if labels is not None and head in ("sequence", "token"):
+                notes.append(trained_head.reuse(model, labels, folder, info, lambda: read()[0]))
+            notes += fitting.mend(model, tokenizer, folder)
+        except NoriaError:
+            raise
+        except Exception as error:  # transformers and safetensors raise many kinds for a bad folder
             first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            raise FolderError(f"{folder} cannot be loaded with a {head} head", found=first) from error
+            raise FolderError(f"{folder} ({_kind(folder)}) cannot be loaded with a {head} head", found=first) from error
     if _holds_adapter(folder):
         from .saved import load_adapter
 
         load_adapter(model, folder / "adapter", heads=False)
-    return model.eval(), load_tokenizer(folder)
+    for note in notes:
+        if note and report:
+            report.note(f"{folder.name}: {note}")
+    return model.eval(), tokenizer
 
 
 def _holds_adapter(folder: Path) -> bool:
@@ -123,8 +152,7 @@ def check_kind(folder: Path, head: Head) -> None:
         return
     from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    name = config.get("model_type", "")
+    config, name = json.loads((folder / "config.json").read_text(encoding="utf-8")), _kind(folder)
     # What can guess a hidden word from both sides is an encoder; transformers would make a decoder of it without a word.
     kind = "encoder" if name in MODEL_FOR_MASKED_LM_MAPPING_NAMES else "decoder"
     kind = "encoder-decoder" if config.get("is_encoder_decoder") else kind
@@ -134,24 +162,13 @@ def check_kind(folder: Path, head: Head) -> None:
                           allowed=" or ".join(_A[one] for one in KINDS[head]), hint=_HINTS.get(fitting))  # fmt: skip
 
 
+def _kind(folder: Path) -> str:
+    """Return the architecture that a folder's configuration names."""
+    return str(json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type", ""))
+
+
 _A = {"encoder": "an encoder", "decoder": "a decoder", "encoder-decoder": "an encoder-decoder"}
 _HINTS = {
     "decoder": "`noria build pretrain` makes one",
     "encoder-decoder": "`noria build pretrain --objective spans` makes one",
 }
-
-
-@contextmanager
-def quiet_transformers() -> Iterator[None]:
-    """Keep transformers' bars and its remarks on new heads off the terminal inside the block."""
-    from transformers.utils import logging
-
-    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if bars:
-            logging.enable_progress_bar()

@@ -10,12 +10,16 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from noria.core.errors import FolderError
-from noria.core.folder import lineage_of, new_folder, write_json
+from noria.core.folder import new_folder, write_json
+from noria.tasks.tokenizer import write_tokenizer as write_bare
 
-from .tokenizer import BEGIN, END, PAD, copy_tokenizer, load_tokenizer, write_tokenizer
+from .tokenizer import BEGIN, END, PAD, copy_tokenizer, lineage_of_tokenizer, load_tokenizer, write_tokenizer
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 MASK = "<|mask|>"
 SENTINELS = 100
@@ -45,13 +49,15 @@ class Special:
         return {one for one in (self.begin, self.end, self.pad, self.mask, *self.sentinels) if one is not None}
 
 
-def special_tokens(folder: Path) -> Special:
+def special_tokens(folder: Path, tokenizer: Tokenizer | None = None) -> Special:
     """Return the special tokens of a tokenizer's folder, by tokenizer_config.json, else by their usual names.
+
+    `tokenizer` is the folder's where it has been read already.
 
     Raises:
         FolderError: the tokenizer is missing or cannot be read.
     """
-    tokenizer, config = load_tokenizer(folder), _config(folder)
+    tokenizer, config = tokenizer or load_tokenizer(folder), _config(folder)
     found: dict[str, int | None] = {}
     for role, names in _ROLES.items():
         spelled = [_text(config.get(name, name)) for name in names]
@@ -93,9 +99,9 @@ def extend(folder: Path, target: Path, *, mask: bool = False, sentinels: bool = 
         )
         if mask:
             config.update(cls_token=begin, sep_token=end)
-    with new_folder(target, kind="tokenizer", sources=[lineage_of(folder, "tokenizer.json")]) as new:
+    with new_folder(target, kind="tokenizer", sources=[lineage_of_tokenizer(folder)]) as new:
         copy_tokenizer(folder, new.path)
-        tokenizer.save(str(new.path / "tokenizer.json"), pretty=False)
+        write_bare(tokenizer, new.path)
         write_json(new.path / "tokenizer_config.json", {"tokenizer_class": "PreTrainedTokenizerFast", **config})
     return target
 

@@ -7,6 +7,7 @@ bounded size; merges (`merges`) or pieces (`unigram`) are learnt from it, and th
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -14,10 +15,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
-from noria.core.errors import FolderError, InputError, SettingError, unknown
-from noria.core.folder import OpenFolder, Source, new_folder, write_json
+from noria.core.errors import InputError, SettingError, unknown
+from noria.core.folder import OpenFolder, Source, lineage_of, new_folder, write_json
 from noria.core.progress import Report
+from noria.tasks.tokenizer import FILE, read_tokenizer
+from noria.tasks.tokenizer import write_tokenizer as write_bare
 
+from . import older
 from .density import density, table
 from .runs import RUNS, Runs, Seen, count_runs
 
@@ -27,7 +31,7 @@ if TYPE_CHECKING:
 Kind = Literal["bpe", "unigram"]
 PAD, BEGIN, END = "<|pad|>", "<|begin|>", "<|end|>"
 """Ids 0, 1, 2. END stands after every document; none is put in by `encode`."""
-FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
+FILES = (FILE, "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
 """A tokenizer in a folder; the first is always there."""
 HELD_OUT_EVERY = 20
 HELD_OUT_MOST = 2_000
@@ -45,7 +49,7 @@ def train_tokenizer(
     kind: Kind = "bpe",
     beside: Mapping[str, Tokenizer] | None = None,
 ) -> Path:
-    """Train a tokenizer and write its folder: any text encodes, and decodes to itself after NFC.
+    """Train a tokenizer and write its folder: any text encodes, and decodes to itself in composed form (Unicode NFC).
 
     Every 20th text, up to 2,000, is kept out of training; `facts["figures"]` tells characters and bytes per token and
     unknown tokens on those, by language, and `facts["beside"]` the same of the tokenizers given.
@@ -94,15 +98,23 @@ def train_tokenizer(
 
 
 def copy_tokenizer(folder: Path, target: Path) -> None:
-    """Copy the tokenizer of a model or tokenizer folder into another folder."""
+    """Copy the tokenizer of a model or tokenizer folder into another folder, without padding and truncation."""
     for name in FILES:
         if (folder / name).exists():
             shutil.copyfile(folder / name, target / name)
+    file = target / FILE
+    if not file.is_file() or _fills_or_cuts(file):
+        write_bare(load_tokenizer(folder), target)
+
+
+def _fills_or_cuts(file: Path) -> bool:
+    document = json.loads(file.read_text(encoding="utf-8"))
+    return bool(document.get("padding") or document.get("truncation"))
 
 
 def write_tokenizer(folder: OpenFolder, tokenizer: Tokenizer) -> None:
     """Write a tokenizer whose special tokens are `PAD`, `BEGIN` and `END`, as plain transformers loads it."""
-    tokenizer.save(str(folder.path / "tokenizer.json"))
+    write_bare(tokenizer, folder.path)
     write_json(folder.path / "tokenizer_config.json", {
         "tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": False,
         "bos_token": BEGIN, "eos_token": END, "pad_token": PAD,
@@ -155,20 +167,21 @@ def _finished(tokenizer: Tokenizer) -> Tokenizer:
 
 
 def load_tokenizer(folder: str | Path) -> Tokenizer:
-    """Return the tokenizer of a model or tokenizer folder.
+    """Return the tokenizer of a model or tokenizer folder; one in the files of an older form is converted (see `older`).
 
     Raises:
-        FolderError: `tokenizer.json` is missing or cannot be read.
+        FolderError: the folder holds no tokenizer, or one that cannot be read.
     """
-    from tokenizers import Tokenizer
+    folder = Path(folder)
+    if not (folder / FILE).is_file() and (found := older.files(folder)):
+        return older.converted(folder, found)
+    return read_tokenizer(folder)
 
-    file = Path(folder) / "tokenizer.json"
-    if not file.is_file():
-        raise FolderError(f"{folder} holds no tokenizer.json", hint="it is not a model or tokenizer folder")
-    try:
-        return Tokenizer.from_file(str(file))
-    except Exception as error:  # the library raises a bare Exception for every fault of the file
-        raise FolderError(f"{file} cannot be read", found=str(error)) from None
+
+def lineage_of_tokenizer(folder: Path) -> Source:
+    """Return the lineage entry for a folder with a tokenizer: what its manifest says, or the hash of the tokenizer's file."""
+    found = () if (folder / FILE).is_file() else older.files(folder)
+    return lineage_of(folder, found[0] if found else FILE)
 
 
 @dataclass

@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer
 
-from noria.build.evaluate.predict import text_arrays
 from noria.build.tokens.batches import IGNORED, Batch, Buckets
+from noria.tasks.padding import Padding, padded, text_arrays, within
 from noria.tasks.task import Features, Row, Task
 
-Collator = Callable[["Examples", int, np.ndarray], Batch]
+Collator = Callable[["Examples", Padding, np.ndarray], Batch]
 
 
 @dataclass(frozen=True)
@@ -98,18 +98,30 @@ def _others(task: Task, tokenizer: Tokenizer | None, row: Row, max_length: int) 
     return [task.features(tokenizer, text, max_length) for text in task.texts(row)[1:]]
 
 
-def texts(examples: Examples, pad: int, numbers: np.ndarray) -> Batch:
+def texts(examples: Examples, padding: Padding, numbers: np.ndarray) -> Batch:
     """Return windows with labels: one number a text, one for each of many labels, one a token, or two tokens of a span."""
     chosen = [examples.features[number] for number in numbers]
     targets = [examples.targets[number] for number in numbers]
-    arrays = text_arrays(chosen, pad)
+    arrays = text_arrays(chosen, padding)
     # A list of whole numbers has one a token; one of fractions, one a label; two tokens of a span are a pair.
     per_token = isinstance(targets[0], list) and not any(isinstance(one, float) for one in targets[0])
-    arrays["labels"] = filled(targets, IGNORED, arrays["input_ids"].shape[1]) if per_token else np.array(targets)
+    width = arrays["input_ids"].shape[1]
+    if per_token:
+        arrays["labels"] = padded(targets, padding, width=width, filler=IGNORED)[0]
+    else:
+        arrays["labels"] = np.array([
+            tuple(moved(place, one, width, padding) for place in target) if isinstance(target, tuple) else target
+            for one, target in zip(chosen, targets, strict=True)
+        ])  # fmt: skip
     return _batch(examples, arrays, numbers)
 
 
-def vectors(examples: Examples, pad: int, numbers: np.ndarray) -> Batch:
+def moved(place: int, one: Features, width: int, padding: Padding) -> int:
+    """Return where a token of a text stands in a row of `width`."""
+    return place if place == IGNORED else place + within(len(one.ids), width, padding).start
+
+
+def vectors(examples: Examples, padding: Padding, numbers: np.ndarray) -> Batch:
     """Return rows of numbers with their labels."""
     arrays = {
         "vectors": np.array([examples.features[number].meta["vector"] for number in numbers], dtype=np.float32),
@@ -118,7 +130,7 @@ def vectors(examples: Examples, pad: int, numbers: np.ndarray) -> Batch:
     return _batch(examples, arrays, numbers)
 
 
-def pairs(examples: Examples, pad: int, numbers: np.ndarray) -> Batch:
+def pairs(examples: Examples, padding: Padding, numbers: np.ndarray) -> Batch:
     """Return anchors, then positives, then the negatives there are, as one batch; `pairs` says how many anchors.
 
     `same` (P, texts - P) is True where a text that is not a row's own positive reads the same as it: no negative of that row.
@@ -126,28 +138,28 @@ def pairs(examples: Examples, pad: int, numbers: np.ndarray) -> Batch:
     anchors = [examples.features[number] for number in numbers]
     others = [examples.targets[number] for number in numbers]
     candidates = [other[0] for other in others] + [one for other in others for one in other[1:]]
-    arrays = text_arrays([*anchors, *candidates], pad)
+    arrays = text_arrays([*anchors, *candidates], padding)
     words = np.array([one.meta["text"] for one in candidates], dtype=object)
     same = words[: len(anchors), None] == words[None]
     np.fill_diagonal(same, False)
     return _batch(examples, {**arrays, "same": same}, numbers)
 
 
-def written(examples: Examples, pad: int, numbers: np.ndarray) -> Batch:
+def written(examples: Examples, padding: Padding, numbers: np.ndarray) -> Batch:
     """Return source texts and, as labels (B, S), what is to be written from each."""
-    arrays = text_arrays([examples.features[number] for number in numbers], pad)
+    arrays = text_arrays([examples.features[number] for number in numbers], padding)
     targets = [examples.targets[number] for number in numbers]
     arrays["labels"] = filled(targets, IGNORED, max(map(len, targets)))
     return _batch(examples, arrays, numbers)
 
 
-def continued(examples: Examples, pad: int, numbers: np.ndarray) -> Batch:
+def continued(examples: Examples, padding: Padding, numbers: np.ndarray) -> Batch:
     """Return texts of a causal model as rows: ids, the next token where it is scored, and which positions are of the text."""
     ids = [examples.features[number].ids for number in numbers]
     width = max(map(len, ids))
     targets = filled([examples.targets[number] for number in numbers], IGNORED, width + 1)[:, 1:]
     documents = filled([[0] * len(one) for one in ids], 1, width)
-    arrays = {"input_ids": filled(ids, pad, width), "targets": targets, "documents": documents}
+    arrays = {"input_ids": filled(ids, padding.id, width), "targets": targets, "documents": documents}
     return _batch(examples, arrays, numbers)
 
 

@@ -88,7 +88,7 @@ def finetune(
             task, base, sets.training, settings, work.with_name(f".{out.name}.base"), report
         )
         settings = fewshot.resting(base, settings)
-    module, tokenizer = prepared(task, base, settings, sets.training)
+    module, tokenizer = prepared(task, base, settings, sets.training, report)
     if base is not None and tokenizer is not None:
         task = task.based_on(base, tokenizer)
     training = Examples.of(task, tokenizer, sets.training, settings.max_length)

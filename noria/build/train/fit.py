@@ -10,12 +10,13 @@ from tokenizers import Tokenizer
 from torch import nn
 
 from noria.build.evaluate.calibration import fit_outside_penalty, fit_temperature
-from noria.build.evaluate.predict import pad_of, predict, tell
+from noria.build.evaluate.predict import predict, tell
 from noria.build.model.adapt import after_step
 from noria.build.tokens.batches import BatchSource, Buckets, Joined, length_buckets
 from noria.core.progress import Report
 from noria.core.settings import fingerprint
 from noria.machine import measure
+from noria.tasks.padding import Padding, padding_of
 from noria.tasks.tag import Tag
 from noria.tasks.task import Task
 
@@ -58,7 +59,7 @@ def fit(
     source, objective, pace = fitting(task, module, tokenizer, training, work, settings, identity=identity)
     return train(
         module, source, objective, pace, work, report,
-        _judge_of(task, tokenizer, training, valid, pad_of(module), settings) if valid else None,
+        _judge_of(task, tokenizer, training, valid, padding_of(module.config), settings) if valid else None,
         title=f"fine-tune {work.name.strip('.').removesuffix('.work')}",
         identity=fingerprint([identity, settings.model_dump(mode="json", exclude={"trackers", "parallel"})]),
         after_step=after_step(module), watch=watch,
@@ -72,14 +73,20 @@ def fitting(
     """Return what the loop trains a prepared module by: batches, objective and pace. Arguments as for `fit`."""
     regular = settings.regular
     check_augmentations(regular.augment)
-    way, pad = _way(task, training, settings), pad_of(module)
+    way, padding = _way(task, training, settings), padding_of(module.config)
     number_type = settings.number_type
     if settings.body.frozen and number_type == "auto" and world_size() == 1:
         # Kept states share it, and a run that goes on upon a busy machine must not choose another.
         plan = read_plan(work)
         number_type = (plan.machine if plan else measure()).number_type
     collate = lower.cheaper(
-        partial(way.collate, training, pad), task, module, training, settings, work.parent, bf16=number_type == "bf16"
+        partial(way.collate, training, padding),
+        task,
+        module,
+        training,
+        settings,
+        work.parent,
+        bf16=number_type == "bf16",
     )
     batches = Buckets(
         training.lengths, collate, tokens_per_batch=settings.tokens_per_batch, seed=settings.seed, identity=identity
@@ -95,7 +102,7 @@ def fitting(
             batches, training,
             lambda row, number, epoch: augmented_row(row, regular.augment, seed=settings.seed, number=number, epoch=epoch),
             lambda rows: Examples.of(task, tokenizer, rows, settings.max_length),
-            lambda said, numbers: way.collate(said, pad, numbers),
+            lambda said, numbers: way.collate(said, padding, numbers),
         )  # fmt: skip
     if settings.accumulate > 1:
         source = Joined(source, settings.accumulate)
@@ -124,14 +131,19 @@ def rate_of(task: Task, settings: FinetuneSettings) -> float:
 
 
 def _judge_of(
-    task: Task, tokenizer: Tokenizer | None, training: Examples, valid: Examples, pad: int, settings: FinetuneSettings
+    task: Task,
+    tokenizer: Tokenizer | None,
+    training: Examples,
+    valid: Examples,
+    padding: Padding,
+    settings: FinetuneSettings,
 ) -> Evaluator:
     way = _way(task, training, settings)
     buckets = length_buckets(valid.lengths, settings.tokens_per_batch, seed=0, epoch=0)
 
     def judge(module: nn.Module) -> Evaluation:
         if way.by_loss:
-            loss, _ = mean_loss(way, module, valid, pad, buckets)
+            loss, _ = mean_loss(way, module, valid, padding, buckets)
             return Evaluation(-loss, {"valid loss": loss})
         said = tell(task, module, tokenizer, valid.rows, settings.max_length, windows=valid)
         measures = task.measures(valid.rows, said)
@@ -146,7 +158,7 @@ def calibrated(task: Task, module: nn.Module, valid: Examples) -> Task:
     """
     if task.head not in ("sequence", "token", "vector"):
         return task
-    logits = predict(module, valid.features, pad=pad_of(module))
+    logits = predict(module, valid.features)
     task = replace(task, temperature=fit_temperature(logits, valid.targets))
     if not isinstance(task, Tag):
         return task

@@ -13,6 +13,7 @@ from torch import nn
 
 from noria.build.tokens.batches import Batch
 from noria.core.errors import unknown
+from noria.tasks.padding import Padding
 from noria.tasks.task import Task
 
 from . import examples, supervised
@@ -55,7 +56,7 @@ def way_of(task: Task, training: Examples, *, smoothing: float = 0.0, balance: f
         "token": Way(examples.texts, classes, by_row=False, by_loss=False),
         "span": Way(examples.texts, supervised.spans, by_row=True, by_loss=False),
         "embedding": Way(
-            examples.pairs, partial(supervised.contrast, pooling=task.pooling, temperature=CONTRAST),
+            examples.pairs, partial(supervised.contrast, pooling=getattr(task, "pooling", ""), temperature=CONTRAST),
             by_row=True, by_loss=False,
         ),
         "seq2seq": Way(examples.written, partial(supervised.written, smoothing=smoothing), by_row=False, by_loss=True),
@@ -95,11 +96,11 @@ def objective_of(way: Way, rows_per_step: float) -> Loss:
 
 
 def mean_loss(
-    way: Way, module: nn.Module, valid: Examples, pad: int, batches: Sequence[np.ndarray]
+    way: Way, module: nn.Module, valid: Examples, padding: Padding, batches: Sequence[np.ndarray]
 ) -> tuple[float, float]:
     """Return the loss a scored target over valid rows, in nats, and how many were scored."""
     total, weight = 0.0, 0.0
     for numbers in batches:
-        loss, scored = way.loss(module, way.collate(valid, pad, numbers))
+        loss, scored = way.loss(module, way.collate(valid, padding, numbers))
         total, weight = total + float(loss), weight + scored
     return total / max(weight, 1.0), weight

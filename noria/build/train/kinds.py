@@ -29,6 +29,7 @@ from noria.build.model.load import load
 from noria.build.tokens.batches import IGNORED, BatchSource, Packed
 from noria.core.errors import SettingError
 from noria.core.figure import Figure
+from noria.tasks.padding import usable_length
 
 from . import objectives
 from .corruption import Corrupted, Rule, Windows, fixed_batches
@@ -247,7 +248,7 @@ def _drawn(make: Callable[[], nn.Module], settings: PretrainSettings, head: Any,
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(settings.seed)
                 module.resize_token_embeddings(material.vocab_size, mean_resizing=False)
-        longest = getattr(module.config, "max_position_embeddings", None)
+        longest = usable_length(module.config)
         if longest is not None and settings.context > longest:
             raise SettingError(
                 "context is longer than the base reads", found=settings.context, allowed=f"up to {longest}"

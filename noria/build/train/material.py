@@ -12,9 +12,9 @@ import numpy as np
 
 from noria.build.tokens.shards import Shards, open_shards, write_shards
 from noria.build.tokens.special import Special, byte_tokenizer, extend, special_tokens, word_starts
-from noria.build.tokens.tokenizer import load_tokenizer, train_tokenizer
+from noria.build.tokens.tokenizer import lineage_of_tokenizer, load_tokenizer, train_tokenizer
 from noria.core.errors import InputError, unknown
-from noria.core.folder import MANIFEST, Source, is_made, lineage_of, new_folder, sha256_file, source_of
+from noria.core.folder import MANIFEST, Source, is_made, new_folder, sha256_file, source_of
 from noria.core.progress import Report
 
 from .settings import PretrainSettings
@@ -166,4 +166,4 @@ def _words(files: list[Path], split: str, tokenizer: Path, shards: Shards, work:
 
 def _identity(tokenizer: Path) -> Source:
     load_tokenizer(tokenizer)  # tells what is wrong with it
-    return lineage_of(tokenizer, "tokenizer.json")
+    return lineage_of_tokenizer(tokenizer)

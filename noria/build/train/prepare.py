@@ -12,9 +12,13 @@ from noria.build.model.adapt import adapt, freeze
 from noria.build.model.feedforward import new_net
 from noria.build.model.load import load
 from noria.core.errors import SettingError
+from noria.core.progress import Report
+from noria.tasks.padding import usable_length
 from noria.tasks.tag import Tag
 from noria.tasks.task import Row, Task
+from noria.tasks.tokenizer import tokenizer_of
 
+from .probe import check_base
 from .settings import FinetuneSettings
 
 HAN = Regex(r"\p{Han}")
@@ -23,7 +27,7 @@ TOLERATED = 0.05
 
 
 def prepared(
-    task: Task, base: Path | None, settings: FinetuneSettings, rows: Sequence[Row] = ()
+    task: Task, base: Path | None, settings: FinetuneSettings, rows: Sequence[Row] = (), report: Report | None = None
 ) -> tuple[nn.Module, Tokenizer | None]:
     """Return the base with the task's head, made fit for training, and the tokenizer that the task reads with.
 
@@ -32,6 +36,7 @@ def prepared(
         base: folder of a pretrained model; None for a net over rows of numbers, which also has no tokenizer.
         settings: what is taken of the base, what learns, dropout.
         rows: training rows, by whose spread a net over numbers is scaled.
+        report: where it is told what became of the base's trained head, and what was mended in it.
 
     Raises:
         FolderError: `base` is no usable model, or not of a kind that can have the head.
@@ -43,10 +48,11 @@ def prepared(
         return net, None
     if base is None:
         raise SettingError("the task needs a base model", found=task.name, hint="noria build base makes one")
-    module, tokenizer = load(base, task.head, task.outputs, seed=settings.seed)
-    longest = getattr(module.config, "max_position_embeddings", None) or settings.max_length
+    module, tokenizer = load(base, task.head, task.outputs, seed=settings.seed, report=report)
+    longest = usable_length(module.config) or settings.max_length
     if settings.max_length > longest:
         raise SettingError("max_length is beyond the model's", found=settings.max_length, allowed=f"up to {longest}")
+    check_base(task, module, tokenizer, base, settings.max_length)
     body = settings.body
     if body.layers is not None:
         keep_lowest(module, body.layers)
@@ -115,7 +121,7 @@ def by_character(tokenizer: Tokenizer) -> Tokenizer:
 
     The cut comes after all other pre-tokenisation, so a character in mid-word gets no word-start mark.
     """
-    copy = Tokenizer.from_str(tokenizer.to_str())
+    copy = tokenizer_of(tokenizer.to_str())
     cut = pre_tokenizers.Split(HAN, "isolated")
     before = copy.pre_tokenizer
     copy.pre_tokenizer = pre_tokenizers.Sequence([before, cut]) if before is not None else cut

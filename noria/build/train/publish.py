@@ -14,6 +14,7 @@ from noria.build.model.adapt import adapters, base_state, write_adapter
 from noria.build.model.load import quiet_transformers
 from noria.build.tokens.tokenizer import copy_tokenizer
 from noria.core.folder import MANIFEST, OpenFolder, Source, lineage_of, read_manifest
+from noria.tasks.tokenizer import write_tokenizer
 
 from .result import TrainResult
 
@@ -33,7 +34,7 @@ def write_model(folder: OpenFolder, module: nn.Module, tokenizer: Tokenizer | No
     if base is not None:
         copy_tokenizer(base, folder.path)
     if tokenizer is not None:
-        tokenizer.save(str(folder.path / "tokenizer.json"), pretty=False)
+        write_tokenizer(tokenizer, folder.path)
     write_page(folder)
 
 

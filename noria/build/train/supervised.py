@@ -7,6 +7,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from noria.build.tokens.batches import IGNORED, Batch
+from noria.tasks.pooling import DEFAULT, modes_of
 
 from . import bert
 
@@ -62,12 +63,23 @@ def contrast(module: nn.Module, batch: Batch, *, pooling: str, temperature: floa
 
 
 def pooled(states: torch.Tensor, mask: torch.Tensor | None, pooling: str) -> torch.Tensor:
-    """Return one vector a text from hidden states (B, T, D): that of the first token, or the mean over the tokens of text."""
-    if pooling == "cls":
-        return states[:, 0]
-    if mask is None:
-        return states.mean(1)
-    return (states * mask[:, :, None]).sum(1) / mask.sum(1, keepdim=True)
+    """Return one vector a text, (B, modes x D), from hidden states (B, T, D), whichever side is filled: see `tasks.pooling`."""
+    mask = torch.ones(states.shape[:2], dtype=torch.long) if mask is None else mask
+    return torch.cat([_pooled(states, mask, mode) for mode in modes_of(pooling or DEFAULT)], dim=-1)
+
+
+def _pooled(states: torch.Tensor, mask: torch.Tensor, mode: str) -> torch.Tensor:
+    rows, count = torch.arange(len(states)), mask.sum(1, keepdim=True)
+    first = mask.argmax(1)
+    if mode == "cls":
+        return states[rows, first]
+    if mode == "lasttoken":
+        return states[rows, first + count[:, 0] - 1]
+    if mode == "max":
+        return states.masked_fill(mask[:, :, None] == 0, float("-inf")).amax(1)
+    weights = (mask.cumsum(1) if mode == "weightedmean" else 1) * mask
+    divisor = count.sqrt() if mode == "mean_sqrt_len_tokens" else weights.sum(1, keepdim=True)
+    return (states * weights[:, :, None]).sum(1) / divisor
 
 
 def written(module: nn.Module, batch: Batch, *, smoothing: float = 0.0) -> tuple[torch.Tensor, int]:

@@ -13,9 +13,11 @@ import numpy as np
 from noria.core.errors import FolderError, SettingError
 from noria.core.folder import Manifest
 from noria.tasks.complete import Sampling
+from noria.tasks.padding import padding_of
 from noria.tasks.task import Features, Task
+from noria.tasks.tokenizer import read_tokenizer
 
-from .engine import ENGINES, Kind, ends_of, longest, made, read_config, read_tokenizer
+from .engine import ENGINES, Kind, ends_of, longest, made, read_config
 from .writer import Completions, Step
 
 if TYPE_CHECKING:
@@ -48,6 +50,7 @@ class Decoder(ABC):
         config = read_config(folder)
         self.tokenizer = read_tokenizer(folder)
         self.max_length = longest(manifest, config)
+        self.padding = padding_of(config)
         self.ends = ends_of(task, config, self.tokenizer)
         self.file = folder / ENGINES[self.kind]
         if not self.file.is_file():

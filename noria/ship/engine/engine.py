@@ -24,6 +24,7 @@ from noria.core.errors import FolderError, unknown
 from noria.core.folder import Manifest, read_manifest
 from noria.tasks.chat import Chat
 from noria.tasks.complete import Sampling
+from noria.tasks.padding import Padding, types_of, usable_length, within
 from noria.tasks.task import Answer, Features, Task, task_of
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ ENGINES: dict[Kind, str] = {
 LEAST_CORES = 2
 """Cores that OpenVINO GenAI needs: on one, or in one thread, its version 2026.4 divides by zero and takes the process with it."""
 BATCH_TOKENS = 4_096
+UNBOUNDED = 512
+"""Tokens of a text for a model that neither its positions nor its manifest bounds."""
 Given = str | Mapping[str, Any]
 """What is asked: a text, or a row as its task reads it, without the truth: {question, context}, {text, pair}, {features} ..."""
 
@@ -55,6 +58,8 @@ class Engine(Protocol):
     """None where rows are numbers."""
     max_length: int
     """Most token ids in one text, special tokens included."""
+    padding: Padding
+    """How short texts are filled up."""
 
     def forward(self, batch: Sequence[Sequence[int]], types: Sequence[Sequence[int]] | None = None) -> list[np.ndarray]:
         """Return each text's logits, float32, in the shape its task's head says (see `Task`), padding left out.
@@ -173,43 +178,31 @@ def batches(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:
         yield batch
 
 
-def padded(batch: Sequence[Sequence[int]], pad: int = 0, width: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Return ids and attention mask, int64 [B, T], shorter texts filled up with `pad`; T is `width` at least."""
-    width = max(width, *map(len, batch))
-    ids = np.full((len(batch), width), pad, dtype=np.int64)
-    mask = np.zeros((len(batch), width), dtype=np.int64)
-    for row, text in enumerate(batch):
-        ids[row, : len(text)] = text
-        mask[row, : len(text)] = 1
-    return ids, mask
-
-
 def logits_of(engine: Engine, features: Sequence[Features]) -> list[np.ndarray]:
     """Return what a head over token ids gives for texts."""
-    types = [one.types or [0] * len(one.ids) for one in features] if any(one.types for one in features) else None
-    return engine.forward([one.ids for one in features], types)
+    return engine.forward([one.ids for one in features], types_of(features, engine.padding) or None)
 
 
-def unpadded(task: Task, logits: np.ndarray, batch: Sequence[Sequence[int]]) -> list[np.ndarray]:
+def in_parts(
+    engine: Engine,
+    parts: Sequence[Sequence[int]],
+    batch: Sequence[Sequence[int]],
+    types: Sequence[Sequence[int]] | None,
+) -> list[np.ndarray]:
+    """Return each text's logits, computed for some texts after the others: `parts` are their places."""
+    found: list[np.ndarray] = [np.empty(0)] * len(batch)
+    for part in parts:
+        own = None if types is None else [types[place] for place in part]
+        for place, logits in zip(part, engine.forward([batch[place] for place in part], own), strict=True):
+            found[place] = logits
+    return found
+
+
+def unpadded(task: Task, logits: np.ndarray, batch: Sequence[Sequence[int]], padding: Padding) -> list[np.ndarray]:
     """Return each text's part of the logits [B, labels] or [B, T, ...]."""
     if task.head == "sequence":
         return list(logits)
-    return [logits[row, : len(text)] for row, text in enumerate(batch)]
-
-
-def read_tokenizer(folder: Path) -> Tokenizer:
-    """Return a model folder's tokenizer.
-
-    Raises:
-        FolderError: `tokenizer.json` is missing or cannot be read.
-    """
-    file = folder / "tokenizer.json"
-    if not file.is_file():
-        raise FolderError(f"{folder} holds no tokenizer.json", hint="it is not a model folder")
-    try:
-        return Tokenizer.from_file(str(file))
-    except Exception as error:  # the library raises a bare Exception for every fault of the file
-        raise FolderError(f"{file} cannot be read", found=str(error)) from None
+    return [logits[row, within(len(text), logits.shape[1], padding)] for row, text in enumerate(batch)]
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -235,8 +228,8 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 def longest(manifest: Manifest, config: dict[str, Any]) -> int:
     """Return how many token ids one text may have: what the model was trained for, within what its positions allow."""
-    positions = int(config.get("max_position_embeddings") or 512)
-    return min(int(manifest.facts.get("max_length") or positions), positions)
+    wanted, usable = manifest.facts.get("max_length"), usable_length(config)
+    return min(int(one) for one in (wanted or usable or UNBOUNDED, usable) if one)
 
 
 def ends_of(task: Task, config: dict[str, Any], tokenizer: Tokenizer | None) -> frozenset[int]:

@@ -11,9 +11,11 @@ import numpy as np
 from noria.core.errors import FolderError, SettingError
 from noria.core.folder import Manifest
 from noria.core.telemetry import forbid_telemetry
-from noria.ship.engine.engine import Kind, logits_of, longest, padded, read_config, read_tokenizer, unpadded
+from noria.ship.engine.engine import Kind, in_parts, logits_of, longest, read_config, unpadded
 from noria.tasks.complete import Sampling
+from noria.tasks.padding import padded, padding_of, together
 from noria.tasks.task import Features, Task
+from noria.tasks.tokenizer import read_tokenizer
 
 if TYPE_CHECKING:
     from .writer import Completions
@@ -49,7 +51,7 @@ class OpenVinoEngine:
         config = read_config(folder)
         self.tokenizer = read_tokenizer(folder)
         self.max_length = longest(manifest, config)
-        self._pad = int(config.get("pad_token_id") or 0)
+        self.padding = padding_of(config)
         file = folder / "engine" / "model.xml"
         if not file.is_file():
             raise FolderError(f"{folder} holds no engine/model.xml", hint="compress the model, or use the torch engine")
@@ -66,15 +68,18 @@ class OpenVinoEngine:
 
     def forward(self, batch: Sequence[Sequence[int]], types: Sequence[Sequence[int]] | None = None) -> list[np.ndarray]:
         """Return each text's logits; see `Engine`."""
+        if len(parts := together([len(text) for text in batch], self.padding)) > 1:
+            return in_parts(self, parts, batch, types)
         # Every layer is made ready anew for a shape that it has not seen lately, which takes longer than some padding.
         longest_text = max(map(len, batch))
         width = max(longest_text, min(-(-longest_text // _WIDTHS) * _WIDTHS, self.max_length))
-        ids, mask = padded(batch, self._pad, width)
+        width = longest_text if self.padding.alike else width
+        ids, mask = padded(batch, self.padding, width=width)
         given = {"input_ids": ids, "attention_mask": mask}
         if types is not None:
             if not any("token_type_ids" in names for names in self._names):
                 raise SettingError(f"{self.folder.name} was compressed for single texts", found="a pair of texts")
-            given["token_type_ids"] = padded(types, width=width)[0]
+            given["token_type_ids"] = padded(types, self.padding, width=width, filler=0)[0]
         inputs = []
         for node, names in zip(self._model.inputs, self._names, strict=True):
             if names[0] == "position_ids":
@@ -85,7 +90,7 @@ class OpenVinoEngine:
         self._request.infer(inputs, share_inputs=True)
         # A copy: the request writes its next answer to the same memory.
         logits = np.array(self._request.get_output_tensor(0).data, dtype=np.float32)
-        return unpadded(self.task, logits, batch)
+        return unpadded(self.task, logits, batch, self.padding)
 
     def outputs(self, features: Sequence[Features]) -> list[Any]:
         """Return what `Task.answer` takes for each text; see `Engine`."""

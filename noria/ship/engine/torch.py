@@ -18,11 +18,13 @@ from noria.machine import bf16_is_fast
 from noria.tasks.chat import Chat
 from noria.tasks.complete import Sampling
 from noria.tasks.guided import Guides
+from noria.tasks.padding import padded, padding_of, together
 from noria.tasks.task import Features, Task
+from noria.tasks.tokenizer import read_tokenizer
 
 from . import lstm, net
 from .adapters import put_back
-from .engine import Kind, ends_of, logits_of, longest, made, padded, read_config, read_tokenizer, unpadded
+from .engine import Kind, ends_of, in_parts, logits_of, longest, made, read_config, unpadded
 from .rows import Rows, rows_of
 from .writer import Writer
 
@@ -58,7 +60,7 @@ class TorchEngine:
         self.tokenizer: Tokenizer | None = None if task.head == "vector" else read_tokenizer(folder)
         self.max_length = longest(manifest, self._config)
         self.ends = ends_of(task, self._config, self.tokenizer)
-        self._pad = int(self._config.get("pad_token_id") or 0)
+        self.padding = padding_of(self._config)
         torch.set_num_threads(threads)
         self.model = self._load()
         if number == "bfloat16" or (number == "measured" and task.head == "causal" and self._bfloat16_pays()):
@@ -74,15 +76,17 @@ class TorchEngine:
         """Return each text's logits; see `Engine`."""
         if self.task.head in ("vector", "seq2seq"):
             raise SettingError("the head gives no logits for token ids", found=self.task.head, allowed="outputs()")
-        ids, mask = padded(batch, self._pad)
-        more = {} if types is None else {"token_type_ids": torch.from_numpy(padded(types)[0])}
+        if len(parts := together([len(text) for text in batch], self.padding)) > 1:
+            return in_parts(self, parts, batch, types)
+        ids, mask = padded(batch, self.padding)
+        more = {} if types is None else {"token_type_ids": torch.from_numpy(padded(types, self.padding, filler=0)[0])}
         with torch.inference_mode():
             output = self.model(input_ids=torch.from_numpy(ids), attention_mask=torch.from_numpy(mask), **more)
         if self.task.head == "span":
             logits = torch.stack([output.start_logits, output.end_logits], dim=-1)
         else:
             logits = output.last_hidden_state if self.task.head == "embedding" else output.logits
-        return unpadded(self.task, logits.float().numpy(), batch)
+        return unpadded(self.task, logits.float().numpy(), batch, self.padding)
 
     def outputs(self, features: Sequence[Features]) -> list[Any]:
         """Return what `Task.answer` takes for each text; see `Engine`."""
@@ -118,7 +122,7 @@ class TorchEngine:
 
     def _written(self, features: Sequence[Features]) -> list[str]:
         """Return what an encoder-decoder writes from texts: the likeliest token each time, as it was judged."""
-        ids, mask = padded([one.ids for one in features], self._pad)
+        ids, mask = padded([one.ids for one in features], self.padding)
         # A text of n tokens is rarely worth more than 2 n + 32: a model that does not find its end is cut off there.
         room = min(WRITTEN, 2 * ids.shape[1] + 32)
         with torch.inference_mode():

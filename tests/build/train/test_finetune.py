@@ -26,6 +26,7 @@ from noria.build.train.settings import FinetuneRates, FinetuneSettings
 from noria.core.errors import FolderError, InputError, RowError, SettingError
 from noria.core.folder import read_manifest, sha256_file, verify
 from noria.core.progress import Report
+from noria.tasks.padding import Padding
 from noria.tasks.task import task_for, task_of
 
 PLACES, PERSONS = ["北京", "上海", "Rome", "Paris"], ["王明", "李红", "Anna", "Bob"]
@@ -260,7 +261,7 @@ def test_every_row_weighs_the_same_however_full_its_batch(base: Path):
         for picked in batches:
             module.zero_grad()
             way = way_of(task, examples)
-            batch = way.collate(examples, 0, np.array(picked))
+            batch = way.collate(examples, Padding(), np.array(picked))
             loss, weight = objective_of(way, len(rows) / len(batches))(module, batch)
             loss.backward()
             total += module.classifier.bias.grad / weight / len(batches)
