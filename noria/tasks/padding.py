@@ -57,6 +57,8 @@ def padding_of(config: Any) -> Padding:
 
 def usable_length(config: Any) -> int | None:
     """Return how many tokens the longest text may have, special tokens included; None where nothing bounds it."""
+    if _of(config, "relative_attention_num_buckets") is not None and _of(config, "is_encoder_decoder"):
+        return None  # T5 and its kin know distances only, whatever an old n_positions says
     found = (_of(config, name) for name in _POSITIONS)
     positions = next((int(one) for one in found if isinstance(one, int) and one > 0), None)
     if positions is None or _of(config, "model_type") not in OFFSET:
