@@ -63,6 +63,17 @@ class Embed(Task):
         """Return `IGNORED`: pairs are scored against each other, not against a class."""
         return IGNORED
 
+    def told(self, folder: Path, max_length: int) -> str:
+        """Return in words how texts become vectors, and what of the base's folder is not done by itself."""
+        said = said_of(folder)
+        lines = [f"pooling {self.pooling}, " + (f"{self.prefix!r} before every text" if self.prefix else "no prompt")]
+        others = [f"{name} {prompt!r}" for name, prompt in said.prompts.items() if prompt and prompt != self.prefix]
+        if others:
+            lines.append(f"its other prompts ({', '.join(others)}) are put before texts by --options.prefix alone")
+        if said.max_length and max_length > said.max_length:
+            lines.append(f"it was made for texts of up to {said.max_length} tokens, this run reads {max_length}")
+        return "; ".join(lines)
+
     def answer(self, features: Features, output: np.ndarray) -> Answer:
         """Return {"embedding": [width numbers]} for last hidden states [T, width]."""
         vector = pooled(output, self.pooling or DEFAULT)

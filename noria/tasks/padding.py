@@ -17,15 +17,22 @@ import numpy as np
 from .encode import Features
 
 OFFSET = frozenset({
-    "camembert", "data2vec-text", "esm", "ibert", "layoutlmv3", "lilt", "longformer", "luke", "markuplm", "mpnet", "mra",
-    "nystromformer", "roberta", "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl", "xmod", "yoso",
+    "camembert", "data2vec-text", "esm", "ibert", "layoutlmv3", "lilt", "longformer", "luke", "markuplm", "mpnet",
+    "roberta", "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl", "xmod",
 })  # fmt: skip
-"""Kinds whose first position is that after the padding's: of RoBERTa's 514 positions 512 can be used."""
+"""Kinds whose first position is that after the padding's (for MPNet after 1): of RoBERTa's 514 positions 512 can be used."""
 ALIKE = frozenset({"canine", "convbert", "fnet", "funnel", "mobilebert", "nystromformer", "yoso"})
 """Kinds that mix what fills a text up into its answer: they have no mask, or reach over it to a token's neighbours."""
 _TYPED = frozenset({"xlnet"})
 """Kinds that tell texts apart without a table of token types in their configuration."""
-_POSITIONS = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "seq_length")
+_POSITIONS = (
+    "max_position_embeddings",
+    "max_encoder_position_embeddings",
+    "n_positions",
+    "n_ctx",
+    "max_seq_len",
+    "seq_length",
+)
 """Names that configurations give the number of positions."""
 
 
@@ -63,7 +70,7 @@ def usable_length(config: Any) -> int | None:
     positions = next((int(one) for one in found if isinstance(one, int) and one > 0), None)
     if positions is None or _of(config, "model_type") not in OFFSET:
         return positions
-    pad = _of(config, "pad_token_id")
+    pad = 1 if _of(config, "model_type") == "mpnet" else _of(config, "pad_token_id")
     return positions - (1 if pad is None else int(pad)) - 1
 
 

@@ -11,6 +11,7 @@ folders give here the vectors that they give there, scaled to length one.
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -148,6 +149,19 @@ def write_sentence_folder(folder: Path, facts: Mapping[str, Any], width: int) ->
         "prompts": {"text": prefix} if prefix else {}, "default_prompt_name": "text" if prefix else None,
         "similarity_fn_name": "cosine",
     })  # fmt: skip
+
+
+def copy_sentence_folder(folder: Path, target: Path) -> None:
+    """Copy what sentence-transformers reads of a folder beside the transformer itself, where there is any."""
+    if not (folder / "modules.json").is_file():
+        return
+    for name in ("modules.json", "sentence_bert_config.json", "config_sentence_transformers.json"):
+        if (folder / name).is_file():
+            shutil.copyfile(folder / name, target / name)
+    for module in _json(folder / "modules.json"):
+        place = folder / str(module.get("path", ""))
+        if place != folder and place.parent == folder and place.is_dir():
+            shutil.copytree(place, target / place.name, ignore=shutil.ignore_patterns("*.bin", "*.pt", "*.pkl"))
 
 
 def _holds(root: Path, folder: Path) -> bool:

@@ -28,6 +28,7 @@ from noria.core.folder import (
     write_json,
 )
 from noria.core.progress import Bar, Report
+from noria.tasks.pooling import copy_sentence_folder
 from noria.tasks.tokenizer import tokenizer_of, write_tokenizer
 
 from .vocabulary import Vocabulary
@@ -178,6 +179,7 @@ def _write(folder: Path, cut: _Cut, out: OpenFolder) -> None:
         values = json.loads(generation.read_text(encoding="utf-8"))
         write_json(out.path / generation.name, _renumbered(values, new))
     copy_tokenizer(folder, out.path)
+    copy_sentence_folder(folder, out.path)
     write_tokenizer(cut.tokenizer(), out.path)
     parameters = sum(tensor.size for tensor in state.values())
     out.facts.update(_facts(folder), parameters=parameters)

@@ -17,6 +17,7 @@ from noria.core.folder import new_folder
 from noria.core.progress import Report
 from noria.core.settings import fingerprint
 from noria.machine import computing
+from noria.tasks.embed import Embed
 from noria.tasks.remembered import remembered as remembered_of
 from noria.tasks.task import Task
 
@@ -91,6 +92,8 @@ def finetune(
     module, tokenizer = prepared(task, base, settings, sets.training, report)
     if base is not None and tokenizer is not None:
         task = task.based_on(base, tokenizer)
+        if isinstance(task, Embed):
+            report.note(f"{base.name}: {task.told(base, settings.max_length)}")
     training = Examples.of(task, tokenizer, sets.training, settings.max_length)
     tell_cut(training.features, settings.max_length, report)
     valid = Examples.of(task, tokenizer, sets.valid, settings.max_length).some(JUDGED_TOKENS)

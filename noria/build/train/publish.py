@@ -14,6 +14,7 @@ from noria.build.model.adapt import adapters, base_state, write_adapter
 from noria.build.model.load import quiet_transformers
 from noria.build.tokens.tokenizer import copy_tokenizer
 from noria.core.folder import MANIFEST, OpenFolder, Source, lineage_of, read_manifest
+from noria.tasks.pooling import write_sentence_folder
 from noria.tasks.tokenizer import write_tokenizer
 
 from .result import TrainResult
@@ -23,7 +24,7 @@ def write_model(folder: OpenFolder, module: nn.Module, tokenizer: Tokenizer | No
     """Write weights, configuration and tokenizer in the Hugging Face layout, and the model's card as its README.
 
     An adapter is written beside the model. Where it can be merged, the model is whole without it; where not, the model is
-    the base with its new head, and `load` puts the adapter back.
+    the base with its new head, and `load` puts the adapter back. A model of vectors is one of sentence-transformers too.
     """
     state = None
     if adapters(module):
@@ -35,6 +36,8 @@ def write_model(folder: OpenFolder, module: nn.Module, tokenizer: Tokenizer | No
         copy_tokenizer(base, folder.path)
     if tokenizer is not None:
         write_tokenizer(tokenizer, folder.path)
+    if folder.facts.get("task") == "embed":
+        write_sentence_folder(folder.path, folder.facts, module.config.get_text_config().hidden_size)
     write_page(folder)
 
 

@@ -21,7 +21,7 @@ from noria.build.train.heads import way_of
 from noria.build.train.prepare import prepared
 from noria.build.train.settings import FinetuneSettings
 from noria.core.errors import FolderError
-from noria.tasks.padding import padding_of
+from noria.tasks.padding import padding_of, usable_length
 from noria.tasks.task import Features, Task, task_for
 
 LENGTH = 48
@@ -99,6 +99,9 @@ def tuned(base: Path, name: str, target: Path) -> None:
     module.eval()
     module.save_pretrained(target)
     copy_tokenizer(base, target)
+    if name != "answer":  # a reader looks for its separators
+        longest = min(usable_length(module.config) or 200, 200)
+        assert np.isfinite(predict(module, [Features([9] * (longest - 1) + [2], [(0, 0)] * longest, {})])[0]).all()
     features = read(task, tokenizer)
     together, wanted = predict(module, features), alone(target, task, features)
     other_order = predict(module, features[::-1])[::-1]
