@@ -63,6 +63,7 @@ class Padded:
         self._shards, self._rows = shards, rows
         self.fingerprint = f"padded {shards.identity} {rows}"
         self.tokens_per_step = float(np.minimum(shards.lengths, CONTEXT).mean() * rows)
+        self.steps_per_epoch = len(shards) / rows
 
     def at(self, step: int) -> list[Any]:
         """Return the one batch of a step."""

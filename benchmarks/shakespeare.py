@@ -62,6 +62,7 @@ class Blocks:
     def __init__(self, ids: np.ndarray, rows: int, seed: int) -> None:
         self._ids, self._rows, self._seed = ids, rows, seed
         self.tokens_per_step = float(rows * CONTEXT)
+        self.steps_per_epoch = len(ids) / self.tokens_per_step
         self.fingerprint = fingerprint([len(ids), int(ids.astype(np.int64).sum()), rows, seed])
 
     def at(self, step: int) -> list[Batch]:

@@ -13,7 +13,7 @@ from noria.build.train.settings import PretrainSettings, ReadSettings
 from noria.core.progress import Report
 
 from . import tune
-from .files import with_columns, with_file
+from .files import tell_written, with_columns, with_file
 
 app = App(name="build", help="Raw text -> corpus -> tokens -> model -> evaluated -> compressed.")
 SettingsFile = Annotated[Path | None, Parameter(name="--settings")]
@@ -144,7 +144,7 @@ def pretrain(
     from noria.build.train.pretrain import pretrain as run
 
     run(corpus, out, settings, report)
-    report.ledger(f"model written to {out}", out=str(out))
+    tell_written(out, report)
     return 0
 
 
@@ -346,6 +346,7 @@ def compress(
     report = Report.for_terminal(as_json=json)
     from noria.cli.compressed import compress_model, told
     from noria.cli.texts import calibration_texts, held_out_rows
+    from noria.core.caveats import caveats_of
 
     found = compress_model(
         model,
@@ -357,4 +358,6 @@ def compress(
         source=rows.name,
     )
     report.ledger(f"{model.name}: {told(found)}; written to {out}", **found.as_dict())
+    for words in caveats_of(out):
+        report.ledger(f"- but {words}")
     return 0

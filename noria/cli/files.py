@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from noria.build.train.settings import ReadSettings
 from noria.core.errors import SettingError, unknown
+from noria.core.progress import Report
 from noria.core.settings import Settings, read_toml
 
 Kind = TypeVar("Kind", bound=Settings)
@@ -44,6 +45,19 @@ def with_columns(reading: Reading, text: str | None, label: str | None) -> Readi
     """Return how rows are read, with the columns of text and label that have flags of their own."""
     named = {field: column for field, column in (("text", text), ("label", label)) if column is not None}
     return reading.but(columns={**reading.columns, **named}) if named else reading
+
+
+def tell_written(out: Path, report: Report) -> None:
+    """Tell that a model was trained and written, and in the same breath what must be known of it."""
+    from noria.core.caveats import caveats
+    from noria.core.folder import read_manifest
+
+    facts = read_manifest(out).facts
+    known = caveats(facts)
+    verdict = "" if facts.get("verdict") in (None, "no baseline", "not judged") else f" ({facts['verdict']})"
+    report.ledger(f"model written to {out}{verdict}{'' if not known else ', BUT:'}", out=str(out), caveats=known)
+    for words in known:
+        report.ledger(f"- {words}")
 
 
 def merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:

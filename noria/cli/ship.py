@@ -76,8 +76,12 @@ def serve(
 
     chosen = [make(name) for name in apps]
     from noria.build.corpus.pii import mask
+    from noria.core.caveats import caveats_of
     from noria.ship.server.run import serve as run
 
+    for model in models:
+        for words in caveats_of(model):
+            print(f"{model.name}: note that {words}", file=sys.stderr, flush=True)
     told = run(settings, models, chosen, guard=_guard(guard), prepare=_console(console), announce=announce, mask=mask)
     return 130 if told == signal.SIGINT else 0
 

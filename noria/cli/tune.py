@@ -13,7 +13,7 @@ from noria.build.train.search_settings import CrossSettings, SearchSettings
 from noria.build.train.settings import FinetuneSettings, RowSettings
 from noria.core.progress import Report
 
-from .files import with_columns, with_file
+from .files import tell_written, with_columns, with_file
 
 if TYPE_CHECKING:
     from noria.tasks.task import Task
@@ -105,7 +105,7 @@ def finetune(
     from noria.build.train.finetune import finetune as run
 
     run(chosen, base, train, valid, out, settings, report, test_file=test, reading=reading)
-    report.ledger(f"model written to {out}", out=str(out))
+    tell_written(out, report)
     return 0
 
 

@@ -65,10 +65,13 @@ def labels_measures(truth: Sequence[Sequence[str]], said: Sequence[Sequence[str]
 def span_measures(
     truth: Sequence[Iterable[Mapping[str, Any]]], said: Sequence[Iterable[Mapping[str, Any]]]
 ) -> list[Measure]:
-    """Return strict span F1, precision and recall, micro-averaged (CoNLL-2000 evaluation, conlleval)."""
+    """Return strict span F1, precision and recall, micro-averaged (CoNLL-2000 evaluation, conlleval), and the labels' mean F1."""
     counts = span_counts(truth, said)
     named = [("span F1", micro_f1), ("precision", precision), ("recall", recall)]
-    return [Measure(name, counts, statistic) for name, statistic in named]
+    return [
+        *(Measure(name, counts, statistic) for name, statistic in named),
+        Measure("macro F1", span_label_counts(truth, said), macro_f1),
+    ]
 
 
 def mean_measure(name: str, values: Sequence[float] | np.ndarray, **facts: Any) -> Measure:
@@ -85,13 +88,39 @@ def accuracy_counts(truth: Sequence[object], said: Sequence[object]) -> np.ndarr
 
 def label_counts(truth: Sequence[Sequence[str]], said: Sequence[Sequence[str]]) -> np.ndarray:
     """Return hits, said and true of every label for every text, int64 [texts, 3 labels]; a text may have many labels."""
-    names = sorted({label for labels in (*truth, *said) for label in labels})
+    names = label_names(truth, said)
     place = {name: index for index, name in enumerate(names)}
     true, given = (np.zeros((len(truth), len(names)), dtype=bool) for _ in range(2))
     for table, texts in ((true, truth), (given, said)):
         for row, labels in enumerate(texts):
             table[row, [place[label] for label in labels]] = True
     return np.concatenate([true & given, given, true], axis=1).astype(np.int64)
+
+
+def label_names(truth: Sequence[Sequence[str]], said: Sequence[Sequence[str]]) -> list[str]:
+    """Return the labels that are true or said, in the order of `label_counts`."""
+    return sorted({label for labels in (*truth, *said) for label in labels})
+
+
+def span_label_names(
+    truth: Sequence[Iterable[Mapping[str, Any]]], said: Sequence[Iterable[Mapping[str, Any]]]
+) -> list[str]:
+    """Return the labels of spans that are true or said, in the order of `span_label_counts`."""
+    return sorted({span["label"] for spans in (*truth, *said) for span in spans})
+
+
+def span_label_counts(
+    truth: Sequence[Iterable[Mapping[str, Any]]], said: Sequence[Iterable[Mapping[str, Any]]]
+) -> np.ndarray:
+    """Return hits, said and true spans of every label for every text, int64 [texts, 3 labels]; see `span_counts`."""
+    place = {name: index for index, name in enumerate(span_label_names(truth, said))}
+    counts = np.zeros((len(truth), 3, len(place)), dtype=np.int64)
+    for row, (true, given) in enumerate(zip(truth, said, strict=True)):
+        left, right = span_set(true), span_set(given)
+        for side, spans in enumerate((left & right, right, left)):
+            for _, _, label in spans:
+                counts[row, side, place[label]] += 1
+    return counts.reshape(len(truth), -1)
 
 
 def span_set(spans: Iterable[Mapping[str, Any]]) -> set[tuple[int, int, str]]:

@@ -120,7 +120,7 @@ class Tag(Task):
         return {"spans": kept}
 
     def scores(self, rows: Sequence[Row], answers: Sequence[Answer]) -> list[Measure]:
-        """Return strict span F1, precision and recall, micro-averaged."""
+        """Return strict span F1, precision and recall, micro-averaged, and the mean F1 of the labels."""
         return span_measures([row["spans"] for row in rows], [answer["spans"] for answer in answers])
 
     def _steps(self) -> np.ndarray:

@@ -4,22 +4,29 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tiny_models import WIDTH, pair_tokenizer
 
 from noria.build.compress.settings import CompressSettings
+from noria.build.evaluate.card import card
 from noria.build.evaluate.judge import judge
+from noria.build.evaluate.labels import by_label, line
 from noria.build.train.finetune import finetune
 from noria.build.train.settings import FinetuneRates, FinetuneSettings
 from noria.cli.compressed import compress_model
 from noria.cli.main import main
-from noria.core.errors import InputError
+from noria.core.caveats import caveats, caveats_of
+from noria.core.errors import InputError, Refused
 from noria.core.folder import new_folder, read_manifest
 from noria.core.progress import Report
 from noria.ship.engine.engine import answer, open_engine
@@ -188,8 +195,7 @@ def test_the_rows_that_trained_a_model_compress_it(
             ]
         table, file = pyarrow.Table.from_pylist(records), tmp_path / f"rows.{form}"
         (pyarrow.csv.write_csv if form == "csv" else pyarrow.parquet.write_table)(table, file)
-    settings = LEARN.but(steps=4)
-    model = finetune(task_for(task), base, file, file, tmp_path / "model", settings, Report())
+    model = finetune(task_for(task), base, file, file, tmp_path / "model", LEARN.but(steps=4), Report())
     code = main(["build", "compress", str(model), "--calibration", str(file), "--rows", str(file), "--out",
                  str(tmp_path / "small"), "--rounds", "6", "--samples", "8", "--method", "weights"])  # fmt: skip
     assert code in (0, 3), capsys.readouterr().err
@@ -197,3 +203,179 @@ def test_the_rows_that_trained_a_model_compress_it(
     count = 43 if task == "tag" else 20
     assert len(rows_for(manifest, file)) == len(given_for(manifest, file)) == count
     assert judge(model, file, Report())[0].n == count
+
+
+def messages(file: Path, count: int, labels: int = 8) -> Path:
+    """Write short messages of customers, of so many labels, told apart by a word of each."""
+    words = ["退款", "发票", "物流", "换货", "价格", "安装", "登录", "投诉"][:labels]
+    rows = [{"text": f"请问{words[n % labels]}怎么办{n}", "label": words[n % labels]} for n in range(count)]
+    file.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    return file
+
+
+def finetuned(arguments: list[str], capsys: pytest.CaptureFixture) -> list[str]:
+    """Run `noria build finetune classify`, and return the lines that it printed."""
+    capsys.readouterr()
+    assert main(["build", "finetune", "classify", "--number-type", "fp32", "--max-length", "32", *arguments]) == 0
+    printed = capsys.readouterr()
+    return [line for line in (printed.out + printed.err).splitlines() if line.strip()]
+
+
+def test_a_model_that_saw_less_than_an_epoch_is_not_just_written(
+    base: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+):
+    """(no file) 200 messages and one step: said in the plan, with a figure, against the baseline, and in the last lines."""
+    rows = messages(tmp_path / "messages.jsonl", 200)
+    lines = finetuned(["--base", str(base), "--train", str(rows), "--out", str(tmp_path / "m"), "--steps", "1",
+                       "--tokens-per-batch", "256"], capsys)  # fmt: skip
+    plan = next(line for line in lines if "fine-tune" in line and "epochs" in line)
+    assert "1 step of about" in plan
+    assert "LESS THAN ONE" in plan
+    written = next(place for place, line in enumerate(lines) if "model written to" in line)
+    assert "(baseline wins), BUT:" in lines[written]
+    ending = "\n".join(lines[written:])
+    assert "of its training rows, less than one epoch" in ending
+    assert "--minutes" in ending
+    assert (
+        "TF-IDF with logistic regression, accuracy 1 [" in ending
+    )  # what the baseline is, and its figure with interval
+    assert "use that baseline" in ending
+    facts = read_manifest(tmp_path / "m").facts
+    assert facts["epochs"] < 1
+    assert facts["verdict"] == "baseline wins"
+    assert "which chose the weights" in facts["metrics"][0]["source"]
+    assert facts["valid"][0]["low"] <= facts["valid"][0]["value"] <= facts["valid"][0]["high"]
+    assert "less than one epoch" in (tmp_path / "m" / "README.md").read_text(encoding="utf-8")
+
+
+def test_a_time_budget_small_against_a_step_is_honest(base: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
+    """(no file) `--minutes` far too few: the plan counts the epochs that come of it, whatever the machine makes of the time."""
+    rows = messages(tmp_path / "messages.jsonl", 3_000)
+    lines = finetuned(["--base", str(base), "--train", str(rows), "--out", str(tmp_path / "m"), "--minutes", "0.002",
+                       "--tokens-per-batch", "512"], capsys)  # fmt: skip
+    plan = next(line for line in lines if "steps of about" in line or "step of about" in line)
+    facts = read_manifest(tmp_path / "m").facts
+    assert (facts["epochs"] < 1) == ("LESS THAN ONE" in plan)
+    assert "epochs" in plan
+    assert any("BUT" in line for line in lines) == bool(caveats(facts))
+
+
+def test_a_model_that_learned_is_written_without_a_but(base: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
+    rows = messages(tmp_path / "messages.jsonl", 400, labels=2)
+    lines = finetuned(["--base", str(base), "--train", str(rows), "--test", str(rows), "--out", str(tmp_path / "m"), "--steps", "60",
+                       "--learning-rate", "5e-3", "--tokens-per-batch", "512"], capsys)  # fmt: skip
+    assert "BUT" not in lines[-1]
+    assert "model written to" in lines[-1]
+    assert any("which chose the weights: accuracy" in line for line in lines)  # valid figures beside those of test rows
+    assert any(
+        re.search(r"F1 by label: 发票 1 \[0\.98\d, 1\] n=200, 退款 1 \[0\.98\d, 1\] n=200", line) for line in lines
+    )
+
+
+SPANS = ["PER", "LOC", "ORG"]
+
+
+def test_a_label_that_is_never_said_is_named() -> None:
+    """(no file) 77 spans of ORG and none found: F1 0.0 beside the micro average, on screen and in the card."""
+    random, rows, answers = np.random.default_rng(0), [], []
+    for number in range(231):
+        span = {"start": 0, "end": 2, "label": SPANS[number % 3]}
+        found = span if span["label"] != "ORG" and random.random() < 0.9 else None
+        rows.append({"text": "北京大学", "spans": [span]})
+        answers.append({"spans": [{**found, "score": 0.9}] if found else []})
+    measures = {one.name: one.value for one in task_for("tag", SPANS).scores(rows, answers)}
+    found = by_label(task_for("tag", SPANS), rows, answers, source="rows")
+    dead = next(one for one in found if one["label"] == "ORG")
+    assert (dead["support"], dead["said"], dead["figures"][0]["value"]) == (77, 0, 0.0)
+    assert measures["macro F1"] == pytest.approx(np.mean([one["figures"][0]["value"] for one in found]))
+    assert measures["span F1"] > 0.7 > measures["macro F1"]
+    assert re.search(r"ORG 0 \[0, 0\.\d+\] n=77 never said", line(found))
+    facts = {"task": "tag", "labels": SPANS, "by_label": found, "metrics": [], "verdict": "not judged"}
+    assert caveats(facts)[0].startswith("in the rows it was judged on it never says ORG (true 77 times)")
+    text = card(facts, {}, [])
+    assert "it never says ORG" in text.split("## Held-out figures")[0]
+    assert re.search(
+        r"\| ORG \| 0\.000 \(0\.000 to 0\.0\d+\) \| none \| 0\.000 \(0\.000 to 0\.0\d+\) \| 77 \| never \|", text
+    )
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from("abcd")), min_size=2, max_size=60))
+@settings(max_examples=25, deadline=None)
+def test_figures_by_label_are_those_of_scikit_learn(pairs: list[tuple[str, str]]) -> None:
+    from sklearn.metrics import precision_recall_fscore_support
+
+    rows, answers = [{"text": "t", "label": true} for true, _ in pairs], [{"label": said} for _, said in pairs]
+    found = by_label(task_for("classify", "abcd"), rows, answers, source="rows")
+    names = [one["label"] for one in found]
+    wanted = precision_recall_fscore_support(*zip(*pairs, strict=True), labels=names, zero_division=0)
+    for place, one in enumerate(found):
+        f1, precision, recall = (raw["value"] for raw in one["figures"])
+        assert (precision, recall, f1, one["support"]) == pytest.approx(tuple(values[place] for values in wanted))
+        assert all(
+            raw["low"] <= raw["value"] + 1e-9 and raw["value"] - 1e-9 <= raw["high"]
+            for raw in one["figures"]
+            if raw["n"] > 20
+        )
+
+
+def test_what_is_served_says_what_must_be_known(tmp_path: Path) -> None:
+    """(no file) A refused engine, a lost comparison, in the words that `noria ship serve` prints."""
+    figure = {"name": "accuracy", "value": 0.6, "n": 100, "low": 0.5, "high": 0.7}
+    with new_folder(tmp_path / "m", kind="model") as folder:
+        baseline = {**figure, "value": 0.9, "low": 0.85, "high": 0.94, "note": "TF-IDF with logistic regression"}
+        folder.facts.update(task="classify", labels=["a", "b"], epochs=3.0, verdict="baseline wins", metrics=[figure],
+                            baseline=[baseline])  # fmt: skip
+        (folder.path / "certificate.json").write_text('{"passed": false, "reasons": ["agreement 0.9 is below 0.97"]}')
+    refused, beaten = caveats_of(tmp_path / "m")
+    assert "agreement 0.9 is below 0.97" in refused
+    assert "the trained model answers" in refused
+    assert (
+        "TF-IDF with logistic regression, accuracy 0.900 [0.850, 0.940] n=100, the model 0.600 [0.500, 0.700] n=100"
+        in beaten
+    )
+
+
+def test_a_refused_model_lies_under_no_name_that_claims_success(pairs: tuple[Path, Path], tmp_path: Path):
+    """(no file) Refused, the name that was asked for stays empty; a neutral one holds the trained model and says so."""
+    model, file = pairs
+    manifest = read_manifest(model)
+    given_rows, rows = given_for(manifest, file), rows_for(manifest, file)
+    refused = False
+    try:
+        compress_model(model, given_rows, rows, tmp_path / "fast", BOUNDS, Report())
+    except Refused:
+        refused = True
+    assert (tmp_path / "fast").exists() != refused
+    found = compress_model(model, given_rows, rows, tmp_path / "served", BOUNDS, Report(), or_trained=True)
+    assert (tmp_path / "served" / "engine").exists() == found.passed
+    assert read_manifest(tmp_path / "served").facts["certified"] == found.passed
+    assert bool([words for words in caveats_of(tmp_path / "served") if "no certificate" in words]) == (not found.passed)
+    assert [one["label"] for one in answer(open_engine(tmp_path / "served"), given_rows[:8])] == [
+        row["label"] for row in rows[:8]
+    ]
+
+
+def test_documents_name_no_refused_model() -> None:
+    """(no file) Every model of the demo that a page or an example serves is one that the demo always writes."""
+    from noria.cli.demo.compress import MODELS, served
+
+    always = {
+        *map(served, MODELS),
+        "pretrain",
+        "e5",
+        "base",
+        "sentiment",
+        "entities",
+        "corpus",
+        "lake",
+        "report.html",
+        "tokenizer",
+    }
+    pages = [
+        *ROOT.glob("README*.md"),
+        *(ROOT / "docs").rglob("*.md"),
+        *(ROOT / "noria").rglob("*.py"),
+        *(ROOT / "noria").rglob("*.jsonl"),
+    ]
+    named = {name for page in pages for name in re.findall(r"runs/demo/([\w.-]+)", page.read_text(encoding="utf-8"))}
+    assert {name for name in named if name.endswith(("-int8", "-served")) or "int8" in name} <= always

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from noria import __version__
+from noria.core.caveats import caveats
 from noria.core.figure import Figure
 from noria.core.folder import Source
 from noria.core.progress import Report
@@ -17,6 +18,7 @@ from noria.tasks.task import Answer, Row, Task
 
 from .baseline import baselines_of
 from .intervals import interval, paired
+from .labels import LabelFigures, by_label, line, table
 from .metrics import calibration_error, confidences
 
 
@@ -29,6 +31,8 @@ class Assessment:
     baseline: list[Figure]
     difference: Figure | None
     """Model minus baseline on the first measure (where less is better, baseline minus model), with a paired interval."""
+    by_label: list[LabelFigures]
+    """Every label by itself."""
 
     @property
     def verdict(self) -> str:
@@ -61,25 +65,28 @@ def assess(
         report: where the result is told.
     """
     metrics = figures_of(task, rows, answers, source=source)
+    labels = by_label(task, rows, answers, source=source)
     others = baseline_answers(task, training, rows)
     # A baseline that answers in another form, as a written text beside the cost of one, cannot be compared.
     found = {name: task.scores(rows, said) for name, said in others.items()}
     model = task.scores(rows, answers)
     found = {name: one for name, one in found.items() if [m.name for m in one] == [m.name for m in model]}
     if not found:
-        result = Assessment(metrics, [], None)
+        result = Assessment(metrics, [], None, labels)
     else:
         beside = next(iter(found.values()))
         difference = _difference(model[0], beside[0], source)
         for place, other in enumerate(beside):
             metrics[place] = replace(metrics[place], baseline=other.value)
         figures = [replace(_figure(one, source), note=name) for name, some in found.items() for one in some]
-        result = Assessment([*metrics, difference], figures, difference)
+        result = Assessment([*metrics, difference], figures, difference, labels)
     if result.verdict == "baseline wins":
         result = replace(result, metrics=[replace(metrics[0], note="baseline wins"), *result.metrics[1:]])
     if report:
         told = "" if result.difference is None else f"; {result.difference.text()}"
         report.ledger(f"{source}: {result.metrics[0].text()}{told}: {result.verdict}")
+        if labels:
+            report.ledger(line(labels))
     return result
 
 
@@ -142,8 +149,12 @@ def card(facts: Mapping[str, Any], settings: Mapping[str, Any], sources: Sequenc
         ends = "" if figure.low is None or figure.high is None else f"{figure.low:.3f} to {figure.high:.3f}"
         beside = "" if figure.baseline is None else f"{figure.baseline:.3f}"
         lines.append(f"| {figure.name} | {figure.value:.3f} | {ends} | {figure.n:,} | {beside} | {figure.source} |")
+    if known := caveats(facts):
+        lines[9:9] = ["## What to know first", "", *(f"- {words[0].upper()}{words[1:]}." for words in known), ""]
+    labels = facts.get("by_label") or []
     lines += [
-        "", f"Baseline: {beaten}. Intervals: bootstrap over texts, 95 %.", "", *_seen(facts),
+        "", f"Baseline: {beaten}. Intervals: bootstrap over texts, 95 %.", "",
+        *(["## By label", "", *table(labels), ""] if labels else ()), *_seen(facts),
         *(("## Learning curves", "", "![Learning curves](curves.svg)", "") if any(facts.get("curves", {}).values()) else ()),
         "## Made from", "", "| what | SHA-256 | licence |", "|---|---|---|",
         *(f"| {source.name} | {source.sha256[:16]} | {source.licence} |" for source in sources), "",

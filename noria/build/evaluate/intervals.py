@@ -72,6 +72,12 @@ def paired(
     return _percentile(float(value[0]), scores, level)
 
 
+def sums_of_draws(counts: np.ndarray, *, draws: int = DRAWS, seed: int = 0) -> np.ndarray:
+    """Return the summed counts of every draw of texts [draws, k], from one row a text [texts, k]."""
+    counts = np.asarray(counts, dtype=np.float64)
+    return np.concatenate([weights @ counts for weights in _weights(len(counts), draws, seed)])
+
+
 def _percentile(value: float, scores: np.ndarray, level: float) -> Interval:
     low, high = np.quantile(scores, [(1 - level) / 2, (1 + level) / 2])
     return Interval(value, float(low), float(high), level)

@@ -15,6 +15,7 @@ from noria.tasks.remembered import rows_for
 from noria.tasks.task import task_of
 
 from .card import assess, figures_of
+from .labels import by_label, line
 from .predict import tell
 
 
@@ -61,6 +62,8 @@ def judge(
     report.plan(f"evaluate {folder.name}: {len(rows):,} rows, {number_type}{told}")
     with computing(number_type):
         said = tell(task, module, tokenizer, rows, manifest.facts["max_length"])
+    if labels := by_label(task, rows, said, source=rows_file.name):
+        report.ledger(line(labels))
     if training is None:
         return figures_of(task, rows, said, source=rows_file.name)
     return assess(task, training, rows, said, source=rows_file.name).metrics

@@ -38,6 +38,8 @@ class BatchSource(Protocol):
     """Changes when the rows, their order or their batching change."""
     tokens_per_step: float
     """Tokens of an average step."""
+    steps_per_epoch: float
+    """Steps in which every row is seen once, about; 0 where rows have no end."""
 
     def at(self, step: int) -> Sequence[Batch]:
         """Return the batches of optimiser step `step`, counted from 0; several are accumulated into one step."""
@@ -106,12 +108,9 @@ class Buckets:
         self._plans: list[list[np.ndarray]] = []
         self._ends: list[int] = []
         self.fingerprint = fingerprint([identity, self._lengths.tolist(), tokens_per_batch, seed])
-        self.tokens_per_step = float(self._lengths.sum()) / self.steps_per_epoch
-
-    @property
-    def steps_per_epoch(self) -> int:
+        self.steps_per_epoch = len(self._plan(0))
         """Batches of the first epoch; later epochs may differ by a batch or two."""
-        return len(self._plan(0))
+        self.tokens_per_step = float(self._lengths.sum()) / self.steps_per_epoch
 
     def at(self, step: int) -> list[Batch]:
         """Return the one batch of a step."""
@@ -206,6 +205,7 @@ class Sharded:
     def __init__(self, source: BatchSource, rank: int, world: int) -> None:
         self._source, self._rank, self._world = source, rank, world
         self.fingerprint, self.tokens_per_step = source.fingerprint, source.tokens_per_step
+        self.steps_per_epoch = source.steps_per_epoch
 
     def at(self, step: int) -> list[Batch]:
         """Return this process's part of each batch of a step."""
@@ -238,6 +238,7 @@ class Joined:
     def __init__(self, source: BatchSource, count: int) -> None:
         self._source, self._count = source, count
         self.tokens_per_step = count * source.tokens_per_step
+        self.steps_per_epoch = source.steps_per_epoch / count
         self.fingerprint = fingerprint([source.fingerprint, count])
 
     def at(self, step: int) -> list[Batch]:

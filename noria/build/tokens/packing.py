@@ -64,12 +64,9 @@ class PackedExamples:
         self._ends: list[int] = []
         identity = identity or fingerprint([[list(map(int, one)) for one in column] for column in columns.values()])
         self.fingerprint = fingerprint([identity, sorted(columns), context, rows, seed])
-        self.tokens_per_step = float(self._lengths.sum()) / self.steps_per_epoch
-
-    @property
-    def steps_per_epoch(self) -> int:
+        self.steps_per_epoch = self._end(0)
         """Batches of the first epoch; later epochs may differ by a batch or two."""
-        return self._end(0)
+        self.tokens_per_step = float(self._lengths.sum()) / self.steps_per_epoch
 
     def at(self, step: int) -> list[Batch]:
         """Return the one batch of a step."""

@@ -202,7 +202,7 @@ class Corrupted:
         self._rows = Buckets(
             lengths, lambda rows: Batch({}, [int(row) for row in rows], 0), tokens_per_batch=tokens_per_batch, seed=seed
         )
-        self.tokens_per_step = self._rows.tokens_per_step
+        self.tokens_per_step, self.steps_per_epoch = self._rows.tokens_per_step, self._rows.steps_per_epoch
         self.fingerprint = fingerprint([self._rows.fingerprint, windows.shards.identity, rule.spans,
                                         sorted(rule.special.all()), windows.words is not None])  # fmt: skip
 

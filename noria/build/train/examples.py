@@ -81,6 +81,7 @@ class Augmented:
     ) -> None:
         self._source, self._examples, self._say, self._encode, self._collate = source, examples, say, encode, collate
         self.fingerprint, self.tokens_per_step = f"{source.fingerprint} augmented", source.tokens_per_step
+        self.steps_per_epoch = source.steps_per_epoch
 
     def at(self, step: int) -> list[Batch]:
         """Return the one batch of a step."""

@@ -11,8 +11,6 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from noria.build.evaluate.card import assess
-from noria.build.evaluate.predict import tell
 from noria.core.folder import new_folder
 from noria.core.progress import Report
 from noria.core.settings import fingerprint
@@ -24,6 +22,7 @@ from noria.tasks.task import Task
 from . import fewshot, launch
 from .examples import Examples
 from .fit import calibrated, fit
+from .judged import judged
 from .loop import Watcher
 from .parallel import first_alone, first_process
 from .prepare import prepared
@@ -53,7 +52,7 @@ def finetune(
     """Fine-tune `base` on labelled rows and write a model folder; a killed run goes on where it was.
 
     Valid rows choose the weights and the temperature that calibrates confidences; test rows, where given, are only
-    judged, beside the task's baseline.
+    judged, beside the task's baseline. Without test rows the valid ones are judged so, and it is said that they flatter.
 
     Args:
         task: what the rows are for; without labels of its own it takes those of the training rows.
@@ -105,21 +104,14 @@ def finetune(
     number_type = result.plan.machine.number_type
     with computing(number_type):
         task = calibrated(task, module, valid)
-    assessment = None
-    if test_file:
-        with computing(number_type):
-            told = tell(task, module, tokenizer, sets.test, settings.max_length)
-        assessment = assess(
-            task,
-            sets.training,
-            sets.test,
-            told,
-            source=f"{test_file.resolve().parent.name}/{test_file.name}",
-            report=report,
-        )
+        assessment, known = judged(
+            task, module, tokenizer, sets.training, valid, sets.test, (valid_file, test_file), settings.max_length, result,
+            report,
+        )  # fmt: skip
     facts = {**task.facts(), "max_length": settings.max_length, "epochs": result.tokens / sum(training.lengths)}
     facts |= remembered_of(sets.training, reading.columns)
     facts |= told_of(base, module, result, assessment)
+    facts["valid"] = [figure.as_dict() for figure in known]
     facts |= sets.seen.facts()
     with computing(number_type):
         old = remembered(task, module, tokenizer, base, sets, settings, report)

@@ -53,7 +53,7 @@ from .checkpoint import (
 from .memory import Need, available, check
 from .optimizer import rate, set_rate
 from .parallel import join, local_processes, world_size
-from .plan import Plan, predict_memory, read_plan, steps_within, write_plan
+from .plan import Plan, predict_memory, read_plan, steps_within, told_epochs, write_plan
 from .result import Evaluation, TrainResult, thinned
 from .settings import TrainSettings
 from .stop import Divergence, StopNow, StopRequests, not_finite
@@ -167,7 +167,10 @@ class _Run:
                 self.together.restore(self.optimizer, states)
             if self.together.main:
                 self.metrics.keep(self._still_holds)
-            report.plan(f"{title}: going on from step {self.position.step} of {plan.steps}, {plan.machine.text()}")
+            epochs = told_epochs(plan.steps, self.batches.steps_per_epoch)
+            report.plan(
+                f"{title}: going on from step {self.position.step} of {plan.steps}{epochs}, {plan.machine.text()}"
+            )
         else:
             if self.together.main:
                 shutil.rmtree(self.work, ignore_errors=True)
@@ -178,7 +181,8 @@ class _Run:
             if self.together.main:
                 write_plan(self.work, self.plan)
             parameters = sum(p.numel() for p in self.module.parameters() if p.requires_grad)
-            report.plan(f"{title}: {self.plan.text(self.batches.tokens_per_step, parameters)}")
+            text = self.plan.text(self.batches.tokens_per_step, parameters, self.batches.steps_per_epoch)
+            report.plan(f"{title}: {text}")
         losses = self.together.first(lambda: [record["loss"] for record in self.metrics.read() if "rate" in record])
         self.divergence = Divergence(self.plan.steps, losses)
 

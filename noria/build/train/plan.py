@@ -20,6 +20,7 @@ from typing import Any
 from torch import nn
 
 from noria.build.tokens.batches import Batch, BatchSource
+from noria.core.caveats import WHOLE
 from noria.core.folder import write_json
 from noria.core.memory import release_memory
 from noria.machine import Machine
@@ -43,16 +44,27 @@ class Plan:
     memory_bytes: int = 0
     """What the run takes beyond the weights: gradients, optimiser and the largest batch."""
 
-    def text(self, tokens_per_step: float, parameters: int) -> str:
-        """Return the plan in one line: steps, tokens, memory and minutes expected, threads, number type."""
+    def text(self, tokens_per_step: float, parameters: int, steps_per_epoch: float = 0) -> str:
+        """Return the plan in one line: steps, tokens, epochs, memory and minutes expected, threads, number type."""
         speed = self.measured_tokens_per_second
         minutes = (
             f", about {self.steps * tokens_per_step / speed / 60:.1f} min at {speed:,.0f} tokens/s" if speed else ""
         )
         return (
-            f"{self.steps:,} steps of about {tokens_per_step:,.0f} tokens, {parameters / 1e6:.1f} M parameters learn, "
+            f"{self.steps:,} {'step' if self.steps == 1 else 'steps'} of about {tokens_per_step:,.0f} tokens"
+            f"{told_epochs(self.steps, steps_per_epoch)}, {parameters / 1e6:.1f} M parameters learn, "
             f"{gigabytes(self.memory_bytes)} of memory beyond the weights{minutes}, {self.machine.text()}"
         )
+
+
+def told_epochs(steps: int, steps_per_epoch: float) -> str:
+    """Return in words how often the steps see every row, and whether some rows are not seen at all; nothing where unknown."""
+    if not steps_per_epoch:
+        return ""
+    epochs = steps / steps_per_epoch
+    if epochs >= WHOLE:
+        return f", {epochs:.1f} epochs"
+    return f", {epochs:.2g} epochs (LESS THAN ONE: {1 - epochs:.0%} of the rows are never seen; one takes {steps_per_epoch:,.0f} steps)"
 
 
 def read_plan(work: Path) -> Plan | None:

@@ -59,6 +59,7 @@ def told_of(base: Path | None, module: nn.Module, result: TrainResult, assessmen
         "learning": sum(tensor.numel() for tensor in module.parameters() if tensor.requires_grad),
         "metrics": [figure.as_dict() for figure in assessment.metrics] if assessment else [],
         "baseline": [figure.as_dict() for figure in assessment.baseline] if assessment else [],
+        "by_label": assessment.by_label if assessment else [],
         "verdict": assessment.verdict if assessment else "not judged", "curves": result.curves,
         "steps": result.steps, "tokens": result.tokens, "best_step": result.best_step, "seconds": result.seconds,
         "tokens_per_second": result.tokens_per_second, "number_type": result.plan.machine.number_type,

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from noria.build.compress.settings import CompressSettings
+from noria.core.caveats import caveats
 from noria.core.errors import FolderError
 from noria.core.folder import read_manifest
 from noria.tasks.task import Row
@@ -43,6 +44,7 @@ def run(context: Context) -> StageResult:
             context.report.note(f"{name}: {told(certificate)}")
         instead = "" if certificate.passed else ": the trained model is served"
         lines.append(f"{name} {told(certificate)}{instead}")
+        lines += [f"{name}, BUT {words}" for words in caveats(read_manifest(context.root / served(name)).facts)]
         figures += [replace(figure, name=f"{name}: {figure.name}") for figure in certificate.figures]
         facts[name] = certificate.as_dict()
     return StageResult("; ".join(lines), figures, facts)

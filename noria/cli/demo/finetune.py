@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from noria.build.train.settings import BodySettings, FinetuneRates, FinetuneSettings
+from noria.core.caveats import caveats
 from noria.core.figure import Figure
 from noria.core.folder import clear_partial, read_manifest, source_of
 
@@ -147,6 +148,7 @@ def ledger_line(facts: dict[str, Any], figures: list[Figure]) -> str:
     parts.append(
         f"{facts['steps']:,} steps, {facts['epochs']:.1f} epochs at {facts['tokens_per_second']:,.0f} tokens/s"
     )
+    parts += [f"BUT {words}" for words in caveats(facts)]
     return "; ".join(parts)
 
 
@@ -154,6 +156,7 @@ def _told(facts: dict[str, Any]) -> dict[str, Any]:
     names = (
         "labels",
         "verdict",
+        "by_label",
         "steps",
         "epochs",
         "tokens",

@@ -158,6 +158,7 @@ def test_accumulated_batches_learn_as_one(tmp_path: Path) -> None:
 
         def __init__(self, source: Packed) -> None:
             self.source, self.fingerprint, self.tokens_per_step = source, "halves", source.tokens_per_step
+            self.steps_per_epoch = source.steps_per_epoch
 
         def at(self, step: int) -> list[Batch]:
             tensors = self.source.at(step)[0].tensors
@@ -282,7 +283,7 @@ def test_a_batch_too_large_is_foreseen_from_a_small_one(tmp_path: Path) -> None:
     seen: list[int] = []
 
     class Growing:
-        fingerprint, tokens_per_step = "growing", 8.0
+        fingerprint, tokens_per_step, steps_per_epoch = "growing", 8.0, 0.0
 
         def at(self, step: int) -> list[Batch]:
             rows = 4000 if step == 9 else 4

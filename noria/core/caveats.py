@@ -1,0 +1,76 @@
+"""What must be said wherever a model is named: seen too little, worse than its baseline, a label never said, an engine refused.
+
+    for words in caveats(manifest.facts):
+        report.ledger(f"but {words}")
+
+From a model folder's facts alone, so that what trains, compresses, serves and shows a model says the same.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from .errors import FolderError
+from .figure import Figure
+from .folder import read_manifest
+
+WHOLE = 0.995
+"""Epochs from which a model counts as having seen all its rows once: the last batch of an epoch may be left out."""
+
+
+def caveats(facts: Mapping[str, Any]) -> list[str]:
+    """Return what a reader must know of a model before using it, each a clause that goes on after "but"."""
+    return [words for words in (_untrained(facts), _beaten(facts), _dead(facts)) if words]
+
+
+def caveats_of(folder: Path) -> list[str]:
+    """Return the caveats of a model folder, and whether its faster engine was refused; none of a folder that is no model."""
+    try:
+        facts = read_manifest(folder).facts
+        certificate = json.loads((folder / "certificate.json").read_text(encoding="utf-8"))
+    except FolderError:
+        return []
+    except (OSError, ValueError):
+        return caveats(facts)
+    if not isinstance(certificate, dict) or certificate.get("passed") is not False:
+        return caveats(facts)
+    reasons = "; ".join(map(str, certificate.get("reasons") or ["no reason is given"]))
+    return [f"its faster engine earned no certificate ({reasons}): the trained model answers", *caveats(facts)]
+
+
+def _untrained(facts: Mapping[str, Any]) -> str:
+    epochs = facts.get("epochs")
+    if not isinstance(epochs, int | float) or epochs >= WHOLE:
+        return ""
+    of, more = ("text", "--seconds, or make it smaller (--parameters)") if "objective" in facts else (
+        "rows", "--minutes, or let less of it learn (--body.frozen, --body.layers)")  # fmt: skip
+    return f"it has seen {epochs:.1%} of its training {of}, less than one epoch: give more {more}"
+
+
+def _beaten(facts: Mapping[str, Any]) -> str:
+    verdict, metrics, baselines = (facts.get(name) for name in ("verdict", "metrics", "baseline"))
+    if not metrics or not baselines or not str(verdict).endswith(" wins"):
+        return ""
+    # Of pretraining the last is the one to beat, of fine-tuning the first.
+    main, baseline = Figure(**metrics[0]), Figure(**baselines[-1 if "objective" in facts else 0])
+    name = baseline.note or baseline.name
+    if "objective" in facts:
+        advice = "give it more --seconds or more text"
+    else:
+        advice = "use that baseline, or give the model more --minutes, more rows, or a frozen body (--body.frozen)"
+    return f"its baseline is better: {name}, {_short(main.name, baseline)}, the model {_short('', main)}: {advice}"
+
+
+def _dead(facts: Mapping[str, Any]) -> str:
+    dead = [one for one in facts.get("by_label") or [] if one["support"] and not one["said"]]
+    if not dead:
+        return ""
+    names = ", ".join(f"{one['label']} (true {one['support']:,} times)" for one in dead)
+    return f"in the rows it was judged on it never says {names}: give more rows of such, --regular.balance 1, or more --minutes"
+
+
+def _short(name: str, figure: Figure) -> str:
+    return Figure(name, figure.value, figure.n, figure.low, figure.high, unit=figure.unit).text().strip()
