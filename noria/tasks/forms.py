@@ -88,7 +88,7 @@ _OWN = {
 }  # fmt: skip
 _ROLES = {
     "human": "user", "user": "user", "prompter": "user", "gpt": "assistant", "assistant": "assistant", "chatgpt": "assistant",
-    "bing": "assistant", "bard": "assistant", "model": "assistant", "bot": "assistant", "system": "system",
+    "ai": "assistant", "bing": "assistant", "bard": "assistant", "model": "assistant", "bot": "assistant", "system": "system",
 }  # fmt: skip
 _QUESTIONS = ("question", "query", "问题", "提问", "prompt", "instruction", "user")
 _ANSWERS = ("answer", "response", "completion", "output", "回答", "答案", "回复", "assistant", "reply")
@@ -106,7 +106,14 @@ def _fits(record: Record, task: str) -> bool:
     if task == "answer":
         answers = record["answers"]
         return isinstance(answers, list) and not any(isinstance(one, dict) and "answer_start" in one for one in answers)
-    return True
+    return task != "chat" or not _has_other_roles(record)
+
+
+def _has_other_roles(record: Record) -> bool:
+    """Say whether turns are given under names of roles that other tools use."""
+    turns = record.get("messages")
+    roles = [turn.get("role") for turn in turns if isinstance(turn, dict)] if isinstance(turns, list) else []
+    return any(role not in _ROLES.values() and str(role).lower() in _ROLES for role in roles)
 
 
 def _is_texts(record: Record, *names: str) -> bool:
@@ -114,7 +121,7 @@ def _is_texts(record: Record, *names: str) -> bool:
 
 
 def _share_gpt(record: Record) -> list[Row]:
-    turns = record.get("conversations", record.get("conversation"))
+    turns = record.get("conversations", record.get("conversation", record.get("messages")))
     messages: list[dict[str, Any]] = []
     if isinstance(record.get("system"), str) and record["system"].strip():
         messages.append({"role": "system", "content": record["system"]})
@@ -192,6 +199,15 @@ def _squad_flat(record: Record) -> list[Row]:
     return [{**record, "answers": [_squad_answer(one) for one in given]}]
 
 
+def _in_words(record: Record) -> list[Row]:
+    """Give an answer its first place in the context; -1 where it is not there word for word."""
+    given = record["answer"] if isinstance(record["answer"], list) else [record["answer"]]
+    if not all(isinstance(text, str) for text in given):
+        raise Unfit("an answer that is no text", given)
+    answers = [{"text": text, "start": record["context"].find(text)} for text in given if text.strip()]
+    return [{"context": record["context"], "question": record["question"], "answers": answers}]
+
+
 def _triples(value: object) -> bool:
     """Say whether a value is a list of [start, end, label]."""
     return (
@@ -205,21 +221,32 @@ def _doccano_field(record: Record) -> str | None:
         value = record.get(name)
         if _triples(value):
             return name
-        if (
-            name == "entities"
-            and isinstance(value, list)
-            and all(isinstance(one, dict) and "start_offset" in one for one in value)
-        ):
+        if name == "entities" and isinstance(value, list) and value and all(_entity(one) for one in value):
             return name
     return None
+
+
+def _entity(one: object) -> dict[str, Any] | None:
+    """Return the span that an object with a place and a kind means, under whichever names; None where it is none."""
+    if not isinstance(one, dict):
+        return None
+    found = {
+        field: next((one[name] for name in names if name in one), None)
+        for field, names in (
+            ("start", ("start_offset", "start", "begin", "start_idx")), ("end", ("end_offset", "end", "end_idx")),
+            ("label", ("label", "type", "entity_type", "entity_group", "tag", "category")),
+        )
+    }  # fmt: skip
+    if any(value is None for value in found.values()):
+        return None
+    return found | ({"text": one["text"]} if isinstance(one.get("text"), str) else {})
 
 
 def _doccano(record: Record) -> list[Row]:
     name = _doccano_field(record)
     assert name
     spans = [
-        {"start": one["start_offset"], "end": one["end_offset"], "label": one.get("label")} if isinstance(one, dict)
-        else {"start": one[0], "end": one[1], "label": one[2]}
+        _entity(one) or {"start": one[0], "end": one[1], "label": one[2]}
         for one in record[name]
     ]  # fmt: skip
     kept = {
@@ -297,7 +324,7 @@ def _is_list_of_names(value: object) -> bool:
 
 _MARKED = ("tag",)
 FORMS: Sequence[Form] = (
-    Form("ShareGPT", ("chat",), lambda record: "conversations" in record or isinstance(record.get("conversation"), list), _share_gpt),
+    Form("ShareGPT", ("chat",), lambda record: "conversations" in record or isinstance(record.get("conversation"), list) or _has_other_roles(record), _share_gpt),
     Form("preferences", (), lambda record: "chosen" in record and "rejected" in record, lambda record: []),
     Form("Alpaca", ("chat",), lambda record: _is_texts(record, "instruction", "output"), _alpaca),
     Form("translation sets of Hugging Face", (), lambda record: isinstance(record.get("translation"), dict), lambda record: []),
@@ -319,6 +346,9 @@ FORMS: Sequence[Form] = (
 )  # fmt: skip
 """Every form, the narrowest first."""
 _LOOSE = {
+    "answer": Form("questions with answers in words", ("answer",),
+                   lambda record: _is_texts(record, "context", "question") and "answers" not in record
+                   and isinstance(record.get("answer"), str | list), _in_words),
     "chat": Form("questions and answers", ("chat",),
                  lambda record: "messages" not in record and _asked_and_answered(record) is not None, _dialogue),
     "classify": Form("lists of labels", ("classify",), lambda record: _is_list_of_names(record.get("label")), _label_list),

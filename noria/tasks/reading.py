@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from noria.core.errors import RowError
+from noria.core.errors import InputError, RowError
 from noria.core.progress import Report
 from noria.text.labels import STRONG, Joined, one_label, parts_of, separator_of
 from noria.text.records import Records
@@ -49,6 +49,7 @@ def rows_in(records: Records, reading: Reading, report: Report | None = None) ->
     entries: list[tuple[int, Row | RowError]] = []
     cells: set[int] = set()
     lists: set[int] = set()
+    marks: set[str] = set()
     for line, record in records:
         if isinstance(record, RowError):
             entries.append((line, record))
@@ -58,23 +59,32 @@ def rows_in(records: Records, reading: Reading, report: Report | None = None) ->
         except RowError as error:
             entries.append((line, error))
             continue
+        if records.format.kind == "text" and reading.task != "complete" and list(rows[0]) == ["text"]:
+            raise InputError(
+                f"{records.source.name} is plain text: a {reading.task} row has more than a text", found=record["text"],
+                allowed=f"fields {', '.join(reading.fields)}",
+                hint="write a table with the names of its columns on the first line (.csv, .tsv), or JSON Lines",
+            )  # fmt: skip
         if known is None:
             # Objects may differ: a key that was named need not be in the first.
             there = [*rows[0], *(column for column in reading.columns.values() if column not in rows[0])]
             known = _columns(records.source.name, there, reading, report)
         for row in rows:
-            cell = isinstance(row.get(known.get("labels", "labels")), str)
+            given = row.get(known.get("labels", "labels"))
+            cell = isinstance(given, str) and not given.lstrip().startswith("[")
+            marks |= set(given) & set(STRONG) if isinstance(given, str) and cell else set()
             listed = "labels" in row and "labels" not in record
             row = as_row(row, known, table=table, numbers="features" in reading.fields)
-            if row.get("spans", ()) is None:
-                row["spans"] = []
+            for one in ("spans", *(["labels"] if reading.many else [])):
+                if row.get(one, ()) is None:
+                    row[one] = []  # null is none
             if cell and "labels" in row:
                 cells.add(len(entries))
             if listed and isinstance(row.get("labels"), list):
                 lists.add(len(entries))
             entries.append((line, row))
     if reading.task in _LABELLED or not reading.task:
-        _cut(records.source.name, entries, cells, reading, report)
+        _cut(records.source.name, entries, cells, marks, report)
         _join(records.source.name, entries, reading, report)
         _single(records.source.name, entries, lists, reading, report)
     return entries
@@ -100,12 +110,12 @@ def _columns(name: str, columns: Any, reading: Reading, report: Report | None) -
 
 
 def _cut(
-    name: str, entries: list[tuple[int, Row | RowError]], cells: set[int], reading: Reading, report: Report | None
+    name: str, entries: list[tuple[int, Row | RowError]], cells: set[int], marks: set[str], report: Report | None
 ) -> None:
     """Cut cells of several labels where their marks say so, and tell where."""
     rows = [entry for _, entry in entries if isinstance(entry, dict)]
     if not cells:
-        _tell_uncut(name, rows, reading, report)
+        _tell_uncut(name, rows, report)
         return
     parts: list[str] = []
     for place in cells:
@@ -128,15 +138,13 @@ def _cut(
                 example = example or entry["labels"]
     commas = sorted({part for part in parts if set(part) & {",", "，"}}) if not separators else []
     if report and example:
-        told = ", and commas" if separators else ""
-        report.note(
-            f"{name}: {cut:,} cells hold several labels, cut at | ; 、{told}: the first is " + " + ".join(example)
-        )
+        told = " ".join(repr(mark) for mark in (*sorted(marks), *separators))
+        report.note(f"{name}: {cut:,} cells hold several labels, cut at {told}: the first is {' + '.join(example)}")
     if report and commas:
         report.note(f"{name}: commas are part of labels that always come whole: {commas[0]!r}")
 
 
-def _tell_uncut(name: str, rows: list[Row], reading: Reading, report: Report | None) -> None:
+def _tell_uncut(name: str, rows: list[Row], report: Report | None) -> None:
     """Tell where one label looks like several, for a part of it stands alone elsewhere."""
     labels = Counter(row["label"] for row in rows if isinstance(row.get("label"), str))
     if not report or len(labels) > 10_000:

@@ -8,6 +8,7 @@ How files are read is the business of `noria.text.records`.
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -127,11 +128,16 @@ def _number(cell: object) -> object:
 def _listed(field: str, value: object) -> object:
     if not isinstance(value, str):
         return value
-    if value.lstrip().startswith(("[", "{")):
-        try:
-            return json.loads(value)
-        except ValueError:
+    bare = value.strip()
+    if bare.startswith(("[", "{")):
+        for read in (json.loads, ast.literal_eval):  # the second is how Python prints a list, and pandas writes one
+            try:
+                return read(bare)
+            except (ValueError, SyntaxError, RecursionError, MemoryError):
+                continue
+        if field != "labels" or not bare.endswith("]"):
             return value
+        return [part.strip("\"'") for part in parts_of(bare[1:-1], "".join(STRONG) + ",")]
     if field == "labels":
         return parts_of(value, "".join(STRONG))
     return value.split() if field in ("tokens", "tags") else value

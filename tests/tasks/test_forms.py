@@ -21,6 +21,10 @@ FORMS: dict[str, tuple[str, Any, dict[str, Any]]] = {
     "ShareGPT": ("chat", {"conversations": [{"from": "human", "value": "你好"}, {"from": "gpt", "value": "您好"}]}, {"messages": TURNS}),
     "ShareGPT, roles": ("chat", {"conversations": TURNS}, {"messages": TURNS}),
     "ShareGPT, pairs": ("chat", {"conversation": [{"human": "你好", "assistant": "您好"}]}, {"messages": TURNS}),
+    "messages, roles": ("chat", {"messages": [{"role": "human", "content": "你好"}, {"role": "AI", "content": "您好"}]}, {"messages": TURNS}),
+    "answers in words": ("answer", {"context": CONTEXT, "question": "提什么？", "answer": "水"},
+                         {**ANSWER, "answers": [{"text": "水", "start": CONTEXT.index("水")}]}),
+    "entities": ("tag", {"text": "张三来", "entities": [{"start": 0, "end": 2, "type": "PER", "text": "张三"}]}, {"text": "张三来", "spans": SPANS}),
     "Alpaca": ("chat", {"instruction": "你好", "input": "", "output": "您好"}, {"messages": TURNS}),
     "Alpaca, all": ("chat", {"system": "s", "instruction": "b", "input": "c", "output": "d", "history": [["你好", "您好"]]},
                     {"messages": [{"role": "system", "content": "s"}, *TURNS, {"role": "user", "content": "b\n\nc"},
@@ -154,3 +158,16 @@ def test_several_labels_hidden_in_one_are_told(tmp_path: Path) -> None:
         report=report,
     )
     assert "--many reads several labels in a cell" in report.stream.getvalue()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("cell", ["['物流', '价格']", '["物流", "价格"]', "[物流, 价格]", "物流|价格", " 物流 、价格 "])
+def test_lists_of_labels_in_cells_however_they_are_printed(tmp_path: Path, cell: str) -> None:
+    quoted = cell.replace('"', '""')
+    (tmp_path / "r.csv").write_text(f'text,labels\n好,"{quoted}"\n坏,质量\n', encoding="utf-8")
+    assert read_rows(tmp_path / "r.csv", task_for("classify"))[0]["labels"] == sorted(["物流", "价格"])
+
+
+def test_plain_text_is_no_rows(tmp_path: Path) -> None:
+    (tmp_path / "r.txt").write_text("好评\t物流很快\n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"is plain text.*first line"):
+        read_rows(tmp_path / "r.txt", task_for("classify"))
