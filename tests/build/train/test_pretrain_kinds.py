@@ -25,13 +25,13 @@ from noria.core.progress import Bar, Report
 
 ENGLISH = "The wheel turns, the stream lifts its own water, and the field number {} is green again."
 SMALL: dict[str, Any] = {
-    "vocab_size": 600, "parameters": 160_000, "context": 32, "tokens_per_step": 256, "steps": 16, "evaluations": 2,
+    "vocab_size": 600, "model": {"parameters": 160_000}, "context": 32, "tokens_per_step": 256, "steps": 16, "evaluations": 2,
     "number_type": "fp32",
 }  # fmt: skip
 KINDS: dict[str, dict[str, Any]] = {
     "masked": {"objective": "masked", "model": {"dropout": 0.1}},
     "words": {"objective": "words"},
-    "spans": {"objective": "spans", "parameters": 250_000},
+    "spans": {"objective": "spans", "model": {"parameters": 250_000}},
     "lstm": {"model": {"architecture": "lstm"}},
     "llama": {"model": {"dropout": 0.1, "start": "xavier"}, "optimizer": {"method": "muon"}},
 }
@@ -59,7 +59,9 @@ def models(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
 
 
 def settings(name: str, **more: Any) -> PretrainSettings:
-    return PretrainSettings.make(**{**SMALL, **KINDS[name], **more})
+    given = {**SMALL, **KINDS[name], **more}
+    models = (SMALL["model"], KINDS[name].get("model", {}), more.get("model", {}))
+    return PretrainSettings.make(**given | {"model": {key: value for model in models for key, value in model.items()}})
 
 
 def quiet() -> Report:
