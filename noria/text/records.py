@@ -175,8 +175,8 @@ def _parquet_file(source: Source) -> Any:
     try:
         plain = source.image is None and source.plain_name == source.name
         file = pyarrow.parquet.ParquetFile(source.name if plain else io.BytesIO(source.read()))
-    except pyarrow.ArrowException as error:
-        raise InputError(f"{source.name} is not Parquet, or is damaged", found=str(error)) from None
+    except (pyarrow.ArrowException, OSError) as error:
+        raise _as_damage(error, f"{source.name} is not Parquet, or is damaged") from None
     check_header(file.schema_arrow.names, source.name)
     return file
 
@@ -191,8 +191,13 @@ def _parquet(source: Source) -> Iterator[Numbered]:
             for record in batch.to_pylist():
                 line += 1
                 yield line, record
-    except pyarrow.ArrowException as error:
-        raise InputError(f"{source.name} is damaged after row {line:,}", found=str(error)) from None
+    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise _as_damage(error, f"{source.name} is damaged after row {line:,}") from None
+
+
+def _as_damage(error: Exception, what: str) -> Exception:
+    """Return what to raise for an error of Arrow's: it takes the system's class for damage, too, but gives it no number."""
+    return error if isinstance(error, OSError) and error.errno is not None else InputError(what, found=str(error))
 
 
 def _json(text: str, name: str) -> Iterator[Numbered]:
@@ -206,6 +211,8 @@ def _json(text: str, name: str) -> Iterator[Numbered]:
     except (ValueError, RecursionError):
         yield from _array(text, start - 1, name, closing="")  # objects one after another, each over many lines
         return
+    if not isinstance(whole, dict):
+        raise InputError(f"{name} holds no rows", found=whole, allowed="[{...}, ...]")
     lists = {key: value for key, value in whole.items() if isinstance(value, list) and any(map(_is_row, value))}
     held = [key for key in LISTED if key in lists] or list(lists)
     if len(lists) == 1 or (held and held[0] == "data"):

@@ -11,12 +11,14 @@ import re
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from noria.core.errors import InputError, RowError
+from noria.text.formats import ENDINGS
 from noria.text.records import read_records, records_in
 
 ROWS = [
@@ -219,3 +221,25 @@ def test_the_page_says_what_is_true(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_rows_of_an_array_on_one_line_are_numbered() -> None:
     assert [line for line, _ in records_in(b'[{"a": 1}, {"a": 2}, 3]', "r.json")] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_damaged_files_are_read_or_refused_in_words(seed: int) -> None:
+    """Bytes changed, cut out and put in at random, under any name: no error but one in words."""
+    random, words = Random(seed), []
+    for _ in range(250):
+        image = bytearray(
+            PACKERS[packed := random.choice(list(PACKERS))](FORMATS[name := random.choice(list(FORMATS))])
+        )
+        if random.random() < 0.3:
+            name = "x" + random.choice(ENDINGS)
+        for _ in range(random.randint(0, 6)):
+            place = random.randrange(len(image) + 1)
+            put = random.choice([b'"', b"\n", b",", b"\r", b"\t", b"[", b"{", b"\xff", b"\x00", b"sep=;\n"])
+            image[place : place + random.choice([0, 0, 1, 20])] = random.choice([b"", put, random.randbytes(1)])
+        try:
+            list(records_in(bytes(image), name + packed))
+        except InputError as error:
+            words.append(str(error))
+    assert words
+    assert not any("\n" in one for one in words)
