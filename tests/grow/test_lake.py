@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -11,13 +12,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from noria.console.pages.users import served_use
 from noria.core.errors import InputError
 from noria.core.event import COLUMNS, FACTS, OUTBOX_DDL, OUTBOX_TABLE, Event, day_folder, new_id, outbox_file
 from noria.core.lake import ARROW
 from noria.grow.lake import events
 from noria.grow.log import log_of_events
+from noria.grow.market.study import open_market
+from noria.grow.settings import LogSettings
 from noria.grow.usage import usage
 from noria.grow.users.activity import growth
+from noria.grow.users.study import open_log
 
 START = datetime(2026, 3, 1, 23, 59, 59, tzinfo=UTC)
 
@@ -159,3 +164,23 @@ def test_growth_reads_the_lake_by_application(tmp_path: Path) -> None:
     assert (
         [row.active for row in account.segment()] == [row.active for row in account.segment("support")] == [1, 3, 3, 1]
     )
+
+
+def test_days_of_a_lake_are_those_of_the_zone_that_is_told(tmp_path: Path) -> None:
+    """In the log, in the shares, in the command's settings and in the console, whatever days the files lie in."""
+    rows = make(3) + [replace(event, time=event.time + timedelta(hours=16), user="late") for event in make(1)]
+    seal(tmp_path, rows[:2])
+    wait(tmp_path, rows[2:])
+    shanghai, utc = LogSettings(zone="Asia/Shanghai"), LogSettings()
+    told = {
+        settings.zone: [(row.period, row.active) for row in growth(open_log(tmp_path, settings), "day").rows]
+        for settings in (shanghai, utc)
+    }
+    assert told == {"Asia/Shanghai": [("2026-03-02", 4)], None: [("2026-03-01", 1), ("2026-03-02", 3)]}
+    series = open_market(tmp_path, LogSettings(zone="Asia/Shanghai", period="day"))
+    assert {point.time for point in series.points} == {"2026-03-02"}
+    weeks = open_market(tmp_path, LogSettings(zone="America/New_York", period="week", week_starts="sunday"))
+    assert {point.time for point in weeks.points} == {"2026-03-01"}
+    use = served_use(tmp_path, ("Asia/Shanghai", "monday"))
+    assert use is not None
+    assert (use.first, use.last) == ("2026-03-02", "2026-03-02")
