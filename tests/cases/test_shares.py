@@ -17,6 +17,7 @@ from noria.core.errors import InputError, RowError, SettingError
 from noria.grow.calendars import following
 from noria.grow.market.settings import BasisSettings, ListingSettings
 from noria.grow.promote.settings import UnitSettings
+from noria.grow.promote.spend import read_spend
 from noria.grow.settings import ForecastSettings, MarketSettings
 
 CASES = Path(__file__).parent / "inputs" / "ship-grow"
@@ -419,3 +420,34 @@ def test_what_has_no_end_is_a_dash_on_the_screen(tmp_path: Path, capsys: pytest.
     out = capsys.readouterr().out
     assert "not identified" in out
     assert not re.search(r"\b(inf|nan)\b", out)
+
+
+@pytest.mark.parametrize(
+    ("cells", "means"),
+    [(("0.8%", "1.2%"), (0.008, 0.012)), (("14,5", "15,25"), (14.5, 15.25)), (("1,234", "2,345,678"), (1234, 2_345_678)), (("是", "否"), (1, 0)),
+     (("1.234,5", "2.000,5"), (1234.5, 2000.5)), (("1.234", "2.000,5"), (1234, 2000.5)), (("¥12", "¥15"), (12, 15)), (("１２", "15%"), (12, 0.15))],
+)  # fmt: skip
+def test_outcomes_are_read_as_people_write_them(
+    cells: tuple[str, str], means: tuple[float, float], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [f'u{user},{("control", "B")[user % 2]},"{cells[user % 2]}"' for user in range(40)]
+    found = experiment_of(write(tmp_path / "e.csv", *rows, head="user,variant,outcome\n"), capsys)
+    assert [group["value"] for group in found["groups"]] == pytest.approx(list(means))
+    assert any("are read as" in note["en"] for note in found["notes"])
+
+
+def test_an_outcome_written_in_two_ways_is_set_aside_and_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [f'u{user},{("control", "B")[user % 2]},"{("1,5", "1.25", "7")[user % 3]}"' for user in range(60)]
+    with pytest.raises(InputError, match="60 rows set aside: the outcome is missing or no finite number"):
+        experiment_of(write(tmp_path / "e.csv", *rows, head="user,variant,outcome\n"), capsys)
+
+
+@pytest.mark.parametrize("form", ["{month}", "{month}-01", "{month}-15"])
+def test_spend_by_months_in_any_form_is_monthly(form: str, tmp_path: Path) -> None:
+    months = ["2015-01", *following(["2015-01"], 47)]
+    rows = [f'{form.format(month=month)},"1,{100 + place % 7}",{place % 5}' for place, month in enumerate(months)]
+    spend = read_spend(write(tmp_path / "b.csv", *rows, head="time,outcome,tv\n"), channels=("tv",))
+    assert spend.unit == ("month", "月")
+    assert spend.outcome[:3].tolist() == [1100, 1101, 1102]

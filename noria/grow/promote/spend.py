@@ -20,8 +20,9 @@ import numpy.typing as npt
 from noria.core.errors import InputError, RowError
 
 from ..checked import add_local_times
-from ..files import NUMBER, load_table, number_sql, quoted
+from ..files import NUMBER, load_table, quoted
 from ..lake import connect
+from ..numbers import add_numbers
 
 if TYPE_CHECKING:
     from ibis.backends.duckdb import Backend
@@ -105,8 +106,14 @@ def read_spend(
             raise InputError(f"{path}: no column {column!r}", found=", ".join(kinds), allowed="a column that is there",
                              hint=f"name it with --{flag}")  # fmt: skip
     numbers = (outcome, *channels, *controls)
+    if kinds[time] == "VARCHAR":  # a month is told by its first day
+        month = quoted(time)
+        connection.con.execute(
+            rf"""UPDATE "{loaded.name}" SET {month} = trim({month}) || '-01' WHERE regexp_full_match(trim({month}), '\d{{4}}-\d\d')"""
+        )
     moment = add_local_times(connection, loaded, time, zone, str(path))
-    columns = "".join(f", {number_sql(name)} AS number_{place}" for place, name in enumerate(numbers))
+    read = [add_numbers(connection, loaded.name, name)[0] for name in numbers]
+    columns = "".join(f", {sql} AS number_{place}" for place, sql in enumerate(read))
     event = f", lower(trim(coalesce(CAST({quoted(events)} AS VARCHAR), ''))) AS event" if events else ""
     data = connection.con.execute(
         f"""SELECT "{NUMBER}" AS line, date_diff('day', DATE '1970-01-01', {moment}) AS day{columns}{event}

@@ -11,7 +11,7 @@ in case, width or spaces are one, and told. Missing is not zero: a user without 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,9 +25,10 @@ from noria.core.errors import InputError, unknown
 from noria.core.event import KINDS
 
 from ..checked import add_local_times
-from ..files import NUMBER, Loaded, load_table, number_sql, quoted
+from ..files import NUMBER, Loaded, load_table, quoted
 from ..lake import connect
 from ..log import SERVER_EVENTS
+from ..numbers import add_numbers
 from ..problems import Problem
 from ..spellings import alike, one_spelling, plain
 
@@ -120,15 +121,26 @@ def read_units(
         if needed and column not in kinds:
             raise InputError(f"{place}: no column {column!r}", found=", ".join(kinds),
                              allowed="a column that is there", hint=f"name it with --{flag}")  # fmt: skip
-    numbers = {name: number_sql(column) if column in kinds else "NULL::DOUBLE"
-               for name, column in (("outcome", outcome), ("weight", weight), ("before", before))}  # fmt: skip
+    numbers, notes = {}, []
+    for name, column in (("outcome", outcome), ("weight", weight), ("before", before)):
+        numbers[name], example = (
+            add_numbers(connection, loaded.name, column) if column in kinds else ("NULL::DOUBLE", "")
+        )
+        if example:
+            notes.append(
+                {
+                    "en": f"{column}: cells such as {example}",
+                    "zh": f"{column}：单元格按数值读取，如 {example.replace(' are read as ', ' 读作 ')}",
+                }
+            )
     moment = add_local_times(connection, loaded, time, zone, place) if time in kinds else "NULL::TIMESTAMP"
     more = "".join(f", CAST({quoted(name)} AS VARCHAR) AS feature_{index}" for index, name in enumerate(features))
     rows = f"""SELECT "{NUMBER}" AS line, trim(coalesce(CAST({quoted(user)} AS VARCHAR), '')) AS "user",
         trim(coalesce(CAST({quoted(variant)} AS VARCHAR), '')) AS variant, {numbers["outcome"]} AS outcome,
         {numbers["weight"]} AS weight, {numbers["before"]} AS before, {moment} AS time{more} FROM "{loaded.name}" """
     has = {"weight": weight in kinds, "before": before in kinds, "time": time in kinds}
-    return _units(connection, rows, features, has, control, source or path.name, licence, loaded)
+    units = _units(connection, rows, features, has, control, source or path.name, licence, loaded)
+    return replace(units, notes=(*notes, *units.notes))
 
 
 def units_of_events(
