@@ -12,13 +12,10 @@ import ast
 import json
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from noria.core.errors import InputError, RowError
-from noria.text.formats import FORMATS
 from noria.text.labels import STRONG, parts_of
-from noria.text.sources import Source
 
 LISTS = ("labels", "tokens", "tags", "spans", "answers", "messages", "features")
 """Fields that hold a list: in a table as JSON; labels also as names between | ; ； 、, tokens and tags between spaces."""
@@ -37,12 +34,6 @@ _ALIASES = {
     "positive": "answer text2 sentence2 match 答案 回答 文本2",
     "negative": "wrong 负例",
 }
-
-
-def is_table(path: str | Path) -> bool:
-    """Return whether a file's ending says that its records have columns."""
-    suffix = Source(str(path)).suffix
-    return any(suffix in one.endings for one in FORMATS if one.has_columns)
 
 
 def columns_for(

@@ -26,7 +26,7 @@ SAMPLE = 1 << 20
 """Characters by which a dialect is judged."""
 MARKED = "\udcff"
 """Stands in a text where its bytes are none of its encoding; no file that is read rightly holds it."""
-_DELIMITERS = (",", "\t", ";", "|")
+_DELIMITERS = (",", "\t", ";", "|", "，")
 _SCORED = 300
 _RUN_ON = 4
 """Lines of one row from which it is asked whether each is a row of its own; a text over that many lines has other breaks."""
@@ -112,7 +112,7 @@ def dialect_of(sample: str, suffix: str = "", *, whole: bool = True, source: str
     if not lines[-1].removesuffix(line_end) or (not whole and len(lines) > 1):
         lines.pop()
     base = Dialect(line_end=line_end, header_line=skipped + 1)
-    order = ("\t", ",", ";", "|") if suffix in (".tsv", ".tab") else _DELIMITERS
+    order = sorted(_DELIMITERS, key=lambda one: one != "\t") if suffix in (".tsv", ".tab") else _DELIMITERS
     candidates = [replace(base, delimiter=one) for one in ((given,) if given else order)]
     first = lines[:_SCORED]
     surveys = [(one, _survey(first, one, len(first) == len(lines) and whole)) for one in candidates]
@@ -175,9 +175,7 @@ def rows_below(
         if any(MARKED in cell for cell in cells):
             yield line, RowError("bytes that are not of the file's encoding", file=source, line=line)
             continue
-        if cells[0].strip(" \ufeff") in known and known.issuperset(again := bare_names(cells)):
-            while again and not again[-1] and len(again) > len(names):
-                again = again[:-1]
+        if cells[0].strip(" \ufeff") in known and known.issuperset(again := _padded(bare_names(cells), len(names))):
             if again == names:
                 notes.count("repeated headers passed over", line)
                 continue
@@ -199,6 +197,13 @@ def rows_below(
                 if not name and cell.strip():
                     notes.count(f"cells of column {place}, which has no name, left out", line)
         yield line, {name: cell for name, cell in zip(names, cells, strict=False) if name}
+
+
+def _padded(names: tuple[str, ...], width: int) -> tuple[str, ...]:
+    """Return names with as many empty ones at their end as a header of that width has."""
+    while len(names) > width and not names[-1]:
+        names = names[:-1]
+    return names + ("",) * (width - len(names))
 
 
 class _Feed:

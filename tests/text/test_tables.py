@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from dataclasses import dataclass
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -109,7 +110,7 @@ def tables(draw: st.DrawFn) -> Written:
     return Written(text.encode(encoding), meant, names, bad, repeated)
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(tables(), st.sampled_from(["r.csv", "r.tsv"]))
 def test_what_is_written_is_read_back_or_counted(table: Written, name: str) -> None:
     records = records_in(table.image, name)
@@ -120,3 +121,47 @@ def test_what_is_written_is_read_back_or_counted(table: Written, name: str) -> N
     assert all(list(row) == table.names for row in rows)
     assert len(faults) == table.bad
     assert sum(records._notes.counts.values()) == table.repeated
+
+
+A, B = {"text": "好", "label": "a"}, {"text": "坏", "label": "b"}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "rows", "notes"),
+    [
+        ("r.csv", "内容，标签\n好，a\n", [{"内容": "好", "标签": "a"}], 0),
+        ("r.csv", "\n,,\ntext,label,,\n好,a,,\n,,,\n坏,b\n", [A, B], 1),
+        ("r.csv", "text,label\n好,a\n\ufefftext,label,,\nlabel,text\nb,坏\n", [A, B], 2),
+        ("r.csv", ",text,label\n0,好,a\n1,坏,b\n", [A, B], 1),
+        ("r.csv", "'text','label'\n'好','a'\n'坏','b'\n", [A, B], 0),
+        ("r.csv", 'text, label\n"好, 坏", "a, b"\n', [{"text": "好, 坏", "label": "a, b"}], 0),
+        ("r.csv", 'text,label\n"say \\"好, 坏\\"",a\n', [{"text": 'say "好, 坏"', "label": "a"}], 0),
+        ("r.csv", "text\tlabel\n好,坏\ta\n", [{"text": "好,坏", "label": "a"}], 0),
+        ("r.tsv", "text,label\n好,a\n坏,b\n", [A, B], 0),
+        ("r.tsv", 'text\tlabel\n"5"" screen"\ta\n', [{"text": '5" screen', "label": "a"}], 0),
+        ("r.tsv", 'text\tlabel\n"好\n坏"\ta\n', [{"text": "好\n坏", "label": "a"}], 0),
+        ("r.csv", "SEP=|\r\ntext|label\r\n好|a\r\n", [A], 0),
+        ("r.csv", "day;value\n1;3,50\n2;4,00\n", [{"day": "1", "value": "3,50"}, {"day": "2", "value": "4,00"}], 0),
+    ],
+)
+def test_small_tables_of_every_kind(name: str, text: str, rows: list[dict[str, str]], notes: int) -> None:
+    records = records_in(text.encode(), name)
+    assert [record for _, record in records] == rows
+    assert len(records.notes()) == notes
+
+
+def test_one_short_row_or_stray_quote_in_three_thousand_is_that_row_alone() -> None:
+    lines = [f"评论{number}很好,好评" for number in range(3_000)]
+    for spoilt, bad in (("质量太差", 0), ('"质量太差,差评', 1), ('"质量"太差,差评', 1), ("质量,太差,差评", 1)):
+        image = "\n".join(["text,label", *lines[:1_500], spoilt, *lines[1_500:]]).encode()
+        found = list(records_in(image, "r.csv"))
+        assert len(found) == 3_001
+        assert [line for line, record in found if isinstance(record, RowError)] == [1_502] * bad
+
+
+def test_a_quote_that_runs_on_to_another_takes_no_row_with_it() -> None:
+    lines = [f"评论{number}很好,好评" for number in range(50)]
+    image = "\n".join(["text,label", *lines, '"质量太差,差评', *lines, '屏幕5",好评', *lines]).encode()
+    found = list(records_in(image, "r.csv"))
+    assert len(found) == 152
+    assert [line for line, record in found if isinstance(record, RowError)] == [52]
