@@ -144,6 +144,7 @@ WORDS: dict[str, Both] = {
     "support.answer": Both("answered", "直接回答"),
     "support.confirm": Both("please confirm", "请您确认"),
     "support.handover": Both("handed over to a person", "转人工"),
+    "support.courtesy": Both("small talk", "寒暄"),
     "support.confidence": Both("confidence {value}", "置信度 {value}"),
     "support.no": Both("No", "不是"),
     "support.right": Both("Helpful", "有帮助"),

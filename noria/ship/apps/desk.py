@@ -50,8 +50,10 @@ _PHRASES: dict[str, dict[str, str]] = {
 }
 # An answer that begins so says yes or no to its own question; to one asked the other way round it would say the opposite.
 _YES_OR_NO = re.compile(
-    r"(yes|no|nope|yeah|sure|certainly|of course|never|always|not |you (can|cannot|can't|must|need not)|it (is|does|can|cannot)( not)?)\b"
-    r"|是|不是|对|不对|可以|不可以|能|不能|会|不会|有|没有|需要|不需要|不用|要|不要|支持|不支持|行|不行|当然|无需|无须|没法|必须|不必",
+    r"(?:(?:yes|no|nope|yeah|sure|certainly|of course|never|always|not (?:yet|really|at all)|absolutely)(?: (?:you (?:can|cannot|can't|must|need not|do|don't)|"
+    r"(?:it|we|they) (?:is|does|do|can|cannot|are)(?: not|n't)?))?"
+    r"|(?:不|没|可|能|会|有|需|要|支持|行|当然|无需|无须|不必|必须|是|对)(?:是|对|以|能|会|有|需要|要|用|支持|行|可以|不行|的)*)"
+    r"\s*(?:[,.;:!，。；：！—]|$)",
     re.I,
 )
 

@@ -166,7 +166,8 @@ def _merged(records: Iterable[tuple[int, dict[str, Any]]], path: str | Path, not
         name = _identity(value, path, line)
         if not name:
             key = "\n".join(plain(text) for _, text in sorted(answers.items()))
-            name = by_answer.setdefault(key, f"line-{line}") if key else _above(drafts, path, line)
+            fresh = f"line-{line}" if f"line-{line}" not in drafts else f"line-{line}-{len(drafts) + 1}"
+            name = by_answer.setdefault(key, fresh) if key else _above(drafts, path, line)
         draft = drafts.setdefault(name, _Draft(name, line))
         _add(draft, groups, answers, path, line)
     entries = [_entry(draft, path) for draft in drafts.values()]

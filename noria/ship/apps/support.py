@@ -91,6 +91,11 @@ class Support:
         """Embed the questions and answers through the served model."""
         self.desk = await open_desk(self.faq, keeping(state, self.name, self.model))
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Return what the writer of the questions should look at."""
+        return self.desk.notes if self.desk else self.faq.notes
+
     async def ask(self, state: State, question: str, conversation: str = "") -> tuple[Reply, str]:
         """Return the reply to a question and the id of the request; a handover is recorded as an event."""
         usage = state.usage()

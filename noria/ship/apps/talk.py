@@ -18,23 +18,26 @@ Courtesy = Literal["greeting", "thanks", "goodbye", "identity"]
 _COURTESIES: dict[Courtesy, tuple[str, ...]] = {
     "greeting": (
         r"(hi+|hello|hey|hiya|howdy|greetings|good (morning|afternoon|evening|day))( (there|all|everyone|team|again|sir|madam))*",
-        r"how are you( doing)?( today)?", r"how do you do", r"nice to meet you", r"(is )?any(body|one) (there|here)",
+        r"hi+ ?hi+", r"how (are|r) (you|u|things)( doing| going)?( today)?", r"what's (up|new|going on)|wass?up|heyo|how('s| is| ya|'ve you been)( (it|ya|everything))?( (going|doing|doin|been|hanging))?( my friend| today)?", r"how do you do", r"nice to meet you", r"(is )?any(body|one) (there|here)",
         r"(你|您|大家|各位|亲)们?好[啊呀哦嘛的吗]*", r"(嗨|嘿|哈[喽啰罗]|哈 ?喽|喂|亲|您好|你好|在)[啊呀哦]*", r"(早上|上午|中午|下午|晚上)好[啊呀]*", r"早(安|啊)?",
         r"(请问)?(客服)?(在吗|在么|在不在|有人吗|有人在吗|在不)", r"(hi|hello|hey)[啊呀]*",
     ),
     "thanks": (
         r"(ok(ay)? |great |perfect |cool |yes |no |alright |all right |well |wonderful |awesome )?(many |thanks? )?"
         r"(thanks?|thank (you|u)|thx|ty|cheers|much appreciated|appreciate it|i appreciate it)"
-        r"( (you|a lot|so much|very much|much|a bunch|again|for (your|the|all your|all the) (help|time|answer|support|info|information)|"
-        r"for (helping|that|this|everything)|everyone|mate|all|kindly))*",
+        r"( (you|a lot|so much|very much|much|a bunch|again|for (your |the |all |all your |all the )?(help|time|answer|support|info|information|effort|patience|service)|"
+        r"for (helping|assisting|chatting|that|this|everything|doing that|your assistance|the assistance|the assist|the chat)|with|to|out|today|now|everyone|mate|all|me|us|kindly))*",
+        r"(i('m| am) (very |so )?(thankful|grateful)( for (your|the) (help|time))?|(much )?appreciated|i appreciate (that|you|your help|you doing that)|you have my( sincere)? gratitude|you('ve| have) (helped me|been (a big|a great|so much) help)|i owe you one)",
         r"(that s|that's|thats|that is|this is)? ?(very |really |so |most )?(helpful|kind of you|great|perfect|all|awesome|it)( (thanks|thank you|for now|i needed))*",
+        r"ok(ay|ey)?|alright|all right|sure|great|perfect|cool|fine|i see|understood|noted", r"嗯+|恩+|哦+|噢|好[的吧嘞滴]?[啊呀]?|行[吧]?|ok[啊呀]?",
         r"you (have been|ve been|'ve been|are|were) (very |so |really )?(helpful|kind|great)", r"got it( (thanks|thank you))?",
         r"(好的?|嗯+|行|哦|噢|ok|收到|明白了?|知道了|可以了?|没问题|太好了|非常|十分|万分|真的?|真是|那|那就)*(太|多)?(谢谢|感谢|多谢|谢了|辛苦|麻烦)"
-        r"(你|您|你们|您们|客服|亲|啦|了|啊|呀|哦|哈|的?(帮助|回答|解答|回复)|谢谢)*",
-        r"(好的|收到|明白了?|知道了|懂了|了解了?|清楚了)[啊呀哦哈啦]*", r"(没有?(其他|别的)?(问题|事)了|没事了|不用了)[啊呀哦哈]*(谢谢)?(你|您)?",
+        r"(你|您|你们|您们|客服|亲|啦|了|啊|呀|哦|哈|的?(帮助|帮忙|回答|解答|回复|服务|介绍|推荐)|谢谢)*",
+        r"(我|都)?(好的|收到|记下|明白了?|知道了|懂了|了解了?|清楚了)[啊呀哦哈啦]*", r"(我?(的问题)?(没有?(其[他它]|别的)?(什么)?(问题|事)|问完|都?清楚)了|没事了|不用了)[啊呀哦哈]*(谢谢)?(你|您)?",
     ),
     "goodbye": (
         r"(ok(ay)? |thanks? |thank you )?(bye+|good ?bye|bye bye|see (you|ya)( (later|soon|around|tomorrow))?|farewell|cya|good night)( (for now|then|bye))*",
+        r"good ?(bye|night)( now)?|until next time|peace out|take care|(this was |it was |what )?(a |such a )?(nice|good|great|fun|lovely|pleasure|wonderful)( as always)?( (chat|talk|conversation))?( (talking|speaking|chatting|to speak|to talk|to chat|to meet)( (to|with))?( you)?)?|this was fun|i enjoyed (our (talk|chat|conversation)|(talking|speaking|chatting) (to|with) you)|a pleasure( as always)?( to (speak|talk) (with|to) you)?",
         r"have a (good|nice|great|lovely) (day|one|evening|weekend|night)",
         r"(好的?|嗯|那|谢谢)*(再见|拜拜|拜|回见|回头见|下次再?聊|晚安|先这样|就这样)(了|吧|啦|哈)*",
     ),
@@ -47,12 +50,14 @@ _COURTESIES: dict[Courtesy, tuple[str, ...]] = {
     ),
 }  # fmt: skip
 _COURTESY = {kind: re.compile("|".join(f"(?:{one})" for one in forms)) for kind, forms in _COURTESIES.items()}
+_ORDER: tuple[Courtesy, ...] = ("goodbye", "identity", "thanks", "greeting")
+_CHINESE = re.compile(r"[\u3400-\u9fff]")
+LONGEST = 120
+"""Characters of a sentence above which it is neither a courtesy nor a wish for a person."""
 _CLAUSE = re.compile(r"[,，。.!！?？;；~～、\n…]+(?=\s|[\u3400-\u9fff]|$)|[，。！？；～…\n]+")
-# What may stand before a question, in one clause with it.
+# A greeting may stand before a question in one clause with it.
 _BEFORE = re.compile(
-    r"^(?:(?:你好|您好|哈喽|嗨|亲|谢谢(?:你|您)?|感谢|好的|早上好|下午好|晚上好)[啊呀哦]*[\s，,。!！~～]*)+(?:请问|想问一?下|我想问一?下|问一?下)?[\s，,:：]*"
-    r"|^(?:(?:hi|hello|hey|good (?:morning|afternoon|evening)|thanks|thank you)(?: there| team| again)?[\s,.!]+)+",
-    re.I,
+    r"^(?:你好|您好|哈[喽啰]|嗨|亲|早上好|下午好|晚上好)[啊呀哦]*\s*(?=请问|我|想|怎|如何|有|能|可|帮|麻烦|问|什么|为什么|多|哪)"
 )
 
 _NOUN = r"(?:人工|真人|活人|人类|真正的人|客服人员|人工客服|真人客服)(?:客服|服务|坐席|座席|专员|热线|热线电话|客服人员|工作人员|人员|接待|台)?"
@@ -62,7 +67,7 @@ _VERB = r"(?:转接?到?|接通?|切换到?|换成?|换个|找|找个|叫|呼叫
 _LINK = r"(?:一下|到|给|成|一?个|一?位|你们的?|你们家的?|的|你|您|我)*"
 _PERSON = re.compile("|".join((
     rf"{_WISH}{_VERB}{_LINK}{_NOUN}{_TAIL}",
-    rf"(?:请|麻烦|快|直接|马上|我要|我想要?|我需要|需要|给我|要|转|还是)*{_NOUN}(?:吧|呢|啊|呀|来|谢谢|快点|在吗|在不在|在么|有吗|帮我|帮忙|处理|服务)*",
+    rf"(?:请|麻烦|快|直接|马上|我要|我想要?|我需要|需要|给我|要|转|还是)*(?:{_NOUN})+(?:吧|呢|啊|呀|来|谢谢|快点|在吗|在不在|在么|有吗|帮我|帮忙|处理|服务)*",
     rf"{_WISH}{_VERB}{_LINK}(?:客服|在线客服|你们客服|经理|主管|负责人|工作人员|专员|领导)(?:人员)?{_TAIL}",
     r"(?:我|请)?(?:不要|别|不想要?|不需要|拒绝|讨厌|受够了?)(?:再)?(?:跟|和|与|让|用|给我|理)?(?:这个)?(?:机器人|机器|ai|自动回复|智能客服)(?:客服)?(?:了|回答|回复|说话|聊天?|说|跟我说|跟我聊|服务|来|敷衍我?|糊弄我?)*",
     r"(?:有没有|有|来个|换个|换|找个?|叫个?)(?:能说话的|真的|真)?(?:活)?人(?:吗|么|啊|呀|来|说话|处理|服务)+(?:一下)?",
@@ -135,7 +140,7 @@ def courtesy(text: str) -> Courtesy | None:
     kinds = [_courtesy(clause) for clause in _clauses(text)]
     if not kinds or None in kinds:
         return None
-    return next((kind for kind in ("goodbye", "identity", "thanks") if kind in kinds), "greeting")  # type: ignore[return-value]
+    return next(kind for kind in _ORDER if kind in kinds)
 
 
 def question_in(text: str) -> str:
@@ -181,6 +186,8 @@ def chosen(text: str, options: Sequence[str]) -> int | Literal["none", "unclear"
     >>> chosen("第二个", ["怎么退货", "怎么换货"]), chosen("是的，谢谢", ["怎么退货"]), chosen("neither", ["a", "b"]), chosen("9", ["a"])
     (1, 0, 'none', 'unclear')
     """
+    if len(text) > LONGEST:
+        return None
     whole = re.sub(r"(?<=[\u3400-\u9fff])\s+|\s+(?=[\u3400-\u9fff])", "", plain(text.replace("#", " ")))
     said = _bare(whole)
     by_name = {plain(option): at for at, option in enumerate(options)}
@@ -207,6 +214,8 @@ def chosen(text: str, options: Sequence[str]) -> int | Literal["none", "unclear"
 
 
 def _asks_person(sentence: str) -> bool:
+    if len(sentence) > LONGEST:
+        return False
     return bool(_PERSON.fullmatch(sentence.replace(" ", "")) or _PERSON_EN.fullmatch(sentence))
 
 
@@ -219,11 +228,31 @@ def _words(part: str) -> str:
 
 
 def _courtesy(clause: str) -> Courtesy | None:
+    """Return what kind of courtesy a clause is: one of them, or several in a row ("thank you so much bye")."""
+    if len(clause) > LONGEST:
+        return None
     sentence = plain(clause)
-    for kind, pattern in _COURTESY.items():
-        if pattern.fullmatch(sentence) or pattern.fullmatch(sentence.replace(" ", "")):
-            return kind
-    return None
+    for form in (sentence, sentence.replace(" ", "")):
+        for kind, pattern in _COURTESY.items():
+            if pattern.fullmatch(form):
+                return kind
+    kinds: list[Courtesy] = []
+    while sentence:
+        # The longest courtesy that ends with a word, and then the next.
+        ends = [
+            at
+            for at in range(len(sentence), 0, -1)
+            if at == len(sentence) or sentence[at] == " " or _CHINESE.match(sentence[at - 1])
+        ]
+        found = next(
+            ((kind, at) for at in ends for kind, pattern in _COURTESY.items() if pattern.fullmatch(sentence, 0, at)),
+            None,
+        )
+        if found is None:
+            return None
+        kinds.append(found[0])
+        sentence = sentence[found[1] :].strip()
+    return next((kind for kind in _ORDER if kind in kinds), None)
 
 
 def _bare(said: str) -> str:
