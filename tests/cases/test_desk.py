@@ -399,6 +399,8 @@ def test_lists_of_any_size_keep_their_promise_on_real_questions(
                 continue  # a real set holds one question under two labels
             desk = desk_of(faq, embed)
             language = language_of(rows[0]["question"][0])
+            asking = [text for name in names[:12] for text in picked[name][4:]]
+            asyncio.run(embed([question_in(text) for text in (*asking, *outside)]))  # type: ignore[arg-type]  # in few batches
             for name in names[:12]:
                 for text in picked[name][4:]:
                     reply = ask(desk, text, embed)
@@ -413,7 +415,7 @@ def test_lists_of_any_size_keep_their_promise_on_real_questions(
                     probed += 1
                     wrong_outside += ask(desk, text, embed).action == "answer"
     assert probed > 500
-    assert asked > 150
+    assert asked > 100
     assert wrong_outside <= 0.03 * probed, (wrong_outside, probed)
     assert right >= 6 / 7 * answered, (right, answered)
     assert answered >= 0.1 * asked, (answered, asked)

@@ -144,6 +144,33 @@ def test_support_goes_on_after_asking_back(apps_server: Running, web: httpx.Clie
     assert len(stored(lake, "handover")) == handovers + 1
 
 
+def test_courtesies_cost_no_person_and_are_counted_apart(web: httpx.Client, lake: Path) -> None:
+    handovers = len(stored(lake, "handover"))
+    for text in ("你好！", "Thanks a lot, bye"):
+        answer = web.post("/support/ask", json={"question": text, "user": "ben"}).json()
+        assert (answer["action"], answer["choices"]) == ("courtesy", [])
+        assert next(one for one in stored(lake, "request") if one["id"] == answer["id"])["segment"] == "small talk"
+    assert len(stored(lake, "handover")) == handovers
+    answer = web.post("/support/ask", json={"question": "谢谢，没有 GPU 能用吗"}).json()
+    assert (answer["action"], answer["entry"]) == ("answer", "gpu")
+
+
+def test_who_is_asked_back_may_thank_and_miss_once(apps_server: Running, web: httpx.Client) -> None:
+    from noria.ship.apps.desk import Choice, Reply
+    from noria.ship.apps.support import AskedBack
+
+    support = next(app for app in apps_server.state.apps if isinstance(app, Support))
+    place = (apps_server.key.split("_")[1], "slow talk")
+    offered = (Choice("port", "Which port?"), Choice("bind", "Who can reach it?"))
+    support._open[place] = AskedBack(Reply("confirm", "en", "", 0.5, choices=offered))
+    said = [
+        web.post("/support/ask", json={"question": text, "conversation": "slow talk"}).json()["action"]
+        for text in ("谢谢", "7", "第九个")
+    ]
+    assert said == ["courtesy", "confirm", "handover"]
+    assert place not in support._open
+
+
 @pytest.mark.parametrize(("path", "body", "words"), [
     ("/support/ask", {"question": ""}, "question"),
     ("/support/ask", {"question": "a", "usr": "x"}, "did you mean user"),
