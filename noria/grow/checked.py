@@ -325,7 +325,7 @@ def _problems(connection: Backend, loaded: Loaded, parsed: str, table: str) -> l
         stands = run(f'SELECT {field} FROM "{parsed}" WHERE record = {record} LIMIT 1').fetchone()
         found = str(stands[0]) if stands and stands[0] is not None else ""
         return Problem(
-            what, rows, f"line {loaded.line(record):,}", found, hint.format(found=shorten(found).strip("'")), kept
+            what, rows, f"line {loaded.line(record)}", found, hint.format(found=shorten(found).strip("'")), kept
         )
 
     problems = []

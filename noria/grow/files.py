@@ -250,7 +250,7 @@ def _mended(
         return good, []
     first, cells = bad[0]
     return good, [
-        _many(len(bad), f"line {_line_of(records, first):,}", f"{cells} cells for {len(dialect.columns)} columns")
+        _many(len(bad), f"line {_line_of(records, first)}", f"{cells} cells for {len(dialect.columns)} columns")
     ]
 
 
@@ -321,8 +321,8 @@ def _fault(what: str, errors: list[RowError]) -> Problem:
     first = errors[0]
     found = "" if first.found is None else str(first.found)
     if what == _MANY_CELLS:
-        return _many(len(errors), f"line {first.line:,}", found)
-    return Problem(what, len(errors), f"line {first.line:,}", found, first.hint or "")
+        return _many(len(errors), f"line {first.line}", found)
+    return Problem(what, len(errors), f"line {first.line}", found, first.hint or "")
 
 
 def _plain(value: Any) -> str | None:

@@ -240,7 +240,7 @@ def _units(
     )
     line_of = loaded.line if loaded else int
     problems = list(loaded.problems) if loaded else []
-    problems += [Problem(what, count, f"line {line_of(line):,}") for what, count, line in found.fetchall()]
+    problems += [Problem(what, count, f"line {line_of(line)}") for what, count, line in found.fetchall()]
     notes = _join_names(connection, checked)
     more = "".join(
         f", first(feature_{index} ORDER BY line) FILTER (feature_{index} IS NOT NULL) AS feature_{index}"
@@ -252,9 +252,7 @@ def _units(
     crossed = run(f'SELECT count(*), sum(seen), min(line) FROM "{joined}" WHERE variants > 1').fetchone()
     if crossed and crossed[0]:
         problems.append(
-            Problem(
-                f"{crossed[0]:,} users were in more than one group", int(crossed[1]), f"line {line_of(crossed[2]):,}"
-            )
+            Problem(f"{crossed[0]:,} users were in more than one group", int(crossed[1]), f"line {line_of(crossed[2])}")
         )
     data: pa.Table = run(
         f'SELECT * EXCLUDE (variants, seen) FROM "{joined}" WHERE variants = 1 ORDER BY line'
