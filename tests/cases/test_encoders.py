@@ -365,6 +365,45 @@ def test_a_span_head_has_two_outputs_whatever_labels_the_base_had(knowing: Path,
     assert module.qa_outputs.out_features == 2
 
 
+def test_an_older_sentence_folder_is_read_with_what_lies_beside_its_transformer(sentence_base: Path, tmp_path: Path):
+    import shutil
+
+    outer = tmp_path / "outer"
+    shutil.copytree(sentence_base, outer / "0_Transformer")
+    shutil.move(outer / "0_Transformer" / "1_Pooling", outer / "1_Pooling")
+    (outer / "0_Transformer" / "modules.json").unlink()
+    modules = json.loads((sentence_base / "modules.json").read_text())
+    (outer / "modules.json").write_text(json.dumps([{**modules[0], "path": "0_Transformer"}, modules[1]]))
+    with pytest.raises(FolderError, match=r"its model lies in .*0_Transformer"):
+        load(outer, "embedding")
+    assert task_for("embed").based_on(outer / "0_Transformer", load_tokenizer(outer / "0_Transformer")).pooling == "cls"
+
+
+def test_big_bird_answers_alike_whatever_was_asked_before(tmp_path: Path):
+    base = make_base("big_bird", tmp_path / "base")
+    module, _ = load(base, "sequence", ["a", "b"])
+    assert module.config.attention_type == module.bert.attention_type == "original_full"
+
+
+@pytest.mark.parametrize("family", ["xlnet", "distilbert", "convbert", "deberta-v2"])
+def test_the_fast_engine_answers_texts_and_pairs_as_the_trained_model(family: str, tmp_path: Path):
+    from noria.build.compress.export import export, save
+
+    with quiet_transformers(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        base = make_base(family, tmp_path / "base")
+        file = tmp_path / "pairs.jsonl"
+        rows = [{"text": one, "pair": other, "label": "ab"[place % 2]} for place, (one, other) in
+                enumerate(zip(TEXTS, TEXTS[::-1], strict=True))]  # fmt: skip
+        file.write_text("\n".join(map(json.dumps, rows)) + "\n", encoding="utf-8")
+        out = finetune(task_for("classify"), base, file, None, tmp_path / "out", SETTINGS, quietly())
+        save(export(out, "sequence"), out / "engine" / "model.xml")
+        asked = [{"text": row["text"], "pair": row["pair"]} for row in rows] + [row["text"] for row in rows]
+        known, said = (answer(open_engine(out, prefer=kind), asked) for kind in ("torch", "openvino"))
+    for one, other in zip(known, said, strict=True):
+        assert one["scores"]["a"] == pytest.approx(other["scores"]["a"], abs=0.02)  # the engine may compute in bf16
+
+
 def test_padding_follows_the_configuration():
     assert padding_of({"model_type": "bert", "pad_token_id": 0, "type_vocab_size": 2}) == Padding(0, False, False, True)
     assert padding_of({"model_type": "distilbert", "pad_token_id": 0}).types is False

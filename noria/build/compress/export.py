@@ -16,7 +16,8 @@ from tokenizers import Tokenizer
 from noria.build.model.load import Head, load, quiet_transformers
 from noria.core.errors import SettingError
 from noria.core.telemetry import forbid_telemetry
-from noria.tasks.encode import encode_pair
+from noria.tasks.encode import encode, encode_pair
+from noria.tasks.padding import padding_of
 
 if TYPE_CHECKING:
     from openvino import Model
@@ -40,8 +41,8 @@ class _Logits(torch.nn.Module):
 def export(folder: str | Path, head: Head) -> Model:
     """Return the model of a folder as an OpenVINO graph in float32.
 
-    Inputs `input_ids` and `attention_mask`, and `token_type_ids` where a classifier is told which of two texts a token is of,
-    all int64 [B, T]; output `logits`: [B, labels] of a sequence head, [B, T,
+    Inputs `input_ids` and `attention_mask`, and `token_type_ids` where a model takes them and its texts come with them, all
+    int64 [B, T]; output `logits`: [B, labels] of a sequence head, [B, T,
     outputs] of a token head, [B, T, width] hidden states of an embedding head.
 
     Raises:
@@ -59,7 +60,7 @@ def export(folder: str | Path, head: Head) -> Model:
     mask = torch.ones_like(ids)
     mask[1, 9:] = 0
     example = {"input_ids": ids, "attention_mask": mask}
-    if head == "sequence" and told_apart(tokenizer):
+    if padding_of(module.config).types and told_apart(tokenizer, pairs=head == "sequence"):
         example["token_type_ids"] = (torch.arange(17) > 5).long().expand(3, 17).contiguous()
     # The tracer remarks on every branch it takes: the certificate judges the graph, not the remarks.
     with quiet_transformers(), warnings.catch_warnings():
@@ -69,9 +70,9 @@ def export(folder: str | Path, head: Head) -> Model:
     return graph
 
 
-def told_apart(tokenizer: Tokenizer) -> bool:
-    """Return whether a pair of texts comes with token types, so that a model of pairs has to be given them."""
-    return bool(encode_pair(tokenizer, "a", "b", 16).types)
+def told_apart(tokenizer: Tokenizer, *, pairs: bool) -> bool:
+    """Return whether a text, or with `pairs` a pair of them, comes with token types, so that a model has to be given them."""
+    return bool(encode(tokenizer, "a", 16).types or (pairs and encode_pair(tokenizer, "a", "b", 16).types))
 
 
 def save(graph: Any, path: Path) -> int:

@@ -29,6 +29,12 @@ def mend(model: PreTrainedModel, tokenizer: Tokenizer, folder: Path) -> list[str
         end = ends[0] if isinstance(ends, list) else ends
         known = (special.pad, end, special.end, 0)
         model.config.pad_token_id = config.pad_token_id = next(one for one in known if one is not None and one >= 0)
+    for part in model.modules():
+        # Its sparse attention draws blocks by the length of the batch, and the first short batch turns it off for good: what
+        # a text is answered would hang on what was asked before it.
+        if hasattr(part, "set_attention_type") and getattr(part, "attention_type", "") == "block_sparse":
+            part.set_attention_type("original_full")
+            model.config.attention_type = "original_full"
     return [note for note in notes if note]
 
 

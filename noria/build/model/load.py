@@ -126,7 +126,9 @@ def check_folder(folder: Path) -> None:
     try:
         document = json.loads(config.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise FolderError(f"{folder} holds no config.json", hint="it is not a model folder") from None
+        inner = next((one for one in sorted(folder.glob("0_*")) if (one / "config.json").is_file()), None)
+        hint = f"its model lies in {inner}: name that folder" if inner else "it is not a model folder"
+        raise FolderError(f"{folder} holds no config.json", hint=hint) from None
     except ValueError as error:
         raise FolderError(f"{config} cannot be read", found=str(error)) from None
     if "auto_map" in document:

@@ -52,6 +52,10 @@ def prepared(
     longest = usable_length(module.config) or settings.max_length
     if settings.max_length > longest:
         raise SettingError("max_length is beyond the model's", found=settings.max_length, allowed=f"up to {longest}")
+    if task.head == "sequence":
+        # Whoever reads the folder with plain transformers learns from it whether labels shut each other out.
+        many = getattr(task, "many", False)
+        module.config.problem_type = f"{'multi' if many else 'single'}_label_classification"
     check_base(task, module, tokenizer, base, settings.max_length)
     body = settings.body
     if body.layers is not None:

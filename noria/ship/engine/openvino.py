@@ -70,6 +70,7 @@ class OpenVinoEngine:
         """Return each text's logits; see `Engine`."""
         if len(parts := together([len(text) for text in batch], self.padding)) > 1:
             return in_parts(self, parts, batch, types)
+        types = types if self.padding.types else None
         # Every layer is made ready anew for a shape that it has not seen lately, which takes longer than some padding.
         longest_text = max(map(len, batch))
         width = max(longest_text, min(-(-longest_text // _WIDTHS) * _WIDTHS, self.max_length))

@@ -78,6 +78,7 @@ class TorchEngine:
             raise SettingError("the head gives no logits for token ids", found=self.task.head, allowed="outputs()")
         if len(parts := together([len(text) for text in batch], self.padding)) > 1:
             return in_parts(self, parts, batch, types)
+        types = types if self.padding.types else None
         ids, mask = padded(batch, self.padding)
         more = {} if types is None else {"token_type_ids": torch.from_numpy(padded(types, self.padding, filler=0)[0])}
         with torch.inference_mode():
