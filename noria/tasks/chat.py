@@ -17,12 +17,13 @@ from .complete import bits_per_byte
 from .encode import encode_bare, end_of
 from .measure import Measure
 from .overlap import is_chinese, written_measures
+from .specials import chat_template, special_name
 from .task import IGNORED, Answer, Features, Head, Row, Task, softmax
+from .template import Messages, Spans, Template
 
 ROLES = ("system", "user", "assistant")
 MARKS = (("<|im_start|>", "<|im_end|>"), ("<|begin|>", "<|end|>"))
 """Tokens before and after a turn; the first pair that a tokenizer knows is taken."""
-Messages = list[dict[str, str]]
 _LONG = 1 << 16
 """Tokens that no template writes round two turns."""
 
@@ -48,7 +49,7 @@ class Chat(Task):
         if not isinstance(given, list) or not given:
             raise RowError("not a list of turns", file=file, line=line, field="messages", found=given,
                            allowed="[{role, content}]")  # fmt: skip
-        messages: Messages = []
+        messages: list[dict[str, str]] = []
         for number, turn in enumerate(given):
             role, content = (turn.get("role"), turn.get("content")) if isinstance(turn, dict) else (None, None)
             if role not in ROLES or (role == "system" and number):
@@ -60,7 +61,15 @@ class Chat(Task):
         if messages[-1]["role"] != "assistant":
             raise RowError("the last turn is not the assistant's", file=file, line=line, field="messages",
                            found=messages[-1]["role"], hint="there is nothing to learn after it")  # fmt: skip
+        if self.template:
+            try:
+                self._template("").write(messages, begins=False)
+            except InputError as error:
+                raise RowError(error.what, file=file, line=line, field="messages", found=error.found) from error
         return {"messages": messages}
+
+    def _template(self, default: str) -> Template:
+        return Template(self.template or default, self.begin, self.end)
 
     def features(self, tokenizer: Tokenizer, row: Mapping[str, object] | str, max_length: int) -> Features:
         """Return a conversation's ids; of a long one the end is kept.
@@ -70,15 +79,15 @@ class Chat(Task):
         """
         messages: Any = [{"role": "user", "content": row}] if isinstance(row, str) else row["messages"]
         messages = [{**turn, "content": _harmless(tokenizer, turn["content"])} for turn in messages]
-        write = _writer(self.template or default_template(tokenizer), self.begin, self.end)
+        template = self._template("" if self.template else default_template(tokenizer))
         closed = messages[-1]["role"] == "assistant"
-        features = encode_bare(tokenizer, write(messages, not closed), max_length)
+        whole, marked = template.marked(messages, begins=not closed)
+        features = encode_bare(tokenizer, whole, max_length)
         if closed:
             text: str = features.meta["text"]
             turns = [turn["content"].strip() for turn in messages if turn["role"] == "assistant"]
-            told = _own_turns(messages, text, write)
-            starts = [text.find(turn, start) for turn, (start, _) in zip(turns, told, strict=True)]
-            features.meta["words"] = [(start, start + len(turn)) for turn, start in zip(turns, starts, strict=True)]
+            told = marked or _own_turns(messages, text, template)
+            features.meta["words"] = _words(text, turns, told)
             features.meta["target_ids"] = [
                 number if any(start < right and left < end for start, end in told) else IGNORED
                 for number, (left, right) in zip(features.ids, features.meta["places"], strict=True)
@@ -124,9 +133,8 @@ class Chat(Task):
         Raises:
             FolderError: the template of the folder cannot be used.
         """
-        known = _config(folder)
-        template = _template(folder, known) or default_template(tokenizer)
-        begin, end = (_token(known.get(name)) for name in ("bos_token", "eos_token"))
+        template = chat_template(folder) or default_template(tokenizer)
+        begin, end = (special_name(folder, tokenizer, role) for role in ("bos", "eos"))
         made = replace(self, template=template, begin=begin, end=end)
         try:
             made.features(tokenizer, "?", 64)
@@ -158,39 +166,30 @@ def default_template(tokenizer: Tokenizer) -> str:
     )  # fmt: skip
 
 
-def _writer(template: str, begin: str, end: str) -> Any:
-    """Return messages, whether the assistant's turn is to begin -> the text of a template, in a sandbox."""
-    from jinja2 import TemplateError
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
-
-    def refuse(message: str) -> None:
-        raise TemplateError(message)
-
-    try:
-        room = ImmutableSandboxedEnvironment(
-            trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
-        )
-        room.filters["tojson"] = lambda value, **_: json.dumps(value, ensure_ascii=False)
-        made = room.from_string(template, globals={"raise_exception": refuse})
-    except TemplateError as error:
-        raise InputError("the chat template is not Jinja", found=error) from error
-
-    def write(messages: Messages, begins: bool) -> str:
-        try:
-            return made.render(messages=messages, add_generation_prompt=begins, bos_token=begin, eos_token=end)
-        except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError) as error:
-            raise InputError("the chat template cannot write these turns", found=error) from error
-
-    return write
+def _words(text: str, turns: Sequence[str], told: Spans) -> Spans:
+    """Return where what the assistant said stands, without the marks round it: within what it is taught, one turn after another."""
+    words: Spans = []
+    rest = list(turns)
+    for left, right in told:
+        found = next((turn for turn in rest if text.find(turn, left, right) >= 0), None)
+        start = left if found is None else text.find(found, left, right)
+        words.append((start, right if found is None else start + len(found)))
+        if found is not None:
+            rest = rest[rest.index(found) + 1 :]
+    return words
 
 
-def _own_turns(messages: Messages, text: str, write: Any) -> list[tuple[int, int]]:
+def _own_turns(messages: Messages, text: str, template: Template) -> Spans:
     """Return where the assistant's turns stand in the text, the mark that ends a turn included."""
-    places: list[tuple[int, int]] = []
+    places: Spans = []
     for number, turn in enumerate(messages):
         if turn["role"] != "assistant":
             continue
-        before, after = write(messages[:number], True), write(messages[: number + 1], False).rstrip()
+        try:
+            before = template.write(messages[:number], begins=True)
+            after = template.write(messages[: number + 1], begins=False).rstrip()
+        except InputError:  # one that refuses part of a conversation it can write whole
+            before, after = "\0", "\0"
         if text.startswith(after) and after.startswith(before):
             places.append((len(before), len(after)))
         else:  # a template that writes a turn otherwise once others follow, or once it is begun
@@ -205,28 +204,3 @@ def _harmless(tokenizer: Tokenizer, content: str) -> str:
     while found := next((name for name in names if name and name in content), ""):  # taking one out may make another
         content = content.replace(found, "")
     return content
-
-
-def _config(folder: Path) -> dict[str, Any]:
-    file = folder / "tokenizer_config.json"
-    try:
-        known = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-    except ValueError as error:
-        raise FolderError(f"{file} cannot be read", found=str(error)) from None
-    return known if isinstance(known, dict) else {}
-
-
-def _template(folder: Path, known: Mapping[str, Any]) -> str:
-    file = folder / "chat_template.jinja"
-    if file.exists():
-        return file.read_text(encoding="utf-8")
-    given = known.get("chat_template")
-    if isinstance(given, list):  # several, by name
-        given = next((one.get("template") for one in given if one.get("name") == "default"), None)
-    return given if isinstance(given, str) else ""
-
-
-def _token(given: object) -> str:
-    if isinstance(given, dict):
-        given = given.get("content")
-    return given if isinstance(given, str) else ""

@@ -6,10 +6,16 @@ from torch import nn
 
 from noria.core.errors import SettingError
 
-_STACKS = ("encoder.layer", "layers", "encoder.layers", "decoder.layers", "encoder.block", "decoder.block")
-"""BERT and XLM-R; Llama and its kin; BART and Marian; T5."""
-_ATTENTION_OUTPUTS = ("attention.output.dense", "o_proj", "out_proj", "SelfAttention.o", "EncDecAttention.o")
-_FEED_FORWARD_OUTPUTS = ("output.dense", "down_proj", "fc2", "wo")
+_STACKS = (
+    "encoder.layer", "layers", "encoder.layers", "decoder.layers", "encoder.block", "decoder.block", "h", "blocks",
+    "language_model.layers",
+)  # fmt: skip
+"""BERT and XLM-R; Llama and its kin; BART, Marian and OPT; T5; GPT-2 and BLOOM; MPT; models that also read pictures."""
+_ATTENTION_OUTPUTS = (
+    "attention.output.dense", "o_proj", "out_proj", "SelfAttention.o", "EncDecAttention.o", "attention.dense",
+    "self_attn.dense",
+)  # fmt: skip
+_FEED_FORWARD_OUTPUTS = ("output.dense", "down_proj", "fc2", "wo", "dense_4h_to_h")
 _HEADS = ("classifier", "classification_head", "pooler", "qa_outputs", "score")
 
 
@@ -28,7 +34,9 @@ def layers(module: nn.Module) -> dict[str, nn.Module]:
     }  # fmt: skip
     if not found:
         name = getattr(getattr(module, "config", None), "model_type", type(module).__name__)
-        raise SettingError("no layers found to adapt or freeze", found=name, allowed="BERT, Llama, BART and T5 kinds")
+        raise SettingError(
+            "no layers found to adapt or freeze", found=name, allowed="BERT, Llama, GPT, BART and T5 kinds"
+        )
     return found
 
 
@@ -38,6 +46,12 @@ def stacks(module: nn.Module) -> list[list[nn.Module]]:
     for name, layer in layers(module).items():
         grouped.setdefault(name.rpartition(".")[0], []).append(layer)
     return list(grouped.values())
+
+
+def only_stack(module: nn.Module) -> nn.ModuleList | None:
+    """Return the stack of layers of an encoder or a decoder; None where there is no single one."""
+    found = [stack for path in _STACKS if (stack := _at(base_of(module), path)) is not None]
+    return found[0] if len(found) == 1 else None
 
 
 def linears(layer: nn.Module, targets: str) -> list[str]:

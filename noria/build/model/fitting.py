@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from noria.build.tokens.special import special_tokens
 from noria.core.errors import FolderError
+from noria.tasks.specials import pad_id
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -24,11 +24,7 @@ def mend(model: PreTrainedModel, tokenizer: Tokenizer, folder: Path) -> list[str
     notes = [rows_for_all(model, tokenizer, folder)]
     config = model.config.get_text_config()
     if getattr(config, "pad_token_id", None) is None or config.pad_token_id < 0:
-        special = special_tokens(folder, tokenizer)
-        ends = getattr(config, "eos_token_id", None)
-        end = ends[0] if isinstance(ends, list) else ends
-        known = (special.pad, end, special.end, 0)
-        model.config.pad_token_id = config.pad_token_id = next(one for one in known if one is not None and one >= 0)
+        model.config.pad_token_id = config.pad_token_id = pad_id(folder, tokenizer)
     for part in model.modules():
         # Its sparse attention draws blocks by the length of the batch, and the first short batch turns it off for good: what
         # a text is answered would hang on what was asked before it.
@@ -59,6 +55,7 @@ def rows_for_all(model: PreTrainedModel, tokenizer: Tokenizer, folder: Path) -> 
                           allowed=f"{rows:,}, the rows of the model's table")  # fmt: skip
     model.resize_token_embeddings(size, mean_resizing=False)
     with torch.no_grad():
-        table = model.get_input_embeddings().weight
-        table[rows:] = table[:rows].mean(0)
+        for part in (model.get_input_embeddings(), model.get_output_embeddings()):
+            if part is not None:
+                part.weight[rows:] = part.weight[:rows].mean(0)
     return f"{size - rows:,} added tokens had no row in the table of embeddings; each got one, the mean of the others"

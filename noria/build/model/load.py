@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from noria.build.quiet import quiet_transformers as quiet_transformers
 from noria.build.tokens.tokenizer import load_tokenizer
 from noria.core.errors import FolderError, NoriaError, unknown
 from noria.core.folder import MANIFEST
+
+from .attention import model_kind
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -131,11 +134,18 @@ def check_folder(folder: Path) -> None:
         raise FolderError(f"{folder} holds no config.json", hint=hint) from None
     except ValueError as error:
         raise FolderError(f"{config} cannot be read", found=str(error)) from None
-    if "auto_map" in document:
+    if "auto_map" in document and not known_natively(str(document.get("model_type", ""))):
         raise FolderError(f"{folder} asks to run code of its own", allowed="architectures that transformers knows")
     if not any(folder.glob("*.safetensors")):
         found = ", ".join(sorted(path.name for path in folder.glob("*.bin"))) or "no weights"
         raise FolderError(f"{folder} holds no safetensors", found=found, allowed="model.safetensors")
+
+
+def known_natively(model_type: str) -> bool:
+    """Return whether transformers itself has the architecture: then its own is loaded, whatever code lies beside the weights."""
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
+
+    return model_type in CONFIG_MAPPING_NAMES
 
 
 KINDS: dict[str, tuple[str, ...]] = {
@@ -152,12 +162,8 @@ def check_kind(folder: Path, head: Head) -> None:
     """
     if head not in KINDS:
         return
-    from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
-
     config, name = json.loads((folder / "config.json").read_text(encoding="utf-8")), _kind(folder)
-    # What can guess a hidden word from both sides is an encoder; transformers would make a decoder of it without a word.
-    kind = "encoder" if name in MODEL_FOR_MASKED_LM_MAPPING_NAMES else "decoder"
-    kind = "encoder-decoder" if config.get("is_encoder_decoder") else kind
+    kind = model_kind(SimpleNamespace(**config))
     if kind not in KINDS[head]:
         fitting = " or ".join(KINDS[head])
         raise FolderError(f"{folder} is of the wrong kind: for a {head} head", found=f"{name}, {_A[kind]}",

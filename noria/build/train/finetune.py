@@ -11,6 +11,8 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from noria.build.model.load import check_folder
+from noria.build.tokens.tokenizer import load_tokenizer
 from noria.core.folder import new_folder
 from noria.core.progress import Report
 from noria.core.settings import fingerprint
@@ -77,6 +79,10 @@ def finetune(
         arguments = (task, base, train_file, valid_file, out, settings)
         launch.run(finetune, arguments, {"test_file": test_file, "reading": reading}, settings.parallel.workers, report)
         return out
+    if base is not None and task.head == "causal":
+        # A row that the base's own template refuses is a bad row, with its file and line.
+        check_folder(base)
+        task = task.based_on(base, load_tokenizer(base))
     task, sets = read_sets(task, train_file, valid_file, test_file, reading, seed=settings.seed, report=report)
     work = out.with_name(f".{out.name}.work")
     if base is None and task.head == "seq2seq":

@@ -85,7 +85,9 @@ def test_pickled_weights_and_code_of_its_own_are_refused(tiny_llama: Path, tmp_p
         load(pickled, "causal")
     coded = shutil.copytree(tiny_llama, tmp_path / "coded")
     config = json.loads((coded / "config.json").read_text())
-    (coded / "config.json").write_text(json.dumps({**config, "auto_map": {"AutoModel": "model.Evil"}}))
+    (coded / "config.json").write_text(
+        json.dumps({**config, "model_type": "evil", "auto_map": {"AutoModel": "model.Evil"}})
+    )
     with pytest.raises(FolderError, match="code of its own"):
         load(coded, "causal")
 
