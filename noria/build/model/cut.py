@@ -17,10 +17,6 @@ _NOT_BY_LAYER = ("token", "architectures", "limit", "multipliers", "shape", "siz
 """In the names of lists that may happen to be as long as there are layers."""
 
 
-NOT_WRITTEN = ("dropout", "attention_dropout", "activation_dropout", "dropout_rate", "dropout_prob", "hidden_dropout")
-"""Numbers by which some families drop by themselves, set for a run and not for its file."""
-
-
 def keep_lowest(module: nn.Module, count: int) -> None:
     """Cut an encoder or a decoder down to its lowest layers, in place; its configuration with it.
 
@@ -115,7 +111,7 @@ def cannot_be_read_again(module: nn.Module, *, numbers: bool = False) -> str:
         for key, value in vars(part).items():
             # A number that the depth decides (MiniCPM scales what a layer adds by it) must be that of the file.
             other = vars(parts[name]).get(key, value) if name in parts else value
-            if type(value) in (int, float) and other != value and key not in ("training", "p", *NOT_WRITTEN):
+            if type(value) in (int, float) and other != value and key not in ("training", "p"):
                 return f"{key} of {name}, {value:.4g} here and {other:.4g} there"
     return ""
 

@@ -10,7 +10,7 @@ from torch import nn
 
 from noria.build.model.adapt import adapt, adapters, freeze
 from noria.build.model.attention import choose_attention
-from noria.build.model.cut import NOT_WRITTEN, cannot_be_read_again, keep_lowest
+from noria.build.model.cut import cannot_be_read_again, keep_lowest
 from noria.build.model.feedforward import new_net
 from noria.build.model.load import load
 from noria.core.errors import FolderError, SettingError
@@ -90,13 +90,10 @@ def check_trained_and_written(module: nn.Module, head: str) -> None:
 
 
 def set_dropout(module: nn.Module, rate: float) -> None:
-    """Give every dropout of a module one rate: its modules, and the numbers by which some families drop by themselves."""
+    """Give every dropout of a module one rate."""
     for part in module.modules():
         if isinstance(part, nn.Dropout):
             part.p = rate
-        for name in NOT_WRITTEN:
-            if isinstance(getattr(part, name, None), float) and not isinstance(part, nn.RNNBase):
-                setattr(part, name, rate)
 
 
 def cut_wrongly(tokenizer: Tokenizer, rows: Sequence[Row], most: int = 5000) -> float:
