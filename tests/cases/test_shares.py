@@ -451,3 +451,11 @@ def test_spend_by_months_in_any_form_is_monthly(form: str, tmp_path: Path) -> No
     spend = read_spend(write(tmp_path / "b.csv", *rows, head="time,outcome,tv\n"), channels=("tv",))
     assert spend.unit == ("month", "月")
     assert spend.outcome[:3].tolist() == [1100, 1101, 1102]
+
+
+def test_a_subtotal_beside_a_rest_is_no_seller(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [f"2024-0{month},{who},,users,{value},users" for month in (1, 2, 3)
+            for who, value in (("甲", 50 + month), ("乙", 30), ("小计", 80 + month), ("其它（含未知）", 20))]  # fmt: skip
+    told = shares_of(write(tmp_path / "s.csv", *rows), capsys)
+    assert [told["shares"][0][who] for who in ("甲", "乙", "Other")] == pytest.approx([51 / 101, 30 / 101, 20 / 101])
+    assert codes(told) == ["total"]

@@ -27,12 +27,12 @@ _OTHERS = {"other", "others", "rest", "the rest", "all other", "all others", "ot
            "其馀", "剩余", "余下", "其他品牌", "其它品牌", "其他厂商", "其它厂商", "其他合计", "其它合计"}  # fmt: skip
 _TOTALS = ("total", "totals", "sum", "overall", "all", "grand total", "whole market", "market total", "total market", "industry total",
            "industry", "market", "everyone", "合计", "总计", "共计", "总和", "总数", "总体", "总量", "全部", "整体", "全体", "全市场", "市场合计",
-           "市场总计", "行业合计", "行业总计", "总市场", "市场", "行业", "合 计", "总 计", "合計", "總計", "總和", "全部合计")  # fmt: skip
+           "市场总计", "行业合计", "行业总计", "总市场", "市场", "行业", "合 计", "总 计", "小计", "subtotal", "sub total", "合計", "總計", "總和", "全部合计")  # fmt: skip
 
 
 def is_rest(name: str) -> bool:
     """Return whether a label stands for all that are not named."""
-    bare = _bare(name)
+    bare = _bare(re.sub(r"[(（\[【].*", "", name) or name)
     return bare in _OTHERS or bare.replace(" ", "") in _OTHERS
 
 
@@ -118,7 +118,7 @@ def _without_total(points: list[Point], bound: bool) -> tuple[list[Point], list[
     amounts = scale_of(points[0].unit) is None
     flags: list[Flag] = []
     for column, name in enumerate(names):
-        others = [place for place in range(len(names)) if place != column]
+        others = _parts(names, values, column)
         whole, parts = values[:, column], values[:, others]
         known = ~np.isnan(whole) & ~np.isnan(parts).all(1)
         if name == OTHER or not others or not (known & (np.nan_to_num(whole) > 0)).any():
@@ -152,6 +152,16 @@ def _without_total(points: list[Point], bound: bool) -> tuple[list[Point], list[
             flags += more
         return kept, flags
     return points, flags
+
+
+def _parts(names: list[str], values: Floats, column: int) -> list[int]:
+    """Return the columns that an entity may be the sum of: all others, or all but the rest where it is the sum of these."""
+    others = [place for place in range(len(names)) if place != column]
+    named = [place for place in others if names[place] != OTHER]
+    whole, sums = values[:, column], values[:, named].sum(1)
+    both = ~np.isnan(whole + sums)
+    same = len(named) > 1 and both.any() and (np.abs(whole - sums)[both] <= 1e-9 * np.abs(whole[both])).all()
+    return named if same else others
 
 
 def _is_sum(whole: Floats, parts: Floats, unit: str) -> bool:
