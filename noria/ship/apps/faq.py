@@ -114,14 +114,16 @@ def read_faq(path: str | Path = BUNDLED, outside: str | Path | None = None) -> F
     if not entries:
         raise InputError(f"{path} holds no question", allowed='{"question": ..., "answer": ...} on every line')
     entries = _once(entries, path, notes)
-    own = [] if outside is None else [_outside(value, outside, line) for line, value in _records(outside, notes)]
+    own: list[Outside] = []
     known = {plain(text): entry for entry in entries for text in (*_texts(entry), *entry.answers.values())}
-    for line, row in enumerate(own, 1):
+    for line, value in [] if outside is None else _records(outside, notes):
+        row = _outside(value, outside or "", line)
         if entry := known.get(plain(row.text)):
             raise RowError(
                 f"this question is to be handed over, and entry {entry.id!r} (line {entry.line}) answers it",
                 file=outside or "", line=line, found=row.text, hint="keep it in one of the two files",
             )  # fmt: skip
+        own.append(row)
     given = {plain(row.text) for row in own}
     bundled = [_outside(value, BUNDLED_OUTSIDE, line) for line, value in _records(BUNDLED_OUTSIDE, notes)]
     common = [row for row in bundled if plain(row.text) not in known and plain(row.text) not in given]
