@@ -27,7 +27,7 @@ from .zones import LocalCalendar, Steps, ahead_of, from_wall, steps_of
 _REASONS = ("the time is missing", "the time is before 1970", "the time lies in the future", "the id came before")
 """What is wrong with an act, by number from 1; 0 is nothing. An empty user, and one that stands for nobody, come before all of them."""
 _NO_USER, _NOBODY = "the user is empty", "the user stands for nobody"
-_AMOUNTS = ("the value is no number", "the value is negative, as of a refund", "the units are negative")
+_AMOUNTS = ("the value is negative, as of a refund", "the units are negative")
 """What is wrong with an amount alone, by number from 1: its act is kept."""
 
 
@@ -152,11 +152,9 @@ def _wrong(acts: ibis.Table, now: datetime) -> Any:
 
 def _odd(acts: ibis.Table) -> Any:
     """Return the number of the first thing wrong with an act's amounts, 0 where nothing is."""
-    tests = [ibis.literal(False)] * 2
-    if "value" in acts.columns:
-        tests = [acts.value.isnan().fill_null(False), (acts.value < 0).fill_null(False)]
-    tests.append((acts.units < 0).fill_null(False) if "units" in acts.columns else ibis.literal(False))
-    return _first(tests)
+    return _first([
+        (acts[name] < 0).fill_null(False) if name in acts.columns else ibis.literal(False) for name in ("value", "units")
+    ])  # fmt: skip
 
 
 def _first(tests: list[Any]) -> Any:

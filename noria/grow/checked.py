@@ -33,7 +33,7 @@ PLACEHOLDERS = (
 )  # fmt: skip
 """What is written where nobody is known, in small letters."""
 NO_IDS = PLACEHOLDERS[: PLACEHOLDERS.index("匿名")]
-"""What is written where an act has no id; two such are no copies of one another."""
+"""What is written where an act has no id, or no amount; two such ids are no copies of one another."""
 _MICROSECONDS = 1_000_000
 _ALSO = ("____-__-__ __:__", "____-__-__T__:__", "____/__/__ __:__:__", "____/__/__ __:__")
 """Clocks without a zone that the engine reads as it stands."""
@@ -236,7 +236,7 @@ def _number(connection: Backend, parsed: str, part: str, how: Reading) -> tuple[
     texts = [
         row[0]
         for row in run(
-            f"SELECT DISTINCT {raw} FROM \"{parsed}\" WHERE {raw} <> '' AND NOT coalesce({plain}, false)"
+            f"SELECT DISTINCT {raw} FROM \"{parsed}\" WHERE {raw} <> '' AND NOT coalesce({plain}, false) AND {_is_something(raw)}"
         ).fetchall()
     ]
     if not texts and how.decimal != ",":
@@ -262,8 +262,8 @@ def _told(connection: Backend, parsed: str, odd: str, value: str, units: str, ho
             joins += f' LEFT JOIN "{table}" USING (raw_{part})'
             number[part] = f'CASE WHEN "{table}".raw_{part} IS NOT NULL THEN "{table}".amount ELSE {number[part]} END'
     nobody = _nobody(connection, parsed, how.keep_users)
-    repeated = run(f'SELECT count(id) - count(DISTINCT id) FROM "{parsed}" WHERE {_is_id("id")}').fetchone()
-    copy = f"CASE WHEN {_is_id('id')} THEN row_number() OVER (PARTITION BY id ORDER BY record) ELSE 1 END" if repeated and repeated[0] else "1"  # fmt: skip
+    repeated = run(f'SELECT count(id) - count(DISTINCT id) FROM "{parsed}" WHERE {_is_something("id")}').fetchone()
+    copy = f"CASE WHEN {_is_something('id')} THEN row_number() OVER (PARTITION BY id ORDER BY record) ELSE 1 END" if repeated and repeated[0] else "1"  # fmt: skip
     cases = " ".join(f"WHEN {test} THEN '{what}'" for what, test in _REASONS)
     moment = how.now.astimezone(UTC).replace(tzinfo=None).isoformat(sep=" ")
     for mark, text in (("$now", f"TIMESTAMP '{moment}'"), ("$user_column", _literal(how.names["user"])),
@@ -289,7 +289,7 @@ def _literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def _is_id(column: str) -> str:
+def _is_something(column: str) -> str:
     return f"coalesce(lower({column}), '') NOT IN ({_words(('', *NO_IDS))})"
 
 
@@ -345,7 +345,7 @@ def _problems(connection: Backend, loaded: Loaded, parsed: str, table: str) -> l
     for part in ("value", "units"):
         verb = "is" if part == "value" else "are"
         for what, test, hint in (
-            (f"the {part} cannot be read", f"raw_{part} <> '' AND NOT coalesce(isfinite(told_{part}), false)", "1250.00, 1,250.00 and ¥35 can; --decimal , where a comma stands before the decimals"),
+            (f"the {part} cannot be read", f"{_is_something(f'raw_{part}')} AND NOT coalesce(isfinite(told_{part}), false)", "1250.00, 1,250.00 and ¥35 can; --decimal , where a comma stands before the decimals"),
             (f"the {part} {verb} negative, as of a refund" if part == "value" else f"the {part} {verb} negative", f"told_{part} < 0 AND isfinite(told_{part})", ""),
         ):  # fmt: skip
             found = run(

@@ -17,7 +17,6 @@ _CHINESE = {
     "the time lies in the future": "时间在未来",
     "the id came before": "编号此前已出现",
     "the value cannot be read": "金额无法读懂",
-    "the value is no number": "金额不是数字",
     "the value is negative, as of a refund": "金额为负，如退款",
     "the units cannot be read": "用量无法读懂",
     "the units are negative": "用量为负",

@@ -380,6 +380,17 @@ def test_a_decimal_comma_changes_what_casts_too(tmp_path: Path) -> None:
     assert [value for _, _, value in acts(read_log(path, decimal=".", now=NOW))] == [None, 1.234, 7.0]
 
 
+@pytest.mark.parametrize("missing", ["", "nan", "NaN", "null", "None", "N/A", "-", "--"])
+def test_an_amount_that_is_missing_is_no_amount_and_no_fault(tmp_path: Path, missing: str) -> None:
+    path = tmp_path / "log.csv"
+    path.write_text(f"user,time,value\na,2024-03-01,{missing}\nb,2024-03-01,much\nc,2024-03-01,7\n")
+    log = read_log(path, now=NOW)
+    assert [value for _, _, value in acts(log)] == [None, None, 7.0]
+    assert [(problem.what, problem.rows, problem.found) for problem in log.problems] == [
+        ("the value cannot be read", 1, "much")
+    ]
+
+
 # Names.
 
 

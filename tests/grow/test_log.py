@@ -67,7 +67,7 @@ def test_bad_rows_are_counted_by_reason(tmp_path: Path) -> None:
         problem.what: (problem.rows, problem.example, problem.found) for problem in log.problems if problem.kept
     } == {
         "the value is negative, as of a refund": (1, "line 8", "-3"),
-        "the value cannot be read": (2, "line 9", "much"),
+        "the value cannot be read": (1, "line 9", "much"),
         "the units are negative": (1, "line 11", "-1"),
         "the units cannot be read": (1, "line 12", "many"),
     }
