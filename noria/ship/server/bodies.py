@@ -1,107 +1,13 @@
-"""What requests may hold: OpenAI's fields and Noria's, each within its bounds. Null is absent, and what a reply holds is taken back."""
+"""What requests may hold: OpenAI's fields and Noria's, each within its bounds."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Discriminator,
-    Field,
-    GetJsonSchemaHandler,
-    Tag,
-    model_validator,
-)
-from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema
+from pydantic import AfterValidator, ConfigDict, Field
 
-
-def _whole(text: str) -> str:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise ValueError("half a surrogate pair is no text") from None
-    return text
-
-
-Text = Annotated[str, AfterValidator(_whole)]
-Name = Annotated[str, Field(max_length=256), AfterValidator(_whole)]
-Given = Annotated[str, Field(min_length=1), AfterValidator(_whole)]
-UUID7 = r"^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$"
-
-
-def _integral(value: Any) -> Any:
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-INTEGRAL = BeforeValidator(_integral)
-"""5.0 is a whole number, as in JSON Schema. It stands after the bounds, or the document would lose them."""
-
-
-def _truth(value: Any) -> Any:
-    if not isinstance(value, bool):
-        raise ValueError("input should be false")
-    return value
-
-
-No = Annotated[Literal[False], BeforeValidator(_truth)]
-"""False, and not 0, which is equal to it."""
-Number = Annotated[float, Field(allow_inf_nan=False)]
-
-
-MOST_ITEMS = 100_000
-"""Items that a list may have whatever the settings say: what is longer is refused before it is looked at."""
-
-
-class Body(BaseModel):
-    """Root of all bodies: unknown fields are refused by name, so that nothing a client asks for is silently ignored.
-
-    Types are strict: "1" is no number and 1 is no truth, so that the OpenAPI document means what it says. Null is absent: many
-    clients send every field that they know, and null for what was not said.
-    """
-
-    model_config = ConfigDict(extra="forbid", strict=True, use_attribute_docstrings=True)
-
-    required: ClassVar[frozenset[str]] = frozenset()
-    """Names of the fields that must be there: only in these is null a value."""
-
-    @classmethod
-    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
-        """Note which fields must be there."""
-        super().__pydantic_init_subclass__(**kwargs)
-        cls.required = frozenset(field.alias or name for name, field in cls.model_fields.items() if field.is_required())
-
-    @model_validator(mode="before")
-    @classmethod
-    def _null_is_absent(cls, values: Any) -> Any:
-        if isinstance(values, dict) and None in values.values():
-            return {name: value for name, value in values.items() if value is not None or name in cls.required}
-        return values
-
-    @classmethod
-    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        """Return the schema with null allowed for whatever may be left out, known or not."""
-        made = handler.resolve_ref_schema(handler(schema))
-        for name, field in made.get("properties", {}).items():
-            if name not in cls.required and not _takes_null(field):
-                told = {key: field.pop(key) for key in ("title", "description", "default") if key in field}
-                made["properties"][name] = {"anyOf": [*field.pop("anyOf", [field]), {"type": "null"}], **told}
-        if made.get("additionalProperties") is False:
-            made["additionalProperties"] = {"type": "null"}
-        return made
-
-
-def _takes_null(schema: JsonSchemaValue) -> bool:
-    kinds = [one.get("type") for one in (schema, *schema.get("anyOf", ()))]
-    return "null" in kinds or not any(key in schema for key in ("type", "anyOf", "oneOf", "$ref", "enum", "const"))
-
-
-Item = TypeVar("Item")
-Some = Annotated[list[Item], Field(min_length=1, max_length=MOST_ITEMS, fail_fast=True)]
-"""A list of one item or more. Its first fault ends the search: a list of a million of them costs what one does."""
+from .fields import INTEGRAL, UUID7, Body, Given, Name, No, Number, Some, Text, whole
+from .turns import AnyTurn
 
 
 class Texts(Body):
@@ -256,78 +162,6 @@ class Completion(Generation):
     suffix: None = None
 
 
-class TextPart(Body):
-    """A part of a turn: text is the only kind that is served."""
-
-    type: Literal["text"]
-    text: Text
-
-
-class Turn(Body):
-    """A turn of the operator or of a user."""
-
-    # All roles, so that an unknown one is told of each; the document has only those that get here.
-    role: Annotated[
-        Literal["system", "developer", "user", "assistant"],
-        Field(json_schema_extra={"enum": ["system", "developer", "user"]}),
-    ]
-    """developer is OpenAI's newer name for system; either can only be the first."""
-    content: Text | Annotated[list[TextPart], Field(max_length=MOST_ITEMS, fail_fast=True)]
-    name: Name | None = None
-    """Taken, and not told to the model."""
-
-    def text(self) -> str:
-        """Return what the turn says."""
-        return self.content if isinstance(self.content, str) else "".join(part.text for part in self.content)
-
-
-class AnswerText(TextPart):
-    """A part of an answer."""
-
-    model_config = ConfigDict(extra="ignore")
-
-
-class AnswerRefusal(Body):
-    """A part of an answer: why the rest was refused."""
-
-    model_config = ConfigDict(extra="ignore")
-    type: Literal["refusal"]
-    refusal: Text
-
-
-class AnswerTurn(Body):
-    """An assistant's turn, as servers and clients tell it: what they add to it (reasoning, annotations, ids) is passed over."""
-
-    model_config = ConfigDict(extra="allow")
-    role: Literal["assistant"]
-    content: Text | Annotated[list[AnswerText | AnswerRefusal], Field(max_length=MOST_ITEMS, fail_fast=True)] | None = (
-        None
-    )
-    """It may be empty or left out, as an answer may be."""
-    name: Name | None = None
-    """Taken, and not told to the model."""
-    refusal: Text | None = None
-    """Why it said nothing else."""
-    tool_calls: Annotated[list[Any], Field(max_length=0)] | None = None
-    function_call: None = None
-    audio: None = None
-
-    def text(self) -> str:
-        """Return what the turn says."""
-        if isinstance(self.content, list):
-            return "".join(part.text if isinstance(part, AnswerText) else part.refusal for part in self.content)
-        return self.content or self.refusal or ""
-
-
-def _whose(turn: Any) -> str:
-    role = turn.get("role") if isinstance(turn, dict) else getattr(turn, "role", None)
-    return "AnswerTurn" if role == "assistant" else "Turn"
-
-
-AnyTurn = Annotated[Annotated[Turn, Tag("Turn")] | Annotated[AnswerTurn, Tag("AnswerTurn")], Discriminator(_whose)]
-"""One turn of a conversation."""
-
-
 class PlainText(Body):
     """Any text."""
 
@@ -418,7 +252,7 @@ class ClientEvent(Body):
     """What was seen, clicked or bought: the id of a request or of an item."""
     user: Name = ""
     app: Name = "api"
-    segment: Annotated[str, Field(max_length=64), AfterValidator(_whole)] = ""
+    segment: Annotated[str, Field(max_length=64), AfterValidator(whole)] = ""
     value: Number | None = None
     """An amount, where the kind has one."""
     consent: bool = False

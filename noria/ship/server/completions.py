@@ -15,11 +15,12 @@ from noria.tasks.complete import Sampling
 
 from . import replies
 from .answers import chosen, tell
-from .bodies import AnswerTurn, Chat, Completion, Generation, JsonObject, JsonSchema
+from .bodies import Chat, Completion, Generation, JsonObject, JsonSchema
 from .errors import ApiError
 from .shapes import ChatShape, CompletionShape, Shape
 from .state import Prompt, State
 from .streams import let_out, lines
+from .turns import AnswerTurn
 
 if TYPE_CHECKING:
     from ..engine.worker import Piece

@@ -11,8 +11,8 @@ from pydantic import Field, model_validator
 from noria.core.errors import NoriaError
 from noria.core.folder import read_manifest
 
-from .bodies import Body, Name, Number
 from .errors import ApiError, api_error
+from .fields import Body, Name, Number
 from .replies import Reply
 from .state import State
 
