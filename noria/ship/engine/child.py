@@ -31,7 +31,7 @@ from noria.tasks.task import Answer, Features
 
 from .engine import Engine, Given, open_engine
 from .talks import Talks
-from .wire import Message, Unpacker, packed
+from .wire import Message, Unpacker, flat, packed
 
 
 @dataclass
@@ -142,7 +142,7 @@ class Child:
             asked.left -= 1
             if asked.left == 0:
                 answers = [self.engine.task.join(parts) for parts in asked.answers]
-                self.send({"id": asked.id, "answers": answers, "tokens": asked.tokens})
+                self.send({"id": asked.id, "answers": flat(answers), "tokens": asked.tokens})
 
     def batch(self) -> list[Window]:
         """Return the next batch, by deadline; at most `batch_tokens` with padding, or one window."""

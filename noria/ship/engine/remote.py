@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 
 from noria.core.errors import FolderError, InputError, SettingError
 from noria.core.folder import Manifest, new_folder, read_manifest
@@ -157,7 +158,8 @@ class Remote:
             self.depth -= 1
         vectors = sorted(told["data"], key=lambda one: one["index"])
         tokens = [int(told.get("usage", {}).get("prompt_tokens", 0)), *[0] * (len(vectors) - 1)]
-        return Answers([{"embedding": one["embedding"]} for one in vectors], tokens, self.version)
+        made = [{"embedding": np.asarray(one["embedding"], "<f4")} for one in vectors]
+        return Answers(made, tokens, self.version)
 
     async def complete(
         self,

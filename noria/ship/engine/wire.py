@@ -1,11 +1,17 @@
-"""Messages between a worker and its model's process: JSON, each after its length in four bytes."""
+"""Messages between a worker and its model's process: JSON, each after its length in four bytes; vectors as base64 of float32.
+
+Numbers in decimals would hold the server's loop up: two thousand vectors are a million of them.
+"""
 
 from __future__ import annotations
 
+import base64
 import json
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
+
+import numpy as np
 
 Message = dict[str, Any]
 _LENGTH = struct.Struct("!I")
@@ -16,6 +22,24 @@ def packed(message: Message) -> bytes:
     """Return a message as bytes."""
     content = _encode(message).encode()
     return _LENGTH.pack(len(content)) + content
+
+
+def flat(answers: Sequence[Message]) -> list[Message]:
+    """Return answers with vectors as text."""
+    return [
+        {**one, "embedding": base64.b64encode(np.asarray(one["embedding"], "<f4").tobytes()).decode()}
+        if "embedding" in one
+        else one
+        for one in answers
+    ]
+
+
+def unflat(answers: Sequence[Message]) -> list[Message]:
+    """Return answers with vectors as arrays, float32."""
+    return [
+        {**one, "embedding": np.frombuffer(base64.b64decode(one["embedding"]), "<f4")} if "embedding" in one else one
+        for one in answers
+    ]
 
 
 class Unpacker:

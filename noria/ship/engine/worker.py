@@ -31,7 +31,7 @@ from noria.core.folder import read_manifest
 from noria.tasks.complete import Sampling
 
 from .link import Link
-from .wire import Message
+from .wire import Message, unflat
 
 Status = Literal["starting", "ready", "down", "stopped"]
 HELD = 64
@@ -191,7 +191,7 @@ class Worker:
         finally:
             self._withdraw(request)
         message = _checked(news)
-        return Answers(message["answers"], message["tokens"], self.version)
+        return Answers(unflat(message["answers"]), message["tokens"], self.version)
 
     async def complete(
         self,

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import base64
-import struct
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from fastapi import APIRouter
-from starlette.responses import JSONResponse
+from starlette.responses import Response
 
 from . import replies
 from .bodies import Classified, Embeddings, Questions, Texts
 from .errors import ApiError
 from .guard import Stream
+from .pause import Pause
 from .state import Prompt, State
 from .streams import judged_bad
 
@@ -23,28 +24,28 @@ def answers_router(state: State) -> APIRouter:
     router = APIRouter(prefix="/v1", tags=["answers"])
 
     @router.post("/classify", responses={200: {"model": replies.Labels}}, response_model=None)
-    async def classify(body: Classified) -> JSONResponse:
+    async def classify(body: Classified) -> Response:
         """Give every text a label, with the probability of each."""
         rows = body.rows()
         # Rows of numbers and texts are for different models; which of them is meant shows in the first.
         tasks = ("classify",) if isinstance(rows[0], str) or "features" not in rows[0] else ("numeric",)
         if any((isinstance(row, dict) and "features" in row) != ("numeric" in tasks) for row in rows):
             raise ApiError(400, "texts and rows of numbers do not go together", param="input", code="cannot_be_used")
-        return JSONResponse(await _answered(state, body, rows, tasks, "classification"))
+        return await _written(await _answered(state, body, rows, tasks, "classification"))
 
     @router.post("/tag", responses={200: {"model": replies.Tags}}, response_model=None)
-    async def tag(body: Texts) -> JSONResponse:
+    async def tag(body: Texts) -> Response:
         """Find spans in every text; places are characters."""
-        return JSONResponse(await _answered(state, body, body.texts(), ("tag",), "tagging"))
+        return await _written(await _answered(state, body, body.texts(), ("tag",), "tagging"))
 
     @router.post("/answer", responses={200: {"model": replies.Answers}}, response_model=None)
-    async def answer(body: Questions) -> JSONResponse:
+    async def answer(body: Questions) -> Response:
         """Answer every question with words of its context."""
         rows = [one.model_dump() for one in body.asked()]
-        return JSONResponse(await _answered(state, body, rows, ("answer",), "answers"))
+        return await _written(await _answered(state, body, rows, ("answer",), "answers"))
 
     @router.post("/translate", responses={200: {"model": replies.Translations}}, response_model=None)
-    async def translate(body: Texts) -> JSONResponse:
+    async def translate(body: Texts) -> Response:
         """Write every text anew, in the model's other language."""
         texts = [await state.enter(text, "input") for text in body.texts()]
         result = await _answered(state, body, texts, ("translate", "summarise"), "translation")
@@ -56,24 +57,25 @@ def answers_router(state: State) -> APIRouter:
                 entry["text"], blocked = "", True
             entry["finish_reason"] = "content_filter" if blocked else "stop"
             state.usage().blocked |= blocked
-        return JSONResponse(result)
+        return await _written(result)
 
     @router.post("/embeddings", responses={200: {"model": replies.Vectors}}, response_model=None)
-    async def embeddings(body: Embeddings) -> JSONResponse:
+    async def embeddings(body: Embeddings) -> Response:
         """Turn every text into a vector of length 1, as OpenAI's API does."""
         result = await _answered(state, body, body.rows(), ("embed",), "list")
         width = len(result["data"][0]["embedding"])
         if body.dimensions not in (None, width):
             raise ApiError(400, "the model gives its vectors whole", param="dimensions", code="cannot_be_used",
                            found=body.dimensions, allowed=f"{width}, or none")  # fmt: skip
-        for entry in result["data"]:
-            entry["object"] = "embedding"
-            if body.encoding_format == "base64":
-                vector = entry["embedding"]
-                entry["embedding"] = base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()
         usage = state.usage()
         usage.units, usage.unit = result["usage"]["total_tokens"], "tokens"
-        return JSONResponse(result)
+
+        def told(entry: dict[str, Any]) -> dict[str, Any]:
+            vector = entry["embedding"]
+            given = base64.b64encode(vector).decode() if body.encoding_format == "base64" else vector.tolist()
+            return {"index": entry["index"], "object": "embedding", "embedding": given}
+
+        return await _written(result, told)
 
     return router
 
@@ -140,3 +142,18 @@ async def _answered(
         "data": [{"index": place, **answer} for place, answer in enumerate(result.answers)],
         "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
     }
+
+
+async def _written(result: dict[str, Any], told: Callable[[dict[str, Any]], dict[str, Any]] = dict) -> Response:
+    """Return the answers as JSON, each as `told` gives it; of many, others' requests have their turn between."""
+    pause, parts = Pause(), []
+    for entry in result["data"]:
+        parts.append(_json(told(entry)))
+        await pause.now_and_then()
+    head = _json({**result, "data": []})
+    # The last empty list is that of the answers: what follows it is numbers.
+    before, _, after = head.rpartition("[]")
+    return Response(f"{before}[{','.join(parts)}]{after}".encode(), media_type="application/json")
+
+
+_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode

@@ -6,14 +6,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field
 
-from .fields import INTEGRAL, UUID7, Body, Given, Name, No, Number, Some, Text, whole
+from .fields import INTEGRAL, UUID7, Body, Given, Name, No, Number, Rows, Some, Text, whole
 from .turns import AnyTurn
 
 
 class Texts(Body):
     """POST /v1/tag and /v1/translate."""
 
-    input: Given | Some[Given]
+    input: Given | Rows[Given]
     """One text or several."""
     model: Name | None = None
     """Name of the model; may be left out where one model serves the task."""
@@ -43,7 +43,7 @@ class Numbers(Body):
 class Classified(Body):
     """POST /v1/classify."""
 
-    input: Given | Pair | Numbers | Some[Given | Pair | Numbers]
+    input: Given | Pair | Numbers | Rows[Given | Pair | Numbers]
     """One text, pair of texts or row of numbers, or several."""
     model: Name | None = None
     """Name of the model; may be left out where one model serves the task."""
@@ -65,7 +65,7 @@ Ids = Some[Annotated[int, Field(ge=0, lt=2**31), INTEGRAL]]
 class Embeddings(Body):
     """POST /v1/embeddings."""
 
-    input: Given | Some[Given] | Ids | Some[Ids]
+    input: Given | Rows[Given] | Ids | Rows[Ids]
     """One text or several, each in characters or as ids of the model's own tokens."""
     model: Name | None = None
     """Name of the model; may be left out where one model serves the task."""
@@ -96,7 +96,7 @@ class Asked(Body):
 class Questions(Body):
     """POST /v1/answer."""
 
-    input: Asked | Some[Asked]
+    input: Asked | Rows[Asked]
     """One question with its context, or several."""
     model: Name | None = None
     user: Name = ""
@@ -110,7 +110,7 @@ class Questions(Body):
 class Moderation(Body):
     """POST /v1/moderate."""
 
-    input: Given | Some[Given]
+    input: Given | Rows[Given]
     user: Name = ""
     consent: bool | None = None
 
@@ -235,7 +235,10 @@ class Feedback(Body):
     index: Annotated[int, Field(ge=0, le=100_000), INTEGRAL] = 0
     """Which of the request's texts it is about; the first unless told."""
     better: (
-        Text | Annotated[list[Given], Field(fail_fast=True)] | Annotated[list[Marked], Field(fail_fast=True)] | None
+        Text
+        | Annotated[list[Given], Field(max_length=1_000, fail_fast=True)]
+        | Annotated[list[Marked], Field(max_length=1_000, fail_fast=True)]
+        | None
     ) = None
     """What a wrong answer should have been: a label, labels, spans of the text as it was sent, or a text."""
     user: Name = ""
@@ -261,4 +264,4 @@ class ClientEvent(Body):
 class Events(Body):
     """POST /v1/events."""
 
-    events: Some[ClientEvent]
+    events: Rows[ClientEvent]

@@ -15,6 +15,7 @@ from noria.core.errors import NoriaError
 from .cors import Cors, is_preflight
 from .direct import Direct
 from .errors import ApiError, api_error
+from .fields import most_rows
 from .idempotency import Idempotency
 from .keys import Caller
 from .logs import Log, where
@@ -86,6 +87,7 @@ class Entry:
         answer = Answer(self._state, usage, send)
         self._state.in_flight += 1
         begin(usage)
+        most_rows.set(self._state.settings.max_rows)
         try:
             if await self._cors.answers(scope, answer):
                 return

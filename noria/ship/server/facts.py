@@ -73,7 +73,7 @@ def facts_router(state: State, metrics: Metrics) -> APIRouter:
         return {"object": "list", "data": data}
 
     @router.post("/v1/feedback", tags=["use"], responses={200: {"model": replies.Noted}}, response_model=None)
-    async def feedback(body: Feedback) -> dict[str, str]:
+    async def feedback(body: Feedback) -> JSONResponse:
         """Take what a user says of an answer; it is told by the answer's request id."""
         tell(state, body.user, body.consent)
         usage = state.usage()
@@ -82,20 +82,20 @@ def facts_router(state: State, metrics: Metrics) -> APIRouter:
         if body.right and better is not None:
             raise ApiError(400, "a right answer needs no better one", param="better", code="cannot_be_used")
         usage.said = Better(body.index, better)
-        return {"id": usage.id}
+        return JSONResponse({"id": usage.id})
 
     @router.post("/v1/events", tags=["use"], responses={200: {"model": replies.AllNoted}}, response_model=None)
-    async def events(body: Events) -> dict[str, list[str]]:
+    async def events(body: Events) -> JSONResponse:
         """Take facts that only the client sees: impressions, clicks, conversions."""
         check_count(state, len(body.events), "events", "events")
         usage = state.usage()
         usage.counted = False
-        made = [
-            state.meter.event(tenant=usage.caller.tenant if usage.caller else "", **one.model_dump(exclude_none=True))
-            for one in body.events
-        ]
+        made, tenant = [], usage.caller.tenant if usage.caller else ""
+        for one in body.events:
+            made.append(state.meter.event(tenant=tenant, **one.model_dump(exclude_none=True)))
+            await usage.pause.now_and_then()
         await state.meter.record(*made)
-        return {"ids": [event.id for event in made]}
+        return JSONResponse({"ids": [event.id for event in made]})
 
     return router
 

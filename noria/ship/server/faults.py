@@ -26,9 +26,9 @@ async def invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     errors = error.errors()
     # Of a union each alternative complains: the one that came furthest says what was meant, and of those that came as far
-    # one that took the kind of value and not what it held.
+    # one that took the kind of value and not what it held. What was only counted says all by itself.
     among = [one for one in errors if one["loc"][:2] == errors[0]["loc"][:2]]
-    first = max(among, key=lambda one: (len(one["loc"]), not one["type"].endswith("_type")))
+    first = max(among, key=lambda one: (one["type"] == "too_many", len(one["loc"]), not one["type"].endswith("_type")))
     if first["type"] == "json_invalid":
         why = f"{first.get('ctx', {}).get('error', '')} at character {first['loc'][-1]}".strip().lower()
         return _told(400, f"the body is not JSON: {why}", code="invalid_json")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import (
@@ -14,7 +15,7 @@ from pydantic import (
     model_validator,
 )
 from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema
+from pydantic_core import CoreSchema, PydanticCustomError
 
 
 def whole(text: str) -> str:
@@ -55,6 +56,8 @@ No = Annotated[Literal[False], BeforeValidator(_truth)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 
 
+_MOST_FIELDS = 256
+"""Fields that an object may have: many more than any model knows."""
 MOST_ITEMS = 100_000
 """Items that a list may have whatever the settings say: what is longer is refused before it is looked at."""
 
@@ -80,6 +83,9 @@ class Body(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _null_is_absent(cls, values: Any) -> Any:
+        if isinstance(values, dict) and len(values) > _MOST_FIELDS:
+            raise PydanticCustomError("too_many", "too many fields: found {found}; allowed up to {most}",
+                                      {"found": len(values), "most": _MOST_FIELDS})  # fmt: skip
         if isinstance(values, dict) and None in values.values():
             return {name: value for name, value in values.items() if value is not None or name in cls.required}
         return values
@@ -105,3 +111,17 @@ def _takes_null(schema: JsonSchemaValue) -> bool:
 Item = TypeVar("Item")
 Some = Annotated[list[Item], Field(min_length=1, max_length=MOST_ITEMS, fail_fast=True)]
 """A list of one item or more. Its first fault ends the search: a list of a million of them costs what one does."""
+
+
+def _within(given: Any) -> Any:
+    if isinstance(given, list) and len(given) > (most := most_rows.get()):
+        raise PydanticCustomError(
+            "too_many", "too many: found {found}; allowed 1 to {most}", {"found": len(given), "most": most}
+        )
+    return given
+
+
+most_rows: ContextVar[int] = ContextVar("most_rows", default=MOST_ITEMS)
+"""Rows that a request may have, by the settings of the server that takes it."""
+Rows = Annotated[list[Item], Field(min_length=1, max_length=MOST_ITEMS, fail_fast=True), BeforeValidator(_within)]
+"""Texts or events of a request: counted before the first is looked at."""

@@ -11,6 +11,7 @@ from . import replies
 from .answers import check_count, tell
 from .bodies import Moderation
 from .guard import Finding
+from .pause import read
 from .state import State
 
 
@@ -24,11 +25,11 @@ def moderation_router(state: State) -> APIRouter:
         tell(state, body.user, body.consent)
         texts = body.texts()
         check_count(state, len(texts))
-        results = []
+        results, usage = [], state.usage()
         for place, text in enumerate(texts):
-            found = [*state.guard.find(text), *await state.judged(text)]
+            found = [*await read(text, state.guard.find), *await state.judged(text)]
             results.append(_result(place, text, found))
-        usage = state.usage()
+            await usage.pause.now_and_then()
         usage.units, usage.unit = len(texts), "items"
         return JSONResponse({"id": usage.id, "object": "moderation", "results": results})
 

@@ -45,6 +45,7 @@ from ..meter import Meter, language_of
 from .errors import ApiError
 from .guard import Finding, Guard
 from .keys import Caller, Keys
+from .pause import Pause, read
 from .rates import Rates
 from .settings import ServerSettings
 
@@ -104,6 +105,8 @@ class Usage:
     settled: bool = False
     """The event is on the disk."""
     started: float = field(default_factory=time.perf_counter)
+    pause: Pause = field(default_factory=Pause)
+    """Between the parts of long work."""
 
 
 @dataclass(frozen=True)
@@ -263,7 +266,9 @@ class State:
         Raises:
             ApiError: a rule blocks it (400, content_filter).
         """
-        return self.guard.enter(text, await self.judged(text), param)
+        found = [*await read(text, self.guard.find), *await self.judged(text)]
+        await self.usage().pause.now_and_then()
+        return self.guard.judge(text, found, param)
 
     async def judged(self, text: str) -> list[Finding]:
         """Return what the guard's classifier says of a text; nothing where there is none. It costs the client no units."""

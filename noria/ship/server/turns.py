@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Discriminator, Field, Tag
 
-from .fields import MOST_ITEMS, Body, Name, Text
+from .fields import Body, Name, Text
 
 
 class TextPart(Body):
@@ -25,7 +25,7 @@ class Turn(Body):
         Field(json_schema_extra={"enum": ["system", "developer", "user"]}),
     ]
     """developer is OpenAI's newer name for system; either can only be the first."""
-    content: Text | Annotated[list[TextPart], Field(max_length=MOST_ITEMS, fail_fast=True)]
+    content: Text | Annotated[list[TextPart], Field(max_length=1_000, fail_fast=True)]
     name: Name | None = None
     """Taken, and not told to the model."""
 
@@ -53,9 +53,7 @@ class AnswerTurn(Body):
 
     model_config = ConfigDict(extra="allow")
     role: Literal["assistant"]
-    content: Text | Annotated[list[AnswerText | AnswerRefusal], Field(max_length=MOST_ITEMS, fail_fast=True)] | None = (
-        None
-    )
+    content: Text | Annotated[list[AnswerText | AnswerRefusal], Field(max_length=1_000, fail_fast=True)] | None = None
     """It may be empty or left out, as an answer may be."""
     name: Name | None = None
     """Taken, and not told to the model."""
