@@ -19,10 +19,8 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ValidationError
 from starlette.datastructures import Headers
-from starlette.requests import Request
 from starlette.responses import Response
 
-from .faults import invalid
 from .sending import Replay, Scope
 
 _LARGE = 64 * 1024
@@ -38,7 +36,11 @@ class Direct:
     handler: Callable[[BaseModel], Awaitable[Response]]
 
     async def answer(self, scope: Scope, receive: Replay) -> Response | None:
-        """Return the handler's answer; None where the request is not in order, which nothing was done for."""
+        """Return the handler's answer; None where the body is no JSON, which nothing was done for.
+
+        Raises:
+            RequestValidationError: a field is missing, unknown or out of its bounds.
+        """
         kind = Headers(scope=scope).get("content-type", "")
         if kind.partition(";")[0].strip().lower() != "application/json":
             return None
@@ -49,9 +51,11 @@ class Direct:
         scope["route"] = self.route  # by which the request is counted
         try:
             body = self.body.model_validate(given)
-        except ValidationError as error:  # told here: reading it once more would cost as much again
+        except (
+            ValidationError
+        ) as error:  # as the framework tells it: reading the body once more would cost as much again
             faults = [{**one, "loc": ("body", *one["loc"])} for one in error.errors(include_url=False)]
-            return await invalid(Request(scope), RequestValidationError(faults))
+            raise RequestValidationError(faults) from None
         return await self.handler(body)
 
 

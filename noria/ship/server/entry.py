@@ -7,14 +7,16 @@ import time
 from collections.abc import Mapping
 from urllib.parse import quote
 
+from fastapi.exceptions import RequestValidationError
 from starlette.datastructures import Headers
-from starlette.requests import HTTPConnection
+from starlette.requests import HTTPConnection, Request
 
 from noria.core.errors import NoriaError
 
 from .cors import Cors, is_preflight
 from .direct import Direct
 from .errors import ApiError, api_error
+from .faults import invalid
 from .fields import most_rows
 from .idempotency import Idempotency
 from .keys import Caller
@@ -108,7 +110,12 @@ class Entry:
     async def _directly(self, scope: Scope, receive: Receive) -> ASGIApp | None:
         """Return the answer of a route that is called without the framework, where the request is in order."""
         direct = self._direct.get(scope["path"]) if scope["method"] == "POST" else None
-        return await direct.answer(scope, receive) if direct and isinstance(receive, Replay) else None
+        if direct is None or not isinstance(receive, Replay):
+            return None
+        try:
+            return await direct.answer(scope, receive)
+        except RequestValidationError as error:
+            return await invalid(Request(scope), error)
 
     async def _repeated(self, scope: Scope, receive: Receive, usage: Usage, answer: Answer) -> bool:
         """Give the answer that an idempotency key stands for and return True; or see to it that this one is kept."""
