@@ -44,7 +44,7 @@ def test_experiment_of_any_table(campaign: Path, tmp_path: Path, capsys: pytest.
     assert main(["grow", "promote", "experiment", str(campaign), *NAMED, "--out", str(out), "--report", str(page)]) == 0
     said = capsys.readouterr().out
     assert "1,000 users, rate" in said
-    assert "1 row set aside: the group is empty (first at line 1,002)" in said
+    assert "1 row set aside: the group is empty (first at line 1002)" in said
     assert "Sample ratio as meant (old 500, new 500; p = 1)" in said
     assert "a clear rise" in said
     assert "looking every day, new: clear from 2026-03-" in said
