@@ -35,6 +35,7 @@ from . import objectives
 from .corruption import Corrupted, Rule, Windows, fixed_batches
 from .loop import Objective
 from .material import Material
+from .prepare import check_trained_and_written
 from .settings import PretrainSettings
 
 WATCHED = 120
@@ -253,6 +254,7 @@ def _drawn(make: Callable[[], nn.Module], settings: PretrainSettings, head: Any,
             raise SettingError(
                 "context is longer than the base reads", found=settings.context, allowed=f"up to {longest}"
             )
+        check_trained_and_written(module, head)
         return module
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
