@@ -17,6 +17,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from noria.core.errors import FolderError
+from noria.core.folder import MANIFEST, read_manifest
+from noria.tasks.task import task_of
+
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
@@ -81,7 +85,7 @@ def reuse(
         own: loads the base with the head as the folder holds it.
     """
     id2label = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("id2label")
-    theirs = named(id2label, ours)
+    theirs = named(id2label, ours) or of_manifest(folder)
     if theirs == list(ours):
         return ""
     other = {one[0] for one in info["mismatched_keys"]}
@@ -104,6 +108,16 @@ def reuse(
                     fresh[place] = old[name][row]
             parameters[name].copy_(fresh)
     return told(ours, theirs, rows)
+
+
+def of_manifest(folder: Path) -> list[str]:
+    """Return the names that Noria's manifest gives a head's rows, where the configuration has none."""
+    if not (folder / MANIFEST).is_file():
+        return []
+    try:
+        return list(task_of(read_manifest(folder)).outputs)
+    except FolderError:
+        return []
 
 
 def told(ours: Sequence[str], theirs: Sequence[str], rows: Sequence[int | None]) -> str:
