@@ -99,6 +99,8 @@ def load(
             raise
         except Exception as error:  # transformers and safetensors raise many kinds for a bad folder
             first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            if first.startswith("Unrecognized configuration class"):
+                first = "transformers has no such head for this architecture"
             raise FolderError(f"{folder} ({_kind(folder)}) cannot be loaded with a {head} head", found=first) from error
     if _holds_adapter(folder):
         from .saved import load_adapter
