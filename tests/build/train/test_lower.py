@@ -17,6 +17,7 @@ from noria.build.model.adapt_settings import AdapterSettings
 from noria.build.train import bert, examples, lower
 from noria.build.train.examples import Examples
 from noria.core.progress import Report
+from noria.tasks.padding import Padding
 from noria.tasks.task import Features
 
 QUIET = Report(stream=io.StringIO())
@@ -44,7 +45,7 @@ def small(*, frozen: int, dropout: float = 0.0) -> nn.Module:
 @pytest.mark.parametrize("bf16", [False, True], ids=["fp32", "bf16"])
 def test_batches_of_kept_states_give_the_logits_of_the_texts(bf16: bool, tmp_path: Path):
     module, rows = small(frozen=2), texts()
-    collate = partial(examples.texts, rows, 0)
+    collate = partial(examples.texts, rows, Padding())
     assert lower.can_keep(module, 2, rows, tmp_path, bf16=bf16)
     together = [np.array([4, 0]), np.array([1, 3, 5]), np.array([2])]
     with_states = lower.keep(collate, module, 2, rows, together, tmp_path, bf16=bf16)
@@ -64,7 +65,9 @@ def test_states_are_the_same_bits_whichever_batch_asks_first(tmp_path: Path):
     found, together = [], [np.array([4, 0, 3]), np.array([1, 2, 5])]
     for asked in ([np.array([0, 1]), np.array([2, 3, 4, 5])], [np.array([5, 4, 3, 2]), np.array([1])], []):
         module, rows = small(frozen=1), texts()
-        with_states = lower.keep(partial(examples.texts, rows, 0), module, 1, rows, together, tmp_path, bf16=True)
+        with_states = lower.keep(
+            partial(examples.texts, rows, Padding()), module, 1, rows, together, tmp_path, bf16=True
+        )
         for numbers in asked:
             with_states(numbers)
         found.append(with_states(np.arange(6)).tensors["states"])
@@ -92,7 +95,7 @@ def test_fine_tuning_takes_it_where_it_pays_and_learns_the_same(tmp_path: Path):
     settings = FinetuneSettings(
         steps=4, tokens_per_batch=64, number_type="fp32", body=BodySettings(frozen=2), learning_rate=1e-2
     )
-    collate = partial(examples.texts, rows, 0)
+    collate = partial(examples.texts, rows, Padding())
     weights = []
     for frozen in (2, 0):
         module, asked = small(frozen=2), settings.but(body=BodySettings(frozen=frozen))
