@@ -22,6 +22,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from noria.build.quiet import quiet_transformers
 from noria.core.errors import FolderError
 
 from .crossentropy import cross_entropy
@@ -96,7 +97,8 @@ def form_of(module: nn.Module) -> Form:
     known = module.__dict__.get("noria_form")
     if isinstance(known, Form):
         return known
-    with _at_rest(module), torch.no_grad(), torch.random.fork_rng(devices=[]):
+    # What a family would say once of its reference code or of masks is said here, where no one hears it.
+    with quiet_transformers(), _at_rest(module), torch.no_grad(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         form = _tried(module)
     module.__dict__["noria_form"] = form

@@ -8,7 +8,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from noria.build.tokens.tokenizer import BEGIN, END, load_tokenizer
+from noria.build.tokens.special import special_tokens
+from noria.build.tokens.tokenizer import load_tokenizer
+from noria.tasks.padding import usable_length
 
 
 def sample(
@@ -33,12 +35,15 @@ def sample(
         top_k: how many of the likeliest tokens are drawn from (Fan et al. 2018, section 5.1).
     """
     encoder = load_tokenizer(tokenizer)
-    begin, end = encoder.token_to_id(BEGIN), encoder.token_to_id(END)
+    special = special_tokens(tokenizer)
+    end = special.end
+    first = next((one for one in (special.begin, end) if one is not None), 0)
     random = torch.Generator().manual_seed(seed)
-    context = model.config.max_position_embeddings
+    # A recurrent model has no longest text; what it has read so far is then all read again.
+    context = usable_length(model.config) or 10 * tokens
     texts = []
     for prompt in prompts:
-        ids = [begin, *encoder.encode(prompt, add_special_tokens=False).ids]
+        ids = [first, *encoder.encode(prompt, add_special_tokens=False).ids]
         written: list[int] = []
         while len(written) < tokens:
             with torch.no_grad():
