@@ -8,7 +8,9 @@ import pytest
 
 HERE = Path(__file__).parent
 INPUTS = sorted((HERE / "inputs").rglob("*.*"))
-TESTS = "\n".join(path.read_text(encoding="utf-8") for path in HERE.glob("test_*.py") if path.name != Path(__file__).name)
+TESTS = "\n".join(
+    path.read_text(encoding="utf-8") for path in HERE.glob("test_*.py") if path.name != Path(__file__).name
+)
 
 
 @pytest.mark.parametrize("file", INPUTS, ids=lambda path: path.name)

@@ -20,18 +20,20 @@ from noria.tasks.task import task_for
 
 OLD = {"positive": ["很快", "careful"], "negative": ["太差", "broke"]}
 NEW = {"positive": ["冬天", "hotel"], "negative": ["市场", "battery"]}
-QUICK = FinetuneSettings(steps=90, tokens_per_batch=512, learning_rate=3e-3, rates=FinetuneRates(layer_decay=1.0, head_rate=1.0),
+QUICK = FinetuneSettings(steps=150, tokens_per_batch=512, learning_rate=1e-3, rates=FinetuneRates(layer_decay=1.0, head_rate=1.0),
                          evaluations=1, max_length=64, number_type="fp32")  # fmt: skip
 
 
 def rows(file: Path, count: int, *, new: bool, seed: int) -> Path:
-    """Old rows show their label in an old word; in new rows a new word does, and an old word beside it says nothing."""
+    """Old rows show their label in an old word; in new rows a new word does, and the old word beside it is mostly the other label's:
+    whoever learns from them alone unlearns what old words say."""
     draw = random.Random(seed)
     lines = []
     for number in range(count):
         label = draw.choice(sorted(OLD))
         word = draw.choice((NEW if new else OLD)[label])
-        beside = draw.choice([*OLD["positive"], *OLD["negative"]]) if new else ""
+        other = next(name for name in OLD if name != label)
+        beside = draw.choice(OLD[other if draw.random() < 0.75 else label]) if new else ""
         lines.append(json.dumps({"text": f"{number} {beside} {word}", "label": label}, ensure_ascii=False) + "\n")
     file.write_text("".join(lines), encoding="utf-8")
     return file
