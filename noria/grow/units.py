@@ -8,6 +8,8 @@ scale_of("users")    # None: an amount
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import numpy.typing as npt
 
@@ -18,9 +20,22 @@ from .spellings import plain
 Floats = npt.NDArray[np.float64]
 
 _PERCENT = ("percent", "percents", "percentage", "percentages", "pct", "pcts", "per cent", "percentage points", "percentage point",
-            "百分比", "百分数", "百分率", "百分点", "百分之")  # fmt: skip
-_MILLE = ("per mille", "permille", "per mil", "promille", "千分比", "千分率", "千分之", "千分点")
+            "percent points", "pct points", "pct point", "perc", "prc", "per hundred", "parts per hundred", "prozent", "pourcent", "pour cent",
+            "por ciento", "porcentaje", "percentuale", "procent", "パーセント", "퍼센트", "百分比", "百分数", "百分率", "百分点", "百分之")  # fmt: skip
+_MILLE = (
+    "per mille",
+    "permille",
+    "per mil",
+    "promille",
+    "per thousand",
+    "parts per thousand",
+    "千分比",
+    "千分率",
+    "千分之",
+    "千分点",
+)
 _BASIS = ("basis points", "basis point", "bps", "bp", "bips", "permyriad", "万分比", "万分之", "基点")
+_MILLION = ("ppm", "per million", "parts per million", "百万分比", "百万分之")
 _FRACTION = (
     "fraction",
     "fractions",
@@ -49,10 +64,14 @@ _SHARE = (
     "比重",
 )
 ONE: dict[str, float] = {
-    **dict.fromkeys(_PERCENT, 100.0), **dict.fromkeys(_MILLE, 1000.0), **dict.fromkeys(_BASIS, 10_000.0),
+    **dict.fromkeys(_PERCENT, 100.0), **dict.fromkeys(_MILLE, 1000.0), **dict.fromkeys(_BASIS, 10_000.0), **dict.fromkeys(_MILLION, 1e6),
     **dict.fromkeys(_FRACTION, 1.0), **dict.fromkeys(_SHARE, 1.0),
 }  # fmt: skip
 """Unit -> what one whole is in it."""
+_NAMED = re.compile(
+    r"\b(?:percent|percentage|percentages|pct|per cent|per mille|permille|basis points|bps)\b|百万分比|百分比|百分率|百分数|千分比|万分比"
+)
+"""Names of parts that decide wherever they stand, as in "share in percent" and "用户百分比"."""
 _SIGNS = {"%": 100.0, "‰": 1000.0, "‱": 10_000.0}
 _CALLED = ("share of", "market share", "份额", "占比", "占有率", "市占率")
 
@@ -69,7 +88,10 @@ def scale_of(unit: str) -> float | None:
     if told in ONE:
         return ONE[told]
     head = told.split(" of ")[0].split("(")[0].strip(" .")
-    return ONE.get(head)
+    if head in ONE:
+        return ONE[head]
+    named = _NAMED.search(told)
+    return ONE[named[0]] if named else None
 
 
 def read_scale(unit: str, values: Floats, totals: Floats) -> tuple[float | None, str]:

@@ -459,3 +459,61 @@ def test_a_subtotal_beside_a_rest_is_no_seller(tmp_path: Path, capsys: pytest.Ca
     told = shares_of(write(tmp_path / "s.csv", *rows), capsys)
     assert [told["shares"][0][who] for who in ("甲", "乙", "Other")] == pytest.approx([51 / 101, 30 / 101, 20 / 101])
     assert codes(told) == ["total"]
+
+
+def amounts_of(*columns: tuple[str, list[float]], unit: str = "users") -> list[str]:
+    """Return rows of amounts, month by month."""
+    return [f"2024-{month + 1:02d},{who},,m,{values[month]:g},{unit}" for month in range(len(columns[0][1])) for who, values in columns]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["All brands", "Gesamt", "总额", "全国合计", "全行业", "Worldwide", "Σ", "All sellers combined", "Combined",
+                                  "Overall market", "Everything", "行业整体"])  # fmt: skip
+def test_a_total_in_any_words_is_known_in_two_periods(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = amounts_of(("Anna", [53, 56]), ("Bert", [29, 28]), (name, [82, 84]))
+    told = shares_of(write(tmp_path / "s.csv", *rows), capsys)
+    assert [told["shares"][0][who] for who in ("Anna", "Bert")] == pytest.approx([53 / 82, 29 / 82])
+    assert codes(told) == ["total"]
+
+
+def test_a_sum_by_chance_is_no_total_and_is_told_where_it_may_be_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Two that are alike beside one with a trace are no total and its parts.
+    alike = amounts_of(("Anna", [500, 700, 900]), ("Bert", [500, 700, 900]), ("Cleo", [1, 1, 1]))
+    told = shares_of(write(tmp_path / "a.csv", *alike), capsys)
+    assert told["shares"][0]["Anna"] == pytest.approx(500 / 1001)
+    assert codes(told) == []
+    # In two periods a sum may be chance: all are kept, and it is told.
+    twice = amounts_of(("Nord", [300, 330]), ("Anna", [100, 120]), ("Bert", [200, 210]))
+    told = shares_of(write(tmp_path / "t.csv", *twice), capsys)
+    assert told["shares"][0]["Nord"] == pytest.approx(0.5)
+    assert "--without 'Nord'" in told["flags"][0]["en"]
+    assert "Nord" in told["flags"][0]["zh"]
+
+
+def test_a_total_of_some_beside_the_total_of_all_is_no_seller(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = amounts_of(("Anna", [53, 56]), ("Bert", [29, 28]), ("Cleo", [21, 22]), ("Subtotal Top 2", [82, 84]), ("Total", [103, 106]))  # fmt: skip
+    told = shares_of(write(tmp_path / "s.csv", *rows), capsys)
+    assert [told["shares"][0][who] for who in ("Anna", "Bert", "Cleo")] == pytest.approx([53 / 103, 29 / 103, 21 / 103])
+    assert codes(told) == ["total", "total"]
+
+
+@pytest.mark.parametrize("name", ["All the others", "Everyone else", "Sonstige", "其他公司", "Other vendors", "Rest of the market",
+                                  "Others (12 brands)", "长尾", "其余企业"])  # fmt: skip
+def test_a_rest_in_any_words_is_one(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = amounts_of(("Anna", [50, 51]), ("Bert", [30, 30]), (name, [20, 19]), unit="percent")
+    assert shares_of(write(tmp_path / "s.csv", *rows), capsys)["shares"][0]["Other"] == pytest.approx(0.2)
+    rows = amounts_of(("Anna", [50, 51]), ("Other World Computing", [30, 30]), unit="percent")
+    told = shares_of(write(tmp_path / "o.csv", *rows), capsys)
+    assert told["shares"][0]["Other World Computing"] == pytest.approx(0.3)
+
+
+@pytest.mark.parametrize(("unit", "one"), [("Prozent", 100), ("pourcent", 100), ("pct points", 100), ("share in percent", 100), ("用户百分比", 100),
+                                           ("parts per thousand", 1000), ("ppm", 1e6)])  # fmt: skip
+def test_shares_in_other_words(unit: str, one: float, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = amounts_of(("Anna", [0.4 * one, 0.4 * one]), ("Bert", [0.2 * one, 0.2 * one]), unit=unit)
+    assert shares_of(write(tmp_path / "s.csv", *rows), capsys)["shares"][0]["Other"] == pytest.approx(0.4)

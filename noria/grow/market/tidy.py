@@ -22,28 +22,39 @@ from ..spellings import plain
 from ..units import called_share, read_scale, scale_of
 
 OTHER = "Other"
-_OTHERS = {"other", "others", "rest", "the rest", "all other", "all others", "others total", "remaining", "remainder", "residual", "misc",
-           "miscellaneous", "other brands", "other sellers", "other companies", "other players", "rest of market", "其他", "其它", "其余",
-           "其馀", "剩余", "余下", "其他品牌", "其它品牌", "其他厂商", "其它厂商", "其他合计", "其它合计"}  # fmt: skip
-_TOTALS = ("total", "totals", "sum", "overall", "all", "grand total", "whole market", "market total", "total market", "industry total",
-           "industry", "market", "everyone", "合计", "总计", "共计", "总和", "总数", "总体", "总量", "全部", "整体", "全体", "全市场", "市场合计",
-           "市场总计", "行业合计", "行业总计", "总市场", "市场", "行业", "合 计", "总 计", "小计", "subtotal", "sub total", "合計", "總計", "總和", "全部合计")  # fmt: skip
+_OTHERS = {"other", "others", "rest", "the rest", "remaining", "remainder", "residual", "misc", "miscellaneous", "everyone else", "everybody else",
+           "unnamed", "not named", "not listed", "unlisted", "long tail", "the long tail", "tail", "etc", "others total", "other total", "autres",
+           "sonstige", "andere", "otros", "altri", "その他", "기타", "长尾", "余下", "未列出", "未列名", "未具名"}  # fmt: skip
+_OTHER_OF = re.compile(
+    r"(all )?(the )?(others?|remaining)( the)? (brands?|sellers?|companies|players?|vendors?|manufacturers?|makers?|suppliers?|providers?|products?"
+    r"|models?|apps?|platforms?|browsers?|chatbots?|engines?|competitors?|rivals?|firms?|services?|operators?|sites?|tools?|systems?|devices?"
+    r"|entities|names?|users?|markets?)|all (the |of the )?(others?|rest|remaining)|(the )?rest of (the )?(market|world|industry|others?|them)"
+)
+_OTHER_HAN = ("其他", "其它", "其余", "其馀", "其餘", "剩余", "剩餘")
+_TOTALS = ("total", "totals", "sum", "sums", "overall", "all", "industry", "market", "everyone", "everything", "everybody", "combined", "aggregate",
+           "aggregated", "world", "worldwide", "global", "altogether", "in all", "gesamt", "insgesamt", "summe", "gesamtmarkt", "ensemble", "totale",
+           "totaux", "totales", "σ", "∑", "共计", "总和", "总数", "总体", "总量", "总额", "总值", "总规模", "全部", "整体", "全体", "全市场", "总市场", "市场",
+           "行业", "全行业", "大盘", "小计", "小計", "總和", "總數", "總額", "總體", "subtotal", "sub total", "全国", "全球", "合計", "總計")  # fmt: skip
+_TOTAL_OF = re.compile(
+    r"(sub ?)?totals? .*|.* (sub ?)?totals?|sum of .*|(all|every|overall|whole|entire|combined|aggregate)( of)?( the)? (brands?|sellers?|companies|company"
+    r"|players?|vendors?|manufacturers?|makers?|suppliers?|providers?|products?|models?|apps?|platforms?|firms?|entities|names?|users?|markets?|industry"
+    r"|world|industries)( (combined|together|total))?|(market|industry) (overall|size|sum)"
+)
+_TOTAL_HAN = re.compile(
+    r".*(合计|总计|小计|合計|總計|小計|合计数|总计数)|(行业|市场|全国|全球|市場)(整体|总体|总规模|规模|总量|总额|合计|總計)"
+)
 
 
 def is_rest(name: str) -> bool:
     """Return whether a label stands for all that are not named."""
     bare = _bare(re.sub(r"[(（\[【].*", "", name) or name)
-    return bare in _OTHERS or bare.replace(" ", "") in _OTHERS
+    return bare in _OTHERS or bool(_OTHER_OF.fullmatch(bare)) or bare.replace(" ", "").startswith(_OTHER_HAN)
 
 
 def is_total(name: str) -> bool:
-    """Return whether a label is called a total."""
-    bare = _bare(name)
-    return (
-        bare in _TOTALS
-        or bare.startswith(("total ", "sum of ", "all of the market"))
-        or bare.endswith((" total", "合计", "总计"))
-    )
+    """Return whether a label is called a total, or the total of some."""
+    bare = _bare(re.sub(r"(?<=.)[(（\[【].*", "", name))
+    return bare in _TOTALS or bool(_TOTAL_OF.fullmatch(bare) or _TOTAL_HAN.fullmatch(bare.replace(" ", "")))
 
 
 def tidied(series: Series, *, bound: bool = True) -> Series:
@@ -60,16 +71,31 @@ def tidied(series: Series, *, bound: bool = True) -> Series:
     groups: dict[tuple[str, str], list[Point]] = {}
     for point in series.points:
         groups.setdefault((point.measure, point.segment), []).append(point)
-    for group in groups.values():
-        kept, found = _tidied(group, bound)
+    sums = _sums_throughout(groups)
+    for (measure, _), group in groups.items():
+        kept, found = _tidied(group, bound, sums[measure])
         points += kept
         flags += [flag for flag in found if flag not in flags]
     return replace(series, points=tuple(sorted(points, key=lambda point: point.time)), flags=tuple(flags))
 
 
-def _tidied(points: list[Point], bound: bool) -> tuple[list[Point], list[Flag]]:
+def _sums_throughout(groups: dict[tuple[str, str], list[Point]]) -> dict[str, set[str]]:
+    """Return by measure the names that are the sum of the others wherever they have any: in one segment alone that is chance, and to
+    leave a seller out of one segment would leave a hole there."""
+    throughout: dict[str, set[str]] = {}
+    for (measure, _), points in groups.items():
+        rested, _ = _one_rest(points)
+        _, names, values = _table(rested)
+        there = {name for name, column in zip(names, values.T, strict=True) if (column > 0).any()}
+        same = {name for place, name in enumerate(names) if _is_sum(names, values, place, points[0].unit)}
+        known = throughout.setdefault(measure, {point.entity for key, all_ in groups.items() if key[0] == measure for point in all_})  # fmt: skip
+        known -= there - same
+    return throughout
+
+
+def _tidied(points: list[Point], bound: bool, sums: set[str]) -> tuple[list[Point], list[Flag]]:
     points, flags = _one_rest(points)
-    points, more = _without_total(points, bound)
+    points, more = _without_total(points, bound, sums)
     flags += more
     _, _, values = _table(points)
     one, read = read_scale(points[0].unit, values, np.nansum(values, axis=1))
@@ -113,10 +139,10 @@ def _one_rest(points: list[Point]) -> tuple[list[Point], list[Flag]]:
     return sorted([*kept, *sums.values()], key=lambda point: point.time), flags
 
 
-def _without_total(points: list[Point], bound: bool) -> tuple[list[Point], list[Flag]]:
+def _without_total(points: list[Point], bound: bool, sums_throughout: set[str]) -> tuple[list[Point], list[Flag]]:
+    points, flags = _without_subtotals(points)
     times, names, values = _table(points)
     amounts = scale_of(points[0].unit) is None
-    flags: list[Flag] = []
     for column, name in enumerate(names):
         others = _parts(names, values, column)
         whole, parts = values[:, column], values[:, others]
@@ -130,10 +156,14 @@ def _without_total(points: list[Point], bound: bool) -> tuple[list[Point], list[
             flags.append(Flag("total", "", f"{name} is below the sum of the others: it is taken for a seller of its own; leave it out with "
                               f"--without {name!r} where it is none", f"“{name}”低于其余之和：视为一家卖方；若不是，请用 --without 去掉"))  # fmt: skip
             continue
-        # Counts are exact: what rounding may do to published shares would call 3 the sum of 1 and 1.
-        tight = slack if named or not amounts else np.minimum(slack, 0.005 * np.nan_to_num(whole))
-        equal = np.abs(whole - sums) <= tight
-        if not (named or (equal[complete].all() and _is_sum(whole[complete], parts[complete], points[0].unit))):
+        equal = np.abs(whole - sums) <= slack
+        if not named and (name not in sums_throughout or not _is_sum(names, values, column, points[0].unit)):
+            if (
+                len(others) > 1
+                and complete.any()
+                and (np.abs(whole - sums) <= np.minimum(slack, 0.005 * whole))[complete].all()
+            ):
+                flags += _perhaps(name, parts[complete], int(complete.sum()))
             continue
         kept = [point for point in points if point.entity != name]
         if complete.any() and equal[complete].all():
@@ -154,6 +184,25 @@ def _without_total(points: list[Point], bound: bool) -> tuple[list[Point], list[
     return points, flags
 
 
+def _without_subtotals(points: list[Point]) -> tuple[list[Point], list[Flag]]:
+    """Return the points without the totals of some: of several that are called totals, one is the sum of those that are not."""
+    _, names, values = _table(points)
+    called = [place for place, name in enumerate(names) if is_total(name)]
+    plain_ones = [place for place in range(len(names)) if place not in called]
+    if len(called) < 2 or len(plain_ones) < 2:
+        return points, []
+    sums, slack = values[:, plain_ones].sum(1), _slack(values)
+    for place in called:
+        both = ~np.isnan(values[:, place] + sums)
+        if both.any() and (np.abs(values[:, place] - sums)[both] <= slack[both]).all():
+            apart = [names[other] for other in called if other != place]
+            listed = ", ".join(apart)
+            return [point for point in points if point.entity not in apart], [
+                Flag("total", "", f"{listed}: called a total beside {names[place]}, which is the sum of the others: left out",
+                     f"{listed}：与“{names[place]}”并列的合计，后者已等于其余之和：已去掉")]  # fmt: skip
+    return points, []
+
+
 def _parts(names: list[str], values: Floats, column: int) -> list[int]:
     """Return the columns that an entity may be the sum of: all others, or all but the rest where it is the sum of these."""
     others = [place for place in range(len(names)) if place != column]
@@ -164,15 +213,34 @@ def _parts(names: list[str], values: Floats, column: int) -> list[int]:
     return named if same else others
 
 
-def _is_sum(whole: Floats, parts: Floats, unit: str) -> bool:
-    """Return whether an entity that is not called a total is one, being the sum of the others: of two or more, in figures that vary."""
-    if not whole.size or ((parts > 0).any(0)).sum() < 2:
+def _is_sum(names: list[str], values: Floats, column: int, unit: str) -> bool:
+    """Return whether an entity that is not called a total is one: the sum of the others in all periods that hold all of them.
+
+    A sum to which one of the others gives all but a trace says only that two are alike. So each period speaks in which two or more
+    give a part that is seen; of amounts three that differ are asked for, since two of a kind come about by chance.
+    """
+    others = _parts(names, values, column)
+    if names[column] == OTHER or len(others) < 2:
         return False
-    scale = scale_of(unit)
+    complete = ~np.isnan(values[:, [column, *others]]).any(1)
+    whole, parts = values[complete, column], values[complete][:, others]
+    scale, slack = scale_of(unit), _slack(values)[complete]
+    # Counts are exact: what rounding may do to published shares would call 3 the sum of 1 and 1.
+    tight = slack if scale is not None else np.minimum(slack, 0.005 * whole)
+    if not whole.size or not (np.abs(whole - parts.sum(1)) <= tight).all():
+        return False
     if scale is not None:  # half of a market may be the sum of the rest by chance; more than the whole may not
-        return bool((whole > 0.51 * scale).all())
-    different = len({tuple(row) for row in parts})
-    return different >= 3 or (different == 2 and bool((whole >= 100).all()))
+        return bool(((parts > 0).any(0)).sum() >= 2 and (whole > 0.51 * scale).all())
+    seen = np.sort(parts, axis=1)[:, -2] > np.maximum(2 * tight, 0.01 * whole)
+    return len({tuple(row) for row in parts[seen]}) >= 3
+
+
+def _perhaps(name: str, parts: Floats, periods: int) -> list[Flag]:
+    """Return what is told of an entity that is the sum of the others too few times to be called a total."""
+    if len({tuple(row) for row in parts}) < 2 or not (np.sort(parts, axis=1)[:, -2] > 0.01 * parts.sum(1)).all():
+        return []
+    return [Flag("total", "", f"{name} equals the sum of the others in all {periods} periods, too few to call it a total: leave it out with "
+                 f"--without {name!r} if it is one", f"“{name}”在全部 {periods} 期中均等于其余之和，但期数太少，不足以认定为合计；若是合计，请用 --without 去掉")]  # fmt: skip
 
 
 def _with_rest(kept: list[Point], points: list[Point], total: str, beyond: dict[str, float]) -> list[Point]:
