@@ -28,6 +28,17 @@ _LONG = 1 << 16
 """Tokens that no template writes round two turns."""
 
 
+def _joined(content: object) -> object:
+    """Return parts of text as one text, which is how servers of chats take them; anything else as it is."""
+    if (
+        isinstance(content, list)
+        and content
+        and all(isinstance(one, dict) and one.get("type") == "text" for one in content)
+    ):
+        return "".join(str(one.get("text", "")) for one in content)
+    return content
+
+
 @dataclass(frozen=True)
 class Chat(Task):
     """Turns written one after another by a chat template; the model goes on where its turn begins."""
@@ -55,7 +66,14 @@ class Chat(Task):
             if role not in ROLES or (role == "system" and number):
                 raise RowError("not a turn", file=file, line=line, field="messages", found=turn,
                                allowed="role system (first only), user or assistant")  # fmt: skip
-            if not isinstance(content, str) or not content.strip():
+            if turn.get("tool_calls") or turn.get("function_call"):
+                raise RowError("a call of a tool, which is not learned from", file=file, line=line, field="messages",
+                               found=turn, allowed="turns of text")  # fmt: skip
+            content = _joined(content)
+            if not isinstance(content, str) and content is not None:
+                raise RowError("a turn that is not text", file=file, line=line, field="messages", found=turn,
+                               allowed="content as text")  # fmt: skip
+            if content is None or not content.strip():
                 raise RowError("a turn says nothing", file=file, line=line, field="messages", found=turn)
             messages.append({"role": role, "content": content})
         if messages[-1]["role"] != "assistant":

@@ -10,12 +10,28 @@ from typing import Any, ClassVar
 import numpy as np
 from tokenizers import Tokenizer
 
-from noria.core.errors import InputError
+from noria.core.errors import InputError, RowError
+from noria.text.labels import one_label
 
 from .encode import encode
 from .measure import Measure, mean_measure
 from .pooling import DEFAULT, modes_of, pooled, said_of
 from .task import IGNORED, Answer, Features, Head, Row, Task, field_text
+
+_MARKS = ("label", "labels", "score", "similarity", "标签", "相似度")
+"""Fields that say of a pair how alike it is, in sets for training by pairs."""
+_UNLIKE = ("false", "no", "contradiction", "neutral", "not_entailment", "not_duplicate", "不相似", "否")
+
+
+def _is_unlike(mark: object) -> bool:
+    """Say whether a mark is a number other than 1, or a word for no; a topic or a name says nothing of likeness."""
+    name = one_label(mark)
+    if name is None or isinstance(mark, list | dict):
+        return False
+    try:
+        return float(name) != 1
+    except ValueError:
+        return name.lower() in _UNLIKE
 
 
 @dataclass(frozen=True)
@@ -43,8 +59,13 @@ class Embed(Task):
         return replace(self, pooling=self.pooling or said.pooling, prefix=self.prefix or said.prefix)
 
     def check(self, row: Mapping[str, object], *, file: str | Path = "<memory>", line: int = 1) -> Row:
-        """Return {anchor, positive} and negative where there is one."""
-        names = ["anchor", "positive", *(["negative"] if "negative" in row else [])]
+        """Return {anchor, positive} and negative where there is one; a pair that is marked as unlike is an error."""
+        for mark in _MARKS:
+            if _is_unlike(row.get(mark)):
+                raise RowError("a pair that is not marked as alike", file=file, line=line, field=mark, found=row[mark],
+                               allowed="1, true; or no such field", hint="only pairs that mean the same are learned from: "
+                               "leave the others out, or give them as the negative of a row")  # fmt: skip
+        names = ["anchor", "positive", *(["negative"] if row.get("negative") not in (None, "") else [])]
         return {name: field_text(row, name, file=file, line=line) for name in names}
 
     def texts(self, row: Mapping[str, Any]) -> list[str]:

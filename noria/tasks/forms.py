@@ -89,9 +89,10 @@ _OWN = {
 _ROLES = {
     "human": "user", "user": "user", "prompter": "user", "gpt": "assistant", "assistant": "assistant", "chatgpt": "assistant",
     "ai": "assistant", "bing": "assistant", "bard": "assistant", "model": "assistant", "bot": "assistant", "system": "system",
+    "developer": "system",
 }  # fmt: skip
-_QUESTIONS = ("question", "query", "问题", "提问", "prompt", "instruction", "user")
-_ANSWERS = ("answer", "response", "completion", "output", "回答", "答案", "回复", "assistant", "reply")
+_QUESTIONS = ("question", "query", "问题", "提问", "prompt", "instruction", "user", "Question", "input")
+_ANSWERS = ("answer", "response", "completion", "output", "回答", "答案", "回复", "assistant", "reply", "Answer")
 
 
 def _fits(record: Record, task: str) -> bool:
@@ -131,7 +132,7 @@ def _share_gpt(record: Record) -> list[Row]:
             continue
         role = turn.get("from", turn.get("role")) if isinstance(turn, dict) else None
         content = turn.get("value", turn.get("content")) if isinstance(turn, dict) else None
-        if str(role).lower() not in _ROLES:
+        if str(role).lower() not in _ROLES or turn.get("tool_calls") or turn.get("function_call"):
             raise Unfit("a turn of nobody known here; calls of tools are not learned from", turn)
         messages.append({"role": _ROLES[str(role).lower()], "content": content})
     return [{"messages": messages}]
@@ -149,8 +150,8 @@ def _alpaca(record: Record) -> list[Row]:
         if not isinstance(turn, list) or len(turn) != 2:
             raise Unfit("history is not a list of [question, answer]", turn)
         messages += _pair(turn[0], turn[1])
-    given = record.get("input")
-    question = record["instruction"] + (f"\n\n{given}" if isinstance(given, str) and given.strip() else "")
+    parts = [record["instruction"], record.get("input")]
+    question = "\n\n".join(part for part in parts if isinstance(part, str) and part.strip())
     return [{"messages": [*messages, *_pair(question, record["output"])]}]
 
 
@@ -163,9 +164,7 @@ def _asked_and_answered(record: Record) -> tuple[str, str] | None:
 def _dialogue(record: Record) -> list[Row]:
     names = _asked_and_answered(record)
     assert names
-    system = record.get("system")
-    first = [{"role": "system", "content": system}] if isinstance(system, str) and system.strip() else []
-    return [{"messages": [*first, *_pair(record[names[0]], record[names[1]])]}]
+    return _alpaca({**record, "instruction": record[names[0]], "input": None, "output": record[names[1]]})
 
 
 def _squad(record: Record) -> list[Row]:
@@ -325,7 +324,12 @@ def _is_list_of_names(value: object) -> bool:
 _MARKED = ("tag",)
 FORMS: Sequence[Form] = (
     Form("ShareGPT", ("chat",), lambda record: "conversations" in record or isinstance(record.get("conversation"), list) or _has_other_roles(record), _share_gpt),
-    Form("preferences", (), lambda record: "chosen" in record and "rejected" in record, lambda record: []),
+    Form("preferences", (), lambda record: ("chosen" in record and "rejected" in record)
+         or (_is_texts(record, "prompt", "completion") and isinstance(record.get("label"), bool)), lambda record: []),
+    Form("Dolly", ("chat",), lambda record: _is_texts(record, "instruction", "context", "response"),
+         lambda record: _alpaca({**record, "input": record["context"], "output": record["response"]})),
+    Form("a token a row", (), lambda record: _is_texts(record, "tag") and any(_is_texts(record, name) for name in ("word", "token", "字"))
+         and "text" not in record, lambda record: []),
     Form("Alpaca", ("chat",), lambda record: _is_texts(record, "instruction", "output"), _alpaca),
     Form("translation sets of Hugging Face", (), lambda record: isinstance(record.get("translation"), dict), lambda record: []),
     Form("SQuAD", ("answer",), lambda record: "paragraphs" in record or isinstance(record.get("qas"), list), _squad),
@@ -360,5 +364,6 @@ _LOOSE = {
 """Task -> a form that only rows of this task can be meant to have."""
 _WAYS = {
     "preferences": "only answers that are right are learned from: write the prompt and the chosen answer as {messages}",
+    "a token a row": "write a token and its tag a line, a blank line between sentences (.conll), or {tokens, tags} a sentence",
     "translation sets of Hugging Face": "say which language is read and which is written: {source, target}",
 }

@@ -18,8 +18,9 @@ from noria.core.progress import Report
 from noria.text.labels import STRONG, Joined, one_label, parts_of, separator_of
 from noria.text.records import Records
 
+from .coded import NULLS, from_columns, refuse_codes, tell_compound
 from .forms import own_rows
-from .records import as_row, columns_for
+from .records import as_row, columns_for, opened
 
 Row = dict[str, Any]
 _LABELLED = ("classify", "numeric", "tag")
@@ -55,7 +56,7 @@ def rows_in(records: Records, reading: Reading, report: Report | None = None) ->
             entries.append((line, record))
             continue
         try:
-            rows = own_rows(record, reading.task, file=records.source.name, line=line)
+            rows = own_rows(opened(record) if table else record, reading.task, file=records.source.name, line=line)
         except RowError as error:
             entries.append((line, error))
             continue
@@ -75,6 +76,8 @@ def rows_in(records: Records, reading: Reading, report: Report | None = None) ->
             marks |= set(given) & set(STRONG) if isinstance(given, str) and cell else set()
             listed = "labels" in row and "labels" not in record
             row = as_row(row, known, table=table, numbers="features" in reading.fields)
+            if table and str(row.get("label")).strip().casefold() in NULLS:
+                row["label"] = None
             for one in ("spans", *(["labels"] if reading.many else [])):
                 if row.get(one, ()) is None:
                     row[one] = []  # null is none
@@ -83,6 +86,9 @@ def rows_in(records: Records, reading: Reading, report: Report | None = None) ->
             if listed and isinstance(row.get("labels"), list):
                 lists.add(len(entries))
             entries.append((line, row))
+    if reading.task == "classify":
+        refuse_codes(records.source.name, entries)
+        from_columns(records.source.name, entries, many=reading.many, report=report)
     if reading.task in _LABELLED or not reading.task:
         _cut(records.source.name, entries, cells, marks, report)
         _join(records.source.name, entries, reading, report)
@@ -136,10 +142,13 @@ def _cut(
             if len(entry["labels"]) > 1:
                 cut += 1
                 example = example or entry["labels"]
+    tell_compound(name, entries, report)
     commas = sorted({part for part in parts if set(part) & {",", "，"}}) if not separators else []
     if report and example:
         told = " ".join(repr(mark) for mark in (*sorted(marks), *separators))
-        report.note(f"{name}: {cut:,} cells hold several labels, cut at {told}: the first is {' + '.join(example)}")
+        report.note(
+            f"{name}: {cut:,} cells hold several labels{f', cut at {told}' if told else ''}: the first is {' + '.join(example)}"
+        )
     if report and commas:
         report.note(f"{name}: commas are part of labels that always come whole: {commas[0]!r}")
 

@@ -36,6 +36,23 @@ _ALIASES = {
 }
 
 
+_IN_BRACES = re.compile(r"[({][^(){}:]*[,;|；、，][^(){}:]*[)}]")
+_ARRAY = re.compile(r"""(?<=[^\[,\s\\])(['"])\s+(['"])(?=[^\],\s])""")
+_HELD = ("entities", "label", "annotations", "answers", "conversations", "conversation", "messages", "history", "data")
+"""Columns of other tools' tables whose cells are lists or objects, as JSON or as Python prints them."""
+
+
+def opened(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a table's row with the lists and objects that stand in it as text; other cells are left as they are."""
+    row = dict(record)
+    for name in _HELD:
+        cell = row.get(name)
+        if isinstance(cell, str) and cell.strip()[:1] in ("[", "{"):
+            value = _listed(name, cell)
+            row[name] = value if isinstance(value, list | dict) else cell
+    return row
+
+
 def columns_for(
     fields: Sequence[str], columns: Sequence[str], given: Mapping[str, str] | None = None
 ) -> dict[str, str]:
@@ -101,7 +118,7 @@ def by_column(error: RowError, columns: Mapping[str, str]) -> RowError:
         if error.what.endswith("the field is missing"):
             flag = f"--{error.field}-column" if error.field in ("text", "label") else f"--columns.{error.field}"
             error.what = error.what.replace("the field is missing", "no such column")
-            error.hint = f"say which one it is: {flag} NAME"
+            error.hint = f"say which one it is: {flag} NAME; the first line must hold the names of the columns"
     return error
 
 
@@ -120,7 +137,12 @@ def _listed(field: str, value: object) -> object:
     if not isinstance(value, str):
         return value
     bare = value.strip()
+    if field == "spans" and not bare:
+        return []  # a blank cell is none
+    if field == "labels" and _IN_BRACES.fullmatch(bare):
+        bare = f"[{bare[1:-1]}]"  # sets of Postgres and of Python
     if bare.startswith(("[", "{")):
+        bare = _ARRAY.sub(r"\1, \2", bare)  # how numpy prints an array of texts
         for read in (json.loads, ast.literal_eval):  # the second is how Python prints a list, and pandas writes one
             try:
                 return read(bare)

@@ -167,6 +167,9 @@ _SCHEMES = "O, and before a label B-, I- (BIO, IO), also M-, E-, S- (BMES, BIOES
 
 def _checked_spans(row: Mapping[str, object], text: str, file: str | Path, line: int) -> list[Span]:
     given = row.get("spans")
+    if "spans" not in row:
+        raise RowError("the field is missing", file=file, line=line, field="spans", found=", ".join(map(str, row)),
+                       allowed="spans: [{start, end, label}], or tokens and tags")  # fmt: skip
     if not isinstance(given, list):
         raise RowError("not a list", file=file, line=line, field="spans", found=given, allowed="[{start, end, label}]")
     spans: list[Span] = []

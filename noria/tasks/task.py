@@ -224,7 +224,13 @@ def read_rows(
     if not rows:
         raise InputError(
             f"{path} holds no usable row",
-            found=f"{len(faults):,} bad rows" + (f", the first: {faults[0]}" if faults else ""),
+            found=(
+                f"{len(faults):,} bad rows, the first: {faults[0]}"
+                if faults
+                else "only the names of the columns: " + ", ".join(records.columns)
+                if records.columns
+                else "nothing"
+            ),
             allowed="a row a line below the names of the columns" if table else "one JSON object a line",
         )
     return rows
@@ -241,6 +247,8 @@ def field_text(row: Mapping[str, object], field: str, *, file: str | Path, line:
             "the field is missing", file=file, line=line, field=field, found=", ".join(map(str, row)) or "{}"
         )
     value = row[field]
+    if value is None:
+        raise RowError("the field is null", file=file, line=line, field=field, allowed="text")
     if not isinstance(value, str):
         raise RowError("not a text", file=file, line=line, field=field, found=type(value).__name__, allowed="text")
     if not value.strip():

@@ -1,8 +1,10 @@
-"""Bytes to text when nobody says which encoding they are in: UTF-8, UTF-16, GB18030, Big5 or Windows-1252."""
+"""Bytes to text when nobody says which encoding they are in: UTF-8, UTF-16, GB18030, Big5, Windows-1252, Japanese, Korean."""
 
 from __future__ import annotations
 
 import codecs
+import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from noria.core.errors import InputError
@@ -28,6 +30,16 @@ MARKED = "\udcff"
 _MOSTLY = 4
 """A text is UTF-8 with some bad bytes if it has this many times as many good sequences of several bytes as bad ones."""
 
+ALLOWED = "UTF-8, UTF-16, GB18030, Big5, Windows-1252, Shift-JIS, EUC-JP, EUC-KR"
+_NEIGHBOURS = {
+    "cp932": ("\u3041", "\u30ff", 0.3),
+    "euc_jp": ("\u3041", "\u30ff", 0.3),
+    "euc_kr": ("\uac00", "\ud7a3", 0.95),
+}
+"""Encoding -> the letters that make up this share of its texts: kana, Hangul. Chinese bytes read so have few kana, some Hangul."""
+_FEW = 8
+"""Foreign characters below which a share says nothing."""
+
 codecs.register_error("marked", lambda error: (MARKED, getattr(error, "end", 1)))
 
 
@@ -44,7 +56,7 @@ def encoding_of(path: Path) -> str:
     try:
         return guess(sample)
     except InputError as error:
-        raise InputError(f"{path} is not text", found=error.found, allowed=error.allowed) from None
+        raise InputError(f"{path} is not text", found=error.found, allowed=error.allowed, hint=error.hint) from None
 
 
 def decoded(image: bytes, source: str | Path) -> str:
@@ -56,7 +68,7 @@ def decoded(image: bytes, source: str | Path) -> str:
     try:
         encoding = guess(image[:SAMPLE_BYTES] if len(image) > SAMPLE_BYTES else image)
     except InputError as error:
-        raise InputError(f"{source} is not text", found=error.found, allowed=error.allowed) from None
+        raise InputError(f"{source} is not text", found=error.found, allowed=error.allowed, hint=error.hint) from None
     try:
         return image.decode("utf-8-sig" if encoding == "utf-8" else encoding)
     except UnicodeDecodeError as error:
@@ -83,7 +95,7 @@ def named(sample: bytes, source: str | Path) -> str:
     try:
         encoding = guess(sample)
     except InputError as error:
-        raise InputError(f"{source} is not text", found=error.found, allowed=error.allowed) from None
+        raise InputError(f"{source} is not text", found=error.found, allowed=error.allowed, hint=error.hint) from None
     return "utf-8-sig" if encoding == "utf-8" else encoding
 
 
@@ -97,9 +109,9 @@ def guess(sample: bytes) -> str:
         if sample.startswith(mark):
             return name
     if b"\x00" in sample:
-        raise InputError(
-            "not text", found="zero bytes", allowed="UTF-8, UTF-16 with a mark, GB18030, Big5, Windows-1252"
-        )
+        if wide := _wide(sample):
+            return wide
+        raise InputError("not text", found="zero bytes", allowed=ALLOWED)
     if _decodes(sample, "utf-8") is not None:
         return "utf-8"
     text = sample.decode("utf-8", errors="marked")
@@ -107,17 +119,60 @@ def guess(sample: bytes) -> str:
     # A row or two from elsewhere do not make a file of another encoding; other encodings are nearly all bad as UTF-8.
     if sum(character > "\x7f" for character in text) - bad >= _MOSTLY * bad:
         return "utf-8"
+    if japanese := _neighbour(sample, ("cp932", "euc_jp")):
+        return japanese
     scores = {name: _score(_decodes(sample, name)) for name in ("gb18030", "big5hkscs")}
     best = max(scores, key=lambda name: scores[name])
     if scores[best] >= 0.1:
         return best
-    if _decodes(sample, "cp1252") is not None:
+    western = _decodes(sample, "cp1252")
+    if western is not None and _is_western(western):
         return "cp1252"
-    if scores[best] >= 0:
-        return best
-    raise InputError(
-        "not text", found="bytes of no known encoding", allowed="UTF-8, UTF-16 with a mark, GB18030, Big5, Windows-1252"
-    )
+    if korean := _neighbour(sample, ("euc_kr",)):
+        return korean
+    if scores[best] >= 0 and _is_plain_chinese(sample):
+        return "gb18030"
+    raise InputError("not text", found="bytes of no known encoding", allowed=ALLOWED, hint="save it as UTF-8")
+
+
+def _wide(sample: bytes) -> str:
+    """Return which UTF-16 without a mark bytes are in: commas, digits and line ends have their zeros on one side only."""
+    sides = {"utf-16-le": sample[1::2].count(0), "utf-16-be": sample[::2].count(0)}
+    name = max(sides, key=lambda one: sides[one])
+    other = min(sides.values())
+    if other:
+        return ""
+    try:
+        text = sample[: len(sample) // 2 * 2].decode(name)
+    except UnicodeDecodeError as error:
+        if error.start < len(sample) - 4:
+            return ""
+        text = sample[: error.start].decode(name)
+    return "" if any(one < " " and one not in "\t\r\n\f" for one in text) else name
+
+
+def _is_western(text: str) -> bool:
+    """Say whether letters beyond ASCII stand as they do in Western words: seldom two in a row, and then small ones."""
+    runs: list[str] = [run for run in re.findall(r"[^\x00-\x7f]+", text) if any(one.isalpha() for one in run)]
+    return sum(len(run) == 1 or (len(run) == 2 and run.islower()) for run in runs) >= 0.5 * len(runs)
+
+
+def _neighbour(sample: bytes, names: Iterable[str]) -> str:
+    """Return the encoding of Japanese or Korean in which a text is one, or nothing."""
+    for name in names:
+        first, last, share = _NEIGHBOURS[name]
+        text = _decodes(sample, name)
+        foreign = [one for one in text or "" if one > "\x7f" and one.isalpha()]
+        if len(foreign) >= _FEW and sum(first <= one <= last for one in foreign) >= share * len(foreign):
+            return name
+    return ""
+
+
+def _is_plain_chinese(sample: bytes) -> bool:
+    """Say whether a text without frequent characters, such as a list of names, has only those of GB2312."""
+    text = _decodes(sample, "gb2312")
+    foreign = [one for one in text or "" if one > "\x7f"]
+    return bool(foreign) and sum("\u4e00" <= one <= "\u9fff" for one in foreign) >= 0.5 * len(foreign)
 
 
 def _decodes(sample: bytes, name: str) -> str | None:

@@ -97,7 +97,7 @@ def format_of(source: Source) -> Format:
     if head[:4] == b"PK\x03\x04" or head[:4] == b"\xd0\xcf\x11\xe0" or (known and known.kind == "sheet"):
         return _sheet(source, known, head)
     text = text_of(head, source.name).lstrip("\ufeff")
-    found = _by_content(text, known)
+    found = _by_content(text, known, source.name)
     if found is None:
         raise InputError("unknown kind of file", found=source.name, allowed=ALLOWED)
     return _of(found)
@@ -136,11 +136,14 @@ def _sheet(source: Source, known: Format | None, head: bytes) -> Format:
     return _of("sheet")
 
 
-def _by_content(text: str, known: Format | None) -> Kind | None:
+def _by_content(text: str, known: Format | None, name: str) -> Kind | None:
     """Return the kind that a text's beginning speaks for; JSON is known by its brackets whatever its file is called."""
     bare = text.lstrip()
-    if known and known.kind == "table":
+    if known and known.kind == "table" and not (bare[:1] in ("{", "[") and _begins_with_rows(bare)):
         return "table"
+    if known and known.kind in ("lines", "json") and not _has_brackets(bare):
+        raise InputError(f"{name} is not {known.name}", found=bare.partition("\n")[0], allowed="{...} or [{...}, ...]",
+                         hint="a table has the ending .csv or .tsv, a text .txt")  # fmt: skip
     if bare[:1] in ("{", "["):
         if (known is None or known.kind == "text") and not _begins_with_rows(bare):
             return known.kind if known else None
@@ -157,6 +160,12 @@ def _begins_with_rows(bare: str) -> bool:
     except (ValueError, RecursionError):
         return False
     return isinstance(value, dict) or (isinstance(value, list) and bool(value) and isinstance(value[0], dict))
+
+
+def _has_brackets(bare: str) -> bool:
+    """Say whether any line begins as JSON rows do, or there is no line at all."""
+    lines = [line.lstrip("\ufeff \t")[:1] for line in bare.split("\n") if line.strip()]
+    return not lines or any(first in ("{", "[") for first in lines)
 
 
 def _is_lines(bare: str, known: Format | None) -> bool:

@@ -21,7 +21,7 @@ _JOINERS = "\u200c\u200d"
 _WIDE = {code: code - 0xFEE0 for code in (*range(0xFF10, 0xFF1A), *range(0xFF21, 0xFF3B), *range(0xFF41, 0xFF5B))}
 _WHOLE = re.compile(r"([+-]?\d+)\.0+")
 _TRUTHS = {"true": "1", "false": "0"}
-STRONG = ("|", "；", ";", "、", "\n")
+STRONG = ("|", "｜", "；", "﹔", ";", "、", "\n")
 """Marks that stand between labels wherever they stand in a cell."""
 WEAK = ("，", ",")
 """Marks that may belong to a label."""
@@ -29,12 +29,12 @@ _SHOWN = 5
 
 
 def one_label(value: object) -> str | None:
-    """Return a label's one name, or None where there is none: null, or a number that is none.
+    """Return a label's one name, or None where there is none: null, or a number that is none or has no end.
 
     Outer and doubled blanks, invisible marks, composed and decomposed letters, full-width letters and digits, 1.0 for 1,
     and True for true make no other label. A blank label stays blank, for the task to refuse.
     """
-    if value is None or (isinstance(value, float) and math.isnan(value)):
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
         return None
     if isinstance(value, bool):
         return str(value).lower()
@@ -103,13 +103,20 @@ class Joined:
         ]
         cases: dict[str, list[str]] = {}
         for name in ways:
-            cases.setdefault(name.casefold(), []).append(name)
-        told += [
-            f"labels that differ by case alone are kept apart: {_listed([repr(name) for name in names])}"
-            for names in cases.values()
-            if len(names) > 1
-        ]
+            cases.setdefault(_letters(name), []).append(name)
+        for names in cases.values():
+            if len(names) > 1:
+                what = "case" if len({name.casefold() for name in names}) == 1 else "case, punctuation or leading zeros"
+                told.append(
+                    f"labels that differ by {what} alone are kept apart: {_listed([repr(name) for name in names])}"
+                )
         return told
+
+
+def _letters(name: str) -> str:
+    """Return what is left of a label without case, blanks, punctuation and leading zeros; all of it where nothing is."""
+    bare = "".join(one for one in unicodedata.normalize("NFKC", name).casefold() if one.isalnum() or one in "+-#&/")
+    return (bare.lstrip("0") or bare or name) if bare.isdigit() else bare or name
 
 
 def separator_of(cells: Iterable[str]) -> str:

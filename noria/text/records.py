@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from noria.core.errors import InputError, RowError
+from noria.core.errors import InputError, RowError, shorten
 from noria.core.progress import Report
 
 from .encoding import MARKED, SAMPLE_BYTES, named
@@ -115,6 +115,8 @@ class Records:
             whole = not stream.read(1)
         self.dialect = dialect_of(sample, self.source.suffix, whole=whole, source=self.source.name)
         self._columns, self._line_end = self.dialect.columns, self.dialect.line_end
+        for title in self.dialect.titles:
+            self._before.count(f"lines above the names of the columns passed over: {shorten(title, 40)}", 1)
 
     def _read(self) -> Iterator[Numbered]:
         name, kind = self.source.name, self.format.kind
@@ -163,9 +165,11 @@ def records_in(image: bytes, name: str, report: Report | None = None) -> Records
 
 
 def _plain(encoding: str) -> str:
-    return {"utf-8-sig": "UTF-8", "gb18030": "GB18030", "big5hkscs": "Big5", "cp1252": "Windows-1252"}.get(
-        encoding, encoding.upper()
-    )
+    names = {
+        "utf-8-sig": "UTF-8", "gb18030": "GB18030", "big5hkscs": "Big5", "cp1252": "Windows-1252", "cp932": "Shift-JIS",
+        "euc_jp": "EUC-JP", "euc_kr": "EUC-KR", "utf-16-le": "UTF-16 without a mark", "utf-16-be": "UTF-16 without a mark",
+    }  # fmt: skip
+    return names.get(encoding, encoding.upper())
 
 
 def _parquet_file(source: Source) -> Any:

@@ -9,6 +9,7 @@ from noria.core.errors import InputError
 
 from .sources import Source
 from .tables import Notes, bare_names, check_header
+from .titles import header_place
 
 
 def sheet_cells(source: Source, notes: Notes) -> tuple[tuple[str, ...], list[tuple[int, list[str] | str]]]:
@@ -39,6 +40,10 @@ def sheet_cells(source: Source, notes: Notes) -> tuple[tuple[str, ...], list[tup
     # The header's own empty cells are what a table to the right of column A would shift by: both are cut alike.
     rows = [[_told(cell) for cell in cells] for cells in sheet.to_python(skip_empty_area=True)]
     first = next(place for place, cells in enumerate(rows) if any(cell.strip() for cell in cells))
+    above = rows[first : (first := first + header_place(rows[first:]))]
+    for cells in above:
+        if title := " ".join(cell.strip() for cell in cells if cell.strip()):
+            notes.count(f"lines above the names of the columns passed over: {title!r}", row + 1)
     header = bare_names(rows[first])
     check_header(header, source.name)
     return header, [(row + place, cells) for place, cells in enumerate(rows[first + 1 :], first + 2)]

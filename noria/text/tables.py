@@ -21,6 +21,8 @@ from typing import Any
 
 from noria.core.errors import InputError, RowError
 
+from .titles import header_place
+
 LONGEST_CELL = 1 << 24
 SAMPLE = 1 << 20
 """Characters by which a dialect is judged."""
@@ -51,6 +53,8 @@ class Dialect:
     """1-based line on which the names of the columns begin; `sep=;` and empty lines stand before it."""
     columns: tuple[str, ...] = ()
     """Names of the columns, bare of outer blanks; "" for one without a name."""
+    titles: tuple[str, ...] = ()
+    """Lines above the header that name no columns."""
 
     def reader(self, lines: Iterable[str]) -> Any:
         """Return a strict reader of cells."""
@@ -111,7 +115,11 @@ def dialect_of(sample: str, suffix: str = "", *, whole: bool = True, source: str
     lines = [line + line_end for line in sample.split(line_end)]
     if not lines[-1].removesuffix(line_end) or (not whole and len(lines) > 1):
         lines.pop()
-    base = Dialect(line_end=line_end, header_line=skipped + 1)
+    titles = next((place for one in ((given,) if given else _DELIMITERS)
+                   if (place := header_place([line.split(one) for line in lines[:_SCORED]]))), 0)  # fmt: skip
+    above = tuple(line.strip() for line in lines[:titles] if line.strip(" \t,;|\r\n"))
+    lines = lines[titles:]
+    base = Dialect(line_end=line_end, header_line=skipped + titles + 1, titles=above)
     order = sorted(_DELIMITERS, key=lambda one: one != "\t") if suffix in (".tsv", ".tab") else _DELIMITERS
     candidates = [replace(base, delimiter=one) for one in ((given,) if given else order)]
     first = lines[:_SCORED]

@@ -220,3 +220,162 @@ def test_a_folder_names_what_it_does_not_read(tmp_path: Path) -> None:
     assert facts["rows"] == facts["kept"] + sum(facts["drops"].values())
     with pytest.raises(InputError, match="PDF is not read"):
         build_corpus([folder / "b.pdf"], tmp_path / "other", report=Report.silent())
+
+
+def written(tmp_path: Path, name: str, text: str, encoding: str = "utf-8") -> Path:
+    (tmp_path / name).write_bytes(text.encode(encoding))
+    return tmp_path / name
+
+
+@pytest.mark.parametrize(
+    ("encoding", "text"),
+    [
+        ("big5", "「這個產品的品質很好」，真的！"), ("gbk", "赞"), ("gbk", "烂"), ("gbk", "鑫淼"), ("gbk", "手机屏幕坏"),
+        ("cp1252", "Livraison très rapide… ça «\xa0marche\xa0» à 10 €"), ("cp1252", "Größe fehlt, schöne Füße"),
+        ("cp1252", "Tää on hyvää"), ("cp1252", "ÉÉN ÄÖÜ Ä Ö"), ("cp1252", "¿Qué tal? Sí, coração"), ("cp1252", "£5 – “good”"),
+        ("shift_jis", "配送が早くて良かったです。"), ("shift_jis", "サービスが良いです"), ("euc_jp", "配送が早くて良かったです。"),
+        ("euc_kr", "배송이 빨라요 품질이 좋아요"), ("utf-16-le", "这个产品很好"), ("utf-16-be", "這個產品很好"), ("utf-16", "很好"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+def test_a_text_in_any_encoding_is_read_as_it_was_written(tmp_path: Path, encoding: str, text: str, form: str) -> None:
+    body = f"text;label\r\n{text};a\r\n" if form == "csv" else f'{{"text": "{text}", "label": "a"}}\n'
+    assert read(written(tmp_path, f"r.{form}", body, encoding))[0] == [{"text": text, "label": "a"}]
+
+
+@pytest.mark.parametrize("encoding", ["cp1251", "koi8_r", "cp1253"])
+def test_an_encoding_that_is_not_known_is_refused_and_not_guessed(tmp_path: Path, encoding: str) -> None:
+    text = "Доставка быстрая, плохо" if encoding != "cp1253" else "Γρήγορη παράδοση"
+    with pytest.raises(InputError, match=r"bytes of no known encoding.*save it as UTF-8"):
+        read(written(tmp_path, "r.csv", f"text;label\n{text};a\n", encoding))
+
+
+@pytest.mark.parametrize(
+    "above",
+    ["2024年客服记录", "2024年客服记录,,\n,,", "Customer reviews export,,\nGenerated 2024-01-01,,", '"导出，2024",,'],
+)
+def test_titles_above_the_names_of_the_columns_are_passed_over_and_told(tmp_path: Path, above: str) -> None:
+    rows, said = read(written(tmp_path, "r.csv", f"{above}\ntext,label,id\n好,好评,1\n坏,差评,2\n"))
+    assert [row["label"] for row in rows] == ["好评", "差评"]
+    assert "lines above the names of the columns passed over" in said
+    line, _ = next(iter(read_records(tmp_path / "r.csv")))
+    assert line == 3 + above.count("\n")
+
+
+def test_a_table_of_one_column_has_no_title(tmp_path: Path) -> None:
+    assert read_records(written(tmp_path, "r.csv", "text\nhello\ntext and label, both\n")).columns == ("text",)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("r.csv", '{"text": "好", "label": "a"}\n{"text": "坏", "label": "b"}\n'),
+        ("r.csv", '[{"text": "好", "label": "a"}, {"text": "坏", "label": "b"}]'),
+        ("r.jsonl", '[{"text": "好", "label": "a"},\n{"text": "坏", "label": "b"}]\n'),
+    ],
+)
+def test_a_name_that_its_bytes_contradict(tmp_path: Path, name: str, text: str) -> None:
+    assert read(written(tmp_path, name, text))[0] == [{"text": "好", "label": "a"}, {"text": "坏", "label": "b"}]
+
+
+@pytest.mark.parametrize("name", ["r.jsonl", "r.json"])
+def test_a_table_called_json_is_named(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InputError, match=r"is not JSON.*a table has the ending \.csv"):
+        read(written(tmp_path, name, "text,label\n好,a\n"))
+
+
+@pytest.mark.parametrize("cell", ["NaN", "nan", "NULL", "#N/A", "<NA>"])
+def test_a_cell_for_no_value_is_no_label(tmp_path: Path, cell: str) -> None:
+    path = written(tmp_path, "r.csv", f"text,label\n好,{cell}\n坏,差评\n")
+    with pytest.raises(RowError, match="line 2, column 'label': the field is null"):
+        read(path)
+    rows, said = read(path, skip_bad=True)
+    assert [row["label"] for row in rows] == ["差评"]
+    assert "1 bad rows skipped" in said
+
+
+def test_columns_of_0_and_1_are_labels_and_lists_of_them_are_not(tmp_path: Path) -> None:
+    table = written(tmp_path, "r.csv", "text,好评,差评\n好,1,0\n坏,0,1\n")
+    rows, said = read(table)
+    assert [row["label"] for row in rows] == ["好评", "差评"]
+    assert "labels from columns of 0 and 1: 好评, 差评" in said
+    assert [row["labels"] for row in read(table, many=True)[0]] == [["好评"], ["差评"]]
+    several = written(
+        tmp_path, "s.jsonl", '{"text": "a", "toxic": 1, "insult": 1}\n{"text": "b", "toxic": 0, "insult": 0}\n'
+    )
+    with pytest.raises(InputError, match=r"2 of 2 rows have none or several.*--many"):
+        read(several)
+    assert [row["labels"] for row in read(several, many=True)[0]] == [["insult", "toxic"], []]
+    with pytest.raises(InputError, match="lists of 0 and 1 in the place of labels"):
+        read(written(tmp_path, "l.jsonl", '{"text": "a", "labels": [1, 0]}\n{"text": "b", "labels": [0, 1]}\n'))
+
+
+@pytest.mark.parametrize(
+    "cell", ["['物流' '价格']", "{物流,价格}", "(物流,价格)", "{'物流', '价格'}", "物流｜价格", "物流﹔价格"]
+)
+def test_lists_as_other_programs_print_them(tmp_path: Path, cell: str) -> None:
+    rows, _ = read(written(tmp_path, "r.csv", f'text,labels\na,"{cell}"\nb,质量\nc,(其他)\n'), many=True)
+    assert [row["labels"] for row in rows] == [["价格", "物流"], ["质量"], ["(其他)"]]
+
+
+@pytest.mark.parametrize("mark", ["/", "／", "+", "&", "#", " ", "\t", "·"])
+def test_several_in_one_label_are_told(tmp_path: Path, mark: str) -> None:
+    rows, said = read(written(tmp_path, "r.csv", f'text,labels\na,"物流{mark}价格"\nb,物流\n'), many=True)
+    assert len(rows[0]["labels"]) == 1
+    assert "1 labels look like several in one" in said
+
+
+@pytest.mark.parametrize("other", ["好评。", "「好评」", '"""好评"""', "好评!"])
+def test_labels_unlike_by_punctuation_are_told(tmp_path: Path, other: str) -> None:
+    rows, said = read(written(tmp_path, "r.csv", f"text,label\na,好评\nb,{other}\nc,差评\n"))
+    assert len({row["label"] for row in rows}) == 3
+    assert "labels that differ by case, punctuation or leading zeros alone are kept apart" in said
+
+
+@pytest.mark.parametrize("mark", ["label,0", "score,0.2", "similarity,4.5", "label,neutral", "label,false"])
+def test_a_pair_marked_as_unlike_is_not_learned_as_alike(tmp_path: Path, mark: str) -> None:
+    name, value = mark.split(",")
+    path = written(tmp_path, "r.csv", f"sentence1,sentence2,{name}\na,b,1\nc,d,{value}\n")
+    with pytest.raises(RowError, match=f"line 3, column '{name}': a pair that is not marked as alike"):
+        read(path, "embed")
+    assert read(path, "embed", skip_bad=True)[0] == [{"anchor": "a", "positive": "b"}]
+
+
+def test_a_blank_negative_is_none(tmp_path: Path) -> None:
+    path = written(tmp_path, "r.csv", "anchor,positive,negative\na,b,\nc,d,e\n")
+    assert read(path, "embed")[0] == [
+        {"anchor": "a", "positive": "b"},
+        {"anchor": "c", "positive": "d", "negative": "e"},
+    ]
+
+
+def test_lists_in_cells_of_other_tools_tables(tmp_path: Path) -> None:
+    table = 'text,entities\n张三在,"[[0, 2, ""PER""]]"\n'
+    assert read(written(tmp_path, "e.csv", table), "tag")[0][0]["spans"] == [{"start": 0, "end": 2, "label": "PER"}]
+    table = "context,question,answers\nParis is big.,q,\"{'text': ['big'], 'answer_start': [9]}\"\n"
+    assert read(written(tmp_path, "s.csv", table), "answer")[0][0]["answers"] == [{"text": "big", "start": 9}]
+    assert [row["spans"] for row in read(written(tmp_path, "n.csv", "text,spans\na,[]\nb,\n"), "tag")[0]] == [[], []]
+    with pytest.raises(RowError, match="form of a token a row"):
+        read(written(tmp_path, "t.csv", "sentence_id,word,tag\n1,张,B-P\n1,三,I-P\n"), "tag")
+
+
+def test_more_forms_of_talks(tmp_path: Path) -> None:
+    def turns(record: dict) -> list[str]:
+        row = read(written(tmp_path, "r.jsonl", json.dumps(record)), "chat")[0][0]
+        return [turn["content"] for turn in row["messages"]]
+
+    assert turns({"query": "c", "response": "d", "history": [["a", "b"]]}) == ["a", "b", "c", "d"]
+    assert turns({"instruction": "", "input": "a", "output": "b"}) == ["a", "b"]
+    assert turns({"instruction": "a", "context": "b", "response": "c"}) == ["a\n\nb", "c"]
+    parts = [{"type": "text", "text": "a"}]
+    talk = [
+        {"role": "developer", "content": "s"},
+        {"role": "user", "content": parts},
+        {"role": "assistant", "content": "b"},
+    ]
+    assert turns({"messages": talk}) == ["s", "a", "b"]
+    with pytest.raises(RowError, match="form of preferences"):
+        turns({"prompt": "a", "completion": "b", "label": False})
+    talk[2] |= {"content": None, "tool_calls": [{"id": "1"}]}
+    with pytest.raises(RowError, match=r"calls of tools are not learned from|a call of a tool"):
+        turns({"messages": talk})

@@ -129,7 +129,7 @@ def test_bad_rows_are_counted_where_asked(tmp_path: Path):
         ("r.csv", "text,label\n", "holds no usable row"),
         ("r.parquet", "text,label\n", "is not Parquet, or is damaged"),
         ("r.jsonl", b"\x00\x01", "is not text: found 'zero bytes'"),
-        ("r.jsonl", "café".encode("latin-1"), "line 1: not JSON: found 'café'"),
+        ("r.jsonl", "café".encode("latin-1"), "is not JSON Lines: found 'café'"),
         ("missing.csv", None, "file not found"),
     ],
 )
