@@ -15,9 +15,9 @@ import ibis
 
 from noria.core.errors import InputError
 
-from .checked import NO_IDS, PLACEHOLDERS
 from .fold import extended, measured, nameless, tally
 from .log import COLUMNS, Log
+from .nobody import NO_IDS, PLACEHOLDERS
 from .problems import Problem
 from .settings import LogSettings
 from .times import from_local, microseconds, utc
@@ -85,7 +85,7 @@ def nobodies(keep: tuple[str, ...], user: Any) -> tuple[str, ...]:
     found = table.aggregate(least=column.min(), most=column.max()).to_pyarrow().to_pylist()[0]
     if found["least"] != 0 or found["most"] + 1 != int(column.nunique().to_pyarrow().as_py()):
         return words
-    return tuple(word for word in words if word != "0")
+    return tuple(word for word in words if word not in ("0", "0.0"))
 
 
 def _steps(time: Any, settings: LogSettings, calendar: LocalCalendar) -> Steps:

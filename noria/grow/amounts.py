@@ -14,15 +14,22 @@ from typing import Literal
 
 DecimalMark = Literal["", ".", ","]
 _MINUS = str.maketrans({"−": "-", "–": "-", "—": "-"})
+_MONEY = r"(?:[^\W\d_]{2,3}(?:\$|\.(?=\s*\d))?|[A-Za-z]?[$£€¥₩₽₹฿₫₴₦₪₱₺]|[^\W\d_a-zA-Z]|[Rr](?=\s*\d))"
+_MANY = {"k": 1e3, "tsd": 1e3, "thousand": 1e3, "m": 1e6, "mn": 1e6, "mm": 1e6, "mio": 1e6, "mln": 1e6, "million": 1e6, "b": 1e9, "bn": 1e9, "mrd": 1e9,
+         "mld": 1e9, "billion": 1e9, "百": 1e2, "千": 1e3, "万": 1e4, "萬": 1e4, "十万": 1e5, "百万": 1e6, "百萬": 1e6, "千万": 1e7, "千萬": 1e7,
+         "亿": 1e8, "億": 1e8, "万亿": 1e12, "萬億": 1e12}  # fmt: skip
+"""By what a word behind a number multiplies it."""
+_PART = r"(?!(?:分|角|毛|仙|錢|cts?|c|p|gr|pf)\b)"
+"""Words for a hundredth or a tenth of a currency: a number before them is no amount of it."""
 _FORM = re.compile(
-    r"(?P<open>\()?\s*(?P<sign>[+-])?\s*(?:[A-Za-z]{1,3}\$?\s*|[^\W\d_]{1,3}\s*|[$£€¥₩₽₹฿₫]\s*)?(?P<inner>-)?\s*"
-    r"(?P<number>\d[\d.,'’ \u00a0\u202f]*?|[.,]\d+)\s*(?P<many>[万萬亿億])?\s*(?:[A-Za-z]{1,3}|[^\W\d_]{1,3}|[$£€¥₩₽₹฿₫])?"
+    rf"(?P<open>\()?\s*(?P<sign>[+-])?\s*(?:{_MONEY}\s*)?(?P<inner>-)?\s*(?P<number>\d[\d.,'’ \u00a0\u202f]*?|[.,]\d+)\s*"
+    rf"(?P<many>{'|'.join(sorted(_MANY, key=len, reverse=True))})?\.?\s*(?:{_PART}(?:{_MONEY}|dollars?|euros?|pounds?|yuan|rupees?|人民币|美元))?"
     r"\s*(?P<after>-)?\s*(?P<close>\))?",
+    re.IGNORECASE,
 )
 _COMMA_IS_DECIMAL = re.compile(r"(?:\d{1,3}(?:[. '’\u00a0\u202f]\d{3})+|\d+),\d+|,\d+")
 _POINT_IS_DECIMAL = re.compile(r"(?:\d{1,3}(?:[, '’\u00a0\u202f]\d{2,3})+|\d+)\.\d+|\.\d+")
 _THOUSANDS = re.compile(r"\d{1,3}([.,]\d{3})+")
-_MANY = {"万": 1e4, "萬": 1e4, "亿": 1e8, "億": 1e8}
 
 
 def read_amounts(texts: Sequence[str], mark: DecimalMark) -> list[float | None]:
@@ -40,7 +47,17 @@ def decimal_mark(texts: Iterable[str]) -> DecimalMark:
         if number and not _THOUSANDS.fullmatch(number):
             comma = comma or bool(_COMMA_IS_DECIMAL.fullmatch(number))
             point = point or bool(_POINT_IS_DECIMAL.fullmatch(number))
+        elif number.count(".") > 1 and "," not in number:
+            comma = True
+        elif number.count(",") > 1 and "." not in number:
+            point = True
     return "." if point else "," if comma else ""
+
+
+def multiplied(text: str) -> bool:
+    """Return whether an amount is told in thousands, millions and the like, as in 3.5k or 3万."""
+    match = _match(text)
+    return bool(match and match["many"])
 
 
 def _match(text: str) -> re.Match[str] | None:
@@ -61,6 +78,6 @@ def _amount(text: str, mark: str) -> float | None:
     )
     if apart or mark in part or not re.fullmatch(r"\d*", part):
         return None
-    value = float(f"{''.join(groups) or '0'}.{part or '0'}") * _MANY.get(match["many"] or "", 1.0)
+    value = float(f"{''.join(groups) or '0'}.{part or '0'}") * _MANY.get((match["many"] or "").lower(), 1.0)
     below = bool(match["open"]) or "-" in (match["sign"], match["inner"], match["after"])
     return -value if below else value

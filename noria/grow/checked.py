@@ -17,8 +17,9 @@ import pyarrow as pa
 
 from noria.core.errors import InputError, shorten
 
-from .amounts import DecimalMark, decimal_mark, read_amounts
+from .amounts import DecimalMark, decimal_mark, multiplied, read_amounts
 from .files import NUMBER, Loaded, quoted
+from .nobody import NO_IDS, literal, nobody_sql, word_list
 from .problems import Problem
 from .stamps import DateOrder, read_stamps
 from .zones import UTC_DAYS, LocalCalendar, Steps, added_sql, from_wall, steps_of
@@ -26,14 +27,6 @@ from .zones import UTC_DAYS, LocalCalendar, Steps, added_sql, from_wall, steps_o
 if TYPE_CHECKING:
     from ibis.backends.duckdb import Backend
 
-PLACEHOLDERS = (
-    "null", "none", "nan", "nil", "n/a", "na", "#n/a", "undefined", "unknown", "anonymous", "anon", "guest", "(null)", "<null>", "(none)",
-    "(empty)", "(not set)", "not set", "\\n", "-", "--", "?", "0", "00000000-0000-0000-0000-000000000000", "匿名", "匿名用户", "未知", "游客",
-    "访客", "空", "无",
-)  # fmt: skip
-"""What is written where nobody is known, in small letters."""
-NO_IDS = PLACEHOLDERS[: PLACEHOLDERS.index("匿名")]
-"""What is written where an act has no id, or no amount; two such ids are no copies of one another."""
 _MICROSECONDS = 1_000_000
 _ALSO = ("____-__-__ __:__", "____-__-__T__:__", "____/__/__ __:__:__", "____/__/__ __:__")
 """Clocks without a zone that the engine reads as it stands."""
@@ -84,7 +77,9 @@ def checked(connection: Backend, loaded: Loaded, how: Reading) -> tuple[ibis.Tab
     for needed in ("user", "time"):
         if how.names[needed] not in loaded.kinds:
             hint = f"name it with --{needed}"
-            if any(read_stamps([name], "dmy")[0] for name in loaded.kinds):
+            if next(iter(loaded.kinds), "").startswith(("#", "//", "--")):
+                hint = "the first line is taken for the names of the columns: take the lines above these away"
+            elif any(read_stamps([name], "dmy")[0] for name in loaded.kinds):
                 hint = "a file begins with a line of the names of its columns"
             raise InputError(f"{how.place}: no column for the {needed}", allowed=f"one named {how.names[needed]!r}",
                              found=", ".join(loaded.kinds), hint=hint)  # fmt: skip
@@ -92,7 +87,8 @@ def checked(connection: Backend, loaded: Loaded, how: Reading) -> tuple[ibis.Tab
     odd = odd_times(connection, parsed, how.place, how.date_order)
     zoned_or_refused(connection, parsed, odd, how.zone, how.place)
     value, notes = _number(connection, parsed, "value", how)
-    units, _ = _number(connection, parsed, "units", how)
+    units, more = _number(connection, parsed, "units", how)
+    notes += more
     table = _told(connection, parsed, odd, value, units, how)
     problems = [*loaded.problems, *_problems(connection, loaded, parsed, table)]
     _drop(connection, parsed, odd, *(name for name in (value, units) if name))
@@ -101,8 +97,21 @@ def checked(connection: Backend, loaded: Loaded, how: Reading) -> tuple[ibis.Tab
     return (
         kept,
         sorted(problems, key=lambda problem: (problem.kept, -problem.rows, problem.what)),
-        [*loaded.notes, *notes],
+        [*loaded.notes, *notes, *_rounded(connection, table)],
     )
+
+
+def _rounded(connection: Backend, table: str) -> list[str]:
+    """Return what is told of units that are no whole numbers."""
+    found = connection.con.execute(
+        f'SELECT count(*), min(told_units) FROM "{table}" WHERE problem IS NULL AND isfinite(told_units) AND told_units <> round(told_units)'
+    ).fetchone()
+    if not found or not found[0]:
+        return []
+    rows = f"{found[0]:,} {'row' if found[0] == 1 else 'rows'}"
+    return [
+        f"units: of {rows} they are no whole number (such as {found[1]:g}) and are rounded; give them in a smaller unit"
+    ]
 
 
 def _drop(connection: Backend, *tables: str) -> None:
@@ -232,23 +241,44 @@ def _back(steps: Steps) -> str:
 def _number(connection: Backend, parsed: str, part: str, how: Reading) -> tuple[str, list[str]]:
     """Return a table of the numbers that are not written as usual, "" where there are none: raw -> number; and what to say of it."""
     run = connection.con.execute
-    raw, plain = f"raw_{part}", f"{part} IS NOT NULL AND isfinite({part})"
+    raw, plain_number = f"raw_{part}", f"{part} IS NOT NULL AND isfinite({part})"
     texts = [
         row[0]
         for row in run(
-            f"SELECT DISTINCT {raw} FROM \"{parsed}\" WHERE {raw} <> '' AND NOT coalesce({plain}, false) AND {_is_something(raw)}"
+            f"SELECT DISTINCT {raw} FROM \"{parsed}\" WHERE {raw} <> '' AND NOT coalesce({plain_number}, false) AND {_is_something(raw)}"
         ).fetchall()
     ]
+    notes = []
+    if not how.decimal:
+        # Nothing but values such as 1.234: parts of one, as far as anyone can tell; a person may know better.
+        tells = f"SELECT min({raw}), bool_and(regexp_full_match({raw}, '-?[0-9]{{1,3}}\\.[0-9]{{3}}')) FROM \"{parsed}\" WHERE {plain_number} AND {raw} LIKE '%.%'"
+        example, doubtful = run(tells).fetchone() or (None, None)
+        if example is not None and doubtful and not texts:
+            notes.append(
+                f"{part}: {example!r} is read as {float(example):g}; --decimal , where its point parts thousands"
+            )
     if not texts and how.decimal != ",":
-        return "", []
-    pointed = run(f"SELECT {raw} FROM \"{parsed}\" WHERE {plain} AND {raw} LIKE '%.%' AND NOT regexp_full_match({raw}, '-?[0-9]{{1,3}}(\\.[0-9]{{3}})+') LIMIT 1").fetchone()  # fmt: skip
+        return "", notes
+    pointed = run(f"SELECT {raw} FROM \"{parsed}\" WHERE {plain_number} AND {raw} LIKE '%.%' AND NOT regexp_full_match({raw}, '-?[0-9]{{1,3}}(\\.[0-9]{{3}})+') LIMIT 1").fetchone()  # fmt: skip
     mark = how.decimal or decimal_mark([*texts, *([pointed[0]] if pointed else [])])
     if mark == ",":  # then 1.234 is more than a thousand, however well it casts
         texts = [row[0] for row in run(f"SELECT DISTINCT {raw} FROM \"{parsed}\" WHERE {raw} <> ''").fetchall()]
     texts.sort()
     amounts = read_amounts(texts, mark)
     name = _put(connection, pa.table({raw: pa.array(texts, pa.string()), "amount": pa.array(amounts, pa.float64())}))
-    return name, [f"{part}: a comma stands before the decimals"] if mark == "," else []
+    if mark == ",":
+        notes.append(f"{part}: a comma stands before the decimals")
+    many = next(
+        (
+            (text, amount)
+            for text, amount in zip(texts, amounts, strict=True)
+            if amount is not None and multiplied(text)
+        ),
+        None,
+    )
+    if many:
+        notes.append(f"{part}: amounts such as {many[0]!r} are read as {many[1]:,.10g}")
+    return name, notes
 
 
 def _told(connection: Backend, parsed: str, odd: str, value: str, units: str, how: Reading) -> str:
@@ -261,13 +291,13 @@ def _told(connection: Backend, parsed: str, odd: str, value: str, units: str, ho
         if table:
             joins += f' LEFT JOIN "{table}" USING (raw_{part})'
             number[part] = f'CASE WHEN "{table}".raw_{part} IS NOT NULL THEN "{table}".amount ELSE {number[part]} END'
-    nobody = _nobody(connection, parsed, how.keep_users)
+    nobody = nobody_sql(connection, parsed, how.keep_users)
     repeated = run(f'SELECT count(id) - count(DISTINCT id) FROM "{parsed}" WHERE {_is_something("id")}').fetchone()
     copy = f"CASE WHEN {_is_something('id')} THEN row_number() OVER (PARTITION BY id ORDER BY record) ELSE 1 END" if repeated and repeated[0] else "1"  # fmt: skip
     cases = " ".join(f"WHEN {test} THEN '{what}'" for what, test in _REASONS)
     moment = how.now.astimezone(UTC).replace(tzinfo=None).isoformat(sep=" ")
-    for mark, text in (("$now", f"TIMESTAMP '{moment}'"), ("$user_column", _literal(how.names["user"])),
-                       ("$time_column", _literal(how.names["time"]))):  # fmt: skip
+    for mark, text in (("$now", f"TIMESTAMP '{moment}'"), ("$user_column", literal(how.names["user"])),
+                       ("$time_column", literal(how.names["time"]))):  # fmt: skip
         cases = cases.replace(mark, text)
     run(
         f"""CREATE TEMP TABLE "{name}" AS
@@ -285,36 +315,8 @@ def _told(connection: Backend, parsed: str, odd: str, value: str, units: str, ho
     return name
 
 
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
-
-
 def _is_something(column: str) -> str:
-    return f"coalesce(lower({column}), '') NOT IN ({_words(('', *NO_IDS))})"
-
-
-def _words(words: Sequence[str]) -> str:
-    return ", ".join(_literal(word) for word in words)
-
-
-def _nobody(connection: Backend, parsed: str, keep: tuple[str, ...]) -> str:
-    """Return the SQL that tells whether a user is a word for nobody. A zero is a user among users numbered without a gap from it."""
-    kept = {word.strip().lower() for word in keep}
-    words = [word for word in PLACEHOLDERS if word not in kept]
-    if "0" in words and numbered_from_zero(connection, parsed):
-        words.remove("0")
-    return f'lower("user") IN ({_words(words)})' if words else "false"
-
-
-def numbered_from_zero(connection: Backend, parsed: str) -> bool:
-    """Return whether users are the numbers from 0 on, each of them there."""
-    run = connection.con.execute
-    if not run(f'SELECT 1 FROM "{parsed}" WHERE "user" = \'0\' LIMIT 1').fetchone():
-        return False
-    found = run(
-        f'SELECT count(DISTINCT "user"), max(TRY_CAST("user" AS BIGINT)) FROM "{parsed}" WHERE TRY_CAST("user" AS BIGINT) >= 0'
-    ).fetchone()
-    return bool(found and found[1] and found[0] == found[1] + 1)
+    return f"coalesce(lower({column}), '') NOT IN ({word_list(('', *NO_IDS))})"
 
 
 def _problems(connection: Backend, loaded: Loaded, parsed: str, table: str) -> list[Problem]:
@@ -337,7 +339,7 @@ def _problems(connection: Backend, loaded: Loaded, parsed: str, table: str) -> l
             words = [
                 row[0]
                 for row in run(
-                    f'SELECT "user" FROM "{table}" WHERE problem = {_literal(what)} GROUP BY 1 ORDER BY min(record)'
+                    f'SELECT "user" FROM "{table}" WHERE problem = {literal(what)} GROUP BY 1 ORDER BY min(record)'
                 ).fetchall()
             ]
             said += f" ({', '.join(words[:8])}{' ...' if len(words) > 8 else ''})"

@@ -30,6 +30,7 @@ from noria.core.errors import InputError, RowError
 from noria.text.formats import ENDINGS, FORMATS
 from noria.text.records import Records
 from noria.text.sources import Source
+from noria.text.tables import OTHER_CELLS
 
 from .problems import Problem
 
@@ -127,6 +128,7 @@ def _even(records: Records) -> bool:
     dialect = records.dialect
     return (
         records.format.kind == "table" and dialect is not None and dialect.line_end == "\n" and not dialect.skip_space
+        and dialect.delimiter.isascii()
         and not any("\n" in name or "\r" in name for name in dialect.columns)
     )  # fmt: skip
 
@@ -169,7 +171,7 @@ def _blocks(connection: Backend, records: Records, columns: Collection[str] | No
                     yield pa.RecordBatch.from_arrays(
                         [*(batch[name] for name in wanted), pa.array(numbers)], schema=schema
                     )
-                good, saved["problems"] = _mended(uneven, records, wanted)
+                good, saved["problems"], saved["short"] = _mended(uneven, records, wanted)
                 if good:
                     yield pa.RecordBatch.from_pylist(good, schema=schema)
             except Exception as error:
@@ -181,8 +183,9 @@ def _blocks(connection: Backend, records: Records, columns: Collection[str] | No
         connection.con.execute(f'DROP TABLE "{raw}"')
         raise UnevenError
     return Loaded(
-        raw, kinds, lru_cache(maxsize=64)(lambda number: _line_of(records, number)), saved["problems"], _told(records)
-    )
+        raw, kinds, lru_cache(maxsize=64)(lambda number: _line_of(records, number)), saved["problems"],
+        [*_told(records), *saved["short"]],
+    )  # fmt: skip
 
 
 def _breaks(column: pa.Array) -> bool:
@@ -229,11 +232,11 @@ def _numbers(at: int, rows: int, uneven: list[tuple[int, str]]) -> Any:
 
 def _mended(
     uneven: list[tuple[int, str]], records: Records, wanted: list[str]
-) -> tuple[list[dict[str, Any]], list[Problem]]:
-    """Return the rows that are short, or long by empty cells, and what is wrong with the others."""
+) -> tuple[list[dict[str, Any]], list[Problem], list[str]]:
+    """Return the rows that are short, or long by empty cells, what is wrong with the others, and what is to be told of the short."""
     dialect = records.dialect
     assert dialect is not None
-    good, bad = [], []
+    good, bad, short = [], [], []
     for number, text in uneven:
         if "\n" in text.rstrip("\r\n"):
             raise UnevenError  # a quote that nothing closes on its line has taken others with it
@@ -246,12 +249,18 @@ def _mended(
         elif any(cell.strip() for cell in cells):
             padded = dict.fromkeys(wanted, "") | dict(zip(dialect.columns, cells, strict=False))
             good.append({**{name: padded[name] for name in wanted}, NUMBER: number})
+            if any(dialect.columns[len(cells) :]):
+                short.append(number)
+    notes = [_short(len(short), _line_of(records, short[0]))] if short else []
     if not bad:
-        return good, []
+        return good, [], notes
     first, cells = bad[0]
-    return good, [
-        _many(len(bad), f"line {_line_of(records, first)}", f"{cells} cells for {len(dialect.columns)} columns")
-    ]
+    found = f"{cells} cells for {len(dialect.columns)} columns"
+    return good, [_many(len(bad), f"line {_line_of(records, first)}", found)], notes
+
+
+def _short(rows: int, line: int) -> str:
+    return f"{rows:,} {'row' if rows == 1 else 'rows'} with fewer cells than columns: those that lack are empty (first at line {line})"
 
 
 def _many(rows: int, example: str, found: str) -> Problem:
@@ -320,7 +329,7 @@ def _reason(error: RowError) -> str:
 def _fault(what: str, errors: list[RowError]) -> Problem:
     first = errors[0]
     found = "" if first.found is None else str(first.found)
-    if what == _MANY_CELLS:
+    if what == OTHER_CELLS:
         return _many(len(errors), f"line {first.line}", found)
     return Problem(what, len(errors), f"line {first.line}", found, first.hint or "")
 

@@ -24,6 +24,7 @@ _CHINESE = {
     "not a line of a table": "不是表格的一行",
     "bytes that are not of the file's encoding": "字节不属于文件的编码",
     "the group is empty": "分组为空",
+    "the group is a word for none": "分组是占位词",
     "the outcome is missing or no finite number": "结果缺失或不是有限的数",
     "the weight is missing, negative or no finite number": "权重缺失、为负或不是有限的数",
 }

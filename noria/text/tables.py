@@ -35,6 +35,9 @@ _RUN_ON = 4
 _SEPARATOR_LINE = re.compile(r'\ufeff?"?sep=([^"\r\n])"?[ \t]*', re.IGNORECASE)
 _INVISIBLE = re.compile("[\ufeff\u200b\u2060]")
 
+OTHER_CELLS = "another number of cells than the header"
+"""What is wrong with a row that has more cells than there are columns."""
+
 
 @dataclass(frozen=True)
 class Dialect:
@@ -193,7 +196,7 @@ def rows_below(
                 continue
         if any(cell.strip() for cell in cells[len(names) :]):
             yield line, RowError(
-                "another number of cells than the header", file=source, line=line, found=f"{len(cells)} cells",
+                OTHER_CELLS, file=source, line=line, found=f"{len(cells)} cells",
                 allowed=f"{len(names)} ({', '.join(names)})",
                 hint="put a cell that holds the delimiter between quotes",
             )  # fmt: skip

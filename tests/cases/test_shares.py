@@ -517,3 +517,13 @@ def test_a_rest_in_any_words_is_one(name: str, tmp_path: Path, capsys: pytest.Ca
 def test_shares_in_other_words(unit: str, one: float, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = amounts_of(("Anna", [0.4 * one, 0.4 * one]), ("Bert", [0.2 * one, 0.2 * one]), unit=unit)
     assert shares_of(write(tmp_path / "s.csv", *rows), capsys)["shares"][0]["Other"] == pytest.approx(0.4)
+
+
+def test_words_for_nobody_and_for_no_group_are_no_units(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [f"{'NULL' if user < 40 else f'u{user}'},{['control', 'B', 'null', '(not set)'][user % 4]},{user % 3}" for user in range(240)]  # fmt: skip
+    told = experiment_of(write(tmp_path / "e.csv", *rows, head="user,variant,outcome\n"), capsys)
+    assert [told["balance"]["names"], told["balance"]["counts"]] == [["control", "B"], [50, 50]]
+    # Users are numbered from zero, and a group that gets nothing may be called none.
+    rows = [f"{user},{['none', 'B'][user % 2]},{user % 3}" for user in range(240)]
+    told = experiment_of(write(tmp_path / "n.csv", *rows, head="user,variant,outcome\n"), capsys)
+    assert [told["balance"]["names"], told["balance"]["counts"]] == [["none", "B"], [120, 120]]

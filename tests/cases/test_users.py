@@ -23,8 +23,8 @@ from hypothesis import strategies as st
 from noria.cli.main import main
 from noria.core.errors import InputError
 from noria.grow.amounts import decimal_mark, read_amounts
-from noria.grow.checked import PLACEHOLDERS
 from noria.grow.log import Log, read_log
+from noria.grow.nobody import PLACEHOLDERS
 from noria.grow.settings import LogSettings
 from noria.grow.stamps import read_stamps, utc_of
 from noria.grow.users.activity import growth
@@ -398,7 +398,10 @@ def test_every_word_for_nobody_is_told_and_may_be_kept(tmp_path: Path) -> None:
     path = tmp_path / "log.csv"
     words = [*PLACEHOLDERS, "NULL", "N/A", "Anonymous"]
     path.write_text(
-        "\n".join(["user,time", "real,2024-03-01", *(f"{word},2024-03-01" for word in words)]), encoding="utf-8"
+        "\n".join(
+            ["user,time", "real,2024-03-01", *('"' + word.replace('"', '""') + '",2024-03-01' for word in words)]
+        ),
+        encoding="utf-8",
     )
     log = read_log(path, now=NOW)
     assert (log.users, aside(log)) == (1, len(words))
@@ -472,3 +475,66 @@ def test_a_clock_on_the_wall_is_read_as_its_zone_has_it(zone: str) -> None:
         expected = wall.replace(tzinfo=there).astimezone(UTC)
         assert datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=shown - ahead) == expected
         assert calendar.day(shown - ahead) == (expected.astimezone(there).date() - date(1970, 1, 1)).days
+
+
+# What a stranger's files hold.
+
+
+@pytest.mark.parametrize("delimiter", ["，", ",", ";", "|", "\t"])
+def test_any_delimiter_is_read_by_one_parser_or_the_other(tmp_path: Path, delimiter: str) -> None:
+    path = tmp_path / "l.csv"
+    rows = ["user,time", "a,2024-03-01", "b,2024-03-02"]
+    path.write_text("\n".join(row.replace(",", delimiter) for row in rows) + "\n", encoding="utf-8")
+    assert [user for user, _, _ in acts(read_log(path, now=NOW))] == ["a", "b"]
+
+
+def test_words_for_nobody_in_disguise(tmp_path: Path) -> None:
+    """In brackets, in full width, with marks that nobody sees, and blanks of other kinds."""
+    words = ["ＮＵＬＬ", "＜null＞", "null\u200b", "\u3000", "\u00a0", "—", "(blank)", "[None]", "{nan}", "'anonymous'", "n.a.", "Guest_User", "未登录",
+             "Not logged in", "0.0", "-1", "0" * 32]  # fmt: skip
+    people = ["安娜", "nullius", "Ann\u00a0Lee", "-12", "Ｂｅｒｔ"]
+    path = tmp_path / "l.csv"
+    path.write_text("user,time\n" + "".join(f'"{word}",2024-03-01\n' for word in [*words, *people]), encoding="utf-8")
+    log = read_log(path, now=NOW)
+    assert (log.rows, aside(log)) == (len(people), len(words))
+    numbered = tmp_path / "n.csv"
+    numbered.write_text("user,time\n" + "".join(f"{user}.0,2024-03-01\n" for user in range(9)), encoding="utf-8")
+    assert read_log(numbered, now=NOW).users == 9
+
+
+@pytest.mark.parametrize("short", ["u1,2024-03-01", "u1,2024-03-01,"])
+def test_one_short_line_of_many_is_told_and_takes_no_act(tmp_path: Path, short: str) -> None:
+    lines = [f"u{place % 50},2024-03-{place % 28 + 1:02d},5.00,x" for place in range(3000)]
+    lines[1500] = short
+    path = tmp_path / "l.csv"
+    path.write_text("user,time,value,segment\n" + "\n".join(lines) + "\n", encoding="utf-8")
+    log = read_log(path, now=NOW)
+    assert (log.rows, aside(log)) == (3000, 0)
+    assert log.notes == ("1 row with fewer cells than columns: those that lack are empty (first at line 1502)",)
+
+
+@pytest.mark.parametrize(
+    ("text", "amount"),
+    [("3.5k", 3500), ("5M€", 5e6), ("$3.2 million", 3.2e6), ("€1.5bn", 1.5e9), ("3千", 3000), ("1.2百万", 1.2e6), ("2千万元", 2e7), ("5 万", 50_000),
+     ("20 mln", 2e7), ("(3k)", -3000), ("Rs. 500", 500), ("10 zł", 10), ("5 kr", 5), ("A$5", 5), ("5 dollars", 5), ("₹ 1,00,000", 100_000),
+     ("1.234.567", 1_234_567), ("50分", None), ("5角", None), ("50p", None), ("5c", None), ("5 g", None), ("50%", None), ("free", None)],
+)  # fmt: skip
+def test_what_stands_behind_a_number_multiplies_it_or_it_is_none(text: str, amount: float | None) -> None:
+    assert read_amounts([text], decimal_mark([text])) == [pytest.approx(amount) if amount is not None else None]
+
+
+def test_what_is_understood_of_numbers_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "l.csv"
+    path.write_text("user;time;value;units\na;2024-03-01;1.234;1.5\nb;2024-03-01;2.500;2\n", encoding="utf-8")
+    notes = read_log(path, now=NOW).notes
+    assert any("'1.234' is read as 1.234; --decimal ," in note for note in notes)
+    assert any("units: of 1 row they are no whole number" in note for note in notes)
+    path.write_text("user,time,value\na,2024-03-01,3.5k\nb,2024-03-01,2\n", encoding="utf-8")
+    assert read_log(path, now=NOW).notes == ("value: amounts such as '3.5k' are read as 3,500",)
+
+
+def test_remarks_above_the_columns_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "l.csv"
+    path.write_text("# exported by a tool\n# in March\nuser,time\na,2024-03-01\n", encoding="utf-8")
+    with pytest.raises(InputError, match="take the lines above these away"):
+        read_log(path, now=NOW)

@@ -28,6 +28,7 @@ from ..checked import add_local_times
 from ..files import NUMBER, Loaded, load_table, quoted
 from ..lake import connect
 from ..log import SERVER_EVENTS
+from ..nobody import NO_IDS, PLACEHOLDERS, word_list
 from ..numbers import add_numbers
 from ..problems import Problem
 from ..spellings import alike, one_spelling, plain
@@ -213,9 +214,15 @@ def read_features(
     return data["user"].to_pylist(), {name: _feature(data[f"feature_{place}"]) for place, name in enumerate(features)}
 
 
+_NOBODY = tuple(
+    word for word in PLACEHOLDERS if not word.lstrip("-").startswith("0") and word != "-1"
+)  # units may be numbered from 0
+_NO_GROUP = tuple(word for word in NO_IDS if word not in (*CONTROLS, "0.0", "-1"))
 _REASONS = (
     ("the user is empty", "\"user\" = ''"),
+    ("the user stands for nobody", 'lower("user") IN ($nobody)'),
     ("the group is empty", "variant = ''"),
+    ("the group is a word for none", "lower(variant) IN ($nothing)"),
     ("the outcome is missing or no finite number", "NOT coalesce(isfinite(outcome), false)"),
     (
         "the weight is missing, negative or no finite number",
@@ -233,6 +240,7 @@ def _units(
     run = connection.con.execute
     checked, joined = ibis.util.gen_name("checked"), ibis.util.gen_name("units")
     cases = " ".join(f"WHEN {test} THEN '{what}'" for what, test in _REASONS)
+    cases = cases.replace("$nobody", word_list(_NOBODY)).replace("$nothing", word_list(_NO_GROUP))
     cases = cases.replace("$weight", str(has["weight"])).replace("$time", str(has["time"]))
     run(f'CREATE TEMP TABLE "{checked}" AS SELECT *, CASE {cases} END AS problem FROM ({rows})')
     found = run(
