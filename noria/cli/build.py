@@ -345,13 +345,19 @@ def compress(
     reading = with_columns(reading, text_column, label_column)
     report = Report.for_terminal(as_json=json)
     from noria.cli.compressed import compress_model, told
-    from noria.cli.texts import calibration_texts, held_out_rows
+    from noria.cli.texts import calibration_texts, held_out_rows, tell_calibrated
     from noria.core.caveats import caveats_of
+    from noria.core.folder import read_manifest
+    from noria.tasks.remembered import tell_made_from
 
+    shown = calibration_texts(model, calibration, reading, report) if calibration else []
+    held_out = held_out_rows(model, rows, reading, report)
+    tell_made_from(read_manifest(model), rows, report)
+    tell_calibrated(shown, held_out, report)
     found = compress_model(
         model,
-        calibration_texts(model, calibration, reading, report) if calibration else [],
-        held_out_rows(model, rows, reading, report),
+        shown,
+        held_out,
         out,
         settings,
         report,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from noria.build.train.settings import ReadSettings
@@ -10,6 +10,9 @@ from noria.core.folder import Source, read_manifest, sha256_file
 from noria.core.progress import Report
 from noria.tasks.remembered import given_for, rows_for
 from noria.tasks.task import Row, task_of
+
+_READ = ("text", "pair", "question", "context", "anchor", "positive")
+"""Fields that a model reads; what a row holds beside them is the truth."""
 
 
 def texts_of(*sources: Path) -> Iterator[str]:
@@ -33,6 +36,21 @@ def calibration_texts(model: Path, file: Path, reading: ReadSettings, report: Re
     """
     rows = given_for(read_manifest(model), file, reading.columns, skip_bad=reading.skip_bad_rows, report=report)
     return list(texts_of(file)) if rows is None else list(rows)
+
+
+def tell_calibrated(calibration: Sequence[str | Row], held_out: Sequence[Row], report: Report) -> None:
+    """Say how many held-out rows are also calibration texts: an engine that was fitted to a text is no judge of it."""
+    known = {_whole(row) for row in calibration}
+    met = sum(_whole(row) in known for row in held_out)
+    if met:
+        report.note(
+            f"{met:,} of {len(held_out):,} held-out rows are also calibration texts: the certificate flatters",
+            leaked=met,
+        )
+
+
+def _whole(row: str | Row) -> tuple[str, ...]:
+    return (row,) if isinstance(row, str) else tuple(str(row[name]) for name in _READ if name in row)
 
 
 def training_texts(corpus: Path) -> tuple[Iterator[str], list[Source]]:

@@ -23,7 +23,7 @@ WHOLE = 0.995
 
 def caveats(facts: Mapping[str, Any]) -> list[str]:
     """Return what a reader must know of a model before using it, each a clause that goes on after "but"."""
-    return [words for words in (_untrained(facts), _beaten(facts), _dead(facts)) if words]
+    return [words for words in (_untrained(facts), _leaked(facts), _beaten(facts), _dead(facts)) if words]
 
 
 def caveats_of(folder: Path) -> list[str]:
@@ -48,6 +48,16 @@ def _untrained(facts: Mapping[str, Any]) -> str:
     of, more = ("text", "--seconds, or make it smaller (--parameters)") if "objective" in facts else (
         "rows", "--minutes, or let less of it learn (--body.frozen, --body.layers)")  # fmt: skip
     return f"it has seen {epochs:.1%} of its training {of}, less than one epoch: give more {more}"
+
+
+def _leaked(facts: Mapping[str, Any]) -> str:
+    found = next((one for one in facts.get("leaks") or [] if one["set"] == "test"), None)
+    if not found or not found["same"] + found["near"]:
+        return ""
+    return (
+        f"{found['same'] + found['near']:,} of {found['rows']:,} texts of the test set are training texts, or nearly: its figures "
+        "flatter; judge it on rows that it has not seen"
+    )
 
 
 def _beaten(facts: Mapping[str, Any]) -> str:

@@ -102,9 +102,12 @@ def columns_used(records: Records, reading: Reading) -> dict[str, str]:
 
 
 def _columns(name: str, columns: Any, reading: Reading, report: Report | None) -> dict[str, str]:
-    found = columns_for(reading.fields, columns, reading.columns)
+    # A column that was named for one of the two is the truth: none is guessed for the other.
+    named = {"label", "labels"} & reading.columns.keys()
+    fields = [one for one in reading.fields if not named or one not in ("label", "labels") or one in named]
+    found = columns_for(fields, columns, reading.columns)
     guessed = {one: column for one, column in found.items() if one not in reading.columns}
-    if reading.many and "labels" not in columns and "labels" not in found:
+    if reading.many and "labels" not in found and ("labels" not in columns or "label" in named):
         if "label" in found:
             found["labels"] = found.pop("label")
         elif "label" in columns:

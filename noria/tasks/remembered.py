@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from noria.core.errors import InputError, RowError
-from noria.core.folder import Manifest
+from noria.core.folder import Manifest, sha256_file
 from noria.core.progress import Report
 from noria.text.records import read_records
 
@@ -91,6 +91,15 @@ def given_for(
         report.note(f"{file}: {skipped:,} rows without a text skipped", skipped=skipped)
     _check_pairs(manifest, given, file)
     return given
+
+
+def tell_made_from(manifest: Manifest, file: Path, report: Report) -> bool:
+    """Say where a file of held-out rows is one that the model was made from, byte for byte; return whether it is."""
+    found = file.is_file() and sha256_file(file) in {one.sha256 for one in manifest.sources}
+    if found:
+        report.note(f"{file.name} is a file that the model was trained on or chosen by: the figures say what it remembers",
+                    leaked=True)  # fmt: skip
+    return found
 
 
 def _asked(task: Task, row: Row) -> Row:

@@ -148,7 +148,9 @@ def _wide(sample: bytes) -> str:
         if error.start < len(sample) - 4:
             return ""
         text = sample[: error.start].decode(name)
-    return "" if any(one < " " and one not in "\t\r\n\f" for one in text) else name
+    # A stray zero in other bytes makes no line end, comma or bracket of them.
+    plain = not any(one < " " and one not in "\t\r\n\f" for one in text)
+    return name if plain and any(one in text for one in "\n,;\t{") else ""
 
 
 def _is_western(text: str) -> bool:

@@ -96,7 +96,11 @@ def format_of(source: Source) -> Format:
         return known
     if head[:4] == b"PK\x03\x04" or head[:4] == b"\xd0\xcf\x11\xe0" or (known and known.kind == "sheet"):
         return _sheet(source, known, head)
+    if head[:5] == b"%PDF-":
+        raise InputError(f"{source.name}: {_OTHERS['.pdf']}", allowed=ALLOWED)
     text = text_of(head, source.name).lstrip("\ufeff")
+    if known and known.kind != "text" and re.match(r"\s*<(?:!doctype html|html|table)\b", text, re.IGNORECASE):
+        raise _html(source)
     found = _by_content(text, known, source.name)
     if found is None:
         raise InputError("unknown kind of file", found=source.name, allowed=ALLOWED)
@@ -129,11 +133,13 @@ def _sheet(source: Source, known: Format | None, head: bytes) -> Format:
         # What some web shops call .xls is a table of tabs or of HTML.
         text = text_of(head, source.name)
         if "<table" in text.lower() or "<html" in text.lower():
-            raise InputError(
-                f"{source.name} is an HTML page", hint="open it in a spreadsheet and save it as .xlsx or .csv"
-            )
+            raise _html(source)
         return _of("table")
     return _of("sheet")
+
+
+def _html(source: Source) -> InputError:
+    return InputError(f"{source.name} is an HTML page", hint="open it in a spreadsheet and save it as .xlsx or .csv")
 
 
 def _by_content(text: str, known: Format | None, name: str) -> Kind | None:

@@ -290,6 +290,10 @@ def _split(whole: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _by_columns(whole: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the rows of an object of columns, as pandas writes by default; none where its columns do not pair."""
+    if all(isinstance(value, dict) and value and not all(map(str.isdigit, value)) for value in whole.values()) and all(
+        map(str.isdigit, whole)
+    ):
+        return list(whole.values())  # orient="index"
     columns = {name: list(value.values()) if isinstance(value, dict) else value for name, value in whole.items()}
     if not columns or not all(isinstance(value, list) for value in columns.values()):
         return []

@@ -33,6 +33,8 @@ _SCORED = 300
 _RUN_ON = 4
 """Lines of one row from which it is asked whether each is a row of its own; a text over that many lines has other breaks."""
 _SEPARATOR_LINE = re.compile(r'\ufeff?"?sep=([^"\r\n])"?[ \t]*', re.IGNORECASE)
+_RULE = re.compile(r"(?:\s*:?-{3,}:?\s*)+")
+"""What programs that draw tables put below the names of the columns."""
 _INVISIBLE = re.compile("[\ufeff\u200b\u2060]")
 
 OTHER_CELLS = "another number of cells than the header"
@@ -182,6 +184,9 @@ def rows_below(
         if not any(cell.strip() for cell in cells):
             if len(cells) > 1:
                 notes.count("rows of empty cells passed over", line)
+            continue
+        if _RULE.fullmatch("".join(cells)):
+            notes.count("rows of dashes passed over", line)
             continue
         if any(MARKED in cell for cell in cells):
             yield line, RowError("bytes that are not of the file's encoding", file=source, line=line)

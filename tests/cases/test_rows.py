@@ -14,9 +14,12 @@ from noria.build.corpus.pii import mask
 from noria.build.corpus.settings import CleanSettings
 from noria.build.train.rows import read_sets
 from noria.build.train.settings import RowSettings
+from noria.cli.texts import tell_calibrated
+from noria.core.caveats import caveats
 from noria.core.errors import InputError, RowError
-from noria.core.folder import read_manifest
+from noria.core.folder import Manifest, Source, read_manifest, sha256_file
 from noria.core.progress import Report
+from noria.tasks.remembered import tell_made_from
 from noria.tasks.task import Row, read_rows, task_for
 from noria.text.records import read_records
 
@@ -379,3 +382,46 @@ def test_more_forms_of_talks(tmp_path: Path) -> None:
     talk[2] |= {"content": None, "tool_calls": [{"id": "1"}]}
     with pytest.raises(RowError, match=r"calls of tools are not learned from|a call of a tool"):
         turns({"messages": talk})
+
+
+@pytest.mark.parametrize("other", ["标签", "labels", "label", "类别"])
+@pytest.mark.parametrize("many", [False, True])
+def test_a_column_that_was_named_is_the_truth_whatever_stands_beside_it(tmp_path: Path, other: str, many: bool) -> None:
+    path = written(tmp_path, "r.csv", f"工单描述,处理组,{other}\n太慢,物流,x\n太贵,价格,y\n")
+    rows, said = read(path, many=many, columns={"text": "工单描述", "label": "处理组"})
+    assert [row.get("label") or row["labels"][0] for row in rows] == ["物流", "价格"]
+    assert other not in said
+
+
+def test_rows_that_training_held_are_told_where_a_model_is_judged(tmp_path: Path) -> None:
+    rows = written(tmp_path, "rows.csv", "text,label\n很好,好评\n太差,差评\n")
+    manifest = Manifest("model", "", "", {}, (Source(rows.name, sha256_file(rows)),), {"task": "classify"}, {})
+    report = Report(stream=io.StringIO())
+    assert tell_made_from(manifest, rows, report)
+    assert not tell_made_from(manifest, written(tmp_path, "other.csv", "text,label\n还行,好评\n"), report)
+    said = report.stream.getvalue()  # type: ignore[attr-defined]
+    assert said.count("rows.csv is a file that the model was trained on or chosen by") == 1
+    assert "other.csv" not in said
+    tell_calibrated(
+        ["很好", {"text": "别的"}], [{"text": "很好", "label": "好评"}, {"text": "太差", "label": "差评"}], report
+    )
+    assert "1 of 2 held-out rows are also calibration texts" in report.stream.getvalue()  # type: ignore[attr-defined]
+    found = caveats(
+        {"leaks": [{"set": "valid", "same": 3, "near": 0, "rows": 3}, {"set": "test", "same": 1, "near": 1, "rows": 4}]}
+    )
+    assert len(found) == 1
+    assert found[0].startswith("2 of 4 texts of the test set are training texts, or nearly")
+
+
+def test_more_files_that_are_not_what_they_are_called(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="zero bytes"):
+        read(written(tmp_path, "zero.csv", "text,label\na\0b,x\n"))
+    with pytest.raises(InputError, match="is an HTML page"):
+        read(written(tmp_path, "page.csv", "<!DOCTYPE html><table><tr><td>a</td></tr></table>"))
+    with pytest.raises(InputError, match="PDF is not read"):
+        read(written(tmp_path, "scan.txt", "%PDF-1.7\nxx"))
+    index = '{"1": {"text": "好", "label": "a"}, "2": {"text": "坏", "label": "b"}}'
+    assert [row["label"] for row in read(written(tmp_path, "index.json", index))[0]] == ["a", "b"]
+    rows, said = read(written(tmp_path, "drawn.csv", "| text | label |\n|---|:---:|\n| 好 | a |\n"))
+    assert [row["label"] for row in rows] == ["a"]
+    assert "1 rows of dashes passed over" in said

@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from noria.build.model.load import load
+from noria.build.train.leaks import look
 from noria.core.errors import SettingError
 from noria.core.figure import Figure
 from noria.core.folder import read_manifest
 from noria.core.progress import Report
 from noria.machine import allowed_here, computing
-from noria.tasks.remembered import rows_for
+from noria.tasks.remembered import rows_for, tell_made_from
 from noria.tasks.task import task_of
 
 from .card import assess, figures_of
@@ -49,6 +50,9 @@ def judge(
         raise SettingError("a model that completes texts is judged where it is pretrained", found=task.name)
     rows = rows_for(manifest, rows_file, columns, skip_bad=skip_bad, report=report)
     training = rows_for(manifest, training_file, columns, skip_bad=skip_bad, report=report) if training_file else None
+    tell_made_from(manifest, rows_file, report)
+    if training:
+        look(task, training, {"test": rows}, report).tell(report)
     if task.head == "vector":
         from noria.build.model.feedforward import load_net
 
