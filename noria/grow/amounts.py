@@ -32,6 +32,23 @@ _POINT_IS_DECIMAL = re.compile(r"(?:\d{1,3}(?:[, '’\u00a0\u202f]\d{2,3})+|\d+)
 _THOUSANDS = re.compile(r"\d{1,3}([.,]\d{3})+")
 
 
+_CURRENCIES = {"$": "USD", "US$": "USD", "USD": "USD", "美元": "USD", "DOLLAR": "USD", "DOLLARS": "USD", "€": "EUR", "EUR": "EUR", "EURO": "EUR",
+               "EUROS": "EUR", "£": "GBP", "GBP": "GBP", "¥": "CNY", "CNY": "CNY", "RMB": "CNY", "CN¥": "CNY", "元": "CNY", "人民币": "CNY", "块": "CNY",
+               "JP¥": "JPY", "JPY": "JPY", "円": "JPY", "₹": "INR", "INR": "INR", "RS": "INR", "₩": "KRW", "KRW": "KRW", "R$": "BRL", "BRL": "BRL",
+               "HK$": "HKD", "HKD": "HKD", "NT$": "TWD", "TWD": "TWD", "A$": "AUD", "AUD": "AUD", "CHF": "CHF"}  # fmt: skip
+_NAMES_OF_MONEY = re.compile("|".join(re.escape(name) for name in sorted(_CURRENCIES, key=len, reverse=True)))
+
+
+def currencies(texts: Iterable[str]) -> dict[str, str]:
+    """Return the currencies that amounts name, each with the first text that names it."""
+    found: dict[str, str] = {}
+    for text in texts:
+        match = _NAMES_OF_MONEY.search(unicodedata.normalize("NFKC", text).upper())
+        if match:
+            found.setdefault(_CURRENCIES[match[0]], text)
+    return found
+
+
 def read_amounts(texts: Sequence[str], mark: DecimalMark) -> list[float | None]:
     """Return each text's amount, None for what is none; `mark` stands before the decimals, "." where it is not known."""
     return [_amount(text, mark or ".") for text in texts]

@@ -23,8 +23,9 @@ from noria.text.numbers import Number, number_of, style_of
 from noria.text.sources import Source
 from noria.text.tables import Notes, dialect_of, table_rows
 
+from .amounts import currencies
 from .calendars import is_time, read_time
-from .spellings import alike, one_spelling
+from .spellings import alike, one_spelling, plain
 from .units import scale_of
 
 MARKS = ("provisional", "break")
@@ -32,6 +33,7 @@ MARKS = ("provisional", "break")
 _YES = ("yes", "y", "true", "1", "x", "是", "✓")
 _NO = ("", "no", "n", "false", "0", "否")
 _SEPARATOR = re.compile(r'\ufeff?"?sep=[^"]"?\s*', re.IGNORECASE)
+_NOBODY = ("null", "(null)", "nan", "n/a", "#n/a", "undefined", "-", "--", "?")
 _NAMED = ("entity", "segment", "measure", "unit")
 
 
@@ -149,6 +151,7 @@ class PointReader:
         self._missing: Counter[str] = Counter()
         self._times: dict[str, str] = {}
         self._spelling = {name: one_spelling(Counter(row.get(name, "") for _, row in rows)) for name in _NAMED}
+        self._currencies = currencies(row.get("value", "") for _, row in rows)
         try:
             self._style = style_of((row.get("value", "") for _, row in rows), commas_divide=commas_divide)
         except ValueError as error:
@@ -169,6 +172,14 @@ class PointReader:
         for name in ("time", "entity", "measure", "unit"):
             if not text[name]:
                 raise self._wrong("empty", line, name)
+        if plain(text["entity"]) in _NOBODY:
+            raise self._wrong(
+                "a word for nobody",
+                line,
+                "entity",
+                text["entity"],
+                allowed="a name, or Other for all that are not named",
+            )
         time = text["time"] if is_time(text["time"]) else read_time(text["time"])
         if time is None:
             raise self._wrong("not a time", line, "time", text["time"], allowed="YYYY, YYYY-MM or YYYY-MM-DD, 1900 to 2200",
@@ -187,6 +198,10 @@ class PointReader:
     def flags(self) -> list[Flag]:
         """Return what was understood in a way of its own, once all rows are read."""
         found = []
+        if len(self._currencies) > 1:
+            listed = ", ".join(map(repr, self._currencies.values()))
+            found.append(Flag("currency", "", f"values are in several currencies ({listed}) and are taken as they stand",
+                              f"数值使用了多种货币（{listed}），按原样读取"))  # fmt: skip
         for column, spelling in self._spelling.items():
             for used, others in alike(spelling).items():
                 if others := [other for other in others if other.strip() != used]:

@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from noria.core.errors import InputError, shorten
 
-from .amounts import DecimalMark, decimal_mark, multiplied, read_amounts
+from .amounts import DecimalMark, currencies, decimal_mark, multiplied, read_amounts
 from .files import NUMBER, Loaded, quoted
 from .nobody import NO_IDS, literal, nobody_sql, word_list
 from .problems import Problem
@@ -77,9 +77,7 @@ def checked(connection: Backend, loaded: Loaded, how: Reading) -> tuple[ibis.Tab
     for needed in ("user", "time"):
         if how.names[needed] not in loaded.kinds:
             hint = f"name it with --{needed}"
-            if next(iter(loaded.kinds), "").startswith(("#", "//", "--")):
-                hint = "the first line is taken for the names of the columns: take the lines above these away"
-            elif any(read_stamps([name], "dmy")[0] for name in loaded.kinds):
+            if any(read_stamps([name], "dmy")[0] for name in loaded.kinds):
                 hint = "a file begins with a line of the names of its columns"
             raise InputError(f"{how.place}: no column for the {needed}", allowed=f"one named {how.names[needed]!r}",
                              found=", ".join(loaded.kinds), hint=hint)  # fmt: skip
@@ -266,6 +264,10 @@ def _number(connection: Backend, parsed: str, part: str, how: Reading) -> tuple[
     texts.sort()
     amounts = read_amounts(texts, mark)
     name = _put(connection, pa.table({raw: pa.array(texts, pa.string()), "amount": pa.array(amounts, pa.float64())}))
+    if len(named := currencies(texts)) > 1:
+        notes.append(
+            f"{part}: amounts are in several currencies ({', '.join(map(repr, named.values()))}) and are added up as they stand"
+        )
     if mark == ",":
         notes.append(f"{part}: a comma stands before the decimals")
     many = next(

@@ -184,7 +184,7 @@ def _blocks(connection: Backend, records: Records, columns: Collection[str] | No
         raise UnevenError
     return Loaded(
         raw, kinds, lru_cache(maxsize=64)(lambda number: _line_of(records, number)), saved["problems"],
-        [*_told(records), *saved["short"]],
+        [*_told(records), *records.notes(), *saved["short"]],
     )  # fmt: skip
 
 

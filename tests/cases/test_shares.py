@@ -527,3 +527,25 @@ def test_words_for_nobody_and_for_no_group_are_no_units(tmp_path: Path, capsys: 
     rows = [f"{user},{['none', 'B'][user % 2]},{user % 3}" for user in range(240)]
     told = experiment_of(write(tmp_path / "n.csv", *rows, head="user,variant,outcome\n"), capsys)
     assert [told["balance"]["names"], told["balance"]["counts"]] == [["none", "B"], [120, 120]]
+
+
+@pytest.mark.parametrize(("name", "codes_told"), [("Total", ["total"]), ("全国", ["total"]), ("South", [])])
+def test_a_segment_that_is_the_sum_of_the_others_is_not_added_to_them(
+    name: str, codes_told: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parts = {"East": (30, 20), "West": (50, 10), name: (80, 30) if codes_told else (10, 70)}
+    rows = [f"2024-0{month},{who},{segment},m,{value + month},users" for month in (1, 2) for segment, values in parts.items()
+            for who, value in zip(("Anna", "Bert"), values, strict=True)]  # fmt: skip
+    if codes_told:  # each part grows by one a month, and their sum by two
+        rows = [row for row in rows if f",{name}," not in row]
+        rows += [f"2024-0{month},{who},{name},m,{value + 2 * month},users" for month in (1, 2) for who, value in (("Anna", 80), ("Bert", 30))]  # fmt: skip
+    told = shares_of(write(tmp_path / "s.csv", *rows), capsys, decompose=True)
+    assert [flag["code"] for flag in told["flags"]] == codes_told
+    assert len(told["decomposition"]["segments"]) == (2 if codes_told else 3)
+
+
+def test_several_currencies_and_words_for_nobody_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    told = shares_of(write(tmp_path / "s.csv", '2024-01,Anna,,m,"$1,234",USD', "2024-01,Bert,,m,￥500,USD"), capsys)
+    assert codes(told) == ["currency"]
+    with pytest.raises(RowError, match=r"line 5, field 'entity': a word for nobody"):
+        shares_of(write(tmp_path / "n.csv", "2024-01,NULL,,m,40,users", "2024-01,Bert,,m,60,users"), capsys)

@@ -533,8 +533,18 @@ def test_what_is_understood_of_numbers_is_told(tmp_path: Path) -> None:
     assert read_log(path, now=NOW).notes == ("value: amounts such as '3.5k' are read as 3,500",)
 
 
-def test_remarks_above_the_columns_are_named(tmp_path: Path) -> None:
+def test_remarks_above_the_columns_are_passed_over_and_told(tmp_path: Path) -> None:
     path = tmp_path / "l.csv"
-    path.write_text("# exported by a tool\n# in March\nuser,time\na,2024-03-01\n", encoding="utf-8")
-    with pytest.raises(InputError, match="take the lines above these away"):
-        read_log(path, now=NOW)
+    path.write_text("# exported by a tool\n# in March\nuser,time\n#1,2024-03-01\nb,2024-03-02\n", encoding="utf-8")
+    log = read_log(path, now=NOW)
+    assert [user for user, _, _ in acts(log)] == ["#1", "b"]
+    assert any("above the names of the columns passed over" in note for note in log.notes)
+
+
+def test_amounts_in_several_currencies_are_told(tmp_path: Path) -> None:
+    path = tmp_path / "l.csv"
+    path.write_text(
+        'user,time,value\na,2024-03-01,"US$ 1,250.00"\nb,2024-03-01,35元\nc,2024-03-01,￥5\n', encoding="utf-8"
+    )
+    (note,) = read_log(path, now=NOW).notes
+    assert "in several currencies ('35元', 'US$ 1,250.00')" in note

@@ -9,6 +9,7 @@ from noria.core.errors import InputError, unknown
 
 from ..series import Point, Series
 from ..units import scale_of
+from .tidy import without_whole_segments
 
 
 def without(series: Series, names: Iterable[str]) -> Series:
@@ -31,6 +32,7 @@ def without(series: Series, names: Iterable[str]) -> Series:
 
 def over_segments(series: Series, measure: str | None) -> Series:
     """Return a series of amounts summed over its segments; one of shares, or of one segment, as it is."""
+    series = without_whole_segments(series)
     points = [point for point in series.points if measure in (None, point.measure)]
     measures = {point.measure for point in points}
     if len(measures) != 1 or len({point.segment for point in points}) == 1 or scale_of(points[0].unit):

@@ -66,6 +66,7 @@ def tidied(series: Series, *, bound: bool = True) -> Series:
     Raises:
         InputError: shares that sum to one under a unit of percent.
     """
+    series = without_whole_segments(series)
     points: list[Point] = []
     flags = list(series.flags)
     groups: dict[tuple[str, str], list[Point]] = {}
@@ -77,6 +78,34 @@ def tidied(series: Series, *, bound: bool = True) -> Series:
         points += kept
         flags += [flag for flag in found if flag not in flags]
     return replace(series, points=tuple(sorted(points, key=lambda point: point.time)), flags=tuple(flags))
+
+
+def without_whole_segments(series: Series) -> Series:
+    """Return the series without segments called a total, where these are the sum of two or more others of their measure; told."""
+    flags, left = list(series.flags), set()
+    for measure in series.measures:
+        points = [point for point in series.points if point.measure == measure]
+        segments = list(dict.fromkeys(point.segment for point in points))
+        called = [name for name in segments if is_total(name)]
+        parts = [name for name in segments if name not in called]
+        if not called or len(parts) < 2 or scale_of(points[0].unit) is not None:
+            continue
+        amounts = {(point.segment, point.time, point.entity): point.value for point in points}
+        for name in called:
+            pairs = []
+            for (segment, time, entity), whole in amounts.items():
+                values = [amounts.get((part, time, entity)) for part in parts]
+                if segment == name and whole is not None and None not in values:
+                    pairs.append((whole, sum(value or 0.0 for value in values)))
+            if pairs and all(abs(whole - total) <= 0.005 * whole + 1e-9 for whole, total in pairs):
+                left.add((measure, name))
+                flags.append(Flag("total", "", f"segment {name} is the sum of the other segments: left out where they are added up",
+                                  f"分段“{name}”等于其余分段之和：汇总时已去掉"))  # fmt: skip
+            else:
+                flags.append(Flag("total", "", f"segment {name} is called a total and is not the sum of the others: it is counted as one of them",
+                                  f"分段“{name}”名为合计，但不等于其余之和：按普通分段计入"))  # fmt: skip
+    kept = tuple(point for point in series.points if (point.measure, point.segment) not in left)
+    return replace(series, points=kept, flags=tuple(dict.fromkeys(flags))) if len(flags) > len(series.flags) else series
 
 
 def _sums_throughout(groups: dict[tuple[str, str], list[Point]]) -> dict[str, set[str]]:
