@@ -17,7 +17,8 @@ from noria.core.folder import Manifest, sha256_file
 from noria.core.progress import Report
 from noria.text.records import read_records
 
-from .records import as_row, columns_for
+from .forms import form_of
+from .records import as_row, columns_for, opened
 from .task import Row, Task, read_rows, task_of
 
 ASKED: dict[str, tuple[str, ...]] = {"embed": ("anchor", "positive", "negative"), "answer": ("question", "context")}
@@ -65,6 +66,8 @@ def given_for(
     Arguments and errors as of `rows_for`.
     """
     task = task_of(manifest)
+    if _in_a_form_for(task, file):
+        return [_asked(task, row) for row in rows_for(manifest, file, columns, skip_bad=skip_bad, report=report)]
     there = _fields(file)
     known = _known(manifest, there, columns)
     if there is None:
@@ -122,6 +125,16 @@ def _fields(file: Path) -> Collection[str] | None:
     if records.format.kind == "text":
         return None
     return next((record for _, record in records if not isinstance(record, RowError)), None)
+
+
+def _in_a_form_for(task: Task, file: Path) -> bool:
+    """Say whether a file's first record is in another tool's form for the task: its text stands elsewhere, or not alone."""
+    if file.is_dir():
+        return False
+    records = read_records(file)
+    first = next((record for _, record in records if not isinstance(record, RowError)), None)
+    form = form_of(opened(first) if records.format.has_columns else first) if first else None
+    return form is not None and task.name in form.tasks
 
 
 def _check_pairs(manifest: Manifest, rows: Sequence[Row], file: Path) -> None:

@@ -19,7 +19,7 @@ from noria.core.caveats import caveats
 from noria.core.errors import InputError, RowError
 from noria.core.folder import Manifest, Source, read_manifest, sha256_file
 from noria.core.progress import Report
-from noria.tasks.remembered import tell_made_from
+from noria.tasks.remembered import given_for, rows_for, tell_made_from
 from noria.tasks.task import Row, read_rows, task_for
 from noria.text.records import read_records
 
@@ -425,3 +425,20 @@ def test_more_files_that_are_not_what_they_are_called(tmp_path: Path) -> None:
     rows, said = read(written(tmp_path, "drawn.csv", "| text | label |\n|---|:---:|\n| 好 | a |\n"))
     assert [row["label"] for row in rows] == ["a"]
     assert "1 rows of dashes passed over" in said
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "task"),
+    [
+        ("r.txt", "__label__a 很好\n__label__b 太差\n", "classify"),
+        ("r.jsonl", '{"data": {"text": "很好"}, "annotations": [{"result": [{"value": {"choices": ["a"]}}]}]}\n'
+         '{"data": {"text": "太差"}, "annotations": [{"result": [{"value": {"choices": ["b"]}}]}]}\n', "classify"),
+        ("r.jsonl", '{"text": "很好", "label": [[0, 1, "a"]]}\n{"text": "太差", "label": [[0, 1, "b"]]}\n', "tag"),
+        ("r.conll", "很 B-a\n好 O\n\n太 B-b\n差 O\n", "tag"),
+    ],
+)  # fmt: skip
+def test_what_a_model_is_shown_is_read_as_what_it_learned_from(tmp_path: Path, name: str, text: str, task: str) -> None:
+    path = written(tmp_path, name, text)
+    manifest = Manifest("model", "", "", {}, (), {"task": task, "labels": ["a", "b"]}, {})
+    assert given_for(manifest, path) == [{"text": "很好"}, {"text": "太差"}]
+    assert [row["text"] for row in rows_for(manifest, path)] == ["很好", "太差"]
