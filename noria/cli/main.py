@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import NoReturn
 
@@ -68,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0 done, 1 our fault, 2 yours to mend, 3 refused, 130 interrupted."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in arguments
-    arguments = _each_origin([argument for argument in arguments if argument != "--debug"])
+    arguments = _each_value([argument for argument in arguments if argument != "--debug"])
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         result = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
@@ -88,21 +88,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return result if isinstance(result, int) else 0
 
 
-def _each_origin(arguments: Sequence[str]) -> list[str]:
-    """Return the arguments with --cors before every origin that follows one: an address is no model's folder.
+def _each_value(arguments: Sequence[str]) -> list[str]:
+    """Return the arguments with --cors before every origin that follows one, and --apps before every application: none is a
+    model's folder.
 
-    >>> _each_origin(["serve", "--cors", "https://a", "https://b", "runs/desk"])
-    ['serve', '--cors', 'https://a', '--cors', 'https://b', 'runs/desk']
+    >>> _each_value(["serve", "--cors", "https://a", "https://b", "runs/desk", "--apps", "monitor", "recommend"])
+    ['serve', '--cors', 'https://a', '--cors', 'https://b', 'runs/desk', '--apps', 'monitor', '--apps', 'recommend']
     """
     told: list[str] = []
-    follows = False
+    follows = ""
     for argument in arguments:
-        origin = "://" in argument and not argument.startswith("-")
-        if follows and origin and told[-1] != "--cors":
-            told.append("--cors")
-        follows = argument == "--cors" or argument.startswith("--cors=") or (follows and origin)
+        if follows and _MANY[follows](argument):
+            if told[-1] != follows:
+                told.append(follows)
+        else:
+            follows = next((one for one in _MANY if argument == one or argument.startswith(f"{one}=")), "")
         told.append(argument)
     return told
+
+
+_MANY: dict[str, Callable[[str], bool]] = {
+    "--cors": lambda told: "://" in told and not told.startswith("-"),
+    "--apps": lambda told: told in ("support", "monitor", "recommend"),
+}
+"""Options of several values that stand beside models' folders, and what a value of theirs looks like."""
 
 
 def run() -> NoReturn:

@@ -118,23 +118,30 @@ class MetricsLog:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._whole = False  # whether the file is known to end with a line's end
 
     def write(self, **values: object) -> None:
         """Append one record."""
-        with self.path.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(values, ensure_ascii=False, default=str) + "\n")
+        line = json.dumps(values, ensure_ascii=False, default=str).encode() + b"\n"
+        with self.path.open("ab+") as stream:
+            # Behind a line that a kill cut short, a record starts a line of its own.
+            if not self._whole and stream.tell():
+                stream.seek(-1, os.SEEK_END)
+                line = line if stream.read(1) == b"\n" else b"\n" + line
+            stream.write(line)
+        self._whole = True
 
     def read(self) -> list[dict[str, Any]]:
-        """Return all records; a last line cut short by a kill is left out."""
+        """Return all records; a line cut short by a kill is left out."""
         if not self.path.exists():
             return []
         records = []
         # Not `splitlines`: a text within a record may hold U+2028 and its like, which JSON leaves as they are.
-        for line in self.path.read_text(encoding="utf-8").removesuffix("\n").split("\n"):
+        for line in self.path.read_text(encoding="utf-8", errors="replace").removesuffix("\n").split("\n"):
             try:
                 records.append(json.loads(line))
             except ValueError:
-                break
+                continue
         return records
 
     def keep(self, wanted: Callable[[dict[str, Any]], bool]) -> None:

@@ -155,6 +155,7 @@ WISHES = (
     "Can I talk to a person?", "I want to talk to a human", "human please", "agent", "speak to a representative", "Let me speak to someone", "Transfer me to an agent", "I need a real person",
     "connect me with customer service", "live agent", "Operator!", "I'd like to speak with a human about my refund", "can you put me through to a supervisor please", "i need to talk to someone on the phone",
     "I don't want to talk to a bot", "My card is blocked. Please let me talk to somebody.", "is there someone I can talk to?", "give me a human", "Get me a manager now", "no more bots",
+    "客服", "在线客服", "跟人说话", "给我个活人", "I need help from a human", "get me a rep", "put me through to support",
 )  # fmt: skip
 QUESTIONS = (
     "X 是人工智能吗？", "需要人工审核吗？", "真人秀", "人工费多少钱", "人工智能客服怎么收费", "真人秀几点播", "人工降雨是什么原理", "提现是人工审核还是自动的", "人工翻译一千字多少钱", "真人 CS 门票", "人工湖在哪",
@@ -217,6 +218,7 @@ def test_hardly_any_real_question_is_a_wish_for_a_person_or_a_courtesy(shared_da
     ("你好", "greeting"), ("您好！在吗？", "greeting"), ("哈喽", "greeting"), ("Hi there!", "greeting"), ("Good morning", "greeting"), ("谢谢", "thanks"), ("好的，谢谢！", "thanks"),
     ("非常感谢您的帮助", "thanks"), ("Thanks a lot!", "thanks"), ("ok thank you very much", "thanks"), ("再见", "goodbye"), ("谢谢，再见", "goodbye"), ("Bye!", "goodbye"), ("Thanks, bye.", "goodbye"),
     ("thank you so much bye", "goodbye"), ("Have a nice day", "goodbye"), ("你是机器人吗？", "identity"), ("Are you a real person?", "identity"), ("辛苦了", "thanks"), ("OK，我清楚了，非常感谢！", "thanks"),
+    ("nice", "thanks"), ("👍", "thanks"), ("🙏🙏", "thanks"), ("解决了", "thanks"), ("it works now", "thanks"), ("886", "goodbye"),
 ])  # fmt: skip
 def test_courtesies_are_known(text: str, kind: str) -> None:
     assert courtesy(text) == kind
@@ -244,6 +246,8 @@ OPTIONS = ("怎么退货？", "怎么退款到银行卡？", "Where are refunds 
     ("怎么退款到银行卡", 1), ("银行卡", 1), ("退款那个", 1), ("the one about refunds", 2), ("I meant where refunds are sent", 2),
     ("都不是", "none"), ("哪个都不是", "none"), ("不是", "none"), ("没有", "none"), ("neither", "none"), ("None of the above.", "none"), ("no", "none"), ("No, thanks", "none"),
     ("9", "unclear"), ("第五个", "unclear"), ("1和2", "unclear"), ("both", "unclear"), ("都要", "unclear"), ("0", "unclear"),
+    ("2️⃣", 1), ("第三题", 2), ("倒数第二个", 1), ("最下面那个", 2), ("上面的", 0), ("中间那个", 1), ("嗯，2", 1), ("嗯 2", 1), ("就这个", 0), ("算了", "none"), ("never mind", "none"),
+    ("不要第一个，要第二个", 1), ("the second, not the first", 1), ("not the first", "unclear"), ("1,2", "unclear"), ("2、3", "unclear"), ("1/2", "unclear"), ("都行", "unclear"), ("不知道", "unclear"), ("what?", "unclear"),
     ("不是，怎么换货？", "怎么换货？"), ("No, how do I cancel", "how do I cancel"), ("今天天气怎么样", None), ("怎么换货？", None), ("2 天能到吗", None), ("一共多少钱", None),
 ])  # fmt: skip
 def test_which_of_the_offered_questions_was_meant(text: str, meant: int | str | None) -> None:
@@ -262,6 +266,19 @@ def test_asked_back_twice_and_still_unclear_a_person_comes(embed: Embed) -> None
 
 
 # Answers
+
+
+def test_a_refused_place_of_two_leaves_the_other() -> None:
+    assert [chosen("不是第一个", OPTIONS[:2]), chosen("not the second", OPTIONS[:2])] == [1, 0]
+
+
+def test_words_run_together_are_the_same_question_and_a_sign_has_no_language(tmp_path: Path, embed: Embed) -> None:
+    rows = [
+        {"question": f"iPhone 15{kind} 多少钱？", "answer": price} for kind, price in (("", "5999"), (" Pro", "7999"))
+    ]
+    desk = desk_of(read_faq(written(tmp_path, rows)), embed)
+    assert [ask(desk, text, embed).text for text in ("iPhone15多少钱", "iphone15pro 多少钱")] == ["5999", "7999"]
+    assert {ask(desk, text, embed).language for text in ("？", "12345", "👍")} == {"zh"}
 
 
 def test_near_questions_are_told_apart_by_their_symbols(embed: Embed) -> None:

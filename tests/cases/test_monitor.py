@@ -77,3 +77,70 @@ def test_open_windows_outlive_a_kill_and_late_texts_are_told(live: Stream, tmp_p
     assert texts_in(again) == [1] * 5
     _, aside = again.take([Mention("late", NOW - timedelta(hours=3), "other", True, 0.9, "差")], NOW, "s")
     assert [(one.reason, one.allowed) for one in aside] == [("late", f"since {NOW.isoformat()}")]
+
+
+UNSET = (
+    "0001-01-01T00:00:00+00:00",
+    "0001-01-01T00:00:00+14:00",
+    "1970-01-01T00:00:00+00:00",
+    "9999-12-31T23:59:59-14:00",
+)
+
+
+@pytest.mark.parametrize("bounded", [True, False])
+def test_times_that_stand_for_none_are_set_aside_and_the_watch_goes_on(tmp_path: Path, bounded: bool) -> None:
+    stream = Stream(tmp_path, WatchSettings(), ("other",), bounded=bounded)
+    given = [Mention(told, datetime.fromisoformat(told), "other", True, 0.9, "差") for told in UNSET]
+    raised, aside = stream.take([*given, Mention("today", NOW, "other", True, 0.9, "差")], NOW, "r")
+    assert not raised
+    assert [(one.id, one.reason) for one in aside] == [(told, "unset") for told in UNSET]
+    again = Stream(tmp_path, WatchSettings(), ("other",), bounded=bounded)
+    again.advance(NOW + timedelta(hours=1), "c")
+    assert sum(texts_in(again)) == 1
+
+
+def test_a_time_that_was_written_down_before_stops_no_start(live: Stream, tmp_path: Path) -> None:
+    for told in UNSET:
+        live._texts.write(id=told, time=told, topic="other", negative=True, score=0.9, text="差", entities=[])
+    again = Stream(tmp_path, WatchSettings(), ("other",), bounded=True)
+    assert again.take([Mention("today", NOW, "other", True, 0.9, "差")], NOW, "r") == ([], [])
+
+
+def test_an_id_counts_once_after_its_window_closed_and_a_restart(live: Stream, tmp_path: Path) -> None:
+    post = Mention("post", NOW, "other", False, 0.9, "好")
+    assert live.take([post], NOW, "r") == ([], [])
+    live.advance(NOW + timedelta(hours=1), "c")
+    again = Stream(tmp_path, WatchSettings(), ("other",), bounded=True)
+    later = NOW + timedelta(hours=2)
+    _, aside = again.take([Mention("post", later, "other", False, 0.9, "好")], later, "s")
+    assert [one.reason for one in aside] == ["repeated"]
+
+
+def test_what_is_counted_behind_a_line_that_a_kill_cut_is_counted_for_good(live: Stream, tmp_path: Path) -> None:
+    (tmp_path / "open.jsonl").write_bytes('{"id": "torn", "text": "房'.encode()[:-1])
+    for number in range(2):
+        again = Stream(tmp_path, WatchSettings(), ("other",), bounded=True)
+        assert again.take([Mention(f"m{number}", NOW, "other", True, 0.9, "差")], NOW, "r") == ([], [])
+    again = Stream(tmp_path, WatchSettings(), ("other",), bounded=True)
+    again.advance(NOW + timedelta(hours=1), "c")
+    assert sum(texts_in(again)) == 2
+
+
+def test_whole_numbers_name_posts_items_and_people() -> None:
+    from pydantic import ValidationError
+
+    from noria.ship.apps.monitor import Watched
+    from noria.ship.apps.recommend import Click, NewItem, PickFor
+    from noria.ship.server.bodies import ClientEvent
+
+    assert (
+        Watched.model_validate({"text": "a", "id": 7}).id == Watched.model_validate({"text": "a", "id": "7"}).id == "7"
+    )
+    click = Click.model_validate({"user": 12, "item": 5})
+    assert (click.user, click.item) == ("12", NewItem.model_validate({"id": 5, "text": "a"}).id) == ("12", "5")
+    assert PickFor.model_validate({"user": 12}).user == "12"
+    event = ClientEvent.model_validate({"kind": "click", "subject": 5, "user": 12})
+    assert (event.subject, event.user) == ("5", "12")
+    for wrong in (True, 1.5, 2**63, ["a"]):
+        with pytest.raises(ValidationError):
+            Watched.model_validate({"text": "a", "id": wrong})

@@ -114,13 +114,13 @@ def test_head_tells_what_get_would(client: httpx.Client, path: str) -> None:
 
 @pytest.mark.parametrize(
     "given",
-    [["--cors", SHOP, DESK, "MODEL"], ["MODEL", "--cors", SHOP, DESK], ["--cors", SHOP, "--cors", DESK, "MODEL"],
+    [["--cors", SHOP, DESK, "MODEL"], ["--cors", SHOP, DESK, "--apps", "monitor", "recommend", "MODEL"], ["MODEL", "--cors", SHOP, DESK], ["--cors", SHOP, "--cors", DESK, "MODEL"],
      [f"--cors={SHOP}", DESK, "MODEL", "--port", "8500"]],
 )  # fmt: skip
 def test_every_origin_after_cors_is_one_and_no_model(given: list[str]) -> None:
     from noria.cli.ship import app
 
-    _, bound, _ = app.parse_args(["serve", *command_line._each_origin(given)], exit_on_error=False, print_error=False)
+    _, bound, _ = app.parse_args(["serve", *command_line._each_value(given)], exit_on_error=False, print_error=False)
     assert bound.args == (Path("MODEL"),)
     assert bound.kwargs["settings"].cors == (SHOP, DESK)
 

@@ -137,6 +137,7 @@ class Desk:
         self._sure = sure
         self._entries = {entry.id: entry for entry in faq.entries}
         self._known = {plain(text): entry.id for entry in faq.entries for _, text in entry.known()}
+        self._tight = _tight(self._known)
 
     async def ask(self, text: str, embed: Embed) -> Reply:
         """Return the reply to what someone says, embedding it where that is needed."""
@@ -145,10 +146,10 @@ class Desk:
 
     def at_once(self, text: str) -> Reply | None:
         """Return the reply that needs no embedding: to a known question, a courtesy or a wish for a person; None else."""
-        language = language_of(text)
+        language = self._language(text)
         question = question_in(text)
         for form in (text, question):
-            if entry := self._known.get(plain(form)):
+            if entry := self._entry(form):
                 return self.answer(entry, language, asked=form)
         if kind := courtesy(text):
             return self.courtesy(kind, language)
@@ -162,7 +163,7 @@ class Desk:
         if known is not None:
             return known
         question = question_in(text)
-        language = language_of(question)
+        language = self._language(question)
         facts = self.matcher.facts([question], np.asarray(vector)[None, :])
         confidence, offered = map(float, self._sure[language](facts)[0])
         entries = [self.faq.entries[index] for index in facts.order[0][:ALTERNATIVES]]
@@ -212,8 +213,8 @@ class Desk:
             text: what the asker says.
             again: they were asked a second time already; who then names none of the questions offered gets a person.
         """
-        if (entry := self._known.get(plain(text))) is not None:
-            return self.answer(entry, language_of(text), asked=text)
+        if (entry := self._entry(text)) is not None:
+            return self.answer(entry, self._language(text), asked=text)
         meant = chosen(text, [choice.question for choice in before.choices])
         if isinstance(meant, int):
             return self.answer(before.choices[meant].entry, before.language)
@@ -223,11 +224,28 @@ class Desk:
             return self._offer("again", before.choices, before.language, before.confidence)
         return text if meant is None else meant
 
+    def _entry(self, text: str) -> str | None:
+        """Return the entry that a text asks for in so many words, whether or not it spaces them."""
+        form = plain(text)
+        return self._known.get(form) or self._tight.get(form.replace(" ", ""))
+
+    def _language(self, text: str) -> str:
+        """Return the language to reply in; a text without a letter has none, and gets that of the list."""
+        return language_of(text) if re.search(r"[^\W\d_]", text) else self.faq.languages[0]
+
     def _offer(self, phrase: str, choices: tuple[Choice, ...], language: str, confidence: float) -> Reply:
         shown = "  ".join(f"{number}. {choice.question}" for number, choice in enumerate(choices, 1))
         text = _PHRASES[language][phrase].format(choices=shown, count=len(choices))
         # Two question marks in a row, where the last choice brings its own.
         return Reply("confirm", language, re.sub(r"([？?])[？?]", r"\1", text), confidence, choices=choices)
+
+
+def _tight(known: Mapping[str, str]) -> dict[str, str]:
+    """Return known forms without their spaces -> entry, where that leaves no two entries alike: iPhone15 is iPhone 15."""
+    owners: dict[str, set[str]] = {}
+    for form, entry in known.items():
+        owners.setdefault(form.replace(" ", ""), set()).add(entry)
+    return {form: min(entries) for form, entries in owners.items() if len(entries) == 1}
 
 
 def known_texts(faq: Faq) -> list[Known]:

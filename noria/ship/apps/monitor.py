@@ -18,9 +18,10 @@ from pydantic import AwareDatetime, Field
 
 from noria.core.errors import InputError, SettingError
 
-from ..server.bodies import Body, Given, Name
+from ..server.bodies import Body, Given
+from ..server.fields import Id
 from .settings import WatchSettings
-from .stream import SetAside, Stream
+from .stream import LATEST, SetAside, Stream
 from .surge import Alert, Mention, alert_dict, mention_dict
 from .topics import BUNDLED, read_topics
 
@@ -38,7 +39,7 @@ class Watched(Body):
     text: Given
     time: Annotated[AwareDatetime, Field(strict=False)] | None = None
     """When it was said, with its time zone; the present where it is left out."""
-    id: Name = ""
+    id: Id = ""
     """The client's own id, shown with alerts: one id counts once. One is made where it is left out."""
 
 
@@ -46,7 +47,7 @@ class Texts(Body):
     """POST /texts."""
 
     texts: Annotated[list[Watched], Field(min_length=1)]
-    user: Name = ""
+    user: Id = ""
     replay: bool = False
     """The times are of a made-up clock: the texts go into the replay, apart from what is live."""
 
@@ -159,12 +160,14 @@ class Monitor:
         """Close the windows that ended by `time` and return the alerts that raises.
 
         Raises:
-            InputError: the time is ahead of the server's clock, and not that of a replay.
+            InputError: the time is ahead of the server's clock, or in a replay so far ahead that it stands for none.
         """
         latest = state.meter.now() + timedelta(minutes=self.settings.ahead_minutes)
         if not replay and time > latest:
             raise InputError("the time is ahead of the server's clock", found=time.isoformat(),
                              allowed=f"up to {latest.isoformat(timespec='seconds')}, or a replay")  # fmt: skip
+        if time >= LATEST:
+            raise InputError("the time stands for none", found=time.isoformat(), allowed=f"before {LATEST.isoformat()}")
         async with self._turn:
             raised = await asyncio.to_thread(self.stream(replay=replay).advance, time, state.usage().id)
             await self._record(state, raised)

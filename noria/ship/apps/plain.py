@@ -12,7 +12,7 @@ from functools import cache, lru_cache
 from typing import Any
 
 _CHINESE = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
-_INVISIBLE = re.compile(r"[\u200b-\u200f\u2060\ufeff\u00ad\ufe0e\ufe0f]")
+_INVISIBLE = re.compile(r"[\u200b-\u200f\u2060\ufeff\u00ad\ufe0e\ufe0f\u20e3]")
 # Marks of a sentence say nothing of what is asked; `+ # % & < > = / @ $ * ^ ~ |` and signs of currency may be all that does.
 _SENTENCE = re.compile(r"[?!。，、；：…“”‘’\"()\[\]{}【】《》〈〉「」『』`·—–_~]+")
 # A full stop, comma, colon, quotation mark or hyphen within a word or a number belongs to it (Node.js, .NET, 1,000, e-mail).

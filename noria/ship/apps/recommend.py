@@ -24,6 +24,7 @@ from noria.core.lake import recall
 from noria.text.lines import json_objects
 
 from ..server.bodies import INTEGRAL, Body, Name
+from ..server.fields import SomeId
 from .embedding import keeping
 from .items import Item, append_items, item_of
 from .settings import RecommendSettings
@@ -42,7 +43,7 @@ HEARD = ("impression", "click", "conversion")
 class NewItem(Body):
     """One item to add: an id and a text, a title, or both."""
 
-    id: Annotated[Name, Field(min_length=1)] | int
+    id: SomeId
     text: str | None = None
     title: Name | None = None
     meta: dict[str, Any] | None = None
@@ -58,15 +59,15 @@ class NewItems(Body):
 class PickFor(Body):
     """POST /pick."""
 
-    user: Annotated[Name, Field(min_length=1)]
+    user: SomeId
     count: Annotated[int, Field(ge=1, le=50), INTEGRAL] = 5
 
 
 class Click(Body):
     """POST /click and POST /buy."""
 
-    user: Annotated[Name, Field(min_length=1)]
-    item: Annotated[Name, Field(min_length=1)]
+    user: SomeId
+    item: SomeId
 
 
 class Recommend:
@@ -146,12 +147,22 @@ class Recommend:
         """Return POST /items, POST /pick, POST /click, POST /buy and GET /items."""
         from fastapi import APIRouter
 
+        from ..server.errors import ApiError
+
         router = APIRouter()
 
         @router.post("/items")
         async def add(body: NewItems) -> dict[str, int]:
             """Add items."""
-            await self.add(state, [item_of(one.model_dump(exclude_none=True)) for one in body.items])
+            items = []
+            for place, one in enumerate(body.items):
+                try:
+                    items.append(item_of(one.model_dump(exclude_none=True)))
+                except InputError as error:
+                    raise ApiError(
+                        400, error.what, param=f"items.{place}", code="cannot_be_used", found=error.found, allowed=error.allowed,
+                    ) from None  # fmt: skip
+            await self.add(state, items)
             return {"items": len(self.items)}
 
         @router.post("/pick")

@@ -1,7 +1,7 @@
 """One stream of texts that is watched: what counts, what is set aside and why; its windows, alerts and open texts on the disk.
 
 A text's time is what somebody else's clock said. One ahead of the server's clock is set aside, one whose window is closed is late,
-and one id counts once; a request's texts are taken in the order of their times. What is counted outlives a kill: windows and
+and one id counts once, after a restart too; a request's texts are taken in the order of their times. What is counted outlives a kill: windows and
 alerts for good, the texts of open windows until these close.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,8 @@ from .surge import (
 
 SHOWN_WINDOWS = 500
 """Closed windows kept and told at most, unless the baseline is longer."""
+EARLIEST, LATEST = datetime(1971, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
+"""A time outside of these is what a program writes that knows none: year 1, 1970, year 9999."""
 IDS = 200_000
 """Ids remembered, so that a text sent again is known."""
 
@@ -42,7 +44,8 @@ class SetAside:
 
     id: str
     reason: str
-    """ahead: its time is ahead of the server's clock. late: its window is closed. repeated: its id was counted before."""
+    """unset: its time is one that stands for none. ahead: its time is ahead of the server's clock. late: its window is closed.
+    repeated: its id was counted before."""
     found: str
     allowed: str
 
@@ -62,6 +65,7 @@ class Stream:
         self._windows = MetricsLog(folder / "windows.jsonl")
         self._alerts = MetricsLog(folder / "alerts.jsonl")
         self._texts = MetricsLog(folder / "open.jsonl")
+        self._counted = MetricsLog(folder / "counted.jsonl")
         self._most = max(SHOWN_WINDOWS, settings.baseline_windows)
         self.windows: list[dict[str, Any]] = self._windows.read()[-self._most :]
         """Closed windows, oldest first."""
@@ -70,6 +74,7 @@ class Stream:
         self.set_aside: Counter[str] = Counter()
         """Texts not counted since the start, by reason."""
         self._ids: OrderedDict[str, None] = OrderedDict()
+        self._read_counted()
         for alert in self._alerts.read():
             self._keep(alert)
             self._remember(one["id"] for one in alert["mentions"])
@@ -77,7 +82,7 @@ class Stream:
         same = [window for window in history if set(window.counts) == set(self.topics)]
         self.watch = Watch(settings, topics, same, map(read_alert, self.alerts.values()))
         for mention in map(read_mention, self._texts.read()):
-            if not self.watch.is_late(mention.time) and mention.topic in self.topics:
+            if _is_set(mention.time) and not self.watch.is_late(mention.time) and mention.topic in self.topics:
                 self.watch.count(mention)
                 self._remember([mention.id])
 
@@ -97,6 +102,8 @@ class Stream:
             told = mention.time.isoformat()
             if mention.id in self._ids:
                 aside[place] = SetAside(mention.id, "repeated", mention.id, "an id counts once")
+            elif not _is_set(mention.time):
+                aside[place] = SetAside(mention.id, "unset", told, f"{EARLIEST.isoformat()} to {LATEST.isoformat()}")
             elif self.bounded and mention.time > latest:
                 aside[place] = SetAside(mention.id, "ahead", told, f"up to {latest.isoformat(timespec='seconds')}")
             elif self.watch.is_late(mention.time):
@@ -127,8 +134,24 @@ class Stream:
                 self._alerts.write(**alert_dict(alert))  # of one id the last line holds
             new += raised
         if any_closed:
-            self._texts.keep(lambda text: not self.watch.is_late(datetime.fromisoformat(text["time"])))
+            past: list[str] = []
+            for text in self._texts.read():
+                if self.watch.is_late(datetime.fromisoformat(text["time"])):
+                    past.append(text["id"])
+            if past:
+                self._counted.write(
+                    ids=past
+                )  # before they leave the other file: an id in both counts once all the same
+                self._texts.keep(lambda text: not self.watch.is_late(datetime.fromisoformat(text["time"])))
         return new
+
+    def _read_counted(self) -> None:
+        """Remember the ids of texts whose windows are closed; those beyond the most that are remembered leave the file."""
+        records = self._counted.read()
+        for record in records:
+            self._remember(record["ids"])
+        if sum(len(record["ids"]) for record in records) > 2 * IDS:
+            self._counted.keep(lambda record: any(id in self._ids for id in record["ids"]))
 
     def _keep(self, alert: dict[str, Any]) -> None:
         self.alerts[alert["id"]] = alert
@@ -139,3 +162,7 @@ class Stream:
         self._ids |= dict.fromkeys(ids)
         while len(self._ids) > IDS:
             self._ids.popitem(last=False)
+
+
+def _is_set(time: datetime) -> bool:
+    return EARLIEST <= time < LATEST

@@ -30,7 +30,8 @@ _COURTESIES: dict[Courtesy, tuple[str, ...]] = {
         r"(i('m| am) (very |so )?(thankful|grateful)( for (your|the) (help|time))?|(much )?appreciated|i appreciate (that|you|your help|you doing that)|you have my( sincere)? gratitude|you('ve| have) (helped me|been (a big|a great|so much) help)|i owe you one)",
         r"(that s|that's|thats|that is|this is)? ?(very |really |so |most )?(helpful|kind of you|great|perfect|all|awesome|it)( (thanks|thank you|for now|i needed))*",
         r"ok(ay|ey)?|alright|all right|sure|great|perfect|cool|fine|i see|understood|noted", r"嗯+|恩+|哦+|噢|好[的吧嘞滴]?[啊呀]?|行[吧]?|ok[啊呀]?",
-        r"you (have been|ve been|'ve been|are|were) (very |so |really )?(helpful|kind|great)", r"got it( (thanks|thank you))?",
+        r"you (have been|ve been|'ve been|are|were) (very |so |really )?(helpful|kind|great)", r"got it( (thanks|thank you))?", r"(very )?(nice|good|lovely|wonderful|amazing|excellent)( one| job| work)?|no that's (all|it)|(it|that) (works|worked)( now)?|(problem |all )?(solved|sorted)|3q",
+        r"(都|问题|已经|我)*(解决|搞定|弄好|可以用|好)了[啊呀哦哈]*|没有了",
         r"(好的?|嗯+|行|哦|噢|ok|收到|明白了?|知道了|可以了?|没问题|太好了|非常|十分|万分|真的?|真是|那|那就)*(太|多)?(谢谢|感谢|多谢|谢了|辛苦|麻烦)"
         r"(你|您|你们|您们|客服|亲|啦|了|啊|呀|哦|哈|的?(帮助|帮忙|回答|解答|回复|服务|介绍|推荐)|谢谢)*",
         r"(我|都)?(好的|收到|记下|明白了?|知道了|懂了|了解了?|清楚了)[啊呀哦哈啦]*", r"(我?(的问题)?(没有?(其[他它]|别的)?(什么)?(问题|事)|问完|都?清楚)了|没事了|不用了)[啊呀哦哈]*(谢谢)?(你|您)?",
@@ -39,7 +40,7 @@ _COURTESIES: dict[Courtesy, tuple[str, ...]] = {
         r"(ok(ay)? |thanks? |thank you )?(bye+|good ?bye|bye bye|see (you|ya)( (later|soon|around|tomorrow))?|farewell|cya|good night)( (for now|then|bye))*",
         r"good ?(bye|night)( now)?|until next time|peace out|take care|(this was |it was |what )?(a |such a )?(nice|good|great|fun|lovely|pleasure|wonderful)( as always)?( (chat|talk|conversation))?( (talking|speaking|chatting|to speak|to talk|to chat|to meet)( (to|with))?( you)?)?|this was fun|i enjoyed (our (talk|chat|conversation)|(talking|speaking|chatting) (to|with) you)|a pleasure( as always)?( to (speak|talk) (with|to) you)?",
         r"have a (good|nice|great|lovely) (day|one|evening|weekend|night)",
-        r"(好的?|嗯|那|谢谢)*(再见|拜拜|拜|回见|回头见|下次再?聊|晚安|先这样|就这样)(了|吧|啦|哈)*",
+        r"(好的?|嗯|那|谢谢)*(再见|拜拜|拜|886|88|回见|回头见|下次再?聊|晚安|先这样|就这样)(了|吧|啦|哈)*",
     ),
     "identity": (
         r"(so )?(are|r) (you|u) (actually |really )?(a |an )?(real |live |actual )?(ro)?(bot|human|human being|person|machine|ai|robot|computer)"
@@ -52,6 +53,7 @@ _COURTESIES: dict[Courtesy, tuple[str, ...]] = {
 _COURTESY = {kind: re.compile("|".join(f"(?:{one})" for one in forms)) for kind, forms in _COURTESIES.items()}
 _ORDER: tuple[Courtesy, ...] = ("goodbye", "identity", "thanks", "greeting")
 _CHINESE = re.compile(r"[\u3400-\u9fff]")
+_PLEASED = re.compile(r"(?:[👍👌🙏😊🙂😀😃😄😁🤗🥰😍❤💕💖🌹💐🎉✅👏🤝]\ufe0f?[🏻-🏿]?\s*)+")
 LONGEST = 120
 """Characters of a sentence above which it is neither a courtesy nor a wish for a person."""
 _CLAUSE = re.compile(r"[,，。.!！?？;；~～、\n…]+(?=\s|[\u3400-\u9fff]|$)|[，。！？；～…\n]+")
@@ -70,31 +72,35 @@ _PERSON = re.compile("|".join((
     rf"(?:请|麻烦|快|直接|马上|我要|我想要?|我需要|需要|给我|要|转|还是)*(?:{_NOUN})+(?:吧|呢|啊|呀|来|谢谢|快点|在吗|在不在|在么|有吗|帮我|帮忙|处理|服务)*",
     rf"{_WISH}{_VERB}{_LINK}(?:客服|在线客服|你们客服|经理|主管|负责人|工作人员|专员|领导)(?:人员)?{_TAIL}",
     r"(?:我|请)?(?:不要|别|不想要?|不需要|拒绝|讨厌|受够了?)(?:再)?(?:跟|和|与|让|用|给我|理)?(?:这个)?(?:机器人|机器|ai|自动回复|智能客服)(?:客服)?(?:了|回答|回复|说话|聊天?|说|跟我说|跟我聊|服务|来|敷衍我?|糊弄我?)*",
+    r"(?:我?要|我?找|叫|转|换个?)?(?:在线)?(?:客服|客服人员|接线员|话务员)(?:人?呢|在哪里?|吧|来)*",
+    rf"{_WISH}(?:跟|和|与|找|给我|来|换)?(?:一?个)?(?:活|真的?)?人(?:聊聊?|聊天|说话?|讲话?|谈谈?|沟通|对话|来)+{_TAIL}",
+    r"(?:快|给我|我要|要|找)+(?:一?个)?(?:活人|真人|人来)",
     r"(?:有没有|有|来个|换个|换|找个?|叫个?)(?:能说话的|真的|真)?(?:活)?人(?:吗|么|啊|呀|来|说话|处理|服务)+(?:一下)?",
 )))  # fmt: skip
 _ARTICLE = r"(?:a |an |the |some |any |your |one of your |real |live |actual |human |service |support |customer |care |another |different |proper |qualified |physical |living |breathing |senior |local |phone )*"
-_WHO = r"(?:humans?|person|people|agents?|representatives?|reps?|operators?|someone|somebody|anyone|anybody|advisors?|advisers?|managers?|supervisors?|assistants?|staff|support team|staff member|team member|customer (?:service|care|support|services)|customer (?:service|care|support) team|human being|customer representative)"
+_WHO = r"(?:humans?|person|people|agents?|representatives?|reps?|operators?|someone|somebody|anyone|anybody|advisors?|advisers?|managers?|supervisors?|assistants?|staff|support team|support|staff member|team member|customer (?:service|care|support|services)|customer (?:service|care|support) team|human being|customer representative)"
 _MANNERS = r"(?:please|now|right now|instead|thanks|thank you|today|asap|immediately|directly|here|at once|on the phone|on the line|real|live)"
 _MATTER = r"(?:about|regarding|because|who|that can|to help|to discuss|to sort|to resolve|over the phone|on the phone|for help|so)\b.*"
 _ASK = r"(?:(?:hi|hello|hey|ok|okay|please|just|so|well|look|no|yes|sorry|and|but|then|um|can|could|may|might|would|will|shall|i|you|we|d|'d|i'd|i'm|it|is|there|a|way|any|possible|for|me|to|want|wanna|need|like|love|prefer|wish|rather|let|let's|get|have|got|be|able|allowed|how|do|where|must|should|demand|insist|on|really|now|trying|try|give|wait|am|if|there's|chance) )*"
 _PERSON_EN = re.compile("|".join((
     rf"{_ASK}(?:speak|talk|chat|talking|speaking|chatting|connect(?:ed)?|communicate|discuss (?:this|it)|get in touch|be connected|be put through|put through|escalate(?: this| it)?)(?: me| this| it)?(?: directly| live| through)? (?:to|with) {_ARTICLE}{_WHO}(?: {_MANNERS})*(?: {_MATTER})?",
     rf"{_ASK}(?:transfer|connect|put|pass|hand|switch|forward|redirect|escalate|send|refer)(?: me| us| this chat| this call| this| my call)(?: over| through| on| back)?(?: to| with| on to) {_ARTICLE}{_WHO}(?: {_MANNERS})*(?: {_MATTER})?",
-    rf"(?:please )?(?:(?:i|we) )?(?:just |really |only )?(?:want|need|demand|prefer|give me|get me|find me|bring me|i'd like|would like|i would like|id like|where is|where's|is there)(?: to (?:get|have|see|reach))? {_ARTICLE}(?:humans?|real person|person|agents?|representatives?|operators?|live (?:chat|support|agent)|supervisor|manager|human being|someone real|customer (?:service|care|support))(?: {_MANNERS})*(?: (?:to help me|to talk to|to speak to|to speak with|to talk with|i can (?:talk|speak) (?:to|with)|i could (?:talk|speak) (?:to|with)))?",
+    rf"(?:please )?(?:(?:i|we) )?(?:just |really |only )?(?:want|need|demand|prefer|give me|get me|find me|bring me|i'd like|would like|i would like|id like|where is|where's|is there)(?: to (?:get|have|see|reach))? {_ARTICLE}(?:humans?|real person|person|agents?|representatives?|reps?|operators?|live (?:chat|support|agent)|supervisor|manager|human being|someone real|customer (?:service|care|support))(?: {_MANNERS})*(?: (?:to help me|to talk to|to speak to|to speak with|to talk with|i can (?:talk|speak) (?:to|with)|i could (?:talk|speak) (?:to|with)))?",
     rf"(?:{_MANNERS} )*(?:(?:real|live|actual|human|customer service|customer support|customer care|service|support) )*(?:human(?: being)?s?|agents?|representatives?|reps?|operators?|real person|live person|customer (?:service|care|support)|live (?:chat|support)|supervisor|manager)(?: {_MANNERS})*",
+    rf"{_ASK}(?:help|assistance|support|an answer|answers) (?:from|by) {_ARTICLE}{_WHO}(?: {_MANNERS})*",
     r"(?:is there |are there )(?:someone|somebody|anyone|anybody|a (?:real )?(?:human|person|agent)) (?:real |else |there )?(?:i|we) (?:can|could) (?:talk|speak|chat) (?:to|with)(?: about.*)?",
     r"(?:please )?(?:i )?(?:do not|don't|dont|no longer|never|stop)(?: want| like| wish)?(?: to)?(?: talk| speak| chat| deal|ing)?(?:ing)?(?: to| with)? ?(?:a |an |the |this |you |these )*(?:ro)?(?:bots?|robots?|machines?|automated (?:replies|system|messages)|ai)(?: please| anymore)*",
     r"(?:no |not |enough )(?:more )?(?:of )?(?:this |with |a |the )?(?:bots?|robots?|machines?)(?: please)?(?: (?:i want|give me|human|a human|a person).*)?",
 )))  # fmt: skip
 
 _YES = re.compile(
-    r"(?:是的?|对[的了啊呀]?|没错|嗯+|好[的啊]?|可以|行|正是|就是(?:这个|它|这个意思)?|正确|是这个|对就是这个|是啊|当然|确实"
+    r"(?:是的?|对[的了啊呀]?|没错|嗯+|好[的啊]?|可以|行|正是|就是(?:这个|它|这个意思)?|就(?:这个|它)|正确|是这个|对就是这个|是啊|当然|确实"
     r"|yes|yeah|yep|yup|right|correct|exactly|ok|okay|sure|that one|that's it|that is it|thats it|that's right|that's the one|this one|indeed|of course|it is|i do|i did|y)"
 )
 _NO = re.compile(
-    r"(?:(?:不是|不对|(?:哪个|哪一?个|几个|这些|以上)?都不是|都不对|没有|没有一个|没有我要的|没有我想问的|以上都不是|以上都不对|全都不是|都没有|一个都不是|不是这些|不是这个|都不行|不|否|错了|没有合适的|不是的|都不符合|不用了)[的了啊呀]*"
+    r"(?:(?:不是|不对|(?:哪个|哪一?个|几个|这些|以上)?都不是|都不对|没有|没有一个|没有我要的|没有我想问的|以上都不是|以上都不对|全都不是|都没有|一个都不是|不是这些|不是这个|都不行|算了吧?|不问了|都不太对|都不太是|不|否|错了|没有合适的|不是的|都不符合|不用了)[的了啊呀]*"
     r"|(?:no|nope|nah|none(?: of (?:these|them|those|the above|the options|your options))?|neither(?: of (?:these|them|those|the two))?|not (?:these|those|this|any of (?:these|them|those)|really|that|quite)|no one|nothing|"
-    r"none apply|none fits?|none match(?:es)?|n|no none|no neither|not at all|wrong|incorrect|something else))"
+    r"none apply|none fits?|none match(?:es)?|n|no none|no neither|not at all|never ?mind|forget it|wrong|incorrect|something else))"
 )
 _SAID_YES = {"zh": "是", "en": "yes"}
 _POLITE = re.compile(
@@ -114,16 +120,16 @@ _WORDS = {
 }  # fmt: skip
 _NUMBER_ZH = re.compile(
     r"(?:我|那|就|要|想|应该|大概|可能|是|问|问的|说|说的|指|指的|的|选择?|点|回复|答案|编号|序号|选项|问题|应该是|就是|第)*"
-    r"(?P<first>\d{1,3}|[零一二两三四五六七八九十壹贰叁肆伍]|最后|前面|后面|前|后)(?:号|项|条|种|个|一个|者|样|点|那个|这个|的|选项|问题|一?条|一?项)*"
-    r"(?:和|跟|与|或|还是|、)?(?P<second>\d{1,3}|[一二两三四五])?(?:号|项|条|种|个|的)*"
+    r"(?P<first>\d{1,3}|[零一二两三四五六七八九十壹贰叁肆伍]|最后|倒数第[一二两三四五1-5]|前面|后面|最?上面|最?下面|最前|最?中间|头|前|后)(?:号|项|条|种|个|一个|者|样|点|题|那个|那条|这个|的|选项|问题|一?条|一?项)*"
+    r"(?:和|跟|与|或|还是|[、,/ 和])?(?P<second>\d{1,3}|[一二两三四五])?(?:号|项|条|种|个|的)*"
 )
 _NUMBER_EN = re.compile(
     r"(?:(?:i|i'd|i'll|it's|its|it|is|mean|meant|want|would|will|like|choose|pick|take|think|say|said|go|with|for|option|number|no|choice|question|answer|the|my|one about|select|probably|maybe|that|was|am|asking|about) )*"
     r"#?(?P<first>\d{1,3}|one|two|three|four|five|first|second|third|fourth|fifth|1st|2nd|3rd|4th|5th|former|latter|last|top|bottom|middle|a|b|c|i|ii|iii)"
-    r"(?: (?:one|option|choice|question|answer|item))?(?: (?:and|or|&) (?:the )?(?P<second>\d{1,3}|one|two|three|first|second|third))?(?: (?:one|option|ones|in the list|on the list))*"
+    r"(?: (?:one|option|choice|question|answer|item))?(?:(?: (?:and|or|&) |[,/ ])(?:the )?(?P<second>\d{1,3}|one|two|three|first|second|third))?(?: (?:one|option|ones|in the list|on the list))*"
 )
 _BOTH = re.compile(
-    r"(?:两个都是|都是|都要|全部|所有|都对|两个都要|三个都要|全都是|both|all|all of (?:them|these)|both of (?:them|these)|either)"
+    r"(?:两个都是|都是|都要|全部|所有|都对|两个都要|三个都要|全都是|(?:哪个)?都行|(?:哪个)?都可以|随便|任意|两个|不知道|不清楚|不确定|什么意思|没看懂|不明白|再说一[遍次]|你说什么|什么|any|whatever|either one|what|huh|pardon|sorry|i (?:do not|don't) (?:know|understand)|not sure|(?:can you )?repeat(?: that)?|both|all|all of (?:them|these)|both of (?:them|these)|either)"
 )
 _ABOUT = re.compile(
     r"^(?:我(?:想|要)?(?:问|说|选|指)?的?(?:是|就是)?|就是|应该是|选择?|是|(?:the )?(?:one|question) (?:about|on|with|for)|i (?:mean|meant|want)(?: the (?:one|question))?(?: about)?|about|the) ?"
@@ -137,6 +143,8 @@ def courtesy(text: str) -> Courtesy | None:
     >>> courtesy("你好！"), courtesy("Thanks a lot, bye!"), courtesy("谢谢，再问一下退货怎么办")
     ('greeting', 'goodbye', None)
     """
+    if _PLEASED.fullmatch(text.strip()):
+        return "thanks"
     kinds = [_courtesy(clause) for clause in _clauses(text)]
     if not kinds or None in kinds:
         return None
@@ -200,6 +208,8 @@ def chosen(text: str, options: Sequence[str]) -> int | Literal["none", "unclear"
     if _BOTH.fullmatch(said):
         return 0 if len(options) == 1 else "unclear"
     number = _number(said, len(options))
+    if number is None:
+        number = _without(text, len(options))
     if number is not None:
         return number if isinstance(number, int) and 0 <= number < len(options) else "unclear"
     clauses = _clauses(text)
@@ -266,21 +276,44 @@ def _bare(said: str) -> str:
 
 def _number(said: str, count: int) -> int | str | None:
     said = re.sub(r"^(?:no|nr)\.\s*(?=\d)", "", said)
-    said = re.sub(rf"^{_YES.pattern} (?=\S)", "", said)
+    said = re.sub(rf"^{_YES.pattern}(?: (?=\S)|(?=[第选\d]))", "", said)
     for pattern in (_NUMBER_ZH, _NUMBER_EN):
         if found := pattern.fullmatch(said):
             if found["second"]:
                 return "several"
             word = found["first"]
-            if word in ("最后", "后", "后面", "latter", "last", "bottom"):
+            if word in ("最后", "后", "后面", "下面", "最下面", "latter", "last", "bottom"):
                 return count - 1
-            if word in ("前", "前面", "top"):
+            if word.startswith("倒数"):
+                return count - (_DIGITS[word[-1]] if word[-1] in _DIGITS else int(word[-1]))
+            if word in ("前", "前面", "上面", "最上面", "最前", "头", "top"):
                 return 0
-            if word == "middle":
+            if word in ("middle", "中间", "最中间"):
                 return count // 2 if count % 2 else "none"
             value = _DIGITS.get(word, _WORDS.get(word, int(word) if word.isdigit() else 0))
             return value - 1
     return None
+
+
+def _without(text: str, count: int) -> int | str | None:
+    """Return the place that is left when what was refused by its number is left out: "not the first, the second"."""
+    refused: set[int] = set()
+    wanted: set[int | str] = set()
+    for clause in _clauses(re.sub(r"[,，;；]", ". ", text)):
+        said = _bare(clause)
+        rest = _REFUSED.sub("", said)
+        place = _number(rest, count)
+        if place is None:
+            return None
+        if rest == said:
+            wanted.add(place)
+        elif isinstance(place, int):
+            refused.add(place)
+    left = wanted or set(range(count)) - refused
+    return left.pop() if refused and len(left) == 1 else "several" if refused else None
+
+
+_REFUSED = re.compile(r"^(?:而?不(?:是|要|选)|别选|(?:and |but |i do |i )?not )")
 
 
 def _quoted(said: str, options: Sequence[str]) -> int | None:
