@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from noria.core.progress import MetricsLog
 from noria.ship.apps.settings import WatchSettings
 from noria.ship.apps.stream import Stream
 from noria.ship.apps.surge import Mention
@@ -144,3 +145,13 @@ def test_whole_numbers_name_posts_items_and_people() -> None:
     for wrong in (True, 1.5, 2**63, ["a"]):
         with pytest.raises(ValidationError):
             Watched.model_validate({"text": "a", "id": wrong})
+
+
+def test_a_request_of_many_hours_writes_the_open_texts_anew_once(live: Stream, monkeypatch: pytest.MonkeyPatch) -> None:
+    reads: list[Path] = []
+    read = MetricsLog.read
+    monkeypatch.setattr(MetricsLog, "read", lambda self: reads.append(self.path) or read(self))
+    hours = [Mention(f"h{n}", NOW - timedelta(hours=90 - n), "other", False, 0.9, "好") for n in range(90)]
+    assert live.take(hours, NOW, "r") == ([], [])
+    assert len(live.windows) > 80
+    assert len(reads) <= 2

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
+from pydantic import ValidationError
 
 from noria.ship.apps.items import Item, read_items
 from noria.ship.apps.shelf import Catalogue, Shelf
@@ -30,3 +32,15 @@ def test_ten_items_five_a_visit_three_visits() -> None:
     third = [pick.item.id for pick in shelf.pick("anna", 5)]
     assert [len(visit) for visit in (*visits, third)] == [5, 5, 5]
     assert visits[0][0] not in third
+
+
+def test_items_of_a_request_are_counted_before_the_first_is_looked_at() -> None:
+    from noria.ship.apps.recommend import NewItems
+    from noria.ship.server.fields import most_rows
+
+    token = most_rows.set(3)
+    try:
+        with pytest.raises(ValidationError, match="found 4; allowed 1 to 3"):
+            NewItems.model_validate({"items": [{"id": "a", "text": "a"}] * 3 + [{"id": []}]})
+    finally:
+        most_rows.reset(token)

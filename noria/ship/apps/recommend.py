@@ -24,7 +24,7 @@ from noria.core.lake import recall
 from noria.text.lines import json_objects
 
 from ..server.bodies import INTEGRAL, Body, Name
-from ..server.fields import SomeId
+from ..server.fields import Rows, SomeId
 from .embedding import keeping
 from .items import Item, append_items, item_of
 from .settings import RecommendSettings
@@ -53,7 +53,7 @@ class NewItem(Body):
 class NewItems(Body):
     """POST /items: add to the catalogue; an item whose id is known is replaced."""
 
-    items: Annotated[list[NewItem], Field(min_length=1)]
+    items: Rows[NewItem]
 
 
 class PickFor(Body):

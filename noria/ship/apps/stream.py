@@ -81,10 +81,11 @@ class Stream:
         history = [read_window(window) for window in self.windows]
         same = [window for window in history if set(window.counts) == set(self.topics)]
         self.watch = Watch(settings, topics, same, map(read_alert, self.alerts.values()))
+        self._dropped_until: datetime | None = None
         for mention in map(read_mention, self._texts.read()):
+            self._remember([mention.id])
             if _is_set(mention.time) and not self.watch.is_late(mention.time) and mention.topic in self.topics:
                 self.watch.count(mention)
-                self._remember([mention.id])
 
     def take(self, mentions: Sequence[Mention], now: datetime, new_id: str) -> tuple[list[Alert], list[SetAside]]:
         """Count mentions; return the alerts that raises, and what was set aside, in the order given.
@@ -114,18 +115,19 @@ class Stream:
                 self._texts.write(**mention_dict(mention))
                 raised += self._closed(self.watch.add(mention, new_id))
         self.set_aside.update(one.reason for one in aside.values())
+        self._drop_closed()
         return raised, [aside[place] for place in sorted(aside)]
 
     def advance(self, now: datetime, new_id: str) -> list[Alert]:
         """Close the windows that ended by `now`, without grace, and return the alerts that raises."""
-        return self._closed(self.watch.advance(now, new_id))
+        raised = self._closed(self.watch.advance(now, new_id))
+        self._drop_closed()
+        return raised
 
     def _closed(self, closed: Iterable[Closed]) -> list[Alert]:
         """Keep what closed windows brought; return the alerts they raised."""
         new: list[Alert] = []
-        any_closed = False
         for window, raised, longer in closed:
-            any_closed = True
             value = window_dict(window)
             self._windows.write(**value)
             self.windows = [*self.windows, value][-self._most :]
@@ -133,17 +135,20 @@ class Stream:
                 self._keep(alert_dict(alert))
                 self._alerts.write(**alert_dict(alert))  # of one id the last line holds
             new += raised
-        if any_closed:
-            past: list[str] = []
-            for text in self._texts.read():
-                if self.watch.is_late(datetime.fromisoformat(text["time"])):
-                    past.append(text["id"])
-            if past:
-                self._counted.write(
-                    ids=past
-                )  # before they leave the other file: an id in both counts once all the same
-                self._texts.keep(lambda text: not self.watch.is_late(datetime.fromisoformat(text["time"])))
         return new
+
+    def _drop_closed(self) -> None:
+        """Leave no more of the texts of closed windows than their ids. Once a request: the file is written anew."""
+        if self.watch.closed_until == self._dropped_until:
+            return
+        self._dropped_until = self.watch.closed_until
+        past = [text["id"] for text in self._texts.read() if self._is_past(text)]
+        if past:
+            self._counted.write(ids=past)  # before they leave the other file: an id in both counts once all the same
+            self._texts.keep(lambda text: not self._is_past(text))
+
+    def _is_past(self, text: dict[str, Any]) -> bool:
+        return self.watch.is_late(datetime.fromisoformat(text["time"]))
 
     def _read_counted(self) -> None:
         """Remember the ids of texts whose windows are closed; those beyond the most that are remembered leave the file."""
