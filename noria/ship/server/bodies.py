@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field
 
-from .fields import INTEGRAL, UUID7, Body, Given, Id, Name, No, Number, Rows, Some, Text, whole
+from .fields import INTEGRAL, UUID7, Body, Given, Name, No, Number, Rows, Some, Text, whole
 from .turns import AnyTurn
 
 
@@ -251,9 +251,9 @@ class ClientEvent(Body):
     id: Annotated[str, Field(pattern=UUID7)] | None = None
     """A UUIDv7 of the client's own: the same one sent again is the same event, even after a restart. Made where left out."""
     kind: Literal["impression", "click", "conversion"]
-    subject: Id = ""
+    subject: Name = ""
     """What was seen, clicked or bought: the id of a request or of an item."""
-    user: Id = ""
+    user: Name = ""
     app: Name = "api"
     segment: Annotated[str, Field(max_length=64), AfterValidator(whole)] = ""
     value: Number | None = None

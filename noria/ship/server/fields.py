@@ -45,7 +45,7 @@ INTEGRAL = BeforeValidator(_integral)
 """5.0 is a whole number, as in JSON Schema. It stands after the bounds, or the document would lose them."""
 
 
-_WHOLE = Annotated[int, Field(ge=-(2**63), lt=2**63), INTEGRAL]
+_WHOLE = Annotated[int, Field(ge=-(2**63), le=2**63 - 1), INTEGRAL]
 Id = Annotated[Name | _WHOLE, AfterValidator(str)]
 """Somebody's own name for a thing or a person, which many keep as a whole number: 5 and "5" are one."""
 SomeId = Annotated[Annotated[Name, Field(min_length=1)] | _WHOLE, AfterValidator(str)]
