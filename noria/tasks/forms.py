@@ -216,11 +216,11 @@ def _triples(value: object) -> bool:
 
 
 def _doccano_field(record: Record) -> str | None:
-    for name in ("entities", "label", "labels", "spans"):
+    for name in ("entities", "annotations", "label", "labels", "spans"):
         value = record.get(name)
         if _triples(value):
             return name
-        if name == "entities" and isinstance(value, list) and value and all(_entity(one) for one in value):
+        if name != "spans" and isinstance(value, list) and value and all(_entity(one) for one in value):
             return name
     return None
 
@@ -236,6 +236,9 @@ def _entity(one: object) -> dict[str, Any] | None:
             ("label", ("label", "type", "entity_type", "entity_group", "tag", "category")),
         )
     }  # fmt: skip
+    kinds = one.get("labels")
+    if found["label"] is None and isinstance(kinds, list) and len(kinds) == 1:
+        found["label"] = kinds[0]
     if any(value is None for value in found.values()):
         return None
     return found | ({"text": one["text"]} if isinstance(one.get("text"), str) else {})

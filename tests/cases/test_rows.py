@@ -442,3 +442,17 @@ def test_what_a_model_is_shown_is_read_as_what_it_learned_from(tmp_path: Path, n
     manifest = Manifest("model", "", "", {}, (), {"task": task, "labels": ["a", "b"]}, {})
     assert given_for(manifest, path) == [{"text": "很好"}, {"text": "太差"}]
     assert [row["text"] for row in rows_for(manifest, path)] == ["很好", "太差"]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"text": "张三在", "label": [{"start": 0, "end": 2, "text": "张三", "labels": ["PER"]}]},
+        {"text": "张三在", "annotations": [{"start": 0, "end": 2, "label": "PER"}]},
+        {"text": "张三在", "tags": ["B-PER", "I-PER", "O"]},
+        {"sentence": "张三在", "ner_tags": ["B-PER", "E-PER", "O"]},
+    ],
+)
+def test_more_ways_to_mark_a_span(tmp_path: Path, row: dict) -> None:
+    rows, _ = read(written(tmp_path, "r.jsonl", json.dumps(row)), "tag")
+    assert rows == [{"text": "张三在", "spans": [{"start": 0, "end": 2, "label": "PER"}]}]

@@ -71,7 +71,9 @@ def build_corpus(
     if not kept:
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in tally.drops.most_common(3))
         raise InputError(
-            "no document is left", found=reasons or "no row at all", hint="loosen the filters: --min-length"
+            "no document is left",
+            found=reasons or "no row at all",
+            hint="loosen the filters: --min-length" if reasons else None,
         )
     parts = splits(kept, settings)
     with new_folder(out, kind="corpus", settings=settings.model_dump(mode="json"), sources=lineage) as folder:
