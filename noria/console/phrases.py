@@ -74,6 +74,7 @@ PHRASES: dict[str, tuple[str, str]] = {
     "size": ("size", "大小"),
     "files of the weights": ("files of the weights", "权重文件"),
     "rounds in turns with the trained model": ("rounds in turns with the trained model", "与训练所得模型交替计时"),
+    "F1": ("F1", "F1 值"),
     "sentiment": ("sentiment", "情感"),
     "embed": ("embedding", "向量表示"),
     "curve train": ("training loss", "训练损失"),
