@@ -205,10 +205,10 @@ def test_the_rows_that_trained_a_model_compress_it(
     assert judge(model, file, Report())[0].n == count
 
 
-def messages(file: Path, count: int, labels: int = 8) -> Path:
+def messages(file: Path, count: int, labels: int = 8, said: str = "请问{}怎么办{}") -> Path:
     """Write short messages of customers, of so many labels, told apart by a word of each."""
     words = ["退款", "发票", "物流", "换货", "价格", "安装", "登录", "投诉"][:labels]
-    rows = [{"text": f"请问{words[n % labels]}怎么办{n}", "label": words[n % labels]} for n in range(count)]
+    rows = [{"text": said.format(words[n % labels], n), "label": words[n % labels]} for n in range(count)]
     file.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
     return file
 
@@ -262,7 +262,8 @@ def test_a_time_budget_small_against_a_step_is_honest(base: Path, tmp_path: Path
 
 def test_a_model_that_learned_is_written_without_a_but(base: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
     rows = messages(tmp_path / "messages.jsonl", 400, labels=2)
-    lines = finetuned(["--base", str(base), "--train", str(rows), "--test", str(rows), "--out", str(tmp_path / "m"), "--steps", "60",
+    test = messages(tmp_path / "test.jsonl", 400, labels=2, said="请问{0}怎么办{1}？客服说了半天我还是没听懂")
+    lines = finetuned(["--base", str(base), "--train", str(rows), "--test", str(test), "--out", str(tmp_path / "m"), "--steps", "60",
                        "--learning-rate", "5e-3", "--tokens-per-batch", "512"], capsys)  # fmt: skip
     assert "BUT" not in lines[-1]
     assert "model written to" in lines[-1]

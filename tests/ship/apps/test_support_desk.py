@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from noria.core.errors import InputError, RowError
+from noria.core.errors import InputError
 from noria.ship.apps.certainty import fit_logistic, reference_texts
 from noria.ship.apps.desk import Choice, Costs, Desk, Reply, figures_of, judge, known_texts, open_desk
 from noria.ship.apps.faq import Faq, read_faq
@@ -189,7 +189,8 @@ def test_leaving_out_in_closed_form_is_leaving_out() -> None:
 
 
 @pytest.mark.parametrize(("line", "message"), [
-    ("nonsense", "line 1: not JSON"),
+    ("nonsense", "is not JSON Lines: found 'nonsense'"),
+    ('{"question": "a", "answer": "b"}\nnonsense', "line 2: not JSON"),
     ('{"id": "a"}', "needs a question"),
     ('{"question": "a"}', "needs an answer"),
     ('{"id": "a", "answer": {"zh": "好", "fr": "bon"}, "questions": {"zh": ["问"]}}', "unknown language.*fr"),
@@ -199,7 +200,7 @@ def test_leaving_out_in_closed_form_is_leaving_out() -> None:
 def test_a_bad_line_of_questions_is_named(tmp_path: Path, line: str, message: str) -> None:
     file = tmp_path / "faq.jsonl"
     file.write_text(line, encoding="utf-8")
-    with pytest.raises(RowError, match=message):
+    with pytest.raises(InputError, match=message):
         read_faq(file, None)
 
 
