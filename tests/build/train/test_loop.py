@@ -10,6 +10,7 @@ import re
 import resource
 import signal
 import subprocess
+import sys
 import threading
 import time
 from contextlib import suppress
@@ -301,6 +302,20 @@ def test_a_batch_too_large_is_foreseen_from_a_small_one(tmp_path: Path) -> None:
     with pytest.raises(ResourceError, match=r"for a batch.*lower the tokens of a batch"):
         run(setup, tmp_path, steps=20, memory_gb=1.0)
     assert 4000 not in seen
+
+
+def test_what_a_pass_takes_is_measured_though_free_pages_are_kept() -> None:
+    """As in a process that pretrained before it fine-tunes: its heap holds more free pages than the pass takes."""
+    code = """
+import torch
+from noria.build.train.plan import _growth
+from noria.core.memory import keep_memory
+keep_memory()
+free = [torch.ones(25_000_000) for _ in range(4)]
+del free
+assert _growth(lambda: torch.ones(50_000_000)) > 190_000_000
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_available_memory_heeds_the_control_group(tmp_path: Path) -> None:
