@@ -22,6 +22,7 @@ from noria.build.train.prepare import prepared
 from noria.build.train.settings import BodySettings, FinetuneRates, FinetuneSettings
 from noria.core.folder import read_manifest, verify
 from noria.core.progress import Report
+from noria.tasks.padding import Padding
 from noria.tasks.task import task_for
 
 QUICK = FinetuneSettings(
@@ -182,11 +183,11 @@ def test_augmented_texts_differ_by_epoch_and_come_back_after_a_kill(bases: dict[
     known = Examples.of(task, tokenizer, rows, 64)
 
     def source() -> Augmented:
-        buckets = Buckets(known.lengths, lambda numbers: texts(known, 0, numbers), tokens_per_batch=64, seed=0)
+        buckets = Buckets(known.lengths, lambda numbers: texts(known, Padding(0), numbers), tokens_per_batch=64, seed=0)
         return Augmented(
             buckets, known,
             lambda row, number, epoch: augmented_row(row, ["delete"], seed=0, number=number, epoch=epoch),
-            lambda said: Examples.of(task, tokenizer, said, 64), lambda said, numbers: texts(said, 0, numbers),
+            lambda said: Examples.of(task, tokenizer, said, 64), lambda said, numbers: texts(said, Padding(0), numbers),
         )  # fmt: skip
 
     per_epoch = len(length_buckets(known.lengths, 64, 0, 0))
