@@ -102,7 +102,6 @@ _NO = re.compile(
     r"|(?:no|nope|nah|none(?: of (?:these|them|those|the above|the options|your options))?|neither(?: of (?:these|them|those|the two))?|not (?:these|those|this|any of (?:these|them|those)|really|that|quite)|no one|nothing|"
     r"none apply|none fits?|none match(?:es)?|n|no none|no neither|not at all|never ?mind|forget it|wrong|incorrect|something else))"
 )
-_SAID_YES = {"zh": "是", "en": "yes"}
 _POLITE = re.compile(
     r"(?:谢谢(?:你|您)?|多谢|感谢|麻烦了?|拜托了?|请|吧|哦|呢|啊|呀|thanks?(?: you)?(?: a lot| so much| very much)?|thank you(?: very much| so much)?|please|cheers|thx)"
 )
