@@ -37,9 +37,15 @@ class Asked:
 
 
 def ask(
-    url: str, key: str, body: dict[str, object], *, clients: int, seconds: float, path: str = "/v1/classify",
+    url: str,
+    key: str,
+    body: dict[str, object],
+    *,
+    clients: int,
+    seconds: float,
+    path: str = "/v1/classify",
     until: Callable[[], bool] = lambda: False,
-) -> Asked:  # fmt: skip
+) -> Asked:
     """Return what `clients` got that each ask again as soon as they are answered, for `seconds` or `until` says so."""
     return asyncio.run(_ask(url, key, body, clients, seconds, path, until))
 

@@ -39,7 +39,7 @@ TEN_YEARS = [840, 1470, 2110, 4000, 7590, 10950, 10530, 9470, 7790, 5890]
 
 def simulated(size: int, seen: int = SEEN, seed: int = 0) -> np.ndarray[Any, Any]:
     """Return simulated sales, (size, seen + HELD)."""
-    from noria.grow.forecast.curves import BASS, Periods
+    from noria.grow.forecast.levels.curves import BASS, Periods
 
     random = np.random.default_rng(seed)
     shapes = np.column_stack([random.normal(np.log(0.01), 0.8, size), random.normal(np.log(0.35), 0.35, size)])
@@ -50,7 +50,7 @@ def simulated(size: int, seen: int = SEEN, seed: int = 0) -> np.ndarray[Any, Any
 
 def noria(seen: np.ndarray[Any, Any], held: int, together: bool = True) -> np.ndarray[Any, Any]:
     """Return Noria's forecasts of all series, (series, held)."""
-    from noria.grow.forecast.diffusion import fit_many
+    from noria.grow.forecast.levels.diffusion import fit_many
 
     return fit_many(seen, "bass").expected(held, together=together)
 
@@ -117,10 +117,25 @@ def measure(*, quick: bool) -> list[Line]:
         print(f"diffusion: {name}, {some} series", file=sys.stderr)
         peer, seconds = innovate(table[:some, :-HELD], HELD, best)
         lines += [
-            compare("diffusion", f"fit and forecast, a series ({what})", [ours] * some, seconds, name, "s", higher_is_better=False),
-            compare("diffusion", f"hold-out error, {some} series ({what})", mine, errors(peer, table[:some], HELD).tolist(), name,
-                    "of the mean seen", higher_is_better=False),
-        ]  # fmt: skip
+            compare(
+                "diffusion",
+                f"fit and forecast, a series ({what})",
+                [ours] * some,
+                seconds,
+                name,
+                "s",
+                higher_is_better=False,
+            ),
+            compare(
+                "diffusion",
+                f"hold-out error, {some} series ({what})",
+                mine,
+                errors(peer, table[:some], HELD).tolist(),
+                name,
+                "of the mean seen",
+                higher_is_better=False,
+            ),
+        ]
     return lines
 
 
@@ -136,8 +151,10 @@ def _against_curve_fit(periods: int, repeats: int) -> list[Line]:
         start = time.perf_counter()
         by_hand = one_by_one(seen, HELD)
         theirs.append((time.perf_counter() - start) / SERIES)
-        print(f"diffusion {number + 1}/{repeats}: {periods} periods, Noria {ours[-1] * SERIES:.2f} s, curve_fit {theirs[-1] * SERIES:.2f} s",
-              file=sys.stderr)  # fmt: skip
+        print(
+            f"diffusion {number + 1}/{repeats}: {periods} periods, Noria {ours[-1] * SERIES:.2f} s, curve_fit {theirs[-1] * SERIES:.2f} s",
+            file=sys.stderr,
+        )
     what = f"simulated, {periods} periods seen, {HELD} held out"
     # Blocks of series, so that the interval is over means: the error of one series may be nearly nothing.
     blocks = np.array_split(np.arange(SERIES), 20)
@@ -148,11 +165,28 @@ def _against_curve_fit(periods: int, repeats: int) -> list[Line]:
         "persistence": np.repeat(seen[:, -1:], HELD, 1),
     }
     return [
-        compare("diffusion", f"fit and forecast, a series of {SERIES:,} ({what})", ours, theirs, CURVE_FIT, "s", higher_is_better=False),
-        *(compare("diffusion", f"hold-out error, {SERIES:,} series ({what})", [mine[each].mean() for each in blocks],
-                  [errors(peer, table, HELD)[each].mean() for each in blocks], name, "of the mean seen", higher_is_better=False)
-          for name, peer in peers.items()),
-    ]  # fmt: skip
+        compare(
+            "diffusion",
+            f"fit and forecast, a series of {SERIES:,} ({what})",
+            ours,
+            theirs,
+            CURVE_FIT,
+            "s",
+            higher_is_better=False,
+        ),
+        *(
+            compare(
+                "diffusion",
+                f"hold-out error, {SERIES:,} series ({what})",
+                [mine[each].mean() for each in blocks],
+                [errors(peer, table, HELD)[each].mean() for each in blocks],
+                name,
+                "of the mean seen",
+                higher_is_better=False,
+            )
+            for name, peer in peers.items()
+        ),
+    ]
 
 
 def real_lines(*, quick: bool) -> list[Line]:
@@ -176,8 +210,9 @@ def real_lines(*, quick: bool) -> list[Line]:
     what = f"hold-out error, real series ({'; '.join(names)})"
     return [
         compare("diffusion", what, found["noria"], values, name, "of the mean seen", higher_is_better=False)
-        for name, values in found.items() if name != "noria" and values
-    ]  # fmt: skip
+        for name, values in found.items()
+        if name != "noria" and values
+    ]
 
 
 def real() -> dict[str, list[float]]:

@@ -53,8 +53,17 @@ def measure(*, quick: bool) -> list[Line]:
     for peer in PEERS:
         size = f"one fit, {entities} entities x {periods} periods, two-way effects"
         lines.append(compare("drivers", size, seconds["noria"], seconds[peer], peer, "s", higher_is_better=False))
-        lines.append(compare("drivers", f"error of coverage of 95 % intervals, 8 entities, {panels} panels", misses["noria"], misses[peer],
-                             peer, "part", higher_is_better=False))  # fmt: skip
+        lines.append(
+            compare(
+                "drivers",
+                f"error of coverage of 95 % intervals, 8 entities, {panels} panels",
+                misses["noria"],
+                misses[peer],
+                peer,
+                "part",
+                higher_is_better=False,
+            )
+        )
     return lines
 
 

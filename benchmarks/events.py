@@ -21,7 +21,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from noria.core.event import COLUMNS, OUTBOX_DDL, Event, new_id
+from noria.lake.event import COLUMNS, OUTBOX_DDL, Event, new_id
 
 from . import child
 from .line import Line, compare
@@ -30,9 +30,14 @@ CLIENTS = 64
 BATCH = 256
 THREADS = 4
 FACTS: dict[str, Any] = {
-    "tenant": "5f0c2a91b7d3e644", "app": "support", "model": "sentiment", "version": "0123456789ab", "units": 3,
-    "latency_ms": 1.234, "segment": "zh",
-}  # fmt: skip
+    "tenant": "5f0c2a91b7d3e644",
+    "app": "support",
+    "model": "sentiment",
+    "version": "0123456789ab",
+    "units": 3,
+    "latency_ms": 1.234,
+    "segment": "zh",
+}
 MIB_WANTED, STORED_WANTED, WAITED_WANTED = 1024.0, 30_000.0, 5_000.0
 BY_HAND = "sqlite3 by hand, a transaction a {}, synchronous=FULL"
 
@@ -75,14 +80,21 @@ def _sealed(events: int, told: Sequence[dict[str, float]]) -> list[Line]:
     memory, rates = [one["megabytes"] for one in told], [one["rate"] for one in told]
     words = f"sealing {events:,} events"
     return [
-        compare("events", f"{words}, peak memory", memory, [MIB_WANTED] * len(told), "wanted: at most", "MiB",
-                higher_is_better=False),
+        compare(
+            "events",
+            f"{words}, peak memory",
+            memory,
+            [MIB_WANTED] * len(told),
+            "wanted: at most",
+            "MiB",
+            higher_is_better=False,
+        ),
         _line(words, rates, [STORED_WANTED] * len(told), "wanted: as fast as they are stored"),
-    ]  # fmt: skip
+    ]
 
 
 def _metering(*, quick: bool) -> list[Line]:
-    from noria.build.model.bundled import minilm
+    from noria.make.models.bundled import minilm
 
     from .served import make_classifier
 
@@ -101,8 +113,8 @@ def _metering(*, quick: bool) -> list[Line]:
 
 def batched(seconds: float) -> dict[str, float]:
     """Store batches of events from several threads."""
-    from noria.ship.meter import Meter
-    from noria.ship.outbox import Outbox, reconcile
+    from noria.lake.outbox import Outbox, reconcile
+    from noria.serve.meter import Meter
 
     with tempfile.TemporaryDirectory(prefix="noria-bench-") as folder:
         with Outbox(folder) as outbox:
@@ -120,8 +132,8 @@ def batched(seconds: float) -> dict[str, float]:
 
 def waited(seconds: float) -> dict[str, float]:
     """Store single events of clients that each wait for their commit, as requests of a server do."""
-    from noria.ship.meter import Meter
-    from noria.ship.outbox import Outbox, reconcile
+    from noria.lake.outbox import Outbox, reconcile
+    from noria.serve.meter import Meter
 
     with tempfile.TemporaryDirectory(prefix="noria-bench-") as folder:
         with Outbox(folder) as outbox:
@@ -184,8 +196,8 @@ def _from_threads(store: Callable[[str], int], threads: int, seconds: float) -> 
 
 def fill(events: int, lake: Path) -> dict[str, float]:
     """Fill an outbox with a day's events; not timed, so in transactions as large as they like."""
-    from noria.ship.outbox import Outbox
-    from noria.ship.store import connect, transaction
+    from noria.lake.outbox import Outbox
+    from noria.lake.store import connect, transaction
 
     with Outbox(lake) as outbox:
         path = outbox.path
@@ -206,8 +218,8 @@ def fill(events: int, lake: Path) -> dict[str, float]:
 
 def seal(lake: Path) -> dict[str, float]:
     """Seal everything in an outbox."""
-    from noria.core.lake import sealed_files
-    from noria.ship.seal import seal_all
+    from noria.lake.read import sealed_files
+    from noria.lake.seal import seal_all
 
     begun = time.perf_counter()
     seal_all(lake, datetime(2026, 3, 2, tzinfo=UTC))
@@ -223,8 +235,8 @@ def metered(model: Path, pairs: int, seconds: float) -> dict[str, float]:
 
     Both turns of a pair are one server's and follow each other: a machine's speed drifts by more than what is looked for.
     """
-    from noria.ship.server.run import serving
-    from noria.ship.server.settings import ServerSettings
+    from noria.serve.http.run import serving
+    from noria.serve.http.settings import ServerSettings
 
     found: dict[str, float] = {}
     with (

@@ -24,7 +24,7 @@ from typing import Annotated, Any
 from cyclopts import App, Parameter
 
 from noria.core.errors import unknown
-from noria.ship.books import reconcile
+from noria.lake.reconcile import reconcile
 
 from .faults_events import FAULTS as ON_EVENTS
 from .hostile import hostile as make_hostile
@@ -63,9 +63,15 @@ def hostile(folder: Path, *, quick: bool) -> Result:
         grown = _memory(server) - before
         exact = reconcile(folder / "lake").exact
     return {
-        "requests": count, "statuses": statuses, "kinds": kinds, "faults": len(bad), "first_faults": bad[:3],
-        "grown_megabytes": round(grown, 1), "books": exact, "ok": not bad and alive and exact,
-    }  # fmt: skip
+        "requests": count,
+        "statuses": statuses,
+        "kinds": kinds,
+        "faults": len(bad),
+        "first_faults": bad[:3],
+        "grown_megabytes": round(grown, 1),
+        "books": exact,
+        "ok": not bad and alive and exact,
+    }
 
 
 async def _hostile(server: Server, count: int, folder: bytes) -> tuple[dict[str, int], dict[str, int], list[str]]:
@@ -102,12 +108,25 @@ def vanish(folder: Path, *, quick: bool) -> Result:
         server.process.send_signal(signal.SIGTERM)
         code = server.process.wait(60)
     books = reconcile(folder / "lake")
-    ok = (left == 0 and after <= files and grown < _FLAT_MEGABYTES and code == 0 and books.exact
-          and books.acknowledged == count + places)  # fmt: skip
+    ok = (
+        left == 0
+        and after <= files
+        and grown < _FLAT_MEGABYTES
+        and code == 0
+        and books.exact
+        and books.acknowledged == count + places
+    )
     return {
-        "clients": count, "left_in_flight": left, "files_before": files, "files_after": after, "exit_code": code,
-        "grown_megabytes": round(grown, 1), "events": books.acknowledged, "books": books.exact, "ok": ok,
-    }  # fmt: skip
+        "clients": count,
+        "left_in_flight": left,
+        "files_before": files,
+        "files_after": after,
+        "exit_code": code,
+        "grown_megabytes": round(grown, 1),
+        "events": books.acknowledged,
+        "books": books.exact,
+        "ok": ok,
+    }
 
 
 async def _vanish(server: Server, count: int) -> None:
@@ -156,8 +175,15 @@ def sigterm(folder: Path, *, quick: bool) -> Result:
             code = server.process.wait(30)
         books = reconcile(lake)
         whole, told = ends["finished"], ends["told"]
-        found[name] = {"finished": whole, "told": told, "cut_off": ends["cut off"], "ready": ends["ready"], "exit_code": code,
-                       "events": books.acknowledged, "books": books.exact}  # fmt: skip
+        found[name] = {
+            "finished": whole,
+            "told": told,
+            "cut_off": ends["cut off"],
+            "ready": ends["ready"],
+            "exit_code": code,
+            "events": books.acknowledged,
+            "books": books.exact,
+        }
         found["ok"] &= (whole == count if grace else whole + told == count) and code == 0 and books.exact
         found["ok"] &= books.acknowledged == count
     return found
@@ -215,12 +241,22 @@ def soak(folder: Path, *, quick: bool) -> Result:
     failed = sum(count for status, count in statuses.items() if status != "200")
     ordered = sorted(times)
     return {
-        "requests": sum(statuses.values()), "failed": failed, "statuses": dict(statuses), "exit_code": code,
-        "p50_ms": round(1e3 * ordered[len(ordered) // 2], 1), "p99_ms": round(1e3 * ordered[int(len(ordered) * 0.99)], 1),
-        "megabytes": round(memory[-1], 1), "grown_megabytes": round(grown, 1), "events": books.acknowledged, "books": books.exact,
-        "ok": failed == 0 and grown <= max(_FLAT * memory[-1], _FLAT_MEGABYTES) and books.exact and code == 0
+        "requests": sum(statuses.values()),
+        "failed": failed,
+        "statuses": dict(statuses),
+        "exit_code": code,
+        "p50_ms": round(1e3 * ordered[len(ordered) // 2], 1),
+        "p99_ms": round(1e3 * ordered[int(len(ordered) * 0.99)], 1),
+        "megabytes": round(memory[-1], 1),
+        "grown_megabytes": round(grown, 1),
+        "events": books.acknowledged,
+        "books": books.exact,
+        "ok": failed == 0
+        and grown <= max(_FLAT * memory[-1], _FLAT_MEGABYTES)
+        and books.exact
+        and code == 0
         and books.acknowledged == sum(statuses.values()),
-    }  # fmt: skip
+    }
 
 
 async def _soak(server: Server, rate: float, seconds: float) -> tuple[Counter[str], list[float], list[float]]:
@@ -294,8 +330,12 @@ def _children(process: int) -> Iterator[int]:
 
 
 FAULTS: dict[str, Callable[..., Result]] = {
-    "hostile": hostile, "vanish": vanish, "sigterm": sigterm, "soak": soak, **ON_EVENTS,
-}  # fmt: skip
+    "hostile": hostile,
+    "vanish": vanish,
+    "sigterm": sigterm,
+    "soak": soak,
+    **ON_EVENTS,
+}
 
 
 @app.default

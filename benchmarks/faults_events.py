@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from noria.core.errors import ResourceError
-from noria.core.lake import sealed_files
-from noria.ship.books import Reconciled, reconcile
+from noria.lake.read import sealed_files
+from noria.lake.reconcile import Reconciled, reconcile
 
 from .asking import Asked, ask
 from .served import TEXTS, Server, make_classifier, served
@@ -56,8 +56,12 @@ def kill_server(folder: Path, *, quick: bool) -> Result:
     _seal(lake)
     after = reconcile(lake, told)
     return {
-        **_books(after), "kills": times, "told": len(told), "cut": statuses[0], "ok": books.exact and after.exact,
-    }  # fmt: skip
+        **_books(after),
+        "kills": times,
+        "told": len(told),
+        "cut": statuses[0],
+        "ok": books.exact and after.exact,
+    }
 
 
 def kill_model(folder: Path, *, quick: bool) -> Result:
@@ -93,10 +97,14 @@ def kill_model(folder: Path, *, quick: bool) -> Result:
     failed, unharmed = results["struck"].statuses, results["other"].statuses
     books = reconcile(folder / "lake", [*results["struck"].ids, *results["other"].ids])
     return {
-        **_books(books), "kills": times, "back_seconds_median": round(sorted(back)[len(back) // 2], 3),
-        "back_seconds_most": round(max(back), 3), "struck": _named(failed), "other": _named(unharmed),
+        **_books(books),
+        "kills": times,
+        "back_seconds_median": round(sorted(back)[len(back) // 2], 3),
+        "back_seconds_most": round(max(back), 3),
+        "struck": _named(failed),
+        "other": _named(unharmed),
         "ok": books.exact and late == 0 and set(unharmed) == {200} and set(failed) <= {200, 503, 429},
-    }  # fmt: skip
+    }
 
 
 def disk_full(folder: Path, *, quick: bool) -> Result:
@@ -134,15 +142,25 @@ def disk_full(folder: Path, *, quick: bool) -> Result:
         subprocess.run(["umount", str(disk)], check=False)
     statuses = _named(seen)
     return {
-        **_books(sealed), "fills": times, "told": len(told), "statuses": statuses, "exit_code": code, "commits": commits,
-        "ok": books.exact and sealed.exact and code == 0 and set(seen) <= {200, 503} and commits["exact"] and commits["healed"],
-    }  # fmt: skip
+        **_books(sealed),
+        "fills": times,
+        "told": len(told),
+        "statuses": statuses,
+        "exit_code": code,
+        "commits": commits,
+        "ok": books.exact
+        and sealed.exact
+        and code == 0
+        and set(seen) <= {200, 503}
+        and commits["exact"]
+        and commits["healed"],
+    }
 
 
 def _to_the_last_byte(disk: Path) -> Result:
     """Store, and seal, without the room that a server wants free, until the disk itself says no; then go on."""
-    from noria.core.event import Event, new_id
-    from noria.ship.outbox import Outbox, everything
+    from noria.lake.event import Event, new_id
+    from noria.lake.outbox import Outbox, everything
 
     lake, told, failed = disk / "bare", list[str](), Counter[str]()
 
@@ -194,8 +212,8 @@ def clock_back(folder: Path, *, quick: bool) -> Result:
 
 def jumps(lake: Path, seed: int) -> None:
     """Store events by a clock that jumps, sealing by it now and then; print the ids that are stored."""
-    from noria.ship.meter import Meter
-    from noria.ship.outbox import Outbox
+    from noria.lake.outbox import Outbox
+    from noria.serve.meter import Meter
 
     draw, start = random.Random(seed), datetime(2026, 3, 15, 23, 59, 58, tzinfo=UTC)
     moment = start
@@ -214,8 +232,11 @@ def jumps(lake: Path, seed: int) -> None:
 
 
 FAULTS: dict[str, Callable[..., Result]] = {
-    "kill-server": kill_server, "kill-model": kill_model, "disk-full": disk_full, "clock-back": clock_back,
-}  # fmt: skip
+    "kill-server": kill_server,
+    "kill-model": kill_model,
+    "disk-full": disk_full,
+    "clock-back": clock_back,
+}
 
 
 def _both(server: Server, model: str, done: threading.Event) -> Asked:
@@ -227,14 +248,14 @@ def _ended(server: Server) -> Callable[[], bool]:
 
 
 def _sealing(lake: Path) -> subprocess.Popen[bytes]:
-    code = "import sys; from pathlib import Path; from noria.ship.outbox import everything; from noria.ship.seal import seal_all\n"
+    code = "import sys; from pathlib import Path; from noria.lake.outbox import everything; from noria.lake.seal import seal_all\n"
     loop = "while True: seal_all(Path(sys.argv[1]), everything())"
     return subprocess.Popen([sys.executable, "-c", code + loop, str(lake)], stderr=subprocess.DEVNULL)
 
 
 def _seal(lake: Path) -> None:
-    from noria.ship.outbox import everything
-    from noria.ship.seal import seal_all
+    from noria.lake.outbox import everything
+    from noria.lake.seal import seal_all
 
     seal_all(lake, everything())
 
@@ -259,8 +280,11 @@ def _mount(place: Path, size: str) -> None:
         ["mount", "-t", "tmpfs", "-o", f"size={size}", "none", str(place)], capture_output=True, text=True, check=False
     )
     if done.returncode:
-        raise ResourceError("a small disk cannot be mounted", found=done.stderr.strip(),
-                            hint="as root, or: unshare --map-root-user --mount python -m benchmarks.faults disk-full")  # fmt: skip
+        raise ResourceError(
+            "a small disk cannot be mounted",
+            found=done.stderr.strip(),
+            hint="as root, or: unshare --map-root-user --mount python -m benchmarks.faults disk-full",
+        )
 
 
 def _fill(file: Path, disk: Path, leave: int) -> None:

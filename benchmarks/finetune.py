@@ -42,14 +42,24 @@ def measure(*, quick: bool) -> list[Line]:
     names = list(PEERS)[-1:] if quick else list(PEERS)
     times, short = race.raced(
         {"noria": race.FULL, **{name: {"trainer": PEERS[name]} for name in names}},
-        repeats=1 if quick else 3, rows=1000 if quick else 2000, held=1000, patience=60.0 if quick else 450.0,
+        repeats=1 if quick else 3,
+        rows=1000 if quick else 2000,
+        held=1000,
+        patience=60.0 if quick else 450.0,
         title="finetune",
-    )  # fmt: skip
+    )
     return speed + [
-        compare("finetune", "time to the accuracy of Noria's whole course less 0.5 point", times["noria"], times[name],
-                name + (race.STOPPED if name in short else ""), "s", higher_is_better=False)
+        compare(
+            "finetune",
+            "time to the accuracy of Noria's whole course less 0.5 point",
+            times["noria"],
+            times[name],
+            name + (race.STOPPED if name in short else ""),
+            "s",
+            higher_is_better=False,
+        )
         for name in names
-    ]  # fmt: skip
+    ]
 
 
 def _child(folder: Path, name: str, seconds: float) -> float:
@@ -62,9 +72,9 @@ def _child(folder: Path, name: str, seconds: float) -> float:
 
 def prepare(folder: Path) -> None:
     """Write the reviews, the rebuilt model, and the same trimmed to the reviews."""
-    from noria.build.compress.trim import trim
-    from noria.build.corpus.bundled import reviews
-    from noria.build.model.bundled import e5_small
+    from noria.make.compress.trim import trim
+    from noria.make.corpus.bundled import reviews
+    from noria.make.models.bundled import e5_small
 
     rows = {document.text: document.meta["label"] for document in reviews() if document.text.strip()}
     texts = sorted(rows)
@@ -77,11 +87,11 @@ def prepare(folder: Path) -> None:
 
 def noria_speed(folder: Path, seconds: float) -> float:
     """Return Noria's tokens a second over about `seconds` of training."""
-    from noria.build.train.examples import Examples
-    from noria.build.train.fit import fit
-    from noria.build.train.prepare import prepared
-    from noria.build.train.settings import FinetuneSettings
     from noria.core.progress import Report
+    from noria.make.training.finetune.examples import Examples
+    from noria.make.training.finetune.fit import fit
+    from noria.make.training.finetune.prepare import prepared
+    from noria.make.training.settings import FinetuneSettings
     from noria.tasks.task import labels_in, read_rows, task_for
 
     rows = read_rows(folder / "train.jsonl", task_for("classify"))

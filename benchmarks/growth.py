@@ -29,9 +29,23 @@ from .line import Line, compare
 PEERS = ("DuckDB SQL by hand, three queries", "DuckDB SQL by hand, user-weeks made once")
 PANDAS = ("pandas, defaults", "pandas, users as category codes")
 CHECKS = (
-    "active", "new", "resurrected", "churned", "account", "retained", "triangle", "reached1", "reached2", "reached3",
-    "low2", "median2", "high2", "low3", "median3", "high3",
-)  # fmt: skip
+    "active",
+    "new",
+    "resurrected",
+    "churned",
+    "account",
+    "retained",
+    "triangle",
+    "reached1",
+    "reached2",
+    "reached3",
+    "low2",
+    "median2",
+    "high2",
+    "low3",
+    "median3",
+    "high3",
+)
 """What must agree: totals, digests of all rows of the accounting and the triangle, users at each step, and hours to it."""
 STEPS = ("impression", "click", "conversion")
 MEMORY = "6GB"
@@ -61,8 +75,17 @@ def measure(*, quick: bool) -> list[Line]:
                 )
     for small, large in pairwise(sizes):
         pairs = list(zip(seconds[large], seconds[small], strict=False))
-        lines.append(compare("growth", f"time of {large} M beside ten times that of {small} M", [one for one, _ in pairs],
-                             [10 * other for _, other in pairs], "a straight line", "s", higher_is_better=False))  # fmt: skip
+        lines.append(
+            compare(
+                "growth",
+                f"time of {large} M beside ten times that of {small} M",
+                [one for one, _ in pairs],
+                [10 * other for _, other in pairs],
+                "a straight line",
+                "s",
+                higher_is_better=False,
+            )
+        )
     return lines
 
 
@@ -89,9 +112,13 @@ def _told(
     rows = [[int(value) for value in row] for row in account]
     triangle = sorted([int(value) for value in cell] for cell in cells)
     values = (
-        *(sum(column) for column in zip(*rows, strict=True)), _digest(rows), sum(cell[2] for cell in triangle), _digest(triangle),
-        *users, *(value for step in hours for value in sorted(step)),
-    )  # fmt: skip
+        *(sum(column) for column in zip(*rows, strict=True)),
+        _digest(rows),
+        sum(cell[2] for cell in triangle),
+        _digest(triangle),
+        *users,
+        *(value for step in hours for value in sorted(step)),
+    )
     return dict(zip(CHECKS, (float(value) for value in values), strict=True))
 
 
@@ -101,8 +128,8 @@ def _digest(rows: list[list[int]]) -> int:
 
 def noria(file: str) -> dict[str, float]:
     """Count with Noria."""
-    from noria.grow.acts import log_of_table
-    from noria.grow.lake import connect
+    from noria.grow.log.acts import log_of_table
+    from noria.grow.log.lake import connect
     from noria.grow.settings import LogSettings
     from noria.grow.users.activity import growth
     from noria.grow.users.funnel import funnel, parse_steps
@@ -207,7 +234,14 @@ def pandas(file: str, *, codes: bool) -> dict[str, float]:
             acts.sort_values("time"), entries.sort_values("time"), on="time", by="user", allow_exact_matches=False
         )
         entries = came[came["time"] - came["start"] <= np.timedelta64(7, "D")]
-        took = np.sort((entries["time"] - entries["start"]).groupby(entries["user"]).min().to_numpy().astype("timedelta64[us]").astype(np.int64))  # fmt: skip
+        took = np.sort(
+            (entries["time"] - entries["start"])
+            .groupby(entries["user"])
+            .min()
+            .to_numpy()
+            .astype("timedelta64[us]")
+            .astype(np.int64)
+        )
         users, half = len(took), 0.98 * len(took) ** 0.5
         reached.append(users)
         hours.append([took[round(users / 2 + shift) - 1] / 3_600_000_000 for shift in (0.5, -half, half + 1)])
@@ -217,12 +251,19 @@ def pandas(file: str, *, codes: bool) -> dict[str, float]:
 def _load(name: str) -> None:
     """Import what a part needs, and no more: its memory is its own."""
     needed = (
-        ("ibis.backends.duckdb", "pandas", "noria.grow.acts", "noria.grow.users.activity", "noria.grow.users.funnel", "noria.grow.users.retention")
+        (
+            "ibis.backends.duckdb",
+            "pandas",
+            "noria.grow.log.acts",
+            "noria.grow.users.activity",
+            "noria.grow.users.funnel",
+            "noria.grow.users.retention",
+        )
         if name == "noria"
         else ("pandas", "pyarrow.parquet")
         if name in PANDAS
         else ("duckdb",)
-    )  # fmt: skip
+    )
     for module in needed:
         import_module(module)
 

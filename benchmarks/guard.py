@@ -27,11 +27,11 @@ from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
-from noria.build.corpus.pii import find, is_bank_card, is_identity_card
 from noria.core.errors import InputError
 from noria.core.figure import Figure, proportion
-from noria.ship.server.guard import Guard
-from noria.ship.server.marks import find_marks
+from noria.make.corpus.pii import find, is_bank_card, is_identity_card
+from noria.serve.guard.guard import Guard
+from noria.serve.guard.injection import find_marks
 
 from .line import machine
 from .results import keep_rows, write_page
@@ -155,9 +155,16 @@ def _cost(language: str, source: str, texts: Sequence[str]) -> dict[str, Any]:
 
 def _row(rule: str, measure: str, language: str, source: str, figure: Figure) -> dict[str, Any]:
     return {
-        "rule": rule, "measure": measure, "language": language, "set": source, "value": round(figure.value, 5),
-        "low": round(figure.low or 0.0, 5), "high": round(figure.high or 0.0, 5), "n": figure.n, "machine": machine(),
-    }  # fmt: skip
+        "rule": rule,
+        "measure": measure,
+        "language": language,
+        "set": source,
+        "value": round(figure.value, 5),
+        "low": round(figure.low or 0.0, 5),
+        "high": round(figure.high or 0.0, 5),
+        "n": figure.n,
+        "machine": machine(),
+    }
 
 
 def _texts(language: str) -> Iterator[tuple[str, list[str]]]:

@@ -59,8 +59,14 @@ def _theirs(log: Any) -> tuple[Callable[[], Any], Callable[[], Any]]:
 
     def base() -> Any:
         return CustomerBase.from_transactions(
-            frame, customer_id_col="user", datetime_col="time", amount_col=None, time_unit="W", collapse="D", observation_period_end="1997-09-30"
-        )  # fmt: skip
+            frame,
+            customer_id_col="user",
+            datetime_col="time",
+            amount_col=None,
+            time_unit="W",
+            collapse="D",
+            observation_period_end="1997-09-30",
+        )
 
     ready = base()
     return lambda: BGNBD().fit(base()).params_.to_numpy(), lambda: BGNBD().fit(ready).params_.to_numpy()

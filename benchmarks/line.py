@@ -36,9 +36,15 @@ class Line:
 
 
 def compare(
-    name: str, measure: str, noria: Sequence[float], peer: Sequence[float], peer_name: str, unit: str, *,
+    name: str,
+    measure: str,
+    noria: Sequence[float],
+    peer: Sequence[float],
+    peer_name: str,
+    unit: str,
+    *,
     higher_is_better: bool = True,
-) -> Line:  # fmt: skip
+) -> Line:
     """Return the line for paired repeats: geometric means, and the t interval (95 %) of the ratio's logarithm.
 
     Args:
@@ -57,9 +63,18 @@ def compare(
     spread = math.sqrt(sum((value - middle) ** 2 for value in logs) / (n - 1) / n) if n > 1 else math.inf
     half = float(stdtrit(n - 1, 0.975)) * spread if n > 1 else math.inf
     return Line(
-        name, measure, _mean(noria), _mean(peer), peer_name, unit, math.exp(middle), n,
-        math.exp(middle - half), math.exp(middle + half), machine(),
-    )  # fmt: skip
+        name,
+        measure,
+        _mean(noria),
+        _mean(peer),
+        peer_name,
+        unit,
+        math.exp(middle),
+        n,
+        math.exp(middle - half),
+        math.exp(middle + half),
+        machine(),
+    )
 
 
 def machine() -> str:
@@ -95,8 +110,11 @@ def _processor() -> str:
         key, _, value = line.partition(":")
         facts.setdefault(key.strip(), value.strip())
     flags = set(facts.get("flags", "").split())
-    units = [name for flag, name in (("avx512f", "AVX-512"), ("avx512_bf16", "AVX512-BF16"), ("amx_bf16", "AMX-BF16"))
-             if flag in flags]  # fmt: skip
+    units = [
+        name
+        for flag, name in (("avx512f", "AVX-512"), ("avx512_bf16", "AVX512-BF16"), ("amx_bf16", "AMX-BF16"))
+        if flag in flags
+    ]
     name = facts.get("model name") or platform.machine()
     return f"{name} ({', '.join(units)})" if units else name
 

@@ -41,9 +41,12 @@ def load(asked: Load) -> dict[str, float]:
         RuntimeError: a request failed.
     """
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.load"], input=json.dumps(asdict(asked)), capture_output=True, text=True,
+        [sys.executable, "-m", "benchmarks.load"],
+        input=json.dumps(asdict(asked)),
+        capture_output=True,
+        text=True,
         check=False,
-    )  # fmt: skip
+    )
     if done.returncode:
         raise RuntimeError(f"the load failed: {(done.stderr.strip() or 'no words').splitlines()[-1]}")
     return dict(json.loads(done.stdout))
@@ -157,9 +160,11 @@ class _Crew:
             raise RuntimeError(f"{self._failed} of {len(self._latencies)} requests failed")
         ordered = sorted(self._latencies)
         return {
-            "rate": len(ordered) / seconds, "n": len(ordered), "p50": 1e3 * ordered[len(ordered) // 2],
+            "rate": len(ordered) / seconds,
+            "n": len(ordered),
+            "p50": 1e3 * ordered[len(ordered) // 2],
             "p99": 1e3 * ordered[min(len(ordered) - 1, int(0.99 * len(ordered)))],
-        }  # fmt: skip
+        }
 
     async def _arrivals(self, begun: float) -> None:
         draw, due = random.Random(self._asked.seed), begun

@@ -13,17 +13,21 @@ from .line import Line, compare
 
 LORA = {
     "noria": {
-        "learning_rate": 2e-3, "tokens_per_batch": 1024, "adapter": {"kind": "lora", "rank": 16}, "body": {"frozen": 8},
+        "learning_rate": 2e-3,
+        "tokens_per_batch": 1024,
+        "adapter": {"kind": "lora", "rank": 16},
+        "body": {"frozen": 8},
     },
     "epochs": 3.0,
-}  # fmt: skip
+}
 PEERS: dict[str, dict[str, Any]] = {
     "transformers.Trainer with peft, defaults": {"lora": {}, "trainer": {}, "epochs": 4.0},
     "transformers.Trainer with peft, bf16 and best settings": {
         "lora": {"target_modules": "all-linear", "lora_alpha": 16},
-        "trainer": {**trainer.BEST, "learning_rate": 1e-3, "warmup_steps": 10}, "epochs": 4.0,
+        "trainer": {**trainer.BEST, "learning_rate": 1e-3, "warmup_steps": 10},
+        "epochs": 4.0,
     },
-}  # fmt: skip
+}
 
 
 def measure(*, quick: bool) -> list[Line]:
@@ -36,7 +40,14 @@ def measure(*, quick: bool) -> list[Line]:
     if "noria" in short:
         short.add("full")
     return [
-        compare("lora", "time to full fine-tuning's accuracy less 0.5 point", seconds["noria"], seconds[key],
-                name + (race.STOPPED if key in short else ""), "s", higher_is_better=False)
+        compare(
+            "lora",
+            "time to full fine-tuning's accuracy less 0.5 point",
+            seconds["noria"],
+            seconds[key],
+            name + (race.STOPPED if key in short else ""),
+            "s",
+            higher_is_better=False,
+        )
         for key, name in names.items()
-    ]  # fmt: skip
+    ]

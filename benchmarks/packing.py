@@ -47,9 +47,9 @@ def _child(folder: str, name: str, seconds: float) -> float:
 
 def prepare(folder: Path) -> None:
     """Write shards of the reviews."""
-    from noria.build.corpus.bundled import reviews
-    from noria.build.tokens.shards import write_shards
-    from noria.build.tokens.tokenizer import load_tokenizer, train_tokenizer
+    from noria.make.corpus.bundled import reviews
+    from noria.make.tokens.shards import write_shards
+    from noria.make.tokens.tokenizer import load_tokenizer, train_tokenizer
 
     texts = sorted({document.text for document in reviews() if document.text.strip()})
     tokenizer = train_tokenizer(texts, 6144, folder / "tokenizer")
@@ -69,7 +69,7 @@ class Padded:
         """Return the one batch of a step."""
         import torch
 
-        from noria.build.tokens.batches import IGNORED, Batch
+        from noria.make.tokens.batches import IGNORED, Batch
 
         chosen = np.random.default_rng([0, step]).integers(0, len(self._shards), self._rows)
         documents = [self._shards[int(row)][:CONTEXT].astype(np.int64) for row in chosen]
@@ -89,8 +89,8 @@ def model_of(folder: Path) -> Any:
     import torch
     from transformers import LlamaForCausalLM
 
-    from noria.build.model.sizes import causal
-    from noria.build.tokens.tokenizer import load_tokenizer
+    from noria.make.models.sizes import causal
+    from noria.make.tokens.tokenizer import load_tokenizer
 
     torch.manual_seed(0)
     return LlamaForCausalLM(causal(5_000_000, load_tokenizer(folder / "tokenizer").get_vocab_size(), CONTEXT))
@@ -98,12 +98,12 @@ def model_of(folder: Path) -> Any:
 
 def loop_speed(folder: Path, seconds: float, *, packed: bool) -> float:
     """Return tokens of text a second in Noria's loop over about `seconds` of training."""
-    from noria.build.tokens.batches import Packed
-    from noria.build.tokens.shards import open_shards
-    from noria.build.train.loop import train
-    from noria.build.train.objectives import causal
-    from noria.build.train.settings import TrainSettings
     from noria.core.progress import Report
+    from noria.make.tokens.batches import Packed
+    from noria.make.tokens.shards import open_shards
+    from noria.make.training.loop.loop import train
+    from noria.make.training.objectives.language_modeling import causal
+    from noria.make.training.settings import TrainSettings
 
     shards = open_shards(folder / "shards", "train")
     # As many rows that a step of either learns from about as many tokens of text.
@@ -118,7 +118,7 @@ def trainer_speed(folder: Path, seconds: float) -> float:
     """Return tokens of text a second in a Trainer, padded, in bf16."""
     import torch
 
-    from noria.build.tokens.shards import open_shards
+    from noria.make.tokens.shards import open_shards
 
     shards = open_shards(folder / "shards", "train")
     data = [{"input_ids": shards[row][:CONTEXT].astype(np.int64)} for row in range(len(shards))]

@@ -53,10 +53,13 @@ class Model:
         powers = np.exp(logits - logits.max(axis=1, keepdims=True))
         chances = powers / powers.sum(axis=1, keepdims=True)
         return [
-            {"label": LABELS[int(row.argmax())], "score": float(row.max()),
-             "scores": dict(zip(LABELS, map(float, row), strict=True))}
+            {
+                "label": LABELS[int(row.argmax())],
+                "score": float(row.max()),
+                "scores": dict(zip(LABELS, map(float, row), strict=True)),
+            }
             for row in chances
-        ]  # fmt: skip
+        ]
 
 
 def fastapi(folder: Path, port: int, engine: str) -> None:

@@ -25,14 +25,21 @@ PARAMETERS, VOCABULARY, CONTEXT, TOKENS = 17_000_000, 8_192, 256, 8_192
 PEERS: dict[str, dict[str, Any]] = {
     "transformers.Trainer, defaults": {},
     "transformers.Trainer, bf16, packed and best settings": {
-        "bf16": True, "per_device_train_batch_size": TOKENS // CONTEXT, "optim": "adamw_torch_fused",
-        "dataloader_num_workers": 0, "dataloader_pin_memory": False,
+        "bf16": True,
+        "per_device_train_batch_size": TOKENS // CONTEXT,
+        "optim": "adamw_torch_fused",
+        "dataloader_num_workers": 0,
+        "dataloader_pin_memory": False,
     },
     "transformers.Trainer, the same and torch_compile": {
-        "bf16": True, "per_device_train_batch_size": TOKENS // CONTEXT, "optim": "adamw_torch_fused",
-        "dataloader_num_workers": 0, "dataloader_pin_memory": False, "torch_compile": True,
+        "bf16": True,
+        "per_device_train_batch_size": TOKENS // CONTEXT,
+        "optim": "adamw_torch_fused",
+        "dataloader_num_workers": 0,
+        "dataloader_pin_memory": False,
+        "torch_compile": True,
     },
-}  # fmt: skip
+}
 
 
 def measure(*, quick: bool) -> list[Line]:
@@ -65,9 +72,9 @@ def _child(folder: Path, name: str, seconds: float) -> dict[str, float]:
 
 def prepare(folder: Path) -> None:
     """Write a tokenizer and the text as shards."""
-    from noria.build.corpus.bundled import news, reviews
-    from noria.build.tokens.shards import write_shards
-    from noria.build.tokens.tokenizer import load_tokenizer, train_tokenizer
+    from noria.make.corpus.bundled import news, reviews
+    from noria.make.tokens.shards import write_shards
+    from noria.make.tokens.tokenizer import load_tokenizer, train_tokenizer
 
     texts = [one.text for one in news()] + sorted({one.text for one in reviews() if one.text.strip()})
     tokenizer = train_tokenizer(iter(texts), VOCABULARY, folder / "tokenizer")
@@ -78,8 +85,8 @@ def _model(folder: Path) -> Any:
     import torch
     from transformers import LlamaForCausalLM
 
-    from noria.build.model.sizes import causal
-    from noria.build.tokens.tokenizer import load_tokenizer
+    from noria.make.models.sizes import causal
+    from noria.make.tokens.tokenizer import load_tokenizer
 
     torch.manual_seed(0)
     return LlamaForCausalLM(causal(PARAMETERS, load_tokenizer(folder / "tokenizer").get_vocab_size(), CONTEXT))
@@ -87,14 +94,14 @@ def _model(folder: Path) -> Any:
 
 def noria_speed(folder: Path, seconds: float) -> dict[str, float]:
     """Return Noria's tokens a second over about `seconds` of training, and the share of the measured peak."""
-    from noria.build.tokens.batches import Packed
-    from noria.build.tokens.shards import open_shards
-    from noria.build.train.loop import train
-    from noria.build.train.objectives import causal
-    from noria.build.train.pretrain import share_of_peak
-    from noria.build.train.settings import TrainSettings
     from noria.core.memory import keep_memory
     from noria.core.progress import Report
+    from noria.make.tokens.batches import Packed
+    from noria.make.tokens.shards import open_shards
+    from noria.make.training.loop.loop import train
+    from noria.make.training.objectives.language_modeling import causal
+    from noria.make.training.pretrain.recipe import share_of_peak
+    from noria.make.training.settings import TrainSettings
 
     keep_memory()
     module = _model(folder)
@@ -108,7 +115,7 @@ def trainer_speed(folder: Path, seconds: float, settings: dict[str, Any]) -> dic
     """Return a Trainer's tokens a second over about `seconds` of training; `settings` go to its TrainingArguments."""
     import transformers
 
-    from noria.build.tokens.shards import open_shards
+    from noria.make.tokens.shards import open_shards
 
     shards = open_shards(folder / "shards", "train")
     if settings:
@@ -119,9 +126,15 @@ def trainer_speed(folder: Path, seconds: float, settings: dict[str, Any]) -> dic
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder / "tokenizer")
     pad = transformers.DataCollatorForLanguageModeling(tokenizer, mlm=False)
     speed = trainer.speed(
-        folder, _model(folder), [{"input_ids": row} for row in rows], pad, seconds,
-        skipped=2 if settings.get("torch_compile") else 0, max_steps=100_000, **settings,
-    )  # fmt: skip
+        folder,
+        _model(folder),
+        [{"input_ids": row} for row in rows],
+        pad,
+        seconds,
+        skipped=2 if settings.get("torch_compile") else 0,
+        max_steps=100_000,
+        **settings,
+    )
     return {"speed": speed}
 
 

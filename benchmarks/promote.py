@@ -31,11 +31,15 @@ BOOTSTRAP = "scipy least_squares, 100 residual bootstrap refits"
 PEERS = {"experiment": (STATSMODELS,), "uplift": (LOGISTIC, BOOSTED), "budget": (BOOTSTRAP,)}
 MEASURES = {
     "experiment": (("seconds", "from file to difference, {size:,} users", "s", False),),
-    "uplift": (("seconds", "score, Qini and interval, {size:,} users", "s", False),
-               ("gain", "true effect on the first tenth, {size:,} users", "rate", True)),
-    "budget": (("seconds", "responses of three channels, {size} weeks", "s", False),
-               ("score", "interval score of contributions, {size} weeks", "of mean outcome", False)),
-}  # fmt: skip
+    "uplift": (
+        ("seconds", "score, Qini and interval, {size:,} users", "s", False),
+        ("gain", "true effect on the first tenth, {size:,} users", "rate", True),
+    ),
+    "budget": (
+        ("seconds", "responses of three channels, {size} weeks", "s", False),
+        ("score", "interval score of contributions, {size} weeks", "of mean outcome", False),
+    ),
+}
 SIZES = {"experiment": (500_000, 4_000_000), "uplift": (20_000, 200_000), "budget": (120, 120)}
 """Users or weeks: quick, else."""
 
@@ -146,8 +150,11 @@ def _two_models(name: str, matrix: np.ndarray, units: Any, random: np.random.Gen
     made = []
     for side in (1, 0):
         rows = teach[units.group[teach] == side]
-        model = (make_pipeline(StandardScaler(), LogisticRegression()) if name == LOGISTIC
-                 else HistGradientBoostingClassifier(learning_rate=0.05, early_stopping=True))  # fmt: skip
+        model = (
+            make_pipeline(StandardScaler(), LogisticRegression())
+            if name == LOGISTIC
+            else HistGradientBoostingClassifier(learning_rate=0.05, early_stopping=True)
+        )
         made.append(model.fit(matrix[rows], units.outcome[rows]))
 
     def score(users: np.ndarray) -> np.ndarray:

@@ -90,9 +90,11 @@ def reading(data: Path) -> Rows:
     """
     trial = [row for row in read(data / "qa/cmrc2018/trial.parquet") if row["question"].strip()]
     return {
-        "train": read(data / "qa/cmrc2018/dev.parquet"), "test": trial,
-        "xquad-zh": read(data / "qa/xquad/zh.jsonl"), "xquad-en": read(data / "qa/xquad/en.jsonl"),
-    }  # fmt: skip
+        "train": read(data / "qa/cmrc2018/dev.parquet"),
+        "test": trial,
+        "xquad-zh": read(data / "qa/xquad/zh.jsonl"),
+        "xquad-en": read(data / "qa/xquad/en.jsonl"),
+    }
 
 
 def sentences(data: Path) -> Rows:
@@ -108,34 +110,66 @@ def sentences(data: Path) -> Rows:
 NAMES = {"body": {"frozen": 1}, "evaluations": 4}
 INTENTS = {"tokens_per_batch": 1024, "learning_rate": 3e-4, "evaluations": 4}
 SETS: dict[str, Set] = {
-    "banking77": Set("classify", splits("intent/banking77"), "minilm", "accuracy >= 0.93",
-                     {**INTENTS, "minutes": 6, "regular": {"smoothing": 0.1}}),
+    "banking77": Set(
+        "classify",
+        splits("intent/banking77"),
+        "minilm",
+        "accuracy >= 0.93",
+        {**INTENTS, "minutes": 6, "regular": {"smoothing": 0.1}},
+    ),
     "clinc150": Set(
-        "classify", splits("intent/clinc150", "val"), "minilm", "in-scope accuracy >= 0.955", {**INTENTS, "minutes": 3.5}
+        "classify",
+        splits("intent/clinc150", "val"),
+        "minilm",
+        "in-scope accuracy >= 0.955",
+        {**INTENTS, "minutes": 3.5},
     ),
     "fin-tweets": Set(
-        "classify", tweets, "minilm", "macro F1 >= 0.80",
+        "classify",
+        tweets,
+        "minilm",
+        "macro F1 >= 0.80",
         {"tokens_per_batch": 1024, "learning_rate": 2e-4, "evaluations": 6, "minutes": 3},
     ),
     "wnut17": Set(
-        "tag", splits("ner/wnut17", "dev"), "e5", "strict span F1 >= 0.42",
+        "tag",
+        splits("ner/wnut17", "dev"),
+        "e5",
+        "strict span F1 >= 0.42",
         # at 4e-4 it falls back to naming nothing
         {**NAMES, "tokens_per_batch": 512, "learning_rate": 2e-4, "minutes": 8},
     ),
     "uner-zh": Set(
-        "tag", splits("ner/uner-zh", "dev"), "e5", "strict span F1 >= 0.80",
+        "tag",
+        splits("ner/uner-zh", "dev"),
+        "e5",
+        "strict span F1 >= 0.80",
         {**NAMES, "tokens_per_batch": 1024, "learning_rate": 4e-4, "minutes": 6},
     ),
     "cmrc2018": Set(
-        "answer", reading, "e5 trimmed", "reported",
+        "answer",
+        reading,
+        "e5 trimmed",
+        "reported",
         {"tokens_per_batch": 2048, "learning_rate": 2e-4, "evaluations": 1, "steps": 450, "max_length": 384},
     ),
     "tatoeba": Set(
-        "translate", sentences, "none", "reported",
-        {"tokens_per_batch": 2048, "rates": {"method": "muon"}, "learning_rate": 8e-3, "evaluations": 2, "steps": 800,
-         "max_length": 64, "regular": {"dropout": 0.1, "smoothing": 0.1}, "body": {"parameters": 6_000_000, "vocab_size": 8000}},
+        "translate",
+        sentences,
+        "none",
+        "reported",
+        {
+            "tokens_per_batch": 2048,
+            "rates": {"method": "muon"},
+            "learning_rate": 8e-3,
+            "evaluations": 2,
+            "steps": 800,
+            "max_length": 64,
+            "regular": {"dropout": 0.1, "smoothing": 0.1},
+            "body": {"parameters": 6_000_000, "vocab_size": 8000},
+        },
     ),
-}  # fmt: skip
+}
 
 
 @app.default
@@ -169,8 +203,8 @@ def run(*names: str, write: Annotated[bool, Parameter(negative="")] = False) -> 
 
 def measured(name: str, data: Path, folder: Path) -> list[dict[str, Any]]:
     """Return the table rows of one set, its model trained in `folder`."""
-    from noria.build.train.finetune import finetune
-    from noria.build.train.settings import FinetuneSettings
+    from noria.make.training.finetune.recipe import finetune
+    from noria.make.training.settings import FinetuneSettings
     from noria.tasks.task import task_for
 
     chosen = SETS[name]
@@ -178,18 +212,29 @@ def measured(name: str, data: Path, folder: Path) -> list[dict[str, Any]]:
     start = time.perf_counter()
     base = base_of(chosen.base, folder, [file for split, file in files.items() if split in ("train", "valid")])
     model = finetune(
-        task_for(chosen.task), base, files["train"], files.get("valid"), folder / "model",
-        FinetuneSettings.make(**chosen.settings), Report.for_terminal(), test_file=files["test"],
-    )  # fmt: skip
+        task_for(chosen.task),
+        base,
+        files["train"],
+        files.get("valid"),
+        folder / "model",
+        FinetuneSettings.make(**chosen.settings),
+        Report.for_terminal(),
+        test_file=files["test"],
+    )
     minutes = (time.perf_counter() - start) / 60
     facts = read_manifest(model).facts
     figures = [Figure(**raw) for raw in facts["metrics"]]
     made = f"{chosen.base}, {facts['parameters'] / 1e6:.1f} M parameters, {facts['epochs']:.1f} epochs"
-    rows = [line(name, name, one, wanted(chosen, one.name, figures), minutes, made)
-            for one in figures if one.low is not None]  # fmt: skip
+    rows = [
+        line(name, name, one, wanted(chosen, one.name, figures), minutes, made)
+        for one in figures
+        if one.low is not None
+    ]
     for split in files.keys() - {"train", "valid", "test"}:
-        rows += [line(name, split, one, "reported", minutes, f"{made}; not trained on this set")
-                 for one in judged(model, files[split])]  # fmt: skip
+        rows += [
+            line(name, split, one, "reported", minutes, f"{made}; not trained on this set")
+            for one in judged(model, files[split])
+        ]
     return rows
 
 
@@ -202,15 +247,15 @@ def wanted(chosen: Set, measure: str, figures: list[Figure]) -> str:
 
 def judged(model: Path, file: Path) -> list[Figure]:
     """Return the figures of a model on a further held-out set."""
-    from noria.build.evaluate.judge import judge
+    from noria.make.evaluate.judge import judge
 
     return judge(model, file, Report())
 
 
 def base_of(kind: str, folder: Path, files: Iterable[Path]) -> Path | None:
     """Return the base model's folder, or None; a trimmed one is cut to the tokens of the files' texts."""
-    from noria.build.compress.trim import trim
-    from noria.build.model.bundled import e5_small, minilm
+    from noria.make.compress.trim import trim
+    from noria.make.models.bundled import e5_small, minilm
 
     if kind == "none":
         return None
@@ -253,10 +298,19 @@ def written(file: Path, rows: list[dict[str, Any]]) -> Path:
 def line(of: str, name: str, figure: Figure, wanted: str, minutes: float, model: str) -> dict[str, Any]:
     """Return one row of the table."""
     return {
-        "of": of, "set": name, "measure": figure.name, "value": figure.value, "low": figure.low, "high": figure.high,
-        "n": figure.n, "baseline": "" if figure.baseline is None else f"{figure.baseline:.4g}", "wanted": wanted,
-        "minutes": minutes, "model": model, "machine": machine(),
-    }  # fmt: skip
+        "of": of,
+        "set": name,
+        "measure": figure.name,
+        "value": figure.value,
+        "low": figure.low,
+        "high": figure.high,
+        "n": figure.n,
+        "baseline": "" if figure.baseline is None else f"{figure.baseline:.4g}",
+        "wanted": wanted,
+        "minutes": minutes,
+        "model": model,
+        "machine": machine(),
+    }
 
 
 if __name__ == "__main__":

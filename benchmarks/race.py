@@ -59,8 +59,11 @@ def raced(
                 if accuracy < bar:
                     short.add(name)
                 seconds[name].append(at)
-                print(f"{title} {number + 1}/{repeats}: bar {bar:.4f}, full {seconds['full'][-1]:.1f} s; "
-                      f"{name}: {accuracy:.4f} after {at:.1f} s", file=sys.stderr)  # fmt: skip
+                print(
+                    f"{title} {number + 1}/{repeats}: bar {bar:.4f}, full {seconds['full'][-1]:.1f} s; "
+                    f"{name}: {accuracy:.4f} after {at:.1f} s",
+                    file=sys.stderr,
+                )
     return seconds, short
 
 
@@ -76,9 +79,9 @@ def run(folder: Path, contestant: dict[str, Any], seed: int, bar: float, patienc
 
 def prepare(folder: Path, rows: int, held: int, *, seed: int) -> None:
     """Write rows to learn from and rows to judge by, the rebuilt model, and the same trimmed to the reviews."""
-    from noria.build.compress.trim import trim
-    from noria.build.corpus.bundled import reviews
-    from noria.build.model.bundled import e5_small
+    from noria.make.compress.trim import trim
+    from noria.make.corpus.bundled import reviews
+    from noria.make.models.bundled import e5_small
 
     labels = {document.text: document.meta["label"] for document in reviews() if document.text.strip()}
     texts = sorted(labels)
@@ -119,12 +122,12 @@ class _Reached(Exception):  # noqa: N818 - the end that was wanted
 
 def noria(folder: Path, seed: int, clock: _Clock, changes: dict[str, Any], epochs: float = EPOCHS) -> None:
     """Train as `noria build finetune` does, judging eight times an epoch."""
-    from noria.build.train.examples import Examples
-    from noria.build.train.fit import fitting
-    from noria.build.train.loop import Evaluation, train
-    from noria.build.train.prepare import prepared
-    from noria.build.train.settings import FinetuneSettings
     from noria.core.progress import Report
+    from noria.make.training.finetune.examples import Examples
+    from noria.make.training.finetune.fit import fitting
+    from noria.make.training.finetune.prepare import prepared
+    from noria.make.training.loop.loop import Evaluation, train
+    from noria.make.training.settings import FinetuneSettings
     from noria.tasks.task import labels_in, read_rows, task_for
 
     rows = read_rows(folder / "train.jsonl", task_for("classify"))
@@ -151,7 +154,7 @@ def noria(folder: Path, seed: int, clock: _Clock, changes: dict[str, Any], epoch
 def _accuracy(module: Any, ids: list[list[int]], labels: list[int]) -> float:
     import torch
 
-    from noria.build.train import bert
+    from noria.make.kernels import bert
     from noria.tasks.padding import Padding, padded
 
     order, right = sorted(range(len(ids)), key=lambda row: len(ids[row])), 0
@@ -207,9 +210,17 @@ def trainer(
 
     with tempfile.TemporaryDirectory(dir=folder) as out:
         told = transformers.TrainingArguments(
-            out, use_cpu=True, report_to=[], disable_tqdm=True, save_strategy="no", logging_strategy="no",
-            remove_unused_columns=False, num_train_epochs=epochs, seed=seed, **arguments,
-        )  # fmt: skip
+            out,
+            use_cpu=True,
+            report_to=[],
+            disable_tqdm=True,
+            save_strategy="no",
+            logging_strategy="no",
+            remove_unused_columns=False,
+            num_train_epochs=epochs,
+            seed=seed,
+            **arguments,
+        )
         transformers.Trainer(
             model, told, train_dataset=rows, callbacks=[Judge()], data_collator=peer.padding(tokenizer)
         ).train()

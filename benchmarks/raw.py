@@ -33,8 +33,9 @@ class Place:
         content = b"" if body is None else json.dumps(body, ensure_ascii=False).encode()
         head = [
             f"{method or ('GET' if body is None else 'POST')} {path} HTTP/1.1",
-            f"host: {self.host}:{self.port}", f"authorization: Bearer {self.key}",
-        ]  # fmt: skip
+            f"host: {self.host}:{self.port}",
+            f"authorization: Bearer {self.key}",
+        ]
         if content:
             head += ["content-type: application/json", f"content-length: {len(content)}"]
         if close:

@@ -43,15 +43,26 @@ def _line(measure_: str, part: float, n: int) -> Line:
     interval = proportion(measure_, round(part * n), n)
     assert interval.low is not None
     assert interval.high is not None
-    return Line("recovery", f"part of truths inside 90 % intervals, {measure_}", part, PROMISED, "what the interval promises", "",
-                part / PROMISED, n, interval.low / PROMISED, interval.high / PROMISED if interval.high else math.nan, machine())  # fmt: skip
+    return Line(
+        "recovery",
+        f"part of truths inside 90 % intervals, {measure_}",
+        part,
+        PROMISED,
+        "what the interval promises",
+        "",
+        part / PROMISED,
+        n,
+        interval.low / PROMISED,
+        interval.high / PROMISED if interval.high else math.nan,
+        machine(),
+    )
 
 
 def _bass(proportional: bool) -> Callable[[int], dict[str, Any]]:
     def simulate(seed: int) -> dict[str, Any]:
-        from noria.grow.forecast.adoption import fit_one
-        from noria.grow.forecast.curves import BASS, Periods
-        from noria.grow.forecast.problem import Noise
+        from noria.grow.forecast.levels.adoption import fit_one
+        from noria.grow.forecast.levels.curves import BASS, Periods
+        from noria.grow.forecast.levels.problem import Noise
 
         random = np.random.default_rng(seed)
         truth = np.array([random.lognormal(np.log(0.02), 0.4), random.lognormal(np.log(0.4), 0.25), 1000.0])
@@ -78,11 +89,11 @@ def _shares(model: str) -> Callable[[int], dict[str, Any]]:
     def simulate(seed: int) -> dict[str, Any]:
         from datetime import date
 
-        from noria.grow.calendars import following
-        from noria.grow.forecast.attraction import shares_of
-        from noria.grow.forecast.baseline import MODELS
+        from noria.grow.forecast.shares.attraction import shares_of
+        from noria.grow.forecast.shares.baseline import MODELS
         from noria.grow.market.share import OTHER, Shares
-        from noria.grow.series import Provenance
+        from noria.grow.series.calendars import following
+        from noria.grow.series.series import Provenance
 
         random = np.random.default_rng(seed)
         root = np.linalg.cholesky(np.full((3, 3), 0.3) + 0.7 * np.eye(3)) * 0.06
@@ -119,7 +130,7 @@ def _shares(model: str) -> Callable[[int], dict[str, Any]]:
 def _rivals(seed: int) -> dict[str, Any]:
     from scipy.integrate import solve_ivp
 
-    from noria.grow.forecast.competition import fit_rivals
+    from noria.grow.forecast.joint.competition import fit_rivals
 
     growth = np.array([0.5, 0.4, 0.3])
     effects = np.array([[-0.005, -0.002, 0.0], [-0.003, -0.004, 0.0], [0.0, -0.001, -0.006]])
@@ -141,7 +152,7 @@ def _rivals(seed: int) -> dict[str, Any]:
 
 
 def _generations(seed: int) -> dict[str, Any]:
-    from noria.grow.forecast.generations import fit_generations, in_use
+    from noria.grow.forecast.joint.generations import fit_generations, in_use
 
     launches, rates = np.array([0.0, 20.0, 40.0]), np.tile([[0.01, 0.25]], (3, 1))
     truth = in_use(rates, np.array([100.0, 50.0, 80.0]), launches, np.arange(1.0, 51.0))
@@ -156,9 +167,9 @@ def _generations(seed: int) -> dict[str, Any]:
 
 
 def _cohorts(seed: int) -> dict[str, Any]:
-    from noria.grow.calendars import following
-    from noria.grow.forecast.cohorts import active_of, cohort_model
-    from noria.grow.forecast.levels import Levels
+    from noria.grow.forecast.levels.cohorts import active_of, cohort_model
+    from noria.grow.forecast.levels.levels import Levels
+    from noria.grow.series.calendars import following
 
     random = np.random.default_rng(seed)
     triangle = np.full((18, 18), np.nan)

@@ -28,7 +28,7 @@ _CLAUSE = re.compile(r"[\u4e00-\u9fff]+|[^\u4e00-\u9fff]+")
 
 def sources() -> tuple[list[str], list[str]]:
     """Return real texts to draw from, and every 20th (by its hash) held out."""
-    from noria.build.corpus.bundled import news, reviews
+    from noria.make.corpus.bundled import news, reviews
 
     texts = [document.text for document in (*reviews(), *news()) if document.text.strip()]
     file = Path(os.environ.get("NORIA_DATA", "")) / "corpus" / "zh-tech" / "docs.jsonl"

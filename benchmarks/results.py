@@ -109,9 +109,14 @@ def _faults(rows: list[dict[str, Any]]) -> str:
         shown = {
             key: told(value) if isinstance(value, dict) else value for key, value in values.items() if key not in hidden
         }
-        return ", ".join(f"{key.replace('_', ' ')} {value:,}" if isinstance(value, int) and not isinstance(value, bool)
-                         else f"{key.replace('_', ' ')} ({value})" if isinstance(values[key], dict)
-                         else f"{key.replace('_', ' ')} {value}" for key, value in shown.items())  # fmt: skip
+        return ", ".join(
+            f"{key.replace('_', ' ')} {value:,}"
+            if isinstance(value, int) and not isinstance(value, bool)
+            else f"{key.replace('_', ' ')} ({value})"
+            if isinstance(values[key], dict)
+            else f"{key.replace('_', ' ')} {value}"
+            for key, value in shown.items()
+        )
 
     return head + "".join(
         f"| {row['fault']} | {'yes' if row['ok'] else 'no'} | {told(row)} | {row['seconds']:,.0f} |\n" for row in rows

@@ -51,10 +51,17 @@ def measure(*, quick: bool) -> list[Line]:
         ("resume", "from resuming to the next step", "s"),
     )
     return [
-        compare("resume", words, [one[key] for one in found["noria"]], [one[key] for one in found["peer"]], BEST, unit,
-                higher_is_better=False)
+        compare(
+            "resume",
+            words,
+            [one[key] for one in found["noria"]],
+            [one[key] for one in found["peer"]],
+            BEST,
+            unit,
+            higher_is_better=False,
+        )
         for key, words, unit in measures
-    ]  # fmt: skip
+    ]
 
 
 def _child(folder: str, name: str, what: str, seconds: float) -> dict[str, float]:
@@ -100,11 +107,13 @@ class Watch:
 
 def noria(folder: Path, what: str, seconds: float) -> dict[str, float]:
     """Train with Noria's loop, or go on."""
-    from noria.build.tokens.batches import Buckets
-    from noria.build.train import examples, loop, supervised
-    from noria.build.train.prepare import prepared
-    from noria.build.train.settings import FinetuneSettings, TrainSettings
     from noria.core.progress import Report
+    from noria.make.tokens.batches import Buckets
+    from noria.make.training.finetune import examples
+    from noria.make.training.finetune.prepare import prepared
+    from noria.make.training.loop import loop
+    from noria.make.training.objectives import supervised
+    from noria.make.training.settings import FinetuneSettings, TrainSettings
     from noria.tasks.task import labels_in, read_rows, task_for
 
     rows = read_rows(folder / "train.jsonl", task_for("classify"))
@@ -138,7 +147,7 @@ def trainer(folder: Path, what: str, seconds: float) -> dict[str, float]:
     """Train with transformers.Trainer, or go on."""
     import transformers
 
-    from noria.build.train.settings import TrainSettings
+    from noria.make.training.settings import TrainSettings
 
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder / "base")
     model = transformers.AutoModelForSequenceClassification.from_pretrained(folder / "base", num_labels=2)
@@ -169,9 +178,17 @@ def trainer(folder: Path, what: str, seconds: float) -> dict[str, float]:
             watch.timed(super()._save_checkpoint, *arguments, **named)
 
     settings = transformers.TrainingArguments(
-        str(folder / "trainer"), use_cpu=True, report_to=[], disable_tqdm=True, save_strategy="no", save_total_limit=1,
-        logging_strategy="no", remove_unused_columns=False, max_steps=1_000_000, **PEERS[BEST],
-    )  # fmt: skip
+        str(folder / "trainer"),
+        use_cpu=True,
+        report_to=[],
+        disable_tqdm=True,
+        save_strategy="no",
+        save_total_limit=1,
+        logging_strategy="no",
+        remove_unused_columns=False,
+        max_steps=1_000_000,
+        **PEERS[BEST],
+    )
 
     made = Timed(model, settings, data_collator=peer.padding(tokenizer), train_dataset=data, callbacks=[Clock()])
     watch = Watch(what, seconds)

@@ -47,8 +47,14 @@ def measure(*, quick: bool) -> list[Line]:
     lost = _lost(parts)
     print(f"scaling: {lost}", file=sys.stderr)
     twice = [2 * speed for speed in speeds["1 process x 1 thread"]]
-    ideal = compare("scaling", f"efficiency of 2 processes x 1 thread ({lost})", speeds["noria"], twice,
-                    "twice 1 process x 1 thread", "tokens/s")  # fmt: skip
+    ideal = compare(
+        "scaling",
+        f"efficiency of 2 processes x 1 thread ({lost})",
+        speeds["noria"],
+        twice,
+        "twice 1 process x 1 thread",
+        "tokens/s",
+    )
     rest = [
         compare("scaling", "2 processes x 1 thread", speeds["noria"], speeds[name], name, "tokens/s")
         for name in ("1 process x 2 threads", PEER)
@@ -80,13 +86,13 @@ def _run(folder: Path, name: str, steps: int) -> dict[str, float]:
 
 def noria_speed(folder: Path, steps: int) -> dict[str, float]:
     """Return Noria's tokens a second over `steps`; among several also seconds of a step, of waiting and of summing."""
-    from noria.build.tokens.batches import Packed
-    from noria.build.tokens.shards import open_shards
-    from noria.build.train.loop import train
-    from noria.build.train.objectives import causal
-    from noria.build.train.settings import TrainSettings
     from noria.core.memory import keep_memory
     from noria.core.progress import Report
+    from noria.make.tokens.batches import Packed
+    from noria.make.tokens.shards import open_shards
+    from noria.make.training.loop.loop import train
+    from noria.make.training.objectives.language_modeling import causal
+    from noria.make.training.settings import TrainSettings
 
     keep_memory()
     batches = Packed(open_shards(folder / "shards", "train"), context=CONTEXT, rows=TOKENS // CONTEXT, seed=0)
@@ -101,7 +107,7 @@ def trainer_speed(folder: Path, steps: int) -> dict[str, float]:
     """Return the tokens a second of a Trainer in each of two processes, over `steps` after its first."""
     import transformers
 
-    from noria.build.tokens.shards import open_shards
+    from noria.make.tokens.shards import open_shards
 
     ids = open_shards(folder / "shards", "train").ids
     rows = np.random.default_rng(0).permutation(
@@ -120,13 +126,23 @@ def trainer_speed(folder: Path, steps: int) -> dict[str, float]:
     settings = {**best, "per_device_train_batch_size": TOKENS // CONTEXT // 2}
     with tempfile.TemporaryDirectory(dir=folder) as out:
         arguments = transformers.TrainingArguments(
-            out, use_cpu=True, report_to=[], disable_tqdm=True, save_strategy="no", logging_strategy="no",
-            max_steps=steps + 1, remove_unused_columns=False, **settings,
-        )  # fmt: skip
+            out,
+            use_cpu=True,
+            report_to=[],
+            disable_tqdm=True,
+            save_strategy="no",
+            logging_strategy="no",
+            max_steps=steps + 1,
+            remove_unused_columns=False,
+            **settings,
+        )
         transformers.Trainer(
-            _model(folder), arguments, data_collator=transformers.DataCollatorForLanguageModeling(tokenizer, mlm=False),
-            train_dataset=[{"input_ids": row.tolist()} for row in rows], callbacks=[Clock()],
-        ).train()  # fmt: skip
+            _model(folder),
+            arguments,
+            data_collator=transformers.DataCollatorForLanguageModeling(tokenizer, mlm=False),
+            train_dataset=[{"input_ids": row.tolist()} for row in rows],
+            callbacks=[Clock()],
+        ).train()
     return {"speed": TOKENS * steps / (ends[-1] - ends[0])}
 
 

@@ -105,29 +105,63 @@ def _compared(found: dict[tuple[str, int, str], list[float]]) -> list[Line]:
     for peer in NAMES:
         for clients in CLIENTS:
             at = f"{clients} client{'s' * (clients > 1)}"
-            lines.append(compare("serve", f"requests a second, {at}", found["noria", clients, "rate"],
-                                 found[peer, clients, "rate"], peer, "requests/s"))  # fmt: skip
+            lines.append(
+                compare(
+                    "serve",
+                    f"requests a second, {at}",
+                    found["noria", clients, "rate"],
+                    found[peer, clients, "rate"],
+                    peer,
+                    "requests/s",
+                )
+            )
             theirs = found[f"{peer} beside {peer}", clients, "p99"]
             for part in ("p50", "p99"):
-                lines.append(compare("serve", f"{part} at an equal rate, {at}", found[f"noria beside {peer}", clients, part],
-                                     found[f"{peer} beside {peer}", clients, part], peer, "ms", higher_is_better=False))  # fmt: skip
-            lines.append(compare("serve", f"p99 at twice the peer's rate, {at}",
-                                 found[f"noria beside {peer}, twice", clients, "p99"], theirs, peer, "ms",
-                                 higher_is_better=False))  # fmt: skip
+                lines.append(
+                    compare(
+                        "serve",
+                        f"{part} at an equal rate, {at}",
+                        found[f"noria beside {peer}", clients, part],
+                        found[f"{peer} beside {peer}", clients, part],
+                        peer,
+                        "ms",
+                        higher_is_better=False,
+                    )
+                )
+            lines.append(
+                compare(
+                    "serve",
+                    f"p99 at twice the peer's rate, {at}",
+                    found[f"noria beside {peer}, twice", clients, "p99"],
+                    theirs,
+                    peer,
+                    "ms",
+                    higher_is_better=False,
+                )
+            )
     return lines
 
 
 def _overheads(found: dict[tuple[str, int, str], list[float]], bare: list[float]) -> list[Line]:
     with_http = found["noria", 1, "p50"]
     over = statistics.median(one - other for one, other in zip(with_http, bare, strict=True))
-    return [compare("serve", f"median of one client (overhead {over:.2f} ms)", with_http, bare, "the bare engine", "ms",
-                    higher_is_better=False)]  # fmt: skip
+    return [
+        compare(
+            "serve",
+            f"median of one client (overhead {over:.2f} ms)",
+            with_http,
+            bare,
+            "the bare engine",
+            "ms",
+            higher_is_better=False,
+        )
+    ]
 
 
 def bare_engine(model: Path, rows: list[str], asked: int = 200) -> float:
     """Return the median milliseconds that the engine takes for one text in a process of its own."""
     code = (
-        "import json, statistics, sys, time; from noria.ship.engine.engine import answer, open_engine\n"
+        "import json, statistics, sys, time; from noria.infer.engine import answer, open_engine\n"
         "rows = json.load(sys.stdin); engine = open_engine(sys.argv[1]); found = []\n"
         "for row in rows[:20]: answer(engine, [row])\n"
         "for row in rows:\n"
@@ -136,16 +170,22 @@ def bare_engine(model: Path, rows: list[str], asked: int = 200) -> float:
     )
     texts = [rows[place % len(rows)] for place in range(asked)]
     environment = {**os.environ, "OMP_NUM_THREADS": str(os.cpu_count()), "TOKENIZERS_PARALLELISM": "false"}
-    done = subprocess.run([sys.executable, "-c", code, str(model)], input=json.dumps(texts), capture_output=True, text=True,
-                          check=True, env=environment)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(model)],
+        input=json.dumps(texts),
+        capture_output=True,
+        text=True,
+        check=True,
+        env=environment,
+    )
     return float(done.stdout)
 
 
 def prepare(folder: Path, texts: list[str], base: Path | None = None) -> Path:
     """Write the model folder that Noria serves, its graph the ONNX file beside it that the peers serve."""
     if base is None:
-        from noria.build.compress.trim import trim
-        from noria.build.model.bundled import e5_small
+        from noria.make.compress.trim import trim
+        from noria.make.models.bundled import e5_small
 
         e5_small(folder / "e5")
         base = trim(folder / "e5", texts, folder / "base")
@@ -174,10 +214,14 @@ def to_onnx(model: Path) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the tracer remarks on every branch
             torch.onnx.export(
-                module, (ids, torch.ones_like(ids)), made.path / "model.onnx", dynamo=False,
-                input_names=["input_ids", "attention_mask"], output_names=["logits"],
+                module,
+                (ids, torch.ones_like(ids)),
+                made.path / "model.onnx",
+                dynamo=False,
+                input_names=["input_ids", "attention_mask"],
+                output_names=["logits"],
                 dynamic_axes={**axes, "logits": {0: "texts"}},
-            )  # fmt: skip
+            )
         graph = openvino.convert_model(made.path / "model.onnx")
         openvino.save_model(graph, made.path / "engine" / "model.xml", compress_to_fp16=False)
 
@@ -186,7 +230,7 @@ def reviews() -> list[str]:
     """Return distinct reviews in an order of their own."""
     import random
 
-    from noria.build.corpus.bundled import reviews as bundled
+    from noria.make.corpus.bundled import reviews as bundled
 
     texts = sorted({document.text for document in bundled() if document.text.strip()})
     random.Random(0).shuffle(texts)

@@ -39,9 +39,9 @@ def make_classifier(target: Path, base: Path | None = None) -> Path:
     import torch
     from transformers import AutoModelForSequenceClassification
 
-    from noria.build.compress.export import export, save
-    from noria.build.model.load import quiet_transformers
     from noria.core.folder import new_folder, write_json
+    from noria.make.compress.export import export, save
+    from noria.make.models.load import quiet_transformers
 
     torch.manual_seed(0)
     with quiet_transformers(), new_folder(target, kind="model") as folder:
@@ -61,9 +61,14 @@ def _tiny(folder: Path) -> Any:
     from transformers import BertConfig, BertForSequenceClassification
 
     config = BertConfig(
-        vocab_size=byte_tokenizer(folder, TEXTS, ENCODER, closed=True), hidden_size=32, num_hidden_layers=2, num_attention_heads=2,
-        intermediate_size=64, max_position_embeddings=128, num_labels=2,
-    )  # fmt: skip
+        vocab_size=byte_tokenizer(folder, TEXTS, ENCODER, closed=True),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=128,
+        num_labels=2,
+    )
     return BertForSequenceClassification(config)
 
 

@@ -21,17 +21,17 @@ import numpy as np
 import torch
 from cyclopts import App, Parameter
 
-from noria.build.evaluate.intervals import interval
-from noria.build.model.sizes import STEP, feed_forward
-from noria.build.tokens.batches import Batch
-from noria.build.train import objectives
-from noria.build.train.loop import train
-from noria.build.train.settings import OptimizerSettings, TrainSettings
 from noria.core.errors import InputError
 from noria.core.figure import Figure
 from noria.core.memory import keep_memory
 from noria.core.progress import Report
 from noria.core.settings import fingerprint
+from noria.make.evaluate.intervals import interval
+from noria.make.models.sizes import STEP, feed_forward
+from noria.make.tokens.batches import Batch
+from noria.make.training.loop.loop import train
+from noria.make.training.objectives import language_modeling as objectives
+from noria.make.training.settings import OptimizerSettings, TrainSettings
 
 CONTEXT = 256
 SOURCE = "Shakespeare characters, last 10 %, blocks of 256"
@@ -119,10 +119,16 @@ def fitted(ids: np.ndarray, vocab_size: int, recipe: Recipe, seconds: float, wor
     from transformers import LlamaConfig, LlamaForCausalLM
 
     config = LlamaConfig(
-        vocab_size=math.ceil(vocab_size / STEP) * STEP, hidden_size=recipe.width, num_hidden_layers=recipe.layers,
-        num_attention_heads=recipe.width // STEP, num_key_value_heads=recipe.width // STEP, head_dim=STEP,
-        intermediate_size=feed_forward(recipe.width), max_position_embeddings=CONTEXT, tie_word_embeddings=True,
-    )  # fmt: skip
+        vocab_size=math.ceil(vocab_size / STEP) * STEP,
+        hidden_size=recipe.width,
+        num_hidden_layers=recipe.layers,
+        num_attention_heads=recipe.width // STEP,
+        num_key_value_heads=recipe.width // STEP,
+        head_dim=STEP,
+        intermediate_size=feed_forward(recipe.width),
+        max_position_embeddings=CONTEXT,
+        tie_word_embeddings=True,
+    )
     keep_memory()
     torch.manual_seed(0)
     module = LlamaForCausalLM(config)
@@ -131,9 +137,14 @@ def fitted(ids: np.ndarray, vocab_size: int, recipe: Recipe, seconds: float, wor
     )
     settings = TrainSettings(seconds=seconds, optimizer=optimizer, evaluations=1)
     train(
-        module, Blocks(ids, recipe.rows, seed=0), partial(objectives.causal, dropout=recipe.dropout), settings, work,
-        report, title="shakespeare",
-    )  # fmt: skip
+        module,
+        Blocks(ids, recipe.rows, seed=0),
+        partial(objectives.causal, dropout=recipe.dropout),
+        settings,
+        work,
+        report,
+        title="shakespeare",
+    )
     return module
 
 

@@ -34,10 +34,10 @@ from .environments import python_of
 from .line import Line, machine
 
 if TYPE_CHECKING:
-    from noria.grow.forecast.levels import Levels
-    from noria.grow.forecast.rolling import Backtest
+    from noria.grow.forecast.levels.levels import Levels
+    from noria.grow.forecast.scoring.rolling import Backtest
     from noria.grow.market.share import Shares
-    from noria.grow.series import Floats
+    from noria.grow.series.series import Floats
 
 HORIZON = 3
 PEERS = {
@@ -63,7 +63,7 @@ def markets() -> dict[str, Shares]:
     """Return the real markets that are at hand."""
     from noria.grow.bundled import chatbot_shares
     from noria.grow.market.share import shares
-    from noria.grow.series import read_series
+    from noria.grow.series.series import read_series
 
     found = {"chatbots": shares(read_series(chatbot_shares()))}
     folder = Path(os.environ.get("NORIA_DATA", "")) / "market"
@@ -85,14 +85,15 @@ def markets() -> dict[str, Shares]:
     names = sorted({row["generation"] for row in kept})
     cells = {(row["month"], row["generation"]): row["share_percent"] for row in kept}
     months = sorted({row["month"] for row in kept})
-    found["generations of Windows"] = _market([(month, name, cells.get((month, name), "0")) for month in months for name in names],
-                                              "W3Schools, platforms")  # fmt: skip
+    found["generations of Windows"] = _market(
+        [(month, name, cells.get((month, name), "0")) for month in months for name in names], "W3Schools, platforms"
+    )
     return found
 
 
 def levels() -> dict[str, Levels]:
     """Return the real levels that are at hand."""
-    from noria.grow.forecast.levels import Levels
+    from noria.grow.forecast.levels.levels import Levels
 
     file = Path(os.environ.get("NORIA_DATA", "")) / "market" / "wikipedia-chatgpt.csv"
     if not file.is_file():
@@ -104,7 +105,7 @@ def levels() -> dict[str, Levels]:
 
 def _market(table: Sequence[tuple[str, str, str]], source: str) -> Shares:
     from noria.grow.market.share import shares
-    from noria.grow.series import Point, Provenance, Series
+    from noria.grow.series.series import Point, Provenance, Series
 
     points = sorted(
         (Point(time, name, "", "share", float(value), "percent") for time, name, value in table),
@@ -132,14 +133,14 @@ class Peer:
 
     def __call__(self, market: Shares) -> PeerShares:
         """Return the forecast from the end of a window."""
-        from noria.grow.forecast.attraction import log_ratios
+        from noria.grow.forecast.shares.attraction import log_ratios
 
         _, present = log_ratios(market, market.values)
         return PeerShares(market, present, *self.answers[len(market.times)])
 
     def ahead(self, history: Levels, horizon: int, draws: int, seed: int) -> Any:
         """Return the outlook of a level whose logarithm was forecast."""
-        from noria.grow.forecast.outlook import Outlook
+        from noria.grow.forecast.levels.outlook import Outlook
 
         mean, deviation = (each[:horizon, 0] for each in self.answers[len(history.times)])
         random = np.random.default_rng(seed)
@@ -160,8 +161,8 @@ class PeerShares:
 
     def ahead(self, horizon: int, *, draws: int = 1000, seed: int = 0) -> Any:
         """Return draws of shares."""
-        from noria.grow.calendars import following
-        from noria.grow.forecast.attraction import ShareForecast, shares_of
+        from noria.grow.forecast.shares.attraction import ShareForecast, shares_of
+        from noria.grow.series.calendars import following
 
         random = np.random.default_rng(seed)
         ratios = self.mean[:horizon] + self.deviation[:horizon] * random.standard_normal(
@@ -178,15 +179,23 @@ class PeerShares:
 
 
 def _tested(name: str, market: Shares, quick: bool) -> Backtest:
-    from noria.grow.forecast.attraction import MINIMUM, log_ratios
-    from noria.grow.forecast.backtest import backtest
-    from noria.grow.forecast.baseline import MODELS
+    from noria.grow.forecast.shares.attraction import MINIMUM, log_ratios
+    from noria.grow.forecast.shares.backtest import backtest
+    from noria.grow.forecast.shares.baseline import MODELS
 
     start = _start(len(market.times), MINIMUM + 1, quick)
     windows = {}
     for seen in range(start, len(market.times)):
-        window = type(market)(market.times[:seen], market.entities, market.values[:seen], market.base, market.provenance, market.resolution,
-                              market.flags, tuple(item for item in market.breaks if item[0] < seen))  # fmt: skip
+        window = type(market)(
+            market.times[:seen],
+            market.entities,
+            market.values[:seen],
+            market.base,
+            market.provenance,
+            market.resolution,
+            market.flags,
+            tuple(item for item in market.breaks if item[0] < seen),
+        )
         windows[seen] = log_ratios(window, window.values)[0]
     peers = _asked(name, windows)
     ours = backtest(market, horizon=HORIZON, first=start)
@@ -195,13 +204,17 @@ def _tested(name: str, market: Shares, quick: bool) -> Backtest:
 
 
 def _tested_levels(name: str, history: Levels, quick: bool) -> Backtest:
-    from noria.grow.forecast.levels import LEVEL_MODELS, backtest_levels
+    from noria.grow.forecast.levels.levels import LEVEL_MODELS, backtest_levels
 
     start = _start(len(history.times), 8, quick)
     peers = _asked(name, {seen: np.log(history.values[:seen, None]) for seen in range(start, len(history.times))})
     ours = backtest_levels(history, horizon=HORIZON, first=start)
-    theirs = backtest_levels(history, horizon=HORIZON, first=start,
-                             models={"persistence": LEVEL_MODELS["persistence"], **{key: peer.ahead for key, peer in peers.items()}})  # fmt: skip
+    theirs = backtest_levels(
+        history,
+        horizon=HORIZON,
+        first=start,
+        models={"persistence": LEVEL_MODELS["persistence"], **{key: peer.ahead for key, peer in peers.items()}},
+    )
     return _joined(ours, theirs)
 
 
@@ -210,7 +223,7 @@ def _start(size: int, least: int, quick: bool) -> int:
 
 
 def _joined(ours: Backtest, theirs: Backtest) -> Backtest:
-    from noria.grow.forecast.rolling import Backtest
+    from noria.grow.forecast.scoring.rolling import Backtest
 
     extra = tuple(trial for trial in theirs.trials if trial.model in PEERS)
     return Backtest(
@@ -226,15 +239,25 @@ def _asked(name: str, windows: dict[int, Floats]) -> dict[str, Peer]:
     ]
     print(f"share_forecast: {name}: statsforecast from {len(tasks)} origins", file=sys.stderr)
     script = Path(__file__).with_name("share_forecast_peer.py")
-    run = subprocess.run([python, "-P", "-W", "ignore", str(script)], input=json.dumps({"tasks": tasks, "horizon": HORIZON, "models": list(PEERS)}),
-                         capture_output=True, text=True, check=False)  # fmt: skip
+    run = subprocess.run(
+        [python, "-P", "-W", "ignore", str(script)],
+        input=json.dumps({"tasks": tasks, "horizon": HORIZON, "models": list(PEERS)}),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if run.returncode:
         raise RuntimeError(f"statsforecast failed: {(run.stderr.strip().splitlines() or ['no words'])[-1]}")
     told = json.loads(run.stdout.strip().splitlines()[-1])
     return {
-        model: Peer({int(seen): (np.array(mean).T, np.maximum(np.array(deviation).T, 1e-6)) for seen, (mean, deviation) in answers.items()})
+        model: Peer(
+            {
+                int(seen): (np.array(mean).T, np.maximum(np.array(deviation).T, 1e-6))
+                for seen, (mean, deviation) in answers.items()
+            }
+        )
         for model, answers in told.items()
-    }  # fmt: skip
+    }
 
 
 def _filled(column: Floats) -> Floats:
@@ -244,14 +267,17 @@ def _filled(column: Floats) -> Floats:
 
 
 def _lines(name: str, test: Backtest, unit: str) -> list[Line]:
-    from noria.grow.forecast.scores import mean_interval
-    from noria.grow.forecast.stacking import BLEND
+    from noria.grow.forecast.scoring.scores import mean_interval
+    from noria.grow.forecast.scoring.stacking import BLEND
 
     for model in (*test.weights, BLEND, *PEERS):
         mine = [trial for trial in test.trials if trial.model == model]
         if mine:
-            print(f"  {name}, {model}: log score {np.mean([t.log_score for t in mine]):.3f}, energy {np.mean([t.energy for t in mine]):.3f}, "
-                  f"90 % holds {np.mean([t.covered[-1] for t in mine]):.3f}, n {len(mine)}", file=sys.stderr)  # fmt: skip
+            print(
+                f"  {name}, {model}: log score {np.mean([t.log_score for t in mine]):.3f}, energy {np.mean([t.energy for t in mine]):.3f}, "
+                f"90 % holds {np.mean([t.covered[-1] for t in mine]):.3f}, n {len(mine)}",
+                file=sys.stderr,
+            )
     ours = {(trial.origin, trial.horizon): trial for trial in test.trials if trial.model == BLEND}
     lines = []
     for model, told in {**BARS, **PEERS}.items():
@@ -268,17 +294,47 @@ def _lines(name: str, test: Backtest, unit: str) -> list[Line]:
             what: str, mine: float, theirs: float, of: str, logs: Floats, told: str = told, origins: Any = origins
         ) -> Line:
             middle, half = mean_interval(logs, HORIZON - 1)
-            return Line("share_forecast", f"{what}, {name}", mine, theirs, f"{told}; the ratio is Noria's blend over it", of,
-                        math.exp(middle), len(origins), math.exp(middle - half) if math.isfinite(half) else math.nan,
-                        math.exp(middle + half) if math.isfinite(half) and middle + half < 700 else math.nan, machine())  # fmt: skip
+            return Line(
+                "share_forecast",
+                f"{what}, {name}",
+                mine,
+                theirs,
+                f"{told}; the ratio is Noria's blend over it",
+                of,
+                math.exp(middle),
+                len(origins),
+                math.exp(middle - half) if math.isfinite(half) else math.nan,
+                math.exp(middle + half) if math.isfinite(half) and middle + half < 700 else math.nan,
+                machine(),
+            )
 
         held = [float(np.mean([pair[side].covered[-1] for pair in pairs])) for side in (0, 1)]
         lines += [
-            line("log score", float(np.mean([a.log_score for a, _ in pairs])), float(np.mean([b.log_score for _, b in pairs])), "nats",
-                 by_origin(lambda a, b: a.log_score - b.log_score)),
-            line("energy score", float(np.mean([a.energy for a, _ in pairs])), float(np.mean([b.energy for _, b in pairs])), unit,
-                 by_origin(lambda a, b: math.log(b.energy / a.energy))),
-            Line("share_forecast", f"coverage of 90 % intervals, {name}", *held, f"{told}; the ratio is how far off 90 %", "", # type: ignore[misc]
-                 (abs(held[1] - 0.9) + 0.01) / (abs(held[0] - 0.9) + 0.01), len(origins), math.nan, math.nan, machine()),
-        ]  # fmt: skip
+            line(
+                "log score",
+                float(np.mean([a.log_score for a, _ in pairs])),
+                float(np.mean([b.log_score for _, b in pairs])),
+                "nats",
+                by_origin(lambda a, b: a.log_score - b.log_score),
+            ),
+            line(
+                "energy score",
+                float(np.mean([a.energy for a, _ in pairs])),
+                float(np.mean([b.energy for _, b in pairs])),
+                unit,
+                by_origin(lambda a, b: math.log(b.energy / a.energy)),
+            ),
+            Line(
+                "share_forecast",
+                f"coverage of 90 % intervals, {name}",
+                *held,
+                f"{told}; the ratio is how far off 90 %",
+                "",  # type: ignore[misc]
+                (abs(held[1] - 0.9) + 0.01) / (abs(held[0] - 0.9) + 0.01),
+                len(origins),
+                math.nan,
+                math.nan,
+                machine(),
+            ),
+        ]
     return lines

@@ -75,11 +75,18 @@ def measure(*, quick: bool, texts: list[str] | None = None, parameters: int = 17
 def _lines(found: dict[tuple[str, int, str], list[float]], clients: int) -> list[Line]:
     at = f"{clients} client{'s' * (clients > 1)}"
     return [
-        compare("stream", f"{measure}, {at}", found["noria", clients, key], found[peer, clients, key], peer, unit,
-                higher_is_better=key == "speed")
+        compare(
+            "stream",
+            f"{measure}, {at}",
+            found["noria", clients, key],
+            found[peer, clients, key],
+            peer,
+            unit,
+            higher_is_better=key == "speed",
+        )
         for peer in (PEER, SAME, TORCH)
         for measure, key, unit in (("time to the first text", "first", "ms"), ("tokens a second", "speed", "tokens/s"))
-    ]  # fmt: skip
+    ]
 
 
 def prepare(folder: Path, texts: list[str] | None, parameters: int) -> list[str]:
@@ -87,12 +94,12 @@ def prepare(folder: Path, texts: list[str] | None, parameters: int) -> list[str]
     import torch
     from transformers import LlamaForCausalLM
 
-    from noria.build.compress.gguf import write_gguf
-    from noria.build.corpus.bundled import news, reviews
-    from noria.build.model.sizes import causal
-    from noria.build.tokens.tokenizer import copy_tokenizer, load_tokenizer, train_tokenizer
     from noria.core.folder import new_folder, write_json
-    from noria.ship.engine.engine import ENGINES, Kind
+    from noria.infer.engine import ENGINES, Kind
+    from noria.make.compress.gguf import write_gguf
+    from noria.make.corpus.bundled import news, reviews
+    from noria.make.models.sizes import causal
+    from noria.make.tokens.tokenizer import copy_tokenizer, load_tokenizer, train_tokenizer
 
     if texts is None:
         texts = [one.text for one in news()] + sorted({one.text for one in reviews() if one.text.strip()})
@@ -154,8 +161,14 @@ async def ask(url: str, key: str, prompts: list[str], clients: int, seconds: flo
 async def _stream(host: str, port: int, path: str, key: str, prompt: str) -> tuple[float, int]:
     """Return the seconds to the first text and the tokens of one completion."""
     # llama.cpp's kind of vocabulary takes some token for the end; both servers leave unknown fields to the other.
-    body: dict[str, Any] = {"prompt": prompt, "max_tokens": TOKENS, "stream": True, "temperature": 1.0, "top_p": 0.95,
-                            "stream_options": {"include_usage": True}}  # fmt: skip
+    body: dict[str, Any] = {
+        "prompt": prompt,
+        "max_tokens": TOKENS,
+        "stream": True,
+        "temperature": 1.0,
+        "top_p": 0.95,
+        "stream_options": {"include_usage": True},
+    }
     if not key:
         body |= {"ignore_eos": True, "min_p": 0.0, "top_k": 0}
     content = json.dumps(body, ensure_ascii=False).encode()

@@ -53,7 +53,7 @@ def measure(*, quick: bool) -> list[Line]:
 
 def prepared(folder: Path, megabytes: int) -> None:
     """Write the corpus, and a tokenizer learnt from some of it."""
-    from noria.build.tokens.tokenizer import train_tokenizer
+    from noria.make.tokens.tokenizer import train_tokenizer
 
     prepare(folder, megabytes)
     train_tokenizer(islice(texts_of(folder), 5_000), VOCABULARY, folder / "tokenizer")
@@ -61,8 +61,8 @@ def prepared(folder: Path, megabytes: int) -> None:
 
 def encode(folder: Path, name: str, part: float) -> dict[str, float]:
     """Encode the first part of the corpus; return MB a second and the memory it took."""
-    from noria.build.tokens.shards import write_shards
-    from noria.build.tokens.tokenizer import load_tokenizer
+    from noria.make.tokens.shards import write_shards
+    from noria.make.tokens.tokenizer import load_tokenizer
 
     count = sum(1 for _ in texts_of(folder))
     tokenizer = load_tokenizer(folder / "tokenizer")

@@ -70,7 +70,7 @@ def trained(folder: Path, name: str) -> dict[str, float]:
 
     start = time.perf_counter()
     if name == "noria":
-        from noria.build.tokens.tokenizer import load_tokenizer, train_tokenizer
+        from noria.make.tokens.tokenizer import load_tokenizer, train_tokenizer
 
         tokenizer = load_tokenizer(train_tokenizer(texts_of(folder), VOCABULARY, folder / "tokenizer"))
     else:

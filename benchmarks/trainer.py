@@ -9,9 +9,13 @@ from pathlib import Path
 from typing import Any
 
 BEST = {
-    "bf16": True, "per_device_train_batch_size": 32, "train_sampling_strategy": "group_by_length",
-    "optim": "adamw_torch_fused", "dataloader_num_workers": 0, "dataloader_pin_memory": False,
-}  # fmt: skip
+    "bf16": True,
+    "per_device_train_batch_size": 32,
+    "train_sampling_strategy": "group_by_length",
+    "optim": "adamw_torch_fused",
+    "dataloader_num_workers": 0,
+    "dataloader_pin_memory": False,
+}
 """The settings that its documentation advises for speed on processors."""
 
 
@@ -85,9 +89,15 @@ def speed(
 
     with tempfile.TemporaryDirectory(dir=folder) as out:
         arguments = transformers.TrainingArguments(
-            out, use_cpu=True, report_to=[], disable_tqdm=True, save_strategy="no", logging_strategy="no",
-            remove_unused_columns=False, **settings,
-        )  # fmt: skip
+            out,
+            use_cpu=True,
+            report_to=[],
+            disable_tqdm=True,
+            save_strategy="no",
+            logging_strategy="no",
+            remove_unused_columns=False,
+            **settings,
+        )
         trainer = transformers.Trainer(model, arguments, data_collator=counted, train_dataset=data, callbacks=[clock])
         trainer.train()
         done = trainer.state.global_step

@@ -9,8 +9,14 @@ TEXTS = ("物流很快，包装完好，下次还来。", "A noria is a water wh
 
 
 def make_writer(
-    target: Path, task: str = "causal", length: int = 512, *, texts: Sequence[str] = TEXTS, ends: bool = False, seed: int = 0
-) -> Path:  # fmt: skip
+    target: Path,
+    task: str = "causal",
+    length: int = 512,
+    *,
+    texts: Sequence[str] = TEXTS,
+    ends: bool = False,
+    seed: int = 0,
+) -> Path:
     """Write a model folder of a Llama with two layers.
 
     Args:
@@ -28,10 +34,18 @@ def make_writer(
 
     with new_folder(target, kind="model") as folder:
         config = LlamaConfig(
-            vocab_size=byte_tokenizer(folder.path, texts), hidden_size=32, num_hidden_layers=2, num_attention_heads=2,
-            num_key_value_heads=2, intermediate_size=64, max_position_embeddings=length, pad_token_id=0, bos_token_id=1,
-            eos_token_id=2 if ends else None, tie_word_embeddings=True,
-        )  # fmt: skip
+            vocab_size=byte_tokenizer(folder.path, texts),
+            hidden_size=32,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            num_key_value_heads=2,
+            intermediate_size=64,
+            max_position_embeddings=length,
+            pad_token_id=0,
+            bos_token_id=1,
+            eos_token_id=2 if ends else None,
+            tie_word_embeddings=True,
+        )
         torch.manual_seed(seed)
         LlamaForCausalLM(config).save_pretrained(folder.path)
         folder.facts.update(task=task, labels=[], max_length=length)
@@ -56,9 +70,11 @@ def byte_tokenizer(
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=400, show_progress=False, special_tokens=list(special),
+        vocab_size=400,
+        show_progress=False,
+        special_tokens=list(special),
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-    )  # fmt: skip
+    )
     tokenizer.train_from_iterator(texts, trainer)
     if closed:
         tokenizer.post_processor = processors.TemplateProcessing(

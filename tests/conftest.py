@@ -14,6 +14,8 @@ from noria.core.packages import package_file
 hypothesis.settings.register_profile("noria", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("noria")
 
+pytest_plugins = ["serving"]
+
 ENGLISH = (
     "The film was great and I would gladly watch it again.",
     "The stock market fell sharply today after the bank raised its rates.",
@@ -36,7 +38,7 @@ def review_lines() -> list[str]:
 @pytest.fixture(scope="session")
 def e5_full(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Multilingual-e5-small, whole: 250,002 pieces."""
-    from noria.build.model.bundled import e5_small
+    from noria.make.models.bundled import e5_small
 
     return e5_small(tmp_path_factory.mktemp("e5") / "e5")
 
@@ -44,7 +46,7 @@ def e5_full(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def e5_base(e5_full: Path, review_lines: list[str]) -> Path:
     """Multilingual-e5-small, trimmed to a few hundred Chinese and English texts."""
-    from noria.build.compress.trim import trim
+    from noria.make.compress.trim import trim
 
     return trim(e5_full, [*review_lines, *ENGLISH], e5_full.parent / "base")
 

@@ -10,7 +10,10 @@ from typing import Any
 from tiny_models import pair_tokenizer
 
 SIZES: tuple[tuple[str, int], ...] = (
-    (r"(encoder_|decoder_|num_|n_)?(hidden_)?layers?|num_(encoder|decoder)_layers|num_.*layers_per_stack|num_blocks", 2),
+    (
+        r"(encoder_|decoder_|num_|n_)?(hidden_)?layers?|num_(encoder|decoder)_layers|num_.*layers_per_stack|num_blocks",
+        2,
+    ),
     (r".*(key_value|kv)_heads|num_query_groups", 2),
     (r"(num_|n_)heads?|.*attention_heads|.*_num_heads|n_head", 4),
     (r".*head_dim|d_head|d_kv|attention_head_size|qk_.*_dim", 8),
@@ -23,7 +26,7 @@ SIZES: tuple[tuple[str, int], ...] = (
     (r"n_group|topk_group", 1),
     (r"entity_vocab_size", 40),
     (r"pronunciation_vocab_size|shape_vocab_size|.*_label_size", 200),
-)  # fmt: skip
+)
 """Names that families give to a size, and the tiny one."""
 TOKENS = {"pad_token_id": 0, "bos_token_id": 1, "cls_token_id": 1, "eos_token_id": 2, "sep_token_id": 2}
 LATENT = {"num_key_value_heads": 4, "qk_nope_head_dim": 8, "qk_rope_head_dim": 8, "v_head_dim": 8, "head_dim": 8}
@@ -31,10 +34,13 @@ OVERRIDES: dict[str, dict[str, Any]] = {
     **dict.fromkeys(("axk1", "axk2", "deepseek_v3", "minicpm3", "mistral4"), LATENT),
     **{name: {"head_dim": 8} for name in ("hunyuan_v1_dense", "hunyuan_v1_moe", "ministral")},
     "deepseek_v2": {**LATENT, "num_experts_per_tok": 2, "topk_method": "greedy"},
-    "t5": {"decoder_start_token_id": 0}, "umt5": {"decoder_start_token_id": 0},
-    "cohere_compass_text": {"rope_parameters": {
-        kind: {"rope_type": "default", "rope_theta": 1e4} for kind in ("full_attention", "sliding_attention")
-    }},
+    "t5": {"decoder_start_token_id": 0},
+    "umt5": {"decoder_start_token_id": 0},
+    "cohere_compass_text": {
+        "rope_parameters": {
+            kind: {"rope_type": "default", "rope_theta": 1e4} for kind in ("full_attention", "sliding_attention")
+        }
+    },
     "esmc": {"num_key_value_heads": 4},
     "esm": {"pad_token_id": 1, "mask_token_id": 3},
     "funnel": {"block_sizes": [1, 1], "block_repeats": None, "num_decoder_layers": 1},
@@ -47,12 +53,23 @@ OVERRIDES: dict[str, dict[str, Any]] = {
     "mobilebert": {"true_hidden_size": 16},
     "lilt": {"hidden_size": 48, "channel_shrink_ratio": 4},
     "neomme": {"head_dim": 16, "hidden_size": 64},
-    "perceiver": {"num_latents": 8, "d_latents": 32, "d_model": 32, "num_blocks": 1, "num_self_attends_per_block": 1,
-                  "num_self_attention_heads": 4, "num_cross_attention_heads": 4},
-    "reformer": {"axial_pos_shape": [8, 8], "axial_pos_embds_dim": [16, 16], "attn_layers": ["local", "lsh"],
-                 "max_position_embeddings": 64},
+    "perceiver": {
+        "num_latents": 8,
+        "d_latents": 32,
+        "d_model": 32,
+        "num_blocks": 1,
+        "num_self_attends_per_block": 1,
+        "num_self_attention_heads": 4,
+        "num_cross_attention_heads": 4,
+    },
+    "reformer": {
+        "axial_pos_shape": [8, 8],
+        "axial_pos_embds_dim": [16, 16],
+        "attn_layers": ["local", "lsh"],
+        "max_position_embeddings": 64,
+    },
     "xmod": {"default_language": "en_XX"},
-}  # fmt: skip
+}
 """What small sizes alone do not give a family."""
 TWO_SEPARATORS = ("longformer", "roberta", "xlm-roberta", "camembert")
 """Families whose tokenizers put two separators between a pair; Longformer's reader finds its question by them."""

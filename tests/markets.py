@@ -11,10 +11,10 @@ import ibis
 import numpy as np
 import pyarrow as pa
 
-from noria.grow.calendars import following
-from noria.grow.lake import SCHEMA, connect
+from noria.grow.log.lake import SCHEMA, connect
 from noria.grow.market.potential import Range
-from noria.grow.series import Floats, Point, Provenance, Series, write_series
+from noria.grow.series.calendars import following
+from noria.grow.series.series import Floats, Point, Provenance, Series, write_series
 
 PROVENANCE = Provenance("simulated", "CC0", date(2026, 1, 1))
 
@@ -26,10 +26,18 @@ def measured(
     periods = len(next(iter(measures.values())))
     times = ["2020-01", *following(["2020-01"], periods - 1)]
     points = [
-        Point(times[row], f"e{column}", "", name, None if np.isnan(value) else float(value), (units or {}).get(name, "units"),
-              broken=name == "share" and (row, column) in breaks)
-        for name, table in measures.items() for (row, column), value in np.ndenumerate(table)
-    ]  # fmt: skip
+        Point(
+            times[row],
+            f"e{column}",
+            "",
+            name,
+            None if np.isnan(value) else float(value),
+            (units or {}).get(name, "units"),
+            broken=name == "share" and (row, column) in breaks,
+        )
+        for name, table in measures.items()
+        for (row, column), value in np.ndenumerate(table)
+    ]
     return Series(tuple(sorted(points, key=lambda point: point.time)), PROVENANCE)
 
 
@@ -49,8 +57,22 @@ def simulated(entities: int, periods: int, seed: int, *, effects: dict[str, floa
 
 
 def table_of(*rows: dict[str, object]) -> ibis.Table:
-    blank: dict[str, object] = {"kind": "request", "user": "u", "tenant": "t", "app": "support", "model": "m", "version": "", "units": 10,
-             "unit": "tokens", "latency_ms": 1.0, "outcome": "ok", "segment": "zh", "consent": False, "subject": "", "value": None}  # fmt: skip
+    blank: dict[str, object] = {
+        "kind": "request",
+        "user": "u",
+        "tenant": "t",
+        "app": "support",
+        "model": "m",
+        "version": "",
+        "units": 10,
+        "unit": "tokens",
+        "latency_ms": 1.0,
+        "outcome": "ok",
+        "segment": "zh",
+        "consent": False,
+        "subject": "",
+        "value": None,
+    }
     filled = [
         {**blank, "id": str(place), **row, "time": datetime.fromisoformat(str(row["time"]))}
         for place, row in enumerate(rows)

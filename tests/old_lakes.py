@@ -8,8 +8,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from noria.core.event import Event, outbox_file
-from noria.core.lake import batch_of
+from noria.lake.event import Event, outbox_file
+from noria.lake.read import batch_of
 
 VERSION_1 = """
 CREATE TABLE events (id TEXT PRIMARY KEY, time INTEGER NOT NULL, kind TEXT NOT NULL, user TEXT NOT NULL, tenant TEXT NOT NULL,

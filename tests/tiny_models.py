@@ -10,12 +10,21 @@ from benchmarks.writers import ENCODER, byte_tokenizer, make_writer
 from noria.core.folder import new_folder
 
 TEXTS = [
-    "物流很快，包装完好，下次还来。", "质量太差了，用了两天就坏了。", "酒店位置不错，早餐一般。", "客服态度很好，解决了我的问题。",
-    "北京的冬天很冷，上海的夏天很热。", "大模型的市场份额在增长。", "这本书写得很有意思，推荐给大家。", "屏幕太暗，电池也不耐用。",
-    "Fast delivery and careful packing, I will order again.", "It broke after two days, do not buy it.",
-    "The hotel is well placed, breakfast is average.", "The share of large models keeps growing.",
-    "A noria is a water wheel that the stream itself turns.", "The screen is dim and the battery is weak.",
-]  # fmt: skip
+    "物流很快，包装完好，下次还来。",
+    "质量太差了，用了两天就坏了。",
+    "酒店位置不错，早餐一般。",
+    "客服态度很好，解决了我的问题。",
+    "北京的冬天很冷，上海的夏天很热。",
+    "大模型的市场份额在增长。",
+    "这本书写得很有意思，推荐给大家。",
+    "屏幕太暗，电池也不耐用。",
+    "Fast delivery and careful packing, I will order again.",
+    "It broke after two days, do not buy it.",
+    "The hotel is well placed, breakfast is average.",
+    "The share of large models keeps growing.",
+    "A noria is a water wheel that the stream itself turns.",
+    "The screen is dim and the battery is weak.",
+]
 LABELS = ["negative", "positive"]
 WIDTH = 32
 
@@ -39,9 +48,14 @@ def make_encoder(
 
     with new_folder(target, kind="model") as folder:
         config = BertConfig(
-            vocab_size=encoder_tokenizer(folder.path), hidden_size=WIDTH, num_hidden_layers=2, num_attention_heads=2,
-            intermediate_size=64, max_position_embeddings=128, num_labels=outputs,
-        )  # fmt: skip
+            vocab_size=encoder_tokenizer(folder.path),
+            hidden_size=WIDTH,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            intermediate_size=64,
+            max_position_embeddings=128,
+            num_labels=outputs,
+        )
         torch.manual_seed(seed)
         kinds = {"classify": BertForSequenceClassification, "tag": BertForTokenClassification, "embed": BertModel}
         model = kinds[task](config)
@@ -109,9 +123,14 @@ def make_reader(target: Path) -> Path:
 
     with new_folder(target, kind="model") as folder:
         config = BertConfig(
-            vocab_size=pair_tokenizer(folder.path), hidden_size=WIDTH, num_hidden_layers=2, num_attention_heads=2,
-            intermediate_size=64, max_position_embeddings=128, num_labels=2,
-        )  # fmt: skip
+            vocab_size=pair_tokenizer(folder.path),
+            hidden_size=WIDTH,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            intermediate_size=64,
+            max_position_embeddings=128,
+            num_labels=2,
+        )
         torch.manual_seed(2)
         BertForQuestionAnswering(config).save_pretrained(folder.path)
         folder.facts.update(task="answer", labels=[], max_length=128)
@@ -125,9 +144,16 @@ def make_translator(target: Path) -> Path:
 
     with new_folder(target, kind="model") as folder:
         config = T5Config(
-            vocab_size=encoder_tokenizer(folder.path), d_model=WIDTH, d_kv=8, num_heads=4, d_ff=64, num_layers=2,
-            decoder_start_token_id=0, pad_token_id=0, eos_token_id=2,
-        )  # fmt: skip
+            vocab_size=encoder_tokenizer(folder.path),
+            d_model=WIDTH,
+            d_kv=8,
+            num_heads=4,
+            d_ff=64,
+            num_layers=2,
+            decoder_start_token_id=0,
+            pad_token_id=0,
+            eos_token_id=2,
+        )
         torch.manual_seed(3)
         T5ForConditionalGeneration(config).save_pretrained(folder.path)
         folder.facts.update(task="translate", labels=[], max_length=24)

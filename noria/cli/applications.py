@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
+from noria.apps.settings import RecommendSettings, WatchSettings
 from noria.core.errors import SettingError, unknown
-from noria.ship.apps.settings import RecommendSettings, WatchSettings
-from noria.ship.server.settings import ServerSettings
+from noria.serve.http.settings import ServerSettings
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from noria.ship.engine.engine import Engine
-    from noria.ship.server.state import App
+    from noria.infer.engine import Engine
+    from noria.serve.http.state import App
 
 APPS = ("support", "monitor", "recommend")
 Flag = Annotated[bool, Parameter(negative="")]
@@ -31,13 +31,13 @@ def make(name: str) -> App:
         SettingError: there is no such application.
     """
     if name == "support":
-        from noria.ship.apps.support import Support
+        from noria.apps.support.routes import Support
 
         return Support()
     if name == "monitor":
         return _monitor()
     if name == "recommend":
-        from noria.ship.apps.recommend import Recommend
+        from noria.apps.recommend.routes import Recommend
 
         return Recommend()
     raise unknown("application", name, APPS)
@@ -78,8 +78,8 @@ def support(
     """
     import asyncio
 
-    from noria.ship.apps.faq import BUNDLED
-    from noria.ship.apps.support import Support
+    from noria.apps.support.faq import BUNDLED
+    from noria.apps.support.routes import Support
 
     application = Support(None, faq or BUNDLED, outside)
     if ask or judge:
@@ -145,17 +145,17 @@ def recommend(
     """
     import sys
 
-    from noria.ship.apps.items import read_items
-    from noria.ship.apps.recommend import Recommend
+    from noria.apps.recommend.items import read_items
+    from noria.apps.recommend.routes import Recommend
 
     read = read_items(items, most, lambda said: print(f"noria: {said}", file=sys.stderr)) if items else ()
     return _serve([model], Recommend(read, settings=shelf), settings)
 
 
 def _monitor(watch: WatchSettings | None = None, topics: Path | None = None) -> App:
-    from noria.build.corpus.pii import mask
-    from noria.ship.apps.monitor import Monitor
-    from noria.ship.apps.topics import BUNDLED
+    from noria.apps.monitor.routes import Monitor
+    from noria.apps.monitor.topics import BUNDLED
+    from noria.make.corpus.pii import mask
 
     return Monitor(lambda text: mask(text)[0], settings=watch, topics=topics or BUNDLED)
 
@@ -163,8 +163,8 @@ def _monitor(watch: WatchSettings | None = None, topics: Path | None = None) -> 
 def _serve(models: Sequence[Path], application: App, settings: ServerSettings) -> int:
     import signal
 
-    from noria.build.corpus.pii import mask
-    from noria.ship.server.run import serve
+    from noria.make.corpus.pii import mask
+    from noria.serve.http.run import serve
 
     from .ship import announce
 
@@ -177,9 +177,9 @@ def _serve(models: Sequence[Path], application: App, settings: ServerSettings) -
 
 
 async def _answer(application: Any, model: Path, ask: Sequence[str], judge: bool) -> None:
-    from noria.ship.apps.desk import judge as judged
-    from noria.ship.apps.desk import open_desk
-    from noria.ship.engine.engine import open_engine
+    from noria.apps.support.desk import judge as judged
+    from noria.apps.support.desk import open_desk
+    from noria.infer.engine import open_engine
 
     engine = open_engine(model)
     try:
@@ -207,7 +207,7 @@ def _embedder(engine: Engine) -> Any:
     async def embed(texts: Sequence[str]) -> np.ndarray:
         import numpy as np
 
-        from noria.ship.engine.engine import answer
+        from noria.infer.engine import answer
 
         return np.asarray([one["embedding"] for one in answer(engine, texts)], dtype=np.float32)
 

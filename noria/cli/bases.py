@@ -31,8 +31,8 @@ def bundled(name: str, out: Path, report: Report, *, trim_to: Sequence[Path] = (
         FolderError: its vocabulary is of a kind that cannot be trimmed.
         InputError: there is no text to trim to.
     """
-    from noria.build.compress.trim import trim
-    from noria.build.model.bundled import e5_small, minilm
+    from noria.make.compress.trim import trim
+    from noria.make.models.bundled import e5_small, minilm
 
     makers = dict(zip(NAMES, (e5_small, minilm), strict=True))
     if name not in makers:

@@ -7,10 +7,10 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
-from noria.build.compress.settings import CompressSettings
-from noria.build.corpus.settings import CleanSettings
-from noria.build.train.settings import PretrainSettings, ReadSettings
 from noria.core.progress import Report
+from noria.make.compress.settings import CompressSettings
+from noria.make.corpus.settings import CleanSettings
+from noria.make.training.settings import PretrainSettings, ReadSettings
 
 from . import tune
 from .files import tell_written, with_columns, with_file
@@ -55,7 +55,7 @@ def clean(
         Write progress, plan and ledger as JSON lines, for programs.
     """
     settings = with_file(settings, file, "clean", ("do", "sources", "licence"))
-    from noria.build.corpus.build import build_corpus
+    from noria.make.corpus.build import build_corpus
 
     build_corpus(sources, out, settings, licence=licence, report=Report.for_terminal(as_json=json))
     return 0
@@ -95,7 +95,7 @@ def collect(
     json
         Write plan and ledger as JSON lines, for programs.
     """
-    from noria.build.corpus.collect import collect as run
+    from noria.make.corpus.collect import collect as run
 
     run(lake, task, out, model=model, report=Report.for_terminal(as_json=json))
     return 0
@@ -141,7 +141,7 @@ def pretrain(
     """
     settings = with_file(settings, file, "pretrain", ("do", "corpus"))
     report = Report.for_terminal(as_json=json)
-    from noria.build.train.pretrain import pretrain as run
+    from noria.make.training.pretrain.recipe import pretrain as run
 
     run(corpus, out, settings, report)
     tell_written(out, report)
@@ -230,7 +230,7 @@ def evaluate(
         Write plan and figures as JSON lines, for programs.
     """
     report = Report.for_terminal(as_json=json)
-    from noria.build.evaluate.judge import judge
+    from noria.make.evaluate.judge import judge
 
     reading = with_columns(reading, text_column, label_column)
     figures = judge(model, rows, report, training_file=train, columns=reading.columns, skip_bad=reading.skip_bad_rows)
@@ -281,9 +281,10 @@ def tokenizer(
         Write progress, plan and ledger as JSON lines, for programs.
     """
     report = Report.for_terminal(as_json=json)
-    from noria.build.model.bundled import bundled_tokenizers
-    from noria.build.tokens.tokenizer import train_tokenizer
-    from noria.cli.texts import training_texts
+    from noria.make.models.bundled import bundled_tokenizers
+    from noria.make.tokens.tokenizer import train_tokenizer
+
+    from .texts import training_texts
 
     texts, sources = training_texts(corpus)
     train_tokenizer(texts, vocab_size, out, report, sources=sources, kind=kind, beside=bundled_tokenizers())
@@ -344,11 +345,12 @@ def compress(
     reading = with_file(reading, file, "compress", (*flags, *CompressSettings.model_fields))
     reading = with_columns(reading, text_column, label_column)
     report = Report.for_terminal(as_json=json)
-    from noria.cli.compressed import compress_model, told
-    from noria.cli.texts import calibration_texts, held_out_rows, tell_calibrated
     from noria.core.caveats import caveats_of
     from noria.core.folder import read_manifest
     from noria.tasks.remembered import tell_made_from
+
+    from .compressed import compress_model, told
+    from .texts import calibration_texts, held_out_rows, tell_calibrated
 
     shown = calibration_texts(model, calibration, reading, report) if calibration else []
     held_out = held_out_rows(model, rows, reading, report)

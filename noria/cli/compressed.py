@@ -6,12 +6,12 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from noria.build.compress.certify import Certificate, Judge
-from noria.build.compress.settings import CompressSettings
 from noria.core.errors import SettingError
 from noria.core.figure import Figure
 from noria.core.folder import clear_partial, read_manifest
 from noria.core.progress import Report
+from noria.make.compress.certify import Certificate, Judge
+from noria.make.compress.settings import CompressSettings
 from noria.tasks.task import Answer, Features, Row, Task, task_of
 
 
@@ -28,7 +28,7 @@ def compress_model(
 ) -> Certificate:
     """Write `out`: the model with a faster engine and its certificate.
 
-    Both are measured as they serve: through the engines of `noria.ship`, on the same threads.
+    Both are measured as they serve: through the engines of `noria.serve`, on the same threads.
 
     Args:
         folder: a fine-tuned classifier or tagger, an encoder that embeds, or a Llama that completes texts or chats.
@@ -45,9 +45,9 @@ def compress_model(
         Refused: it did not earn its certificate, and nothing is written.
         FolderError, InputError, SettingError: the model, texts or settings cannot be used.
     """
-    from noria.build.compress.certify import BOUNDS, certify
-    from noria.build.compress.quantize import choose, quantize, seal, size_of, ways
-    from noria.ship.engine.engine import open_engine
+    from noria.infer.engine import open_engine
+    from noria.make.compress.certify import BOUNDS, certify
+    from noria.make.compress.quantize import choose, quantize, seal, size_of, ways
 
     clear_partial(out.parent)
     task = task_of(read_manifest(folder))
@@ -74,9 +74,17 @@ def compress_model(
             quantize(folder, shown, trial, settings.but(method=method), report)
             compressed = open_engine(trial, prefer="openvino")
             certificate = certify(
-                task, features, trained.outputs, compressed.outputs, sizes=size_of(trial), settings=settings, owners=owners,
-                judge=judge(task, held_out, source) if task.name != "embed" or "anchor" in held_out[0] else None, source=source, report=report,
-            )  # fmt: skip
+                task,
+                features,
+                trained.outputs,
+                compressed.outputs,
+                sizes=size_of(trial),
+                settings=settings,
+                owners=owners,
+                judge=judge(task, held_out, source) if task.name != "embed" or "anchor" in held_out[0] else None,
+                source=source,
+                report=report,
+            )
             compressed.close()
             if certificate.passed or number + 1 == len(methods):
                 break
@@ -92,7 +100,7 @@ def compress_model(
 
 def judge(task: Task, rows: Sequence[Row], source: str) -> Judge:
     """Return what measures the answers of a trained and of a compressed model against the truth in `rows`."""
-    from noria.build.evaluate.intervals import interval, paired
+    from noria.make.evaluate.intervals import interval, paired
 
     def measure(known: list[Answer], said: list[Answer]) -> list[Figure]:
         if task.name == "embed":
@@ -101,8 +109,18 @@ def judge(task: Task, rows: Sequence[Row], source: str) -> Judge:
         figures = []
         for one, other in zip(after, before, strict=True):
             found = interval(one.counts, one.statistic)
-            figures.append(Figure(one.name, found.value, len(rows), found.low, found.high, source=source,
-                                  baseline=other.value, note="beside the trained model"))  # fmt: skip
+            figures.append(
+                Figure(
+                    one.name,
+                    found.value,
+                    len(rows),
+                    found.low,
+                    found.high,
+                    source=source,
+                    baseline=other.value,
+                    note="beside the trained model",
+                )
+            )
         gain = paired(after[0].counts, before[0].counts, after[0].statistic)
         name = f"{after[0].name} above trained model"
         figures.append(

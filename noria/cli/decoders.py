@@ -9,17 +9,17 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from noria.build.compress.certify import Certificate
-from noria.build.compress.gguf import Number
-from noria.build.compress.settings import CompressSettings
 from noria.core.errors import FolderError, ResourceError, SettingError
 from noria.core.folder import new_folder, read_manifest, source_of
 from noria.core.progress import Report
+from noria.make.compress.certify import Certificate
+from noria.make.compress.gguf import Number
+from noria.make.compress.settings import CompressSettings
 from noria.tasks.complete import Sampling
 from noria.tasks.task import Row, Task
 
 if TYPE_CHECKING:
-    from noria.ship.engine.engine import Engine, Kind
+    from noria.infer.engine import Engine, Kind
 
 NUMBERS: dict[str, tuple[Number, ...]] = {"auto": ("8 bits", "float16"), "int8": ("8 bits",), "weights": ("8 bits",)}
 """Method -> what matrices are stored in, in the order in which it is tried."""
@@ -49,26 +49,35 @@ class Served:
 
 
 def compress_decoder(
-    folder: Path, held_out: Sequence[Row], out: Path, settings: CompressSettings, report: Report, *, source: str,
+    folder: Path,
+    held_out: Sequence[Row],
+    out: Path,
+    settings: CompressSettings,
+    report: Report,
+    *,
+    source: str,
     or_trained: bool = False,
-) -> Certificate:  # fmt: skip
+) -> Certificate:
     """Write `out`: the model with the engine that passed its certificate and is fastest; see `compress_model`.
 
     Raises:
         Refused: none earned its certificate; nothing is written.
         SettingError: the model is none that a faster engine runs.
     """
-    from noria.build.compress.decoders import WRITTEN, certify_decoder, prompts_of
-    from noria.build.compress.gguf import fits, write_gguf
-    from noria.build.compress.quantize import copy_files, seal, size_of
-    from noria.ship.engine.engine import ENGINES, open_engine, read_config
+    from noria.infer.engine import ENGINES, open_engine, read_config
+    from noria.make.compress.decoders import WRITTEN, certify_decoder, prompts_of
+    from noria.make.compress.gguf import fits, write_gguf
+    from noria.make.compress.quantize import copy_files, seal, size_of
     from noria.tasks.task import task_of
 
     manifest = read_manifest(folder)
     task: Task = task_of(manifest)
     if not fits(read_config(folder)) or not (manifest.facts.get("adapter") or {"merged": True})["merged"]:
-        raise SettingError(f"{folder.name} has no faster engine than torch", found=read_config(folder).get("model_type"),
-                           allowed="a Llama without biases, its adapter merged")  # fmt: skip
+        raise SettingError(
+            f"{folder.name} has no faster engine than torch",
+            found=read_config(folder).get("model_type"),
+            allowed="a Llama without biases, its adapter merged",
+        )
     trained = open_engine(folder, prefer="torch")
     found: list[tuple[float, Path, Certificate]] = []
     trials = []
@@ -78,7 +87,9 @@ def compress_decoder(
         for kind, number in product(RUNTIMES, NUMBERS[settings.method]):
             trial = out.with_name(f".{out.name}.{kind}.{number.replace(' ', '')}.part")
             trials.append(trial)
-            with new_folder(trial, kind="model", settings=settings.model_dump(mode="json"), sources=[source_of(folder)]) as made:  # fmt: skip
+            with new_folder(
+                trial, kind="model", settings=settings.model_dump(mode="json"), sources=[source_of(folder)]
+            ) as made:
                 copy_files(folder, made.path)
                 size = write_gguf(folder, made.path / ENGINES[kind], number)
                 made.facts.update(manifest.facts)
@@ -89,15 +100,23 @@ def compress_decoder(
                 report.note(f"{folder.name}, {RUNTIMES[kind]} in {number}: does not run: {error}")
                 continue
             certificate = certify_decoder(
-                prompts, Served(trained), Served(faster), sizes=size_of(trial), settings=settings, source=source,
-                threads=os.cpu_count(), report=report,
-            )  # fmt: skip
+                prompts,
+                Served(trained),
+                Served(faster),
+                sizes=size_of(trial),
+                settings=settings,
+                source=source,
+                threads=os.cpu_count(),
+                report=report,
+            )
             faster.close()
             speeds = [certificate.figure(name).value for name in ("speed in batches", "speed of one text")]
             speed = speeds[0] * speeds[1]
             found.append((speed if certificate.passed else -1.0 / speed, trial, certificate))
-            report.note(f"{folder.name}, {RUNTIMES[kind]} in {number}: {'passed' if certificate.passed else 'refused'}, "
-                        f"{speeds[0]:.2f} times as fast together, {speeds[1]:.2f} alone")  # fmt: skip
+            report.note(
+                f"{folder.name}, {RUNTIMES[kind]} in {number}: {'passed' if certificate.passed else 'refused'}, "
+                f"{speeds[0]:.2f} times as fast together, {speeds[1]:.2f} alone"
+            )
         if not found:
             raise SettingError(
                 f"no faster engine runs {folder.name}", found=", ".join(RUNTIMES.values()), allowed="torch"

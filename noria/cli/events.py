@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import App, Parameter
 
 from noria.core.errors import InputError
-from noria.ship.server.settings import ServerSettings
+from noria.serve.http.settings import ServerSettings
 
 if TYPE_CHECKING:
-    from noria.ship.erase import Receipt
+    from noria.lake.erase import Receipt
 
 app = App(
     name="events",
@@ -48,9 +48,9 @@ def seal(*, lake: Lake = _LAKE, today: Annotated[bool, Parameter(negative="")] =
     today
         Take today's events so far, too; later ones make files of their own.
     """
-    from noria.core.lake import check_lake
-    from noria.ship.outbox import everything
-    from noria.ship.seal import seal_all
+    from noria.lake.outbox import everything
+    from noria.lake.read import check_lake
+    from noria.lake.seal import seal_all
 
     files = seal_all(check_lake(lake), everything() if today else datetime.now(UTC))
     print(f"{files:,} files sealed")
@@ -70,8 +70,8 @@ def reconcile(*, lake: Lake = _LAKE, told: Path | None = None, json: Json = Fals
     told
         A file of ids, one a line, that clients were told (`x-request-id`): each must be there.
     """
-    from noria.core.lake import check_lake
-    from noria.ship.books import reconcile as balance
+    from noria.lake.read import check_lake
+    from noria.lake.reconcile import reconcile as balance
     from noria.text.encoding import decoded
 
     if told is not None and not told.is_file():
@@ -103,7 +103,7 @@ def keep(
     text_days
         Whole UTC days that texts of users who consented are kept.
     """
-    from noria.ship.erase import keep_days
+    from noria.lake.erase import keep_days
 
     for name, value in (("--days", days), ("--text-days", text_days)):
         if value is not None and value < 0:
@@ -133,17 +133,20 @@ def erase(
     pseudonym
         `user` is the pseudonym that stands in the events.
     """
-    from noria.core.event import pseudonym as stand_in
-    from noria.core.lake import check_lake
-    from noria.ship.erase import erase_user
-    from noria.ship.meter import read_secret
+    from noria.lake.erase import erase_user
+    from noria.lake.event import pseudonym as stand_in
+    from noria.lake.read import check_lake
+    from noria.serve.meter import read_secret
 
     if not user:
         raise InputError("no user is named", hint="events without a user belong to nobody")
     check_lake(lake)
     if not pseudonym and not (lake / "server" / "secret").is_file():
-        raise InputError("the lake has no secret to tell the pseudonym by", found=str(lake / "server" / "secret"),
-                         hint="name the pseudonym, with --pseudonym")  # fmt: skip
+        raise InputError(
+            "the lake has no secret to tell the pseudonym by",
+            found=str(lake / "server" / "secret"),
+            hint="name the pseudonym, with --pseudonym",
+        )
     _tell(erase_user(lake, user if pseudonym else stand_in(user, read_secret(lake / "server"))), json)
 
 
@@ -155,8 +158,8 @@ def migrate(*, lake: Lake = _LAKE) -> None:
 
         noria ship events migrate --lake runs/lake
     """
-    from noria.core.event import SCHEMA
-    from noria.ship.erase import migrate as bring_up
+    from noria.lake.erase import migrate as bring_up
+    from noria.lake.event import SCHEMA
 
     files = bring_up(lake)
     print(f"{files:,} sealed files written anew; the lake has schema {SCHEMA}")

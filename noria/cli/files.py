@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from noria.build.train.settings import ReadSettings
 from noria.core.errors import SettingError, unknown
 from noria.core.progress import Report
 from noria.core.settings import Settings, read_toml
+from noria.make.training.settings import ReadSettings
 
 Kind = TypeVar("Kind", bound=Settings)
 Reading = TypeVar("Reading", bound=ReadSettings)

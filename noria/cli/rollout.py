@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import Parameter
 
 from noria.core.errors import InputError, ResourceError
-from noria.ship.server.settings import ServerSettings
+from noria.serve.http.settings import ServerSettings
 
 Action = Literal["swap", "canary", "shadow", "promote", "end", "roll_back"]
 
@@ -56,7 +56,7 @@ def versions(
         Read the history that a server keeps in its lake instead of asking it.
     """
     if lake is not None:
-        from noria.ship.engine.history import read_changes
+        from noria.infer.history import read_changes
 
         file = lake / "server" / "models" / f"{model}.jsonl"
         if not file.is_file():
@@ -70,8 +70,10 @@ def versions(
         print(f"{model}: {told['live']} is live ({told['folder']})")
         if trial := told["trial"]:
             compared = f", {trial['same']} of {trial['compared']} alike" if trial.get("compared") else ""
-            print(f"  {trial['mode']} {trial['version']}: {trial['share']:g} of the requests, {trial['requests']:,} so far, "
-                  f"{trial['failed']:,} failed{compared}")  # fmt: skip
+            print(
+                f"  {trial['mode']} {trial['version']}: {trial['share']:g} of the requests, {trial['requests']:,} so far, "
+                f"{trial['failed']:,} failed{compared}"
+            )
     for change in told["changes"]:
         share_told = f" {change['share']:g}" if change["share"] else ""
         print(
@@ -85,8 +87,13 @@ def _asked(url: str, key: str, body: dict[str, Any] | None) -> dict[str, Any]:
     headers = {"authorization": f"Bearer {key}"}
     try:
         # A version is loaded before it answers, which may take a while.
-        answer = httpx.request("POST" if body else "GET", url, headers=headers, timeout=300,
-                               json={name: value for name, value in body.items() if value} if body else None)  # fmt: skip
+        answer = httpx.request(
+            "POST" if body else "GET",
+            url,
+            headers=headers,
+            timeout=300,
+            json={name: value for name, value in body.items() if value} if body else None,
+        )
     except httpx.HTTPError as error:
         raise ResourceError("the server cannot be reached", found=url, hint=str(error)) from None
     if answer.status_code != 200:

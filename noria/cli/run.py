@@ -112,9 +112,13 @@ def turn(file: Path, report: Report, *, redo: Sequence[str] = (), json: bool = F
             if section.name in redo or not (root / section.name).exists():
                 _forget(stage_file(root, section.name), whole=section.name in redo)
             stage = KeyedStage(
-                section.name, {"en": section.name, "zh": section.name}, _key_of(section, place),
-                partial(_plan, section), partial(result_of, section), (section.name,),
-            )  # fmt: skip
+                section.name,
+                {"en": section.name, "zh": section.name},
+                _key_of(section, place),
+                partial(_plan, section),
+                partial(result_of, section),
+                (section.name,),
+            )
             records.append(dict(run_stage(root, stage, f"{number}/{len(sections)}", report)))
         write_json(root / "ledger.json", {"settings": {"file": file.name}, "stages": records})
     return records
@@ -127,11 +131,16 @@ def _check_inputs(sections: Sequence[Any], here: Path) -> None:
         for path in section.inputs():
             first = path.parts[0] if path.parts else ""
             if first in names[number:]:
-                raise SettingError(f"[{section.name}] reads {path}, which is made by a stage that is not above it",
-                                   hint=f"move [{first}] up" if first != section.name else None)  # fmt: skip
+                raise SettingError(
+                    f"[{section.name}] reads {path}, which is made by a stage that is not above it",
+                    hint=f"move [{first}] up" if first != section.name else None,
+                )
             if first not in names and not (here / path).exists():
-                raise InputError(f"[{section.name}] no such file or folder", found=str(here / path),
-                                 hint="or the name of a stage above: " + ", ".join(names[:number]) if number else None)  # fmt: skip
+                raise InputError(
+                    f"[{section.name}] no such file or folder",
+                    found=str(here / path),
+                    hint="or the name of a stage above: " + ", ".join(names[:number]) if number else None,
+                )
 
 
 def _plan(section: Any) -> str:

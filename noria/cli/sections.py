@@ -31,10 +31,16 @@ def commands() -> dict[str, Callable[..., int]]:
     from . import build, tune
 
     return {
-        "clean": build.clean, "tokenizer": build.tokenizer, "pretrain": build.pretrain, "base": build.base,
-        "search": tune.search, "crossvalidate": tune.crossvalidate, "finetune": tune.finetune,
-        "evaluate": build.evaluate, "compress": build.compress,
-    }  # fmt: skip
+        "clean": build.clean,
+        "tokenizer": build.tokenizer,
+        "pretrain": build.pretrain,
+        "base": build.base,
+        "search": tune.search,
+        "crossvalidate": tune.crossvalidate,
+        "finetune": tune.finetune,
+        "evaluate": build.evaluate,
+        "compress": build.compress,
+    }
 
 
 @dataclass(frozen=True)
@@ -90,9 +96,11 @@ def read_section(name: str, values: Any) -> Section:
     if do not in known:
         close = nearest(str(do), known)
         raise SettingError(
-            f"[{name}] does not say what it does", found=do if do != name else None, allowed=known,
+            f"[{name}] does not say what it does",
+            found=do if do != name else None,
+            allowed=known,
             hint=f"did you mean {close}?" if close else f'add do = "finetune" or the like to [{name}]',
-        )  # fmt: skip
+        )
     try:
         return Section(name, do, known[do], schema(known[do]).make(**values))
     except SettingError as error:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, Parameter, validators
 
-from noria.ship.server.guard import GuardSettings
-from noria.ship.server.settings import ServerSettings
+from noria.serve.guard.guard import GuardSettings
+from noria.serve.http.settings import ServerSettings
 
 from . import events
 from .applications import make, monitor, recommend, support
@@ -19,7 +19,7 @@ from .rollout import versions
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-    from noria.ship.server.guard import Guard
+    from noria.serve.guard.guard import Guard
 
 app = App(name="ship", help="Models -> HTTP service and applications.")
 key_app = App(
@@ -75,9 +75,9 @@ def serve(
     import signal
 
     chosen = [make(name) for name in apps]
-    from noria.build.corpus.pii import mask
     from noria.core.caveats import caveats_of
-    from noria.ship.server.run import serve as run
+    from noria.make.corpus.pii import mask
+    from noria.serve.http.run import serve as run
 
     for model in models:
         for words in caveats_of(model):
@@ -121,7 +121,7 @@ def remote(
     max_length
         Most tokens that the model reads and writes.
     """
-    from noria.ship.engine.remote import write_remote
+    from noria.infer.remote import write_remote
 
     write_remote(out, task=task, url=url, model=model, key_variable=key_variable, max_length=max_length)
     print(f"{out} stands for {model} at {url}")
@@ -167,7 +167,7 @@ def make_key(
     lake
         The server's lake.
     """
-    from noria.ship.server.keys import Keys, Limits
+    from noria.serve.http.keys import Keys, Limits
 
     limits = Limits(requests_minute, tokens_minute, tokens_day)
     print(Keys(lake / "server").make(name, role, scopes=scopes, models=models, limits=limits))
@@ -188,15 +188,21 @@ def list_keys(*, lake: Path = ServerSettings().lake) -> None:
     """
     from datetime import UTC, datetime
 
-    from noria.ship.server.keys import Keys
+    from noria.serve.http.keys import Keys
 
     now = datetime.now(UTC)
     for key in Keys(lake / "server").list():
         until = f" until {key.expires}" if key.expires and key.status(now) == "works" else ""
         kept = [*key.scopes, *key.models]
-        kept += [f"{most:,} {what}" for most, what in (
-            (key.requests_minute, "requests/min"), (key.tokens_minute, "tokens/min"), (key.tokens_day, "tokens/day"),
-        ) if most]  # fmt: skip
+        kept += [
+            f"{most:,} {what}"
+            for most, what in (
+                (key.requests_minute, "requests/min"),
+                (key.tokens_minute, "tokens/min"),
+                (key.tokens_day, "tokens/day"),
+            )
+            if most
+        ]
         print(
             f"{key.id}  {key.role:6}  {key.status(now) + until:7}  {key.created}  {key.name}  {' '.join(kept)}".rstrip()
         )
@@ -227,7 +233,7 @@ def rotate_key(
     """
     from datetime import timedelta
 
-    from noria.ship.server.keys import Keys
+    from noria.serve.http.keys import Keys
 
     print(Keys(lake / "server").rotate(key, timedelta(hours=overlap_hours)))
 
@@ -247,15 +253,15 @@ def revoke_key(key: str, *, lake: Path = ServerSettings().lake) -> None:
     lake
         The server's lake.
     """
-    from noria.ship.server.keys import Keys
+    from noria.serve.http.keys import Keys
 
     revoked = Keys(lake / "server").revoke(key)
     print(f"{revoked.id} ({revoked.name}) is revoked")
 
 
 def _guard(settings: GuardSettings) -> Guard:
-    from noria.build.corpus.pii import find
-    from noria.ship.server.guard import Guard
+    from noria.make.corpus.pii import find
+    from noria.serve.guard.guard import Guard
 
     return Guard(settings, find)
 

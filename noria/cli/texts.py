@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from noria.build.train.settings import ReadSettings
 from noria.core.folder import Source, read_manifest, sha256_file
 from noria.core.progress import Report
+from noria.make.training.settings import ReadSettings
 from noria.tasks.remembered import given_for, rows_for
 from noria.tasks.task import Row, task_of
 
@@ -21,8 +21,8 @@ def texts_of(*sources: Path) -> Iterator[str]:
     Raises:
         InputError: one is missing, of an unknown kind, or holds a row without text.
     """
-    from noria.build.corpus.documents import files_of, read_documents
-    from noria.build.corpus.settings import CleanSettings
+    from noria.make.corpus.documents import files_of, read_documents
+    from noria.make.corpus.settings import CleanSettings
 
     return (document.text for document in read_documents(files_of(sources), CleanSettings()))
 
@@ -55,7 +55,7 @@ def _whole(row: str | Row) -> tuple[str, ...]:
 
 def training_texts(corpus: Path) -> tuple[Iterator[str], list[Source]]:
     """Return the texts to learn from, and their lineage: of a corpus folder its train.jsonl files, else all there is."""
-    from noria.build.corpus.documents import files_of
+    from noria.make.corpus.documents import files_of
 
     files = sorted(corpus.rglob("train.jsonl")) if corpus.is_dir() else []
     files = files or files_of([corpus])

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from noria.build.train.search_settings import CrossSettings, SearchSettings
-from noria.build.train.settings import FinetuneSettings, RowSettings
 from noria.core.progress import Report
+from noria.make.training.search.settings import CrossSettings, SearchSettings
+from noria.make.training.settings import FinetuneSettings, RowSettings
 
 from .files import tell_written, with_columns, with_file
 
@@ -102,7 +102,7 @@ def finetune(
     report = Report.for_terminal(as_json=json)
     settings, reading = from_file(file, settings, reading, text_column, label_column)
     chosen = task_of_name(task, base, many=many, options=options)
-    from noria.build.train.finetune import finetune as run
+    from noria.make.training.finetune.recipe import finetune as run
 
     run(chosen, base, train, valid, out, settings, report, test_file=test, reading=reading)
     tell_written(out, report)
@@ -163,7 +163,7 @@ def crossvalidate(
     report = Report.for_terminal(as_json=json)
     settings, reading = from_file(file, settings, reading, text_column, label_column)
     chosen = task_of_name(task, base, many=many, options=options)
-    from noria.build.train.folds import crossvalidate as run
+    from noria.make.training.search.cross_validation import crossvalidate as run
 
     for figure in run(chosen, base, train, out, settings, cross, report, reading=reading):
         report.ledger(figure.text(), **figure.as_dict())
@@ -232,8 +232,8 @@ def search(
     report = Report.for_terminal(as_json=json)
     settings, reading = from_file(file, settings, reading, text_column, label_column)
     chosen = task_of_name(task, base, many=many, options=options)
-    from noria.build.train.search import ranges
-    from noria.build.train.search import search as run
+    from noria.make.training.search.search import ranges
+    from noria.make.training.search.search import search as run
 
     tried = ranges(try_, settings)
     run(chosen, base, train, valid, out, settings, tried, looking, report, reading=reading)
@@ -270,8 +270,11 @@ def task_of_name(name: str, base: Path | None, *, many: bool, options: Mapping[s
 
     task = task_for(name)
     if base is None and task.head not in ("vector", "seq2seq"):
-        raise SettingError("--base is missing", allowed="the folder of a pretrained model",
-                           hint="`noria build base e5-small --out base` makes one")  # fmt: skip
+        raise SettingError(
+            "--base is missing",
+            allowed="the folder of a pretrained model",
+            hint="`noria build base e5-small --out base` makes one",
+        )
     hints = typing.get_type_hints(type(task))
     known = {one.name: hints[one.name] for one in fields(task) if one.name not in FITTED}
     if many and "many" not in known:
@@ -283,6 +286,7 @@ def task_of_name(name: str, base: Path | None, *, many: bool, options: Mapping[s
         try:
             given[key] = TypeAdapter(known[key]).validate_python(value)
         except ValidationError as error:
-            raise SettingError(f"option {key} of {name} is not allowed", found=value,
-                               allowed=error.errors()[0]["msg"]) from None  # fmt: skip
+            raise SettingError(
+                f"option {key} of {name} is not allowed", found=value, allowed=error.errors()[0]["msg"]
+            ) from None
     return task_for(name, **given)

@@ -23,15 +23,36 @@ def base(*, x: str = "", y: str = "", legend: Sequence[str] = (), time: bool = F
         "animationDuration": 300,
         "aria": {"enabled": True},
         "grid": {"left": 8, "right": 18, "top": 64 if legend else 34, "bottom": 30 if x else 8, "containLabel": True},
-        "legend": {"show": bool(legend), "data": list(legend), "type": "scroll", "top": 0, "left": 0, "itemHeight": 10,
-                   "textStyle": {"color": INK, "fontSize": 12}},
+        "legend": {
+            "show": bool(legend),
+            "data": list(legend),
+            "type": "scroll",
+            "top": 0,
+            "left": 0,
+            "itemHeight": 10,
+            "textStyle": {"color": INK, "fontSize": 12},
+        },
         "tooltip": {"trigger": "axis", "confine": True, "textStyle": {"fontSize": 12}},
-        "xAxis": {"type": "time" if time else "value", "name": x, "nameLocation": "middle", "nameGap": 30, "nameTextStyle": name,
-                  "axisLabel": dict(label), "axisLine": {"lineStyle": {"color": "#b9c4c3"}}, "splitLine": {"show": False}},
-        "yAxis": {"type": "value", "name": y, "nameTextStyle": {**name, "align": "left", "padding": [0, 0, 4, 0]}, "nameGap": 14,
-                  "axisLabel": {**label, **({"formatter": "{value}%"} if percent else {})}, "splitLine": {"lineStyle": {"color": "#efede5"}}},
+        "xAxis": {
+            "type": "time" if time else "value",
+            "name": x,
+            "nameLocation": "middle",
+            "nameGap": 30,
+            "nameTextStyle": name,
+            "axisLabel": dict(label),
+            "axisLine": {"lineStyle": {"color": "#b9c4c3"}},
+            "splitLine": {"show": False},
+        },
+        "yAxis": {
+            "type": "value",
+            "name": y,
+            "nameTextStyle": {**name, "align": "left", "padding": [0, 0, 4, 0]},
+            "nameGap": 14,
+            "axisLabel": {**label, **({"formatter": "{value}%"} if percent else {})},
+            "splitLine": {"lineStyle": {"color": "#efede5"}},
+        },
         "series": [],
-    }  # fmt: skip
+    }
 
 
 def lines(
@@ -51,36 +72,64 @@ def lines(
 def line(name: str, points: Sequence[Sequence[Any]], index: int = 0, *, dashed: bool = False) -> Options:
     """Return one line."""
     return {
-        "type": "line", "name": name, "data": [list(point) for point in points], "showSymbol": len(points) < 24, "symbolSize": 6,
-        "lineStyle": {"width": 2, "type": "dashed" if dashed else "solid"}, "itemStyle": {"color": PALETTE[index % len(PALETTE)]},
-        "emphasis": {"focus": "series"}, "connectNulls": False,
-    }  # fmt: skip
+        "type": "line",
+        "name": name,
+        "data": [list(point) for point in points],
+        "showSymbol": len(points) < 24,
+        "symbolSize": 6,
+        "lineStyle": {"width": 2, "type": "dashed" if dashed else "solid"},
+        "itemStyle": {"color": PALETTE[index % len(PALETTE)]},
+        "emphasis": {"focus": "series"},
+        "connectNulls": False,
+    }
 
 
 def band(name: str, points: Sequence[Sequence[Any]], index: int = 0) -> list[Options]:
     """Return an interval as a shaded band of [[x, low, high], ...]: two stacked areas, the lower one unseen."""
     colour = PALETTE[index % len(PALETTE)]
-    hidden = {"type": "line", "symbol": "none", "silent": True, "stack": f"band-{name}", "stackStrategy": "all",
-              "lineStyle": {"opacity": 0}, "tooltip": {"show": False}}  # fmt: skip
+    hidden = {
+        "type": "line",
+        "symbol": "none",
+        "silent": True,
+        "stack": f"band-{name}",
+        "stackStrategy": "all",
+        "lineStyle": {"opacity": 0},
+        "tooltip": {"show": False},
+    }
     return [
         {**hidden, "name": f"{name} ", "data": [[x, low] for x, low, _ in points]},
-        {**hidden, "name": f"{name}  ", "data": [[x, high - low] for x, low, high in points],
-         "areaStyle": {"color": colour, "opacity": 0.16}},
-    ]  # fmt: skip
+        {
+            **hidden,
+            "name": f"{name}  ",
+            "data": [[x, high - low] for x, low, high in points],
+            "areaStyle": {"color": colour, "opacity": 0.16},
+        },
+    ]
 
 
 def bars(
-    categories: Sequence[str], series: Mapping[str, Sequence[float]], *, x: str = "", y: str = "", stacked: bool = False,
+    categories: Sequence[str],
+    series: Mapping[str, Sequence[float]],
+    *,
+    x: str = "",
+    y: str = "",
+    stacked: bool = False,
     colours: Mapping[str, str] | None = None,
-) -> Options:  # fmt: skip
+) -> Options:
     """Return a bar chart of name -> one value a category."""
     options = base(x=x, y=y, legend=list(series) if len(series) > 1 else ())
     options["xAxis"].update(type="category", data=list(categories))
     options["series"] = [
-        {"type": "bar", "name": name, "data": list(values), "barMaxWidth": 34,
-         **({"stack": "all"} if stacked else {}), "itemStyle": {"color": (colours or {}).get(name, PALETTE[index % len(PALETTE)])}}
+        {
+            "type": "bar",
+            "name": name,
+            "data": list(values),
+            "barMaxWidth": 34,
+            **({"stack": "all"} if stacked else {}),
+            "itemStyle": {"color": (colours or {}).get(name, PALETTE[index % len(PALETTE)])},
+        }
         for index, (name, values) in enumerate(series.items())
-    ]  # fmt: skip
+    ]
     return options
 
 

@@ -9,8 +9,8 @@ from urllib.parse import parse_qs, quote, urlsplit
 from fastapi import APIRouter, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from noria.ship.server.entry import HEAD
-from noria.ship.server.proxy import same_origin
+from noria.serve.http.middleware import HEAD
+from noria.serve.http.proxy import same_origin
 
 from .headers import HEADERS
 from .session import COOKIE, LIFETIME_SECONDS, Sessions
@@ -98,9 +98,14 @@ def _enter(cookie: str, onward: str, request: Request) -> Response:
     page = f'<!doctype html><meta charset="utf-8"><meta http-equiv="refresh" content="0;url={target}"><link rel="icon" href="data:,"><title>Noria</title>'
     response = HTMLResponse(page, headers={**HEADERS, "cache-control": "no-store"})
     response.set_cookie(
-        COOKIE, cookie, max_age=LIFETIME_SECONDS, path=PREFIX, httponly=True, samesite="strict",
+        COOKIE,
+        cookie,
+        max_age=LIFETIME_SECONDS,
+        path=PREFIX,
+        httponly=True,
+        samesite="strict",
         secure=request.url.scheme == "https",
-    )  # fmt: skip
+    )
     return response
 
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from noria.core.errors import NoriaError
-from noria.ship.server.state import Caller, Usage, begin
+from noria.serve.http.state import Caller, Usage, begin
 
 from .shell import View
 

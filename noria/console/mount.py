@@ -13,7 +13,7 @@ from starlette.requests import HTTPConnection
 from starlette.staticfiles import StaticFiles
 from starlette.types import Lifespan
 
-from noria.ship.server.state import Caller, State
+from noria.serve.http.state import Caller, State
 
 from .door import PREFIX, door
 from .session import COOKIE, Sessions
@@ -50,9 +50,14 @@ def mount(app: FastAPI, state: State, root: str | Path) -> None:
     gate = state.gate
     gate.open(f"{PREFIX}/login", ("GET", "HEAD", "POST"))
     gate.open(f"{PREFIX}/open")
-    for path in ("/static/", "/language/", f"/_nicegui/{nicegui.__version__}/static/",
-                 f"/_nicegui/{nicegui.__version__}/esm/", f"/_nicegui/{nicegui.__version__}/components/",
-                 f"/_nicegui/{nicegui.__version__}/libraries/"):  # fmt: skip
+    for path in (
+        "/static/",
+        "/language/",
+        f"/_nicegui/{nicegui.__version__}/static/",
+        f"/_nicegui/{nicegui.__version__}/esm/",
+        f"/_nicegui/{nicegui.__version__}/components/",
+        f"/_nicegui/{nicegui.__version__}/libraries/",
+    ):
         gate.open(PREFIX + path)
     gate.sign_in = f"{PREFIX}/login"
     gate.recognise(lambda connection: _caller(console, connection))

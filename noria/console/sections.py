@@ -9,8 +9,8 @@ from html import escape
 from nicegui import ui
 
 from noria.core.figure import Figure, number
-from noria.grow.charts.chart import Text, localised
-from noria.grow.report import Section, Shown, Table
+from noria.grow.report.charts.chart import Text, localised
+from noria.grow.report.page import Section, Shown, Table
 
 from . import charts
 from .figures import figure_html
@@ -62,8 +62,17 @@ def figure_of(shown: Shown, words: Words) -> Figure:
     value, low, high, baseline = (
         None if end is None else end * scale for end in (figure.value, figure.low, figure.high, figure.baseline)
     )
-    return replace(figure, name=shown.name[language], value=value, low=low, high=high, baseline=baseline, source=source,
-                   unit="%" if shown.percent else unit, note="")  # fmt: skip
+    return replace(
+        figure,
+        name=shown.name[language],
+        value=value,
+        low=low,
+        high=high,
+        baseline=baseline,
+        source=source,
+        unit="%" if shown.percent else unit,
+        note="",
+    )
 
 
 def table_html(table: Table, words: Words) -> str:

@@ -20,7 +20,7 @@ from .wheel import mark
 from .words import LANGUAGES, Words
 
 if TYPE_CHECKING:
-    from noria.ship.server.state import State
+    from noria.serve.http.state import State
 
     from .session import Sessions
 

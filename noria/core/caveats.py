@@ -45,8 +45,11 @@ def _untrained(facts: Mapping[str, Any]) -> str:
     epochs = facts.get("epochs")
     if not isinstance(epochs, int | float) or epochs >= WHOLE:
         return ""
-    of, more = ("text", "--seconds, or make it smaller (--parameters)") if "objective" in facts else (
-        "rows", "--minutes, or let less of it learn (--body.frozen, --body.layers)")  # fmt: skip
+    of, more = (
+        ("text", "--seconds, or make it smaller (--parameters)")
+        if "objective" in facts
+        else ("rows", "--minutes, or let less of it learn (--body.frozen, --body.layers)")
+    )
     return f"it has seen {epochs:.1%} of its training {of}, less than one epoch: give more {more}"
 
 

@@ -31,6 +31,10 @@ def package_file(package: str, path: str, sha256: str) -> Path:
         raise PackageError(f"package {package} lacks a data file", found=f"no {path}", hint=hint)
     found = sha256_file(file)
     if found != sha256:
-        raise PackageError(f"{package}: {path} is not the file it should be", found=f"SHA-256 {found[:12]}…",
-                           allowed=f"{sha256[:12]}…", hint=hint)  # fmt: skip
+        raise PackageError(
+            f"{package}: {path} is not the file it should be",
+            found=f"SHA-256 {found[:12]}…",
+            allowed=f"{sha256[:12]}…",
+            hint=hint,
+        )
     return file

@@ -94,8 +94,16 @@ class Report:
             yield bar
 
     def _emit_bar(self, bar: Bar) -> None:
-        self._emit({"event": "progress", "title": bar.title, "done": bar.done, "total": bar.total, "unit": bar.unit,
-                    **bar.values})  # fmt: skip
+        self._emit(
+            {
+                "event": "progress",
+                "title": bar.title,
+                "done": bar.done,
+                "total": bar.total,
+                "unit": bar.unit,
+                **bar.values,
+            }
+        )
 
     def _say(self, event: str, line: str, facts: dict[str, object]) -> None:
         if self.mode == "programs":
@@ -170,8 +178,13 @@ def _rich_bar(bar: Bar, stream: IO[str]) -> Iterator[None]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[values]}"),
-               TimeRemainingColumn()]  # fmt: skip
+    columns = [
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[values]}"),
+        TimeRemainingColumn(),
+    ]
     with Progress(*columns, console=Console(file=stream), transient=True) as progress:
         task = progress.add_task(bar.title, total=bar.total, values="")
 

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 
 from noria.core.errors import InputError
 
-from .forecast.attraction import ShareForecast
-from .forecast.backtest import Backtest, backtest
-from .forecast.blend import forecast_shares
-from .forecast.entry import with_newcomers
+from .forecast.shares.attraction import ShareForecast
+from .forecast.shares.backtest import Backtest, backtest
+from .forecast.shares.blend import forecast_shares
+from .forecast.shares.entry import with_newcomers
 from .market.share import Shares, Unlisted, shares
-from .series import Series
+from .series.series import Series
 from .settings import MarketSettings
 from .users.study import UserStudy, open_log, study_users
 

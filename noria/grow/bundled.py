@@ -15,8 +15,8 @@ import pyarrow as pa
 
 from noria.core.packages import package_file
 
-from .log import Log, log_of_rows
-from .zones import UTC_DAYS, LocalCalendar
+from .log.log import Log, log_of_rows
+from .log.zones import UTC_DAYS, LocalCalendar
 
 if TYPE_CHECKING:
     from ibis.backends.duckdb import Backend
@@ -68,6 +68,13 @@ def _log(
     calendar: LocalCalendar = UTC_DAYS,
 ) -> Log:
     rows = pa.table({"user": user, "time": day, "units": units, "value": value})
-    log = log_of_rows(rows, source=source, licence=CDNOW_LICENCE, unit="USD", now=datetime(1998, 7, 1, tzinfo=UTC),
-                      connection=connection, calendar=calendar)  # fmt: skip
+    log = log_of_rows(
+        rows,
+        source=source,
+        licence=CDNOW_LICENCE,
+        unit="USD",
+        now=datetime(1998, 7, 1, tzinfo=UTC),
+        connection=connection,
+        calendar=calendar,
+    )
     return log.between(date(1997, 1, 1), CDNOW_LAST)

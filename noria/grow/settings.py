@@ -8,7 +8,7 @@ from pydantic import Field
 
 from noria.core.settings import Settings
 
-from .zones import LocalCalendar, local_calendar
+from .log.zones import LocalCalendar, local_calendar
 
 
 class LogSettings(Settings):
@@ -110,8 +110,19 @@ class ForecastSettings(Settings):
     several that take from one another (rivals), or that replace one another (generations)."""
     entity: str | None = None
     """Whose level or flow; may be left out where the series has one entity."""
-    curve: Literal["best", "persistence", "drift", "bass", "generalised", "gompertz", "logistic", "cohorts", "lotka-volterra",
-                   "norton-bass", "blend"] = "best"  # fmt: skip
+    curve: Literal[
+        "best",
+        "persistence",
+        "drift",
+        "bass",
+        "generalised",
+        "gompertz",
+        "logistic",
+        "cohorts",
+        "lotka-volterra",
+        "norton-bass",
+        "blend",
+    ] = "best"
     """Which model of anything but shares forecasts; best is what the back-test proves. Cohorts are for users, generalised Bass for
     a flow with an effort, Lotka-Volterra for rivals, Norton-Bass for generations."""
     newcomers: bool = False

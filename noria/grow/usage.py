@@ -14,7 +14,7 @@ import ibis
 from noria.core.errors import InputError
 from noria.core.figure import Figure, proportion
 
-from .log import SERVER_EVENTS as SOURCE
+from .log.log import SERVER_EVENTS as SOURCE
 
 
 @dataclass(frozen=True)

@@ -62,9 +62,13 @@ class Extract(Task):
             if start != -1 and (start < 0 or context[start : start + len(text)] != text):
                 there = context.find(text)
                 raise RowError(
-                    "the context has other words there", file=file, line=line, field="answers", found=one,
+                    "the context has other words there",
+                    file=file,
+                    line=line,
+                    field="answers",
+                    found=one,
                     hint=f"it stands at {there}" if there >= 0 else "start -1 says it is not there word for word",
-                )  # fmt: skip
+                )
             answers.append({"text": text, "start": start})
         return {"context": context, "question": question, "answers": answers}
 
@@ -131,9 +135,10 @@ class Extract(Task):
     def scores(self, rows: Sequence[Row], answers: Sequence[Answer]) -> list[Measure]:
         """Return exact match and F1: by characters as CMRC 2018 where the contexts are Chinese, else by words as SQuAD v1.1."""
         return answer_measures(
-            [[one["text"] for one in row["answers"]] for row in rows], [one["text"] for one in answers],
+            [[one["text"] for one in row["answers"]] for row in rows],
+            [one["text"] for one in answers],
             chinese=is_chinese([row["context"] for row in rows]),
-        )  # fmt: skip
+        )
 
     def _told(self, answers: Sequence[Answer]) -> Answer:
         best = max(answers, key=lambda one: one["score"])

@@ -58,27 +58,52 @@ class Chat(Task):
         """Return {messages: [{role, content}]}, of which the last is the assistant's; a system's can only be the first."""
         given = row.get("messages")
         if not isinstance(given, list) or not given:
-            raise RowError("not a list of turns", file=file, line=line, field="messages", found=given,
-                           allowed="[{role, content}]")  # fmt: skip
+            raise RowError(
+                "not a list of turns", file=file, line=line, field="messages", found=given, allowed="[{role, content}]"
+            )
         messages: list[dict[str, str]] = []
         for number, turn in enumerate(given):
             role, content = (turn.get("role"), turn.get("content")) if isinstance(turn, dict) else (None, None)
             if role not in ROLES or (role == "system" and number):
-                raise RowError("not a turn", file=file, line=line, field="messages", found=turn,
-                               allowed="role system (first only), user or assistant")  # fmt: skip
+                raise RowError(
+                    "not a turn",
+                    file=file,
+                    line=line,
+                    field="messages",
+                    found=turn,
+                    allowed="role system (first only), user or assistant",
+                )
             if turn.get("tool_calls") or turn.get("function_call"):
-                raise RowError("a call of a tool, which is not learned from", file=file, line=line, field="messages",
-                               found=turn, allowed="turns of text")  # fmt: skip
+                raise RowError(
+                    "a call of a tool, which is not learned from",
+                    file=file,
+                    line=line,
+                    field="messages",
+                    found=turn,
+                    allowed="turns of text",
+                )
             content = _joined(content)
             if not isinstance(content, str) and content is not None:
-                raise RowError("a turn that is not text", file=file, line=line, field="messages", found=turn,
-                               allowed="content as text")  # fmt: skip
+                raise RowError(
+                    "a turn that is not text",
+                    file=file,
+                    line=line,
+                    field="messages",
+                    found=turn,
+                    allowed="content as text",
+                )
             if content is None or not content.strip():
                 raise RowError("a turn says nothing", file=file, line=line, field="messages", found=turn)
             messages.append({"role": role, "content": content})
         if messages[-1]["role"] != "assistant":
-            raise RowError("the last turn is not the assistant's", file=file, line=line, field="messages",
-                           found=messages[-1]["role"], hint="there is nothing to learn after it")  # fmt: skip
+            raise RowError(
+                "the last turn is not the assistant's",
+                file=file,
+                line=line,
+                field="messages",
+                found=messages[-1]["role"],
+                hint="there is nothing to learn after it",
+            )
         if self.template:
             try:
                 self._template("").write(messages, begins=False)
@@ -179,9 +204,14 @@ def default_template(tokenizer: Tokenizer) -> str:
     opened, closed = next(known, ("", "" if last is None else tokenizer.id_to_token(last)))
     start, end = json.dumps(opened), json.dumps(closed)
     return (
-        "{% for message in messages %}{{ " + start + " + message['role'] + '\\n' + message['content'] + " + end
-        + " + '\\n' }}{% endfor %}{% if add_generation_prompt %}{{ " + start + " + 'assistant\\n' }}{% endif %}"
-    )  # fmt: skip
+        "{% for message in messages %}{{ "
+        + start
+        + " + message['role'] + '\\n' + message['content'] + "
+        + end
+        + " + '\\n' }}{% endfor %}{% if add_generation_prompt %}{{ "
+        + start
+        + " + 'assistant\\n' }}{% endif %}"
+    )
 
 
 def _words(text: str, turns: Sequence[str], told: Spans) -> Spans:

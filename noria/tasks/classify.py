@@ -102,8 +102,14 @@ class Classify(Task):
                 "not a list of labels", file=file, line=line, field="labels", found=given, allowed='["a", "b"]'
             )
         if self.labels and not self.many:
-            raise RowError("a list, where the model gives one label", file=file, line=line, field="labels", found=given,
-                           allowed="a field label")  # fmt: skip
+            raise RowError(
+                "a list, where the model gives one label",
+                file=file,
+                line=line,
+                field="labels",
+                found=given,
+                allowed="a field label",
+            )
         self._known(given, "labels", file, line)
         return {"labels": sorted(set(given))}
 

@@ -28,8 +28,12 @@ def refuse_codes(name: str, entries: Entries) -> None:
     if len(sizes) != 1 or sizes == {0} or sizes == {1}:
         return
     if all(isinstance(code, int | float) and code in (0, 1) for one in lists for code in one):
-        raise InputError(f"{name}: lists of 0 and 1 in the place of labels", found=lists[0], allowed='["a", "b"]',
-                         hint="write the names of the labels that a text has")  # fmt: skip
+        raise InputError(
+            f"{name}: lists of 0 and 1 in the place of labels",
+            found=lists[0],
+            allowed='["a", "b"]',
+            hint="write the names of the labels that a text has",
+        )
 
 
 def from_columns(name: str, entries: Entries, *, many: bool, report: Report | None) -> None:
@@ -41,19 +45,17 @@ def from_columns(name: str, entries: Entries, *, many: bool, report: Report | No
     rows = [row for _, row in entries if isinstance(row, dict)]
     if not rows or any("label" in row or "labels" in row for row in rows):
         return
-    names = [
-        key for key in rows[0]
-        if key not in _INPUTS and all(_bit(row.get(key)) is not None for row in rows)
-    ]  # fmt: skip
+    names = [key for key in rows[0] if key not in _INPUTS and all(_bit(row.get(key)) is not None for row in rows)]
     if len(names) < 2:
         return
     counts = Counter(sum(bool(_bit(row[key])) for key in names) for row in rows)
     if not many and set(counts) != {1}:
         raise InputError(
             f"{name}: {len(names):,} columns of 0 and 1, of which {len(rows) - counts[1]:,} of {len(rows):,} rows have none or "
-            "several", found=", ".join(names), hint="--many reads several labels a text; else name the label's column: "
-            "--label-column NAME",
-        )  # fmt: skip
+            "several",
+            found=", ".join(names),
+            hint="--many reads several labels a text; else name the label's column: --label-column NAME",
+        )
     for row in rows:
         found = [key for key in names if _bit(row[key])]
         row |= {"labels": found} if many else {"label": found[0]}
@@ -64,13 +66,18 @@ def from_columns(name: str, entries: Entries, *, many: bool, report: Report | No
 def tell_compound(name: str, entries: Entries, report: Report | None) -> None:
     """Tell where one label looks like several, for all its parts between other marks stand alone elsewhere."""
     labels = Counter(
-        label for _, row in entries if isinstance(row, dict) and isinstance(row.get("labels"), list)
-        for label in row["labels"] if isinstance(label, str)
-    )  # fmt: skip
+        label
+        for _, row in entries
+        if isinstance(row, dict) and isinstance(row.get("labels"), list)
+        for label in row["labels"]
+        if isinstance(label, str)
+    )
     compound = [
-        label for label in labels
-        if len(parts := [part for part in _OTHER_MARKS.split(label) if part]) > 1 and any(part in labels for part in parts)
-    ]  # fmt: skip
+        label
+        for label in labels
+        if len(parts := [part for part in _OTHER_MARKS.split(label) if part]) > 1
+        and any(part in labels for part in parts)
+    ]
     if compound and report:
         report.note(
             f"{name}: {len(compound):,} labels look like several in one, such as {compound[0]!r}: to be read as several, write | "

@@ -42,9 +42,16 @@ class Sampling:
     """Tell the log probability of every drawn token, and of this many likeliest ones; -1: tell none."""
 
     def __post_init__(self) -> None:
-        for name, low, high in (("temperature", 0, 2), ("top_p", 0, 1), ("top_k", 0, 1_000_000),
-                                ("max_tokens", 1, 1_000_000), ("repetition_penalty", 0.5, 2), ("presence_penalty", -2, 2),
-                                ("frequency_penalty", -2, 2), ("logprobs", -1, 20)):  # fmt: skip
+        for name, low, high in (
+            ("temperature", 0, 2),
+            ("top_p", 0, 1),
+            ("top_k", 0, 1_000_000),
+            ("max_tokens", 1, 1_000_000),
+            ("repetition_penalty", 0.5, 2),
+            ("presence_penalty", -2, 2),
+            ("frequency_penalty", -2, 2),
+            ("logprobs", -1, 20),
+        ):
             value = getattr(self, name)
             if not low <= value <= high:
                 raise InputError(f"{name} is out of range", found=value, allowed=f"{low} to {high}")

@@ -62,9 +62,16 @@ class Embed(Task):
         """Return {anchor, positive} and negative where there is one; a pair that is marked as unlike is an error."""
         for mark in _MARKS:
             if _is_unlike(row.get(mark)):
-                raise RowError("a pair that is not marked as alike", file=file, line=line, field=mark, found=row[mark],
-                               allowed="1, true; or no such field", hint="only pairs that mean the same are learned from: "
-                               "leave the others out, or give them as the negative of a row")  # fmt: skip
+                raise RowError(
+                    "a pair that is not marked as alike",
+                    file=file,
+                    line=line,
+                    field=mark,
+                    found=row[mark],
+                    allowed="1, true; or no such field",
+                    hint="only pairs that mean the same are learned from: "
+                    "leave the others out, or give them as the negative of a row",
+                )
         names = ["anchor", "positive", *(["negative"] if row.get("negative") not in (None, "") else [])]
         return {name: field_text(row, name, file=file, line=line) for name in names}
 
@@ -132,9 +139,10 @@ def pairs(rows: Sequence[Row], seed: int, per_row: int = 4) -> list[Row]:
         groups.setdefault(row["label"], []).append(index)
     if len(groups) < 2 or all(len(group) < 2 for group in groups.values()):
         raise InputError(
-            "too few labelled texts to draw pairs from", found=f"{len(rows)} texts of {len(groups)} labels",
+            "too few labelled texts to draw pairs from",
+            found=f"{len(rows)} texts of {len(groups)} labels",
             allowed="two labels or more, one of them with two texts",
-        )  # fmt: skip
+        )
     random = np.random.default_rng(seed)
     places = np.arange(len(rows))
     drawn: list[Row] = []

@@ -17,9 +17,22 @@ ENDS = ("<|im_end|>", "<|end|>", "</s>", "<eos>", "<|endoftext|>", "[SEP]")
 """Tokens that end a text, by the names that tokenizers give them; the first that one knows is meant."""
 
 _MIXED_SCRIPTS = frozenset(
-    ("LATIN", "GREEK", "CYRILLIC", "CJK", "HIRAGANA", "KATAKANA", "HANGUL", "FULLWIDTH", "HALFWIDTH", "MODIFIER", "MICRO",
-     "MASCULINE", "FEMININE")
-)  # fmt: skip
+    (
+        "LATIN",
+        "GREEK",
+        "CYRILLIC",
+        "CJK",
+        "HIRAGANA",
+        "KATAKANA",
+        "HANGUL",
+        "FULLWIDTH",
+        "HALFWIDTH",
+        "MODIFIER",
+        "MICRO",
+        "MASCULINE",
+        "FEMININE",
+    )
+)
 """Scripts that texts do mix, by the first word of their letters' names."""
 
 

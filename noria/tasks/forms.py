@@ -75,22 +75,41 @@ def own_rows(record: Record, task: str, *, file: str | Path = "<memory>", line: 
         raise RowError(f"rows in the form of {form.name}", file=file, line=line, hint=_WAYS[form.name])
     if task not in form.tasks:
         raise RowError(
-            f"rows in the form of {form.name} are for {' or '.join(form.tasks)}, not for {task}", file=file, line=line,
-            found=", ".join(map(str, record)), hint=f"noria build finetune {form.tasks[0]}",
-        )  # fmt: skip
+            f"rows in the form of {form.name} are for {' or '.join(form.tasks)}, not for {task}",
+            file=file,
+            line=line,
+            found=", ".join(map(str, record)),
+            hint=f"noria build finetune {form.tasks[0]}",
+        )
     return form.turned(record, file=file, line=line)
 
 
 _OWN = {
-    "classify": ("text",), "numeric": ("features",), "tag": ("text", "spans"), "answer": ("context", "question", "answers"),
-    "translate": ("source", "target"), "summarise": ("source", "target"), "chat": ("messages",), "embed": ("anchor", "positive"),
+    "classify": ("text",),
+    "numeric": ("features",),
+    "tag": ("text", "spans"),
+    "answer": ("context", "question", "answers"),
+    "translate": ("source", "target"),
+    "summarise": ("source", "target"),
+    "chat": ("messages",),
+    "embed": ("anchor", "positive"),
     "complete": ("text",),
-}  # fmt: skip
+}
 _ROLES = {
-    "human": "user", "user": "user", "prompter": "user", "gpt": "assistant", "assistant": "assistant", "chatgpt": "assistant",
-    "ai": "assistant", "bing": "assistant", "bard": "assistant", "model": "assistant", "bot": "assistant", "system": "system",
+    "human": "user",
+    "user": "user",
+    "prompter": "user",
+    "gpt": "assistant",
+    "assistant": "assistant",
+    "chatgpt": "assistant",
+    "ai": "assistant",
+    "bing": "assistant",
+    "bard": "assistant",
+    "model": "assistant",
+    "bot": "assistant",
+    "system": "system",
     "developer": "system",
-}  # fmt: skip
+}
 _QUESTIONS = ("question", "query", "问题", "提问", "prompt", "instruction", "user", "Question", "input")
 _ANSWERS = ("answer", "response", "completion", "output", "回答", "答案", "回复", "assistant", "reply", "Answer")
 
@@ -175,8 +194,13 @@ def _squad(record: Record) -> list[Row]:
             raise Unfit("a paragraph without context and qas", paragraph)
         for asked in paragraph["qas"]:
             answers = [] if asked.get("is_impossible") else asked.get("answers") or []
-            rows.append({"context": paragraph.get("context"), "question": asked.get("question"),
-                         "answers": [_squad_answer(one) for one in answers]})  # fmt: skip
+            rows.append(
+                {
+                    "context": paragraph.get("context"),
+                    "question": asked.get("question"),
+                    "answers": [_squad_answer(one) for one in answers],
+                }
+            )
     if not rows:
         raise Unfit("not one question", record)
     return rows
@@ -210,9 +234,10 @@ def _in_words(record: Record) -> list[Row]:
 def _triples(value: object) -> bool:
     """Say whether a value is a list of [start, end, label]."""
     return (
-        isinstance(value, list) and bool(value)
+        isinstance(value, list)
+        and bool(value)
         and all(isinstance(one, list) and len(one) >= 3 and isinstance(one[2], str) for one in value)
-    )  # fmt: skip
+    )
 
 
 def _doccano_field(record: Record) -> str | None:
@@ -232,10 +257,11 @@ def _entity(one: object) -> dict[str, Any] | None:
     found = {
         field: next((one[name] for name in names if name in one), None)
         for field, names in (
-            ("start", ("start_offset", "start", "begin", "start_idx")), ("end", ("end_offset", "end", "end_idx")),
+            ("start", ("start_offset", "start", "begin", "start_idx")),
+            ("end", ("end_offset", "end", "end_idx")),
             ("label", ("label", "type", "entity_type", "entity_group", "tag", "category")),
         )
-    }  # fmt: skip
+    }
     kinds = one.get("labels")
     if found["label"] is None and isinstance(kinds, list) and len(kinds) == 1:
         found["label"] = kinds[0]
@@ -247,10 +273,7 @@ def _entity(one: object) -> dict[str, Any] | None:
 def _doccano(record: Record) -> list[Row]:
     name = _doccano_field(record)
     assert name
-    spans = [
-        _entity(one) or {"start": one[0], "end": one[1], "label": one[2]}
-        for one in record[name]
-    ]  # fmt: skip
+    spans = [_entity(one) or {"start": one[0], "end": one[1], "label": one[2]} for one in record[name]]
     kept = {
         key: value for key, value in record.items() if key not in (name, "label", "labels", "relations", "Comments")
     }
@@ -260,9 +283,11 @@ def _doccano(record: Record) -> list[Row]:
 def _cluener_places(record: Record) -> list[tuple[str, str, Any]]:
     return [
         (kind, name, place)
-        for kind, names in record["label"].items() if isinstance(names, dict)
-        for name, places in names.items() for place in places
-    ]  # fmt: skip
+        for kind, names in record["label"].items()
+        if isinstance(names, dict)
+        for name, places in names.items()
+        for place in places
+    ]
 
 
 def _cluener(record: Record) -> list[Row]:
@@ -287,8 +312,9 @@ def _label_studio(record: Record) -> list[Row]:
     spans = [
         {"start": value["start"], "end": value["end"], "label": value["labels"][0]}
         | ({"text": value["text"]} if "text" in value else {})
-        for value in values if value.get("labels") and "start" in value
-    ]  # fmt: skip
+        for value in values
+        if value.get("labels") and "start" in value
+    ]
     return [{"text": texts[0], "spans": spans}]
 
 
@@ -326,44 +352,129 @@ def _is_list_of_names(value: object) -> bool:
 
 _MARKED = ("tag",)
 FORMS: Sequence[Form] = (
-    Form("ShareGPT", ("chat",), lambda record: "conversations" in record or isinstance(record.get("conversation"), list) or _has_other_roles(record), _share_gpt),
-    Form("preferences", (), lambda record: ("chosen" in record and "rejected" in record)
-         or (_is_texts(record, "prompt", "completion") and isinstance(record.get("label"), bool)), lambda record: []),
-    Form("Dolly", ("chat",), lambda record: _is_texts(record, "instruction", "context", "response"),
-         lambda record: _alpaca({**record, "input": record["context"], "output": record["response"]})),
-    Form("a token a row", (), lambda record: _is_texts(record, "tag") and any(_is_texts(record, name) for name in ("word", "token", "字"))
-         and "text" not in record, lambda record: []),
+    Form(
+        "ShareGPT",
+        ("chat",),
+        lambda record: (
+            "conversations" in record or isinstance(record.get("conversation"), list) or _has_other_roles(record)
+        ),
+        _share_gpt,
+    ),
+    Form(
+        "preferences",
+        (),
+        lambda record: (
+            ("chosen" in record and "rejected" in record)
+            or (_is_texts(record, "prompt", "completion") and isinstance(record.get("label"), bool))
+        ),
+        lambda record: [],
+    ),
+    Form(
+        "Dolly",
+        ("chat",),
+        lambda record: _is_texts(record, "instruction", "context", "response"),
+        lambda record: _alpaca({**record, "input": record["context"], "output": record["response"]}),
+    ),
+    Form(
+        "a token a row",
+        (),
+        lambda record: (
+            _is_texts(record, "tag")
+            and any(_is_texts(record, name) for name in ("word", "token", "字"))
+            and "text" not in record
+        ),
+        lambda record: [],
+    ),
     Form("Alpaca", ("chat",), lambda record: _is_texts(record, "instruction", "output"), _alpaca),
-    Form("translation sets of Hugging Face", (), lambda record: isinstance(record.get("translation"), dict), lambda record: []),
+    Form(
+        "translation sets of Hugging Face",
+        (),
+        lambda record: isinstance(record.get("translation"), dict),
+        lambda record: [],
+    ),
     Form("SQuAD", ("answer",), lambda record: "paragraphs" in record or isinstance(record.get("qas"), list), _squad),
-    Form("flat SQuAD", ("answer",),
-         lambda record: (isinstance(record.get("answers"), dict) and "answer_start" in record["answers"])
-         or (isinstance(record.get("answers"), list) and any(isinstance(one, dict) and "answer_start" in one for one in record["answers"])),
-         _squad_flat),
-    Form("Label Studio", ("tag", "classify"),
-         lambda record: isinstance(record.get("annotations"), list) and isinstance(record.get("data"), dict), _label_studio),
-    Form("CLUENER", _MARKED,
-         lambda record: isinstance(record.get("label"), dict) and all(isinstance(one, dict) for one in record["label"].values()), _cluener),
-    Form("Prodigy", _MARKED,
-         lambda record: isinstance(record.get("tokens"), list) and bool(record["tokens"]) and isinstance(record["tokens"][0], dict)
-         and isinstance(record.get("text"), str), _prodigy),
+    Form(
+        "flat SQuAD",
+        ("answer",),
+        lambda record: (
+            (isinstance(record.get("answers"), dict) and "answer_start" in record["answers"])
+            or (
+                isinstance(record.get("answers"), list)
+                and any(isinstance(one, dict) and "answer_start" in one for one in record["answers"])
+            )
+        ),
+        _squad_flat,
+    ),
+    Form(
+        "Label Studio",
+        ("tag", "classify"),
+        lambda record: isinstance(record.get("annotations"), list) and isinstance(record.get("data"), dict),
+        _label_studio,
+    ),
+    Form(
+        "CLUENER",
+        _MARKED,
+        lambda record: (
+            isinstance(record.get("label"), dict) and all(isinstance(one, dict) for one in record["label"].values())
+        ),
+        _cluener,
+    ),
+    Form(
+        "Prodigy",
+        _MARKED,
+        lambda record: (
+            isinstance(record.get("tokens"), list)
+            and bool(record["tokens"])
+            and isinstance(record["tokens"][0], dict)
+            and isinstance(record.get("text"), str)
+        ),
+        _prodigy,
+    ),
     Form("doccano", _MARKED, lambda record: _doccano_field(record) is not None, _doccano),
-    Form("FlagEmbedding", ("embed",), lambda record: _is_texts(record, "query") and isinstance(record.get("pos"), list), _neighbours),
-    Form("fastText", ("classify",), lambda record: isinstance(record.get("text"), str) and record["text"].startswith("__label__"), _fast_text),
-)  # fmt: skip
+    Form(
+        "FlagEmbedding",
+        ("embed",),
+        lambda record: _is_texts(record, "query") and isinstance(record.get("pos"), list),
+        _neighbours,
+    ),
+    Form(
+        "fastText",
+        ("classify",),
+        lambda record: isinstance(record.get("text"), str) and record["text"].startswith("__label__"),
+        _fast_text,
+    ),
+)
 """Every form, the narrowest first."""
 _LOOSE = {
-    "answer": Form("questions with answers in words", ("answer",),
-                   lambda record: _is_texts(record, "context", "question") and "answers" not in record
-                   and isinstance(record.get("answer"), str | list), _in_words),
-    "chat": Form("questions and answers", ("chat",),
-                 lambda record: "messages" not in record and _asked_and_answered(record) is not None, _dialogue),
-    "classify": Form("lists of labels", ("classify",), lambda record: _is_list_of_names(record.get("label")), _label_list),
-    "tag": Form("texts without a mark", ("tag",),
-                lambda record: not {"spans", "tokens", "tags"} & record.keys()
-                and any(record.get(name) == [] for name in ("label", "labels", "entities")),
-                lambda record: [{**record, "spans": []}]),
-}  # fmt: skip
+    "answer": Form(
+        "questions with answers in words",
+        ("answer",),
+        lambda record: (
+            _is_texts(record, "context", "question")
+            and "answers" not in record
+            and isinstance(record.get("answer"), str | list)
+        ),
+        _in_words,
+    ),
+    "chat": Form(
+        "questions and answers",
+        ("chat",),
+        lambda record: "messages" not in record and _asked_and_answered(record) is not None,
+        _dialogue,
+    ),
+    "classify": Form(
+        "lists of labels", ("classify",), lambda record: _is_list_of_names(record.get("label")), _label_list
+    ),
+    "tag": Form(
+        "texts without a mark",
+        ("tag",),
+        lambda record: (
+            not {"spans", "tokens", "tags"} & record.keys()
+            and any(record.get(name) == [] for name in ("label", "labels", "entities"))
+        ),
+        lambda record: [{**record, "spans": []}],
+    ),
+}
 """Task -> a form that only rows of this task can be meant to have."""
 _WAYS = {
     "preferences": "only answers that are right are learned from: write the prompt and the chosen answer as {messages}",

@@ -68,15 +68,28 @@ class Numeric(Classify):
 
     def _inputs(self, row: Mapping[str, object], file: str | Path, line: int) -> Row:
         if "features" not in row:
-            raise RowError("the field is missing", file=file, line=line, field="features",
-                           found=", ".join(map(str, row)) or "{}")  # fmt: skip
+            raise RowError(
+                "the field is missing", file=file, line=line, field="features", found=", ".join(map(str, row)) or "{}"
+            )
         numbers = _numbers(row["features"])
         if numbers is None:
-            raise RowError("not a list of numbers", file=file, line=line, field="features", found=row["features"],
-                           allowed=f"finite numbers up to {LARGEST:g}")  # fmt: skip
+            raise RowError(
+                "not a list of numbers",
+                file=file,
+                line=line,
+                field="features",
+                found=row["features"],
+                allowed=f"finite numbers up to {LARGEST:g}",
+            )
         if self.width and len(numbers) != self.width:
-            raise RowError("another number of features", file=file, line=line, field="features", found=len(numbers),
-                           allowed=str(self.width))  # fmt: skip
+            raise RowError(
+                "another number of features",
+                file=file,
+                line=line,
+                field="features",
+                found=len(numbers),
+                allowed=str(self.width),
+            )
         return {"features": numbers}
 
 

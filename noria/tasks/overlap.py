@@ -110,8 +110,10 @@ def written_measures(truth: Sequence[str], said: Sequence[str], *, chinese: bool
 
     Chinese is cut into characters for BLEU, other text by the rules of mteval-v13a.
     """
-    return [Measure("BLEU", bleu_counts(truth, said, chinese=chinese), bleu),
-            Measure("chrF", chrf_counts(truth, said), chrf)]  # fmt: skip
+    return [
+        Measure("BLEU", bleu_counts(truth, said, chinese=chinese), bleu),
+        Measure("chrF", chrf_counts(truth, said), chrf),
+    ]
 
 
 def bleu_counts(truth: Sequence[str], said: Sequence[str], *, chinese: bool) -> np.ndarray:

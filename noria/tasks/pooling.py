@@ -26,10 +26,13 @@ MODES = ("cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean", "lasttoke
 """First token; largest of each number; mean; sum by the root of the count; mean with weights 1, 2, 3 ...; last token."""
 DEFAULT = "mean"
 _OLD = {
-    "pooling_mode_cls_token": "cls", "pooling_mode_max_tokens": "max", "pooling_mode_mean_tokens": "mean",
-    "pooling_mode_mean_sqrt_len_tokens": "mean_sqrt_len_tokens", "pooling_mode_weightedmean_tokens": "weightedmean",
+    "pooling_mode_cls_token": "cls",
+    "pooling_mode_max_tokens": "max",
+    "pooling_mode_mean_tokens": "mean",
+    "pooling_mode_mean_sqrt_len_tokens": "mean_sqrt_len_tokens",
+    "pooling_mode_weightedmean_tokens": "weightedmean",
     "pooling_mode_lasttoken": "lasttoken",
-}  # fmt: skip
+}
 """Key of an older 1_Pooling/config.json -> mode, in the order in which several stand side by side."""
 _WITHOUT_EFFECT = ("Normalize", "Dropout")
 """Modules that change no direction of a vector."""
@@ -97,13 +100,19 @@ def sentence_folder(folder: Path) -> Sentence | None:
         if kind == "Pooling":
             pooling = _pooling(path / "config.json")
         elif kind != "Transformer" and kind not in _WITHOUT_EFFECT:
-            raise FolderError(f"{root}: its vectors pass through a module that is not computed here", found=f"{kind} ({path.name})",
-                              allowed=("Transformer", "Pooling", *_WITHOUT_EFFECT),
-                              hint="choose one without it; for labels (classify, tag) it does not matter")  # fmt: skip
+            raise FolderError(
+                f"{root}: its vectors pass through a module that is not computed here",
+                found=f"{kind} ({path.name})",
+                allowed=("Transformer", "Pooling", *_WITHOUT_EFFECT),
+                hint="choose one without it; for labels (classify, tag) it does not matter",
+            )
     own = _json(root / "sentence_bert_config.json", {})
     if own.get("do_lower_case"):
-        raise FolderError(f"{root / 'sentence_bert_config.json'}: do_lower_case is not done here", found=True,
-                          hint="put Lowercase into the tokenizer's normalizer")  # fmt: skip
+        raise FolderError(
+            f"{root / 'sentence_bert_config.json'}: do_lower_case is not done here",
+            found=True,
+            hint="put Lowercase into the tokenizer's normalizer",
+        )
     said = _json(root / "config_sentence_transformers.json", {})
     prompts = {str(name): str(prompt) for name, prompt in (said.get("prompts") or {}).items()}
     prefix = prompts.get(str(said.get("default_prompt_name")), "")
@@ -130,10 +139,13 @@ def write_sentence_folder(folder: Path, facts: Mapping[str, Any], width: int) ->
         width: of a token state.
     """
     names = (("Transformer", ""), ("Pooling", "1_Pooling"), ("Normalize", "2_Normalize"))
-    write_json(folder / "modules.json", [
-        {"idx": place, "name": str(place), "path": path, "type": f"sentence_transformers.models.{kind}"}
-        for place, (kind, path) in enumerate(names)
-    ])  # fmt: skip
+    write_json(
+        folder / "modules.json",
+        [
+            {"idx": place, "name": str(place), "path": path, "type": f"sentence_transformers.models.{kind}"}
+            for place, (kind, path) in enumerate(names)
+        ],
+    )
     modes = modes_of(facts.get("pooling") or DEFAULT)
     if list(modes) != [mode for mode in _OLD.values() if mode in modes]:
         # The older keys have an order of their own.
@@ -145,10 +157,14 @@ def write_sentence_folder(folder: Path, facts: Mapping[str, Any], width: int) ->
         folder / "sentence_bert_config.json", {"max_seq_length": facts.get("max_length"), "do_lower_case": False}
     )
     prefix = facts.get("prefix") or ""
-    write_json(folder / "config_sentence_transformers.json", {
-        "prompts": {"text": prefix} if prefix else {}, "default_prompt_name": "text" if prefix else None,
-        "similarity_fn_name": "cosine",
-    })  # fmt: skip
+    write_json(
+        folder / "config_sentence_transformers.json",
+        {
+            "prompts": {"text": prefix} if prefix else {},
+            "default_prompt_name": "text" if prefix else None,
+            "similarity_fn_name": "cosine",
+        },
+    )
 
 
 def copy_sentence_folder(folder: Path, target: Path) -> None:
@@ -183,8 +199,11 @@ def _pooling(file: Path) -> str:
     if odd:
         raise FolderError(f"{file}: unknown pooling", found=", ".join(odd), allowed=MODES)
     if config.get("include_prompt") is False:
-        raise FolderError(f"{file}: include_prompt false is not computed here", allowed="prompts are pooled with the text",
-                          hint="choose a base whose pooling takes in the prompt")  # fmt: skip
+        raise FolderError(
+            f"{file}: include_prompt false is not computed here",
+            allowed="prompts are pooled with the text",
+            hint="choose a base whose pooling takes in the prompt",
+        )
     return "+".join(modes)
 
 

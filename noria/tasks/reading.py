@@ -62,10 +62,11 @@ def rows_in(records: Records, reading: Reading, report: Report | None = None) ->
             continue
         if records.format.kind == "text" and reading.task != "complete" and list(rows[0]) == ["text"]:
             raise InputError(
-                f"{records.source.name} is plain text: a {reading.task} row has more than a text", found=record["text"],
+                f"{records.source.name} is plain text: a {reading.task} row has more than a text",
+                found=record["text"],
                 allowed=f"fields {', '.join(reading.fields)}",
                 hint="write a table with the names of its columns on the first line (.csv, .tsv), or JSON Lines",
-            )  # fmt: skip
+            )
         if known is None:
             # Objects may differ: a key that was named need not be in the first.
             there = [*rows[0], *(column for column in reading.columns.values() if column not in rows[0])]

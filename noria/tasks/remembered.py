@@ -58,9 +58,13 @@ def rows_for(
 
 
 def given_for(
-    manifest: Manifest, file: Path, columns: Mapping[str, str] | None = None, *, skip_bad: bool = False,
+    manifest: Manifest,
+    file: Path,
+    columns: Mapping[str, str] | None = None,
+    *,
+    skip_bad: bool = False,
     report: Report | None = None,
-) -> list[Row] | None:  # fmt: skip
+) -> list[Row] | None:
     """Return what the rows of a file ask a model, without the truth, which they need not hold; None where it holds no rows for it.
 
     Arguments and errors as of `rows_for`.
@@ -100,8 +104,10 @@ def tell_made_from(manifest: Manifest, file: Path, report: Report) -> bool:
     """Say where a file of held-out rows is one that the model was made from, byte for byte; return whether it is."""
     found = file.is_file() and sha256_file(file) in {one.sha256 for one in manifest.sources}
     if found:
-        report.note(f"{file.name} is a file that the model was trained on or chosen by: the figures say what it remembers",
-                    leaked=True)  # fmt: skip
+        report.note(
+            f"{file.name} is a file that the model was trained on or chosen by: the figures say what it remembers",
+            leaked=True,
+        )
     return found
 
 
@@ -141,6 +147,8 @@ def _check_pairs(manifest: Manifest, rows: Sequence[Row], file: Path) -> None:
     alone = sum("pair" not in row for row in rows)
     if manifest.facts.get("pairs") and alone:
         raise InputError(
-            f"{file} holds texts without a second one, and the model was trained on pairs", found=f"{alone:,} of "
-            f"{len(rows):,} rows", allowed="text and pair in every row", hint="name the column: --columns.pair NAME",
-        )  # fmt: skip
+            f"{file} holds texts without a second one, and the model was trained on pairs",
+            found=f"{alone:,} of {len(rows):,} rows",
+            allowed="text and pair in every row",
+            hint="name the column: --columns.pair NAME",
+        )

@@ -110,12 +110,16 @@ class Tag(Task):
         return {
             "spans": [
                 {
-                    "start": span["start"], "end": span["end"], "label": span["label"],
-                    "text": text[span["start"] : span["end"]], "score": float(np.exp(np.mean(span["chances"]))),
+                    "start": span["start"],
+                    "end": span["end"],
+                    "label": span["label"],
+                    "text": text[span["start"] : span["end"]],
+                    "score": float(np.exp(np.mean(span["chances"]))),
                 }
-                for span in spans if first <= span["start"] < last
+                for span in spans
+                if first <= span["start"] < last
             ]
-        }  # fmt: skip
+        }
 
     def join(self, answers: Sequence[Answer]) -> Answer:
         """Return the spans of all windows; of two that overlap the likelier stays."""
@@ -176,8 +180,14 @@ _SCHEMES = "O, and before a label B-, I- (BIO, IO), also M-, E-, S- (BMES, BIOES
 def _checked_spans(row: Mapping[str, object], text: str, file: str | Path, line: int) -> list[Span]:
     given = row.get("spans")
     if "spans" not in row:
-        raise RowError("the field is missing", file=file, line=line, field="spans", found=", ".join(map(str, row)),
-                       allowed="spans: [{start, end, label}], or tokens and tags")  # fmt: skip
+        raise RowError(
+            "the field is missing",
+            file=file,
+            line=line,
+            field="spans",
+            found=", ".join(map(str, row)),
+            allowed="spans: [{start, end, label}], or tokens and tags",
+        )
     if not isinstance(given, list):
         raise RowError("not a list", file=file, line=line, field="spans", found=given, allowed="[{start, end, label}]")
     spans: list[Span] = []
@@ -187,17 +197,25 @@ def _checked_spans(row: Mapping[str, object], text: str, file: str | Path, line:
         start, end, label = span["start"], span["end"], span["label"]
         if type(start) is not int or type(end) is not int or not 0 <= start < end <= len(text):
             raise RowError(
-                "a span outside the text", file=file, line=line, field="spans", found=f"{start} to {end}",
+                "a span outside the text",
+                file=file,
+                line=line,
+                field="spans",
+                found=f"{start} to {end}",
                 allowed=f"0 <= start < end <= {len(text)}",
-            )  # fmt: skip
+            )
         if not isinstance(label, str) or not label:
             raise RowError("a span's label is no text", file=file, line=line, field="spans", found=label)
         told = span.get("text")
         if isinstance(told, str) and told != text[start:end]:
             raise RowError(
-                "a span's own text is not what stands there", file=file, line=line, field="spans",
-                found=f"{told!r}, and {text[start:end]!r} from {start} to {end}", hint=_where(told, text, start, end),
-            )  # fmt: skip
+                "a span's own text is not what stands there",
+                file=file,
+                line=line,
+                field="spans",
+                found=f"{told!r}, and {text[start:end]!r} from {start} to {end}",
+                hint=_where(told, text, start, end),
+            )
         spans.append({"start": start, "end": end, "label": label})
     spans.sort(key=lambda span: (span["start"], span["end"]))
     for left, right in pairwise(spans):
@@ -223,15 +241,27 @@ def _from_tokens(row: Mapping[str, object], file: str | Path, line: int) -> tupl
     tokens, tags = row.get("tokens"), row.get("tags")
     for field, value in (("tokens", tokens), ("tags", tags)):
         if isinstance(value, list) and field == "tags" and any(type(one) is int for one in value):
-            raise RowError("tags are numbers, not names", file=file, line=line, field=field, found=value,
-                           hint="write the names that they stand for", allowed=_SCHEMES)  # fmt: skip
+            raise RowError(
+                "tags are numbers, not names",
+                file=file,
+                line=line,
+                field=field,
+                found=value,
+                hint="write the names that they stand for",
+                allowed=_SCHEMES,
+            )
         if not isinstance(value, list) or not all(isinstance(item, str) and item for item in value):
             raise RowError("not a list of texts", file=file, line=line, field=field, found=value)
     assert isinstance(tokens, list)
     assert isinstance(tags, list)
     if not tokens or len(tokens) != len(tags):
-        raise RowError("tokens and tags do not pair", file=file, line=line, field="tags",
-                       found=f"{len(tokens)} tokens, {len(tags)} tags")  # fmt: skip
+        raise RowError(
+            "tokens and tags do not pair",
+            file=file,
+            line=line,
+            field="tags",
+            found=f"{len(tokens)} tokens, {len(tags)} tags",
+        )
     text, before = "", OUTSIDE
     spans: list[Span] = []
     by_character = any(len(token) == 1 and token >= "\u2e80" for token in tokens) or (

@@ -129,11 +129,17 @@ class Task(ABC):
 
 
 BUILT_IN = {
-    "classify": ("classify", "Classify"), "numeric": ("numeric", "Numeric"), "tag": ("tag", "Tag"),
-    "answer": ("answer", "Extract"), "translate": ("translate", "Translate"), "summarise": ("translate", "Summarise"),
-    "chat": ("chat", "Chat"), "embed": ("embed", "Embed"), "complete": ("complete", "Complete"),
+    "classify": ("classify", "Classify"),
+    "numeric": ("numeric", "Numeric"),
+    "tag": ("tag", "Tag"),
+    "answer": ("answer", "Extract"),
+    "translate": ("translate", "Translate"),
+    "summarise": ("translate", "Summarise"),
+    "chat": ("chat", "Chat"),
+    "embed": ("embed", "Embed"),
+    "complete": ("complete", "Complete"),
     "causal": ("complete", "Complete"),
-}  # fmt: skip
+}
 """Name -> module beside this one, and class."""
 GROUP = "noria.tasks"
 """Entry points of this group are tasks of other packages: name -> a class that is a Task."""

@@ -125,8 +125,11 @@ def _of(kind: Kind) -> Format:
 
 def _sheet(source: Source, known: Format | None, head: bytes) -> Format:
     if known and known.kind not in ("sheet", "table"):
-        raise InputError(f"{source.name} is not {known.name}", found="a spreadsheet or an archive",
-                         hint="give it the ending that is its own")  # fmt: skip
+        raise InputError(
+            f"{source.name} is not {known.name}",
+            found="a spreadsheet or an archive",
+            hint="give it the ending that is its own",
+        )
     if head[:1] in (b"{", b"[") or (
         known and known.kind == "sheet" and head[:4] not in (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
     ):
@@ -148,8 +151,12 @@ def _by_content(text: str, known: Format | None, name: str) -> Kind | None:
     if known and known.kind == "table" and not (bare[:1] in ("{", "[") and _begins_with_rows(bare)):
         return "table"
     if known and known.kind in ("lines", "json") and not _has_brackets(bare):
-        raise InputError(f"{name} is not {known.name}", found=bare.partition("\n")[0], allowed="{...} or [{...}, ...]",
-                         hint="a table has the ending .csv or .tsv, a text .txt")  # fmt: skip
+        raise InputError(
+            f"{name} is not {known.name}",
+            found=bare.partition("\n")[0],
+            allowed="{...} or [{...}, ...]",
+            hint="a table has the ending .csv or .tsv, a text .txt",
+        )
     if bare[:1] in ("{", "["):
         if (known is None or known.kind == "text") and not _begins_with_rows(bare):
             return known.kind if known else None

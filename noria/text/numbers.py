@@ -16,8 +16,40 @@ import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-MISSING = frozenset(("", "-", "--", "---", "–", "—", ".", "..", "...", ":", "/", "na", "n/a", "n.a.", "#n/a", "nan", "null", "none", "nil",
-                     "missing", "unknown", "not available", "缺失", "缺", "无", "暂无", "未知", "未公布", "未披露", "空"))  # fmt: skip
+MISSING = frozenset(
+    (
+        "",
+        "-",
+        "--",
+        "---",
+        "–",
+        "—",
+        ".",
+        "..",
+        "...",
+        ":",
+        "/",
+        "na",
+        "n/a",
+        "n.a.",
+        "#n/a",
+        "nan",
+        "null",
+        "none",
+        "nil",
+        "missing",
+        "unknown",
+        "not available",
+        "缺失",
+        "缺",
+        "无",
+        "暂无",
+        "未知",
+        "未公布",
+        "未披露",
+        "空",
+    )
+)
 """What stands in a cell for which there is no value, in lower case."""
 _SIGNS = "%‰‱"
 _HAN = {"千": 1e3, "万": 1e4, "萬": 1e4, "百万": 1e6, "千万": 1e7, "亿": 1e8, "億": 1e8, "万亿": 1e12}

@@ -166,9 +166,16 @@ def records_in(image: bytes, name: str, report: Report | None = None) -> Records
 
 def _plain(encoding: str) -> str:
     names = {
-        "utf-8-sig": "UTF-8", "gb18030": "GB18030", "big5hkscs": "Big5", "cp1252": "Windows-1252", "cp932": "Shift-JIS",
-        "euc_jp": "EUC-JP", "euc_kr": "EUC-KR", "utf-16-le": "UTF-16 without a mark", "utf-16-be": "UTF-16 without a mark",
-    }  # fmt: skip
+        "utf-8-sig": "UTF-8",
+        "gb18030": "GB18030",
+        "big5hkscs": "Big5",
+        "cp1252": "Windows-1252",
+        "cp932": "Shift-JIS",
+        "euc_jp": "EUC-JP",
+        "euc_kr": "EUC-KR",
+        "utf-16-le": "UTF-16 without a mark",
+        "utf-16-be": "UTF-16 without a mark",
+    }
     return names.get(encoding, encoding.upper())
 
 
@@ -228,8 +235,11 @@ def _json(text: str, name: str) -> Iterator[Numbered]:
     elif rows := _split(whole) or _by_columns(whole):
         yield from enumerate(rows, 1)
     else:
-        raise InputError(f"{name} holds no rows", found=f"an object with {', '.join(whole) or 'nothing'}",
-                         allowed='[{...}, ...], {"data": [{...}, ...]}, or an object a line')  # fmt: skip
+        raise InputError(
+            f"{name} holds no rows",
+            found=f"an object with {', '.join(whole) or 'nothing'}",
+            allowed='[{...}, ...], {"data": [{...}, ...]}, or an object a line',
+        )
 
 
 def _array(text: str, start: int, name: str, closing: str = "]") -> Iterator[Numbered]:
@@ -261,8 +271,11 @@ def _array(text: str, start: int, name: str, closing: str = "]") -> Iterator[Num
             place += mark == ","
             continue
         if mark not in (",", "]"):
-            raise InputError(f"{name} is not JSON from line {line:,} on", found=text[place : place + 20] or "the end",
-                             allowed=", or ]")  # fmt: skip
+            raise InputError(
+                f"{name} is not JSON from line {line:,} on",
+                found=text[place : place + 20] or "the end",
+                allowed=", or ]",
+            )
         place, closed = place + 1, mark == "]"
     if rest := text[place:].strip():
         raise InputError(f"{name} goes on after its array", found=rest)
@@ -317,8 +330,13 @@ def _columns(lines: Iterable[str], name: str) -> Iterator[Numbered]:
             continue
         first = first if tokens or fault else number
         if len(cells) < 2 or not cells[0] or MARKED in line:
-            fault = fault or RowError("not a token and its tag", file=name, line=number, found=line.strip("\r\n"),
-                                      hint="the whole sentence is left out")  # fmt: skip
+            fault = fault or RowError(
+                "not a token and its tag",
+                file=name,
+                line=number,
+                found=line.strip("\r\n"),
+                hint="the whole sentence is left out",
+            )
             continue
         tokens.append(cells[0])
         tags.append(cells[-1])

@@ -70,9 +70,14 @@ class Dialect:
             else {"quotechar": None, "quoting": csv.QUOTE_NONE}
         )
         return csv.reader(
-            lines, delimiter=self.delimiter, escapechar=self.escape or None, doublequote=not self.escape,
-            skipinitialspace=self.skip_space, strict=True, **how,  # type: ignore[arg-type]
-        )  # fmt: skip
+            lines,
+            delimiter=self.delimiter,
+            escapechar=self.escape or None,
+            doublequote=not self.escape,
+            skipinitialspace=self.skip_space,
+            strict=True,
+            **how,  # type: ignore[arg-type]
+        )
 
 
 @dataclass
@@ -120,8 +125,14 @@ def dialect_of(sample: str, suffix: str = "", *, whole: bool = True, source: str
     lines = [line + line_end for line in sample.split(line_end)]
     if not lines[-1].removesuffix(line_end) or (not whole and len(lines) > 1):
         lines.pop()
-    titles = next((place for one in ((given,) if given else _DELIMITERS)
-                   if (place := header_place([line.split(one) for line in lines[:_SCORED]]))), 0)  # fmt: skip
+    titles = next(
+        (
+            place
+            for one in ((given,) if given else _DELIMITERS)
+            if (place := header_place([line.split(one) for line in lines[:_SCORED]]))
+        ),
+        0,
+    )
     above = tuple(line.strip() for line in lines[:titles] if line.strip(" \t,;|\r\n"))
     lines = lines[titles:]
     base = Dialect(line_end=line_end, header_line=skipped + titles + 1, titles=above)
@@ -200,11 +211,17 @@ def rows_below(
                 notes.count("headers with the columns in another order: followed from there", line)
                 continue
         if any(cell.strip() for cell in cells[len(names) :]):
-            yield line, RowError(
-                OTHER_CELLS, file=source, line=line, found=f"{len(cells)} cells",
-                allowed=f"{len(names)} ({', '.join(names)})",
-                hint="put a cell that holds the delimiter between quotes",
-            )  # fmt: skip
+            yield (
+                line,
+                RowError(
+                    OTHER_CELLS,
+                    file=source,
+                    line=line,
+                    found=f"{len(cells)} cells",
+                    allowed=f"{len(names)} ({', '.join(names)})",
+                    hint="put a cell that holds the delimiter between quotes",
+                ),
+            )
             continue
         if len(cells) < len(names):
             cells = [*cells, *[""] * (len(names) - len(cells))]

@@ -50,9 +50,9 @@ def test_a_gap_is_filled_for_the_peer_alone() -> None:
 
 
 def test_a_peer_is_scored_as_noria_is(chatbots_market: object) -> None:
-    from noria.grow.forecast.attraction import log_ratios
-    from noria.grow.forecast.backtest import backtest
-    from noria.grow.forecast.baseline import MODELS
+    from noria.grow.forecast.shares.attraction import log_ratios
+    from noria.grow.forecast.shares.backtest import backtest
+    from noria.grow.forecast.shares.baseline import MODELS
 
     market = chatbots_market
     answers = {}
@@ -76,7 +76,7 @@ def test_a_peer_is_scored_as_noria_is(chatbots_market: object) -> None:
 def chatbots_market() -> object:
     from noria.grow.bundled import chatbot_shares
     from noria.grow.market.share import shares
-    from noria.grow.series import read_series
+    from noria.grow.series.series import read_series
 
     return shares(read_series(chatbot_shares()))
 

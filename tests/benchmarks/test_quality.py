@@ -50,5 +50,6 @@ def test_tweets_lose_addresses_repeats_and_what_training_has(tmp_path: Path):
             "".join(json.dumps({"text": text, "label": label}) + "\n" for text, label in texts), encoding="utf-8"
         )
     assert tweets(tmp_path) == {
-        "train": [{"text": "A up", "label": "bullish"}], "test": [{"text": "C down", "label": "bearish"}]
-    }  # fmt: skip
+        "train": [{"text": "A up", "label": "bullish"}],
+        "test": [{"text": "C down", "label": "bearish"}],
+    }

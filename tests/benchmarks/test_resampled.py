@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.child import run
 from benchmarks.resampled import chinese
-from noria.build.corpus.bundled import reviews
+from noria.make.corpus.bundled import reviews
 
 CLAUSE = re.compile(r"[\u4e00-\u9fff]+")
 

@@ -20,14 +20,14 @@ import torch
 from tiny_models import LABELS, TEXTS, make_causal, make_encoder
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from noria.build.compress.quantize import ways
-from noria.build.evaluate.judge import judge
-from noria.build.train.finetune import finetune
-from noria.build.train.pretrain import pretrain
-from noria.build.train.settings import FinetuneSettings, PretrainSettings, RowSettings
 from noria.core.progress import Report
+from noria.infer.engine import open_engine
 from noria.machine import measure
-from noria.ship.engine.engine import open_engine
+from noria.make.compress.quantize import ways
+from noria.make.evaluate.judge import judge
+from noria.make.training.finetune.recipe import finetune
+from noria.make.training.pretrain.recipe import pretrain
+from noria.make.training.settings import FinetuneSettings, PretrainSettings, RowSettings
 from noria.tasks.task import task_for
 
 PRODUCTS = ("mm", "addmm", "bmm", "baddbmm", "linear", "matmul", "attention", "convolution")
@@ -85,18 +85,38 @@ def work(root: Path, number_type: str) -> dict[str, Any]:
     ):
         with counted.at(f"finetune {name}"):
             settings = FinetuneSettings.make(**{**quick, **more})
-            model = finetune(task_for("classify"), base, rows, None, root / name, settings, report, test_file=rows,
-                             reading=old)  # fmt: skip
+            model = finetune(
+                task_for("classify"), base, rows, None, root / name, settings, report, test_file=rows, reading=old
+            )
     with counted.at("finetune chat"):
         talks = written(root / "talks.jsonl", chats)
-        finetune(task_for("chat"), writer, talks, None, root / "chat", FinetuneSettings.make(**quick), report,
-                 test_file=talks)  # fmt: skip
+        finetune(
+            task_for("chat"),
+            writer,
+            talks,
+            None,
+            root / "chat",
+            FinetuneSettings.make(**quick),
+            report,
+            test_file=talks,
+        )
     for objective in ("causal", "masked"):
         with counted.at(f"pretrain {objective}"):
-            pretrain(corpus, root / objective, PretrainSettings.make(
-                objective=objective, vocab_size=512, model={"parameters": 200_000}, context=32, tokens_per_step=256, steps=4,
-                evaluations=2, number_type=number_type,
-            ), report)  # fmt: skip
+            pretrain(
+                corpus,
+                root / objective,
+                PretrainSettings.make(
+                    objective=objective,
+                    vocab_size=512,
+                    model={"parameters": 200_000},
+                    context=32,
+                    tokens_per_step=256,
+                    steps=4,
+                    evaluations=2,
+                    number_type=number_type,
+                ),
+                report,
+            )
     with counted.at("evaluate"):
         judge(model, rows, report, training_file=rows)
     # What a certificate compares with. The tracer of the compressed model bears no mode, and computes in the weights' own type.

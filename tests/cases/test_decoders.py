@@ -12,19 +12,19 @@ import torch
 from causal_families import build
 from tiny_models import causal_tokenizer
 
-from noria.build.model.load import load
-from noria.build.tokens.batches import IGNORED, Batch
-from noria.build.train.examples import Examples
-from noria.build.train.finetune import finetune
-from noria.build.train.objectives import causal
-from noria.build.train.prepare import prepared
-from noria.build.train.settings import BodySettings, FinetuneSettings, RowSettings
 from noria.core.errors import FolderError, RowError
 from noria.core.folder import read_manifest
 from noria.core.progress import Report
+from noria.make.models.load import load
+from noria.make.tokens.batches import IGNORED, Batch
+from noria.make.training.finetune.examples import Examples
+from noria.make.training.finetune.prepare import prepared
+from noria.make.training.finetune.recipe import finetune
+from noria.make.training.objectives.language_modeling import causal
+from noria.make.training.settings import BodySettings, FinetuneSettings, RowSettings
 from noria.tasks.task import Row, read_rows, task_for
 
-CASES = Path(__file__).parent / "inputs" / "build"
+CASES = Path(__file__).parent / "inputs" / "make"
 GROUPED = ("llama", "qwen2", "qwen3", "mistral", "gemma3_text", "phi3")
 ONE_STEP = FinetuneSettings(steps=2, evaluations=1, tokens_per_batch=512, max_length=48, number_type="fp32")
 NO_SYSTEM = (
@@ -110,9 +110,14 @@ def test_the_valid_loss_that_chat_tuning_tells_is_that_of_plain_transformers(fam
 @pytest.mark.parametrize("family", ["qwen2", "llama", "gpt2", "gemma3_text", "phi3"])
 def test_rows_csv_trains_a_decoder_whose_config_names_no_padding(family: str, tmp_path: Path) -> None:
     out = finetune(
-        task_for("classify"), base_of(tmp_path / "base", family), CASES / "rows.csv", CASES / "rows.csv", tmp_path / "out",
-        ONE_STEP, Report(),
-    )  # fmt: skip
+        task_for("classify"),
+        base_of(tmp_path / "base", family),
+        CASES / "rows.csv",
+        CASES / "rows.csv",
+        tmp_path / "out",
+        ONE_STEP,
+        Report(),
+    )
     assert json.loads((out / "config.json").read_text())["pad_token_id"] == 0
 
 

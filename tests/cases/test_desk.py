@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from noria.apps.support.courtesies import chosen, courtesy, question_in, wants_person
+from noria.apps.support.desk import Choice, Desk, Reply, open_desk
+from noria.apps.support.faq import BUNDLED_OUTSIDE, Faq, read_faq
+from noria.apps.support.plain import language_of, marks, plain
 from noria.core.errors import InputError, NoriaError
-from noria.ship.apps.desk import Choice, Desk, Reply, open_desk
-from noria.ship.apps.faq import BUNDLED_OUTSIDE, Faq, read_faq
-from noria.ship.apps.plain import language_of, marks, plain
-from noria.ship.apps.talk import chosen, courtesy, question_in, wants_person
 
 CASES = Path(__file__).parent / "inputs" / "ship-grow"
 Embed = Callable[[Sequence[str]], "asyncio.Future[np.ndarray]"]
@@ -25,7 +25,7 @@ Embed = Callable[[Sequence[str]], "asyncio.Future[np.ndarray]"]
 @pytest.fixture(scope="module")
 def embed(e5_full: Path) -> Iterator[Embed]:
     """The bundled multilingual encoder; every text is embedded once."""
-    from noria.ship.engine.engine import answer, open_engine
+    from noria.infer.engine import answer, open_engine
 
     engine = open_engine(e5_full)
     seen: dict[str, np.ndarray] = {}
@@ -58,10 +58,15 @@ def written(tmp_path: Path, rows: Sequence[dict[str, object]], name: str = "faq.
 # What is read
 
 
-@pytest.mark.parametrize(("name", "entries", "languages"), [
-    ("faq-near.jsonl", 5, ("zh", "en")), ("faq-zh-only.jsonl", 2, ("zh",)), ("faq-u2028.jsonl", 2, ("zh", "en")),
-    ("faq-bom.jsonl", 5, ("zh", "en")),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "entries", "languages"),
+    [
+        ("faq-near.jsonl", 5, ("zh", "en")),
+        ("faq-zh-only.jsonl", 2, ("zh",)),
+        ("faq-u2028.jsonl", 2, ("zh", "en")),
+        ("faq-bom.jsonl", 5, ("zh", "en")),
+    ],
+)
 def test_a_list_is_read_whole_whatever_its_language_and_line_ends(
     name: str, entries: int, languages: tuple[str]
 ) -> None:
@@ -74,13 +79,28 @@ def test_a_separator_within_an_answer_stays() -> None:
     assert read_faq(CASES / "faq-u2028.jsonl").entries[0].answer("zh") == "七天内\u2028可退"
 
 
-@pytest.mark.parametrize(("name", "text", "encoding"), [
-    ("a.csv", "问题,答案\n怎么退货？,七天内可退\n如何退货,七天内可退\n保修多久|质保期多长,一年\n", "utf-8-sig"),
-    ("b.csv", "编号;问题;答案\nr;怎么退货？;七天内可退\nr;如何退货;\nw;\"保修多久\n质保期多长\";一年\n", "gb18030"),
-    ("c.tsv", "Question\tAnswer\nHow do I return it?\tWithin 7 days\nCan I send it back?\tWithin 7 days\nHow long is the warranty?|Warranty period\tOne year\n", "utf-16"),
-    ("d.jsonl", '{"question": ["怎么退货？", "如何退货"], "answer": "七天内可退"}\n\n{"问题": "保修多久", "相似问法": ["质保期多长"], "答案": "一年"}\n', "utf-8"),
-    ("e.json", '[{"questions": {"zh": ["怎么退货？", "如何退货"]}, "answer": {"zh": "七天内可退"}}, {"question": "保修多久|质保期多长", "answer": "一年"}]', "utf-8"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "text", "encoding"),
+    [
+        ("a.csv", "问题,答案\n怎么退货？,七天内可退\n如何退货,七天内可退\n保修多久|质保期多长,一年\n", "utf-8-sig"),
+        ("b.csv", '编号;问题;答案\nr;怎么退货？;七天内可退\nr;如何退货;\nw;"保修多久\n质保期多长";一年\n', "gb18030"),
+        (
+            "c.tsv",
+            "Question\tAnswer\nHow do I return it?\tWithin 7 days\nCan I send it back?\tWithin 7 days\nHow long is the warranty?|Warranty period\tOne year\n",
+            "utf-16",
+        ),
+        (
+            "d.jsonl",
+            '{"question": ["怎么退货？", "如何退货"], "answer": "七天内可退"}\n\n{"问题": "保修多久", "相似问法": ["质保期多长"], "答案": "一年"}\n',
+            "utf-8",
+        ),
+        (
+            "e.json",
+            '[{"questions": {"zh": ["怎么退货？", "如何退货"]}, "answer": {"zh": "七天内可退"}}, {"question": "保修多久|质保期多长", "answer": "一年"}]',
+            "utf-8",
+        ),
+    ],
+)
 def test_every_form_of_a_list_gives_the_same_entries(tmp_path: Path, name: str, text: str, encoding: str) -> None:
     (tmp_path / name).write_bytes(text.encode(encoding))
     faq = read_faq(tmp_path / name)
@@ -88,15 +108,30 @@ def test_every_form_of_a_list_gives_the_same_entries(tmp_path: Path, name: str, 
     assert len(faq.languages) == 1
 
 
-@pytest.mark.parametrize(("rows", "words"), [
-    ([{"id": "a", "question": "怎么退货", "answer": "七天"}, {"id": "b", "question": "怎麼退貨？", "answer": "八天"}], r"under a \(line 1\) and b \(line 2\)"),
-    ([{"question": "How do I return it?", "answer": "x"}, {"question": "how do i RETURN it", "answer": "y"}], r"line-1 \(line 1\) and line-2 \(line 2\)"),
-    ([{"id": "a", "question": "q", "answer": "x"}, {"id": "a", "question": "r", "answer": "y"}], "another answer than on line 1"),
-    ([{"id": "a", "question": "", "answer": "x"}], "needs a question"),
-    ([{"id": "a", "question": "x"}], "needs an answer"),
-    ([{"id": "a", "questions": {"de": ["Wie?"]}, "answer": {"de": "So."}}], "unknown language"),
-    ([], "empty|holds no question"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        (
+            [
+                {"id": "a", "question": "怎么退货", "answer": "七天"},
+                {"id": "b", "question": "怎麼退貨？", "answer": "八天"},
+            ],
+            r"under a \(line 1\) and b \(line 2\)",
+        ),
+        (
+            [{"question": "How do I return it?", "answer": "x"}, {"question": "how do i RETURN it", "answer": "y"}],
+            r"line-1 \(line 1\) and line-2 \(line 2\)",
+        ),
+        (
+            [{"id": "a", "question": "q", "answer": "x"}, {"id": "a", "question": "r", "answer": "y"}],
+            "another answer than on line 1",
+        ),
+        ([{"id": "a", "question": "", "answer": "x"}], "needs a question"),
+        ([{"id": "a", "question": "x"}], "needs an answer"),
+        ([{"id": "a", "questions": {"de": ["Wie?"]}, "answer": {"de": "So."}}], "unknown language"),
+        ([], "empty|holds no question"),
+    ],
+)
 def test_what_cannot_be_used_is_refused_with_its_line(
     tmp_path: Path, rows: list[dict[str, object]], words: str
 ) -> None:
@@ -129,18 +164,40 @@ def test_a_question_both_answered_and_handed_over_is_refused(tmp_path: Path) -> 
 # Symbols
 
 
-@pytest.mark.parametrize(("one", "other"), [
-    ("怎么学 C++？", "怎么学 C？"), ("C#", "C"), ("Learn .NET", "Learn NET"), ("R&D tax", "R D tax"), ("A+ 评级", "A 评级"),
-    ("5G 套餐", "4G 套餐"), ("涨了 5%", "涨了 5"), ("$100", "€100"), ("订单 >100 元", "订单 <100 元"), ("-5 度", "5 度"), ("v1.2", "v12"), ("A/B 测试", "AB 测试"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("怎么学 C++？", "怎么学 C？"),
+        ("C#", "C"),
+        ("Learn .NET", "Learn NET"),
+        ("R&D tax", "R D tax"),
+        ("A+ 评级", "A 评级"),
+        ("5G 套餐", "4G 套餐"),
+        ("涨了 5%", "涨了 5"),
+        ("$100", "€100"),
+        ("订单 >100 元", "订单 <100 元"),
+        ("-5 度", "5 度"),
+        ("v1.2", "v12"),
+        ("A/B 测试", "AB 测试"),
+    ],
+)
 def test_symbols_that_mean_something_tell_questions_apart(one: str, other: str) -> None:
     assert plain(one) != plain(other)
 
 
-@pytest.mark.parametrize(("one", "other"), [
-    ("怎么学 Ｃ＋＋？", "怎么学C++"), ("怎么退货？", "怎麼退貨!"), ("How do I return it?", "how do i  return it ..."), ("怎么退款😊", "“怎么退款”～"),
-    ("订单 ＞ 100 元", "订单>100元"), ("80 %", "80%"), ("\ufeff怎么\u200b退款", "怎么退款。"), ("Node.js?", "NODE.JS"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("怎么学 Ｃ＋＋？", "怎么学C++"),
+        ("怎么退货？", "怎麼退貨!"),
+        ("How do I return it?", "how do i  return it ..."),
+        ("怎么退款😊", "“怎么退款”～"),
+        ("订单 ＞ 100 元", "订单>100元"),
+        ("80 %", "80%"),
+        ("\ufeff怎么\u200b退款", "怎么退款。"),
+        ("Node.js?", "NODE.JS"),
+    ],
+)
 def test_width_case_script_and_marks_of_a_sentence_do_not(one: str, other: str) -> None:
     assert plain(one) == plain(other)
     assert marks(one) == marks(other)
@@ -150,20 +207,89 @@ def test_width_case_script_and_marks_of_a_sentence_do_not(one: str, other: str) 
 
 
 WISHES = (
-    "转人工", "人工", "人工客服", "我要人工", "转接人工服务", "请帮我转人工客服，谢谢", "能不能转人工", "给我转人工！", "我想找真人客服", "有人工客服吗", "找个活人来说话", "不要机器人",
-    "别让机器人回答了", "我要和真人聊", "怎么转人工", "退款一直没到，我要找人工客服", "我需要人工", "呼叫人工坐席", "叫你们经理来", "联系在线客服", "人工人工！",
-    "Can I talk to a person?", "I want to talk to a human", "human please", "agent", "speak to a representative", "Let me speak to someone", "Transfer me to an agent", "I need a real person",
-    "connect me with customer service", "live agent", "Operator!", "I'd like to speak with a human about my refund", "can you put me through to a supervisor please", "i need to talk to someone on the phone",
-    "I don't want to talk to a bot", "My card is blocked. Please let me talk to somebody.", "is there someone I can talk to?", "give me a human", "Get me a manager now", "no more bots",
-    "客服", "在线客服", "跟人说话", "给我个活人", "I need help from a human", "get me a rep", "put me through to support",
-)  # fmt: skip
+    "转人工",
+    "人工",
+    "人工客服",
+    "我要人工",
+    "转接人工服务",
+    "请帮我转人工客服，谢谢",
+    "能不能转人工",
+    "给我转人工！",
+    "我想找真人客服",
+    "有人工客服吗",
+    "找个活人来说话",
+    "不要机器人",
+    "别让机器人回答了",
+    "我要和真人聊",
+    "怎么转人工",
+    "退款一直没到，我要找人工客服",
+    "我需要人工",
+    "呼叫人工坐席",
+    "叫你们经理来",
+    "联系在线客服",
+    "人工人工！",
+    "Can I talk to a person?",
+    "I want to talk to a human",
+    "human please",
+    "agent",
+    "speak to a representative",
+    "Let me speak to someone",
+    "Transfer me to an agent",
+    "I need a real person",
+    "connect me with customer service",
+    "live agent",
+    "Operator!",
+    "I'd like to speak with a human about my refund",
+    "can you put me through to a supervisor please",
+    "i need to talk to someone on the phone",
+    "I don't want to talk to a bot",
+    "My card is blocked. Please let me talk to somebody.",
+    "is there someone I can talk to?",
+    "give me a human",
+    "Get me a manager now",
+    "no more bots",
+    "客服",
+    "在线客服",
+    "跟人说话",
+    "给我个活人",
+    "I need help from a human",
+    "get me a rep",
+    "put me through to support",
+)
 QUESTIONS = (
-    "X 是人工智能吗？", "需要人工审核吗？", "真人秀", "人工费多少钱", "人工智能客服怎么收费", "真人秀几点播", "人工降雨是什么原理", "提现是人工审核还是自动的", "人工翻译一千字多少钱", "真人 CS 门票", "人工湖在哪",
-    "人工客服几点上班", "机器人怎么退货", "人工授精费用", "转账要人工处理多久", "手工和人工的区别", "人工呼吸怎么做",
-    "How do I become an insurance agent?", "Where is human resources?", "What does a travel agent cost?", "Is the human eye better than a camera?", "Who is the operator of this site?",
-    "Can someone else drop off my luggage?", "How do I report a person?", "Does your robot vacuum work on carpets?", "put smooth operator by sade on my playlist", "what is the human resources phone number",
-    "transfer money to a person in France", "Can I send money to another person?", "agent commission rates", "What is a user agent?", "do you want 16 digit is it compulsory in previous issue another agent ask only last 4 digit number",
-)  # fmt: skip
+    "X 是人工智能吗？",
+    "需要人工审核吗？",
+    "真人秀",
+    "人工费多少钱",
+    "人工智能客服怎么收费",
+    "真人秀几点播",
+    "人工降雨是什么原理",
+    "提现是人工审核还是自动的",
+    "人工翻译一千字多少钱",
+    "真人 CS 门票",
+    "人工湖在哪",
+    "人工客服几点上班",
+    "机器人怎么退货",
+    "人工授精费用",
+    "转账要人工处理多久",
+    "手工和人工的区别",
+    "人工呼吸怎么做",
+    "How do I become an insurance agent?",
+    "Where is human resources?",
+    "What does a travel agent cost?",
+    "Is the human eye better than a camera?",
+    "Who is the operator of this site?",
+    "Can someone else drop off my luggage?",
+    "How do I report a person?",
+    "Does your robot vacuum work on carpets?",
+    "put smooth operator by sade on my playlist",
+    "what is the human resources phone number",
+    "transfer money to a person in France",
+    "Can I send money to another person?",
+    "agent commission rates",
+    "What is a user agent?",
+    "do you want 16 digit is it compulsory in previous issue another agent ask only last 4 digit number",
+)
 
 
 @pytest.mark.parametrize("text", WISHES)
@@ -203,9 +329,11 @@ def test_hardly_any_real_question_is_a_wish_for_a_person_or_a_courtesy(shared_da
     assert sum(courtesy(text) is not None for text in friendly) >= 0.4 * len(friendly)
     turns = [
         turn["text"]
-        for line in (shared_data / "dialogue" / "crosswoz" / "val.jsonl").read_text(encoding="utf-8").split("\n") if line
-        for turn in json.loads(line)["turns"] if turn["speaker"] == "user"
-    ]  # fmt: skip
+        for line in (shared_data / "dialogue" / "crosswoz" / "val.jsonl").read_text(encoding="utf-8").split("\n")
+        if line
+        for turn in json.loads(line)["turns"]
+        if turn["speaker"] == "user"
+    ]
     assert not [text for text in turns if wants_person(text)]
     assert not [text for text in turns if courtesy(text) and re.search("[？?]", text)]
     assert sum(courtesy(text) is not None for text in turns) > 300
@@ -214,20 +342,54 @@ def test_hardly_any_real_question_is_a_wish_for_a_person_or_a_courtesy(shared_da
 # Courtesies
 
 
-@pytest.mark.parametrize(("text", "kind"), [
-    ("你好", "greeting"), ("您好！在吗？", "greeting"), ("哈喽", "greeting"), ("Hi there!", "greeting"), ("Good morning", "greeting"), ("谢谢", "thanks"), ("好的，谢谢！", "thanks"),
-    ("非常感谢您的帮助", "thanks"), ("Thanks a lot!", "thanks"), ("ok thank you very much", "thanks"), ("再见", "goodbye"), ("谢谢，再见", "goodbye"), ("Bye!", "goodbye"), ("Thanks, bye.", "goodbye"),
-    ("thank you so much bye", "goodbye"), ("Have a nice day", "goodbye"), ("你是机器人吗？", "identity"), ("Are you a real person?", "identity"), ("辛苦了", "thanks"), ("OK，我清楚了，非常感谢！", "thanks"),
-    ("nice", "thanks"), ("👍", "thanks"), ("🙏🙏", "thanks"), ("解决了", "thanks"), ("it works now", "thanks"), ("886", "goodbye"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("你好", "greeting"),
+        ("您好！在吗？", "greeting"),
+        ("哈喽", "greeting"),
+        ("Hi there!", "greeting"),
+        ("Good morning", "greeting"),
+        ("谢谢", "thanks"),
+        ("好的，谢谢！", "thanks"),
+        ("非常感谢您的帮助", "thanks"),
+        ("Thanks a lot!", "thanks"),
+        ("ok thank you very much", "thanks"),
+        ("再见", "goodbye"),
+        ("谢谢，再见", "goodbye"),
+        ("Bye!", "goodbye"),
+        ("Thanks, bye.", "goodbye"),
+        ("thank you so much bye", "goodbye"),
+        ("Have a nice day", "goodbye"),
+        ("你是机器人吗？", "identity"),
+        ("Are you a real person?", "identity"),
+        ("辛苦了", "thanks"),
+        ("OK，我清楚了，非常感谢！", "thanks"),
+        ("nice", "thanks"),
+        ("👍", "thanks"),
+        ("🙏🙏", "thanks"),
+        ("解决了", "thanks"),
+        ("it works now", "thanks"),
+        ("886", "goodbye"),
+    ],
+)
 def test_courtesies_are_known(text: str, kind: str) -> None:
     assert courtesy(text) == kind
 
 
-@pytest.mark.parametrize(("text", "question"), [
-    ("谢谢，再问一下退货怎么办", "再问一下退货怎么办"), ("你好，怎么退货？", "怎么退货？"), ("你好请问怎么退货", "请问怎么退货"), ("Hello! How do I return it? Thanks.", "How do I return it?"),
-    ("Thanks, one more thing: what does it cost", "one more thing: what does it cost"), ("Hello Kitty 多少钱", "Hello Kitty 多少钱"), ("谢谢参与活动怎么领奖", "谢谢参与活动怎么领奖"), ("你好看的衣服有吗", "你好看的衣服有吗"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("text", "question"),
+    [
+        ("谢谢，再问一下退货怎么办", "再问一下退货怎么办"),
+        ("你好，怎么退货？", "怎么退货？"),
+        ("你好请问怎么退货", "请问怎么退货"),
+        ("Hello! How do I return it? Thanks.", "How do I return it?"),
+        ("Thanks, one more thing: what does it cost", "one more thing: what does it cost"),
+        ("Hello Kitty 多少钱", "Hello Kitty 多少钱"),
+        ("谢谢参与活动怎么领奖", "谢谢参与活动怎么领奖"),
+        ("你好看的衣服有吗", "你好看的衣服有吗"),
+    ],
+)
 def test_a_question_behind_a_courtesy_is_a_question(text: str, question: str) -> None:
     assert courtesy(text) is None
     assert question_in(text) == question
@@ -239,17 +401,86 @@ def test_a_question_behind_a_courtesy_is_a_question(text: str, question: str) ->
 OPTIONS = ("怎么退货？", "怎么退款到银行卡？", "Where are refunds sent?")
 
 
-@pytest.mark.parametrize(("text", "meant"), [
-    ("２", 1), ("二", 1), ("第一个", 0), ("选1", 0), ("1、", 0), ("是的，谢谢", 0), ("the first one", 0),
-    ("（2）", 1), ("②", 1), ("第 2 个", 1), ("选第二个吧", 1), ("1.", 0), ("#1", 0), ("2号", 1), ("No. 2", 1), ("No.3", 2), ("option 2", 1), ("number two, please", 1), ("The 2nd", 1), ("second", 1),
-    ("最后一个", 2), ("the last one", 2), ("我要第三个，谢谢", 2), ("就第一个吧", 0), ("yes", 0), ("Yes, thanks!", 0), ("对，第二个", 1), ("yes, the second one", 1), ("Ⅱ", 1), ("貳", 1),
-    ("怎么退款到银行卡", 1), ("银行卡", 1), ("退款那个", 1), ("the one about refunds", 2), ("I meant where refunds are sent", 2),
-    ("都不是", "none"), ("哪个都不是", "none"), ("不是", "none"), ("没有", "none"), ("neither", "none"), ("None of the above.", "none"), ("no", "none"), ("No, thanks", "none"),
-    ("9", "unclear"), ("第五个", "unclear"), ("1和2", "unclear"), ("both", "unclear"), ("都要", "unclear"), ("0", "unclear"),
-    ("2️⃣", 1), ("第三题", 2), ("倒数第二个", 1), ("最下面那个", 2), ("上面的", 0), ("中间那个", 1), ("嗯，2", 1), ("嗯 2", 1), ("就这个", 0), ("算了", "none"), ("never mind", "none"),
-    ("不要第一个，要第二个", 1), ("the second, not the first", 1), ("not the first", "unclear"), ("1,2", "unclear"), ("2、3", "unclear"), ("1/2", "unclear"), ("都行", "unclear"), ("不知道", "unclear"), ("what?", "unclear"),
-    ("不是，怎么换货？", "怎么换货？"), ("No, how do I cancel", "how do I cancel"), ("今天天气怎么样", None), ("怎么换货？", None), ("2 天能到吗", None), ("一共多少钱", None),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("２", 1),
+        ("二", 1),
+        ("第一个", 0),
+        ("选1", 0),
+        ("1、", 0),
+        ("是的，谢谢", 0),
+        ("the first one", 0),
+        ("（2）", 1),
+        ("②", 1),
+        ("第 2 个", 1),
+        ("选第二个吧", 1),
+        ("1.", 0),
+        ("#1", 0),
+        ("2号", 1),
+        ("No. 2", 1),
+        ("No.3", 2),
+        ("option 2", 1),
+        ("number two, please", 1),
+        ("The 2nd", 1),
+        ("second", 1),
+        ("最后一个", 2),
+        ("the last one", 2),
+        ("我要第三个，谢谢", 2),
+        ("就第一个吧", 0),
+        ("yes", 0),
+        ("Yes, thanks!", 0),
+        ("对，第二个", 1),
+        ("yes, the second one", 1),
+        ("Ⅱ", 1),
+        ("貳", 1),
+        ("怎么退款到银行卡", 1),
+        ("银行卡", 1),
+        ("退款那个", 1),
+        ("the one about refunds", 2),
+        ("I meant where refunds are sent", 2),
+        ("都不是", "none"),
+        ("哪个都不是", "none"),
+        ("不是", "none"),
+        ("没有", "none"),
+        ("neither", "none"),
+        ("None of the above.", "none"),
+        ("no", "none"),
+        ("No, thanks", "none"),
+        ("9", "unclear"),
+        ("第五个", "unclear"),
+        ("1和2", "unclear"),
+        ("both", "unclear"),
+        ("都要", "unclear"),
+        ("0", "unclear"),
+        ("2️⃣", 1),
+        ("第三题", 2),
+        ("倒数第二个", 1),
+        ("最下面那个", 2),
+        ("上面的", 0),
+        ("中间那个", 1),
+        ("嗯，2", 1),
+        ("嗯 2", 1),
+        ("就这个", 0),
+        ("算了", "none"),
+        ("never mind", "none"),
+        ("不要第一个，要第二个", 1),
+        ("the second, not the first", 1),
+        ("not the first", "unclear"),
+        ("1,2", "unclear"),
+        ("2、3", "unclear"),
+        ("1/2", "unclear"),
+        ("都行", "unclear"),
+        ("不知道", "unclear"),
+        ("what?", "unclear"),
+        ("不是，怎么换货？", "怎么换货？"),
+        ("No, how do I cancel", "how do I cancel"),
+        ("今天天气怎么样", None),
+        ("怎么换货？", None),
+        ("2 天能到吗", None),
+        ("一共多少钱", None),
+    ],
+)
 def test_which_of_the_offered_questions_was_meant(text: str, meant: int | str | None) -> None:
     assert chosen(text, OPTIONS) == meant
 
@@ -300,11 +531,24 @@ def test_near_questions_are_told_apart_by_their_symbols(embed: Embed) -> None:
 
 SMALL = {
     "warranty": [("保修多久？", "整机保修一年。")],
-    "shop": [("怎么退货？", "签收后七天内可以退货。"), ("什么时候发货？", "下单后 24 小时内发货。"), ("可以开发票吗？", "可以。在订单页申请。"), ("支持哪些付款方式？", "支付宝、微信和银行卡。"),
-             ("怎么修改收货地址？", "发货前在订单页修改。"), ("会员有什么优惠？", "会员全场九五折。")],
-    "english": [("How do I reset my password?", "Use the link on the sign-in page."), ("How do I cancel my order?", "Open the order and press cancel.")],
-    "generic": [("怎么退货？", "请联系客服。"), ("怎么换货？", "请看说明书第 2 页。"), ("运费谁出？", "请看说明书第 3 页。")],
-}  # fmt: skip
+    "shop": [
+        ("怎么退货？", "签收后七天内可以退货。"),
+        ("什么时候发货？", "下单后 24 小时内发货。"),
+        ("可以开发票吗？", "可以。在订单页申请。"),
+        ("支持哪些付款方式？", "支付宝、微信和银行卡。"),
+        ("怎么修改收货地址？", "发货前在订单页修改。"),
+        ("会员有什么优惠？", "会员全场九五折。"),
+    ],
+    "english": [
+        ("How do I reset my password?", "Use the link on the sign-in page."),
+        ("How do I cancel my order?", "Open the order and press cancel."),
+    ],
+    "generic": [
+        ("怎么退货？", "请联系客服。"),
+        ("怎么换货？", "请看说明书第 2 页。"),
+        ("运费谁出？", "请看说明书第 3 页。"),
+    ],
+}
 FAR = (
     "今天天气怎么样",
     "What is the weather like today?",
@@ -374,8 +618,19 @@ def _domains(shared_data: Path) -> dict[str, dict[str, list[str]]]:
         for row in rows(file):
             if row["label"] != "oos":
                 found[name].setdefault(row["label"], []).append(row["text"].strip())
-    facets = {"address": "地址", "phone": "电话", "rating": "评分", "ticket": "门票", "hours": "游玩时间", "dishes": "推荐菜", "food": "周边.*餐馆",
-              "sights": "周边.*景点", "hotels": "周边.*酒店", "pickup": "接机|接站", "wake": "叫醒"}  # fmt: skip
+    facets = {
+        "address": "地址",
+        "phone": "电话",
+        "rating": "评分",
+        "ticket": "门票",
+        "hours": "游玩时间",
+        "dishes": "推荐菜",
+        "food": "周边.*餐馆",
+        "sights": "周边.*景点",
+        "hotels": "周边.*酒店",
+        "pickup": "接机|接站",
+        "wake": "叫醒",
+    }
     for dialogue in rows("dialogue/crosswoz/val"):
         for turn in dialogue["turns"]:  # type: ignore[union-attr]
             text = turn["text"]  # type: ignore[index]
@@ -394,8 +649,13 @@ def test_lists_of_any_size_keep_their_promise_on_real_questions(
     Promised: an answer is given where it costs less than asking back, that is above 6/7; of questions outside at most 3 % are
     answered at all.
     """
-    outside = [json.loads(line)["text"] for line in
-               (shared_data / "intent" / "clinc150" / "oos_test.jsonl").read_text(encoding="utf-8").split("\n")[:40] if line]  # fmt: skip
+    outside = [
+        json.loads(line)["text"]
+        for line in (shared_data / "intent" / "clinc150" / "oos_test.jsonl")
+        .read_text(encoding="utf-8")
+        .split("\n")[:40]
+        if line
+    ]
     outside += [
         row["text"]
         for row in map(json.loads, BUNDLED_OUTSIDE.read_text(encoding="utf-8").split("\n")[:-1])

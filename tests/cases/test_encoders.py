@@ -15,30 +15,41 @@ from encoder_families import make_base
 from tiny_models import TEXTS
 from tokenizers import Tokenizer
 
-from noria.build.evaluate.predict import predict, tell
-from noria.build.model.load import load, quiet_transformers
-from noria.build.model.trained_head import matched, named
-from noria.build.tokens.tokenizer import copy_tokenizer, load_tokenizer
-from noria.build.train.examples import Examples
-from noria.build.train.finetune import finetune
-from noria.build.train.heads import way_of
-from noria.build.train.prepare import prepared
-from noria.build.train.settings import FinetuneSettings
-from noria.build.train.supervised import pooled as pooled_in_training
 from noria.core.errors import FolderError, SettingError
 from noria.core.folder import read_manifest
 from noria.core.progress import Report
-from noria.ship.engine.engine import answer, open_engine
+from noria.infer.engine import answer, open_engine
+from noria.make.evaluate.predict import predict, tell
+from noria.make.models.load import load, quiet_transformers
+from noria.make.models.trained_head import matched, named
+from noria.make.tokens.tokenizer import copy_tokenizer, load_tokenizer
+from noria.make.training.finetune.examples import Examples
+from noria.make.training.finetune.heads import way_of
+from noria.make.training.finetune.prepare import prepared
+from noria.make.training.finetune.recipe import finetune
+from noria.make.training.objectives.supervised import pooled as pooled_in_training
+from noria.make.training.settings import FinetuneSettings
 from noria.tasks.padding import Padding, padding_of, usable_length
 from noria.tasks.pooling import MODES, pooled, sentence_folder
 from noria.tasks.task import read_rows, task_for, task_of
 
-CASES = Path(__file__).parent / "inputs" / "build"
+CASES = Path(__file__).parent / "inputs" / "make"
 SETTINGS = FinetuneSettings(steps=1, max_length=32, evaluations=1, number_type="fp32")
 FAMILIES = (
-    "deberta", "deberta-v2", "roformer", "mpnet", "big_bird", "xlnet", "longformer", "gemma2",
-    "qwen2", "llama", "gpt2", "gemma3_text", "phi3",
-)  # fmt: skip
+    "deberta",
+    "deberta-v2",
+    "roformer",
+    "mpnet",
+    "big_bird",
+    "xlnet",
+    "longformer",
+    "gemma2",
+    "qwen2",
+    "llama",
+    "gpt2",
+    "gemma3_text",
+    "phi3",
+)
 
 
 def quietly() -> Report:
@@ -65,9 +76,15 @@ def test_rows_csv_trains_a_base_of_any_family_and_is_served_alike(family: str, t
             change(base, pad_token_id=None)
         tokenizer_config(base, pad_token="[PAD]", eos_token="[SEP]")
         out = finetune(
-            task_for("classify"), base, CASES / "rows.csv", None, tmp_path / "out", SETTINGS, quietly(),
+            task_for("classify"),
+            base,
+            CASES / "rows.csv",
+            None,
+            tmp_path / "out",
+            SETTINGS,
+            quietly(),
             test_file=CASES / "rows.csv",
-        )  # fmt: skip
+        )
         config = json.loads((out / "config.json").read_text(encoding="utf-8"))
         assert config["pad_token_id"] == 0
         task = task_of(read_manifest(out))
@@ -118,9 +135,15 @@ def accuracy(folder: Path, labels: list[str], report: Report | None = None) -> f
 def test_pn_csv_a_trained_head_is_reused_by_the_names_of_its_labels(knowing: Path, tmp_path: Path):
     report = quietly()
     out = finetune(
-        task_for("classify"), knowing, CASES / "pn.csv", None, tmp_path / "out",
-        SETTINGS.but(learning_rate=1e-7), report, test_file=CASES / "pn.csv",
-    )  # fmt: skip
+        task_for("classify"),
+        knowing,
+        CASES / "pn.csv",
+        None,
+        tmp_path / "out",
+        SETTINGS.but(learning_rate=1e-7),
+        report,
+        test_file=CASES / "pn.csv",
+    )
     figures = {one["name"]: one["value"] for one in read_manifest(out).facts["metrics"]}
     assert figures["accuracy"] == 1.0
     assert "its rows were put in our order" in report.stream.getvalue()
@@ -190,19 +213,28 @@ def sentence_base(tmp_path: Path) -> Path:
     tokenizer_config(
         base, tokenizer_class="PreTrainedTokenizerFast", pad_token="[PAD]", cls_token="[CLS]", sep_token="[SEP]"
     )
-    (base / "modules.json").write_text(json.dumps([
-        {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
-        {"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"},
-    ]))  # fmt: skip
+    (base / "modules.json").write_text(
+        json.dumps(
+            [
+                {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
+                {"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"},
+            ]
+        )
+    )
     (base / "1_Pooling").mkdir()
     pooling(base, cls=True)
     return base
 
 
 def pooling(base: Path, **modes: bool) -> None:
-    keys = {"cls": "pooling_mode_cls_token", "mean": "pooling_mode_mean_tokens", "max": "pooling_mode_max_tokens",
-            "mean_sqrt_len_tokens": "pooling_mode_mean_sqrt_len_tokens", "weightedmean": "pooling_mode_weightedmean_tokens",
-            "lasttoken": "pooling_mode_lasttoken"}  # fmt: skip
+    keys = {
+        "cls": "pooling_mode_cls_token",
+        "mean": "pooling_mode_mean_tokens",
+        "max": "pooling_mode_max_tokens",
+        "mean_sqrt_len_tokens": "pooling_mode_mean_sqrt_len_tokens",
+        "weightedmean": "pooling_mode_weightedmean_tokens",
+        "lasttoken": "pooling_mode_lasttoken",
+    }
     config = {"word_embedding_dimension": 32, **{key: modes.get(mode, False) for mode, key in keys.items()}}
     (base / "1_Pooling" / "config.json").write_text(json.dumps(config))
 
@@ -216,9 +248,18 @@ def embed_rows(tmp_path: Path) -> Path:
 
 
 def test_a_text_is_as_long_as_it_is_whatever_the_tokenizers_file_says(sentence_base: Path):
-    task, bare = task_for("embed"), len(Tokenizer.from_str(json.dumps(
-        json.loads((sentence_base / "tokenizer.json").read_text()) | {"padding": None, "truncation": None}
-    )).encode("物流很快").ids)  # fmt: skip
+    task, bare = (
+        task_for("embed"),
+        len(
+            Tokenizer.from_str(
+                json.dumps(
+                    json.loads((sentence_base / "tokenizer.json").read_text()) | {"padding": None, "truncation": None}
+                )
+            )
+            .encode("物流很快")
+            .ids
+        ),
+    )
     tokenizer = load_tokenizer(sentence_base)
     assert bare < 20
     for length in (32, 64, 128, 300):
@@ -238,8 +279,9 @@ def test_every_pooling_gives_one_vector_in_training_serving_and_sentence_transfo
     assert f"pooling {expected}" in report.stream.getvalue()
     module, tokenizer = load(out, "embedding")
     features = [task.features(tokenizer, text, 32) for text in TEXTS]
-    judged = np.array([task.answer(one, states)["embedding"] for one, states in
-                       zip(features, predict(module, features), strict=True)])  # fmt: skip
+    judged = np.array(
+        [task.answer(one, states)["embedding"] for one, states in zip(features, predict(module, features), strict=True)]
+    )
     served = np.array([one["embedding"] for one in answer(open_engine(out), TEXTS)])
     np.testing.assert_allclose(served, judged, atol=1e-5)
     width = max(len(one.ids) for one in features)
@@ -301,9 +343,10 @@ def test_what_a_folder_says_of_its_vectors_is_read_or_refused_by_name(sentence_b
     (sentence_base / "1_Pooling" / "config.json").write_text(json.dumps({"pooling_mode": ["lasttoken", "cls"]}))
     assert sentence_folder(sentence_base).pooling == "lasttoken+cls"
     for config, part in (
-        ({"pooling_mode": "attention"}, "attention"), ({"pooling_mode_secret": True}, "pooling_mode_secret"),
+        ({"pooling_mode": "attention"}, "attention"),
+        ({"pooling_mode_secret": True}, "pooling_mode_secret"),
         ({"pooling_mode": "cls", "include_prompt": False}, "include_prompt"),
-    ):  # fmt: skip
+    ):
         (sentence_base / "1_Pooling" / "config.json").write_text(json.dumps(config))
         with pytest.raises(FolderError, match=part):
             sentence_folder(sentence_base)
@@ -387,14 +430,16 @@ def test_big_bird_answers_alike_whatever_was_asked_before(tmp_path: Path):
 
 @pytest.mark.parametrize("family", ["xlnet", "distilbert", "convbert", "deberta-v2"])
 def test_the_fast_engine_answers_texts_and_pairs_as_the_trained_model(family: str, tmp_path: Path):
-    from noria.build.compress.export import export, save
+    from noria.make.compress.export import export, save
 
     with quiet_transformers(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         base = make_base(family, tmp_path / "base")
         file = tmp_path / "pairs.jsonl"
-        rows = [{"text": one, "pair": other, "label": "ab"[place % 2]} for place, (one, other) in
-                enumerate(zip(TEXTS, TEXTS[::-1], strict=True))]  # fmt: skip
+        rows = [
+            {"text": one, "pair": other, "label": "ab"[place % 2]}
+            for place, (one, other) in enumerate(zip(TEXTS, TEXTS[::-1], strict=True))
+        ]
         file.write_text("\n".join(map(json.dumps, rows)) + "\n", encoding="utf-8")
         out = finetune(task_for("classify"), base, file, None, tmp_path / "out", SETTINGS, quietly())
         save(export(out, "sequence"), out / "engine" / "model.xml")

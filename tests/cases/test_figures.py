@@ -17,23 +17,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_models import WIDTH, pair_tokenizer
 
-from noria.build.compress.settings import CompressSettings
-from noria.build.evaluate.card import card
-from noria.build.evaluate.judge import judge
-from noria.build.evaluate.labels import by_label, line
-from noria.build.train.finetune import finetune
-from noria.build.train.settings import FinetuneRates, FinetuneSettings
 from noria.cli.compressed import compress_model
 from noria.cli.main import main
 from noria.core.caveats import caveats, caveats_of
 from noria.core.errors import InputError, Refused
 from noria.core.folder import new_folder, read_manifest
 from noria.core.progress import Report
-from noria.ship.engine.engine import answer, open_engine
+from noria.infer.engine import answer, open_engine
+from noria.make.compress.settings import CompressSettings
+from noria.make.evaluate.card import card
+from noria.make.evaluate.judge import judge
+from noria.make.evaluate.labels import by_label, line
+from noria.make.training.finetune.recipe import finetune
+from noria.make.training.settings import FinetuneRates, FinetuneSettings
 from noria.tasks.remembered import given_for, rows_for
 from noria.tasks.task import task_for
 
-CASES = Path(__file__).parent / "inputs" / "build"
+CASES = Path(__file__).parent / "inputs" / "make"
 ROOT = Path(__file__).parents[2]
 EMULATED = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"}
 """Makes a processor behave like one without instructions for bf16."""
@@ -46,8 +46,10 @@ def number_types(folder: Path, number_type: str, **environment: str) -> dict[str
     done = subprocess.run(
         [sys.executable, str(Path(__file__).with_name("number_types.py")), str(folder), number_type],
         env={**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1", **environment},
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -82,18 +84,27 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     with new_folder(tmp_path_factory.mktemp("base") / "base", kind="model") as folder:
         config = BertConfig(
-            vocab_size=pair_tokenizer(folder.path), hidden_size=WIDTH, num_hidden_layers=2, num_attention_heads=2,
-            intermediate_size=64, max_position_embeddings=128,
-        )  # fmt: skip
+            vocab_size=pair_tokenizer(folder.path),
+            hidden_size=WIDTH,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            intermediate_size=64,
+            max_position_embeddings=128,
+        )
         BertModel(config).save_pretrained(folder.path)
         folder.facts.update(task="embed", labels=[], max_length=128, pooling="mean", prefix="")
     return folder.path.parent / "base"
 
 
 LEARN = FinetuneSettings(
-    steps=60, tokens_per_batch=512, learning_rate=5e-3, rates=FinetuneRates(layer_decay=1.0, head_rate=1.0), evaluations=2,
-    max_length=32, number_type="fp32",
-)  # fmt: skip
+    steps=60,
+    tokens_per_batch=512,
+    learning_rate=5e-3,
+    rates=FinetuneRates(layer_decay=1.0, head_rate=1.0),
+    evaluations=2,
+    max_length=32,
+    number_type="fp32",
+)
 BOUNDS = CompressSettings(rounds=6, samples=8, method="weights")
 
 
@@ -118,7 +129,7 @@ def test_a_classifier_of_pairs_is_certified_on_pairs(pairs: tuple[Path, Path], t
 
 @pytest.mark.parametrize("method", ["weights", "int8"])
 def test_a_served_pair_is_answered_by_the_fast_engine(method: str, pairs: tuple[Path, Path], tmp_path: Path):
-    from noria.build.compress.quantize import quantize
+    from noria.make.compress.quantize import quantize
 
     model, file = pairs
     rows = rows_for(read_manifest(model), file)
@@ -147,8 +158,24 @@ def test_columns_named_in_training_are_remembered(base: Path, tmp_path: Path, ca
     file, model = CASES / "desc.csv", tmp_path / "model"
     named = ["--text-column", "工单描述", "--label-column", "处理组"]
     learn = ["--steps", "20", "--max-length", "32", "--learning-rate", "3e-3", "--number-type", "fp32"]
-    assert main(["build", "finetune", "classify", "--base", str(base), "--train", str(file), "--out", str(model), *named,
-                 *learn]) == 0  # fmt: skip
+    assert (
+        main(
+            [
+                "build",
+                "finetune",
+                "classify",
+                "--base",
+                str(base),
+                "--train",
+                str(file),
+                "--out",
+                str(model),
+                *named,
+                *learn,
+            ]
+        )
+        == 0
+    )
     assert read_manifest(model).facts["columns"] == {"text": "工单描述", "label": "处理组"}
     assert main(["build", "evaluate", str(model), str(file)]) == 0
     rounds = ["--rounds", "6", "--samples", "8", "--method", "weights"]
@@ -171,8 +198,21 @@ def test_columns_named_in_training_are_remembered(base: Path, tmp_path: Path, ca
         file.read_text(encoding="utf-8").replace("工单描述", "text").replace("处理组", "label"), encoding="utf-8"
     )
     assert main(["build", "evaluate", str(model), str(plain)]) == 0
-    assert main([*compress[:4], str(other), "--rows", str(other), *rounds, "--columns.text", "来信", "--columns.label", "去向",
-                 "--out", str(tmp_path / "other")]) in (0, 3)  # fmt: skip
+    assert main(
+        [
+            *compress[:4],
+            str(other),
+            "--rows",
+            str(other),
+            *rounds,
+            "--columns.text",
+            "来信",
+            "--columns.label",
+            "去向",
+            "--out",
+            str(tmp_path / "other"),
+        ]
+    ) in (0, 3)
 
 
 @pytest.mark.parametrize(("task", "name"), [("tag", "tok.jsonl"), ("embed", "pairs.jsonl")])
@@ -196,8 +236,25 @@ def test_the_rows_that_trained_a_model_compress_it(
         table, file = pyarrow.Table.from_pylist(records), tmp_path / f"rows.{form}"
         (pyarrow.csv.write_csv if form == "csv" else pyarrow.parquet.write_table)(table, file)
     model = finetune(task_for(task), base, file, file, tmp_path / "model", LEARN.but(steps=4), Report())
-    code = main(["build", "compress", str(model), "--calibration", str(file), "--rows", str(file), "--out",
-                 str(tmp_path / "small"), "--rounds", "6", "--samples", "8", "--method", "weights"])  # fmt: skip
+    code = main(
+        [
+            "build",
+            "compress",
+            str(model),
+            "--calibration",
+            str(file),
+            "--rows",
+            str(file),
+            "--out",
+            str(tmp_path / "small"),
+            "--rounds",
+            "6",
+            "--samples",
+            "8",
+            "--method",
+            "weights",
+        ]
+    )
     assert code in (0, 3), capsys.readouterr().err
     manifest = read_manifest(model)
     count = 43 if task == "tag" else 20
@@ -226,8 +283,21 @@ def test_a_model_that_saw_less_than_an_epoch_is_not_just_written(
 ):
     """(no file) 200 messages and one step: said in the plan, with a figure, against the baseline, and in the last lines."""
     rows = messages(tmp_path / "messages.jsonl", 200)
-    lines = finetuned(["--base", str(base), "--train", str(rows), "--out", str(tmp_path / "m"), "--steps", "1",
-                       "--tokens-per-batch", "256"], capsys)  # fmt: skip
+    lines = finetuned(
+        [
+            "--base",
+            str(base),
+            "--train",
+            str(rows),
+            "--out",
+            str(tmp_path / "m"),
+            "--steps",
+            "1",
+            "--tokens-per-batch",
+            "256",
+        ],
+        capsys,
+    )
     plan = next(line for line in lines if "fine-tune" in line and "epochs" in line)
     assert "1 step of about" in plan
     assert "LESS THAN ONE" in plan
@@ -251,8 +321,21 @@ def test_a_model_that_saw_less_than_an_epoch_is_not_just_written(
 def test_a_time_budget_small_against_a_step_is_honest(base: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
     """(no file) `--minutes` far too few: the plan counts the epochs that come of it, whatever the machine makes of the time."""
     rows = messages(tmp_path / "messages.jsonl", 3_000)
-    lines = finetuned(["--base", str(base), "--train", str(rows), "--out", str(tmp_path / "m"), "--minutes", "0.002",
-                       "--tokens-per-batch", "512"], capsys)  # fmt: skip
+    lines = finetuned(
+        [
+            "--base",
+            str(base),
+            "--train",
+            str(rows),
+            "--out",
+            str(tmp_path / "m"),
+            "--minutes",
+            "0.002",
+            "--tokens-per-batch",
+            "512",
+        ],
+        capsys,
+    )
     plan = next(line for line in lines if "steps of about" in line or "step of about" in line)
     facts = read_manifest(tmp_path / "m").facts
     assert (facts["epochs"] < 1) == ("LESS THAN ONE" in plan)
@@ -263,8 +346,25 @@ def test_a_time_budget_small_against_a_step_is_honest(base: Path, tmp_path: Path
 def test_a_model_that_learned_is_written_without_a_but(base: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
     rows = messages(tmp_path / "messages.jsonl", 400, labels=2)
     test = messages(tmp_path / "test.jsonl", 400, labels=2, said="请问{0}怎么办{1}？客服说了半天我还是没听懂")
-    lines = finetuned(["--base", str(base), "--train", str(rows), "--test", str(test), "--out", str(tmp_path / "m"), "--steps", "60",
-                       "--learning-rate", "5e-3", "--tokens-per-batch", "512"], capsys)  # fmt: skip
+    lines = finetuned(
+        [
+            "--base",
+            str(base),
+            "--train",
+            str(rows),
+            "--test",
+            str(test),
+            "--out",
+            str(tmp_path / "m"),
+            "--steps",
+            "60",
+            "--learning-rate",
+            "5e-3",
+            "--tokens-per-batch",
+            "512",
+        ],
+        capsys,
+    )
     assert "BUT" not in lines[-1]
     assert "model written to" in lines[-1]
     assert any("which chose the weights: accuracy" in line for line in lines)  # valid figures beside those of test rows
@@ -324,8 +424,14 @@ def test_what_is_served_says_what_must_be_known(tmp_path: Path) -> None:
     figure = {"name": "accuracy", "value": 0.6, "n": 100, "low": 0.5, "high": 0.7}
     with new_folder(tmp_path / "m", kind="model") as folder:
         baseline = {**figure, "value": 0.9, "low": 0.85, "high": 0.94, "note": "TF-IDF with logistic regression"}
-        folder.facts.update(task="classify", labels=["a", "b"], epochs=3.0, verdict="baseline wins", metrics=[figure],
-                            baseline=[baseline])  # fmt: skip
+        folder.facts.update(
+            task="classify",
+            labels=["a", "b"],
+            epochs=3.0,
+            verdict="baseline wins",
+            metrics=[figure],
+            baseline=[baseline],
+        )
         (folder.path / "certificate.json").write_text('{"passed": false, "reasons": ["agreement 0.9 is below 0.97"]}')
     refused, beaten = caveats_of(tmp_path / "m")
     assert "agreement 0.9 is below 0.97" in refused

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from noria.apps.monitor.stream import Stream
+from noria.apps.monitor.surge import Mention
+from noria.apps.settings import WatchSettings
 from noria.core.progress import MetricsLog
-from noria.ship.apps.settings import WatchSettings
-from noria.ship.apps.stream import Stream
-from noria.ship.apps.surge import Mention
 
 CASES = Path(__file__).parent / "inputs" / "ship-grow"
 NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
@@ -130,8 +130,8 @@ def test_what_is_counted_behind_a_line_that_a_kill_cut_is_counted_for_good(live:
 def test_whole_numbers_name_posts_items_and_people() -> None:
     from pydantic import ValidationError
 
-    from noria.ship.apps.monitor import Watched
-    from noria.ship.apps.recommend import Click, NewItem, PickFor
+    from noria.apps.monitor.routes import Watched
+    from noria.apps.recommend.routes import Click, NewItem, PickFor
 
     assert (
         Watched.model_validate({"text": "a", "id": 7}).id == Watched.model_validate({"text": "a", "id": "7"}).id == "7"

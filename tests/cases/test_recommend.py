@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from noria.ship.apps.items import Item, read_items
-from noria.ship.apps.shelf import Catalogue, Shelf
+from noria.apps.recommend.items import Item, read_items
+from noria.apps.recommend.shelf import Catalogue, Shelf
 
 CASES = Path(__file__).parent / "inputs" / "ship-grow"
 
@@ -35,8 +35,8 @@ def test_ten_items_five_a_visit_three_visits() -> None:
 
 
 def test_items_of_a_request_are_counted_before_the_first_is_looked_at() -> None:
-    from noria.ship.apps.recommend import NewItems
-    from noria.ship.server.fields import most_rows
+    from noria.apps.recommend.routes import NewItems
+    from noria.serve.http.fields import most_rows
 
     token = most_rows.set(3)
     try:

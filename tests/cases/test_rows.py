@@ -9,21 +9,21 @@ from pathlib import Path
 
 import pytest
 
-from noria.build.corpus.build import build_corpus
-from noria.build.corpus.pii import mask
-from noria.build.corpus.settings import CleanSettings
-from noria.build.train.rows import read_sets
-from noria.build.train.settings import RowSettings
 from noria.cli.texts import tell_calibrated
 from noria.core.caveats import caveats
 from noria.core.errors import InputError, RowError
 from noria.core.folder import Manifest, Source, read_manifest, sha256_file
 from noria.core.progress import Report
+from noria.make.corpus.build import build_corpus
+from noria.make.corpus.pii import mask
+from noria.make.corpus.settings import CleanSettings
+from noria.make.training.finetune.rows import read_sets
+from noria.make.training.settings import RowSettings
 from noria.tasks.remembered import given_for, rows_for, tell_made_from
 from noria.tasks.task import Row, read_rows, task_for
 from noria.text.records import read_records
 
-CASES = Path(__file__).parent / "inputs" / "build"
+CASES = Path(__file__).parent / "inputs" / "make"
 
 
 def read(name: str | Path, task: str = "classify", *, many: bool = False, **options: object) -> tuple[list[Row], str]:
@@ -163,9 +163,14 @@ def test_other_forms_are_read_or_named() -> None:
 def test_near_repeats_between_the_sets_are_told() -> None:
     report = Report(stream=io.StringIO())
     _, sets = read_sets(
-        task_for("classify"), CASES / "leak-near-a.jsonl", CASES / "leak-near-b.jsonl", CASES / "leak-near-b.jsonl",
-        RowSettings(), seed=0, report=report,
-    )  # fmt: skip
+        task_for("classify"),
+        CASES / "leak-near-a.jsonl",
+        CASES / "leak-near-b.jsonl",
+        CASES / "leak-near-b.jsonl",
+        RowSettings(),
+        seed=0,
+        report=report,
+    )
     said = report.stream.getvalue()  # type: ignore[attr-defined]
     assert "2 of 2 test texts nearly repeat training texts: the figures will flatter" in said
     assert "2 of 2 valid texts nearly repeat training texts" in said
@@ -183,17 +188,35 @@ def test_spans_of_null_are_none_and_csv_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "请升级到版本 1.2.3.4 再试", "当前版本：8.8.4.4", "Version: 8.8.4.4", "v8.8.4.4", "8.8.4.4版", "固件版本号为 v8.1.2.3",
-        "版本从8.8.4.4升级到8.8.4.5", "versions 8.8.4.4 and 8.8.4.5", "Chrome/120.1.2.3 Safari", "build 8.8.4.4", "iOS 17.1.2.3 闪退",
+        "请升级到版本 1.2.3.4 再试",
+        "当前版本：8.8.4.4",
+        "Version: 8.8.4.4",
+        "v8.8.4.4",
+        "8.8.4.4版",
+        "固件版本号为 v8.1.2.3",
+        "版本从8.8.4.4升级到8.8.4.5",
+        "versions 8.8.4.4 and 8.8.4.5",
+        "Chrome/120.1.2.3 Safari",
+        "build 8.8.4.4",
+        "iOS 17.1.2.3 闪退",
     ],
-)  # fmt: skip
+)
 def test_versions_are_no_addresses(text: str) -> None:
     assert mask(text)[0] == text
 
 
 @pytest.mark.parametrize(
-    "text", ["服务器 8.8.8.8", "Server 8.8.8.8", "登录自8.8.8.8。", "地址更新为 8.8.8.8", "http://8.8.8.8/x", "版权 8.8.8.8", "版本 1.2.3.4，来自 8.8.8.8"]
-)  # fmt: skip
+    "text",
+    [
+        "服务器 8.8.8.8",
+        "Server 8.8.8.8",
+        "登录自8.8.8.8。",
+        "地址更新为 8.8.8.8",
+        "http://8.8.8.8/x",
+        "版权 8.8.8.8",
+        "版本 1.2.3.4，来自 8.8.8.8",
+    ],
+)
 def test_addresses_are_still_masked(text: str) -> None:
     assert mask(text)[0] == text.replace("8.8.8.8", "<IP>")
 
@@ -233,13 +256,26 @@ def written(tmp_path: Path, name: str, text: str, encoding: str = "utf-8") -> Pa
 @pytest.mark.parametrize(
     ("encoding", "text"),
     [
-        ("big5", "「這個產品的品質很好」，真的！"), ("gbk", "赞"), ("gbk", "烂"), ("gbk", "鑫淼"), ("gbk", "手机屏幕坏"),
-        ("cp1252", "Livraison très rapide… ça «\xa0marche\xa0» à 10 €"), ("cp1252", "Größe fehlt, schöne Füße"),
-        ("cp1252", "Tää on hyvää"), ("cp1252", "ÉÉN ÄÖÜ Ä Ö"), ("cp1252", "¿Qué tal? Sí, coração"), ("cp1252", "£5 – “good”"),
-        ("shift_jis", "配送が早くて良かったです。"), ("shift_jis", "サービスが良いです"), ("euc_jp", "配送が早くて良かったです。"),
-        ("euc_kr", "배송이 빨라요 품질이 좋아요"), ("utf-16-le", "这个产品很好"), ("utf-16-be", "這個產品很好"), ("utf-16", "很好"),
+        ("big5", "「這個產品的品質很好」，真的！"),
+        ("gbk", "赞"),
+        ("gbk", "烂"),
+        ("gbk", "鑫淼"),
+        ("gbk", "手机屏幕坏"),
+        ("cp1252", "Livraison très rapide… ça «\xa0marche\xa0» à 10 €"),
+        ("cp1252", "Größe fehlt, schöne Füße"),
+        ("cp1252", "Tää on hyvää"),
+        ("cp1252", "ÉÉN ÄÖÜ Ä Ö"),
+        ("cp1252", "¿Qué tal? Sí, coração"),
+        ("cp1252", "£5 – “good”"),
+        ("shift_jis", "配送が早くて良かったです。"),
+        ("shift_jis", "サービスが良いです"),
+        ("euc_jp", "配送が早くて良かったです。"),
+        ("euc_kr", "배송이 빨라요 품질이 좋아요"),
+        ("utf-16-le", "这个产品很好"),
+        ("utf-16-be", "這個產品很好"),
+        ("utf-16", "很好"),
     ],
-)  # fmt: skip
+)
 @pytest.mark.parametrize("form", ["csv", "jsonl"])
 def test_a_text_in_any_encoding_is_read_as_it_was_written(tmp_path: Path, encoding: str, text: str, form: str) -> None:
     body = f"text;label\r\n{text};a\r\n" if form == "csv" else f'{{"text": "{text}", "label": "a"}}\n'
@@ -431,12 +467,16 @@ def test_more_files_that_are_not_what_they_are_called(tmp_path: Path) -> None:
     ("name", "text", "task"),
     [
         ("r.txt", "__label__a 很好\n__label__b 太差\n", "classify"),
-        ("r.jsonl", '{"data": {"text": "很好"}, "annotations": [{"result": [{"value": {"choices": ["a"]}}]}]}\n'
-         '{"data": {"text": "太差"}, "annotations": [{"result": [{"value": {"choices": ["b"]}}]}]}\n', "classify"),
+        (
+            "r.jsonl",
+            '{"data": {"text": "很好"}, "annotations": [{"result": [{"value": {"choices": ["a"]}}]}]}\n'
+            '{"data": {"text": "太差"}, "annotations": [{"result": [{"value": {"choices": ["b"]}}]}]}\n',
+            "classify",
+        ),
         ("r.jsonl", '{"text": "很好", "label": [[0, 1, "a"]]}\n{"text": "太差", "label": [[0, 1, "b"]]}\n', "tag"),
         ("r.conll", "很 B-a\n好 O\n\n太 B-b\n差 O\n", "tag"),
     ],
-)  # fmt: skip
+)
 def test_what_a_model_is_shown_is_read_as_what_it_learned_from(tmp_path: Path, name: str, text: str, task: str) -> None:
     path = written(tmp_path, name, text)
     manifest = Manifest("model", "", "", {}, (), {"task": task, "labels": ["a", "b"]}, {})

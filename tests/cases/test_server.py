@@ -14,8 +14,8 @@ from websockets.sync.client import connect
 
 from noria.cli import main as command_line
 from noria.console.mount import mount
-from noria.ship.server.run import Running, serving
-from noria.ship.server.settings import ServerSettings
+from noria.serve.http.run import Running, serving
+from noria.serve.http.settings import ServerSettings
 
 CASES = Path(__file__).parent / "inputs" / "ship-grow"
 SHOP, DESK = "https://shop.example", "http://desk.example:8080"
@@ -114,9 +114,14 @@ def test_head_tells_what_get_would(client: httpx.Client, path: str) -> None:
 
 @pytest.mark.parametrize(
     "given",
-    [["--cors", SHOP, DESK, "MODEL"], ["--cors", SHOP, DESK, "--apps", "monitor", "recommend", "MODEL"], ["MODEL", "--cors", SHOP, DESK], ["--cors", SHOP, "--cors", DESK, "MODEL"],
-     [f"--cors={SHOP}", DESK, "MODEL", "--port", "8500"]],
-)  # fmt: skip
+    [
+        ["--cors", SHOP, DESK, "MODEL"],
+        ["--cors", SHOP, DESK, "--apps", "monitor", "recommend", "MODEL"],
+        ["MODEL", "--cors", SHOP, DESK],
+        ["--cors", SHOP, "--cors", DESK, "MODEL"],
+        [f"--cors={SHOP}", DESK, "MODEL", "--port", "8500"],
+    ],
+)
 def test_every_origin_after_cors_is_one_and_no_model(given: list[str]) -> None:
     from noria.cli.ship import app
 
@@ -150,6 +155,9 @@ def test_the_console_opens_behind_a_proxy_that_rewrites_the_host(server: Running
 def test_a_proxy_that_is_not_trusted_tells_nothing(tmp_path: Path) -> None:
     settings = ServerSettings(port=0, lake=tmp_path / "lake", forwarded_allow_ips=("10.0.0.0/8",))
     with serving(settings, [], prepare=lambda app: mount(app, app.state.noria, tmp_path)) as server:
-        told = httpx.post(f"{server.url}/console/login", data={"key": server.key},
-                          headers={**OUTSIDE, "origin": "https://noria.example"})  # fmt: skip
+        told = httpx.post(
+            f"{server.url}/console/login",
+            data={"key": server.key},
+            headers={**OUTSIDE, "origin": "https://noria.example"},
+        )
         assert told.status_code == 403

@@ -14,10 +14,10 @@ from noria.cli.grow.forecast import forecast
 from noria.cli.grow.promote.experiment import experiment
 from noria.cli.grow.share import share
 from noria.core.errors import InputError, RowError, SettingError
-from noria.grow.calendars import following
 from noria.grow.market.settings import BasisSettings, ListingSettings
 from noria.grow.promote.settings import UnitSettings
 from noria.grow.promote.spend import read_spend
+from noria.grow.series.calendars import following
 from noria.grow.settings import ForecastSettings, MarketSettings
 
 CASES = Path(__file__).parent / "inputs" / "ship-grow"
@@ -60,12 +60,52 @@ def test_a_percentage_is_a_share(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize(
     ("unit", "one"),
-    [*((unit, 100) for unit in ("percent", "Percent", "percentage", "pct", "pct.", "PCT", "％", "%", " % ", "per cent", "百分比", "百分点", "% of users",
-                                "percent of visits", "占比（%）", "share (%)", "份额%", "占比", "份额", "市场份额", "share", "market share")),
-     *((unit, 1) for unit in ("share", "fraction", "ratio", "Ratio", "proportion", "占比", "份额", "比例", "fraction of users")),
-     *((unit, 1000) for unit in ("‰", "per mille", "permille", "千分比")),
-     *((unit, 10_000) for unit in ("basis points", "bps", "万分比", "‱"))],
-)  # fmt: skip
+    [
+        *(
+            (unit, 100)
+            for unit in (
+                "percent",
+                "Percent",
+                "percentage",
+                "pct",
+                "pct.",
+                "PCT",
+                "％",
+                "%",
+                " % ",
+                "per cent",
+                "百分比",
+                "百分点",
+                "% of users",
+                "percent of visits",
+                "占比（%）",
+                "share (%)",
+                "份额%",
+                "占比",
+                "份额",
+                "市场份额",
+                "share",
+                "market share",
+            )
+        ),
+        *(
+            (unit, 1)
+            for unit in (
+                "share",
+                "fraction",
+                "ratio",
+                "Ratio",
+                "proportion",
+                "占比",
+                "份额",
+                "比例",
+                "fraction of users",
+            )
+        ),
+        *((unit, 1000) for unit in ("‰", "per mille", "permille", "千分比")),
+        *((unit, 10_000) for unit in ("basis points", "bps", "万分比", "‱")),
+    ],
+)
 def test_every_way_to_write_a_share_is_one(
     unit: str, one: float, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -130,8 +170,11 @@ def test_a_total_is_known_by_its_name_or_by_its_value(
     name: str, unit: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     parts = [(50, 30, 20), (45, 35, 20), (40, 35, 25)]
-    rows = [f"2024-0{month},{who},,m,{value},{unit}" for month, values in enumerate(parts, 1)
-            for who, value in zip(("Anna", "Bert", "Cleo", name), (*values, sum(values)), strict=True)]  # fmt: skip
+    rows = [
+        f"2024-0{month},{who},,m,{value},{unit}"
+        for month, values in enumerate(parts, 1)
+        for who, value in zip(("Anna", "Bert", "Cleo", name), (*values, sum(values)), strict=True)
+    ]
     told = shares_of(write(tmp_path / "s.csv", *rows), capsys)
     assert [told["shares"][0][who] for who in ("Anna", "Bert", "Cleo")] == pytest.approx([0.5, 0.3, 0.2])
     assert codes(told) == ["total"]
@@ -384,8 +427,11 @@ def test_of_what_is_missing_a_total_tells_only_the_sum(tmp_path: Path, capsys: p
     outside = shares_of(path, capsys, basis=BasisSettings(unlisted="outside"))
     assert [outside["shares"][0][who] for who in ("Anna", "Bert", "Other")] == pytest.approx([0.5, 0.0, 0.5])
     # A true total has no room for another: nobody is missing where it is the sum.
-    true = [f"2024-0{month},{who},,sales,{value},units" for month in (1, 2, 3)
-            for who, value in (("Anna", 50), ("Total", 50 if month == 1 else 70), *((("Bert", 20),) if month > 1 else ()))]  # fmt: skip
+    true = [
+        f"2024-0{month},{who},,sales,{value},units"
+        for month in (1, 2, 3)
+        for who, value in (("Anna", 50), ("Total", 50 if month == 1 else 70), *((("Bert", 20),) if month > 1 else ()))
+    ]
     told = shares_of(write(tmp_path / "t.csv", *true), capsys)
     assert [told["shares"][0][who] for who in ("Anna", "Bert")] == pytest.approx([1.0, 0.0])
 
@@ -399,8 +445,11 @@ def test_a_forecast_says_what_is_missing_and_takes_the_way_out(
     ):
         forecast(CASES / "rename.csv")
     times = ["2024-01", *following(["2024-01"], 11)]
-    rows = [f"{time},{who},,users,{50 + place % 3},users" for place, time in enumerate(times)
-            for who in ("Anna", "OldName" if place < 3 else "NewName", "Total of Asia")]  # fmt: skip
+    rows = [
+        f"{time},{who},,users,{50 + place % 3},users"
+        for place, time in enumerate(times)
+        for who in ("Anna", "OldName" if place < 3 else "NewName", "Total of Asia")
+    ]
     listing = ListingSettings(unlisted="outside", without=("Total of Asia",))
     assert (
         forecast(write(tmp_path / "s.csv", *rows), listing=listing, settings=MarketSettings(draws=200), json=True) == 0
@@ -424,9 +473,17 @@ def test_what_has_no_end_is_a_dash_on_the_screen(tmp_path: Path, capsys: pytest.
 
 @pytest.mark.parametrize(
     ("cells", "means"),
-    [(("0.8%", "1.2%"), (0.008, 0.012)), (("14,5", "15,25"), (14.5, 15.25)), (("1,234", "2,345,678"), (1234, 2_345_678)), (("是", "否"), (1, 0)),
-     (("1.234,5", "2.000,5"), (1234.5, 2000.5)), (("1.234", "2.000,5"), (1234, 2000.5)), (("¥12", "¥15"), (12, 15)), (("１２", "15%"), (12, 0.15))],
-)  # fmt: skip
+    [
+        (("0.8%", "1.2%"), (0.008, 0.012)),
+        (("14,5", "15,25"), (14.5, 15.25)),
+        (("1,234", "2,345,678"), (1234, 2_345_678)),
+        (("是", "否"), (1, 0)),
+        (("1.234,5", "2.000,5"), (1234.5, 2000.5)),
+        (("1.234", "2.000,5"), (1234, 2000.5)),
+        (("¥12", "¥15"), (12, 15)),
+        (("１２", "15%"), (12, 0.15)),
+    ],
+)
 def test_outcomes_are_read_as_people_write_them(
     cells: tuple[str, str], means: tuple[float, float], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -454,8 +511,11 @@ def test_spend_by_months_in_any_form_is_monthly(form: str, tmp_path: Path) -> No
 
 
 def test_a_subtotal_beside_a_rest_is_no_seller(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    rows = [f"2024-0{month},{who},,users,{value},users" for month in (1, 2, 3)
-            for who, value in (("甲", 50 + month), ("乙", 30), ("小计", 80 + month), ("其它（含未知）", 20))]  # fmt: skip
+    rows = [
+        f"2024-0{month},{who},,users,{value},users"
+        for month in (1, 2, 3)
+        for who, value in (("甲", 50 + month), ("乙", 30), ("小计", 80 + month), ("其它（含未知）", 20))
+    ]
     told = shares_of(write(tmp_path / "s.csv", *rows), capsys)
     assert [told["shares"][0][who] for who in ("甲", "乙", "Other")] == pytest.approx([51 / 101, 30 / 101, 20 / 101])
     assert codes(told) == ["total"]
@@ -463,11 +523,30 @@ def test_a_subtotal_beside_a_rest_is_no_seller(tmp_path: Path, capsys: pytest.Ca
 
 def amounts_of(*columns: tuple[str, list[float]], unit: str = "users") -> list[str]:
     """Return rows of amounts, month by month."""
-    return [f"2024-{month + 1:02d},{who},,m,{values[month]:g},{unit}" for month in range(len(columns[0][1])) for who, values in columns]  # fmt: skip
+    return [
+        f"2024-{month + 1:02d},{who},,m,{values[month]:g},{unit}"
+        for month in range(len(columns[0][1]))
+        for who, values in columns
+    ]
 
 
-@pytest.mark.parametrize("name", ["All brands", "Gesamt", "总额", "全国合计", "全行业", "Worldwide", "Σ", "All sellers combined", "Combined",
-                                  "Overall market", "Everything", "行业整体"])  # fmt: skip
+@pytest.mark.parametrize(
+    "name",
+    [
+        "All brands",
+        "Gesamt",
+        "总额",
+        "全国合计",
+        "全行业",
+        "Worldwide",
+        "Σ",
+        "All sellers combined",
+        "Combined",
+        "Overall market",
+        "Everything",
+        "行业整体",
+    ],
+)
 def test_a_total_in_any_words_is_known_in_two_periods(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -496,14 +575,28 @@ def test_a_sum_by_chance_is_no_total_and_is_told_where_it_may_be_one(
 def test_a_total_of_some_beside_the_total_of_all_is_no_seller(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    rows = amounts_of(("Anna", [53, 56]), ("Bert", [29, 28]), ("Cleo", [21, 22]), ("Subtotal Top 2", [82, 84]), ("Total", [103, 106]))  # fmt: skip
+    rows = amounts_of(
+        ("Anna", [53, 56]), ("Bert", [29, 28]), ("Cleo", [21, 22]), ("Subtotal Top 2", [82, 84]), ("Total", [103, 106])
+    )
     told = shares_of(write(tmp_path / "s.csv", *rows), capsys)
     assert [told["shares"][0][who] for who in ("Anna", "Bert", "Cleo")] == pytest.approx([53 / 103, 29 / 103, 21 / 103])
     assert codes(told) == ["total", "total"]
 
 
-@pytest.mark.parametrize("name", ["All the others", "Everyone else", "Sonstige", "其他公司", "Other vendors", "Rest of the market",
-                                  "Others (12 brands)", "长尾", "其余企业"])  # fmt: skip
+@pytest.mark.parametrize(
+    "name",
+    [
+        "All the others",
+        "Everyone else",
+        "Sonstige",
+        "其他公司",
+        "Other vendors",
+        "Rest of the market",
+        "Others (12 brands)",
+        "长尾",
+        "其余企业",
+    ],
+)
 def test_a_rest_in_any_words_is_one(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = amounts_of(("Anna", [50, 51]), ("Bert", [30, 30]), (name, [20, 19]), unit="percent")
     assert shares_of(write(tmp_path / "s.csv", *rows), capsys)["shares"][0]["Other"] == pytest.approx(0.2)
@@ -512,15 +605,28 @@ def test_a_rest_in_any_words_is_one(name: str, tmp_path: Path, capsys: pytest.Ca
     assert told["shares"][0]["Other World Computing"] == pytest.approx(0.3)
 
 
-@pytest.mark.parametrize(("unit", "one"), [("Prozent", 100), ("pourcent", 100), ("pct points", 100), ("share in percent", 100), ("用户百分比", 100),
-                                           ("parts per thousand", 1000), ("ppm", 1e6)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("unit", "one"),
+    [
+        ("Prozent", 100),
+        ("pourcent", 100),
+        ("pct points", 100),
+        ("share in percent", 100),
+        ("用户百分比", 100),
+        ("parts per thousand", 1000),
+        ("ppm", 1e6),
+    ],
+)
 def test_shares_in_other_words(unit: str, one: float, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = amounts_of(("Anna", [0.4 * one, 0.4 * one]), ("Bert", [0.2 * one, 0.2 * one]), unit=unit)
     assert shares_of(write(tmp_path / "s.csv", *rows), capsys)["shares"][0]["Other"] == pytest.approx(0.4)
 
 
 def test_words_for_nobody_and_for_no_group_are_no_units(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    rows = [f"{'NULL' if user < 40 else f'u{user}'},{['control', 'B', 'null', '(not set)'][user % 4]},{user % 3}" for user in range(240)]  # fmt: skip
+    rows = [
+        f"{'NULL' if user < 40 else f'u{user}'},{['control', 'B', 'null', '(not set)'][user % 4]},{user % 3}"
+        for user in range(240)
+    ]
     told = experiment_of(write(tmp_path / "e.csv", *rows, head="user,variant,outcome\n"), capsys)
     assert [told["balance"]["names"], told["balance"]["counts"]] == [["control", "B"], [50, 50]]
     # Users are numbered from zero, and a group that gets nothing may be called none.
@@ -534,11 +640,19 @@ def test_a_segment_that_is_the_sum_of_the_others_is_not_added_to_them(
     name: str, codes_told: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     parts = {"East": (30, 20), "West": (50, 10), name: (80, 30) if codes_told else (10, 70)}
-    rows = [f"2024-0{month},{who},{segment},m,{value + month},users" for month in (1, 2) for segment, values in parts.items()
-            for who, value in zip(("Anna", "Bert"), values, strict=True)]  # fmt: skip
+    rows = [
+        f"2024-0{month},{who},{segment},m,{value + month},users"
+        for month in (1, 2)
+        for segment, values in parts.items()
+        for who, value in zip(("Anna", "Bert"), values, strict=True)
+    ]
     if codes_told:  # each part grows by one a month, and their sum by two
         rows = [row for row in rows if f",{name}," not in row]
-        rows += [f"2024-0{month},{who},{name},m,{value + 2 * month},users" for month in (1, 2) for who, value in (("Anna", 80), ("Bert", 30))]  # fmt: skip
+        rows += [
+            f"2024-0{month},{who},{name},m,{value + 2 * month},users"
+            for month in (1, 2)
+            for who, value in (("Anna", 80), ("Bert", 30))
+        ]
     told = shares_of(write(tmp_path / "s.csv", *rows), capsys, decompose=True)
     assert [flag["code"] for flag in told["flags"]] == codes_told
     assert len(told["decomposition"]["segments"]) == (2 if codes_told else 3)

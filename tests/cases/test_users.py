@@ -22,14 +22,14 @@ from hypothesis import strategies as st
 
 from noria.cli.main import main
 from noria.core.errors import InputError
-from noria.grow.amounts import decimal_mark, read_amounts
-from noria.grow.log import Log, read_log
-from noria.grow.nobody import PLACEHOLDERS
+from noria.grow.log.amounts import decimal_mark, read_amounts
+from noria.grow.log.log import Log, read_log
+from noria.grow.log.nobody import PLACEHOLDERS
+from noria.grow.log.stamps import read_stamps, utc_of
+from noria.grow.log.zones import from_wall, local_calendar, steps_of
 from noria.grow.settings import LogSettings
-from noria.grow.stamps import read_stamps, utc_of
 from noria.grow.users.activity import growth
 from noria.grow.users.study import open_log, study_users
-from noria.grow.zones import from_wall, local_calendar, steps_of
 
 CASES = Path(__file__).parent / "inputs" / "ship-grow"
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
@@ -133,9 +133,27 @@ def test_the_command_tells_all_of_it(capsys: pytest.CaptureFixture[str]) -> None
 
 # Every row is an act, or set aside with its reason: in every dialect.
 
-CELL = st.text(st.characters(codec="gb18030", exclude_categories=("C", "Z"), exclude_characters='"\\'), max_size=6) | st.sampled_from(
-    ["#", "#remark", "a,b", "x;y", "p|q", "'", "it's", "中文,逗号", "", "1,5", "–", 'say "hi"', "two\nlines", "tab\there", "\\"]
-)  # fmt: skip
+CELL = st.text(
+    st.characters(codec="gb18030", exclude_categories=("C", "Z"), exclude_characters='"\\'), max_size=6
+) | st.sampled_from(
+    [
+        "#",
+        "#remark",
+        "a,b",
+        "x;y",
+        "p|q",
+        "'",
+        "it's",
+        "中文,逗号",
+        "",
+        "1,5",
+        "–",
+        'say "hi"',
+        "two\nlines",
+        "tab\there",
+        "\\",
+    ]
+)
 ROW = st.tuples(
     st.sampled_from(["u1", "u2", "#7", "张三", "o'neil", "null", ""]),
     st.sampled_from(["2024-03-01", "2024-03-01T08:00:00Z", "2024/3/2", "soon", "", "1709251200"]),
@@ -167,8 +185,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     at=st.integers(0, 11),
 )
 def test_every_row_is_an_act_or_set_aside_with_its_reason(
-    folder: Path, rows: list[tuple[str, ...]], delimiter: str, quoting: Any, encoding: str, line_end: str, packing: str, shape: str, at: int,
-) -> None:  # fmt: skip
+    folder: Path,
+    rows: list[tuple[str, ...]],
+    delimiter: str,
+    quoting: Any,
+    encoding: str,
+    line_end: str,
+    packing: str,
+    shape: str,
+    at: int,
+) -> None:
     sink = io.StringIO()
     writer = csv.writer(sink, delimiter=delimiter, quoting=quoting, lineterminator=line_end)
     writer.writerow(("user", "time", "value", "note"))
@@ -194,7 +220,11 @@ def test_every_row_is_an_act_or_set_aside_with_its_reason(
     path = folder / f"log{'.tsv' if delimiter == chr(9) else '.csv'}{packing}"
     path.write_bytes({"": bytes, ".gz": gzip.compress, ".bz2": bz2.compress}[packing](image))
     log = read_log(path, zone="UTC", now=NOW)
-    usable = [row for number, row in enumerate(rows) if not (broken and number == at) and row[0] not in BAD_USERS and row[1] not in BAD_TIMES]  # fmt: skip
+    usable = [
+        row
+        for number, row in enumerate(rows)
+        if not (broken and number == at) and row[0] not in BAD_USERS and row[1] not in BAD_TIMES
+    ]
     assert log.rows + aside(log) == len(rows) + 1
     assert Counter(user for user, _, _ in acts(log)) == Counter([*(row[0] for row in usable), "first"])
     reasons = {problem.what: problem.rows for problem in log.problems}
@@ -243,8 +273,12 @@ def test_big_files_are_read_in_blocks_and_lines_are_told_rightly(tmp_path: Path,
 )
 @pytest.mark.parametrize("quoted", ["fine", '"fine"', '"f,\nine"'])
 def test_one_bad_line_takes_no_other_with_it(tmp_path: Path, line: str, rows: int, quoted: str) -> None:
-    lines = ["user,time,note", *(f"u{number},2024-03-01,{quoted}" for number in range(1500)), line,
-             *(f"u{number},2024-03-03,{quoted}" for number in range(1500))]  # fmt: skip
+    lines = [
+        "user,time,note",
+        *(f"u{number},2024-03-01,{quoted}" for number in range(1500)),
+        line,
+        *(f"u{number},2024-03-03,{quoted}" for number in range(1500)),
+    ]
     path = tmp_path / "log.csv"
     path.write_bytes("\n".join(lines).encode("utf-8", "surrogateescape") + b"\n")
     log = read_log(path, now=NOW)
@@ -446,8 +480,12 @@ def test_periods_are_those_that_a_calendar_on_the_wall_shows(tmp_path: Path, zon
     there = plain_zone(zone)
     start = int(datetime(2011, 6, 1, tzinfo=UTC).timestamp())  # Apia leaves out a day at the end of this year
     moments = [start + chance.randrange(2 * 366 * 86_400) for _ in range(1500)]
-    moments += [step // 1_000_000 + shift for step, _ in steps_of(zone) if start <= step // 1_000_000 < start + 2 * 366 * 86_400
-                for shift in (-3601, -1, 0, 1, 1800, 3600, 7200, 86_399)]  # fmt: skip
+    moments += [
+        step // 1_000_000 + shift
+        for step, _ in steps_of(zone)
+        if start <= step // 1_000_000 < start + 2 * 366 * 86_400
+        for shift in (-3601, -1, 0, 1, 1800, 3600, 7200, 86_399)
+    ]
     rows = [(f"u{chance.randrange(40)}", datetime.fromtimestamp(moment, UTC)) for moment in moments]
     path = tmp_path / "log.csv"
     path.write_text("\n".join(["user,time", *(f"{user},{at:%Y-%m-%dT%H:%M:%SZ}" for user, at in rows)]))
@@ -490,8 +528,25 @@ def test_any_delimiter_is_read_by_one_parser_or_the_other(tmp_path: Path, delimi
 
 def test_words_for_nobody_in_disguise(tmp_path: Path) -> None:
     """In brackets, in full width, with marks that nobody sees, and blanks of other kinds."""
-    words = ["ＮＵＬＬ", "＜null＞", "null\u200b", "\u3000", "\u00a0", "—", "(blank)", "[None]", "{nan}", "'anonymous'", "n.a.", "Guest_User", "未登录",
-             "Not logged in", "0.0", "-1", "0" * 32]  # fmt: skip
+    words = [
+        "ＮＵＬＬ",
+        "＜null＞",
+        "null\u200b",
+        "\u3000",
+        "\u00a0",
+        "—",
+        "(blank)",
+        "[None]",
+        "{nan}",
+        "'anonymous'",
+        "n.a.",
+        "Guest_User",
+        "未登录",
+        "Not logged in",
+        "0.0",
+        "-1",
+        "0" * 32,
+    ]
     people = ["安娜", "nullius", "Ann\u00a0Lee", "-12", "Ｂｅｒｔ"]
     path = tmp_path / "l.csv"
     path.write_text("user,time\n" + "".join(f'"{word}",2024-03-01\n' for word in [*words, *people]), encoding="utf-8")
@@ -515,10 +570,33 @@ def test_one_short_line_of_many_is_told_and_takes_no_act(tmp_path: Path, short: 
 
 @pytest.mark.parametrize(
     ("text", "amount"),
-    [("3.5k", 3500), ("5M€", 5e6), ("$3.2 million", 3.2e6), ("€1.5bn", 1.5e9), ("3千", 3000), ("1.2百万", 1.2e6), ("2千万元", 2e7), ("5 万", 50_000),
-     ("20 mln", 2e7), ("(3k)", -3000), ("Rs. 500", 500), ("10 zł", 10), ("5 kr", 5), ("A$5", 5), ("5 dollars", 5), ("₹ 1,00,000", 100_000),
-     ("1.234.567", 1_234_567), ("50分", None), ("5角", None), ("50p", None), ("5c", None), ("5 g", None), ("50%", None), ("free", None)],
-)  # fmt: skip
+    [
+        ("3.5k", 3500),
+        ("5M€", 5e6),
+        ("$3.2 million", 3.2e6),
+        ("€1.5bn", 1.5e9),
+        ("3千", 3000),
+        ("1.2百万", 1.2e6),
+        ("2千万元", 2e7),
+        ("5 万", 50_000),
+        ("20 mln", 2e7),
+        ("(3k)", -3000),
+        ("Rs. 500", 500),
+        ("10 zł", 10),
+        ("5 kr", 5),
+        ("A$5", 5),
+        ("5 dollars", 5),
+        ("₹ 1,00,000", 100_000),
+        ("1.234.567", 1_234_567),
+        ("50分", None),
+        ("5角", None),
+        ("50p", None),
+        ("5c", None),
+        ("5 g", None),
+        ("50%", None),
+        ("free", None),
+    ],
+)
 def test_what_stands_behind_a_number_multiplies_it_or_it_is_none(text: str, amount: float | None) -> None:
     assert read_amounts([text], decimal_mark([text])) == [pytest.approx(amount) if amount is not None else None]
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from noria.build.corpus.pii import mask
 from noria.cli.main import main
-from noria.core.said import Better, Said
-from noria.ship.meter import Meter, read_secret
-from noria.ship.outbox import Outbox
+from noria.lake.outbox import Outbox
+from noria.lake.transcript import Better, Said
+from noria.make.corpus.pii import mask
+from noria.serve.meter import Meter, read_secret
 
 
 @pytest.fixture

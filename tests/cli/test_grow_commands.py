@@ -137,8 +137,13 @@ def test_share_and_forecast_of_the_bundled_series(tmp_path: Path, capsys: pytest
     told = json.loads(capsys.readouterr().out)
     assert {row["time"] for row in told["forecast"]} == {"2026-04", "2026-05"}
     assert {standing["model"] for standing in told["backtest"]} == {
-        "persistence", "drift", "attraction", "structural", "rivalry", "blend",
-    }  # fmt: skip
+        "persistence",
+        "drift",
+        "attraction",
+        "structural",
+        "rivalry",
+        "blend",
+    }
     assert set(told["verdict"]) == {"en", "zh"}
 
 
@@ -158,8 +163,13 @@ def test_what_moved_the_shares(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_a_series_of_several_bases_and_segments(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "market.csv"
-    lines = [f"{time},{name},{part},{base},{value},{base}" for time in ("2025", "2026") for place, name in enumerate("甲乙")
-             for part in ("bank", "shop") for base, value in (("revenue", 10 + 5 * place), ("users", 100 + 10 * (time == "2026") * place))]  # fmt: skip
+    lines = [
+        f"{time},{name},{part},{base},{value},{base}"
+        for time in ("2025", "2026")
+        for place, name in enumerate("甲乙")
+        for part in ("bank", "shop")
+        for base, value in (("revenue", 10 + 5 * place), ("users", 100 + 10 * (time == "2026") * place))
+    ]
     head = ["# source: made", "# licence: CC0", "# as_of: 2026-06-30", "time,entity,segment,measure,value,unit"]
     path.write_text("\n".join([*head, *lines]) + "\n", encoding="utf-8")
     assert main(["grow", "share", str(path), "--measure", "users", "--decompose"]) == 0
@@ -230,9 +240,16 @@ def test_drivers_and_events(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert "placebo events, p = " in said
     assert "placebo band" in said
     panel = tmp_path / "panel.csv"
-    lines = [f"2025-{month:02d},e{name},{measure},{value},{unit}" for month in range(1, 13) for name in range(6)
-             for measure, value, unit in (("users", 100 + (7 * month * name) % 23, "users"), ("price", 3 + (month * (name + 2)) % 5, "USD"),
-                                          ("age", name + 1, "years"))]  # fmt: skip
+    lines = [
+        f"2025-{month:02d},e{name},{measure},{value},{unit}"
+        for month in range(1, 13)
+        for name in range(6)
+        for measure, value, unit in (
+            ("users", 100 + (7 * month * name) % 23, "users"),
+            ("price", 3 + (month * (name + 2)) % 5, "USD"),
+            ("age", name + 1, "years"),
+        )
+    ]
     head = ["# source: made", "# licence: CC0", "# as_of: 2026-06-30", "time,entity,measure,value,unit,segment"]
     panel.write_text("\n".join([*head, *(f"{line}," for line in lines)]) + "\n", encoding="utf-8")
     assert main(["grow", "share", str(panel), "--measure", "users", "--driver", "price", "--driver", "age"]) == 0

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from noria.cli.main import main
-from noria.core.event import Event, new_id
-from noria.ship.outbox import Outbox
+from noria.lake.event import Event, new_id
+from noria.lake.outbox import Outbox
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 PAGES = ("chatbot-market.md", "chatbot-market.zh-CN.md")
@@ -33,8 +33,19 @@ def make_lake(path: Path, minutes: float = 14.0) -> None:
         at, user = start + timedelta(minutes=minutes * number), f"u{int(random.pareto(0.7) * 3) % 40}"
         app = ("support", "monitor", "recommend")[random.integers(3)]
         tenant, segment = ("shop", "bank")[random.integers(2)], ("zh", "en")[random.integers(2)]
-        request = Event(new_id(), at, "request", user=user, tenant=tenant, app=app, model=f"{app}-int8", units=int(random.integers(5, 60)),
-                        unit="tokens", latency_ms=5.0, segment=segment)  # fmt: skip
+        request = Event(
+            new_id(),
+            at,
+            "request",
+            user=user,
+            tenant=tenant,
+            app=app,
+            model=f"{app}-int8",
+            units=int(random.integers(5, 60)),
+            unit="tokens",
+            latency_ms=5.0,
+            segment=segment,
+        )
         events.append(request)
         if random.random() < 0.1:
             events.append(

@@ -15,8 +15,10 @@ from noria.cli.main import main
 @pytest.fixture
 def campaign(tmp_path: Path) -> Path:
     path = tmp_path / "campaign.csv"
-    lines = [f"u{row},{'old' if row % 2 else 'new'},{int(row % 10 < (2 if row % 2 else 5))},2026-03-{1 + row // 50:02d}"
-             for row in range(1000)]  # fmt: skip
+    lines = [
+        f"u{row},{'old' if row % 2 else 'new'},{int(row % 10 < (2 if row % 2 else 5))},2026-03-{1 + row // 50:02d}"
+        for row in range(1000)
+    ]
     path.write_text("\n".join(["who,group,bought,time", *lines, "u1,,1,2026-03-01"]) + "\n", encoding="utf-8")
     return path
 
@@ -93,8 +95,17 @@ def weekly(tmp_path: Path) -> Path:
 
     spend = advertising(120).spend
     path = tmp_path / "weekly.csv"
-    lines = [",".join([str(date(1970, 1, 1) + timedelta(int(day))), f"{users:.1f}", *(f"{amount:.2f}" for amount in amounts), f"{known[0]:.3f}"])
-             for day, users, amounts, known in zip(spend.days, spend.outcome, spend.amounts, spend.known, strict=True)]  # fmt: skip
+    lines = [
+        ",".join(
+            [
+                str(date(1970, 1, 1) + timedelta(int(day))),
+                f"{users:.1f}",
+                *(f"{amount:.2f}" for amount in amounts),
+                f"{known[0]:.3f}",
+            ]
+        )
+        for day, users, amounts, known in zip(spend.days, spend.outcome, spend.amounts, spend.known, strict=True)
+    ]
     path.write_text("\n".join(["time,users,search,video,outdoor,price", *lines]) + "\n", encoding="utf-8")
     return path
 

@@ -9,11 +9,11 @@ from pathlib import Path
 from noria.cli.demo.grow import STAGE
 from noria.cli.demo.settings import DemoSettings
 from noria.cli.demo.stage import Context
-from noria.core.event import Event, new_id
 from noria.core.figure import Figure
 from noria.core.folder import write_json
 from noria.core.progress import Report
-from noria.ship.outbox import Outbox
+from noria.lake.event import Event, new_id
+from noria.lake.outbox import Outbox
 
 
 def test_the_stage_with_other_stages_and_a_lake(tmp_path: Path) -> None:
@@ -27,8 +27,16 @@ def test_the_stage_with_other_stages_and_a_lake(tmp_path: Path) -> None:
     )
     outbox.close()
     figure = Figure("accuracy", 0.893, 1746, 0.878, 0.907, source="held-out reviews", baseline=0.858)
-    write_json(tmp_path / "sentiment.stage.json", {"name": "sentiment", "title": {"en": "Sentiment", "zh": "情感"}, "line": "done",
-                                                   "figures": [figure.as_dict()], "facts": {}})  # fmt: skip
+    write_json(
+        tmp_path / "sentiment.stage.json",
+        {
+            "name": "sentiment",
+            "title": {"en": "Sentiment", "zh": "情感"},
+            "line": "done",
+            "figures": [figure.as_dict()],
+            "facts": {},
+        },
+    )
     write_json(tmp_path / "corpus.stage.json", {"name": "corpus", "key": "begun, not done"})
     context = Context(tmp_path, DemoSettings(out=tmp_path), Report())
     assert "23,570" in STAGE.plan(context)

@@ -50,15 +50,39 @@ def build(here: Path, *words: str) -> int:
 def test_a_table_of_customers_becomes_a_classifier(here: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
     (tmp_path / "s.toml").write_text("[finetune]\nmax_length = 16\nsteps = 900\nrates.warmup = 0.5\n", encoding="utf-8")
     out = tmp_path / "model"
-    assert build(here, "finetune", "classify", "--base", "{base}", "--train", "{客服.csv}", "--test", "{客服.csv}", "--out", str(out),
-                 "--settings", str(tmp_path / "s.toml"), "--steps", "4", "--rates.layer-decay", "0.8") == 0  # fmt: skip
+    assert (
+        build(
+            here,
+            "finetune",
+            "classify",
+            "--base",
+            "{base}",
+            "--train",
+            "{客服.csv}",
+            "--test",
+            "{客服.csv}",
+            "--out",
+            str(out),
+            "--settings",
+            str(tmp_path / "s.toml"),
+            "--steps",
+            "4",
+            "--rates.layer-decay",
+            "0.8",
+        )
+        == 0
+    )
     said = capsys.readouterr().err
     manifest = verify(out)
     assert manifest.facts["labels"] == ["好评", "差评"]
     assert (manifest.settings["steps"], manifest.settings["max_length"]) == (4, 16), "a flag stands above the file"
     assert (manifest.settings["rates"]["warmup"], manifest.settings["rates"]["layer_decay"]) == (0.5, 0.8)
-    for told in ("read as GB18030", "text from column '内容', label from column '标签'", "training rows are set aside",
-                 "24 of 24 test texts are also training texts"):  # fmt: skip
+    for told in (
+        "read as GB18030",
+        "text from column '内容', label from column '标签'",
+        "training rows are set aside",
+        "24 of 24 test texts are also training texts",
+    ):
         assert told in said
     assert build(here, "evaluate", str(out), "{客服.csv}", "--out", str(tmp_path / "judged")) == 0
     assert read_manifest(tmp_path / "judged").facts["metrics"][0]["n"] == 24
@@ -70,11 +94,22 @@ def test_a_table_of_customers_becomes_a_classifier(here: Path, tmp_path: Path, c
         ("classify", "--base", "{base}", "--train", "{many.jsonl}", "--many", "--adapter.kind", "lora"),
         ("numeric", "--train", "{numbers.csv}"),
         ("chat", "--base", "{causal}", "--train", "{talk.jsonl}"),
-        ("embed", "--base", "{base}", "--train", "{pairs.csv}", "--columns.anchor", "source", "--columns.positive", "target",
-         "--valid", "{pairs.csv}"),
+        (
+            "embed",
+            "--base",
+            "{base}",
+            "--train",
+            "{pairs.csv}",
+            "--columns.anchor",
+            "source",
+            "--columns.positive",
+            "target",
+            "--valid",
+            "{pairs.csv}",
+        ),
     ],
     ids=lambda words: words[0],
-)  # fmt: skip
+)
 def test_other_tasks_from_the_command_line(here: Path, tmp_path: Path, words: tuple[str, ...]):
     assert build(here, "finetune", *words, "--out", str(tmp_path / "m"), *SHORT) == 0
     assert read_manifest(tmp_path / "m").facts["task"] == words[0]
@@ -85,27 +120,48 @@ def test_other_tasks_from_the_command_line(here: Path, tmp_path: Path, words: tu
     [
         (("finetune", "clasify", "--base", "{base}", "--train", "{客服.csv}"), "did you mean classify?"),
         (("finetune", "classify", "--train", "{客服.csv}"), "--base is missing"),
-        (("finetune", "classify", "--base", "{base}", "--train", "{one.csv}"), "holds nothing to tell apart: found 'x'"),
+        (
+            ("finetune", "classify", "--base", "{base}", "--train", "{one.csv}"),
+            "holds nothing to tell apart: found 'x'",
+        ),
         (("finetune", "classify", "--base", "{base}", "--train", "{empty.csv}"), "holds no usable row"),
-        (("finetune", "classify", "--base", "{base}", "--train", "{客服.csv}", "--valid", "{strange.csv}"),
-         "1 of 1 rows have labels that no training row has: found 'price'"),
-        (("finetune", "classify", "--base", "{base}", "--train", "{客服.csv}", "--text-column", "评论"),
-         "no such column: found '评论'; allowed 编号, 内容, 标签"),
+        (
+            ("finetune", "classify", "--base", "{base}", "--train", "{客服.csv}", "--valid", "{strange.csv}"),
+            "1 of 1 rows have labels that no training row has: found 'price'",
+        ),
+        (
+            ("finetune", "classify", "--base", "{base}", "--train", "{客服.csv}", "--text-column", "评论"),
+            "no such column: found '评论'; allowed 编号, 内容, 标签",
+        ),
         (("finetune", "tag", "--base", "{base}", "--train", "{talk.jsonl}"), "talk.jsonl, line 1"),
-        (("finetune", "translate", "--base", "{base}", "--train", "{pairs.csv}", "--valid", "{pairs.csv}"),
-         "wrong kind: for a seq2seq head: found 'bert, an encoder'; allowed an encoder-decoder"),
-        (("finetune", "chat", "--base", "{base}", "--train", "{talk.jsonl}"), "found 'bert, an encoder'; allowed a decoder"),
+        (
+            ("finetune", "translate", "--base", "{base}", "--train", "{pairs.csv}", "--valid", "{pairs.csv}"),
+            "wrong kind: for a seq2seq head: found 'bert, an encoder'; allowed an encoder-decoder",
+        ),
+        (
+            ("finetune", "chat", "--base", "{base}", "--train", "{talk.jsonl}"),
+            "found 'bert, an encoder'; allowed a decoder",
+        ),
         (("finetune", "tag", "--base", "{base}", "--train", "{客服.csv}", "--many"), "--many is for tasks with labels"),
-        (("finetune", "answer", "--base", "{base}", "--train", "{客服.csv}", "--options.optionl", "true"),
-         "unknown option of answer: found 'optionl'"),
-        (("finetune", "classify", "--base", "{base}", "--train", "{客服.csv}", "--settings", "{客服.csv}"), "is not TOML"),
-        (("search", "classify", "--base", "{base}", "--train", "{客服.csv}", "--try", "lerning_rate=1,2"),
-         "did you mean learning_rate?"),
-        (("crossvalidate", "classify", "--base", "{base}", "--train", "{one.csv}", "--folds", "3"),
-         "too few different rows for the folds"),
+        (
+            ("finetune", "answer", "--base", "{base}", "--train", "{客服.csv}", "--options.optionl", "true"),
+            "unknown option of answer: found 'optionl'",
+        ),
+        (
+            ("finetune", "classify", "--base", "{base}", "--train", "{客服.csv}", "--settings", "{客服.csv}"),
+            "is not TOML",
+        ),
+        (
+            ("search", "classify", "--base", "{base}", "--train", "{客服.csv}", "--try", "lerning_rate=1,2"),
+            "did you mean learning_rate?",
+        ),
+        (
+            ("crossvalidate", "classify", "--base", "{base}", "--train", "{one.csv}", "--folds", "3"),
+            "too few different rows for the folds",
+        ),
         (("base", "e5-smal"), "did you mean e5-small?"),
     ],
-)  # fmt: skip
+)
 def test_bad_input_is_one_line_and_loses_nothing(
     here: Path, tmp_path: Path, words: tuple[str, ...], says: str, capsys: pytest.CaptureFixture
 ):
@@ -118,8 +174,24 @@ def test_bad_input_is_one_line_and_loses_nothing(
 
 
 def test_rows_over_length_are_counted(here: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
-    assert build(here, "finetune", "classify", "--base", "{base}", "--train", "{客服.csv}", "--out", str(tmp_path / "m"),
-                 "--steps", "4", "--max-length", "8") == 0  # fmt: skip
+    assert (
+        build(
+            here,
+            "finetune",
+            "classify",
+            "--base",
+            "{base}",
+            "--train",
+            "{客服.csv}",
+            "--out",
+            str(tmp_path / "m"),
+            "--steps",
+            "4",
+            "--max-length",
+            "8",
+        )
+        == 0
+    )
     assert (
         "training rows are longer than 8 tokens and are cut there; --max-length reads more of them"
         in capsys.readouterr().err
@@ -127,8 +199,8 @@ def test_rows_over_length_are_counted(here: Path, tmp_path: Path, capsys: pytest
 
 
 def test_settings_and_columns_come_from_one_section_and_flags_stand_above_it(tmp_path: Path):
-    from noria.build.train.settings import FinetuneSettings, RowSettings
     from noria.cli.tune import from_file
+    from noria.make.training.settings import FinetuneSettings, RowSettings
 
     file = tmp_path / "n.toml"
     file.write_text(

@@ -25,11 +25,22 @@ def make_run(root: Path, seed: int = 0) -> Path:
         "pretrain": ([bits], "5.1 M parameters, 2.14 bits per byte"),
         "sentiment": ([accuracy], accuracy.text()),
         "entities": ([f1], f1.text()),
-        "compress": ([Figure("speed ratio", 3.4, 40, 3.2, 3.6, source="interleaved, this machine", baseline=1.0)], "int8"),
-        "ship": ([Figure("requests", 1_930, 1_930, unit="requests", source="server events")], "sent 1,930 = counted 1,930"),
-        "grow": ([Figure("active users", 1_893, 23_570, source="CDNOW purchases"),
-                  Figure("HHI", 6_601, 6, source="StatCounter, CC BY-SA 3.0", note="provisional")], "reconciles"),
-    }  # fmt: skip
+        "compress": (
+            [Figure("speed ratio", 3.4, 40, 3.2, 3.6, source="interleaved, this machine", baseline=1.0)],
+            "int8",
+        ),
+        "ship": (
+            [Figure("requests", 1_930, 1_930, unit="requests", source="server events")],
+            "sent 1,930 = counted 1,930",
+        ),
+        "grow": (
+            [
+                Figure("active users", 1_893, 23_570, source="CDNOW purchases"),
+                Figure("HHI", 6_601, 6, source="StatCounter, CC BY-SA 3.0", note="provisional"),
+            ],
+            "reconciles",
+        ),
+    }
     for name, (figures, line) in stages.items():
         record = {
             "name": name,
@@ -45,10 +56,17 @@ def make_run(root: Path, seed: int = 0) -> Path:
     ) as folder:
         write_json(folder.path / "config.json", {"made": "for a test"})
         folder.facts.update(
-            task="classify", labels=["negative", "positive"], base="multilingual-e5-small", licence="MIT", max_length=256,
-            parameters=26_500_000, tokens_per_second=2210.0, metrics=[accuracy.as_dict()], baseline=[],
+            task="classify",
+            labels=["negative", "positive"],
+            base="multilingual-e5-small",
+            licence="MIT",
+            max_length=256,
+            parameters=26_500_000,
+            tokens_per_second=2210.0,
+            metrics=[accuracy.as_dict()],
+            baseline=[],
             curves={"train": losses, "valid": [[step, 0.86 + step / 40_000] for step in range(100, 900, 100)]},
-        )  # fmt: skip
+        )
     return root
 
 
@@ -66,9 +84,9 @@ ARTICLES = (
 
 def make_watch(lake: Path, topics: tuple[str, ...], seed: int = 0) -> None:
     """Let the watch itself count two days of made-up reviews, with a surge of negatives on one topic at the end."""
+    from noria.apps.monitor.surge import Mention, Watch, alert_dict, window_dict
+    from noria.apps.settings import WatchSettings
     from noria.core.progress import MetricsLog
-    from noria.ship.apps.settings import WatchSettings
-    from noria.ship.apps.surge import Mention, Watch, alert_dict, window_dict
 
     random = np.random.default_rng(seed)
     watch = Watch(WatchSettings(), topics)

@@ -20,10 +20,19 @@ from tests.console.console_run import ARTICLES, make_run, make_watch
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-    from noria.ship.server.run import Running
+    from noria.serve.http.run import Running
 
 CHROMIUM = Path("/usr/bin/chromium")
-FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]  # fmt: skip
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 PAGES = ("overview", "models", "playground", "support", "monitor", "recommend", "status", "users", "market", "promote")
 PATHS = {name: "/" if name == "overview" else f"/{name}" for name in PAGES}
 SIZES = {"desk": (1440, 900), "phone": (390, 844)}
@@ -55,13 +64,13 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    from noria.ship.apps.items import Item
-    from noria.ship.apps.monitor import Monitor
-    from noria.ship.apps.recommend import Recommend
-    from noria.ship.apps.support import Support
-    from noria.ship.apps.topics import read_topics
-    from noria.ship.server.run import serving
-    from noria.ship.server.settings import ServerSettings
+    from noria.apps.monitor.routes import Monitor
+    from noria.apps.monitor.topics import read_topics
+    from noria.apps.recommend.items import Item
+    from noria.apps.recommend.routes import Recommend
+    from noria.apps.support.routes import Support
+    from noria.serve.http.run import serving
+    from noria.serve.http.settings import ServerSettings
 
     root = make_run(tmp_path_factory.mktemp("run"))
     lake = root / "lake"
@@ -274,7 +283,7 @@ def test_monitor_shows_one_topic_with_its_interval(site: Running, browser: Brows
 
 
 def test_use_of_the_console_is_counted(site: Running) -> None:
-    from noria.grow.lake import events
+    from noria.grow.log.lake import events
 
     table = events(site.state.lake)
     found = {(row["kind"], row["app"]) for row in table.select("kind", "app").distinct().to_pyarrow().to_pylist()}

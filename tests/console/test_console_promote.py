@@ -10,7 +10,7 @@ from noria.console.pages.promote import example, plan_html, planned, served, siz
 from noria.console.sections import figure_of
 from noria.console.words import Words
 from noria.core.errors import InputError, SettingError
-from noria.grow.sections.promotion import promotion_sections
+from noria.grow.report.sections.promotion import promotion_sections
 
 EN, ZH = Words("en"), Words("zh")
 
@@ -21,8 +21,15 @@ def test_a_size_is_told_in_both_languages() -> None:
     assert "14,751 人" in size_text(10, 10, 500, ZH)
 
 
-@pytest.mark.parametrize(("numbers", "message"), [((None, 10, None), "both rates are the same"), ((10, 0, 1), "both rates are the same"),
-                                                  ((90, 50, 1), "the other rate is out of range"), ((10, 10, -5), "users_a_day is not allowed")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("numbers", "message"),
+    [
+        ((None, 10, None), "both rates are the same"),
+        ((10, 0, 1), "both rates are the same"),
+        ((90, 50, 1), "the other rate is out of range"),
+        ((10, 10, -5), "users_a_day is not allowed"),
+    ],
+)
 def test_numbers_that_are_no_experiment_are_told(numbers: tuple[float | None, ...], message: str) -> None:
     assert message in size_text(*numbers, EN)  # type: ignore[arg-type]
 

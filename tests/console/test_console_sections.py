@@ -8,11 +8,17 @@ from noria.console.pages.market import moved, served
 from noria.console.sections import figure_of, shown_html, table_html
 from noria.console.words import Words
 from noria.core.figure import Figure
-from noria.grow.report import Shown, Table
+from noria.grow.report.page import Shown, Table
 
 EN, ZH = Words("en"), Words("zh")
-SHOWN = Shown(Figure("part", 0.0867, 12, 0.08, 0.09, source="StatCounter"), {"en": "Share", "zh": "份额"},
-              {"en": "In March.", "zh": "三月。"}, percent=True, licence="CC0", as_of="2026-03-31")  # fmt: skip
+SHOWN = Shown(
+    Figure("part", 0.0867, 12, 0.08, 0.09, source="StatCounter"),
+    {"en": "Share", "zh": "份额"},
+    {"en": "In March.", "zh": "三月。"},
+    percent=True,
+    licence="CC0",
+    as_of="2026-03-31",
+)
 
 
 def test_a_part_is_shown_as_percent_with_its_source() -> None:

@@ -65,11 +65,19 @@ def test_a_token_opens_once_and_within_its_time() -> None:
 
 @pytest.mark.parametrize(
     ("onward", "path"),
-    [("/models", "/models"),
+    [
+        ("/models", "/models"),
         ("/console/models", "/models"),
         ("/console", "/"),
-        ("/", "/"), ("", "/"), ("//evil.example/x", "/"), ("https://evil.example", "/"), ("/\\evil.example", "/"),
-     ("models", "/"), ("/a\r\nset-cookie: x", "/aset-cookie%3A%20x"), ("/模型", "/%E6%A8%A1%E5%9E%8B")],
-)  # fmt: skip
+        ("/", "/"),
+        ("", "/"),
+        ("//evil.example/x", "/"),
+        ("https://evil.example", "/"),
+        ("/\\evil.example", "/"),
+        ("models", "/"),
+        ("/a\r\nset-cookie: x", "/aset-cookie%3A%20x"),
+        ("/模型", "/%E6%A8%A1%E5%9E%8B"),
+    ],
+)
 def test_a_redirect_stays_in_the_console(onward: str, path: str) -> None:
     assert local_path(onward) == path

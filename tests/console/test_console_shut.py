@@ -11,16 +11,21 @@ import httpx
 import nicegui
 from fastapi.routing import iter_route_contexts
 
+from noria.apps.support.routes import Support
 from noria.console.mount import mount
-from noria.ship.apps.support import Support
-from noria.ship.server.run import serving
-from noria.ship.server.settings import ServerSettings
+from noria.serve.http.run import serving
+from noria.serve.http.settings import ServerSettings
 
 VERSION = nicegui.__version__
 OPEN = {
-    "/health", "/ready", "/console/login", "/console/open", "/console/static/", "/console/language/",
+    "/health",
+    "/ready",
+    "/console/login",
+    "/console/open",
+    "/console/static/",
+    "/console/language/",
     *(f"/console/_nicegui/{VERSION}/{part}/" for part in ("static", "esm", "components", "libraries")),
-}  # fmt: skip
+}
 """All that is open, on purpose: whoever opens more has to say so here."""
 
 
@@ -48,8 +53,15 @@ def test_every_route_denies_by_default_the_console_s_too(tmp_path: Path) -> None
         assert {*gate.open_paths, *gate.open_prefixes} == OPEN
         routes = sorted(set(walk(server.app.routes)))
         paths = {path for _, path in routes}
-        assert {"/v1/chat/completions", "/v1/apps/support/ask", "/metrics", "/openapi.json", "/console/status", "/console/market",
-                "/console/logout"} <= paths  # fmt: skip
+        assert {
+            "/v1/chat/completions",
+            "/v1/apps/support/ask",
+            "/metrics",
+            "/openapi.json",
+            "/console/status",
+            "/console/market",
+            "/console/logout",
+        } <= paths
         assert any("/_nicegui" in path for path in paths)
         assert len(routes) > 40
         with httpx.Client(base_url=server.url) as stranger:

@@ -65,8 +65,9 @@ def test_every_figure_of_the_main_job_has_a_chinese_name() -> None:
     names: set[str] = set()
     for path in [
         *noria.glob("cli/**/*.py"),
-        *noria.glob("build/**/*.py"),
-        *noria.glob("ship/**/*.py"),
+        *noria.glob("make/**/*.py"),
+        *noria.glob("serve/**/*.py"),
+        *noria.glob("apps/**/*.py"),
         *noria.glob("grow/users/*.py"),
     ]:
         names.update(

@@ -10,13 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from noria.grow.calendars import following
-from noria.grow.forecast import effort, rivals, succession
-from noria.grow.forecast.baseline import MODELS, NAMES
-from noria.grow.forecast.levels import LEVEL_MODELS
-from noria.grow.forecast.stacking import BLEND
+from noria.grow.forecast.joint import rivals, succession
+from noria.grow.forecast.levels import effort
+from noria.grow.forecast.levels.levels import LEVEL_MODELS
+from noria.grow.forecast.scoring.stacking import BLEND
+from noria.grow.forecast.shares.baseline import MODELS, NAMES
 from noria.grow.market.share import shares
-from noria.grow.series import Floats, Point, Provenance, Series
+from noria.grow.series.calendars import following
+from noria.grow.series.series import Floats, Point, Provenance, Series
 
 amounts = arrays(
     np.float64, st.tuples(st.integers(5, 14), st.integers(2, 6)), elements=st.one_of(st.just(0.0), st.floats(1e-3, 1e6))
@@ -32,8 +33,11 @@ amounts = arrays(
 )
 def test_every_draw_sums_to_one(name: str, values: Floats, horizon: int, seed: int) -> None:
     times = ["2024-01", *following(["2024-01"], len(values) - 1)]
-    points = [Point(times[row], f"e{column}", "", "revenue", float(values[row, column]), "CNY")
-              for row in range(len(values)) for column in range(values.shape[1])]  # fmt: skip
+    points = [
+        Point(times[row], f"e{column}", "", "revenue", float(values[row, column]), "CNY")
+        for row in range(len(values))
+        for column in range(values.shape[1])
+    ]
     market = shares(Series(tuple(points), Provenance("made", "CC0", date(2026, 1, 1))))
     forecast = MODELS[name](market).ahead(horizon, draws=50, seed=seed)
     assert forecast.draws.shape == (50, horizon, len(market.entities))

@@ -33,7 +33,7 @@ def test_mypy_strict_on_core_tasks_and_grow():
 
 
 @pytest.mark.parametrize(
-    "module", ["noria", "noria.cli.main", "noria.tasks.task", "noria.ship.server.app", "noria.grow.lake"]
+    "module", ["noria", "noria.cli.main", "noria.tasks.task", "noria.serve.http.app", "noria.grow.log.lake"]
 )
 def test_torch_stays_out(module):
     code = f"import sys, {module}; assert 'torch' not in sys.modules, 'torch was imported'"
@@ -43,9 +43,13 @@ def test_torch_stays_out(module):
 def test_every_test_file_is_collected():
     """What no gate runs, no gate keeps: a folder that pytest passes by would hide all that it holds."""
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "--collect-only", "-p", "no:cacheprovider"], cwd=REPOSITORY, capture_output=True,
-        text=True, check=False, env={name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"},
-    )  # fmt: skip
+        [sys.executable, "-m", "pytest", "--collect-only", "-p", "no:cacheprovider"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"},
+    )
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr
     collected = {line.split("::")[0] for line in done.stdout.splitlines() if "::" in line}
     written = {str(path.relative_to(REPOSITORY)) for path in (REPOSITORY / "tests").rglob("test_*.py")}
@@ -66,8 +70,10 @@ def test_the_lock_names_every_dependency_and_no_cuda():
     import tomllib
 
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
-    wanted = [*project["dependencies"], *(name for extra in ("demo", "test", "bench")
-                                          for name in project["optional-dependencies"][extra])]  # fmt: skip
+    wanted = [
+        *project["dependencies"],
+        *(name for extra in ("demo", "test", "bench") for name in project["optional-dependencies"][extra]),
+    ]
     locked = set(re.findall(r"^([A-Za-z0-9_.-]+)==", (REPOSITORY / "requirements.lock").read_text(), re.MULTILINE))
     normal = {name.lower().replace("_", "-") for name in locked}
     for line in wanted:

@@ -29,7 +29,10 @@ TASKS = {
     "numeric": (task_for("numeric", ["no", "yes"], width=3), {"features": [1.5, -2.0, 3.0], "label": "yes"}),
     "tag": (
         task_for("tag", ["LOC", "PER"]),
-        {"text": "王小明在北京 Anna", "spans": [{"start": 4, "end": 6, "label": "LOC"}, {"start": 7, "end": 11, "label": "PER"}]},
+        {
+            "text": "王小明在北京 Anna",
+            "spans": [{"start": 4, "end": 6, "label": "LOC"}, {"start": 7, "end": 11, "label": "PER"}],
+        },
     ),
     "answer": (
         task_for("answer"),
@@ -39,12 +42,17 @@ TASKS = {
     "summarise": (task_for("summarise"), {"source": "Anna was in London and 北京", "target": "北京"}),
     "chat": (
         task_for("chat"),
-        {"messages": [{"role": "system", "content": "good"}, {"role": "user", "content": "你好"},
-                      {"role": "assistant", "content": "hello 王小明"}]},
+        {
+            "messages": [
+                {"role": "system", "content": "good"},
+                {"role": "user", "content": "你好"},
+                {"role": "assistant", "content": "hello 王小明"},
+            ]
+        },
     ),
     "embed": (task_for("embed"), {"anchor": "你好", "positive": "hello"}),
     "complete": (task_for("complete"), {"text": "从前有座山 once upon a time"}),
-}  # fmt: skip
+}
 ONE_TEXT = pytest.mark.parametrize("name", ["classify", "many", "tag", "translate", "summarise", "embed", "complete"])
 """Tasks that read a bare text as it is."""
 EVERY = pytest.mark.parametrize("name", TASKS)
@@ -66,8 +74,14 @@ def outputs(task: Task, features: Features) -> st.SearchStrategy[Any]:
     length, classes = len(features.ids), len(task.outputs)
     if task.head == "seq2seq" or task.name == "chat":
         return texts
-    shapes = {"sequence": (classes,), "vector": (classes,), "token": (length, classes), "span": (length, 2),
-              "embedding": (length, 8), "causal": (length, 60)}  # fmt: skip
+    shapes = {
+        "sequence": (classes,),
+        "vector": (classes,),
+        "token": (length, classes),
+        "span": (length, 2),
+        "embedding": (length, 8),
+        "causal": (length, 60),
+    }
     return logits(*shapes[task.head])
 
 
@@ -120,8 +134,10 @@ def test_windows_fit_the_model_and_lie_within_the_text(
     name: str, tokenizer: Tokenizer, text: str, more: str, max_length: int
 ):
     task, row = TASKS[name]
-    longer = {field: value if field != next(iter(row)) or not isinstance(value, str) else text + more
-              for field, value in row.items()}  # fmt: skip
+    longer = {
+        field: value if field != next(iter(row)) or not isinstance(value, str) else text + more
+        for field, value in row.items()
+    }
     for given_row in (row, longer):
         windows = task.windows(
             tokenizer, {key: value for key, value in given_row.items() if key != "target"}, max_length

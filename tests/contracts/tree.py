@@ -6,8 +6,41 @@ import ast
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-ORDER = ["core", "text", "tasks", "build", "ship", "grow", "console", "cli", "corpus", "tokens", "model", "train", "evaluate",
-         "compress", "engine", "server", "apps", "users", "market", "forecast", "promote"]  # fmt: skip
+ORDER = [
+    "core",
+    "text",
+    "tasks",
+    "make",
+    "infer",
+    "lake",
+    "serve",
+    "apps",
+    "grow",
+    "console",
+    "cli",
+    "corpus",
+    "tokens",
+    "models",
+    "training",
+    "loop",
+    "dist",
+    "objectives",
+    "pretrain",
+    "finetune",
+    "search",
+    "kernels",
+    "evaluate",
+    "compress",
+    "http",
+    "guard",
+    "log",
+    "series",
+    "users",
+    "market",
+    "forecast",
+    "promote",
+    "report",
+]
 """Folders in the order in which work flows through them; any other comes after, by name."""
 BEGIN, END = "<!-- tree: begin -->", "<!-- tree: end -->"
 WIDTH = 28

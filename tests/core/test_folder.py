@@ -44,8 +44,9 @@ def test_round_trip(tmp_path):
 
 
 def test_identity_follows_content_only(tmp_path):
-    one, same, other = (read_manifest(make(tmp_path / name, text)) for name, text in
-                        [("a", "甲"), ("b", "甲"), ("c", "乙")])  # fmt: skip
+    one, same, other = (
+        read_manifest(make(tmp_path / name, text)) for name, text in [("a", "甲"), ("b", "甲"), ("c", "乙")]
+    )
     assert one.identity() == same.identity() != other.identity()
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from noria.grow.bundled import cdnow, cdnow_sample, chatbot_shares
-from noria.grow.log import Log
+from noria.grow.log.log import Log
 from noria.grow.market.share import Shares, shares
-from noria.grow.series import read_series
+from noria.grow.series.series import read_series
 
 
 @pytest.fixture(scope="session")

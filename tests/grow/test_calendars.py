@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from noria.grow.calendars import END, between, calendar_of, following, is_time, place_of, regular, time_at
+from noria.grow.series.calendars import END, between, calendar_of, following, is_time, place_of, regular, time_at
 
 
 def months(start: int, count: int, step: int, anchor: int) -> list[str]:

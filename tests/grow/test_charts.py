@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from markets import PROVENANCE
 
-from noria.grow.charts.chart import PALETTE, dotted, line
-from noria.grow.charts.market import concentration_chart, share_chart
 from noria.grow.market.share import shares
-from noria.grow.series import Point, Series
+from noria.grow.report.charts.chart import PALETTE, dotted, line
+from noria.grow.report.charts.market import concentration_chart, share_chart
+from noria.grow.series.series import Point, Series
 
 DOT = {"symbol": "circle", "symbolSize": 7}
 

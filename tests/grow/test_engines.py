@@ -21,9 +21,10 @@ import pytest
 
 from noria.cli.main import main
 from noria.core.errors import InputError, PackageError, SettingError
-from noria.grow.acts import log_of_table
-from noria.grow.engines import connect_engine, once, open_engine
-from noria.grow.log import Log, log_of_events
+from noria.grow.log.acts import log_of_table
+from noria.grow.log.engines import connect_engine, once, open_engine
+from noria.grow.log.log import Log, log_of_events
+from noria.grow.log.zones import local_calendar
 from noria.grow.market.served import served_series
 from noria.grow.settings import LogSettings
 from noria.grow.usage import usage
@@ -36,7 +37,6 @@ from noria.grow.users.power import power
 from noria.grow.users.retention import KINDS, retention
 from noria.grow.users.spend import hold_out_spend
 from noria.grow.users.survival import survival
-from noria.grow.zones import local_calendar
 from tests.grow.worlds import events_table, world_log
 
 POSTGRES = Path("/usr/lib/postgresql")
@@ -282,10 +282,14 @@ def test_the_real_purchases(engine: Any, cdnow_tenth: Log) -> None:
 
 def test_the_published_retention(engine: Any, shared_data: Path) -> None:
     golden = json.loads((shared_data / "growth" / "posthog-retention-golden.json").read_text(encoding="utf-8"))
-    rows = pa.table({
-        "user": [event["user"] for event in golden["events"]],
-        "time": pa.array([date(2024, 1, 1) + timedelta(days=event["day"]) for event in golden["events"]]).cast(pa.timestamp("us", "UTC")),
-    })  # fmt: skip
+    rows = pa.table(
+        {
+            "user": [event["user"] for event in golden["events"]],
+            "time": pa.array([date(2024, 1, 1) + timedelta(days=event["day"]) for event in golden["events"]]).cast(
+                pa.timestamp("us", "UTC")
+            ),
+        }
+    )
     stored(engine, "published", rows)
     triangle = retention(log_of_table(engine.table("published"), source="published"), "day", "recurring")
     assert list(triangle.counts.values()) == list(golden["expected"].values())
@@ -293,19 +297,27 @@ def test_the_published_retention(engine: Any, shared_data: Path) -> None:
 
 def test_bad_rows_of_a_table_are_counted_by_reason(engine: Any) -> None:
     day = [date(2024, 1, 1 + number) for number in range(7)]
-    rows = pa.table({
-        "id": ["1", "1", "2", "3", "4", "", "6", "null", ""],
-        "user": ["a", "a", " ", "b", "b", "b", "c", "None", "NULL"],
-        "time": pa.array([day[0], day[1], day[2], date(1960, 1, 1), date(2290, 1, 1), day[5], day[6], day[6], day[6]]).cast(pa.timestamp("us", "UTC")),
-        "value": pa.array([1.0, 1.0, 1.0, 1.0, 1.0, -1.0, None, 1.0, 1.0]),
-    })  # fmt: skip
+    rows = pa.table(
+        {
+            "id": ["1", "1", "2", "3", "4", "", "6", "null", ""],
+            "user": ["a", "a", " ", "b", "b", "b", "c", "None", "NULL"],
+            "time": pa.array(
+                [day[0], day[1], day[2], date(1960, 1, 1), date(2290, 1, 1), day[5], day[6], day[6], day[6]]
+            ).cast(pa.timestamp("us", "UTC")),
+            "value": pa.array([1.0, 1.0, 1.0, 1.0, 1.0, -1.0, None, 1.0, 1.0]),
+        }
+    )
     stored(engine, "poor", rows)
     log = log_of_table(engine.table("poor"), source="poor")
     assert (log.rows, log.users, log.first) == (3, 3, day[0])
     assert {(problem.what, problem.rows, problem.kept) for problem in log.problems} == {
-        ("the id came before", 1, False), ("the user is empty", 1, False), ("the time is before 1970", 1, False),
-        ("the time lies in the future", 1, False), ("the value is negative, as of a refund", 1, True), ("the user stands for nobody", 2, False),
-    }  # fmt: skip
+        ("the id came before", 1, False),
+        ("the user is empty", 1, False),
+        ("the time is before 1970", 1, False),
+        ("the time lies in the future", 1, False),
+        ("the value is negative, as of a refund", 1, True),
+        ("the user stands for nobody", 2, False),
+    }
     kept = log_of_table(engine.table("poor"), LogSettings(keep_users=("none",)), source="poor")
     assert (kept.users, kept.rows) == (4, 4)
 

@@ -14,25 +14,33 @@ import pytest
 
 from noria.console.pages.users import served_use
 from noria.core.errors import InputError
-from noria.core.event import COLUMNS, FACTS, OUTBOX_DDL, OUTBOX_TABLE, Event, day_folder, new_id, outbox_file
-from noria.core.lake import ARROW
-from noria.grow.lake import events
-from noria.grow.log import log_of_events
+from noria.grow.log.lake import events
+from noria.grow.log.log import log_of_events
 from noria.grow.market.study import open_market
 from noria.grow.settings import LogSettings
 from noria.grow.usage import usage
 from noria.grow.users.activity import growth
 from noria.grow.users.study import open_log
+from noria.lake.event import COLUMNS, FACTS, OUTBOX_DDL, OUTBOX_TABLE, Event, day_folder, new_id, outbox_file
+from noria.lake.read import ARROW
 
 START = datetime(2026, 3, 1, 23, 59, 59, tzinfo=UTC)
 
 
 def make(count: int, **facts: object) -> list[Event]:
     return [
-        Event(new_id(), START + timedelta(hours=number), "request", user=f"u{number % 3}", app="support", units=number,
-              latency_ms=float(number + 1), **facts)  # type: ignore[arg-type]
+        Event(
+            new_id(),
+            START + timedelta(hours=number),
+            "request",
+            user=f"u{number % 3}",
+            app="support",
+            units=number,
+            latency_ms=float(number + 1),
+            **facts,
+        )  # type: ignore[arg-type]
         for number in range(count)
-    ]  # fmt: skip
+    ]
 
 
 def wait(lake: Path, rows: Sequence[Event], server: str = "main") -> None:
@@ -77,7 +85,7 @@ def test_times_are_utc_whatever_zone_they_came_in(tmp_path: Path) -> None:
 
 
 def test_the_real_outbox_is_read_before_and_after_sealing(tmp_path: Path) -> None:
-    from noria.ship.outbox import Outbox
+    from noria.lake.outbox import Outbox
 
     rows = make(9)
     outbox = Outbox(tmp_path)
@@ -127,8 +135,10 @@ def test_half_written_files_are_not_read(tmp_path: Path) -> None:
 
 def test_usage_counts_and_shares(tmp_path: Path) -> None:
     rows = make(6, model="sentiment")
-    more = [Event(new_id(), START, "request", user="u9", app="monitor", outcome="failed"),
-            Event(new_id(), START, "feedback", user="u9", subject="x", value=1.0)]  # fmt: skip
+    more = [
+        Event(new_id(), START, "request", user="u9", app="monitor", outcome="failed"),
+        Event(new_id(), START, "feedback", user="u9", subject="x", value=1.0),
+    ]
     wait(tmp_path, rows + more)
     use = usage(events(tmp_path))
     assert (use.events, use.requests, use.users) == (8, 7, 4)
@@ -151,8 +161,18 @@ def test_feedback_joins_its_request_and_the_last_word_counts(tmp_path: Path) -> 
         time = START + timedelta(hours=hours)
         return Event(new_id(), time, "feedback", subject=about, value=value, tenant=tenant)
 
-    wait(tmp_path, [word(rows[0].id, 1, 9), word(rows[0].id, -1, 10), word(rows[1].id, 1, 9), word(rows[2].id, -1, 8),
-                    word(rows[2].id, 1, 9), word(rows[3].id, 1, 9, "other"), word("gone", 1, 9)])  # fmt: skip
+    wait(
+        tmp_path,
+        [
+            word(rows[0].id, 1, 9),
+            word(rows[0].id, -1, 10),
+            word(rows[1].id, 1, 9),
+            word(rows[2].id, -1, 8),
+            word(rows[2].id, 1, 9),
+            word(rows[3].id, 1, 9, "other"),
+            word("gone", 1, 9),
+        ],
+    )
     (figure,) = usage(events(tmp_path)).right
     assert (figure.name, round(figure.value * figure.n), figure.n) == ("sentiment", 2, 3)
 

@@ -11,7 +11,7 @@ import pytest
 
 from noria.core.errors import InputError
 from noria.grow.bundled import CDNOW_LAST
-from noria.grow.log import Log, log_of_rows, read_log
+from noria.grow.log.log import Log, log_of_rows, read_log
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 
@@ -85,16 +85,19 @@ def test_times_without_a_zone_are_refused_until_one_is_named(tmp_path: Path) -> 
 
 
 def test_parquet_keeps_its_types(tmp_path: Path) -> None:
-    table = pa.table({
-        "user": [7, 8],
-        "time": pa.array([datetime(2026, 1, 1, 12, tzinfo=UTC)] * 2, pa.timestamp("ms", "Asia/Shanghai")),
-        "value": [1.5, None],
-        "segment": ["pro", None],
-    })  # fmt: skip
+    table = pa.table(
+        {
+            "user": [7, 8],
+            "time": pa.array([datetime(2026, 1, 1, 12, tzinfo=UTC)] * 2, pa.timestamp("ms", "Asia/Shanghai")),
+            "value": [1.5, None],
+            "segment": ["pro", None],
+        }
+    )
     pq.write_table(table, tmp_path / "log.parquet")
     assert rows(read_log(tmp_path / "log.parquet", now=NOW)) == [
-        ("7", datetime(2026, 1, 1, 12), 1.5, 1, "pro"), ("8", datetime(2026, 1, 1, 12), None, 1, ""),
-    ]  # fmt: skip
+        ("7", datetime(2026, 1, 1, 12), 1.5, 1, "pro"),
+        ("8", datetime(2026, 1, 1, 12), None, 1, ""),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,7 @@ import pytest
 from markets import a_range, simulated, table_of
 
 from noria.grow.bundled import chatbot_shares
-from noria.grow.charts.chart import localised
-from noria.grow.log import Log
+from noria.grow.log.log import Log
 from noria.grow.market.bases import bases
 from noria.grow.market.drivers.attraction import explain
 from noria.grow.market.drivers.eventstudy import Happening, event_study
@@ -22,19 +21,23 @@ from noria.grow.market.served import served_series
 from noria.grow.market.settings import BasisSettings, TargetSettings
 from noria.grow.market.share import Shares
 from noria.grow.market.study import Drivers, movement, position
-from noria.grow.report import Section, write_report
-from noria.grow.sections.drivers import drivers_section
-from noria.grow.sections.potential import needs_section, position_section, potential_section
-from noria.grow.sections.shares import movement_section, served_section
-from noria.grow.series import read_series
+from noria.grow.report.charts.chart import localised
+from noria.grow.report.page import Section, write_report
+from noria.grow.report.sections.drivers import drivers_section
+from noria.grow.report.sections.potential import needs_section, position_section, potential_section
+from noria.grow.report.sections.shares import movement_section, served_section
+from noria.grow.series.series import read_series
 from tests.grow.test_report import HAN, NOW, Words
 
 
 @pytest.fixture(scope="module")
 def sections(chatbots: Shares, cdnow_tenth: Log) -> list[Section]:
     moved = movement(read_series(chatbot_shares()), None, None, BasisSettings())
-    events = table_of({"time": "2026-05-04T10:00"}, {"time": "2026-05-12T10:00", "app": "monitor", "outcome": "failed"},
-                      {"time": "2026-05-12T10:00", "app": ""})  # fmt: skip
+    events = table_of(
+        {"time": "2026-05-04T10:00"},
+        {"time": "2026-05-12T10:00", "app": "monitor", "outcome": "failed"},
+        {"time": "2026-05-12T10:00", "app": ""},
+    )
     split = served_series(events, split="segment", period="week")
     own = movement(split, "requests", None, BasisSettings())
     explained = explain(
@@ -44,18 +47,28 @@ def sections(chatbots: Shares, cdnow_tenth: Log) -> list[Section]:
     followed = event_study(
         chatbots, [Happening("Google Gemini", "2025-11"), Happening("Claude", "2026-03")], window=2, repeats=199
     )
-    sizes = potential([a_range("bank", "top-down", "firms", 10, 20), a_range("shop", "top-down", "firms", 10, 20),
-                       a_range("bank", "bottom-up", "firms", 10, 20)], draws=2000)  # fmt: skip
+    sizes = potential(
+        [
+            a_range("bank", "top-down", "firms", 10, 20),
+            a_range("shop", "top-down", "firms", 10, 20),
+            a_range("bank", "bottom-up", "firms", 10, 20),
+        ],
+        draws=2000,
+    )
     reach = penetration(
         ["2020", "2021", "2022", "2023", "2024"], [1, 2, 4, 8, 16], (90, 100), source="made", draws=2000
     )
     flat = penetration(["2020", "2021", "2022", "2023", "2024"], [4, 3, 4, 3, 4], (90, 100), source="made", draws=2000)
     return [
         movement_section(moved.market, moved.decomposition, moved.parts),
-        movement_section(own.market, own.decomposition, own.parts), served_section(bases(served_series(events))),
-        drivers_section(Drivers(explained, followed)), potential_section(sizes, reach), potential_section(None, flat),
-        position_section(position(cdnow_tenth, TargetSettings()), cdnow_tenth), needs_section(needs(events, "app"), "2026-05-12"),
-    ]  # fmt: skip
+        movement_section(own.market, own.decomposition, own.parts),
+        served_section(bases(served_series(events))),
+        drivers_section(Drivers(explained, followed)),
+        potential_section(sizes, reach),
+        potential_section(None, flat),
+        position_section(position(cdnow_tenth, TargetSettings()), cdnow_tenth),
+        needs_section(needs(events, "app"), "2026-05-12"),
+    ]
 
 
 @pytest.fixture(scope="module")

@@ -16,16 +16,16 @@ import pytest
 from noria.core.figure import Figure
 from noria.grow.analysis import study_market
 from noria.grow.bundled import chatbot_shares
-from noria.grow.charts.chart import Chart, bar_chart, localised
-from noria.grow.echarts import echarts_module
 from noria.grow.forecast.study import study_users_ahead
-from noria.grow.log import Log
-from noria.grow.report import Section, Shown, Table, write_report
-from noria.grow.sections.forecast import forecast_section
-from noria.grow.sections.market import market_section
-from noria.grow.sections.usage import usage_section
-from noria.grow.sections.users import lifetime_section, users_section
-from noria.grow.series import read_series
+from noria.grow.log.log import Log
+from noria.grow.report.charts.chart import Chart, bar_chart, localised
+from noria.grow.report.echarts import echarts_module
+from noria.grow.report.page import Section, Shown, Table, write_report
+from noria.grow.report.sections.forecast import forecast_section
+from noria.grow.report.sections.market import market_section
+from noria.grow.report.sections.usage import usage_section
+from noria.grow.report.sections.users import lifetime_section, users_section
+from noria.grow.series.series import read_series
 from noria.grow.usage import Usage
 from noria.grow.users.activity import growth, stickiness
 from noria.grow.users.holdout import hold_out
@@ -39,17 +39,30 @@ HAN = re.compile(r"[\u4e00-\u9fff]")
 def sections(cdnow_tenth: Log) -> list[Section]:
     market = study_market(read_series(chatbot_shares()))
     served = Usage(
-        9, 2, {"request": 8, "feedback": 1}, (Figure("support", 0.75, 8, 0.4, 0.95, source="server events"),), (),
-        {"ok": 8}, (Figure("support median", 12.0, 8, 9.0, 15.0, unit="ms"),), {"tokens": 80}, "2026-05-01T00:00:00", "2026-05-02T00:00:00",
+        9,
+        2,
+        {"request": 8, "feedback": 1},
+        (Figure("support", 0.75, 8, 0.4, 0.95, source="server events"),),
+        (),
+        {"ok": 8},
+        (Figure("support median", 12.0, 8, 9.0, 15.0, unit="ms"),),
+        {"tokens": 80},
+        "2026-05-01T00:00:00",
+        "2026-05-02T00:00:00",
         (Figure("sentiment", 0.5, 4, 0.15, 0.85, source="server events"),),
-    )  # fmt: skip
+    )
     return [
-        users_section(cdnow_tenth, [growth(cdnow_tenth, "week"), growth(cdnow_tenth, "month")], retention(cdnow_tenth, "month"), stickiness(cdnow_tenth)),
+        users_section(
+            cdnow_tenth,
+            [growth(cdnow_tenth, "week"), growth(cdnow_tenth, "month")],
+            retention(cdnow_tenth, "month"),
+            stickiness(cdnow_tenth),
+        ),
         lifetime_section(hold_out(cdnow_tenth, date(1997, 9, 30), 39, draws=50), cdnow_tenth),
         market_section(market.market, market.forecast, market.backtest),
         forecast_section(study_users_ahead(cdnow_tenth, "month", draws=200)),
         usage_section(served, growth(cdnow_tenth, "month")),
-    ]  # fmt: skip
+    ]
 
 
 @pytest.fixture(scope="module")

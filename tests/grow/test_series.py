@@ -10,8 +10,8 @@ import pytest
 
 from noria.core.errors import InputError, RowError, SettingError
 from noria.grow.bundled import chatbot_shares
-from noria.grow.calendars import between, following
-from noria.grow.series import Series, read_series, write_series
+from noria.grow.series.calendars import between, following
+from noria.grow.series.series import Series, read_series, write_series
 
 HEAD = (
     "# source: 某统计局",
@@ -27,9 +27,14 @@ def write(path: Path, *lines: str, head: tuple[str, ...] = HEAD) -> Path:
 
 
 def test_missing_is_missing_and_gaps_are_rows(tmp_path: Path) -> None:
-    path = write(tmp_path / "s.csv", "2026-01,甲,,收入份额,60,percent,,", "2026-01,乙,,收入份额,,percent,,",
-                 "2026-03,甲,,收入份额,55,percent,,", "2026-04,甲,,收入份额,50,percent,yes,",
-                 "2026-04,乙,,收入份额,0,percent,,yes")  # fmt: skip
+    path = write(
+        tmp_path / "s.csv",
+        "2026-01,甲,,收入份额,60,percent,,",
+        "2026-01,乙,,收入份额,,percent,,",
+        "2026-03,甲,,收入份额,55,percent,,",
+        "2026-04,甲,,收入份额,50,percent,yes,",
+        "2026-04,乙,,收入份额,0,percent,,yes",
+    )
     series = read_series(path)
     times, entities, values = series.matrix()
     assert times == ["2026-01", "2026-02", "2026-03", "2026-04"]

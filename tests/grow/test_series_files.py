@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from noria.core.errors import InputError, RowError
-from noria.grow.series import Series, read_series
+from noria.grow.series.series import Series, read_series
 
 COLUMNS = ("time", "entity", "segment", "measure", "value", "unit")
 NAMES = ("通义千问", "Anna, Inc.", "B;C", "Zoë", 'the "best"', "one\u2028two", "Dora")
@@ -26,8 +26,13 @@ HEAD = ("# source: 某统计局, 2024", "# licence: CC0", "# as_of: 2026-06-30")
 def told(value: float, style: str) -> str:
     """Return a number as the people of a place write it."""
     plain = f"{value:,.2f}"
-    return {"plain": f"{value:.2f}", "english": plain, "german": plain.replace(",", "_").replace(".", ",").replace("_", "."),
-            "french": plain.replace(",", "\u202f").replace(".", ","), "swiss": plain.replace(",", "’")}[style]  # fmt: skip
+    return {
+        "plain": f"{value:.2f}",
+        "english": plain,
+        "german": plain.replace(",", "_").replace(".", ",").replace("_", "."),
+        "french": plain.replace(",", "\u202f").replace(".", ","),
+        "swiss": plain.replace(",", "’"),
+    }[style]
 
 
 def table(values: list[list[float]], delimiter: str, style: str, *, spreadsheet: bool, blanks: bool) -> str:
@@ -57,8 +62,11 @@ def points(series: Series) -> dict[tuple[str, str], float | None]:
 
 
 def meant(values: list[list[float]]) -> dict[tuple[str, str], float | None]:
-    return {(f"2024-{month:02d}", name.replace("\u2028", " ")): value for month, row in enumerate(values, 1)
-            for name, value in zip(NAMES, row, strict=False)}  # fmt: skip
+    return {
+        (f"2024-{month:02d}", name.replace("\u2028", " ")): value
+        for month, row in enumerate(values, 1)
+        for name, value in zip(NAMES, row, strict=False)
+    }
 
 
 @pytest.mark.parametrize(("encoding", "delimiter", "end"), list(itertools.product(ENCODINGS, DELIMITERS, ENDS)))
@@ -80,8 +88,13 @@ def test_every_dialect_is_read_back(encoding: str, delimiter: str, end: str, tmp
         assert read_series(packed) == series
 
 
-@given(st.lists(st.lists(st.integers(0, 10**9).map(lambda cents: cents / 100), min_size=7, max_size=7), min_size=1, max_size=4),
-       st.sampled_from(DELIMITERS), st.sampled_from(["plain", "english", "german", "french", "swiss"]))  # fmt: skip
+@given(
+    st.lists(
+        st.lists(st.integers(0, 10**9).map(lambda cents: cents / 100), min_size=7, max_size=7), min_size=1, max_size=4
+    ),
+    st.sampled_from(DELIMITERS),
+    st.sampled_from(["plain", "english", "german", "french", "swiss"]),
+)
 def test_every_number_is_read_back_or_asked_about(
     tmp_path_factory: pytest.TempPathFactory, values: list[list[float]], delimiter: str, style: str
 ) -> None:
@@ -115,9 +128,19 @@ def test_a_mark_with_three_digits_behind_it_is_asked_about_where_nothing_tells(t
 
 @pytest.mark.parametrize(
     ("written", "read"),
-    [("2024/3", "2024-03"), ("2024年3月", "2024-03"), ("202403", "2024-03"), ("2024Q2", "2024-04"), ("2024-03-05 00:00:00", "2024-03-05"),
-     ("20240305", "2024-03-05"), ("2024.03.05", "2024-03-05"), ("2024年3月5日", "2024-03-05"), ("2024年", "2024"), ("2024-W10", "2024-03-04")],
-)  # fmt: skip
+    [
+        ("2024/3", "2024-03"),
+        ("2024年3月", "2024-03"),
+        ("202403", "2024-03"),
+        ("2024Q2", "2024-04"),
+        ("2024-03-05 00:00:00", "2024-03-05"),
+        ("20240305", "2024-03-05"),
+        ("2024.03.05", "2024-03-05"),
+        ("2024年3月5日", "2024-03-05"),
+        ("2024年", "2024"),
+        ("2024-W10", "2024-03-04"),
+    ],
+)
 def test_a_time_in_a_form_that_can_be_read_in_one_way_is_read_and_told(written: str, read: str, tmp_path: Path) -> None:
     series = read_series(write(tmp_path / "s.csv", ",".join(COLUMNS), f"{written},a,,m,1,users"))
     assert series.points[0].time == read
@@ -159,7 +182,11 @@ def test_what_is_not_read_is_told(tmp_path: Path) -> None:
         "1 rows of empty cells passed over, the first on line 7",
     ]
     assert [flag.zh for flag in series.flags] == ["未读取的列：remark", "1 行为空，已跳过，首见于第 7 行"]
-    for row, why in (("2024-01,a,,m,1,users,,more", "8 cells"), ("2024-01,a,,m", "empty"), ("# 2024-01,a,,m,1,users", "not a time"),
-                     ("2024-01,a,,m,<5,users", "write the value itself")):  # fmt: skip
+    for row, why in (
+        ("2024-01,a,,m,1,users,,more", "8 cells"),
+        ("2024-01,a,,m", "empty"),
+        ("# 2024-01,a,,m,1,users", "not a time"),
+        ("2024-01,a,,m,<5,users", "write the value itself"),
+    ):
         with pytest.raises(RowError, match=f"line 6.*{why}"):
             read_series(write(tmp_path / "s.csv", ",".join((*COLUMNS, "remark")), "2023-12,a,,m,1,users,", row))

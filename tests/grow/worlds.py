@@ -9,10 +9,10 @@ import numpy as np
 import pyarrow as pa
 from ibis.util import gen_name
 
-from noria.core.event import FACTS
-from noria.grow.engines import once
-from noria.grow.lake import SCHEMA
-from noria.grow.log import Log, log_of_events
+from noria.grow.log.engines import once
+from noria.grow.log.lake import SCHEMA
+from noria.grow.log.log import Log, log_of_events
+from noria.lake.event import FACTS
 
 START = datetime(2025, 1, 1, tzinfo=UTC)
 APPS = ("support", "recommend", "monitor")
@@ -26,11 +26,27 @@ def events_table(seed: int = 0, users: int = 120, days: int = 150) -> pa.Table:
 
     def add(kind: str, user: str, time: datetime, **facts: object) -> str:
         identity = f"{len(rows):08d}"
-        rows.append({
-            "id": identity, "time": time, "kind": kind, "user": user, "tenant": f"t{hash_of(user) % 3}", "app": "api", "model": "",
-            "version": "", "units": 1, "unit": "items", "latency_ms": 10.0, "outcome": "ok", "segment": "", "consent": False,
-            "subject": "", "value": None, **facts,
-        })  # fmt: skip
+        rows.append(
+            {
+                "id": identity,
+                "time": time,
+                "kind": kind,
+                "user": user,
+                "tenant": f"t{hash_of(user) % 3}",
+                "app": "api",
+                "model": "",
+                "version": "",
+                "units": 1,
+                "unit": "items",
+                "latency_ms": 10.0,
+                "outcome": "ok",
+                "segment": "",
+                "consent": False,
+                "subject": "",
+                "value": None,
+                **facts,
+            }
+        )
         return identity
 
     for number in range(users):

@@ -18,39 +18,109 @@ CONTEXT = "诺日利用水流提水"
 SPANS = [{"start": 0, "end": 2, "label": "PER"}]
 ANSWER = {"context": CONTEXT, "question": "提什么？", "answers": [{"text": "水", "start": 7}]}
 FORMS: dict[str, tuple[str, Any, dict[str, Any]]] = {
-    "ShareGPT": ("chat", {"conversations": [{"from": "human", "value": "你好"}, {"from": "gpt", "value": "您好"}]}, {"messages": TURNS}),
+    "ShareGPT": (
+        "chat",
+        {"conversations": [{"from": "human", "value": "你好"}, {"from": "gpt", "value": "您好"}]},
+        {"messages": TURNS},
+    ),
     "ShareGPT, roles": ("chat", {"conversations": TURNS}, {"messages": TURNS}),
     "ShareGPT, pairs": ("chat", {"conversation": [{"human": "你好", "assistant": "您好"}]}, {"messages": TURNS}),
-    "messages, roles": ("chat", {"messages": [{"role": "human", "content": "你好"}, {"role": "AI", "content": "您好"}]}, {"messages": TURNS}),
-    "answers in words": ("answer", {"context": CONTEXT, "question": "提什么？", "answer": "水"},
-                         {**ANSWER, "answers": [{"text": "水", "start": CONTEXT.index("水")}]}),
-    "entities": ("tag", {"text": "张三来", "entities": [{"start": 0, "end": 2, "type": "PER", "text": "张三"}]}, {"text": "张三来", "spans": SPANS}),
+    "messages, roles": (
+        "chat",
+        {"messages": [{"role": "human", "content": "你好"}, {"role": "AI", "content": "您好"}]},
+        {"messages": TURNS},
+    ),
+    "answers in words": (
+        "answer",
+        {"context": CONTEXT, "question": "提什么？", "answer": "水"},
+        {**ANSWER, "answers": [{"text": "水", "start": CONTEXT.index("水")}]},
+    ),
+    "entities": (
+        "tag",
+        {"text": "张三来", "entities": [{"start": 0, "end": 2, "type": "PER", "text": "张三"}]},
+        {"text": "张三来", "spans": SPANS},
+    ),
     "Alpaca": ("chat", {"instruction": "你好", "input": "", "output": "您好"}, {"messages": TURNS}),
-    "Alpaca, all": ("chat", {"system": "s", "instruction": "b", "input": "c", "output": "d", "history": [["你好", "您好"]]},
-                    {"messages": [{"role": "system", "content": "s"}, *TURNS, {"role": "user", "content": "b\n\nc"},
-                                  {"role": "assistant", "content": "d"}]}),
+    "Alpaca, all": (
+        "chat",
+        {"system": "s", "instruction": "b", "input": "c", "output": "d", "history": [["你好", "您好"]]},
+        {
+            "messages": [
+                {"role": "system", "content": "s"},
+                *TURNS,
+                {"role": "user", "content": "b\n\nc"},
+                {"role": "assistant", "content": "d"},
+            ]
+        },
+    ),
     "prompt": ("chat", {"prompt": "你好", "completion": "您好"}, {"messages": TURNS}),
     "question": ("chat", {"问题": "你好", "回答": "您好", "id": 3}, {"messages": TURNS}),
-    "SQuAD": ("answer", {"title": "t", "paragraphs": [{"context": CONTEXT, "qas": [
-        {"id": 1, "question": "提什么？", "answers": [{"text": "水", "answer_start": 7}]}]}]}, ANSWER),
-    "flat SQuAD": ("answer", {"context": CONTEXT, "question": "提什么？", "answers": {"text": ["水"], "answer_start": [7]}}, ANSWER),
-    "SQuAD 2": ("answer", {"context": CONTEXT, "qas": [{"question": "几个？", "is_impossible": True, "answers": []}]},
-                {"context": CONTEXT, "question": "几个？", "answers": []}),
+    "SQuAD": (
+        "answer",
+        {
+            "title": "t",
+            "paragraphs": [
+                {
+                    "context": CONTEXT,
+                    "qas": [{"id": 1, "question": "提什么？", "answers": [{"text": "水", "answer_start": 7}]}],
+                }
+            ],
+        },
+        ANSWER,
+    ),
+    "flat SQuAD": (
+        "answer",
+        {"context": CONTEXT, "question": "提什么？", "answers": {"text": ["水"], "answer_start": [7]}},
+        ANSWER,
+    ),
+    "SQuAD 2": (
+        "answer",
+        {"context": CONTEXT, "qas": [{"question": "几个？", "is_impossible": True, "answers": []}]},
+        {"context": CONTEXT, "question": "几个？", "answers": []},
+    ),
     "doccano": ("tag", {"id": 1, "text": "张三来", "label": [[0, 2, "PER"]]}, {"text": "张三来", "spans": SPANS}),
-    "doccano, entities": ("tag", {"text": "张三来", "entities": [{"id": 1, "start_offset": 0, "end_offset": 2, "label": "PER"}], "relations": []},
-                          {"text": "张三来", "spans": SPANS}),
+    "doccano, entities": (
+        "tag",
+        {
+            "text": "张三来",
+            "entities": [{"id": 1, "start_offset": 0, "end_offset": 2, "label": "PER"}],
+            "relations": [],
+        },
+        {"text": "张三来", "spans": SPANS},
+    ),
     "doccano, none": ("tag", {"text": "没有", "label": []}, {"text": "没有", "spans": []}),
     "doccano, classes": ("classify", {"text": "张三来", "label": ["a"]}, {"text": "张三来", "label": "a"}),
     "CLUENER": ("tag", {"text": "张三来", "label": {"PER": {"张三": [[0, 1]]}}}, {"text": "张三来", "spans": SPANS}),
-    "Prodigy": ("tag", {"text": "张三来", "tokens": [{"text": "张三", "start": 0, "end": 2, "id": 0}], "spans": SPANS, "answer": "accept"},
-                {"text": "张三来", "spans": SPANS}),
-    "Label Studio, spans": ("tag", {"data": {"text": "张三来"}, "annotations": [{"result": [
-        {"value": {"start": 0, "end": 2, "text": "张三", "labels": ["PER"]}}]}]}, {"text": "张三来", "spans": SPANS}),
-    "Label Studio, choices": ("classify", {"data": {"text": "张三来"}, "annotations": [{"result": [{"value": {"choices": ["a"]}}]}]},
-                              {"text": "张三来", "label": "a"}),
-    "FlagEmbedding": ("embed", {"query": "q", "pos": ["p"], "neg": ["n", "m"]}, {"anchor": "q", "positive": "p", "negative": "n"}),
+    "Prodigy": (
+        "tag",
+        {
+            "text": "张三来",
+            "tokens": [{"text": "张三", "start": 0, "end": 2, "id": 0}],
+            "spans": SPANS,
+            "answer": "accept",
+        },
+        {"text": "张三来", "spans": SPANS},
+    ),
+    "Label Studio, spans": (
+        "tag",
+        {
+            "data": {"text": "张三来"},
+            "annotations": [{"result": [{"value": {"start": 0, "end": 2, "text": "张三", "labels": ["PER"]}}]}],
+        },
+        {"text": "张三来", "spans": SPANS},
+    ),
+    "Label Studio, choices": (
+        "classify",
+        {"data": {"text": "张三来"}, "annotations": [{"result": [{"value": {"choices": ["a"]}}]}]},
+        {"text": "张三来", "label": "a"},
+    ),
+    "FlagEmbedding": (
+        "embed",
+        {"query": "q", "pos": ["p"], "neg": ["n", "m"]},
+        {"anchor": "q", "positive": "p", "negative": "n"},
+    ),
     "NLI": ("classify", {"premise": "a", "hypothesis": "b", "label": 0}, {"text": "a", "pair": "b", "label": "0"}),
-}  # fmt: skip
+}
 
 
 def put(folder: Path, *records: object) -> Path:
@@ -102,8 +172,9 @@ def test_rows_for_another_task_name_the_way() -> None:
 def test_fast_text_lines(tmp_path: Path) -> None:
     (tmp_path / "r.txt").write_text("__label__好评 物流 很快\n__label__差评 太慢\n", encoding="utf-8")
     assert read_rows(tmp_path / "r.txt", task_for("classify")) == [
-        {"text": "物流 很快", "label": "好评"}, {"text": "太慢", "label": "差评"},
-    ]  # fmt: skip
+        {"text": "物流 很快", "label": "好评"},
+        {"text": "太慢", "label": "差评"},
+    ]
 
 
 def test_several_labels_in_doccano_lists_stay_several(tmp_path: Path) -> None:

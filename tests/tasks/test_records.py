@@ -78,8 +78,11 @@ def test_columns_are_guessed_only_where_it_is_plain():
 
 
 def test_lists_in_cells():
-    row = as_row({"tokens": "张 三 来", "tags": "B-PER I-PER O", "labels": "价格; 服务|", "answers": '[{"text": "a"}]'}, {},
-                 table=True)  # fmt: skip
+    row = as_row(
+        {"tokens": "张 三 来", "tags": "B-PER I-PER O", "labels": "价格; 服务|", "answers": '[{"text": "a"}]'},
+        {},
+        table=True,
+    )
     assert row["tokens"] == ["张", "三", "来"]
     assert row["tags"] == ["B-PER", "I-PER", "O"]
     assert row["labels"] == ["价格", "服务"]

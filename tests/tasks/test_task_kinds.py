@@ -132,8 +132,9 @@ def test_an_answer_is_found_in_whichever_window_holds_it(answer: str, max_length
     assert any(target != NO_ANSWER for target in targets)
     for optional in (False, True):
         judge = task_for("answer", optional=optional)
-        told = judge.join([judge.answer(one, spoken(task, one, target))
-                           for one, target in zip(windows, targets, strict=True)])  # fmt: skip
+        told = judge.join(
+            [judge.answer(one, spoken(task, one, target)) for one, target in zip(windows, targets, strict=True)]
+        )
         assert (told["text"], told["start"]) == (answer, CONTEXT.index(answer))
         assert told["score"] > 0.99
 
@@ -219,10 +220,17 @@ def test_what_is_written_ends_with_the_end_and_fits():
 def test_only_the_assistants_turns_are_learned():
     task = task_for("chat")
     tokenizer = characters("<|im_start|>", "<|im_end|>")
-    row = task.check({"messages": [
-        {"role": "system", "content": "简短"}, {"role": "user", "content": "你好"}, {"role": "assistant", "content": "hello"},
-        {"role": "user", "content": "再见"}, {"role": "assistant", "content": "bye!"},
-    ]})  # fmt: skip
+    row = task.check(
+        {
+            "messages": [
+                {"role": "system", "content": "简短"},
+                {"role": "user", "content": "你好"},
+                {"role": "assistant", "content": "hello"},
+                {"role": "user", "content": "再见"},
+                {"role": "assistant", "content": "bye!"},
+            ]
+        }
+    )
     features = task.features(tokenizer, row, 500)
     text: str = features.meta["text"]
     target = task.target(row, features)
@@ -325,7 +333,7 @@ def test_a_task_of_another_package_is_found_by_its_entry_point(tmp_path: Path, m
     task = task_for("shouting", ["calm", "loud"])
     row = task.check({"text": "STOP", "label": "loud"})
     assert (task.name, task.texts(row), task.facts()["task"]) == ("shouting", ["STOP"], "shouting")
-    from noria.build.evaluate.card import assess
+    from noria.make.evaluate.card import assess
 
     rows = [row, task.check({"text": "please", "label": "calm"})]
     found = assess(task, rows, rows, [{"label": "loud", "score": 0.9}] * 2, source="made")

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from tiny_models import TEXTS, encoder_tokenizer
 from tokenizers import Tokenizer
 
-from noria.build.tokens.special import extend
-from noria.build.tokens.tokenizer import copy_tokenizer, load_tokenizer, train_tokenizer
 from noria.core.errors import FolderError
+from noria.make.tokens.special import extend
+from noria.make.tokens.tokenizer import copy_tokenizer, load_tokenizer, train_tokenizer
 from noria.tasks.tokenizer import document_of, read_tokenizer, tokenizer_of, write_tokenizer
 
 ROOT = Path(__file__).parents[2]
@@ -63,11 +63,12 @@ def test_padding_and_truncation_are_taken_off_wherever_one_is_read_or_written(ba
 
 def test_nothing_in_noria_reads_a_tokenizer_in_another_way():
     ways = re.compile(r"Tokenizer\.from_(file|str|buffer|pretrained)|AutoTokenizer|PreTrainedTokenizerFast\(")
-    allowed = {"noria/tasks/tokenizer.py", "noria/build/tokens/older.py"}
+    allowed = {"noria/tasks/tokenizer.py", "noria/make/tokens/older.py"}
     found = {
-        str(file.relative_to(ROOT)) for file in (ROOT / "noria").rglob("*.py")
+        str(file.relative_to(ROOT))
+        for file in (ROOT / "noria").rglob("*.py")
         if ways.search(file.read_text(encoding="utf-8"))
-    }  # fmt: skip
+    }
     assert found == allowed
 
 

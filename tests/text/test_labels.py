@@ -35,8 +35,14 @@ def test_a_number_is_one_label(number: int) -> None:
 
 def test_truths_and_absences() -> None:
     assert [one_label(value) for value in (True, "True", "TRUE", False, None, float("nan"), "  ")] == [
-        "true", "true", "true", "false", None, None, "",
-    ]  # fmt: skip
+        "true",
+        "true",
+        "true",
+        "false",
+        None,
+        None,
+        "",
+    ]
     assert same_label(True) == same_label(1.0) == same_label("1")
     assert one_label("Good") != one_label("good")
     assert one_label("1.10") != one_label("1.1"), "numbers of sections and versions are no decimals"

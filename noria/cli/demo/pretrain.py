@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from noria.build.train.settings import PretrainSettings
 from noria.core.figure import Figure
 from noria.core.folder import is_made, read_manifest, source_of
+from noria.make.training.settings import PretrainSettings
 
 from .stage import Context, Stage, StageResult
 
@@ -36,7 +36,7 @@ def plan(context: Context) -> str:
 
 def run(context: Context) -> StageResult:
     """Write root/tokenizer and root/pretrain, and return bits per byte against the baselines."""
-    from noria.build.train.pretrain import pretrain
+    from noria.make.training.pretrain.recipe import pretrain
 
     settings = settings_for(context)
     _tokenizer(context, settings)
@@ -51,8 +51,20 @@ def run(context: Context) -> StageResult:
         f"[{metrics[0].low:.3f}, {metrics[0].high:.3f}] n={metrics[0].n:,}; unigram {unigram.value:.3f}, "
         f"{ngram.name} {ngram.value:.3f}: {facts['verdict']}; it writes: {text[:24]}…"
     )
-    shown = {key: facts[key] for key in ("sample", "curves", "curve_units", "tokens_per_second", "share_of_peak",
-                                         "parameters", "epochs", "verdict", "number_type")}  # fmt: skip
+    shown = {
+        key: facts[key]
+        for key in (
+            "sample",
+            "curves",
+            "curve_units",
+            "tokens_per_second",
+            "share_of_peak",
+            "parameters",
+            "epochs",
+            "verdict",
+            "number_type",
+        )
+    }
     return StageResult(line, [*metrics, unigram, ngram], shown)
 
 
@@ -61,8 +73,8 @@ STAGE = Stage("pretrain", {"en": "Pretraining", "zh": "预训练"}, plan, run)
 
 def _tokenizer(context: Context, settings: PretrainSettings) -> Path:
     """Train the tokenizer, unless it stands there already, trained on this corpus."""
-    from noria.build.tokens.tokenizer import train_tokenizer
-    from noria.build.train.material import corpus_files, read_texts
+    from noria.make.tokens.tokenizer import train_tokenizer
+    from noria.make.training.pretrain.material import corpus_files, read_texts
 
     target, corpus = context.root / "tokenizer", context.root / "corpus"
     sources = [source_of(corpus)]

@@ -17,12 +17,12 @@ from typing import Any
 import httpx
 import numpy as np
 
+from noria.apps.monitor.topics import read_topics
+from noria.apps.recommend.readers import SimulatedReader, Visits
+from noria.apps.support.desk import Choice, Reply
+from noria.apps.support.faq import Faq
 from noria.core.figure import Figure
 from noria.core.progress import Bar
-from noria.ship.apps.desk import Choice, Reply
-from noria.ship.apps.faq import Faq
-from noria.ship.apps.readers import SimulatedReader, Visits
-from noria.ship.apps.topics import read_topics
 from noria.text.lines import numbered_lines
 
 AT_ONCE = 8
@@ -226,8 +226,15 @@ async def replay_questions(client: Client, faq: Faq, most: int, users: int, seed
         replies.append((entry, reply))
         if reply.action == "confirm":
             chosen = entry if entry in [choice.entry for choice in choices] else None
-            await client.post("support", "/v1/apps/support/choose", number, entry=chosen, language=reply.language,
-                              about=request, user=user)  # fmt: skip
+            await client.post(
+                "support",
+                "/v1/apps/support/choose",
+                number,
+                entry=chosen,
+                language=reply.language,
+                about=request,
+                user=user,
+            )
         elif reply.action == "answer":
             await client.post("support", "/v1/feedback", number, request=request, right=reply.entry == entry, user=user)
 
@@ -273,8 +280,16 @@ async def replay_prompts(client: Client, model: str, prompts: Sequence[str], use
     done: list[dict[str, Any]] = []
 
     async def one(number: int, prompt: str) -> None:
-        answer = await client.post("completions", "/v1/completions", number, model=model, prompt=prompt, max_tokens=24,
-                                   seed=number, user=f"writer-{number % users}")  # fmt: skip
+        answer = await client.post(
+            "completions",
+            "/v1/completions",
+            number,
+            model=model,
+            prompt=prompt,
+            max_tokens=24,
+            seed=number,
+            user=f"writer-{number % users}",
+        )
         if answer is not None:
             done.append(answer)
 

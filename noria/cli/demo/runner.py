@@ -37,8 +37,16 @@ def all_stages() -> list[Stage]:
     """Return the stages of the main job, in order."""
     from . import compress, corpus, finetune, grow, pretrain, ship
 
-    return [corpus.STAGE, pretrain.STAGE, finetune.BASE, finetune.SENTIMENT, finetune.ENTITIES, compress.STAGE,
-            ship.STAGE, grow.STAGE]  # fmt: skip
+    return [
+        corpus.STAGE,
+        pretrain.STAGE,
+        finetune.BASE,
+        finetune.SENTIMENT,
+        finetune.ENTITIES,
+        compress.STAGE,
+        ship.STAGE,
+        grow.STAGE,
+    ]
 
 
 def turn(settings: DemoSettings, report: Report, redo: Sequence[str] = ()) -> int:
@@ -79,9 +87,13 @@ def turn(settings: DemoSettings, report: Report, redo: Sequence[str] = ()) -> in
 def run_stage(stage: Stage, context: Context, position: str) -> None:
     """Run one stage unless it is done with the same settings and inputs."""
     keyed = KeyedStage(
-        stage.name, stage.title, stage_key(stage.name, context), partial(stage.plan, context), partial(stage.run, context),
+        stage.name,
+        stage.title,
+        stage_key(stage.name, context),
+        partial(stage.plan, context),
+        partial(stage.run, context),
         stage.outputs or (stage.name,),
-    )  # fmt: skip
+    )
     stages.run_stage(context.root, keyed, position, context.report)
 
 
@@ -109,8 +121,10 @@ def write_ledger(chosen: list[Stage], context: Context, seconds: float) -> None:
     done = [record for record in records if record]
     write_json(context.root / "ledger.json", {"settings": context.settings.model_dump(mode="json"), "stages": done})
     context.report.note("")
-    context.report.note(f"The wheel has turned once, in {seconds / 60:.1f} min now "
-                        f"({sum(record['seconds'] for record in done) / 60:.1f} min in all).")  # fmt: skip
+    context.report.note(
+        f"The wheel has turned once, in {seconds / 60:.1f} min now "
+        f"({sum(record['seconds'] for record in done) / 60:.1f} min in all)."
+    )
     for record in done:
         context.report.note(f"{record['name']:<10} {record['seconds']:>6.0f} s  {record['line']}")
     context.report.note(f"report: {context.root / 'report.html'}", **{"report": str(context.root / "report.html")})

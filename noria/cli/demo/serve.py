@@ -17,8 +17,8 @@ def check_port(settings: DemoSettings) -> None:
     Raises:
         ResourceError: the port is in use.
     """
-    from noria.ship.server.run import listen
-    from noria.ship.server.settings import ServerSettings
+    from noria.serve.http.run import listen
+    from noria.serve.http.settings import ServerSettings
 
     listen(ServerSettings(host=settings.host, port=settings.port)).close()
 
@@ -29,11 +29,11 @@ def serve(context: Context) -> int:
     Raises:
         ResourceError: the port is in use.
     """
-    from noria.build.corpus.pii import mask
     from noria.console.mount import mount, sign_in_link
-    from noria.ship.server.logs import no_log
-    from noria.ship.server.run import serve
-    from noria.ship.server.settings import ServerSettings
+    from noria.make.corpus.pii import mask
+    from noria.serve.http.logs import no_log
+    from noria.serve.http.run import serve
+    from noria.serve.http.settings import ServerSettings
 
     from .ship import apps, models
 

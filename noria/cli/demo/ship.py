@@ -17,8 +17,8 @@ from noria.core.folder import write_json
 from .stage import Context, Stage, StageResult
 
 if TYPE_CHECKING:
-    from noria.ship.server.run import Running
-    from noria.ship.server.state import App
+    from noria.serve.http.run import Running
+    from noria.serve.http.state import App
 
     from .replay import Client, Stream
 
@@ -66,11 +66,11 @@ def models(root: Path) -> list[Path]:
 
 def apps(root: Path) -> list[App]:
     """Return the demo's applications: on its own models, questions on Noria, and the newspaper's held-out articles."""
-    from noria.build.corpus.pii import mask
-    from noria.ship.apps.items import read_items
-    from noria.ship.apps.monitor import Monitor
-    from noria.ship.apps.recommend import Recommend
-    from noria.ship.apps.support import Support
+    from noria.apps.monitor.routes import Monitor
+    from noria.apps.recommend.items import read_items
+    from noria.apps.recommend.routes import Recommend
+    from noria.apps.support.routes import Support
+    from noria.make.corpus.pii import mask
 
     items = read_items(root / "corpus" / "news" / "test.jsonl")
     return [
@@ -87,8 +87,8 @@ def run(context: Context) -> StageResult:
     replay writes there before this stage is done, so the figures are those of a run never cut. A lake whose replay was
     ended holds people's own use, too, and is put aside under the time of the change instead.
     """
-    from noria.ship.server.run import serving
-    from noria.ship.server.settings import ServerSettings
+    from noria.serve.http.run import serving
+    from noria.serve.http.settings import ServerSettings
 
     lake = context.root / "lake"
     make_room(lake)
@@ -139,10 +139,10 @@ class Found:
 async def _replay(context: Context, server: Running, chosen: Plan) -> Found:
     import httpx
 
-    from noria.ship.apps import desk
-    from noria.ship.apps.faq import read_faq
-    from noria.ship.apps.items import read_items
-    from noria.ship.apps.readers import make_readers, opens, topics_of
+    from noria.apps.recommend.items import read_items
+    from noria.apps.recommend.readers import make_readers, opens, topics_of
+    from noria.apps.support import desk
+    from noria.apps.support.faq import read_faq
 
     from . import replay
 
@@ -191,10 +191,10 @@ def _reading(
     context: Context, server: Running, readers: Any, topics: dict[str, str], visits: Any, rounds: int
 ) -> list[Figure]:
     """Return click-through over HTTP beside that of the same readers under popularity and chance, in this process."""
-    from noria.ship.apps.readers import Visits, figures_of, opens, visit
-    from noria.ship.apps.recommend import Recommend
-    from noria.ship.apps.settings import RecommendSettings
-    from noria.ship.apps.shelf import Shelf
+    from noria.apps.recommend.readers import Visits, figures_of, opens, visit
+    from noria.apps.recommend.routes import Recommend
+    from noria.apps.recommend.shelf import Shelf
+    from noria.apps.settings import RecommendSettings
 
     recommend = next(app for app in server.state.apps if isinstance(app, Recommend))
     seed = context.settings.seed
@@ -230,15 +230,32 @@ def _result(context: Context, lake: Path, found: Found) -> StageResult:
     figures = [
         Figure("requests sent", client.sent, client.sent, unit="requests", source="replay"),
         Figure("requests answered", len(client.answered), client.sent, unit="requests", source="replay"),
-        Figure("events expected", expected, expected, unit="events", source="requests, impressions, handovers, alerts of the replay"),
-        Figure("events counted", sum(by_kind.values()), expected, unit="events", source="outbox and lake",
-               note="exact" if exact else "does not reconcile"),
+        Figure(
+            "events expected",
+            expected,
+            expected,
+            unit="events",
+            source="requests, impressions, handovers, alerts of the replay",
+        ),
+        Figure(
+            "events counted",
+            sum(by_kind.values()),
+            expected,
+            unit="events",
+            source="outbox and lake",
+            note="exact" if exact else "does not reconcile",
+        ),
         proportion("surges found", min(1, len(real)), 1, source="held-out reviews", note="simulated order"),
-        proportion("false alarms", len(found.alerts) - len(real), found.tests, source="tests of topics by the hour",
-                   note="simulated order"),
+        proportion(
+            "false alarms",
+            len(found.alerts) - len(real),
+            found.tests,
+            source="tests of topics by the hour",
+            note="simulated order",
+        ),
         *found.figures,
         *client.figures(),
-    ]  # fmt: skip
+    ]
     facts = {
         "exact": exact,
         "kinds": by_kind,
@@ -259,9 +276,9 @@ def _result(context: Context, lake: Path, found: Found) -> StageResult:
 
 def count_events(lake: Path) -> tuple[dict[str, set[str]], dict[str, Any]]:
     """Return the ids of all events by kind, as the analytics see them, and the server's own books."""
-    from noria.core.event import KINDS
-    from noria.grow.lake import events
-    from noria.ship.outbox import reconcile
+    from noria.grow.log.lake import events
+    from noria.lake.event import KINDS
+    from noria.lake.outbox import reconcile
 
     rows = events(lake).select("id", "kind").to_pyarrow().to_pydict()
     ids: dict[str, set[str]] = {kind: set() for kind in KINDS}

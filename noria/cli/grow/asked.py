@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from noria.grow.market.potential import Potential
     from noria.grow.market.settings import BasisSettings, DriverSettings, PotentialSettings, TargetSettings
     from noria.grow.market.targets import Target
-    from noria.grow.series import Series
+    from noria.grow.series.series import Series
     from noria.grow.settings import LogSettings, MarketSettings
 
 
@@ -62,8 +62,13 @@ class Asked:
             return
         figures = found.figures()
         why = found.why["en"] if found.why else ""
-        self._add("penetration", {"figures": [figure.as_dict() for figure in figures], "why": found.why},
-                  lambda: print("\n".join([*(figure.text() for figure in figures), *([f"not identified: {why}"] if why else [])])))  # fmt: skip
+        self._add(
+            "penetration",
+            {"figures": [figure.as_dict() for figure in figures], "why": found.why},
+            lambda: print(
+                "\n".join([*(figure.text() for figure in figures), *([f"not identified: {why}"] if why else [])])
+            ),
+        )
 
     def position(self, path: Path | None, log: LogSettings, settings: TargetSettings) -> None:
         """Ask whom to address, where a log was named."""
@@ -122,13 +127,26 @@ def _rows(told: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _print_drivers(study: DriverStudy) -> None:
-    print(f"what goes with the logarithm of {study.panel.outcome} ({study.panel.form}), entities and periods held fixed, "
-          f"n = {study.panel.y.size:,}, {study.explained:.0%} of what is left explained:")  # fmt: skip
-    print_table([{
-        "driver": effect.driver, "effect": _digits(effect.value) if effect.identified else None, "low": _digits(effect.low),
-        "high": _digits(effect.high), "error ignored": _digits(effect.naive), "clusters": effect.clusters, "interval": effect.method,
-        "meaning": effect.verdict["en"],
-    } for effect in study.effects], ["driver", "effect", "low", "high", "error ignored", "clusters", "interval", "meaning"])  # fmt: skip
+    print(
+        f"what goes with the logarithm of {study.panel.outcome} ({study.panel.form}), entities and periods held fixed, "
+        f"n = {study.panel.y.size:,}, {study.explained:.0%} of what is left explained:"
+    )
+    print_table(
+        [
+            {
+                "driver": effect.driver,
+                "effect": _digits(effect.value) if effect.identified else None,
+                "low": _digits(effect.low),
+                "high": _digits(effect.high),
+                "error ignored": _digits(effect.naive),
+                "clusters": effect.clusters,
+                "interval": effect.method,
+                "meaning": effect.verdict["en"],
+            }
+            for effect in study.effects
+        ],
+        ["driver", "effect", "low", "high", "error ignored", "clusters", "interval", "meaning"],
+    )
     for driver, values in study.elasticities().items():
         print(f"  own elasticity to {driver}: " + ", ".join(f"{name} {value:+.3f}" for name, value in values.items()))
     for problem in study.panel.problems:
@@ -142,13 +160,22 @@ def _print_events(study: EventStudy) -> None:
     effect = study.effect
     if effect.identified and effect.low is not None and effect.high is not None:
         value, low, high = (math.expm1(x) for x in (effect.value, effect.low, effect.high))
-        print(f"after {effect.driver}: share beside rivals {value:+.1%} [{low:+.1%}, {high:+.1%}] n={effect.n} event(s), "
-              f"{study.placebos} placebo events, p = {effect.p:.2f}")  # fmt: skip
+        print(
+            f"after {effect.driver}: share beside rivals {value:+.1%} [{low:+.1%}, {high:+.1%}] n={effect.n} event(s), "
+            f"{study.placebos} placebo events, p = {effect.p:.2f}"
+        )
     print(f"  {effect.verdict['en']}")
-    print_table([{"period": f"{offset:+d}", "seen": f"{math.expm1(path):+.1%}",
-                  "placebo band": None if low != low else f"{math.expm1(low):+.1%} to {math.expm1(high):+.1%}"}
-                 for offset, path, low, high in zip(study.offsets, study.path, study.low, study.high, strict=True)],
-                ["period", "seen", "placebo band"])  # fmt: skip
+    print_table(
+        [
+            {
+                "period": f"{offset:+d}",
+                "seen": f"{math.expm1(path):+.1%}",
+                "placebo band": None if low != low else f"{math.expm1(low):+.1%} to {math.expm1(high):+.1%}",
+            }
+            for offset, path, low, high in zip(study.offsets, study.path, study.low, study.high, strict=True)
+        ],
+        ["period", "seen", "placebo band"],
+    )
     for item, why in study.skipped:
         print(f"  {item.entity} {item.time} left out: {why['en']}")
 
@@ -157,13 +184,28 @@ def _print_potential(found: Potential) -> None:
     print(
         f"market size{f' in {found.unit}' if found.unit else ''}, {found.within:.0%} of {found.sizes[0].n:,} draws from the ranges:"
     )
-    print_table([{"size": figure.name, "median": figure.value, "low": figure.low, "high": figure.high} for figure in found.sizes],
-                ["size", "median", "low", "high"])  # fmt: skip
+    print_table(
+        [
+            {"size": figure.name, "median": figure.value, "low": figure.low, "high": figure.high}
+            for figure in found.sizes
+        ],
+        ["size", "median", "low", "high"],
+    )
     for approach, bars in found.tornado.items():
         print(f"{approach}: what the range comes from, the total with one input at its ends")
-        print_table([{"input": f"{bar.industry}: {bar.factor}" if bar.industry else bar.factor, "at its low": bar.low, "at its high": bar.high,
-                      "part of the range": percent(bar.part), "source": bar.source} for bar in bars],
-                    ["input", "at its low", "at its high", "part of the range", "source"])  # fmt: skip
+        print_table(
+            [
+                {
+                    "input": f"{bar.industry}: {bar.factor}" if bar.industry else bar.factor,
+                    "at its low": bar.low,
+                    "at its high": bar.high,
+                    "part of the range": percent(bar.part),
+                    "source": bar.source,
+                }
+                for bar in bars
+            ],
+            ["input", "at its low", "at its high", "part of the range", "source"],
+        )
     for item in found.agreements:
         print(
             f"  {item.industry or 'all'}: bottom-up over top-down {item.ratio:.2f} [{item.low:.2f}, {item.high:.2f}]: {item.verdict['en']}"
@@ -172,10 +214,21 @@ def _print_potential(found: Potential) -> None:
 
 def _print_position(found: tuple[Target, ...]) -> None:
     print(f"segments of {found[0].segment.users.n:,} users, {found[0].segment.users.source}, the best target first:")
-    print_table([{
-        "segment": target.segment.name["en"], "users": percent(target.segment.users.value), "value": percent(target.segment.value.value),
-        "a user": target.segment.each.value, "score": target.score, "first in": percent(target.first.value), "why": target.reason["en"],
-    } for target in found], ["segment", "users", "value", "a user", "score", "first in", "why"])  # fmt: skip
+    print_table(
+        [
+            {
+                "segment": target.segment.name["en"],
+                "users": percent(target.segment.users.value),
+                "value": percent(target.segment.value.value),
+                "a user": target.segment.each.value,
+                "score": target.score,
+                "first in": percent(target.first.value),
+                "why": target.reason["en"],
+            }
+            for target in found
+        ],
+        ["segment", "users", "value", "a user", "score", "first in", "why"],
+    )
     for target in found:
         print(f"  {target.segment.name['en']}: {target.segment.reason['en']}")
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from .shown import percent, print_table
 
 if TYPE_CHECKING:
-    from noria.grow.forecast.rolling import Backtest
+    from noria.grow.forecast.scoring.rolling import Backtest
 
 
 def verdict_of(test: Backtest | None, silence: str) -> dict[str, str]:
@@ -27,8 +27,15 @@ def print_tested(test: Backtest | None, verdict: dict[str, str]) -> None:
     print(verdict["en"])
     if test is None:
         return
-    rows = [{**item.as_dict(), "gain": item.gain.value if item.gain else None, "weight": test.weights.get(item.model),
-             "inside 90 %": percent(item.coverage["90%"])} for item in test.standings]  # fmt: skip
+    rows = [
+        {
+            **item.as_dict(),
+            "gain": item.gain.value if item.gain else None,
+            "weight": test.weights.get(item.model),
+            "inside 90 %": percent(item.coverage["90%"]),
+        }
+        for item in test.standings
+    ]
     print_table(rows, ["model", "trials", "log_score", "gain", "energy", "crps", "mase", "inside 90 %", "weight"])
     for name, why in test.silent.items():
         print(f"  {name} took no part: {why}")

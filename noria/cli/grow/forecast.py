@@ -56,8 +56,12 @@ def forecast(
     from noria.core.errors import InputError, SettingError
 
     if what.of != "shares" and listing != ListingSettings():
-        raise SettingError("labels are left out and unlisted ones read for shares", found=f"--of {what.of}", allowed="--of shares",
-                           hint="name those that are wanted with --take or --entity")  # fmt: skip
+        raise SettingError(
+            "labels are left out and unlisted ones read for shares",
+            found=f"--of {what.of}",
+            allowed="--of shares",
+            hint="name those that are wanted with --take or --entity",
+        )
     if what.of in ("rivals", "generations"):
         from .together import several
 
@@ -65,7 +69,7 @@ def forecast(
     if what.of != "shares":
         return _levels(series, what, settings, log, together, out, json)
     from noria.grow.analysis import study_market
-    from noria.grow.forecast.entry import entries
+    from noria.grow.forecast.shares.entry import entries
     from noria.grow.market.study import open_market
 
     opened = open_market(series, log, BasisSettings(without=listing.without))
@@ -77,10 +81,17 @@ def forecast(
         write_parquet(rows, out)
     verdict = verdict_of(study.backtest, study.silence)
     if json:
-        return print_json({
-            "base": study.market.base, "source": study.market.provenance.text(), "model": study.model, "forecast": rows,
-            **tested(study.backtest), "verdict": verdict, "flags": [vars(flag) for flag in study.market.flags],
-        })  # fmt: skip
+        return print_json(
+            {
+                "base": study.market.base,
+                "source": study.market.provenance.text(),
+                "model": study.model,
+                "forecast": rows,
+                **tested(study.backtest),
+                "verdict": verdict,
+                "flags": [vars(flag) for flag in study.market.flags],
+            }
+        )
     _print_shares(study, rows, verdict, settings.draws)
     if what.newcomers:
         print(f"  {entries(study.market).pace().text()}")
@@ -88,13 +99,15 @@ def forecast(
 
 
 def _print_shares(study: MarketStudy, rows: list[dict[str, Any]], verdict: dict[str, str], draws: int) -> None:
-    from noria.grow.calendars import calendar_of
     from noria.grow.market.share import gathered
+    from noria.grow.series.calendars import calendar_of
 
     assert study.forecast is not None
     market = study.market
-    print(f"{market.base}: {market.provenance.text()}, {len(market.times)} periods from {market.times[0]} to {market.times[-1]}, "
-          f"{calendar_of(market.times).texts()['en']}")  # fmt: skip
+    print(
+        f"{market.base}: {market.provenance.text()}, {len(market.times)} periods from {market.times[0]} to {market.times[-1]}, "
+        f"{calendar_of(market.times).texts()['en']}"
+    )
     for flag in gathered(market.flags):
         if flag.code not in ("rounded", "provisional"):
             print(f"  {flag.texts()['en']}")
@@ -110,9 +123,14 @@ def _print_shares(study: MarketStudy, rows: list[dict[str, Any]], verdict: dict[
 
 
 def _levels(
-    where: Path | None, what: ForecastSettings, settings: MarketSettings, log: LogSettings, together: TogetherSettings,
-    out: Path | None, json: bool,
-) -> int:  # fmt: skip
+    where: Path | None,
+    what: ForecastSettings,
+    settings: MarketSettings,
+    log: LogSettings,
+    together: TogetherSettings,
+    out: Path | None,
+    json: bool,
+) -> int:
     from noria.core.errors import InputError
 
     study, notes = _studied(where, what, settings, log, together)
@@ -120,20 +138,37 @@ def _levels(
         raise InputError(f"no forecast: {study.silence}")
     low, high = study.outlook.interval(0.9)
     rows = [
-        {"time": time, "entity": study.history.name, "median": float(middle), "low": float(a), "high": float(b), "level": 0.9,
-         "unit": study.history.unit}
+        {
+            "time": time,
+            "entity": study.history.name,
+            "median": float(middle),
+            "low": float(a),
+            "high": float(b),
+            "level": 0.9,
+            "unit": study.history.unit,
+        }
         for time, middle, a, b in zip(study.times, study.outlook.median(), low, high, strict=True)
-    ]  # fmt: skip
+    ]
     if out:
         write_parquet(rows, out)
     verdict = verdict_of(study.backtest, study.silence)
     if json:
-        return print_json({
-            "entity": study.history.name, "of": what.of, "source": study.source, "model": study.model, "forecast": rows,
-            "curves": {name: {"figures": [figure.as_dict() for figure in one.figures()], "verdict": one.verdict()}
-                       for name, one in study.adoptions.items()},
-            **tested(study.backtest), "verdict": verdict, "notes": notes,
-        })  # fmt: skip
+        return print_json(
+            {
+                "entity": study.history.name,
+                "of": what.of,
+                "source": study.source,
+                "model": study.model,
+                "forecast": rows,
+                "curves": {
+                    name: {"figures": [figure.as_dict() for figure in one.figures()], "verdict": one.verdict()}
+                    for name, one in study.adoptions.items()
+                },
+                **tested(study.backtest),
+                "verdict": verdict,
+                "notes": notes,
+            }
+        )
     _print_levels(study, rows, verdict, settings.draws)
     for note in notes:
         print(f"  {note['en']}")
@@ -146,13 +181,18 @@ def _studied(
     """Return the study of one series above zero, and what is to be known with its forecast."""
     from noria.core.errors import InputError, SettingError
     from noria.grow.analysis import open_log
-    from noria.grow.forecast.effort import effort_of, study_effort
-    from noria.grow.forecast.levels import levels_of
+    from noria.grow.forecast.levels.effort import effort_of, study_effort
+    from noria.grow.forecast.levels.levels import levels_of
     from noria.grow.forecast.study import period_for, study_levels, study_users_ahead
-    from noria.grow.series import read_series
+    from noria.grow.series.series import read_series
 
-    facts: dict[str, Any] = {"horizon": settings.horizon, "holdout": settings.holdout, "model": what.curve,
-                             "draws": settings.draws, "seed": settings.seed}  # fmt: skip
+    facts: dict[str, Any] = {
+        "horizon": settings.horizon,
+        "holdout": settings.holdout,
+        "model": what.curve,
+        "draws": settings.draws,
+        "seed": settings.seed,
+    }
     if together.effort and what.of != "flow":
         raise SettingError("an effort speeds a flow up", found=f"--of {what.of}", allowed="--of flow")
     allowed = _curves(what.of, together.effort)
@@ -182,11 +222,13 @@ def _curves(of: str, effort: tuple[str, ...]) -> list[str]:
 
 
 def _print_levels(study: LevelStudy, rows: list[dict[str, Any]], verdict: dict[str, str], draws: int) -> None:
-    from noria.grow.calendars import calendar_of
+    from noria.grow.series.calendars import calendar_of
 
     history = study.history
-    print(f"{history.name}, {history.unit}: {study.source}, {history.n} values from {history.times[0]} to {history.times[-1]}, "
-          f"{calendar_of(history.times).texts()['en']}")  # fmt: skip
+    print(
+        f"{history.name}, {history.unit}: {study.source}, {history.n} values from {history.times[0]} to {history.times[-1]}, "
+        f"{calendar_of(history.times).texts()['en']}"
+    )
     print_tested(study.backtest, verdict)
     for name, one in study.adoptions.items():
         print(f"  {name}: {one.verdict()['en']}")
@@ -201,7 +243,14 @@ def _forecast_rows(study: MarketStudy) -> list[dict[str, Any]]:
     low, high = study.forecast.interval(0.9)
     middle = study.forecast.median()
     return [
-        {"time": time, "entity": entity, "median": float(middle[row, column]), "low": float(low[row, column]),
-         "high": float(high[row, column]), "level": 0.9}
-        for row, time in enumerate(study.forecast.times) for column, entity in enumerate(study.forecast.entities)
-    ]  # fmt: skip
+        {
+            "time": time,
+            "entity": entity,
+            "median": float(middle[row, column]),
+            "low": float(low[row, column]),
+            "high": float(high[row, column]),
+            "level": 0.9,
+        }
+        for row, time in enumerate(study.forecast.times)
+        for column, entity in enumerate(study.forecast.entities)
+    ]

@@ -15,10 +15,10 @@ from noria.grow.settings import LogSettings, MarketSettings, UserSettings
 from .shown import Flatten
 
 if TYPE_CHECKING:
-    from noria.grow.log import Log
+    from noria.grow.log.log import Log
     from noria.grow.market.share import Unlisted
-    from noria.grow.report import Section
-    from noria.grow.series import Series
+    from noria.grow.report.page import Section
+    from noria.grow.series.series import Series
 
 
 def report(
@@ -61,8 +61,8 @@ def report(
     from noria.grow.analysis import open_log
     from noria.grow.bundled import chatbot_shares
     from noria.grow.market.chosen import without
-    from noria.grow.report import write_report
-    from noria.grow.series import read_series
+    from noria.grow.report.page import write_report
+    from noria.grow.series.series import read_series
 
     points = read_series(series or chatbot_shares())
     points = without(points, listing.without) if listing.without else points
@@ -72,7 +72,7 @@ def report(
         sections += _or_why("segments and targets", lambda: _of_targets(opened))
     if basis.experiment is not None or basis.spend is not None:
         from noria.grow.promote.planning import study_plan
-        from noria.grow.sections.promotion import promotion_sections
+        from noria.grow.report.sections.promotion import promotion_sections
 
         lake = Path(log) if log is not None and Path(log).is_dir() else None
         sections += promotion_sections(study_plan(lake, basis))
@@ -95,10 +95,10 @@ def _of_users(opened: Log, settings: LogSettings, asked: UserSettings, market: M
     """Return who they are, what the server's own events say of their use, and how many there will be."""
     from noria.grow.analysis import study_users
     from noria.grow.forecast.study import period_for, study_users_ahead
-    from noria.grow.sections.forecast import forecast_section
-    from noria.grow.sections.own import own_sections
-    from noria.grow.sections.study import user_sections
-    from noria.grow.sections.usage import usage_section
+    from noria.grow.report.sections.forecast import forecast_section
+    from noria.grow.report.sections.own import own_sections
+    from noria.grow.report.sections.study import user_sections
+    from noria.grow.report.sections.usage import usage_section
     from noria.grow.usage import usage
 
     sections = user_sections(study_users(opened, settings.period, settings=asked))
@@ -125,10 +125,10 @@ def _of_market(
     """Return shares with their forecast, what moved them, and what was asked beyond: drivers, events, potential."""
     from noria.grow.analysis import study_market
     from noria.grow.market.study import drivers, movement, reach_of, sizes_of
-    from noria.grow.sections.drivers import drivers_section
-    from noria.grow.sections.market import market_section
-    from noria.grow.sections.potential import potential_section
-    from noria.grow.sections.shares import movement_section
+    from noria.grow.report.sections.drivers import drivers_section
+    from noria.grow.report.sections.market import market_section
+    from noria.grow.report.sections.potential import potential_section
+    from noria.grow.report.sections.shares import movement_section
 
     def moved() -> list[Section]:
         found = movement(points, market.measure, market.market, BasisSettings(unlisted=unlisted))
@@ -147,6 +147,6 @@ def _of_market(
 
 def _of_targets(opened: Log) -> list[Section]:
     from noria.grow.market.study import position
-    from noria.grow.sections.potential import position_section
+    from noria.grow.report.sections.potential import position_section
 
     return [position_section(position(opened, TargetSettings()), opened)]

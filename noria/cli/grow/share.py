@@ -15,7 +15,7 @@ from .shown import Flatten, Switch, percent, print_json, print_table, write_parq
 if TYPE_CHECKING:
     from noria.grow.market.share import Shares
     from noria.grow.market.study import Movement
-    from noria.grow.series import Series
+    from noria.grow.series.series import Series
 
 
 def share(
@@ -132,10 +132,15 @@ def _sides(series: Series, segment: str | None, basis: BasisSettings, out: Path 
     sides = bases(series, segment, unlisted=basis.unlisted)
     names = dict.fromkeys(name for market in sides.markets.values() for name in market.entities)
     rows: list[dict[str, Any]] = [
-        {"entity": name, **{base: _part(market.values[-1, market.entities.index(name)]) if name in market.entities else None
-                            for base, market in sides.markets.items()}}
+        {
+            "entity": name,
+            **{
+                base: _part(market.values[-1, market.entities.index(name)]) if name in market.entities else None
+                for base, market in sides.markets.items()
+            },
+        }
         for name in names
-    ]  # fmt: skip
+    ]
     last = {base: market.times[-1] for base, market in sides.markets.items()}
     if out:
         write_parquet(rows, out)
@@ -144,8 +149,10 @@ def _sides(series: Series, segment: str | None, basis: BasisSettings, out: Path 
     print(
         f"{series.provenance.text()}; shares of {', '.join(sorted(set(last.values())))} on {len(last)} bases, which are never mixed:"
     )
-    print_table([{key: value if key == "entity" else percent(value) for key, value in row.items()} for row in rows],
-                ["entity", *last])  # fmt: skip
+    print_table(
+        [{key: value if key == "entity" else percent(value) for key, value in row.items()} for row in rows],
+        ["entity", *last],
+    )
     for base, why in sides.silence.items():
         print(f"  {base}: {why}")
     print("name one base with --measure for its periods, concentration and flags")
@@ -171,8 +178,16 @@ def _print_segments(told: dict[str, Any]) -> None:
     for name, one in told.items():
         last = next((item for item in reversed(one["concentration"]) if item["hhi"] is not None), None)
         if last:
-            rows.append({"segment": name or "(none)", "time": last["time"], "leader": last["leader"], "share": percent(last["leader_share"]),
-                         "HHI": last["hhi"], "CR4": percent(last["cr4"])})  # fmt: skip
+            rows.append(
+                {
+                    "segment": name or "(none)",
+                    "time": last["time"],
+                    "leader": last["leader"],
+                    "share": percent(last["leader_share"]),
+                    "HHI": last["hhi"],
+                    "CR4": percent(last["cr4"]),
+                }
+            )
     if rows:
         print("by segment, at its latest whole time:")
         print_table(rows, ["segment", "time", "leader", "share", "HHI", "CR4"])
@@ -182,37 +197,55 @@ def _shares(market: Shares) -> dict[str, Any]:
     from noria.grow.market.ranks import rank_stability
     from noria.grow.market.share import concentration
 
-    rows = [{"time": time, **{entity: _part(value) for entity, value in zip(market.entities, row, strict=True)}}
-            for time, row in zip(market.times, market.values, strict=True)]  # fmt: skip
+    rows = [
+        {"time": time, **{entity: _part(value) for entity, value in zip(market.entities, row, strict=True)}}
+        for time, row in zip(market.times, market.values, strict=True)
+    ]
     return {
-        "base": market.base, "source": market.provenance.text(), "shares": rows,
+        "base": market.base,
+        "source": market.provenance.text(),
+        "shares": rows,
         "concentration": [item.as_dict() for item in concentration(market)],
         "ranks": [step.as_dict() for step in rank_stability(market)],
         "flags": [vars(flag) for flag in market.flags],
-    }  # fmt: skip
+    }
 
 
 def _movement(moved: Movement) -> dict[str, Any]:
     found = moved.decomposition
     return {
-        "before": found.before, "after": found.after, "segments": found.segments, "changes": [item.as_dict() for item in found.changes],
-        "links": [item.as_dict() for item in found.links], "defects": found.defects(), "silence": found.silence, "notes": found.notes,
-    }  # fmt: skip
+        "before": found.before,
+        "after": found.after,
+        "segments": found.segments,
+        "changes": [item.as_dict() for item in found.changes],
+        "links": [item.as_dict() for item in found.links],
+        "defects": found.defects(),
+        "silence": found.silence,
+        "notes": found.notes,
+    }
 
 
 def _print_shares(market: Shares, told: dict[str, Any]) -> None:
     from noria.grow.market.share import gathered
 
     print(f"{told['base']}: {told['source']}")
-    table = [{**{key: value if key == "time" else percent(value) for key, value in row.items()}, "HHI": item["hhi"],
-              "CR4": percent(item["cr4"]), "entropy": item["entropy"]}
-             for row, item in zip(told["shares"], told["concentration"], strict=True)]  # fmt: skip
+    table = [
+        {
+            **{key: value if key == "time" else percent(value) for key, value in row.items()},
+            "HHI": item["hhi"],
+            "CR4": percent(item["cr4"]),
+            "entropy": item["entropy"],
+        }
+        for row, item in zip(told["shares"], told["concentration"], strict=True)
+    ]
     print_table(table[-12:], ["time", *market.entities, "HHI", "CR4", "entropy"])
     if told["ranks"]:
         last = told["ranks"][-1]
         least = min((step for step in told["ranks"] if not step["broken"]), key=lambda step: step["tau"], default=last)
-        print(f"order: Kendall tau {last['tau']:.2f} [{last['low']:.2f}, {last['high']:.2f}] n={last['n']} in {last['time']}, "
-              f"least {least['tau']:.2f} in {least['time']}; at least {percent(last['moved'])} changed hands in {last['time']}")  # fmt: skip
+        print(
+            f"order: Kendall tau {last['tau']:.2f} [{last['low']:.2f}, {last['high']:.2f}] n={last['n']} in {last['time']}, "
+            f"least {least['tau']:.2f} in {least['time']}; at least {percent(last['moved'])} changed hands in {last['time']}"
+        )
     for flag in gathered(market.flags):
         print(f"  {flag.texts()['en']}")
 
@@ -222,8 +255,10 @@ def _print_movement(told: dict[str, Any]) -> None:
 
     print(f"points of share from {told['before']} to {told['after']}, in {len(told['segments'])} segment(s):")
     keys = ["change", "within", "mix", "entry", "exit"]
-    print_table([{"entity": row["entity"], **{key: f"{100 * row[key]:+.2f}" for key in keys}} for row in told["changes"]],
-                ["entity", *keys])  # fmt: skip
+    print_table(
+        [{"entity": row["entity"], **{key: f"{100 * row[key]:+.2f}" for key in keys}} for row in told["changes"]],
+        ["entity", *keys],
+    )
     count = len(told["changes"])
     print(f"within + mix + entry + exit = change: {'; '.join(told['defects']) or f'holds for all {count} names'}")
     for note in told["notes"]:
@@ -232,9 +267,18 @@ def _print_movement(told: dict[str, Any]) -> None:
         print(f"growth: {told['silence']['en']}")
         return
     print("growth = market x share:")
-    print_table([{"entity": row["entity"], **{key: f"{math.expm1(row[key]):+.1%}" for key in ("own", "market", "share")},
-                  "from market": row["from_market"], "from share": row["from_share"]} for row in told["links"]],
-                ["entity", "own", "market", "share", "from market", "from share"])  # fmt: skip
+    print_table(
+        [
+            {
+                "entity": row["entity"],
+                **{key: f"{math.expm1(row[key]):+.1%}" for key in ("own", "market", "share")},
+                "from market": row["from_market"],
+                "from share": row["from_share"],
+            }
+            for row in told["links"]
+        ],
+        ["entity", "own", "market", "share", "from market", "from share"],
+    )
 
 
 def _part(value: float) -> float | None:

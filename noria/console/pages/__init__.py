@@ -7,9 +7,9 @@ from collections.abc import Awaitable, Callable
 from fastapi import Request
 from nicegui import ui
 
+from noria.console.shell import Console, View, frame, problem, view_of
 from noria.core.errors import NoriaError
 
-from ..shell import Console, View, frame, problem, view_of
 from . import market, models, monitor, overview, playground, promote, recommend, status, support, users
 
 PAGES: dict[str, tuple[str, Callable[[View], Awaitable[None] | None]]] = {

@@ -9,20 +9,19 @@ from typing import Any
 
 from nicegui import ui
 
+from noria.console import charts
+from noria.console.figures import figures
+from noria.console.sections import show_all, show_section, table_html
+from noria.console.shell import View, block, card, foreign, paragraph, worked_out
+from noria.console.words import Words
 from noria.core.errors import InputError
 from noria.core.figure import Figure
 from noria.grow.analysis import MarketStudy
-from noria.grow.forecast.attraction import ShareForecast
 from noria.grow.forecast.names import NAMES
+from noria.grow.forecast.shares.attraction import ShareForecast
 from noria.grow.forecast.study import LevelStudy
 from noria.grow.market.share import Shares, concentration
-from noria.grow.report import Section
-
-from .. import charts
-from ..figures import figures
-from ..sections import show_all, show_section, table_html
-from ..shell import View, block, card, foreign, paragraph, worked_out
-from ..words import Words
+from noria.grow.report.page import Section
 
 HORIZON = 6
 """Months ahead that the forecast looks."""
@@ -45,7 +44,7 @@ async def show(view: View) -> None:
         with ui.element("div").classes("stack"), card(words("market.concentration")):
             charts.show(concentration_chart(study.market), words("market.concentration"))
             _foot(words, study.market)
-    from noria.grow.sections.forecast import forecast_section, standings_table
+    from noria.grow.report.sections.forecast import forecast_section, standings_table
 
     if study.backtest:
         with card(words("market.backtest")):
@@ -61,7 +60,7 @@ def moved() -> Section:
     """Return what moved the bundled chatbot shares, made once in the life of the server."""
     from noria.grow.market.settings import BasisSettings
     from noria.grow.market.study import movement, open_market
-    from noria.grow.sections.shares import movement_section
+    from noria.grow.report.sections.shares import movement_section
 
     found = movement(open_market(None), None, None, BasisSettings())
     return movement_section(found.market, found.decomposition, found.parts)
@@ -69,9 +68,9 @@ def moved() -> Section:
 
 def served(lake: Path, days: tuple[str, str] = ("UTC", "monday")) -> list[Section]:
     """Return the server's own market by the days of a zone; nothing where there is no lake yet."""
-    from noria.grow.lake import events
-    from noria.grow.sections.own import own_sections
-    from noria.grow.zones import local_calendar
+    from noria.grow.log.lake import events
+    from noria.grow.log.zones import local_calendar
+    from noria.grow.report.sections.own import own_sections
 
     calendar = local_calendar(*days)
     try:
@@ -88,7 +87,7 @@ def chatbots() -> MarketStudy:
     """
     from noria.grow.analysis import study_market
     from noria.grow.bundled import chatbot_shares
-    from noria.grow.series import read_series
+    from noria.grow.series.series import read_series
     from noria.grow.settings import MarketSettings
 
     return study_market(read_series(chatbot_shares()), MarketSettings(horizon=HORIZON))
@@ -110,8 +109,17 @@ def headline(market: Shares) -> list[Figure]:
     if known:
         last = known[-1]
         assert last.hhi is not None
-        found.append(Figure(f"HHI {last.time}", last.hhi, len(market.entities), last.hhi, last.hhi_high,
-                            source=market.provenance.text(), level=1.0))  # fmt: skip
+        found.append(
+            Figure(
+                f"HHI {last.time}",
+                last.hhi,
+                len(market.entities),
+                last.hhi,
+                last.hhi_high,
+                source=market.provenance.text(),
+                level=1.0,
+            )
+        )
     return found
 
 

@@ -7,13 +7,12 @@ from typing import Any
 
 from nicegui import ui
 
+from noria.console import charts, records
+from noria.console.figures import figures
+from noria.console.records import ModelRecord
+from noria.console.shell import View, block, card, empty, facts, foreign, paragraph, problem
+from noria.console.words import Words
 from noria.core.figure import Figure, number
-
-from .. import charts, records
-from ..figures import figures
-from ..records import ModelRecord
-from ..shell import View, block, card, empty, facts, foreign, paragraph, problem
-from ..words import Words
 
 MOST_SAMPLES = 3
 _DIGITS = 12

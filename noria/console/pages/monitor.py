@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from nicegui import ui
 
+from noria.console import charts
+from noria.console.figures import figures
+from noria.console.shell import View, block, card, empty, heading, paragraph
+from noria.console.words import Words
 from noria.core.figure import Figure, number, proportion
 
-from .. import charts
-from ..figures import figures
-from ..shell import View, block, card, empty, heading, paragraph
-from ..words import Words
-
 if TYPE_CHECKING:
-    from noria.ship.apps.monitor import Monitor
+    from noria.apps.monitor.routes import Monitor
 
 MOST_POINTS = 24
 """Points of a line: so many that a day of hours shows each, and that a week's still rest on enough texts."""
@@ -27,7 +26,7 @@ Windows = Sequence[dict[str, Any]]
 
 def show(view: View) -> None:
     """Draw the page, and draw it anew when a window closes or an alert is raised."""
-    from noria.ship.apps.monitor import Monitor
+    from noria.apps.monitor.routes import Monitor
 
     app = next((one for one in view.state.apps if isinstance(one, Monitor)), None)
     if app is None or not app.shown.windows:
@@ -136,9 +135,12 @@ def trend_chart(windows: Windows, titles: dict[str, str], words: Words) -> chart
         ]
         if surges:
             line["markPoint"] = {
-                "symbol": "pin", "symbolSize": 34, "label": {"formatter": "!", "color": "#fff"}, "itemStyle": {"color": "#a8482c"},
+                "symbol": "pin",
+                "symbolSize": 34,
+                "label": {"formatter": "!", "color": "#fff"},
+                "itemStyle": {"color": "#a8482c"},
                 "data": [{"coord": point} for point in points if point[0] in surges and point[1] is not None],
-            }  # fmt: skip
+            }
         options["series"].append(line)
         if len(titles) == 1:
             options["series"] += charts.band(title, spread, index)
@@ -151,8 +153,14 @@ def _alert(words: Words, alert: dict[str, Any], titles: dict[str, str]) -> None:
     rest = len(alert["mentions"]) - MOST_TEXTS
     more = f'<p class="small soft">{escape(words("monitor.more", count=rest))}</p>' if rest > 0 else ""
     share = alert["negative"] / alert["total"] if alert["total"] else 0.0
-    told = words("monitor.alert", negative=alert["negative"], total=alert["total"], share=f"{share:.0%}", before=f"{before:.0%}",
-                 windows=alert["baseline_windows"])  # fmt: skip
+    told = words(
+        "monitor.alert",
+        negative=alert["negative"],
+        total=alert["total"],
+        share=f"{share:.0%}",
+        before=f"{before:.0%}",
+        windows=alert["baseline_windows"],
+    )
     exact = words("monitor.exact", p=f"{alert['p']:.1e}", threshold=f"{alert['threshold']:.1e}")
     block(
         f'<div class="card-head"><h3>{escape(titles.get(alert["topic"], alert["topic"]))}</h3>'

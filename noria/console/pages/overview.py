@@ -6,13 +6,12 @@ from html import escape
 
 from nicegui import ui
 
+from noria.console import records
+from noria.console.figures import figure_html, figure_line
+from noria.console.records import StageRecord
+from noria.console.shell import View, block, card, empty, foreign, link
+from noria.console.wheel import wheel
 from noria.core.figure import Figure
-
-from .. import records
-from ..figures import figure_html, figure_line
-from ..records import StageRecord
-from ..shell import View, block, card, empty, foreign, link
-from ..wheel import wheel
 
 WINGS: dict[str, tuple[tuple[str, ...], tuple[tuple[str, str], ...]]] = {
     # wing -> (the stages whose figures it shows, the pages it leads to)

@@ -8,12 +8,11 @@ from typing import Any
 
 from nicegui import ui
 
+from noria.console.metered import metered
+from noria.console.shell import View, block, card, empty, paragraph
+from noria.console.words import Words
 from noria.core.errors import NoriaError
 from noria.tasks.complete import Sampling
-
-from ..metered import metered
-from ..shell import View, block, card, empty, paragraph
-from ..words import Words
 
 # Sentences to begin with, the reader's own language first.
 SAMPLES: dict[str, dict[str, tuple[str, ...]]] = {

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING
 
 from nicegui import ui
 
+from noria.console.figures import figures
+from noria.console.sections import show_section
+from noria.console.shell import View, block, card, foreign, worked_out
+from noria.console.words import Words
 from noria.core.errors import InputError, SettingError
-
-from ..figures import figures
-from ..sections import show_section
-from ..shell import View, block, card, foreign, worked_out
-from ..words import Words
 
 if TYPE_CHECKING:
     from noria.grow.promote.planning import PlanStudy
@@ -39,7 +38,7 @@ async def show(view: View) -> None:
         block(
             f'<div class="note" data-check="simulated">{escape(words("promote.example"))} <code translate="no">{FILE}</code></div>'
         )
-    from noria.grow.sections.promotion import promotion_sections
+    from noria.grow.report.sections.promotion import promotion_sections
 
     with card(words("promote.plan")):
         block(plan_html(study, words))
@@ -82,9 +81,15 @@ def size_text(base: float | None, lift: float | None, users_a_day: float | None,
 def _size(words: Words) -> None:
     with ui.element("div").classes("thirds"):
         fields = [
-            ui.number(words(f"promote.{key}"), value=value, min=low, max=high, step=step).props("outlined dense").classes("field")
-            for key, value, low, high, step in (("base", 10, 0.01, 99, 0.5), ("lift", 10, 0.1, 500, 1), ("a_day", 500, 1, 10**9, 50))
-        ]  # fmt: skip
+            ui.number(words(f"promote.{key}"), value=value, min=low, max=high, step=step)
+            .props("outlined dense")
+            .classes("field")
+            for key, value, low, high, step in (
+                ("base", 10, 0.01, 99, 0.5),
+                ("lift", 10, 0.1, 500, 1),
+                ("a_day", 500, 1, 10**9, 50),
+            )
+        ]
     told = ui.html("", sanitize=False).props('data-check="size" aria-live="polite" translate="no"')
 
     def tell() -> None:
@@ -101,7 +106,7 @@ def _study(own: Path) -> PlanStudy:
 
 def served(lake: Path) -> Within | None:
     """Return the kinds of recommendation that this server showed, with the clicks that followed; None where there are not several."""
-    from noria.grow.lake import events
+    from noria.grow.log.lake import events
     from noria.grow.promote.within import within_events
 
     try:

@@ -7,17 +7,16 @@ from typing import TYPE_CHECKING
 
 from nicegui import ui
 
+from noria.console.figures import figures
+from noria.console.metered import metered
+from noria.console.records import figure_of, stages
+from noria.console.shell import View, block, card, empty, heading, paragraph, problem
 from noria.core.errors import NoriaError
 
-from ..figures import figures
-from ..metered import metered
-from ..records import figure_of, stages
-from ..shell import View, block, card, empty, heading, paragraph, problem
-
 if TYPE_CHECKING:
-    from noria.ship.apps.items import Item
-    from noria.ship.apps.recommend import Recommend
-    from noria.ship.apps.shelf import Pick
+    from noria.apps.recommend.items import Item
+    from noria.apps.recommend.routes import Recommend
+    from noria.apps.recommend.shelf import Pick
 
 READERS = 5
 COUNT = 5
@@ -26,7 +25,7 @@ CHIPS = {"taste": "chip grow", "popular": "chip", "chance": "chip build", "again
 
 def show(view: View) -> None:
     """Draw the page."""
-    from noria.ship.apps.recommend import Recommend
+    from noria.apps.recommend.routes import Recommend
 
     app = next((one for one in view.state.apps if isinstance(one, Recommend)), None)
     if app is None:
@@ -119,8 +118,10 @@ class _Bench:
             block(f"<h3>{escape(pick.item.title)}</h3>").props('translate="no"')
             block(f'<p class="clamp soft">{escape(pick.item.text)}</p>').props('translate="no"')
             with ui.element("div").classes("why"):
-                block(f'<span class="{CHIPS[pick.why]}">{escape(words(f"recommend.why.{pick.why}"))}</span> '
-                      f'<span class="small soft">{escape(score)}</span>')  # fmt: skip
+                block(
+                    f'<span class="{CHIPS[pick.why]}">{escape(words(f"recommend.why.{pick.why}"))}</span> '
+                    f'<span class="small soft">{escape(score)}</span>'
+                )
                 label = words("recommend.opened" if opened else "recommend.open")
                 button = (
                     ui.button(label, on_click=lambda: self.open(pick.item), color=None)

@@ -9,9 +9,8 @@ from html import escape
 
 from nicegui import ui
 
+from noria.console.shell import View, block, card, facts, foreign, paragraph, problem
 from noria.core.errors import NoriaError
-
-from ..shell import View, block, card, facts, foreign, paragraph, problem
 
 EVERY_SECONDS = 3.0
 
@@ -60,11 +59,15 @@ def _models(view: View) -> None:
         health = served.worker.health()
         rows.append(
             [
-                foreign(name), escape(words.phrase(served.task)), foreign(health.get("engine", "")),
-                escape(words(f"status.{health['status']}")), f"{health['queue']:,}", f"{health['restarts']:,}",
+                foreign(name),
+                escape(words.phrase(served.task)),
+                foreign(health.get("engine", "")),
+                escape(words(f"status.{health['status']}")),
+                f"{health['queue']:,}",
+                f"{health['restarts']:,}",
                 f"<code translate='no'>{escape(served.version)}</code>",
             ]
-        )  # fmt: skip
+        )
     heads = ["model", "task", "engine", "state", "queue", "restarts", "version"]
     with card(words("status.models")):
         _table(view, heads, rows, numbers=(4, 5))
@@ -74,11 +77,15 @@ def _routes(view: View) -> None:
     words = view.words
     rows = [
         [
-            foreign(words.phrase(one.route) if one.route == "other" else one.route), f"{one.requests:,}", f"{one.refused:,}", f"{one.failed:,}", _within(one.half),
+            foreign(words.phrase(one.route) if one.route == "other" else one.route),
+            f"{one.requests:,}",
+            f"{one.refused:,}",
+            f"{one.failed:,}",
+            _within(one.half),
             _within(one.nearly_all),
         ]
         for one in view.state.routes()
-    ]  # fmt: skip
+    ]
     with card(words("status.routes")):
         _table(view, ["route", "requests", "refused", "failed", "half", "nearly"], rows, numbers=(1, 2, 3, 4, 5))
         paragraph(words("status.source"), "small soft")
@@ -92,10 +99,13 @@ def _keys(view: View) -> None:
         limit = f" / {key.tokens_day:,}" if key.tokens_day else ""
         rows.append(
             [
-                foreign(key.name), f"<code translate='no'>{escape(key.id)}</code>", escape(words(f"status.{key.role}")),
-                escape(words(f"status.{key.status(now)}")), f"{used:,}{limit}" if key.limits.any else "–",
+                foreign(key.name),
+                f"<code translate='no'>{escape(key.id)}</code>",
+                escape(words(f"status.{key.role}")),
+                escape(words(f"status.{key.status(now)}")),
+                f"{used:,}{limit}" if key.limits.any else "–",
             ]
-        )  # fmt: skip
+        )
     with card(words("status.keys")):
         _table(view, ["name", "id", "role", "state", "tokens"], rows, numbers=(4,))
 
@@ -104,11 +114,13 @@ def _guard(view: View) -> None:
     words = view.words
     rows = [
         [
-            f"<code translate='no'>{escape(rule)}</code>", escape(words(f"status.{side}")),
-            escape(words(f"status.{action}")), f"{count:,}",
+            f"<code translate='no'>{escape(rule)}</code>",
+            escape(words(f"status.{side}")),
+            escape(words(f"status.{action}")),
+            f"{count:,}",
         ]
         for (rule, side, action), count in sorted(view.state.guard.counts.items())
-    ]  # fmt: skip
+    ]
     with card(words("status.guard")):
         _table(view, ["rule", "side", "action", "times"], rows, numbers=(3,))
 

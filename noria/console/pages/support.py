@@ -9,17 +9,16 @@ from typing import TYPE_CHECKING
 
 from nicegui import ui
 
+from noria.console.figures import figures
+from noria.console.metered import metered
+from noria.console.records import figure_of, stages
+from noria.console.shell import View, block, card, empty, paragraph
 from noria.core.errors import NoriaError
-from noria.core.event import new_id
-
-from ..figures import figures
-from ..metered import metered
-from ..records import figure_of, stages
-from ..shell import View, block, card, empty, paragraph
+from noria.lake.event import new_id
 
 if TYPE_CHECKING:
-    from noria.ship.apps.desk import Reply
-    from noria.ship.apps.support import Support
+    from noria.apps.support.desk import Reply
+    from noria.apps.support.routes import Support
 
 CHIPS = {"answer": "chip grow", "confirm": "chip build", "handover": "chip warn", "courtesy": "chip"}
 SUGGESTIONS = ("what", "install", "audience", "languages", "name", "offline")
@@ -28,7 +27,7 @@ MOST_SUGGESTIONS = 4
 
 def show(view: View) -> None:
     """Draw the page."""
-    from noria.ship.apps.support import Support
+    from noria.apps.support.routes import Support
 
     app = next((one for one in view.state.apps if isinstance(one, Support)), None)
     if app is None:

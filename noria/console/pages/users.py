@@ -10,19 +10,18 @@ from pathlib import Path
 
 from nicegui import ui
 
+from noria.console import charts, records
+from noria.console.figures import figures
+from noria.console.shell import View, block, card, empty, foreign, paragraph, worked_out
+from noria.console.words import Words
 from noria.core.errors import InputError
 from noria.core.figure import Figure
-from noria.grow.charts.chart import Chart, localised
-from noria.grow.fold import NO_SEGMENT
-from noria.grow.log import Log
+from noria.grow.log.log import Log
+from noria.grow.log.user_days import NO_SEGMENT
+from noria.grow.report.charts.chart import Chart, localised
 from noria.grow.usage import Usage
 from noria.grow.users.activity import Growth, Period
 from noria.grow.users.retention import Retention
-
-from .. import charts, records
-from ..figures import figures
-from ..shell import View, block, card, empty, foreign, paragraph, worked_out
-from ..words import Words
 
 UNTIL, WEEKS = date(1997, 9, 30), 39
 """The lifetime model sees the first half of the log, as the literature on this log does, and forecasts the second."""
@@ -79,10 +78,10 @@ def _uses(lake: Path, analysed: bool, days: tuple[str, str]) -> list[Use]:
 
 def served_use(lake: Path, days: tuple[str, str] = ("UTC", "monday")) -> Use | None:
     """Return the use of the server itself, by the days of a zone and weeks that begin so, or None where nobody has used it yet."""
-    from noria.grow.lake import events
-    from noria.grow.log import log_of_events
+    from noria.grow.log.lake import events
+    from noria.grow.log.log import log_of_events
+    from noria.grow.log.zones import local_calendar
     from noria.grow.usage import usage
-    from noria.grow.zones import local_calendar
 
     calendar = local_calendar(*days)
     try:
@@ -120,13 +119,23 @@ def counted(title: str, log: Log) -> Use:
     headline += [Figure(**{**point.as_dict(), "name": f"retention, {point.name}"}) for point in kept.curve()[1:2]]
     habits, drawn, silent = _habits(log, unit)
     return Use(
-        title, log.source, log.licence, log.first.isoformat(), log.as_of.isoformat(), unit, tuple(headline), grown, kept,
-        habits=habits, drawn=drawn, silent=silent,
-    )  # fmt: skip
+        title,
+        log.source,
+        log.licence,
+        log.first.isoformat(),
+        log.as_of.isoformat(),
+        unit,
+        tuple(headline),
+        grown,
+        kept,
+        habits=habits,
+        drawn=drawn,
+        silent=silent,
+    )
 
 
 def _habits(log: Log, unit: Period) -> tuple[tuple[Figure, ...], tuple[Chart, ...], tuple[str, ...]]:
-    from noria.grow.charts.habits import kinds_chart, power_chart, survival_chart
+    from noria.grow.report.charts.habits import kinds_chart, power_chart, survival_chart
     from noria.grow.users.journey import journey
     from noria.grow.users.needs import needs
     from noria.grow.users.power import power
@@ -162,8 +171,10 @@ def _use(words: Words, use: Use) -> None:
             block(
                 f'<div class="note" data-check="reconciles">{escape(words("users.reconciles", count=len(rows)))}</div>'
             )
-        block(f'<div class="chart-foot">{escape(words("users.span", first=use.first, last=use.last))} '
-              f'{escape(words("figure.source"))}{foreign(words.phrase(use.source))}</div>')  # fmt: skip
+        block(
+            f'<div class="chart-foot">{escape(words("users.span", first=use.first, last=use.last))} '
+            f"{escape(words('figure.source'))}{foreign(words.phrase(use.source))}</div>"
+        )
     if use.usage:
         _served(words, use.usage)
     if use.lifetime:

@@ -10,17 +10,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from noria.core.errors import InputError
+from noria.grow.log.log import Log
+from noria.grow.users.activity import Period
+from noria.grow.users.retention import retention
 
-from ..log import Log
-from ..users.activity import Period
-from ..users.retention import retention
-from .adoption import Adoption, fit_one
-from .cohorts import active_of, cohort_model, triangle_of
-from .curves import CURVES
-from .levels import LEVEL_MODELS, LevelModel, Levels, backtest_levels, forecast_levels, times_ahead
+from .levels.adoption import Adoption, fit_one
+from .levels.cohorts import active_of, cohort_model, triangle_of
+from .levels.curves import CURVES
+from .levels.levels import LEVEL_MODELS, LevelModel, Levels, backtest_levels, forecast_levels, times_ahead
+from .levels.outlook import Outlook
 from .names import BASELINE
-from .outlook import Outlook
-from .rolling import Backtest
+from .scoring.rolling import Backtest
 
 
 @dataclass(frozen=True)
@@ -121,6 +121,14 @@ def study_users_ahead(
         tuple(first[:form] for first in kept.counts), active_of(triangle), "level", "active users", "users"
     )
     return study_levels(
-        history, horizon=horizon, holdout=holdout, model=model, draws=draws, seed=seed, extra={"cohorts": cohort_model(triangle)},
-        source=log.source, licence=log.licence, as_of=log.as_of.isoformat(),
-    )  # fmt: skip
+        history,
+        horizon=horizon,
+        holdout=holdout,
+        model=model,
+        draws=draws,
+        seed=seed,
+        extra={"cohorts": cohort_model(triangle)},
+        source=log.source,
+        licence=log.licence,
+        as_of=log.as_of.isoformat(),
+    )

@@ -13,8 +13,8 @@ import numpy as np
 
 from noria.core.errors import InputError, unknown
 from noria.core.figure import Figure
+from noria.grow.series.series import Series
 
-from ..series import Series
 from .chosen import over_segments
 from .share import Shares, Unlisted, shares
 from .tidy import OTHER
@@ -42,8 +42,11 @@ class Bases:
             if name not in self.markets:
                 raise unknown("base", name, self.markets)
         one, two = self.markets[over], self.markets[under]
-        common = [time for time in one.times if time in two.times and one.whole[one.times.index(time)]
-                  and two.whole[two.times.index(time)]]  # fmt: skip
+        common = [
+            time
+            for time in one.times
+            if time in two.times and one.whole[one.times.index(time)] and two.whole[two.times.index(time)]
+        ]
         if not common:
             raise InputError(
                 f"{over} and {under} are known whole at no common time", found=f"{one.times[-1]}, {two.times[-1]}"
@@ -57,8 +60,17 @@ class Bases:
             if b > 0:
                 low = max(a - one.resolution / 2, 0.0) / (b + two.resolution / 2)
                 high = (a + one.resolution / 2) / (b - two.resolution / 2) if b > two.resolution / 2 else float(np.inf)
-                figures.append(Figure(f"{name}: {over} share over {under} share, {time}", a / b, len(names), low,
-                                      high if np.isfinite(high) else None, source=one.provenance.text(), level=1.0))  # fmt: skip
+                figures.append(
+                    Figure(
+                        f"{name}: {over} share over {under} share, {time}",
+                        a / b,
+                        len(names),
+                        low,
+                        high if np.isfinite(high) else None,
+                        source=one.provenance.text(),
+                        level=1.0,
+                    )
+                )
         return figures
 
 
@@ -89,7 +101,11 @@ def by_segment(series: Series, measure: str | None = None, *, unlisted: Unlisted
     """
     chosen = measure or (series.measures[0] if len(series.measures) == 1 else None)
     if chosen is None:
-        raise InputError("the series has several measures, which must not be mixed", found=", ".join(series.measures),
-                         allowed="one of them", hint="name one")  # fmt: skip
+        raise InputError(
+            "the series has several measures, which must not be mixed",
+            found=", ".join(series.measures),
+            allowed="one of them",
+            hint="name one",
+        )
     names = dict.fromkeys(point.segment for point in series.points if point.measure == chosen)
     return {name: shares(series, chosen, name, unlisted=unlisted) for name in names}

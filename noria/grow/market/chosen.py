@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from noria.core.errors import InputError, unknown
+from noria.grow.series.series import Point, Series
+from noria.grow.series.units import scale_of
 
-from ..series import Point, Series
-from ..units import scale_of
 from .tidy import without_whole_segments
 
 
@@ -62,8 +62,16 @@ def summed(series: Series, measure: str) -> Series:
         return sum(point.value or 0.0 for point in group)
 
     points = tuple(
-        Point(time, entity, "", measure, total(group), group[0].unit, any(point.provisional for point in group),
-              any(point.broken for point in group))
+        Point(
+            time,
+            entity,
+            "",
+            measure,
+            total(group),
+            group[0].unit,
+            any(point.provisional for point in group),
+            any(point.broken for point in group),
+        )
         for (time, entity), group in groups.items()
-    )  # fmt: skip
+    )
     return replace(series, points=points)

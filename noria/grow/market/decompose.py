@@ -22,9 +22,9 @@ import numpy as np
 import numpy.typing as npt
 
 from noria.core.errors import InputError, InsufficientDataError, SettingError
+from noria.grow.series.series import Floats, Point, Provenance, Series
+from noria.grow.series.units import scale_of
 
-from ..series import Floats, Point, Provenance, Series
-from ..units import scale_of
 from .share import Unlisted
 from .tidy import OTHER, resolution_of, tidied
 
@@ -121,8 +121,11 @@ class Decomposition:
             for item in self.changes
             if abs(item.within + item.mix + item.entry + item.exit - item.change) > tolerance
         ]
-        found += [f"{item.entity}: growth is not market and share" for item in self.links
-                  if abs(item.own - item.market - item.share) > tolerance]  # fmt: skip
+        found += [
+            f"{item.entity}: growth is not market and share"
+            for item in self.links
+            if abs(item.own - item.market - item.share) > tolerance
+        ]
         total = sum(item.change for item in self.changes)
         return found if abs(total) <= tolerance else [*found, f"changes of share sum to {total:.12f}"]
 
@@ -166,8 +169,12 @@ def decompose(
     scale = scale_of(unit)
     shares_only = scale is not None
     if shares_only and len(parts) > 1:
-        raise InputError("shares of several segments cannot be summed without the segments' sizes", found=", ".join(parts),
-                         allowed="amounts, or one segment", hint="name one with --market")  # fmt: skip
+        raise InputError(
+            "shares of several segments cannot be summed without the segments' sizes",
+            found=", ".join(parts),
+            allowed="amounts, or one segment",
+            hint="name one with --market",
+        )
     marked = [point for point in series.points if point.measure == (measure or point.measure)]
     broken = sorted({times.index(point.time) for point in marked if point.broken})
     open_ = {times.index(point.time) for point in marked if point.provisional}
@@ -179,12 +186,27 @@ def decompose(
     changes = _changes(names, parts, then, now)
     sizes = (float(then.sum()), float(now.sum()))
     links = () if shares_only else _links(names, then.sum(0), now.sum(0), sizes)
-    silence = {} if links else {
-        "en": "not identified: the series holds shares and no amounts, so whether the market or the share grew cannot be told",
-        "zh": "无法识别：该序列只有份额而没有数量，无法区分是市场增长还是份额增长"}  # fmt: skip
-    return Decomposition(measure or series.measures[0], unit, times[start], times[end], tuple(parts), changes, links,
-                         None if shares_only else sizes, series.provenance, silence,
-                         (*(flag.texts() for flag in series.flags), *_notes(marked, times, start, end)))  # fmt: skip
+    silence = (
+        {}
+        if links
+        else {
+            "en": "not identified: the series holds shares and no amounts, so whether the market or the share grew cannot be told",
+            "zh": "无法识别：该序列只有份额而没有数量，无法区分是市场增长还是份额增长",
+        }
+    )
+    return Decomposition(
+        measure or series.measures[0],
+        unit,
+        times[start],
+        times[end],
+        tuple(parts),
+        changes,
+        links,
+        None if shares_only else sizes,
+        series.provenance,
+        silence,
+        (*(flag.texts() for flag in series.flags), *_notes(marked, times, start, end)),
+    )
 
 
 def growth_change(before: Floats, between: Floats, after: Floats) -> Parts:
@@ -227,8 +249,12 @@ def concentration_change(before: Floats, after: Floats) -> Floats:
 def _cube(series: Series, measure: str | None) -> tuple[list[str], list[str], list[str], Floats, str]:
     """Return entities, segments, times and values, (times, segments, entities), of one measure."""
     if measure is None and len(series.measures) > 1:
-        raise InputError("the series has several measures, which must not be mixed", found=", ".join(series.measures),
-                         allowed="one of them", hint="name one")  # fmt: skip
+        raise InputError(
+            "the series has several measures, which must not be mixed",
+            found=", ".join(series.measures),
+            allowed="one of them",
+            hint="name one",
+        )
     chosen = [point for point in series.points if point.measure == (measure or series.measures[0])]
     if not chosen:
         raise SettingError("unknown measure", found=measure, allowed=series.measures)
@@ -253,8 +279,10 @@ def _outside(cube: Floats) -> Floats:
 def _notes(points: list[Point], times: list[str], start: int, end: int) -> Iterator[dict[str, str]]:
     for point in points:
         if point.broken and start < times.index(point.time) <= end:
-            yield {"en": f"{point.entity} is not comparable before {point.time}: part of the change is a change of counting",
-                   "zh": f"{point.entity} 在 {point.time} 之前不可比：部分变化来自统计口径"}  # fmt: skip
+            yield {
+                "en": f"{point.entity} is not comparable before {point.time}: part of the change is a change of counting",
+                "zh": f"{point.entity} 在 {point.time} 之前不可比：部分变化来自统计口径",
+            }
     for time in dict.fromkeys(point.time for point in points if point.provisional):
         if time in (times[start], times[end]):
             yield {"en": f"{time} is provisional and may be revised", "zh": f"{time} 为暂定值，可能修订"}
@@ -273,12 +301,20 @@ def _ends(
     start = times.index(first) if first else next((row for row in whole if row >= since), 0)
     end = times.index(last) if last else _last(whole, start, still, len(times) - 1)
     if start >= end:
-        raise InputError("a change needs two times at which everything is known", found=", ".join(times[row] for row in whole) or "none",
-                         allowed="2 or more", hint="missing is not zero: say --unlisted outside if what is not listed is not there")  # fmt: skip
+        raise InputError(
+            "a change needs two times at which everything is known",
+            found=", ".join(times[row] for row in whole) or "none",
+            allowed="2 or more",
+            hint="missing is not zero: say --unlisted outside if what is not listed is not there",
+        )
     for row in (start, end):
         if row not in whole:
-            raise InputError(f"values are missing in {times[row]}, and missing is not zero", found=int(np.isnan(cube[row]).sum()),
-                             allowed="none", hint="name a time at which all are known, or --unlisted outside")  # fmt: skip
+            raise InputError(
+                f"values are missing in {times[row]}, and missing is not zero",
+                found=int(np.isnan(cube[row]).sum()),
+                allowed="none",
+                hint="name a time at which all are known, or --unlisted outside",
+            )
     return start, end
 
 
@@ -295,8 +331,11 @@ def _with_rest(
     slack = len(names) * resolution_of(cube * 100) / 200 + 1e-9
     for time, row in zip(times, rows, strict=True):
         if total[row, 0] > 1 + slack:
-            raise InputError(f"the shares of {time} sum to {total[row, 0]:.2%}: they overlap, and cannot be decomposed",
-                             found=", ".join(names), hint="leave the labels out that lie inside others: --without")  # fmt: skip
+            raise InputError(
+                f"the shares of {time} sum to {total[row, 0]:.2%}: they overlap, and cannot be decomposed",
+                found=", ".join(names),
+                hint="leave the labels out that lie inside others: --without",
+            )
     rest = np.where(total < 1 - slack, 1 - total, 0.0)[:, :, None]
     place = next((at for at, name in enumerate(names) if name == OTHER), None)
     if place is None:
@@ -313,15 +352,24 @@ def _changes(names: list[str], parts: list[str], then: Floats, now: Floats) -> t
     weights = (then.sum(1) / then.sum(), now.sum(1) / now.sum())  # of the segments
     changes = []
     for column, name in enumerate(names):
-        inside = [np.divide(amounts[:, column], amounts.sum(1), out=np.zeros(len(parts)), where=amounts.sum(1) > 0)
-                  for amounts in (then, now)]  # fmt: skip
+        inside = [
+            np.divide(amounts[:, column], amounts.sum(1), out=np.zeros(len(parts)), where=amounts.sum(1) > 0)
+            for amounts in (then, now)
+        ]
         found = parted(weights, (inside[0], inside[1]), (then[:, column] > 0, now[:, column] > 0))
         by_segment = found.within + found.mix + found.entry + found.exit
         changes.append(
-            ShareChange(name, float(then[:, column].sum() / then.sum()), float(now[:, column].sum() / now.sum()),
-                        float(found.within.sum()), float(found.mix.sum()), float(found.entry.sum()), float(found.exit.sum()),
-                        dict(zip(parts, by_segment.tolist(), strict=True)))
-        )  # fmt: skip
+            ShareChange(
+                name,
+                float(then[:, column].sum() / then.sum()),
+                float(now[:, column].sum() / now.sum()),
+                float(found.within.sum()),
+                float(found.mix.sum()),
+                float(found.entry.sum()),
+                float(found.exit.sum()),
+                dict(zip(parts, by_segment.tolist(), strict=True)),
+            )
+        )
     return tuple(sorted(changes, key=lambda item: (-abs(item.change), item.entity)))
 
 
@@ -331,6 +379,14 @@ def _links(names: list[str], then: Floats, now: Floats, sizes: tuple[float, floa
     for name, old, new in zip(names, then.tolist(), now.tolist(), strict=True):
         if old > 0 and new > 0:
             before, after = old / sizes[0], new / sizes[1]
-            links.append(GrowthLink(name, float(np.log(new / old)), market, float(np.log(after / before)),
-                                    (before + after) / 2 * (sizes[1] - sizes[0]), (sizes[0] + sizes[1]) / 2 * (after - before)))  # fmt: skip
+            links.append(
+                GrowthLink(
+                    name,
+                    float(np.log(new / old)),
+                    market,
+                    float(np.log(after / before)),
+                    (before + after) / 2 * (sizes[1] - sizes[0]),
+                    (sizes[0] + sizes[1]) / 2 * (after - before),
+                )
+            )
     return tuple(sorted(links, key=lambda item: (-item.own, item.entity)))

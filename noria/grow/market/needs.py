@@ -15,8 +15,7 @@ import ibis
 
 from noria.core.errors import InputError, unknown
 from noria.core.figure import Figure, proportion
-
-from ..log import SERVER_EVENTS
+from noria.grow.log.log import SERVER_EVENTS
 
 NOBODY = "(none)"
 
@@ -38,8 +37,14 @@ class Need:
 
     def as_dict(self) -> dict[str, Any]:
         """Return a JSON-able dict."""
-        return {"topic": self.topic, "requests": self.requests, "users": self.users, "demand": self.demand.as_dict(),
-                "unmet": self.unmet.as_dict(), "reasons": self.reasons}  # fmt: skip
+        return {
+            "topic": self.topic,
+            "requests": self.requests,
+            "users": self.users,
+            "demand": self.demand.as_dict(),
+            "unmet": self.unmet.as_dict(),
+            "reasons": self.reasons,
+        }
 
 
 def needs(events: ibis.Table, by: str = "segment") -> tuple[Need, ...]:
@@ -67,18 +72,26 @@ def needs(events: ibis.Table, by: str = "segment") -> tuple[Need, ...]:
     )
     marked = keys.mutate(handed=keys.handed.fill_null(False), wrong=keys.wrong.fill_null(False))
     counted = marked.group_by("topic").aggregate(
-        n=marked.count(), users=marked.user.nunique(where=marked.user != ""), failed=marked.failed.sum(), handed=marked.handed.sum(),
-        wrong=marked.wrong.sum(), unmet=(marked.failed | marked.handed | marked.wrong).sum(),
-    )  # fmt: skip
+        n=marked.count(),
+        users=marked.user.nunique(where=marked.user != ""),
+        failed=marked.failed.sum(),
+        handed=marked.handed.sum(),
+        wrong=marked.wrong.sum(),
+        unmet=(marked.failed | marked.handed | marked.wrong).sum(),
+    )
     rows: list[dict[str, Any]] = counted.to_pyarrow().to_pylist()
     if not rows:
         raise InputError("the lake holds no request yet", hint="send a request to the server first")
     total = sum(row["n"] for row in rows)
     rows.sort(key=lambda row: (-row["unmet"], -row["n"], row["topic"] or ""))
     return tuple(
-        Need(row["topic"] or NOBODY, row["n"], row["users"],
-             proportion(f"{row['topic'] or NOBODY}, part of demand", row["n"], total, source=SERVER_EVENTS),
-             proportion(f"{row['topic'] or NOBODY}, not met", row["unmet"], row["n"], source=SERVER_EVENTS),
-             {"not answered": row["failed"], "handed over": row["handed"], "judged wrong": row["wrong"]})
+        Need(
+            row["topic"] or NOBODY,
+            row["n"],
+            row["users"],
+            proportion(f"{row['topic'] or NOBODY}, part of demand", row["n"], total, source=SERVER_EVENTS),
+            proportion(f"{row['topic'] or NOBODY}, not met", row["unmet"], row["n"], source=SERVER_EVENTS),
+            {"not answered": row["failed"], "handed over": row["handed"], "judged wrong": row["wrong"]},
+        )
         for row in rows
-    )  # fmt: skip
+    )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..series import Floats
+from noria.grow.series.series import Floats
 
 MOST = 14
 """Entities beyond which the subsets are too many to try."""

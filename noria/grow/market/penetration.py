@@ -18,8 +18,7 @@ from scipy.special import logit
 
 from noria.core.errors import InputError
 from noria.core.figure import Figure
-
-from ..series import Floats
+from noria.grow.series.series import Floats
 
 FEWEST = 4
 """Points below which a line and its error cannot both be had."""
@@ -61,9 +60,15 @@ class Penetration:
 
 
 def penetration(
-    times: Sequence[str], values: Sequence[float], ceiling: tuple[float, float], *, source: str, draws: int = 20_000, seed: int = 0,
+    times: Sequence[str],
+    values: Sequence[float],
+    ceiling: tuple[float, float],
+    *,
+    source: str,
+    draws: int = 20_000,
+    seed: int = 0,
     level: float = 0.9,
-) -> Penetration:  # fmt: skip
+) -> Penetration:
     """Return how far under the ceiling the users are.
 
     Args:
@@ -89,8 +94,12 @@ def penetration(
             "the ceiling is no range above zero", found=f"{low:g} to {high:g}", allowed="lowest, then highest"
         )
     if y.max() >= low:
-        raise InputError("use is already above the lowest ceiling", found=f"{y.max():g}", allowed=f"below {low:g}",
-                         hint="raise the ceiling")  # fmt: skip
+        raise InputError(
+            "use is already above the lowest ceiling",
+            found=f"{y.max():g}",
+            allowed=f"below {low:g}",
+            hint="raise the ceiling",
+        )
     at = np.array([date.fromisoformat(time + "-01-01"[len(time) - 4 :]).toordinal() for time in times]) / _YEAR
     if (np.diff(at) <= 0).any():
         raise InputError("times are not in order, or one comes twice", found=", ".join(times[:3]))
@@ -114,8 +123,10 @@ def penetration(
     pace, part = drawn[:, 1], y[-1] / tops
     rising = float(np.mean(pace > 0))
     if rising < (1 + level) / 2:
-        why = {"en": f"growth is above zero in only {rising:.0%} of draws, so the series does not say when half is reached",
-               "zh": f"仅 {rising:.0%} 的模拟显示增长，因此无法得知何时达到一半"}  # fmt: skip
+        why = {
+            "en": f"growth is above zero in only {rising:.0%} of draws, so the series does not say when half is reached",
+            "zh": f"仅 {rising:.0%} 的模拟显示增长，因此无法得知何时达到一半",
+        }
         return Penetration(part, pace, None, why, y.size, times[-1], source, level)
     years = -drawn[:, 0] / np.maximum(pace, 1e-9)
     return Penetration(part, pace, years, None, y.size, times[-1], source, level)

@@ -19,10 +19,9 @@ import numpy.typing as npt
 
 from noria.core.errors import InputError
 from noria.core.figure import Figure, proportion
-
-from ..log import Log
-from ..series import Floats
-from ..times import day_number
+from noria.grow.log.log import Log
+from noria.grow.log.times import day_number
+from noria.grow.series.series import Floats
 
 Ints = npt.NDArray[np.int64]
 FEWEST = 20
@@ -112,10 +111,18 @@ def customers(log: Log) -> Customers:
     if np.isnan(value).all() or np.nansum(value) == 0:
         value, name = rows["units"].to_numpy().astype(np.float64), "units"
     return Customers(
-        rows["user"].to_numpy().astype(str), end - rows["last"].to_numpy().astype(np.float64), end - rows["first"].to_numpy().astype(np.float64),
-        rows["days"].to_numpy().astype(np.float64), np.nan_to_num(value), rows["segment"].to_numpy().astype(str), name,
-        (log.as_of - log.first).days + 1, log.source, log.licence, log.as_of,
-    )  # fmt: skip
+        rows["user"].to_numpy().astype(str),
+        end - rows["last"].to_numpy().astype(np.float64),
+        end - rows["first"].to_numpy().astype(np.float64),
+        rows["days"].to_numpy().astype(np.float64),
+        np.nan_to_num(value),
+        rows["segment"].to_numpy().astype(str),
+        name,
+        (log.as_of - log.first).days + 1,
+        log.source,
+        log.licence,
+        log.as_of,
+    )
 
 
 def by_rules(found: Customers) -> Segmentation:
@@ -126,17 +133,31 @@ def by_rules(found: Customers) -> Segmentation:
     fresh = found.span / 8
     recent, lapsed = found.recency <= near, found.recency > far
     rules: list[tuple[str, str, npt.NDArray[np.bool_], str, str]] = [
-        ("champions", "核心用户", recent & (found.days >= often) & (found.value >= rich),
-         f"active within {near:.0f} days, on {often:.0f} days or more, value {rich:,.4g} or more", f"{near:.0f} 天内活跃，活跃 {often:.0f} 天以上，价值 {rich:,.4g} 以上"),
-        ("loyal", "忠诚用户", recent & (found.days >= often),
-         f"active within {near:.0f} days, on {often:.0f} days or more", f"{near:.0f} 天内活跃，活跃 {often:.0f} 天以上"),
+        (
+            "champions",
+            "核心用户",
+            recent & (found.days >= often) & (found.value >= rich),
+            f"active within {near:.0f} days, on {often:.0f} days or more, value {rich:,.4g} or more",
+            f"{near:.0f} 天内活跃，活跃 {often:.0f} 天以上，价值 {rich:,.4g} 以上",
+        ),
+        (
+            "loyal",
+            "忠诚用户",
+            recent & (found.days >= often),
+            f"active within {near:.0f} days, on {often:.0f} days or more",
+            f"{near:.0f} 天内活跃，活跃 {often:.0f} 天以上",
+        ),
         ("new", "新用户", found.age <= fresh, f"first seen within {fresh:.0f} days", f"{fresh:.0f} 天内首次出现"),
-        ("at risk", "流失风险", ~recent & ((found.days >= often) | (found.value >= rich)),
-         f"on {often:.0f} days or more or value {rich:,.4g} or more, but not seen for over {near:.0f} days",
-         f"活跃 {often:.0f} 天以上或价值 {rich:,.4g} 以上，但已超过 {near:.0f} 天未见"),
+        (
+            "at risk",
+            "流失风险",
+            ~recent & ((found.days >= often) | (found.value >= rich)),
+            f"on {often:.0f} days or more or value {rich:,.4g} or more, but not seen for over {near:.0f} days",
+            f"活跃 {often:.0f} 天以上或价值 {rich:,.4g} 以上，但已超过 {near:.0f} 天未见",
+        ),
         ("lapsed", "已流失", lapsed, f"not seen for over {far:.0f} days", f"超过 {far:.0f} 天未见"),
         ("occasional", "偶尔使用", np.ones(found.users.size, dtype=bool), "none of the above", "以上皆非"),
-    ]  # fmt: skip
+    ]
     left = np.ones(found.users.size, dtype=bool)
     segments = []
     for en, zh, rule, why, why_zh in rules:
@@ -207,10 +228,28 @@ def segment_of(found: Customers, members: Ints, name: dict[str, str], reason: di
     error = 1.96 * float(mine.std(ddof=1)) / np.sqrt(mine.size) if mine.size > 1 else float("nan")
     low, high = (None, None) if np.isnan(error) else (float(mine.mean()) - error, float(mine.mean()) + error)
     return Segment(
-        name, reason, members, proportion(f"{name['en']}, part of users", members.size, found.users.size, source=found.source),
-        Figure(f"{name['en']}, part of value", part, found.users.size, max(0.0, part - half), min(1.0, part + half), source=found.source),
-        Figure(f"{name['en']}, value of a user", float(mine.mean()), int(mine.size), low, high, unit=found.value_name, source=found.source),
-    )  # fmt: skip
+        name,
+        reason,
+        members,
+        proportion(f"{name['en']}, part of users", members.size, found.users.size, source=found.source),
+        Figure(
+            f"{name['en']}, part of value",
+            part,
+            found.users.size,
+            max(0.0, part - half),
+            min(1.0, part + half),
+            source=found.source,
+        ),
+        Figure(
+            f"{name['en']}, value of a user",
+            float(mine.mean()),
+            int(mine.size),
+            low,
+            high,
+            unit=found.value_name,
+            source=found.source,
+        ),
+    )
 
 
 def _ordered(segments: list[Segment]) -> tuple[Segment, ...]:

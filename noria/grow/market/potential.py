@@ -25,11 +25,10 @@ from scipy.special import expit, logit
 
 from noria.core.errors import InputError, RowError
 from noria.core.figure import Figure
+from noria.grow.series.cells import read_headed
+from noria.grow.series.series import Floats
+from noria.grow.series.units import scale_of
 from noria.text.numbers import Style, number_of, style_of
-
-from ..cells import read_headed
-from ..series import Floats
-from ..units import scale_of
 
 APPROACHES = ("top-down", "bottom-up")
 COLUMNS = ("industry", "approach", "factor", "low", "high", "unit", "source")
@@ -106,8 +105,10 @@ class Agreement:
         if self.agrees:
             return {"en": "the two approaches agree within their ranges", "zh": "两种方法在各自范围内一致"}
         far = self.low if self.low > 1 else 1 / self.high
-        return {"en": f"the two approaches disagree by a factor of {far:.2g} or more: an input is wrong",
-                "zh": f"两种方法相差至少 {far:.2g} 倍：有输入不对"}  # fmt: skip
+        return {
+            "en": f"the two approaches disagree by a factor of {far:.2g} or more: an input is wrong",
+            "zh": f"两种方法相差至少 {far:.2g} 倍：有输入不对",
+        }
 
 
 @dataclass(frozen=True)
@@ -126,10 +127,13 @@ class Potential:
     def as_dict(self) -> dict[str, Any]:
         """Return a JSON-able dict."""
         return {
-            "unit": self.unit, "sizes": [figure.as_dict() for figure in self.sizes],
+            "unit": self.unit,
+            "sizes": [figure.as_dict() for figure in self.sizes],
             "tornado": {name: [bar.as_dict() for bar in bars] for name, bars in self.tornado.items()},
-            "agreements": [{**asdict(item), "agrees": item.agrees, "verdict": item.verdict} for item in self.agreements],
-        }  # fmt: skip
+            "agreements": [
+                {**asdict(item), "agrees": item.agrees, "verdict": item.verdict} for item in self.agreements
+            ],
+        }
 
 
 def potential(
@@ -175,10 +179,12 @@ def potential(
             )
     agreements = [
         _agreement(industry, by_industry["bottom-up", industry] / by_industry["top-down", industry], within)
-        for approach, industry in by_industry if approach == "bottom-up" and ("top-down", industry) in by_industry
+        for approach, industry in by_industry
+        if approach == "bottom-up"
+        and ("top-down", industry) in by_industry
         # Totals are compared only where both are of the same industries.
         and (industry or covered["bottom-up"] == covered["top-down"])
-    ]  # fmt: skip
+    ]
     return Potential(tuple(sizes), tornado, tuple(agreements), unit, tuple(ranges), within)
 
 
@@ -248,8 +254,17 @@ def _range(row: dict[str, str], path: Path, line: int, style: Style) -> Range:
 
 def _ranged(name: str, values: Floats, within: float, unit: str, source: str) -> Figure:
     low, middle, high = np.quantile(values, [(1 - within) / 2, 0.5, (1 + within) / 2])
-    return Figure(name, float(middle), values.size, float(low), float(high), unit=unit, source=source, level=within,
-                  note="drawn from ranges of inputs")  # fmt: skip
+    return Figure(
+        name,
+        float(middle),
+        values.size,
+        float(low),
+        float(high),
+        unit=unit,
+        source=source,
+        level=within,
+        note="drawn from ranges of inputs",
+    )
 
 
 def _agreement(industry: str, ratio: Floats, within: float) -> Agreement:

@@ -14,8 +14,8 @@ import numpy as np
 
 from noria.core.errors import InputError
 from noria.core.figure import Figure
+from noria.grow.series.series import Floats
 
-from ..series import Floats
 from .share import Shares
 
 
@@ -56,9 +56,18 @@ def rank_stability(market: Shares, lag: int = 1) -> list[RankStep]:
             continue
         tau, undecided, pairs = _tau(before[there], after[there], market.resolution)
         moved = 0.5 * float(np.abs(market.values[row] - market.values[row - lag]).sum())
-        steps.append(RankStep(market.times[row - lag], market.times[row], tau, max(-1.0, tau - undecided / pairs),
-                              min(1.0, tau + undecided / pairs), int(there.sum()), moved,
-                              any(row - lag < at <= row for at, _ in market.breaks)))  # fmt: skip
+        steps.append(
+            RankStep(
+                market.times[row - lag],
+                market.times[row],
+                tau,
+                max(-1.0, tau - undecided / pairs),
+                min(1.0, tau + undecided / pairs),
+                int(there.sum()),
+                moved,
+                any(row - lag < at <= row for at, _ in market.breaks),
+            )
+        )
     return steps
 
 
@@ -77,15 +86,45 @@ def stability_figures(market: Shares) -> list[Figure]:
         raise InputError("rank stability compares two entities", found="one", allowed="2 or more")
     far = ends[0]
     source = market.provenance.text()
-    figures = [Figure(f"Kendall tau {far.before} to {far.time}", far.tau, far.n, far.low, far.high, source=source, level=1.0,
-                      note="bounds are what rounding leaves open; n counts entities")]  # fmt: skip
+    figures = [
+        Figure(
+            f"Kendall tau {far.before} to {far.time}",
+            far.tau,
+            far.n,
+            far.low,
+            far.high,
+            source=source,
+            level=1.0,
+            note="bounds are what rounding leaves open; n counts entities",
+        )
+    ]
     least = least_stable(steps)
     if least:
-        figures.append(Figure(f"least Kendall tau of one step, {least.time}", least.tau, least.n, least.low, least.high,
-                              source=source, level=1.0, note=f"of {len(steps)} steps"))  # fmt: skip
+        figures.append(
+            Figure(
+                f"least Kendall tau of one step, {least.time}",
+                least.tau,
+                least.n,
+                least.low,
+                least.high,
+                source=source,
+                level=1.0,
+                note=f"of {len(steps)} steps",
+            )
+        )
     slack = len(market.entities) * market.resolution / 2
-    figures.append(Figure(f"share that moved {far.before} to {far.time}", far.moved, far.n, max(0.0, far.moved - slack),
-                          min(1.0, far.moved + slack), source=source, level=1.0, note="the least that changed hands"))  # fmt: skip
+    figures.append(
+        Figure(
+            f"share that moved {far.before} to {far.time}",
+            far.moved,
+            far.n,
+            max(0.0, far.moved - slack),
+            min(1.0, far.moved + slack),
+            source=source,
+            level=1.0,
+            note="the least that changed hands",
+        )
+    )
     return figures
 
 
@@ -97,8 +136,14 @@ def least_stable(steps: list[RankStep]) -> RankStep | None:
 def _between(market: Shares, first: int, last: int) -> Shares:
     """Return the market of two of its periods."""
     rows = [first, last]
-    return Shares(tuple(market.times[row] for row in rows), market.entities, market.values[rows], market.base,
-                  market.provenance, market.resolution)  # fmt: skip
+    return Shares(
+        tuple(market.times[row] for row in rows),
+        market.entities,
+        market.values[rows],
+        market.base,
+        market.provenance,
+        market.resolution,
+    )
 
 
 def _tau(before: Floats, after: Floats, resolution: float) -> tuple[float, int, int]:

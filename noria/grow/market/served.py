@@ -16,12 +16,11 @@ from typing import Any, Literal
 import ibis
 
 from noria.core.errors import InputError, unknown
-
-from ..log import SERVER_EVENTS, covering
-from ..series import Point, Provenance, Series
-from ..times import day_number
-from ..users.periods import Period, first_day, number_of, period_of
-from ..zones import UTC_DAYS, LocalCalendar
+from noria.grow.log.log import SERVER_EVENTS, covering
+from noria.grow.log.times import day_number
+from noria.grow.log.zones import UTC_DAYS, LocalCalendar
+from noria.grow.series.series import Point, Provenance, Series
+from noria.grow.users.periods import Period, first_day, number_of, period_of
 
 By = Literal["app", "model", "tenant", "segment"]
 BASES = ("requests", "tokens", "items", "users", "reach", "revenue")
@@ -49,7 +48,7 @@ def served_series(
     """Return how much each entity was used in each period, on every base that the events carry.
 
     Args:
-        events: what `noria.grow.lake.events` returned.
+        events: what `noria.grow.log.lake.events` returned.
         by: the column whose values are the entities: app, model, tenant or segment.
         period: day, week or month.
         split: a second column whose values are the series' segments; none where not given.
@@ -72,9 +71,13 @@ def served_series(
         return rows.mutate(period=number, entity=rows[by], part=rows[split] if split else ibis.literal(""))
 
     named = placed(events.filter(events.kind == "request"))
-    used = _rows(named.group_by(["period", "entity", "part"]).aggregate(
-        requests=named.count(), tokens=named.units.sum(where=named.unit == "tokens"),
-        items=named.units.sum(where=named.unit == "items")))  # fmt: skip
+    used = _rows(
+        named.group_by(["period", "entity", "part"]).aggregate(
+            requests=named.count(),
+            tokens=named.units.sum(where=named.unit == "tokens"),
+            items=named.units.sum(where=named.unit == "items"),
+        )
+    )
     if not used:
         raise InputError("the lake holds no request yet", hint="send a request to the server first")
     counts = {name: {_key(row): float(row[name] or 0) for row in used} for name in ("requests", "tokens", "items")}
@@ -127,11 +130,21 @@ def _series(counts: dict[str, dict[Key, float]], period: Period, last: date, cal
     width = 7 if period == "month" else 10
     open_since = number_of(last, period, calendar.week_starts)
     points = [
-        Point(first_day(number, period, calendar.week_starts).isoformat()[:width], entity, part, base,
-              counts[base].get((number, entity, part), 0.0), _UNITS[base], provisional=number == open_since)
-        for base in BASES if any(counts[base].values())
-        for number in periods for part in parts for entity in entities
-    ]  # fmt: skip
+        Point(
+            first_day(number, period, calendar.week_starts).isoformat()[:width],
+            entity,
+            part,
+            base,
+            counts[base].get((number, entity, part), 0.0),
+            _UNITS[base],
+            provisional=number == open_since,
+        )
+        for base in BASES
+        if any(counts[base].values())
+        for number in periods
+        for part in parts
+        for entity in entities
+    ]
     return Series(tuple(sorted(points, key=lambda point: point.time)), Provenance(SERVER_EVENTS, "own data", last))
 
 

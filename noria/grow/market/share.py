@@ -16,10 +16,10 @@ import numpy.typing as npt
 
 from noria.core.errors import InputError
 from noria.core.figure import Figure
+from noria.grow.series.cells import Flag
+from noria.grow.series.series import Floats, Provenance, Series
+from noria.grow.series.units import scale_of
 
-from ..cells import Flag
-from ..series import Floats, Provenance, Series
-from ..units import scale_of
 from .nested import nested
 from .tidy import OTHER, resolution_of, tidied
 
@@ -58,10 +58,18 @@ class Shares:
             raise InputError("at no time are all shares known", found=self.provenance.source)
         row, known = int(rows[-1]), int(rows.size)
         return [
-            Figure(f"{entity} {self.times[row]}", float(share), known, max(0.0, float(share) - self.resolution / 2),
-                   min(1.0, float(share) + self.resolution / 2), source=self.provenance.text(), level=1.0, note=self.base)
+            Figure(
+                f"{entity} {self.times[row]}",
+                float(share),
+                known,
+                max(0.0, float(share) - self.resolution / 2),
+                min(1.0, float(share) + self.resolution / 2),
+                source=self.provenance.text(),
+                level=1.0,
+                note=self.base,
+            )
             for entity, share in zip(self.entities, self.values[row], strict=True)
-        ]  # fmt: skip
+        ]
 
 
 @dataclass(frozen=True)
@@ -112,8 +120,11 @@ def shares(
         values = values / scale
         if np.nanmax(values, initial=0.0) > 1 + 1e-9:
             row, column = np.unravel_index(int(np.nanargmax(values)), values.shape)
-            raise InputError(f"a share of {entities[column]} in {times[row]} is over 100 %", found=f"{values[row, column]:.2%}",
-                             allowed=f"unit 'percent' or 'share'; this series says {chosen.unit!r}")  # fmt: skip
+            raise InputError(
+                f"a share of {entities[column]} in {times[row]} is over 100 %",
+                found=f"{values[row, column]:.2%}",
+                allowed=f"unit 'percent' or 'share'; this series says {chosen.unit!r}",
+            )
     else:
         with np.errstate(invalid="ignore"):
             values = values / values.sum(1, keepdims=True)
@@ -128,17 +139,40 @@ def shares(
     flags = [*chosen.flags, *outside, *flags]
     for whole, parts, held in inside:
         listed = ", ".join(parts)
-        flags.append(Flag("nested", times[0], f"{whole} equals {listed} taken together in {held} periods: leave one side out",
-                          f"{whole} 在 {held} 期中等于 {listed} 之和：请去掉其中一方"))  # fmt: skip
-    flags += [Flag("provisional", time, "provisional: the publisher may revise it", "暂定值，发布者可能修订")
-              for time in chosen.provisional_times]  # fmt: skip
+        flags.append(
+            Flag(
+                "nested",
+                times[0],
+                f"{whole} equals {listed} taken together in {held} periods: leave one side out",
+                f"{whole} 在 {held} 期中等于 {listed} 之和：请去掉其中一方",
+            )
+        )
+    flags += [
+        Flag("provisional", time, "provisional: the publisher may revise it", "暂定值，发布者可能修订")
+        for time in chosen.provisional_times
+    ]
     broken = [point for point in chosen.points if point.broken]
-    flags += [Flag("break", point.time, f"{point.entity}: not comparable with the time before", f"{point.entity}：与上一期不可比")
-              for point in broken]  # fmt: skip
+    flags += [
+        Flag(
+            "break",
+            point.time,
+            f"{point.entity}: not comparable with the time before",
+            f"{point.entity}：与上一期不可比",
+        )
+        for point in broken
+    ]
     columns = {entities[column]: place for place, column in enumerate(order)}
     breaks = tuple((times.index(point.time), columns[point.entity]) for point in broken)
-    return Shares(tuple(times), tuple(names), values, chosen.points[0].measure, series.provenance, resolution,
-                  tuple(flags), breaks)  # fmt: skip
+    return Shares(
+        tuple(times),
+        tuple(names),
+        values,
+        chosen.points[0].measure,
+        series.provenance,
+        resolution,
+        tuple(flags),
+        breaks,
+    )
 
 
 def concentration(market: Shares) -> list[Concentration]:
@@ -152,8 +186,17 @@ def concentration(market: Shares) -> list[Concentration]:
         low = float((named**2).sum()) * 10_000
         some = row[row > 0]
         top = int(np.argmax(named))
-        found.append(Concentration(time, low, low + rest**2 * 10_000, float(np.sort(named)[-4:].sum()),
-                                   float(-(some * np.log(some)).sum()), market.entities[top], float(named[top])))  # fmt: skip
+        found.append(
+            Concentration(
+                time,
+                low,
+                low + rest**2 * 10_000,
+                float(np.sort(named)[-4:].sum()),
+                float(-(some * np.log(some)).sum()),
+                market.entities[top],
+                float(named[top]),
+            )
+        )
     return found
 
 
@@ -172,8 +215,14 @@ def _completed(
             continue
         if missing:
             listed = ", ".join(missing)
-            flags.append(Flag("missing", time, f"not known: {listed}; missing is not zero, so the sum is open",
-                              f"缺失：{listed}；缺失不等于零，因此合计未知"))  # fmt: skip
+            flags.append(
+                Flag(
+                    "missing",
+                    time,
+                    f"not known: {listed}; missing is not zero, so the sum is open",
+                    f"缺失：{listed}；缺失不等于零，因此合计未知",
+                )
+            )
             continue
         if np.isnan(values[row]).all():
             flags.append(
@@ -182,19 +231,37 @@ def _completed(
             continue
         total = float(values[row].sum())
         if total > 1 + slack:
-            flags.append(Flag("overlap", time, f"the shares sum to {total:.2%}: they overlap, and are left as they are",
-                              f"份额合计 {total:.2%}：彼此重叠，保持原样"))  # fmt: skip
+            flags.append(
+                Flag(
+                    "overlap",
+                    time,
+                    f"the shares sum to {total:.2%}: they overlap, and are left as they are",
+                    f"份额合计 {total:.2%}：彼此重叠，保持原样",
+                )
+            )
         elif total < 1 - slack:
             values[row, -1] += 1 - total
-            flags.append(Flag("rest", time, f"the named shares sum to {total:.2%}; the rest is shown as other",
-                              f"已列份额合计 {total:.2%}；其余计入“其他”"))  # fmt: skip
+            flags.append(
+                Flag(
+                    "rest",
+                    time,
+                    f"the named shares sum to {total:.2%}; the rest is shown as other",
+                    f"已列份额合计 {total:.2%}；其余计入“其他”",
+                )
+            )
         else:
             values[row] /= total
             if abs(total - 1) > abs(worst):
                 worst, worst_time = total - 1, time
     if abs(worst) > 1e-9:
-        flags.append(Flag("rounded", worst_time, f"rounded shares sum to {1 + worst:.2%} at most off, and were scaled to one",
-                          f"四舍五入后合计最多偏离至 {1 + worst:.2%}，已按比例归一"))  # fmt: skip
+        flags.append(
+            Flag(
+                "rounded",
+                worst_time,
+                f"rounded shares sum to {1 + worst:.2%} at most off, and were scaled to one",
+                f"四舍五入后合计最多偏离至 {1 + worst:.2%}，已按比例归一",
+            )
+        )
     for column, name in enumerate(names[:-1]):
         there = np.flatnonzero(values[:, column] > 0)
         known = np.flatnonzero(~np.isnan(values[:, column]))
@@ -211,9 +278,15 @@ def _advice(times: list[str], names: list[str], unknown: Bools) -> list[Flag]:
     if not partly.any():
         return []
     listed = ", ".join(name for column, name in enumerate(names[: unknown.shape[1]]) if unknown[partly, column].any())
-    return [Flag("advice", "", f"to know these periods give the missing values of {listed}, or 0 where there was none; or say --unlisted "
-                      "outside: nothing before its first value and after its last",
-                      f"若要得知这些时期，请补上 {listed} 的缺失值（没有则写 0）；或使用 --unlisted outside：首值之前与末值之后视为不在市场内")]  # fmt: skip
+    return [
+        Flag(
+            "advice",
+            "",
+            f"to know these periods give the missing values of {listed}, or 0 where there was none; or say --unlisted "
+            "outside: nothing before its first value and after its last",
+            f"若要得知这些时期，请补上 {listed} 的缺失值（没有则写 0）；或使用 --unlisted outside：首值之前与末值之后视为不在市场内",
+        )
+    ]
 
 
 def _renamed(times: list[str], names: list[str], unknown: Bools) -> list[Flag]:
@@ -226,10 +299,15 @@ def _renamed(times: list[str], names: list[str], unknown: Bools) -> list[Flag]:
             ended.setdefault(int(known[-1]) + 1, []).append(name)
             begun.setdefault(int(known[0]), []).append(name)
     return [
-        Flag("renamed", times[row], f"{olds[0]} ends where {begun[row][0]} begins: if it was renamed, give it one name in all rows",
-             f"{olds[0]} 结束之时 {begun[row][0]} 开始：若为更名，请在所有行中使用同一名称")
-        for row, olds in sorted(ended.items()) if len(olds) == 1 and len(begun.get(row, ())) == 1
-    ]  # fmt: skip
+        Flag(
+            "renamed",
+            times[row],
+            f"{olds[0]} ends where {begun[row][0]} begins: if it was renamed, give it one name in all rows",
+            f"{olds[0]} 结束之时 {begun[row][0]} 开始：若为更名，请在所有行中使用同一名称",
+        )
+        for row, olds in sorted(ended.items())
+        if len(olds) == 1 and len(begun.get(row, ())) == 1
+    ]
 
 
 def _outside(times: list[str], entities: list[str], values: Floats) -> tuple[Floats, list[Flag]]:
@@ -244,9 +322,14 @@ def _outside(times: list[str], entities: list[str], values: Floats) -> tuple[Flo
         away = published & ((rows < known[0]) | (rows > known[-1]))
         if away.any():
             values[away, column] = 0.0
-            flags.append(Flag("unlisted", times[int(np.flatnonzero(away)[0])],
-                              f"{entity} is not listed in {int(away.sum())} periods: outside the market, or inside the rest",
-                              f"{entity} 有 {int(away.sum())} 期未列出：视为不在市场内，或计入“其他”"))  # fmt: skip
+            flags.append(
+                Flag(
+                    "unlisted",
+                    times[int(np.flatnonzero(away)[0])],
+                    f"{entity} is not listed in {int(away.sum())} periods: outside the market, or inside the rest",
+                    f"{entity} 有 {int(away.sum())} 期未列出：视为不在市场内，或计入“其他”",
+                )
+            )
     return values, flags
 
 
@@ -265,5 +348,9 @@ _MANY = ("missing", "provisional", "overlap", "rest")
 
 def _gathered(group: list[Flag]) -> Flag:
     first, alike = group[0], len({flag.en for flag in group}) == 1
-    return Flag(first.code, f"{first.time} to {group[-1].time} ({len(group)})", first.en if alike else f"{first.en} (so at first)",
-                first.zh if alike else f"{first.zh}（首期如此）")  # fmt: skip
+    return Flag(
+        first.code,
+        f"{first.time} to {group[-1].time} ({len(group)})",
+        first.en if alike else f"{first.en} (so at first)",
+        first.zh if alike else f"{first.zh}（首期如此）",
+    )

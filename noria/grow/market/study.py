@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from noria.core.errors import InputError, unknown
+from noria.grow.bundled import chatbot_shares
+from noria.grow.log.lake import events
+from noria.grow.log.log import Log
+from noria.grow.series.series import Series, read_series
+from noria.grow.series.units import scale_of
+from noria.grow.settings import LogSettings
 
-from ..bundled import chatbot_shares
-from ..lake import events
-from ..log import Log
-from ..series import Series, read_series
-from ..settings import LogSettings
-from ..units import scale_of
 from .bases import by_segment
 from .chosen import over_segments, without
 from .decompose import Decomposition, decompose
@@ -83,9 +83,13 @@ def movement(series: Series, measure: str | None, segment: str | None, basis: Ba
 
 
 def drivers(
-    series: Series, measure: str | None, segment: str | None, settings: DriverSettings, happenings: Path | None = None,
+    series: Series,
+    measure: str | None,
+    segment: str | None,
+    settings: DriverSettings,
+    happenings: Path | None = None,
     unlisted: Unlisted = "missing",
-) -> Drivers:  # fmt: skip
+) -> Drivers:
     """Return what the named drivers do to the measure, and what followed the happenings in a file.
 
     Raises:
@@ -96,16 +100,26 @@ def drivers(
         asides = {*settings.driver, *(f"{name}{STANDARD_ERROR}" for name in settings.driver)}
         others = [name for name in series.measures if name not in asides]
         if measure is None and len(others) != 1:
-            raise InputError("what is to be explained was not named", found=", ".join(others) or "only drivers", allowed="one measure",
-                             hint="name it with --measure")  # fmt: skip
+            raise InputError(
+                "what is to be explained was not named",
+                found=", ".join(others) or "only drivers",
+                allowed="one measure",
+                hint="name it with --measure",
+            )
         panel = panel_of(
             series, measure or others[0], settings.driver, segment=segment, form=settings.form, lag=settings.lag
         )
         explained = explain(panel, level=settings.level, repeats=settings.repeats, seed=settings.chance)
     if happenings is not None:
         market = shares(series, measure, segment, unlisted=unlisted)
-        followed = event_study(market, read_happenings(happenings), window=settings.window, level=settings.level,
-                               repeats=settings.repeats, seed=settings.chance)  # fmt: skip
+        followed = event_study(
+            market,
+            read_happenings(happenings),
+            window=settings.window,
+            level=settings.level,
+            repeats=settings.repeats,
+            seed=settings.chance,
+        )
     return Drivers(explained, followed)
 
 
@@ -167,5 +181,12 @@ def reach_of(
         for time, value in zip(times, values[:, entities.index(entity)], strict=True)
         if value == value
     ]
-    return penetration([time for time, _ in known], [value for _, value in known], settings.ceiling, source=series.provenance.text(),
-                       draws=settings.sizes, seed=settings.dice, level=settings.within)  # fmt: skip
+    return penetration(
+        [time for time, _ in known],
+        [value for _, value in known],
+        settings.ceiling,
+        source=series.provenance.text(),
+        draws=settings.sizes,
+        seed=settings.dice,
+        level=settings.within,
+    )

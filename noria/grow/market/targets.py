@@ -18,8 +18,8 @@ import numpy as np
 
 from noria.core.errors import InputError, InsufficientDataError, unknown
 from noria.core.figure import Figure, proportion
+from noria.grow.series.series import Floats
 
-from ..series import Floats
 from .positioning import Segment, Segmentation
 
 MEASURES: dict[str, tuple[str, str]] = {
@@ -53,20 +53,33 @@ class Target:
         """What the score rests on, the strongest first."""
         order = sorted(self.contributions, key=lambda name: -self.contributions[name])
         return {
-            language: joiner.join(f"{SHORT[name][place]} +{self.contributions[name]:.2f}" for name in order if self.contributions[name] > 0)
-            or none for place, (language, joiner, none) in enumerate((("en", ", ", "lowest on every measure"), ("zh", "，", "各项均为最低")))
-        }  # fmt: skip
+            language: joiner.join(
+                f"{SHORT[name][place]} +{self.contributions[name]:.2f}"
+                for name in order
+                if self.contributions[name] > 0
+            )
+            or none
+            for place, (language, joiner, none) in enumerate(
+                (("en", ", ", "lowest on every measure"), ("zh", "，", "各项均为最低"))
+            )
+        }
 
     def as_dict(self) -> dict[str, Any]:
         """Return a JSON-able dict."""
-        return {"segment": self.segment.name, "rule": self.segment.reason, "score": self.score, "contributions": self.contributions,
-                "measures": {name: figure.as_dict() for name, figure in self.measures.items()}, "first": self.first.as_dict(),
-                "reason": self.reason}  # fmt: skip
+        return {
+            "segment": self.segment.name,
+            "rule": self.segment.reason,
+            "score": self.score,
+            "contributions": self.contributions,
+            "measures": {name: figure.as_dict() for name, figure in self.measures.items()},
+            "first": self.first.as_dict(),
+            "reason": self.reason,
+        }
 
 
 def targets(
     found: Segmentation, weights: Mapping[str, float] = EQUAL, *, draws: int = 2000, seed: int = 0
-) -> tuple[Target, ...]:  # fmt: skip
+) -> tuple[Target, ...]:
     """Return the segments scored, the best first.
 
     Raises:
@@ -98,10 +111,17 @@ def targets(
     scores = np.einsum("dsm,dm->ds", _scaled(shaken), opinions)
     wins = np.bincount(scores.argmax(1), minlength=len(figures))
     rows = [
-        Target(segment, float(part.sum()), dict(zip(names, part.tolist(), strict=True)), row,
-               proportion(f"{segment.name['en']}, first", int(win), draws, source=found.customers.source, note="simulated weights"))
+        Target(
+            segment,
+            float(part.sum()),
+            dict(zip(names, part.tolist(), strict=True)),
+            row,
+            proportion(
+                f"{segment.name['en']}, first", int(win), draws, source=found.customers.source, note="simulated weights"
+            ),
+        )
         for segment, part, row, win in zip(found.segments, contributions, figures, wins, strict=True)
-    ]  # fmt: skip
+    ]
     return tuple(sorted(rows, key=lambda target: (-target.score, target.segment.name["en"])))
 
 
@@ -109,10 +129,13 @@ def _measured(found: Segmentation, segment: Segment) -> dict[str, Figure]:
     people, late = found.customers, found.customers.span / 8
     n = segment.members.size
     return {
-        "users": segment.users, "value": segment.each,
-        "active": proportion("active late", int((people.recency[segment.members] <= late).sum()), n, source=people.source),
+        "users": segment.users,
+        "value": segment.each,
+        "active": proportion(
+            "active late", int((people.recency[segment.members] <= late).sum()), n, source=people.source
+        ),
         "new": proportion("new late", int((people.age[segment.members] <= late).sum()), n, source=people.source),
-    }  # fmt: skip
+    }
 
 
 def _error(figure: Figure) -> float:

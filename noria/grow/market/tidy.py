@@ -16,25 +16,113 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..cells import Flag
-from ..series import Floats, Point, Series
-from ..spellings import plain
-from ..units import called_share, read_scale, scale_of
+from noria.grow.log.spellings import plain
+from noria.grow.series.cells import Flag
+from noria.grow.series.series import Floats, Point, Series
+from noria.grow.series.units import called_share, read_scale, scale_of
 
 OTHER = "Other"
-_OTHERS = {"other", "others", "rest", "the rest", "remaining", "remainder", "residual", "misc", "miscellaneous", "everyone else", "everybody else",
-           "unnamed", "not named", "not listed", "unlisted", "long tail", "the long tail", "tail", "etc", "others total", "other total", "autres",
-           "sonstige", "andere", "otros", "altri", "その他", "기타", "长尾", "余下", "未列出", "未列名", "未具名"}  # fmt: skip
+_OTHERS = {
+    "other",
+    "others",
+    "rest",
+    "the rest",
+    "remaining",
+    "remainder",
+    "residual",
+    "misc",
+    "miscellaneous",
+    "everyone else",
+    "everybody else",
+    "unnamed",
+    "not named",
+    "not listed",
+    "unlisted",
+    "long tail",
+    "the long tail",
+    "tail",
+    "etc",
+    "others total",
+    "other total",
+    "autres",
+    "sonstige",
+    "andere",
+    "otros",
+    "altri",
+    "その他",
+    "기타",
+    "长尾",
+    "余下",
+    "未列出",
+    "未列名",
+    "未具名",
+}
 _OTHER_OF = re.compile(
     r"(all )?(the )?(others?|remaining)( the)? (brands?|sellers?|companies|players?|vendors?|manufacturers?|makers?|suppliers?|providers?|products?"
     r"|models?|apps?|platforms?|browsers?|chatbots?|engines?|competitors?|rivals?|firms?|services?|operators?|sites?|tools?|systems?|devices?"
     r"|entities|names?|users?|markets?)|all (the |of the )?(others?|rest|remaining)|(the )?rest of (the )?(market|world|industry|others?|them)"
 )
 _OTHER_HAN = ("其他", "其它", "其余", "其馀", "其餘", "剩余", "剩餘")
-_TOTALS = ("total", "totals", "sum", "sums", "overall", "all", "industry", "market", "everyone", "everything", "everybody", "combined", "aggregate",
-           "aggregated", "world", "worldwide", "global", "altogether", "in all", "gesamt", "insgesamt", "summe", "gesamtmarkt", "ensemble", "totale",
-           "totaux", "totales", "σ", "∑", "共计", "总和", "总数", "总体", "总量", "总额", "总值", "总规模", "全部", "整体", "全体", "全市场", "总市场", "市场",
-           "行业", "全行业", "大盘", "小计", "小計", "總和", "總數", "總額", "總體", "subtotal", "sub total", "全国", "全球", "合計", "總計")  # fmt: skip
+_TOTALS = (
+    "total",
+    "totals",
+    "sum",
+    "sums",
+    "overall",
+    "all",
+    "industry",
+    "market",
+    "everyone",
+    "everything",
+    "everybody",
+    "combined",
+    "aggregate",
+    "aggregated",
+    "world",
+    "worldwide",
+    "global",
+    "altogether",
+    "in all",
+    "gesamt",
+    "insgesamt",
+    "summe",
+    "gesamtmarkt",
+    "ensemble",
+    "totale",
+    "totaux",
+    "totales",
+    "σ",
+    "∑",
+    "共计",
+    "总和",
+    "总数",
+    "总体",
+    "总量",
+    "总额",
+    "总值",
+    "总规模",
+    "全部",
+    "整体",
+    "全体",
+    "全市场",
+    "总市场",
+    "市场",
+    "行业",
+    "全行业",
+    "大盘",
+    "小计",
+    "小計",
+    "總和",
+    "總數",
+    "總額",
+    "總體",
+    "subtotal",
+    "sub total",
+    "全国",
+    "全球",
+    "合計",
+    "總計",
+)
 _TOTAL_OF = re.compile(
     r"(sub ?)?totals? .*|.* (sub ?)?totals?|sum of .*|(all|every|overall|whole|entire|combined|aggregate)( of)?( the)? (brands?|sellers?|companies|company"
     r"|players?|vendors?|manufacturers?|makers?|suppliers?|providers?|products?|models?|apps?|platforms?|firms?|entities|names?|users?|markets?|industry"
@@ -99,11 +187,23 @@ def without_whole_segments(series: Series) -> Series:
                     pairs.append((whole, sum(value or 0.0 for value in values)))
             if pairs and all(abs(whole - total) <= 0.005 * whole + 1e-9 for whole, total in pairs):
                 left.add((measure, name))
-                flags.append(Flag("total", "", f"segment {name} is the sum of the other segments: left out where they are added up",
-                                  f"分段“{name}”等于其余分段之和：汇总时已去掉"))  # fmt: skip
+                flags.append(
+                    Flag(
+                        "total",
+                        "",
+                        f"segment {name} is the sum of the other segments: left out where they are added up",
+                        f"分段“{name}”等于其余分段之和：汇总时已去掉",
+                    )
+                )
             else:
-                flags.append(Flag("total", "", f"segment {name} is called a total and is not the sum of the others: it is counted as one of them",
-                                  f"分段“{name}”名为合计，但不等于其余之和：按普通分段计入"))  # fmt: skip
+                flags.append(
+                    Flag(
+                        "total",
+                        "",
+                        f"segment {name} is called a total and is not the sum of the others: it is counted as one of them",
+                        f"分段“{name}”名为合计，但不等于其余之和：按普通分段计入",
+                    )
+                )
     kept = tuple(point for point in series.points if (point.measure, point.segment) not in left)
     return replace(series, points=kept, flags=tuple(dict.fromkeys(flags))) if len(flags) > len(series.flags) else series
 
@@ -117,7 +217,9 @@ def _sums_throughout(groups: dict[tuple[str, str], list[Point]]) -> dict[str, se
         _, names, values = _table(rested)
         there = {name for name, column in zip(names, values.T, strict=True) if (column > 0).any()}
         same = {name for place, name in enumerate(names) if _is_sum(names, values, place, points[0].unit)}
-        known = throughout.setdefault(measure, {point.entity for key, all_ in groups.items() if key[0] == measure for point in all_})  # fmt: skip
+        known = throughout.setdefault(
+            measure, {point.entity for key, all_ in groups.items() if key[0] == measure for point in all_}
+        )
         known -= there - same
     return throughout
 
@@ -130,14 +232,26 @@ def _tidied(points: list[Point], bound: bool, sums: set[str]) -> tuple[list[Poin
     one, read = read_scale(points[0].unit, values, np.nansum(values, axis=1))
     if read:
         unit = points[0].unit
-        flags.append(Flag("unit", "", f"unit {unit!r} does not say what one whole is; values above one are read as percent",
-                          f"单位“{unit}”未说明整体为多少；数值大于一，按百分比读取"))  # fmt: skip
+        flags.append(
+            Flag(
+                "unit",
+                "",
+                f"unit {unit!r} does not say what one whole is; values above one are read as percent",
+                f"单位“{unit}”未说明整体为多少；数值大于一，按百分比读取",
+            )
+        )
         points = [replace(point, unit=read) for point in points]
     elif one is None and called_share(points[0].measure):
         unit, measure = points[0].unit, points[0].measure
-        flags.append(Flag("unit", "", f"{measure!r} is called a share, but unit {unit!r} is an amount: each was divided by the sum of its time; "
-                          "say percent or share where the values are shares already",
-                          f"“{measure}”名为份额，而单位“{unit}”为数量：已除以当期合计；若数值本身就是份额，请把单位写作 percent 或 share"))  # fmt: skip
+        flags.append(
+            Flag(
+                "unit",
+                "",
+                f"{measure!r} is called a share, but unit {unit!r} is an amount: each was divided by the sum of its time; "
+                "say percent or share where the values are shares already",
+                f"“{measure}”名为份额，而单位“{unit}”为数量：已除以当期合计；若数值本身就是份额，请把单位写作 percent 或 share",
+            )
+        )
     if one is not None and bound:
         one = 100.0 if read else one
         points, more = _bounded(points, dict.fromkeys([point.time for point in points], one))
@@ -157,14 +271,24 @@ def _one_rest(points: list[Point]) -> tuple[list[Point], list[Flag]]:
         missing = point.value is None or (before is not None and before.value is None)
         value = None if missing else (point.value or 0.0) + ((before.value or 0.0) if before else 0.0)
         sums[point.time] = replace(
-            point, entity=OTHER, value=value, provisional=point.provisional or bool(before and before.provisional),
+            point,
+            entity=OTHER,
+            value=value,
+            provisional=point.provisional or bool(before and before.provisional),
             broken=point.broken or bool(before and before.broken),
-        )  # fmt: skip
+        )
     kept = [point for point in points if not is_rest(point.entity)]
     flags = []
     if len(names) > 1:
         listed = ", ".join(names)
-        flags.append(Flag("others", "", f"{listed} are all the rest, and were added up as {OTHER}", f"{listed} 均指其余，已合并为“其他”"))  # fmt: skip
+        flags.append(
+            Flag(
+                "others",
+                "",
+                f"{listed} are all the rest, and were added up as {OTHER}",
+                f"{listed} 均指其余，已合并为“其他”",
+            )
+        )
     return sorted([*kept, *sums.values()], key=lambda point: point.time), flags
 
 
@@ -182,8 +306,15 @@ def _without_total(points: list[Point], bound: bool, sums_throughout: set[str]) 
         complete = known & ~np.isnan(parts).any(1)
         named = is_total(name)
         if named and not (whole[known] >= (sums - slack)[known]).all():
-            flags.append(Flag("total", "", f"{name} is below the sum of the others: it is taken for a seller of its own; leave it out with "
-                              f"--without {name!r} where it is none", f"“{name}”低于其余之和：视为一家卖方；若不是，请用 --without 去掉"))  # fmt: skip
+            flags.append(
+                Flag(
+                    "total",
+                    "",
+                    f"{name} is below the sum of the others: it is taken for a seller of its own; leave it out with "
+                    f"--without {name!r} where it is none",
+                    f"“{name}”低于其余之和：视为一家卖方；若不是，请用 --without 去掉",
+                )
+            )
             continue
         equal = np.abs(whole - sums) <= slack
         if not named and (name not in sums_throughout or not _is_sum(names, values, column, points[0].unit)):
@@ -197,11 +328,24 @@ def _without_total(points: list[Point], bound: bool, sums_throughout: set[str]) 
         kept = [point for point in points if point.entity != name]
         if complete.any() and equal[complete].all():
             told = int(complete.sum())
-            flags.append(Flag("total", "", f"{name} is the sum of the others in all {told} periods that hold all of them: a total, and left out",
-                              f"“{name}”在各项齐全的 {told} 期中均等于其余之和：为合计，已去掉"))  # fmt: skip
+            flags.append(
+                Flag(
+                    "total",
+                    "",
+                    f"{name} is the sum of the others in all {told} periods that hold all of them: a total, and left out",
+                    f"“{name}”在各项齐全的 {told} 期中均等于其余之和：为合计，已去掉",
+                )
+            )
         else:
-            flags.append(Flag("total", "", f"{name} is called a total and is above the sum of the others: it is no seller; what it holds beyond "
-                              "them is the rest", f"“{name}”名为合计且高于其余之和：不作为卖方，超出部分计入“其他”"))  # fmt: skip
+            flags.append(
+                Flag(
+                    "total",
+                    "",
+                    f"{name} is called a total and is above the sum of the others: it is no seller; what it holds beyond "
+                    "them is the rest",
+                    f"“{name}”名为合计且高于其余之和：不作为卖方，超出部分计入“其他”",
+                )
+            )
             # Of what is missing the total tells only the sum: it is in the rest where that is what the caller takes it for.
             rows = np.flatnonzero(complete if bound else known)
             beyond = {times[row]: max(float(whole[row] - sums[row]), 0.0) for row in rows}
@@ -227,8 +371,13 @@ def _without_subtotals(points: list[Point]) -> tuple[list[Point], list[Flag]]:
             apart = [names[other] for other in called if other != place]
             listed = ", ".join(apart)
             return [point for point in points if point.entity not in apart], [
-                Flag("total", "", f"{listed}: called a total beside {names[place]}, which is the sum of the others: left out",
-                     f"{listed}：与“{names[place]}”并列的合计，后者已等于其余之和：已去掉")]  # fmt: skip
+                Flag(
+                    "total",
+                    "",
+                    f"{listed}: called a total beside {names[place]}, which is the sum of the others: left out",
+                    f"{listed}：与“{names[place]}”并列的合计，后者已等于其余之和：已去掉",
+                )
+            ]
     return points, []
 
 
@@ -268,8 +417,15 @@ def _perhaps(name: str, parts: Floats, periods: int) -> list[Flag]:
     """Return what is told of an entity that is the sum of the others too few times to be called a total."""
     if len({tuple(row) for row in parts}) < 2 or not (np.sort(parts, axis=1)[:, -2] > 0.01 * parts.sum(1)).all():
         return []
-    return [Flag("total", "", f"{name} equals the sum of the others in all {periods} periods, too few to call it a total: leave it out with "
-                 f"--without {name!r} if it is one", f"“{name}”在全部 {periods} 期中均等于其余之和，但期数太少，不足以认定为合计；若是合计，请用 --without 去掉")]  # fmt: skip
+    return [
+        Flag(
+            "total",
+            "",
+            f"{name} equals the sum of the others in all {periods} periods, too few to call it a total: leave it out with "
+            f"--without {name!r} if it is one",
+            f"“{name}”在全部 {periods} 期中均等于其余之和，但期数太少，不足以认定为合计；若是合计，请用 --without 去掉",
+        )
+    ]
 
 
 def _with_rest(kept: list[Point], points: list[Point], total: str, beyond: dict[str, float]) -> list[Point]:
@@ -308,8 +464,14 @@ def _bounded(points: list[Point], wholes: dict[str, float]) -> tuple[list[Point]
             else:
                 mended[place] = replace(points[place], value=0.0)
         where = times[rows[0]] if rows.size == 1 else f"{times[rows[0]]} to {times[rows[-1]]} ({rows.size})"
-        flags.append(Flag("bounded", where, f"{name} is not listed, and the others make up the whole: nothing is left for it, so it is zero",
-                          f"{name} 未列出，而其余已合计为一：没有剩余，故为零"))  # fmt: skip
+        flags.append(
+            Flag(
+                "bounded",
+                where,
+                f"{name} is not listed, and the others make up the whole: nothing is left for it, so it is zero",
+                f"{name} 未列出，而其余已合计为一：没有剩余，故为零",
+            )
+        )
     return sorted([*mended, *added], key=lambda point: point.time), flags
 
 

@@ -32,8 +32,11 @@ def allocate(spends: Floats, responses: Floats, total: float) -> Floats:
     """
     low, high = spends[:, 0], spends[:, -1]
     if not low.sum() * (1 - 1e-9) <= total <= high.sum() * (1 + 1e-9):
-        raise SettingError("the bounds leave no way to spend the budget", found=f"{total:,.6g}",
-                           allowed=f"{low.sum():,.6g} to {high.sum():,.6g} for the channels that may change")  # fmt: skip
+        raise SettingError(
+            "the bounds leave no way to spend the budget",
+            found=f"{total:,.6g}",
+            allowed=f"{low.sum():,.6g} to {high.sum():,.6g} for the channels that may change",
+        )
     curves = [PchipInterpolator(at, value) for at, value in zip(spends, responses, strict=True)]
     rough = _on_grid(curves, low, high, total)
     if len(curves) == 1:
@@ -48,9 +51,15 @@ def allocate(spends: Floats, responses: Floats, total: float) -> Floats:
     def gradient(parts: Floats) -> Floats:
         return -np.array([float(slope(at)) for slope, at in zip(slopes, parts * unit, strict=True)]) * unit / size
 
-    found = minimize(loss, rough / unit, jac=gradient, method="SLSQP", bounds=list(zip(low / unit, high / unit, strict=True)),
-                     constraints={"type": "eq", "fun": lambda parts: parts.sum() - 1.0, "jac": np.ones_like},
-                     options={"maxiter": 200, "ftol": 1e-12})  # fmt: skip
+    found = minimize(
+        loss,
+        rough / unit,
+        jac=gradient,
+        method="SLSQP",
+        bounds=list(zip(low / unit, high / unit, strict=True)),
+        constraints={"type": "eq", "fun": lambda parts: parts.sum() - 1.0, "jac": np.ones_like},
+        options={"maxiter": 200, "ftol": 1e-12},
+    )
     better = np.clip(found.x * unit, low, high)
     sums = abs(better.sum() - total) <= 1e-6 * unit
     return better if found.success and sums and loss(better / unit) <= loss(rough / unit) else rough

@@ -44,13 +44,33 @@ def of_uplift(whom: Uplift) -> Found:
     """Return those most moved where there are such, else everyone or no one."""
     if whom.decision == "some":
         traits = [f"{trait.name} {'+' if trait.distance > 0 else '−'}" for trait in whom.traits[:3]]
-        return Found((
-            Audience({"en": f"those most moved ({', '.join(traits)})", "zh": f"最易受影响者（{'，'.join(traits)}）"}, whom.share,
-                     _effect(whom.addressed, whom.units), True, whom.binary),
-            Audience({"en": "the others", "zh": "其余用户"}, 1 - whom.share, _effect(whom.others, whom.units), False, whom.binary),
-        ), whom.addressed, whom.share, whom.units, whom.binary)  # fmt: skip
-    names = {"everyone": ("everyone alike", "所有用户"), "no one": ("everyone: it does not pay", "所有用户：得不偿失"),
-             "unknown": ("everyone: no recommendation, the effect is not clear", "所有用户：效应不明确，不作推荐")}[whom.decision]  # fmt: skip
+        return Found(
+            (
+                Audience(
+                    {"en": f"those most moved ({', '.join(traits)})", "zh": f"最易受影响者（{'，'.join(traits)}）"},
+                    whom.share,
+                    _effect(whom.addressed, whom.units),
+                    True,
+                    whom.binary,
+                ),
+                Audience(
+                    {"en": "the others", "zh": "其余用户"},
+                    1 - whom.share,
+                    _effect(whom.others, whom.units),
+                    False,
+                    whom.binary,
+                ),
+            ),
+            whom.addressed,
+            whom.share,
+            whom.units,
+            whom.binary,
+        )
+    names = {
+        "everyone": ("everyone alike", "所有用户"),
+        "no one": ("everyone: it does not pay", "所有用户：得不偿失"),
+        "unknown": ("everyone: no recommendation, the effect is not clear", "所有用户：效应不明确，不作推荐"),
+    }[whom.decision]
     address = whom.decision == "everyone"
     one = Audience({"en": names[0], "zh": names[1]}, 1.0, _effect(whom.everyone, whom.units), address, whom.binary)
     return Found((one,), whom.everyone if address else None, 1.0, whom.units, whom.binary)
@@ -64,8 +84,19 @@ def of_experiment(tried: Experiment) -> Found:
         best = max(clear, key=lambda gap: gap.value)
         name = {"en": f"everyone alike, with {best.variant}", "zh": f"所有用户，采用 {best.variant}"}
         return Found((Audience(name, 1.0, _effect(best, tried.units), True, percent),), best, 1.0, tried.units, percent)
-    rows = tuple(Audience({"en": f"everyone, with {item.found.variant}: no clear rise", "zh": f"所有用户，采用 {item.found.variant}：没有明确提升"}, 1.0,
-                          _effect(item.found, tried.units), False, percent) for item in tried.comparisons)  # fmt: skip
+    rows = tuple(
+        Audience(
+            {
+                "en": f"everyone, with {item.found.variant}: no clear rise",
+                "zh": f"所有用户，采用 {item.found.variant}：没有明确提升",
+            },
+            1.0,
+            _effect(item.found, tried.units),
+            False,
+            percent,
+        )
+        for item in tried.comparisons
+    )
     return Found(rows, None, 1.0, tried.units, percent)
 
 

@@ -54,9 +54,9 @@ class Balance:
             }
         return {
             "en": f"Sample-ratio mismatch ({sizes}; p = {p}, below {self.threshold:g}): assignment or logging is broken, and no "
-                  "difference below can be believed before the cause is found.",
+            "difference below can be believed before the cause is found.",
             "zh": f"样本比例失衡（{sizes}；p = {p}，低于 {self.threshold:g}）：分组或记录有误，找到原因之前，以下差异均不可信。",
-        }  # fmt: skip
+        }
 
 
 def balance(
@@ -76,13 +76,21 @@ def balance(
     names, seen = tuple(counts), np.array(list(counts.values()), dtype=np.int64)
     wanted = np.ones(seen.size) if meant is None else np.asarray(meant, dtype=np.float64)
     if wanted.size != seen.size or not (wanted > 0).all() or not np.isfinite(wanted).all():
-        raise SettingError("the shares meant do not fit the groups", found=list(wanted),
-                           allowed=f"{seen.size} numbers above zero, for {', '.join(names)}")  # fmt: skip
+        raise SettingError(
+            "the shares meant do not fit the groups",
+            found=list(wanted),
+            allowed=f"{seen.size} numbers above zero, for {', '.join(names)}",
+        )
     parts = wanted / wanted.sum()
     total = int(seen.sum())
     expected = parts * total
-    return Balance(names, tuple(int(count) for count in seen), tuple(float(value) for value in expected),
-                   _chance(seen, parts, expected, total, seed), threshold)  # fmt: skip
+    return Balance(
+        names,
+        tuple(int(count) for count in seen),
+        tuple(float(value) for value in expected),
+        _chance(seen, parts, expected, total, seed),
+        threshold,
+    )
 
 
 def _chance(seen: np.ndarray[Any, Any], parts: Any, expected: Any, total: int, seed: int) -> float:

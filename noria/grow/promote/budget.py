@@ -55,8 +55,14 @@ class Channel:
 
     def as_dict(self) -> dict[str, Any]:
         """Return a JSON-able dict."""
-        figures = {name: None if figure is None else figure.as_dict() for name, figure in
-                   (("contribution", self.contribution), ("returns", self.returns), ("marginal", self.marginal))}  # fmt: skip
+        figures = {
+            name: None if figure is None else figure.as_dict()
+            for name, figure in (
+                ("contribution", self.contribution),
+                ("returns", self.returns),
+                ("marginal", self.marginal),
+            )
+        }
         return {
             "name": self.name,
             "status": self.status,
@@ -95,8 +101,10 @@ class Budget:
             status: [channel.name for channel in self.channels if channel.status == status]
             for status in ("identified", "flat", "unidentified")
         }
-        told = {"en": "; ".join(f"{status}: {', '.join(names)}" for status, names in kinds.items() if names),
-                "zh": "；".join(f"{STATUS_ZH[status]}：{'、'.join(names)}" for status, names in kinds.items() if names)}  # fmt: skip
+        told = {
+            "en": "; ".join(f"{status}: {', '.join(names)}" for status, names in kinds.items() if names),
+            "zh": "；".join(f"{STATUS_ZH[status]}：{'、'.join(names)}" for status, names in kinds.items() if names),
+        }
         if self.recommended and self.gain is not None:
             moves = [
                 channel
@@ -104,32 +112,62 @@ class Budget:
                 if channel.planned is not None
                 and abs(channel.planned - channel.spend) > 0.005 * max(channel.spend, 1e-12)
             ]
-            steps = {"en": ", ".join(f"{channel.name} from {channel.spend:,.4g} to {channel.planned:,.4g}" for channel in moves) or "nothing",
-                     "zh": "，".join(f"{channel.name} 由 {channel.spend:,.4g} 调至 {channel.planned:,.4g}" for channel in moves) or "不变"}  # fmt: skip
+            steps = {
+                "en": ", ".join(
+                    f"{channel.name} from {channel.spend:,.4g} to {channel.planned:,.4g}" for channel in moves
+                )
+                or "nothing",
+                "zh": "，".join(
+                    f"{channel.name} 由 {channel.spend:,.4g} 调至 {channel.planned:,.4g}" for channel in moves
+                )
+                or "不变",
+            }
             gain = f"{self.gain.value:+,.4g} [{self.gain.low:+,.4g}, {self.gain.high:+,.4g}]"
             name = self.responses.spend.outcome_name
-            return {"en": f"Move {steps['en']} a {en}: expected change of {name} {gain} a {en} (90%), better than the same sum divided as now "
-                          f"with probability {self.chance:.0%}. {_first_large(told['en'])}.",
-                    "zh": f"建议每{zh}：{steps['zh']}；{name} 预期每{zh}变化 {gain}（90% 区间），优于按现有比例分配同一预算的概率为 {self.chance:.0%}。{told['zh']}。"}  # fmt: skip
+            return {
+                "en": f"Move {steps['en']} a {en}: expected change of {name} {gain} a {en} (90%), better than the same sum divided as now "
+                f"with probability {self.chance:.0%}. {_first_large(told['en'])}.",
+                "zh": f"建议每{zh}：{steps['zh']}；{name} 预期每{zh}变化 {gain}（90% 区间），优于按现有比例分配同一预算的概率为 {self.chance:.0%}。{told['zh']}。",
+            }
         why = {
             "unsettled": ("the fit did not settle: two runs disagree", "拟合未收敛：两次模拟不一致"),
-            "few identified": ("flat or unidentified: fewer than two channels whose answer to spend the data tell", "响应平坦或无法识别：数据能够识别的渠道不足两个"),
-            "unsure": (f"unidentified: the best division beats the present one with probability {self.chance or 0:.0%} only",
-                       f"无法识别：最优分配优于现有分配的概率仅 {self.chance or 0:.0%}"),
-        }[self.reason]  # fmt: skip
-        return {"en": f"No recommendation: {why[0]}. {_first_large(told['en'])}. Spend stays as it is; an experiment on one channel would tell.",
-                "zh": f"不作推荐：{why[1]}。{told['zh']}。维持现有投入；可对单个渠道做实验来识别。"}  # fmt: skip
+            "few identified": (
+                "flat or unidentified: fewer than two channels whose answer to spend the data tell",
+                "响应平坦或无法识别：数据能够识别的渠道不足两个",
+            ),
+            "unsure": (
+                f"unidentified: the best division beats the present one with probability {self.chance or 0:.0%} only",
+                f"无法识别：最优分配优于现有分配的概率仅 {self.chance or 0:.0%}",
+            ),
+        }[self.reason]
+        return {
+            "en": f"No recommendation: {why[0]}. {_first_large(told['en'])}. Spend stays as it is; an experiment on one channel would tell.",
+            "zh": f"不作推荐：{why[1]}。{told['zh']}。维持现有投入；可对单个渠道做实验来识别。",
+        }
 
     def as_dict(self) -> dict[str, Any]:
         """Return a JSON-able dict."""
         spend = self.responses.spend
         return {
-            "source": spend.source, "note": spend.note, "as_of": spend.as_of, "outcome": spend.outcome_name, "periods": int(spend.outcome.size),
-            "period": spend.unit[0], "recent": self.recent, "now": self.now, "total": self.total, "recommended": self.recommended,
-            "reason": self.reason, "chance": self.chance, "gain": None if self.gain is None else self.gain.as_dict(),
-            "channels": [channel.as_dict() for channel in self.channels], "settled": self.responses.settled, "ratio": self.responses.ratio,
-            "notes": list(self.responses.notes), "verdict": self.texts(),
-        }  # fmt: skip
+            "source": spend.source,
+            "note": spend.note,
+            "as_of": spend.as_of,
+            "outcome": spend.outcome_name,
+            "periods": int(spend.outcome.size),
+            "period": spend.unit[0],
+            "recent": self.recent,
+            "now": self.now,
+            "total": self.total,
+            "recommended": self.recommended,
+            "reason": self.reason,
+            "chance": self.chance,
+            "gain": None if self.gain is None else self.gain.as_dict(),
+            "channels": [channel.as_dict() for channel in self.channels],
+            "settled": self.responses.settled,
+            "ratio": self.responses.ratio,
+            "notes": list(self.responses.notes),
+            "verdict": self.texts(),
+        }
 
 
 def _first_large(text: str) -> str:
@@ -140,9 +178,15 @@ STATUS_ZH = {"identified": "已识别", "flat": "平坦", "unidentified": "无�
 
 
 def divide(
-    responses: Responses, *, total: float | None = None, low: float = 0.5, high: float = 1.5, bounds: Mapping[str, tuple[float, float]] | None = None,
-    recent: int = 52, sure: float = 0.9,
-) -> Budget:  # fmt: skip
+    responses: Responses,
+    *,
+    total: float | None = None,
+    low: float = 0.5,
+    high: float = 1.5,
+    bounds: Mapping[str, tuple[float, float]] | None = None,
+    recent: int = 52,
+    sure: float = 0.9,
+) -> Budget:
     """Return what each channel brings and, where that is known, the best division of a budget.
 
     Args:
@@ -216,8 +260,17 @@ def _divided(
     ahead = planned - as_now
     spend = responses.spend
     low, high = np.quantile(gains, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
-    gain = Figure("gain", float(gains.mean()), int(spend.outcome.size), float(low), float(high), unit=spend.outcome_name, source=spend.source,
-                  level=_LEVEL, note=spend.note)  # fmt: skip
+    gain = Figure(
+        "gain",
+        float(gains.mean()),
+        int(spend.outcome.size),
+        float(low),
+        float(high),
+        unit=spend.outcome_name,
+        source=spend.source,
+        level=_LEVEL,
+        note=spend.note,
+    )
     return dict(zip(free, best.tolist(), strict=True)), gain, float((ahead > 0).mean())
 
 
@@ -247,8 +300,16 @@ def _known(responses: Responses, name: str, now: float, recent: int) -> Channel:
     contribution = _figure("contribution", here[:, 1], n, unit=spend.outcome_name, **facts)
     if now <= 0:
         return Channel(name, status, odds, now, None, contribution, None, None, "nothing was spent of late")
-    return Channel(name, status, odds, now, None, contribution, _figure("returns", here[:, 1] / now, n, **facts),
-                   _figure("marginal", (here[:, 2] - here[:, 0]) / (0.1 * now), n, **facts))  # fmt: skip
+    return Channel(
+        name,
+        status,
+        odds,
+        now,
+        None,
+        contribution,
+        _figure("returns", here[:, 1] / now, n, **facts),
+        _figure("marginal", (here[:, 2] - here[:, 0]) / (0.1 * now), n, **facts),
+    )
 
 
 def _odds(posterior: Floats, prior: Floats, least: float) -> float:

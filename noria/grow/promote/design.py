@@ -64,27 +64,38 @@ class Design:
         """Return the design as one sentence in English and in Chinese."""
         percent = self.metric == "proportion"
         base = f"{self.base * 100:.4g}%" if percent else f"{self.base:.4g}"
-        effect = {"en": f"{self.effect * 100:.4g} percentage points", "zh": f" {self.effect * 100:.4g} 个百分点"} if percent else \
-            dict.fromkeys(("en", "zh"), f"{self.effect:.4g}")  # fmt: skip
+        effect = (
+            {"en": f"{self.effect * 100:.4g} percentage points", "zh": f" {self.effect * 100:.4g} 个百分点"}
+            if percent
+            else dict.fromkeys(("en", "zh"), f"{self.effect:.4g}")
+        )
         days = {
             "en": f", {self.days:,} days at the users expected a day" if self.days else "",
             "zh": f"，按预计每日用户数需 {self.days:,} 天" if self.days else "",
         }
         what = {"proportion": ("a rate of", "比率"), "mean": ("a mean of", "均值")}[self.metric]
-        groups = {"en": "in the treated group" if self.variants == 1 else f"in each of {self.variants} treated groups",
-                  "zh": "实验组" if self.variants == 1 else f"{self.variants} 个实验组各"}  # fmt: skip
+        groups = {
+            "en": "in the treated group" if self.variants == 1 else f"in each of {self.variants} treated groups",
+            "zh": "实验组" if self.variants == 1 else f"{self.variants} 个实验组各",
+        }
         return {
             "en": f"{self.control:,} users in the control group and {self.treated:,} {groups['en']} find a change of {effect['en']} from "
-                  f"{what[0]} {base} with power {self.power:.0%}, and false alarms in {1 - self.level:.2g} of cases{days['en']}.",
+            f"{what[0]} {base} with power {self.power:.0%}, and false alarms in {1 - self.level:.2g} of cases{days['en']}.",
             "zh": f"对照组 {self.control:,} 人、{groups['zh']} {self.treated:,} 人，可在{what[1]} {base} 的基础上以 {self.power:.0%} 的功效发现"
-                  f"{effect['zh']}的变化，误报率 {1 - self.level:.2g}{days['zh']}。",
-        }  # fmt: skip
+            f"{effect['zh']}的变化，误报率 {1 - self.level:.2g}{days['zh']}。",
+        }
 
 
 def size_of_proportions(
-    base: float, other: float, *, power: float = 0.8, level: float = 0.95, ratio: float = 1.0,
-    one_sided: bool = False, corrected: bool = False,
-) -> float:  # fmt: skip
+    base: float,
+    other: float,
+    *,
+    power: float = 0.8,
+    level: float = 0.95,
+    ratio: float = 1.0,
+    one_sided: bool = False,
+    corrected: bool = False,
+) -> float:
     """Return the users needed in the control group; the treated group has `ratio` times as many.
 
     Args:
@@ -147,15 +158,23 @@ def least_lift(
 
     most = 1.0 - base
     if short(most) < 0:
-        raise SettingError(f"{control:,.0f} users a group do not even show a rise from {base:g} to 1", found=control,
-                           allowed=f"{math.ceil(size_of_proportions(base, 1.0, power=power, level=level, ratio=ratio, one_sided=one_sided)):,} or more")  # fmt: skip
+        raise SettingError(
+            f"{control:,.0f} users a group do not even show a rise from {base:g} to 1",
+            found=control,
+            allowed=f"{math.ceil(size_of_proportions(base, 1.0, power=power, level=level, ratio=ratio, one_sided=one_sided)):,} or more",
+        )
     return float(brentq(short, 1e-12 * most, most, xtol=1e-12))
 
 
 def size_of_means(
-    effect: float, deviation: float, *, power: float = 0.8, level: float = 0.95, ratio: float = 1.0,
+    effect: float,
+    deviation: float,
+    *,
+    power: float = 0.8,
+    level: float = 0.95,
+    ratio: float = 1.0,
     one_sided: bool = False,
-) -> float:  # fmt: skip
+) -> float:
     """Return the users needed in the control group to find a difference `effect` of means.
 
     Args:
@@ -206,9 +225,14 @@ def power_of_means(
 
 
 def least_effect(
-    deviation: float, control: float, *, power: float = 0.8, level: float = 0.95, ratio: float = 1.0,
+    deviation: float,
+    control: float,
+    *,
+    power: float = 0.8,
+    level: float = 0.95,
+    ratio: float = 1.0,
     one_sided: bool = False,
-) -> float:  # fmt: skip
+) -> float:
     """Return the smallest difference of means that `control` users, and `ratio` times as many, find with `power`."""
     _check_chances(power, level)
     scale = deviation * math.sqrt((1 + 1 / ratio) / control)
@@ -223,9 +247,17 @@ def least_effect(
 
 
 def design(
-    base: float, effect: float, *, deviation: float | None = None, power: float = 0.8, level: float = 0.95,
-    variants: int = 1, ratio: float = 1.0, reduction: float = 0.0, users_a_day: float | None = None,
-) -> Design:  # fmt: skip
+    base: float,
+    effect: float,
+    *,
+    deviation: float | None = None,
+    power: float = 0.8,
+    level: float = 0.95,
+    variants: int = 1,
+    ratio: float = 1.0,
+    reduction: float = 0.0,
+    users_a_day: float | None = None,
+) -> Design:
     """Return the size of an experiment that finds `effect`.
 
     Args:
@@ -264,8 +296,19 @@ def design(
     control, treated = math.ceil(size - 1e-9), math.ceil(size * ratio - 1e-9)
     whole = control + variants * treated
     days = math.ceil(whole / users_a_day) if users_a_day else None
-    return Design("proportion" if deviation is None else "mean", base, effect, control, treated, variants, power, level,
-                  deviation, reduction, days)  # fmt: skip
+    return Design(
+        "proportion" if deviation is None else "mean",
+        base,
+        effect,
+        control,
+        treated,
+        variants,
+        power,
+        level,
+        deviation,
+        reduction,
+        days,
+    )
 
 
 def _z(level: float, one_sided: bool) -> float:

@@ -127,13 +127,25 @@ def _spread(values: Floats, size: float) -> float:
 def difference(treated: Arm, control: Arm, *, level: float = 0.95, method: str = "") -> Difference:
     """Return the difference of two groups, by the method that suits their metric."""
     if treated.successes is not None and control.successes is not None:
-        return difference_of_proportions(treated.successes, treated.n, control.successes, control.n, level=level,
-                                         names=(treated.name, control.name))  # fmt: skip
+        return difference_of_proportions(
+            treated.successes, treated.n, control.successes, control.n, level=level, names=(treated.name, control.name)
+        )
     value = treated.value - control.value
     variance = treated.variance + control.variance
     if treated.n < 2 or control.n < 2 or not math.isfinite(variance) or not variance > 0:
-        return Difference(treated.name, control.name, value, -math.inf, math.inf, 1.0, treated.n + control.n, math.inf,
-                          math.inf, level, method or "welch")  # fmt: skip
+        return Difference(
+            treated.name,
+            control.name,
+            value,
+            -math.inf,
+            math.inf,
+            1.0,
+            treated.n + control.n,
+            math.inf,
+            math.inf,
+            level,
+            method or "welch",
+        )
     error = math.sqrt(variance)
     parts = treated.variance**2 / (treated.n - 1) + control.variance**2 / (control.n - 1)
     freedom = variance**2 / parts if parts else math.inf
@@ -143,15 +155,31 @@ def difference(treated: Arm, control: Arm, *, level: float = 0.95, method: str =
         else 2 * float(ndtr(-abs(value) / error))
     )
     half = float(stdtrit(freedom, (1 + level) / 2)) * error
-    found = Difference(treated.name, control.name, value, value - half, value + half, p, treated.n + control.n, error,
-                       freedom, level, method or "welch")  # fmt: skip
+    found = Difference(
+        treated.name,
+        control.name,
+        value,
+        value - half,
+        value + half,
+        p,
+        treated.n + control.n,
+        error,
+        freedom,
+        level,
+        method or "welch",
+    )
     return with_lift(found, treated, control)
 
 
 def difference_of_proportions(
-    successes: int, n: int, control_successes: int, control_n: int, *, level: float = 0.95,
+    successes: int,
+    n: int,
+    control_successes: int,
+    control_n: int,
+    *,
+    level: float = 0.95,
     names: tuple[str, str] = ("treated", "control"),
-) -> Difference:  # fmt: skip
+) -> Difference:
     """Return the difference of two rates with Newcombe's interval; an empty group leaves it from -1 to 1."""
     if not n or not control_n:
         return Difference(*names, math.nan, -1.0, 1.0, 1.0, n + control_n, math.inf, math.inf, level, "newcombe")

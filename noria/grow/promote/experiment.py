@@ -20,8 +20,8 @@ import numpy as np
 from scipy.special import chdtrc
 
 from noria.core.errors import InputError
+from noria.grow.log.log import SERVER_EVENTS
 
-from ..log import SERVER_EVENTS
 from .balance import Balance, balance
 from .difference import Arm, Difference, Floats, arm_of_units, difference
 from .looks import Look, looks_of
@@ -77,8 +77,14 @@ class Experiment:
     def texts(self) -> dict[str, str]:
         """Return what is found, a sentence for each comparison, in English and in Chinese."""
         told = [_told(comparison, self.metric) for comparison in self.comparisons]
-        doubt = {"en": "", "zh": ""} if self.balance.sound else {
-            "en": "Not to be believed: the groups do not have the sizes meant. ", "zh": "不可采信：各组人数与设计不符。"}  # fmt: skip
+        doubt = (
+            {"en": "", "zh": ""}
+            if self.balance.sound
+            else {
+                "en": "Not to be believed: the groups do not have the sizes meant. ",
+                "zh": "不可采信：各组人数与设计不符。",
+            }
+        )
         return {
             "en": doubt["en"] + " ".join(item["en"] for item in told),
             "zh": doubt["zh"] + "".join(item["zh"] for item in told),
@@ -87,14 +93,29 @@ class Experiment:
     def as_dict(self) -> dict[str, Any]:
         """Return a JSON-able dict."""
         return {
-            "source": self.units.source, "note": self.units.note, "as_of": self.units.as_of, "users": self.units.n, "metric": self.metric,
-            "problems": [problem.text() for problem in self.units.problems], "balance": self.balance.as_dict(),
+            "source": self.units.source,
+            "note": self.units.note,
+            "as_of": self.units.as_of,
+            "users": self.units.n,
+            "metric": self.metric,
+            "problems": [problem.text() for problem in self.units.problems],
+            "balance": self.balance.as_dict(),
             "groups": [arm.figure(self.level, self.units.source).as_dict() for arm in self.arms],
-            "comparisons": [{**item.found.as_dict(), "p_adjusted": item.p_adjusted, "plain": item.plain.as_dict(),
-                             "looks": [look.as_dict() for look in item.looks]} for item in self.comparisons],
-            "variance_reduction": self.reduction, "covariate_p": self.covariate_p, "several": self.several,
-            "notes": list(self.notes), "verdict": self.texts(),
-        }  # fmt: skip
+            "comparisons": [
+                {
+                    **item.found.as_dict(),
+                    "p_adjusted": item.p_adjusted,
+                    "plain": item.plain.as_dict(),
+                    "looks": [look.as_dict() for look in item.looks],
+                }
+                for item in self.comparisons
+            ],
+            "variance_reduction": self.reduction,
+            "covariate_p": self.covariate_p,
+            "several": self.several,
+            "notes": list(self.notes),
+            "verdict": self.texts(),
+        }
 
 
 def analyse(
@@ -124,8 +145,14 @@ def analyse(
             f"{units.source}: too few users to compare", found=", ".join(few), allowed="two or more a group"
         )
     sound = balance(units.counts, units.meant or None)
-    arms = tuple(arm_of_units(name, units.outcome[units.group == place], None if units.weight is None else units.weight[units.group == place])
-                 for place, name in enumerate(units.names))  # fmt: skip
+    arms = tuple(
+        arm_of_units(
+            name,
+            units.outcome[units.group == place],
+            None if units.weight is None else units.weight[units.group == place],
+        )
+        for place, name in enumerate(units.names)
+    )
     plain = [difference(arm, arms[0], level=level) for arm in arms[1:]]
     values, weighted = linear(units, arms), units.weight is not None
     adjusted, covariate_p = taken_out(units, values) if units.before is not None else (values, None)
@@ -147,8 +174,17 @@ def analyse(
         Comparison(item, one, float(value), path)
         for item, one, value, path in zip(found, plain, raised, paths, strict=True)
     )
-    return Experiment(units, sound, arms, comparisons, reduction, covariate_p, several if len(found) > 1 else "none", level,
-                      (*_notes(units, covariate_p), *_still(arms)))  # fmt: skip
+    return Experiment(
+        units,
+        sound,
+        arms,
+        comparisons,
+        reduction,
+        covariate_p,
+        several if len(found) > 1 else "none",
+        level,
+        (*_notes(units, covariate_p), *_still(arms)),
+    )
 
 
 def linear(units: Units, arms: tuple[Arm, ...]) -> Floats:
@@ -225,8 +261,11 @@ def _widened(item: Difference, width: float) -> Difference:
     wider = replace(item, low=low, high=high)
     if item.lift is None or item.lift_low is None or item.lift_high is None:
         return wider
-    return replace(wider, lift_low=item.lift - factor * (item.lift - item.lift_low),
-                   lift_high=item.lift + factor * (item.lift_high - item.lift))  # fmt: skip
+    return replace(
+        wider,
+        lift_low=item.lift - factor * (item.lift - item.lift_low),
+        lift_high=item.lift + factor * (item.lift_high - item.lift),
+    )
 
 
 def _notes(units: Units, covariate_p: float | None) -> list[dict[str, str]]:
@@ -239,15 +278,27 @@ def _notes(units: Units, covariate_p: float | None) -> list[dict[str, str]]:
             }
         )
     if units.source == SERVER_EVENTS:
-        notes.append({"en": "Groups as the events record them: an experiment only where chance decided who saw what.",
-                      "zh": "组别取自事件记录：只有由随机决定谁看到什么时，才是实验。"})  # fmt: skip
+        notes.append(
+            {
+                "en": "Groups as the events record them: an experiment only where chance decided who saw what.",
+                "zh": "组别取自事件记录：只有由随机决定谁看到什么时，才是实验。",
+            }
+        )
     if covariate_p is not None and covariate_p < COVARIATE_P:
-        notes.append({"en": f"The covariate differs between the groups (p = {covariate_p:.2g}): it is not from before, or assignment is broken.",
-                      "zh": f"协变量在各组间不同（p = {covariate_p:.2g}）：它并非实验前数据，或分组有误。"})  # fmt: skip
+        notes.append(
+            {
+                "en": f"The covariate differs between the groups (p = {covariate_p:.2g}): it is not from before, or assignment is broken.",
+                "zh": f"协变量在各组间不同（p = {covariate_p:.2g}）：它并非实验前数据，或分组有误。",
+            }
+        )
     if units.before is not None and np.isnan(units.before).any():
         count = int(np.isnan(units.before).sum())
-        notes.append({"en": f"{count:,} users have no covariate; they got its mean and an indicator of their own.",
-                      "zh": f"{count:,} 名用户没有协变量，已以均值填补并另加指示变量。"})  # fmt: skip
+        notes.append(
+            {
+                "en": f"{count:,} users have no covariate; they got its mean and an indicator of their own.",
+                "zh": f"{count:,} 名用户没有协变量，已以均值填补并另加指示变量。",
+            }
+        )
     return notes
 
 
@@ -257,8 +308,12 @@ def _still(arms: tuple[Arm, ...]) -> list[dict[str, str]]:
     if not same or len(same) == len(arms):
         return []
     listed = ", ".join(same)
-    return [{"en": f"Every user of {listed} shows one and the same outcome: no spread was seen there, and intervals rest on the other group's alone.",
-             "zh": f"{listed} 的每名用户结果完全相同：未见离散，区间仅依据另一组的离散程度。"}]  # fmt: skip
+    return [
+        {
+            "en": f"Every user of {listed} shows one and the same outcome: no spread was seen there, and intervals rest on the other group's alone.",
+            "zh": f"{listed} 的每名用户结果完全相同：未见离散，区间仅依据另一组的离散程度。",
+        }
+    ]
 
 
 def _told(comparison: Comparison, metric: str) -> dict[str, str]:
@@ -266,17 +321,17 @@ def _told(comparison: Comparison, metric: str) -> dict[str, str]:
     if not item.told and "cuped" in item.method:
         return {
             "en": f"{item.variant} less {item.control}: {item.value:+.3g}, without an interval: the covariate explains every outcome exactly, so "
-                  "no spread is left by which to tell chance apart. Is it really from before?",
+            "no spread is left by which to tell chance apart. Is it really from before?",
             "zh": f"{item.variant} 与 {item.control} 之差：{item.value:+.3g}，无法给出区间：协变量完全决定了结果，没有离散可用以区分偶然。"
-                  "它确为实验前数据吗？",
-        }  # fmt: skip
+            "它确为实验前数据吗？",
+        }
     if not item.told:
         return {
             "en": f"{item.variant} less {item.control}: {item.value:+.3g}, without an interval: every user of both groups shows one and the same "
-                  "outcome, so no spread is seen by which to tell chance apart. Is it what users did, or a setting of their group?",
+            "outcome, so no spread is seen by which to tell chance apart. Is it what users did, or a setting of their group?",
             "zh": f"{item.variant} 与 {item.control} 之差：{item.value:+.3g}，无法给出区间：两组内每名用户的结果完全相同，没有离散可用以区分偶然。"
-                  "该结果是用户行为，还是组的设定？",
-        }  # fmt: skip
+            "该结果是用户行为，还是组的设定？",
+        }
     scale, unit = (100, {"en": " points", "zh": " 个百分点"}) if metric == "rate" else (1, {"en": "", "zh": ""})
     value, low, high = (f"{end * scale:+.3g}" for end in (item.value, item.low, item.high))
     p = f"{comparison.p_adjusted:.2g}"

@@ -41,11 +41,11 @@ class HeldOut:
         better = self.crps < self.crps_without
         return {
             "en": f"Held out: of the last {self.periods} periods {self.inside} lie inside the 90% interval; error {self.error:.1%} of the mean outcome, "
-                  f"{self.error_without:.1%} without spend in the model"
-                  + ("." if better else ": knowing the spend did not help to foretell them."),
+            f"{self.error_without:.1%} without spend in the model"
+            + ("." if better else ": knowing the spend did not help to foretell them."),
             "zh": f"留出检验：最后 {self.periods} 期中有 {self.inside} 期落在 90% 区间内；误差为平均结果的 {self.error:.1%}，不含投入的模型为 "
-                  f"{self.error_without:.1%}" + ("。" if better else "：已知投入并未改善预测。"),
-        }  # fmt: skip
+            f"{self.error_without:.1%}" + ("。" if better else "：已知投入并未改善预测。"),
+        }
 
 
 def held_out(spend: Spend, periods: int | None = None, *, draws: int = 600, seed: int = 0) -> HeldOut | None:

@@ -61,8 +61,10 @@ def looks_of(units: Units, values: Floats, *, level: float, planned: int | None)
         days = last
     centre = float(values.mean())
     cell = place * groups + units.group
-    sums = [np.cumsum(np.bincount(cell, weights=weights, minlength=days.size * groups).reshape(days.size, groups), axis=0)
-            for weights in (np.ones(values.size), values - centre, (values - centre) ** 2)]  # fmt: skip
+    sums = [
+        np.cumsum(np.bincount(cell, weights=weights, minlength=days.size * groups).reshape(days.size, groups), axis=0)
+        for weights in (np.ones(values.size), values - centre, (values - centre) ** 2)
+    ]
     count, total, square = sums
     with np.errstate(invalid="ignore", divide="ignore"):
         means = total / count
@@ -77,8 +79,17 @@ def looks_of(units: Units, values: Floats, *, level: float, planned: int | None)
         seen = means[:, group] - means[:, 0]
         # The variance at the planned size: today's, in proportion to the users; of the estimates themselves it knows nothing.
         path = always_valid(seen, variance, planned=variance * goal / now, level=level)
-        found.append(tuple(
-            Look((date(1970, 1, 1) + timedelta(int(day))).isoformat(), int(count[row, group] + count[row, 0]), float(seen[row]),
-                 float(path.low[row]), float(path.high[row]), float(path.p[row]))
-            for row, day in enumerate(days.tolist())))  # fmt: skip
+        found.append(
+            tuple(
+                Look(
+                    (date(1970, 1, 1) + timedelta(int(day))).isoformat(),
+                    int(count[row, group] + count[row, 0]),
+                    float(seen[row]),
+                    float(path.low[row]),
+                    float(path.high[row]),
+                    float(path.p[row]),
+                )
+                for row, day in enumerate(days.tolist())
+            )
+        )
     return found

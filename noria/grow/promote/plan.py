@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 
 from noria.core.figure import Figure, proportion
+from noria.grow.log.log import Log
 
-from ..log import Log
 from .audience import Audience, Found, Text, of_experiment, of_uplift
 from .budget import Budget, Channel
 from .design import Design, design
@@ -64,13 +64,21 @@ class Plan:
     def as_dict(self) -> dict[str, Any]:
         """Return a JSON-able dict."""
         return {
-            "audience": [{**vars(item), "effect": None if item.effect is None else item.effect.as_dict()} for item in self.audience],
+            "audience": [
+                {**vars(item), "effect": None if item.effect is None else item.effect.as_dict()}
+                for item in self.audience
+            ],
             "needs": [need.as_dict() for need in self.needs],
             "budget": None if self.budget is None else self.budget.as_dict(),
             "expected": [{"name": item.name, "figure": item.figure.as_dict()} for item in self.expected],
-            "measures": [{"what": item.what, "how": item.how, "design": None if item.design is None else item.design.as_dict()} for item in self.measures],
-            "gaps": list(self.gaps), "simulated": self.simulated, "text": {"en": self.text("en"), "zh": self.text("zh")},
-        }  # fmt: skip
+            "measures": [
+                {"what": item.what, "how": item.how, "design": None if item.design is None else item.design.as_dict()}
+                for item in self.measures
+            ],
+            "gaps": list(self.gaps),
+            "simulated": self.simulated,
+            "text": {"en": self.text("en"), "zh": self.text("zh")},
+        }
 
     def text(self, language: str = "en") -> str:
         """Return the plan as plain text, in English (en) or Chinese (zh)."""
@@ -89,28 +97,62 @@ class Plan:
         found = [
             ("目标人群" if zh else "Whom to address", [_audience(item, language) for item in self.audience]),
             ("信息需求" if zh else "What they ask about", [_need(need, language) for need in self.needs]),
-            ("渠道与预算" if zh else "Channels and budget", [] if self.budget is None else [self.budget.texts()[language]]),
-            ("预期效果" if zh else "What to expect", [f"{item.name[language]}{mark}{_told(item.figure, language)}" for item in self.expected]),
-            ("如何衡量" if zh else "How it will be measured", [f"{item.what[language]}{mark}{item.how[language]}" for item in self.measures]),
+            (
+                "渠道与预算" if zh else "Channels and budget",
+                [] if self.budget is None else [self.budget.texts()[language]],
+            ),
+            (
+                "预期效果" if zh else "What to expect",
+                [f"{item.name[language]}{mark}{_told(item.figure, language)}" for item in self.expected],
+            ),
+            (
+                "如何衡量" if zh else "How it will be measured",
+                [f"{item.what[language]}{mark}{item.how[language]}" for item in self.measures],
+            ),
             ("尚不清楚" if zh else "Not known", [gap[language] for gap in self.gaps]),
-        ]  # fmt: skip
+        ]
         return [(title, items) for title, items in found if items]
 
 
 _GAPS: dict[str, Text] = {
-    "who": {"en": "Whom to address: an experiment with features of users known before would tell.", "zh": "触达谁：需要一次带有用户事前特征的实验。"},
-    "differ": {"en": "Whether users differ in how much they are moved: features known before would tell.", "zh": "用户受影响程度是否不同：需要用户的事前特征。"},
-    "reach": {"en": "How many users can be addressed; effects are told per thousand of them.", "zh": "可触达的用户数未知；效应按每千人给出。"},
-    "needs": {"en": "What users ask about: a lake of served use, with topics, would tell.", "zh": "用户关心什么：需要带主题的服务使用事件。"},
-    "money": {"en": "Channels and budget: spend by channel and week, with what came of it, would tell.", "zh": "渠道与预算：需要按周、按渠道的投入与结果数据。"},
-    "same": {"en": "Whether users won by addressing and by moving money are the same: the two are not added.", "zh": "触达与预算调整所带来的用户是否重叠：两者不相加。"},
-}  # fmt: skip
+    "who": {
+        "en": "Whom to address: an experiment with features of users known before would tell.",
+        "zh": "触达谁：需要一次带有用户事前特征的实验。",
+    },
+    "differ": {
+        "en": "Whether users differ in how much they are moved: features known before would tell.",
+        "zh": "用户受影响程度是否不同：需要用户的事前特征。",
+    },
+    "reach": {
+        "en": "How many users can be addressed; effects are told per thousand of them.",
+        "zh": "可触达的用户数未知；效应按每千人给出。",
+    },
+    "needs": {
+        "en": "What users ask about: a lake of served use, with topics, would tell.",
+        "zh": "用户关心什么：需要带主题的服务使用事件。",
+    },
+    "money": {
+        "en": "Channels and budget: spend by channel and week, with what came of it, would tell.",
+        "zh": "渠道与预算：需要按周、按渠道的投入与结果数据。",
+    },
+    "same": {
+        "en": "Whether users won by addressing and by moving money are the same: the two are not added.",
+        "zh": "触达与预算调整所带来的用户是否重叠：两者不相加。",
+    },
+}
 
 
 def plan(
-    *, tried: Experiment | None = None, whom: Uplift | None = None, money: BudgetStudy | None = None, needs: Sequence[Figure] = (),
-    reach: int | None = None, periods: int = 12, users_a_day: float | None = None, power: float = 0.8,
-) -> Plan:  # fmt: skip
+    *,
+    tried: Experiment | None = None,
+    whom: Uplift | None = None,
+    money: BudgetStudy | None = None,
+    needs: Sequence[Figure] = (),
+    reach: int | None = None,
+    periods: int = 12,
+    users_a_day: float | None = None,
+    power: float = 0.8,
+) -> Plan:
     """Return a promotion plan made of what was found.
 
     Args:
@@ -169,10 +211,25 @@ def _expected_users(found: Found, reach: int | None) -> list[Expected]:
     if gap is None:
         return []
     users = 1000 if reach is None else round(reach * found.share)
-    name = {"en": f"{'A thousand' if reach is None else f'{users:,}'} users addressed, outcome won",
-            "zh": f"触达 {'每千' if reach is None else f'{users:,}'} 名用户带来的增量"}  # fmt: skip
-    return [Expected(name, Figure("users won", gap.value * users, gap.n, gap.low * users, gap.high * users, source=found.units.source,
-                                  level=gap.level, note=found.units.note))]  # fmt: skip
+    name = {
+        "en": f"{'A thousand' if reach is None else f'{users:,}'} users addressed, outcome won",
+        "zh": f"触达 {'每千' if reach is None else f'{users:,}'} 名用户带来的增量",
+    }
+    return [
+        Expected(
+            name,
+            Figure(
+                "users won",
+                gap.value * users,
+                gap.n,
+                gap.low * users,
+                gap.high * users,
+                source=found.units.source,
+                level=gap.level,
+                note=found.units.note,
+            ),
+        )
+    ]
 
 
 def _expected_gain(budget: Budget, periods: int) -> list[Expected]:
@@ -232,8 +289,16 @@ def _channel_test(budget: Budget, power: float) -> list[Measure]:
     place = responses.channels.index(channel.name) if channel.name in responses.channels else None
     what = {"en": f"Channel {channel.name}", "zh": f"渠道 {channel.name}"}
     if place is None:
-        return [Measure(what, {"en": f"nothing can be told before its spend changes: switch it by half, up or down, in {en}s drawn at random.",
-                               "zh": f"投入不变则无从判断：在随机抽取的{zh}里将其投入上调或下调一半。"}, None)]  # fmt: skip
+        return [
+            Measure(
+                what,
+                {
+                    "en": f"nothing can be told before its spend changes: switch it by half, up or down, in {en}s drawn at random.",
+                    "zh": f"投入不变则无从判断：在随机抽取的{zh}里将其投入上调或下调一半。",
+                },
+                None,
+            )
+        ]
     curves = responses.curves([0.5, 1.5], recent=budget.recent)[:, place]
     effect = float(np.median(curves[:, 1] - curves[:, 0]))
     mean = float(responses.spend.outcome[-budget.recent :].mean())
@@ -241,10 +306,17 @@ def _channel_test(budget: Budget, power: float) -> list[Measure]:
         return []
     made = design(mean, effect, deviation=responses.noise, power=power)
     weeks = math.ceil(made.users)
-    return [Measure(what, {
-        "en": f"its spend half as much in some {en}s and half as much again in others, drawn at random: {weeks:,} {en}s find the {effect:,.3g} a {en} that it is "
-              f"thought to change, with power {power:.0%}.",
-        "zh": f"在随机抽取的{zh}里将其投入减半或增加一半：{weeks:,} {zh}可以 {power:.0%} 的功效发现预计每{zh} {effect:,.3g} 的变化。"}, made)]  # fmt: skip
+    return [
+        Measure(
+            what,
+            {
+                "en": f"its spend half as much in some {en}s and half as much again in others, drawn at random: {weeks:,} {en}s find the {effect:,.3g} a {en} that it is "
+                f"thought to change, with power {power:.0%}.",
+                "zh": f"在随机抽取的{zh}里将其投入减半或增加一半：{weeks:,} {zh}可以 {power:.0%} 的功效发现预计每{zh} {effect:,.3g} 的变化。",
+            },
+            made,
+        )
+    ]
 
 
 def _to_test(budget: Budget) -> Channel | None:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from noria.core.errors import InputError
 from noria.core.settings import Settings, check_sections, read_toml
+from noria.grow.log.lake import events
+from noria.grow.log.log import Log, log_of_events, read_log
 
-from ..lake import events
-from ..log import Log, log_of_events, read_log
 from .experiment import Experiment, analyse
 from .plan import Plan, needs_of, plan
 from .settings import BudgetSettings, PlanBasis, PlanSettings, SpendSettings, UnitSettings, UpliftSettings
@@ -29,8 +29,13 @@ class PlanFiles(Settings):
 
 
 SECTIONS: dict[str, type[Settings]] = {
-    "files": PlanFiles, "plan": PlanSettings, "units": UnitSettings, "whom": UpliftSettings, "columns": SpendSettings, "budget": BudgetSettings,
-}  # fmt: skip
+    "files": PlanFiles,
+    "plan": PlanSettings,
+    "units": UnitSettings,
+    "whom": UpliftSettings,
+    "columns": SpendSettings,
+    "budget": BudgetSettings,
+}
 """Sections of a plan's TOML file."""
 
 
@@ -72,8 +77,16 @@ def study_plan(log: str | Path | None, basis: PlanBasis, settings: PlanSettings 
     if log is not None:
         opened = _log(Path(log), settings)
         needs = needs_of(opened, settings.needs)
-    made = plan(tried=tried, whom=found, money=money, needs=needs, reach=settings.reach, periods=settings.periods,
-                users_a_day=settings.users_a_day, power=settings.power)  # fmt: skip
+    made = plan(
+        tried=tried,
+        whom=found,
+        money=money,
+        needs=needs,
+        reach=settings.reach,
+        periods=settings.periods,
+        users_a_day=settings.users_a_day,
+        power=settings.power,
+    )
     return PlanStudy(made, tried, found, money)
 
 

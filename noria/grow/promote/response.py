@@ -128,17 +128,27 @@ def respond(spend: Spend, *, draws: int = 1000, seed: int = 0) -> Responses:
         raise InputError(
             f"{spend.source}: the outcome never changes or is not above zero on average", found=f"mean {mean:g}"
         )
-    left_out = {name: "nothing was spent" if not column.any() else "the spend never changes"
-                for name, column in zip(spend.channels, spend.amounts.T, strict=True) if np.ptp(column) <= 1e-9 * abs(column).max()}  # fmt: skip
+    left_out = {
+        name: "nothing was spent" if not column.any() else "the spend never changes"
+        for name, column in zip(spend.channels, spend.amounts.T, strict=True)
+        if np.ptp(column) <= 1e-9 * abs(column).max()
+    }
     channels = tuple(name for name in spend.channels if name not in left_out)
     if not channels:
-        raise InputError(f"{spend.source}: no channel's spend ever changes", found=", ".join(spend.channels),
-                         allowed="spend that differs between periods")  # fmt: skip
+        raise InputError(
+            f"{spend.source}: no channel's spend ever changes",
+            found=", ".join(spend.channels),
+            allowed="spend that differs between periods",
+        )
     beside, notes = controls_of(spend)
     least = beside.shape[1] + 4 * len(channels)
     if spend.outcome.size <= least:
-        raise InputError(f"{spend.source}: too few periods for {len(channels)} channels and {beside.shape[1]} controls",
-                         found=spend.outcome.size, allowed=f"more than {least}", hint="fewer channels or controls, or a longer time")  # fmt: skip
+        raise InputError(
+            f"{spend.source}: too few periods for {len(channels)} channels and {beside.shape[1]} controls",
+            found=spend.outcome.size,
+            allowed=f"more than {least}",
+            hint="fewer channels or controls, or a longer time",
+        )
     amounts = np.column_stack([spend.amounts[:, spend.channels.index(name)] for name in channels])
     usual = np.array([float(column[column > 0].mean()) for column in amounts.T])
     scaled = amounts / usual
@@ -154,8 +164,18 @@ def respond(spend: Spend, *, draws: int = 1000, seed: int = 0) -> Responses:
     power = np.exp(-2 / freedom * np.concatenate([run.fits for run in runs]))  # r'r, from the likelihood
     noise = mean * float(np.sqrt(power.mean() / freedom / (1 - lag**2)))
     prior = natural(random.standard_normal((4 * draws, len(channels), 4))) * units
-    result = Responses(spend, channels, left_out, np.concatenate(found), prior, float(np.mean([run.log_evidence for run in runs])), lag, noise, 1.0,
-                       tuple(notes))  # fmt: skip
+    result = Responses(
+        spend,
+        channels,
+        left_out,
+        np.concatenate(found),
+        prior,
+        float(np.mean([run.log_evidence for run in runs])),
+        lag,
+        noise,
+        1.0,
+        tuple(notes),
+    )
     here = result.curves([1.0])[:, :, 0]
     apart = _ratio(here[: len(found[0])], here[len(found[0]) :])
     return Responses(**{**vars(result), "ratio": apart})
@@ -184,8 +204,12 @@ def controls_of(spend: Spend) -> tuple[Floats, list[dict[str, str]]]:
             wave(2 * np.pi * harmonic * at / year) for harmonic in range(1, _HARMONICS + 1) for wave in (np.sin, np.cos)
         ]
     else:
-        notes.append({"en": "Less than a year and a half: the yearly season is not told apart from all else.",
-                      "zh": "不足一年半：无法区分年度季节性。"})  # fmt: skip
+        notes.append(
+            {
+                "en": "Less than a year and a half: the yearly season is not told apart from all else.",
+                "zh": "不足一年半：无法区分年度季节性。",
+            }
+        )
     if spend.step == 1:
         columns += [(spend.days % 7 == day).astype(np.float64) for day in range(6)]
     columns += list(spend.known.T)

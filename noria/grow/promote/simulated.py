@@ -38,8 +38,16 @@ def campaign(n: int = 20_000, *, effect: float = 0.03, spread: float = 0.06, see
     rate = 0.05 + 0.04 * np.minimum(bought, 5) + group * (effect + spread * mover)
     outcome = (random.random(n) < np.clip(rate, 0.005, 0.95)).astype(np.float64)
     day = 20_454 + np.arange(n) * 28 // n  # 2026-01-01 and the four weeks after
-    return Units(("control", "mailed"), group, outcome, "simulated campaign", day=day, note=SIMULATED,
-                 features={"visits": visits, "city": city}, before=bought)  # fmt: skip
+    return Units(
+        ("control", "mailed"),
+        group,
+        outcome,
+        "simulated campaign",
+        day=day,
+        note=SIMULATED,
+        features={"visits": visits, "city": city},
+        before=bought,
+    )
 
 
 @dataclass(frozen=True)
@@ -56,8 +64,19 @@ class Advertising:
     def contributions(self, multiples: npt.ArrayLike = 1.0) -> Floats:
         """Return what each channel brings a period on average, at multiples of its spend, (C,)."""
         many = np.broadcast_to(np.asarray(multiples, dtype=np.float64), self.carry.shape)
-        return np.array([float(saturated(adstock(column * many[place], self.carry[place]), self.strength[place], self.half[place],
-                                         self.slope[place]).mean()) for place, column in enumerate(self.spend.amounts.T)])  # fmt: skip
+        return np.array(
+            [
+                float(
+                    saturated(
+                        adstock(column * many[place], self.carry[place]),
+                        self.strength[place],
+                        self.half[place],
+                        self.slope[place],
+                    ).mean()
+                )
+                for place, column in enumerate(self.spend.amounts.T)
+            ]
+        )
 
 
 def advertising(
@@ -84,10 +103,21 @@ def advertising(
     at = np.arange(periods)
     rival = random.normal(0, 1, periods)
     level = 1000 + 0.5 * at + 80 * np.sin(2 * np.pi * at / (365.25 / 7)) + 30 * rival
-    brought = sum(saturated(adstock(column, carry[place]), strength[place], half[place], slope[place])[:, 0]
-                  for place, column in enumerate(amounts.T))  # fmt: skip
+    brought = sum(
+        saturated(adstock(column, carry[place]), strength[place], half[place], slope[place])[:, 0]
+        for place, column in enumerate(amounts.T)
+    )
     outcome = level + brought + 1000 * noise * random.standard_normal(periods)
     days = 19_723 + 7 * at  # from 2024-01-01
-    spend = Spend(days, np.maximum(outcome, 0.0), names, amounts, ("rival price",), rival[:, None], "simulated advertising", "new users",
-                  note=SIMULATED)  # fmt: skip
+    spend = Spend(
+        days,
+        np.maximum(outcome, 0.0),
+        names,
+        amounts,
+        ("rival price",),
+        rival[:, None],
+        "simulated advertising",
+        "new users",
+        note=SIMULATED,
+    )
     return Advertising(spend, strength, carry, half, slope)

@@ -18,11 +18,10 @@ import numpy as np
 import numpy.typing as npt
 
 from noria.core.errors import InputError, RowError
-
-from ..checked import add_local_times
-from ..files import NUMBER, load_table, quoted
-from ..lake import connect
-from ..numbers import add_numbers
+from noria.grow.log.checked import add_local_times
+from noria.grow.log.files import NUMBER, load_table, quoted
+from noria.grow.log.lake import connect
+from noria.grow.log.numbers import add_numbers
 
 if TYPE_CHECKING:
     from ibis.backends.duckdb import Backend
@@ -70,9 +69,18 @@ class Spend:
 
 
 def read_spend(
-    path: str | Path, *, time: str = "time", outcome: str = "outcome", channels: Sequence[str], controls: Sequence[str] = (),
-    events: str = "", zone: str | None = None, source: str = "", licence: str = "", connection: Backend | None = None,
-) -> Spend:  # fmt: skip
+    path: str | Path,
+    *,
+    time: str = "time",
+    outcome: str = "outcome",
+    channels: Sequence[str],
+    controls: Sequence[str] = (),
+    events: str = "",
+    zone: str | None = None,
+    source: str = "",
+    licence: str = "",
+    connection: Backend | None = None,
+) -> Spend:
     """Return spend and outcome in a CSV or Parquet file, one line a period.
 
     Args:
@@ -100,11 +108,20 @@ def read_spend(
     if loaded.problems:
         raise InputError(f"{path}: {loaded.problems[0].text()}", allowed="a cell a column; no row may be left out")
     kinds = loaded.kinds
-    for flag, column in (("time", time), ("outcome", outcome), *(("channels", name) for name in channels),
-                         *(("controls", name) for name in controls), *((("events", events),) if events else ())):  # fmt: skip
+    for flag, column in (
+        ("time", time),
+        ("outcome", outcome),
+        *(("channels", name) for name in channels),
+        *(("controls", name) for name in controls),
+        *((("events", events),) if events else ()),
+    ):
         if column not in kinds:
-            raise InputError(f"{path}: no column {column!r}", found=", ".join(kinds), allowed="a column that is there",
-                             hint=f"name it with --{flag}")  # fmt: skip
+            raise InputError(
+                f"{path}: no column {column!r}",
+                found=", ".join(kinds),
+                allowed="a column that is there",
+                hint=f"name it with --{flag}",
+            )
     numbers = (outcome, *channels, *controls)
     if kinds[time] == "VARCHAR":  # a month is told by its first day
         month = quoted(time)
@@ -127,8 +144,17 @@ def read_spend(
     known = (
         np.column_stack([table[:, 1 + len(channels) :], *dummies]) if controls or names else np.zeros((len(table), 0))
     )
-    return Spend(data["day"].to_numpy().astype(np.int64), table[:, 0], tuple(channels), table[:, 1 : 1 + len(channels)],
-                 (*controls, *names), known, source or path.name, outcome, licence)  # fmt: skip
+    return Spend(
+        data["day"].to_numpy().astype(np.int64),
+        table[:, 0],
+        tuple(channels),
+        table[:, 1 : 1 + len(channels)],
+        (*controls, *names),
+        known,
+        source or path.name,
+        outcome,
+        licence,
+    )
 
 
 def _check(
@@ -147,9 +173,14 @@ def _check(
         if bad.any():
             row = int(np.flatnonzero(bad)[0])
             negative = bool(np.isfinite(values[row]))
-            raise RowError("the spend is negative" if negative else "the cell is missing or no finite number", file=place,
-                           line=line(int(lines[row])), field=name, found=float(values[row]) if negative else None,
-                           allowed="0 where nothing was spent" if spend else "a number; missing is not zero")  # fmt: skip
+            raise RowError(
+                "the spend is negative" if negative else "the cell is missing or no finite number",
+                file=place,
+                line=line(int(lines[row])),
+                field=name,
+                found=float(values[row]) if negative else None,
+                allowed="0 where nothing was spent" if spend else "a number; missing is not zero",
+            )
     gaps = np.diff(days)
     step = float(np.median(gaps))
     if (gaps == 0).any():
@@ -159,12 +190,18 @@ def _check(
             allowed="one line a period",
         )
     if step not in (1.0, 7.0) and not 28 <= step <= 31:
-        raise InputError(f"{place}: the periods are neither days, weeks nor months", found=f"{step:g} days between most",
-                         allowed="1, 7, or 28 to 31")  # fmt: skip
+        raise InputError(
+            f"{place}: the periods are neither days, weeks nor months",
+            found=f"{step:g} days between most",
+            allowed="1, 7, or 28 to 31",
+        )
     even = (gaps >= 28) & (gaps <= 31) if 28 <= step <= 31 else gaps == step
     if not even.all():
-        raise InputError(f"{place}: the periods are not in even steps", found=f"{int(gaps[~even][0])} days before line {lines[1:][~even][0]}",
-                         allowed=f"{int(step)} days, as between most")  # fmt: skip
+        raise InputError(
+            f"{place}: the periods are not in even steps",
+            found=f"{int(gaps[~even][0])} days before line {lines[1:][~even][0]}",
+            allowed=f"{int(step)} days, as between most",
+        )
 
 
 def _events(words: Sequence[str]) -> tuple[list[Floats], tuple[str, ...]]:

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from noria.core.errors import InputError, SettingError
+from noria.grow.log.lake import events
 
-from ..lake import events
 from .budget import Budget, divide
 from .design import Design, design, least_effect, least_lift, power_of_means, power_of_proportions
 from .experiment import Experiment, analyse
@@ -42,10 +42,18 @@ def open_units(where: str | Path, settings: UnitSettings, features: Sequence[str
     """
     if not Path(where).is_dir():
         units = read_units(
-            where, user=settings.user, variant=settings.variant, outcome=settings.outcome, weight=settings.weight,
-            before=settings.before, time=settings.time, zone=settings.zone, control=settings.control,
-            licence=settings.licence, features=features,
-        )  # fmt: skip
+            where,
+            user=settings.user,
+            variant=settings.variant,
+            outcome=settings.outcome,
+            weight=settings.weight,
+            before=settings.before,
+            time=settings.time,
+            zone=settings.zone,
+            control=settings.control,
+            licence=settings.licence,
+            features=features,
+        )
         return replace(units, meant=settings.shares)
     if features:
         raise InputError(
@@ -56,8 +64,14 @@ def open_units(where: str | Path, settings: UnitSettings, features: Sequence[str
     named = UnitSettings()
     variant = VARIANT_COLUMNS[0] if settings.variant == named.variant else settings.variant
     outcome = "conversion" if settings.outcome == named.outcome else settings.outcome
-    units = units_of_events(events(where), variant=variant, outcome=outcome, exposure=settings.exposure,
-                            ratio=settings.weight == "exposures", control=settings.control)  # fmt: skip
+    units = units_of_events(
+        events(where),
+        variant=variant,
+        outcome=outcome,
+        exposure=settings.exposure,
+        ratio=settings.weight == "exposures",
+        control=settings.control,
+    )
     return replace(units, meant=settings.shares)
 
 
@@ -70,8 +84,12 @@ def study_experiment(
         InputError: as `open_units`.
     """
     compare = compare or CompareSettings()
-    return analyse(open_units(where, settings or UnitSettings()), level=compare.level, several=compare.several,
-                   planned=compare.planned)  # fmt: skip
+    return analyse(
+        open_units(where, settings or UnitSettings()),
+        level=compare.level,
+        several=compare.several,
+        planned=compare.planned,
+    )
 
 
 def study_within(
@@ -95,8 +113,14 @@ def study_within(
         else "version"
     )
     outcome = settings.outcome if settings.outcome != named.outcome else FOLLOWED[settings.exposure][0]
-    return within_events(events(where), variant=variant, exposure=settings.exposure, outcome=outcome, control=settings.control,
-                         level=compare.level)  # fmt: skip
+    return within_events(
+        events(where),
+        variant=variant,
+        exposure=settings.exposure,
+        outcome=outcome,
+        control=settings.control,
+        level=compare.level,
+    )
 
 
 def study_uplift(where: str | Path, settings: UnitSettings | None = None, how: UpliftSettings | None = None) -> Uplift:
@@ -115,8 +139,16 @@ def uplift_of(units: Units, how: UpliftSettings) -> Uplift:
     Raises:
         InputError: nothing is known of users that tells them apart, or they are too few.
     """
-    return uplift(units, variant=how.treated, learner=how.learner, kept_back=how.kept_back, cost=how.cost, level=how.level,
-                  draws=how.draws, seed=how.seed)  # fmt: skip
+    return uplift(
+        units,
+        variant=how.treated,
+        learner=how.learner,
+        kept_back=how.kept_back,
+        cost=how.cost,
+        level=how.level,
+        draws=how.draws,
+        seed=how.seed,
+    )
 
 
 def size_experiment(
@@ -141,22 +173,37 @@ def size_experiment(
     """
     settings = settings or SizeSettings()
     if (effect is None) == (lift is None) and not (effect is None and users is not None):
-        raise SettingError("an experiment is told by its effect or by its users", found=None if effect is None else f"effect {effect}, lift {lift}",
-                           allowed="--effect or --lift, or --users, or one effect and --users")  # fmt: skip
+        raise SettingError(
+            "an experiment is told by its effect or by its users",
+            found=None if effect is None else f"effect {effect}, lift {lift}",
+            allowed="--effect or --lift, or --users, or one effect and --users",
+        )
     if users is not None and users < 2:
         raise SettingError("too few users", found=users, allowed="2 or more in the control group")
     wanted = effect if effect is not None else None if lift is None else base * lift
     if users is None:
         assert wanted is not None
-        return design(base, wanted, deviation=settings.deviation, power=settings.power, level=settings.level, variants=settings.variants,
-                      ratio=settings.ratio, reduction=settings.reduction, users_a_day=settings.users_a_day), "size"  # fmt: skip
+        return design(
+            base,
+            wanted,
+            deviation=settings.deviation,
+            power=settings.power,
+            level=settings.level,
+            variants=settings.variants,
+            ratio=settings.ratio,
+            reduction=settings.reduction,
+            users_a_day=settings.users_a_day,
+        ), "size"
     each = 1 - (1 - settings.level) / settings.variants
     counted = users / (1 - settings.reduction)  # a covariate makes users worth more
     power, found = settings.power, "power"
     if wanted is None:
         found = "effect"
-        wanted = (least_lift(base, counted, power=power, level=each, ratio=settings.ratio) if settings.deviation is None
-                  else least_effect(settings.deviation, counted, power=power, level=each, ratio=settings.ratio))  # fmt: skip
+        wanted = (
+            least_lift(base, counted, power=power, level=each, ratio=settings.ratio)
+            if settings.deviation is None
+            else least_effect(settings.deviation, counted, power=power, level=each, ratio=settings.ratio)
+        )
     elif settings.deviation is None:
         power = power_of_proportions(base, base + wanted, counted, level=each, ratio=settings.ratio)
     else:
@@ -165,8 +212,19 @@ def size_experiment(
     days = None
     if settings.users_a_day:
         days = -int(-(users + settings.variants * treated) // settings.users_a_day)
-    return Design("proportion" if settings.deviation is None else "mean", base, wanted, users, treated, settings.variants, power,
-                  settings.level, settings.deviation, settings.reduction, days), found  # fmt: skip
+    return Design(
+        "proportion" if settings.deviation is None else "mean",
+        base,
+        wanted,
+        users,
+        treated,
+        settings.variants,
+        power,
+        settings.level,
+        settings.deviation,
+        settings.reduction,
+        days,
+    ), found
 
 
 def open_spend(where: str | Path, settings: SpendSettings) -> Spend:
@@ -175,8 +233,16 @@ def open_spend(where: str | Path, settings: SpendSettings) -> Spend:
     Raises:
         InputError: nothing to read there, or no response can be fitted to it; names the line where it is one.
     """
-    spend = read_spend(where, time=settings.time, outcome=settings.outcome, channels=settings.channels, controls=settings.controls,
-                       events=settings.events, zone=settings.zone, licence=settings.licence)  # fmt: skip
+    spend = read_spend(
+        where,
+        time=settings.time,
+        outcome=settings.outcome,
+        channels=settings.channels,
+        controls=settings.controls,
+        events=settings.events,
+        zone=settings.zone,
+        licence=settings.licence,
+    )
     return replace(spend, note=settings.note)
 
 
@@ -189,8 +255,15 @@ def study_budget(spend: Spend, settings: BudgetSettings | None = None) -> Budget
     """
     settings = settings or BudgetSettings()
     fitted = respond(spend, draws=settings.draws, seed=settings.seed)
-    found = divide(fitted, total=settings.total, low=settings.low, high=settings.high, bounds=_bounds(settings.bounds),
-                   recent=settings.recent, sure=settings.sure)  # fmt: skip
+    found = divide(
+        fitted,
+        total=settings.total,
+        low=settings.low,
+        high=settings.high,
+        bounds=_bounds(settings.bounds),
+        recent=settings.recent,
+        sure=settings.sure,
+    )
     return BudgetStudy(found, held_out(spend, seed=settings.seed))
 
 

@@ -22,16 +22,15 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from noria.core.errors import InputError, unknown
-from noria.core.event import KINDS
-
-from ..checked import add_local_times
-from ..files import NUMBER, Loaded, load_table, quoted
-from ..lake import connect
-from ..log import SERVER_EVENTS
-from ..nobody import NO_IDS, PLACEHOLDERS, word_list
-from ..numbers import add_numbers
-from ..problems import Problem
-from ..spellings import alike, one_spelling, plain
+from noria.grow.log.checked import add_local_times
+from noria.grow.log.files import NUMBER, Loaded, load_table, quoted
+from noria.grow.log.lake import connect
+from noria.grow.log.log import SERVER_EVENTS
+from noria.grow.log.nobody import NO_IDS, PLACEHOLDERS, word_list
+from noria.grow.log.numbers import add_numbers
+from noria.grow.log.problems import Problem
+from noria.grow.log.spellings import alike, one_spelling, plain
+from noria.lake.event import KINDS
 
 if TYPE_CHECKING:
     from ibis.backends.duckdb import Backend
@@ -89,10 +88,21 @@ class Units:
 
 
 def read_units(
-    path: str | Path, *, user: str = "user", variant: str = "variant", outcome: str = "outcome", weight: str = "weight",
-    before: str = "before", time: str = "time", zone: str | None = None, features: Sequence[str] = (),
-    control: str | None = None, source: str = "", licence: str = "", connection: Backend | None = None,
-) -> Units:  # fmt: skip
+    path: str | Path,
+    *,
+    user: str = "user",
+    variant: str = "variant",
+    outcome: str = "outcome",
+    weight: str = "weight",
+    before: str = "before",
+    time: str = "time",
+    zone: str | None = None,
+    features: Sequence[str] = (),
+    control: str | None = None,
+    source: str = "",
+    licence: str = "",
+    connection: Backend | None = None,
+) -> Units:
     """Return the units in a CSV or Parquet file.
 
     Args:
@@ -116,12 +126,22 @@ def read_units(
     path, connection = Path(path), connection or connect()
     loaded = load_table(connection, path)
     kinds, place = loaded.kinds, str(path)
-    for flag, column, needed in (("user", user, True), ("variant", variant, True), ("outcome", outcome, True),
-                                 ("weight", weight, weight != "weight"), ("before", before, before != "before"),
-                                 ("time", time, time != "time"), *(("features", name, True) for name in features)):  # fmt: skip
+    for flag, column, needed in (
+        ("user", user, True),
+        ("variant", variant, True),
+        ("outcome", outcome, True),
+        ("weight", weight, weight != "weight"),
+        ("before", before, before != "before"),
+        ("time", time, time != "time"),
+        *(("features", name, True) for name in features),
+    ):
         if needed and column not in kinds:
-            raise InputError(f"{place}: no column {column!r}", found=", ".join(kinds),
-                             allowed="a column that is there", hint=f"name it with --{flag}")  # fmt: skip
+            raise InputError(
+                f"{place}: no column {column!r}",
+                found=", ".join(kinds),
+                allowed="a column that is there",
+                hint=f"name it with --{flag}",
+            )
     numbers, notes = {}, []
     for name, column in (("outcome", outcome), ("weight", weight), ("before", before)):
         numbers[name], example = (
@@ -145,13 +165,19 @@ def read_units(
 
 
 def units_of_events(
-    table: ibis.Table, *, variant: str = "version", outcome: str = "conversion", exposure: str = "request",
-    ratio: bool = False, control: str | None = None, connection: Backend | None = None,
-) -> Units:  # fmt: skip
+    table: ibis.Table,
+    *,
+    variant: str = "version",
+    outcome: str = "conversion",
+    exposure: str = "request",
+    ratio: bool = False,
+    control: str | None = None,
+    connection: Backend | None = None,
+) -> Units:
     """Return the units in a lake's events: users who saw one variant, and what they did from then on.
 
     Args:
-        table: what `noria.grow.lake.events` returned.
+        table: what `noria.grow.log.lake.events` returned.
         variant: the column that tells the groups apart, one of `VARIANT_COLUMNS`.
         outcome: the kind of event that counts, such as conversion, click or feedback. Of feedback only "right" counts.
         exposure: the kind of event by which a user enters: request or impression.
@@ -163,8 +189,11 @@ def units_of_events(
         SettingError: no such column or kind.
         InputError: no user entered.
     """
-    for what, name, known in (("column of variants", variant, VARIANT_COLUMNS), ("kind of event", outcome, KINDS),
-                              ("kind of event", exposure, KINDS)):  # fmt: skip
+    for what, name, known in (
+        ("column of variants", variant, VARIANT_COLUMNS),
+        ("kind of event", outcome, KINDS),
+        ("kind of event", exposure, KINDS),
+    ):
         if name not in known:
             raise unknown(what, name, known)
     shown = table.filter((table.kind == exposure) & (table.user != "") & (table[variant] != ""))
@@ -203,8 +232,12 @@ def read_features(
     raw, kinds = loaded.name, loaded.kinds
     for flag, column in (("user", user), *(("features", name) for name in features)):
         if column not in kinds:
-            raise InputError(f"{path}: no column {column!r}", found=", ".join(kinds), allowed="a column that is there",
-                             hint=f"name it with --{flag}")  # fmt: skip
+            raise InputError(
+                f"{path}: no column {column!r}",
+                found=", ".join(kinds),
+                allowed="a column that is there",
+                hint=f"name it with --{flag}",
+            )
     columns = "".join(f", CAST({quoted(name)} AS VARCHAR) AS feature_{place}" for place, name in enumerate(features))
     data = connection.con.execute(
         f'SELECT CAST({quoted(user)} AS VARCHAR) AS "user"{columns} FROM "{raw}" ORDER BY "row number"'
@@ -233,9 +266,15 @@ _REASONS = (
 
 
 def _units(
-    connection: Backend, rows: str, features: Sequence[str], has: Mapping[str, bool], control: str | None, source: str,
-    licence: str, loaded: Loaded | None = None,
-) -> Units:  # fmt: skip
+    connection: Backend,
+    rows: str,
+    features: Sequence[str],
+    has: Mapping[str, bool],
+    control: str | None,
+    source: str,
+    licence: str,
+    loaded: Loaded | None = None,
+) -> Units:
     """Return checked rows as units, one a user; count what was set aside."""
     run = connection.con.execute
     checked, joined = ibis.util.gen_name("checked"), ibis.util.gen_name("units")
@@ -268,21 +307,29 @@ def _units(
     for name in (checked, joined):
         run(f'DROP TABLE "{name}"')
     if not data.num_rows:
-        raise InputError(f"{source} holds no usable units", found="; ".join(problem.text() for problem in problems) or "no rows",
-                         allowed="rows with a user, one group and an outcome")  # fmt: skip
+        raise InputError(
+            f"{source} holds no usable units",
+            found="; ".join(problem.text() for problem in problems) or "no rows",
+            allowed="rows with a user, one group and an outcome",
+        )
     seen = data["variant"].to_numpy()
     names = _ordered(sorted(set(seen.tolist())), control, source)
     place = {name: index for index, name in enumerate(names)}
     if has["weight"] and not float(np.sum(data["weight"].to_numpy())):
         raise InputError(f"{source}: the weights are all zero", allowed="what the outcome can be divided by")
     return Units(
-        names, np.array([place[name] for name in seen], dtype=np.int64), data["outcome"].to_numpy(), source,
+        names,
+        np.array([place[name] for name in seen], dtype=np.int64),
+        data["outcome"].to_numpy(),
+        source,
         weight=data["weight"].to_numpy() if has["weight"] else None,
         before=_before(data) if has["before"] else None,
         day=data["day"].to_numpy().astype(np.int64) if has["time"] else None,
         features={name: _feature(data[f"feature_{index}"]) for index, name in enumerate(features)},
-        licence=licence, problems=tuple(problems), notes=tuple(notes),
-    )  # fmt: skip
+        licence=licence,
+        problems=tuple(problems),
+        notes=tuple(notes),
+    )
 
 
 def _join_names(connection: Backend, checked: str) -> list[dict[str, str]]:
@@ -298,10 +345,12 @@ def _join_names(connection: Backend, checked: str) -> list[dict[str, str]]:
         if name != used:
             run(f'UPDATE "{checked}" SET variant = ? WHERE variant = ?', [used, name])
     return [
-        {"en": f"groups {used!r} and {', '.join(map(repr, others))} differ only in letter case, width or spaces: one group, {used}",
-         "zh": f"组名 {used!r} 与 {'、'.join(map(repr, others))} 仅大小写、全半角或空格不同：视为同一组 {used}"}
+        {
+            "en": f"groups {used!r} and {', '.join(map(repr, others))} differ only in letter case, width or spaces: one group, {used}",
+            "zh": f"组名 {used!r} 与 {'、'.join(map(repr, others))} 仅大小写、全半角或空格不同：视为同一组 {used}",
+        }
         for used, others in alike(spelling).items()
-    ]  # fmt: skip
+    ]
 
 
 def _ordered(names: list[str], control: str | None, source: str) -> tuple[str, ...]:
@@ -309,8 +358,12 @@ def _ordered(names: list[str], control: str | None, source: str) -> tuple[str, .
     if len(names) < 2:
         raise InputError(f"{source}: only one group", found=names, allowed="a control group and at least one other")
     if len(names) > 50:
-        raise InputError(f"{source}: too many groups for an experiment", found=f"{len(names):,}", allowed="2 to 50",
-                         hint="is --variant the right column?")  # fmt: skip
+        raise InputError(
+            f"{source}: too many groups for an experiment",
+            found=f"{len(names):,}",
+            allowed="2 to 50",
+            hint="is --variant the right column?",
+        )
     if control is not None:
         control = next((name for name in names if plain(name) == plain(control)), control)
         if control not in names:

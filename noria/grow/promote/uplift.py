@@ -111,21 +111,42 @@ class Uplift:
 
     def figure(self) -> Figure:
         """Return the Qini coefficient."""
-        return Figure("Qini coefficient", self.curve.coefficient, self.curve.users, self.curve.coefficient_low, self.curve.coefficient_high,
-                      source=self.units.source, level=self.curve.level, note=self.units.note)  # fmt: skip
+        return Figure(
+            "Qini coefficient",
+            self.curve.coefficient,
+            self.curve.users,
+            self.curve.coefficient_low,
+            self.curve.coefficient_high,
+            source=self.units.source,
+            level=self.curve.level,
+            note=self.units.note,
+        )
 
     def texts(self) -> dict[str, str]:
         """Return whom to address, in English and in Chinese."""
         scale, unit = _scale(self)
         interval = f"{self.curve.coefficient * scale:.3g} [{self.curve.coefficient_low * scale:.3g}, {self.curve.coefficient_high * scale:.3g}]"
-        lead = {"en": f"Users differ in how much they are moved: Qini coefficient {interval}{unit['en']} on {self.curve.users:,} users not learnt from. ",
-                "zh": f"用户受影响的程度不同：在 {self.curve.users:,} 名未参与学习的用户上 Qini 系数为 {interval}{unit['zh']}。"} if self.found else {
+        lead = (
+            {
+                "en": f"Users differ in how much they are moved: Qini coefficient {interval}{unit['en']} on {self.curve.users:,} users not learnt from. ",
+                "zh": f"用户受影响的程度不同：在 {self.curve.users:,} 名未参与学习的用户上 Qini 系数为 {interval}{unit['zh']}。",
+            }
+            if self.found
+            else {
                 "en": f"No heterogeneity found: the Qini coefficient's interval includes zero, {interval}{unit['en']}, on {self.curve.users:,} users "
-                      "not learnt from. ",
-                "zh": f"未发现差异化效应：在 {self.curve.users:,} 名未参与学习的用户上，Qini 系数区间包含零，{interval}{unit['zh']}。"}  # fmt: skip
+                "not learnt from. ",
+                "zh": f"未发现差异化效应：在 {self.curve.users:,} 名未参与学习的用户上，Qini 系数区间包含零，{interval}{unit['zh']}。",
+            }
+        )
         told = self._decided()
-        doubt = {"en": "", "zh": ""} if self.balance.sound else {
-            "en": "Not to be believed: the groups do not have the sizes meant. ", "zh": "不可采信：各组人数与设计不符。"}  # fmt: skip
+        doubt = (
+            {"en": "", "zh": ""}
+            if self.balance.sound
+            else {
+                "en": "Not to be believed: the groups do not have the sizes meant. ",
+                "zh": "不可采信：各组人数与设计不符。",
+            }
+        )
         return {key: doubt[key] + lead[key] + told[key] for key in ("en", "zh")}
 
     def _decided(self) -> dict[str, str]:
@@ -139,35 +160,68 @@ class Uplift:
         if self.decision == "some":
             assert self.addressed is not None
             left = "" if self.others is None else effect(self.others)
-            return {"en": f"Address the {self.share:.0%} with the highest score: the effect on them is {effect(self.addressed)}{unit['en']}"
-                          + (f", on the others {left}." if left else "."),
-                    "zh": f"应针对得分最高的 {self.share:.0%}：其效应为 {effect(self.addressed)}{unit['zh']}"
-                          + (f"，其余为 {left}。" if left else "。")}  # fmt: skip
+            return {
+                "en": f"Address the {self.share:.0%} with the highest score: the effect on them is {effect(self.addressed)}{unit['en']}"
+                + (f", on the others {left}." if left else "."),
+                "zh": f"应针对得分最高的 {self.share:.0%}：其效应为 {effect(self.addressed)}{unit['zh']}"
+                + (f"，其余为 {left}。" if left else "。"),
+            }
         whole = effect(self.everyone)
         words = {
-            "everyone": (f"Address everyone: the effect is {whole}{unit['en']}, above the cost.", f"应针对所有人：效应为 {whole}{unit['zh']}，高于成本。"),
-            "no one": (f"Address no one: the effect is {whole}{unit['en']}, below the cost.", f"不应针对任何人：效应为 {whole}{unit['zh']}，低于成本。"),
-            "unknown": (f"No recommendation: the effect on everyone, {whole}{unit['en']}, may lie on either side of the cost.",
-                        f"不作推荐：对所有人的效应 {whole}{unit['zh']}，可能高于也可能低于成本。"),
-        }[self.decision]  # fmt: skip
+            "everyone": (
+                f"Address everyone: the effect is {whole}{unit['en']}, above the cost.",
+                f"应针对所有人：效应为 {whole}{unit['zh']}，高于成本。",
+            ),
+            "no one": (
+                f"Address no one: the effect is {whole}{unit['en']}, below the cost.",
+                f"不应针对任何人：效应为 {whole}{unit['zh']}，低于成本。",
+            ),
+            "unknown": (
+                f"No recommendation: the effect on everyone, {whole}{unit['en']}, may lie on either side of the cost.",
+                f"不作推荐：对所有人的效应 {whole}{unit['zh']}，可能高于也可能低于成本。",
+            ),
+        }[self.decision]
         return {"en": words[0], "zh": words[1]}
 
     def as_dict(self) -> dict[str, Any]:
         """Return a JSON-able dict."""
         return {
-            "source": self.units.source, "note": self.units.note, "variant": self.variant, "learner": self.learner, "learnt": self.learnt,
-            "qini": self.figure().as_dict(), "heterogeneity": self.found, "decision": self.decision, "share": self.share, "cost": self.cost,
-            "everyone": _plain(self.everyone), "addressed": _plain(self.addressed), "others": _plain(self.others),
-            "groups": [_plain(group) for group in self.groups], "traits": [vars(trait) for trait in self.traits],
-            "curve": {name: [round(float(value), 9) for value in getattr(self.curve, name)] for name in ("shares", "gain", "low", "high")},
-            "balance": self.balance.as_dict(), "problems": [problem.text() for problem in self.units.problems], "verdict": self.texts(),
-        }  # fmt: skip
+            "source": self.units.source,
+            "note": self.units.note,
+            "variant": self.variant,
+            "learner": self.learner,
+            "learnt": self.learnt,
+            "qini": self.figure().as_dict(),
+            "heterogeneity": self.found,
+            "decision": self.decision,
+            "share": self.share,
+            "cost": self.cost,
+            "everyone": _plain(self.everyone),
+            "addressed": _plain(self.addressed),
+            "others": _plain(self.others),
+            "groups": [_plain(group) for group in self.groups],
+            "traits": [vars(trait) for trait in self.traits],
+            "curve": {
+                name: [round(float(value), 9) for value in getattr(self.curve, name)]
+                for name in ("shares", "gain", "low", "high")
+            },
+            "balance": self.balance.as_dict(),
+            "problems": [problem.text() for problem in self.units.problems],
+            "verdict": self.texts(),
+        }
 
 
 def uplift(
-    units: Units, *, variant: str | None = None, learner: Learner = "x", kept_back: float = 0.5, cost: float = 0.0, level: float = 0.95,
-    draws: int = 500, seed: int = 0,
-) -> Uplift:  # fmt: skip
+    units: Units,
+    *,
+    variant: str | None = None,
+    learner: Learner = "x",
+    kept_back: float = 0.5,
+    cost: float = 0.0,
+    level: float = 0.95,
+    draws: int = 500,
+    seed: int = 0,
+) -> Uplift:
     """Return whom to address with one treatment.
 
     Args:
@@ -197,15 +251,22 @@ def uplift(
     teach, judge = _split(treated, kept_back, np.random.default_rng(seed))
     least = min(int(np.count_nonzero(treated[part] == side)) for part in (teach, judge) for side in (True, False))
     if least < FEWEST:
-        raise InputError(f"{units.source}: too few users to learn whom to address", found=f"{least:,} in the smallest group of a part",
-                         allowed=f"{FEWEST} or more")  # fmt: skip
+        raise InputError(
+            f"{units.source}: too few users to learn whom to address",
+            found=f"{least:,} in the smallest group of a part",
+            allowed=f"{FEWEST} or more",
+        )
     features = {name: values[here] for name, values in units.features.items()}
     if units.before is not None:
         features["before"] = units.before[here]
     how = encode(features, teach)
     if not how.names:
-        raise InputError(f"{units.source}: nothing is known of users that tells them apart", found=", ".join(features) or "no feature",
-                         allowed="columns known before the experiment", hint="name them with --features")  # fmt: skip
+        raise InputError(
+            f"{units.source}: nothing is known of users that tells them apart",
+            found=", ".join(features) or "no feature",
+            allowed="columns known before the experiment",
+            hint="name them with --features",
+        )
     matrix = how.matrix(features)
     scorer = Scorer(how, learn(matrix[teach], outcome[teach], treated[teach], learner))
     score = scorer.model(matrix[judge])
@@ -214,23 +275,43 @@ def uplift(
     ranks = np.argsort(np.argsort(-score, kind="stable"), kind="stable")
     fifths = ranks * 5 // score.size
     names = (units.names[place], units.names[0])
-    effects = [_effect(outcome[judge], treated[judge], mask, names, level)
-               for mask in (np.ones(score.size, bool), chosen, ~chosen, *(fifths == fifth for fifth in range(5)))]  # fmt: skip
+    effects = [
+        _effect(outcome[judge], treated[judge], mask, names, level)
+        for mask in (np.ones(score.size, bool), chosen, ~chosen, *(fifths == fifth for fifth in range(5)))
+    ]
     assert effects[0] is not None
     traits = _traits(
         how,
         {name: values[judge] for name, values in features.items()},
         chosen if 0 < chosen.mean() < 1 else fifths == 0,
     )
-    return Uplift(units, names[0], learner, scorer, teach.size, effects[0], curve, tuple(item for item in effects[3:] if item is not None),
-                  float(chosen.mean()), effects[1], effects[2], traits, cost, balance(units.counts, units.meant or None))  # fmt: skip
+    return Uplift(
+        units,
+        names[0],
+        learner,
+        scorer,
+        teach.size,
+        effects[0],
+        curve,
+        tuple(item for item in effects[3:] if item is not None),
+        float(chosen.mean()),
+        effects[1],
+        effects[2],
+        traits,
+        cost,
+        balance(units.counts, units.meant or None),
+    )
 
 
 def _variant(units: Units, variant: str | None) -> int:
     if variant is None:
         if len(units.names) > 2:
-            raise InputError(f"{units.source}: several treated groups", found=", ".join(units.names[1:]), allowed="one of them",
-                             hint="name it with --treated")  # fmt: skip
+            raise InputError(
+                f"{units.source}: several treated groups",
+                found=", ".join(units.names[1:]),
+                allowed="one of them",
+                hint="name it with --treated",
+            )
         return 1
     if variant not in units.names[1:]:
         raise unknown("treated group", variant, units.names[1:])

@@ -22,8 +22,8 @@ from scipy.special import stdtr, stdtrit
 
 from noria.core.errors import InputError, unknown
 from noria.core.figure import Figure
+from noria.grow.log.log import SERVER_EVENTS
 
-from ..log import SERVER_EVENTS
 from .difference import Difference, Floats, fieller
 from .several import holm
 from .units import VARIANT_COLUMNS
@@ -33,8 +33,10 @@ if TYPE_CHECKING:
 
 FOLLOWED = {"impression": ("click",), "request": ("feedback", "handover")}
 """Kind of event that shows -> kinds that can be told to have followed it."""
-CAVEAT = {"en": "Shown side by side to the same users: an experiment only where chance chose which.",
-          "zh": "同一批用户同时看到各组：只有由随机决定展示哪一组时，才是实验。"}  # fmt: skip
+CAVEAT = {
+    "en": "Shown side by side to the same users: an experiment only where chance chose which.",
+    "zh": "同一批用户同时看到各组：只有由随机决定展示哪一组时，才是实验。",
+}
 
 
 @dataclass(frozen=True)
@@ -65,20 +67,29 @@ class Within:
     def as_dict(self) -> dict[str, Any]:
         """Return a JSON-able dict."""
         return {
-            "source": self.source, "groups": [{**rate.as_dict(), "shown": shown} for rate, shown in zip(self.rates, self.shown, strict=True)],
-            "comparisons": [{**gap.as_dict(), "p_adjusted": p} for gap, p in zip(self.differences, self.p_adjusted, strict=True)],
+            "source": self.source,
+            "groups": [{**rate.as_dict(), "shown": shown} for rate, shown in zip(self.rates, self.shown, strict=True)],
+            "comparisons": [
+                {**gap.as_dict(), "p_adjusted": p} for gap, p in zip(self.differences, self.p_adjusted, strict=True)
+            ],
             "verdict": self.texts(),
-        }  # fmt: skip
+        }
 
 
 def within_events(
-    table: ibis.Table, *, variant: str = "segment", exposure: str = "impression", outcome: str = "click", control: str | None = None,
-    level: float = 0.95, connection: Backend | None = None,
-) -> Within:  # fmt: skip
+    table: ibis.Table,
+    *,
+    variant: str = "segment",
+    exposure: str = "impression",
+    outcome: str = "click",
+    control: str | None = None,
+    level: float = 0.95,
+    connection: Backend | None = None,
+) -> Within:
     """Return how often each group of showings was followed by an outcome, compared within users.
 
     Args:
-        table: what `noria.grow.lake.events` returned.
+        table: what `noria.grow.log.lake.events` returned.
         variant: the column that tells the groups apart.
         exposure: the kind of event that shows: impression or request.
         outcome: the kind that follows: a click, feedback (only "right" counts) or handover.
@@ -90,8 +101,11 @@ def within_events(
         SettingError: no such column, kind or group.
         InputError: fewer than two groups, or fewer than two users.
     """
-    for what, name, known in (("column of variants", variant, VARIANT_COLUMNS), ("kind of event that shows", exposure, tuple(FOLLOWED)),
-                              ("kind of event that follows", outcome, FOLLOWED.get(exposure, ()))):  # fmt: skip
+    for what, name, known in (
+        ("column of variants", variant, VARIANT_COLUMNS),
+        ("kind of event that shows", exposure, tuple(FOLLOWED)),
+        ("kind of event that follows", outcome, FOLLOWED.get(exposure, ())),
+    ):
         if name not in known:
             raise unknown(what, name, known)
     shown = table.filter((table.kind == exposure) & (table.user != "") & (table[variant] != ""))
@@ -101,8 +115,11 @@ def within_events(
     first, second = (ibis.util.gen_name(name) for name in ("shown", "after"))
     backend.con.register(first, shown.select("id", "user", "time", "subject", variant=shown[variant]).to_pyarrow())
     backend.con.register(second, after.select("user", "time", "subject").to_pyarrow())
-    match = ("ASOF JOIN {0} s ON a.user = s.user AND a.subject = s.subject AND a.time >= s.time" if exposure == "impression"
-             else "JOIN {0} s ON a.subject = s.id").format(f'"{first}"')  # fmt: skip
+    match = (
+        "ASOF JOIN {0} s ON a.user = s.user AND a.subject = s.subject AND a.time >= s.time"
+        if exposure == "impression"
+        else "JOIN {0} s ON a.subject = s.id"
+    ).format(f'"{first}"')
     data = backend.con.execute(
         f"""WITH followed AS (SELECT s.user AS "user", s.variant AS variant, count(DISTINCT s.id) AS times FROM "{second}" a {match} GROUP BY 1, 2),
         seen AS (SELECT "user", variant, count(*) AS times FROM "{first}" GROUP BY 1, 2)
@@ -112,8 +129,12 @@ def within_events(
     users, place = np.unique(data["user"].to_numpy(), return_inverse=True)
     names, group = np.unique(data["variant"].to_numpy(), return_inverse=True)
     if len(names) < 2 or len(users) < 2:
-        raise InputError(f"{SERVER_EVENTS}: nothing to compare", found=f"{len(names)} groups, {len(users)} users", allowed="two or more of each",
-                         hint=f"is there more than one {variant} among the events of kind {exposure}?")  # fmt: skip
+        raise InputError(
+            f"{SERVER_EVENTS}: nothing to compare",
+            found=f"{len(names)} groups, {len(users)} users",
+            allowed="two or more of each",
+            hint=f"is there more than one {variant} among the events of kind {exposure}?",
+        )
     if control is not None and control not in names:
         raise unknown("group", control, names.tolist())
     size = (len(users), len(names))

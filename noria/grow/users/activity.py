@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 
 from noria.core.figure import Figure
+from noria.grow.log.log import Log
+from noria.grow.log.user_days import user_days
 
-from ..fold import user_days
-from ..log import Log
 from .bits import cells
 from .periods import PERIODS, Period, check_period, first_day, number_of, period_of
 
@@ -97,8 +97,10 @@ class Growth:
             for earlier, row in zip((None, *rows), rows, strict=False):
                 sums = row.active == row.before + row.new + row.resurrected - row.churned and row.retained >= 0
                 if not sums or (earlier and row.before != earlier.active):
-                    found.append(f"{row.period} {row.segment}: {row.active} is not {row.before} + {row.new} + "
-                                 f"{row.resurrected} - {row.churned}")  # fmt: skip
+                    found.append(
+                        f"{row.period} {row.segment}: {row.active} is not {row.before} + {row.new} + "
+                        f"{row.resurrected} - {row.churned}"
+                    )
         return found
 
 
@@ -146,8 +148,19 @@ def _account(log: Log, unit: Period, by: Sequence[str]) -> list[GrowthRow]:
             whole = log.as_of >= first_day(number + 1, unit, starts) - timedelta(days=1) and (
                 number > first or log.first == first_day(number, unit, starts)
             )
-            rows.append(GrowthRow(first_day(number, unit, starts).isoformat(), ROLLED.join(name), before, active[place], new[place],
-                                  back, before - stayed[place], whole, len(name)))  # fmt: skip
+            rows.append(
+                GrowthRow(
+                    first_day(number, unit, starts).isoformat(),
+                    ROLLED.join(name),
+                    before,
+                    active[place],
+                    new[place],
+                    back,
+                    before - stayed[place],
+                    whole,
+                    len(name),
+                )
+            )
             before = active[place]
     return rows
 
@@ -161,9 +174,17 @@ def stickiness(log: Log) -> list[Figure]:
     days = user_days(log)
     days = days.mutate(month=period_of(days.day, "month"))
     each = days.group_by("user", "month").aggregate(active=days.count().cast("int64"))
-    found = each.group_by("month").aggregate(
-        users=each.count(), total=each.active.sum().cast("int64"), squares=(each.active * each.active).sum().cast("int64")
-    ).order_by("month").to_pyarrow().to_pylist()  # fmt: skip
+    found = (
+        each.group_by("month")
+        .aggregate(
+            users=each.count(),
+            total=each.active.sum().cast("int64"),
+            squares=(each.active * each.active).sum().cast("int64"),
+        )
+        .order_by("month")
+        .to_pyarrow()
+        .to_pylist()
+    )
     figures = []
     for row in found:
         first = first_day(row["month"], "month")
@@ -173,6 +194,14 @@ def stickiness(log: Log) -> list[Figure]:
         users = row["users"]
         mean = row["total"] / users
         spread = float(np.sqrt(max(row["squares"] / users - mean**2, 0.0) / users))
-        figures.append(Figure(f"DAU/MAU {first:%Y-%m}", mean / length, users, max(mean - 1.96 * spread, 0.0) / length,
-                              (mean + 1.96 * spread) / length, source=log.source))  # fmt: skip
+        figures.append(
+            Figure(
+                f"DAU/MAU {first:%Y-%m}",
+                mean / length,
+                users,
+                max(mean - 1.96 * spread, 0.0) / length,
+                (mean + 1.96 * spread) / length,
+                source=log.source,
+            )
+        )
     return figures

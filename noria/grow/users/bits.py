@@ -16,9 +16,10 @@ from typing import Any
 
 import ibis
 
-from ..fold import keep, user_days
-from ..log import Log
-from ..times import day_number
+from noria.grow.log.log import Log
+from noria.grow.log.times import day_number
+from noria.grow.log.user_days import keep, user_days
+
 from .periods import Period, number_of, period_of, user_periods
 
 BITS = 62
@@ -48,7 +49,7 @@ def user_bits(log: Log, unit: Period, by: Sequence[str] = ()) -> ibis.Table | No
 
     Raises:
         SettingError: the log has no such column.
-    """  # fmt: skip
+    """
     if _words(log, unit) > WORDS:
         return None
     return keep(log, " by ".join([f"{unit} bits", *by]), lambda: _folded(log, unit, by))

@@ -17,9 +17,9 @@ import numpy as np
 import pyarrow as pa
 
 from noria.core.errors import InputError
+from noria.grow.log.log import Log
+from noria.grow.log.user_days import user_days
 
-from ..fold import user_days
-from ..log import Log
 from .lifetime import History, Lifetimes, alive
 from .likelihood import Floats
 
@@ -105,7 +105,11 @@ def common_shocks(model: Lifetimes, log: Log, history: History) -> Shocks:
     expected = np.diff(reached)
     enough = expected >= EXPECTED
     if weeks < FEWEST_WEEKS:
-        raise InputError(f"{log.source}: too few weeks to tell what moves all users at once", found=weeks, allowed=f"{FEWEST_WEEKS} or more")  # fmt: skip
+        raise InputError(
+            f"{log.source}: too few weeks to tell what moves all users at once",
+            found=weeks,
+            allowed=f"{FEWEST_WEEKS} or more",
+        )
     if enough.sum() < FEWEST_WEEKS:
         most = float(np.sort(expected)[-FEWEST_WEEKS])
         raise InputError(
@@ -119,8 +123,13 @@ def common_shocks(model: Lifetimes, log: Log, history: History) -> Shocks:
     variance = max(float(np.mean(shock**2)) - noise, 1e-8)
     raw = float(np.mean(shock[1:] * shock[:-1])) / variance
     persistence = float(np.clip(raw + (1 + 3 * raw) / shock.size, 0.0, 0.95))  # small samples: Kendall (1954)
-    return Shocks(persistence, float(np.sqrt(variance * (1 - persistence**2))), float(shock[-1]), int(enough.sum()),
-                  float(repeats[-13:].mean()))  # fmt: skip
+    return Shocks(
+        persistence,
+        float(np.sqrt(variance * (1 - persistence**2))),
+        float(shock[-1]),
+        int(enough.sum()),
+        float(repeats[-13:].mean()),
+    )
 
 
 def foresee(

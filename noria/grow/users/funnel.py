@@ -23,11 +23,10 @@ import ibis
 
 from noria.core.errors import SettingError, unknown
 from noria.core.figure import Figure, proportion
-
-from ..fold import keyed
-from ..log import COLUMNS, Log
-from ..tables import scratch
-from ..times import DAY, microseconds
+from noria.grow.log.log import COLUMNS, Log
+from noria.grow.log.tables import scratch
+from noria.grow.log.times import DAY, microseconds
+from noria.grow.log.user_days import keyed
 
 Order = Literal["ordered", "strict", "any"]
 ORDERS: tuple[Order, ...] = ("ordered", "strict", "any")
@@ -82,8 +81,13 @@ class Funnel:
             row: dict[str, Any] = {"step": name, "users": self.users[at]}
             if at:
                 rate, whole, hours = self.rate(at), self.whole(at), self.hours(at)
-                row |= {"of_before": rate.value, "low": rate.low, "high": rate.high, "of_first": whole.value,
-                        "median_hours": hours.value if hours else None}  # fmt: skip
+                row |= {
+                    "of_before": rate.value,
+                    "low": rate.low,
+                    "high": rate.high,
+                    "of_first": whole.value,
+                    "median_hours": hours.value if hours else None,
+                }
             rows.append(row)
         return rows
 

@@ -13,8 +13,8 @@ import numpy as np
 
 from noria.core.errors import InputError
 from noria.core.figure import Figure, proportion
+from noria.grow.log.log import Log
 
-from ..log import Log
 from .foresight import Foresight, Outcome, Shocks, acts_after, common_shocks, foresee
 from .lifetime import History, Lifetimes, fit, repeat_purchases
 from .likelihood import Floats
@@ -78,12 +78,28 @@ class HoldOut:
         error, spread = _mean(np.abs(self.ahead.expected_each - self.outcome.by_user))
         same = self.history.repeats * self.weeks / np.maximum(self.history.age, 1.0)
         return [
-            Figure("acts forecast", float(np.median(total)), users, float(low), float(high), source=source,
-                   baseline=self.flat * self.weeks, note=f"came: {self.outcome.by_week.sum():,.0f}" + ("" if self.nearer else "; baseline nearer")),
+            Figure(
+                "acts forecast",
+                float(np.median(total)),
+                users,
+                float(low),
+                float(high),
+                source=source,
+                baseline=self.flat * self.weeks,
+                note=f"came: {self.outcome.by_week.sum():,.0f}" + ("" if self.nearer else "; baseline nearer"),
+            ),
             proportion("weeks inside the interval", covered, self.weeks, source=source),
-            Figure("error per user", error, users, error - spread, error + spread, source=source,
-                   baseline=float(np.mean(np.abs(same - self.outcome.by_user))), note="mean absolute error, acts"),
-        ]  # fmt: skip
+            Figure(
+                "error per user",
+                error,
+                users,
+                error - spread,
+                error + spread,
+                source=source,
+                baseline=float(np.mean(np.abs(same - self.outcome.by_user))),
+                note="mean absolute error, acts",
+            ),
+        ]
 
     def rivals(self) -> list[Rival]:
         """Return the models and the baselines against one another, BG/NBD first."""
@@ -107,7 +123,7 @@ class HoldOut:
                     likelihood,
                 )
             )
-        return found  # fmt: skip
+        return found
 
     def calibration(self, groups: int = 7) -> list[tuple[str, int, float, float]]:
         """Return, for users by their repeats so far: name of the group, users, acts expected, acts seen, a user each."""

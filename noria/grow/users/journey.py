@@ -18,10 +18,10 @@ import numpy as np
 
 from noria.core.errors import SettingError
 from noria.core.figure import Figure, proportion
+from noria.grow.log.log import Log
+from noria.grow.log.times import day_number
+from noria.grow.log.user_days import user_days
 
-from ..fold import user_days
-from ..log import Log
-from ..times import day_number
 from .activity import growth
 from .periods import Period
 from .retention import retention

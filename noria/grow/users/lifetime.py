@@ -18,9 +18,9 @@ import numpy as np
 from scipy.special import hyp2f1
 
 from noria.core.errors import InputError
+from noria.grow.log.log import Log
+from noria.grow.log.user_days import user_days
 
-from ..fold import user_days
-from ..log import Log
 from .likelihood import Floats, greatest, intervals_on_logs
 
 _NAMES = ("r", "alpha", "a", "b")
@@ -99,8 +99,11 @@ def repeat_purchases(log: Log, until: date) -> History:
     found = each.order_by("user").to_pyarrow()
     first, latest, count = (found[name].to_numpy().astype(np.float64) for name in ("first", "latest", "days"))
     if not count.size or count.max() < 2:
-        raise InputError(f"{log.source}: no user was active on two days up to {until}", found=f"{count.size:,} users",
-                         allowed="a log in which users come back")  # fmt: skip
+        raise InputError(
+            f"{log.source}: no user was active on two days up to {until}",
+            found=f"{count.size:,} users",
+            allowed="a log in which users come back",
+        )
     return History(count - 1, (latest - first) / 7, (last - first) / 7, until, log.source)
 
 
@@ -147,8 +150,9 @@ def fit(history: History) -> Lifetimes:
     )
     r, alpha, a, b = np.exp(found)
     likelihood = value(np.exp(found))[0] - float(history.repeats.sum()) * float(np.log(scale))
-    return Lifetimes(float(r), float(alpha * scale), float(a), float(b), likelihood, history.repeats.size, covariance,
-                     history.source)  # fmt: skip
+    return Lifetimes(
+        float(r), float(alpha * scale), float(a), float(b), likelihood, history.repeats.size, covariance, history.source
+    )
 
 
 class Likelihood:
@@ -176,20 +180,31 @@ class Likelihood:
         odds = np.log(a / (b + x - 1)) + (r + x) * (age_log - recency_log)  # of having left right after the last act
         part = 1 / (1 + np.exp(-odds))
         value = (
-            self._users * r * np.log(alpha) + more @ (np.log(r + steps) + np.log((b + steps) / (a + b + steps)))
-            - r * (none_times @ none_log) - times @ ((r + x) * age_log) + times @ np.logaddexp(0.0, odds)
-        )  # fmt: skip
+            self._users * r * np.log(alpha)
+            + more @ (np.log(r + steps) + np.log((b + steps) / (a + b + steps)))
+            - r * (none_times @ none_log)
+            - times @ ((r + x) * age_log)
+            + times @ np.logaddexp(0.0, odds)
+        )
         left = times * part
         stayed = times - left
         both = more @ (1 / (a + b + steps))
         last = left @ (1 / (b + x - 1))
-        return float(value), np.array([
-            self._users * np.log(alpha) + more @ (1 / (r + steps)) - none_times @ none_log - stayed @ age_log - left @ recency_log,
-            self._users * r / alpha - r * (none_times @ (1 / (alpha + none_age)))
-            - stayed @ ((r + x) / (alpha + age)) - left @ ((r + x) / (alpha + recency)),
-            left.sum() / a - both,
-            more @ (1 / (b + steps)) - both - last,
-        ])  # fmt: skip
+        return float(value), np.array(
+            [
+                self._users * np.log(alpha)
+                + more @ (1 / (r + steps))
+                - none_times @ none_log
+                - stayed @ age_log
+                - left @ recency_log,
+                self._users * r / alpha
+                - r * (none_times @ (1 / (alpha + none_age)))
+                - stayed @ ((r + x) / (alpha + age))
+                - left @ ((r + x) / (alpha + recency)),
+                left.sum() / a - both,
+                more @ (1 / (b + steps)) - both - last,
+            ]
+        )
 
     def by_logs(self, logs: Floats) -> tuple[float, Floats]:
         """Return the same for the logarithms of the parameters."""

@@ -35,20 +35,29 @@ def greatest(
 
     Raises:
         InputError: the likelihood has no maximum that these data can tell.
-    """  # fmt: skip
+    """
 
     def loss(logs: Floats) -> tuple[float, Floats]:
         likelihood, gradient = value(logs)
         return -likelihood / users, -gradient / users
 
-    best = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=[(-9.0, 9.0)] * start.size,
-                    options={"maxiter": 500, "ftol": 1e-13, "gtol": 1e-8})  # fmt: skip
+    best = minimize(
+        loss,
+        start,
+        jac=True,
+        method="L-BFGS-B",
+        bounds=[(-9.0, 9.0)] * start.size,
+        options={"maxiter": 500, "ftol": 1e-13, "gtol": 1e-8},
+    )
     at_edge = np.abs(best.x) > 8.9
     curvature = _curvature(lambda logs: loss(logs)[1], best.x) * users
     if at_edge.any() or not np.isfinite(curvature).all() or np.linalg.eigvalsh(curvature).min() <= 0:
         edge = ", ".join(name for name, there in zip(names, at_edge, strict=True) if there)
-        raise InputError(f"{source}: the {model} model cannot be told from these data", found=found + (f", no bound on {edge}" if edge else ""),
-                         hint="more users or a longer time are needed")  # fmt: skip
+        raise InputError(
+            f"{source}: the {model} model cannot be told from these data",
+            found=found + (f", no bound on {edge}" if edge else ""),
+            hint="more users or a longer time are needed",
+        )
     return best.x, np.asarray(np.linalg.inv(curvature), dtype=np.float64)
 
 

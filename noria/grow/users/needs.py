@@ -15,10 +15,9 @@ from datetime import date
 import ibis
 
 from noria.core.figure import Figure, proportion
-
-from ..fold import segment_of
-from ..log import Log
-from ..times import day_number
+from noria.grow.log.log import Log
+from noria.grow.log.times import day_number
+from noria.grow.log.user_days import segment_of
 
 _EPOCH = date(1970, 1, 1)
 
@@ -61,9 +60,15 @@ def needs(log: Log, days: int = 28) -> tuple[Need, ...]:
         then = proportion("", past.get((app, topic), (0, 0))[0], earlier) if earlier else None
         lost = unmet.get((app, topic), (0, 0))[1] if unmet is not None else None
         found.append(
-            Need(app, topic, requests, share, difference(f"change in users asking for {topic}", share, then) if then else None,
-                 None if lost is None else proportion(f"unmet: {topic}", lost, requests, source=log.source))
-        )  # fmt: skip
+            Need(
+                app,
+                topic,
+                requests,
+                share,
+                difference(f"change in users asking for {topic}", share, then) if then else None,
+                None if lost is None else proportion(f"unmet: {topic}", lost, requests, source=log.source),
+            )
+        )
     return tuple(sorted(found, key=lambda need: (-need.asked.value, -need.requests, need.app, need.topic)))
 
 

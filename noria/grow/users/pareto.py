@@ -84,8 +84,16 @@ def fit_pareto(history: History) -> Pareto:
     )
     r, alpha, s, beta = np.exp(found)
     likelihood = value(found)[0] - float(history.repeats.sum()) * float(np.log(scale))
-    return Pareto(float(r), float(alpha * scale), float(s), float(beta * scale), likelihood, history.repeats.size, covariance,
-                  history.source)  # fmt: skip
+    return Pareto(
+        float(r),
+        float(alpha * scale),
+        float(s),
+        float(beta * scale),
+        likelihood,
+        history.repeats.size,
+        covariance,
+        history.source,
+    )
 
 
 def log_likelihood(parameters: Floats, rows: Rows) -> tuple[float, Floats]:
@@ -98,12 +106,17 @@ def log_likelihood(parameters: Floats, rows: Rows) -> tuple[float, Floats]:
     users = float(times.sum())
     value = more @ np.log(r + np.arange(more.size)) + users * (r * np.log(alpha) + s * np.log(beta)) + times @ both
     gone, here = times * part, times * (1 - part)
-    return float(value), np.array([
-        more @ (1 / (r + np.arange(more.size))) + users * np.log(alpha) - here @ np.log(alpha + age) - gone @ by_log_alpha,
-        users * r / alpha - here @ ((r + x) / (alpha + age)) - gone @ ((r + x) * by_alpha),
-        users * np.log(beta) - here @ np.log(beta + age) + gone.sum() / s - gone @ by_log_beta,
-        users * s / beta - here @ (s / (beta + age)) - gone @ ((s + 1) * by_beta),
-    ])  # fmt: skip
+    return float(value), np.array(
+        [
+            more @ (1 / (r + np.arange(more.size)))
+            + users * np.log(alpha)
+            - here @ np.log(alpha + age)
+            - gone @ by_log_alpha,
+            users * r / alpha - here @ ((r + x) / (alpha + age)) - gone @ ((r + x) * by_alpha),
+            users * np.log(beta) - here @ np.log(beta + age) + gone.sum() / s - gone @ by_log_beta,
+            users * s / beta - here @ (s / (beta + age)) - gone @ ((s + 1) * by_beta),
+        ]
+    )
 
 
 def _terms(

@@ -15,10 +15,9 @@ from typing import Any, Literal
 import ibis
 
 from noria.core.errors import SettingError
-
-from ..fold import keep, numbered_acts, user_days
-from ..log import Log
-from ..zones import WEEK_SHIFTS, WeekStart, day_of
+from noria.grow.log.log import Log
+from noria.grow.log.user_days import keep, numbered_acts, user_days
+from noria.grow.log.zones import WEEK_SHIFTS, WeekStart, day_of
 
 Period = Literal["day", "week", "month"]
 PERIODS: tuple[Period, ...] = ("day", "week", "month")
@@ -87,7 +86,7 @@ def user_periods(log: Log, unit: Period, by: Sequence[str] = ()) -> ibis.Table:
 
     Raises:
         SettingError: the log has no such column.
-    """  # fmt: skip
+    """
     return keep(log, " by ".join([f"{unit} steps", *by]), lambda: _steps(log, unit, by))
 
 

@@ -13,10 +13,9 @@ import numpy as np
 
 from noria.core.errors import SettingError
 from noria.core.figure import Figure, proportion
-
-from ..fold import user_days
-from ..log import Log
-from ..series import Floats
+from noria.grow.log.log import Log
+from noria.grow.log.user_days import user_days
+from noria.grow.series.series import Floats
 
 TOPS = (0.01, 0.1)
 """The parts of the users, most active first, whose part of the acts is told."""

@@ -20,8 +20,8 @@ import ibis
 
 from noria.core.errors import SettingError
 from noria.core.figure import Figure, proportion
+from noria.grow.log.log import Log
 
-from ..log import Log
 from .bits import cells
 from .periods import Period, first_day, last_whole, number_of, user_periods
 
@@ -70,7 +70,7 @@ class Retention:
                         f"{self.unit} {self.age(column)}", back, users, level=level, source=self.source, note=note
                     )
                 )
-        return figures  # fmt: skip
+        return figures
 
     def cell(self, cohort: str, column: int, level: float = 0.95) -> Figure:
         """Return one cell of the triangle with its Wilson interval; within a cohort every user counts once.
@@ -80,7 +80,11 @@ class Retention:
         """
         row = self.counts.get(cohort, [])
         if not 0 <= column < len(row):
-            raise SettingError("no such cell of the triangle", found=f"{cohort}, {column}", allowed="a cohort, and an age it was observed to")  # fmt: skip
+            raise SettingError(
+                "no such cell of the triangle",
+                found=f"{cohort}, {column}",
+                allowed="a cohort, and an age it was observed to",
+            )
         return proportion(
             f"{cohort}, {self.unit} {self.age(column)}", row[column], row[0], level=level, source=self.source
         )
@@ -104,8 +108,11 @@ def retention(
         raise SettingError("unknown kind of retention", found=kind, allowed=KINDS)
     ends = [0, *(age for bracket in brackets for age in bracket)]
     if any(low > high or (at % 2 == 0 and low == high) for at, (low, high) in enumerate(pairwise(ends))):
-        raise SettingError("no brackets of ages", found=", ".join(f"{low}-{high}" for low, high in brackets),
-                           allowed="first and last ages from 1 on, each bracket after the one before")  # fmt: skip
+        raise SettingError(
+            "no brackets of ages",
+            found=", ".join(f"{low}-{high}" for low, high in brackets),
+            allowed="first and last ages from 1 on, each bracket after the one before",
+        )
     starts = log.calendar.week_starts
     first, last = number_of(log.first, unit, starts), last_whole(log, unit)
     counts = {number: [0] * (last - number + 1) for number in range(first, last + 1)}
@@ -149,7 +156,9 @@ def _bracketed(
     steps: ibis.Table, counts: dict[int, list[int]], brackets: Sequence[Bracket], last: int
 ) -> dict[int, list[int]]:
     age = steps.period - steps["first"]
-    place: Any = ibis.cases((age == 0, 0), *[(age.between(low, high), at + 1) for at, (low, high) in enumerate(brackets)], else_=-1)  # fmt: skip
+    place: Any = ibis.cases(
+        (age == 0, 0), *[(age.between(low, high), at + 1) for at, (low, high) in enumerate(brackets)], else_=-1
+    )
     there = steps.select("user", cohort=steps["first"], age=place.cast("int32")).distinct()
     there = there.filter(there.age >= 0)
     filled = {

@@ -20,9 +20,9 @@ from scipy.special import digamma, gammaln
 
 from noria.core.errors import InputError
 from noria.core.figure import Figure
+from noria.grow.log.log import Log
+from noria.grow.log.user_days import user_days
 
-from ..fold import user_days
-from ..log import Log
 from .likelihood import Floats, greatest, intervals_on_logs
 
 NAMES = ("p", "q", "v")
@@ -108,8 +108,10 @@ def repeat_amounts(log: Log, until: date, since: date | None = None) -> Amounts:
     each = later.group_by("user").aggregate(days=later.count(), total=later.value.sum()).order_by("user").to_pyarrow()
     count, total = (each[name].to_numpy().astype(np.float64) for name in ("days", "total"))
     if not count.size:
-        raise InputError(f"{log.source}: no user paid an amount on a day after their first up to {until}",
-                         allowed="a log with amounts in which users come back")  # fmt: skip
+        raise InputError(
+            f"{log.source}: no user paid an amount on a day after their first up to {until}",
+            allowed="a log with amounts in which users come back",
+        )
     return Amounts(count, total / count, each["user"].to_numpy(), log.source, log.unit)
 
 
@@ -121,16 +123,26 @@ def fit_spend(amounts: Amounts) -> Spend:
     """
     scale = float(amounts.mean.mean())
     if np.quantile(amounts.mean, 0.9) - np.quantile(amounts.mean, 0.1) <= 1e-9 * scale:
-        raise InputError(f"{amounts.source}: users who paid the same cannot be told apart by what they paid",
-                         found=f"{scale:,.4g} a day of {amounts.days.size:,} users", allowed="amounts that differ")  # fmt: skip
+        raise InputError(
+            f"{amounts.source}: users who paid the same cannot be told apart by what they paid",
+            found=f"{scale:,.4g} a day of {amounts.days.size:,} users",
+            allowed="amounts that differ",
+        )
     x, mean = amounts.days, amounts.mean / scale
 
     def value(logs: Floats) -> tuple[float, Floats]:
         likelihood, gradient = log_likelihood(np.exp(logs), x, mean)
         return likelihood, gradient * np.exp(logs)
 
-    found, covariance = greatest(value, np.array([1.0, 1.0, 0.0]), NAMES, amounts.source, "Gamma-Gamma",
-                                 f"{x.size:,} users, {int(x.sum()):,} amounts", x.size)  # fmt: skip
+    found, covariance = greatest(
+        value,
+        np.array([1.0, 1.0, 0.0]),
+        NAMES,
+        amounts.source,
+        "Gamma-Gamma",
+        f"{x.size:,} users, {int(x.sum()):,} amounts",
+        x.size,
+    )
     p, q, v = np.exp(found)
     likelihood = value(found)[0] - x.size * float(np.log(scale))
     return Spend(float(p), float(q), float(v * scale), likelihood, x.size, covariance, amounts.source)
@@ -142,15 +154,22 @@ def log_likelihood(parameters: Floats, x: Floats, mean: Floats) -> tuple[float, 
     paid = x * mean
     both = np.log(v + paid)
     value = (
-        gammaln(p * x + q) - gammaln(p * x) - gammaln(q) + q * np.log(v) + p * x * np.log(paid) - np.log(mean)
+        gammaln(p * x + q)
+        - gammaln(p * x)
+        - gammaln(q)
+        + q * np.log(v)
+        + p * x * np.log(paid)
+        - np.log(mean)
         - (p * x + q) * both
-    ).sum()  # fmt: skip
+    ).sum()
     shared = digamma(p * x + q)
-    return float(value), np.array([
-        (x * (shared - digamma(p * x) + np.log(paid) - both)).sum(),
-        (shared - digamma(q) + np.log(v) - both).sum(),
-        (q / v - (p * x + q) / (v + paid)).sum(),
-    ])  # fmt: skip
+    return float(value), np.array(
+        [
+            (x * (shared - digamma(p * x) + np.log(paid) - both)).sum(),
+            (shared - digamma(q) + np.log(v) - both).sum(),
+            (q / v - (p * x + q) / (v + paid)).sum(),
+        ]
+    )
 
 
 def hold_out_spend(log: Log, until: date) -> SpendHoldOut:
@@ -174,8 +193,17 @@ def hold_out_spend(log: Log, until: date) -> SpendHoldOut:
     spread = 1.96 * float(errors.std(ddof=1)) / float(np.sqrt(errors.size))
     own = float(np.abs(known.mean[both] - paid).mean())
     one = float(np.abs(known.mean.mean() - paid).mean())
-    error = Figure("error of the amount", float(errors.mean()), errors.size, float(errors.mean()) - spread, float(errors.mean()) + spread,
-                   unit=log.unit, source=log.source, baseline=own, note="mean absolute error a user")  # fmt: skip
+    error = Figure(
+        "error of the amount",
+        float(errors.mean()),
+        errors.size,
+        float(errors.mean()) - spread,
+        float(errors.mean()) + spread,
+        unit=log.unit,
+        source=log.source,
+        baseline=own,
+        note="mean absolute error a user",
+    )
     return SpendHoldOut(model, known, until, error, one, _correlation(known))
 
 
@@ -190,5 +218,11 @@ def _correlation(amounts: Amounts) -> Figure:
     )
     half = NormalDist().inv_cdf(0.975) / np.sqrt(max(count - 3, 1))
     middle = np.arctanh(np.clip(value, -0.999999, 0.999999))
-    return Figure("correlation of frequency and amount", value, count, float(np.tanh(middle - half)), float(np.tanh(middle + half)),
-                  source=amounts.source)  # fmt: skip
+    return Figure(
+        "correlation of frequency and amount",
+        value,
+        count,
+        float(np.tanh(middle - half)),
+        float(np.tanh(middle + half)),
+        source=amounts.source,
+    )

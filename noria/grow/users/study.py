@@ -13,12 +13,12 @@ from typing import TypeVar
 
 from noria.core.errors import InputError
 from noria.core.figure import Figure
+from noria.grow.bundled import cdnow
+from noria.grow.log.engines import is_engine, open_engine
+from noria.grow.log.lake import events
+from noria.grow.log.log import Log, log_of_events, read_log
+from noria.grow.settings import LogSettings, UserSettings
 
-from ..bundled import cdnow
-from ..engines import is_engine, open_engine
-from ..lake import events
-from ..log import Log, log_of_events, read_log
-from ..settings import LogSettings, UserSettings
 from .activity import Growth, growth, stickiness
 from .funnel import Funnel, funnel, parse_steps
 from .holdout import HoldOut, hold_out
@@ -67,7 +67,7 @@ def open_log(where: str | Path | None, settings: LogSettings | None = None) -> L
     Raises:
         InputError: there is nothing to read there.
         PackageError: the engine's own package is missing.
-    """  # fmt: skip
+    """
     settings = settings or LogSettings()
     if where is None:
         return cdnow(calendar=settings.calendar())
@@ -99,8 +99,11 @@ def study_users(log: Log, unit: Period = "week", *, settings: UserSettings | Non
     def held(name: str, make: Callable[[], T]) -> T | None:
         try:
             if weeks < 8:
-                raise InputError("too short to hold half of it out", found=f"{(log.as_of - log.first).days + 1} days",
-                                 allowed="112 or more")  # fmt: skip
+                raise InputError(
+                    "too short to hold half of it out",
+                    found=f"{(log.as_of - log.first).days + 1} days",
+                    allowed="112 or more",
+                )
             return make()
         except InputError as error:
             silences[name] = str(error)
@@ -112,9 +115,17 @@ def study_users(log: Log, unit: Period = "week", *, settings: UserSettings | Non
     except InputError as error:
         silences["survival"] = str(error)
     return UserStudy(
-        log, growths, kinds[KINDS.index(settings.retention)], kinds, tuple(stickiness(log)), power(log, settings.power_days, seed=seed),
-        journey(log, kept_by, acts=settings.activation_acts, days=settings.activation_days), needs(log, settings.power_days),
+        log,
+        growths,
+        kinds[KINDS.index(settings.retention)],
+        kinds,
+        tuple(stickiness(log)),
+        power(log, settings.power_days, seed=seed),
+        journey(log, kept_by, acts=settings.activation_acts, days=settings.activation_days),
+        needs(log, settings.power_days),
         funnel(log, steps, days=settings.funnel_days or None, order=settings.funnel_order) if steps else None,
-        lived, held("lifetime", lambda: hold_out(log, until, weeks, seed=seed)), held("spend", lambda: hold_out_spend(log, until)),
+        lived,
+        held("lifetime", lambda: hold_out(log, until, weeks, seed=seed)),
+        held("spend", lambda: hold_out_spend(log, until)),
         silences,
-    )  # fmt: skip
+    )

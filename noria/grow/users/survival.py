@@ -20,9 +20,9 @@ import numpy as np
 
 from noria.core.errors import InputError, SettingError
 from noria.core.figure import Figure
+from noria.grow.log.log import Log
+from noria.grow.series.series import Floats
 
-from ..log import Log
-from ..series import Floats
 from .periods import AFTER, user_periods
 
 
@@ -87,8 +87,17 @@ class Survival:
         if not below.size:
             return None
         upper = float(self.days[last[0]]) if last.size else float(self.longest)
-        return Figure("median days until lapse", float(self.days[below[0]]), self.users, float(self.days[first[0]]), upper, unit="days",
-                      source=self.source, level=level, note="" if last.size else "upper end not reached")  # fmt: skip
+        return Figure(
+            "median days until lapse",
+            float(self.days[below[0]]),
+            self.users,
+            float(self.days[first[0]]),
+            upper,
+            unit="days",
+            source=self.source,
+            level=level,
+            note="" if last.size else "upper end not reached",
+        )
 
 
 def survival(log: Log, lapse_days: int = 90) -> Survival:
@@ -111,12 +120,24 @@ def survival(log: Log, lapse_days: int = 90) -> Survival:
     users = sum(int(row["users"]) for row in rows)
     lapses = sum(int(row["users"]) for row in rows if int(row["lapsed"]))
     if not lapses:
-        raise InputError(f"{log.source}: no user was seen to lapse", found=f"{(log.as_of - log.first).days + 1} days of log, {users:,} users watched",
-                         allowed=f"more than {lapse_days} days after some user's last act", hint="name fewer days: --lapse-days")  # fmt: skip
+        raise InputError(
+            f"{log.source}: no user was seen to lapse",
+            found=f"{(log.as_of - log.first).days + 1} days of log, {users:,} users watched",
+            allowed=f"more than {lapse_days} days after some user's last act",
+            hint="name fewer days: --lapse-days",
+        )
     day = np.array([int(row["days"]) for row in rows])
     left = np.bincount(day, weights=[int(row["users"]) for row in rows])
     lapsed = np.bincount(day, weights=[int(row["users"]) * int(row["lapsed"]) for row in rows])
     at_risk = left[::-1].cumsum()[::-1]
     place = np.flatnonzero(lapsed)
-    return Survival(lapse_days, place.astype(np.float64), at_risk[place].astype(np.float64), lapsed[place].astype(np.float64), users, log.users - users, int(day.max()),
-                    log.source)  # fmt: skip
+    return Survival(
+        lapse_days,
+        place.astype(np.float64),
+        at_risk[place].astype(np.float64),
+        lapsed[place].astype(np.float64),
+        users,
+        log.users - users,
+        int(day.max()),
+        log.source,
+    )

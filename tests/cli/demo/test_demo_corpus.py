@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from noria.build.corpus.dedup import key_of, near_pairs
 from noria.cli.demo import corpus
 from noria.cli.demo.settings import DemoSettings
 from noria.cli.demo.stage import Context, StageResult
 from noria.core.folder import verify
 from noria.core.progress import Report
+from noria.make.corpus.dedup import key_of, near_pairs
 
 SPLITS = ("train", "valid", "test")
 

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 from tiny_models import LABELS, make_causal, make_encoder
 
-from noria.build.corpus import bundled
+from noria.apps.monitor.topics import read_topics
 from noria.cli.demo import ship
 from noria.cli.demo.replay import make_stream
 from noria.cli.demo.settings import DemoSettings
 from noria.cli.demo.stage import Context
 from noria.core.progress import Report
-from noria.ship.apps.topics import read_topics
+from noria.make.corpus import bundled
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +115,7 @@ def test_a_lost_event_is_told(root: Path) -> None:
     import sqlite3
     from contextlib import closing
 
-    from noria.core.event import OUTBOX_TABLE, outbox_file
+    from noria.lake.event import OUTBOX_TABLE, outbox_file
 
     lake = root / "lake"
     if not outbox_file(lake).exists():

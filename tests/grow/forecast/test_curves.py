@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from noria.grow.forecast.curves import BASS, CURVES, Curve, Periods, bass_density
-from noria.grow.series import Floats
+from noria.grow.forecast.levels.curves import BASS, CURVES, Curve, Periods, bass_density
+from noria.grow.series.series import Floats
 
 TIMES = np.arange(1.0, 13.0)
 SHAPES = {

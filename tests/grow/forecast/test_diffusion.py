@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from noria.core.errors import InputError, SettingError
-from noria.grow.forecast.adoption import fit_one
-from noria.grow.forecast.curves import BASS, Periods
-from noria.grow.forecast.diffusion import BOTH, EVEN, fit_many
-from noria.grow.forecast.problem import Noise
-from noria.grow.forecast.regression import fit_regression
-from noria.grow.series import Floats
+from noria.grow.forecast.levels.adoption import fit_one
+from noria.grow.forecast.levels.curves import BASS, Periods
+from noria.grow.forecast.levels.diffusion import BOTH, EVEN, fit_many
+from noria.grow.forecast.levels.problem import Noise
+from noria.grow.forecast.levels.regression import fit_regression
+from noria.grow.series.series import Floats
 
 TEN_YEARS = [840, 1470, 2110, 4000, 7590, 10950, 10530, 9470, 7790, 5890]
 

@@ -9,13 +9,22 @@ import pytest
 from scipy.stats import multivariate_t
 
 from noria.core.errors import InputError
-from noria.grow.calendars import following
-from noria.grow.cells import Flag
-from noria.grow.forecast.attraction import ATTRACTION, DRIFT, PERSISTENCE, Dynamics, fit, log_ratios, log_t, shares_of
-from noria.grow.forecast.backtest import backtest, crps, energy_score
-from noria.grow.forecast.baseline import MODELS
+from noria.grow.forecast.shares.attraction import (
+    ATTRACTION,
+    DRIFT,
+    PERSISTENCE,
+    Dynamics,
+    fit,
+    log_ratios,
+    log_t,
+    shares_of,
+)
+from noria.grow.forecast.shares.backtest import backtest, crps, energy_score
+from noria.grow.forecast.shares.baseline import MODELS
 from noria.grow.market.share import OTHER, Shares
-from noria.grow.series import Floats, Provenance
+from noria.grow.series.calendars import following
+from noria.grow.series.cells import Flag
+from noria.grow.series.series import Floats, Provenance
 
 PROVENANCE = Provenance("made", "CC0", date(2026, 1, 1))
 

@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from noria.core.errors import InputError
-from noria.grow.calendars import following
-from noria.grow.forecast.cohorts import active_of, cohort_model, triangle_of
-from noria.grow.forecast.levels import LEVEL_MODELS, Levels, backtest_levels, forecast_levels, levels_of, walk
+from noria.grow.forecast.levels.cohorts import active_of, cohort_model, triangle_of
+from noria.grow.forecast.levels.levels import LEVEL_MODELS, Levels, backtest_levels, forecast_levels, levels_of, walk
 from noria.grow.forecast.study import period_for, study_levels, study_users_ahead
-from noria.grow.log import Log
-from noria.grow.series import Floats, Point, Provenance, Series
+from noria.grow.log.log import Log
+from noria.grow.series.calendars import following
+from noria.grow.series.series import Floats, Point, Provenance, Series
 from noria.grow.users.activity import growth
 from noria.grow.users.retention import retention
 
@@ -75,10 +75,35 @@ def test_saturation_is_foreseen_and_beats_persistence() -> None:
 
 # Views a month of the English Wikipedia's article on ChatGPT, 2023-01 to 2025-04 (Wikimedia pageviews, CC0).
 VIEWS = (
-    5349371, 5947457, 6916888, 8009498, 7126714, 5723544, 2926034, 1906589, 2120546, 2136737, 2247191, 2048877, 2448529,
-    2408484, 1914228, 1478087, 1378272, 1674856, 787459, 647852, 1057844, 1532236, 1787879, 1669915, 2568792, 2601557,
-    2756392, 4441034,
-)  # fmt: skip
+    5349371,
+    5947457,
+    6916888,
+    8009498,
+    7126714,
+    5723544,
+    2926034,
+    1906589,
+    2120546,
+    2136737,
+    2247191,
+    2048877,
+    2448529,
+    2408484,
+    1914228,
+    1478087,
+    1378272,
+    1674856,
+    787459,
+    647852,
+    1057844,
+    1532236,
+    1787879,
+    1669915,
+    2568792,
+    2601557,
+    2756392,
+    4441034,
+)
 
 
 @pytest.mark.parametrize("name", ["bass", "gompertz", "logistic"])

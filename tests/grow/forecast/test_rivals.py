@@ -7,9 +7,9 @@ import pytest
 from scipy.integrate import solve_ivp
 
 from noria.core.errors import InputError, SettingError
-from noria.grow.forecast.competition import fit_rivals
-from noria.grow.forecast.generations import fit_generations, in_use
-from noria.grow.series import Floats
+from noria.grow.forecast.joint.competition import fit_rivals
+from noria.grow.forecast.joint.generations import fit_generations, in_use
+from noria.grow.series.series import Floats
 
 GROWTH = np.array([0.5, 0.4, 0.3])
 EFFECTS = np.array([[-0.005, -0.002, 0.0], [-0.003, -0.004, 0.0], [0.0, -0.001, -0.006]])

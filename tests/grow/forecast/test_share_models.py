@@ -10,18 +10,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from noria.core.errors import InputError, SettingError
-from noria.grow.calendars import following
-from noria.grow.cells import Flag
-from noria.grow.forecast.attraction import log_ratios, shares_of
-from noria.grow.forecast.backtest import backtest
-from noria.grow.forecast.baseline import MODELS
-from noria.grow.forecast.blend import forecast_shares
-from noria.grow.forecast.entry import NEWCOMER, entries, with_newcomers
-from noria.grow.forecast.rivalry import fit_rivalry
-from noria.grow.forecast.stacking import counts_of, stacked
-from noria.grow.forecast.structural import GRID, fit_structural, isometric
+from noria.grow.forecast.scoring.stacking import counts_of, stacked
+from noria.grow.forecast.shares.attraction import log_ratios, shares_of
+from noria.grow.forecast.shares.backtest import backtest
+from noria.grow.forecast.shares.baseline import MODELS
+from noria.grow.forecast.shares.blend import forecast_shares
+from noria.grow.forecast.shares.entry import NEWCOMER, entries, with_newcomers
+from noria.grow.forecast.shares.rivalry import fit_rivalry
+from noria.grow.forecast.shares.structural import GRID, fit_structural, isometric
 from noria.grow.market.share import OTHER, Shares
-from noria.grow.series import Floats, Provenance
+from noria.grow.series.calendars import following
+from noria.grow.series.cells import Flag
+from noria.grow.series.series import Floats, Provenance
 
 PROVENANCE = Provenance("simulated", "CC0", date(2026, 1, 1))
 

@@ -8,15 +8,15 @@ from markets import PROVENANCE, browsers, measured, operating_systems
 from scipy.stats import gaussian_kde
 
 from noria.core.errors import InputError, SettingError
-from noria.grow.calendars import following
-from noria.grow.forecast.curves import BASS, Periods
-from noria.grow.forecast.effort import effort_of, study_effort
-from noria.grow.forecast.generations import in_use
-from noria.grow.forecast.levels import levels_of
-from noria.grow.forecast.rivals import rivals_ahead, study_rivals
-from noria.grow.forecast.several import Amounts, Joint, amounts_of, study_amounts, walks
-from noria.grow.forecast.succession import by_launch, generations_ahead, study_generations
-from noria.grow.series import Floats, read_series
+from noria.grow.forecast.joint.generations import in_use
+from noria.grow.forecast.joint.rivals import rivals_ahead, study_rivals
+from noria.grow.forecast.joint.several import Amounts, Joint, amounts_of, study_amounts, walks
+from noria.grow.forecast.joint.succession import by_launch, generations_ahead, study_generations
+from noria.grow.forecast.levels.curves import BASS, Periods
+from noria.grow.forecast.levels.effort import effort_of, study_effort
+from noria.grow.forecast.levels.levels import levels_of
+from noria.grow.series.calendars import following
+from noria.grow.series.series import Floats, read_series
 
 GENERATIONS = ["Windows XP", "Windows 7", "Windows 10"]
 

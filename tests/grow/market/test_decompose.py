@@ -16,7 +16,7 @@ from noria.grow.market.bases import bases, by_segment
 from noria.grow.market.chosen import summed
 from noria.grow.market.decompose import concentration_change, decompose, growth_change
 from noria.grow.market.share import Shares, shares
-from noria.grow.series import Floats, Point, Provenance, Series, read_series
+from noria.grow.series.series import Floats, Point, Provenance, Series, read_series
 from tests.grow.market.test_share import series_of
 
 PROVENANCE = Provenance("made", "CC0", date(2026, 1, 1))
@@ -25,8 +25,12 @@ amount = st.one_of(st.just(0.0), st.floats(1e-3, 1e6))
 
 def market_of(cube: Floats, unit: str = "USD") -> Series:
     """Return the series of amounts (times, segments, entities)."""
-    points = [Point(f"2025-{time + 1:02d}", f"e{entity}", f"s{part}", "revenue", float(cube[time, part, entity]), unit)
-              for time in range(cube.shape[0]) for part in range(cube.shape[1]) for entity in range(cube.shape[2])]  # fmt: skip
+    points = [
+        Point(f"2025-{time + 1:02d}", f"e{entity}", f"s{part}", "revenue", float(cube[time, part, entity]), unit)
+        for time in range(cube.shape[0])
+        for part in range(cube.shape[1])
+        for entity in range(cube.shape[2])
+    ]
     return Series(tuple(points), PROVENANCE)
 
 
@@ -52,9 +56,12 @@ def test_it_adds_up_in_every_market(cube: Floats) -> None:
 
 @settings(deadline=None)
 @given(
-    arrays(np.float64, st.tuples(st.just(2), st.integers(1, 3), st.integers(1, 4)),
-           elements=st.sampled_from([0.0, 0.001, 1.0, 2.0, 3.0, 100.0, 500.5, 1e6])).filter(lambda cube: bool((cube.sum((1, 2)) > 0).all()))
-)  # fmt: skip
+    arrays(
+        np.float64,
+        st.tuples(st.just(2), st.integers(1, 3), st.integers(1, 4)),
+        elements=st.sampled_from([0.0, 0.001, 1.0, 2.0, 3.0, 100.0, 500.5, 1e6]),
+    ).filter(lambda cube: bool((cube.sum((1, 2)) > 0).all()))
+)
 def test_nobody_is_left_out_for_being_alike(cube: Floats) -> None:
     """Values that meet by chance in two periods make no total, in none of the segments."""
     assert len(decompose(market_of(cube), "revenue").changes) == cube.shape[2]
@@ -99,8 +106,11 @@ def test_a_market_by_hand() -> None:
 
 
 def test_missing_is_not_zero_here_either() -> None:
-    points = [Point("2025-01", "a", "", "m", 1.0, "USD"), Point("2025-02", "a", "", "m", 1.0, "USD"),
-              Point("2025-02", "b", "", "m", 3.0, "USD")]  # fmt: skip
+    points = [
+        Point("2025-01", "a", "", "m", 1.0, "USD"),
+        Point("2025-02", "a", "", "m", 1.0, "USD"),
+        Point("2025-02", "b", "", "m", 3.0, "USD"),
+    ]
     series = Series(tuple(points), PROVENANCE)
     with pytest.raises(InputError, match=r"two times at which everything is known.*--unlisted outside"):
         decompose(series, "m")
@@ -154,6 +164,12 @@ def test_segments_and_bases_stay_apart() -> None:
 
 
 def test_a_sum_over_segments_with_a_missing_part_is_missing() -> None:
-    series = Series((Point("2025", "a", "x", "m", 1.0, "USD"), Point("2025", "a", "y", "m", None, "USD"),
-                     Point("2025", "b", "x", "m", 1.0, "USD")), PROVENANCE)  # fmt: skip
+    series = Series(
+        (
+            Point("2025", "a", "x", "m", 1.0, "USD"),
+            Point("2025", "a", "y", "m", None, "USD"),
+            Point("2025", "b", "x", "m", 1.0, "USD"),
+        ),
+        PROVENANCE,
+    )
     assert [point.value for point in summed(series, "m").points] == [None, None]

@@ -19,7 +19,7 @@ from noria.grow.market.drivers.attraction import explain, log_centred
 from noria.grow.market.drivers.noise import reliability
 from noria.grow.market.drivers.panel import Panel, panel_of
 from noria.grow.market.drivers.regression import regress
-from noria.grow.series import Floats, Point, Provenance, Series
+from noria.grow.series.series import Floats, Point, Provenance, Series
 
 
 def panel_frame(panel: Panel) -> pd.DataFrame:
@@ -138,11 +138,19 @@ def test_what_cannot_be_told_says_why() -> None:
     walk = np.cumsum(random.normal(0, 1, (20, 7)), axis=0) + 50
     one = np.full((20, 7), 5.0)
     one[10:, 2] = 9.0
-    told = reasons_of({
-        "share": share, "constant": np.full((20, 7), 3.0), "country": np.tile(np.arange(7.0), (20, 1)),
-        "season": np.tile(np.arange(20.0)[:, None], (1, 7)), "spend": walk, "clicks": 3 * walk + random.normal(0, 0.01, walk.shape),
-        "launch": one, "rating": np.cumsum(random.normal(0, 1, (20, 7)), axis=0) + 50,
-    }, ["constant", "country", "season", "spend", "clicks", "launch", "rating"])  # fmt: skip
+    told = reasons_of(
+        {
+            "share": share,
+            "constant": np.full((20, 7), 3.0),
+            "country": np.tile(np.arange(7.0), (20, 1)),
+            "season": np.tile(np.arange(20.0)[:, None], (1, 7)),
+            "spend": walk,
+            "clicks": 3 * walk + random.normal(0, 0.01, walk.shape),
+            "launch": one,
+            "rating": np.cumsum(random.normal(0, 1, (20, 7)), axis=0) + 50,
+        },
+        ["constant", "country", "season", "spend", "clicks", "launch", "rating"],
+    )
     assert told["constant"] == "not identified: it never varies"
     assert "differs between entities but never changes" in told["country"]
     assert "moves for all entities alike" in told["season"]
@@ -176,7 +184,9 @@ def test_gaps_zeros_and_breaks_are_counted() -> None:
     )
     assert panel.y.size == 118
     assert [problem["en"] for problem in panel.problems] == [
-        "1 observations left out: the outcome is zero, which has no logarithm", "1 observations left out: price is not known"]  # fmt: skip
+        "1 observations left out: the outcome is zero, which has no logarithm",
+        "1 observations left out: price is not known",
+    ]
     assert np.unique(panel.level).size == 7  # entity e1 counts as another after its break
     assert len(panel.entities) == 6
     growth = panel_of(measured({"share": share, "price": price}, breaks=((10, 1),)), "share", ["price"], form="growth")
@@ -202,8 +212,14 @@ def noisy(seed: int, error: float) -> Series:
     true = np.cumsum(random.normal(0, 1, (24, 10)), axis=0) + 50
     pull = np.exp(0.2 * true + random.normal(0, 0.1, true.shape))
     seen = true + random.normal(0, error, true.shape)
-    return measured({"share": pull / pull.sum(1, keepdims=True), "rating": seen, "rating standard error": np.full(true.shape, error)},
-                     {"share": "share"})  # fmt: skip
+    return measured(
+        {
+            "share": pull / pull.sum(1, keepdims=True),
+            "rating": seen,
+            "rating standard error": np.full(true.shape, error),
+        },
+        {"share": "share"},
+    )
 
 
 def test_a_driver_with_an_error_of_its_own_is_corrected() -> None:

@@ -17,11 +17,13 @@ def test_a_request_is_unmet_once() -> None:
         {"time": at, "segment": "refund"},  # 2: judged wrong, then right
         {"time": at, "segment": "hours"},  # 3: judged wrong by another tenant
         {"time": at, "segment": "hours", "outcome": "blocked"},  # 4
-        {"time": at, "kind": "handover", "subject": "1"}, {"time": at, "kind": "handover", "subject": "1"},
-        {"time": at, "kind": "feedback", "subject": "1", "value": -1.0}, {"time": at, "kind": "feedback", "subject": "2", "value": -1.0},
+        {"time": at, "kind": "handover", "subject": "1"},
+        {"time": at, "kind": "handover", "subject": "1"},
+        {"time": at, "kind": "feedback", "subject": "1", "value": -1.0},
+        {"time": at, "kind": "feedback", "subject": "2", "value": -1.0},
         {"time": "2026-05-04T11:00", "kind": "feedback", "subject": "2", "value": 1.0},
         {"time": at, "kind": "feedback", "subject": "3", "value": -1.0, "tenant": "else"},
-    )  # fmt: skip
+    )
     refund, hours = needs(table)
     assert (refund.topic, refund.requests, refund.users) == ("refund", 3, 2)
     assert refund.unmet.value == pytest.approx(2 / 3)

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from noria.core.errors import InputError, SettingError
-from noria.grow.forecast.attraction import fit
+from noria.grow.forecast.shares.attraction import fit
 from noria.grow.market.chosen import without
 from noria.grow.market.nested import nested
 from noria.grow.market.share import gathered, shares
-from noria.grow.series import Point, Provenance, Series
+from noria.grow.series.series import Point, Provenance, Series
 from tests.grow.market.test_share import codes, series_of
 
 
@@ -47,8 +47,12 @@ def test_a_sum_by_chance_is_not_named() -> None:
 def browsers(shared_data: Path) -> Series:
     with (shared_data / "market" / "browser-share.csv").open(encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
-    points = [Point(row["Date"], name, "", "visitors", float(row[name]) if row[name] else None, "percent")
-              for row in rows for name in row if name != "Date"]  # fmt: skip
+    points = [
+        Point(row["Date"], name, "", "visitors", float(row[name]) if row[name] else None, "percent")
+        for row in rows
+        for name in row
+        if name != "Date"
+    ]
     return Series(tuple(points), Provenance("W3Schools browser statistics", "unclear", date(2016, 5, 31)))
 
 

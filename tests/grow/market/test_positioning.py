@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from noria.core.errors import InputError, SettingError
-from noria.grow.log import Log, log_of_rows
+from noria.grow.log.log import Log, log_of_rows
 from noria.grow.market.positioning import Customers, Segmentation, by_clusters, by_own, by_rules, customers
 from noria.grow.market.targets import targets
 
@@ -20,8 +20,14 @@ def people(cdnow_tenth: Log) -> Customers:
 
 
 def rows_of(*rows: tuple[str, str, float | None, str]) -> Log:
-    table = pa.table({"user": [row[0] for row in rows], "time": [row[1] for row in rows], "value": [row[2] for row in rows],
-                      "segment": [row[3] for row in rows]})  # fmt: skip
+    table = pa.table(
+        {
+            "user": [row[0] for row in rows],
+            "time": [row[1] for row in rows],
+            "value": [row[2] for row in rows],
+            "segment": [row[3] for row in rows],
+        }
+    )
     return log_of_rows(table, source="made", now=datetime(2026, 12, 31, tzinfo=UTC))
 
 
@@ -62,9 +68,19 @@ def test_clusters_find_what_is_there() -> None:
     count = 60
     groups = np.repeat([0, 1, 2], count)
     days = np.array([1, 8, 40])[groups] + random.integers(0, 2, 3 * count)
-    made = Customers(np.arange(3 * count).astype(str), np.array([300.0, 5.0, 60.0])[groups] + random.random(3 * count), np.full(3 * count, 400.0),
-                     days.astype(float), np.array([10.0, 1000.0, 100.0])[groups] * np.exp(random.normal(0, 0.1, 3 * count)),
-                     np.full(3 * count, ""), "CNY", 400, "simulated", "CC0", datetime(2026, 1, 1, tzinfo=UTC).date())  # fmt: skip
+    made = Customers(
+        np.arange(3 * count).astype(str),
+        np.array([300.0, 5.0, 60.0])[groups] + random.random(3 * count),
+        np.full(3 * count, 400.0),
+        days.astype(float),
+        np.array([10.0, 1000.0, 100.0])[groups] * np.exp(random.normal(0, 0.1, 3 * count)),
+        np.full(3 * count, ""),
+        "CNY",
+        400,
+        "simulated",
+        "CC0",
+        datetime(2026, 1, 1, tzinfo=UTC).date(),
+    )
     found = by_clusters(made)
     assert len(found.segments) == 3
     for segment in found.segments:

@@ -40,8 +40,10 @@ def test_a_single_range_comes_back() -> None:
 def test_what_is_uncertain_for_all_is_uncertain_together() -> None:
     own = [a_range(name, "top-down", "spend", 10, 1000) for name in "ab"]
     apart = potential(own, draws=50_000).sizes[-1]
-    common = potential([a_range("", "top-down", "spend", 10, 1000), *(a_range(name, "top-down", "firms", 1, 1) for name in "ab")],
-                       draws=50_000).sizes[-1]  # fmt: skip
+    common = potential(
+        [a_range("", "top-down", "spend", 10, 1000), *(a_range(name, "top-down", "firms", 1, 1) for name in "ab")],
+        draws=50_000,
+    ).sizes[-1]
     assert apart.name == common.name == "top-down, total"
     assert apart.low is not None
     assert apart.high is not None
@@ -63,8 +65,13 @@ def test_the_order_of_rows_changes_nothing() -> None:
 
 
 def test_the_tornado_names_the_widest_input_first() -> None:
-    found = potential([a_range("a", "top-down", "narrow", 90, 110), a_range("a", "top-down", "wide", 1, 100),
-                       a_range("b", "top-down", "small", 1, 100)])  # fmt: skip
+    found = potential(
+        [
+            a_range("a", "top-down", "narrow", 90, 110),
+            a_range("a", "top-down", "wide", 1, 100),
+            a_range("b", "top-down", "small", 1, 100),
+        ]
+    )
     bars = found.tornado["top-down"]
     assert [bar.factor for bar in bars] == ["wide", "narrow", "small"]
     assert bars[0].high - bars[0].low == pytest.approx(np.sqrt(90 * 110) * 99)
@@ -163,8 +170,14 @@ def test_what_has_no_penetration(
 
 def test_chatgpt_s_weekly_users(shared_data: Path) -> None:
     with (shared_data / "market" / "ai-users.csv").open(encoding="utf-8") as stream:
-        rows = [row for row in csv.DictReader(stream) if row["Product"] == "ChatGPT" and row["Active users time period"] == "Weekly"
-                and row["Active users"] and row["Exclude from graph view"] != "True"]  # fmt: skip
+        rows = [
+            row
+            for row in csv.DictReader(stream)
+            if row["Product"] == "ChatGPT"
+            and row["Active users time period"] == "Weekly"
+            and row["Active users"]
+            and row["Exclude from graph view"] != "True"
+        ]
     # One product, one definition (weekly), each date once, in order of the date itself.
     points = sorted({row["Date"]: float(row["Active users"]) for row in rows}.items())
     assert len(points) >= 8

@@ -16,13 +16,16 @@ from noria.grow.market.share import shares
 @pytest.fixture(scope="module")
 def table() -> ibis.Table:
     return table_of(
-        {"time": "2026-05-04T10:00", "user": "u1"}, {"time": "2026-05-04T11:00", "user": "u1"},
-        {"time": "2026-05-05T11:00", "user": "u1", "app": "monitor", "units": 100}, {"time": "2026-05-06T11:00", "user": "u2"},
+        {"time": "2026-05-04T10:00", "user": "u1"},
+        {"time": "2026-05-04T11:00", "user": "u1"},
+        {"time": "2026-05-05T11:00", "user": "u1", "app": "monitor", "units": 100},
+        {"time": "2026-05-06T11:00", "user": "u2"},
         {"time": "2026-05-12T10:00", "user": "u2", "app": "monitor", "segment": "en"},
-        {"time": "2026-05-13T10:00", "user": "", "app": "monitor"}, {"time": "2026-05-13T10:00", "user": "u3", "app": ""},
+        {"time": "2026-05-13T10:00", "user": "", "app": "monitor"},
+        {"time": "2026-05-13T10:00", "user": "u3", "app": ""},
         {"time": "2026-05-13T12:00", "kind": "conversion", "app": "recommend", "value": 7.5},
         {"time": "2026-05-13T12:00", "kind": "feedback", "value": -1.0},
-    )  # fmt: skip
+    )
 
 
 def test_every_base_is_counted_on_its_own(table: ibis.Table) -> None:

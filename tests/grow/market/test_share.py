@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from noria.core.errors import InputError
-from noria.grow.calendars import following
 from noria.grow.market.share import OTHER, Shares, concentration, shares
-from noria.grow.series import Point, Provenance, Series
+from noria.grow.series.calendars import following
+from noria.grow.series.series import Point, Provenance, Series
 
 PROVENANCE = Provenance("made", "CC0", date(2026, 1, 1))
 
@@ -20,8 +20,11 @@ PROVENANCE = Provenance("made", "CC0", date(2026, 1, 1))
 def series_of(table: dict[str, list[float | None]], unit: str = "percent", **marks: object) -> Series:
     length = len(next(iter(table.values())))
     times = ["2025-01", *following(["2025-01"], length - 1)]
-    points = [Point(times[row], entity, "", "share of users", value, unit)
-              for entity, values in table.items() for row, value in enumerate(values)]  # fmt: skip
+    points = [
+        Point(times[row], entity, "", "share of users", value, unit)
+        for entity, values in table.items()
+        for row, value in enumerate(values)
+    ]
     return Series(tuple(sorted(points, key=lambda point: point.time)), PROVENANCE)
 
 

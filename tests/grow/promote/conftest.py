@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from noria.core.event import COLUMNS, OUTBOX_DDL, Event, new_id, outbox_file
+from noria.lake.event import COLUMNS, OUTBOX_DDL, Event, new_id, outbox_file
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from noria.grow.promote.response import Responses, respond
 from noria.grow.promote.settings import BudgetSettings, SpendSettings
 from noria.grow.promote.simulated import advertising
 from noria.grow.promote.study import open_spend, study_budget
-from noria.grow.sections.budget import budget_section
+from noria.grow.report.sections.budget import budget_section
 
 
 @pytest.fixture(scope="module")
@@ -95,8 +95,14 @@ def test_a_recommended_division_gains_what_it_says(divided: Budget) -> None:
     assert sum(channel.planned or 0 for channel in divided.channels) == pytest.approx(divided.now)
     at = np.linspace(0.5, 1.5, 21)
     present = np.array([channel.spend for channel in divided.channels])
-    best = max(recent.contributions([a, b, c]).sum() for a, b in itertools.product(at, at)
-               if 0.5 <= (c := (present.sum() - a * present[0] - b * present[1]) / present[2]) <= 1.5) - recent.contributions().sum()  # fmt: skip
+    best = (
+        max(
+            recent.contributions([a, b, c]).sum()
+            for a, b in itertools.product(at, at)
+            if 0.5 <= (c := (present.sum() - a * present[0] - b * present[1]) / present[2]) <= 1.5
+        )
+        - recent.contributions().sum()
+    )
     assert gained >= 0.7 * best
 
 
@@ -163,8 +169,15 @@ def test_unsettled_draws_recommend_nothing(fitted: Responses) -> None:
 
 def test_the_simulated_market_of_robyn(shared_data: Path) -> None:
     """208 weeks that Meta simulated (MIT); the truth is not published, so only what may be said of it is tested."""
-    columns = SpendSettings(time="DATE", outcome="revenue", channels=("tv_S", "ooh_S", "print_S", "facebook_S", "search_S"),
-                            controls=("competitor_sales_B", "newsletter"), events="events", licence="MIT", note="simulated")  # fmt: skip
+    columns = SpendSettings(
+        time="DATE",
+        outcome="revenue",
+        channels=("tv_S", "ooh_S", "print_S", "facebook_S", "search_S"),
+        controls=("competitor_sales_B", "newsletter"),
+        events="events",
+        licence="MIT",
+        note="simulated",
+    )
     study = study_budget(open_spend(shared_data / "market" / "robyn-weekly.csv", columns), BudgetSettings(draws=400))
     status = {channel.name: channel.status for channel in study.budget.channels}
     assert status["tv_S"] == "identified"

@@ -17,7 +17,7 @@ from noria.grow.promote.experiment import analyse
 from noria.grow.promote.settings import UnitSettings
 from noria.grow.promote.study import study_experiment
 from noria.grow.promote.units import Units, read_units
-from noria.grow.sections.experiment import experiment_section
+from noria.grow.report.sections.experiment import experiment_section
 
 
 def simulated(n: int = 4000, effect: float = 0.2, groups: int = 2, seed: int = 0, **more: object) -> Units:
@@ -124,16 +124,26 @@ def test_what_cannot_be_used_is_set_aside_and_counted(tmp_path: Path) -> None:
     good = [
         f"u{row},{'对照组' if row % 2 else '新版'},{row % 3 == 0},{row},2026-03-{1 + row % 9:02d}" for row in range(40)
     ]
-    bad = [",新版,1,1,2026-03-01", "x1,,1,1,2026-03-01", "x2,新版,,1,2026-03-01", "x3,新版,nan,1,2026-03-01", "x4,新版,1,1,yesterday",
-           "u1,新版,1,1,2026-03-01", "u3,对照组,0,1,2026-03-01"]  # fmt: skip
+    bad = [
+        ",新版,1,1,2026-03-01",
+        "x1,,1,1,2026-03-01",
+        "x2,新版,,1,2026-03-01",
+        "x3,新版,nan,1,2026-03-01",
+        "x4,新版,1,1,yesterday",
+        "u1,新版,1,1,2026-03-01",
+        "u3,对照组,0,1,2026-03-01",
+    ]
     units = read_units(write(tmp_path, good + bad))
     assert units.names == ("对照组", "新版")
     assert units.n == 39
     told = {problem.what: problem.rows for problem in units.problems}
     assert told == {
-        "the user is empty": 1, "the group is empty": 1, "the outcome is missing or no finite number": 2, "the time cannot be read": 1,
+        "the user is empty": 1,
+        "the group is empty": 1,
+        "the outcome is missing or no finite number": 2,
+        "the time cannot be read": 1,
         "1 users were in more than one group": 2,
-    }  # fmt: skip
+    }
     assert units.as_of == "2026-03-09"
     assert analyse(units).metric == "rate"
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from noria.core.errors import InputError
-from noria.grow.lake import events
-from noria.grow.log import log_of_events
+from noria.grow.log.lake import events
+from noria.grow.log.log import log_of_events
 from noria.grow.promote.experiment import analyse
 from noria.grow.promote.plan import Plan, needs_of, plan
 from noria.grow.promote.planning import PlanStudy, study_plan
@@ -20,8 +20,8 @@ from noria.grow.promote.settings import BudgetSettings, PlanBasis, PlanSettings,
 from noria.grow.promote.simulated import advertising, campaign
 from noria.grow.promote.study import BudgetStudy, study_budget
 from noria.grow.promote.uplift import Uplift, uplift
-from noria.grow.report import write_report
-from noria.grow.sections.promotion import promotion_sections
+from noria.grow.report.page import write_report
+from noria.grow.report.sections.promotion import promotion_sections
 
 
 @pytest.fixture(scope="module")
@@ -105,8 +105,14 @@ def test_what_is_not_known_stands_as_a_gap() -> None:
 def test_a_broken_experiment_gives_no_audience() -> None:
     units = campaign(3000, seed=2)
     kept = (units.group == 0) | (np.arange(units.n) % 4 > 0)
-    broken = replace(units, group=units.group[kept], outcome=units.outcome[kept], before=None, day=None,
-                     features={name: values[kept] for name, values in units.features.items()})  # fmt: skip
+    broken = replace(
+        units,
+        group=units.group[kept],
+        outcome=units.outcome[kept],
+        before=None,
+        day=None,
+        features={name: values[kept] for name, values in units.features.items()},
+    )
     made = plan(tried=analyse(broken), whom=uplift(broken))
     assert made.audience == ()
     assert not made.expected

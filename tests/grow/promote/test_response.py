@@ -67,8 +67,10 @@ def test_ninety_percent_intervals_hold_the_truth_of_simulated_markets() -> None:
     for seed in range(12):
         market = advertising(104, seed=500 + seed)
         curves = respond(market.spend, draws=400, seed=seed).curves([1.0, 1.3])
-        for of, truth in ((curves[:, :, 0], market.contributions()),
-                          (curves[:, :, 1] - curves[:, :, 0], market.contributions(1.3) - market.contributions())):  # fmt: skip
+        for of, truth in (
+            (curves[:, :, 0], market.contributions()),
+            (curves[:, :, 1] - curves[:, :, 0], market.contributions(1.3) - market.contributions()),
+        ):
             low, high = np.quantile(of, [0.05, 0.95], axis=0)
             inside.append((low <= truth) & (truth <= high))
     assert 0.84 <= np.mean(inside) <= 1.0
@@ -133,8 +135,17 @@ def write(tmp_path: Path, lines: list[str]) -> Path:
 def weeks(count: int = 40) -> list[list[str]]:
     from datetime import date, timedelta
 
-    return [[(date(2025, 1, 6) + timedelta(7 * row)).isoformat(), str(100 + row % 7), str(row % 5), str(row % 3), "9.5", "na" if row % 13 else "春节"]
-            for row in range(count)]  # fmt: skip
+    return [
+        [
+            (date(2025, 1, 6) + timedelta(7 * row)).isoformat(),
+            str(100 + row % 7),
+            str(row % 5),
+            str(row % 3),
+            "9.5",
+            "na" if row % 13 else "春节",
+        ]
+        for row in range(count)
+    ]
 
 
 def read(path: Path) -> Spend:

@@ -17,7 +17,7 @@ from noria.grow.promote.simulated import campaign
 from noria.grow.promote.study import study_uplift
 from noria.grow.promote.units import read_features
 from noria.grow.promote.uplift import Uplift, uplift
-from noria.grow.sections.uplift import uplift_section
+from noria.grow.report.sections.uplift import uplift_section
 
 
 @pytest.fixture(scope="module")
@@ -131,8 +131,10 @@ def test_missing_features_are_filled_and_words_counted() -> None:
 def test_from_a_file_to_the_report(tmp_path: Path) -> None:
     units = campaign(8000, seed=5)
     path = tmp_path / "campaign.csv"
-    lines = [f"u{row},{units.names[units.group[row]]},{units.outcome[row]:g},{units.features['visits'][row]},{units.features['city'][row]}"
-             for row in range(units.n)]  # fmt: skip
+    lines = [
+        f"u{row},{units.names[units.group[row]]},{units.outcome[row]:g},{units.features['visits'][row]},{units.features['city'][row]}"
+        for row in range(units.n)
+    ]
     path.write_text("\n".join(["user,variant,outcome,visits,city", *lines]) + "\n", encoding="utf-8")
     found = study_uplift(path, UnitSettings(), UpliftSettings(features=("visits", "city")))
     assert found.found

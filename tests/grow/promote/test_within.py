@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from noria.core.errors import InputError, SettingError
-from noria.core.event import new_id
-from noria.grow.lake import events
+from noria.grow.log.lake import events
 from noria.grow.promote.within import compare_within, within_events
+from noria.lake.event import new_id
 
 Make = Callable[[list[dict[str, object]]], Path]
 
@@ -22,11 +22,18 @@ def test_what_followed_is_told_by_what_it_is_about(lake_of: Make) -> None:
     click = lambda user, item: {"kind": "click", "user": user, "subject": item}  # noqa: E731
     rows = [
         click("a", "1"),  # before anything was shown: about nothing
-        show("a", "1", "popular"), show("a", "2", "popular"), click("a", "1"),
-        show("a", "1", "taste"), click("a", "1"),  # the last showing of the item counts
-        show("b", "1", "taste"), show("b", "3", "taste"), click("b", "1"), click("b", "1"),  # twice is once
-        show("b", "9", "popular"), click("c", "9"),  # another user's click
-    ]  # fmt: skip
+        show("a", "1", "popular"),
+        show("a", "2", "popular"),
+        click("a", "1"),
+        show("a", "1", "taste"),
+        click("a", "1"),  # the last showing of the item counts
+        show("b", "1", "taste"),
+        show("b", "3", "taste"),
+        click("b", "1"),
+        click("b", "1"),  # twice is once
+        show("b", "9", "popular"),
+        click("c", "9"),  # another user's click
+    ]
     found = within_events(events(lake_of(rows)), control="popular")
     assert found.names == ("popular", "taste")
     assert found.shown == (3, 3)

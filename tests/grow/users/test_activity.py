@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from noria.core.errors import SettingError
-from noria.grow.lake import connect
-from noria.grow.log import Log, log_of_rows
+from noria.grow.log.lake import connect
+from noria.grow.log.log import Log, log_of_rows
 from noria.grow.users.activity import PERIODS, GrowthRow, Period, check_period, first_day, growth, number_of, stickiness
 from tests.grow.worlds import world_log
 
@@ -30,11 +30,13 @@ acts = st.lists(
 
 
 def log_of(rows: list[tuple[int, datetime, str]]) -> Log:
-    table = pa.table({
-        "user": [f"u{user}" for user, _, _ in rows],
-        "time": pa.array([moment.replace(tzinfo=UTC) for _, moment, _ in rows], pa.timestamp("us", "UTC")),
-        "segment": [segment for _, _, segment in rows],
-    })  # fmt: skip
+    table = pa.table(
+        {
+            "user": [f"u{user}" for user, _, _ in rows],
+            "time": pa.array([moment.replace(tzinfo=UTC) for _, moment, _ in rows], pa.timestamp("us", "UTC")),
+            "segment": [segment for _, _, segment in rows],
+        }
+    )
     return log_of_rows(table, source="made", now=NOW, connection=CONNECTION)
 
 

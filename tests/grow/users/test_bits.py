@@ -10,10 +10,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from noria.grow.acts import log_of_table
-from noria.grow.fold import keyed, tally, user_days
-from noria.grow.lake import connect
-from noria.grow.log import Log
+from noria.grow.log.acts import log_of_table
+from noria.grow.log.lake import connect
+from noria.grow.log.log import Log
+from noria.grow.log.user_days import keyed, tally, user_days
 from noria.grow.settings import LogSettings
 from noria.grow.users.activity import growth
 from noria.grow.users.bits import BITS, WORDS, cells, user_bits
@@ -28,7 +28,10 @@ def rows_of(days: int) -> list[tuple[str, datetime, str]]:
     """Return acts of users whose names are awkward, on chance days; the ends of the log are there, and those of every word."""
     random = np.random.default_rng(days)
     names = ["李雷", "o'hara", " a", "A", "a", *(f"user {number}" for number in range(12))]
-    told = [(names[int(who)], int(day)) for who, day in zip(random.integers(0, 17, 150), random.integers(0, days, 150), strict=True)]  # fmt: skip
+    told = [
+        (names[int(who)], int(day))
+        for who, day in zip(random.integers(0, 17, 150), random.integers(0, days, 150), strict=True)
+    ]
     told += [
         ("edge", day) for word in range(days // BITS + 1) for day in (word * BITS - 1, word * BITS) if 0 <= day < days
     ]

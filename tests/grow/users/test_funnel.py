@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from noria.core.errors import SettingError
-from noria.grow.lake import connect
-from noria.grow.log import Log, log_of_rows
+from noria.grow.log.lake import connect
+from noria.grow.log.log import Log, log_of_rows
 from noria.grow.users.funnel import ORDERS, Order, funnel, parse_steps
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
@@ -23,11 +23,13 @@ Act = tuple[str, float, str]
 
 
 def log_of(acts: list[Act]) -> Log:
-    table = pa.table({
-        "user": [user for user, _, _ in acts],
-        "time": pa.array([START + timedelta(hours=hours) for _, hours, _ in acts], pa.timestamp("us", "UTC")),
-        "segment": [segment for _, _, segment in acts],
-    })  # fmt: skip
+    table = pa.table(
+        {
+            "user": [user for user, _, _ in acts],
+            "time": pa.array([START + timedelta(hours=hours) for _, hours, _ in acts], pa.timestamp("us", "UTC")),
+            "segment": [segment for _, _, segment in acts],
+        }
+    )
     return log_of_rows(table, source="made", now=NOW, connection=CONNECTION)
 
 
@@ -56,8 +58,9 @@ def came(acts: list[Act], steps: str, days: float, order: Order) -> int:
 
 acts = st.lists(
     st.tuples(st.sampled_from("xyz"), st.integers(0, 9).map(lambda six: 6.0 * six), st.sampled_from("abcd")),
-    min_size=1, max_size=18,
-)  # fmt: skip
+    min_size=1,
+    max_size=18,
+)
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -12,13 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from noria.core.errors import SettingError
-from noria.core.event import FACTS
 from noria.core.figure import proportion
-from noria.grow.lake import SCHEMA, connect
-from noria.grow.log import Log, log_of_events, log_of_rows
+from noria.grow.log.lake import SCHEMA, connect
+from noria.grow.log.log import Log, log_of_events, log_of_rows
 from noria.grow.users.journey import journey
 from noria.grow.users.needs import difference, needs
 from noria.grow.users.power import _spread, power
+from noria.lake.event import FACTS
 from tests.grow.worlds import world_log
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
@@ -27,18 +27,34 @@ CONNECTION = connect(threads=1)
 
 
 def log_of(acts: list[tuple[str, int, float | None]]) -> Log:
-    table = pa.table({
-        "user": [user for user, _, _ in acts],
-        "time": [START + timedelta(days=day) for _, day, _ in acts],
-        "value": pa.array([value for _, _, value in acts], pa.float64()),
-    })  # fmt: skip
+    table = pa.table(
+        {
+            "user": [user for user, _, _ in acts],
+            "time": [START + timedelta(days=day) for _, day, _ in acts],
+            "value": pa.array([value for _, _, value in acts], pa.float64()),
+        }
+    )
     return log_of_rows(table, source="made", unit="USD", now=NOW, connection=CONNECTION)
 
 
 def log_of_facts(*facts: dict[str, object]) -> Log:
     """Return a log of events; what is not said is plain."""
-    plain = {"tenant": "t", "app": "support", "model": "m", "version": "v", "units": 1, "unit": "items", "latency_ms": 1.0, "outcome": "ok",
-             "segment": "", "consent": False, "subject": "", "value": None, "kind": "request", "user": "a"}  # fmt: skip
+    plain = {
+        "tenant": "t",
+        "app": "support",
+        "model": "m",
+        "version": "v",
+        "units": 1,
+        "unit": "items",
+        "latency_ms": 1.0,
+        "outcome": "ok",
+        "segment": "",
+        "consent": False,
+        "subject": "",
+        "value": None,
+        "kind": "request",
+        "user": "a",
+    }
     rows = [
         {
             **plain,

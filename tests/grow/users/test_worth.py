@@ -13,8 +13,8 @@ from scipy.optimize import check_grad
 from scipy.special import hyp2f1
 
 from noria.core.errors import InputError, SettingError
-from noria.grow.lake import connect
-from noria.grow.log import Log, log_of_rows
+from noria.grow.log.lake import connect
+from noria.grow.log.log import Log, log_of_rows
 from noria.grow.users import pareto, spend
 from noria.grow.users.holdout import hold_out
 from noria.grow.users.lifetime import History, Rows, repeat_purchases
@@ -34,8 +34,13 @@ def golden(shared_data: Path) -> dict[str, dict[str, float]]:
 
 
 def log_of(acts: list[tuple[str, int]], values: list[float] | None = None) -> Log:
-    table = pa.table({"user": [user for user, _ in acts], "time": [START + timedelta(days=day) for _, day in acts],
-                      "value": pa.array(values or [None] * len(acts), pa.float64())})  # fmt: skip
+    table = pa.table(
+        {
+            "user": [user for user, _ in acts],
+            "time": [START + timedelta(days=day) for _, day in acts],
+            "value": pa.array(values or [None] * len(acts), pa.float64()),
+        }
+    )
     return log_of_rows(table, source="made", unit="USD", now=datetime(2030, 1, 1, tzinfo=UTC), connection=CONNECTION)
 
 
@@ -73,12 +78,14 @@ def test_pareto_quadrature_agrees_with_the_hypergeometric_form() -> None:
 def test_the_gradients_are_exact() -> None:
     rows = Rows.of(simulated(300, (0.6, 8.0, 0.7, 9.0), seed=1))
     at = np.array([0.4, 5.0, 1.1, 7.0])
-    assert check_grad(lambda p: pareto.log_likelihood(p, rows)[0], lambda p: pareto.log_likelihood(p, rows)[1], at) < 1e-5 * np.linalg.norm(
-        pareto.log_likelihood(at, rows)[1])  # fmt: skip
+    assert check_grad(
+        lambda p: pareto.log_likelihood(p, rows)[0], lambda p: pareto.log_likelihood(p, rows)[1], at
+    ) < 1e-5 * np.linalg.norm(pareto.log_likelihood(at, rows)[1])
     random = np.random.default_rng(2)
     x, mean, there = random.integers(1, 9, 200).astype(float), random.gamma(3, 10, 200), np.array([5.0, 4.0, 12.0])
-    assert check_grad(lambda p: spend.log_likelihood(p, x, mean)[0], lambda p: spend.log_likelihood(p, x, mean)[1], there) < 1e-5 * np.linalg.norm(
-        spend.log_likelihood(there, x, mean)[1])  # fmt: skip
+    assert check_grad(
+        lambda p: spend.log_likelihood(p, x, mean)[0], lambda p: spend.log_likelihood(p, x, mean)[1], there
+    ) < 1e-5 * np.linalg.norm(spend.log_likelihood(there, x, mean)[1])
 
 
 def test_pareto_finds_what_it_was_simulated_from() -> None:

@@ -10,7 +10,7 @@ from noria.grow.promote.settings import BudgetSettings, SpendSettings
 if TYPE_CHECKING:
     from noria.grow.promote.budget import Channel
 
-from ..shown import Flatten, Switch, print_json, print_table, write_parquet
+from noria.cli.grow.shown import Flatten, Switch, print_json, print_table, write_parquet
 
 
 def budget(
@@ -50,8 +50,8 @@ def budget(
     if out:
         write_parquet(rows, out)
     if report:
-        from noria.grow.report import write_report
-        from noria.grow.sections.budget import budget_section
+        from noria.grow.report.page import write_report
+        from noria.grow.report.sections.budget import budget_section
 
         write_report(report, [budget_section(study)])
     if json:

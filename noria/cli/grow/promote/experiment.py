@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from noria.grow.promote.experiment import Experiment
     from noria.grow.promote.within import Within
 
-from ..shown import Flatten, Switch, percent, print_json, print_table, write_parquet
+from noria.cli.grow.shown import Flatten, Switch, percent, print_json, print_table, write_parquet
 
 
 def experiment(
@@ -63,8 +63,8 @@ def experiment(
             out,
         )
     if report:
-        from noria.grow.report import write_report
-        from noria.grow.sections.experiment import experiment_section
+        from noria.grow.report.page import write_report
+        from noria.grow.report.sections.experiment import experiment_section
 
         write_report(report, [experiment_section(result)])
     return print_json(told) if json else _show(result, told)
@@ -76,8 +76,19 @@ def _show(result: Experiment, told: dict[str, Any]) -> int:
         print(f"  {problem.text()}")
     print(result.balance.texts()["en"])
     shown = percent if result.metric == "rate" else lambda value: value
-    print_table([{"group": row["name"], "users": row["n"], result.metric: shown(row["value"]), "low": shown(row["low"]), "high": shown(row["high"])}
-                 for row in told["groups"]], ["group", "users", result.metric, "low", "high"])  # fmt: skip
+    print_table(
+        [
+            {
+                "group": row["name"],
+                "users": row["n"],
+                result.metric: shown(row["value"]),
+                "low": shown(row["low"]),
+                "high": shown(row["high"]),
+            }
+            for row in told["groups"]
+        ],
+        ["group", "users", result.metric, "low", "high"],
+    )
     print(result.texts()["en"])
     if result.reduction is not None:
         print(f"  the covariate took {result.reduction:.1%} of the variance away")
@@ -104,8 +115,17 @@ def _show_within(found: Within, out: Path | None, json: bool) -> int:
     if json:
         return print_json(told)
     print(f"{found.source}: what followed what was shown, compared within users")
-    print_table([{"group": row["name"], "users": row["n"], "shown": row["shown"], **{key: percent(row[name]) for key, name in
-                  (("rate", "value"), ("low", "low"), ("high", "high"))}} for row in told["groups"]],
-                ["group", "users", "shown", "rate", "low", "high"])  # fmt: skip
+    print_table(
+        [
+            {
+                "group": row["name"],
+                "users": row["n"],
+                "shown": row["shown"],
+                **{key: percent(row[name]) for key, name in (("rate", "value"), ("low", "low"), ("high", "high"))},
+            }
+            for row in told["groups"]
+        ],
+        ["group", "users", "shown", "rate", "low", "high"],
+    )
     print(found.texts()["en"])
     return 0

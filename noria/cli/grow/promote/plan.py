@@ -10,7 +10,7 @@ from noria.grow.promote.settings import PlanBasis, PlanSettings
 if TYPE_CHECKING:
     from noria.grow.promote.plan import Plan
 
-from ..shown import Flatten, Switch, print_json
+from noria.cli.grow.shown import Flatten, Switch, print_json
 
 
 def plan(
@@ -61,8 +61,8 @@ def plan(
     if out:
         _write(found.plan, out, language)
     if report:
-        from noria.grow.report import write_report
-        from noria.grow.sections.promotion import promotion_sections
+        from noria.grow.report.page import write_report
+        from noria.grow.report.sections.promotion import promotion_sections
 
         write_report(report, promotion_sections(found))
     if json:

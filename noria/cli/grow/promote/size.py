@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated
 
+from noria.cli.grow.shown import Flatten, Switch, print_json
 from noria.grow.promote.settings import SizeSettings
-
-from ..shown import Flatten, Switch, print_json
 
 
 def size(

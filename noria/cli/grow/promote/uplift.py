@@ -10,7 +10,7 @@ from noria.grow.promote.settings import UnitSettings, UpliftSettings
 if TYPE_CHECKING:
     from noria.grow.promote.uplift import Uplift
 
-from ..shown import Flatten, Switch, print_json, print_table, write_parquet
+from noria.cli.grow.shown import Flatten, Switch, print_json, print_table, write_parquet
 
 
 def uplift(
@@ -68,8 +68,8 @@ def uplift(
             [{name: float(getattr(curve, name)[row]) for name in names} for row in range(curve.shares.size)], out
         )
     if report:
-        from noria.grow.report import write_report
-        from noria.grow.sections.uplift import uplift_section
+        from noria.grow.report.page import write_report
+        from noria.grow.report.sections.uplift import uplift_section
 
         write_report(report, [uplift_section(found)])
     return print_json(found.as_dict()) if json else _show(found)
@@ -81,12 +81,32 @@ def _show(found: Uplift) -> int:
         print(f"  {problem.text()}")
     for note in found.units.notes:
         print(f"  {note['en']}")
-    print_table([{"users by score": f"fifth {place + 1}", "users": group.n, "effect": group.value, "low": group.low if group.told else None,
-                  "high": group.high if group.told else None}
-                 for place, group in enumerate(found.groups)], ["users by score", "users", "effect", "low", "high"])  # fmt: skip
+    print_table(
+        [
+            {
+                "users by score": f"fifth {place + 1}",
+                "users": group.n,
+                "effect": group.value,
+                "low": group.low if group.told else None,
+                "high": group.high if group.told else None,
+            }
+            for place, group in enumerate(found.groups)
+        ],
+        ["users by score", "users", "effect", "low", "high"],
+    )
     print(f"  {found.figure().text()}")
     print(found.texts()["en"])
     if found.found:
-        print_table([{"known before": trait.name, "addressed": trait.addressed, "others": trait.others, "distance": trait.distance}
-                     for trait in found.traits], ["known before", "addressed", "others", "distance"])  # fmt: skip
+        print_table(
+            [
+                {
+                    "known before": trait.name,
+                    "addressed": trait.addressed,
+                    "others": trait.others,
+                    "distance": trait.distance,
+                }
+                for trait in found.traits
+            ],
+            ["known before", "addressed", "others", "distance"],
+        )
     return 0

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ...series import Floats
+from noria.grow.series.series import Floats
+
 from .panel import Ints
 
 
@@ -39,8 +40,11 @@ class Absorber:
             self.rank += int(told.sum())
             self._inverse = (vectors[:, told] / values[told]) @ vectors[:, told].T
             spread = self._parts @ self._inverse
-            self.kept = self.kept - (np.diag(self._inverse)[codes[1]] - 2 * spread[self._large, codes[1]]
-                                     + (spread * self._parts).sum(1)[self._large])  # fmt: skip
+            self.kept = self.kept - (
+                np.diag(self._inverse)[codes[1]]
+                - 2 * spread[self._large, codes[1]]
+                + (spread * self._parts).sum(1)[self._large]
+            )
 
     def __call__(self, values: Floats) -> Floats:
         """Return what is left of (n,) or (n, columns)."""

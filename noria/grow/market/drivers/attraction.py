@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 
 from noria.core.errors import InputError
+from noria.grow.series.series import Floats
 
-from ...series import Floats
 from .absorb import Absorber
 from .effect import Effect, Words, unknown_effect
 from .identify import reasons
@@ -44,8 +44,10 @@ class DriverStudy:
         """
         if self.panel.form == "growth":
             return {}
-        last = [int(np.flatnonzero(self.panel.entity == place)[np.argmax(self.panel.time[self.panel.entity == place])])
-                for place in range(len(self.panel.entities))]  # fmt: skip
+        last = [
+            int(np.flatnonzero(self.panel.entity == place)[np.argmax(self.panel.time[self.panel.entity == place])])
+            for place in range(len(self.panel.entities))
+        ]
         found: dict[str, dict[str, float]] = {}
         for place, effect in enumerate(self.effects):
             if effect.identified:
@@ -75,9 +77,15 @@ class DriverStudy:
 
     def as_dict(self) -> dict[str, Any]:
         """Return a JSON-able dict."""
-        return {"form": self.panel.form, "outcome": self.panel.outcome, "effects": [effect.as_dict() for effect in self.effects],
-                "explained": self.explained, "elasticities": self.elasticities(), "problems": list(self.panel.problems),
-                "verdict": self.verdict()}  # fmt: skip
+        return {
+            "form": self.panel.form,
+            "outcome": self.panel.outcome,
+            "effects": [effect.as_dict() for effect in self.effects],
+            "explained": self.explained,
+            "elasticities": self.elasticities(),
+            "problems": list(self.panel.problems),
+            "verdict": self.verdict(),
+        }
 
 
 def explain(panel: Panel, *, level: float = 0.95, repeats: int = 1999, seed: int = 0) -> DriverStudy:
@@ -92,8 +100,11 @@ def explain(panel: Panel, *, level: float = 0.95, repeats: int = 1999, seed: int
     kept = [place for place, name in enumerate(panel.drivers) if name not in why]
     source, n = panel.provenance.text(), panel.y.size
     clusters = len(panel.entities)
-    effects = [unknown_effect(name, why[name], n=n, clusters=clusters, level=level, method="none", source=source)
-               for name in panel.drivers if name in why]  # fmt: skip
+    effects = [
+        unknown_effect(name, why[name], n=n, clusters=clusters, level=level, method="none", source=source)
+        for name in panel.drivers
+        if name in why
+    ]
     explained = 0.0
     if kept:
         # What is not told apart still moves the outcome: it stays in as far as it can, so that the others are not blamed for it.
@@ -135,8 +146,12 @@ def _with_trend(panel: Panel) -> Panel:
     if panel.form == "growth":
         return panel
     trend = panel.time[:, None].astype(np.float64)
-    return replace(panel, drivers=(*panel.drivers, TREND), x=np.concatenate([panel.x, trend], axis=1),
-                   noise=np.concatenate([panel.noise, np.zeros_like(trend)], axis=1))  # fmt: skip
+    return replace(
+        panel,
+        drivers=(*panel.drivers, TREND),
+        x=np.concatenate([panel.x, trend], axis=1),
+        noise=np.concatenate([panel.noise, np.zeros_like(trend)], axis=1),
+    )
 
 
 def _fitted(panel: Panel, absorb: Absorber, level: float, repeats: int, seed: int) -> tuple[list[Effect], float]:
@@ -151,10 +166,29 @@ def _fitted(panel: Panel, absorb: Absorber, level: float, repeats: int, seed: in
             effects.append(replace(mended[name], naive=float(fitted.values[place]), source=source))
             continue
         low, high = float(fitted.lows[place]), float(fitted.highs[place])
-        why = None if np.isfinite([low, high]).all() else {
-            "en": "the interval has no end: too few clusters carry the movement", "zh": "区间没有界限：承载变动的组太少"}  # fmt: skip
-        effects.append(Effect(name, float(fitted.values[place]), low, high, level, n, fitted.clusters, fitted.method,
-                              float(fitted.p[place]), why, source=source))  # fmt: skip
+        why = (
+            None
+            if np.isfinite([low, high]).all()
+            else {
+                "en": "the interval has no end: too few clusters carry the movement",
+                "zh": "区间没有界限：承载变动的组太少",
+            }
+        )
+        effects.append(
+            Effect(
+                name,
+                float(fitted.values[place]),
+                low,
+                high,
+                level,
+                n,
+                fitted.clusters,
+                fitted.method,
+                float(fitted.p[place]),
+                why,
+                source=source,
+            )
+        )
     return effects, explained
 
 

@@ -62,8 +62,17 @@ class Effect:
 
     def figure(self) -> Figure:
         """Return the effect as a figure; only where it is identified."""
-        return Figure(self.driver, self.value, self.n, self.low, self.high, source=self.source, level=self.level,
-                      baseline=self.naive, note=self.method)  # fmt: skip
+        return Figure(
+            self.driver,
+            self.value,
+            self.n,
+            self.low,
+            self.high,
+            source=self.source,
+            level=self.level,
+            baseline=self.naive,
+            note=self.method,
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """Return a JSON-able dict; an effect that is not identified has no numbers."""

@@ -21,12 +21,12 @@ from typing import Any
 import numpy as np
 
 from noria.core.errors import InputError, RowError, unknown
+from noria.grow.market.share import Shares
+from noria.grow.market.tidy import OTHER
+from noria.grow.series.calendars import read_time
+from noria.grow.series.cells import read_headed
+from noria.grow.series.series import Floats
 
-from ...calendars import read_time
-from ...cells import read_headed
-from ...series import Floats
-from ..share import Shares
-from ..tidy import OTHER
 from .effect import Effect, Words, unknown_effect
 
 PLACEBOS = 19
@@ -72,10 +72,17 @@ class EventStudy:
     def as_dict(self) -> dict[str, Any]:
         """Return a JSON-able dict."""
         return {
-            "effect": self.effect.as_dict(), "offsets": self.offsets, "path": self.path.tolist(), "low": self.low.tolist(),
-            "high": self.high.tolist(), "before": self.before, "before_p": self.before_p, "placebos": self.placebos,
-            "used": [asdict(item) for item in self.used], "skipped": [{**asdict(item), "why": why} for item, why in self.skipped],
-        }  # fmt: skip
+            "effect": self.effect.as_dict(),
+            "offsets": self.offsets,
+            "path": self.path.tolist(),
+            "low": self.low.tolist(),
+            "high": self.high.tolist(),
+            "before": self.before,
+            "before_p": self.before_p,
+            "placebos": self.placebos,
+            "used": [asdict(item) for item in self.used],
+            "skipped": [{**asdict(item), "why": why} for item, why in self.skipped],
+        }
 
 
 def event_study(
@@ -104,17 +111,25 @@ def event_study(
             used.append(item)
             found.append(path)
     if not used:
-        raise InputError("not identified: no event has a whole window with a clean rival in it", found=skipped[0][1]["en"],
-                         allowed=f"{window} periods known on both sides")  # fmt: skip
+        raise InputError(
+            "not identified: no event has a whole window with a clean rival in it",
+            found=skipped[0][1]["en"],
+            allowed=f"{window} periods known on both sides",
+        )
     mean, pool = np.asarray(np.mean(found, axis=0), dtype=np.float64), paths.placebos()
     slope = _slope(mean, window)
     effect = unknown_effect(
         ", ".join(dict.fromkeys(item.name or f"{item.entity} {item.time}" for item in used)),
-        {"en": f"only {len(pool)} placebo events are possible, and {PLACEBOS} are needed to tell one from chance",
-         "zh": f"只能构造 {len(pool)} 个安慰剂事件，需要 {PLACEBOS} 个才能与偶然区分"},
-        n=len(used), clusters=len(paths.columns), level=level, method=f"event study, {len(pool)} placebo events",
+        {
+            "en": f"only {len(pool)} placebo events are possible, and {PLACEBOS} are needed to tell one from chance",
+            "zh": f"只能构造 {len(pool)} 个安慰剂事件，需要 {PLACEBOS} 个才能与偶然区分",
+        },
+        n=len(used),
+        clusters=len(paths.columns),
+        level=level,
+        method=f"event study, {len(pool)} placebo events",
         source=market.provenance.text(),
-    )  # fmt: skip
+    )
     ends = np.full((2, mean.size), np.nan)
     before_p = None
     if len(pool) >= PLACEBOS:
@@ -124,8 +139,19 @@ def event_study(
         before_p, why = _before(drawn, slope, window)
         effect = _judged(replace(effect, why=why), float(mean[window:].mean()), drawn[:, window:].mean(1))
         ends = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=0)
-    return EventStudy(effect, tuple(range(-window, window + 1)), mean, ends[0], ends[1], slope, before_p, tuple(used),
-                      tuple(skipped), len(pool), market.provenance.texts())  # fmt: skip
+    return EventStudy(
+        effect,
+        tuple(range(-window, window + 1)),
+        mean,
+        ends[0],
+        ends[1],
+        slope,
+        before_p,
+        tuple(used),
+        tuple(skipped),
+        len(pool),
+        market.provenance.texts(),
+    )
 
 
 def _checked(market: Shares, happenings: Sequence[Happening]) -> None:
@@ -146,8 +172,10 @@ def _before(drawn: Floats, slope: float, window: int) -> tuple[float | None, Wor
     p = float((1 + np.sum(np.abs(slopes) >= abs(slope))) / (1 + slopes.size))
     if p >= TREND:
         return p, None
-    return p, {"en": f"it was already moving before the event, by {slope:+.3f} a period (placebo chance {p:.2f})",
-               "zh": f"事件之前已在变动，每期 {slope:+.3f}（安慰剂概率 {p:.2f}）"}  # fmt: skip
+    return p, {
+        "en": f"it was already moving before the event, by {slope:+.3f} a period (placebo chance {p:.2f})",
+        "zh": f"事件之前已在变动，每期 {slope:+.3f}（安慰剂概率 {p:.2f}）",
+    }
 
 
 def _judged(effect: Effect, value: float, others: Floats) -> Effect:
@@ -209,8 +237,14 @@ class _Paths:
             }
         if self.broken[first + 1 : last + 1, column].any():
             return {"en": "a break lies in its window", "zh": "窗口内存在口径中断"}
-        rivals = [other for other in self.columns if other != column and not np.isnan(self.logs[window, other]).any()
-                  and not self.broken[first + 1 : last + 1, other].any() and not self.happened[window, other].any()]  # fmt: skip
+        rivals = [
+            other
+            for other in self.columns
+            if other != column
+            and not np.isnan(self.logs[window, other]).any()
+            and not self.broken[first + 1 : last + 1, other].any()
+            and not self.happened[window, other].any()
+        ]
         if not rivals:
             return {
                 "en": "no rival is without an event, a break or a gap in its window",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...series import Floats
+from noria.grow.series.series import Floats
+
 from .absorb import Absorber
 from .effect import Words
 from .panel import Panel
@@ -28,8 +29,10 @@ def reasons(panel: Panel, absorb: Absorber) -> dict[str, Words]:
     found: dict[str, Words] = {}
     groups, periods = len(panel.entities), len(panel.times)
     if method_of(groups, periods) is None:
-        words = {"en": f"{groups} entities and {periods} periods: too few to learn how errors go together (allowed {FEWEST} entities, or {PERIODS} periods)",
-                 "zh": f"只有 {groups} 个个体、{periods} 期，无法得知误差如何相关（需要 {FEWEST} 个个体或 {PERIODS} 期）"}  # fmt: skip
+        words = {
+            "en": f"{groups} entities and {periods} periods: too few to learn how errors go together (allowed {FEWEST} entities, or {PERIODS} periods)",
+            "zh": f"只有 {groups} 个个体、{periods} 期，无法得知误差如何相关（需要 {FEWEST} 个个体或 {PERIODS} 期）",
+        }
         return dict.fromkeys(panel.drivers, words)
     if n - k - absorb.rank < max(5, k):
         words = {
@@ -48,8 +51,10 @@ def reasons(panel: Panel, absorb: Absorber) -> dict[str, Words]:
             by_entity = _movement(panel, place)
             top = int(np.argmax(by_entity))
             if by_entity[top] > ALONE:
-                found[name] = {"en": f"{by_entity[top]:.0%} of its movement is that of {panel.entities[top]} alone",
-                               "zh": f"其变动的 {by_entity[top]:.0%} 来自 {panel.entities[top]} 一家"}  # fmt: skip
+                found[name] = {
+                    "en": f"{by_entity[top]:.0%} of its movement is that of {panel.entities[top]} alone",
+                    "zh": f"其变动的 {by_entity[top]:.0%} 来自 {panel.entities[top]} 一家",
+                }
     rest = [place for place, name in enumerate(panel.drivers) if name not in found]
     for place in rest:
         partners = [other for other in rest if other != place]
@@ -59,7 +64,8 @@ def reasons(panel: Panel, absorb: Absorber) -> dict[str, Words]:
                 name = panel.drivers[partner]
                 found[panel.drivers[place]] = {
                     "en": f"{part:.1%} of its movement is that of other drivers, of {name} most: they cannot be told apart",
-                    "zh": f"其变动的 {part:.1%} 可由其他因素解释，尤其是 {name}：无法区分"}  # fmt: skip
+                    "zh": f"其变动的 {part:.1%} 可由其他因素解释，尤其是 {name}：无法区分",
+                }
     return found
 
 
@@ -69,10 +75,14 @@ def _still(panel: Panel, place: int) -> Words:
         return {"en": "it never varies", "zh": "它从不变化"}
     within = values - (np.bincount(panel.entity, values) / np.bincount(panel.entity))[panel.entity]
     if np.sum(within**2) <= _GONE * np.sum((values - values.mean()) ** 2):
-        return {"en": "it differs between entities but never changes: it cannot be told from whatever else they differ in",
-                "zh": "它只在个体之间不同而从不随时间变化：无法与个体的其他差异区分"}  # fmt: skip
-    return {"en": "it moves for all entities alike: it cannot be told from the market's own movement",
-            "zh": "它对所有个体同样变动：无法与市场自身的变动区分"}  # fmt: skip
+        return {
+            "en": "it differs between entities but never changes: it cannot be told from whatever else they differ in",
+            "zh": "它只在个体之间不同而从不随时间变化：无法与个体的其他差异区分",
+        }
+    return {
+        "en": "it moves for all entities alike: it cannot be told from the market's own movement",
+        "zh": "它对所有个体同样变动：无法与市场自身的变动区分",
+    }
 
 
 def _movement(panel: Panel, place: int) -> Floats:

@@ -17,9 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from noria.core.errors import InputError, unknown
-
-from ...calendars import between
-from ...series import Floats, Provenance, Series
+from noria.grow.series.calendars import between
+from noria.grow.series.series import Floats, Provenance, Series
 
 Form = Literal["mnl", "mci", "growth"]
 Ints = npt.NDArray[np.int64]
@@ -85,8 +84,11 @@ def panel_of(
         InputError: no driver was named, or outcome and drivers are known together nowhere.
     """
     if not drivers:
-        raise InputError("no driver was named", allowed=[name for name in series.measures if name != outcome],
-                         hint="name one with --driver")  # fmt: skip
+        raise InputError(
+            "no driver was named",
+            allowed=[name for name in series.measures if name != outcome],
+            hint="name one with --driver",
+        )
     for name in (outcome, *drivers):
         if name not in series.measures:
             raise unknown("measure", name, series.measures)
@@ -108,9 +110,16 @@ def panel_of(
 
 
 def _shaped(
-    cube: Floats, breaks: Ints, outcome: str, drivers: tuple[str, ...], form: Form, lag: int, entities: list[str],
-    times: list[str], provenance: Provenance,
-) -> Panel:  # fmt: skip
+    cube: Floats,
+    breaks: Ints,
+    outcome: str,
+    drivers: tuple[str, ...],
+    form: Form,
+    lag: int,
+    entities: list[str],
+    times: list[str],
+    provenance: Provenance,
+) -> Panel:
     k = len(drivers)
     y, x, noise = cube[0], cube[1 : 1 + k], np.nan_to_num(cube[1 + k :])
     if lag:
@@ -133,8 +142,10 @@ def _shaped(
             _count(problems, usable & ~above, f"{name} is zero, which has no logarithm", f"{name} 为零，没有对数")
             usable &= above
     if not usable.any():
-        raise InputError(f"not identified: {outcome} and {', '.join(drivers)} are known together for no entity and period",
-                         found="; ".join(problem["en"] for problem in problems) or "no common period")  # fmt: skip
+        raise InputError(
+            f"not identified: {outcome} and {', '.join(drivers)} are known together for no entity and period",
+            found="; ".join(problem["en"] for problem in problems) or "no common period",
+        )
     with np.errstate(invalid="ignore", divide="ignore"):
         y = np.log(y)
         if form == "mci":
@@ -148,10 +159,21 @@ def _shaped(
         )
     level = np.cumsum(breaks, axis=0) * len(entities) + np.arange(len(entities))
     return Panel(
-        outcome, drivers, form, y[rows, columns], x[:, rows, columns].T.copy(), noise[:, rows, columns].T.copy(),
-        share[rows, columns], _numbered(columns), _numbered(level[rows, columns]), _numbered(rows),
-        tuple(entities[at] for at in np.unique(columns)), tuple(times[at] for at in np.unique(rows)), provenance, tuple(problems),
-    )  # fmt: skip
+        outcome,
+        drivers,
+        form,
+        y[rows, columns],
+        x[:, rows, columns].T.copy(),
+        noise[:, rows, columns].T.copy(),
+        share[rows, columns],
+        _numbered(columns),
+        _numbered(level[rows, columns]),
+        _numbered(rows),
+        tuple(entities[at] for at in np.unique(columns)),
+        tuple(times[at] for at in np.unique(rows)),
+        provenance,
+        tuple(problems),
+    )
 
 
 def _changes(

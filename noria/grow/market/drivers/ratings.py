@@ -19,8 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from noria.core.errors import InputError, unknown
-
-from ...series import Floats
+from noria.grow.series.series import Floats
 
 COMMON = 5
 """Models listed on two dates in a row, below which no common shift can be told."""

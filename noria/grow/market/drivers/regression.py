@@ -19,7 +19,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import t as student
 
-from ...series import Floats
+from noria.grow.series.series import Floats
+
 from .absorb import Absorber
 from .panel import Ints
 
@@ -100,8 +101,16 @@ def regress(
 
 
 def _wild(
-    place: int, values: Floats, errors: Floats, rest: Floats, left: Floats, absorb: Absorber, cluster: Ints, weights: Floats, level: float
-) -> tuple[float, float, float]:  # fmt: skip
+    place: int,
+    values: Floats,
+    errors: Floats,
+    rest: Floats,
+    left: Floats,
+    absorb: Absorber,
+    cluster: Ints,
+    weights: Floats,
+    level: float,
+) -> tuple[float, float, float]:
     """Return the ends of one coefficient's interval and the p-value of zero, by the restricted wild cluster bootstrap."""
     others = np.delete(left, place, axis=1)
     own, without = left[:, place], rest

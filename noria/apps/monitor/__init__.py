@@ -1,0 +1,1 @@
+"""Opinion monitoring: a stream of texts to topics, sentiment and alarms."""

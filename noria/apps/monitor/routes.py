@@ -1,0 +1,259 @@
+"""Opinion monitoring: a stream of texts -> topic, sentiment, entities; a surge of negatives raises an alert with its texts.
+
+`Monitor` mounts it at /v1/apps/monitor. One server watches one stream: every key adds to it and sees it. Beside it stands a
+replay, whose clock is made up and which the live stream knows nothing of. Closed windows and alerts are kept in
+`<lake>/apps/monitor/`, so that the watch goes on after a restart; texts are masked before they are kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import AwareDatetime, Field
+
+from noria.apps.settings import WatchSettings
+from noria.core.errors import InputError, SettingError
+from noria.serve.http.bodies import Body, Given
+from noria.serve.http.fields import Id
+
+from .stream import LATEST, SetAside, Stream
+from .surge import Alert, Mention, alert_dict, mention_dict
+from .topics import BUNDLED, read_topics
+
+if TYPE_CHECKING:
+    from fastapi import APIRouter
+
+    from noria.serve.http.state import State
+
+NEGATIVE = "negative"
+
+
+class Watched(Body):
+    """One text to watch."""
+
+    text: Given
+    time: Annotated[AwareDatetime, Field(strict=False)] | None = None
+    """When it was said, with its time zone; the present where it is left out."""
+    id: Id = ""
+    """The client's own id, shown with alerts: one id counts once. One is made where it is left out."""
+
+
+class Texts(Body):
+    """POST /texts."""
+
+    texts: Annotated[list[Watched], Field(min_length=1)]
+    user: Id = ""
+    replay: bool = False
+    """The times are of a made-up clock: the texts go into the replay, apart from what is live."""
+
+
+class Clock(Body):
+    """POST /clock: close the windows that ended by then, though no text has come since."""
+
+    time: Annotated[AwareDatetime, Field(strict=False)]
+    replay: bool = False
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What came of a request: its texts as understood, those that were not counted, and the alerts of windows it closed."""
+
+    mentions: list[Mention]
+    set_aside: list[SetAside]
+    alerts: list[Alert]
+
+
+class Monitor:
+    """The application at /v1/apps/monitor.
+
+    Args:
+        mask: gives a text with personal data masked; nothing else of it is kept.
+        sentiment: name of a served model for the task classify with a label `negative`; None takes the first one.
+        entities: name of a served model for the task tag; None takes the first one, and does without where there is none.
+        settings: windows and alerts.
+        topics: JSON file of topics and their words.
+    """
+
+    name = "monitor"
+
+    def __init__(
+        self,
+        mask: Callable[[str], str],
+        sentiment: str | None = None,
+        entities: str | None = None,
+        settings: WatchSettings | None = None,
+        topics: str | Path = BUNDLED,
+    ) -> None:
+        self.mask = mask
+        self.sentiment, self.entities = sentiment, entities
+        self.settings = settings or WatchSettings()
+        self.topics = read_topics(topics)
+        self._streams: dict[bool, Stream] = {}
+        self._turn = asyncio.Lock()
+
+    def stream(self, *, replay: bool = False) -> Stream:
+        """Return what is watched: the live stream, or the replay.
+
+        Raises:
+            InputError: the application has not started.
+        """
+        if not self._streams:
+            raise InputError("opinion monitoring has not started")
+        return self._streams[replay]
+
+    @property
+    def shown(self) -> Stream:
+        """Return the stream that a page shows: the live one, or the replay while no live window has closed."""
+        live, replay = self.stream(), self.stream(replay=True)
+        return replay if replay.windows and not live.windows else live
+
+    async def start(self, state: State) -> None:
+        """Go on from the windows and alerts of the last run.
+
+        Raises:
+            SettingError: no model for sentiment is served, or it has no label `negative`.
+        """
+        self.sentiment = self.sentiment or state.model_for("classify")
+        self.entities = self.entities or state.model_for("tag")
+        if self.sentiment is None:
+            raise SettingError(
+                "no model for sentiment is served", hint="noria ship serve MODELS with one for the task classify"
+            )
+        labels = state.served(self.sentiment).manifest.facts.get("labels") or []
+        if NEGATIVE not in labels:
+            raise SettingError(
+                f"{self.sentiment} cannot watch opinions", found=", ".join(labels), allowed=f"a label {NEGATIVE!r}"
+            )
+        folder = state.lake / "apps" / self.name
+        for replay, place in ((False, folder), (True, folder / "replay")):
+            self._streams[replay] = Stream(place, self.settings, self.topics.names, bounded=not replay)
+
+    async def see(self, state: State, texts: Sequence[Watched], *, replay: bool = False) -> Seen:
+        """Understand and count texts; alerts that come of them are recorded as events before this returns."""
+        stream, usage = self.stream(replay=replay), state.usage()
+        # Masked before all else: so no answer, and no name found in the text, can hold what the text may not.
+        words = await asyncio.to_thread(lambda: [self.mask(one.text) for one in texts])
+        feelings, names = await asyncio.gather(state.ask(str(self.sentiment), words), self._names(state, words))
+        topics = await asyncio.to_thread(lambda: [self.topics.of(text) for text in words])
+        now = state.meter.now()
+        mentions = [
+            Mention(
+                one.id or f"{usage.id}:{place}",
+                one.time or now,
+                topic,
+                feeling["label"] == NEGATIVE,
+                round(float(feeling["score"]), 4),
+                text,
+                tuple(found),
+            )
+            for place, (one, text, topic, feeling, found) in enumerate(
+                zip(texts, words, topics, feelings, names, strict=True)
+            )
+        ]
+        usage.model, usage.version = str(self.sentiment), state.served(str(self.sentiment)).version
+        usage.units, usage.unit = len(texts), "items"
+        usage.segment = topics[0] if len(set(topics)) == 1 else "mixed"
+        async with self._turn:
+            raised, aside = await asyncio.to_thread(stream.take, mentions, now, usage.id)
+            await self._record(state, raised)
+        return Seen(mentions, aside, raised)
+
+    async def advance(self, state: State, time: datetime, *, replay: bool = False) -> list[Alert]:
+        """Close the windows that ended by `time` and return the alerts that raises.
+
+        Raises:
+            InputError: the time is ahead of the server's clock, or in a replay so far ahead that it stands for none.
+        """
+        latest = state.meter.now() + timedelta(minutes=self.settings.ahead_minutes)
+        if not replay and time > latest:
+            raise InputError(
+                "the time is ahead of the server's clock",
+                found=time.isoformat(),
+                allowed=f"up to {latest.isoformat(timespec='seconds')}, or a replay",
+            )
+        if time >= LATEST:
+            raise InputError("the time stands for none", found=time.isoformat(), allowed=f"before {LATEST.isoformat()}")
+        async with self._turn:
+            raised = await asyncio.to_thread(self.stream(replay=replay).advance, time, state.usage().id)
+            await self._record(state, raised)
+        return raised
+
+    def router(self, state: State) -> APIRouter:
+        """Return POST /texts, POST /clock, GET /windows, GET /alerts and GET /alerts/{id}."""
+        from fastapi import APIRouter
+
+        from noria.serve.errors import ApiError
+
+        router = APIRouter()
+
+        @router.post("/texts")
+        async def texts(body: Texts) -> dict[str, Any]:
+            """Watch texts."""
+            if len(body.texts) > state.settings.max_rows:
+                raise ApiError(
+                    422,
+                    "too many texts",
+                    param="texts",
+                    found=len(body.texts),
+                    allowed=f"1 to {state.settings.max_rows}",
+                )
+            state.usage().user = body.user or state.usage().user
+            seen = await self.see(state, body.texts, replay=body.replay)
+            return {
+                "mentions": [mention_dict(mention) for mention in seen.mentions],
+                "counted": len(seen.mentions) - len(seen.set_aside),
+                "set_aside": [asdict(one) for one in seen.set_aside],
+                "alerts": [alert_dict(alert, texts=False) for alert in seen.alerts],
+            }
+
+        @router.post("/clock")
+        async def clock(body: Clock) -> dict[str, Any]:
+            """Move the clock."""
+            alerts = await self.advance(state, body.time, replay=body.replay)
+            return {"alerts": [alert_dict(alert, texts=False) for alert in alerts]}
+
+        @router.get("/windows")
+        async def windows(replay: bool = False) -> dict[str, Any]:
+            """Tell the closed windows, texts and negatives by topic, and how many texts were set aside since the start, by reason."""
+            stream = self.stream(replay=replay)
+            return {"titles": self.topics.titles, "windows": stream.windows, "set_aside": dict(stream.set_aside)}
+
+        @router.get("/alerts")
+        async def alerts(replay: bool = False) -> list[dict[str, Any]]:
+            """List the alerts, newest first, without their texts."""
+            return [
+                {key: value for key, value in alert.items() if key != "mentions"}
+                for alert in reversed(self.stream(replay=replay).alerts.values())
+            ]
+
+        @router.get("/alerts/{alert}")
+        async def alert(alert: str) -> dict[str, Any]:
+            """Tell one alert with the texts behind it."""
+            found = next((stream.alerts[alert] for stream in self._streams.values() if alert in stream.alerts), None)
+            if found is None:
+                raise ApiError(404, "no such alert", param="alert", found=alert)
+            return found
+
+        return router
+
+    async def _names(self, state: State, texts: Sequence[str]) -> list[list[str]]:
+        if self.entities is None:
+            return [[] for _ in texts]
+        answers = await state.ask(self.entities, texts)
+        return [list(dict.fromkeys(span["text"] for span in answer["spans"])) for answer in answers]
+
+    async def _record(self, state: State, alerts: Sequence[Alert]) -> None:
+        for alert in alerts:
+            await state.record(
+                "alert",
+                app=self.name,
+                subject=alert.id,
+                segment=alert.topic,
+                units=alert.negative,
+                value=float(f"{alert.p:.3g}"),
+            )

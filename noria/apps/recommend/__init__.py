@@ -1,0 +1,1 @@
+"""Recommendation by text: items in, picks out."""

@@ -1,0 +1,173 @@
+"""Customer service over HTTP: the desk at /v1/apps/support, its open questions back, and the events of what it did."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field
+
+from noria.apps.embedding import embedder, keeping
+from noria.core.errors import InputError
+from noria.lake.transcript import Better, Said
+from noria.serve.http.answers import tell
+from noria.serve.http.bodies import Body, Given, Name
+
+from .desk import Desk, Reply, open_desk
+from .faq import BUNDLED, read_faq
+
+if TYPE_CHECKING:
+    from fastapi import APIRouter
+
+    from noria.serve.http.state import State
+
+CONVERSATIONS = 10_000
+"""Open questions back that are remembered; the oldest is forgotten first."""
+
+SMALL_TALK = "small talk"
+"""Segment of requests that greet, thank or take leave: counted apart, for they ask for nothing."""
+
+
+class Ask(Body):
+    """POST /ask."""
+
+    question: Annotated[Given, Field(max_length=2_000)]
+    user: Name = ""
+    consent: bool | None = None
+    """The user agreed that their masked text may become training data."""
+    conversation: Name = ""
+    """A name the client gives a conversation, so that "yes" or "2" can answer a question back."""
+
+
+class Choose(Body):
+    """POST /choose: which of the offered entries was meant; null for none of them."""
+
+    entry: Name | None
+    language: Literal["zh", "en"] = "zh"
+    user: Name = ""
+    about: Name = ""
+    """Id of the request that asked back."""
+    consent: bool | None = None
+
+
+@dataclass(frozen=True)
+class AskedBack:
+    """A question back that waits for its answer."""
+
+    reply: Reply
+    again: bool = False
+    """The answer was no choice of those offered, so it was put a second time."""
+
+
+def _still_open(reply: Reply, before: AskedBack | None) -> AskedBack | None:
+    """Return the question back that waits after a reply; thanks said in between leave the one before."""
+    if reply.action == "courtesy":
+        return before
+    if reply.action != "confirm":
+        return None
+    return AskedBack(reply, again=before is not None and reply.choices == before.reply.choices)
+
+
+class Support:
+    """The application at /v1/apps/support.
+
+    Args:
+        model: name of the embedding model among those served; None takes the first one.
+        faq: questions and answers.
+        outside: questions to be handed over besides the bundled ones.
+    """
+
+    name = "support"
+
+    def __init__(self, model: str | None = None, faq: str | Path = BUNDLED, outside: str | Path | None = None) -> None:
+        self.model = model
+        self.faq = read_faq(faq, outside)
+        self.desk: Desk | None = None
+        self._open: OrderedDict[tuple[str, str], AskedBack] = OrderedDict()
+
+    async def start(self, state: State) -> None:
+        """Embed the questions and answers through the served model."""
+        self.desk = await open_desk(self.faq, keeping(state, self.name, self.model))
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Return what the writer of the questions should look at."""
+        return self.desk.notes if self.desk else self.faq.notes
+
+    async def ask(self, state: State, question: str, conversation: str = "") -> tuple[Reply, str]:
+        """Return the reply to a question and the id of the request; a handover is recorded as an event."""
+        usage = state.usage()
+        place = (usage.caller.tenant if usage.caller else "", conversation)
+        before = self._open.pop(place, None) if conversation else None
+        reply = await self._reply(state, question, before)
+        if conversation and (now := _still_open(reply, before)):
+            self._open[place] = now
+            while len(self._open) > CONVERSATIONS:
+                self._open.popitem(last=False)
+        usage.segment = SMALL_TALK if reply.action == "courtesy" else reply.language
+        usage.said = Said("chat", [{"messages": [{"role": "user", "content": question}]}], [{"text": reply.text}])
+        await self._record(state, reply, usage.id)
+        return reply, usage.id
+
+    async def _reply(self, state: State, text: str, before: AskedBack | None) -> Reply:
+        desk = self._ready()
+        if before is not None:
+            went = desk.go_on(before.reply, text, again=before.again)
+            if isinstance(went, Reply):
+                return went
+            text = went
+        return await desk.ask(text, embedder(state, self.model))
+
+    async def choose(self, state: State, entry: str | None, language: str, about: str = "") -> Reply:
+        """Return the answer of the entry the asker chose among those offered, or hand over where none was meant."""
+        desk = self._ready()
+        usage = state.usage()
+        usage.segment, usage.subject = language, about
+        reply = desk.answer(entry, language) if entry is not None else desk.handover(language)
+        if entry is not None:
+            usage.said = Better(0, reply.text)  # who chooses says what the question asked for
+        await self._record(state, reply, about or usage.id)
+        return reply
+
+    def router(self, state: State) -> APIRouter:
+        """Return POST /ask, POST /choose and GET /entries."""
+        from fastapi import APIRouter
+
+        router = APIRouter()
+
+        @router.post("/ask")
+        async def ask(body: Ask) -> dict[str, Any]:
+            """Answer, ask back or hand over; the id of the request is what feedback and /choose refer to."""
+            tell(state, body.user, body.consent)
+            reply, request = await self.ask(state, body.question, body.conversation)
+            return {**asdict(reply), "id": request}
+
+        @router.post("/choose")
+        async def choose(body: Choose) -> dict[str, Any]:
+            """Answer with the entry that was meant, or hand over."""
+            tell(state, body.user, body.consent)
+            reply = await self.choose(state, body.entry, body.language, body.about)
+            return {**asdict(reply), "id": state.usage().id}
+
+        @router.get("/entries")
+        async def entries(language: Literal["zh", "en"] = "zh") -> list[dict[str, str]]:
+            """List what the desk can answer."""
+            return [
+                {"entry": entry.id, "question": entry.title(language), "answer": entry.answer(language)}
+                for entry in self.faq.entries
+            ]
+
+        return router
+
+    def _ready(self) -> Desk:
+        if self.desk is None:
+            raise InputError("customer service has not started")
+        return self.desk
+
+    async def _record(self, state: State, reply: Reply, about: str) -> None:
+        if reply.action == "handover":
+            await state.record(
+                "handover", app=self.name, subject=about, segment=reply.language, value=round(reply.confidence, 4)
+            )

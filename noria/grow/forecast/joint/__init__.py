@@ -1,0 +1,1 @@
+"""Several series that act on one another: rivals and generations."""

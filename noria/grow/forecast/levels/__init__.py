@@ -1,0 +1,1 @@
+"""Amounts above zero to come: growth curves, cohorts, effort."""

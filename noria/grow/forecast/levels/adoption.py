@@ -1,0 +1,213 @@
+"""One series and its growth curve: parameters with intervals, whether the ceiling can be told, and what may come.
+
+one = fit_one([840, 1470, 2110, 4000, 7590, 10950, 10530, 9470, 7790, 5890])
+one.identified["ceiling"]            # True: the turn has been seen
+one.ahead(4).interval(0.9)           # never below zero, and never above the ceiling in sum
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from noria.core.errors import InputError
+from noria.core.figure import Figure
+from noria.grow.series.series import Floats
+
+from .curves import Curve, Periods
+from .diffusion import Diffusions, Estimator, Group, Kind, fit_many
+from .outlook import Outlook, mixed
+from .posterior import Nodes, weighted_nodes
+from .problem import Noise
+from .profile import limits
+
+
+@dataclass(frozen=True)
+class Adoption:
+    """A curve fitted to one series."""
+
+    fitted: Diffusions
+    n: int
+    """Values seen."""
+    level: float
+    """Of the intervals."""
+    source: str = ""
+    efforts: tuple[str, ...] = ()
+    """What the covariates are called; `effect 1`, ... where nobody named them."""
+
+    @property
+    def curve(self) -> Curve:
+        """The family of curves."""
+        return self.fitted.curve
+
+    @property
+    def group(self) -> Group:
+        """The fit under the noise that the data speak for most."""
+        return max(self.fitted.groups, key=lambda group: float(group.log_likelihood[0]))
+
+    @property
+    def parameters(self) -> dict[str, float]:
+        """The most likely parameters."""
+        names = {f"effect {place}": f"effect of {name}" for place, name in enumerate(self.efforts, 1)}
+        return {names.get(name, name): float(values[0]) for name, values in self.fitted.parameters.items()}
+
+    @property
+    def converged(self) -> bool:
+        """Whether the search came to rest."""
+        return bool(self.group.still[0])
+
+    @cached_property
+    def intervals(self) -> dict[str, tuple[float, float]]:
+        """Profile-likelihood intervals; an end that the data leave open is 0 or infinite."""
+        group = self.group
+        ends = limits(
+            group.problem,
+            group.full[0],
+            float(group.squares[0]),
+            self.level,
+            np.array(self.curve.made_up, dtype=np.float64),
+        )
+        effects = ends.shape[0] - 3
+        logged = [*self.curve.logged, *[False] * effects, True]
+        shown = [np.exp(pair) if as_log else pair for pair, as_log in zip(ends, logged, strict=True)]
+        return {name: (float(low), float(high)) for name, (low, high) in zip(self.parameters, shown, strict=True)}
+
+    @property
+    def errors(self) -> dict[str, float]:
+        """Standard errors from the curvature at the best fit (what regression printouts show), by the delta method."""
+        group = self.group
+        freedom = max(self.n - group.full.shape[1], 1)
+        spread = np.sqrt(np.diag(group.problem.spread(group.full)[0]) * group.squares[0] / freedom)
+        logged = [*self.curve.logged, *[False] * (spread.size - 3), True]
+        return {
+            name: float(each) * (value if as_log else 1.0)
+            for (name, value), each, as_log in zip(self.parameters.items(), spread, logged, strict=True)
+        }
+
+    @property
+    def identified(self) -> dict[str, bool]:
+        """Whether the data put both ends to a parameter: a ceiling without an upper end cannot be told."""
+        return {
+            name: bool(np.isfinite(high) and (low > 0 or not self._logged(name) or name in ("p", "q")))
+            for name, (low, high) in self.intervals.items()
+        }
+
+    @property
+    def peak(self) -> float:
+        """The time of the greatest growth."""
+        return float(self.curve.inflection(self.group.full[0, :2]))
+
+    @property
+    def fell(self) -> bool:
+        """Whether a level has fallen from its peak by more than a fifth, which no growth curve can."""
+        values = self.group.problem.values[0]
+        return not self.fitted.flow and bool(values[-1] < 0.8 * values.max())
+
+    def verdict(self) -> dict[str, str]:
+        """Return whether the ceiling can be told, as a sentence in each language."""
+        low, high = self.intervals["ceiling"]
+        values = self.group.problem.values[0]
+        if self.fell:
+            return {
+                "en": f"The values fell from {values.max():,.4g} to {values[-1]:,.4g}: a growth curve cannot fall, so its ceiling says little.",
+                "zh": f"数值由 {values.max():,.4g} 降至 {values[-1]:,.4g}：增长曲线不会下降，因此其上限意义不大。",
+            }
+        if self.identified["ceiling"]:
+            return {
+                "en": f"The ceiling can be told: {low:,.4g} to {high:,.4g} at {self.level:.0%}.",
+                "zh": f"上限可以识别：{self.level:.0%} 区间为 {low:,.4g} 至 {high:,.4g}。",
+            }
+        turned = self.peak <= self.fitted.last
+        return {
+            "en": "The ceiling is not identified: "
+            + ("the data bend too little to put an end to it." if turned else "the turn has not been seen yet.")
+            + f" It is {low:,.4g} or more.",
+            "zh": "上限无法识别："
+            + ("数据的弯曲不足以给出上界。" if turned else "尚未出现拐点。")
+            + f"至少为 {low:,.4g}。",
+        }
+
+    def figures(self) -> list[Figure]:
+        """Return every parameter with its interval; one that cannot be told says so, and shows how far it may go."""
+        found = []
+        for name, value in self.parameters.items():
+            low, high = self.intervals[name]
+            faults = [] if self.identified[name] else ["not identified"]
+            faults += [] if self.converged else ["the search did not come to rest"]
+            found.append(
+                Figure(
+                    name,
+                    value,
+                    self.n,
+                    low if np.isfinite(low) else None,
+                    high if np.isfinite(high) else None,
+                    source=self.source,
+                    level=self.level,
+                    note="; ".join(faults),
+                )
+            )
+        return found
+
+    @cached_property
+    def _nodes(self) -> list[Nodes]:
+        return [weighted_nodes(group.problem, self.curve, group.periods, group.full) for group in self.fitted.groups]
+
+    def ahead(
+        self, horizon: int | Floats, *, draws: int = 2000, seed: int = 0, effort: Floats | None = None
+    ) -> Outlook:
+        """Return draws of what comes in the next `horizon` periods, or at the times given.
+
+        Raises:
+            InputError: the fit knows covariates, and their future was not given.
+        """
+        future = (
+            self.fitted.future(horizon, effort)
+            if isinstance(horizon, int)
+            else Periods(np.asarray(horizon), self.fitted.flow)
+        )
+        random = np.random.default_rng(seed)
+        evidence = np.array([float(nodes.evidence[0]) for nodes in self._nodes])
+        weights = np.exp(evidence - np.logaddexp.reduce(evidence))
+        counts = random.multinomial(draws, weights / weights.sum())
+        many = [
+            nodes.draw(future, int(count), random) for nodes, count in zip(self._nodes, counts, strict=True) if count
+        ]
+        return mixed(many, np.array([len(one.draws) for one in many]), random)
+
+    def path(self) -> Floats:
+        """Return the fitted curve at the times seen, (n,)."""
+        group = self.group
+        return np.asarray(np.exp(group.full[0, -1]) * group.problem.part(group.full[:1, :-1])[0])
+
+    def _logged(self, name: str) -> bool:
+        return name == "ceiling" or (
+            name in self.curve.parameters and self.curve.logged[self.curve.parameters.index(name)]
+        )
+
+
+def fit_one(
+    values: Floats | Sequence[float],
+    curve: str = "bass",
+    *,
+    kind: Kind = "flow",
+    noises: Sequence[Noise] | None = None,
+    estimator: Estimator = "periods",
+    effort: Floats | None = None,
+    times: Floats | None = None,
+    level: float = 0.9,
+    source: str = "",
+) -> Adoption:
+    """Return a curve fitted to one series; the arguments are those of `fit_many`.
+
+    Raises:
+        InputError: too few values, or nothing above zero among them.
+        SettingError: an unknown curve, or an estimator or covariates that the curve has not.
+    """
+    given = np.asarray(values, dtype=np.float64)
+    fitted = fit_many(given[None], curve, kind=kind, noises=noises, estimator=estimator, effort=effort, times=times)
+    if fitted.problems:
+        raise InputError(f"no {curve} curve: {fitted.problems[0]}", hint="show the values as they are instead")
+    return Adoption(fitted, int(np.sum(~np.isnan(given))), level, source)

@@ -1,0 +1,243 @@
+"""Levels above zero, users or sales, to come: persistence, drift and growth curves, back-tested and weighed.
+
+    history = Levels(("2025-01", ...), values, "flow")
+    test = backtest_levels(history, horizon=3)
+    forecast_levels(history, test.winner, horizon=6).interval(0.9)
+
+Persistence and drift are random walks of the logarithm, so nothing falls below zero (of the values themselves where some are
+zero); growth curves saturate by construction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+
+from noria.core.errors import InputError
+from noria.grow.forecast.scoring.rolling import Ahead, Backtest, Forecaster, Record, mean_change, rolled
+from noria.grow.forecast.scoring.stacking import BLEND, counts_of
+from noria.grow.series.calendars import between, following
+from noria.grow.series.series import Floats, Provenance, Series
+from noria.grow.series.units import scale_of
+
+from .adoption import fit_one
+from .diffusion import FORECAST, Kind
+from .outlook import Outlook, mixed, natural
+
+MINIMUM = 6
+"""Values below which nothing is held out."""
+
+
+@dataclass(frozen=True)
+class Levels:
+    """One series of amounts in even steps."""
+
+    times: tuple[str, ...]
+    values: Floats
+    """(T,), nan where missing; none below zero."""
+    kind: Kind
+    """What came in each period (flow), or what there was at its end (level)."""
+    name: str = ""
+    unit: str = ""
+    provenance: Provenance | None = None
+
+    @property
+    def n(self) -> int:
+        """How many values are known."""
+        return int(np.sum(~np.isnan(self.values)))
+
+    def until(self, seen: int) -> Levels:
+        """Return what was known after the first `seen` times."""
+        return replace(self, times=self.times[:seen], values=self.values[:seen])
+
+
+LevelModel = Callable[[Levels, int, int, int], Outlook]
+"""History, horizon, draws and seed -> what may come."""
+
+
+def levels_of(
+    series: Series, kind: Kind, measure: str | None = None, segment: str | None = None, entity: str | None = None
+) -> Levels:
+    """Return one entity's amounts; where none is named, the only one.
+
+    Raises:
+        InputError: several entities and none named, none of that name, or shares instead of amounts.
+    """
+    chosen = series.only(measure, segment)
+    if scale_of(chosen.unit):
+        raise InputError(
+            "a growth curve needs amounts, not shares",
+            found=f"unit {chosen.unit!r}",
+            hint="forecast shares with --of shares",
+        )
+    names = list(dict.fromkeys(point.entity for point in chosen.points))
+    if entity is None and len(names) > 1:
+        raise InputError(
+            "the series has several entities",
+            found=", ".join(names),
+            allowed="one of them",
+            hint="name one with --entity",
+        )
+    if entity is not None and entity not in names:
+        raise InputError("no such entity", found=entity, allowed=names)
+    mine = {point.time: point.value for point in chosen.points if point.entity == (entity or names[0])}
+    known = sorted(mine)
+    times = between(known)
+    values = np.array([np.nan if mine.get(time) is None else mine[time] for time in times], dtype=np.float64)
+    return Levels(tuple(times), values, kind, entity or names[0], chosen.unit, series.provenance)
+
+
+def walk(history: Levels, horizon: int, draws: int, seed: int, *, drifting: bool) -> Outlook:
+    """Return a random walk, with the mean pace so far where `drifting`; noise and pace have their posterior.
+
+    Raises:
+        InputError: fewer than four values, or values that never moved.
+    """
+    random = np.random.default_rng(seed)
+    places = np.flatnonzero(~np.isnan(history.values))
+    values = history.values[places]
+    logged = bool((values > 0).all())
+    if values.size < 4:
+        raise InputError("too few values", found=int(values.size), allowed="4 or more")
+    seen = np.log(values) if logged else values
+    gaps, steps = np.diff(places).astype(float), np.diff(seen)
+    rate = float(steps.sum() / gaps.sum()) if drifting else 0.0
+    squares = float(np.sum((steps - rate * gaps) ** 2 / gaps))
+    # A series that has not moved yet may: half of the smallest step that its figures tell.
+    least = len(steps) * (0.5 * _step(history.values)) ** 2
+    squares = max(squares, least / float(np.mean(values) ** 2) if logged else least)
+    sigma = np.sqrt(squares / random.chisquare(len(steps) - drifting, draws))
+    pace = rate + (sigma / np.sqrt(gaps.sum()) * random.standard_normal(draws) if drifting else np.zeros(draws))
+    behind = len(history.values) - 1 - places[-1]
+    times = behind + np.arange(1.0, horizon + 1)
+    centre = seen[-1] + pace[:, None] * times
+    fresh = np.sqrt(np.diff(times, prepend=0.0)) * random.standard_normal((draws, horizon))
+    value = centre + sigma[:, None] * np.cumsum(fresh, 1)
+    scale = sigma[:, None] * np.sqrt(times)
+    if logged:
+        return Outlook(natural(value), natural(centre), scale, np.ones(draws))
+    return Outlook(np.maximum(value, 0.0), centre, scale, np.zeros(draws))
+
+
+def grown(history: Levels, horizon: int, draws: int, seed: int, *, curve: str) -> Outlook:
+    """Return what a growth curve expects.
+
+    Raises:
+        InputError: too few values for the curve.
+    """
+    return fit_one(history.values, curve, kind=history.kind, noises=FORECAST[history.kind]).ahead(
+        horizon, draws=draws, seed=seed
+    )
+
+
+LEVEL_MODELS: Mapping[str, LevelModel] = {
+    "persistence": partial(walk, drifting=False),
+    "drift": partial(walk, drifting=True),
+    "bass": partial(grown, curve="bass"),
+    "gompertz": partial(grown, curve="gompertz"),
+    "logistic": partial(grown, curve="logistic"),
+}
+"""Name -> model."""
+
+
+def backtest_levels(
+    history: Levels,
+    *,
+    horizon: int = 3,
+    first: int | None = None,
+    models: Mapping[str, LevelModel] = LEVEL_MODELS,
+    draws: int = 1000,
+    seed: int = 0,
+    scored: Floats | None = None,
+) -> Backtest:
+    """Return how the models would have done from every origin after the first `first` times (half of them if not given).
+
+    Args:
+        history: the series.
+        horizon: periods ahead, at most.
+        first: values seen before the first origin.
+        models: name -> model; one of them is persistence.
+        draws: of each forecast.
+        seed: of the draws.
+        scored: 1 for the times on which a forecast may be scored, (T,); all if not given.
+
+    Raises:
+        InputError: too few values to hold any out.
+    """
+    size = len(history.times)
+    start = max(MINIMUM, size // 2) if first is None else first
+    if start >= size or history.n <= MINIMUM:
+        raise InputError("too few values to hold any out", found=history.n, allowed=f"{MINIMUM + 1} or more")
+    able = ~np.isnan(history.values) if scored is None else ~np.isnan(history.values) & (scored > 0)
+
+    def naive(seen: int) -> float:
+        return mean_change(history.values[:seen])
+
+    def forecaster(model: LevelModel) -> Forecaster:
+        def forecast(seen: int, ahead: int, mine: int) -> Ahead:
+            outlook = model(history.until(seen), ahead, draws, mine)
+            return Ahead(
+                outlook.draws[..., None], lambda step, row: outlook.log_density(float(history.values[row]), step)
+            )
+
+        return forecast
+
+    record = Record(
+        history.times,
+        history.values[:, None],
+        lambda seen, row: bool(able[row]),
+        naive,
+        lambda seen: [0],
+        _step(history.values),
+    )
+    return rolled(
+        record,
+        {name: forecaster(model) for name, model in models.items()},
+        start=start,
+        horizon=horizon,
+        draws=draws,
+        seed=seed,
+    )
+
+
+def forecast_levels(
+    history: Levels,
+    model: str,
+    horizon: int,
+    *,
+    draws: int = 2000,
+    seed: int = 0,
+    weights: Mapping[str, float] | None = None,
+    models: Mapping[str, LevelModel] = LEVEL_MODELS,
+) -> Outlook:
+    """Return what one model, or the blend by the weights given, expects.
+
+    Raises:
+        InputError: the model cannot be fitted to so short a series.
+    """
+    if model != BLEND:
+        return models[model](history, horizon, draws, seed)
+    taking = {
+        name: weight for name, weight in (weights or dict.fromkeys(models, 1 / len(models))).items() if weight > 0
+    }
+    counts = counts_of(np.array(list(taking.values())), draws)
+    many = [models[name](history, horizon, draws, seed) for name in taking]
+    return mixed(many, np.array(counts), np.random.default_rng(seed))
+
+
+def times_ahead(history: Levels, horizon: int) -> list[str]:
+    """Return the times of a forecast."""
+    return following(history.times, horizon)
+
+
+def _step(values: Floats) -> float:
+    """Return the smallest step in which values are told: of more than six decimals, a millionth of their size."""
+    known = values[~np.isnan(values)]
+    near = 1e-9 * min(1.0, float(np.abs(known).max(initial=0.0)))
+    for digits in range(7):
+        if np.allclose(known, np.round(known, digits), rtol=0, atol=near):
+            return float(10.0**-digits)
+    return float(1e-6 * np.mean(np.abs(known)))

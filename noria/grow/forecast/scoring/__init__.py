@@ -1,0 +1,1 @@
+"""How good forecasts would have been: rolling origins, proper scores, models weighed."""

@@ -1,0 +1,1 @@
+"""Shares to come: every draw sums to one."""

@@ -1,0 +1,48 @@
+"""The models of shares: those that every other must beat (shares stay, shares go on as they went), and those that try.
+
+    MODELS["drift"](market).ahead(6)
+
+Every one gives draws that sum to one, and its log density in the same log-ratios.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Protocol
+
+from noria.grow.forecast.names import BASELINE, NAMES
+from noria.grow.market.share import Shares
+from noria.grow.series.series import Floats
+
+from .attraction import ATTRACTION, DRIFT, PERSISTENCE, ShareForecast, fit
+from .rivalry import fit_rivalry
+from .structural import fit_structural
+
+__all__ = ["BASELINE", "MODELS", "NAMES", "FittedShares", "ShareModel"]
+
+
+class FittedShares(Protocol):
+    """A fitted model of shares."""
+
+    @property
+    def present(self) -> tuple[int, ...]:
+        """Columns of the market that take part, the base of the log-ratios first."""
+
+    def ahead(self, horizon: int, *, draws: int = 2000, seed: int = 0) -> ShareForecast:
+        """Return draws of the next `horizon` periods."""
+
+    def log_density(self, ratios: Floats, horizon: int) -> float:
+        """Return the log density of log-ratios that came `horizon` periods after the last known one."""
+
+
+ShareModel = Callable[[Shares], FittedShares]
+
+MODELS: Mapping[str, ShareModel] = {
+    "persistence": partial(fit, patterns=PERSISTENCE),
+    "drift": partial(fit, patterns=DRIFT),
+    "attraction": partial(fit, patterns=ATTRACTION),
+    "structural": fit_structural,
+    "rivalry": fit_rivalry,
+}
+"""Name -> model."""

@@ -1,0 +1,427 @@
+"""A file's rows made into acts: what its texts mean, and what of them cannot be used, counted by reason with the first of each.
+
+Times, amounts and names are read by the engine where they are written in the usual way; what is not is looked at once for each
+distinct value (`stamps`, `amounts`) and joined. Who acted, and when, decides whether a row is an act. An amount that cannot be used is
+set aside alone, and an id that is empty is none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import ibis
+import pyarrow as pa
+
+from noria.core.errors import InputError, shorten
+
+from .amounts import DecimalMark, currencies, decimal_mark, multiplied, read_amounts
+from .files import NUMBER, Loaded, quoted
+from .nobody import NO_IDS, literal, nobody_sql, word_list
+from .problems import Problem
+from .stamps import DateOrder, read_stamps
+from .zones import UTC_DAYS, LocalCalendar, Steps, added_sql, from_wall, steps_of
+
+if TYPE_CHECKING:
+    from ibis.backends.duckdb import Backend
+
+_MICROSECONDS = 1_000_000
+_ALSO = ("____-__-__ __:__", "____-__-__T__:__", "____/__/__ __:__:__", "____/__/__ __:__")
+"""Clocks without a zone that the engine reads as it stands."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a file's rows are to be read."""
+
+    names: Mapping[str, str]
+    """user, time, value, units, segment and id -> their columns, of which the last four may be absent."""
+    place: str
+    """The file's name, for messages."""
+    now: datetime
+    zone: str | None = None
+    """The zone of times that name none."""
+    calendar: LocalCalendar = UTC_DAYS
+    """Its zone is that of bare days."""
+    date_order: DateOrder = ""
+    decimal: DecimalMark = ""
+    keep_users: tuple[str, ...] = ()
+
+
+# What is wrong with a row, in the order in which it is asked; the first that holds is the reason told.
+_REASONS = (
+    ("the header again", '"user" = $user_column AND raw_time = $time_column'),
+    ("the user is empty", "\"user\" = ''"),
+    ("the user stands for nobody", "nobody"),
+    ("the time is empty", "coalesce(trim(raw_time), '') = ''"),
+    ("the time cannot be read", "time IS NULL"),
+    ("the time is before 1970", "time < TIMESTAMP '1970-01-01'"),
+    ("the time lies in the future", "time > $now"),
+    ("the id came before", "copy > 1"),
+)
+_FIELDS = {"the user stands for nobody": '"user"'}
+_HINTS = {
+    "the user stands for nobody": "it is someone? --keep-users {found}",
+    "the time cannot be read": "2026-01-31T08:00:00Z, 2026-01-31 08:00, 20260131 and seconds since 1970 can",
+}
+
+
+def checked(connection: Backend, loaded: Loaded, how: Reading) -> tuple[ibis.Table, list[Problem], list[str]]:
+    """Return the usable rows (user, time, value, units, segment), what was set aside, and what a person should know besides.
+
+    Raises:
+        InputError: no such column, times without a zone, or days and months that cannot be told apart.
+    """
+    for needed in ("user", "time"):
+        if how.names[needed] not in loaded.kinds:
+            hint = f"name it with --{needed}"
+            if any(read_stamps([name], "dmy")[0] for name in loaded.kinds):
+                hint = "a file begins with a line of the names of its columns"
+            raise InputError(
+                f"{how.place}: no column for the {needed}",
+                allowed=f"one named {how.names[needed]!r}",
+                found=", ".join(loaded.kinds),
+                hint=hint,
+            )
+    parsed = _parsed(connection, loaded, how)
+    odd = odd_times(connection, parsed, how.place, how.date_order)
+    zoned_or_refused(connection, parsed, odd, how.zone, how.place)
+    value, notes = _number(connection, parsed, "value", how)
+    units, more = _number(connection, parsed, "units", how)
+    notes += more
+    table = _told(connection, parsed, odd, value, units, how)
+    problems = [*loaded.problems, *_problems(connection, loaded, parsed, table)]
+    _drop(connection, parsed, odd, *(name for name in (value, units) if name))
+    rows = connection.table(table)
+    kept = rows.filter(rows.problem.isnull()).select("user", "time", "value", "units", "segment")
+    return (
+        kept,
+        sorted(problems, key=lambda problem: (problem.kept, -problem.rows, problem.what)),
+        [*loaded.notes, *notes, *_rounded(connection, table)],
+    )
+
+
+def _rounded(connection: Backend, table: str) -> list[str]:
+    """Return what is told of units that are no whole numbers."""
+    found = connection.con.execute(
+        f'SELECT count(*), min(told_units) FROM "{table}" WHERE problem IS NULL AND isfinite(told_units) AND told_units <> round(told_units)'
+    ).fetchone()
+    if not found or not found[0]:
+        return []
+    rows = f"{found[0]:,} {'row' if found[0] == 1 else 'rows'}"
+    return [
+        f"units: of {rows} they are no whole number (such as {found[1]:g}) and are rounded; give them in a smaller unit"
+    ]
+
+
+def _drop(connection: Backend, *tables: str) -> None:
+    for table in tables:
+        connection.con.execute(f'DROP TABLE "{table}"')
+
+
+def _parsed(connection: Backend, loaded: Loaded, how: Reading) -> str:
+    """Return a table of the rows' texts, with the times that are written as usual; the raw one is gone."""
+    name: str = ibis.util.gen_name("parsed")
+
+    def text(part: str) -> str:
+        column = how.names[part]
+        if column not in loaded.kinds:
+            return "NULL::VARCHAR"
+        whole = quoted(column) if loaded.kinds[column] == "VARCHAR" else f"CAST({quoted(column)} AS VARCHAR)"
+        # To trim costs five times what it costs to see that there is nothing to trim.
+        return f"CASE WHEN contains({whole}, ' ') OR contains({whole}, chr(9)) THEN trim({whole}, chr(9) || ' ') ELSE {whole} END"
+
+    number = {
+        part: f"TRY_CAST({quoted(how.names[part])} AS DOUBLE)" if how.names[part] in loaded.kinds else "NULL::DOUBLE"
+        for part in ("value", "units")
+    }
+    connection.con.execute(
+        f"""CREATE TEMP TABLE "{name}" AS SELECT "{NUMBER}" AS record, coalesce({text("user")}, '') AS "user", {text("segment")} AS segment,
+            {text("id")} AS id, {times_sql(how.names["time"], loaded.kinds[how.names["time"]])},
+            {text("value")} AS raw_value, {number["value"]} AS value, {text("units")} AS raw_units, {number["units"]} AS units
+        FROM "{loaded.name}" """
+    )
+    _drop(connection, loaded.name)
+    return name
+
+
+def times_sql(column: str, kind: str) -> str:
+    """Return the SQL of what a column of times says: `raw_time`, and of those written as usual `wall`, `ahead` and `day`.
+
+    They are those of a `Stamp`; what is left NULL in `wall` is either empty or to be looked at by `odd_times`.
+    """
+    name = quoted(column)
+    if kind == "DATE" or kind.startswith("TIMESTAMP"):
+        ahead = "0::BIGINT" if kind.endswith("TIME ZONE") else "NULL::BIGINT"
+        return (
+            f"CAST({name} AS VARCHAR) AS raw_time, CASE WHEN isfinite({name}) THEN epoch_us({name}) END AS wall, {ahead} AS ahead, "
+            f'{str(kind == "DATE").lower()} AS "day"'
+        )
+    stamp = name if kind == "VARCHAR" else f"CAST({name} AS VARCHAR)"
+    bare = f"(strlen({stamp}) = 10 AND {stamp} LIKE '____-__-__')"
+    clock = f"({stamp} LIKE '____-__-__T__:__:__%' OR {stamp} LIKE '____-__-__ __:__:__%')"
+    tail = f"substr({stamp}, 20)"
+    signed = f"regexp_full_match({tail}, '([.][0-9]+)?[+-](0[0-9]|1[0-5]):?[0-5][0-9]')"
+    wall = f"regexp_replace({stamp}, '(Z|z|[+-][0-9]{{2}}:?[0-9]{{2}})$', '')"
+    part = f"regexp_full_match({tail}, '([.][0-9]+)?[Zz]?')"
+    ahead = f"right(replace({tail}, ':', ''), 5)"
+    offset = (
+        f"(CASE left({ahead}, 1) WHEN '-' THEN -{_MICROSECONDS} ELSE {_MICROSECONDS} END "
+        f"* (CAST(substr({ahead}, 2, 2) AS BIGINT) * 3600 + CAST(right({ahead}, 2) AS BIGINT) * 60))"
+    )
+    digits = f"(strlen({stamp}) IN (10, 13, 16) AND regexp_full_match({stamp}, '[0-9]+'))"
+    other = " OR ".join(f"{stamp} LIKE '{form}'" for form in _ALSO)
+    since = f"CAST({stamp} AS BIGINT) * CASE strlen({stamp}) WHEN 10 THEN {_MICROSECONDS} WHEN 13 THEN 1000 ELSE 1 END"
+    return (
+        f"{stamp} AS raw_time, "
+        f"CASE WHEN {bare} THEN epoch_us(TRY_CAST({stamp} AS TIMESTAMP)) "
+        f"WHEN {clock} THEN CASE WHEN {tail} IN ('', 'Z') THEN epoch_us(TRY_CAST({stamp} AS TIMESTAMP)) "
+        f"WHEN {part} OR {signed} THEN epoch_us(TRY_CAST({wall} AS TIMESTAMP)) END "
+        f"WHEN {digits} THEN {since} WHEN {other} THEN epoch_us(TRY_CAST({stamp} AS TIMESTAMP)) END AS wall, "
+        f"CASE WHEN {bare} THEN NULL WHEN {clock} THEN CASE WHEN suffix({stamp}, 'Z') OR suffix({stamp}, 'z') THEN 0 "
+        f"WHEN {tail} <> '' AND {signed} THEN {offset} END WHEN {digits} THEN 0 END AS ahead, coalesce({bare}, false) AS \"day\""
+    )
+
+
+def odd_times(connection: Backend, parsed: str, place: str, order: DateOrder = "") -> str:
+    """Return a table of the times in a table of `times_sql` that are written otherwise: raw_time -> wall, ahead, day."""
+    run = connection.con.execute
+    texts = [
+        row[0]
+        for row in run(
+            f"SELECT DISTINCT raw_time FROM \"{parsed}\" WHERE wall IS NULL AND trim(raw_time) <> ''"
+        ).fetchall()
+    ]
+    texts.sort()
+    found = [
+        (text, *stamp) for text, stamp in zip(texts, read_stamps(texts, order, place), strict=True) if stamp is not None
+    ]
+    columns: list[Sequence[Any]] = list(zip(*found, strict=True)) if found else [[], [], [], []]
+    return _put(
+        connection,
+        pa.table(
+            {
+                "raw_time": pa.array(columns[0], pa.string()),
+                "wall": pa.array(columns[1], pa.int64()),
+                "ahead": pa.array(columns[2], pa.int64()),
+                "day": pa.array(columns[3], pa.bool_()),
+            }
+        ),
+    )
+
+
+def _put(connection: Backend, rows: pa.Table) -> str:
+    name: str = ibis.util.gen_name("odd")
+    given = ibis.util.gen_name("given")
+    connection.con.register(given, rows)
+    connection.con.execute(f'CREATE TEMP TABLE "{name}" AS SELECT * FROM "{given}"')
+    connection.con.unregister(given)
+    return name
+
+
+def zoned_or_refused(connection: Backend, parsed: str, odd: str, zone: str | None, place: str) -> None:
+    """Refuse times that name no zone where none was told.
+
+    Raises:
+        InputError: there are such times.
+    """
+    if zone is not None:
+        return
+    clocked = " UNION ALL ".join(
+        f'SELECT raw_time FROM "{table}" WHERE wall IS NOT NULL AND ahead IS NULL AND NOT "day"'
+        for table in (parsed, odd)
+    )
+    example = connection.con.execute(f"SELECT min(raw_time) FROM ({clocked})").fetchone()
+    if example and example[0] is not None:
+        raise InputError(
+            f"{place}: times name no time zone",
+            found=example[0],
+            allowed="2026-01-31T08:00:00Z, or bare days",
+            hint="say which zone they are in: --zone Asia/Shanghai, or --zone UTC",
+        )
+
+
+def instant_sql(zone: str | None, calendar: LocalCalendar) -> str:
+    """Return the SQL of the instant, in microseconds of UTC, that `wall`, `ahead` and `day` tell."""
+    days, clock = (from_wall(steps) for steps in (steps_of(calendar.zone), steps_of(zone or calendar.zone)))
+    return f'CASE WHEN "day" THEN wall - {_back(days)} WHEN ahead IS NOT NULL THEN wall - ahead ELSE wall - {_back(clock)} END'
+
+
+def _back(steps: Steps) -> str:
+    return f"({added_sql('wall', steps)})"
+
+
+def _number(connection: Backend, parsed: str, part: str, how: Reading) -> tuple[str, list[str]]:
+    """Return a table of the numbers that are not written as usual, "" where there are none: raw -> number; and what to say of it."""
+    run = connection.con.execute
+    raw, plain_number = f"raw_{part}", f"{part} IS NOT NULL AND isfinite({part})"
+    texts = [
+        row[0]
+        for row in run(
+            f"SELECT DISTINCT {raw} FROM \"{parsed}\" WHERE {raw} <> '' AND NOT coalesce({plain_number}, false) AND {_is_something(raw)}"
+        ).fetchall()
+    ]
+    notes = []
+    if not how.decimal:
+        # Nothing but values such as 1.234: parts of one, as far as anyone can tell; a person may know better.
+        tells = f"SELECT min({raw}), bool_and(regexp_full_match({raw}, '-?[0-9]{{1,3}}\\.[0-9]{{3}}')) FROM \"{parsed}\" WHERE {plain_number} AND {raw} LIKE '%.%'"
+        example, doubtful = run(tells).fetchone() or (None, None)
+        if example is not None and doubtful and not texts:
+            notes.append(
+                f"{part}: {example!r} is read as {float(example):g}; --decimal , where its point parts thousands"
+            )
+    if not texts and how.decimal != ",":
+        return "", notes
+    pointed = run(
+        f"SELECT {raw} FROM \"{parsed}\" WHERE {plain_number} AND {raw} LIKE '%.%' AND NOT regexp_full_match({raw}, '-?[0-9]{{1,3}}(\\.[0-9]{{3}})+') LIMIT 1"
+    ).fetchone()
+    mark = how.decimal or decimal_mark([*texts, *([pointed[0]] if pointed else [])])
+    if mark == ",":  # then 1.234 is more than a thousand, however well it casts
+        texts = [row[0] for row in run(f"SELECT DISTINCT {raw} FROM \"{parsed}\" WHERE {raw} <> ''").fetchall()]
+    texts.sort()
+    amounts = read_amounts(texts, mark)
+    name = _put(connection, pa.table({raw: pa.array(texts, pa.string()), "amount": pa.array(amounts, pa.float64())}))
+    if len(named := currencies(texts)) > 1:
+        notes.append(
+            f"{part}: amounts are in several currencies ({', '.join(map(repr, named.values()))}) and are added up as they stand"
+        )
+    if mark == ",":
+        notes.append(f"{part}: a comma stands before the decimals")
+    many = next(
+        (
+            (text, amount)
+            for text, amount in zip(texts, amounts, strict=True)
+            if amount is not None and multiplied(text)
+        ),
+        None,
+    )
+    if many:
+        notes.append(f"{part}: amounts such as {many[0]!r} are read as {many[1]:,.10g}")
+    return name, notes
+
+
+def _told(connection: Backend, parsed: str, odd: str, value: str, units: str, how: Reading) -> str:
+    """Return the table of all rows with what is wrong with each."""
+    run = connection.con.execute
+    name: str = ibis.util.gen_name("log")
+    joins = f'LEFT JOIN "{odd}" USING (raw_time)'
+    number = {"value": f'"{parsed}".value', "units": f'"{parsed}".units'}
+    for part, table in (("value", value), ("units", units)):
+        if table:
+            joins += f' LEFT JOIN "{table}" USING (raw_{part})'
+            number[part] = f'CASE WHEN "{table}".raw_{part} IS NOT NULL THEN "{table}".amount ELSE {number[part]} END'
+    nobody = nobody_sql(connection, parsed, how.keep_users)
+    repeated = run(f'SELECT count(id) - count(DISTINCT id) FROM "{parsed}" WHERE {_is_something("id")}').fetchone()
+    copy = (
+        f"CASE WHEN {_is_something('id')} THEN row_number() OVER (PARTITION BY id ORDER BY record) ELSE 1 END"
+        if repeated and repeated[0]
+        else "1"
+    )
+    cases = " ".join(f"WHEN {test} THEN '{what}'" for what, test in _REASONS)
+    moment = how.now.astimezone(UTC).replace(tzinfo=None).isoformat(sep=" ")
+    for mark, text in (
+        ("$now", f"TIMESTAMP '{moment}'"),
+        ("$user_column", literal(how.names["user"])),
+        ("$time_column", literal(how.names["time"])),
+    ):
+        cases = cases.replace(mark, text)
+    run(
+        f"""CREATE TEMP TABLE "{name}" AS
+        WITH read AS (
+            SELECT record, "user", coalesce(segment, '') AS segment, id, raw_time, {nobody} AS nobody, {number["value"]} AS value,
+                   {number["units"]} AS units, coalesce("{parsed}".wall, "{odd}".wall) AS wall, coalesce("{parsed}".ahead, "{odd}".ahead) AS ahead,
+                   coalesce("{odd}"."day", "{parsed}"."day") AS "day"
+            FROM "{parsed}" {joins}),
+        timed AS (SELECT *, make_timestamp({instant_sql(how.zone, how.calendar)}) AS time, {copy} AS copy FROM read)
+        SELECT record, "user", time, CASE WHEN isfinite(value) AND value >= 0 THEN value END AS value,
+               CASE WHEN units >= 0 AND units < 9e18 THEN CAST(units AS BIGINT) ELSE 1 END AS units, segment, CASE {cases} END AS problem,
+               value AS told_value, units AS told_units
+        FROM timed"""
+    )
+    return name
+
+
+def _is_something(column: str) -> str:
+    return f"coalesce(lower({column}), '') NOT IN ({word_list(('', *NO_IDS))})"
+
+
+def _problems(connection: Backend, loaded: Loaded, parsed: str, table: str) -> list[Problem]:
+    """Return what was set aside by reason, each with the first place and what stands there."""
+    run = connection.con.execute
+
+    def told(what: str, rows: int, record: int, field: str, hint: str = "", kept: bool = False) -> Problem:
+        stands = run(f'SELECT {field} FROM "{parsed}" WHERE record = {record} LIMIT 1').fetchone()
+        found = str(stands[0]) if stands and stands[0] is not None else ""
+        return Problem(
+            what, rows, f"line {loaded.line(record)}", found, hint.format(found=shorten(found).strip("'")), kept
+        )
+
+    problems = []
+    grouped = f'SELECT problem, count(*), min(record) FROM "{table}" WHERE problem IS NOT NULL GROUP BY 1'
+    for what, rows, record in run(grouped).fetchall():
+        field = "id" if "id" in what.split() else _FIELDS.get(what, "raw_time" if "time" in what.split() else "''")
+        said = what
+        if what in _FIELDS:
+            words = [
+                row[0]
+                for row in run(
+                    f'SELECT "user" FROM "{table}" WHERE problem = {literal(what)} GROUP BY 1 ORDER BY min(record)'
+                ).fetchall()
+            ]
+            said += f" ({', '.join(words[:8])}{' ...' if len(words) > 8 else ''})"
+        problems.append(told(said, rows, record, field, _HINTS.get(what, "")))
+    for part in ("value", "units"):
+        verb = "is" if part == "value" else "are"
+        for what, test, hint in (
+            (
+                f"the {part} cannot be read",
+                f"{_is_something(f'raw_{part}')} AND NOT coalesce(isfinite(told_{part}), false)",
+                "1250.00, 1,250.00 and ¥35 can; --decimal , where a comma stands before the decimals",
+            ),
+            (
+                f"the {part} {verb} negative, as of a refund" if part == "value" else f"the {part} {verb} negative",
+                f"told_{part} < 0 AND isfinite(told_{part})",
+                "",
+            ),
+        ):
+            found = run(
+                f'SELECT count(*), min(record) FROM "{table}" JOIN "{parsed}" USING (record) WHERE problem IS NULL AND {test}'
+            ).fetchone()
+            if found and found[0]:
+                problems.append(told(what, found[0], found[1], f"raw_{part}", hint, kept=True))
+    return problems
+
+
+LOCAL = "local time"
+
+
+def add_local_times(connection: Backend, loaded: Loaded, column: str, zone: str | None, place: str) -> str:
+    """Give a file's table one more column, the time as the clocks of `zone` show it, and return its name in SQL.
+
+    What says how far it is from UTC is told in the zone, in UTC where none is named; what does not stays as it stands.
+
+    Raises:
+        InputError: there is no such zone, times name none and none is told, or days and months cannot be told apart.
+    """
+    run = connection.con.execute
+    steps = steps_of(zone or "UTC")
+    parsed, whole = ibis.util.gen_name("times"), ibis.util.gen_name("raw")
+    run(
+        f'CREATE TEMP TABLE "{parsed}" AS SELECT "{NUMBER}", {times_sql(column, loaded.kinds[column])} FROM "{loaded.name}"'
+    )
+    odd = odd_times(connection, parsed, place)
+    zoned_or_refused(connection, parsed, odd, zone, place)
+    run(
+        f"""CREATE TEMP TABLE "{whole}" AS
+        WITH times AS (
+            SELECT "{NUMBER}", coalesce(one.wall, other.wall) AS wall, coalesce(one.ahead, other.ahead) AS ahead
+            FROM "{parsed}" AS one LEFT JOIN "{odd}" AS other USING (raw_time)),
+        instants AS (SELECT "{NUMBER}", wall, ahead, wall - ahead AS instant FROM times)
+        SELECT raw.*, make_timestamp(CASE WHEN ahead IS NULL THEN wall ELSE instant + {added_sql("instant", steps)} END) AS "{LOCAL}"
+        FROM "{loaded.name}" AS raw JOIN instants USING ("{NUMBER}")"""
+    )
+    _drop(connection, parsed, odd, loaded.name)
+    loaded.name = whole
+    return quoted(LOCAL)

@@ -1,0 +1,239 @@
+"""Times as files write them: ISO 8601 in all its forms, seconds since 1970, days of a spreadsheet, words, and days before months.
+
+    read_stamps(["2024年3月5日 8:26", "12/13/2010 8:26", "1709251200"])     # a Stamp each
+
+A time is read as its clock shows it, with the distance from UTC where it names one. Whether 12/1/2010 is in January or in December
+no single value tells: where a file has a day above 12 that decides, and else the person is asked.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Literal, NamedTuple
+
+from noria.core.errors import InputError
+
+from .zones import zone_of
+
+DateOrder = Literal["", "dmy", "mdy", "ymd"]
+_EPOCH = datetime(1970, 1, 1)
+_SERIAL = datetime(1899, 12, 30)  # day 0 of a spreadsheet, which takes 1900 for a leap year
+_SECOND = 1_000_000
+
+_CLOCK = (
+    r"(?:[T\s_:,]\s*)?(?:(?P<half>上午|下午|中午|凌晨|早上|晚上)\s*)?(?P<H>\d{1,2})\s*[:时時点點]\s*(?P<M>\d{1,2})"
+    r"(?:\s*[:分]\s*(?P<S>\d{1,2})(?:[.,](?P<F>\d+))?\s*秒?|\s*分)?(?:\s*(?P<noon>[ap])\.?m\.?)?"
+)
+_ZONE = r"\s*(?:(?P<name>Z|UTC|GMT|\[?[A-Za-z]+(?:/[A-Za-z_+\-0-9]+)+\]?)?\s*(?P<ahead>[+-]\d{1,2}(?::?\d{2})?)?)(?:\s*\[[\w/+-]+\])?(?:\s*\([^)]*\))?"
+_HALVES = {"上午": "a", "凌晨": "a", "早上": "a", "下午": "p", "晚上": "p", "中午": "p"}
+_DAYNAME = r"(?:[A-Za-z]{3,9}\.?,?\s+)?"
+_FORMS = [
+    re.compile(form, re.IGNORECASE)
+    for form in (
+        rf"(?P<y>\d{{4}})\s*[-/.年]\s*(?P<m>\d{{1,2}})\s*[-/.月]\s*(?P<d>\d{{1,2}})\s*日?(?:{_CLOCK})?{_ZONE}",
+        rf"(?P<y>\d{{4}})(?P<m>\d{{2}})(?P<d>\d{{2}})(?:[T ]?(?P<H>\d{{2}}):?(?P<M>\d{{2}}):?(?:(?P<S>\d{{2}})(?:\.(?P<F>\d+))?)?{_ZONE})?",
+        rf"(?P<a>\d{{1,2}})([-/.])(?P<b>\d{{1,2}})\2(?P<y>\d{{4}}|\d{{2}})(?:{_CLOCK})?{_ZONE}",
+        rf"{_DAYNAME}(?P<d>\d{{1,2}})(?:st|nd|rd|th)?[-\s/.]*(?P<word>[A-Za-z]{{3,9}})\.?,?[-\s/]*(?P<y>\d{{4}})(?:{_CLOCK})?{_ZONE}",
+        rf"{_DAYNAME}(?P<word>[A-Za-z]{{3,9}})\.?\s+(?P<d>\d{{1,2}})(?:st|nd|rd|th)?,?\s+(?P<y>\d{{4}})(?:{_CLOCK})?{_ZONE}",
+        rf"{_DAYNAME}(?P<word>[A-Za-z]{{3,9}})\s+(?P<d>\d{{1,2}})\s+(?P<H>\d{{2}}):(?P<M>\d{{2}}):(?P<S>\d{{2}})(?P<name>\s+UTC|\s+GMT)?\s+(?P<y>\d{{4}})",
+    )
+]
+_NUMBERED = _FORMS[2]
+_DIGITS = re.compile(r"(\d{5,19})(\.\d+)?")
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_MONTH_NAMES = (
+    "january",
+    "february",
+    "march",
+    "april",
+    "may",
+    "june",
+    "july",
+    "august",
+    "september",
+    "october",
+    "november",
+    "december",
+    "sept",
+)
+
+
+class Stamp(NamedTuple):
+    """A time as it was written."""
+
+    wall: int
+    """What its clock shows, in microseconds since 1970."""
+    ahead: int | None
+    """Microseconds that the clock is ahead of UTC; None where nothing says so."""
+    day: bool
+    """It is a day without a time."""
+
+
+def read_stamps(texts: Sequence[str], order: DateOrder = "", place: str = "the times") -> list[Stamp | None]:
+    """Return each text's time; None for one that cannot be read.
+
+    Args:
+        texts: as they stand in a file, all of one column: they tell together whether days or months come first.
+        order: of a day, a month and a year in numbers, where the person says it.
+        place: what they are of, for the message.
+
+    Raises:
+        InputError: a day and a month cannot be told apart.
+    """
+    plain = [(text if text.isascii() else unicodedata.normalize("NFKC", text)).strip() for text in texts]
+    order = order or _order(plain, place)
+    forms = list(_FORMS)
+    return [_read(text, order, forms) for text in plain]
+
+
+def _read(text: str, order: DateOrder, forms: list[re.Pattern[str]]) -> Stamp | None:
+    """Return the time of one text, None where it cannot be read. The form that reads it is tried first for the next."""
+    digits = _DIGITS.fullmatch(text)
+    found = _of_digits(digits) if digits else None
+    if found is not None:
+        return found
+    for place, form in enumerate(forms):
+        match = form.fullmatch(text)
+        if match:
+            stamp = _of_parts({name: value for name, value in match.groupdict().items() if value}, order)
+            if stamp is not None:
+                if place:
+                    forms.insert(0, forms.pop(place))
+                return stamp
+    return None
+
+
+def _order(texts: Iterable[str], place: str) -> DateOrder:
+    """Return the order of the days, months and years in texts that end with the year, "" where there are none."""
+    early = late = undecided = short = ""
+    for text in texts:
+        match = _NUMBERED.fullmatch(text) if text[1:3].strip("0123456789") else None
+        if match is None:
+            continue
+        first, second = int(match["a"]), int(match["b"])
+        if len(match["y"]) == 2:
+            short = short or text
+        elif first > 12 >= second:
+            early = early or text
+        elif second > 12 >= first:
+            late = late or text
+        elif first != second and match[2] != ".":  # where points part them, days come first
+            undecided = undecided or text
+    if short or (early and late) or (undecided and not early and not late):
+        found = f"{early} and {late}" if early and late else short or undecided
+        raise InputError(
+            f"{place}: it cannot be told whether days or months come first",
+            found=found,
+            allowed="dmy, mdy or ymd",
+            hint="say it with --date-order, such as --date-order mdy",
+        )
+    return "dmy" if early else "mdy" if late else "dmy"
+
+
+def _of_digits(match: re.Match[str]) -> Stamp | None:
+    """Return the time that a bare number tells by its length: a day, seconds and their parts since 1970, days of a spreadsheet."""
+    whole, part = match[1], match[2] or ""
+    size = len(whole)
+    if size in (8, 12, 14, 17) and not part:
+        calendar = _of_parts(
+            {
+                "y": whole[:4],
+                "m": whole[4:6],
+                "d": whole[6:8],
+                **(
+                    {"H": whole[8:10], "M": whole[10:12], "S": whole[12:14] or "0", "F": whole[14:] or "0"}
+                    if size > 8
+                    else {}
+                ),
+            },
+            "",
+        )
+        if calendar is not None:
+            return calendar
+    if size == 5:
+        days = float(whole + part)
+        wall = (_SERIAL - _EPOCH) / timedelta(microseconds=1) + round(days * 86_400) * _SECOND
+        return Stamp(int(wall), None, not part or days.is_integer())
+    if size in (9, 10):
+        return Stamp(int(whole) * _SECOND + int((part[1:] + "000000")[:6] if part else 0), 0, False)
+    if part.strip(".0"):
+        return None
+    if 11 <= size <= 13:
+        return Stamp(int(whole) * 1000, 0, False)
+    if size in (15, 16):
+        return Stamp(int(whole), 0, False)
+    return Stamp(int(whole) // 1000, 0, False) if size in (18, 19) else None
+
+
+def _of_parts(parts: dict[str, str], order: DateOrder) -> Stamp | None:
+    """Return the time made of what a form found."""
+    date = _date(parts, order)
+    if date is None:
+        return None
+    year, month, day = date
+    hour, minute, second = (int(parts.get(name, 0)) for name in ("H", "M", "S"))
+    half = parts.get("half", "")
+    noon = _HALVES[half] if half else parts.get("noon", "").lower()
+    if half == "晚上" and hour == 12:
+        return None  # of which day
+    if noon:
+        if not 1 <= hour <= 12 and not (parts.get("half") and hour < 24):
+            return None
+        hour = hour % 12 + (12 if noon == "p" else 0) if hour <= 12 else hour
+    over = hour == 24 and minute == second == 0  # ISO 8601: the end of the day is the beginning of the next
+    leap = second == 60
+    try:
+        wall = datetime(year, month, day, 0 if over else hour, minute, 59 if leap else second)
+    except ValueError:
+        return None
+    shown = (wall - _EPOCH) // timedelta(seconds=1) * _SECOND + int((parts.get("F", "") + "000000")[:6])
+    shown += 86_400 * _SECOND if over else _SECOND if leap else 0
+    ahead = _ahead(parts, wall)
+    return None if ahead == "unknown" else Stamp(shown, ahead if isinstance(ahead, int) else None, "H" not in parts)
+
+
+def _date(parts: dict[str, str], order: DateOrder) -> tuple[int, int, int] | None:
+    if "word" in parts:
+        word = parts["word"].lower()
+        if word not in _MONTH_NAMES and word not in _MONTHS:
+            return None
+        return int(parts["y"]), _MONTHS.index(word[:3]) + 1, int(parts["d"])
+    if "a" not in parts:
+        return int(parts["y"]), int(parts["m"]), int(parts["d"])
+    first, second, third = int(parts["a"]), int(parts["b"]), int(parts["y"])
+    if len(parts["y"]) == 2 and order == "ymd":
+        return _century(first), second, third
+    year = _century(third) if len(parts["y"]) == 2 else third
+    return (year, first, second) if order == "mdy" else (year, second, first)
+
+
+def _century(year: int) -> int:
+    """Return the year of two digits, as POSIX has it: 69 to 99 are of the last century."""
+    return year + (1900 if year >= 69 else 2000)
+
+
+def _ahead(parts: dict[str, str], wall: datetime) -> int | Literal["unknown"] | None:
+    """Return how far the clock is ahead of UTC, in microseconds; None where nothing is said."""
+    told, name = parts.get("ahead"), parts.get("name", "").strip(" []")
+    if told:
+        hours, minutes = int(told[1:3].rstrip(":")), int(told[-2:]) if len(told) > 3 else 0
+        if hours > 15 or minutes > 59:
+            return "unknown"
+        return (hours * 3600 + minutes * 60) * _SECOND * (-1 if told[0] == "-" else 1)
+    if not name:
+        return None
+    if name.upper() in ("Z", "UTC", "GMT"):
+        return 0
+    try:
+        offset = wall.replace(tzinfo=zone_of(name)).utcoffset()
+    except InputError:
+        return "unknown"
+    return None if offset is None else int(offset.total_seconds()) * _SECOND
+
+
+def utc_of(stamp: Stamp) -> datetime:
+    """Return the instant of a stamp that says how far it is from UTC, or that is taken to be UTC."""
+    return _EPOCH.replace(tzinfo=UTC) + timedelta(microseconds=stamp.wall - (stamp.ahead or 0))

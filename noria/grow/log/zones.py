@@ -1,0 +1,164 @@
+"""The calendar that days, weeks and months are told by: a time zone, and the day on which weeks begin; the same in every engine.
+
+    calendar = local_calendar("Asia/Shanghai", "monday")
+    calendar.day(1_709_249_400_000_000)        # 19783, 2024-03-01: 07:30 there, 23:30 the day before in UTC
+
+A zone is a list of steps: from this instant on, so many microseconds are added to UTC. Days are whole numbers of local microseconds,
+so that no engine's own table of zones is asked, and days of 23 and 25 hours are counted as the people who live there count them.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
+from functools import lru_cache
+from itertools import pairwise
+from typing import Any, Literal
+from zoneinfo import ZoneInfo, available_timezones
+
+from noria.core.errors import InputError, nearest, unknown
+
+DAY = 86_400_000_000
+"""Microseconds of a day."""
+WeekStart = Literal["monday", "sunday", "saturday"]
+WEEK_SHIFTS: dict[WeekStart, int] = {"monday": 3, "sunday": 4, "saturday": 5}
+"""Days from the first day of the week in which 1970 began to its Thursday."""
+Steps = tuple[tuple[int, int], ...]
+"""(from this microsecond on, so many microseconds are added), ascending; the first holds for all that is earlier, too."""
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_YEARS = (1960, 2100)
+"""The years whose steps are looked for; what is earlier or later goes on as it was there."""
+_STRIDE = 4 * 86_400
+"""Seconds: no zone changed its mind twice in four days."""
+_FIXED = re.compile(r"(?:UTC|GMT)?([+-])(\d{1,2})(?::?(\d{2}))?", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class LocalCalendar:
+    """A time zone by its steps, and when weeks begin."""
+
+    zone: str = "UTC"
+    week_starts: WeekStart = "monday"
+    steps: Steps = ((0, 0),)
+
+    def day(self, microseconds: int) -> int:
+        """Return the day, counted from 1970, of an instant in microseconds since then."""
+        return (microseconds + ahead_of(microseconds, self.steps)) // DAY
+
+    def between(self, first: int, last: int) -> LocalCalendar:
+        """Return the same calendar with the steps alone that instants from `first` to `last` need."""
+        starts = [start for start, _ in self.steps]
+        low, high = max(bisect_right(starts, first) - 1, 0), max(bisect_right(starts, last), 1)
+        return replace(self, steps=self.steps[low:high])
+
+    def text(self) -> dict[str, str]:
+        """Return which days are meant, in English and in Chinese."""
+        return {"en": f"days of {self.zone}", "zh": f"按 {self.zone} 的日期"}
+
+
+UTC_DAYS = LocalCalendar()
+"""Days of UTC, and weeks that begin on Monday."""
+
+
+def local_calendar(zone: str | None = None, week_starts: str = "monday") -> LocalCalendar:
+    """Return the calendar of a zone, UTC where none is named.
+
+    Raises:
+        InputError: no such zone.
+        SettingError: weeks begin on no such day.
+    """
+    for known in WEEK_SHIFTS:
+        if week_starts == known:
+            return LocalCalendar(zone or "UTC", known, steps_of(zone or "UTC"))
+    raise unknown("first day of the week", week_starts, tuple(WEEK_SHIFTS))
+
+
+def zone_of(name: str) -> tzinfo:
+    """Return the zone of a name such as Asia/Shanghai, UTC, or +08:00.
+
+    Raises:
+        InputError: there is none of that name.
+    """
+    fixed = _FIXED.fullmatch(name.strip())
+    if fixed:
+        sign, hours, minutes = fixed.groups()
+        ahead = timedelta(hours=int(hours), minutes=int(minutes or 0))
+        if ahead < timedelta(hours=24):
+            return timezone(-ahead if sign == "-" else ahead)
+    by_name = {known.lower(): known for known in available_timezones()}
+    try:
+        return ZoneInfo(by_name[name.strip().lower()])
+    except (KeyError, ValueError, OSError):
+        near = nearest(name.strip().lower(), by_name)
+        raise InputError(
+            "unknown time zone",
+            found=name,
+            allowed="a name such as UTC or Asia/Shanghai, or +08:00",
+            hint=f"did you mean {by_name[near]}?" if near else None,
+        ) from None
+
+
+@lru_cache(maxsize=32)
+def steps_of(name: str) -> Steps:
+    """Return the steps of a zone from 1960 to 2100; those of UTC and of fixed zones are one.
+
+    Raises:
+        InputError: there is no such zone.
+    """
+    zone = zone_of(name)
+    first, last = (int((datetime(year, 1, 1, tzinfo=UTC) - _EPOCH).total_seconds()) for year in _YEARS)
+    steps = [(first, _ahead(zone, first))]
+    for start in range(first, last, _STRIDE):
+        until = start + _STRIDE
+        if _ahead(zone, until) != steps[-1][1]:
+            low, high = start, until
+            while high - low > 1:
+                middle = (low + high) // 2
+                low, high = (middle, high) if _ahead(zone, middle) == steps[-1][1] else (low, middle)
+            steps.append((high, _ahead(zone, high)))
+    return tuple((start * 1_000_000, ahead * 1_000_000) for start, ahead in steps)
+
+
+def _ahead(zone: tzinfo, seconds: int) -> int:
+    offset = (_EPOCH + timedelta(seconds=seconds)).astimezone(zone).utcoffset()
+    return int(offset.total_seconds()) if offset is not None else 0
+
+
+def ahead_of(microseconds: int, steps: Steps) -> int:
+    """Return what is added at an instant."""
+    return steps[max(bisect_right([start for start, _ in steps], microseconds) - 1, 0)][1]
+
+
+def from_wall(steps: Steps) -> Steps:
+    """Return the steps that lead from a zone's own clock back to UTC: (from this local microsecond on, so many are added to UTC).
+
+    An hour that comes twice is taken for its first; one that is left out is counted from before (PEP 495, fold 0).
+    """
+    turned = [steps[0]]
+    for (_, before), (start, after) in pairwise(steps):
+        turned.append((start + max(before, after), after))
+    return tuple(turned)
+
+
+def added(steps: Steps, below: Callable[[int, Any, Any], Any], value: Callable[[int], Any]) -> Any:
+    """Return the expression of what is added, by halves: `below(instant, if earlier, if not)`, `value(microseconds)`."""
+    if len(steps) == 1:
+        return value(steps[0][1])
+    middle = len(steps) // 2
+    return below(steps[middle][0], added(steps[:middle], below, value), added(steps[middle:], below, value))
+
+
+def added_sql(microseconds: str, steps: Steps) -> str:
+    """Return the SQL of what is added at an instant, itself SQL of a whole number of microseconds."""
+    told: str = added(
+        steps, lambda at, early, late: f"CASE WHEN {microseconds} < {at} THEN {early} ELSE {late} END", str
+    )
+    return told
+
+
+def day_of(moment: date) -> int:
+    """Return a day as a number, counted from 1970."""
+    return (moment - date(1970, 1, 1)).days

@@ -1,0 +1,244 @@
+"""One self-contained HTML page: figures with their proof, charts and tables, in English and Chinese.
+
+    write_report("report.html", [Section("users", {"en": "Users", "zh": "用户"}, charts=[growth_chart(growth)])])
+
+The page needs no network and no second file: it carries its styles, its charts' data and the chart library. Every figure
+shows n, its interval, its source with licence and as-of date, and one sentence that says what it means. A switch changes
+the language; text stands in the page in both, so it reads and prints without a script too (charts apart).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from html import escape
+from importlib import resources
+from pathlib import Path
+from typing import Literal
+
+from noria import __version__
+from noria.core.figure import Figure, number
+from noria.core.folder import write_bytes
+
+from .charts.chart import Chart, Text
+from .echarts import echarts_module
+
+Wing = Literal["build", "ship", "grow"]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A figure with what a reader needs beside it."""
+
+    figure: Figure
+    name: Text
+    meaning: Text
+    """One sentence."""
+    percent: bool = False
+    """Show the value, a part of one, as percent."""
+    licence: str = ""
+    as_of: str = ""
+    """The day the figure's source stood as it is here."""
+    unit: Text | None = None
+    """The figure's unit, where it reads differently in the two languages."""
+    source: Text | None = None
+    """The figure's source, likewise."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table; a cell is a number, a text in both languages, or a text that is the same in both."""
+
+    title: Text
+    columns: Sequence[Text]
+    rows: Sequence[Sequence[str | float | Text | None]]
+    source: str | Text = ""
+
+
+@dataclass(frozen=True)
+class Section:
+    """One part of the page."""
+
+    key: str
+    """Anchor of the section, unique in the page."""
+    title: Text
+    text: Text = field(default_factory=dict)
+    figures: Sequence[Shown] = ()
+    charts: Sequence[Chart] = ()
+    tables: Sequence[Table] = ()
+    notes: Sequence[Text] = ()
+    """What a reader must know before believing the figures."""
+    wing: Wing = "grow"
+
+
+def write_report(
+    target: str | Path,
+    sections: Sequence[Section],
+    *,
+    title: Text | None = None,
+    lead: Text | None = None,
+    now: datetime | None = None,
+) -> Path:
+    """Write the page whole or not at all, and return its path.
+
+    Raises:
+        PackageError: the package that brings the chart library is missing.
+        ResourceError: the disk is full or cannot be written.
+    """
+    target = Path(target)
+    title = title or {"en": "Noria report", "zh": "Noria 报告"}
+    moment = (now or datetime.now(UTC)).astimezone(UTC)
+    charts = [chart for section in sections for chart in section.charts]
+    body = "".join(_section(section, charts) for section in sections)
+    links = "".join(f'<li><a href="#{escape(section.key)}">{_both(section.title)}</a></li>' for section in sections)
+    made = {
+        "en": f"Made {moment:%Y-%m-%d %H:%M} UTC by Noria {__version__}",
+        "zh": f"由 Noria {__version__} 生成于 {moment:%Y-%m-%d %H:%M} UTC",
+    }
+    page = f"""<!doctype html>
+<html lang="en" data-language="en" data-title-en="{escape(title["en"])}" data-title-zh="{escape(title["zh"])}">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:">
+<title>{escape(title["en"])}</title>
+<style>{_asset("report.css")}</style>
+</head>
+<body>
+<header class="top"><div><h1>{_both(title)}</h1>{_paragraph(lead) if lead else ""}<p>{_both(made)}</p></div>
+<button class="language" type="button"><span lang="en">中文</span><span lang="zh">English</span></button></header>
+<nav><ul>{links}</ul></nav>
+<main>{body}</main>
+<footer><p>{
+        _both(
+            {
+                "en": "Every figure shows how many observations it rests on (n), its interval and its source.",
+                "zh": "每个数字都注明所依据的观测数（n）、区间与来源。",
+            }
+        )
+    }</p>
+<p>{
+        _both(
+            {
+                "en": "Charts: Apache ECharts, © The Apache Software Foundation, Apache License 2.0.",
+                "zh": "图表：Apache ECharts，© Apache 软件基金会，Apache License 2.0 许可。",
+            }
+        )
+    }</p></footer>
+<script type="application/json" id="charts">{_json([chart.options for chart in charts])}</script>
+<script type="module">{echarts_module()}</script>
+<script type="module">{_asset("report.js")}</script>
+</body>
+</html>
+"""
+    write_bytes(target, page.encode())
+    return target
+
+
+def _section(section: Section, charts: Sequence[Chart]) -> str:
+    parts = [f'<section id="{escape(section.key)}" class="{section.wing}"><h2>{_both(section.title)}</h2>']
+    if section.text:
+        parts.append(_paragraph(section.text))
+    parts += [f'<p class="note">{_both(note)}</p>' for note in section.notes]
+    if section.figures:
+        parts.append('<div class="figures">' + "".join(_figure(shown) for shown in section.figures) + "</div>")
+    for chart in section.charts:
+        place = next(index for index, other in enumerate(charts) if other is chart)
+        parts.append(
+            f'<div class="plot"><h3>{_both(chart.title)}</h3>{_paragraph(chart.meaning)}'
+            f'<div class="chart" data-chart="{place}" style="height:{chart.height}px"></div>'
+            f"{_source(chart.source)}</div>"
+        )
+    parts += [_table(table) for table in section.tables]
+    return "".join(parts) + "</section>\n"
+
+
+def _figure(shown: Shown) -> str:
+    figure = shown.figure
+    unit = shown.unit or {"en": figure.unit, "zh": figure.unit}
+    small = f" <small>{_both(unit)}</small>" if unit["en"] and not shown.percent else ""
+    if figure.low is None or figure.high is None or figure.low == figure.high:
+        interval = _both({"en": "exact", "zh": "精确值"})
+    else:
+        low, high = _ends(figure.low, figure.high, shown.percent)
+        level = f"{figure.level:.0%}"
+        name = (
+            {"en": "bounds", "zh": "界限"} if figure.level == 1 else {"en": f"{level} interval", "zh": f"{level} 区间"}
+        )
+        interval = _both({"en": f"{name['en']} {low} to {high}", "zh": f"{name['zh']} {low} 至 {high}"})
+    baseline = ""
+    if figure.baseline is not None:
+        value = _form(figure.baseline, shown.percent)
+        baseline = f"<div class='interval'>{_both({'en': f'baseline {value}', 'zh': f'基线 {value}'})}</div>"
+    return (
+        f'<div class="figure"><div class="name">{_both(shown.name)}</div>'
+        f'<div class="value">{_form(figure.value, shown.percent)}{small}</div>'
+        f'<div class="interval">{interval} · n={figure.n:,}</div>{baseline}<div class="meaning">{_both(shown.meaning)}</div>'
+        f"{_source(shown.source or figure.source, shown.licence, shown.as_of)}</div>"
+    )
+
+
+def _form(value: float, percent: bool, digits: int = 1) -> str:
+    if percent:
+        return f"{100 * value:.{digits if abs(value) >= 0.001 else digits + 1}f}%"
+    return number(value) if digits == 1 else f"{value:,.{digits}f}"
+
+
+def _ends(low: float, high: float, percent: bool) -> tuple[str, str]:
+    """Return the ends of an interval with as many digits as it takes to tell them apart."""
+    ends = _form(low, percent), _form(high, percent)
+    for digits in range(2, 7):
+        if ends[0] != ends[1]:
+            break
+        ends = _form(low, percent, digits), _form(high, percent, digits)
+    return ends
+
+
+def _source(source: str | Text, licence: str = "", as_of: str = "") -> str:
+    if not source:
+        return ""
+    cited = {"en": source, "zh": source} if isinstance(source, str) else source
+    more = {
+        "en": (f" ({licence})" if licence else "") + (f", as of {as_of}" if as_of else ""),
+        "zh": (f"（{licence}）" if licence else "") + (f"，截至 {as_of}" if as_of else ""),
+    }
+    both = {"en": f"Source: {cited['en']}{more['en']}", "zh": f"来源：{cited['zh']}{more['zh']}"}
+    return f'<p class="source">{_both(both)}</p>'
+
+
+def _table(table: Table) -> str:
+    head = "".join(f"<th>{_both(column)}</th>" for column in table.columns)
+    rows = "".join("<tr>" + "".join(_cell(cell) for cell in row) + "</tr>" for row in table.rows)
+    return (
+        f"<h3>{_both(table.title)}</h3><div class='scroll'><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
+        f"{_source(table.source)}"
+    )
+
+
+def _cell(cell: str | float | Text | None) -> str:
+    if cell is None:
+        return "<td>–</td>"
+    if isinstance(cell, Mapping):
+        return f"<td class='words'>{_both(cell)}</td>"
+    return f"<td>{escape(cell) if isinstance(cell, str) else number(cell)}</td>"
+
+
+def _paragraph(text: Text) -> str:
+    return f"<p>{_both(text)}</p>"
+
+
+def _both(text: Text) -> str:
+    if text["en"] == text["zh"]:
+        return escape(text["en"])
+    return f'<span lang="en">{escape(text["en"])}</span><span lang="zh">{escape(text["zh"])}</span>'
+
+
+def _json(value: object) -> str:
+    # a "<" could end the script, and nan is not JSON
+    return json.dumps(value, ensure_ascii=False, allow_nan=False).replace("<", "\\u003c")
+
+
+def _asset(name: str) -> str:
+    return (resources.files("noria.grow") / "report" / "assets" / name).read_text(encoding="utf-8")

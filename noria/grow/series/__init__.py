@@ -1,0 +1,1 @@
+"""Market series: their files, their provenance, their calendar and their units."""

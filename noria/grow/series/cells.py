@@ -1,0 +1,324 @@
+"""What stands in a series' file: a head of provenance above a table, and in its rows times, names, numbers and marks.
+
+    table = read_headed(Path("market.csv"), ("time", "entity", ...))
+    table.head["source"], table.rows[0]           # (5, {"time": "2024-01", ...}): line and cells
+
+Nothing here knows what a series is for. A cell is read in the one way in which it can be meant, or its row is refused.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from noria.core.errors import InputError, RowError
+from noria.grow.log.amounts import currencies
+from noria.grow.log.spellings import alike, one_spelling, plain
+from noria.text.encoding import SAMPLE_BYTES, decoded, guess
+from noria.text.numbers import Number, number_of, style_of
+from noria.text.sources import Source
+from noria.text.tables import Notes, dialect_of, table_rows
+
+from .calendars import is_time, read_time
+from .units import scale_of
+
+MARKS = ("provisional", "break")
+"""Columns that may be absent; yes or nothing."""
+_YES = ("yes", "y", "true", "1", "x", "是", "✓")
+_NO = ("", "no", "n", "false", "0", "否")
+_SEPARATOR = re.compile(r'\ufeff?"?sep=[^"]"?\s*', re.IGNORECASE)
+_NOBODY = ("null", "(null)", "nan", "n/a", "#n/a", "undefined", "-", "--", "?")
+_NAMED = ("entity", "segment", "measure", "unit")
+
+
+@dataclass(frozen=True)
+class Flag:
+    """Something that a reader of a series, or of what is made of it, must know."""
+
+    code: str
+    """Of a file: spelling, blank, step, encoding ...; of a market: total, others, unit, bounded, missing, entry ..."""
+    time: str
+    """Where it holds; nothing where it holds of all."""
+    en: str
+    zh: str
+
+    def texts(self) -> dict[str, str]:
+        """Return the flag with its time, in English and in Chinese."""
+        return {
+            "en": f"{self.time}: {self.en}" if self.time else self.en,
+            "zh": f"{self.time}：{self.zh}" if self.time else self.zh,
+        }
+
+
+@dataclass(frozen=True)
+class Headed:
+    """A table with lines of `# key: value` above it."""
+
+    head: dict[str, str]
+    rows: list[tuple[int, dict[str, str]]]
+    """Lines and cells."""
+    columns: tuple[str, ...]
+    delimiter: str
+    encoding: str
+    notes: Notes = field(default_factory=Notes)
+
+    def flags(self, known: Collection[str]) -> list[Flag]:
+        """Return what is to be told of how the file was read; `known` are the columns that are used."""
+        found = []
+        if self.encoding not in ("utf-8", "utf-8-sig"):
+            found.append(
+                Flag("encoding", "", f"not UTF-8: read as {self.encoding}", f"不是 UTF-8，按 {self.encoding} 读取")
+            )
+        if unread := [name for name in self.columns if name and name not in known]:
+            found.append(
+                Flag("columns", "", f"columns not read: {', '.join(unread)}", f"未读取的列：{'、'.join(unread)}")
+            )
+        for what, count in self.notes.counts.items():
+            zh = next((told for start, told in _NOTES.items() if what.startswith(start)), what)
+            line = self.notes.first[what]
+            found.append(
+                Flag(
+                    "rows", "", f"{count:,} {what}, the first on line {line:,}", f"{count:,} {zh}，首见于第 {line:,} 行"
+                )
+            )
+        return found
+
+
+_NOTES = {
+    "rows of empty cells": "行为空，已跳过",
+    "repeated headers": "处重复表头，已跳过",
+    "headers with the columns": "处表头列序不同，其后按新列序读取",
+    "cells of column": "个单元格位于没有名称的列，已略去",
+}
+
+
+def read_headed(path: Path, columns: Sequence[str], what: str = "a series") -> Headed:
+    """Return a table and the lines of provenance above it, whatever its encoding and dialect; packed or not.
+
+    Raises:
+        InputError: no text, no header, or columns that are missing.
+        RowError: a line that is no row, or has more cells than columns.
+    """
+    image = Source(str(path)).read()
+    text = decoded(image, path).replace("\r\n", "\n").replace("\r", "\n")
+    lines = text.split("\n")
+    head: dict[str, str] = {}
+    above = 0
+    separator = [f"{lines.pop(0)}\n"] if _SEPARATOR.fullmatch(lines[0]) else []  # a spreadsheet's, for the table below
+    for line in lines:
+        told = _remark(line)
+        if told is None and line.strip(" \t,;|\ufeff"):
+            break
+        above += 1
+        key, _, value = re.sub("：", ":", told or "", count=1).partition(":")
+        if told:
+            head[key.strip()] = value.strip()
+    body = [*separator, *(f"{line}\n" for line in lines[above:])]
+    if len(body) == len(separator):
+        raise InputError(f"{path} holds no table", allowed=f"a line with the columns {', '.join(columns)}")
+    source, notes = str(path), Notes()
+    dialect = dialect_of("".join(body), Source(source).suffix, source=path)
+    missing = [name for name in columns if name not in dialect.columns]
+    if missing:
+        raise InputError(
+            f"{path} lacks columns of {what}",
+            found=", ".join(dialect.columns),
+            allowed=columns,
+            hint=f"missing: {', '.join(missing)}",
+        )
+    rows = []
+    for place, row in table_rows(body, dialect, source, notes):
+        if isinstance(row, RowError):
+            raise RowError(
+                row.what.partition(": ")[2] or row.what,
+                file=path,
+                line=place + above,
+                found=row.found,
+                allowed=row.allowed,
+                hint=row.hint,
+            )
+        rows.append((place + above, row))
+    notes.first = {what: place + above for what, place in notes.first.items()}
+    encoding = guess(image[:SAMPLE_BYTES])
+    return Headed(head, rows, dialect.columns, dialect.delimiter, encoding, notes)
+
+
+def _remark(line: str) -> str | None:
+    """Return what stands behind # in a line of provenance, without what a spreadsheet added; None for other lines."""
+    bare = line.strip().lstrip("\ufeff")
+    if bare.startswith('"#'):
+        bare = next(csv.reader([bare]))[0]
+    return re.sub(r"[,;|\t\s]+$", "", bare[1:]) if bare.startswith("#") else None
+
+
+class PointReader:
+    """Reads the cells of points, in the light of all of them: what a comma means, which spellings are one."""
+
+    def __init__(self, rows: Sequence[tuple[int, dict[str, str]]], path: Path, *, commas_divide: bool) -> None:
+        self._path = path
+        self._missing: Counter[str] = Counter()
+        self._times: dict[str, str] = {}
+        self._spelling = {name: one_spelling(Counter(row.get(name, "") for _, row in rows)) for name in _NAMED}
+        self._currencies = currencies(row.get("value", "") for _, row in rows)
+        try:
+            self._style = style_of((row.get("value", "") for _, row in rows), commas_divide=commas_divide)
+        except ValueError as error:
+            raise InputError(
+                f"{path}: numbers are written in two ways", found=str(error), allowed="one way throughout"
+            ) from None
+
+    def fields(self, line: int, row: dict[str, str]) -> tuple[Any, ...]:
+        """Return time, entity, segment, measure, value, unit, and the two marks.
+
+        Raises:
+            RowError: a cell that cannot be read.
+        """
+        text = {name: self._spelling[name][row.get(name, "")] for name in _NAMED}
+        text["time"] = row.get("time", "").strip()
+        cell = row.get("value", "").strip()
+        number = self._number(cell, line)
+        if number and number.sign and not text["unit"]:
+            text["unit"] = number.sign
+        for name in ("time", "entity", "measure", "unit"):
+            if not text[name]:
+                raise self._wrong("empty", line, name)
+        if plain(text["entity"]) in _NOBODY:
+            raise self._wrong(
+                "a word for nobody",
+                line,
+                "entity",
+                text["entity"],
+                allowed="a name, or Other for all that are not named",
+            )
+        time = text["time"] if is_time(text["time"]) else read_time(text["time"])
+        if time is None:
+            raise self._wrong(
+                "not a time",
+                line,
+                "time",
+                text["time"],
+                allowed="YYYY, YYYY-MM or YYYY-MM-DD, 1900 to 2200",
+                hint="say 05/03/2024 as 2024-03-05 or 2024-05-03"
+                if re.search(r"\d+[/.-]\d+[/.-]\d{4}", text["time"])
+                else None,
+            )
+        if time != text["time"]:
+            self._times.setdefault(text["time"], time)
+        value = self._value(number, text["unit"], cell, line)
+        marks = []
+        for name in MARKS:
+            mark = row.get(name, "").strip().lower()
+            if mark not in (*_YES, *_NO):
+                raise self._wrong("not yes or no", line, name, mark, allowed="yes, no or nothing")
+            marks.append(mark in _YES)
+        return (time, text["entity"], text["segment"], text["measure"], value, text["unit"], *marks)
+
+    def flags(self) -> list[Flag]:
+        """Return what was understood in a way of its own, once all rows are read."""
+        found = []
+        if len(self._currencies) > 1:
+            listed = ", ".join(map(repr, self._currencies.values()))
+            found.append(
+                Flag(
+                    "currency",
+                    "",
+                    f"values are in several currencies ({listed}) and are taken as they stand",
+                    f"数值使用了多种货币（{listed}），按原样读取",
+                )
+            )
+        for column, spelling in self._spelling.items():
+            for used, others in alike(spelling).items():
+                if others := [other for other in others if other.strip() != used]:
+                    listed = ", ".join(map(repr, others))
+                    found.append(
+                        Flag(
+                            "spelling",
+                            "",
+                            f"{column} {listed} differs from {used!r} only in letter case, width or spaces: read as {used!r}",
+                            f"{column} {listed} 与 {used!r} 仅大小写、全半角或空格不同：按 {used!r} 读取",
+                        )
+                    )
+        if self._times:
+            first, time = next(iter(self._times.items()))
+            found.append(
+                Flag(
+                    "form",
+                    "",
+                    f"{len(self._times):,} times such as {first!r} are read as {time}",
+                    f"{len(self._times):,} 个时间（如“{first}”）按 {time} 读取",
+                )
+            )
+        if self._style.decimal == ",":
+            found.append(
+                Flag(
+                    "decimal",
+                    "",
+                    "numbers have a decimal comma: 12,5 is twelve and a half",
+                    "数值使用小数逗号：12,5 即十二点五",
+                )
+            )
+        for cell, count in self._missing.items():
+            found.append(
+                Flag(
+                    "missing cells",
+                    "",
+                    f"{count:,} values {cell!r} are read as missing",
+                    f"{count:,} 个值“{cell}”按缺失读取",
+                )
+            )
+        return found
+
+    def _number(self, cell: str, line: int) -> Number | None:
+        try:
+            number = number_of(cell, self._style)
+        except ValueError as error:
+            if self._style.open:
+                raise self._wrong(
+                    str(error), line, "value", cell, allowed="1234 or 1.234, without a mark of thousands"
+                ) from None
+            raise self._wrong(
+                "not a number",
+                line,
+                "value",
+                cell,
+                allowed="a number, or nothing where it is missing",
+                hint="write the value itself, not that it is below another" if cell[:1] in "<>≤≥~约" else None,
+            ) from None
+        if number is None and cell:
+            self._missing[cell] += 1
+        return number
+
+    def _value(self, number: Number | None, unit: str, cell: str, line: int) -> float | None:
+        if number is None:
+            return None
+        value = number.value
+        if number.sign:
+            one, wanted = scale_of(number.sign), scale_of(unit)
+            assert one is not None
+            if wanted is None:
+                raise self._wrong(
+                    f"a share among amounts in {unit!r}", line, "value", cell, allowed="an amount, or unit 'percent'"
+                )
+            value = value if wanted == one else value / one * wanted
+        if not math.isfinite(value):
+            raise self._wrong("not a number", line, "value", cell, allowed="a number, or nothing where it is missing")
+        if value < 0:
+            raise self._wrong("negative", line, "value", cell, allowed="0 or more")
+        return value
+
+    def _wrong(
+        self,
+        what: str,
+        line: int,
+        name: str,
+        found: object = None,
+        allowed: str | Iterable[str] | None = None,
+        hint: str | None = None,
+    ) -> RowError:
+        return RowError(what, file=self._path, line=line, field=name, found=found, allowed=allowed, hint=hint)

@@ -1,0 +1,327 @@
+"""Market series with their provenance: who says so, under which licence, as of when, and on which base.
+
+    series = read_series("chatbots.csv")
+    times, entities, values = series.matrix("share of visits")     # missing is nan, never 0
+
+A file is CSV with a header of provenance, or Parquet with the same in its metadata:
+
+    # source: StatCounter Global Stats, AI Chatbot Market Share, https://gs.statcounter.com
+    # licence: CC BY-SA 3.0
+    # as_of: 2026-03-31
+    time,entity,segment,measure,value,unit
+    2025-04,ChatGPT,world,share of visits,84.21,percent
+
+`measure` names the base. Shares of revenue, of tokens, of visits and of users are different measures; nothing here
+adds or compares across two of them.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from noria.core.errors import InputError, RowError, unknown
+from noria.core.folder import write_bytes
+
+from .calendars import between, regular
+from .cells import MARKS, Flag, PointReader, read_headed
+from .units import scale_of
+
+COLUMNS = ("time", "entity", "segment", "measure", "value", "unit")
+_HEADER = ("source", "licence", "as_of", "changes", "notice")
+_SCHEMA = pa.schema(
+    [
+        ("time", pa.string()),
+        ("entity", pa.string()),
+        ("segment", pa.string()),
+        ("measure", pa.string()),
+        ("value", pa.float64()),
+        ("unit", pa.string()),
+        *((name, pa.string()) for name in MARKS),
+    ]
+)
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where a series came from."""
+
+    source: str
+    """Who published it, where."""
+    licence: str
+    as_of: date
+    """The day on which the publisher's figures stood as they are here."""
+    changes: str = ""
+    """What was changed against the source."""
+    notice: str = ""
+    """Name of the file with the licence's notice, beside the series."""
+
+    def text(self) -> str:
+        """Return the citation that goes under a chart."""
+        return f"{self.source} ({self.licence}), as of {self.as_of.isoformat()}"
+
+    def texts(self) -> dict[str, str]:
+        """Return the citation in English and in Chinese."""
+        return {"en": self.text(), "zh": f"{self.source}（{self.licence}），截至 {self.as_of.isoformat()}"}
+
+
+@dataclass(frozen=True)
+class Point:
+    """One published value."""
+
+    time: str
+    """YYYY, YYYY-MM or YYYY-MM-DD: the period, told by its first day; all points of a series have one form."""
+    entity: str
+    segment: str
+    measure: str
+    """What is counted and, for a share, on which base."""
+    value: float | None
+    """None is missing."""
+    unit: str
+    provisional: bool = False
+    """The publisher may still revise it."""
+    broken: bool = False
+    """Not comparable with the period before: tracking began, or a definition changed. Column `break`."""
+
+
+@dataclass(frozen=True)
+class Series:
+    """Points in order of time, and their provenance."""
+
+    points: tuple[Point, ...]
+    provenance: Provenance
+    flags: tuple[Flag, ...] = ()
+    """What was found in the file and what was done about it."""
+
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """The measures present, in order of appearance."""
+        return tuple(dict.fromkeys(point.measure for point in self.points))
+
+    @property
+    def segments(self) -> tuple[str, ...]:
+        """The segments present, in order of appearance."""
+        return tuple(dict.fromkeys(point.segment for point in self.points))
+
+    def only(self, measure: str | None = None, segment: str | None = None) -> Series:
+        """Return the points of one measure and one segment; either may be left out where the series has just one.
+
+        Raises:
+            SettingError: no such measure or segment.
+            InputError: left out although there are several: they must not be mixed.
+        """
+        measure = _one("measure", measure, self.measures)
+        segment = _one("segment", segment, self.segments)
+        kept = tuple(point for point in self.points if point.measure == measure and point.segment == segment)
+        if not kept:
+            raise InputError(f"no points of measure {measure!r} in segment {segment!r}", found=self.provenance.source)
+        return replace(self, points=kept)
+
+    def matrix(self, measure: str | None = None, segment: str | None = None) -> tuple[list[str], list[str], Floats]:
+        """Return times, entities and values, (times x entities); nan where a value is missing.
+
+        Times run in even steps without a gap: one for which nothing was published is a row of nan. Entities are in order of
+        their latest value, the largest first.
+        """
+        chosen = self.only(measure, segment)
+        times = between(point.time for point in chosen.points)
+        place = {time: row for row, time in enumerate(times)}
+        entities = list(dict.fromkeys(point.entity for point in chosen.points))
+        values = np.full((len(times), len(entities)), np.nan)
+        for point in chosen.points:
+            if point.value is not None:
+                values[place[point.time], entities.index(point.entity)] = point.value
+        latest = [_latest(values[:, column]) for column in range(len(entities))]
+        order = sorted(range(len(entities)), key=lambda column: (-latest[column], entities[column]))
+        return times, [entities[column] for column in order], values[:, order]
+
+    @property
+    def unit(self) -> str:
+        """The unit of a series of one measure."""
+        return self.points[0].unit
+
+    @property
+    def provisional_times(self) -> tuple[str, ...]:
+        """The times with a value that may still be revised."""
+        return tuple(dict.fromkeys(point.time for point in self.points if point.provisional))
+
+
+def read_series(path: str | Path) -> Series:
+    """Return the series in a CSV or Parquet file; `flags` tell what was understood in a way of its own.
+
+    A CSV may be in any encoding and dialect that `noria.text` reads, packed or not. Every row is a point, or the file is refused
+    with the row's line and the reason.
+
+    Raises:
+        InputError: no such file, no provenance, or no points.
+        RowError: a row that breaks the contract: names file, line and field.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError("no such series", found=str(path), allowed="a CSV or Parquet file")
+    if path.suffix == ".parquet":
+        return _read_parquet(path)
+    table = read_headed(path, COLUMNS)
+    return _series(table.rows, table.head, path, table.flags(set(_SCHEMA.names)), commas_divide=table.delimiter == ",")
+
+
+def write_series(series: Series, path: str | Path) -> None:
+    """Write a series as CSV, or as Parquet where the name ends so; whole or not at all."""
+    path = Path(path)
+    head = {key: str(value) for key, value in asdict(series.provenance).items() if value}
+    if path.suffix == ".parquet":
+        rows = [dict(zip(_SCHEMA.names, _row(point), strict=True)) for point in series.points]
+        table = pa.Table.from_pylist(rows, _SCHEMA)
+        sink = pa.BufferOutputStream()
+        pq.write_table(table.replace_schema_metadata({"noria.series": json.dumps(head, ensure_ascii=False)}), sink)
+        write_bytes(path, sink.getvalue().to_pybytes())
+        return
+    out = io.StringIO()
+    out.writelines(f"# {key}: {value}\n" for key, value in head.items())
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(_SCHEMA.names)
+    writer.writerows(_row(point) for point in series.points)
+    write_bytes(path, out.getvalue().encode())
+
+
+def _row(point: Point) -> list[str | float | None]:
+    marks = ["yes" if mark else "" for mark in (point.provisional, point.broken)]
+    return [point.time, point.entity, point.segment, point.measure, point.value, point.unit, *marks]
+
+
+def _read_parquet(path: Path) -> Series:
+    try:
+        table = pq.read_table(path)
+    except (pa.ArrowException, OSError) as error:
+        raise InputError(f"{path} cannot be read", found=str(error).splitlines()[0]) from None
+    head = json.loads((table.schema.metadata or {}).get(b"noria.series", b"{}"))
+    missing = [name for name in COLUMNS if name not in table.column_names]
+    if missing:
+        raise InputError(f"{path} lacks columns of a series", found=", ".join(table.column_names), allowed=COLUMNS)
+    rows = [
+        (line, {name: "" if value is None else str(value) for name, value in row.items()})
+        for line, row in enumerate(table.to_pylist(), 1)
+    ]
+    return _series(rows, head, path, [], commas_divide=True)
+
+
+def _series(
+    rows: Sequence[tuple[int, dict[str, str]]],
+    head: dict[str, str],
+    path: Path,
+    flags: list[Flag],
+    *,
+    commas_divide: bool,
+) -> Series:
+    provenance = _provenance(head, path)
+    reader = PointReader(rows, path, commas_divide=commas_divide)
+    points: dict[tuple[str, str, str, str], Point] = {}
+    form: int | None = None
+    for line, row in rows:
+        point = Point(*reader.fields(line, row))
+        parts = len(point.time.split("-"))
+        if form not in (None, parts):
+            raise RowError("times of one series have one form", file=path, line=line, field="time", found=point.time)
+        form = parts
+        key = (point.time, point.entity, point.segment, point.measure)
+        if key in points:
+            raise RowError(
+                "this point came before",
+                file=path,
+                line=line,
+                found=" ".join(key),
+                hint="names that differ only in letter case, width or spaces are one",
+            )
+        points[key] = point
+    if not points:
+        raise InputError(f"{path} holds no points")
+    kept, more = _regular(list(points.values()))
+    series = Series(tuple(sorted(kept, key=lambda point: point.time)), provenance, (*flags, *reader.flags(), *more))
+    for measure in series.measures:
+        units = {point.unit for point in series.points if point.measure == measure}
+        scales = {scale_of(unit) for unit in units}
+        if len(units) > 1 and (None in scales or len(scales) > 1):  # % and percent are one
+            raise InputError(
+                f"{path}: measure {measure!r} has several units", found=", ".join(sorted(units)), allowed="one"
+            )
+    return series
+
+
+def _regular(points: list[Point]) -> tuple[list[Point], list[Flag]]:
+    """Return points of measures whose days wander within their month or week with the month or the weekday instead."""
+    flags, names = [], {}
+    for measure in dict.fromkeys(point.measure for point in points):
+        moved = regular(point.time for point in points if point.measure == measure)
+        if not moved:
+            continue
+        names[measure] = moved
+        first, last = min(moved), max(moved)
+        flags.append(
+            Flag(
+                "step",
+                "",
+                f"{measure}: days wander within their {'month' if len(moved[first]) == 7 else 'week'}; read as {moved[first]} "
+                f"to {moved[last]}",
+                f"{measure}：日期在{'月' if len(moved[first]) == 7 else '周'}内不固定，按 {moved[first]} 至 {moved[last]} 读取",
+            )
+        )
+    if (
+        len(
+            {len(moved[time]) for moved in names.values() for time in moved}
+            | ({10} if len(names) < len({p.measure for p in points}) else set())
+        )
+        > 1
+    ):
+        return points, []  # one grid of times holds all measures: as they stand, then
+    return [replace(point, time=names.get(point.measure, {}).get(point.time, point.time)) for point in points], flags
+
+
+def _provenance(head: dict[str, str], path: Path) -> Provenance:
+    missing = [key for key in ("source", "licence", "as_of") if not head.get(key)]
+    if missing:
+        raise InputError(
+            f"{path} does not say where its figures come from",
+            found="no " + ", no ".join(missing),
+            allowed="lines such as '# source: ...' before the columns",
+        )
+    extra = [key for key in head if key not in _HEADER]
+    if extra:
+        raise unknown("key of provenance", extra[0], _HEADER)
+    try:
+        as_of = date.fromisoformat(head["as_of"])
+    except ValueError:
+        raise InputError(f"{path}: as_of is not a day", found=head["as_of"], allowed="YYYY-MM-DD") from None
+    return Provenance(head["source"], head["licence"], as_of, head.get("changes", ""), head.get("notice", ""))
+
+
+def _one(kind: str, name: str | None, names: tuple[str, ...]) -> str:
+    if name is None:
+        if len(names) > 1:
+            raise InputError(
+                f"the series has several {kind}s, which must not be mixed",
+                found=", ".join(names),
+                allowed="one of them",
+                hint=f"name one with --{'measure' if kind == 'measure' else 'market'}",
+            )
+        return names[0]
+    if name not in names:
+        raise unknown(kind, name, names)
+    return name
+
+
+def _latest(values: Floats) -> float:
+    known = values[~np.isnan(values)]
+    return float(known[-1]) if known.size else -math.inf

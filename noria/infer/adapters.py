@@ -1,0 +1,114 @@
+"""Adapters that no weight can take in, put back on a model when it is served: bottlenecks and prefixes.
+
+What they are is said in `adapter/adapter_config.json` of the model folder; a LoRA is merged when the folder is written.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import nn
+from torch.nn import functional as F
+from transformers import AttentionInterface
+
+from noria.core.errors import FolderError
+
+_ROOT = "base_model.model."
+_NAME = "noria_served_prefix"
+Parts = dict[str, dict[str, torch.Tensor]]
+"""Path of a matrix or an attention -> name -> tensor."""
+
+
+def put_back(model: nn.Module, folder: Path) -> None:
+    """Put the adapter of a model folder on its model, in place.
+
+    Raises:
+        FolderError: it is missing, cannot be read, is of an unknown kind or was made for another model.
+    """
+    place = folder / "adapter"
+    try:
+        config = json.loads((place / "adapter_config.json").read_text(encoding="utf-8"))
+        tensors = load_file(place / "adapter_model.safetensors")
+        kind = config["noria"]["kind"]
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        raise FolderError(f"the adapter in {place} cannot be read", found=str(error).strip()) from None
+    wanted = {"bottleneck": ("down", "down_bias", "up", "up_bias"), "prefix": ("key", "value")}.get(kind)
+    if wanted is None:
+        raise FolderError(f"the adapter in {place} is of an unknown kind", found=kind, allowed="bottleneck, prefix")
+    parts: Parts = {}
+    for name, tensor in tensors.items():
+        path, _, last = name.removeprefix(_ROOT).rpartition(".")
+        if last in wanted:  # the others are of heads, which the model's own weights hold
+            parts.setdefault(path, {})[last] = tensor
+    known = dict(model.named_modules())
+    strange = next((path for path in parts if path not in known), None)
+    if strange or not parts or any(set(part) != set(wanted) for part in parts.values()):
+        raise FolderError(f"the adapter in {place} was made for another model", found=strange or f"{len(parts)} parts")
+    for path, part in parts.items():
+        if kind == "bottleneck":
+            known[path].register_forward_hook(_bottleneck(part))
+        else:
+            _hold(known[path], part)
+
+
+def _bottleneck(part: dict[str, torch.Tensor]) -> Callable[..., torch.Tensor]:
+    """Return the small layer after one matrix: y + up(gelu(down(y))) (Houlsby et al. 2019; Pfeiffer et al. 2021)."""
+
+    def change(module: nn.Module, given: Any, y: torch.Tensor) -> torch.Tensor:
+        down, down_bias, up, up_bias = (part[name].to(y.dtype) for name in ("down", "down_bias", "up", "up_bias"))
+        return y + F.linear(F.gelu(F.linear(y, down, down_bias)), up, up_bias)
+
+    return change
+
+
+def _hold(attention: nn.Module, part: dict[str, torch.Tensor]) -> None:
+    """Make an attention put its prefix (heads, tokens, width) before every text's keys and values (Li and Liang 2021)."""
+    attention.served_prefix = (part["key"], part["value"])
+    # A configuration of its own: masks are still made as the model's says.
+    attention.config = copy.copy(attention.config)
+    attention.config._attn_implementation = _NAME
+
+
+def _attend(
+    module: nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    scaling: float | None = None,
+    position_bias: torch.Tensor | None = None,
+    **_: Any,
+) -> tuple[torch.Tensor, None]:
+    """Return values mixed by keys, prefix first (B, T, heads, W), in the form of transformers' attention functions."""
+    length, past = query.shape[2], key.shape[2]
+    if attention_mask is None and module.is_causal and length > 1:
+        attention_mask = torch.ones(length, past, dtype=torch.bool).tril(past - length)
+    keys, values = (one.to(key.dtype).expand(len(query), -1, -1, -1) for one in module.served_prefix)
+    before = keys.shape[2]
+    key, value = torch.cat([keys, key], dim=2), torch.cat([values, value], dim=2)
+    if attention_mask is not None:
+        attention_mask = F.pad(attention_mask, (before, 0), value=attention_mask.dtype == torch.bool)
+    if position_bias is not None:
+        bias = F.pad(position_bias, (before, 0))
+        if attention_mask is not None and attention_mask.dtype == torch.bool:
+            bias = bias.masked_fill(~attention_mask, torch.finfo(bias.dtype).min)
+        elif attention_mask is not None:
+            bias = bias + attention_mask
+        attention_mask = bias
+    if attention_mask is not None and attention_mask.dtype != torch.bool:
+        attention_mask = attention_mask.to(query.dtype)
+    groups = query.shape[1] // key.shape[1]
+    mixed = F.scaled_dot_product_attention(
+        query, key, value, attn_mask=attention_mask, scale=scaling, enable_gqa=groups > 1
+    )
+    return mixed.transpose(1, 2).contiguous(), None
+
+
+AttentionInterface.register(_NAME, _attend)

@@ -1,0 +1,215 @@
+"""The process that holds one model: takes requests, batches those of like length, answers.
+
+It talks through one socket (`wire`) and ends when that is closed. Messages in:
+
+    {"id", "texts": [...], "by"}                         answer every text or row, the sooner the earlier `by` is; {"ids"}
+                                                         is a text as its tokens
+    {"id", "prompt", "sampling": {...}, "stop": [...], "schema"}
+                                                         complete a text, or the conversation {"messages": [...]}
+    {"id", "cancel": true}                               forget that request
+    {"ping": n}                                          say that you are there
+
+and out: {"ready", ...} once; {"id", "answers", "tokens"}; {"id", "text", "tokens", "prompt_tokens"[, "logprobs"][,
+"finish"]} piece by piece; {"id", "error", "fault"}, where fault is input (the client's) or model (ours); {"pong": n}.
+"""
+
+from __future__ import annotations
+
+import gc
+import select
+import signal
+import socket
+import sys
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Any
+
+from noria.core.errors import InputError, NoriaError, SettingError
+from noria.tasks.complete import Sampling
+from noria.tasks.encode import text_of_ids
+from noria.tasks.task import Answer, Features
+
+from .completions import Talks
+from .engine import Engine, Given, open_engine
+from .wire import Message, Unpacker, flat, packed
+
+
+@dataclass
+class Asked:
+    """A request for answers, until its last window is done."""
+
+    id: int
+    left: int
+    answers: list[list[Answer]]
+    """Of every text, those to its windows."""
+    tokens: list[int]
+    by: float
+
+
+@dataclass(frozen=True)
+class Window:
+    """One text, or a part of a long one, that waits to be computed."""
+
+    asked: Asked
+    place: int
+    part: int
+    features: Features
+
+    @property
+    def length(self) -> int:
+        """Return how many tokens it has."""
+        return max(1, len(self.features.ids))
+
+
+class Child:
+    """One model and those who wait for it."""
+
+    def __init__(self, engine: Engine, connection: socket.socket, batch_tokens: int) -> None:
+        self.engine, self.connection, self.batch_tokens = engine, connection, batch_tokens
+        self.windows: list[Window] = []
+        self.talks = Talks(engine, self.send, self.fail) if engine.task.head == "causal" else None
+        self._unpacker = Unpacker()
+
+    def run(self) -> None:
+        """Serve until the socket is closed."""
+        while True:
+            idle = not self.windows and not (self.talks and self.talks.busy)
+            # With work at hand only what has come already is read, so that no one waits for no one.
+            while select.select([self.connection], [], [], None if idle else 0)[0]:
+                content = self.connection.recv(1 << 16)
+                if not content:
+                    return
+                for message in self._unpacker.feed(content):
+                    self.take(message)
+                idle = False
+            if self.windows:
+                self.compute()
+            if self.talks and self.talks.busy:
+                self.talks.step()
+
+    def take(self, message: Message) -> None:
+        """Note one message."""
+        try:
+            if "ping" in message:
+                self.send({"pong": message["ping"]})
+            elif message.get("cancel"):
+                self.forget(message["id"])
+            elif "texts" in message:
+                self.note(message["id"], message["texts"], message.get("by", 0.0))
+            elif self.talks:
+                self.talks.begin(message)
+            else:
+                raise InputError("the model completes no text", found=f"a model for {self.engine.task.name}")
+        except Exception as error:
+            self.fail(message["id"], error)
+
+    def note(self, number: int, texts: list[Given], by: float) -> None:
+        """Note texts to be answered."""
+        engine = self.engine
+        texts = [self.text_of(one) for one in texts]
+        read = [engine.task.windows(engine.tokenizer, text, engine.max_length) for text in texts]
+        tokens = [sum(len(one.ids) for one in windows) for windows in read]
+        asked = Asked(number, sum(map(len, read)), [[{} for _ in windows] for windows in read], tokens, by)
+        for place, windows in enumerate(read):
+            self.windows += [Window(asked, place, part, one) for part, one in enumerate(windows)]
+        if not texts:
+            self.send({"id": number, "answers": [], "tokens": []})
+
+    def text_of(self, given: Given) -> Given:
+        """Return what is given, a text where it is given as ids of this model's tokens."""
+        if isinstance(given, str) or "ids" not in given:
+            return given
+        if self.engine.tokenizer is None:
+            raise InputError("the model reads no tokens", found="ids")
+        return text_of_ids(self.engine.tokenizer, given["ids"])
+
+    def compute(self) -> None:
+        """Answer one batch: the window that is due first, and others about as long."""
+        batch = self.batch()
+        chosen = {id(window) for window in batch}
+        self.windows = [window for window in self.windows if id(window) not in chosen]
+        try:
+            outputs = self.engine.outputs([window.features for window in batch])
+            for window, output in zip(batch, outputs, strict=True):
+                window.asked.answers[window.place][window.part] = self.engine.task.answer(window.features, output)
+        except Exception as error:
+            for number in {window.asked.id for window in batch}:
+                self.forget(number)
+                self.fail(number, error)
+            return
+        for window in batch:
+            asked = window.asked
+            asked.left -= 1
+            if asked.left == 0:
+                answers = [self.engine.task.join(parts) for parts in asked.answers]
+                self.send({"id": asked.id, "answers": flat(answers), "tokens": asked.tokens})
+
+    def batch(self) -> list[Window]:
+        """Return the next batch, by deadline; at most `batch_tokens` with padding, or one window."""
+        due = sorted(self.windows, key=attrgetter("asked.by"))
+        first = due[0]
+        size = first.length
+        # Longer ones would make the first pay for their padding, much shorter ones would pay for its length.
+        like = [window for window in due if size // 2 <= window.length <= size + size // 4 + 8]
+        batch = [first]
+        width = size
+        for window in like[1:]:
+            width = max(width, window.length)
+            if width * (len(batch) + 1) > self.batch_tokens:
+                break
+            batch.append(window)
+        return batch
+
+    def forget(self, number: int) -> None:
+        """Drop a request."""
+        self.windows = [window for window in self.windows if window.asked.id != number]
+        if self.talks:
+            self.talks.forget(number)
+
+    def fail(self, number: int, error: Exception) -> None:
+        """Tell that a request failed."""
+        fault = "input" if isinstance(error, InputError | SettingError) else "model"
+        told = str(error) if isinstance(error, NoriaError) else type(error).__name__
+        self.send({"id": number, "error": told, "fault": fault})
+
+    def send(self, message: Message) -> None:
+        """Send one message."""
+        self.connection.sendall(packed(message))
+
+
+def main(arguments: list[str]) -> int:
+    """Load the model and serve it: folder, file descriptor of the socket, threads, tokens a batch."""
+    folder, descriptor, threads, batch_tokens = arguments[0], int(arguments[1]), int(arguments[2]), int(arguments[3])
+    # Ctrl-C goes to every process of a terminal; the server decides when its models end.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    connection = socket.socket(fileno=descriptor)
+    try:
+        engine = open_engine(folder, threads=threads or None)
+        _warm(engine)
+        gc.collect()
+        gc.freeze()  # what was loaded stays, and a full collection need not walk it
+        child = Child(engine, connection, batch_tokens)
+        connection.sendall(packed({"ready": True, "engine": engine.kind, "max_length": engine.max_length}))
+        child.run()
+    except (BrokenPipeError, ConnectionResetError):
+        return 0  # the server is gone, and with it all who asked
+    except NoriaError as error:
+        connection.sendall(packed({"refused": str(error)}))
+        return 2
+    return 0
+
+
+def _warm(engine: Engine) -> None:
+    """Compute once, so that the first request does not pay for what is made on first use."""
+    task = engine.task
+    numbers = [0.0] * getattr(task, "width", 1)
+    given: dict[str, Any] = {"span": {"question": "a", "context": "a"}, "vector": {"features": numbers}}
+    features = task.windows(engine.tokenizer, given.get(task.head, "a"), engine.max_length)
+    if task.head == "causal":
+        list(engine.generate(features[0].ids or [0], Sampling(temperature=0, max_tokens=2)))
+    else:
+        engine.outputs(features)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,141 @@
+"""Completions of one process as the clients hear them: tokens become text, stop strings end it, pieces are sent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from noria.core.errors import InputError
+from noria.tasks.complete import Drawn, Sampling
+
+from .detokenizer import Speech, token_bytes
+from .engine import Engine
+from .wire import Message
+
+
+@dataclass
+class Talk:
+    """A completion while it is made."""
+
+    speech: Speech
+    prompt_tokens: int
+    most: int
+    told: bool
+    """Whether log probabilities are told."""
+    tokens: int = 0
+    held: list[dict[str, Any]] = field(default_factory=list)
+    """Log probabilities of tokens whose text was not sent yet."""
+
+
+class Talks:
+    """All completions of one model.
+
+    Args:
+        engine: of a causal model.
+        send: takes a message for the server.
+        fail: takes a request's number and why it failed.
+    """
+
+    def __init__(self, engine: Engine, send: Callable[[Message], None], fail: Callable[[int, Exception], None]) -> None:
+        self._engine, self._send, self._fail = engine, send, fail
+        self._writer = engine.writer()
+        self._talks: dict[int, Talk] = {}
+
+    @property
+    def busy(self) -> bool:
+        """Return whether any completion goes on."""
+        return bool(self._talks)
+
+    def begin(self, message: Message) -> None:
+        """Begin a completion.
+
+        Raises:
+            InputError: the prompt is too long, or cannot be written by the model's chat template.
+        """
+        engine = self._engine
+        assert engine.tokenizer is not None
+        features = engine.task.features(engine.tokenizer, message["prompt"], engine.max_length)
+        ids = list(features.ids)
+        ends: frozenset[int] = getattr(engine, "ends", frozenset())
+        if engine.task.name != "chat":
+            while ids and ids[-1] in ends:  # a tokenizer that closes every text would leave nothing to say
+                ids.pop()
+        # Texts follow each other after an end token in training, so it is what an empty prompt begins with.
+        ids = ids or sorted(ends)[:1] or [0]
+        sampling = Sampling(**message["sampling"])
+        room = engine.max_length - len(ids)
+        if features.meta.get("truncated") or room < 1:
+            raise InputError(
+                "the prompt is too long for the model",
+                allowed=f"up to {engine.max_length - 1} tokens with room to go on",
+            )
+        most = min(sampling.max_tokens, room)
+        speech = Speech(engine.tokenizer, message.get("stop") or ())
+        held = {"schema": message["schema"]} if message.get("schema") else {}
+        self._writer.begin(message["id"], ids, sampling, most=most, **held)
+        self._talks[message["id"]] = Talk(speech, len(ids), most, sampling.logprobs >= 0)
+
+    def forget(self, number: int) -> None:
+        """Drop a completion."""
+        if self._talks.pop(number, None):
+            self._writer.forget(number)
+
+    def step(self) -> None:
+        """Give every completion its next token, and send what is certain."""
+        for number, drawn in self._writer.step():
+            talk = self._talks.get(number)
+            if talk is None:
+                continue
+            if isinstance(drawn, Exception):
+                del self._talks[number]
+                self._fail(number, drawn)
+            elif drawn is None:
+                self._speak(number, talk, talk.speech.rest(), "length" if talk.tokens >= talk.most else "stop")
+            else:
+                self._say(number, talk, drawn)
+
+    def _say(self, number: int, talk: Talk, drawn: Drawn) -> None:
+        talk.tokens += 1
+        said = talk.speech.say(drawn.token)
+        if talk.told:
+            talk.held.append(self._logprobs(drawn))
+        if talk.speech.stopped:
+            _cut(talk.held, said)
+            self._speak(number, talk, said, "stop")
+        elif talk.tokens >= talk.most:
+            self._speak(number, talk, said + talk.speech.rest(), "length")
+        elif said:
+            self._speak(number, talk, said)
+
+    def _speak(self, number: int, talk: Talk, text: str, finish: str | None = None) -> None:
+        """Send a piece; the last one says why it is the last."""
+        message: Message = {"id": number, "text": text, "tokens": talk.tokens, "prompt_tokens": talk.prompt_tokens}
+        if talk.told:
+            message["logprobs"], talk.held = talk.held, []
+        if finish:
+            self.forget(number)
+            message["finish"] = finish
+        self._send(message)
+
+    def _logprobs(self, drawn: Drawn) -> dict[str, Any]:
+        return {
+            **self._named(drawn.token, drawn.logprob),
+            "top": [self._named(token, logprob) for token, logprob in drawn.top],
+        }
+
+    def _named(self, token: int, logprob: float) -> dict[str, Any]:
+        assert self._engine.tokenizer is not None
+        content = token_bytes(self._engine.tokenizer, token)
+        # JSON knows no infinity; no token that can be drawn comes near this.
+        return {"token": content.decode("utf-8", "replace"), "logprob": max(logprob, -9999.0), "bytes": list(content)}
+
+
+def _cut(held: list[dict[str, Any]], said: str) -> None:
+    """Leave out the tokens of a stop string, which is not said either."""
+    size, room = 0, len(said.encode())
+    for place, one in enumerate(held):
+        if size >= room:
+            del held[place:]
+            return
+        size += len(one["bytes"])

@@ -1,0 +1,144 @@
+"""What engines share that write tokens and tell no logits; what they cannot do, the trained model in torch does for them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from noria.core.errors import FolderError, SettingError
+from noria.core.folder import Manifest
+from noria.tasks.complete import Sampling
+from noria.tasks.padding import padding_of
+from noria.tasks.task import Features, Task
+from noria.tasks.tokenizer import read_tokenizer
+
+from .engine import ENGINES, Kind, ends_of, longest, made, read_config
+from .scheduler import Completions, Step
+
+if TYPE_CHECKING:
+    from .torch import TorchEngine
+
+TOGETHER = 8
+"""Completions that share the model; more wait."""
+PREFILL = 128
+"""Tokens of prompts that are read between two tokens of the others: a long prompt holds nobody up for long, and of eight that
+come at once the first need not wait for the last. It costs some 6 % of tokens a second with eight completions."""
+
+
+class Decoder(ABC):
+    """A causal model in a library that writes tokens by itself.
+
+    Args:
+        folder: model folder with the engine's file, whose tokens are named by their numbers.
+        manifest: its manifest.
+        task: its task.
+        threads: of one forward pass.
+
+    Raises:
+        FolderError: there is no such model.
+    """
+
+    kind: Kind
+
+    def __init__(self, folder: Path, manifest: Manifest, task: Task, *, threads: int) -> None:
+        self.folder, self.manifest, self.task, self.threads = folder, manifest, task, threads
+        config = read_config(folder)
+        self.tokenizer = read_tokenizer(folder)
+        self.max_length = longest(manifest, config)
+        self.padding = padding_of(config)
+        self.ends = ends_of(task, config, self.tokenizer)
+        self.file = folder / ENGINES[self.kind]
+        if not self.file.is_file():
+            raise FolderError(
+                f"{folder} holds no {ENGINES[self.kind]}", hint="compress the model, or use the torch engine"
+            )
+
+    def forward(self, batch: Sequence[Sequence[int]], types: Sequence[Sequence[int]] | None = None) -> list[np.ndarray]:
+        """Refuse: see the module."""
+        raise SettingError("the engine gives tokens, no logits", found=self.kind, allowed="torch")
+
+    def outputs(self, features: Sequence[Features]) -> list[Any]:
+        """Return what a chat model replies; see `Engine`."""
+        if self.task.name != "chat":
+            return list(self.forward([]))
+        sampling = Sampling(temperature=0, max_tokens=256)
+        return [self.tokenizer.decode(list(self.generate(one.ids, sampling))) for one in features]
+
+    def generate(self, ids: Sequence[int], sampling: Sampling, stop: Collection[int] = ()) -> Iterator[int]:
+        """Yield the tokens that follow; see `Engine`."""
+        return made(self, ids, sampling, stop)
+
+    @abstractmethod
+    def writer(self) -> Completions:
+        """Return what makes several completions together."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give the memory back."""
+
+    @cache  # noqa: B019 - it lives as long as the process
+    def exact(self) -> TorchEngine:
+        """Return the trained model itself; loaded when it is first needed."""
+        from .torch import TorchEngine
+
+        return TorchEngine(self.folder, self.manifest, self.task, threads=self.threads)
+
+
+class Routed:
+    """Completions of which the fast library makes those it can, and torch the others; see `Completions`.
+
+    Args:
+        fast: the library's.
+        exact: gives the model's engine in torch.
+        beyond: tells whether the library cannot do what is asked, from sampling and schema.
+    """
+
+    def __init__(
+        self, fast: Completions, exact: Callable[[], TorchEngine], beyond: Callable[[Sampling, str | None], bool]
+    ) -> None:
+        self._fast, self._exact, self._beyond = fast, exact, beyond
+        self._held: Completions | None = None
+
+    @property
+    def busy(self) -> bool:
+        """Return whether any completion goes on."""
+        return self._fast.busy or (self._held is not None and self._held.busy)
+
+    def begin(
+        self,
+        key: Hashable,
+        ids: Sequence[int],
+        sampling: Sampling,
+        *,
+        most: int,
+        stop: Collection[int] = (),
+        schema: str | None = None,
+    ) -> None:
+        """Begin a completion, where it can be made."""
+        if self._beyond(sampling, schema):
+            self._held = self._held or self._exact().writer()
+            self._held.begin(key, ids, sampling, most=most, stop=stop, schema=schema)
+        else:
+            self._fast.begin(key, ids, sampling, most=most, stop=stop)
+
+    def forget(self, key: Hashable) -> None:
+        """End a completion early."""
+        self._fast.forget(key)
+        if self._held:
+            self._held.forget(key)
+
+    def step(self) -> list[Step]:
+        """Return what came of both since the last call."""
+        found = self._held.step() if self._held and self._held.busy else []
+        return found + (self._fast.step() if self._fast.busy else [])
+
+    def close(self) -> None:
+        """End all of them."""
+        self._fast.close()
+        if self._held:
+            self._held.close()

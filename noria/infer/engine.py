@@ -1,0 +1,262 @@
+"""The protocol of engines: a model folder -> logits, texts or tokens; behind it torch, the reference, and faster ones.
+
+    engine = open_engine("runs/demo/sentiment-served")
+    answer(engine, ["物流很快", "fast delivery"])      # [{"label": "positive", ...}, ...]
+    answer(reader, [{"question": "谁？", "context": "王明去了北京。"}])
+
+An engine knows token ids and logits. What a text becomes and what logits mean is the task's; which process it runs in and
+who waits is the worker's.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from noria.core.errors import FolderError, unknown
+from noria.core.folder import Manifest, read_manifest
+from noria.tasks.chat import Chat
+from noria.tasks.complete import Sampling
+from noria.tasks.padding import Padding, types_of, usable_length, within
+from noria.tasks.task import Answer, Features, Task, task_of
+
+if TYPE_CHECKING:
+    from .scheduler import Completions
+
+Kind = Literal["torch", "openvino", "llamacpp", "genai"]
+KINDS = ("torch", "openvino", "llamacpp", "genai")
+ENGINES: dict[Kind, str] = {
+    "openvino": "engine/model.xml",
+    "llamacpp": "engine/model.gguf",
+    "genai": "engine/genai.gguf",
+}
+"""Faster engines, and the file of a model folder that each runs."""
+LEAST_CORES = 2
+"""Cores that OpenVINO GenAI needs: on one, or in one thread, its version 2026.4 divides by zero and takes the process with it."""
+BATCH_TOKENS = 4_096
+UNBOUNDED = 512
+"""Tokens of a text for a model that neither its positions nor its manifest bounds."""
+Given = str | Mapping[str, Any]
+"""What is asked: a text, or a row as its task reads it, without the truth: {question, context}, {text, pair}, {features} ..."""
+
+
+class Engine(Protocol):
+    """A loaded model. Not safe to use from two threads at once."""
+
+    kind: Kind
+    folder: Path
+    manifest: Manifest
+    task: Task
+    tokenizer: Tokenizer | None
+    """None where rows are numbers."""
+    max_length: int
+    """Most token ids in one text, special tokens included."""
+    padding: Padding
+    """How short texts are filled up."""
+
+    def forward(self, batch: Sequence[Sequence[int]], types: Sequence[Sequence[int]] | None = None) -> list[np.ndarray]:
+        """Return each text's logits, float32, in the shape its task's head says (see `Task`), padding left out.
+
+        `batch` is computed in one go: the caller bounds it. `types` tells which of two texts each token is of, where it
+        matters.
+
+        Raises:
+            SettingError: the head gives no logits for token ids (seq2seq, vector).
+        """
+
+    def outputs(self, features: Sequence[Features]) -> list[Any]:
+        """Return for each text or row what `Task.answer` takes, whatever the head: logits, or the text that was written.
+
+        They are computed in one go: the caller bounds them.
+        """
+
+    def generate(self, ids: Sequence[int], sampling: Sampling, stop: Collection[int] = ()) -> Iterator[int]:
+        """Yield the tokens that follow `ids`, at most `sampling.max_tokens`; ends before the model's end token or one of `stop`.
+
+        Raises:
+            SettingError: the model is no causal one.
+        """
+
+    def writer(self) -> Completions:
+        """Return what makes several completions together, a token each a step.
+
+        Raises:
+            SettingError: the model is no causal one.
+        """
+
+    def close(self) -> None:
+        """Give the memory back."""
+
+
+def open_engine(folder: str | Path, *, threads: int | None = None, prefer: str | None = None) -> Engine:
+    """Return the engine for a model folder: that of the file in `engine/` where its certificate was passed, else torch.
+
+    Args:
+        folder: a model folder.
+        threads: of one forward pass; all cores by default.
+        prefer: torch, openvino, llamacpp or genai, whatever the certificate says: what certifying itself needs.
+
+    Raises:
+        FolderError: the folder is missing, damaged or no model, or holds no file for the engine asked for.
+        SettingError: unknown engine.
+    """
+    folder = Path(folder)
+    manifest = read_manifest(folder)
+    task = task_of(manifest)
+    threads = threads or os.cpu_count() or 1
+    if prefer not in (None, *KINDS):
+        raise unknown("engine", str(prefer), KINDS)
+    kind = prefer or best_kind(folder)
+    if kind == "openvino":
+        from .openvino import OpenVinoEngine
+
+        return OpenVinoEngine(folder, manifest, task, threads=threads)
+    if kind == "llamacpp":
+        from .llamacpp import LlamaCppEngine
+
+        return LlamaCppEngine(folder, manifest, task, threads=threads)
+    if kind == "genai":
+        from .genai import GenAiEngine
+
+        return GenAiEngine(folder, manifest, task, threads=threads)
+    from .torch import TorchEngine
+
+    return TorchEngine(folder, manifest, task, threads=threads)
+
+
+def best_kind(folder: Path) -> Kind:
+    """Return the faster engine whose file the folder holds, where it passed its certificate, else torch."""
+    found = next((kind for kind, file in ENGINES.items() if (folder / file).is_file()), None)
+    if found is None:
+        return "torch"
+    try:
+        certificate = json.loads((folder / "certificate.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return "torch"
+    passed = isinstance(certificate, dict) and certificate.get("passed") is True
+    return found if passed and (found != "genai" or cores() >= LEAST_CORES) else "torch"
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def answer(engine: Engine, given: Sequence[Given], *, batch_tokens: int = BATCH_TOKENS) -> list[Answer]:
+    """Return the answer to every text or row, computed in batches of like length; a long one is read in windows.
+
+    Raises:
+        InputError: a text that the task cannot read.
+    """
+    read = [engine.task.windows(engine.tokenizer, one, engine.max_length) for one in given]
+    features = [window for windows in read for window in windows]
+    told: list[Answer] = [{} for _ in features]
+    for places in batches([len(one.ids) for one in features], batch_tokens):
+        chosen = [features[place] for place in places]
+        for place, output in zip(places, engine.outputs(chosen), strict=True):
+            told[place] = engine.task.answer(features[place], output)
+    rest = iter(told)
+    return [engine.task.join(list(islice(rest, len(windows)))) for windows in read]
+
+
+def batches(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:
+    """Yield places of texts, longest first, such that each batch holds at most `batch_tokens` with padding (or one text)."""
+    batch: list[int] = []
+    for place in sorted(range(len(lengths)), key=lambda place: -lengths[place]):
+        if batch and max(lengths[batch[0]], 1) * (len(batch) + 1) > batch_tokens:
+            yield batch
+            batch = []
+        batch.append(place)
+    if batch:
+        yield batch
+
+
+def logits_of(engine: Engine, features: Sequence[Features]) -> list[np.ndarray]:
+    """Return what a head over token ids gives for texts."""
+    return engine.forward([one.ids for one in features], types_of(features, engine.padding) or None)
+
+
+def in_parts(
+    engine: Engine,
+    parts: Sequence[Sequence[int]],
+    batch: Sequence[Sequence[int]],
+    types: Sequence[Sequence[int]] | None,
+) -> list[np.ndarray]:
+    """Return each text's logits, computed for some texts after the others: `parts` are their places."""
+    found: list[np.ndarray] = [np.empty(0)] * len(batch)
+    for part in parts:
+        own = None if types is None else [types[place] for place in part]
+        for place, logits in zip(part, engine.forward([batch[place] for place in part], own), strict=True):
+            found[place] = logits
+    return found
+
+
+def unpadded(task: Task, logits: np.ndarray, batch: Sequence[Sequence[int]], padding: Padding) -> list[np.ndarray]:
+    """Return each text's part of the logits [B, labels] or [B, T, ...]."""
+    if task.head == "sequence":
+        return list(logits)
+    return [logits[row, within(len(text), logits.shape[1], padding)] for row, text in enumerate(batch)]
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """Return `config.json` of a model folder, with what `generation_config.json` adds.
+
+    Raises:
+        FolderError: it is missing or no JSON, or asks to run code of its own.
+    """
+    config: dict[str, Any] = {}
+    for name in ("generation_config.json", "config.json"):
+        file = folder / name
+        try:
+            config |= json.loads(file.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            if name == "config.json":
+                raise FolderError(f"{folder} holds no config.json", hint="it is not a model folder") from None
+        except (ValueError, TypeError) as error:
+            raise FolderError(f"{file} cannot be read", found=str(error)) from None
+    if "auto_map" in config:
+        raise FolderError(f"{folder} asks to run code of its own", allowed="architectures that transformers knows")
+    return config
+
+
+def longest(manifest: Manifest, config: dict[str, Any]) -> int:
+    """Return how many token ids one text may have: what the model was trained for, within what its positions allow."""
+    wanted, usable = manifest.facts.get("max_length"), usable_length(config)
+    return min(int(one) for one in (wanted or usable or UNBOUNDED, usable) if one)
+
+
+def ends_of(task: Task, config: dict[str, Any], tokenizer: Tokenizer | None) -> frozenset[int]:
+    """Return the ids that end what a model says: those of its configuration, and in a chat those that end a turn."""
+    turns = task.ends(tokenizer) if isinstance(task, Chat) and tokenizer else frozenset()
+    return end_ids(config) | turns
+
+
+def made(engine: Engine, ids: Sequence[int], sampling: Sampling, stop: Collection[int]) -> Iterator[int]:
+    """Yield the tokens of one completion alone; see `Engine.generate`."""
+    most = min(sampling.max_tokens, engine.max_length - len(ids))
+    if most < 1:
+        return
+    writer, key = engine.writer(), "alone"
+    writer.begin(key, ids, sampling, most=most, stop=stop)
+    try:
+        while writer.busy:
+            for _, drawn in writer.step():
+                if isinstance(drawn, Exception):
+                    raise drawn
+                if drawn is not None:
+                    yield drawn.token
+    finally:
+        writer.close()
+
+
+def end_ids(config: dict[str, Any]) -> frozenset[int]:
+    """Return the ids that end a text."""
+    given = config.get("eos_token_id")
+    return frozenset(given if isinstance(given, list) else [] if given is None else [given])

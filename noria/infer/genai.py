@@ -1,0 +1,212 @@
+"""Another fast engine for Llamas: the folder's `engine/genai.gguf` in OpenVINO GenAI, several completions in every step.
+
+The library reads the same file as llama.cpp, batches continuously and keeps keys and values in pages; a step of it gives
+every completion its next token. It is asked with token ids alone, so it gets a tokenizer that knows nothing. What it cannot
+tell, log probabilities before the temperature and the likeliest other tokens, and texts held to a schema, torch does.
+"""
+
+from __future__ import annotations
+
+import itertools
+import struct
+import tempfile
+from collections.abc import Collection, Hashable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from noria.core.errors import FolderError, InputError, InternalError, ResourceError
+from noria.core.folder import Manifest
+from noria.core.telemetry import forbid_telemetry
+from noria.tasks.complete import Drawn, Sampling
+from noria.tasks.task import Task
+
+from .decoder import PREFILL, TOGETHER, Decoder, Routed
+from .engine import LEAST_CORES, Kind, cores, read_config
+from .scheduler import Completions, Step
+
+forbid_telemetry()
+
+import openvino  # noqa: E402 - it would send usage data at the mere import
+import openvino_genai  # noqa: E402
+
+_PAGE = 32
+"""Tokens of a page of keys and values on a processor."""
+_COLD = 1e-3
+"""Temperature below which the likeliest token is taken."""
+_SINGLE = {"INFERENCE_PRECISION_HINT": "f32"}
+"""With matrices in 8 bits a token each for a few texts takes 15 to 30 % longer in bfloat16, the library's choice where the
+processor has it; with matrices of 16 bits bfloat16 is faster."""
+_FILE_TYPE, _IN_8_BITS = b"general.file_type", 7
+"""A GGUF's own word for what most of its matrices are, and its number for 8 bits; Noria writes it among the first."""
+_numbers = itertools.count()
+"""Of completions, for the library."""
+
+
+class GenAiEngine(Decoder):
+    """An engine in OpenVINO GenAI, for causal models; it gives tokens, no logits.
+
+    Raises:
+        FolderError: there is no such model, or it cannot be read.
+        ResourceError: the process has one core only.
+    """
+
+    kind: Kind = "genai"
+
+    def __init__(self, folder: Path, manifest: Manifest, task: Task, *, threads: int) -> None:
+        super().__init__(folder, manifest, task, threads=threads)
+        if cores() < LEAST_CORES:
+            raise ResourceError("OpenVINO GenAI needs two cores", found=cores(), hint="use the torch engine")
+        plan = openvino_genai.SchedulerConfig()
+        plan.max_num_seqs, plan.max_num_batched_tokens = TOGETHER, PREFILL
+        plan.num_kv_blocks = TOGETHER * (-(-self.max_length // _PAGE) + 1)
+        plan.enable_prefix_caching = False  # what a text is told must not hang on who asked before
+        self._size = int(read_config(folder)["vocab_size"])
+        try:
+            self._pipeline: Any = openvino_genai.ContinuousBatchingPipeline(
+                str(self.file),
+                _no_tokenizer(),
+                plan,
+                "CPU",
+                INFERENCE_NUM_THREADS=max(threads, LEAST_CORES),
+                **(_SINGLE if _in_8_bits(self.file) else {}),
+            )
+        except Exception as error:  # whatever the library makes of a bad file
+            raise FolderError(f"{self.file} cannot be read", found=str(error).strip().splitlines()[-1]) from None
+
+    def writer(self) -> Completions:
+        """Return what makes several completions together."""
+        fast = GenAiWriter(self._pipeline, self.ends, self._size, self.max_length)
+        return Routed(fast, self.exact, lambda sampling, schema: schema is not None or sampling.logprobs >= 0)
+
+    def close(self) -> None:
+        """Give the memory back."""
+        self._pipeline = None
+
+
+@dataclass
+class _Text:
+    handle: Any
+    ends: frozenset[int]
+
+
+class GenAiWriter:
+    """Completions in OpenVINO GenAI; see `Completions`.
+
+    Args:
+        pipeline: the library's.
+        ends: tokens that end a text.
+        size: of the vocabulary.
+        longest: most tokens of a text.
+    """
+
+    def __init__(self, pipeline: Any, ends: frozenset[int], size: int, longest: int) -> None:
+        self._pipeline, self._ends, self._size, self._longest = pipeline, ends, size, longest
+        self._texts: dict[Hashable, _Text] = {}
+        self._failed: list[Step] = []
+
+    @property
+    def busy(self) -> bool:
+        """Return whether any completion goes on."""
+        return bool(self._texts or self._failed)
+
+    def begin(
+        self,
+        key: Hashable,
+        ids: Sequence[int],
+        sampling: Sampling,
+        *,
+        most: int,
+        stop: Collection[int] = (),
+        schema: str | None = None,
+    ) -> None:
+        """Begin a completion."""
+        if schema is not None or sampling.logprobs >= 0:
+            raise InternalError("the library tells no likeliest tokens and holds to no schema")
+        if len(ids) + 1 > self._longest:  # it would go on beyond what the model was trained for
+            self._failed.append((key, InputError(f"the prompt exceeds {self._longest} tokens", found=len(ids))))
+            return
+        number = next(_numbers)
+        tensor = openvino.Tensor(np.asarray(ids, dtype=np.int64)[None])
+        handle = self._pipeline.add_request(number, tensor, self._asked(sampling, most))
+        self._texts[key] = _Text(handle, self._ends.union(stop))
+
+    def forget(self, key: Hashable) -> None:
+        """End a completion early."""
+        text = self._texts.pop(key, None)
+        if text:
+            text.handle.cancel()
+
+    def step(self) -> list[Step]:
+        """Return the next token of every completion whose prompt is read."""
+        found, self._failed = self._failed, []
+        if not self._texts:
+            return found
+        try:
+            self._pipeline.step()
+        except Exception as error:
+            for key in list(self._texts):
+                self.forget(key)
+                found.append((key, InternalError("OpenVINO GenAI failed", found=str(error).strip())))
+            return found
+        for key, text in list(self._texts.items()):
+            found += self._drawn(key, text)
+        return found
+
+    def close(self) -> None:
+        """End all of them."""
+        for key in list(self._texts):
+            self.forget(key)
+
+    def _drawn(self, key: Hashable, text: _Text) -> list[Step]:
+        found: list[Step] = []
+        while text.handle.can_read():
+            for output in text.handle.read().values():
+                for token in output.generated_ids:
+                    if token in text.ends:
+                        self.forget(key)
+                        return [*found, (key, None)]
+                    found.append((key, Drawn(int(token))))
+        if text.handle.get_status() != openvino_genai.GenerationStatus.RUNNING:
+            del self._texts[key]
+            found.append((key, None))
+        return found
+
+    def _asked(self, sampling: Sampling, most: int) -> Any:
+        """Return sampling as the library takes it; which tokens end a text is watched here."""
+        asked = openvino_genai.GenerationConfig()
+        asked.max_new_tokens, asked.ignore_eos, asked.apply_chat_template = most, True, False
+        asked.set_eos_token_id(self._size)  # it wants one: one that no model draws
+        asked.do_sample = sampling.temperature >= _COLD and sampling.top_p > 0
+        if asked.do_sample:
+            asked.temperature, asked.top_p, asked.rng_seed = sampling.temperature, sampling.top_p, sampling.seed % 2**32
+            if sampling.top_k:
+                asked.top_k = sampling.top_k
+        asked.repetition_penalty = sampling.repetition_penalty
+        asked.presence_penalty, asked.frequency_penalty = sampling.presence_penalty, sampling.frequency_penalty
+        return asked
+
+
+def _in_8_bits(file: Path) -> bool:
+    """Return whether a GGUF says that most of its matrices are in 8 bits."""
+    with file.open("rb") as stream:
+        head = stream.read(4_096)
+    place = head.find(_FILE_TYPE) + len(_FILE_TYPE)
+    # The kind of number, then the number itself.
+    return _FILE_TYPE in head and len(head) >= place + 8 and struct.unpack_from("<II", head, place)[1] == _IN_8_BITS
+
+
+def _no_tokenizer() -> Any:
+    """Return a tokenizer whose every text is one token 0: the library wants one, and is never given text."""
+    from openvino import opset15
+
+    text = opset15.parameter([-1], openvino.Type.string)
+    outputs = [opset15.constant(np.full((1, 1), value, dtype=np.int64)) for value in (0, 1)]
+    model = openvino.Model([opset15.result(output) for output in outputs], [text], "no tokenizer")
+    for output, name in zip(model.outputs, ("input_ids", "attention_mask"), strict=True):
+        output.get_tensor().set_names({name})
+    with tempfile.TemporaryDirectory(prefix="noria-genai-") as folder:
+        openvino.save_model(model, Path(folder) / "openvino_tokenizer.xml")
+        return openvino_genai.Tokenizer(folder)

@@ -1,0 +1,314 @@
+"""Texts that grow side by side in one causal model: what is kept of each, so that a step computes one token a text.
+
+    rows = rows_of(model, most_tokens=1024)
+    row = rows.open()
+    logits = rows.read(row, ids)                 # of the token after the last
+    rows.step({row: token, other: token})        # row -> logits of the token after
+
+Three kinds, one contract. `SlotRows` keeps keys and values of all texts in one table, so that a step is one forward pass
+whatever their lengths; `LoneRows` keeps a cache a text, for architectures whose cache is none of keys and values;
+`LstmRows` keeps the memory of an LSTM.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import torch
+from transformers.cache_utils import Cache, CacheLayerMixin, DynamicCache
+
+from .lstm import Lstm
+
+_FIRST_TOKENS = 256
+"""Tokens a row that a table begins with; it doubles as texts grow."""
+
+
+class Rows(Protocol):
+    """Texts that grow. A row's number stays the same until it is closed."""
+
+    def open(self) -> int:
+        """Begin a text and return its row."""
+
+    def close(self, row: int) -> None:
+        """Forget a text."""
+
+    def read(self, row: int, ids: Sequence[int]) -> torch.Tensor:
+        """Add ids to a text; return the logits [vocabulary], float32, of what follows them."""
+
+    def step(self, tokens: Mapping[int, int]) -> dict[int, torch.Tensor]:
+        """Add one token to each of some texts; return the logits of what follows each."""
+
+
+def rows_of(model: Any, most_tokens: int) -> Rows:
+    """Return rows for a causal model: slots where they give what the model gives alone, as a trial on two texts shows."""
+    if isinstance(model, Lstm):
+        return LstmRows(model)
+    return SlotRows(model, most_tokens) if _slots_fit(model, most_tokens) else LoneRows(model)
+
+
+class _SlotLayer(CacheLayerMixin):
+    """Keys and values of one layer for all rows, each [rows, heads, tokens, width]."""
+
+    def __init__(self, slots: SlotRows) -> None:
+        super().__init__()
+        self._slots = slots
+
+    def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
+        """Make the tables; zeros, for what is masked is still multiplied."""
+        size = (self._slots.capacity, key_states.shape[1], self._slots.tokens)
+        self.keys = torch.zeros(*size, key_states.shape[3], dtype=key_states.dtype)
+        self.values = torch.zeros(*size, value_states.shape[3], dtype=value_states.dtype)
+        self.is_initialized = True
+
+    def update(
+        self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Write what is new where the slots say, and return what the texts at work may see."""
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+        assert self.keys is not None
+        assert self.values is not None
+        slots = self._slots
+        self.keys[slots.at], self.values[slots.at] = (
+            one if slots.reading else one[:, :, 0] for one in (key_states, value_states)
+        )
+        return self.keys[slots.seen], self.values[slots.seen]
+
+    def grow(self, capacity: int, tokens: int) -> None:
+        """Make room for more rows, or longer ones."""
+        if self.is_initialized:
+            self.keys, self.values = (_grown(one, capacity, tokens) for one in (self.keys, self.values))
+
+    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
+        """Return how many keys are seen, and from which on."""
+        return self._slots.width, 0
+
+    def get_seq_length(self) -> int:
+        """Return how many tokens were there before."""
+        return self._slots.width
+
+    def get_max_length(self) -> int:
+        """Return -1: there is no bound but the model's."""
+        return -1
+
+
+class SlotRows:
+    """Rows in one table. The rows at work are its first ones, so that a step reads no others."""
+
+    def __init__(self, model: Any, most_tokens: int) -> None:
+        self._model, self._most, self._last = model, most_tokens, _only_last(model)
+        self.capacity, self.tokens = 1, min(_FIRST_TOKENS, most_tokens)
+        layers = int(model.config.get_text_config().num_hidden_layers)
+        self._layers = [_SlotLayer(self) for _ in range(layers)]
+        self._cache = Cache(layers=list(self._layers))
+        self._rows: list[int] = []
+        """Row of each place of the table."""
+        self._lengths: list[int] = []
+        self._number = 0
+        # Where a forward pass writes and what it sees; set before each.
+        self.at: Any = ()
+        self.seen: Any = ()
+        self.reading = False
+        self.width = 0
+
+    def open(self) -> int:
+        """Begin a text; see `Rows`."""
+        self._number += 1
+        self._rows.append(self._number)
+        self._lengths.append(0)
+        if len(self._rows) > self.capacity:
+            self._grow(2 * self.capacity, self.tokens)
+        return self._number
+
+    @torch.inference_mode()
+    def close(self, row: int) -> None:
+        """Forget a text; the last one of the table takes its place."""
+        place, last = self._rows.index(row), len(self._rows) - 1
+        if place < last:
+            length = self._lengths[last]
+            for layer in self._layers:
+                if layer.keys is not None and layer.values is not None:
+                    layer.keys[place, :, :length] = layer.keys[last, :, :length]
+                    layer.values[place, :, :length] = layer.values[last, :, :length]
+            self._rows[place], self._lengths[place] = self._rows[last], length
+        self._rows.pop()
+        self._lengths.pop()
+
+    def read(self, row: int, ids: Sequence[int]) -> torch.Tensor:
+        """Add ids to a text; see `Rows`."""
+        place = self._rows.index(row)
+        start = self._lengths[place]
+        end = start + len(ids)
+        self._reach(end)
+        self.reading, self.width = True, start
+        self.at = (slice(place, place + 1), slice(None), slice(start, end))
+        self.seen = (slice(place, place + 1), slice(None), slice(0, end))
+        mask = torch.ones(len(ids), end, dtype=torch.bool).tril(start)[None, None]
+        logits = self._forward(torch.tensor([list(ids)]), torch.arange(start, end)[None], mask)
+        self._lengths[place] = end
+        return logits[0]
+
+    def step(self, tokens: Mapping[int, int]) -> dict[int, torch.Tensor]:
+        """Add one token to each of some texts; see `Rows`."""
+        self._to_the_front(tokens)
+        count = len(tokens)
+        lengths = self._lengths[:count]
+        self._reach(max(lengths) + 1)
+        places = torch.tensor(lengths)
+        self.reading, self.width = False, max(lengths)
+        self.at = (torch.arange(count), slice(None), places)
+        self.seen = (slice(0, count), slice(None), slice(0, self.width + 1))
+        mask = (torch.arange(self.width + 1)[None] <= places[:, None])[:, None, None]
+        ids = torch.tensor([[tokens[row]] for row in self._rows[:count]])
+        logits = self._forward(ids, places[:, None], mask)
+        self._lengths[:count] = [length + 1 for length in lengths]
+        return dict(zip(self._rows[:count], logits, strict=True))
+
+    def _forward(self, ids: torch.Tensor, places: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        with torch.inference_mode():
+            output = self._model(
+                input_ids=ids,
+                position_ids=places,
+                attention_mask=mask,
+                past_key_values=self._cache,
+                use_cache=True,
+                **self._last,
+            )
+        return output.logits[:, -1].float()
+
+    def _to_the_front(self, rows: Mapping[int, int]) -> None:
+        """Swap the rows of a step to the first places."""
+        count = len(rows)
+        free = [place for place, row in enumerate(self._rows[:count]) if row not in rows]
+        for place in range(count, len(self._rows)):
+            if self._rows[place] in rows:
+                self._swap(free.pop(), place)
+
+    @torch.inference_mode()
+    def _swap(self, one: int, other: int) -> None:
+        length = max(self._lengths[one], self._lengths[other])
+        for layer in self._layers:
+            for table in (layer.keys, layer.values):
+                if table is not None:
+                    table[[one, other], :, :length] = table[[other, one], :, :length]
+        for values in (self._rows, self._lengths):
+            values[one], values[other] = values[other], values[one]
+
+    def _reach(self, tokens: int) -> None:
+        if tokens > self.tokens:
+            self._grow(self.capacity, min(max(2 * self.tokens, tokens), max(self._most, tokens)))
+
+    @torch.inference_mode()
+    def _grow(self, capacity: int, tokens: int) -> None:
+        self.capacity, self.tokens = capacity, tokens
+        for layer in self._layers:
+            layer.grow(capacity, tokens)
+
+
+class LoneRows:
+    """Rows with a cache each, one forward pass a row: for caches that are none of keys and values."""
+
+    def __init__(self, model: Any) -> None:
+        self._model, self._last = model, _only_last(model)
+        self._caches: dict[int, Any] = {}
+        self._number = 0
+
+    def open(self) -> int:
+        """Begin a text; see `Rows`."""
+        self._number += 1
+        self._caches[self._number] = None
+        return self._number
+
+    def close(self, row: int) -> None:
+        """Forget a text."""
+        del self._caches[row]
+
+    def read(self, row: int, ids: Sequence[int]) -> torch.Tensor:
+        """Add ids to a text; see `Rows`."""
+        with torch.inference_mode():
+            output = self._model(
+                input_ids=torch.tensor([list(ids)]), past_key_values=self._caches[row], use_cache=True, **self._last
+            )
+        self._caches[row] = output.past_key_values
+        return output.logits[0, -1].float()
+
+    def step(self, tokens: Mapping[int, int]) -> dict[int, torch.Tensor]:
+        """Add one token to each of some texts; see `Rows`."""
+        return {row: self.read(row, [token]) for row, token in tokens.items()}
+
+
+class LstmRows:
+    """Rows of an LSTM: hidden state and memory cell of every layer."""
+
+    def __init__(self, model: Lstm) -> None:
+        self._model = model
+        self._states: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+        self._number = 0
+
+    def open(self) -> int:
+        """Begin a text; see `Rows`."""
+        self._number += 1
+        self._states[self._number] = self._model.empty()
+        return self._number
+
+    def close(self, row: int) -> None:
+        """Forget a text."""
+        del self._states[row]
+
+    def read(self, row: int, ids: Sequence[int]) -> torch.Tensor:
+        """Add ids to a text; see `Rows`."""
+        logits, self._states[row] = self._model.further(torch.tensor([list(ids)]), self._states[row])
+        return logits[0]
+
+    def step(self, tokens: Mapping[int, int]) -> dict[int, torch.Tensor]:
+        """Add one token to each of some texts; see `Rows`."""
+        rows = list(tokens)
+        hidden, memory = (torch.cat([self._states[row][part] for row in rows], dim=1) for part in (0, 1))
+        logits, (hidden, memory) = self._model.further(torch.tensor([[tokens[row]] for row in rows]), (hidden, memory))
+        for place, row in enumerate(rows):
+            self._states[row] = (hidden[:, place : place + 1], memory[:, place : place + 1])
+        return dict(zip(rows, logits, strict=True))
+
+
+def _only_last(model: Any) -> dict[str, int]:
+    """Return what tells a model to compute the last token's logits only, where it can be told."""
+    return {"logits_to_keep": 1} if "logits_to_keep" in inspect.signature(model.forward).parameters else {}
+
+
+def _grown(table: torch.Tensor | None, capacity: int, tokens: int) -> torch.Tensor:
+    assert table is not None
+    new = torch.zeros(capacity, table.shape[1], tokens, table.shape[3], dtype=table.dtype)
+    new[: table.shape[0], :, : table.shape[2]] = table
+    return new
+
+
+def _slots_fit(model: Any, most_tokens: int) -> bool:
+    """Say whether two texts of different lengths, side by side, get the logits that each gets alone.
+
+    Architectures differ in what they make of places, masks and caches; what counts is what comes out.
+    """
+    size = int(model.config.get_text_config().vocab_size)
+    room = max(2, min(most_tokens, 24))
+    texts = [
+        [(7 * place + 3) % size for place in range(room - 1)],
+        [(5 * place + 1) % size for place in range(room // 2)],
+    ]
+    try:
+        rows = SlotRows(model, most_tokens)
+        numbers = [rows.open() for _ in texts]
+        for number, ids in zip(numbers, texts, strict=True):
+            rows.read(number, ids[: len(ids) // 2])
+            rows.read(number, ids[len(ids) // 2 : -1]) if len(ids) > 3 else None
+        found = rows.step({number: ids[-1] for number, ids in zip(numbers, texts, strict=True)})
+    except Exception:  # an architecture that takes no such cache says so in its own way
+        return False
+    for number, ids in zip(numbers, texts, strict=True):
+        seen = ids if len(ids) > 3 else [*ids[: len(ids) // 2], ids[-1]]
+        with torch.inference_mode():
+            alone = model(input_ids=torch.tensor([seen]), use_cache=True, past_key_values=DynamicCache()).logits[0, -1]
+        near = (found[number] - alone.float()).abs().max() <= 0.02 * (1 + alone.float().abs().max())
+        if not bool(near):
+            return False
+    return True

@@ -1,0 +1,204 @@
+"""The reference engine: every head, as transformers loads it; float32, or bfloat16 for decoding where that measures faster."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import transformers
+from tokenizers import Tokenizer
+
+from noria.core.errors import FolderError, SettingError
+from noria.core.folder import Manifest
+from noria.machine import bf16_is_fast
+from noria.tasks.chat import Chat
+from noria.tasks.complete import Sampling
+from noria.tasks.guided import Guides
+from noria.tasks.padding import padded, padding_of, together
+from noria.tasks.task import Features, Task
+from noria.tasks.tokenizer import read_tokenizer
+
+from . import lstm, net
+from .adapters import put_back
+from .engine import Kind, ends_of, in_parts, logits_of, longest, made, read_config, unpadded
+from .kv_cache import Rows, rows_of
+from .scheduler import Writer
+
+Number = Literal["float32", "bfloat16", "measured"]
+_FASTER = 0.9
+# A change of number type must be worth a tenth of the time, or the exact one stays.
+WRITTEN = 256
+"""Most tokens that an encoder-decoder writes."""
+
+
+class TorchEngine:
+    """An engine in torch, for all heads.
+
+    Args:
+        folder: model folder.
+        manifest: its manifest.
+        task: its task.
+        threads: of one forward pass; holds for the whole process.
+        number: type of the weights. `measured` times a causal model's decoding in both types and keeps float32 unless
+            bfloat16 is clearly faster; encoders stay in float32, for they are what a certificate compares with.
+
+    Raises:
+        FolderError: weights or configuration are missing or cannot be read.
+    """
+
+    kind: Kind = "torch"
+
+    def __init__(
+        self, folder: Path, manifest: Manifest, task: Task, *, threads: int, number: Number = "measured"
+    ) -> None:
+        self.folder, self.manifest, self.task = folder, manifest, task
+        self._config = read_config(folder)
+        self.tokenizer: Tokenizer | None = None if task.head == "vector" else read_tokenizer(folder)
+        self.max_length = longest(manifest, self._config)
+        self.ends = ends_of(task, self._config, self.tokenizer)
+        self.padding = padding_of(self._config)
+        torch.set_num_threads(threads)
+        self.model = self._load()
+        if number == "bfloat16" or (number == "measured" and task.head == "causal" and self._bfloat16_pays()):
+            self.model.to(torch.bfloat16)
+        self._rows: Rows | None = None
+
+    @property
+    def number(self) -> str:
+        """Return the type of the weights."""
+        return str(self.model.dtype).removeprefix("torch.")
+
+    def forward(self, batch: Sequence[Sequence[int]], types: Sequence[Sequence[int]] | None = None) -> list[np.ndarray]:
+        """Return each text's logits; see `Engine`."""
+        if self.task.head in ("vector", "seq2seq"):
+            raise SettingError("the head gives no logits for token ids", found=self.task.head, allowed="outputs()")
+        if len(parts := together([len(text) for text in batch], self.padding)) > 1:
+            return in_parts(self, parts, batch, types)
+        types = types if self.padding.types else None
+        ids, mask = padded(batch, self.padding)
+        more = {} if types is None else {"token_type_ids": torch.from_numpy(padded(types, self.padding, filler=0)[0])}
+        with torch.inference_mode():
+            output = self.model(input_ids=torch.from_numpy(ids), attention_mask=torch.from_numpy(mask), **more)
+        if self.task.head == "span":
+            logits = torch.stack([output.start_logits, output.end_logits], dim=-1)
+        else:
+            logits = output.last_hidden_state if self.task.head == "embedding" else output.logits
+        return unpadded(self.task, logits.float().numpy(), batch, self.padding)
+
+    def outputs(self, features: Sequence[Features]) -> list[Any]:
+        """Return what `Task.answer` takes for each text; see `Engine`."""
+        if self.task.head == "vector":
+            return list(self.model(np.array([one.meta["vector"] for one in features])))
+        if self.task.head == "seq2seq":
+            return self._written(features)
+        if isinstance(self.task, Chat) and features and "target_ids" not in features[0].meta:
+            return [self._reply(one) for one in features]
+        return logits_of(self, features)
+
+    def generate(self, ids: Sequence[int], sampling: Sampling, stop: Collection[int] = ()) -> Iterator[int]:
+        """Yield the tokens that follow; see `Engine`. Keys and values of earlier tokens are kept, not computed again."""
+        return made(self, ids, sampling, stop)
+
+    def writer(self) -> Writer:
+        """Return what makes several completions together.
+
+        Raises:
+            SettingError: the model is no causal one.
+        """
+        if self.task.head != "causal":
+            raise SettingError("only a causal model generates", found=self.task.name)
+        if self._rows is None:
+            self._rows = rows_of(self.model, self.max_length)
+        assert self.tokenizer is not None
+        return Writer(self._rows, self.ends, Guides(self.tokenizer, self.ends))
+
+    def close(self) -> None:
+        """Give the memory back."""
+        self._rows = None
+        del self.model
+
+    def _written(self, features: Sequence[Features]) -> list[str]:
+        """Return what an encoder-decoder writes from texts: the likeliest token each time, as it was judged."""
+        ids, mask = padded([one.ids for one in features], self.padding)
+        # A text of n tokens is rarely worth more than 2 n + 32: a model that does not find its end is cut off there.
+        room = min(WRITTEN, 2 * ids.shape[1] + 32)
+        with torch.inference_mode():
+            said = self.model.generate(
+                input_ids=torch.from_numpy(ids),
+                attention_mask=torch.from_numpy(mask),
+                max_new_tokens=room,
+                num_beams=1,
+                do_sample=False,
+            )
+        assert self.tokenizer is not None
+        return [self.tokenizer.decode(one, skip_special_tokens=True).strip() for one in said.tolist()]
+
+    def _reply(self, one: Features) -> str:
+        assert self.tokenizer is not None
+        sampling = Sampling(temperature=0, max_tokens=WRITTEN)
+        return str(self.tokenizer.decode(list(self.generate(one.ids, sampling)), skip_special_tokens=True))
+
+    def _load(self) -> Any:
+        if self.task.head == "vector":
+            return net.Net(self.folder, self._config)
+        if self._config.get("model_type") == lstm.KIND:
+            return lstm.Lstm(self.folder, self._config).eval()
+        model = _loaded(self.folder, self.task)
+        if not (self.manifest.facts.get("adapter") or {"merged": True})["merged"]:
+            put_back(model, self.folder)
+        return model
+
+    def _bfloat16_pays(self) -> bool:
+        if not bf16_is_fast():
+            return False  # where it is emulated, decoding a few tokens in it would take minutes
+        exact = self._decoding_seconds()
+        self.model.to(torch.bfloat16)
+        short = self._decoding_seconds()
+        # Loading again undoes the rounding that bfloat16 did to the weights.
+        self.model = self._load()
+        return short < _FASTER * exact
+
+    def _decoding_seconds(self, steps: int = 8) -> float:
+        """Return the least of three timings of a short prompt and a few single tokens."""
+        rows = rows_of(self.model, self.max_length)
+        prompt = [min(3, self.model.config.vocab_size - 1)] * max(1, min(32, self.max_length // 2))
+        seconds = []
+        for _ in range(3):
+            start = time.perf_counter()
+            row = rows.open()
+            rows.read(row, prompt)
+            for _ in range(min(steps, self.max_length - len(prompt))):
+                rows.step({row: prompt[0]})
+            rows.close(row)
+            seconds.append(time.perf_counter() - start)
+        return min(seconds)
+
+
+def _loaded(folder: Path, task: Task) -> Any:
+    auto = {
+        "sequence": transformers.AutoModelForSequenceClassification,
+        "token": transformers.AutoModelForTokenClassification,
+        "span": transformers.AutoModelForQuestionAnswering,
+        "embedding": transformers.AutoModel,
+        "seq2seq": transformers.AutoModelForSeq2SeqLM,
+        "causal": transformers.AutoModelForCausalLM,
+    }[task.head]
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    try:
+        model = auto.from_pretrained(
+            folder, dtype=torch.float32, use_safetensors=True, trust_remote_code=False, local_files_only=True
+        )
+    except Exception as error:  # transformers and safetensors raise many kinds for a bad file
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise FolderError(f"{folder} cannot be loaded with a {task.head} head", found=first) from error
+    outputs = len(task.outputs)
+    if task.head in ("sequence", "token") and model.config.num_labels != outputs:
+        raise FolderError(
+            f"{folder} has a head of another size", found=f"{model.config.num_labels} outputs", allowed=str(outputs)
+        )
+    return model.eval()

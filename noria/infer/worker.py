@@ -1,0 +1,401 @@
+"""A model in its own process: a bounded queue before it, restarts with back-off behind it.
+
+    worker = Worker("runs/demo/sentiment")
+    await worker.start()
+    (await worker.ask(["很好"])).answers
+    (await reader.ask([{"question": "谁？", "context": "王明去了北京。"}])).answers
+    async for piece in writer.complete("今天", Sampling(), []): ...
+    async for piece in writer.complete({"messages": [{"role": "user", "content": "你好"}]}, Sampling(logprobs=2)): ...
+
+Requests wait here, in order; the process holds only as many as it can batch soon. So when it dies, those it held fail, those
+that wait go to the next one, and new ones wait for it, up to the queue's bound.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from noria.core.errors import FolderError, InputError, ResourceError
+from noria.core.folder import read_manifest
+from noria.tasks.complete import Sampling
+
+from .link import Link
+from .wire import Message, unflat
+
+Status = Literal["starting", "ready", "down", "stopped"]
+HELD = 64
+"""Texts that the process may hold: two good batches, so that it never waits for the next one."""
+COMPLETION_COST = 8
+"""A completion counts as so many texts: eight of them share the process."""
+BACK_OFF = (0.1, 0.5, 2.0, 5.0, 15.0, 30.0)
+"""Seconds before the first, second, ... restart in a row."""
+SILENCE = 120.0
+"""Seconds without a word, with work at hand, after which the process is taken for hung."""
+UNANSWERED = 4
+"""Questions whether it is there that an idle process may leave unanswered before it is taken for hung."""
+Given = str | Mapping[str, Any]
+"""A text, or a row as the model's task reads it, without the truth."""
+
+
+class Busy(ResourceError):  # noqa: N818 - a wait, not a fault
+    """The queue is full."""
+
+    retry_after = 1
+
+
+class Unavailable(ResourceError):  # noqa: N818 - a wait, not a fault
+    """The model's process died with the request, cannot be started, or took too long."""
+
+    def __init__(self, what: str, *, retry_after: int = 1, **parts: Any) -> None:
+        self.retry_after = retry_after
+        super().__init__(what, **parts)
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a model says of some texts, and how many tokens each of them had."""
+
+    answers: list[dict[str, Any]]
+    tokens: list[int]
+    version: str = ""
+    """The version of the model that answered, as `Manifest.identity` begins."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Some of a completion's text; the last piece has a `finish`."""
+
+    text: str
+    tokens: int
+    """Tokens of the completion so far."""
+    prompt_tokens: int
+    finish: str | None = None
+    """stop (the model or a stop string ended it) or length."""
+    logprobs: tuple[dict[str, Any], ...] = ()
+    """Where `Sampling.logprobs` asks for them, one a token of `text`: {"token", "logprob", "bytes", "top": [{"token",
+    "logprob", "bytes"}]}; natural logarithms, before temperature. A token that is part of a character is told by its bytes."""
+    version: str = ""
+    """The version of the model that wrote it."""
+
+
+@dataclass(eq=False)
+class _Request:
+    id: int
+    message: Message
+    cost: int
+    news: asyncio.Queue[Message | Exception] = field(default_factory=asyncio.Queue)
+
+
+class Worker:
+    """One model's process and the queue before it. Belongs to one event loop."""
+
+    def __init__(
+        self, folder: str | Path, *, threads: int = 0, queue: int = 256, batch_tokens: int = 4_096, pulse: float = 5.0
+    ) -> None:
+        self.folder, self.threads, self.queue, self.batch_tokens = Path(folder), threads, queue, batch_tokens
+        self._pulse = pulse
+        """Seconds between two questions whether an idle process is there."""
+        self._unanswered = 0
+        self.status: Status = "starting"
+        self.facts: dict[str, Any] = {}
+        """What the process told of itself: engine, max_length."""
+        self.version = ""
+        """What tells the content that answers from another under the same name; known once it is ready."""
+        self.restarts = 0
+        self.patient = True
+        """Requests that wait when the process dies go to the next one; else they fail with it."""
+        self._in_a_row = 0
+        self._proved = False
+        self._refusal: str | None = None
+        self._waiting: deque[_Request] = deque()
+        self._held: dict[int, _Request] = {}
+        self._held_cost = 0
+        self._number = 0
+        self._process: subprocess.Popen[bytes] | None = None
+        self._link: Link | None = None
+        self._heard = time.monotonic()
+        self._ready = asyncio.Event()
+        self._keeper: asyncio.Task[None] | None = None
+
+    async def start(self, *, timeout: float = 300.0) -> None:
+        """Start the process and return when the model answers.
+
+        Raises:
+            FolderError: the model refuses to load.
+            Unavailable: it is not there in time.
+        """
+        self._keeper = asyncio.create_task(self._keep())
+        try:
+            await asyncio.wait_for(self._ready.wait(), timeout)
+        except TimeoutError:
+            await self.stop()
+            raise Unavailable(f"the model {self.folder.name} did not start", found=f"{timeout:g} s") from None
+        if self._refusal:
+            await self.stop()
+            raise FolderError(f"the model {self.folder.name} does not load: {self._refusal}")
+
+    async def stop(self) -> None:
+        """End the process; what still waits fails."""
+        self.status = "stopped"
+        if self._keeper:
+            self._keeper.cancel()
+            await asyncio.gather(self._keeper, return_exceptions=True)
+        self._end_process()
+        self._fail_held("the server is stopping")
+        self._fail_waiting("the server is stopping")
+
+    @property
+    def process_id(self) -> int | None:
+        """Return the id of the model's process, where there is one."""
+        return self._process.pid if self._process else None
+
+    @property
+    def depth(self) -> int:
+        """Return how many requests wait or are held."""
+        return len(self._waiting) + len(self._held)
+
+    def health(self) -> dict[str, Any]:
+        """Return how the model is doing: status, queue depth, restarts, engine."""
+        return {"status": self.status, "queue": self.depth, "restarts": self.restarts, **self.facts}
+
+    async def ask(self, texts: Sequence[Given], *, timeout: float = 30.0) -> Answers:
+        """Return the answers to some texts, or rows as the model's task reads them, without the truth.
+
+        classify {text[, pair]}, numeric {features}, tag {text}, answer {question, context}, translate and summarise
+        {source}, embed {anchor}; each also takes a bare text. A text longer than the model is read in windows where the
+        task has them. Of several requests the one that has to be answered first is computed first.
+
+        Raises:
+            Busy: the queue is full.
+            Unavailable: the process died with the request, or it took longer than `timeout` seconds.
+            InputError: the model cannot take the texts.
+        """
+        by = time.monotonic() + timeout  # one clock for all processes of a machine
+        request = self._enqueue({"texts": list(texts), "by": by}, max(len(texts), 1))
+        try:
+            async with asyncio.timeout(timeout):
+                news = await request.news.get()
+        except TimeoutError:
+            raise Unavailable(f"the model {self.folder.name} took too long", found=f"over {timeout:g} s") from None
+        finally:
+            self._withdraw(request)
+        message = _checked(news)
+        return Answers(unflat(message["answers"]), message["tokens"], self.version)
+
+    async def complete(
+        self,
+        prompt: Given,
+        sampling: Sampling,
+        stop: Sequence[str] = (),
+        *,
+        schema: str | None = None,
+        timeout: float = 30.0,
+    ) -> AsyncGenerator[Piece, None]:
+        """Yield a completion piece by piece; closing the iterator stops the model.
+
+        With a JSON `schema` the text is held to it while it is drawn.
+
+        The prompt of a chat model is a conversation, {"messages": [{"role", "content"}]}, written by its own template, or
+        one turn of a user's as a bare text.
+
+        Raises:
+            Busy: the queue is full.
+            Unavailable: the process died with the request, or no token came for `timeout` seconds.
+            InputError: the prompt is too long, or the chat template cannot write it.
+        """
+        message = {"prompt": prompt, "sampling": asdict(sampling), "stop": list(stop), "schema": schema}
+        request = self._enqueue(message, COMPLETION_COST)
+        try:
+            while True:
+                try:
+                    async with asyncio.timeout(timeout):
+                        news = await request.news.get()
+                except TimeoutError:
+                    raise Unavailable(f"the model {self.folder.name} fell silent", found=f"{timeout:g} s") from None
+                told = _checked(news)
+                logprobs = tuple(told.get("logprobs", ()))
+                piece = Piece(
+                    told["text"], told["tokens"], told["prompt_tokens"], told.get("finish"), logprobs, self.version
+                )
+                if piece.finish:
+                    self._withdraw(request)
+                yield piece
+                if piece.finish:
+                    return
+        finally:
+            self._withdraw(request)
+
+    def _enqueue(self, message: Message, cost: int) -> _Request:
+        if self.status == "stopped":
+            raise Unavailable("the server is stopping", retry_after=5)
+        if self.status == "down" and self._in_a_row > 2:
+            raise Unavailable(f"the model {self.folder.name} is down", retry_after=int(self._pause()) + 1)
+        if self.depth >= self.queue:
+            raise Busy(
+                f"the queue of {self.folder.name} is full", found=f"{self.depth} requests", hint="come back soon"
+            )
+        self._number += 1
+        request = _Request(self._number, {"id": self._number, **message}, cost)
+        self._waiting.append(request)
+        self._send()
+        return request
+
+    def _send(self) -> None:
+        """Hand over what the process has room for."""
+        while self._link and self.status == "ready" and self._waiting:
+            request = self._waiting[0]
+            if self._held and self._held_cost + request.cost > HELD:
+                return
+            self._waiting.popleft()
+            if not self._held:
+                self._heard = time.monotonic()
+            self._held[request.id] = request
+            self._held_cost += request.cost
+            self._link.send(request.message)
+
+    def _withdraw(self, request: _Request) -> None:
+        """Forget a request, wherever it is; the process is told if it still works on it."""
+        if request in self._waiting:
+            self._waiting.remove(request)
+        elif self._release(request.id) and self._link:
+            self._link.send({"id": request.id, "cancel": True})
+        self._send()
+
+    def _release(self, number: int) -> _Request | None:
+        request = self._held.pop(number, None)
+        if request:
+            self._held_cost -= request.cost
+        return request
+
+    def hear(self, message: Message) -> None:
+        """Take one message from the process."""
+        self._heard, self._unanswered = time.monotonic(), 0
+        if "refused" in message:
+            self._refusal = message["refused"]
+            self._ready.set()
+        elif "ready" in message:
+            self.facts = {key: value for key, value in message.items() if key != "ready"}
+            self.status, self._refusal = "ready", None
+            self._ready.set()
+        elif "pong" not in message:
+            self._proved = True
+            last = "text" not in message or "finish" in message
+            request = self._release(message["id"]) if last else self._held.get(message["id"])
+            if request:
+                request.news.put_nowait(message)
+        self._send()
+
+    async def _keep(self) -> None:
+        """Start the process, and start it again whenever it ends."""
+        while True:
+            self._proved, self._unanswered = False, 0
+            gone = await self._launch()
+            while not gone.is_set():
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(gone.wait(), self._pulse)
+                    break
+                self._feel()
+            self.status = "down"
+            self._end_process()
+            # One that answered before it died starts the back-off anew.
+            self._in_a_row = 1 if self._proved else self._in_a_row + 1
+            self._fail_held("the model's process ended")
+            if not self.patient:
+                self._fail_waiting("the model's process ended")
+            if not self.facts:
+                if self._in_a_row > 1 and not self._refusal:
+                    self._refusal = "its process ends before it is ready"
+                if self._refusal:
+                    self._ready.set()
+                    return
+            await asyncio.sleep(self._pause())
+            self.restarts += 1
+
+    def _feel(self) -> None:
+        """Ask an idle process whether it is there; kill one that is silent for too long."""
+        if self.status != "ready" or not self._link or not self._process:
+            return
+        silent = time.monotonic() - self._heard
+        if self._held:
+            self._unanswered = 0
+            hung = silent > SILENCE
+        else:
+            # Questions are counted, not seconds: it is no fault of the process when this one was held up.
+            hung = self._unanswered >= UNANSWERED
+            if silent > self._pulse:
+                self._unanswered += 1
+                self._link.send({"ping": self._unanswered})
+        if hung:
+            self._process.kill()
+
+    async def _launch(self) -> asyncio.Event:
+        with suppress(FolderError):  # the process tells what is wrong
+            self.version = read_manifest(self.folder).identity()[:12]
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        threads = self.threads or os.cpu_count() or 1
+        with theirs:
+            self._process = subprocess.Popen(
+                [
+                    sys.executable,
+                    "-P",
+                    "-m",
+                    "noria.infer.child",
+                    str(self.folder),
+                    str(theirs.fileno()),
+                    str(threads),
+                    str(self.batch_tokens),
+                ],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                env={**os.environ, "OMP_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "false"},
+            )
+        gone = asyncio.Event()
+        _, self._link = await asyncio.get_running_loop().create_connection(lambda: Link(self.hear, gone), sock=ours)
+        return gone
+
+    def _pause(self) -> float:
+        return BACK_OFF[min(self._in_a_row, len(BACK_OFF)) - 1]
+
+    def _fail_held(self, why: str) -> None:
+        for number in list(self._held):
+            request = self._release(number)
+            if request:
+                error = Unavailable(f"{why}: {self.folder.name}", retry_after=int(self._pause()) + 1)
+                request.news.put_nowait(error)
+
+    def _fail_waiting(self, why: str) -> None:
+        while self._waiting:
+            self._waiting.popleft().news.put_nowait(Unavailable(f"{why}: {self.folder.name}", retry_after=5))
+
+    def _end_process(self) -> None:
+        if self._link:
+            self._link.close()
+            self._link = None
+        if self._process:
+            # Nothing it holds is worth waiting for: a model's process has no state.
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+
+def _checked(news: Message | Exception) -> Message:
+    if isinstance(news, Exception):
+        raise news
+    if "error" in news:
+        if news["fault"] == "input":
+            raise InputError(news["error"])
+        raise Unavailable("the model failed on the request", found=news["error"])
+    return news

@@ -1,0 +1,174 @@
+"""Event and the lake's layout: what ship writes and grow reads.
+
+An event is first acknowledged in a server's outbox (SQLite, `<lake>/outbox/<server>.sqlite`) and later sealed into
+Parquet by UTC day (`<lake>/events/day=YYYY-MM-DD/<name>.parquet`). Both hold the same columns, `COLUMNS`; an event that
+stands in both is one event, told by its id. One table; new facts are new kinds, never new meanings.
+
+What was said stands in `text`, masked, and only of a user who consented; `FACTS` are the columns without it, and all
+that analytics read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime, timedelta
+from operator import attrgetter
+from pathlib import Path
+from typing import Any
+
+from noria.core.errors import InputError
+
+KINDS = ("request", "feedback", "impression", "click", "conversion", "handover", "alert")
+OUTCOMES = ("ok", "refused", "failed", "blocked")
+SCHEMA = 2
+"""Version of the columns; 1 had no `text`. Older files are read as if they had the new columns, empty."""
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_MOST = 1 << 63
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One fact of use. Times are UTC; user and tenant are pseudonyms."""
+
+    id: str
+    """UUIDv7: sorts by time; two events with one id are one event."""
+    time: datetime
+    """When it happened, UTC."""
+    kind: str
+    """One of `KINDS`."""
+    user: str = ""
+    """Pseudonym of the user; empty where there is none."""
+    tenant: str = ""
+    """Pseudonym of the customer or key the request came under."""
+    app: str = ""
+    """support, monitor, recommend, or api for a direct call."""
+    model: str = ""
+    version: str = ""
+    """First 12 digits of the model folder's identity."""
+    units: int = 0
+    """How much was used, in `unit`."""
+    unit: str = "items"
+    """tokens or items."""
+    latency_ms: float = 0.0
+    outcome: str = "ok"
+    """One of `OUTCOMES`."""
+    segment: str = ""
+    """Language, industry, topic: what analytics may split by."""
+    consent: bool = False
+    """The user agreed that their masked text may become training data."""
+    subject: str = ""
+    """Id of the event this one is about: the request of a feedback or a handover, the item of a click."""
+    value: float | None = None
+    """A kind's own number: 1 and -1 for right and wrong feedback, an amount for a conversion."""
+    text: str = ""
+    """What was said, as a JSON object with personal data masked; only with `consent`, empty else."""
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise InputError("unknown kind of event", found=self.kind, allowed=KINDS)
+        if self.outcome not in OUTCOMES:
+            raise InputError("unknown outcome of event", found=self.outcome, allowed=OUTCOMES)
+        if self.time.tzinfo is None:
+            raise InputError("the time of an event names no time zone", found=self.time.isoformat(), allowed="UTC")
+        if not -_MOST <= self.units < _MOST:
+            raise InputError("the units of an event are out of range", found=self.units, allowed="64 bits")
+        if self.text and not self.consent:
+            raise InputError("an event holds text without consent", allowed="text of a user who agreed")
+
+    def row(self) -> tuple[Any, ...]:
+        """Return the values in the order of `COLUMNS`, time as microseconds since 1970."""
+        identity, time, *rest = _values(self)
+        return (identity, microseconds(time), *rest)
+
+    @classmethod
+    def from_row(cls, row: tuple[Any, ...]) -> Event:
+        """Return the event that `row` returned these values for."""
+        values = dict(zip(COLUMNS, row, strict=True))
+        values["time"] = EPOCH + values["time"] * _MICROSECOND
+        values["consent"] = bool(values["consent"])
+        return cls(**values)
+
+
+COLUMNS: dict[str, str] = {
+    "id": "TEXT",
+    "time": "TIMESTAMP",
+    "kind": "TEXT",
+    "user": "TEXT",
+    "tenant": "TEXT",
+    "app": "TEXT",
+    "model": "TEXT",
+    "version": "TEXT",
+    "units": "BIGINT",
+    "unit": "TEXT",
+    "latency_ms": "DOUBLE",
+    "outcome": "TEXT",
+    "segment": "TEXT",
+    "consent": "BOOLEAN",
+    "subject": "TEXT",
+    "value": "DOUBLE",
+    "text": "TEXT",
+}
+"""Column -> type, in order, as in DuckDB's SQL. In Parquet `time` is timestamp[us, UTC]; in SQLite microseconds."""
+FACTS = {name: kind for name, kind in COLUMNS.items() if name != "text"}
+"""The columns that analytics read: all but what was said."""
+
+OUTBOX_TABLE = "events"
+_STORED = {"TEXT": "TEXT", "TIMESTAMP": "INTEGER", "BIGINT": "INTEGER", "BOOLEAN": "INTEGER", "DOUBLE": "REAL"}
+OUTBOX_DDL = (
+    f"CREATE TABLE IF NOT EXISTS {OUTBOX_TABLE} (seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, "
+    + ", ".join(
+        f'"{name}" {_STORED[kind]}{"" if name == "value" else " NOT NULL"}'
+        for name, kind in COLUMNS.items()
+        if name != "id"
+    )
+    + ")"
+)
+"""The outbox's table: the columns of an event after `seq`, which counts events in the order they were committed."""
+
+_values = attrgetter(*COLUMNS)
+# `asdict` copies deeply, and takes half the time of storing an event.
+
+assert tuple(COLUMNS) == tuple(field.name for field in fields(Event))
+
+
+def outbox_file(lake: str | Path, server: str = "main") -> Path:
+    """Return where a server's outbox lies."""
+    return Path(lake) / "outbox" / f"{server}.sqlite"
+
+
+def day_folder(lake: str | Path, day: str) -> Path:
+    """Return the folder of one UTC day's sealed events; `day` is YYYY-MM-DD."""
+    return Path(lake) / "events" / f"day={day}"
+
+
+def microseconds(moment: datetime) -> int:
+    """Return whole microseconds since 1970-01-01 UTC."""
+    return (moment - EPOCH) // _MICROSECOND  # seconds as a float would lose the last digit from 2106 on
+
+
+_last_stamp = 0
+
+
+def new_id(now: Callable[[], float] = time.time) -> str:
+    """Return a UUIDv7 (RFC 9562, 5.7): 48 bits of milliseconds, then 12 bits that count within the millisecond.
+
+    Ids of one process sort in the order they were made, even when the clock steps back.
+    """
+    global _last_stamp
+    stamp = int(now() * 1000) << 12
+    _last_stamp = stamp = max(stamp, _last_stamp + 1)
+    random = int.from_bytes(os.urandom(8)) & ((1 << 62) - 1)
+    value = (stamp >> 12) << 80 | 0x7 << 76 | (stamp & 0xFFF) << 64 | 0b10 << 62 | random
+    digits = f"{value:032x}"
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+
+
+def pseudonym(name: str, secret: bytes) -> str:
+    """Return a stand-in for a user's name that cannot be turned back without `secret` (HMAC-SHA-256, 16 digits)."""
+    return hmac.new(secret, name.encode(), hashlib.sha256).hexdigest()[:16] if name else ""

@@ -1,0 +1,219 @@
+"""Quantise a model to 8 bits: a folder that plain transformers still loads, with an engine beside the weights.
+
+Two ways. `weights`: matrices are stored as 8-bit integers with a scale for every 64 of them, unpacked once when the engine
+starts, and computed with in bf16 where the processor has it. `int8`: products of matrices in 8-bit integers throughout.
+For a 12-layer encoder of width 384, on a processor with matrix units for both types, the two answered batches in the same
+time, a third of float32's; the first agreed with the trained classifier on 99.6 % of texts, the second on 98.7 %, and they
+were made in 1 and 18 s. Where there is no fast bf16 the second is the faster.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from noria.core.errors import InputError
+from noria.core.folder import MANIFEST, new_folder, read_manifest, source_of
+from noria.core.progress import Report
+from noria.core.telemetry import forbid_telemetry
+from noria.machine import bf16_is_fast
+from noria.tasks.task import Features, task_of
+
+from .settings import CompressSettings, Method
+
+if TYPE_CHECKING:
+    from openvino import Model
+
+ENGINE = "engine/model.xml"
+GROUP = 64
+"""Weights of a matrix that share a scale. Twice as many lose half as much again; half as many gain nothing."""
+LEAST = 1 << 14
+"""Tensors of fewer weights stay as they are."""
+
+
+def quantize(
+    folder: str | Path,
+    calibration: Sequence[Features],
+    target: str | Path,
+    settings: CompressSettings,
+    report: Report | None = None,
+) -> Path:
+    """Write a copy of a model folder with an 8-bit OpenVINO engine in `engine/`. It still needs its certificate.
+
+    Weights and configuration stay as they are (hard links where the disk allows), so that plain transformers gives the
+    logits of the trained model. `int8` learns the ranges of activations from the calibration texts, and moves their
+    outliers into the weights first (Xiao et al. 2023, "SmoothQuant").
+
+    Args:
+        folder: a model folder that says its task.
+        calibration: some texts, or pairs, like those to come, as `choose` draws them and the model reads them; never of the
+            test set.
+        target: the folder to write.
+        settings: the method; of auto the first that `ways` names.
+        report: where progress goes.
+
+    Raises:
+        FolderError: `folder` is no such model.
+        SettingError: a causal model.
+        InputError: there is no calibration text.
+    """
+    from .export import export, save
+
+    folder, report = Path(folder), report or Report()
+    manifest = read_manifest(folder)
+    head = task_of(manifest).head
+    if not calibration:
+        raise InputError("no text to calibrate on", hint="give at least a few dozen texts like those to come")
+    with report.bar(f"compress {folder.name}", total=3, unit="step") as bar:
+        graph = export(folder, head)
+        bar.advance()
+        method = ways(settings.method)[0]
+        small = weights(graph) if method == "weights" else int8(graph, calibration, settings.smoothing)
+        bar.advance()
+        with new_folder(
+            target, kind="model", settings=settings.model_dump(mode="json"), sources=[source_of(folder)]
+        ) as out:
+            copy_files(folder, out.path)
+            size = save(small, out.path / ENGINE)
+            out.facts.update(manifest.facts)
+            out.facts["engine"] = {
+                "format": "OpenVINO IR",
+                "method": method,
+                "calibration_texts": len(calibration),
+                "bytes": size,
+            }
+        bar.advance()
+    return Path(target)
+
+
+def choose(texts: Sequence[Any], settings: CompressSettings) -> list[Any]:
+    """Return the texts to calibrate on: drawn without replacement, the same for the same seed."""
+    count = min(settings.samples, len(texts))
+    picks = np.random.default_rng(settings.seed).choice(len(texts), count, replace=False)
+    return [texts[pick] for pick in sorted(picks)]
+
+
+def int8(graph: Model, chosen: Sequence[Features], smoothing: float) -> Model:
+    """Return a graph with weights and activations of matrix products in 8-bit integers."""
+    with silent():
+        import nncf
+
+        names = {name for node in graph.inputs for name in node.get_names()}
+        from nncf.quantization.advanced_parameters import AdvancedQuantizationParameters, AdvancedSmoothQuantParameters
+
+        return nncf.quantize(
+            graph.clone(),
+            nncf.Dataset([inputs(one, names) for one in chosen]),
+            model_type=nncf.ModelType.TRANSFORMER,
+            subset_size=len(chosen),
+            advanced_parameters=AdvancedQuantizationParameters(
+                smooth_quant_alphas=AdvancedSmoothQuantParameters(matmul=smoothing)
+            ),
+        )
+
+
+def weights(graph: Model) -> Model:
+    """Return a graph whose matrices are stored as 8-bit integers, symmetric, with scales in float32.
+
+    A table of embeddings has one scale a row and stays packed in memory: only rows in use are unpacked. Another matrix has
+    one for every `GROUP` weights; the reshape after it makes OpenVINO unpack it when it compiles, not in every product.
+    """
+    from openvino import Type, opset13
+
+    small = graph.clone()
+    for node in small.get_ordered_ops():
+        if node.get_type_name() != "Constant" or node.get_element_type() != Type.f32:
+            continue
+        matrix, places = node.data, list(node.output(0).get_target_inputs())
+        if matrix.ndim != 2 or matrix.size < LEAST:
+            continue
+        table = all(place.get_node().get_type_name() == "Gather" for place in places)
+        if not table and matrix.shape[1] % GROUP:
+            continue
+        integers, scales = packed(matrix, matrix.shape[1] if table else GROUP)
+        whole = opset13.multiply(opset13.convert(opset13.constant(integers), "f32"), opset13.constant(scales))
+        if not table:
+            whole = opset13.reshape(whole, opset13.constant(np.array(matrix.shape, np.int64)), False)
+        for place in places:
+            place.replace_source_output(whole.output(0))
+    return small
+
+
+def packed(matrix: np.ndarray, group: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return int8 [groups, group] and float32 scales [groups, 1], whose product is the matrix within half a scale."""
+    groups = matrix.reshape(-1, group)
+    scales = np.abs(groups).max(axis=1, keepdims=True).astype(np.float32) / 127
+    scales[scales == 0] = 1
+    return np.rint(groups / scales).astype(np.int8), scales
+
+
+def ways(method: Method) -> tuple[Method, ...]:
+    """Return what to try, in order, until a certificate is earned; of auto the one that suits this processor first."""
+    if method != "auto":
+        return (method,)
+    return ("weights", "int8") if bf16_is_fast() else ("int8", "weights")
+
+
+def inputs(one: Features, names: Collection[str]) -> dict[str, np.ndarray]:
+    """Return one text, or a pair, as a graph with inputs of these names takes it, int64 [1, T]."""
+    given = {
+        "input_ids": one.ids,
+        "attention_mask": [1] * len(one.ids),
+        "token_type_ids": one.types or [0] * len(one.ids),
+    }
+    return {name: np.array([values], np.int64) for name, values in given.items() if name in names}
+
+
+@contextmanager
+def silent() -> Iterator[None]:
+    """Keep NNCF from writing to the terminal and from sending usage data inside the block."""
+    import logging
+    import warnings
+
+    forbid_telemetry()
+    level = logging.root.manager.disable
+    with Path(os.devnull).open("w") as nowhere, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        logging.disable(logging.WARNING)
+        try:
+            with redirect_stdout(nowhere), redirect_stderr(nowhere):
+                yield
+        finally:
+            logging.disable(level)
+
+
+def copy_files(folder: Path, target: Path) -> None:
+    """Put the files of a folder, manifest apart, into another: hard links where the disk allows, else copies."""
+    for file in sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST):
+        place = target / file.relative_to(folder)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.link(file, place)
+        except OSError:
+            shutil.copyfile(file, place)
+
+
+def size_of(folder: Path) -> tuple[int, int]:
+    """Return the bytes of the trained weights and those of the engine."""
+    trained = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
+    return trained, sum(file.stat().st_size for file in (folder / "engine").iterdir())
+
+
+def seal(trial: str | Path, target: str | Path, certificate: dict[str, Any]) -> Path:
+    """Write the folder at `trial` as `target`, its certificate among its files."""
+    trial = Path(trial)
+    manifest = read_manifest(trial)
+    with new_folder(target, kind="model", settings=manifest.settings, sources=list(manifest.sources)) as out:
+        copy_files(trial, out.path)
+        (out.path / "certificate.json").write_text(
+            json.dumps(certificate, ensure_ascii=False, indent=1) + "\n", encoding="utf-8"
+        )
+        out.facts.update(manifest.facts, certified=certificate["passed"])
+    return Path(target)

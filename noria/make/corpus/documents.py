@@ -1,0 +1,291 @@
+"""Files, folders and rows to Documents, in every format and encoding that is read; what in a folder is not read is named."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from noria.core.errors import InputError, RowError
+from noria.core.progress import Report
+from noria.tasks.forms import form_of
+from noria.tasks.records import columns_for
+from noria.tasks.task import task_for
+from noria.text.formats import ALLOWED, format_of, why_not
+from noria.text.records import Records, read_records
+from noria.text.sources import Source
+
+from .settings import CleanSettings
+
+
+@dataclass(frozen=True)
+class Document:
+    """A text with its name and whatever else is known of it."""
+
+    id: str
+    text: str
+    meta: dict[str, Any] = field(default_factory=dict)
+    """JSON-able facts. `label` and `spans` ([{start, end, label}], in characters) are kept true through cleaning."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the document as one row of JSONL."""
+        return {"id": self.id, "text": self.text, "meta": self.meta}
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """The files that sources stand for, and those in folders that are not read."""
+
+    files: list[Path]
+    left: dict[str, list[Path]]
+    """Reason -> files that are not read for it."""
+
+    def lines(self) -> list[str]:
+        """Return a line a reason: how many files are not read, and which."""
+        return [
+            f"not read: {len(files):,} {'file' if len(files) == 1 else 'files'} ({_named(files)}): {reason}"
+            for reason, files in self.left.items()
+        ]
+
+    def facts(self) -> dict[str, dict[str, Any]]:
+        """Return reason -> how many files, and the names of the first."""
+        return {
+            reason: {"files": len(files), "names": [file.name for file in files[:NAMED]]}
+            for reason, files in self.left.items()
+        }
+
+
+NAMED = 20
+"""Files of one reason that a manifest names."""
+
+
+def gather(sources: Sequence[str | Path]) -> Gathered:
+    """Return what the sources stand for: a file for itself, a folder for all files below it that are read.
+
+    Raises:
+        InputError: a source is missing, or a folder holds no file that is read.
+    """
+    if not sources:
+        raise InputError("nothing to read", allowed="at least one file or folder")
+    files: list[Path] = []
+    left: dict[str, list[Path]] = {}
+    for source in map(Path, sources):
+        if source.is_dir():
+            below = sorted(path for path in source.rglob("*") if path.is_file())
+            reasons = [_reason(path, source) for path in below]
+            files += [path for path, reason in zip(below, reasons, strict=True) if not reason]
+            for path, reason in zip(below, reasons, strict=True):
+                if reason:
+                    left.setdefault(reason, []).append(path)
+            if all(reasons):
+                found = "; ".join(sorted({reason for reason in reasons if reason})[:3])
+                raise InputError(f"{source} holds no file to read", found=found or "an empty folder", allowed=ALLOWED)
+        elif not source.exists():
+            raise InputError("no such file or folder", found=str(source))
+        else:
+            format_of(Source(str(source)))
+            files.append(source)
+    return Gathered(list(dict.fromkeys(files)), left)
+
+
+def files_of(sources: Sequence[str | Path]) -> list[Path]:
+    """Return the files that the sources stand for, as `gather` does."""
+    return gather(sources).files
+
+
+def count_documents(files: Iterable[Path], settings: CleanSettings) -> int | None:
+    """Return how many rows `read_documents` will meet, or None where only reading tells."""
+    total = 0
+    for file in files:
+        records = read_records(file)
+        if records.format.kind == "parquet":
+            total += _parquet_rows(file)
+        elif records.format.kind == "lines":
+            with records.source.open() as stream:
+                total += sum(block.count(b"\n") for block in iter(lambda stream=stream: stream.read(1 << 20), b""))
+        elif records.format.kind == "text" and settings.unit == "file":
+            total += 1
+        else:
+            return None
+    return total
+
+
+def read_documents(
+    sources: str | Path | Sequence[str | Path],
+    settings: CleanSettings | None = None,
+    bad: list[RowError] | None = None,
+    report: Report | None = None,
+) -> Iterator[Document]:
+    """Yield the documents of files and folders, in the order of their names.
+
+    Args:
+        sources: files or folders.
+        settings: names the text field and what a document of a plain text file is.
+        bad: takes the errors of rows that cannot be read; without it the first one is raised.
+        report: told of encodings, of columns that were guessed and of what was passed over.
+
+    Raises:
+        InputError: a source is missing, of an unknown kind, or cannot be decoded.
+        RowError: a row is no JSON object, or its text is missing or no text.
+    """
+    settings = settings or CleanSettings()
+    for file in files_of([sources] if isinstance(sources, str | Path) else sources):
+        records = read_records(file, report)
+        if records.format.kind == "text":
+            yield from _text_documents(file, records, settings.unit)
+            continue
+        names = _columns(records, settings.text_field, report)
+        for number, (line, row) in enumerate(records, 1):
+            try:
+                document = document_of(_renamed(row, names), file=file, line=line, text_field=settings.text_field)
+            except RowError as error:
+                if bad is None:
+                    raise
+                bad.append(error)
+                continue
+            # Rows of an array may share a line, and a name is one document's.
+            shared = records.format.kind == "json" and document.id == f"{file.name}:{line}"
+            yield replace(document, id=f"{file.name}:{number}") if shared else document
+
+
+def document_of(row: object, *, file: str | Path, line: int, text_field: str = "text") -> Document:
+    """Return the document of one row; fields beside id, text and meta become meta.
+
+    Raises:
+        RowError: the row is no JSON object, or its text is missing or no text.
+    """
+    if isinstance(row, RowError):
+        raise row
+    if not isinstance(row, dict):
+        raise RowError("a row is a JSON object", file=file, line=line, found=row)
+    row = _with_text(row, text_field, file, line)
+    if text_field not in row:
+        raise RowError(
+            "the text is missing",
+            file=file,
+            line=line,
+            field=text_field,
+            found=", ".join(row) or "no field",
+            hint="name the field that holds it with --text-field",
+        )
+    text = row[text_field]
+    if not isinstance(text, str):
+        raise RowError("the text is no text", file=file, line=line, field=text_field, found=text, allowed="a string")
+    meta = row.get("meta")
+    facts = {key: value for key, value in row.items() if key not in ("id", "meta", text_field)}
+    if isinstance(meta, dict):
+        facts = {**meta, **facts}
+    elif meta is not None:
+        facts["meta"] = meta
+    if "spans" in facts:
+        facts["spans"] = _checked_spans(facts["spans"], text, file, line)
+    return Document(str(row.get("id") or f"{Path(file).name}:{line}"), text, facts)
+
+
+def _with_text(row: dict[str, Any], text_field: str, file: str | Path, line: int) -> dict[str, Any]:
+    """Return a row with its text and spans where it is in another tool's form, or in tokens and tags."""
+    form = form_of(row)
+    if form is None and text_field not in row and {"tokens", "tags"} <= row.keys():
+        return {
+            **{key: value for key, value in row.items() if key not in ("tokens", "tags")},
+            **task_for("tag").check(row, file=file, line=line),
+        }
+    if form and "tag" in form.tasks:
+        return form.turned(row, file=file, line=line)[0]
+    if form and text_field not in row:
+        raise RowError(
+            "the text is missing",
+            file=file,
+            line=line,
+            field=text_field,
+            found=f"the form of {form.name}",
+            hint=f"noria build finetune {form.tasks[0]} reads such rows as they are" if form.tasks else None,
+        )
+    return row
+
+
+def _checked_spans(given: object, text: str, file: str | Path, line: int) -> list[dict[str, Any]]:
+    """Return a document's spans; null is none."""
+    if given is None:
+        return []
+    for span in given if isinstance(given, list) else [given]:
+        places = [span.get("start"), span.get("end")] if isinstance(span, dict) else []
+        if not all(type(place) is int for place in places) or not places or not 0 <= places[0] < places[1] <= len(text):
+            raise RowError(
+                "not a span",
+                file=file,
+                line=line,
+                field="spans",
+                found=span,
+                allowed=f"{{start, end, label}} with 0 <= start < end <= {len(text)}",
+            )
+    return list(given) if isinstance(given, list) else []
+
+
+def write_rows(path: Path, rows: Iterable[dict[str, Any]]) -> int:
+    """Write rows as JSONL in UTF-8, for a folder still in the making; return how many."""
+    count = 0
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding="utf-8") as stream:
+        for row in rows:
+            stream.write(json.dumps(row, ensure_ascii=False, default=str) + "\n")
+            count += 1
+    return count
+
+
+def _reason(path: Path, folder: Path) -> str | None:
+    """Return why a file in a folder is not read, or None."""
+    if any(part.startswith(".") for part in path.relative_to(folder).parts[:-1]):
+        return "in a hidden folder"
+    if reason := why_not(path):
+        return reason
+    if not path.stat().st_size:
+        return "an empty file"
+    if Source(path.name).suffix != ".json":
+        return None
+    # Settings and the like lie beside rows in such files; a row tells the difference.
+    try:
+        return None if next(iter(read_records(path)), None) else "JSON without rows"
+    except InputError as error:
+        return error.what.replace(str(path), "JSON that", 1) if "holds no rows" in error.what else None
+
+
+def _named(files: Sequence[Path]) -> str:
+    return ", ".join(file.name for file in files[:3]) + (", ..." if len(files) > 3 else "")
+
+
+def _parquet_rows(file: Path) -> int:
+    import pyarrow.parquet
+
+    with Source(str(file)).open() as stream:
+        return int(pyarrow.parquet.ParquetFile(stream).metadata.num_rows)
+
+
+def _columns(records: Records, text_field: str, report: Report | None) -> dict[str, str]:
+    """Return a table's columns that plainly stand for text and label under other names -> those names; it is told."""
+    if records.columns is None:
+        return {}
+    fields = (*(["text"] if text_field == "text" else []), "label")
+    found = columns_for(fields, records.columns)
+    if report and found:
+        told = ", ".join(f"{field} from column {column!r}" for field, column in found.items())
+        report.note(f"{records.source.name}: {told}")
+    return {column: field for field, column in found.items()}
+
+
+def _renamed(row: object, names: dict[str, str]) -> object:
+    return {names.get(key, key): value for key, value in row.items()} if names and isinstance(row, dict) else row
+
+
+def _text_documents(path: Path, records: Records, unit: str) -> Iterator[Document]:
+    text = records.text()
+    if unit == "file":
+        yield Document(path.name, text)
+        return
+    pieces = re.split(r"\n\s*\n", text.replace("\r\n", "\n")) if unit == "paragraph" else text.split("\n")
+    for number, piece in enumerate(pieces, 1):
+        if piece.strip():
+            yield Document(f"{path.name}:{number}", piece.strip())

@@ -1,0 +1,204 @@
+"""A model's figures with intervals, its baseline beside them, and its card for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from noria import __version__
+from noria.core.caveats import caveats
+from noria.core.figure import Figure
+from noria.core.folder import Source
+from noria.core.progress import Report
+from noria.tasks.measure import Measure
+from noria.tasks.task import Answer, Row, Task
+
+from .baseline import baselines_of
+from .intervals import interval, paired
+from .labels import LabelFigures, by_label, line, table
+from .metrics import calibration_error, confidences
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """What held-out rows say of a model and of its baseline."""
+
+    metrics: list[Figure]
+    """The first is the one to rank models by; each names the baseline's value where it has one."""
+    baseline: list[Figure]
+    difference: Figure | None
+    """Model minus baseline on the first measure (where less is better, baseline minus model), with a paired interval."""
+    by_label: list[LabelFigures]
+    """Every label by itself."""
+
+    @property
+    def verdict(self) -> str:
+        """Return who wins: "beats the baseline", "baseline wins", "no clear winner"; "no baseline" where there is none."""
+        if self.difference is None:
+            return "no baseline"
+        low, high = self.difference.low, self.difference.high
+        if low is not None and low > 0:
+            return "beats the baseline"
+        return "baseline wins" if high is not None and high < 0 else "no clear winner"
+
+
+def assess(
+    task: Task,
+    training: Sequence[Row],
+    rows: Sequence[Row],
+    answers: Sequence[Answer],
+    *,
+    source: str,
+    report: Report | None = None,
+) -> Assessment:
+    """Judge answers on held-out rows, beside the task's baseline learned from the training rows.
+
+    Args:
+        task: any that gives measures.
+        training: rows that the model was trained on.
+        rows: held-out rows.
+        answers: the model's answers to them.
+        source: name of the held-out set, for the figures.
+        report: where the result is told.
+    """
+    metrics = figures_of(task, rows, answers, source=source)
+    labels = by_label(task, rows, answers, source=source)
+    others = baseline_answers(task, training, rows)
+    # A baseline that answers in another form, as a written text beside the cost of one, cannot be compared.
+    found = {name: task.scores(rows, said) for name, said in others.items()}
+    model = task.scores(rows, answers)
+    found = {name: one for name, one in found.items() if [m.name for m in one] == [m.name for m in model]}
+    if not found:
+        result = Assessment(metrics, [], None, labels)
+    else:
+        beside = next(iter(found.values()))
+        difference = _difference(model[0], beside[0], source)
+        for place, other in enumerate(beside):
+            metrics[place] = replace(metrics[place], baseline=other.value)
+        figures = [replace(_figure(one, source), note=name) for name, some in found.items() for one in some]
+        result = Assessment([*metrics, difference], figures, difference, labels)
+    if result.verdict == "baseline wins":
+        result = replace(result, metrics=[replace(metrics[0], note="baseline wins"), *result.metrics[1:]])
+    if report:
+        told = "" if result.difference is None else f"; {result.difference.text()}"
+        report.ledger(f"{source}: {result.metrics[0].text()}{told}: {result.verdict}")
+        if labels:
+            report.ledger(line(labels))
+    return result
+
+
+def figures_of(task: Task, rows: Sequence[Row], answers: Sequence[Answer], *, source: str) -> list[Figure]:
+    """Return every measure of a model's answers with its interval, then the calibration error."""
+    figures = [_figure(measure, source) for measure in task.scores(rows, answers)]
+    confidence, right = confidences(rows, answers)
+    return [*figures, _calibration(confidence, right, source)] if len(right) else figures
+
+
+def baseline_answers(task: Task, training: Sequence[Row], rows: Sequence[Row]) -> dict[str, list[Answer]]:
+    """Return the answers of the task's baselines by name, the one to beat first; a task of another package brings its own."""
+    own = task.baseline(training, rows)
+    if own is not None:
+        return {f"the baseline of {task.name}": own}
+    return {name: baseline(task, training, rows) for name, baseline in baselines_of(task).items()}
+
+
+def _difference(model: Measure, baseline: Measure, source: str) -> Figure:
+    left, right = (baseline, model) if model.lower_is_better else (model, baseline)
+    gain = paired(left.counts, right.counts, model.statistic)
+    name = f"{model.name} below baseline" if model.lower_is_better else f"{model.name} above baseline"
+    return Figure(
+        name,
+        gain.value,
+        len(model.counts),
+        gain.low,
+        gain.high,
+        source=source,
+        level=gain.level,
+        note="paired bootstrap over texts",
+    )
+
+
+def _figure(measure: Measure, source: str) -> Figure:
+    found = interval(measure.counts, measure.statistic)
+    return Figure(
+        measure.name, found.value, len(measure.counts), found.low, found.high, unit=measure.unit, source=source
+    )
+
+
+def _calibration(confidence: np.ndarray, right: np.ndarray, source: str, draws: int = 400) -> Figure:
+    random = np.random.default_rng(0)
+    picks = random.integers(0, len(right), (draws, len(right)))
+    found = [calibration_error(confidence[pick], right[pick]) for pick in picks]
+    low, high = np.quantile(found, [0.025, 0.975])
+    # Bins of few texts make the error of a resample larger than that of the sample, so the ends may stand aside of it.
+    value = calibration_error(confidence, right)
+    return Figure(
+        "calibration error", value, len(right), min(float(low), value), max(float(high), value), source=source
+    )
+
+
+def card(facts: Mapping[str, Any], settings: Mapping[str, Any], sources: Sequence[Source]) -> str:
+    """Return a model's card in Markdown, from what its manifest says (Mitchell et al. 2019, "Model Cards")."""
+    lines = [
+        "---",
+        f"license: {facts.get('licence') or 'unknown'}",
+        "library_name: transformers",
+        "---",
+        "",
+        f"# {facts['task']}" + (f": {', '.join(facts['labels'])}" if facts.get("labels") else ""),
+        "",
+        f"{'Pretrained' if 'objective' in facts else 'Fine-tuned'} by Noria {__version__}; base: "
+        f"{facts.get('base', 'unnamed')}; {facts.get('parameters', 0):,} parameters.",
+        "",
+        "## Held-out figures",
+        "",
+        "| measure | value | interval | n | baseline | source |",
+        "|---|---|---|---|---|---|",
+    ]
+    beaten = "; ".join(dict.fromkeys(raw.get("note") or raw["name"] for raw in facts.get("baseline", []))) or "none"
+    for raw in [*facts.get("metrics", []), *facts.get("forgetting", [])]:
+        figure = Figure(**raw)
+        ends = "" if figure.low is None or figure.high is None else f"{figure.low:.3f} to {figure.high:.3f}"
+        beside = "" if figure.baseline is None else f"{figure.baseline:.3f}"
+        lines.append(f"| {figure.name} | {figure.value:.3f} | {ends} | {figure.n:,} | {beside} | {figure.source} |")
+    if known := caveats(facts):
+        lines[9:9] = ["## What to know first", "", *(f"- {words[0].upper()}{words[1:]}." for words in known), ""]
+    labels = facts.get("by_label") or []
+    lines += [
+        "",
+        f"Baseline: {beaten}. Intervals: bootstrap over texts, 95 %.",
+        "",
+        *(["## By label", "", *table(labels), ""] if labels else ()),
+        *_seen(facts),
+        *(
+            ("## Learning curves", "", "![Learning curves](curves.svg)", "")
+            if any(facts.get("curves", {}).values())
+            else ()
+        ),
+        "## Made from",
+        "",
+        "| what | SHA-256 | licence |",
+        "|---|---|---|",
+        *(f"| {source.name} | {source.sha256[:16]} | {source.licence} |" for source in sources),
+        "",
+        "## Settings",
+        "",
+        *(f"- {key}: {value}" for key, value in settings.items()),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _seen(facts: Mapping[str, Any]) -> list[str]:
+    """Return what of the judging texts was seen in training, as lines of the card."""
+    lines = [
+        f"Of {one['rows']:,} {one['set']} texts {one['same']:,} are also training texts, and {one['near']:,} more nearly repeat some."
+        for one in facts.get("leaks", [])
+        if one["same"] or one["near"]
+    ]
+    if facts.get("conflicting_texts"):
+        lines.append(f"{facts['conflicting_texts']:,} texts stand in the rows with different labels.")
+    return [*lines, ""] if lines else []

@@ -1,0 +1,180 @@
+"""What a model gives for many texts, in batches of like length, in the order the texts came in.
+
+Matrix products are in the number type of the caller's `noria.machine.computing`; without one, in the model's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from noria.tasks.padding import Padding, padding_of, text_arrays, within
+from noria.tasks.task import Answer, Features, Row, Task
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+    from torch import nn
+
+
+def predict(
+    module: nn.Module,
+    features: Sequence[Features],
+    *,
+    tokens_per_batch: int = 8192,
+    padding: Padding | None = None,
+) -> list[np.ndarray]:
+    """Return what the head gives for every text, float32, as `Task.answer` takes it.
+
+    A sequence or vector head gives [labels], a token head [T, outputs], a span head [T, 2], a model without a head its last
+    hidden states [T, width].
+
+    Args:
+        module: a Hugging Face model, or a net over numbers, in evaluation mode.
+        features: the texts, or rows of numbers.
+        tokens_per_batch: padded tokens of one forward pass.
+        padding: how short texts are filled up; by default as the module's configuration says.
+    """
+    import torch
+
+    padding = padding or padding_of(getattr(module, "config", None))
+    found: list[np.ndarray] = [np.empty(0)] * len(features)
+    with torch.no_grad():
+        for rows in like_lengths(features, tokens_per_batch, alike=padding.alike):
+            chosen = [features[row] for row in rows]
+            arrays = vector_arrays(chosen) if "vector" in chosen[0].meta else text_arrays(chosen, padding)
+            given = _head(module(**{name: torch.from_numpy(array) for name, array in arrays.items()}))
+            for row, values in zip(rows, given.float().numpy(), strict=True):
+                place = within(len(features[row].ids), len(values), padding)
+                found[row] = values[place] if values.ndim == 2 else values
+    return found
+
+
+def _head(output: Any) -> Any:
+    import torch
+
+    if "start_logits" in output:
+        return torch.stack([output.start_logits, output.end_logits], dim=-1)
+    return output.logits if "logits" in output else output.last_hidden_state
+
+
+def generate(
+    module: nn.Module,
+    tokenizer: Tokenizer,
+    features: Sequence[Features],
+    *,
+    beams: int = 1,
+    most: int = 256,
+    tokens_per_batch: int = 4096,
+    padding: Padding | None = None,
+) -> list[str]:
+    """Return what an encoder-decoder, or a causal model after a prompt, writes for every text: the likeliest, or by beam search.
+
+    Args:
+        module: a Hugging Face model that generates, in evaluation mode.
+        tokenizer: turns ids back into text.
+        features: source texts or prompts.
+        beams: beams of the search; 1 takes the likeliest token each time.
+        most: most tokens to write.
+        tokens_per_batch: padded tokens of one batch.
+        padding: how short texts are filled up; by default as the module's configuration says.
+    """
+    import torch
+
+    prompt, padding = not module.config.is_encoder_decoder, padding or padding_of(module.config)
+    said = [""] * len(features)
+    with torch.no_grad():
+        for rows in like_lengths(features, tokens_per_batch // beams, alike=prompt or padding.alike):
+            arrays = text_arrays([features[row] for row in rows], padding)
+            arrays.setdefault("attention_mask", np.ones_like(arrays["input_ids"]))
+            longest = arrays["input_ids"].shape[1]
+            # A text of n tokens is rarely worth more than 2 n + 32: a model that does not find its end is cut off there.
+            room = most if prompt else min(most, 2 * longest + 32)
+            ids = module.generate(
+                **{name: torch.from_numpy(array) for name, array in arrays.items()},
+                max_new_tokens=room,
+                num_beams=beams,
+                do_sample=False,
+            )
+            for row, one in zip(rows, ids.tolist(), strict=True):
+                said[row] = tokenizer.decode(one[longest:] if prompt else one, skip_special_tokens=True).strip()
+    return said
+
+
+def like_lengths(features: Sequence[Features], tokens_per_batch: int, *, alike: bool = False) -> Iterator[list[int]]:
+    """Yield the numbers of all texts in batches, the longest first; `alike` puts only texts of one length together."""
+    lengths = [max(1, len(one.ids)) for one in features]
+    order = sorted(range(len(features)), key=lambda index: -lengths[index])
+    for _, group in groupby(order, key=lambda index: lengths[index] if alike else 0):
+        rest = list(group)
+        while rest:
+            count = max(1, tokens_per_batch // lengths[rest[0]])
+            yield rest[:count]
+            rest = rest[count:]
+
+
+def vector_arrays(features: Sequence[Features]) -> dict[str, np.ndarray]:
+    """Return a net's argument for rows of numbers."""
+    return {"vectors": np.array([one.meta["vector"] for one in features], dtype=np.float32)}
+
+
+def tell(
+    task: Task,
+    module: nn.Module,
+    tokenizer: Tokenizer | None,
+    rows: Sequence[Row],
+    max_length: int,
+    *,
+    windows: Windows | None = None,
+) -> list[Answer]:
+    """Return the task's answer to every row, whatever its head.
+
+    Args:
+        task: reads rows and makes answers.
+        module, tokenizer: the model, in evaluation mode, and what it reads with (None: rows are numbers).
+        rows: what to answer.
+        max_length: tokens of a window.
+        windows: the rows' windows where they are made already.
+    """
+    if task.head == "embedding":
+        sides = zip(*(task.texts(row)[:2] for row in rows), strict=True)
+        features = [[task.features(tokenizer, text, max_length) for text in side] for side in sides]
+        vectors = [answers(task, one, predict(module, one)) for one in features]
+        return [{"anchor": one, "positive": other} for one, other in zip(*vectors, strict=True)]
+    if windows is None:
+        made = [task.windows(tokenizer, row, max_length) for row in rows]
+        parts = [part for row in made for part in row]
+        owners = [number for number, row in enumerate(made) for _ in row]
+    else:
+        parts, owners = windows.features, windows.owners
+    if task.head == "seq2seq":
+        return joined(task, answers(task, parts, generate(module, tokenizer, parts)), owners)
+    # A causal model's logits are as wide as its vocabulary: only those of a few texts are held at once.
+    size = 32 if task.head == "causal" else len(parts)
+    said: list[Answer] = []
+    for start in range(0, len(parts), size):
+        some = parts[start : start + size]
+        said += answers(task, some, predict(module, some))
+    return joined(task, said, owners)
+
+
+class Windows(Protocol):
+    """Windows of rows, and the row each belongs to."""
+
+    features: list[Features]
+    owners: list[int]
+
+
+def answers(task: Task, features: Sequence[Features], outputs: Sequence[Any]) -> list[Answer]:
+    """Return the task's answer to every window."""
+    return [task.answer(one, values) for one, values in zip(features, outputs, strict=True)]
+
+
+def joined(task: Task, given: Sequence[Answer], owners: Sequence[int]) -> list[Answer]:
+    """Return one answer a row, from the answers to its windows; `owners` is the row of each, in order."""
+    return [
+        task.join([given[place] for place, _ in group])
+        for _, group in groupby(enumerate(owners), key=lambda item: item[1])
+    ]

@@ -1,0 +1,193 @@
+"""A model folder -> model, head and tokenizer, safely: safetensors only, never a folder's own code, never pickle."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from noria.core.errors import FolderError, NoriaError, unknown
+from noria.core.folder import MANIFEST
+from noria.make.quiet import quiet_transformers as quiet_transformers
+from noria.make.tokens.tokenizer import load_tokenizer
+
+from .attention import model_kind
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+    from transformers import PreTrainedModel
+
+    from noria.core.progress import Report
+
+Head = Literal["sequence", "token", "span", "embedding", "seq2seq", "causal", "masked"]
+
+
+def load(
+    folder: str | Path,
+    head: Head,
+    labels: Sequence[str] | None = None,
+    *,
+    seed: int = 0,
+    report: Report | None = None,
+) -> tuple[PreTrainedModel, Tokenizer]:
+    """Return a model in float32 with the head asked for, and its tokenizer; an adapter that is not merged is put back on.
+
+    What the folder leaves open is mended as `fitting` says: a padding token, rows for added tokens.
+
+    Args:
+        folder: a folder in the Hugging Face layout, with or without `noria.json`.
+        head: sequence (one of `labels` a text), token (one a token), span (first and last token of an answer), embedding
+            (hidden states), seq2seq (a text from a text), causal (next token), masked (hidden tokens).
+        labels: names of the classes; None keeps those of the folder. Of a head that the folder holds, the rows of labels of
+            the same names are kept, at our places (see `trained_head`); all others start anew.
+        seed: of the weights of a head that starts anew.
+        report: where it is told what became of a trained head, and what was mended.
+
+    Raises:
+        FolderError: no such folder, no safetensors in it, it asks for code of its own, its files cannot be read, or it is of
+            a kind that cannot have the head.
+        SettingError: unknown head.
+    """
+    folder = Path(folder)
+    if head not in get_args(Head):
+        raise unknown("head", head, get_args(Head))
+    check_folder(folder)
+    check_kind(folder, head)
+
+    import torch
+    import transformers
+
+    from . import fitting, recurrent, trained_head  # noqa: F401 - makes its model known to transformers
+
+    auto = {
+        "sequence": transformers.AutoModelForSequenceClassification,
+        "token": transformers.AutoModelForTokenClassification,
+        "span": transformers.AutoModelForQuestionAnswering,
+        "embedding": transformers.AutoModel,
+        "seq2seq": transformers.AutoModelForSeq2SeqLM,
+        "causal": transformers.AutoModelForCausalLM,
+        "masked": transformers.AutoModelForMaskedLM,
+    }[head]
+    tokenizer = load_tokenizer(folder)
+    # A base of many labels has a span head of as many outputs; first and last token are two.
+    classes = {"num_labels": 2} if head == "span" else {}
+    if labels is not None and head in ("sequence", "token"):
+        classes = {"id2label": dict(enumerate(labels)), "label2id": {label: i for i, label in enumerate(labels)}}
+
+    def read(**classes: Any) -> tuple[PreTrainedModel, dict[str, Any]]:
+        # Which attention is not said: transformers takes the fused one where an architecture has it.
+        return auto.from_pretrained(
+            folder,
+            dtype=torch.float32,
+            use_safetensors=True,
+            trust_remote_code=False,
+            local_files_only=True,
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+            **classes,
+        )
+
+    with quiet_transformers(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        try:
+            model, info = read(**classes)
+            notes = []
+            if labels is not None and head in ("sequence", "token"):
+                notes.append(trained_head.reuse(model, labels, folder, info, lambda: read()[0]))
+            notes += fitting.mend(model, tokenizer, folder)
+        except NoriaError:
+            raise
+        except Exception as error:  # transformers and safetensors raise many kinds for a bad folder
+            first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            if first.startswith("Unrecognized configuration class"):
+                first = "transformers has no such head for this architecture"
+            raise FolderError(f"{folder} ({_kind(folder)}) cannot be loaded with a {head} head", found=first) from error
+    if _holds_adapter(folder):
+        from .saved import load_adapter
+
+        load_adapter(model, folder / "adapter", heads=False)
+    for note in notes:
+        if note and report:
+            report.note(f"{folder.name}: {note}")
+    return model.eval(), tokenizer
+
+
+def _holds_adapter(folder: Path) -> bool:
+    """Return whether the weights need the adapter beside them: one whose kind cannot be merged."""
+    manifest = folder / MANIFEST
+    facts = json.loads(manifest.read_text(encoding="utf-8"))["facts"] if manifest.exists() else {}
+    return not (facts.get("adapter") or {"merged": True})["merged"]
+
+
+def check_folder(folder: Path) -> None:
+    """Refuse a folder that is no model, that holds no safetensors, or that asks for code of its own.
+
+    Raises:
+        FolderError: any of these.
+    """
+    if not folder.is_dir():
+        raise FolderError("no such model folder", found=str(folder))
+    config = folder / "config.json"
+    try:
+        document = json.loads(config.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        inner = next((one for one in sorted(folder.glob("0_*")) if (one / "config.json").is_file()), None)
+        hint = f"its model lies in {inner}: name that folder" if inner else "it is not a model folder"
+        raise FolderError(f"{folder} holds no config.json", hint=hint) from None
+    except ValueError as error:
+        raise FolderError(f"{config} cannot be read", found=str(error)) from None
+    if "auto_map" in document and not known_natively(str(document.get("model_type", ""))):
+        raise FolderError(f"{folder} asks to run code of its own", allowed="architectures that transformers knows")
+    if not any(folder.glob("*.safetensors")):
+        found = ", ".join(sorted(path.name for path in folder.glob("*.bin"))) or "no weights"
+        raise FolderError(f"{folder} holds no safetensors", found=found, allowed="model.safetensors")
+
+
+def known_natively(model_type: str) -> bool:
+    """Return whether transformers itself has the architecture: then its own is loaded, whatever code lies beside the weights."""
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
+
+    return model_type in CONFIG_MAPPING_NAMES
+
+
+KINDS: dict[str, tuple[str, ...]] = {
+    "embedding": ("encoder", "decoder"),
+    "seq2seq": ("encoder-decoder",),
+    "causal": ("decoder",),
+    "masked": ("encoder",),
+}
+"""Head -> the kinds of model that can have it, where not all can."""
+
+
+def check_kind(folder: Path, head: Head) -> None:
+    """Refuse a model of a kind that cannot have the head.
+
+    Raises:
+        FolderError: the model is of another kind; names those that fit.
+    """
+    if head not in KINDS:
+        return
+    config, name = json.loads((folder / "config.json").read_text(encoding="utf-8")), _kind(folder)
+    kind = model_kind(SimpleNamespace(**config))
+    if kind not in KINDS[head]:
+        fitting = " or ".join(KINDS[head])
+        raise FolderError(
+            f"{folder} is of the wrong kind: for a {head} head",
+            found=f"{name}, {_A[kind]}",
+            allowed=" or ".join(_A[one] for one in KINDS[head]),
+            hint=_HINTS.get(fitting),
+        )
+
+
+def _kind(folder: Path) -> str:
+    """Return the architecture that a folder's configuration names."""
+    return str(json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type", ""))
+
+
+_A = {"encoder": "an encoder", "decoder": "a decoder", "encoder-decoder": "an encoder-decoder"}
+_HINTS = {
+    "decoder": "`noria build pretrain` makes one",
+    "encoder-decoder": "`noria build pretrain --objective spans` makes one",
+}

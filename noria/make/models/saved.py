@@ -1,0 +1,208 @@
+"""Adapters as folders: one safetensors file and one JSON file. A LoRA is in peft's layout, so peft and servers load it.
+
+An AdaLoRA is saved as the LoRA that it has become: the triplets that kept their value, each matrix with its own rank.
+Bottlenecks and prefixes have a layout of our own, with the same file names.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from noria.core.errors import FolderError, SettingError
+from noria.core.folder import write_json
+
+from . import anatomy, prefix
+from .adalora import Triplets
+from .adapt import DEFAULT, Adapter, adapters, enlist, in_use, parts, use
+from .adapt_settings import AdapterSettings
+from .bottleneck import Bottleneck
+from .lora import LowRank
+
+CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+_ROOT = "base_model.model."
+_TASKS = {
+    "ForSequenceClassification": "SEQ_CLS",
+    "ForTokenClassification": "TOKEN_CLS",
+    "ForQuestionAnswering": "QUESTION_ANS",
+    "ForCausalLM": "CAUSAL_LM",
+    "ForConditionalGeneration": "SEQ_2_SEQ_LM",
+    "MTModel": "SEQ_2_SEQ_LM",
+}
+"""End of a class's name -> peft's word for its task."""
+
+
+def save_adapter(module: nn.Module, folder: Path, name: str | None = None) -> None:
+    """Write an adapter (the one in use unless named) and its heads into a folder.
+
+    Raises:
+        SettingError: the module has no such adapter.
+    """
+    name = name or in_use(module)
+    if name not in adapters(module):
+        raise SettingError("the module has no such adapter", found=name, allowed=adapters(module))
+    adapter = adapters(module)[name]
+    own = dict(parts(module, name))
+    heads = {
+        f"{path}.{key}": tensor for path, head in adapter.heads.items() for key, tensor in head.state_dict().items()
+    }
+    if adapter.settings.kind in ("lora", "adalora"):
+        config, tensors = _as_lora(module, own, adapter)
+    else:
+        config = {"noria": adapter.settings.model_dump(mode="json"), "heads": list(adapter.heads)}
+        tensors = {f"{path}.{key}": tensor for path, part in own.items() for key, tensor in part.state_dict().items()}
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {_ROOT + key: tensor.detach().contiguous() for key, tensor in {**tensors, **heads}.items()}
+    save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
+    (folder / WEIGHTS).chmod(0o644)
+    write_json(folder / CONFIG, config)
+
+
+def _as_lora(
+    module: nn.Module, own: dict[str, nn.Module], adapter: Adapter
+) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    tensors, found, alphas = {}, {}, {}
+    for path, part in own.items():
+        up, down = part.factors()
+        if isinstance(part, Triplets):
+            up, down = up[:, part.kept], down[part.kept]
+        if len(down):
+            tensors[f"{path}.lora_A.weight"], tensors[f"{path}.lora_B.weight"] = down, up
+            found[path], alphas[path] = len(down), part.scale * len(down)
+    rank, alpha = adapter.settings.rank, adapter.settings.alpha
+    task = next((word for end, word in _TASKS.items() if type(module).__name__.endswith(end)), None)
+    config = {
+        "peft_type": "LORA",
+        "task_type": task,
+        "base_model_name_or_path": None,
+        "inference_mode": True,
+        "r": rank,
+        "lora_alpha": alpha,
+        "lora_dropout": 0.0,
+        "bias": "none",
+        "fan_in_fan_out": False,
+        "target_modules": list(found),
+        "rank_pattern": {path: own_rank for path, own_rank in found.items() if own_rank != rank},
+        "alpha_pattern": {path: own_alpha for path, own_alpha in alphas.items() if own_alpha != alpha},
+        "modules_to_save": sorted({path.rpartition(".")[2] for path in adapter.heads}) or None,
+    }
+    return config, tensors
+
+
+def load_adapter(module: nn.Module, folder: Path, name: str = DEFAULT, *, heads: bool = True) -> None:
+    """Put a saved adapter on a transformers model under a name, beside any others, and use it.
+
+    Args:
+        module: the base, or a base with adapters.
+        folder: where `save_adapter` wrote it, or peft a LoRA.
+        name: what to call it.
+        heads: take its heads too, be there more labels or fewer; else it goes with those that the module has.
+
+    Raises:
+        FolderError: no adapter there, one of an unknown layout, or one made for another base.
+        SettingError: the module has an adapter of that name already.
+    """
+    config, tensors = _read(folder)
+    settings = _settings(config, folder)
+    per_head, per_part = _sorted(module, tensors)
+    _check(module, per_part, folder)
+    own = {path: module.get_submodule(path) for path in anatomy.heads(module)}
+    if heads:
+        own |= {path: _head_of(own[path], states) for path, states in per_head.items()}
+    enlist(module, name, Adapter(settings, own))
+    random = torch.Generator().manual_seed(0)
+    for path, state in per_part.items():
+        holder = module.get_submodule(path)
+        if settings.kind == "prefix":
+            prefix.hold(holder)
+            part: nn.Module = prefix.Prefix()
+            part.fill(state["key"], state["value"])
+            holder.prefixes[name] = part
+        elif settings.kind == "bottleneck":
+            holder.adapters[name] = part = Bottleneck(holder, len(state["down"]), random)
+            part.load_state_dict(state)
+        else:
+            down, up = state["lora_A.weight"], state["lora_B.weight"]
+            holder.adapters[name] = part = LowRank(holder, len(down), _alpha(config, path) / len(down), random)
+            part.load_state_dict({"down": down, "up": up})
+    use(module, name)
+
+
+def _read(folder: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    try:
+        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        tensors = load_file(folder / WEIGHTS)
+    except FileNotFoundError:
+        raise FolderError(f"{folder} holds no adapter", allowed=f"{CONFIG} and {WEIGHTS}") from None
+    except (ValueError, OSError, SafetensorError) as error:
+        raise FolderError(f"{folder} cannot be read", found=str(error)) from None
+    return config, {key.removeprefix(_ROOT): tensor for key, tensor in tensors.items()}
+
+
+def _settings(config: dict[str, Any], folder: Path) -> AdapterSettings:
+    if "noria" in config:
+        return AdapterSettings.make(**config["noria"])
+    odd = [key for key in ("use_dora", "use_rslora", "lora_bias", "fan_in_fan_out") if config.get(key)]
+    if config.get("peft_type") != "LORA" or odd or config.get("bias", "none") != "none":
+        found = ", ".join(odd) or config.get("peft_type", "no peft_type")
+        raise FolderError(f"{folder} holds an adapter of a layout not known here", found=found, allowed="plain LoRA")
+    return AdapterSettings.make(kind="lora", rank=config["r"], alpha=config["lora_alpha"])
+
+
+def _alpha(config: dict[str, Any], path: str) -> float:
+    patterns = config.get("alpha_pattern") or {}
+    found = [alpha for key, alpha in patterns.items() if re.fullmatch(rf"(?:.*\.)?{key}", path)]
+    if found:
+        return float(found[0])
+    return float(config["lora_alpha"])
+
+
+def _sorted(
+    module: nn.Module, tensors: dict[str, torch.Tensor]
+) -> tuple[dict[str, dict[str, torch.Tensor]], dict[str, dict[str, torch.Tensor]]]:
+    """Return the tensors of heads and of parts: path of the head, matrix or attention -> name -> tensor."""
+    names = anatomy.heads(module)
+    per_head: dict[str, dict[str, torch.Tensor]] = {}
+    per_part: dict[str, dict[str, torch.Tensor]] = {}
+    for key, tensor in tensors.items():
+        head = next((path for path in names if key.startswith(path + ".")), None)
+        if head is not None:
+            per_head.setdefault(head, {})[key.removeprefix(head + ".")] = tensor
+        else:
+            cut = 2 if key.endswith((".lora_A.weight", ".lora_B.weight")) else 1
+            words = key.split(".")
+            per_part.setdefault(".".join(words[:-cut]), {})[".".join(words[-cut:])] = tensor
+    return per_head, per_part
+
+
+def _check(module: nn.Module, per_part: dict[str, dict[str, torch.Tensor]], folder: Path) -> None:
+    known = dict(module.named_modules())
+    for path, state in per_part.items():
+        holder = known.get(path)
+        wrong = holder is None
+        if isinstance(holder, nn.Linear):
+            shapes = {key: list(tensor.shape) for key, tensor in state.items()}
+            rows, columns = holder.out_features, holder.in_features
+            wanted = {"lora_A.weight": (1, columns), "lora_B.weight": (0, rows), "down": (1, rows), "up": (0, rows)}
+            wrong = any(shapes[key][axis] != size for key, (axis, size) in wanted.items() if key in shapes)
+        if wrong:
+            raise FolderError(
+                f"{folder} holds an adapter for another base", found=path, allowed="the base it was made on"
+            )
+
+
+def _head_of(head: nn.Module, state: dict[str, torch.Tensor]) -> nn.Module:
+    """Return a copy of a head with these tensors, be there more labels or fewer."""
+    new = copy.deepcopy(head)
+    for key, tensor in state.items():
+        owner, _, last = key.rpartition(".")
+        setattr(new.get_submodule(owner), last, nn.Parameter(tensor.clone()))
+    return new

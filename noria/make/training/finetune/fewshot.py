@@ -1,0 +1,99 @@
+"""Few rows a label: first texts of one label are brought together by contrast, then a small head learns to name them.
+
+8 rows a label are too few to tune an encoder by its labels, but make many pairs (Tunstall et al. 2022, "SetFit"). Pairs move
+the first token's state, which is what a classifier reads, so the model stays one that plain transformers loads.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from noria.core.folder import MANIFEST, Source, is_made, new_folder, read_manifest
+from noria.core.progress import Report
+from noria.core.settings import fingerprint
+from noria.make.models.load import quiet_transformers
+from noria.make.tokens.tokenizer import copy_tokenizer
+from noria.make.training.dist.parallel import first_alone
+from noria.make.training.settings import FinetuneSettings
+from noria.tasks.embed import pairs
+from noria.tasks.task import Row, Task, task_for
+
+from .examples import Examples
+from .fit import fit
+from .prepare import prepared
+from .publish import lineage
+
+
+def wanted(task: Task, settings: FinetuneSettings) -> bool:
+    """Return whether the rows are to be brought together first."""
+    return bool(settings.body.pairs) and task.head == "sequence"
+
+
+def brought_together(
+    task: Task, base: Path, rows: Sequence[Row], settings: FinetuneSettings, target: Path, report: Report
+) -> Path:
+    """Write an encoder that has been tuned by pairs of the rows, and return its folder; one that is there already is kept.
+
+    Half of the time budget, or as many steps as are asked for, goes to the pairs.
+
+    Args:
+        task: classify; its rows have one label each.
+        base: folder of a pretrained encoder.
+        rows: {text, label}, of two labels or more.
+        settings: `body.pairs` is how often a text is an anchor.
+        target: the folder to write; an unfinished run lies beside it.
+        report: where plan and progress are told.
+
+    Raises:
+        InputError: there are too few rows to draw pairs from.
+    """
+    sources = [*lineage(base), Source("training rows", fingerprint(list(rows)))]
+    own = settings.but(minutes=settings.minutes / 2, evaluations=1, body={**settings.body.model_dump(), "frozen": 0})
+    dump = own.model_dump(mode="json")
+    if is_made(target, sources, dump):
+        return target
+    drawn = pairs(rows, settings.seed, settings.body.pairs)
+    near = task_for("embed", prefix=task.prefix, pooling="cls")
+    module, tokenizer = prepared(near, base, own)
+    examples = Examples.of(near, tokenizer, drawn, own.max_length)
+    report.plan(f"{len(rows):,} rows make {len(drawn):,} pairs")
+    work = target.with_name(f"{target.name}.work")
+    fit(
+        near,
+        module,
+        tokenizer,
+        examples,
+        None,
+        work,
+        own,
+        report,
+        identity=fingerprint([one.sha256 for one in sources]),
+    )
+    with first_alone():
+        if not is_made(target, sources, dump):
+            _write(module, base, target, dump, sources)
+    return target
+
+
+def resting(base: Path, settings: FinetuneSettings) -> FinetuneSettings:
+    """Return the settings of the head's training: all layers rest, and half of the time is left."""
+    layers = json.loads((base / "config.json").read_text(encoding="utf-8"))["num_hidden_layers"]
+    layers = min(layers, settings.body.layers or layers)
+    body = {**settings.body.model_dump(), "frozen": layers, "layers": None}
+    return settings.but(
+        minutes=settings.minutes / 2, learning_rate=settings.learning_rate and 10 * settings.learning_rate, body=body
+    )
+
+
+def _write(module: nn.Module, base: Path, target: Path, settings: dict[str, Any], sources: list[Source]) -> None:
+    with new_folder(target, kind="model", settings=settings, sources=sources) as folder:
+        with quiet_transformers():
+            module.save_pretrained(folder.path)
+        copy_tokenizer(base, folder.path)
+        if (base / MANIFEST).exists():
+            folder.facts.update(read_manifest(base).facts)

@@ -1,0 +1,186 @@
+"""Examples and a prepared module -> the module trained, with the weights that judge valid rows best."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from tokenizers import Tokenizer
+from torch import nn
+
+from noria.core.progress import Report
+from noria.core.settings import fingerprint
+from noria.machine import measure
+from noria.make.evaluate.calibration import fit_outside_penalty, fit_temperature
+from noria.make.evaluate.predict import predict, tell
+from noria.make.models.adapt import after_step
+from noria.make.tokens.batches import BatchSource, Buckets, Joined, length_buckets
+from noria.make.training.dist.parallel import world_size
+from noria.make.training.loop.loop import Evaluation, Evaluator, TrainResult, Watcher, train
+from noria.make.training.loop.plan import read_plan
+from noria.make.training.settings import FinetuneSettings, OptimizerSettings, TrainSettings
+from noria.tasks.padding import Padding, padding_of
+from noria.tasks.tag import Tag
+from noria.tasks.task import Task
+
+from . import frozen_states as lower
+from .augment import augmented_row, check_augmentations
+from .examples import Augmented, Examples
+from .heads import Loss, Way, mean_loss, objective_of, way_of
+
+
+def fit(
+    task: Task,
+    module: nn.Module,
+    tokenizer: Tokenizer | None,
+    training: Examples,
+    valid: Examples | None,
+    work: Path,
+    settings: FinetuneSettings,
+    report: Report,
+    *,
+    identity: str = "",
+    watch: Watcher | None = None,
+) -> TrainResult:
+    """Train a prepared module in place; where there are valid rows it ends with the weights that judge them best.
+
+    Args:
+        task: what the rows are for.
+        module, tokenizer: from `prepared`.
+        training: rows to learn from.
+        valid: rows that choose the weights.
+        work: folder of the unfinished run.
+        settings: budget and rates.
+        report: where plan and progress are told.
+        identity: hash of what the run depends on beside the settings.
+        watch: called with the number of every evaluation and what it found.
+    """
+    source, objective, pace = fitting(task, module, tokenizer, training, work, settings, identity=identity)
+    return train(
+        module,
+        source,
+        objective,
+        pace,
+        work,
+        report,
+        _judge_of(task, tokenizer, training, valid, padding_of(module.config), settings) if valid else None,
+        title=f"fine-tune {work.name.strip('.').removesuffix('.work')}",
+        identity=fingerprint([identity, settings.model_dump(mode="json", exclude={"trackers", "parallel"})]),
+        after_step=after_step(module),
+        watch=watch,
+    )
+
+
+def fitting(
+    task: Task,
+    module: nn.Module,
+    tokenizer: Tokenizer | None,
+    training: Examples,
+    work: Path,
+    settings: FinetuneSettings,
+    *,
+    identity: str = "",
+) -> tuple[BatchSource, Loss, TrainSettings]:
+    """Return what the loop trains a prepared module by: batches, objective and pace. Arguments as for `fit`."""
+    regular = settings.regular
+    check_augmentations(regular.augment)
+    way, padding = _way(task, training, settings), padding_of(module.config)
+    number_type = settings.number_type
+    if settings.body.frozen and number_type == "auto" and world_size() == 1:
+        # Kept states share it, and a run that goes on upon a busy machine must not choose another.
+        plan = read_plan(work)
+        number_type = (plan.machine if plan else measure()).number_type
+    collate = lower.cheaper(
+        partial(way.collate, training, padding),
+        task,
+        module,
+        training,
+        settings,
+        work.parent,
+        bf16=number_type == "bf16",
+    )
+    batches = Buckets(
+        training.lengths, collate, tokens_per_batch=settings.tokens_per_batch, seed=settings.seed, identity=identity
+    )
+    pace = TrainSettings(
+        seed=settings.seed,
+        steps=settings.steps,
+        seconds=settings.minutes * 60,
+        optimizer=optimizer_of(task, settings),
+        number_type=number_type,
+        evaluations=settings.evaluations,
+        patience=regular.patience,
+        trackers=settings.trackers,
+        parallel=settings.parallel,
+    )
+    source: BatchSource = batches
+    if regular.augment:
+        source = Augmented(
+            batches,
+            training,
+            lambda row, number, epoch: augmented_row(
+                row, regular.augment, seed=settings.seed, number=number, epoch=epoch
+            ),
+            lambda rows: Examples.of(task, tokenizer, rows, settings.max_length),
+            lambda said, numbers: way.collate(said, padding, numbers),
+        )
+    if settings.accumulate > 1:
+        source = Joined(source, settings.accumulate)
+    return source, objective_of(way, len(training.features) / batches.steps_per_epoch), pace
+
+
+def _way(task: Task, training: Examples, settings: FinetuneSettings) -> Way:
+    return way_of(task, training, smoothing=settings.regular.smoothing, balance=settings.regular.balance)
+
+
+def optimizer_of(task: Task, settings: FinetuneSettings) -> OptimizerSettings:
+    """Return the optimiser's settings. Adapters learn at ten times the rate that suits weights; the head does not."""
+    rates = settings.rates
+    decay, head = rates.layer_decay or 0.9, rates.head_rate or 5.0
+    if settings.adapter.kind != "none":
+        head /= 10
+    given = {**rates.model_dump(), "layer_decay": decay, "head_rate": head}
+    return OptimizerSettings(learning_rate=rate_of(task, settings), **given)
+
+
+def rate_of(task: Task, settings: FinetuneSettings) -> float:
+    """Return the highest learning rate: the one asked for, or one that suits what learns."""
+    if settings.learning_rate is not None:
+        return settings.learning_rate
+    return 1e-3 if settings.adapter.kind != "none" or task.head == "vector" else 1e-4
+
+
+def _judge_of(
+    task: Task,
+    tokenizer: Tokenizer | None,
+    training: Examples,
+    valid: Examples,
+    padding: Padding,
+    settings: FinetuneSettings,
+) -> Evaluator:
+    way = _way(task, training, settings)
+    buckets = length_buckets(valid.lengths, settings.tokens_per_batch, seed=0, epoch=0)
+
+    def judge(module: nn.Module) -> Evaluation:
+        if way.by_loss:
+            loss, _ = mean_loss(way, module, valid, padding, buckets)
+            return Evaluation(-loss, {"valid loss": loss})
+        said = tell(task, module, tokenizer, valid.rows, settings.max_length, windows=valid)
+        measures = task.measures(valid.rows, said)
+        return Evaluation(next(iter(measures.values())), measures)
+
+    return judge
+
+
+def calibrated(task: Task, module: nn.Module, valid: Examples) -> Task:
+    """Return the task with what valid rows say of it: where its head has classes, the temperature that makes confidences
+    true; where it finds spans, how much bolder than the likeliest it should be.
+    """
+    if task.head not in ("sequence", "token", "vector"):
+        return task
+    logits = predict(module, valid.features)
+    task = replace(task, temperature=fit_temperature(logits, valid.targets))
+    if not isinstance(task, Tag):
+        return task
+    return replace(task, outside_penalty=fit_outside_penalty(task, valid.rows, valid.features, valid.owners, logits))

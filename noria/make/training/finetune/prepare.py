@@ -1,0 +1,124 @@
+"""A base model and a task -> the module that learns and the tokenizer that reads for it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from tokenizers import Regex, Tokenizer, pre_tokenizers
+from torch import nn
+
+from noria.core.errors import FolderError, SettingError
+from noria.core.progress import Report
+from noria.make.kernels import llama
+from noria.make.models.adapt import adapt, adapters, freeze
+from noria.make.models.attention import choose_attention
+from noria.make.models.cut import cannot_be_read_again, keep_lowest
+from noria.make.models.feedforward import new_net
+from noria.make.models.load import load
+from noria.make.training.objectives.causality import form_of
+from noria.make.training.settings import FinetuneSettings
+from noria.tasks.padding import usable_length
+from noria.tasks.tag import Tag
+from noria.tasks.task import Row, Task
+from noria.tasks.tokenizer import tokenizer_of
+
+from .probe import check_base
+
+HAN = Regex(r"\p{Han}")
+TOLERATED = 0.05
+"""Share of spans that may begin or end within a token before tokens are cut into characters."""
+
+
+def prepared(
+    task: Task, base: Path | None, settings: FinetuneSettings, rows: Sequence[Row] = (), report: Report | None = None
+) -> tuple[nn.Module, Tokenizer | None]:
+    """Return the base with the task's head, made fit for training, and the tokenizer that the task reads with.
+
+    Args:
+        task: knows its head.
+        base: folder of a pretrained model; None for a net over rows of numbers, which also has no tokenizer.
+        settings: what is taken of the base, what learns, dropout.
+        rows: training rows, by whose spread a net over numbers is scaled.
+        report: where it is told what became of the base's trained head, and what was mended in it.
+
+    Raises:
+        FolderError: `base` is no usable model, or not of a kind that can have the head.
+        SettingError: `max_length`, `layers` or `frozen` is beyond the model's, or an adapter does not fit it.
+    """
+    if task.head == "vector":
+        net = new_net([row["features"] for row in rows], len(task.outputs), seed=settings.seed)
+        set_dropout(net, settings.regular.dropout)
+        return net, None
+    if base is None:
+        raise SettingError("the task needs a base model", found=task.name, hint="noria build base makes one")
+    module, tokenizer = load(base, task.head, task.outputs, seed=settings.seed, report=report)
+    longest = usable_length(module.config) or settings.max_length
+    if settings.max_length > longest:
+        raise SettingError("max_length is beyond the model's", found=settings.max_length, allowed=f"up to {longest}")
+    if task.head == "sequence":
+        # Whoever reads the folder with plain transformers learns from it whether labels shut each other out.
+        many = getattr(task, "many", False)
+        module.config.problem_type = f"{'multi' if many else 'single'}_label_classification"
+    check_base(task, module, tokenizer, base, settings.max_length)
+    body = settings.body
+    if body.layers is not None:
+        keep_lowest(module, body.layers)
+    choose_attention(module)
+    set_dropout(module, settings.regular.dropout)
+    freeze(module, body.frozen)
+    adapt(module, settings.adapter, seed=settings.seed)
+    check_trained_and_written(module, task.head)
+    if isinstance(task, Tag):
+        asked = body.by_character
+        if asked or (asked is None and cut_wrongly(tokenizer, rows) > TOLERATED):
+            tokenizer = by_character(tokenizer)
+    return module, tokenizer
+
+
+def check_trained_and_written(module: nn.Module, head: str) -> None:
+    """Refuse, before the first step, a causal model whose loss would not be its own, and one that could not be read again.
+
+    Raises:
+        FolderError: either of these; names the family.
+    """
+    if head == "causal" and not hasattr(module, "hidden_states") and not llama.applies(module):
+        form_of(module)
+    if not adapters(module) and (fault := cannot_be_read_again(module)):
+        name = getattr(module.config, "model_type", type(module).__name__)
+        raise FolderError(f"what would be written of this {name} model could not be read again", found=fault)
+
+
+def set_dropout(module: nn.Module, rate: float) -> None:
+    """Give every dropout of a module one rate."""
+    for part in module.modules():
+        if isinstance(part, nn.Dropout):
+            part.p = rate
+
+
+def cut_wrongly(tokenizer: Tokenizer, rows: Sequence[Row], most: int = 5000) -> float:
+    """Return the share of spans that begin or end within a token, of the first `most` rows {text, spans}."""
+    spans = wrong = 0
+    some = [row for row in rows[:most] if row["spans"]]
+    for row, encoding in zip(some, tokenizer.encode_batch([row["text"] for row in some]), strict=True):
+        text, inside = row["text"], set()
+        for start, end in encoding.offsets:
+            # White space at a token's ends belongs to no span.
+            inside.update(
+                place for place in range(start + 1, end) if text[start:place].strip() and text[place:end].strip()
+            )
+        spans += len(row["spans"])
+        wrong += sum(span["start"] in inside or span["end"] in inside for span in row["spans"])
+    return wrong / spans if spans else 0.0
+
+
+def by_character(tokenizer: Tokenizer) -> Tokenizer:
+    """Return a copy of a tokenizer for which every Chinese character is a piece of its own.
+
+    The cut comes after all other pre-tokenisation, so a character in mid-word gets no word-start mark.
+    """
+    copy = tokenizer_of(tokenizer.to_str())
+    cut = pre_tokenizers.Split(HAN, "isolated")
+    before = copy.pre_tokenizer
+    copy.pre_tokenizer = pre_tokenizers.Sequence([before, cut]) if before is not None else cut
+    return copy

@@ -1,0 +1,76 @@
+"""A trained module -> its model folder: weights, tokenizer, facts and card."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Tokenizer
+from torch import nn
+
+from noria.core.folder import MANIFEST, OpenFolder, Source, lineage_of, read_manifest
+from noria.make.evaluate.card import Assessment, card
+from noria.make.evaluate.curves import curves_svg
+from noria.make.models.adapt import adapters, base_state, write_adapter
+from noria.make.models.load import quiet_transformers
+from noria.make.tokens.tokenizer import copy_tokenizer
+from noria.make.training.loop.result import TrainResult
+from noria.tasks.pooling import write_sentence_folder
+from noria.tasks.tokenizer import write_tokenizer
+
+
+def write_model(folder: OpenFolder, module: nn.Module, tokenizer: Tokenizer | None, base: Path | None) -> None:
+    """Write weights, configuration and tokenizer in the Hugging Face layout, and the model's card as its README.
+
+    An adapter is written beside the model. Where it can be merged, the model is whole without it; where not, the model is
+    the base with its new head, and `load` puts the adapter back. A model of vectors is one of sentence-transformers too.
+    """
+    state = None
+    if adapters(module):
+        folder.facts["adapter"] = write_adapter(module, folder.path)
+        state = base_state(module)
+    with quiet_transformers():
+        module.save_pretrained(folder.path, **({"state_dict": state} if state is not None else {}))
+    if base is not None:
+        copy_tokenizer(base, folder.path)
+    if tokenizer is not None:
+        write_tokenizer(tokenizer, folder.path)
+    if folder.facts.get("task") == "embed":
+        write_sentence_folder(folder.path, folder.facts, module.config.get_text_config().hidden_size)
+    write_page(folder)
+
+
+def write_page(folder: OpenFolder) -> None:
+    """Write the model's card as the folder's README, and the picture of its learning curves."""
+    facts = folder.facts
+    names = facts.get("curve_units") or {"train": "training: loss", "valid": "valid rows: score, higher is better"}
+    if picture := curves_svg(facts.get("curves", {}), names, best=facts.get("best_step", 0)):
+        (folder.path / "curves.svg").write_text(picture, encoding="utf-8")
+    (folder.path / "README.md").write_text(card(facts, folder.settings, folder.sources), encoding="utf-8")
+
+
+def told_of(base: Path | None, module: nn.Module, result: TrainResult, assessment: Assessment | None) -> dict[str, Any]:
+    """Return what a manifest says of where a model came from, how it was trained and what it is worth."""
+    known = read_manifest(base).facts if base is not None and (base / MANIFEST).exists() else {}
+    return {
+        "base": known.get("base", base.name if base is not None else "none: made from nothing"),
+        "licence": known.get("licence", ""),
+        "parameters": sum(tensor.numel() for tensor in module.parameters()),
+        "learning": sum(tensor.numel() for tensor in module.parameters() if tensor.requires_grad),
+        "metrics": [figure.as_dict() for figure in assessment.metrics] if assessment else [],
+        "baseline": [figure.as_dict() for figure in assessment.baseline] if assessment else [],
+        "by_label": assessment.by_label if assessment else [],
+        "verdict": assessment.verdict if assessment else "not judged",
+        "curves": result.curves,
+        "steps": result.steps,
+        "tokens": result.tokens,
+        "best_step": result.best_step,
+        "seconds": result.seconds,
+        "tokens_per_second": result.tokens_per_second,
+        "number_type": result.plan.machine.number_type,
+    }
+
+
+def lineage(base: Path | None) -> list[Source]:
+    """Return where a base comes from: its folder's identity, or the hash of its weights."""
+    return [] if base is None else [lineage_of(base, "*.safetensors")]

@@ -1,0 +1,139 @@
+"""Labelled rows and a pretrained model -> a model folder that does the task.
+
+    folder = finetune(task_for("classify"), base, train, valid, out, FinetuneSettings(minutes=5), report, test=test)
+
+On a processor, speed is accuracy: what a time budget buys is rows seen. So text is batched by length, matrix products run
+in bf16 where that is measured fast, dropout is off, and an encoder's forward and backward pass are written out by hand.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from noria.core.folder import new_folder
+from noria.core.progress import Report
+from noria.core.settings import fingerprint
+from noria.machine import computing
+from noria.make.models.load import check_folder
+from noria.make.tokens.tokenizer import load_tokenizer
+from noria.make.training.dist import launch
+from noria.make.training.dist.parallel import first_alone, first_process
+from noria.make.training.loop.loop import Watcher
+from noria.make.training.settings import FinetuneSettings, RowSettings
+from noria.tasks.embed import Embed
+from noria.tasks.remembered import remembered as remembered_of
+from noria.tasks.task import Task
+
+from . import fewshot
+from .examples import Examples
+from .fit import calibrated, fit
+from .judged import judged
+from .prepare import prepared
+from .publish import lineage, told_of, write_model
+from .replay import remembered
+from .rows import read_sets, tell_cut
+from .scratch import from_nothing, made_from_nothing
+
+JUDGED_TOKENS = 100_000
+"""Valid rows judge the weights up to this many tokens: enough to choose by, and a few seconds each time."""
+
+
+def finetune(
+    task: Task,
+    base: Path | None,
+    train_file: Path,
+    valid_file: Path | None,
+    out: Path,
+    settings: FinetuneSettings,
+    report: Report,
+    *,
+    test_file: Path | None = None,
+    reading: RowSettings | None = None,
+    watch: Watcher | None = None,
+) -> Path:
+    """Fine-tune `base` on labelled rows and write a model folder; a killed run goes on where it was.
+
+    Valid rows choose the weights and the temperature that calibrates confidences; test rows, where given, are only
+    judged, beside the task's baseline. Without test rows the valid ones are judged so, and it is said that they flatter.
+
+    Args:
+        task: what the rows are for; without labels of its own it takes those of the training rows.
+        base: folder of a pretrained model; None for rows of numbers, and for an encoder-decoder made from nothing.
+        train_file, valid_file, test_file: rows (JSON Lines, CSV, TSV or Parquet); without a valid file a share of the
+            training rows is set aside.
+        out: the folder to write; the unfinished run lies beside it, in `.<out>.work`.
+        settings: budget, rates and lengths.
+        report: where plan, progress and result are told.
+        reading: columns, bad rows, and the share set aside.
+        watch: called with the number of every evaluation of the valid rows and what it found; what it raises ends the run.
+            Where it is given no processes are started: it could not be called from another one.
+
+    Raises:
+        RowError, InputError: a file of rows cannot be used.
+        FolderError: `base` is no usable model.
+        SettingError: the task cannot be fine-tuned this way, or `max_length` is beyond the model's.
+        Interrupted: stopped by a signal; the same call goes on.
+    """
+    reading = reading or RowSettings()
+    if launch.wanted(settings.parallel) and watch is None:
+        arguments = (task, base, train_file, valid_file, out, settings)
+        launch.run(finetune, arguments, {"test_file": test_file, "reading": reading}, settings.parallel.workers, report)
+        return out
+    if base is not None and task.head == "causal":
+        # A row that the base's own template refuses is a bad row, with its file and line.
+        check_folder(base)
+        task = task.based_on(base, load_tokenizer(base))
+    task, sets = read_sets(task, train_file, valid_file, test_file, reading, seed=settings.seed, report=report)
+    work = out.with_name(f".{out.name}.work")
+    if base is None and task.head == "seq2seq":
+        with first_alone():
+            base = made_from_nothing(sets.training, settings, work.with_name(f".{out.name}.base"), report)
+        settings = from_nothing(settings)
+    elif base is not None and fewshot.wanted(task, settings):
+        base = fewshot.brought_together(
+            task, base, sets.training, settings, work.with_name(f".{out.name}.base"), report
+        )
+        settings = fewshot.resting(base, settings)
+    module, tokenizer = prepared(task, base, settings, sets.training, report)
+    if base is not None and tokenizer is not None:
+        task = task.based_on(base, tokenizer)
+        if isinstance(task, Embed):
+            report.note(f"{base.name}: {task.told(base, settings.max_length)}")
+    training = Examples.of(task, tokenizer, sets.training, settings.max_length)
+    tell_cut(training.features, settings.max_length, report)
+    valid = Examples.of(task, tokenizer, sets.valid, settings.max_length).some(JUDGED_TOKENS)
+    sources = [*lineage(base), *sets.sources]
+    identity = fingerprint([[one.sha256 for one in sources], reading.model_dump(mode="json")])
+    result = fit(task, module, tokenizer, training, valid, work, settings, report, identity=identity, watch=watch)
+    if not first_process():
+        return out
+    number_type = result.plan.machine.number_type
+    with computing(number_type):
+        task = calibrated(task, module, valid)
+        assessment, known = judged(
+            task,
+            module,
+            tokenizer,
+            sets.training,
+            valid,
+            sets.test,
+            (valid_file, test_file),
+            settings.max_length,
+            result,
+            report,
+        )
+    facts = {**task.facts(), "max_length": settings.max_length, "epochs": result.tokens / sum(training.lengths)}
+    facts |= remembered_of(sets.training, reading.columns)
+    facts |= told_of(base, module, result, assessment)
+    facts["valid"] = [figure.as_dict() for figure in known]
+    facts |= sets.seen.facts()
+    with computing(number_type):
+        old = remembered(task, module, tokenizer, base, sets, settings, report)
+    facts["forgetting"] = [figure.as_dict() for figure in old]
+    with new_folder(out, kind="model", settings=settings.model_dump(mode="json"), sources=sources) as folder:
+        folder.facts.update(facts)
+        write_model(folder, module, tokenizer, base)
+    for leftover in (work, *(work.with_name(f".{out.name}.base{end}") for end in ("", ".work"))):
+        shutil.rmtree(leftover, ignore_errors=True)
+    return out

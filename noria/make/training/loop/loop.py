@@ -1,0 +1,411 @@
+"""The only training loop.
+
+    batches = Buckets(lengths, collate, tokens_per_batch=4096, seed=0)         # order fixed, any step can be asked for
+    result = train(module, batches, objectives.causal, TrainSettings(seconds=300), work, report, evaluator)
+    result.steps, result.curves, result.best_score                             # the module now holds the best weights
+
+It knows nothing of texts, tasks or models, and is given:
+- `module`: any torch module; it is trained in place, and ends with the weights of the best evaluation (the last weights
+  where there is no evaluator). Make it under a fixed seed: a run killed before its first checkpoint begins anew with it.
+- `batches`: a `noria.make.tokens.batches.BatchSource`: `at(step)` gives the step's batches, accumulated by their weight.
+- `objective(module, batch) -> (loss sum, weight)`: a scalar tensor, summed over scored targets, and how many there were.
+- `evaluator(module) -> Evaluation`: called in evaluation mode without gradients, in the plan's number type; the random state is kept apart.
+- `work`: a folder for plan, checkpoint and metrics, kept between runs. The caller removes it when its result is written.
+
+Steps, number type and threads are fixed in `work/plan.json` before the first step. A run that is killed at any point and
+started again with the same arguments goes on from `work/checkpoint.safetensors` and ends with the same weights and the
+same `work/metrics.jsonl`, bit for bit, as a run never killed. SIGINT and SIGTERM break the step off and write a checkpoint.
+A run ends early where patience is over, and with an error where memory, numbers or the learning rate will not do.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from noria.core.errors import Interrupted, told_plainly
+from noria.core.memory import release_memory
+from noria.core.progress import Bar, MetricsLog, Report
+from noria.core.settings import fingerprint
+from noria.machine import computing, measure
+from noria.make.tokens.batches import Batch, BatchSource
+from noria.make.training.dist.parallel import join, local_processes, world_size
+from noria.make.training.settings import TrainSettings
+
+from .checkpoint import (
+    Position,
+    frozen_hash,
+    learned,
+    load_checkpoint,
+    restore_weights,
+    save_checkpoint,
+    save_tensors,
+    weights,
+)
+from .memory import Need, available, check
+from .optimizer import rate, set_rate
+from .plan import Plan, predict_memory, read_plan, steps_within, told_epochs, write_plan
+from .result import Evaluation, TrainResult, thinned
+from .rng_state import Chance, seed_all
+from .stop import Divergence, StopNow, StopRequests, not_finite
+from .trackers import Trackers
+
+Objective = Callable[[nn.Module, Batch], tuple[torch.Tensor, float]]
+AfterStep = Callable[[int, int], None]
+Evaluator = Callable[[nn.Module], Evaluation]
+Watcher = Callable[[int, Evaluation], None]
+_CHANGE_NOTHING = {"checkpoint_seconds", "checkpoint_share", "trackers", "memory_gb", "parallel"}
+"""Settings that a run may go on with when they have changed."""
+
+
+def train(
+    module: nn.Module,
+    batches: BatchSource,
+    objective: Objective,
+    settings: TrainSettings,
+    work: Path,
+    report: Report,
+    evaluator: Evaluator | None = None,
+    *,
+    title: str = "train",
+    identity: str = "",
+    after_step: AfterStep | None = None,
+    watch: Watcher | None = None,
+    tracking: Path | None = None,
+) -> TrainResult:
+    """Train the module in place; go on with whatever `work` holds of the same run.
+
+    Args:
+        module: what to train.
+        batches: where the batches of each step come from.
+        objective: module and batch -> loss sum and its weight.
+        settings: length, optimiser, number type and pace of the run.
+        work: folder of the run's plan, checkpoint and metrics.
+        report: where plan and progress are shown.
+        evaluator: judges the module now and then; the best weights are kept.
+        title: name of the run on plan line and progress bar.
+        identity: hash of what else the run depends on (base weights, data); where it changes, `work` begins anew.
+        after_step: called after every optimiser step, its gradients still there, with the steps done and the steps of the
+            plan; what it changes must be parameters that learn or persistent buffers, which a checkpoint holds.
+        watch: called after every evaluation with its number, from 1, and what it found; what it raises ends the run.
+        tracking: where trackers write; beside `work` where None.
+
+    Raises:
+        UserError: loss or gradient is no longer a finite number (names step and rows), or the loss ran away.
+        SettingError: a tracker was asked for that is not installed.
+        ResourceError: memory would not suffice, told before the start; or the disk is full, and the last checkpoint stays.
+        Interrupted: SIGINT or SIGTERM; a checkpoint was written.
+    """
+    # Among several, a step that one of them broke off would leave the others waiting.
+    stop = StopRequests(breaks=world_size() == 1)
+    run = _Run(module, batches, objective, settings, work, evaluator, after_step, stop)
+    run.watch = watch
+    with stop.heard():
+        run.prepare(identity, report, title)
+        with (
+            report.bar(title, total=run.plan.steps, unit="step") as bar,
+            run.trackers.following(tracking or work.parent / "tracking", title, run.plan.identity, run.position.step),
+        ):
+            bar.advance(run.position.step)
+            run.to_end(bar)
+    return run.result()
+
+
+class _Run:
+    """One run: where it is, and how it moves on."""
+
+    def __init__(
+        self,
+        module: nn.Module,
+        batches: BatchSource,
+        objective: Objective,
+        settings: TrainSettings,
+        work: Path,
+        evaluator: Evaluator | None,
+        after_step: AfterStep | None,
+        stop: StopRequests,
+    ) -> None:
+        self.module, self.batches = module, batches
+        self.settings, self.work, self.evaluator = settings, work, evaluator
+        self.after_step, self.stop = after_step, stop
+        self.together = join(settings.parallel, module, objective, settings.seed, whole=after_step is not None)
+        self.share = self.together.share(batches)
+        self.optimizer = self.together.optimizer(settings.optimizer)
+        self.checkpoint = work / "checkpoint.safetensors"
+        self.metrics = MetricsLog(work / "metrics.jsonl")
+        self.trackers = Trackers(settings.trackers)
+        self.position = self.saved = Position()
+        self.saving = 0.0
+        self.plan: Plan
+        self.watch: Watcher | None = None
+
+    def prepare(self, identity: str, report: Report, title: str) -> None:
+        """Find the plan and checkpoint of the same run, or make them."""
+        shapes = {name: list(tensor.shape) for name, tensor in weights(self.module).items()}
+        settings = self.settings.model_dump(mode="json", exclude=_CHANGE_NOTHING)
+        identity = fingerprint([identity, shapes, frozen_hash(self.module), settings, self.batches.fingerprint])
+        plan = self.together.first(lambda: read_plan(self.work))
+        seed_all(self.settings.seed)
+        if plan is not None and plan.identity == identity:
+            check(Need(plan.memory_bytes, 0, margin=1), self._memory(), title)
+            self.plan = plan
+            if plan.machine.workers == self.together.workers:
+                torch.set_num_threads(plan.machine.threads)
+            # A run killed before its first checkpoint begins its steps anew, with the module as it was handed in.
+            if self.together.first(self.checkpoint.exists):
+                self.position, states = load_checkpoint(self.checkpoint, self.module)
+                self.together.spread()
+                self.together.restore(self.optimizer, states)
+            if self.together.main:
+                self.metrics.keep(self._still_holds)
+            epochs = told_epochs(plan.steps, self.batches.steps_per_epoch)
+            report.plan(
+                f"{title}: going on from step {self.position.step} of {plan.steps}{epochs}, {plan.machine.text()}"
+            )
+        else:
+            if self.together.main:
+                shutil.rmtree(self.work, ignore_errors=True)
+                self.work.mkdir(parents=True, exist_ok=True)
+            made = self._make_plan(identity, title)
+            self.plan = self.together.first(lambda: made)
+            seed_all(self.settings.seed)
+            if self.together.main:
+                write_plan(self.work, self.plan)
+            parameters = sum(p.numel() for p in self.module.parameters() if p.requires_grad)
+            text = self.plan.text(self.batches.tokens_per_step, parameters, self.batches.steps_per_epoch)
+            report.plan(f"{title}: {text}")
+        losses = self.together.first(lambda: [record["loss"] for record in self.metrics.read() if "rate" in record])
+        self.divergence = Divergence(self.plan.steps, losses)
+
+    def to_end(self, bar: Bar) -> None:
+        """Take the steps that are left, with an evaluation or a checkpoint where one is due."""
+        self.together.learner.train()
+        due, saving = time.perf_counter(), 0.0
+        while True:
+            if self.position.step in self._evaluation_steps() and self.position.judged < self.position.step:
+                bar.advance(0, **self._evaluate())
+            if self.position.step >= self.plan.steps or self._patience_is_over():
+                break
+            bar.advance(1, **self._step())
+            pause = max(self.settings.checkpoint_seconds, saving / self.settings.checkpoint_share)
+            late, asked = self.together.any(time.perf_counter() - due >= pause, self.stop.asked)
+            if late or asked:
+                saving = self._save()
+                due = time.perf_counter()
+            if asked:
+                raise self._interrupted()
+        if self.saved != self.position:
+            self._save()
+
+    def result(self) -> TrainResult:
+        """Return what came of it, the module (of the first process) holding the best weights."""
+        if self.position.best_step and self.together.main:
+            file = self._best_file(self.position.best_step)
+            restore_weights(self.module, load_file(file), file)
+        self.module.eval()
+        records = self.metrics.read()
+        return TrainResult(
+            steps=self.position.step,
+            tokens=self.position.tokens,
+            seconds=self.position.seconds,
+            saving_seconds=self.saving,
+            best_step=self.position.best_step,
+            best_score=self.position.best_score,
+            curves={"train": thinned(records), "valid": [[r["step"], r["score"]] for r in records if "score" in r]},
+            plan=self.plan,
+            shared_seconds=self.together.seconds(),
+        )
+
+    def _step(self) -> dict[str, float]:
+        """Take the next step; a signal breaks its passes off, and leaves the run as it was before."""
+        step, start = self.position.step, time.perf_counter()
+        chance, buffers = Chance.now(), [(buffer, buffer.clone()) for buffer in self.module.buffers()]
+        try:
+            with self.stop.breakable():
+                batches = self.share.at(step)
+                passed = self._passes(batches, step)
+        except StopNow:
+            self.optimizer.zero_grad(set_to_none=True)
+            chance.restore()
+            for buffer, before in buffers:
+                buffer.copy_(before)
+            self._save()
+            raise self._interrupted() from None
+        loss_sum, weight, tokens = self.together.total(*passed, sum(batch.tokens for batch in batches))
+        weight = weight or 1.0
+        length = self.together.settle(self.optimizer, weight, self.settings.optimizer.clip)
+        if error := not_finite(loss_sum, length, weight, step + 1, [row for batch in batches for row in batch.rows]):
+            raise error
+        self._learn(step)
+        loss, now = loss_sum / weight, self.position
+        self.position = replace(
+            now,
+            step=step + 1,
+            tokens=now.tokens + int(tokens),
+            seconds=now.seconds + time.perf_counter() - start,
+        )
+        self._record(step=step + 1, loss=loss, gradient=length, rate=self._rate(step), tokens=self.position.tokens)
+        if self.divergence.add(loss) and self.settings.stop_diverging:
+            best = f"; step {now.best_step} was best: {self._best_file(now.best_step)}" if now.best_step else ""
+            raise self.divergence.error(step + 1, self.settings.optimizer.learning_rate, best)
+        return {"loss": loss, "tokens/s": self.position.tokens / self.position.seconds}
+
+    def _passes(self, batches: Sequence[Batch], step: int = 0) -> tuple[float, float]:
+        """Add the gradients of all batches up; return the sums of their losses and of their weights."""
+        loss_sum, weight_sum = 0.0, 0.0
+        self.together.begin(step)
+        for batch in batches:
+            with self._computing():
+                loss, weight = self.together.score(batch)
+            loss.backward()
+            loss_sum, weight_sum = loss_sum + loss.item(), weight_sum + float(weight)
+        return loss_sum, weight_sum
+
+    def _computing(self) -> AbstractContextManager[Any]:
+        return computing(self.plan.machine.number_type, self.together.device.type)
+
+    def _learn(self, step: int) -> None:
+        set_rate(self.optimizer, self._rate(step))
+        with self._computing():  # Muon multiplies matrices
+            self.optimizer.step()
+        if self.after_step is not None:
+            self.after_step(step + 1, self.plan.steps)
+        self.optimizer.zero_grad(set_to_none=True)
+
+    def _evaluate(self) -> dict[str, float]:
+        step = self.position.step
+        try:
+            with self.stop.breakable():
+                self.together.gather()
+                evaluation = self.together.first(self._judge)
+        except StopNow:
+            self._save()
+            raise self._interrupted() from None
+        self._record(step=step, score=evaluation.score, **evaluation.values)
+        best = self.position.best_score
+        self.position = replace(self.position, judged=step)
+        if best is None or evaluation.score > best:
+            start = time.perf_counter()
+            if self.together.main:
+                save_tensors(self._best_file(step), learned(self.module), {})
+            self.position = replace(self.position, best_step=step, best_score=evaluation.score)
+            self.saving += time.perf_counter() - start
+        if self.watch is not None:
+            self.watch(sorted(self._evaluation_steps()).index(step) + 1, evaluation)
+        return dict(evaluation.values)
+
+    def _judge(self) -> Evaluation:
+        assert self.evaluator is not None
+        chance = Chance.now()
+        self.module.eval()
+        try:
+            with torch.no_grad(), self._computing():
+                return self.evaluator(self.module)
+        finally:
+            self.module.train()
+            chance.restore()
+
+    def _make_plan(self, identity: str, title: str) -> Plan:
+        """Measure what the run needs, and leave module and optimiser as they were."""
+        start, fixed = time.perf_counter(), self.settings.steps
+        machine = replace(
+            self.together.first(lambda: measure(self.settings.number_type)), workers=self.together.workers
+        )
+        self.plan = Plan(identity, fixed or 1_000_000, machine, 0.0)
+        before = {name: tensor.clone() for name, tensor in learned(self.module).items()}
+        self.together.learner.train()
+        try:
+            with self.stop.breakable():
+                need = predict_memory(self.module, self.share, self._try_passes, self._try, self._memory(), title)
+                if fixed:
+                    return replace(self.plan, memory_bytes=need.bytes)
+                steps, speed = steps_within(
+                    self.settings.seconds,
+                    time.perf_counter() - start,
+                    self._try_step,
+                    self._judge if self.evaluator and self.together.main else None,
+                    self.settings.evaluations,
+                    self.batches.tokens_per_step,
+                    clock=lambda: self.together.first(time.perf_counter),
+                )
+        except StopNow:
+            raise Interrupted(f"{title} was interrupted before its first step", hint="run the same again") from None
+        finally:
+            restore_weights(self.module, before, self.work)
+            self.together.spread()
+            self.optimizer = self.together.optimizer(self.settings.optimizer)
+        return Plan(identity, steps, machine, speed, need.bytes)
+
+    def _try_passes(self, batches: Sequence[Batch]) -> None:
+        self._passes(batches)
+        self.together.learner.zero_grad(set_to_none=True)
+
+    def _try(self, batches: Sequence[Batch]) -> None:
+        _, weight = self.together.total(*self._passes(batches))
+        self.together.settle(self.optimizer, weight or 1.0, self.settings.optimizer.clip)
+        self._learn(0)
+
+    def _try_step(self, number: int) -> int:
+        batches = self.share.at(number)
+        self._try(batches)
+        return int(self.together.total(sum(batch.tokens for batch in batches))[0])
+
+    def _memory(self) -> int:
+        limit = self.settings.memory_gb
+        return available() // local_processes() if limit is None else int(limit * 1e9)
+
+    def _rate(self, step: int) -> float:
+        return rate(step, self.plan.steps, self.settings.optimizer)
+
+    def _evaluation_steps(self) -> set[int]:
+        if self.evaluator is None:
+            return set()
+        count = min(self.settings.evaluations, self.plan.steps)
+        return {round(self.plan.steps * (number + 1) / count) for number in range(count)}
+
+    def _patience_is_over(self) -> bool:
+        """Tell whether enough evaluations since the best were no better."""
+        since = sum(self.position.best_step < step <= self.position.judged for step in self._evaluation_steps())
+        return self.settings.patience is not None and since >= self.settings.patience
+
+    def _record(self, *, step: int, **values: float) -> None:
+        if self.together.main:
+            with told_plainly():
+                self.metrics.write(step=step, **values)
+            self.trackers.write(step, values)
+
+    def _still_holds(self, record: Mapping[str, Any]) -> bool:
+        """Tell whether a record is older than the checkpoint; those that came after will come again."""
+        return record["step"] <= (self.position.judged if "score" in record else self.position.step)
+
+    def _best_file(self, step: int) -> Path:
+        return self.work / f"best-{step}.safetensors"
+
+    def _interrupted(self) -> Interrupted:
+        where = f"step {self.position.step} of {self.plan.steps}"
+        return Interrupted(f"interrupted at {where}", hint="the same command goes on from there")
+
+    def _save(self) -> float:
+        """Write a checkpoint, drop best weights that it no longer speaks of, and return the seconds it took."""
+        start = time.perf_counter()
+        self.together.gather()
+        states = self.together.states(self.optimizer)
+        if self.together.main:
+            save_checkpoint(self.checkpoint, self.module, states, self.position)
+            for file in self.work.glob("best-*.safetensors"):
+                if file != self._best_file(self.position.best_step):
+                    file.unlink(missing_ok=True)
+        release_memory()
+        self.saved = self.position
+        seconds = time.perf_counter() - start
+        self.saving += seconds
+        return seconds

@@ -1,0 +1,1 @@
+"""What is minimised: the next token, masked tokens, cut spans, labels."""

@@ -1,0 +1,1 @@
+"""A corpus to a language model, from nothing or from a base."""

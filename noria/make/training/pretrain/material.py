@@ -1,0 +1,173 @@
+"""What pretraining reads: files of a corpus -> tokenizer, shards and word borders, made once and kept in the work folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from noria.core.errors import InputError, unknown
+from noria.core.folder import MANIFEST, Source, is_made, new_folder, sha256_file, source_of
+from noria.core.progress import Report
+from noria.make.tokens.shards import Shards, open_shards, write_shards
+from noria.make.tokens.special import Special, byte_tokenizer, extend, special_tokens, word_starts
+from noria.make.tokens.tokenizer import lineage_of_tokenizer, load_tokenizer, train_tokenizer
+from noria.make.training.settings import PretrainSettings
+
+SPLITS = ("train", "valid", "test")
+BYTES = 256
+"""Size of a vocabulary that stands for the bytes alone."""
+
+
+@dataclass(frozen=True)
+class Material:
+    """A corpus as tokens."""
+
+    files: dict[str, list[Path]]
+    """Split -> its files."""
+    tokenizer: Path
+    special: Special
+    vocab_size: int
+    shards: dict[str, Shards]
+    words: dict[str, np.ndarray] | None
+    """Split -> whether a word begins at each token; only for whole-word masking."""
+
+
+def prepare(corpus: Path, work: Path, settings: PretrainSettings, report: Report) -> Material:
+    """Return a corpus as tokens; what an earlier run of the same left in `work` is used again.
+
+    Raises:
+        InputError: the corpus holds no split, a line is no document, or a split is empty.
+        FolderError: the tokenizer folder cannot be used.
+        SettingError: an unknown set is named.
+    """
+    files = corpus_files(corpus, settings.sets)
+    tokenizer = _tokenizer(files, work, settings, report)
+    shards = _shards(files, tokenizer, work, report)
+    words = None
+    if settings.objective == "words":
+        words = {split: _words(files[split], split, tokenizer, shards[split], work, report) for split in SPLITS}
+    vocab_size = load_tokenizer(tokenizer).get_vocab_size()
+    return Material(files, tokenizer, special_tokens(tokenizer), vocab_size, shards, words)
+
+
+def corpus_files(corpus: Path, sets: tuple[str, ...]) -> dict[str, list[Path]]:
+    """Return split -> its files, one of each set.
+
+    Raises:
+        InputError: no set has all three splits.
+        SettingError: an unknown set is named.
+    """
+    folders = [corpus, *sorted(path for path in corpus.glob("*") if path.is_dir())] if corpus.is_dir() else []
+    found = {
+        folder.name: folder for folder in folders if all((folder / f"{split}.jsonl").is_file() for split in SPLITS)
+    }
+    if not found:
+        raise InputError(
+            "no corpus there",
+            found=str(corpus),
+            allowed="train.jsonl, valid.jsonl and test.jsonl, or folders of them",
+            hint="noria build clean makes one",
+        )
+    for name in sets:
+        if name not in found:
+            raise unknown("set of the corpus", name, found)
+    chosen = [found[name] for name in (sets or sorted(found))]
+    return {split: [folder / f"{split}.jsonl" for folder in chosen] for split in SPLITS}
+
+
+def read_texts(files: list[Path]) -> Iterator[str]:
+    """Yield the text of every line of JSONL files.
+
+    Raises:
+        InputError: a line is no JSON object with a text.
+    """
+    for file in files:
+        with file.open(encoding="utf-8") as stream:
+            for number, line in enumerate(stream, 1):
+                try:
+                    text = json.loads(line)["text"]
+                except (ValueError, TypeError, KeyError):
+                    text = None
+                if not isinstance(text, str):
+                    raise InputError(
+                        f"{file}, line {number}: no document", found=line.strip(), allowed='{"text": "..."}'
+                    )
+                if text.strip():
+                    yield text
+
+
+def sources_of(corpus: Path, files: dict[str, list[Path]]) -> list[Source]:
+    """Return the lineage of a corpus: its manifest's, or its files'."""
+    if (corpus / MANIFEST).is_file():
+        return [source_of(corpus)]
+    return [_source(file) for split in SPLITS for file in files[split]]
+
+
+def _source(file: Path) -> Source:
+    return Source(f"{file.parent.name}/{file.name}", sha256_file(file))
+
+
+def _tokenizer(files: dict[str, list[Path]], work: Path, settings: PretrainSettings, report: Report) -> Path:
+    """Return the base's tokenizer, the one given, or a new one; with a mask or sentinels where the objective needs them."""
+    given = settings.model.base or settings.tokenizer
+    tokenizer = given or _own_tokenizer(files, work, settings, report)
+    mask, sentinels = settings.objective in ("masked", "words"), settings.objective == "spans"
+    if not (mask or sentinels):
+        return tokenizer
+    target, source = work / "extended", _identity(tokenizer)
+    if not is_made(target, [source]):
+        extend(tokenizer, target, mask=mask, sentinels=sentinels)
+    return target
+
+
+def _own_tokenizer(files: dict[str, list[Path]], work: Path, settings: PretrainSettings, report: Report) -> Path:
+    target = work / "tokenizer"
+    if settings.vocab_size == BYTES:
+        return target if is_made(target, []) else byte_tokenizer(target)
+    sources = [Source(file.name, sha256_file(file)) for file in files["train"]]
+    if is_made(target, sources, {"vocab_size": settings.vocab_size}):
+        return target
+    return train_tokenizer(read_texts(files["train"]), settings.vocab_size, target, report, sources=sources)
+
+
+def _shards(files: dict[str, list[Path]], tokenizer: Path, work: Path, report: Report) -> dict[str, Shards]:
+    target = work / "shards"
+    sources = [_source(file) for split in SPLITS for file in files[split]] + [_identity(tokenizer)]
+    if not is_made(target, sources):
+        texts = {split: read_texts(files[split]) for split in SPLITS}
+        special = special_tokens(tokenizer)
+        write_shards(target, texts, load_tokenizer(tokenizer), sources, report, ends=(special.begin, special.end))
+    shards = {split: open_shards(target, split) for split in SPLITS}
+    for split in SPLITS:
+        if not len(shards[split]):
+            raise InputError(f"the corpus has no {split} documents", found=", ".join(map(str, files[split])))
+    return shards
+
+
+def _words(files: list[Path], split: str, tokenizer: Path, shards: Shards, work: Path, report: Report) -> np.ndarray:
+    """Return whether a word begins at each token of a split; begin and end tokens begin none."""
+    target = work / f"words-{split}"
+    sources = [Source(f"shards:{split}", shards.identity)]
+    if not is_made(target, sources):
+        encoder = load_tokenizer(tokenizer)
+        with (
+            new_folder(target, kind="words", sources=sources) as folder,
+            report.bar(f"words of {split}", total=len(shards), unit="texts") as bar,
+        ):
+            parts, rest = [], read_texts(files)
+            while texts := list(islice(rest, 1000)):
+                for text, found in zip(texts, encoder.encode_batch(texts, add_special_tokens=False), strict=True):
+                    parts.append(np.array([False, *word_starts(text, found.offsets), False]))
+                bar.advance(len(texts))
+            np.save(folder.path / "starts.npy", np.concatenate(parts), allow_pickle=False)
+    return np.load(target / "starts.npy", mmap_mode="r", allow_pickle=False)
+
+
+def _identity(tokenizer: Path) -> Source:
+    load_tokenizer(tokenizer)  # tells what is wrong with it
+    return lineage_of_tokenizer(tokenizer)

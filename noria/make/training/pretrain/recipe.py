@@ -1,0 +1,219 @@
+"""A corpus -> a language model, from nothing or from a base, beside baselines on the same text.
+
+    folder = pretrain(Path("corpus"), Path("model"), PretrainSettings(seconds=90), report)
+    folder = pretrain(Path("corpus"), Path("model"), PretrainSettings(objective="words", model={"base": "e5"}), report)
+
+The model folder loads with plain transformers: AutoModelForCausalLM, AutoModelForMaskedLM or AutoModelForSeq2SeqLM (an LSTM
+with `noria.make.models.load`). Its facts hold the figures of the test documents with intervals, the baselines' on the same
+documents, the curves and the speed; for a causal model also a sample of generated text.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from noria.core.errors import SettingError
+from noria.core.figure import Figure
+from noria.core.folder import MANIFEST, Source, lineage_of, new_folder, read_manifest, source_of
+from noria.core.memory import keep_memory
+from noria.core.progress import Report
+from noria.machine import computing
+from noria.make.models.load import Head, check_folder, check_kind, quiet_transformers
+from noria.make.tokens.shards import Shards
+from noria.make.tokens.tokenizer import copy_tokenizer, load_tokenizer
+from noria.make.training.dist import launch
+from noria.make.training.dist.parallel import first_alone, first_process
+from noria.make.training.finetune.publish import write_page
+from noria.make.training.loop.loop import Evaluation, TrainResult, train
+from noria.make.training.settings import OptimizerSettings, PretrainSettings, TrainSettings
+
+from .material import Material, prepare, sources_of
+from .sample import sample
+from .setups import Kind, kind_of
+
+
+def pretrain(corpus: Path, out: Path, settings: PretrainSettings, report: Report) -> Path:
+    """Train a language model on a corpus and write its model folder; a killed run goes on where it was.
+
+    The number of steps is fixed from the time budget at the start. Test documents are only judged.
+
+    Args:
+        corpus: folder with train.jsonl, valid.jsonl and test.jsonl, or with folders of such files.
+        out: the folder to write; the unfinished run lies beside it, in `.<name>.work`.
+        settings: objective, model, budget and rates.
+        report: where plan, progress and result are told.
+
+    Returns:
+        `out`.
+
+    Raises:
+        InputError: the corpus holds no split, a line is no document, or there is too little text.
+        FolderError: the tokenizer or the base cannot be used.
+        SettingError: the model cannot hold the vocabulary, settings contradict each other, or an unknown set is named.
+        Interrupted: stopped by a signal; the same call goes on.
+    """
+    _check(settings)
+    if launch.wanted(settings.parallel):
+        launch.run(pretrain, (corpus, out, settings), {}, settings.parallel.workers, report)
+        return out
+    work = out.with_name(f".{out.name}.work")
+    with first_alone():
+        material = prepare(corpus, work, settings, report)
+    kind = kind_of(settings, material)
+    model = kind.model()
+    result = fit(kind, model, work / "run", settings, report)
+    if not first_process():
+        return out
+    with report.bar("judge on test documents", total=1, unit="model") as bar:
+        source = f"{', '.join(sorted({file.parent.name for file in material.files['test']}))}; test split"
+        with computing(result.plan.machine.number_type):
+            metrics, baselines = kind.figures(model, source=source)
+        bar.advance()
+    _write(out, kind, model, material, settings, result, metrics, baselines, sources_of(corpus, material.files))
+    shutil.rmtree(work, ignore_errors=True)
+    report.ledger(f"pretrain {out.name}: {metrics[0].text()}; {verdict(metrics[0], baselines[-1])}")
+    return out
+
+
+def fit(kind: Kind, model: nn.Module, work: Path, settings: PretrainSettings, report: Report) -> TrainResult:
+    """Train a model in place by its kind; `work` holds the unfinished run, in a folder that is removed with it."""
+    keep_memory()
+    rates = settings.optimizer.model_dump(exclude={"learning_rate"})
+    optimizer = OptimizerSettings(**rates, learning_rate=settings.optimizer.learning_rate or kind.rate)
+    pace = TrainSettings(
+        seed=settings.seed,
+        steps=settings.steps,
+        seconds=settings.seconds,
+        optimizer=optimizer,
+        number_type=settings.number_type,
+        evaluations=settings.evaluations,
+        trackers=settings.trackers,
+        parallel=settings.parallel,
+    )
+
+    def judge(model: nn.Module) -> Evaluation:
+        found = kind.watch(model)
+        return Evaluation(-found, {kind.unit: found})
+
+    return train(
+        model,
+        kind.batches(),
+        kind.objective,
+        pace,
+        work,
+        report,
+        judge,
+        title="pretrain",
+        identity=f"{settings.objective} {settings.model.model_dump_json()}",
+        tracking=work.parent.parent / "tracking",
+    )
+
+
+def verdict(figure: Figure, baseline: Figure) -> str:
+    """Return in words whether the model predicts better than the baseline; lower is better."""
+    if figure.high is not None and figure.high < baseline.value:
+        return f"beats the {baseline.name}"
+    return f"the {baseline.name} wins" if figure.value > baseline.value else f"no clear winner over the {baseline.name}"
+
+
+def prompts(shards: Shards, tokenizer: Path, count: int = 2) -> list[str]:
+    """Return the first few tokens of the first documents of a split, and one empty prompt."""
+    encoder = load_tokenizer(tokenizer)
+    return ["", *(encoder.decode(shards[row][1:9].tolist()) for row in range(min(count, len(shards))))]
+
+
+def _check(settings: PretrainSettings) -> None:
+    base = settings.model.base
+    if base is None:
+        return
+    check_folder(base)
+    heads: dict[str, Head] = {"causal": "causal", "spans": "seq2seq"}
+    check_kind(base, heads.get(settings.objective, "masked"))
+    if settings.tokenizer is not None:
+        raise SettingError(
+            "a base brings its own tokenizer", found=f"tokenizer {settings.tokenizer}", hint="leave out the tokenizer"
+        )
+
+
+def _write(
+    out: Path,
+    kind: Kind,
+    model: nn.Module,
+    material: Material,
+    settings: PretrainSettings,
+    result: TrainResult,
+    metrics: list[Figure],
+    baselines: list[Figure],
+    sources: list[Source],
+) -> None:
+    base = settings.model.base
+    if (material.tokenizer / MANIFEST).is_file():
+        sources = [*sources, source_of(material.tokenizer)]
+    if base is not None:
+        sources = [*sources, lineage_of(base, "*.safetensors")]
+    dump = settings.model_dump(mode="json", exclude={"tokenizer"})
+    with new_folder(out, kind="model", settings=dump, sources=sources) as folder:
+        with quiet_transformers():
+            model.save_pretrained(folder.path)
+        copy_tokenizer(material.tokenizer, folder.path)
+        folder.facts.update(_facts(kind, model, settings, result, material, metrics, baselines))
+        if kind.task == "causal":
+            begun = prompts(material.shards["valid"], material.tokenizer)
+            folder.facts["sample"] = sample(model, material.tokenizer, begun, seed=settings.seed)
+        folder.facts["licence"] = "; ".join(sorted({one.licence for one in sources if one.licence}))
+        write_page(folder)
+
+
+def _facts(
+    kind: Kind,
+    model: nn.Module,
+    settings: PretrainSettings,
+    result: TrainResult,
+    material: Material,
+    metrics: list[Figure],
+    baselines: list[Figure],
+) -> dict[str, Any]:
+    base = settings.model.base
+    known = read_manifest(base).facts if base is not None and (base / MANIFEST).is_file() else {}
+    curves = {"train": result.curves["train"], "valid": [[step, -score] for step, score in result.curves["valid"]]}
+    facts = {
+        "task": kind.task,
+        "objective": settings.objective,
+        "labels": [],
+        "base": "none: trained from nothing" if base is None else known.get("base", base.name),
+        "max_length": settings.context,
+        "metrics": [figure.as_dict() for figure in metrics],
+        "baseline": [figure.as_dict() for figure in baselines],
+        "verdict": verdict(metrics[0], baselines[-1]),
+        "curves": curves,
+        "curve_units": {"train": "nats/token", "valid": kind.unit},
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "tokens_per_second": result.tokens_per_second,
+        "tokens_seen": result.tokens,
+        "epochs": result.tokens / len(material.shards["train"].ids),
+        "steps": result.steps,
+        "number_type": result.plan.machine.number_type,
+    }
+    share = share_of_peak(model, settings.context, result)
+    return facts if share is None else {**facts, "share_of_peak": share}
+
+
+def share_of_peak(model: nn.Module, context: int, result: TrainResult) -> float | None:
+    """Return the share of the measured matrix-product speed that a Llama's training reached; None for other models.
+
+    Operations of a token: 6 for each parameter that takes part in a product, 12 x layers x context x width for
+    attention (Chowdhery et al. 2022, appendix B). In a T5 a token passes through half of the model, and a BERT names only
+    hidden tokens, so that the count would not be theirs.
+    """
+    config = model.config
+    if config.model_type != "llama":
+        return None
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    operations = 6 * parameters + 12 * config.num_hidden_layers * context * config.hidden_size
+    machine = result.plan.machine
+    peak = machine.bf16_flops if machine.number_type == "bf16" else machine.fp32_flops
+    return result.tokens_per_second * operations / (peak * machine.workers)

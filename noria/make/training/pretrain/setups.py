@@ -1,0 +1,274 @@
+"""What each objective of pretraining asks for: a model, batches, a loss, and figures on held-out text with a baseline.
+
+kind = kind_of(settings, material)
+kind.model(), kind.batches(), kind.objective                                   # what the loop is given
+kind.figures(model, source=...)                                                # figures, baselines
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property, partial
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import nn
+
+from noria.core.errors import SettingError
+from noria.core.figure import Figure
+from noria.make.evaluate.language import (
+    Predictions,
+    bits_per_byte,
+    figures,
+    predict_documents,
+    predict_places,
+    token_figures,
+)
+from noria.make.evaluate.ngram import NgramModel
+from noria.make.models import recurrent, sizes
+from noria.make.models.load import load
+from noria.make.tokens.batches import IGNORED, BatchSource, Packed
+from noria.make.training.finetune.prepare import check_trained_and_written
+from noria.make.training.loop.loop import Objective
+from noria.make.training.objectives import language_modeling as objectives
+from noria.make.training.objectives.corruption import Corrupted, Rule, Windows, fixed_batches
+from noria.make.training.settings import PretrainSettings
+from noria.tasks.padding import usable_length
+
+from .material import Material
+
+WATCHED = 120
+"""Valid documents predicted during training, for the curve."""
+NGRAM = 5
+"""Longest n-grams of the causal baseline."""
+COUNTED = 2_000
+"""Windows of the training text that the baseline of hidden tokens and cut spans counts."""
+
+
+class Kind(Protocol):
+    """An objective and all that goes with it."""
+
+    task: str
+    """What the model folder is said to be for."""
+    unit: str
+    """Of the curve on valid documents."""
+    rate: float
+    """Learning rate where none is asked for."""
+
+    def model(self) -> nn.Module:
+        """Return a new model with weights drawn by the seed, or the base."""
+        ...
+
+    def batches(self) -> BatchSource:
+        """Return the batches of the training text."""
+        ...
+
+    @property
+    def objective(self) -> Objective:
+        """Return the loss."""
+        ...
+
+    def watch(self, model: nn.Module) -> float:
+        """Return the loss on a sample of the valid documents, in `unit`."""
+        ...
+
+    def figures(self, model: nn.Module, *, source: str) -> tuple[list[Figure], list[Figure]]:
+        """Return what the test documents say of the model, and of baselines on the same; the first and last compare."""
+        ...
+
+
+def kind_of(settings: PretrainSettings, material: Material) -> Kind:
+    """Return the kind of an objective.
+
+    Raises:
+        SettingError: the objective and the architecture do not go together.
+    """
+    if settings.objective == "causal":
+        return Causal(settings, material)
+    if settings.model.architecture == "lstm":
+        raise SettingError("an LSTM reads forward only", found=f"objective {settings.objective}", allowed="causal")
+    return Filled(settings, material)
+
+
+class Causal:
+    """The next token, by a Llama or an LSTM."""
+
+    task, unit = "causal", "bits/byte"
+
+    def __init__(self, settings: PretrainSettings, material: Material) -> None:
+        self._settings, self._material = settings, material
+        self.rate = 3e-3
+
+    def model(self) -> nn.Module:
+        """Return the model."""
+        from transformers import LlamaForCausalLM
+
+        settings, size = self._settings, self._material.vocab_size
+        if settings.model.architecture == "lstm":
+            config = recurrent.config(settings.model.parameters, size, settings.context, dropout=settings.model.dropout)
+            return _drawn(lambda: recurrent.LstmForCausalLM(config), settings, "causal", self._material)
+        make = lambda: LlamaForCausalLM(sizes.causal(settings.model.parameters, size, settings.context))  # noqa: E731
+        return _drawn(make, settings, "causal", self._material)
+
+    def batches(self) -> BatchSource:
+        """Return documents packed into rows."""
+        settings = self._settings
+        rows = max(1, settings.tokens_per_step // settings.context)
+        return Packed(self._material.shards["train"], context=settings.context, rows=rows, seed=settings.seed)
+
+    @property
+    def objective(self) -> Objective:
+        """Return the loss."""
+        return partial(objectives.causal, dropout=self._settings.model.dropout)
+
+    def watch(self, model: nn.Module) -> float:
+        """Return bits per byte of a sample of the valid documents."""
+        valid = self._material.shards["valid"]
+        rows = np.linspace(0, len(valid) - 1, min(WATCHED, len(valid))).astype(int)
+        found = predict_documents(model, [valid[int(row)] for row in rows], self._settings.context)
+        return float(found.bits.sum() / valid.sizes[rows].sum())
+
+    def figures(self, model: nn.Module, *, source: str) -> tuple[list[Figure], list[Figure]]:
+        """Return bits per byte, loss, perplexity and accuracy; baselines are n-grams on the same tokens."""
+        test = self._material.shards["test"]
+        documents = [test[row] for row in range(len(test))]
+        found = predict_documents(model, documents, self._settings.context)
+        baselines = self._baselines()
+        return figures(found, test.sizes, source=source, baseline=baselines[-1].value), baselines
+
+    def _baselines(self) -> list[Figure]:
+        shards = self._material.shards
+        inner = {
+            split: [shards[split][row][1:-1].astype(np.int64) for row in range(len(shards[split]))]
+            for split in ("train", "test")
+        }
+        found = []
+        for order, name in ((1, "unigram"), (NGRAM, f"{NGRAM}-gram, Kneser-Ney")):
+            bits = NgramModel(inner["train"], self._material.vocab_size, order).bits(inner["test"])
+            found.append(bits_per_byte(bits, shards["test"].sizes, source="the same text and tokens", name=name))
+        return found
+
+
+class Filled:
+    """Hidden tokens by a BERT, or cut spans by a T5."""
+
+    unit = "nats/token"
+
+    def __init__(self, settings: PretrainSettings, material: Material) -> None:
+        self._settings, self._material = settings, material
+        self._spans = settings.objective == "spans"
+        self.task = "spans" if self._spans else "masked"
+        # A BERT has its norms behind each part, which bears less at the start.
+        self.rate = 3e-3 if self._spans else 1e-3
+        ordinary = np.array(sorted(set(range(material.vocab_size)) - material.special.all()), dtype=np.int64)
+        self._rule = Rule(material.special, ordinary, self._spans)
+        names = {"masked": "a hidden token", "words": "a token of a hidden word", "spans": "a token of a cut span"}
+        self._of = names[settings.objective]
+
+    def model(self) -> nn.Module:
+        """Return the model."""
+        from transformers import BertForMaskedLM, T5ForConditionalGeneration
+
+        settings, size, dropout = self._settings, self._material.vocab_size, self._settings.model.dropout
+        config = sizes.sequence_to_sequence if self._spans else sizes.encoder
+        make: Callable[[Any], nn.Module] = T5ForConditionalGeneration if self._spans else BertForMaskedLM
+        return _drawn(
+            lambda: make(config(settings.model.parameters, size, settings.context, dropout=dropout)),
+            settings,
+            "seq2seq" if self._spans else "masked",
+            self._material,
+        )
+
+    def batches(self) -> BatchSource:
+        """Return windows of like length, corrupted anew at every step."""
+        settings = self._settings
+        return Corrupted(
+            self._windows("train"), self._rule, tokens_per_batch=settings.tokens_per_step, seed=settings.seed
+        )
+
+    @property
+    def objective(self) -> Objective:
+        """Return the loss."""
+        return objectives.spans if self._spans else objectives.masked
+
+    def watch(self, model: nn.Module) -> float:
+        """Return the loss on a sample of the valid documents, the same taken out each time."""
+        found = self._predictions(model, self._watched)
+        return float(found.bits.sum() / found.tokens.sum() * np.log(2))
+
+    @cached_property
+    def _watched(self) -> Windows:
+        windows = self._windows("valid")
+        rows = np.linspace(0, len(windows) - 1, min(WATCHED, len(windows))).astype(int)
+        return Windows(
+            windows.shards, windows.starts[rows], windows.lengths[rows], windows.documents[rows], windows.words
+        )
+
+    def figures(self, model: nn.Module, *, source: str) -> tuple[list[Figure], list[Figure]]:
+        """Return loss, perplexity and accuracy of what was taken out; the baseline counts targets of the training text."""
+        windows = self._windows("test")
+        found = self._predictions(model, windows)
+        baseline = token_figures(self._unigram(windows), self._of, source="the same places", accuracy="accuracy")[:1]
+        baseline = [Figure(**{**one.as_dict(), "name": "unigram"}) for one in baseline]
+        name = "accuracy at hidden tokens" if not self._spans else "accuracy at tokens of cut spans"
+        return token_figures(found, self._of, source=source, accuracy=name, baseline=baseline[0].value), baseline
+
+    def _predictions(self, model: nn.Module, windows: Windows) -> Predictions:
+        batches = fixed_batches(windows, self._rule, 4096, self._settings.seed)
+        return predict_places(partial(self._logits, model), batches, len(windows.shards))
+
+    def _logits(self, model: nn.Module, batch: Any) -> torch.Tensor:
+        inputs = {name: batch.tensors[name] for name in ("input_ids", "attention_mask")}
+        if self._spans:
+            inputs["decoder_input_ids"] = objectives.shifted(batch.tensors["targets"], model.config)
+        return model(**inputs).logits
+
+    def _unigram(self, windows: Windows) -> Predictions:
+        """Return what naming every target by the frequencies of the training text's targets comes to."""
+        train, size = self._windows("train"), self._material.vocab_size
+        rows = np.linspace(0, len(train) - 1, min(COUNTED, len(train))).astype(int)
+        part = Windows(train.shards, train.starts[rows], train.lengths[rows], train.documents[rows], train.words)
+        targets = [batch.tensors["targets"] for batch in fixed_batches(part, self._rule, 4096, self._settings.seed)]
+        counts = torch.cat([one[one != IGNORED] for one in targets]).bincount(minlength=size).double() + 1
+        logits = (counts / counts.sum()).log().float()
+        batches = fixed_batches(windows, self._rule, 4096, self._settings.seed)
+        return predict_places(
+            lambda batch: logits.expand(*batch.tensors["targets"].shape, size), batches, len(windows.shards)
+        )
+
+    def _windows(self, split: str) -> Windows:
+        words = self._material.words
+        longest = self._settings.context - 2
+        return Windows.of(self._material.shards[split], longest, words[split] if words else None)
+
+
+def _drawn(make: Callable[[], nn.Module], settings: PretrainSettings, head: Any, material: Material) -> nn.Module:
+    """Return the base with rows for new tokens, or a new model with its matrices drawn as asked; either by the seed."""
+    if settings.model.base is not None:
+        module, _ = load(settings.model.base, head, seed=settings.seed)
+        if material.vocab_size > module.config.vocab_size:
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(settings.seed)
+                module.resize_token_embeddings(material.vocab_size, mean_resizing=False)
+        longest = usable_length(module.config)
+        if longest is not None and settings.context > longest:
+            raise SettingError(
+                "context is longer than the base reads", found=settings.context, allowed=f"up to {longest}"
+            )
+        check_trained_and_written(module, head)
+        return module
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(settings.seed)
+        module = make()
+        if settings.model.start == "xavier":
+            xavier(module)
+        return module
+
+
+def xavier(module: nn.Module) -> None:
+    """Draw every matrix but embeddings uniformly by its sizes (Glorot and Bengio 2010, equation 16)."""
+    kept = {id(part.weight) for part in module.modules() if isinstance(part, nn.Embedding)}
+    for parameter in module.parameters():
+        if parameter.ndim == 2 and id(parameter) not in kept:
+            nn.init.xavier_uniform_(parameter)

@@ -1,0 +1,1 @@
+"""Settings searched for by short trials, and cross-validation."""

@@ -1,0 +1,1 @@
+"""Models over HTTP: the server, its guard, and the events it records."""

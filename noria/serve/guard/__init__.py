@@ -1,0 +1,1 @@
+"""What goes in and what comes out, checked: personal data, blocked words, prompt injection."""

@@ -1,0 +1,173 @@
+"""Routes of models that answer about texts: /v1/classify, /v1/tag, /v1/answer, /v1/embeddings, /v1/translate."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from noria.serve.errors import ApiError
+from noria.serve.guard.guard import Stream
+
+from . import replies
+from .bodies import Classified, Embeddings, Questions, Texts
+from .pause import Pause
+from .state import Prompt, State
+from .streams import judged_bad
+
+
+def answers_router(state: State) -> APIRouter:
+    """Return the routes that answer about given texts."""
+    router = APIRouter(prefix="/v1", tags=["answers"])
+
+    @router.post("/classify", responses={200: {"model": replies.Labels}}, response_model=None)
+    async def classify(body: Classified) -> Response:
+        """Give every text a label, with the probability of each."""
+        rows = body.rows()
+        # Rows of numbers and texts are for different models; which of them is meant shows in the first.
+        tasks = ("classify",) if isinstance(rows[0], str) or "features" not in rows[0] else ("numeric",)
+        if any((isinstance(row, dict) and "features" in row) != ("numeric" in tasks) for row in rows):
+            raise ApiError(400, "texts and rows of numbers do not go together", param="input", code="cannot_be_used")
+        return await _written(await _answered(state, body, rows, tasks, "classification"))
+
+    @router.post("/tag", responses={200: {"model": replies.Tags}}, response_model=None)
+    async def tag(body: Texts) -> Response:
+        """Find spans in every text; places are characters."""
+        return await _written(await _answered(state, body, body.texts(), ("tag",), "tagging"))
+
+    @router.post("/answer", responses={200: {"model": replies.Answers}}, response_model=None)
+    async def answer(body: Questions) -> Response:
+        """Answer every question with words of its context."""
+        rows = [one.model_dump() for one in body.asked()]
+        return await _written(await _answered(state, body, rows, ("answer",), "answers"))
+
+    @router.post("/translate", responses={200: {"model": replies.Translations}}, response_model=None)
+    async def translate(body: Texts) -> Response:
+        """Write every text anew, in the model's other language."""
+        texts = [await state.enter(text, "input") for text in body.texts()]
+        result = await _answered(state, body, texts, ("translate", "summarise"), "translation")
+        for entry in result["data"]:
+            let = Stream(state.guard)
+            entry["text"] = let.say(entry["text"]) + let.rest()
+            blocked = let.blocked
+            if not blocked and await judged_bad(state, entry["text"]):
+                entry["text"], blocked = "", True
+            entry["finish_reason"] = "content_filter" if blocked else "stop"
+            state.usage().blocked |= blocked
+        return await _written(result)
+
+    @router.post("/embeddings", responses={200: {"model": replies.Vectors}}, response_model=None)
+    async def embeddings(body: Embeddings) -> Response:
+        """Turn every text into a vector of length 1, as OpenAI's API does."""
+        result = await _answered(state, body, body.rows(), ("embed",), "list")
+        width = len(result["data"][0]["embedding"])
+        if body.dimensions not in (None, width):
+            raise ApiError(
+                400,
+                "the model gives its vectors whole",
+                param="dimensions",
+                code="cannot_be_used",
+                found=body.dimensions,
+                allowed=f"{width}, or none",
+            )
+        usage = state.usage()
+        usage.units, usage.unit = result["usage"]["total_tokens"], "tokens"
+
+        def told(entry: dict[str, Any]) -> dict[str, Any]:
+            vector = entry["embedding"]
+            given = base64.b64encode(vector).decode() if body.encoding_format == "base64" else vector.tolist()
+            return {"index": entry["index"], "object": "embedding", "embedding": given}
+
+        return await _written(result, told)
+
+    return router
+
+
+def chosen(state: State, model: str | None, tasks: tuple[str, ...]) -> str:
+    """Return the name of the model to ask: the one named, or the only one for the task.
+
+    Raises:
+        ApiError: the named one is not served or made for another task (404); none is named and not just one fits (400).
+    """
+    fitting = [name for name, served in state.models.items() if served.task in tasks]
+    if model is None:
+        if len(fitting) == 1:
+            return state.served(fitting[0]).name
+        raise ApiError(
+            400, "name a model", param="model", code="model_needed", allowed=fitting or "none: no such model is served"
+        )
+    served = state.served(model)
+    if served.task not in tasks:
+        raise ApiError(
+            404,
+            f"{model} is made for another task",
+            param="model",
+            code="wrong_task",
+            found=served.task,
+            allowed=fitting,
+        )
+    return model
+
+
+def tell(state: State, user: str, consent: bool | None) -> None:
+    """Note what a body says of its user for the request's event; it goes before the headers."""
+    usage = state.usage()
+    usage.user = user or usage.user
+    usage.consent = usage.consent if consent is None else consent
+
+
+def check_count(state: State, count: int, what: str = "texts", param: str = "input") -> None:
+    """Refuse more rows than one request may have.
+
+    Raises:
+        ApiError: there are too many (422).
+    """
+    if count > state.settings.max_rows:
+        raise ApiError(
+            422,
+            f"too many {what}",
+            param=param,
+            code="invalid_field",
+            found=count,
+            allowed=f"1 to {state.settings.max_rows}",
+        )
+
+
+async def _answered(
+    state: State,
+    body: Texts | Classified | Questions | Embeddings,
+    rows: Sequence[Prompt],
+    tasks: tuple[str, ...],
+    kind: str,
+) -> dict[str, Any]:
+    tell(state, body.user, body.consent)
+    check_count(state, len(rows))
+    model = chosen(state, body.model, tasks)
+    result = await state.run(model, rows)
+    tokens = sum(result.tokens)
+    return {
+        "id": state.usage().id,
+        "object": kind,
+        "model": model,
+        "data": [{"index": place, **answer} for place, answer in enumerate(result.answers)],
+        "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
+    }
+
+
+async def _written(result: dict[str, Any], told: Callable[[dict[str, Any]], dict[str, Any]] = dict) -> Response:
+    """Return the answers as JSON, each as `told` gives it; of many, others' requests have their turn between."""
+    pause, parts = Pause(), []
+    for entry in result["data"]:
+        parts.append(_json(told(entry)))
+        await pause.now_and_then()
+    head = _json({**result, "data": []})
+    # The last empty list is that of the answers: what follows it is numbers.
+    before, _, after = head.rpartition("[]")
+    return Response(f"{before}[{','.join(parts)}]{after}".encode(), media_type="application/json")
+
+
+_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode

@@ -1,0 +1,180 @@
+"""The server as one FastAPI application: models in their processes, routes, applications, events."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from noria import __version__
+from noria.core.errors import InternalError, NoriaError, SettingError
+from noria.core.folder import read_manifest
+from noria.infer.history import History
+from noria.infer.versions import Versions
+from noria.lake.outbox import Outbox
+from noria.lake.transcript import Mask
+from noria.serve.guard.guard import Guard
+from noria.serve.meter import Meter, read_secret
+from noria.tasks.task import task_of
+
+from .answers import answers_router
+from .completions import completions_router
+from .cors import Cors
+from .direct import Direct, direct_routes
+from .facts import facts_router
+from .faults import http_error, invalid
+from .keys import Keys
+from .logs import Log, no_log, where
+from .metrics import Metrics
+from .middleware import Entry
+from .moderation import moderation_router
+from .openapi import document
+from .proxy import Proxies
+from .rollout import rollout_router
+from .settings import ServerSettings
+from .state import App, Served, State
+
+_USE_SECONDS = 5.0
+_NAME = re.compile(r"[a-z][a-z0-9_-]{0,40}")
+
+
+def create_app(
+    settings: ServerSettings,
+    models: Sequence[str | Path] = (),
+    apps: Sequence[App] = (),
+    *,
+    guard: Guard | None = None,
+    mask: Mask | None = None,
+    log: Log = no_log,
+) -> FastAPI:
+    """Return the application that serves `models` and `apps`; its State is `app.state.noria`.
+
+    Models start in processes of their own when the application starts, and end with it. The console mounts its pages on
+    the returned application before it starts.
+
+    Args:
+        settings: see `ServerSettings`.
+        models: model folders; each is served under its folder's name.
+        apps: applications, each mounted at /v1/apps/<name>.
+        guard: checks what goes in and out; by default one that counts marks of prompt injection.
+        mask: takes personal data out of what consenting users said; without it nothing that was said is kept.
+        log: takes one line for every request and fault; see `logs`.
+
+    Raises:
+        FolderError: a folder is missing, damaged or no model.
+        SettingError: two models or two applications share a name, the guard asks a model that is none of a classifier's, or
+            what is no origin or no address stands among them.
+        ResourceError: the lake cannot be written.
+    """
+    cors, proxies = Cors(settings.cors), Proxies(settings.forwarded_allow_ips)
+    served = _served(settings, models)
+    folder = settings.lake / "server"
+    meter = Meter(Outbox(settings.lake, settings.name), read_secret(folder), mask=mask)
+    state = State(settings, served, Keys(folder), meter, apps, guard)
+    judge = state.guard.settings.model
+    if judge is not None and (judge not in served or served[judge].task != "classify"):
+        raise SettingError(
+            "the guard asks a model that does not classify",
+            found=judge,
+            allowed=[name for name, one in served.items() if one.task == "classify"],
+        )
+    metrics = state.metrics = Metrics(state)
+    app = FastAPI(title="Noria", version=__version__, docs_url=None, redoc_url=None, lifespan=_lifespan(state, log))
+    app.openapi = lambda: document(app, settings)  # type: ignore[method-assign]
+    app.state.noria = state
+    direct: dict[str, Direct] = {}
+    app.add_middleware(Entry, state=state, metrics=metrics, log=log, direct=direct, cors=cors, proxies=proxies)
+    app.add_exception_handler(RequestValidationError, invalid)
+    app.add_exception_handler(HTTPException, http_error)
+    parts = (
+        facts_router(state, metrics),
+        rollout_router(state),
+        answers_router(state),
+        completions_router(state),
+        moderation_router(state),
+    )
+    for router in parts:
+        app.include_router(router)
+        direct |= direct_routes(router)
+    names: set[str] = set()
+    for one in apps:
+        if one.name in names or not _NAME.fullmatch(one.name):
+            raise SettingError("an application's name is taken or not allowed", found=one.name, allowed=_NAME.pattern)
+        names.add(one.name)
+        router, prefix = one.router(state), f"/v1/apps/{one.name}"
+        app.include_router(router, prefix=prefix, tags=[one.name])
+        direct |= direct_routes(router, prefix)
+    return app
+
+
+def _served(settings: ServerSettings, models: Sequence[str | Path]) -> dict[str, Served]:
+    served: dict[str, Served] = {}
+    for path in models:
+        folder = Path(path)
+        name = folder.resolve().name
+        if name in served:
+            raise SettingError(
+                "two models share a name", found=name, hint="serve one of them from a folder of another name"
+            )
+        manifest = read_manifest(folder)
+        task_of(manifest)
+        options = {"threads": settings.threads, "queue": settings.queue, "batch_tokens": settings.batch_tokens}
+        history = History(settings.lake / "server" / "models" / f"{name}.jsonl")
+        served[name] = Served(name, folder, manifest, Versions(folder, history, options=options))
+    return served
+
+
+def _lifespan(state: State, log: Log) -> Any:
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncGenerator[None, None]:
+        workers = [served.worker for served in state.models.values()]
+        tasks = [asyncio.create_task(_seal(state, log)), asyncio.create_task(_keep_use(state))]
+        try:
+            await asyncio.gather(*(worker.start() for worker in workers))
+            for one in state.apps:
+                await one.start(state)
+            state.started = True
+            log("ready", models=list(state.models), apps=[one.name for one in state.apps])
+            yield
+        except Exception as error:
+            told = InternalError("the server did not start", found=where(error))
+            state.failure = error if isinstance(error, NoriaError) else told
+            raise
+        finally:
+            state.draining = True
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.gather(*(worker.stop() for worker in workers))
+            await asyncio.to_thread(state.meter.outbox.close)
+            with suppress(OSError, NoriaError):  # a full disk costs the day's count of tokens, and nothing else
+                state.rates.save()
+            log("stopped")
+
+    return lifespan
+
+
+async def _seal(state: State, log: Log) -> None:
+    """Seal finished days, now and every `seal_minutes`."""
+    while True:
+        try:
+            if files := await asyncio.to_thread(state.meter.outbox.seal):
+                log("sealed", files=files)
+        except NoriaError as error:
+            log("not sealed", error=str(error))
+        await asyncio.sleep(state.settings.seal_minutes * 60)
+
+
+async def _keep_use(state: State) -> None:
+    """Write down what keys used today, every few seconds in which it changed."""
+    while True:
+        await asyncio.sleep(_USE_SECONDS)
+        with suppress(OSError, NoriaError):
+            state.rates.save()

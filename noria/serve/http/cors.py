@@ -1,0 +1,94 @@
+"""Pages of other sites: a browser may call the API from origins that were named, and from no others."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from contextlib import suppress
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+
+from noria.core.errors import SettingError
+
+from .sending import Answer, Scope
+
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:\d{1,5})?")
+_PORTS = {"http": ":80", "https": ":443"}
+"""Ports that a browser leaves out of an origin."""
+_NAMES = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+(\s*,\s*[!#$%&'*+.^_`|~0-9A-Za-z-]+)*")
+_LONGEST = 4_096
+_PATHS = ("/v1/", "/openapi.json", "/health", "/ready")
+_METHODS = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
+_ASKED = b"authorization, content-type, idempotency-key, x-noria-user, x-noria-segment, x-noria-consent"
+"""Headers that are allowed where a page names none."""
+_TOLD = (
+    b"x-request-id, retry-after, idempotent-replayed, x-ratelimit-limit-requests, x-ratelimit-remaining-requests, "
+    b"x-ratelimit-reset-requests, x-ratelimit-limit-tokens, x-ratelimit-remaining-tokens, x-ratelimit-reset-tokens"
+)
+
+
+def origin_of(given: str) -> str:
+    """Return an origin as browsers write it: in small letters, without a last slash and without the scheme's own port.
+
+    Raises:
+        SettingError: it is none, or stands for all sites or for pages without one.
+    """
+    text = given.strip().removesuffix("/").lower()
+    if not text.isascii():
+        scheme, _, host = text.partition("://")
+        with suppress(UnicodeError):  # told below
+            text = f"{scheme}://{host.encode('idna').decode()}"
+    if text in ("*", "null"):
+        raise SettingError(
+            "not an origin: it stands for pages of any site",
+            found=given,
+            allowed="https://host or https://host:port",
+            hint="name each site: --cors A B",
+        )
+    if not _ORIGIN.fullmatch(text):
+        raise SettingError("not an origin", found=given, allowed="https://host or https://host:port, without a path")
+    return text.removesuffix(_PORTS.get(urlsplit(text).scheme, " "))
+
+
+def is_preflight(headers: Headers, method: str) -> bool:
+    """Return whether a browser asks if a page may call."""
+    return method == "OPTIONS" and "origin" in headers and "access-control-request-method" in headers
+
+
+class Cors:
+    """The origins whose pages may call the API with a key; cookies of the console are never for them.
+
+    Raises:
+        SettingError: an origin is none, or stands for all sites.
+    """
+
+    def __init__(self, origins: Sequence[str]) -> None:
+        self.origins = frozenset(origin_of(origin).encode() for origin in origins)
+
+    async def answers(self, scope: Scope, answer: Answer) -> bool:
+        """Answer a preflight and return True; let the page read the answer to come and return False."""
+        origin = next((value for name, value in scope["headers"] if name == b"origin"), None)
+        if origin not in self.origins or not scope["path"].startswith(_PATHS):
+            if self.origins:
+                answer.extra.append((b"vary", b"origin"))  # a cache must not give this answer to a page that may
+            return False
+        assert origin
+        allowed = (b"access-control-allow-origin", origin)
+        if is_preflight(headers := Headers(scope=scope), scope["method"]):
+            names = headers.get("access-control-request-headers", "").strip()
+            echoed = names.encode("latin-1") if len(names) <= _LONGEST and _NAMES.fullmatch(names) else _ASKED
+            told = [
+                allowed,
+                (b"access-control-allow-methods", _METHODS),
+                (b"access-control-allow-headers", echoed),
+                (b"access-control-max-age", b"600"),
+                (b"vary", b"origin, access-control-request-headers"),
+            ]
+            if headers.get("access-control-request-private-network") == "true":
+                told.append((b"access-control-allow-private-network", b"true"))
+            await answer({"type": "http.response.start", "status": 204, "headers": told})
+            await answer({"type": "http.response.body", "body": b""})
+            return True
+        answer.extra += [allowed, (b"vary", b"origin"), (b"access-control-expose-headers", _TOLD)]
+        return False

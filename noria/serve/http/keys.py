@@ -1,0 +1,280 @@
+"""Keys: made and shown once, kept as hashes, listed, scoped, limited, rotated, revoked.
+
+A key reads `noria_<id>_<secret>`: the id is public and names it in lists, logs and events; of the secret only the SHA-256 is
+kept, which is enough for 256 random bits. The file is `<lake>/server/keys.json`; a running server notices its changes.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import hmac
+import json
+import os
+import secrets
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Literal
+
+from noria.core.errors import FolderError, SettingError, told_plainly
+from noria.core.folder import write_json
+
+Role = Literal["admin", "client"]
+ROLES = ("admin", "client")
+SCOPES = (
+    "models",
+    "classify",
+    "tag",
+    "answer",
+    "embeddings",
+    "translate",
+    "completions",
+    "chat",
+    "moderate",
+    "feedback",
+    "events",
+    "apps",
+)
+"""What a key may be kept to: the part of a path after /v1/; apps/<name> means one application."""
+_NO_HASH = "0" * 64
+_MOST = 10**12
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a key may use; None: no limit."""
+
+    requests_minute: int | None = None
+    tokens_minute: int | None = None
+    tokens_day: int | None = None
+
+    @property
+    def any(self) -> bool:
+        """Return whether there is a limit at all."""
+        return bool(self.requests_minute or self.tokens_minute or self.tokens_day)
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who asks: the public name of the key, what it may do and use, and the tenant its events are counted under."""
+
+    key: str
+    role: Role
+    tenant: str
+    scopes: tuple[str, ...] = ()
+    """Parts of the API it is kept to; none named: all of it."""
+    models: tuple[str, ...] = ()
+    """Models it is kept to; none named: all of them."""
+    limits: Limits = Limits()
+
+    def may_use(self, path: str) -> bool:
+        """Return whether the key reaches a path of the API. What tells about the API itself is open to every key."""
+        if self.role == "admin" or not self.scopes or path == "/openapi.json":
+            return True
+        rest = path.removeprefix("/v1/")
+        return any(rest == scope or rest.startswith(f"{scope}/") for scope in self.scopes)
+
+
+@dataclass(frozen=True)
+class Key:
+    """What is kept of a key."""
+
+    id: str
+    name: str
+    role: Role
+    sha256: str
+    created: str
+    revoked: str | None = None
+    expires: str | None = None
+    """When it stops by itself: set when it is rotated."""
+    tenant: str = ""
+    """Whom its events are counted under: the first key of a line of rotations; empty: itself."""
+    scopes: list[str] = field(default_factory=list)
+    models: list[str] = field(default_factory=list)
+    requests_minute: int | None = None
+    tokens_minute: int | None = None
+    tokens_day: int | None = None
+
+    @property
+    def limits(self) -> Limits:
+        """Return what the key may use."""
+        return Limits(self.requests_minute, self.tokens_minute, self.tokens_day)
+
+    def status(self, now: datetime) -> str:
+        """Return works, revoked or expired."""
+        if self.revoked:
+            return "revoked"
+        return "expired" if self.expires and datetime.fromisoformat(self.expires) <= now else "works"
+
+
+class Keys:
+    """The keys of one lake.
+
+    Raises:
+        FolderError: the file of keys cannot be read.
+    """
+
+    def __init__(self, folder: str | Path, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self.path = Path(folder) / "keys.json"
+        self._now = now
+        self._stamp: tuple[int, int] | None = None
+        self._keys: dict[str, Key] = {}
+        self._refresh()
+
+    def make(
+        self,
+        name: str,
+        role: Role = "client",
+        *,
+        scopes: Sequence[str] = (),
+        models: Sequence[str] = (),
+        limits: Limits | None = None,
+    ) -> str:
+        """Return a new key; it is shown now and never again.
+
+        Args:
+            name: what it is for.
+            role: client uses the API, admin also the console and the figures.
+            scopes: parts of the API to keep it to, see `SCOPES`; none: all of it.
+            models: names of models to keep it to; none: all of them.
+            limits: what it may use.
+
+        Raises:
+            SettingError: unknown role or scope, a limit below 1, or a name that is empty or too long.
+        """
+        limits = limits or Limits()
+        if role not in ROLES:
+            raise SettingError("unknown role", found=role, allowed=ROLES)
+        if not name.strip() or len(name) > 80 or not name.isprintable():
+            raise SettingError("a key needs a name", found=name, allowed="1 to 80 printable characters")
+        for scope in scopes:
+            part, _, app = scope.partition("/")
+            if part not in SCOPES or ("/" in scope and (part != "apps" or not app)):
+                raise SettingError("unknown scope", found=scope, allowed=[*SCOPES, "apps/<name>"])
+        for word, most in asdict(limits).items():
+            if most is not None and not 1 <= most <= _MOST:
+                raise SettingError(f"{word} is out of range", found=most, allowed=f"1 to {_MOST:,}")
+        if role == "admin" and (scopes or models or limits.any):
+            raise SettingError("an admin key has no scopes and no limits", hint="make a client key")
+        number, secret = secrets.token_hex(4), secrets.token_urlsafe(32)
+        with self._changing():
+            self._keys[number] = Key(
+                number,
+                name.strip(),
+                role,
+                _hash(secret),
+                _told(self._now()),
+                scopes=list(scopes),
+                models=list(models),
+                **asdict(limits),
+            )
+        return _shown(number, secret)
+
+    def rotate(self, number: str, overlap: timedelta = timedelta(days=1)) -> str:
+        """Return a new key in the place of a working one, which goes on for `overlap`; both are one tenant.
+
+        Raises:
+            SettingError: there is no such key, or it does not work any more.
+        """
+        new, secret = secrets.token_hex(4), secrets.token_urlsafe(32)
+        with self._changing():
+            now = self._now()
+            old = self._known(number)
+            if old.status(now) != "works" or old.expires:
+                raise SettingError(
+                    "the key cannot be rotated",
+                    found=old.status(now) if not old.expires else "rotated",
+                    allowed="a key that works and was not rotated before",
+                )
+            self._keys[new] = replace(
+                old, id=new, sha256=_hash(secret), created=_told(now), tenant=old.tenant or old.id
+            )
+            self._keys[number] = replace(old, expires=_told(now + overlap))
+        return _shown(new, secret)
+
+    def first(self) -> str | None:
+        """Return a new admin key where there is none that works: what the first start shows; else None."""
+        if any(key.role == "admin" and key.status(self._now()) == "works" for key in self.list()):
+            return None
+        return self.make("first start", "admin")
+
+    def list(self) -> list[Key]:
+        """Return all keys, oldest first, revoked ones too."""
+        self._refresh()
+        return sorted(self._keys.values(), key=lambda key: (key.created, key.id))
+
+    def revoke(self, number: str) -> Key:
+        """Make a key, told by its id, worthless from now on, and return it.
+
+        Raises:
+            SettingError: there is no such key.
+        """
+        with self._changing():
+            key = self._known(number)
+            self._keys[number] = replace(key, revoked=key.revoked or _told(self._now()))
+        return self._keys[number]
+
+    def check(self, given: str) -> Caller | None:
+        """Return who a key stands for, or None. Takes as long for a wrong id as for a wrong secret."""
+        self._refresh()
+        _, _, rest = given.partition("noria_")
+        number, _, secret = rest.partition("_")
+        key = self._keys.get(number)
+        right = hmac.compare_digest(_hash(secret), key.sha256 if key else _NO_HASH)
+        if key is None or not right or key.status(self._now()) != "works":
+            return None
+        return Caller(key.id, key.role, key.tenant or key.id, tuple(key.scopes), tuple(key.models), key.limits)
+
+    def _known(self, number: str) -> Key:
+        if number not in self._keys:
+            raise SettingError("unknown key", found=number, allowed=self._keys, hint="noria ship key list")
+        return self._keys[number]
+
+    def _refresh(self) -> None:
+        try:
+            facts = self.path.stat()
+        except FileNotFoundError:
+            return
+        stamp = (facts.st_mtime_ns, facts.st_ino)
+        if stamp == self._stamp:
+            return
+        try:
+            entries = json.loads(self.path.read_text(encoding="utf-8"))["keys"]
+            self._keys = {entry["id"]: Key(**entry) for entry in entries}
+        except (ValueError, TypeError, KeyError) as error:
+            raise FolderError(
+                f"{self.path} cannot be read",
+                found=str(error),
+                hint="restore it from a backup, or delete it and make keys anew",
+            ) from None
+        self._stamp = stamp
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        with told_plainly():
+            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            descriptor = os.open(self.path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o600)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+                self._refresh()
+                yield
+                write_json(self.path, {"keys": [asdict(key) for key in self._keys.values()]})
+                self.path.chmod(0o600)
+                self._refresh()
+            finally:
+                os.close(descriptor)
+
+
+def _shown(number: str, secret: str) -> str:
+    return f"noria_{number}_{secret}"
+
+
+def _told(moment: datetime) -> str:
+    return moment.isoformat(timespec="seconds")
+
+
+def _hash(secret: str) -> str:
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,1 +1,0 @@
-"""A model folder to products people use."""

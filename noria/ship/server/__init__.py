@@ -1,1 +1,0 @@
-"""HTTP: app, routes, keys, limits, guard, health."""

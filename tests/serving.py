@@ -1,0 +1,124 @@
+"""Tiny models and a running server, shared by the tests of inference, lake, server and applications."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+from fastapi import APIRouter
+from pydantic import BaseModel
+from tiny_models import LABELS, make_causal, make_chat, make_encoder, make_reader, make_translator
+
+if TYPE_CHECKING:
+    from noria.serve.http.run import Running
+    from noria.serve.http.state import State
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quiet() -> None:
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+
+
+@pytest.fixture(scope="session")
+def classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_encoder(tmp_path_factory.mktemp("models") / "sentiment", "classify", LABELS, 2)
+
+
+@pytest.fixture(scope="session")
+def tagger(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_encoder(tmp_path_factory.mktemp("models") / "entities", "tag", ["person", "place"], 5)
+
+
+@pytest.fixture(scope="session")
+def embedder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_encoder(tmp_path_factory.mktemp("models") / "vectors", "embed", [], 2)
+
+
+@pytest.fixture(scope="session")
+def writer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_causal(tmp_path_factory.mktemp("models") / "writer")
+
+
+@pytest.fixture(scope="session")
+def plain_classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The classifier as training leaves it: no compiled engine."""
+    return make_encoder(tmp_path_factory.mktemp("plain") / "sentiment", "classify", LABELS, 2, compiled=False)
+
+
+@pytest.fixture(scope="session")
+def chatter(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_chat(tmp_path_factory.mktemp("models") / "chatter")
+
+
+@pytest.fixture(scope="session")
+def reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_reader(tmp_path_factory.mktemp("models") / "reader")
+
+
+@pytest.fixture(scope="session")
+def translator(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_translator(tmp_path_factory.mktemp("models") / "translator")
+
+
+@pytest.fixture(scope="session")
+def all_models(
+    classifier: Path, tagger: Path, embedder: Path, writer: Path, chatter: Path, reader: Path, translator: Path
+) -> list[Path]:
+    return [classifier, tagger, embedder, writer, chatter, reader, translator]
+
+
+class Echo:
+    """An application as small as one can be."""
+
+    name = "echo"
+
+    def __init__(self) -> None:
+        self.dimensions = 0
+
+    def router(self, state: State) -> APIRouter:
+        router = APIRouter()
+
+        @router.post("/say")
+        async def say(body: Said) -> dict[str, str]:
+            usage = state.usage()
+            usage.user = body.user
+            answer = (await state.ask("sentiment", [body.text]))[0]
+            return {"label": answer["label"], "alert": await state.record("alert", app=self.name, subject=usage.id)}
+
+        @router.get("/started")
+        async def started() -> dict[str, int]:
+            return {"dimensions": self.dimensions}
+
+        return router
+
+    async def start(self, state: State) -> None:
+        self.dimensions = len((await state.ask("vectors", ["a"]))[0]["embedding"])
+
+
+class Said(BaseModel):
+    text: str
+    user: str = ""
+
+
+@pytest.fixture(scope="session")
+def server(all_models: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """A real server with one model of every task."""
+    from noria.serve.http.run import serving
+    from noria.serve.http.settings import ServerSettings
+
+    settings = ServerSettings(port=0, lake=tmp_path_factory.mktemp("lake"), threads=1, max_body=64 * 1024, max_rows=32)
+    with serving(settings, all_models, [Echo()]) as running:
+        yield running
+
+
+@pytest.fixture
+def client(server: Running) -> Iterator[httpx.Client]:
+    """An HTTP client that shows the server's key."""
+    with httpx.Client(base_url=server.url, headers=server.headers, timeout=30) as made:
+        yield made
