@@ -29,9 +29,9 @@ from cyclopts import App, Parameter
 
 from noria.core.errors import InputError
 from noria.core.figure import Figure, proportion
-from noria.make.corpus.pii import find, is_bank_card, is_identity_card
 from noria.serve.guard.guard import Guard
 from noria.serve.guard.injection import find_marks
+from noria.text.personal_data import find, is_bank_card, is_identity_card
 
 from .line import machine
 from .results import keep_rows, write_page

@@ -155,7 +155,7 @@ def recommend(
 def _monitor(watch: WatchSettings | None = None, topics: Path | None = None) -> App:
     from noria.apps.monitor.routes import Monitor
     from noria.apps.monitor.topics import BUNDLED
-    from noria.make.corpus.pii import mask
+    from noria.text.personal_data import mask
 
     return Monitor(lambda text: mask(text)[0], settings=watch, topics=topics or BUNDLED)
 
@@ -163,8 +163,8 @@ def _monitor(watch: WatchSettings | None = None, topics: Path | None = None) -> 
 def _serve(models: Sequence[Path], application: App, settings: ServerSettings) -> int:
     import signal
 
-    from noria.make.corpus.pii import mask
     from noria.serve.http.run import serve
+    from noria.text.personal_data import mask
 
     from .ship import announce
 

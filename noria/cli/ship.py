@@ -76,8 +76,8 @@ def serve(
 
     chosen = [make(name) for name in apps]
     from noria.core.caveats import caveats_of
-    from noria.make.corpus.pii import mask
     from noria.serve.http.run import serve as run
+    from noria.text.personal_data import mask
 
     for model in models:
         for words in caveats_of(model):
@@ -260,8 +260,8 @@ def revoke_key(key: str, *, lake: Path = ServerSettings().lake) -> None:
 
 
 def _guard(settings: GuardSettings) -> Guard:
-    from noria.make.corpus.pii import find
     from noria.serve.guard.guard import Guard
+    from noria.text.personal_data import find
 
     return Guard(settings, find)
 

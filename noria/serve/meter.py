@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import unicodedata
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import lru_cache, partial
@@ -18,7 +17,6 @@ from noria.lake.transcript import Better, Mask, Said
 
 _REMEMBERED = 10_000
 """Users whose pseudonym need not be worked out again."""
-_SAMPLE = 400
 """Characters of a text that its language is told by."""
 
 
@@ -108,34 +106,3 @@ def read_secret(folder: Path) -> bytes:
             finally:
                 work.unlink()
         return path.read_bytes()
-
-
-def language_of(text: str) -> str:
-    """Return zh, ja, ko, en ... by the script of a text, or "" where it tells none.
-
-    Scripts that one language uses name it; Latin letters are called "en" only where they are plain ASCII, else "latin".
-
-    >>> language_of("物流很快，包装完好"), language_of("fast delivery"), language_of("12.5 €")
-    ('zh', 'en', '')
-    """
-    counts = dict.fromkeys(("zh", "ja", "ko", "latin", "other"), 0)
-    plain = True
-    for letter in text[:_SAMPLE]:
-        code = ord(letter)
-        if 0x4E00 <= code <= 0x9FFF or 0x3400 <= code <= 0x4DBF or 0x20000 <= code <= 0x3FFFF:
-            counts["zh"] += 1
-        elif 0x3040 <= code <= 0x30FF:
-            counts["ja"] += 1
-        elif 0xAC00 <= code <= 0xD7AF:
-            counts["ko"] += 1
-        elif letter.isalpha():
-            latin = code < 0x80 or unicodedata.name(letter, "").startswith("LATIN")
-            counts["latin" if latin else "other"] += 1
-            plain = plain and (code < 0x80 or not latin)
-    if not any(counts.values()):
-        return ""
-    if counts["ja"] and counts["ja"] * 10 >= counts["zh"]:
-        return "ja"
-    # One Chinese character says about as much as four Latin letters.
-    best = max(counts, key=lambda name: counts[name] * (1 if name in ("latin", "other") else 4))
-    return ("en" if plain else "latin") if best == "latin" else best

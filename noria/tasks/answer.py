@@ -11,10 +11,11 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from noria.core.errors import RowError
+from noria.text.script import is_chinese
 
 from .encode import encode_asked
 from .measure import Measure
-from .overlap import answer_measures, is_chinese
+from .overlap import answer_measures
 from .task import IGNORED, Answer, Features, Head, Row, Task, field_text, softmax
 
 NO_ANSWER = (0, 0)

@@ -12,11 +12,12 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from noria.core.errors import FolderError, InputError, RowError
+from noria.text.script import is_chinese
 
 from .complete import bits_per_byte
 from .encode import encode_bare, end_of
 from .measure import Measure
-from .overlap import is_chinese, written_measures
+from .overlap import written_measures
 from .specials import chat_template, special_name
 from .task import IGNORED, Answer, Features, Head, Row, Task, softmax
 from .template import Messages, Spans, Template

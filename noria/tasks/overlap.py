@@ -26,12 +26,6 @@ _DROPPED = frozenset("-:_*^/\\~`+=，。：？！“”；’《》·、「」�
 _WESTERN = re.compile(r"\d+(?:[.,:]\d+)*|\w+(?:\.\w)*|\S")
 
 
-def is_chinese(texts: Sequence[str]) -> bool:
-    """Say whether at least a tenth of the characters are Chinese."""
-    sample = "".join(texts[:2000])
-    return sum("\u4e00" <= character <= "\u9fff" for character in sample) >= 0.1 * max(1, len(sample))
-
-
 def answer_measures(truth: Sequence[Sequence[str]], said: Sequence[str], *, chinese: bool) -> list[Measure]:
     """Return exact match and F1 of short answers, each against the nearest of its true ones ([]: there is no answer).
 

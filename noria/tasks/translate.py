@@ -10,10 +10,11 @@ from typing import Any, ClassVar
 from tokenizers import Tokenizer
 
 from noria.core.errors import InputError
+from noria.text.script import is_chinese
 
 from .encode import encode, end_of
 from .measure import Measure, mean_measure
-from .overlap import is_chinese, rouge_l, written_measures
+from .overlap import rouge_l, written_measures
 from .task import Answer, Features, Head, Row, Task, field_text
 
 

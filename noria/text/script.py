@@ -1,18 +1,27 @@
-"""Which script a text is written in, and how long it is in units that are fair to Chinese and English."""
+"""Which script a text is written in, how wide its letters are, and how long it is in units that are fair to Chinese and English."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 _HAN = "\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 _HAN_CHARACTER = re.compile(f"[{_HAN}]")
 _UNIT = re.compile(f"[{_HAN}]|[^\\W_{_HAN}]+(?:['’-][^\\W_{_HAN}]+)*")
+# Full-width letters and digits (ＡＢＣ１２３) become plain ones; full-width punctuation stays: it is right in Chinese.
+_FULL_WIDTH = {code: code - 0xFEE0 for code in (*range(0xFF10, 0xFF1A), *range(0xFF21, 0xFF3B), *range(0xFF41, 0xFF5B))}
 
 
 def han_share(text: str) -> float:
     """Return the share of the text's characters, white space aside, that are Chinese characters."""
     visible = len("".join(text.split()))
     return len(_HAN_CHARACTER.findall(text)) / visible if visible else 0.0
+
+
+def is_chinese(texts: Sequence[str]) -> bool:
+    """Say whether at least a tenth of the characters of these texts, the first 2,000 of them, are Chinese."""
+    sample = "".join(texts[:2000])
+    return sum("\u4e00" <= character <= "\u9fff" for character in sample) >= 0.1 * max(1, len(sample))
 
 
 def length(text: str) -> int:
@@ -22,3 +31,8 @@ def length(text: str) -> int:
     (4, 4, 7)
     """
     return len(_UNIT.findall(text))
+
+
+def narrow(text: str) -> str:
+    """Return the text with full-width letters and digits made plain, character for character: offsets stay true."""
+    return text.translate(_FULL_WIDTH)

@@ -17,7 +17,7 @@ from noria.apps.support.faq import BUNDLED
 from noria.apps.support.routes import Support
 from noria.core.errors import SettingError
 from noria.lake.event import OUTBOX_TABLE, outbox_file
-from noria.make.corpus.pii import mask
+from noria.text.personal_data import mask
 
 if TYPE_CHECKING:
     from noria.serve.http.run import Running

@@ -15,12 +15,12 @@ from noria.core.errors import InputError, RowError
 from noria.core.folder import Manifest, Source, read_manifest, sha256_file
 from noria.core.progress import Report
 from noria.make.corpus.build import build_corpus
-from noria.make.corpus.pii import mask
 from noria.make.corpus.settings import CleanSettings
 from noria.make.training.finetune.rows import read_sets
 from noria.make.training.settings import RowSettings
 from noria.tasks.remembered import given_for, rows_for, tell_made_from
 from noria.tasks.task import Row, read_rows, task_for
+from noria.text.personal_data import mask
 from noria.text.records import read_records
 
 CASES = Path(__file__).parent / "inputs" / "make"

@@ -11,8 +11,8 @@ import pytest
 from noria.cli.main import main
 from noria.lake.outbox import Outbox
 from noria.lake.transcript import Better, Said
-from noria.make.corpus.pii import mask
 from noria.serve.meter import Meter, read_secret
+from noria.text.personal_data import mask
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from noria.core.errors import InputError
 from noria.lake.transcript import LONGEST, Better, Said, moved, read_said
-from noria.make.corpus.pii import mask
+from noria.text.personal_data import mask
 
 TEXT = "电话13800138000，找王芳；邮箱 wang@mail.cn，或李红"
 

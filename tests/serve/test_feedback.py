@@ -13,9 +13,9 @@ from noria.core.progress import Report
 from noria.lake.outbox import reconcile
 from noria.lake.read import scan
 from noria.make.corpus.collect import collect
-from noria.make.corpus.pii import mask
 from noria.serve.http.run import serving
 from noria.serve.http.settings import ServerSettings
+from noria.text.personal_data import mask
 
 
 def test_judged_answers_train_the_next_model(classifier, tmp_path):

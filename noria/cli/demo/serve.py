@@ -30,10 +30,10 @@ def serve(context: Context) -> int:
         ResourceError: the port is in use.
     """
     from noria.console.mount import mount, sign_in_link
-    from noria.make.corpus.pii import mask
     from noria.serve.http.logs import no_log
     from noria.serve.http.run import serve
     from noria.serve.http.settings import ServerSettings
+    from noria.text.personal_data import mask
 
     from .ship import apps, models
 

@@ -70,7 +70,7 @@ def apps(root: Path) -> list[App]:
     from noria.apps.recommend.items import read_items
     from noria.apps.recommend.routes import Recommend
     from noria.apps.support.routes import Support
-    from noria.make.corpus.pii import mask
+    from noria.text.personal_data import mask
 
     items = read_items(root / "corpus" / "news" / "test.jsonl")
     return [

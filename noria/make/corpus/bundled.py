@@ -17,8 +17,8 @@ from typing import Any
 from noria.core.errors import InternalError
 from noria.core.folder import Source
 from noria.core.packages import package_file
+from noria.text.script import narrow
 
-from .clean import narrow
 from .dedup import find_duplicates
 from .documents import Document
 from .pipeline import joined

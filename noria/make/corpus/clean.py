@@ -13,12 +13,12 @@ import unicodedata
 from collections.abc import Callable
 from html.parser import HTMLParser
 
+from noria.text.script import narrow
+
 from .settings import CleanSettings
 
 Repair = Callable[[str], str]
 
-# Full-width letters and digits (ＡＢＣ１２３) become plain ones; full-width punctuation stays: it is right in Chinese.
-_FULL_WIDTH = {code: code - 0xFEE0 for code in (*range(0xFF10, 0xFF1A), *range(0xFF21, 0xFF3B), *range(0xFF41, 0xFF5B))}
 # Private use (glyphs lost with the font that had them), byte order marks, soft hyphens, zero-width spaces, non-characters.
 _INVISIBLE = re.compile("[\ue000-\uf8ff\ufeff\u00ad\u200b\u2060\ufffe\uffff\ufdd0-\ufdef\U000f0000-\U0010ffff]")
 _TAG_NAMES = (
@@ -64,12 +64,7 @@ def clean(text: str, settings: CleanSettings | None = None) -> str:
 def repair_unicode(text: str) -> str:
     """Undo wrong decoding (mojibake), drop control and lost characters, compose (NFC), narrow full-width letters."""
     fixed: str = _ftfy()(text)
-    return unicodedata.normalize("NFC", _INVISIBLE.sub("", fixed)).translate(_FULL_WIDTH)
-
-
-def narrow(text: str) -> str:
-    """Return the text with full-width letters and digits made plain, character for character: offsets stay true."""
-    return text.translate(_FULL_WIDTH)
+    return narrow(unicodedata.normalize("NFC", _INVISIBLE.sub("", fixed)))
 
 
 def is_page(text: str) -> bool:

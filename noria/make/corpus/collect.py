@@ -26,10 +26,10 @@ from noria.core.progress import Report
 from noria.lake.read import check_lake, outboxes, read_outbox, read_sealed, sealed_files
 from noria.lake.transcript import Better, Said, moved, read_said
 from noria.tasks.task import Row, Task, task_for
+from noria.text.personal_data import mask
 
 from .dedup import find_duplicates
 from .documents import write_rows
-from .pii import mask
 
 TASKS = ("classify", "numeric", "tag", "answer", "translate", "summarise", "chat", "complete")
 """Tasks whose answers users can judge so that rows come of it."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 import re
 import zlib
 from collections.abc import Callable
 
+from noria.text.language import identified
 from noria.text.script import length
 
 from .settings import CleanSettings
@@ -17,8 +17,6 @@ Filter = Callable[[str], str | None]
 _SYMBOL = re.compile(r"([^\w\s]|_)\1*")
 _COMPRESS_BYTES = 200
 _SAMPLE_CHARACTERS = 20_000
-_LANGUAGE_LETTERS = 20
-_WRITTEN_AS = {"wuu": "zh", "yue": "zh"}  # told apart from zh by a few words only: short texts are taken for them
 
 
 def standard_filters(settings: CleanSettings) -> list[Filter]:
@@ -102,19 +100,7 @@ def by_language(languages: tuple[str, ...]) -> Filter:
     """Drop texts in any other language than these; texts too short to tell stay."""
 
     def reason(text: str) -> str | None:
-        letters = sum(character.isalpha() for character in text[:2000])
-        if letters < _LANGUAGE_LETTERS:
-            return None
-        code = _classifier()(text[:2000])[0]
-        found = code if code in languages else _WRITTEN_AS.get(code, code)
-        return None if found in languages else f"language {found}"
+        found = identified(text, languages)
+        return None if found is None or found in languages else f"language {found}"
 
     return reason
-
-
-@functools.cache
-def _classifier() -> Callable[[str], tuple[str, float]]:
-    import py3langid
-
-    classify: Callable[[str], tuple[str, float]] = py3langid.classify
-    return classify

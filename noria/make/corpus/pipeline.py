@@ -11,12 +11,12 @@ from dataclasses import replace
 
 from noria.core.progress import Report
 from noria.text.labels import same_label
+from noria.text.personal_data import mask
 
 from .clean import clean
 from .dedup import find_duplicates
 from .documents import Document
 from .filters import Filter, reason_to_drop, standard_filters
-from .pii import mask
 from .settings import CleanSettings
 from .spans import moved
 from .split import SPLITS, split_of

@@ -9,13 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from noria.tasks.overlap import is_chinese
 from noria.tasks.task import Answer, Row, Task
+from noria.text.script import is_chinese
+from noria.text.segmentation import WORDS, sentences, words
 
 from .ngram import NgramModel
 
-SENTENCE = re.compile(r"(?:[^。！？!?\n.]|\.(?!\s|$))*(?:[。！？!?\n]+|\.|$)")
-WORDS = re.compile(r"\w+(?:['’-]\w+)*|[^\w\s]")
 MOST_PAIRS = 50_000
 """Training pairs that a dictionary is learned from at most: a minute is too long for a baseline."""
 MOST_WORDS = 60
@@ -33,20 +32,6 @@ def tfidf(texts: Sequence[str]) -> Any:
             analyzer="char", ngram_range=(1, 3), sublinear_tf=True, min_df=2 if len(texts) > 20 else 1
         )
     return TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"(?u)\b\w+\b")
-
-
-def words(text: str) -> list[str]:
-    """Return the words and marks of a text; Chinese is cut by rjieba."""
-    if not is_chinese([text]):
-        return WORDS.findall(text)
-    import rjieba
-
-    return [word for word in rjieba.cut(text) if word.strip()]
-
-
-def sentences(text: str) -> list[str]:
-    """Return the sentences of a text, Chinese or not, without white space at their ends."""
-    return [part.strip() for part in SENTENCE.findall(text) if part.strip()]
 
 
 def copied(task: Task, training: Sequence[Row], rows: Sequence[Row]) -> list[Answer]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from noria.core.errors import FolderError
 from noria.core.folder import new_folder, write_json
 from noria.tasks.tokenizer import write_tokenizer as write_bare
+from noria.text.segmentation import segmented
 
 from .tokenizer import BEGIN, END, PAD, copy_tokenizer, lineage_of_tokenizer, load_tokenizer, write_tokenizer
 
@@ -128,10 +129,8 @@ def word_starts(text: str, offsets: list[tuple[int, int]]) -> list[bool]:
         text: the text.
         offsets: characters (start, stop) of each token.
     """
-    import rjieba
-
     borders, place = set(), 0
-    for word in rjieba.cut(text):
+    for word in segmented(text):
         borders.add(place)
         place += len(word)
     borders -= {match.start() + inside for match in _LATIN.finditer(text) for inside in range(1, len(match[0]))}

@@ -41,8 +41,9 @@ from noria.lake.event import new_id
 from noria.lake.transcript import Better, Said
 from noria.serve.errors import ApiError
 from noria.serve.guard.guard import Finding, Guard
-from noria.serve.meter import Meter, language_of
+from noria.serve.meter import Meter
 from noria.tasks.complete import Sampling
+from noria.text.language import language_of
 
 from .keys import Caller, Keys
 from .pause import Pause, read

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from noria.make.corpus.clean import clean, is_page, narrow, simplify, strip_markup, tidy_spaces
+from noria.make.corpus.clean import clean, is_page, simplify, strip_markup, tidy_spaces
 from noria.make.corpus.settings import CleanSettings
+from noria.text.script import narrow
 
 PIECES = st.sampled_from(
     [

@@ -18,9 +18,9 @@ from noria.lake.outbox import Outbox
 from noria.lake.read import sealed_files
 from noria.lake.transcript import Better, Said
 from noria.make.corpus.collect import collect
-from noria.make.corpus.pii import mask
 from noria.serve.meter import Meter
 from noria.tasks.task import read_rows, task_for
+from noria.text.personal_data import mask
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 

@@ -11,6 +11,7 @@ from noria.make.evaluate import written
 from noria.make.evaluate.baseline import baselines_of
 from noria.make.evaluate.card import assess, baseline_answers
 from noria.tasks.task import Task, task_for
+from noria.text.segmentation import sentences
 
 ANIMALS = {"猫": "cat", "狗": "dog", "鸟": "bird", "鱼": "fish"}
 DOINGS = {"吃": "eats", "看": "sees", "喜欢": "likes"}
@@ -114,7 +115,7 @@ def test_the_dictionary_learns_words_from_sentences():
 
 
 def test_sentences_end_where_they_should():
-    assert written.sentences("今天下雨。明天晴！It is 3.5 km. Yes?\nno end") == [
+    assert sentences("今天下雨。明天晴！It is 3.5 km. Yes?\nno end") == [
         "今天下雨。",
         "明天晴！",
         "It is 3.5 km.",

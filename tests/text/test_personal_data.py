@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from noria.make.corpus.pii import find, is_bank_card, is_identity_card, mask
+from noria.text.personal_data import find, is_bank_card, is_identity_card, mask
 
 MASKED = [
     ("手机：13341772746，谢谢", "手机：<PHONE>，谢谢"),

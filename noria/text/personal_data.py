@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from .clean import narrow
+from .script import narrow
 
 
 @dataclass(frozen=True)
