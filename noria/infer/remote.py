@@ -25,7 +25,8 @@ from noria.core.errors import FolderError, InputError, SettingError
 from noria.core.folder import Manifest, new_folder, read_manifest
 from noria.tasks.complete import Sampling
 
-from .worker import Answers, Busy, Given, Piece, Status, Unavailable, Worker
+from .replies import Answers, Busy, Given, Piece, Unavailable
+from .worker import Status, Worker
 
 TASKS = ("chat", "complete", "embed")
 PULSE = 5.0

@@ -29,7 +29,8 @@ from noria.tasks.task import task_of
 
 from .history import History
 from .remote import Remote, open_worker
-from .worker import Answers, Busy, Given, Piece, Status, Unavailable, Worker
+from .replies import Answers, Busy, Given, Piece, Unavailable
+from .worker import Status, Worker
 
 Mode = Literal["canary", "shadow"]
 FAULTS = 3

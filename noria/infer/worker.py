@@ -20,17 +20,18 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from noria.core.errors import FolderError, InputError, ResourceError
+from noria.core.errors import FolderError
 from noria.core.folder import read_manifest
 from noria.tasks.complete import Sampling
 
 from .link import Link
+from .replies import Answers, Busy, Given, Piece, Unavailable, checked
 from .wire import Message, unflat
 
 Status = Literal["starting", "ready", "down", "stopped"]
@@ -44,49 +45,6 @@ SILENCE = 120.0
 """Seconds without a word, with work at hand, after which the process is taken for hung."""
 UNANSWERED = 4
 """Questions whether it is there that an idle process may leave unanswered before it is taken for hung."""
-Given = str | Mapping[str, Any]
-"""A text, or a row as the model's task reads it, without the truth."""
-
-
-class Busy(ResourceError):  # noqa: N818 - a wait, not a fault
-    """The queue is full."""
-
-    retry_after = 1
-
-
-class Unavailable(ResourceError):  # noqa: N818 - a wait, not a fault
-    """The model's process died with the request, cannot be started, or took too long."""
-
-    def __init__(self, what: str, *, retry_after: int = 1, **parts: Any) -> None:
-        self.retry_after = retry_after
-        super().__init__(what, **parts)
-
-
-@dataclass(frozen=True)
-class Answers:
-    """What a model says of some texts, and how many tokens each of them had."""
-
-    answers: list[dict[str, Any]]
-    tokens: list[int]
-    version: str = ""
-    """The version of the model that answered, as `Manifest.identity` begins."""
-
-
-@dataclass(frozen=True)
-class Piece:
-    """Some of a completion's text; the last piece has a `finish`."""
-
-    text: str
-    tokens: int
-    """Tokens of the completion so far."""
-    prompt_tokens: int
-    finish: str | None = None
-    """stop (the model or a stop string ended it) or length."""
-    logprobs: tuple[dict[str, Any], ...] = ()
-    """Where `Sampling.logprobs` asks for them, one a token of `text`: {"token", "logprob", "bytes", "top": [{"token",
-    "logprob", "bytes"}]}; natural logarithms, before temperature. A token that is part of a character is told by its bytes."""
-    version: str = ""
-    """The version of the model that wrote it."""
 
 
 @dataclass(eq=False)
@@ -190,7 +148,7 @@ class Worker:
             raise Unavailable(f"the model {self.folder.name} took too long", found=f"over {timeout:g} s") from None
         finally:
             self._withdraw(request)
-        message = _checked(news)
+        message = checked(news)
         return Answers(unflat(message["answers"]), message["tokens"], self.version)
 
     async def complete(
@@ -223,7 +181,7 @@ class Worker:
                         news = await request.news.get()
                 except TimeoutError:
                     raise Unavailable(f"the model {self.folder.name} fell silent", found=f"{timeout:g} s") from None
-                told = _checked(news)
+                told = checked(news)
                 logprobs = tuple(told.get("logprobs", ()))
                 piece = Piece(
                     told["text"], told["tokens"], told["prompt_tokens"], told.get("finish"), logprobs, self.version
@@ -389,13 +347,3 @@ class Worker:
             self._process.kill()
             self._process.wait()
             self._process = None
-
-
-def _checked(news: Message | Exception) -> Message:
-    if isinstance(news, Exception):
-        raise news
-    if "error" in news:
-        if news["fault"] == "input":
-            raise InputError(news["error"])
-        raise Unavailable("the model failed on the request", found=news["error"])
-    return news

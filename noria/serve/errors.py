@@ -56,7 +56,7 @@ def body_of(status: int, message: str, *, param: str | None = None, code: str | 
 def api_error(error: NoriaError) -> ApiError:
     """Return the answer that an error raised below the server becomes."""
     from noria.core.errors import InputError, SettingError
-    from noria.infer.worker import Busy, Unavailable
+    from noria.infer.replies import Busy, Unavailable
 
     if isinstance(error, ApiError):
         return error

@@ -21,11 +21,12 @@ from typing import Any
 from noria.core.errors import InputError, RowError, shorten
 from noria.core.progress import Report
 
+from .dialects import SAMPLE, dialect_of
 from .encoding import MARKED, SAMPLE_BYTES, named
 from .formats import ALLOWED, Format, format_of
 from .lines import filled_lines, json_rows
 from .sources import Source
-from .tables import SAMPLE, Dialect, Notes, check_header, dialect_of, rows_below, table_rows
+from .tables import Dialect, Notes, check_header, rows_below, table_rows
 
 Numbered = tuple[int, dict[str, Any] | RowError]
 LISTED = ("data", "rows", "records", "examples", "items", "samples", "instances", "train", "annotations", "results")

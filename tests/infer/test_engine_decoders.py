@@ -21,8 +21,9 @@ from noria.cli.main import main
 from noria.core.errors import FolderError, ResourceError, SettingError
 from noria.core.folder import new_folder, read_manifest
 from noria.infer.engine import ENGINES, Kind, best_kind, open_engine
+from noria.infer.replies import Unavailable
 from noria.infer.torch import TorchEngine
-from noria.infer.worker import Unavailable, Worker
+from noria.infer.worker import Worker
 from noria.make.compress.gguf import write_gguf
 from noria.make.compress.quantize import copy_files
 from noria.tasks.complete import Drawn, Sampling

@@ -12,7 +12,8 @@ import pytest
 from tiny_models import TEXTS
 
 from noria.core.errors import FolderError, InputError
-from noria.infer.worker import Busy, Unavailable, Worker
+from noria.infer.replies import Busy, Unavailable
+from noria.infer.worker import Worker
 from noria.tasks.complete import Sampling
 
 

@@ -7,10 +7,10 @@ set aside alone, and an id that is empty is none.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import ibis
 import pyarrow as pa
@@ -19,17 +19,15 @@ from noria.core.errors import InputError, shorten
 
 from .amounts import DecimalMark, currencies, decimal_mark, multiplied, read_amounts
 from .files import NUMBER, Loaded, quoted
+from .instants import instant_sql, odd_times, times_sql, zoned_or_refused
 from .nobody import NO_IDS, literal, nobody_sql, word_list
 from .problems import Problem
 from .stamps import DateOrder, read_stamps
-from .zones import UTC_DAYS, LocalCalendar, Steps, added_sql, from_wall, steps_of
+from .tables import drop, put
+from .zones import UTC_DAYS, LocalCalendar
 
 if TYPE_CHECKING:
     from ibis.backends.duckdb import Backend
-
-_MICROSECONDS = 1_000_000
-_ALSO = ("____-__-__ __:__", "____-__-__T__:__", "____/__/__ __:__:__", "____/__/__ __:__")
-"""Clocks without a zone that the engine reads as it stands."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +91,7 @@ def checked(connection: Backend, loaded: Loaded, how: Reading) -> tuple[ibis.Tab
     notes += more
     table = _told(connection, parsed, odd, value, units, how)
     problems = [*loaded.problems, *_problems(connection, loaded, parsed, table)]
-    _drop(connection, parsed, odd, *(name for name in (value, units) if name))
+    drop(connection, parsed, odd, *(name for name in (value, units) if name))
     rows = connection.table(table)
     kept = rows.filter(rows.problem.isnull()).select("user", "time", "value", "units", "segment")
     return (
@@ -114,11 +112,6 @@ def _rounded(connection: Backend, table: str) -> list[str]:
     return [
         f"units: of {rows} they are no whole number (such as {found[1]:g}) and are rounded; give them in a smaller unit"
     ]
-
-
-def _drop(connection: Backend, *tables: str) -> None:
-    for table in tables:
-        connection.con.execute(f'DROP TABLE "{table}"')
 
 
 def _parsed(connection: Backend, loaded: Loaded, how: Reading) -> str:
@@ -143,114 +136,8 @@ def _parsed(connection: Backend, loaded: Loaded, how: Reading) -> str:
             {text("value")} AS raw_value, {number["value"]} AS value, {text("units")} AS raw_units, {number["units"]} AS units
         FROM "{loaded.name}" """
     )
-    _drop(connection, loaded.name)
+    drop(connection, loaded.name)
     return name
-
-
-def times_sql(column: str, kind: str) -> str:
-    """Return the SQL of what a column of times says: `raw_time`, and of those written as usual `wall`, `ahead` and `day`.
-
-    They are those of a `Stamp`; what is left NULL in `wall` is either empty or to be looked at by `odd_times`.
-    """
-    name = quoted(column)
-    if kind == "DATE" or kind.startswith("TIMESTAMP"):
-        ahead = "0::BIGINT" if kind.endswith("TIME ZONE") else "NULL::BIGINT"
-        return (
-            f"CAST({name} AS VARCHAR) AS raw_time, CASE WHEN isfinite({name}) THEN epoch_us({name}) END AS wall, {ahead} AS ahead, "
-            f'{str(kind == "DATE").lower()} AS "day"'
-        )
-    stamp = name if kind == "VARCHAR" else f"CAST({name} AS VARCHAR)"
-    bare = f"(strlen({stamp}) = 10 AND {stamp} LIKE '____-__-__')"
-    clock = f"({stamp} LIKE '____-__-__T__:__:__%' OR {stamp} LIKE '____-__-__ __:__:__%')"
-    tail = f"substr({stamp}, 20)"
-    signed = f"regexp_full_match({tail}, '([.][0-9]+)?[+-](0[0-9]|1[0-5]):?[0-5][0-9]')"
-    wall = f"regexp_replace({stamp}, '(Z|z|[+-][0-9]{{2}}:?[0-9]{{2}})$', '')"
-    part = f"regexp_full_match({tail}, '([.][0-9]+)?[Zz]?')"
-    ahead = f"right(replace({tail}, ':', ''), 5)"
-    offset = (
-        f"(CASE left({ahead}, 1) WHEN '-' THEN -{_MICROSECONDS} ELSE {_MICROSECONDS} END "
-        f"* (CAST(substr({ahead}, 2, 2) AS BIGINT) * 3600 + CAST(right({ahead}, 2) AS BIGINT) * 60))"
-    )
-    digits = f"(strlen({stamp}) IN (10, 13, 16) AND regexp_full_match({stamp}, '[0-9]+'))"
-    other = " OR ".join(f"{stamp} LIKE '{form}'" for form in _ALSO)
-    since = f"CAST({stamp} AS BIGINT) * CASE strlen({stamp}) WHEN 10 THEN {_MICROSECONDS} WHEN 13 THEN 1000 ELSE 1 END"
-    return (
-        f"{stamp} AS raw_time, "
-        f"CASE WHEN {bare} THEN epoch_us(TRY_CAST({stamp} AS TIMESTAMP)) "
-        f"WHEN {clock} THEN CASE WHEN {tail} IN ('', 'Z') THEN epoch_us(TRY_CAST({stamp} AS TIMESTAMP)) "
-        f"WHEN {part} OR {signed} THEN epoch_us(TRY_CAST({wall} AS TIMESTAMP)) END "
-        f"WHEN {digits} THEN {since} WHEN {other} THEN epoch_us(TRY_CAST({stamp} AS TIMESTAMP)) END AS wall, "
-        f"CASE WHEN {bare} THEN NULL WHEN {clock} THEN CASE WHEN suffix({stamp}, 'Z') OR suffix({stamp}, 'z') THEN 0 "
-        f"WHEN {tail} <> '' AND {signed} THEN {offset} END WHEN {digits} THEN 0 END AS ahead, coalesce({bare}, false) AS \"day\""
-    )
-
-
-def odd_times(connection: Backend, parsed: str, place: str, order: DateOrder = "") -> str:
-    """Return a table of the times in a table of `times_sql` that are written otherwise: raw_time -> wall, ahead, day."""
-    run = connection.con.execute
-    texts = [
-        row[0]
-        for row in run(
-            f"SELECT DISTINCT raw_time FROM \"{parsed}\" WHERE wall IS NULL AND trim(raw_time) <> ''"
-        ).fetchall()
-    ]
-    texts.sort()
-    found = [
-        (text, *stamp) for text, stamp in zip(texts, read_stamps(texts, order, place), strict=True) if stamp is not None
-    ]
-    columns: list[Sequence[Any]] = list(zip(*found, strict=True)) if found else [[], [], [], []]
-    return _put(
-        connection,
-        pa.table(
-            {
-                "raw_time": pa.array(columns[0], pa.string()),
-                "wall": pa.array(columns[1], pa.int64()),
-                "ahead": pa.array(columns[2], pa.int64()),
-                "day": pa.array(columns[3], pa.bool_()),
-            }
-        ),
-    )
-
-
-def _put(connection: Backend, rows: pa.Table) -> str:
-    name: str = ibis.util.gen_name("odd")
-    given = ibis.util.gen_name("given")
-    connection.con.register(given, rows)
-    connection.con.execute(f'CREATE TEMP TABLE "{name}" AS SELECT * FROM "{given}"')
-    connection.con.unregister(given)
-    return name
-
-
-def zoned_or_refused(connection: Backend, parsed: str, odd: str, zone: str | None, place: str) -> None:
-    """Refuse times that name no zone where none was told.
-
-    Raises:
-        InputError: there are such times.
-    """
-    if zone is not None:
-        return
-    clocked = " UNION ALL ".join(
-        f'SELECT raw_time FROM "{table}" WHERE wall IS NOT NULL AND ahead IS NULL AND NOT "day"'
-        for table in (parsed, odd)
-    )
-    example = connection.con.execute(f"SELECT min(raw_time) FROM ({clocked})").fetchone()
-    if example and example[0] is not None:
-        raise InputError(
-            f"{place}: times name no time zone",
-            found=example[0],
-            allowed="2026-01-31T08:00:00Z, or bare days",
-            hint="say which zone they are in: --zone Asia/Shanghai, or --zone UTC",
-        )
-
-
-def instant_sql(zone: str | None, calendar: LocalCalendar) -> str:
-    """Return the SQL of the instant, in microseconds of UTC, that `wall`, `ahead` and `day` tell."""
-    days, clock = (from_wall(steps) for steps in (steps_of(calendar.zone), steps_of(zone or calendar.zone)))
-    return f'CASE WHEN "day" THEN wall - {_back(days)} WHEN ahead IS NOT NULL THEN wall - ahead ELSE wall - {_back(clock)} END'
-
-
-def _back(steps: Steps) -> str:
-    return f"({added_sql('wall', steps)})"
 
 
 def _number(connection: Backend, parsed: str, part: str, how: Reading) -> tuple[str, list[str]]:
@@ -282,7 +169,7 @@ def _number(connection: Backend, parsed: str, part: str, how: Reading) -> tuple[
         texts = [row[0] for row in run(f"SELECT DISTINCT {raw} FROM \"{parsed}\" WHERE {raw} <> ''").fetchall()]
     texts.sort()
     amounts = read_amounts(texts, mark)
-    name = _put(connection, pa.table({raw: pa.array(texts, pa.string()), "amount": pa.array(amounts, pa.float64())}))
+    name = put(connection, pa.table({raw: pa.array(texts, pa.string()), "amount": pa.array(amounts, pa.float64())}))
     if len(named := currencies(texts)) > 1:
         notes.append(
             f"{part}: amounts are in several currencies ({', '.join(map(repr, named.values()))}) and are added up as they stand"
@@ -392,36 +279,3 @@ def _problems(connection: Backend, loaded: Loaded, parsed: str, table: str) -> l
             if found and found[0]:
                 problems.append(told(what, found[0], found[1], f"raw_{part}", hint, kept=True))
     return problems
-
-
-LOCAL = "local time"
-
-
-def add_local_times(connection: Backend, loaded: Loaded, column: str, zone: str | None, place: str) -> str:
-    """Give a file's table one more column, the time as the clocks of `zone` show it, and return its name in SQL.
-
-    What says how far it is from UTC is told in the zone, in UTC where none is named; what does not stays as it stands.
-
-    Raises:
-        InputError: there is no such zone, times name none and none is told, or days and months cannot be told apart.
-    """
-    run = connection.con.execute
-    steps = steps_of(zone or "UTC")
-    parsed, whole = ibis.util.gen_name("times"), ibis.util.gen_name("raw")
-    run(
-        f'CREATE TEMP TABLE "{parsed}" AS SELECT "{NUMBER}", {times_sql(column, loaded.kinds[column])} FROM "{loaded.name}"'
-    )
-    odd = odd_times(connection, parsed, place)
-    zoned_or_refused(connection, parsed, odd, zone, place)
-    run(
-        f"""CREATE TEMP TABLE "{whole}" AS
-        WITH times AS (
-            SELECT "{NUMBER}", coalesce(one.wall, other.wall) AS wall, coalesce(one.ahead, other.ahead) AS ahead
-            FROM "{parsed}" AS one LEFT JOIN "{odd}" AS other USING (raw_time)),
-        instants AS (SELECT "{NUMBER}", wall, ahead, wall - ahead AS instant FROM times)
-        SELECT raw.*, make_timestamp(CASE WHEN ahead IS NULL THEN wall ELSE instant + {added_sql("instant", steps)} END) AS "{LOCAL}"
-        FROM "{loaded.name}" AS raw JOIN instants USING ("{NUMBER}")"""
-    )
-    _drop(connection, parsed, odd, loaded.name)
-    loaded.name = whole
-    return quoted(LOCAL)

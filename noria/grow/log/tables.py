@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import ibis
+import pyarrow as pa
+
+if TYPE_CHECKING:
+    from ibis.backends.duckdb import Backend
 
 
 def made(expression: ibis.Table, name: str) -> ibis.Table:
@@ -21,3 +26,19 @@ def scratch(expression: ibis.Table, name: str) -> Iterator[ibis.Table]:
         yield table
     finally:
         expression.get_backend().drop_table(table.get_name(), force=True)
+
+
+def drop(connection: Backend, *tables: str) -> None:
+    """Remove tables from DuckDB."""
+    for table in tables:
+        connection.con.execute(f'DROP TABLE "{table}"')
+
+
+def put(connection: Backend, rows: pa.Table) -> str:
+    """Copy rows into a temporary table of DuckDB and return its name."""
+    name: str = ibis.util.gen_name("odd")
+    given = ibis.util.gen_name("given")
+    connection.con.register(given, rows)
+    connection.con.execute(f'CREATE TEMP TABLE "{name}" AS SELECT * FROM "{given}"')
+    connection.con.unregister(given)
+    return name

@@ -16,8 +16,8 @@ from noria.core.figure import Figure
 from noria.grow.series.series import Series
 
 from .chosen import over_segments
+from .labels import OTHER
 from .share import Shares, Unlisted, shares
-from .tidy import OTHER
 
 
 @dataclass(frozen=True)

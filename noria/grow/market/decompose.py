@@ -25,8 +25,9 @@ from noria.core.errors import InputError, InsufficientDataError, SettingError
 from noria.grow.series.series import Floats, Point, Provenance, Series
 from noria.grow.series.units import scale_of
 
+from .labels import OTHER
 from .share import Unlisted
-from .tidy import OTHER, resolution_of, tidied
+from .tidy import resolution_of, tidied
 
 Bools = npt.NDArray[np.bool_]
 

@@ -20,8 +20,9 @@ from noria.grow.series.cells import Flag
 from noria.grow.series.series import Floats, Provenance, Series
 from noria.grow.series.units import scale_of
 
+from .labels import OTHER
 from .nested import nested
-from .tidy import OTHER, resolution_of, tidied
+from .tidy import resolution_of, tidied
 
 Bools = npt.NDArray[np.bool_]
 Unlisted = Literal["missing", "outside"]

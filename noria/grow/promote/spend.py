@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from noria.core.errors import InputError, RowError
-from noria.grow.log.checked import add_local_times
 from noria.grow.log.files import NUMBER, load_table, quoted
+from noria.grow.log.instants import add_local_times
 from noria.grow.log.lake import connect
 from noria.grow.log.numbers import add_numbers
 

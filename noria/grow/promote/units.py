@@ -22,8 +22,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from noria.core.errors import InputError, unknown
-from noria.grow.log.checked import add_local_times
 from noria.grow.log.files import NUMBER, Loaded, load_table, quoted
+from noria.grow.log.instants import add_local_times
 from noria.grow.log.lake import connect
 from noria.grow.log.log import SERVER_EVENTS
 from noria.grow.log.nobody import NO_IDS, PLACEHOLDERS, word_list

@@ -20,10 +20,11 @@ from typing import Any
 from noria.core.errors import InputError, RowError
 from noria.grow.log.amounts import currencies
 from noria.grow.log.spellings import alike, one_spelling, plain
+from noria.text.dialects import dialect_of
 from noria.text.encoding import SAMPLE_BYTES, decoded, guess
 from noria.text.numbers import Number, number_of, style_of
 from noria.text.sources import Source
-from noria.text.tables import Notes, dialect_of, table_rows
+from noria.text.tables import Notes, table_rows
 
 from .calendars import is_time, read_time
 from .units import scale_of

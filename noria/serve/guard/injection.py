@@ -1,19 +1,20 @@
 """Marks of prompt injection in Chinese and English: words that try to undo, reveal or replace a model's instructions.
 
 A text is freed of its disguise (`disguise`), its words become classes (`lexicon`), one letter each, and rules are patterns over
-these letters within one sentence, each with a weight. Weights near one another add up as those of independent signs do; from
+these letters within one sentence, each with a weight; `phrases.toml` says the rest. Weights near one another add up as those of independent signs do; from
 `THRESHOLD` on the text is marked. An attack that says none of such words passes: this is a first sieve beside a classifier.
 """
 
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from .disguise import decoded, fold, origins, readings
 from .lexicon import CLASSES, COMMON, KEYS, PARTICLES
-from .phrases import PHRASES
 
 THRESHOLD = 0.5
 _NEAR = 240
@@ -138,6 +139,11 @@ _MIXED = re.compile(
     rf"https?://[!-~]+|[a-z]+(?:'[a-z]+)?|{_chinese_words()}|@[a-z0-9.\-]{{3,}}|[.!?\n;:。！？；…]|(?![{PARTICLES}])[\u4e00-\u9fff]"
 )
 _NEGATED = re.compile(r"OU")
+PHRASES: tuple[tuple[str, float, str, str], ...] = tuple(
+    (one["kind"], one["weight"], one["words"], one["pattern"])
+    for one in tomllib.loads(Path(__file__).with_name("phrases.toml").read_text(encoding="utf-8"))["phrase"]
+)
+"""Kind, weight, words without which the pattern cannot be, pattern over the folded text."""
 _COMPILED = [(kind, weight, re.compile(pattern)) for kind, weight, pattern in _RULES]
 _SPOKEN = [(kind, weight, re.compile(pattern)) for kind, weight, _, pattern in PHRASES]
 _ANCHORS: dict[str, list[int]] = {}

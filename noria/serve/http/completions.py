@@ -23,7 +23,7 @@ from .streams import let_out, lines
 from .turns import AnswerTurn
 
 if TYPE_CHECKING:
-    from noria.infer.worker import Piece
+    from noria.infer.replies import Piece
 
 CAUSAL = ("causal", "complete")
 DEFAULT_TOKENS = 64

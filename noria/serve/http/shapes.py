@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from .state import State
 
 if TYPE_CHECKING:
-    from noria.infer.worker import Piece
+    from noria.infer.replies import Piece
 
 Json = dict[str, Any]
 

@@ -54,8 +54,8 @@ if TYPE_CHECKING:
     from fastapi import APIRouter
     from starlette.requests import HTTPConnection
 
+    from noria.infer.replies import Answers, Piece
     from noria.infer.versions import Versions
-    from noria.infer.worker import Answers, Piece
 
     from .metrics import Metrics, Route
 

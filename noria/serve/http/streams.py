@@ -15,7 +15,7 @@ from .shapes import Shape
 from .state import State
 
 if TYPE_CHECKING:
-    from noria.infer.worker import Piece
+    from noria.infer.replies import Piece
 
 
 async def let_out(state: State, pieces: AsyncGenerator[Piece, None]) -> AsyncGenerator[Piece, None]:

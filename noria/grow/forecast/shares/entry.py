@@ -16,8 +16,8 @@ import numpy as np
 from scipy.stats import gamma
 
 from noria.core.figure import Figure
+from noria.grow.market.labels import OTHER
 from noria.grow.market.share import Shares
-from noria.grow.market.tidy import OTHER
 from noria.grow.series.series import Floats
 
 from .attraction import ShareForecast

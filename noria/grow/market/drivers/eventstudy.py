@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 
 from noria.core.errors import InputError, RowError, unknown
+from noria.grow.market.labels import OTHER
 from noria.grow.market.share import Shares
-from noria.grow.market.tidy import OTHER
 from noria.grow.series.calendars import read_time
 from noria.grow.series.cells import read_headed
 from noria.grow.series.series import Floats

@@ -22,8 +22,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -36,9 +35,9 @@ from noria.core.errors import Interrupted, told_plainly
 from noria.core.memory import release_memory
 from noria.core.progress import Bar, MetricsLog, Report
 from noria.core.settings import fingerprint
-from noria.machine import computing, measure
-from noria.make.tokens.batches import Batch, BatchSource
-from noria.make.training.dist.parallel import join, local_processes, world_size
+from noria.machine import measure
+from noria.make.tokens.batches import BatchSource
+from noria.make.training.dist.parallel import Objective, local_processes, world_size
 from noria.make.training.settings import TrainSettings
 
 from .checkpoint import (
@@ -52,15 +51,13 @@ from .checkpoint import (
     weights,
 )
 from .memory import Need, available, check
-from .optimizer import rate, set_rate
 from .plan import Plan, predict_memory, read_plan, steps_within, told_epochs, write_plan
 from .result import Evaluation, TrainResult, thinned
 from .rng_state import Chance, seed_all
+from .step import AfterStep, Stepper
 from .stop import Divergence, StopNow, StopRequests, not_finite
 from .trackers import Trackers
 
-Objective = Callable[[nn.Module, Batch], tuple[torch.Tensor, float]]
-AfterStep = Callable[[int, int], None]
 Evaluator = Callable[[nn.Module], Evaluation]
 Watcher = Callable[[int, Evaluation], None]
 _CHANGE_NOTHING = {"checkpoint_seconds", "checkpoint_share", "trackers", "memory_gb", "parallel"}
@@ -136,17 +133,20 @@ class _Run:
     ) -> None:
         self.module, self.batches = module, batches
         self.settings, self.work, self.evaluator = settings, work, evaluator
-        self.after_step, self.stop = after_step, stop
-        self.together = join(settings.parallel, module, objective, settings.seed, whole=after_step is not None)
-        self.share = self.together.share(batches)
-        self.optimizer = self.together.optimizer(settings.optimizer)
+        self.stop = stop
+        self.stepper = Stepper(module, batches, objective, settings, after_step)
+        self.together = self.stepper.together
         self.checkpoint = work / "checkpoint.safetensors"
         self.metrics = MetricsLog(work / "metrics.jsonl")
         self.trackers = Trackers(settings.trackers)
         self.position = self.saved = Position()
         self.saving = 0.0
-        self.plan: Plan
         self.watch: Watcher | None = None
+
+    @property
+    def plan(self) -> Plan:
+        """Return what is fixed before the first step."""
+        return self.stepper.plan
 
     def prepare(self, identity: str, report: Report, title: str) -> None:
         """Find the plan and checkpoint of the same run, or make them."""
@@ -157,14 +157,14 @@ class _Run:
         seed_all(self.settings.seed)
         if plan is not None and plan.identity == identity:
             check(Need(plan.memory_bytes, 0, margin=1), self._memory(), title)
-            self.plan = plan
+            self.stepper.plan = plan
             if plan.machine.workers == self.together.workers:
                 torch.set_num_threads(plan.machine.threads)
             # A run killed before its first checkpoint begins its steps anew, with the module as it was handed in.
             if self.together.first(self.checkpoint.exists):
                 self.position, states = load_checkpoint(self.checkpoint, self.module)
                 self.together.spread()
-                self.together.restore(self.optimizer, states)
+                self.together.restore(self.stepper.optimizer, states)
             if self.together.main:
                 self.metrics.keep(self._still_holds)
             epochs = told_epochs(plan.steps, self.batches.steps_per_epoch)
@@ -176,7 +176,7 @@ class _Run:
                 shutil.rmtree(self.work, ignore_errors=True)
                 self.work.mkdir(parents=True, exist_ok=True)
             made = self._make_plan(identity, title)
-            self.plan = self.together.first(lambda: made)
+            self.stepper.plan = self.together.first(lambda: made)
             seed_all(self.settings.seed)
             if self.together.main:
                 write_plan(self.work, self.plan)
@@ -231,10 +231,10 @@ class _Run:
         chance, buffers = Chance.now(), [(buffer, buffer.clone()) for buffer in self.module.buffers()]
         try:
             with self.stop.breakable():
-                batches = self.share.at(step)
-                passed = self._passes(batches, step)
+                batches = self.stepper.share.at(step)
+                passed = self.stepper.passes(batches, step)
         except StopNow:
-            self.optimizer.zero_grad(set_to_none=True)
+            self.stepper.optimizer.zero_grad(set_to_none=True)
             chance.restore()
             for buffer, before in buffers:
                 buffer.copy_(before)
@@ -242,10 +242,10 @@ class _Run:
             raise self._interrupted() from None
         loss_sum, weight, tokens = self.together.total(*passed, sum(batch.tokens for batch in batches))
         weight = weight or 1.0
-        length = self.together.settle(self.optimizer, weight, self.settings.optimizer.clip)
+        length = self.stepper.settle(weight)
         if error := not_finite(loss_sum, length, weight, step + 1, [row for batch in batches for row in batch.rows]):
             raise error
-        self._learn(step)
+        self.stepper.learn(step)
         loss, now = loss_sum / weight, self.position
         self.position = replace(
             now,
@@ -253,33 +253,13 @@ class _Run:
             tokens=now.tokens + int(tokens),
             seconds=now.seconds + time.perf_counter() - start,
         )
-        self._record(step=step + 1, loss=loss, gradient=length, rate=self._rate(step), tokens=self.position.tokens)
+        self._record(
+            step=step + 1, loss=loss, gradient=length, rate=self.stepper.rate(step), tokens=self.position.tokens
+        )
         if self.divergence.add(loss) and self.settings.stop_diverging:
             best = f"; step {now.best_step} was best: {self._best_file(now.best_step)}" if now.best_step else ""
             raise self.divergence.error(step + 1, self.settings.optimizer.learning_rate, best)
         return {"loss": loss, "tokens/s": self.position.tokens / self.position.seconds}
-
-    def _passes(self, batches: Sequence[Batch], step: int = 0) -> tuple[float, float]:
-        """Add the gradients of all batches up; return the sums of their losses and of their weights."""
-        loss_sum, weight_sum = 0.0, 0.0
-        self.together.begin(step)
-        for batch in batches:
-            with self._computing():
-                loss, weight = self.together.score(batch)
-            loss.backward()
-            loss_sum, weight_sum = loss_sum + loss.item(), weight_sum + float(weight)
-        return loss_sum, weight_sum
-
-    def _computing(self) -> AbstractContextManager[Any]:
-        return computing(self.plan.machine.number_type, self.together.device.type)
-
-    def _learn(self, step: int) -> None:
-        set_rate(self.optimizer, self._rate(step))
-        with self._computing():  # Muon multiplies matrices
-            self.optimizer.step()
-        if self.after_step is not None:
-            self.after_step(step + 1, self.plan.steps)
-        self.optimizer.zero_grad(set_to_none=True)
 
     def _evaluate(self) -> dict[str, float]:
         step = self.position.step
@@ -308,7 +288,7 @@ class _Run:
         chance = Chance.now()
         self.module.eval()
         try:
-            with torch.no_grad(), self._computing():
+            with torch.no_grad(), self.stepper.computing():
                 return self.evaluator(self.module)
         finally:
             self.module.train()
@@ -320,18 +300,21 @@ class _Run:
         machine = replace(
             self.together.first(lambda: measure(self.settings.number_type)), workers=self.together.workers
         )
-        self.plan = Plan(identity, fixed or 1_000_000, machine, 0.0)
+        stepper = self.stepper
+        stepper.plan = Plan(identity, fixed or 1_000_000, machine, 0.0)
         before = {name: tensor.clone() for name, tensor in learned(self.module).items()}
         self.together.learner.train()
         try:
             with self.stop.breakable():
-                need = predict_memory(self.module, self.share, self._try_passes, self._try, self._memory(), title)
+                need = predict_memory(
+                    self.module, stepper.share, stepper.try_passes, stepper.try_step, self._memory(), title
+                )
                 if fixed:
                     return replace(self.plan, memory_bytes=need.bytes)
                 steps, speed = steps_within(
                     self.settings.seconds,
                     time.perf_counter() - start,
-                    self._try_step,
+                    stepper.try_number,
                     self._judge if self.evaluator and self.together.main else None,
                     self.settings.evaluations,
                     self.batches.tokens_per_step,
@@ -342,29 +325,12 @@ class _Run:
         finally:
             restore_weights(self.module, before, self.work)
             self.together.spread()
-            self.optimizer = self.together.optimizer(self.settings.optimizer)
+            stepper.fresh()
         return Plan(identity, steps, machine, speed, need.bytes)
-
-    def _try_passes(self, batches: Sequence[Batch]) -> None:
-        self._passes(batches)
-        self.together.learner.zero_grad(set_to_none=True)
-
-    def _try(self, batches: Sequence[Batch]) -> None:
-        _, weight = self.together.total(*self._passes(batches))
-        self.together.settle(self.optimizer, weight or 1.0, self.settings.optimizer.clip)
-        self._learn(0)
-
-    def _try_step(self, number: int) -> int:
-        batches = self.share.at(number)
-        self._try(batches)
-        return int(self.together.total(sum(batch.tokens for batch in batches))[0])
 
     def _memory(self) -> int:
         limit = self.settings.memory_gb
         return available() // local_processes() if limit is None else int(limit * 1e9)
-
-    def _rate(self, step: int) -> float:
-        return rate(step, self.plan.steps, self.settings.optimizer)
 
     def _evaluation_steps(self) -> set[int]:
         if self.evaluator is None:
@@ -398,7 +364,7 @@ class _Run:
         """Write a checkpoint, drop best weights that it no longer speaks of, and return the seconds it took."""
         start = time.perf_counter()
         self.together.gather()
-        states = self.together.states(self.optimizer)
+        states = self.together.states(self.stepper.optimizer)
         if self.together.main:
             save_checkpoint(self.checkpoint, self.module, states, self.position)
             for file in self.work.glob("best-*.safetensors"):

@@ -1,0 +1,91 @@
+"""One optimiser step: passes over its batches, alone or among several processes, and what is learned of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+from torch import nn
+
+from noria.machine import computing
+from noria.make.tokens.batches import Batch, BatchSource
+from noria.make.training.dist.parallel import Objective, join
+from noria.make.training.settings import TrainSettings
+
+from .optimizer import rate, set_rate
+from .plan import Plan
+
+AfterStep = Callable[[int, int], None]
+
+
+class Stepper:
+    """Takes steps of one module; on which numbers and out of how many is set by the plan."""
+
+    plan: Plan
+
+    def __init__(
+        self,
+        module: nn.Module,
+        batches: BatchSource,
+        objective: Objective,
+        settings: TrainSettings,
+        after_step: AfterStep | None,
+    ) -> None:
+        self.settings, self.after_step = settings.optimizer, after_step
+        self.together = join(settings.parallel, module, objective, settings.seed, whole=after_step is not None)
+        self.share = self.together.share(batches)
+        self.fresh()
+
+    def fresh(self) -> None:
+        """Begin with an optimiser that has seen nothing."""
+        self.optimizer = self.together.optimizer(self.settings)
+
+    def passes(self, batches: Sequence[Batch], step: int = 0) -> tuple[float, float]:
+        """Add the gradients of all batches up; return the sums of their losses and of their weights."""
+        loss_sum, weight_sum = 0.0, 0.0
+        self.together.begin(step)
+        for batch in batches:
+            with self.computing():
+                loss, weight = self.together.score(batch)
+            loss.backward()
+            loss_sum, weight_sum = loss_sum + loss.item(), weight_sum + float(weight)
+        return loss_sum, weight_sum
+
+    def computing(self) -> AbstractContextManager[Any]:
+        """Compute on the plan's numbers."""
+        return computing(self.plan.machine.number_type, self.together.device.type)
+
+    def settle(self, weight: float) -> float:
+        """Divide the gradients by their weight, clip them, and return the length they had."""
+        return self.together.settle(self.optimizer, weight, self.settings.clip)
+
+    def learn(self, step: int) -> None:
+        """Change the weights by the gradients, which are gone afterwards."""
+        set_rate(self.optimizer, self.rate(step))
+        with self.computing():  # Muon multiplies matrices
+            self.optimizer.step()
+        if self.after_step is not None:
+            self.after_step(step + 1, self.plan.steps)
+        self.optimizer.zero_grad(set_to_none=True)
+
+    def rate(self, step: int) -> float:
+        """Return the learning rate of a step."""
+        return rate(step, self.plan.steps, self.settings)
+
+    def try_passes(self, batches: Sequence[Batch]) -> None:
+        """Take batches forward and backward and learn nothing."""
+        self.passes(batches)
+        self.together.learner.zero_grad(set_to_none=True)
+
+    def try_step(self, batches: Sequence[Batch]) -> None:
+        """Take batches through a whole step; whoever tries puts the weights back."""
+        _, weight = self.together.total(*self.passes(batches))
+        self.settle(weight or 1.0)
+        self.learn(0)
+
+    def try_number(self, number: int) -> int:
+        """Try the step of a number and return its tokens, those of all processes."""
+        batches = self.share.at(number)
+        self.try_step(batches)
+        return int(self.together.total(sum(batch.tokens for batch in batches))[0])
