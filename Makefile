@@ -12,7 +12,7 @@ help:
 	@echo "make test    run every test                                                (ARGS='-k tokenizer' for some)"
 	@echo "make bench   measure against the peers and write benchmarks/RESULTS.md     (ARGS=--quick for five minutes each)"
 	@echo "make lint    ruff, mypy and the import rules"
-	@echo "make docs    check that the documentation's commands run and its tree is true"
+	@echo "make docs    check that the documentation's commands run, its links lead somewhere, its tree and reference are true"
 	@echo "make lock    resolve requirements.lock anew"
 
 demo: $(READY)
@@ -32,7 +32,7 @@ lint: $(READY)
 	$(BIN)/lint-imports
 
 docs: $(READY)
-	$(BIN)/python -m pytest tests/contracts/test_documentation.py $(ARGS)
+	$(BIN)/python -m pytest tests/contracts/test_documentation.py tests/contracts/test_docs_index.py $(ARGS)
 
 # pip, not uv: pip also takes wheels from the machine's own disk where its configuration names such a place.
 $(READY): requirements.lock pyproject.toml

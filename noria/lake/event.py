@@ -23,8 +23,23 @@ from typing import Any
 
 from noria.core.errors import InputError
 
-KINDS = ("request", "feedback", "impression", "click", "conversion", "handover", "alert")
-OUTCOMES = ("ok", "refused", "failed", "blocked")
+KINDS = {
+    "request": "a model or an application was asked",
+    "feedback": "a user said whether an answer, `subject`, was right: `value` is 1 or -1",
+    "impression": "an item, `subject`, was shown to a user",
+    "click": "a user opened an item, `subject`",
+    "conversion": "a user did what it is all for, such as buying an item, `subject`; `value` may be an amount",
+    "handover": "a question, the request `subject`, was handed over to a person; `value` is the confidence",
+    "alert": "something needs a person's eyes, such as a surge of negative texts",
+}
+"""Kind of event -> when there is one."""
+OUTCOMES = {
+    "ok": "answered",
+    "refused": "the request could not be used, or had to wait (HTTP 4xx)",
+    "failed": "the server could not answer (HTTP 5xx), or the client left before the end",
+    "blocked": "the guard held it back",
+}
+"""Outcome of an event -> what it means."""
 SCHEMA = 2
 """Version of the columns; 1 had no `text`. Older files are read as if they had the new columns, empty."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -1,8 +1,10 @@
-"""Draw the captioned tree of the house; `python tests/contracts/tree.py` writes it into docs/house.md."""
+"""Draw the captioned tree of the house; `python tests/contracts/tree.py` writes it into docs/house.md, and docs/reference anew."""
 
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -87,3 +89,4 @@ if __name__ == "__main__":
     page = REPOSITORY / "docs" / "house.md"
     before, _, after = parts(page.read_text(encoding="utf-8"))
     page.write_text(before + block() + after, encoding="utf-8")
+    subprocess.run([sys.executable, "-m", "tests.contracts.reference"], cwd=REPOSITORY, check=True)

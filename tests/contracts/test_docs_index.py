@@ -1,0 +1,85 @@
+"""Every page is found from the index, every link ends at a heading that is there, and the reference says what the code says."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.contracts.reference.markdown import AGAIN, anchor
+from tests.contracts.reference.pages import FOLDER, pages
+from tests.contracts.tree import REPOSITORY
+
+DOCS = REPOSITORY / "docs"
+INDEX, CHINESE = DOCS / "index.md", DOCS / "index.zh-CN.md"
+PAGES = sorted([*REPOSITORY.glob("*.md"), *DOCS.rglob("*.md")])
+LEAST_FEATURES = 10
+
+
+def links(text: str) -> list[str]:
+    """Return where the links of a page lead, those to other sites left out."""
+    plain = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+    return [target for target in re.findall(r"\]\(([^)\s]+)\)", plain) if "://" not in target]
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors of a page's headings, as GitHub makes them; a heading that comes again gets a number."""
+    found: dict[str, int] = {}
+    plain = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    made = set()
+    for heading in re.findall(r"^#{1,6} (.+)$", plain, re.MULTILINE):
+        name = anchor(re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading).strip())
+        made.add(f"{name}-{found[name]}" if found.get(name) else name)
+        found[name] = found.get(name, 0) + 1
+    return made
+
+
+def linked(page: Path) -> set[Path]:
+    """Return the files and folders that a page links."""
+    return {
+        (page.parent / target.split("#")[0]).resolve()
+        for target in links(page.read_text(encoding="utf-8"))
+        if not target.startswith("#")
+    }
+
+
+def translated(page: Path) -> Path:
+    return page.with_name(page.name.replace(".md", ".zh-CN.md"))
+
+
+def test_every_page_is_linked_from_the_index():
+    assert set(DOCS.rglob("*.md")) - {INDEX} - linked(INDEX) == set()
+
+
+def test_the_chinese_index_links_every_page_in_chinese_where_there_is_one():
+    english = {page for page in DOCS.rglob("*.md") if not page.name.endswith(".zh-CN.md")} - {INDEX}
+    wanted = {translated(page) if translated(page).exists() else page for page in english}
+    assert wanted - linked(CHINESE) == set()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(REPOSITORY)))
+def test_links_lead_to_headings_that_are_there(page):
+    for target in links(page.read_text(encoding="utf-8")):
+        name, _, wanted = target.partition("#")
+        other = (page.parent / name).resolve() if name else page
+        assert other.exists(), target
+        if wanted and other.suffix == ".md":
+            assert wanted in anchors(other), target
+
+
+@pytest.mark.parametrize("index", [INDEX, CHINESE], ids=lambda path: path.name)
+def test_features_lead_to_a_page_and_to_the_file_that_does_it(index):
+    features = index.read_text(encoding="utf-8").rsplit("\n## ", 1)[1]
+    rows = [line for line in features.splitlines() if line.startswith("| ")][2:]
+    assert len(rows) >= LEAST_FEATURES
+    for row in rows:
+        page, code = ((DOCS / target.split("#")[0]).resolve() for target in links(row))
+        assert page.suffix == ".md", row
+        assert code.is_relative_to(REPOSITORY / "noria"), row
+
+
+def test_the_reference_says_what_the_code_says():
+    written = {path.name: path.read_text(encoding="utf-8") for path in FOLDER.glob("*.md")}
+    made = pages()
+    assert set(written) == set(made), f"run: {AGAIN}"
+    stale = [name for name in made if made[name] != written[name]]
+    assert not stale, f"docs/reference is older than the code ({', '.join(stale)}); run: {AGAIN}"
