@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import docstring_parser
+from docstring_parser import Docstring, DocstringStyle
 
 from noria.core.settings import Settings
 
@@ -20,7 +21,7 @@ def settings_speak_for_themselves() -> None:
     docstring_parser.parse_from_object = _of_functions
 
 
-def _of_functions(thing: Any) -> Any:
-    if isinstance(thing, type) and (issubclass(thing, Settings) or thing in Settings.__mro__):
-        return docstring_parser.Docstring()
-    return _parse(thing)
+def _of_functions(obj: Any, style: DocstringStyle = DocstringStyle.AUTO) -> Docstring:
+    if isinstance(obj, type) and (issubclass(obj, Settings) or obj in Settings.__mro__):
+        return Docstring()
+    return _parse(obj, style)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typing
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
@@ -279,7 +279,7 @@ def task_of_name(name: str, base: Path | None, *, many: bool, options: Mapping[s
     known = {one.name: hints[one.name] for one in fields(task) if one.name not in FITTED}
     if many and "many" not in known:
         raise SettingError("--many is for tasks with labels", found=name, allowed="classify, numeric")
-    given: dict[str, object] = {**({"many": True} if many else {}), **(options or {})}
+    given: dict[str, Any] = {**({"many": True} if many else {}), **(options or {})}
     for key, value in given.items():
         if key not in known:
             raise unknown(f"option of {name}", key, known)

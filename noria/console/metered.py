@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from noria.core.errors import NoriaError
-from noria.serve.http.state import Caller, Usage, begin
+from noria.serve.http.keys import Caller
+from noria.serve.http.state import Usage, begin
 
 from .shell import View
 

@@ -13,7 +13,8 @@ from starlette.requests import HTTPConnection
 from starlette.staticfiles import StaticFiles
 from starlette.types import Lifespan
 
-from noria.serve.http.state import Caller, State
+from noria.serve.http.keys import Caller
+from noria.serve.http.state import State
 
 from .door import PREFIX, door
 from .session import COOKIE, Sessions

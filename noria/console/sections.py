@@ -59,13 +59,11 @@ def figure_of(shown: Shown, words: Words) -> Figure:
         source += f"，截至 {shown.as_of}" if chinese else f", as of {shown.as_of}"
     unit = shown.unit[language] if shown.unit else figure.unit
     scale = 100.0 if shown.percent else 1.0
-    value, low, high, baseline = (
-        None if end is None else end * scale for end in (figure.value, figure.low, figure.high, figure.baseline)
-    )
+    low, high, baseline = (None if end is None else end * scale for end in (figure.low, figure.high, figure.baseline))
     return replace(
         figure,
         name=shown.name[language],
-        value=value,
+        value=figure.value * scale,
         low=low,
         high=high,
         baseline=baseline,

@@ -9,14 +9,14 @@ import copy
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, cast
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional as F
-from transformers import AttentionInterface
+from transformers import AttentionInterface, PreTrainedConfig
 
 from noria.core.errors import FolderError
 
@@ -24,6 +24,14 @@ _ROOT = "base_model.model."
 _NAME = "noria_served_prefix"
 Parts = dict[str, dict[str, torch.Tensor]]
 """Path of a matrix or an attention -> name -> tensor."""
+
+
+class _Attention(Protocol):
+    """What is used of transformers' attentions, whatever the architecture."""
+
+    config: PreTrainedConfig
+    is_causal: bool
+    served_prefix: tuple[torch.Tensor, torch.Tensor]
 
 
 def put_back(model: nn.Module, folder: Path) -> None:
@@ -55,7 +63,7 @@ def put_back(model: nn.Module, folder: Path) -> None:
         if kind == "bottleneck":
             known[path].register_forward_hook(_bottleneck(part))
         else:
-            _hold(known[path], part)
+            _hold(cast(_Attention, known[path]), part)
 
 
 def _bottleneck(part: dict[str, torch.Tensor]) -> Callable[..., torch.Tensor]:
@@ -68,7 +76,7 @@ def _bottleneck(part: dict[str, torch.Tensor]) -> Callable[..., torch.Tensor]:
     return change
 
 
-def _hold(attention: nn.Module, part: dict[str, torch.Tensor]) -> None:
+def _hold(attention: _Attention, part: dict[str, torch.Tensor]) -> None:
     """Make an attention put its prefix (heads, tokens, width) before every text's keys and values (Li and Liang 2021)."""
     attention.served_prefix = (part["key"], part["value"])
     # A configuration of its own: masks are still made as the model's says.
@@ -77,7 +85,7 @@ def _hold(attention: nn.Module, part: dict[str, torch.Tensor]) -> None:
 
 
 def _attend(
-    module: nn.Module,
+    module: _Attention,
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,

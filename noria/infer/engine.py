@@ -54,12 +54,14 @@ class Engine(Protocol):
     folder: Path
     manifest: Manifest
     task: Task
-    tokenizer: Tokenizer | None
-    """None where rows are numbers."""
     max_length: int
     """Most token ids in one text, special tokens included."""
     padding: Padding
     """How short texts are filled up."""
+
+    @property
+    def tokenizer(self) -> Tokenizer | None:
+        """Return what turns texts into token ids; None where rows are numbers."""
 
     def forward(self, batch: Sequence[Sequence[int]], types: Sequence[Sequence[int]] | None = None) -> list[np.ndarray]:
         """Return each text's logits, float32, in the shape its task's head says (see `Task`), padding left out.

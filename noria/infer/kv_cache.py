@@ -52,7 +52,7 @@ class _SlotLayer(CacheLayerMixin):
     """Keys and values of one layer for all rows, each [rows, heads, tokens, width]."""
 
     def __init__(self, slots: SlotRows) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # transformers
         self._slots = slots
 
     def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
@@ -176,7 +176,8 @@ class SlotRows:
                 use_cache=True,
                 **self._last,
             )
-        return output.logits[:, -1].float()
+        logits: torch.Tensor = output.logits
+        return logits[:, -1].float()
 
     def _to_the_front(self, rows: Mapping[int, int]) -> None:
         """Swap the rows of a step to the first places."""
@@ -232,7 +233,8 @@ class LoneRows:
                 input_ids=torch.tensor([list(ids)]), past_key_values=self._caches[row], use_cache=True, **self._last
             )
         self._caches[row] = output.past_key_values
-        return output.logits[0, -1].float()
+        logits: torch.Tensor = output.logits
+        return logits[0, -1].float()
 
     def step(self, tokens: Mapping[int, int]) -> dict[int, torch.Tensor]:
         """Add one token to each of some texts; see `Rows`."""

@@ -151,16 +151,16 @@ class Remote:
         body = {"model": self._at.model, "input": given, "encoding_format": "float"}
         self._enter()
         try:
-            made = await self._client_of().post("/embeddings", json=body, timeout=timeout)
-            told = self._checked(made.status_code, made.content)
+            reply = await self._client_of().post("/embeddings", json=body, timeout=timeout)
+            told = self._checked(reply.status_code, reply.content)
         except httpx.HTTPError as error:
             raise self._gone(error) from None
         finally:
             self.depth -= 1
         vectors = sorted(told["data"], key=lambda one: one["index"])
         tokens = [int(told.get("usage", {}).get("prompt_tokens", 0)), *[0] * (len(vectors) - 1)]
-        made = [{"embedding": np.asarray(one["embedding"], "<f4")} for one in vectors]
-        return Answers(made, tokens, self.version)
+        answers = [{"embedding": np.asarray(one["embedding"], "<f4")} for one in vectors]
+        return Answers(answers, tokens, self.version)
 
     async def complete(
         self,

@@ -302,8 +302,7 @@ class Versions:
             except NoriaError:
                 await worker.stop()
                 raise
-            # What it cannot answer the live version does, at once.
-            worker.patient = False
+            _wait_for_restarts(worker, False)  # what it cannot answer the live version does, at once
             self._trial = Trial(worker, mode, share)
         return worker.version
 
@@ -319,7 +318,7 @@ class Versions:
     def _enthrone(self, worker: Worker | Remote, why: str) -> None:
         """Make a version that is ready the live one; from one request to the next, with nothing in between."""
         self.history.note("live", version=worker.version, folder=worker.folder, why=why)
-        worker.patient = True
+        _wait_for_restarts(worker, True)
         old, self._live = self._live, worker
         self._before, self.folder = (old.folder, old.version), worker.folder
         self._let_go(old)
@@ -383,16 +382,22 @@ class Versions:
         task.add_done_callback(tasks.discard)
 
 
+def _wait_for_restarts(worker: Worker | Remote, wait: bool) -> None:
+    """Say whether requests outlast a process that dies; a remote model has none of ours, and refuses at once while it is away."""
+    if isinstance(worker, Worker):
+        worker.patient = wait
+
+
 def alike(one: dict[str, Any], other: dict[str, Any]) -> bool:
     """Return whether two answers say the same: label, labels, spans or text equal, embeddings near; scores may differ."""
     if "embedding" in one and "embedding" in other:
         left, right = one["embedding"], other["embedding"]
         # Both have length one, so that the product is the cosine.
-        return len(left) == len(right) and sum(a * b for a, b in zip(left, right, strict=True)) >= _ALIKE
+        return bool(len(left) == len(right) and sum(a * b for a, b in zip(left, right, strict=True)) >= _ALIKE)
     return _said(one) == _said(other)
 
 
-def _said(answer: dict[str, Any]) -> Any:
+def _said(answer: dict[str, Any]) -> object:
     if "spans" in answer:
         return [(span["start"], span["end"], span["label"]) for span in answer["spans"]]
     with suppress(KeyError):

@@ -17,6 +17,7 @@ from .encode import encode_asked
 from .measure import Measure
 from .overlap import answer_measures
 from .task import IGNORED, Answer, Features, Head, Row, Task, field_text, softmax
+from .tokenizer import required
 
 NO_ANSWER = (0, 0)
 """Target of a window that does not hold the answer: the first special token, as in BERT (Devlin et al. 2019, 4.3)."""
@@ -73,17 +74,17 @@ class Extract(Task):
             answers.append({"text": text, "start": start})
         return {"context": context, "question": question, "answers": answers}
 
-    def features(self, tokenizer: Tokenizer, row: Mapping[str, object] | str, max_length: int) -> Features:
+    def features(self, tokenizer: Tokenizer | None, row: Mapping[str, object] | str, max_length: int) -> Features:
         """Return the first window; of a bare text the first line is the question and the rest the context."""
         return self.windows(tokenizer, row, max_length)[0]
 
-    def windows(self, tokenizer: Tokenizer, row: Mapping[str, object] | str, max_length: int) -> list[Features]:
+    def windows(self, tokenizer: Tokenizer | None, row: Mapping[str, object] | str, max_length: int) -> list[Features]:
         """Return the question with each part of the context."""
         if isinstance(row, str):
             question, _, context = row.partition("\n")
         else:
             question, context = str(row["question"]), str(row["context"])
-        return encode_asked(tokenizer, self.prefix + question, context, max_length, overlap=self.overlap)
+        return encode_asked(required(tokenizer), self.prefix + question, context, max_length, overlap=self.overlap)
 
     def texts(self, row: Mapping[str, Any]) -> list[str]:
         """Return question and context."""

@@ -21,6 +21,7 @@ from .overlap import written_measures
 from .specials import chat_template, special_name
 from .task import IGNORED, Answer, Features, Head, Row, Task, softmax
 from .template import Messages, Spans, Template
+from .tokenizer import required
 
 ROLES = ("system", "user", "assistant")
 MARKS = (("<|im_start|>", "<|im_end|>"), ("<|begin|>", "<|end|>"))
@@ -115,12 +116,13 @@ class Chat(Task):
     def _template(self, default: str) -> Template:
         return Template(self.template or default, self.begin, self.end)
 
-    def features(self, tokenizer: Tokenizer, row: Mapping[str, object] | str, max_length: int) -> Features:
+    def features(self, tokenizer: Tokenizer | None, row: Mapping[str, object] | str, max_length: int) -> Features:
         """Return a conversation's ids; of a long one the end is kept.
 
         One that ends with the assistant's turn has `meta["target_ids"]`: the ids of all its turns, and `IGNORED` elsewhere.
         Any other, and a bare text, which is a user's turn, ends where the assistant's turn begins.
         """
+        tokenizer = required(tokenizer)
         messages: Any = [{"role": "user", "content": row}] if isinstance(row, str) else row["messages"]
         messages = [{**turn, "content": _harmless(tokenizer, turn["content"])} for turn in messages]
         template = self._template("" if self.template else default_template(tokenizer))

@@ -15,6 +15,7 @@ from noria.core.errors import InputError, RowError
 from .encode import encode_pair
 from .measure import Measure, label_measures, labels_measures
 from .task import Answer, Features, Head, Row, Task, field_text, labels_in, softmax
+from .tokenizer import required
 
 
 @dataclass(frozen=True)
@@ -35,11 +36,11 @@ class Classify(Task):
         """Return {text[, pair], label} or {text[, pair], labels}; without labels of its own the task takes any."""
         return {**self._inputs(row, file, line), **self._truth(row, file, line)}
 
-    def features(self, tokenizer: Tokenizer, row: Mapping[str, object] | str, max_length: int) -> Features:
+    def features(self, tokenizer: Tokenizer | None, row: Mapping[str, object] | str, max_length: int) -> Features:
         """Return the token ids of a row or a bare text; two texts are joined as the tokenizer joins them."""
         if isinstance(row, str) or "pair" not in row:
             return super().features(tokenizer, row, max_length)
-        return encode_pair(tokenizer, str(row["text"]), str(row["pair"]), max_length, prefix=self.prefix)
+        return encode_pair(required(tokenizer), str(row["text"]), str(row["pair"]), max_length, prefix=self.prefix)
 
     def texts(self, row: Mapping[str, Any]) -> list[str]:
         """Return the text, or both."""

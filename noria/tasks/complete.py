@@ -15,6 +15,7 @@ from noria.core.errors import InputError
 from .encode import encode
 from .measure import Measure, ratio
 from .task import Answer, Features, Head, Row, Task, field_text, softmax
+from .tokenizer import required
 
 _FIRST = 256
 """Tokens that are sorted before all of them are."""
@@ -68,10 +69,10 @@ class Complete(Task):
         """Return {text}."""
         return {"text": field_text(row, "text", file=file, line=line)}
 
-    def features(self, tokenizer: Tokenizer, row: Mapping[str, object] | str, max_length: int) -> Features:
+    def features(self, tokenizer: Tokenizer | None, row: Mapping[str, object] | str, max_length: int) -> Features:
         """Return the ids of a prompt; of a long one the end is kept, for that is what the model goes on from."""
         text = row if isinstance(row, str) else str(row["text"])
-        return encode(tokenizer, text, max_length, prefix=self.prefix, keep="right")
+        return encode(required(tokenizer), text, max_length, prefix=self.prefix, keep="right")
 
     def target(self, row: Row, features: Features) -> list[int]:
         """Return the ids themselves: the objective shifts them by one."""

@@ -17,6 +17,7 @@ from .encode import encode
 from .measure import Measure, mean_measure
 from .pooling import DEFAULT, modes_of, pooled, said_of
 from .task import IGNORED, Answer, Features, Head, Row, Task, field_text
+from .tokenizer import required
 
 _MARKS = ("label", "labels", "score", "similarity", "标签", "相似度")
 """Fields that say of a pair how alike it is, in sets for training by pairs."""
@@ -79,9 +80,11 @@ class Embed(Task):
         """Return anchor and positive, and the negative where there is one."""
         return [row[name] for name in ("anchor", "positive", "negative") if name in row]
 
-    def features(self, tokenizer: Tokenizer, row: Mapping[str, object] | str, max_length: int) -> Features:
+    def features(self, tokenizer: Tokenizer | None, row: Mapping[str, object] | str, max_length: int) -> Features:
         """Return the token ids of a bare text, or of a row's anchor; `texts` gives the others."""
-        return encode(tokenizer, row if isinstance(row, str) else str(row["anchor"]), max_length, prefix=self.prefix)
+        return encode(
+            required(tokenizer), row if isinstance(row, str) else str(row["anchor"]), max_length, prefix=self.prefix
+        )
 
     def fitted(self, rows: Sequence[Row]) -> Task:
         """Return the task as it is: pairs have no labels."""

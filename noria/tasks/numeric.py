@@ -31,7 +31,7 @@ class Numeric(Classify):
     width: int = 0
     """How many numbers a row has; 0: not known yet."""
 
-    def features(self, tokenizer: Tokenizer, row: Mapping[str, object] | str, max_length: int) -> Features:
+    def features(self, tokenizer: Tokenizer | None, row: Mapping[str, object] | str, max_length: int) -> Features:
         """Return the numbers of a row as `meta["vector"]`, without ids; a bare text holds them as a JSON list or with commas.
 
         Raises:

@@ -16,6 +16,7 @@ from noria.core.errors import RowError
 from .encode import encode_windows
 from .measure import Measure, span_measures
 from .task import IGNORED, Answer, Features, Head, Row, Task, field_text, softmax
+from .tokenizer import required
 
 OUTSIDE = "O"
 Span = dict[str, Any]
@@ -63,10 +64,10 @@ class Tag(Task):
                 )
         return {"text": text, "spans": spans}
 
-    def windows(self, tokenizer: Tokenizer, row: Mapping[str, object] | str, max_length: int) -> list[Features]:
+    def windows(self, tokenizer: Tokenizer | None, row: Mapping[str, object] | str, max_length: int) -> list[Features]:
         """Return a long text in windows that overlap; a span counts in the window that owns its beginning."""
         text = row if isinstance(row, str) else str(row["text"])
-        return encode_windows(tokenizer, text, max_length, prefix=self.prefix)
+        return encode_windows(required(tokenizer), text, max_length, prefix=self.prefix)
 
     def target(self, row: Row, features: Features) -> list[int]:
         """Return a code a token; a token that lies across a border belongs to the span that holds most of it."""

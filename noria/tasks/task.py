@@ -31,6 +31,7 @@ from .encode import encode as encode
 from .measure import Measure
 from .reading import Reading, columns_used, rows_in
 from .records import by_column
+from .tokenizer import required
 
 Row = dict[str, Any]
 Answer = dict[str, Any]
@@ -72,12 +73,15 @@ class Task(ABC):
             RowError: the row cannot be used; names file, line, field, what was found and what is allowed.
         """
 
-    def features(self, tokenizer: Tokenizer, row: Mapping[str, object] | str, max_length: int) -> Features:
-        """Return the token ids of a row or a bare text, at most `max_length` of them."""
-        text = row if isinstance(row, str) else str(row["text"])
-        return encode(tokenizer, text, max_length, prefix=self.prefix)
+    def features(self, tokenizer: Tokenizer | None, row: Mapping[str, object] | str, max_length: int) -> Features:
+        """Return the token ids of a row or a bare text, at most `max_length` of them.
 
-    def windows(self, tokenizer: Tokenizer, row: Mapping[str, object] | str, max_length: int) -> list[Features]:
+        `tokenizer` is None where rows are numbers.
+        """
+        text = row if isinstance(row, str) else str(row["text"])
+        return encode(required(tokenizer), text, max_length, prefix=self.prefix)
+
+    def windows(self, tokenizer: Tokenizer | None, row: Mapping[str, object] | str, max_length: int) -> list[Features]:
         """Return the parts a row is read in where it may be longer than the model; each gets its target and its answer."""
         return [self.features(tokenizer, row, max_length)]
 

@@ -55,3 +55,14 @@ def bare(tokenizer: Tokenizer) -> Tokenizer:
     tokenizer.no_padding()
     tokenizer.no_truncation()
     return tokenizer
+
+
+def required(tokenizer: Tokenizer | None) -> Tokenizer:
+    """Return the tokenizer of a model that reads texts.
+
+    Raises:
+        FolderError: there is none, as for a model over rows of numbers.
+    """
+    if tokenizer is None:
+        raise FolderError("the model has no tokenizer, and its task reads texts", hint=f"its folder should hold {FILE}")
+    return tokenizer

@@ -16,6 +16,7 @@ from .encode import encode, end_of
 from .measure import Measure, mean_measure
 from .overlap import rouge_l, written_measures
 from .task import Answer, Features, Head, Row, Task, field_text
+from .tokenizer import required
 
 
 @dataclass(frozen=True)
@@ -30,12 +31,13 @@ class Translate(Task):
         """Return {source, target}."""
         return {name: field_text(row, name, file=file, line=line) for name in ("source", "target")}
 
-    def features(self, tokenizer: Tokenizer, row: Mapping[str, object] | str, max_length: int) -> Features:
+    def features(self, tokenizer: Tokenizer | None, row: Mapping[str, object] | str, max_length: int) -> Features:
         """Return the ids of the source, and where the row has a target `meta["target_ids"]`, which end with the end's id.
 
         Raises:
             InputError: the tokenizer has no token that could end a text.
         """
+        tokenizer = required(tokenizer)
         if isinstance(row, str):
             return encode(tokenizer, row, max_length, prefix=self.prefix)
         features = encode(tokenizer, str(row["source"]), max_length, prefix=self.prefix)

@@ -9,8 +9,8 @@ import random
 import shutil
 import signal
 from collections import Counter
-from collections.abc import Coroutine
-from contextlib import aclosing
+from collections.abc import Callable, Coroutine
+from contextlib import ExitStack, aclosing
 from pathlib import Path
 
 import pytest
@@ -19,7 +19,11 @@ from tiny_models import LABELS, TEXTS, make_encoder
 from noria.core.errors import FolderError, SettingError
 from noria.core.folder import read_manifest
 from noria.infer.history import Change, History, live_at, read_changes
+from noria.infer.remote import write_remote
 from noria.infer.versions import Versions, alike
+from noria.infer.worker import Piece
+from noria.serve.http.run import Running, serving
+from noria.serve.http.settings import ServerSettings
 from noria.tasks.complete import Sampling
 
 
@@ -203,6 +207,33 @@ def test_a_stream_that_has_begun_ends_on_its_version(writer: Path, tmp_path: Pat
         await model.stop()
 
     run(work())
+
+
+def test_a_remote_version_on_trial_that_goes_away_costs_no_request(writer: Path, tmp_path: Path):
+    asked = Sampling(max_tokens=5)
+
+    async def text_of(model: Versions) -> list[Piece]:
+        return [piece async for piece in model.complete("今天", asked)]
+
+    async def work(back: Running, leave: Callable[[], None]) -> None:
+        model = versions(writer)
+        await model.start()
+        far = write_remote(tmp_path / "far", task="complete", url=f"{back.url}/v1", model="writer", key_variable="FAR")
+        remote = await model.canary(far, share=1.0)
+        assert {piece.version for piece in await text_of(model)} == {remote}
+        await asyncio.to_thread(leave)
+        for _ in range(3):
+            told = await text_of(model)
+            assert told[-1].finish == "length"
+            assert {piece.version for piece in told} == {name_of(writer)}
+        assert model.history.changes()[-1].what == "ended"
+        await model.stop()
+
+    server = serving(ServerSettings(port=0, lake=tmp_path / "lake", threads=1), [writer])
+    with pytest.MonkeyPatch.context() as patch, ExitStack() as stack:
+        back = stack.enter_context(server)
+        patch.setenv("FAR", back.key)
+        run(work(back, stack.close))
 
 
 def test_what_does_not_fit_leaves_the_live_version_alone(

@@ -14,7 +14,7 @@ from noria.core.errors import FolderError, InputError, RowError, SettingError
 from noria.tasks.answer import NO_ANSWER, NOT_SCORED
 from noria.tasks.chat import Chat
 from noria.tasks.embed import pairs
-from noria.tasks.task import IGNORED, Features, Task, read_rows, task_for
+from noria.tasks.task import BUILT_IN, IGNORED, Features, Task, read_rows, task_for
 
 CONTEXT = "长城始建于春秋战国时期。The Great Wall is about 21,196 km long. 它位于中国北方。"
 
@@ -85,6 +85,12 @@ def test_macro_f1_of_many_labels_is_that_of_scikit_learn():
     for average in ("micro", "macro"):
         wanted = f1_score(coder.transform(truth), coder.transform(said), average=average)
         assert found[f"{average}_f1"] == pytest.approx(wanted)
+
+
+@pytest.mark.parametrize("name", sorted(BUILT_IN.keys() - {"numeric"}))
+def test_a_task_of_texts_says_that_the_model_has_no_tokenizer(name: str):
+    with pytest.raises(FolderError, match="no tokenizer"):
+        task_for(name).windows(None, "很好", 8)
 
 
 def test_numbers_are_finite_and_as_many_in_every_row():

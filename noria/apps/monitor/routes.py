@@ -18,8 +18,7 @@ from pydantic import AwareDatetime, Field
 
 from noria.apps.settings import WatchSettings
 from noria.core.errors import InputError, SettingError
-from noria.serve.http.bodies import Body, Given
-from noria.serve.http.fields import Id
+from noria.serve.http.fields import Body, Given, Id
 
 from .stream import LATEST, SetAside, Stream
 from .surge import Alert, Mention, alert_dict, mention_dict

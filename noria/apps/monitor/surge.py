@@ -173,7 +173,8 @@ class Watch:
 
     def _close(self, start: datetime, found: _Open, new_id: str) -> Closed:
         window = Window(start, {topic: found.counts.get(topic, Count()) for topic in self.topics})
-        raised, longer = [], []
+        raised: list[Alert] = []
+        longer: list[Alert] = []
         for topic in self.topics:
             alert, is_new = self._test(topic, window, found.mentions.get(topic, []), new_id)
             if alert is not None:

@@ -23,8 +23,7 @@ from noria.apps.settings import RecommendSettings
 from noria.core.errors import InputError, RowError
 from noria.lake.event import Event
 from noria.lake.read import recall
-from noria.serve.http.bodies import INTEGRAL, Body, Name
-from noria.serve.http.fields import Rows, SomeId
+from noria.serve.http.fields import INTEGRAL, Body, Name, Rows, SomeId
 from noria.text.lines import json_objects
 
 from .items import Item, append_items, item_of

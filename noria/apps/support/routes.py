@@ -13,7 +13,7 @@ from noria.apps.embedding import embedder, keeping
 from noria.core.errors import InputError
 from noria.lake.transcript import Better, Said
 from noria.serve.http.answers import tell
-from noria.serve.http.bodies import Body, Given, Name
+from noria.serve.http.fields import Body, Given, Name
 
 from .desk import Desk, Reply, open_desk
 from .faq import BUNDLED, read_faq

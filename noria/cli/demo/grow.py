@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from noria.grow.analysis import MarketStudy
     from noria.grow.users.activity import Growth
     from noria.grow.users.holdout import HoldOut
+    from noria.grow.users.periods import Period
 
 HORIZON = 6
 
@@ -148,7 +150,7 @@ def _figures(
 
 
 def _line(
-    accounts: dict[str, Growth], figures: list[Figure], held: HoldOut, market: MarketStudy, served: dict[str, Any]
+    accounts: Mapping[Period, Growth], figures: list[Figure], held: HoldOut, market: MarketStudy, served: dict[str, Any]
 ) -> str:
     periods = sum(len(account.rows) for account in accounts.values())
     defects = sum(len(account.defects()) for account in accounts.values())

@@ -11,6 +11,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -239,9 +240,7 @@ async def replay_questions(client: Client, faq: Faq, most: int, users: int, seed
             await client.post("support", "/v1/feedback", number, request=request, right=reply.entry == entry, user=user)
 
     started = time.perf_counter()
-    await together(
-        [lambda number=number, place=place: one(number, *questions[place]) for number, place in enumerate(order)]
-    )
+    await together([partial(one, number, *questions[place]) for number, place in enumerate(order)])
     client.seconds["support"] = time.perf_counter() - started
     return replies
 
@@ -270,7 +269,7 @@ async def replay_readers(
 
     started = time.perf_counter()
     for _ in range(rounds):
-        await together([lambda number=number: one(number) for number in range(len(readers))])
+        await together([partial(one, number) for number in range(len(readers))])
     client.seconds["recommend"] = time.perf_counter() - started
     return visits, sum(sum(one.shown) for one in visits)
 
@@ -294,7 +293,7 @@ async def replay_prompts(client: Client, model: str, prompts: Sequence[str], use
             done.append(answer)
 
     started = time.perf_counter()
-    await together([lambda number=number, prompt=prompt: one(number, prompt) for number, prompt in enumerate(prompts)])
+    await together([partial(one, number, prompt) for number, prompt in enumerate(prompts)])
     client.seconds["completions"] = time.perf_counter() - started
     return len(done)
 

@@ -55,9 +55,17 @@ class GuardSettings(Settings):
 class Place(Protocol):
     """Where personal data stands, as `find` of the corpus says it."""
 
-    kind: str
-    start: int
-    end: int
+    @property
+    def kind(self) -> str:
+        """Return what it is: EMAIL, PHONE ..."""
+
+    @property
+    def start(self) -> int:
+        """Return where it begins, in characters."""
+
+    @property
+    def end(self) -> int:
+        """Return where it ends."""
 
 
 @dataclass(frozen=True)
@@ -233,7 +241,8 @@ def fold(text: str, *, squeeze: bool = False) -> tuple[str, list[int]]:
 
 def _patterns(words: Sequence[str]) -> tuple[re.Pattern[str] | None, re.Pattern[str] | None]:
     """Return one pattern for words of letters, whole ones, and one for words with Chinese characters, anywhere."""
-    plain, joined = set(), set()
+    plain: set[str] = set()
+    joined: set[str] = set()
     for word in words:
         chinese = re.search(r"[\u3040-\u30ff\u3400-\u9fff\U00020000-\U0003ffff]", word)
         folded = fold(word, squeeze=bool(chinese))[0].strip()

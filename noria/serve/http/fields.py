@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextvars import ContextVar
-from typing import Annotated, Any, ClassVar, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -46,9 +46,13 @@ INTEGRAL = BeforeValidator(_integral)
 
 
 _WHOLE = Annotated[int, Field(ge=-(2**63), le=2**63 - 1), INTEGRAL]
-Id = Annotated[Name | _WHOLE, AfterValidator(str)]
-"""Somebody's own name for a thing or a person, which many keep as a whole number: 5 and "5" are one."""
-SomeId = Annotated[Annotated[Name, Field(min_length=1)] | _WHOLE, AfterValidator(str)]
+if TYPE_CHECKING:  # what they are once they are checked
+    Id: TypeAlias = str
+    SomeId: TypeAlias = str
+else:
+    Id = Annotated[Name | _WHOLE, AfterValidator(str)]
+    """Somebody's own name for a thing or a person, which many keep as a whole number: 5 and "5" are one."""
+    SomeId = Annotated[Annotated[Name, Field(min_length=1)] | _WHOLE, AfterValidator(str)]
 
 
 def _truth(value: Any) -> Any:

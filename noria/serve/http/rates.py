@@ -76,7 +76,7 @@ class Rates:
         used = self._of(caller)
         now = self._clock()
         if limits.tokens_day and used.day_tokens >= limits.tokens_day:
-            wait = _DAY - int(self._now()) % _DAY
+            wait: float = _DAY - int(self._now()) % _DAY
             raise _over("tokens a day", "tokens_day", limits.tokens_day, wait)
         if limits.tokens_minute and (left := used.tokens.refill(limits.tokens_minute, now)) <= 0:
             raise _over(
