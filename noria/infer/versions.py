@@ -302,7 +302,8 @@ class Versions:
             except NoriaError:
                 await worker.stop()
                 raise
-            _wait_for_restarts(worker, False)  # what it cannot answer the live version does, at once
+            if isinstance(worker, Worker):  # a remote model refuses at once by itself
+                worker.patient = False  # what it cannot answer the live version does
             self._trial = Trial(worker, mode, share)
         return worker.version
 
@@ -318,7 +319,8 @@ class Versions:
     def _enthrone(self, worker: Worker | Remote, why: str) -> None:
         """Make a version that is ready the live one; from one request to the next, with nothing in between."""
         self.history.note("live", version=worker.version, folder=worker.folder, why=why)
-        _wait_for_restarts(worker, True)
+        if isinstance(worker, Worker):
+            worker.patient = True
         old, self._live = self._live, worker
         self._before, self.folder = (old.folder, old.version), worker.folder
         self._let_go(old)
@@ -382,12 +384,6 @@ class Versions:
         task.add_done_callback(tasks.discard)
 
 
-def _wait_for_restarts(worker: Worker | Remote, wait: bool) -> None:
-    """Say whether requests outlast a process that dies; a remote model has none of ours, and refuses at once while it is away."""
-    if isinstance(worker, Worker):
-        worker.patient = wait
-
-
 def alike(one: dict[str, Any], other: dict[str, Any]) -> bool:
     """Return whether two answers say the same: label, labels, spans or text equal, embeddings near; scores may differ."""
     if "embedding" in one and "embedding" in other:
@@ -400,6 +396,4 @@ def alike(one: dict[str, Any], other: dict[str, Any]) -> bool:
 def _said(answer: dict[str, Any]) -> object:
     if "spans" in answer:
         return [(span["start"], span["end"], span["label"]) for span in answer["spans"]]
-    with suppress(KeyError):
-        return answer["label"]
-    return answer.get("labels", answer.get("text"))
+    return answer.get("label", answer.get("labels", answer.get("text")))
