@@ -77,6 +77,19 @@ def test_features_lead_to_a_page_and_to_the_file_that_does_it(index):
         assert code.is_relative_to(REPOSITORY / "noria"), row
 
 
+@pytest.mark.parametrize("page", ["house.md", "house.zh-CN.md"])
+def test_each_journey_goes_one_way_through_files_that_are_there(page):
+    text = (DOCS / page).read_text(encoding="utf-8")
+    journeys = [part for part in text.split("\n## ")[1:] if "\n1. " in part]
+    assert len(journeys) == 3
+    for journey in journeys:
+        steps = re.findall(r"^(\d+)\. ", journey, re.MULTILINE)
+        assert steps == [str(number) for number in range(1, len(steps) + 1)]
+        passed = [target for target in links(journey) if target.startswith("../noria/")]
+        assert len(passed) > len(steps)
+        assert len(set(passed)) == len(passed), "a file is passed twice"
+
+
 def test_the_reference_says_what_the_code_says():
     written = {path.name: path.read_text(encoding="utf-8") for path in FOLDER.glob("*.md")}
     made = pages()
