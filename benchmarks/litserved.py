@@ -7,7 +7,7 @@ from typing import Any
 
 import litserve
 
-from .peers import Model
+from .classifier import Model
 
 
 class Api(litserve.LitAPI):

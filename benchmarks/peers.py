@@ -6,60 +6,14 @@
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+from .classifier import Model
 
-LABELS = ("negative", "positive")
-MAX_LENGTH = 128
 NAMES = ("LitServe, defaults", "LitServe, batches of 32 within 2 ms", "FastAPI handler", "FastAPI handler, OpenVINO")
 """All run ONNX Runtime on all cores, but the last."""
-
-
-class Model:
-    """Text -> label, as a handler written in an afternoon has it."""
-
-    def __init__(self, folder: Path, engine: str) -> None:
-        from tokenizers import Tokenizer
-
-        self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-        self._tokenizer.enable_truncation(MAX_LENGTH)
-        self._tokenizer.enable_padding()
-        file, threads = str(folder / "model.onnx"), os.cpu_count() or 1
-        if engine == "openvino":
-            from openvino import Core
-
-            options = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads}
-            compiled = Core().compile_model(file, "CPU", options)
-            self._run: Any = lambda inputs: compiled(inputs)[0]
-        else:
-            from onnxruntime import InferenceSession, SessionOptions
-
-            settings = SessionOptions()
-            settings.intra_op_num_threads = threads
-            session = InferenceSession(file, settings, providers=["CPUExecutionProvider"])
-            self._run = lambda inputs: session.run(None, inputs)[0]
-
-    def __call__(self, texts: Sequence[str]) -> list[dict[str, Any]]:
-        """Return the label of every text."""
-        found = self._tokenizer.encode_batch(list(texts))
-        ids = np.array([one.ids for one in found], dtype=np.int64)
-        mask = np.array([one.attention_mask for one in found], dtype=np.int64)
-        logits = self._run({"input_ids": ids, "attention_mask": mask})
-        powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-        chances = powers / powers.sum(axis=1, keepdims=True)
-        return [
-            {
-                "label": LABELS[int(row.argmax())],
-                "score": float(row.max()),
-                "scores": dict(zip(LABELS, map(float, row), strict=True)),
-            }
-            for row in chances
-        ]
 
 
 def fastapi(folder: Path, port: int, engine: str) -> None:

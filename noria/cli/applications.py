@@ -166,8 +166,6 @@ def _serve(models: Sequence[Path], application: App, settings: ServerSettings) -
     from noria.serve.http.run import serve
     from noria.text.personal_data import mask
 
-    from .ship import announce
-
     def told(url: str, key: str | None) -> None:
         announce(url, key)
         for note in getattr(application, "notes", ()):
@@ -179,7 +177,7 @@ def _serve(models: Sequence[Path], application: App, settings: ServerSettings) -
 async def _answer(application: Any, model: Path, ask: Sequence[str], judge: bool) -> None:
     from noria.apps.support.desk import judge as judged
     from noria.apps.support.desk import open_desk
-    from noria.infer.engine import open_engine
+    from noria.infer.choose import open_engine
 
     engine = open_engine(model)
     try:
@@ -212,3 +210,10 @@ def _embedder(engine: Engine) -> Any:
         return np.asarray([one["embedding"] for one in answer(engine, texts)], dtype=np.float32)
 
     return embed
+
+
+def announce(url: str, key: str | None) -> None:
+    """Say where the server listens, and the admin key where this is its first start."""
+    print(f"listening on {url}", file=sys.stderr, flush=True)
+    if key:
+        print(f"admin key, shown this once: {key}", file=sys.stderr, flush=True)

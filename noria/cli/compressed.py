@@ -45,7 +45,7 @@ def compress_model(
         Refused: it did not earn its certificate, and nothing is written.
         FolderError, InputError, SettingError: the model, texts or settings cannot be used.
     """
-    from noria.infer.engine import open_engine
+    from noria.infer.choose import open_engine
     from noria.make.compress.certify import BOUNDS, certify
     from noria.make.compress.quantize import choose, quantize, seal, size_of, ways
 

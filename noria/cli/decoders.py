@@ -64,7 +64,8 @@ def compress_decoder(
         Refused: none earned its certificate; nothing is written.
         SettingError: the model is none that a faster engine runs.
     """
-    from noria.infer.engine import ENGINES, open_engine, read_config
+    from noria.infer.choose import open_engine
+    from noria.infer.engine import ENGINES, read_config
     from noria.make.compress.decoders import WRITTEN, certify_decoder, prompts_of
     from noria.make.compress.gguf import fits, write_gguf
     from noria.make.compress.quantize import copy_files, seal, size_of

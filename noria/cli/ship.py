@@ -13,7 +13,7 @@ from noria.serve.guard.guard import GuardSettings
 from noria.serve.http.settings import ServerSettings
 
 from . import events
-from .applications import make, monitor, recommend, support
+from .applications import announce, make, monitor, recommend, support
 from .rollout import versions
 
 if TYPE_CHECKING:
@@ -276,10 +276,3 @@ def _console(root: Path | None) -> Callable[[FastAPI], None] | None:
         mount(application, application.state.noria, root)
 
     return prepare
-
-
-def announce(url: str, key: str | None) -> None:
-    """Say where the server listens, and the admin key where this is its first start."""
-    print(f"listening on {url}", file=sys.stderr, flush=True)
-    if key:
-        print(f"admin key, shown this once: {key}", file=sys.stderr, flush=True)

@@ -15,7 +15,9 @@ import pyarrow as pa
 
 from noria.core.packages import package_file
 
-from .log.log import Log, log_of_rows
+from .log.log import Log
+from .log.read import log_of_rows
+from .log.user_days import between
 from .log.zones import UTC_DAYS, LocalCalendar
 
 if TYPE_CHECKING:
@@ -77,4 +79,4 @@ def _log(
         connection=connection,
         calendar=calendar,
     )
-    return log.between(date(1997, 1, 1), CDNOW_LAST)
+    return between(log, date(1997, 1, 1), CDNOW_LAST)

@@ -29,8 +29,9 @@ from noria.tasks.complete import Sampling
 from noria.tasks.encode import text_of_ids
 from noria.tasks.task import Answer, Features
 
+from .choose import open_engine
 from .completions import Talks
-from .engine import Engine, Given, open_engine
+from .engine import Engine, Given
 from .wire import Message, Unpacker, flat, packed
 
 

@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import numpy as np
 from tokenizers import Tokenizer
 
-from noria.core.errors import FolderError, unknown
-from noria.core.folder import Manifest, read_manifest
+from noria.core.errors import FolderError
+from noria.core.folder import Manifest
 from noria.tasks.chat import Chat
 from noria.tasks.complete import Sampling
 from noria.tasks.padding import Padding, types_of, usable_length, within
-from noria.tasks.task import Answer, Features, Task, task_of
+from noria.tasks.task import Answer, Features, Task
 
 if TYPE_CHECKING:
     from .scheduler import Completions
@@ -95,55 +95,6 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Give the memory back."""
-
-
-def open_engine(folder: str | Path, *, threads: int | None = None, prefer: str | None = None) -> Engine:
-    """Return the engine for a model folder: that of the file in `engine/` where its certificate was passed, else torch.
-
-    Args:
-        folder: a model folder.
-        threads: of one forward pass; all cores by default.
-        prefer: torch, openvino, llamacpp or genai, whatever the certificate says: what certifying itself needs.
-
-    Raises:
-        FolderError: the folder is missing, damaged or no model, or holds no file for the engine asked for.
-        SettingError: unknown engine.
-    """
-    folder = Path(folder)
-    manifest = read_manifest(folder)
-    task = task_of(manifest)
-    threads = threads or os.cpu_count() or 1
-    if prefer not in (None, *KINDS):
-        raise unknown("engine", str(prefer), KINDS)
-    kind = prefer or best_kind(folder)
-    if kind == "openvino":
-        from .openvino import OpenVinoEngine
-
-        return OpenVinoEngine(folder, manifest, task, threads=threads)
-    if kind == "llamacpp":
-        from .llamacpp import LlamaCppEngine
-
-        return LlamaCppEngine(folder, manifest, task, threads=threads)
-    if kind == "genai":
-        from .genai import GenAiEngine
-
-        return GenAiEngine(folder, manifest, task, threads=threads)
-    from .torch import TorchEngine
-
-    return TorchEngine(folder, manifest, task, threads=threads)
-
-
-def best_kind(folder: Path) -> Kind:
-    """Return the faster engine whose file the folder holds, where it passed its certificate, else torch."""
-    found = next((kind for kind, file in ENGINES.items() if (folder / file).is_file()), None)
-    if found is None:
-        return "torch"
-    try:
-        certificate = json.loads((folder / "certificate.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return "torch"
-    passed = isinstance(certificate, dict) and certificate.get("passed") is True
-    return found if passed and (found != "genai" or cores() >= LEAST_CORES) else "torch"
 
 
 def cores() -> int:

@@ -21,7 +21,7 @@ from tiny_models import LABELS, TEXTS, make_causal, make_encoder
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from noria.core.progress import Report
-from noria.infer.engine import open_engine
+from noria.infer.choose import open_engine
 from noria.machine import measure
 from noria.make.compress.quantize import ways
 from noria.make.evaluate.judge import judge

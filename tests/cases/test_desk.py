@@ -25,7 +25,8 @@ Embed = Callable[[Sequence[str]], "asyncio.Future[np.ndarray]"]
 @pytest.fixture(scope="module")
 def embed(e5_full: Path) -> Iterator[Embed]:
     """The bundled multilingual encoder; every text is embedded once."""
-    from noria.infer.engine import answer, open_engine
+    from noria.infer.choose import open_engine
+    from noria.infer.engine import answer
 
     engine = open_engine(e5_full)
     seen: dict[str, np.ndarray] = {}

@@ -18,7 +18,8 @@ from tokenizers import Tokenizer
 from noria.core.errors import FolderError, SettingError
 from noria.core.folder import read_manifest
 from noria.core.progress import Report
-from noria.infer.engine import answer, open_engine
+from noria.infer.choose import open_engine
+from noria.infer.engine import answer
 from noria.make.evaluate.predict import predict, tell
 from noria.make.models.load import load, quiet_transformers
 from noria.make.models.trained_head import matched, named

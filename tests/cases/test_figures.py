@@ -23,7 +23,8 @@ from noria.core.caveats import caveats, caveats_of
 from noria.core.errors import InputError, Refused
 from noria.core.folder import new_folder, read_manifest
 from noria.core.progress import Report
-from noria.infer.engine import answer, open_engine
+from noria.infer.choose import open_engine
+from noria.infer.engine import answer
 from noria.make.compress.settings import CompressSettings
 from noria.make.evaluate.card import card
 from noria.make.evaluate.judge import judge

@@ -16,7 +16,7 @@ from noria.cli.main import main
 from noria.core.figure import Figure
 from noria.core.folder import read_manifest, verify
 from noria.core.progress import Report
-from noria.infer.engine import best_kind
+from noria.infer.choose import best_kind
 
 
 def rows_file(path: Path, spans: bool = False) -> Path:

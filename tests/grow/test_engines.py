@@ -23,7 +23,9 @@ from noria.cli.main import main
 from noria.core.errors import InputError, PackageError, SettingError
 from noria.grow.log.acts import log_of_table
 from noria.grow.log.engines import connect_engine, once, open_engine
-from noria.grow.log.log import Log, log_of_events
+from noria.grow.log.log import Log
+from noria.grow.log.read import log_of_events
+from noria.grow.log.user_days import between
 from noria.grow.log.zones import local_calendar
 from noria.grow.market.served import served_series
 from noria.grow.settings import LogSettings
@@ -266,7 +268,7 @@ def test_usage(engine: Any, ours: Log) -> None:
 
 def test_the_real_purchases(engine: Any, cdnow_tenth: Log) -> None:
     log = log_of_table(engine.table("purchases"), LogSettings(unit="USD"), source=cdnow_tenth.source)
-    log = log.between(date(1997, 1, 1), date(1998, 6, 30))
+    log = between(log, date(1997, 1, 1), date(1998, 6, 30))
     assert (log.rows, log.users, log.problems) == (cdnow_tenth.rows, 2357, ())
     held, mine = hold_out(log, UNTIL, 39), hold_out(cdnow_tenth, UNTIL, 39)
     alike(held.figures(), mine.figures())

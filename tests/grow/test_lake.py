@@ -15,7 +15,7 @@ import pytest
 from noria.console.pages.users import served_use
 from noria.core.errors import InputError
 from noria.grow.log.lake import events
-from noria.grow.log.log import log_of_events
+from noria.grow.log.read import log_of_events
 from noria.grow.market.study import open_market
 from noria.grow.settings import LogSettings
 from noria.grow.usage import usage

@@ -11,7 +11,9 @@ import pytest
 
 from noria.core.errors import InputError
 from noria.grow.bundled import CDNOW_LAST
-from noria.grow.log.log import Log, log_of_rows, read_log
+from noria.grow.log.log import Log
+from noria.grow.log.read import log_of_rows, read_log
+from noria.grow.log.user_days import between
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 
@@ -126,10 +128,10 @@ def test_days_chosen_from_a_log() -> None:
     log = log_of_rows(
         pa.table({"user": ["a", "b", "a"], "time": ["2026-01-01", "2026-01-05", "2026-01-09"]}), source="s", now=NOW
     )
-    part = log.between(date(2026, 1, 1), date(2026, 1, 8))
+    part = between(log, date(2026, 1, 1), date(2026, 1, 8))
     assert (part.rows, part.users, part.as_of) == (2, 2, date(2026, 1, 8))
     with pytest.raises(InputError, match="holds no activity"):
-        log.between(date(2027, 1, 1), date(2027, 1, 8))
+        between(log, date(2027, 1, 1), date(2027, 1, 8))
 
 
 def test_cdnow_is_whole(cdnow_log: Log) -> None:

@@ -11,7 +11,8 @@ from ibis.util import gen_name
 
 from noria.grow.log.engines import once
 from noria.grow.log.lake import SCHEMA
-from noria.grow.log.log import Log, log_of_events
+from noria.grow.log.log import Log
+from noria.grow.log.read import log_of_events
 from noria.lake.event import FACTS
 
 START = datetime(2025, 1, 1, tzinfo=UTC)

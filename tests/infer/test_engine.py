@@ -11,8 +11,9 @@ import pytest
 from tiny_models import TEXTS
 
 from noria.core.errors import FolderError, SettingError
+from noria.infer.choose import best_kind, open_engine
 from noria.infer.detokenizer import Speech
-from noria.infer.engine import answer, batches, best_kind, open_engine
+from noria.infer.engine import answer, batches
 from noria.tasks.complete import Sampling
 
 

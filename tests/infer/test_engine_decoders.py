@@ -20,7 +20,8 @@ from tiny_models import TEXTS, make_encoder
 from noria.cli.main import main
 from noria.core.errors import FolderError, ResourceError, SettingError
 from noria.core.folder import new_folder, read_manifest
-from noria.infer.engine import ENGINES, Kind, best_kind, open_engine
+from noria.infer.choose import best_kind, open_engine
+from noria.infer.engine import ENGINES, Kind
 from noria.infer.replies import Unavailable
 from noria.infer.torch import TorchEngine
 from noria.infer.worker import Worker

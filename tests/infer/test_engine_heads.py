@@ -14,7 +14,8 @@ from tokenizers import Tokenizer
 
 from noria.core.errors import FolderError, SettingError
 from noria.core.folder import new_folder
-from noria.infer.engine import answer, open_engine
+from noria.infer.choose import open_engine
+from noria.infer.engine import answer
 from noria.make.evaluate.predict import predict, tell
 from noria.make.models.adapt import adapt
 from noria.make.models.adapt_settings import AdapterSettings

@@ -182,7 +182,7 @@ def _served(lake: Path) -> tuple[dict[str, Any], Any, list[Any]]:
     """Return the facts, the section of the server's own use, and those of its own market; empty where nothing was served."""
     from noria.core.errors import InputError
     from noria.grow.log.lake import connect, events
-    from noria.grow.log.log import log_of_events
+    from noria.grow.log.read import log_of_events
     from noria.grow.report.sections.own import own_sections
     from noria.grow.report.sections.usage import usage_section
     from noria.grow.usage import usage

@@ -79,7 +79,7 @@ def _uses(lake: Path, analysed: bool, days: tuple[str, str]) -> list[Use]:
 def served_use(lake: Path, days: tuple[str, str] = ("UTC", "monday")) -> Use | None:
     """Return the use of the server itself, by the days of a zone and weeks that begin so, or None where nobody has used it yet."""
     from noria.grow.log.lake import events
-    from noria.grow.log.log import log_of_events
+    from noria.grow.log.read import log_of_events
     from noria.grow.log.zones import local_calendar
     from noria.grow.usage import usage
 

@@ -22,7 +22,8 @@ from noria.grow.settings import LogSettings
 from noria.lake.event import FACTS
 
 from .acts import log_of_table
-from .log import Log, log_of_events
+from .log import Log
+from .read import log_of_events
 from .times import utc
 
 _UTC = "UTC"

@@ -11,18 +11,16 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import ibis
 
 from noria.core.errors import InputError, unknown
 
+from .log import Log
 from .tables import made, scratch
 from .times import day_number, in_duckdb
-from .zones import LocalCalendar
-
-if TYPE_CHECKING:
-    from .log import Log
+from .zones import LocalCalendar, day_of
 
 ROLLUPS = ("app", "model", "version", "tenant", "topic")
 """What the acts of a lake may be told apart by beside `segment`; an event's own segment is its topic here."""
@@ -185,3 +183,18 @@ def extended(log: Log, first: int | None, last: int | None, rows: int, users: in
     counted = replace(log, first=begin, as_of=as_of or end, rows=int(rows), users=int(users))
     counted.kept.update(log.kept)
     return counted
+
+
+def between(log: Log, first: date, last: date) -> Log:
+    """Return the log of the days `first` to `last`, both included.
+
+    Raises:
+        InputError: no activity falls into these days.
+    """
+    day = day_number(log.table.time, log.calendar)
+    since, until = day_of(first), day_of(last)
+    part = replace(log, table=log.table.filter((day >= since) & (day <= until)))
+    days = user_days(log)
+    part.kept["days"] = days.filter((days.day >= since) & (days.day <= until))
+    part.kept["people"] = log.kept["people"]
+    return measured(part, last)

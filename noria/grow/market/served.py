@@ -16,7 +16,8 @@ from typing import Any, Literal
 import ibis
 
 from noria.core.errors import InputError, unknown
-from noria.grow.log.log import SERVER_EVENTS, covering
+from noria.grow.log.log import SERVER_EVENTS
+from noria.grow.log.read import covering
 from noria.grow.log.times import day_number
 from noria.grow.log.zones import UTC_DAYS, LocalCalendar
 from noria.grow.series.series import Point, Provenance, Series

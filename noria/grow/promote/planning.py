@@ -8,7 +8,8 @@ from pathlib import Path
 from noria.core.errors import InputError
 from noria.core.settings import Settings, check_sections, read_toml
 from noria.grow.log.lake import events
-from noria.grow.log.log import Log, log_of_events, read_log
+from noria.grow.log.log import Log
+from noria.grow.log.read import log_of_events, read_log
 
 from .experiment import Experiment, analyse
 from .plan import Plan, needs_of, plan

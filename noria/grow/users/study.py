@@ -16,7 +16,8 @@ from noria.core.figure import Figure
 from noria.grow.bundled import cdnow
 from noria.grow.log.engines import is_engine, open_engine
 from noria.grow.log.lake import events
-from noria.grow.log.log import Log, log_of_events, read_log
+from noria.grow.log.log import Log
+from noria.grow.log.read import log_of_events, read_log
 from noria.grow.settings import LogSettings, UserSettings
 
 from .activity import Growth, growth, stickiness

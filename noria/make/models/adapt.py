@@ -15,8 +15,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -196,23 +194,6 @@ def base_state(module: nn.Module) -> dict[str, torch.Tensor]:
         if isinstance(part, AdaptedLinear) or hasattr(part, "prefixes")
     )
     return {name: tensor for name, tensor in module.state_dict().items() if not name.startswith(inside)}
-
-
-def write_adapter(module: nn.Module, folder: Path) -> dict[str, Any]:
-    """Write the adapter in use to `folder/adapter`, merge it where that can be done, and return what a manifest says of it.
-
-    After it, `base_state` is what the model folder's own weights are.
-    """
-    from .saved import save_adapter
-
-    settings, merged = adapters(module)[in_use(module)].settings, mergeable(module)
-    save_adapter(module, folder / "adapter")
-    facts = {**settings.model_dump(mode="json"), "merged": merged}
-    if settings.kind == "adalora":
-        facts["ranks"] = ranks(module)
-    if merged:
-        merge(module)
-    return facts
 
 
 def _add_to_linears(layers: list[nn.Module], name: str, settings: AdapterSettings, random: torch.Generator) -> None:

@@ -22,7 +22,7 @@ from noria.core.folder import write_json
 
 from . import anatomy, prefix
 from .adalora import Triplets
-from .adapt import DEFAULT, Adapter, adapters, enlist, in_use, parts, use
+from .adapt import DEFAULT, Adapter, adapters, enlist, in_use, merge, mergeable, parts, ranks, use
 from .adapt_settings import AdapterSettings
 from .bottleneck import Bottleneck
 from .lora import LowRank
@@ -206,3 +206,20 @@ def _head_of(head: nn.Module, state: dict[str, torch.Tensor]) -> nn.Module:
         owner, _, last = key.rpartition(".")
         setattr(new.get_submodule(owner), last, nn.Parameter(tensor.clone()))
     return new
+
+
+def write_adapter(module: nn.Module, folder: Path) -> dict[str, Any]:
+    """Write the adapter in use to `folder/adapter`, merge it where that can be done, and return what a manifest says of it.
+
+    After it, `base_state` is what the model folder's own weights are.
+    """
+    from .saved import save_adapter
+
+    settings, merged = adapters(module)[in_use(module)].settings, mergeable(module)
+    save_adapter(module, folder / "adapter")
+    facts = {**settings.model_dump(mode="json"), "merged": merged}
+    if settings.kind == "adalora":
+        facts["ranks"] = ranks(module)
+    if merged:
+        merge(module)
+    return facts

@@ -28,11 +28,10 @@ from .answers import answers_router
 from .completions import completions_router
 from .cors import Cors
 from .direct import Direct, direct_routes
-from .facts import facts_router
+from .facts import Gauges, facts_router
 from .faults import http_error, invalid
 from .keys import Keys
 from .logs import Log, no_log, where
-from .metrics import Metrics
 from .middleware import Entry
 from .moderation import moderation_router
 from .openapi import document
@@ -85,7 +84,8 @@ def create_app(
             found=judge,
             allowed=[name for name, one in served.items() if one.task == "classify"],
         )
-    metrics = state.metrics = Metrics(state)
+    metrics = state.metrics
+    metrics.watch(Gauges(state))
     app = FastAPI(title="Noria", version=__version__, docs_url=None, redoc_url=None, lifespan=_lifespan(state, log))
     app.openapi = lambda: document(app, settings)  # type: ignore[method-assign]
     app.state.noria = state

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
 from fastapi import APIRouter
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import Collector
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -114,3 +117,29 @@ def _model(served: Served) -> dict[str, Any]:
         "max_length": facts.get("max_length"),
         **served.worker.health(),
     }
+
+
+class Gauges(Collector):
+    """What metrics read off the state when somebody looks."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    def collect(self) -> Iterator[GaugeMetricFamily | CounterMetricFamily]:
+        """Yield gauges, and counters that others keep."""
+        state = self._state
+        yield GaugeMetricFamily("noria_ready", "1 when requests are welcome.", value=float(state.ready))
+        yield GaugeMetricFamily("noria_in_flight", "Requests being answered.", value=state.in_flight)
+        yield GaugeMetricFamily("noria_events_waiting", "Events not sealed yet.", value=state.meter.outbox.count())
+        queue = GaugeMetricFamily("noria_queue", "Requests before a model.", labels=["model"])
+        restarts = GaugeMetricFamily("noria_model_restarts", "Restarts of a model's process.", labels=["model"])
+        up = GaugeMetricFamily("noria_model_ready", "1 when a model answers.", labels=["model"])
+        for name, served in state.models.items():
+            queue.add_metric([name], served.worker.depth)
+            restarts.add_metric([name], served.worker.restarts)
+            up.add_metric([name], float(served.worker.status == "ready"))
+        yield from (queue, restarts, up)
+        guard = CounterMetricFamily("noria_guard", "What the guard found, by rule.", labels=["rule", "side", "action"])
+        for labels, count in list(state.guard.counts.items()):
+            guard.add_metric(labels, count)
+        yield guard

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
-
-if TYPE_CHECKING:
-    from .state import State
 
 _BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 
@@ -35,7 +29,7 @@ class Route:
 class Metrics:
     """The counters of one server."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self) -> None:
         self._registry = CollectorRegistry()
         self._requests = Counter(
             "noria_requests", "Requests answered.", ["route", "method", "status"], registry=self._registry
@@ -48,7 +42,10 @@ class Metrics:
             registry=self._registry,
         )
         self._tokens = Counter("noria_tokens", "Tokens read and written.", ["model"], registry=self._registry)
-        self._registry.register(_Now(state))
+
+    def watch(self, collector: Collector) -> None:
+        """Add figures that are read off something else when somebody looks."""
+        self._registry.register(collector)
 
     def count(self, route: str, method: str, status: int, seconds: float, model: str = "", tokens: int = 0) -> None:
         """Count one request. `route` is a path of the server's own, never what a client made up."""
@@ -80,29 +77,3 @@ class Metrics:
     def text(self) -> bytes:
         """Return all figures in Prometheus' text format."""
         return generate_latest(self._registry)
-
-
-class _Now(Collector):
-    """What is read off the state when somebody looks."""
-
-    def __init__(self, state: State) -> None:
-        self._state = state
-
-    def collect(self) -> Iterator[GaugeMetricFamily | CounterMetricFamily]:
-        """Yield gauges, and counters that others keep."""
-        state = self._state
-        yield GaugeMetricFamily("noria_ready", "1 when requests are welcome.", value=float(state.ready))
-        yield GaugeMetricFamily("noria_in_flight", "Requests being answered.", value=state.in_flight)
-        yield GaugeMetricFamily("noria_events_waiting", "Events not sealed yet.", value=state.meter.outbox.count())
-        queue = GaugeMetricFamily("noria_queue", "Requests before a model.", labels=["model"])
-        restarts = GaugeMetricFamily("noria_model_restarts", "Restarts of a model's process.", labels=["model"])
-        up = GaugeMetricFamily("noria_model_ready", "1 when a model answers.", labels=["model"])
-        for name, served in state.models.items():
-            queue.add_metric([name], served.worker.depth)
-            restarts.add_metric([name], served.worker.restarts)
-            up.add_metric([name], float(served.worker.status == "ready"))
-        yield from (queue, restarts, up)
-        guard = CounterMetricFamily("noria_guard", "What the guard found, by rule.", labels=["rule", "side", "action"])
-        for labels, count in list(state.guard.counts.items()):
-            guard.add_metric(labels, count)
-        yield guard

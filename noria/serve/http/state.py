@@ -46,6 +46,7 @@ from noria.tasks.complete import Sampling
 from noria.text.language import language_of
 
 from .keys import Caller, Keys
+from .metrics import Metrics, Route
 from .pause import Pause, read
 from .rates import Rates
 from .settings import ServerSettings
@@ -57,7 +58,6 @@ if TYPE_CHECKING:
     from noria.infer.replies import Answers, Piece
     from noria.infer.versions import Versions
 
-    from .metrics import Metrics, Route
 
 WRITES = ("causal", "complete", "chat")
 """Tasks whose models make text, piece by piece; all others answer about texts."""
@@ -193,7 +193,7 @@ class State:
         """All models answer and all applications have started."""
         self.draining = False
         """The server was told to stop: what is in flight finishes, nothing new starts."""
-        self.metrics: Metrics | None = None
+        self.metrics = Metrics()
         self.failure: NoriaError | None = None
         """Why the server could not start."""
 
@@ -377,7 +377,7 @@ class State:
 
     def routes(self) -> list[Route]:
         """Return what each route did since the start, the busiest first."""
-        return self.metrics.routes() if self.metrics else []
+        return self.metrics.routes()
 
     def model_for(self, task: str) -> str | None:
         """Return the name of the first served model for a task, or None."""

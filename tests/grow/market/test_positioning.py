@@ -9,7 +9,8 @@ import pyarrow as pa
 import pytest
 
 from noria.core.errors import InputError, SettingError
-from noria.grow.log.log import Log, log_of_rows
+from noria.grow.log.log import Log
+from noria.grow.log.read import log_of_rows
 from noria.grow.market.positioning import Customers, Segmentation, by_clusters, by_own, by_rules, customers
 from noria.grow.market.targets import targets
 

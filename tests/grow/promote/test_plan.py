@@ -12,7 +12,7 @@ import pytest
 
 from noria.core.errors import InputError
 from noria.grow.log.lake import events
-from noria.grow.log.log import log_of_events
+from noria.grow.log.read import log_of_events
 from noria.grow.promote.experiment import analyse
 from noria.grow.promote.plan import Plan, needs_of, plan
 from noria.grow.promote.planning import PlanStudy, study_plan

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from noria.core.errors import SettingError
 from noria.grow.log.lake import connect
-from noria.grow.log.log import Log, log_of_rows
+from noria.grow.log.log import Log
+from noria.grow.log.read import log_of_rows
 from noria.grow.users.activity import PERIODS, GrowthRow, Period, check_period, first_day, growth, number_of, stickiness
 from tests.grow.worlds import world_log
 

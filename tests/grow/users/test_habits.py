@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from noria.core.errors import SettingError
 from noria.core.figure import proportion
 from noria.grow.log.lake import SCHEMA, connect
-from noria.grow.log.log import Log, log_of_events, log_of_rows
+from noria.grow.log.log import Log
+from noria.grow.log.read import log_of_events, log_of_rows
 from noria.grow.users.journey import journey
 from noria.grow.users.needs import difference, needs
 from noria.grow.users.power import _spread, power

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from noria.core.errors import SettingError
 from noria.grow.log.lake import connect
-from noria.grow.log.log import Log, log_of_rows
+from noria.grow.log.log import Log
+from noria.grow.log.read import log_of_rows
 from noria.grow.users.retention import retention
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)

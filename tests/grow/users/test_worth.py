@@ -14,7 +14,8 @@ from scipy.special import hyp2f1
 
 from noria.core.errors import InputError, SettingError
 from noria.grow.log.lake import connect
-from noria.grow.log.log import Log, log_of_rows
+from noria.grow.log.log import Log
+from noria.grow.log.read import log_of_rows
 from noria.grow.users import pareto, spend
 from noria.grow.users.holdout import hold_out
 from noria.grow.users.lifetime import History, Rows, repeat_purchases

@@ -11,7 +11,8 @@ from tiny_models import LABELS, TEXTS, make_causal, make_encoder
 
 from noria.core.errors import InputError, SettingError
 from noria.core.folder import read_manifest, verify
-from noria.infer.engine import answer, best_kind, open_engine
+from noria.infer.choose import best_kind, open_engine
+from noria.infer.engine import answer
 from noria.make.compress.quantize import choose, packed, quantize, seal, size_of, ways
 from noria.make.compress.settings import CompressSettings
 from noria.make.tokens.tokenizer import load_tokenizer

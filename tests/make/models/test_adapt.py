@@ -12,20 +12,9 @@ import torch
 
 from noria.core.errors import FolderError, SettingError
 from noria.make.models import anatomy
-from noria.make.models.adapt import (
-    adapt,
-    adapters,
-    after_step,
-    base_state,
-    freeze,
-    merge,
-    parts,
-    ranks,
-    use,
-    write_adapter,
-)
+from noria.make.models.adapt import adapt, adapters, after_step, base_state, freeze, merge, parts, ranks, use
 from noria.make.models.adapt_settings import AdapterSettings
-from noria.make.models.saved import load_adapter, save_adapter
+from noria.make.models.saved import load_adapter, save_adapter, write_adapter
 from tests.make.models.adapted_models import MODELS, bert, learn, model, question, told
 
 KINDS = {

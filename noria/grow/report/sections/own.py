@@ -5,7 +5,7 @@ from __future__ import annotations
 import ibis
 
 from noria.core.errors import InputError
-from noria.grow.log.log import log_of_events
+from noria.grow.log.read import log_of_events
 from noria.grow.log.zones import UTC_DAYS, LocalCalendar
 from noria.grow.market.bases import bases
 from noria.grow.market.needs import needs

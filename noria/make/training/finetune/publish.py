@@ -11,8 +11,9 @@ from torch import nn
 from noria.core.folder import MANIFEST, OpenFolder, Source, lineage_of, read_manifest
 from noria.make.evaluate.card import Assessment, card
 from noria.make.evaluate.curves import curves_svg
-from noria.make.models.adapt import adapters, base_state, write_adapter
+from noria.make.models.adapt import adapters, base_state
 from noria.make.models.load import quiet_transformers
+from noria.make.models.saved import write_adapter
 from noria.make.tokens.tokenizer import copy_tokenizer
 from noria.make.training.loop.result import TrainResult
 from noria.tasks.pooling import write_sentence_folder

@@ -129,7 +129,7 @@ def finetune(
     facts["valid"] = [figure.as_dict() for figure in known]
     facts |= sets.seen.facts()
     with computing(number_type):
-        old = remembered(task, module, tokenizer, base, sets, settings, report)
+        old = remembered(task, module, tokenizer, base, sets.old, settings, report)
     facts["forgetting"] = [figure.as_dict() for figure in old]
     with new_folder(out, kind="model", settings=settings.model_dump(mode="json"), sources=sources) as folder:
         folder.facts.update(facts)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from tokenizers import Tokenizer
@@ -25,9 +24,6 @@ from noria.make.evaluate.predict import tell
 from noria.make.models.load import load
 from noria.make.training.settings import FinetuneSettings
 from noria.tasks.task import Answer, Row, Task, task_of
-
-if TYPE_CHECKING:
-    from .rows import Sets
 
 
 def mixed(new: Sequence[Row], old: Sequence[Row], share: float, *, seed: int) -> list[Row]:
@@ -66,7 +62,7 @@ def remembered(
     module: nn.Module,
     tokenizer: Tokenizer | None,
     base: Path | None,
-    sets: Sets,
+    old: Sequence[Row],
     settings: FinetuneSettings,
     report: Report,
 ) -> list[Figure]:
@@ -76,15 +72,15 @@ def remembered(
         task: as it was trained.
         module, tokenizer: the trained model, in evaluation mode.
         base: the model folder that the run started from.
-        sets: its `old` rows are judged; none, no figures.
+        old: rows that it has not seen again; none, no figures.
         settings: of the run.
         report: where the result is told.
     """
-    if not sets.old:
+    if not old:
         return []
-    after = tell(task, module, tokenizer, sets.old, settings.max_length)
-    before = known_before(task, base, sets.old, settings.max_length)
-    figures = forgetting(task, sets.old, before, after, source="old rows not replayed")
+    after = tell(task, module, tokenizer, old, settings.max_length)
+    before = known_before(task, base, old, settings.max_length)
+    figures = forgetting(task, old, before, after, source="old rows not replayed")
     report.ledger("; ".join(figure.text() for figure in figures))
     return figures
 
