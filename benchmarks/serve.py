@@ -161,7 +161,7 @@ def _overheads(found: dict[tuple[str, int, str], list[float]], bare: list[float]
 def bare_engine(model: Path, rows: list[str], asked: int = 200) -> float:
     """Return the median milliseconds that the engine takes for one text in a process of its own."""
     code = (
-        "import json, statistics, sys, time; from noria.infer.engine import answer, open_engine\n"
+        "import json, statistics, sys, time; from noria.infer.choose import open_engine; from noria.infer.engine import answer\n"
         "rows = json.load(sys.stdin); engine = open_engine(sys.argv[1]); found = []\n"
         "for row in rows[:20]: answer(engine, [row])\n"
         "for row in rows:\n"

@@ -25,7 +25,7 @@ ORDER = [
     "models",
     "training",
     "loop",
-    "dist",
+    "parallel",
     "objectives",
     "pretrain",
     "finetune",

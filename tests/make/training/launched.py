@@ -8,7 +8,7 @@ from pathlib import Path
 
 from noria.core.errors import RowError
 from noria.core.progress import Report
-from noria.make.training.dist import launch
+from noria.make.training.parallel import launch
 
 
 def wait(folder: Path, *, report: Report) -> None:

@@ -28,12 +28,12 @@ from noria.core.progress import Report
 from noria.make.models import adapt
 from noria.make.models.adapt_settings import AdapterSettings
 from noria.make.tokens.batches import Batch, Packed
-from noria.make.training.dist import group
-from noria.make.training.dist.parallel import world_size
 from noria.make.training.finetune.heads import Way, objective_of
 from noria.make.training.loop.loop import train
 from noria.make.training.objectives import language_modeling as objectives
 from noria.make.training.objectives import supervised
+from noria.make.training.parallel import group
+from noria.make.training.parallel.processes import world_size
 from noria.make.training.settings import OptimizerSettings, ParallelSettings, TrainSettings
 from tests.make.training.training_runs import (
     VOCABULARY,

@@ -20,8 +20,8 @@ from tiny_models import make_encoder
 from noria.core.errors import InputError, Interrupted, ResourceError
 from noria.core.folder import read_manifest
 from noria.core.progress import MetricsLog, Report
-from noria.make.training.dist import launch
 from noria.make.training.finetune.recipe import finetune
+from noria.make.training.parallel import launch
 from noria.make.training.settings import FinetuneSettings, ParallelSettings
 from noria.tasks.task import task_for
 from tests.make.training import launched

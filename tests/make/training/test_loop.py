@@ -25,7 +25,6 @@ from torch import nn
 from noria.core.errors import Interrupted, ResourceError, UserError
 from noria.core.progress import MetricsLog, Report
 from noria.make.tokens.batches import Batch, Packed
-from noria.make.training.dist.parallel import Objective
 from noria.make.training.loop.checkpoint import save_tensors, weights
 from noria.make.training.loop.loop import train
 from noria.make.training.loop.memory import available
@@ -33,6 +32,7 @@ from noria.make.training.loop.plan import steps_within
 from noria.make.training.loop.result import Evaluation, TrainResult
 from noria.make.training.loop.stop import Divergence
 from noria.make.training.objectives import supervised
+from noria.make.training.parallel.alone import Objective
 from noria.make.training.settings import OptimizerSettings, TrainSettings
 from tests.make.training.training_runs import Setup, accumulated_run, causal_run, classify_run, go, shards
 

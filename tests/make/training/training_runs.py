@@ -31,13 +31,13 @@ from noria.make.models.sizes import causal as causal_config
 from noria.make.tokens.batches import Batch, BatchSource, Buckets, Joined, Packed
 from noria.make.tokens.shards import Shards
 from noria.make.tokens.special import Special
-from noria.make.training.dist.parallel import Objective
 from noria.make.training.loop.loop import Evaluator, train
 from noria.make.training.loop.result import Evaluation, TrainResult
 from noria.make.training.loop.step import AfterStep
 from noria.make.training.objectives import language_modeling as objectives
 from noria.make.training.objectives import supervised
 from noria.make.training.objectives.corruption import Corrupted, Rule, Windows
+from noria.make.training.parallel.alone import Objective
 from noria.make.training.settings import OptimizerSettings, TrainSettings
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "losses.json"

@@ -16,10 +16,10 @@ from noria.make.evaluate.calibration import fit_outside_penalty, fit_temperature
 from noria.make.evaluate.predict import predict, tell
 from noria.make.models.adapt import after_step
 from noria.make.tokens.batches import BatchSource, Buckets, Joined, length_buckets
-from noria.make.training.dist.parallel import world_size
 from noria.make.training.loop.loop import Evaluator, Watcher, train
 from noria.make.training.loop.plan import read_plan
 from noria.make.training.loop.result import Evaluation, TrainResult
+from noria.make.training.parallel.processes import world_size
 from noria.make.training.settings import FinetuneSettings, OptimizerSettings, TrainSettings
 from noria.tasks.padding import Padding, padding_of
 from noria.tasks.tag import Tag

@@ -19,7 +19,7 @@ from torch import nn
 
 from noria.make.kernels import bert
 from noria.make.tokens.batches import Batch, length_buckets
-from noria.make.training.dist.parallel import world_size
+from noria.make.training.parallel.processes import world_size
 from noria.make.training.settings import FinetuneSettings
 from noria.tasks.task import Task
 

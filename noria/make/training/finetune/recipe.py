@@ -17,9 +17,9 @@ from noria.core.settings import fingerprint
 from noria.machine import computing
 from noria.make.models.load import check_folder
 from noria.make.tokens.tokenizer import load_tokenizer
-from noria.make.training.dist import launch
-from noria.make.training.dist.parallel import first_alone, first_process
 from noria.make.training.loop.loop import Watcher
+from noria.make.training.parallel import launch
+from noria.make.training.parallel.processes import first_alone, first_process
 from noria.make.training.settings import FinetuneSettings, RowSettings
 from noria.tasks.embed import Embed
 from noria.tasks.remembered import remembered as remembered_of

@@ -37,7 +37,8 @@ from noria.core.progress import Bar, MetricsLog, Report
 from noria.core.settings import fingerprint
 from noria.machine import measure
 from noria.make.tokens.batches import BatchSource
-from noria.make.training.dist.parallel import Objective, local_processes, world_size
+from noria.make.training.parallel.alone import Objective
+from noria.make.training.parallel.processes import local_processes, world_size
 from noria.make.training.settings import TrainSettings
 
 from .checkpoint import (

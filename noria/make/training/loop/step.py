@@ -10,7 +10,8 @@ from torch import nn
 
 from noria.machine import computing
 from noria.make.tokens.batches import Batch, BatchSource
-from noria.make.training.dist.parallel import Objective, join
+from noria.make.training.parallel.alone import Objective
+from noria.make.training.parallel.join import join
 from noria.make.training.settings import TrainSettings
 
 from .optimizer import rate, set_rate

@@ -11,7 +11,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from noria.make.kernels import bert, llama
 from noria.make.tokens.batches import IGNORED, Batch
-from noria.make.training.dist.parallel import world_size
+from noria.make.training.parallel.processes import world_size
 
 from .causality import PLAIN, form_of
 

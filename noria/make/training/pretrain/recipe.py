@@ -25,11 +25,11 @@ from noria.machine import computing
 from noria.make.models.load import Head, check_folder, check_kind, quiet_transformers
 from noria.make.tokens.shards import Shards
 from noria.make.tokens.tokenizer import copy_tokenizer, load_tokenizer
-from noria.make.training.dist import launch
-from noria.make.training.dist.parallel import first_alone, first_process
 from noria.make.training.finetune.publish import write_page
 from noria.make.training.loop.loop import train
 from noria.make.training.loop.result import Evaluation, TrainResult
+from noria.make.training.parallel import launch
+from noria.make.training.parallel.processes import first_alone, first_process
 from noria.make.training.settings import OptimizerSettings, PretrainSettings, TrainSettings
 
 from .material import Material, prepare, sources_of

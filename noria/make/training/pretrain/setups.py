@@ -29,10 +29,10 @@ from noria.make.evaluate.ngram import NgramModel
 from noria.make.models import recurrent, sizes
 from noria.make.models.load import load
 from noria.make.tokens.batches import IGNORED, BatchSource, Packed
-from noria.make.training.dist.parallel import Objective
 from noria.make.training.finetune.prepare import check_trained_and_written
 from noria.make.training.objectives import language_modeling as objectives
 from noria.make.training.objectives.corruption import Corrupted, Rule, Windows, fixed_batches
+from noria.make.training.parallel.alone import Objective
 from noria.make.training.settings import PretrainSettings
 from noria.tasks.padding import usable_length
 

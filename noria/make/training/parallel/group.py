@@ -22,12 +22,13 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from noria.make.tokens.batches import Batch, BatchSource, Sharded
-
-from noria.make.training.loop.rng_state import seed_all
 from noria.make.training.loop.checkpoint import States, learned, weights
 from noria.make.training.loop.optimizer import make_optimizer, settle_gradients
-from .parallel import Alone, Objective, tensor_width
+from noria.make.training.loop.rng_state import seed_all
 from noria.make.training.settings import OptimizerSettings, ParallelSettings
+
+from .alone import Alone, Objective
+from .processes import tensor_width
 from .split import Scored, fully_sharded, tensor_parallel
 
 T = TypeVar("T")

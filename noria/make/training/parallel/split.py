@@ -11,8 +11,8 @@ from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor.parallel import ColwiseParallel, ParallelStyle, RowwiseParallel, parallelize_module
 
-from noria.make.tokens.batches import Batch
 from noria.core.errors import SettingError
+from noria.make.tokens.batches import Batch
 
 _BY_OUTPUTS = re.compile(
     r"self_attn\.[qkv]_proj|mlp\.(gate|up)_proj|attention\.self\.(query|key|value)|intermediate\.dense"
@@ -77,8 +77,10 @@ def tensor_parallel(module: nn.Module, mesh: DeviceMesh) -> None:
         plan[name] = style()
     if not plan:
         raise SettingError(
-            "layout tensor does not know these layers", found=getattr(config, "model_type", type(module).__name__),
-            allowed="Llama and BERT kinds, without adapters", hint="use layout data or fsdp",
+            "layout tensor does not know these layers",
+            found=getattr(config, "model_type", type(module).__name__),
+            allowed="Llama and BERT kinds, without adapters",
+            hint="use layout data or fsdp",
         )
     for name in ("num_attention_heads", "num_key_value_heads", "intermediate_size"):
         size = getattr(config, name, None) or width

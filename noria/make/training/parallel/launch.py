@@ -30,9 +30,8 @@ from typing import Any
 from noria.core import errors
 from noria.core.errors import Interrupted, NoriaError, ResourceError
 from noria.core.progress import Bar, Report
-
-from noria.make.training.settings import ParallelSettings
 from noria.make.training.loop.stop import StopRequests
+from noria.make.training.settings import ParallelSettings
 
 GRACE_SECONDS = 2.0
 """How long the others may say why they ended, once one has; then they are killed."""
@@ -92,17 +91,27 @@ class _Worker:
         self.pipe, there = os.pipe()
         threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, _cores() // self.workers))
         environment = {
-            **os.environ, "RANK": str(self.rank), "LOCAL_RANK": str(self.rank), "WORLD_SIZE": str(self.workers),
-            "LOCAL_WORLD_SIZE": str(self.workers), "NORIA_RENDEZVOUS": f"file://{self.folder}/meeting",
-            "OMP_NUM_THREADS": threads, "PYTHONPATH": os.pathsep.join(sys.path),
+            **os.environ,
+            "RANK": str(self.rank),
+            "LOCAL_RANK": str(self.rank),
+            "WORLD_SIZE": str(self.workers),
+            "LOCAL_WORLD_SIZE": str(self.workers),
+            "NORIA_RENDEZVOUS": f"file://{self.folder}/meeting",
+            "OMP_NUM_THREADS": threads,
+            "PYTHONPATH": os.pathsep.join(sys.path),
             "GLOO_SOCKET_IFNAME": os.environ.get("GLOO_SOCKET_IFNAME") or _loopback(),
         }
         self.log = self.folder / f"{self.rank}.log"
         with self.log.open("wb") as log:
             # A session of its own: Ctrl-C in a terminal reaches the caller alone, which hands it on once.
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "noria.make.training.dist.worker", str(there)], stdin=subprocess.PIPE, stdout=log,
-                stderr=log, env=environment, pass_fds=[there], start_new_session=True,
+                [sys.executable, "-m", "noria.make.training.parallel.worker", str(there)],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                env=environment,
+                pass_fds=[there],
+                start_new_session=True,
             )
         os.close(there)
         assert self.process.stdin is not None

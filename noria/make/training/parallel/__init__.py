@@ -1,0 +1,1 @@
+"""Several processes train one model: data, fully sharded, tensor, or data and tensor parallel."""

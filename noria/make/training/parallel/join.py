@@ -1,0 +1,62 @@
+"""One process, or several that train one model: data, fully sharded, tensor, or data and tensor parallel.
+
+    together = join(settings.parallel, module, objective, 0, whole=False)  # Alone, or one of a Group
+    optimizer = together.optimizer(settings.optimizer)
+    for batch in together.share(batches).at(step):                       # this process's rows of the step's batches
+        loss, weight = together.score(batch)
+        loss.backward()
+    loss, weight, tokens = together.total(loss, weight, tokens)          # over all rows of the step
+    length = together.settle(optimizer, weight, clip)
+
+Who starts the processes is not its business: `launch.py` does on one machine, torchrun does anywhere; both say in RANK
+and WORLD_SIZE which process this is. The loss does not depend on how many there are: a step's rows are the same, losses and
+weights are summed before the division, gradients are clipped by their global length.
+
+Data parallel sums gradients in flat buckets after a step's last backward pass. torch's DistributedDataParallel would begin
+while that pass still runs; on processors, whose cores both compute and carry the sums, that gains little, and it hangs
+where a process has no row of a batch. Sharded layouts are FSDP2 (`fully_shard`) and tensor parallel (`parallelize_module`).
+What they split is a copy: the module that the caller holds stays whole, and is filled from the parts where it must be
+judged or saved, so evaluators and checkpoints know nothing of layouts.
+"""
+
+from __future__ import annotations
+
+from torch import nn
+
+from noria.core.errors import SettingError
+from noria.make.training.settings import ParallelSettings
+
+from .alone import Alone, Objective
+from .processes import enter, tensor_width, world_size
+
+
+def join(settings: ParallelSettings, module: nn.Module, objective: Objective, seed: int, *, whole: bool) -> Alone:
+    """Return this process's place in the run: alone, or one of the group that RANK and WORLD_SIZE tell of.
+
+    Args:
+        settings: the layout.
+        module: what learns.
+        objective: module and batch -> loss sum and weight.
+        seed: seed of dropout.
+        whole: something changes the module's weights between steps, so that it cannot be split.
+
+    Raises:
+        SettingError: the model or the number of processes does not suit the layout.
+    """
+    if world_size() == 1:
+        return Alone(module, objective)
+    if whole and settings.layout != "data":
+        raise SettingError(
+            "the adapter is changed as a whole between steps", found=settings.layout, allowed="layout data"
+        )
+    width = tensor_width(settings)
+    if world_size() % width:
+        raise SettingError(
+            f"{world_size()} processes cannot be laid out as {settings.layout}",
+            found=f"{width} along tensor",
+            allowed=f"a divisor of {world_size()}",
+        )
+    from .group import Group
+
+    enter()
+    return Group(settings, module, objective, seed=seed)
