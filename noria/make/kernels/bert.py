@@ -8,8 +8,9 @@ and gradients against transformers' own.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeGuard, cast
 
 import torch
 from torch import nn
@@ -18,18 +19,30 @@ from torch.nn import functional as F
 from noria.make.models.adapted import AdaptedLinear
 from noria.make.models.lora import WeightChange, changed
 
+if TYPE_CHECKING:
+    from transformers import (
+        BertForQuestionAnswering,
+        BertForSequenceClassification,
+        BertForTokenClassification,
+        BertModel,
+        BertPreTrainedModel,
+    )
+    from transformers.models.bert.modeling_bert import BertEmbeddings, BertLayer
+
 aten = torch.ops.aten
 
 
-def applies(module: nn.Module) -> bool:
+def applies(module: nn.Module) -> TypeGuard[BertPreTrainedModel]:
     """Return whether `run` computes what this module would: a plain BERT whose weights all lie here, and no dropout."""
     return type(module).__name__ in _HEADS and plain(module)
 
 
-def plain(module: nn.Module) -> bool:
+def plain(module: nn.Module) -> TypeGuard[BertPreTrainedModel]:
     """Return whether `hidden_states` computes what the encoder within this module would."""
     config = getattr(module, "config", None)
-    if getattr(config, "model_type", "") != "bert" or config.hidden_act != "gelu" or config.is_decoder:
+    if config is None or getattr(config, "model_type", "") != "bert":
+        return False
+    if config.hidden_act != "gelu" or config.is_decoder:
         return False
     # A weight that is sharded, or wrapped in a way not known here, has a type of its own, and an attention with prefixes
     # mixes more: the plain path knows what to do with them.
@@ -57,7 +70,7 @@ def run(module: nn.Module, tensors: dict[str, torch.Tensor]) -> Any:
 
 
 def hidden_states(
-    bert: nn.Module, tensors: dict[str, torch.Tensor], dtype: torch.dtype, *, first: bool = False
+    bert: BertModel, tensors: dict[str, torch.Tensor], dtype: torch.dtype, *, first: bool = False
 ) -> torch.Tensor:
     """Return the states above the last layer, (B, T, D) in `dtype`; `first` gives those of the first token, (B, 1, D)."""
     mask, below = tensors.get("attention_mask"), int(tensors.get("below", 0))
@@ -66,20 +79,24 @@ def hidden_states(
     else:
         hidden = _embedded(bert.embeddings, tensors["input_ids"], tensors.get("token_type_ids"), dtype)
     unseen = _unseen(mask, dtype)
-    last = len(bert.encoder.layer) - 1
-    for number, layer in enumerate(bert.encoder.layer[below:], start=below):
-        hidden = _layer(layer, hidden, unseen, first=first and number == last)
+    layers = _layers(bert)
+    for number, layer in enumerate(layers[below:], start=below):
+        hidden = _layer(layer, hidden, unseen, first=first and number == len(layers) - 1)
     return hidden
 
 
 @torch.no_grad()
-def lower_states(bert: nn.Module, tensors: dict[str, torch.Tensor], dtype: torch.dtype, below: int) -> torch.Tensor:
+def lower_states(bert: BertModel, tensors: dict[str, torch.Tensor], dtype: torch.dtype, below: int) -> torch.Tensor:
     """Return the states above the lowest `below` layers, (B, T, D) in `dtype`, for layers that do not learn."""
     hidden = _embedded(bert.embeddings, tensors["input_ids"], tensors.get("token_type_ids"), dtype)
     unseen = _unseen(tensors.get("attention_mask"), dtype)
-    for layer in bert.encoder.layer[:below]:
+    for layer in _layers(bert)[:below]:
         hidden = _layer(layer, hidden, unseen, first=False)
     return hidden
+
+
+def _layers(bert: BertModel) -> list[BertLayer]:
+    return cast("list[BertLayer]", list(bert.encoder.layer))
 
 
 def _unseen(mask: torch.Tensor | None, dtype: torch.dtype) -> torch.Tensor | None:
@@ -87,17 +104,17 @@ def _unseen(mask: torch.Tensor | None, dtype: torch.dtype) -> torch.Tensor | Non
     return None if mask is None else torch.zeros(mask.shape, dtype=dtype).masked_fill_(mask == 0, -1e9)[:, None, None]
 
 
-def _embedded(part: nn.Module, ids: torch.Tensor, types: torch.Tensor | None, dtype: torch.dtype) -> torch.Tensor:
+def _embedded(part: BertEmbeddings, ids: torch.Tensor, types: torch.Tensor | None, dtype: torch.dtype) -> torch.Tensor:
     words = F.embedding(ids, part.word_embeddings.weight, part.word_embeddings.padding_idx)
     places = part.position_embeddings.weight[: ids.shape[1]]
     kinds = part.token_type_embeddings.weight[0] if types is None else part.token_type_embeddings(types)
     return _normed(part.LayerNorm, (words + (places + kinds)).to(dtype))
 
 
-def _layer(layer: nn.Module, hidden: torch.Tensor, unseen: torch.Tensor | None, *, first: bool) -> torch.Tensor:
+def _layer(layer: BertLayer, hidden: torch.Tensor, unseen: torch.Tensor | None, *, first: bool) -> torch.Tensor:
     attention = layer.attention.self
     parts = (attention.query, attention.key, attention.value)
-    mixed = _Attend.apply(
+    mixed: torch.Tensor = _Attend.apply(  # type: ignore[no-untyped-call]
         _joined(parts, hidden), unseen, attention.attention_head_size, 1 if first else hidden.shape[1]
     )
     hidden = hidden[:, :1] if first else hidden
@@ -109,12 +126,13 @@ def _layer(layer: nn.Module, hidden: torch.Tensor, unseen: torch.Tensor | None, 
 def _joined(parts: tuple[nn.Linear, ...], x: torch.Tensor) -> torch.Tensor:
     """Return the products with several matrices, one beside the other."""
     used = [part.adapter for part in parts if isinstance(part, AdaptedLinear)]
-    if len(used) == len(parts) and all(isinstance(one, WeightChange) for one in used):
-        return changed(x, list(zip(parts, used, strict=True)))
+    changes = [(part, one) for part, one in zip(parts, used, strict=False) if isinstance(one, WeightChange)]
+    if len(changes) == len(parts):
+        return changed(x, changes)
     if any(one is not None for one in used):
         return torch.cat([_product(part, x) for part in parts], dim=-1)
     if used:
-        weight = torch.cat([part.rounded(x.dtype) for part in parts])
+        weight = torch.cat([part.rounded(x.dtype) for part in parts if isinstance(part, AdaptedLinear)])
     else:
         weight = torch.cat([part.weight for part in parts]).to(x.dtype)
     return F.linear(x, weight, torch.cat([part.bias for part in parts]).to(x.dtype))
@@ -122,11 +140,11 @@ def _joined(parts: tuple[nn.Linear, ...], x: torch.Tensor) -> torch.Tensor:
 
 def _product(linear: nn.Linear, x: torch.Tensor) -> torch.Tensor:
     if isinstance(linear, AdaptedLinear):
-        return linear(x)
+        return cast(torch.Tensor, linear(x))
     return F.linear(x, linear.weight.to(x.dtype), linear.bias.to(x.dtype))
 
 
-def _normed(norm: nn.Module, x: torch.Tensor) -> torch.Tensor:
+def _normed(norm: nn.LayerNorm, x: torch.Tensor) -> torch.Tensor:
     return F.layer_norm(x, norm.normalized_shape, norm.weight.to(x.dtype), norm.bias.to(x.dtype), norm.eps)
 
 
@@ -141,7 +159,8 @@ class _Attend(torch.autograd.Function):
         scores = query @ key.transpose(2, 3)
         share = (scores if unseen is None else scores.add_(unseen)).softmax(-1)
         ctx.save_for_backward(query, key, value, share)
-        return (share @ value).transpose(1, 2).reshape(batch, queries, -1)
+        mixed: torch.Tensor = share @ value
+        return mixed.transpose(1, 2).reshape(batch, queries, -1)
 
     @staticmethod
     def backward(ctx: Any, *slopes: torch.Tensor) -> tuple[torch.Tensor, None, None, None]:
@@ -160,25 +179,29 @@ class _Attend(torch.autograd.Function):
         return joined.view(batch, length, -1), None, None, None
 
 
-def _sequence(module: nn.Module, tensors: dict[str, torch.Tensor], dtype: torch.dtype) -> Any:
+def _sequence(
+    module: BertForSequenceClassification, tensors: dict[str, torch.Tensor], dtype: torch.dtype
+) -> SimpleNamespace:
     first = hidden_states(module.bert, tensors, dtype, first=True)[:, 0].float()
-    return SimpleNamespace(logits=module.classifier(module.bert.pooler.activation(module.bert.pooler.dense(first))))
+    pooler = module.bert.pooler
+    assert pooler is not None
+    return SimpleNamespace(logits=module.classifier(pooler.activation(pooler.dense(first))))
 
 
-def _token(module: nn.Module, tensors: dict[str, torch.Tensor], dtype: torch.dtype) -> Any:
+def _token(module: BertForTokenClassification, tensors: dict[str, torch.Tensor], dtype: torch.dtype) -> SimpleNamespace:
     return SimpleNamespace(logits=_product(module.classifier, hidden_states(module.bert, tensors, dtype)))
 
 
-def _span(module: nn.Module, tensors: dict[str, torch.Tensor], dtype: torch.dtype) -> Any:
+def _span(module: BertForQuestionAnswering, tensors: dict[str, torch.Tensor], dtype: torch.dtype) -> SimpleNamespace:
     logits = _product(module.qa_outputs, hidden_states(module.bert, tensors, dtype))
     return SimpleNamespace(start_logits=logits[..., 0], end_logits=logits[..., 1])
 
 
-def _states(module: nn.Module, tensors: dict[str, torch.Tensor], dtype: torch.dtype) -> Any:
+def _states(module: BertModel, tensors: dict[str, torch.Tensor], dtype: torch.dtype) -> SimpleNamespace:
     return SimpleNamespace(last_hidden_state=hidden_states(module, tensors, dtype))
 
 
-_HEADS = {
+_HEADS: dict[str, Callable[..., SimpleNamespace]] = {
     "BertForSequenceClassification": _sequence,
     "BertForTokenClassification": _token,
     "BertForQuestionAnswering": _span,

@@ -82,4 +82,5 @@ def cross_entropy(
         bias: (V,) added to the products.
         cap: bound on the size of logits, to which `cap * tanh(logits / cap)` bends them (Gemma 2, 2024, section 2).
     """
-    return _ChunkedCrossEntropy.apply(hidden, weight, targets, bias, cap)
+    loss: torch.Tensor = _ChunkedCrossEntropy.apply(hidden, weight, targets, bias, cap)  # type: ignore[no-untyped-call]
+    return loss

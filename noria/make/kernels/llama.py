@@ -12,7 +12,7 @@ N tokens of the batch, B batch, T time, D width, H heads, W width of a head, F w
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeGuard, cast
 
 import torch
 from torch import nn
@@ -20,16 +20,21 @@ from torch.nn import functional as F
 
 from .llama_attention import Heads, Turns, attend, attend_back
 
+if TYPE_CHECKING:
+    from transformers import LlamaForCausalLM
+    from transformers.models.llama.modeling_llama import LlamaDecoderLayer
+
 aten = torch.ops.aten
 CHUNK = 1024
 """Tokens that pass through a stretch at once: at widths of some hundreds, what they become fits the second-level cache."""
 
 
-def applies(module: nn.Module) -> bool:
+def applies(module: nn.Module) -> TypeGuard[LlamaForCausalLM]:
     """Return whether `hidden_states` computes what this module would: a plain Llama, its matrices whole and not wrapped."""
     config = getattr(module, "config", None)
     return (
-        getattr(config, "model_type", "") == "llama"
+        config is not None
+        and getattr(config, "model_type", "") == "llama"
         and type(module).__name__ == "LlamaForCausalLM"
         and config.num_key_value_heads == config.num_attention_heads
         and config.hidden_act == "silu"
@@ -37,14 +42,14 @@ def applies(module: nn.Module) -> bool:
         and not (config.attention_bias or config.mlp_bias or config.attention_dropout)
         and all(
             type(part) is nn.Linear and type(part.weight) is nn.Parameter
-            for layer in module.model.layers
+            for layer in cast("LlamaForCausalLM", module).model.layers
             for part in (*_attention_parts(layer), *_feed_forward_parts(layer))
         )
     )
 
 
 def hidden_states(
-    module: nn.Module, ids: torch.Tensor, seen: torch.Tensor, dtype: torch.dtype, *, dropout: float = 0.0
+    module: LlamaForCausalLM, ids: torch.Tensor, seen: torch.Tensor, dtype: torch.dtype, *, dropout: float = 0.0
 ) -> torch.Tensor:
     """Return the hidden states above the last norm, (B, T, D), in `dtype`.
 
@@ -58,22 +63,25 @@ def hidden_states(
     model, config = module.model, module.config
     mask = torch.zeros(seen.shape, dtype=dtype).masked_fill_(~seen, -1e9)
     hidden = F.embedding(ids, model.embed_tokens.weight).to(dtype)
-    turns = Turns.of(ids.shape[1], config.num_attention_heads, config.head_dim, config.rope_parameters["rope_theta"])
+    base = cast("dict[str, float]", config.rope_parameters)["rope_theta"]
+    turns = Turns.of(ids.shape[1], config.num_attention_heads, cast(int, config.head_dim), base)
     for layer in model.layers:
         norm = layer.input_layernorm
         plan = _Plan(norm.variance_epsilon, dropout)
         matrices = [part.weight for part in _attention_parts(layer)]
-        hidden = _Attention.apply(hidden, norm.weight, *matrices, mask, turns, plan)
+        hidden = _Attention.apply(hidden, norm.weight, *matrices, mask, turns, plan)  # type: ignore[no-untyped-call]
         matrices = [part.weight for part in _feed_forward_parts(layer)]
-        hidden = _FeedForward.apply(hidden, layer.post_attention_layernorm.weight, *matrices, plan)
-    return _Norm.apply(hidden, model.norm.weight.to(dtype), model.norm.variance_epsilon)
+        hidden = _FeedForward.apply(hidden, layer.post_attention_layernorm.weight, *matrices, plan)  # type: ignore[no-untyped-call]
+    weight = model.norm.weight.to(dtype)
+    normed: torch.Tensor = _Norm.apply(hidden, weight, model.norm.variance_epsilon)  # type: ignore[no-untyped-call]
+    return normed
 
 
-def _attention_parts(layer: nn.Module) -> tuple[nn.Module, ...]:
+def _attention_parts(layer: LlamaDecoderLayer) -> tuple[nn.Linear, ...]:
     return layer.self_attn.q_proj, layer.self_attn.k_proj, layer.self_attn.v_proj, layer.self_attn.o_proj
 
 
-def _feed_forward_parts(layer: nn.Module) -> tuple[nn.Module, ...]:
+def _feed_forward_parts(layer: LlamaDecoderLayer) -> tuple[nn.Linear, ...]:
     return layer.mlp.gate_proj, layer.mlp.up_proj, layer.mlp.down_proj
 
 
