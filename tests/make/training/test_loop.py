@@ -8,10 +8,8 @@ import json
 import os
 import re
 import resource
-import signal
 import subprocess
 import sys
-import threading
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -22,7 +20,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from noria.core.errors import Interrupted, ResourceError, UserError
+from noria.core.errors import ResourceError, UserError
 from noria.core.progress import MetricsLog, Report
 from noria.make.tokens.batches import Batch, Packed
 from noria.make.training.loop.checkpoint import save_tensors, weights
@@ -37,6 +35,7 @@ from noria.make.training.settings import OptimizerSettings, TrainSettings
 from tests.make.training.training_runs import Setup, accumulated_run, causal_run, classify_run, go, shards
 
 QUIET = Report(stream=io.StringIO())
+ROOT = Path(__file__).parents[3]
 
 
 def steps_done(work: Path) -> int:
@@ -65,35 +64,21 @@ def losses_in(work: Path) -> list[float]:
 @pytest.mark.parametrize("place", ["a pass", "an evaluation"])
 def test_sigterm_breaks_off_what_takes_long_and_the_same_command_goes_on(place: str, tmp_path: Path) -> None:
     run(accumulated_run(), tmp_path / "whole", steps=12)
-    setup, work, counts = accumulated_run(), tmp_path / "stopped", {"a pass": 0, "an evaluation": 0}
-    asked = 0.0
-
-    def slow(kind: str, at: int) -> None:
-        nonlocal asked
-        counts[kind] += 1
-        if place == kind and counts[kind] == at:
-            asked = time.monotonic()
-            threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGTERM)).start()
-            torch.rand(100)  # what was drawn before the signal must be drawn again
-            time.sleep(60)
-
-    def objective(module: nn.Module, batch: Batch) -> tuple[torch.Tensor, float]:
-        slow("a pass", 20)
-        return setup.objective(module, batch)
-
-    def judge(module: nn.Module) -> Evaluation:
-        slow("an evaluation", 2)
-        return accumulated_run().judge(module)
-
-    before, judge_before = signal.getsignal(signal.SIGTERM), setup.judge
-    setup.judge = judge
-    with pytest.raises(Interrupted, match=r"interrupted at step [1-9] of 12"):
-        run(setup, work, objective, steps=12)
-    assert time.monotonic() - asked < 5
-    assert signal.getsignal(signal.SIGTERM) is before
-    setup = accumulated_run()
-    setup.judge = judge_before
-    run(setup, work, steps=12)
+    work = tmp_path / "stopped"
+    paths = os.pathsep.join([str(ROOT), str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        [sys.executable, str(Path(__file__).with_name("sigterm_run.py")), place, str(work)],
+        env={**os.environ, "PYTHONPATH": paths},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert re.search(r"interrupted at step [1-9] of 12", told["words"])
+    assert told["seconds"] < 5
+    assert told["restored"]
+    run(accumulated_run(), work, steps=12)
     assert (work / "metrics.jsonl").read_text() == (tmp_path / "whole" / "metrics.jsonl").read_text()
     ours, whole = (load_file(folder / "checkpoint.safetensors") for folder in (work, tmp_path / "whole"))
     assert all(torch.equal(tensor, ours[name]) for name, tensor in whole.items())
