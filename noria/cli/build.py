@@ -13,7 +13,7 @@ from noria.make.corpus.settings import CleanSettings
 from noria.make.training.settings import PretrainSettings, ReadSettings
 
 from . import tune
-from .files import tell_written, with_columns, with_file
+from .files import report_written, with_columns, with_file
 
 app = App(name="build", help="Raw text -> corpus -> tokens -> model -> evaluated -> compressed.")
 SettingsFile = Annotated[Path | None, Parameter(name="--settings")]
@@ -144,7 +144,7 @@ def pretrain(
     from noria.make.training.pretrain.recipe import pretrain as run
 
     run(corpus, out, settings, report)
-    tell_written(out, report)
+    report_written(out, report)
     return 0
 
 
@@ -347,15 +347,15 @@ def compress(
     report = Report.for_terminal(as_json=json)
     from noria.core.caveats import caveats_of
     from noria.core.folder import read_manifest
-    from noria.tasks.remembered import tell_made_from
+    from noria.tasks.remembered import report_made_from
 
     from .compressed import compress_model, told
-    from .texts import calibration_texts, held_out_rows, tell_calibrated
+    from .texts import calibration_texts, held_out_rows, report_calibrated
 
     shown = calibration_texts(model, calibration, reading, report) if calibration else []
     held_out = held_out_rows(model, rows, reading, report)
-    tell_made_from(read_manifest(model), rows, report)
-    tell_calibrated(shown, held_out, report)
+    report_made_from(read_manifest(model), rows, report)
+    report_calibrated(shown, held_out, report)
     found = compress_model(
         model,
         shown,

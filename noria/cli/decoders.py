@@ -39,13 +39,13 @@ class Served:
 
     def write(self, prompts: Sequence[Sequence[int]], tokens: int) -> None:
         """Write so many tokens after each prompt, all of them together."""
-        writer = self.engine.writer()
+        scheduler = self.engine.scheduler()
         # Temperature one and a seed each: greedy models fall into loops, and end early or late together.
         for number, prompt in enumerate(prompts):
-            writer.begin(number, prompt, Sampling(temperature=1.0, top_p=1.0, seed=number), most=tokens)
-        while writer.busy:
-            writer.step()
-        writer.close()
+            scheduler.begin(number, prompt, Sampling(temperature=1.0, top_p=1.0, seed=number), most=tokens)
+        while scheduler.busy:
+            scheduler.step()
+        scheduler.close()
 
 
 def compress_decoder(

@@ -110,7 +110,7 @@ def keep(
             raise InputError(f"{name} is not allowed", found=value, allowed="0 or more")
     if days is None and text_days is None:
         raise InputError("nothing to remove", allowed="--days, --text-days, or both")
-    _tell(keep_days(lake, days=days, text_days=text_days), json)
+    _print_receipt(keep_days(lake, days=days, text_days=text_days), json)
 
 
 @app.command
@@ -147,7 +147,7 @@ def erase(
             found=str(lake / "server" / "secret"),
             hint="name the pseudonym, with --pseudonym",
         )
-    _tell(erase_user(lake, user if pseudonym else stand_in(user, read_secret(lake / "server"))), json)
+    _print_receipt(erase_user(lake, user if pseudonym else stand_in(user, read_secret(lake / "server"))), json)
 
 
 @app.command
@@ -165,5 +165,5 @@ def migrate(*, lake: Lake = _LAKE) -> None:
     print(f"{files:,} sealed files written anew; the lake has schema {SCHEMA}")
 
 
-def _tell(receipt: Receipt, json: bool) -> None:
+def _print_receipt(receipt: Receipt, json: bool) -> None:
     print(json_module.dumps(asdict(receipt), ensure_ascii=False) if json else receipt.text())

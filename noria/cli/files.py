@@ -47,7 +47,7 @@ def with_columns(reading: Reading, text: str | None, label: str | None) -> Readi
     return reading.but(columns={**reading.columns, **named}) if named else reading
 
 
-def tell_written(out: Path, report: Report) -> None:
+def report_written(out: Path, report: Report) -> None:
     """Tell that a model was trained and written, and in the same breath what must be known of it."""
     from noria.core.caveats import caveats
     from noria.core.folder import read_manifest

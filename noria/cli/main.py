@@ -14,9 +14,9 @@ from cyclopts import App, CycloptsError, ValidationError
 from noria import __version__
 from noria.core.errors import Interrupted, NoriaError, SettingError, from_system
 
-from .quick import settings_speak_for_themselves
+from .quick import document_fields_from_docstrings
 
-settings_speak_for_themselves()
+document_fields_from_docstrings()
 
 app = App(
     name="noria",
@@ -73,18 +73,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         result = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
     except KeyboardInterrupt:
-        return _tell(Interrupted("interrupted", hint="the same command goes on from here"), debug)
+        return _print_error(Interrupted("interrupted", hint="the same command goes on from here"), debug)
     except CycloptsError as error:
-        return _tell(_usage_error(error), debug)
+        return _print_error(_usage_error(error), debug)
     except NoriaError as error:
-        return _tell(error, debug)
+        return _print_error(error, debug)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
-        return _tell(from_system(error) or error, debug)
+        return _print_error(from_system(error) or error, debug)
     except Exception as error:
-        return _tell(error, debug)
+        return _print_error(error, debug)
     return result if isinstance(result, int) else 0
 
 
@@ -139,7 +139,7 @@ def _usage_error(error: CycloptsError) -> NoriaError:
     return SettingError(" ".join(str(error).split()).rstrip("."), hint="--help lists what there is")
 
 
-def _tell(error: BaseException, debug: bool) -> int:
+def _print_error(error: BaseException, debug: bool) -> int:
     if debug:
         import traceback
 

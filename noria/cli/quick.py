@@ -12,7 +12,7 @@ from noria.core.settings import Settings
 _parse = docstring_parser.parse_from_object
 
 
-def settings_speak_for_themselves() -> None:
+def document_fields_from_docstrings() -> None:
     """Keep cyclopts from reading the source of settings classes, and of pydantic's own, for the help of their fields.
 
     It reads and parses that source several times for every command, which takes as long as all else together; pydantic

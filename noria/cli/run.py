@@ -24,7 +24,7 @@ from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
-from noria.core.errors import FolderError, InputError, SettingError, told_plainly, unknown
+from noria.core.errors import FolderError, InputError, SettingError, plain_errors, unknown
 from noria.core.progress import Report
 
 app = App(name="run")
@@ -103,7 +103,7 @@ def turn(file: Path, report: Report, *, redo: Sequence[str] = (), json: bool = F
         section.call(root / section.name, place, json=json)
         return _told(root / section.name, section)
 
-    with told_plainly():
+    with plain_errors():
         root.mkdir(parents=True, exist_ok=True)
     records = []
     with held(root):

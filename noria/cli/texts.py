@@ -38,7 +38,7 @@ def calibration_texts(model: Path, file: Path, reading: ReadSettings, report: Re
     return list(texts_of(file)) if rows is None else list(rows)
 
 
-def tell_calibrated(calibration: Sequence[str | Row], held_out: Sequence[Row], report: Report) -> None:
+def report_calibrated(calibration: Sequence[str | Row], held_out: Sequence[Row], report: Report) -> None:
     """Say how many held-out rows are also calibration texts: an engine that was fitted to a text is no judge of it."""
     known = {_whole(row) for row in calibration}
     met = sum(_whole(row) in known for row in held_out)

@@ -13,7 +13,7 @@ from noria.core.progress import Report
 from noria.make.training.search.settings import CrossSettings, SearchSettings
 from noria.make.training.settings import FinetuneSettings, RowSettings
 
-from .files import tell_written, with_columns, with_file
+from .files import report_written, with_columns, with_file
 
 if TYPE_CHECKING:
     from noria.tasks.task import Task
@@ -105,7 +105,7 @@ def finetune(
     from noria.make.training.finetune.recipe import finetune as run
 
     run(chosen, base, train, valid, out, settings, report, test_file=test, reading=reading)
-    tell_written(out, report)
+    report_written(out, report)
     return 0
 
 

@@ -178,7 +178,7 @@ def from_system(error: OSError) -> NoriaError | None:
 
 
 @contextmanager
-def told_plainly() -> Iterator[None]:
+def plain_errors() -> Iterator[None]:
     """Turn faults of the operating system inside the block into `ResourceError`."""
     try:
         yield

@@ -22,7 +22,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from .errors import FolderError, told_plainly
+from .errors import FolderError, plain_errors
 
 MANIFEST = "noria.json"
 FORMAT = 1
@@ -90,7 +90,7 @@ def new_folder(
     from noria import __version__
 
     target = Path(target)
-    with told_plainly():
+    with plain_errors():
         target.parent.mkdir(parents=True, exist_ok=True)
         work = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent))
         try:
@@ -213,7 +213,7 @@ def new_file(path: str | Path) -> Iterator[Path]:
         ResourceError: the disk is full or cannot be written; the old file stays.
     """
     path = Path(path)
-    with told_plainly():
+    with plain_errors():
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
         os.close(handle)

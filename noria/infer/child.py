@@ -30,7 +30,7 @@ from noria.tasks.encode import text_of_ids
 from noria.tasks.task import Answer, Features
 
 from .choose import open_engine
-from .completions import Talks
+from .completions import CompletionStreams
 from .engine import Engine, Given
 from .wire import Message, Unpacker, flat, packed
 
@@ -68,7 +68,7 @@ class Child:
     def __init__(self, engine: Engine, connection: socket.socket, batch_tokens: int) -> None:
         self.engine, self.connection, self.batch_tokens = engine, connection, batch_tokens
         self.windows: list[Window] = []
-        self.talks = Talks(engine, self.send, self.fail) if engine.task.head == "causal" else None
+        self.talks = CompletionStreams(engine, self.send, self.fail) if engine.task.head == "causal" else None
         self._unpacker = Unpacker()
 
     def run(self) -> None:

@@ -9,16 +9,16 @@ from typing import Any
 from noria.core.errors import InputError
 from noria.tasks.complete import Drawn, Sampling
 
-from .detokenizer import Speech, token_bytes
+from .detokenizer import Detokenizer, token_bytes
 from .engine import Engine
 from .wire import Message
 
 
 @dataclass
-class Talk:
+class CompletionStream:
     """A completion while it is made."""
 
-    speech: Speech
+    detokenizer: Detokenizer
     prompt_tokens: int
     most: int
     told: bool
@@ -28,7 +28,7 @@ class Talk:
     """Log probabilities of tokens whose text was not sent yet."""
 
 
-class Talks:
+class CompletionStreams:
     """All completions of one model.
 
     Args:
@@ -39,13 +39,13 @@ class Talks:
 
     def __init__(self, engine: Engine, send: Callable[[Message], None], fail: Callable[[int, Exception], None]) -> None:
         self._engine, self._send, self._fail = engine, send, fail
-        self._writer = engine.writer()
-        self._talks: dict[int, Talk] = {}
+        self._scheduler = engine.scheduler()
+        self._streams: dict[int, CompletionStream] = {}
 
     @property
     def busy(self) -> bool:
         """Return whether any completion goes on."""
-        return bool(self._talks)
+        return bool(self._streams)
 
     def begin(self, message: Message) -> None:
         """Begin a completion.
@@ -71,48 +71,50 @@ class Talks:
                 allowed=f"up to {engine.max_length - 1} tokens with room to go on",
             )
         most = min(sampling.max_tokens, room)
-        speech = Speech(engine.tokenizer, message.get("stop") or ())
+        detokenizer = Detokenizer(engine.tokenizer, message.get("stop") or ())
         held = {"schema": message["schema"]} if message.get("schema") else {}
-        self._writer.begin(message["id"], ids, sampling, most=most, **held)
-        self._talks[message["id"]] = Talk(speech, len(ids), most, sampling.logprobs >= 0)
+        self._scheduler.begin(message["id"], ids, sampling, most=most, **held)
+        self._streams[message["id"]] = CompletionStream(detokenizer, len(ids), most, sampling.logprobs >= 0)
 
     def forget(self, number: int) -> None:
         """Drop a completion."""
-        if self._talks.pop(number, None):
-            self._writer.forget(number)
+        if self._streams.pop(number, None):
+            self._scheduler.forget(number)
 
     def step(self) -> None:
         """Give every completion its next token, and send what is certain."""
-        for number, drawn in self._writer.step():
-            talk = self._talks.get(number)
-            if talk is None:
+        for number, drawn in self._scheduler.step():
+            stream = self._streams.get(number)
+            if stream is None:
                 continue
             if isinstance(drawn, Exception):
-                del self._talks[number]
+                del self._streams[number]
                 self._fail(number, drawn)
             elif drawn is None:
-                self._speak(number, talk, talk.speech.rest(), "length" if talk.tokens >= talk.most else "stop")
+                self._send_piece(
+                    number, stream, stream.detokenizer.flush(), "length" if stream.tokens >= stream.most else "stop"
+                )
             else:
-                self._say(number, talk, drawn)
+                self._on_token(number, stream, drawn)
 
-    def _say(self, number: int, talk: Talk, drawn: Drawn) -> None:
-        talk.tokens += 1
-        said = talk.speech.say(drawn.token)
-        if talk.told:
-            talk.held.append(self._logprobs(drawn))
-        if talk.speech.stopped:
-            _cut(talk.held, said)
-            self._speak(number, talk, said, "stop")
-        elif talk.tokens >= talk.most:
-            self._speak(number, talk, said + talk.speech.rest(), "length")
-        elif said:
-            self._speak(number, talk, said)
+    def _on_token(self, number: int, stream: CompletionStream, drawn: Drawn) -> None:
+        stream.tokens += 1
+        generated = stream.detokenizer.add(drawn.token)
+        if stream.told:
+            stream.held.append(self._logprobs(drawn))
+        if stream.detokenizer.stopped:
+            _cut(stream.held, generated)
+            self._send_piece(number, stream, generated, "stop")
+        elif stream.tokens >= stream.most:
+            self._send_piece(number, stream, generated + stream.detokenizer.flush(), "length")
+        elif generated:
+            self._send_piece(number, stream, generated)
 
-    def _speak(self, number: int, talk: Talk, text: str, finish: str | None = None) -> None:
+    def _send_piece(self, number: int, stream: CompletionStream, text: str, finish: str | None = None) -> None:
         """Send a piece; the last one says why it is the last."""
-        message: Message = {"id": number, "text": text, "tokens": talk.tokens, "prompt_tokens": talk.prompt_tokens}
-        if talk.told:
-            message["logprobs"], talk.held = talk.held, []
+        message: Message = {"id": number, "text": text, "tokens": stream.tokens, "prompt_tokens": stream.prompt_tokens}
+        if stream.told:
+            message["logprobs"], stream.held = stream.held, []
         if finish:
             self.forget(number)
             message["finish"] = finish
@@ -131,9 +133,9 @@ class Talks:
         return {"token": content.decode("utf-8", "replace"), "logprob": max(logprob, -9999.0), "bytes": list(content)}
 
 
-def _cut(held: list[dict[str, Any]], said: str) -> None:
+def _cut(held: list[dict[str, Any]], generated: str) -> None:
     """Leave out the tokens of a stop string, which is not said either."""
-    size, room = 0, len(said.encode())
+    size, room = 0, len(generated.encode())
     for place, one in enumerate(held):
         if size >= room:
             del held[place:]

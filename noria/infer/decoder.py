@@ -17,8 +17,8 @@ from noria.tasks.padding import padding_of
 from noria.tasks.task import Features, Task
 from noria.tasks.tokenizer import read_tokenizer
 
-from .engine import ENGINES, Kind, ends_of, longest, made, read_config
-from .scheduler import Completions, Step
+from .engine import ENGINES, Kind, end_ids_for, generate_one, longest, read_config
+from .scheduler import Scheduler, Step
 
 if TYPE_CHECKING:
     from .torch import TorchEngine
@@ -51,7 +51,7 @@ class Decoder(ABC):
         self.tokenizer = read_tokenizer(folder)
         self.max_length = longest(manifest, config)
         self.padding = padding_of(config)
-        self.ends = ends_of(task, config, self.tokenizer)
+        self.ends = end_ids_for(task, config, self.tokenizer)
         self.file = folder / ENGINES[self.kind]
         if not self.file.is_file():
             raise FolderError(
@@ -71,10 +71,10 @@ class Decoder(ABC):
 
     def generate(self, ids: Sequence[int], sampling: Sampling, stop: Collection[int] = ()) -> Iterator[int]:
         """Yield the tokens that follow; see `Engine`."""
-        return made(self, ids, sampling, stop)
+        return generate_one(self, ids, sampling, stop)
 
     @abstractmethod
-    def writer(self) -> Completions:
+    def scheduler(self) -> Scheduler:
         """Return what makes several completions together."""
 
     @abstractmethod
@@ -89,8 +89,8 @@ class Decoder(ABC):
         return TorchEngine(self.folder, self.manifest, self.task, threads=self.threads)
 
 
-class Routed:
-    """Completions of which the fast library makes those it can, and torch the others; see `Completions`.
+class RoutedScheduler:
+    """Completions of which the fast library makes those it can, and torch the others; see `Scheduler`.
 
     Args:
         fast: the library's.
@@ -99,10 +99,10 @@ class Routed:
     """
 
     def __init__(
-        self, fast: Completions, exact: Callable[[], TorchEngine], beyond: Callable[[Sampling, str | None], bool]
+        self, fast: Scheduler, exact: Callable[[], TorchEngine], beyond: Callable[[Sampling, str | None], bool]
     ) -> None:
         self._fast, self._exact, self._beyond = fast, exact, beyond
-        self._held: Completions | None = None
+        self._held: Scheduler | None = None
 
     @property
     def busy(self) -> bool:
@@ -121,7 +121,7 @@ class Routed:
     ) -> None:
         """Begin a completion, where it can be made."""
         if self._beyond(sampling, schema):
-            self._held = self._held or self._exact().writer()
+            self._held = self._held or self._exact().scheduler()
             self._held.begin(key, ids, sampling, most=most, stop=stop, schema=schema)
         else:
             self._fast.begin(key, ids, sampling, most=most, stop=stop)

@@ -8,7 +8,7 @@ from tokenizers import Tokenizer
 from tokenizers.decoders import DecodeStream
 
 
-class Speech:
+class Detokenizer:
     """Turns the tokens of one completion into pieces of text.
 
     Args:
@@ -24,22 +24,22 @@ class Speech:
         self.stopped = False
         """A stop string was met."""
 
-    def say(self, token: int) -> str:
+    def add(self, token: int) -> str:
         """Return the text that is certain after one more token; often "", when a character or a stop string may be half done."""
         self._held += self._stream.step(self._tokenizer, token) or ""
         places = [place for text in self._stop if (place := self._held.find(text)) >= 0]
         if places:
             self.stopped = True
-            said, self._held = self._held[: min(places)], ""
-            return said
+            generated, self._held = self._held[: min(places)], ""
+            return generated
         keep = max((_overlap(self._held, text) for text in self._stop), default=0)
-        said, self._held = self._held[: len(self._held) - keep], self._held[len(self._held) - keep :]
-        return said
+        generated, self._held = self._held[: len(self._held) - keep], self._held[len(self._held) - keep :]
+        return generated
 
-    def rest(self) -> str:
+    def flush(self) -> str:
         """Return what was held back for a stop string that never came."""
-        said, self._held = self._held, ""
-        return said
+        generated, self._held = self._held, ""
+        return generated
 
 
 def token_bytes(tokenizer: Tokenizer, token: int) -> bytes:

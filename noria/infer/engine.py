@@ -28,7 +28,7 @@ from noria.tasks.padding import Padding, types_of, usable_length, within
 from noria.tasks.task import Answer, Features, Task
 
 if TYPE_CHECKING:
-    from .scheduler import Completions
+    from .scheduler import Scheduler
 
 Kind = Literal["torch", "openvino", "llamacpp", "genai"]
 KINDS = ("torch", "openvino", "llamacpp", "genai")
@@ -86,7 +86,7 @@ class Engine(Protocol):
             SettingError: the model is no causal one.
         """
 
-    def writer(self) -> Completions:
+    def scheduler(self) -> Scheduler:
         """Return what makes several completions together, a token each a step.
 
         Raises:
@@ -185,28 +185,28 @@ def longest(manifest: Manifest, config: dict[str, Any]) -> int:
     return min(int(one) for one in (wanted or usable or UNBOUNDED, usable) if one)
 
 
-def ends_of(task: Task, config: dict[str, Any], tokenizer: Tokenizer | None) -> frozenset[int]:
+def end_ids_for(task: Task, config: dict[str, Any], tokenizer: Tokenizer | None) -> frozenset[int]:
     """Return the ids that end what a model says: those of its configuration, and in a chat those that end a turn."""
     turns = task.ends(tokenizer) if isinstance(task, Chat) and tokenizer else frozenset()
     return end_ids(config) | turns
 
 
-def made(engine: Engine, ids: Sequence[int], sampling: Sampling, stop: Collection[int]) -> Iterator[int]:
+def generate_one(engine: Engine, ids: Sequence[int], sampling: Sampling, stop: Collection[int]) -> Iterator[int]:
     """Yield the tokens of one completion alone; see `Engine.generate`."""
     most = min(sampling.max_tokens, engine.max_length - len(ids))
     if most < 1:
         return
-    writer, key = engine.writer(), "alone"
-    writer.begin(key, ids, sampling, most=most, stop=stop)
+    scheduler, key = engine.scheduler(), "alone"
+    scheduler.begin(key, ids, sampling, most=most, stop=stop)
     try:
-        while writer.busy:
-            for _, drawn in writer.step():
+        while scheduler.busy:
+            for _, drawn in scheduler.step():
                 if isinstance(drawn, Exception):
                     raise drawn
                 if drawn is not None:
                     yield drawn.token
     finally:
-        writer.close()
+        scheduler.close()
 
 
 def end_ids(config: dict[str, Any]) -> frozenset[int]:

@@ -23,9 +23,9 @@ from noria.core.telemetry import forbid_telemetry
 from noria.tasks.complete import Drawn, Sampling
 from noria.tasks.task import Task
 
-from .decoder import PREFILL, TOGETHER, Decoder, Routed
+from .decoder import PREFILL, TOGETHER, Decoder, RoutedScheduler
 from .engine import LEAST_CORES, Kind, cores, read_config
-from .scheduler import Completions, Step
+from .scheduler import Scheduler, Step
 
 forbid_telemetry()
 
@@ -76,10 +76,10 @@ class GenAiEngine(Decoder):
         except Exception as error:  # whatever the library makes of a bad file
             raise FolderError(f"{self.file} cannot be read", found=str(error).strip().splitlines()[-1]) from None
 
-    def writer(self) -> Completions:
+    def scheduler(self) -> Scheduler:
         """Return what makes several completions together."""
-        fast = GenAiWriter(self._pipeline, self.ends, self._size, self.max_length)
-        return Routed(fast, self.exact, lambda sampling, schema: schema is not None or sampling.logprobs >= 0)
+        fast = GenAiScheduler(self._pipeline, self.ends, self._size, self.max_length)
+        return RoutedScheduler(fast, self.exact, lambda sampling, schema: schema is not None or sampling.logprobs >= 0)
 
     def close(self) -> None:
         """Give the memory back."""
@@ -92,8 +92,8 @@ class _Text:
     ends: frozenset[int]
 
 
-class GenAiWriter:
-    """Completions in OpenVINO GenAI; see `Completions`.
+class GenAiScheduler:
+    """Completions in OpenVINO GenAI; see `Scheduler`.
 
     Args:
         pipeline: the library's.

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from noria.core.errors import FolderError, told_plainly
+from noria.core.errors import FolderError, plain_errors
 
 What = Literal["live", "canary", "shadow", "ended", "stopped"]
 """live: it answers from now on; canary, shadow: it is tried beside the live one; ended: the trial is over; stopped: nothing
@@ -63,7 +63,7 @@ class History:
         if self._file is None:
             self._changes.append(change)
             return change
-        with told_plainly():
+        with plain_errors():
             self._file.parent.mkdir(parents=True, exist_ok=True)
             with self._file.open("ab") as stream:
                 # A line that a crash cut short ends where the next begins.

@@ -1,13 +1,13 @@
 """Texts that grow side by side in one causal model: what is kept of each, so that a step computes one token a text.
 
-    rows = rows_of(model, most_tokens=1024)
-    row = rows.open()
-    logits = rows.read(row, ids)                 # of the token after the last
-    rows.step({row: token, other: token})        # row -> logits of the token after
+    cache = open_cache(model, most_tokens=1024)
+    row = cache.open()
+    logits = cache.read(row, ids)                 # of the token after the last
+    cache.step({row: token, other: token})        # row -> logits of the token after
 
-Three kinds, one contract. `SlotRows` keeps keys and values of all texts in one table, so that a step is one forward pass
-whatever their lengths; `LoneRows` keeps a cache a text, for architectures whose cache is none of keys and values;
-`LstmRows` keeps the memory of an LSTM.
+Three kinds, one contract. `SlotCache` keeps keys and values of all texts in one table, so that a step is one forward pass
+whatever their lengths; `SingleTextCache` keeps a cache a text, for architectures whose cache is none of keys and values;
+`LstmCache` keeps the memory of an LSTM.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _FIRST_TOKENS = 256
 """Tokens a row that a table begins with; it doubles as texts grow."""
 
 
-class Rows(Protocol):
+class KVCache(Protocol):
     """Texts that grow. A row's number stays the same until it is closed."""
 
     def open(self) -> int:
@@ -41,17 +41,17 @@ class Rows(Protocol):
         """Add one token to each of some texts; return the logits of what follows each."""
 
 
-def rows_of(model: Any, most_tokens: int) -> Rows:
+def open_cache(model: Any, most_tokens: int) -> KVCache:
     """Return rows for a causal model: slots where they give what the model gives alone, as a trial on two texts shows."""
     if isinstance(model, Lstm):
-        return LstmRows(model)
-    return SlotRows(model, most_tokens) if _slots_fit(model, most_tokens) else LoneRows(model)
+        return LstmCache(model)
+    return SlotCache(model, most_tokens) if _slots_fit(model, most_tokens) else SingleTextCache(model)
 
 
 class _SlotLayer(CacheLayerMixin):
     """Keys and values of one layer for all rows, each [rows, heads, tokens, width]."""
 
-    def __init__(self, slots: SlotRows) -> None:
+    def __init__(self, slots: SlotCache) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # transformers
         self._slots = slots
 
@@ -94,7 +94,7 @@ class _SlotLayer(CacheLayerMixin):
         return -1
 
 
-class SlotRows:
+class SlotCache:
     """Rows in one table. The rows at work are its first ones, so that a step reads no others."""
 
     def __init__(self, model: Any, most_tokens: int) -> None:
@@ -114,7 +114,7 @@ class SlotRows:
         self.width = 0
 
     def open(self) -> int:
-        """Begin a text; see `Rows`."""
+        """Begin a text; see `KVCache`."""
         self._number += 1
         self._rows.append(self._number)
         self._lengths.append(0)
@@ -137,7 +137,7 @@ class SlotRows:
         self._lengths.pop()
 
     def read(self, row: int, ids: Sequence[int]) -> torch.Tensor:
-        """Add ids to a text; see `Rows`."""
+        """Add ids to a text; see `KVCache`."""
         place = self._rows.index(row)
         start = self._lengths[place]
         end = start + len(ids)
@@ -151,7 +151,7 @@ class SlotRows:
         return logits[0]
 
     def step(self, tokens: Mapping[int, int]) -> dict[int, torch.Tensor]:
-        """Add one token to each of some texts; see `Rows`."""
+        """Add one token to each of some texts; see `KVCache`."""
         self._to_the_front(tokens)
         count = len(tokens)
         lengths = self._lengths[:count]
@@ -208,7 +208,7 @@ class SlotRows:
             layer.grow(capacity, tokens)
 
 
-class LoneRows:
+class SingleTextCache:
     """Rows with a cache each, one forward pass a row: for caches that are none of keys and values."""
 
     def __init__(self, model: Any) -> None:
@@ -217,7 +217,7 @@ class LoneRows:
         self._number = 0
 
     def open(self) -> int:
-        """Begin a text; see `Rows`."""
+        """Begin a text; see `KVCache`."""
         self._number += 1
         self._caches[self._number] = None
         return self._number
@@ -227,7 +227,7 @@ class LoneRows:
         del self._caches[row]
 
     def read(self, row: int, ids: Sequence[int]) -> torch.Tensor:
-        """Add ids to a text; see `Rows`."""
+        """Add ids to a text; see `KVCache`."""
         with torch.inference_mode():
             output = self._model(
                 input_ids=torch.tensor([list(ids)]), past_key_values=self._caches[row], use_cache=True, **self._last
@@ -237,11 +237,11 @@ class LoneRows:
         return logits[0, -1].float()
 
     def step(self, tokens: Mapping[int, int]) -> dict[int, torch.Tensor]:
-        """Add one token to each of some texts; see `Rows`."""
+        """Add one token to each of some texts; see `KVCache`."""
         return {row: self.read(row, [token]) for row, token in tokens.items()}
 
 
-class LstmRows:
+class LstmCache:
     """Rows of an LSTM: hidden state and memory cell of every layer."""
 
     def __init__(self, model: Lstm) -> None:
@@ -250,7 +250,7 @@ class LstmRows:
         self._number = 0
 
     def open(self) -> int:
-        """Begin a text; see `Rows`."""
+        """Begin a text; see `KVCache`."""
         self._number += 1
         self._states[self._number] = self._model.empty()
         return self._number
@@ -260,12 +260,12 @@ class LstmRows:
         del self._states[row]
 
     def read(self, row: int, ids: Sequence[int]) -> torch.Tensor:
-        """Add ids to a text; see `Rows`."""
+        """Add ids to a text; see `KVCache`."""
         logits, self._states[row] = self._model.further(torch.tensor([list(ids)]), self._states[row])
         return logits[0]
 
     def step(self, tokens: Mapping[int, int]) -> dict[int, torch.Tensor]:
-        """Add one token to each of some texts; see `Rows`."""
+        """Add one token to each of some texts; see `KVCache`."""
         rows = list(tokens)
         hidden, memory = (torch.cat([self._states[row][part] for row in rows], dim=1) for part in (0, 1))
         logits, (hidden, memory) = self._model.further(torch.tensor([[tokens[row]] for row in rows]), (hidden, memory))
@@ -298,7 +298,7 @@ def _slots_fit(model: Any, most_tokens: int) -> bool:
         [(5 * place + 1) % size for place in range(room // 2)],
     ]
     try:
-        rows = SlotRows(model, most_tokens)
+        rows = SlotCache(model, most_tokens)
         numbers = [rows.open() for _ in texts]
         for number, ids in zip(numbers, texts, strict=True):
             rows.read(number, ids[: len(ids) // 2])

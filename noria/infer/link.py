@@ -13,12 +13,12 @@ class Link(asyncio.Protocol):
     """Our end of the socket to one process.
 
     Args:
-        hear: takes every message.
-        gone: set when the process closed its end.
+        on_message: takes every message.
+        closed: set when the process closed its end.
     """
 
-    def __init__(self, hear: Callable[[Message], None], gone: asyncio.Event) -> None:
-        self._hear, self._gone = hear, gone
+    def __init__(self, on_message: Callable[[Message], None], closed: asyncio.Event) -> None:
+        self._on_message, self._closed = on_message, closed
         self._unpacker = Unpacker()
         self._transport: asyncio.WriteTransport | None = None
 
@@ -30,11 +30,11 @@ class Link(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Hand over the messages that are whole."""
         for message in self._unpacker.feed(data):
-            self._hear(message)
+            self._on_message(message)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Say that the process is gone."""
-        self._gone.set()
+        self._closed.set()
 
     def send(self, message: Message) -> None:
         """Send a message, unless the process is gone."""

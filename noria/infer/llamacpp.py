@@ -22,9 +22,9 @@ from noria.core.folder import Manifest
 from noria.tasks.complete import Drawn, Sampling
 from noria.tasks.task import Task
 
-from .decoder import PREFILL, TOGETHER, Decoder, Routed
+from .decoder import PREFILL, TOGETHER, Decoder, RoutedScheduler
 from .engine import Kind
-from .scheduler import Completions, Step
+from .scheduler import Scheduler, Step
 
 _PATIENCE = 0.005
 """Seconds that a step waits for a token: then the process looks for messages."""
@@ -66,10 +66,10 @@ class LlamaCppEngine(Decoder):
             _one.release()
             raise FolderError(f"{self.file} cannot be read", found=str(error).strip()) from None
 
-    def writer(self) -> Completions:
+    def scheduler(self) -> Scheduler:
         """Return what makes several completions together; torch holds to schemas: llama.cpp knows no text of a token."""
-        fast = LlamaCppWriter(self._server, self.ends)
-        return Routed(fast, self.exact, lambda _, schema: schema is not None)
+        fast = LlamaCppScheduler(self._server, self.ends)
+        return RoutedScheduler(fast, self.exact, lambda _, schema: schema is not None)
 
     def close(self) -> None:
         """Give the memory back."""
@@ -78,8 +78,8 @@ class LlamaCppEngine(Decoder):
             _one.release()
 
 
-class LlamaCppWriter:
-    """Completions in llama.cpp; see `Completions`.
+class LlamaCppScheduler:
+    """Completions in llama.cpp; see `Scheduler`.
 
     Args:
         server: the library's.
@@ -145,7 +145,7 @@ class LlamaCppWriter:
     ) -> None:
         fault: list[str] = []
 
-        def hear(told: dict[str, Any]) -> bool:
+        def on_message(told: dict[str, Any]) -> bool:
             """Take what llama.cpp tells; return whether it shall stop."""
             if "error" in told:
                 fault.append(str(told["error"].get("message", told["error"])))
@@ -159,7 +159,7 @@ class LlamaCppWriter:
 
         try:
             if self._going.get(key) is mark:
-                self._server.handle_completions(_body(ids, sampling, most), hear)
+                self._server.handle_completions(_body(ids, sampling, most), on_message)
         except Exception as error:  # it must reach whoever waits
             fault.append(str(error))
         last = InternalError("llama.cpp failed", found=fault[0]) if fault else None

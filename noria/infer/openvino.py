@@ -19,7 +19,7 @@ from noria.tasks.tokenizer import read_tokenizer
 from .engine import Kind, in_parts, logits_of, longest, read_config, unpadded
 
 if TYPE_CHECKING:
-    from .scheduler import Completions
+    from .scheduler import Scheduler
 
 forbid_telemetry()
 
@@ -102,7 +102,7 @@ class OpenVinoEngine:
         """Refuse: see `Engine`."""
         raise SettingError("only a causal model generates", found=self.task.name)
 
-    def writer(self) -> Completions:
+    def scheduler(self) -> Scheduler:
         """Refuse: see `Engine`."""
         raise SettingError("only a causal model generates", found=self.task.name)
 

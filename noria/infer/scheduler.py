@@ -1,9 +1,9 @@
 """Completions made together: every step gives each of them its next token, and reads a part of a prompt that waits.
 
-    writer = Writer(rows, ends)
-    writer.begin("a", ids, Sampling(max_tokens=20), most=20)
-    while writer.busy:
-        for key, drawn in writer.step():        # drawn: None where the text has ended
+    scheduler = BatchScheduler(cache, ends)
+    scheduler.begin("a", ids, Sampling(max_tokens=20), most=20)
+    while scheduler.busy:
+        for key, drawn in scheduler.step():        # drawn: None where the text has ended
             ...
 
 It knows token ids only: what they say, and where a text must stop for what it said, is the caller's.
@@ -23,7 +23,7 @@ from noria.tasks.complete import Drawn, Sampling, draw
 if TYPE_CHECKING:
     from noria.tasks.guided import Guide, Guides
 
-    from .kv_cache import Rows
+    from .kv_cache import KVCache
 
 READ = 256
 """Tokens of a prompt that are read between two steps, so that a long one does not hold the others up."""
@@ -31,8 +31,8 @@ Step = tuple[Any, Drawn | Exception | None]
 """A completion's key, and its next token; None: it ended by itself or is as long as asked; or why it failed."""
 
 
-class Completions(Protocol):
-    """Several completions at once; what an engine of a causal model gives by `writer()`."""
+class Scheduler(Protocol):
+    """Several completions at once; what an engine of a causal model gives by `scheduler()`."""
 
     @property
     def busy(self) -> bool:
@@ -76,14 +76,14 @@ class _Text:
     random: np.random.Generator
     guide: Guide | None = None
     read: int = 0
-    said: list[int] = field(default_factory=list)
+    generated: list[int] = field(default_factory=list)
 
 
-class Writer:
-    """Completions over rows that grow side by side; see `Completions`."""
+class BatchScheduler:
+    """Completions over rows that grow side by side; see `Scheduler`."""
 
-    def __init__(self, rows: Rows, ends: frozenset[int], guides: Guides | None = None) -> None:
-        self._rows, self._ends, self._guides = rows, ends, guides
+    def __init__(self, cache: KVCache, ends: frozenset[int], guides: Guides | None = None) -> None:
+        self._cache, self._ends, self._guides = cache, ends, guides
         self._texts: dict[Hashable, _Text] = {}
 
     @property
@@ -101,25 +101,25 @@ class Writer:
         stop: Collection[int] = (),
         schema: str | None = None,
     ) -> None:
-        """Begin a completion; see `Completions`."""
+        """Begin a completion; see `Scheduler`."""
         guide = self._guide(schema)
         random = np.random.default_rng(sampling.seed)
-        self._texts[key] = _Text(self._rows.open(), list(ids), sampling, most, self._ends.union(stop), random, guide)
+        self._texts[key] = _Text(self._cache.open(), list(ids), sampling, most, self._ends.union(stop), random, guide)
 
     def forget(self, key: Hashable) -> None:
         """End a completion early."""
         text = self._texts.pop(key, None)
         if text:
-            self._rows.close(text.row)
+            self._cache.close(text.row)
 
     def step(self) -> list[Step]:
         """Return the next token of every completion whose prompt is read, and go on reading one prompt."""
         found: list[Step] = []
-        going = {key: text for key, text in self._texts.items() if text.said}
-        waiting = next(((key, text) for key, text in self._texts.items() if not text.said), None)
+        going = {key: text for key, text in self._texts.items() if text.generated}
+        waiting = next(((key, text) for key, text in self._texts.items() if not text.generated), None)
         if going:
             try:
-                logits = self._rows.step({text.row: text.said[-1] for text in going.values()})
+                logits = self._cache.step({text.row: text.generated[-1] for text in going.values()})
                 for key, text in going.items():
                     found += self._drawn(key, text, logits[text.row])
             except Exception as error:
@@ -128,7 +128,7 @@ class Writer:
             key, text = waiting
             try:
                 part = text.prompt[text.read : text.read + READ]
-                values = self._rows.read(text.row, part)
+                values = self._cache.read(text.row, part)
                 text.read += len(part)
                 if text.read == len(text.prompt):
                     found += self._drawn(key, text, values)
@@ -145,12 +145,12 @@ class Writer:
         scores = logits.numpy()
         if text.guide:
             scores = np.where(text.guide.allowed(len(scores)), scores, -np.inf)
-        drawn = draw(scores, text.sampling, text.random, text.prompt, text.said)
+        drawn = draw(scores, text.sampling, text.random, text.prompt, text.generated)
         ended = drawn.token in text.stop
         if text.guide and not ended:
             text.guide.take(drawn.token)
-        text.said.append(drawn.token)
-        if ended or len(text.said) == text.most or (text.guide and text.guide.whole):
+        text.generated.append(drawn.token)
+        if ended or len(text.generated) == text.most or (text.guide and text.guide.whole):
             self.forget(key)
             return [(key, None)] if ended else [(key, drawn), (key, None)]
         return [(key, drawn)]

@@ -24,9 +24,9 @@ from noria.tasks.tokenizer import read_tokenizer
 
 from . import lstm, net
 from .adapters import put_back
-from .engine import Kind, ends_of, in_parts, logits_of, longest, made, read_config, unpadded
-from .kv_cache import Rows, rows_of
-from .scheduler import Writer
+from .engine import Kind, end_ids_for, generate_one, in_parts, logits_of, longest, read_config, unpadded
+from .kv_cache import KVCache, open_cache
+from .scheduler import BatchScheduler
 
 Number = Literal["float32", "bfloat16", "measured"]
 _FASTER = 0.9
@@ -59,13 +59,13 @@ class TorchEngine:
         self._config = read_config(folder)
         self.tokenizer: Tokenizer | None = None if task.head == "vector" else read_tokenizer(folder)
         self.max_length = longest(manifest, self._config)
-        self.ends = ends_of(task, self._config, self.tokenizer)
+        self.ends = end_ids_for(task, self._config, self.tokenizer)
         self.padding = padding_of(self._config)
         torch.set_num_threads(threads)
         self.model = self._load()
         if number == "bfloat16" or (number == "measured" and task.head == "causal" and self._bfloat16_pays()):
             self.model.to(torch.bfloat16)
-        self._rows: Rows | None = None
+        self._cache: KVCache | None = None
 
     @property
     def number(self) -> str:
@@ -101,9 +101,9 @@ class TorchEngine:
 
     def generate(self, ids: Sequence[int], sampling: Sampling, stop: Collection[int] = ()) -> Iterator[int]:
         """Yield the tokens that follow; see `Engine`. Keys and values of earlier tokens are kept, not computed again."""
-        return made(self, ids, sampling, stop)
+        return generate_one(self, ids, sampling, stop)
 
-    def writer(self) -> Writer:
+    def scheduler(self) -> BatchScheduler:
         """Return what makes several completions together.
 
         Raises:
@@ -111,14 +111,14 @@ class TorchEngine:
         """
         if self.task.head != "causal":
             raise SettingError("only a causal model generates", found=self.task.name)
-        if self._rows is None:
-            self._rows = rows_of(self.model, self.max_length)
+        if self._cache is None:
+            self._cache = open_cache(self.model, self.max_length)
         assert self.tokenizer is not None
-        return Writer(self._rows, self.ends, Guides(self.tokenizer, self.ends))
+        return BatchScheduler(self._cache, self.ends, Guides(self.tokenizer, self.ends))
 
     def close(self) -> None:
         """Give the memory back."""
-        self._rows = None
+        self._cache = None
         del self.model
 
     def _written(self, features: Sequence[Features]) -> list[str]:
@@ -127,7 +127,7 @@ class TorchEngine:
         # A text of n tokens is rarely worth more than 2 n + 32: a model that does not find its end is cut off there.
         room = min(WRITTEN, 2 * ids.shape[1] + 32)
         with torch.inference_mode():
-            said = self.model.generate(
+            generated = self.model.generate(
                 input_ids=torch.from_numpy(ids),
                 attention_mask=torch.from_numpy(mask),
                 max_new_tokens=room,
@@ -135,7 +135,7 @@ class TorchEngine:
                 do_sample=False,
             )
         assert self.tokenizer is not None
-        return [self.tokenizer.decode(one, skip_special_tokens=True).strip() for one in said.tolist()]
+        return [self.tokenizer.decode(one, skip_special_tokens=True).strip() for one in generated.tolist()]
 
     def _reply(self, one: Features) -> str:
         assert self.tokenizer is not None
@@ -164,16 +164,16 @@ class TorchEngine:
 
     def _decoding_seconds(self, steps: int = 8) -> float:
         """Return the least of three timings of a short prompt and a few single tokens."""
-        rows = rows_of(self.model, self.max_length)
+        cache = open_cache(self.model, self.max_length)
         prompt = [min(3, self.model.config.vocab_size - 1)] * max(1, min(32, self.max_length // 2))
         seconds = []
         for _ in range(3):
             start = time.perf_counter()
-            row = rows.open()
-            rows.read(row, prompt)
+            row = cache.open()
+            cache.read(row, prompt)
             for _ in range(min(steps, self.max_length - len(prompt))):
-                rows.step({row: prompt[0]})
-            rows.close(row)
+                cache.step({row: prompt[0]})
+            cache.close(row)
             seconds.append(time.perf_counter() - start)
         return min(seconds)
 

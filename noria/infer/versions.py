@@ -133,7 +133,7 @@ class Versions:
             self._no_trial()
             worker = await self._loaded(Path(folder))
             try:
-                self._enthrone(worker, why or "swap")
+                self._make_live(worker, why or "swap")
             except NoriaError:  # what is not noted does not happen
                 await worker.stop()
                 raise
@@ -155,7 +155,7 @@ class Versions:
         """
         async with self._changing:
             trial = self._the_trial()
-            self._enthrone(trial.worker, why or f"promoted after {trial.requests} requests")
+            self._make_live(trial.worker, why or f"promoted after {trial.requests} requests")
             self._trial = None
         return self.version
 
@@ -309,14 +309,14 @@ class Versions:
 
     async def _loaded(self, folder: Path) -> Worker | Remote:
         """Return a version that is ready to answer."""
-        made, served = task_of(read_manifest(folder)), task_of(read_manifest(self.folder))
-        if made.name != served.name:
-            raise SettingError("the version is made for another task", found=made.name, allowed=served.name)
+        offered, served = task_of(read_manifest(folder)), task_of(read_manifest(self.folder))
+        if offered.name != served.name:
+            raise SettingError("the version is made for another task", found=offered.name, allowed=served.name)
         worker = open_worker(folder, **self.options)
         await worker.start()
         return worker
 
-    def _enthrone(self, worker: Worker | Remote, why: str) -> None:
+    def _make_live(self, worker: Worker | Remote, why: str) -> None:
         """Make a version that is ready the live one; from one request to the next, with nothing in between."""
         self.history.note("live", version=worker.version, folder=worker.folder, why=why)
         if isinstance(worker, Worker):

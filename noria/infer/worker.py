@@ -4,8 +4,8 @@
     await worker.start()
     (await worker.ask(["很好"])).answers
     (await reader.ask([{"question": "谁？", "context": "王明去了北京。"}])).answers
-    async for piece in writer.complete("今天", Sampling(), []): ...
-    async for piece in writer.complete({"messages": [{"role": "user", "content": "你好"}]}, Sampling(logprobs=2)): ...
+    async for piece in scheduler.complete("今天", Sampling(), []): ...
+    async for piece in scheduler.complete({"messages": [{"role": "user", "content": "你好"}]}, Sampling(logprobs=2)): ...
 
 Requests wait here, in order; the process holds only as many as it can batch soon. So when it dies, those it held fail, those
 that wait go to the next one, and new ones wait for it, up to the queue's bound.
@@ -236,7 +236,7 @@ class Worker:
             self._held_cost -= request.cost
         return request
 
-    def hear(self, message: Message) -> None:
+    def on_message(self, message: Message) -> None:
         """Take one message from the process."""
         self._heard, self._unanswered = time.monotonic(), 0
         if "refused" in message:
@@ -258,10 +258,10 @@ class Worker:
         """Start the process, and start it again whenever it ends."""
         while True:
             self._proved, self._unanswered = False, 0
-            gone = await self._launch()
-            while not gone.is_set():
+            closed = await self._launch()
+            while not closed.is_set():
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(gone.wait(), self._pulse)
+                    await asyncio.wait_for(closed.wait(), self._pulse)
                     break
                 self._feel()
             self.status = "down"
@@ -320,9 +320,11 @@ class Worker:
                 stdout=subprocess.DEVNULL,
                 env={**os.environ, "OMP_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "false"},
             )
-        gone = asyncio.Event()
-        _, self._link = await asyncio.get_running_loop().create_connection(lambda: Link(self.hear, gone), sock=ours)
-        return gone
+        closed = asyncio.Event()
+        _, self._link = await asyncio.get_running_loop().create_connection(
+            lambda: Link(self.on_message, closed), sock=ours
+        )
+        return closed
 
     def _pause(self) -> float:
         return BACK_OFF[min(self._in_a_row, len(BACK_OFF)) - 1]

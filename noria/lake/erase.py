@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from noria.core.errors import told_plainly
+from noria.core.errors import plain_errors
 from noria.core.folder import sha256_file, sync, write_json
 
 from .event import OUTBOX_TABLE, SCHEMA, new_id
@@ -165,7 +165,7 @@ def removed_from_lake(lake: Path) -> int:
 @contextmanager
 def _alone_in(lake: Path) -> Iterator[Path]:
     """Let nothing else move or remove events meanwhile; what was cut short before is finished first."""
-    with storage(), told_plainly(), ExitStack() as stack:
+    with storage(), plain_errors(), ExitStack() as stack:
         stack.enter_context(locked(lake / ".removed.lock"))
         for path in outboxes(lake):
             stack.enter_context(alone(path))

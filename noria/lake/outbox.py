@@ -26,7 +26,7 @@ from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
 
-from noria.core.errors import ResourceError, told_plainly
+from noria.core.errors import ResourceError, plain_errors
 from noria.core.folder import sync
 
 from .event import COLUMNS, OUTBOX_TABLE, Event, outbox_file
@@ -70,7 +70,7 @@ class Outbox:
         self.lake, self.server = Path(lake), server
         self.path = outbox_file(lake, server)
         self._reserve = reserve_bytes
-        with told_plainly():
+        with plain_errors():
             self.path.parent.mkdir(parents=True, exist_ok=True)
             for folder in (self.lake, self.lake.parent):
                 sync(folder)
@@ -178,10 +178,10 @@ class Outbox:
                     with suppress(sqlite3.Error):
                         connection.close()
                 connection = None
-                _settle(self._singly(group) if len(group) > 1 else [(group[0], self._failure(error))])
+                _resolve_group(self._singly(group) if len(group) > 1 else [(group[0], self._failure(error))])
             else:
                 self._failed = None
-                _settle([(one, None) for one in group])
+                _resolve_group([(one, None) for one in group])
         if connection:
             connection.close()
 
@@ -243,7 +243,7 @@ _INSERTS = {
 }
 
 
-def _settle(results: list[tuple[_Submission, Exception | None]]) -> None:
+def _resolve_group(results: list[tuple[_Submission, Exception | None]]) -> None:
     """Tell everyone how it went; each event loop is woken once."""
     by_loop: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[None], Exception | None]]] = {}
     for one, error in results:
@@ -252,19 +252,19 @@ def _settle(results: list[tuple[_Submission, Exception | None]]) -> None:
             by_loop.setdefault(one.loop, []).append((one.future, error))
         else:
             with suppress(InvalidStateError):  # who waited has gone, and took the future back
-                _tell_one(one.future, error)
+                _resolve(one.future, error)
     for loop, told in by_loop.items():
         with suppress(RuntimeError):  # the loop has ended, and nobody waits
-            loop.call_soon_threadsafe(_tell, told)
+            loop.call_soon_threadsafe(_resolve_all, told)
 
 
-def _tell(told: list[tuple[asyncio.Future[None], Exception | None]]) -> None:
+def _resolve_all(told: list[tuple[asyncio.Future[None], Exception | None]]) -> None:
     for future, error in told:
         if not future.done():  # who waited may have gone
-            _tell_one(future, error)
+            _resolve(future, error)
 
 
-def _tell_one(future: Future[None] | asyncio.Future[None], error: Exception | None) -> None:
+def _resolve(future: Future[None] | asyncio.Future[None], error: Exception | None) -> None:
     if error:
         future.set_exception(error)
     else:

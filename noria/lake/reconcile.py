@@ -14,7 +14,7 @@ from itertools import groupby, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from noria.core.errors import InputError, told_plainly
+from noria.core.errors import InputError, plain_errors
 
 from .event import OUTBOX_TABLE
 from .store import storage
@@ -89,7 +89,7 @@ def reconcile(lake: str | Path, told: Iterable[str] = ()) -> Reconciled:
     lake = Path(lake)
     acknowledged, removed = 0, removed_from_lake(lake)
     sealed = twice = 0
-    with told_plainly(), closing(duckdb.connect()) as base:
+    with plain_errors(), closing(duckdb.connect()) as base:
         base.execute(f"SET memory_limit = '{_MEMORY}'; SET enable_progress_bar = false; SET threads = 1")
         base.execute("CREATE TABLE waiting (id TEXT); CREATE TABLE told (id TEXT)")
         for path in outboxes(lake):

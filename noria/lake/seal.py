@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from noria.core.errors import told_plainly
+from noria.core.errors import plain_errors
 
 from .event import COLUMNS, EPOCH, OUTBOX_TABLE, day_folder, microseconds
 from .read import BATCH, batch_of, outboxes
@@ -46,7 +46,7 @@ def seal(path: Path, lake: Path, server: str, before: datetime) -> int:
         ResourceError: the disk is full; no event is lost, the next seal goes on.
     """
     border = border_of(before)
-    with storage(), told_plainly(), alone(path), closing(connect(path)) as connection:
+    with storage(), plain_errors(), alone(path), closing(connect(path)) as connection:
         files = finish(connection, lake)
         days = connection.execute(
             f"SELECT DISTINCT time / {DAY_US} FROM {OUTBOX_TABLE} WHERE time < ? ORDER BY 1", (border,)

@@ -1,7 +1,7 @@
 """What was said, as an event's `text` holds it: what a request asked and got, or the better answer of a feedback; masked.
 
-    said = Said("tag", ["电话 13800138000，找王芳"], [{"spans": [{"start": 17, "end": 19, "label": "person"}]}])
-    text = said.masked(mask).text()      # personal data is out, and the spans stand where they stood
+    exchange = Exchange("tag", ["电话 13800138000，找王芳"], [{"spans": [{"start": 17, "end": 19, "label": "person"}]}])
+    text = exchange.masked(mask).text()      # personal data is out, and the spans stand where they stood
     read_said(text)
 
 `mask` is handed in, because what finds personal data belongs to whoever builds a corpus, and what stores events knows it not.
@@ -46,7 +46,7 @@ _ANSWER = ("label", "labels", "spans", "text")
 
 
 @dataclass(frozen=True)
-class Said:
+class Exchange:
     """A request: the task, what was given, and what came of it."""
 
     task: str
@@ -57,7 +57,7 @@ class Said:
     masks: list[list[Place] | None] = field(default_factory=list)
     """For every text of `input` what was masked in it; None where places cannot be told any more."""
 
-    def masked(self, mask: Mask) -> Said:
+    def masked(self, mask: Mask) -> Exchange:
         """Return it without personal data, spans moved to where they now stand."""
         texts, outputs, masks = [], [], []
         for given, answer in zip(self.input, self.output, strict=True):
@@ -76,7 +76,7 @@ class Said:
             texts.append(masked)
             outputs.append(kept)
             masks.append(places)
-        return Said(self.task, texts, outputs, masks)
+        return Exchange(self.task, texts, outputs, masks)
 
     def text(self) -> str:
         """Return it as JSON; empty where it is longer than is kept."""
@@ -84,7 +84,7 @@ class Said:
 
 
 @dataclass(frozen=True)
-class Better:
+class Correction:
     """A feedback's word on one answer of its request."""
 
     index: int
@@ -92,16 +92,16 @@ class Better:
     better: Any
     """What the answer should have been: a label, labels, spans in characters of the text as it was said, or a text."""
 
-    def masked(self, mask: Mask) -> Better:
+    def masked(self, mask: Mask) -> Correction:
         """Return it without personal data; places of spans are those of the text as it was said."""
-        return Better(self.index, _clean(self.better, mask))
+        return Correction(self.index, _clean(self.better, mask))
 
     def text(self) -> str:
         """Return it as JSON; empty where it is longer than is kept."""
         return _json(asdict(self))
 
 
-def read_said(text: str) -> Said | Better:
+def read_exchange(text: str) -> Exchange | Correction:
     """Return what an event's text holds.
 
     Raises:
@@ -111,8 +111,8 @@ def read_said(text: str) -> Said | Better:
         values = json.loads(text)
         if "task" in values:
             values["masks"] = [None if one is None else [tuple(place) for place in one] for one in values["masks"]]
-            return Said(**values)
-        return Better(**values)
+            return Exchange(**values)
+        return Correction(**values)
     except (ValueError, TypeError, KeyError) as error:
         raise InputError("an event's text cannot be read", found=str(error)) from None
 

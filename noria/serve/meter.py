@@ -10,10 +10,10 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-from noria.core.errors import told_plainly
+from noria.core.errors import plain_errors
 from noria.lake.event import Event, new_id, pseudonym
 from noria.lake.outbox import Outbox
-from noria.lake.transcript import Better, Mask, Said
+from noria.lake.transcript import Correction, Exchange, Mask
 
 _REMEMBERED = 10_000
 """Users whose pseudonym need not be worked out again."""
@@ -53,20 +53,20 @@ class Meter:
         """Return what stands for a user's name in events."""
         return self._pseudonym(user)
 
-    def event(self, kind: str, *, user: str = "", said: Said | Better | None = None, **facts: Any) -> Event:
+    def event(self, kind: str, *, user: str = "", exchange: Exchange | Correction | None = None, **facts: Any) -> Event:
         """Return an event of now.
 
         Args:
             kind: one of `noria.lake.event.KINDS`.
             user: the user's name as given; it becomes a pseudonym.
-            said: what was said; kept, masked, only where the facts hold the user's consent.
+            exchange: what was said; kept, masked, only where the facts hold the user's consent.
             facts: other fields of the event.
 
         Raises:
             InputError: unknown kind or outcome.
         """
-        if said and facts.get("consent") and self.mask:
-            facts["text"] = said.masked(self.mask).text()
+        if exchange and facts.get("consent") and self.mask:
+            facts["text"] = exchange.masked(self.mask).text()
         facts.setdefault("time", self._clock())
         if "id" not in facts:
             facts["id"] = new_id(facts["time"].timestamp)
@@ -92,7 +92,7 @@ def read_secret(folder: Path) -> bytes:
     Without it pseudonyms cannot be tied to names again: keep it with the lake's backup, and nowhere else.
     """
     path = folder / "secret"
-    with told_plainly():
+    with plain_errors():
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         if not path.exists():
             work = folder / f".secret.{secrets.token_hex(4)}.part"

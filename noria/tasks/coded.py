@@ -63,7 +63,7 @@ def from_columns(name: str, entries: Entries, *, many: bool, report: Report | No
         report.note(f"{name}: labels from columns of 0 and 1: {', '.join(names)}", columns=names)
 
 
-def tell_compound(name: str, entries: Entries, report: Report | None) -> None:
+def report_compound(name: str, entries: Entries, report: Report | None) -> None:
     """Tell where one label looks like several, for all its parts between other marks stand alone elsewhere."""
     labels = Counter(
         label

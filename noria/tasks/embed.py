@@ -15,7 +15,7 @@ from noria.text.labels import one_label
 
 from .encode import encode
 from .measure import Measure, mean_measure
-from .pooling import DEFAULT, modes_of, pooled, said_of
+from .pooling import DEFAULT, modes_of, pooled, settings_of_folder
 from .task import IGNORED, Answer, Features, Head, Row, Task, field_text
 from .tokenizer import required
 
@@ -56,7 +56,7 @@ class Embed(Task):
         Raises:
             FolderError: the base makes vectors in a way not known here.
         """
-        said = said_of(folder)
+        said = settings_of_folder(folder)
         return replace(self, pooling=self.pooling or said.pooling, prefix=self.prefix or said.prefix)
 
     def check(self, row: Mapping[str, object], *, file: str | Path = "<memory>", line: int = 1) -> Row:
@@ -96,7 +96,7 @@ class Embed(Task):
 
     def told(self, folder: Path, max_length: int) -> str:
         """Return in words how texts become vectors, and what of the base's folder is not done by itself."""
-        said = said_of(folder)
+        said = settings_of_folder(folder)
         lines = [f"pooling {self.pooling}, " + (f"{self.prefix!r} before every text" if self.prefix else "no prompt")]
         others = [f"{name} {prompt!r}" for name, prompt in said.prompts.items() if prompt and prompt != self.prefix]
         if others:

@@ -120,7 +120,7 @@ def sentence_folder(folder: Path) -> Sentence | None:
     return Sentence(pooling, prefix, int(longest) if longest else None, prompts)
 
 
-def said_of(folder: Path) -> Sentence:
+def settings_of_folder(folder: Path) -> Sentence:
     """Return what a base says of its vectors: by Noria's manifest, else as a sentence-transformers folder, else nothing."""
     if (folder / MANIFEST).is_file():
         facts = read_manifest(folder).facts

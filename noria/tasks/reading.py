@@ -18,7 +18,7 @@ from noria.core.progress import Report
 from noria.text.labels import STRONG, Joined, one_label, parts_of, separator_of
 from noria.text.records import Records
 
-from .coded import NULLS, from_columns, refuse_codes, tell_compound
+from .coded import NULLS, from_columns, refuse_codes, report_compound
 from .forms import own_rows
 from .records import as_row, columns_for, opened
 
@@ -125,7 +125,7 @@ def _cut(
     """Cut cells of several labels where their marks say so, and tell where."""
     rows = [entry for _, entry in entries if isinstance(entry, dict)]
     if not cells:
-        _tell_uncut(name, rows, report)
+        _report_uncut(name, rows, report)
         return
     parts: list[str] = []
     for place in cells:
@@ -146,7 +146,7 @@ def _cut(
             if len(entry["labels"]) > 1:
                 cut += 1
                 example = example or entry["labels"]
-    tell_compound(name, entries, report)
+    report_compound(name, entries, report)
     commas = sorted({part for part in parts if set(part) & {",", "，"}}) if not separators else []
     if report and example:
         told = " ".join(repr(mark) for mark in (*sorted(marks), *separators))
@@ -157,7 +157,7 @@ def _cut(
         report.note(f"{name}: commas are part of labels that always come whole: {commas[0]!r}")
 
 
-def _tell_uncut(name: str, rows: list[Row], report: Report | None) -> None:
+def _report_uncut(name: str, rows: list[Row], report: Report | None) -> None:
     """Tell where one label looks like several, for a part of it stands alone elsewhere."""
     labels = Counter(row["label"] for row in rows if isinstance(row.get("label"), str))
     if not report or len(labels) > 10_000:

@@ -100,7 +100,7 @@ def given_for(
     return given
 
 
-def tell_made_from(manifest: Manifest, file: Path, report: Report) -> bool:
+def report_made_from(manifest: Manifest, file: Path, report: Report) -> bool:
     """Say where a file of held-out rows is one that the model was made from, byte for byte; return whether it is."""
     found = file.is_file() and sha256_file(file) in {one.sha256 for one in manifest.sources}
     if found:

@@ -20,12 +20,12 @@ from noria.core.folder import read_manifest
 from noria.core.progress import Report
 from noria.infer.choose import open_engine
 from noria.infer.engine import answer
-from noria.make.evaluate.predict import predict, tell
+from noria.make.evaluate.predict import answer_rows, predict
 from noria.make.models.load import load, quiet_transformers
 from noria.make.models.trained_head import matched, named
 from noria.make.tokens.tokenizer import copy_tokenizer, load_tokenizer
 from noria.make.training.finetune.examples import Examples
-from noria.make.training.finetune.heads import way_of
+from noria.make.training.finetune.heads import training_of_head
 from noria.make.training.finetune.prepare import prepared
 from noria.make.training.finetune.recipe import finetune
 from noria.make.training.objectives.supervised import pooled as pooled_in_training
@@ -91,7 +91,7 @@ def test_rows_csv_trains_a_base_of_any_family_and_is_served_alike(family: str, t
         task = task_of(read_manifest(out))
         rows = read_rows(CASES / "rows.csv", task)[:9]
         module, tokenizer = load(out, "sequence", task.labels)
-        trained = tell(task, module, tokenizer, rows, 32)
+        trained = answer_rows(task, module, tokenizer, rows, 32)
         engine = open_engine(out)
         served = answer(engine, [row["text"] for row in rows])
         by_one = [answer(engine, [row["text"]])[0] for row in rows]
@@ -110,7 +110,7 @@ def knowing(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows = read_rows(CASES / "pn.csv", task)
     module, tokenizer = prepared(task, base, SETTINGS)
     examples = Examples.of(task, tokenizer, rows, 32)
-    way, optimizer = way_of(task, examples), torch.optim.Adam(module.parameters(), 1e-3)
+    way, optimizer = training_of_head(task, examples), torch.optim.Adam(module.parameters(), 1e-3)
     batch = way.collate(examples, padding_of(module.config), np.arange(len(rows)))
     for _ in range(200):
         optimizer.zero_grad()
@@ -129,7 +129,7 @@ def accuracy(folder: Path, labels: list[str], report: Report | None = None) -> f
     task = task_for("classify", labels)
     rows = read_rows(CASES / "pn.csv", task)
     module, tokenizer = load(folder, "sequence", labels, report=report)
-    told = tell(task, module, tokenizer, rows, 32)
+    told = answer_rows(task, module, tokenizer, rows, 32)
     return float(np.mean([one["label"] == row["label"] for one, row in zip(told, rows, strict=True)]))
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from noria.cli.texts import tell_calibrated
+from noria.cli.texts import report_calibrated
 from noria.core.caveats import caveats
 from noria.core.errors import InputError, RowError
 from noria.core.folder import Manifest, Source, read_manifest, sha256_file
@@ -18,7 +18,7 @@ from noria.make.corpus.build import build_corpus
 from noria.make.corpus.settings import CleanSettings
 from noria.make.training.finetune.rows import read_sets
 from noria.make.training.settings import RowSettings
-from noria.tasks.remembered import given_for, rows_for, tell_made_from
+from noria.tasks.remembered import given_for, report_made_from, rows_for
 from noria.tasks.task import Row, read_rows, task_for
 from noria.text.personal_data import mask
 from noria.text.records import read_records
@@ -433,12 +433,12 @@ def test_rows_that_training_held_are_told_where_a_model_is_judged(tmp_path: Path
     rows = written(tmp_path, "rows.csv", "text,label\n很好,好评\n太差,差评\n")
     manifest = Manifest("model", "", "", {}, (Source(rows.name, sha256_file(rows)),), {"task": "classify"}, {})
     report = Report(stream=io.StringIO())
-    assert tell_made_from(manifest, rows, report)
-    assert not tell_made_from(manifest, written(tmp_path, "other.csv", "text,label\n还行,好评\n"), report)
+    assert report_made_from(manifest, rows, report)
+    assert not report_made_from(manifest, written(tmp_path, "other.csv", "text,label\n还行,好评\n"), report)
     said = report.stream.getvalue()  # type: ignore[attr-defined]
     assert said.count("rows.csv is a file that the model was trained on or chosen by") == 1
     assert "other.csv" not in said
-    tell_calibrated(
+    report_calibrated(
         ["很好", {"text": "别的"}], [{"text": "很好", "label": "好评"}, {"text": "太差", "label": "差评"}], report
     )
     assert "1 of 2 held-out rows are also calibration texts" in report.stream.getvalue()  # type: ignore[attr-defined]

@@ -10,7 +10,7 @@ import pytest
 
 from noria.cli.main import main
 from noria.lake.outbox import Outbox
-from noria.lake.transcript import Better, Said
+from noria.lake.transcript import Correction, Exchange
 from noria.serve.meter import Meter, read_secret
 from noria.text.personal_data import mask
 
@@ -22,9 +22,11 @@ def lake(tmp_path: Path) -> Path:
         yesterday = datetime.now(UTC) - timedelta(days=1)
         meter = Meter(outbox, read_secret(folder / "server"), lambda: yesterday, mask)
         for user, text in (("小王", "很好"), ("小李", "很差")):
-            said = Said("classify", [text], [{"label": "positive"}])
-            asked = meter.event("request", user=user, said=said, consent=True, model="m")
-            told = meter.event("feedback", user=user, subject=asked.id, value=1.0, said=Better(0, None), consent=True)
+            exchange = Exchange("classify", [text], [{"label": "positive"}])
+            asked = meter.event("request", user=user, exchange=exchange, consent=True, model="m")
+            told = meter.event(
+                "feedback", user=user, subject=asked.id, value=1.0, exchange=Correction(0, None), consent=True
+            )
             outbox.append([asked, told])
     return folder
 

@@ -35,9 +35,9 @@ def test_unknown_names_the_nearest():
 
 
 def test_system_faults_become_plain_and_others_pass():
-    with pytest.raises(errors.ResourceError, match="the disk is full"), errors.told_plainly():
+    with pytest.raises(errors.ResourceError, match="the disk is full"), errors.plain_errors():
         raise OSError(errno.ENOSPC, "No space left on device", "/x/y")
-    with pytest.raises(ConnectionResetError), errors.told_plainly():
+    with pytest.raises(ConnectionResetError), errors.plain_errors():
         raise ConnectionResetError(errno.ECONNRESET, "reset")
 
 

@@ -12,7 +12,7 @@ from tiny_models import TEXTS
 
 from noria.core.errors import FolderError, SettingError
 from noria.infer.choose import best_kind, open_engine
-from noria.infer.detokenizer import Speech
+from noria.infer.detokenizer import Detokenizer
 from noria.infer.engine import answer, batches
 from noria.tasks.complete import Sampling
 
@@ -137,7 +137,7 @@ def test_speech_gives_whole_characters_and_never_a_stop_string(writer):
     tokenizer = open_engine(writer, threads=1).tokenizer
     text = "大模型 share 增长 STOP after"
     ids = tokenizer.encode(text).ids
-    plain, stopped = Speech(tokenizer), Speech(tokenizer, ["ST0P", "STOP"])
+    plain, stopped = Detokenizer(tokenizer), Detokenizer(tokenizer, ["ST0P", "STOP"])
     pieces = [plain.say(token) for token in ids]
     assert "".join(pieces) + plain.rest() == text
     assert not any("�" in piece for piece in pieces)
@@ -147,7 +147,7 @@ def test_speech_gives_whole_characters_and_never_a_stop_string(writer):
         if stopped.stopped:
             break
     assert said == "大模型 share 增长 "
-    half = Speech(tokenizer, ["growing!"])
+    half = Detokenizer(tokenizer, ["growing!"])
     told = "".join(half.say(token) for token in tokenizer.encode("keeps growing").ids)
     assert told == "keeps "
     assert told + half.rest() == "keeps growing"

@@ -65,11 +65,11 @@ def exact(writer: Path) -> TorchEngine:
     return TorchEngine(writer, manifest, task_of(manifest), threads=1, number="float32")
 
 
-def written(writer: Any) -> dict[Any, list[Drawn]]:
-    """What a writer says until all is said."""
+def written(scheduler: Any) -> dict[Any, list[Drawn]]:
+    """What a scheduler generates until all completions end."""
     found: dict[Any, list[Drawn]] = {}
-    while writer.busy:
-        for key, drawn in writer.step():
+    while scheduler.busy:
+        for key, drawn in scheduler.step():
             assert not isinstance(drawn, Exception), drawn
             found.setdefault(key, []).extend([drawn] if drawn else [])
     return found
@@ -79,12 +79,12 @@ def test_it_says_what_torch_says_alone_and_together(engine: Any, exact: TorchEng
     told = 2 if kind == "llamacpp" else -1  # asked for likeliest tokens, the other would hand over to torch
     said = []
     for one, logprobs in ((engine, told), (exact, 2)):
-        writer = one.writer()
+        scheduler = one.scheduler()
         for number, text in enumerate(TEXTS[:5]):
             sampling = Sampling(temperature=0, logprobs=logprobs)
-            writer.begin(number, one.tokenizer.encode(text).ids, sampling, most=10 + number)
-        said.append(written(writer))
-        writer.close()
+            scheduler.begin(number, one.tokenizer.encode(text).ids, sampling, most=10 + number)
+        said.append(written(scheduler))
+        scheduler.close()
     same = 0
     for number in range(5):
         ours, theirs = said[0][number], said[1][number]
@@ -129,15 +129,15 @@ def test_one_core_is_too_few_for_one_of_them(writer: Path, kind: Kind, tmp_path:
 
 def test_what_the_library_cannot_do_is_done_by_torch(engine: Any):
     ids = engine.tokenizer.encode("大模型").ids
-    writer = engine.writer()
-    writer.begin("held", ids, Sampling(temperature=0.5, seed=3), most=60, schema='{"type": "integer"}')
-    writer.begin("told", ids, Sampling(temperature=1.0, logprobs=3, seed=1), most=4)
-    writer.begin("plain", ids, Sampling(temperature=0), most=4)
-    said = written(writer)
+    scheduler = engine.scheduler()
+    scheduler.begin("held", ids, Sampling(temperature=0.5, seed=3), most=60, schema='{"type": "integer"}')
+    scheduler.begin("told", ids, Sampling(temperature=1.0, logprobs=3, seed=1), most=4)
+    scheduler.begin("plain", ids, Sampling(temperature=0), most=4)
+    said = written(scheduler)
     assert engine.tokenizer.decode([drawn.token for drawn in said["held"]]).strip().lstrip("-").isdigit()
     assert [len(drawn.top) for drawn in said["told"]] == [3] * 4
     assert [drawn.top for drawn in said["plain"]] == [()] * 4
-    writer.close()
+    scheduler.close()
 
 
 def test_it_samples_stops_and_is_left(engine: Any):
@@ -149,19 +149,19 @@ def test_it_samples_stops_and_is_left(engine: Any):
     assert list(engine.generate(ids, Sampling(temperature=1.0, max_tokens=20, seed=1), stop=[first])) == draw[0][:cut]
     assert len(list(engine.generate([5] * 250, Sampling(max_tokens=99)))) <= engine.max_length - 250
     assert list(engine.generate([5] * engine.max_length, Sampling(max_tokens=9))) == []
-    writer = engine.writer()
-    writer.begin("left", ids, Sampling(max_tokens=200), most=200)
-    writer.begin("stays", ids, Sampling(max_tokens=20), most=20)
-    while not writer.step():
+    scheduler = engine.scheduler()
+    scheduler.begin("left", ids, Sampling(max_tokens=200), most=200)
+    scheduler.begin("stays", ids, Sampling(max_tokens=20), most=20)
+    while not scheduler.step():
         time.sleep(0.001)
-    writer.forget("left")
-    assert set(written(writer)) <= {"stays"}
-    writer.begin("too long", [5] * 400, Sampling(), most=5)
-    while not (news := writer.step()):
+    scheduler.forget("left")
+    assert set(written(scheduler)) <= {"stays"}
+    scheduler.begin("too long", [5] * 400, Sampling(), most=5)
+    while not (news := scheduler.step()):
         time.sleep(0.001)
     assert "exceeds" in str(news[0][1])
-    assert not writer.busy
-    writer.close()
+    assert not scheduler.busy
+    scheduler.close()
 
 
 @pytest.mark.parametrize("bounds", [{}, {"top_k": 2}, {"top_p": 0.5}])
@@ -179,12 +179,12 @@ def test_it_draws_as_often_as_it_should(engine: Any, exact: TorchEngine, bounds:
         kept = int(np.searchsorted(np.cumsum(chance[order]), bounds["top_p"])) + 1
     chance[order[kept:]] = 0
     chance /= chance.sum()
-    writer, drawn = engine.writer(), np.zeros_like(chance)
+    scheduler, drawn = engine.scheduler(), np.zeros_like(chance)
     for seed in range(count):
-        writer.begin(seed, ids, Sampling(**{"temperature": float(warm), "top_p": 1.0, **bounds}, seed=seed), most=1)
-    for (one,) in written(writer).values():
+        scheduler.begin(seed, ids, Sampling(**{"temperature": float(warm), "top_p": 1.0, **bounds}, seed=seed), most=1)
+    for (one,) in written(scheduler).values():
         drawn[one.token] += 1 / count
-    writer.close()
+    scheduler.close()
     assert drawn[chance == 0].sum() <= 0.02  # keys and values in 16 bits or less move the bounds a little
     assert (np.abs(drawn - chance) < 4.5 * np.sqrt(np.maximum(chance, 0.01) / count) + 0.02).all()
 

@@ -16,7 +16,7 @@ from noria.core.errors import FolderError, SettingError
 from noria.core.folder import new_folder
 from noria.infer.choose import open_engine
 from noria.infer.engine import answer
-from noria.make.evaluate.predict import predict, tell
+from noria.make.evaluate.predict import answer_rows, predict
 from noria.make.models.adapt import adapt
 from noria.make.models.adapt_settings import AdapterSettings
 from noria.make.models.feedforward import load_net, new_net
@@ -211,7 +211,7 @@ def test_answers_are_those_of_the_judge(case: str, tmp_path: Path):
     folder = folder_of(tmp_path / "model", task, pair_tokenizer, make, adapter)
     module, tokenizer = load(folder, task.head, task.outputs)
     rows = ROWS[name]
-    wanted = tell(task, module, tokenizer, rows, LENGTH)
+    wanted = answer_rows(task, module, tokenizer, rows, LENGTH)
     assert len({str(one) for one in wanted}) > 1, "answers that are all alike prove nothing"
     engine = open_engine(folder, threads=1)
     told = answer(engine, rows)
@@ -226,7 +226,7 @@ def test_rows_of_numbers_are_answered(tmp_path: Path):
         folder.facts.update({**task.facts(), "max_length": LENGTH})
     engine = open_engine(tmp_path / "net", threads=1)
     rows = [{"features": row.tolist()} for row in NUMBERS]
-    close(answer(engine, rows), tell(task, load_net(tmp_path / "net"), None, rows, LENGTH))
+    close(answer(engine, rows), answer_rows(task, load_net(tmp_path / "net"), None, rows, LENGTH))
     assert answer(engine, ["100, 0.01"])[0]["label"] == answer(engine, rows[:1])[0]["label"]
     with pytest.raises(SettingError, match="no logits"):
         engine.forward([[1]])

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 LEAD = 200
 """Characters of an item that its vector is made from: newspapers say first what matters."""
-HEARD = ("impression", "click", "conversion")
+LEARNED_FROM = ("impression", "click", "conversion")
 
 
 class NewItem(Body):
@@ -95,9 +95,9 @@ class Recommend:
         items, self.items = self.items, {}
         await self._put(state, list((_added(self._file(state)) | items).values()))
         earliest = state.meter.now() - timedelta(days=self.settings.history_days)
-        for event in await asyncio.to_thread(recall, state.lake, HEARD, self.items, earliest):
-            self.hear(event)
-        state.meter.listeners.append(self.hear)
+        for event in await asyncio.to_thread(recall, state.lake, LEARNED_FROM, self.items, earliest):
+            self.on_event(event)
+        state.meter.listeners.append(self.on_event)
 
     async def add(self, state: State, items: Sequence[Item]) -> None:
         """Add items to the catalogue; they are on the disk, and offered, when this returns.
@@ -132,9 +132,9 @@ class Recommend:
         usage = state.usage()
         usage.kind, usage.user, usage.subject = kind, user, item
 
-    def hear(self, event: Event) -> None:
+    def on_event(self, event: Event) -> None:
         """Learn from an event on an item, whoever wrote it; others are passed over."""
-        if event.kind not in HEARD or event.outcome != "ok" or event.subject not in self.shelf.catalogue.places:
+        if event.kind not in LEARNED_FROM or event.outcome != "ok" or event.subject not in self.shelf.catalogue.places:
             return
         learn = {"impression": self.shelf.show, "click": self.shelf.click, "conversion": self.shelf.buy}[event.kind]
         learn(_reader(event.tenant, event.user) if event.user else "", event.subject)

@@ -11,8 +11,8 @@ from pydantic import Field
 
 from noria.apps.embedding import embedder, keeping
 from noria.core.errors import InputError
-from noria.lake.transcript import Better, Said
-from noria.serve.http.answers import tell
+from noria.lake.transcript import Correction, Exchange
+from noria.serve.http.answers import note_user
 from noria.serve.http.fields import Body, Given, Name
 
 from .desk import Desk, Reply, open_desk
@@ -107,7 +107,9 @@ class Support:
             while len(self._open) > CONVERSATIONS:
                 self._open.popitem(last=False)
         usage.segment = SMALL_TALK if reply.action == "courtesy" else reply.language
-        usage.said = Said("chat", [{"messages": [{"role": "user", "content": question}]}], [{"text": reply.text}])
+        usage.exchange = Exchange(
+            "chat", [{"messages": [{"role": "user", "content": question}]}], [{"text": reply.text}]
+        )
         await self._record(state, reply, usage.id)
         return reply, usage.id
 
@@ -127,7 +129,7 @@ class Support:
         usage.segment, usage.subject = language, about
         reply = desk.answer(entry, language) if entry is not None else desk.handover(language)
         if entry is not None:
-            usage.said = Better(0, reply.text)  # who chooses says what the question asked for
+            usage.exchange = Correction(0, reply.text)  # who chooses says what the question asked for
         await self._record(state, reply, about or usage.id)
         return reply
 
@@ -140,14 +142,14 @@ class Support:
         @router.post("/ask")
         async def ask(body: Ask) -> dict[str, Any]:
             """Answer, ask back or hand over; the id of the request is what feedback and /choose refer to."""
-            tell(state, body.user, body.consent)
+            note_user(state, body.user, body.consent)
             reply, request = await self.ask(state, body.question, body.conversation)
             return {**asdict(reply), "id": request}
 
         @router.post("/choose")
         async def choose(body: Choose) -> dict[str, Any]:
             """Answer with the entry that was meant, or hand over."""
-            tell(state, body.user, body.consent)
+            note_user(state, body.user, body.consent)
             reply = await self.choose(state, body.entry, body.language, body.about)
             return {**asdict(reply), "id": state.usage().id}
 

@@ -11,7 +11,7 @@ from typing import Any
 from noria import __version__
 from noria.cli import stages
 from noria.cli.stages import KeyedStage, held, read_stage, stage_file
-from noria.core.errors import told_plainly, unknown
+from noria.core.errors import plain_errors, unknown
 from noria.core.folder import clear_partial, write_json
 from noria.core.progress import Report
 from noria.core.settings import fingerprint
@@ -68,7 +68,7 @@ def turn(settings: DemoSettings, report: Report, redo: Sequence[str] = ()) -> in
     root = Path(settings.out)
     if settings.serve:
         check_port(settings)
-    with told_plainly():
+    with plain_errors():
         root.mkdir(parents=True, exist_ok=True)
     with held(root):
         clear_partial(root)

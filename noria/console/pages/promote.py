@@ -92,12 +92,12 @@ def _size(words: Words) -> None:
         ]
     told = ui.html("", sanitize=False).props('data-check="size" aria-live="polite" translate="no"')
 
-    def tell() -> None:
+    def show_size() -> None:
         told.set_content(escape(size_text(fields[0].value, fields[1].value, fields[2].value, words)))
 
     for one in fields:
-        one.on_value_change(tell)
-    tell()
+        one.on_value_change(show_size)
+    show_size()
 
 
 def _study(own: Path) -> PlanStudy:

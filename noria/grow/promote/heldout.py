@@ -78,7 +78,7 @@ def held_out(spend: Spend, periods: int | None = None, *, draws: int = 600, seed
         brought += saturated(carried, part[:, STRENGTH], part[:, HALF], part[:, SLOPE])
     random = np.random.default_rng(seed)
     ahead = [
-        _foretold(spend.outcome[:train], beside, parts, fitted.autocorrelation, random)
+        _predicted(spend.outcome[:train], beside, parts, fitted.autocorrelation, random)
         for parts in (brought, np.zeros_like(brought))
     ]
     seen, mean = spend.outcome[train:], float(spend.outcome.mean())
@@ -89,7 +89,7 @@ def held_out(spend: Spend, periods: int | None = None, *, draws: int = 600, seed
     return HeldOut(periods, errors[0], errors[1], scores[0], scores[1], inside)
 
 
-def _foretold(outcome: Floats, beside: Floats, brought: Floats, lag: float, random: np.random.Generator) -> Floats:
+def _predicted(outcome: Floats, beside: Floats, brought: Floats, lag: float, random: np.random.Generator) -> Floats:
     """Return draws of the periods after the outcome's end, (periods, N): controls' weights and noise from their posterior."""
     train, draws = outcome.size, brought.shape[1]
     left, sizes, right = np.linalg.svd(beside[:train], full_matrices=False)

@@ -9,15 +9,15 @@ from pydantic import Field
 
 from noria.core.settings import Settings
 
-Chance = Annotated[float, Field(gt=0, lt=1)]
+Probability = Annotated[float, Field(gt=0, lt=1)]
 
 
 class SizeSettings(Settings):
     """How surely an experiment is to find what there is."""
 
-    power: Chance = 0.8
+    power: Probability = 0.8
     """Chance of finding the effect, where there is one."""
-    level: Chance = 0.95
+    level: Probability = 0.95
     """1 less the chance of a false alarm, over all comparisons."""
     deviation: Annotated[float, Field(gt=0)] | None = None
     """Standard deviation of one user's outcome: then the metric is a mean; else it is a rate."""
@@ -61,7 +61,7 @@ class UnitSettings(Settings):
 class CompareSettings(Settings):
     """How the groups of an experiment are compared."""
 
-    level: Chance = 0.95
+    level: Probability = 0.95
     """1 less the chance of a false alarm."""
     several: Literal["dunnett", "holm", "bh", "none"] = "dunnett"
     """How several comparisons are allowed for: intervals that hold together, or adjusted p values."""
@@ -82,7 +82,7 @@ class UpliftSettings(Settings):
     """Of addressing one user, in units of the outcome."""
     kept_back: Annotated[float, Field(ge=0.2, le=0.8)] = 0.5
     """Part of the users that judges, and teaches nothing."""
-    level: Chance = 0.95
+    level: Probability = 0.95
     """Coverage of the intervals."""
     draws: Annotated[int, Field(ge=100, le=20_000)] = 500
     """Draws of the bootstrap."""
@@ -141,7 +141,7 @@ class PlanSettings(Settings):
     """For how many periods of the budget the plan runs."""
     users_a_day: Annotated[float, Field(gt=0)] | None = None
     """Users expected a day in the experiment that measures the plan."""
-    power: Chance = 0.8
+    power: Probability = 0.8
     """Of that experiment."""
     topic: str = "segment"
     """Column of the log, or of a lake's events, that names what a user asked about."""

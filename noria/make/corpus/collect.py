@@ -24,7 +24,7 @@ from noria.core.errors import InputError, RowError
 from noria.core.folder import Source, new_folder, sha256_file, write_json
 from noria.core.progress import Report
 from noria.lake.read import check_lake, outboxes, read_outbox, read_sealed, sealed_files
-from noria.lake.transcript import Better, Said, moved, read_said
+from noria.lake.transcript import Correction, Exchange, moved, read_exchange
 from noria.tasks.task import Row, Task, task_for
 from noria.text.personal_data import mask
 
@@ -47,7 +47,7 @@ class Verdict:
     request: str
     tenant: str
     right: bool
-    better: Better | None
+    better: Correction | None
     """None where the giver did not consent to having their words used."""
 
 
@@ -135,8 +135,8 @@ def _verdicts(lake: Path) -> dict[tuple[str, int], Verdict]:
     for _, batch in _batches(lake):
         told = batch.filter(pc.and_(pc.not_equal(batch["subject"], ""), _judges(batch)))
         for event in told.to_pylist():
-            said = read_said(event["text"]) if event["text"] else None
-            better = said if isinstance(said, Better) and event["consent"] else None
+            exchange = read_exchange(event["text"]) if event["text"] else None
+            better = exchange if isinstance(exchange, Correction) and event["consent"] else None
             if event["kind"] != "feedback" and (better is None or better.better is None):
                 continue
             right = event["kind"] == "feedback" and (event["value"] or 0) > 0
@@ -183,18 +183,18 @@ def _collected(event: dict[str, Any], verdict: Verdict, task: str, checker: Task
         raise _Left("about another model")
     if not event["consent"] or not event["text"]:
         raise _Left("without consent, or its text is no longer kept")
-    said = read_said(event["text"])
-    if not isinstance(said, Said) or _task(said.task) != task:
+    exchange = read_exchange(event["text"])
+    if not isinstance(exchange, Exchange) or _task(exchange.task) != task:
         raise _Left("about another task")
-    if verdict.better is None and len(said.input) > 1:
+    if verdict.better is None and len(exchange.input) > 1:
         raise _Left("about one of several texts, told without consent")
     index = verdict.better.index if verdict.better else 0
-    if index >= len(said.input):
+    if index >= len(exchange.input):
         raise _Left("about a text that was not there")
     better = verdict.better.better if verdict.better else None
     if not verdict.right and better is None:
         raise _Left("wrong, and nothing better told")
-    asked, truth = _asked_and_truth(said, index, None if verdict.right else better)
+    asked, truth = _input_and_truth(exchange, index, None if verdict.right else better)
     try:
         row = checker.check(row_of(task, asked, truth))
     except RowError:
@@ -212,21 +212,21 @@ def _collected(event: dict[str, Any], verdict: Verdict, task: str, checker: Task
     return Collected(row, asked, truth, provenance)
 
 
-def _asked_and_truth(said: Said, index: int, better: Any) -> tuple[Any, Any]:
+def _input_and_truth(exchange: Exchange, index: int, better: Any) -> tuple[Any, Any]:
     """Return what was asked and what is right, masked once more: what wrote the lake may have known fewer kinds."""
-    again = said.masked(mask)
+    again = exchange.masked(mask)
     asked = again.input[index]
     if better is None:
         if not again.output[index]:
             raise _Left("its answer stood where something was masked")
         return asked, again.output[index]
     if isinstance(better, list) and better and isinstance(better[0], dict):
-        places = said.masks[index]
+        places = exchange.masks[index]
         spans = moved(better, places)
-        if asked != said.input[index] or len(spans) != len(better):
+        if asked != exchange.input[index] or len(spans) != len(better):
             raise _Left("its answer stood where something was masked")
         return asked, {"spans": spans}
-    return asked, Better(index, better).masked(mask).better
+    return asked, Correction(index, better).masked(mask).better
 
 
 def row_of(task: str, asked: Any, truth: Any) -> dict[str, Any]:

@@ -30,7 +30,7 @@ def baselines_of(task: Task) -> dict[str, Baseline]:
         "translate": {"word-for-word dictionary": written.by_dictionary, "copy": written.copied},
         "summarise": {"first sentences": written.first_sentences},
         "chat": {
-            "runs of 5 bytes, Kneser-Ney": written.foretold,
+            "runs of 5 bytes, Kneser-Ney": written.predicted_turns,
             "answer to the nearest training question": written.nearest_reply,
         },
         "embed": {"TF-IDF with latent semantic analysis": written.latent},

@@ -11,13 +11,13 @@ from noria.core.folder import read_manifest
 from noria.core.progress import Report
 from noria.machine import allowed_here, computing
 from noria.make.models.load import load
-from noria.make.training.finetune.leaks import look
-from noria.tasks.remembered import rows_for, tell_made_from
+from noria.make.training.finetune.leaks import find_leaks
+from noria.tasks.remembered import report_made_from, rows_for
 from noria.tasks.task import task_of
 
 from .card import assess, figures_of
 from .labels import by_label, line
-from .predict import tell
+from .predict import answer_rows
 
 
 def judge(
@@ -50,9 +50,9 @@ def judge(
         raise SettingError("a model that completes texts is judged where it is pretrained", found=task.name)
     rows = rows_for(manifest, rows_file, columns, skip_bad=skip_bad, report=report)
     training = rows_for(manifest, training_file, columns, skip_bad=skip_bad, report=report) if training_file else None
-    tell_made_from(manifest, rows_file, report)
+    report_made_from(manifest, rows_file, report)
     if training:
-        look(task, training, {"test": rows}, report).tell(report)
+        find_leaks(task, training, {"test": rows}, report).report_to(report)
     if task.head == "vector":
         from noria.make.models.feedforward import load_net
 
@@ -65,7 +65,7 @@ def judge(
     told = "" if made == number_type else f", made in {made}, which is no faster here: last digits may differ"
     report.plan(f"evaluate {folder.name}: {len(rows):,} rows, {number_type}{told}")
     with computing(number_type):
-        said = tell(task, module, tokenizer, rows, manifest.facts["max_length"])
+        said = answer_rows(task, module, tokenizer, rows, manifest.facts["max_length"])
     if labels := by_label(task, rows, said, source=rows_file.name):
         report.ledger(line(labels))
     if training is None:

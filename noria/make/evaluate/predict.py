@@ -120,7 +120,7 @@ def vector_arrays(features: Sequence[Features]) -> dict[str, np.ndarray]:
     return {"vectors": np.array([one.meta["vector"] for one in features], dtype=np.float32)}
 
 
-def tell(
+def answer_rows(
     task: Task,
     module: nn.Module,
     tokenizer: Tokenizer | None,

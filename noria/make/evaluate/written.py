@@ -72,13 +72,13 @@ def dictionary(rows: Sequence[Row]) -> dict[str, str]:
     size = len(targets.names)
     pairs, pair = np.unique(source * size + target, return_inverse=True)
     owner = pairs // size
-    chance = np.ones(len(pairs))
+    probability = np.ones(len(pairs))
     for _ in range(ROUNDS):
-        weight = chance[pair]
+        weight = probability[pair]
         weight /= np.bincount(slot, weights=weight, minlength=slots)[slot]
         count = np.bincount(pair, weights=weight, minlength=len(pairs))
-        chance = count / np.bincount(owner, weights=count)[owner]
-    order = np.lexsort((chance, owner))
+        probability = count / np.bincount(owner, weights=count)[owner]
+    order = np.lexsort((probability, owner))
     last = np.flatnonzero(np.diff(owner[order], append=-1))
     best = {int(owner[order[place]]): int(pairs[order[place]] % size) for place in last}
     return {name: targets.names[best[number + 1]] for number, name in enumerate(sources.names) if number + 1 in best}
@@ -115,7 +115,7 @@ def nearest_reply(task: Task, training: Sequence[Row], rows: Sequence[Row]) -> l
     return [{"text": training[int(place)]["messages"][-1]["content"]} for place in best]
 
 
-def foretold(task: Task, training: Sequence[Row], rows: Sequence[Row], order: int = 5) -> list[Answer]:
+def predicted_turns(task: Task, training: Sequence[Row], rows: Sequence[Row], order: int = 5) -> list[Answer]:
     """Return what the assistant's turns cost a model of runs of bytes, learned from the assistant's training turns."""
 
     def turns(some: Sequence[Row]) -> list[list[np.ndarray]]:

@@ -113,7 +113,7 @@ def chosen(state: State, model: str | None, tasks: tuple[str, ...]) -> str:
     return model
 
 
-def tell(state: State, user: str, consent: bool | None) -> None:
+def note_user(state: State, user: str, consent: bool | None) -> None:
     """Note what a body says of its user for the request's event; it goes before the headers."""
     usage = state.usage()
     usage.user = user or usage.user
@@ -144,7 +144,7 @@ async def _answered(
     tasks: tuple[str, ...],
     kind: str,
 ) -> dict[str, Any]:
-    tell(state, body.user, body.consent)
+    note_user(state, body.user, body.consent)
     check_count(state, len(rows))
     model = chosen(state, body.model, tasks)
     result = await state.run(model, rows)

@@ -32,7 +32,7 @@ from .facts import Gauges, facts_router
 from .faults import http_error, invalid
 from .keys import Keys
 from .logs import Log, no_log, where
-from .middleware import Entry
+from .middleware import RequestMiddleware
 from .moderation import moderation_router
 from .openapi import document
 from .proxy import Proxies
@@ -90,7 +90,9 @@ def create_app(
     app.openapi = lambda: document(app, settings)  # type: ignore[method-assign]
     app.state.noria = state
     direct: dict[str, Direct] = {}
-    app.add_middleware(Entry, state=state, metrics=metrics, log=log, direct=direct, cors=cors, proxies=proxies)
+    app.add_middleware(
+        RequestMiddleware, state=state, metrics=metrics, log=log, direct=direct, cors=cors, proxies=proxies
+    )
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, http_error)
     parts = (

@@ -15,7 +15,7 @@ from noria.serve.errors import ApiError
 from noria.tasks.complete import Sampling
 
 from . import replies
-from .answers import chosen, tell
+from .answers import chosen, note_user
 from .bodies import Chat, Completion, Generation, JsonObject, JsonSchema
 from .shapes import ChatShape, CompletionShape, Shape
 from .state import Prompt, State
@@ -54,7 +54,7 @@ def completions_router(state: State) -> APIRouter:
     )
     async def completions(body: Completion) -> Response:
         """Go on from a prompt; with `stream` as server-sent events."""
-        tell(state, body.user, body.consent)
+        note_user(state, body.user, body.consent)
         model = chosen(state, body.model, CAUSAL)
         prompt = body.prompt if isinstance(body.prompt, str) else body.prompt[0]
         prompt = await state.enter(prompt, "prompt")
@@ -68,7 +68,7 @@ def completions_router(state: State) -> APIRouter:
     )
     async def chat(body: Chat) -> Response:
         """Answer a conversation; with `stream` as server-sent events."""
-        tell(state, body.user or body.safety_identifier, body.consent)
+        note_user(state, body.user or body.safety_identifier, body.consent)
         model = _chat_model(state, body.model)
         conversation = await _conversation(state, body)
         sampling = sampling_of(body, state.settings.max_tokens, _logprobs(body), body.max_completion_tokens)

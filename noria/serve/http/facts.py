@@ -12,11 +12,11 @@ from prometheus_client.registry import Collector
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from noria.lake.transcript import Better
+from noria.lake.transcript import Correction
 from noria.serve.errors import ApiError
 
 from . import replies
-from .answers import check_count, tell
+from .answers import check_count, note_user
 from .bodies import Events, Feedback
 from .metrics import Metrics
 from .state import Served, State
@@ -79,13 +79,13 @@ def facts_router(state: State, metrics: Metrics) -> APIRouter:
     @router.post("/v1/feedback", tags=["use"], responses={200: {"model": replies.Noted}}, response_model=None)
     async def feedback(body: Feedback) -> JSONResponse:
         """Take what a user says of an answer; it is told by the answer's request id."""
-        tell(state, body.user, body.consent)
+        note_user(state, body.user, body.consent)
         usage = state.usage()
         usage.kind, usage.subject, usage.value = "feedback", body.request, 1.0 if body.right else -1.0
         better = body.model_dump()["better"]
         if body.right and better is not None:
             raise ApiError(400, "a right answer needs no better one", param="better", code="cannot_be_used")
-        usage.said = Better(body.index, better)
+        usage.exchange = Correction(body.index, better)
         return JSONResponse({"id": usage.id})
 
     @router.post("/v1/events", tags=["use"], responses={200: {"model": replies.AllNoted}}, response_model=None)

@@ -19,7 +19,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
-from noria.core.errors import FolderError, SettingError, told_plainly
+from noria.core.errors import FolderError, SettingError, plain_errors
 from noria.core.folder import write_json
 
 Role = Literal["admin", "client"]
@@ -254,7 +254,7 @@ class Keys:
 
     @contextmanager
     def _changing(self) -> Iterator[None]:
-        with told_plainly():
+        with plain_errors():
             self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             descriptor = os.open(self.path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o600)
             try:

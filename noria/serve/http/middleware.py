@@ -35,7 +35,7 @@ _YES = ("1", "true", "yes")
 _NO = ("0", "false", "no", "")
 
 
-class Entry:
+class RequestMiddleware:
     """ASGI middleware round everything: nothing below it is reached without passing here."""
 
     def __init__(

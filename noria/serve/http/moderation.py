@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse
 from noria.serve.guard.guard import Finding
 
 from . import replies
-from .answers import check_count, tell
+from .answers import check_count, note_user
 from .bodies import Moderation
 from .pause import read
 from .state import State
@@ -23,7 +23,7 @@ def moderation_router(state: State) -> APIRouter:
     @router.post("/moderate", responses={200: {"model": replies.Moderations}}, response_model=None)
     async def moderate(body: Moderation) -> JSONResponse:
         """Tell by which rules a text would be counted, masked or blocked; places are characters."""
-        tell(state, body.user, body.consent)
+        note_user(state, body.user, body.consent)
         texts = body.texts()
         check_count(state, len(texts))
         results, usage = [], state.usage()

@@ -38,7 +38,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from noria.core.errors import NoriaError
 from noria.core.folder import Manifest
 from noria.lake.event import new_id
-from noria.lake.transcript import Better, Said
+from noria.lake.transcript import Correction, Exchange
 from noria.serve.errors import ApiError
 from noria.serve.guard.guard import Finding, Guard
 from noria.serve.meter import Meter
@@ -98,7 +98,7 @@ class Usage:
     consent: bool = False
     subject: str = ""
     value: float | None = None
-    said: Said | Better | None = None
+    exchange: Exchange | Correction | None = None
     """What was asked and answered; stored, masked, only with `consent`."""
     counted: bool = True
     """Whether the request becomes an event at all."""
@@ -225,7 +225,7 @@ class State:
         usage.segment = usage.segment or language_of(_text_of(texts[0]) if texts else "")
         answers = await served.worker.ask(texts, timeout=self.settings.timeout, key=usage.user)
         if served.task != "embed":  # vectors teach nothing
-            usage.said = usage.said or Said(served.task, list(texts), answers.answers)
+            usage.exchange = usage.exchange or Exchange(served.task, list(texts), answers.answers)
         self.count(served, len(texts), "items", sum(answers.tokens), answers.version)
         return answers
 
@@ -258,7 +258,7 @@ class State:
                 if piece.finish:
                     self.count(served, used, "tokens", used, version)
                     used = 0
-                    usage.said = usage.said or Said(served.task, [prompt], [{"text": text}])
+                    usage.exchange = usage.exchange or Exchange(served.task, [prompt], [{"text": text}])
                 yield piece
         finally:
             # A stream that the client left is counted as far as it came.
@@ -327,7 +327,7 @@ class State:
             consent=usage.consent,
             subject=usage.subject,
             value=usage.value,
-            said=None if usage.blocked else usage.said,
+            exchange=None if usage.blocked else usage.exchange,
         )
         usage.settled = True
         try:

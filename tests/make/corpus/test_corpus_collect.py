@@ -16,7 +16,7 @@ from noria.lake.erase import erase_user
 from noria.lake.event import Event, new_id
 from noria.lake.outbox import Outbox
 from noria.lake.read import sealed_files
-from noria.lake.transcript import Better, Said
+from noria.lake.transcript import Correction, Exchange
 from noria.make.corpus.collect import collect
 from noria.serve.meter import Meter
 from noria.tasks.task import read_rows, task_for
@@ -41,9 +41,9 @@ class Users:
         self, task: str, asked: Any, answer: dict[str, Any], *, consent: bool = True, user: str = "ann", **facts: str
     ) -> str:
         many = asked if isinstance(asked, list) else [asked]
-        said = Said(task, many, [answer] * len(many))
+        exchange = Exchange(task, many, [answer] * len(many))
         event = self.meter.event(
-            "request", said=said, consent=consent, user=user, **{"model": "m", "tenant": "t", **facts}
+            "request", exchange=exchange, consent=consent, user=user, **{"model": "m", "tenant": "t", **facts}
         )
         self.outbox.append([event])
         return event.id
@@ -55,7 +55,7 @@ class Users:
             "feedback",
             subject=request,
             value=1.0 if right else -1.0,
-            said=Better(index, better),
+            exchange=Correction(index, better),
             consent=consent,
             tenant=tenant,
         )
@@ -200,7 +200,12 @@ def test_a_choice_among_offers_is_a_word_on_the_question(users, tmp_path):
     turns = {"messages": [{"role": "user", "content": "装不上"}]}
     request = users.ask("chat", turns, {"text": "您是想问：1. 怎么安装？"}, app="support")
     chosen = users.meter.event(
-        "request", subject=request, said=Better(0, "运行 pip install。"), consent=True, tenant="t", app="support"
+        "request",
+        subject=request,
+        exchange=Correction(0, "运行 pip install。"),
+        consent=True,
+        tenant="t",
+        app="support",
     )
     users.outbox.append([chosen])
     (row,) = rows_in(collect(tmp_path / "lake", "chat", tmp_path / "rows"))

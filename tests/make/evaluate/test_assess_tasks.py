@@ -94,7 +94,7 @@ def test_baselines_answer_in_the_tasks_own_form_and_learn(name: str):
 
 def test_a_model_with_lower_bits_per_byte_beats_the_baseline():
     task, rows = TASKS["chat"]
-    said = written.foretold(task, rows, rows)
+    said = written.predicted_turns(task, rows, rows)
     better = [{**answer, "bits": answer["bits"] * 0.5} for answer in said]
     assert assess(task, rows, rows, better, source="made").verdict == "beats the baseline"
     worse = [{**answer, "bits": answer["bits"] * 2} for answer in said]

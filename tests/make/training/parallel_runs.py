@@ -28,7 +28,7 @@ from noria.core.progress import Report
 from noria.make.models import adapt
 from noria.make.models.adapt_settings import AdapterSettings
 from noria.make.tokens.batches import Batch, Packed
-from noria.make.training.finetune.heads import Way, objective_of
+from noria.make.training.finetune.heads import HeadTraining, objective_of
 from noria.make.training.loop.loop import train
 from noria.make.training.objectives import language_modeling as objectives
 from noria.make.training.objectives import supervised
@@ -47,7 +47,7 @@ from tests.make.training.training_runs import (
     shards,
 )
 
-assert group.Group  # what a process needs is there before it is forked
+assert group.ProcessGroup  # what a process needs is there before it is forked
 
 
 def llama_run(rows: int = 4) -> Setup:
@@ -82,7 +82,7 @@ def bert_run() -> Setup:
         return {**padded([texts[row] for row in rows]), "labels": labels}
 
     batches = in_buckets(collate, texts)
-    way = Way(lambda *_: None, supervised.classes, by_row=True, by_loss=False)
+    way = HeadTraining(lambda *_: None, supervised.classes, by_row=True, by_loss=False)
     return Setup(module, batches, objective_of(way, 8.0), judged(batches, supervised.classes))
 
 

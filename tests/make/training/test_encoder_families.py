@@ -18,7 +18,7 @@ from noria.make.evaluate.predict import predict
 from noria.make.models.load import load, quiet_transformers
 from noria.make.tokens.tokenizer import copy_tokenizer
 from noria.make.training.finetune.examples import Examples
-from noria.make.training.finetune.heads import way_of
+from noria.make.training.finetune.heads import training_of_head
 from noria.make.training.finetune.prepare import prepared
 from noria.make.training.settings import FinetuneSettings
 from noria.tasks.padding import padding_of, usable_length
@@ -110,7 +110,7 @@ def tuned(base: Path, name: str, target: Path) -> None:
     settings = FinetuneSettings(max_length=LENGTH)
     module, tokenizer = prepared(task, base, settings, ROWS[name])
     examples = Examples.of(task, tokenizer, ROWS[name], LENGTH)
-    way = way_of(task, examples)
+    way = training_of_head(task, examples)
     module.train()
     loss, _ = way.loss(module, way.collate(examples, padding_of(module.config), np.arange(len(TEXTS))))
     loss.backward()

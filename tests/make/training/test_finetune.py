@@ -22,7 +22,7 @@ from noria.core.progress import Report
 from noria.make.evaluate.judge import judge
 from noria.make.models.load import load
 from noria.make.training.finetune.examples import Examples
-from noria.make.training.finetune.heads import objective_of, way_of
+from noria.make.training.finetune.heads import objective_of, training_of_head
 from noria.make.training.finetune.prepare import by_character, cut_wrongly
 from noria.make.training.finetune.recipe import finetune
 from noria.make.training.settings import FinetuneRates, FinetuneSettings
@@ -291,7 +291,7 @@ def test_every_row_weighs_the_same_however_full_its_batch(base: Path):
         total = torch.zeros(2)
         for picked in batches:
             module.zero_grad()
-            way = way_of(task, examples)
+            way = training_of_head(task, examples)
             batch = way.collate(examples, Padding(), np.array(picked))
             loss, weight = objective_of(way, len(rows) / len(batches))(module, batch)
             loss.backward()

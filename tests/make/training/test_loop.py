@@ -30,7 +30,7 @@ from noria.make.training.loop.plan import steps_within
 from noria.make.training.loop.result import Evaluation, TrainResult
 from noria.make.training.loop.stop import Divergence
 from noria.make.training.objectives import supervised
-from noria.make.training.parallel.alone import Objective
+from noria.make.training.parallel.single import Objective
 from noria.make.training.settings import OptimizerSettings, TrainSettings
 from tests.make.training.training_runs import Setup, accumulated_run, causal_run, classify_run, go, shards
 

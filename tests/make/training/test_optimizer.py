@@ -10,7 +10,7 @@ from torch import nn
 from transformers import T5ForConditionalGeneration
 
 from noria.make.models.sizes import sequence_to_sequence
-from noria.make.training.loop.optimizer import make_optimizer, parameter_groups, rate, set_rate, settle_gradients
+from noria.make.training.loop.optimizer import make_optimizer, parameter_groups, rate, scale_and_clip, set_rate
 from noria.make.training.settings import OptimizerSettings
 
 
@@ -76,10 +76,10 @@ def test_gradients_are_divided_by_their_weight_and_shortened() -> None:
     module = nn.Linear(2, 1, bias=False)
     optimizer = make_optimizer(module, OptimizerSettings())
     module.weight.grad = torch.tensor([[30.0, 40.0]])
-    assert settle_gradients(optimizer, weight=10, clip=1.0) == pytest.approx(5.0)
+    assert scale_and_clip(optimizer, weight=10, clip=1.0) == pytest.approx(5.0)
     assert module.weight.grad.tolist() == [pytest.approx([0.6, 0.8])]
     module.weight.grad = torch.tensor([[30.0, 40.0]])
-    settle_gradients(optimizer, weight=10, clip=0)
+    scale_and_clip(optimizer, weight=10, clip=0)
     assert module.weight.grad.tolist() == [pytest.approx([3.0, 4.0])]
 
 

@@ -37,7 +37,7 @@ from noria.make.training.loop.step import AfterStep
 from noria.make.training.objectives import language_modeling as objectives
 from noria.make.training.objectives import supervised
 from noria.make.training.objectives.corruption import Corrupted, Rule, Windows
-from noria.make.training.parallel.alone import Objective
+from noria.make.training.parallel.single import Objective
 from noria.make.training.settings import OptimizerSettings, TrainSettings
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "losses.json"

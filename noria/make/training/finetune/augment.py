@@ -26,12 +26,12 @@ _UNITS = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff]|[^\s\u3400-\u4dbf\u4e00-\u9ff
 _MARKS = {True: "，。、；：？！", False: ".,;:?!"}
 
 
-def delete(text: str, chance: random.Random) -> str:
+def delete(text: str, rng: random.Random) -> str:
     """Leave some units out, never all."""
     units = list(_UNITS.finditer(text))
     if len(units) < 2:
         return text
-    gone = {units[place].span() for place in chance.sample(range(len(units)), min(_count(units), len(units) - 1))}
+    gone = {units[place].span() for place in rng.sample(range(len(units)), min(_count(units), len(units) - 1))}
     kept, at = [], 0
     for start, end in sorted(gone):
         # A word goes with the space before it.
@@ -40,30 +40,30 @@ def delete(text: str, chance: random.Random) -> str:
     return ("".join(kept) + text[at:]).strip() or text
 
 
-def swap(text: str, chance: random.Random) -> str:
+def swap(text: str, rng: random.Random) -> str:
     """Let some neighbouring units change places."""
     units = list(_UNITS.finditer(text))
     if len(units) < 2:
         return text
     words = [unit.group() for unit in units]
-    for place in chance.sample(range(len(words) - 1), min(_count(units), len(words) - 1)):
+    for place in rng.sample(range(len(words) - 1), min(_count(units), len(words) - 1)):
         words[place], words[place + 1] = words[place + 1], words[place]
     return _rebuilt(text, units, words)
 
 
-def punctuate(text: str, chance: random.Random) -> str:
+def punctuate(text: str, rng: random.Random) -> str:
     """Put some marks of punctuation after units, Chinese ones after Chinese characters."""
     units = list(_UNITS.finditer(text))
-    chosen = set(chance.sample(range(len(units)), min(_count(units), len(units)))) if units else set()
+    chosen = set(rng.sample(range(len(units)), min(_count(units), len(units)))) if units else set()
     words = [unit.group() for unit in units]
     for place in sorted(chosen):
-        words[place] += chance.choice(_MARKS["\u3400" <= words[place][-1] <= "\u9fff"])
+        words[place] += rng.choice(_MARKS["\u3400" <= words[place][-1] <= "\u9fff"])
     return _rebuilt(text, units, words)
 
 
-def case(text: str, chance: random.Random) -> str:
+def case(text: str, rng: random.Random) -> str:
     """Write all in small letters, all in capitals, or each word with a capital; Chinese stays as it is."""
-    return chance.choice((str.lower, str.upper, str.title))(text)
+    return rng.choice((str.lower, str.upper, str.title))(text)
 
 
 BUILT_IN: dict[str, Augmentation] = {"delete": delete, "swap": swap, "punctuate": punctuate, "case": case}
@@ -112,8 +112,8 @@ def augmented(text: str, names: Sequence[str], *, seed: int, row: int, epoch: in
     """
     if not names or epoch == 0:
         return text
-    chance = random.Random(f"{seed} {row} {epoch}")
-    changed = augmentation(chance.choice(list(names)))(text, chance)
+    rng = random.Random(f"{seed} {row} {epoch}")
+    changed = augmentation(rng.choice(list(names)))(text, rng)
     return changed if changed.strip() else text
 
 

@@ -18,7 +18,7 @@ from noria.core.progress import Report
 from noria.core.settings import fingerprint
 from noria.make.models.load import quiet_transformers
 from noria.make.tokens.tokenizer import copy_tokenizer
-from noria.make.training.parallel.processes import first_alone
+from noria.make.training.parallel.processes import first_process_first
 from noria.make.training.settings import FinetuneSettings
 from noria.tasks.embed import pairs
 from noria.tasks.task import Row, Task, task_for
@@ -74,7 +74,7 @@ def brought_together(
         report,
         identity=fingerprint([one.sha256 for one in sources]),
     )
-    with first_alone():
+    with first_process_first():
         if not is_made(target, sources, dump):
             _write(module, base, target, dump, sources)
     return target

@@ -13,7 +13,7 @@ from noria.core.progress import Report
 from noria.core.settings import fingerprint
 from noria.machine import measure
 from noria.make.evaluate.calibration import fit_outside_penalty, fit_temperature
-from noria.make.evaluate.predict import predict, tell
+from noria.make.evaluate.predict import answer_rows, predict
 from noria.make.models.adapt import after_step
 from noria.make.tokens.batches import BatchSource, Buckets, Joined, length_buckets
 from noria.make.training.loop.loop import Evaluator, Watcher, train
@@ -25,10 +25,10 @@ from noria.tasks.padding import Padding, padding_of
 from noria.tasks.tag import Tag
 from noria.tasks.task import Task
 
-from . import frozen_states as lower
+from . import frozen_states
 from .augment import augmented_row, check_augmentations
 from .examples import Augmented, Examples
-from .heads import Loss, Way, mean_loss, objective_of, way_of
+from .heads import HeadTraining, Loss, mean_loss, objective_of, training_of_head
 
 
 def fit(
@@ -86,14 +86,14 @@ def fitting(
     """Return what the loop trains a prepared module by: batches, objective and pace. Arguments as for `fit`."""
     regular = settings.regular
     check_augmentations(regular.augment)
-    way, padding = _way(task, training, settings), padding_of(module.config)
+    head, padding = _head_training(task, training, settings), padding_of(module.config)
     number_type = settings.number_type
     if settings.body.frozen and number_type == "auto" and world_size() == 1:
         # Kept states share it, and a run that goes on upon a busy machine must not choose another.
         plan = read_plan(work)
         number_type = (plan.machine if plan else measure()).number_type
-    collate = lower.cheaper(
-        partial(way.collate, training, padding),
+    collate = frozen_states.with_frozen_states(
+        partial(head.collate, training, padding),
         task,
         module,
         training,
@@ -124,15 +124,15 @@ def fitting(
                 row, regular.augment, seed=settings.seed, number=number, epoch=epoch
             ),
             lambda rows: Examples.of(task, tokenizer, rows, settings.max_length),
-            lambda said, numbers: way.collate(said, padding, numbers),
+            lambda said, numbers: head.collate(said, padding, numbers),
         )
     if settings.accumulate > 1:
         source = Joined(source, settings.accumulate)
-    return source, objective_of(way, len(training.features) / batches.steps_per_epoch), pace
+    return source, objective_of(head, len(training.features) / batches.steps_per_epoch), pace
 
 
-def _way(task: Task, training: Examples, settings: FinetuneSettings) -> Way:
-    return way_of(task, training, smoothing=settings.regular.smoothing, balance=settings.regular.balance)
+def _head_training(task: Task, training: Examples, settings: FinetuneSettings) -> HeadTraining:
+    return training_of_head(task, training, smoothing=settings.regular.smoothing, balance=settings.regular.balance)
 
 
 def optimizer_of(task: Task, settings: FinetuneSettings) -> OptimizerSettings:
@@ -160,14 +160,14 @@ def _judge_of(
     padding: Padding,
     settings: FinetuneSettings,
 ) -> Evaluator:
-    way = _way(task, training, settings)
+    head = _head_training(task, training, settings)
     buckets = length_buckets(valid.lengths, settings.tokens_per_batch, seed=0, epoch=0)
 
     def judge(module: nn.Module) -> Evaluation:
-        if way.by_loss:
-            loss, _ = mean_loss(way, module, valid, padding, buckets)
+        if head.by_loss:
+            loss, _ = mean_loss(head, module, valid, padding, buckets)
             return Evaluation(-loss, {"valid loss": loss})
-        said = tell(task, module, tokenizer, valid.rows, settings.max_length, windows=valid)
+        said = answer_rows(task, module, tokenizer, valid.rows, settings.max_length, windows=valid)
         measures = task.measures(valid.rows, said)
         return Evaluation(next(iter(measures.values())), measures)
 

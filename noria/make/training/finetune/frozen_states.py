@@ -31,7 +31,7 @@ SLOW = 1000
 """Tokens a second that any machine trains: fewer rows than it would see in the time budget are seen several times."""
 
 
-def cheaper(
+def with_frozen_states(
     collate: Callable[[np.ndarray], Batch],
     task: Task,
     module: nn.Module,
@@ -55,13 +55,13 @@ def cheaper(
     if not below or not several or not one_row_a_window or settings.regular.augment:
         return collate
     folder.mkdir(parents=True, exist_ok=True)
-    if not can_keep(module, below, examples, folder, bf16=bf16):
+    if not can_precompute(module, below, examples, folder, bf16=bf16):
         return collate
     first = length_buckets(examples.lengths, settings.tokens_per_batch, settings.seed, epoch=0)
-    return keep(collate, module, below, examples, first, folder, bf16=bf16)
+    return precompute(collate, module, below, examples, first, folder, bf16=bf16)
 
 
-def can_keep(module: nn.Module, below: int, examples: Examples, folder: Path, *, bf16: bool) -> bool:
+def can_precompute(module: nn.Module, below: int, examples: Examples, folder: Path, *, bf16: bool) -> bool:
     """Return whether the states above the lowest `below` layers can be kept: nothing in them learns, and there is room."""
     # Training will switch dropout on, whatever the module is doing now.
     drops = any(isinstance(part, nn.Dropout) and part.p for part in module.modules())
@@ -75,7 +75,7 @@ def can_keep(module: nn.Module, below: int, examples: Examples, folder: Path, *,
     return not learning and size < ROOM * shutil.disk_usage(folder).free
 
 
-def keep(
+def precompute(
     collate: Callable[[np.ndarray], Batch],
     module: nn.Module,
     below: int,
@@ -89,7 +89,7 @@ def keep(
 
     Args:
         collate: numbers of windows -> batch with input_ids, a row a window.
-        module: a BERT for which `can_keep`.
+        module: a BERT for which `can_precompute`.
         below: how many of its lowest layers do not learn.
         examples: the windows.
         batches: numbers of the windows whose states are computed together; every window is in one of them.

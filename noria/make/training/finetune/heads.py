@@ -27,7 +27,7 @@ CONTRAST = 0.05
 
 
 @dataclass(frozen=True)
-class Way:
+class HeadTraining:
     """How one head is trained."""
 
     collate: Collator
@@ -38,7 +38,7 @@ class Way:
     """Weights are judged by their loss on valid rows: writing answers to all of them would take too long."""
 
 
-def way_of(task: Task, training: Examples, *, smoothing: float = 0.0, balance: float = 0.0) -> Way:
+def training_of_head(task: Task, training: Examples, *, smoothing: float = 0.0, balance: float = 0.0) -> HeadTraining:
     """Return how a task's head is trained.
 
     Args:
@@ -51,23 +51,25 @@ def way_of(task: Task, training: Examples, *, smoothing: float = 0.0, balance: f
         SettingError: the head is none that can be trained.
     """
     classes: Loss = partial(supervised.classes, smoothing=smoothing, weights=class_weights(task, training, balance))
-    ways = {
-        "sequence": Way(examples.texts, classes, by_row=True, by_loss=False),
-        "vector": Way(examples.vectors, classes, by_row=True, by_loss=False),
-        "token": Way(examples.texts, classes, by_row=False, by_loss=False),
-        "span": Way(examples.texts, supervised.spans, by_row=True, by_loss=False),
-        "embedding": Way(
+    heads = {
+        "sequence": HeadTraining(examples.texts, classes, by_row=True, by_loss=False),
+        "vector": HeadTraining(examples.vectors, classes, by_row=True, by_loss=False),
+        "token": HeadTraining(examples.texts, classes, by_row=False, by_loss=False),
+        "span": HeadTraining(examples.texts, supervised.spans, by_row=True, by_loss=False),
+        "embedding": HeadTraining(
             examples.pairs,
             partial(supervised.contrast, pooling=getattr(task, "pooling", ""), temperature=CONTRAST),
             by_row=True,
             by_loss=False,
         ),
-        "seq2seq": Way(examples.written, partial(supervised.written, smoothing=smoothing), by_row=False, by_loss=True),
-        "causal": Way(examples.continued, causal, by_row=False, by_loss=True),
+        "seq2seq": HeadTraining(
+            examples.written, partial(supervised.written, smoothing=smoothing), by_row=False, by_loss=True
+        ),
+        "causal": HeadTraining(examples.continued, causal, by_row=False, by_loss=True),
     }
-    if task.head not in ways:
-        raise unknown("head", task.head, ways)
-    return ways[task.head]
+    if task.head not in heads:
+        raise unknown("head", task.head, heads)
+    return heads[task.head]
 
 
 def class_weights(task: Task, training: Examples, balance: float) -> torch.Tensor | None:
@@ -82,28 +84,28 @@ def class_weights(task: Task, training: Examples, balance: float) -> torch.Tenso
     return torch.tensor(weights * counts.sum() / (weights * counts).sum(), dtype=torch.float32)
 
 
-def objective_of(way: Way, rows_per_step: float) -> Loss:
-    """Return a way's loss with the weight that the loop divides by.
+def objective_of(head: HeadTraining, rows_per_step: float) -> Loss:
+    """Return the loss of a head with the weight that the loop divides by.
 
     A batch of long texts holds fewer rows than one of short texts. Where the loss was divided by the batch's own rows, a
     short text would teach several times less than a long one; dividing by the rows of an average step does not.
     """
-    if not way.by_row:
-        return way.loss
+    if not head.by_row:
+        return head.loss
 
     def evenly(module: nn.Module, batch: Batch) -> tuple[torch.Tensor, float]:
-        loss, _ = way.loss(module, batch)
+        loss, _ = head.loss(module, batch)
         return loss, rows_per_step * batch.share
 
     return evenly
 
 
 def mean_loss(
-    way: Way, module: nn.Module, valid: Examples, padding: Padding, batches: Sequence[np.ndarray]
+    head: HeadTraining, module: nn.Module, valid: Examples, padding: Padding, batches: Sequence[np.ndarray]
 ) -> tuple[float, float]:
     """Return the loss a scored target over valid rows, in nats, and how many were scored."""
     total, weight = 0.0, 0.0
     for numbers in batches:
-        loss, scored = way.loss(module, way.collate(valid, padding, numbers))
+        loss, scored = head.loss(module, head.collate(valid, padding, numbers))
         total, weight = total + float(loss), weight + scored
     return total / max(weight, 1.0), weight

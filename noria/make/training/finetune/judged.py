@@ -11,7 +11,7 @@ from torch import nn
 from noria.core.figure import Figure
 from noria.core.progress import Report
 from noria.make.evaluate.card import Assessment, assess, figures_of
-from noria.make.evaluate.predict import tell
+from noria.make.evaluate.predict import answer_rows
 from noria.make.training.loop.result import TrainResult
 from noria.tasks.task import Row, Task
 
@@ -54,7 +54,7 @@ def judged(
         if result.best_score is not None:
             report.ledger(f"{name}: loss {-result.best_score:.3f}")
     else:
-        said = tell(task, module, tokenizer, valid.rows, max_length, windows=valid)
+        said = answer_rows(task, module, tokenizer, valid.rows, max_length, windows=valid)
         if test:
             known = figures_of(task, valid.rows, said, source=name)
             report.ledger(f"{name}: {known[0].text()}")
@@ -62,7 +62,7 @@ def judged(
             assessment = assess(task, training, valid.rows, said, source=name, report=report)
             known = assessment.metrics
     if test and test_file:
-        told = tell(task, module, tokenizer, test, max_length)
+        told = answer_rows(task, module, tokenizer, test, max_length)
         assessment = assess(task, training, test, told, source=_named(test_file), report=report)
     return assessment, known
 

@@ -61,7 +61,7 @@ class Leak:
 
 
 @dataclass(frozen=True)
-class Seen:
+class LeakReport:
     """What was found among the sets of rows."""
 
     leaks: list[Leak]
@@ -69,7 +69,7 @@ class Seen:
     """Texts that stand in the rows with more than one truth."""
     examples: list[str]
 
-    def tell(self, report: Report) -> None:
+    def report_to(self, report: Report) -> None:
         """Say what was found; nothing where nothing was."""
         for leak in self.leaks:
             if leak.same or leak.near or leak.skipped:
@@ -85,9 +85,9 @@ class Seen:
         return {"leaks": [leak.facts() for leak in self.leaks], "conflicting_texts": self.conflicts}
 
 
-def look(
+def find_leaks(
     task: Task, training: Sequence[Row], others: Mapping[str, Sequence[Row]], report: Report | None = None
-) -> Seen:
+) -> LeakReport:
     """Return which texts of the other sets repeat training texts, and which texts have two truths in all of them.
 
     Args:
@@ -108,7 +108,7 @@ def look(
         leaks.append(Leak(name, len(texts), same, len(found) - same, examples, skipped))
         first += len(texts)
     found = _conflicts(task, [*training, *(row for rows in others.values() for row in rows)])
-    return Seen(leaks, len(found), found[:_EXAMPLES])
+    return LeakReport(leaks, len(found), found[:_EXAMPLES])
 
 
 def _text(task: Task, row: Row) -> str:

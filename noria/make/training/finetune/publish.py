@@ -50,7 +50,9 @@ def write_page(folder: OpenFolder) -> None:
     (folder.path / "README.md").write_text(card(facts, folder.settings, folder.sources), encoding="utf-8")
 
 
-def told_of(base: Path | None, module: nn.Module, result: TrainResult, assessment: Assessment | None) -> dict[str, Any]:
+def facts_of(
+    base: Path | None, module: nn.Module, result: TrainResult, assessment: Assessment | None
+) -> dict[str, Any]:
     """Return what a manifest says of where a model came from, how it was trained and what it is worth."""
     known = read_manifest(base).facts if base is not None and (base / MANIFEST).exists() else {}
     return {

@@ -19,7 +19,7 @@ from noria.make.models.load import check_folder
 from noria.make.tokens.tokenizer import load_tokenizer
 from noria.make.training.loop.loop import Watcher
 from noria.make.training.parallel import launch
-from noria.make.training.parallel.processes import first_alone, first_process
+from noria.make.training.parallel.processes import first_process_first, is_first_process
 from noria.make.training.settings import FinetuneSettings, RowSettings
 from noria.tasks.embed import Embed
 from noria.tasks.remembered import remembered as remembered_of
@@ -30,9 +30,9 @@ from .examples import Examples
 from .fit import calibrated, fit
 from .judged import judged
 from .prepare import prepared
-from .publish import lineage, told_of, write_model
+from .publish import facts_of, lineage, write_model
 from .replay import remembered
-from .rows import read_sets, tell_cut
+from .rows import read_sets, report_truncated
 from .scratch import from_nothing, made_from_nothing
 
 JUDGED_TOKENS = 100_000
@@ -87,7 +87,7 @@ def finetune(
     task, sets = read_sets(task, train_file, valid_file, test_file, reading, seed=settings.seed, report=report)
     work = out.with_name(f".{out.name}.work")
     if base is None and task.head == "seq2seq":
-        with first_alone():
+        with first_process_first():
             base = made_from_nothing(sets.training, settings, work.with_name(f".{out.name}.base"), report)
         settings = from_nothing(settings)
     elif base is not None and fewshot.wanted(task, settings):
@@ -101,12 +101,12 @@ def finetune(
         if isinstance(task, Embed):
             report.note(f"{base.name}: {task.told(base, settings.max_length)}")
     training = Examples.of(task, tokenizer, sets.training, settings.max_length)
-    tell_cut(training.features, settings.max_length, report)
+    report_truncated(training.features, settings.max_length, report)
     valid = Examples.of(task, tokenizer, sets.valid, settings.max_length).some(JUDGED_TOKENS)
     sources = [*lineage(base), *sets.sources]
     identity = fingerprint([[one.sha256 for one in sources], reading.model_dump(mode="json")])
     result = fit(task, module, tokenizer, training, valid, work, settings, report, identity=identity, watch=watch)
-    if not first_process():
+    if not is_first_process():
         return out
     number_type = result.plan.machine.number_type
     with computing(number_type):
@@ -125,7 +125,7 @@ def finetune(
         )
     facts = {**task.facts(), "max_length": settings.max_length, "epochs": result.tokens / sum(training.lengths)}
     facts |= remembered_of(sets.training, reading.columns)
-    facts |= told_of(base, module, result, assessment)
+    facts |= facts_of(base, module, result, assessment)
     facts["valid"] = [figure.as_dict() for figure in known]
     facts |= sets.seen.facts()
     with computing(number_type):

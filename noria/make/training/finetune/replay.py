@@ -20,7 +20,7 @@ from noria.core.folder import read_manifest
 from noria.core.progress import Report
 from noria.make.evaluate.card import figures_of
 from noria.make.evaluate.intervals import paired
-from noria.make.evaluate.predict import tell
+from noria.make.evaluate.predict import answer_rows
 from noria.make.models.load import load
 from noria.make.training.settings import FinetuneSettings
 from noria.tasks.task import Answer, Row, Task, task_of
@@ -54,7 +54,7 @@ def known_before(task: Task, base: Path | None, rows: Sequence[Row], max_length:
     if own.name != task.name:
         return None
     module, tokenizer = load(base, own.head, own.outputs or None)
-    return tell(own, module, tokenizer, rows, max_length)
+    return answer_rows(own, module, tokenizer, rows, max_length)
 
 
 def remembered(
@@ -78,7 +78,7 @@ def remembered(
     """
     if not old:
         return []
-    after = tell(task, module, tokenizer, old, settings.max_length)
+    after = answer_rows(task, module, tokenizer, old, settings.max_length)
     before = known_before(task, base, old, settings.max_length)
     figures = forgetting(task, old, before, after, source="old rows not replayed")
     report.ledger("; ".join(figure.text() for figure in figures))

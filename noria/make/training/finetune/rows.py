@@ -26,7 +26,7 @@ from noria.make.training.settings import RowSettings
 from noria.tasks.task import Features, Row, Task, labels_in, read_rows
 from noria.text.labels import counted
 
-from .leaks import NEAR, Seen, look
+from .leaks import NEAR, LeakReport, find_leaks
 from .publish import lineage
 from .replay import mixed
 
@@ -46,7 +46,7 @@ class Sets:
     sources: list[Source]
     old: list[Row]
     """Rows of the replayed file that are not learned from."""
-    seen: Seen
+    seen: LeakReport
     """Which texts of valid and test rows training rows hold already."""
 
 
@@ -96,13 +96,13 @@ def read_sets(
             found=", ".join(fitted.labels) or "no label",
             allowed="rows of two labels or more",
         )
-    tell_labels(fitted, training, report)
+    report_labels(fitted, training, report)
     valid, test, old = (_as_fitted(fitted, rows) for rows in (valid, test, old))
     valid = _known(valid, fitted, valid_file, settings, report)
     test = _known(test, fitted, test_file, settings, report)
     old = _known(old, fitted, settings.replay, settings, report)
-    seen = look(task, training, {"valid": valid, "test": test}, report)
-    seen.tell(report)
+    seen = find_leaks(task, training, {"valid": valid, "test": test}, report)
+    seen.report_to(report)
     if valid_file is None:
         training, valid = set_aside(task, training, settings.valid_share, seed=seed, file=train_file)
         report.note(
@@ -114,7 +114,7 @@ def read_sets(
     return fitted, Sets(training, valid, test, [Source(file.name, sha256_file(file)) for file in files], old, seen)
 
 
-def tell_labels(task: Task, rows: Sequence[Row], report: Report) -> None:
+def report_labels(task: Task, rows: Sequence[Row], report: Report) -> None:
     """Say how often each label is learned from: what a file's labels are seldom is what one thought."""
     if not task.labels:
         return
@@ -202,7 +202,7 @@ def groups_of(task: Task, rows: Sequence[Row]) -> list[str]:
     return find_duplicates(texts, near=NEAR).group
 
 
-def tell_cut(features: Iterable[Features], max_length: int, report: Report) -> int:
+def report_truncated(features: Iterable[Features], max_length: int, report: Report) -> int:
     """Return how many rows are over length and were cut, and tell it."""
     whole = list(features)
     cut = sum(bool(one.meta.get("truncated")) for one in whole)

@@ -23,7 +23,7 @@ from torch import nn
 from noria.core.errors import FolderError
 from noria.core.folder import new_file
 
-from .rng_state import Chance
+from .rng_state import RngState
 
 States = dict[int, dict[str, torch.Tensor]]
 """Number of a parameter in the optimiser -> name -> value: `optimizer.state_dict()["state"]`, every tensor whole."""
@@ -83,7 +83,7 @@ def save_checkpoint(path: Path, module: nn.Module, states: States, position: Pos
     tensors = {f"model/{name}": tensor for name, tensor in learned(module).items()}
     for number, state in states.items():
         tensors.update({f"optimizer/{number}/{key}": value for key, value in state.items()})
-    numbers, rest = Chance.now().as_tensors()
+    numbers, rest = RngState.now().as_tensors()
     save_tensors(path, tensors | numbers, {"position": asdict(position), "random": rest})
 
 
@@ -105,7 +105,7 @@ def load_checkpoint(path: Path, module: nn.Module) -> tuple[Position, States]:
     for name, tensor in tensors.items():
         if match := re.fullmatch(r"optimizer/(\d+)/(\w+)", name):
             states.setdefault(int(match[1]), {})[match[2]] = tensor
-    Chance.of(tensors, notes["random"]).restore()
+    RngState.of(tensors, notes["random"]).restore()
     return Position(**notes["position"]), states
 
 

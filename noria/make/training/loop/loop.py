@@ -31,14 +31,14 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from noria.core.errors import Interrupted, told_plainly
+from noria.core.errors import Interrupted, plain_errors
 from noria.core.memory import release_memory
 from noria.core.progress import Bar, MetricsLog, Report
 from noria.core.settings import fingerprint
 from noria.machine import measure
 from noria.make.tokens.batches import BatchSource
-from noria.make.training.parallel.alone import Objective
 from noria.make.training.parallel.processes import local_processes, world_size
+from noria.make.training.parallel.single import Objective
 from noria.make.training.settings import TrainSettings
 
 from .checkpoint import (
@@ -52,9 +52,9 @@ from .checkpoint import (
     weights,
 )
 from .memory import Need, available, check
-from .plan import Plan, predict_memory, read_plan, steps_within, told_epochs, write_plan
+from .plan import Plan, epochs_text, predict_memory, read_plan, steps_within, write_plan
 from .result import Evaluation, TrainResult, thinned
-from .rng_state import Chance, seed_all
+from .rng_state import RngState, seed_all
 from .step import AfterStep, Stepper
 from .stop import Divergence, StopNow, StopRequests, not_finite
 from .trackers import Trackers
@@ -107,7 +107,7 @@ def train(
     stop = StopRequests(breaks=world_size() == 1)
     run = _Run(module, batches, objective, settings, work, evaluator, after_step, stop)
     run.watch = watch
-    with stop.heard():
+    with stop.handling_signals():
         run.prepare(identity, report, title)
         with (
             report.bar(title, total=run.plan.steps, unit="step") as bar,
@@ -136,7 +136,7 @@ class _Run:
         self.settings, self.work, self.evaluator = settings, work, evaluator
         self.stop = stop
         self.stepper = Stepper(module, batches, objective, settings, after_step)
-        self.together = self.stepper.together
+        self.group = self.stepper.group
         self.checkpoint = work / "checkpoint.safetensors"
         self.metrics = MetricsLog(work / "metrics.jsonl")
         self.trackers = Trackers(settings.trackers)
@@ -154,42 +154,42 @@ class _Run:
         shapes = {name: list(tensor.shape) for name, tensor in weights(self.module).items()}
         settings = self.settings.model_dump(mode="json", exclude=_CHANGE_NOTHING)
         identity = fingerprint([identity, shapes, frozen_hash(self.module), settings, self.batches.fingerprint])
-        plan = self.together.first(lambda: read_plan(self.work))
+        plan = self.group.on_main(lambda: read_plan(self.work))
         seed_all(self.settings.seed)
         if plan is not None and plan.identity == identity:
             check(Need(plan.memory_bytes, 0, margin=1), self._memory(), title)
             self.stepper.plan = plan
-            if plan.machine.workers == self.together.workers:
+            if plan.machine.workers == self.group.workers:
                 torch.set_num_threads(plan.machine.threads)
             # A run killed before its first checkpoint begins its steps anew, with the module as it was handed in.
-            if self.together.first(self.checkpoint.exists):
-                self.position, states = load_checkpoint(self.checkpoint, self.module)
-                self.together.spread()
-                self.together.restore(self.stepper.optimizer, states)
-            if self.together.main:
+            if self.group.on_main(self.checkpoint.exists):
+                self.position, optimizer_states = load_checkpoint(self.checkpoint, self.module)
+                self.group.scatter_weights()
+                self.group.restore(self.stepper.optimizer, optimizer_states)
+            if self.group.is_main:
                 self.metrics.keep(self._still_holds)
-            epochs = told_epochs(plan.steps, self.batches.steps_per_epoch)
+            epochs = epochs_text(plan.steps, self.batches.steps_per_epoch)
             report.plan(
                 f"{title}: going on from step {self.position.step} of {plan.steps}{epochs}, {plan.machine.text()}"
             )
         else:
-            if self.together.main:
+            if self.group.is_main:
                 shutil.rmtree(self.work, ignore_errors=True)
                 self.work.mkdir(parents=True, exist_ok=True)
             made = self._make_plan(identity, title)
-            self.stepper.plan = self.together.first(lambda: made)
+            self.stepper.plan = self.group.on_main(lambda: made)
             seed_all(self.settings.seed)
-            if self.together.main:
+            if self.group.is_main:
                 write_plan(self.work, self.plan)
             parameters = sum(p.numel() for p in self.module.parameters() if p.requires_grad)
             text = self.plan.text(self.batches.tokens_per_step, parameters, self.batches.steps_per_epoch)
             report.plan(f"{title}: {text}")
-        losses = self.together.first(lambda: [record["loss"] for record in self.metrics.read() if "rate" in record])
+        losses = self.group.on_main(lambda: [record["loss"] for record in self.metrics.read() if "rate" in record])
         self.divergence = Divergence(self.plan.steps, losses)
 
     def to_end(self, bar: Bar) -> None:
         """Take the steps that are left, with an evaluation or a checkpoint where one is due."""
-        self.together.learner.train()
+        self.group.learner.train()
         due, saving = time.perf_counter(), 0.0
         while True:
             if self.position.step in self._evaluation_steps() and self.position.judged < self.position.step:
@@ -198,7 +198,7 @@ class _Run:
                 break
             bar.advance(1, **self._step())
             pause = max(self.settings.checkpoint_seconds, saving / self.settings.checkpoint_share)
-            late, asked = self.together.any(time.perf_counter() - due >= pause, self.stop.asked)
+            late, asked = self.group.any(time.perf_counter() - due >= pause, self.stop.asked)
             if late or asked:
                 saving = self._save()
                 due = time.perf_counter()
@@ -209,7 +209,7 @@ class _Run:
 
     def result(self) -> TrainResult:
         """Return what came of it, the module (of the first process) holding the best weights."""
-        if self.position.best_step and self.together.main:
+        if self.position.best_step and self.group.is_main:
             file = self._best_file(self.position.best_step)
             restore_weights(self.module, load_file(file), file)
         self.module.eval()
@@ -223,27 +223,27 @@ class _Run:
             best_score=self.position.best_score,
             curves={"train": thinned(records), "valid": [[r["step"], r["score"]] for r in records if "score" in r]},
             plan=self.plan,
-            shared_seconds=self.together.seconds(),
+            shared_seconds=self.group.seconds(),
         )
 
     def _step(self) -> dict[str, float]:
         """Take the next step; a signal breaks its passes off, and leaves the run as it was before."""
         step, start = self.position.step, time.perf_counter()
-        chance, buffers = Chance.now(), [(buffer, buffer.clone()) for buffer in self.module.buffers()]
+        rng_state, buffers = RngState.now(), [(buffer, buffer.clone()) for buffer in self.module.buffers()]
         try:
-            with self.stop.breakable():
-                batches = self.stepper.share.at(step)
+            with self.stop.interruptible():
+                batches = self.stepper.shard.at(step)
                 passed = self.stepper.passes(batches, step)
         except StopNow:
             self.stepper.optimizer.zero_grad(set_to_none=True)
-            chance.restore()
+            rng_state.restore()
             for buffer, before in buffers:
                 buffer.copy_(before)
             self._save()
             raise self._interrupted() from None
-        loss_sum, weight, tokens = self.together.total(*passed, sum(batch.tokens for batch in batches))
+        loss_sum, weight, tokens = self.group.all_reduce_sum(*passed, sum(batch.tokens for batch in batches))
         weight = weight or 1.0
-        length = self.stepper.settle(weight)
+        length = self.stepper.reduce_and_clip(weight)
         if error := not_finite(loss_sum, length, weight, step + 1, [row for batch in batches for row in batch.rows]):
             raise error
         self.stepper.learn(step)
@@ -265,9 +265,9 @@ class _Run:
     def _evaluate(self) -> dict[str, float]:
         step = self.position.step
         try:
-            with self.stop.breakable():
-                self.together.gather()
-                evaluation = self.together.first(self._judge)
+            with self.stop.interruptible():
+                self.group.gather_weights()
+                evaluation = self.group.on_main(self._judge)
         except StopNow:
             self._save()
             raise self._interrupted() from None
@@ -276,7 +276,7 @@ class _Run:
         self.position = replace(self.position, judged=step)
         if best is None or evaluation.score > best:
             start = time.perf_counter()
-            if self.together.main:
+            if self.group.is_main:
                 save_tensors(self._best_file(step), learned(self.module), {})
             self.position = replace(self.position, best_step=step, best_score=evaluation.score)
             self.saving += time.perf_counter() - start
@@ -286,29 +286,27 @@ class _Run:
 
     def _judge(self) -> Evaluation:
         assert self.evaluator is not None
-        chance = Chance.now()
+        rng_state = RngState.now()
         self.module.eval()
         try:
             with torch.no_grad(), self.stepper.computing():
                 return self.evaluator(self.module)
         finally:
             self.module.train()
-            chance.restore()
+            rng_state.restore()
 
     def _make_plan(self, identity: str, title: str) -> Plan:
         """Measure what the run needs, and leave module and optimiser as they were."""
         start, fixed = time.perf_counter(), self.settings.steps
-        machine = replace(
-            self.together.first(lambda: measure(self.settings.number_type)), workers=self.together.workers
-        )
+        machine = replace(self.group.on_main(lambda: measure(self.settings.number_type)), workers=self.group.workers)
         stepper = self.stepper
         stepper.plan = Plan(identity, fixed or 1_000_000, machine, 0.0)
         before = {name: tensor.clone() for name, tensor in learned(self.module).items()}
-        self.together.learner.train()
+        self.group.learner.train()
         try:
-            with self.stop.breakable():
+            with self.stop.interruptible():
                 need = predict_memory(
-                    self.module, stepper.share, stepper.try_passes, stepper.try_step, self._memory(), title
+                    self.module, stepper.shard, stepper.try_passes, stepper.try_step, self._memory(), title
                 )
                 if fixed:
                     return replace(self.plan, memory_bytes=need.bytes)
@@ -316,16 +314,16 @@ class _Run:
                     self.settings.seconds,
                     time.perf_counter() - start,
                     stepper.try_number,
-                    self._judge if self.evaluator and self.together.main else None,
+                    self._judge if self.evaluator and self.group.is_main else None,
                     self.settings.evaluations,
                     self.batches.tokens_per_step,
-                    clock=lambda: self.together.first(time.perf_counter),
+                    clock=lambda: self.group.on_main(time.perf_counter),
                 )
         except StopNow:
             raise Interrupted(f"{title} was interrupted before its first step", hint="run the same again") from None
         finally:
             restore_weights(self.module, before, self.work)
-            self.together.spread()
+            self.group.scatter_weights()
             stepper.fresh()
         return Plan(identity, steps, machine, speed, need.bytes)
 
@@ -345,8 +343,8 @@ class _Run:
         return self.settings.patience is not None and since >= self.settings.patience
 
     def _record(self, *, step: int, **values: float) -> None:
-        if self.together.main:
-            with told_plainly():
+        if self.group.is_main:
+            with plain_errors():
                 self.metrics.write(step=step, **values)
             self.trackers.write(step, values)
 
@@ -364,10 +362,10 @@ class _Run:
     def _save(self) -> float:
         """Write a checkpoint, drop best weights that it no longer speaks of, and return the seconds it took."""
         start = time.perf_counter()
-        self.together.gather()
-        states = self.together.states(self.stepper.optimizer)
-        if self.together.main:
-            save_checkpoint(self.checkpoint, self.module, states, self.position)
+        self.group.gather_weights()
+        optimizer_states = self.group.optimizer_states(self.stepper.optimizer)
+        if self.group.is_main:
+            save_checkpoint(self.checkpoint, self.module, optimizer_states, self.position)
             for file in self.work.glob("best-*.safetensors"):
                 if file != self._best_file(self.position.best_step):
                     file.unlink(missing_ok=True)

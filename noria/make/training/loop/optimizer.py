@@ -83,7 +83,7 @@ def set_rate(optimizer: torch.optim.Optimizer, value: float) -> None:
         group["lr"] = value * group["scale"]
 
 
-def settle_gradients(
+def scale_and_clip(
     optimizer: torch.optim.Optimizer,
     weight: float,
     clip: float,
@@ -100,7 +100,7 @@ def settle_gradients(
         norm: gives the length of all gradients, where other processes hold parts of them.
     """
     gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
-    length = (norm or gradient_length)(gradients) / weight
+    length = (norm or gradient_norm)(gradients) / weight
     factor = 1 / weight
     if clip and length > clip:
         factor *= clip / length
@@ -108,6 +108,6 @@ def settle_gradients(
     return length
 
 
-def gradient_length(gradients: list[torch.Tensor]) -> float:
+def gradient_norm(gradients: list[torch.Tensor]) -> float:
     """Return the Euclidean norm over all gradients."""
     return float(torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients))))

@@ -52,12 +52,12 @@ class Plan:
         )
         return (
             f"{self.steps:,} {'step' if self.steps == 1 else 'steps'} of about {tokens_per_step:,.0f} tokens"
-            f"{told_epochs(self.steps, steps_per_epoch)}, {parameters / 1e6:.1f} M parameters learn, "
+            f"{epochs_text(self.steps, steps_per_epoch)}, {parameters / 1e6:.1f} M parameters learn, "
             f"{gigabytes(self.memory_bytes)} of memory beyond the weights{minutes}, {self.machine.text()}"
         )
 
 
-def told_epochs(steps: int, steps_per_epoch: float) -> str:
+def epochs_text(steps: int, steps_per_epoch: float) -> str:
     """Return in words how often the steps see every row, and whether some rows are not seen at all; nothing where unknown."""
     if not steps_per_epoch:
         return ""

@@ -18,7 +18,7 @@ def seed_all(seed: int) -> None:
 
 
 @dataclass(frozen=True)
-class Chance:
+class RngState:
     """Where the generators stood at one moment."""
 
     torch: torch.Tensor
@@ -26,12 +26,12 @@ class Chance:
     python: tuple[Any, ...]
 
     @classmethod
-    def now(cls) -> Chance:
+    def now(cls) -> RngState:
         """Return where they stand."""
         return cls(torch.get_rng_state(), tuple(np.random.get_state(legacy=True)), random.getstate())
 
     @classmethod
-    def of(cls, tensors: dict[str, torch.Tensor], rest: dict[str, Any]) -> Chance:
+    def of(cls, tensors: dict[str, torch.Tensor], rest: dict[str, Any]) -> RngState:
         """Return what `as_tensors` was given."""
         place, has_gauss, gauss = rest["numpy"]
         keys = tensors["random/numpy"].numpy().astype(np.uint32)

@@ -10,8 +10,8 @@ from torch import nn
 
 from noria.machine import computing
 from noria.make.tokens.batches import Batch, BatchSource
-from noria.make.training.parallel.alone import Objective
-from noria.make.training.parallel.join import join
+from noria.make.training.parallel.process_group import process_group
+from noria.make.training.parallel.single import Objective
 from noria.make.training.settings import TrainSettings
 
 from .optimizer import rate, set_rate
@@ -34,32 +34,32 @@ class Stepper:
         after_step: AfterStep | None,
     ) -> None:
         self.settings, self.after_step = settings.optimizer, after_step
-        self.together = join(settings.parallel, module, objective, settings.seed, whole=after_step is not None)
-        self.share = self.together.share(batches)
+        self.group = process_group(settings.parallel, module, objective, settings.seed, whole=after_step is not None)
+        self.shard = self.group.shard(batches)
         self.fresh()
 
     def fresh(self) -> None:
         """Begin with an optimiser that has seen nothing."""
-        self.optimizer = self.together.optimizer(self.settings)
+        self.optimizer = self.group.optimizer(self.settings)
 
     def passes(self, batches: Sequence[Batch], step: int = 0) -> tuple[float, float]:
         """Add the gradients of all batches up; return the sums of their losses and of their weights."""
         loss_sum, weight_sum = 0.0, 0.0
-        self.together.begin(step)
+        self.group.seed_step(step)
         for batch in batches:
             with self.computing():
-                loss, weight = self.together.score(batch)
+                loss, weight = self.group.score(batch)
             loss.backward()
             loss_sum, weight_sum = loss_sum + loss.item(), weight_sum + float(weight)
         return loss_sum, weight_sum
 
     def computing(self) -> AbstractContextManager[Any]:
         """Compute on the plan's numbers."""
-        return computing(self.plan.machine.number_type, self.together.device.type)
+        return computing(self.plan.machine.number_type, self.group.device.type)
 
-    def settle(self, weight: float) -> float:
+    def reduce_and_clip(self, weight: float) -> float:
         """Divide the gradients by their weight, clip them, and return the length they had."""
-        return self.together.settle(self.optimizer, weight, self.settings.clip)
+        return self.group.reduce_and_clip(self.optimizer, weight, self.settings.clip)
 
     def learn(self, step: int) -> None:
         """Change the weights by the gradients, which are gone afterwards."""
@@ -77,16 +77,16 @@ class Stepper:
     def try_passes(self, batches: Sequence[Batch]) -> None:
         """Take batches forward and backward and learn nothing."""
         self.passes(batches)
-        self.together.learner.zero_grad(set_to_none=True)
+        self.group.learner.zero_grad(set_to_none=True)
 
     def try_step(self, batches: Sequence[Batch]) -> None:
         """Take batches through a whole step; whoever tries puts the weights back."""
-        _, weight = self.together.total(*self.passes(batches))
-        self.settle(weight or 1.0)
+        _, weight = self.group.all_reduce_sum(*self.passes(batches))
+        self.reduce_and_clip(weight or 1.0)
         self.learn(0)
 
     def try_number(self, number: int) -> int:
         """Try the step of a number and return its tokens, those of all processes."""
-        batches = self.share.at(number)
+        batches = self.shard.at(number)
         self.try_step(batches)
-        return int(self.together.total(sum(batch.tokens for batch in batches))[0])
+        return int(self.group.all_reduce_sum(sum(batch.tokens for batch in batches))[0])

@@ -22,7 +22,7 @@ class StopNow(BaseException):
 class StopRequests:
     """SIGINT and SIGTERM as a wish; a second signal does what it would have done without this.
 
-    What changes nothing that counts (the passes of a step, an evaluation) runs under `breakable`: a signal breaks it off
+    What changes nothing that counts (the passes of a step, an evaluation) runs under `interruptible`: a signal breaks it off
     at once, so that even steps of minutes leave the run's last whole step within a second or two; what cannot be broken
     off is the backward pass of one batch. All else runs to its end, and the loop looks at `asked`.
     """
@@ -32,7 +32,7 @@ class StopRequests:
         self._breaks, self._open = breaks, False
 
     @contextmanager
-    def breakable(self) -> Iterator[None]:
+    def interruptible(self) -> Iterator[None]:
         """Break the block off with `StopNow` when a signal comes, or has come."""
         if self.asked and self._breaks:
             raise StopNow
@@ -43,7 +43,7 @@ class StopRequests:
             self._open = False
 
     @contextmanager
-    def heard(self) -> Iterator[None]:
+    def handling_signals(self) -> Iterator[None]:
         """Listen while the block runs; does nothing outside the main thread, where Python hears no signals."""
         if threading.current_thread() is not threading.main_thread():
             yield
@@ -51,7 +51,7 @@ class StopRequests:
         numbers = (signal.SIGINT, signal.SIGTERM)
         before = {number: signal.getsignal(number) for number in numbers}
 
-        def hear(number: int, frame: FrameType | None) -> None:
+        def handler(number: int, frame: FrameType | None) -> None:
             self.asked = True
             for each in numbers:
                 signal.signal(each, before[each])
@@ -59,7 +59,7 @@ class StopRequests:
                 raise StopNow
 
         for number in numbers:
-            signal.signal(number, hear)
+            signal.signal(number, handler)
         try:
             yield
         finally:

@@ -23,12 +23,12 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 
 from noria.make.tokens.batches import Batch, BatchSource, Sharded
 from noria.make.training.loop.checkpoint import States, learned, weights
-from noria.make.training.loop.optimizer import make_optimizer, settle_gradients
+from noria.make.training.loop.optimizer import make_optimizer, scale_and_clip
 from noria.make.training.loop.rng_state import seed_all
 from noria.make.training.settings import OptimizerSettings, ParallelSettings
 
-from .alone import Alone, Objective
 from .processes import tensor_width
+from .single import Objective, SingleProcess
 from .split import Scored, fully_sharded, tensor_parallel
 
 T = TypeVar("T")
@@ -36,7 +36,7 @@ BUCKET = 8 << 20
 """Numbers of one sum: large enough that starting it costs nothing beside it, small enough that copies stay short-lived."""
 
 
-class Group(Alone):
+class ProcessGroup(SingleProcess):
     """This process among the others; every method but `score` is called by all of them, in the same order.
 
     Args:
@@ -51,7 +51,7 @@ class Group(Alone):
 
     def __init__(self, settings: ParallelSettings, module: nn.Module, objective: Objective, *, seed: int) -> None:
         self.workers = dist.get_world_size()
-        self.main = dist.get_rank() == 0
+        self.is_main = dist.get_rank() == 0
         self.device = _device()
         width = tensor_width(settings)
         self.mesh = init_device_mesh(
@@ -87,12 +87,12 @@ class Group(Alone):
             group["params"] = [next(parts) for _ in group["params"]]
         return optimizer
 
-    def share(self, batches: BatchSource) -> BatchSource:
+    def shard(self, batches: BatchSource) -> BatchSource:
         """Return the rows of this process's place along data."""
         data = self.mesh["data"]
         return Sharded(batches, data.get_local_rank(), data.size())
 
-    def begin(self, step: int) -> None:
+    def seed_step(self, step: int) -> None:
         """Seed by run, step and place along data: the same where the run goes on, the same along tensor."""
         numbers = np.random.SeedSequence([self._seed % 2**64, step, self.mesh["data"].get_local_rank()])
         seed_all(int(numbers.generate_state(1)[0]))
@@ -109,7 +109,7 @@ class Group(Alone):
             return torch.zeros((), requires_grad=True), 0.0
         return self._objective(self.learner, batch)
 
-    def total(self, *values: float) -> tuple[float, ...]:
+    def all_reduce_sum(self, *values: float) -> tuple[float, ...]:
         """Sum over the data dimension."""
         start = time.perf_counter()
         sums = torch.tensor(values, dtype=torch.float64)
@@ -117,7 +117,7 @@ class Group(Alone):
         self._seconds["waiting"] += time.perf_counter() - start
         return tuple(sums.tolist())
 
-    def settle(self, optimizer: torch.optim.Optimizer, weight: float, clip: float) -> float:
+    def reduce_and_clip(self, optimizer: torch.optim.Optimizer, weight: float, clip: float) -> float:
         """Sum the gradients that differ between processes; divide, and clip by the length of the whole gradient."""
         for whole, own in zip(self._whole, self._own, strict=True):
             if own is not whole and whole.grad is not None:
@@ -126,11 +126,11 @@ class Group(Alone):
         if self._sums:
             self._sum_gradients()
         self._seconds["summing"] += time.perf_counter() - start
-        return settle_gradients(optimizer, weight, clip, self._length)
+        return scale_and_clip(optimizer, weight, clip, self._length)
 
-    def first(self, call: Callable[[], T]) -> T:
+    def on_main(self, call: Callable[[], T]) -> T:
         """Call in the first process, while the others wait; return what it gave."""
-        box: list[Any] = [call() if self.main else None]
+        box: list[Any] = [call() if self.is_main else None]
         dist.broadcast_object_list(box, 0, device=torch.device("cpu"))
         return box[0]
 
@@ -144,16 +144,16 @@ class Group(Alone):
         """Return the seconds spent waiting for the slowest and summing gradients, since weights were last spread."""
         return dict(self._seconds)
 
-    def gather(self) -> None:
+    def gather_weights(self) -> None:
         """Fill the caller's module, in the first process, from all parts."""
         if self._split:
             own = learned(self._module)
             for name, tensor in learned(self.learner).items():
                 whole = tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
-                if self.main:
+                if self.is_main:
                     own[name].copy_(whole)
 
-    def spread(self) -> None:
+    def scatter_weights(self) -> None:
         """Fill this process's parts from the caller's module."""
         self._seconds = dict.fromkeys(self._seconds, 0.0)  # steps on trial are over
         if self._split:
@@ -162,21 +162,21 @@ class Group(Alone):
                 for name, tensor in learned(self.learner).items():
                     _local(tensor).copy_(_part_of(own[name].to(self.device), tensor))
 
-    def states(self, optimizer: torch.optim.Optimizer) -> States:
+    def optimizer_states(self, optimizer: torch.optim.Optimizer) -> States:
         """Return the optimiser's state with every tensor whole, on the processor."""
         return {
             number: {key: _joined(value, self._whole[number]).cpu() for key, value in state.items()}
             for number, state in optimizer.state_dict()["state"].items()
         }
 
-    def restore(self, optimizer: torch.optim.Optimizer, states: States) -> None:
+    def restore(self, optimizer: torch.optim.Optimizer, optimizer_states: States) -> None:
         """Give the optimiser its parts of a whole state."""
         parts = {
             number: {
                 key: _part_of(value, self._whole[number]) if value.shape == self._whole[number].shape else value
                 for key, value in state.items()
             }
-            for number, state in states.items()
+            for number, state in optimizer_states.items()
         }
         super().restore(optimizer, parts)
 

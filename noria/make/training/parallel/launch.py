@@ -64,13 +64,13 @@ def run(
         Interrupted: SIGINT or SIGTERM came; the recipe has saved what it does save.
     """
     stop = StopRequests(breaks=False)
-    with tempfile.TemporaryDirectory(prefix="noria-") as folder, stop.heard():
+    with tempfile.TemporaryDirectory(prefix="noria-") as folder, stop.handling_signals():
         crew = [_Worker(rank, workers, Path(folder)) for rank in range(workers)]
         try:
             for worker in crew:
                 worker.start((function.__module__, function.__qualname__, tuple(arguments), dict(named)))
-            with _Retold(report) as retold:
-                _listen(crew, retold, stop)
+            with _ReportRelay(report) as relayed:
+                _listen(crew, relayed, stop)
         finally:
             for worker in crew:
                 worker.end()
@@ -119,7 +119,7 @@ class _Worker:
             self.process.stdin.write(pickle.dumps(call))
             self.process.stdin.flush()
 
-    def hear(self) -> list[dict[str, Any]] | None:
+    def read_events(self) -> list[dict[str, Any]] | None:
         """Return what came through the pipe, or None at its end."""
         part = os.read(self.pipe, 1 << 16)
         if not part:
@@ -155,7 +155,7 @@ class _Worker:
             del self.pipe
 
 
-def _listen(crew: Sequence[_Worker], retold: _Retold, stop: StopRequests) -> None:
+def _listen(crew: Sequence[_Worker], relayed: _ReportRelay, stop: StopRequests) -> None:
     """Follow the processes to their end; hand signals on; give those that outlive a fault a little time."""
     told, broken = False, 0.0
     with selectors.DefaultSelector() as selector:
@@ -164,17 +164,17 @@ def _listen(crew: Sequence[_Worker], retold: _Retold, stop: StopRequests) -> Non
         while selector.get_map():
             for key, _ in selector.select(timeout=0.1):
                 worker = key.data
-                heard = worker.hear()
-                if heard is None:
+                events = worker.read_events()
+                if events is None:
                     selector.unregister(worker.pipe)
                     worker.ended = time.monotonic()
                     if worker.process.wait() and not broken:
                         broken = time.monotonic()
-                for event in heard or ():
+                for event in events or ():
                     if event["event"] == "error":
                         worker.error = event
                     elif worker.rank == 0:
-                        retold.tell(event)
+                        relayed.relay(event)
             if stop.asked and not told:
                 told = True
                 for worker in crew:
@@ -195,7 +195,7 @@ def _judge(crew: Sequence[_Worker], stop: StopRequests) -> None:
         raise reason
 
 
-class _Retold:
+class _ReportRelay:
     """Says to a report what another process's report said in JSON lines."""
 
     def __init__(self, report: Report) -> None:
@@ -203,13 +203,13 @@ class _Retold:
         self._bars = ExitStack()
         self._bar: Bar | None = None
 
-    def __enter__(self) -> _Retold:
+    def __enter__(self) -> _ReportRelay:
         return self
 
     def __exit__(self, *reason: object) -> None:
         self._bars.close()
 
-    def tell(self, event: dict[str, Any]) -> None:
+    def relay(self, event: dict[str, Any]) -> None:
         """Repeat one event."""
         kind = event.pop("event")
         if kind != "progress":

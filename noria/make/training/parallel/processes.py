@@ -30,12 +30,12 @@ def local_processes() -> int:
     return int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if world_size() > 1 else 1
 
 
-def first_process() -> bool:
+def is_first_process() -> bool:
     """Return whether this process is the one that writes and tells."""
     return world_size() == 1 or os.environ["RANK"] == "0"
 
 
-def enter() -> None:
+def init_process_group() -> None:
     """Join the process group, once; whoever started the process has put the address into the environment."""
     import torch.distributed as dist
 
@@ -47,16 +47,16 @@ def enter() -> None:
 
 
 @contextmanager
-def first_alone() -> Iterator[None]:
+def first_process_first() -> Iterator[None]:
     """Let the first process do the block before the others, so that what it writes is there when they come."""
     if world_size() == 1:
         yield
         return
     import torch.distributed as dist
 
-    enter()
-    if not first_process():
+    init_process_group()
+    if not is_first_process():
         dist.barrier()
     yield
-    if first_process():
+    if is_first_process():
         dist.barrier()

@@ -27,19 +27,21 @@ def main(pipe: int) -> int:
             getattr(import_module(module), name)(*arguments, report=report, **named)
             return 0
         except KeyboardInterrupt:
-            return _tell(stream, Interrupted("interrupted", hint="the same command goes on from the last checkpoint"))
+            return _send_error(
+                stream, Interrupted("interrupted", hint="the same command goes on from the last checkpoint")
+            )
         except NoriaError as error:
-            return _tell(stream, error)
+            return _send_error(stream, error)
         except OSError as error:
-            return _tell(stream, from_system(error) or error)
+            return _send_error(stream, from_system(error) or error)
         except Exception as error:
             import traceback
 
             traceback.print_exc()
-            return _tell(stream, error)
+            return _send_error(stream, error)
 
 
-def _tell(stream: IO[str], error: BaseException) -> int:
+def _send_error(stream: IO[str], error: BaseException) -> int:
     """Say what ended this process, and return its exit code."""
     plain = isinstance(error, NoriaError)
     kind = {RowError: "InputError"}.get(type(error), type(error).__name__) if plain else ""

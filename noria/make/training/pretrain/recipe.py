@@ -29,12 +29,12 @@ from noria.make.training.finetune.publish import write_page
 from noria.make.training.loop.loop import train
 from noria.make.training.loop.result import Evaluation, TrainResult
 from noria.make.training.parallel import launch
-from noria.make.training.parallel.processes import first_alone, first_process
+from noria.make.training.parallel.processes import first_process_first, is_first_process
 from noria.make.training.settings import OptimizerSettings, PretrainSettings, TrainSettings
 
 from .material import Material, prepare, sources_of
 from .sample import sample
-from .setups import Kind, kind_of
+from .setups import Setup, setup_for
 
 
 def pretrain(corpus: Path, out: Path, settings: PretrainSettings, report: Report) -> Path:
@@ -62,12 +62,12 @@ def pretrain(corpus: Path, out: Path, settings: PretrainSettings, report: Report
         launch.run(pretrain, (corpus, out, settings), {}, settings.parallel.workers, report)
         return out
     work = out.with_name(f".{out.name}.work")
-    with first_alone():
+    with first_process_first():
         material = prepare(corpus, work, settings, report)
-    kind = kind_of(settings, material)
+    kind = setup_for(settings, material)
     model = kind.model()
     result = fit(kind, model, work / "run", settings, report)
-    if not first_process():
+    if not is_first_process():
         return out
     with report.bar("judge on test documents", total=1, unit="model") as bar:
         source = f"{', '.join(sorted({file.parent.name for file in material.files['test']}))}; test split"
@@ -80,7 +80,7 @@ def pretrain(corpus: Path, out: Path, settings: PretrainSettings, report: Report
     return out
 
 
-def fit(kind: Kind, model: nn.Module, work: Path, settings: PretrainSettings, report: Report) -> TrainResult:
+def fit(kind: Setup, model: nn.Module, work: Path, settings: PretrainSettings, report: Report) -> TrainResult:
     """Train a model in place by its kind; `work` holds the unfinished run, in a folder that is removed with it."""
     keep_memory()
     rates = settings.optimizer.model_dump(exclude={"learning_rate"})
@@ -142,7 +142,7 @@ def _check(settings: PretrainSettings) -> None:
 
 def _write(
     out: Path,
-    kind: Kind,
+    kind: Setup,
     model: nn.Module,
     material: Material,
     settings: PretrainSettings,
@@ -170,7 +170,7 @@ def _write(
 
 
 def _facts(
-    kind: Kind,
+    kind: Setup,
     model: nn.Module,
     settings: PretrainSettings,
     result: TrainResult,

@@ -1,8 +1,8 @@
 """What each objective of pretraining asks for: a model, batches, a loss, and figures on held-out text with a baseline.
 
-kind = kind_of(settings, material)
-kind.model(), kind.batches(), kind.objective                                   # what the loop is given
-kind.figures(model, source=...)                                                # figures, baselines
+setup = setup_for(settings, material)
+setup.model(), setup.batches(), setup.objective                                   # what the loop is given
+setup.figures(model, source=...)                                                # figures, baselines
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from noria.make.models import recurrent, sizes
 from noria.make.models.load import load
 from noria.make.tokens.batches import IGNORED, BatchSource, Packed
 from noria.make.training.finetune.prepare import check_trained_and_written
-from noria.make.training.objectives import language_modeling as objectives
+from noria.make.training.objectives import language_modeling
 from noria.make.training.objectives.corruption import Corrupted, Rule, Windows, fixed_batches
-from noria.make.training.parallel.alone import Objective
+from noria.make.training.parallel.single import Objective
 from noria.make.training.settings import PretrainSettings
 from noria.tasks.padding import usable_length
 
@@ -46,7 +46,7 @@ COUNTED = 2_000
 """Windows of the training text that the baseline of hidden tokens and cut spans counts."""
 
 
-class Kind(Protocol):
+class Setup(Protocol):
     """An objective and all that goes with it."""
 
     task: str
@@ -78,20 +78,20 @@ class Kind(Protocol):
         ...
 
 
-def kind_of(settings: PretrainSettings, material: Material) -> Kind:
+def setup_for(settings: PretrainSettings, material: Material) -> Setup:
     """Return the kind of an objective.
 
     Raises:
         SettingError: the objective and the architecture do not go together.
     """
     if settings.objective == "causal":
-        return Causal(settings, material)
+        return CausalSetup(settings, material)
     if settings.model.architecture == "lstm":
         raise SettingError("an LSTM reads forward only", found=f"objective {settings.objective}", allowed="causal")
-    return Filled(settings, material)
+    return MaskedSetup(settings, material)
 
 
-class Causal:
+class CausalSetup:
     """The next token, by a Llama or an LSTM."""
 
     task, unit = "causal", "bits/byte"
@@ -120,7 +120,7 @@ class Causal:
     @property
     def objective(self) -> Objective:
         """Return the loss."""
-        return partial(objectives.causal, dropout=self._settings.model.dropout)
+        return partial(language_modeling.causal, dropout=self._settings.model.dropout)
 
     def watch(self, model: nn.Module) -> float:
         """Return bits per byte of a sample of the valid documents."""
@@ -150,7 +150,7 @@ class Causal:
         return found
 
 
-class Filled:
+class MaskedSetup:
     """Hidden tokens by a BERT, or cut spans by a T5."""
 
     unit = "nats/token"
@@ -190,7 +190,7 @@ class Filled:
     @property
     def objective(self) -> Objective:
         """Return the loss."""
-        return objectives.spans if self._spans else objectives.masked
+        return language_modeling.spans if self._spans else language_modeling.masked
 
     def watch(self, model: nn.Module) -> float:
         """Return the loss on a sample of the valid documents, the same taken out each time."""
@@ -221,7 +221,7 @@ class Filled:
     def _logits(self, model: nn.Module, batch: Any) -> torch.Tensor:
         inputs = {name: batch.tensors[name] for name in ("input_ids", "attention_mask")}
         if self._spans:
-            inputs["decoder_input_ids"] = objectives.shifted(batch.tensors["targets"], model.config)
+            inputs["decoder_input_ids"] = language_modeling.shifted(batch.tensors["targets"], model.config)
         return model(**inputs).logits
 
     def _unigram(self, windows: Windows) -> Predictions:

@@ -21,10 +21,10 @@ from typing import Any
 from noria.core.figure import Figure
 from noria.core.folder import new_file, new_folder, read_manifest, sha256_file, write_json
 from noria.core.progress import Report
-from noria.make.training.finetune.leaks import look
+from noria.make.training.finetune.leaks import find_leaks
 from noria.make.training.finetune.publish import lineage
 from noria.make.training.finetune.recipe import finetune
-from noria.make.training.finetune.rows import folds_of, identity_of, set_aside, tell_labels
+from noria.make.training.finetune.rows import folds_of, identity_of, report_labels, set_aside
 from noria.make.training.settings import FinetuneSettings, RowSettings
 from noria.tasks.task import Row, Task, read_rows
 
@@ -64,8 +64,8 @@ def crossvalidate(
     reading = reading or RowSettings()
     rows = read_rows(file, task, skip_bad=reading.skip_bad_rows, report=report, columns=reading.columns)
     task = task.fitted(rows)
-    tell_labels(task, rows, report)
-    look(task, rows, {}).tell(report)
+    report_labels(task, rows, report)
+    find_leaks(task, rows, {}).report_to(report)
     work = out.with_name(f".{out.name}.work")
     begin(work, identity_of(task, base, [file], settings, reading, cross))
     runs = [(seed, fold) for seed in range(cross.seeds) for fold in range(cross.folds)]

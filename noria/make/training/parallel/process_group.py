@@ -1,12 +1,12 @@
 """One process, or several that train one model: data, fully sharded, tensor, or data and tensor parallel.
 
-    together = join(settings.parallel, module, objective, 0, whole=False)  # Alone, or one of a Group
-    optimizer = together.optimizer(settings.optimizer)
-    for batch in together.share(batches).at(step):                       # this process's rows of the step's batches
-        loss, weight = together.score(batch)
+    group = process_group(settings.parallel, module, objective, 0, whole=False)  # a SingleProcess, or one of a ProcessGroup
+    optimizer = group.optimizer(settings.optimizer)
+    for batch in group.shard(batches).at(step):                       # this process's rows of the step's batches
+        loss, weight = group.score(batch)
         loss.backward()
-    loss, weight, tokens = together.total(loss, weight, tokens)          # over all rows of the step
-    length = together.settle(optimizer, weight, clip)
+    loss, weight, tokens = group.all_reduce_sum(loss, weight, tokens)          # over all rows of the step
+    length = group.reduce_and_clip(optimizer, weight, clip)
 
 Who starts the processes is not its business: `launch.py` does on one machine, torchrun does anywhere; both say in RANK
 and WORLD_SIZE which process this is. The loss does not depend on how many there are: a step's rows are the same, losses and
@@ -26,11 +26,13 @@ from torch import nn
 from noria.core.errors import SettingError
 from noria.make.training.settings import ParallelSettings
 
-from .alone import Alone, Objective
-from .processes import enter, tensor_width, world_size
+from .processes import init_process_group, tensor_width, world_size
+from .single import Objective, SingleProcess
 
 
-def join(settings: ParallelSettings, module: nn.Module, objective: Objective, seed: int, *, whole: bool) -> Alone:
+def process_group(
+    settings: ParallelSettings, module: nn.Module, objective: Objective, seed: int, *, whole: bool
+) -> SingleProcess:
     """Return this process's place in the run: alone, or one of the group that RANK and WORLD_SIZE tell of.
 
     Args:
@@ -44,7 +46,7 @@ def join(settings: ParallelSettings, module: nn.Module, objective: Objective, se
         SettingError: the model or the number of processes does not suit the layout.
     """
     if world_size() == 1:
-        return Alone(module, objective)
+        return SingleProcess(module, objective)
     if whole and settings.layout != "data":
         raise SettingError(
             "the adapter is changed as a whole between steps", found=settings.layout, allowed="layout data"
@@ -56,7 +58,7 @@ def join(settings: ParallelSettings, module: nn.Module, objective: Objective, se
             found=f"{width} along tensor",
             allowed=f"a divisor of {world_size()}",
         )
-    from .group import Group
+    from .group import ProcessGroup
 
-    enter()
-    return Group(settings, module, objective, seed=seed)
+    init_process_group()
+    return ProcessGroup(settings, module, objective, seed=seed)

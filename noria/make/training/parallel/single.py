@@ -10,17 +10,17 @@ from torch import nn
 
 from noria.make.tokens.batches import Batch, BatchSource
 from noria.make.training.loop.checkpoint import States
-from noria.make.training.loop.optimizer import make_optimizer, settle_gradients
+from noria.make.training.loop.optimizer import make_optimizer, scale_and_clip
 from noria.make.training.settings import OptimizerSettings
 
 T = TypeVar("T")
 Objective = Callable[[nn.Module, Batch], tuple[torch.Tensor, float]]
 
 
-class Alone:
-    """One process: nothing to share, nothing to wait for. Says what each method is for; a `Group` does it among many."""
+class SingleProcess:
+    """One process: nothing to share, nothing to wait for. Says what each method is for; a `ProcessGroup` does it among many."""
 
-    main = True
+    is_main = True
     """Whether this process writes files, shows progress and asks the evaluator."""
     workers = 1
     device = torch.device("cpu")
@@ -34,26 +34,26 @@ class Alone:
         """Return a new optimiser over what of the learner lies in this process."""
         return make_optimizer(self.learner, settings)
 
-    def share(self, batches: BatchSource) -> BatchSource:
+    def shard(self, batches: BatchSource) -> BatchSource:
         """Return this process's rows of every batch."""
         return batches
 
-    def begin(self, step: int) -> None:
+    def seed_step(self, step: int) -> None:
         """Prepare for a step: among many, randomness depends on seed, step and rows, not on what was drawn before."""
 
     def score(self, batch: Batch) -> tuple[torch.Tensor, float]:
         """Return the batch's summed loss, ready to go backward from, and its weight."""
         return self._objective(self.learner, batch)
 
-    def total(self, *values: float) -> tuple[float, ...]:
+    def all_reduce_sum(self, *values: float) -> tuple[float, ...]:
         """Return each value summed over the processes that hold different rows."""
         return values
 
-    def settle(self, optimizer: torch.optim.Optimizer, weight: float, clip: float) -> float:
+    def reduce_and_clip(self, optimizer: torch.optim.Optimizer, weight: float, clip: float) -> float:
         """Sum gradients over all rows, divide by the weight, clip by the global length, and return that length."""
-        return settle_gradients(optimizer, weight, clip)
+        return scale_and_clip(optimizer, weight, clip)
 
-    def first(self, call: Callable[[], T]) -> T:
+    def on_main(self, call: Callable[[], T]) -> T:
         """Call in the first process, while the others wait; return what it gave in every process."""
         return call()
 
@@ -65,22 +65,22 @@ class Alone:
         """Return the seconds of this process's steps that went into waiting for the slowest and into summing gradients."""
         return {}
 
-    def gather(self) -> None:
+    def gather_weights(self) -> None:
         """Fill the caller's module from the learner."""
 
-    def spread(self) -> None:
+    def scatter_weights(self) -> None:
         """Fill the learner from the caller's module."""
 
-    def states(self, optimizer: torch.optim.Optimizer) -> States:
+    def optimizer_states(self, optimizer: torch.optim.Optimizer) -> States:
         """Return the optimiser's state, whole."""
         return optimizer.state_dict()["state"]
 
-    def restore(self, optimizer: torch.optim.Optimizer, states: States) -> None:
+    def restore(self, optimizer: torch.optim.Optimizer, optimizer_states: States) -> None:
         """Give the optimiser its part of a whole state."""
         parameters = [one for group in optimizer.param_groups for one in group["params"]]
         laid = {
             number: {key: _laid_like(parameters[number], value) for key, value in state.items()}
-            for number, state in states.items()
+            for number, state in optimizer_states.items()
         }
         optimizer.load_state_dict({**optimizer.state_dict(), "state": laid})
 

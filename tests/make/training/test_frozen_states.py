@@ -16,8 +16,7 @@ from noria.core.progress import Report
 from noria.make.kernels import bert
 from noria.make.models.adapt import adapt, freeze
 from noria.make.models.adapt_settings import AdapterSettings
-from noria.make.training.finetune import examples
-from noria.make.training.finetune import frozen_states as lower
+from noria.make.training.finetune import examples, frozen_states
 from noria.make.training.finetune.examples import Examples
 from noria.tasks.padding import Padding
 from noria.tasks.task import Features
@@ -57,9 +56,9 @@ def small(*, frozen: int, dropout: float = 0.0) -> nn.Module:
 def test_batches_of_kept_states_give_the_logits_of_the_texts(bf16: bool, tmp_path: Path):
     module, rows = small(frozen=2), texts()
     collate = partial(examples.texts, rows, Padding())
-    assert lower.can_keep(module, 2, rows, tmp_path, bf16=bf16)
+    assert frozen_states.can_precompute(module, 2, rows, tmp_path, bf16=bf16)
     together = [np.array([4, 0]), np.array([1, 3, 5]), np.array([2])]
-    with_states = lower.keep(collate, module, 2, rows, together, tmp_path, bf16=bf16)
+    with_states = frozen_states.precompute(collate, module, 2, rows, together, tmp_path, bf16=bf16)
     assert not list(tmp_path.iterdir())
     for numbers in (np.array([0, 1, 2]), np.array([5, 3]), np.array([4])):
         whole, kept = collate(numbers), with_states(numbers)
@@ -76,7 +75,7 @@ def test_states_are_the_same_bits_whichever_batch_asks_first(tmp_path: Path):
     found, together = [], [np.array([4, 0, 3]), np.array([1, 2, 5])]
     for asked in ([np.array([0, 1]), np.array([2, 3, 4, 5])], [np.array([5, 4, 3, 2]), np.array([1])], []):
         module, rows = small(frozen=1), texts()
-        with_states = lower.keep(
+        with_states = frozen_states.precompute(
             partial(examples.texts, rows, Padding()), module, 1, rows, together, tmp_path, bf16=True
         )
         for numbers in asked:
@@ -88,13 +87,13 @@ def test_states_are_the_same_bits_whichever_batch_asks_first(tmp_path: Path):
 
 def test_nothing_is_kept_of_layers_that_learn_or_drop_or_do_not_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     rows = texts()
-    assert lower.can_keep(small(frozen=2), 2, rows, tmp_path, bf16=True)
-    assert not lower.can_keep(small(frozen=1), 2, rows, tmp_path, bf16=True)
-    assert not lower.can_keep(small(frozen=2), 0, rows, tmp_path, bf16=True)
-    assert not lower.can_keep(small(frozen=2, dropout=0.1), 2, rows, tmp_path, bf16=True)
-    assert not lower.can_keep(small(frozen=2, dropout=0.1).eval(), 2, rows, tmp_path, bf16=True)
-    monkeypatch.setattr(lower, "ROOM", 0.0)
-    assert not lower.can_keep(small(frozen=2), 2, rows, tmp_path, bf16=True)
+    assert frozen_states.can_precompute(small(frozen=2), 2, rows, tmp_path, bf16=True)
+    assert not frozen_states.can_precompute(small(frozen=1), 2, rows, tmp_path, bf16=True)
+    assert not frozen_states.can_precompute(small(frozen=2), 0, rows, tmp_path, bf16=True)
+    assert not frozen_states.can_precompute(small(frozen=2, dropout=0.1), 2, rows, tmp_path, bf16=True)
+    assert not frozen_states.can_precompute(small(frozen=2, dropout=0.1).eval(), 2, rows, tmp_path, bf16=True)
+    monkeypatch.setattr(frozen_states, "ROOM", 0.0)
+    assert not frozen_states.can_precompute(small(frozen=2), 2, rows, tmp_path, bf16=True)
 
 
 def test_fine_tuning_takes_it_where_it_pays_and_learns_the_same(tmp_path: Path):
@@ -110,11 +109,11 @@ def test_fine_tuning_takes_it_where_it_pays_and_learns_the_same(tmp_path: Path):
     weights = []
     for frozen in (2, 0):
         module, asked = small(frozen=2), settings.but(body=BodySettings(frozen=frozen))
-        used = lower.cheaper(collate, task, module, rows, asked, tmp_path, bf16=False)
+        used = frozen_states.with_frozen_states(collate, task, module, rows, asked, tmp_path, bf16=False)
         assert (used is not collate) == bool(frozen)
         fit(task, module, None, rows, None, tmp_path / "work", asked, QUIET)
         weights.append(dict(module.named_parameters()))
     for name, one in weights[0].items():
         torch.testing.assert_close(one, weights[1][name], atol=1e-4, rtol=1e-3, msg=name)
     once = settings.but(steps=1)
-    assert lower.cheaper(collate, task, small(frozen=2), rows, once, tmp_path, bf16=False) is collate
+    assert frozen_states.with_frozen_states(collate, task, small(frozen=2), rows, once, tmp_path, bf16=False) is collate
