@@ -27,6 +27,14 @@ PULL = 0.1
 class Triplets(WeightChange):
     """The change of one matrix (out, in). It starts as none: the values are zero."""
 
+    kept: torch.Tensor
+    left_mean: torch.Tensor
+    left_doubt: torch.Tensor
+    values_mean: torch.Tensor
+    values_doubt: torch.Tensor
+    right_mean: torch.Tensor
+    right_doubt: torch.Tensor
+
     def __init__(self, linear: nn.Linear, rank: int, scale: float, random: torch.Generator) -> None:
         super().__init__()
         rows, columns = linear.out_features, linear.in_features

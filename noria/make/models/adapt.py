@@ -15,6 +15,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import nn
@@ -26,7 +27,10 @@ from .adalora import Triplets, allocator
 from .adapt_settings import AdapterSettings
 from .adapted import AdaptedLinear
 from .bottleneck import Bottleneck
-from .lora import LowRank
+from .lora import LowRank, WeightChange
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 MERGEABLE = ("lora", "adalora")
 DEFAULT = "default"
@@ -84,7 +88,8 @@ def enlist(module: nn.Module, name: str, adapter: Adapter) -> None:
 
 def adapters(module: nn.Module) -> dict[str, Adapter]:
     """Return the module's adapters by name."""
-    return module.__dict__.get("noria_adapters", {})
+    known: dict[str, Adapter] = module.__dict__.get("noria_adapters", {})
+    return known
 
 
 def in_use(module: nn.Module) -> str:
@@ -112,8 +117,8 @@ def use(module: nn.Module, name: str) -> None:
     for part in module.modules():
         if isinstance(part, AdaptedLinear):
             part.used = name
-        elif hasattr(part, "prefixes"):
-            part.used_prefix = name
+        elif holder := prefix.held_by(part):
+            holder.used_prefix = name
     for path, head in adapters(module)[name].heads.items():
         module.set_submodule(path, head)
         head.requires_grad_(True)
@@ -161,7 +166,7 @@ def merge(module: nn.Module) -> None:
         )
     with torch.no_grad():
         for path, part in parts(module):
-            module.get_submodule(path).weight.add_(part.delta())
+            cast(nn.Linear, module.get_submodule(path)).weight.add_(cast(WeightChange, part).delta())
     _strip(module)
 
 
@@ -172,7 +177,9 @@ def mergeable(module: nn.Module) -> bool:
 
 def ranks(module: nn.Module) -> dict[str, int]:
     """Return matrix -> rank of its change, for the LoRA or AdaLoRA in use."""
-    return {path: part.rank if isinstance(part, Triplets) else len(part.down) for path, part in parts(module)}
+    return {
+        path: part.rank if isinstance(part, Triplets) else len(cast(LowRank, part).down) for path, part in parts(module)
+    }
 
 
 def after_step(module: nn.Module) -> Callable[[int, int], None] | None:
@@ -205,7 +212,7 @@ def _add_to_linears(layers: list[nn.Module], name: str, settings: AdapterSetting
             else (anatomy.linears(layer, settings.targets))
         )
         for path in paths:
-            linear = layer.get_submodule(path)
+            linear = cast(AdaptedLinear, layer.get_submodule(path))
             linear.adapters[name] = _part(linear, settings, random)
             found += 1
     if not found:
@@ -228,10 +235,10 @@ def _add_prefixes(
     if not found:
         raise SettingError("no attention found that takes a prefix", found=type(module).__name__)
     for attention in found:
-        prefix.hold(attention)
-        attention.prefixes[name] = prefix.Prefix()
-        attention.used_prefix = name
-    prefix.fill_from_words(anatomy.base_of(module), settings.tokens, random)
+        holder = prefix.hold(attention)
+        holder.prefixes[name] = prefix.Prefix()
+        holder.used_prefix = name
+    prefix.fill_from_words(cast("PreTrainedModel", anatomy.base_of(module)), settings.tokens, random)
 
 
 def _strip(module: nn.Module) -> None:

@@ -29,7 +29,7 @@ class AdaptedLinear(nn.Linear):
     @property
     def adapter(self) -> nn.Module | None:
         """Return the adapter in use, where this layer has one."""
-        if self.used not in self.adapters:
+        if self.used is None or self.used not in self.adapters:
             return None
         return self.adapters[self.used]
 

@@ -97,8 +97,9 @@ def heads(module: nn.Module) -> list[str]:
 def embeddings(module: nn.Module) -> list[nn.Module]:
     """Return what turns ids into the lowest layer's input."""
     base = base_of(module)
-    if hasattr(base, "embeddings"):
-        return [base.embeddings]
+    own = getattr(base, "embeddings", None)
+    if isinstance(own, nn.Module):
+        return [own]
     inside = tuple(f"{name}." for name in layers(module))
     return [
         part for name, part in module.named_modules() if isinstance(part, nn.Embedding) and not name.startswith(inside)
@@ -111,6 +112,7 @@ def base_of(module: nn.Module) -> nn.Module:
 
 
 def _at(module: nn.Module, path: str) -> nn.ModuleList | None:
+    found: object = module
     for part in path.split("."):
-        module = getattr(module, part, None)
-    return module if isinstance(module, nn.ModuleList) else None
+        found = getattr(found, part, None)
+    return found if isinstance(found, nn.ModuleList) else None

@@ -8,9 +8,10 @@ have it; Gemma 2, BLOOM, MPT and others have the plain form alone, and RWKV or M
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from torch import nn
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 ModelKind = Literal["encoder", "decoder", "encoder-decoder"]
 
@@ -27,7 +28,7 @@ def model_kind(config: object) -> ModelKind:
     return "encoder" if getattr(config, "model_type", "") in MODEL_FOR_MASKED_LM_MAPPING_NAMES else "decoder"
 
 
-def choose_attention(module: nn.Module) -> str:
+def choose_attention(module: PreTrainedModel) -> str:
     """Set the form of attention that a model is trained with, and return its name.
 
     A model comes from `load` with the fused form where its architecture has one, as transformers itself knows; that is left

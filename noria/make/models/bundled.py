@@ -181,8 +181,16 @@ def read_packed(image: bytes, *, with_tensors: bool = True) -> Packed:
     # The table of code points equals NFKC but for the exceptions that `_normalizer` spells out; a test compares them.
     (table_length,) = struct.unpack_from("<I", image, place + text_length + 4)
     tensors = _read_tensors(image, place + text_length + 8 + table_length) if with_tensors else {}
+    hidden, layers, heads, feed_forward, rows, positions, types, epsilon, _ = sizes
     return Packed(
-        *sizes[:8],
+        hidden,
+        layers,
+        heads,
+        feed_forward,
+        rows,
+        positions,
+        types,
+        epsilon,
         pieces=list(zip(names, scores.astype(float).tolist(), strict=True)),
         specials=dict(zip(("bos", "eos", "pad", "unk"), specials, strict=True)),
         tensors=tensors,

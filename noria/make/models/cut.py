@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import nn
@@ -13,11 +13,14 @@ from noria.core.errors import SettingError
 
 from . import anatomy
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
 _NOT_BY_LAYER = ("token", "architectures", "limit", "multipliers", "shape", "size_range")
 """In the names of lists that may happen to be as long as there are layers."""
 
 
-def keep_lowest(module: nn.Module, count: int) -> None:
+def keep_lowest(module: PreTrainedModel, count: int) -> None:
     """Cut an encoder or a decoder down to its lowest layers, in place; its configuration with it.
 
     Whatever the configuration says of each layer (kinds of attention, of feed-forward, window) is cut alike.
@@ -99,7 +102,7 @@ def cannot_be_read_again(module: nn.Module, *, numbers: bool = False) -> str:
             again = type(config).from_pretrained(folder)
         again._attn_implementation = config._attn_implementation
         with torch.device("meta"), torch.random.fork_rng(devices=[]), torch.no_grad():
-            copy = type(module)(again)
+            copy = type(cast("PreTrainedModel", module))(again)
             with suppress(AttributeError, TypeError, NotImplementedError):  # a part that only its whole can draw
                 for part in copy.modules():
                     copy._init_weights(part)

@@ -43,6 +43,9 @@ class Shape:
 class FeedForward(nn.Module):
     """Standardise, then `layers` times a linear map, GELU and dropout, then one linear map to the outputs."""
 
+    mean: torch.Tensor
+    scale: torch.Tensor
+
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         self.shape = shape

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
+from torch import nn
 
 from noria.core.errors import FolderError
 from noria.tasks.specials import pad_id
@@ -28,8 +29,9 @@ def mend(model: PreTrainedModel, tokenizer: Tokenizer, folder: Path) -> list[str
     for part in model.modules():
         # Its sparse attention draws blocks by the length of the batch, and the first short batch turns it off for good: what
         # a text is answered would hang on what was asked before it.
-        if hasattr(part, "set_attention_type") and getattr(part, "attention_type", "") == "block_sparse":
-            part.set_attention_type("original_full")
+        switch = getattr(part, "set_attention_type", None)
+        if callable(switch) and getattr(part, "attention_type", "") == "block_sparse":
+            switch("original_full")
             model.config.attention_type = "original_full"
     return [note for note in notes if note]
 
@@ -43,7 +45,7 @@ def rows_for_all(model: PreTrainedModel, tokenizer: Tokenizer, folder: Path) -> 
         FolderError: the tokenizer's own vocabulary is larger than the table: it is of another model.
     """
     try:
-        rows = model.get_input_embeddings().num_embeddings
+        rows = cast(nn.Embedding, model.get_input_embeddings()).num_embeddings
     except (NotImplementedError, AttributeError):  # an architecture that reads characters has no table
         return ""
     own = max(tokenizer.get_vocab(with_added_tokens=False).values(), default=-1) + 1
@@ -58,7 +60,8 @@ def rows_for_all(model: PreTrainedModel, tokenizer: Tokenizer, folder: Path) -> 
         )
     model.resize_token_embeddings(size, mean_resizing=False)
     with torch.no_grad():
-        for part in (model.get_input_embeddings(), model.get_output_embeddings()):
-            if part is not None:
-                part.weight[rows:] = part.weight[:rows].mean(0)
+        for table in (model.get_input_embeddings(), model.get_output_embeddings()):
+            if table is not None:
+                weight = cast(torch.Tensor, table.weight)
+                weight[rows:] = weight[:rows].mean(0)
     return f"{size - rows:,} added tokens had no row in the table of embeddings; each got one, the mean of the others"

@@ -72,13 +72,13 @@ def load(
     }[head]
     tokenizer = load_tokenizer(folder)
     # A base of many labels has a span head of as many outputs; first and last token are two.
-    classes = {"num_labels": 2} if head == "span" else {}
+    classes: dict[str, Any] = {"num_labels": 2} if head == "span" else {}
     if labels is not None and head in ("sequence", "token"):
         classes = {"id2label": dict(enumerate(labels)), "label2id": {label: i for i, label in enumerate(labels)}}
 
     def read(**classes: Any) -> tuple[PreTrainedModel, dict[str, Any]]:
         # Which attention is not said: transformers takes the fused one where an architecture has it.
-        return auto.from_pretrained(
+        loaded: tuple[PreTrainedModel, dict[str, Any]] = auto.from_pretrained(
             folder,
             dtype=torch.float32,
             use_safetensors=True,
@@ -88,6 +88,7 @@ def load(
             output_loading_info=True,
             **classes,
         )
+        return loaded
 
     with quiet_transformers(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -147,7 +148,7 @@ def check_folder(folder: Path) -> None:
 
 def known_natively(model_type: str) -> bool:
     """Return whether transformers itself has the architecture: then its own is loaded, whatever code lies beside the weights."""
-    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES  # type: ignore[attr-defined]
 
     return model_type in CONFIG_MAPPING_NAMES
 

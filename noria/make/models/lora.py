@@ -63,15 +63,16 @@ def changed(x: torch.Tensor, changes: Sequence[tuple[nn.Linear, WeightChange]]) 
     weight's last bit in bf16 is not lost on it.
     """
     dtype = product_type(x)
-    biases = [linear.bias for linear, _ in changes if linear.bias is not None]
+    biases: list[torch.Tensor] = [linear.bias for linear, _ in changes if linear.bias is not None]
     with torch.autocast("cpu", enabled=False):
-        return _Changed.apply(
+        output: torch.Tensor = _Changed.apply(  # type: ignore[no-untyped-call]
             x.to(dtype),
             torch.cat(biases).to(dtype) if biases else None,
             [linear.weight for linear, _ in changes],
             [part.scale for _, part in changes],
             *(factor for _, part in changes for factor in part.factors()),
         )
+        return output
 
 
 class _Changed(torch.autograd.Function):

@@ -9,12 +9,12 @@ together work alike. A prefix changes what flows, not the weights, so it cannot 
 from __future__ import annotations
 
 import copy
-from typing import Any
+from typing import Any, Protocol, cast
 
 import torch
 from torch import nn
 from torch.nn import functional as F
-from transformers import AttentionInterface
+from transformers import AttentionInterface, PreTrainedConfig, PreTrainedModel
 
 NAME = "noria_prefix"
 
@@ -33,25 +33,44 @@ class Prefix(nn.Module):
         self.value = nn.Parameter(value.detach().float().clone())
 
 
-def hold(attention: nn.Module) -> None:
-    """Make an attention ready for prefixes: `prefixes` by name, `used_prefix` the one in use."""
+class Holder(Protocol):
+    """An attention of transformers that is ready for prefixes."""
+
+    config: PreTrainedConfig
+    plain_config: PreTrainedConfig
+    is_causal: bool
+    training: bool
+    prefixes: nn.ModuleDict
+    """By name of the adapter."""
+    used_prefix: str | None
+
+
+def held_by(module: nn.Module) -> Holder | None:
+    """Return a module as what holds prefixes, where it does."""
+    return cast(Holder, module) if hasattr(module, "prefixes") else None
+
+
+def hold(attention: nn.Module) -> Holder:
+    """Make an attention ready for prefixes, and return it."""
+    holder = cast(Holder, attention)
     if not hasattr(attention, "prefixes"):
-        attention.prefixes = nn.ModuleDict()
-        attention.used_prefix = None
+        holder.prefixes = nn.ModuleDict()
+        holder.used_prefix = None
         # A configuration of its own: whoever sets the model's attention later does not lose the prefixes.
-        attention.plain_config, attention.config = attention.config, copy.copy(attention.config)
-        attention.config._attn_implementation = NAME
+        holder.plain_config, holder.config = holder.config, copy.copy(holder.config)
+        holder.config._attn_implementation = NAME
+    return holder
 
 
 def release(attention: nn.Module) -> None:
     """Make it an ordinary attention again."""
-    if hasattr(attention, "prefixes"):
-        attention.config = attention.plain_config
-        del attention.prefixes, attention.used_prefix, attention.plain_config
+    if holder := held_by(attention):
+        holder.config = holder.plain_config
+        del holder.prefixes, holder.used_prefix, holder.plain_config
 
 
 @torch.no_grad()
-def fill_from_words(base: nn.Module, tokens: int, random: torch.Generator) -> None:
+def fill_from_words(base: PreTrainedModel, tokens: int, random: torch.Generator) -> None:
     """Start all empty prefixes in use from one pass over random words of the vocabulary.
 
     Args:
@@ -68,7 +87,7 @@ def fill_from_words(base: nn.Module, tokens: int, random: torch.Generator) -> No
 
 
 def attend(
-    module: nn.Module,
+    module: Holder,
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
@@ -93,11 +112,11 @@ def attend(
     if attention_mask is None and module.is_causal and length > 1:
         attention_mask = torch.ones(length, past, dtype=torch.bool).tril(past - length)
     before = 0
-    used = [module.prefixes[module.used_prefix]] if module.used_prefix in module.prefixes else []
-    for prefix in used:
-        if not len(prefix.key):
-            prefix.fill(key[0], value[0])
-            break
+    name = module.used_prefix
+    prefix = cast(Prefix, module.prefixes[name]) if name is not None and name in module.prefixes else None
+    if prefix is not None and not len(prefix.key):
+        prefix.fill(key[0], value[0])
+    elif prefix is not None:
         before = prefix.key.shape[1]
         size = (query.shape[0], -1, -1, -1)  # not len(), which a trace would take for a constant
         key = torch.cat([prefix.key.to(key.dtype).expand(size), key], dim=2)

@@ -10,7 +10,7 @@ Importing this file makes it known to transformers' AutoConfig and AutoModelForC
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -69,7 +69,7 @@ class LstmForCausalLM(PreTrainedModel):
         self.lstm = nn.LSTM(width, width, config.num_hidden_layers, batch_first=True)
         self.drop = nn.Dropout(config.dropout)
         self.lm_head = nn.Linear(width, config.vocab_size, bias=False)
-        self.post_init()
+        self.post_init()  # type: ignore[no-untyped-call]  # transformers
 
     def hidden_states(self, ids: torch.Tensor, documents: torch.Tensor | None = None) -> torch.Tensor:
         """Return the states above the last layer (B, T, D); each document of a row begins with an empty memory.
@@ -80,14 +80,16 @@ class LstmForCausalLM(PreTrainedModel):
         """
         vectors = self.drop(self.embedding(ids))
         if documents is None:
-            return self.drop(self.lstm(vectors)[0])
+            states: torch.Tensor = self.drop(self.lstm(vectors)[0])
+            return states
         # Rows cut where the document changes, run side by side, put back together.
         firsts = torch.ones_like(documents, dtype=torch.bool)
         firsts[:, 1:] = documents[:, 1:] != documents[:, :-1]
         starts = firsts.flatten().nonzero().squeeze(1)
         lengths = torch.diff(starts, append=torch.tensor([firsts.numel()])).tolist()
         found = self.lstm(pack_sequence(list(vectors.flatten(0, 1).split(lengths)), enforce_sorted=False))[0]
-        return self.drop(torch.cat(unpack_sequence(found)).view(vectors.shape))
+        together: torch.Tensor = self.drop(torch.cat(unpack_sequence(found)).view(vectors.shape))
+        return together
 
     def forward(self, input_ids: torch.Tensor, **others: Any) -> CausalLMOutput:
         """Return the logits of every next token (B, T, V); padding must stand behind the text."""
@@ -99,11 +101,12 @@ class LstmForCausalLM(PreTrainedModel):
 
     def set_input_embeddings(self, value: nn.Module) -> None:
         """Put another embedding in its place."""
-        self.embedding = value
+        self.embedding = cast(nn.Embedding, value)
 
     def get_output_embeddings(self) -> nn.Module:
         """Return the output layer."""
-        return self.lm_head
+        head: nn.Module = self.lm_head
+        return head
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:

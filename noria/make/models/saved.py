@@ -10,7 +10,7 @@ import copy
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError
@@ -24,8 +24,9 @@ from . import anatomy, prefix
 from .adalora import Triplets
 from .adapt import DEFAULT, Adapter, adapters, enlist, in_use, merge, mergeable, parts, ranks, use
 from .adapt_settings import AdapterSettings
+from .adapted import AdaptedLinear
 from .bottleneck import Bottleneck
-from .lora import LowRank
+from .lora import LowRank, WeightChange
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 _ROOT = "base_model.model."
@@ -71,12 +72,13 @@ def _as_lora(
 ) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     tensors, found, alphas = {}, {}, {}
     for path, part in own.items():
-        up, down = part.factors()
+        change = cast(WeightChange, part)
+        up, down = change.factors()
         if isinstance(part, Triplets):
             up, down = up[:, part.kept], down[part.kept]
         if len(down):
             tensors[f"{path}.lora_A.weight"], tensors[f"{path}.lora_B.weight"] = down, up
-            found[path], alphas[path] = len(down), part.scale * len(down)
+            found[path], alphas[path] = len(down), change.scale * len(down)
     rank, alpha = adapter.settings.rank, adapter.settings.alpha
     task = next((word for end, word in _TASKS.items() if type(module).__name__.endswith(end)), None)
     config = {
@@ -122,17 +124,20 @@ def load_adapter(module: nn.Module, folder: Path, name: str = DEFAULT, *, heads:
     for path, state in per_part.items():
         holder = module.get_submodule(path)
         if settings.kind == "prefix":
-            prefix.hold(holder)
-            part: nn.Module = prefix.Prefix()
-            part.fill(state["key"], state["value"])
-            holder.prefixes[name] = part
-        elif settings.kind == "bottleneck":
-            holder.adapters[name] = part = Bottleneck(holder, len(state["down"]), random)
-            part.load_state_dict(state)
+            before = prefix.Prefix()
+            before.fill(state["key"], state["value"])
+            prefix.hold(holder).prefixes[name] = before
+            continue
+        linear = cast(AdaptedLinear, holder)
+        if settings.kind == "bottleneck":
+            after = Bottleneck(linear, len(state["down"]), random)
+            after.load_state_dict(state)
+            linear.adapters[name] = after
         else:
             down, up = state["lora_A.weight"], state["lora_B.weight"]
-            holder.adapters[name] = part = LowRank(holder, len(down), _alpha(config, path) / len(down), random)
-            part.load_state_dict({"down": down, "up": up})
+            change = LowRank(linear, len(down), _alpha(config, path) / len(down), random)
+            change.load_state_dict({"down": down, "up": up})
+            linear.adapters[name] = change
     use(module, name)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from noria.core.errors import SettingError
 
@@ -69,7 +69,10 @@ def encoder(parameters: int, vocab_size: int, context: int, *, dropout: float = 
     """
     from transformers import BertConfig
 
-    width, layers = shape(parameters, vocab_size, context, lambda *sizes: count_encoder(*sizes, context))
+    def count(width: int, layers: int, vocabulary: int) -> int:
+        return count_encoder(width, layers, vocabulary, context)
+
+    width, layers = shape(parameters, vocab_size, context, count)
     return BertConfig(
         vocab_size=vocab_size,
         hidden_size=width,
@@ -96,6 +99,7 @@ def sequence_to_sequence(parameters: int, vocab_size: int, context: int, *, drop
     from transformers import T5Config
 
     width, layers = shape(parameters, vocab_size, context, count_sequence_to_sequence)
+    others: dict[str, Any] = {"bos_token_id": 1, "decoder_start_token_id": 0}  # which its own class does not name
     return T5Config(
         vocab_size=vocab_size,
         d_model=width,
@@ -107,10 +111,9 @@ def sequence_to_sequence(parameters: int, vocab_size: int, context: int, *, drop
         dropout_rate=dropout,
         feed_forward_proj="gated-gelu",
         pad_token_id=0,
-        bos_token_id=1,
         eos_token_id=2,
-        decoder_start_token_id=0,
         layer_norm_epsilon=1e-6,
+        **others,
     )
 
 

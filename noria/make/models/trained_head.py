@@ -12,7 +12,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import nn
@@ -64,7 +64,8 @@ def rows_of_labels(model: PreTrainedModel) -> list[str]:
     They are found by building the model for one label more, without memory, and comparing shapes.
     """
     shapes = []
-    for count in (model.config.num_labels, model.config.num_labels + 1):
+    labels = cast(int, model.config.num_labels)
+    for count in (labels, labels + 1):
         config = copy.deepcopy(model.config)
         config.num_labels = count
         with torch.device("meta"):
