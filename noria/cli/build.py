@@ -349,7 +349,7 @@ def compress(
     from noria.core.folder import read_manifest
     from noria.tasks.remembered import report_made_from
 
-    from .compressed import compress_model, told
+    from .compressed import certificate_text, compress_model
     from .texts import calibration_texts, held_out_rows, report_calibrated
 
     shown = calibration_texts(model, calibration, reading, report) if calibration else []
@@ -365,7 +365,7 @@ def compress(
         report,
         source=rows.name,
     )
-    report.ledger(f"{model.name}: {told(found)}; written to {out}", **found.as_dict())
+    report.ledger(f"{model.name}: {certificate_text(found)}; written to {out}", **found.as_dict())
     for words in caveats_of(out):
         report.ledger(f"- but {words}")
     return 0

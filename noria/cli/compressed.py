@@ -47,7 +47,7 @@ def compress_model(
     """
     from noria.infer.choose import open_engine
     from noria.make.compress.certify import BOUNDS, certify
-    from noria.make.compress.quantize import choose, quantize, seal, size_of, ways
+    from noria.make.compress.quantize import choose, methods_to_try, quantize, seal, size_of
 
     clear_partial(out.parent)
     task = task_of(read_manifest(folder))
@@ -70,7 +70,7 @@ def compress_model(
         read = [windows(row) for row in sides(task, held_out)]
         features = [one for parts in read for one in parts]
         owners = [number for number, parts in enumerate(read) for _ in parts]
-        for number, method in enumerate(methods := ways(settings.method)):
+        for number, method in enumerate(methods := methods_to_try(settings.method)):
             quantize(folder, shown, trial, settings.but(method=method), report)
             compressed = open_engine(trial, prefer="openvino")
             certificate = certify(
@@ -88,7 +88,7 @@ def compress_model(
             compressed.close()
             if certificate.passed or number + 1 == len(methods):
                 break
-            report.note(f"{folder.name}: {method} {told(certificate)}; {methods[number + 1]} instead")
+            report.note(f"{folder.name}: {method} {certificate_text(certificate)}; {methods[number + 1]} instead")
         if not or_trained:
             certificate.or_refuse()
         seal(trial if certificate.passed else folder, out, certificate.as_dict())
@@ -102,10 +102,10 @@ def judge(task: Task, rows: Sequence[Row], source: str) -> Judge:
     """Return what measures the answers of a trained and of a compressed model against the truth in `rows`."""
     from noria.make.evaluate.intervals import interval, paired
 
-    def measure(known: list[Answer], said: list[Answer]) -> list[Figure]:
+    def measure(expected: list[Answer], predicted: list[Answer]) -> list[Figure]:
         if task.name == "embed":
-            known, said = (paired_up(answers) for answers in (known, said))
-        before, after = task.scores(rows, known), task.scores(rows, said)
+            expected, predicted = (paired_up(answers) for answers in (expected, predicted))
+        before, after = task.scores(rows, expected), task.scores(rows, predicted)
         figures = []
         for one, other in zip(after, before, strict=True):
             found = interval(one.counts, one.statistic)
@@ -147,7 +147,7 @@ def paired_up(answers: Sequence[Answer]) -> list[Answer]:
     return [{"anchor": one, "positive": other} for one, other in zip(answers[:half], answers[half:], strict=True)]
 
 
-def told(certificate: Certificate) -> str:
+def certificate_text(certificate: Certificate) -> str:
     """Return a certificate on one line."""
     same, size = certificate.figure("agreement"), certificate.figure("size")
     batched, alone = certificate.figure("speed in batches"), certificate.figure("speed of one text")

@@ -71,15 +71,15 @@ def reconcile(*, lake: Lake = _LAKE, told: Path | None = None, json: Json = Fals
         A file of ids, one a line, that clients were told (`x-request-id`): each must be there.
     """
     from noria.lake.read import check_lake
-    from noria.lake.reconcile import reconcile as balance
+    from noria.lake.reconcile import reconcile as reconcile_lake
     from noria.text.encoding import decoded
 
     if told is not None and not told.is_file():
         raise InputError("no such file of ids", found=str(told), allowed="a text file, one id a line")
     ids = decoded(told.read_bytes(), told).split() if told else ()
-    books = balance(check_lake(lake), ids)
-    print(json_module.dumps(books.as_dict()) if json else books.text())
-    return 0 if books.exact else 3
+    reconciled = reconcile_lake(check_lake(lake), ids)
+    print(json_module.dumps(reconciled.as_dict()) if json else reconciled.text())
+    return 0 if reconciled.exact else 3
 
 
 @app.command
@@ -134,7 +134,7 @@ def erase(
         `user` is the pseudonym that stands in the events.
     """
     from noria.lake.erase import erase_user
-    from noria.lake.event import pseudonym as stand_in
+    from noria.lake.event import pseudonym as pseudonym_of
     from noria.lake.read import check_lake
     from noria.serve.meter import read_secret
 
@@ -147,7 +147,7 @@ def erase(
             found=str(lake / "server" / "secret"),
             hint="name the pseudonym, with --pseudonym",
         )
-    _print_receipt(erase_user(lake, user if pseudonym else stand_in(user, read_secret(lake / "server"))), json)
+    _print_receipt(erase_user(lake, user if pseudonym else pseudonym_of(user, read_secret(lake / "server"))), json)
 
 
 @app.command
@@ -158,10 +158,10 @@ def migrate(*, lake: Lake = _LAKE) -> None:
 
         noria ship events migrate --lake runs/lake
     """
-    from noria.lake.erase import migrate as bring_up
+    from noria.lake.erase import migrate as migrate_lake
     from noria.lake.event import SCHEMA
 
-    files = bring_up(lake)
+    files = migrate_lake(lake)
     print(f"{files:,} sealed files written anew; the lake has schema {SCHEMA}")
 
 

@@ -66,7 +66,7 @@ def versions(
         told: dict[str, Any] = {"changes": [vars(change) for change in read_changes(file)]}
     else:
         body = {"action": action, "folder": folder, "share": share, "why": why} if action else None
-        told = _asked(f"{url}/versions/{model}", key, body)
+        told = _request(f"{url}/versions/{model}", key, body)
         print(f"{model}: {told['live']} is live ({told['folder']})")
         if trial := told["trial"]:
             compared = f", {trial['same']} of {trial['compared']} alike" if trial.get("compared") else ""
@@ -81,7 +81,7 @@ def versions(
         )
 
 
-def _asked(url: str, key: str, body: dict[str, Any] | None) -> dict[str, Any]:
+def _request(url: str, key: str, body: dict[str, Any] | None) -> dict[str, Any]:
     import httpx
 
     headers = {"authorization": f"Bearer {key}"}

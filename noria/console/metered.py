@@ -21,6 +21,6 @@ async def metered(view: View, app: str = "console") -> AsyncIterator[Usage]:
     try:
         yield usage
     except NoriaError:
-        await view.state.settle(usage, "failed")
+        await view.state.finish(usage, "failed")
         raise
-    await view.state.settle(usage, "ok")
+    await view.state.finish(usage, "ok")

@@ -36,7 +36,7 @@ from .wire import Message, Unpacker, flat, packed
 
 
 @dataclass
-class Asked:
+class PendingRequest:
     """A request for answers, until its last window is done."""
 
     id: int
@@ -51,7 +51,7 @@ class Asked:
 class Window:
     """One text, or a part of a long one, that waits to be computed."""
 
-    asked: Asked
+    request: PendingRequest
     place: int
     part: int
     features: Features
@@ -110,9 +110,9 @@ class Child:
         texts = [self.text_of(one) for one in texts]
         read = [engine.task.windows(engine.tokenizer, text, engine.max_length) for text in texts]
         tokens = [sum(len(one.ids) for one in windows) for windows in read]
-        asked = Asked(number, sum(map(len, read)), [[{} for _ in windows] for windows in read], tokens, by)
+        request = PendingRequest(number, sum(map(len, read)), [[{} for _ in windows] for windows in read], tokens, by)
         for place, windows in enumerate(read):
-            self.windows += [Window(asked, place, part, one) for part, one in enumerate(windows)]
+            self.windows += [Window(request, place, part, one) for part, one in enumerate(windows)]
         if not texts:
             self.send({"id": number, "answers": [], "tokens": []})
 
@@ -132,18 +132,18 @@ class Child:
         try:
             outputs = self.engine.outputs([window.features for window in batch])
             for window, output in zip(batch, outputs, strict=True):
-                window.asked.answers[window.place][window.part] = self.engine.task.answer(window.features, output)
+                window.request.answers[window.place][window.part] = self.engine.task.answer(window.features, output)
         except Exception as error:
-            for number in {window.asked.id for window in batch}:
+            for number in {window.request.id for window in batch}:
                 self.forget(number)
                 self.fail(number, error)
             return
         for window in batch:
-            asked = window.asked
-            asked.left -= 1
-            if asked.left == 0:
-                answers = [self.engine.task.join(parts) for parts in asked.answers]
-                self.send({"id": asked.id, "answers": flat(answers), "tokens": asked.tokens})
+            request = window.request
+            request.left -= 1
+            if request.left == 0:
+                answers = [self.engine.task.join(parts) for parts in request.answers]
+                self.send({"id": request.id, "answers": flat(answers), "tokens": request.tokens})
 
     def batch(self) -> list[Window]:
         """Return the next batch, by deadline; at most `batch_tokens` with padding, or one window."""
@@ -163,7 +163,7 @@ class Child:
 
     def forget(self, number: int) -> None:
         """Drop a request."""
-        self.windows = [window for window in self.windows if window.asked.id != number]
+        self.windows = [window for window in self.windows if window.request.id != number]
         if self.talks:
             self.talks.forget(number)
 

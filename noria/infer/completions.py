@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from noria.core.errors import InputError
-from noria.tasks.complete import Drawn, Sampling
+from noria.tasks.complete import SampledToken, Sampling
 
 from .detokenizer import Detokenizer, token_bytes
 from .engine import Engine
@@ -21,7 +21,7 @@ class CompletionStream:
     detokenizer: Detokenizer
     prompt_tokens: int
     most: int
-    told: bool
+    wants_logprobs: bool
     """Whether log probabilities are told."""
     tokens: int = 0
     held: list[dict[str, Any]] = field(default_factory=list)
@@ -97,10 +97,10 @@ class CompletionStreams:
             else:
                 self._on_token(number, stream, drawn)
 
-    def _on_token(self, number: int, stream: CompletionStream, drawn: Drawn) -> None:
+    def _on_token(self, number: int, stream: CompletionStream, drawn: SampledToken) -> None:
         stream.tokens += 1
         generated = stream.detokenizer.add(drawn.token)
-        if stream.told:
+        if stream.wants_logprobs:
             stream.held.append(self._logprobs(drawn))
         if stream.detokenizer.stopped:
             _cut(stream.held, generated)
@@ -113,14 +113,14 @@ class CompletionStreams:
     def _send_piece(self, number: int, stream: CompletionStream, text: str, finish: str | None = None) -> None:
         """Send a piece; the last one says why it is the last."""
         message: Message = {"id": number, "text": text, "tokens": stream.tokens, "prompt_tokens": stream.prompt_tokens}
-        if stream.told:
+        if stream.wants_logprobs:
             message["logprobs"], stream.held = stream.held, []
         if finish:
             self.forget(number)
             message["finish"] = finish
         self._send(message)
 
-    def _logprobs(self, drawn: Drawn) -> dict[str, Any]:
+    def _logprobs(self, drawn: SampledToken) -> dict[str, Any]:
         return {
             **self._named(drawn.token, drawn.logprob),
             "top": [self._named(token, logprob) for token, logprob in drawn.top],

@@ -20,7 +20,7 @@ import numpy as np
 from noria.core.errors import FolderError, InputError, InternalError, ResourceError
 from noria.core.folder import Manifest
 from noria.core.telemetry import forbid_telemetry
-from noria.tasks.complete import Drawn, Sampling
+from noria.tasks.complete import SampledToken, Sampling
 from noria.tasks.task import Task
 
 from .decoder import PREFILL, TOGETHER, Decoder, RoutedScheduler
@@ -130,7 +130,7 @@ class GenAiScheduler:
             return
         number = next(_numbers)
         tensor = openvino.Tensor(np.asarray(ids, dtype=np.int64)[None])
-        handle = self._pipeline.add_request(number, tensor, self._asked(sampling, most))
+        handle = self._pipeline.add_request(number, tensor, self._generation_config(sampling, most))
         self._texts[key] = _Text(handle, self._ends.union(stop))
 
     def forget(self, key: Hashable) -> None:
@@ -168,13 +168,13 @@ class GenAiScheduler:
                     if token in text.ends:
                         self.forget(key)
                         return [*found, (key, None)]
-                    found.append((key, Drawn(int(token))))
+                    found.append((key, SampledToken(int(token))))
         if text.handle.get_status() != openvino_genai.GenerationStatus.RUNNING:
             del self._texts[key]
             found.append((key, None))
         return found
 
-    def _asked(self, sampling: Sampling, most: int) -> Any:
+    def _generation_config(self, sampling: Sampling, most: int) -> Any:
         """Return sampling as the library takes it; which tokens end a text is watched here."""
         asked = openvino_genai.GenerationConfig()
         asked.max_new_tokens, asked.ignore_eos, asked.apply_chat_template = most, True, False

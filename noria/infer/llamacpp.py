@@ -19,7 +19,7 @@ import xllamacpp
 
 from noria.core.errors import FolderError, InternalError, ResourceError
 from noria.core.folder import Manifest
-from noria.tasks.complete import Drawn, Sampling
+from noria.tasks.complete import SampledToken, Sampling
 from noria.tasks.task import Task
 
 from .decoder import PREFILL, TOGETHER, Decoder, RoutedScheduler
@@ -129,7 +129,7 @@ class LlamaCppScheduler:
                 mark, step = item
                 if self._going.get(step[0]) is mark:
                     found.append(step)
-                    if not isinstance(step[1], Drawn):
+                    if not isinstance(step[1], SampledToken):
                         del self._going[step[0]]
                 item = self._news.get_nowait()
         except Empty:
@@ -145,12 +145,12 @@ class LlamaCppScheduler:
     ) -> None:
         fault: list[str] = []
 
-        def on_message(told: dict[str, Any]) -> bool:
+        def on_message(reply: dict[str, Any]) -> bool:
             """Take what llama.cpp tells; return whether it shall stop."""
-            if "error" in told:
-                fault.append(str(told["error"].get("message", told["error"])))
+            if "error" in reply:
+                fault.append(str(reply["error"].get("message", reply["error"])))
                 return True
-            choice = told["choices"][0]
+            choice = reply["choices"][0]
             for drawn in _drawn(choice, sampling.logprobs):
                 if self._going.get(key) is not mark or drawn.token in ends:
                     return True
@@ -190,14 +190,14 @@ def _body(ids: Sequence[int], sampling: Sampling, most: int) -> dict[str, Any]:
     }
 
 
-def _drawn(choice: dict[str, Any], likeliest: int) -> list[Drawn]:
+def _drawn(choice: dict[str, Any], likeliest: int) -> list[SampledToken]:
     """Return the tokens of a piece; llama.cpp tells one likeliest token at least, where it tells any."""
-    told = (choice.get("logprobs") or {}).get("content")
-    if told:
+    reply = (choice.get("logprobs") or {}).get("content")
+    if reply:
         return [
-            Drawn(
+            SampledToken(
                 one["id"], one["logprob"], tuple((top["id"], top["logprob"]) for top in one["top_logprobs"][:likeliest])
             )
-            for one in told
+            for one in reply
         ]
-    return [Drawn(int(number)) for number in _TOKEN.findall(choice["text"])]
+    return [SampledToken(int(number)) for number in _TOKEN.findall(choice["text"])]

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from noria.core.errors import SettingError
-from noria.tasks.complete import Drawn, Sampling, draw
+from noria.tasks.complete import SampledToken, Sampling, draw
 
 if TYPE_CHECKING:
     from noria.tasks.guided import Guide, Guides
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 READ = 256
 """Tokens of a prompt that are read between two steps, so that a long one does not hold the others up."""
-Step = tuple[Any, Drawn | Exception | None]
+Step = tuple[Any, SampledToken | Exception | None]
 """A completion's key, and its next token; None: it ended by itself or is as long as asked; or why it failed."""
 
 

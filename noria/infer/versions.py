@@ -390,10 +390,10 @@ def alike(one: dict[str, Any], other: dict[str, Any]) -> bool:
         left, right = one["embedding"], other["embedding"]
         # Both have length one, so that the product is the cosine.
         return bool(len(left) == len(right) and sum(a * b for a, b in zip(left, right, strict=True)) >= _ALIKE)
-    return _said(one) == _said(other)
+    return _comparable(one) == _comparable(other)
 
 
-def _said(answer: dict[str, Any]) -> object:
+def _comparable(answer: dict[str, Any]) -> object:
     if "spans" in answer:
         return [(span["start"], span["end"], span["label"]) for span in answer["spans"]]
     return answer.get("label", answer.get("labels", answer.get("text")))

@@ -29,7 +29,7 @@ from .event import OUTBOX_TABLE, SCHEMA, new_id
 from .read import check_lake, outboxes, read_outbox, read_sealed, sealed_files, version_of
 from .seal import DAY_US, border_of, finish, seal_all
 from .sealed import write_events
-from .store import alone, connect, locked, prepare, storage, transaction
+from .store import connect, locked, locked_outbox, prepare, storage, transaction
 
 LEDGER = "removed.json"
 _AT_ONCE = 500
@@ -93,7 +93,7 @@ def erase_user(lake: str | Path, user: str) -> Receipt:
         ResourceError: the disk is full; the same call goes on.
     """
     receipt = Receipt("user", user)
-    with _alone_in(check_lake(lake)) as lake:
+    with _locked_lake(check_lake(lake)) as lake:
         mine, about = _of_user(lake, user)
         receipt.about = len(about)
         gone = mine | about
@@ -124,7 +124,7 @@ def keep_days(
     receipt = Receipt("retention", settings={"days": days, "text_days": text_days})
     lake = check_lake(lake)
     seal_all(lake, now)
-    with _alone_in(lake):
+    with _locked_lake(lake):
         for path in sealed_files(lake):
             day = datetime.fromisoformat(path.parent.name.removeprefix("day=")).replace(tzinfo=UTC)
             age = (border_of(now) - border_of(day)) // DAY_US
@@ -148,7 +148,7 @@ def migrate(lake: str | Path) -> int:
     for path in outboxes(lake):
         prepare(path, lake)
     files = 0
-    with _alone_in(lake):
+    with _locked_lake(lake):
         for path in sealed_files(lake):
             if version_of(pq.read_schema(path)) < SCHEMA:
                 write_events(path, read_sealed(path))
@@ -163,12 +163,12 @@ def removed_from_lake(lake: Path) -> int:
 
 
 @contextmanager
-def _alone_in(lake: Path) -> Iterator[Path]:
+def _locked_lake(lake: Path) -> Iterator[Path]:
     """Let nothing else move or remove events meanwhile; what was cut short before is finished first."""
     with storage(), plain_errors(), ExitStack() as stack:
         stack.enter_context(locked(lake / ".removed.lock"))
         for path in outboxes(lake):
-            stack.enter_context(alone(path))
+            stack.enter_context(locked_outbox(path))
             prepare(path, lake)
             with closing(connect(path)) as connection:
                 finish(connection, lake)

@@ -253,13 +253,13 @@ def _resolve_group(results: list[tuple[_Submission, Exception | None]]) -> None:
         else:
             with suppress(InvalidStateError):  # who waited has gone, and took the future back
                 _resolve(one.future, error)
-    for loop, told in by_loop.items():
+    for loop, outcomes in by_loop.items():
         with suppress(RuntimeError):  # the loop has ended, and nobody waits
-            loop.call_soon_threadsafe(_resolve_all, told)
+            loop.call_soon_threadsafe(_resolve_all, outcomes)
 
 
-def _resolve_all(told: list[tuple[asyncio.Future[None], Exception | None]]) -> None:
-    for future, error in told:
+def _resolve_all(outcomes: list[tuple[asyncio.Future[None], Exception | None]]) -> None:
+    for future, error in outcomes:
         if not future.done():  # who waited may have gone
             _resolve(future, error)
 

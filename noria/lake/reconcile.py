@@ -67,7 +67,7 @@ class Reconciled:
         return {**asdict(self), "lost": self.lost, "exact": self.exact}
 
 
-def reconcile(lake: str | Path, told: Iterable[str] = ()) -> Reconciled:
+def reconcile(lake: str | Path, acknowledged_ids: Iterable[str] = ()) -> Reconciled:
     """Return how the books of all outboxes and of the lake stand, together.
 
     A server may go on storing: each outbox is read as of one moment, before the lake. Only events that are stored and
@@ -98,7 +98,7 @@ def reconcile(lake: str | Path, told: Iterable[str] = ()) -> Reconciled:
                 acknowledged += _counter(outbox, "acknowledged")
                 removed += _counter(outbox, "removed")
                 _fill(base, "waiting", (row[0] for row in outbox.execute(f"SELECT id FROM {OUTBOX_TABLE}")))
-        _fill(base, "told", told)
+        _fill(base, "told", acknowledged_ids)
         base.execute("DELETE FROM told WHERE id IN (SELECT id FROM waiting)")
         for _, files in groupby(sealed_files(lake), key=lambda path: path.parent):
             events, rows = _day(base, list(files))

@@ -22,7 +22,7 @@ from noria.core.errors import plain_errors
 from .event import COLUMNS, EPOCH, OUTBOX_TABLE, day_folder, microseconds
 from .read import BATCH, batch_of, outboxes
 from .sealed import clear_unfinished, groups_of, known_ids, write_events
-from .store import alone, connect, prepare, storage, transaction
+from .store import connect, locked_outbox, prepare, storage, transaction
 
 SEAL_ROWS = 1_000_000
 """Most events in one Parquet file."""
@@ -46,7 +46,7 @@ def seal(path: Path, lake: Path, server: str, before: datetime) -> int:
         ResourceError: the disk is full; no event is lost, the next seal goes on.
     """
     border = border_of(before)
-    with storage(), plain_errors(), alone(path), closing(connect(path)) as connection:
+    with storage(), plain_errors(), locked_outbox(path), closing(connect(path)) as connection:
         files = finish(connection, lake)
         days = connection.execute(
             f"SELECT DISTINCT time / {DAY_US} FROM {OUTBOX_TABLE} WHERE time < ? ORDER BY 1", (border,)
@@ -67,7 +67,7 @@ def seal_all(lake: Path, before: datetime) -> int:
 
 
 def finish(connection: sqlite3.Connection, lake: Path) -> int:
-    """Write the noted batch, delete its rows, forget it; return how many files that made. Needs `alone`."""
+    """Write the noted batch, delete its rows, forget it; return how many files that made. Needs `locked_outbox`."""
     noted = connection.execute("SELECT file, day, last FROM batch").fetchone()
     if noted is None:
         return 0

@@ -112,7 +112,7 @@ def _plain(error: sqlite3.Error) -> NoriaError:
 
 
 @contextmanager
-def alone(path: Path) -> Iterator[None]:
+def locked_outbox(path: Path) -> Iterator[None]:
     """Let one process at a time take events out of the outbox at `path`."""
     with locked(path.with_suffix(".seal")):
         yield

@@ -13,7 +13,7 @@ from tokenizers import Tokenizer
 from noria.core.errors import RowError
 from noria.text.script import is_chinese
 
-from .encode import encode_asked
+from .encode import encode_question
 from .measure import Measure
 from .overlap import answer_measures
 from .task import IGNORED, Answer, Features, Head, Row, Task, field_text, softmax
@@ -84,7 +84,7 @@ class Extract(Task):
             question, _, context = row.partition("\n")
         else:
             question, context = str(row["question"]), str(row["context"])
-        return encode_asked(required(tokenizer), self.prefix + question, context, max_length, overlap=self.overlap)
+        return encode_question(required(tokenizer), self.prefix + question, context, max_length, overlap=self.overlap)
 
     def texts(self, row: Mapping[str, Any]) -> list[str]:
         """Return question and context."""
@@ -124,11 +124,11 @@ class Extract(Task):
         start, end = start + len(under) - len(under.lstrip()), end - len(under) + len(under.rstrip())
         score = float(table[left, right])
         found = {"text": context[start:end], "start": start, "end": end, "score": score, "none": none}
-        return self._told([found])
+        return self._best_span([found])
 
     def join(self, answers: Sequence[Answer]) -> Answer:
         """Return the likeliest answer of all windows; "" where none is likelier in every one and questions may have none."""
-        return self._told(answers)
+        return self._best_span(answers)
 
     def fitted(self, rows: Sequence[Row]) -> Task:
         """Return the task as its training rows make it: whether questions may have no answer."""
@@ -142,7 +142,7 @@ class Extract(Task):
             chinese=is_chinese([row["context"] for row in rows]),
         )
 
-    def _told(self, answers: Sequence[Answer]) -> Answer:
+    def _best_span(self, answers: Sequence[Answer]) -> Answer:
         best = max(answers, key=lambda one: one["score"])
         none = min(one["none"] for one in answers)
         if self.optional and none > best["score"]:

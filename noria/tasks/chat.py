@@ -132,10 +132,10 @@ class Chat(Task):
         if closed:
             text: str = features.meta["text"]
             turns = [turn["content"].strip() for turn in messages if turn["role"] == "assistant"]
-            told = marked or _own_turns(messages, text, template)
-            features.meta["words"] = _words(text, turns, told)
+            spans = marked or _own_turns(messages, text, template)
+            features.meta["words"] = _words(text, turns, spans)
             features.meta["target_ids"] = [
-                number if any(start < right and left < end for start, end in told) else IGNORED
+                number if any(start < right and left < end for start, end in spans) else IGNORED
                 for number, (left, right) in zip(features.ids, features.meta["places"], strict=True)
             ]
         return features
@@ -154,8 +154,8 @@ class Chat(Task):
             return {"text": output.strip()}
         wanted = np.array(features.meta["target_ids"][1:])
         scored = np.flatnonzero(wanted != IGNORED)
-        chances = softmax(np.asarray(output)[:-1][scored], self.temperature)
-        told = chances[np.arange(len(scored)), wanted[scored]]
+        probabilities = softmax(np.asarray(output)[:-1][scored], self.temperature)
+        told = probabilities[np.arange(len(scored)), wanted[scored]]
         text: str = features.meta["text"]
         size = 0
         for left, right in (features.offsets[place + 1] for place in scored):
@@ -217,11 +217,11 @@ def default_template(tokenizer: Tokenizer) -> str:
     )
 
 
-def _words(text: str, turns: Sequence[str], told: Spans) -> Spans:
+def _words(text: str, turns: Sequence[str], spans: Spans) -> Spans:
     """Return where what the assistant said stands, without the marks round it: within what it is taught, one turn after another."""
     words: Spans = []
     rest = list(turns)
-    for left, right in told:
+    for left, right in spans:
         found = next((turn for turn in rest if text.find(turn, left, right) >= 0), None)
         start = left if found is None else text.find(found, left, right)
         words.append((start, right if found is None else start + len(found)))

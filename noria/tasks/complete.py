@@ -80,8 +80,8 @@ class Complete(Task):
 
     def answer(self, features: Features, output: np.ndarray) -> Answer:
         """Return {"bits", "bytes"}: what the text costs under the model, the first token left out, for logits [T, vocabulary]."""
-        chances = softmax(output[:-1], self.temperature)
-        told = chances[np.arange(len(features.ids) - 1), features.ids[1:]]
+        probabilities = softmax(output[:-1], self.temperature)
+        told = probabilities[np.arange(len(features.ids) - 1), features.ids[1:]]
         start = min((begin for begin, end in features.offsets[1:] if end > begin), default=0)
         return {"bits": float(-np.log2(told + 1e-300).sum()), "bytes": len(features.meta["text"][start:].encode())}
 
@@ -97,7 +97,7 @@ def bits_per_byte(answers: Sequence[Answer]) -> Measure:
 
 
 @dataclass(frozen=True)
-class Drawn:
+class SampledToken:
     """One token of a completion."""
 
     token: int
@@ -108,21 +108,21 @@ class Drawn:
 
 
 def draw(
-    logits: np.ndarray, sampling: Sampling, random: np.random.Generator, prompt: Sequence[int], said: Sequence[int]
-) -> Drawn:
+    logits: np.ndarray, sampling: Sampling, random: np.random.Generator, prompt: Sequence[int], generated: Sequence[int]
+) -> SampledToken:
     """Return the next token for logits [vocabulary] after a prompt and what was said since, with what was asked of it."""
     scores = np.array(logits, dtype=np.float64)
-    if said and (sampling.presence_penalty or sampling.frequency_penalty):
-        tokens, counts = np.unique(np.asarray(said), return_counts=True)
+    if generated and (sampling.presence_penalty or sampling.frequency_penalty):
+        tokens, counts = np.unique(np.asarray(generated), return_counts=True)
         scores[tokens] -= sampling.presence_penalty + sampling.frequency_penalty * counts
-    token = next_token(scores, sampling, random, [*prompt, *said] if sampling.repetition_penalty != 1.0 else ())
+    token = next_token(scores, sampling, random, [*prompt, *generated] if sampling.repetition_penalty != 1.0 else ())
     if sampling.logprobs < 0:
-        return Drawn(token)
+        return SampledToken(token)
     plain = np.asarray(logits, dtype=np.float64)
     highest = plain.max()
     told = plain - highest - np.log(np.exp(plain - highest).sum())
     top = _largest(told, sampling.logprobs)
-    return Drawn(token, float(told[token]), tuple((int(one), float(told[one])) for one in top))
+    return SampledToken(token, float(told[token]), tuple((int(one), float(told[one])) for one in top))
 
 
 def next_token(logits: np.ndarray, sampling: Sampling, random: np.random.Generator, before: Sequence[int] = ()) -> int:
@@ -135,29 +135,29 @@ def next_token(logits: np.ndarray, sampling: Sampling, random: np.random.Generat
         )
     if sampling.temperature < 1e-3:
         return int(scores.argmax())
-    chances = softmax(scores, sampling.temperature)
-    order = _likeliest(chances, sampling)
-    kept = chances[order]
+    probabilities = softmax(scores, sampling.temperature)
+    order = _likeliest(probabilities, sampling)
+    kept = probabilities[order]
     sums = np.cumsum(kept)
     place = int(np.searchsorted(sums, random.random() * sums[-1], side="right"))
     return int(order[min(place, len(order) - 1)])
 
 
-def _likeliest(chances: np.ndarray, sampling: Sampling) -> np.ndarray:
+def _likeliest(probabilities: np.ndarray, sampling: Sampling) -> np.ndarray:
     """Return the tokens that may be drawn, the likeliest first."""
-    size, whole = len(chances), 1.0
+    size, whole = len(probabilities), 1.0
     if sampling.top_k:
-        order = _largest(chances, min(sampling.top_k, size))
-        whole = float(chances[order].sum())
+        order = _largest(probabilities, min(sampling.top_k, size))
+        whole = float(probabilities[order].sum())
     elif sampling.top_p >= 1:
         return np.arange(size)
     else:
         # To sort a whole vocabulary takes longer than a small model's step; what top_p keeps is nearly always in front.
-        order = _largest(chances, min(_FIRST, size))
-        if chances[order].sum() < sampling.top_p:
-            order = _largest(chances, size)
+        order = _largest(probabilities, min(_FIRST, size))
+        if probabilities[order].sum() < sampling.top_p:
+            order = _largest(probabilities, size)
     # The token that crosses top_p is kept, so at least one always is.
-    return order[: int(np.searchsorted(np.cumsum(chances[order]), sampling.top_p * whole, side="left")) + 1]
+    return order[: int(np.searchsorted(np.cumsum(probabilities[order]), sampling.top_p * whole, side="left")) + 1]
 
 
 def _largest(values: np.ndarray, count: int) -> np.ndarray:

@@ -56,8 +56,8 @@ class Embed(Task):
         Raises:
             FolderError: the base makes vectors in a way not known here.
         """
-        said = settings_of_folder(folder)
-        return replace(self, pooling=self.pooling or said.pooling, prefix=self.prefix or said.prefix)
+        settings = settings_of_folder(folder)
+        return replace(self, pooling=self.pooling or settings.pooling, prefix=self.prefix or settings.prefix)
 
     def check(self, row: Mapping[str, object], *, file: str | Path = "<memory>", line: int = 1) -> Row:
         """Return {anchor, positive} and negative where there is one; a pair that is marked as unlike is an error."""
@@ -94,15 +94,15 @@ class Embed(Task):
         """Return `IGNORED`: pairs are scored against each other, not against a class."""
         return IGNORED
 
-    def told(self, folder: Path, max_length: int) -> str:
+    def description(self, folder: Path, max_length: int) -> str:
         """Return in words how texts become vectors, and what of the base's folder is not done by itself."""
-        said = settings_of_folder(folder)
+        settings = settings_of_folder(folder)
         lines = [f"pooling {self.pooling}, " + (f"{self.prefix!r} before every text" if self.prefix else "no prompt")]
-        others = [f"{name} {prompt!r}" for name, prompt in said.prompts.items() if prompt and prompt != self.prefix]
+        others = [f"{name} {prompt!r}" for name, prompt in settings.prompts.items() if prompt and prompt != self.prefix]
         if others:
             lines.append(f"its other prompts ({', '.join(others)}) are put before texts by --options.prefix alone")
-        if said.max_length and max_length > said.max_length:
-            lines.append(f"it was made for texts of up to {said.max_length} tokens, this run reads {max_length}")
+        if settings.max_length and max_length > settings.max_length:
+            lines.append(f"it was made for texts of up to {settings.max_length} tokens, this run reads {max_length}")
         return "; ".join(lines)
 
     def answer(self, features: Features, output: np.ndarray) -> Answer:

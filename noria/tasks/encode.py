@@ -130,7 +130,7 @@ def encode_windows(
     return windows
 
 
-def encode_asked(
+def encode_question(
     tokenizer: Tokenizer, question: str, context: str, max_length: int, *, overlap: float = 0.25
 ) -> list[Features]:
     """Return a question with its context in windows; offsets into the context, and equal for all that is not of it.

@@ -37,24 +37,24 @@ class Measure:
         return self.name.lower().replace(" ", "_")
 
 
-def label_measures(truth: Sequence[str], said: Sequence[str]) -> list[Measure]:
+def label_measures(truth: Sequence[str], predicted: Sequence[str]) -> list[Measure]:
     """Return accuracy and macro-averaged F1 of one label a text."""
     return [
-        Measure("accuracy", accuracy_counts(truth, said), ratio),
-        Measure("macro F1", label_counts([[one] for one in truth], [[one] for one in said]), macro_f1),
+        Measure("accuracy", accuracy_counts(truth, predicted), ratio),
+        Measure("macro F1", label_counts([[one] for one in truth], [[one] for one in predicted]), macro_f1),
     ]
 
 
-def labels_measures(truth: Sequence[Sequence[str]], said: Sequence[Sequence[str]]) -> list[Measure]:
+def labels_measures(truth: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> list[Measure]:
     """Return micro-averaged F1, macro-averaged F1 and the share of texts with exactly the right labels (subset accuracy)."""
-    counts = label_counts(truth, said)
+    counts = label_counts(truth, predicted)
     size = counts.shape[1] // 3
     summed = (
         np.stack([part.sum(axis=1) for part in np.split(counts, 3, axis=1)], axis=1)
         if size
         else np.zeros((len(truth), 3))
     )
-    exact = accuracy_counts([set(one) for one in truth], [set(one) for one in said])
+    exact = accuracy_counts([set(one) for one in truth], [set(one) for one in predicted])
     return [
         Measure("micro F1", summed, micro_f1),
         Measure("macro F1", counts, macro_f1),
@@ -63,14 +63,14 @@ def labels_measures(truth: Sequence[Sequence[str]], said: Sequence[Sequence[str]
 
 
 def span_measures(
-    truth: Sequence[Iterable[Mapping[str, Any]]], said: Sequence[Iterable[Mapping[str, Any]]]
+    truth: Sequence[Iterable[Mapping[str, Any]]], predicted: Sequence[Iterable[Mapping[str, Any]]]
 ) -> list[Measure]:
     """Return strict span F1, precision and recall, micro-averaged (CoNLL-2000 evaluation, conlleval), and the labels' mean F1."""
-    counts = span_counts(truth, said)
+    counts = span_counts(truth, predicted)
     named = [("span F1", micro_f1), ("precision", precision), ("recall", recall)]
     return [
         *(Measure(name, counts, statistic) for name, statistic in named),
-        Measure("macro F1", span_label_counts(truth, said), macro_f1),
+        Measure("macro F1", span_label_counts(truth, predicted), macro_f1),
     ]
 
 
@@ -80,42 +80,42 @@ def mean_measure(name: str, values: Sequence[float] | np.ndarray, **facts: Any) 
     return Measure(name, np.stack([column, np.ones_like(column)], axis=1), ratio, **facts)
 
 
-def accuracy_counts(truth: Sequence[object], said: Sequence[object]) -> np.ndarray:
+def accuracy_counts(truth: Sequence[object], predicted: Sequence[object]) -> np.ndarray:
     """Return [right, one] of every text, int64 [texts, 2]."""
-    right = np.array([one == other for one, other in zip(truth, said, strict=True)], dtype=np.int64)
+    right = np.array([one == other for one, other in zip(truth, predicted, strict=True)], dtype=np.int64)
     return np.stack([right, np.ones_like(right)], axis=1)
 
 
-def label_counts(truth: Sequence[Sequence[str]], said: Sequence[Sequence[str]]) -> np.ndarray:
-    """Return hits, said and true of every label for every text, int64 [texts, 3 labels]; a text may have many labels."""
-    names = label_names(truth, said)
+def label_counts(truth: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> np.ndarray:
+    """Return hits, predicted and true of every label for every text, int64 [texts, 3 labels]; a text may have many labels."""
+    names = label_names(truth, predicted)
     place = {name: index for index, name in enumerate(names)}
     true, given = (np.zeros((len(truth), len(names)), dtype=bool) for _ in range(2))
-    for table, texts in ((true, truth), (given, said)):
+    for table, texts in ((true, truth), (given, predicted)):
         for row, labels in enumerate(texts):
             table[row, [place[label] for label in labels]] = True
     return np.concatenate([true & given, given, true], axis=1).astype(np.int64)
 
 
-def label_names(truth: Sequence[Sequence[str]], said: Sequence[Sequence[str]]) -> list[str]:
-    """Return the labels that are true or said, in the order of `label_counts`."""
-    return sorted({label for labels in (*truth, *said) for label in labels})
+def label_names(truth: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> list[str]:
+    """Return the labels that are true or predicted, in the order of `label_counts`."""
+    return sorted({label for labels in (*truth, *predicted) for label in labels})
 
 
 def span_label_names(
-    truth: Sequence[Iterable[Mapping[str, Any]]], said: Sequence[Iterable[Mapping[str, Any]]]
+    truth: Sequence[Iterable[Mapping[str, Any]]], predicted: Sequence[Iterable[Mapping[str, Any]]]
 ) -> list[str]:
-    """Return the labels of spans that are true or said, in the order of `span_label_counts`."""
-    return sorted({span["label"] for spans in (*truth, *said) for span in spans})
+    """Return the labels of spans that are true or predicted, in the order of `span_label_counts`."""
+    return sorted({span["label"] for spans in (*truth, *predicted) for span in spans})
 
 
 def span_label_counts(
-    truth: Sequence[Iterable[Mapping[str, Any]]], said: Sequence[Iterable[Mapping[str, Any]]]
+    truth: Sequence[Iterable[Mapping[str, Any]]], predicted: Sequence[Iterable[Mapping[str, Any]]]
 ) -> np.ndarray:
-    """Return hits, said and true spans of every label for every text, int64 [texts, 3 labels]; see `span_counts`."""
-    place = {name: index for index, name in enumerate(span_label_names(truth, said))}
+    """Return hits, predicted and true spans of every label for every text, int64 [texts, 3 labels]; see `span_counts`."""
+    place = {name: index for index, name in enumerate(span_label_names(truth, predicted))}
     counts = np.zeros((len(truth), 3, len(place)), dtype=np.int64)
-    for row, (true, given) in enumerate(zip(truth, said, strict=True)):
+    for row, (true, given) in enumerate(zip(truth, predicted, strict=True)):
         left, right = span_set(true), span_set(given)
         for side, spans in enumerate((left & right, right, left)):
             for _, _, label in spans:
@@ -129,19 +129,19 @@ def span_set(spans: Iterable[Mapping[str, Any]]) -> set[tuple[int, int, str]]:
 
 
 def span_counts(
-    truth: Sequence[Iterable[Mapping[str, Any]]], said: Sequence[Iterable[Mapping[str, Any]]]
+    truth: Sequence[Iterable[Mapping[str, Any]]], predicted: Sequence[Iterable[Mapping[str, Any]]]
 ) -> np.ndarray:
-    """Return each text's [hits, spans said, spans true], int64 [texts, 3]. A hit has both borders and the label right."""
+    """Return each text's [hits, spans predicted, spans true], int64 [texts, 3]. A hit has both borders and the label right."""
     rows = []
-    for true, given in zip(truth, said, strict=True):
+    for true, given in zip(truth, predicted, strict=True):
         left, right = span_set(true), span_set(given)
         rows.append((len(left & right), len(right), len(left)))
     return np.array(rows, dtype=np.int64).reshape(-1, 3)
 
 
-def f1(hits: np.ndarray, said: np.ndarray, true: np.ndarray) -> np.ndarray:
-    """Return 2 hits / (said + true), 0 where nothing was said and nothing is true [same shape as the counts]."""
-    total = np.asarray(said, dtype=np.float64) + true
+def f1(hits: np.ndarray, predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
+    """Return 2 hits / (predicted + true), 0 where nothing was predicted and nothing is true [same shape as the counts]."""
+    total = np.asarray(predicted, dtype=np.float64) + true
     return np.asarray(np.divide(2.0 * np.asarray(hits), total, out=np.zeros_like(total), where=total > 0))
 
 
@@ -153,21 +153,21 @@ def ratio(sums: np.ndarray) -> np.ndarray:
 
 def macro_f1(sums: np.ndarray) -> np.ndarray:
     """Return the mean F1 over labels, from sums of `label_counts`; a label that a draw lacks altogether is left out."""
-    hits, said, true = np.split(sums, 3, axis=1)
-    present = (said + true) > 0
-    return np.asarray(f1(hits, said, true).sum(axis=1) / np.maximum(present.sum(axis=1), 1))
+    hits, predicted, true = np.split(sums, 3, axis=1)
+    present = (predicted + true) > 0
+    return np.asarray(f1(hits, predicted, true).sum(axis=1) / np.maximum(present.sum(axis=1), 1))
 
 
 def micro_f1(sums: np.ndarray) -> np.ndarray:
-    """Return F1 from sums of [hits, said, true]."""
+    """Return F1 from sums of [hits, predicted, true]."""
     return f1(sums[:, 0], sums[:, 1], sums[:, 2])
 
 
 def precision(sums: np.ndarray) -> np.ndarray:
-    """Return hits / said from sums of [hits, said, true], 0 where nothing was said."""
+    """Return hits / predicted from sums of [hits, predicted, true], 0 where nothing was predicted."""
     return np.asarray(sums[:, 0] / np.maximum(sums[:, 1], 1))
 
 
 def recall(sums: np.ndarray) -> np.ndarray:
-    """Return hits / true from sums of [hits, said, true], 0 where nothing is true."""
+    """Return hits / true from sums of [hits, predicted, true], 0 where nothing is true."""
     return np.asarray(sums[:, 0] / np.maximum(sums[:, 2], 1))

@@ -93,8 +93,8 @@ class Tag(Task):
         kept = [index for index, (start, end) in enumerate(places) if start < end]
         if not kept:
             return {"spans": []}
-        chances = np.log(softmax(np.asarray(output)[kept], self.temperature) + 1e-30)
-        weighed = chances - self.outside_penalty * (np.arange(chances.shape[1]) == 0)
+        probabilities = np.log(softmax(np.asarray(output)[kept], self.temperature) + 1e-30)
+        weighed = probabilities - self.outside_penalty * (np.arange(probabilities.shape[1]) == 0)
         if not weighed.argmax(axis=1).any():
             return {"spans": []}  # O may follow anything: its path is the best of all
         codes = viterbi(weighed, self._steps())
@@ -106,7 +106,7 @@ class Tag(Task):
             if code % 2 == 1:
                 spans.append({"start": start, "end": end, "label": self.labels[code // 2], "chances": []})
             spans[-1]["end"] = max(end, spans[-1]["end"])
-            spans[-1]["chances"].append(chances[row, code])
+            spans[-1]["chances"].append(probabilities[row, code])
         first, last = features.meta.get("owns", (0, len(text)))
         return {
             "spans": [
@@ -147,11 +147,11 @@ class Tag(Task):
         return steps
 
 
-def viterbi(chances: np.ndarray, steps: np.ndarray) -> list[int]:
-    """Return the codes with the highest sum of `chances` [T, C] and `steps` [C + 1, C], last row: from the start (Viterbi 1967)."""
-    best = chances[0] + steps[-1]
+def viterbi(probabilities: np.ndarray, steps: np.ndarray) -> list[int]:
+    """Return the codes with the highest sum of log `probabilities` [T, C] and `steps` [C + 1, C], last row: from the start (Viterbi 1967)."""
+    best = probabilities[0] + steps[-1]
     back = []
-    for row in chances[1:]:
+    for row in probabilities[1:]:
         table = best[:, None] + steps[:-1]
         came = table.argmax(axis=0)
         back.append(came)
@@ -207,15 +207,15 @@ def _checked_spans(row: Mapping[str, object], text: str, file: str | Path, line:
             )
         if not isinstance(label, str) or not label:
             raise RowError("a span's label is no text", file=file, line=line, field="spans", found=label)
-        told = span.get("text")
-        if isinstance(told, str) and told != text[start:end]:
+        given = span.get("text")
+        if isinstance(given, str) and given != text[start:end]:
             raise RowError(
                 "a span's own text is not what stands there",
                 file=file,
                 line=line,
                 field="spans",
-                found=f"{told!r}, and {text[start:end]!r} from {start} to {end}",
-                hint=_where(told, text, start, end),
+                found=f"{given!r}, and {text[start:end]!r} from {start} to {end}",
+                hint=_where(given, text, start, end),
             )
         spans.append({"start": start, "end": end, "label": label})
     spans.sort(key=lambda span: (span["start"], span["end"]))
@@ -225,17 +225,17 @@ def _checked_spans(row: Mapping[str, object], text: str, file: str | Path, line:
     return spans
 
 
-def _where(told: str, text: str, start: int, end: int) -> str:
+def _where(given: str, text: str, start: int, end: int) -> str:
     """Return what was probably meant by a place whose text is another."""
     wide = text.encode("utf-16-le")[2 * start : 2 * end].decode("utf-16-le", errors="replace")
-    if wide == told:
+    if wide == given:
         return "places are counted in characters; these count UTF-16 units, in which an emoji is two"
-    if text.encode()[start:end].decode(errors="replace") == told:
+    if text.encode()[start:end].decode(errors="replace") == given:
         return "places are counted in characters; these count bytes"
-    if text[start : end + 1] == told:
+    if text[start : end + 1] == given:
         return "end is the place after the last character; here it is the last character's own"
-    place = text.find(told)
-    return f"it stands at {place} to {place + len(told)}" if place >= 0 else "it stands nowhere in the text"
+    place = text.find(given)
+    return f"it stands at {place} to {place + len(given)}" if place >= 0 else "it stands nowhere in the text"
 
 
 def _from_tokens(row: Mapping[str, object], file: str | Path, line: int) -> tuple[str, list[Span]]:

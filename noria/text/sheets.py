@@ -38,7 +38,7 @@ def sheet_cells(source: Source, notes: Notes) -> tuple[tuple[str, ...], list[tup
     sheet = filled[0][1]
     row, _ = sheet.start or (0, 0)
     # The header's own empty cells are what a table to the right of column A would shift by: both are cut alike.
-    rows = [[_told(cell) for cell in cells] for cells in sheet.to_python(skip_empty_area=True)]
+    rows = [[_cell_text(cell) for cell in cells] for cells in sheet.to_python(skip_empty_area=True)]
     first = next(place for place, cells in enumerate(rows) if any(cell.strip() for cell in cells))
     above = rows[first : (first := first + header_place(rows[first:]))]
     for cells in above:
@@ -49,7 +49,7 @@ def sheet_cells(source: Source, notes: Notes) -> tuple[tuple[str, ...], list[tup
     return header, [(row + place, cells) for place, cells in enumerate(rows[first + 1 :], first + 2)]
 
 
-def _told(cell: object) -> str:
+def _cell_text(cell: object) -> str:
     """Return a cell's content as it would stand in a CSV: whole numbers without a point, times by ISO 8601."""
     if isinstance(cell, bool):
         return str(cell).lower()

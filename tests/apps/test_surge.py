@@ -29,10 +29,10 @@ START = datetime(2030, 1, 1, tzinfo=UTC)
 
 @settings(deadline=None)  # the machine may be busy
 @given(st.integers(0, 60), st.integers(0, 60), st.floats(0.01, 0.99))
-def test_binomial_tail_is_scipys(least: int, n: int, chance: float) -> None:
+def test_binomial_tail_is_scipys(least: int, n: int, probability: float) -> None:
     from scipy.stats import binom
 
-    assert binomial_tail(least, n, chance) == pytest.approx(binom.sf(least - 1, n, chance), abs=1e-9)
+    assert binomial_tail(least, n, probability) == pytest.approx(binom.sf(least - 1, n, probability), abs=1e-9)
 
 
 @settings(deadline=None)  # the machine may be busy

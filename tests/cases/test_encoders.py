@@ -129,8 +129,8 @@ def accuracy(folder: Path, labels: list[str], report: Report | None = None) -> f
     task = task_for("classify", labels)
     rows = read_rows(CASES / "pn.csv", task)
     module, tokenizer = load(folder, "sequence", labels, report=report)
-    told = answer_rows(task, module, tokenizer, rows, 32)
-    return float(np.mean([one["label"] == row["label"] for one, row in zip(told, rows, strict=True)]))
+    description = answer_rows(task, module, tokenizer, rows, 32)
+    return float(np.mean([one["label"] == row["label"] for one, row in zip(description, rows, strict=True)]))
 
 
 def test_pn_csv_a_trained_head_is_reused_by_the_names_of_its_labels(knowing: Path, tmp_path: Path):
@@ -172,9 +172,9 @@ def test_a_head_is_kept_moved_or_begun_anew_by_names_alone(knowing: Path, tmp_pa
                 assert same == (row is not None), (ours, name, place)
                 if row is None:
                     assert not any(torch.equal(new[place], one) for one in old)
-        told = report.stream.getvalue()
-        assert ("starts anew" in told) == (not any(row is not None for row in rows))
-        assert ("new: neutral" in told) == ("neutral" in ours)
+        description = report.stream.getvalue()
+        assert ("starts anew" in description) == (not any(row is not None for row in rows))
+        assert ("new: neutral" in description) == ("neutral" in ours)
 
 
 def test_a_head_without_names_starts_anew_and_says_so(knowing: Path, tmp_path: Path):
@@ -314,8 +314,8 @@ def test_unlike_texts_are_as_near_as_without_filling(sentence_base: Path, embed_
             states = module(input_ids=torch.tensor([[*tokenizer.encode(text).ids[:31], 2]])).last_hidden_state[0]
         assert len(states) < 33
         wanted.append(torch.nn.functional.normalize(states.mean(0), dim=-1).numpy())
-    told = float(np.dot(one["embedding"], other["embedding"]))
-    assert told == pytest.approx(float(wanted[0] @ wanted[1]), abs=0.02)
+    description = float(np.dot(one["embedding"], other["embedding"]))
+    assert description == pytest.approx(float(wanted[0] @ wanted[1]), abs=0.02)
 
 
 def test_such_a_folder_classifies(sentence_base: Path, tmp_path: Path):
@@ -335,9 +335,9 @@ def test_what_a_folder_says_of_its_vectors_is_read_or_refused_by_name(sentence_b
     assert (said.pooling, said.prefix, said.max_length) == ("cls", "query: ", 16)
     task = task_for("embed").based_on(sentence_base, load_tokenizer(sentence_base))
     assert (task.pooling, task.prefix) == ("cls", "query: ")
-    told = task.told(sentence_base, 32)
-    assert "passage" in told
-    assert "16 tokens" in told
+    description = task.description(sentence_base, 32)
+    assert "passage" in description
+    assert "16 tokens" in description
     own = task_for("embed", pooling="max", prefix="问：").based_on(sentence_base, load_tokenizer(sentence_base))
     assert (own.pooling, own.prefix) == ("max", "问：")
 

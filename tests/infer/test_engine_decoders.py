@@ -27,7 +27,7 @@ from noria.infer.torch import TorchEngine
 from noria.infer.worker import Worker
 from noria.make.compress.gguf import write_gguf
 from noria.make.compress.quantize import copy_files
-from noria.tasks.complete import Drawn, Sampling
+from noria.tasks.complete import SampledToken, Sampling
 from noria.tasks.task import task_of
 
 KINDS: tuple[Kind, ...] = ("llamacpp", "genai")
@@ -65,9 +65,9 @@ def exact(writer: Path) -> TorchEngine:
     return TorchEngine(writer, manifest, task_of(manifest), threads=1, number="float32")
 
 
-def written(scheduler: Any) -> dict[Any, list[Drawn]]:
+def written(scheduler: Any) -> dict[Any, list[SampledToken]]:
     """What a scheduler generates until all completions end."""
-    found: dict[Any, list[Drawn]] = {}
+    found: dict[Any, list[SampledToken]] = {}
     while scheduler.busy:
         for key, drawn in scheduler.step():
             assert not isinstance(drawn, Exception), drawn

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from strategies import texts
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
-from noria.tasks.encode import encode_asked, encode_pair, encode_windows, end_of
+from noria.tasks.encode import encode_pair, encode_question, encode_windows, end_of
 
 NAMES = {"?": 0, "[CLS]": 1, "[SEP]": 2}
 
@@ -72,7 +72,7 @@ def test_windows_hold_every_character_and_own_each_once(text: str, max_length: i
 
 def test_a_question_stands_before_every_part_of_its_context():
     context = "".join(chr(0x4E00 + number) for number in range(40))
-    windows = encode_asked(characters(), "who?", context, 20, overlap=0.25)
+    windows = encode_question(characters(), "who?", context, 20, overlap=0.25)
     seen: set[int] = set()
     for window in windows:
         assert window.ids[:6] == [1, 0, 0, 0, 0, 2]
@@ -85,7 +85,7 @@ def test_a_question_stands_before_every_part_of_its_context():
 
 
 def test_a_long_question_leaves_room_for_its_context():
-    window = encode_asked(characters(), "q" * 500, "中文", 30)[0]
+    window = encode_question(characters(), "q" * 500, "中文", 30)[0]
     assert len(window.ids) <= 30
     assert sum(window.meta["context"]) == 2
 

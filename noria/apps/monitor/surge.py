@@ -265,13 +265,13 @@ def dispersion(counts: Sequence[int]) -> float:
     return max(1.0, float(squares / chdtri(n - 1, 0.9)))
 
 
-def binomial_tail(least: int, n: int, chance: float) -> float:
+def binomial_tail(least: int, n: int, probability: float) -> float:
     """Return P(X >= least) for X binomial(n, chance)."""
     from scipy.special import betainc
 
     if least <= 0:
         return 1.0
-    return float(betainc(least, n - least + 1, chance)) if least <= n else 0.0
+    return float(betainc(least, n - least + 1, probability)) if least <= n else 0.0
 
 
 def negative_binomial_tail(least: int, mean: float, spread: float) -> float:

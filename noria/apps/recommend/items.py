@@ -44,7 +44,7 @@ def item_of(value: Mapping[str, Any]) -> Item:
     """
     meta = value.get("meta")
     titled = value.get("title") or (meta.get("title") if isinstance(meta, Mapping) else None)
-    id, text, title = _told(value, "id"), _told(value, "text"), str(titled or "").strip()
+    id, text, title = _text_field(value, "id"), _text_field(value, "text"), str(titled or "").strip()
     if not id:
         raise InputError("an item needs an id", found=value.get("id"), allowed='{"id", "text", "title"}')
     if not text and not title:
@@ -52,7 +52,7 @@ def item_of(value: Mapping[str, Any]) -> Item:
     return Item(id, title or title_of(text), text or title)
 
 
-def _told(value: Mapping[str, Any], field: str) -> str:
+def _text_field(value: Mapping[str, Any], field: str) -> str:
     found = value.get(field)
     if found is None:
         return ""

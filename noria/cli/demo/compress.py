@@ -34,16 +34,16 @@ def plan(context: Context) -> str:
 
 def run(context: Context) -> StageResult:
     """Write root/<name>-served for every model; one that is there from a killed run is kept."""
-    from noria.cli.compressed import told
+    from noria.cli.compressed import certificate_text
 
     lines, figures, facts = [], [], {}
     for name in MODELS:
         certificate = finished(context.root, name)
         if certificate is None:
             certificate = compress(context, name)
-            context.report.note(f"{name}: {told(certificate)}")
+            context.report.note(f"{name}: {certificate_text(certificate)}")
         instead = "" if certificate.passed else ": the trained model is served"
-        lines.append(f"{name} {told(certificate)}{instead}")
+        lines.append(f"{name} {certificate_text(certificate)}{instead}")
         lines += [f"{name}, BUT {words}" for words in caveats(read_manifest(context.root / served(name)).facts)]
         figures += [replace(figure, name=f"{name}: {figure.name}") for figure in certificate.figures]
         facts[name] = certificate.as_dict()

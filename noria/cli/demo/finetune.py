@@ -143,7 +143,7 @@ def _run(context: Context, task: str, rows: str, name: str, settings: FinetuneSe
     )
     facts = read_manifest(out).facts
     figures = [Figure(**raw) for raw in facts["metrics"]]
-    return StageResult(ledger_line(facts, figures), figures, _told(facts))
+    return StageResult(ledger_line(facts, figures), figures, _reported(facts))
 
 
 def ledger_line(facts: dict[str, Any], figures: list[Figure]) -> str:
@@ -163,7 +163,7 @@ def ledger_line(facts: dict[str, Any], figures: list[Figure]) -> str:
     return "; ".join(parts)
 
 
-def _told(facts: dict[str, Any]) -> dict[str, Any]:
+def _reported(facts: dict[str, Any]) -> dict[str, Any]:
     names = (
         "labels",
         "verdict",

@@ -29,7 +29,7 @@ def report(
     happenings: Path | None = None,
     potential: Path | None = None,
     settings: Annotated[LogSettings, Flatten] = LogSettings(),
-    asked: Annotated[UserSettings, Flatten] = UserSettings(),
+    user_settings: Annotated[UserSettings, Flatten] = UserSettings(),
     market: Annotated[MarketSettings, Flatten] = MarketSettings(),
     drive: Annotated[DriverSettings, Flatten] = DriverSettings(),
     sizing: Annotated[PotentialSettings, Flatten] = PotentialSettings(),
@@ -67,7 +67,7 @@ def report(
     points = read_series(series or chatbot_shares())
     points = without(points, listing.without) if listing.without else points
     with closing(open_log(log, settings)) as opened:
-        sections = _of_users(opened, settings, asked, market)
+        sections = _of_users(opened, settings, user_settings, market)
         sections += _of_market(points, market, listing.unlisted, drive, happenings, sizing, potential)
         sections += _or_why("segments and targets", lambda: _of_targets(opened))
     if basis.experiment is not None or basis.spend is not None:
@@ -91,7 +91,7 @@ def _or_why(what: str, make: Callable[[], list[Section]]) -> list[Section]:
         return []
 
 
-def _of_users(opened: Log, settings: LogSettings, asked: UserSettings, market: MarketSettings) -> list[Section]:
+def _of_users(opened: Log, settings: LogSettings, user_settings: UserSettings, market: MarketSettings) -> list[Section]:
     """Return who they are, what the server's own events say of their use, and how many there will be."""
     from noria.grow.analysis import study_users
     from noria.grow.forecast.study import period_for, study_users_ahead
@@ -101,7 +101,7 @@ def _of_users(opened: Log, settings: LogSettings, asked: UserSettings, market: M
     from noria.grow.report.sections.usage import usage_section
     from noria.grow.usage import usage
 
-    sections = user_sections(study_users(opened, settings.period, settings=asked))
+    sections = user_sections(study_users(opened, settings.period, settings=user_settings))
     facts = opened.facts
     if facts is not None:
         sections.append(usage_section(usage(facts)))

@@ -9,7 +9,7 @@ from noria.core.errors import InsufficientDataError
 from noria.grow.market.settings import BasisSettings, DriverSettings, PotentialSettings, TargetSettings
 from noria.grow.settings import LogSettings, MarketSettings
 
-from .asked import Asked
+from .analyses import Analyses
 from .shown import Flatten, Switch, percent, print_json, print_table, write_parquet
 
 if TYPE_CHECKING:
@@ -68,25 +68,30 @@ def share(
     """
     from noria.grow.market.study import open_market
 
-    asked = Asked(json)
-    asked.potential(potential, sizing)
-    asked.position(position, log, targeting)
-    if asked.told and series is None and not (decompose or drive.driver or happenings or sizing.ceiling):
-        return asked.end(out)
+    analyses = Analyses(json)
+    analyses.potential(potential, sizing)
+    analyses.position(position, log, targeting)
+    if analyses.results and series is None and not (decompose or drive.driver or happenings or sizing.ceiling):
+        return analyses.end(out)
     opened = open_market(series, log, basis)
-    asked.drivers(opened, settings, drive, basis, happenings)
-    asked.reach(opened, settings, sizing)
+    analyses.drivers(opened, settings, drive, basis, happenings)
+    analyses.reach(opened, settings, sizing)
     several = settings.measure is None and len(opened.measures) > 1 and not decompose
     alone = len({point.entity for point in opened.points}) == 1
-    if asked.told and (several or alone):  # the share of a single name is one, and says nothing
-        return asked.end(out)
+    if analyses.results and (several or alone):  # the share of a single name is one, and says nothing
+        return analyses.end(out)
     if several:
         return _sides(opened, settings.market, basis, out, json)
-    return _shares_and(asked, opened, settings, basis, decompose, out)
+    return _shares_and(analyses, opened, settings, basis, decompose, out)
 
 
 def _shares_and(
-    asked: Asked, series: Series, settings: MarketSettings, basis: BasisSettings, decompose: bool, out: Path | None
+    analyses: Analyses,
+    series: Series,
+    settings: MarketSettings,
+    basis: BasisSettings,
+    decompose: bool,
+    out: Path | None,
 ) -> int:
     """Show the shares, what moved them where that was asked, and whatever else was asked."""
     from noria.grow.market.bases import by_segment
@@ -99,30 +104,34 @@ def _shares_and(
         try:
             moved = movement(series, settings.measure, settings.market, basis)
         except InsufficientDataError as error:
-            asked.missing("decomposition", "what moved the shares", error)
+            analyses.missing("decomposition", "what moved the shares", error)
     if moved is not None:
         market = moved.market
-        told = {**_shares(market), "decomposition": _movement(moved)}
+        results = {**_shares(market), "decomposition": _movement(moved)}
     else:
         chosen = series if settings.market else over_segments(series, settings.measure)
         if settings.market is None and len(chosen.segments) > 1:  # shares, which cannot be summed
-            return _segments(by_segment(chosen, settings.measure, unlisted=basis.unlisted), asked, out)
+            return _segments(by_segment(chosen, settings.measure, unlisted=basis.unlisted), analyses, out)
         market = shares(chosen, settings.measure, settings.market, unlisted=basis.unlisted)
-        told = _shares(market)
+        results = _shares(market)
         if chosen is not series:
             parts = by_segment(series, settings.measure, unlisted=basis.unlisted)
-            told["segments"] = {name: _shares(part) for name, part in parts.items()}
+            results["segments"] = {name: _shares(part) for name, part in parts.items()}
     if out:
         write_parquet(
-            [{**row, "hhi": item["hhi"]} for row, item in zip(told["shares"], told["concentration"], strict=True)], out
+            [
+                {**row, "hhi": item["hhi"]}
+                for row, item in zip(results["shares"], results["concentration"], strict=True)
+            ],
+            out,
         )
-    if asked.json:
-        return print_json({**told, **asked.told})
-    _print_shares(market, told)
-    _print_segments(told.get("segments", {}))
-    if "decomposition" in told:
-        _print_movement(told["decomposition"])
-    return asked.end(None)
+    if analyses.json:
+        return print_json({**results, **analyses.results})
+    _print_shares(market, results)
+    _print_segments(results.get("segments", {}))
+    if "decomposition" in results:
+        _print_movement(results["decomposition"])
+    return analyses.end(None)
 
 
 def _sides(series: Series, segment: str | None, basis: BasisSettings, out: Path | None, json: bool) -> int:
@@ -159,23 +168,23 @@ def _sides(series: Series, segment: str | None, basis: BasisSettings, out: Path 
     return 0
 
 
-def _segments(parts: dict[str, Shares], asked: Asked, out: Path | None) -> int:
+def _segments(parts: dict[str, Shares], analyses: Analyses, out: Path | None) -> int:
     """Show every segment by itself: there is no whole of shares whose segments' sizes nobody told."""
-    told = {name: _shares(part) for name, part in parts.items()}
+    results = {name: _shares(part) for name, part in parts.items()}
     if out:
-        write_parquet([{"segment": name, **row} for name, one in told.items() for row in one["shares"]], out)
-    if asked.json:
-        return print_json({"segments": told, **asked.told})
-    first = next(iter(told.values()))
+        write_parquet([{"segment": name, **row} for name, one in results.items() for row in one["shares"]], out)
+    if analyses.json:
+        return print_json({"segments": results, **analyses.results})
+    first = next(iter(results.values()))
     print(f"{first['base']}: {first['source']}")
-    _print_segments(told)
+    _print_segments(results)
     print("name one segment with --market for its periods and flags")
-    return asked.end(None)
+    return analyses.end(None)
 
 
-def _print_segments(told: dict[str, Any]) -> None:
+def _print_segments(results: dict[str, Any]) -> None:
     rows = []
-    for name, one in told.items():
+    for name, one in results.items():
         last = next((item for item in reversed(one["concentration"]) if item["hhi"] is not None), None)
         if last:
             rows.append(
@@ -225,10 +234,10 @@ def _movement(moved: Movement) -> dict[str, Any]:
     }
 
 
-def _print_shares(market: Shares, told: dict[str, Any]) -> None:
+def _print_shares(market: Shares, results: dict[str, Any]) -> None:
     from noria.grow.market.share import gathered
 
-    print(f"{told['base']}: {told['source']}")
+    print(f"{results['base']}: {results['source']}")
     table = [
         {
             **{key: value if key == "time" else percent(value) for key, value in row.items()},
@@ -236,12 +245,14 @@ def _print_shares(market: Shares, told: dict[str, Any]) -> None:
             "CR4": percent(item["cr4"]),
             "entropy": item["entropy"],
         }
-        for row, item in zip(told["shares"], told["concentration"], strict=True)
+        for row, item in zip(results["shares"], results["concentration"], strict=True)
     ]
     print_table(table[-12:], ["time", *market.entities, "HHI", "CR4", "entropy"])
-    if told["ranks"]:
-        last = told["ranks"][-1]
-        least = min((step for step in told["ranks"] if not step["broken"]), key=lambda step: step["tau"], default=last)
+    if results["ranks"]:
+        last = results["ranks"][-1]
+        least = min(
+            (step for step in results["ranks"] if not step["broken"]), key=lambda step: step["tau"], default=last
+        )
         print(
             f"order: Kendall tau {last['tau']:.2f} [{last['low']:.2f}, {last['high']:.2f}] n={last['n']} in {last['time']}, "
             f"least {least['tau']:.2f} in {least['time']}; at least {percent(last['moved'])} changed hands in {last['time']}"
@@ -250,21 +261,21 @@ def _print_shares(market: Shares, told: dict[str, Any]) -> None:
         print(f"  {flag.texts()['en']}")
 
 
-def _print_movement(told: dict[str, Any]) -> None:
+def _print_movement(results: dict[str, Any]) -> None:
     import math
 
-    print(f"points of share from {told['before']} to {told['after']}, in {len(told['segments'])} segment(s):")
+    print(f"points of share from {results['before']} to {results['after']}, in {len(results['segments'])} segment(s):")
     keys = ["change", "within", "mix", "entry", "exit"]
     print_table(
-        [{"entity": row["entity"], **{key: f"{100 * row[key]:+.2f}" for key in keys}} for row in told["changes"]],
+        [{"entity": row["entity"], **{key: f"{100 * row[key]:+.2f}" for key in keys}} for row in results["changes"]],
         ["entity", *keys],
     )
-    count = len(told["changes"])
-    print(f"within + mix + entry + exit = change: {'; '.join(told['defects']) or f'holds for all {count} names'}")
-    for note in told["notes"]:
+    count = len(results["changes"])
+    print(f"within + mix + entry + exit = change: {'; '.join(results['defects']) or f'holds for all {count} names'}")
+    for note in results["notes"]:
         print(f"  {note['en']}")
-    if told["silence"]:
-        print(f"growth: {told['silence']['en']}")
+    if results["silence"]:
+        print(f"growth: {results['silence']['en']}")
         return
     print("growth = market x share:")
     print_table(
@@ -275,7 +286,7 @@ def _print_movement(told: dict[str, Any]) -> None:
                 "from market": row["from_market"],
                 "from share": row["from_share"],
             }
-            for row in told["links"]
+            for row in results["links"]
         ],
         ["entity", "own", "market", "share", "from market", "from share"],
     )

@@ -19,7 +19,7 @@ def users(
     /,
     *,
     settings: Annotated[LogSettings, Flatten] = LogSettings(),
-    asked: Annotated[UserSettings, Flatten] = UserSettings(),
+    user_settings: Annotated[UserSettings, Flatten] = UserSettings(),
     lake: str | None = None,
     by_segment: Switch = False,
     out: Path | None = None,
@@ -54,10 +54,10 @@ def users(
 
     if log and lake:
         raise SettingError("two logs were named", found=f"{log} and {lake}", allowed="one of them")
-    if by_segment and not asked.by:
-        asked = asked.but(by="segment")
+    if by_segment and not user_settings.by:
+        user_settings = user_settings.but(by="segment")
     with closing(open_log(log or lake, settings)) as opened:
-        study = study_users(opened, settings.period, settings=asked)
+        study = study_users(opened, settings.period, settings=user_settings)
     if out:
         write_parquet([row.as_dict() for row in study.growths[0].rows], out)
     if json:

@@ -49,7 +49,7 @@ def log_of_table(
     calendar = settings.calendar()
     acts = _named(table, settings, calendar, source)
     moment = (now or datetime.now(UTC)).astimezone(UTC).replace(tzinfo=None)
-    told = acts.mutate(wrong=_wrong(acts, moment), odd=_odd(acts))
+    flagged = acts.mutate(wrong=_wrong(acts, moment), odd=_odd(acts))
     ends = _ends(table[settings.time], _steps(table[settings.time], settings, calendar), moment)
     if ends["timely"]:
         calendar = calendar.between(ends["first"], ends["last"])
@@ -58,8 +58,8 @@ def log_of_table(
         _whole(acts).select(*COLUMNS), source, settings.licence, settings.unit, calendar=calendar, placeholders=nobody
     )
     sure = ends["timely"] and not {"value", "units", "copy"} & set(acts.columns)  # no row has to be asked
-    wrong = ((told.wrong > 0) | (told.odd > 0)).ifelse(1, 0).sum()
-    if ends["first"] is not None and (sure or not told.aggregate(wrong=wrong).to_pyarrow().to_pylist()[0]["wrong"]):
+    wrong = ((flagged.wrong > 0) | (flagged.odd > 0)).ifelse(1, 0).sum()
+    if ends["first"] is not None and (sure or not flagged.aggregate(wrong=wrong).to_pyarrow().to_pylist()[0]["wrong"]):
         first, last = calendar.day(ends["first"]), calendar.day(ends["last"])
         log = extended(log, first, last, ends["rows"], 0)
         bits = user_bits(log, settings.period)
@@ -68,10 +68,10 @@ def log_of_table(
         names = tally(log)
         if not names.blank:
             return extended(log, first, last, ends["rows"], names.named)
-    named = told.filter(~nameless(told.user, nobody))
+    named = flagged.filter(~nameless(flagged.user, nobody))
     good = _whole(named.filter(named.wrong == 0)).select(*COLUMNS)
     return measured(
-        Log(good, source, settings.licence, settings.unit, problems=_problems(told, nobody), calendar=calendar)
+        Log(good, source, settings.licence, settings.unit, problems=_problems(flagged, nobody), calendar=calendar)
     )
 
 
@@ -185,10 +185,10 @@ def _whole(acts: ibis.Table) -> ibis.Table:
     )
 
 
-def _problems(told: ibis.Table, nobody: tuple[str, ...]) -> tuple[Problem, ...]:
+def _problems(flagged: ibis.Table, nobody: tuple[str, ...]) -> tuple[Problem, ...]:
     """Return what is set aside, by reason, and the time of the first of each."""
-    blank, word = nameless(told.user), nameless(told.user, nobody)
-    reasons = told.mutate(wrong=ibis.cases((blank, -2), (word, -1), else_=told.wrong))
+    blank, word = nameless(flagged.user), nameless(flagged.user, nobody)
+    reasons = flagged.mutate(wrong=ibis.cases((blank, -2), (word, -1), else_=flagged.wrong))
     problems = []
     for row in _counted(reasons.filter(reasons.wrong != 0), "wrong"):
         number = int(row["place"])

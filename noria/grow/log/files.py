@@ -199,7 +199,7 @@ def _blocks(connection: Backend, records: Records, columns: Collection[str] | No
         kinds,
         lru_cache(maxsize=64)(lambda number: _line_of(records, number)),
         saved["problems"],
-        [*_told(records), *records.notes(), *saved["short"]],
+        [*_notes_of(records), *records.notes(), *saved["short"]],
     )
 
 
@@ -332,7 +332,7 @@ def _rows(connection: Backend, records: Records, columns: Collection[str] | None
         known,
         lambda number: number,
         [_fault(what, errors) for what, errors in faults.items()],
-        [*_told(records), *records.notes()],
+        [*_notes_of(records), *records.notes()],
     )
 
 
@@ -358,7 +358,7 @@ def _plain(value: Any) -> str | None:
     return json.dumps(value, ensure_ascii=False) if not isinstance(value, float) else repr(value)
 
 
-def _told(records: Records) -> list[str]:
+def _notes_of(records: Records) -> list[str]:
     """Return how the file was read, where that is not what everyone would take it for."""
     told = []
     if records.encoding not in ("", "utf-8", "utf-8-sig"):

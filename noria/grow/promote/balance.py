@@ -88,12 +88,12 @@ def balance(
         names,
         tuple(int(count) for count in seen),
         tuple(float(value) for value in expected),
-        _chance(seen, parts, expected, total, seed),
+        _p_value(seen, parts, expected, total, seed),
         threshold,
     )
 
 
-def _chance(seen: np.ndarray[Any, Any], parts: Any, expected: Any, total: int, seed: int) -> float:
+def _p_value(seen: np.ndarray[Any, Any], parts: Any, expected: Any, total: int, seed: int) -> float:
     if seen.size < 2 or not total:
         return 1.0
     if seen.size == 2:

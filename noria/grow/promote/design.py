@@ -112,7 +112,7 @@ def size_of_proportions(
     """
     _check_proportion("the base rate", base)
     _check_proportion("the other rate", other)
-    _check_chances(power, level)
+    _check_probabilities(power, level)
     gap = abs(other - base)
     if not gap:
         raise SettingError("both rates are the same: no size finds no difference", found=base)
@@ -151,7 +151,7 @@ def least_lift(
         SettingError: not even a rise to 1 would be found; says how many users would find it.
     """
     _check_proportion("the base rate", base)
-    _check_chances(power, level)
+    _check_probabilities(power, level)
 
     def short(lift: float) -> float:
         return power_of_proportions(base, base + lift, control, level=level, ratio=ratio, one_sided=one_sided) - power
@@ -188,7 +188,7 @@ def size_of_means(
     Raises:
         SettingError: no effect or no deviation, or power or level outside 0 to 1.
     """
-    _check_chances(power, level)
+    _check_probabilities(power, level)
     if not effect or not math.isfinite(effect):
         raise SettingError("the effect must be other than zero: no size finds no difference", found=effect)
     if not deviation > 0 or not math.isfinite(deviation):
@@ -234,7 +234,7 @@ def least_effect(
     one_sided: bool = False,
 ) -> float:
     """Return the smallest difference of means that `control` users, and `ratio` times as many, find with `power`."""
-    _check_chances(power, level)
+    _check_probabilities(power, level)
     scale = deviation * math.sqrt((1 + 1 / ratio) / control)
 
     def short(effect: float) -> float:
@@ -320,7 +320,7 @@ def _check_proportion(name: str, value: float) -> None:
         raise SettingError(f"{name} is out of range", found=value, allowed="0 to 1")
 
 
-def _check_chances(power: float, level: float) -> None:
+def _check_probabilities(power: float, level: float) -> None:
     if not 0 < power < 1:
         raise SettingError("the power is out of range", found=power, allowed="between 0 and 1, such as 0.8")
     if not 0 < level < 1:

@@ -72,7 +72,7 @@ class Difference:
     lift_high: float | None = None
 
     @property
-    def told(self) -> bool:
+    def has_interval(self) -> bool:
         """Whether there is an interval: a spread was seen by which it can be told."""
         return math.isfinite(self.error)
 

@@ -76,7 +76,7 @@ class Experiment:
 
     def texts(self) -> dict[str, str]:
         """Return what is found, a sentence for each comparison, in English and in Chinese."""
-        told = [_told(comparison, self.metric) for comparison in self.comparisons]
+        told = [_comparison_texts(comparison, self.metric) for comparison in self.comparisons]
         doubt = (
             {"en": "", "zh": ""}
             if self.balance.sound
@@ -168,7 +168,7 @@ def analyse(
         before = sum(arm.variance for arm in arms)
         reduction = 1 - sum(arm.variance for arm in after) / before if before > 0 else 0.0
     p = np.array([item.p for item in found])
-    raised, found = _together(found, after, p, several, level)
+    raised, found = _simultaneous(found, after, p, several, level)
     paths = looks_of(units, adjusted, level=1 - (1 - level) / len(found), planned=planned)
     comparisons = tuple(
         Comparison(item, one, float(value), path)
@@ -217,7 +217,7 @@ def taken_out(units: Units, values: Floats) -> tuple[Floats, float]:
     return np.asarray(values - matrix @ theta), float(chdtrc(freedom, distance))
 
 
-def _together(
+def _simultaneous(
     found: list[Difference], arms: tuple[Arm, ...], p: Floats, several: Several, level: float
 ) -> tuple[Floats, list[Difference]]:
     """Return p values, and differences, that allow for all comparisons."""
@@ -241,10 +241,10 @@ def _joint_p(item: Difference, loadings: Floats, freedom: float) -> float:
     """Return the chance that, were there no difference, any comparison lay as far out as this one."""
     from scipy.special import ndtri, stdtrit
 
-    from .several import dunnett_chance
+    from .several import dunnett_probability
 
     far = abs(float(stdtrit(item.freedom, item.p / 2) if math.isfinite(item.freedom) else ndtri(item.p / 2)))
-    return 0.0 if math.isinf(far) else float(min(1.0, max(item.p, 1 - dunnett_chance(far, loadings, freedom))))
+    return 0.0 if math.isinf(far) else float(min(1.0, max(item.p, 1 - dunnett_probability(far, loadings, freedom))))
 
 
 def _widened(item: Difference, width: float) -> Difference:
@@ -316,16 +316,16 @@ def _still(arms: tuple[Arm, ...]) -> list[dict[str, str]]:
     ]
 
 
-def _told(comparison: Comparison, metric: str) -> dict[str, str]:
+def _comparison_texts(comparison: Comparison, metric: str) -> dict[str, str]:
     item = comparison.found
-    if not item.told and "cuped" in item.method:
+    if not item.has_interval and "cuped" in item.method:
         return {
             "en": f"{item.variant} less {item.control}: {item.value:+.3g}, without an interval: the covariate explains every outcome exactly, so "
             "no spread is left by which to tell chance apart. Is it really from before?",
             "zh": f"{item.variant} 与 {item.control} 之差：{item.value:+.3g}，无法给出区间：协变量完全决定了结果，没有离散可用以区分偶然。"
             "它确为实验前数据吗？",
         }
-    if not item.told:
+    if not item.has_interval:
         return {
             "en": f"{item.variant} less {item.control}: {item.value:+.3g}, without an interval: every user of both groups shows one and the same "
             "outcome, so no spread is seen by which to tell chance apart. Is it what users did, or a setting of their group?",

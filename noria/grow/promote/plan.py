@@ -103,7 +103,7 @@ class Plan:
             ),
             (
                 "预期效果" if zh else "What to expect",
-                [f"{item.name[language]}{mark}{_told(item.figure, language)}" for item in self.expected],
+                [f"{item.name[language]}{mark}{_figure_text(item.figure, language)}" for item in self.expected],
             ),
             (
                 "如何衡量" if zh else "How it will be measured",
@@ -333,7 +333,9 @@ def _audience(item: Audience, language: str) -> str:
     lead = ("触达" if item.address else "不触达") if zh else ("address" if item.address else "leave out")
     mark = "：" if zh else ": "
     effect = (
-        "" if item.effect is None else (("，效应 " if zh else ", effect ") + _told(item.effect, language, item.percent))
+        ""
+        if item.effect is None
+        else (("，效应 " if zh else ", effect ") + _figure_text(item.effect, language, item.percent))
     )
     return (
         f"{lead}{mark}{item.name[language]}{'，占' if zh else ', '}{item.share:.0%}{'' if zh else ' of users'}{effect}"
@@ -349,7 +351,7 @@ def _need(need: Figure, language: str) -> str:
     )
 
 
-def _told(figure: Figure, language: str, percent: bool = False) -> str:
+def _figure_text(figure: Figure, language: str, percent: bool = False) -> str:
     level = f"{figure.level:.0%} 区间" if language == "zh" else f"{figure.level:.0%} interval"
     scale, unit = (100, " 个百分点" if language == "zh" else " points") if percent else (1, "")
     value, low, high = (f"{scale * (end or 0.0):+,.4g}" for end in (figure.value, figure.low, figure.high))

@@ -52,10 +52,10 @@ def dunnett_quantile(level: float, loadings: npt.ArrayLike, freedom: float = np.
     high = float(ndtri(1 - (1 - level) / (2 * shared.size)))
     if np.isfinite(freedom):
         high = float(stdtrit(freedom, 1 - (1 - level) / (2 * shared.size)))
-    return float(brentq(lambda c: dunnett_chance(c, shared, freedom) - level, 0.5, high + 1e-6, xtol=1e-8))
+    return float(brentq(lambda c: dunnett_probability(c, shared, freedom) - level, 0.5, high + 1e-6, xtol=1e-8))
 
 
-def dunnett_chance(bound: float, loadings: npt.ArrayLike, freedom: float = np.inf) -> float:
+def dunnett_probability(bound: float, loadings: npt.ArrayLike, freedom: float = np.inf) -> float:
     """Return the chance that no comparison lies further than `bound` standard errors from the truth.
 
     Given the control's mean and the common deviation the comparisons are independent (Dunnett 1955, eq. 3): an integral

@@ -267,9 +267,9 @@ def study_budget(spend: Spend, settings: BudgetSettings | None = None) -> Budget
     return BudgetStudy(found, held_out(spend, seed=settings.seed))
 
 
-def _bounds(told: Sequence[str]) -> dict[str, tuple[float, float]]:
+def _bounds(given: Sequence[str]) -> dict[str, tuple[float, float]]:
     found = {}
-    for text in told:
+    for text in given:
         name, mark, ends = text.partition("=")
         low, colon, high = ends.partition(":")
         try:

@@ -153,7 +153,7 @@ class Uplift:
         scale, unit = _scale(self)
 
         def effect(gap: Difference) -> str:
-            if not gap.told:
+            if not gap.has_interval:
                 return f"{gap.value * scale:+.3g} [–]"
             return f"{gap.value * scale:+.3g} [{gap.low * scale:+.3g}, {gap.high * scale:+.3g}]"
 

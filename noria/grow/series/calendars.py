@@ -60,8 +60,8 @@ class Calendar:
             return f"{number:04d}"
         if self.unit == "month":
             year, month = number // 12, number % 12 + 1
-            told = f"{year:04d}-{month:02d}"
-            return f"{told}-{_day(year, month, self.anchor):02d}" if self.anchor else told
+            plain = f"{year:04d}-{month:02d}"
+            return f"{plain}-{_day(year, month, self.anchor):02d}" if self.anchor else plain
         day = number if self.unit == "day" else number // 5 * 7 + number % 5 + 1
         return date.fromordinal(day).isoformat()
 
@@ -190,10 +190,10 @@ def read_time(text: str) -> str | None:
     >>> [read_time(text) for text in ("2024/3", "2024年3月5日", "2024Q2", "20240305", "2024-03-05 00:00:00", "3/5/2024")]
     ['2024-03', '2024-03-05', '2024-04', '2024-03-05', '2024-03-05', None]
     """
-    told = unicodedata.normalize("NFKC", text).strip()
-    told = _MIDNIGHT.sub("", told)
+    plain = unicodedata.normalize("NFKC", text).strip()
+    plain = _MIDNIGHT.sub("", plain)
     for pattern in _FORMS:
-        if found := pattern.fullmatch(told):
+        if found := pattern.fullmatch(plain):
             parts = found.groupdict()
             if quarter := parts.get("quarter"):
                 return _checked(f"{parts['year']}-{3 * int(quarter) - 2:02d}")
@@ -227,8 +227,8 @@ _FORMS = tuple(
 )
 
 
-def _checked(told: str) -> str | None:
-    return told if is_time(told) else None
+def _checked(plain: str) -> str | None:
+    return plain if is_time(plain) else None
 
 
 @lru_cache(maxsize=256)

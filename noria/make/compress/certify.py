@@ -124,10 +124,12 @@ def certify(
     if not features:
         raise InputError("no text to certify on", hint="give held-out texts")
     with (report or Report()).bar("certify", total=2 * (len(features) + settings.rounds), unit="texts") as bar:
-        known, said = (answers(task, features, forward, bar.advance, owners) for forward in (reference, candidate))
+        expected, predicted = (
+            answers(task, features, forward, bar.advance, owners) for forward in (reference, candidate)
+        )
         batched, alone = speed(features, reference, candidate, settings, clock, bar.advance)
-    same = agreement(task, known, said, source=source, seed=settings.seed)
-    measured = judge(known, said) if judge else []
+    same = agreement(task, expected, predicted, source=source, seed=settings.seed)
+    measured = judge(expected, predicted) if judge else []
     size = Figure("size", sizes[1], 1, unit="bytes", baseline=sizes[0], source="files of the weights")
     bound = BOUNDS[task.name] if settings.agreement is None else settings.agreement
     reasons = _reasons(same, bound, measured, settings.loss, (batched, alone))
@@ -168,16 +170,19 @@ def batches(lengths: Sequence[int], tokens: int = BATCH_TOKENS) -> list[list[int
 
 
 def agreement(
-    task: Task, known: Sequence[Answer], said: Sequence[Answer], *, source: str = "", seed: int = 0
+    task: Task, expected: Sequence[Answer], predicted: Sequence[Answer], *, source: str = "", seed: int = 0
 ) -> Figure:
     """Return how far two models give the same answers; see the module's first lines for the unit of each task."""
     if task.name == "classify":
-        same = sum(_labels(one) == _labels(two) for one, two in zip(known, said, strict=True))
-        return proportion("agreement", same, len(known), source=source)
+        same = sum(_labels(one) == _labels(two) for one, two in zip(expected, predicted, strict=True))
+        return proportion("agreement", same, len(expected), source=source)
     if task.name == "tag":
-        pairs = [_spans(one, two) for one, two in zip(known, said, strict=True)]
+        pairs = [_spans(one, two) for one, two in zip(expected, predicted, strict=True)]
     else:
-        pairs = [(float(np.dot(one["embedding"], two["embedding"])), 1.0) for one, two in zip(known, said, strict=True)]
+        pairs = [
+            (float(np.dot(one["embedding"], two["embedding"])), 1.0)
+            for one, two in zip(expected, predicted, strict=True)
+        ]
     tops, bottoms = np.array(pairs, np.float64).T
     value, low, high = ratio_of_sums(tops, bottoms, seed)
     return Figure("agreement", value, len(pairs), low, high, source=source)

@@ -62,7 +62,7 @@ def export(folder: str | Path, head: Head) -> Model:
     mask = torch.ones_like(ids)
     mask[1, 9:] = 0
     example = {"input_ids": ids, "attention_mask": mask}
-    if padding_of(module.config).types and told_apart(tokenizer, pairs=head == "sequence"):
+    if padding_of(module.config).types and has_token_types(tokenizer, pairs=head == "sequence"):
         example["token_type_ids"] = (torch.arange(17) > 5).long().expand(3, 17).contiguous()
     # The tracer remarks on every branch it takes: the certificate judges the graph, not the remarks.
     with quiet_transformers(), warnings.catch_warnings():
@@ -72,7 +72,7 @@ def export(folder: str | Path, head: Head) -> Model:
     return graph
 
 
-def told_apart(tokenizer: Tokenizer, *, pairs: bool) -> bool:
+def has_token_types(tokenizer: Tokenizer, *, pairs: bool) -> bool:
     """Return whether a text, or with `pairs` a pair of them, comes with token types, so that a model has to be given them."""
     return bool(encode(tokenizer, "a", 16).types or (pairs and encode_pair(tokenizer, "a", "b", 16).types))
 

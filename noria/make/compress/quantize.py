@@ -56,7 +56,7 @@ def quantize(
         calibration: some texts, or pairs, like those to come, as `choose` draws them and the model reads them; never of the
             test set.
         target: the folder to write.
-        settings: the method; of auto the first that `ways` names.
+        settings: the method; of auto the first that `methods_to_try` names.
         report: where progress goes.
 
     Raises:
@@ -74,7 +74,7 @@ def quantize(
     with report.bar(f"compress {folder.name}", total=3, unit="step") as bar:
         graph = export(folder, head)
         bar.advance()
-        method = ways(settings.method)[0]
+        method = methods_to_try(settings.method)[0]
         small = weights(graph) if method == "weights" else int8(graph, calibration, settings.smoothing)
         bar.advance()
         with new_folder(
@@ -154,7 +154,7 @@ def packed(matrix: np.ndarray, group: int) -> tuple[np.ndarray, np.ndarray]:
     return np.rint(groups / scales).astype(np.int8), scales
 
 
-def ways(method: Method) -> tuple[Method, ...]:
+def methods_to_try(method: Method) -> tuple[Method, ...]:
     """Return what to try, in order, until a certificate is earned; of auto the one that suits this processor first."""
     if method != "auto":
         return (method,)

@@ -96,7 +96,7 @@ def collect(
     verdicts = _verdicts(lake)
     report.plan(f"collect {task} rows: {len(verdicts):,} answers were judged")
     found = list(_rows(lake, task, verdicts, model, tally))
-    kept = _told_apart(found, task, tally)
+    kept = _without_duplicates(found, task, tally)
     if len(tally.models) > 1:
         raise InputError(
             "several models answered, and their labels may differ",
@@ -257,7 +257,7 @@ def row_of(task: str, asked: Any, truth: Any) -> dict[str, Any]:
     return {"source": given["text"], "target": words}
 
 
-def _told_apart(found: Sequence[Collected], task: str, tally: _Tally) -> list[Collected]:
+def _without_duplicates(found: Sequence[Collected], task: str, tally: _Tally) -> list[Collected]:
     """Return each row once, oldest first; where one text was told two truths, none of them."""
     found = sorted(found, key=lambda one: (one.provenance["time"], one.provenance["request"]))
     one_truth = task in _ONE_TRUTH

@@ -73,16 +73,16 @@ def many_labels(vectors: Callable[[Sequence[Row]], Any], training: Sequence[Row]
     from sklearn.linear_model import LogisticRegression
 
     seen, wanted = vectors(training), vectors(rows)
-    said: list[list[str]] = [[] for _ in rows]
+    predicted: list[list[str]] = [[] for _ in rows]
     for label in labels_in(training):
         true = [label in row["labels"] for row in training]
         if all(true):
             given = [True] * len(rows)
         else:
             given = LogisticRegression(C=10.0, max_iter=300).fit(seen, true).predict(wanted).tolist()
-        for labels, yes in zip(said, given, strict=True):
+        for labels, yes in zip(predicted, given, strict=True):
             labels += [label] if yes else []
-    return [{"labels": labels} for labels in said]
+    return [{"labels": labels} for labels in predicted]
 
 
 def tfidf_classifier(rows: Sequence[Row], *, seed: int = 0) -> Classifier:

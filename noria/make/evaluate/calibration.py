@@ -61,7 +61,7 @@ def fit_outside_penalty(
 
     def quality(penalty: float) -> float:
         bold = replace(task, outside_penalty=penalty)
-        said = joined(bold, answers(bold, features, logits), owners)
-        return next(iter(bold.measures(rows, said).values()))
+        predicted = joined(bold, answers(bold, features, logits), owners)
+        return next(iter(bold.measures(rows, predicted).values()))
 
     return max(PENALTIES, key=quality)

@@ -68,7 +68,7 @@ def assess(
     labels = by_label(task, rows, answers, source=source)
     others = baseline_answers(task, training, rows)
     # A baseline that answers in another form, as a written text beside the cost of one, cannot be compared.
-    found = {name: task.scores(rows, said) for name, said in others.items()}
+    found = {name: task.scores(rows, predicted) for name, predicted in others.items()}
     model = task.scores(rows, answers)
     found = {name: one for name, one in found.items() if [m.name for m in one] == [m.name for m in model]}
     if not found:

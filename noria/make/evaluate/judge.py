@@ -65,9 +65,9 @@ def judge(
     told = "" if made == number_type else f", made in {made}, which is no faster here: last digits may differ"
     report.plan(f"evaluate {folder.name}: {len(rows):,} rows, {number_type}{told}")
     with computing(number_type):
-        said = answer_rows(task, module, tokenizer, rows, manifest.facts["max_length"])
-    if labels := by_label(task, rows, said, source=rows_file.name):
+        predicted = answer_rows(task, module, tokenizer, rows, manifest.facts["max_length"])
+    if labels := by_label(task, rows, predicted, source=rows_file.name):
         report.ledger(line(labels))
     if training is None:
-        return figures_of(task, rows, said, source=rows_file.name)
-    return assess(task, training, rows, said, source=rows_file.name).metrics
+        return figures_of(task, rows, predicted, source=rows_file.name)
+    return assess(task, training, rows, predicted, source=rows_file.name).metrics

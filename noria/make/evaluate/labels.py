@@ -37,11 +37,11 @@ def by_label(task: Task, rows: Sequence[Row], answers: Sequence[Answer], *, sour
     draws = np.split(sums_of_draws(counts), 3, axis=1)
     found = []
     for place, name in enumerate(names):
-        hits, said, true = (int(part[place]) for part in np.split(sums, 3))
-        precision = proportion("precision", hits, said, source=source)
+        hits, predicted, true = (int(part[place]) for part in np.split(sums, 3))
+        precision = proportion("precision", hits, predicted, source=source)
         recall = proportion("recall", hits, true, source=source)
         drawn = f1(*(part[:, place] for part in draws))[draws[1][:, place] + draws[2][:, place] > 0]
-        value = float(f1(np.array(hits), np.array(said), np.array(true)))
+        value = float(f1(np.array(hits), np.array(predicted), np.array(true)))
         low, high = (float(end) for end in np.quantile(drawn, [0.025, 0.975]))
         if low == high:
             low, high = (_harmonic(getattr(precision, end), getattr(recall, end)) for end in ("low", "high"))
@@ -50,7 +50,7 @@ def by_label(task: Task, rows: Sequence[Row], answers: Sequence[Answer], *, sour
             {
                 "label": name,
                 "support": true,
-                "said": said,
+                "said": predicted,
                 "figures": [figure.as_dict() for figure in (first, precision, recall)],
             }
         )
@@ -83,8 +83,8 @@ def table(found: Sequence[Mapping[str, Any]]) -> list[str]:
             figure = Figure(**raw)
             ends = f" ({figure.low:.3f} to {figure.high:.3f})" if figure.low is not None else ""
             cells.append(f"{figure.value:.3f}{ends}" if figure.n or figure.name == "F1" else "none")
-        said = f"{one['said']:,}" if one["said"] or not one["support"] else "never"
-        lines.append(f"| {one['label']} | {' | '.join(cells)} | {one['support']:,} | {said} |")
+        predicted = f"{one['said']:,}" if one["said"] or not one["support"] else "never"
+        lines.append(f"| {one['label']} | {' | '.join(cells)} | {one['support']:,} | {predicted} |")
     return lines
 
 

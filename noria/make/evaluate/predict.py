@@ -84,7 +84,7 @@ def generate(
     import torch
 
     prompt, padding = not module.config.is_encoder_decoder, padding or padding_of(module.config)
-    said = [""] * len(features)
+    predicted = [""] * len(features)
     with torch.no_grad():
         for rows in like_lengths(features, tokens_per_batch // beams, alike=prompt or padding.alike):
             arrays = text_arrays([features[row] for row in rows], padding)
@@ -99,8 +99,8 @@ def generate(
                 do_sample=False,
             )
             for row, one in zip(rows, ids.tolist(), strict=True):
-                said[row] = tokenizer.decode(one[longest:] if prompt else one, skip_special_tokens=True).strip()
-    return said
+                predicted[row] = tokenizer.decode(one[longest:] if prompt else one, skip_special_tokens=True).strip()
+    return predicted
 
 
 def like_lengths(features: Sequence[Features], tokens_per_batch: int, *, alike: bool = False) -> Iterator[list[int]]:
@@ -153,11 +153,11 @@ def answer_rows(
         return joined(task, answers(task, parts, generate(module, tokenizer, parts)), owners)
     # A causal model's logits are as wide as its vocabulary: only those of a few texts are held at once.
     size = 32 if task.head == "causal" else len(parts)
-    said: list[Answer] = []
+    predicted: list[Answer] = []
     for start in range(0, len(parts), size):
         some = parts[start : start + size]
-        said += answers(task, some, predict(module, some))
-    return joined(task, said, owners)
+        predicted += answers(task, some, predict(module, some))
+    return joined(task, predicted, owners)
 
 
 class Windows(Protocol):

@@ -43,12 +43,12 @@ def by_dictionary(task: Task, training: Sequence[Row], rows: Sequence[Row]) -> l
     """Return every source word for word, by the likeliest word of a dictionary; words it lacks stay as they are."""
     known = dictionary(training[:MOST_PAIRS])
     chinese = is_chinese([row["target"] for row in training])
-    said = []
+    predicted = []
     for row in rows:
         found = [known.get(word.lower(), word) for word in words(row["source"])]
         text = "".join(found) if chinese else re.sub(r"\s+([.,!?;:])", r"\1", " ".join(found))
-        said.append({"text": text})
-    return said
+        predicted.append({"text": text})
+    return predicted
 
 
 def dictionary(rows: Sequence[Row]) -> dict[str, str]:
@@ -87,15 +87,15 @@ def dictionary(rows: Sequence[Row]) -> dict[str, str]:
 def first_sentences(task: Task, training: Sequence[Row], rows: Sequence[Row]) -> list[Answer]:
     """Return the first sentences of every source, about as long together as the training summaries, at least one."""
     room = float(np.mean([len(row["target"]) for row in training])) if training else 0.0
-    said = []
+    predicted = []
     for row in rows:
         text = ""
         for sentence in sentences(row["source"]):
             if text and len(text) + len(sentence) > room:
                 break
             text += ("" if not text or is_chinese([text]) else " ") + sentence
-        said.append({"text": text or row["source"]})
-    return said
+        predicted.append({"text": text or row["source"]})
+    return predicted
 
 
 def overlapping(task: Task, training: Sequence[Row], rows: Sequence[Row]) -> list[Answer]:

@@ -74,7 +74,7 @@ class Triplets(WeightChange):
         right = (self.right_mean * self.right_doubt).mean(1)
         return self.values_mean * self.values_doubt + left + right
 
-    def settle(self) -> None:
+    def orthogonalize(self) -> None:
         """Take the value of what is not kept, and pull left and right towards orthonormal.
 
         The pull is a step down the penalty |left.T @ left - 1|^2 (equation 4), apart from the loss as AdamW's decay is.
@@ -108,6 +108,6 @@ def allocator(parts: Sequence[Triplets], rank: int) -> Callable[[int, int], None
             for part, mine in zip(parts, kept.split([len(part.values) for part in parts]), strict=True):
                 part.kept.copy_(mine)
         for part in parts:
-            part.settle()
+            part.orthogonalize()
 
     return after_step

@@ -52,7 +52,7 @@ def e5_small(target: str | Path, report: Report | None = None) -> Path:
     """
     target = Path(target)
     file = package_file(PACKAGE, FILE, SHA256)
-    if _is_there(target, SHA256):
+    if _is_written(target, SHA256):
         return target
     if report:
         report.plan("rebuild multilingual-e5-small: 118 M parameters from 72 MB of 4-bit blocks, about 5 s")
@@ -78,7 +78,7 @@ def minilm(target: str | Path, report: Report | None = None) -> Path:
     target = Path(target)
     files = {name: package_file(MINILM_PACKAGE, f"{MINILM_FOLDER}/{name}", sha) for name, sha in MINILM_SHA256.items()}
     weights = MINILM_SHA256["model.safetensors"]
-    if _is_there(target, weights):
+    if _is_written(target, weights):
         return target
     if report:
         report.plan("copy all-MiniLM-L6-v2: 22.7 M parameters, 91 MB, about 2 s")
@@ -129,7 +129,7 @@ def _copy_weights(file: Path, target: Path) -> int:
     return sum(tensor.size for tensor in state.values())
 
 
-def _is_there(target: Path, sha256: str) -> bool:
+def _is_written(target: Path, sha256: str) -> bool:
     try:
         return any(source.sha256 == sha256 for source in read_manifest(target).sources)
     except FolderError:

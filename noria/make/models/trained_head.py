@@ -112,7 +112,7 @@ def reuse(
                 if row is not None and name in old:
                     fresh[place] = old[name][row]
             parameters[name].copy_(fresh)
-    return told(ours, theirs, rows)
+    return head_reuse_text(ours, theirs, rows)
 
 
 def of_manifest(folder: Path) -> list[str]:
@@ -125,7 +125,7 @@ def of_manifest(folder: Path) -> list[str]:
         return []
 
 
-def told(ours: Sequence[str], theirs: Sequence[str], rows: Sequence[int | None]) -> str:
+def head_reuse_text(ours: Sequence[str], theirs: Sequence[str], rows: Sequence[int | None]) -> str:
     """Return in words what became of a trained head."""
     taken = sum(row is not None for row in rows)
     if not theirs:

@@ -137,7 +137,7 @@ def _write_ids(
     with file.open("wb") as stream, ThreadPoolExecutor(2) as pool:
         waiting: deque[Future[tuple[list[int], bytes]]] = deque()
 
-        def settle() -> None:
+        def flush() -> None:
             counts, ids = waiting.popleft().result()
             stream.write(ids)
             lengths.extend(counts)
@@ -150,9 +150,9 @@ def _write_ids(
                 sizes.append(len(raw))
             waiting.append(pool.submit(encoded, part))
             if len(waiting) > 2:
-                settle()
+                flush()
         while waiting:
-            settle()
+            flush()
     return lengths, sizes, content.hexdigest()
 
 

@@ -106,7 +106,7 @@ def decoded(text: str) -> Iterator[tuple[int, int, str]]:
             if spans >= _MOST_SPANS:
                 return
             said = decode(hit[0][:_MOST_CHARACTERS])
-            if said and said != hit[0] and _is_said(said):
+            if said and said != hit[0] and _is_readable(said):
                 spans += 1
                 yield hit.start(), hit.end(), said
     if "&#" in text and (said := html.unescape(text[:_MOST_CHARACTERS])) != text[:_MOST_CHARACTERS]:
@@ -126,7 +126,7 @@ def _lettered(letters: dict[int, int], hit: re.Match[str]) -> str:
     return hit[0] if hit[0].isdigit() else hit[0].translate(letters)
 
 
-def _is_said(said: str) -> bool:
+def _is_readable(said: str) -> bool:
     return len(said) >= 4 and said.isprintable() | ("\n" in said) and sum(map(str.isalpha, said)) * 2 > len(said)
 
 

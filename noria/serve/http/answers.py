@@ -77,12 +77,12 @@ def answers_router(state: State) -> APIRouter:
         usage = state.usage()
         usage.units, usage.unit = result["usage"]["total_tokens"], "tokens"
 
-        def told(entry: dict[str, Any]) -> dict[str, Any]:
+        def as_dict(entry: dict[str, Any]) -> dict[str, Any]:
             vector = entry["embedding"]
             given = base64.b64encode(vector).decode() if body.encoding_format == "base64" else vector.tolist()
             return {"index": entry["index"], "object": "embedding", "embedding": given}
 
-        return await _written(result, told)
+        return await _written(result, as_dict)
 
     return router
 
@@ -158,11 +158,11 @@ async def _answered(
     }
 
 
-async def _written(result: dict[str, Any], told: Callable[[dict[str, Any]], dict[str, Any]] = dict) -> Response:
-    """Return the answers as JSON, each as `told` gives it; of many, others' requests have their turn between."""
+async def _written(result: dict[str, Any], as_dict: Callable[[dict[str, Any]], dict[str, Any]] = dict) -> Response:
+    """Return the answers as JSON, each as `as_dict` gives it; of many, others' requests have their turn between."""
     pause, parts = Pause(), []
     for entry in result["data"]:
-        parts.append(_json(told(entry)))
+        parts.append(_json(as_dict(entry)))
         await pause.now_and_then()
     head = _json({**result, "data": []})
     # The last empty list is that of the answers: what follows it is numbers.

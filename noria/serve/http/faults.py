@@ -31,18 +31,18 @@ async def invalid(request: Request, error: Exception) -> Response:
     first = max(among, key=lambda one: (one["type"] == "too_many", len(one["loc"]), not one["type"].endswith("_type")))
     if first["type"] == "json_invalid":
         why = f"{first.get('ctx', {}).get('error', '')} at character {first['loc'][-1]}".strip().lower()
-        return _told(400, f"the body is not JSON: {why}", code="invalid_json")
+        return _error_response(400, f"the body is not JSON: {why}", code="invalid_json")
     if first["loc"] == ("body",):
         if first["type"] == "value_error":  # a rule about several fields together, which no document tells
-            return _told(400, first["msg"].removeprefix("Value error, "), code="cannot_be_used")
+            return _error_response(400, first["msg"].removeprefix("Value error, "), code="cannot_be_used")
         if first["type"] == "missing":
-            return _told(422, "the body is missing; send a JSON object", code="invalid_field")
+            return _error_response(422, "the body is missing; send a JSON object", code="invalid_field")
         if first["type"] in _SHAPES:
             return _no_object(request, first["input"])
     path = _path(first["loc"])
     field = ".".join(path) or None
     message = _message(first, path, request)
-    return _told(422, f"{field}: {message}" if field else message, param=field, code="invalid_field")
+    return _error_response(422, f"{field}: {message}" if field else message, param=field, code="invalid_field")
 
 
 async def http_error(request: Request, error: Exception) -> Response:
@@ -54,36 +54,38 @@ async def http_error(request: Request, error: Exception) -> Response:
         headers["allow"] = ", ".join(methods)
         if request.method == "OPTIONS" and not is_preflight(request.headers, request.method):
             return Response(status_code=204, headers=headers)
-        return _told(
+        return _error_response(
             405, f"the route takes another method: found {request.method}; allowed {headers['allow']}", headers=headers
         )
     if error.status_code == 400:  # a body that is no text, or a number or a depth that no parser takes
         charset = request.headers.get("content-type", "").lower().partition("charset=")[2].strip('" ')
         found = f", but {charset}" if charset not in ("", "utf-8", "utf8") else ""
-        return _told(
+        return _error_response(
             400,
             f"the body is not JSON in UTF-8{found}, or its numbers or its depth have no end",
             code="invalid_json",
             headers=headers,
         )
-    return _told(error.status_code, _PLAIN.get(error.status_code) or str(error.detail), headers=headers)
+    return _error_response(error.status_code, _PLAIN.get(error.status_code) or str(error.detail), headers=headers)
 
 
-def _told(status: int, message: str, *, headers: dict[str, str] | None = None, **parts: str | None) -> JSONResponse:
+def _error_response(
+    status: int, message: str, *, headers: dict[str, str] | None = None, **parts: str | None
+) -> JSONResponse:
     return JSONResponse(body_of(status, message, **parts), status_code=status, headers=headers)
 
 
 def _no_object(request: Request, given: Any) -> JSONResponse:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json" and not kind.endswith("+json"):
-        return _told(
+        return _error_response(
             422,
             f"the body is taken as JSON alone: found content-type {kind[:64] or 'none'}; "
             "send content-type: application/json",
             code="unsupported_media_type",
         )
     names = {list: "a list", str: "a text", bool: "a truth", int: "a number", float: "a number"}
-    return _told(
+    return _error_response(
         422, f"the body is a JSON object: found {names.get(type(given), 'something else')}", code="invalid_field"
     )
 

@@ -166,7 +166,7 @@ class Keys:
                 name.strip(),
                 role,
                 _hash(secret),
-                _told(self._now()),
+                _timestamp(self._now()),
                 scopes=list(scopes),
                 models=list(models),
                 **asdict(limits),
@@ -190,9 +190,9 @@ class Keys:
                     allowed="a key that works and was not rotated before",
                 )
             self._keys[new] = replace(
-                old, id=new, sha256=_hash(secret), created=_told(now), tenant=old.tenant or old.id
+                old, id=new, sha256=_hash(secret), created=_timestamp(now), tenant=old.tenant or old.id
             )
-            self._keys[number] = replace(old, expires=_told(now + overlap))
+            self._keys[number] = replace(old, expires=_timestamp(now + overlap))
         return _shown(new, secret)
 
     def first(self) -> str | None:
@@ -214,7 +214,7 @@ class Keys:
         """
         with self._changing():
             key = self._known(number)
-            self._keys[number] = replace(key, revoked=key.revoked or _told(self._now()))
+            self._keys[number] = replace(key, revoked=key.revoked or _timestamp(self._now()))
         return self._keys[number]
 
     def check(self, given: str) -> Caller | None:
@@ -272,7 +272,7 @@ def _shown(number: str, secret: str) -> str:
     return f"noria_{number}_{secret}"
 
 
-def _told(moment: datetime) -> str:
+def _timestamp(moment: datetime) -> str:
     return moment.isoformat(timespec="seconds")
 
 

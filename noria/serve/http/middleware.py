@@ -134,7 +134,7 @@ class RequestMiddleware:
     async def _close(self, scope: Scope, usage: Usage, answer: Answer) -> None:
         try:
             # Already settled unless the client left before the end.
-            await self._state.settle(usage, "ok" if answer.status < 400 else "failed")
+            await self._state.finish(usage, "ok" if answer.status < 400 else "failed")
         except NoriaError as error:
             self._log("lost", id=usage.id, error=str(error))
         seconds = time.perf_counter() - usage.started

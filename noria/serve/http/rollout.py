@@ -82,7 +82,7 @@ def rollout_router(state: State) -> APIRouter:
     @router.get("/{model}", responses={200: {"model": VersionsTold}}, response_model=None)
     async def versions(model: str) -> dict[str, Any]:
         """Say which version of a model is live, which is on trial, and what was live when."""
-        return _told(state, model)
+        return _describe(state, model)
 
     @router.post("/{model}", responses={200: {"model": VersionsTold}}, response_model=None)
     async def change(model: str, body: Rollout) -> dict[str, Any]:
@@ -108,12 +108,12 @@ def rollout_router(state: State) -> APIRouter:
             told = api_error(error)
             raise told if told.status < 500 else ApiError(400, str(error), code="cannot_be_used") from error
         state.models[model] = replace(served, folder=held.folder, manifest=read_manifest(held.folder))
-        return _told(state, model)
+        return _describe(state, model)
 
     return router
 
 
-def _told(state: State, model: str) -> dict[str, Any]:
+def _describe(state: State, model: str) -> dict[str, Any]:
     held = state.served(model).worker
     changes = [asdict(change) for change in held.history.changes()[-SHOWN:]]
     for change in changes:

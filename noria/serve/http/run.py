@@ -112,9 +112,9 @@ def serve(
     finally:
         listener.close()
     _check(state)
-    if not server.started and server.told is None:
+    if not server.started and server.received_signal is None:
         raise InternalError("the server did not start", found=server.fault)
-    return server.told or signal.SIGTERM
+    return server.received_signal or signal.SIGTERM
 
 
 @contextmanager
@@ -188,7 +188,7 @@ class _Server(uvicorn.Server):
         self._up = up
         self._loop: asyncio.AbstractEventLoop | None = None
         self._draining: asyncio.Task[None] | None = None
-        self.told: signal.Signals | None = None
+        self.received_signal: signal.Signals | None = None
         self.fault: BaseException | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -217,9 +217,9 @@ class _Server(uvicorn.Server):
                 self._loop.call_soon_threadsafe(self._drain)
 
     def _signalled(self, number: int, frame: object) -> None:
-        if self.told:
+        if self.received_signal:
             self.force_exit = self.should_exit = True
-        self.told = signal.Signals(number)
+        self.received_signal = signal.Signals(number)
         if not self._noria.started:
             # Models are still loading: there is nothing to finish.
             raise KeyboardInterrupt

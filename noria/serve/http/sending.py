@@ -70,7 +70,7 @@ class Answer:
             return
         last = message["type"] == "http.response.body" and not message.get("more_body")
         if last:
-            await self._state.settle(self._usage, outcome_of(self.status))
+            await self._state.finish(self._usage, outcome_of(self.status))
         if self._kept:
             self._remember(message.get("body", b""), last)
         if self._start:

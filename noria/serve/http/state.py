@@ -300,7 +300,7 @@ class State:
         await self.meter.record(event)
         return event.id
 
-    async def settle(self, usage: Usage, outcome: str = "ok") -> None:
+    async def finish(self, usage: Usage, outcome: str = "ok") -> None:
         """Make a request's event durable, once.
 
         The server does so before the last byte of every response; a stream does so itself before it says that it is done.

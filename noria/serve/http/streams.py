@@ -74,12 +74,12 @@ async def lines(
         if wants_usage:
             yield _line(shape.closing(piece))
         # Done is said only when the event is on the disk: a client stops reading there.
-        await state.settle(state.usage())
+        await state.finish(state.usage())
     except NoriaError as error:
         # The status is long sent: clients of OpenAI's API read an error from the stream.
         told = api_error(error)
         yield _line(body_of(told.status, str(told), param=told.param, code=told.code))
-        await state.settle(state.usage(), "failed")
+        await state.finish(state.usage(), "failed")
     finally:
         await pieces.aclose()
     yield b"data: [DONE]\n\n"

@@ -35,7 +35,7 @@ def market_of(values: Floats, **facts: object) -> Shares:
     return Shares(times, names, values, "share of users", PROVENANCE, 0.0001, **facts)  # type: ignore[arg-type]
 
 
-def walk(periods: int, seed: int, drift: float = 0.0, spread: float = 0.08) -> Shares:
+def random_walk(periods: int, seed: int, drift: float = 0.0, spread: float = 0.08) -> Shares:
     random = np.random.default_rng(seed)
     steps = random.normal(drift, spread, (periods, 3))
     ratios = np.array([-0.5, -1.0, -1.5]) + np.cumsum(steps, axis=0)
@@ -43,7 +43,7 @@ def walk(periods: int, seed: int, drift: float = 0.0, spread: float = 0.08) -> S
 
 
 def test_log_ratios_and_back() -> None:
-    market = walk(10, 0)
+    market = random_walk(10, 0)
     ratios, order = log_ratios(market, market.values)
     np.testing.assert_allclose(shares_of(ratios), market.values[:, list(order)])
     extreme = shares_of(np.array([[800.0, -800.0]]))
@@ -58,7 +58,7 @@ def test_the_density_is_the_textbook_t() -> None:
 
 
 def test_the_filter_without_noise_is_the_plain_random_walk() -> None:
-    market = walk(12, 1)
+    market = random_walk(12, 1)
     (posterior,) = fit(market, PERSISTENCE).posteriors
     ratios, _ = log_ratios(market, market.values)
     np.testing.assert_allclose(posterior.mean[0], ratios[-1])
@@ -70,17 +70,17 @@ def test_the_filter_without_noise_is_the_plain_random_walk() -> None:
 
 
 def test_drift_is_found_and_persistence_is_kept() -> None:
-    drifting = fit(walk(60, 2, drift=0.1, spread=0.03), DRIFT)
+    drifting = fit(random_walk(60, 2, drift=0.1, spread=0.03), DRIFT)
     # The first entity falls behind the other three, one of which leads and is what the ratios are taken against.
     np.testing.assert_allclose(np.sort(drifting.posteriors[0].mean[1]), [-0.1, 0, 0], atol=0.03)
-    still = fit(walk(60, 3), PERSISTENCE)
+    still = fit(random_walk(60, 3), PERSISTENCE)
     np.testing.assert_allclose(still.ahead(4).median()[-1], still.market.values[-1], atol=0.03)
 
 
 def test_intervals_cover_what_they_promise() -> None:
     covered = []
     for seed in range(150):
-        market = walk(31, 1000 + seed)
+        market = random_walk(31, 1000 + seed)
         seen = market_of(market.values[:30])
         low, high = fit(seen, PERSISTENCE).ahead(1, draws=400, seed=seed).interval(0.9)
         covered.append((market.values[30] >= low[0]) & (market.values[30] <= high[0]))
@@ -92,11 +92,11 @@ def test_noise_is_told_from_movement() -> None:
     noisy = market_of(shares_of(np.array([-0.5, -1.0, -1.5]) + random.normal(0, 0.1, (60, 3))))
     patterns = (Dynamics(noise=0.0), Dynamics(noise=3.0))
     assert fit(noisy, patterns).weights[1] > 0.99
-    assert fit(walk(60, 6), patterns).weights[0] > 0.99
+    assert fit(random_walk(60, 6), patterns).weights[0] > 0.99
 
 
 def test_a_missing_month_widens_the_forecast_and_breaks_nothing() -> None:
-    market = walk(20, 7)
+    market = random_walk(20, 7)
     values = market.values.copy()
     values[18:] = np.nan
     gap = fit(market_of(values), PERSISTENCE).ahead(1, draws=4000)
@@ -107,7 +107,7 @@ def test_a_missing_month_widens_the_forecast_and_breaks_nothing() -> None:
 
 
 def test_a_break_is_no_movement() -> None:
-    market = walk(20, 8)
+    market = random_walk(20, 8)
     values = market.values.copy()
     values[:5, 2] /= 20  # tracked from the sixth month on
     values /= values.sum(1, keepdims=True)
@@ -118,7 +118,7 @@ def test_a_break_is_no_movement() -> None:
 
 
 def test_zeros() -> None:
-    values = walk(12, 9).values.copy()
+    values = random_walk(12, 9).values.copy()
     values[:, 3] = 0.0  # never there: stays at zero
     values[4, 2] = 0.0  # below the source's resolution once
     values /= values.sum(1, keepdims=True)
@@ -130,10 +130,10 @@ def test_zeros() -> None:
 @pytest.mark.parametrize(
     ("market", "message"),
     [
-        (walk(3, 0), "too few periods with all shares known: found 3; allowed 5 or more"),
+        (random_walk(3, 0), "too few periods with all shares known: found 3; allowed 5 or more"),
         (market_of(np.tile([1.0, 0.0], (10, 1))), "needs two entities"),
         (
-            market_of(walk(9, 0).values, flags=(Flag("overlap", "2020-02", "", ""),)),
+            market_of(random_walk(9, 0).values, flags=(Flag("overlap", "2020-02", "", ""),)),
             "overlap cannot be forecast.*2020-02",
         ),
     ],
@@ -158,7 +158,7 @@ def test_scores_are_proper() -> None:
 
 
 def test_nothing_beats_persistence_on_a_random_walk() -> None:
-    result = backtest(walk(40, 12), horizon=2, first=20, draws=200)
+    result = backtest(random_walk(40, 12), horizon=2, first=20, draws=200)
     assert result.winner == "persistence"
     assert "Nothing beats persistence" in result.verdict()["en"]
     assert "没有模型" in result.verdict()["zh"]
@@ -168,7 +168,7 @@ def test_nothing_beats_persistence_on_a_random_walk() -> None:
 
 def test_drift_beats_persistence_where_there_is_drift() -> None:
     result = backtest(
-        walk(40, 13, drift=0.12, spread=0.02),
+        random_walk(40, 13, drift=0.12, spread=0.02),
         horizon=2,
         first=20,
         draws=200,
@@ -183,7 +183,7 @@ def test_drift_beats_persistence_where_there_is_drift() -> None:
 
 
 def test_a_back_test_sees_nothing_of_the_future() -> None:
-    market = walk(24, 14)
+    market = random_walk(24, 14)
     other = market.values.copy()
     other[20:] = other[19]
     first = [trial for trial in backtest(market, horizon=1, draws=200).trials if trial.origin < "2021-08"]
@@ -193,7 +193,7 @@ def test_a_back_test_sees_nothing_of_the_future() -> None:
 
 
 def test_months_that_cannot_be_scored_are_left_out() -> None:
-    market = walk(16, 15)
+    market = random_walk(16, 15)
     values = market.values.copy()
     values[12] = np.nan
     result = backtest(market_of(values, breaks=((14, 1),)), horizon=1, draws=200)
@@ -207,7 +207,7 @@ def test_months_that_cannot_be_scored_are_left_out() -> None:
         "2021-03",
     } - {"2020-12"}
     with pytest.raises(InputError, match="too few periods to hold any out"):
-        backtest(walk(6, 0))
+        backtest(random_walk(6, 0))
 
 
 def test_the_chatbot_forecast(chatbots: Shares) -> None:

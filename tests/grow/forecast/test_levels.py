@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 
 from noria.core.errors import InputError
 from noria.grow.forecast.levels.cohorts import active_of, cohort_model, triangle_of
-from noria.grow.forecast.levels.levels import LEVEL_MODELS, Levels, backtest_levels, forecast_levels, levels_of, walk
+from noria.grow.forecast.levels.levels import (
+    LEVEL_MODELS,
+    Levels,
+    backtest_levels,
+    forecast_levels,
+    levels_of,
+    random_walk,
+)
 from noria.grow.forecast.study import period_for, study_levels, study_users_ahead
 from noria.grow.log.log import Log
 from noria.grow.series.calendars import following
@@ -37,7 +44,7 @@ def test_a_walk_covers_and_its_density_is_that_of_its_draws() -> None:
     covered, mass = [], []
     for seed in range(150):
         values = 100 * np.exp(np.cumsum(random.normal(0.02, 0.1, 23)))
-        ahead = walk(history(values[:20]), 3, 500, seed, drifting=True)
+        ahead = random_walk(history(values[:20]), 3, 500, seed, drifting=True)
         low, high = ahead.interval(0.9)
         covered.append((low <= values[20:]) & (values[20:] <= high))
         if seed < 3:

@@ -32,7 +32,7 @@ def market_of(values: Floats, **facts: object) -> Shares:
     return Shares(times, names, values, "share of users", PROVENANCE, 0.0001, **facts)  # type: ignore[arg-type]
 
 
-def walk(periods: int, seed: int, entities: int = 3, spread: float = 0.08) -> Shares:
+def random_walk(periods: int, seed: int, entities: int = 3, spread: float = 0.08) -> Shares:
     random = np.random.default_rng(seed)
     ratios = np.linspace(-0.3, -1.2, entities - 1) + np.cumsum(
         random.normal(0, spread, (periods, entities - 1)), axis=0
@@ -43,7 +43,7 @@ def walk(periods: int, seed: int, entities: int = 3, spread: float = 0.08) -> Sh
 @pytest.mark.parametrize("horizon", [1, 3])
 @pytest.mark.parametrize("name", MODELS)
 def test_a_density_integrates_to_one_and_is_that_of_the_draws(name: str, horizon: int) -> None:
-    market = walk(20, 1, entities=2)
+    market = random_walk(20, 1, entities=2)
     model = MODELS[name](market)
     ratios, _ = log_ratios(market, market.values)
     grid = np.linspace(ratios[-1, 0] - 3, ratios[-1, 0] + 3, 601)
@@ -94,11 +94,11 @@ def test_rivalry_finds_who_takes_from_whom() -> None:
     )
     assert test.winner in ("rivalry", "blend")
     assert fit_rivalry(market).weights[0] < 0.01  # not a random walk
-    assert fit_rivalry(walk(60, 4)).weights[:2].sum() > 0.5  # a random walk is taken for one
+    assert fit_rivalry(random_walk(60, 4)).weights[:2].sum() > 0.5  # a random walk is taken for one
 
 
 def test_a_gap_at_the_end_is_walked_through() -> None:
-    values = walk(20, 5).values.copy()
+    values = random_walk(20, 5).values.copy()
     values[18:] = np.nan
     for model in (fit_structural, fit_rivalry):
         gap, known = model(market_of(values)).ahead(1, draws=3000), model(market_of(values[:18])).ahead(3, draws=3000)
@@ -110,9 +110,9 @@ def test_a_gap_at_the_end_is_walked_through() -> None:
 def test_what_cannot_be_forecast_is_told(model: object) -> None:
     assert callable(model)
     with pytest.raises(InputError, match="too few periods with all shares known: found 3; allowed 5"):
-        model(walk(3, 0))
+        model(random_walk(3, 0))
     with pytest.raises(InputError, match="overlap cannot be forecast"):
-        model(market_of(walk(9, 0).values, flags=(Flag("overlap", "2020-02", "", ""),)))
+        model(market_of(random_walk(9, 0).values, flags=(Flag("overlap", "2020-02", "", ""),)))
 
 
 def test_stacking_finds_the_mixture() -> None:
@@ -135,7 +135,7 @@ def test_counts_sum_to_the_draws_asked_for(parts: list[float], draws: int) -> No
 
 
 def test_the_blend_learns_only_from_the_past() -> None:
-    market = walk(26, 7)
+    market = random_walk(26, 7)
     other = market.values.copy()
     other[20:] = other[19][::-1]
     pair = {name: MODELS[name] for name in ("persistence", "drift")}
@@ -151,7 +151,7 @@ def test_the_blend_learns_only_from_the_past() -> None:
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 50), st.integers(1, 8))
 def test_the_blend_and_newcomers_sum_to_one(seed: int, horizon: int) -> None:
-    values = walk(20, seed).values.copy()
+    values = random_walk(20, seed).values.copy()
     values[:8, 1] = 0.0
     values /= values.sum(1, keepdims=True)
     market = market_of(values)
@@ -163,7 +163,7 @@ def test_the_blend_and_newcomers_sum_to_one(seed: int, horizon: int) -> None:
 
 
 def test_entries_are_counted_and_breaks_are_none() -> None:
-    values = walk(21, 8).values.copy()
+    values = random_walk(21, 8).values.copy()
     values[:9, 1] = 0.0
     values /= values.sum(1, keepdims=True)
     market = market_of(values)
@@ -182,4 +182,4 @@ def test_entries_are_counted_and_breaks_are_none() -> None:
 
 def test_an_unknown_model_is_named() -> None:
     with pytest.raises(SettingError, match="unknown model of shares: found 'arima'"):
-        forecast_shares(walk(9, 0), "arima", 3)
+        forecast_shares(random_walk(9, 0), "arima", 3)

@@ -10,7 +10,7 @@ from scipy.stats import gaussian_kde
 from noria.core.errors import InputError, SettingError
 from noria.grow.forecast.joint.generations import in_use
 from noria.grow.forecast.joint.rivals import rivals_ahead, study_rivals
-from noria.grow.forecast.joint.several import Amounts, Joint, amounts_of, study_amounts, walks
+from noria.grow.forecast.joint.several import Amounts, Joint, amounts_of, random_walks, study_amounts
 from noria.grow.forecast.joint.succession import by_launch, generations_ahead, study_generations
 from noria.grow.forecast.levels.curves import BASS, Periods
 from noria.grow.forecast.levels.effort import effort_of, study_effort
@@ -61,7 +61,7 @@ def test_the_density_is_that_of_the_draws(which: str) -> None:
         joint = generations_ahead(history, 2, 6000, 0, succession=by_launch(history, ["a=2019-08"]))
     else:
         history = amounts(competing(25))
-        joint = walks(history, 2, 6000, 0) if which == "walks" else rivals_ahead(history, 2, 6000, 0)
+        joint = random_walks(history, 2, 6000, 0) if which == "walks" else rivals_ahead(history, 2, 6000, 0)
     for ahead in (1, 2):
         sample = joint.draws[:, ahead - 1]
         point = np.median(sample, axis=0)
@@ -176,23 +176,23 @@ def test_amounts_that_act_on_one_another_need_two_and_a_known_model() -> None:
     with pytest.raises(SettingError, match="unknown entity"):
         amounts_of(series, taking=["e0", "e9"])
     with pytest.raises(SettingError, match="no such model"):
-        study_amounts(amounts_of(series), {"persistence": walks}, model="bass")
+        study_amounts(amounts_of(series), {"persistence": random_walks}, model="bass")
     short = study_rivals(amounts(competing(7)), draws=200)
     assert short.ahead.backtest is None
     assert short.ahead.model == "persistence"
     late = competing(12)
     late[:10, 1] = 0.0
     with pytest.raises(InputError, match="too few values of b for persistence"):
-        study_amounts(amounts(late), {"persistence": walks})
+        study_amounts(amounts(late), {"persistence": random_walks})
 
 
 def test_the_blend_is_a_mixture() -> None:
     history = amounts(competing(30))
 
     def low(known: Amounts, horizon: int, draws: int, seed: int) -> Joint:
-        return walks(known, horizon, draws, seed + 1)
+        return random_walks(known, horizon, draws, seed + 1)
 
-    study = study_amounts(history, {"persistence": walks, "lotka-volterra": low}, model="blend", draws=300)
+    study = study_amounts(history, {"persistence": random_walks, "lotka-volterra": low}, model="blend", draws=300)
     assert study.outlook.draws.shape == (300, 6, 2)
-    one = walks(history, 6, 300, 0).log_density(history.values[-1], 1)
+    one = random_walks(history, 6, 300, 0).log_density(history.values[-1], 1)
     assert study.outlook.log_density(history.values[-1], 1) == pytest.approx(one, abs=0.3)

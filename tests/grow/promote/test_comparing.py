@@ -11,7 +11,7 @@ from scipy.stats import dunnett, multivariate_normal, ttest_ind
 from noria.core.errors import SettingError
 from noria.grow.promote.balance import balance
 from noria.grow.promote.difference import Arm, arm_of_units, difference, difference_of_proportions, fieller
-from noria.grow.promote.several import benjamini_hochberg, dunnett_chance, dunnett_quantile, holm
+from noria.grow.promote.several import benjamini_hochberg, dunnett_probability, dunnett_quantile, holm
 
 
 @pytest.mark.parametrize(
@@ -98,14 +98,14 @@ def test_dunnett_agrees_with_scipy_on_raw_samples() -> None:
     loadings = [np.sqrt((1 / 30) / (1 / 30 + 1 / size)) for size in (20, 25)]
     for place, size in enumerate((20, 25)):
         far = abs(groups[place + 1].mean() - groups[0].mean()) / np.sqrt(pooled * (1 / 30 + 1 / size))
-        assert 1 - dunnett_chance(far, loadings, 72) == pytest.approx(oracle.pvalue[place], abs=2e-4)
+        assert 1 - dunnett_probability(far, loadings, 72) == pytest.approx(oracle.pvalue[place], abs=2e-4)
 
 
 def test_dunnett_with_unequal_loadings_is_the_normal_integral() -> None:
     loadings = np.array([0.3, 0.6, 0.9])
     correlation = np.outer(loadings, loadings) + np.diag(1 - loadings**2)
     box = multivariate_normal(np.zeros(3), correlation, seed=1).cdf(np.full(3, 2.2), lower_limit=np.full(3, -2.2))
-    assert dunnett_chance(2.2, loadings) == pytest.approx(float(box), abs=2e-4)
+    assert dunnett_probability(2.2, loadings) == pytest.approx(float(box), abs=2e-4)
 
 
 def test_adjusted_p_values_by_hand() -> None:

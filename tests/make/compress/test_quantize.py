@@ -13,7 +13,7 @@ from noria.core.errors import InputError, SettingError
 from noria.core.folder import read_manifest, verify
 from noria.infer.choose import best_kind, open_engine
 from noria.infer.engine import answer
-from noria.make.compress.quantize import choose, packed, quantize, seal, size_of, ways
+from noria.make.compress.quantize import choose, methods_to_try, packed, quantize, seal, size_of
 from noria.make.compress.settings import CompressSettings
 from noria.make.tokens.tokenizer import load_tokenizer
 from noria.tasks.task import Features
@@ -88,8 +88,8 @@ def test_a_real_encoder_with_packed_weights_is_nearer_still(e5_base: Path, tmp_p
 
 
 def test_auto_tries_both_ways():
-    assert sorted(ways("auto")) == ["int8", "weights"]
-    assert ways("int8") == ("int8",)
+    assert sorted(methods_to_try("auto")) == ["int8", "weights"]
+    assert methods_to_try("int8") == ("int8",)
 
 
 def test_without_a_passed_certificate_it_serves_as_trained(classifier: Path, tmp_path: Path):

@@ -53,12 +53,12 @@ def experiment(
     if within:
         return _show_within(study_within(units, settings, compare), out, json)
     result = study_experiment(units, settings, compare)
-    told = result.as_dict()
+    results = result.as_dict()
     if out:
         write_parquet(
             [
                 {key: value for key, value in row.items() if key not in ("plain", "looks")}
-                for row in told["comparisons"]
+                for row in results["comparisons"]
             ],
             out,
         )
@@ -67,10 +67,10 @@ def experiment(
         from noria.grow.report.sections.experiment import experiment_section
 
         write_report(report, [experiment_section(result)])
-    return print_json(told) if json else _show(result, told)
+    return print_json(results) if json else _show(result, results)
 
 
-def _show(result: Experiment, told: dict[str, Any]) -> int:
+def _show(result: Experiment, results: dict[str, Any]) -> int:
     print(f"{result.units.source}: {result.units.n:,} users, {result.metric}")
     for problem in result.units.problems:
         print(f"  {problem.text()}")
@@ -85,7 +85,7 @@ def _show(result: Experiment, told: dict[str, Any]) -> int:
                 "low": shown(row["low"]),
                 "high": shown(row["high"]),
             }
-            for row in told["groups"]
+            for row in results["groups"]
         ],
         ["group", "users", result.metric, "low", "high"],
     )
@@ -93,7 +93,7 @@ def _show(result: Experiment, told: dict[str, Any]) -> int:
     if result.reduction is not None:
         print(f"  the covariate took {result.reduction:.1%} of the variance away")
     for item in result.comparisons:
-        if item.looks and item.found.told:
+        if item.looks and item.found.has_interval:
             early = item.looks[-1].high == float("inf")
             when = (
                 f"clear from {item.decided.time} on"
@@ -109,11 +109,11 @@ def _show(result: Experiment, told: dict[str, Any]) -> int:
 
 
 def _show_within(found: Within, out: Path | None, json: bool) -> int:
-    told = found.as_dict()
+    results = found.as_dict()
     if out:
-        write_parquet(told["comparisons"], out)
+        write_parquet(results["comparisons"], out)
     if json:
-        return print_json(told)
+        return print_json(results)
     print(f"{found.source}: what followed what was shown, compared within users")
     print_table(
         [
@@ -123,7 +123,7 @@ def _show_within(found: Within, out: Path | None, json: bool) -> int:
                 "shown": row["shown"],
                 **{key: percent(row[name]) for key, name in (("rate", "value"), ("low", "low"), ("high", "high"))},
             }
-            for row in told["groups"]
+            for row in results["groups"]
         ],
         ["group", "users", "shown", "rate", "low", "high"],
     )

@@ -87,8 +87,8 @@ def _show(found: Uplift) -> int:
                 "users by score": f"fifth {place + 1}",
                 "users": group.n,
                 "effect": group.value,
-                "low": group.low if group.told else None,
-                "high": group.high if group.told else None,
+                "low": group.low if group.has_interval else None,
+                "high": group.high if group.has_interval else None,
             }
             for place, group in enumerate(found.groups)
         ],

@@ -16,7 +16,7 @@ from noria.grow.forecast.names import BASELINE
 from noria.grow.series.series import Floats
 
 from .competition import Method, Rivals, fit_rivals
-from .several import Amounts, Joint, JointModel, JointStudy, study_amounts, walks
+from .several import Amounts, Joint, JointModel, JointStudy, random_walks, study_amounts
 
 MODEL = "lotka-volterra"
 
@@ -89,7 +89,7 @@ def study_rivals(
         SettingError: an unknown method or model.
     """
     fitted = _fitted(history, method)
-    models: dict[str, JointModel] = {BASELINE: walks, MODEL: partial(rivals_ahead, method=method)}
+    models: dict[str, JointModel] = {BASELINE: random_walks, MODEL: partial(rivals_ahead, method=method)}
     ahead = study_amounts(history, models, horizon=horizon, holdout=holdout, model=model, draws=draws, seed=seed)
     return RivalStudy(fitted, ahead)
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from noria.core.errors import InputError, SettingError, unknown
-from noria.grow.forecast.levels.levels import MINIMUM, Levels, walk
+from noria.grow.forecast.levels.levels import MINIMUM, Levels, random_walk
 from noria.grow.forecast.names import BASELINE
 from noria.grow.forecast.scoring.rolling import Ahead, Backtest, Forecaster, Record, mean_change, rolled
 from noria.grow.forecast.scoring.stacking import BLEND, counts_of
@@ -114,11 +114,11 @@ def amounts_of(
     return Amounts(tuple(times), tuple(names), values, chosen.unit, series.provenance, chosen.flags).taking(columns)
 
 
-def walks(history: Amounts, horizon: int, draws: int, seed: int) -> Joint:
+def random_walks(history: Amounts, horizon: int, draws: int, seed: int) -> Joint:
     """Return random walks, one an entity; nan for one that has been there for too short a time, 0 for one that never was."""
-    columns = there_for(history.values, WALKED)
+    columns = long_enough(history.values, WALKED)
     many = {
-        column: walk(
+        column: random_walk(
             Levels(history.times, since(history.values[:, column]), "level"),
             horizon,
             draws,
@@ -128,7 +128,7 @@ def walks(history: Amounts, horizon: int, draws: int, seed: int) -> Joint:
         for column in columns
     }
     together = np.zeros((draws, horizon, len(history.names)))
-    together[..., there_for(history.values, 1)] = np.nan
+    together[..., long_enough(history.values, 1)] = np.nan
     for column, one in many.items():
         together[..., column] = one.draws
 
@@ -148,7 +148,7 @@ def since(values: Floats) -> Floats:
     return np.where(np.arange(len(values)) < (there[0] if there.size else len(values)), np.nan, values)
 
 
-def there_for(values: Floats, least: int) -> list[int]:
+def long_enough(values: Floats, least: int) -> list[int]:
     """Return the columns of entities with so many values since they came."""
     return [column for column in range(values.shape[1]) if (~np.isnan(since(values[:, column]))).sum() >= least]
 
@@ -205,7 +205,7 @@ def backtest_amounts(
         def forecast(seen: int, ahead: int, mine: int) -> Ahead:
             known = history.until(seen)
             joint = model(known, ahead, draws, mine)
-            scored = np.isin(np.arange(len(history.names)), there_for(known.values, SCORED))
+            scored = np.isin(np.arange(len(history.names)), long_enough(known.values, SCORED))
             return Ahead(
                 joint.draws, lambda step, row: joint.log_density(np.where(scored, history.values[row], np.nan), step)
             )
@@ -213,7 +213,7 @@ def backtest_amounts(
         return forecast
 
     def columns(seen: int) -> list[int]:
-        return there_for(history.values[:seen], SCORED)
+        return long_enough(history.values[:seen], SCORED)
 
     def comparable(seen: int, row: int) -> bool:
         taking = columns(seen)

@@ -24,7 +24,7 @@ from noria.grow.series.calendars import place_of, time_at
 from noria.grow.series.series import Floats
 
 from .generations import HIGH, LOW, UNTOLD, Generations, fit_generations, in_use
-from .several import Amounts, Joint, JointModel, JointStudy, study_amounts, walks
+from .several import Amounts, Joint, JointModel, JointStudy, random_walks, study_amounts
 
 MODEL = "norton-bass"
 LASTING = 0.995
@@ -138,7 +138,7 @@ def study_generations(
         raise InputError(
             "a generation was launched after the last period", found=", ".join(missing), hint="leave it out with --take"
         )
-    models: dict[str, JointModel] = {BASELINE: walks, MODEL: partial(generations_ahead, succession=succession)}
+    models: dict[str, JointModel] = {BASELINE: random_walks, MODEL: partial(generations_ahead, succession=succession)}
     ahead = study_amounts(history, models, horizon=horizon, holdout=holdout, model=model, draws=draws, seed=seed)
     launched = {
         name: time_at(int(launch), history.times)

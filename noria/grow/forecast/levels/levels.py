@@ -90,7 +90,7 @@ def levels_of(
     return Levels(tuple(times), values, kind, entity or names[0], chosen.unit, series.provenance)
 
 
-def walk(history: Levels, horizon: int, draws: int, seed: int, *, drifting: bool) -> Outlook:
+def random_walk(history: Levels, horizon: int, draws: int, seed: int, *, drifting: bool) -> Outlook:
     """Return a random walk, with the mean pace so far where `drifting`; noise and pace have their posterior.
 
     Raises:
@@ -134,8 +134,8 @@ def grown(history: Levels, horizon: int, draws: int, seed: int, *, curve: str) -
 
 
 LEVEL_MODELS: Mapping[str, LevelModel] = {
-    "persistence": partial(walk, drifting=False),
-    "drift": partial(walk, drifting=True),
+    "persistence": partial(random_walk, drifting=False),
+    "drift": partial(random_walk, drifting=True),
     "bass": partial(grown, curve="bass"),
     "gompertz": partial(grown, curve="gompertz"),
     "logistic": partial(grown, curve="logistic"),

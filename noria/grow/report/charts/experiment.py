@@ -20,7 +20,7 @@ def difference_chart(result: Experiment) -> Chart:
     boxes = []
     for item in result.comparisons:
         low, value, high = (round(scale * end, 6) for end in (item.found.low, item.found.value, item.found.high))
-        boxes.append([low, low, value, high, high] if item.found.told else [])
+        boxes.append([low, low, value, high, high] if item.found.has_interval else [])
     options["series"] = [
         {
             "type": "boxplot",

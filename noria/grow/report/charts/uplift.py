@@ -56,7 +56,7 @@ def fifths_chart(found: Uplift) -> Chart:
     boxes = []
     for group in found.groups:
         low, value, high = (round(scale * end, 4) for end in (group.low, group.value, group.high))
-        boxes.append([low, low, value, high, high] if group.told else [])
+        boxes.append([low, low, value, high, high] if group.has_interval else [])
     options["series"] = [
         {
             "type": "boxplot",

@@ -28,14 +28,14 @@ _METHODS = {
 }
 
 
-def drivers_section(asked: Drivers) -> Section:
+def drivers_section(drivers: Drivers) -> Section:
     """Return what the drivers do and what followed the events."""
     shown: list[Shown] = []
     charts: list[Chart] = []
     tables: list[Table] = []
     notes: list[Text] = []
-    if asked.explained:
-        study = asked.explained
+    if drivers.explained:
+        study = drivers.explained
         verdict: Text = study.verdict()
         notes.append(verdict)
         notes += study.panel.problems
@@ -44,18 +44,18 @@ def drivers_section(asked: Drivers) -> Section:
         tables.append(_effects_table(study))
         if study.elasticities():
             tables.append(_elasticities_table(study))
-    if asked.followed:
-        shown += _event_figures(asked.followed)
-        charts.append(event_chart(asked.followed))
+    if drivers.followed:
+        shown += _event_figures(drivers.followed)
+        charts.append(event_chart(drivers.followed))
         notes += [
             {
                 "en": f"{item.entity} {item.time} left out: {why['en']}.",
                 "zh": f"舍去 {item.entity} {item.time}：{why['zh']}。",
             }
-            for item, why in asked.followed.skipped
+            for item, why in drivers.followed.skipped
         ]
-        if not asked.followed.effect.identified:
-            told: Text = asked.followed.effect.verdict
+        if not drivers.followed.effect.identified:
+            told: Text = drivers.followed.effect.verdict
             notes.append(told)
     return Section(
         "drivers",

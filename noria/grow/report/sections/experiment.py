@@ -34,7 +34,7 @@ def experiment_section(result: Experiment) -> Section:
         names = {"en": f"{found.variant} less {found.control}", "zh": f"{found.variant} 与 {found.control} 之差"}
         clear: Text = (
             {"en": "No spread is seen, so no interval can be told", "zh": "未见离散，无法给出区间"}
-            if not found.told
+            if not found.has_interval
             else (
                 {"en": "A clear difference", "zh": "差异明确"}
                 if found.clear
@@ -48,8 +48,8 @@ def experiment_section(result: Experiment) -> Section:
                         names["en"],
                         found.value,
                         found.n,
-                        found.low if found.told else None,
-                        found.high if found.told else None,
+                        found.low if found.has_interval else None,
+                        found.high if found.has_interval else None,
                         source=result.units.source,
                         level=found.level,
                         note=result.units.note,

@@ -66,7 +66,7 @@ class Augmented:
     Args:
         source: the batches as they are.
         examples: what its rows are numbers of.
-        say: row of the file, its number and the epoch -> the row as it is said then.
+        augment: row of the file, its number and the epoch -> the row as it is said then.
         encode: rows -> examples.
         collate: examples and their numbers -> batch.
     """
@@ -75,11 +75,17 @@ class Augmented:
         self,
         source: Buckets,
         examples: Examples,
-        say: Callable[[Row, int, int], Row],
+        augment: Callable[[Row, int, int], Row],
         encode: Callable[[list[Row]], Examples],
         collate: Callable[[Examples, np.ndarray], Batch],
     ) -> None:
-        self._source, self._examples, self._say, self._encode, self._collate = source, examples, say, encode, collate
+        self._source, self._examples, self._augment, self._encode, self._collate = (
+            source,
+            examples,
+            augment,
+            encode,
+            collate,
+        )
         self.fingerprint, self.tokens_per_step = f"{source.fingerprint} augmented", source.tokens_per_step
         self.steps_per_epoch = source.steps_per_epoch
 
@@ -89,8 +95,8 @@ class Augmented:
         if epoch == 0:
             return self._source.at(step)
         owners = [self._examples.owners[number] for number in numbers]
-        said = self._encode([self._say(self._examples.rows[owner], owner, epoch) for owner in owners])
-        batch = self._collate(said, np.arange(len(said.features)))
+        augmented = self._encode([self._augment(self._examples.rows[owner], owner, epoch) for owner in owners])
+        batch = self._collate(augmented, np.arange(len(augmented.features)))
         return [replace(batch, rows=[owners[row] for row in batch.rows])]
 
 

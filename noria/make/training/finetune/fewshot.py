@@ -34,7 +34,7 @@ def wanted(task: Task, settings: FinetuneSettings) -> bool:
     return bool(settings.body.pairs) and task.head == "sequence"
 
 
-def brought_together(
+def contrast_first(
     task: Task, base: Path, rows: Sequence[Row], settings: FinetuneSettings, target: Path, report: Report
 ) -> Path:
     """Write an encoder that has been tuned by pairs of the rows, and return its folder; one that is there already is kept.

@@ -124,7 +124,7 @@ def fitting(
                 row, regular.augment, seed=settings.seed, number=number, epoch=epoch
             ),
             lambda rows: Examples.of(task, tokenizer, rows, settings.max_length),
-            lambda said, numbers: head.collate(said, padding, numbers),
+            lambda predicted, numbers: head.collate(predicted, padding, numbers),
         )
     if settings.accumulate > 1:
         source = Joined(source, settings.accumulate)
@@ -167,8 +167,8 @@ def _judge_of(
         if head.by_loss:
             loss, _ = mean_loss(head, module, valid, padding, buckets)
             return Evaluation(-loss, {"valid loss": loss})
-        said = answer_rows(task, module, tokenizer, valid.rows, settings.max_length, windows=valid)
-        measures = task.measures(valid.rows, said)
+        predicted = answer_rows(task, module, tokenizer, valid.rows, settings.max_length, windows=valid)
+        measures = task.measures(valid.rows, predicted)
         return Evaluation(next(iter(measures.values())), measures)
 
     return judge

@@ -54,12 +54,12 @@ def judged(
         if result.best_score is not None:
             report.ledger(f"{name}: loss {-result.best_score:.3f}")
     else:
-        said = answer_rows(task, module, tokenizer, valid.rows, max_length, windows=valid)
+        predicted = answer_rows(task, module, tokenizer, valid.rows, max_length, windows=valid)
         if test:
-            known = figures_of(task, valid.rows, said, source=name)
+            known = figures_of(task, valid.rows, predicted, source=name)
             report.ledger(f"{name}: {known[0].text()}")
         else:
-            assessment = assess(task, training, valid.rows, said, source=name, report=report)
+            assessment = assess(task, training, valid.rows, predicted, source=name, report=report)
             known = assessment.metrics
     if test and test_file:
         told = answer_rows(task, module, tokenizer, test, max_length)

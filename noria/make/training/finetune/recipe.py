@@ -91,15 +91,13 @@ def finetune(
             base = made_from_nothing(sets.training, settings, work.with_name(f".{out.name}.base"), report)
         settings = from_nothing(settings)
     elif base is not None and fewshot.wanted(task, settings):
-        base = fewshot.brought_together(
-            task, base, sets.training, settings, work.with_name(f".{out.name}.base"), report
-        )
+        base = fewshot.contrast_first(task, base, sets.training, settings, work.with_name(f".{out.name}.base"), report)
         settings = fewshot.resting(base, settings)
     module, tokenizer = prepared(task, base, settings, sets.training, report)
     if base is not None and tokenizer is not None:
         task = task.based_on(base, tokenizer)
         if isinstance(task, Embed):
-            report.note(f"{base.name}: {task.told(base, settings.max_length)}")
+            report.note(f"{base.name}: {task.description(base, settings.max_length)}")
     training = Examples.of(task, tokenizer, sets.training, settings.max_length)
     report_truncated(training.features, settings.max_length, report)
     valid = Examples.of(task, tokenizer, sets.valid, settings.max_length).some(JUDGED_TOKENS)

@@ -41,13 +41,13 @@ def state_bytes(module: nn.Module) -> int:
     return 3 * sum(p.numel() * p.element_size() for p in module.parameters() if p.requires_grad)
 
 
-def check(need: Need, there: int, title: str) -> None:
+def check(need: Need, available_bytes: int, title: str) -> None:
     """Refuse a run that cannot fit.
 
     Raises:
         ResourceError: says what is needed, what is there and what to lower.
     """
-    if need.bytes <= there:
+    if need.bytes <= available_bytes:
         return
     if need.state > need.activations:
         hint = "let less learn (--adapter.kind lora, or more frozen layers), or take a smaller model"
@@ -55,7 +55,7 @@ def check(need: Need, there: int, title: str) -> None:
         hint = "lower the tokens of a batch, or max_length"
     raise ResourceError(
         f"{title} needs {gigabytes(need.bytes)} of memory beyond what it has taken ({gigabytes(need.state)} for gradients "
-        f"and optimiser, {gigabytes(need.activations)} for a batch), and {gigabytes(there)} are free",
+        f"and optimiser, {gigabytes(need.activations)} for a batch), and {gigabytes(available_bytes)} are free",
         hint=hint,
     )
 

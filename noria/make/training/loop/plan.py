@@ -86,7 +86,7 @@ def predict_memory(
     batches: BatchSource,
     passes: Callable[[Sequence[Batch]], object],
     step: Callable[[Sequence[Batch]], object],
-    there: int,
+    available_bytes: int,
     title: str,
 ) -> Need:
     """Return what a run takes beyond what it has taken, by trying a small batch before the largest.
@@ -103,15 +103,15 @@ def predict_memory(
         ResourceError: it would not fit; nothing large was tried.
     """
     state = state_bytes(module)
-    check(Need(state, 0), there, title)
+    check(Need(state, 0), available_bytes, title)
     known = sorted((batch for number in range(WATCHED) for batch in batches.at(number)), key=_size)
     small, large = known[0], known[-1]
     passes([small])  # what is loaded and built once is not the batch's
     seen = _growth(lambda: passes([small]))
     expected = max(0, seen - state // 3) * _size(large) / _size(small)
-    check(Need(state, int(expected)), there, title)
+    check(Need(state, int(expected)), available_bytes, title)
     need = Need(state, max(0, _growth(lambda: step([large])) - state))
-    check(need, there, title)
+    check(need, available_bytes, title)
     return need
 
 

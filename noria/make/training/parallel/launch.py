@@ -65,16 +65,16 @@ def run(
     """
     stop = StopRequests(breaks=False)
     with tempfile.TemporaryDirectory(prefix="noria-") as folder, stop.handling_signals():
-        crew = [_Worker(rank, workers, Path(folder)) for rank in range(workers)]
+        processes = [_Worker(rank, workers, Path(folder)) for rank in range(workers)]
         try:
-            for worker in crew:
+            for worker in processes:
                 worker.start((function.__module__, function.__qualname__, tuple(arguments), dict(named)))
             with _ReportRelay(report) as relayed:
-                _listen(crew, relayed, stop)
+                _listen(processes, relayed, stop)
         finally:
-            for worker in crew:
+            for worker in processes:
                 worker.end()
-    _judge(crew, stop)
+    _judge(processes, stop)
 
 
 class _Worker:
@@ -155,11 +155,11 @@ class _Worker:
             del self.pipe
 
 
-def _listen(crew: Sequence[_Worker], relayed: _ReportRelay, stop: StopRequests) -> None:
+def _listen(processes: Sequence[_Worker], relayed: _ReportRelay, stop: StopRequests) -> None:
     """Follow the processes to their end; hand signals on; give those that outlive a fault a little time."""
     told, broken = False, 0.0
     with selectors.DefaultSelector() as selector:
-        for worker in crew:
+        for worker in processes:
             selector.register(worker.pipe, selectors.EVENT_READ, worker)
         while selector.get_map():
             for key, _ in selector.select(timeout=0.1):
@@ -177,15 +177,15 @@ def _listen(crew: Sequence[_Worker], relayed: _ReportRelay, stop: StopRequests) 
                         relayed.relay(event)
             if stop.asked and not told:
                 told = True
-                for worker in crew:
+                for worker in processes:
                     worker.process.terminate()
             if broken and time.monotonic() - broken > GRACE_SECONDS and not told:
                 return
 
 
-def _judge(crew: Sequence[_Worker], stop: StopRequests) -> None:
+def _judge(processes: Sequence[_Worker], stop: StopRequests) -> None:
     """Raise the first reason: a process that was killed before we ended the rest, or that said what was wrong."""
-    ended = sorted((one for one in crew if one.ended is not None), key=lambda one: one.ended or 0.0)
+    ended = sorted((one for one in processes if one.ended is not None), key=lambda one: one.ended or 0.0)
     reasons = [reason for one in ended if (reason := one.reason())]
     # Where one ends, the others' sums fail; a plain word, then a signal, tells more than that.
     plain = [one for one in reasons if not isinstance(one, errors.InternalError)]

@@ -41,13 +41,13 @@ class Range:
         return f"{self.name}={','.join(map(str, self.choices)) or f'{self.low:g}..{self.high:g}'}"
 
 
-def ranges(said: Iterable[str] | Mapping[str, Any], settings: FinetuneSettings) -> list[Range]:
+def ranges(given: Iterable[str] | Mapping[str, Any], settings: FinetuneSettings) -> list[Range]:
     """Return what to try, each end and each choice checked as a value of its setting.
 
     Raises:
         SettingError: an unknown setting, one that is said twice or is no matter of trying, or a value that is not allowed.
     """
-    found = [_range(name, value, settings) for name, value in _pairs(said)]
+    found = [_range(name, value, settings) for name, value in _pairs(given)]
     names = [one.name for one in found]
     if not names:
         raise SettingError("nothing to try", allowed="--try learning_rate=1e-5..1e-3")
@@ -84,15 +84,15 @@ def nested(values: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _pairs(said: Iterable[str] | Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
-    if isinstance(said, Mapping):
-        for key, value in said.items():
+def _pairs(given: Iterable[str] | Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(given, Mapping):
+        for key, value in given.items():
             if isinstance(value, Mapping):
                 yield from _pairs(value, f"{above}{key}.")
             else:
                 yield above + key, value
         return
-    for one in said:
+    for one in given:
         name, equals, value = one.partition("=")
         if not equals:
             raise SettingError("not a setting to try", found=one, allowed="NAME=LOW..HIGH or NAME=CHOICE,CHOICE")

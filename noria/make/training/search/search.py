@@ -138,7 +138,8 @@ def search(
     _write(out, study, best, figures, running, looking, sets)
     shutil.rmtree(work, ignore_errors=True)
     report.ledger(
-        f"best of {len(study.trials)} trials: {_say(best.params)}; written to {out / 'best.toml'}", best=best.params
+        f"best of {len(study.trials)} trials: {_values_text(best.params)}; written to {out / 'best.toml'}",
+        best=best.params,
     )
     for figure in figures:
         report.ledger(figure.text(), **figure.as_dict())
@@ -177,7 +178,7 @@ def _try_all(study: optuna.Study, running: _Search, looking: SearchSettings, rep
             study.sampler = optuna.samplers.TPESampler(seed=running.settings.seed + number, n_startup_trials=STARTERS)
             trial = study.ask() if cut is None else optuna.Trial(study, cut._trial_id)
             values = {one.name: _suggest(trial, one) for one in running.tried}
-            report.note(f"trial {number + 1} of {looking.trials}: {_say(values)}", **_underlined(values))
+            report.note(f"trial {number + 1} of {looking.trials}: {_values_text(values)}", **_underlined(values))
             reported = () if cut is None else tuple(cut.intermediate_values)
             line = _try(study, trial, running, with_values(running.settings, values), reported)
             shutil.rmtree(running.work / f".trial-{number}.work", ignore_errors=True)
@@ -292,7 +293,7 @@ def toml_section(name: str, values: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n" + "".join(f"\n{part}" for part in parts)
 
 
-def _say(values: Mapping[str, Any]) -> str:
+def _values_text(values: Mapping[str, Any]) -> str:
     return ", ".join(
         f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in values.items()
     )

@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from noria.grow.settings import LogSettings, MarketSettings
 
 
-class Asked:
-    """The answers so far: `told` for programs, and what prints each for people."""
+class Analyses:
+    """The answers so far: `results` for programs, and what prints each for people."""
 
     def __init__(self, json: bool) -> None:
         self.json = json
-        self.told: dict[str, Any] = {}
+        self.results: dict[str, Any] = {}
         self.silence: dict[str, str] = {}
         self._prints: list[Any] = []
 
@@ -87,39 +87,39 @@ class Asked:
     def missing(self, name: str, title: str, why: InsufficientDataError) -> None:
         """Say that one answer cannot be given yet, and why; the others stand."""
         self.silence[name] = str(why)
-        self.told["silence"] = self.silence
+        self.results["silence"] = self.silence
         self._prints.append(lambda: print(f"{title}: not yet: {why}"))
 
     def end(self, out: Path | None) -> int:
         """Print everything asked; as JSON all of it in one."""
         if out:
-            write_parquet(_rows(self.told), out)
+            write_parquet(_rows(self.results), out)
         if self.json:
-            return print_json(self.told)
+            return print_json(self.results)
         for show in self._prints:
             show()
         return 0
 
-    def _add(self, name: str, told: Any, show: Any) -> None:
-        self.told[name] = told
+    def _add(self, name: str, results: Any, show: Any) -> None:
+        self.results[name] = results
         self._prints.append(show)
 
 
-def _rows(told: dict[str, Any]) -> list[dict[str, Any]]:
+def _rows(results: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the answers as one flat table: what was asked, of what, the value, its range and n."""
     rows: list[dict[str, Any]] = []
 
-    def add(asked: str, name: str, value: Any, low: Any, high: Any, n: Any) -> None:
-        rows.append({"asked": asked, "name": name, "value": value, "low": low, "high": high, "n": n})
+    def add(analyses: str, name: str, value: Any, low: Any, high: Any, n: Any) -> None:
+        rows.append({"asked": analyses, "name": name, "value": value, "low": low, "high": high, "n": n})
 
-    for effect in told.get("drivers", {}).get("effects", []):
+    for effect in results.get("drivers", {}).get("effects", []):
         add("driver", effect["driver"], effect["value"], effect["low"], effect["high"], effect["n"])
-    if "events" in told:
-        effect = told["events"]["effect"]
+    if "events" in results:
+        effect = results["events"]["effect"]
         add("event", effect["driver"], effect["value"], effect["low"], effect["high"], effect["n"])
-    for figure in [*told.get("potential", {}).get("sizes", []), *told.get("penetration", {}).get("figures", [])]:
+    for figure in [*results.get("potential", {}).get("sizes", []), *results.get("penetration", {}).get("figures", [])]:
         add("potential", figure["name"], figure["value"], figure["low"], figure["high"], figure["n"])
-    for target in told.get("position", []):
+    for target in results.get("position", []):
         first = target["first"]
         add("position", target["segment"]["en"], target["score"], None, None, target["measures"]["users"]["n"])
         add("position, first", target["segment"]["en"], first["value"], first["low"], first["high"], first["n"])
