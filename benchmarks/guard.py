@@ -30,7 +30,7 @@ from cyclopts import App, Parameter
 from noria.core.errors import InputError
 from noria.core.figure import Figure, proportion
 from noria.serve.guard.guard import Guard
-from noria.serve.guard.injection import find_marks
+from noria.serve.guard.injection import find_injections
 from noria.text.personal_data import find, is_bank_card, is_identity_card
 
 from .line import machine
@@ -137,7 +137,7 @@ def strangers(folder: Path) -> Iterator[dict[str, Any]]:
 
 
 def _injection(measure: str, language: str, source: str, texts: Sequence[str]) -> dict[str, Any]:
-    found = sum(bool(find_marks(text)) for text in texts)
+    found = sum(bool(find_injections(text)) for text in texts)
     return _row("marks of injection", measure, language, source, proportion(measure, found, len(texts)))
 
 
@@ -147,7 +147,7 @@ def _cost(language: str, source: str, texts: Sequence[str]) -> dict[str, Any]:
     for _ in range(7):
         start = time.thread_time()
         for text in some:
-            find_marks(text)
+            find_injections(text)
         rounds.append((time.thread_time() - start) / len(some) * 1e6)
     figure = Figure("cost", statistics.median(rounds), len(some), min(rounds), max(rounds))
     return _row("marks of injection", "microseconds a text", language, source, figure)

@@ -137,7 +137,7 @@ def noria(folder: Path, seed: int, clock: _Clock, changes: dict[str, Any], epoch
     examples = Examples.of(task, tokenizer, rows, MAX_LENGTH)
     held = Examples.of(task, tokenizer, read_rows(folder / "held.jsonl", task), MAX_LENGTH)
     steps = round(epochs * sum(examples.lengths) / settings.tokens_per_batch * 1.05)
-    settings = settings.but(steps=steps, evaluations=round(8 * epochs))
+    settings = settings.replace(steps=steps, evaluations=round(8 * epochs))
 
     def judge(module: Any) -> Evaluation:
         value = clock.judge(lambda: _accuracy(module, [one.ids for one in held.features], held.targets))

@@ -166,12 +166,12 @@ def _serve(models: Sequence[Path], application: App, settings: ServerSettings) -
     from noria.serve.http.run import serve
     from noria.text.personal_data import mask
 
-    def told(url: str, key: str | None) -> None:
+    def announce(url: str, key: str | None) -> None:
         announce(url, key)
         for note in getattr(application, "notes", ()):
             print(f"note: {note}", file=sys.stderr, flush=True)
 
-    return 130 if serve(settings, models, [application], announce=told, mask=mask) == signal.SIGINT else 0
+    return 130 if serve(settings, models, [application], announce=announce, mask=mask) == signal.SIGINT else 0
 
 
 async def _answer(application: Any, model: Path, ask: Sequence[str], judge: bool) -> None:

@@ -71,7 +71,7 @@ def compress_model(
         features = [one for parts in read for one in parts]
         owners = [number for number, parts in enumerate(read) for _ in parts]
         for number, method in enumerate(methods := methods_to_try(settings.method)):
-            quantize(folder, shown, trial, settings.but(method=method), report)
+            quantize(folder, shown, trial, settings.replace(method=method), report)
             compressed = open_engine(trial, prefer="openvino")
             certificate = certify(
                 task,

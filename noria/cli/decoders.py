@@ -42,7 +42,7 @@ class Served:
         scheduler = self.engine.scheduler()
         # Temperature one and a seed each: greedy models fall into loops, and end early or late together.
         for number, prompt in enumerate(prompts):
-            scheduler.begin(number, prompt, Sampling(temperature=1.0, top_p=1.0, seed=number), most=tokens)
+            scheduler.begin(number, prompt, Sampling(temperature=1.0, top_p=1.0, seed=number), max_tokens=tokens)
         while scheduler.busy:
             scheduler.step()
         scheduler.close()

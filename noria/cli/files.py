@@ -44,7 +44,7 @@ def with_file(given: Kind, file: Path | None, section: str, others: Iterable[str
 def with_columns(reading: Reading, text: str | None, label: str | None) -> Reading:
     """Return how rows are read, with the columns of text and label that have flags of their own."""
     named = {field: column for field, column in (("text", text), ("label", label)) if column is not None}
-    return reading.but(columns={**reading.columns, **named}) if named else reading
+    return reading.replace(columns={**reading.columns, **named}) if named else reading
 
 
 def report_written(out: Path, report: Report) -> None:

@@ -101,7 +101,7 @@ def turn(file: Path, report: Report, *, redo: Sequence[str] = (), json: bool = F
 
     def result_of(section: Section) -> Any:
         section.call(root / section.name, place, json=json)
-        return _told(root / section.name, section)
+        return _facts_of(root / section.name, section)
 
     with plain_errors():
         root.mkdir(parents=True, exist_ok=True)
@@ -184,7 +184,7 @@ def _forget(record: Path, *, whole: bool) -> None:
         record.unlink()
 
 
-def _told(folder: Path, section: Any) -> Any:
+def _facts_of(folder: Path, section: Any) -> Any:
     """Return what a finished stage says of itself, from what its result's manifest says."""
     from noria.core.figure import Figure
     from noria.core.folder import read_manifest

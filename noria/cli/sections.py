@@ -156,7 +156,7 @@ def _placed(value: Any, places: Callable[[Path], Path]) -> Any:
     if isinstance(value, Path):
         return places(value)
     if isinstance(value, Settings) and any(_paths(value)):
-        return value.but(**{name: _placed(getattr(value, name), places) for name in type(value).model_fields})
+        return value.replace(**{name: _placed(getattr(value, name), places) for name in type(value).model_fields})
     return type(value)(_placed(one, places) for one in value) if isinstance(value, list | tuple) else value
 
 

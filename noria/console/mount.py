@@ -77,14 +77,14 @@ def mount(app: FastAPI, state: State, root: str | Path) -> None:
         show_welcome_message=False,
         reconnect_timeout=10.0,
     )
-    app.router.lifespan_context = _together(core.app, before)
+    app.router.lifespan_context = _chain_lifespan(core.app, before)
     for route in app.routes:
         if getattr(route, "app", None) is core.app:
             route.app = Sealed(core.app)  # type: ignore[attr-defined]
     logging.getLogger("nicegui").setLevel(logging.WARNING)
 
 
-def _together(console: FastAPI, before: Lifespan[Any]) -> Lifespan[Any]:
+def _chain_lifespan(console: FastAPI, before: Lifespan[Any]) -> Lifespan[Any]:
     """Return the lifespan of both.
 
     The one that `ui.run_with` sets looks at every object in memory to find the server: in a process that has trained

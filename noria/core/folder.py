@@ -149,7 +149,7 @@ def read_manifest(path: str | Path) -> Manifest:
     return manifest
 
 
-def is_made(path: str | Path, sources: Sequence[Source], settings: Mapping[str, Any] | None = None) -> bool:
+def is_up_to_date(path: str | Path, sources: Sequence[Source], settings: Mapping[str, Any] | None = None) -> bool:
     """Return whether a folder is there and whole, made from these sources, with these settings among its own."""
     try:
         manifest = read_manifest(path)

@@ -69,15 +69,15 @@ class Report:
 
     def plan(self, line: str, **facts: object) -> None:
         """Say what is about to be done: rows, tokens, memory and minutes expected, threads, number type."""
-        self._say("plan", line, facts)
+        self._emit_line("plan", line, facts)
 
     def ledger(self, line: str, **facts: object) -> None:
         """Say what has been done and what came of it."""
-        self._say("ledger", line, facts)
+        self._emit_line("ledger", line, facts)
 
     def note(self, line: str, **facts: object) -> None:
         """Say something in passing."""
-        self._say("note", line, facts)
+        self._emit_line("note", line, facts)
 
     @contextmanager
     def bar(self, title: str, *, total: float | None = None, unit: str = "") -> Iterator[Bar]:
@@ -105,7 +105,7 @@ class Report:
             }
         )
 
-    def _say(self, event: str, line: str, facts: dict[str, object]) -> None:
+    def _emit_line(self, event: str, line: str, facts: dict[str, object]) -> None:
         if self.mode == "programs":
             self._emit({"event": event, "line": line, **facts})
             return

@@ -65,7 +65,7 @@ class Settings(BaseModel):
         values.update({key: value for key, value in overrides.items() if value is not None})
         return cls.make(**values)
 
-    def but(self, **changes: object) -> Self:
+    def replace(self, **changes: object) -> Self:
         """Return a copy with `changes`, checked like new settings."""
         return type(self).make(**{**self.model_dump(), **changes})
 

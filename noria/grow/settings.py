@@ -129,7 +129,7 @@ class ForecastSettings(Settings):
     """Leave room among the shares for rivals that are not there yet, at the pace at which some have entered."""
 
 
-class TogetherSettings(Settings):
+class JointSettings(Settings):
     """What is known of series that act on one another, or on the one that is forecast."""
 
     take: tuple[str, ...] = ()

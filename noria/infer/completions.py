@@ -20,7 +20,7 @@ class CompletionStream:
 
     detokenizer: Detokenizer
     prompt_tokens: int
-    most: int
+    max_tokens: int
     wants_logprobs: bool
     """Whether log probabilities are told."""
     tokens: int = 0
@@ -70,11 +70,11 @@ class CompletionStreams:
                 "the prompt is too long for the model",
                 allowed=f"up to {engine.max_length - 1} tokens with room to go on",
             )
-        most = min(sampling.max_tokens, room)
+        max_tokens = min(sampling.max_tokens, room)
         detokenizer = Detokenizer(engine.tokenizer, message.get("stop") or ())
         held = {"schema": message["schema"]} if message.get("schema") else {}
-        self._scheduler.begin(message["id"], ids, sampling, most=most, **held)
-        self._streams[message["id"]] = CompletionStream(detokenizer, len(ids), most, sampling.logprobs >= 0)
+        self._scheduler.begin(message["id"], ids, sampling, max_tokens=max_tokens, **held)
+        self._streams[message["id"]] = CompletionStream(detokenizer, len(ids), max_tokens, sampling.logprobs >= 0)
 
     def forget(self, number: int) -> None:
         """Drop a completion."""
@@ -92,7 +92,10 @@ class CompletionStreams:
                 self._fail(number, drawn)
             elif drawn is None:
                 self._send_piece(
-                    number, stream, stream.detokenizer.flush(), "length" if stream.tokens >= stream.most else "stop"
+                    number,
+                    stream,
+                    stream.detokenizer.flush(),
+                    "length" if stream.tokens >= stream.max_tokens else "stop",
                 )
             else:
                 self._on_token(number, stream, drawn)
@@ -105,7 +108,7 @@ class CompletionStreams:
         if stream.detokenizer.stopped:
             _cut(stream.held, generated)
             self._send_piece(number, stream, generated, "stop")
-        elif stream.tokens >= stream.most:
+        elif stream.tokens >= stream.max_tokens:
             self._send_piece(number, stream, generated + stream.detokenizer.flush(), "length")
         elif generated:
             self._send_piece(number, stream, generated)

@@ -115,16 +115,16 @@ class RoutedScheduler:
         ids: Sequence[int],
         sampling: Sampling,
         *,
-        most: int,
+        max_tokens: int,
         stop: Collection[int] = (),
         schema: str | None = None,
     ) -> None:
         """Begin a completion, where it can be made."""
         if self._beyond(sampling, schema):
             self._held = self._held or self._exact().scheduler()
-            self._held.begin(key, ids, sampling, most=most, stop=stop, schema=schema)
+            self._held.begin(key, ids, sampling, max_tokens=max_tokens, stop=stop, schema=schema)
         else:
-            self._fast.begin(key, ids, sampling, most=most, stop=stop)
+            self._fast.begin(key, ids, sampling, max_tokens=max_tokens, stop=stop)
 
     def forget(self, key: Hashable) -> None:
         """End a completion early."""

@@ -193,11 +193,11 @@ def end_ids_for(task: Task, config: dict[str, Any], tokenizer: Tokenizer | None)
 
 def generate_one(engine: Engine, ids: Sequence[int], sampling: Sampling, stop: Collection[int]) -> Iterator[int]:
     """Yield the tokens of one completion alone; see `Engine.generate`."""
-    most = min(sampling.max_tokens, engine.max_length - len(ids))
-    if most < 1:
+    max_tokens = min(sampling.max_tokens, engine.max_length - len(ids))
+    if max_tokens < 1:
         return
     scheduler, key = engine.scheduler(), "alone"
-    scheduler.begin(key, ids, sampling, most=most, stop=stop)
+    scheduler.begin(key, ids, sampling, max_tokens=max_tokens, stop=stop)
     try:
         while scheduler.busy:
             for _, drawn in scheduler.step():

@@ -118,7 +118,7 @@ class GenAiScheduler:
         ids: Sequence[int],
         sampling: Sampling,
         *,
-        most: int,
+        max_tokens: int,
         stop: Collection[int] = (),
         schema: str | None = None,
     ) -> None:
@@ -130,7 +130,7 @@ class GenAiScheduler:
             return
         number = next(_numbers)
         tensor = openvino.Tensor(np.asarray(ids, dtype=np.int64)[None])
-        handle = self._pipeline.add_request(number, tensor, self._generation_config(sampling, most))
+        handle = self._pipeline.add_request(number, tensor, self._generation_config(sampling, max_tokens))
         self._texts[key] = _Text(handle, self._ends.union(stop))
 
     def forget(self, key: Hashable) -> None:
@@ -174,10 +174,10 @@ class GenAiScheduler:
             found.append((key, None))
         return found
 
-    def _generation_config(self, sampling: Sampling, most: int) -> Any:
+    def _generation_config(self, sampling: Sampling, max_tokens: int) -> Any:
         """Return sampling as the library takes it; which tokens end a text is watched here."""
         asked = openvino_genai.GenerationConfig()
-        asked.max_new_tokens, asked.ignore_eos, asked.apply_chat_template = most, True, False
+        asked.max_new_tokens, asked.ignore_eos, asked.apply_chat_template = max_tokens, True, False
         asked.set_eos_token_id(self._size)  # it wants one: one that no model draws
         asked.do_sample = sampling.temperature >= _COLD and sampling.top_p > 0
         if asked.do_sample:

@@ -41,11 +41,11 @@ class KVCache(Protocol):
         """Add one token to each of some texts; return the logits of what follows each."""
 
 
-def open_cache(model: Any, most_tokens: int) -> KVCache:
+def open_cache(model: Any, max_tokens: int) -> KVCache:
     """Return rows for a causal model: slots where they give what the model gives alone, as a trial on two texts shows."""
     if isinstance(model, Lstm):
         return LstmCache(model)
-    return SlotCache(model, most_tokens) if _slots_fit(model, most_tokens) else SingleTextCache(model)
+    return SlotCache(model, max_tokens) if _slots_fit(model, max_tokens) else SingleTextCache(model)
 
 
 class _SlotLayer(CacheLayerMixin):
@@ -97,9 +97,9 @@ class _SlotLayer(CacheLayerMixin):
 class SlotCache:
     """Rows in one table. The rows at work are its first ones, so that a step reads no others."""
 
-    def __init__(self, model: Any, most_tokens: int) -> None:
-        self._model, self._most, self._last = model, most_tokens, _only_last(model)
-        self.capacity, self.tokens = 1, min(_FIRST_TOKENS, most_tokens)
+    def __init__(self, model: Any, max_tokens: int) -> None:
+        self._model, self._most, self._last = model, max_tokens, _only_last(model)
+        self.capacity, self.tokens = 1, min(_FIRST_TOKENS, max_tokens)
         layers = int(model.config.get_text_config().num_hidden_layers)
         self._layers = [_SlotLayer(self) for _ in range(layers)]
         self._cache = Cache(layers=list(self._layers))
@@ -286,19 +286,19 @@ def _grown(table: torch.Tensor | None, capacity: int, tokens: int) -> torch.Tens
     return new
 
 
-def _slots_fit(model: Any, most_tokens: int) -> bool:
+def _slots_fit(model: Any, max_tokens: int) -> bool:
     """Say whether two texts of different lengths, side by side, get the logits that each gets alone.
 
     Architectures differ in what they make of places, masks and caches; what counts is what comes out.
     """
     size = int(model.config.get_text_config().vocab_size)
-    room = max(2, min(most_tokens, 24))
+    room = max(2, min(max_tokens, 24))
     texts = [
         [(7 * place + 3) % size for place in range(room - 1)],
         [(5 * place + 1) % size for place in range(room // 2)],
     ]
     try:
-        rows = SlotCache(model, most_tokens)
+        rows = SlotCache(model, max_tokens)
         numbers = [rows.open() for _ in texts]
         for number, ids in zip(numbers, texts, strict=True):
             rows.read(number, ids[: len(ids) // 2])

@@ -104,7 +104,7 @@ class LlamaCppScheduler:
         ids: Sequence[int],
         sampling: Sampling,
         *,
-        most: int,
+        max_tokens: int,
         stop: Collection[int] = (),
         schema: str | None = None,
     ) -> None:
@@ -112,7 +112,7 @@ class LlamaCppScheduler:
         if schema is not None:
             raise InternalError("the library holds to no schema")
         self._going[key] = mark = object()
-        self._pool.submit(self._run, key, mark, list(ids), sampling, most, self._ends.union(stop))
+        self._pool.submit(self._run, key, mark, list(ids), sampling, max_tokens, self._ends.union(stop))
 
     def forget(self, key: Hashable) -> None:
         """End a completion early."""
@@ -141,7 +141,7 @@ class LlamaCppScheduler:
         self._pool.shutdown(wait=False)
 
     def _run(
-        self, key: Hashable, mark: object, ids: list[int], sampling: Sampling, most: int, ends: frozenset[int]
+        self, key: Hashable, mark: object, ids: list[int], sampling: Sampling, max_tokens: int, ends: frozenset[int]
     ) -> None:
         fault: list[str] = []
 
@@ -159,21 +159,21 @@ class LlamaCppScheduler:
 
         try:
             if self._going.get(key) is mark:
-                self._server.handle_completions(_body(ids, sampling, most), on_message)
+                self._server.handle_completions(_body(ids, sampling, max_tokens), on_message)
         except Exception as error:  # it must reach whoever waits
             fault.append(str(error))
         last = InternalError("llama.cpp failed", found=fault[0]) if fault else None
         self._news.put((mark, (key, last)))
 
 
-def _body(ids: Sequence[int], sampling: Sampling, most: int) -> dict[str, Any]:
+def _body(ids: Sequence[int], sampling: Sampling, max_tokens: int) -> dict[str, Any]:
     """Return a completion as llama.cpp takes it; its own cuts that OpenAI's API does not know are off.
 
     Its penalties count the prompt's tokens, too.
     """
     return {
         "prompt": list(ids),
-        "n_predict": most,
+        "n_predict": max_tokens,
         "stream": True,
         "temperature": sampling.temperature if sampling.temperature >= 1e-3 else 0.0,
         # By itself it would cut by chances before the temperature.
@@ -183,7 +183,7 @@ def _body(ids: Sequence[int], sampling: Sampling, most: int) -> dict[str, Any]:
         "min_p": 0.0,
         "seed": sampling.seed % 2**32,
         "repeat_penalty": sampling.repetition_penalty,
-        "repeat_last_n": len(ids) + most,
+        "repeat_last_n": len(ids) + max_tokens,
         "presence_penalty": sampling.presence_penalty,
         "frequency_penalty": sampling.frequency_penalty,
         **({"n_probs": max(1, sampling.logprobs)} if sampling.logprobs >= 0 else {}),

@@ -12,7 +12,7 @@ from noria.core.errors import FolderError, SettingError
 from noria.core.folder import Manifest
 from noria.core.telemetry import forbid_telemetry
 from noria.tasks.complete import Sampling
-from noria.tasks.padding import padded, padding_of, together
+from noria.tasks.padding import computable_groups, padded, padding_of
 from noria.tasks.task import Features, Task
 from noria.tasks.tokenizer import read_tokenizer
 
@@ -69,7 +69,7 @@ class OpenVinoEngine:
 
     def forward(self, batch: Sequence[Sequence[int]], types: Sequence[Sequence[int]] | None = None) -> list[np.ndarray]:
         """Return each text's logits; see `Engine`."""
-        if len(parts := together([len(text) for text in batch], self.padding)) > 1:
+        if len(parts := computable_groups([len(text) for text in batch], self.padding)) > 1:
             return in_parts(self, parts, batch, types)
         types = types if self.padding.types else None
         # Every layer is made ready anew for a shape that it has not seen lately, which takes longer than some padding.

@@ -118,7 +118,7 @@ class Remote:
         limits = httpx.Limits(max_connections=self.queue, max_keepalive_connections=64)
         self._client = httpx.AsyncClient(base_url=self._at.url, headers=headers, limits=limits, trust_env=False)
         end = asyncio.get_running_loop().time() + timeout
-        while not await self._there():
+        while not await self._is_reachable():
             if asyncio.get_running_loop().time() > end:
                 await self.stop()
                 raise Unavailable(f"the server of {self.folder.name} is not there", found=self._at.url)
@@ -154,7 +154,7 @@ class Remote:
             reply = await self._client_of().post("/embeddings", json=body, timeout=timeout)
             told = self._checked(reply.status_code, reply.content)
         except httpx.HTTPError as error:
-            raise self._gone(error) from None
+            raise self._unavailable(error) from None
         finally:
             self.depth -= 1
         vectors = sorted(told["data"], key=lambda one: one["index"])
@@ -202,7 +202,7 @@ class Remote:
             # The usage comes after the last text, and the end is told with it.
             yield Piece("", used[1] or pieces, used[0], finish, (), self.version)
         except (httpx.HTTPError, httpx.StreamError, ValueError, KeyError) as error:
-            raise self._gone(error) from None
+            raise self._unavailable(error) from None
         finally:
             self.depth -= 1
 
@@ -260,13 +260,13 @@ class Remote:
             raise InputError(f"the server of {self.folder.name} refuses the request", found=message)
         raise Unavailable(f"the server of {self.folder.name} failed", found=message or f"status {status}")
 
-    def _gone(self, error: Exception) -> Unavailable:
+    def _unavailable(self, error: Exception) -> Unavailable:
         if self.status == "stopped":
             return Unavailable("the server is stopping", retry_after=5)
         what = "took too long" if isinstance(error, httpx.TimeoutException) else "broke off"
         return Unavailable(f"the server of {self.folder.name} {what}", found=type(error).__name__)
 
-    async def _there(self) -> bool:
+    async def _is_reachable(self) -> bool:
         try:
             reply = await self._client_of().get("/models", timeout=PULSE)
         except httpx.HTTPError:
@@ -288,7 +288,7 @@ class Remote:
             await asyncio.sleep(PULSE)
             there = False
             with suppress(FolderError, Unavailable, InputError, Busy):
-                there = await self._there()
+                there = await self._is_reachable()
             if self.status == "down" and there:
                 self.restarts += 1
             self.status = "ready" if there else "down"

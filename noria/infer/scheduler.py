@@ -44,11 +44,11 @@ class Scheduler(Protocol):
         ids: Sequence[int],
         sampling: Sampling,
         *,
-        most: int,
+        max_tokens: int,
         stop: Collection[int] = (),
         schema: str | None = None,
     ) -> None:
-        """Begin a completion of at most `most` tokens; it ends before one of the model's ends or of `stop`.
+        """Begin a completion of at most `max_tokens` tokens; it ends before one of the model's ends or of `stop`.
 
         With a JSON `schema` it is held to it, and ends when it is whole.
 
@@ -71,7 +71,7 @@ class _Text:
     row: int
     prompt: list[int]
     sampling: Sampling
-    most: int
+    max_tokens: int
     stop: frozenset[int]
     random: np.random.Generator
     guide: Guide | None = None
@@ -97,14 +97,16 @@ class BatchScheduler:
         ids: Sequence[int],
         sampling: Sampling,
         *,
-        most: int,
+        max_tokens: int,
         stop: Collection[int] = (),
         schema: str | None = None,
     ) -> None:
         """Begin a completion; see `Scheduler`."""
         guide = self._guide(schema)
         random = np.random.default_rng(sampling.seed)
-        self._texts[key] = _Text(self._cache.open(), list(ids), sampling, most, self._ends.union(stop), random, guide)
+        self._texts[key] = _Text(
+            self._cache.open(), list(ids), sampling, max_tokens, self._ends.union(stop), random, guide
+        )
 
     def forget(self, key: Hashable) -> None:
         """End a completion early."""
@@ -150,7 +152,7 @@ class BatchScheduler:
         if text.guide and not ended:
             text.guide.take(drawn.token)
         text.generated.append(drawn.token)
-        if ended or len(text.generated) == text.most or (text.guide and text.guide.whole):
+        if ended or len(text.generated) == text.max_tokens or (text.guide and text.guide.whole):
             self.forget(key)
             return [(key, None)] if ended else [(key, drawn), (key, None)]
         return [(key, drawn)]

@@ -18,7 +18,7 @@ from noria.machine import bf16_is_fast
 from noria.tasks.chat import Chat
 from noria.tasks.complete import Sampling
 from noria.tasks.guided import Guides
-from noria.tasks.padding import padded, padding_of, together
+from noria.tasks.padding import computable_groups, padded, padding_of
 from noria.tasks.task import Features, Task
 from noria.tasks.tokenizer import read_tokenizer
 
@@ -76,7 +76,7 @@ class TorchEngine:
         """Return each text's logits; see `Engine`."""
         if self.task.head in ("vector", "seq2seq"):
             raise SettingError("the head gives no logits for token ids", found=self.task.head, allowed="outputs()")
-        if len(parts := together([len(text) for text in batch], self.padding)) > 1:
+        if len(parts := computable_groups([len(text) for text in batch], self.padding)) > 1:
             return in_parts(self, parts, batch, types)
         types = types if self.padding.types else None
         ids, mask = padded(batch, self.padding)

@@ -106,7 +106,7 @@ def padded(
     return table, mask
 
 
-def together(lengths: Sequence[int], padding: Padding) -> list[list[int]]:
+def computable_groups(lengths: Sequence[int], padding: Padding) -> list[list[int]]:
     """Return the places of texts that can be computed together: all of them, or those of each length."""
     if not padding.alike:
         return [list(range(len(lengths)))]

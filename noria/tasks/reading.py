@@ -50,7 +50,7 @@ def rows_in(records: Records, reading: Reading, report: Report | None = None) ->
     entries: list[tuple[int, Row | RowError]] = []
     cells: set[int] = set()
     lists: set[int] = set()
-    marks: set[str] = set()
+    strong_separators: set[str] = set()
     for line, record in records:
         if isinstance(record, RowError):
             entries.append((line, record))
@@ -74,7 +74,7 @@ def rows_in(records: Records, reading: Reading, report: Report | None = None) ->
         for row in rows:
             given = row.get(known.get("labels", "labels"))
             cell = isinstance(given, str) and not given.lstrip().startswith("[")
-            marks |= set(given) & set(STRONG) if isinstance(given, str) and cell else set()
+            strong_separators |= set(given) & set(STRONG) if isinstance(given, str) and cell else set()
             listed = "labels" in row and "labels" not in record
             row = as_row(row, known, table=table, numbers="features" in reading.fields)
             if table and str(row.get("label")).strip().casefold() in NULLS:
@@ -91,7 +91,7 @@ def rows_in(records: Records, reading: Reading, report: Report | None = None) ->
         refuse_codes(records.source.name, entries)
         from_columns(records.source.name, entries, many=reading.many, report=report)
     if reading.task in _LABELLED or not reading.task:
-        _cut(records.source.name, entries, cells, marks, report)
+        _cut(records.source.name, entries, cells, strong_separators, report)
         _join(records.source.name, entries, reading, report)
         _single(records.source.name, entries, lists, reading, report)
     return entries
@@ -120,7 +120,11 @@ def _columns(name: str, columns: Any, reading: Reading, report: Report | None) -
 
 
 def _cut(
-    name: str, entries: list[tuple[int, Row | RowError]], cells: set[int], marks: set[str], report: Report | None
+    name: str,
+    entries: list[tuple[int, Row | RowError]],
+    cells: set[int],
+    strong_separators: set[str],
+    report: Report | None,
 ) -> None:
     """Cut cells of several labels where their marks say so, and tell where."""
     rows = [entry for _, entry in entries if isinstance(entry, dict)]
@@ -149,7 +153,7 @@ def _cut(
     report_compound(name, entries, report)
     commas = sorted({part for part in parts if set(part) & {",", "，"}}) if not separators else []
     if report and example:
-        told = " ".join(repr(mark) for mark in (*sorted(marks), *separators))
+        told = " ".join(repr(mark) for mark in (*sorted(strong_separators), *separators))
         report.note(
             f"{name}: {cut:,} cells hold several labels{f', cut at {told}' if told else ''}: the first is {' + '.join(example)}"
         )

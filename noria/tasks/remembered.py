@@ -72,14 +72,14 @@ def given_for(
     task = task_of(manifest)
     if _in_a_form_for(task, file):
         return [_asked(task, row) for row in rows_for(manifest, file, columns, skip_bad=skip_bad, report=report)]
-    there = _fields(file)
-    known = _known(manifest, there, columns)
-    if there is None:
+    present = _fields(file)
+    known = _known(manifest, present, columns)
+    if present is None:
         return None
     records = read_records(file)
     if records.columns is not None:
         known = columns_for(task.columns, records.columns, known)
-    held = {*there, *known}
+    held = {*present, *known}
     if held & {"label", "labels", "spans", "tokens", "anchor"} and held & set(task.columns):
         return [_asked(task, row) for row in rows_for(manifest, file, columns, skip_bad=skip_bad, report=report)]
     if "text" not in held:
@@ -115,10 +115,10 @@ def _asked(task: Task, row: Row) -> Row:
     return {name: row[name] for name in ASKED.get(task.name, ("text", "pair")) if name in row}
 
 
-def _known(manifest: Manifest, there: Collection[str] | None, columns: Mapping[str, str] | None) -> dict[str, str]:
+def _known(manifest: Manifest, present: Collection[str] | None, columns: Mapping[str, str] | None) -> dict[str, str]:
     """Return field -> column: what is named now, and what training named where the file has such a column."""
     before = manifest.facts.get("columns") or {}
-    return {**{field: column for field, column in before.items() if column in (there or ())}, **(columns or {})}
+    return {**{field: column for field, column in before.items() if column in (present or ())}, **(columns or {})}
 
 
 def _fields(file: Path) -> Collection[str] | None:

@@ -43,7 +43,7 @@ class Template:
         """Return the text, and the characters that the template itself marks as generated, by `{% generation %}`."""
         from jinja2 import TemplateError
 
-        told = [{key: _without_marks(value) for key, value in turn.items()} for turn in messages]
+        told = [{key: _strip_markers(value) for key, value in turn.items()} for turn in messages]
         try:
             given: str = _compiled(self._text).render(
                 messages=told, add_generation_prompt=begins, bos_token=self._begin, eos_token=self._end
@@ -59,7 +59,7 @@ class Template:
         return text, spans
 
 
-def _without_marks(value: Any) -> Any:
+def _strip_markers(value: Any) -> Any:
     return value.replace(_OPENED, "").replace(_CLOSED, "") if isinstance(value, str) else value
 
 

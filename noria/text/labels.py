@@ -63,7 +63,7 @@ class Joined:
 
     known: Mapping[str, str] = field(default_factory=dict)
     """One name -> the name that a model has for it."""
-    ways: dict[str, Counter[str]] = field(default_factory=dict)
+    spellings: dict[str, Counter[str]] = field(default_factory=dict)
     _names: dict[tuple[type, object], tuple[str, str]] = field(default_factory=dict)
 
     @classmethod
@@ -81,28 +81,28 @@ class Joined:
             if name is None:
                 return None
             found = self._names[type(value), value] = (self.known.get(name, name), _shown(value))
-        self.ways.setdefault(found[0], Counter())[found[1]] += 1
+        self.spellings.setdefault(found[0], Counter())[found[1]] += 1
         return found[0]
 
     def truths(self) -> dict[str, str]:
         """Return true -> 1 and false -> 0 where a file writes both ways and has no other label; else nothing."""
-        names = {name for name in self.ways if name}
+        names = {name for name in self.spellings if name}
         both = names & set(_TRUTHS) and names & set(_TRUTHS.values())
         return {name: _TRUTHS[name] for name in _TRUTHS} if both and names <= {*_TRUTHS, *_TRUTHS.values()} else {}
 
     def lines(self) -> list[str]:
         """Return what was joined, a line a label, and which labels differ by case alone."""
-        ways = dict(self.ways)
+        spellings = dict(self.spellings)
         for name, one in self.truths().items():
-            if name in ways:
-                ways[one] = ways.get(one, Counter()) + ways.pop(name)
+            if name in spellings:
+                spellings[one] = spellings.get(one, Counter()) + spellings.pop(name)
         told = [
             f"joined: {_listed([f'{way} ({count:,})' for way, count in written.most_common()])} are one label, {name!r}"
-            for name, written in ways.items()
+            for name, written in spellings.items()
             if len(written) > 1
         ]
         cases: dict[str, list[str]] = {}
-        for name in ways:
+        for name in spellings:
             cases.setdefault(_letters(name), []).append(name)
         for names in cases.values():
             if len(names) > 1:

@@ -18,7 +18,7 @@ from noria.core.progress import Report
 from noria.make.models.load import load
 from noria.make.tokens.batches import IGNORED, Batch
 from noria.make.training.finetune.examples import Examples
-from noria.make.training.finetune.prepare import prepared
+from noria.make.training.finetune.prepare import prepare_model
 from noria.make.training.finetune.recipe import finetune
 from noria.make.training.objectives.language_modeling import causal
 from noria.make.training.settings import BodySettings, FinetuneSettings, RowSettings
@@ -69,7 +69,7 @@ def rows_file(tmp_path: Path, rows: list[Row]) -> Path:
 
 @pytest.mark.parametrize("family", GROUPED)
 def test_changing_tokens_7_to_12_leaves_the_loss_of_tokens_1_to_4(family: str, tmp_path: Path) -> None:
-    module, _ = prepared(task_for("chat"), base_of(tmp_path / "base", family), ONE_STEP)
+    module, _ = prepare_model(task_for("chat"), base_of(tmp_path / "base", family), ONE_STEP)
     ids = torch.arange(10, 23)[None]
     changed = ids.clone()
     changed[:, 7:] = torch.arange(60, 66)

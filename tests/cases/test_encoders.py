@@ -26,7 +26,7 @@ from noria.make.models.trained_head import matched, named
 from noria.make.tokens.tokenizer import copy_tokenizer, load_tokenizer
 from noria.make.training.finetune.examples import Examples
 from noria.make.training.finetune.heads import training_of_head
-from noria.make.training.finetune.prepare import prepared
+from noria.make.training.finetune.prepare import prepare_model
 from noria.make.training.finetune.recipe import finetune
 from noria.make.training.objectives.supervised import pooled as pooled_in_training
 from noria.make.training.settings import FinetuneSettings
@@ -108,7 +108,7 @@ def knowing(tmp_path_factory: pytest.TempPathFactory) -> Path:
     base = make_base("bert", place / "base")
     task = task_for("classify", ["positive", "negative"])
     rows = read_rows(CASES / "pn.csv", task)
-    module, tokenizer = prepared(task, base, SETTINGS)
+    module, tokenizer = prepare_model(task, base, SETTINGS)
     examples = Examples.of(task, tokenizer, rows, 32)
     way, optimizer = training_of_head(task, examples), torch.optim.Adam(module.parameters(), 1e-3)
     batch = way.collate(examples, padding_of(module.config), np.arange(len(rows)))
@@ -141,7 +141,7 @@ def test_pn_csv_a_trained_head_is_reused_by_the_names_of_its_labels(knowing: Pat
         CASES / "pn.csv",
         None,
         tmp_path / "out",
-        SETTINGS.but(learning_rate=1e-7),
+        SETTINGS.replace(learning_rate=1e-7),
         report,
         test_file=CASES / "pn.csv",
     )
@@ -375,8 +375,8 @@ def test_the_usable_length_is_what_the_positions_leave(family: str, tmp_path: Pa
             with pytest.raises((IndexError, RuntimeError)):
                 module(input_ids=torch.full((1, usable + 1), 9))
     with pytest.raises(SettingError, match=f"up to {usable}"):
-        prepared(task_for("classify", ["a", "b"]), base, SETTINGS.but(max_length=usable + 1))
-    prepared(task_for("classify", ["a", "b"]), base, SETTINGS.but(max_length=usable))
+        prepare_model(task_for("classify", ["a", "b"]), base, SETTINGS.replace(max_length=usable + 1))
+    prepare_model(task_for("classify", ["a", "b"]), base, SETTINGS.replace(max_length=usable))
 
 
 def test_added_tokens_without_a_row_get_one_and_a_strangers_tokenizer_is_refused(tmp_path: Path):

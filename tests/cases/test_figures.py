@@ -136,7 +136,7 @@ def test_a_served_pair_is_answered_by_the_fast_engine(method: str, pairs: tuple[
     rows = rows_for(read_manifest(model), file)
     trained = open_engine(model, prefer="torch")
     shown = [trained.task.features(trained.tokenizer, row, 32) for row in rows[:8]]
-    fast = open_engine(quantize(model, shown, tmp_path / "fast", BOUNDS.but(method=method)), prefer="openvino")
+    fast = open_engine(quantize(model, shown, tmp_path / "fast", BOUNDS.replace(method=method)), prefer="openvino")
     asked = [{"text": row["text"], "pair": row["pair"]} for row in rows]
     wanted, said = answer(trained, asked), answer(fast, [*asked, "一个人"])  # a text alone is answered, too
     assert [one["label"] for one in said[:-1]] == [one["label"] for one in wanted] == [row["label"] for row in rows]
@@ -236,7 +236,7 @@ def test_the_rows_that_trained_a_model_compress_it(
             ]
         table, file = pyarrow.Table.from_pylist(records), tmp_path / f"rows.{form}"
         (pyarrow.csv.write_csv if form == "csv" else pyarrow.parquet.write_table)(table, file)
-    model = finetune(task_for(task), base, file, file, tmp_path / "model", LEARN.but(steps=4), Report())
+    model = finetune(task_for(task), base, file, file, tmp_path / "model", LEARN.replace(steps=4), Report())
     code = main(
         [
             "build",

@@ -12,7 +12,7 @@ from noria.core.errors import FolderError, ResourceError
 from noria.core.folder import (
     Source,
     clear_partial,
-    is_made,
+    is_up_to_date,
     lineage_of,
     new_folder,
     read_manifest,
@@ -146,16 +146,16 @@ def test_write_bytes_is_whole_or_not(tmp_path):
 def test_a_folder_is_made_only_whole_and_of_the_same_sources_and_settings(tmp_path):
     source = Source("rows.jsonl", "0" * 64)
     target = tmp_path / "made"
-    assert not is_made(target, [source])
+    assert not is_up_to_date(target, [source])
     with new_folder(target, kind="tokenizer", settings={"vocab_size": 512, "kind": "bpe"}, sources=[source]) as folder:
         (folder.path / "tokenizer.json").write_text("{}", encoding="utf-8")
-    assert is_made(target, [source])
-    assert is_made(target, [source], {"vocab_size": 512})
-    assert not is_made(target, [source], {"vocab_size": 513})
-    assert not is_made(target, [source], {"seed": 0})
-    assert not is_made(target, [])
+    assert is_up_to_date(target, [source])
+    assert is_up_to_date(target, [source], {"vocab_size": 512})
+    assert not is_up_to_date(target, [source], {"vocab_size": 513})
+    assert not is_up_to_date(target, [source], {"seed": 0})
+    assert not is_up_to_date(target, [])
     (target / "tokenizer.json").unlink()
-    assert not is_made(target, [source])
+    assert not is_up_to_date(target, [source])
 
 
 def test_the_lineage_of_any_folder_follows_its_content(tmp_path):

@@ -55,9 +55,9 @@ def test_settings_are_frozen_and_fingerprints_follow_values():
     settings = Kneading()
     with pytest.raises(Exception, match="frozen"):
         settings.minutes = 9
-    assert settings.fingerprint() == Kneading(minutes=5).fingerprint() != settings.but(minutes=6).fingerprint()
+    assert settings.fingerprint() == Kneading(minutes=5).fingerprint() != settings.replace(minutes=6).fingerprint()
     with pytest.raises(SettingError):
-        settings.but(minutes=0)
+        settings.replace(minutes=0)
     assert fingerprint({"a": 1, "b": "水"}) == fingerprint({"b": "水", "a": 1})
 
 
@@ -83,7 +83,7 @@ def test_settings_inside_settings_keep_the_rest_of_their_own_defaults():
     cart = Cart.make(front={"radius": 0.7})
     assert cart.front == Wheel(spokes=6, radius=0.7)
     assert cart.model_dump(exclude_unset=True) == {"front": {"radius": 0.7}}
-    assert cart.but(load=3).front == Wheel(spokes=6, radius=0.7)
+    assert cart.replace(load=3).front == Wheel(spokes=6, radius=0.7)
 
 
 def test_an_unknown_key_inside_settings_names_the_nearest_of_theirs():

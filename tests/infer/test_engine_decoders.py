@@ -82,7 +82,7 @@ def test_it_says_what_torch_says_alone_and_together(engine: Any, exact: TorchEng
         scheduler = one.scheduler()
         for number, text in enumerate(TEXTS[:5]):
             sampling = Sampling(temperature=0, logprobs=logprobs)
-            scheduler.begin(number, one.tokenizer.encode(text).ids, sampling, most=10 + number)
+            scheduler.begin(number, one.tokenizer.encode(text).ids, sampling, max_tokens=10 + number)
         said.append(written(scheduler))
         scheduler.close()
     same = 0
@@ -130,9 +130,9 @@ def test_one_core_is_too_few_for_one_of_them(writer: Path, kind: Kind, tmp_path:
 def test_what_the_library_cannot_do_is_done_by_torch(engine: Any):
     ids = engine.tokenizer.encode("大模型").ids
     scheduler = engine.scheduler()
-    scheduler.begin("held", ids, Sampling(temperature=0.5, seed=3), most=60, schema='{"type": "integer"}')
-    scheduler.begin("told", ids, Sampling(temperature=1.0, logprobs=3, seed=1), most=4)
-    scheduler.begin("plain", ids, Sampling(temperature=0), most=4)
+    scheduler.begin("held", ids, Sampling(temperature=0.5, seed=3), max_tokens=60, schema='{"type": "integer"}')
+    scheduler.begin("told", ids, Sampling(temperature=1.0, logprobs=3, seed=1), max_tokens=4)
+    scheduler.begin("plain", ids, Sampling(temperature=0), max_tokens=4)
     said = written(scheduler)
     assert engine.tokenizer.decode([drawn.token for drawn in said["held"]]).strip().lstrip("-").isdigit()
     assert [len(drawn.top) for drawn in said["told"]] == [3] * 4
@@ -150,13 +150,13 @@ def test_it_samples_stops_and_is_left(engine: Any):
     assert len(list(engine.generate([5] * 250, Sampling(max_tokens=99)))) <= engine.max_length - 250
     assert list(engine.generate([5] * engine.max_length, Sampling(max_tokens=9))) == []
     scheduler = engine.scheduler()
-    scheduler.begin("left", ids, Sampling(max_tokens=200), most=200)
-    scheduler.begin("stays", ids, Sampling(max_tokens=20), most=20)
+    scheduler.begin("left", ids, Sampling(max_tokens=200), max_tokens=200)
+    scheduler.begin("stays", ids, Sampling(max_tokens=20), max_tokens=20)
     while not scheduler.step():
         time.sleep(0.001)
     scheduler.forget("left")
     assert set(written(scheduler)) <= {"stays"}
-    scheduler.begin("too long", [5] * 400, Sampling(), most=5)
+    scheduler.begin("too long", [5] * 400, Sampling(), max_tokens=5)
     while not (news := scheduler.step()):
         time.sleep(0.001)
     assert "exceeds" in str(news[0][1])
@@ -181,7 +181,9 @@ def test_it_draws_as_often_as_it_should(engine: Any, exact: TorchEngine, bounds:
     chance /= chance.sum()
     scheduler, drawn = engine.scheduler(), np.zeros_like(chance)
     for seed in range(count):
-        scheduler.begin(seed, ids, Sampling(**{"temperature": float(warm), "top_p": 1.0, **bounds}, seed=seed), most=1)
+        scheduler.begin(
+            seed, ids, Sampling(**{"temperature": float(warm), "top_p": 1.0, **bounds}, seed=seed), max_tokens=1
+        )
     for (one,) in written(scheduler).values():
         drawn[one.token] += 1 / count
     scheduler.close()

@@ -265,7 +265,7 @@ def test_texts_that_grow_together_get_what_each_would_get_alone(case: str, tmp_p
     writer = engine.writer()
     said: dict[int, list[int]] = {}
     for number, ids in enumerate(prompts):
-        writer.begin(number, ids, Sampling(temperature=0), most=12 - number)
+        writer.begin(number, ids, Sampling(temperature=0), max_tokens=12 - number)
         said[number] = []
         writer.step()  # they begin one after the other, while the earlier ones go on
     writer.forget(1)

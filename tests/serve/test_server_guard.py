@@ -143,9 +143,9 @@ def test_a_stream_masks_what_the_whole_masks(sizes: list[int], text: str):
     guard = Guard(GuardSettings(personal="mask"), find)
     stream, said, place = Stream(guard), "", 0
     for size in sizes:
-        said += stream.say(text[place : place + size])
+        said += stream.feed(text[place : place + size])
         place += size
-    said += stream.say(text[place:]) + stream.rest()
+    said += stream.feed(text[place:]) + stream.flush()
     assert said == Guard(GuardSettings(personal="mask"), find).enter(text)
 
 
@@ -156,9 +156,9 @@ def test_a_stream_never_says_a_blocked_word(tmp_path_factory: pytest.TempPathFac
     stream, said, place = Stream(Guard(GuardSettings(words=file))), "", 0
     text = "我们这里什么都有，" * 4 + "包括违 禁品和别的东西。" + "真的" * 20
     for size in sizes:
-        said += stream.say(text[place : place + size])
+        said += stream.feed(text[place : place + size])
         place += size
-    said += stream.say(text[place:]) + stream.rest()
+    said += stream.feed(text[place:]) + stream.flush()
     assert stream.blocked
     assert said == text[: text.index("违")]
 

@@ -362,7 +362,7 @@ def test_a_flood_is_told_to_come_back_and_the_server_lives(all_models, tmp_path)
         assert httpx.post(f"{small.url}/v1/classify", headers=small.headers, json={"input": "x"}).status_code == 200
         with (
             pytest.raises(ResourceError, match="port is in use"),
-            serving(settings.but(port=urlsplit(small.url).port), all_models[:1]),
+            serving(settings.replace(port=urlsplit(small.url).port), all_models[:1]),
         ):
             pass
     books = reconcile(tmp_path)

@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import texts
 
-from noria.tasks import overlap
 from noria.tasks.overlap import (
     answer_measures,
     chinese_exact,
@@ -20,6 +19,7 @@ from noria.tasks.overlap import (
     rouge_l,
     written_measures,
 )
+from noria.text.script import is_chinese
 
 PIECES = st.lists(st.sampled_from(["the cat", "sat", "on", "mat.", "大模型", "很", "好。", "3.5", "a"]), max_size=8)
 ENGLISH, CHINESE = PIECES.map(" ".join), PIECES.map("".join)
@@ -92,5 +92,5 @@ def test_a_text_is_like_itself(text: str):
         for measure in answer_measures([[text]], [text], chinese=chinese):
             assert measure.value == 1.0
         assert rouge_l(text, text, chinese=chinese) == 1.0
-    assert overlap.is_chinese(["今天 the weather 很好"])
-    assert not overlap.is_chinese(["the weather"])
+    assert is_chinese(["今天 the weather 很好"])
+    assert not is_chinese(["the weather"])

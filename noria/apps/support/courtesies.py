@@ -237,17 +237,17 @@ def chosen(text: str, options: Sequence[str]) -> int | Literal["none", "unclear"
     if len(text) > LONGEST:
         return None
     whole = re.sub(r"(?<=[\u3400-\u9fff])\s+|\s+(?=[\u3400-\u9fff])", "", plain(text.replace("#", " ")))
-    said = _bare(whole)
+    reply = _bare(whole)
     by_name = {plain(option): at for at, option in enumerate(options)}
     if plain(text) in by_name:
         return by_name[plain(text)]
-    if _NO.fullmatch(said):
+    if _NO.fullmatch(reply):
         return "none"
-    if _YES.fullmatch(said):
+    if _YES.fullmatch(reply):
         return 0
-    if _BOTH.fullmatch(said):
+    if _BOTH.fullmatch(reply):
         return 0 if len(options) == 1 else "unclear"
-    number = _number(said, len(options))
+    number = _number(reply, len(options))
     if number is None:
         number = _without(text, len(options))
     if number is not None:
@@ -305,20 +305,20 @@ def _courtesy(clause: str) -> Courtesy | None:
     return next((kind for kind in _ORDER if kind in kinds), None)
 
 
-def _bare(said: str) -> str:
+def _bare(reply: str) -> str:
     """Return an answer without "please", "thanks" and particles at its ends."""
     before = None
-    while said != before:
-        before = said
-        said = re.sub(rf"^{_POLITE.pattern}\s*|\s*{_POLITE.pattern}$", "", said).strip() or said
-    return said
+    while reply != before:
+        before = reply
+        reply = re.sub(rf"^{_POLITE.pattern}\s*|\s*{_POLITE.pattern}$", "", reply).strip() or reply
+    return reply
 
 
-def _number(said: str, count: int) -> int | str | None:
-    said = re.sub(r"^(?:no|nr)\.\s*(?=\d)", "", said)
-    said = re.sub(rf"^{_YES.pattern}(?: (?=\S)|(?=[第选\d]))", "", said)
+def _number(reply: str, count: int) -> int | str | None:
+    reply = re.sub(r"^(?:no|nr)\.\s*(?=\d)", "", reply)
+    reply = re.sub(rf"^{_YES.pattern}(?: (?=\S)|(?=[第选\d]))", "", reply)
     for pattern in (_NUMBER_ZH, _NUMBER_EN):
-        if found := pattern.fullmatch(said):
+        if found := pattern.fullmatch(reply):
             if found["second"]:
                 return "several"
             word = found["first"]
@@ -340,12 +340,12 @@ def _without(text: str, count: int) -> int | str | None:
     refused: set[int] = set()
     wanted: set[int | str] = set()
     for clause in _clauses(re.sub(r"[,，;；]", ". ", text)):
-        said = _bare(clause)
-        rest = _REFUSED.sub("", said)
+        reply = _bare(clause)
+        rest = _REFUSED.sub("", reply)
         place = _number(rest, count)
         if place is None:
             return None
-        if rest == said:
+        if rest == reply:
             wanted.add(place)
         elif isinstance(place, int):
             refused.add(place)
@@ -356,20 +356,20 @@ def _without(text: str, count: int) -> int | str | None:
 _REFUSED = re.compile(r"^(?:而?不(?:是|要|选)|别选|(?:and |but |i do |i )?not )")
 
 
-def _quoted(said: str, options: Sequence[str]) -> int | None:
+def _quoted(reply: str, options: Sequence[str]) -> int | None:
     """Return the one option that what was said is a part of, or shares nearly all of its words with."""
     before = None
-    while said != before:
-        before = said
-        said = _ABOUT.sub("", _bare(said)).strip()
-    least = 2 if language_of(said) == "zh" else 3
-    if len(said) < least:
+    while reply != before:
+        before = reply
+        reply = _ABOUT.sub("", _bare(reply)).strip()
+    least = 2 if language_of(reply) == "zh" else 3
+    if len(reply) < least:
         return None
     forms = [plain(option).replace(" ", "") for option in options]
-    inside = [at for at, form in enumerate(forms) if said.replace(" ", "") in form]
+    inside = [at for at, form in enumerate(forms) if reply.replace(" ", "") in form]
     if len(inside) == 1:
         return inside[0]
-    mine = set(tokens(said)) - _COMMON
+    mine = set(tokens(reply)) - _COMMON
     shares = [len(mine & set(tokens(option))) / len(mine) if mine else 0.0 for option in options]
     best = max(shares)
     return shares.index(best) if best >= 0.8 and shares.count(best) == 1 else None

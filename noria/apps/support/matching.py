@@ -79,7 +79,7 @@ class Matcher:
         sums[self.entries, np.arange(len(self.rows))] = 1
         self._weights = self._half @ (sums - 1 / (self.count + 1)).T
         self._asked, self._answered = (_Runs(self.groups, self.entries, group, self.count) for group in (0, 1))
-        self._marks = _entry_marks(self.known, self.count)
+        self._marks = _entry_symbols(self.known, self.count)
 
     def centre(self, answer: bool, language: str) -> np.ndarray:
         """Return the mean of all questions, or answers, of a language."""
@@ -182,7 +182,7 @@ def _centres(known: Sequence[Known], vectors: np.ndarray) -> dict[tuple[bool, st
     return {key: vectors[rows].mean(axis=0) for key, rows in places.items()}
 
 
-def _entry_marks(known: Sequence[Known], count: int) -> list[tuple[frozenset[str], frozenset[str]]]:
+def _entry_symbols(known: Sequence[Known], count: int) -> list[tuple[frozenset[str], frozenset[str]]]:
     """Return each entry's numbers and symbols: those in every phrasing, and all of them, its answer's too."""
     every: list[frozenset[str] | None] = [None] * count
     some = [frozenset[str]()] * count

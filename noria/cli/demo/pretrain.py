@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from noria.core.figure import Figure
-from noria.core.folder import is_made, read_manifest, source_of
+from noria.core.folder import is_up_to_date, read_manifest, source_of
 from noria.make.training.settings import PretrainSettings
 
 from .stage import Context, Stage, StageResult
@@ -78,7 +78,7 @@ def _tokenizer(context: Context, settings: PretrainSettings) -> Path:
 
     target, corpus = context.root / "tokenizer", context.root / "corpus"
     sources = [source_of(corpus)]
-    if is_made(target, sources, {"vocab_size": settings.vocab_size}):
+    if is_up_to_date(target, sources, {"vocab_size": settings.vocab_size}):
         return target
     texts = read_texts(corpus_files(corpus, SETS)["train"])
     return train_tokenizer(texts, settings.vocab_size, target, context.report, sources=sources)

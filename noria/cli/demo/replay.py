@@ -102,7 +102,7 @@ class Client:
         return [*figures, Figure("request errors", errors, self.sent, unit="requests", source="replay")]
 
 
-async def together(jobs: Sequence[Callable[[], Awaitable[None]]]) -> None:
+async def run_concurrently(jobs: Sequence[Callable[[], Awaitable[None]]]) -> None:
     """Run jobs, `AT_ONCE` at a time."""
     gate = asyncio.Semaphore(AT_ONCE)
 
@@ -197,7 +197,7 @@ async def replay_stream(
         for row in hour:
             jobs.append(lambda number=number, row=row: one(number, row))
             number += 1
-        await together(jobs)
+        await run_concurrently(jobs)
     end = datetime.fromisoformat(stream.windows[-1][-1]["time"]) + timedelta(hours=1)
     answer = await client.post("monitor", "/v1/apps/monitor/clock", 0, time=end.isoformat(), replay=True)
     alerts.extend(answer["alerts"] if answer else [])
@@ -240,7 +240,7 @@ async def replay_questions(client: Client, faq: Faq, most: int, users: int, seed
             await client.post("support", "/v1/feedback", number, request=request, right=reply.entry == entry, user=user)
 
     started = time.perf_counter()
-    await together([partial(one, number, *questions[place]) for number, place in enumerate(order)])
+    await run_concurrently([partial(one, number, *questions[place]) for number, place in enumerate(order)])
     client.seconds["support"] = time.perf_counter() - started
     return replies
 
@@ -269,7 +269,7 @@ async def replay_readers(
 
     started = time.perf_counter()
     for _ in range(rounds):
-        await together([partial(one, number) for number in range(len(readers))])
+        await run_concurrently([partial(one, number) for number in range(len(readers))])
     client.seconds["recommend"] = time.perf_counter() - started
     return visits, sum(sum(one.shown) for one in visits)
 
@@ -293,7 +293,7 @@ async def replay_prompts(client: Client, model: str, prompts: Sequence[str], use
             done.append(answer)
 
     started = time.perf_counter()
-    await together([partial(one, number, prompt) for number, prompt in enumerate(prompts)])
+    await run_concurrently([partial(one, number, prompt) for number, prompt in enumerate(prompts)])
     client.seconds["completions"] = time.perf_counter() - started
     return len(done)
 

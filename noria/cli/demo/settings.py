@@ -36,4 +36,4 @@ class DemoSettings(Settings):
         """Return the settings with the budgets that hold: those of `quick` where it is on."""
         if not self.quick:
             return self
-        return self.but(pretrain_seconds=10.0, sentiment_minutes=0.5, entities_minutes=0.3)
+        return self.replace(pretrain_seconds=10.0, sentiment_minutes=0.5, entities_minutes=0.3)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from noria.grow.market.settings import BasisSettings, ListingSettings
-from noria.grow.settings import ForecastSettings, LogSettings, MarketSettings, TogetherSettings
+from noria.grow.settings import ForecastSettings, JointSettings, LogSettings, MarketSettings
 
 if TYPE_CHECKING:
     from noria.grow.analysis import MarketStudy
@@ -23,7 +23,7 @@ def forecast(
     what: Annotated[ForecastSettings, Flatten] = ForecastSettings(),
     settings: Annotated[MarketSettings, Flatten] = MarketSettings(),
     log: Annotated[LogSettings, Flatten] = LogSettings(),
-    together: Annotated[TogetherSettings, Flatten] = TogetherSettings(),
+    joint: Annotated[JointSettings, Flatten] = JointSettings(),
     listing: Annotated[ListingSettings, Flatten] = ListingSettings(),
     out: Path | None = None,
     json: Switch = False,
@@ -63,11 +63,11 @@ def forecast(
             hint="name those that are wanted with --take or --entity",
         )
     if what.of in ("rivals", "generations"):
-        from .together import several
+        from .joint import several
 
-        return several(series, what, settings, together, out, json)
+        return several(series, what, settings, joint, out, json)
     if what.of != "shares":
-        return _levels(series, what, settings, log, together, out, json)
+        return _levels(series, what, settings, log, joint, out, json)
     from noria.grow.analysis import study_market
     from noria.grow.forecast.shares.entry import entries
     from noria.grow.market.study import open_market
@@ -127,13 +127,13 @@ def _levels(
     what: ForecastSettings,
     settings: MarketSettings,
     log: LogSettings,
-    together: TogetherSettings,
+    joint: JointSettings,
     out: Path | None,
     json: bool,
 ) -> int:
     from noria.core.errors import InputError
 
-    study, notes = _studied(where, what, settings, log, together)
+    study, notes = _studied(where, what, settings, log, joint)
     if study.outlook is None:
         raise InputError(f"no forecast: {study.silence}")
     low, high = study.outlook.interval(0.9)
@@ -176,7 +176,7 @@ def _levels(
 
 
 def _studied(
-    where: Path | None, what: ForecastSettings, settings: MarketSettings, log: LogSettings, together: TogetherSettings
+    where: Path | None, what: ForecastSettings, settings: MarketSettings, log: LogSettings, joint: JointSettings
 ) -> tuple[LevelStudy, list[dict[str, str]]]:
     """Return the study of one series above zero, and what is to be known with its forecast."""
     from noria.core.errors import InputError, SettingError
@@ -193,9 +193,9 @@ def _studied(
         "draws": settings.draws,
         "seed": settings.seed,
     }
-    if together.effort and what.of != "flow":
+    if joint.effort and what.of != "flow":
         raise SettingError("an effort speeds a flow up", found=f"--of {what.of}", allowed="--of flow")
-    allowed = _curves(what.of, together.effort)
+    allowed = _curves(what.of, joint.effort)
     if what.curve not in allowed:
         raise SettingError(f"no such model of a {what.of}", found=what.curve, allowed=allowed)
     if what.of == "users":
@@ -209,9 +209,9 @@ def _studied(
         series, "flow" if what.of == "flow" else "level", settings.measure, settings.market, what.entity
     )
     notes = [flag.texts() for flag in series.flags]
-    if not together.effort:
+    if not joint.effort:
         return study_levels(history, **facts), notes
-    effort = effort_of(series, together.effort, history, settings.market)
+    effort = effort_of(series, joint.effort, history, settings.market)
     return study_effort(history, effort, **facts), [*notes, effort.note(settings.horizon)]
 
 

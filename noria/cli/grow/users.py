@@ -55,7 +55,7 @@ def users(
     if log and lake:
         raise SettingError("two logs were named", found=f"{log} and {lake}", allowed="one of them")
     if by_segment and not user_settings.by:
-        user_settings = user_settings.but(by="segment")
+        user_settings = user_settings.replace(by="segment")
     with closing(open_log(log or lake, settings)) as opened:
         study = study_users(opened, settings.period, settings=user_settings)
     if out:

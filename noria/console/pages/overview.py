@@ -87,12 +87,12 @@ def _line(view: View, record: StageRecord) -> str:
         told = escape(words("overview.figures", count=len(record.figures)))
         more = f'<details class="ledger-more"><summary class="small">{told}</summary><div class="ledger-figures">{figures}</div></details>'
     return (
-        f"<li><b>{escape(words(f'stage.{record.name}'))}</b><span class='ledger-line'>{_told(view, record)}</span>"
+        f"<li><b>{escape(words(f'stage.{record.name}'))}</b><span class='ledger-line'>{_highlights(view, record)}</span>"
         f'<span class="soft">{escape(words("overview.seconds", seconds=f"{record.seconds:,.0f}"))}</span>{more}</li>'
     )
 
 
-def _told(view: View, record: StageRecord) -> str:
+def _highlights(view: View, record: StageRecord) -> str:
     """Return what a stage says of itself; it says so in English, so a Chinese page tells its first figures instead."""
     if view.words.language == "en" or not record.figures:
         return foreign(record.line)

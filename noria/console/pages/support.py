@@ -35,12 +35,12 @@ def show(view: View) -> None:
         return
     with ui.element("div").classes("columns wide-left"):
         with card():
-            _Talk(view, app).draw()
+            _Conversation(view, app).draw()
         with ui.element("div").classes("stack"):
             _measured(view)
 
 
-class _Talk:
+class _Conversation:
     """One conversation in one browser tab."""
 
     def __init__(self, view: View, app: Support) -> None:

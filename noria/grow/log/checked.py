@@ -20,7 +20,7 @@ from noria.core.errors import InputError, shorten
 from .amounts import DecimalMark, currencies, decimal_mark, multiplied, read_amounts
 from .files import NUMBER, Loaded, quoted
 from .instants import instant_sql, odd_times, times_sql, zoned_or_refused
-from .nobody import NO_IDS, literal, nobody_sql, word_list
+from .nobody import NO_IDS, literal, placeholder_sql, word_list
 from .problems import Problem
 from .stamps import DateOrder, read_stamps
 from .tables import drop, put
@@ -89,7 +89,7 @@ def checked(connection: Backend, loaded: Loaded, how: Reading) -> tuple[ibis.Tab
     value, notes = _number(connection, parsed, "value", how)
     units, more = _number(connection, parsed, "units", how)
     notes += more
-    table = _told(connection, parsed, odd, value, units, how)
+    table = _flagged_rows(connection, parsed, odd, value, units, how)
     problems = [*loaded.problems, *_problems(connection, loaded, parsed, table)]
     drop(connection, parsed, odd, *(name for name in (value, units) if name))
     rows = connection.table(table)
@@ -189,7 +189,7 @@ def _number(connection: Backend, parsed: str, part: str, how: Reading) -> tuple[
     return name, notes
 
 
-def _told(connection: Backend, parsed: str, odd: str, value: str, units: str, how: Reading) -> str:
+def _flagged_rows(connection: Backend, parsed: str, odd: str, value: str, units: str, how: Reading) -> str:
     """Return the table of all rows with what is wrong with each."""
     run = connection.con.execute
     name: str = ibis.util.gen_name("log")
@@ -199,7 +199,7 @@ def _told(connection: Backend, parsed: str, odd: str, value: str, units: str, ho
         if table:
             joins += f' LEFT JOIN "{table}" USING (raw_{part})'
             number[part] = f'CASE WHEN "{table}".raw_{part} IS NOT NULL THEN "{table}".amount ELSE {number[part]} END'
-    nobody = nobody_sql(connection, parsed, how.keep_users)
+    nobody = placeholder_sql(connection, parsed, how.keep_users)
     repeated = run(f'SELECT count(id) - count(DISTINCT id) FROM "{parsed}" WHERE {_is_something("id")}').fetchone()
     copy = (
         f"CASE WHEN {_is_something('id')} THEN row_number() OVER (PARTITION BY id ORDER BY record) ELSE 1 END"
@@ -238,7 +238,7 @@ def _problems(connection: Backend, loaded: Loaded, parsed: str, table: str) -> l
     """Return what was set aside by reason, each with the first place and what stands there."""
     run = connection.con.execute
 
-    def told(what: str, rows: int, record: int, field: str, hint: str = "", kept: bool = False) -> Problem:
+    def problem_of(what: str, rows: int, record: int, field: str, hint: str = "", kept: bool = False) -> Problem:
         stands = run(f'SELECT {field} FROM "{parsed}" WHERE record = {record} LIMIT 1').fetchone()
         found = str(stands[0]) if stands and stands[0] is not None else ""
         return Problem(
@@ -258,7 +258,7 @@ def _problems(connection: Backend, loaded: Loaded, parsed: str, table: str) -> l
                 ).fetchall()
             ]
             said += f" ({', '.join(words[:8])}{' ...' if len(words) > 8 else ''})"
-        problems.append(told(said, rows, record, field, _HINTS.get(what, "")))
+        problems.append(problem_of(said, rows, record, field, _HINTS.get(what, "")))
     for part in ("value", "units"):
         verb = "is" if part == "value" else "are"
         for what, test, hint in (
@@ -277,5 +277,5 @@ def _problems(connection: Backend, loaded: Loaded, parsed: str, table: str) -> l
                 f'SELECT count(*), min(record) FROM "{table}" JOIN "{parsed}" USING (record) WHERE problem IS NULL AND {test}'
             ).fetchone()
             if found and found[0]:
-                problems.append(told(what, found[0], found[1], f"raw_{part}", hint, kept=True))
+                problems.append(problem_of(what, found[0], found[1], f"raw_{part}", hint, kept=True))
     return problems

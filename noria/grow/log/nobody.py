@@ -100,7 +100,7 @@ def word_list(words: Sequence[str]) -> str:
     return ", ".join(literal(word) for word in words)
 
 
-def nobody_sql(connection: Backend, parsed: str, keep: tuple[str, ...]) -> str:
+def placeholder_sql(connection: Backend, parsed: str, keep: tuple[str, ...]) -> str:
     """Return the SQL that tells whether a user is a word for nobody. A zero is a user among users numbered without a gap from it."""
     kept = {word.strip().lower() for word in keep}
     words = [word for word in PLACEHOLDERS if word not in kept]

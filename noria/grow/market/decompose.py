@@ -131,10 +131,10 @@ class Decomposition:
         return found if abs(total) <= tolerance else [*found, f"changes of share sum to {total:.12f}"]
 
 
-def parted(weights: tuple[Floats, Floats], values: tuple[Floats, Floats], there: tuple[Bools, Bools]) -> Parts:
+def parted(weights: tuple[Floats, Floats], values: tuple[Floats, Floats], present: tuple[Bools, Bools]) -> Parts:
     """Return the change of sum(weights x values) by unit: (units,) before and after; where a unit is not there it is not read."""
     (w0, w1), (x0, x1) = weights, values
-    both, came, went = there[0] & there[1], ~there[0] & there[1], there[0] & ~there[1]
+    both, came, went = present[0] & present[1], ~present[0] & present[1], present[0] & ~present[1]
     return Parts(
         np.where(both, (w0 + w1) / 2 * (x1 - x0), 0.0),
         np.where(both, (x0 + x1) / 2 * (w1 - w0), 0.0),

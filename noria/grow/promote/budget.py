@@ -89,7 +89,7 @@ class Budget:
     """ok, unsettled, few identified or unsure."""
     gain: Figure | None
     """Outcome a period above the present one, were the division followed; None without one to judge."""
-    chance: float | None
+    probability: float | None
     """Probability that the division beats the same sum divided as now."""
     recent: int
     """Periods that "at present" averages over."""
@@ -126,8 +126,8 @@ class Budget:
             name = self.responses.spend.outcome_name
             return {
                 "en": f"Move {steps['en']} a {en}: expected change of {name} {gain} a {en} (90%), better than the same sum divided as now "
-                f"with probability {self.chance:.0%}. {_first_large(told['en'])}.",
-                "zh": f"建议每{zh}：{steps['zh']}；{name} 预期每{zh}变化 {gain}（90% 区间），优于按现有比例分配同一预算的概率为 {self.chance:.0%}。{told['zh']}。",
+                f"with probability {self.probability:.0%}. {_first_large(told['en'])}.",
+                "zh": f"建议每{zh}：{steps['zh']}；{name} 预期每{zh}变化 {gain}（90% 区间），优于按现有比例分配同一预算的概率为 {self.probability:.0%}。{told['zh']}。",
             }
         why = {
             "unsettled": ("the fit did not settle: two runs disagree", "拟合未收敛：两次模拟不一致"),
@@ -136,8 +136,8 @@ class Budget:
                 "响应平坦或无法识别：数据能够识别的渠道不足两个",
             ),
             "unsure": (
-                f"unidentified: the best division beats the present one with probability {self.chance or 0:.0%} only",
-                f"无法识别：最优分配优于现有分配的概率仅 {self.chance or 0:.0%}",
+                f"unidentified: the best division beats the present one with probability {self.probability or 0:.0%} only",
+                f"无法识别：最优分配优于现有分配的概率仅 {self.probability or 0:.0%}",
             ),
         }[self.reason]
         return {
@@ -160,7 +160,7 @@ class Budget:
             "total": self.total,
             "recommended": self.recommended,
             "reason": self.reason,
-            "chance": self.chance,
+            "chance": self.probability,
             "gain": None if self.gain is None else self.gain.as_dict(),
             "channels": [channel.as_dict() for channel in self.channels],
             "settled": self.responses.settled,
@@ -212,8 +212,8 @@ def divide(
     wanted = float(present.sum()) if total is None else total
     free = [channel.name for channel in known if channel.status == "identified" and now[channel.name] > 0]
 
-    def without(reason: str, chance: float | None = None, gain: Figure | None = None) -> Budget:
-        return Budget(responses, tuple(known), wanted, float(present.sum()), False, reason, gain, chance, recent)
+    def without(reason: str, probability: float | None = None, gain: Figure | None = None) -> Budget:
+        return Budget(responses, tuple(known), wanted, float(present.sum()), False, reason, gain, probability, recent)
 
     if not responses.settled:
         return without("unsettled")
@@ -223,13 +223,13 @@ def divide(
     if any(not 0 <= least < most for least, most in ends.values()):
         raise SettingError("bounds must rise from 0 or more", found=ends)
     left = wanted - sum(now[name] for name in spend.channels if name not in free)
-    planned, gain, chance = _divided(responses, free, {name: now[name] for name in free}, ends, left, recent)
-    if chance < sure:
-        return without("unsure", chance, gain)
+    planned, gain, probability = _divided(responses, free, {name: now[name] for name in free}, ends, left, recent)
+    if probability < sure:
+        return without("unsure", probability, gain)
     moved = tuple(
         Channel(**{**vars(channel), "planned": planned.get(channel.name, channel.spend)}) for channel in known
     )
-    return Budget(responses, moved, wanted, float(present.sum()), True, "ok", gain, chance, recent)
+    return Budget(responses, moved, wanted, float(present.sum()), True, "ok", gain, probability, recent)
 
 
 def _divided(

@@ -55,7 +55,7 @@ class Shocks:
 
 
 @dataclass(frozen=True)
-class Foresight:
+class ActsForecast:
     """A forecast of all users' acts together."""
 
     by_week: Floats
@@ -132,9 +132,9 @@ def common_shocks(model: Lifetimes, log: Log, history: History) -> Shocks:
     )
 
 
-def foresee(
+def forecast_acts(
     model: Lifetimes, history: History, weeks: int, *, shocks: Shocks | None = None, draws: int = 200, seed: int = 0
-) -> Foresight:
+) -> ActsForecast:
     """Return what the same users will do in the coming `weeks`, simulated user by user.
 
     Each draw takes parameters from their normal approximation, then for every user whether they have left, their rate
@@ -161,7 +161,7 @@ def foresee(
         by_week[draw] = np.bincount((kept * weeks).astype(np.int64), minlength=weeks)
     if shocks is not None:
         by_week *= shocks.paths(draws, weeks, random)
-    return Foresight(by_week, model.expected(history, weeks))
+    return ActsForecast(by_week, model.expected(history, weeks))
 
 
 def acts_after(log: Log, history: History, weeks: int) -> Outcome:

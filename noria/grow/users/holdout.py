@@ -15,7 +15,7 @@ from noria.core.errors import InputError
 from noria.core.figure import Figure, proportion
 from noria.grow.log.log import Log
 
-from .foresight import Foresight, Outcome, Shocks, acts_after, common_shocks, foresee
+from .foresight import ActsForecast, Outcome, Shocks, acts_after, common_shocks, forecast_acts
 from .lifetime import History, Lifetimes, fit, repeat_purchases
 from .likelihood import Floats
 from .pareto import Pareto, fit_pareto
@@ -43,7 +43,7 @@ class HoldOut:
     model: Lifetimes
     history: History
     shocks: Shocks
-    ahead: Foresight
+    ahead: ActsForecast
     outcome: Outcome
     flat: float
     """The baseline for a week: the mean of the last weeks before the hold-out, as many as 13."""
@@ -158,7 +158,7 @@ def hold_out(log: Log, until: date, weeks: int, *, draws: int = 200, seed: int =
     except InputError as error:
         silence = str(error)
     shocks = common_shocks(model, log, history)
-    ahead = foresee(model, history, weeks, shocks=shocks, draws=draws, seed=seed)
+    ahead = forecast_acts(model, history, weeks, shocks=shocks, draws=draws, seed=seed)
     return HoldOut(model, history, shocks, ahead, outcome, float(shocks.recent), pareto, silence)
 
 

@@ -63,14 +63,14 @@ def find_duplicates(
     """
     keys = [key_of(text) for text in texts]
     names = [xxhash.xxh3_64_hexdigest(key.encode("utf-8", "surrogatepass")) for key in keys]
-    marks = [None] * len(texts) if labels is None else [repr(label) for label in labels]
+    label_names = [None] * len(texts) if labels is None else [repr(label) for label in labels]
     first: dict[str, int] = {}
     labels_of: dict[str, set[object]] = {}
     reason = [""] * len(texts)
     for index, name in enumerate(names):
         if first.setdefault(name, index) != index:
             reason[index] = "exact duplicate"
-        labels_of.setdefault(name, set()).add(marks[index])
+        labels_of.setdefault(name, set()).add(label_names[index])
     for index, name in enumerate(names):
         if len(labels_of[name]) > 1:
             reason[index] = "conflicting labels"
@@ -81,7 +81,7 @@ def find_duplicates(
     while more:
         found, cut = near_pairs([keys[index] for index in alone], near, seed=seed, report=report)
         edges.append(np.array(alone, dtype=np.int64)[found])
-        dropped = _drop_near(edges[-1], marks, reason)
+        dropped = _drop_near(edges[-1], label_names, reason)
         # Boilerplate beyond the reach of one pass: go on with the texts that no other one stands for yet.
         more = cut and dropped
         alone = [index for index in alone if reason[index] != "near duplicate"]
@@ -114,10 +114,10 @@ def near_pairs(
     return np.concatenate(edges), any_cut
 
 
-def _drop_near(edges: NDArray[np.int64], marks: Sequence[object], reason: list[str]) -> bool:
+def _drop_near(edges: NDArray[np.int64], label_names: Sequence[object], reason: list[str]) -> bool:
     dropped = False
     for earlier, later in sorted(edges.tolist(), key=lambda pair: (pair[1], pair[0])):
-        if not reason[earlier] and not reason[later] and marks[earlier] == marks[later]:
+        if not reason[earlier] and not reason[later] and label_names[earlier] == label_names[later]:
             reason[later] = "near duplicate"
             dropped = True
     return dropped

@@ -105,12 +105,12 @@ def decoded(text: str) -> Iterator[tuple[int, int, str]]:
         for hit in pattern.finditer(text):
             if spans >= _MOST_SPANS:
                 return
-            said = decode(hit[0][:_MOST_CHARACTERS])
-            if said and said != hit[0] and _is_readable(said):
+            decoded_text = decode(hit[0][:_MOST_CHARACTERS])
+            if decoded_text and decoded_text != hit[0] and _is_readable(decoded_text):
                 spans += 1
-                yield hit.start(), hit.end(), said
-    if "&#" in text and (said := html.unescape(text[:_MOST_CHARACTERS])) != text[:_MOST_CHARACTERS]:
-        yield 0, len(text), said
+                yield hit.start(), hit.end(), decoded_text
+    if "&#" in text and (decoded_text := html.unescape(text[:_MOST_CHARACTERS])) != text[:_MOST_CHARACTERS]:
+        yield 0, len(text), decoded_text
 
 
 def _closed(hit: re.Match[str]) -> str:
@@ -126,8 +126,12 @@ def _lettered(letters: dict[int, int], hit: re.Match[str]) -> str:
     return hit[0] if hit[0].isdigit() else hit[0].translate(letters)
 
 
-def _is_readable(said: str) -> bool:
-    return len(said) >= 4 and said.isprintable() | ("\n" in said) and sum(map(str.isalpha, said)) * 2 > len(said)
+def _is_readable(decoded_text: str) -> bool:
+    return (
+        len(decoded_text) >= 4
+        and decoded_text.isprintable() | ("\n" in decoded_text)
+        and sum(map(str.isalpha, decoded_text)) * 2 > len(decoded_text)
+    )
 
 
 def _from_bytes(made: bytes) -> str:

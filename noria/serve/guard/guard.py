@@ -97,9 +97,9 @@ class Guard:
         self.settings = settings or GuardSettings()
         self._personal = personal
         # Its patterns take 40 ms to be made, which commands that only name the settings must not pay.
-        from .injection import find_marks
+        from .injection import find_injections
 
-        self._marks = find_marks
+        self._marks = find_injections
         self._plain, self._joined = _patterns(_read_words(self.settings.words) if self.settings.words else [])
         self.counts: Counter[tuple[str, str, str]] = Counter()
         """(rule, side, action) -> how often."""
@@ -180,14 +180,14 @@ class Stream:
         self.blocked = False
         """A rule ended the stream; nothing more is let through."""
 
-    def say(self, text: str) -> str:
+    def feed(self, text: str) -> str:
         """Return what may go out now."""
         if not self._holds or self.blocked:
             return "" if self.blocked else text
         self._held += text
         return self._let(len(self._held) - self._holds)
 
-    def rest(self) -> str:
+    def flush(self) -> str:
         """Return what was kept back, at the end."""
         if not self._holds or self.blocked:
             return ""

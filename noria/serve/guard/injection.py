@@ -25,7 +25,7 @@ _MOST_CHARACTERS = 100_000
 
 
 @dataclass(frozen=True)
-class Mark:
+class InjectionSpan:
     """A kind of mark in a text: override, reveal, persona, forged, send, hidden."""
 
     kind: str
@@ -170,12 +170,12 @@ Hit = tuple[int, int, float, str]
 """Start, end, weight, kind."""
 
 
-def find_marks(text: str) -> list[Mark]:
+def find_injections(text: str) -> list[InjectionSpan]:
     """Return the marks of injection in a text, in order; places are characters of it."""
     if len(text) > _MOST_CHARACTERS:
         last = max(_MOST_CHARACTERS, len(text) - _MOST_CHARACTERS)
-        return find_marks(text[:_MOST_CHARACTERS]) + [
-            replace(one, start=one.start + last, end=one.end + last) for one in find_marks(text[last:])
+        return find_injections(text[:_MOST_CHARACTERS]) + [
+            replace(one, start=one.start + last, end=one.end + last) for one in find_injections(text[last:])
         ]
     # A character may fold into eighteen.
     folded = fold(text)[: 2 * _MOST_CHARACTERS]
@@ -183,13 +183,13 @@ def find_marks(text: str) -> list[Mark]:
     found = _near(hits)
     if found:
         places = [*origins(text), len(text)]
-        found = [Mark(one.kind, places[one.start], places[one.end - 1] + 1, one.score) for one in found]
+        found = [InjectionSpan(one.kind, places[one.start], places[one.end - 1] + 1, one.score) for one in found]
     for start, end, said in _other(text, folded, tokens) if not found else ():
         if inner := _near(_hits(fold(said)[: 2 * _MOST_CHARACTERS])[1]):
             best = max(inner, key=lambda one: one.score)
-            return [Mark(best.kind, start, end, best.score)]
+            return [InjectionSpan(best.kind, start, end, best.score)]
     if not text.isascii() and (hidden := _HIDDEN.search(text)):
-        found.append(Mark("hidden", hidden.start(), hidden.end(), 0.6))
+        found.append(InjectionSpan("hidden", hidden.start(), hidden.end(), 0.6))
     return sorted(found, key=lambda one: (one.start, one.kind))
 
 
@@ -246,12 +246,12 @@ def _by_rules(folded: str) -> list[Hit]:
     return [(spans[start][0], spans[end - 1][1], weight, kind) for start, end, weight, kind in found]
 
 
-def _near(hits: list[Hit]) -> list[Mark]:
+def _near(hits: list[Hit]) -> list[InjectionSpan]:
     """Return the kinds whose weights, near one another and apart in the text, reach the threshold together.
 
     Signs are taken as independent, so weights w give 1 - (1 - w1)(1 - w2)...; of signs that overlap the heaviest counts.
     """
-    best: dict[str, Mark] = {}
+    best: dict[str, InjectionSpan] = {}
     taken: list[Hit] = []
     for hit in sorted(hits, key=lambda hit: (-hit[2], hit[0])):
         if hit[2] < 0 or not any(hit[0] < one[1] and one[0] < hit[1] for one in taken):
@@ -264,5 +264,5 @@ def _near(hits: list[Hit]) -> list[Mark]:
                 less -= min(weight, 0)
         score = 1 - missed - less
         if middle[2] > 0 and score >= THRESHOLD and (middle[3] not in best or best[middle[3]].score < score):
-            best[middle[3]] = Mark(middle[3], middle[0], middle[1], score)
+            best[middle[3]] = InjectionSpan(middle[3], middle[0], middle[1], score)
     return list(best.values())

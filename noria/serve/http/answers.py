@@ -17,7 +17,7 @@ from . import replies
 from .bodies import Classified, Embeddings, Questions, Texts
 from .pause import Pause
 from .state import Prompt, State
-from .streams import judged_bad
+from .streams import is_flagged
 
 
 def answers_router(state: State) -> APIRouter:
@@ -52,9 +52,9 @@ def answers_router(state: State) -> APIRouter:
         result = await _answered(state, body, texts, ("translate", "summarise"), "translation")
         for entry in result["data"]:
             let = Stream(state.guard)
-            entry["text"] = let.say(entry["text"]) + let.rest()
+            entry["text"] = let.feed(entry["text"]) + let.flush()
             blocked = let.blocked
-            if not blocked and await judged_bad(state, entry["text"]):
+            if not blocked and await is_flagged(state, entry["text"]):
                 entry["text"], blocked = "", True
             entry["finish_reason"] = "content_filter" if blocked else "stop"
             state.usage().blocked |= blocked

@@ -50,7 +50,7 @@ class CompletionShape:
             "index": 0,
             "text": "".join(piece.text for piece in pieces),
             "finish_reason": pieces[-1].finish,
-            "logprobs": self._told([one for piece in pieces for one in piece.logprobs]),
+            "logprobs": self._reported_logprobs([one for piece in pieces for one in piece.logprobs]),
         }
         return {**self._head, "choices": [choice], "usage": usage_of(pieces[-1])}
 
@@ -60,14 +60,19 @@ class CompletionShape:
 
     def chunk(self, piece: Piece) -> Json:
         """Return the chunk for a piece."""
-        choice = {"index": 0, "text": piece.text, "finish_reason": piece.finish, "logprobs": self._told(piece.logprobs)}
+        choice = {
+            "index": 0,
+            "text": piece.text,
+            "finish_reason": piece.finish,
+            "logprobs": self._reported_logprobs(piece.logprobs),
+        }
         return {**self._head, "choices": [choice]}
 
     def closing(self, piece: Piece) -> Json:
         """Return the chunk that tells the usage."""
         return {**self._head, "choices": [], "usage": usage_of(piece)}
 
-    def _told(self, tokens: Sequence[Json]) -> Json | None:
+    def _reported_logprobs(self, tokens: Sequence[Json]) -> Json | None:
         if self._logprobs is None:
             return None
         offsets = []
@@ -98,7 +103,7 @@ class ChatShape:
             "index": 0,
             "message": {"role": "assistant", "content": text, "refusal": None},
             "finish_reason": pieces[-1].finish,
-            "logprobs": self._told([one for piece in pieces for one in piece.logprobs]),
+            "logprobs": self._reported_logprobs([one for piece in pieces for one in piece.logprobs]),
         }
         return {**self._head, "choices": [choice], "usage": usage_of(pieces[-1])}
 
@@ -119,11 +124,11 @@ class ChatShape:
             "index": 0,
             "delta": delta,
             "finish_reason": finish,
-            "logprobs": self._told(tokens) if tokens else None,
+            "logprobs": self._reported_logprobs(tokens) if tokens else None,
         }
         return {**self._head, "object": "chat.completion.chunk", "choices": [choice]}
 
-    def _told(self, tokens: Sequence[Json]) -> Json | None:
+    def _reported_logprobs(self, tokens: Sequence[Json]) -> Json | None:
         if not self._logprobs:
             return None
         content = [

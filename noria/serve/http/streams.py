@@ -32,11 +32,11 @@ async def let_out(state: State, pieces: AsyncGenerator[Piece, None]) -> AsyncGen
             if not state.guard.holds and not judges:
                 yield piece
                 continue
-            text = let.say(piece.text) + (let.rest() if piece.finish else "")
+            text = let.feed(piece.text) + (let.flush() if piece.finish else "")
             if judges:
                 whole += text
                 text = whole if piece.finish or let.blocked else ""
-                blocked = let.blocked or (bool(piece.finish) and await judged_bad(state, whole))
+                blocked = let.blocked or (bool(piece.finish) and await is_flagged(state, whole))
                 text = "" if blocked and not let.blocked else text
             else:
                 blocked = let.blocked
@@ -49,7 +49,7 @@ async def let_out(state: State, pieces: AsyncGenerator[Piece, None]) -> AsyncGen
         await pieces.aclose()
 
 
-async def judged_bad(state: State, text: str) -> bool:
+async def is_flagged(state: State, text: str) -> bool:
     """Return whether the guard's classifier blocks a text that would go out; counts what it says."""
     found = await state.judged(text) if text else []
     state.guard.count(found, "output")

@@ -69,7 +69,7 @@ def test_the_three_stages_write_their_models(
     assert values["parameters after trimming"] < values["parameters before trimming"] / 4
     assert values["nearness of a translation"] > values["nearness of unrelated sentences"] + 0.05
     for stage, name in ((finetune.SENTIMENT, "sentiment"), (finetune.ENTITIES, "entities")):
-        settings = getattr(finetune, f"{name}_settings")(context).but(steps=1, max_length=32, tokens_per_batch=64)
+        settings = getattr(finetune, f"{name}_settings")(context).replace(steps=1, max_length=32, tokens_per_batch=64)
         monkeypatch.setattr(finetune, f"{name}_settings", lambda context, settings=settings: settings)
         result = stage.run(context)
         assert result.facts["steps"] == 1

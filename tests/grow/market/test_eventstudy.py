@@ -9,7 +9,7 @@ import pytest
 from markets import measured
 
 from noria.core.errors import InputError, RowError, SettingError
-from noria.grow.market.drivers.eventstudy import Happening, event_study, read_happenings
+from noria.grow.market.drivers.eventstudy import MarketEvent, event_study, read_happenings
 from noria.grow.market.share import Shares, shares
 
 
@@ -23,7 +23,7 @@ def market_of(seed: int, lift: float = 0.0, trend: float = 0.0, entities: int = 
     return shares(measured({"share": parts / parts.sum(1, keepdims=True)}, {"share": "share"}))
 
 
-EVENT = [Happening("e2", "2021-04", "release")]
+EVENT = [MarketEvent("e2", "2021-04", "release")]
 
 
 def test_an_effect_is_found_with_its_size() -> None:
@@ -55,7 +55,9 @@ def test_a_trend_of_before_is_no_effect() -> None:
 
 def test_several_events_are_averaged() -> None:
     market = market_of(4, lift=0.4)
-    study = event_study(market, [*EVENT, Happening("e5", "2020-02"), Happening("e1", "2021-09")], window=3, repeats=499)
+    study = event_study(
+        market, [*EVENT, MarketEvent("e5", "2020-02"), MarketEvent("e1", "2021-09")], window=3, repeats=499
+    )
     assert [item.entity for item in study.used] == ["e2", "e1"]
     assert study.skipped[0][1]["en"] == "its window reaches beyond the series"
     assert study.effect.n == 2
@@ -63,32 +65,32 @@ def test_several_events_are_averaged() -> None:
 
 
 def test_a_short_market_cannot_tell() -> None:
-    study = event_study(market_of(5, lift=0.5, entities=3, periods=18), [Happening("e2", "2021-03")], window=3)
+    study = event_study(market_of(5, lift=0.5, entities=3, periods=18), [MarketEvent("e2", "2021-03")], window=3)
     assert not study.effect.identified or study.placebos >= 19
-    short = event_study(market_of(5, entities=3, periods=9), [Happening("e2", "2020-05")], window=3)
+    short = event_study(market_of(5, entities=3, periods=9), [MarketEvent("e2", "2020-05")], window=3)
     assert "placebo events are possible" in short.effect.verdict["en"]
     with pytest.raises(InputError, match="no event has a whole window"):
-        event_study(market_of(5, periods=9), [Happening("e2", "2020-01")])
+        event_study(market_of(5, periods=9), [MarketEvent("e2", "2020-01")])
     with pytest.raises(SettingError, match="unknown entity"):
-        event_study(market_of(5), [Happening("e99", "2020-05")])
+        event_study(market_of(5), [MarketEvent("e99", "2020-05")])
     with pytest.raises(SettingError, match="unknown time"):
-        event_study(market_of(5), [Happening("e1", "2019-05")])
+        event_study(market_of(5), [MarketEvent("e1", "2019-05")])
     with pytest.raises(InputError, match="nothing happened"):
         event_study(market_of(5), [])
 
 
 def test_the_chatbots(chatbots: Shares) -> None:
-    study = event_study(chatbots, [Happening("Google Gemini", "2025-11", "Gemini 3")], window=3)
+    study = event_study(chatbots, [MarketEvent("Google Gemini", "2025-11", "Gemini 3")], window=3)
     assert study.placebos >= 10
     # Copilot's tracking began in the series: its break is in no window.
     with pytest.raises(InputError, match="a break lies in its window"):
-        event_study(chatbots, [Happening("Microsoft Copilot", "2025-07")], window=3)
+        event_study(chatbots, [MarketEvent("Microsoft Copilot", "2025-07")], window=3)
 
 
 def test_a_file_of_events(tmp_path: Path) -> None:
     file = tmp_path / "events.csv"
     file.write_text("# 发布\ntime,entity,name\n\n2025-08,ChatGPT,GPT-5\n2025-09,Claude,\n", encoding="utf-8-sig")
-    assert read_happenings(file) == [Happening("ChatGPT", "2025-08", "GPT-5"), Happening("Claude", "2025-09", "")]
+    assert read_happenings(file) == [MarketEvent("ChatGPT", "2025-08", "GPT-5"), MarketEvent("Claude", "2025-09", "")]
     file.write_text("# 发布\ntime,entity\n\n2025-08,\n", encoding="utf-8")
     with pytest.raises(RowError, match="line 4, field 'entity': empty"):
         read_happenings(file)
@@ -96,6 +98,6 @@ def test_a_file_of_events(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="lacks columns of events: found 'when, who'"):
         read_happenings(file)
     file.write_bytes("time;entity;name\r\n2025/8;模型的发布;“好”\r\n".encode("gb18030"))
-    assert read_happenings(file) == [Happening("模型的发布", "2025-08", "“好”")]
+    assert read_happenings(file) == [MarketEvent("模型的发布", "2025-08", "“好”")]
     with pytest.raises(InputError, match="no such file of events"):
         read_happenings(tmp_path / "none.csv")

@@ -14,7 +14,7 @@ from scipy.optimize import check_grad
 from noria.core.errors import InputError
 from noria.grow.log.log import Log
 from noria.grow.log.read import log_of_rows
-from noria.grow.users.foresight import Shocks, acts_after, common_shocks, foresee
+from noria.grow.users.foresight import Shocks, acts_after, common_shocks, forecast_acts
 from noria.grow.users.holdout import hold_out
 from noria.grow.users.lifetime import History, Lifetimes, Likelihood, Rows, fit, repeat_purchases
 from noria.grow.users.likelihood import Floats
@@ -108,7 +108,7 @@ def test_simulation_agrees_with_the_formula(cdnow_tenth: Log) -> None:
     history = repeat_purchases(cdnow_tenth, UNTIL)
     model = fit(history)
     sure = Lifetimes(*model.parameters, log_likelihood=0.0, users=model.users, covariance=np.eye(4) * 1e-12, source="")
-    ahead = foresee(sure, history, 39, draws=300, seed=3)
+    ahead = forecast_acts(sure, history, 39, draws=300, seed=3)
     total = ahead.total()
     error = total.std() / np.sqrt(total.size)
     assert total.mean() == pytest.approx(float(model.expected(history, 39).sum()), abs=4 * error)
@@ -135,8 +135,8 @@ def test_shocks_widen_the_interval(cdnow_tenth: Log) -> None:
     model = fit(history)
     shocks = common_shocks(model, cdnow_tenth, history)
     assert 0 <= shocks.persistence <= 0.95
-    narrow = foresee(model, history, 10, draws=100).total().std()
-    assert foresee(model, history, 10, shocks=shocks, draws=100).total().std() > 1.2 * narrow
+    narrow = forecast_acts(model, history, 10, draws=100).total().std()
+    assert forecast_acts(model, history, 10, shocks=shocks, draws=100).total().std() > 1.2 * narrow
     still = Shocks(0.0, 0.0, 0.0, 39, 1.0).paths(5, 4, np.random.default_rng(0))
     assert (still == 1).all()
 

@@ -84,7 +84,7 @@ def test_other_answers_are_refused():
         Refused, match=r"^no certificate: agreement 0\.9 is below 0\.97: the trained model still serves$"
     ):
         spoilt.or_refuse()
-    assert certified(wrong=20, settings=SETTINGS.but(agreement=0.85)).passed
+    assert certified(wrong=20, settings=SETTINGS.replace(agreement=0.85)).passed
 
 
 def test_a_slower_model_is_refused():

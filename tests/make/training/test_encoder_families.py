@@ -19,7 +19,7 @@ from noria.make.models.load import load, quiet_transformers
 from noria.make.tokens.tokenizer import copy_tokenizer
 from noria.make.training.finetune.examples import Examples
 from noria.make.training.finetune.heads import training_of_head
-from noria.make.training.finetune.prepare import prepared
+from noria.make.training.finetune.prepare import prepare_model
 from noria.make.training.settings import FinetuneSettings
 from noria.tasks.padding import padding_of, usable_length
 from noria.tasks.task import Features, Task, task_for
@@ -108,7 +108,7 @@ def tuned(base: Path, name: str, target: Path) -> None:
     """Tune a base by one step and hold its answers against plain transformers'; raises where it is refused."""
     task = task_for(name, LABELS if name == "classify" else ["X"] if name == "tag" else [])
     settings = FinetuneSettings(max_length=LENGTH)
-    module, tokenizer = prepared(task, base, settings, ROWS[name])
+    module, tokenizer = prepare_model(task, base, settings, ROWS[name])
     examples = Examples.of(task, tokenizer, ROWS[name], LENGTH)
     way = training_of_head(task, examples)
     module.train()

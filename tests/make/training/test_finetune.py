@@ -271,7 +271,7 @@ def test_bad_input_is_told_before_any_training(tmp_path: Path, base: Path, files
     with pytest.raises(FolderError):
         finetune(run[0], tmp_path, *run[2:])
     with pytest.raises(SettingError, match="max_length"):
-        finetune(*run[:5], QUICK.but(max_length=128), Report())
+        finetune(*run[:5], QUICK.replace(max_length=128), Report())
     one = write(tmp_path / "one.jsonl", [{"text": "x", "label": "mixed"}])
     with pytest.raises(InputError, match="nothing to tell apart"):
         finetune(*run[:2], one, *run[3:])
@@ -303,7 +303,7 @@ def test_every_row_weighs_the_same_however_full_its_batch(base: Path):
 
 def test_test_texts_that_were_trained_on_are_told(tmp_path: Path, base: Path, files: dict[str, Path]):
     heard = io.StringIO()
-    short = QUICK.but(steps=1, evaluations=1)
+    short = QUICK.replace(steps=1, evaluations=1)
     leak = write(tmp_path / "leak.jsonl", [*opinions(20, seed=0), {"text": "新的很好", "label": "positive"}])
     finetune(
         task_for("classify"),

@@ -19,7 +19,7 @@ from noria.make.evaluate.judge import judge
 from noria.make.tokens.batches import Buckets, length_buckets
 from noria.make.training.finetune.augment import augmented_row
 from noria.make.training.finetune.examples import Augmented, Examples, texts
-from noria.make.training.finetune.prepare import prepared
+from noria.make.training.finetune.prepare import prepare_model
 from noria.make.training.finetune.recipe import finetune
 from noria.make.training.settings import BodySettings, FinetuneRates, FinetuneSettings
 from noria.tasks.padding import Padding
@@ -171,7 +171,7 @@ def test_every_task_learns_and_is_judged_alike(name: str, bases: dict[str, Path 
         files["train"],
         files["valid"],
         tmp_path / "model",
-        QUICK.but(steps=100) if kind == "translate" else QUICK,
+        QUICK.replace(steps=100) if kind == "translate" else QUICK,
         Report(),
         test_file=files["test"],
     )
@@ -193,7 +193,7 @@ def test_without_a_base_a_translator_is_made_from_nothing(tmp_path: Path):
     from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
     files = files_of(sentence, tmp_path)
-    settings = QUICK.but(steps=60, body={"parameters": 400_000, "vocab_size": 512})
+    settings = QUICK.replace(steps=60, body={"parameters": 400_000, "vocab_size": 512})
     out = finetune(
         task_for("translate"),
         None,
@@ -215,7 +215,7 @@ def test_without_a_base_a_translator_is_made_from_nothing(tmp_path: Path):
 
 def test_augmented_texts_differ_by_epoch_and_come_back_after_a_kill(bases: dict[str, Path | None], tmp_path: Path):
     task = task_for("classify", ["other", "same"])
-    _, tokenizer = prepared(task, bases["encoder"], QUICK)
+    _, tokenizer = prepare_model(task, bases["encoder"], QUICK)
     rows = [{"text": f"物流很快 number {number} 包装完好", "label": "same"} for number in range(6)]
     known = Examples.of(task, tokenizer, rows, 64)
 

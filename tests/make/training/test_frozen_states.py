@@ -108,12 +108,12 @@ def test_fine_tuning_takes_it_where_it_pays_and_learns_the_same(tmp_path: Path):
     collate = partial(examples.texts, rows, Padding())
     weights = []
     for frozen in (2, 0):
-        module, asked = small(frozen=2), settings.but(body=BodySettings(frozen=frozen))
+        module, asked = small(frozen=2), settings.replace(body=BodySettings(frozen=frozen))
         used = frozen_states.with_frozen_states(collate, task, module, rows, asked, tmp_path, bf16=False)
         assert (used is not collate) == bool(frozen)
         fit(task, module, None, rows, None, tmp_path / "work", asked, QUIET)
         weights.append(dict(module.named_parameters()))
     for name, one in weights[0].items():
         torch.testing.assert_close(one, weights[1][name], atol=1e-4, rtol=1e-3, msg=name)
-    once = settings.but(steps=1)
+    once = settings.replace(steps=1)
     assert frozen_states.with_frozen_states(collate, task, small(frozen=2), rows, once, tmp_path, bf16=False) is collate

@@ -30,7 +30,7 @@ def test_layers_matrices_go_by_muon_and_the_rest_as_with_adamw() -> None:
     right = copy.deepcopy(left)
     before = {name: parameter.detach().clone() for name, parameter in left.named_parameters()}
     settings = OptimizerSettings(learning_rate=1e-2, weight_decay=0.0)
-    optimizers = [make_optimizer(left, settings.but(method="muon")), make_optimizer(right, settings)]
+    optimizers = [make_optimizer(left, settings.replace(method="muon")), make_optimizer(right, settings)]
     assert isinstance(optimizers[0], Muon)
     for _ in range(2):
         for module, optimizer in zip((left, right), optimizers, strict=True):

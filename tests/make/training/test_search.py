@@ -143,6 +143,6 @@ def test_bad_ranges_are_told_before_any_trial(said: list[str], says: str):
 
 
 def test_settings_come_back_from_toml():
-    settings = SHORT.but(adapter={"kind": "lora", "rank": 4})
+    settings = SHORT.replace(adapter={"kind": "lora", "rank": 4})
     document = tomllib.loads(toml_section("finetune", settings.model_dump(mode="json")))
     assert FinetuneSettings.make(**document["finetune"]) == settings

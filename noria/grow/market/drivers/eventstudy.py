@@ -38,7 +38,7 @@ TREND = 0.1
 
 
 @dataclass(frozen=True)
-class Happening:
+class MarketEvent:
     """Something that happened to one entity at one time."""
 
     entity: str
@@ -63,8 +63,8 @@ class EventStudy:
     """Slope of the path before the event, a period."""
     before_p: float | None
     """How often a placebo event has so steep a slope before it; None with a window of one period."""
-    used: tuple[Happening, ...]
-    skipped: tuple[tuple[Happening, Words], ...]
+    used: tuple[MarketEvent, ...]
+    skipped: tuple[tuple[MarketEvent, Words], ...]
     placebos: int
     cited: dict[str, str]
     """The market's source, in English and Chinese."""
@@ -87,7 +87,7 @@ class EventStudy:
 
 def event_study(
     market: Shares,
-    happenings: Sequence[Happening],
+    happenings: Sequence[MarketEvent],
     *,
     window: int = 3,
     level: float = 0.95,
@@ -154,7 +154,7 @@ def event_study(
     )
 
 
-def _checked(market: Shares, happenings: Sequence[Happening]) -> None:
+def _checked(market: Shares, happenings: Sequence[MarketEvent]) -> None:
     if not happenings:
         raise InputError("nothing happened", found=0, allowed="one event or more")
     for item in happenings:
@@ -185,7 +185,7 @@ def _judged(effect: Effect, value: float, others: Floats) -> Effect:
     return replace(effect, value=value, low=low, high=high, p=p)
 
 
-def read_happenings(path: str | Path) -> list[Happening]:
+def read_happenings(path: str | Path) -> list[MarketEvent]:
     """Return the happenings of a CSV file with the columns time and entity, and name if wanted.
 
     Raises:
@@ -201,14 +201,14 @@ def read_happenings(path: str | Path) -> list[Happening]:
         for name in ("time", "entity"):
             if not cells[name]:
                 raise RowError("empty", file=path, line=line, field=name)
-        found.append(Happening(cells["entity"], read_time(cells["time"]) or cells["time"], cells["name"]))
+        found.append(MarketEvent(cells["entity"], read_time(cells["time"]) or cells["time"], cells["name"]))
     return found
 
 
 class _Paths:
     """Paths of log share beside clean rivals, around any cell of a market."""
 
-    def __init__(self, market: Shares, happenings: Sequence[Happening], window: int) -> None:
+    def __init__(self, market: Shares, happenings: Sequence[MarketEvent], window: int) -> None:
         self.window = window
         named = [place for place, name in enumerate(market.entities) if name != OTHER]
         floor = COARSE * market.resolution

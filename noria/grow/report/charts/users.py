@@ -6,7 +6,7 @@ import numpy as np
 
 from noria.grow.series.series import Floats
 from noria.grow.users.activity import Growth
-from noria.grow.users.foresight import Foresight
+from noria.grow.users.foresight import ActsForecast
 from noria.grow.users.retention import Retention
 
 from .chart import GREY, PALETTE, Chart, Text, band, frame, line, percent, whole
@@ -123,7 +123,7 @@ def retention_heat(retention: Retention) -> Chart:
     )
 
 
-def foresight_chart(ahead: Foresight, actual: Floats, flat: float, source: str | Text) -> Chart:
+def acts_forecast_chart(ahead: ActsForecast, actual: Floats, flat: float, source: str | Text) -> Chart:
     """Return a held-out forecast by week, what came, and the flat baseline."""
     low, high = ahead.interval(0.95)
     weeks = [str(week) for week in range(1, actual.size + 1)]

@@ -9,7 +9,7 @@ from typing import Any
 from noria.core.figure import Figure
 from noria.grow.log.log import Log
 from noria.grow.report.charts.chart import Chart, Text
-from noria.grow.report.charts.users import foresight_chart, growth_chart, retention_curve, retention_heat
+from noria.grow.report.charts.users import acts_forecast_chart, growth_chart, retention_curve, retention_heat
 from noria.grow.report.page import Section, Shown, Table
 from noria.grow.users.activity import Growth
 from noria.grow.users.holdout import HoldOut
@@ -224,6 +224,6 @@ def lifetime_section(result: HoldOut, log: Log) -> Section:
             "zh": f"现有用户还会购买多少：以截至 {result.history.until} 的数据拟合 BG/NBD，再用其后 {result.weeks} 周检验。",
         },
         shown,
-        [foresight_chart(result.ahead, result.outcome.by_week, result.flat, log.texts())],
+        [acts_forecast_chart(result.ahead, result.outcome.by_week, result.flat, log.texts())],
         tables,
     )

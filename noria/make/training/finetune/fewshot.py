@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import nn
 
-from noria.core.folder import MANIFEST, Source, is_made, new_folder, read_manifest
+from noria.core.folder import MANIFEST, Source, is_up_to_date, new_folder, read_manifest
 from noria.core.progress import Report
 from noria.core.settings import fingerprint
 from noria.make.models.load import quiet_transformers
@@ -25,7 +25,7 @@ from noria.tasks.task import Row, Task, task_for
 
 from .examples import Examples
 from .fit import fit
-from .prepare import prepared
+from .prepare import prepare_model
 from .publish import lineage
 
 
@@ -53,13 +53,15 @@ def contrast_first(
         InputError: there are too few rows to draw pairs from.
     """
     sources = [*lineage(base), Source("training rows", fingerprint(list(rows)))]
-    own = settings.but(minutes=settings.minutes / 2, evaluations=1, body={**settings.body.model_dump(), "frozen": 0})
+    own = settings.replace(
+        minutes=settings.minutes / 2, evaluations=1, body={**settings.body.model_dump(), "frozen": 0}
+    )
     dump = own.model_dump(mode="json")
-    if is_made(target, sources, dump):
+    if is_up_to_date(target, sources, dump):
         return target
     drawn = pairs(rows, settings.seed, settings.body.pairs)
     near = task_for("embed", prefix=task.prefix, pooling="cls")
-    module, tokenizer = prepared(near, base, own)
+    module, tokenizer = prepare_model(near, base, own)
     examples = Examples.of(near, tokenizer, drawn, own.max_length)
     report.plan(f"{len(rows):,} rows make {len(drawn):,} pairs")
     work = target.with_name(f"{target.name}.work")
@@ -75,7 +77,7 @@ def contrast_first(
         identity=fingerprint([one.sha256 for one in sources]),
     )
     with first_process_first():
-        if not is_made(target, sources, dump):
+        if not is_up_to_date(target, sources, dump):
             _write(module, base, target, dump, sources)
     return target
 
@@ -85,7 +87,7 @@ def resting(base: Path, settings: FinetuneSettings) -> FinetuneSettings:
     layers = json.loads((base / "config.json").read_text(encoding="utf-8"))["num_hidden_layers"]
     layers = min(layers, settings.body.layers or layers)
     body = {**settings.body.model_dump(), "frozen": layers, "layers": None}
-    return settings.but(
+    return settings.replace(
         minutes=settings.minutes / 2, learning_rate=settings.learning_rate and 10 * settings.learning_rate, body=body
     )
 

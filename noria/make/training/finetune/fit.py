@@ -48,7 +48,7 @@ def fit(
 
     Args:
         task: what the rows are for.
-        module, tokenizer: from `prepared`.
+        module, tokenizer: from `prepare_model`.
         training: rows to learn from.
         valid: rows that choose the weights.
         work: folder of the unfinished run.

@@ -30,7 +30,7 @@ TOLERATED = 0.05
 """Share of spans that may begin or end within a token before tokens are cut into characters."""
 
 
-def prepared(
+def prepare_model(
     task: Task, base: Path | None, settings: FinetuneSettings, rows: Sequence[Row] = (), report: Report | None = None
 ) -> tuple[nn.Module, Tokenizer | None]:
     """Return the base with the task's head, made fit for training, and the tokenizer that the task reads with.

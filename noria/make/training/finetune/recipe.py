@@ -29,11 +29,11 @@ from . import fewshot
 from .examples import Examples
 from .fit import calibrated, fit
 from .judged import judged
-from .prepare import prepared
+from .prepare import prepare_model
 from .publish import facts_of, lineage, write_model
 from .replay import remembered
 from .rows import read_sets, report_truncated
-from .scratch import from_nothing, made_from_nothing
+from .scratch import build_from_scratch, is_from_scratch
 
 JUDGED_TOKENS = 100_000
 """Valid rows judge the weights up to this many tokens: enough to choose by, and a few seconds each time."""
@@ -88,12 +88,12 @@ def finetune(
     work = out.with_name(f".{out.name}.work")
     if base is None and task.head == "seq2seq":
         with first_process_first():
-            base = made_from_nothing(sets.training, settings, work.with_name(f".{out.name}.base"), report)
-        settings = from_nothing(settings)
+            base = build_from_scratch(sets.training, settings, work.with_name(f".{out.name}.base"), report)
+        settings = is_from_scratch(settings)
     elif base is not None and fewshot.wanted(task, settings):
         base = fewshot.contrast_first(task, base, sets.training, settings, work.with_name(f".{out.name}.base"), report)
         settings = fewshot.resting(base, settings)
-    module, tokenizer = prepared(task, base, settings, sets.training, report)
+    module, tokenizer = prepare_model(task, base, settings, sets.training, report)
     if base is not None and tokenizer is not None:
         task = task.based_on(base, tokenizer)
         if isinstance(task, Embed):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from noria.core.folder import Source, is_made, new_folder
+from noria.core.folder import Source, is_up_to_date, new_folder
 from noria.core.progress import Report
 from noria.core.settings import fingerprint
 from noria.make.models.load import quiet_transformers
@@ -18,7 +18,7 @@ from noria.make.training.settings import FinetuneSettings
 from noria.tasks.task import Row
 
 
-def made_from_nothing(rows: Sequence[Row], settings: FinetuneSettings, target: Path, report: Report) -> Path:
+def build_from_scratch(rows: Sequence[Row], settings: FinetuneSettings, target: Path, report: Report) -> Path:
     """Write a base model for rows {source, target}, and return its folder; one that is there of the same rows is kept.
 
     Args:
@@ -35,7 +35,7 @@ def made_from_nothing(rows: Sequence[Row], settings: FinetuneSettings, target: P
     body = settings.body
     dump = {"parameters": body.parameters, "vocab_size": body.vocab_size, "seed": settings.seed}
     sources = [Source("training rows", fingerprint(list(rows)))]
-    if is_made(target, sources, dump):
+    if is_up_to_date(target, sources, dump):
         return target
     texts = [row[side] for row in rows for side in ("source", "target")]
     with new_folder(target, kind="model", settings=dump, sources=sources) as folder:
@@ -52,8 +52,8 @@ def made_from_nothing(rows: Sequence[Row], settings: FinetuneSettings, target: P
     return target
 
 
-def from_nothing(settings: FinetuneSettings) -> FinetuneSettings:
+def is_from_scratch(settings: FinetuneSettings) -> FinetuneSettings:
     """Return the settings with what suits random weights where nothing was asked for: one rate for all of them, a higher one."""
     rates = settings.rates
-    rates = rates.but(layer_decay=rates.layer_decay or 1.0, head_rate=rates.head_rate or 1.0)
-    return settings.but(learning_rate=settings.learning_rate or 1e-3, rates=rates)
+    rates = rates.replace(layer_decay=rates.layer_decay or 1.0, head_rate=rates.head_rate or 1.0)
+    return settings.replace(learning_rate=settings.learning_rate or 1e-3, rates=rates)

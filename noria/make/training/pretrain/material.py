@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from noria.core.errors import InputError, unknown
-from noria.core.folder import MANIFEST, Source, is_made, new_folder, sha256_file, source_of
+from noria.core.folder import MANIFEST, Source, is_up_to_date, new_folder, sha256_file, source_of
 from noria.core.progress import Report
 from noria.make.tokens.shards import Shards, open_shards, write_shards
 from noria.make.tokens.special import Special, byte_tokenizer, extend, special_tokens, word_starts
@@ -120,7 +120,7 @@ def _tokenizer(files: dict[str, list[Path]], work: Path, settings: PretrainSetti
     if not (mask or sentinels):
         return tokenizer
     target, source = work / "extended", _identity(tokenizer)
-    if not is_made(target, [source]):
+    if not is_up_to_date(target, [source]):
         extend(tokenizer, target, mask=mask, sentinels=sentinels)
     return target
 
@@ -128,9 +128,9 @@ def _tokenizer(files: dict[str, list[Path]], work: Path, settings: PretrainSetti
 def _own_tokenizer(files: dict[str, list[Path]], work: Path, settings: PretrainSettings, report: Report) -> Path:
     target = work / "tokenizer"
     if settings.vocab_size == BYTES:
-        return target if is_made(target, []) else byte_tokenizer(target)
+        return target if is_up_to_date(target, []) else byte_tokenizer(target)
     sources = [Source(file.name, sha256_file(file)) for file in files["train"]]
-    if is_made(target, sources, {"vocab_size": settings.vocab_size}):
+    if is_up_to_date(target, sources, {"vocab_size": settings.vocab_size}):
         return target
     return train_tokenizer(read_texts(files["train"]), settings.vocab_size, target, report, sources=sources)
 
@@ -138,7 +138,7 @@ def _own_tokenizer(files: dict[str, list[Path]], work: Path, settings: PretrainS
 def _shards(files: dict[str, list[Path]], tokenizer: Path, work: Path, report: Report) -> dict[str, Shards]:
     target = work / "shards"
     sources = [_source(file) for split in SPLITS for file in files[split]] + [_identity(tokenizer)]
-    if not is_made(target, sources):
+    if not is_up_to_date(target, sources):
         texts = {split: read_texts(files[split]) for split in SPLITS}
         special = special_tokens(tokenizer)
         write_shards(target, texts, load_tokenizer(tokenizer), sources, report, ends=(special.begin, special.end))
@@ -153,7 +153,7 @@ def _words(files: list[Path], split: str, tokenizer: Path, shards: Shards, work:
     """Return whether a word begins at each token of a split; begin and end tokens begin none."""
     target = work / f"words-{split}"
     sources = [Source(f"shards:{split}", shards.identity)]
-    if not is_made(target, sources):
+    if not is_up_to_date(target, sources):
         encoder = load_tokenizer(tokenizer)
         with (
             new_folder(target, kind="words", sources=sources) as folder,

@@ -217,7 +217,7 @@ def _train(
         files["train"],
         files["valid"],
         files["train"].with_name("model"),
-        settings.but(seed=settings.seed + seed),
+        settings.replace(seed=settings.seed + seed),
         report,
         test_file=files["test"],
     )

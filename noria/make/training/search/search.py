@@ -221,7 +221,7 @@ def _under_seeds(running: _Search, best: Mapping[str, Any], looking: SearchSetti
         for number in range(looking.seeds):
             record = running.work / f"seed-{number}.json"
             if not record.exists():
-                score = running.train(f"seed-{number}", chosen.but(seed=chosen.seed + 1 + number))
+                score = running.train(f"seed-{number}", chosen.replace(seed=chosen.seed + 1 + number))
                 write_bytes(record, json.dumps(score).encode())
             scores.append(json.loads(record.read_text()))
             bar.advance(1)

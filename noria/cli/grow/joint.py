@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from noria.grow.settings import ForecastSettings, MarketSettings, TogetherSettings
+from noria.grow.settings import ForecastSettings, JointSettings, MarketSettings
 
 from .backtested import print_tested, tested, verdict_of
 from .shown import print_json, print_table, write_parquet
@@ -24,7 +24,7 @@ def several(
     where: Path | None,
     what: ForecastSettings,
     settings: MarketSettings,
-    together: TogetherSettings,
+    joint: JointSettings,
     out: Path | None,
     json: bool,
 ) -> int:
@@ -35,11 +35,11 @@ def several(
 
     if where is None:
         raise InputError(f"a forecast of {what.of} needs a series", hint="name a CSV or Parquet file of points")
-    if together.effort:
+    if joint.effort:
         from noria.core.errors import SettingError
 
         raise SettingError("an effort speeds a flow up", found=f"--of {what.of}", allowed="--of flow")
-    history = amounts_of(read_series(where), settings.measure, settings.market, together.take)
+    history = amounts_of(read_series(where), settings.measure, settings.market, joint.take)
     facts: dict[str, Any] = {
         "horizon": settings.horizon,
         "holdout": settings.holdout,
@@ -51,12 +51,12 @@ def several(
     if what.of == "rivals":
         from noria.grow.forecast.joint.rivals import study_rivals
 
-        found = study_rivals(history, method=together.method, **facts)
+        found = study_rivals(history, method=joint.method, **facts)
         figures, notes, ahead = found.rivals.effects(), list(found.notes()), found.ahead
     else:
         from noria.grow.forecast.joint.succession import by_launch, study_generations
 
-        generations = study_generations(by_launch(history, together.launch, apart=together.apart), **facts)
+        generations = study_generations(by_launch(history, joint.launch, apart=joint.apart), **facts)
         figures, notes, ahead = generations.generations.figures(), [], generations.ahead
         told["launches"] = generations.launches
     notes = [*(flag.texts() for flag in history.flags), *notes]
