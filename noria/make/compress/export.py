@@ -35,7 +35,8 @@ class _Logits(torch.nn.Module):
     ) -> torch.Tensor:
         given = {} if token_type_ids is None else {"token_type_ids": token_type_ids}
         output = self.model(input_ids=input_ids, attention_mask=attention_mask, **given)
-        return output.last_hidden_state if self.head == "embedding" else output.logits
+        found: torch.Tensor = output.last_hidden_state if self.head == "embedding" else output.logits
+        return found
 
 
 def export(folder: str | Path, head: Head) -> Model:

@@ -167,7 +167,9 @@ def _sizes(config: dict[str, Any], name: str, number: Number) -> Iterator[bytes]
 
 
 def _vocabulary(folder: Path, config: dict[str, Any], words: bool) -> Iterator[bytes]:
-    document = document_of(load_tokenizer(folder)) if words else {"added_tokens": [], "model": {"type": ""}}
+    document: dict[str, Any] = (
+        document_of(load_tokenizer(folder)) if words else {"added_tokens": [], "model": {"type": ""}}
+    )
     special = {token["id"]: token["content"] for token in document["added_tokens"]}
     model = document["model"]
     bytewise = model["type"] == "BPE" and "ByteLevel" in json.dumps(document.get("decoder"))

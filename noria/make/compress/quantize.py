@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from noria.core.errors import InputError
+from noria.core.errors import InputError, SettingError
 from noria.core.folder import MANIFEST, new_folder, read_manifest, source_of
 from noria.core.progress import Report
 from noria.core.telemetry import forbid_telemetry
@@ -61,7 +61,7 @@ def quantize(
 
     Raises:
         FolderError: `folder` is no such model.
-        SettingError: a causal model.
+        SettingError: a causal model, or a net over numbers.
         InputError: there is no calibration text.
     """
     from .export import export, save
@@ -69,6 +69,8 @@ def quantize(
     folder, report = Path(folder), report or Report()
     manifest = read_manifest(folder)
     head = task_of(manifest).head
+    if head == "vector":
+        raise SettingError("a net over numbers is not compressed", found=head, allowed="models that read texts")
     if not calibration:
         raise InputError("no text to calibrate on", hint="give at least a few dozen texts like those to come")
     with report.bar(f"compress {folder.name}", total=3, unit="step") as bar:

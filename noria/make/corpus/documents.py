@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +106,7 @@ def count_documents(files: Iterable[Path], settings: CleanSettings) -> int | Non
             total += _parquet_rows(file)
         elif records.format.kind == "lines":
             with records.source.open() as stream:
-                total += sum(block.count(b"\n") for block in iter(lambda stream=stream: stream.read(1 << 20), b""))
+                total += sum(block.count(b"\n") for block in iter(partial(stream.read, 1 << 20), b""))
         elif records.format.kind == "text" and settings.unit == "file":
             total += 1
         else:
@@ -212,8 +213,8 @@ def _checked_spans(given: object, text: str, file: str | Path, line: int) -> lis
     if given is None:
         return []
     for span in given if isinstance(given, list) else [given]:
-        places = [span.get("start"), span.get("end")] if isinstance(span, dict) else []
-        if not all(type(place) is int for place in places) or not places or not 0 <= places[0] < places[1] <= len(text):
+        start, end = (span.get("start"), span.get("end")) if isinstance(span, dict) else (None, None)
+        if type(start) is not int or type(end) is not int or not 0 <= start < end <= len(text):
             raise RowError(
                 "not a span",
                 file=file,

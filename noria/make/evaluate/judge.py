@@ -10,7 +10,7 @@ from noria.core.figure import Figure
 from noria.core.folder import read_manifest
 from noria.core.progress import Report
 from noria.machine import allowed_here, computing
-from noria.make.models.load import load
+from noria.make.models.load import load_for
 from noria.make.training.finetune.leaks import find_leaks
 from noria.tasks.remembered import report_made_from, rows_for
 from noria.tasks.task import task_of
@@ -53,12 +53,7 @@ def judge(
     report_made_from(manifest, rows_file, report)
     if training:
         find_leaks(task, training, {"test": rows}, report).report_to(report)
-    if task.head == "vector":
-        from noria.make.models.feedforward import load_net
-
-        module, tokenizer = load_net(folder), None
-    else:
-        module, tokenizer = load(folder, task.head, task.outputs)
+    module, tokenizer = load_for(folder, task)
     # As it was judged when it was made, so that the figures are the same; but never in numbers that this machine emulates.
     made = manifest.facts.get("number_type", "fp32")
     number_type = allowed_here(made)

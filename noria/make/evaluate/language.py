@@ -54,11 +54,11 @@ def predict_documents(
         part, windows = windows[-size:], windows[:-size]
         ids = np.zeros((len(part), longest), dtype=np.int64)
         targets = np.full((len(part), longest), -100, dtype=np.int64)
-        for place, window in enumerate(part):
+        for number, window in enumerate(part):
             document = np.asarray(documents[window.row], dtype=np.int64)
             length = window.stop - window.start
-            ids[place, :length] = document[window.start : window.stop]
-            targets[place, window.fresh - window.start : length] = document[window.fresh + 1 : window.stop + 1]
+            ids[number, :length] = document[window.start : window.stop]
+            targets[number, window.fresh - window.start : length] = document[window.fresh + 1 : window.stop + 1]
         # Padding stands behind every token of its row, where a causal model does not look.
         with torch.no_grad():
             logits = model(input_ids=torch.from_numpy(ids), use_cache=False).logits
@@ -171,4 +171,4 @@ def _windows(row: int, positions: int, context: int) -> list[_Window]:
 
 
 def _ratio(sums: np.ndarray) -> np.ndarray:
-    return sums[:, 0] / sums[:, 1]
+    return np.asarray(sums[:, 0] / sums[:, 1])

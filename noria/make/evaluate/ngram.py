@@ -73,7 +73,7 @@ class NgramModel:
     def probabilities(self, documents: Documents) -> np.ndarray:
         """Return the probability of every token, given those before it, and of every end, in one row."""
         tokens, depth = self._joined(documents)
-        probability = self._unigram[tokens]
+        probability: np.ndarray = self._unigram[tokens]
         ids = tokens
         for length, level in enumerate(self._levels, start=2):
             context = np.where(depth >= length - 1, _before(ids), -1)
@@ -103,7 +103,8 @@ class NgramModel:
         uniform = np.full(self._symbols, 1.0 / (self.vocab_size + 1))
         if counts.sum() == 0:
             return uniform
-        return (counts - taken) / total + taken.sum() / total * uniform
+        shares: np.ndarray = (counts - taken) / total + taken.sum() / total * uniform
+        return shares
 
 
 def _continuations(counts: np.ndarray, suffixes: np.ndarray) -> np.ndarray:

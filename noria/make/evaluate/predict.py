@@ -7,16 +7,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
 
 from noria.tasks.padding import Padding, padding_of, text_arrays, within
 from noria.tasks.task import Answer, Features, Row, Task
+from noria.tasks.tokenizer import required
 
 if TYPE_CHECKING:
+    import torch
     from tokenizers import Tokenizer
     from torch import nn
+    from transformers import PreTrainedConfig
+
+
+class Generator(Protocol):
+    """A Hugging Face model that writes."""
+
+    config: PreTrainedConfig
+
+    def generate(self, **given: Any) -> torch.Tensor:
+        """Return the ids of every text (B, T); those of a causal model begin with its prompt."""
 
 
 def predict(
@@ -61,7 +73,7 @@ def _head(output: Any) -> Any:
 
 
 def generate(
-    module: nn.Module,
+    module: Generator,
     tokenizer: Tokenizer,
     features: Sequence[Features],
     *,
@@ -150,7 +162,7 @@ def answer_rows(
     else:
         parts, owners = windows.features, windows.owners
     if task.head == "seq2seq":
-        return joined(task, answers(task, parts, generate(module, tokenizer, parts)), owners)
+        return joined(task, answers(task, parts, generate(cast(Generator, module), required(tokenizer), parts)), owners)
     # A causal model's logits are as wide as its vocabulary: only those of a few texts are held at once.
     size = 32 if task.head == "causal" else len(parts)
     predicted: list[Answer] = []
@@ -163,8 +175,13 @@ def answer_rows(
 class Windows(Protocol):
     """Windows of rows, and the row each belongs to."""
 
-    features: list[Features]
-    owners: list[int]
+    @property
+    def features(self) -> list[Features]:
+        """Return the windows."""
+
+    @property
+    def owners(self) -> list[int]:
+        """Return the number of each one's row, in order."""
 
 
 def answers(task: Task, features: Sequence[Features], outputs: Sequence[Any]) -> list[Answer]:

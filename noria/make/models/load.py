@@ -17,9 +17,11 @@ from .attention import model_kind
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
+    from torch import nn
     from transformers import PreTrainedModel
 
     from noria.core.progress import Report
+    from noria.tasks.task import Task
 
 Head = Literal["sequence", "token", "span", "embedding", "seq2seq", "causal", "masked"]
 
@@ -113,6 +115,15 @@ def load(
         if note and report:
             report.note(f"{folder.name}: {note}")
     return model.eval(), tokenizer
+
+
+def load_for(folder: str | Path, task: Task) -> tuple[nn.Module, Tokenizer | None]:
+    """Return the model of a folder with a task's own head, and its tokenizer: None for a net over numbers; raises as `load`."""
+    if task.head == "vector":
+        from .feedforward import load_net
+
+        return load_net(folder), None
+    return load(folder, task.head, task.outputs or None)
 
 
 def _holds_adapter(folder: Path) -> bool:

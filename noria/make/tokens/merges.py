@@ -80,7 +80,9 @@ class _Learner:
         places = np.arange(len(codes)) + np.repeat(np.arange(len(counts)), self.runs.lengths)
         self.symbols = np.full(len(codes) + len(counts) + 1, -1, dtype=np.int32)
         self.symbols[places] = symbols[codes]
-        self.weights = np.zeros(len(self.symbols), dtype=np.int64 if weights.max(initial=0) >= 2**31 else np.int32)
+        self.weights: np.ndarray = np.zeros(
+            len(self.symbols), dtype=np.int64 if weights.max(initial=0) >= 2**31 else np.int32
+        )
         self.weights[places] = np.where(symbols[codes] >= 0, weights, 0)
         self.heap: list[tuple[int, int, int]] = []
         self.places: dict[tuple[int, int], np.ndarray] = {}
@@ -224,8 +226,11 @@ class _Learner:
 
 
 def _bucket(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    mixed = first.astype(np.uint32) * np.uint32(0x9E3779B1) + second.astype(np.uint32) * np.uint32(0x85EBCA6B)
-    return (mixed >> np.uint32(10)).astype(np.int64)
+    mixed: np.ndarray = first.astype(np.uint32) * np.uint32(0x9E3779B1) + second.astype(np.uint32) * np.uint32(
+        0x85EBCA6B
+    )
+    mixed >>= np.uint32(10)
+    return mixed.astype(np.int64)
 
 
 def _apart(places: np.ndarray, after: np.ndarray) -> np.ndarray:
@@ -235,4 +240,5 @@ def _apart(places: np.ndarray, after: np.ndarray) -> np.ndarray:
     linked = np.concatenate(([False], places[1:] == after[places[:-1]]))
     index = np.arange(len(places))
     start = np.maximum.accumulate(np.where(linked, 0, index))
-    return places[(index - start) % 2 == 0]
+    kept: np.ndarray = places[(index - start) % 2 == 0]
+    return kept

@@ -10,7 +10,7 @@ import pytest
 from tiny_models import LABELS, TEXTS, make_causal, make_encoder
 
 from noria.core.errors import InputError, SettingError
-from noria.core.folder import read_manifest, verify
+from noria.core.folder import new_folder, read_manifest, verify
 from noria.infer.choose import best_kind, open_engine
 from noria.infer.engine import answer
 from noria.make.compress.quantize import choose, methods_to_try, packed, quantize, seal, size_of
@@ -114,4 +114,8 @@ def test_bad_input_is_told_plainly(classifier: Path, tmp_path: Path):
         quantize(classifier, [], tmp_path / "out", CompressSettings())
     with pytest.raises(SettingError, match="causal"):
         quantize(make_causal(tmp_path / "c"), SHOWN, tmp_path / "out", CompressSettings())
+    with new_folder(net := tmp_path / "net", kind="model") as folder:
+        folder.facts.update(task="numeric", labels=["a", "b"], max_length=8)
+    with pytest.raises(SettingError, match="net over numbers"):
+        quantize(net, SHOWN, tmp_path / "out", CompressSettings())
     assert not (tmp_path / "out").exists()

@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 from tiny_models import encoder_tokenizer
 
-from noria.core.folder import read_manifest, sha256_file
+from noria.core.folder import new_folder, read_manifest, sha256_file
 from noria.core.progress import Report
 from noria.make.evaluate.card import card
+from noria.make.models.feedforward import new_net
 from noria.make.training.finetune.recipe import finetune
-from noria.make.training.finetune.replay import mixed
+from noria.make.training.finetune.replay import known_before, mixed
 from noria.make.training.settings import FinetuneRates, FinetuneSettings, RowSettings
 from noria.tasks.task import task_for
 
@@ -114,6 +115,16 @@ def test_replay_keeps_what_would_be_forgotten(places: Path, tmp_path: Path) -> N
     assert sha256_file(places / "old.jsonl") in [source.sha256 for source in manifest.sources]
     assert "on old rows, before" in (tmp_path / "replayed" / "README.md").read_text()
     assert "on old rows" in card(manifest.facts, manifest.settings, manifest.sources)
+
+
+def test_a_net_over_numbers_is_judged_before_it_learns_anew(tmp_path: Path) -> None:
+    task = task_for("numeric", ["low", "high"], width=1)
+    with new_folder(tmp_path / "net", kind="model") as folder:
+        new_net([[0.0], [1.0]], 2).save_pretrained(folder.path)
+        folder.facts.update(task.facts())
+    told = known_before(task, tmp_path / "net", [{"features": [0.5], "label": "low"}], 8)
+    assert told is not None
+    assert told[0]["label"] in task.labels
 
 
 def test_the_share_is_that_of_all_rows() -> None:

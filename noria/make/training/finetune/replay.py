@@ -21,7 +21,7 @@ from noria.core.progress import Report
 from noria.make.evaluate.card import figures_of
 from noria.make.evaluate.intervals import paired
 from noria.make.evaluate.predict import answer_rows
-from noria.make.models.load import load
+from noria.make.models.load import load_for
 from noria.make.training.settings import FinetuneSettings
 from noria.tasks.task import Answer, Row, Task, task_of
 
@@ -53,7 +53,7 @@ def known_before(task: Task, base: Path | None, rows: Sequence[Row], max_length:
         return None
     if own.name != task.name:
         return None
-    module, tokenizer = load(base, own.head, own.outputs or None)
+    module, tokenizer = load_for(base, own)
     return answer_rows(own, module, tokenizer, rows, max_length)
 
 
