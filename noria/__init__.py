@@ -1,6 +1,24 @@
-"""Noria: build a large model from your own text, ship it, and grow on what its users do."""
+"""Noria: build a large model from your own text, ship it, and grow on what its users do.
+
+    import noria
+
+    noria.clean("reviews.jsonl", out="corpus")                                   # raw text -> corpus
+    base = noria.base("e5-small", out="base", trim_to=["客服.csv"])               # a pretrained encoder, cut to your texts
+    model = noria.finetune("classify", base=base, train="客服.csv", out="intents")  # figures and a baseline beside them
+    model.load()("发票怎么开？")                                                  # {"label": ..., "score": ...}
+    noria.serve("intents")                                                       # over HTTP, until Ctrl-C
+    noria.users("runs/lake")                                                     # growth, retention, lifetime
+
+Every function's settings are keyword arguments, paths are str or Path, and results tell their figures with n and interval.
+Whatever is wrong with an argument is a `noria.core.errors.NoriaError` that names it and says what is allowed.
+"""
+
+from __future__ import annotations
 
 import os
+import sys
+from types import ModuleType
+from typing import Any
 
 __version__ = "0.1.0"
 
@@ -8,3 +26,50 @@ __version__ = "0.1.0"
 # by it: with busy neighbours a training step took ten times as long. Spinning shortly and then sleeping costs 5 % on a
 # quiet machine. OpenMP reads this when it is loaded.
 os.environ.setdefault("GOMP_SPINCOUNT", "20000")
+
+__all__ = [
+    "base",
+    "clean",
+    "collect",
+    "compress",
+    "crossvalidate",
+    "evaluate",
+    "finetune",
+    "load",
+    "pretrain",
+    "search",
+    "serve",
+    "tokenizer",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'noria' has no attribute {name!r}")
+    # Not before it is asked for: the command line and every test import this package.
+    from importlib import import_module
+
+    found = getattr(import_module("noria.api"), name)
+    if name != "serve":
+        globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+class _Package(ModuleType):
+    """This package, in which `serve` stays the function although a package of that name is imported into it."""
+
+    @property
+    def serve(self) -> Any:
+        """Serve models over HTTP; see `noria.api.serving.serve`."""
+        return __getattr__("serve")
+
+    @serve.setter
+    def serve(self, package: ModuleType) -> None:
+        """Take no notice: importing `noria.serve.http` binds `noria.serve` here, and `from noria.serve import ...` needs no binding."""
+
+
+sys.modules[__name__].__class__ = _Package

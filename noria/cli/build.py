@@ -7,13 +7,13 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
-from noria.core.progress import Report
+import noria
 from noria.make.compress.settings import CompressSettings
 from noria.make.corpus.settings import CleanSettings
 from noria.make.training.settings import PretrainSettings, ReadSettings
 
 from . import tune
-from .files import report_written, with_columns, with_file
+from .files import spoken, told, with_columns
 
 app = App(name="build", help="Raw text -> corpus -> tokens -> model -> evaluated -> compressed.")
 SettingsFile = Annotated[Path | None, Parameter(name="--settings")]
@@ -54,10 +54,7 @@ def clean(
     json
         Write progress, plan and ledger as JSON lines, for programs.
     """
-    settings = with_file(settings, file, "clean", ("do", "sources", "licence"))
-    from noria.make.corpus.build import build_corpus
-
-    build_corpus(sources, out, settings, licence=licence, report=Report.for_terminal(as_json=json))
+    noria.clean(*sources, out=out, licence=licence, settings=told(file, settings), progress=spoken(json))
     return 0
 
 
@@ -95,9 +92,7 @@ def collect(
     json
         Write plan and ledger as JSON lines, for programs.
     """
-    from noria.make.corpus.collect import collect as run
-
-    run(lake, task, out, model=model, report=Report.for_terminal(as_json=json))
+    noria.collect(lake, task=task, out=out, model=model, progress=spoken(json))
     return 0
 
 
@@ -139,12 +134,7 @@ def pretrain(
     json
         Write progress, plan and ledger as JSON lines, for programs.
     """
-    settings = with_file(settings, file, "pretrain", ("do", "corpus"))
-    report = Report.for_terminal(as_json=json)
-    from noria.make.training.pretrain.recipe import pretrain as run
-
-    run(corpus, out, settings, report)
-    report_written(out, report)
+    noria.pretrain(corpus, out=out, settings=told(file, settings), progress=spoken(json))
     return 0
 
 
@@ -178,11 +168,7 @@ def base(
     json
         Write progress, plan and ledger as JSON lines, for programs.
     """
-    report = Report.for_terminal(as_json=json)
-    from .bases import bundled
-
-    bundled(name, out, report, trim_to=trim_to)
-    report.ledger(f"model written to {out}", out=str(out))
+    noria.base(name, out=out, trim_to=trim_to, progress=spoken(json))
     return 0
 
 
@@ -229,19 +215,8 @@ def evaluate(
     json
         Write plan and figures as JSON lines, for programs.
     """
-    report = Report.for_terminal(as_json=json)
-    from noria.make.evaluate.judge import judge
-
     reading = with_columns(reading, text_column, label_column)
-    figures = judge(model, rows, report, training_file=train, columns=reading.columns, skip_bad=reading.skip_bad_rows)
-    for figure in figures:
-        report.ledger(figure.text(), **figure.as_dict())
-    if out is not None:
-        from noria.core.folder import Source, new_folder, sha256_file, source_of
-
-        sources = [source_of(model), Source(rows.name, sha256_file(rows))]
-        with new_folder(out, kind="evaluation", sources=sources) as folder:
-            folder.facts["metrics"] = [figure.as_dict() for figure in figures]
+    noria.evaluate(model, rows, train=train, out=out, settings=reading, progress=spoken(json))
     return 0
 
 
@@ -280,15 +255,7 @@ def tokenizer(
     json
         Write progress, plan and ledger as JSON lines, for programs.
     """
-    report = Report.for_terminal(as_json=json)
-    from noria.make.models.bundled import bundled_tokenizers
-    from noria.make.tokens.tokenizer import train_tokenizer
-
-    from .texts import training_texts
-
-    texts, sources = training_texts(corpus)
-    train_tokenizer(texts, vocab_size, out, report, sources=sources, kind=kind, beside=bundled_tokenizers())
-    report.ledger(f"tokenizer written to {out}", out=str(out))
+    noria.tokenizer(corpus, out=out, vocab_size=vocab_size, kind=kind, progress=spoken(json))
     return 0
 
 
@@ -340,32 +307,6 @@ def compress(
     json
         Write progress, plan and ledger as JSON lines, for programs.
     """
-    flags = ("do", "model", "calibration", "rows", "text_column", "label_column")
-    settings = with_file(settings, file, "compress", (*flags, *ReadSettings.model_fields))
-    reading = with_file(reading, file, "compress", (*flags, *CompressSettings.model_fields))
-    reading = with_columns(reading, text_column, label_column)
-    report = Report.for_terminal(as_json=json)
-    from noria.core.caveats import caveats_of
-    from noria.core.folder import read_manifest
-    from noria.tasks.remembered import report_made_from
-
-    from .compressed import certificate_text, compress_model
-    from .texts import calibration_texts, held_out_rows, report_calibrated
-
-    shown = calibration_texts(model, calibration, reading, report) if calibration else []
-    held_out = held_out_rows(model, rows, reading, report)
-    report_made_from(read_manifest(model), rows, report)
-    report_calibrated(shown, held_out, report)
-    found = compress_model(
-        model,
-        shown,
-        held_out,
-        out,
-        settings,
-        report,
-        source=rows.name,
-    )
-    report.ledger(f"{model.name}: {certificate_text(found)}; written to {out}", **found.as_dict())
-    for words in caveats_of(out):
-        report.ledger(f"- but {words}")
+    settings_told = told(file, with_columns(reading, text_column, label_column), settings)
+    noria.compress(model, rows=rows, out=out, calibration=calibration, settings=settings_told, progress=spoken(json))
     return 0

@@ -75,11 +75,11 @@ def turn(file: Path, report: Report, *, redo: Sequence[str] = (), json: bool = F
         InputError, SettingError: the file, or something that a stage reads, cannot be used; told before the first stage.
         ResourceError: another run holds the folder.
     """
+    from noria.api.stages import KeyedStage, held, run_stage, stage_file
     from noria.core.folder import clear_partial, write_json
     from noria.core.settings import read_toml
 
     from .sections import Section, read_section
-    from .stages import KeyedStage, held, run_stage, stage_file
 
     document = read_toml(file)
     out = document.pop("out", "runs")
@@ -186,10 +186,9 @@ def _forget(record: Path, *, whole: bool) -> None:
 
 def _facts_of(folder: Path, section: Any) -> Any:
     """Return what a finished stage says of itself, from what its result's manifest says."""
+    from noria.api.stages import StageResult
     from noria.core.figure import Figure
     from noria.core.folder import read_manifest
-
-    from .stages import StageResult
 
     manifest = read_manifest(folder)
     figures = [Figure(**raw) for raw in manifest.facts.get("metrics", [])]

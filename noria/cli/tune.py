@@ -2,42 +2,20 @@
 
 from __future__ import annotations
 
-import typing
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 from cyclopts import Parameter
 
-from noria.core.progress import Report
+import noria
 from noria.make.training.search.settings import CrossSettings, SearchSettings
 from noria.make.training.settings import FinetuneSettings, RowSettings
 
-from .files import report_written, with_columns, with_file
+from .files import spoken, told, with_columns
 
-if TYPE_CHECKING:
-    from noria.tasks.task import Task
-
-FITTED = ("labels", "temperature", "outside_penalty")
-"""Fields of a task that rows decide, not options."""
 OPTIONS = "Fields of the task, such as --options.optional true for questions that may have no answer."
 SettingsFile = Annotated[Path | None, Parameter(name="--settings")]
 Json = Annotated[bool, Parameter(negative="")]
-INPUTS = (
-    "do",
-    "task",
-    "base",
-    "train",
-    "valid",
-    "test",
-    "out",
-    "many",
-    "options",
-    "text_column",
-    "label_column",
-    "try",
-)
-"""Keys of a TOML section that are flags of the command, and no settings of training."""
 
 
 def finetune(
@@ -99,13 +77,18 @@ def finetune(
     json
         Write progress, plan and ledger as JSON lines, for programs.
     """
-    report = Report.for_terminal(as_json=json)
-    settings, reading = from_file(file, settings, reading, text_column, label_column)
-    chosen = task_of_name(task, base, many=many, options=options)
-    from noria.make.training.finetune.recipe import finetune as run
-
-    run(chosen, base, train, valid, out, settings, report, test_file=test, reading=reading)
-    report_written(out, report)
+    noria.finetune(
+        task,
+        train=train,
+        out=out,
+        base=base,
+        valid=valid,
+        test=test,
+        many=many,
+        options=options,
+        settings=told(file, with_columns(reading, text_column, label_column), settings),
+        progress=spoken(json),
+    )
     return 0
 
 
@@ -160,13 +143,16 @@ def crossvalidate(
     json
         Write progress, plan and ledger as JSON lines, for programs.
     """
-    report = Report.for_terminal(as_json=json)
-    settings, reading = from_file(file, settings, reading, text_column, label_column)
-    chosen = task_of_name(task, base, many=many, options=options)
-    from noria.make.training.search.cross_validation import crossvalidate as run
-
-    for figure in run(chosen, base, train, out, settings, cross, report, reading=reading):
-        report.ledger(figure.text(), **figure.as_dict())
+    noria.crossvalidate(
+        task,
+        train=train,
+        out=out,
+        base=base,
+        many=many,
+        options=options,
+        settings=told(file, with_columns(reading, text_column, label_column), settings, cross),
+        progress=spoken(json),
+    )
     return 0
 
 
@@ -229,64 +215,16 @@ def search(
     json
         Write progress, plan and ledger as JSON lines, for programs.
     """
-    report = Report.for_terminal(as_json=json)
-    settings, reading = from_file(file, settings, reading, text_column, label_column)
-    chosen = task_of_name(task, base, many=many, options=options)
-    from noria.make.training.search.search import ranges
-    from noria.make.training.search.search import search as run
-
-    tried = ranges(try_, settings)
-    run(chosen, base, train, valid, out, settings, tried, looking, report, reading=reading)
+    noria.search(
+        task,
+        train=train,
+        out=out,
+        ranges=try_,
+        base=base,
+        valid=valid,
+        many=many,
+        options=options,
+        settings=told(file, with_columns(reading, text_column, label_column), settings, looking),
+        progress=spoken(json),
+    )
     return 0
-
-
-def from_file(
-    file: Path | None, settings: FinetuneSettings, reading: RowSettings, text: str | None, label: str | None
-) -> tuple[FinetuneSettings, RowSettings]:
-    """Return settings of training and of reading rows, what flags leave open taken from a file's section [finetune].
-
-    Args:
-        file: a TOML file, or None.
-        settings, reading: from flags.
-        text, label: the two columns that have flags of their own.
-    """
-    settings = with_file(settings, file, "finetune", (*INPUTS, *RowSettings.model_fields))
-    reading = with_file(reading, file, "finetune", (*INPUTS, *FinetuneSettings.model_fields))
-    return settings, with_columns(reading, text, label)
-
-
-def task_of_name(name: str, base: Path | None, *, many: bool, options: Mapping[str, object] | None = None) -> Task:
-    """Return a task by its name, with its options.
-
-    Raises:
-        SettingError: no such task, an option that it does not know or not with that value, or a base that is missing.
-    """
-    from dataclasses import fields
-
-    from pydantic import TypeAdapter, ValidationError
-
-    from noria.core.errors import SettingError, unknown
-    from noria.tasks.task import task_for
-
-    task = task_for(name)
-    if base is None and task.head not in ("vector", "seq2seq"):
-        raise SettingError(
-            "--base is missing",
-            allowed="the folder of a pretrained model",
-            hint="`noria build base e5-small --out base` makes one",
-        )
-    hints = typing.get_type_hints(type(task))
-    known = {one.name: hints[one.name] for one in fields(task) if one.name not in FITTED}
-    if many and "many" not in known:
-        raise SettingError("--many is for tasks with labels", found=name, allowed="classify, numeric")
-    given: dict[str, Any] = {**({"many": True} if many else {}), **(options or {})}
-    for key, value in given.items():
-        if key not in known:
-            raise unknown(f"option of {name}", key, known)
-        try:
-            given[key] = TypeAdapter(known[key]).validate_python(value)
-        except ValidationError as error:
-            raise SettingError(
-                f"option {key} of {name} is not allowed", found=value, allowed=error.errors()[0]["msg"]
-            ) from None
-    return task_for(name, **given)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Self
 
@@ -40,6 +41,10 @@ class Settings(BaseModel):
             # Only what was said counts as set, so that a file's value can stand below a flag's.
             object.__setattr__(getattr(made, name), "__pydantic_fields_set__", keys)
         return made
+
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        """Show what was said, and leave out what was not: signatures and errors stay short."""
+        return [(name, value) for name, value in super().__repr_args__() if name in self.model_fields_set]
 
     @classmethod
     def make(cls, **values: object) -> Self:

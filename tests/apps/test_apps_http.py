@@ -187,7 +187,7 @@ def test_who_is_asked_back_may_thank_and_miss_once(apps_server: Running, web: ht
         ("/recommend/pick", {"user": "a", "count": 0}, "count"),
     ],
 )
-def test_bad_requests_are_told_plainly(web: httpx.Client, path: str, body: dict[str, object], words: str) -> None:
+def test_bad_requests_are_plain_errors(web: httpx.Client, path: str, body: dict[str, object], words: str) -> None:
     answer = web.post(path, json=body)
     # 422 breaks the document; a name that is not known is right by it, and still cannot be used.
     assert answer.status_code == (400 if words.startswith("unknown") else 422)

@@ -17,7 +17,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_models import WIDTH, pair_tokenizer
 
-from noria.cli.compressed import compress_model
 from noria.cli.main import main
 from noria.core.caveats import caveats, caveats_of
 from noria.core.errors import InputError, Refused
@@ -25,7 +24,9 @@ from noria.core.folder import new_folder, read_manifest
 from noria.core.progress import Report
 from noria.infer.choose import open_engine
 from noria.infer.engine import answer
+from noria.make.compress.recipe import compress_model
 from noria.make.compress.settings import CompressSettings
+from noria.make.evaluate.beside import beside_trained
 from noria.make.evaluate.card import card
 from noria.make.evaluate.judge import judge
 from noria.make.evaluate.labels import by_label, line
@@ -122,7 +123,14 @@ def test_a_classifier_of_pairs_is_certified_on_pairs(pairs: tuple[Path, Path], t
     manifest = read_manifest(model)
     rows = rows_for(manifest, file)
     found = compress_model(
-        model, given_for(manifest, file), rows, tmp_path / "small", BOUNDS, Report(), or_trained=True
+        model,
+        given_for(manifest, file),
+        rows,
+        tmp_path / "small",
+        BOUNDS,
+        Report(),
+        judge=beside_trained,
+        or_trained=True,
     )
     assert found.figure("accuracy").baseline == 1.0
     assert found.figure("agreement").value == 1.0
@@ -450,11 +458,13 @@ def test_a_refused_model_lies_under_no_name_that_claims_success(pairs: tuple[Pat
     given_rows, rows = given_for(manifest, file), rows_for(manifest, file)
     refused = False
     try:
-        compress_model(model, given_rows, rows, tmp_path / "fast", BOUNDS, Report())
+        compress_model(model, given_rows, rows, tmp_path / "fast", BOUNDS, Report(), judge=beside_trained)
     except Refused:
         refused = True
     assert (tmp_path / "fast").exists() != refused
-    found = compress_model(model, given_rows, rows, tmp_path / "served", BOUNDS, Report(), or_trained=True)
+    found = compress_model(
+        model, given_rows, rows, tmp_path / "served", BOUNDS, Report(), judge=beside_trained, or_trained=True
+    )
     assert (tmp_path / "served" / "engine").exists() == found.passed
     assert read_manifest(tmp_path / "served").facts["certified"] == found.passed
     assert bool([words for words in caveats_of(tmp_path / "served") if "no certificate" in words]) == (not found.passed)

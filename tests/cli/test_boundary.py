@@ -67,7 +67,7 @@ def test_interrupted_is_exit_code_130(number, tmp_path):
 
 
 def test_a_second_run_in_the_same_folder_is_told(tmp_path, capsys):
-    from noria.cli.stages import held
+    from noria.api.stages import held
 
     with held(tmp_path):
         assert main(["demo", "--no-serve", "--out", str(tmp_path)]) == 2

@@ -199,13 +199,15 @@ def test_rows_over_length_are_counted(here: Path, tmp_path: Path, capsys: pytest
 
 
 def test_settings_and_columns_come_from_one_section_and_flags_stand_above_it(tmp_path: Path):
-    from noria.cli.tune import from_file
+    from noria.api.options import resolved
+    from noria.cli.files import told, with_columns
     from noria.make.training.settings import FinetuneSettings, RowSettings
 
     file = tmp_path / "n.toml"
     file.write_text(
         '[finetune]\nsteps = 7\nmax_length = 64\nvalid_share = 0.2\ncolumns.text = "内容"\n', encoding="utf-8"
     )
-    settings, reading = from_file(file, FinetuneSettings(steps=9), RowSettings(), None, "类别")
+    flags = told(file, with_columns(RowSettings(), None, "类别"), FinetuneSettings(steps=9))
+    settings, reading = resolved([FinetuneSettings, RowSettings], "finetune", flags, {})
     assert (settings.steps, settings.max_length) == (9, 64)
     assert (reading.valid_share, reading.columns) == (0.2, {"text": "内容", "label": "类别"})

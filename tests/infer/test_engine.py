@@ -109,7 +109,7 @@ def test_no_certificate_no_compiled_engine(classifier, tmp_path, certificate):
     assert best_kind(folder) == "torch"
 
 
-def test_bad_folders_are_told_plainly(classifier, plain_classifier, tmp_path):
+def test_bad_folders_are_plain_errors(classifier, plain_classifier, tmp_path):
     with pytest.raises(FolderError, match="no such folder"):
         open_engine(tmp_path / "none")
     with pytest.raises(FolderError, match=r"engine/model\.xml"):

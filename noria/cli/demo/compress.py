@@ -34,7 +34,7 @@ def plan(context: Context) -> str:
 
 def run(context: Context) -> StageResult:
     """Write root/<name>-served for every model; one that is there from a killed run is kept."""
-    from noria.cli.compressed import certificate_text
+    from noria.make.compress.recipe import certificate_text
 
     lines, figures, facts = [], [], {}
     for name in MODELS:
@@ -60,7 +60,8 @@ STAGE = Stage("compress", {"en": "Compression", "zh": "压缩"}, plan, run, tupl
 
 def compress(context: Context, name: str) -> Any:
     """Compress one model on its corpus set, and return its certificate."""
-    from noria.cli.compressed import compress_model
+    from noria.make.compress.recipe import compress_model
+    from noria.make.evaluate.beside import beside_trained
 
     folder, corpus_set = MODELS[name]
     corpus = context.root / "corpus" / corpus_set
@@ -75,6 +76,7 @@ def compress(context: Context, name: str) -> Any:
         context.root / served(name),
         settings,
         context.report,
+        judge=beside_trained,
         source=f"{corpus_set}/test.jsonl",
         or_trained=True,
     )

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from noria import __version__
-from noria.cli import stages
-from noria.cli.stages import KeyedStage, held, read_stage, stage_file
+from noria.api import stages
+from noria.api.stages import KeyedStage, held, read_stage, stage_file
 from noria.core.errors import plain_errors, unknown
 from noria.core.folder import clear_partial, write_json
 from noria.core.progress import Report

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from noria.cli.stages import StageResult as StageResult
+from noria.api.stages import StageResult as StageResult
 from noria.core.progress import Report
 
 from .settings import DemoSettings

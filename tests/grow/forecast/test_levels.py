@@ -167,7 +167,7 @@ def test_levels_of_a_series() -> None:
         levels_of(percents, "flow")
 
 
-def test_three_points_are_told_plainly() -> None:
+def test_three_points_are_plain_errors() -> None:
     study = study_levels(history([1.0, 2.0, 3.0]))
     assert study.outlook is None
     assert study.adoptions == {}

@@ -157,12 +157,12 @@ def test_histories_are_counted_by_day() -> None:
 
 
 @pytest.mark.parametrize("rows", [[("a", "2024-01-01")], [("a", "2024-01-01"), ("b", "2024-01-02")]])
-def test_one_user_or_one_day_is_told_plainly(rows: list[tuple[str, str]]) -> None:
+def test_one_user_or_one_day_is_plain_errors(rows: list[tuple[str, str]]) -> None:
     with pytest.raises(InputError, match="no user was active on two days"):
         repeat_purchases(log_of(rows), date(2024, 2, 1))
 
 
-def test_a_fit_without_a_maximum_is_told_plainly() -> None:
+def test_a_fit_without_a_maximum_is_plain_errors() -> None:
     # Everyone came back once, at the same moment: nothing tells rates from leaving.
     same = History(np.ones(30), np.full(30, 4.0), np.full(30, 8.0), UNTIL, "made")
     with pytest.raises(InputError, match="cannot be told from these data"):

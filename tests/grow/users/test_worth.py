@@ -146,7 +146,7 @@ def test_amounts_are_held_to_account(cdnow_tenth: Log) -> None:
         spend.hold_out_spend(log_of([("a", 0), ("a", 9)]), START + timedelta(days=20))
 
 
-def test_amounts_that_never_vary_are_told_plainly() -> None:
+def test_amounts_that_never_vary_are_plain_errors() -> None:
     acts = [(f"u{n}", day) for n in range(20) for day in (0, 5, 9)]
     with pytest.raises(InputError, match="paid the same cannot be told apart"):
         spend.fit_spend(spend.repeat_amounts(log_of(acts, [5.0] * len(acts)), START + timedelta(days=10)))

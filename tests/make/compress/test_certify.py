@@ -201,7 +201,7 @@ def test_batches_hold_every_text_once_and_are_bounded(lengths: list[int]):
     assert all(len(batch) == 1 or max(lengths[place] for place in batch) * len(batch) <= 4_096 for batch in found)
 
 
-def test_bad_input_is_told_plainly():
+def test_bad_input_is_plain_errors():
     given = {"sizes": (4, 1), "settings": SETTINGS}
     with pytest.raises(InputError, match="no text to certify on"):
         certify(TASK, [], Watch().model(float), Watch().model(float), **given)

@@ -109,7 +109,7 @@ def test_the_choice_of_texts_depends_on_the_seed_alone():
     assert len(choose(IDS, CompressSettings(samples=500))) == len(IDS)
 
 
-def test_bad_input_is_told_plainly(classifier: Path, tmp_path: Path):
+def test_bad_input_is_plain_errors(classifier: Path, tmp_path: Path):
     with pytest.raises(InputError, match="no text to calibrate on"):
         quantize(classifier, [], tmp_path / "out", CompressSettings())
     with pytest.raises(SettingError, match="causal"):

@@ -85,7 +85,7 @@ def test_ids_of_special_tokens_follow(e5_base: Path):
     assert config["pad_token_id"] == tokenizer.token_to_id("<pad>")
 
 
-def test_bad_input_is_told_plainly(e5_base: Path, tmp_path: Path):
+def test_bad_input_is_plain_errors(e5_base: Path, tmp_path: Path):
     with pytest.raises(InputError, match="no text"):
         trim(e5_base, ["", " "], tmp_path / "out")
     with pytest.raises(FolderError, match=r"no tokenizer\.json"):

@@ -334,7 +334,7 @@ def test_frozen_weights_are_rounded_once_and_again_when_they_change():
         assert torch.equal(linear(x), plain)
 
 
-def test_wrong_bases_and_folders_are_told_plainly(tmp_path: Path):
+def test_wrong_bases_and_folders_are_plain_errors(tmp_path: Path):
     with pytest.raises(FolderError, match="holds no adapter"):
         load_adapter(model("bert"), tmp_path)
     module = adapted("bert", "lora", steps=1)

@@ -66,7 +66,7 @@ def test_an_unknown_head_names_the_known():
         load("anywhere", "sequenc")
 
 
-def test_a_folder_that_cannot_be_used_is_told_plainly(tiny_llama: Path, tmp_path: Path):
+def test_a_folder_that_cannot_be_used_is_plain_errors(tiny_llama: Path, tmp_path: Path):
     with pytest.raises(FolderError, match="no such model folder"):
         load(tmp_path / "none", "causal")
     with pytest.raises(FolderError, match=r"no config\.json"):

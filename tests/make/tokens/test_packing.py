@@ -145,7 +145,7 @@ def test_loss_and_gradient_are_those_of_examples_alone(make, causal: bool):
             torch.testing.assert_close(one.grad / count, alone[name] / count, atol=1e-6, rtol=1e-4)
 
 
-def test_bad_examples_are_told_plainly():
+def test_bad_examples_are_plain_errors():
     with pytest.raises(InputError, match="no example to pack"):
         PackedExamples({"input_ids": []}, context=8, rows=1, seed=0)
     with pytest.raises(InputError, match="example 1 does not fit a row: found 9; allowed 1 to 8 tokens"):

@@ -127,7 +127,7 @@ def test_language_by_script():
     ]
 
 
-def test_bad_input_is_told_plainly(tmp_path: Path):
+def test_bad_input_is_plain_errors(tmp_path: Path):
     with pytest.raises(SettingError, match="vocab_size is out of range: found 100"):
         train_tokenizer(["text"], 100, tmp_path / "t")
     with pytest.raises(InputError, match="no text"):

@@ -1,18 +1,24 @@
-"""Compress a model and let its certificate decide: where what builds a model meets what serves it."""
+"""Compress a model and let its certificate decide, both measured through the engines that serve them."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from noria.core.errors import SettingError
-from noria.core.figure import Figure
 from noria.core.folder import clear_partial, read_manifest
 from noria.core.progress import Report
-from noria.make.compress.certify import Certificate, Judge
-from noria.make.compress.settings import CompressSettings
-from noria.tasks.task import Answer, Features, Row, Task, task_of
+from noria.infer.choose import open_engine
+from noria.tasks.task import Features, Row, Task, task_of
+
+from .causal import compress_decoder
+from .certify import BOUNDS, Certificate, Judge, certify
+from .quantize import choose, methods_to_try, quantize, seal, size_of
+from .settings import CompressSettings
+
+Judging = Callable[[Task, Sequence[Row], str], Judge]
+"""Task, held-out rows and their name -> what measures two models' answers to them."""
 
 
 def compress_model(
@@ -23,12 +29,13 @@ def compress_model(
     settings: CompressSettings,
     report: Report,
     *,
+    judge: Judging | None = None,
     source: str = "held-out texts",
     or_trained: bool = False,
 ) -> Certificate:
     """Write `out`: the model with a faster engine and its certificate.
 
-    Both are measured as they serve: through the engines of `noria.serve`, on the same threads.
+    Both are measured as they serve: through the engines of `noria.infer`, on the same threads.
 
     Args:
         folder: a fine-tuned classifier or tagger, an encoder that embeds, or a Llama that completes texts or chats.
@@ -37,6 +44,8 @@ def compress_model(
         out: the folder to write.
         settings: method and bounds.
         report: where progress goes.
+        judge: makes what measures both against the truth in the held-out rows (`noria.make.evaluate.beside`); without it answers
+            are compared with each other only.
         source: name of the held-out rows, for the figures.
         or_trained: where it was refused write the trained model as it is, without an engine, and the certificate that says so:
             for a name that makes no claim.
@@ -45,15 +54,9 @@ def compress_model(
         Refused: it did not earn its certificate, and nothing is written.
         FolderError, InputError, SettingError: the model, texts or settings cannot be used.
     """
-    from noria.infer.choose import open_engine
-    from noria.make.compress.certify import BOUNDS, certify
-    from noria.make.compress.quantize import choose, methods_to_try, quantize, seal, size_of
-
     clear_partial(out.parent)
     task = task_of(read_manifest(folder))
     if task.head == "causal":
-        from .decoders import compress_decoder
-
         return compress_decoder(folder, held_out, out, settings, report, source=source, or_trained=or_trained)
     if task.name not in BOUNDS:
         raise SettingError(
@@ -81,7 +84,9 @@ def compress_model(
                 sizes=size_of(trial),
                 settings=settings,
                 owners=owners,
-                judge=judge(task, held_out, source) if task.name != "embed" or "anchor" in held_out[0] else None,
+                judge=judge(task, held_out, source)
+                if judge and (task.name != "embed" or "anchor" in held_out[0])
+                else None,
                 source=source,
                 report=report,
             )
@@ -98,39 +103,6 @@ def compress_model(
     return certificate
 
 
-def judge(task: Task, rows: Sequence[Row], source: str) -> Judge:
-    """Return what measures the answers of a trained and of a compressed model against the truth in `rows`."""
-    from noria.make.evaluate.intervals import interval, paired
-
-    def measure(expected: list[Answer], predicted: list[Answer]) -> list[Figure]:
-        if task.name == "embed":
-            expected, predicted = (paired_up(answers) for answers in (expected, predicted))
-        before, after = task.scores(rows, expected), task.scores(rows, predicted)
-        figures = []
-        for one, other in zip(after, before, strict=True):
-            found = interval(one.counts, one.statistic)
-            figures.append(
-                Figure(
-                    one.name,
-                    found.value,
-                    len(rows),
-                    found.low,
-                    found.high,
-                    source=source,
-                    baseline=other.value,
-                    note="beside the trained model",
-                )
-            )
-        gain = paired(after[0].counts, before[0].counts, after[0].statistic)
-        name = f"{after[0].name} above trained model"
-        figures.append(
-            Figure(name, gain.value, len(rows), gain.low, gain.high, source=source, note="paired bootstrap over texts")
-        )
-        return figures
-
-    return measure
-
-
 def sides(task: Task, given: Sequence[str | Row]) -> list[str | Row]:
     """Return what is read one by one: texts and rows as they are, but of pairs to embed all anchors, then all positives."""
     if task.name != "embed":
@@ -139,12 +111,6 @@ def sides(task: Task, given: Sequence[str | Row]) -> list[str | Row]:
     if pairs:
         return [one[name] for name in ("anchor", "positive") for one in pairs]
     return [one if isinstance(one, str) else one["text"] for one in given]
-
-
-def paired_up(answers: Sequence[Answer]) -> list[Answer]:
-    """Return an answer a pair from the answers to its `sides`."""
-    half = len(answers) // 2
-    return [{"anchor": one, "positive": other} for one, other in zip(answers[:half], answers[half:], strict=True)]
 
 
 def certificate_text(certificate: Certificate) -> str:

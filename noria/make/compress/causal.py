@@ -7,19 +7,20 @@ import shutil
 from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from noria.core.errors import FolderError, ResourceError, SettingError
 from noria.core.folder import new_folder, read_manifest, source_of
 from noria.core.progress import Report
-from noria.make.compress.certify import Certificate
-from noria.make.compress.gguf import Number
-from noria.make.compress.settings import CompressSettings
+from noria.infer.choose import open_engine
+from noria.infer.engine import ENGINES, Engine, Kind, read_config
 from noria.tasks.complete import Sampling
-from noria.tasks.task import Row, Task
+from noria.tasks.task import Row, Task, task_of
 
-if TYPE_CHECKING:
-    from noria.infer.engine import Engine, Kind
+from .certify import Certificate
+from .decoders import WRITTEN, certify_decoder, prompts_of
+from .gguf import Number, fits, write_gguf
+from .quantize import copy_files, seal, size_of
+from .settings import CompressSettings
 
 NUMBERS: dict[str, tuple[Number, ...]] = {"auto": ("8 bits", "float16"), "int8": ("8 bits",), "weights": ("8 bits",)}
 """Method -> what matrices are stored in, in the order in which it is tried."""
@@ -64,13 +65,6 @@ def compress_decoder(
         Refused: none earned its certificate; nothing is written.
         SettingError: the model is none that a faster engine runs.
     """
-    from noria.infer.choose import open_engine
-    from noria.infer.engine import ENGINES, read_config
-    from noria.make.compress.decoders import WRITTEN, certify_decoder, prompts_of
-    from noria.make.compress.gguf import fits, write_gguf
-    from noria.make.compress.quantize import copy_files, seal, size_of
-    from noria.tasks.task import task_of
-
     manifest = read_manifest(folder)
     task: Task = task_of(manifest)
     if not fits(read_config(folder)) or not (manifest.facts.get("adapter") or {"merged": True})["merged"]:

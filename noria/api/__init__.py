@@ -1,0 +1,27 @@
+"""The Python API: one function for each command, its settings as keyword arguments, its result a typed object.
+
+What `import noria` gives by name is loaded from here when it is first asked for; commands, `noria run`, the demo and the
+console call the same functions.
+"""
+
+from __future__ import annotations
+
+from .answers import Predictor, load
+from .make import base, clean, collect, compress, crossvalidate, evaluate, finetune, pretrain, search, tokenizer
+from .serving import serve
+
+__all__ = [
+    "Predictor",
+    "base",
+    "clean",
+    "collect",
+    "compress",
+    "crossvalidate",
+    "evaluate",
+    "finetune",
+    "load",
+    "pretrain",
+    "search",
+    "serve",
+    "tokenizer",
+]

@@ -1,0 +1,437 @@
+"""From raw text to a certified model: clean, tokenizer, pretrain, base, finetune, crossvalidate, search, evaluate, compress."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from noria.core.caveats import caveats
+from noria.core.errors import InputError, SettingError
+from noria.core.folder import Source, new_folder, read_manifest, sha256_file, source_of
+from noria.core.progress import Report
+from noria.make.compress.settings import CompressSettings
+from noria.make.corpus.settings import CleanSettings
+from noria.make.training.search.settings import CrossSettings, SearchSettings
+from noria.make.training.settings import FinetuneSettings, PretrainSettings, ReadSettings, RowSettings
+
+from .options import from_settings
+from .results import (
+    Compressed,
+    Corpus,
+    Folds,
+    Found,
+    Judged,
+    Model,
+    Rows,
+    Tokenizer,
+    compressed_of,
+    figures_in,
+    model_of,
+)
+
+Progress = bool | Report
+"""True: bars on a terminal, lines where output is piped; False: silent; or a report of your own."""
+
+
+@from_settings("clean")
+def clean(*sources: Path, out: Path, cleaning: CleanSettings, licence: str = "", progress: Progress = True) -> Corpus:
+    """Clean files and folders into a corpus: repaired, masked, without duplicates, split so that nothing leaks.
+
+    The same call again returns at once while sources and settings are unchanged; a killed one goes on where it stopped.
+
+        noria.clean("reviews.jsonl", out="corpus", languages=("zh",))
+
+    Args:
+        sources: files in any format that is read, or folders of them.
+        out: the folder to write; an older corpus there is replaced when the new one is whole.
+        licence: licence of the sources, kept in the lineage.
+        progress: bars on a terminal, lines where output is piped; False is silent.
+
+    Raises:
+        InputError: a source cannot be used, or nothing at all is kept.
+        RowError: a bad row, unless `skip_bad_rows`.
+        SettingError: a setting is unknown or not allowed.
+    """
+    from noria.make.corpus.build import build_corpus
+
+    if not sources:
+        raise InputError("nothing to clean", allowed="files and folders")
+    build_corpus(sources, out, cleaning, licence=licence, report=report_of(progress))
+    facts = read_manifest(out).facts
+    return Corpus(out, facts["rows"], facts["kept"], dict(facts["splits"]), dict(facts["drops"]), dict(facts["masked"]))
+
+
+@from_settings("collect")
+def collect(lake: Path, *, task: str, out: Path, model: str | None = None, progress: Progress = True) -> Rows:
+    """Make training rows of what users said of answers: of those who consented, masked, each with where it came from.
+
+        rows = noria.collect("runs/lake", task="classify", out="rows")
+        noria.finetune("classify", base="base", train=rows.path / "rows.jsonl", out="better")
+
+    Args:
+        lake: a server's lake; the server may be running.
+        task: classify, numeric, tag, answer, translate, summarise, chat or complete.
+        out: the folder to write: rows.jsonl, provenance.jsonl and drops.json.
+        model: take only what this model answered; needed where several of the task did.
+        progress: lines of plan and result; False is silent.
+
+    Raises:
+        InputError: no lake, unknown task, several models and none named, or not one row.
+    """
+    from noria.make.corpus.collect import collect as run
+
+    run(lake, task, out, model=model, report=report_of(progress))
+    facts = read_manifest(out).facts
+    return Rows(out, facts["rows"], task, dict(facts["dropped"]))
+
+
+@from_settings("tokenizer")
+def tokenizer(
+    corpus: Path,
+    *,
+    out: Path,
+    vocab_size: int = 16_000,
+    kind: Literal["bpe", "unigram"] = "bpe",
+    progress: Progress = True,
+) -> Tokenizer:
+    """Train a tokenizer on a corpus, bounded in time and memory on Chinese as on English.
+
+    Any text comes back as it was, in composed form (Unicode NFC).
+
+        noria.tokenizer("corpus", out="tokenizer", vocab_size=8192)
+
+    Args:
+        corpus: a corpus folder (its train.jsonl files are read), or a file or folder of documents.
+        out: the tokenizer folder to write.
+        vocab_size: tokens wanted, 512 to 1,000,000; a small corpus gives fewer.
+        kind: bpe, byte-level byte-pair encoding; or unigram, pieces with probabilities.
+        progress: bars on a terminal, lines where output is piped; False is silent.
+
+    Raises:
+        InputError: the corpus cannot be read, or holds no text.
+        SettingError: the size is not allowed.
+    """
+    from noria.make.corpus.texts import training_texts
+    from noria.make.models.bundled import bundled_tokenizers
+    from noria.make.tokens.tokenizer import train_tokenizer
+
+    report = report_of(progress)
+    texts, sources = training_texts(corpus)
+    train_tokenizer(texts, vocab_size, out, report, sources=sources, kind=kind, beside=bundled_tokenizers())
+    report.ledger(f"tokenizer written to {out}", out=str(out))
+    facts = read_manifest(out).facts
+    return Tokenizer(out, facts["vocab_size"], figures_in(facts, "figures"))
+
+
+@from_settings("pretrain")
+def pretrain(corpus: Path, *, out: Path, training: PretrainSettings, progress: Progress = True) -> Model:
+    """Train a language model on a corpus, from nothing or from a base, within a time budget.
+
+    The number of steps is fixed when it starts; a killed run goes on where it was. Test documents are only judged, beside
+    a baseline on the same text; figures are bits per byte or nats per token, as their unit says.
+
+        noria.pretrain("corpus", out="model", seconds=600, model={"parameters": 20_000_000})
+
+    Args:
+        corpus: folder with train.jsonl, valid.jsonl and test.jsonl of documents {text}, or with folders of such files.
+        out: the model folder to write; the unfinished run lies beside it, in `.<out>.work`.
+        progress: bars on a terminal, lines where output is piped; False is silent.
+
+    Raises:
+        InputError: the corpus holds no split, a line is no document, or there is too little text.
+        FolderError: the tokenizer or the base cannot be used.
+        SettingError: a setting is unknown or not allowed, or settings contradict each other.
+        Interrupted: stopped by a signal; the same call goes on.
+    """
+    from noria.make.training.pretrain.recipe import pretrain as run
+
+    report = report_of(progress)
+    run(corpus, out, training, report)
+    report_written(out, report)
+    return model_of(out)
+
+
+@from_settings("base")
+def base(name: str, *, out: Path, trim_to: tuple[Path, ...] = (), progress: Progress = True) -> Model:
+    """Write a pretrained encoder that arrived with Noria's packages, whole or cut down to your texts.
+
+        noria.base("e5-small", out="base", trim_to=["客服.csv"])
+
+    Args:
+        name: e5-small, which knows a hundred languages; or minilm, English, half as deep.
+        out: the model folder to write.
+        trim_to: files of rows or documents whose words stay in the vocabulary; without any it stays whole.
+        progress: bars on a terminal, lines where output is piped; False is silent.
+
+    Raises:
+        SettingError: no such name.
+        PackageError: the package that holds it is missing, or is not the one known here.
+        InputError: there is no text to trim to.
+    """
+    from noria.make.compress.bases import bundled
+
+    report = report_of(progress)
+    bundled(name, out, report, trim_to=trim_to)
+    report.ledger(f"model written to {out}", out=str(out))
+    return model_of(out)
+
+
+@from_settings("finetune", "text_column", "label_column", "try")
+def finetune(
+    task: str,
+    *,
+    train: Path,
+    out: Path,
+    base: Path | None = None,
+    valid: Path | None = None,
+    test: Path | None = None,
+    many: bool = False,
+    options: Mapping[str, Any] | None = None,
+    reading: RowSettings,
+    training: FinetuneSettings,
+    progress: Progress = True,
+) -> Model:
+    """Fine-tune a pretrained model on labelled rows, within a time budget.
+
+    The number of steps is fixed when it starts; a killed run goes on where it was. Valid rows choose the weights and
+    calibrate the confidences; test rows are only judged, beside a baseline learned from the same rows.
+
+        noria.finetune("classify", base="base", train="客服.csv", out="intents", minutes=5)
+        noria.finetune("tag", base="base", train="t.jsonl", out="names", adapter={"kind": "lora", "rank": 8})
+
+    Args:
+        task: classify, numeric, tag, answer, translate, summarise, chat, embed, or one of an installed package.
+        train: rows to learn from, in any format that is read.
+        out: the model folder to write; the unfinished run lies beside it, in `.<out>.work`.
+        base: folder of a pretrained model; numeric needs none, and translate and summarise without one make a model
+            from nothing.
+        valid: rows that choose the weights; without them a share of the training rows is set aside.
+        test: held-out rows that are only judged.
+        many: a text may have several labels, or none.
+        options: fields of the task, such as {"optional": True} for questions that may have no answer.
+        progress: bars on a terminal, lines where output is piped; False is silent.
+
+    Raises:
+        RowError, InputError: a file of rows cannot be used.
+        FolderError: `base` is no usable model.
+        SettingError: a setting is unknown or not allowed, or the task cannot be fine-tuned this way.
+        Interrupted: stopped by a signal; the same call goes on.
+    """
+    from noria.make.training.finetune.recipe import finetune as run
+
+    report = report_of(progress)
+    run(_task(task, base, options, many), base, train, valid, out, training, report, test_file=test, reading=reading)
+    report_written(out, report)
+    return model_of(out)
+
+
+@from_settings("finetune", "text_column", "label_column", "try", "valid", "test")
+def crossvalidate(
+    task: str,
+    *,
+    train: Path,
+    out: Path,
+    base: Path | None = None,
+    many: bool = False,
+    options: Mapping[str, Any] | None = None,
+    cross: CrossSettings,
+    reading: RowSettings,
+    training: FinetuneSettings,
+    progress: Progress = True,
+) -> Folds:
+    """Train on all rows but one fold, judge on that fold, for every fold: how good, and how sure that is.
+
+    Near duplicates lie in one fold. `minutes` is the budget of one of the trainings; a killed run goes on where it was.
+
+        noria.crossvalidate("classify", base="base", train="客服.csv", out="folds", folds=5, minutes=1)
+
+    Args:
+        task, base, many, options: as of `finetune`.
+        train: labelled rows.
+        out: the folder to write: figures of every fold, and over all.
+        progress: bars on a terminal, lines where output is piped; False is silent.
+
+    Raises:
+        RowError, InputError, FolderError, SettingError, Interrupted: as of `finetune`.
+    """
+    from noria.make.training.search.cross_validation import crossvalidate as run
+
+    report = report_of(progress)
+    figures = run(_task(task, base, options, many), base, train, out, training, cross, report, reading=reading)
+    for figure in figures:
+        report.ledger(figure.text(), **figure.as_dict())
+    return Folds(out, tuple(figures))
+
+
+@from_settings("finetune", "text_column", "label_column", "try", "test")
+def search(
+    task: str,
+    *,
+    train: Path,
+    out: Path,
+    ranges: Any,
+    base: Path | None = None,
+    valid: Path | None = None,
+    many: bool = False,
+    options: Mapping[str, Any] | None = None,
+    looking: SearchSettings,
+    reading: RowSettings,
+    training: FinetuneSettings,
+    progress: Progress = True,
+) -> Found:
+    """Search the settings of fine-tuning that suit the rows best, within a number of short trials.
+
+    Every trial is judged on valid rows; no test row is ever looked at. The winner is trained again under several seeds. A
+    killed search goes on where it was.
+
+        found = noria.search("classify", base="base", train="r.csv", out="found", ranges={"learning_rate": "1e-5..1e-3"})
+        noria.finetune("classify", base="base", train="r.csv", out="best", settings=found.best)
+
+    Args:
+        task, base, many, options: as of `finetune`.
+        train: rows to learn from.
+        out: the folder to write: best.toml, and every trial.
+        ranges: setting -> what to try, LOW..HIGH or a list of choices; or texts "name=LOW..HIGH", "name=ONE,OTHER".
+        valid: rows that judge the trials; without them a share of the training rows is set aside.
+        progress: bars on a terminal, lines where output is piped; False is silent.
+
+    Raises:
+        RowError, InputError, FolderError, SettingError, Interrupted: as of `finetune`; or a range cannot be read.
+    """
+    from noria.make.training.search.search import ranges as read_ranges
+    from noria.make.training.search.search import search as run
+
+    chosen = _task(task, base, options, many)
+    tried = read_ranges(ranges, training)
+    run(chosen, base, train, valid, out, training, tried, looking, report_of(progress), reading=reading)
+    return Found(out, out / "best.toml", figures_in(read_manifest(out).facts, "metrics"))
+
+
+@from_settings("evaluate")
+def evaluate(
+    model: Path,
+    rows: Path,
+    *,
+    train: Path | None = None,
+    out: Path | None = None,
+    reading: ReadSettings,
+    progress: Progress = True,
+) -> Judged:
+    """Judge a fine-tuned model on held-out rows: every figure with its interval, and the baseline beside it.
+
+        noria.evaluate("intents", "test.csv", train="train.csv").figures[0].text()
+
+    Args:
+        model: folder of a fine-tuned model; columns that were named in training are remembered there.
+        rows: held-out rows.
+        train: rows from which the baseline learns; without them there is none beside the figures.
+        out: a folder to write the figures to as well.
+        progress: lines of plan and figures; False is silent.
+
+    Raises:
+        FolderError: the folder is no usable model.
+        SettingError: its task has no rows to be judged by.
+        RowError, InputError: a file of rows cannot be used.
+    """
+    from noria.make.evaluate.judge import judge
+
+    report = report_of(progress)
+    figures = judge(model, rows, report, training_file=train, columns=reading.columns, skip_bad=reading.skip_bad_rows)
+    for figure in figures:
+        report.ledger(figure.text(), **figure.as_dict())
+    if out is not None:
+        sources = [source_of(model), Source(rows.name, sha256_file(rows))]
+        with new_folder(out, kind="evaluation", sources=sources) as folder:
+            folder.facts["metrics"] = [figure.as_dict() for figure in figures]
+    return Judged(model, rows, tuple(figures), out)
+
+
+@from_settings("compress", "text_column", "label_column")
+def compress(
+    model: Path,
+    *,
+    rows: Path,
+    out: Path,
+    calibration: Path | None = None,
+    or_trained: bool = False,
+    reading: ReadSettings,
+    compression: CompressSettings,
+    progress: Progress = True,
+) -> Compressed:
+    """Quantise a model to 8 bits, and write it only if it earns its certificate: same answers, faster, smaller.
+
+    Answers are compared with the trained model's on held-out rows; speed is measured in turns with it, through the
+    engines that serve both.
+
+        noria.compress("sentiment", calibration="train.jsonl", rows="test.jsonl", out="sentiment-int8")
+
+    Args:
+        model: folder of a model for classify, tag or embed, or of a Llama that completes texts or chats.
+        rows: held-out rows to certify on, of the form that it was trained on.
+        out: the model folder to write.
+        calibration: rows as those it was trained on, or documents, whose texts show the model what is to come; never the
+            held-out ones. A Llama needs none.
+        or_trained: where it is refused, write the trained model as it is, with the certificate that says so.
+        progress: bars on a terminal, lines where output is piped; False is silent.
+
+    Raises:
+        Refused: it did not earn its certificate; nothing is written.
+        FolderError, InputError, RowError, SettingError: the model, the files or the settings cannot be used.
+    """
+    from noria.make.compress.recipe import certificate_text, compress_model
+    from noria.make.compress.rows import calibration_texts, held_out_rows, report_calibrated
+    from noria.make.evaluate.beside import beside_trained
+    from noria.tasks.remembered import report_made_from
+
+    report = report_of(progress)
+    shown = calibration_texts(model, calibration, reading, report) if calibration else []
+    held_out = held_out_rows(model, rows, reading, report)
+    report_made_from(read_manifest(model), rows, report)
+    report_calibrated(shown, held_out, report)
+    found = compress_model(
+        model,
+        shown,
+        held_out,
+        out,
+        compression,
+        report,
+        judge=beside_trained,
+        source=rows.name,
+        or_trained=or_trained,
+    )
+    report.ledger(f"{model.name}: {certificate_text(found)}; written to {out}", **found.as_dict())
+    made = compressed_of(out, certified=found.passed, reasons=found.reasons, figures=found.figures)
+    for words in made.caveats:
+        report.ledger(f"- but {words}")
+    return made
+
+
+def report_of(progress: Progress) -> Report:
+    """Return where a function says what it does."""
+    if isinstance(progress, Report):
+        return progress
+    return Report.for_terminal() if progress else Report.silent()
+
+
+def report_written(out: Path, report: Report) -> None:
+    """Tell that a model was trained and written, and in the same breath what must be known of it."""
+    facts = read_manifest(out).facts
+    known = caveats(facts)
+    verdict = "" if facts.get("verdict") in (None, "no baseline", "not judged") else f" ({facts['verdict']})"
+    report.ledger(f"model written to {out}{verdict}{'' if not known else ', BUT:'}", out=str(out), caveats=known)
+    for words in known:
+        report.ledger(f"- {words}")
+
+
+def _task(name: str, base: Path | None, options: Mapping[str, Any] | None, many: bool) -> Any:
+    from noria.tasks.options import task_with
+    from noria.tasks.task import task_for
+
+    if base is None and task_for(name).head not in ("vector", "seq2seq"):
+        raise SettingError(
+            "--base is missing",
+            allowed="the folder of a pretrained model",
+            hint="`noria build base e5-small --out base` makes one",
+        )
+    return task_with(name, options, many=many)

@@ -1,0 +1,134 @@
+"""Models and applications over HTTP: until Ctrl-C, or beside other work in this process."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from noria.core.errors import unknown
+from noria.serve.guard.guard import GuardSettings
+from noria.serve.http.settings import ServerSettings
+
+from .options import from_settings
+
+if TYPE_CHECKING:
+    from noria.apps.settings import WatchSettings
+    from noria.serve.guard.guard import Guard
+    from noria.serve.http.state import App
+
+APPS = ("support", "monitor", "recommend")
+
+
+class Server(Protocol):
+    """A server that runs in this process."""
+
+    @property
+    def url(self) -> str:
+        """http://host:port, without a slash at the end."""
+
+    @property
+    def key(self) -> str:
+        """An admin key that is revoked when the server stops."""
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers that show the key."""
+
+
+@from_settings("serve")
+def serve(
+    *models: Path,
+    apps: Sequence[Any] = (),
+    guard: GuardSettings | Mapping[str, Any] | None = None,
+    background: bool = False,
+    prepare: Callable[[Any], None] | None = None,
+    announce: Callable[[str, str | None], None] | None = None,
+    server: ServerSettings,
+) -> signal.Signals | AbstractContextManager[Server]:
+    """Serve models over HTTP: OpenAI's API, Noria's, and the applications.
+
+    Blocks until SIGTERM or Ctrl-C, and returns which it was. With `background=True` it returns a context manager: the
+    server runs while the block does, what is in flight finishes and events are flushed after it.
+
+        noria.serve("intents", port=8400)
+
+        with noria.serve("intents", port=0, background=True) as server:
+            httpx.post(f"{server.url}/v1/classify", headers=server.headers, json={"input": "很好"})
+
+    Args:
+        models: model folders; each is served under its folder's name.
+        apps: applications to mount: support, monitor, recommend, by name; or made as in
+            `noria.apps.support.routes.Support(None, faq)`.
+        guard: what goes in and out is checked for: blocked words, personal data, marks of prompt injection.
+        background: serve beside other work, as a context manager.
+        prepare: is given the FastAPI application before it starts, to add pages to it.
+        announce: called once requests are welcome, with the address and, on the first start, the admin key; by default
+            both are printed.
+
+    Raises:
+        ResourceError: the port is in use.
+        FolderError: a model is missing, damaged or does not load.
+        SettingError: a setting is unknown or not allowed, there is no such application, or two models share a name.
+    """
+    from noria.make.corpus.pii import mask
+    from noria.serve.http.run import serve as run
+    from noria.serve.http.run import serving
+
+    chosen = [application(one) if isinstance(one, str) else one for one in apps]
+    checks = guard_of(guard)
+    if background:
+        return serving(server, models, chosen, guard=checks, prepare=prepare, mask=mask)
+    return run(server, models, chosen, guard=checks, prepare=prepare, announce=announce or print_address, mask=mask)
+
+
+def application(name: str) -> App:
+    """Return an application with nothing told of it: it takes the first served models that fit.
+
+    Raises:
+        SettingError: there is no such application.
+    """
+    if name == "support":
+        from noria.apps.support.routes import Support
+
+        return Support()
+    if name == "monitor":
+        return monitor()
+    if name == "recommend":
+        from noria.apps.recommend.routes import Recommend
+
+        return Recommend()
+    raise unknown("application", name, APPS)
+
+
+def monitor(watch: WatchSettings | None = None, topics: Path | None = None) -> App:
+    """Return opinion monitoring whose texts are masked before they are kept.
+
+    Args:
+        watch: windows, and when an alert is raised.
+        topics: JSON of topics and their words; bundled ones where None.
+    """
+    from noria.apps.monitor.routes import Monitor
+    from noria.apps.monitor.topics import BUNDLED
+    from noria.make.corpus.pii import mask
+
+    return Monitor(lambda text: mask(text)[0], settings=watch, topics=topics or BUNDLED)
+
+
+def guard_of(settings: GuardSettings | Mapping[str, Any] | None) -> Guard:
+    """Return the guard of some settings, by default all as they are, which finds personal data as cleaning does."""
+    from noria.make.corpus.pii import find
+    from noria.serve.guard.guard import Guard
+
+    return Guard(settings if isinstance(settings, GuardSettings) else GuardSettings.make(**(settings or {})), find)
+
+
+def print_address(url: str, key: str | None) -> None:
+    """Say on stderr where the server listens, and the admin key where this is its first start."""
+    import sys
+
+    print(f"listening on {url}", file=sys.stderr, flush=True)
+    if key:
+        print(f"admin key, shown this once: {key}", file=sys.stderr, flush=True)

@@ -1,0 +1,60 @@
+"""The texts alone of whatever holds them: documents, or rows whatever field or column they stand in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from noria.core.errors import RowError
+from noria.core.folder import Source, sha256_file
+from noria.core.progress import Report
+from noria.text.records import read_records
+
+from .documents import files_of, read_documents
+from .settings import CleanSettings
+
+
+def texts_of(*sources: Path) -> Iterator[str]:
+    """Yield the texts of files and folders of documents.
+
+    Raises:
+        InputError: one is missing, of an unknown kind, or holds a row without text.
+    """
+    return (document.text for document in read_documents(files_of(sources), CleanSettings()))
+
+
+def training_texts(corpus: Path) -> tuple[Iterator[str], list[Source]]:
+    """Return the texts to learn from, and their lineage: of a corpus folder its train.jsonl files, else all there is."""
+    files = sorted(corpus.rglob("train.jsonl")) if corpus.is_dir() else []
+    files = files or files_of([corpus])
+    return texts_of(*files), [Source(file.name, sha256_file(file)) for file in files]
+
+
+def all_texts(files: Sequence[Path], report: Report | None = None) -> Iterator[str]:
+    """Yield every text in files of rows or documents, whatever field or column it stands in; rows that cannot be read are told."""
+    for file in files:
+        if file.is_dir():
+            yield from texts_of(file)
+            continue
+        bad: list[RowError] = []
+        for _, record in read_records(file, report):
+            if isinstance(record, RowError):
+                bad.append(record)
+            else:
+                yield from _texts(record)
+        if bad and report:
+            report.note(
+                f"{file}: {len(bad):,} rows cannot be read, their texts are left out, the first: {bad[0]}",
+                skipped=len(bad),
+            )
+
+
+def _texts(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for one in value.values():
+            yield from _texts(one)
+    elif isinstance(value, list):
+        for one in value:
+            yield from _texts(one)
