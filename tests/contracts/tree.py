@@ -18,6 +18,7 @@ ORDER = [
     "serve",
     "apps",
     "grow",
+    "api",
     "console",
     "cli",
     "corpus",
