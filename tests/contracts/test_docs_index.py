@@ -1,6 +1,8 @@
 """Every page is found from the index, every link ends at a heading that is there, and the reference says what the code says."""
 
+import ast
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -64,6 +66,37 @@ def test_links_lead_to_headings_that_are_there(page):
         assert other.exists(), target
         if wanted and other.suffix == ".md":
             assert wanted in anchors(other), target
+
+
+@cache
+def defined(module: str) -> set[str] | None:
+    """Return the names that a module of noria defines or imports, and its modules where it is a package; None: no such module."""
+    path = REPOSITORY / module.replace(".", "/")
+    file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    if not file.exists():
+        return None
+    names = {one.stem for one in path.iterdir()} if path.is_dir() else set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            names.add(node.name)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            names.add(node.id)
+        elif isinstance(node, ast.ImportFrom):
+            names |= {one.asname or one.name for one in node.names}
+    return names
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(REPOSITORY)))
+def test_python_in_the_pages_imports_what_is_there(page):
+    text = page.read_text(encoding="utf-8")
+    said = [(module, name) for module, name in re.findall(r"`(noria(?:\.[a-z_]+)+)\.(\w+)\b", text)]
+    for line in re.findall(r"^ *from (noria[\w.]* import [^(#\n]+)$", text, re.MULTILINE):
+        module, names = line.split(" import ")
+        said += [(module, name.split(" as ")[0].strip()) for name in names.split(",")]
+    for module, name in said:
+        names = defined(module)
+        assert names is not None, f"no module {module}"
+        assert name in names, f"{module} has no {name}"
 
 
 @pytest.mark.parametrize("index", [INDEX, CHINESE], ids=lambda path: path.name)
