@@ -147,7 +147,7 @@ class Child:
 
     def batch(self) -> list[Window]:
         """Return the next batch, by deadline; at most `batch_tokens` with padding, or one window."""
-        due = sorted(self.windows, key=attrgetter("asked.by"))
+        due = sorted(self.windows, key=attrgetter("request.by"))
         first = due[0]
         size = first.length
         # Longer ones would make the first pay for their padding, much shorter ones would pay for its length.

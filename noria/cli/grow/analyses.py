@@ -109,8 +109,8 @@ def _rows(results: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the answers as one flat table: what was asked, of what, the value, its range and n."""
     rows: list[dict[str, Any]] = []
 
-    def add(analyses: str, name: str, value: Any, low: Any, high: Any, n: Any) -> None:
-        rows.append({"asked": analyses, "name": name, "value": value, "low": low, "high": high, "n": n})
+    def add(analysis: str, name: str, value: Any, low: Any, high: Any, n: Any) -> None:
+        rows.append({"asked": analysis, "name": name, "value": value, "low": low, "high": high, "n": n})
 
     for effect in results.get("drivers", {}).get("effects", []):
         add("driver", effect["driver"], effect["value"], effect["low"], effect["high"], effect["n"])
