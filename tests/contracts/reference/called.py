@@ -8,13 +8,14 @@ import importlib
 import inspect
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from typing import Any
 from unittest.mock import patch
 
 from tests.contracts.tree import ORDER, REPOSITORY
 
-from .markdown import anchor, fields, place, prose, table, title
+from .markdown import anchor, fields, meanings, place, prose, table, title
 
 
 def commands_page() -> str:
@@ -97,7 +98,8 @@ def python_page() -> str | None:
     names = [name for name in getattr(noria, "__all__", ()) if not name.startswith("__")]
     if not names:
         return None
-    things = {name: getattr(noria, name) for name in names}
+    things = {f"noria.{name}": getattr(noria, name) for name in names}
+    results = _results(things.values())
     lines = [
         *title("Python", "What `import noria` gives. It is loaded when it is first asked for."),
         "```python",
@@ -105,40 +107,80 @@ def python_page() -> str | None:
         "```",
         "",
     ]
-    lines += [*(f"- [{name}](#{anchor(name)}): {_first(thing)}" for name, thing in things.items()), ""]
-    for name, thing in things.items():
-        lines += [f"## {name}", ""]
-        if callable(thing):
+    for heading, listed in (("Functions", things), ("Results", results)):
+        lines += [
+            f"## {heading}",
+            "",
+            *(f"- [{name}](#{anchor(name)}): {_first(thing)}" for name, thing in listed.items()),
+            "",
+        ]
+    for name, thing in {**things, **results}.items():
+        lines += [f"### {name}", ""]
+        if not isinstance(thing, type) and callable(thing):
             lines += ["```python", *_signature(name, thing), "```", ""]
-        lines += [_docstring(thing), ""]
-        if isinstance(thing, type):
-            lines += _members(thing)
+            lines += [f"Gives a [{result}](#{anchor(result)}).", ""] if (result := _given(thing)) in results else []
+        lines += [_docstring(thing), "", *(_members(thing) if isinstance(thing, type) else ())]
     return "\n".join(lines)
+
+
+def _given(thing: Any) -> str:
+    """Return the name of what a function returns."""
+    return _annotation(inspect.signature(thing).return_annotation)
+
+
+def _results(things: Iterable[Any]) -> dict[str, type]:
+    """Return the classes of the API that its functions, and the methods of those classes, give back."""
+    waiting, found = list(things), {}
+    while waiting:
+        thing = waiting.pop(0)
+        methods = (
+            [one for one in vars(thing).values() if inspect.isfunction(one)] if isinstance(thing, type) else [thing]
+        )
+        for method in filter(callable, methods):
+            for name in re.findall(r"[A-Z]\w+", _given(method)):
+                one = next((vars(module)[name] for module in _api() if name in vars(module)), None)
+                if isinstance(one, type) and one.__module__.startswith("noria.api") and name not in found:
+                    found[name] = one
+                    waiting.append(one)
+    return found
+
+
+def _api() -> list[Any]:
+    return [module for name, module in sorted(sys.modules.items()) if name.split(".")[:2] == ["noria", "api"]]
+
+
+def _annotation(given: Any) -> str:
+    """Return an annotation as one writes it, without the modules of its names."""
+    return re.sub(r"\b[a-z_]+\.", "", inspect.formatannotation(given)).strip("'")
 
 
 def _signature(name: str, thing: Any) -> list[str]:
     """Return a signature as code, a line a parameter where there are many."""
     found = inspect.signature(thing)
-    given = [str(one) for one in found.parameters.values()]
-    star = next((n for n, one in enumerate(found.parameters.values()) if one.kind is one.KEYWORD_ONLY), None)
-    if star is not None and not any(one.kind is one.VAR_POSITIONAL for one in found.parameters.values()):
-        given.insert(star, "*")
-    end = "" if found.return_annotation is found.empty or isinstance(thing, type) else f" -> {_plain(found)}"
+    given, star = [], False
+    for one in found.parameters.values():
+        if one.name == "self":
+            continue
+        if one.kind is one.KEYWORD_ONLY and not star:
+            given.append("*")
+        star = star or one.kind in (one.KEYWORD_ONLY, one.VAR_POSITIONAL)
+        mark = {one.VAR_POSITIONAL: "*", one.VAR_KEYWORD: "**"}.get(one.kind, "")
+        kind = "" if one.annotation is one.empty else f": {_annotation(one.annotation)}"
+        value = "" if one.default is one.empty else f" = {one.default!r}" if kind else f"={one.default!r}"
+        given.append(f"{mark}{one.name}{kind}{value}")
+    end = "" if found.return_annotation is found.empty else f" -> {_given(thing)}"
     short = f"{name}({', '.join(given)}){end}"
     return [short] if len(short) <= 100 else [f"{name}(", *(f"    {one}," for one in given), f"){end}"]
 
 
-def _plain(found: inspect.Signature) -> str:
-    return inspect.formatannotation(found.return_annotation).strip("'")
-
-
 def _docstring(thing: Any) -> str:
-    """Return a docstring; what it says of arguments, results and errors as lists."""
+    """Return a docstring; what it says of arguments, settings, results and errors as lists."""
     text = inspect.getdoc(thing) or ""
-    lines, inside = [], False
-    for line in text.splitlines():
-        if heading := re.fullmatch(r"(Args|Returns|Raises|Yields|Attributes):", line):
-            lines += [f"**{heading[1]}**", ""]
+    lines: list[str] = []
+    inside = False
+    for line, after in pairwise([*text.splitlines(), ""]):
+        if line.endswith(":") and re.match(r" {4}[*\w, ]+: ", after):
+            lines += [f"**{line[:-1]}**", ""]
             inside = True
         elif inside and re.match(r" {4}\S", line):
             name, colon, rest = line.strip().partition(": ")
@@ -150,24 +192,26 @@ def _docstring(thing: Any) -> str:
 
 
 def _members(thing: type) -> list[str]:
-    """Return a class's own fields, properties and methods."""
+    """Return a class's fields, properties and methods, those of the classes above it too."""
     lines: list[str] = []
     if dataclasses.is_dataclass(thing):
-        lines += table(("field", "type"), ((f"`{one.name}`", f"`{one.type}`") for one in dataclasses.fields(thing)))
-    elif hasattr(thing, "model_fields"):
-        lines += fields(thing.model_json_schema(), str)
-    for name, value in vars(thing).items():
+        meaning = meanings(thing)
+        rows = [
+            (f"`{one.name}`", f"`{_annotation(one.type)}`", meaning.get(one.name, ""))
+            for one in dataclasses.fields(thing)
+            if not one.name.startswith("_")
+        ]
+        lines += table(("field", "type", "meaning"), rows) if rows else []
+    for name in dict.fromkeys(name for one in thing.__mro__[:-1] for name in vars(one) if not name.startswith("_")):
+        value = inspect.getattr_static(thing, name)
         value = value.__func__ if isinstance(value, classmethod | staticmethod) else value
-        if name.startswith("_"):
-            continue
         if isinstance(value, property):
-            lines += [f"- `.{name}`: {_first(value)}", ""]
+            lines.append(f"- `.{name}`: {_first(value)}")
         elif inspect.isfunction(value):
-            lines += [
-                f"- `.{_signature(name, value)[0] if len(_signature(name, value)) == 1 else name + '(…)'}`: {_first(value)}",
-                "",
-            ]
-    return lines
+            lines.append(f"- `.{' '.join(line.strip() for line in _signature(name, value))}`: {_first(value)}")
+    if "__call__" in vars(thing):
+        lines.append(f"- `{_signature('', thing.__call__)[0]}`: {_first(thing.__call__)}")
+    return [*lines, ""]
 
 
 _CLASS = re.compile(r"^class (\w+)\(([^)]*)\)", re.MULTILINE)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import json
 import re
+import textwrap
 from collections.abc import Callable, Iterable, Mapping
+from itertools import pairwise
 from typing import Any
 
 from tests.contracts.tree import REPOSITORY
@@ -46,6 +50,22 @@ def place(module: str) -> str:
     path = module.replace(".", "/")
     path += "/__init__.py" if (REPOSITORY / path).is_dir() else ".py"
     return f"[{path}](../../{path})"
+
+
+def meanings(thing: type) -> dict[str, str]:
+    """Return what the docstrings below a class's attributes say, those of the classes above it too."""
+    found: dict[str, str] = {}
+    for one in reversed(thing.__mro__):
+        if one.__module__.split(".")[0] == "noria":
+            body = ast.parse(textwrap.dedent(inspect.getsource(one))).body[0].body
+            for first, second in pairwise(body):
+                if (
+                    isinstance(first, ast.AnnAssign)
+                    and isinstance(second, ast.Expr)
+                    and isinstance(second.value, ast.Constant)
+                ):
+                    found[first.target.id] = str(second.value.value)
+    return found
 
 
 # JSON schemas, of settings and of bodies

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import ast
 import dataclasses
 import inspect
 import json
 import tempfile
 from collections.abc import Iterable
-from itertools import pairwise
 from pathlib import Path
 
-from .markdown import Schema, anchor, bounds, default, fields, kind, place, prose, table, title
+from .markdown import Schema, anchor, bounds, default, fields, kind, meanings, place, prose, table, title
 
 
 def document() -> Schema:
@@ -134,13 +132,7 @@ def events_page() -> str:
     """Return the kinds, outcomes and fields of an event."""
     from noria.lake import event
 
-    source = ast.parse(Path(event.__file__).read_text(encoding="utf-8"))
-    body = next(one for one in source.body if isinstance(one, ast.ClassDef) and one.name == "Event").body
-    meaning = {
-        first.target.id: second.value.value
-        for first, second in pairwise(body)
-        if isinstance(first, ast.AnnAssign) and isinstance(second, ast.Expr) and isinstance(second.value, ast.Constant)
-    }
+    meaning = meanings(event.Event)
     typed = {one.name: one for one in dataclasses.fields(event.Event)}
     lines = title(
         "Events",
