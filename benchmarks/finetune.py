@@ -90,14 +90,14 @@ def noria_speed(folder: Path, seconds: float) -> float:
     from noria.core.progress import Report
     from noria.make.training.finetune.examples import Examples
     from noria.make.training.finetune.fit import fit
-    from noria.make.training.finetune.prepare import prepared
+    from noria.make.training.finetune.prepare import prepare_model
     from noria.make.training.settings import FinetuneSettings
     from noria.tasks.task import labels_in, read_rows, task_for
 
     rows = read_rows(folder / "train.jsonl", task_for("classify"))
     task = task_for("classify", labels_in(rows))
     settings = FinetuneSettings(max_length=MAX_LENGTH, minutes=seconds / 60)
-    module, tokenizer = prepared(task, folder / "base", settings)
+    module, tokenizer = prepare_model(task, folder / "base", settings)
     examples = Examples.of(task, tokenizer, rows, settings.max_length)
     with tempfile.TemporaryDirectory(dir=folder) as work:
         result = fit(task, module, tokenizer, examples, None, Path(work) / "run", settings, Report())

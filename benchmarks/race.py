@@ -125,7 +125,7 @@ def noria(folder: Path, seed: int, clock: _Clock, changes: dict[str, Any], epoch
     from noria.core.progress import Report
     from noria.make.training.finetune.examples import Examples
     from noria.make.training.finetune.fit import fitting
-    from noria.make.training.finetune.prepare import prepared
+    from noria.make.training.finetune.prepare import prepare_model
     from noria.make.training.loop.loop import Evaluation, train
     from noria.make.training.settings import FinetuneSettings
     from noria.tasks.task import labels_in, read_rows, task_for
@@ -133,7 +133,7 @@ def noria(folder: Path, seed: int, clock: _Clock, changes: dict[str, Any], epoch
     rows = read_rows(folder / "train.jsonl", task_for("classify"))
     task = task_for("classify", labels_in(rows))
     settings = FinetuneSettings.make(**{"max_length": MAX_LENGTH, "seed": seed, **changes})
-    module, tokenizer = prepared(task, folder / "base", settings)
+    module, tokenizer = prepare_model(task, folder / "base", settings)
     examples = Examples.of(task, tokenizer, rows, MAX_LENGTH)
     held = Examples.of(task, tokenizer, read_rows(folder / "held.jsonl", task), MAX_LENGTH)
     steps = round(epochs * sum(examples.lengths) / settings.tokens_per_batch * 1.05)

@@ -110,7 +110,7 @@ def noria(folder: Path, what: str, seconds: float) -> dict[str, float]:
     from noria.core.progress import Report
     from noria.make.tokens.batches import Buckets
     from noria.make.training.finetune import examples
-    from noria.make.training.finetune.prepare import prepared
+    from noria.make.training.finetune.prepare import prepare_model
     from noria.make.training.loop import loop
     from noria.make.training.objectives import supervised
     from noria.make.training.settings import FinetuneSettings, TrainSettings
@@ -118,7 +118,7 @@ def noria(folder: Path, what: str, seconds: float) -> dict[str, float]:
 
     rows = read_rows(folder / "train.jsonl", task_for("classify"))
     task = task_for("classify", labels_in(rows))
-    module, tokenizer = prepared(task, folder / "base", FinetuneSettings(max_length=MAX_LENGTH))
+    module, tokenizer = prepare_model(task, folder / "base", FinetuneSettings(max_length=MAX_LENGTH))
     known = examples.Examples.of(task, tokenizer, rows, MAX_LENGTH)
     batches = Buckets(known.lengths, partial(examples.texts, known, 0), tokens_per_batch=2048, seed=0)
     watch, work = Watch(what, seconds), folder / "noria"

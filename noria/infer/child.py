@@ -68,13 +68,13 @@ class Child:
     def __init__(self, engine: Engine, connection: socket.socket, batch_tokens: int) -> None:
         self.engine, self.connection, self.batch_tokens = engine, connection, batch_tokens
         self.windows: list[Window] = []
-        self.talks = CompletionStreams(engine, self.send, self.fail) if engine.task.head == "causal" else None
+        self.streams = CompletionStreams(engine, self.send, self.fail) if engine.task.head == "causal" else None
         self._unpacker = Unpacker()
 
     def run(self) -> None:
         """Serve until the socket is closed."""
         while True:
-            idle = not self.windows and not (self.talks and self.talks.busy)
+            idle = not self.windows and not (self.streams and self.streams.busy)
             # With work at hand only what has come already is read, so that no one waits for no one.
             while select.select([self.connection], [], [], None if idle else 0)[0]:
                 content = self.connection.recv(1 << 16)
@@ -85,8 +85,8 @@ class Child:
                 idle = False
             if self.windows:
                 self.compute()
-            if self.talks and self.talks.busy:
-                self.talks.step()
+            if self.streams and self.streams.busy:
+                self.streams.step()
 
     def take(self, message: Message) -> None:
         """Note one message."""
@@ -97,8 +97,8 @@ class Child:
                 self.forget(message["id"])
             elif "texts" in message:
                 self.note(message["id"], message["texts"], message.get("by", 0.0))
-            elif self.talks:
-                self.talks.begin(message)
+            elif self.streams:
+                self.streams.begin(message)
             else:
                 raise InputError("the model completes no text", found=f"a model for {self.engine.task.name}")
         except Exception as error:
@@ -164,8 +164,8 @@ class Child:
     def forget(self, number: int) -> None:
         """Drop a request."""
         self.windows = [window for window in self.windows if window.request.id != number]
-        if self.talks:
-            self.talks.forget(number)
+        if self.streams:
+            self.streams.forget(number)
 
     def fail(self, number: int, error: Exception) -> None:
         """Tell that a request failed."""

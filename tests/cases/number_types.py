@@ -23,7 +23,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from noria.core.progress import Report
 from noria.infer.choose import open_engine
 from noria.machine import measure
-from noria.make.compress.quantize import ways
+from noria.make.compress.quantize import methods_to_try
 from noria.make.evaluate.judge import judge
 from noria.make.training.finetune.recipe import finetune
 from noria.make.training.pretrain.recipe import pretrain
@@ -125,7 +125,12 @@ def work(root: Path, number_type: str) -> dict[str, Any]:
             engine = open_engine(folder, prefer="torch")
             engine.forward([[1, 5, 6], [1, 7]])
             engine.close()
-    return {"chosen": machine.number_type, "seconds": seconds, "products": dict(counted.found), "ways": ways("auto")}
+    return {
+        "chosen": machine.number_type,
+        "seconds": seconds,
+        "products": dict(counted.found),
+        "ways": methods_to_try("auto"),
+    }
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from noria.grow.bundled import chatbot_shares
 from noria.grow.log.log import Log
 from noria.grow.market.bases import bases
 from noria.grow.market.drivers.attraction import explain
-from noria.grow.market.drivers.eventstudy import Happening, event_study
+from noria.grow.market.drivers.eventstudy import MarketEvent, event_study
 from noria.grow.market.drivers.panel import panel_of
 from noria.grow.market.needs import needs
 from noria.grow.market.penetration import penetration
@@ -45,7 +45,7 @@ def sections(chatbots: Shares, cdnow_tenth: Log) -> list[Section]:
         repeats=199,
     )
     followed = event_study(
-        chatbots, [Happening("Google Gemini", "2025-11"), Happening("Claude", "2026-03")], window=2, repeats=199
+        chatbots, [MarketEvent("Google Gemini", "2025-11"), MarketEvent("Claude", "2026-03")], window=2, repeats=199
     )
     sizes = potential(
         [
