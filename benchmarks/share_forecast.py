@@ -267,8 +267,7 @@ def _filled(column: Floats) -> Floats:
 
 
 def _lines(name: str, test: Backtest, unit: str) -> list[Line]:
-    from noria.grow.forecast.scoring.scores import mean_interval
-    from noria.grow.forecast.scoring.stacking import BLEND
+    from noria.grow.forecast.scoring.scores import BLEND, mean_interval
 
     for model in (*test.weights, BLEND, *PEERS):
         mine = [trial for trial in test.trials if trial.model == model]

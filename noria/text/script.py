@@ -1,4 +1,4 @@
-"""Which script a text is written in, how wide its letters are, and how long it is in units that are fair to Chinese and English."""
+"""What a text is written in, Chinese or not: its script, its sentences and words, and its length in units that are fair to both."""
 
 from __future__ import annotations
 
@@ -36,3 +36,26 @@ def length(text: str) -> int:
 def narrow(text: str) -> str:
     """Return the text with full-width letters and digits made plain, character for character: offsets stay true."""
     return text.translate(_FULL_WIDTH)
+
+
+_SENTENCE = re.compile(r"(?:[^。！？!?\n.]|\.(?!\s|$))*(?:[。！？!?\n]+|\.|$)")
+WORDS = re.compile(r"\w+(?:['’-]\w+)*|[^\w\s]")
+"""A word of a script that puts blanks between words, or a mark."""
+
+
+def sentences(text: str) -> list[str]:
+    """Return the sentences of a text, Chinese or not, without white space at their ends."""
+    return [part.strip() for part in _SENTENCE.findall(text) if part.strip()]
+
+
+def words(text: str) -> list[str]:
+    """Return the words and marks of a text; Chinese is cut by a dictionary."""
+    return [word for word in segmented(text) if word.strip()] if is_chinese([text]) else WORDS.findall(text)
+
+
+def segmented(text: str) -> list[str]:
+    """Return the pieces of a text, which together are the text: Chinese words by rjieba's dictionary, runs of anything else."""
+    import rjieba
+
+    pieces: list[str] = rjieba.cut(text)
+    return pieces

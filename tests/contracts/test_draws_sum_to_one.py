@@ -13,7 +13,7 @@ from hypothesis.extra.numpy import arrays
 from noria.grow.forecast.joint import rivals, succession
 from noria.grow.forecast.levels import effort
 from noria.grow.forecast.levels.levels import LEVEL_MODELS
-from noria.grow.forecast.scoring.stacking import BLEND
+from noria.grow.forecast.scoring.scores import BLEND
 from noria.grow.forecast.shares.baseline import MODELS, NAMES
 from noria.grow.market.share import shares
 from noria.grow.series.calendars import following

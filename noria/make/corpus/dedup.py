@@ -1,10 +1,11 @@
-"""Exact and near duplicates: who repeats whom, and which texts belong together in one split."""
+"""Exact and near duplicates, and splits that never leak: who repeats whom, and whole groups on one side, chosen by hash."""
 
 from __future__ import annotations
 
 import functools
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -146,3 +147,38 @@ def _ignored() -> re.Pattern[str]:
     """Punctuation, separators and control characters; symbols such as emoji carry meaning and count."""
     ignored = (chr(code) for code in range(0x10000) if not 0xD800 <= code <= 0xDFFF)
     return re.compile("[" + "".join(re.escape(c) for c in ignored if unicodedata.category(c)[0] in "PZC") + "]+")
+
+
+SPLITS = ("train", "valid", "test")
+
+
+def split_of(groups: Sequence[str], *, valid: float = 0.1, test: float = 0.1, seed: int = 0) -> list[str]:
+    """Return "train", "valid" or "test" for each group named.
+
+    A group's side hangs on its name and the seed only, so new data never moves old data across; the shares are those of
+    groups, met on average. Only where a set is so small that a split asked for would stay empty does it get the group with
+    the least hash of the fullest split; training comes first.
+
+    Args:
+        groups: the group of each document, in any order, with repeats.
+        valid: share of the groups for validation.
+        test: share of the groups for the test.
+    """
+    place = {group: xxhash.xxh3_64_intdigest(group.encode(), seed=seed & 0xFFFFFFFF) / 2**64 for group in set(groups)}
+    side = {
+        group: "test" if share < test else "valid" if share < test + valid else "train"
+        for group, share in place.items()
+    }
+    in_order = sorted(place, key=lambda group: (place[group], group))
+    for name in (name for name, share in (("train", 1.0), ("test", test), ("valid", valid)) if share > 0):
+        _fill(side, in_order, name)
+    return [side[group] for group in groups]
+
+
+def _fill(side: dict[str, str], in_order: list[str], name: str) -> None:
+    sizes = Counter(side.values())
+    if not sizes or sizes[name]:
+        return
+    fullest = max(SPLITS, key=lambda split: sizes[split])
+    if sizes[fullest] > 1 or name == "train":
+        side[next(group for group in in_order if side[group] == fullest)] = name

@@ -8,18 +8,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from difflib import SequenceMatcher
+from typing import Any
 
 from noria.core.progress import Report
 from noria.text.labels import same_label
 from noria.text.personal_data import mask
 
 from .clean import clean
-from .dedup import find_duplicates
+from .dedup import SPLITS, find_duplicates, split_of
 from .documents import Document
 from .filters import Filter, reason_to_drop, standard_filters
 from .settings import CleanSettings
-from .spans import moved
-from .split import SPLITS, split_of
 from .tally import Tally
 
 
@@ -135,3 +135,22 @@ def _counted(documents: Iterable[Document], advance: Callable[[], None]) -> Iter
     for document in documents:
         yield document
         advance()
+
+
+def moved(spans: Sequence[dict[str, Any]], before: str, after: str) -> list[dict[str, Any]]:
+    """Return the spans of `before` at their places in `after`; those whose text was changed itself are left out.
+
+    Args:
+        spans: {"start", "end", "label"}, in characters of `before`.
+    """
+    if before == after:
+        return list(spans)
+    blocks = SequenceMatcher(None, before, after, autojunk=False).get_matching_blocks()
+    kept = []
+    for span in spans:
+        for block in blocks:
+            if block.a <= span["start"] and span["end"] <= block.a + block.size:
+                shift = block.b - block.a
+                kept.append({**span, "start": span["start"] + shift, "end": span["end"] + shift})
+                break
+    return kept

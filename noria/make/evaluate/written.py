@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 
 from noria.tasks.task import Answer, Row, Task
-from noria.text.script import is_chinese
-from noria.text.segmentation import WORDS, sentences, words
+from noria.text.script import WORDS, is_chinese, sentences, words
 
 from .ngram import NgramModel
 

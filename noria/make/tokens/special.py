@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from noria.core.errors import FolderError
 from noria.core.folder import new_folder, write_json
 from noria.tasks.tokenizer import write_tokenizer as write_bare
-from noria.text.segmentation import segmented
+from noria.text.script import segmented
 
 from .tokenizer import BEGIN, END, PAD, copy_tokenizer, lineage_of_tokenizer, load_tokenizer, write_tokenizer
 

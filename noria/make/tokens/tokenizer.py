@@ -2,7 +2,7 @@
 
 A text is first cut into runs that no token crosses (`runs`). Chinese has no spaces, so without cuts whole clauses would
 count as words of their own, and time and memory would grow with the corpus. Distinct runs are counted in a table of
-bounded size; merges (`merges`) or pieces (`unigram`) are learnt from it, and the result is the library's own format.
+bounded size; merges (`merges`) or pieces (`learn_pieces`) are learnt from it, and the result is the library's own format.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
+import numpy as np
+
 from noria.core.errors import InputError, SettingError, unknown
 from noria.core.folder import OpenFolder, Source, lineage_of, new_folder, write_json
 from noria.core.progress import Report
@@ -23,7 +25,7 @@ from noria.tasks.tokenizer import write_tokenizer as write_bare
 
 from . import older
 from .density import density, table
-from .runs import RUNS, Runs, Seen, count_runs
+from .runs import BETWEEN, RUNS, Runs, Seen, count_runs
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -158,8 +160,6 @@ def _bpe(runs: Runs, vocab_size: int, advance: Callable[[float], None]) -> Token
 def _unigram(runs: Runs, vocab_size: int) -> Tokenizer:
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 
-    from .unigram import byte_pieces, learn_pieces
-
     names = [(name, 0.0) for name in (PAD, BEGIN, END)]
     pieces = learn_pieces(runs, vocab_size - len(names) - 256)
     vocabulary = [*names, *byte_pieces(pieces[-1][1] if pieces else 0.0), *pieces]
@@ -214,3 +214,54 @@ class _Split:
             if not self.first:
                 self.first.append(text)
             yield text
+
+
+FED = 4_000_000
+"""Characters that training sees at most, give or take the rounding of counts."""
+LONGEST = 16
+_BATCH = 1_000
+
+
+def learn_pieces(runs: Runs, pieces: int) -> list[tuple[str, float]]:
+    """Return up to `pieces` pieces of a Unigram vocabulary with their log-probabilities, the most probable first.
+
+    The library's expectation maximisation (Kudo 2018, "Subword regularization") is fed distinct runs, each as often as its
+    count says, scaled down where that would be more than `FED` characters. It gives a piece to every character it sees, so
+    rare characters are kept from it: at most half of the pieces are characters, and the rest is written in its 256 bytes.
+    """
+    import json
+
+    from tokenizers import Regex, Tokenizer, models, pre_tokenizers, trainers
+
+    tokenizer = Tokenizer(models.Unigram())
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(RUNS), "isolated")
+    trainer = trainers.UnigramTrainer(vocab_size=pieces, max_piece_length=LONGEST, show_progress=False)
+    tokenizer.train_from_iterator(_fed(runs, pieces // 2), trainer)
+    found = json.loads(tokenizer.to_str())["model"]["vocab"]
+    return sorted(((piece, score) for piece, score in found), key=lambda one: (-one[1], one[0]))[:pieces]
+
+
+def byte_pieces(score: float) -> list[tuple[str, float]]:
+    """Return the pieces that stand for the bytes of a character without a piece."""
+    return [(f"<0x{byte:02X}>", score) for byte in range(256)]
+
+
+def _fed(runs: Runs, characters: int) -> Iterator[list[str]]:
+    """Yield runs in batches, each as often as it counts, cut at characters that are not among the most frequent."""
+    seen = np.bincount(runs.codes, weights=np.repeat(runs.counts, runs.lengths))
+    rare = np.argsort(-seen, kind="stable")[characters:]
+    codes = runs.codes.copy()
+    codes[np.isin(codes, rare[seen[rare] > 0])] = ord(BETWEEN)
+    text = codes.tobytes().decode("utf-32-le", "replace")
+    factor = max(runs.least, float((runs.counts * runs.lengths).sum()) / FED)
+    times = np.ceil(runs.counts / factor).astype(int).tolist()
+    batch: list[str] = []
+    start = 0
+    for length, often in zip(runs.lengths.tolist(), times, strict=True):
+        batch += [part for part in text[start : start + length].split(BETWEEN) if part] * often
+        start += length
+        if len(batch) >= _BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch

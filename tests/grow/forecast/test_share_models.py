@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from noria.core.errors import InputError, SettingError
-from noria.grow.forecast.scoring.stacking import counts_of, stacked
+from noria.grow.forecast.scoring.scores import counts_of, stacked
 from noria.grow.forecast.shares.attraction import log_ratios, shares_of
 from noria.grow.forecast.shares.backtest import backtest
 from noria.grow.forecast.shares.baseline import MODELS

@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 
 from noria.make.corpus.dedup import key_of, near_pairs
 from noria.make.corpus.documents import Document
-from noria.make.corpus.pipeline import clean_corpus, joined, splits
+from noria.make.corpus.pipeline import clean_corpus, joined, moved, splits
 from noria.make.corpus.settings import CleanSettings
-from noria.make.corpus.spans import moved
 from noria.make.corpus.tally import SAMPLES, Tally
 
 CHINESE = "春天来了，江南的花都开了，我们在湖边走了一会儿，说起从前的事情，大家都笑了起来。"

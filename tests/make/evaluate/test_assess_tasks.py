@@ -11,7 +11,7 @@ from noria.make.evaluate import written
 from noria.make.evaluate.baseline import baselines_of
 from noria.make.evaluate.card import assess, baseline_answers
 from noria.tasks.task import Task, task_for
-from noria.text.segmentation import sentences
+from noria.text.script import sentences
 
 ANIMALS = {"猫": "cat", "狗": "dog", "鸟": "bird", "鱼": "fish"}
 DOINGS = {"吃": "eats", "看": "sees", "喜欢": "likes"}

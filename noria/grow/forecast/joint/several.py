@@ -18,7 +18,7 @@ from noria.core.errors import InputError, SettingError, unknown
 from noria.grow.forecast.levels.levels import MINIMUM, Levels, random_walk
 from noria.grow.forecast.names import BASELINE
 from noria.grow.forecast.scoring.rolling import Ahead, Backtest, Forecaster, Record, mean_change, rolled
-from noria.grow.forecast.scoring.stacking import BLEND, counts_of
+from noria.grow.forecast.scoring.scores import BLEND, counts_of
 from noria.grow.market.tidy import tidied
 from noria.grow.series.calendars import following
 from noria.grow.series.cells import Flag

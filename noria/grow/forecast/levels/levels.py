@@ -18,7 +18,7 @@ import numpy as np
 
 from noria.core.errors import InputError
 from noria.grow.forecast.scoring.rolling import Ahead, Backtest, Forecaster, Record, mean_change, rolled
-from noria.grow.forecast.scoring.stacking import BLEND, counts_of
+from noria.grow.forecast.scoring.scores import BLEND, counts_of
 from noria.grow.series.calendars import between, following
 from noria.grow.series.series import Floats, Provenance, Series
 from noria.grow.series.units import scale_of

@@ -19,8 +19,7 @@ from noria.core.figure import Figure
 from noria.grow.forecast.names import BASELINE, name_of
 from noria.grow.series.series import Floats
 
-from .scores import crps, energy_score, mean_interval
-from .stacking import BLEND, counts_of, stacked
+from .scores import BLEND, counts_of, crps, energy_score, mean_interval, stacked
 
 LEVELS = (0.5, 0.8, 0.9)
 

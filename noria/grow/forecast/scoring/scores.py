@@ -1,4 +1,4 @@
-"""Proper scores of draws against what came, and the mean of scores that overlap in time.
+"""Proper scores of draws against what came, the mean of scores that overlap in time, and models weighed by them.
 
 Energy score and CRPS are those of Gneiting and Raftery (2007, Strictly proper scoring rules, prediction, and estimation).
 """
@@ -38,3 +38,40 @@ def mean_interval(values: Floats, lags: int, level: float = 0.95) -> tuple[float
     for lag in range(1, min(lags, size - 1) + 1):
         variance += 2 * (1 - lag / (lags + 1)) * float(off[lag:] @ off[:-lag]) / (size - 1)
     return float(values.mean()), float(t.ppf((1 + level) / 2, size - 1)) * float(np.sqrt(max(variance, plain) / size))
+
+
+BLEND = "blend"
+"""The name of the mixture among models."""
+_CAUTION = 2.0
+"""As many forecasts' worth of belief that all models are alike."""
+
+
+def stacked(scores: Floats, rounds: int = 500) -> Floats:
+    """Return the weights of M models, (M,), from the log densities that they gave to what came, (N, M); N may be 0.
+
+    They maximise the log score of the mixture (Hall and Mitchell 2007; Yao, Vehtari, Simpson and Gelman 2018, Using stacking
+    to average Bayesian predictive distributions), held a little towards equal ones, since a few forecasts prove little.
+
+    By expectation maximisation, each round of which can only improve.
+    """
+    models = scores.shape[1]
+    weights = np.full(models, 1 / models)
+    if not len(scores):
+        return weights
+    densities = np.exp(scores - scores.max(1, keepdims=True))
+    for _ in range(rounds):
+        mixture = densities * weights
+        shares = mixture / mixture.sum(1, keepdims=True)
+        new = (shares.sum(0) + _CAUTION / models) / (len(scores) + _CAUTION)
+        moved = np.abs(new - weights).max()
+        weights = new
+        if moved < 1e-8:
+            break
+    return weights
+
+
+def counts_of(weights: Floats, draws: int) -> list[int]:
+    """Return how many of `draws` each model gives: as near to its weight as whole numbers can be."""
+    ends = np.rint(np.cumsum(weights) * draws).astype(int)
+    ends[-1] = draws
+    return [int(count) for count in np.diff(ends, prepend=0)]

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from noria.core.errors import SettingError
-from noria.grow.forecast.scoring.stacking import BLEND, counts_of
+from noria.grow.forecast.scoring.scores import BLEND, counts_of
 from noria.grow.market.share import Shares
 
 from .attraction import ShareForecast

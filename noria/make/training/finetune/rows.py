@@ -20,8 +20,7 @@ from noria.core.errors import InputError
 from noria.core.folder import Source, sha256_file
 from noria.core.progress import Report
 from noria.core.settings import Settings, fingerprint
-from noria.make.corpus.dedup import find_duplicates
-from noria.make.corpus.split import split_of
+from noria.make.corpus.dedup import find_duplicates, split_of
 from noria.make.training.settings import RowSettings
 from noria.tasks.task import Features, Row, Task, labels_in, read_rows
 from noria.text.labels import counted
