@@ -24,7 +24,7 @@ from noria.cli.main import main
 from noria.core.errors import InputError
 from noria.grow.log.amounts import decimal_mark, read_amounts
 from noria.grow.log.log import Log
-from noria.grow.log.nobody import PLACEHOLDERS
+from noria.grow.log.names import PLACEHOLDERS
 from noria.grow.log.read import read_log
 from noria.grow.log.stamps import read_stamps, utc_of
 from noria.grow.log.zones import from_wall, local_calendar, steps_of

@@ -18,7 +18,7 @@ from noria.grow.settings import LogSettings
 from noria.grow.users.bits import user_bits
 
 from .log import COLUMNS, Log
-from .nobody import NO_IDS, PLACEHOLDERS
+from .names import NO_IDS, PLACEHOLDERS
 from .problems import Problem
 from .times import from_local, microseconds, utc
 from .user_days import extended, measured, nameless, tally

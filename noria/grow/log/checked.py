@@ -20,7 +20,7 @@ from noria.core.errors import InputError, shorten
 from .amounts import DecimalMark, currencies, decimal_mark, multiplied, read_amounts
 from .files import NUMBER, Loaded, quoted
 from .instants import instant_sql, odd_times, times_sql, zoned_or_refused
-from .nobody import NO_IDS, literal, placeholder_sql, word_list
+from .names import NO_IDS, literal, placeholder_sql, word_list
 from .problems import Problem
 from .stamps import DateOrder, read_stamps
 from .tables import drop, put

@@ -62,7 +62,7 @@ def read_log(
         week_starts: monday, sunday or saturday.
         date_order: of dates in numbers that end with the year: dmy, mdy or ymd; told by the data where it can be.
         decimal: what stands before the decimals of amounts; told by the data where it can be.
-        keep_users: words for nobody (`noria.grow.log.nobody.PLACEHOLDERS`) that are users here.
+        keep_users: words for nobody (`noria.grow.log.names.PLACEHOLDERS`) that are users here.
         source: what the figures cite; the file's name where not given.
         licence: under which the log may be used.
         unit: unit of `value`.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from noria.grow.log.nobody import plain
+from noria.grow.log.names import plain
 
 OTHER = "Other"
 _OTHERS = {

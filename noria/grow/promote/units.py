@@ -26,7 +26,7 @@ from noria.grow.log.files import NUMBER, Loaded, load_table, quoted
 from noria.grow.log.instants import add_local_times
 from noria.grow.log.lake import connect
 from noria.grow.log.log import SERVER_EVENTS
-from noria.grow.log.nobody import NO_IDS, PLACEHOLDERS, alike, one_spelling, plain, word_list
+from noria.grow.log.names import NO_IDS, PLACEHOLDERS, alike, one_spelling, plain, word_list
 from noria.grow.log.numbers import add_numbers
 from noria.grow.log.problems import Problem
 from noria.lake.event import KINDS

@@ -19,7 +19,7 @@ from typing import Any
 
 from noria.core.errors import InputError, RowError
 from noria.grow.log.amounts import currencies
-from noria.grow.log.nobody import alike, one_spelling, plain
+from noria.grow.log.names import alike, one_spelling, plain
 from noria.text.dialects import dialect_of
 from noria.text.encoding import SAMPLE_BYTES, decoded, guess
 from noria.text.numbers import Number, number_of, style_of

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from noria.core.errors import InputError
-from noria.grow.log.nobody import plain
+from noria.grow.log.names import plain
 
 Floats = npt.NDArray[np.float64]
 

@@ -23,7 +23,7 @@ import torch
 from torch import nn
 
 from noria.core.errors import FolderError
-from noria.core.telemetry import quiet_transformers
+from noria.core.quiet import quiet_transformers
 from noria.make.kernels.cross_entropy import cross_entropy
 
 TOKENS = 12
