@@ -19,7 +19,7 @@ from typing import Any, Protocol
 import torch
 from transformers.cache_utils import Cache, CacheLayerMixin, DynamicCache
 
-from .lstm import Lstm
+from .nets import Lstm
 
 _FIRST_TOKENS = 256
 """Tokens a row that a table begins with; it doubles as texts grow."""

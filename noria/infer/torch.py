@@ -22,10 +22,10 @@ from noria.tasks.padding import computable_groups, padded, padding_of
 from noria.tasks.task import Features, Task
 from noria.tasks.tokenizer import read_tokenizer
 
-from . import lstm, net
 from .adapters import put_back
 from .engine import Kind, end_ids_for, generate_one, in_parts, logits_of, longest, read_config, unpadded
 from .kv_cache import KVCache, open_cache
+from .nets import LSTM, Lstm, Net
 from .scheduler import BatchScheduler
 
 Number = Literal["float32", "bfloat16", "measured"]
@@ -144,9 +144,9 @@ class TorchEngine:
 
     def _load(self) -> Any:
         if self.task.head == "vector":
-            return net.Net(self.folder, self._config)
-        if self._config.get("model_type") == lstm.KIND:
-            return lstm.Lstm(self.folder, self._config).eval()
+            return Net(self.folder, self._config)
+        if self._config.get("model_type") == LSTM:
+            return Lstm(self.folder, self._config).eval()
         model = _loaded(self.folder, self.task)
         if not (self.manifest.facts.get("adapter") or {"merged": True})["merged"]:
             put_back(model, self.folder)

@@ -1,4 +1,4 @@
-"""The LSTM language model as a model folder holds it, token by token."""
+"""Models that transformers does not have, as a model folder holds them: an LSTM over tokens, a net over rows of numbers."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -14,8 +15,10 @@ from torch.nn import functional as F
 
 from noria.core.errors import FolderError
 
-KIND = "noria_lstm"
+LSTM, NET = "noria_lstm", "noria_feedforward"
 """`model_type` in config.json."""
+_FURTHEST = 10.0
+"""Deviations from the mean beyond which a number says no more, as in training."""
 State = tuple[torch.Tensor, torch.Tensor]
 """Hidden state and memory cell, each [layers, B, width]."""
 
@@ -60,3 +63,31 @@ class Lstm(nn.Module):
         """Return the logits of every next token [B, T, vocabulary]; padding stands behind a text."""
         states, _ = self.lstm(self.embedding(input_ids))
         return SimpleNamespace(logits=F.linear(states, self.embedding.weight))
+
+
+class Net:
+    """Standardise, then linear maps with GELU between them.
+
+    Raises:
+        FolderError: the folder holds no such net, or its files do not fit each other.
+    """
+
+    def __init__(self, folder: Path, config: dict[str, Any]) -> None:
+        if config.get("model_type") != NET:
+            raise FolderError(f"{folder} holds no net over numbers", found=config.get("model_type"), allowed=NET)
+        try:
+            self._tensors = load_file(folder / "model.safetensors")
+            # Every third part of the body is linear: GELU and dropout follow it.
+            names = [*(f"body.{3 * layer}" for layer in range(int(config["layers"]))), "head"]
+            self._maps = [(self._tensors[f"{name}.weight"], self._tensors[f"{name}.bias"]) for name in names]
+            self.width = len(self._tensors["mean"])
+        except (OSError, KeyError, ValueError, SafetensorError) as error:
+            raise FolderError(f"the net in {folder} cannot be read", found=str(error).strip()) from None
+
+    def __call__(self, rows: np.ndarray) -> np.ndarray:
+        """Return logits [B, outputs] for numbers [B, width]."""
+        values = torch.from_numpy(np.ascontiguousarray(rows, dtype=np.float32))
+        values = ((values - self._tensors["mean"]) / self._tensors["scale"]).clamp(-_FURTHEST, _FURTHEST)
+        for weight, bias in self._maps[:-1]:
+            values = F.gelu(F.linear(values, weight, bias))
+        return F.linear(values, *self._maps[-1]).numpy()
