@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -99,14 +99,3 @@ def read_changes(file: Path) -> list[Change]:
         except TypeError as error:
             raise FolderError(f"{file} is no history of a model", found=error) from None
     return found
-
-
-def live_at(changes: Iterable[Change], time: str) -> str | None:
-    """Return the version that was live at a time (ISO 8601 with its zone); None where nothing was."""
-    moment, live = datetime.fromisoformat(time), None
-    for change in changes:
-        if datetime.fromisoformat(change.time) > moment:
-            break
-        if change.what in ("live", "stopped"):
-            live = change.version if change.what == "live" else None
-    return live

@@ -43,22 +43,6 @@ _FEW = 8
 codecs.register_error("marked", lambda error: (MARKED, getattr(error, "end", 1)))
 
 
-def encoding_of(path: Path) -> str:
-    """Return the encoding of a text file, judged by its first MiB.
-
-    Raises:
-        InputError: the file is binary or in none of the known encodings.
-    """
-    with path.open("rb") as stream:
-        sample = stream.read(SAMPLE_BYTES)
-    if len(sample) == SAMPLE_BYTES:
-        sample = sample[: sample.rfind(b"\n") + 1] or sample
-    try:
-        return guess(sample)
-    except InputError as error:
-        raise InputError(f"{path} is not text", found=error.found, allowed=error.allowed, hint=error.hint) from None
-
-
 def decoded(image: bytes, source: str | Path) -> str:
     """Return the text of a file or a body, without a byte-order mark. Line ends stay as they are.
 

@@ -26,7 +26,7 @@ from noria.grow.log.amounts import decimal_mark, read_amounts
 from noria.grow.log.log import Log
 from noria.grow.log.names import PLACEHOLDERS
 from noria.grow.log.read import read_log
-from noria.grow.log.stamps import read_stamps, utc_of
+from noria.grow.log.stamps import Stamp, read_stamps
 from noria.grow.log.zones import from_wall, local_calendar, steps_of
 from noria.grow.settings import LogSettings
 from noria.grow.users.activity import growth
@@ -324,6 +324,11 @@ FORMS: dict[str, Callable[[datetime], str]] = {
     "a named zone": lambda at: at.astimezone(ZoneInfo("Asia/Shanghai")).strftime("%Y-%m-%d %H:%M:%S Asia/Shanghai"),
 }
 """Forms that name an instant."""
+
+
+def utc_of(stamp: Stamp) -> datetime:
+    """Return the instant of a stamp that says how far it is from UTC, or that is taken to be UTC."""
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=stamp.wall - (stamp.ahead or 0))
 
 
 @settings(max_examples=200, deadline=None)

@@ -18,7 +18,7 @@ from tiny_models import LABELS, TEXTS, make_encoder
 
 from noria.core.errors import FolderError, SettingError
 from noria.core.folder import read_manifest
-from noria.infer.history import Change, History, live_at, read_changes
+from noria.infer.history import Change, History, read_changes
 from noria.infer.remote import write_remote
 from noria.infer.versions import Versions, alike
 from noria.infer.worker import Piece
@@ -103,8 +103,6 @@ def test_a_swap_and_the_way_back_drop_nothing(plain_classifier: Path, other: Pat
         ("live", first),
         ("stopped", first),
     ]
-    assert [live_at(changes, one.time) for one in changes] == [first, second, first, None]
-    assert live_at(changes, "2020-01-01T00:00:00+00:00") is None
     assert changes[2].why == "worse"
 
 
@@ -280,8 +278,6 @@ def test_a_history_survives_a_line_cut_short(tmp_path: Path):
         stream.write(b'{"time": "2026-01-01T12:0')
     history.note("live", version="b", folder="y")
     assert [one.version for one in history.changes()] == ["a", "b"]
-    assert live_at(history.changes(), "2026-01-01T18:00:00+08:00") == "a"
-    assert live_at(history.changes(), "2026-01-02T08:00:00+08:00") == "b"
     file.write_text(json.dumps({"a": 1}) + "\n")
     with pytest.raises(FolderError, match="no history"):
         history.changes()

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Literal, NamedTuple
 
 from noria.core.errors import InputError
@@ -232,8 +232,3 @@ def _ahead(parts: dict[str, str], wall: datetime) -> int | Literal["unknown"] | 
     except InputError:
         return "unknown"
     return None if offset is None else int(offset.total_seconds()) * _SECOND
-
-
-def utc_of(stamp: Stamp) -> datetime:
-    """Return the instant of a stamp that says how far it is from UTC, or that is taken to be UTC."""
-    return _EPOCH.replace(tzinfo=UTC) + timedelta(microseconds=stamp.wall - (stamp.ahead or 0))

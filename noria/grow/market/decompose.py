@@ -210,38 +210,6 @@ def decompose(
     )
 
 
-def growth_change(before: Floats, between: Floats, after: Floats) -> Parts:
-    """Return why a total's growth rate differs between two successive periods, by unit.
-
-    Args:
-        before: amounts at the first of three times, (units,); nothing missing.
-        between: at the second.
-        after: at the third.
-
-    A period's growth is the sum over units of (share at its beginning) x (own growth); a unit that comes during a period
-    contributes its amount over the total at the beginning. Within is units growing faster than they did, mix is the
-    total standing more in units that grow, entry and exit are units that came or went in either period.
-
-    Raises:
-        InputError: a total of zero, whose growth is not defined.
-    """
-    if min(before.sum(), between.sum()) <= 0:
-        raise InputError("the growth of a total of zero is not defined", found=0, allowed="totals above zero")
-
-    def grown(old: Floats, new: Floats) -> tuple[Floats, Floats, Bools, Floats, Floats]:
-        total = old.sum()
-        stays = (old > 0) & (new > 0)
-        rate = np.divide(new - old, old, out=np.zeros_like(old), where=stays)
-        came = np.where((old == 0) & (new > 0), new / total, 0.0)
-        went = np.where((old > 0) & (new == 0), -old / total, 0.0)
-        return old / total, rate, stays, came, went
-
-    w0, x0, in0, came0, went0 = grown(before, between)
-    w1, x1, in1, came1, went1 = grown(between, after)
-    parts = parted((w0, w1), (x0, x1), (in0, in1))
-    return Parts(parts.within, parts.mix, parts.entry + came1 - came0, parts.exit + went1 - went0)
-
-
 def concentration_change(before: Floats, after: Floats) -> Floats:
     """Return what each entity contributed to the change of the Herfindahl-Hirschman index: 10,000 (s1 - s0)(s1 + s0)."""
     return np.asarray(10_000 * (after - before) * (after + before), dtype=np.float64)

@@ -12,8 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from noria.core.errors import InputError
-from noria.core.figure import Figure
 from noria.grow.series.series import Floats
 
 from .share import Shares
@@ -71,79 +69,9 @@ def rank_stability(market: Shares, lag: int = 1) -> list[RankStep]:
     return steps
 
 
-def stability_figures(market: Shares) -> list[Figure]:
-    """Return rank stability and turnover from the first whole period to the last, and from each to the next.
-
-    Raises:
-        InputError: fewer than two whole periods, or fewer than two entities in them.
-    """
-    rows = np.flatnonzero(market.whole > 0)
-    if rows.size < 2:
-        raise InputError("rank stability compares two whole periods", found=int(rows.size), allowed="2 or more")
-    ends = rank_stability(_between(market, int(rows[0]), int(rows[-1])), lag=1)
-    steps = rank_stability(market)
-    if not ends:
-        raise InputError("rank stability compares two entities", found="one", allowed="2 or more")
-    far = ends[0]
-    source = market.provenance.text()
-    figures = [
-        Figure(
-            f"Kendall tau {far.before} to {far.time}",
-            far.tau,
-            far.n,
-            far.low,
-            far.high,
-            source=source,
-            level=1.0,
-            note="bounds are what rounding leaves open; n counts entities",
-        )
-    ]
-    least = least_stable(steps)
-    if least:
-        figures.append(
-            Figure(
-                f"least Kendall tau of one step, {least.time}",
-                least.tau,
-                least.n,
-                least.low,
-                least.high,
-                source=source,
-                level=1.0,
-                note=f"of {len(steps)} steps",
-            )
-        )
-    slack = len(market.entities) * market.resolution / 2
-    figures.append(
-        Figure(
-            f"share that moved {far.before} to {far.time}",
-            far.moved,
-            far.n,
-            max(0.0, far.moved - slack),
-            min(1.0, far.moved + slack),
-            source=source,
-            level=1.0,
-            note="the least that changed hands",
-        )
-    )
-    return figures
-
-
 def least_stable(steps: list[RankStep]) -> RankStep | None:
     """Return the step with the lowest tau, among those without a break; None where there is none."""
     return min((step for step in steps if not step.broken), key=lambda step: step.tau, default=None)
-
-
-def _between(market: Shares, first: int, last: int) -> Shares:
-    """Return the market of two of its periods."""
-    rows = [first, last]
-    return Shares(
-        tuple(market.times[row] for row in rows),
-        market.entities,
-        market.values[rows],
-        market.base,
-        market.provenance,
-        market.resolution,
-    )
 
 
 def _tau(before: Floats, after: Floats, resolution: float) -> tuple[float, int, int]:

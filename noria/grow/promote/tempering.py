@@ -44,7 +44,6 @@ class Tempered:
     fits: Floats
     """Log-likelihood of each, (N,)."""
     log_evidence: float
-    temperatures: int
 
 
 class _State:
@@ -93,7 +92,7 @@ def temper(target: Target, *, channels: int, dimensions: int, particles: int, ra
     state = _State(target, random.standard_normal((particles, channels, dimensions)))
     moves = [[channel] for channel in range(channels)] + ([list(range(channels))] if channels > 1 else [])
     scales = np.ones(len(moves))
-    temperature, evidence, steps = 0.0, 0.0, 0
+    temperature, evidence = 0.0, 0.0
     while temperature < 1.0:
         last = temperature
         temperature = _next(state.fits, last)
@@ -102,12 +101,11 @@ def temper(target: Target, *, channels: int, dimensions: int, particles: int, ra
         weights = np.exp(weights - top)
         evidence += top + float(np.log(weights.mean()))
         state.take(_systematic(weights / weights.sum(), random))
-        steps += 1
         for _ in range(_SWEEPS * (2 if temperature == 1.0 else 1)):
             for place, block in enumerate(moves):
                 accepted = state.move(block, temperature, float(scales[place]), random)
                 scales[place] = np.clip(scales[place] * np.exp(accepted - _ACCEPTED), 0.05, 2.0)
-    return Tempered(state.z, state.fits, evidence, steps)
+    return Tempered(state.z, state.fits, evidence)
 
 
 def _next(fits: Floats, temperature: float) -> float:

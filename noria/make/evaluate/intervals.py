@@ -29,11 +29,6 @@ class Interval:
     high: float
     level: float = 0.95
 
-    @property
-    def clear_of_zero(self) -> bool:
-        """Say whether the interval leaves zero out."""
-        return self.low > 0 or self.high < 0
-
 
 def interval(
     counts: np.ndarray, statistic: Statistic, *, level: float = 0.95, draws: int = DRAWS, seed: int = 0

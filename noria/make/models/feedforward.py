@@ -119,12 +119,3 @@ def load_net(folder: str | Path) -> FeedForward:
     except (ValueError, TypeError, RuntimeError, SafetensorError) as error:
         raise FolderError(f"the net in {folder} cannot be read", found=str(error).splitlines()[0]) from None
     return net.eval()
-
-
-def holds_net(folder: str | Path) -> bool:
-    """Say whether a folder holds a net over numbers."""
-    try:
-        known = json.loads((Path(folder) / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return isinstance(known, dict) and known.get("model_type") == KIND

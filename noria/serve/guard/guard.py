@@ -24,7 +24,6 @@ from noria.text.lines import numbered_lines
 
 Action = Literal["off", "count", "mask", "block"]
 Side = Literal["input", "output"]
-_RANK = ("off", "count", "mask", "block")
 _MOST_WORDS = 100_000
 _REMARK = re.compile(r"(^|\s)#.*$", re.DOTALL)
 _HELD = 64

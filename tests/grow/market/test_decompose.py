@@ -14,7 +14,7 @@ from noria.core.errors import InputError, SettingError
 from noria.grow.bundled import chatbot_shares
 from noria.grow.market.bases import bases, by_segment
 from noria.grow.market.chosen import summed
-from noria.grow.market.decompose import concentration_change, decompose, growth_change
+from noria.grow.market.decompose import concentration_change, decompose
 from noria.grow.market.share import Shares, shares
 from noria.grow.series.series import Floats, Point, Provenance, Series, read_series
 from tests.grow.market.test_share import series_of
@@ -65,33 +65,6 @@ def test_it_adds_up_in_every_market(cube: Floats) -> None:
 def test_nobody_is_left_out_for_being_alike(cube: Floats) -> None:
     """Values that meet by chance in two periods make no total, in none of the segments."""
     assert len(decompose(market_of(cube), "revenue").changes) == cube.shape[2]
-
-
-@given(
-    arrays(np.float64, st.tuples(st.just(3), st.integers(1, 6)), elements=amount).filter(
-        lambda q: bool((q[:2].sum(1) > 0).all())
-    )
-)
-def test_a_change_of_growth_adds_up(amounts: Floats) -> None:
-    before, between, after = amounts
-    growth = after.sum() / between.sum() - between.sum() / before.sum()
-    found = growth_change(before, between, after)
-    # A unit may have grown from a thousandth to a million: terms of that size cancel, and leave what doubles cannot hold.
-    size = 1 + sum(float(np.abs(part).sum()) for part in (found.within, found.mix, found.entry, found.exit))
-    assert found.total == pytest.approx(growth, abs=1e-14 * size)
-
-
-def test_growth_of_nothing_is_not_defined() -> None:
-    with pytest.raises(InputError, match="growth of a total of zero"):
-        growth_change(np.zeros(2), np.ones(2), np.ones(2))
-
-
-def test_growth_that_slows_within_is_told_from_mix() -> None:
-    same_pace = growth_change(np.array([50.0, 50.0]), np.array([100.0, 50.0]), np.array([200.0, 50.0]))
-    assert same_pace.within.sum() == pytest.approx(0)
-    assert same_pace.mix.sum() == pytest.approx(2 / 3 - 1 / 2)
-    slower = growth_change(np.array([100.0]), np.array([200.0]), np.array([300.0]))
-    assert slower.within.tolist() == [pytest.approx(-0.5)]
 
 
 def test_a_market_by_hand() -> None:
@@ -157,10 +130,6 @@ def test_segments_and_bases_stay_apart() -> None:
     ]
     sides = bases(Series((*summed(series, "revenue").points, *users), PROVENANCE))
     assert set(sides.markets) == {"revenue", "users"}
-    premiums = {figure.name.split(":")[0]: figure.value for figure in sides.premiums("revenue", "users")}
-    assert premiums == {"e0": pytest.approx(1.0), "e1": pytest.approx(1.0)}
-    with pytest.raises(SettingError, match="unknown base"):
-        sides.premiums("revenue", "token")
 
 
 def test_a_sum_over_segments_with_a_missing_part_is_missing() -> None:

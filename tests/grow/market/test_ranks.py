@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import kendalltau
 
-from noria.core.errors import InputError
-from noria.grow.market.ranks import least_stable, rank_stability, stability_figures
+from noria.grow.market.ranks import least_stable, rank_stability
 from noria.grow.market.share import Shares, shares
 from tests.grow.market.test_share import series_of
 
@@ -45,11 +44,3 @@ def test_the_chatbots_order(chatbots: Shares) -> None:
     least = least_stable(steps)
     assert least is not None
     assert least.time != steps[0].time
-    names = [figure.name for figure in stability_figures(chatbots)]
-    assert names[0] == "Kendall tau 2025-04 to 2026-03"
-    assert all(figure.n and figure.source for figure in stability_figures(chatbots))
-
-
-def test_one_period_has_no_stability() -> None:
-    with pytest.raises(InputError, match="compares two whole periods"):
-        stability_figures(shares(series_of({"a": [60.0], "b": [40.0]})))

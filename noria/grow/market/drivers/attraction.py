@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 
-from noria.core.errors import InputError
 from noria.grow.series.series import Floats
 
 from .absorb import Absorber
@@ -190,12 +189,3 @@ def _fitted(panel: Panel, absorb: Absorber, level: float, repeats: int, seed: in
             )
         )
     return effects, explained
-
-
-def log_centred(values: Floats, time: Floats) -> Floats:
-    """Return the logarithm of each value less the mean of its time's logarithms (Cooper and Nakanishi 1988, equation 2.12)."""
-    if (values <= 0).any():
-        raise InputError("a share of zero has no logarithm", found=float(values.min()), allowed="shares above zero")
-    logs = np.log(values)
-    place = np.unique(time, return_inverse=True)[1]
-    return np.asarray(logs - (np.bincount(place, logs) / np.bincount(place))[place], dtype=np.float64)
