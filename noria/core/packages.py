@@ -1,7 +1,8 @@
-"""Data that arrives inside ordinary packages: found and checked, the package itself never imported."""
+"""Other people's packages: data inside them is found and checked without importing them, and none of them phones home."""
 
 from __future__ import annotations
 
+import sys
 from importlib import metadata
 from pathlib import Path
 
@@ -38,3 +39,12 @@ def package_file(package: str, path: str, sha256: str) -> Path:
             hint=hint,
         )
     return file
+
+
+def forbid_telemetry() -> None:
+    """Keep OpenVINO and NNCF from sending usage data; to be called before either is imported.
+
+    Both send through the package `openvino_telemetry`, OpenVINO at the mere import, and do without where it is missing.
+    A name that maps to None is to Python a package that is missing.
+    """
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]

@@ -19,7 +19,7 @@ import numpy as np
 
 from noria.core.errors import FolderError, InputError, InternalError, ResourceError
 from noria.core.folder import Manifest
-from noria.core.quiet import forbid_telemetry
+from noria.core.packages import forbid_telemetry
 from noria.tasks.complete import SampledToken, Sampling
 from noria.tasks.task import Task
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from noria.core.errors import FolderError, SettingError
 from noria.core.folder import Manifest
-from noria.core.quiet import forbid_telemetry
+from noria.core.packages import forbid_telemetry
 from noria.tasks.complete import Sampling
 from noria.tasks.padding import computable_groups, padded, padding_of
 from noria.tasks.task import Features, Task

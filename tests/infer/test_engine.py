@@ -138,16 +138,16 @@ def test_speech_gives_whole_characters_and_never_a_stop_string(writer):
     text = "大模型 share 增长 STOP after"
     ids = tokenizer.encode(text).ids
     plain, stopped = Detokenizer(tokenizer), Detokenizer(tokenizer, ["ST0P", "STOP"])
-    pieces = [plain.say(token) for token in ids]
-    assert "".join(pieces) + plain.rest() == text
+    pieces = [plain.add(token) for token in ids]
+    assert "".join(pieces) + plain.flush() == text
     assert not any("�" in piece for piece in pieces)
     said = ""
     for token in ids:
-        said += stopped.say(token)
+        said += stopped.add(token)
         if stopped.stopped:
             break
     assert said == "大模型 share 增长 "
     half = Detokenizer(tokenizer, ["growing!"])
-    told = "".join(half.say(token) for token in tokenizer.encode("keeps growing").ids)
+    told = "".join(half.add(token) for token in tokenizer.encode("keeps growing").ids)
     assert told == "keeps "
-    assert told + half.rest() == "keeps growing"
+    assert told + half.flush() == "keeps growing"

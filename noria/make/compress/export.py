@@ -14,7 +14,7 @@ import torch
 from tokenizers import Tokenizer
 
 from noria.core.errors import SettingError
-from noria.core.quiet import forbid_telemetry
+from noria.core.packages import forbid_telemetry
 from noria.make.models.load import Head, load, quiet_transformers
 from noria.tasks.encode import encode, encode_pair
 from noria.tasks.padding import padding_of

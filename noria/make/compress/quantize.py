@@ -21,8 +21,8 @@ import numpy as np
 
 from noria.core.errors import InputError, SettingError
 from noria.core.folder import MANIFEST, new_folder, read_manifest, source_of
+from noria.core.packages import forbid_telemetry
 from noria.core.progress import Report
-from noria.core.quiet import forbid_telemetry
 from noria.machine import bf16_is_fast
 from noria.tasks.task import Features, task_of
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from noria.core.errors import FolderError, NoriaError, unknown
 from noria.core.folder import MANIFEST
-from noria.core.quiet import quiet_transformers as quiet_transformers
+from noria.make.quiet import quiet_transformers as quiet_transformers
 from noria.make.tokens.tokenizer import load_tokenizer
 
 from .attention import model_kind

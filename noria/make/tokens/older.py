@@ -49,7 +49,7 @@ def converted(folder: Path, names: tuple[str, ...]) -> Tokenizer:
     """
     from transformers import AutoTokenizer
 
-    from noria.core.quiet import quiet_transformers
+    from noria.make.quiet import quiet_transformers
 
     told = " and ".join(names)
     if names[0].endswith((".model", ".spm")) and find_spec("sentencepiece") is None:

@@ -23,8 +23,8 @@ import torch
 from torch import nn
 
 from noria.core.errors import FolderError
-from noria.core.quiet import quiet_transformers
 from noria.make.kernels.cross_entropy import cross_entropy
+from noria.make.quiet import quiet_transformers
 
 TOKENS = 12
 """Of a try: enough for two documents, and for the later half to change."""
