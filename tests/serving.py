@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
 import pytest
-from fastapi import APIRouter
 from pydantic import BaseModel
 from tiny_models import LABELS, make_causal, make_chat, make_encoder, make_reader, make_translator
+
+from noria.serve.http.context import RequestContext
+from noria.serve.http.routing import Route
 
 if TYPE_CHECKING:
     from noria.serve.http.run import Running
@@ -81,24 +83,24 @@ class Echo:
     def __init__(self) -> None:
         self.dimensions = 0
 
-    def router(self, state: State) -> APIRouter:
-        router = APIRouter()
+    def routes(self) -> Sequence[Route]:
+        return (
+            Route("POST", "/say", self._say, body=Said, reply=dict[str, str]),
+            Route("GET", "/started", self._started, reply=dict[str, int]),
+        )
 
-        @router.post("/say")
-        async def say(body: Said) -> dict[str, str]:
-            usage = state.usage()
-            usage.user = body.user
-            answer = (await state.ask("sentiment", [body.text]))[0]
-            return {"label": answer["label"], "alert": await state.record("alert", app=self.name, subject=usage.id)}
+    async def _say(self, context: RequestContext, body: Said) -> dict[str, str]:
+        """Say how a line sounds."""
+        context.usage.user = body.user
+        (answer,) = await context.ask("sentiment", [body.text])
+        return {"label": answer["label"], "alert": await context.record("alert", app=self.name, subject=context.id)}
 
-        @router.get("/started")
-        async def started() -> dict[str, int]:
-            return {"dimensions": self.dimensions}
-
-        return router
+    async def _started(self, context: RequestContext) -> dict[str, int]:
+        """Say what the start found out."""
+        return {"dimensions": self.dimensions}
 
     async def start(self, state: State) -> None:
-        self.dimensions = len((await state.ask("vectors", ["a"]))[0]["embedding"])
+        self.dimensions = len((await RequestContext(state).ask("vectors", ["a"]))[0]["embedding"])
 
 
 class Said(BaseModel):

@@ -16,7 +16,7 @@ from noria.core.errors import SettingError
 from noria.core.folder import write_bytes
 
 if TYPE_CHECKING:
-    from noria.serve.http.state import State
+    from noria.serve.http.context import RequestContext
 
 Embed = Callable[[Sequence[str]], Awaitable[np.ndarray]]
 """Texts -> embeddings [texts, width]."""
@@ -25,33 +25,33 @@ AT_ONCE = 16
 """Texts of one call: few enough that requests of others come in between, and that a slow machine answers in time."""
 
 
-def embedder(state: State, model: str | None = None) -> Embed:
+def embedder(context: RequestContext, model: str | None = None) -> Embed:
     """Return a function from texts to embeddings [texts, width], by the model `model` or the first one that embeds.
 
     Raises:
         SettingError: no model that embeds is served.
     """
-    name = _named(state, model)
+    name = _named(context, model)
 
     async def embed(texts: Sequence[str]) -> np.ndarray:
         vectors = []
         for start in range(0, len(texts), AT_ONCE):
-            answers = await state.ask(name, texts[start : start + AT_ONCE])
+            answers = await context.ask(name, texts[start : start + AT_ONCE])
             vectors += [answer["embedding"] for answer in answers]
         return np.asarray(vectors, dtype=np.float32)
 
     return embed
 
 
-def keeping(state: State, app: str, model: str | None = None) -> Embed:
+def keeping(context: RequestContext, app: str, model: str | None = None) -> Embed:
     """Return an embedder for an application's own texts, whose embeddings outlive the server.
 
     They lie in `<lake>/apps/<app>/<version of the model>.npz`, by hash of the text; another version starts a new file. The
     second start of a server so takes no time for texts it knows. Not for what users write: only the last texts are kept.
     """
-    name = _named(state, model)
-    file = state.lake / "apps" / app / f"{state.served(name).version}.npz"
-    ask = embedder(state, name)
+    name = _named(context, model)
+    file = context.state.lake / "apps" / app / f"{context.served(name).version}.npz"
+    ask = embedder(context, name)
 
     async def embed(texts: Sequence[str]) -> np.ndarray:
         hashes = [xxhash.xxh3_128_hexdigest(text.encode()) for text in texts]
@@ -65,8 +65,8 @@ def keeping(state: State, app: str, model: str | None = None) -> Embed:
     return embed
 
 
-def _named(state: State, model: str | None) -> str:
-    name = model or state.model_for("embed")
+def _named(context: RequestContext, model: str | None) -> str:
+    name = model or context.state.model_for("embed")
     if name is None:
         raise SettingError("no embedding model is served", hint="noria ship serve MODELS with one for the task embed")
     return name

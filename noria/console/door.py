@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 from fastapi import APIRouter, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from noria.serve.http.middleware import HEAD
+from noria.serve.http.dispatcher import HEAD
 from noria.serve.http.proxy import same_origin
 
 from .headers import HEADERS

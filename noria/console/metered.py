@@ -6,21 +6,20 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from noria.core.errors import NoriaError
+from noria.serve.http.context import RequestContext, Usage
 from noria.serve.http.keys import Caller
-from noria.serve.http.state import Usage, begin
 
 from .shell import View
 
 
 @asynccontextmanager
-async def metered(view: View, app: str = "console") -> AsyncIterator[Usage]:
-    """Make what is asked inside the block one request: its event is durable when the block ends."""
+async def metered(view: View, app: str = "console") -> AsyncIterator[RequestContext]:
+    """Make what is asked inside the block, with the context that it gives, one request: its event is durable when the block ends."""
     caller = Caller(view.session.key, "admin", view.session.tenant)
-    usage = Usage(app=app, caller=caller, user=view.user)
-    begin(usage)
+    context = RequestContext(view.state, caller, Usage(app=app, user=view.user), counted=True)
     try:
-        yield usage
+        yield context
     except NoriaError:
-        await view.state.finish(usage, "failed")
+        await context.finish("failed")
         raise
-    await view.state.finish(usage, "ok")
+    await context.finish("ok")

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, TypeVar
 from fastapi import Request
 from nicegui import ui
 
+from noria.serve.http.context import CONTEXT, RequestContext
+
 from .door import PREFIX, words_of
 from .session import COOKIE, Session
 from .wheel import mark
@@ -86,8 +88,8 @@ def view_of(console: Console, request: Request, path: str) -> View:
     """Return what a page needs to know of its request; the gate let it in by its cookie, or by an admin key."""
     session = console.sessions.read(request.cookies.get(COOKIE))
     if session is None:
-        caller = console.state.usage().caller
-        name = caller.key if caller else ""
+        context: RequestContext = request.scope[CONTEXT]
+        name = context.caller.key if context.caller else ""
         session = Session(name, name, 0.0, name)
     return View(console, words_of(request), session, path)
 

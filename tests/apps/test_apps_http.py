@@ -353,6 +353,7 @@ def test_embeddings_of_known_texts_are_kept_and_a_damaged_file_is_made_anew(apps
     import numpy as np
 
     from noria.apps.embedding import keeping
+    from noria.serve.http.context import RequestContext
 
     state = apps_server.state
     version = state.served("vectors").version
@@ -361,7 +362,7 @@ def test_embeddings_of_known_texts_are_kept_and_a_damaged_file_is_made_anew(apps
     file.parent.mkdir()
     file.write_bytes(support.read_bytes())
     texts = [entry.answer("en") for entry in next(app for app in state.apps if isinstance(app, Support)).faq.entries]
-    kept = asyncio.run(keeping(state, "trial")(texts))  # asks no model: it runs in another loop
+    kept = asyncio.run(keeping(RequestContext(state), "trial")(texts))  # asks no model: it runs in another loop
     assert np.linalg.norm(kept, axis=1) == pytest.approx(1.0, abs=1e-5)
     assert file.read_bytes() == support.read_bytes()
     from noria.apps.embedding import _read

@@ -56,10 +56,8 @@ def client(
 
         name = "beside"
 
-        def router(self, state):
-            from fastapi import APIRouter
-
-            return APIRouter()
+        def routes(self):
+            return ()
 
         async def start(self, state) -> None:
             self.task = asyncio.create_task(pulse.beat())

@@ -14,19 +14,20 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import AwareDatetime, Field
+from pydantic import AwareDatetime, BaseModel, Field
 
 from noria.apps.settings import WatchSettings
 from noria.core.errors import InputError, SettingError
+from noria.serve.errors import ApiError
+from noria.serve.http.context import RequestContext
 from noria.serve.http.fields import Body, Given, Id
+from noria.serve.http.routing import Route
 
 from .stream import LATEST, SetAside, Stream
 from .surge import Alert, Mention, alert_dict, mention_dict
 from .topics import BUNDLED, read_topics
 
 if TYPE_CHECKING:
-    from fastapi import APIRouter
-
     from noria.serve.http.state import State
 
 NEGATIVE = "negative"
@@ -55,6 +56,12 @@ class Clock(Body):
     """POST /clock: close the windows that ended by then, though no text has come since."""
 
     time: Annotated[AwareDatetime, Field(strict=False)]
+    replay: bool = False
+
+
+class Which(BaseModel):
+    """GET /windows and GET /alerts: of the live stream, or of the replay."""
+
     replay: bool = False
 
 
@@ -132,17 +139,17 @@ class Monitor:
         for replay, place in ((False, folder), (True, folder / "replay")):
             self._streams[replay] = Stream(place, self.settings, self.topics.names, bounded=not replay)
 
-    async def see(self, state: State, texts: Sequence[Watched], *, replay: bool = False) -> Seen:
+    async def see(self, context: RequestContext, texts: Sequence[Watched], *, replay: bool = False) -> Seen:
         """Understand and count texts; alerts that come of them are recorded as events before this returns."""
-        stream, usage = self.stream(replay=replay), state.usage()
+        stream, usage = self.stream(replay=replay), context.usage
         # Masked before all else: so no answer, and no name found in the text, can hold what the text may not.
         words = await asyncio.to_thread(lambda: [self.mask(one.text) for one in texts])
-        feelings, names = await asyncio.gather(state.ask(str(self.sentiment), words), self._names(state, words))
+        feelings, names = await asyncio.gather(context.ask(str(self.sentiment), words), self._names(context, words))
         topics = await asyncio.to_thread(lambda: [self.topics.of(text) for text in words])
-        now = state.meter.now()
+        now = context.state.meter.now()
         mentions = [
             Mention(
-                one.id or f"{usage.id}:{place}",
+                one.id or f"{context.id}:{place}",
                 one.time or now,
                 topic,
                 feeling["label"] == NEGATIVE,
@@ -154,21 +161,21 @@ class Monitor:
                 zip(texts, words, topics, feelings, names, strict=True)
             )
         ]
-        usage.model, usage.version = str(self.sentiment), state.served(str(self.sentiment)).version
+        usage.model, usage.version = str(self.sentiment), context.served(str(self.sentiment)).version
         usage.units, usage.unit = len(texts), "items"
         usage.segment = topics[0] if len(set(topics)) == 1 else "mixed"
         async with self._turn:
-            raised, aside = await asyncio.to_thread(stream.take, mentions, now, usage.id)
-            await self._record(state, raised)
+            raised, aside = await asyncio.to_thread(stream.take, mentions, now, context.id)
+            await self._record(context, raised)
         return Seen(mentions, aside, raised)
 
-    async def advance(self, state: State, time: datetime, *, replay: bool = False) -> list[Alert]:
+    async def advance(self, context: RequestContext, time: datetime, *, replay: bool = False) -> list[Alert]:
         """Close the windows that ended by `time` and return the alerts that raises.
 
         Raises:
             InputError: the time is ahead of the server's clock, or in a replay so far ahead that it stands for none.
         """
-        latest = state.meter.now() + timedelta(minutes=self.settings.ahead_minutes)
+        latest = context.state.meter.now() + timedelta(minutes=self.settings.ahead_minutes)
         if not replay and time > latest:
             raise InputError(
                 "the time is ahead of the server's clock",
@@ -178,77 +185,67 @@ class Monitor:
         if time >= LATEST:
             raise InputError("the time stands for none", found=time.isoformat(), allowed=f"before {LATEST.isoformat()}")
         async with self._turn:
-            raised = await asyncio.to_thread(self.stream(replay=replay).advance, time, state.usage().id)
-            await self._record(state, raised)
+            raised = await asyncio.to_thread(self.stream(replay=replay).advance, time, context.id)
+            await self._record(context, raised)
         return raised
 
-    def router(self, state: State) -> APIRouter:
-        """Return POST /texts, POST /clock, GET /windows, GET /alerts and GET /alerts/{id}."""
-        from fastapi import APIRouter
+    def routes(self) -> Sequence[Route]:
+        """Return POST /texts, POST /clock, GET /windows, GET /alerts and GET /alerts/{alert}."""
+        return (
+            Route("POST", "/texts", self._texts, body=Texts, reply=dict[str, Any]),
+            Route("POST", "/clock", self._clock, body=Clock, reply=dict[str, Any]),
+            Route("GET", "/windows", self._windows, query=Which, reply=dict[str, Any]),
+            Route("GET", "/alerts", self._alerts, query=Which, reply=list[dict[str, Any]]),
+            Route("GET", "/alerts/{alert}", self._alert, reply=dict[str, Any]),
+        )
 
-        from noria.serve.errors import ApiError
+    async def _texts(self, context: RequestContext, body: Texts) -> dict[str, Any]:
+        """Watch texts."""
+        most = context.state.settings.max_rows
+        if len(body.texts) > most:
+            raise ApiError(422, "too many texts", param="texts", found=len(body.texts), allowed=f"1 to {most}")
+        context.note_user(body.user, None)
+        seen = await self.see(context, body.texts, replay=body.replay)
+        return {
+            "mentions": [mention_dict(mention) for mention in seen.mentions],
+            "counted": len(seen.mentions) - len(seen.set_aside),
+            "set_aside": [asdict(one) for one in seen.set_aside],
+            "alerts": [alert_dict(alert, texts=False) for alert in seen.alerts],
+        }
 
-        router = APIRouter()
+    async def _clock(self, context: RequestContext, body: Clock) -> dict[str, Any]:
+        """Move the clock."""
+        alerts = await self.advance(context, body.time, replay=body.replay)
+        return {"alerts": [alert_dict(alert, texts=False) for alert in alerts]}
 
-        @router.post("/texts")
-        async def texts(body: Texts) -> dict[str, Any]:
-            """Watch texts."""
-            if len(body.texts) > state.settings.max_rows:
-                raise ApiError(
-                    422,
-                    "too many texts",
-                    param="texts",
-                    found=len(body.texts),
-                    allowed=f"1 to {state.settings.max_rows}",
-                )
-            state.usage().user = body.user or state.usage().user
-            seen = await self.see(state, body.texts, replay=body.replay)
-            return {
-                "mentions": [mention_dict(mention) for mention in seen.mentions],
-                "counted": len(seen.mentions) - len(seen.set_aside),
-                "set_aside": [asdict(one) for one in seen.set_aside],
-                "alerts": [alert_dict(alert, texts=False) for alert in seen.alerts],
-            }
+    async def _windows(self, context: RequestContext, query: Which) -> dict[str, Any]:
+        """Tell the closed windows, texts and negatives by topic, and how many texts were set aside since the start, by reason."""
+        stream = self.stream(replay=query.replay)
+        return {"titles": self.topics.titles, "windows": stream.windows, "set_aside": dict(stream.set_aside)}
 
-        @router.post("/clock")
-        async def clock(body: Clock) -> dict[str, Any]:
-            """Move the clock."""
-            alerts = await self.advance(state, body.time, replay=body.replay)
-            return {"alerts": [alert_dict(alert, texts=False) for alert in alerts]}
+    async def _alerts(self, context: RequestContext, query: Which) -> list[dict[str, Any]]:
+        """List the alerts, newest first, without their texts."""
+        return [
+            {key: value for key, value in alert.items() if key != "mentions"}
+            for alert in reversed(self.stream(replay=query.replay).alerts.values())
+        ]
 
-        @router.get("/windows")
-        async def windows(replay: bool = False) -> dict[str, Any]:
-            """Tell the closed windows, texts and negatives by topic, and how many texts were set aside since the start, by reason."""
-            stream = self.stream(replay=replay)
-            return {"titles": self.topics.titles, "windows": stream.windows, "set_aside": dict(stream.set_aside)}
+    async def _alert(self, context: RequestContext, alert: str) -> dict[str, Any]:
+        """Tell one alert with the texts behind it."""
+        found = next((stream.alerts[alert] for stream in self._streams.values() if alert in stream.alerts), None)
+        if found is None:
+            raise ApiError(404, "no such alert", param="alert", found=alert)
+        return found
 
-        @router.get("/alerts")
-        async def alerts(replay: bool = False) -> list[dict[str, Any]]:
-            """List the alerts, newest first, without their texts."""
-            return [
-                {key: value for key, value in alert.items() if key != "mentions"}
-                for alert in reversed(self.stream(replay=replay).alerts.values())
-            ]
-
-        @router.get("/alerts/{alert}")
-        async def alert(alert: str) -> dict[str, Any]:
-            """Tell one alert with the texts behind it."""
-            found = next((stream.alerts[alert] for stream in self._streams.values() if alert in stream.alerts), None)
-            if found is None:
-                raise ApiError(404, "no such alert", param="alert", found=alert)
-            return found
-
-        return router
-
-    async def _names(self, state: State, texts: Sequence[str]) -> list[list[str]]:
+    async def _names(self, context: RequestContext, texts: Sequence[str]) -> list[list[str]]:
         if self.entities is None:
             return [[] for _ in texts]
-        answers = await state.ask(self.entities, texts)
+        answers = await context.ask(self.entities, texts)
         return [list(dict.fromkeys(span["text"] for span in answer["spans"])) for answer in answers]
 
-    async def _record(self, state: State, alerts: Sequence[Alert]) -> None:
+    async def _record(self, context: RequestContext, alerts: Sequence[Alert]) -> None:
         for alert in alerts:
-            await state.record(
+            await context.record(
                 "alert",
                 app=self.name,
                 subject=alert.id,

@@ -23,15 +23,16 @@ from noria.apps.settings import RecommendSettings
 from noria.core.errors import InputError, RowError
 from noria.lake.event import Event
 from noria.lake.read import recall
+from noria.serve.errors import ApiError
+from noria.serve.http.context import RequestContext
 from noria.serve.http.fields import INTEGRAL, Body, Name, Rows, SomeId
+from noria.serve.http.routing import Route
 from noria.text.lines import json_objects
 
 from .items import Item, append_items, item_of
 from .shelf import Catalogue, Pick, Shelf
 
 if TYPE_CHECKING:
-    from fastapi import APIRouter
-
     from noria.serve.http.state import State
 
 LEAD = 200
@@ -93,43 +94,43 @@ class Recommend:
     async def start(self, state: State) -> None:
         """Embed the items through the served model, those added before the last stop too, and hear what the lake says of them."""
         items, self.items = self.items, {}
-        await self._put(state, list((_added(self._file(state)) | items).values()))
+        await self._put(RequestContext(state), list((_added(self._file(state)) | items).values()))
         earliest = state.meter.now() - timedelta(days=self.settings.history_days)
         for event in await asyncio.to_thread(recall, state.lake, LEARNED_FROM, self.items, earliest):
             self.on_event(event)
         state.meter.listeners.append(self.on_event)
 
-    async def add(self, state: State, items: Sequence[Item]) -> None:
+    async def add(self, context: RequestContext, items: Sequence[Item]) -> None:
         """Add items to the catalogue; they are on the disk, and offered, when this returns.
 
         Raises:
             InputError: there are more than it may hold; none was added.
         """
-        await self._put(state, items)
-        await asyncio.to_thread(append_items, self._file(state), items)
+        await self._put(context, items)
+        await asyncio.to_thread(append_items, self._file(context.state), items)
 
-    async def pick(self, state: State, user: str, count: int) -> list[Pick]:
+    async def pick(self, context: RequestContext, user: str, count: int) -> list[Pick]:
         """Return items for a reader; every one of them is an impression, on the disk before this returns."""
-        usage = state.usage()
+        usage = context.usage
         usage.user, usage.units, usage.unit = user, count, "items"
-        picks = self.shelf.choose(self.reader_of(state, user), count)
+        picks = self.shelf.choose(self.reader_of(context, user), count)
         usage.segment = picks[0].why if picks else "nothing left"
         await asyncio.gather(
             *(
-                state.record("impression", app=self.name, subject=pick.item.id, segment=pick.why, value=pick.score)
+                context.record("impression", app=self.name, subject=pick.item.id, segment=pick.why, value=pick.score)
                 for pick in picks
             )
         )
         return picks
 
-    def act(self, state: State, kind: str, user: str, item: str) -> None:
+    def act(self, context: RequestContext, kind: str, user: str, item: str) -> None:
         """Take a click or a conversion: the request that tells it is itself the event, heard when it is on the disk.
 
         Raises:
             InputError: no such item.
         """
         self.shelf.place(item)
-        usage = state.usage()
+        usage = context.usage
         usage.kind, usage.user, usage.subject = kind, user, item
 
     def on_event(self, event: Event) -> None:
@@ -139,75 +140,72 @@ class Recommend:
         learn = {"impression": self.shelf.show, "click": self.shelf.click, "conversion": self.shelf.buy}[event.kind]
         learn(_reader(event.tenant, event.user) if event.user else "", event.subject)
 
-    def reader_of(self, state: State, user: str) -> str:
+    def reader_of(self, context: RequestContext, user: str) -> str:
         """Return the reader's name on the shelf: a pseudonym within their tenant, for two customers may both know an `anna`."""
-        caller = state.usage().caller
-        return _reader(caller.tenant if caller else "", state.meter.pseudonym(user))
+        return _reader(context.tenant, context.state.meter.pseudonym(user))
 
-    def router(self, state: State) -> APIRouter:
-        """Return POST /items, POST /pick, POST /click, POST /buy and GET /items."""
-        from fastapi import APIRouter
+    def routes(self) -> Sequence[Route]:
+        """Return GET /items, POST /items, POST /pick, POST /click and POST /buy."""
+        return (
+            Route("GET", "/items", self._items, reply=list[dict[str, Any]]),
+            Route("POST", "/items", self._add, body=NewItems, reply=dict[str, int]),
+            Route("POST", "/pick", self._pick, body=PickFor, reply=dict[str, Any]),
+            Route("POST", "/click", self._click, body=Click, reply=dict[str, str]),
+            Route("POST", "/buy", self._buy, body=Click, reply=dict[str, str]),
+        )
 
-        from noria.serve.errors import ApiError
+    async def _items(self, context: RequestContext) -> Response:
+        """List the catalogue with showings and clicks."""
+        # In a thread: of a long catalogue it takes longer than other requests should wait.
+        return Response(await asyncio.to_thread(self._listed), media_type="application/json")
 
-        router = APIRouter()
+    def _listed(self) -> str:
+        shelf = self.shelf
+        listed = [
+            {"id": item.id, "title": item.title, "shown": int(shown), "clicks": int(clicks)}
+            for item, shown, clicks in zip(shelf.catalogue.items, shelf.shown, shelf.clicks, strict=True)
+        ]
+        return json.dumps(listed, ensure_ascii=False)
 
-        @router.post("/items")
-        async def add(body: NewItems) -> dict[str, int]:
-            """Add items."""
-            items = []
-            for place, one in enumerate(body.items):
-                try:
-                    items.append(item_of(one.model_dump(exclude_none=True)))
-                except InputError as error:
-                    raise ApiError(
-                        400,
-                        error.what,
-                        param=f"items.{place}",
-                        code="cannot_be_used",
-                        found=error.found,
-                        allowed=error.allowed,
-                    ) from None
-            await self.add(state, items)
-            return {"items": len(self.items)}
+    async def _add(self, context: RequestContext, body: NewItems) -> dict[str, int]:
+        """Add items."""
+        items = []
+        for place, one in enumerate(body.items):
+            try:
+                items.append(item_of(one.model_dump(exclude_none=True)))
+            except InputError as error:
+                raise ApiError(
+                    400,
+                    error.what,
+                    param=f"items.{place}",
+                    code="cannot_be_used",
+                    found=error.found,
+                    allowed=error.allowed,
+                ) from None
+        await self.add(context, items)
+        return {"items": len(self.items)}
 
-        @router.post("/pick")
-        async def pick(body: PickFor) -> dict[str, Any]:
-            """Pick items for a reader."""
-            picks = await self.pick(state, body.user, body.count)
-            return {"picks": [asdict(pick) for pick in picks]}
+    async def _pick(self, context: RequestContext, body: PickFor) -> dict[str, Any]:
+        """Pick items for a reader."""
+        picks = await self.pick(context, body.user, body.count)
+        return {"picks": [asdict(pick) for pick in picks]}
 
-        @router.post("/click")
-        async def click(body: Click) -> dict[str, str]:
-            """Tell that a reader opened an item."""
-            self.act(state, "click", body.user, body.item)
-            return {"id": state.usage().id}
+    async def _click(self, context: RequestContext, body: Click) -> dict[str, str]:
+        """Tell that a reader opened an item."""
+        self.act(context, "click", body.user, body.item)
+        return {"id": context.id}
 
-        @router.post("/buy")
-        async def buy(body: Click) -> dict[str, str]:
-            """Tell that a reader bought an item: it is not offered to them again."""
-            self.act(state, "conversion", body.user, body.item)
-            return {"id": state.usage().id}
+    async def _buy(self, context: RequestContext, body: Click) -> dict[str, str]:
+        """Tell that a reader bought an item: it is not offered to them again."""
+        self.act(context, "conversion", body.user, body.item)
+        return {"id": context.id}
 
-        @router.get("/items", response_model=list[dict[str, Any]])
-        def items() -> Response:
-            """List the catalogue with showings and clicks."""
-            shelf = self.shelf
-            listed = [
-                {"id": item.id, "title": item.title, "shown": int(shown), "clicks": int(clicks)}
-                for item, shown, clicks in zip(shelf.catalogue.items, shelf.shown, shelf.clicks, strict=True)
-            ]
-            # Written here, in a thread: of a long catalogue it takes longer than other requests should wait.
-            return Response(json.dumps(listed, ensure_ascii=False), media_type="application/json")
-
-        return router
-
-    async def _put(self, state: State, items: Sequence[Item]) -> None:
+    async def _put(self, context: RequestContext, items: Sequence[Item]) -> None:
         async with self._turn:
             merged = self.items | {item.id: item for item in items}
             if len(merged) > self.settings.most_items:
                 raise InputError("too many items", found=len(merged), allowed=f"up to {self.settings.most_items:,}")
-            embed = keeping(state, self.name, self.model)
+            embed = keeping(context, self.name, self.model)
             if not merged:
                 return
             vectors = await embed([f"{item.title}\n{item.text}"[:LEAD] for item in items])

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BaseModel, Field
 
 from noria.apps.embedding import embedder, keeping
 from noria.core.errors import InputError
 from noria.lake.transcript import Correction, Exchange
-from noria.serve.http.answers import note_user
+from noria.serve.http.context import RequestContext
 from noria.serve.http.fields import Body, Given, Name
+from noria.serve.http.routing import Route
 
 from .desk import Desk, Reply, open_desk
 from .faq import BUNDLED, read_faq
 
 if TYPE_CHECKING:
-    from fastapi import APIRouter
-
     from noria.serve.http.state import State
 
 CONVERSATIONS = 10_000
@@ -50,6 +50,12 @@ class Choose(Body):
     about: Name = ""
     """Id of the request that asked back."""
     consent: bool | None = None
+
+
+class Entries(BaseModel):
+    """GET /entries."""
+
+    language: Literal["zh", "en"] = "zh"
 
 
 @dataclass(frozen=True)
@@ -89,19 +95,18 @@ class Support:
 
     async def start(self, state: State) -> None:
         """Embed the questions and answers through the served model."""
-        self.desk = await open_desk(self.faq, keeping(state, self.name, self.model))
+        self.desk = await open_desk(self.faq, keeping(RequestContext(state), self.name, self.model))
 
     @property
     def notes(self) -> tuple[str, ...]:
         """Return what the writer of the questions should look at."""
         return self.desk.notes if self.desk else self.faq.notes
 
-    async def ask(self, state: State, question: str, conversation: str = "") -> tuple[Reply, str]:
+    async def ask(self, context: RequestContext, question: str, conversation: str = "") -> tuple[Reply, str]:
         """Return the reply to a question and the id of the request; a handover is recorded as an event."""
-        usage = state.usage()
-        place = (usage.caller.tenant if usage.caller else "", conversation)
+        usage, place = context.usage, (context.tenant, conversation)
         before = self._open.pop(place, None) if conversation else None
-        reply = await self._reply(state, question, before)
+        reply = await self._reply(context, question, before)
         if conversation and (now := _still_open(reply, before)):
             self._open[place] = now
             while len(self._open) > CONVERSATIONS:
@@ -110,66 +115,63 @@ class Support:
         usage.exchange = Exchange(
             "chat", [{"messages": [{"role": "user", "content": question}]}], [{"text": reply.text}]
         )
-        await self._record(state, reply, usage.id)
-        return reply, usage.id
+        await self._record(context, reply, context.id)
+        return reply, context.id
 
-    async def _reply(self, state: State, text: str, before: AskedBack | None) -> Reply:
+    async def _reply(self, context: RequestContext, text: str, before: AskedBack | None) -> Reply:
         desk = self._ready()
         if before is not None:
             went = desk.go_on(before.reply, text, again=before.again)
             if isinstance(went, Reply):
                 return went
             text = went
-        return await desk.ask(text, embedder(state, self.model))
+        return await desk.ask(text, embedder(context, self.model))
 
-    async def choose(self, state: State, entry: str | None, language: str, about: str = "") -> Reply:
+    async def choose(self, context: RequestContext, entry: str | None, language: str, about: str = "") -> Reply:
         """Return the answer of the entry the asker chose among those offered, or hand over where none was meant."""
         desk = self._ready()
-        usage = state.usage()
+        usage = context.usage
         usage.segment, usage.subject = language, about
         reply = desk.answer(entry, language) if entry is not None else desk.handover(language)
         if entry is not None:
             usage.exchange = Correction(0, reply.text)  # who chooses says what the question asked for
-        await self._record(state, reply, about or usage.id)
+        await self._record(context, reply, about or context.id)
         return reply
 
-    def router(self, state: State) -> APIRouter:
+    def routes(self) -> Sequence[Route]:
         """Return POST /ask, POST /choose and GET /entries."""
-        from fastapi import APIRouter
+        return (
+            Route("POST", "/ask", self._ask, body=Ask, reply=dict[str, Any]),
+            Route("POST", "/choose", self._choose, body=Choose, reply=dict[str, Any]),
+            Route("GET", "/entries", self._entries, query=Entries, reply=list[dict[str, str]]),
+        )
 
-        router = APIRouter()
+    async def _ask(self, context: RequestContext, body: Ask) -> dict[str, Any]:
+        """Answer, ask back or hand over; the id of the request is what feedback and /choose refer to."""
+        context.note_user(body.user, body.consent)
+        reply, request = await self.ask(context, body.question, body.conversation)
+        return {**asdict(reply), "id": request}
 
-        @router.post("/ask")
-        async def ask(body: Ask) -> dict[str, Any]:
-            """Answer, ask back or hand over; the id of the request is what feedback and /choose refer to."""
-            note_user(state, body.user, body.consent)
-            reply, request = await self.ask(state, body.question, body.conversation)
-            return {**asdict(reply), "id": request}
+    async def _choose(self, context: RequestContext, body: Choose) -> dict[str, Any]:
+        """Answer with the entry that was meant, or hand over."""
+        context.note_user(body.user, body.consent)
+        reply = await self.choose(context, body.entry, body.language, body.about)
+        return {**asdict(reply), "id": context.id}
 
-        @router.post("/choose")
-        async def choose(body: Choose) -> dict[str, Any]:
-            """Answer with the entry that was meant, or hand over."""
-            note_user(state, body.user, body.consent)
-            reply = await self.choose(state, body.entry, body.language, body.about)
-            return {**asdict(reply), "id": state.usage().id}
-
-        @router.get("/entries")
-        async def entries(language: Literal["zh", "en"] = "zh") -> list[dict[str, str]]:
-            """List what the desk can answer."""
-            return [
-                {"entry": entry.id, "question": entry.title(language), "answer": entry.answer(language)}
-                for entry in self.faq.entries
-            ]
-
-        return router
+    async def _entries(self, context: RequestContext, query: Entries) -> list[dict[str, str]]:
+        """List what the desk can answer."""
+        return [
+            {"entry": entry.id, "question": entry.title(query.language), "answer": entry.answer(query.language)}
+            for entry in self.faq.entries
+        ]
 
     def _ready(self) -> Desk:
         if self.desk is None:
             raise InputError("customer service has not started")
         return self.desk
 
-    async def _record(self, state: State, reply: Reply, about: str) -> None:
+    async def _record(self, context: RequestContext, reply: Reply, about: str) -> None:
         if reply.action == "handover":
-            await state.record(
+            await context.record(
                 "handover", app=self.name, subject=about, segment=reply.language, value=round(reply.confidence, 4)
             )

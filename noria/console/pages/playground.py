@@ -92,8 +92,8 @@ def _guarded(
 
 
 async def _classify(view: View, model: str, text: str, result: ui.element) -> None:
-    async with metered(view):
-        (answer,) = await view.state.ask(model, [text])
+    async with metered(view) as context:
+        (answer,) = await context.ask(model, [text])
     result.clear()
     with result:
         block(
@@ -104,8 +104,8 @@ async def _classify(view: View, model: str, text: str, result: ui.element) -> No
 
 
 async def _tag(view: View, model: str, text: str, result: ui.element) -> None:
-    async with metered(view):
-        (answer,) = await view.state.ask(model, [text])
+    async with metered(view) as context:
+        (answer,) = await context.ask(model, [text])
     result.clear()
     with result:
         block(highlighted(text, answer["spans"], view.words), "tagged").props('translate="no"')
@@ -119,8 +119,8 @@ async def _complete(view: View, model: str, text: str, result: ui.element) -> No
         written = ui.html(f"<b>{escape(text)}</b>", sanitize=False).classes("written").props('translate="no"')
         status = paragraph(view.words("playground.writing"), "small soft")
     grown, tokens = "", 0
-    async with metered(view):
-        async for piece in view.state.complete(model, text, Sampling(max_tokens=120, repetition_penalty=1.1)):
+    async with metered(view) as context:
+        async for piece in context.complete(model, text, Sampling(max_tokens=120, repetition_penalty=1.1)):
             grown += piece.text
             written.set_content(f"<b>{escape(text)}</b>{escape(grown)}")
             if piece.finish:

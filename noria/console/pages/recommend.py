@@ -77,8 +77,8 @@ class _Bench:
 
     async def pick(self) -> None:
         try:
-            async with metered(self.view, app=self.app.name):
-                self.picks = await self.app.pick(self.view.state, self.reader.value, COUNT)
+            async with metered(self.view, app=self.app.name) as context:
+                self.picks = await self.app.pick(context, self.reader.value, COUNT)
         except NoriaError as error:
             with self.shelf:
                 problem(str(error))
@@ -87,8 +87,8 @@ class _Bench:
 
     async def open(self, item: Item) -> None:
         try:
-            async with metered(self.view, app=self.app.name):
-                self.app.act(self.view.state, "click", self.reader.value, item.id)
+            async with metered(self.view, app=self.app.name) as context:
+                self.app.act(context, "click", self.reader.value, item.id)
         except NoriaError as error:
             with self.shelf:
                 problem(str(error))

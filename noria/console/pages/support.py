@@ -15,6 +15,7 @@ from noria.console.records import figure_of, stages
 from noria.console.shell import View, block, card, empty, paragraph
 from noria.core.errors import NoriaError
 from noria.lake.event import new_id
+from noria.serve.http.context import RequestContext
 
 if TYPE_CHECKING:
     from noria.apps.support.desk import Reply
@@ -83,8 +84,8 @@ class _Conversation:
             block(escape(question), "said person").props('translate="no"')
         self.button.disable()
         try:
-            async with metered(self.view, app=self.app.name):
-                reply, request = await self.app.ask(self.view.state, question, self.conversation)
+            async with metered(self.view, app=self.app.name) as context:
+                reply, request = await self.app.ask(context, question, self.conversation)
             self._show(reply, request)
         except NoriaError as error:
             self._fault(error)
@@ -94,16 +95,16 @@ class _Conversation:
     async def choose(self, entry: str | None, language: str, request: str, row: ui.element) -> None:
         row.delete()
         try:
-            async with metered(self.view, app=self.app.name) as usage:
-                reply = await self.app.choose(self.view.state, entry, language, request)
-            self._show(reply, usage.id)
+            async with metered(self.view, app=self.app.name) as context:
+                reply = await self.app.choose(context, entry, language, request)
+            self._show(reply, context.id)
         except NoriaError as error:
             self._fault(error)
 
     async def judge(self, value: float, request: str, row: ui.element) -> None:
         row.clear()
         user, tenant = self.view.user, self.view.session.tenant
-        await self.view.state.record(
+        await RequestContext(self.view.state).record(
             "feedback", user=user, tenant=tenant, app=self.app.name, subject=request, value=value
         )
         with row:

@@ -7,100 +7,91 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from fastapi import APIRouter
 from starlette.responses import Response
 
 from noria.serve.errors import ApiError
 from noria.serve.guard.guard import Stream
 
-from . import replies
 from .bodies import Classified, Embeddings, Questions, Texts
+from .context import Prompt, RequestContext
 from .pause import Pause
-from .state import Prompt, State
 from .streams import is_flagged
 
 
-def answers_router(state: State) -> APIRouter:
-    """Return the routes that answer about given texts."""
-    router = APIRouter(prefix="/v1", tags=["answers"])
-
-    @router.post("/classify", responses={200: {"model": replies.Labels}}, response_model=None)
-    async def classify(body: Classified) -> Response:
-        """Give every text a label, with the probability of each."""
-        rows = body.rows()
-        # Rows of numbers and texts are for different models; which of them is meant shows in the first.
-        tasks = ("classify",) if isinstance(rows[0], str) or "features" not in rows[0] else ("numeric",)
-        if any((isinstance(row, dict) and "features" in row) != ("numeric" in tasks) for row in rows):
-            raise ApiError(400, "texts and rows of numbers do not go together", param="input", code="cannot_be_used")
-        return await _written(await _answered(state, body, rows, tasks, "classification"))
-
-    @router.post("/tag", responses={200: {"model": replies.Tags}}, response_model=None)
-    async def tag(body: Texts) -> Response:
-        """Find spans in every text; places are characters."""
-        return await _written(await _answered(state, body, body.texts(), ("tag",), "tagging"))
-
-    @router.post("/answer", responses={200: {"model": replies.Answers}}, response_model=None)
-    async def answer(body: Questions) -> Response:
-        """Answer every question with words of its context."""
-        rows = [one.model_dump() for one in body.asked()]
-        return await _written(await _answered(state, body, rows, ("answer",), "answers"))
-
-    @router.post("/translate", responses={200: {"model": replies.Translations}}, response_model=None)
-    async def translate(body: Texts) -> Response:
-        """Write every text anew, in the model's other language."""
-        texts = [await state.enter(text, "input") for text in body.texts()]
-        result = await _answered(state, body, texts, ("translate", "summarise"), "translation")
-        for entry in result["data"]:
-            let = Stream(state.guard)
-            entry["text"] = let.feed(entry["text"]) + let.flush()
-            blocked = let.blocked
-            if not blocked and await is_flagged(state, entry["text"]):
-                entry["text"], blocked = "", True
-            entry["finish_reason"] = "content_filter" if blocked else "stop"
-            state.usage().blocked |= blocked
-        return await _written(result)
-
-    @router.post("/embeddings", responses={200: {"model": replies.Vectors}}, response_model=None)
-    async def embeddings(body: Embeddings) -> Response:
-        """Turn every text into a vector of length 1, as OpenAI's API does."""
-        result = await _answered(state, body, body.rows(), ("embed",), "list")
-        width = len(result["data"][0]["embedding"])
-        if body.dimensions not in (None, width):
-            raise ApiError(
-                400,
-                "the model gives its vectors whole",
-                param="dimensions",
-                code="cannot_be_used",
-                found=body.dimensions,
-                allowed=f"{width}, or none",
-            )
-        usage = state.usage()
-        usage.units, usage.unit = result["usage"]["total_tokens"], "tokens"
-
-        def as_dict(entry: dict[str, Any]) -> dict[str, Any]:
-            vector = entry["embedding"]
-            given = base64.b64encode(vector).decode() if body.encoding_format == "base64" else vector.tolist()
-            return {"index": entry["index"], "object": "embedding", "embedding": given}
-
-        return await _written(result, as_dict)
-
-    return router
+async def classify(context: RequestContext, body: Classified) -> Response:
+    """Give every text a label, with the probability of each."""
+    rows = body.rows()
+    # Rows of numbers and texts are for different models; which of them is meant shows in the first.
+    tasks = ("classify",) if isinstance(rows[0], str) or "features" not in rows[0] else ("numeric",)
+    if any((isinstance(row, dict) and "features" in row) != ("numeric" in tasks) for row in rows):
+        raise ApiError(400, "texts and rows of numbers do not go together", param="input", code="cannot_be_used")
+    return await _written(await _answered(context, body, rows, tasks, "classification"))
 
 
-def chosen(state: State, model: str | None, tasks: tuple[str, ...]) -> str:
+async def tag(context: RequestContext, body: Texts) -> Response:
+    """Find spans in every text; places are characters."""
+    return await _written(await _answered(context, body, body.texts(), ("tag",), "tagging"))
+
+
+async def answer(context: RequestContext, body: Questions) -> Response:
+    """Answer every question with words of its context."""
+    rows = [one.model_dump() for one in body.asked()]
+    return await _written(await _answered(context, body, rows, ("answer",), "answers"))
+
+
+async def translate(context: RequestContext, body: Texts) -> Response:
+    """Write every text anew, in the model's other language."""
+    texts = [await context.enter(text, "input") for text in body.texts()]
+    result = await _answered(context, body, texts, ("translate", "summarise"), "translation")
+    for entry in result["data"]:
+        let = Stream(context.state.guard)
+        entry["text"] = let.feed(entry["text"]) + let.flush()
+        blocked = let.blocked
+        if not blocked and await is_flagged(context, entry["text"]):
+            entry["text"], blocked = "", True
+        entry["finish_reason"] = "content_filter" if blocked else "stop"
+        context.blocked |= blocked
+    return await _written(result)
+
+
+async def embeddings(context: RequestContext, body: Embeddings) -> Response:
+    """Turn every text into a vector of length 1, as OpenAI's API does."""
+    result = await _answered(context, body, body.rows(), ("embed",), "list")
+    width = len(result["data"][0]["embedding"])
+    if body.dimensions not in (None, width):
+        raise ApiError(
+            400,
+            "the model gives its vectors whole",
+            param="dimensions",
+            code="cannot_be_used",
+            found=body.dimensions,
+            allowed=f"{width}, or none",
+        )
+    usage = context.usage
+    usage.units, usage.unit = result["usage"]["total_tokens"], "tokens"
+
+    def as_dict(entry: dict[str, Any]) -> dict[str, Any]:
+        vector = entry["embedding"]
+        given = base64.b64encode(vector).decode() if body.encoding_format == "base64" else vector.tolist()
+        return {"index": entry["index"], "object": "embedding", "embedding": given}
+
+    return await _written(result, as_dict)
+
+
+def chosen(context: RequestContext, model: str | None, tasks: tuple[str, ...]) -> str:
     """Return the name of the model to ask: the one named, or the only one for the task.
 
     Raises:
         ApiError: the named one is not served or made for another task (404); none is named and not just one fits (400).
     """
-    fitting = [name for name, served in state.models.items() if served.task in tasks]
+    fitting = [name for name, served in context.state.models.items() if served.task in tasks]
     if model is None:
         if len(fitting) == 1:
-            return state.served(fitting[0]).name
+            return context.served(fitting[0]).name
         raise ApiError(
             400, "name a model", param="model", code="model_needed", allowed=fitting or "none: no such model is served"
         )
-    served = state.served(model)
+    served = context.served(model)
     if served.task not in tasks:
         raise ApiError(
             404,
@@ -113,44 +104,38 @@ def chosen(state: State, model: str | None, tasks: tuple[str, ...]) -> str:
     return model
 
 
-def note_user(state: State, user: str, consent: bool | None) -> None:
-    """Note what a body says of its user for the request's event; it goes before the headers."""
-    usage = state.usage()
-    usage.user = user or usage.user
-    usage.consent = usage.consent if consent is None else consent
-
-
-def check_count(state: State, count: int, what: str = "texts", param: str = "input") -> None:
+def check_count(context: RequestContext, count: int, what: str = "texts", param: str = "input") -> None:
     """Refuse more rows than one request may have.
 
     Raises:
         ApiError: there are too many (422).
     """
-    if count > state.settings.max_rows:
+    most = context.state.settings.max_rows
+    if count > most:
         raise ApiError(
             422,
             f"too many {what}",
             param=param,
             code="invalid_field",
             found=count,
-            allowed=f"1 to {state.settings.max_rows}",
+            allowed=f"1 to {most}",
         )
 
 
 async def _answered(
-    state: State,
+    context: RequestContext,
     body: Texts | Classified | Questions | Embeddings,
     rows: Sequence[Prompt],
     tasks: tuple[str, ...],
     kind: str,
 ) -> dict[str, Any]:
-    note_user(state, body.user, body.consent)
-    check_count(state, len(rows))
-    model = chosen(state, body.model, tasks)
-    result = await state.run(model, rows)
+    context.note_user(body.user, body.consent)
+    check_count(context, len(rows))
+    model = chosen(context, body.model, tasks)
+    result = await context.run(model, rows)
     tokens = sum(result.tokens)
     return {
-        "id": state.usage().id,
+        "id": context.id,
         "object": kind,
         "model": model,
         "data": [{"index": place, **answer} for place, answer in enumerate(result.answers)],

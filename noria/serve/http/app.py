@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
-from fastapi.exceptions import RequestValidationError
+from fastapi.routing import iter_route_contexts
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import compile_path
 
 from noria import __version__
 from noria.core.errors import InternalError, NoriaError, SettingError
@@ -20,28 +22,24 @@ from noria.infer.history import History
 from noria.infer.versions import Versions
 from noria.lake.outbox import Outbox
 from noria.lake.transcript import Mask
+from noria.serve.errors import ApiError, MethodError
 from noria.serve.guard.guard import Guard
 from noria.serve.meter import Meter, read_secret
 from noria.tasks.task import task_of
 
-from .answers import answers_router
-from .completions import completions_router
 from .cors import Cors
-from .direct import Direct, direct_routes
-from .facts import Gauges, facts_router
-from .faults import http_error, invalid
+from .dispatcher import Dispatcher
+from .facts import Gauges
 from .keys import Keys
 from .logs import Log, no_log, where
-from .middleware import RequestMiddleware
-from .moderation import moderation_router
-from .openapi import document
+from .openapi import Document
 from .proxy import Proxies
-from .rollout import rollout_router
+from .routes import ROUTES, routes_of
+from .routing import Table, methods_of
 from .settings import ServerSettings
 from .state import App, Served, State
 
 _USE_SECONDS = 5.0
-_NAME = re.compile(r"[a-z][a-z0-9_-]{0,40}")
 
 
 def create_app(
@@ -84,36 +82,31 @@ def create_app(
             found=judge,
             allowed=[name for name, one in served.items() if one.task == "classify"],
         )
-    metrics = state.metrics
-    metrics.watch(Gauges(state))
-    app = FastAPI(title="Noria", version=__version__, docs_url=None, redoc_url=None, lifespan=_lifespan(state, log))
-    app.openapi = lambda: document(app, settings)  # type: ignore[method-assign]
+    table = Table([*ROUTES, *routes_of(apps)])
+    state.document = Document(table, settings)
+    state.metrics.watch(Gauges(state))
+    app = FastAPI(title="Noria", version=__version__, openapi_url=None, lifespan=_lifespan(state, log))
+    app.openapi = lambda: state.document.made  # type: ignore[method-assign]
     app.state.noria = state
-    direct: dict[str, Direct] = {}
-    app.add_middleware(
-        RequestMiddleware, state=state, metrics=metrics, log=log, direct=direct, cors=cors, proxies=proxies
-    )
-    app.add_exception_handler(RequestValidationError, invalid)
-    app.add_exception_handler(HTTPException, http_error)
-    parts = (
-        facts_router(state, metrics),
-        rollout_router(state),
-        answers_router(state),
-        completions_router(state),
-        moderation_router(state),
-    )
-    for router in parts:
-        app.include_router(router)
-        direct |= direct_routes(router)
-    names: set[str] = set()
-    for one in apps:
-        if one.name in names or not _NAME.fullmatch(one.name):
-            raise SettingError("an application's name is taken or not allowed", found=one.name, allowed=_NAME.pattern)
-        names.add(one.name)
-        router, prefix = one.router(state), f"/v1/apps/{one.name}"
-        app.include_router(router, prefix=prefix, tags=[one.name])
-        direct |= direct_routes(router, prefix)
+    app.add_middleware(Dispatcher, state=state, table=table, log=log, cors=cors, proxies=proxies)
+    app.add_exception_handler(HTTPException, _no_page)
     return app
+
+
+async def _no_page(request: Request, error: Exception) -> Response:
+    """Tell of a path that is no route of the table and no page either, or a page that takes another method."""
+    assert isinstance(error, HTTPException)
+    headers = {name.lower(): value for name, value in (error.headers or {}).items()}
+    answer = ApiError(error.status_code, "no such route" if error.status_code == 404 else str(error.detail))
+    if error.status_code == 405:
+        methods = {
+            method
+            for route in iter_route_contexts(request.app.routes)
+            if route.methods and compile_path(route.path or "")[0].fullmatch(request.url.path)
+            for method in route.methods
+        }
+        answer = MethodError(request.method, methods_of(methods))
+    return Response(answer.body(), error.status_code, headers | answer.headers(), "application/json")
 
 
 def _served(settings: ServerSettings, models: Sequence[str | Path]) -> dict[str, Served]:

@@ -7,91 +7,57 @@ import secrets
 from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING
 
-from fastapi import APIRouter
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from noria.core.errors import InputError, nearest
 from noria.serve.errors import ApiError
 from noria.tasks.complete import Sampling
 
-from . import replies
-from .answers import chosen, note_user
-from .bodies import Chat, Completion, Generation, JsonObject, JsonSchema
-from .shapes import ChatShape, CompletionShape, Shape
-from .state import Prompt, State
-from .streams import let_out, lines
-from .turns import AnswerTurn
+from .answers import chosen
+from .bodies import AnswerTurn, Chat, Completion, Generation, JsonObject, JsonSchema
+from .context import Prompt, RequestContext
+from .streams import ChatShape, CompletionShape, Shape, let_out, lines
 
 if TYPE_CHECKING:
     from noria.infer.replies import Piece
 
 CAUSAL = ("causal", "complete")
 DEFAULT_TOKENS = 64
-_STREAM = {
-    "text/event-stream": {
-        "itemSchema": {
-            "type": "object",
-            "required": ["data"],
-            "properties": {
-                "data": {
-                    "type": "string",
-                    "description": "A chunk as JSON, in the form of OpenAI's API; an error in the form of Error; at last [DONE].",
-                }
-            },
-        }
-    }
-}
 
 
-def completions_router(state: State) -> APIRouter:
-    """Return the routes that make text."""
-    router = APIRouter(prefix="/v1", tags=["completions"])
-
-    @router.post(
-        "/completions",
-        responses={200: {"model": replies.Completed, "content": _STREAM}},
-        response_model=None,
-    )
-    async def completions(body: Completion) -> Response:
-        """Go on from a prompt; with `stream` as server-sent events."""
-        note_user(state, body.user, body.consent)
-        model = chosen(state, body.model, CAUSAL)
-        prompt = body.prompt if isinstance(body.prompt, str) else body.prompt[0]
-        prompt = await state.enter(prompt, "prompt")
-        sampling = sampling_of(body, state.settings.max_tokens, -1 if body.logprobs is None else body.logprobs)
-        return await _made(state, body, prompt, sampling, CompletionShape(state, model, body.logprobs))
-
-    @router.post(
-        "/chat/completions",
-        responses={200: {"model": replies.ChatCompleted, "content": _STREAM}},
-        response_model=None,
-    )
-    async def chat(body: Chat) -> Response:
-        """Answer a conversation; with `stream` as server-sent events."""
-        note_user(state, body.user or body.safety_identifier, body.consent)
-        model = _chat_model(state, body.model)
-        conversation = await _conversation(state, body)
-        sampling = sampling_of(body, state.settings.max_tokens, _logprobs(body), body.max_completion_tokens)
-        return await _made(
-            state,
-            body,
-            {"messages": conversation},
-            sampling,
-            ChatShape(state, model, bool(body.logprobs), schema_of(body)),
-        )
-
-    return router
+async def completions(context: RequestContext, body: Completion) -> Response:
+    """Go on from a prompt; with `stream` as server-sent events."""
+    context.note_user(body.user, body.consent)
+    model = chosen(context, body.model, CAUSAL)
+    prompt = body.prompt if isinstance(body.prompt, str) else body.prompt[0]
+    prompt = await context.enter(prompt, "prompt")
+    most = context.state.settings.max_tokens
+    sampling = sampling_of(body, most, -1 if body.logprobs is None else body.logprobs)
+    return await _made(context, body, prompt, sampling, CompletionShape(context, model, body.logprobs))
 
 
-async def _made(state: State, body: Generation, prompt: Prompt, sampling: Sampling, shape: Shape) -> Response:
+async def chat(context: RequestContext, body: Chat) -> Response:
+    """Answer a conversation; with `stream` as server-sent events."""
+    context.note_user(body.user or body.safety_identifier, body.consent)
+    model = _chat_model(context, body.model)
+    conversation = await _conversation(context, body)
+    most = context.state.settings.max_tokens
+    sampling = sampling_of(body, most, _logprobs(body), body.max_completion_tokens)
+    shape = ChatShape(context, model, bool(body.logprobs), schema_of(body))
+    return await _made(context, body, {"messages": conversation}, sampling, shape)
+
+
+async def _made(
+    context: RequestContext, body: Generation, prompt: Prompt, sampling: Sampling, shape: Shape
+) -> Response:
     """Return the answer, whole or as a stream."""
-    pieces = let_out(state, state.complete(shape.model, prompt, sampling, body.stops(), shape.schema))
+    pieces = let_out(context, context.complete(shape.model, prompt, sampling, body.stops(), shape.schema))
     # The first piece is waited for here, so that what cannot begin is told by a status.
     first = await anext(pieces)
     if body.stream:
         wants_usage = bool(body.stream_options and body.stream_options.include_usage)
         return StreamingResponse(
-            lines(state, shape, first, pieces, wants_usage),
+            lines(context, shape, first, pieces, wants_usage),
             media_type="text/event-stream",
             headers={"cache-control": "no-store", "x-accel-buffering": "no"},
         )
@@ -143,8 +109,8 @@ def _logprobs(body: Chat) -> int:
     return (body.top_logprobs or 0) if body.logprobs else -1
 
 
-def _chat_model(state: State, model: str | None) -> str:
-    served = state.served(model) if model is not None else None
+def _chat_model(context: RequestContext, model: str | None) -> str:
+    served = context.served(model) if model is not None else None
     if served and served.task != "chat":
         raise ApiError(
             404,
@@ -154,10 +120,10 @@ def _chat_model(state: State, model: str | None) -> str:
             found=f"a model for {served.task}",
             hint="/v1/completions goes on from a prompt" if served.task in CAUSAL else "/v1/models says what it is for",
         )
-    return chosen(state, model, ("chat",))
+    return chosen(context, model, ("chat",))
 
 
-async def _conversation(state: State, body: Chat) -> list[dict[str, str]]:
+async def _conversation(context: RequestContext, body: Chat) -> list[dict[str, str]]:
     """Return the turns as chat models are told them, after the guard.
 
     Raises:
@@ -176,7 +142,7 @@ async def _conversation(state: State, body: Chat) -> list[dict[str, str]]:
         if place == len(body.messages) - 1 and role != "assistant" and not text.strip():
             raise ApiError(400, "the last turn says nothing", param=f"messages.{place}.content", code="cannot_be_used")
         # What the operator tells the model is the operator's own: only what users bring is looked at.
-        told = await state.enter(text, f"messages.{place}.content") if role == "user" else text
+        told = await context.enter(text, f"messages.{place}.content") if role == "user" else text
         turns.append({"role": role, "content": told})
     if turns[-1]["role"] == "assistant":
         raise ApiError(

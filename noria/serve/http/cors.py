@@ -8,10 +8,11 @@ from contextlib import suppress
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
+from starlette.types import Scope
 
 from noria.core.errors import SettingError
 
-from .sending import Answer, Scope
+from .sending import Answer
 
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:\d{1,5})?")
 _PORTS = {"http": ":80", "https": ":443"}

@@ -6,102 +6,85 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from fastapi import APIRouter
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
-from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from noria.lake.transcript import Correction
 from noria.serve.errors import ApiError
 
-from . import replies
-from .answers import check_count, note_user
+from .answers import check_count
 from .bodies import Events, Feedback
-from .metrics import Metrics
+from .context import RequestContext
 from .state import Served, State
 
 
-def facts_router(state: State, metrics: Metrics) -> APIRouter:
-    """Return the routes that tell about the server and take facts of use."""
-    router = APIRouter()
+async def health(context: RequestContext) -> dict[str, str]:
+    """Say that the process lives."""
+    return {"status": "ok"}
 
-    @router.get("/health", tags=["server"], responses={200: {"model": replies.Health}}, response_model=None)
-    async def health() -> dict[str, str]:
-        """Say that the process lives."""
-        return {"status": "ok"}
 
-    ready_or_not: dict[int | str, dict[str, Any]] = {
-        200: {"model": replies.Ready},
-        503: {"model": replies.Ready, "description": "Requests are not welcome."},
-    }
+async def ready(context: RequestContext) -> JSONResponse:
+    """Say whether requests are welcome."""
+    state = context.state
+    models = {name: served.worker.status for name, served in state.models.items()}
+    status = "ready" if state.ready else "stopping" if state.draining else "starting"
+    return JSONResponse({"status": status, "models": models}, status_code=200 if state.ready else 503)
 
-    @router.get("/ready", tags=["server"], responses=ready_or_not, response_model=None)
-    async def ready() -> JSONResponse:
-        """Say whether requests are welcome."""
-        models = {name: served.worker.status for name, served in state.models.items()}
-        status = "ready" if state.ready else "stopping" if state.draining else "starting"
-        return JSONResponse({"status": status, "models": models}, status_code=200 if state.ready else 503)
 
-    text: dict[int | str, dict[str, Any]] = {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}}
+async def figures(context: RequestContext) -> Response:
+    """Give all figures in Prometheus' text format."""
+    return Response(context.state.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
-    @router.get("/metrics", tags=["server"], responses=text, response_class=Response)
-    async def figures() -> Response:
-        """Give all figures in Prometheus' text format."""
-        return Response(metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
-    @router.get("/v1/models", tags=["models"], responses={200: {"model": replies.Models}}, response_model=None)
-    async def models() -> dict[str, Any]:
-        """List the served models."""
-        caller = state.usage().caller
-        seen = [one for one in state.models.values() if not caller or not caller.models or one.name in caller.models]
-        return {"object": "list", "data": [_model(served) for served in seen]}
+async def document(context: RequestContext) -> dict[str, Any]:
+    """Give the OpenAPI document."""
+    return context.state.document.made
 
-    @router.get("/v1/models/{model}", tags=["models"], responses={200: {"model": replies.Model}}, response_model=None)
-    async def model(model: str) -> dict[str, Any]:
-        """Describe one served model."""
-        return _model(state.served(model))
 
-    @router.get("/v1/apps", tags=["models"], responses={200: {"model": replies.Applications}}, response_model=None)
-    async def applications(request: Request) -> dict[str, Any]:
-        """List the mounted applications and their routes."""
-        paths = [path for path in request.app.openapi()["paths"] if path.startswith("/v1/apps/")]
-        data = [
-            {
-                "id": one.name,
-                "object": "application",
-                "routes": [path for path in paths if path.split("/")[3] == one.name],
-            }
-            for one in state.apps
-        ]
-        return {"object": "list", "data": data}
+async def models(context: RequestContext) -> dict[str, Any]:
+    """List the served models."""
+    allowed = context.caller.models if context.caller else ()
+    seen = [one for one in context.state.models.values() if not allowed or one.name in allowed]
+    return {"object": "list", "data": [_model(served) for served in seen]}
 
-    @router.post("/v1/feedback", tags=["use"], responses={200: {"model": replies.Noted}}, response_model=None)
-    async def feedback(body: Feedback) -> JSONResponse:
-        """Take what a user says of an answer; it is told by the answer's request id."""
-        note_user(state, body.user, body.consent)
-        usage = state.usage()
-        usage.kind, usage.subject, usage.value = "feedback", body.request, 1.0 if body.right else -1.0
-        better = body.model_dump()["better"]
-        if body.right and better is not None:
-            raise ApiError(400, "a right answer needs no better one", param="better", code="cannot_be_used")
-        usage.exchange = Correction(body.index, better)
-        return JSONResponse({"id": usage.id})
 
-    @router.post("/v1/events", tags=["use"], responses={200: {"model": replies.AllNoted}}, response_model=None)
-    async def events(body: Events) -> JSONResponse:
-        """Take facts that only the client sees: impressions, clicks, conversions."""
-        check_count(state, len(body.events), "events", "events")
-        usage = state.usage()
-        usage.counted = False
-        made, tenant = [], usage.caller.tenant if usage.caller else ""
-        for one in body.events:
-            made.append(state.meter.event(tenant=tenant, **one.model_dump(exclude_none=True)))
-            await usage.pause.now_and_then()
-        await state.meter.record(*made)
-        return JSONResponse({"ids": [event.id for event in made]})
+async def model(context: RequestContext, model: str) -> dict[str, Any]:
+    """Describe one served model."""
+    return _model(context.served(model))
 
-    return router
+
+async def applications(context: RequestContext) -> dict[str, Any]:
+    """List the mounted applications and their routes."""
+    data = []
+    for one in context.state.apps:
+        paths = dict.fromkeys(f"/v1/apps/{one.name}{route.path}" for route in one.routes())
+        data.append({"id": one.name, "object": "application", "routes": list(paths)})
+    return {"object": "list", "data": data}
+
+
+async def feedback(context: RequestContext, body: Feedback) -> dict[str, Any]:
+    """Take what a user says of an answer; it is told by the answer's request id."""
+    context.note_user(body.user, body.consent)
+    usage = context.usage
+    usage.kind, usage.subject, usage.value = "feedback", body.request, 1.0 if body.right else -1.0
+    better = body.model_dump()["better"]
+    if body.right and better is not None:
+        raise ApiError(400, "a right answer needs no better one", param="better", code="cannot_be_used")
+    usage.exchange = Correction(body.index, better)
+    return {"id": context.id}
+
+
+async def events(context: RequestContext, body: Events) -> dict[str, Any]:
+    """Take facts that only the client sees: impressions, clicks, conversions."""
+    check_count(context, len(body.events), "events", "events")
+    context.counted = False  # each of them is an event, and the request none beside them
+    meter, made = context.state.meter, []
+    for one in body.events:
+        made.append(meter.event(tenant=context.tenant, **one.model_dump(exclude_none=True)))
+        await context.pause.now_and_then()
+    await meter.record(*made)
+    return {"ids": [event.id for event in made]}
 
 
 def _model(served: Served) -> dict[str, Any]:

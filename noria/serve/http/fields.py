@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextvars import ContextVar
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias, TypeVar
 
 from pydantic import (
@@ -12,6 +11,7 @@ from pydantic import (
     ConfigDict,
     Field,
     GetJsonSchemaHandler,
+    ValidationInfo,
     model_validator,
 )
 from pydantic.json_schema import JsonSchemaValue
@@ -126,15 +126,14 @@ Some = Annotated[list[Item], Field(min_length=1, max_length=MOST_ITEMS, fail_fas
 """A list of one item or more. Its first fault ends the search: a list of a million of them costs what one does."""
 
 
-def _within(given: Any) -> Any:
-    if isinstance(given, list) and len(given) > (most := most_rows.get()):
+def _within(given: Any, info: ValidationInfo) -> Any:
+    most = (info.context or {}).get("max_rows", MOST_ITEMS)
+    if isinstance(given, list) and len(given) > most:
         raise PydanticCustomError(
             "too_many", "too many: found {found}; allowed 1 to {most}", {"found": len(given), "most": most}
         )
     return given
 
 
-most_rows: ContextVar[int] = ContextVar("most_rows", default=MOST_ITEMS)
-"""Rows that a request may have, by the settings of the server that takes it."""
 Rows = Annotated[list[Item], Field(min_length=1, max_length=MOST_ITEMS, fail_fast=True), BeforeValidator(_within)]
-"""Texts or events of a request: counted before the first is looked at."""
+"""Texts or events of a request: counted before the first is looked at, by the `max_rows` that the body is validated with."""

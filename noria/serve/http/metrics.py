@@ -11,7 +11,7 @@ _BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0,
 
 
 @dataclass
-class Route:
+class RouteFigures:
     """What one route did since the server started."""
 
     route: str
@@ -54,19 +54,19 @@ class Metrics:
         self._requests.labels(route, method, str(status)).inc()
         self._seconds.labels(route).observe(seconds)
 
-    def routes(self) -> list[Route]:
+    def routes(self) -> list[RouteFigures]:
         """Return what each route did, the busiest first."""
-        found: dict[str, Route] = {}
+        found: dict[str, RouteFigures] = {}
         for sample in (sample for metric in self._requests.collect() for sample in metric.samples):
             if sample.name.endswith("_total"):
-                one = found.setdefault(sample.labels["route"], Route(sample.labels["route"]))
+                one = found.setdefault(sample.labels["route"], RouteFigures(sample.labels["route"]))
                 status, count = int(sample.labels["status"]), int(sample.value)
                 one.requests += count
                 one.refused += count if 400 <= status < 500 else 0
                 one.failed += count if status >= 500 else 0
         for sample in (sample for metric in self._seconds.collect() for sample in metric.samples):
             bound = float(sample.labels.get("le", "inf"))
-            one = found.get(sample.labels["route"], Route(""))
+            one = found.get(sample.labels["route"], RouteFigures(""))
             if sample.name.endswith("_bucket") and bound < float("inf"):  # bounds come in order, counts add up
                 one.half = bound if one.half is None and sample.value >= 0.5 * one.requests else one.half
                 one.nearly_all = (

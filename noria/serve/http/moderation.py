@@ -4,37 +4,26 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter
-from starlette.responses import JSONResponse
-
 from noria.serve.guard.guard import Finding
 
-from . import replies
-from .answers import check_count, note_user
+from .answers import check_count
 from .bodies import Moderation
+from .context import RequestContext
 from .pause import read
-from .state import State
 
 
-def moderation_router(state: State) -> APIRouter:
-    """Return the route that looks at texts and blocks none of them."""
-    router = APIRouter(prefix="/v1", tags=["guard"])
-
-    @router.post("/moderate", responses={200: {"model": replies.Moderations}}, response_model=None)
-    async def moderate(body: Moderation) -> JSONResponse:
-        """Tell by which rules a text would be counted, masked or blocked; places are characters."""
-        note_user(state, body.user, body.consent)
-        texts = body.texts()
-        check_count(state, len(texts))
-        results, usage = [], state.usage()
-        for place, text in enumerate(texts):
-            found = [*await read(text, state.guard.find), *await state.judged(text)]
-            results.append(_result(place, text, found))
-            await usage.pause.now_and_then()
-        usage.units, usage.unit = len(texts), "items"
-        return JSONResponse({"id": usage.id, "object": "moderation", "results": results})
-
-    return router
+async def moderate(context: RequestContext, body: Moderation) -> dict[str, Any]:
+    """Tell by which rules a text would be counted, masked or blocked; places are characters."""
+    context.note_user(body.user, body.consent)
+    texts = body.texts()
+    check_count(context, len(texts))
+    results = []
+    for place, text in enumerate(texts):
+        found = [*await read(text, context.state.guard.find), *await context.judged(text)]
+        results.append(_result(place, text, found))
+        await context.pause.now_and_then()
+    context.usage.units, context.usage.unit = len(texts), "items"
+    return {"id": context.id, "object": "moderation", "results": results}
 
 
 def _result(place: int, text: str, found: list[Finding]) -> dict[str, Any]:

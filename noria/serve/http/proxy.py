@@ -8,10 +8,9 @@ from functools import lru_cache
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
+from starlette.types import Scope
 
 from noria.core.errors import SettingError
-
-from .sending import Scope
 
 _SCHEMES = {"http": ("http", "ws"), "https": ("https", "wss"), "ws": ("http", "ws"), "wss": ("https", "wss")}
 _PORTS = {"http": 80, "https": 443}

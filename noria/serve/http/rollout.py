@@ -5,16 +5,15 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter
 from pydantic import Field, model_validator
 
 from noria.core.errors import NoriaError
 from noria.core.folder import read_manifest
 from noria.serve.errors import ApiError, api_error
 
+from .context import RequestContext
 from .fields import Body, Name, Number
 from .replies import Reply
-from .state import State
 
 SHOWN = 100
 """Changes that are shown, the latest ones."""
@@ -75,46 +74,39 @@ class VersionsTold(Reply):
     changes: list[Changed]
 
 
-def rollout_router(state: State) -> APIRouter:
-    """Return the routes, which need an admin key as all outside /v1 do."""
-    router = APIRouter(prefix="/versions", tags=["server"])
-
-    @router.get("/{model}", responses={200: {"model": VersionsTold}}, response_model=None)
-    async def versions(model: str) -> dict[str, Any]:
-        """Say which version of a model is live, which is on trial, and what was live when."""
-        return _describe(state, model)
-
-    @router.post("/{model}", responses={200: {"model": VersionsTold}}, response_model=None)
-    async def change(model: str, body: Rollout) -> dict[str, Any]:
-        """Swap a model, try a version, promote it, end its trial or roll back; no request is dropped."""
-        served = state.served(model)
-        held = served.worker
-        # A name, not a path: a version lies where the live one lies.
-        folder = held.folder.resolve().parent / (body.folder or "")
-        try:
-            if body.action == "swap":
-                await held.swap(folder, why=body.why)
-            elif body.action == "canary":
-                await held.canary(folder, share=body.share or 0.1)
-            elif body.action == "shadow":
-                await held.shadow(folder, share=body.share or 0.1)
-            elif body.action == "promote":
-                await held.promote(why=body.why)
-            elif body.action == "end":
-                await held.end_trial(why=body.why)
-            else:
-                await held.roll_back(why=body.why)
-        except NoriaError as error:
-            told = api_error(error)
-            raise told if told.status < 500 else ApiError(400, str(error), code="cannot_be_used") from error
-        state.models[model] = replace(served, folder=held.folder, manifest=read_manifest(held.folder))
-        return _describe(state, model)
-
-    return router
+async def versions(context: RequestContext, model: str) -> dict[str, Any]:
+    """Say which version of a model is live, which is on trial, and what was live when."""
+    return _describe(context, model)
 
 
-def _describe(state: State, model: str) -> dict[str, Any]:
-    held = state.served(model).worker
+async def change(context: RequestContext, body: Rollout, model: str) -> dict[str, Any]:
+    """Swap a model, try a version, promote it, end its trial or roll back; no request is dropped."""
+    served = context.served(model)
+    held = served.worker
+    # A name, not a path: a version lies where the live one lies.
+    folder = held.folder.resolve().parent / (body.folder or "")
+    try:
+        if body.action == "swap":
+            await held.swap(folder, why=body.why)
+        elif body.action == "canary":
+            await held.canary(folder, share=body.share or 0.1)
+        elif body.action == "shadow":
+            await held.shadow(folder, share=body.share or 0.1)
+        elif body.action == "promote":
+            await held.promote(why=body.why)
+        elif body.action == "end":
+            await held.end_trial(why=body.why)
+        else:
+            await held.roll_back(why=body.why)
+    except NoriaError as error:
+        told = api_error(error)
+        raise told if told.status < 500 else ApiError(400, str(error), code="cannot_be_used") from error
+    context.state.models[model] = replace(served, folder=held.folder, manifest=read_manifest(held.folder))
+    return _describe(context, model)
+
+
+def _describe(context: RequestContext, model: str) -> dict[str, Any]:
+    held = context.served(model).worker
     changes = [asdict(change) for change in held.history.changes()[-SHOWN:]]
     for change in changes:
         change["folder"] = change["folder"].replace("\\", "/").rpartition("/")[2]  # no path of this machine

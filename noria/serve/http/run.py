@@ -177,7 +177,7 @@ class _Server(uvicorn.Server):
                 lifespan="on",
                 http=BoundedProtocol,
                 server_header=False,
-                proxy_headers=False,  # `RequestMiddleware` reads them, the host too
+                proxy_headers=False,  # `Dispatcher` reads them, the host too
                 timeout_graceful_shutdown=2,
                 timeout_keep_alive=30,
                 ws_max_size=settings.max_body,

@@ -2,40 +2,16 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from starlette.types import Message, Send
 
 from noria.core.errors import NoriaError
-from noria.serve.errors import ApiError, api_error, body_of
+from noria.serve.errors import ApiError, api_error
 
+from .context import RequestContext
 from .idempotency import ONE, Idempotency, Kept, Place
-from .state import State, Usage
-
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _PASSING = (408, 409, 429, 499)
 """Statuses that a second try may change, besides those of 500 and more: no idempotency key keeps them."""
-
-
-class Replay:
-    """A receive that gives a body already read, then what the connection says."""
-
-    def __init__(self, content: bytes, receive: Receive) -> None:
-        self.content = content
-        self._given = False
-        self._receive = receive
-
-    async def __call__(self) -> Message:
-        """Return the body, then wait for the client to go away."""
-        if self._given:
-            return await self._receive()
-        self._given = True
-        return {"type": "http.request", "body": self.content, "more_body": False}
 
 
 class Answer:
@@ -45,8 +21,8 @@ class Answer:
     cannot be stored.
     """
 
-    def __init__(self, state: State, usage: Usage, send: Send) -> None:
-        self._state, self._usage, self._send = state, usage, send
+    def __init__(self, context: RequestContext, send: Send) -> None:
+        self._context, self._send = context, send
         self._start: Message | None = None
         self.status = 499
         """HTTP status; 499 while nothing was answered: the client left."""
@@ -63,14 +39,15 @@ class Answer:
             self.status = message["status"]
             self._headers = list(message.get("headers", ()))
             if not any(name == b"x-request-id" for name, _ in self._headers):
-                self._headers.append((b"x-request-id", self._usage.id.encode()))
-            limits = self._state.rates.headers(self._usage.caller) if self._usage.caller else []
+                self._headers.append((b"x-request-id", self._context.id.encode()))
+            caller = self._context.caller
+            limits = self._context.state.rates.headers(caller) if caller else []
             message["headers"] = [*self._headers, *self.extra, *limits]
             self._start = message
             return
         last = message["type"] == "http.response.body" and not message.get("more_body")
         if last:
-            await self._state.finish(self._usage, outcome_of(self.status))
+            await self._context.finish(outcome_of(self.status))
         if self._kept:
             self._remember(message.get("body", b""), last)
         if self._start:
@@ -90,7 +67,7 @@ class Answer:
 
     async def repeat(self, kept: Kept) -> None:
         """Give an answer that was given before; it is no new use."""
-        self._usage.counted = False
+        self._context.counted = False
         self.extra.append((b"idempotent-replayed", b"true"))
         await self({"type": "http.response.start", "status": kept.status, "headers": kept.headers})
         await self({"type": "http.response.body", "body": kept.body})
@@ -102,15 +79,15 @@ class Answer:
             self.status = error.status
             raise ConnectionAbortedError
         self._start, self.status = None, error.status
-        self._usage.blocked = self._usage.blocked or error.code == "content_filter"
-        body = b"" if isinstance(error, Elsewhere) else _json(error)
+        self._context.blocked |= error.code == "content_filter"
+        body = error.body()
         headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
         headers += [(name.encode(), value.encode("latin-1")) for name, value in error.headers().items()]
         try:
             await self({"type": "http.response.start", "status": error.status, "headers": headers})
             await self({"type": "http.response.body", "body": body})
         except NoriaError as full:
-            self._usage.counted = False
+            self._context.counted = False
             await self.fail(api_error(full))
 
     def _remember(self, content: bytes, last: bool) -> None:
@@ -124,22 +101,6 @@ class Answer:
             idempotency.keep(place, self.status, self._headers, bytes(self._body))
 
 
-class Elsewhere(ApiError):  # noqa: N818 - a way, not a fault
-    """A browser is sent to the page where one signs in."""
-
-    def __init__(self, place: str) -> None:
-        super().__init__(303, "sign in first")
-        self._place = place
-
-    def headers(self) -> dict[str, str]:
-        """Return the headers that go with it."""
-        return {"location": self._place}
-
-
 def outcome_of(status: int) -> str:
     """Return an event's outcome for an HTTP status."""
     return "ok" if status < 400 else "refused" if status < 500 else "failed"
-
-
-def _json(error: ApiError) -> bytes:
-    return json.dumps(body_of(error.status, str(error), param=error.param, code=error.code)).encode()
