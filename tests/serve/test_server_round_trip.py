@@ -15,13 +15,11 @@ import pydantic
 import pytest
 from tiny_models import TEXTS
 
-import noria.apps
-import noria.serve.http
 from noria.serve.http.bodies import Body
 from noria.serve.http.run import Running, serving
 from noria.serve.http.settings import ServerSettings
 
-for package in (noria.serve.http, noria.apps):
+for package in map(importlib.import_module, ("noria.serve.http", "noria.apps")):
     for module in pkgutil.iter_modules(package.__path__):
         importlib.import_module(f"{package.__name__}.{module.name}")
 
