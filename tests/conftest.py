@@ -13,6 +13,8 @@ from noria.core.packages import package_file
 # The machine may be busy: how long an example takes says nothing of the code.
 hypothesis.settings.register_profile("noria", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("noria")
+# Commands speak the language of the terminal; what tests expect is English, in the processes that they start too.
+os.environ["NORIA_LANG"] = "en"
 
 pytest_plugins = ["serving"]
 

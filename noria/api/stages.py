@@ -1,6 +1,6 @@
 """Stages of a run, shared by all that runs in stages: done ones are kept, changed ones done again, killed ones gone on with.
 
-    stage = KeyedStage("sentiment", {"en": "Sentiment", "zh": "情感"}, key="…", plan=…, run=…, outputs=…)
+    stage = KeyedStage("sentiment", message("demo.sentiment.title"), key="…", plan=…, run=…, outputs=…)
     run_stage(root, stage, "2/5", report)
 
 A stage's record, `<name>.stage.json`, is written when it begins, with the key of everything that decides its result: what a
@@ -24,6 +24,7 @@ from noria.core.errors import ResourceError
 from noria.core.figure import Figure
 from noria.core.folder import write_json
 from noria.core.memory import release_memory
+from noria.core.messages import Message
 from noria.core.progress import Report
 
 
@@ -43,8 +44,7 @@ class KeyedStage:
     """One stage of a run, with all that it needs bound to it."""
 
     name: str
-    title: dict[str, str]
-    """Language code -> title."""
+    title: Message
     key: str
     """Hash of everything that decides the result."""
     plan: Callable[[], str]
@@ -71,7 +71,7 @@ def run_stage(root: Path, stage: KeyedStage, position: str, report: Report) -> M
     release_memory()
     record = {
         "name": stage.name,
-        "title": stage.title,
+        "title": stage.title.both(),
         "key": stage.key,
         "line": result.line,
         "seconds": round(seconds, 1),

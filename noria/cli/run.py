@@ -25,6 +25,7 @@ from typing import Annotated, Any
 from cyclopts import App, Parameter
 
 from noria.core.errors import FolderError, InputError, SettingError, plain_errors, unknown
+from noria.core.messages import as_is
 from noria.core.progress import Report
 
 app = App(name="run")
@@ -113,7 +114,7 @@ def turn(file: Path, report: Report, *, redo: Sequence[str] = (), json: bool = F
                 _forget(stage_file(root, section.name), whole=section.name in redo)
             stage = KeyedStage(
                 section.name,
-                {"en": section.name, "zh": section.name},
+                as_is(section.name),
                 _key_of(section, place),
                 partial(_plan, section),
                 partial(result_of, section),

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from html import escape
 
 from nicegui import ui
 
 from noria.core.figure import Figure, number
-from noria.grow.report.charts.chart import Text, localised
+from noria.core.messages import Message
+from noria.grow.report.charts.chart import Text, cited_data, localised
 from noria.grow.report.page import Section, Shown, Table
 
 from . import charts
@@ -51,12 +52,7 @@ def shown_html(shown: Shown, words: Words) -> str:
 def figure_of(shown: Shown, words: Words) -> Figure:
     """Return a shown figure in the page's language, with licence and day in its source, and a part of one as percent."""
     figure, language = shown.figure, words.language
-    source = shown.source[language] if shown.source else figure.source
-    chinese = language == "zh"
-    if shown.licence:
-        source += f"（{shown.licence}）" if chinese else f" ({shown.licence})"
-    if shown.as_of:
-        source += f"，截至 {shown.as_of}" if chinese else f", as of {shown.as_of}"
+    source = cited_data(shown.source or figure.source, shown.licence, shown.as_of, "")[language]
     unit = shown.unit[language] if shown.unit else figure.unit
     scale = 100.0 if shown.percent else 1.0
     low, high, baseline = (None if end is None else end * scale for end in (figure.low, figure.high, figure.baseline))
@@ -76,7 +72,7 @@ def figure_of(shown: Shown, words: Words) -> Figure:
 def table_html(table: Table, words: Words) -> str:
     """Return a table; what reads the same in both languages is data, and stays as it is."""
     columns = [_plain(column, words) for column in table.columns]
-    worded = [not place or any(isinstance(row[place], Mapping) for row in table.rows) for place in range(len(columns))]
+    worded = [not place or any(isinstance(row[place], Message) for row in table.rows) for place in range(len(columns))]
     head = "".join(
         f'<th class="{"" if left else "number"}">{name}</th>' for name, left in zip(columns, worded, strict=True)
     )
@@ -94,7 +90,7 @@ def table_html(table: Table, words: Words) -> str:
 
 def _cell(cell: str | float | Text | None, words: Words, left: bool) -> str:
     """Return one cell; a column of words stands left, one of numbers right."""
-    if isinstance(cell, Mapping):
+    if isinstance(cell, Message):
         text = _plain(cell, words)
     else:
         text = "–" if cell is None else foreign(cell) if isinstance(cell, str) else escape(number(cell))
@@ -103,11 +99,11 @@ def _cell(cell: str | float | Text | None, words: Words, left: bool) -> str:
 
 def _plain(text: Text, words: Words) -> str:
     """Return a text in the page's language, escaped; one that is the same in both is marked as data."""
-    return foreign(text["en"]) if text["en"] == text["zh"] else escape(text[words.language])
+    return foreign(text) if text == text["zh"] else escape(text[words.language])
 
 
 def _cited(source: str | Text, words: Words) -> str:
-    return foreign(source if isinstance(source, str) else source[words.language])
+    return foreign(source[words.language] if isinstance(source, Message) else source)
 
 
 def show_all(sections: Sequence[Section], words: Words) -> None:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from noria.core.errors import InputError, RowError
+from noria.core.messages import message
 
 LONGEST_CELL = 1 << 24
 MARKED = "\udcff"
@@ -139,7 +140,7 @@ def rows_below(
             continue
         if not any(cell.strip() for cell in cells):
             if len(cells) > 1:
-                notes.count("rows of empty cells passed over", line)
+                notes.count(message("rows.empty"), line)
             continue
         if _RULE.fullmatch("".join(cells)):
             notes.count("rows of dashes passed over", line)
@@ -149,11 +150,11 @@ def rows_below(
             continue
         if cells[0].strip(" \ufeff") in known and known.issuperset(again := _padded(bare_names(cells), len(names))):
             if again == names:
-                notes.count("repeated headers passed over", line)
+                notes.count(message("rows.header_again"), line)
                 continue
             if len(again) == len(names) and sorted(again) == sorted(names):
                 names = again
-                notes.count("headers with the columns in another order: followed from there", line)
+                notes.count(message("rows.other_order"), line)
                 continue
         if any(cell.strip() for cell in cells[len(names) :]):
             yield (
@@ -173,7 +174,7 @@ def rows_below(
         if "" in known:
             for place, (name, cell) in enumerate(zip(names, cells, strict=False), 1):
                 if not name and cell.strip():
-                    notes.count(f"cells of column {place}, which has no name, left out", line)
+                    notes.count(message("rows.no_name", place=place), line)
         yield line, {name: cell for name, cell in zip(names, cells, strict=False) if name}
 
 

@@ -506,7 +506,7 @@ def test_spend_by_months_in_any_form_is_monthly(form: str, tmp_path: Path) -> No
     months = ["2015-01", *following(["2015-01"], 47)]
     rows = [f'{form.format(month=month)},"1,{100 + place % 7}",{place % 5}' for place, month in enumerate(months)]
     spend = read_spend(write(tmp_path / "b.csv", *rows, head="time,outcome,tv\n"), channels=("tv",))
-    assert spend.unit == ("month", "月")
+    assert spend.unit.both() == {"en": "month", "zh": "月"}
     assert spend.outcome[:3].tolist() == [1100, 1101, 1102]
 
 

@@ -11,6 +11,7 @@ from noria.cli.demo.settings import DemoSettings
 from noria.cli.demo.stage import Context, Stage, StageResult
 from noria.core.errors import ResourceError
 from noria.core.figure import Figure
+from noria.core.messages import message
 from noria.core.progress import Report
 
 
@@ -29,7 +30,7 @@ def counting_stage(name="sentiment"):
         (folder / f"run-{len(found)}").touch()
         return StageResult(f"ran {len(found)}", [Figure("accuracy", 0.9, 10, 0.8, 0.95)], {"runs": len(found)})
 
-    return Stage(name, {"en": name, "zh": "情感"}, lambda context: "count", run), found
+    return Stage(name, message("demo.sentiment.title"), lambda context: "count", run), found
 
 
 def test_a_done_stage_is_kept_with_its_figures(tmp_path):

@@ -8,13 +8,14 @@ from noria.console.pages.market import moved, served
 from noria.console.sections import figure_of, shown_html, table_html
 from noria.console.words import Words
 from noria.core.figure import Figure
+from noria.core.messages import as_is, message
 from noria.grow.report.page import Shown, Table
 
 EN, ZH = Words("en"), Words("zh")
 SHOWN = Shown(
     Figure("part", 0.0867, 12, 0.08, 0.09, source="StatCounter"),
-    {"en": "Share", "zh": "份额"},
-    {"en": "In March.", "zh": "三月。"},
+    message("shares.column.share"),
+    as_is("In March."),
     percent=True,
     licence="CC0",
     as_of="2026-03-31",
@@ -33,9 +34,9 @@ def test_a_part_is_shown_as_percent_with_its_source() -> None:
 def test_a_table_is_escaped_and_data_are_marked() -> None:
     nasty = "<img src=x>"
     table = Table(
-        {"en": "t", "zh": "表"},
-        [{"en": "name", "zh": "名称"}, {"en": "x", "zh": "值"}],
-        [[{"en": nasty, "zh": nasty}, 1.5], [nasty, None]],
+        as_is("t"),
+        [message("report.column.name"), message("users.column.value")],
+        [[as_is(nasty), 1.5], [nasty, None]],
         nasty,
     )
     html = table_html(table, ZH)

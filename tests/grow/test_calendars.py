@@ -81,11 +81,11 @@ def test_dated_months_are_months_from_any_month_on(step: int, anchor: int) -> No
 def test_what_follows_month_ends_and_what_people_read() -> None:
     ends = ["2023-11-30", "2023-12-31", "2024-01-31"]
     assert following(ends, 3) == ["2024-02-29", "2024-03-31", "2024-04-30"]
-    assert calendar_of(ends).texts() == {"en": "monthly, dated at month ends", "zh": "按月（以月末标示）"}
-    assert calendar_of(["2024-01-05", "2024-01-12"]).texts() == {"en": "weekly", "zh": "按周"}
-    assert calendar_of(["2024-03-31", "2024-06-30"]).texts()["en"] == "quarterly, dated at month ends"
-    assert calendar_of(["2024", "2025"]).texts()["zh"] == "按年"
-    assert calendar_of(business(0, 15)).texts()["en"] == "on business days"
+    assert calendar_of(ends).text().both() == {"en": "monthly, dated at month ends", "zh": "按月（以月末标示）"}
+    assert calendar_of(["2024-01-05", "2024-01-12"]).text().both() == {"en": "weekly", "zh": "按周"}
+    assert calendar_of(["2024-03-31", "2024-06-30"]).text() == "quarterly, dated at month ends"
+    assert calendar_of(["2024", "2025"]).text()["zh"] == "按年"
+    assert calendar_of(business(0, 15)).text() == "on business days"
     assert calendar_of(["2024-02-28"]).lone
     assert following(["2024-02-28"], 2) == ["2024-02-29", "2024-03-01"]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from markets import PROVENANCE
 
+from noria.core.messages import message
 from noria.grow.market.share import shares
 from noria.grow.report.charts.chart import PALETTE, dotted, line
 from noria.grow.report.charts.market import concentration_chart, share_chart
@@ -23,8 +24,8 @@ def test_points_with_none_beside_them_are_dots() -> None:
         4.0,
         5.0,
     ]
-    assert line({"en": "a", "zh": "甲"}, [7.0], PALETTE[0])["data"] == [{"value": 7.0, **DOT}]
-    assert line({"en": "a", "zh": "甲"}, [], PALETTE[0])["data"] == []
+    assert line(message("users.forecast"), [7.0], PALETTE[0])["data"] == [{"value": 7.0, **DOT}]
+    assert line(message("users.forecast"), [], PALETTE[0])["data"] == []
 
 
 def test_a_market_of_one_period_is_not_drawn_empty() -> None:

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from noria.core.figure import Figure
+from noria.core.messages import as_is
 from noria.grow.analysis import study_market
 from noria.grow.bundled import chatbot_shares
 from noria.grow.forecast.study import study_users_ahead
@@ -137,7 +138,7 @@ def test_charts_are_whole_in_both_languages(sections: list[Section]) -> None:
 
 def test_texts_cannot_break_out_of_the_page(tmp_path: Path) -> None:
     evil = "</script><script>alert(1)</script>"
-    both = {"en": evil, "zh": evil}
+    both = as_is(evil)
     chart: Chart = bar_chart([evil], [1], both, both, evil, both)
     section = Section(
         "x",

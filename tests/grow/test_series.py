@@ -42,7 +42,7 @@ def test_missing_is_missing_and_gaps_are_rows(tmp_path: Path) -> None:
     np.testing.assert_array_equal(values, [[60, np.nan], [np.nan, np.nan], [55, np.nan], [50, 0]])
     assert series.provisional_times == ("2026-04",)
     assert [point.entity for point in series.points if point.broken] == ["乙"]
-    assert series.provenance.texts()["zh"] == "某统计局（CC0），截至 2026-03-31"
+    assert series.provenance.text()["zh"] == "某统计局（CC0），截至 2026-03-31"
 
 
 def test_measures_are_never_mixed(tmp_path: Path) -> None:

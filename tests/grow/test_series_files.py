@@ -162,7 +162,7 @@ def test_words_for_missing_are_missing_and_told(tmp_path: Path) -> None:
     ]
     series = read_series(write(tmp_path / "s.csv", ",".join(COLUMNS), *rows))
     assert [point.value for point in series.points] == [None] * 7
-    assert next(flag.en for flag in series.flags) == "2 values 'n/a' are read as missing"
+    assert next(flag.what for flag in series.flags) == "2 values 'n/a' are read as missing"
     assert len(series.flags) == 5
 
 
@@ -177,11 +177,11 @@ def test_what_is_not_read_is_told(tmp_path: Path) -> None:
             "2024-02,a,,m,2,users,",
         )
     )
-    assert [flag.en for flag in series.flags] == [
+    assert [flag.what for flag in series.flags] == [
         "columns not read: remark",
         "1 rows of empty cells passed over, the first on line 7",
     ]
-    assert [flag.zh for flag in series.flags] == ["未读取的列：remark", "1 行为空，已跳过，首见于第 7 行"]
+    assert [flag.what["zh"] for flag in series.flags] == ["未读取的列：remark", "1 行为空，已跳过，首见于第 7 行"]
     for row, why in (
         ("2024-01,a,,m,1,users,,more", "8 cells"),
         ("2024-01,a,,m", "empty"),

@@ -13,6 +13,7 @@ from typing import Any
 from noria.core.caveats import caveats
 from noria.core.errors import FolderError
 from noria.core.folder import read_manifest
+from noria.core.messages import message
 from noria.make.compress.settings import CompressSettings
 from noria.tasks.task import Row
 
@@ -55,7 +56,7 @@ def served(name: str) -> str:
     return f"{name}-served"
 
 
-STAGE = Stage("compress", {"en": "Compression", "zh": "压缩"}, plan, run, tuple(map(served, MODELS)))
+STAGE = Stage("compress", message("demo.compress.title"), plan, run, tuple(map(served, MODELS)))
 
 
 def compress(context: Context, name: str) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 
 from noria.core.figure import Figure
 from noria.core.folder import new_folder
+from noria.core.messages import message
 from noria.make.corpus.settings import CleanSettings
 
 from .stage import Context, Stage, StageResult
@@ -79,7 +80,7 @@ def run(context: Context) -> StageResult:
     )
 
 
-STAGE = Stage("corpus", {"en": "Corpus", "zh": "语料"}, plan, run)
+STAGE = Stage("corpus", message("demo.corpus.title"), plan, run)
 
 
 def wilson(right: int, n: int) -> tuple[float, float]:

@@ -12,6 +12,7 @@ import numpy as np
 from noria.core.caveats import caveats
 from noria.core.figure import Figure
 from noria.core.folder import clear_partial, read_manifest, source_of
+from noria.core.messages import message
 from noria.make.training.settings import BodySettings, FinetuneRates, FinetuneSettings
 
 from .stage import Context, Stage, StageResult
@@ -179,6 +180,6 @@ def _reported(facts: dict[str, Any]) -> dict[str, Any]:
     return {name: facts[name] for name in names}
 
 
-BASE = Stage("base", {"en": "Base model", "zh": "基座模型"}, plan_base, run_base, outputs=("e5", "base"))
-SENTIMENT = Stage("sentiment", {"en": "Fine-tune: sentiment", "zh": "微调：情感"}, plan_sentiment, run_sentiment)
-ENTITIES = Stage("entities", {"en": "Fine-tune: entities", "zh": "微调：命名实体"}, plan_entities, run_entities)
+BASE = Stage("base", message("demo.base.title"), plan_base, run_base, outputs=("e5", "base"))
+SENTIMENT = Stage("sentiment", message("demo.sentiment.title"), plan_sentiment, run_sentiment)
+ENTITIES = Stage("entities", message("demo.entities.title"), plan_entities, run_entities)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from noria.core.figure import Figure
+from noria.core.messages import message
 
 from .stage import Context, Stage, StageResult
 
@@ -84,12 +85,8 @@ def run(context: Context) -> StageResult:
         write_report(
             context.root / "report.html",
             sections,
-            title={"en": "One turn of the wheel", "zh": "水车转一圈"},
-            lead={
-                "en": "A model built from raw text, shipped as services, and grown on what use and market show: every number with its "
-                "observations, interval and source.",
-                "zh": "从原始文本构建模型，上线为服务，并依据使用与市场数据增长：每个数字都附观测数、区间与来源。",
-            },
+            title=message("demo.title"),
+            lead=message("demo.lead"),
         )
         bar.advance()
     figures = _figures(accounts["week"], kept.curve()[1:4], sticky, held, market)
@@ -220,7 +217,7 @@ def _market_facts(market: MarketStudy) -> dict[str, Any]:
         "times": list(shares.times),
         "entities": list(shares.entities),
         "shares": [[None if value != value else float(value) for value in row] for row in shares.values],
-        "flags": [vars(flag) for flag in shares.flags],
+        "flags": [flag.as_dict() for flag in shares.flags],
         "model": market.model,
         "silence": market.silence,
     }
@@ -236,8 +233,8 @@ def _market_facts(market: MarketStudy) -> dict[str, Any]:
         }
     if market.backtest:
         facts["backtest"] = [standing.as_dict() for standing in market.backtest.standings]
-        facts["verdict"] = market.backtest.verdict()
+        facts["verdict"] = market.backtest.verdict().both()
     return facts
 
 
-STAGE = Stage("grow", {"en": "Grow", "zh": "增长"}, plan, run, outputs=())
+STAGE = Stage("grow", message("demo.grow.title"), plan, run, outputs=())

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from noria.core.figure import Figure
 from noria.core.folder import is_up_to_date, read_manifest, source_of
+from noria.core.messages import message
 from noria.make.training.settings import PretrainSettings
 
 from .stage import Context, Stage, StageResult
@@ -68,7 +69,7 @@ def run(context: Context) -> StageResult:
     return StageResult(line, [*metrics, unigram, ngram], shown)
 
 
-STAGE = Stage("pretrain", {"en": "Pretraining", "zh": "预训练"}, plan, run)
+STAGE = Stage("pretrain", message("demo.pretrain.title"), plan, run)
 
 
 def _tokenizer(context: Context, settings: PretrainSettings) -> Path:

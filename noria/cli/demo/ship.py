@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from noria.core.figure import Figure, proportion
 from noria.core.folder import write_json
+from noria.core.messages import message
 
 from .stage import Context, Stage, StageResult
 
@@ -103,7 +104,7 @@ def run(context: Context) -> StageResult:
     return result
 
 
-STAGE = Stage("ship", {"en": "Ship", "zh": "上线"}, plan, run)
+STAGE = Stage("ship", message("demo.ship.title"), plan, run)
 
 
 def make_room(lake: Path) -> None:

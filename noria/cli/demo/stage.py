@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from noria.api.stages import StageResult as StageResult
+from noria.core.messages import Message
 from noria.core.progress import Report
 
 from .settings import DemoSettings
@@ -27,8 +28,7 @@ class Stage:
     """One stage: `plan` says beforehand what `run` will do; `run` goes on from whatever a killed run left."""
 
     name: str
-    title: dict[str, str]
-    """Language code -> title."""
+    title: Message
     plan: Callable[[Context], str]
     run: Callable[[Context], StageResult]
     outputs: tuple[str, ...] = ()

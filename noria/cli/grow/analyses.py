@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from noria.core.errors import InsufficientDataError
+from noria.core.messages import for_terminal
 
 from .shown import percent, print_json, print_table, write_parquet
 
@@ -61,10 +62,10 @@ class Analyses:
         if found is None:
             return
         figures = found.figures()
-        why = found.why["en"] if found.why else ""
+        why = for_terminal(found.why) if found.why else ""
         self._add(
             "penetration",
-            {"figures": [figure.as_dict() for figure in figures], "why": found.why},
+            {"figures": [figure.as_dict() for figure in figures], "why": found.why and found.why.both()},
             lambda: print(
                 "\n".join([*(figure.text() for figure in figures), *([f"not identified: {why}"] if why else [])])
             ),
@@ -141,7 +142,7 @@ def _print_drivers(study: DriverStudy) -> None:
                 "error ignored": _digits(effect.naive),
                 "clusters": effect.clusters,
                 "interval": effect.method,
-                "meaning": effect.verdict["en"],
+                "meaning": for_terminal(effect.verdict),
             }
             for effect in study.effects
         ],
@@ -150,7 +151,7 @@ def _print_drivers(study: DriverStudy) -> None:
     for driver, values in study.elasticities().items():
         print(f"  own elasticity to {driver}: " + ", ".join(f"{name} {value:+.3f}" for name, value in values.items()))
     for problem in study.panel.problems:
-        print(f"  {problem['en']}")
+        print(f"  {for_terminal(problem)}")
     print("  association, not an experiment: what drives both a driver and the share would show here too")
 
 
@@ -164,7 +165,7 @@ def _print_events(study: EventStudy) -> None:
             f"after {effect.driver}: share beside rivals {value:+.1%} [{low:+.1%}, {high:+.1%}] n={effect.n} event(s), "
             f"{study.placebos} placebo events, p = {effect.p:.2f}"
         )
-    print(f"  {effect.verdict['en']}")
+    print(f"  {for_terminal(effect.verdict)}")
     print_table(
         [
             {
@@ -177,7 +178,7 @@ def _print_events(study: EventStudy) -> None:
         ["period", "seen", "placebo band"],
     )
     for item, why in study.skipped:
-        print(f"  {item.entity} {item.time} left out: {why['en']}")
+        print(f"  {item.entity} {item.time} left out: {for_terminal(why)}")
 
 
 def _print_potential(found: Potential) -> None:
@@ -208,7 +209,7 @@ def _print_potential(found: Potential) -> None:
         )
     for item in found.agreements:
         print(
-            f"  {item.industry or 'all'}: bottom-up over top-down {item.ratio:.2f} [{item.low:.2f}, {item.high:.2f}]: {item.verdict['en']}"
+            f"  {item.industry or 'all'}: bottom-up over top-down {item.ratio:.2f} [{item.low:.2f}, {item.high:.2f}]: {for_terminal(item.verdict)}"
         )
 
 
@@ -217,20 +218,20 @@ def _print_position(found: tuple[Target, ...]) -> None:
     print_table(
         [
             {
-                "segment": target.segment.name["en"],
+                "segment": for_terminal(target.segment.name),
                 "users": percent(target.segment.users.value),
                 "value": percent(target.segment.value.value),
                 "a user": target.segment.each.value,
                 "score": target.score,
                 "first in": percent(target.first.value),
-                "why": target.reason["en"],
+                "why": for_terminal(target.reason),
             }
             for target in found
         ],
         ["segment", "users", "value", "a user", "score", "first in", "why"],
     )
     for target in found:
-        print(f"  {target.segment.name['en']}: {target.segment.reason['en']}")
+        print(f"  {for_terminal(target.segment.name)}: {for_terminal(target.segment.reason)}")
 
 
 def _digits(value: float | None) -> str | None:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from noria.core.messages import Message, for_terminal, message
+
 from .shown import percent, print_table
 
 if TYPE_CHECKING:
     from noria.grow.forecast.scoring.rolling import Backtest
 
 
-def verdict_of(test: Backtest | None, silence: str) -> dict[str, str]:
-    """Return what the back-test says, or why there is none, in both languages."""
-    return test.verdict() if test else {"en": f"no back-test: {silence}", "zh": f"没有回测：{silence}"}
+def verdict_of(test: Backtest | None, silence: str) -> Message:
+    """Return what the back-test says, or why there is none."""
+    return test.verdict() if test else message("forecast.no_back_test", silence=silence)
 
 
 def tested(test: Backtest | None) -> dict[str, Any]:
@@ -22,9 +24,9 @@ def tested(test: Backtest | None) -> dict[str, Any]:
     return {"backtest": [item.as_dict() for item in test.standings], "weights": test.weights, "silent": test.silent}
 
 
-def print_tested(test: Backtest | None, verdict: dict[str, str]) -> None:
+def print_tested(test: Backtest | None, verdict: Message) -> None:
     """Print the verdict and how every model did."""
-    print(verdict["en"])
+    print(for_terminal(verdict))
     if test is None:
         return
     rows = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+from noria.core.messages import Message, for_terminal
 from noria.grow.market.settings import BasisSettings, ListingSettings
 from noria.grow.settings import ForecastSettings, JointSettings, LogSettings, MarketSettings
 
@@ -88,8 +89,8 @@ def forecast(
                 "model": study.model,
                 "forecast": rows,
                 **tested(study.backtest),
-                "verdict": verdict,
-                "flags": [vars(flag) for flag in study.market.flags],
+                "verdict": verdict.both(),
+                "flags": [flag.as_dict() for flag in study.market.flags],
             }
         )
     _print_shares(study, rows, verdict, settings.draws)
@@ -98,7 +99,7 @@ def forecast(
     return 0
 
 
-def _print_shares(study: MarketStudy, rows: list[dict[str, Any]], verdict: dict[str, str], draws: int) -> None:
+def _print_shares(study: MarketStudy, rows: list[dict[str, Any]], verdict: Message, draws: int) -> None:
     from noria.grow.market.share import gathered
     from noria.grow.series.calendars import calendar_of
 
@@ -106,11 +107,11 @@ def _print_shares(study: MarketStudy, rows: list[dict[str, Any]], verdict: dict[
     market = study.market
     print(
         f"{market.base}: {market.provenance.text()}, {len(market.times)} periods from {market.times[0]} to {market.times[-1]}, "
-        f"{calendar_of(market.times).texts()['en']}"
+        f"{for_terminal(calendar_of(market.times).text())}"
     )
     for flag in gathered(market.flags):
         if flag.code not in ("rounded", "provisional"):
-            print(f"  {flag.texts()['en']}")
+            print(f"  {for_terminal(flag.text())}")
     print_tested(study.backtest, verdict)
     end = study.forecast.times[-1]
     print(f"{study.model}, {end}, median and 90 % interval of {draws:,} draws that each sum to one:")
@@ -161,23 +162,23 @@ def _levels(
                 "model": study.model,
                 "forecast": rows,
                 "curves": {
-                    name: {"figures": [figure.as_dict() for figure in one.figures()], "verdict": one.verdict()}
+                    name: {"figures": [figure.as_dict() for figure in one.figures()], "verdict": one.verdict().both()}
                     for name, one in study.adoptions.items()
                 },
                 **tested(study.backtest),
-                "verdict": verdict,
-                "notes": notes,
+                "verdict": verdict.both(),
+                "notes": [note.both() for note in notes],
             }
         )
     _print_levels(study, rows, verdict, settings.draws)
     for note in notes:
-        print(f"  {note['en']}")
+        print(f"  {for_terminal(note)}")
     return 0
 
 
 def _studied(
     where: Path | None, what: ForecastSettings, settings: MarketSettings, log: LogSettings, joint: JointSettings
-) -> tuple[LevelStudy, list[dict[str, str]]]:
+) -> tuple[LevelStudy, list[Message]]:
     """Return the study of one series above zero, and what is to be known with its forecast."""
     from noria.core.errors import InputError, SettingError
     from noria.grow.analysis import open_log
@@ -208,7 +209,7 @@ def _studied(
     history = levels_of(
         series, "flow" if what.of == "flow" else "level", settings.measure, settings.market, what.entity
     )
-    notes = [flag.texts() for flag in series.flags]
+    notes = [flag.text() for flag in series.flags]
     if not joint.effort:
         return study_levels(history, **facts), notes
     effort = effort_of(series, joint.effort, history, settings.market)
@@ -221,17 +222,17 @@ def _curves(of: str, effort: tuple[str, ...]) -> list[str]:
     return ["best", "persistence", "drift", "bass", "gompertz", "logistic", *more, "blend"]
 
 
-def _print_levels(study: LevelStudy, rows: list[dict[str, Any]], verdict: dict[str, str], draws: int) -> None:
+def _print_levels(study: LevelStudy, rows: list[dict[str, Any]], verdict: Message, draws: int) -> None:
     from noria.grow.series.calendars import calendar_of
 
     history = study.history
     print(
         f"{history.name}, {history.unit}: {study.source}, {history.n} values from {history.times[0]} to {history.times[-1]}, "
-        f"{calendar_of(history.times).texts()['en']}"
+        f"{for_terminal(calendar_of(history.times).text())}"
     )
     print_tested(study.backtest, verdict)
     for name, one in study.adoptions.items():
-        print(f"  {name}: {one.verdict()['en']}")
+        print(f"  {name}: {for_terminal(one.verdict())}")
         for figure in one.figures():
             print(f"    {figure.text()}")
     print(f"{study.model}, median and 90 % interval of {draws:,} draws:")

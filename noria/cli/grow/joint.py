@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from noria.core.messages import Message, for_terminal
 from noria.grow.settings import ForecastSettings, JointSettings, MarketSettings
 
 from .backtested import print_tested, tested, verdict_of
@@ -59,7 +60,7 @@ def several(
         generations = study_generations(by_launch(history, joint.launch, apart=joint.apart), **facts)
         figures, notes, ahead = generations.generations.figures(), [], generations.ahead
         told["launches"] = generations.launches
-    notes = [*(flag.texts() for flag in history.flags), *notes]
+    notes = [*(flag.text() for flag in history.flags), *notes]
     rows = _rows(ahead)
     if out:
         write_parquet(rows, out)
@@ -76,15 +77,15 @@ def several(
                 "model": ahead.model,
                 "forecast": rows,
                 **tested(ahead.backtest),
-                "verdict": said,
-                "notes": notes,
+                "verdict": said.both(),
+                "notes": [note.both() for note in notes],
             }
         )
     _print(ahead, figures, TITLES[what.of], rows, said, settings.draws)
     if "launches" in told:
         print("  launched: " + ", ".join(f"{name} {time}" for name, time in told["launches"].items()))
     for note in notes:
-        print(f"  {note['en']}")
+        print(f"  {for_terminal(note)}")
     return 0
 
 
@@ -107,7 +108,7 @@ def _rows(ahead: JointStudy) -> list[dict[str, Any]]:
 
 
 def _print(
-    ahead: JointStudy, figures: list[Figure], title: str, rows: list[dict[str, Any]], said: dict[str, str], draws: int
+    ahead: JointStudy, figures: list[Figure], title: str, rows: list[dict[str, Any]], said: Message, draws: int
 ) -> None:
     from noria.grow.series.calendars import calendar_of
 
@@ -115,7 +116,7 @@ def _print(
     print(
         f"{', '.join(history.names)}, {history.unit}: {history.provenance.text()}, "
         f"{len(history.times)} periods from {history.times[0]} to {history.times[-1]}, "
-        f"{calendar_of(history.times).texts()['en']}"
+        f"{for_terminal(calendar_of(history.times).text())}"
     )
     print_tested(ahead.backtest, said)
     print(f"{title}, 90 % intervals:")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from noria.core.errors import InsufficientDataError
+from noria.core.messages import environment_language, for_terminal
 from noria.grow.market.settings import BasisSettings, DriverSettings, PotentialSettings, TargetSettings
 from noria.grow.settings import LogSettings, MarketSettings
 
@@ -216,7 +217,7 @@ def _shares(market: Shares) -> dict[str, Any]:
         "shares": rows,
         "concentration": [item.as_dict() for item in concentration(market)],
         "ranks": [step.as_dict() for step in rank_stability(market)],
-        "flags": [vars(flag) for flag in market.flags],
+        "flags": [flag.as_dict() for flag in market.flags],
     }
 
 
@@ -229,8 +230,8 @@ def _movement(moved: Movement) -> dict[str, Any]:
         "changes": [item.as_dict() for item in found.changes],
         "links": [item.as_dict() for item in found.links],
         "defects": found.defects(),
-        "silence": found.silence,
-        "notes": found.notes,
+        "silence": found.silence.both() if found.silence else {},
+        "notes": [note.both() for note in found.notes],
     }
 
 
@@ -258,7 +259,7 @@ def _print_shares(market: Shares, results: dict[str, Any]) -> None:
             f"least {least['tau']:.2f} in {least['time']}; at least {percent(last['moved'])} changed hands in {last['time']}"
         )
     for flag in gathered(market.flags):
-        print(f"  {flag.texts()['en']}")
+        print(f"  {for_terminal(flag.text())}")
 
 
 def _print_movement(results: dict[str, Any]) -> None:
@@ -273,9 +274,9 @@ def _print_movement(results: dict[str, Any]) -> None:
     count = len(results["changes"])
     print(f"within + mix + entry + exit = change: {'; '.join(results['defects']) or f'holds for all {count} names'}")
     for note in results["notes"]:
-        print(f"  {note['en']}")
+        print(f"  {note[environment_language()]}")
     if results["silence"]:
-        print(f"growth: {results['silence']['en']}")
+        print(f"growth: {results['silence'][environment_language()]}")
         return
     print("growth = market x share:")
     print_table(

@@ -6,6 +6,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+from noria.core.messages import for_terminal
 from noria.grow.settings import LogSettings, UserSettings
 
 from .shown import Flatten, Switch, print_json, print_table, write_parquet
@@ -68,12 +69,12 @@ def users(
 
 def _print(study: UserStudy) -> None:
     log = study.log
-    days = f", {log.calendar.text()['en']}" if log.calendar.zone != "UTC" else ""
+    days = f", {for_terminal(log.calendar.text())}" if log.calendar.zone != "UTC" else ""
     print(f"{log.source}: {log.rows:,} acts of {log.users:,} users, {log.first} to {log.as_of}{days}")
     for note in log.notes:
         print(f"  {note}")
     for problem in log.problems:
-        print(f"  {problem.text()}")
+        print(f"  {for_terminal(problem.text())}")
     _print_growth(study)
     for title, figures in _parts(study).items():
         if figures:

@@ -50,7 +50,7 @@ async def show(view: View) -> None:
         with card(words("market.backtest")):
             block(f'<div class="note" data-check="backtest">{escape(study.backtest.verdict()[words.language])}</div>')
             paragraph(words("market.backtest.foot"), "small soft")
-            block(table_html(standings_table(study.backtest, study.market.provenance.texts()), words), "scroll-x")
+            block(table_html(standings_table(study.backtest, study.market.provenance.text()), words), "scroll-x")
     show_section(forecast_section(await worked_out(words, buyers)), words)
     show_all(await worked_out(words, lambda: [moved(), *served(view.state.lake, view.state.days)]), words)
 
@@ -179,8 +179,7 @@ def _forecast(words: Words, study: MarketStudy) -> None:
 def _flags(words: Words, market: Shares) -> None:
     if market.flags:
         items = "".join(
-            f"<li><b>{escape(flag.time)}</b> {escape(flag.zh if words.language == 'zh' else flag.en)}</li>"
-            for flag in market.flags
+            f"<li><b>{escape(flag.time)}</b> {escape(flag.what[words.language])}</li>" for flag in market.flags
         )
         block(
             f'<details><summary class="small">{escape(words("market.flags", count=len(market.flags)))}</summary><ul class="texts">{items}</ul></details>'
@@ -189,7 +188,7 @@ def _flags(words: Words, market: Shares) -> None:
 
 def _foot(words: Words, market: Shares) -> None:
     block(
-        f'<div class="chart-foot">n = {len(market.times)} · {escape(words("figure.source"))}{foreign(market.provenance.texts()[words.language])}</div>'
+        f'<div class="chart-foot">n = {len(market.times)} · {escape(words("figure.source"))}{foreign(market.provenance.text()[words.language])}</div>'
     )
 
 

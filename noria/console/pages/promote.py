@@ -33,7 +33,7 @@ async def show(view: View) -> None:
     if within is not None:
         with card(words("promote.served")):
             figures(within.rates, words, rows=True)
-            block(f'<div class="note">{foreign(within.texts()[words.language])}</div>')
+            block(f'<div class="note">{foreign(within.text()[words.language])}</div>')
     if not own.exists():
         block(
             f'<div class="note" data-check="simulated">{escape(words("promote.example"))} <code translate="no">{FILE}</code></div>'
@@ -49,9 +49,9 @@ async def show(view: View) -> None:
 def plan_html(study: PlanStudy, words: Words) -> str:
     """Return the parts of a plan as HTML; what comes from data in them is not the console's own words."""
     parts = []
-    for title, items in study.plan.parts(words.language):
-        lines = "".join(f"<li>{foreign(item)}</li>" for item in items)
-        parts.append(f'<h3>{escape(title)}</h3><ul class="texts">{lines}</ul>')
+    for title, items in study.plan.parts():
+        lines = "".join(f"<li>{foreign(item[words.language])}</li>" for item in items)
+        parts.append(f'<h3>{escape(title[words.language])}</h3><ul class="texts">{lines}</ul>')
     return "".join(parts)
 
 
@@ -75,7 +75,7 @@ def size_text(base: float | None, lift: float | None, users_a_day: float | None,
         made, _ = size_experiment((base or 0.0) / 100, lift=(lift or 0.0) / 100, settings=settings)
     except SettingError as error:
         return str(error)
-    return made.texts()[words.language]
+    return made.text()[words.language]
 
 
 def _size(words: Words) -> None:

@@ -1,7 +1,7 @@
 """A whole forecast in one call: levels or users, their growth curves, the back-test, and what it lets through.
 
 study = study_levels(levels_of(read_series("users.csv"), "level"), horizon=6)
-study.model, study.outlook.interval(0.9), study.backtest.verdict()["en"]
+study.model, study.outlook.interval(0.9), study.backtest.verdict()
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from typing import Any
 import ibis
 
 from noria.core.errors import InputError
+from noria.core.messages import message
 from noria.grow.settings import LogSettings
 from noria.grow.users.bits import user_bits
 
@@ -193,7 +194,7 @@ def _problems(flagged: ibis.Table, nobody: tuple[str, ...]) -> tuple[Problem, ..
     for row in _counted(reasons.filter(reasons.wrong != 0), "wrong"):
         number = int(row["place"])
         what = {-2: _NO_USER, -1: _NOBODY}.get(number) or _REASONS[number - 1]
-        hint = "are they someone? --keep-users" if number == -1 else ""
+        hint = message("log.hint.keep_users") if number == -1 else ""
         problems.append(Problem(what, int(row["rows"]), row["first"], row["name"] if number == -1 else "", hint))
     good = reasons.filter((reasons.wrong == 0) & (reasons.odd > 0))
     problems += [

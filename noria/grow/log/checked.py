@@ -16,6 +16,7 @@ import ibis
 import pyarrow as pa
 
 from noria.core.errors import InputError, shorten
+from noria.core.messages import message
 
 from .amounts import DecimalMark, currencies, decimal_mark, multiplied, read_amounts
 from .files import NUMBER, Loaded, quoted
@@ -60,10 +61,6 @@ _REASONS = (
     ("the id came before", "copy > 1"),
 )
 _FIELDS = {"the user stands for nobody": '"user"'}
-_HINTS = {
-    "the user stands for nobody": "it is someone? --keep-users {found}",
-    "the time cannot be read": "2026-01-31T08:00:00Z, 2026-01-31 08:00, 20260131 and seconds since 1970 can",
-}
 
 
 def checked(connection: Backend, loaded: Loaded, how: Reading) -> tuple[ibis.Table, list[Problem], list[str]]:
@@ -238,11 +235,13 @@ def _problems(connection: Backend, loaded: Loaded, parsed: str, table: str) -> l
     """Return what was set aside by reason, each with the first place and what stands there."""
     run = connection.con.execute
 
-    def problem_of(what: str, rows: int, record: int, field: str, hint: str = "", kept: bool = False) -> Problem:
+    def problem_of(
+        what: str, rows: int, record: int, field: str, hint: str = "", kept: bool = False, of: str = ""
+    ) -> Problem:
         stands = run(f'SELECT {field} FROM "{parsed}" WHERE record = {record} LIMIT 1').fetchone()
         found = str(stands[0]) if stands and stands[0] is not None else ""
         return Problem(
-            what, rows, f"line {loaded.line(record)}", found, hint.format(found=shorten(found).strip("'")), kept
+            what, rows, f"line {loaded.line(record)}", found, hint or _hint(of, shorten(found).strip("'")), kept
         )
 
     problems = []
@@ -258,14 +257,14 @@ def _problems(connection: Backend, loaded: Loaded, parsed: str, table: str) -> l
                 ).fetchall()
             ]
             said += f" ({', '.join(words[:8])}{' ...' if len(words) > 8 else ''})"
-        problems.append(problem_of(said, rows, record, field, _HINTS.get(what, "")))
+        problems.append(problem_of(said, rows, record, field, of=what))
     for part in ("value", "units"):
         verb = "is" if part == "value" else "are"
         for what, test, hint in (
             (
                 f"the {part} cannot be read",
                 f"{_is_something(f'raw_{part}')} AND NOT coalesce(isfinite(told_{part}), false)",
-                "1250.00, 1,250.00 and ¥35 can; --decimal , where a comma stands before the decimals",
+                message("log.hint.amounts"),
             ),
             (
                 f"the {part} {verb} negative, as of a refund" if part == "value" else f"the {part} {verb} negative",
@@ -279,3 +278,9 @@ def _problems(connection: Backend, loaded: Loaded, parsed: str, table: str) -> l
             if found and found[0]:
                 problems.append(problem_of(what, found[0], found[1], f"raw_{part}", hint, kept=True))
     return problems
+
+
+def _hint(reason: str, found: str) -> str:
+    if reason == "the user stands for nobody":
+        return message("log.hint.keep_user", found=found)
+    return message("log.hint.times") if reason == "the time cannot be read" else ""

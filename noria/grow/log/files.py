@@ -27,6 +27,7 @@ import pyarrow.compute
 import pyarrow.csv
 
 from noria.core.errors import InputError, RowError
+from noria.core.messages import message
 from noria.text.formats import ENDINGS, FORMATS
 from noria.text.records import Records
 from noria.text.sources import Source
@@ -279,7 +280,7 @@ def _short(rows: int, line: int) -> str:
 
 
 def _many(rows: int, example: str, found: str) -> Problem:
-    return Problem(_MANY_CELLS, rows, example, found, "put a cell that holds the delimiter between quotes")
+    return Problem(_MANY_CELLS, rows, example, found, message("log.hint.quotes"))
 
 
 def _line_of(records: Records, number: int) -> int:

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import ibis
 
+from noria.core.messages import Message, as_is, joined, message
+
 from .problems import Problem
 from .zones import UTC_DAYS, LocalCalendar
 
@@ -52,15 +54,13 @@ class Log:
     kept: dict[str, Any] = field(init=False, repr=False, compare=False, default_factory=dict)
     """What was folded from the log so far: tables of its own engine, each made once and gone with the session, and small counts."""
 
-    def texts(self) -> dict[str, str]:
-        """Return the citation that goes under a chart, in English and in Chinese."""
-        name = {"en": self.source, "zh": "服务事件" if self.source == SERVER_EVENTS else self.source}
-        licence = {"en": f" ({self.licence})", "zh": f"（{self.licence}）"} if self.licence else {"en": "", "zh": ""}
-        days = self.calendar.text() if self.calendar.zone != "UTC" else None
-        return {
-            "en": f"{name['en']}{licence['en']}, as of {self.as_of}" + (f", {days['en']}" if days else ""),
-            "zh": f"{name['zh']}{licence['zh']}，截至 {self.as_of}" + (f"，{days['zh']}" if days else ""),
-        }
+    def text(self) -> Message:
+        """Return the citation that goes under a chart."""
+        parts = [message("log.server_events") if self.source == SERVER_EVENTS else as_is(self.source)]
+        parts += [message("report.cited.licence", licence=self.licence)] if self.licence else []
+        parts.append(message("report.cited.as_of", as_of=self.as_of))
+        parts += [message("log.cited_days", days=self.calendar.text())] if self.calendar.zone != "UTC" else []
+        return joined("join.nothing", parts)
 
     def close(self) -> None:
         """Let go of the engine that holds the log, and of what was folded there."""

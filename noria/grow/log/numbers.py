@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import ibis
 import pyarrow as pa
 
+from noria.core.messages import message
 from noria.grow.series.units import scale_of
 from noria.text.numbers import number_of, style_of
 
@@ -47,7 +48,8 @@ def add_numbers(connection: Backend, raw: str, column: str) -> tuple[str, str]:
     cells = [cell for (cell,) in run(f"SELECT DISTINCT {told} FROM \"{raw}\" WHERE {told} <> ''").fetchall()]
     read = _read(cells)
     example = next(
-        (f"{cell!r} are read as {read[cell]:g}" for cell in cells if cell in read and not _is_plain(cell)), ""
+        (message("log.read_as", cell=cell, value=read[cell]) for cell in cells if cell in read and not _is_plain(cell)),
+        "",
     )
     name, values = f"number {column}", ibis.util.gen_name("numbers")
     connection.con.register(

@@ -5,30 +5,31 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from noria.core.errors import shorten
+from noria.core.messages import Message, as_is, joined, message
 
-_CHINESE = {
-    "the header again": "重复的表头",
-    "the user is empty": "用户为空",
-    "the user stands for nobody": "用户名是占位词",
-    "the time is empty": "时间为空",
-    "the time is missing": "时间缺失",
-    "the time cannot be read": "时间无法读懂",
-    "the time is before 1970": "时间早于 1970 年",
-    "the time lies in the future": "时间在未来",
-    "the id came before": "编号此前已出现",
-    "the value cannot be read": "金额无法读懂",
-    "the value is negative, as of a refund": "金额为负，如退款",
-    "the units cannot be read": "用量无法读懂",
-    "the units are negative": "用量为负",
-    "more cells than columns": "单元格多于列数",
-    "not a line of a table": "不是表格的一行",
-    "bytes that are not of the file's encoding": "字节不属于文件的编码",
-    "the group is empty": "分组为空",
-    "the group is a word for none": "分组是占位词",
-    "the outcome is missing or no finite number": "结果缺失或不是有限的数",
-    "the weight is missing, negative or no finite number": "权重缺失、为负或不是有限的数",
+_REASONS = {
+    "the header again": "header_again",
+    "the user is empty": "user_empty",
+    "the user stands for nobody": "user_stands_for_nobody",
+    "the time is empty": "time_empty",
+    "the time is missing": "time_missing",
+    "the time cannot be read": "time_cannot_be_read",
+    "the time is before 1970": "time_before_1970",
+    "the time lies in the future": "time_lies_future",
+    "the id came before": "id_came_before",
+    "the value cannot be read": "value_cannot_be_read",
+    "the value is negative, as of a refund": "value_negative_as_refund",
+    "the units cannot be read": "units_cannot_be_read",
+    "the units are negative": "units_negative",
+    "more cells than columns": "more_cells_than_columns",
+    "not a line of a table": "not_line_table",
+    "bytes that are not of the file's encoding": "bytes_not_file_encoding",
+    "the group is empty": "group_empty",
+    "the group is a word for none": "group_word_for_none",
+    "the outcome is missing or no finite number": "outcome_missing_or_no_finite_number",
+    "the weight is missing, negative or no finite number": "weight_missing_negative_or_no_finite",
 }
-"""Reasons in Chinese; what follows one in brackets is the same in both languages."""
+"""Reason -> the end of its code; what follows one in brackets is of the data."""
 
 
 @dataclass(frozen=True)
@@ -46,21 +47,21 @@ class Problem:
     kept: bool = False
     """The rows count all the same; what they say of an amount, or of units, does not."""
 
-    def text(self) -> str:
+    def text(self) -> Message:
         """Return the problem on one line."""
-        return self.texts()["en"]
-
-    def texts(self) -> dict[str, str]:
-        """Return the problem on one line, in English and in Chinese."""
-        rows = f"{self.rows:,} {'row' if self.rows == 1 else 'rows'}"
-        stands = shorten(self.found) if self.found else ""
-        aside = f"of {rows} the amount is set aside, the act is kept" if self.kept else f"{rows} set aside"
-        more = "; ".join(part for part in (stands, self.hint) if part)
         reason, bracket, rest = self.what.partition(" (")
-        reason = _CHINESE.get(reason, reason)
-        place = self.example.replace("line ", "第 ") + " 行" if self.example.startswith("line ") else self.example
-        return {
-            "en": f"{aside}: {self.what} (first at {self.example}{f': {more}' if more else ''})",
-            "zh": f"{self.rows:,} 行{'的数额不计，行为照计' if self.kept else '被剔除'}：{reason}{bracket}{rest}"
-            f"（首见于{place}{f'：{stands}' if stands else ''}）",
+        known = _REASONS.get(reason)
+        stands = [shorten(self.found)] if self.found else []
+        more = joined("join.clauses", [*stands, *([self.hint] if self.hint else [])])
+        told = {
+            "rows": message("log.rows.one" if self.rows == 1 else "log.rows.many", rows=self.rows),
+            "reason": message(f"log.reason.{known}") if known else as_is(reason),
+            "bracket": as_is(bracket + rest),
+            "place": _place(self.example),
+            "more": message("log.problem.more", more=more) if more else as_is(""),
         }
+        return message("log.problem.kept", **told) if self.kept else message("log.problem.aside", **told)
+
+
+def _place(example: str) -> Message:
+    return message("log.line", line=example.removeprefix("line ")) if example.startswith("line ") else as_is(example)

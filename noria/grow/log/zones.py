@@ -20,6 +20,7 @@ from typing import Any, Literal
 from zoneinfo import ZoneInfo, available_timezones
 
 from noria.core.errors import InputError, nearest, unknown
+from noria.core.messages import Message, message
 
 DAY = 86_400_000_000
 """Microseconds of a day."""
@@ -54,9 +55,9 @@ class LocalCalendar:
         low, high = max(bisect_right(starts, first) - 1, 0), max(bisect_right(starts, last), 1)
         return replace(self, steps=self.steps[low:high])
 
-    def text(self) -> dict[str, str]:
-        """Return which days are meant, in English and in Chinese."""
-        return {"en": f"days of {self.zone}", "zh": f"按 {self.zone} 的日期"}
+    def text(self) -> Message:
+        """Return which days are meant."""
+        return message("log.days", zone=self.zone)
 
 
 UTC_DAYS = LocalCalendar()

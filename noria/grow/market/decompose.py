@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from noria.core.errors import InputError, InsufficientDataError, SettingError
+from noria.core.messages import Message, message
 from noria.grow.series.series import Floats, Point, Provenance, Series
 from noria.grow.series.units import scale_of
 
@@ -110,9 +111,9 @@ class Decomposition:
     market: tuple[float, float] | None
     """The market's amount before and after; None where the series holds shares only."""
     provenance: Provenance
-    silence: dict[str, str]
-    """Why there are no links, in English and Chinese; empty where there are."""
-    notes: tuple[dict[str, str], ...] = ()
+    silence: Message | None
+    """Why there are no links; None where there are."""
+    notes: tuple[Message, ...] = ()
     """What a reader must know: breaks between the two times, provisional values."""
 
     def defects(self, tolerance: float = 1e-9) -> list[str]:
@@ -187,14 +188,7 @@ def decompose(
     changes = _changes(names, parts, then, now)
     sizes = (float(then.sum()), float(now.sum()))
     links = () if shares_only else _links(names, then.sum(0), now.sum(0), sizes)
-    silence = (
-        {}
-        if links
-        else {
-            "en": "not identified: the series holds shares and no amounts, so whether the market or the share grew cannot be told",
-            "zh": "无法识别：该序列只有份额而没有数量，无法区分是市场增长还是份额增长",
-        }
-    )
+    silence = None if links else message("shares.not_identified_series_holds_shares")
     return Decomposition(
         measure or series.measures[0],
         unit,
@@ -206,7 +200,7 @@ def decompose(
         None if shares_only else sizes,
         series.provenance,
         silence,
-        (*(flag.texts() for flag in series.flags), *_notes(marked, times, start, end)),
+        (*(flag.text() for flag in series.flags), *_notes(marked, times, start, end)),
     )
 
 
@@ -245,16 +239,13 @@ def _outside(cube: Floats) -> Floats:
     return np.where(~known & ~(begun & goes_on), 0.0, cube)
 
 
-def _notes(points: list[Point], times: list[str], start: int, end: int) -> Iterator[dict[str, str]]:
+def _notes(points: list[Point], times: list[str], start: int, end: int) -> Iterator[Message]:
     for point in points:
         if point.broken and start < times.index(point.time) <= end:
-            yield {
-                "en": f"{point.entity} is not comparable before {point.time}: part of the change is a change of counting",
-                "zh": f"{point.entity} 在 {point.time} 之前不可比：部分变化来自统计口径",
-            }
+            yield message("shares.not_comparable_before_part_change", entity=point.entity, time=point.time)
     for time in dict.fromkeys(point.time for point in points if point.provisional):
         if time in (times[start], times[end]):
-            yield {"en": f"{time} is provisional and may be revised", "zh": f"{time} 为暂定值，可能修订"}
+            yield message("shares.provisional_may_be_revised", time=time)
 
 
 def _ends(

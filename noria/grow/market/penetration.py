@@ -18,6 +18,7 @@ from scipy.special import logit
 
 from noria.core.errors import InputError
 from noria.core.figure import Figure
+from noria.core.messages import Message, message
 from noria.grow.series.series import Floats
 
 FEWEST = 4
@@ -35,7 +36,7 @@ class Penetration:
     """(draws,): growth of the logit, a year."""
     years_to_half: Floats | None
     """(draws,): years after the last point until half of the ceiling; negative where it lies behind. None where not identified."""
-    why: dict[str, str] | None
+    why: Message | None
     """Why the time is not identified."""
     n: int
     last: str
@@ -123,10 +124,7 @@ def penetration(
     pace, part = drawn[:, 1], y[-1] / tops
     rising = float(np.mean(pace > 0))
     if rising < (1 + level) / 2:
-        why = {
-            "en": f"growth is above zero in only {rising:.0%} of draws, so the series does not say when half is reached",
-            "zh": f"仅 {rising:.0%} 的模拟显示增长，因此无法得知何时达到一半",
-        }
+        why = message("potential.growth_above_zero_only_draws", rising=rising)
         return Penetration(part, pace, None, why, y.size, times[-1], source, level)
     years = -drawn[:, 0] / np.maximum(pace, 1e-9)
     return Penetration(part, pace, years, None, y.size, times[-1], source, level)

@@ -1,7 +1,7 @@
 """Segments of users by use and value, with the reasons shown: plain rules, or clusters that say what sets them apart.
 
 found = by_rules(customers(log))
-found.segments[0].reason["en"]       # "active within 14 days, on 5 days or more"
+found.segments[0].reason       # "active within 14 days, on 5 days or more"
 
 Rules (recency, frequency, monetary value; Hughes 1994) are cut at the data's own fifths, so that they need no tuning and say
 what they mean in days and money. Clusters are k-means (Lloyd 1982; seeding of Arthur and Vassilvitskii 2007) on standardised
@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from noria.core.errors import InputError
 from noria.core.figure import Figure, proportion
+from noria.core.messages import Message, as_is, joined, message
 from noria.grow.log.log import Log
 from noria.grow.log.times import day_number
 from noria.grow.series.series import Floats
@@ -27,9 +28,9 @@ Ints = npt.NDArray[np.int64]
 FEWEST = 20
 """Users below which fifths mean nothing."""
 _FEATURES = {
-    "recency": ("days since the last act", "距上次活跃天数"),
-    "days": ("days of use", "活跃天数"),
-    "value": ("value", "价值"),
+    "recency": message("potential.features.recency"),
+    "days": message("potential.features.days"),
+    "value": message("potential.column.value"),
 }
 
 
@@ -60,8 +61,8 @@ class Customers:
 class Segment:
     """One segment of users."""
 
-    name: dict[str, str]
-    reason: dict[str, str]
+    name: Message
+    reason: Message
     """The rule, or what sets the cluster apart."""
     members: Ints
     """Rows of the users."""
@@ -132,39 +133,41 @@ def by_rules(found: Customers) -> Segmentation:
     rich = float(np.quantile(found.value, 0.8))
     fresh = found.span / 8
     recent, lapsed = found.recency <= near, found.recency > far
-    rules: list[tuple[str, str, npt.NDArray[np.bool_], str, str]] = [
+    rules: list[tuple[Message, npt.NDArray[np.bool_], Message]] = [
         (
-            "champions",
-            "核心用户",
+            message("potential.segment.champions.name"),
             recent & (found.days >= often) & (found.value >= rich),
-            f"active within {near:.0f} days, on {often:.0f} days or more, value {rich:,.4g} or more",
-            f"{near:.0f} 天内活跃，活跃 {often:.0f} 天以上，价值 {rich:,.4g} 以上",
+            message("potential.segment.champions.rule", near=near, often=often, rich=rich),
         ),
         (
-            "loyal",
-            "忠诚用户",
+            message("potential.segment.loyal.name"),
             recent & (found.days >= often),
-            f"active within {near:.0f} days, on {often:.0f} days or more",
-            f"{near:.0f} 天内活跃，活跃 {often:.0f} 天以上",
+            message("potential.segment.loyal.rule", near=near, often=often),
         ),
-        ("new", "新用户", found.age <= fresh, f"first seen within {fresh:.0f} days", f"{fresh:.0f} 天内首次出现"),
         (
-            "at risk",
-            "流失风险",
-            ~recent & ((found.days >= often) | (found.value >= rich)),
-            f"on {often:.0f} days or more or value {rich:,.4g} or more, but not seen for over {near:.0f} days",
-            f"活跃 {often:.0f} 天以上或价值 {rich:,.4g} 以上，但已超过 {near:.0f} 天未见",
+            message("potential.segment.new.name"),
+            found.age <= fresh,
+            message("potential.segment.new.rule", fresh=fresh),
         ),
-        ("lapsed", "已流失", lapsed, f"not seen for over {far:.0f} days", f"超过 {far:.0f} 天未见"),
-        ("occasional", "偶尔使用", np.ones(found.users.size, dtype=bool), "none of the above", "以上皆非"),
+        (
+            message("potential.segment.at_risk.name"),
+            ~recent & ((found.days >= often) | (found.value >= rich)),
+            message("potential.segment.at_risk.rule", often=often, rich=rich, near=near),
+        ),
+        (message("potential.segment.lapsed.name"), lapsed, message("potential.segment.lapsed.rule", far=far)),
+        (
+            message("potential.segment.occasional.name"),
+            np.ones(found.users.size, dtype=bool),
+            message("potential.segment.occasional.rule"),
+        ),
     ]
     left = np.ones(found.users.size, dtype=bool)
     segments = []
-    for en, zh, rule, why, why_zh in rules:
+    for name, rule, why in rules:
         members = np.flatnonzero(left & rule)
         left &= ~rule
         if members.size:
-            segments.append(segment_of(found, members, {"en": en, "zh": zh}, {"en": why, "zh": why_zh}))
+            segments.append(segment_of(found, members, name, why))
     return Segmentation(_ordered(segments), "rules", found)
 
 
@@ -173,8 +176,8 @@ def by_own(found: Customers) -> Segmentation:
     segments = []
     for name in np.unique(found.own).tolist():
         told = name or "(none)"
-        reason = {"en": f"acted most in {told}", "zh": f"主要活动于 {told}"}
-        segments.append(segment_of(found, np.flatnonzero(found.own == name), {"en": told, "zh": told}, reason))
+        reason = message("potential.acted_most", told=told)
+        segments.append(segment_of(found, np.flatnonzero(found.own == name), as_is(told), reason))
     return Segmentation(_ordered(segments), "own segments", found)
 
 
@@ -205,19 +208,18 @@ def by_clusters(found: Customers, *, most: int = 6, seed: int = 0) -> Segmentati
         ]
         values = {"recency": found.recency, "days": found.days, "value": found.value}
         told = {name: (float(np.median(values[name][members])), float(np.median(values[name]))) for name in words}
-        reason = {
-            "en": "; ".join(
-                f"{_FEATURES[name][0]} {own:,.4g} beside {all_:,.4g} (medians)" for name, (own, all_) in told.items()
+        reason = joined(
+            "join.clauses",
+            (
+                message("potential.beside_all", feature=_FEATURES[name], own=own, all=everyone)
+                for name, (own, everyone) in told.items()
             ),
-            "zh": "；".join(
-                f"{_FEATURES[name][1]} {own:,.4g}，全体 {all_:,.4g}（中位数）" for name, (own, all_) in told.items()
-            ),
-        }
-        segments.append(segment_of(found, members, {"en": f"cluster {number + 1}", "zh": f"聚类 {number + 1}"}, reason))
+        )
+        segments.append(segment_of(found, members, message("potential.cluster", number=number + 1), reason))
     return Segmentation(_ordered(segments), "clusters", found)
 
 
-def segment_of(found: Customers, members: Ints, name: dict[str, str], reason: dict[str, str]) -> Segment:
+def segment_of(found: Customers, members: Ints, name: Message, reason: Message) -> Segment:
     """Return a segment with its part of users and of value; the ratio's interval is the linearised one (Cochran 1977, 6.4)."""
     total, inside = float(found.value.sum()), np.zeros(found.users.size)
     inside[members] = found.value[members]
@@ -231,9 +233,9 @@ def segment_of(found: Customers, members: Ints, name: dict[str, str], reason: di
         name,
         reason,
         members,
-        proportion(f"{name['en']}, part of users", members.size, found.users.size, source=found.source),
+        proportion(f"{name}, part of users", members.size, found.users.size, source=found.source),
         Figure(
-            f"{name['en']}, part of value",
+            f"{name}, part of value",
             part,
             found.users.size,
             max(0.0, part - half),
@@ -241,7 +243,7 @@ def segment_of(found: Customers, members: Ints, name: dict[str, str], reason: di
             source=found.source,
         ),
         Figure(
-            f"{name['en']}, value of a user",
+            f"{name}, value of a user",
             float(mine.mean()),
             int(mine.size),
             low,
@@ -253,7 +255,7 @@ def segment_of(found: Customers, members: Ints, name: dict[str, str], reason: di
 
 
 def _ordered(segments: list[Segment]) -> tuple[Segment, ...]:
-    return tuple(sorted(segments, key=lambda segment: (-segment.value.value, segment.name["en"])))
+    return tuple(sorted(segments, key=lambda segment: (-segment.value.value, segment.name)))
 
 
 def _k_means(points: Floats, count: int, random: np.random.Generator, restarts: int = 5) -> Ints:

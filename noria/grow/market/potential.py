@@ -3,7 +3,7 @@
 study = potential(read_ranges("sizes.csv"), draws=20_000, seed=0)
 study.sizes[0].text()             # median and range of one industry by one approach
 study.tornado["top-down"][0]      # the input whose range moves the total most
-study.agreements[0].verdict["en"]
+study.agreements[0].verdict
 
 A file of ranges is CSV: industry, approach, factor, low, high, unit, source. A size is the product of its factors. Low and high are
 the ends that you would bet nine in ten on (the 5 % and 95 % quantiles): a factor with unit `part`, such as a rate of adoption,
@@ -25,6 +25,7 @@ from scipy.special import expit, logit
 
 from noria.core.errors import InputError, RowError
 from noria.core.figure import Figure
+from noria.core.messages import Message, message
 from noria.grow.series.cells import read_headed
 from noria.grow.series.series import Floats
 from noria.grow.series.units import scale_of
@@ -100,15 +101,12 @@ class Agreement:
         return self.low <= 1 <= self.high
 
     @property
-    def verdict(self) -> dict[str, str]:
+    def verdict(self) -> Message:
         """One sentence that says what it means."""
         if self.agrees:
-            return {"en": "the two approaches agree within their ranges", "zh": "两种方法在各自范围内一致"}
+            return message("potential.two_approaches_agree_within_their")
         far = self.low if self.low > 1 else 1 / self.high
-        return {
-            "en": f"the two approaches disagree by a factor of {far:.2g} or more: an input is wrong",
-            "zh": f"两种方法相差至少 {far:.2g} 倍：有输入不对",
-        }
+        return message("potential.two_approaches_disagree_factor_or", far=far)
 
 
 @dataclass(frozen=True)
@@ -131,7 +129,7 @@ class Potential:
             "sizes": [figure.as_dict() for figure in self.sizes],
             "tornado": {name: [bar.as_dict() for bar in bars] for name, bars in self.tornado.items()},
             "agreements": [
-                {**asdict(item), "agrees": item.agrees, "verdict": item.verdict} for item in self.agreements
+                {**asdict(item), "agrees": item.agrees, "verdict": item.verdict.both()} for item in self.agreements
             ],
         }
 

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from noria.core.errors import InputError
 from noria.core.figure import Figure
+from noria.core.messages import message
 from noria.grow.series.cells import Flag
 from noria.grow.series.series import Floats, Provenance, Series
 from noria.grow.series.units import scale_of
@@ -144,12 +145,11 @@ def shares(
             Flag(
                 "nested",
                 times[0],
-                f"{whole} equals {listed} taken together in {held} periods: leave one side out",
-                f"{whole} 在 {held} 期中等于 {listed} 之和：请去掉其中一方",
+                message("flags.nested.equals_taken_together_periods", whole=whole, listed=listed, held=held),
             )
         )
     flags += [
-        Flag("provisional", time, "provisional: the publisher may revise it", "暂定值，发布者可能修订")
+        Flag("provisional", time, message("flags.provisional.provisional_publisher_may_revise"))
         for time in chosen.provisional_times
     ]
     broken = [point for point in chosen.points if point.broken]
@@ -157,8 +157,7 @@ def shares(
         Flag(
             "break",
             point.time,
-            f"{point.entity}: not comparable with the time before",
-            f"{point.entity}：与上一期不可比",
+            message("flags.break.not_comparable_with_time", entity=point.entity),
         )
         for point in broken
     ]
@@ -212,7 +211,7 @@ def _completed(
     for row, time in enumerate(times):
         missing = [name for name, none in zip(names, unknown[row], strict=False) if none]
         if unknown[row].all():
-            flags.append(Flag("missing", time, "nothing was published for this time", "此期没有发布数据"))
+            flags.append(Flag("missing", time, message("flags.missing.nothing_was_published_for")))
             continue
         if missing:
             listed = ", ".join(missing)
@@ -220,15 +219,12 @@ def _completed(
                 Flag(
                     "missing",
                     time,
-                    f"not known: {listed}; missing is not zero, so the sum is open",
-                    f"缺失：{listed}；缺失不等于零，因此合计未知",
+                    message("flags.missing.not_known_missing_not", listed=listed),
                 )
             )
             continue
         if np.isnan(values[row]).all():
-            flags.append(
-                Flag("missing", time, "every amount is zero: nothing can be divided", "各项均为零：无法计算份额")
-            )
+            flags.append(Flag("missing", time, message("flags.missing.every_amount_zero_nothing")))
             continue
         total = float(values[row].sum())
         if total > 1 + slack:
@@ -236,8 +232,7 @@ def _completed(
                 Flag(
                     "overlap",
                     time,
-                    f"the shares sum to {total:.2%}: they overlap, and are left as they are",
-                    f"份额合计 {total:.2%}：彼此重叠，保持原样",
+                    message("flags.overlap.shares_sum_they_overlap", total=total),
                 )
             )
         elif total < 1 - slack:
@@ -246,8 +241,7 @@ def _completed(
                 Flag(
                     "rest",
                     time,
-                    f"the named shares sum to {total:.2%}; the rest is shown as other",
-                    f"已列份额合计 {total:.2%}；其余计入“其他”",
+                    message("flags.rest.named_shares_sum_rest", total=total),
                 )
             )
         else:
@@ -259,17 +253,16 @@ def _completed(
             Flag(
                 "rounded",
                 worst_time,
-                f"rounded shares sum to {1 + worst:.2%} at most off, and were scaled to one",
-                f"四舍五入后合计最多偏离至 {1 + worst:.2%}，已按比例归一",
+                message("flags.rounded.rounded_shares_sum_at", worst=1 + worst),
             )
         )
     for column, name in enumerate(names[:-1]):
         there = np.flatnonzero(values[:, column] > 0)
         known = np.flatnonzero(~np.isnan(values[:, column]))
         if there.size and there[0] > known[0]:
-            flags.append(Flag("entry", times[int(there[0])], f"{name} enters", f"{name} 进入市场"))
+            flags.append(Flag("entry", times[int(there[0])], message("flags.entry.enters", name=name)))
         if there.size and there[-1] < known[-1]:
-            flags.append(Flag("exit", times[int(there[-1]) + 1], f"{name} leaves", f"{name} 退出市场"))
+            flags.append(Flag("exit", times[int(there[-1]) + 1], message("flags.exit.leaves", name=name)))
     return values, [*flags, *_advice(times, names, unknown)]
 
 
@@ -283,9 +276,7 @@ def _advice(times: list[str], names: list[str], unknown: Bools) -> list[Flag]:
         Flag(
             "advice",
             "",
-            f"to know these periods give the missing values of {listed}, or 0 where there was none; or say --unlisted "
-            "outside: nothing before its first value and after its last",
-            f"若要得知这些时期，请补上 {listed} 的缺失值（没有则写 0）；或使用 --unlisted outside：首值之前与末值之后视为不在市场内",
+            message("flags.advice.know_these_periods_give", listed=listed),
         )
     ]
 
@@ -303,8 +294,7 @@ def _renamed(times: list[str], names: list[str], unknown: Bools) -> list[Flag]:
         Flag(
             "renamed",
             times[row],
-            f"{olds[0]} ends where {begun[row][0]} begins: if it was renamed, give it one name in all rows",
-            f"{olds[0]} 结束之时 {begun[row][0]} 开始：若为更名，请在所有行中使用同一名称",
+            message("flags.renamed.ends_where_begins_if", olds=olds[0], begun=begun[row][0]),
         )
         for row, olds in sorted(ended.items())
         if len(olds) == 1 and len(begun.get(row, ())) == 1
@@ -327,8 +317,7 @@ def _outside(times: list[str], entities: list[str], values: Floats) -> tuple[Flo
                 Flag(
                     "unlisted",
                     times[int(np.flatnonzero(away)[0])],
-                    f"{entity} is not listed in {int(away.sum())} periods: outside the market, or inside the rest",
-                    f"{entity} 有 {int(away.sum())} 期未列出：视为不在市场内，或计入“其他”",
+                    message("flags.unlisted.not_listed_periods_outside", entity=entity, sum=int(away.sum())),
                 )
             )
     return values, flags
@@ -338,7 +327,7 @@ def gathered(flags: tuple[Flag, ...]) -> list[Flag]:
     """Return flags with those of many times that say the same told once, as `first to last (n periods)`."""
     groups: dict[tuple[str, str], list[Flag]] = {}
     for flag in flags:
-        same = flag.en if flag.code == "missing" else "" if flag.code in _MANY else f"{flag.en} {flag.time}"
+        same = str(flag.what) if flag.code == "missing" else "" if flag.code in _MANY else f"{flag.what} {flag.time}"
         groups.setdefault((flag.code, same), []).append(flag)
     return [group[0] if len(group) == 1 else _gathered(group) for group in groups.values()]
 
@@ -348,10 +337,9 @@ _MANY = ("missing", "provisional", "overlap", "rest")
 
 
 def _gathered(group: list[Flag]) -> Flag:
-    first, alike = group[0], len({flag.en for flag in group}) == 1
+    first, alike = group[0], len({flag.what for flag in group}) == 1
     return Flag(
         first.code,
         f"{first.time} to {group[-1].time} ({len(group)})",
-        first.en if alike else f"{first.en} (so at first)",
-        first.zh if alike else f"{first.zh}（首期如此）",
+        first.what if alike else message("flags.so_at_first", what=first.what),
     )

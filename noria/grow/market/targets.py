@@ -18,17 +18,23 @@ import numpy as np
 
 from noria.core.errors import InputError, InsufficientDataError, unknown
 from noria.core.figure import Figure, proportion
+from noria.core.messages import Message, joined, message
 from noria.grow.series.series import Floats
 
 from .positioning import Segment, Segmentation
 
-MEASURES: dict[str, tuple[str, str]] = {
-    "users": ("part of users", "用户占比"),
-    "value": ("value of a user", "人均价值"),
-    "active": ("part active in the last eighth of the log", "末期（最后八分之一）活跃比例"),
-    "new": ("part first seen in the last eighth of the log", "末期新增比例"),
+MEASURES: dict[str, Message] = {
+    "users": message("potential.measures.users"),
+    "value": message("potential.measures.value"),
+    "active": message("potential.measures.active"),
+    "new": message("potential.measures.new"),
 }
-SHORT = {"users": ("users", "用户"), "value": ("value", "价值"), "active": ("active", "活跃"), "new": ("new", "新增")}
+SHORT = {
+    "users": message("report.column.users"),
+    "value": message("potential.column.value"),
+    "active": message("potential.short.active"),
+    "new": message("potential.short.new"),
+}
 """The same in a word."""
 EQUAL = dict.fromkeys(MEASURES, 1.0)
 SHAKE = 8.0
@@ -49,31 +55,26 @@ class Target:
     """Part of the draws in which it comes first."""
 
     @property
-    def reason(self) -> dict[str, str]:
+    def reason(self) -> Message:
         """What the score rests on, the strongest first."""
         order = sorted(self.contributions, key=lambda name: -self.contributions[name])
-        return {
-            language: joiner.join(
-                f"{SHORT[name][place]} +{self.contributions[name]:.2f}"
-                for name in order
-                if self.contributions[name] > 0
-            )
-            or none
-            for place, (language, joiner, none) in enumerate(
-                (("en", ", ", "lowest on every measure"), ("zh", "，", "各项均为最低"))
-            )
-        }
+        parts = [
+            message("potential.contribution", short=SHORT[name], part=self.contributions[name])
+            for name in order
+            if self.contributions[name] > 0
+        ]
+        return joined("join.comma", parts) if parts else message("potential.lowest_on_every_measure")
 
     def as_dict(self) -> dict[str, Any]:
         """Return a JSON-able dict."""
         return {
-            "segment": self.segment.name,
-            "rule": self.segment.reason,
+            "segment": self.segment.name.both(),
+            "rule": self.segment.reason.both(),
             "score": self.score,
             "contributions": self.contributions,
             "measures": {name: figure.as_dict() for name, figure in self.measures.items()},
             "first": self.first.as_dict(),
-            "reason": self.reason,
+            "reason": self.reason.both(),
         }
 
 
@@ -97,7 +98,7 @@ def targets(
             found=", ".join(f"{name}={value}" for name, value in weights.items()),
         )
     if len(found.segments) < 2:
-        only = found.segments[0].name["en"] if found.segments else "none"
+        only = found.segments[0].name if found.segments else "none"
         raise InsufficientDataError("one segment has nothing to be compared with", found=only, allowed="2 or more")
     names = [name for name in MEASURES if weights.get(name, 0.0) > 0]
     share = np.array([weights[name] / total for name in names])
@@ -117,12 +118,12 @@ def targets(
             dict(zip(names, part.tolist(), strict=True)),
             row,
             proportion(
-                f"{segment.name['en']}, first", int(win), draws, source=found.customers.source, note="simulated weights"
+                f"{segment.name}, first", int(win), draws, source=found.customers.source, note="simulated weights"
             ),
         )
         for segment, part, row, win in zip(found.segments, contributions, figures, wins, strict=True)
     ]
-    return tuple(sorted(rows, key=lambda target: (-target.score, target.segment.name["en"])))
+    return tuple(sorted(rows, key=lambda target: (-target.score, target.segment.name)))
 
 
 def _measured(found: Segmentation, segment: Segment) -> dict[str, Figure]:

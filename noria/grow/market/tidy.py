@@ -15,6 +15,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from noria.core.messages import message
 from noria.grow.series.cells import Flag
 from noria.grow.series.series import Floats, Point, Series
 from noria.grow.series.units import called_share, read_scale, scale_of
@@ -68,8 +69,7 @@ def without_whole_segments(series: Series) -> Series:
                     Flag(
                         "total",
                         "",
-                        f"segment {name} is the sum of the other segments: left out where they are added up",
-                        f"分段“{name}”等于其余分段之和：汇总时已去掉",
+                        message("flags.total.segment_sum_other_segments", name=name),
                     )
                 )
             else:
@@ -77,8 +77,7 @@ def without_whole_segments(series: Series) -> Series:
                     Flag(
                         "total",
                         "",
-                        f"segment {name} is called a total and is not the sum of the others: it is counted as one of them",
-                        f"分段“{name}”名为合计，但不等于其余之和：按普通分段计入",
+                        message("flags.total.segment_called_total_not", name=name),
                     )
                 )
     kept = tuple(point for point in series.points if (point.measure, point.segment) not in left)
@@ -113,8 +112,7 @@ def _tidied(points: list[Point], bound: bool, sums: set[str]) -> tuple[list[Poin
             Flag(
                 "unit",
                 "",
-                f"unit {unit!r} does not say what one whole is; values above one are read as percent",
-                f"单位“{unit}”未说明整体为多少；数值大于一，按百分比读取",
+                message("flags.unit.unit_does_not_say", unit=unit),
             )
         )
         points = [replace(point, unit=read) for point in points]
@@ -124,9 +122,7 @@ def _tidied(points: list[Point], bound: bool, sums: set[str]) -> tuple[list[Poin
             Flag(
                 "unit",
                 "",
-                f"{measure!r} is called a share, but unit {unit!r} is an amount: each was divided by the sum of its time; "
-                "say percent or share where the values are shares already",
-                f"“{measure}”名为份额，而单位“{unit}”为数量：已除以当期合计；若数值本身就是份额，请把单位写作 percent 或 share",
+                message("flags.unit.called_share_but_unit", measure=measure, unit=unit),
             )
         )
     if one is not None and bound:
@@ -162,8 +158,7 @@ def _one_rest(points: list[Point]) -> tuple[list[Point], list[Flag]]:
             Flag(
                 "others",
                 "",
-                f"{listed} are all the rest, and were added up as {OTHER}",
-                f"{listed} 均指其余，已合并为“其他”",
+                message("flags.others.all_the_rest", listed=listed),
             )
         )
     return sorted([*kept, *sums.values()], key=lambda point: point.time), flags
@@ -187,9 +182,7 @@ def _without_total(points: list[Point], bound: bool, sums_throughout: set[str]) 
                 Flag(
                     "total",
                     "",
-                    f"{name} is below the sum of the others: it is taken for a seller of its own; leave it out with "
-                    f"--without {name!r} where it is none",
-                    f"“{name}”低于其余之和：视为一家卖方；若不是，请用 --without 去掉",
+                    message("flags.total.below_sum_others_taken", name=name),
                 )
             )
             continue
@@ -209,8 +202,7 @@ def _without_total(points: list[Point], bound: bool, sums_throughout: set[str]) 
                 Flag(
                     "total",
                     "",
-                    f"{name} is the sum of the others in all {told} periods that hold all of them: a total, and left out",
-                    f"“{name}”在各项齐全的 {told} 期中均等于其余之和：为合计，已去掉",
+                    message("flags.total.sum_others_all_periods", name=name, told=told),
                 )
             )
         else:
@@ -218,9 +210,7 @@ def _without_total(points: list[Point], bound: bool, sums_throughout: set[str]) 
                 Flag(
                     "total",
                     "",
-                    f"{name} is called a total and is above the sum of the others: it is no seller; what it holds beyond "
-                    "them is the rest",
-                    f"“{name}”名为合计且高于其余之和：不作为卖方，超出部分计入“其他”",
+                    message("flags.total.called_total_above_sum", name=name),
                 )
             )
             # Of what is missing the total tells only the sum: it is in the rest where that is what the caller takes it for.
@@ -251,8 +241,7 @@ def _without_subtotals(points: list[Point]) -> tuple[list[Point], list[Flag]]:
                 Flag(
                     "total",
                     "",
-                    f"{listed}: called a total beside {names[place]}, which is the sum of the others: left out",
-                    f"{listed}：与“{names[place]}”并列的合计，后者已等于其余之和：已去掉",
+                    message("flags.total.called_total_beside_sum", listed=listed, names=names[place]),
                 )
             ]
     return points, []
@@ -298,9 +287,7 @@ def _perhaps(name: str, parts: Floats, periods: int) -> list[Flag]:
         Flag(
             "total",
             "",
-            f"{name} equals the sum of the others in all {periods} periods, too few to call it a total: leave it out with "
-            f"--without {name!r} if it is one",
-            f"“{name}”在全部 {periods} 期中均等于其余之和，但期数太少，不足以认定为合计；若是合计，请用 --without 去掉",
+            message("flags.total.equals_sum_others_all", name=name, periods=periods),
         )
     ]
 
@@ -345,8 +332,7 @@ def _bounded(points: list[Point], wholes: dict[str, float]) -> tuple[list[Point]
             Flag(
                 "bounded",
                 where,
-                f"{name} is not listed, and the others make up the whole: nothing is left for it, so it is zero",
-                f"{name} 未列出，而其余已合计为一：没有剩余，故为零",
+                message("flags.bounded.not_listed_others_make", name=name),
             )
         )
     return sorted([*mended, *added], key=lambda point: point.time), flags

@@ -5,20 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from noria.core.figure import Figure
+from noria.core.messages import Message, joined, message
 
 from .difference import Difference
 from .experiment import Experiment
 from .units import Units
 from .uplift import Uplift
 
-Text = dict[str, str]
-
 
 @dataclass(frozen=True)
 class Audience:
     """Users to address, or not."""
 
-    name: Text
+    name: Message
     share: float
     """Of the users of the experiment."""
     effect: Figure | None
@@ -47,14 +46,14 @@ def of_uplift(whom: Uplift) -> Found:
         return Found(
             (
                 Audience(
-                    {"en": f"those most moved ({', '.join(traits)})", "zh": f"最易受影响者（{'，'.join(traits)}）"},
+                    message("plan.those_most_moved", traits=joined("join.comma", traits)),
                     whom.share,
                     _effect(whom.addressed, whom.units),
                     True,
                     whom.binary,
                 ),
                 Audience(
-                    {"en": "the others", "zh": "其余用户"},
+                    message("plan.others"),
                     1 - whom.share,
                     _effect(whom.others, whom.units),
                     False,
@@ -66,13 +65,9 @@ def of_uplift(whom: Uplift) -> Found:
             whom.units,
             whom.binary,
         )
-    names = {
-        "everyone": ("everyone alike", "所有用户"),
-        "no one": ("everyone: it does not pay", "所有用户：得不偿失"),
-        "unknown": ("everyone: no recommendation, the effect is not clear", "所有用户：效应不明确，不作推荐"),
-    }[whom.decision]
+    name = message(f"plan.audience.{whom.decision.replace(' ', '_')}")
     address = whom.decision == "everyone"
-    one = Audience({"en": names[0], "zh": names[1]}, 1.0, _effect(whom.everyone, whom.units), address, whom.binary)
+    one = Audience(name, 1.0, _effect(whom.everyone, whom.units), address, whom.binary)
     return Found((one,), whom.everyone if address else None, 1.0, whom.units, whom.binary)
 
 
@@ -82,14 +77,11 @@ def of_experiment(tried: Experiment) -> Found:
     clear = [item.found for item in tried.comparisons if item.found.low > 0]
     if clear:
         best = max(clear, key=lambda gap: gap.value)
-        name = {"en": f"everyone alike, with {best.variant}", "zh": f"所有用户，采用 {best.variant}"}
+        name = message("plan.everyone_alike_with", variant=best.variant)
         return Found((Audience(name, 1.0, _effect(best, tried.units), True, percent),), best, 1.0, tried.units, percent)
     rows = tuple(
         Audience(
-            {
-                "en": f"everyone, with {item.found.variant}: no clear rise",
-                "zh": f"所有用户，采用 {item.found.variant}：没有明确提升",
-            },
+            message("plan.everyone_with_no_clear_rise", variant=item.found.variant),
             1.0,
             _effect(item.found, tried.units),
             False,

@@ -18,6 +18,7 @@ from scipy.special import chdtrc
 from scipy.stats import binomtest
 
 from noria.core.errors import SettingError
+from noria.core.messages import Message, message
 
 THRESHOLD = 0.001
 _DRAWS = 100_000
@@ -43,20 +44,13 @@ class Balance:
         """Return a JSON-able dict."""
         return {**asdict(self), "sound": self.sound}
 
-    def texts(self) -> dict[str, str]:
-        """Return the finding in English and in Chinese."""
+    def text(self) -> Message:
+        """Return the finding."""
         sizes = ", ".join(f"{name} {count:,}" for name, count in zip(self.names, self.counts, strict=True))
         p = f"{self.p:.2g}"
         if self.sound:
-            return {
-                "en": f"Sample ratio as meant ({sizes}; p = {p}).",
-                "zh": f"样本比例符合设计（{sizes}；p = {p}）。",
-            }
-        return {
-            "en": f"Sample-ratio mismatch ({sizes}; p = {p}, below {self.threshold:g}): assignment or logging is broken, and no "
-            "difference below can be believed before the cause is found.",
-            "zh": f"样本比例失衡（{sizes}；p = {p}，低于 {self.threshold:g}）：分组或记录有误，找到原因之前，以下差异均不可信。",
-        }
+            return message("experiment.sample_ratio_as_meant_p", sizes=sizes, p=p)
+        return message("experiment.sample_ratio_mismatch_p_below", sizes=sizes, p=p, threshold=self.threshold)
 
 
 def balance(

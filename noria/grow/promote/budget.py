@@ -20,6 +20,7 @@ import numpy as np
 
 from noria.core.errors import SettingError, unknown
 from noria.core.figure import Figure
+from noria.core.messages import Message, joined, message
 
 from .allocation import allocate
 from .response import Responses
@@ -94,17 +95,21 @@ class Budget:
     recent: int
     """Periods that "at present" averages over."""
 
-    def texts(self) -> dict[str, str]:
-        """Return the recommendation, or why there is none, in English and in Chinese."""
-        en, zh = self.responses.spend.unit
+    def text(self) -> Message:
+        """Return the recommendation, or why there is none."""
+        unit = self.responses.spend.unit
         kinds = {
             status: [channel.name for channel in self.channels if channel.status == status]
             for status in ("identified", "flat", "unidentified")
         }
-        told = {
-            "en": "; ".join(f"{status}: {', '.join(names)}" for status, names in kinds.items() if names),
-            "zh": "；".join(f"{STATUS_ZH[status]}：{'、'.join(names)}" for status, names in kinds.items() if names),
-        }
+        there = [(status, names) for status, names in kinds.items() if names]
+        told = joined(
+            "join.clauses",
+            (
+                message(f"budget.channels.{'next' if place else 'first'}.{status}", channels=joined("join.list", names))
+                for place, (status, names) in enumerate(there)
+            ),
+        )
         if self.recommended and self.gain is not None:
             moves = [
                 channel
@@ -112,38 +117,27 @@ class Budget:
                 if channel.planned is not None
                 and abs(channel.planned - channel.spend) > 0.005 * max(channel.spend, 1e-12)
             ]
-            steps = {
-                "en": ", ".join(
-                    f"{channel.name} from {channel.spend:,.4g} to {channel.planned:,.4g}" for channel in moves
-                )
-                or "nothing",
-                "zh": "，".join(
-                    f"{channel.name} 由 {channel.spend:,.4g} 调至 {channel.planned:,.4g}" for channel in moves
-                )
-                or "不变",
-            }
+            steps = [
+                message("budget.step", channel=channel.name, spend=channel.spend, planned=channel.planned)
+                for channel in moves
+            ]
             gain = f"{self.gain.value:+,.4g} [{self.gain.low:+,.4g}, {self.gain.high:+,.4g}]"
             name = self.responses.spend.outcome_name
-            return {
-                "en": f"Move {steps['en']} a {en}: expected change of {name} {gain} a {en} (90%), better than the same sum divided as now "
-                f"with probability {self.probability:.0%}. {_first_large(told['en'])}.",
-                "zh": f"建议每{zh}：{steps['zh']}；{name} 预期每{zh}变化 {gain}（90% 区间），优于按现有比例分配同一预算的概率为 {self.probability:.0%}。{told['zh']}。",
-            }
+            return message(
+                "budget.move",
+                steps=joined("join.comma", steps) if steps else message("budget.no_step"),
+                unit=unit,
+                outcome=name,
+                gain=gain,
+                chance=self.probability,
+                channels=told,
+            )
         why = {
-            "unsettled": ("the fit did not settle: two runs disagree", "拟合未收敛：两次模拟不一致"),
-            "few identified": (
-                "flat or unidentified: fewer than two channels whose answer to spend the data tell",
-                "响应平坦或无法识别：数据能够识别的渠道不足两个",
-            ),
-            "unsure": (
-                f"unidentified: the best division beats the present one with probability {self.probability or 0:.0%} only",
-                f"无法识别：最优分配优于现有分配的概率仅 {self.probability or 0:.0%}",
-            ),
+            "unsettled": message("budget.reason.unsettled"),
+            "few identified": message("budget.reason.few_identified"),
+            "unsure": message("budget.reason.unsure", chance=self.probability or 0),
         }[self.reason]
-        return {
-            "en": f"No recommendation: {why[0]}. {_first_large(told['en'])}. Spend stays as it is; an experiment on one channel would tell.",
-            "zh": f"不作推荐：{why[1]}。{told['zh']}。维持现有投入；可对单个渠道做实验来识别。",
-        }
+        return message("budget.no_recommendation", why=why, channels=told)
 
     def as_dict(self) -> dict[str, Any]:
         """Return a JSON-able dict."""
@@ -154,7 +148,7 @@ class Budget:
             "as_of": spend.as_of,
             "outcome": spend.outcome_name,
             "periods": int(spend.outcome.size),
-            "period": spend.unit[0],
+            "period": str(spend.unit),
             "recent": self.recent,
             "now": self.now,
             "total": self.total,
@@ -165,16 +159,13 @@ class Budget:
             "channels": [channel.as_dict() for channel in self.channels],
             "settled": self.responses.settled,
             "ratio": self.responses.ratio,
-            "notes": list(self.responses.notes),
-            "verdict": self.texts(),
+            "notes": [note.both() for note in self.responses.notes],
+            "verdict": self.text().both(),
         }
 
 
-def _first_large(text: str) -> str:
-    return text[:1].upper() + text[1:]
-
-
-STATUS_ZH = {"identified": "已识别", "flat": "平坦", "unidentified": "无法识别"}
+STATUS = {status: message(f"budget.status.{status}") for status in ("identified", "flat", "unidentified")}
+"""What people read for each status."""
 
 
 def divide(

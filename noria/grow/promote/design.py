@@ -20,6 +20,7 @@ from scipy.optimize import brentq
 from scipy.special import nctdtr, ndtr, ndtri, stdtrit
 
 from noria.core.errors import SettingError
+from noria.core.messages import Message, as_is, message
 
 MOST_USERS = 10_000_000_000
 """A group larger than this is no experiment."""
@@ -60,30 +61,34 @@ class Design:
         """Return a JSON-able dict."""
         return {**asdict(self), "users": self.users}
 
-    def texts(self) -> dict[str, str]:
-        """Return the design as one sentence in English and in Chinese."""
+    def text(self) -> Message:
+        """Return the design as one sentence."""
         percent = self.metric == "proportion"
         base = f"{self.base * 100:.4g}%" if percent else f"{self.base:.4g}"
         effect = (
-            {"en": f"{self.effect * 100:.4g} percentage points", "zh": f" {self.effect * 100:.4g} 个百分点"}
+            message("experiment.percentage_points", effect=self.effect * 100)
             if percent
-            else dict.fromkeys(("en", "zh"), f"{self.effect:.4g}")
+            else as_is(f"{self.effect:.4g}")
         )
-        days = {
-            "en": f", {self.days:,} days at the users expected a day" if self.days else "",
-            "zh": f"，按预计每日用户数需 {self.days:,} 天" if self.days else "",
-        }
-        what = {"proportion": ("a rate of", "比率"), "mean": ("a mean of", "均值")}[self.metric]
-        groups = {
-            "en": "in the treated group" if self.variants == 1 else f"in each of {self.variants} treated groups",
-            "zh": "实验组" if self.variants == 1 else f"{self.variants} 个实验组各",
-        }
-        return {
-            "en": f"{self.control:,} users in the control group and {self.treated:,} {groups['en']} find a change of {effect['en']} from "
-            f"{what[0]} {base} with power {self.power:.0%}, and false alarms in {1 - self.level:.2g} of cases{days['en']}.",
-            "zh": f"对照组 {self.control:,} 人、{groups['zh']} {self.treated:,} 人，可在{what[1]} {base} 的基础上以 {self.power:.0%} 的功效发现"
-            f"{effect['zh']}的变化，误报率 {1 - self.level:.2g}{days['zh']}。",
-        }
+        days = message("experiment.days_at_users_expected_day", days=self.days) if self.days else as_is("")
+        what = message(f"experiment.base.{self.metric}")
+        groups = (
+            message("experiment.treated_group")
+            if self.variants == 1
+            else message("experiment.each_treated_groups", variants=self.variants)
+        )
+        return message(
+            "experiment.design",
+            control=self.control,
+            treated=self.treated,
+            groups=groups,
+            effect=effect,
+            what=what,
+            base=base,
+            power=self.power,
+            alarms=1 - self.level,
+            days=days,
+        )
 
 
 def size_of_proportions(

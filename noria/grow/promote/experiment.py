@@ -4,7 +4,7 @@ result = analyse(read_units("campaign.csv"), level=0.95)
 result.balance.sound          # no sample-ratio mismatch
 result.comparisons[0].found   # difference, interval, p adjusted for all comparisons
 result.reduction              # part of the variance that the covariate took away (CUPED)
-result.texts()["en"]
+result.text()
 
 CUPED: Deng, Xu, Kohavi and Walker (2013), Improving the Sensitivity of Online Controlled Experiments by Utilizing
 Pre-Experiment Data: outcome less theta times the covariate's distance from its mean, theta by least squares within groups.
@@ -20,6 +20,7 @@ import numpy as np
 from scipy.special import chdtrc
 
 from noria.core.errors import InputError
+from noria.core.messages import Message, as_is, joined, message
 from noria.grow.log.log import SERVER_EVENTS
 
 from .balance import Balance, balance
@@ -67,28 +68,18 @@ class Experiment:
     """Of no difference in the covariate between the groups."""
     several: Several
     level: float
-    notes: tuple[dict[str, str], ...] = ()
+    notes: tuple[Message, ...] = ()
 
     @property
     def metric(self) -> str:
         """rate, mean or ratio."""
         return "ratio" if self.units.weight is not None else "rate" if self.arms[0].successes is not None else "mean"
 
-    def texts(self) -> dict[str, str]:
-        """Return what is found, a sentence for each comparison, in English and in Chinese."""
-        told = [_comparison_texts(comparison, self.metric) for comparison in self.comparisons]
-        doubt = (
-            {"en": "", "zh": ""}
-            if self.balance.sound
-            else {
-                "en": "Not to be believed: the groups do not have the sizes meant. ",
-                "zh": "不可采信：各组人数与设计不符。",
-            }
-        )
-        return {
-            "en": doubt["en"] + " ".join(item["en"] for item in told),
-            "zh": doubt["zh"] + "".join(item["zh"] for item in told),
-        }
+    def text(self) -> Message:
+        """Return what is found, a sentence for each comparison."""
+        told = [_comparison_text(comparison, self.metric) for comparison in self.comparisons]
+        found = joined("join.sentences", told)
+        return found if self.balance.sound else joined("join.nothing", [message("experiment.doubt"), found])
 
     def as_dict(self) -> dict[str, Any]:
         """Return a JSON-able dict."""
@@ -113,8 +104,8 @@ class Experiment:
             "variance_reduction": self.reduction,
             "covariate_p": self.covariate_p,
             "several": self.several,
-            "notes": list(self.notes),
-            "verdict": self.texts(),
+            "notes": [note.both() for note in self.notes],
+            "verdict": self.text().both(),
         }
 
 
@@ -268,82 +259,61 @@ def _widened(item: Difference, width: float) -> Difference:
     )
 
 
-def _notes(units: Units, covariate_p: float | None) -> list[dict[str, str]]:
+def _notes(units: Units, covariate_p: float | None) -> list[Message]:
     notes = list(units.notes)
     if units.note:
+        simulated = units.note == "simulated"
         notes.append(
-            {
-                "en": f"These data are {units.note}.",
-                "zh": "这些数据为模拟数据。" if units.note == "simulated" else f"数据说明：{units.note}。",
-            }
+            message("experiment.note.simulated") if simulated else message("experiment.note.data_are", note=units.note)
         )
     if units.source == SERVER_EVENTS:
-        notes.append(
-            {
-                "en": "Groups as the events record them: an experiment only where chance decided who saw what.",
-                "zh": "组别取自事件记录：只有由随机决定谁看到什么时，才是实验。",
-            }
-        )
+        notes.append(message("experiment.note.groups_as_events_record_them"))
     if covariate_p is not None and covariate_p < COVARIATE_P:
-        notes.append(
-            {
-                "en": f"The covariate differs between the groups (p = {covariate_p:.2g}): it is not from before, or assignment is broken.",
-                "zh": f"协变量在各组间不同（p = {covariate_p:.2g}）：它并非实验前数据，或分组有误。",
-            }
-        )
+        notes.append(message("experiment.note.covariate_differs_between_groups_p", covariate_p=covariate_p))
     if units.before is not None and np.isnan(units.before).any():
         count = int(np.isnan(units.before).sum())
-        notes.append(
-            {
-                "en": f"{count:,} users have no covariate; they got its mean and an indicator of their own.",
-                "zh": f"{count:,} 名用户没有协变量，已以均值填补并另加指示变量。",
-            }
-        )
+        notes.append(message("experiment.note.users_have_no_covariate_they", count=count))
     return notes
 
 
-def _still(arms: tuple[Arm, ...]) -> list[dict[str, str]]:
+def _still(arms: tuple[Arm, ...]) -> list[Message]:
     """Return what to tell of groups in which every user shows the same: their spread is not known to be none."""
     same = [arm.name for arm in arms if arm.successes is None and arm.variance == 0]
     if not same or len(same) == len(arms):
         return []
     listed = ", ".join(same)
-    return [
-        {
-            "en": f"Every user of {listed} shows one and the same outcome: no spread was seen there, and intervals rest on the other group's alone.",
-            "zh": f"{listed} 的每名用户结果完全相同：未见离散，区间仅依据另一组的离散程度。",
-        }
-    ]
+    return [message("experiment.every_user_shows_one_same", listed=listed)]
 
 
-def _comparison_texts(comparison: Comparison, metric: str) -> dict[str, str]:
+def _comparison_text(comparison: Comparison, metric: str) -> Message:
     item = comparison.found
     if not item.has_interval and "cuped" in item.method:
-        return {
-            "en": f"{item.variant} less {item.control}: {item.value:+.3g}, without an interval: the covariate explains every outcome exactly, so "
-            "no spread is left by which to tell chance apart. Is it really from before?",
-            "zh": f"{item.variant} 与 {item.control} 之差：{item.value:+.3g}，无法给出区间：协变量完全决定了结果，没有离散可用以区分偶然。"
-            "它确为实验前数据吗？",
-        }
+        return message(
+            "experiment.less_without_interval_covariate_explains",
+            variant=item.variant,
+            control=item.control,
+            item=item.value,
+        )
     if not item.has_interval:
-        return {
-            "en": f"{item.variant} less {item.control}: {item.value:+.3g}, without an interval: every user of both groups shows one and the same "
-            "outcome, so no spread is seen by which to tell chance apart. Is it what users did, or a setting of their group?",
-            "zh": f"{item.variant} 与 {item.control} 之差：{item.value:+.3g}，无法给出区间：两组内每名用户的结果完全相同，没有离散可用以区分偶然。"
-            "该结果是用户行为，还是组的设定？",
-        }
-    scale, unit = (100, {"en": " points", "zh": " 个百分点"}) if metric == "rate" else (1, {"en": "", "zh": ""})
+        return message(
+            "experiment.less_without_interval_every_user", variant=item.variant, control=item.control, item=item.value
+        )
+    scale, unit = (100, message("experiment.points_2")) if metric == "rate" else (1, as_is(""))
     value, low, high = (f"{end * scale:+.3g}" for end in (item.value, item.low, item.high))
     p = f"{comparison.p_adjusted:.2g}"
-    lift = ""
+    lift: Message = as_is("")
     if item.lift_low is not None and item.lift_high is not None and item.lift is not None:
-        lift = f"{item.lift:+.1%} [{item.lift_low:+.1%}, {item.lift_high:+.1%}]"
-    zh_way = "高于" if item.value > 0 else "低于"
-    en = f"{item.variant} less {item.control}: {value}{unit['en']} [{low}, {high}]{', ' + lift if lift else ''}, p = {p}: "
-    zh = f"{item.variant} 与 {item.control} 之差：{value}{unit['zh']} [{low}, {high}]{'，相对 ' + lift if lift else ''}，p = {p}："
-    if item.clear:
-        return {"en": en + f"a clear {'rise' if item.value > 0 else 'fall'}.", "zh": zh + f"明显{zh_way}对照组。"}
-    return {
-        "en": en + "no clear difference; the interval says what is still possible.",
-        "zh": zh + "没有明确差异；区间内的值都仍有可能。",
-    }
+        lift = message("experiment.lift", lift=item.lift, low=item.lift_low, high=item.lift_high)
+    verdict = "unclear" if not item.clear else "rise" if item.value > 0 else "fall"
+    return message(
+        "experiment.told",
+        variant=item.variant,
+        control=item.control,
+        value=value,
+        unit=unit,
+        low=low,
+        high=high,
+        lift=lift,
+        p=p,
+        verdict=message(f"experiment.verdict.{verdict}"),
+    )

@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from noria.core.messages import Message, message
+
 from .response import CARRY, HALF, SLOPE, STRENGTH, adstock, controls_of, respond, saturated
 from .spend import FEWEST, Floats, Spend
 
@@ -36,16 +38,16 @@ class HeldOut:
         """Return a JSON-able dict."""
         return asdict(self)
 
-    def texts(self) -> dict[str, str]:
-        """Return the finding in English and in Chinese."""
-        better = self.crps < self.crps_without
-        return {
-            "en": f"Held out: of the last {self.periods} periods {self.inside} lie inside the 90% interval; error {self.error:.1%} of the mean outcome, "
-            f"{self.error_without:.1%} without spend in the model"
-            + ("." if better else ": knowing the spend did not help to foretell them."),
-            "zh": f"留出检验：最后 {self.periods} 期中有 {self.inside} 期落在 90% 区间内；误差为平均结果的 {self.error:.1%}，不含投入的模型为 "
-            f"{self.error_without:.1%}" + ("。" if better else "：已知投入并未改善预测。"),
+    def text(self) -> Message:
+        """Return the finding."""
+        told = {
+            "periods": self.periods,
+            "inside": self.inside,
+            "error": self.error,
+            "error_without": self.error_without,
         }
+        better = self.crps < self.crps_without
+        return message("budget.held_out.better", **told) if better else message("budget.held_out.no_better", **told)
 
 
 def held_out(spend: Spend, periods: int | None = None, *, draws: int = 600, seed: int = 0) -> HeldOut | None:

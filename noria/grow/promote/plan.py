@@ -18,9 +18,10 @@ from typing import Any
 import numpy as np
 
 from noria.core.figure import Figure, proportion
+from noria.core.messages import LANGUAGES, Message, as_is, joined, message
 from noria.grow.log.log import Log
 
-from .audience import Audience, Found, Text, of_experiment, of_uplift
+from .audience import Audience, Found, of_experiment, of_uplift
 from .budget import Budget, Channel
 from .design import Design, design
 from .experiment import Experiment
@@ -32,8 +33,8 @@ from .uplift import Uplift
 class Measure:
     """How one part of the plan will be measured."""
 
-    what: Text
-    how: Text
+    what: Message
+    how: Message
     design: Design | None
     """None where no size can be told."""
 
@@ -42,7 +43,7 @@ class Measure:
 class Expected:
     """What one part of the plan is expected to bring."""
 
-    name: Text
+    name: Message
     figure: Figure
 
 
@@ -56,7 +57,7 @@ class Plan:
     budget: Budget | None
     expected: tuple[Expected, ...]
     measures: tuple[Measure, ...]
-    gaps: tuple[Text, ...]
+    gaps: tuple[Message, ...]
     """What is not known, and what would tell."""
     simulated: bool
     """Whether any part rests on simulated data."""
@@ -65,80 +66,61 @@ class Plan:
         """Return a JSON-able dict."""
         return {
             "audience": [
-                {**vars(item), "effect": None if item.effect is None else item.effect.as_dict()}
+                {
+                    **vars(item),
+                    "name": item.name.both(),
+                    "effect": None if item.effect is None else item.effect.as_dict(),
+                }
                 for item in self.audience
             ],
             "needs": [need.as_dict() for need in self.needs],
             "budget": None if self.budget is None else self.budget.as_dict(),
-            "expected": [{"name": item.name, "figure": item.figure.as_dict()} for item in self.expected],
+            "expected": [{"name": item.name.both(), "figure": item.figure.as_dict()} for item in self.expected],
             "measures": [
-                {"what": item.what, "how": item.how, "design": None if item.design is None else item.design.as_dict()}
+                {
+                    "what": item.what.both(),
+                    "how": item.how.both(),
+                    "design": None if item.design is None else item.design.as_dict(),
+                }
                 for item in self.measures
             ],
-            "gaps": list(self.gaps),
+            "gaps": [gap.both() for gap in self.gaps],
             "simulated": self.simulated,
-            "text": {"en": self.text("en"), "zh": self.text("zh")},
+            "text": {language: self.text(language) for language in LANGUAGES},
         }
 
     def text(self, language: str = "en") -> str:
         """Return the plan as plain text, in English (en) or Chinese (zh)."""
-        zh = language == "zh"
-        lines = ["推广计划" if zh else "Promotion plan"]
+        lines = [message("plan.title")[language]]
         if self.simulated:
-            lines.append("（部分依据为模拟数据）" if zh else "(rests in part on simulated data)")
-        for title, items in self.parts(language):
-            lines += ["", title, *(f"  - {item}" for item in items)]
+            lines.append(message("plan.rests_on_simulated")[language])
+        for title, items in self.parts():
+            lines += ["", title[language], *(f"  - {item[language]}" for item in items)]
         return "\n".join(lines)
 
-    def parts(self, language: str) -> list[tuple[str, list[str]]]:
+    def parts(self) -> list[tuple[Message, list[Message]]]:
         """Return the plan's parts: a title, and what is said under it."""
-        zh = language == "zh"
-        mark = "：" if zh else ": "
-        found = [
-            ("目标人群" if zh else "Whom to address", [_audience(item, language) for item in self.audience]),
-            ("信息需求" if zh else "What they ask about", [_need(need, language) for need in self.needs]),
-            (
-                "渠道与预算" if zh else "Channels and budget",
-                [] if self.budget is None else [self.budget.texts()[language]],
-            ),
-            (
-                "预期效果" if zh else "What to expect",
-                [f"{item.name[language]}{mark}{_figure_text(item.figure, language)}" for item in self.expected],
-            ),
-            (
-                "如何衡量" if zh else "How it will be measured",
-                [f"{item.what[language]}{mark}{item.how[language]}" for item in self.measures],
-            ),
-            ("尚不清楚" if zh else "Not known", [gap[language] for gap in self.gaps]),
-        ]
-        return [(title, items) for title, items in found if items]
+        found = {
+            "audience": [_audience(item) for item in self.audience],
+            "needs": [_need(need) for need in self.needs],
+            "budget": [] if self.budget is None else [self.budget.text()],
+            "expected": [
+                message("plan.named", name=item.name, what=_figure_text(item.figure, percent=False))
+                for item in self.expected
+            ],
+            "measures": [message("plan.named", name=item.what, what=item.how) for item in self.measures],
+            "gaps": list(self.gaps),
+        }
+        return [(message(f"plan.part.{name}"), items) for name, items in found.items() if items]
 
 
-_GAPS: dict[str, Text] = {
-    "who": {
-        "en": "Whom to address: an experiment with features of users known before would tell.",
-        "zh": "触达谁：需要一次带有用户事前特征的实验。",
-    },
-    "differ": {
-        "en": "Whether users differ in how much they are moved: features known before would tell.",
-        "zh": "用户受影响程度是否不同：需要用户的事前特征。",
-    },
-    "reach": {
-        "en": "How many users can be addressed; effects are told per thousand of them.",
-        "zh": "可触达的用户数未知；效应按每千人给出。",
-    },
-    "needs": {
-        "en": "What users ask about: a lake of served use, with topics, would tell.",
-        "zh": "用户关心什么：需要带主题的服务使用事件。",
-    },
-    "money": {
-        "en": "Channels and budget: spend by channel and week, with what came of it, would tell.",
-        "zh": "渠道与预算：需要按周、按渠道的投入与结果数据。",
-    },
-    "same": {
-        "en": "Whether users won by addressing and by moving money are the same: the two are not added.",
-        "zh": "触达与预算调整所带来的用户是否重叠：两者不相加。",
-    },
+_GAPS: dict[str, Message] = {
+    "who": message("plan.gaps.who"),
+    "differ": message("plan.gaps.differ"),
+    "reach": message("plan.gaps.reach"),
+    "needs": message("plan.gaps.needs"),
+    "money": message("plan.gaps.money"),
+    "same": message("plan.gaps.same"),
 }
 
 
@@ -165,13 +147,13 @@ def plan(
         users_a_day: users expected a day in the experiment that measures it; tells its days.
         power: of that experiment.
     """
-    gaps: list[Text] = []
+    gaps: list[Message] = []
     expected: list[Expected] = []
     measures: list[Measure] = []
     audience: tuple[Audience, ...] = ()
     who = of_uplift(whom) if whom is not None else of_experiment(tried) if tried is not None else None
     if tried is not None and not tried.balance.sound:
-        gaps.append(tried.balance.texts())
+        gaps.append(tried.balance.text())
     elif who is None:
         gaps.append(_GAPS["who"])
     else:
@@ -211,10 +193,7 @@ def _expected_users(found: Found, reach: int | None) -> list[Expected]:
     if gap is None:
         return []
     users = 1000 if reach is None else round(reach * found.share)
-    name = {
-        "en": f"{'A thousand' if reach is None else f'{users:,}'} users addressed, outcome won",
-        "zh": f"触达 {'每千' if reach is None else f'{users:,}'} 名用户带来的增量",
-    }
+    name = message("plan.won.thousand") if reach is None else message("plan.won.users", users=users)
     return [
         Expected(
             name,
@@ -236,12 +215,8 @@ def _expected_gain(budget: Budget, periods: int) -> list[Expected]:
     """Return what moving the money brings over the plan's periods."""
     if not budget.recommended or budget.gain is None:
         return []
-    en, zh = budget.responses.spend.unit
-    gain = budget.gain
-    name = {
-        "en": f"{budget.responses.spend.outcome_name} from moving money, {periods} {en}s",
-        "zh": f"调整预算 {periods} {zh}带来的 {budget.responses.spend.outcome_name}",
-    }
+    spend, gain = budget.responses.spend, budget.gain
+    name = message("plan.from_moving_money", outcome=spend.outcome_name, periods=periods, unit=spend.unit)
     values = [end * periods for end in (gain.value, gain.low or 0.0, gain.high or 0.0)]
     return [
         Expected(
@@ -270,13 +245,8 @@ def _held_out(found: Found, users_a_day: float | None, power: float) -> list[Mea
         power=power,
         users_a_day=users_a_day,
     )
-    said = {
-        "en": "half of them are held out at random; half of the effect found is the least worth finding. ",
-        "zh": "随机留出一半不触达；以已发现效应的一半为最小可识别效应。",
-    }
-    return [
-        Measure({"en": "Addressing", "zh": "触达"}, {key: said[key] + made.texts()[key] for key in ("en", "zh")}, made)
-    ]
+    said = message("plan.half_them_held_out_at")
+    return [Measure(message("plan.addressing.title"), joined("join.nothing", [said, made.text()]), made)]
 
 
 def _channel_test(budget: Budget, power: float) -> list[Measure]:
@@ -285,17 +255,14 @@ def _channel_test(budget: Budget, power: float) -> list[Measure]:
     if channel is None:
         return []
     responses = budget.responses
-    en, zh = responses.spend.unit
+    unit = responses.spend.unit
     place = responses.channels.index(channel.name) if channel.name in responses.channels else None
-    what = {"en": f"Channel {channel.name}", "zh": f"渠道 {channel.name}"}
+    what = message("plan.channel", name=channel.name)
     if place is None:
         return [
             Measure(
                 what,
-                {
-                    "en": f"nothing can be told before its spend changes: switch it by half, up or down, in {en}s drawn at random.",
-                    "zh": f"投入不变则无从判断：在随机抽取的{zh}里将其投入上调或下调一半。",
-                },
+                message("plan.switch_by_half", unit=unit),
                 None,
             )
         ]
@@ -309,11 +276,7 @@ def _channel_test(budget: Budget, power: float) -> list[Measure]:
     return [
         Measure(
             what,
-            {
-                "en": f"its spend half as much in some {en}s and half as much again in others, drawn at random: {weeks:,} {en}s find the {effect:,.3g} a {en} that it is "
-                f"thought to change, with power {power:.0%}.",
-                "zh": f"在随机抽取的{zh}里将其投入减半或增加一半：{weeks:,} {zh}可以 {power:.0%} 的功效发现预计每{zh} {effect:,.3g} 的变化。",
-            },
+            message("plan.half_and_half_again", unit=unit, weeks=weeks, effect=effect, power=power),
             made,
         )
     ]
@@ -328,31 +291,21 @@ def _to_test(budget: Budget) -> Channel | None:
     return max(moved, key=lambda channel: abs((channel.planned or 0.0) - channel.spend), default=None)
 
 
-def _audience(item: Audience, language: str) -> str:
-    zh = language == "zh"
-    lead = ("触达" if item.address else "不触达") if zh else ("address" if item.address else "leave out")
-    mark = "：" if zh else ": "
+def _audience(item: Audience) -> Message:
     effect = (
-        ""
+        as_is("")
         if item.effect is None
-        else (("，效应 " if zh else ", effect ") + _figure_text(item.effect, language, item.percent))
+        else message("plan.effect", effect=_figure_text(item.effect, percent=item.percent))
     )
-    return (
-        f"{lead}{mark}{item.name[language]}{'，占' if zh else ', '}{item.share:.0%}{'' if zh else ' of users'}{effect}"
-    )
+    told = {"name": item.name, "share": item.share, "effect": effect}
+    return message("plan.address", **told) if item.address else message("plan.leave_out", **told)
 
 
-def _need(need: Figure, language: str) -> str:
-    ends = f"[{need.low or 0:.1%}, {need.high or 0:.1%}]"
-    return (
-        f"{need.name}：{need.value:.1%} 的用户 {ends}，n={need.n:,}"
-        if language == "zh"
-        else f"{need.name}: {need.value:.1%} of users {ends}, n={need.n:,}"
-    )
+def _need(need: Figure) -> Message:
+    return message("plan.need", topic=need.name, share=need.value, low=need.low or 0.0, high=need.high or 0.0, n=need.n)
 
 
-def _figure_text(figure: Figure, language: str, percent: bool = False) -> str:
-    level = f"{figure.level:.0%} 区间" if language == "zh" else f"{figure.level:.0%} interval"
-    scale, unit = (100, " 个百分点" if language == "zh" else " points") if percent else (1, "")
+def _figure_text(figure: Figure, *, percent: bool) -> Message:
+    scale, unit = (100, message("plan.points")) if percent else (1, as_is(""))
     value, low, high = (f"{scale * (end or 0.0):+,.4g}" for end in (figure.value, figure.low, figure.high))
-    return f"{value}{unit} [{low}, {high}] ({level}, n={figure.n:,})"
+    return message("plan.figure", value=value, unit=unit, low=low, high=high, level=figure.level, n=figure.n)

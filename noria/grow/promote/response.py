@@ -22,6 +22,7 @@ import numpy.typing as npt
 from scipy.special import expit, ndtr, ndtri
 
 from noria.core.errors import InputError
+from noria.core.messages import Message, message
 
 from .spend import Floats, Spend
 from .tempering import Target, temper
@@ -56,7 +57,7 @@ class Responses:
     """Standard deviation of what neither spend nor controls explain of a period, in units of the outcome."""
     ratio: float
     """How far the two runs lie apart, over what they spread: 1 when they agree."""
-    notes: tuple[dict[str, str], ...] = ()
+    notes: tuple[Message, ...] = ()
 
     @property
     def settled(self) -> bool:
@@ -192,24 +193,19 @@ def natural(z: Floats) -> Floats:
     )
 
 
-def controls_of(spend: Spend) -> tuple[Floats, list[dict[str, str]]]:
+def controls_of(spend: Spend) -> tuple[Floats, list[Message]]:
     """Return an orthonormal basis of level, trend, season and controls, (T, K), and what was left out and why."""
     size = spend.outcome.size
     at = np.arange(size, dtype=np.float64)
     columns = [np.ones(size), at]
-    notes: list[dict[str, str]] = []
+    notes: list[Message] = []
     year = 365.25 / spend.step if spend.step < 28 else 12.0
     if size >= 1.5 * year:
         columns += [
             wave(2 * np.pi * harmonic * at / year) for harmonic in range(1, _HARMONICS + 1) for wave in (np.sin, np.cos)
         ]
     else:
-        notes.append(
-            {
-                "en": "Less than a year and a half: the yearly season is not told apart from all else.",
-                "zh": "不足一年半：无法区分年度季节性。",
-            }
-        )
+        notes.append(message("budget.note.less_than_year_half_yearly"))
     if spend.step == 1:
         columns += [(spend.days % 7 == day).astype(np.float64) for day in range(6)]
     columns += list(spend.known.T)

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from noria.core.errors import InputError, RowError
+from noria.core.messages import Message, message
 from noria.grow.log.files import NUMBER, load_table, quoted
 from noria.grow.log.instants import add_local_times
 from noria.grow.log.lake import connect
@@ -58,9 +59,9 @@ class Spend:
         return int(np.median(np.diff(self.days)))
 
     @property
-    def unit(self) -> tuple[str, str]:
-        """What a period is called, in English and in Chinese."""
-        return ("day", "天") if self.step <= 1 else ("week", "周") if self.step <= 7 else ("month", "月")
+    def unit(self) -> Message:
+        """What a period is called."""
+        return message(f"budget.period.{'day' if self.step <= 1 else 'week' if self.step <= 7 else 'month'}")
 
     @property
     def as_of(self) -> str:

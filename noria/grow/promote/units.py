@@ -22,6 +22,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from noria.core.errors import InputError, unknown
+from noria.core.messages import Message, joined, message
 from noria.grow.log.files import NUMBER, Loaded, load_table, quoted
 from noria.grow.log.instants import add_local_times
 from noria.grow.log.lake import connect
@@ -67,8 +68,8 @@ class Units:
     note: str = ""
     """What a reader must know: "simulated"."""
     problems: tuple[Problem, ...] = ()
-    notes: tuple[dict[str, str], ...] = ()
-    """What was understood in a way of its own, such as names joined, in English and in Chinese."""
+    notes: tuple[Message, ...] = ()
+    """What was understood in a way of its own, such as names joined."""
 
     @property
     def n(self) -> int:
@@ -147,12 +148,7 @@ def read_units(
             add_numbers(connection, loaded.name, column) if column in kinds else ("NULL::DOUBLE", "")
         )
         if example:
-            notes.append(
-                {
-                    "en": f"{column}: cells such as {example}",
-                    "zh": f"{column}：单元格按数值读取，如 {example.replace(' are read as ', ' 读作 ')}",
-                }
-            )
+            notes.append(message("experiment.note.cells_read", column=column, example=example))
     moment = add_local_times(connection, loaded, time, zone, place) if time in kinds else "NULL::TIMESTAMP"
     more = "".join(f", CAST({quoted(name)} AS VARCHAR) AS feature_{index}" for index, name in enumerate(features))
     rows = f"""SELECT "{NUMBER}" AS line, trim(coalesce(CAST({quoted(user)} AS VARCHAR), '')) AS "user",
@@ -331,7 +327,7 @@ def _units(
     )
 
 
-def _join_names(connection: Backend, checked: str) -> list[dict[str, str]]:
+def _join_names(connection: Backend, checked: str) -> list[Message]:
     """Give groups whose names differ in nothing that can be meant one name, and return what to tell of it."""
     run = connection.con.execute
     counted = run(
@@ -344,10 +340,7 @@ def _join_names(connection: Backend, checked: str) -> list[dict[str, str]]:
         if name != used:
             run(f'UPDATE "{checked}" SET variant = ? WHERE variant = ?', [used, name])
     return [
-        {
-            "en": f"groups {used!r} and {', '.join(map(repr, others))} differ only in letter case, width or spaces: one group, {used}",
-            "zh": f"组名 {used!r} 与 {'、'.join(map(repr, others))} 仅大小写、全半角或空格不同：视为同一组 {used}",
-        }
+        message("experiment.note.one_group", used=used, others=joined("join.list", map(repr, others)))
         for used, others in alike(spelling).items()
     ]
 

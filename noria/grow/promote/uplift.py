@@ -3,7 +3,7 @@
 found = uplift(units, variant="mailed", seed=0)
 found.curve.coefficient      # of Qini, with its interval; zero inside says: no heterogeneity found
 found.groups                 # effect in each fifth of the users, by score
-found.texts()["en"]
+found.text()
 
 One part of the users teaches the score, the other judges it, and no user is in both. Where the Qini coefficient's interval
 includes zero nothing is recommended but what holds for everyone alike.
@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from noria.core.errors import InputError, unknown
 from noria.core.figure import Figure
+from noria.core.messages import Message, as_is, joined, message
 
 from .balance import Balance, balance
 from .difference import Difference, Floats, arm_of_units, difference
@@ -122,34 +123,22 @@ class Uplift:
             note=self.units.note,
         )
 
-    def texts(self) -> dict[str, str]:
-        """Return whom to address, in English and in Chinese."""
+    def text(self) -> Message:
+        """Return whom to address."""
         scale, unit = _scale(self)
         interval = f"{self.curve.coefficient * scale:.3g} [{self.curve.coefficient_low * scale:.3g}, {self.curve.coefficient_high * scale:.3g}]"
         lead = (
-            {
-                "en": f"Users differ in how much they are moved: Qini coefficient {interval}{unit['en']} on {self.curve.users:,} users not learnt from. ",
-                "zh": f"用户受影响的程度不同：在 {self.curve.users:,} 名未参与学习的用户上 Qini 系数为 {interval}{unit['zh']}。",
-            }
+            message("uplift.users_differ_how_much_they", interval=interval, unit=unit, users=self.curve.users)
             if self.found
-            else {
-                "en": f"No heterogeneity found: the Qini coefficient's interval includes zero, {interval}{unit['en']}, on {self.curve.users:,} users "
-                "not learnt from. ",
-                "zh": f"未发现差异化效应：在 {self.curve.users:,} 名未参与学习的用户上，Qini 系数区间包含零，{interval}{unit['zh']}。",
-            }
+            else message(
+                "uplift.no_heterogeneity_found_qini_coefficient", interval=interval, unit=unit, users=self.curve.users
+            )
         )
         told = self._decided()
-        doubt = (
-            {"en": "", "zh": ""}
-            if self.balance.sound
-            else {
-                "en": "Not to be believed: the groups do not have the sizes meant. ",
-                "zh": "不可采信：各组人数与设计不符。",
-            }
-        )
-        return {key: doubt[key] + lead[key] + told[key] for key in ("en", "zh")}
+        doubt = as_is("") if self.balance.sound else message("uplift.not_be_believed_groups_do")
+        return joined("join.nothing", [doubt, lead, told])
 
-    def _decided(self) -> dict[str, str]:
+    def _decided(self) -> Message:
         scale, unit = _scale(self)
 
         def effect(gap: Difference) -> str:
@@ -159,29 +148,11 @@ class Uplift:
 
         if self.decision == "some":
             assert self.addressed is not None
-            left = "" if self.others is None else effect(self.others)
-            return {
-                "en": f"Address the {self.share:.0%} with the highest score: the effect on them is {effect(self.addressed)}{unit['en']}"
-                + (f", on the others {left}." if left else "."),
-                "zh": f"应针对得分最高的 {self.share:.0%}：其效应为 {effect(self.addressed)}{unit['zh']}"
-                + (f"，其余为 {left}。" if left else "。"),
-            }
-        whole = effect(self.everyone)
-        words = {
-            "everyone": (
-                f"Address everyone: the effect is {whole}{unit['en']}, above the cost.",
-                f"应针对所有人：效应为 {whole}{unit['zh']}，高于成本。",
-            ),
-            "no one": (
-                f"Address no one: the effect is {whole}{unit['en']}, below the cost.",
-                f"不应针对任何人：效应为 {whole}{unit['zh']}，低于成本。",
-            ),
-            "unknown": (
-                f"No recommendation: the effect on everyone, {whole}{unit['en']}, may lie on either side of the cost.",
-                f"不作推荐：对所有人的效应 {whole}{unit['zh']}，可能高于也可能低于成本。",
-            ),
-        }[self.decision]
-        return {"en": words[0], "zh": words[1]}
+            told = {"share": self.share, "effect": effect(self.addressed), "unit": unit}
+            if self.others is None:
+                return message("uplift.some", **told)
+            return message("uplift.some_others", **told, others=effect(self.others))
+        return message(f"uplift.decision.{self.decision.replace(' ', '_')}", effect=effect(self.everyone), unit=unit)
 
     def as_dict(self) -> dict[str, Any]:
         """Return a JSON-able dict."""
@@ -207,7 +178,7 @@ class Uplift:
             },
             "balance": self.balance.as_dict(),
             "problems": [problem.text() for problem in self.units.problems],
-            "verdict": self.texts(),
+            "verdict": self.text().both(),
         }
 
 
@@ -352,8 +323,8 @@ def _traits(how: Encoding, features: dict[str, Any], chosen: npt.NDArray[np.bool
     return tuple(sorted(found, key=lambda trait: -abs(trait.distance))[:most])
 
 
-def _scale(found: Uplift) -> tuple[int, dict[str, str]]:
-    return (100, {"en": " points", "zh": " 个百分点"}) if found.binary else (1, {"en": "", "zh": ""})
+def _scale(found: Uplift) -> tuple[int, Message]:
+    return (100, message("uplift.points_2")) if found.binary else (1, as_is(""))
 
 
 def _plain(gap: Difference | None) -> dict[str, Any] | None:

@@ -22,6 +22,7 @@ from scipy.special import stdtr, stdtrit
 
 from noria.core.errors import InputError, unknown
 from noria.core.figure import Figure
+from noria.core.messages import Message, joined, message
 from noria.grow.log.log import SERVER_EVENTS
 
 from .difference import Difference, Floats, fieller
@@ -33,10 +34,7 @@ if TYPE_CHECKING:
 
 FOLLOWED = {"impression": ("click",), "request": ("feedback", "handover")}
 """Kind of event that shows -> kinds that can be told to have followed it."""
-CAVEAT = {
-    "en": "Shown side by side to the same users: an experiment only where chance chose which.",
-    "zh": "同一批用户同时看到各组：只有由随机决定展示哪一组时，才是实验。",
-}
+CAVEAT = message("experiment.shown_side_side_same_users")
 
 
 @dataclass(frozen=True)
@@ -55,14 +53,13 @@ class Within:
     level: float
     source: str
 
-    def texts(self) -> dict[str, str]:
-        """Return what is found, in English and in Chinese."""
-        en, zh = [], []
+    def text(self) -> Message:
+        """Return what is found."""
+        told = []
         for gap, p in zip(self.differences, self.p_adjusted, strict=True):
             ends = f"{100 * gap.value:+.3g} [{100 * gap.low:+.3g}, {100 * gap.high:+.3g}]"
-            en.append(f"{gap.variant} less {gap.control}: {ends} points, p = {p:.2g}.")
-            zh.append(f"{gap.variant} 与 {gap.control} 之差：{ends} 个百分点，p = {p:.2g}。")
-        return {"en": " ".join([*en, CAVEAT["en"]]), "zh": "".join([*zh, CAVEAT["zh"]])}
+            told.append(message("experiment.within", variant=gap.variant, control=gap.control, ends=ends, p=p))
+        return joined("join.sentences", [*told, CAVEAT])
 
     def as_dict(self) -> dict[str, Any]:
         """Return a JSON-able dict."""
@@ -72,7 +69,7 @@ class Within:
             "comparisons": [
                 {**gap.as_dict(), "p_adjusted": p} for gap, p in zip(self.differences, self.p_adjusted, strict=True)
             ],
-            "verdict": self.texts(),
+            "verdict": self.text().both(),
         }
 
 

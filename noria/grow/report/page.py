@@ -1,6 +1,6 @@
 """One self-contained HTML page: figures with their proof, charts and tables, in English and Chinese.
 
-    write_report("report.html", [Section("users", {"en": "Users", "zh": "用户"}, charts=[growth_chart(growth)])])
+    write_report("report.html", [Section("users", message("users.users_2.title"), charts=[growth_chart(growth)])])
 
 The page needs no network and no second file: it carries its styles, its charts' data and the chart library. Every figure
 shows n, its interval, its source with licence and as-of date, and one sentence that says what it means. A switch changes
@@ -10,8 +10,8 @@ the language; text stands in the page in both, so it reads and prints without a 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from html import escape
 from importlib import resources
@@ -21,8 +21,9 @@ from typing import Literal
 from noria import __version__
 from noria.core.figure import Figure, number
 from noria.core.folder import write_bytes
+from noria.core.messages import Message, message
 
-from .charts.chart import Chart, Text
+from .charts.chart import Chart, Text, cited_data, in_both
 from .echarts import echarts_module
 
 Wing = Literal["build", "ship", "grow"]
@@ -64,7 +65,7 @@ class Section:
     key: str
     """Anchor of the section, unique in the page."""
     title: Text
-    text: Text = field(default_factory=dict)
+    text: Text | None = None
     figures: Sequence[Shown] = ()
     charts: Sequence[Chart] = ()
     tables: Sequence[Table] = ()
@@ -88,22 +89,19 @@ def write_report(
         ResourceError: the disk is full or cannot be written.
     """
     target = Path(target)
-    title = title or {"en": "Noria report", "zh": "Noria 报告"}
+    title = title or message("report.title")
     moment = (now or datetime.now(UTC)).astimezone(UTC)
     charts = [chart for section in sections for chart in section.charts]
     body = "".join(_section(section, charts) for section in sections)
     links = "".join(f'<li><a href="#{escape(section.key)}">{_both(section.title)}</a></li>' for section in sections)
-    made = {
-        "en": f"Made {moment:%Y-%m-%d %H:%M} UTC by Noria {__version__}",
-        "zh": f"由 Noria {__version__} 生成于 {moment:%Y-%m-%d %H:%M} UTC",
-    }
+    made = message("report.made", moment=moment, version=__version__)
     page = f"""<!doctype html>
-<html lang="en" data-language="en" data-title-en="{escape(title["en"])}" data-title-zh="{escape(title["zh"])}">
+<html lang="en" data-language="en" data-title-en="{escape(title)}" data-title-zh="{escape(title["zh"])}">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:">
-<title>{escape(title["en"])}</title>
+<title>{escape(title)}</title>
 <style>{_asset("report.css")}</style>
 </head>
 <body>
@@ -111,23 +109,9 @@ def write_report(
 <button class="language" type="button"><span lang="en">中文</span><span lang="zh">English</span></button></header>
 <nav><ul>{links}</ul></nav>
 <main>{body}</main>
-<footer><p>{
-        _both(
-            {
-                "en": "Every figure shows how many observations it rests on (n), its interval and its source.",
-                "zh": "每个数字都注明所依据的观测数（n）、区间与来源。",
-            }
-        )
-    }</p>
-<p>{
-        _both(
-            {
-                "en": "Charts: Apache ECharts, © The Apache Software Foundation, Apache License 2.0.",
-                "zh": "图表：Apache ECharts，© Apache 软件基金会，Apache License 2.0 许可。",
-            }
-        )
-    }</p></footer>
-<script type="application/json" id="charts">{_json([chart.options for chart in charts])}</script>
+<footer><p>{_both(message("report.foot"))}</p>
+<p>{_both(message("report.charts_by"))}</p></footer>
+<script type="application/json" id="charts">{_json([in_both(chart.options) for chart in charts])}</script>
 <script type="module">{echarts_module()}</script>
 <script type="module">{_asset("report.js")}</script>
 </body>
@@ -157,21 +141,19 @@ def _section(section: Section, charts: Sequence[Chart]) -> str:
 
 def _figure(shown: Shown) -> str:
     figure = shown.figure
-    unit = shown.unit or {"en": figure.unit, "zh": figure.unit}
-    small = f" <small>{_both(unit)}</small>" if unit["en"] and not shown.percent else ""
+    unit = shown.unit or figure.unit
+    small = f" <small>{_both(unit)}</small>" if unit and not shown.percent else ""
     if figure.low is None or figure.high is None or figure.low == figure.high:
-        interval = _both({"en": "exact", "zh": "精确值"})
+        interval = _both(message("report.exact"))
     else:
         low, high = _ends(figure.low, figure.high, shown.percent)
         level = f"{figure.level:.0%}"
-        name = (
-            {"en": "bounds", "zh": "界限"} if figure.level == 1 else {"en": f"{level} interval", "zh": f"{level} 区间"}
-        )
-        interval = _both({"en": f"{name['en']} {low} to {high}", "zh": f"{name['zh']} {low} 至 {high}"})
+        name = message("report.bounds") if figure.level == 1 else message("report.interval", level=level)
+        interval = _both(message("report.interval_from_to", name=name, low=low, high=high))
     baseline = ""
     if figure.baseline is not None:
         value = _form(figure.baseline, shown.percent)
-        baseline = f"<div class='interval'>{_both({'en': f'baseline {value}', 'zh': f'基线 {value}'})}</div>"
+        baseline = f"<div class='interval'>{_both(message('report.baseline', value=value))}</div>"
     return (
         f'<div class="figure"><div class="name">{_both(shown.name)}</div>'
         f'<div class="value">{_form(figure.value, shown.percent)}{small}</div>'
@@ -199,12 +181,7 @@ def _ends(low: float, high: float, percent: bool) -> tuple[str, str]:
 def _source(source: str | Text, licence: str = "", as_of: str = "") -> str:
     if not source:
         return ""
-    cited = {"en": source, "zh": source} if isinstance(source, str) else source
-    more = {
-        "en": (f" ({licence})" if licence else "") + (f", as of {as_of}" if as_of else ""),
-        "zh": (f"（{licence}）" if licence else "") + (f"，截至 {as_of}" if as_of else ""),
-    }
-    both = {"en": f"Source: {cited['en']}{more['en']}", "zh": f"来源：{cited['zh']}{more['zh']}"}
+    both = message("report.source", cited=cited_data(source, licence, as_of, ""))
     return f'<p class="source">{_both(both)}</p>'
 
 
@@ -220,19 +197,19 @@ def _table(table: Table) -> str:
 def _cell(cell: str | float | Text | None) -> str:
     if cell is None:
         return "<td>–</td>"
-    if isinstance(cell, Mapping):
+    if isinstance(cell, Message):
         return f"<td class='words'>{_both(cell)}</td>"
     return f"<td>{escape(cell) if isinstance(cell, str) else number(cell)}</td>"
 
 
-def _paragraph(text: Text) -> str:
+def _paragraph(text: str) -> str:
     return f"<p>{_both(text)}</p>"
 
 
-def _both(text: Text) -> str:
-    if text["en"] == text["zh"]:
-        return escape(text["en"])
-    return f'<span lang="en">{escape(text["en"])}</span><span lang="zh">{escape(text["zh"])}</span>'
+def _both(text: str) -> str:
+    if not isinstance(text, Message) or text == text["zh"]:
+        return escape(text)
+    return f'<span lang="en">{escape(text)}</span><span lang="zh">{escape(text["zh"])}</span>'
 
 
 def _json(value: object) -> str:

@@ -1,7 +1,7 @@
 """The step of a series from its times: days, weeks, months at any day, quarters, years; and the times that follow.
 
     calendar = calendar_of(["2025-01-31", "2025-02-28", "2025-04-30"])
-    calendar.texts()["en"]                                 # 'monthly, dated at month ends'
+    calendar.text()                                       # 'monthly, dated at month ends'
     between(["2025-01-31", "2025-02-28", "2025-04-30"])    # ... with 2025-03-31, for which nothing is known
     following(["2025-01-31", "2025-02-28"], 1)             # ['2025-03-31']
 
@@ -24,6 +24,7 @@ from functools import lru_cache
 from typing import Literal
 
 from noria.core.errors import InputError
+from noria.core.messages import Message, message
 
 Unit = Literal["day", "business day", "month", "year"]
 END = 31
@@ -65,31 +66,27 @@ class Calendar:
         day = number if self.unit == "day" else number // 5 * 7 + number % 5 + 1
         return date.fromordinal(day).isoformat()
 
-    def texts(self) -> dict[str, str]:
-        """Return the step in English and in Chinese."""
+    def text(self) -> Message:
+        """Return the step."""
         if self.unit == "month":
-            en, zh = _MONTHS.get(self.size, (f"every {self.size} months", f"每 {self.size} 个月"))
+            step = _MONTHS.get(self.size) or message("series.every_months", size=self.size)
             if not self.anchor:
-                return {"en": en, "zh": zh}
-            day = ("month ends", "月末") if self.anchor == END else (f"day {self.anchor}", f"{self.anchor} 日")
-            return {"en": f"{en}, dated at {day[0]}", "zh": f"{zh}（以{day[1]}标示）"}
+                return step
+            day = message("series.month_ends") if self.anchor == END else message("series.day", anchor=self.anchor)
+            return message("series.dated_at", step=step, day=day)
         if self.unit == "day" and self.size % 7 == 0:
             weeks = self.size // 7
-            return {
-                "en": "weekly" if weeks == 1 else f"every {weeks} weeks",
-                "zh": "按周" if weeks == 1 else f"每 {weeks} 周",
-            }
-        one, many, zh = {
-            "day": ("daily", "days", "日"),
-            "business day": ("on business days", "business days", "个工作日"),
-            "year": ("yearly", "years", "年"),
-        }[self.unit]
-        if self.size == 1:
-            return {"en": one, "zh": {"个工作日": "按工作日"}.get(zh, f"按{zh}")}
-        return {"en": f"every {self.size} {many}", "zh": f"每 {self.size} {zh}"}
+            return message("series.weekly") if weeks == 1 else message("series.every_weeks", weeks=weeks)
+        unit = self.unit.replace(" ", "_")
+        return message(f"series.one.{unit}") if self.size == 1 else message(f"series.every.{unit}", size=self.size)
 
 
-_MONTHS = {1: ("monthly", "按月"), 3: ("quarterly", "按季"), 6: ("half-yearly", "按半年"), 12: ("yearly", "按年")}
+_MONTHS = {
+    1: message("series.monthly"),
+    3: message("series.quarterly"),
+    6: message("series.half_yearly"),
+    12: message("series.yearly"),
+}
 
 
 def calendar_of(times: Iterable[str]) -> Calendar:

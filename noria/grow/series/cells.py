@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from noria.core.errors import InputError, RowError
+from noria.core.messages import Message, joined, message
 from noria.grow.log.amounts import currencies
 from noria.grow.log.names import alike, one_spelling, plain
 from noria.text.dialects import dialect_of
@@ -46,15 +47,15 @@ class Flag:
     """Of a file: spelling, blank, step, encoding ...; of a market: total, others, unit, bounded, missing, entry ..."""
     time: str
     """Where it holds; nothing where it holds of all."""
-    en: str
-    zh: str
+    what: Message
 
-    def texts(self) -> dict[str, str]:
-        """Return the flag with its time, in English and in Chinese."""
-        return {
-            "en": f"{self.time}: {self.en}" if self.time else self.en,
-            "zh": f"{self.time}：{self.zh}" if self.time else self.zh,
-        }
+    def text(self) -> Message:
+        """Return the flag with its time."""
+        return message("flags.at", time=self.time, what=self.what) if self.time else self.what
+
+    def as_dict(self) -> dict[str, str]:
+        """Return a JSON-able dict."""
+        return {"code": self.code, "time": self.time, **self.what.both()}
 
 
 @dataclass(frozen=True)
@@ -73,30 +74,15 @@ class Headed:
         """Return what is to be told of how the file was read; `known` are the columns that are used."""
         found = []
         if self.encoding not in ("utf-8", "utf-8-sig"):
-            found.append(
-                Flag("encoding", "", f"not UTF-8: read as {self.encoding}", f"不是 UTF-8，按 {self.encoding} 读取")
-            )
+            found.append(Flag("encoding", "", message("flags.encoding.not_utf_8_read", encoding=self.encoding)))
         if unread := [name for name in self.columns if name and name not in known]:
             found.append(
-                Flag("columns", "", f"columns not read: {', '.join(unread)}", f"未读取的列：{'、'.join(unread)}")
+                Flag("columns", "", message("flags.columns.columns_not_read", names=joined("join.list", unread)))
             )
         for what, count in self.notes.counts.items():
-            zh = next((told for start, told in _NOTES.items() if what.startswith(start)), what)
             line = self.notes.first[what]
-            found.append(
-                Flag(
-                    "rows", "", f"{count:,} {what}, the first on line {line:,}", f"{count:,} {zh}，首见于第 {line:,} 行"
-                )
-            )
+            found.append(Flag("rows", "", message("flags.rows.first", count=count, what=what, line=line)))
         return found
-
-
-_NOTES = {
-    "rows of empty cells": "行为空，已跳过",
-    "repeated headers": "处重复表头，已跳过",
-    "headers with the columns": "处表头列序不同，其后按新列序读取",
-    "cells of column": "个单元格位于没有名称的列，已略去",
-}
 
 
 def read_headed(path: Path, columns: Sequence[str], what: str = "a series") -> Headed:
@@ -229,8 +215,7 @@ class PointReader:
                 Flag(
                     "currency",
                     "",
-                    f"values are in several currencies ({listed}) and are taken as they stand",
-                    f"数值使用了多种货币（{listed}），按原样读取",
+                    message("flags.currency.values_several_currencies_taken", listed=listed),
                 )
             )
         for column, spelling in self._spelling.items():
@@ -241,8 +226,7 @@ class PointReader:
                         Flag(
                             "spelling",
                             "",
-                            f"{column} {listed} differs from {used!r} only in letter case, width or spaces: read as {used!r}",
-                            f"{column} {listed} 与 {used!r} 仅大小写、全半角或空格不同：按 {used!r} 读取",
+                            message("flags.spelling.differs_from_only_letter", column=column, listed=listed, used=used),
                         )
                     )
         if self._times:
@@ -251,8 +235,7 @@ class PointReader:
                 Flag(
                     "form",
                     "",
-                    f"{len(self._times):,} times such as {first!r} are read as {time}",
-                    f"{len(self._times):,} 个时间（如“{first}”）按 {time} 读取",
+                    message("flags.form.times_such_as_read", count=len(self._times), first=first, time=time),
                 )
             )
         if self._style.decimal == ",":
@@ -260,8 +243,7 @@ class PointReader:
                 Flag(
                     "decimal",
                     "",
-                    "numbers have a decimal comma: 12,5 is twelve and a half",
-                    "数值使用小数逗号：12,5 即十二点五",
+                    message("flags.decimal.numbers_have_decimal_comma"),
                 )
             )
         for cell, count in self._missing.items():
@@ -269,8 +251,7 @@ class PointReader:
                 Flag(
                     "missing cells",
                     "",
-                    f"{count:,} values {cell!r} are read as missing",
-                    f"{count:,} 个值“{cell}”按缺失读取",
+                    message("flags.missing_cells.values_read_as_missing", count=count, cell=cell),
                 )
             )
         return found

@@ -33,6 +33,7 @@ import pyarrow.parquet as pq
 
 from noria.core.errors import InputError, RowError, unknown
 from noria.core.folder import write_bytes
+from noria.core.messages import Message, message
 
 from .calendars import between, regular
 from .cells import MARKS, Flag, PointReader, read_headed
@@ -69,13 +70,9 @@ class Provenance:
     notice: str = ""
     """Name of the file with the licence's notice, beside the series."""
 
-    def text(self) -> str:
+    def text(self) -> Message:
         """Return the citation that goes under a chart."""
-        return f"{self.source} ({self.licence}), as of {self.as_of.isoformat()}"
-
-    def texts(self) -> dict[str, str]:
-        """Return the citation in English and in Chinese."""
-        return {"en": self.text(), "zh": f"{self.source}（{self.licence}），截至 {self.as_of.isoformat()}"}
+        return message("series.cited", source=self.source, licence=self.licence, as_of=self.as_of.isoformat())
 
 
 @dataclass(frozen=True)
@@ -273,9 +270,13 @@ def _regular(points: list[Point]) -> tuple[list[Point], list[Flag]]:
             Flag(
                 "step",
                 "",
-                f"{measure}: days wander within their {'month' if len(moved[first]) == 7 else 'week'}; read as {moved[first]} "
-                f"to {moved[last]}",
-                f"{measure}：日期在{'月' if len(moved[first]) == 7 else '周'}内不固定，按 {moved[first]} 至 {moved[last]} 读取",
+                message(
+                    "flags.step.days_wander",
+                    measure=measure,
+                    unit=message(f"units.one.{'month' if len(moved[first]) == 7 else 'week'}"),
+                    first=moved[first],
+                    last=moved[last],
+                ),
             )
         )
     if (

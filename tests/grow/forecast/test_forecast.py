@@ -9,6 +9,7 @@ import pytest
 from scipy.stats import multivariate_t
 
 from noria.core.errors import InputError
+from noria.core.messages import as_is
 from noria.grow.forecast.shares.attraction import (
     ATTRACTION,
     DRIFT,
@@ -133,7 +134,7 @@ def test_zeros() -> None:
         (random_walk(3, 0), "too few periods with all shares known: found 3; allowed 5 or more"),
         (market_of(np.tile([1.0, 0.0], (10, 1))), "needs two entities"),
         (
-            market_of(random_walk(9, 0).values, flags=(Flag("overlap", "2020-02", "", ""),)),
+            market_of(random_walk(9, 0).values, flags=(Flag("overlap", "2020-02", as_is("")),)),
             "overlap cannot be forecast.*2020-02",
         ),
     ],

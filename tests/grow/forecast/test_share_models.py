@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from noria.core.errors import InputError, SettingError
+from noria.core.messages import as_is
 from noria.grow.forecast.scoring.scores import counts_of, stacked
 from noria.grow.forecast.shares.attraction import log_ratios, shares_of
 from noria.grow.forecast.shares.backtest import backtest
@@ -112,7 +113,7 @@ def test_what_cannot_be_forecast_is_told(model: object) -> None:
     with pytest.raises(InputError, match="too few periods with all shares known: found 3; allowed 5"):
         model(random_walk(3, 0))
     with pytest.raises(InputError, match="overlap cannot be forecast"):
-        model(market_of(random_walk(9, 0).values, flags=(Flag("overlap", "2020-02", "", ""),)))
+        model(market_of(random_walk(9, 0).values, flags=(Flag("overlap", "2020-02", as_is("")),)))
 
 
 def test_stacking_finds_the_mixture() -> None:

@@ -28,8 +28,8 @@ def test_a_sum_of_others_is_named() -> None:
     market = shares(series_of(table))
     assert ("nested", "2025-01") in codes(market)
     flag = next(flag for flag in market.flags if flag.code == "nested")
-    assert "maker equals" in flag.en
-    assert "3 periods" in flag.en
+    assert "maker equals" in flag.what
+    assert "3 periods" in flag.what
     cleaned = shares(without(series_of(table), ["maker"]))
     assert cleaned.whole.all()
     with pytest.raises(SettingError, match=r"unknown entity: found 'makr'.*did you mean maker"):
@@ -60,7 +60,7 @@ def test_browser_shares_overlap_and_the_label_that_does_it_is_named(browsers: Se
     market = shares(browsers)
     told = {flag.code for flag in market.flags}
     assert {"missing", "nested"} <= told
-    assert "Moz-All equals" in next(flag.en for flag in market.flags if flag.code == "nested")
+    assert "Moz-All equals" in next(flag.what for flag in market.flags if flag.code == "nested")
     outside = shares(browsers, unlisted="outside")
     assert any(flag.code == "overlap" for flag in outside.flags)
     with pytest.raises(InputError, match="overlap cannot be forecast"):
@@ -78,5 +78,5 @@ def test_without_that_label_every_published_month_is_whole(browsers: Series) -> 
     assert sum(flag.code == "missing" for flag in gathered(market.flags)) <= 3
     row = market.times.index("2002-01")
     assert market.values[row, market.entities.index("Chrome")] == 0.0
-    assert "Chrome is not listed in" in " ".join(flag.en for flag in market.flags if flag.code == "unlisted")
+    assert "Chrome is not listed in" in " ".join(flag.what for flag in market.flags if flag.code == "unlisted")
     assert np.isnan(shares(without(browsers, ["Moz-All"])).values[row]).any()  # unless asked, missing is not zero

@@ -48,7 +48,7 @@ def test_every_user_is_in_one_segment(grouping: object, people: Customers) -> No
     assert sum(segment.value.value for segment in found.segments) == pytest.approx(1)
     assert sum(segment.users.value for segment in found.segments) == pytest.approx(1)
     for segment in found.segments:
-        assert set(segment.name) == set(segment.reason) == {"en", "zh"}
+        assert all(told.both().keys() == {"en", "zh"} for told in (segment.name, segment.reason))
         assert segment.value.low is not None
         assert segment.value.high is not None
         assert segment.value.low <= segment.value.value <= segment.value.high

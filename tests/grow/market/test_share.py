@@ -79,7 +79,7 @@ def test_missing_is_not_zero() -> None:
     market = shares(series_of({"a": [60.0, 60.0, None], "b": [40.0, None, None]}))
     assert np.isnan(market.values[1]).any()
     assert codes(market) == [("missing", "2025-02"), ("missing", "2025-03"), ("advice", "")]
-    assert "b" in market.flags[0].zh
+    assert "b" in market.flags[0].what["zh"]
     assert [item.hhi is None for item in concentration(market)] == [False, True, True]
     assert market.latest()[0].name.endswith("2025-01")
     assert shares(series_of({"a": [6.0, None], "b": [4.0, 1.0]}, unit="USD")).whole.tolist() == [1.0, 0.0]

@@ -124,8 +124,8 @@ def test_flat_or_unidentified_is_no_recommendation_and_no_equal_split(how: dict[
     assert [channel.status for channel in found.channels] == [status] * 3
     assert not found.recommended
     assert all(channel.planned is None for channel in found.channels)
-    assert found.texts()["en"].startswith("No recommendation: flat or unidentified")
-    assert found.texts()["zh"].startswith("不作推荐：响应平坦或无法识别")
+    assert found.text().startswith("No recommendation: flat or unidentified")
+    assert found.text()["zh"].startswith("不作推荐：响应平坦或无法识别")
 
 
 def test_flat_markets_are_not_taken_for_others() -> None:
@@ -164,7 +164,7 @@ def test_a_larger_sum_and_bounds_of_one_channel(fitted: Responses) -> None:
 def test_unsettled_draws_recommend_nothing(fitted: Responses) -> None:
     found = divide(replace(fitted, ratio=1.3))
     assert (found.recommended, found.reason) == (False, "unsettled")
-    assert "did not settle" in found.texts()["en"]
+    assert "did not settle" in found.text()
 
 
 def test_the_simulated_market_of_robyn(shared_data: Path) -> None:

@@ -147,8 +147,8 @@ def test_a_published_sample_ratio_mismatch() -> None:
     found = balance({"control": 821_588, "treated": 815_482})
     assert found.p == pytest.approx(1.8e-6, abs=0.05e-6)
     assert not found.sound
-    assert "mismatch" in found.texts()["en"]
-    assert "失衡" in found.texts()["zh"]
+    assert "mismatch" in found.text()
+    assert "失衡" in found.text()["zh"]
     assert balance({"control": 5000, "treated": 5030}).sound
 
 

@@ -72,8 +72,8 @@ def test_a_design_tells_groups_days_and_both_languages() -> None:
     made = design(0.10, 0.02, variants=3, users_a_day=500)
     assert made.control == made.treated == 5124  # Bonferroni: each comparison at 1 - 0.05 / 3
     assert (made.users, made.days) == (20_496, 41)
-    assert "2 percentage points" in made.texts()["en"]
-    assert "2 个百分点" in made.texts()["zh"]
+    assert "2 percentage points" in made.text()
+    assert "2 个百分点" in made.text()["zh"]
     halved = design(20, 1, deviation=10, reduction=0.5)
     assert halved.control == pytest.approx(design(20, 1, deviation=10).control / 2, abs=2)
 

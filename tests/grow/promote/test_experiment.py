@@ -110,8 +110,8 @@ def test_joint_intervals_and_joint_p_agree() -> None:
 def test_a_mismatch_takes_the_verdict_back() -> None:
     result = analyse(simulated(meant=(0.6, 0.4)))
     assert not result.balance.sound
-    assert result.texts()["en"].startswith("Not to be believed")
-    assert result.texts()["zh"].startswith("不可采信")
+    assert result.text().startswith("Not to be believed")
+    assert result.text()["zh"].startswith("不可采信")
 
 
 def write(tmp_path: Path, lines: list[str], header: str = "user,variant,outcome,before,time") -> Path:

@@ -158,7 +158,7 @@ def test_a_table_of_spend_is_read_in_order_of_time(tmp_path: Path) -> None:
     assert spend.outcome[:3].tolist() == [100.0, 101.0, 102.0]
     assert spend.controls == ("price", "春节")
     assert spend.known[:, 1].sum() == 4
-    assert spend.unit == ("week", "周")
+    assert spend.unit.both() == {"en": "week", "zh": "周"}
     assert spend.as_of == "2025-10-06"
 
 

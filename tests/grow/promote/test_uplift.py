@@ -61,8 +61,8 @@ def test_no_heterogeneity_is_called_where_there_is_none() -> None:
     assert np.mean(calls) <= 0.06  # one-sided 2.5 % and what 120 simulations leave open
     none = uplift(campaign(1500, spread=0.0, effect=0.15, seed=3))
     assert none.decision == "everyone"
-    assert none.texts()["en"].startswith("No heterogeneity found")
-    assert none.texts()["zh"].startswith("未发现差异化效应")
+    assert none.text().startswith("No heterogeneity found")
+    assert none.text()["zh"].startswith("未发现差异化效应")
 
 
 def test_a_cost_above_the_effect_addresses_no_one() -> None:

@@ -40,7 +40,7 @@ def test_what_followed_is_told_by_what_it_is_about(lake_of: Make) -> None:
     assert [rate.value for rate in found.rates] == pytest.approx([1 / 3, 2 / 3])
     assert found.differences[0].value == pytest.approx(1 / 3)
     assert found.differences[0].n == 2
-    assert "only where chance chose" in found.texts()["en"]
+    assert "only where chance chose" in found.text()
     assert json.dumps(found.as_dict(), allow_nan=False)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+from noria.core.messages import for_terminal
 from noria.grow.promote.settings import BudgetSettings, SpendSettings
 
 if TYPE_CHECKING:
@@ -58,17 +59,17 @@ def budget(
         return print_json({**found.as_dict(), "held_out": None if study.held is None else study.held.as_dict()})
     source = found.responses.spend
     print(
-        f"{source.source}: {source.outcome.size} {source.unit[0]}s to {source.as_of}, {source.outcome_name}; spend a {source.unit[0]}:"
+        f"{source.source}: {source.outcome.size} {source.unit}s to {source.as_of}, {source.outcome_name}; spend a {source.unit}:"
     )
     print_table(
         rows,
         ["channel", "status", "bayes_factor", "spend", "planned", "returns", "returns_low", "returns_high", "marginal"],
     )
-    print(found.texts()["en"])
+    print(for_terminal(found.text()))
     if study.held is not None:
-        print(f"  {study.held.texts()['en']}")
+        print(f"  {for_terminal(study.held.text())}")
     for note in found.responses.notes:
-        print(f"  {note['en']}")
+        print(f"  {for_terminal(note)}")
     return 0
 
 

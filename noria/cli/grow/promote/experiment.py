@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+from noria.core.messages import for_terminal
 from noria.grow.promote.settings import CompareSettings, UnitSettings
 
 if TYPE_CHECKING:
@@ -73,8 +74,8 @@ def experiment(
 def _show(result: Experiment, results: dict[str, Any]) -> int:
     print(f"{result.units.source}: {result.units.n:,} users, {result.metric}")
     for problem in result.units.problems:
-        print(f"  {problem.text()}")
-    print(result.balance.texts()["en"])
+        print(f"  {for_terminal(problem.text())}")
+    print(for_terminal(result.balance.text()))
     shown = percent if result.metric == "rate" else lambda value: value
     print_table(
         [
@@ -89,7 +90,7 @@ def _show(result: Experiment, results: dict[str, Any]) -> int:
         ],
         ["group", "users", result.metric, "low", "high"],
     )
-    print(result.texts()["en"])
+    print(for_terminal(result.text()))
     if result.reduction is not None:
         print(f"  the covariate took {result.reduction:.1%} of the variance away")
     for item in result.comparisons:
@@ -104,7 +105,7 @@ def _show(result: Experiment, results: dict[str, Any]) -> int:
             )
             print(f"  looking every day, {item.found.variant}: {when}")
     for note in result.notes:
-        print(f"  {note['en']}")
+        print(f"  {for_terminal(note)}")
     return 0
 
 
@@ -127,5 +128,5 @@ def _show_within(found: Within, out: Path | None, json: bool) -> int:
         ],
         ["group", "users", "shown", "rate", "low", "high"],
     )
-    print(found.texts()["en"])
+    print(for_terminal(found.text()))
     return 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from noria.cli.grow.shown import Flatten, Switch, print_json
+from noria.core.messages import for_terminal
 from noria.grow.promote.settings import SizeSettings
 
 
@@ -44,8 +45,8 @@ def size(
 
     made, found = size_experiment(base, effect=effect, lift=lift, users=users, settings=settings)
     if json:
-        return print_json({**made.as_dict(), "found": found, "text": made.texts()})
-    print(made.texts()["en"])
+        return print_json({**made.as_dict(), "found": found, "text": made.text().both()})
+    print(for_terminal(made.text()))
     if found == "size":
         print(f"{made.users:,} users in all.")
     return 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+from noria.core.messages import for_terminal
 from noria.grow.promote.settings import UnitSettings, UpliftSettings
 
 if TYPE_CHECKING:
@@ -78,9 +79,9 @@ def uplift(
 def _show(found: Uplift) -> int:
     print(f"{found.units.source}: {found.learnt:,} users teach, {found.curve.users:,} judge")
     for problem in found.units.problems:
-        print(f"  {problem.text()}")
+        print(f"  {for_terminal(problem.text())}")
     for note in found.units.notes:
-        print(f"  {note['en']}")
+        print(f"  {for_terminal(note)}")
     print_table(
         [
             {
@@ -95,7 +96,7 @@ def _show(found: Uplift) -> int:
         ["users by score", "users", "effect", "low", "high"],
     )
     print(f"  {found.figure().text()}")
-    print(found.texts()["en"])
+    print(for_terminal(found.text()))
     if found.found:
         print_table(
             [

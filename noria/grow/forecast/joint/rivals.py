@@ -1,7 +1,7 @@
 """Rivals' amounts to come: Lotka-Volterra held to persistence, with who takes from whom.
 
 study = study_rivals(amounts_of(read_series("phones.csv")), horizon=6)
-study.rivals.effects(), study.ahead.backtest.verdict()["en"], study.ahead.interval(0.9)
+study.rivals.effects(), study.ahead.backtest.verdict(), study.ahead.interval(0.9)
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from functools import partial
 import numpy as np
 from scipy.special import logsumexp
 
+from noria.core.messages import Message, joined, message
 from noria.grow.forecast.names import BASELINE
 from noria.grow.series.series import Floats
 
@@ -28,38 +29,26 @@ class RivalStudy:
     rivals: Rivals
     ahead: JointStudy
 
-    def notes(self) -> list[dict[str, str]]:
+    def notes(self) -> list[Message]:
         """Return what is to be known with the figures, in both languages."""
         found = []
         if self.rivals.problem:
-            found.append({"en": self.rivals.problem, "zh": f"求解情况：{self.rivals.problem}"})
+            found.append(message("forecast.solver_problem", problem=self.rivals.problem))
         balance = self.rivals.balance()
         if balance is None:
-            found.append(
-                {
-                    "en": "The equations have no balance above zero: they do not say where all could stay.",
-                    "zh": "方程没有全部大于零的平衡点：无法说明各方会停在何处。",
-                }
-            )
+            found.append(message("forecast.equations_have_no_balance_above"))
         else:
             pairs = list(zip(self.rivals.names, balance, strict=True))
             found.append(
-                {
-                    "en": "At the best fit all would stay at "
-                    + ", ".join(f"{name} {value:,.4g}" for name, value in pairs)
-                    + ".",
-                    "zh": "按最佳拟合，各方的平衡点为："
-                    + "，".join(f"{name} {value:,.4g}" for name, value in pairs)
-                    + "。",
-                }
+                message(
+                    "forecast.balance",
+                    levels=joined(
+                        "join.comma", (message("forecast.level", name=name, value=value) for name, value in pairs)
+                    ),
+                )
             )
         if self.ahead.history.unit.lower() in ("percent", "%", "share", "fraction"):
-            found.append(
-                {
-                    "en": "These are shares: draws of rivals do not add up to one whole; --of shares --model rivalry does.",
-                    "zh": "这些是份额：竞争者的抽样合计不一定为一；--of shares --model rivalry 则保证合计为一。",
-                }
-            )
+            found.append(message("forecast.these_shares_draws_rivals_do"))
         return found
 
 

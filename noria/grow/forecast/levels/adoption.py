@@ -15,6 +15,7 @@ import numpy as np
 
 from noria.core.errors import InputError
 from noria.core.figure import Figure
+from noria.core.messages import Message, message
 from noria.grow.series.series import Floats
 
 from .curves import Curve, Periods
@@ -106,29 +107,16 @@ class Adoption:
         values = self.group.problem.values[0]
         return not self.fitted.flow and bool(values[-1] < 0.8 * values.max())
 
-    def verdict(self) -> dict[str, str]:
+    def verdict(self) -> Message:
         """Return whether the ceiling can be told, as a sentence in each language."""
         low, high = self.intervals["ceiling"]
         values = self.group.problem.values[0]
         if self.fell:
-            return {
-                "en": f"The values fell from {values.max():,.4g} to {values[-1]:,.4g}: a growth curve cannot fall, so its ceiling says little.",
-                "zh": f"数值由 {values.max():,.4g} 降至 {values[-1]:,.4g}：增长曲线不会下降，因此其上限意义不大。",
-            }
+            return message("forecast.values_fell_from_growth_curve", max=values.max(), values=values[-1])
         if self.identified["ceiling"]:
-            return {
-                "en": f"The ceiling can be told: {low:,.4g} to {high:,.4g} at {self.level:.0%}.",
-                "zh": f"上限可以识别：{self.level:.0%} 区间为 {low:,.4g} 至 {high:,.4g}。",
-            }
+            return message("forecast.ceiling_can_be_told_at", low=low, high=high, level=self.level)
         turned = self.peak <= self.fitted.last
-        return {
-            "en": "The ceiling is not identified: "
-            + ("the data bend too little to put an end to it." if turned else "the turn has not been seen yet.")
-            + f" It is {low:,.4g} or more.",
-            "zh": "上限无法识别："
-            + ("数据的弯曲不足以给出上界。" if turned else "尚未出现拐点。")
-            + f"至少为 {low:,.4g}。",
-        }
+        return message("forecast.ceiling.bend", low=low) if turned else message("forecast.ceiling.turn", low=low)
 
     def figures(self) -> list[Figure]:
         """Return every parameter with its interval; one that cannot be told says so, and shows how far it may go."""

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from noria.core.errors import InputError, unknown
+from noria.core.messages import Message, message
 from noria.grow.forecast.study import LevelStudy, study_levels
 from noria.grow.series.calendars import following
 from noria.grow.series.series import Floats, Series
@@ -45,19 +46,13 @@ class Effort:
         found[:known] = self.planned[:known]
         return found
 
-    def note(self, horizon: int) -> dict[str, str]:
+    def note(self, horizon: int) -> Message:
         """Return what the forecast takes the effort to do, in both languages."""
         known = min(horizon, len(self.planned))
         names = ", ".join(self.names)
         if known == horizon:
-            return {
-                "en": f"The forecast follows {names} as the series plans it.",
-                "zh": f"预测采用序列中已给出的 {names}。",
-            }
-        return {
-            "en": f"The forecast follows {names} for {known} period(s) that the series plans, and leaves it unchanged thereafter.",
-            "zh": f"预测在序列给出的 {known} 期内采用 {names}，其后保持不变。",
-        }
+            return message("forecast.forecast_follows_as_series_plans", names=names)
+        return message("forecast.forecast_follows_for_period_s", names=names, known=known)
 
 
 def effort_of(series: Series, measures: Sequence[str], flow: Levels, segment: str | None = None) -> Effort:

@@ -16,6 +16,7 @@ import numpy as np
 
 from noria.core.errors import InputError
 from noria.core.figure import Figure
+from noria.core.messages import Message, message
 from noria.grow.forecast.names import BASELINE, name_of
 from noria.grow.series.series import Floats
 
@@ -112,29 +113,24 @@ class Backtest:
         clear = [item for item in self.standings if item.gain and item.gain.low is not None and item.gain.low > 0]
         return max(clear, key=lambda item: item.gain.value if item.gain else 0.0).model if clear else BASELINE
 
-    def verdict(self) -> dict[str, str]:
+    def verdict(self) -> Message:
         """Return what the back-test says, as a sentence in each language."""
         standing = {item.model: item for item in self.standings}
         n = standing[BASELINE].origins
         if self.still:
-            return {
-                "en": f"Nothing beats persistence: no value moved after any of {n} origins, so a model can only be narrower, not better.",
-                "zh": f"没有模型优于“维持现状”：{n} 个起点之后数值均未变动，模型至多区间更窄，谈不上更好。",
-            }
+            return message("forecast.nothing_beats_persistence_no_value", n=n)
         if self.winner != BASELINE:
             gain = standing[self.winner].gain
             assert gain is not None
-            return {
-                "en": f"{name_of(self.winner)['en']} beats persistence by {gain.value:.2f} [{gain.low:.2f}, {gain.high:.2f}] "
-                f"nats per forecast over {n} origins.",
-                "zh": f"{name_of(self.winner)['zh']}优于维持现状：{n} 个起点上每次预测的对数得分高 {gain.value:.2f} "
-                f"[{gain.low:.2f}, {gain.high:.2f}]。",
-            }
-        return {
-            "en": f"Nothing beats persistence by an interval clear of zero over {n} origins: plan with today's values, and with the "
-            "width of the intervals.",
-            "zh": f"在 {n} 个起点上，没有模型以不含零的区间优于“维持现状”：应以当前值为准，并重视区间的宽度。",
-        }
+            return message(
+                "forecast.beats_persistence_nats_per_forecast",
+                winner=name_of(self.winner),
+                gain=gain.value,
+                low=gain.low,
+                high=gain.high,
+                n=n,
+            )
+        return message("forecast.nothing_beats_persistence_interval_clear", n=n)
 
 
 @dataclass(frozen=True)

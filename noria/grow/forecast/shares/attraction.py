@@ -196,7 +196,7 @@ def check_forecastable(market: Shares) -> None:
         )
     known = int(market.whole.sum())
     if known < MINIMUM:
-        told = [flag.en for flag in market.flags if flag.code in ("missing", "renamed", "advice")]
+        told = [flag.what for flag in market.flags if flag.code in ("missing", "renamed", "advice")]
         why = f" of {len(market.times)}: {'; '.join(dict.fromkeys(told[:2] + told[-2:]))}" if told else ""
         raise InputError(
             "too few periods with all shares known",

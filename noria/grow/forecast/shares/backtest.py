@@ -2,7 +2,7 @@
 
     result = backtest(market, horizon=3)
     result.winner        # "persistence" unless a model is better by an interval clear of zero
-    result.verdict()["en"]
+    result.verdict()
 
 The log score is that of the density in log-ratios against the leader of each window, the same for every model.
 """

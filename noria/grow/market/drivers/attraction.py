@@ -1,7 +1,7 @@
 """Attraction models of share: MNL and MCI, by log-centred regression on a panel; and the same regression for growth.
 
 study = explain(panel_of(series, "share of users", ["price", "rating"]))
-study.effects[0].verdict["en"]
+study.effects[0].verdict
 study.elasticities()["price"]       # own elasticity at each entity's latest share
 
 An entity's share is its attraction over the sum of all. With attraction exp(a + b x) (MNL, McFadden 1974) or exp(a) x^b (MCI,
@@ -17,10 +17,11 @@ from typing import Any
 
 import numpy as np
 
+from noria.core.messages import Message, joined, message
 from noria.grow.series.series import Floats
 
 from .absorb import Absorber
-from .effect import Effect, Words, unknown_effect
+from .effect import Effect, unknown_effect
 from .identify import reasons
 from .noise import corrected
 from .panel import Panel
@@ -57,7 +58,7 @@ class DriverStudy:
                 }
         return found
 
-    def verdict(self) -> Words:
+    def verdict(self) -> Message:
         """Return one sentence on all drivers."""
         told = [
             effect.driver for effect in self.effects if effect.identified and (effect.low or 0) * (effect.high or 0) > 0
@@ -65,14 +66,11 @@ class DriverStudy:
         lost = [effect.driver for effect in self.effects if not effect.identified]
         even = [effect.driver for effect in self.effects if effect.identified and effect.driver not in told]
         parts = [
-            ("told from zero", "可与零区分", told),
-            ("not told from zero", "无法与零区分", even),
-            ("not identified", "无法识别", lost),
+            (message("drivers.verdict.told", drivers=joined("join.list", told)), told),
+            (message("drivers.verdict.even", drivers=joined("join.list", even)), even),
+            (message("drivers.verdict.lost", drivers=joined("join.list", lost)), lost),
         ]
-        return {
-            "en": "; ".join(f"{en}: {', '.join(names)}" for en, _, names in parts if names),
-            "zh": "；".join(f"{zh}：{'、'.join(names)}" for _, zh, names in parts if names),
-        }
+        return joined("join.clauses", (words for words, names in parts if names))
 
     def as_dict(self) -> dict[str, Any]:
         """Return a JSON-able dict."""
@@ -82,8 +80,8 @@ class DriverStudy:
             "effects": [effect.as_dict() for effect in self.effects],
             "explained": self.explained,
             "elasticities": self.elasticities(),
-            "problems": list(self.panel.problems),
-            "verdict": self.verdict(),
+            "problems": [problem.both() for problem in self.panel.problems],
+            "verdict": self.verdict().both(),
         }
 
 
@@ -165,14 +163,7 @@ def _fitted(panel: Panel, absorb: Absorber, level: float, repeats: int, seed: in
             effects.append(replace(mended[name], naive=float(fitted.values[place]), source=source))
             continue
         low, high = float(fitted.lows[place]), float(fitted.highs[place])
-        why = (
-            None
-            if np.isfinite([low, high]).all()
-            else {
-                "en": "the interval has no end: too few clusters carry the movement",
-                "zh": "区间没有界限：承载变动的组太少",
-            }
-        )
+        why = None if np.isfinite([low, high]).all() else message("drivers.interval_has_no_end_too")
         effects.append(
             Effect(
                 name,

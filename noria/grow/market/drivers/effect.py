@@ -6,8 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from noria.core.figure import Figure
-
-Words = dict[str, str]
+from noria.core.messages import Message, message
 
 
 @dataclass(frozen=True)
@@ -27,7 +26,7 @@ class Effect:
     method: str
     p: float | None = None
     """Of no effect at all, two-sided."""
-    why: Words | None = None
+    why: Message | None = None
     """Why it is not identified; None where it is."""
     naive: float | None = None
     """The estimate that takes the driver for exact, where its own uncertainty was treated."""
@@ -39,26 +38,17 @@ class Effect:
         return self.why is None
 
     @property
-    def verdict(self) -> Words:
+    def verdict(self) -> Message:
         """One sentence that says what it means."""
         if self.why is not None:
-            return {"en": f"not identified: {self.why['en']}", "zh": f"无法识别：{self.why['zh']}"}
+            return message("drivers.not_identified", why=self.why)
         assert self.low is not None
         assert self.high is not None
         if self.low <= 0 <= self.high:
-            return {
-                "en": "not told from zero: the interval holds both signs",
-                "zh": "与零无法区分：区间包含正负两种方向",
-            }
+            return message("drivers.not_told_from_zero_interval")
         if self.value > 0:
-            return {
-                "en": "goes with more, beyond what entities and periods explain",
-                "zh": "与更高的份额或增长相伴，超出个体与时期所能解释的部分",
-            }
-        return {
-            "en": "goes with less, beyond what entities and periods explain",
-            "zh": "与更低的份额或增长相伴，超出个体与时期所能解释的部分",
-        }
+            return message("drivers.goes_with_more_beyond_what")
+        return message("drivers.goes_with_less_beyond_what")
 
     def figure(self) -> Figure:
         """Return the effect as a figure; only where it is identified."""
@@ -76,12 +66,19 @@ class Effect:
 
     def as_dict(self) -> dict[str, Any]:
         """Return a JSON-able dict; an effect that is not identified has no numbers."""
-        told = {**asdict(self), "identified": self.identified, "verdict": self.verdict}
+        told = {
+            **asdict(self),
+            "why": self.why and self.why.both(),
+            "identified": self.identified,
+            "verdict": self.verdict.both(),
+        }
         if not self.identified:
             told.update(value=None, low=None, high=None, p=None, naive=None)
         return told
 
 
-def unknown_effect(driver: str, why: Words, *, n: int, clusters: int, level: float, method: str, source: str) -> Effect:
+def unknown_effect(
+    driver: str, why: Message, *, n: int, clusters: int, level: float, method: str, source: str
+) -> Effect:
     """Return the effect of a driver about which the data cannot tell."""
     return Effect(driver, 0.0, None, None, level, n, clusters, method, why=why, source=source)

@@ -1,7 +1,7 @@
 """What followed an event, such as a release or a price cut: beside rivals, beside its own past, and beside events that never were.
 
 study = event_study(market, [Happening("Google Gemini", "2025-08")], window=3)
-study.effect.verdict["en"]
+study.effect.verdict
 study.path, study.low, study.high        # before and after, with the band in which placebo events fall
 
 The outcome is the logarithm of a share less the mean logarithm of clean rivals: those without an event or a break in the
@@ -21,13 +21,14 @@ from typing import Any
 import numpy as np
 
 from noria.core.errors import InputError, RowError, unknown
+from noria.core.messages import Message, message
 from noria.grow.market.labels import OTHER
 from noria.grow.market.share import Shares
 from noria.grow.series.calendars import read_time
 from noria.grow.series.cells import read_headed
 from noria.grow.series.series import Floats
 
-from .effect import Effect, Words, unknown_effect
+from .effect import Effect, unknown_effect
 
 PLACEBOS = 19
 """Placebo events without which no 95 % interval can be had: the event must be able to be the most extreme of twenty."""
@@ -64,9 +65,9 @@ class EventStudy:
     before_p: float | None
     """How often a placebo event has so steep a slope before it; None with a window of one period."""
     used: tuple[MarketEvent, ...]
-    skipped: tuple[tuple[MarketEvent, Words], ...]
+    skipped: tuple[tuple[MarketEvent, Message], ...]
     placebos: int
-    cited: dict[str, str]
+    cited: Message
     """The market's source, in English and Chinese."""
 
     def as_dict(self) -> dict[str, Any]:
@@ -81,7 +82,7 @@ class EventStudy:
             "before_p": self.before_p,
             "placebos": self.placebos,
             "used": [asdict(item) for item in self.used],
-            "skipped": [{**asdict(item), "why": why} for item, why in self.skipped],
+            "skipped": [{**asdict(item), "why": why.both()} for item, why in self.skipped],
         }
 
 
@@ -105,7 +106,7 @@ def event_study(
     found, used, skipped = [], [], []
     for item in happenings:
         path = paths.of(market.entities.index(item.entity), market.times.index(item.time))
-        if isinstance(path, dict):
+        if isinstance(path, Message):
             skipped.append((item, path))
         else:
             used.append(item)
@@ -113,17 +114,14 @@ def event_study(
     if not used:
         raise InputError(
             "not identified: no event has a whole window with a clean rival in it",
-            found=skipped[0][1]["en"],
+            found=skipped[0][1],
             allowed=f"{window} periods known on both sides",
         )
     mean, pool = np.asarray(np.mean(found, axis=0), dtype=np.float64), paths.placebos()
     slope = _slope(mean, window)
     effect = unknown_effect(
         ", ".join(dict.fromkeys(item.name or f"{item.entity} {item.time}" for item in used)),
-        {
-            "en": f"only {len(pool)} placebo events are possible, and {PLACEBOS} are needed to tell one from chance",
-            "zh": f"只能构造 {len(pool)} 个安慰剂事件，需要 {PLACEBOS} 个才能与偶然区分",
-        },
+        message("drivers.only_placebo_events_possible_needed", count=len(pool), PLACEBOS=PLACEBOS),
         n=len(used),
         clusters=len(paths.columns),
         level=level,
@@ -150,7 +148,7 @@ def event_study(
         tuple(used),
         tuple(skipped),
         len(pool),
-        market.provenance.texts(),
+        market.provenance.text(),
     )
 
 
@@ -164,7 +162,7 @@ def _checked(market: Shares, happenings: Sequence[MarketEvent]) -> None:
             raise unknown("time", item.time, market.times)
 
 
-def _before(drawn: Floats, slope: float, window: int) -> tuple[float | None, Words | None]:
+def _before(drawn: Floats, slope: float, window: int) -> tuple[float | None, Message | None]:
     """Return how often a placebo event has so steep a slope before it, and, where that is rare, why nothing is identified."""
     if window < 2:
         return None, None
@@ -172,10 +170,7 @@ def _before(drawn: Floats, slope: float, window: int) -> tuple[float | None, Wor
     p = float((1 + np.sum(np.abs(slopes) >= abs(slope))) / (1 + slopes.size))
     if p >= TREND:
         return p, None
-    return p, {
-        "en": f"it was already moving before the event, by {slope:+.3f} a period (placebo chance {p:.2f})",
-        "zh": f"事件之前已在变动，每期 {slope:+.3f}（安慰剂概率 {p:.2f}）",
-    }
+    return p, message("drivers.was_already_moving_before_event", slope=slope, p=p)
 
 
 def _judged(effect: Effect, value: float, others: Floats) -> Effect:
@@ -224,19 +219,16 @@ class _Paths:
         for item in happenings:
             self.happened[market.times.index(item.time), market.entities.index(item.entity)] = True
 
-    def of(self, column: int, row: int) -> Floats | Words:
+    def of(self, column: int, row: int) -> Floats | Message:
         """Return the path around one cell, (2 window + 1,), or the reason why there is none."""
         first, last = row - self.window, row + self.window
         if first < 0 or last >= len(self.logs):
-            return {"en": "its window reaches beyond the series", "zh": "窗口超出序列范围"}
+            return message("drivers.window_reaches_beyond_series")
         window = slice(first, last + 1)
         if np.isnan(self.logs[window, column]).any():
-            return {
-                "en": "shares in its window are missing, zero, or too coarsely rounded",
-                "zh": "窗口内份额缺失、为零或舍入过粗",
-            }
+            return message("drivers.shares_window_missing_zero_or")
         if self.broken[first + 1 : last + 1, column].any():
-            return {"en": "a break lies in its window", "zh": "窗口内存在口径中断"}
+            return message("drivers.break_lies_window")
         rivals = [
             other
             for other in self.columns
@@ -246,10 +238,7 @@ class _Paths:
             and not self.happened[window, other].any()
         ]
         if not rivals:
-            return {
-                "en": "no rival is without an event, a break or a gap in its window",
-                "zh": "窗口内没有不受事件、中断或缺失影响的竞争者",
-            }
+            return message("drivers.no_rival_without_event_break")
         path = self.logs[window, column] - self.logs[window][:, rivals].mean(1)
         return np.asarray(path - path[: self.window].mean(), dtype=np.float64)
 
@@ -260,7 +249,7 @@ class _Paths:
             for row in range(self.window, len(self.logs) - self.window):
                 if not self.happened[row - self.window : row + self.window + 1, column].any():
                     path = self.of(column, row)
-                    if not isinstance(path, dict):
+                    if not isinstance(path, Message):
                         found.append(path)
         return np.array(found).reshape(len(found), 2 * self.window + 1)
 

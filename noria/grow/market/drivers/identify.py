@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from noria.core.messages import Message, message
 from noria.grow.series.series import Floats
 
 from .absorb import Absorber
-from .effect import Words
 from .panel import Panel
 from .regression import FEWEST, PERIODS, method_of
 
@@ -19,26 +19,22 @@ ALONE = 0.9
 """Part of a driver's variation from one entity, from which on that entity's own story cannot be told from the driver's."""
 
 
-def reasons(panel: Panel, absorb: Absorber) -> dict[str, Words]:
+def reasons(panel: Panel, absorb: Absorber) -> dict[str, Message]:
     """Return, for every driver whose effect the data cannot tell, why not.
 
     Drivers that are told apart from the rest are asked again without those that are not, by whoever fits.
     """
     n, k = panel.x.shape
     left = absorb(panel.x)
-    found: dict[str, Words] = {}
+    found: dict[str, Message] = {}
     groups, periods = len(panel.entities), len(panel.times)
     if method_of(groups, periods) is None:
-        words = {
-            "en": f"{groups} entities and {periods} periods: too few to learn how errors go together (allowed {FEWEST} entities, or {PERIODS} periods)",
-            "zh": f"只有 {groups} 个个体、{periods} 期，无法得知误差如何相关（需要 {FEWEST} 个个体或 {PERIODS} 期）",
-        }
+        words = message(
+            "drivers.entities_periods_too_few_learn", groups=groups, periods=periods, FEWEST=FEWEST, PERIODS=PERIODS
+        )
         return dict.fromkeys(panel.drivers, words)
     if n - k - absorb.rank < max(5, k):
-        words = {
-            "en": f"{n} observations for {k + absorb.rank} unknowns",
-            "zh": f"{n} 个观测，却有 {k + absorb.rank} 个未知数",
-        }
+        words = message("drivers.observations_for_unknowns", n=n, k=k + absorb.rank)
         return dict.fromkeys(panel.drivers, words)
     for place, name in enumerate(panel.drivers):
         own = left[:, place]
@@ -51,10 +47,7 @@ def reasons(panel: Panel, absorb: Absorber) -> dict[str, Words]:
             by_entity = _movement(panel, place)
             top = int(np.argmax(by_entity))
             if by_entity[top] > ALONE:
-                found[name] = {
-                    "en": f"{by_entity[top]:.0%} of its movement is that of {panel.entities[top]} alone",
-                    "zh": f"其变动的 {by_entity[top]:.0%} 来自 {panel.entities[top]} 一家",
-                }
+                found[name] = message("drivers.movement_alone", by_entity=by_entity[top], entities=panel.entities[top])
     rest = [place for place, name in enumerate(panel.drivers) if name not in found]
     for place in rest:
         partners = [other for other in rest if other != place]
@@ -62,27 +55,18 @@ def reasons(panel: Panel, absorb: Absorber) -> dict[str, Words]:
             part, partner = _shared(left, place, partners)
             if part > COLLINEAR:
                 name = panel.drivers[partner]
-                found[panel.drivers[place]] = {
-                    "en": f"{part:.1%} of its movement is that of other drivers, of {name} most: they cannot be told apart",
-                    "zh": f"其变动的 {part:.1%} 可由其他因素解释，尤其是 {name}：无法区分",
-                }
+                found[panel.drivers[place]] = message("drivers.movement_other_drivers_most_they", part=part, name=name)
     return found
 
 
-def _still(panel: Panel, place: int) -> Words:
+def _still(panel: Panel, place: int) -> Message:
     values = panel.x[:, place]
     if np.ptp(values) == 0:
-        return {"en": "it never varies", "zh": "它从不变化"}
+        return message("drivers.never_varies")
     within = values - (np.bincount(panel.entity, values) / np.bincount(panel.entity))[panel.entity]
     if np.sum(within**2) <= _GONE * np.sum((values - values.mean()) ** 2):
-        return {
-            "en": "it differs between entities but never changes: it cannot be told from whatever else they differ in",
-            "zh": "它只在个体之间不同而从不随时间变化：无法与个体的其他差异区分",
-        }
-    return {
-        "en": "it moves for all entities alike: it cannot be told from the market's own movement",
-        "zh": "它对所有个体同样变动：无法与市场自身的变动区分",
-    }
+        return message("drivers.differs_between_entities_but_never")
+    return message("drivers.moves_for_all_entities_alike")
 
 
 def _movement(panel: Panel, place: int) -> Floats:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.stats import t as student
 
+from noria.core.messages import message
 from noria.grow.series.series import Floats
 
 from .absorb import Absorber
@@ -42,18 +43,12 @@ def corrected(panel: Panel, absorb: Absorber, *, level: float = 0.95) -> dict[st
     source, n, groups = panel.provenance.text(), panel.y.size, len(panel.entities)
     effects = {}
     reasons = {
-        panel.drivers[place]: {
-            "en": f"{min(1 - trust[place], 1):.0%} of its movement is its own measurement error",
-            "zh": f"其变动的 {min(1 - trust[place], 1):.0%} 是自身的测量误差",
-        }
+        panel.drivers[place]: message("drivers.movement_own_measurement_error", trust=min(1 - trust[place], 1))
         for place in noisy
         if trust[place] < RELIABLE
     }
     if groups < FEWEST:
-        few = {
-            "en": f"{groups} entities are too few for the interval of a driver with an error of its own",
-            "zh": f"{groups} 个个体太少，无法给出带误差因素的区间",
-        }
+        few = message("drivers.entities_too_few_for_interval", groups=groups)
         reasons = {panel.drivers[place]: few for place in noisy} | reasons
     for name, why in reasons.items():
         effects[name] = unknown_effect(name, why, n=n, clusters=groups, level=level, method=METHOD, source=source)

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from noria.core.errors import InputError, unknown
+from noria.core.messages import Message, message
 from noria.grow.series.calendars import between
 from noria.grow.series.series import Floats, Provenance, Series
 
@@ -49,7 +50,7 @@ class Panel:
     entities: tuple[str, ...]
     times: tuple[str, ...]
     provenance: Provenance
-    problems: tuple[dict[str, str], ...] = ()
+    problems: tuple[Message, ...] = ()
     """What was left out, in English and Chinese."""
 
     @property
@@ -126,25 +127,25 @@ def _shaped(
         x, noise = (
             np.concatenate([np.full((k, lag, len(entities)), np.nan), part[:, :-lag]], axis=1) for part in (x, noise)
         )
-    problems: list[dict[str, str]] = []
+    problems: list[Message] = []
     with np.errstate(invalid="ignore"):
         totals = np.nansum(y, axis=1, keepdims=True)
         share = np.divide(y, totals, out=np.full_like(y, np.nan), where=totals > 0)
     asked, named = ~np.isnan(y), dict(enumerate(drivers))
     usable = asked & (np.nan_to_num(y) > 0)
-    _count(problems, asked & ~usable, "the outcome is zero, which has no logarithm", "结果为零，没有对数")
+    _count(problems, asked & ~usable, message("drivers.outcome_zero_has_no_logarithm"))
     for place, name in named.items():
         known = ~np.isnan(x[place])
-        _count(problems, usable & ~known, f"{name} is not known", f"{name} 缺失")
+        _count(problems, usable & ~known, message("drivers.not_known", name=name))
         usable &= known
         if form == "mci":
             above = np.nan_to_num(x[place]) > 0
-            _count(problems, usable & ~above, f"{name} is zero, which has no logarithm", f"{name} 为零，没有对数")
+            _count(problems, usable & ~above, message("drivers.zero_has_no_logarithm", name=name))
             usable &= above
     if not usable.any():
         raise InputError(
             f"not identified: {outcome} and {', '.join(drivers)} are known together for no entity and period",
-            found="; ".join(problem["en"] for problem in problems) or "no common period",
+            found="; ".join(problems) or "no common period",
         )
     with np.errstate(invalid="ignore", divide="ignore"):
         y = np.log(y)
@@ -154,9 +155,7 @@ def _shaped(
         y, x, noise, usable = _changes(y, x, noise, usable, breaks, problems)
     rows, columns = np.nonzero(usable)
     if not rows.size:
-        raise InputError(
-            "not identified: no entity has two periods in a row", found="; ".join(problem["en"] for problem in problems)
-        )
+        raise InputError("not identified: no entity has two periods in a row", found="; ".join(problems))
     level = np.cumsum(breaks, axis=0) * len(entities) + np.arange(len(entities))
     return Panel(
         outcome,
@@ -177,10 +176,10 @@ def _shaped(
 
 
 def _changes(
-    y: Floats, x: Floats, noise: Floats, usable: npt.NDArray[np.bool_], breaks: Ints, problems: list[dict[str, str]]
+    y: Floats, x: Floats, noise: Floats, usable: npt.NDArray[np.bool_], breaks: Ints, problems: list[Message]
 ) -> tuple[Floats, Floats, Floats, npt.NDArray[np.bool_]]:
     both = usable[1:] & usable[:-1]
-    _count(problems, both & (breaks[1:] > 0), "a break lies between two periods", "两期之间口径中断")
+    _count(problems, both & (breaks[1:] > 0), message("drivers.break_lies_between_two_periods"))
     both &= breaks[1:] == 0
     still = np.zeros((1, y.shape[1]), dtype=bool)
     pad = [(1, 0), (0, 0)]
@@ -190,11 +189,9 @@ def _changes(
     return change, moves, unsure, np.concatenate([still, both])
 
 
-def _count(problems: list[dict[str, str]], rows: npt.NDArray[np.bool_], en: str, zh: str) -> None:
+def _count(problems: list[Message], rows: npt.NDArray[np.bool_], why: Message) -> None:
     if rows.any():
-        problems.append(
-            {"en": f"{int(rows.sum()):,} observations left out: {en}", "zh": f"舍去 {int(rows.sum()):,} 个观测：{zh}"}
-        )
+        problems.append(message("drivers.left_out_rows", count=int(rows.sum()), why=why))
 
 
 def _numbered(codes: npt.NDArray[np.intp] | Ints) -> Ints:

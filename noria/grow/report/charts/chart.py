@@ -1,19 +1,20 @@
-"""What every chart is made of: a frame, lines and bands, each text in English and Chinese.
+"""What every chart is made of: a frame, lines and bands, each text a message.
 
-Every text a person reads is {"en": ..., "zh": ...}; `localised` picks one. Nothing here draws.
+`localised` renders an option's messages in one language, `in_both` in all. Nothing here draws.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from noria.core.messages import Message, as_is, joined, message
 from noria.grow.series.series import Floats
 
-Text = Mapping[str, str]
+Text = Message
 PALETTE = ("#12748c", "#b4692b", "#4f8a3c", "#7a5195", "#c23b5a", "#5b6b73", "#a5a58d", "#d4a72c")
 GREY = "#8a979c"
 
@@ -32,13 +33,22 @@ class Chart:
 
 
 def localised(value: Any, language: str) -> Any:
-    """Return options with every {"en", "zh"} replaced by its text in `language`."""
+    """Return options with every message replaced by its text in `language`."""
+    return _rendered(value, lambda told: told[language])
+
+
+def in_both(value: Any) -> Any:
+    """Return options with every message replaced by its text in each language, which the page's script picks from."""
+    return _rendered(value, Message.both)
+
+
+def _rendered(value: Any, render: Callable[[Message], Any]) -> Any:
+    if isinstance(value, Message):
+        return render(value)
     if isinstance(value, Mapping):
-        if set(value) == {"en", "zh"}:
-            return value[language]
-        return {key: localised(item, language) for key, item in value.items()}
+        return {key: _rendered(item, render) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [localised(item, language) for item in value]
+        return [_rendered(item, render) for item in value]
     return value
 
 
@@ -134,5 +144,17 @@ def whole(values: Floats) -> list[float | None]:
 
 
 def entity_name(entity: str) -> Text:
-    """Return an entity's name in both languages."""
-    return {"en": entity, "zh": "其他" if entity == "Other" else entity}
+    """Return an entity's name; the one that gathers all others has a name in every language."""
+    return message("report.other") if entity == "Other" else as_is(entity)
+
+
+def cited_data(source: str, licence: str, as_of: str, note: str) -> Text:
+    """Return where data came from: source, licence, day, and what is to be known of them."""
+    parts = [source if isinstance(source, Message) else as_is(source)]
+    parts += [message("report.cited.licence", licence=licence)] if licence else []
+    parts += [message("report.cited.as_of", as_of=as_of)] if as_of else []
+    if note:
+        parts.append(
+            message("report.cited.simulated") if note == "simulated" else message("report.cited.note", note=note)
+        )
+    return joined("join.nothing", parts)

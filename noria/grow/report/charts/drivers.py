@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from noria.core.messages import message
 from noria.grow.market.drivers.attraction import DriverStudy
 from noria.grow.market.drivers.eventstudy import EventStudy
 from noria.grow.series.series import Floats
@@ -22,7 +23,7 @@ def effects_chart(study: DriverStudy) -> Chart | None:
         [100 * float(value or 0.0) * float(spreads[place]) for value in (effect.low, effect.value, effect.high)]
         for effect, place in rows
     ]
-    options = frame(names, {"en": "% for one standard deviation", "zh": "每一标准差的 %"})
+    options = frame(names, message("drivers.percent_for_one_standard_deviation"))
     options["legend"]["show"] = False
     options["xAxis"]["axisLabel"] = {"interval": 0, "fontSize": 11}
     options["yAxis"]["scale"] = True
@@ -42,7 +43,7 @@ def effects_chart(study: DriverStudy) -> Chart | None:
     options["series"].append(
         {
             "type": "scatter",
-            "name": {"en": "effect", "zh": "效应"},
+            "name": message("drivers.name"),
             "symbolSize": 9,
             "itemStyle": {"color": PALETTE[1]},
             "data": [[place, round(row[1], 3)] for place, row in enumerate(scaled)],
@@ -50,13 +51,9 @@ def effects_chart(study: DriverStudy) -> Chart | None:
     )
     level = rows[0][0].level
     return Chart(
-        {"en": "What goes with share, driver by driver", "zh": "各因素与份额的关系"},
-        {
-            "en": f"Change of {study.panel.outcome}, in percent, for one standard deviation of each driver, with its {level:.0%} interval; entities and "
-            "periods held fixed. It is association, not an experiment.",
-            "zh": f"各因素每变动一个标准差，{study.panel.outcome} 变动的百分比及 {level:.0%} 区间；已固定个体与时期。这是相关关系，而非实验结论。",
-        },
-        study.panel.provenance.texts(),
+        message("drivers.what_goes_with_share_driver.title"),
+        message("drivers.what_goes_with_share_driver.meaning", outcome=study.panel.outcome, level=level),
+        study.panel.provenance.text(),
         options,
         280,
     )
@@ -65,22 +62,19 @@ def effects_chart(study: DriverStudy) -> Chart | None:
 def event_chart(study: EventStudy) -> Chart:
     """Return the path around the events, with the band that placebo events keep to."""
     options = frame(
-        [f"{offset:+d}" if offset else "0" for offset in study.offsets], {"en": "% beside rivals", "zh": "相对竞争者 %"}
+        [f"{offset:+d}" if offset else "0" for offset in study.offsets], message("drivers.percent_beside_rivals")
     )
-    options["xAxis"]["name"] = {"en": "periods after the event", "zh": "事件后的期数"}
+    options["xAxis"]["name"] = message("drivers.periods_after_event")
     path = _percents(study.path)
-    options["series"] = [line({"en": "seen", "zh": "实际"}, path, PALETTE[0])]
+    options["series"] = [line(message("drivers.seen"), path, PALETTE[0])]
     if not np.isnan(study.low).any():
         options["series"] = [
-            *band(_percents(study.low), _percents(study.high), GREY, {"en": "placebo events", "zh": "安慰剂事件"}),
+            *band(_percents(study.low), _percents(study.high), GREY, message("drivers.placebo_events")),
             *options["series"],
         ]
     return Chart(
-        {"en": f"What followed: {study.effect.driver}", "zh": f"事件之后：{study.effect.driver}"},
-        {
-            "en": f"Share beside rivals, beside its own mean before; grey is where {study.effect.level:.0%} of {study.placebos} events that never were fall.",
-            "zh": f"相对竞争者、相对自身事前均值的份额；灰带为 {study.placebos} 个虚构事件中 {study.effect.level:.0%} 的范围。",
-        },
+        message("drivers.what_followed.title", driver=study.effect.driver),
+        message("drivers.what_followed.meaning", level=study.effect.level, placebos=study.placebos),
         study.cited,
         options,
         280,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from noria.core.messages import as_is, joined, message
 from noria.grow.forecast.names import NAMES
 from noria.grow.forecast.scoring.rolling import Backtest
 from noria.grow.forecast.study import LevelStudy
@@ -24,22 +25,19 @@ def outlook_chart(study: LevelStudy, level: float = 0.9) -> Chart:
             [*gap, past[-1], *map(_number, low)],
             [*gap, past[-1], *map(_number, high)],
             PALETTE[0],
-            {"en": f"{level:.0%} interval", "zh": f"{level:.0%} 区间"},
+            message("forecast.interval", level=level),
         ),
-        line({"en": "seen", "zh": "实际"}, past, PALETTE[0]),
+        line(message("forecast.seen"), past, PALETTE[0]),
         line(
-            {"en": f"forecast ({name['en']})", "zh": f"预测（{name['zh']}）"},
+            message("forecast.forecast", name=name),
             [*gap, past[-1], *map(_number, study.outlook.median())],
             PALETTE[0],
             dashed=True,
         ),
     ]
     return Chart(
-        {"en": f"Forecast: {history.name}", "zh": f"预测：{_entity(history.name)}"},
-        {
-            "en": f"Dashed is the median, the band holds {level:.0%} of {len(study.outlook.draws):,} draws, none of which is below zero.",
-            "zh": f"虚线为中位数，带状为 {len(study.outlook.draws):,} 次模拟的 {level:.0%} 区间，任何一次模拟都不小于零。",
-        },
+        message("forecast.chart.title", name=series_name(history.name)),
+        message("forecast.forecast_2.meaning", level=level, count=len(study.outlook.draws)),
         _source(study),
         options,
     )
@@ -49,22 +47,15 @@ def curves_chart(study: LevelStudy) -> Chart:
     """Return the growth curves beside what they were fitted to."""
     options = frame(list(study.history.times), _unit(study))
     seen = ~np.isnan(study.history.values)
-    options["series"] = [line({"en": "seen", "zh": "实际"}, [_number(value) for value in study.history.values], GREY)]
+    options["series"] = [line(message("forecast.seen"), [_number(value) for value in study.history.values], GREY)]
     for place, (name, one) in enumerate(study.adoptions.items()):
         path = np.full(len(seen), np.nan)
         path[seen] = one.path()
         options["series"].append(line(NAMES[name], [_number(value) for value in path], PALETTE[place]))
     told = [NAMES[name] for name, one in study.adoptions.items() if one.identified["ceiling"] and not one.fell]
     return Chart(
-        {"en": f"Growth curves: {study.history.name}", "zh": f"增长曲线：{_entity(study.history.name)}"},
-        {
-            "en": f"A ceiling can be told by {' and '.join(name['en'] for name in told)}."
-            if told
-            else "No curve can tell a ceiling from these data.",
-            "zh": f"能识别上限的曲线：{'、'.join(name['zh'] for name in told)}。"
-            if told
-            else "这些数据不足以识别任何曲线的上限。",
-        },
+        message("forecast.curves.title", name=series_name(study.history.name)),
+        message("forecast.curves.told", curves=joined("join.and", told)) if told else message("forecast.curves.none"),
         _source(study),
         options,
     )
@@ -73,7 +64,7 @@ def curves_chart(study: LevelStudy) -> Chart:
 def standings_chart(test: Backtest, source: str | Text) -> Chart:
     """Return each model's log score above persistence, with its interval as a line, and its weight in the blend."""
     rows = [item for item in test.standings if item.gain]
-    options = frame([], {"en": "nats per forecast", "zh": "每次预测的 nat"})
+    options = frame([], message("forecast.nats_per_forecast"))
     options["xAxis"] = {
         "type": "category",
         "data": [NAMES[item.model] for item in rows],
@@ -84,7 +75,7 @@ def standings_chart(test: Backtest, source: str | Text) -> Chart:
     options["series"] = [
         {
             "type": "bar",
-            "name": {"en": "above persistence", "zh": "高于维持现状"},
+            "name": message("forecast.name"),
             "barMaxWidth": 40,
             "itemStyle": {"color": PALETTE[0]},
             "data": [round(value, 3) for value, _, _ in gains],
@@ -92,7 +83,7 @@ def standings_chart(test: Backtest, source: str | Text) -> Chart:
         # A boxplot whose box is closed draws a whisker from one end of the interval to the other.
         {
             "type": "boxplot",
-            "name": {"en": "95% interval", "zh": "95% 区间"},
+            "name": message("forecast.name_2"),
             "itemStyle": {"color": GREY, "borderColor": GREY},
             "boxWidth": [1, 12],
             "data": [
@@ -102,8 +93,8 @@ def standings_chart(test: Backtest, source: str | Text) -> Chart:
         },
     ]
     return Chart(
-        {"en": "Back-test: above or below persistence", "zh": "回测：高于或低于“维持现状”"},
-        {"en": test.verdict()["en"], "zh": test.verdict()["zh"]},
+        message("forecast.back_test_above_or_below.title"),
+        test.verdict(),
         source,
         options,
         280,
@@ -115,14 +106,19 @@ def _number(value: float) -> float | None:
 
 
 def _unit(study: LevelStudy) -> Text:
-    unit = study.history.unit
-    return {"en": unit, "zh": {"users": "用户"}.get(unit, unit)}
+    return unit_name(study.history.unit)
 
 
-def _entity(name: str) -> str:
-    return {"active users": "活跃用户"}.get(name, name)
+def series_name(name: str) -> Text:
+    """Return the name of a series, as the data have it where it is none of ours."""
+    return message("forecast.series.active_users") if name == "active users" else as_is(name)
+
+
+def unit_name(unit: str) -> Text:
+    """Return the unit of a series, likewise."""
+    return message("forecast.unit.users") if unit == "users" else as_is(unit)
 
 
 def _source(study: LevelStudy) -> Text:
     cited = f"{study.source} ({study.licence})" if study.licence else study.source
-    return {"en": f"{cited}, as of {study.as_of}", "zh": f"{cited}，截至 {study.as_of}"}
+    return message("forecast.as", cited=cited, as_of=study.as_of)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from noria.core.messages import as_is, message
 from noria.grow.market.potential import Bar, Potential
 from noria.grow.market.targets import MEASURES, Target
 
@@ -13,15 +14,12 @@ from .chart import PALETTE, Chart, Text, frame
 def tornado_chart(found: Potential, approach: str, most: int = 10) -> Chart:
     """Return bars from the total with an input at its low end to the total with it at its high end."""
     bars = list(found.tornado[approach][:most])[::-1]  # ECharts draws the first category at the bottom
-    options = frame([_input(bar) for bar in bars], {"en": "", "zh": ""})
+    options = frame([_input(bar) for bar in bars], as_is(""))
     options["xAxis"], options["yAxis"] = (
         {
             "type": "value",
             "scale": True,
-            "name": {
-                "en": f"total, {found.unit}" if found.unit else "total",
-                "zh": f"合计（{found.unit}）" if found.unit else "合计",
-            },
+            "name": (message("potential.name", unit=found.unit) if found.unit else message("potential.whole.total")),
             "nameLocation": "middle",
             "nameGap": 28,
             "axisLabel": {"hideOverlap": True},
@@ -46,21 +44,16 @@ def tornado_chart(found: Potential, approach: str, most: int = 10) -> Chart:
         {
             "type": "bar",
             "stack": "range",
-            "name": {"en": "range of the total", "zh": "合计的范围"},
+            "name": message("potential.name_2"),
             "barMaxWidth": 18,
             "data": [round(bar.high - bar.low, 3) for bar in bars],
             "itemStyle": {"color": PALETTE[0]},
         },
     ]
-    words: Text = (
-        {"en": "top-down", "zh": "自上而下"} if approach == "top-down" else {"en": "bottom-up", "zh": "自下而上"}
-    )
+    way = message(f"potential.approach.{approach.replace('-', '_')}")
     return Chart(
-        {"en": f"What the range comes from, {words['en']}", "zh": f"范围从何而来：{words['zh']}"},
-        {
-            "en": "The total with one input at the ends of its range and all others in the middle; the longest bar is the input worth finding out more about.",
-            "zh": "将一项输入置于其范围两端、其余取中值时的合计；最长的一条就是最值得进一步查证的输入。",
-        },
+        message("potential.what_range_comes_from.title", approach=way),
+        message("potential.what_range_comes_from.meaning"),
         "; ".join(dict.fromkeys(bar.source for bar in bars)),
         options,
         max(220, 34 * len(bars) + 110),
@@ -69,7 +62,7 @@ def tornado_chart(found: Potential, approach: str, most: int = 10) -> Chart:
 
 def targets_chart(found: Sequence[Target], source: str | Text) -> Chart:
     """Return each segment's score, stacked from what the measures bring."""
-    options = frame([target.segment.name["en"] for target in found], {"en": "score", "zh": "得分"})
+    options = frame([target.segment.name for target in found], message("potential.score"))
     options["xAxis"]["data"] = [target.segment.name for target in found]
     options["xAxis"]["axisLabel"] = {"interval": 0, "fontSize": 11}
     names = list(found[0].contributions)
@@ -77,7 +70,7 @@ def targets_chart(found: Sequence[Target], source: str | Text) -> Chart:
         {
             "type": "bar",
             "stack": "all",
-            "name": dict(zip(("en", "zh"), MEASURES[name], strict=True)),
+            "name": MEASURES[name],
             "barMaxWidth": 44,
             "itemStyle": {"color": PALETTE[place]},
             "data": [round(target.contributions[name], 3) for target in found],
@@ -85,12 +78,10 @@ def targets_chart(found: Sequence[Target], source: str | Text) -> Chart:
         for place, name in enumerate(names)
     ]
     return Chart(
-        {"en": "Targets, and why", "zh": "目标细分及其理由"},
-        {
-            "en": f"{found[0].segment.name['en']} scores highest, and comes first in {found[0].first.value:.0%} of {found[0].first.n:,} draws over weights "
-            "and sampling error.",
-            "zh": f"“{found[0].segment.name['zh']}”得分最高，在 {found[0].first.n:,} 次（权重与抽样误差）模拟中有 {found[0].first.value:.0%} 居首。",
-        },
+        message("potential.targets_why.title"),
+        message(
+            "potential.targets_why.meaning", name=found[0].segment.name, first=found[0].first.value, n=found[0].first.n
+        ),
         source,
         options,
         280,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from noria.core.messages import message
 from noria.grow.promote.uplift import Uplift
 
-from .chart import GREY, PALETTE, Chart, band, frame, line
+from .chart import GREY, PALETTE, Chart, Text, band, frame, line
 from .experiment import cited
 
 
@@ -14,33 +15,29 @@ def qini_chart(found: Uplift) -> Chart:
     curve = found.curve
     shares = [f"{share:.0%}" for share in curve.shares]
     options = frame(shares, unit)
-    options["xAxis"]["name"] = {"en": "users addressed, the highest score first", "zh": "按得分从高到低触达的用户比例"}
+    options["xAxis"]["name"] = message("uplift.users_addressed_highest_score_first")
     low, gain, high = (
         [round(scale * float(value), 4) for value in values] for values in (curve.low, curve.gain, curve.high)
     )
     end = gain[-1]
     options["series"] = [
-        *band(low, high, PALETTE[0], {"en": f"{curve.level:.0%} interval", "zh": f"{curve.level:.0%} 区间"}),
-        line({"en": "by the score", "zh": "按得分"}, gain, PALETTE[0]),
+        *band(low, high, PALETTE[0], message("uplift.interval", level=curve.level)),
+        line(message("uplift.score"), gain, PALETTE[0]),
         line(
-            {"en": "at random", "zh": "随机"},
+            message("uplift.at_random"),
             [round(end * float(share), 4) for share in curve.shares],
             GREY,
             dashed=True,
         ),
     ]
-    said = {
-        "en": "The score orders users better than chance."
+    said = (
+        message("uplift.score_orders_users_better_than")
         if found.found
-        else "The score orders users no better than chance.",
-        "zh": "得分的排序优于随机。" if found.found else "得分的排序不优于随机。",
-    }
+        else message("uplift.score_orders_users_no_better")
+    )
     return Chart(
-        {"en": "Qini curve", "zh": "Qini 曲线"},
-        {
-            "en": f"{said['en']} Outcome gained a treated user, on {curve.users:,} users that the score has not seen.",
-            "zh": f"{said['zh']}纵轴为每名实验用户带来的增量，基于得分未见过的 {curve.users:,} 名用户。",
-        },
+        message("uplift.qini_curve.title"),
+        message("uplift.qini_curve.meaning", said=said, users=curve.users),
         cited(found.units),
         options,
     )
@@ -52,7 +49,7 @@ def fifths_chart(found: Uplift) -> Chart:
     options = frame([str(place + 1) for place in range(len(found.groups))], unit)
     options["legend"]["show"] = False
     options["tooltip"] = {"show": False}
-    options["xAxis"]["name"] = {"en": "fifth of users by score, the highest first", "zh": "按得分五等分，最高者在前"}
+    options["xAxis"]["name"] = message("uplift.fifth_users_score_highest_first")
     boxes = []
     for group in found.groups:
         low, value, high = (round(scale * end, 4) for end in (group.low, group.value, group.high))
@@ -74,18 +71,15 @@ def fifths_chart(found: Uplift) -> Chart:
         },
     ]
     return Chart(
-        {"en": "Effect by fifths of the score", "zh": "按得分五等分的效应"},
-        {
-            "en": f"A box is the {found.curve.level:.0%} interval of the effect in a fifth; the line across is the effect on everyone.",
-            "zh": f"方框为该五分之一用户效应的 {found.curve.level:.0%} 区间；横线为对所有人的效应。",
-        },
+        message("uplift.effect_fifths_score.title"),
+        message("uplift.effect_fifths_score.meaning", level=found.curve.level),
         cited(found.units),
         options,
         260,
     )
 
 
-def _unit(found: Uplift) -> tuple[int, dict[str, str]]:
+def _unit(found: Uplift) -> tuple[int, Text]:
     if found.binary:
-        return 100, {"en": "points", "zh": "百分点"}
-    return 1, {"en": "outcome", "zh": "结果"}
+        return 100, message("uplift.points")
+    return 1, message("uplift.outcome")

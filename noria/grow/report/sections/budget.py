@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from noria.core.messages import message
+from noria.grow.promote.budget import STATUS
 from noria.grow.promote.study import BudgetStudy
-from noria.grow.report.charts.budget import cited, division_chart, response_chart, status_text
+from noria.grow.report.charts.budget import cited, division_chart, response_chart
 from noria.grow.report.charts.chart import Text
 from noria.grow.report.page import Section, Shown, Table
 
@@ -15,49 +17,39 @@ def budget_section(study: BudgetStudy) -> Section:
     budget = study.budget
     spend = budget.responses.spend
     facts: dict[str, Any] = {"licence": spend.licence, "as_of": spend.as_of}
-    en, zh = spend.unit
+    unit = spend.unit
     shown = []
     if budget.gain is not None and budget.recommended:
         shown.append(
             Shown(
                 budget.gain,
-                {"en": f"Change of {spend.outcome_name} a {en}", "zh": f"每{zh} {spend.outcome_name} 的变化"},
-                {
-                    "en": f"Were the division followed, the pattern of {en}s kept.",
-                    "zh": f"若按建议分配且各{zh}投放形态不变。",
-                },
+                message("budget.change.name", outcome=spend.outcome_name, unit=unit),
+                message("budget.change.meaning", unit=unit),
                 **facts,
             )
         )
     for channel in budget.channels:
         if channel.returns is not None:
-            status = status_text(channel)
             shown.append(
                 Shown(
                     channel.returns,
-                    {
-                        "en": f"{channel.name}: {spend.outcome_name} a unit of spend",
-                        "zh": f"{channel.name}：每单位投入带来的 {spend.outcome_name}",
-                    },
-                    {"en": f"{status['en'].capitalize()}; n is the {en}s.", "zh": f"{status['zh']}；n 为{zh}数。"},
+                    message("budget.unit_spend.name", name=channel.name, outcome_name=spend.outcome_name),
+                    message(f"budget.status_n.{channel.status}", unit=unit),
                     **facts,
                 )
             )
-    notes: list[Text] = [budget.texts()]
+    notes: list[Text] = [budget.text()]
     if study.held is not None:
-        notes.append(study.held.texts())
+        notes.append(study.held.text())
     if spend.note == "simulated":
-        notes.append({"en": "These data are simulated.", "zh": "这些数据为模拟数据。"})
+        notes.append(message("budget.note.these_data_simulated"))
     notes += list(budget.responses.notes)
     charts = [division_chart(budget)]
     charts += [response_chart(budget, channel) for channel in budget.channels if channel.returns is not None][:6]
     return Section(
         "budget",
-        {"en": "Budget", "zh": "预算"},
-        {
-            "en": f"What each channel brings to {spend.outcome_name}, from {spend.outcome.size} {en}s: {spend.source}.",
-            "zh": f"各渠道对 {spend.outcome_name} 的贡献，基于 {spend.outcome.size} {zh}：{spend.source}。",
-        },
+        message("budget.title"),
+        message("budget.lead", outcome=spend.outcome_name, periods=spend.outcome.size, unit=unit, source=spend.source),
         shown,
         charts,
         [channel_table(study)],
@@ -74,19 +66,19 @@ def channel_table(study: BudgetStudy) -> Table:
             None if figure is None else f"{figure.value:.3g} [{figure.low:.3g}, {figure.high:.3g}]"
             for figure in (channel.returns, channel.marginal)
         ]
-        rows.append([channel.name, status_text(channel), channel.odds, channel.spend, channel.planned, *told])
+        rows.append([channel.name, STATUS[channel.status], channel.odds, channel.spend, channel.planned, *told])
     columns = [
-        ("channel", "渠道"),
-        ("status", "状态"),
-        ("odds", "证据比"),
-        ("spend now", "当前投入"),
-        ("recommended", "建议"),
-        ("a unit brings, 90%", "每单位带来，90%"),
-        ("one more unit brings, 90%", "再增一单位带来，90%"),
+        message("budget.column.channel"),
+        message("budget.column.status"),
+        message("budget.column.odds"),
+        message("budget.column.spend_now"),
+        message("budget.recommended"),
+        message("budget.column.unit_brings_90_percent"),
+        message("budget.column.one_more_unit_brings"),
     ]
     return Table(
-        {"en": "Channels", "zh": "渠道"},
-        [{"en": en, "zh": zh} for en, zh in columns],
+        message("budget.table.channels"),
+        columns,
         rows,
         cited(budget.responses.spend),
     )

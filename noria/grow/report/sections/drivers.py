@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from noria.core.figure import Figure
+from noria.core.messages import as_is, message
 from noria.grow.market.drivers.attraction import DriverStudy
 from noria.grow.market.drivers.effect import Effect
 from noria.grow.market.drivers.eventstudy import EventStudy
@@ -15,16 +16,16 @@ from noria.grow.report.page import Section, Shown, Table
 
 Row = list[str | float | Text | None]
 _FORMS: dict[str, Text] = {
-    "mnl": {"en": "multinomial logit", "zh": "多项 logit"},
-    "mci": {"en": "multiplicative competitive interaction", "zh": "乘法竞争交互"},
-    "growth": {"en": "growth", "zh": "增长"},
+    "mnl": message("drivers.forms.mnl"),
+    "mci": message("drivers.forms.mci"),
+    "growth": message("drivers.forms.growth"),
 }
-_METHODS = {
-    "wild cluster bootstrap": "wild 聚类自助法",
-    "cluster-robust": "聚类稳健",
-    "Driscoll-Kraay": "Driscoll-Kraay",
-    "none": "无",
-    "errors in variables, jackknife over entities": "变量误差修正，按个体刀切",
+_METHODS: dict[str, Text] = {
+    "wild cluster bootstrap": message("drivers.method.wild_cluster_bootstrap"),
+    "cluster-robust": message("drivers.method.cluster_robust"),
+    "Driscoll-Kraay": message("drivers.method.driscoll_kraay"),
+    "none": message("drivers.method.none"),
+    "errors in variables, jackknife over entities": message("drivers.method.errors_in_variables"),
 }
 
 
@@ -48,10 +49,7 @@ def drivers_section(drivers: Drivers) -> Section:
         shown += _event_figures(drivers.followed)
         charts.append(event_chart(drivers.followed))
         notes += [
-            {
-                "en": f"{item.entity} {item.time} left out: {why['en']}.",
-                "zh": f"舍去 {item.entity} {item.time}：{why['zh']}。",
-            }
+            message("drivers.left_out", entity=item.entity, time=item.time, why=why)
             for item, why in drivers.followed.skipped
         ]
         if not drivers.followed.effect.identified:
@@ -59,11 +57,8 @@ def drivers_section(drivers: Drivers) -> Section:
             notes.append(told)
     return Section(
         "drivers",
-        {"en": "What moves the market", "zh": "什么推动市场"},
-        {
-            "en": "Drivers and events, with entities and periods held fixed. Where the data cannot tell, it says so.",
-            "zh": "在固定个体与时期之后考察各因素与事件；数据无法分辨之处如实说明。",
-        },
+        message("drivers.title"),
+        message("drivers.lead"),
         shown,
         charts,
         tables,
@@ -72,12 +67,11 @@ def drivers_section(drivers: Drivers) -> Section:
 
 
 def method_text(effect: Effect) -> Text:
-    """Return how an effect's interval was made, in both languages."""
-    placebo = effect.method.removeprefix("event study, ").removesuffix(" placebo events")
-    chinese = (
-        f"事件研究，{placebo} 个安慰剂事件" if effect.method.startswith("event study") else _METHODS[effect.method]
-    )
-    return {"en": effect.method, "zh": chinese}
+    """Return how an effect's interval was made."""
+    if effect.method.startswith("event study"):
+        count = effect.method.removeprefix("event study, ").removesuffix(" placebo events")
+        return message("drivers.method.event_study", count=count)
+    return _METHODS[effect.method]
 
 
 def _effects_table(study: DriverStudy) -> Table:
@@ -99,23 +93,20 @@ def _effects_table(study: DriverStudy) -> Table:
     form = _FORMS[study.panel.form]
     level = study.effects[0].level if study.effects else 0.95
     return Table(
-        {
-            "en": f"Effects on the logarithm of {study.panel.outcome} ({form['en']})",
-            "zh": f"对 {study.panel.outcome} 对数的效应（{form['zh']}）",
-        },
+        message("drivers.table.effects_on_logarithm", outcome=study.panel.outcome, form=form),
         [
-            {"en": "driver", "zh": "因素"},
-            {"en": "effect", "zh": "效应"},
-            {"en": f"{level:.0%} low", "zh": f"{level:.0%} 下限"},
-            {"en": f"{level:.0%} high", "zh": f"{level:.0%} 上限"},
-            {"en": "error ignored", "zh": "忽略误差时"},
-            {"en": "n", "zh": "n"},
-            {"en": "clusters", "zh": "组数"},
-            {"en": "interval from", "zh": "区间方法"},
-            {"en": "what it means", "zh": "含义"},
+            message("drivers.column.driver"),
+            message("drivers.name"),
+            message("drivers.column.low", level=level),
+            message("drivers.column.high", level=level),
+            message("drivers.column.error_ignored"),
+            message("report.column.n"),
+            message("drivers.column.clusters"),
+            message("drivers.column.interval_from"),
+            message("drivers.column.what_means"),
         ],
         rows,
-        study.panel.provenance.texts(),
+        study.panel.provenance.text(),
     )
 
 
@@ -123,10 +114,10 @@ def _elasticities_table(study: DriverStudy) -> Table:
     found = study.elasticities()
     rows: list[Row] = [[name, *(f"{found[driver][name]:+.3f}" for driver in found)] for name in study.panel.entities]
     return Table(
-        {"en": "Own elasticity of share at each entity's latest point", "zh": "各个体最新时点的份额自弹性"},
-        [{"en": "name", "zh": "名称"}, *({"en": driver, "zh": driver} for driver in found)],
+        message("drivers.table.own_elasticity_share_at"),
+        [message("report.column.name"), *map(as_is, found)],
         rows,
-        study.panel.provenance.texts(),
+        study.panel.provenance.text(),
     )
 
 
@@ -140,11 +131,8 @@ def _event_figures(study: EventStudy) -> list[Shown]:
     return [
         Shown(
             figure,
-            {"en": f"After {effect.driver}", "zh": f"{effect.driver} 之后"},
-            {
-                "en": f"Share beside rivals, against before; {verdict['en']}. n counts placebo events.",
-                "zh": f"相对竞争者的份额与事前相比；{verdict['zh']}。n 为安慰剂事件数。",
-            },
+            message("drivers.after.name", driver=effect.driver),
+            message("drivers.after.meaning", verdict=verdict),
             percent=True,
             source=study.cited,
         )

@@ -6,17 +6,18 @@ from dataclasses import replace
 from typing import Any
 
 from noria.core.figure import Figure
+from noria.core.messages import as_is, message
 from noria.grow.promote.experiment import Experiment
 from noria.grow.report.charts.chart import Text
 from noria.grow.report.charts.experiment import cited, difference_chart, looks_chart
 from noria.grow.report.page import Section, Shown, Table
 
 METHODS: dict[str, Text] = {
-    "newcombe": {"en": "Newcombe", "zh": "Newcombe 法"},
-    "welch": {"en": "Welch", "zh": "Welch 法"},
-    "delta": {"en": "delta method", "zh": "delta 法"},
-    "welch + cuped": {"en": "Welch, CUPED", "zh": "Welch 法，CUPED"},
-    "delta + cuped": {"en": "delta method, CUPED", "zh": "delta 法，CUPED"},
+    "newcombe": message("experiment.methods.newcombe"),
+    "welch": message("experiment.methods.welch"),
+    "delta": message("experiment.methods.delta"),
+    "welch + cuped": message("experiment.methods.welch_cuped"),
+    "delta + cuped": message("experiment.methods.delta_cuped"),
 }
 
 
@@ -31,21 +32,17 @@ def experiment_section(result: Experiment) -> Section:
     shown = []
     for item in result.comparisons:
         found = item.found
-        names = {"en": f"{found.variant} less {found.control}", "zh": f"{found.variant} 与 {found.control} 之差"}
+        names = message("experiment.less", variant=found.variant, control=found.control)
         clear: Text = (
-            {"en": "No spread is seen, so no interval can be told", "zh": "未见离散，无法给出区间"}
+            message("experiment.no_spread_seen_so_no")
             if not found.has_interval
-            else (
-                {"en": "A clear difference", "zh": "差异明确"}
-                if found.clear
-                else {"en": "No clear difference", "zh": "没有明确差异"}
-            )
+            else (message("experiment.clear_difference") if found.clear else message("experiment.no_clear_difference"))
         )
         shown.append(
             Shown(
                 scaled(
                     Figure(
-                        names["en"],
+                        str(names),
                         found.value,
                         found.n,
                         found.low if found.has_interval else None,
@@ -57,35 +54,32 @@ def experiment_section(result: Experiment) -> Section:
                     result.metric == "rate",
                 ),
                 names,
-                {
-                    "en": f"{clear['en']}, p = {item.p_adjusted:.2g}{', all comparisons allowed for' if len(result.comparisons) > 1 else ''}.",
-                    "zh": f"{clear['zh']}，p = {item.p_adjusted:.2g}{'（已考虑多重比较）' if len(result.comparisons) > 1 else ''}。",
-                },
+                message(
+                    f"experiment.clear_p.{'several' if len(result.comparisons) > 1 else 'one'}",
+                    clear=clear,
+                    p=item.p_adjusted,
+                ),
                 **facts,
             )
         )
-    notes: list[Text] = [result.balance.texts(), *result.notes]
+    notes: list[Text] = [result.balance.text(), *result.notes]
     if result.reduction is not None:
         notes.append(
-            {
-                "en": f"The covariate from before took {result.reduction:.1%} of the variance away (CUPED): as if there were "
-                f"{1 / max(1e-9, 1 - result.reduction):.2f} times the users.",
-                "zh": f"实验前协变量消去了 {result.reduction:.1%} 的方差（CUPED），相当于用户数增至 "
-                f"{1 / max(1e-9, 1 - result.reduction):.2f} 倍。",
-            }
+            message(
+                "experiment.note.covariate_from_before_took_variance",
+                reduction=result.reduction,
+                value=1 / max(1e-09, 1 - result.reduction),
+            )
         )
-    notes += [problem.texts() for problem in result.units.problems]
+    notes += [problem.text() for problem in result.units.problems]
     charts = [difference_chart(result)]
     charts += [
         looks_chart(result, item) for item in result.comparisons[:2] if any(look.low > -1e300 for look in item.looks)
     ]
     return Section(
         "experiment",
-        {"en": "Experiment", "zh": "实验"},
-        {
-            "en": f"What the groups of one experiment show: {result.units.source}.",
-            "zh": f"同一实验各组的结果：{result.units.source}。",
-        },
+        message("experiment.title"),
+        message("experiment.lead", source=result.units.source),
         shown,
         charts,
         [group_table(result, source), comparison_table(result, source)],
@@ -95,7 +89,7 @@ def experiment_section(result: Experiment) -> Section:
 
 def points(rate: bool) -> dict[str, Any]:
     """Return the unit of a difference of rates, for `Shown`; nothing for other metrics."""
-    return {"unit": {"en": "points", "zh": "个百分点"}} if rate else {}
+    return {"unit": message("experiment.unit")} if rate else {}
 
 
 def scaled(figure: Figure, rate: bool) -> Figure:
@@ -120,14 +114,14 @@ def group_table(result: Experiment, source: Text) -> Table:
             ]
         )
     columns = [
-        ("group", "组"),
-        ("users", "用户"),
-        ("meant", "设计人数"),
-        (result.metric, {"rate": "比率", "mean": "均值", "ratio": "比值"}[result.metric]),
-        (f"{result.level:.0%} low", f"{result.level:.0%} 下限"),
-        (f"{result.level:.0%} high", f"{result.level:.0%} 上限"),
+        message("experiment.column.group"),
+        message("report.column.users"),
+        message("experiment.column.meant"),
+        message(f"experiment.metric.{result.metric}"),
+        message("experiment.column.low", level=result.level),
+        message("experiment.column.high", level=result.level),
     ]
-    return Table({"en": "Groups", "zh": "各组"}, [{"en": en, "zh": zh} for en, zh in columns], rows, source)
+    return Table(message("experiment.table.groups"), columns, rows, source)
 
 
 def comparison_table(result: Experiment, source: Text) -> Table:
@@ -154,16 +148,16 @@ def comparison_table(result: Experiment, source: Text) -> Table:
             ]
         )
     columns = [
-        ("group", "组"),
-        ("difference", "差异"),
-        ("lift", "相对变化"),
-        (f"lift, {result.level:.0%}", f"相对变化 {result.level:.0%} 区间"),
-        ("p", "p"),
-        ("p, adjusted", "校正 p"),
-        ("method", "方法"),
-        ("clear at any look from", "任意查看时明确始于"),
+        message("experiment.column.group"),
+        message("experiment.difference"),
+        message("experiment.column.lift"),
+        message("experiment.column.lift_2", level=result.level),
+        as_is("p"),
+        message("experiment.column.p_adjusted"),
+        message("experiment.column.method"),
+        message("experiment.column.clear_at_any_look"),
     ]
-    return Table({"en": "Comparisons", "zh": "比较"}, [{"en": en, "zh": zh} for en, zh in columns], rows, source)
+    return Table(message("experiment.table.comparisons"), columns, rows, source)
 
 
 def _value(value: float | None, metric: str) -> str | float | None:

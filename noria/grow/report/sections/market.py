@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from noria.core.figure import Figure
+from noria.core.messages import as_is, message
 from noria.grow.forecast.names import BASELINE, NAMES
 from noria.grow.forecast.scoring.rolling import Backtest
 from noria.grow.forecast.shares.attraction import ShareForecast
 from noria.grow.market.share import Shares, concentration, gathered
-from noria.grow.report.charts.chart import Text
+from noria.grow.report.charts.chart import Text, entity_name
 from noria.grow.report.charts.forecast import standings_chart
 from noria.grow.report.charts.market import base_name, concentration_chart, forecast_chart, share_chart
 from noria.grow.report.page import Section, Shown, Table
@@ -28,11 +29,8 @@ def market_section(
     shown = [
         Shown(
             Figure(figure.name, figure.value, n, figure.low, figure.high, source=source, level=figure.level),
-            {"en": f"{entity}, share", "zh": f"{'其他' if entity == 'Other' else entity} 的份额"},
-            {
-                "en": f"In {figure.name[len(entity) + 1 :]}; the interval is what the source's rounding leaves open, n the periods known.",
-                "zh": f"{figure.name[len(entity) + 1 :]}；区间为来源四舍五入所致，n 为已知期数。",
-            },
+            message("market.share.name", entity=entity_name(entity)),
+            message("market.share.meaning", name=figure.name[len(entity) + 1 :]),
             percent=True,
             **facts,
         )
@@ -50,22 +48,17 @@ def market_section(
                     source=source,
                     level=1.0,
                 ),
-                {"en": "Concentration (HHI)", "zh": "集中度（HHI）"},
-                {
-                    "en": f"In {latest[-1].time}, 0 to 10,000; its bounds are a rest spread over many and a rest in one hand. n counts the names.",
-                    "zh": f"{latest[-1].time}，取值 0 至 10,000；界限为“其他”分散于众家与归于一家。n 为名称数。",
-                },
+                message("market.concentration_hhi.name"),
+                message("market.concentration_hhi.meaning", time=latest[-1].time),
                 **facts,
             )
         )
     charts, tables = [share_chart(market), concentration_chart(market)], []
-    notes: list[Text] = [
-        {"en": f"{flag.texts()['en']}.", "zh": f"{flag.texts()['zh']}。"} for flag in gathered(market.flags)
-    ]
+    notes: list[Text] = [message("market.note.text", flag=flag.text()) for flag in gathered(market.flags)]
     if test is not None:
         notes.insert(0, test.verdict())
-        charts.append(standings_chart(test, market.provenance.texts()))
-        tables.append(standings_table(test, market.provenance.texts()))
+        charts.append(standings_chart(test, market.provenance.text()))
+        tables.append(standings_table(test, market.provenance.text()))
     if forecast is not None:
         used = NAMES[model or (test.winner if test else BASELINE)]
         leader, *rivals = [entity for entity in market.entities[:5] if entity != "Other"]
@@ -74,23 +67,20 @@ def market_section(
                 market,
                 forecast,
                 [leader],
-                {"en": f"Share forecast: {leader} ({used['en']})", "zh": f"份额预测：{leader}（{used['zh']}）"},
+                message("market.share_forecast", leader=leader, used=used),
             ),
             forecast_chart(
                 market,
                 forecast,
                 rivals,
-                {"en": f"Share forecast: rivals ({used['en']})", "zh": f"份额预测：竞争者（{used['zh']}）"},
+                message("market.share_forecast_rivals", used=used),
             ),
         ]
         tables.append(forecast_table(market, forecast))
     return Section(
         "market",
-        {"en": "Market", "zh": "市场"},
-        {
-            "en": f"Who holds which share, on one base: {market.base}.",
-            "zh": f"按同一口径，谁占多少份额：{base_name(market.base)['zh']}。",
-        },
+        message("market.title"),
+        message("market.lead", base=base_name(market.base)),
         shown,
         charts,
         tables,
@@ -104,7 +94,7 @@ def forecast_table(market: Shares, forecast: ShareForecast) -> Table:
     middle = forecast.median()
     rows: list[list[str | float | Text | None]] = [
         [
-            {"en": entity, "zh": "其他" if entity == "Other" else entity},
+            entity_name(entity),
             f"{market.values[-1, column]:.1%}",
             f"{middle[-1, column]:.1%}",
             f"{low[-1, column]:.1%}",
@@ -114,14 +104,14 @@ def forecast_table(market: Shares, forecast: ShareForecast) -> Table:
     ]
     end = forecast.times[-1]
     return Table(
-        {"en": f"Share forecast for {end}; every draw sums to 100%", "zh": f"{end} 的份额预测；每次模拟合计 100%"},
+        message("market.table.share_forecast_for_every", end=end),
         [
-            {"en": "name", "zh": "名称"},
-            {"en": market.times[-1], "zh": market.times[-1]},
-            {"en": "median", "zh": "中位数"},
-            {"en": "90% low", "zh": "90% 下限"},
-            {"en": "90% high", "zh": "90% 上限"},
+            message("report.column.name"),
+            as_is(market.times[-1]),
+            message("market.column.median"),
+            message("market.column.n_90_percent_low"),
+            message("market.column.n_90_percent_high"),
         ],
         rows,
-        market.provenance.texts(),
+        market.provenance.text(),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from noria.core.messages import as_is, message
 from noria.grow.promote.plan import Plan
 from noria.grow.report.charts.chart import Chart, Text, bar_chart
 from noria.grow.report.page import Section, Shown, Table
@@ -13,47 +14,33 @@ def plan_section(plan: Plan) -> Section:
         Shown(
             item.figure,
             item.name,
-            {
-                "en": "If the plan is followed; what is expected, not what is promised.",
-                "zh": "若按计划执行的预期值，并非承诺。",
-            },
+            message("plan.if_plan_followed_what_expected.meaning"),
         )
         for item in plan.expected
     ]
     rows: list[list[str | float | Text | None]] = []
-    for (title, lines), (title_zh, lines_zh) in zip(plan.parts("en"), plan.parts("zh"), strict=True):
-        rows += [
-            [{"en": title if not place else "", "zh": title_zh if not place else ""}, {"en": line, "zh": line_zh}]
-            for place, (line, line_zh) in enumerate(zip(lines, lines_zh, strict=True))
-        ]
+    for title, lines in plan.parts():
+        rows += [[as_is("") if place else title, line] for place, line in enumerate(lines)]
     charts: list[Chart] = []
     if plan.needs:
         charts.append(
             bar_chart(
                 [need.name for need in plan.needs],
                 [round(100 * need.value, 1) for need in plan.needs],
-                {"en": "What users ask about", "zh": "用户关心什么"},
-                {
-                    "en": f"Share of {plan.needs[0].n:,} users who asked about each topic; one user may ask about several.",
-                    "zh": f"{plan.needs[0].n:,} 名用户中询问过各主题的比例；一人可询问多个主题。",
-                },
+                message("plan.what_users_ask_about.title"),
+                message("plan.what_users_ask_about.meaning", n=plan.needs[0].n),
                 plan.needs[0].source,
-                {"en": "% of users", "zh": "用户 %"},
+                message("plan.percent_users"),
             )
         )
-    notes: list[Text] = (
-        [{"en": "Rests in part on simulated data.", "zh": "部分依据为模拟数据。"}] if plan.simulated else []
-    )
-    columns: list[Text] = [{"en": "part", "zh": "部分"}, {"en": "what", "zh": "内容"}]
+    notes: list[Text] = [message("plan.note.rests_part_on_simulated_data")] if plan.simulated else []
+    columns: list[Text] = [message("plan.column.part"), message("plan.column.what")]
     return Section(
         "plan",
-        {"en": "Promotion plan", "zh": "推广计划"},
-        {
-            "en": "Whom to address, what they ask about, where the money goes, what to expect, and how it will be measured.",
-            "zh": "触达谁、他们关心什么、钱花在哪里、预期效果，以及如何衡量。",
-        },
+        message("plan.title"),
+        message("plan.lead"),
         shown,
         charts,
-        [Table({"en": "The plan", "zh": "计划"}, columns, rows)],
+        [Table(message("plan.table.plan"), columns, rows)],
         notes,
     )

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from noria.core.figure import Figure, number
+from noria.core.messages import as_is, joined, message
 from noria.grow.log.log import SERVER_EVENTS, Log
 from noria.grow.market.needs import Need
 from noria.grow.market.penetration import Penetration
@@ -17,9 +18,12 @@ from noria.grow.report.charts.potential import targets_chart, tornado_chart
 from noria.grow.report.page import Section, Shown, Table
 
 Row = list[str | float | Text | None]
-SERVER: Text = {"en": "server events", "zh": "服务事件"}
-_APPROACHES = {"top-down": "自上而下", "bottom-up": "自下而上"}
-_REASONS = {"not answered": "未答复", "handed over": "转人工", "judged wrong": "被评为错误"}
+SERVER: Text = message("potential.server_events")
+_REASONS = {
+    "not answered": message("potential.reasons.not_answered"),
+    "handed over": message("potential.reasons.handed_over"),
+    "judged wrong": message("potential.reasons.judged_wrong"),
+}
 
 
 def potential_section(found: Potential | None, reach: Penetration | None = None) -> Section:
@@ -32,25 +36,26 @@ def potential_section(found: Potential | None, reach: Penetration | None = None)
         shown += [_size(figure) for figure in found.sizes]
         charts += [tornado_chart(found, approach) for approach in found.tornado]
         for item in found.agreements:
-            where: Text = {"en": item.industry or "all industries", "zh": item.industry or "全部行业"}
+            where: Text = as_is(item.industry) if item.industry else message("potential.all_industries")
             notes.append(
-                {
-                    "en": f"{where['en']}: bottom-up over top-down {item.ratio:.2f} [{item.low:.2f}, {item.high:.2f}]; {item.verdict['en']}.",
-                    "zh": f"{where['zh']}：自下而上 / 自上而下 = {item.ratio:.2f} [{item.low:.2f}, {item.high:.2f}]；{item.verdict['zh']}。",
-                }
+                message(
+                    "potential.note.bottom_up_over_top_down",
+                    where=where,
+                    ratio=item.ratio,
+                    low=item.low,
+                    high=item.high,
+                    verdict=item.verdict,
+                )
             )
         tables.append(_inputs(found))
     if reach:
         shown += [_reached(figure) for figure in reach.figures()]
         if reach.why:
-            notes.append({"en": f"Not identified: {reach.why['en']}.", "zh": f"无法识别：{reach.why['zh']}。"})
+            notes.append(message("potential.note.not_identified", why=reach.why))
     return Section(
         "potential",
-        {"en": "Potential", "zh": "市场潜力"},
-        {
-            "en": "How large the market could be, as ranges drawn from the ranges of its inputs.",
-            "zh": "市场可能有多大：由各输入的范围抽样得出的范围。",
-        },
+        message("potential.potential.title"),
+        message("potential.potential.lead"),
         shown,
         charts,
         tables,
@@ -60,29 +65,23 @@ def potential_section(found: Potential | None, reach: Penetration | None = None)
 
 def position_section(found: Sequence[Target], log: Log) -> Section:
     """Return the segments of a log's users, scored as targets."""
-    name: Text = {"en": log.source, "zh": SERVER["zh"] if log.source == SERVER_EVENTS else log.source}
+    name: Text = SERVER if log.source == SERVER_EVENTS else as_is(log.source)
     facts: dict[str, Any] = {"licence": log.licence, "as_of": log.as_of.isoformat(), "source": name}
     best = found[0]
-    source = log.texts()
+    source = log.text()
     shown = [
         Shown(
             replace(best.first, name="first"),
-            {"en": f"Target: {best.segment.name['en']}", "zh": f"目标：{best.segment.name['zh']}"},
-            {
-                "en": f"Part of the draws over weights and sampling error in which it comes first. Rule: {best.segment.reason['en']}.",
-                "zh": f"在权重与抽样误差的模拟中居首的比例。规则：{best.segment.reason['zh']}。",
-            },
+            message("potential.target.name", name=best.segment.name),
+            message("potential.target.meaning", reason=best.segment.reason),
             percent=True,
             **facts,
         ),
         *(
             Shown(
                 target.segment.value,
-                {"en": f"Value held by: {target.segment.name['en']}", "zh": f"价值占比：{target.segment.name['zh']}"},
-                {
-                    "en": f"Part of all value, from {target.segment.users.value:.1%} of users.",
-                    "zh": f"占全部价值的比例，来自 {target.segment.users.value:.1%} 的用户。",
-                },
+                message("potential.value_held.name", name=target.segment.name),
+                message("potential.value_held.meaning", users=target.segment.users.value),
                 percent=True,
                 **facts,
             )
@@ -103,34 +102,34 @@ def position_section(found: Sequence[Target], log: Log) -> Section:
     ]
     unit = best.segment.each.unit
     columns: list[Text] = [
-        {"en": "segment", "zh": "细分"},
-        {"en": "users", "zh": "用户"},
-        {"en": "value", "zh": "价值"},
-        {"en": f"a user, {unit}", "zh": f"人均（{'用量' if unit == 'units' else unit}）"},
-        {"en": "score", "zh": "得分"},
-        {"en": "first in", "zh": "居首"},
-        {"en": "why", "zh": "理由"},
+        message("potential.column.segment"),
+        message("report.column.users"),
+        message("potential.column.value"),
+        message("potential.column.value_of_a_user", unit=message("potential.units") if unit == "units" else unit),
+        message("potential.score"),
+        message("potential.column.first"),
+        message("potential.column.why"),
     ]
     rules: list[Row] = [[target.segment.name, target.segment.reason] for target in found]
     users = best.segment.users.n
-    weights: Text = {
-        "en": f"Scores weigh {'; '.join(f'{SHORT[name][0]}: {MEASURES[name][0]}' for name in best.contributions)}.",
-        "zh": f"得分综合：{'；'.join(f'{SHORT[name][1]}：{MEASURES[name][1]}' for name in best.contributions)}。",
-    }
+    weights: Text = message(
+        "potential.weights",
+        measures=joined(
+            "join.clauses",
+            (message("potential.weight", short=SHORT[name], measure=MEASURES[name]) for name in best.contributions),
+        ),
+    )
     return Section(
         "position",
-        {"en": "Position: segments and targets", "zh": "定位：细分与目标"},
-        {
-            "en": f"{users:,} users in segments by use and value, and whom to address first.",
-            "zh": f"按使用与价值对 {users:,} 位用户细分，并给出优先触达的对象。",
-        },
+        message("potential.position.title"),
+        message("potential.position.lead", users=users),
         shown,
         [targets_chart(found, source)],
         [
-            Table({"en": "Segments, the best target first", "zh": "各细分（按目标得分）"}, columns, rows, source),
+            Table(message("potential.table.segments_best_target_first"), columns, rows, source),
             Table(
-                {"en": "Who is in which segment: the first rule that fits", "zh": "各细分的规则（取首条符合者）"},
-                [{"en": "segment", "zh": "细分"}, {"en": "rule", "zh": "规则"}],
+                message("potential.table.who_segment_first_rule"),
+                [message("potential.column.segment"), message("potential.column.rule")],
                 rules,
             ),
         ],
@@ -145,25 +144,22 @@ def needs_section(found: Sequence[Need], as_of: str) -> Section:
     shown = [
         Shown(
             replace(top.unmet, name="unmet"),
-            {"en": f"Not met: {top.topic}", "zh": f"未满足：{top.topic}"},
-            {
-                "en": "Part of the topic's requests that were refused, failed, handed over or judged wrong; it has the most of them.",
-                "zh": "该主题中被拒绝、失败、转人工或被评为错误的请求比例；未满足的请求以此主题最多。",
-            },
+            message("potential.not_met.name", topic=top.topic),
+            message("potential.not_met.meaning"),
             percent=True,
             **facts,
         ),
         Shown(
             replace(top.demand, name="demand"),
-            {"en": f"Demand: {top.topic}", "zh": f"需求占比：{top.topic}"},
-            {"en": "Its part of all requests.", "zh": "占全部请求的比例。"},
+            message("potential.demand.name", topic=top.topic),
+            message("potential.demand.meaning"),
             percent=True,
             **facts,
         ),
     ]
     rows: list[Row] = [
         [
-            {"en": need.topic, "zh": "（无）" if need.topic == "(none)" else need.topic},
+            message("report.none") if need.topic == "(none)" else as_is(need.topic),
             need.requests,
             need.users,
             f"{need.demand.value:.1%}",
@@ -173,65 +169,50 @@ def needs_section(found: Sequence[Need], as_of: str) -> Section:
         for need in found
     ]
     columns: list[Text] = [
-        {"en": "topic", "zh": "主题"},
-        {"en": "requests", "zh": "请求数"},
-        {"en": "users", "zh": "用户数"},
-        {"en": "demand", "zh": "需求占比"},
-        {"en": "not met, 95%", "zh": "未满足（95%）"},
-        *({"en": name, "zh": chinese} for name, chinese in _REASONS.items()),
+        message("potential.column.topic"),
+        message("report.column.requests"),
+        message("potential.column.users"),
+        message("potential.column.demand"),
+        message("potential.column.not_met_95_percent"),
+        *_REASONS.values(),
     ]
     return Section(
         "unmet",
-        {"en": "Needs not met", "zh": "未满足的需求"},
-        {
-            "en": "What is asked of the server by topic, and how much of it was not met: the potential that already knocks.",
-            "zh": "按主题统计对服务的需求，以及其中未被满足的部分：已经上门的潜力。",
-        },
+        message("potential.unmet.title"),
+        message("potential.unmet.lead"),
         shown,
         (),
-        [Table({"en": "Topics, the most unmet first", "zh": "各主题（按未满足数）"}, columns, rows, SERVER)],
+        [Table(message("potential.table.topics_most_unmet_first"), columns, rows, SERVER)],
     )
 
 
 def _size(figure: Figure) -> Shown:
     approach, industry = figure.name.split(", ", 1)
-    chinese = "合计" if industry == "total" else "全部" if industry == "all" else industry
+    named = message(f"potential.whole.{industry}") if industry in ("total", "all") else as_is(industry)
     return Shown(
         figure,
-        {"en": f"{industry}, {approach}", "zh": f"{chinese}，{_APPROACHES[approach]}"},
-        {
-            "en": "Median and range of the draws; n counts draws, the range is that of the inputs.",
-            "zh": "抽样的中位数与范围；n 为抽样次数，范围来自输入。",
-        },
+        message("potential.size.name", industry=named, approach=_approach(approach)),
+        message("potential.size.meaning"),
     )
 
 
 def _reached(figure: Figure) -> Shown:
     words: dict[str, tuple[Text, Text]] = {
         "part of the ceiling reached": (
-            {"en": "Penetration", "zh": "渗透率"},
-            {
-                "en": f"Part of the given ceiling reached {figure.note}; n counts points.",
-                "zh": "已达到给定上限的比例；n 为数据点数。",
-            },
+            message("potential.part_ceiling_reached.name"),
+            message("potential.penetration.meaning", note=figure.note),
         ),
         "growth of the odds a year": (
-            {"en": "Pace", "zh": "速度"},
-            {
-                "en": "Growth a year of reached over not yet reached, a logistic curve's only speed.",
-                "zh": "“已达到/未达到”之比的年增长，即逻辑曲线的速度。",
-            },
+            message("potential.growth_odds_year.name"),
+            message("potential.growth_odds_year.meaning"),
         ),
         "years until half of the ceiling": (
-            {"en": "Years until half", "zh": "达到一半所需年数"},
-            {
-                "en": "Years after the last point until half of the ceiling, should the pace hold.",
-                "zh": "若速度不变，自最后数据点起达到上限一半所需的年数。",
-            },
+            message("potential.years_until_half_ceiling.name"),
+            message("potential.years_until_half_ceiling.meaning"),
         ),
     }
     name, meaning = words[figure.name]
-    unit: Text | None = {"en": "years", "zh": "年"} if figure.unit else None
+    unit: Text | None = message("potential.years") if figure.unit else None
     return Shown(figure, name, meaning, percent=not figure.unit, unit=unit)
 
 
@@ -246,29 +227,28 @@ def _inputs(found: Potential) -> Table:
             )
             rows.append(
                 [
-                    {"en": approach, "zh": _APPROACHES[approach]},
-                    {"en": item.industry or "all", "zh": item.industry or "全部"},
-                    _same(item.factor),
+                    _approach(approach),
+                    as_is(item.industry) if item.industry else message("potential.whole.all"),
+                    as_is(item.factor),
                     number(item.low),
                     number(item.high),
-                    _same(item.unit),
+                    as_is(item.unit),
                     f"{bar.part:.0%}",
-                    _same(item.source),
+                    as_is(item.source),
                 ]
             )
     columns: list[Text] = [
-        {"en": "approach", "zh": "方法"},
-        {"en": "industry", "zh": "行业"},
-        {"en": "input", "zh": "输入"},
-        {"en": "low", "zh": "下限"},
-        {"en": "high", "zh": "上限"},
-        {"en": "unit", "zh": "单位"},
-        {"en": "part of the range", "zh": "占范围"},
-        {"en": "source", "zh": "来源"},
+        message("potential.column.approach"),
+        message("potential.column.industry"),
+        message("potential.column.input"),
+        message("report.column.low"),
+        message("report.column.high"),
+        message("potential.column.unit"),
+        message("potential.column.part_range"),
+        message("potential.column.source"),
     ]
-    return Table({"en": "Inputs and their ranges, nine in ten", "zh": "各输入及其范围（九成把握）"}, columns, rows)
+    return Table(message("potential.table.inputs_their_ranges_nine"), columns, rows)
 
 
-def _same(text: str) -> Text:
-    """Return a text of the data, which has no other language."""
-    return {"en": text, "zh": text}
+def _approach(name: str) -> Text:
+    return message(f"potential.approach.{name.replace('-', '_')}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from noria.core.figure import Figure
+from noria.core.messages import message
 from noria.grow.promote.difference import Difference
 from noria.grow.promote.uplift import Uplift
 from noria.grow.report.charts.chart import Text
@@ -21,20 +22,16 @@ def uplift_section(found: Uplift) -> Section:
     shown = [
         Shown(
             scaled(found.figure(), found.binary),
-            {"en": "Qini coefficient", "zh": "Qini 系数"},
-            {
-                "en": "Area between the curve of the score and an order at random; an interval with zero inside: no heterogeneity found.",
-                "zh": "得分曲线与随机排序之间的面积；区间含零即未发现差异化效应。",
-            },
+            message("uplift.qini_coefficient.name"),
+            message("uplift.qini_coefficient.meaning"),
             **facts,
         ),
         Shown(
             _figure("everyone", found.everyone, found),
-            {"en": "Effect on everyone", "zh": "对所有人的效应"},
-            {
-                "en": f"{found.everyone.variant} less {found.everyone.control}, on the users kept back.",
-                "zh": f"留出用户中 {found.everyone.variant} 与 {found.everyone.control} 之差。",
-            },
+            message("uplift.effect_on_everyone.name"),
+            message(
+                "uplift.effect_on_everyone.meaning", variant=found.everyone.variant, control=found.everyone.control
+            ),
             **facts,
         ),
     ]
@@ -42,29 +39,26 @@ def uplift_section(found: Uplift) -> Section:
         shown += [
             Shown(
                 _figure("addressed", found.addressed, found),
-                {"en": f"Effect on the best {found.share:.0%}", "zh": f"对得分最高 {found.share:.0%} 的效应"},
-                {"en": "On those whose expected effect is above the cost.", "zh": "预期效应高于成本的用户。"},
+                message("uplift.effect_on_best.name", share=found.share),
+                message("uplift.effect_on_best.meaning"),
                 **facts,
             ),
             Shown(
                 _figure("others", found.others, found),
-                {"en": "Effect on the others", "zh": "对其余用户的效应"},
-                {"en": "On those it is not worth addressing.", "zh": "不值得触达的用户。"},
+                message("uplift.effect_on_others.name"),
+                message("uplift.effect_on_others.meaning"),
                 **facts,
             ),
         ]
-    notes: list[Text] = [found.texts()]
+    notes: list[Text] = [found.text()]
     if found.units.note == "simulated":
-        notes.append({"en": "These data are simulated.", "zh": "这些数据为模拟数据。"})
+        notes.append(message("uplift.note.these_data_simulated"))
     notes += found.units.notes
-    notes += [problem.texts() for problem in found.units.problems]
+    notes += [problem.text() for problem in found.units.problems]
     return Section(
         "uplift",
-        {"en": "Whom to address", "zh": "触达谁"},
-        {
-            "en": f"Learnt on {found.learnt:,} users, judged on {found.curve.users:,} others.",
-            "zh": f"在 {found.learnt:,} 名用户上学习，在另外 {found.curve.users:,} 名用户上检验。",
-        },
+        message("uplift.title"),
+        message("uplift.lead", learnt=found.learnt, users=found.curve.users),
         shown,
         [qini_chart(found), fifths_chart(found)],
         [trait_table(found)] if found.found else [],
@@ -83,14 +77,12 @@ def trait_table(found: Uplift) -> Table:
         for trait in found.traits
     ]
     columns = [
-        ("known before", "事先已知"),
-        ("addressed", "触达者"),
-        ("others", "其余"),
-        ("distance, in deviations", "差距（标准差）"),
+        message("uplift.column.known_before"),
+        message("uplift.column.addressed"),
+        message("uplift.column.others"),
+        message("uplift.column.distance_deviations"),
     ]
-    return Table(
-        {"en": "Who they are", "zh": "他们是谁"}, [{"en": en, "zh": zh} for en, zh in columns], rows, cited(found.units)
-    )
+    return Table(message("uplift.table.who_they"), columns, rows, cited(found.units))
 
 
 def _figure(name: str, gap: Difference, found: Uplift) -> Figure:

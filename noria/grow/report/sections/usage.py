@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from noria.core.figure import Figure
+from noria.core.messages import message
 from noria.grow.report.charts.chart import Text, bar_chart
 from noria.grow.report.page import Section, Shown, Table
 from noria.grow.usage import Usage
@@ -13,7 +14,7 @@ from noria.grow.users.activity import Growth
 
 from .users import growth_table
 
-SERVER: Text = {"en": "server events", "zh": "服务事件"}
+SERVER: Text = message("usage.server_events")
 
 
 def usage_section(use: Usage, growth: Growth | None = None) -> Section:
@@ -23,25 +24,22 @@ def usage_section(use: Usage, growth: Growth | None = None) -> Section:
     shown = [
         Shown(
             Figure("events", use.events, use.events, source="server events"),
-            {"en": "Events", "zh": "事件"},
-            {"en": "Facts of use in the lake, each counted once.", "zh": "数据湖中的使用事实，每条只计一次。"},
+            message("usage.events.name"),
+            message("usage.events.meaning"),
             **count,
         ),
         Shown(
             Figure("users", use.users, use.requests, source="server events"),
-            {"en": "Users of the server", "zh": "服务的用户"},
-            {
-                "en": "Distinct pseudonyms that sent a request; n is the requests.",
-                "zh": "发出请求的不同化名；n 为请求数。",
-            },
+            message("usage.users_server.name"),
+            message("usage.users_server.meaning"),
             **count,
         ),
     ]
     shown += [
         Shown(
             figure,
-            {"en": f"Application {figure.name}", "zh": f"应用 {figure.name}"},
-            {"en": "Its part of all requests.", "zh": "占全部请求的比例。"},
+            message("usage.application.name", name=figure.name),
+            message("usage.application.meaning"),
             percent=True,
             **count,
         )
@@ -50,8 +48,8 @@ def usage_section(use: Usage, growth: Growth | None = None) -> Section:
     shown += [
         Shown(
             figure,
-            {"en": f"Model {figure.name}", "zh": f"模型 {figure.name}"},
-            {"en": "Its part of the requests that a model answered.", "zh": "占由模型应答的请求的比例。"},
+            message("usage.model.name", name=figure.name),
+            message("usage.model.meaning"),
             percent=True,
             **count,
         )
@@ -60,11 +58,8 @@ def usage_section(use: Usage, growth: Growth | None = None) -> Section:
     shown += [
         Shown(
             figure,
-            {"en": f"Judged right: {figure.name}", "zh": f"被评为正确：{figure.name}"},
-            {
-                "en": "Of the answers that users judged; the last word on each counts.",
-                "zh": "在用户评价过的答复中所占比例；以最后一次评价为准。",
-            },
+            message("usage.judged_right.name", name=figure.name),
+            message("usage.judged_right.meaning"),
             percent=True,
             **count,
         )
@@ -74,32 +69,17 @@ def usage_section(use: Usage, growth: Growth | None = None) -> Section:
         bar_chart(
             [figure.name for figure in use.apps],
             [round(figure.value * figure.n) for figure in use.apps],
-            {"en": "Requests by application", "zh": "各应用的请求数"},
-            {"en": "Counted from the events themselves.", "zh": "直接由事件计数。"},
+            message("usage.requests_application.title"),
+            message("usage.requests_application.meaning"),
             SERVER,
-            {"en": "requests", "zh": "请求"},
+            message("usage.requests"),
         )
     ]
-    names = {
-        "request": "请求",
-        "feedback": "反馈",
-        "impression": "曝光",
-        "click": "点击",
-        "conversion": "转化",
-        "handover": "转人工",
-        "alert": "告警",
-        "ok": "成功",
-        "refused": "拒绝",
-        "failed": "失败",
-        "blocked": "拦截",
-    }
-    rows: list[list[str | float | Text | None]] = [
-        [{"en": kind, "zh": names[kind]}, n] for kind, n in use.kinds.items()
-    ]
-    rows += [[{"en": f"requests {outcome}", "zh": f"请求{names[outcome]}"}, n] for outcome, n in use.outcomes.items()]
+    rows: list[list[str | float | Text | None]] = [[message(f"usage.kind.{kind}"), n] for kind, n in use.kinds.items()]
+    rows += [[message(f"usage.outcome.{outcome}"), n] for outcome, n in use.outcomes.items()]
     latency: list[list[str | float | Text | None]] = [
         [
-            {"en": f.name, "zh": f.name.replace("median", "中位数").replace("95th percentile", "第 95 百分位")},
+            _latency(f.name),
             f.n,
             f.value,
             f.low,
@@ -109,19 +89,19 @@ def usage_section(use: Usage, growth: Growth | None = None) -> Section:
     ]
     tables = [
         Table(
-            {"en": "Events by kind", "zh": "各类事件"},
-            [{"en": "kind", "zh": "类别"}, {"en": "events", "zh": "事件数"}],
+            message("usage.table.events_kind"),
+            [message("usage.column.kind"), message("usage.column.events")],
             rows,
             SERVER,
         ),
         Table(
-            {"en": "Latency, ms", "zh": "延迟（毫秒）"},
+            message("usage.table.latency_ms"),
             [
-                {"en": "application", "zh": "应用"},
-                {"en": "requests", "zh": "请求数"},
-                {"en": "ms", "zh": "毫秒"},
-                {"en": "95% low", "zh": "95% 下限"},
-                {"en": "95% high", "zh": "95% 上限"},
+                message("usage.column.application"),
+                message("report.column.requests"),
+                message("usage.column.ms"),
+                message("report.column.low_95"),
+                message("report.column.high_95"),
             ],
             latency,
             SERVER,
@@ -131,12 +111,15 @@ def usage_section(use: Usage, growth: Growth | None = None) -> Section:
         tables.append(replace(growth_table(growth), source=SERVER))
     return Section(
         "usage",
-        {"en": "Use of the server", "zh": "服务使用"},
-        {
-            "en": f"From the server's own events, {first} to {last} UTC.",
-            "zh": f"来自服务自身的事件，{first} 至 {last}（UTC）。",
-        },
+        message("usage.title"),
+        message("usage.lead", first=first, last=last),
         shown,
         charts,
         tables,
     )
+
+
+def _latency(name: str) -> Text:
+    if name.endswith(" median"):
+        return message("usage.latency.median", app=name.removesuffix(" median"))
+    return message("usage.latency.percentile_95", app=name.removesuffix(" 95th percentile"))

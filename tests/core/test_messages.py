@@ -1,0 +1,169 @@
+"""Messages: every catalogue in every language, with the same places for values; the code uses those codes and no others."""
+
+from __future__ import annotations
+
+import ast
+import pickle
+import re
+import string
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+import noria
+from noria.core.messages import (
+    CATALOGUES,
+    LANGUAGES,
+    Message,
+    as_is,
+    catalogue,
+    environment_language,
+    joined,
+    message,
+    term,
+)
+
+ROOT = Path(noria.__file__).parent
+NAMES = sorted(path.stem for path in (CATALOGUES / "en").glob("*.toml"))
+CHINESE = re.compile(r"[一-鿿]")
+MAKERS = ("message", "joined", "Message")
+WORDS = "terms"
+"""The catalogue whose keys are words of results: they come with the data, and no code names them."""
+
+
+def texts(language: str) -> dict[str, str]:
+    return {code: text for name in NAMES for code, text in catalogue(language, name).items()}
+
+
+def places(text: str) -> set[str]:
+    return {name for _, name, _, _ in string.Formatter().parse(text) if name is not None}
+
+
+@cache
+def calls() -> list[tuple[str, ast.Call, str, ast.expr]]:
+    """Return where a message is made, the call, its function's name, and the code that it is given."""
+    found = []
+    for path in sorted(ROOT.rglob("*.py")):
+        source = path.read_text(encoding="utf-8")
+        if "core.messages import" not in source:
+            continue
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in MAKERS and node.args:
+                found.append((f"{path.relative_to(ROOT)}:{node.lineno}", node, node.func.id, node.args[0]))
+    return found
+
+
+def codes_of(given: ast.expr) -> list[str]:
+    """Return the codes, as patterns, that an expression may give: of an f-string each value stands for one part or the end of one."""
+    if isinstance(given, ast.Constant) and isinstance(given.value, str):
+        return [re.escape(given.value)]
+    if isinstance(given, ast.IfExp):
+        return [*codes_of(given.body), *codes_of(given.orelse)]
+    if isinstance(given, ast.JoinedStr):
+        return ["".join(re.escape(part.value) if isinstance(part, ast.Constant) else r"\w+" for part in given.values)]
+    return []
+
+
+def test_every_language_has_the_same_catalogues() -> None:
+    assert len(NAMES) > 10
+    for language in LANGUAGES:
+        assert sorted(path.stem for path in (CATALOGUES / language).glob("*")) == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_message_has_both_languages_and_every_value_is_used_in_both(name: str) -> None:
+    english, chinese = catalogue("en", name), catalogue("zh", name)
+    assert english.keys() == chinese.keys()
+    for code, text in english.items():
+        assert not CHINESE.search(text), code
+        assert places(text) == places(chinese[code]), code
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_reads_the_same_in_both_has_no_words(name: str) -> None:
+    # Names that Chinese readers know by these letters too.
+    same = {"SHA", "CRPS", "MASE", "HHI", "BG", "NBD", "Driscoll", "Kraay", "Pareto"}
+    for code, text in catalogue("en", name).items():
+        words = set(re.findall("[A-Za-z]{2,}", re.sub(r"\{[^}]*\}", "", text)))
+        assert name == "join" or words <= same or CHINESE.search(catalogue("zh", name)[code]), code
+
+
+def test_every_code_in_the_code_is_known() -> None:
+    known = texts("en")
+    unknown = [
+        f"{place}: {pattern}"
+        for place, _, maker, given in calls()
+        for pattern in codes_of(given)
+        if maker != "Message" and not any(re.fullmatch(pattern, code) for code in known)
+    ]
+    assert unknown == []
+
+
+def test_every_message_is_used() -> None:
+    patterns = [re.compile(pattern) for _, _, _, given in calls() for pattern in codes_of(given)]
+    patterns.append(re.compile("join.as_is"))  # `as_is` makes it, within the mechanism itself
+    unused = [
+        code
+        for code in texts("en")
+        if not code.startswith(f"{WORDS}.") and not any(pattern.fullmatch(code) for pattern in patterns)
+    ]
+    assert unused == []
+
+
+def test_every_message_is_given_the_values_that_its_text_names() -> None:
+    known = texts("en")
+    wrong = []
+    for place, call, maker, given in calls():
+        names = {keyword.arg for keyword in call.keywords}
+        if maker != "message" or None in names:  # values that come as a whole are tested by who renders them
+            continue
+        for pattern in codes_of(given):
+            for code in known:
+                if re.fullmatch(pattern, code) and places(known[code]) != names:
+                    wrong.append(f"{place}: {code} names {places(known[code])}, given {names}")
+    assert wrong == []
+
+
+def test_a_message_is_its_english_text_and_reads_in_any_language() -> None:
+    inner = message("report.interval", level="95%")
+    told = message("report.interval_from_to", name=inner, low="1", high="2")
+    assert told == "95% interval 1 to 2"
+    assert told["zh"] == "95% 区间 1 至 2"
+    assert told.both() == {"en": str(told), "zh": told["zh"]}
+    assert told[:2] == "95"
+    again = pickle.loads(pickle.dumps(told))
+    assert isinstance(again, Message)
+    assert again["zh"] == told["zh"]
+
+
+def test_names_of_the_data_and_fixed_words() -> None:
+    assert as_is("{x}").both() == {"en": "{x}", "zh": "{x}"}
+    assert term("rows in")["zh"] == "输入行数"
+    assert term("a_name_of_theirs")["zh"] == "a name of theirs"
+    assert joined("join.list", [term("positive"), "x"]).both() == {"en": "positive, x", "zh": "正面、x"}
+    assert joined("join.list", []) == ""
+
+
+def test_an_unknown_code_or_a_missing_value_is_no_message() -> None:
+    with pytest.raises(KeyError, match="no_such"):
+        message("report.no_such")
+    with pytest.raises(KeyError, match="no_such"):
+        message("no_such.title")
+    with pytest.raises(KeyError, match="level"):
+        message("report.interval")
+
+
+@pytest.mark.parametrize(
+    ("environ", "language"),
+    [
+        ({}, "en"),
+        ({"LANG": "zh_CN.UTF-8"}, "zh"),
+        ({"LC_ALL": "C.UTF-8", "LANG": "zh_CN.UTF-8"}, "en"),
+        ({"LC_MESSAGES": "zh_TW", "LANG": "en_US.UTF-8"}, "zh"),
+        ({"NORIA_LANG": "zh", "LC_ALL": "en_US.UTF-8"}, "zh"),
+        ({"NORIA_LANG": "", "LANG": "de_DE"}, "en"),
+    ],
+)
+def test_the_terminal_s_language(environ: dict[str, str], language: str) -> None:
+    assert environment_language(environ) == language
