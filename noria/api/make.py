@@ -117,7 +117,7 @@ def tokenizer(
     from noria.make.tokens.tokenizer import train_tokenizer
 
     report = report_of(progress)
-    texts, sources = training_texts(corpus)
+    texts, sources = training_texts(corpus, report)
     train_tokenizer(texts, vocab_size, out, report, sources=sources, kind=kind, beside=bundled_tokenizers())
     report.ledger(f"tokenizer written to {out}", out=str(out))
     facts = read_manifest(out).facts

@@ -122,14 +122,14 @@ def _known(manifest: Manifest, present: Collection[str] | None, columns: Mapping
 
 
 def _fields(file: Path) -> Collection[str] | None:
-    """Return the columns of a table, or the fields of the first record that can be read; None of a folder or a plain text."""
+    """Return the columns of a table, or the fields of the first record that can be read; None of a folder or of prose."""
     if file.is_dir():
         return None
     records = read_records(file)
+    if records.format.kind == "text" or not records.has_rows:
+        return None
     if records.columns is not None:
         return records.columns
-    if records.format.kind == "text":
-        return None
     return next((record for _, record in records if not isinstance(record, RowError)), None)
 
 
@@ -138,6 +138,8 @@ def _in_a_form_for(task: Task, file: Path) -> bool:
     if file.is_dir():
         return False
     records = read_records(file)
+    if not records.has_rows:
+        return False
     first = next((record for _, record in records if not isinstance(record, RowError)), None)
     form = form_of(opened(first) if records.format.has_columns else first) if first else None
     return form is not None and task.name in form.tasks

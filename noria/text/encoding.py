@@ -119,6 +119,22 @@ def guess(sample: bytes) -> str:
     raise InputError("not text", found="bytes of no known encoding", allowed=ALLOWED, hint="save it as UTF-8")
 
 
+def plain_name(encoding: str) -> str:
+    """Return what people call an encoding."""
+    names = {
+        "utf-8-sig": "UTF-8",
+        "gb18030": "GB18030",
+        "big5hkscs": "Big5",
+        "cp1252": "Windows-1252",
+        "cp932": "Shift-JIS",
+        "euc_jp": "EUC-JP",
+        "euc_kr": "EUC-KR",
+        "utf-16-le": "UTF-16 without a mark",
+        "utf-16-be": "UTF-16 without a mark",
+    }
+    return names.get(encoding, encoding.upper())
+
+
 def _wide(sample: bytes) -> str:
     """Return which UTF-16 without a mark bytes are in: commas, digits and line ends have their zeros on one side only."""
     sides = {"utf-16-le": sample[1::2].count(0), "utf-16-be": sample[::2].count(0)}

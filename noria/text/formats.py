@@ -1,7 +1,7 @@
 """Every format of rows and texts that is read, in one table; and of others the reason why not, with the way round it.
 
 format_of(Source("reviews.csv.gz")).kind       # "table"
-why_not(Path("scan.pdf"))                      # "PDF is not read: save its text as .txt or .md"
+why_not(Path("notes.rtf"))                     # "RTF is not read: save its text as .txt or .md"
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from noria.core.errors import InputError
 from .encoding import SAMPLE_BYTES, text_of
 from .sources import PACKED, Source
 
-Kind = Literal["lines", "json", "table", "sheet", "parquet", "columns", "text"]
+Kind = Literal["lines", "json", "table", "sheet", "parquet", "columns", "text", "page", "word", "pdf", "markup"]
 
 
 @dataclass(frozen=True)
 class Format:
-    """One way to write rows."""
+    """One way to write rows or prose."""
 
     kind: Kind
     name: str
@@ -31,7 +31,12 @@ class Format:
     @property
     def has_columns(self) -> bool:
         """Return whether a row's fields are the cells of a table, so that lists stand in them as text."""
-        return self.kind in ("table", "sheet", "parquet")
+        return self.kind in ("table", "sheet", "parquet", "page", "word", "markup")
+
+    @property
+    def is_prose(self) -> bool:
+        """Return whether a file is a document that reads on; where rows are wanted, those of its first table are taken."""
+        return self.kind in ("page", "word", "pdf")
 
 
 FORMATS = (
@@ -42,23 +47,28 @@ FORMATS = (
     Format("parquet", "Parquet", (".parquet", ".pq")),
     Format("columns", "a token a line", (".conll", ".bio", ".bmes", ".bioes", ".iob", ".iob2")),
     Format("text", "text or Markdown", (".txt", ".text", ".md", ".markdown")),
+    Format("page", "HTML", (".html", ".htm", ".xhtml")),
+    Format("word", "Word", (".docx",)),
+    Format("pdf", "PDF", (".pdf",)),
+    Format("markup", "a table in HTML", ()),  # what some web shops call .xls
 )
 ENDINGS = tuple(ending for one in FORMATS for ending in one.endings)
 ALLOWED = f"{', '.join(ENDINGS)}; each also with {', '.join(PACKED)}"
 """What a message says that may be given."""
+ROWS = f"{', '.join(ending for one in FORMATS if one.kind != 'pdf' for ending in one.endings)}; each also with {', '.join(PACKED)}"
+"""What a message says that may be given where rows are wanted."""
 OWN_RECORDS = ("noria.json", "drops.json", "provenance.jsonl", "certificate.json")
 """Files that Noria writes beside rows, and that hold none."""
 _SAVE = "save its text as .txt or .md"
 _OTHERS = {
-    ".pdf": f"PDF is not read: {_SAVE}",
-    ".doc": f"Word is not read: {_SAVE}",
-    ".docx": f"Word is not read: {_SAVE}",
+    ".doc": "Word of Office 97 is not read: save it as .docx",
+    ".docm": "Word with macros is not read: save it as .docx",
+    ".mht": "web archives are not read: save the page as .html",
+    ".mhtml": "web archives are not read: save the page as .html",
     ".rtf": f"RTF is not read: {_SAVE}",
     ".odt": f"OpenDocument text is not read: {_SAVE}",
     ".ppt": f"PowerPoint is not read: {_SAVE}",
     ".pptx": f"PowerPoint is not read: {_SAVE}",
-    ".html": f"HTML is not read as a file: {_SAVE}, or put the pages into JSON Lines as {{text}}",
-    ".htm": f"HTML is not read as a file: {_SAVE}, or put the pages into JSON Lines as {{text}}",
     ".xml": "XML is not read: write its texts as JSON Lines",
     ".epub": f"EPUB is not read: {_SAVE}",
     ".ann": "brat's marks beside a text are not read: export them as CoNLL columns or JSON Lines",
@@ -94,13 +104,17 @@ def format_of(source: Source) -> Format:
         return _of("parquet")
     if known and known.kind == "parquet":
         return known
+    if known and known.kind in ("word", "pdf"):
+        return known
+    if head[:5] == b"%PDF-":
+        return _of("pdf")
     if head[:4] == b"PK\x03\x04" or head[:4] == b"\xd0\xcf\x11\xe0" or (known and known.kind == "sheet"):
         return _sheet(source, known, head)
-    if head[:5] == b"%PDF-":
-        raise InputError(f"{source.name}: {_OTHERS['.pdf']}", allowed=ALLOWED)
+    if known and known.kind == "page":
+        return known
     text = text_of(head, source.name).lstrip("\ufeff")
     if known and known.kind != "text" and re.match(r"\s*<(?:!doctype html|html|table)\b", text, re.IGNORECASE):
-        raise _html(source)
+        raise InputError(f"{source.name} is an HTML page", hint="give it the ending .html")
     found = _by_content(text, known, source.name)
     if found is None:
         raise InputError("unknown kind of file", found=source.name, allowed=ALLOWED)
@@ -136,13 +150,9 @@ def _sheet(source: Source, known: Format | None, head: bytes) -> Format:
         # What some web shops call .xls is a table of tabs or of HTML.
         text = text_of(head, source.name)
         if "<table" in text.lower() or "<html" in text.lower():
-            raise _html(source)
+            return _of("markup")
         return _of("table")
     return _of("sheet")
-
-
-def _html(source: Source) -> InputError:
-    return InputError(f"{source.name} is an HTML page", hint="open it in a spreadsheet and save it as .xlsx or .csv")
 
 
 def _by_content(text: str, known: Format | None, name: str) -> Kind | None:

@@ -15,6 +15,9 @@ from noria.core.errors import RowError
 
 from .encoding import MARKED
 
+Numbered = tuple[int, dict[str, Any] | RowError]
+"""A record with the line it stands on, or what is wrong there."""
+
 
 def numbered_lines(text: str) -> Iterator[tuple[int, str]]:
     """Yield each line that is not blank with its 1-based number; a byte-order mark before the first is left out."""
@@ -30,12 +33,12 @@ def filled_lines(lines: Iterable[str]) -> Iterator[tuple[int, str]]:
             yield number, bare
 
 
-def json_objects(text: str, source: str | Path) -> Iterator[tuple[int, dict[str, Any] | RowError]]:
+def json_objects(text: str, source: str | Path) -> Iterator[Numbered]:
     """Yield each JSON object with its 1-based line, or the error that stands in its place. Blank lines are passed over."""
     return json_rows(text.split("\n"), source)
 
 
-def json_rows(lines: Iterable[str], source: str | Path) -> Iterator[tuple[int, dict[str, Any] | RowError]]:
+def json_rows(lines: Iterable[str], source: str | Path) -> Iterator[Numbered]:
     """Yield the object on each line as `json_objects` does, of lines that come one by one."""
     for number, line in filled_lines(lines):
         if MARKED in line:

@@ -12,25 +12,24 @@ cells) is counted in the notes. It knows nothing of tasks: the fields are those 
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from noria.core.errors import InputError, RowError, shorten
 from noria.core.progress import Report
 
+from .arrays import array_rows
 from .dialects import SAMPLE, dialect_of
-from .encoding import MARKED, SAMPLE_BYTES, named
-from .formats import ALLOWED, Format, format_of
-from .lines import filled_lines, json_rows
+from .encoding import MARKED, SAMPLE_BYTES, named, plain_name
+from .formats import ALLOWED, ROWS, Format, format_of
+from .lines import Numbered, filled_lines, json_rows
+from .passages import TextDocument, document_in
+from .sheets import Table, cells_below, sheet_cells
 from .sources import Source
 from .tables import Dialect, Notes, check_header, rows_below, table_rows
-
-Numbered = tuple[int, dict[str, Any] | RowError]
-LISTED = ("data", "rows", "records", "examples", "items", "samples", "instances", "train", "annotations", "results")
-"""Names under which an object of JSON may hold its rows."""
 
 
 class Records:
@@ -53,25 +52,51 @@ class Records:
         self._columns: tuple[str, ...] | None = None
         self._sheet: list[tuple[int, list[str] | str]] = []
         if self.format.kind == "sheet":
-            from .sheets import sheet_cells
-
             self._columns, self._sheet = sheet_cells(source, self._before)
         elif self.format.kind == "parquet":
             self._columns = tuple(_parquet_file(source).schema_arrow.names)
-        else:
+        elif not (self.format.is_prose or self.format.kind == "markup"):
             self._judge_text()
         self._notes = self._before
 
     @property
     def columns(self) -> tuple[str, ...] | None:
-        """Return the names of a table's columns; None where each record has fields of its own."""
+        """Return the names of a table's columns; None where each record has fields of its own.
+
+        Raises:
+            InputError: a document of prose holds no table.
+        """
+        if self._columns is None and (self.format.is_prose or self.format.kind == "markup"):
+            self._columns, self._sheet = self._table()
         return self._columns
+
+    @property
+    def has_rows(self) -> bool:
+        """Return whether there are records; a document of prose may hold no table."""
+        return not self.format.is_prose or bool(self.format.has_columns and _tables(self.document))
+
+    @cached_property
+    def document(self) -> TextDocument:
+        """Return the text as passages, each with its place; of prose.
+
+        Raises:
+            InputError: it is locked, empty, damaged or too large.
+        """
+        found = document_in(self.source, self.format.kind)
+        self.encoding = found.encoding
+        self._tell_encoding()
+        if self._report:
+            for note in found.notes.lines():
+                self._report.note(f"{self.source.name}: {note}")
+        return found
 
     def notes(self) -> list[str]:
         """Return what was passed over, once the records are read: counts, and the first line of each."""
         return self._notes.lines()
 
     def __iter__(self) -> Iterator[Numbered]:
+        if self.format.is_prose or self.format.kind == "markup":
+            assert self.columns
         self._notes = Notes(self._before.counts.copy(), dict(self._before.first))
         yield from self._read()
         if self._report:
@@ -88,7 +113,9 @@ class Records:
             text = stream.read().removeprefix("\ufeff")
         if MARKED in text:
             line = text.count("\n", 0, text.index(MARKED)) + 1
-            raise InputError(f"{self.source.name} is not {_plain(self.encoding)} throughout", found=f"line {line:,}")
+            raise InputError(
+                f"{self.source.name} is not {plain_name(self.encoding)} throughout", found=f"line {line:,}"
+            )
         return text
 
     @contextmanager
@@ -102,10 +129,7 @@ class Records:
     def _judge_text(self) -> None:
         image = self.source.head(SAMPLE_BYTES)
         self.encoding = named(image, self.source.name)
-        if self._report and self.encoding not in ("utf-8-sig", "utf-16", "utf-32"):
-            self._report.note(
-                f"{self.source.name} is not UTF-8: read as {_plain(self.encoding)}", encoding=self.encoding
-            )
+        self._tell_encoding()
         start = image.decode(self.encoding, errors="marked")
         self._line_end = "\n" if "\n" in start or "\r" not in start else "\r"
         if self.format.kind != "table":
@@ -119,15 +143,39 @@ class Records:
         for title in self.dialect.titles:
             self._before.count(f"lines above the names of the columns passed over: {shorten(title, 40)}", 1)
 
+    def _tell_encoding(self) -> None:
+        if self._report and self.encoding not in ("", "utf-8", "utf-8-sig", "utf-16", "utf-32"):
+            self._report.note(
+                f"{self.source.name} is not UTF-8: read as {plain_name(self.encoding)}", encoding=self.encoding
+            )
+
+    def _table(self) -> Table:
+        """Return the rows of the first table of a document: a page or a letter may hold one, and a PDF only looks as if it did."""
+        name, what = self.source.name, self.format.name
+        if self.format.kind == "pdf":
+            raise InputError(
+                f"{name} is a PDF, and no table of rows", allowed=ROWS, hint="noria build clean reads its text"
+            )
+        found = _tables(self.document)
+        if not found:
+            raise InputError(
+                f"{name} holds no table, and rows are wanted",
+                found=f"{what} without a table of two columns",
+                allowed=ROWS,
+            )
+        if len(found) > 1:
+            self._before.count(f"tables beside the first, not read: {len(found) - 1:,}", 1)
+        return cells_below(found[0], 0, name, self._before)
+
     def _read(self) -> Iterator[Numbered]:
         name, kind = self.source.name, self.format.kind
-        if kind == "sheet":
-            assert self._columns is not None
-            yield from rows_below(self._columns, self._sheet, name, self._notes)
+        if kind in ("sheet", "page", "word", "markup", "pdf"):
+            assert self.columns is not None
+            yield from rows_below(self.columns, self._sheet, name, self._notes)
         elif kind == "parquet":
             yield from _parquet(self.source)
         elif kind == "json":
-            yield from _json(self.text(), name)
+            yield from array_rows(self.text(), name)
         else:
             with self.lines() as stream:
                 if kind == "table":
@@ -165,19 +213,9 @@ def records_in(image: bytes, name: str, report: Report | None = None) -> Records
     return Records(Source(name, image), report)
 
 
-def _plain(encoding: str) -> str:
-    names = {
-        "utf-8-sig": "UTF-8",
-        "gb18030": "GB18030",
-        "big5hkscs": "Big5",
-        "cp1252": "Windows-1252",
-        "cp932": "Shift-JIS",
-        "euc_jp": "EUC-JP",
-        "euc_kr": "EUC-KR",
-        "utf-16-le": "UTF-16 without a mark",
-        "utf-16-be": "UTF-16 without a mark",
-    }
-    return names.get(encoding, encoding.upper())
+def _tables(document: TextDocument) -> list[list[list[str]]]:
+    """Return the tables of a document that may be rows: a header with two names at least, and a row below it."""
+    return [cells for cells in document.tables if sum(len(row) > 1 for row in cells) > 1]
 
 
 def _parquet_file(source: Source) -> Any:
@@ -210,110 +248,6 @@ def _parquet(source: Source) -> Iterator[Numbered]:
 def _as_damage(error: Exception, what: str) -> Exception:
     """Return what to raise for an error of Arrow's: it takes the system's class for damage, too, but gives it no number."""
     return error if isinstance(error, OSError) and error.errno is not None else InputError(what, found=str(error))
-
-
-def _json(text: str, name: str) -> Iterator[Numbered]:
-    """Yield the rows of an array, or of an object that holds them, each with the line it begins on."""
-    start = len(text) - len(text.lstrip())
-    if text[start : start + 1] == "[":
-        yield from _array(text, start, name)
-        return
-    try:
-        whole = json.loads(text)
-    except (ValueError, RecursionError):
-        yield from _array(text, start - 1, name, closing="")  # objects one after another, each over many lines
-        return
-    if not isinstance(whole, dict):
-        raise InputError(f"{name} holds no rows", found=whole, allowed="[{...}, ...]")
-    lists = {key: value for key, value in whole.items() if isinstance(value, list) and any(map(_is_row, value))}
-    held = [key for key in LISTED if key in lists] or list(lists)
-    if len(lists) == 1 or (held and held[0] == "data"):
-        yield from enumerate((_object(one, name, number) for number, one in enumerate(lists[held[0]], 1)), 1)
-    elif lists:
-        raise InputError(
-            f"{name} holds several lists of rows", found=", ".join(lists), hint="put each into a file of its own"
-        )
-    elif rows := _split(whole) or _by_columns(whole):
-        yield from enumerate(rows, 1)
-    else:
-        raise InputError(
-            f"{name} holds no rows",
-            found=f"an object with {', '.join(whole) or 'nothing'}",
-            allowed='[{...}, ...], {"data": [{...}, ...]}, or an object a line',
-        )
-
-
-def _array(text: str, start: int, name: str, closing: str = "]") -> Iterator[Numbered]:
-    decode = json.JSONDecoder().raw_decode
-    place, line, counted, number = start + 1, 1, 0, 0
-    # An array on one line has rows 1, 2, 3; one over many lines has the lines that its rows begin on.
-    on_lines = "\n" in text.strip()
-    closed = False
-    while not closed:
-        while text[place : place + 1].isspace():
-            place += 1
-        line, counted = line + text.count("\n", counted, place), place
-        if not closing and place >= len(text):
-            return
-        if closing and text[place : place + 1] == closing and text[:place].rstrip()[-1:] == "[":
-            place, closed = place + 1, True
-            continue
-        try:
-            value, place = decode(text, place)
-        except (ValueError, RecursionError) as error:
-            raise InputError(f"{name} is not JSON from line {line:,} on", found=str(error)) from None
-        number += 1
-        there = line if on_lines else number
-        yield there, _object(value, name, there)
-        while text[place : place + 1].isspace():
-            place += 1
-        mark = text[place : place + 1]
-        if not closing:
-            place += mark == ","
-            continue
-        if mark not in (",", "]"):
-            raise InputError(
-                f"{name} is not JSON from line {line:,} on",
-                found=text[place : place + 20] or "the end",
-                allowed=", or ]",
-            )
-        place, closed = place + 1, mark == "]"
-    if rest := text[place:].strip():
-        raise InputError(f"{name} goes on after its array", found=rest)
-
-
-def _is_row(value: object) -> bool:
-    return isinstance(value, dict)
-
-
-def _object(value: Any, name: str, line: int) -> dict[str, Any] | RowError:
-    if isinstance(value, dict):
-        return value
-    return RowError("not a JSON object", file=name, line=line, found=value, allowed="{...}")
-
-
-def _split(whole: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the rows of columns and data, as pandas writes them with orient="split"; none where they do not pair."""
-    names, data = whole.get("columns"), whole.get("data")
-    if not isinstance(names, list) or not isinstance(data, list) or not all(isinstance(name, str) for name in names):
-        return []
-    if not all(isinstance(cells, list) and len(cells) == len(names) for cells in data):
-        return []
-    return [dict(zip(names, cells, strict=True)) for cells in data]
-
-
-def _by_columns(whole: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the rows of an object of columns, as pandas writes by default; none where its columns do not pair."""
-    if all(isinstance(value, dict) and value and not all(map(str.isdigit, value)) for value in whole.values()) and all(
-        map(str.isdigit, whole)
-    ):
-        return list(whole.values())  # orient="index"
-    columns = {name: list(value.values()) if isinstance(value, dict) else value for name, value in whole.items()}
-    if not columns or not all(isinstance(value, list) for value in columns.values()):
-        return []
-    if len({len(value) for value in columns.values()}) != 1 or len(columns) < 2:
-        return []
-    return [dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)]
 
 
 def _columns(lines: Iterable[str], name: str) -> Iterator[Numbered]:

@@ -231,21 +231,21 @@ def test_a_folder_names_what_it_does_not_read(tmp_path: Path) -> None:
     folder = tmp_path / "raw"
     folder.mkdir()
     (folder / "a.csv").write_bytes((CASES / "raw.csv").read_bytes())
-    (folder / "b.pdf").write_bytes(b"%PDF-1.7")
+    (folder / "b.rtf").write_bytes(b"{\\rtf1}")
     (folder / ".DS_Store").write_bytes(b"\x00\x01")
     (folder / "c.docx").write_bytes(b"PK\x03\x04")
     (folder / "config.json").write_text('{"lr": 0.1}')
     report = Report(stream=io.StringIO())
     out = build_corpus([folder], tmp_path / "corpus", CleanSettings(valid=0.0, test=0.0), report=report)
     said = report.stream.getvalue()  # type: ignore[attr-defined]
-    for name in ("b.pdf", ".DS_Store", "c.docx", "config.json"):
+    for name in ("b.rtf", ".DS_Store", "c.docx", "config.json"):
         assert name in said
     left = read_manifest(out).facts["not_read"]
     assert sum(one["files"] for one in left.values()) == 4
     facts = read_manifest(out).facts
     assert facts["rows"] == facts["kept"] + sum(facts["drops"].values())
-    with pytest.raises(InputError, match="PDF is not read"):
-        build_corpus([folder / "b.pdf"], tmp_path / "other", report=Report.silent())
+    with pytest.raises(InputError, match="RTF is not read"):
+        build_corpus([folder / "b.rtf"], tmp_path / "other", report=Report.silent())
 
 
 def written(tmp_path: Path, name: str, text: str, encoding: str = "utf-8") -> Path:
@@ -454,7 +454,7 @@ def test_more_files_that_are_not_what_they_are_called(tmp_path: Path) -> None:
         read(written(tmp_path, "zero.csv", "text,label\na\0b,x\n"))
     with pytest.raises(InputError, match="is an HTML page"):
         read(written(tmp_path, "page.csv", "<!DOCTYPE html><table><tr><td>a</td></tr></table>"))
-    with pytest.raises(InputError, match="PDF is not read"):
+    with pytest.raises(InputError, match="is a PDF, and no table of rows"):
         read(written(tmp_path, "scan.txt", "%PDF-1.7\nxx"))
     index = '{"1": {"text": "好", "label": "a"}, "2": {"text": "坏", "label": "b"}}'
     assert [row["label"] for row in read(written(tmp_path, "index.json", index))[0]] == ["a", "b"]

@@ -8,7 +8,6 @@ import io
 import json
 import lzma
 import re
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
@@ -16,6 +15,7 @@ from random import Random
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from made_files import html_table, sheet, word
 
 from noria.core.errors import InputError, RowError
 from noria.text.formats import ENDINGS
@@ -27,68 +27,6 @@ ROWS = [
     {"text": "007", "label": "x"},
 ]
 PAGES = Path(__file__).parents[2] / "docs"
-
-
-def sheet(rows: list[list[object]], *, names: tuple[str, ...] = ("Sheet1",)) -> bytes:
-    """Return the least workbook that spreadsheets open: the rows on the first sheet, one cell on each other."""
-
-    def cell(column: int, row: int, value: object) -> str:
-        place = f"{chr(65 + column)}{row}"
-        if value is None:
-            return ""
-        if isinstance(value, int | float):
-            return f'<c r="{place}"><v>{value}</v></c>'
-        text = str(value).replace("&", "&amp;").replace("<", "&lt;")
-        return f'<c r="{place}" t="inlineStr"><is><t xml:space="preserve">{text}</t></is></c>'
-
-    def part(cells: list[list[object]]) -> str:
-        lines = "".join(
-            f'<row r="{number}">' + "".join(cell(place, number, value) for place, value in enumerate(line)) + "</row>"
-            for number, line in enumerate(cells, 1)
-        )
-        return f'<worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><sheetData>{lines}</sheetData></worksheet>'
-
-    office = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
-    package = "http://schemas.openxmlformats.org/package/2006"
-    types = "application/vnd.openxmlformats-officedocument.spreadsheetml"
-    numbered = list(enumerate(names, 1))
-    stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w") as book:
-        book.writestr(
-            "[Content_Types].xml",
-            f'<Types xmlns="{package}/content-types">'
-            '<Default Extension="rels" ContentType="application/vnd.openxmlformats-package.relationships+xml"/>'
-            f'<Override PartName="/xl/workbook.xml" ContentType="{types}.sheet.main+xml"/>'
-            + "".join(
-                f'<Override PartName="/xl/worksheets/sheet{n}.xml" ContentType="{types}.worksheet+xml"/>'
-                for n, _ in numbered
-            )
-            + "</Types>",
-        )
-        book.writestr(
-            "_rels/.rels",
-            f'<Relationships xmlns="{package}/relationships"><Relationship Id="rId1" '
-            f'Type="{office}/officeDocument" Target="xl/workbook.xml"/></Relationships>',
-        )
-        book.writestr(
-            "xl/workbook.xml",
-            '<workbook xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main" '
-            f'xmlns:r="{office}"><sheets>'
-            + "".join(f'<sheet name="{name}" sheetId="{n}" r:id="rId{n}"/>' for n, name in numbered)
-            + "</sheets></workbook>",
-        )
-        book.writestr(
-            "xl/_rels/workbook.xml.rels",
-            f'<Relationships xmlns="{package}/relationships">'
-            + "".join(
-                f'<Relationship Id="rId{n}" Type="{office}/worksheet" Target="worksheets/sheet{n}.xml"/>'
-                for n, _ in numbered
-            )
-            + "</Relationships>",
-        )
-        for n, _ in numbered:
-            book.writestr(f"xl/worksheets/sheet{n}.xml", part(rows if n == 1 else [["more"]]))
-    return stream.getvalue()
 
 
 def parquet(rows: list[dict[str, str]]) -> bytes:
@@ -137,6 +75,9 @@ FORMATS: dict[str, bytes] = {
     "misnamed.csv": sheet([list(ROWS[0]), *([*row.values()] for row in ROWS)]),
     "r.parquet": parquet(ROWS),
     "lines.txt": LINES,
+    "r.html": html_table(ROWS),
+    "a shop's.xls": html_table(ROWS, "gb18030"),
+    "r.docx": word(["前言", [list(ROWS[0]), *([*row.values()] for row in ROWS)], "后记"]),
 }
 PACKERS: dict[str, Callable[[bytes], bytes]] = {
     "": lambda image: image,
@@ -192,11 +133,15 @@ def test_lines_of_an_array_are_those_of_the_file() -> None:
         ("r.json", b'[{"a": 1}, {"a": ', "not JSON from line 1 on"),
         ("r.json", b'{"lr": 0.1}', "holds no rows"),
         ("r.json", b'{"train": [{"a": 1}], "test": [{"a": 2}]}', "several lists of rows"),
-        ("r.pdf", b"%PDF", "PDF is not read: save its text"),
+        ("r.pdf", b"%PDF", "is a PDF, and no table of rows"),
+        ("r.html", b"<p>hello", "holds no table, and rows are wanted"),
+        ("r.docx", word(["hello"]), "holds no table, and rows are wanted"),
+        ("r.docx", b"", "is empty"),
         ("r.pkl", b"\x80\x04", "pickle is never read"),
         ("r.xyz", b"hello", "unknown kind of file"),
-        ("r.xlsx", b"PK\x03\x04 no", "is no spreadsheet"),
-        ("r.xls", b"<html><table><tr><td>text</td></tr></table></html>", "is an HTML page"),
+        ("r.xlsx", b"PK\x03\x04 no", "is cut short or damaged"),
+        ("r.xls", b"<html><table><tr><td>text</td></tr></table></html>", "holds no table, and rows are wanted"),
+        ("r.jsonl", b"<html><table><tr><td>text</td></tr></table></html>", "is an HTML page: give it the ending .html"),
         ("r.csv", b"", "is empty"),
         ("r.csv", b"sep=;\r\n", "is empty"),
         ("r.csv", b"a,a\n1,2\n", "two columns of one name"),

@@ -24,7 +24,7 @@ def calibration_texts(model: Path, file: Path, reading: ReadSettings, report: Re
         InputError, RowError: the file cannot be used.
     """
     rows = given_for(read_manifest(model), file, reading.columns, skip_bad=reading.skip_bad_rows, report=report)
-    return list(texts_of(file)) if rows is None else list(rows)
+    return list(texts_of(file, report=report)) if rows is None else list(rows)
 
 
 def held_out_rows(model: Path, file: Path, reading: ReadSettings, report: Report) -> list[Row]:
@@ -38,7 +38,7 @@ def held_out_rows(model: Path, file: Path, reading: ReadSettings, report: Report
     if task_of(manifest).name != "embed":
         return rows_for(manifest, file, reading.columns, skip_bad=reading.skip_bad_rows, report=report)
     rows = given_for(manifest, file, reading.columns, skip_bad=reading.skip_bad_rows, report=report)
-    return [{"text": text} for text in texts_of(file)] if rows is None else rows
+    return [{"text": text} for text in texts_of(file, report=report)] if rows is None else rows
 
 
 def report_calibrated(calibration: Sequence[str | Row], held_out: Sequence[Row], report: Report) -> None:

@@ -21,7 +21,7 @@ from noria.core.folder import MANIFEST, Source, new_folder, read_manifest, sha25
 from noria.core.progress import Bar, Report
 from noria.core.settings import fingerprint
 
-from .documents import Document, count_documents, gather, read_documents, write_rows
+from .documents import Document, Gathered, count_documents, gather, read_documents, write_rows
 from .pipeline import deduplicate, prepare, splits
 from .settings import CleanSettings
 from .tally import Tally
@@ -66,14 +66,15 @@ def build_corpus(
     for line in gathered.lines():
         report.note(line)
     work = out.parent / f".{out.name}.clean"
-    tally, documents = _prepared(files, work, key, settings, report)
+    tally, documents = _prepared(gathered, work, key, settings, report)
     kept = deduplicate(documents, settings, tally, report)
     if not kept:
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in tally.drops.most_common(3))
+        reasons = reasons or "; ".join(gathered.lines()[:3])
         raise InputError(
             "no document is left",
             found=reasons or "no row at all",
-            hint="loosen the filters: --min-length" if reasons else None,
+            hint="loosen the filters: --min-length" if tally.drops else None,
         )
     parts = splits(kept, settings)
     with new_folder(out, kind="corpus", settings=settings.model_dump(mode="json"), sources=lineage) as folder:
@@ -83,7 +84,8 @@ def build_corpus(
         counts = {name: len(part) for name, part in parts.items()}
         facts = tally.as_dict()
         del facts["samples"]
-        folder.facts.update(facts, splits=counts, not_read=gathered.facts(), licence=licence, key=key)
+        read = dict(sorted(gathered.read.items()))
+        folder.facts.update(facts, splits=counts, read=read, not_read=gathered.facts(), licence=licence, key=key)
     shutil.rmtree(work, ignore_errors=True)
     report.ledger(
         f"corpus: {tally.line()}; " + ", ".join(f"{name} {count:,}" for name, count in counts.items()),
@@ -94,7 +96,7 @@ def build_corpus(
 
 
 def _prepared(
-    files: list[Path], work: Path, key: str, settings: CleanSettings, report: Report
+    gathered: Gathered, work: Path, key: str, settings: CleanSettings, report: Report
 ) -> tuple[Tally, list[Document]]:
     """Clean the rows part by part; a finished part is kept on disk until the corpus is whole."""
     if not (work / "key").is_file() or (work / "key").read_text() != key:
@@ -102,7 +104,8 @@ def _prepared(
         write_bytes(work / "key", key.encode())
     tally, documents = Tally(), []
     bad: list[RowError] | None = [] if settings.skip_bad_rows else None
-    rows = read_documents(files, settings, bad, report)
+    files = gathered.files
+    rows = read_documents(gathered, settings, bad, report)
     total = count_documents(files, settings)
     size = sum(file.stat().st_size for file in files)
     done = len(list(work.glob("*.json"))) * _PART_ROWS

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -16,6 +18,7 @@ from noria.tasks.forms import form_of
 from noria.tasks.records import columns_for
 from noria.tasks.task import task_for
 from noria.text.formats import ALLOWED, format_of, why_not
+from noria.text.passages import TextDocument
 from noria.text.records import Records, read_records
 from noria.text.sources import Source
 
@@ -43,13 +46,20 @@ class Gathered:
     files: list[Path]
     left: dict[str, list[Path]]
     """Reason -> files that are not read for it."""
+    found: frozenset[Path] = frozenset()
+    """Those of the files that a folder held: one of them that cannot be opened is left, where one that was named is an error."""
+    read: Counter[str] = field(default_factory=Counter)
+    """Format -> files that were read, as far as reading has come."""
+
+    def leave(self, path: Path, error: InputError) -> str:
+        """Count a file that cannot be opened, and return the line that tells it."""
+        reason = error.what.replace(str(path), "", 1).strip(": ").removeprefix("is ")
+        self.left.setdefault(reason, []).append(path)
+        return _not_read(reason, [path])
 
     def lines(self) -> list[str]:
         """Return a line a reason: how many files are not read, and which."""
-        return [
-            f"not read: {len(files):,} {'file' if len(files) == 1 else 'files'} ({_named(files)}): {reason}"
-            for reason, files in self.left.items()
-        ]
+        return [_not_read(reason, files) for reason, files in self.left.items()]
 
     def facts(self) -> dict[str, dict[str, Any]]:
         """Return reason -> how many files, and the names of the first."""
@@ -66,30 +76,53 @@ NAMED = 20
 def gather(sources: Sequence[str | Path]) -> Gathered:
     """Return what the sources stand for: a file for itself, a folder for all files below it that are read.
 
+    Every file below a folder is among those that are read or those that are left; of a link, what it leads to counts.
+
     Raises:
         InputError: a source is missing, or a folder holds no file that is read.
     """
     if not sources:
         raise InputError("nothing to read", allowed="at least one file or folder")
     files: list[Path] = []
+    found: set[Path] = set()
     left: dict[str, list[Path]] = {}
     for source in map(Path, sources):
         if source.is_dir():
-            below = sorted(path for path in source.rglob("*") if path.is_file())
-            reasons = [_reason(path, source) for path in below]
-            files += [path for path, reason in zip(below, reasons, strict=True) if not reason]
-            for path, reason in zip(below, reasons, strict=True):
-                if reason:
-                    left.setdefault(reason, []).append(path)
-            if all(reasons):
-                found = "; ".join(sorted({reason for reason in reasons if reason})[:3])
-                raise InputError(f"{source} holds no file to read", found=found or "an empty folder", allowed=ALLOWED)
+            good, bad = _below(source)
+            files += good
+            found.update(good)
+            for path, reason in bad:
+                left.setdefault(reason, []).append(path)
+            if not good:
+                reasons = "; ".join(sorted({reason for _, reason in bad})[:3])
+                raise InputError(f"{source} holds no file to read", found=reasons or "an empty folder", allowed=ALLOWED)
         elif not source.exists():
             raise InputError("no such file or folder", found=str(source))
         else:
             format_of(Source(str(source)))
             files.append(source)
-    return Gathered(list(dict.fromkeys(files)), left)
+    return Gathered(list(dict.fromkeys(files)), left, frozenset(found))
+
+
+def _below(folder: Path) -> tuple[list[Path], list[tuple[Path, str]]]:
+    """Return the files below a folder that are read, and those that are not with the reason."""
+    good, bad = [], []
+
+    def shut(error: OSError) -> None:
+        bad.append((Path(error.filename), f"a folder that cannot be opened ({error.strerror})"))
+
+    for top, folders, names in os.walk(folder, onerror=shut):
+        here = Path(top)
+        for name in sorted(folders):
+            if (here / name).is_symlink():
+                bad.append((here / name, "a link to a folder: give that folder itself"))
+        for name in sorted(names):
+            path = here / name
+            if reason := _reason(path, folder):
+                bad.append((path, reason))
+            else:
+                good.append(path)
+    return sorted(good), sorted(bad)
 
 
 def files_of(sources: Sequence[str | Path]) -> list[Path]:
@@ -101,13 +134,16 @@ def count_documents(files: Iterable[Path], settings: CleanSettings) -> int | Non
     """Return how many rows `read_documents` will meet, or None where only reading tells."""
     total = 0
     for file in files:
-        records = read_records(file)
+        try:
+            records = read_records(file)
+        except InputError:
+            return None
         if records.format.kind == "parquet":
             total += _parquet_rows(file)
         elif records.format.kind == "lines":
             with records.source.open() as stream:
                 total += sum(block.count(b"\n") for block in iter(partial(stream.read, 1 << 20), b""))
-        elif records.format.kind == "text" and settings.unit == "file":
+        elif settings.unit == "file" and (records.format.kind == "text" or records.format.is_prose):
             total += 1
         else:
             return None
@@ -115,15 +151,17 @@ def count_documents(files: Iterable[Path], settings: CleanSettings) -> int | Non
 
 
 def read_documents(
-    sources: str | Path | Sequence[str | Path],
+    sources: str | Path | Sequence[str | Path] | Gathered,
     settings: CleanSettings | None = None,
     bad: list[RowError] | None = None,
     report: Report | None = None,
 ) -> Iterator[Document]:
     """Yield the documents of files and folders, in the order of their names.
 
+    A file that a folder held and that cannot be opened is told and left, and counted in what was gathered.
+
     Args:
-        sources: files or folders.
+        sources: files or folders, or what was gathered from them.
         settings: names the text field and what a document of a plain text file is.
         bad: takes the errors of rows that cannot be read; without it the first one is raised.
         report: told of encodings, of columns that were guessed and of what was passed over.
@@ -133,23 +171,50 @@ def read_documents(
         RowError: a row is no JSON object, or its text is missing or no text.
     """
     settings = settings or CleanSettings()
-    for file in files_of([sources] if isinstance(sources, str | Path) else sources):
-        records = read_records(file, report)
-        if records.format.kind == "text":
-            yield from _text_documents(file, records, settings.unit)
+    if not isinstance(sources, Gathered):
+        sources = gather([sources] if isinstance(sources, str | Path) else sources)
+    for file in sources.files:
+        begun = False
+        try:
+            records = read_records(file, report)
+            for document in _documents(file, records, settings, bad, report):
+                begun = True
+                yield document
+        except RowError:
+            raise
+        except (InputError, OSError) as error:
+            # What a file said before it broke off is in the corpus by now: that is no file left out, and is not hidden.
+            if begun or file not in sources.found:
+                raise
+            told = error if isinstance(error, InputError) else InputError(f"unreadable ({error.strerror})")
+            line = sources.leave(file, told)
+            if report:
+                report.note(line)
+        else:
+            sources.read[records.format.name] += 1
+
+
+def _documents(
+    file: Path, records: Records, settings: CleanSettings, bad: list[RowError] | None, report: Report | None
+) -> Iterator[Document]:
+    if records.format.is_prose:
+        yield from _prose(file, records.document, settings.unit)
+        return
+    if records.format.kind == "text":
+        yield from _text_documents(file, records, settings.unit)
+        return
+    names = _columns(records, settings.text_field, report)
+    for number, (line, row) in enumerate(records, 1):
+        try:
+            document = document_of(_renamed(row, names), file=file, line=line, text_field=settings.text_field)
+        except RowError as error:
+            if bad is None:
+                raise
+            bad.append(error)
             continue
-        names = _columns(records, settings.text_field, report)
-        for number, (line, row) in enumerate(records, 1):
-            try:
-                document = document_of(_renamed(row, names), file=file, line=line, text_field=settings.text_field)
-            except RowError as error:
-                if bad is None:
-                    raise
-                bad.append(error)
-                continue
-            # Rows of an array may share a line, and a name is one document's.
-            shared = records.format.kind == "json" and document.id == f"{file.name}:{line}"
-            yield replace(document, id=f"{file.name}:{number}") if shared else document
+        # Rows of an array may share a line, and a name is one document's.
+        shared = records.format.kind == "json" and document.id == f"{file.name}:{line}"
+        yield replace(document, id=f"{file.name}:{number}") if shared else document
 
 
 def document_of(row: object, *, file: str | Path, line: int, text_field: str = "text") -> Document:
@@ -243,19 +308,26 @@ def _reason(path: Path, folder: Path) -> str | None:
         return "in a hidden folder"
     if reason := why_not(path):
         return reason
-    if not path.stat().st_size:
-        return "an empty file"
-    if Source(path.name).suffix != ".json":
-        return None
-    # Settings and the like lie beside rows in such files; a row tells the difference.
     try:
+        if not path.is_file():
+            return "a link to nothing" if path.is_symlink() else "no ordinary file"
+        if not os.access(path, os.R_OK):
+            return "unreadable (no permission)"
+        if not path.stat().st_size:
+            return "an empty file"
+        if Source(path.name).suffix != ".json":
+            return None
+        # Settings and the like lie beside rows in such files; a row tells the difference.
         return None if next(iter(read_records(path)), None) else "JSON without rows"
     except InputError as error:
         return error.what.replace(str(path), "JSON that", 1) if "holds no rows" in error.what else None
+    except OSError as error:
+        return f"unreadable ({error.strerror})"
 
 
-def _named(files: Sequence[Path]) -> str:
-    return ", ".join(file.name for file in files[:3]) + (", ..." if len(files) > 3 else "")
+def _not_read(reason: str, files: Sequence[Path]) -> str:
+    named = ", ".join(file.name for file in files[:3]) + (", ..." if len(files) > 3 else "")
+    return f"not read: {len(files):,} {'file' if len(files) == 1 else 'files'} ({named}): {reason}"
 
 
 def _parquet_rows(file: Path) -> int:
@@ -279,6 +351,24 @@ def _columns(records: Records, text_field: str, report: Report | None) -> dict[s
 
 def _renamed(row: object, names: dict[str, str]) -> object:
     return {names.get(key, key): value for key, value in row.items()} if names and isinstance(row, dict) else row
+
+
+def _prose(path: Path, document: TextDocument, unit: str) -> Iterator[Document]:
+    """Yield the documents of a page, a letter or a book, each with where it stood; a paragraph of a PDF is a page."""
+    title = {"title": document.title} if document.title else {}
+    if unit == "file":
+        places = document.places()
+        if document.passages:
+            yield Document(path.name, document.text, title | ({"places": places} if places else {}))
+        return
+    number = 0
+    for passage in document.passages:
+        start = passage.start
+        for piece in [passage.text] if unit == "paragraph" else passage.text.split("\n"):
+            number += 1
+            if piece.strip():
+                yield Document(f"{path.name}:{number}", piece.strip(), title | passage.place | {"start": start})
+            start += len(piece) + 1
 
 
 def _text_documents(path: Path, records: Records, unit: str) -> Iterator[Document]:

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from difflib import SequenceMatcher
+from functools import partial
 from typing import Any
 
 from noria.core.progress import Report
@@ -128,7 +129,14 @@ def _prepare(document: Document, settings: CleanSettings, filters: list[Filter],
         spans = moved(meta["spans"], document.text, text)
         tally.spans_lost += len(meta["spans"]) - len(spans)
         meta = {**meta, "spans": spans}
+    if text != document.text and meta.get("places"):
+        meta = {**meta, "places": places_moved(meta["places"], document.text, text, partial(_repaired, settings))}
     return replace(document, text=text, meta=meta)
+
+
+def _repaired(settings: CleanSettings, text: str) -> str:
+    text = clean(text, settings)
+    return mask(text)[0] if settings.mask else text
 
 
 def _counted(documents: Iterable[Document], advance: Callable[[], None]) -> Iterator[Document]:
@@ -153,4 +161,32 @@ def moved(spans: Sequence[dict[str, Any]], before: str, after: str) -> list[dict
                 shift = block.b - block.a
                 kept.append({**span, "start": span["start"] + shift, "end": span["end"] + shift})
                 break
+    return kept
+
+
+_ANCHOR, _SHORTEST = 200, 2
+
+
+def places_moved(
+    places: Sequence[dict[str, Any]], before: str, after: str, repair: Callable[[str], str]
+) -> list[dict[str, Any]]:
+    """Return where pages and headings begin after a text was repaired; one whose beginning is not found again is left out.
+
+    Args:
+        places: {"start", ...}, in characters of `before`, in order.
+        before: the text.
+        after: the text repaired.
+        repair: what was done to it.
+    """
+    if before == after:
+        return list(places)
+    kept, reached = [], 0
+    for place, following in zip(places, [*(one["start"] for one in places[1:]), len(before)], strict=True):
+        # The whole text was repaired: of the piece's own repair the last characters may have come out otherwise.
+        anchor = repair(before[place["start"] : min(following, place["start"] + _ANCHOR)]).strip()
+        anchor = anchor[: max(_SHORTEST, len(anchor) // 2)]
+        found = after.find(anchor, reached) if anchor else -1
+        if found >= 0:
+            kept.append({**place, "start": found})
+            reached = found + 1
     return kept

@@ -10,34 +10,50 @@ from noria.core.folder import Source, sha256_file
 from noria.core.progress import Report
 from noria.text.records import read_records
 
-from .documents import files_of, read_documents
+from .documents import Gathered, gather, read_documents
 from .settings import CleanSettings
 
 
-def texts_of(*sources: Path) -> Iterator[str]:
+def texts_of(*sources: Path, report: Report | None = None) -> Iterator[str]:
     """Yield the texts of files and folders of documents.
+
+    Args:
+        sources: files and folders.
+        report: told of the files in folders that are not read.
 
     Raises:
         InputError: one is missing, of an unknown kind, or holds a row without text.
     """
-    return (document.text for document in read_documents(files_of(sources), CleanSettings()))
+    return _texts_in(gather(sources), report)
 
 
-def training_texts(corpus: Path) -> tuple[Iterator[str], list[Source]]:
+def training_texts(corpus: Path, report: Report | None = None) -> tuple[Iterator[str], list[Source]]:
     """Return the texts to learn from, and their lineage: of a corpus folder its train.jsonl files, else all there is."""
     files = sorted(corpus.rglob("train.jsonl")) if corpus.is_dir() else []
-    files = files or files_of([corpus])
-    return texts_of(*files), [Source(file.name, sha256_file(file)) for file in files]
+    gathered = gather(files or [corpus])
+    return _texts_in(gathered, report), [Source(file.name, sha256_file(file)) for file in gathered.files]
+
+
+def _texts_in(gathered: Gathered, report: Report | None) -> Iterator[str]:
+    if report:
+        for line in gathered.lines():
+            report.note(line)
+    for document in read_documents(gathered, CleanSettings(), report=report):
+        yield document.text
 
 
 def all_texts(files: Sequence[Path], report: Report | None = None) -> Iterator[str]:
     """Yield every text in files of rows or documents, whatever field or column it stands in; rows that cannot be read are told."""
     for file in files:
         if file.is_dir():
-            yield from texts_of(file)
+            yield from texts_of(file, report=report)
             continue
         bad: list[RowError] = []
-        for _, record in read_records(file, report):
+        records = read_records(file, report)
+        if records.format.is_prose:
+            yield records.document.text
+            continue
+        for _, record in records:
             if isinstance(record, RowError):
                 bad.append(record)
             else:

@@ -148,7 +148,7 @@ def test_kill_9_loses_at_most_a_part(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--out", "corpus"], "nothing to read"),
+        (["--out", "corpus"], "nothing to clean"),
         (["none.jsonl", "--out", "corpus"], "no such file or folder: found 'none.jsonl'"),
         (["rows.jsonl"], "--out"),
         (["rows.jsonl", "--out", "corpus", "--near", "3"], "--near is not allowed: found '3'"),
