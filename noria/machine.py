@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
 
-NumberType = Literal["auto", "bf16", "fp32"]
+Chosen = Literal["bf16", "fp32"]
+NumberType = Literal["auto", Chosen]
 PAYS = 1.5
 """Products in bf16 must be so many times as fast: below that, converting eats the gain."""
 HOPELESS = 1 / 3
@@ -32,8 +33,7 @@ SECONDS = 0.1
 class Machine:
     """What was measured before a run, and what was chosen by it."""
 
-    number_type: str
-    """bf16 or fp32."""
+    number_type: Chosen
     threads: int
     bf16_flops: float
     """Speed of a bf16 matrix product, in operations a second; where bf16 is emulated, that of a small product on one thread."""
@@ -49,7 +49,7 @@ class Machine:
         return f"{processes}{self.threads} threads, {self.number_type} ({speeds})"
 
 
-def measure(number_type: str = "auto") -> Machine:
+def measure(number_type: NumberType = "auto") -> Machine:
     """Return what this machine does fast, and the number type asked for, or the faster one where it is left open.
 
     The choice is measured once a process, the speeds once for a number of threads, in about 0.3 s where nothing else runs.
@@ -58,7 +58,7 @@ def measure(number_type: str = "auto") -> Machine:
 
     fast, _ = _bf16()
     bf16, fp32 = _speeds(torch.get_num_threads())
-    chosen = number_type if number_type != "auto" else ("bf16" if fast else "fp32")
+    chosen: Chosen = number_type if number_type != "auto" else ("bf16" if fast else "fp32")
     return Machine(chosen, torch.get_num_threads(), bf16, fp32)
 
 
@@ -67,7 +67,7 @@ def bf16_is_fast() -> bool:
     return _bf16()[0]
 
 
-def allowed_here(number_type: str) -> str:
+def allowed_here(number_type: str) -> Chosen:
     """Return the number type that something was made with, or fp32 where that is bf16 and this machine would emulate it."""
     return "bf16" if number_type == "bf16" and bf16_is_fast() else "fp32"
 

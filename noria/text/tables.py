@@ -70,7 +70,7 @@ class Dialect:
             doublequote=not self.escape,
             skipinitialspace=self.skip_space,
             strict=True,
-            **how,  # type: ignore[arg-type]
+            **how,
         )
 
 

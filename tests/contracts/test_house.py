@@ -32,6 +32,18 @@ def test_types_hold():
     run(str(BIN / "mypy"))
 
 
+def test_the_formatter_passes_nothing_by():
+    mark = "fmt" + ":"  # not written out, or this line would be one
+    places = [
+        f"{path.relative_to(REPOSITORY)}:{number}"
+        for folder in ("noria", "tests", "benchmarks")
+        for path in (REPOSITORY / folder).rglob("*.py")
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if f"# {mark} " in line
+    ]
+    assert not places
+
+
 @pytest.mark.parametrize(
     "module", ["noria", "noria.cli.main", "noria.tasks.task", "noria.serve.http.app", "noria.grow.log.lake"]
 )

@@ -34,12 +34,20 @@ class Batch:
 class BatchSource(Protocol):
     """Batches whose order is fixed: the batches of any step can be asked for at any time, so a run resumes exactly."""
 
-    fingerprint: str
-    """Changes when the rows, their order or their batching change."""
-    tokens_per_step: float
-    """Tokens of an average step."""
-    steps_per_epoch: float
-    """Steps in which every row is seen once, about; 0 where rows have no end."""
+    @property
+    def fingerprint(self) -> str:
+        """Return what changes when the rows, their order or their batching change."""
+        ...
+
+    @property
+    def tokens_per_step(self) -> float:
+        """Return the tokens of an average step."""
+        ...
+
+    @property
+    def steps_per_epoch(self) -> float:
+        """Return the steps in which every row is seen once, about; 0 where rows have no end."""
+        ...
 
     def at(self, step: int) -> Sequence[Batch]:
         """Return the batches of optimiser step `step`, counted from 0; several are accumulated into one step."""

@@ -17,7 +17,7 @@ Tracker = Literal["tensorboard", "wandb", "mlflow"]
 
 
 class RateSettings(Settings):
-    """The optimiser beside its highest rate: its rates over the layers, and its rate over time."""
+    """The optimiser beside its highest rate, and its rate over time."""
 
     method: Literal["adamw", "muon"] = "adamw"
     """AdamW (Loshchilov and Hutter 2019), or Muon for the layers' matrices and AdamW for the rest (Jordan et al. 2024)."""
@@ -39,13 +39,18 @@ class RateSettings(Settings):
     """Share of the steps, at the end, over which a constant rate falls."""
     final: Share = 0.0
     """Rate after the last step, as a share of the highest."""
+
+
+class LayerRates(RateSettings):
+    """The optimiser with its rates over the layers."""
+
     layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Each layer's rate as a share of the rate of the layer above it; 1 gives all the same."""
     head_rate: Annotated[float, Field(gt=0, le=1000)] = 1.0
     """Rate of what stands above the layers (pooler, classifier), as a multiple."""
 
 
-class OptimizerSettings(RateSettings):
+class OptimizerSettings(LayerRates):
     """AdamW."""
 
     learning_rate: Annotated[float, Field(gt=0, le=10)] = 3e-4
@@ -94,7 +99,7 @@ class TrainSettings(Settings):
     """Processes that train together, and what is divided among them."""
 
 
-class PretrainRates(RateSettings):
+class PretrainRates(LayerRates):
     """The optimiser of pretraining: shorter memory of squares, more decay."""
 
     learning_rate: Annotated[float, Field(gt=0, le=1)] | None = None

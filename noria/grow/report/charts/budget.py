@@ -77,5 +77,5 @@ def _bars(name: Text, values: list[float], colour: str) -> dict[str, object]:
     }
 
 
-def _rounded(values: np.ndarray) -> list[float | None]:  # type: ignore[type-arg]
+def _rounded(values: np.ndarray) -> list[float | None]:
     return [float(f"{value:.5g}") for value in values]

@@ -35,18 +35,17 @@ class Examples:
     def of(cls, task: Task, tokenizer: Tokenizer | None, rows: Sequence[Row], max_length: int) -> Examples:
         """Encode rows and their targets; `tokenizer` is None where rows are numbers."""
         features: list[Features] = []
-        targets, owners, lengths = [], [], []
+        targets: list[Any] = []
+        owners, lengths = [], []
         for number, row in enumerate(rows):
             for window in task.windows(tokenizer, row, max_length):
-                target = (
-                    _others(task, tokenizer, row, max_length) if task.head == "embedding" else task.target(row, window)
-                )
+                target = task.target(row, window)
+                others = _others(task, tokenizer, row, max_length) if task.head == "embedding" else []
                 features.append(window)
-                targets.append(target)
+                targets.append(others or target)
                 owners.append(number)
-                written = len(target) if task.head == "seq2seq" else 0
-                others = sum(len(one.ids) for one in target) if task.head == "embedding" else 0
-                lengths.append(max(1, len(window.ids) + written + others))
+                written = len(target) if task.head == "seq2seq" and isinstance(target, list) else 0
+                lengths.append(max(1, len(window.ids) + written + sum(len(one.ids) for one in others)))
         return cls(list(rows), features, targets, owners, lengths)
 
     def some(self, tokens: int) -> Examples:

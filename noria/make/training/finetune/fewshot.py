@@ -9,13 +9,12 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-
-from torch import nn
+from typing import TYPE_CHECKING, Any
 
 from noria.core.folder import MANIFEST, Source, is_up_to_date, new_folder, read_manifest
 from noria.core.progress import Report
 from noria.core.settings import fingerprint
+from noria.make.models.feedforward import FeedForward
 from noria.make.models.load import quiet_transformers
 from noria.make.tokens.tokenizer import copy_tokenizer
 from noria.make.training.parallel.processes import first_process_first
@@ -27,6 +26,9 @@ from .examples import Examples
 from .fit import fit
 from .prepare import prepare_model
 from .publish import lineage
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 
 def wanted(task: Task, settings: FinetuneSettings) -> bool:
@@ -92,7 +94,9 @@ def resting(base: Path, settings: FinetuneSettings) -> FinetuneSettings:
     )
 
 
-def _write(module: nn.Module, base: Path, target: Path, settings: dict[str, Any], sources: list[Source]) -> None:
+def _write(
+    module: PreTrainedModel | FeedForward, base: Path, target: Path, settings: dict[str, Any], sources: list[Source]
+) -> None:
     with new_folder(target, kind="model", settings=settings, sources=sources) as folder:
         with quiet_transformers():
             module.save_pretrained(folder.path)

@@ -12,6 +12,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import torch
@@ -24,6 +25,9 @@ from noria.make.training.settings import FinetuneSettings
 from noria.tasks.task import Task
 
 from .examples import Examples
+
+if TYPE_CHECKING:
+    from transformers import BertModel
 
 ROOM = 0.5
 """Largest share of the free disk that is taken."""
@@ -67,7 +71,7 @@ def can_precompute(module: nn.Module, below: int, examples: Examples, folder: Pa
     drops = any(isinstance(part, nn.Dropout) and part.p for part in module.modules())
     if not below or drops or not bert.applies(module):
         return False
-    base = module.base_model
+    base = cast("BertModel", module.base_model)
     learning = any(
         one.requires_grad for part in (base.embeddings, base.encoder.layer[:below]) for one in part.parameters()
     )
@@ -96,13 +100,13 @@ def precompute(
         folder: where the file lies.
         bf16: number type of the states, that of the run.
     """
-    base, lengths = module.base_model, [len(one.ids) for one in examples.features]
+    base, lengths = cast("BertModel", module.base_model), [len(one.ids) for one in examples.features]
     dtype = torch.bfloat16 if bf16 else torch.float32
     starts = np.concatenate(([0], np.cumsum(lengths)))
     width = base.config.hidden_size
     with tempfile.TemporaryFile(dir=folder) as file:
         # The map stays when the file's name and handle are gone.
-        kept = np.memmap(file, np.int16 if bf16 else np.float32, "w+", shape=(int(starts[-1]), width))
+        kept = np.memmap(file, np.dtype(np.int16 if bf16 else np.float32), "w+", shape=(int(starts[-1]), width))
     states = torch.from_numpy(kept).view(dtype)
     home = np.empty(len(lengths), dtype=np.int64)
     for number, rows in enumerate(batches):

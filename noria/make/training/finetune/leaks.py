@@ -107,8 +107,8 @@ def find_leaks(
         examples = [(texts[place], known[found[place]]) for place in sorted(found)[:_EXAMPLES]]
         leaks.append(Leak(name, len(texts), same, len(found) - same, examples, skipped))
         first += len(texts)
-    found = _conflicts(task, [*training, *(row for rows in others.values() for row in rows)])
-    return LeakReport(leaks, len(found), found[:_EXAMPLES])
+    conflicts = _conflicts(task, [*training, *(row for rows in others.values() for row in rows)])
+    return LeakReport(leaks, len(conflicts), conflicts[:_EXAMPLES])
 
 
 def _text(task: Task, row: Row) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 from tokenizers import Regex, Tokenizer, pre_tokenizers
 from torch import nn
@@ -14,7 +15,7 @@ from noria.make.kernels import llama
 from noria.make.models.adapt import adapt, adapters, freeze
 from noria.make.models.attention import choose_attention
 from noria.make.models.cut import cannot_be_read_again, keep_lowest
-from noria.make.models.feedforward import new_net
+from noria.make.models.feedforward import FeedForward, new_net
 from noria.make.models.load import load
 from noria.make.training.objectives.causality import form_of
 from noria.make.training.settings import FinetuneSettings
@@ -25,6 +26,9 @@ from noria.tasks.tokenizer import tokenizer_of
 
 from .probe import check_base
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
 HAN = Regex(r"\p{Han}")
 TOLERATED = 0.05
 """Share of spans that may begin or end within a token before tokens are cut into characters."""
@@ -32,7 +36,7 @@ TOLERATED = 0.05
 
 def prepare_model(
     task: Task, base: Path | None, settings: FinetuneSettings, rows: Sequence[Row] = (), report: Report | None = None
-) -> tuple[nn.Module, Tokenizer | None]:
+) -> tuple[PreTrainedModel | FeedForward, Tokenizer | None]:
     """Return the base with the task's head, made fit for training, and the tokenizer that the task reads with.
 
     Args:
@@ -59,7 +63,7 @@ def prepare_model(
     if task.head == "sequence":
         # Whoever reads the folder with plain transformers learns from it whether labels shut each other out.
         many = getattr(task, "many", False)
-        module.config.problem_type = f"{'multi' if many else 'single'}_label_classification"
+        module.config.problem_type = "multi_label_classification" if many else "single_label_classification"
     check_base(task, module, tokenizer, base, settings.max_length)
     body = settings.body
     if body.layers is not None:
@@ -83,7 +87,7 @@ def check_trained_and_written(module: nn.Module, head: str) -> None:
         FolderError: either of these; names the family.
     """
     if head == "causal" and not hasattr(module, "hidden_states") and not llama.applies(module):
-        form_of(module)
+        form_of(cast("PreTrainedModel", module))
     if not adapters(module) and (fault := cannot_be_read_again(module)):
         name = getattr(module.config, "model_type", type(module).__name__)
         raise FolderError(f"what would be written of this {name} model could not be read again", found=fault)
@@ -101,7 +105,8 @@ def cut_wrongly(tokenizer: Tokenizer, rows: Sequence[Row], most: int = 5000) -> 
     spans = wrong = 0
     some = [row for row in rows[:most] if row["spans"]]
     for row, encoding in zip(some, tokenizer.encode_batch([row["text"] for row in some]), strict=True):
-        text, inside = row["text"], set()
+        text: str = row["text"]
+        inside: set[int] = set()
         for start, end in encoding.offsets:
             # White space at a token's ends belongs to no span.
             inside.update(

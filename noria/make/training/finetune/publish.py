@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tokenizers import Tokenizer
 from torch import nn
@@ -12,6 +12,7 @@ from noria.core.folder import MANIFEST, OpenFolder, Source, lineage_of, read_man
 from noria.make.evaluate.card import Assessment, card
 from noria.make.evaluate.curves import curves_svg
 from noria.make.models.adapt import adapters, base_state
+from noria.make.models.feedforward import FeedForward
 from noria.make.models.load import quiet_transformers
 from noria.make.models.saved import write_adapter
 from noria.make.tokens.tokenizer import copy_tokenizer
@@ -19,24 +20,30 @@ from noria.make.training.loop.result import TrainResult
 from noria.tasks.pooling import write_sentence_folder
 from noria.tasks.tokenizer import write_tokenizer
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
-def write_model(folder: OpenFolder, module: nn.Module, tokenizer: Tokenizer | None, base: Path | None) -> None:
+
+def write_model(
+    folder: OpenFolder, module: PreTrainedModel | FeedForward, tokenizer: Tokenizer | None, base: Path | None
+) -> None:
     """Write weights, configuration and tokenizer in the Hugging Face layout, and the model's card as its README.
 
     An adapter is written beside the model. Where it can be merged, the model is whole without it; where not, the model is
     the base with its new head, and `load` puts the adapter back. A model of vectors is one of sentence-transformers too.
     """
-    state = None
     if adapters(module):
         folder.facts["adapter"] = write_adapter(module, folder.path)
-        state = base_state(module)
     with quiet_transformers():
-        module.save_pretrained(folder.path, **({"state_dict": state} if state is not None else {}))
+        if isinstance(module, FeedForward):
+            module.save_pretrained(folder.path)
+        else:
+            module.save_pretrained(folder.path, state_dict=base_state(module) if "adapter" in folder.facts else None)
     if base is not None:
         copy_tokenizer(base, folder.path)
     if tokenizer is not None:
         write_tokenizer(tokenizer, folder.path)
-    if folder.facts.get("task") == "embed":
+    if folder.facts.get("task") == "embed" and not isinstance(module, FeedForward):
         write_sentence_folder(folder.path, folder.facts, module.config.get_text_config().hidden_size)
     write_page(folder)
 

@@ -70,7 +70,7 @@ def frozen_hash(module: nn.Module) -> str:
     for name, tensor in sorted(weights(module).items()):
         if name not in own:
             digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
-            digest.update(tensor.contiguous().flatten().view(torch.uint8).numpy())
+            digest.update(tensor.contiguous().flatten().view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 

@@ -350,7 +350,7 @@ class _Run:
 
     def _still_holds(self, record: Mapping[str, Any]) -> bool:
         """Tell whether a record is older than the checkpoint; those that came after will come again."""
-        return record["step"] <= (self.position.judged if "score" in record else self.position.step)
+        return bool(record["step"] <= (self.position.judged if "score" in record else self.position.step))
 
     def _best_file(self, step: int) -> Path:
         return self.work / f"best-{step}.safetensors"

@@ -65,16 +65,16 @@ class Muon(torch.optim.Optimizer):
             parameters = [one for one in group["params"] if one.grad is not None]
             if group["muon"]:
                 for parameter in parameters:
-                    self._move(parameter, group["lr"], group["weight_decay"])
+                    self._move(parameter, parameter.grad, group["lr"], group["weight_decay"])
             elif parameters:
                 self._adamw(parameters, group)
 
-    def _move(self, parameter: torch.Tensor, rate: float, decay: float) -> None:
+    def _move(self, parameter: torch.Tensor, gradient: torch.Tensor, rate: float, decay: float) -> None:
         state = self.state[parameter]
         if not state:
             state["momentum"] = torch.zeros_like(parameter)
-        momentum = state["momentum"].lerp_(parameter.grad, 1 - MOMENTUM)
-        direction = orthogonal(parameter.grad.lerp(momentum, MOMENTUM))  # Nesterov's look ahead
+        momentum = state["momentum"].lerp_(gradient, 1 - MOMENTUM)
+        direction = orthogonal(gradient.lerp(momentum, MOMENTUM))  # Nesterov's look ahead
         parameter.mul_(1 - rate * decay)
         parameter.add_(direction, alpha=-rate * _SCALE * max(parameter.shape) ** 0.5)
 
@@ -88,7 +88,7 @@ class Muon(torch.optim.Optimizer):
         torch._foreach_add_([state["step"] for state in states], 1)
         torch._fused_adamw_(
             parameters,
-            [parameter.grad for parameter in parameters],
+            [parameter.grad for parameter in parameters if parameter.grad is not None],
             [state["exp_avg"] for state in states],
             [state["exp_avg_sq"] for state in states],
             [],

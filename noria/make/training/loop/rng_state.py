@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 
 def seed_all(seed: int) -> None:
@@ -21,7 +22,7 @@ def seed_all(seed: int) -> None:
 class RngState:
     """Where the generators stood at one moment."""
 
-    torch: torch.Tensor
+    torch: Tensor
     numpy: tuple[Any, ...]
     python: tuple[Any, ...]
 
@@ -31,7 +32,7 @@ class RngState:
         return cls(torch.get_rng_state(), tuple(np.random.get_state(legacy=True)), random.getstate())
 
     @classmethod
-    def of(cls, tensors: dict[str, torch.Tensor], rest: dict[str, Any]) -> RngState:
+    def of(cls, tensors: dict[str, Tensor], rest: dict[str, Any]) -> RngState:
         """Return what `as_tensors` was given."""
         place, has_gauss, gauss = rest["numpy"]
         keys = tensors["random/numpy"].numpy().astype(np.uint32)
@@ -39,7 +40,7 @@ class RngState:
         numbers = tuple(tensors["random/python"].tolist())
         return cls(tensors["random/torch"], ("MT19937", keys, place, has_gauss, gauss), (version, numbers, next_gauss))
 
-    def as_tensors(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    def as_tensors(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Return the states as tensors and as what JSON can hold, for a checkpoint."""
         _, keys, place, has_gauss, gauss = self.numpy
         version, numbers, next_gauss = self.python

@@ -17,7 +17,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -25,6 +25,9 @@ from torch import nn
 from noria.core.errors import FolderError
 from noria.make.kernels.cross_entropy import cross_entropy
 from noria.make.quiet import quiet_transformers
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 TOKENS = 12
 """Of a try: enough for two documents, and for the later half to change."""
@@ -49,7 +52,7 @@ class Form:
     blanks: tuple[str, ...] = ()
     """Arguments that the forward wants beside the ids, zero for text: token types of a model that also reads pictures."""
 
-    def states(self, module: nn.Module, ids: torch.Tensor, positions: torch.Tensor | None = None) -> torch.Tensor:
+    def states(self, module: PreTrainedModel, ids: torch.Tensor, positions: torch.Tensor | None = None) -> torch.Tensor:
         """Return the states below the head (B, T, D), or the logits (B, T, V) where the head is the model's own affair.
 
         Args:
@@ -64,9 +67,12 @@ class Form:
         if _takes(part, "use_cache"):
             given["use_cache"] = False
         output = part(**given)
-        return output.last_hidden_state if self.head else output.logits
+        found: torch.Tensor = output.last_hidden_state if self.head else output.logits
+        return found
 
-    def loss(self, module: nn.Module, states: torch.Tensor, targets: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    def loss(
+        self, module: PreTrainedModel, states: torch.Tensor, targets: torch.Tensor, dtype: torch.dtype
+    ) -> torch.Tensor:
         """Return the summed cross-entropy, in nats.
 
         Args:
@@ -87,7 +93,7 @@ PLAIN = Form("llama")
 """A head without anything besides, as Llama has it."""
 
 
-def form_of(module: nn.Module) -> Form:
+def form_of(module: PreTrainedModel) -> Form:
     """Return the form of a causal model, tried the first time and kept with the module.
 
     Raises:
@@ -104,7 +110,7 @@ def form_of(module: nn.Module) -> Form:
     return form
 
 
-def _tried(module: nn.Module) -> Form:
+def _tried(module: PreTrainedModel) -> Form:
     name = str(getattr(module.config, "model_type", type(module).__name__))
     ids = _some_ids(module)
     later = ids.clone()
@@ -126,7 +132,7 @@ def _tried(module: nn.Module) -> Form:
     return Form(form.name, form.head, form.scale, form.cap, _packs(module, form, ids), form.blanks)
 
 
-def _some_ids(module: nn.Module) -> torch.Tensor:
+def _some_ids(module: PreTrainedModel) -> torch.Tensor:
     """Return a row of ordinary ids (1, TOKENS), none twice where the vocabulary is large enough."""
     table = module.get_input_embeddings()
     size = int(getattr(table, "num_embeddings", 0) or module.config.get_text_config(decoder=True).vocab_size)
@@ -137,7 +143,7 @@ def _some_ids(module: nn.Module) -> torch.Tensor:
     return torch.tensor([[ordinary[place % len(ordinary)] for place in (order * TOKENS)[:TOKENS]]])
 
 
-def _running(module: nn.Module, form: Form, ids: torch.Tensor) -> Form:
+def _running(module: PreTrainedModel, form: Form, ids: torch.Tensor) -> Form:
     """Return the form with what its forward wants besides ids while it trains.
 
     Raises:
@@ -161,7 +167,7 @@ def _running(module: nn.Module, form: Form, ids: torch.Tensor) -> Form:
     raise FolderError(f"a {form.name} model cannot be trained on text alone", found=told) from first
 
 
-def _head_tried(module: nn.Module, form: Form, ids: torch.Tensor, logits: torch.Tensor) -> Form:
+def _head_tried(module: PreTrainedModel, form: Form, ids: torch.Tensor, logits: torch.Tensor) -> Form:
     """Return the form with the head as a function of states, where one of those known here gives what the model gives."""
     head = module.get_output_embeddings()
     if type(head) is not nn.Linear or module.base_model is module:
@@ -193,7 +199,7 @@ def _logits(form: Form, plain: torch.Tensor) -> torch.Tensor:
     return scaled if form.cap is None else form.cap * torch.tanh(scaled / form.cap)
 
 
-def _packs(module: nn.Module, form: Form, ids: torch.Tensor) -> bool:
+def _packs(module: PreTrainedModel, form: Form, ids: torch.Tensor) -> bool:
     """Return whether two documents in one row, with positions that begin anew, are computed as each alone."""
     # An index of the keys worth attending to is drawn over a whole row: a short try would not show it.
     indexed = any(key.startswith("index") and value for key, value in _numbers(module.config))
@@ -228,7 +234,7 @@ def _takes(part: nn.Module, name: str, *, by_name: bool = False) -> bool:
 
 
 @contextmanager
-def _at_rest(module: nn.Module) -> Iterator[None]:
+def _at_rest(module: PreTrainedModel) -> Iterator[None]:
     """Leave every part of a module in the mode it was in, whatever is tried inside the block."""
     modes = [(part, part.training) for part in module.modules()]
     try:
@@ -239,7 +245,7 @@ def _at_rest(module: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def _replaced_states(module: nn.Module, states: torch.Tensor) -> Iterator[None]:
+def _replaced_states(module: PreTrainedModel, states: torch.Tensor) -> Iterator[None]:
     """Let the base of a model give these states, whatever it computes."""
 
     def replaced(_: nn.Module, __: Any, output: Any) -> Any:

@@ -92,7 +92,8 @@ def hidden(word_starts: np.ndarray, random: np.random.Generator) -> np.ndarray:
                 break
     if not count:
         taken[order[np.argmin(sizes[order])]] = True
-    return taken[words]
+    chosen: np.ndarray = taken[words]
+    return chosen
 
 
 def masked(
@@ -131,6 +132,7 @@ def _parts(total: int, count: int, random: np.random.Generator) -> np.ndarray:
 
 def spanned(ids: np.ndarray, out: np.ndarray, special: Special) -> tuple[np.ndarray, np.ndarray]:
     """Return the text with a sentinel for each span that was cut out, and the spans, each behind its sentinel; both ended."""
+    assert special.end is not None
     first = out & ~np.concatenate(([False], out[:-1]))
     sentinels = np.array(special.sentinels)[np.cumsum(first) - 1]
     text = np.where(first, sentinels, ids)[~out | first]

@@ -5,15 +5,21 @@ Each is given the module and a batch, and gives the summed loss over the scored 
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, cast
+
 import torch
 from torch import nn
 from torch.nn.utils.rnn import pad_sequence
 
 from noria.make.kernels import bert, llama
+from noria.make.models.recurrent import LstmForCausalLM
 from noria.make.tokens.batches import IGNORED, Batch
 from noria.make.training.parallel.processes import world_size
 
 from .causality import PLAIN, form_of
+
+if TYPE_CHECKING:
+    from transformers import BertForMaskedLM, PreTrainedConfig, PreTrainedModel
 
 LIKE = 0.75
 """Documents at least this long, beside the longest, share its run: less filling is not worth a run more."""
@@ -32,11 +38,11 @@ def causal(module: nn.Module, batch: Batch, *, dropout: float = 0.0) -> tuple[to
     Raises:
         FolderError: the module is none that can be trained so (`causality.form_of`).
     """
-    tensors = batch.tensors
+    model, tensors = cast("PreTrainedModel", module), batch.tensors
     ids, targets, documents = tensors["input_ids"], tensors["targets"], tensors["documents"]
     device = ids.device.type
     dtype = torch.bfloat16 if torch.is_autocast_enabled(device) else torch.float32
-    if hasattr(module, "hidden_states"):
+    if isinstance(module, LstmForCausalLM):
         form, runs = PLAIN, [(module.hidden_states(ids, documents), targets)]
     elif llama.applies(module):
         with torch.autocast(device, enabled=False):
@@ -44,15 +50,15 @@ def causal(module: nn.Module, batch: Batch, *, dropout: float = 0.0) -> tuple[to
             hidden = llama.hidden_states(module, ids, isolation(documents), dtype, dropout=rate)
         form, runs = PLAIN, [(hidden, targets)]
     else:
-        form = form_of(module)
+        form = form_of(model)
         rows = kept_apart(ids, targets, documents, packs=form.packs, one=world_size() > 1)
-        runs = [(form.states(module, ids, positions), wanted) for ids, wanted, positions in rows]
+        runs = [(form.states(model, ids, positions), wanted) for ids, wanted, positions in rows]
     losses, count = [], 0
     for states, wanted in runs:
         wanted = wanted.flatten()
         scored = (wanted != IGNORED).nonzero().squeeze(1)
         with torch.autocast(device, enabled=False):
-            losses.append(form.loss(module, states.flatten(0, 1)[scored], wanted[scored], dtype))
+            losses.append(form.loss(model, states.flatten(0, 1)[scored], wanted[scored], dtype))
         count += len(scored)
     return torch.stack(losses).sum() if len(losses) > 1 else losses[0], count
 
@@ -92,10 +98,8 @@ def kept_apart(
         runs[-1].append(piece)
     return [
         (
-            *(
-                pad_sequence(side, batch_first=True, padding_value=filler)
-                for side, filler in zip(zip(*run, strict=True), (0, IGNORED), strict=True)
-            ),
+            pad_sequence([ids for ids, _ in run], batch_first=True, padding_value=0),
+            pad_sequence([wanted for _, wanted in run], batch_first=True, padding_value=IGNORED),
             None,
         )
         for run in runs
@@ -115,10 +119,10 @@ def masked(module: nn.Module, batch: Batch) -> tuple[torch.Tensor, int]:
     dtype = torch.bfloat16 if torch.is_autocast_enabled("cpu") else torch.float32
     if bert.plain(module):
         with torch.autocast("cpu", enabled=False):
-            hidden = bert.hidden_states(module.bert, inputs, dtype)
+            hidden = bert.hidden_states(cast("BertForMaskedLM", module).bert, inputs, dtype)
     else:
-        hidden = module.base_model(**inputs).last_hidden_state
-    head = module.cls if hasattr(module, "cls") else module.lm_head
+        hidden = cast("PreTrainedModel", module).base_model(**inputs).last_hidden_state
+    head = cast(nn.Module, module.cls if hasattr(module, "cls") else module.lm_head)
     logits = head(hidden.flatten(0, 1)[scored])
     return nn.functional.cross_entropy(logits.float(), targets[scored], reduction="sum"), len(scored)
 
@@ -134,14 +138,14 @@ def spans(module: nn.Module, batch: Batch) -> tuple[torch.Tensor, int]:
         input_ids=tensors["input_ids"],
         attention_mask=tensors["attention_mask"],
         use_cache=False,
-        decoder_input_ids=shifted(tensors["targets"], module.config),
+        decoder_input_ids=shifted(tensors["targets"], cast("PreTrainedModel", module).config),
     ).logits
     targets = tensors["targets"].flatten()
     loss = nn.functional.cross_entropy(logits.float().flatten(0, 1), targets, ignore_index=IGNORED, reduction="sum")
     return loss, int((targets != IGNORED).sum())
 
 
-def shifted(targets: torch.Tensor, config: object) -> torch.Tensor:
+def shifted(targets: torch.Tensor, config: PreTrainedConfig) -> torch.Tensor:
     """Return what a decoder reads so that it writes `targets` (B, U): its start token, then all but the last."""
     ids = targets.roll(1, 1)
     ids[:, 0] = config.decoder_start_token_id

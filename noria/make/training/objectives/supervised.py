@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Protocol, cast
+
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -9,6 +11,13 @@ from torch.nn import functional as F
 from noria.make.kernels import bert
 from noria.make.tokens.batches import IGNORED, Batch
 from noria.tasks.pooling import DEFAULT, modes_of
+
+
+class _Shifts(Protocol):
+    """An encoder-decoder of transformers."""
+
+    def prepare_decoder_input_ids_from_labels(self, *, labels: torch.Tensor) -> torch.Tensor:
+        """Return what the decoder reads so that it writes the labels."""
 
 
 def classes(
@@ -89,7 +98,7 @@ def written(module: nn.Module, batch: Batch, *, smoothing: float = 0.0) -> tuple
     """Score every token of what an encoder-decoder should write: `labels` (B, S), -100 not scored."""
     tensors = dict(batch.tensors)
     labels = tensors.pop("labels")
-    tensors["decoder_input_ids"] = module.prepare_decoder_input_ids_from_labels(labels=labels)
+    tensors["decoder_input_ids"] = cast(_Shifts, module).prepare_decoder_input_ids_from_labels(labels=labels)
     logits = module(**tensors, use_cache=False).logits.float()
     loss = F.cross_entropy(
         logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORED, reduction="sum", label_smoothing=smoothing

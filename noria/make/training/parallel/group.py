@@ -12,7 +12,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import torch
@@ -132,7 +132,8 @@ class ProcessGroup(SingleProcess):
         """Call in the first process, while the others wait; return what it gave."""
         box: list[Any] = [call() if self.is_main else None]
         dist.broadcast_object_list(box, 0, device=torch.device("cpu"))
-        return box[0]
+        given: T = box[0]
+        return given
 
     def any(self, *flags: bool) -> tuple[bool, ...]:
         """Return for each flag whether it is up in any process."""
@@ -222,9 +223,9 @@ def _local(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def _local_gradient(parameter: nn.Parameter) -> torch.Tensor:
-    gradient: Any = parameter.grad
-    if gradient.placements != parameter.placements:
-        gradient = gradient.redistribute(placements=parameter.placements)
+    gradient, placements = cast(DTensor, parameter.grad), cast(DTensor, parameter).placements
+    if gradient.placements != placements:
+        gradient = gradient.redistribute(placements=placements)
     return _local(gradient)
 
 

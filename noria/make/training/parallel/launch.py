@@ -132,7 +132,8 @@ class _Worker:
         code, name = self.process.returncode, f"worker {self.rank} of {self.workers}"
         again = "the same command goes on from the last checkpoint"
         if self.error is not None and self.error["class"]:
-            return getattr(errors, self.error["class"])(self.error["line"])
+            reason: NoriaError = getattr(errors, self.error["class"])(self.error["line"])
+            return reason
         if code < 0:
             word = signal.Signals(-code).name
             return ResourceError(f"{name} was killed by signal {-code} ({word})", hint=again)

@@ -73,7 +73,8 @@ class SingleProcess:
 
     def optimizer_states(self, optimizer: torch.optim.Optimizer) -> States:
         """Return the optimiser's state, whole."""
-        return optimizer.state_dict()["state"]
+        states: States = optimizer.state_dict()["state"]
+        return states
 
     def restore(self, optimizer: torch.optim.Optimizer, optimizer_states: States) -> None:
         """Give the optimiser its part of a whole state."""

@@ -44,7 +44,7 @@ def main(pipe: int) -> int:
 def _send_error(stream: IO[str], error: BaseException) -> int:
     """Say what ended this process, and return its exit code."""
     plain = isinstance(error, NoriaError)
-    kind = {RowError: "InputError"}.get(type(error), type(error).__name__) if plain else ""
+    kind = "InputError" if type(error) is RowError else type(error).__name__ if plain else ""
     line = str(error) if plain else f"{type(error).__name__}: {error}"
     event: dict[str, Any] = {"event": "error", "class": kind, "line": " ".join(line.split())}
     stream.write(json.dumps(event, ensure_ascii=False) + "\n")

@@ -165,7 +165,8 @@ def _words(files: list[Path], split: str, tokenizer: Path, shards: Shards, work:
                     parts.append(np.array([False, *word_starts(text, found.offsets), False]))
                 bar.advance(len(texts))
             np.save(folder.path / "starts.npy", np.concatenate(parts), allow_pickle=False)
-    return np.load(target / "starts.npy", mmap_mode="r", allow_pickle=False)
+    starts: np.ndarray = np.load(target / "starts.npy", mmap_mode="r", allow_pickle=False)
+    return starts
 
 
 def _identity(tokenizer: Path) -> Source:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
@@ -35,6 +35,9 @@ from noria.make.training.settings import OptimizerSettings, PretrainSettings, Tr
 from .material import Material, prepare, sources_of
 from .sample import sample
 from .setups import Setup, setup_for
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 
 def pretrain(corpus: Path, out: Path, settings: PretrainSettings, report: Report) -> Path:
@@ -143,7 +146,7 @@ def _check(settings: PretrainSettings) -> None:
 def _write(
     out: Path,
     kind: Setup,
-    model: nn.Module,
+    model: PreTrainedModel,
     material: Material,
     settings: PretrainSettings,
     result: TrainResult,
@@ -171,7 +174,7 @@ def _write(
 
 def _facts(
     kind: Setup,
-    model: nn.Module,
+    model: PreTrainedModel,
     settings: PretrainSettings,
     result: TrainResult,
     material: Material,
@@ -203,7 +206,7 @@ def _facts(
     return facts if share is None else {**facts, "share_of_peak": share}
 
 
-def share_of_peak(model: nn.Module, context: int, result: TrainResult) -> float | None:
+def share_of_peak(model: PreTrainedModel, context: int, result: TrainResult) -> float | None:
     """Return the share of the measured matrix-product speed that a Llama's training reached; None for other models.
 
     Operations of a token: 6 for each parameter that takes part in a product, 12 x layers x context x width for
@@ -217,4 +220,4 @@ def share_of_peak(model: nn.Module, context: int, result: TrainResult) -> float 
     operations = 6 * parameters + 12 * config.num_hidden_layers * context * config.hidden_size
     machine = result.plan.machine
     peak = machine.bf16_flops if machine.number_type == "bf16" else machine.fp32_flops
-    return result.tokens_per_second * operations / (peak * machine.workers)
+    return float(result.tokens_per_second * operations / (peak * machine.workers))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cached_property, partial
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
 import torch
@@ -27,7 +27,7 @@ from noria.make.evaluate.language import (
 )
 from noria.make.evaluate.ngram import NgramModel
 from noria.make.models import recurrent, sizes
-from noria.make.models.load import load
+from noria.make.models.load import Head, load
 from noria.make.tokens.batches import IGNORED, BatchSource, Packed
 from noria.make.training.finetune.prepare import check_trained_and_written
 from noria.make.training.objectives import language_modeling
@@ -37,6 +37,9 @@ from noria.make.training.settings import PretrainSettings
 from noria.tasks.padding import usable_length
 
 from .material import Material
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 WATCHED = 120
 """Valid documents predicted during training, for the curve."""
@@ -56,7 +59,7 @@ class Setup(Protocol):
     rate: float
     """Learning rate where none is asked for."""
 
-    def model(self) -> nn.Module:
+    def model(self) -> PreTrainedModel:
         """Return a new model with weights drawn by the seed, or the base."""
         ...
 
@@ -100,7 +103,7 @@ class CausalSetup:
         self._settings, self._material = settings, material
         self.rate = 3e-3
 
-    def model(self) -> nn.Module:
+    def model(self) -> PreTrainedModel:
         """Return the model."""
         from transformers import LlamaForCausalLM
 
@@ -166,13 +169,13 @@ class MaskedSetup:
         names = {"masked": "a hidden token", "words": "a token of a hidden word", "spans": "a token of a cut span"}
         self._of = names[settings.objective]
 
-    def model(self) -> nn.Module:
+    def model(self) -> PreTrainedModel:
         """Return the model."""
         from transformers import BertForMaskedLM, T5ForConditionalGeneration
 
         settings, size, dropout = self._settings, self._material.vocab_size, self._settings.model.dropout
         config = sizes.sequence_to_sequence if self._spans else sizes.encoder
-        make: Callable[[Any], nn.Module] = T5ForConditionalGeneration if self._spans else BertForMaskedLM
+        make: Callable[[Any], PreTrainedModel] = T5ForConditionalGeneration if self._spans else BertForMaskedLM
         return _drawn(
             lambda: make(config(settings.model.parameters, size, settings.context, dropout=dropout)),
             settings,
@@ -221,8 +224,11 @@ class MaskedSetup:
     def _logits(self, model: nn.Module, batch: Any) -> torch.Tensor:
         inputs = {name: batch.tensors[name] for name in ("input_ids", "attention_mask")}
         if self._spans:
-            inputs["decoder_input_ids"] = language_modeling.shifted(batch.tensors["targets"], model.config)
-        return model(**inputs).logits
+            inputs["decoder_input_ids"] = language_modeling.shifted(
+                batch.tensors["targets"], cast("PreTrainedModel", model).config
+            )
+        logits: torch.Tensor = model(**inputs).logits
+        return logits
 
     def _unigram(self, windows: Windows) -> Predictions:
         """Return what naming every target by the frequencies of the training text's targets comes to."""
@@ -243,7 +249,9 @@ class MaskedSetup:
         return Windows.of(self._material.shards[split], longest, words[split] if words else None)
 
 
-def _drawn(make: Callable[[], nn.Module], settings: PretrainSettings, head: Any, material: Material) -> nn.Module:
+def _drawn(
+    make: Callable[[], PreTrainedModel], settings: PretrainSettings, head: Head, material: Material
+) -> PreTrainedModel:
     """Return the base with rows for new tokens, or a new model with its matrices drawn as asked; either by the seed."""
     if settings.model.base is not None:
         module, _ = load(settings.model.base, head, seed=settings.seed)

@@ -106,7 +106,7 @@ def summary(found: Sequence[Sequence[Figure]], cross: CrossSettings, *, source: 
         values = [training[place].value for training in found]
         rounds = [values[start : start + cross.folds] for start in range(0, len(values), cross.folds)]
         low, high = mean_interval(values, 1 / (cross.folds - 1))
-        known = [one[place].baseline for one in found if one[place].baseline is not None]
+        known = [baseline for one in found if (baseline := one[place].baseline) is not None]
         figures.append(
             Figure(
                 first.name,

@@ -51,7 +51,7 @@ class _Search:
     """What every trial is given."""
 
     task: Task
-    base: Path
+    base: Path | None
     files: dict[str, Path]
     work: Path
     settings: FinetuneSettings
@@ -76,7 +76,7 @@ class _Search:
         finetune(
             self.task, self.base, self.files["train"], self.files["valid"], folder, settings, self.report, watch=watch
         )
-        scores = [score for _, score in read_manifest(folder).facts["curves"]["valid"]]
+        scores: list[float] = [score for _, score in read_manifest(folder).facts["curves"]["valid"]]
         shutil.rmtree(folder, ignore_errors=True)
         return max(scores)
 
