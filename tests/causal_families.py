@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
-import warnings
 from typing import Any
 
+from tiny_families import LAYERS, config_of, drawn
+
 VOCABULARY = 96
-LAYERS = 2
 _SIZES: tuple[tuple[str, int], ...] = (
     (r"(padded_|unpadded_|decoder_)?vocab_size.*|n_vocab|.*_vocab_size|.*hash_byte_group_vocab", VOCABULARY),
     (r"num_.*layers_per_stack|(num_|n_)?(encoder_|decoder_|hidden_|attention_)?layers?|num_blocks|depth", LAYERS),
@@ -41,25 +40,12 @@ def names() -> dict[str, str]:
     return dict(sorted(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.items()))
 
 
-def shrunken(document: dict[str, Any], layers: int) -> dict[str, Any]:
-    """Return the sizes of a configuration made tiny; what is listed a layer is left out, so that the family fills it in."""
-    given: dict[str, Any] = {}
-    for name, value in document.items():
-        if name in _TOKENS:
-            given[name] = _TOKENS[name]
-        elif name.endswith("_token_id") or name.endswith("_token_index"):
-            if isinstance(value, int) and value >= VOCABULARY:
-                given[name] = 3
-        elif isinstance(value, int) and not isinstance(value, bool):
-            size = next((size for pattern, size in _SIZES if re.fullmatch(pattern, name)), None)
-            if size is not None and value > size:
-                given[name] = size
-        elif isinstance(value, list) and len(value) == layers and name not in ("eos_token_id",):
-            kinds = list(dict.fromkeys(map(str, value)))
-            # One layer of each kind that there is, at most LAYERS of them.
-            given[name] = [value[[str(one) for one in value].index(kind)] for kind in kinds][:LAYERS]
-            given[name] += [value[-1]] * (LAYERS - len(given[name]))
-    return given
+def _fixed(name: str, value: Any) -> dict[str, Any] | None:
+    if name in _TOKENS:
+        return {name: _TOKENS[name]}
+    if name.endswith(("_token_id", "_token_index")):
+        return {name: 3} if isinstance(value, int) and value >= VOCABULARY else {}
+    return None
 
 
 _LATENT = {"num_key_value_heads": 4, "qk_nope_head_dim": 8, "qk_rope_head_dim": 8, "v_head_dim": 8}
@@ -189,38 +175,13 @@ REFUSED = {
 """Families that are refused by name, as the library makes them."""
 
 
-def config_of(name: str, **more: Any) -> Any:
-    """Return a family's configuration made tiny."""
-    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
-
-    kind = CONFIG_MAPPING[name]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        document = kind().to_dict()
-        given = _given(document)
-        for part in kind.sub_configs or {}:
-            if isinstance(document.get(part), dict):
-                own = {key: document[part][key] for key in ("model_type",) if key in document[part]}
-                given[part] = {**_given(document[part]), **own, **OVERRIDES.get(document[part].get("model_type"), {})}
-        return kind(**{**given, **OVERRIDES.get(name, {}), **more})
-
-
-def _given(document: dict[str, Any]) -> dict[str, Any]:
-    return shrunken(document, document.get("num_hidden_layers") or document.get("n_layer") or -1)
-
-
 def build(name: str, *, attention: str | None = None, seed: int = 0, **settings: Any) -> Any:
     """Return a family's model, tiny, its matrices drawn large enough that every path through it matters."""
-    import torch
     from transformers import AutoModelForCausalLM
 
-    with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
-        warnings.simplefilter("ignore")
-        torch.manual_seed(seed)
+    with drawn(seed) as draw:
+        config = config_of(name, _SIZES, _fixed, OVERRIDES, **settings)
         more = {} if attention is None else {"attn_implementation": attention}
-        module = AutoModelForCausalLM.from_config(config_of(name, **settings), **more).eval()
-        with torch.no_grad():
-            for parameter in module.parameters():
-                if parameter.ndim >= 2:
-                    parameter.normal_(0, min(0.3, 1.5 * parameter.shape[-1] ** -0.5))
+        module = AutoModelForCausalLM.from_config(config, **more).eval()
+        draw(module)
     return module

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-import warnings
 from pathlib import Path
 from typing import Any
 
+from tiny_families import Fixed, config_of, drawn
 from tiny_models import pair_tokenizer
 
 SIZES: tuple[tuple[str, int], ...] = (
@@ -91,58 +91,30 @@ def heads_of(name: str) -> list[str]:
     return [task for task, kind in HEADS.items() if name in getattr(auto, f"MODEL_FOR_{kind}_MAPPING_NAMES")]
 
 
-def config_of(name: str, vocabulary: int) -> Any:
-    """Return a family's configuration made tiny."""
-    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+def fixed(vocabulary: int) -> Fixed:
+    """Return what every family has: the tokenizer's tokens and its vocabulary."""
 
-    kind = CONFIG_MAPPING[name]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        document = kind().to_dict()
-        given = _small(document, vocabulary)
-        for part in kind.sub_configs or {}:
-            if isinstance(document.get(part), dict):
-                own = {key: document[part][key] for key in ("model_type",) if key in document[part]}
-                given[part] = {**_small(document[part], vocabulary), **own}
-        return kind(**{**given, **OVERRIDES.get(name, {})})
-
-
-def _small(document: dict[str, Any], vocabulary: int) -> dict[str, Any]:
-    given: dict[str, Any] = {}
-    layers = document.get("num_hidden_layers") or document.get("n_layer") or -1
-    for name, value in document.items():
+    def told(name: str, value: Any) -> dict[str, Any] | None:
         if name in TOKENS:
             # A family whose configuration names no padding is a base as people bring it: it stays without.
-            given[name] = TOKENS[name] if value is not None else None
-        elif name.endswith(("_token_id", "_token_index")) and isinstance(value, int):
-            given[name] = 3
-        elif re.fullmatch(r"(decoder_)?vocab_size|n_vocab", name):
-            given[name] = vocabulary
-        elif isinstance(value, int) and not isinstance(value, bool):
-            size = next((size for pattern, size in SIZES if re.fullmatch(pattern, name)), None)
-            if size is not None and value > size:
-                given[name] = size
-        elif isinstance(value, list) and len(value) == layers:
-            kinds = list(dict.fromkeys(map(str, value)))[:2]
-            given[name] = ([value[[str(one) for one in value].index(kind)] for kind in kinds] + [value[-1]])[:2]
-    return given
+            return {name: TOKENS[name] if value is not None else None}
+        if name.endswith(("_token_id", "_token_index")) and isinstance(value, int):
+            return {name: 3}
+        return {name: vocabulary} if re.fullmatch(r"(decoder_)?vocab_size|n_vocab", name) else None
+
+    return told
 
 
 def make_base(name: str, target: Path) -> Path:
     """Write a family's tiny base: the body without a head, and a tokenizer that joins pairs."""
-    import torch
     from transformers.models.auto.modeling_auto import MODEL_MAPPING
 
     target.mkdir(parents=True)
-    config = config_of(name, pair_tokenizer(target, separators=2 if name in TWO_SEPARATORS else 1))
-    with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
-        warnings.simplefilter("ignore")
-        torch.manual_seed(0)
+    vocabulary = pair_tokenizer(target, separators=2 if name in TWO_SEPARATORS else 1)
+    config = config_of(name, SIZES, fixed(vocabulary), OVERRIDES)
+    with drawn(0) as draw:
         kinds = MODEL_MAPPING[type(config)]
         module = (kinds[0] if isinstance(kinds, tuple) else kinds)(config).eval()
-        with torch.no_grad():
-            for parameter in module.parameters():
-                if parameter.ndim >= 2:
-                    parameter.normal_(0, min(0.3, 1.5 * parameter.shape[-1] ** -0.5))
+        draw(module)
         module.save_pretrained(target)
     return target

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import csv
+import io
+import json
 from collections.abc import Iterable
+from dataclasses import asdict
 from datetime import date, datetime
 from pathlib import Path
 
 import ibis
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
+from noria.core.folder import write_bytes
 from noria.grow.log.lake import SCHEMA, connect
 from noria.grow.market.potential import Range
 from noria.grow.series.calendars import following
-from noria.grow.series.series import Floats, Point, Provenance, Series, write_series
+from noria.grow.series.series import SCHEMA as SERIES
+from noria.grow.series.series import Floats, Point, Provenance, Series
 
 PROVENANCE = Provenance("simulated", "CC0", date(2026, 1, 1))
 
@@ -109,3 +115,27 @@ def published(rows: Iterable[tuple[str, str, str]], target: Path) -> Path:
     provenance = Provenance("W3Schools", "figures of one site, for tests alone", date(2017, 3, 1))
     write_series(Series(tuple(sorted(points, key=lambda point: point.time)), provenance), target)
     return target
+
+
+def write_series(series: Series, path: str | Path) -> None:
+    """Write a series as CSV, or as Parquet where the name ends so; whole or not at all."""
+    path = Path(path)
+    head = {key: str(value) for key, value in asdict(series.provenance).items() if value}
+    if path.suffix == ".parquet":
+        rows = [dict(zip(SERIES.names, _row(point), strict=True)) for point in series.points]
+        table = pa.Table.from_pylist(rows, SERIES)
+        sink = pa.BufferOutputStream()
+        pq.write_table(table.replace_schema_metadata({"noria.series": json.dumps(head, ensure_ascii=False)}), sink)
+        write_bytes(path, sink.getvalue().to_pybytes())
+        return
+    out = io.StringIO()
+    out.writelines(f"# {key}: {value}\n" for key, value in head.items())
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(SERIES.names)
+    writer.writerows(_row(point) for point in series.points)
+    write_bytes(path, out.getvalue().encode())
+
+
+def _row(point: Point) -> list[str | float | None]:
+    marks = ["yes" if mark else "" for mark in (point.provisional, point.broken)]
+    return [point.time, point.entity, point.segment, point.measure, point.value, point.unit, *marks]

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from markets import write_series
 
 from noria.core.errors import InputError, RowError, SettingError
 from noria.grow.bundled import chatbot_shares
 from noria.grow.series.calendars import between, following
-from noria.grow.series.series import Series, read_series, write_series
+from noria.grow.series.series import Series, read_series
 
 HEAD = (
     "# source: 某统计局",

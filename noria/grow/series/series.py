@@ -17,12 +17,10 @@ adds or compares across two of them.
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
@@ -32,7 +30,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from noria.core.errors import InputError, RowError, unknown
-from noria.core.folder import write_bytes
 from noria.core.messages import Message, message
 
 from .calendars import between, regular
@@ -41,7 +38,7 @@ from .units import scale_of
 
 COLUMNS = ("time", "entity", "segment", "measure", "value", "unit")
 _HEADER = ("source", "licence", "as_of", "changes", "notice")
-_SCHEMA = pa.schema(
+SCHEMA = pa.schema(
     [
         ("time", pa.string()),
         ("entity", pa.string()),
@@ -172,31 +169,7 @@ def read_series(path: str | Path) -> Series:
     if path.suffix == ".parquet":
         return _read_parquet(path)
     table = read_headed(path, COLUMNS)
-    return _series(table.rows, table.head, path, table.flags(set(_SCHEMA.names)), commas_divide=table.delimiter == ",")
-
-
-def write_series(series: Series, path: str | Path) -> None:
-    """Write a series as CSV, or as Parquet where the name ends so; whole or not at all."""
-    path = Path(path)
-    head = {key: str(value) for key, value in asdict(series.provenance).items() if value}
-    if path.suffix == ".parquet":
-        rows = [dict(zip(_SCHEMA.names, _row(point), strict=True)) for point in series.points]
-        table = pa.Table.from_pylist(rows, _SCHEMA)
-        sink = pa.BufferOutputStream()
-        pq.write_table(table.replace_schema_metadata({"noria.series": json.dumps(head, ensure_ascii=False)}), sink)
-        write_bytes(path, sink.getvalue().to_pybytes())
-        return
-    out = io.StringIO()
-    out.writelines(f"# {key}: {value}\n" for key, value in head.items())
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(_SCHEMA.names)
-    writer.writerows(_row(point) for point in series.points)
-    write_bytes(path, out.getvalue().encode())
-
-
-def _row(point: Point) -> list[str | float | None]:
-    marks = ["yes" if mark else "" for mark in (point.provisional, point.broken)]
-    return [point.time, point.entity, point.segment, point.measure, point.value, point.unit, *marks]
+    return _series(table.rows, table.head, path, table.flags(set(SCHEMA.names)), commas_divide=table.delimiter == ",")
 
 
 def _read_parquet(path: Path) -> Series:
