@@ -22,7 +22,7 @@ from noria.core.figure import Figure, number
 from noria.core.folder import Manifest, read_manifest
 
 if TYPE_CHECKING:
-    from noria.api.answers import Predictor
+    from .answers import Predictor
 
 ROWS = 12
 """Rows of a table that are shown."""

@@ -73,9 +73,9 @@ def serve(
         FolderError: a model is missing, damaged or does not load.
         SettingError: a setting is unknown or not allowed, there is no such application, or two models share a name.
     """
-    from noria.make.corpus.pii import mask
     from noria.serve.http.run import serve as run
     from noria.serve.http.run import serving
+    from noria.text.personal_data import mask
 
     chosen = [application(one) if isinstance(one, str) else one for one in apps]
     checks = guard_of(guard)
@@ -112,7 +112,7 @@ def monitor(watch: WatchSettings | None = None, topics: Path | None = None) -> A
     """
     from noria.apps.monitor.routes import Monitor
     from noria.apps.monitor.topics import BUNDLED
-    from noria.make.corpus.pii import mask
+    from noria.text.personal_data import mask
 
     return Monitor(lambda text: mask(text)[0], settings=watch, topics=topics or BUNDLED)
 

@@ -16,8 +16,8 @@ from starlette.types import Lifespan
 from noria.serve.http.keys import Caller
 from noria.serve.http.state import State
 
-from .door import PREFIX, door
 from .session import COOKIE, Sessions
+from .sign_in import PREFIX, sign_in_router
 from .wheel import mark
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def mount(app: FastAPI, state: State, root: str | Path) -> None:
 
     console = Console(state, Path(root), Sessions())
     app.state.console = console
-    app.include_router(door(console.sessions, lambda secret: _admin(state, secret)))
+    app.include_router(sign_in_router(console.sessions, lambda secret: _admin(state, secret)))
     app.mount(f"{PREFIX}/static", StaticFiles(directory=Path(__file__).parent / "static"))
 
     gate = state.gate

@@ -16,8 +16,8 @@ from nicegui import ui
 
 from noria.serve.http.context import CONTEXT, RequestContext
 
-from .door import PREFIX, words_of
 from .session import COOKIE, Session
+from .sign_in import PREFIX, words_of
 from .wheel import mark
 from .words import LANGUAGES, Words
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from noria.console.door import local_path
 from noria.console.session import LIFETIME_SECONDS, TOKEN_SECONDS, Sessions
+from noria.console.sign_in import local_path
 
 
 class Clock:

@@ -54,9 +54,14 @@ def log_of_table(
     ends = _ends(table[settings.time], _steps(table[settings.time], settings, calendar), moment)
     if ends["timely"]:
         calendar = calendar.between(ends["first"], ends["last"])
-    nobody = nobodies(settings.keep_users, table[settings.user])
+    placeholders = nobodies(settings.keep_users, table[settings.user])
     log = Log(
-        _whole(acts).select(*COLUMNS), source, settings.licence, settings.unit, calendar=calendar, placeholders=nobody
+        _whole(acts).select(*COLUMNS),
+        source,
+        settings.licence,
+        settings.unit,
+        calendar=calendar,
+        placeholders=placeholders,
     )
     sure = ends["timely"] and not {"value", "units", "copy"} & set(acts.columns)  # no row has to be asked
     wrong = ((flagged.wrong > 0) | (flagged.odd > 0)).ifelse(1, 0).sum()
@@ -69,10 +74,10 @@ def log_of_table(
         names = tally(log)
         if not names.blank:
             return extended(log, first, last, ends["rows"], names.named)
-    named = flagged.filter(~nameless(flagged.user, nobody))
+    named = flagged.filter(~nameless(flagged.user, placeholders))
     good = _whole(named.filter(named.wrong == 0)).select(*COLUMNS)
     return measured(
-        Log(good, source, settings.licence, settings.unit, problems=_problems(flagged, nobody), calendar=calendar)
+        Log(good, source, settings.licence, settings.unit, problems=_problems(flagged, placeholders), calendar=calendar)
     )
 
 
@@ -186,9 +191,9 @@ def _whole(acts: ibis.Table) -> ibis.Table:
     )
 
 
-def _problems(flagged: ibis.Table, nobody: tuple[str, ...]) -> tuple[Problem, ...]:
+def _problems(flagged: ibis.Table, placeholders: tuple[str, ...]) -> tuple[Problem, ...]:
     """Return what is set aside, by reason, and the time of the first of each."""
-    blank, word = nameless(flagged.user), nameless(flagged.user, nobody)
+    blank, word = nameless(flagged.user), nameless(flagged.user, placeholders)
     reasons = flagged.mutate(wrong=ibis.cases((blank, -2), (word, -1), else_=flagged.wrong))
     problems = []
     for row in _counted(reasons.filter(reasons.wrong != 0), "wrong"):

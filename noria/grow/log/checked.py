@@ -196,7 +196,7 @@ def _flagged_rows(connection: Backend, parsed: str, odd: str, value: str, units:
         if table:
             joins += f' LEFT JOIN "{table}" USING (raw_{part})'
             number[part] = f'CASE WHEN "{table}".raw_{part} IS NOT NULL THEN "{table}".amount ELSE {number[part]} END'
-    nobody = placeholder_sql(connection, parsed, how.keep_users)
+    placeholders = placeholder_sql(connection, parsed, how.keep_users)
     repeated = run(f'SELECT count(id) - count(DISTINCT id) FROM "{parsed}" WHERE {_is_something("id")}').fetchone()
     copy = (
         f"CASE WHEN {_is_something('id')} THEN row_number() OVER (PARTITION BY id ORDER BY record) ELSE 1 END"
@@ -214,7 +214,7 @@ def _flagged_rows(connection: Backend, parsed: str, odd: str, value: str, units:
     run(
         f"""CREATE TEMP TABLE "{name}" AS
         WITH read AS (
-            SELECT record, "user", coalesce(segment, '') AS segment, id, raw_time, {nobody} AS nobody, {number["value"]} AS value,
+            SELECT record, "user", coalesce(segment, '') AS segment, id, raw_time, {placeholders} AS nobody, {number["value"]} AS value,
                    {number["units"]} AS units, coalesce("{parsed}".wall, "{odd}".wall) AS wall, coalesce("{parsed}".ahead, "{odd}".ahead) AS ahead,
                    coalesce("{odd}"."day", "{parsed}"."day") AS "day"
             FROM "{parsed}" {joins}),

@@ -15,7 +15,7 @@ from noria.core.errors import InputError
 from noria.core.figure import Figure, proportion
 from noria.grow.log.log import Log
 
-from .foresight import ActsForecast, Outcome, Shocks, acts_after, common_shocks, forecast_acts
+from .expected_acts import ActsForecast, Outcome, Shocks, acts_after, common_shocks, forecast_acts
 from .lifetime import History, Lifetimes, fit, repeat_purchases
 from .likelihood import Floats
 from .pareto import Pareto, fit_pareto

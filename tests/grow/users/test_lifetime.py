@@ -14,7 +14,7 @@ from scipy.optimize import check_grad
 from noria.core.errors import InputError
 from noria.grow.log.log import Log
 from noria.grow.log.read import log_of_rows
-from noria.grow.users.foresight import Shocks, acts_after, common_shocks, forecast_acts
+from noria.grow.users.expected_acts import Shocks, acts_after, common_shocks, forecast_acts
 from noria.grow.users.holdout import hold_out
 from noria.grow.users.lifetime import History, Lifetimes, Likelihood, Rows, fit, repeat_purchases
 from noria.grow.users.likelihood import Floats

@@ -7,7 +7,7 @@ import numpy as np
 from noria.core.messages import message
 from noria.grow.series.series import Floats
 from noria.grow.users.activity import Growth
-from noria.grow.users.foresight import ActsForecast
+from noria.grow.users.expected_acts import ActsForecast
 from noria.grow.users.retention import Retention
 
 from .chart import GREY, PALETTE, Chart, Text, band, frame, line, percent, whole

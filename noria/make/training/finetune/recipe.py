@@ -26,9 +26,9 @@ from noria.tasks.remembered import remembered as remembered_of
 from noria.tasks.task import Task
 
 from . import fewshot
+from .assess import assess_model
 from .examples import Examples
 from .fit import calibrated, fit
-from .judged import judged
 from .prepare import prepare_model
 from .publish import facts_of, lineage, write_model
 from .replay import remembered
@@ -109,7 +109,7 @@ def finetune(
     number_type = result.plan.machine.number_type
     with computing(number_type):
         task = calibrated(task, module, valid)
-        assessment, known = judged(
+        assessment, known = assess_model(
             task,
             module,
             tokenizer,

@@ -22,7 +22,7 @@ LANGUAGE_COOKIE = "noria_language"
 _BODY_BYTES = 4096
 
 
-def door(sessions: Sessions, key_of: Callable[[str], tuple[str, str] | None]) -> APIRouter:
+def sign_in_router(sessions: Sessions, key_of: Callable[[str], tuple[str, str] | None]) -> APIRouter:
     """Return the routes for signing in and out.
 
     `key_of` turns a secret key into (public name, tenant), or None where the key opens nothing.

@@ -21,7 +21,7 @@ CHOSE = "which chose the weights"
 """What a reader must know of figures on valid rows: they flatter a little."""
 
 
-def judged(
+def assess_model(
     task: Task,
     module: nn.Module,
     tokenizer: Tokenizer | None,
