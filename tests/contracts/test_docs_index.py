@@ -123,6 +123,13 @@ def test_each_journey_goes_one_way_through_files_that_are_there(page):
         assert len(set(passed)) == len(passed), "a file is passed twice"
 
 
+@pytest.mark.parametrize("page", ["house.md", "house.zh-CN.md", "index.md", "index.zh-CN.md"])
+def test_a_link_to_a_file_is_named_by_its_path(page):
+    text = (DOCS / page).read_text(encoding="utf-8")
+    for name, target in re.findall(r"\[([\w/]+/[\w/.]+)\]\(\.\./noria/([^)]+)\)", text):
+        assert name.removeprefix("noria/") == target
+
+
 def test_the_reference_says_what_the_code_says():
     written = {path.name: path.read_text(encoding="utf-8") for path in FOLDER.glob("*.md")}
     made = pages()
