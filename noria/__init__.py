@@ -35,11 +35,16 @@ __all__ = [
     "crossvalidate",
     "evaluate",
     "finetune",
+    "forecast",
     "load",
     "pretrain",
+    "promote",
+    "report",
     "search",
     "serve",
+    "share",
     "tokenizer",
+    "users",
 ]
 
 

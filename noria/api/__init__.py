@@ -6,8 +6,11 @@ console call the same functions.
 
 from __future__ import annotations
 
+from . import promote
 from .answers import Predictor, load
-from .make import base, clean, collect, compress, crossvalidate, evaluate, finetune, pretrain, search, tokenizer
+from .finetuning import crossvalidate, finetune, search
+from .grow import forecast, report, share, users
+from .make import base, clean, collect, compress, evaluate, pretrain, tokenizer
 from .serving import serve
 
 __all__ = [
@@ -19,9 +22,14 @@ __all__ = [
     "crossvalidate",
     "evaluate",
     "finetune",
+    "forecast",
     "load",
     "pretrain",
+    "promote",
+    "report",
     "search",
     "serve",
+    "share",
     "tokenizer",
+    "users",
 ]

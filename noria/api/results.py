@@ -20,6 +20,7 @@ from noria.core.caveats import caveats_of
 from noria.core.errors import FolderError
 from noria.core.figure import Figure, number
 from noria.core.folder import Manifest, read_manifest
+from noria.core.messages import for_terminal
 
 if TYPE_CHECKING:
     from .answers import Predictor
@@ -49,7 +50,11 @@ class Result:
         return ()
 
     def __repr__(self) -> str:
-        lines = [self.title(), *(f"  {one.text()}" for one in self.shown()), *(f"  {one}" for one in self.notes())]
+        lines = [
+            self.title(),
+            *(f"  {one.text()}" for one in self.shown()),
+            *(f"  {for_terminal(one)}" for one in self.notes()),
+        ]
         return "\n".join(lines + _text_table(self.table()[-ROWS:]))
 
     def _repr_html_(self) -> str:
@@ -60,7 +65,7 @@ class Result:
         if rows := self.table():
             parts.append(html_table(rows[-ROWS:]))
         if notes := self.notes():
-            parts.append("<ul>" + "".join(f"<li>{html.escape(one)}</li>" for one in notes) + "</ul>")
+            parts.append("<ul>" + "".join(f"<li>{html.escape(for_terminal(one))}</li>" for one in notes) + "</ul>")
         return "".join(parts)
 
 
@@ -269,10 +274,10 @@ class Analysis(Result):
     name: str
     """What was analysed, from where."""
     figures: tuple[Figure, ...]
-    rows: tuple[Mapping[str, Any], ...]
+    rows: tuple[dict[str, Any], ...]
     """The main table, a mapping a row."""
     told: tuple[str, ...]
-    """What it comes to, in sentences."""
+    """What it comes to, in sentences; each a text in English, and `told[0]["zh"]` in Chinese."""
     facts: Mapping[str, Any]
     """All of it, JSON-able: what the command prints with --json."""
     study: Any

@@ -119,8 +119,8 @@ def monitor(watch: WatchSettings | None = None, topics: Path | None = None) -> A
 
 def guard_of(settings: GuardSettings | Mapping[str, Any] | None) -> Guard:
     """Return the guard of some settings, by default all as they are, which finds personal data as cleaning does."""
-    from noria.make.corpus.pii import find
     from noria.serve.guard.guard import Guard
+    from noria.text.personal_data import find
 
     return Guard(settings if isinstance(settings, GuardSettings) else GuardSettings.make(**(settings or {})), find)
 

@@ -27,7 +27,7 @@ def text() -> str:
     for name in noria.__all__:
         thing = getattr(noria, name)
         if isinstance(thing, types.ModuleType):
-            parts.append(f"from {thing.__name__.rpartition('.')[0]} import {name} as {name}")
+            used.add(thing.__name__.rpartition(".")[0], name)
         elif isinstance(thing, type) or not hasattr(thing, "settings"):
             used.add(thing.__module__, name)
             parts.append("")

@@ -1,130 +1,45 @@
-"""What else may be asked of `noria grow share`: drivers, events, potential, penetration, position; for people and as JSON."""
+"""What else was asked of `noria grow share`, printed: drivers, events, potential, penetration, position."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from noria.core.errors import InsufficientDataError
 from noria.core.messages import for_terminal
 
-from .shown import percent, print_json, print_table, write_parquet
+from .shown import percent, print_table
 
 if TYPE_CHECKING:
+    from noria.grow.market.analyses import MarketAnalyses
     from noria.grow.market.drivers.attraction import DriverStudy
     from noria.grow.market.drivers.eventstudy import EventStudy
+    from noria.grow.market.penetration import Penetration
     from noria.grow.market.potential import Potential
-    from noria.grow.market.settings import BasisSettings, DriverSettings, PotentialSettings, TargetSettings
     from noria.grow.market.targets import Target
-    from noria.grow.series.series import Series
-    from noria.grow.settings import LogSettings, MarketSettings
+
+_NOT_YET = {"decomposition": "what moved the shares", "position": "segments and targets"}
 
 
-class Analyses:
-    """The answers so far: `results` for programs, and what prints each for people."""
-
-    def __init__(self, json: bool) -> None:
-        self.json = json
-        self.results: dict[str, Any] = {}
-        self.silence: dict[str, str] = {}
-        self._prints: list[Any] = []
-
-    def drivers(
-        self, series: Series, settings: MarketSettings, drive: DriverSettings, basis: BasisSettings, events: Path | None
-    ) -> None:
-        """Ask what the named drivers do, and what followed the events; nothing where neither was named."""
-        if not drive.driver and events is None:
-            return
-        from noria.grow.market.study import drivers
-
-        found = drivers(series, settings.measure, settings.market, drive, events, basis.unlisted)
-        if found.explained:
-            study = found.explained
-            self._add("drivers", study.as_dict(), lambda: _print_drivers(study))
-        if found.followed:
-            followed = found.followed
-            self._add("events", followed.as_dict(), lambda: _print_events(followed))
-
-    def potential(self, path: Path | None, settings: PotentialSettings) -> None:
-        """Ask how large the market could be, where a file of ranges was named."""
-        if path is None:
-            return
-        from noria.grow.market.study import sizes_of
-
-        found = sizes_of(path, settings)
-        self._add("potential", found.as_dict(), lambda: _print_potential(found))
-
-    def reach(self, series: Series, settings: MarketSettings, sizing: PotentialSettings) -> None:
-        """Ask how much of a ceiling is reached, where one was given."""
-        from noria.grow.market.study import reach_of
-
-        found = reach_of(series, settings.measure, settings.market, sizing)
-        if found is None:
-            return
-        figures = found.figures()
-        why = for_terminal(found.why) if found.why else ""
-        self._add(
-            "penetration",
-            {"figures": [figure.as_dict() for figure in figures], "why": found.why and found.why.both()},
-            lambda: print(
-                "\n".join([*(figure.text() for figure in figures), *([f"not identified: {why}"] if why else [])])
-            ),
-        )
-
-    def position(self, path: Path | None, log: LogSettings, settings: TargetSettings) -> None:
-        """Ask whom to address, where a log was named."""
-        if path is None:
-            return
-        from noria.grow.analysis import open_log
-        from noria.grow.market.study import position
-
-        try:
-            found = position(open_log(path, log), settings)
-        except InsufficientDataError as error:
-            self.missing("position", "segments and targets", error)
-            return
-        self._add("position", [target.as_dict() for target in found], lambda: _print_position(found))
-
-    def missing(self, name: str, title: str, why: InsufficientDataError) -> None:
-        """Say that one answer cannot be given yet, and why; the others stand."""
-        self.silence[name] = str(why)
-        self.results["silence"] = self.silence
-        self._prints.append(lambda: print(f"{title}: not yet: {why}"))
-
-    def end(self, out: Path | None) -> int:
-        """Print everything asked; as JSON all of it in one."""
-        if out:
-            write_parquet(_rows(self.results), out)
-        if self.json:
-            return print_json(self.results)
-        for show in self._prints:
-            show()
-        return 0
-
-    def _add(self, name: str, results: Any, show: Any) -> None:
-        self.results[name] = results
-        self._prints.append(show)
+def print_asked(found: MarketAnalyses) -> None:
+    """Print the answers beside the shares, and what cannot be said yet."""
+    if found.potential:
+        _print_potential(found.potential)
+    if found.position:
+        _print_position(found.position)
+    if found.drivers.explained:
+        _print_drivers(found.drivers.explained)
+    if found.drivers.followed:
+        _print_events(found.drivers.followed)
+    if found.reach:
+        _print_reach(found.reach)
+    for name, why in found.silence.items():
+        print(f"{_NOT_YET[name]}: not yet: {why}")
 
 
-def _rows(results: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the answers as one flat table: what was asked, of what, the value, its range and n."""
-    rows: list[dict[str, Any]] = []
-
-    def add(analysis: str, name: str, value: Any, low: Any, high: Any, n: Any) -> None:
-        rows.append({"asked": analysis, "name": name, "value": value, "low": low, "high": high, "n": n})
-
-    for effect in results.get("drivers", {}).get("effects", []):
-        add("driver", effect["driver"], effect["value"], effect["low"], effect["high"], effect["n"])
-    if "events" in results:
-        effect = results["events"]["effect"]
-        add("event", effect["driver"], effect["value"], effect["low"], effect["high"], effect["n"])
-    for figure in [*results.get("potential", {}).get("sizes", []), *results.get("penetration", {}).get("figures", [])]:
-        add("potential", figure["name"], figure["value"], figure["low"], figure["high"], figure["n"])
-    for target in results.get("position", []):
-        first = target["first"]
-        add("position", target["segment"]["en"], target["score"], None, None, target["measures"]["users"]["n"])
-        add("position, first", target["segment"]["en"], first["value"], first["low"], first["high"], first["n"])
-    return rows
+def _print_reach(found: Penetration) -> None:
+    for figure in found.figures():
+        print(figure.text())
+    if found.why:
+        print(f"not identified: {for_terminal(found.why)}")
 
 
 def _print_drivers(study: DriverStudy) -> None:

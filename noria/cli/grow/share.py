@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from noria.core.errors import InsufficientDataError
+import noria
 from noria.core.messages import environment_language, for_terminal
 from noria.grow.market.settings import BasisSettings, DriverSettings, PotentialSettings, TargetSettings
 from noria.grow.settings import LogSettings, MarketSettings
 
-from .analyses import Analyses
+from .analyses import print_asked
 from .shown import Flatten, Switch, percent, print_json, print_table, write_parquet
 
 if TYPE_CHECKING:
+    from noria.grow.market.analyses import MarketAnalyses
     from noria.grow.market.share import Shares
-    from noria.grow.market.study import Movement
-    from noria.grow.series.series import Series
 
 
 def share(
@@ -67,123 +67,56 @@ def share(
     json
         Print JSON, for programs.
     """
-    from noria.grow.market.study import open_market
-
-    analyses = Analyses(json)
-    analyses.potential(potential, sizing)
-    analyses.position(position, log, targeting)
-    if analyses.results and series is None and not (decompose or drive.driver or happenings or sizing.ceiling):
-        return analyses.end(out)
-    opened = open_market(series, log, basis)
-    analyses.drivers(opened, settings, drive, basis, happenings)
-    analyses.reach(opened, settings, sizing)
-    several = settings.measure is None and len(opened.measures) > 1 and not decompose
-    alone = len({point.entity for point in opened.points}) == 1
-    if analyses.results and (several or alone):  # the share of a single name is one, and says nothing
-        return analyses.end(out)
-    if several:
-        return _sides(opened, settings.market, basis, out, json)
-    return _shares_and(analyses, opened, settings, basis, decompose, out)
-
-
-def _shares_and(
-    analyses: Analyses,
-    series: Series,
-    settings: MarketSettings,
-    basis: BasisSettings,
-    decompose: bool,
-    out: Path | None,
-) -> int:
-    """Show the shares, what moved them where that was asked, and whatever else was asked."""
-    from noria.grow.market.bases import by_segment
-    from noria.grow.market.chosen import over_segments
-    from noria.grow.market.share import shares
-    from noria.grow.market.study import movement
-
-    moved = None
-    if decompose:
-        try:
-            moved = movement(series, settings.measure, settings.market, basis)
-        except InsufficientDataError as error:
-            analyses.missing("decomposition", "what moved the shares", error)
-    if moved is not None:
-        market = moved.market
-        results = {**_shares(market), "decomposition": _movement(moved)}
-    else:
-        chosen = series if settings.market else over_segments(series, settings.measure)
-        if settings.market is None and len(chosen.segments) > 1:  # shares, which cannot be summed
-            return _segments(by_segment(chosen, settings.measure, unlisted=basis.unlisted), analyses, out)
-        market = shares(chosen, settings.measure, settings.market, unlisted=basis.unlisted)
-        results = _shares(market)
-        if chosen is not series:
-            parts = by_segment(series, settings.measure, unlisted=basis.unlisted)
-            results["segments"] = {name: _shares(part) for name, part in parts.items()}
+    found = noria.share(
+        series,
+        decompose=decompose,
+        happenings=happenings,
+        potential=potential,
+        position=position,
+        settings=[settings, basis, log, drive, sizing, targeting],
+    )
     if out:
-        write_parquet(
-            [
-                {**row, "hhi": item["hhi"]}
-                for row, item in zip(results["shares"], results["concentration"], strict=True)
-            ],
-            out,
-        )
-    if analyses.json:
-        return print_json({**results, **analyses.results})
-    _print_shares(market, results)
-    _print_segments(results.get("segments", {}))
-    if "decomposition" in results:
-        _print_movement(results["decomposition"])
-    return analyses.end(None)
-
-
-def _sides(series: Series, segment: str | None, basis: BasisSettings, out: Path | None, json: bool) -> int:
-    """Show the latest shares on every base: what can be said before one of them is named."""
-    from noria.grow.market.bases import bases
-
-    sides = bases(series, segment, unlisted=basis.unlisted)
-    names = dict.fromkeys(name for market in sides.markets.values() for name in market.entities)
-    rows: list[dict[str, Any]] = [
-        {
-            "entity": name,
-            **{
-                base: _part(market.values[-1, market.entities.index(name)]) if name in market.entities else None
-                for base, market in sides.markets.items()
-            },
-        }
-        for name in names
-    ]
-    last = {base: market.times[-1] for base, market in sides.markets.items()}
-    if out:
-        write_parquet(rows, out)
+        write_parquet(list(found.rows), out)
     if json:
-        return print_json({"source": series.provenance.text(), "time": last, "bases": rows, "silence": sides.silence})
+        return print_json(found.facts)
+    _print(found.study, found.facts, list(found.rows))
+    return 0
+
+
+def _print(study: MarketAnalyses, facts: Mapping[str, Any], rows: list[dict[str, Any]]) -> None:
+    if study.bases:
+        _print_bases(study, rows)
+        return
+    if study.shares is not None:
+        _print_shares(study.shares, facts)
+    elif study.segments:
+        first = next(iter(facts["segments"].values()))
+        print(f"{first['base']}: {first['source']}")
+    _print_segments(facts.get("segments", {}))
+    if study.shares is None and study.segments:
+        print("name one segment with --market for its periods and flags")
+    if "decomposition" in facts:
+        _print_movement(facts["decomposition"])
+    print_asked(study)
+
+
+def _print_bases(study: MarketAnalyses, rows: list[dict[str, Any]]) -> None:
+    """Print the latest shares on every base: what can be said before one of them is named."""
+    assert study.bases is not None
+    last = {base: market.times[-1] for base, market in study.bases.markets.items()}
     print(
-        f"{series.provenance.text()}; shares of {', '.join(sorted(set(last.values())))} on {len(last)} bases, which are never mixed:"
+        f"{study.source}; shares of {', '.join(sorted(set(last.values())))} on {len(last)} bases, which are never mixed:"
     )
     print_table(
         [{key: value if key == "entity" else percent(value) for key, value in row.items()} for row in rows],
         ["entity", *last],
     )
-    for base, why in sides.silence.items():
+    for base, why in study.bases.silence.items():
         print(f"  {base}: {why}")
     print("name one base with --measure for its periods, concentration and flags")
-    return 0
 
 
-def _segments(parts: dict[str, Shares], analyses: Analyses, out: Path | None) -> int:
-    """Show every segment by itself: there is no whole of shares whose segments' sizes nobody told."""
-    results = {name: _shares(part) for name, part in parts.items()}
-    if out:
-        write_parquet([{"segment": name, **row} for name, one in results.items() for row in one["shares"]], out)
-    if analyses.json:
-        return print_json({"segments": results, **analyses.results})
-    first = next(iter(results.values()))
-    print(f"{first['base']}: {first['source']}")
-    _print_segments(results)
-    print("name one segment with --market for its periods and flags")
-    return analyses.end(None)
-
-
-def _print_segments(results: dict[str, Any]) -> None:
+def _print_segments(results: Mapping[str, Any]) -> None:
     rows = []
     for name, one in results.items():
         last = next((item for item in reversed(one["concentration"]) if item["hhi"] is not None), None)
@@ -203,39 +136,7 @@ def _print_segments(results: dict[str, Any]) -> None:
         print_table(rows, ["segment", "time", "leader", "share", "HHI", "CR4"])
 
 
-def _shares(market: Shares) -> dict[str, Any]:
-    from noria.grow.market.ranks import rank_stability
-    from noria.grow.market.share import concentration
-
-    rows = [
-        {"time": time, **{entity: _part(value) for entity, value in zip(market.entities, row, strict=True)}}
-        for time, row in zip(market.times, market.values, strict=True)
-    ]
-    return {
-        "base": market.base,
-        "source": market.provenance.text(),
-        "shares": rows,
-        "concentration": [item.as_dict() for item in concentration(market)],
-        "ranks": [step.as_dict() for step in rank_stability(market)],
-        "flags": [flag.as_dict() for flag in market.flags],
-    }
-
-
-def _movement(moved: Movement) -> dict[str, Any]:
-    found = moved.decomposition
-    return {
-        "before": found.before,
-        "after": found.after,
-        "segments": found.segments,
-        "changes": [item.as_dict() for item in found.changes],
-        "links": [item.as_dict() for item in found.links],
-        "defects": found.defects(),
-        "silence": found.silence.both() if found.silence else {},
-        "notes": [note.both() for note in found.notes],
-    }
-
-
-def _print_shares(market: Shares, results: dict[str, Any]) -> None:
+def _print_shares(market: Shares, results: Mapping[str, Any]) -> None:
     from noria.grow.market.share import gathered
 
     print(f"{results['base']}: {results['source']}")
@@ -262,7 +163,7 @@ def _print_shares(market: Shares, results: dict[str, Any]) -> None:
         print(f"  {for_terminal(flag.text())}")
 
 
-def _print_movement(results: dict[str, Any]) -> None:
+def _print_movement(results: Mapping[str, Any]) -> None:
     import math
 
     print(f"points of share from {results['before']} to {results['after']}, in {len(results['segments'])} segment(s):")
@@ -291,7 +192,3 @@ def _print_movement(results: dict[str, Any]) -> None:
         ],
         ["entity", "own", "market", "share", "from market", "from share"],
     )
-
-
-def _part(value: float) -> float | None:
-    return None if value != value else float(value)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
+import noria
 from noria.core.messages import for_terminal
 from noria.grow.settings import LogSettings, UserSettings
 
@@ -51,23 +51,21 @@ def users(
         Print JSON, for programs.
     """
     from noria.core.errors import SettingError
-    from noria.grow.users.study import open_log, study_users
 
     if log and lake:
         raise SettingError("two logs were named", found=f"{log} and {lake}", allowed="one of them")
-    if by_segment and not user_settings.by:
-        user_settings = user_settings.replace(by="segment")
-    with closing(open_log(log or lake, settings)) as opened:
-        study = study_users(opened, settings.period, settings=user_settings)
+    found = noria.users(log or lake, by_segment=by_segment, settings=[settings, user_settings])
     if out:
-        write_parquet([row.as_dict() for row in study.growths[0].rows], out)
+        write_parquet(list(found.rows), out)
     if json:
-        return print_json(_facts(study))
-    _print(study)
+        return print_json(found.facts)
+    _print(found.study)
     return 0
 
 
 def _print(study: UserStudy) -> None:
+    from noria.grow.users.facts import figures_of
+
     log = study.log
     days = f", {for_terminal(log.calendar.text())}" if log.calendar.zone != "UTC" else ""
     print(f"{log.source}: {log.rows:,} acts of {log.users:,} users, {log.first} to {log.as_of}{days}")
@@ -76,7 +74,7 @@ def _print(study: UserStudy) -> None:
     for problem in log.problems:
         print(f"  {for_terminal(problem.text())}")
     _print_growth(study)
-    for title, figures in _parts(study).items():
+    for title, figures in figures_of(study).items():
         if figures:
             print(title)
         for figure in figures:
@@ -90,79 +88,6 @@ def _print(study: UserStudy) -> None:
 
 
 _SILENT = {"lifetime": "no lifetime forecast", "spend": "no forecast of amounts", "survival": "no survival curve"}
-
-
-def _parts(study: UserStudy) -> dict[str, list[Any]]:
-    """Return the figures that people see, by heading."""
-    lived = (
-        [figure for figure in (study.survival.at(min(180, study.survival.longest)), study.survival.median()) if figure]
-        if study.survival
-        else []
-    )
-    known = [need for need in study.needs if need.topic != "(none)"][:8]
-    return {
-        f"Retention, {study.retention.kind}, by {study.retention.unit}": [
-            *study.retention.curve()[1:4],
-            *study.stickiness[-1:],
-        ],
-        "From the first act to money": study.journey.figures(),
-        f"Use over the last {study.power.days} days": study.power.figures(),
-        "Needs": [figure for need in known for figure in (need.asked, need.change, need.unmet) if figure],
-        "Survival": lived,
-        "Lifetime, held out": [
-            *(study.holdout.figures() if study.holdout else []),
-            *(study.spend.figures() if study.spend else []),
-        ],
-    }
-
-
-def _facts(study: UserStudy) -> dict[str, Any]:
-    """Return all of a study that programs may want."""
-    log, held, spend = study.log, study.holdout, study.spend
-    return {
-        "source": log.source,
-        "rows": log.rows,
-        "users": log.users,
-        "first": log.first.isoformat(),
-        "as_of": log.as_of.isoformat(),
-        "days": {"zone": log.calendar.zone, "weeks": log.calendar.week_starts},
-        "problems": [problem.text() for problem in log.problems],
-        "notes": list(log.notes),
-        "growth": [row.as_dict() for row in study.growths[0].rows],
-        "defects": study.growths[0].defects(),
-        "retention": {"unit": study.retention.unit, "kind": study.retention.kind, "counts": study.retention.counts},
-        "curves": {kept.kind: [point.as_dict() for point in kept.curve()] for kept in study.kinds},
-        "power": {"days": study.power.days, "histogram": study.power.histogram},
-        "funnel": {"order": study.funnel.order, "days": study.funnel.days, "steps": study.funnel.rows()}
-        if study.funnel
-        else None,
-        "needs": [
-            {
-                "app": need.app,
-                "topic": need.topic,
-                "requests": need.requests,
-                "asked": need.asked.as_dict(),
-                "change": need.change.as_dict() if need.change else None,
-                "unmet": need.unmet.as_dict() if need.unmet else None,
-            }
-            for need in study.needs
-        ],
-        "survival": {
-            "days": study.survival.days.tolist(),
-            "share": study.survival.share.tolist(),
-            "users": study.survival.users,
-        }
-        if study.survival
-        else None,
-        "models": {
-            "BG/NBD": held.model.intervals() if held else None,
-            "Pareto/NBD": held.pareto.intervals() if held and held.pareto else None,
-            "Gamma-Gamma": spend.model.intervals() if spend else None,
-        },
-        "figures": [figure.as_dict() for figures in _parts(study).values() for figure in figures],
-        "silence": study.silence,
-        "silences": {**study.journey.silence, **study.silences},
-    }
 
 
 def _print_growth(study: UserStudy) -> None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from noria.core.messages import for_terminal
 from noria.grow.promote.settings import BudgetSettings, SpendSettings
 
 if TYPE_CHECKING:
-    from noria.grow.promote.budget import Channel
+    from noria.grow.promote.study import BudgetStudy
 
+import noria
 from noria.cli.grow.shown import Flatten, Switch, print_json, print_table, write_parquet
 
 
@@ -43,26 +44,19 @@ def budget(
     json
         Print JSON, for programs.
     """
-    from noria.grow.promote.study import open_spend, study_budget
-
-    study = study_budget(open_spend(spend, columns), settings)
-    found = study.budget
-    rows = [_row(channel) for channel in found.channels]
+    divided = noria.promote.budget(spend, report=report, settings=[columns, settings])
     if out:
-        write_parquet(rows, out)
-    if report:
-        from noria.grow.report.page import write_report
-        from noria.grow.report.sections.budget import budget_section
-
-        write_report(report, [budget_section(study)])
+        write_parquet(list(divided.rows), out)
     if json:
-        return print_json({**found.as_dict(), "held_out": None if study.held is None else study.held.as_dict()})
+        return print_json(divided.facts)
+    study: BudgetStudy = divided.study
+    found = study.budget
     source = found.responses.spend
     print(
         f"{source.source}: {source.outcome.size} {source.unit}s to {source.as_of}, {source.outcome_name}; spend a {source.unit}:"
     )
     print_table(
-        rows,
+        divided.rows,
         ["channel", "status", "bayes_factor", "spend", "planned", "returns", "returns_low", "returns_high", "marginal"],
     )
     print(for_terminal(found.text()))
@@ -71,17 +65,3 @@ def budget(
     for note in found.responses.notes:
         print(f"  {for_terminal(note)}")
     return 0
-
-
-def _row(channel: Channel) -> dict[str, Any]:
-    row: dict[str, Any] = {
-        "channel": channel.name,
-        "status": channel.status,
-        "bayes_factor": channel.odds,
-        "spend": channel.spend,
-        "planned": channel.planned,
-    }
-    for name, figure in (("returns", channel.returns), ("marginal", channel.marginal)):
-        for end, part in (("", "value"), ("_low", "low"), ("_high", "high")):
-            row[name + end] = None if figure is None else getattr(figure, part)
-    return row

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from noria.grow.promote.experiment import Experiment
     from noria.grow.promote.within import Within
 
+import noria
 from noria.cli.grow.shown import Flatten, Switch, percent, print_json, print_table, write_parquet
 
 
@@ -49,29 +51,15 @@ def experiment(
     json
         Print JSON, for programs.
     """
-    from noria.grow.promote.study import study_experiment, study_within
-
-    if within:
-        return _show_within(study_within(units, settings, compare), out, json)
-    result = study_experiment(units, settings, compare)
-    results = result.as_dict()
+    found = noria.promote.experiment(units, within=within, report=report, settings=[settings, compare])
     if out:
-        write_parquet(
-            [
-                {key: value for key, value in row.items() if key not in ("plain", "looks")}
-                for row in results["comparisons"]
-            ],
-            out,
-        )
-    if report:
-        from noria.grow.report.page import write_report
-        from noria.grow.report.sections.experiment import experiment_section
-
-        write_report(report, [experiment_section(result)])
-    return print_json(results) if json else _show(result, results)
+        write_parquet(list(found.rows), out)
+    if json:
+        return print_json(found.facts)
+    return (_show_within if within else _show)(found.study, found.facts)
 
 
-def _show(result: Experiment, results: dict[str, Any]) -> int:
+def _show(result: Experiment, results: Mapping[str, Any]) -> int:
     print(f"{result.units.source}: {result.units.n:,} users, {result.metric}")
     for problem in result.units.problems:
         print(f"  {for_terminal(problem.text())}")
@@ -109,12 +97,7 @@ def _show(result: Experiment, results: dict[str, Any]) -> int:
     return 0
 
 
-def _show_within(found: Within, out: Path | None, json: bool) -> int:
-    results = found.as_dict()
-    if out:
-        write_parquet(results["comparisons"], out)
-    if json:
-        return print_json(results)
+def _show_within(found: Within, results: Mapping[str, Any]) -> int:
     print(f"{found.source}: what followed what was shown, compared within users")
     print_table(
         [

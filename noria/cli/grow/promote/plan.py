@@ -10,6 +10,7 @@ from noria.grow.promote.settings import PlanBasis, PlanSettings
 if TYPE_CHECKING:
     from noria.grow.promote.plan import Plan
 
+import noria
 from noria.cli.grow.shown import Flatten, Switch, print_json
 
 
@@ -50,24 +51,13 @@ def plan(
     json
         Print JSON, for programs.
     """
-    from noria.core.errors import SettingError
-    from noria.grow.promote.planning import study_plan, study_plan_file
-
-    if file is not None and (log or basis.experiment or basis.spend):
-        raise SettingError(
-            "a plan is told by a file or by flags, not by both", found=str(file), allowed="--file alone, or none"
-        )
-    found = study_plan(log, basis, settings) if file is None else study_plan_file(file)
+    found = noria.promote.plan(log, file=file, report=report, settings=[settings, basis])
+    made = found.study.plan
     if out:
-        _write(found.plan, out, language)
-    if report:
-        from noria.grow.report.page import write_report
-        from noria.grow.report.sections.promotion import promotion_sections
-
-        write_report(report, promotion_sections(found))
+        _write(made, out, language)
     if json:
-        return print_json(found.plan.as_dict())
-    print(found.plan.text(language))
+        return print_json(found.facts)
+    print(made.text(language))
     return 0
 
 

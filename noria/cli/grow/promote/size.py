@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import noria
 from noria.cli.grow.shown import Flatten, Switch, print_json
 from noria.core.messages import for_terminal
 from noria.grow.promote.settings import SizeSettings
@@ -41,12 +42,10 @@ def size(
     json
         Print JSON, for programs.
     """
-    from noria.grow.promote.study import size_experiment
-
-    made, found = size_experiment(base, effect=effect, lift=lift, users=users, settings=settings)
+    found = noria.promote.size(base, effect=effect, lift=lift, users=users, settings=settings)
     if json:
-        return print_json({**made.as_dict(), "found": found, "text": made.text().both()})
-    print(for_terminal(made.text()))
-    if found == "size":
-        print(f"{made.users:,} users in all.")
+        return print_json(found.facts)
+    print(for_terminal(found.study.text()))
+    if found.facts["found"] == "size":
+        print(f"{found.study.users:,} users in all.")
     return 0

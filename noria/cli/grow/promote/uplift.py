@@ -11,6 +11,7 @@ from noria.grow.promote.settings import UnitSettings, UpliftSettings
 if TYPE_CHECKING:
     from noria.grow.promote.uplift import Uplift
 
+import noria
 from noria.cli.grow.shown import Flatten, Switch, print_json, print_table, write_parquet
 
 
@@ -50,8 +51,6 @@ def uplift(
         Print JSON, for programs.
     """
     from noria.core.errors import SettingError
-    from noria.grow.promote.study import study_uplift
-    from noria.grow.promote.units import read_features
 
     if (candidates is None) != (scores is None):
         raise SettingError(
@@ -59,21 +58,13 @@ def uplift(
             found=str(candidates or scores),
             allowed="--candidates and --scores, or neither",
         )
-    found = study_uplift(units, settings, how)
-    if candidates is not None and scores is not None:
-        write_parquet(found.scored(*read_features(candidates, found.features, user=settings.user)), scores)
-    curve = found.curve
+    found = noria.promote.uplift(units, candidates=candidates, report=report, settings=[settings, how])
+    if scores is not None:
+        write_parquet(found.facts["candidates"], scores)
     if out:
-        names = ("shares", "gain", "low", "high")
-        write_parquet(
-            [{name: float(getattr(curve, name)[row]) for name in names} for row in range(curve.shares.size)], out
-        )
-    if report:
-        from noria.grow.report.page import write_report
-        from noria.grow.report.sections.uplift import uplift_section
-
-        write_report(report, [uplift_section(found)])
-    return print_json(found.as_dict()) if json else _show(found)
+        write_parquet(list(found.rows), out)
+    told = {name: value for name, value in found.facts.items() if name != "candidates"}
+    return print_json(told) if json else _show(found.study)
 
 
 def _show(found: Uplift) -> int:

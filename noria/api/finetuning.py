@@ -1,0 +1,160 @@
+"""From labelled rows to a model, and to settings that suit them: finetune, crossvalidate, search."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from noria.core.errors import SettingError
+from noria.core.folder import read_manifest
+from noria.make.training.search.settings import CrossSettings, SearchSettings
+from noria.make.training.settings import FinetuneSettings, RowSettings
+
+from .make import Progress, report_of, report_written
+from .options import from_settings
+from .results import Folds, Found, Model, figures_in, model_of
+
+
+@from_settings("finetune", "text_column", "label_column", "try")
+def finetune(
+    task: str,
+    *,
+    train: Path,
+    out: Path,
+    base: Path | None = None,
+    valid: Path | None = None,
+    test: Path | None = None,
+    many: bool = False,
+    options: Mapping[str, Any] | None = None,
+    reading: RowSettings,
+    training: FinetuneSettings,
+    progress: Progress = True,
+) -> Model:
+    """Fine-tune a pretrained model on labelled rows, within a time budget.
+
+    The number of steps is fixed when it starts; a killed run goes on where it was. Valid rows choose the weights and
+    calibrate the confidences; test rows are only judged, beside a baseline learned from the same rows.
+
+        noria.finetune("classify", base="base", train="客服.csv", out="intents", minutes=5)
+        noria.finetune("tag", base="base", train="t.jsonl", out="names", adapter={"kind": "lora", "rank": 8})
+
+    Args:
+        task: classify, numeric, tag, answer, translate, summarise, chat, embed, or one of an installed package.
+        train: rows to learn from, in any format that is read.
+        out: the model folder to write; the unfinished run lies beside it, in `.<out>.work`.
+        base: folder of a pretrained model; numeric needs none, and translate and summarise without one make a model
+            from nothing.
+        valid: rows that choose the weights; without them a share of the training rows is set aside.
+        test: held-out rows that are only judged.
+        many: a text may have several labels, or none.
+        options: fields of the task, such as {"optional": True} for questions that may have no answer.
+        progress: bars on a terminal, lines where output is piped; False is silent.
+
+    Raises:
+        RowError, InputError: a file of rows cannot be used.
+        FolderError: `base` is no usable model.
+        SettingError: a setting is unknown or not allowed, or the task cannot be fine-tuned this way.
+        Interrupted: stopped by a signal; the same call goes on.
+    """
+    from noria.make.training.finetune.recipe import finetune as run
+
+    report = report_of(progress)
+    run(_task(task, base, options, many), base, train, valid, out, training, report, test_file=test, reading=reading)
+    report_written(out, report)
+    return model_of(out)
+
+
+@from_settings("finetune", "text_column", "label_column", "try", "valid", "test")
+def crossvalidate(
+    task: str,
+    *,
+    train: Path,
+    out: Path,
+    base: Path | None = None,
+    many: bool = False,
+    options: Mapping[str, Any] | None = None,
+    cross: CrossSettings,
+    reading: RowSettings,
+    training: FinetuneSettings,
+    progress: Progress = True,
+) -> Folds:
+    """Train on all rows but one fold, judge on that fold, for every fold: how good, and how sure that is.
+
+    Near duplicates lie in one fold. `minutes` is the budget of one of the trainings; a killed run goes on where it was.
+
+        noria.crossvalidate("classify", base="base", train="客服.csv", out="folds", folds=5, minutes=1)
+
+    Args:
+        task, base, many, options: as of `finetune`.
+        train: labelled rows.
+        out: the folder to write: figures of every fold, and over all.
+        progress: bars on a terminal, lines where output is piped; False is silent.
+
+    Raises:
+        RowError, InputError, FolderError, SettingError, Interrupted: as of `finetune`.
+    """
+    from noria.make.training.search.cross_validation import crossvalidate as run
+
+    report = report_of(progress)
+    figures = run(_task(task, base, options, many), base, train, out, training, cross, report, reading=reading)
+    for figure in figures:
+        report.ledger(figure.text(), **figure.as_dict())
+    return Folds(out, tuple(figures))
+
+
+@from_settings("finetune", "text_column", "label_column", "try", "test")
+def search(
+    task: str,
+    *,
+    train: Path,
+    out: Path,
+    ranges: Any,
+    base: Path | None = None,
+    valid: Path | None = None,
+    many: bool = False,
+    options: Mapping[str, Any] | None = None,
+    looking: SearchSettings,
+    reading: RowSettings,
+    training: FinetuneSettings,
+    progress: Progress = True,
+) -> Found:
+    """Search the settings of fine-tuning that suit the rows best, within a number of short trials.
+
+    Every trial is judged on valid rows; no test row is ever looked at. The winner is trained again under several seeds. A
+    killed search goes on where it was.
+
+        found = noria.search("classify", base="base", train="r.csv", out="found", ranges={"learning_rate": "1e-5..1e-3"})
+        noria.finetune("classify", base="base", train="r.csv", out="best", settings=found.best)
+
+    Args:
+        task, base, many, options: as of `finetune`.
+        train: rows to learn from.
+        out: the folder to write: best.toml, and every trial.
+        ranges: setting -> what to try, LOW..HIGH or a list of choices; or texts "name=LOW..HIGH", "name=ONE,OTHER".
+        valid: rows that judge the trials; without them a share of the training rows is set aside.
+        progress: bars on a terminal, lines where output is piped; False is silent.
+
+    Raises:
+        RowError, InputError, FolderError, SettingError, Interrupted: as of `finetune`; or a range cannot be read.
+    """
+    from noria.make.training.search.search import ranges as read_ranges
+    from noria.make.training.search.search import search as run
+
+    chosen = _task(task, base, options, many)
+    tried = read_ranges(ranges, training)
+    run(chosen, base, train, valid, out, training, tried, looking, report_of(progress), reading=reading)
+    return Found(out, out / "best.toml", figures_in(read_manifest(out).facts, "metrics"))
+
+
+def _task(name: str, base: Path | None, options: Mapping[str, Any] | None, many: bool) -> Any:
+    from noria.tasks.options import task_with
+    from noria.tasks.task import task_for
+
+    if base is None and task_for(name).head not in ("vector", "seq2seq"):
+        raise SettingError(
+            "--base is missing",
+            allowed="the folder of a pretrained model",
+            hint="`noria build base e5-small --out base` makes one",
+        )
+    return task_with(name, options, many=many)

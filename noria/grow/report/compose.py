@@ -1,0 +1,136 @@
+"""What stands in the report: users, lifetime, market, forecasts and promotion, of a log and a series."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+from noria.core.errors import InputError
+from noria.grow.analysis import study_market, study_users
+from noria.grow.bundled import chatbot_shares
+from noria.grow.forecast.study import period_for, study_users_ahead
+from noria.grow.log.log import Log
+from noria.grow.market.chosen import without
+from noria.grow.market.settings import BasisSettings, DriverSettings, ListingSettings, PotentialSettings, TargetSettings
+from noria.grow.market.share import Unlisted
+from noria.grow.market.study import drivers, movement, position, reach_of, sizes_of
+from noria.grow.promote.planning import study_plan
+from noria.grow.promote.settings import PlanBasis
+from noria.grow.series.series import Series, read_series
+from noria.grow.settings import LogSettings, MarketSettings, UserSettings
+from noria.grow.usage import usage
+from noria.grow.users.study import open_log
+
+from .page import Section
+from .sections.drivers import drivers_section
+from .sections.forecast import forecast_section
+from .sections.market import market_section
+from .sections.own import own_sections
+from .sections.potential import position_section, potential_section
+from .sections.promotion import promotion_sections
+from .sections.shares import movement_section
+from .sections.study import user_sections
+from .sections.usage import usage_section
+
+
+def compose(
+    log: str | Path | None,
+    settings: LogSettings,
+    user_settings: UserSettings,
+    market: MarketSettings,
+    *,
+    series: Path | None = None,
+    happenings: Path | None = None,
+    potential: Path | None = None,
+    drive: DriverSettings,
+    sizing: PotentialSettings,
+    basis: PlanBasis,
+    listing: ListingSettings,
+) -> tuple[list[Section], dict[str, str]]:
+    """Return the sections of the report, and each part that cannot be told with the reason why.
+
+    Args:
+        log: a lake's folder, a file, or the address of an engine; the bundled purchases where None.
+        settings: how the log is read.
+        user_settings: what is asked of its users.
+        market: measure and segment of the series, periods ahead.
+        series: market points; the bundled chatbot shares where None.
+        happenings: file of events: what followed each.
+        potential: file of ranges: how large the market could be.
+        drive: which measures may drive the one shown.
+        sizing: how ranges are drawn, and the ceiling of use.
+        basis: experiment and spend that a promotion plan rests on.
+        listing: whose shares, and how missing labels are read.
+
+    Raises:
+        InputError, SettingError: the log or the series cannot be used.
+    """
+    left_out: dict[str, str] = {}
+    points = read_series(series or chatbot_shares())
+    points = without(points, listing.without) if listing.without else points
+    with closing(open_log(log, settings)) as opened:
+        sections = _of_users(opened, settings, user_settings, market, left_out)
+        sections += _of_market(points, market, listing.unlisted, drive, happenings, sizing, potential, left_out)
+        sections += _or_why(left_out, "segments and targets", lambda: _of_targets(opened))
+    if basis.experiment is not None or basis.spend is not None:
+        lake = Path(log) if log is not None and Path(log).is_dir() else None
+        sections += promotion_sections(study_plan(lake, basis))
+    return sections, left_out
+
+
+def _or_why(left_out: dict[str, str], what: str, make: Callable[[], list[Section]]) -> list[Section]:
+    """Return sections, or none and why: what one part cannot say is no reason to have no report."""
+    try:
+        return make()
+    except InputError as error:
+        left_out[what] = str(error)
+        return []
+
+
+def _of_users(
+    opened: Log, settings: LogSettings, user_settings: UserSettings, market: MarketSettings, left_out: dict[str, str]
+) -> list[Section]:
+    """Return who they are, what the server's own events say of their use, and how many there will be."""
+    sections = user_sections(study_users(opened, settings.period, settings=user_settings))
+    facts = opened.facts
+    if facts is not None:
+        sections.append(usage_section(usage(facts)))
+        sections += _or_why(
+            left_out,
+            "the server's own shares",
+            lambda: own_sections(facts, settings.period, targets=False, calendar=settings.calendar()),
+        )
+    ahead = study_users_ahead(opened, period_for(opened), horizon=market.horizon, seed=market.seed)
+    return [*sections, forecast_section(ahead)]
+
+
+def _of_market(
+    points: Series,
+    market: MarketSettings,
+    unlisted: Unlisted,
+    drive: DriverSettings,
+    happenings: Path | None,
+    sizing: PotentialSettings,
+    potential: Path | None,
+    left_out: dict[str, str],
+) -> list[Section]:
+    """Return shares with their forecast, what moved them, and what was asked beyond: drivers, events, potential."""
+
+    def moved() -> list[Section]:
+        found = movement(points, market.measure, market.market, BasisSettings(unlisted=unlisted))
+        return [movement_section(found.market, found.decomposition, found.parts)]
+
+    seen = study_market(points, market, unlisted=unlisted)
+    sections = [market_section(seen.market, seen.forecast, seen.backtest, seen.model)]
+    sections += _or_why(left_out, "what moved the shares", moved)
+    if drive.driver or happenings:
+        sections.append(drivers_section(drivers(points, market.measure, market.market, drive, happenings, unlisted)))
+    if potential or sizing.ceiling:
+        sizes = sizes_of(potential, sizing) if potential else None
+        sections.append(potential_section(sizes, reach_of(points, market.measure, market.market, sizing)))
+    return sections
+
+
+def _of_targets(opened: Log) -> list[Section]:
+    return [position_section(position(opened, TargetSettings()), opened)]
