@@ -166,7 +166,8 @@ def _signature(name: str, thing: Any) -> list[str]:
         star = star or one.kind in (one.KEYWORD_ONLY, one.VAR_POSITIONAL)
         mark = {one.VAR_POSITIONAL: "*", one.VAR_KEYWORD: "**"}.get(one.kind, "")
         kind = "" if one.annotation is one.empty else f": {_annotation(one.annotation)}"
-        value = "" if one.default is one.empty else f" = {one.default!r}" if kind else f"={one.default!r}"
+        shown = repr(one.default).replace("PosixPath(", "Path(")
+        value = "" if one.default is one.empty else f" = {shown}" if kind else f"={shown}"
         given.append(f"{mark}{one.name}{kind}{value}")
     end = "" if found.return_annotation is found.empty else f" -> {_given(thing)}"
     short = f"{name}({', '.join(given)}){end}"
@@ -210,7 +211,7 @@ def _members(thing: type) -> list[str]:
         elif inspect.isfunction(value):
             lines.append(f"- `.{' '.join(line.strip() for line in _signature(name, value))}`: {_first(value)}")
     if "__call__" in vars(thing):
-        lines.append(f"- `{_signature('', thing.__call__)[0]}`: {_first(thing.__call__)}")
+        lines.append(f"- `{_signature(thing.__name__.lower(), thing.__call__)[0]}`: {_first(thing.__call__)}")
     return [*lines, ""]
 
 
