@@ -40,7 +40,7 @@ def make_classifier(target: Path, base: Path | None = None) -> Path:
     from transformers import AutoModelForSequenceClassification
 
     from noria.core.folder import new_folder, write_json
-    from noria.make.compress.export import export, save
+    from noria.make.compress.quantize import export, save
     from noria.make.models.load import quiet_transformers
 
     torch.manual_seed(0)

@@ -8,8 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 import noria
-from noria.make.training.search.settings import CrossSettings, SearchSettings
-from noria.make.training.settings import FinetuneSettings, RowSettings
+from noria.make.training.settings import CrossSettings, FinetuneSettings, RowSettings, SearchSettings
 
 from .files import spoken, told, with_columns
 

@@ -30,9 +30,8 @@ from noria.core.errors import FolderError
 from noria.core.folder import read_manifest
 from noria.tasks.complete import Sampling
 
-from .link import Link
 from .replies import Answers, Busy, Given, Piece, Unavailable, checked
-from .wire import Message, unflat
+from .wire import Link, Message, unflat
 
 Status = Literal["starting", "ready", "down", "stopped"]
 HELD = 64

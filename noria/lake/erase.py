@@ -27,8 +27,7 @@ from noria.core.folder import sha256_file, sync, write_json
 
 from .event import OUTBOX_TABLE, SCHEMA, new_id
 from .read import check_lake, outboxes, read_outbox, read_sealed, sealed_files, version_of
-from .seal import DAY_US, border_of, finish, seal_all
-from .sealed import write_events
+from .seal import DAY_US, border_of, finish, seal_all, write_events
 from .store import connect, locked, locked_outbox, prepare, storage, transaction
 
 LEDGER = "removed.json"

@@ -431,7 +431,7 @@ def test_big_bird_answers_alike_whatever_was_asked_before(tmp_path: Path):
 
 @pytest.mark.parametrize("family", ["xlnet", "distilbert", "convbert", "deberta-v2"])
 def test_the_fast_engine_answers_texts_and_pairs_as_the_trained_model(family: str, tmp_path: Path):
-    from noria.make.compress.export import export, save
+    from noria.make.compress.quantize import export, save
 
     with quiet_transformers(), warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -12,7 +12,7 @@ from tiny_models import TEXTS
 
 from noria.core.errors import FolderError, SettingError
 from noria.infer.choose import best_kind, open_engine
-from noria.infer.detokenizer import Detokenizer
+from noria.infer.completions import Detokenizer
 from noria.infer.engine import answer, batches
 from noria.tasks.complete import Sampling
 

@@ -12,7 +12,7 @@ from old_lakes import old_file, old_lake
 
 from noria.core.errors import InputError, ResourceError
 from noria.lake import seal as module
-from noria.lake import sealed
+from noria.lake import seal as sealing
 from noria.lake.event import COLUMNS, Event, microseconds, new_id, outbox_file
 from noria.lake.outbox import Outbox, everything, reconcile
 from noria.lake.read import scan, sealed_files
@@ -134,7 +134,7 @@ def test_a_full_disk_stops_a_seal_and_keeps_the_events(tmp_path, monkeypatch):
     with Outbox(tmp_path) as outbox:
         outbox.append([event() for _ in range(5)])
         with monkeypatch.context() as patch:
-            patch.setattr(sealed.os, "fsync", full)
+            patch.setattr(sealing.os, "fsync", full)
             with pytest.raises(ResourceError, match="the disk is full"):
                 outbox.seal()
         assert not list(tmp_path.rglob("*.part"))

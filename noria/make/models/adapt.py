@@ -23,11 +23,9 @@ from torch import nn
 from noria.core.errors import SettingError, unknown
 
 from . import anatomy, prefix
-from .adalora import Triplets, allocator
 from .adapt_settings import AdapterSettings
-from .adapted import AdaptedLinear
-from .bottleneck import Bottleneck
-from .lora import LowRank, WeightChange
+from .adapted import AdaptedLinear, Bottleneck
+from .lora import LowRank, Triplets, WeightChange, allocator
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

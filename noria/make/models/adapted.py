@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -64,3 +66,28 @@ class AdaptedLinear(nn.Linear):
         linear = nn.Linear(self.in_features, self.out_features, self.bias is not None, device="meta")
         linear.weight, linear.bias = self.weight, self.bias
         return linear
+
+
+class Bottleneck(nn.Module):
+    """The small layer after one matrix.
+
+    y + up(gelu(down(y))) (Houlsby et al. 2019; Pfeiffer et al. 2021): it starts as nothing, `up` being zero. It changes what
+    flows, not the weights, so it cannot be merged. Our own layer: peft has none of this kind.
+    """
+
+    def __init__(self, linear: nn.Linear, width: int, random: torch.Generator) -> None:
+        super().__init__()
+        bound = 1 / math.sqrt(linear.out_features)
+        self.down = nn.Parameter(torch.empty(width, linear.out_features).uniform_(-bound, bound, generator=random))
+        self.down_bias = nn.Parameter(torch.zeros(width))
+        self.up = nn.Parameter(torch.zeros(linear.out_features, width))
+        self.up_bias = nn.Parameter(torch.zeros(linear.out_features))
+
+    def forward(self, x: torch.Tensor, linear: AdaptedLinear) -> torch.Tensor:
+        """Return the output of `linear` for x (..., in), and the small layer's change of it (..., out)."""
+        y = linear.plain(x)
+        with torch.autocast("cpu", enabled=False):
+            down, down_bias, up, up_bias = (
+                tensor.to(y.dtype) for tensor in (self.down, self.down_bias, self.up, self.up_bias)
+            )
+            return y + F.linear(F.gelu(F.linear(y, down, down_bias)), up, up_bias)

@@ -21,12 +21,10 @@ from noria.core.errors import FolderError, SettingError
 from noria.core.folder import write_json
 
 from . import anatomy, prefix
-from .adalora import Triplets
 from .adapt import DEFAULT, Adapter, adapters, enlist, in_use, merge, mergeable, parts, ranks, use
 from .adapt_settings import AdapterSettings
-from .adapted import AdaptedLinear
-from .bottleneck import Bottleneck
-from .lora import LowRank, WeightChange
+from .adapted import AdaptedLinear, Bottleneck
+from .lora import LowRank, Triplets, WeightChange
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 _ROOT = "base_model.model."

@@ -12,7 +12,7 @@ import torch
 from tiny_models import LABELS, make_causal, make_encoder
 
 from noria.core.errors import SettingError
-from noria.make.compress.export import export, save
+from noria.make.compress.quantize import export, save
 from noria.make.models.load import Head, load
 
 

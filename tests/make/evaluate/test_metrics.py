@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from noria.make.evaluate.calibration import fit_temperature
-from noria.make.evaluate.metrics import calibration_error, confidences
+from noria.make.evaluate.card import calibration_error, confidences
 from noria.tasks import measure
 from noria.tasks.task import softmax, task_for
 

@@ -211,7 +211,7 @@ def test_adalora_keeps_what_matters():
     # Only one layer's change can matter: the target is the same model with that layer changed by a matrix of rank 2.
     from torch import nn
 
-    from noria.make.models.adalora import Triplets, allocator
+    from noria.make.models.lora import Triplets, allocator
 
     random = torch.Generator().manual_seed(0)
     plain = [nn.Linear(16, 16) for _ in range(3)]
@@ -403,7 +403,7 @@ def test_an_exported_graph_has_the_adapter_in_it(kind: str, tmp_path: Path):
     from tiny_models import LABELS, make_encoder
 
     from noria.core.folder import new_folder
-    from noria.make.compress.export import export
+    from noria.make.compress.quantize import export
     from noria.make.models.load import load
 
     module, tokenizer = load(make_encoder(tmp_path / "base", "classify", LABELS, 2, compiled=False), "sequence", LABELS)

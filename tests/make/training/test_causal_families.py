@@ -10,9 +10,8 @@ import torch
 from causal_families import CANNOT, ENCODERS, REFUSED, VOCABULARY, build, names
 
 from noria.core.errors import FolderError, SettingError
-from noria.make.models.attention import model_kind
 from noria.make.models.cut import keep_lowest
-from noria.make.models.load import quiet_transformers
+from noria.make.models.load import model_kind, quiet_transformers
 from noria.make.tokens.batches import IGNORED, Batch
 from noria.make.training.objectives.causality import form_of
 from noria.make.training.objectives.language_modeling import causal

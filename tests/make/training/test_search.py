@@ -19,8 +19,7 @@ from noria.core.progress import Report
 from noria.make.training.search.cross_validation import crossvalidate, mean_interval, spread_figure, summary
 from noria.make.training.search.ranges import Range, nested, ranges, with_values
 from noria.make.training.search.search import search, toml_section
-from noria.make.training.search.settings import CrossSettings, SearchSettings
-from noria.make.training.settings import FinetuneSettings
+from noria.make.training.settings import CrossSettings, FinetuneSettings, SearchSettings
 from noria.tasks.task import task_for
 
 SHORT = FinetuneSettings(

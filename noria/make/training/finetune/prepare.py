@@ -13,10 +13,9 @@ from noria.core.errors import FolderError, SettingError
 from noria.core.progress import Report
 from noria.make.kernels import llama
 from noria.make.models.adapt import adapt, adapters, freeze
-from noria.make.models.attention import choose_attention
 from noria.make.models.cut import cannot_be_read_again, keep_lowest
 from noria.make.models.feedforward import FeedForward, new_net
-from noria.make.models.load import load
+from noria.make.models.load import choose_attention, load
 from noria.make.training.objectives.causality import form_of
 from noria.make.training.settings import FinetuneSettings
 from noria.tasks.padding import usable_length

@@ -14,6 +14,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import nn
 
 from noria.core.errors import SettingError
@@ -24,6 +25,7 @@ from noria.core.progress import Report
 from noria.machine import computing
 from noria.make.models.load import Head, check_folder, check_kind, quiet_transformers
 from noria.make.tokens.shards import Shards
+from noria.make.tokens.special import special_tokens
 from noria.make.tokens.tokenizer import copy_tokenizer, load_tokenizer
 from noria.make.training.finetune.publish import write_page
 from noria.make.training.loop.loop import train
@@ -31,9 +33,9 @@ from noria.make.training.loop.result import Evaluation, TrainResult
 from noria.make.training.parallel import launch
 from noria.make.training.parallel.processes import first_process_first, is_first_process
 from noria.make.training.settings import OptimizerSettings, PretrainSettings, TrainSettings
+from noria.tasks.padding import usable_length
 
 from .material import Material, prepare, sources_of
-from .sample import sample
 from .setups import Setup, setup_for
 
 if TYPE_CHECKING:
@@ -221,3 +223,47 @@ def share_of_peak(model: PreTrainedModel, context: int, result: TrainResult) -> 
     machine = result.plan.machine
     peak = machine.bf16_flops if machine.number_type == "bf16" else machine.fp32_flops
     return float(result.tokens_per_second * operations / (peak * machine.workers))
+
+
+def sample(
+    model: nn.Module,
+    tokenizer: Path,
+    prompts: list[str],
+    *,
+    seed: int,
+    tokens: int = 80,
+    temperature: float = 0.8,
+    top_k: int = 40,
+) -> dict[str, Any]:
+    """Return what the model writes after each prompt, and how it was drawn (JSON-able).
+
+    Args:
+        model: a causal model in the Hugging Face form.
+        tokenizer: its tokenizer's folder.
+        prompts: beginnings; an empty one lets it begin by itself.
+        seed: seed of the draws.
+        tokens: most tokens to write.
+        temperature: below 1 makes the likely likelier.
+        top_k: how many of the likeliest tokens are drawn from (Fan et al. 2018, section 5.1).
+    """
+    encoder = load_tokenizer(tokenizer)
+    special = special_tokens(tokenizer)
+    end = special.end
+    first = next((one for one in (special.begin, end) if one is not None), 0)
+    random = torch.Generator().manual_seed(seed)
+    # A recurrent model has no longest text; what it has read so far is then all read again.
+    context = usable_length(model.config) or 10 * tokens
+    texts = []
+    for prompt in prompts:
+        ids = [first, *encoder.encode(prompt, add_special_tokens=False).ids]
+        written: list[int] = []
+        while len(written) < tokens:
+            with torch.no_grad():
+                logits = model(input_ids=torch.tensor([[*ids, *written][-context:]]), use_cache=False).logits[0, -1]
+            best, place = logits.float().topk(min(top_k, len(logits)))
+            chosen = int(place[torch.multinomial((best / temperature).softmax(0), 1, generator=random)])
+            if chosen == end:
+                break
+            written.append(chosen)
+        texts.append({"prompt": prompt, "text": encoder.decode(written)})
+    return {"made_by": "machine", "texts": texts, "seed": seed, "temperature": temperature, "top_k": top_k}

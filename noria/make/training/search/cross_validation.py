@@ -25,10 +25,8 @@ from noria.make.training.finetune.leaks import find_leaks
 from noria.make.training.finetune.publish import lineage
 from noria.make.training.finetune.recipe import finetune
 from noria.make.training.finetune.rows import folds_of, identity_of, report_labels, set_aside
-from noria.make.training.settings import FinetuneSettings, RowSettings
+from noria.make.training.settings import CrossSettings, FinetuneSettings, RowSettings
 from noria.tasks.task import Row, Task, read_rows
-
-from .settings import CrossSettings
 
 LEVEL = 0.95
 

@@ -26,12 +26,11 @@ from noria.make.training.finetune.publish import lineage
 from noria.make.training.finetune.recipe import finetune
 from noria.make.training.finetune.rows import Sets, identity_of, read_sets
 from noria.make.training.loop.result import Evaluation
-from noria.make.training.settings import FinetuneSettings, RowSettings
+from noria.make.training.settings import FinetuneSettings, RowSettings, SearchSettings
 from noria.tasks.task import Task
 
 from .cross_validation import begin, budget, mean_interval, quietly, spread_figure, write_lines
 from .ranges import Range, nested, ranges, with_values
-from .settings import SearchSettings
 
 if TYPE_CHECKING:
     import optuna
