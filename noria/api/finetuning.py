@@ -8,8 +8,7 @@ from typing import Any
 
 from noria.core.errors import SettingError
 from noria.core.folder import read_manifest
-from noria.make.training.search.settings import CrossSettings, SearchSettings
-from noria.make.training.settings import FinetuneSettings, RowSettings
+from noria.make.training.settings import CrossSettings, FinetuneSettings, RowSettings, SearchSettings
 
 from .make import Progress, report_of, report_written
 from .options import from_settings
