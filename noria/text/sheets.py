@@ -27,13 +27,23 @@ def sheet_cells(source: Source, notes: Notes) -> Table:
     Raises:
         InputError: no spreadsheet, a locked one, or one without a row.
     """
+    above, rows = sheet_rows(source, notes)
+    return cells_below(rows, above, source.name, notes)
+
+
+def sheet_rows(source: Source, notes: Notes) -> tuple[int, list[list[str]]]:
+    """Return how many rows stand empty above the first sheet's content, and all rows from there, as text.
+
+    Raises:
+        InputError: no spreadsheet, a locked one, or one without a row.
+    """
     told, *batches = parts_of("sheet", source.head(LARGEST_BYTES + 1), source.name)
     rows = [cells for batch in batches for cells in batch["rows"]]
     if not rows:
         raise InputError(f"{source.name} is empty", allowed="a first row with the names of the columns")
     for name, height in told["others"]:
         notes.count(f"sheet {name!r} with {height:,} rows, not read: only the first sheet is", 1)
-    return cells_below(rows, told["row"], source.name, notes)
+    return told["row"], rows
 
 
 def cells_below(rows: list[list[str]], above: int, name: str, notes: Notes) -> Table:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from noria.core.errors import InputError
 from noria.text.encoding import decoded
+from noria.text.sources import Source
 
 BUNDLED = Path(__file__).parent / "topics.json"
 OTHER = "other"
@@ -50,11 +51,11 @@ def read_topics(path: str | Path = BUNDLED) -> Topics:
         InputError: the file is missing, is not such JSON, or lists no words for a topic.
     """
     try:
-        raw = json.loads(decoded(Path(path).read_bytes(), path))
+        raw = json.loads(decoded(Source(str(path)).read(), path))
         words = {name: [str(word) for word in topic["words"]] for name, topic in raw.items()}
         titles = {name: dict(topic["title"]) for name, topic in raw.items()}
-    except FileNotFoundError:
-        raise InputError("no such file of topics", found=str(path)) from None
+    except InputError as error:
+        raise InputError(error.what, found=error.found, allowed="JSON: {name: {title, words}}") from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path} holds no topics", found=str(error), allowed="{name: {title, words}}") from None
     if not words or OTHER in words or not all(words.values()):

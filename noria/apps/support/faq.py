@@ -182,7 +182,8 @@ def _merged(records: Iterable[tuple[int, dict[str, Any]]], path: str | Path, not
 
 def _above(drafts: Mapping[str, _Draft], path: str | Path, line: int) -> str:
     if not drafts:
-        raise RowError("needs an answer", file=path, line=line, field="answer", found="nothing")
+        allowed = "a text in answer, beside one in question"
+        raise RowError("needs an answer", file=path, line=line, field="answer", found="nothing", allowed=allowed)
     return next(reversed(list(drafts)))  # a table that writes an answer once, before several ways to ask
 
 

@@ -25,6 +25,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute
 import pyarrow.csv
+import pyarrow.parquet as pq
 
 from noria.core.errors import InputError, RowError
 from noria.core.messages import message
@@ -109,8 +110,13 @@ class UnevenError(Exception):
 
 def _parquet(connection: Backend, path: Path, columns: Collection[str] | None) -> Loaded:
     raw, name = ibis.util.gen_name("raw"), str(path).replace("'", "''")
-    reader = f"read_parquet('{name}', file_row_number = true)"
+    reader, source = f"read_parquet('{name}', file_row_number = true)", Source(str(path))
     try:
+        if source.plain_name != source.name:  # packed: the engine reads none such
+            unpacked = pq.read_table(pa.BufferReader(source.read()))
+            rows = pa.array(range(unpacked.num_rows), pa.int64())
+            reader = f'"{ibis.util.gen_name("given")}"'
+            connection.con.register(reader.strip('"'), unpacked.append_column("file_row_number", rows))
         described = connection.con.execute(f"DESCRIBE SELECT * FROM {reader}").fetchall()
         kinds = {row[0]: str(row[1]) for row in described if row[0] != "file_row_number"}
         wanted = ", ".join(quoted(column) for column in kinds if columns is None or column in columns)

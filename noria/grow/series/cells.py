@@ -9,6 +9,7 @@ Nothing here knows what a series is for. A cell is read in the one way in which 
 from __future__ import annotations
 
 import csv
+import io
 import math
 import re
 from collections import Counter
@@ -23,7 +24,9 @@ from noria.grow.log.amounts import currencies
 from noria.grow.log.names import alike, one_spelling, plain
 from noria.text.dialects import dialect_of
 from noria.text.encoding import SAMPLE_BYTES, decoded, guess
+from noria.text.formats import ENDINGS, FORMATS, Kind, format_of
 from noria.text.numbers import Number, number_of, style_of
+from noria.text.sheets import sheet_rows
 from noria.text.sources import Source
 from noria.text.tables import Notes, table_rows
 
@@ -37,6 +40,8 @@ _NO = ("", "no", "n", "false", "0", "否")
 _SEPARATOR = re.compile(r'\ufeff?"?sep=[^"]"?\s*', re.IGNORECASE)
 _NOBODY = ("null", "(null)", "nan", "n/a", "#n/a", "undefined", "-", "--", "?")
 _NAMED = ("entity", "segment", "measure", "unit")
+_HEADED: tuple[Kind, ...] = ("table", "text", "columns", "sheet")
+"""Kinds of files that can hold lines above the names of their columns."""
 
 
 @dataclass(frozen=True)
@@ -86,14 +91,14 @@ class Headed:
 
 
 def read_headed(path: Path, columns: Sequence[str], what: str = "a series") -> Headed:
-    """Return a table and the lines of provenance above it, whatever its encoding and dialect; packed or not.
+    """Return a table and the lines of provenance above it, whatever its encoding and dialect; packed or not, or in a spreadsheet.
 
     Raises:
         InputError: no text, no header, or columns that are missing.
         RowError: a line that is no row, or has more cells than columns.
     """
-    image = Source(str(path)).read()
-    text = decoded(image, path).replace("\r\n", "\n").replace("\r", "\n")
+    notes = Notes()
+    text, encoding = _text(path, what, notes)
     lines = text.split("\n")
     head: dict[str, str] = {}
     above = 0
@@ -109,7 +114,7 @@ def read_headed(path: Path, columns: Sequence[str], what: str = "a series") -> H
     body = [*separator, *(f"{line}\n" for line in lines[above:])]
     if len(body) == len(separator):
         raise InputError(f"{path} holds no table", allowed=f"a line with the columns {', '.join(columns)}")
-    source, notes = str(path), Notes()
+    source = str(path)
     dialect = dialect_of("".join(body), Source(source).suffix, source=path)
     missing = [name for name in columns if name not in dialect.columns]
     if missing:
@@ -132,8 +137,45 @@ def read_headed(path: Path, columns: Sequence[str], what: str = "a series") -> H
             )
         rows.append((place + above, row))
     notes.first = {what: place + above for what, place in notes.first.items()}
-    encoding = guess(image[:SAMPLE_BYTES])
     return Headed(head, rows, dialect.columns, dialect.delimiter, encoding, notes)
+
+
+def kind_of(path: Path, what: str = "a series") -> Kind:
+    """Return how a file is written, of those that can hold lines of provenance above their columns; any text is a table here.
+
+    Raises:
+        InputError: it is written otherwise.
+    """
+    source = Source(str(path))
+    if source.suffix not in ENDINGS:
+        return "table"
+    found = format_of(source)
+    if found.kind not in (*_HEADED, "parquet"):
+        raise _no_place(path, found.name, what)
+    return found.kind
+
+
+def _no_place(path: Path, form: str, what: str) -> InputError:
+    endings = [ending for one in FORMATS if one.kind in _HEADED for ending in one.endings]
+    return InputError(
+        f"{path} is {form}, which has no place for the lines above the columns of {what}",
+        allowed=f"{', '.join(endings)}" + (", or .parquet as Noria writes it" if what == "a series" else ""),
+        hint="copy it into a spreadsheet, with rows such as '# source: ...' above the names of the columns",
+    )
+
+
+def _text(path: Path, what: str, notes: Notes) -> tuple[str, str]:
+    """Return a file as the text of a table, and its encoding; of a spreadsheet its first sheet as CSV."""
+    source, kind = Source(str(path)), kind_of(path, what)
+    if kind == "parquet":
+        raise _no_place(path, "Parquet", what)
+    if kind != "sheet":
+        image = source.read()
+        return decoded(image, path).replace("\r\n", "\n").replace("\r", "\n"), guess(image[:SAMPLE_BYTES])
+    above, rows = sheet_rows(source, notes)
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\n").writerows([cell.replace("\n", " ") for cell in cells] for cells in rows)
+    return "\n" * above + out.getvalue(), "utf-8"
 
 
 def _remark(line: str) -> str | None:

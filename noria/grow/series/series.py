@@ -31,9 +31,10 @@ import pyarrow.parquet as pq
 
 from noria.core.errors import InputError, RowError, unknown
 from noria.core.messages import Message, message
+from noria.text.sources import Source
 
 from .calendars import between, regular
-from .cells import MARKS, Flag, PointReader, read_headed
+from .cells import MARKS, Flag, PointReader, kind_of, read_headed
 from .units import scale_of
 
 COLUMNS = ("time", "entity", "segment", "measure", "value", "unit")
@@ -154,9 +155,9 @@ class Series:
 
 
 def read_series(path: str | Path) -> Series:
-    """Return the series in a CSV or Parquet file; `flags` tell what was understood in a way of its own.
+    """Return the series in a table of text, a spreadsheet or a Parquet file; `flags` tell what was understood in a way of its own.
 
-    A CSV may be in any encoding and dialect that `noria.text` reads, packed or not. Every row is a point, or the file is refused
+    A text may be in any encoding and dialect that `noria.text` reads, and any file packed or not. Every row is a point, or the file is refused
     with the row's line and the reason.
 
     Raises:
@@ -165,8 +166,8 @@ def read_series(path: str | Path) -> Series:
     """
     path = Path(path)
     if not path.is_file():
-        raise InputError("no such series", found=str(path), allowed="a CSV or Parquet file")
-    if path.suffix == ".parquet":
+        raise InputError("no such series", found=str(path), allowed="a CSV, XLSX or Parquet file")
+    if kind_of(path) == "parquet":
         return _read_parquet(path)
     table = read_headed(path, COLUMNS)
     return _series(table.rows, table.head, path, table.flags(set(SCHEMA.names)), commas_divide=table.delimiter == ",")
@@ -174,7 +175,7 @@ def read_series(path: str | Path) -> Series:
 
 def _read_parquet(path: Path) -> Series:
     try:
-        table = pq.read_table(path)
+        table = pq.read_table(pa.BufferReader(Source(str(path)).read()))
     except (pa.ArrowException, OSError) as error:
         raise InputError(f"{path} cannot be read", found=str(error).splitlines()[0]) from None
     head = json.loads((table.schema.metadata or {}).get(b"noria.series", b"{}"))

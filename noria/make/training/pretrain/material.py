@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -10,13 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
-from noria.core.errors import InputError, unknown
+from noria.core.errors import InputError, RowError, unknown
 from noria.core.folder import MANIFEST, Source, is_up_to_date, new_folder, sha256_file, source_of
 from noria.core.progress import Report
 from noria.make.tokens.shards import Shards, open_shards, write_shards
 from noria.make.tokens.special import Special, byte_tokenizer, extend, special_tokens, word_starts
 from noria.make.tokens.tokenizer import lineage_of_tokenizer, load_tokenizer, train_tokenizer
 from noria.make.training.settings import PretrainSettings
+from noria.text.records import read_records
 
 SPLITS = ("train", "valid", "test")
 BYTES = 256
@@ -87,18 +87,16 @@ def read_texts(files: list[Path]) -> Iterator[str]:
         InputError: a line is no JSON object with a text.
     """
     for file in files:
-        with file.open(encoding="utf-8") as stream:
-            for number, line in enumerate(stream, 1):
-                try:
-                    text = json.loads(line)["text"]
-                except (ValueError, TypeError, KeyError):
-                    text = None
-                if not isinstance(text, str):
-                    raise InputError(
-                        f"{file}, line {number}: no document", found=line.strip(), allowed='{"text": "..."}'
-                    )
-                if text.strip():
-                    yield text
+        for number, record in read_records(file):
+            text = record if isinstance(record, RowError) else record.get("text")
+            if not isinstance(text, str):
+                raise InputError(
+                    f"{file}, line {number}: no document",
+                    found=getattr(record, "found", record),
+                    allowed='{"text": "..."}',
+                )
+            if text.strip():
+                yield text
 
 
 def sources_of(corpus: Path, files: dict[str, list[Path]]) -> list[Source]:
