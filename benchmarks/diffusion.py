@@ -48,11 +48,11 @@ def simulated(size: int, seen: int = SEEN, seed: int = 0) -> np.ndarray[Any, Any
     return np.maximum(sales + random.normal(0, 0.05, sales.shape) * sales.max(1, keepdims=True), 0.0)
 
 
-def noria(seen: np.ndarray[Any, Any], held: int, together: bool = True) -> np.ndarray[Any, Any]:
+def noria(seen: np.ndarray[Any, Any], held: int, pooled: bool = True) -> np.ndarray[Any, Any]:
     """Return Noria's forecasts of all series, (series, held)."""
     from noria.grow.forecast.levels.diffusion import fit_many
 
-    return fit_many(seen, "bass").expected(held, together=together)
+    return fit_many(seen, "bass").expected(held, pooled=pooled)
 
 
 def one_by_one(seen: np.ndarray[Any, Any], held: int) -> np.ndarray[Any, Any]:
@@ -161,7 +161,7 @@ def _against_curve_fit(periods: int, repeats: int) -> list[Line]:
     mine = errors(forecast, table, HELD)
     peers = {
         CURVE_FIT: by_hand,
-        ALONE: noria(seen, HELD, together=False),
+        ALONE: noria(seen, HELD, pooled=False),
         "persistence": np.repeat(seen[:, -1:], HELD, 1),
     }
     return [

@@ -117,7 +117,7 @@ def share(
         position_of=_place(position),
     )
     name = f"{study.shares.base}: {study.source}" if study.shares is not None else study.source or "market"
-    return Analysis(name, tuple(study.figures()), tuple(study.rows()), tuple(_said(study)), study.as_dict(), study)
+    return Analysis(name, tuple(study.figures()), tuple(study.rows()), tuple(_sentences(study)), study.as_dict(), study)
 
 
 @from_settings("forecast")
@@ -218,7 +218,7 @@ def _place(where: str | os.PathLike[str] | None) -> str | None:
     return None if where is None else os.fspath(where)
 
 
-def _said(study: MarketAnalyses) -> Sequence[str]:
+def _sentences(study: MarketAnalyses) -> Sequence[str]:
     from noria.grow.market.share import gathered
 
     flags = gathered(study.shares.flags) if study.shares is not None else ()

@@ -53,16 +53,16 @@ def from_settings(section: str, *others: str) -> Callable[[Callable[..., R]], Ca
         def call(*args: Any, **given: Any) -> R:
             settings = given.pop("settings", None)
             fields = {field for kind in classes.values() for field in kind.model_fields}
-            told = {name: given.pop(name) for name in list(given) if name in fields}
+            named = {name: given.pop(name) for name in list(given) if name in fields}
             _check_names(function.__name__, given, signature, own)
-            found = resolved(classes.values(), section, settings, told, passed)
+            found = resolved(classes.values(), section, settings, named, passed)
             bound = _bound(function.__name__, own, args, given, classes)
             for name, value in bound.arguments.items():
                 bound.arguments[name] = as_paths(value, hints[name], own.parameters[name])
             return function(*bound.args, **bound.kwargs, **dict(zip(classes, found, strict=True)))
 
         call.__signature__ = signature  # type: ignore[attr-defined]
-        call.__doc__ = f"{inspect.cleandoc(function.__doc__ or '')}\n\n{_told_fields(classes.values())}"
+        call.__doc__ = f"{inspect.cleandoc(function.__doc__ or '')}\n\n{_documented_fields(classes.values())}"
         call.settings = classes  # type: ignore[attr-defined]
         del call.__wrapped__
         return call
@@ -213,7 +213,7 @@ def _signature(
     return own.replace(parameters=[*parameters, *last], return_annotation=hints.get("return", own.empty))
 
 
-def _told_fields(classes: Iterable[type[Settings]]) -> str:
+def _documented_fields(classes: Iterable[type[Settings]]) -> str:
     """Return the lines of a docstring that say what each field means."""
     lines = [TOLD]
     for kind in classes:

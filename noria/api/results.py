@@ -276,8 +276,8 @@ class Analysis(Result):
     figures: tuple[Figure, ...]
     rows: tuple[dict[str, Any], ...]
     """The main table, a mapping a row."""
-    told: tuple[str, ...]
-    """What it comes to, in sentences; each a text in English, and `told[0]["zh"]` in Chinese."""
+    summary: tuple[str, ...]
+    """What it comes to, in sentences; each a text in English, and `summary[0]["zh"]` in Chinese."""
     facts: Mapping[str, Any]
     """All of it, JSON-able: what the command prints with --json."""
     study: Any
@@ -289,7 +289,7 @@ class Analysis(Result):
 
     def notes(self) -> Sequence[str]:
         """Return what it comes to."""
-        return self.told
+        return self.summary
 
     def table(self) -> Sequence[Mapping[str, Any]]:
         """Return the main table."""

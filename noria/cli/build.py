@@ -13,7 +13,7 @@ from noria.make.corpus.settings import CleanSettings
 from noria.make.training.settings import PretrainSettings, ReadSettings
 
 from . import tune
-from .files import spoken, told, with_columns
+from .files import report_for, settings_given, with_columns
 
 app = App(name="build", help="Raw text -> corpus -> tokens -> model -> evaluated -> compressed.")
 SettingsFile = Annotated[Path | None, Parameter(name="--settings")]
@@ -54,7 +54,7 @@ def clean(
     json
         Write progress, plan and ledger as JSON lines, for programs.
     """
-    noria.clean(*sources, out=out, licence=licence, settings=told(file, settings), progress=spoken(json))
+    noria.clean(*sources, out=out, licence=licence, settings=settings_given(file, settings), progress=report_for(json))
     return 0
 
 
@@ -92,7 +92,7 @@ def collect(
     json
         Write plan and ledger as JSON lines, for programs.
     """
-    noria.collect(lake, task=task, out=out, model=model, progress=spoken(json))
+    noria.collect(lake, task=task, out=out, model=model, progress=report_for(json))
     return 0
 
 
@@ -134,7 +134,7 @@ def pretrain(
     json
         Write progress, plan and ledger as JSON lines, for programs.
     """
-    noria.pretrain(corpus, out=out, settings=told(file, settings), progress=spoken(json))
+    noria.pretrain(corpus, out=out, settings=settings_given(file, settings), progress=report_for(json))
     return 0
 
 
@@ -168,7 +168,7 @@ def base(
     json
         Write progress, plan and ledger as JSON lines, for programs.
     """
-    noria.base(name, out=out, trim_to=trim_to, progress=spoken(json))
+    noria.base(name, out=out, trim_to=trim_to, progress=report_for(json))
     return 0
 
 
@@ -216,7 +216,7 @@ def evaluate(
         Write plan and figures as JSON lines, for programs.
     """
     reading = with_columns(reading, text_column, label_column)
-    noria.evaluate(model, rows, train=train, out=out, settings=reading, progress=spoken(json))
+    noria.evaluate(model, rows, train=train, out=out, settings=reading, progress=report_for(json))
     return 0
 
 
@@ -255,7 +255,7 @@ def tokenizer(
     json
         Write progress, plan and ledger as JSON lines, for programs.
     """
-    noria.tokenizer(corpus, out=out, vocab_size=vocab_size, kind=kind, progress=spoken(json))
+    noria.tokenizer(corpus, out=out, vocab_size=vocab_size, kind=kind, progress=report_for(json))
     return 0
 
 
@@ -307,6 +307,8 @@ def compress(
     json
         Write progress, plan and ledger as JSON lines, for programs.
     """
-    settings_told = told(file, with_columns(reading, text_column, label_column), settings)
-    noria.compress(model, rows=rows, out=out, calibration=calibration, settings=settings_told, progress=spoken(json))
+    settings_told = settings_given(file, with_columns(reading, text_column, label_column), settings)
+    noria.compress(
+        model, rows=rows, out=out, calibration=calibration, settings=settings_told, progress=report_for(json)
+    )
     return 0

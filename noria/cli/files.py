@@ -12,7 +12,7 @@ from noria.make.training.settings import ReadSettings
 Reading = TypeVar("Reading", bound=ReadSettings)
 
 
-def told(file: Path | None, *settings: Settings) -> list[Path | Settings]:
+def settings_given(file: Path | None, *settings: Settings) -> list[Path | Settings]:
     """Return settings in their order: what a file says, and above it what flags say."""
     return [*([file] if file is not None else []), *settings]
 
@@ -25,6 +25,6 @@ def with_columns(reading: Reading, text: str | None, label: str | None) -> Readi
     return reading.make(**{**reading.model_dump(exclude_unset=True), "columns": {**reading.columns, **named}})
 
 
-def spoken(json: bool) -> Report:
+def report_for(json: bool) -> Report:
     """Return where a command says what it does: bars for people, JSON lines for programs."""
     return Report.for_terminal(as_json=json)

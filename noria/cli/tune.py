@@ -10,7 +10,7 @@ from cyclopts import Parameter
 import noria
 from noria.make.training.settings import CrossSettings, FinetuneSettings, RowSettings, SearchSettings
 
-from .files import spoken, told, with_columns
+from .files import report_for, settings_given, with_columns
 
 OPTIONS = "Fields of the task, such as --options.optional true for questions that may have no answer."
 SettingsFile = Annotated[Path | None, Parameter(name="--settings")]
@@ -85,8 +85,8 @@ def finetune(
         test=test,
         many=many,
         options=options,
-        settings=told(file, with_columns(reading, text_column, label_column), settings),
-        progress=spoken(json),
+        settings=settings_given(file, with_columns(reading, text_column, label_column), settings),
+        progress=report_for(json),
     )
     return 0
 
@@ -149,8 +149,8 @@ def crossvalidate(
         base=base,
         many=many,
         options=options,
-        settings=told(file, with_columns(reading, text_column, label_column), settings, cross),
-        progress=spoken(json),
+        settings=settings_given(file, with_columns(reading, text_column, label_column), settings, cross),
+        progress=report_for(json),
     )
     return 0
 
@@ -223,7 +223,7 @@ def search(
         valid=valid,
         many=many,
         options=options,
-        settings=told(file, with_columns(reading, text_column, label_column), settings, looking),
-        progress=spoken(json),
+        settings=settings_given(file, with_columns(reading, text_column, label_column), settings, looking),
+        progress=report_for(json),
     )
     return 0

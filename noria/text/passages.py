@@ -150,7 +150,7 @@ def _document(parts: list[Part], encoding: str) -> TextDocument:
             title = part["title"]
         if "table" in part:
             tables.append(part["table"])
-        if not (text := _told(part)):
+        if not (text := _part_text(part)):
             continue
         if level := part.get("level"):
             above = [one for one in above if one[0] < level]
@@ -160,7 +160,7 @@ def _document(parts: list[Part], encoding: str) -> TextDocument:
     return TextDocument(tuple(passages), title, tuple(tables), encoding, notes)
 
 
-def _told(part: Part) -> str:
+def _part_text(part: Part) -> str:
     if "table" not in part:
         return str(part.get("text", ""))
     return "\n".join(" | ".join(" ".join(cell.split()) for cell in cells) for cells in part["table"])

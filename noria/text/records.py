@@ -84,7 +84,7 @@ class Records:
         """
         found = document_in(self.source, self.format.kind)
         self.encoding = found.encoding
-        self._tell_encoding()
+        self._note_encoding()
         if self._report:
             for note in found.notes.lines():
                 self._report.note(f"{self.source.name}: {note}")
@@ -129,7 +129,7 @@ class Records:
     def _judge_text(self) -> None:
         image = self.source.head(SAMPLE_BYTES)
         self.encoding = named(image, self.source.name)
-        self._tell_encoding()
+        self._note_encoding()
         start = image.decode(self.encoding, errors="marked")
         self._line_end = "\n" if "\n" in start or "\r" not in start else "\r"
         if self.format.kind != "table":
@@ -143,7 +143,7 @@ class Records:
         for title in self.dialect.titles:
             self._before.count(f"lines above the names of the columns passed over: {shorten(title, 40)}", 1)
 
-    def _tell_encoding(self) -> None:
+    def _note_encoding(self) -> None:
         if self._report and self.encoding not in ("", "utf-8", "utf-8-sig", "utf-16", "utf-32"):
             self._report.note(
                 f"{self.source.name} is not UTF-8: read as {plain_name(self.encoding)}", encoding=self.encoding

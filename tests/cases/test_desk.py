@@ -15,7 +15,7 @@ import pytest
 from noria.apps.support.courtesies import chosen, courtesy, question_in, wants_person
 from noria.apps.support.desk import Choice, Desk, Reply, open_desk
 from noria.apps.support.faq import BUNDLED_OUTSIDE, Faq, read_faq
-from noria.apps.support.plain import language_of, marks, plain
+from noria.apps.support.plain import language_of, plain, symbols
 from noria.core.errors import InputError, NoriaError
 
 CASES = Path(__file__).parent / "inputs" / "ship-grow"
@@ -201,7 +201,7 @@ def test_symbols_that_mean_something_tell_questions_apart(one: str, other: str) 
 )
 def test_width_case_script_and_marks_of_a_sentence_do_not(one: str, other: str) -> None:
     assert plain(one) == plain(other)
-    assert marks(one) == marks(other)
+    assert symbols(one) == symbols(other)
 
 
 # People

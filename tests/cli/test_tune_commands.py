@@ -77,13 +77,13 @@ def test_a_table_of_customers_becomes_a_classifier(here: Path, tmp_path: Path, c
     assert manifest.facts["labels"] == ["好评", "差评"]
     assert (manifest.settings["steps"], manifest.settings["max_length"]) == (4, 16), "a flag stands above the file"
     assert (manifest.settings["rates"]["warmup"], manifest.settings["rates"]["layer_decay"]) == (0.5, 0.8)
-    for told in (
+    for settings_given in (
         "read as GB18030",
         "text from column '内容', label from column '标签'",
         "training rows are set aside",
         "24 of 24 test texts are also training texts",
     ):
-        assert told in said
+        assert settings_given in said
     assert build(here, "evaluate", str(out), "{客服.csv}", "--out", str(tmp_path / "judged")) == 0
     assert read_manifest(tmp_path / "judged").facts["metrics"][0]["n"] == 24
 
@@ -200,14 +200,14 @@ def test_rows_over_length_are_counted(here: Path, tmp_path: Path, capsys: pytest
 
 def test_settings_and_columns_come_from_one_section_and_flags_stand_above_it(tmp_path: Path):
     from noria.api.options import resolved
-    from noria.cli.files import told, with_columns
+    from noria.cli.files import settings_given, with_columns
     from noria.make.training.settings import FinetuneSettings, RowSettings
 
     file = tmp_path / "n.toml"
     file.write_text(
         '[finetune]\nsteps = 7\nmax_length = 64\nvalid_share = 0.2\ncolumns.text = "内容"\n', encoding="utf-8"
     )
-    flags = told(file, with_columns(RowSettings(), None, "类别"), FinetuneSettings(steps=9))
+    flags = settings_given(file, with_columns(RowSettings(), None, "类别"), FinetuneSettings(steps=9))
     settings, reading = resolved([FinetuneSettings, RowSettings], "finetune", flags, {})
     assert (settings.steps, settings.max_length) == (9, 64)
     assert (reading.valid_share, reading.columns) == (0.2, {"text": "内容", "label": "类别"})

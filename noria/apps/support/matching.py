@@ -15,7 +15,7 @@ from typing import Literal
 
 import numpy as np
 
-from .plain import language_of, marks
+from .plain import language_of, symbols
 
 Kind = Literal["question", "paraphrase", "answer", "outside"]
 
@@ -92,7 +92,7 @@ class Matcher:
         rows = unit(np.asarray(vectors, dtype=np.float64) - np.array([self.centre(False, one) for one in languages]))
         other = np.zeros((len(texts), self.count), dtype=bool)
         for row, text in enumerate(texts):
-            if asked := marks(text):
+            if asked := symbols(text):
                 other[row] = [_other(asked, *of) for of in self._marks]
         return self._judge(rows @ self.rows.T, rows @ self._weights, np.array(languages), other)
 
@@ -189,7 +189,7 @@ def _entry_symbols(known: Sequence[Known], count: int) -> list[tuple[frozenset[s
     for text in known:
         if text.entry < 0:
             continue
-        found = marks(text.text)
+        found = symbols(text.text)
         some[text.entry] |= found
         if text.kind != "answer":
             before = every[text.entry]

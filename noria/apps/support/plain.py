@@ -65,6 +65,6 @@ def _simplified() -> Any:
 
 
 @lru_cache(maxsize=1 << 14)
-def marks(text: str) -> frozenset[str]:
+def symbols(text: str) -> frozenset[str]:
     """Return the numbers, symbols and single letters of a text: what tells C++ from C#, >100 from <100, 5G from 4G."""
     return frozenset(token for token in tokens(text) if _MARK.search(token))

@@ -52,21 +52,21 @@ class MarketAnalyses:
 
     def asked(self) -> dict[str, Any]:
         """Return the answers beside the shares, JSON-able; empty where only shares were asked."""
-        told: dict[str, Any] = {}
+        results: dict[str, Any] = {}
         if self.potential:
-            told["potential"] = self.potential.as_dict()
+            results["potential"] = self.potential.as_dict()
         if self.position:
-            told["position"] = [target.as_dict() for target in self.position]
+            results["position"] = [target.as_dict() for target in self.position]
         if self.drivers.explained:
-            told["drivers"] = self.drivers.explained.as_dict()
+            results["drivers"] = self.drivers.explained.as_dict()
         if self.drivers.followed:
-            told["events"] = self.drivers.followed.as_dict()
+            results["events"] = self.drivers.followed.as_dict()
         if self.reach:
             figures = [figure.as_dict() for figure in self.reach.figures()]
-            told["penetration"] = {"figures": figures, "why": self.reach.why and self.reach.why.both()}
+            results["penetration"] = {"figures": figures, "why": self.reach.why and self.reach.why.both()}
         if self.silence:
-            told["silence"] = self.silence
-        return told
+            results["silence"] = self.silence
+        return results
 
     def as_dict(self) -> dict[str, Any]:
         """Return all of it, JSON-able."""
@@ -76,10 +76,10 @@ class MarketAnalyses:
         parts = {name: shares_facts(part) for name, part in self.segments.items()}
         if self.shares is None:
             return {**({"segments": parts} if parts else {}), **self.asked()}
-        told = shares_facts(self.shares)
+        results = shares_facts(self.shares)
         if self.movement:
-            return {**told, "decomposition": movement_facts(self.movement), **self.asked()}
-        return {**told, **({"segments": parts} if parts else {}), **self.asked()}
+            return {**results, "decomposition": movement_facts(self.movement), **self.asked()}
+        return {**results, **({"segments": parts} if parts else {}), **self.asked()}
 
     def rows(self) -> list[dict[str, Any]]:
         """Return the main table: shares by time, by base or by segment; or the answers, where no shares were asked."""
@@ -90,9 +90,10 @@ class MarketAnalyses:
                 {"entity": name, **{base: _last(market, name) for base, market in markets.items()}} for name in names
             ]
         if self.shares is not None:
-            told = shares_facts(self.shares)
+            results = shares_facts(self.shares)
             return [
-                {**row, "hhi": item["hhi"]} for row, item in zip(told["shares"], told["concentration"], strict=True)
+                {**row, "hhi": item["hhi"]}
+                for row, item in zip(results["shares"], results["concentration"], strict=True)
             ]
         if self.segments:
             return [
@@ -227,21 +228,21 @@ def movement_facts(moved: Movement) -> dict[str, Any]:
     }
 
 
-def _answers(told: dict[str, Any]) -> list[dict[str, Any]]:
+def _answers(results: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the answers as one flat table: what was asked, of what, the value, its range and n."""
     rows: list[dict[str, Any]] = []
 
     def add(asked: str, name: str, value: Any, low: Any, high: Any, n: Any) -> None:
         rows.append({"asked": asked, "name": name, "value": value, "low": low, "high": high, "n": n})
 
-    for effect in told.get("drivers", {}).get("effects", []):
+    for effect in results.get("drivers", {}).get("effects", []):
         add("driver", effect["driver"], effect["value"], effect["low"], effect["high"], effect["n"])
-    if "events" in told:
-        effect = told["events"]["effect"]
+    if "events" in results:
+        effect = results["events"]["effect"]
         add("event", effect["driver"], effect["value"], effect["low"], effect["high"], effect["n"])
-    for figure in [*told.get("potential", {}).get("sizes", []), *told.get("penetration", {}).get("figures", [])]:
+    for figure in [*results.get("potential", {}).get("sizes", []), *results.get("penetration", {}).get("figures", [])]:
         add("potential", figure["name"], figure["value"], figure["low"], figure["high"], figure["n"])
-    for target in told.get("position", []):
+    for target in results.get("position", []):
         first = target["first"]
         add("position", target["segment"]["en"], target["score"], None, None, target["measures"]["users"]["n"])
         add("position, first", target["segment"]["en"], first["value"], first["low"], first["high"], first["n"])

@@ -64,7 +64,7 @@ class _Paragraph:
 
 
 @dataclass
-class _Writer:
+class _TextBuilder:
     """Builds a text word by word, and marks spans on the way."""
 
     text: str = ""
@@ -178,7 +178,7 @@ def _is_title(text: str) -> bool:
 
 
 def _paragraph(line: str, number: int) -> _Paragraph:
-    writer = _Writer()
+    writer = _TextBuilder()
     names: list[str] = []
     for token in line.split():
         word, slash, tag = token.rpartition("/")

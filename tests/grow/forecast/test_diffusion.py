@@ -85,10 +85,10 @@ def test_series_of_one_kind_learn_of_each_other() -> None:
     sales = 1000 * Periods(np.arange(1.0, 15.0), True).part(BASS, shapes)
     seen = np.maximum(sales[:, :8] * np.exp(random.normal(0, 0.1, (200, 8))), 0)
     many = fit_many(seen)
-    alone, together = (np.abs(many.expected(6, together=each) - sales[:, 8:]).mean() for each in (False, True))
+    alone, together = (np.abs(many.expected(6, pooled=each) - sales[:, 8:]).mean() for each in (False, True))
     assert together < 0.8 * alone  # few have turned after eight periods
     lone = fit_many(seen[:3])
-    np.testing.assert_array_equal(lone.expected(2), lone.expected(2, together=True))  # three tell nothing of a spread
+    np.testing.assert_array_equal(lone.expected(2), lone.expected(2, pooled=True))  # three tell nothing of a spread
 
 
 def test_a_fit_is_a_minimum() -> None:

@@ -94,13 +94,13 @@ class Diffusions:
             full[rows[better]], best[rows[better]] = group.full[better], group.log_likelihood[better]
         return full
 
-    def expected(self, horizon: int, effort: Floats | None = None, *, together: bool = False) -> Floats:
+    def expected(self, horizon: int, effort: Floats | None = None, *, pooled: bool = False) -> Floats:
         """Return the median of the curve for the next periods, (S, horizon), noise and parameters weighed; nan where not fitted.
 
         Args:
             horizon: periods ahead.
             effort: the covariates' future, where the fit knows any.
-            together: let the series learn of each other, where they are some of one kind (products of one category, say): shapes
+            pooled: let the series learn of each other, where they are some of one kind (products of one category, say): shapes
                 come from one normal distribution that is estimated from all. Those that have not turned yet gain most.
 
         Raises:
@@ -109,7 +109,7 @@ class Diffusions:
         future = self.future(horizon, effort)
         found, best = np.full((self.size, horizon), np.nan), np.full(self.size, -np.inf)
         many = [weighted_nodes(group.problem, self.curve, group.periods, group.full, FEW) for group in self.groups]
-        if together and self.size - len(self.problems) >= ENOUGH:
+        if pooled and self.size - len(self.problems) >= ENOUGH:
             shared = population_of(
                 [(group.rows, nodes) for group, nodes in zip(self.groups, many, strict=True)], self.size
             )
