@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -47,6 +48,8 @@ ORDER = [
 """Folders in the order in which work flows through them; any other comes after, by name."""
 BEGIN, END = "<!-- tree: begin -->", "<!-- tree: end -->"
 WIDTH = 28
+NAMED = [REPOSITORY / "docs" / name for name in ("house.md", "house.zh-CN.md", "index.md", "index.zh-CN.md")]
+"""Pages whose links to files are named by the files' paths."""
 
 
 def caption(file: Path) -> str:
@@ -86,7 +89,18 @@ def parts(text: str) -> tuple[str, str, str]:
     return before, BEGIN + tree + END, after
 
 
+def named(text: str) -> str:
+    """Return a page with each link to a file of noria named by the path that it leads to."""
+
+    def link(found: re.Match[str]) -> str:
+        return f"[{'noria/' if found[1].startswith('noria/') else ''}{found[2]}](../noria/{found[2]})"
+
+    return re.sub(r"\[(\w+/[\w/.]+)\]\(\.\./noria/([\w/.]+)\)", link, text)
+
+
 if __name__ == "__main__":
+    for page in NAMED:
+        page.write_text(named(page.read_text(encoding="utf-8")), encoding="utf-8")
     page = REPOSITORY / "docs" / "house.md"
     before, _, after = parts(page.read_text(encoding="utf-8"))
     page.write_text(before + block() + after, encoding="utf-8")
