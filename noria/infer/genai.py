@@ -7,10 +7,13 @@ tell, log probabilities before the temperature and the likeliest other tokens, a
 
 from __future__ import annotations
 
+import ctypes
 import itertools
 import struct
+import sys
 import tempfile
-from collections.abc import Collection, Hashable, Sequence
+from collections.abc import Collection, Hashable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,14 +68,15 @@ class GenAiEngine(Decoder):
         plan.enable_prefix_caching = False  # what a text is told must not hang on who asked before
         self._size = int(read_config(folder)["vocab_size"])
         try:
-            self._pipeline: Any = openvino_genai.ContinuousBatchingPipeline(
-                str(self.file),
-                _no_tokenizer(),
-                plan,
-                "CPU",
-                INFERENCE_NUM_THREADS=max(threads, LEAST_CORES),
-                **(_SINGLE if _in_8_bits(self.file) else {}),
-            )
+            with _signal_stack_kept():
+                self._pipeline: Any = openvino_genai.ContinuousBatchingPipeline(
+                    str(self.file),
+                    _no_tokenizer(),
+                    plan,
+                    "CPU",
+                    INFERENCE_NUM_THREADS=max(threads, LEAST_CORES),
+                    **(_SINGLE if _in_8_bits(self.file) else {}),
+                )
         except Exception as error:  # whatever the library makes of a bad file
             raise FolderError(f"{self.file} cannot be read", found=str(error).strip().splitlines()[-1]) from None
 
@@ -83,7 +87,8 @@ class GenAiEngine(Decoder):
 
     def close(self) -> None:
         """Give the memory back."""
-        self._pipeline = None
+        with _signal_stack_kept():
+            self._pipeline = None
 
 
 @dataclass
@@ -145,7 +150,8 @@ class GenAiScheduler:
         if not self._texts:
             return found
         try:
-            self._pipeline.step()
+            with _signal_stack_kept():
+                self._pipeline.step()
         except Exception as error:
             for key in list(self._texts):
                 self.forget(key)
@@ -156,9 +162,11 @@ class GenAiScheduler:
         return found
 
     def close(self) -> None:
-        """End all of them."""
+        """End all of them, and let go of the library's pipeline."""
         for key in list(self._texts):
             self.forget(key)
+        with _signal_stack_kept():
+            self._pipeline = None
 
     def _drawn(self, key: Hashable, text: _Text) -> list[Step]:
         found: list[Step] = []
@@ -187,6 +195,27 @@ class GenAiScheduler:
         asked.repetition_penalty = sampling.repetition_penalty
         asked.presence_penalty, asked.frequency_penalty = sampling.presence_penalty, sampling.frequency_penalty
         return asked
+
+
+class _SignalStack(ctypes.Structure):
+    """The C library's `stack_t` on Linux."""
+
+    _fields_ = (("sp", ctypes.c_void_p), ("flags", ctypes.c_int), ("size", ctypes.c_size_t))
+
+
+@contextmanager
+def _signal_stack_kept() -> Iterator[None]:
+    """Put this thread's stack for signals back: the library leaves one of its own behind that it has freed, and the next signal,
+    a Ctrl-C too, would end the process with a segmentation fault in place of being heard."""
+    if sys.platform != "linux":
+        yield
+        return
+    c_library, before = ctypes.CDLL(None), _SignalStack()
+    c_library.sigaltstack(None, ctypes.byref(before))
+    try:
+        yield
+    finally:
+        c_library.sigaltstack(ctypes.byref(before), None)
 
 
 def _in_8_bits(file: Path) -> bool:

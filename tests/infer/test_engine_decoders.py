@@ -7,6 +7,8 @@ import json
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import aclosing
@@ -199,6 +201,31 @@ def test_a_process_runs_one_model_of_llama_cpp(engine: Any, folder: Path, kind: 
             open_engine(folder, threads=1)
     engine.close()
     open_engine(folder, threads=1).close()
+
+
+def test_a_process_that_closed_an_engine_still_hears_signals(folder: Path, kind: Kind):
+    """In a process of its own: a library that leaves a freed stack for signals behind makes of Ctrl-C a segmentation fault."""
+    code = f"""
+import gc, os, signal, threading, time
+from noria.infer.choose import open_engine
+from noria.tasks.complete import Sampling
+engine = open_engine({str(folder)!r}, threads=1, prefer={kind!r})
+scheduler = engine.scheduler()
+scheduler.begin("a", [1, 2], Sampling(), max_tokens=2)
+while scheduler.busy:
+    scheduler.step()
+scheduler.close()
+engine.close()
+del engine, scheduler
+gc.collect()
+threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
+try:
+    time.sleep(60)
+except KeyboardInterrupt:
+    print("heard")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.strip()) == (0, "heard"), done.stderr
 
 
 def test_the_certificate_decides(writer: Path, folder: Path, kind: Kind, tmp_path: Path):
