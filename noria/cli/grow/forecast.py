@@ -49,7 +49,7 @@ def forecast(
     Parameters
     ----------
     series
-        A CSV or Parquet file of points with a header of provenance; with --of users a log, as `noria grow users` reads it.
+        A CSV, Excel or Parquet file of points with a header of provenance; with --of users a log, as `noria grow users` reads it.
     out
         Write median and interval there, as Parquet.
     json

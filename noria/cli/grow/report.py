@@ -41,9 +41,9 @@ def report(
     Parameters
     ----------
     log
-        A lake's folder, a CSV or Parquet file with a user and a time, or the address of an engine.
+        A lake's folder, a CSV, Excel or Parquet file with a user and a time, or the address of an engine.
     series
-        A CSV or Parquet file of market points with a header of provenance.
+        A CSV, Excel or Parquet file of market points with a header of provenance.
     happenings
         A CSV file with the columns time, entity and name: what followed each, beside rivals and placebo events.
     potential

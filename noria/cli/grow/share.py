@@ -53,7 +53,7 @@ def share(
     Parameters
     ----------
     series
-        A CSV or Parquet file of points with a header of provenance, or a lake's folder.
+        A CSV, Excel or Parquet file of points with a header of provenance, or a lake's folder.
     decompose
         Say what each change of share is made of: within, mix, entry and exit.
     happenings

@@ -149,7 +149,7 @@ def look_ahead(
 
 def _joint(where: str | Path | None, what: ForecastSettings, market: MarketSettings, joint: JointSettings) -> Outcome:
     if where is None:
-        raise InputError(f"a forecast of {what.of} needs a series", hint="name a CSV or Parquet file of points")
+        raise InputError(f"a forecast of {what.of} needs a series", hint="name a CSV, Excel or Parquet file of points")
     if joint.effort:
         raise SettingError("an effort speeds a flow up", found=f"--of {what.of}", allowed="--of flow")
     history = amounts_of(read_series(where), market.measure, market.market, joint.take)
@@ -222,7 +222,9 @@ def _levels(
             period = log.period if "period" in log.model_fields_set else period_for(opened)
             return study_users_ahead(opened, period, **facts), []
     if where is None:
-        raise InputError(f"a forecast of a {what.of} needs a series", hint="name a CSV or Parquet file of points")
+        raise InputError(
+            f"a forecast of a {what.of} needs a series", hint="name a CSV, Excel or Parquet file of points"
+        )
     series = read_series(where)
     history = levels_of(series, "flow" if what.of == "flow" else "level", market.measure, market.market, what.entity)
     notes = [flag.text() for flag in series.flags]

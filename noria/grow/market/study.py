@@ -51,7 +51,7 @@ class Movement:
 
 
 def open_market(where: str | Path | None, log: LogSettings | None = None, basis: BasisSettings | None = None) -> Series:
-    """Return the series at `where`: a CSV or Parquet file, a lake's folder, or the bundled chatbot shares where none is named.
+    """Return the series at `where`: a CSV, Excel or Parquet file, a lake's folder, or the bundled chatbot shares where none is named.
 
     Raises:
         InputError: there is nothing to read there.

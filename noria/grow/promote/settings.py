@@ -157,9 +157,9 @@ class PlanBasis(Settings):
     """What a plan rests on beside a log of use: an experiment and a table of spend, and how each is read."""
 
     experiment: Path | None = None
-    """A CSV or Parquet file of users with group, outcome and features: the experiment, and whom to address."""
+    """A CSV, Excel or Parquet file of users with group, outcome and features: the experiment, and whom to address."""
     spend: Path | None = None
-    """A CSV or Parquet file of spend by channel and period: the budget."""
+    """A CSV, Excel or Parquet file of spend by channel and period: the budget."""
     units: UnitSettings = UnitSettings()
     """Where in the experiment each thing stands."""
     whom: UpliftSettings = UpliftSettings()

@@ -82,7 +82,7 @@ def read_spend(
     licence: str = "",
     connection: Backend | None = None,
 ) -> Spend:
-    """Return spend and outcome in a CSV or Parquet file, one line a period.
+    """Return spend and outcome in a CSV, Excel or Parquet file, one line a period.
 
     Args:
         path: the file. CSV has a header line.

@@ -35,7 +35,7 @@ class BudgetStudy:
 
 
 def open_units(where: str | Path, settings: UnitSettings, features: Sequence[str] = ()) -> Units:
-    """Return the units at `where`: a lake's folder, or a CSV or Parquet file.
+    """Return the units at `where`: a lake's folder, or a CSV, Excel or Parquet file.
 
     Raises:
         InputError: there is nothing to read there, or no groups.
@@ -228,7 +228,7 @@ def size_experiment(
 
 
 def open_spend(where: str | Path, settings: SpendSettings) -> Spend:
-    """Return spend and outcome in a CSV or Parquet file.
+    """Return spend and outcome in a CSV, Excel or Parquet file.
 
     Raises:
         InputError: nothing to read there, or no response can be fitted to it; names the line where it is one.

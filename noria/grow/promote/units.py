@@ -103,7 +103,7 @@ def read_units(
     licence: str = "",
     connection: Backend | None = None,
 ) -> Units:
-    """Return the units in a CSV or Parquet file.
+    """Return the units in a CSV, Excel or Parquet file.
 
     Args:
         path: the file. CSV has a header line.

@@ -62,7 +62,7 @@ class UserStudy:
 
 
 def open_log(where: str | Path | None, settings: LogSettings | None = None) -> Log:
-    """Return the log at `where`: a lake's folder, a CSV or Parquet file, the address of an engine such as
+    """Return the log at `where`: a lake's folder, a CSV, Excel or Parquet file, the address of an engine such as
     postgres://host/database, or, where nothing is named, the bundled CDNOW log.
 
     Raises:

@@ -36,7 +36,7 @@ def budget(
     Parameters
     ----------
     spend
-        A CSV or Parquet file with one line a day, week or month.
+        A CSV, Excel or Parquet file with one line a day, week or month.
     report
         Write one page with figures and charts there.
     out

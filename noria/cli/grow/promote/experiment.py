@@ -41,7 +41,7 @@ def experiment(
     Parameters
     ----------
     units
-        A CSV or Parquet file with a user, a group and an outcome, or a lake's folder.
+        A CSV, Excel or Parquet file with a user, a group and an outcome, or a lake's folder.
     within
         Of a lake: compare what was shown side by side to the same users, such as items and the clicks on them.
     report

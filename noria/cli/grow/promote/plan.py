@@ -39,7 +39,7 @@ def plan(
     Parameters
     ----------
     log
-        A lake's folder, or a CSV or Parquet file with a user, a time and a topic: what users ask about.
+        A lake's folder, or a CSV, Excel or Parquet file with a user, a time and a topic: what users ask about.
     file
         A TOML file that names these files and settings, instead of flags: sections files, plan, units, whom, columns, budget.
     language

@@ -38,9 +38,9 @@ def uplift(
     Parameters
     ----------
     units
-        A CSV or Parquet file with a user, a group, an outcome, and what was known of users before.
+        A CSV, Excel or Parquet file with a user, a group, an outcome, and what was known of users before.
     candidates
-        A CSV or Parquet file of users with the same features: whom of them to address is written to --scores.
+        A CSV, Excel or Parquet file of users with the same features: whom of them to address is written to --scores.
     scores
         Write every candidate's score, and whether to address them, there, as Parquet.
     report
