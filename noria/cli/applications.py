@@ -68,9 +68,9 @@ def support(
     model
         Folder of a model for the task embed.
     faq
-        JSONL of {"question", "answer"}, or of {"id", "questions", "paraphrases", "test", "answer"} by language, zh or en or both.
+        A file of {"question", "answer"} in any format of rows, or of {"id", "questions", "paraphrases", "test", "answer"} by language, zh or en or both.
     outside
-        JSONL of {"text"}: questions that a person must answer, besides the bundled ones.
+        A file of {"text"}: questions that a person must answer, besides the bundled ones.
     ask
         A question to answer here and now.
     judge

@@ -30,8 +30,9 @@ def clean(
 ) -> int:
     """Clean files and folders into a corpus: repaired, masked, without duplicates, split so that nothing leaks.
 
-    Reads JSONL, Parquet and plain text, in UTF-8 or an older encoding such as
-    GB18030. Writes train.jsonl, valid.jsonl, test.jsonl, and drops.json with
+    Reads JSON Lines, tables, Parquet, text, Markdown, HTML, Word and PDF, packed
+    or not, in UTF-8 or an older encoding such as GB18030; what in a folder is not
+    read is named. Writes train.jsonl, valid.jsonl, test.jsonl, and drops.json with
     every reason, its count and samples. A killed run goes on where it stopped.
 
     Examples::
@@ -44,7 +45,7 @@ def clean(
     Parameters
     ----------
     sources
-        Files (.jsonl, .jsonl.gz, .parquet, .txt, .md) or folders of them.
+        Files, or folders of them.
     out
         The folder to write; an older corpus there is replaced when the new one is whole.
     licence
@@ -203,7 +204,7 @@ def evaluate(
     model
         Folder of a fine-tuned model.
     rows
-        Held-out rows: .jsonl, .csv, .tsv or .parquet.
+        Held-out rows: JSON Lines, CSV, Excel, Parquet and the like.
     train
         Rows from which the baseline learns.
     out

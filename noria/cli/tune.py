@@ -55,7 +55,7 @@ def finetune(
         classify, numeric, tag, answer, translate, summarise, chat, embed, or
         one of an installed package.
     train
-        Rows to learn from: .jsonl, .csv, .tsv or .parquet.
+        Rows to learn from: JSON Lines, CSV, Excel, Parquet and the like.
     out
         The model folder to write.
     base
@@ -125,7 +125,7 @@ def crossvalidate(
     task
         As of `noria build finetune`.
     train
-        Labelled rows: .jsonl, .csv, .tsv or .parquet.
+        Labelled rows: JSON Lines, CSV, Excel, Parquet and the like.
     out
         The folder to write: figures of every fold, and over all.
     base
@@ -193,7 +193,7 @@ def search(
     task
         As of `noria build finetune`.
     train
-        Rows to learn from: .jsonl, .csv, .tsv or .parquet.
+        Rows to learn from: JSON Lines, CSV, Excel, Parquet and the like.
     out
         The folder to write: best.toml, and every trial.
     try_

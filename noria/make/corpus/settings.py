@@ -13,7 +13,7 @@ class CleanSettings(Settings):
     """How raw documents become a clean corpus. The defaults suit Chinese and English alike."""
 
     text_field: str = "text"
-    """Field of a JSONL or Parquet row that holds the text."""
+    """Field or column of a row that holds the text."""
     unit: Literal["file", "paragraph", "line"] = "file"
     """What one document is in a plain text file."""
     skip_bad_rows: bool = False
