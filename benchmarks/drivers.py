@@ -86,8 +86,7 @@ def fit(name: str, y: Floats, x: Floats, entity: Ints, period: Ints) -> Interval
 
 
 def _noria(y: Floats, x: Floats, entity: Ints, period: Ints) -> Interval:
-    from noria.grow.market.drivers.absorb import Absorber
-    from noria.grow.market.drivers.regression import regress
+    from noria.grow.market.drivers.regression import Absorber, regress
 
     found = regress(y, x[:, None], Absorber([entity, period]), entity, period)
     return float(found.lows[0]), float(found.highs[0])

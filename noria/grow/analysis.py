@@ -12,7 +12,7 @@ from noria.core.errors import InputError
 
 from .forecast.shares.attraction import ShareForecast
 from .forecast.shares.backtest import Backtest, backtest
-from .forecast.shares.blend import forecast_shares
+from .forecast.shares.baseline import forecast_shares
 from .forecast.shares.entry import with_newcomers
 from .market.share import Shares, Unlisted, shares
 from .series.series import Series

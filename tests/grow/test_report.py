@@ -20,8 +20,7 @@ from noria.grow.bundled import chatbot_shares
 from noria.grow.forecast.study import study_users_ahead
 from noria.grow.log.log import Log
 from noria.grow.report.charts.chart import Chart, bar_chart, localised
-from noria.grow.report.echarts import echarts_module
-from noria.grow.report.page import Section, Shown, Table, write_report
+from noria.grow.report.page import Section, Shown, Table, echarts_module, write_report
 from noria.grow.report.sections.forecast import forecast_section
 from noria.grow.report.sections.market import market_section
 from noria.grow.report.sections.usage import usage_section

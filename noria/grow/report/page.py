@@ -10,21 +10,22 @@ the language; text stands in the page in both, so it reads and prints without a 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from html import escape
-from importlib import resources
+from importlib import metadata, resources
 from pathlib import Path
 from typing import Literal
 
 from noria import __version__
+from noria.core.errors import PackageError
 from noria.core.figure import Figure, number
 from noria.core.folder import write_bytes
 from noria.core.messages import Message, message
 
 from .charts.chart import Chart, Text, cited_data, in_both
-from .echarts import echarts_module
 
 Wing = Literal["build", "ship", "grow"]
 
@@ -219,3 +220,42 @@ def _json(value: object) -> str:
 
 def _asset(name: str) -> str:
     return (resources.files("noria.grow") / "report" / "assets" / name).read_text(encoding="utf-8")
+
+
+_FOLDER = "nicegui/elements/echart/dist"
+
+
+def echarts_module() -> str:
+    """Return the text of a script of type module that sets `window.echarts`.
+
+    The package is not imported. Its bundle is an ECMAScript module whose last statement exports many short names; the one
+    that its own entry file calls `echarts` is put on `window`, so that the page needs no second file.
+
+    Raises:
+        PackageError: NiceGUI is missing, or its bundle has another form.
+    """
+    hint = "pip install 'nicegui>=3,<4'"
+    try:
+        distribution = metadata.distribution("nicegui")
+    except metadata.PackageNotFoundError:
+        raise PackageError("package nicegui, which brings the chart library, is not installed", hint=hint) from None
+    folder = Path(str(distribution.locate_file(_FOLDER)))
+    try:
+        entry = (folder / "index.js").read_text(encoding="utf-8")
+        inner = re.search(r"export\s*\{[^}]*?\b(\w+) as echarts\b", entry)
+        outer = re.search(rf"(\w+) as {inner[1]}\b[^}}]*\}}\s*from\s*\"\./([\w.-]+)\"", entry) if inner else None
+        if not outer:
+            raise PackageError(
+                "nicegui's chart library has another form than expected", found=distribution.version, hint=hint
+            )
+        module = (folder / outer[2]).read_text(encoding="utf-8")
+    except OSError as error:
+        raise PackageError("nicegui lacks the chart library", found=str(error.filename), hint=hint) from None
+    end = re.search(r"export\s*\{([^{}]*)\};?\s*(//[^\n]*)?\s*$", module)
+    name = re.search(rf"([\w$]+) as {re.escape(outer[1])}(?=,|$)", end[1]) if end else None
+    if not end or not name:
+        raise PackageError(
+            "nicegui's chart library has another form than expected", found=distribution.version, hint=hint
+        )
+    script = f"{module[: end.start()]}window.echarts={name[1]};"
+    return script.replace("</script", "<\\/script")

@@ -14,8 +14,7 @@ from noria.core.messages import as_is
 from noria.grow.forecast.scoring.scores import counts_of, stacked
 from noria.grow.forecast.shares.attraction import log_ratios, shares_of
 from noria.grow.forecast.shares.backtest import backtest
-from noria.grow.forecast.shares.baseline import MODELS
-from noria.grow.forecast.shares.blend import forecast_shares
+from noria.grow.forecast.shares.baseline import MODELS, forecast_shares
 from noria.grow.forecast.shares.entry import NEWCOMER, entries, with_newcomers
 from noria.grow.forecast.shares.rivalry import fit_rivalry
 from noria.grow.forecast.shares.structural import GRID, fit_structural, isometric

@@ -14,11 +14,10 @@ import statsmodels.formula.api as smf
 from markets import PROVENANCE, measured, simulated
 
 from noria.core.errors import InputError, SettingError
-from noria.grow.market.drivers.absorb import Absorber
 from noria.grow.market.drivers.attraction import explain
-from noria.grow.market.drivers.noise import reliability
+from noria.grow.market.drivers.identify import reliability
 from noria.grow.market.drivers.panel import Panel, panel_of
-from noria.grow.market.drivers.regression import regress
+from noria.grow.market.drivers.regression import Absorber, regress
 from noria.grow.series.series import Floats, Point, Provenance, Series
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from noria.grow.promote.sequential import always_valid, mixture_share
+from noria.grow.promote.looks import always_valid, mixture_share
 
 
 def paths(effect: float, trials: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -23,8 +23,7 @@ from noria.core.errors import InputError, SettingError
 from noria.grow.series.series import Floats
 
 from .curves import BASS, CURVES, Curve, Periods, bass_density
-from .pooling import ENOUGH, population_of
-from .posterior import FEW, weighted_nodes
+from .posterior import ENOUGH, FEW, population_of, weighted_nodes
 from .problem import Noise, Problem, problem_of, started
 
 Kind = Literal["flow", "level"]

@@ -11,7 +11,11 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Protocol
 
+import numpy as np
+
+from noria.core.errors import SettingError
 from noria.grow.forecast.names import BASELINE, NAMES
+from noria.grow.forecast.scoring.scores import BLEND, counts_of
 from noria.grow.market.share import Shares
 from noria.grow.series.series import Floats
 
@@ -46,3 +50,34 @@ MODELS: Mapping[str, ShareModel] = {
     "rivalry": fit_rivalry,
 }
 """Name -> model."""
+
+
+def forecast_shares(
+    market: Shares,
+    model: str,
+    horizon: int,
+    *,
+    draws: int = 2000,
+    seed: int = 0,
+    weights: Mapping[str, float] | None = None,
+) -> ShareForecast:
+    """Return what one model of shares expects, or the blend; without weights, all models count alike in it.
+
+    Raises:
+        SettingError: no such model.
+        InputError: the market cannot be forecast.
+    """
+    if model != BLEND:
+        if model not in MODELS:
+            raise SettingError("unknown model of shares", found=model, allowed=[*MODELS, BLEND])
+        return MODELS[model](market).ahead(horizon, draws=draws, seed=seed)
+    taking = weights or dict.fromkeys(MODELS, 1 / len(MODELS))
+    counts = counts_of(np.array(list(taking.values())), draws)
+    many = [
+        MODELS[name](market).ahead(horizon, draws=count, seed=seed)
+        for name, count in zip(taking, counts, strict=True)
+        if count
+    ]
+    together = np.concatenate([one.draws for one in many])
+    np.random.default_rng(seed).shuffle(together)
+    return ShareForecast(many[0].times, many[0].entities, together, many[0].source)

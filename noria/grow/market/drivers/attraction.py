@@ -20,12 +20,10 @@ import numpy as np
 from noria.core.messages import Message, joined, message
 from noria.grow.series.series import Floats
 
-from .absorb import Absorber
 from .effect import Effect, unknown_effect
-from .identify import reasons
-from .noise import corrected
+from .identify import corrected, reasons
 from .panel import Panel
-from .regression import regress
+from .regression import Absorber, regress
 
 
 @dataclass(frozen=True)
