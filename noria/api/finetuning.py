@@ -32,7 +32,7 @@ def finetune(
 ) -> Model:
     """Fine-tune a pretrained model on labelled rows, within a time budget.
 
-    The number of steps is fixed when it starts; a killed run goes on where it was. Valid rows choose the weights and
+    The number of steps is fixed when it starts; a killed run resumes where it was. Valid rows choose the weights and
     calibrate the confidences; test rows are only judged, beside a baseline learned from the same rows.
 
         noria.finetune("classify", base="base", train="客服.csv", out="intents", minutes=5)
@@ -80,7 +80,7 @@ def crossvalidate(
 ) -> Folds:
     """Train on all rows but one fold, judge on that fold, for every fold: how good, and how sure that is.
 
-    Near duplicates lie in one fold. `minutes` is the budget of one of the trainings; a killed run goes on where it was.
+    Near duplicates lie in one fold. `minutes` is the budget of one of the trainings; a killed run resumes where it was.
 
         noria.crossvalidate("classify", base="base", train="客服.csv", out="folds", folds=5, minutes=1)
 
@@ -121,7 +121,7 @@ def search(
     """Search the settings of fine-tuning that suit the rows best, within a number of short trials.
 
     Every trial is judged on valid rows; no test row is ever looked at. The winner is trained again under several seeds. A
-    killed search goes on where it was.
+    killed search resumes where it was.
 
         found = noria.search("classify", base="base", train="r.csv", out="found", ranges={"learning_rate": "1e-5..1e-3"})
         noria.finetune("classify", base="base", train="r.csv", out="best", settings=found.best)

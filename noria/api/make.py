@@ -34,7 +34,7 @@ Progress = bool | Report
 def clean(*sources: Path, out: Path, cleaning: CleanSettings, licence: str = "", progress: Progress = True) -> Corpus:
     """Clean files and folders into a corpus: repaired, masked, without duplicates, split so that nothing leaks.
 
-    The same call again returns at once while sources and settings are unchanged; a killed one goes on where it stopped.
+    The same call again returns at once while sources and settings are unchanged; a killed one resumes where it stopped.
 
         noria.clean("reviews.jsonl", out="corpus", languages=("zh",))
 
@@ -124,7 +124,7 @@ def tokenizer(
 def pretrain(corpus: Path, *, out: Path, training: PretrainSettings, progress: Progress = True) -> Model:
     """Train a language model on a corpus, from nothing or from a base, within a time budget.
 
-    The number of steps is fixed when it starts; a killed run goes on where it was. Test documents are only judged, beside
+    The number of steps is fixed when it starts; a killed run resumes where it was. Test documents are only judged, beside
     a baseline on the same text; figures are bits per byte or nats per token, as their unit says.
 
         noria.pretrain("corpus", out="model", seconds=600, model={"parameters": 20_000_000})

@@ -221,7 +221,7 @@ def plan(
 ) -> Analysis:
     """A promotion plan: whom to address, what they ask about, channels and budget, what to expect, how to measure it.
 
-    Every part comes from data; a part without them is told as a gap, with what would fill it.
+    Every part comes from data; a part without them is shown as a gap, with what would fill it.
 
         print(noria.promote.plan("runs/lake", experiment="campaign.csv", reach=50_000).study.plan.text("zh"))
 

@@ -1,10 +1,10 @@
-"""Stages of a run, shared by all that runs in stages: done ones are kept, changed ones done again, killed ones gone on with.
+"""Stages of a run, shared by all that runs in stages: done ones are kept, changed ones done again, killed ones resumed.
 
     stage = KeyedStage("sentiment", message("demo.sentiment.title"), key="…", plan=…, run=…, outputs=…)
     run_stage(root, stage, "2/5", report)
 
 A stage's record, `<name>.stage.json`, is written when it begins, with the key of everything that decides its result: what a
-killed run left is gone on with under the same key, and cleared away under another.
+killed run left is resumed under the same key, and cleared away under another.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ def clean(
     Reads JSON Lines, tables, Parquet, text, Markdown, HTML, Word and PDF, packed
     or not, in UTF-8 or an older encoding such as GB18030; what in a folder is not
     read is named. Writes train.jsonl, valid.jsonl, test.jsonl, and drops.json with
-    every reason, its count and samples. A killed run goes on where it stopped.
+    every reason, its count and samples. A killed run resumes where it stopped.
 
     Examples::
 
@@ -109,10 +109,10 @@ def pretrain(
     """Train a language model on a corpus, from nothing or from a base, within a time budget.
 
     The objective says what it learns: causal, the next token (Llama, or an
-    LSTM); masked or words, hidden tokens or whole hidden words (BERT); spans,
+    LSTM); masked or words, masked tokens or whole masked words (BERT); spans,
     what was cut out of a text (T5). Trains a tokenizer too, unless one is given
     or the base brings its own. The number of steps is fixed when it starts; a
-    killed run goes on where it was. Test documents are only judged, every
+    killed run resumes where it was. Test documents are only judged, every
     figure with an interval, beside a baseline on the same text.
 
     Examples::

@@ -1,4 +1,4 @@
-"""`noria ship events`: seal finished days, balance the books, keep what may be kept, remove a user, migrate."""
+"""`noria ship events`: seal finished days, reconcile outbox and lake, keep what may be kept, remove a user, migrate."""
 
 from __future__ import annotations
 

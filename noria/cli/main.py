@@ -49,7 +49,7 @@ WINGS = {
         noria demo --sentiment-minutes 10   a longer fine-tuning
         noria demo --redo ship --no-serve   one stage again, and what reads it
     """,
-    "run": """Walk the stages of a TOML file; do again only what changed, and go on with what was cut off.
+    "run": """Walk the stages of a TOML file; do again only what changed, and resume what was cut off.
 
     Examples::
 

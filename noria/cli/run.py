@@ -1,4 +1,4 @@
-"""`noria run`: walk the stages of a TOML file, do again only what changed, go on with what was cut off.
+"""`noria run`: walk the stages of a TOML file, do again only what changed, resume what was cut off.
 
 out = "runs/mine"               # where results are written; runs beside the file, when left out
 
@@ -38,7 +38,7 @@ def run(
     redo: tuple[str, ...] = (),
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
-    """Walk the stages of a TOML file; do again only what changed, and go on with what was cut off.
+    """Walk the stages of a TOML file; do again only what changed, and resume what was cut off.
 
     A section is a stage. Its keys are the flags of the command of `noria build`
     that it stands for: the one of its own name, or that which `do` names. A path
@@ -176,7 +176,7 @@ def content_of(path: Path) -> str:
 
 
 def _forget(record: Path, *, whole: bool) -> None:
-    """Make a stage run again; what a killed run left is gone on with, unless all of it is to be done anew."""
+    """Make a stage run again; what a killed run left is resumed, unless all of it is to be done anew."""
     try:
         known = json_module.loads(record.read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -177,7 +177,7 @@ def search(
 
     Every trial is judged on valid rows; no test row is ever looked at. Trials
     that fall behind are given up early. The winner is trained again under
-    several seeds and its spread is told. A killed search goes on where it was.
+    several seeds and its spread is reported. A killed search resumes where it was.
 
     Examples::
 

@@ -1,4 +1,4 @@
-"""Other people's packages: data inside them is found and checked without importing them, and none of them phones home."""
+"""Other people's packages: data inside them is found and checked without importing them, and none of them sends usage data."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ class LogSettings(Settings):
     zone: str | None = None
     """Time zone of times that name none, such as UTC, Asia/Shanghai or +08:00."""
     day_zone: str | None = None
-    """Time zone that days, weeks and months are told in; that of `zone` where it is not given, else UTC."""
+    """Time zone that days, weeks and months are counted in; that of `zone` where it is not given, else UTC."""
     week_starts: Literal["monday", "sunday", "saturday"] = "monday"
     """Day on which weeks begin."""
     date_order: Literal["", "dmy", "mdy", "ymd"] = ""
@@ -48,7 +48,7 @@ class LogSettings(Settings):
     """Table of an engine that is named by its address; a point parts it from its schema."""
 
     def calendar(self) -> LocalCalendar:
-        """Return what days and weeks are told by.
+        """Return what days and weeks are counted by.
 
         Raises:
             InputError: there is no such zone.

@@ -24,7 +24,7 @@ class CompletionStream:
     prompt_tokens: int
     max_tokens: int
     wants_logprobs: bool
-    """Whether log probabilities are told."""
+    """Whether log probabilities are returned."""
     tokens: int = 0
     held: list[dict[str, Any]] = field(default_factory=list)
     """Log probabilities of tokens whose text was not sent yet."""

@@ -29,7 +29,7 @@ _CHUNK = 100_000
 
 @dataclass(frozen=True)
 class Reconciled:
-    """How the books stand: every event acknowledged must lie in an outbox or in the lake, and no other."""
+    """The result of reconciling outboxes and lake: every event acknowledged must lie in an outbox or in the lake, and no other."""
 
     acknowledged: int
     """Events that outboxes have said yes to, ever."""
@@ -51,11 +51,11 @@ class Reconciled:
 
     @property
     def exact(self) -> bool:
-        """Return whether the books balance to the event."""
+        """Return whether outbox and lake agree to the event."""
         return self.lost == self.twice == self.missing == 0
 
     def text(self) -> str:
-        """Return the books on one line."""
+        """Return the result on one line."""
         wrong = f"NOT exact: {self.lost:,} lost, {self.twice:,} twice, {self.missing:,} missing"
         return (
             f"{self.acknowledged:,} acknowledged = {self.waiting:,} in outboxes + {self.sealed:,} in the lake "
@@ -63,12 +63,12 @@ class Reconciled:
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the books for programs."""
+        """Return the result for programs."""
         return {**asdict(self), "lost": self.lost, "exact": self.exact}
 
 
 def reconcile(lake: str | Path, acknowledged_ids: Iterable[str] = ()) -> Reconciled:
-    """Return how the books of all outboxes and of the lake stand, together.
+    """Return how all outboxes and the lake agree.
 
     A server may go on storing: each outbox is read as of one moment, before the lake. Only events that are stored and
     sealed, or removed, between the two would seem to be too many or too few; then ask again.

@@ -1,4 +1,4 @@
-"""Complete: a causal model goes on from a prompt; how its next token is drawn, and how well it foretells a text. Rows {text}."""
+"""Complete: a causal model goes on from a prompt; how its next token is drawn, and how well it predicts a text. Rows {text}."""
 
 from __future__ import annotations
 

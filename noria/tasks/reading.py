@@ -1,4 +1,4 @@
-"""Records of a file as rows of a task: other tools' forms turned, columns named, labels cut, joined and told.
+"""Records of a file as rows of a task: other tools' forms turned, columns named, labels cut, joined and reported.
 
     for line, row in rows_in(read_records("客服.csv"), Reading("classify", ("text", "label")), report):
         ...                     # {"text": "我要退货", "label": "退货"}, or the RowError in its place

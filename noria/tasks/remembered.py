@@ -45,7 +45,7 @@ def rows_for(
         file: in any format that is read.
         columns: field -> column of this file; stands above what is remembered.
         skip_bad: count bad rows instead of refusing the first.
-        report: where skipped rows and guessed columns are told.
+        report: where skipped rows and guessed columns are reported.
 
     Raises:
         FolderError: the folder is no model.

@@ -206,7 +206,7 @@ def read_rows(
         path: the file.
         task: says what a row holds.
         skip_bad: count bad rows instead of refusing the first; the count and the first fault go to `report`.
-        report: where skipped rows, guessed columns and an older encoding are told.
+        report: where skipped rows, guessed columns and an older encoding are reported.
         columns: field -> the column, or key, that holds it under another name; of a table, plain ones are guessed.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Labels as people write them: what only looks different is one label, and what was joined is told.
+"""Labels as people write them: what only looks different is one label, and what was joined is reported.
 
 one_label(" 好评\u200b"), one_label(1.0), one_label("True")      # "好评", "1", "true"
 names = Joined(); names.take(" 好评"); names.lines()             # what was joined under which name

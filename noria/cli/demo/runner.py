@@ -1,4 +1,4 @@
-"""Run the stages of the main job: skip what is done, go on with what was cut, keep the ledger."""
+"""Run the stages of the main job: skip what is done, resume what was cut, keep the ledger."""
 
 from __future__ import annotations
 

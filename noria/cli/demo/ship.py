@@ -84,7 +84,7 @@ def apps(root: Path) -> list[App]:
 def run(context: Context) -> StageResult:
     """Write root/lake, and return how the applications did and that every event was counted.
 
-    A replay that was cut by a kill is not gone on with but thrown away with its lake and done again: nothing but the
+    A replay that was cut by a kill is not resumed but thrown away with its lake and done again: nothing but the
     replay writes there before this stage is done, so the figures are those of a run never cut. A lake whose replay was
     ended holds people's own use, too, and is put aside under the time of the change instead.
     """

@@ -46,7 +46,7 @@ class Log:
     facts: ibis.Table | None = None
     """All events of the lake, of every kind, where the log was taken from one."""
     calendar: LocalCalendar = UTC_DAYS
-    """The zone that days are told in, and when weeks begin."""
+    """The zone that days are counted in, and when weeks begin."""
     notes: tuple[str, ...] = ()
     """What a person should know of how it was read."""
     placeholders: tuple[str, ...] = ()

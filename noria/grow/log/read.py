@@ -58,7 +58,7 @@ def read_log(
         segment: what analytics may split by.
         id: rows with one id are one act; an empty id is none.
         zone: the time zone of times that name none, such as "UTC" or "Asia/Shanghai".
-        day_zone: the time zone that days, weeks and months are told in; `zone`, or UTC, where not given. A bare date is a day there.
+        day_zone: the time zone that days, weeks and months are counted in; `zone`, or UTC, where not given. A bare date is a day there.
         week_starts: monday, sunday or saturday.
         date_order: of dates in numbers that end with the year: dmy, mdy or ymd; told by the data where it can be.
         decimal: what stands before the decimals of amounts; told by the data where it can be.
@@ -149,7 +149,7 @@ def log_of_events(
         segment: the column of the events to split by: app, model, tenant, segment ...
         kinds: which events count as being active.
         source: what the figures cite.
-        calendar: what days and weeks are told by.
+        calendar: what days and weeks are counted by.
 
     Raises:
         SettingError: the events have no column `segment`.

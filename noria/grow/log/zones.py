@@ -1,4 +1,4 @@
-"""The calendar that days, weeks and months are told by: a time zone, and the day on which weeks begin; the same in every engine.
+"""The calendar that days, weeks and months are counted by: a time zone, and the day on which weeks begin; the same in every engine.
 
     calendar = local_calendar("Asia/Shanghai", "monday")
     calendar.day(1_709_249_400_000_000)        # 19783, 2024-03-01: 07:30 there, 23:30 the day before in UTC

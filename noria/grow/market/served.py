@@ -53,7 +53,7 @@ def served_series(
         by: the column whose values are the entities: app, model, tenant or segment.
         period: day, week or month.
         split: a second column whose values are the series' segments; none where not given.
-        calendar: what days and weeks are told by.
+        calendar: what days and weeks are counted by.
 
     A period in which anything was used is known for all entities: what is not counted there is a true zero. Periods in which
     nothing was used at all are missing. The last period, which may go on, is provisional.

@@ -1,4 +1,4 @@
-"""Responses held to account: the last periods foretold from the ones before, with the spend's help and without it.
+"""Responses held to account: the last periods forecast from the ones before, with the spend's help and without it.
 
 check = held_out(spend, periods=26)
 check.error, check.error_without     # mean absolute error with spend in the model, and with level, trend, season and controls alone
@@ -21,7 +21,7 @@ from .spend import FEWEST, Floats, Spend
 
 @dataclass(frozen=True)
 class HeldOut:
-    """How the periods held out were foretold."""
+    """How the periods held out were forecast."""
 
     periods: int
     error: float
@@ -51,7 +51,7 @@ class HeldOut:
 
 
 def held_out(spend: Spend, periods: int | None = None, *, draws: int = 600, seed: int = 0) -> HeldOut | None:
-    """Return how the last periods are foretold from those before; None where these are too few.
+    """Return how the last periods are forecast from those before; None where these are too few.
 
     Args:
         spend: all periods.

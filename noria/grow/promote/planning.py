@@ -19,7 +19,7 @@ from .uplift import Uplift
 
 
 class PlanFiles(Settings):
-    """The files that a plan rests on; paths are told from the folder of the file that names them."""
+    """The files that a plan rests on; paths are relative to the folder of the file that names them."""
 
     log: str | None = None
     """A lake's folder, or a table with user, time and topic: what users ask about."""

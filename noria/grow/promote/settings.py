@@ -136,7 +136,7 @@ class PlanSettings(Settings):
     """What a promotion plan is made for."""
 
     reach: Annotated[int, Field(ge=1)] | None = None
-    """Users that can be addressed; effects are told per thousand where not told."""
+    """Users that can be addressed; effects are given per thousand where it is not set."""
     periods: Annotated[int, Field(ge=1, le=520)] = 12
     """For how many periods of the budget the plan runs."""
     users_a_day: Annotated[float, Field(gt=0)] | None = None

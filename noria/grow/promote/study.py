@@ -247,7 +247,7 @@ def open_spend(where: str | Path, settings: SpendSettings) -> Spend:
 
 
 def study_budget(spend: Spend, settings: BudgetSettings | None = None) -> BudgetStudy:
-    """Return what each channel brings, the division of the budget where there is one to recommend, and how the fit foretold.
+    """Return what each channel brings, the division of the budget where there is one to recommend, and how well the fit forecast.
 
     Raises:
         InputError: nothing can be fitted.

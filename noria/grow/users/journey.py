@@ -5,7 +5,7 @@
     way.viral or way.silence["referral"]
 
 Each step counts users old enough to have shown it. A referral is a `conversion` event whose segment is `referral`: its user
-brought one newcomer. Where no event tells of something it is not measured, which is not zero, and the reason is told.
+brought one newcomer. Where no event tells of something it is not measured, which is not zero, and the reason is given.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ def bundled(name: str, out: Path, report: Report, *, trim_to: Sequence[Path] = (
     Args:
         name: e5-small or minilm.
         out: the folder to write.
-        report: where plan and result are told.
+        report: where plan and result are reported.
         trim_to: files whose texts' tokens stay in the vocabulary; without any it stays whole.
 
     Raises:

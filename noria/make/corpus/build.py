@@ -1,4 +1,4 @@
-"""Files and folders -> a corpus folder with splits, lineage and counts; goes on where a killed run stopped.
+"""Files and folders -> a corpus folder with splits, lineage and counts; resumes where a killed run stopped.
 
 corpus = build_corpus(["raw/"], "corpus", CleanSettings(), licence="CC BY 4.0")
 

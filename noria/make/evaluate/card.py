@@ -61,7 +61,7 @@ def assess(
         rows: held-out rows.
         answers: the model's answers to them.
         source: name of the held-out set, for the figures.
-        report: where the result is told.
+        report: where the result is reported.
     """
     metrics = figures_of(task, rows, answers, source=source)
     labels = by_label(task, rows, answers, source=source)

@@ -1,7 +1,7 @@
 """How well a language model predicts held-out documents: loss, perplexity, accuracy, and bits per byte where it has any.
 
 A causal model predicts every token of a document from those before it, the document by itself. Bits per byte is fair across
-tokenizers and languages: what that costs, the end included, over the UTF-8 bytes of the text. A model of hidden tokens or
+tokenizers and languages: what that costs, the end included, over the UTF-8 bytes of the text. A model of masked tokens or
 cut spans predicts only what was taken out, given the rest: its loss says nothing of bits per byte, and compares only with
 the same taken out of the same text.
 """

@@ -43,11 +43,11 @@ def load(
     Args:
         folder: a folder in the Hugging Face layout, with or without `noria.json`.
         head: sequence (one of `labels` a text), token (one a token), span (first and last token of an answer), embedding
-            (hidden states), seq2seq (a text from a text), causal (next token), masked (hidden tokens).
+            (hidden states), seq2seq (a text from a text), causal (next token), masked (masked tokens).
         labels: names of the classes; None keeps those of the folder. Of a head that the folder holds, the rows of labels of
             the same names are kept, at our places (see `trained_head`); all others start anew.
         seed: of the weights of a head that starts anew.
-        report: where it is told what became of a trained head, and what was mended.
+        report: where it is reported what became of a trained head, and what was mended.
 
     Raises:
         FolderError: no such folder, no safetensors in it, it asks for code of its own, its files cannot be read, or it is of

@@ -128,7 +128,7 @@ def count(width: int, layers: int, vocab_size: int) -> int:
 
 
 def count_encoder(width: int, layers: int, vocab_size: int, context: int) -> int:
-    """Return the parameters of that BERT: embeddings, layers with biases, and the head that names hidden tokens."""
+    """Return the parameters of that BERT: embeddings, layers with biases, and the head that predicts masked tokens."""
     embeddings = (vocab_size + context + 2) * width + 2 * width
     return embeddings + layers * (12 * width**2 + 13 * width) + width**2 + 3 * width + vocab_size
 

@@ -64,7 +64,7 @@ async def applications(context: RequestContext) -> dict[str, Any]:
 
 
 async def feedback(context: RequestContext, body: Feedback) -> dict[str, Any]:
-    """Take what a user says of an answer; it is told by the answer's request id."""
+    """Take what a user says of an answer; it names the answer's request id."""
     context.note_user(body.user, body.consent)
     usage = context.usage
     usage.kind, usage.subject, usage.value = "feedback", body.request, 1.0 if body.right else -1.0

@@ -28,7 +28,7 @@ def plan(
 ) -> int:
     """A promotion plan: whom to address, what they ask about, channels and budget, what to expect, how to measure it.
 
-    Every part comes from data; a part without them is told as a gap, with what would fill it.
+    Every part comes from data; a part without them is shown as a gap, with what would fill it.
 
     Examples::
 

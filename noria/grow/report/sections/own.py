@@ -27,7 +27,7 @@ def own_sections(
     Args:
         events: what `noria.grow.log.lake.events` returned.
         period: of the shares.
-        calendar: what days and weeks are told by.
+        calendar: what days and weeks are counted by.
         targets: whether to put the users into segments; not where the report does so for the same log already.
     """
     sections: list[Section] = []

@@ -44,7 +44,7 @@ def assess_model(
         files: names of the valid and of the test file, where there are any.
         max_length: tokens of a window.
         result: of the run; where answers have to be written token by token, what it found on valid rows is told instead.
-        report: where the result is told.
+        report: where the result is reported.
     """
     valid_file, test_file = files
     name = f"{_named(valid_file) if valid_file else 'rows set aside'}, {CHOSE}"

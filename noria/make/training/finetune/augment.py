@@ -108,7 +108,7 @@ def augmented(text: str, names: Sequence[str], *, seed: int, row: int, epoch: in
     Args:
         text: any text; what comes back is never blank.
         names: augmentations, one of which is drawn.
-        seed, row, epoch: decide all that is drawn, so that a run gone on with sees what one never killed would.
+        seed, row, epoch: decide all that is drawn, so that a run resumed sees what one never killed would.
     """
     if not names or epoch == 0:
         return text

@@ -49,7 +49,7 @@ def contrast_first(
         rows: {text, label}, of two labels or more.
         settings: `body.pairs` is how often a text is an anchor.
         target: the folder to write; an unfinished run lies beside it.
-        report: where plan and progress are told.
+        report: where plan and progress are reported.
 
     Raises:
         InputError: there are too few rows to draw pairs from.

@@ -53,7 +53,7 @@ def fit(
         valid: rows that choose the weights.
         work: folder of the unfinished run.
         settings: budget and rates.
-        report: where plan and progress are told.
+        report: where plan and progress are reported.
         identity: hash of what the run depends on beside the settings.
         watch: called with the number of every evaluation and what it found.
     """

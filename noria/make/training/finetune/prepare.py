@@ -43,7 +43,7 @@ def prepare_model(
         base: folder of a pretrained model; None for a net over rows of numbers, which also has no tokenizer.
         settings: what is taken of the base, what learns, dropout.
         rows: training rows, by whose spread a net over numbers is scaled.
-        report: where it is told what became of the base's trained head, and what was mended in it.
+        report: where it is reported what became of the base's trained head, and what was mended in it.
 
     Raises:
         FolderError: `base` is no usable model, or not of a kind that can have the head.

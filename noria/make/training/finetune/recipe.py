@@ -52,7 +52,7 @@ def finetune(
     reading: RowSettings | None = None,
     watch: Watcher | None = None,
 ) -> Path:
-    """Fine-tune `base` on labelled rows and write a model folder; a killed run goes on where it was.
+    """Fine-tune `base` on labelled rows and write a model folder; a killed run resumes where it was.
 
     Valid rows choose the weights and the temperature that calibrates confidences; test rows, where given, are only
     judged, beside the task's baseline. Without test rows the valid ones are judged so, and it is said that they flatter.
@@ -64,7 +64,7 @@ def finetune(
             training rows is set aside.
         out: the folder to write; the unfinished run lies beside it, in `.<out>.work`.
         settings: budget, rates and lengths.
-        report: where plan, progress and result are told.
+        report: where plan, progress and result are reported.
         reading: columns, bad rows, and the share set aside.
         watch: called with the number of every evaluation of the valid rows and what it found; what it raises ends the run.
             Where it is given no processes are started: it could not be called from another one.

@@ -74,7 +74,7 @@ def remembered(
         base: the model folder that the run started from.
         old: rows that it has not seen again; none, no figures.
         settings: of the run.
-        report: where the result is told.
+        report: where the result is reported.
     """
     if not old:
         return []

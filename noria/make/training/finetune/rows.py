@@ -67,7 +67,7 @@ def read_sets(
             rows is set aside.
         settings: columns, bad rows, and how much is set aside.
         seed: seed of what is set aside.
-        report: where skipped rows, what was set aside and leaks are told.
+        report: where skipped rows, what was set aside and leaks are reported.
 
     Raises:
         RowError, InputError: a file cannot be used, holds nothing to learn, or labels that no training row has.

@@ -25,7 +25,7 @@ def build_from_scratch(rows: Sequence[Row], settings: FinetuneSettings, target: 
         rows: the training rows: both their sides teach one tokenizer.
         settings: `body` has the size and the vocabulary; the seed draws the weights.
         target: the folder to write.
-        report: where the tokenizer is told.
+        report: where the tokenizer is reported.
 
     Raises:
         SettingError: the model cannot hold the vocabulary.

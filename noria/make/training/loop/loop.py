@@ -80,7 +80,7 @@ def train(
     watch: Watcher | None = None,
     tracking: Path | None = None,
 ) -> TrainResult:
-    """Train the module in place; go on with whatever `work` holds of the same run.
+    """Train the module in place; resume whatever `work` holds of the same run.
 
     Args:
         module: what to train.

@@ -36,7 +36,7 @@ class Plan:
     """What is fixed before the first step."""
 
     identity: str
-    """Hash of everything the run depends on; a plan of another identity is not gone on with."""
+    """Hash of everything the run depends on; a plan of another identity is not resumed."""
     steps: int
     machine: Machine
     measured_tokens_per_second: float

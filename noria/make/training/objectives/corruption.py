@@ -1,4 +1,4 @@
-"""Text with parts taken out: hidden tokens or whole words (BERT), and cut spans (T5), drawn from seed, step and row.
+"""Text with parts taken out: masked tokens or whole words (BERT), and cut spans (T5), drawn from seed, step and row.
 
     source = Corrupted(windows, hide_words, special, tokens_per_batch=4096, seed=0)      # a `BatchSource`
     source.at(1234)                                          # the same batch at any time: a resumed run sees the same
@@ -154,7 +154,7 @@ class Rule:
     def apply(
         self, ids: np.ndarray, word_starts: np.ndarray, random: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return what the model reads, and its targets: -100 where none (hidden tokens), or the cut spans."""
+        """Return what the model reads, and its targets: -100 where none (masked tokens), or the cut spans."""
         if self.spans:
             return spanned(ids, cut(len(ids), random, len(self.special.sentinels)), self.special)
         places = hidden(word_starts, random)

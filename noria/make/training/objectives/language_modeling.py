@@ -1,4 +1,4 @@
-"""Losses on plain text: the next token, hidden tokens, cut spans.
+"""Losses on plain text: the next token, masked tokens, cut spans.
 
 Each is given the module and a batch, and gives the summed loss over the scored targets and how many there were.
 """
@@ -107,7 +107,7 @@ def kept_apart(
 
 
 def masked(module: nn.Module, batch: Batch) -> tuple[torch.Tensor, int]:
-    """Score the hidden tokens of texts: only their states go through the head that names them.
+    """Score the masked tokens of texts: only their states go through the head that names them.
 
     Reads `input_ids` and `attention_mask` (B, T), and `targets` (B, T) with -100 where nothing was hidden. The module is
     an encoder with a head for masked language modelling, in the Hugging Face form.

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 
 def pretrain(corpus: Path, out: Path, settings: PretrainSettings, report: Report) -> Path:
-    """Train a language model on a corpus and write its model folder; a killed run goes on where it was.
+    """Train a language model on a corpus and write its model folder; a killed run resumes where it was.
 
     The number of steps is fixed from the time budget at the start. Test documents are only judged.
 
@@ -51,7 +51,7 @@ def pretrain(corpus: Path, out: Path, settings: PretrainSettings, report: Report
         corpus: folder with train.jsonl, valid.jsonl and test.jsonl, or with folders of such files.
         out: the folder to write; the unfinished run lies beside it, in `.<name>.work`.
         settings: objective, model, budget and rates.
-        report: where plan, progress and result are told.
+        report: where plan, progress and result are reported.
 
     Returns:
         `out`.
@@ -213,7 +213,7 @@ def share_of_peak(model: PreTrainedModel, context: int, result: TrainResult) -> 
 
     Operations of a token: 6 for each parameter that takes part in a product, 12 x layers x context x width for
     attention (Chowdhery et al. 2022, appendix B). In a T5 a token passes through half of the model, and a BERT names only
-    hidden tokens, so that the count would not be theirs.
+    masked tokens, so that the count would not be theirs.
     """
     config = model.config
     if config.model_type != "llama":

@@ -46,7 +46,7 @@ WATCHED = 120
 NGRAM = 5
 """Longest n-grams of the causal baseline."""
 COUNTED = 2_000
-"""Windows of the training text that the baseline of hidden tokens and cut spans counts."""
+"""Windows of the training text that the baseline of masked tokens and cut spans counts."""
 
 
 class Setup(Protocol):

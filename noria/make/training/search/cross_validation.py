@@ -1,4 +1,4 @@
-"""k-fold cross-validation: every row is judged once by a model that has not seen it, and the spread is told.
+"""k-fold cross-validation: every row is judged once by a model that has not seen it, and the spread is reported.
 
     figures = crossvalidate(task, base, rows_file, out, FinetuneSettings(minutes=1), CrossSettings(folds=5), report)
 
@@ -51,7 +51,7 @@ def crossvalidate(
         out: the folder to write; the unfinished run lies beside it, in `.<out>.work`.
         settings: of each training.
         cross: folds and seeds.
-        report: where plan, progress and result are told.
+        report: where plan, progress and result are reported.
         reading: columns, bad rows, and the share of the other folds that chooses the weights.
 
     Raises:

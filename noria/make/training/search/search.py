@@ -1,4 +1,4 @@
-"""The search for settings: short trials judged on valid rows, the hopeless ones given up early, the winner's spread told.
+"""The search for settings: short trials judged on valid rows, the hopeless ones given up early, the winner's spread reported.
 
     tried = ranges(["learning_rate=1e-5..1e-3", "adapter.rank=4,8,16"], settings)
     figures = search(task, base, train, None, out, settings, tried, SearchSettings(trials=12), report)
@@ -103,7 +103,7 @@ def search(
         settings: of each trial, but for what is tried.
         tried: from `ranges`.
         looking: trials, pruning and seeds.
-        report: where plan, progress and result are told.
+        report: where plan, progress and result are reported.
         reading: columns, bad rows, and the share set aside.
 
     Raises:
@@ -172,7 +172,7 @@ def _try_all(study: optuna.Study, running: _Search, looking: SearchSettings, rep
             cut = next((trial for trial in known if trial.state == TrialState.RUNNING), None)
             if cut is None and len(known) >= looking.trials:
                 return
-            # A sampler by the trial's number: a search gone on with proposes what one never killed would.
+            # A sampler by the trial's number: a search resumed proposes what one never killed would.
             number = len(known) if cut is None else cut.number
             study.sampler = optuna.samplers.TPESampler(seed=running.settings.seed + number, n_startup_trials=STARTERS)
             trial = study.ask() if cut is None else optuna.Trial(study, cut._trial_id)
