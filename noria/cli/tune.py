@@ -36,7 +36,7 @@ def finetune(
 ) -> int:
     """Fine-tune a pretrained model on labelled rows, within a time budget.
 
-    The number of steps is fixed when it starts; a killed run goes on where it
+    The number of steps is fixed when it starts; a killed run resumes where it
     was. Valid rows choose the weights and calibrate the confidences; without a
     valid file a share of the training rows is set aside. Test rows are only
     judged, with intervals, beside a baseline learned from the same rows.
