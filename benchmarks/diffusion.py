@@ -45,7 +45,10 @@ def simulated(size: int, seen: int = SEEN, seed: int = 0) -> np.ndarray[Any, Any
     shapes = np.column_stack([random.normal(np.log(0.01), 0.8, size), random.normal(np.log(0.35), 0.35, size)])
     ceilings = random.lognormal(8, 1, (size, 1))
     sales = ceilings * Periods(np.arange(1.0, seen + HELD + 1), True).part(BASS, shapes)
-    return np.maximum(sales + random.normal(0, 0.05, sales.shape) * sales.max(1, keepdims=True), 0.0)
+    noisy: np.ndarray[Any, Any] = np.maximum(
+        sales + random.normal(0, 0.05, sales.shape) * sales.max(1, keepdims=True), 0.0
+    )
+    return noisy
 
 
 def noria(seen: np.ndarray[Any, Any], held: int, pooled: bool = True) -> np.ndarray[Any, Any]:
@@ -98,7 +101,8 @@ def innovate(seen: np.ndarray[Any, Any], held: int, best: bool) -> tuple[np.ndar
 def errors(forecast: np.ndarray[Any, Any], table: np.ndarray[Any, Any], held: int) -> np.ndarray[Any, Any]:
     """Return each series' error, (series,)."""
     scale = table[:, :-held].mean(1)
-    return np.maximum(np.abs(forecast - table[:, -held:]).mean(1) / scale, 1e-9)
+    found: np.ndarray[Any, Any] = np.maximum(np.abs(forecast - table[:, -held:]).mean(1) / scale, 1e-9)
+    return found
 
 
 def measure(*, quick: bool) -> list[Line]:

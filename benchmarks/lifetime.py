@@ -69,7 +69,12 @@ def _theirs(log: Any) -> tuple[Callable[[], Any], Callable[[], Any]]:
         )
 
     ready = base()
-    return lambda: BGNBD().fit(base()).params_.to_numpy(), lambda: BGNBD().fit(ready).params_.to_numpy()
+
+    def fitted(customers: Any) -> Any:
+        parameters: Any = BGNBD().fit(customers).params_
+        return parameters.to_numpy()
+
+    return lambda: fitted(base()), lambda: fitted(ready)
 
 
 def _alternating(ours: Callable[[], Any], theirs: Callable[[], Any], repeats: int) -> tuple[list[float], list[float]]:

@@ -10,7 +10,7 @@ import litserve
 from .classifier import Model
 
 
-class Api(litserve.LitAPI):
+class Api(litserve.LitAPI):  # type: ignore[misc]  # litserve has no types
     """The handler."""
 
     folder: str = ""

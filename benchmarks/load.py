@@ -142,7 +142,7 @@ class _Crew:
         """Ask, and return what was found."""
         place, loop = urlsplit(self._asked.url), asyncio.get_running_loop()
         for _ in range(self._asked.clients):
-            _, client = await loop.create_connection(lambda: _Client(self), place.hostname, place.port)
+            _, client = await loop.create_connection(lambda: _Client(self), place.hostname or "", place.port or 80)
             self._free.append(client)
         begun = time.perf_counter()
         self._end = begun + self._asked.seconds

@@ -32,7 +32,7 @@ PEERS: dict[str, dict[str, Any]] = {
 
 def measure(*, quick: bool) -> list[Line]:
     """Return one line for Noria's own full fine-tuning and one a peer; quick takes 1 repeat on few rows, else 3 on more."""
-    size = {"repeats": 1, "rows": 2000, "held": 1000, "patience": 60.0}
+    size: dict[str, Any] = {"repeats": 1, "rows": 2000, "held": 1000, "patience": 60.0}
     if not quick:
         size = {"repeats": 3, "rows": 6000, "held": 3000, "patience": 300.0}
     seconds, short = race.raced({"noria": LORA, **PEERS}, **size, title="lora")

@@ -132,7 +132,7 @@ def trainer_speed(folder: Path, seconds: float) -> float:
             mask[place, : len(one["input_ids"])] = 1
         return {"input_ids": ids, "attention_mask": mask, "labels": ids.masked_fill(mask == 0, -100)}
 
-    settings = {"bf16": True, "per_device_train_batch_size": rows, "optim": "adamw_torch_fused"}
+    settings: dict[str, Any] = {"bf16": True, "per_device_train_batch_size": rows, "optim": "adamw_torch_fused"}
     return trainer.speed(folder, model_of(folder), data, collate, seconds, dataloader_pin_memory=False, **settings)
 
 

@@ -119,6 +119,7 @@ def uplift(name: str, size: int, seed: int) -> dict[str, float]:
         started = time.perf_counter()
         found = learn(units, seed=seed)
         seconds = time.perf_counter() - started
+        assert fresh.before is not None
         score = found.scorer({**fresh.features, "before": fresh.before})
     else:
         matrix, fresh_matrix = _matrix(units), _matrix(fresh)
@@ -127,7 +128,7 @@ def uplift(name: str, size: int, seed: int) -> dict[str, float]:
         seconds = time.perf_counter() - started
         score = models(fresh_matrix)
     first = np.argsort(-score)[: score.size // 10]
-    mover = np.clip((np.asarray(fresh.features["visits"]) - 8.0) / 32**0.5, -1.5, 1.5)
+    mover = np.clip((np.asarray(fresh.features["visits"], dtype=float) - 8.0) / 32**0.5, -1.5, 1.5)
     return {"seconds": seconds, "gain": float((0.03 + 0.06 * mover)[first].mean())}
 
 
@@ -217,9 +218,10 @@ def _refitted(spend: Any, random: np.random.Generator, refits: int) -> np.ndarra
     def fitted(outcome: np.ndarray, start: np.ndarray) -> np.ndarray:
         low = np.concatenate([np.full(beside.shape[1], -np.inf), np.tile([0.0, 0.0, 0.05, 0.5], 3)])
         high = np.concatenate([np.full(beside.shape[1], np.inf), np.tile([3.0, 0.95, 10.0, 3.0], 3)])
-        return least_squares(
+        weights: np.ndarray = least_squares(
             lambda p: beside @ p[: beside.shape[1]] + parts(p).sum(1) - outcome, start, bounds=(low, high)
         ).x
+        return weights
 
     start = np.concatenate([[0.7], np.zeros(beside.shape[1] - 1), np.tile([0.2, 0.3, 1.0, 1.0], 3)])
     best = fitted(spend.outcome / mean, start)
@@ -227,7 +229,8 @@ def _refitted(spend: Any, random: np.random.Generator, refits: int) -> np.ndarra
     left = spend.outcome / mean - line
     found = [parts(best).mean(0)]
     found += [parts(fitted(line + random.choice(left, size), best)).mean(0) for _ in range(refits)]
-    return np.stack(found) * mean
+    effects: np.ndarray = np.stack(found) * mean
+    return effects
 
 
 def main(case: str, name: str, size: str, folder: str, seed: str = "0") -> None:

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -74,7 +74,8 @@ def run(folder: Path, contestant: dict[str, Any], seed: int, bar: float, patienc
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"{contestant} failed: {done.stderr.strip().splitlines()[-1]}")
-    return json.loads(done.stdout.strip().splitlines()[-1])
+    judged: list[list[float]] = json.loads(done.stdout.strip().splitlines()[-1])
+    return judged
 
 
 def prepare(folder: Path, rows: int, held: int, *, seed: int) -> None:
@@ -101,7 +102,7 @@ class _Clock:
         self.found: list[list[float]] = []
         self.judged, self.start = 0.0, time.perf_counter()
 
-    def judge(self, accuracy: Any) -> float:
+    def judge(self, accuracy: Callable[[], float]) -> float:
         """Take down what `accuracy()` gives; return it."""
         began = time.perf_counter()
         value = accuracy()
@@ -126,7 +127,8 @@ def noria(folder: Path, seed: int, clock: _Clock, changes: dict[str, Any], epoch
     from noria.make.training.finetune.examples import Examples
     from noria.make.training.finetune.fit import fitting
     from noria.make.training.finetune.prepare import prepare_model
-    from noria.make.training.loop.loop import Evaluation, train
+    from noria.make.training.loop.loop import train
+    from noria.make.training.loop.result import Evaluation
     from noria.make.training.settings import FinetuneSettings
     from noria.tasks.task import labels_in, read_rows, task_for
 

@@ -91,7 +91,8 @@ def _shares(model: str) -> Callable[[int], dict[str, Any]]:
 
         from noria.grow.forecast.shares.attraction import shares_of
         from noria.grow.forecast.shares.baseline import MODELS
-        from noria.grow.market.share import OTHER, Shares
+        from noria.grow.market.labels import OTHER
+        from noria.grow.market.share import Shares
         from noria.grow.series.calendars import following
         from noria.grow.series.series import Provenance
 
@@ -157,7 +158,7 @@ def _generations(seed: int) -> dict[str, Any]:
     launches, rates = np.array([0.0, 20.0, 40.0]), np.tile([[0.01, 0.25]], (3, 1))
     truth = in_use(rates, np.array([100.0, 50.0, 80.0]), launches, np.arange(1.0, 51.0))
     seen = np.maximum(truth + np.random.default_rng(seed).normal(0, 1.5, truth.shape), 0.0)
-    figures = fit_generations(seen, launches).figures(PROMISED)
+    figures = fit_generations(seen, launches.tolist()).figures(PROMISED)
     values = [0.01, 0.25, 100.0, 50.0, 80.0]
     return {
         "parameters": [

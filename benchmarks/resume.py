@@ -111,19 +111,20 @@ def noria(folder: Path, what: str, seconds: float) -> dict[str, float]:
     from noria.make.tokens.batches import Buckets
     from noria.make.training.finetune import examples
     from noria.make.training.finetune.prepare import prepare_model
-    from noria.make.training.loop import loop
+    from noria.make.training.loop import checkpoint, loop
     from noria.make.training.objectives import supervised
     from noria.make.training.settings import FinetuneSettings, TrainSettings
+    from noria.tasks.padding import padding_of
     from noria.tasks.task import labels_in, read_rows, task_for
 
     rows = read_rows(folder / "train.jsonl", task_for("classify"))
     task = task_for("classify", labels_in(rows))
     module, tokenizer = prepare_model(task, folder / "base", FinetuneSettings(max_length=MAX_LENGTH))
     known = examples.Examples.of(task, tokenizer, rows, MAX_LENGTH)
-    batches = Buckets(known.lengths, partial(examples.texts, known, 0), tokens_per_batch=2048, seed=0)
+    collate = partial(examples.texts, known, padding_of(module.config))
+    batches = Buckets(known.lengths, collate, tokens_per_batch=2048, seed=0)
     watch, work = Watch(what, seconds), folder / "noria"
-    save = loop.save_checkpoint
-    loop.save_checkpoint = partial(watch.timed, save)
+    vars(loop)["save_checkpoint"] = partial(watch.timed, checkpoint.save_checkpoint)
     tried = what == "resume"
 
     def after_step(step: int, steps: int) -> None:
@@ -152,7 +153,8 @@ def trainer(folder: Path, what: str, seconds: float) -> dict[str, float]:
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder / "base")
     model = transformers.AutoModelForSequenceClassification.from_pretrained(folder / "base", num_labels=2)
     data = peer.read(folder / "train.jsonl", tokenizer, MAX_LENGTH)
-    pause, watch = TrainSettings().checkpoint_seconds, None
+    pause = TrainSettings().checkpoint_seconds
+    watch: Watch
 
     class Clock(transformers.TrainerCallback):
         """Asks for a checkpoint whenever the pause is over, and stops the run."""

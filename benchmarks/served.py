@@ -67,8 +67,8 @@ def _tiny(folder: Path) -> Any:
         num_attention_heads=2,
         intermediate_size=64,
         max_position_embeddings=128,
-        num_labels=2,
     )
+    config.num_labels = 2
     return BertForSequenceClassification(config)
 
 

@@ -15,7 +15,7 @@ import tempfile
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -47,7 +47,7 @@ class Recipe:
     rate: float = 4e-3
     decay: float = 0.1
     dropout: float = 0.15
-    method: str = "muon"
+    method: Literal["adamw", "muon"] = "muon"
 
 
 class Blocks:

@@ -326,9 +326,10 @@ def _lines(name: str, test: Backtest, unit: str) -> list[Line]:
             Line(
                 "share_forecast",
                 f"coverage of 90 % intervals, {name}",
-                *held,
+                held[0],
+                held[1],
                 f"{told}; the ratio is how far off 90 %",
-                "",  # type: ignore[misc]
+                "",
                 (abs(held[1] - 0.9) + 0.01) / (abs(held[0] - 0.9) + 0.01),
                 len(origins),
                 math.nan,

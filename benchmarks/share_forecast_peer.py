@@ -4,8 +4,12 @@ Knows nothing of Noria. A model's 90 % interval tells its standard deviation, fo
 too still for a model is forecast by statsforecast's own naive model.
 """
 
+from __future__ import annotations
+
 import json
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from statsforecast.models import AutoARIMA, AutoETS, Naive
@@ -13,11 +17,12 @@ from statsforecast.models import AutoARIMA, AutoETS, Naive
 LEVEL, HALF = 90, 1.6448536
 
 
-def forecast(name, column, horizon):
+def forecast(name: str, column: np.ndarray, horizon: int) -> tuple[list[float], list[float]]:
     """Return means and standard deviations."""
     season = 12 if len(column) >= 36 else 1
-    makers = {"AutoETS": AutoETS, "AutoARIMA": AutoARIMA}
-    for maker in (lambda: makers[name](season_length=season), Naive):
+    makers: dict[str, Callable[..., Any]] = {"AutoETS": AutoETS, "AutoARIMA": AutoARIMA}
+    tried: tuple[Callable[[], Any], ...] = (lambda: makers[name](season_length=season), Naive)
+    for maker in tried:
         try:
             found = maker().forecast(y=column, h=horizon, level=[LEVEL])
         except Exception:  # what a peer cannot do is no error of the benchmark: its own naive model speaks instead
@@ -30,10 +35,10 @@ def forecast(name, column, horizon):
     return [float(column[-1])] * horizon, [spread * (step + 1) ** 0.5 for step in range(horizon)]
 
 
-def main():
+def main() -> None:
     """Forecast every column of every window by every model."""
     task = json.load(sys.stdin)
-    told = {}
+    told: dict[str, dict[str, Any]] = {}
     for name in task["models"]:
         told[name] = {}
         for window in task["tasks"]:

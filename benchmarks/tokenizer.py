@@ -81,9 +81,9 @@ def trained(folder: Path, name: str) -> dict[str, float]:
         if best:
             cut = pre_tokenizers.Split(Regex(r"\p{Han}{1,4}"), "isolated")
             tokenizer.pre_tokenizer = pre_tokenizers.Sequence([cut, tokenizer.pre_tokenizer])
-        least = {"min_frequency": 2} if best else {}
+        least = 2 if best else 0  # its own default
         tokenizer.train_from_iterator(
-            texts_of(folder), trainers.BpeTrainer(vocab_size=VOCABULARY, show_progress=False, **least)
+            texts_of(folder), trainers.BpeTrainer(vocab_size=VOCABULARY, show_progress=False, min_frequency=least)
         )
     seconds = time.perf_counter() - start
     held_out = json.loads((folder / "held_out.json").read_text(encoding="utf-8"))
