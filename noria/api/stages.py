@@ -75,7 +75,7 @@ def run_stage(root: Path, stage: KeyedStage, position: str, report: Report) -> M
         "key": stage.key,
         "line": result.line,
         "seconds": round(seconds, 1),
-        "figures": [figure.as_dict() for figure in result.figures],
+        "figures": [figure.as_record() for figure in result.figures],
         "facts": result.facts,
         "noria": __version__,
     }

@@ -8,6 +8,7 @@ from html import escape
 from nicegui import ui
 
 from noria.core.figure import Figure, number
+from noria.core.messages import name_of
 
 from .words import Words
 
@@ -109,9 +110,11 @@ def figures(many: Iterable[Figure], words: Words, *, rows: bool = False) -> None
 
 
 def _source(figure: Figure, words: Words) -> str:
-    told = words.phrase(figure.source)
+    told = name_of(figure.source)
+    text = escape(told[words.language])
     # A citation is no word of the console: it stays as its author wrote it.
-    cited = f'<span translate="no">{escape(told)}</span>' if told == figure.source else escape(told)
+    ours = told.code.startswith(("terms.", "names.", "figures."))
+    cited = text if ours else f'<span translate="no">{text}</span>'
     return f'<div class="figure-source">{escape(words("figure.source"))}{cited}</div>'
 
 

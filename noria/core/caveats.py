@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from .errors import FolderError
 from .figure import Figure
 from .folder import read_manifest
+from .messages import message_of
 
 WHOLE = 0.995
 """Epochs from which a model counts as having seen all its rows once: the last batch of an epoch may be left out."""
@@ -87,3 +89,14 @@ def _dead(facts: Mapping[str, Any]) -> str:
 
 def _short(name: str, figure: Figure) -> str:
     return Figure(name, figure.value, figure.n, figure.low, figure.high, unit=figure.unit).text().strip()
+
+
+def certificate_texts(certificate: Mapping[str, Any]) -> list[str]:
+    """Return what a certificate's record says: its rule, then every reason why it was refused; messages where it kept their codes."""
+    texts = [str(certificate.get("rule") or ""), *map(str, certificate.get("reasons") or [])]
+    kept = certificate.get("messages") or []
+    for place, one in enumerate(kept[: len(texts)]):
+        if one:
+            with suppress(KeyError):  # of a newer version: its English text stands
+                texts[place] = message_of(one)
+    return texts

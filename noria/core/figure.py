@@ -5,9 +5,13 @@ Figure("accuracy", 0.8927, n=1_746, low=0.878, high=0.907, source="held-out revi
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
 from statistics import NormalDist
 from typing import Any
+
+from .messages import Message, message_of
 
 
 @dataclass(frozen=True)
@@ -32,9 +36,24 @@ class Figure:
     note: str = ""
     """What a reader must know: "simulated", "provisional", "baseline wins" ..."""
 
+    messages: Mapping[str, Any] | None = field(default=None, repr=False, compare=False)
+    """Which of the texts above are messages: set of a record alone, and gone once they are read from it."""
+
+    def __post_init__(self) -> None:
+        for name, kept in (self.messages or {}).items():
+            with suppress(KeyError):  # of a newer version: its English text stands
+                object.__setattr__(self, name, message_of(kept))
+        object.__setattr__(self, "messages", None)
+
     def as_dict(self) -> dict[str, Any]:
         """Return a JSON-able dict."""
-        return asdict(self)
+        return {name: value for name, value in asdict(self).items() if name != "messages"}
+
+    def as_record(self) -> dict[str, Any]:
+        """Return a JSON-able dict that keeps the codes of its texts, so that a reader sees them in any language."""
+        texts = {name: getattr(self, name) for name in ("name", "unit", "source", "note")}
+        kept = {name: text.as_dict() for name, text in texts.items() if isinstance(text, Message)}
+        return self.as_dict() | ({"messages": kept} if kept else {})
 
     def text(self) -> str:
         """Return the figure on one line, as the ledger shows it.

@@ -53,6 +53,14 @@ class Message(str):
     def __reduce__(self) -> tuple[Any, ...]:
         return Message, (self.code, self.values, self.parts)
 
+    def as_dict(self) -> dict[str, Any]:
+        """Return a JSON-able dict, from which `message_of` makes the message again."""
+        found: dict[str, Any] = {
+            "code": self.code,
+            "values": {name: _kept(value) for name, value in self.values.items()},
+        }
+        return found | ({"parts": [_kept(part) for part in self.parts]} if self.parts else {})
+
     def both(self) -> dict[str, str]:
         """Return the text in every language, as result files hold it."""
         return {language: self[language] for language in LANGUAGES}
@@ -61,6 +69,16 @@ class Message(str):
 def message(code: str, /, **values: object) -> Message:
     """Return the message of a code with its values."""
     return Message(code, values)
+
+
+def message_of(kept: Mapping[str, Any]) -> Message:
+    """Return the message that `as_dict` gave this value for.
+
+    Raises:
+        KeyError: the catalogues have no such code, as of a message that a newer version kept.
+    """
+    values = {name: _unkept(value) for name, value in kept["values"].items()}
+    return Message(kept["code"], values, tuple(_unkept(part) for part in kept.get("parts", ())))
 
 
 def joined(code: str, parts: Iterable[object]) -> Message:
@@ -79,7 +97,7 @@ def as_is(text: object) -> Message:
 
 
 def term(text: str) -> Message:
-    """Return the message of a fixed word of a result (a name, a unit, a label), and any other text as it is.
+    """Return the message of a fixed word of a result (a name, a unit, a label), in English as it is; of any other text itself.
 
     >>> term("rows in")["zh"], term("tokens_per_second")["zh"]
     ('输入行数', 'tokens per second')
@@ -88,6 +106,18 @@ def term(text: str) -> Message:
         return text
     text = text.replace("_", " ")
     return Message(f"terms.{text}") if f"terms.{text}" in catalogue("en", "terms") else as_is(text)
+
+
+def name_of(text: str) -> Message:
+    """Return what a fixed word is called where it stands alone: of a task, an application; of any other word the word.
+
+    >>> name_of("tag"), name_of("rows")
+    ('named entities', 'rows')
+    """
+    if isinstance(text, Message):
+        return text
+    text = text.replace("_", " ")
+    return Message(f"names.{text}") if f"names.{text}" in catalogue("en", "names") else term(text)
 
 
 def environment_language(environ: Mapping[str, str] = os.environ) -> Language:
@@ -135,3 +165,13 @@ def _text(code: str, values: Mapping[str, object], parts: tuple[object, ...], la
 
 def _rendered(value: object, language: str) -> object:
     return value[language] if isinstance(value, Message) else value
+
+
+def _kept(value: object) -> object:
+    if isinstance(value, Message):
+        return value.as_dict()
+    return value if isinstance(value, str | int | float | None) else str(value)
+
+
+def _unkept(value: object) -> object:
+    return message_of(value) if isinstance(value, Mapping) else value

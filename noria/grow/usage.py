@@ -13,6 +13,7 @@ import ibis
 
 from noria.core.errors import InputError
 from noria.core.figure import Figure, proportion
+from noria.core.messages import message, term
 
 from .log.log import SERVER_EVENTS as SOURCE
 
@@ -111,13 +112,21 @@ def _latency(requests: ibis.Table) -> tuple[Figure, ...]:
     figures = []
     for app, count in _counts(requests, "app").items():
         mine = requests.filter(requests.app == app).latency_ms
-        for name, part in (("median", 0.5), ("95th percentile", 0.95)):
+        for name, part in (("median", 0.5), ("percentile_95", 0.95)):
             half = 1.96 * (part * (1 - part) / count) ** 0.5
             ends = [
                 mine.quantile(min(max(at, 0.0), 1.0)).to_pyarrow().as_py() for at in (part, part - half, part + half)
             ]
             figures.append(
-                Figure(f"{app or '(none)'} {name}", ends[0], count, ends[1], ends[2], unit="ms", source=SOURCE)
+                Figure(
+                    message(f"usage.latency.{name}", app=term(app or "(none)")),
+                    ends[0],
+                    count,
+                    ends[1],
+                    ends[2],
+                    unit="ms",
+                    source=SOURCE,
+                )
             )
     return tuple(figures)
 

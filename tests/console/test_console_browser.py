@@ -14,7 +14,7 @@ import pytest
 from tiny_models import make_causal, make_encoder
 
 from noria.console.mount import mount, sign_in_link
-from noria.console.words import WORDS
+from noria.console.words import Words
 from tests.console.console_run import ARTICLES, make_run, make_watch
 
 if TYPE_CHECKING:
@@ -172,7 +172,7 @@ def test_every_page(site: Running, browser: Browser, size: str, language: str) -
         _menu(page, size)
         page.locator(f'.side .nav-link[href="/console{PATHS[name]}"]').click()
         watched.settle(name)
-        assert page.locator("h1").inner_text() == getattr(WORDS[f"{name}.title"], language)
+        assert page.locator("h1").inner_text() == Words(language)(f"{name}.title")
         assert page.locator("html").get_attribute("lang") == ("zh-CN" if language == "zh" else "en-US")
         page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true })")
         text = page.locator(".page").inner_text()

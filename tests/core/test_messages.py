@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import ast
+import json
 import pickle
 import re
 import string
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
 import pytest
 
 import noria
+from noria.core.figure import Figure
 from noria.core.messages import (
     CATALOGUES,
     LANGUAGES,
@@ -21,6 +24,8 @@ from noria.core.messages import (
     environment_language,
     joined,
     message,
+    message_of,
+    name_of,
     term,
 )
 
@@ -28,8 +33,10 @@ ROOT = Path(noria.__file__).parent
 NAMES = sorted(path.stem for path in (CATALOGUES / "en").glob("*.toml"))
 CHINESE = re.compile(r"[一-鿿]")
 MAKERS = ("message", "joined", "Message")
-WORDS = "terms"
-"""The catalogue whose keys are words of results: they come with the data, and no code names them."""
+CONSOLE = ROOT / "console"
+"""Its pages call `words("models.title")`, which is code console.models.title."""
+WORDS = ("terms.", "names.")
+"""The catalogues whose keys are words of results: they come with the data, and no code names them."""
 
 
 def texts(language: str) -> dict[str, str]:
@@ -46,7 +53,7 @@ def calls() -> list[tuple[str, ast.Call, str, ast.expr]]:
     found = []
     for path in sorted(ROOT.rglob("*.py")):
         source = path.read_text(encoding="utf-8")
-        if "core.messages import" not in source:
+        if "core.messages import" not in source or path == CONSOLE / "words.py":
             continue
         for node in ast.walk(ast.parse(source)):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in MAKERS and node.args:
@@ -100,13 +107,50 @@ def test_every_code_in_the_code_is_known() -> None:
     assert unknown == []
 
 
+def console_calls() -> Iterator[tuple[str, ast.Call, list[str]]]:
+    """Yield where the console asks for words, the call, and the codes that it may mean."""
+    for path in sorted(CONSOLE.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            name = getattr(node.func, "id", getattr(node.func, "attr", "")) if isinstance(node, ast.Call) else ""
+            if isinstance(node, ast.Call) and name == "words" and node.args:
+                yield (
+                    f"{path.relative_to(ROOT)}:{node.lineno}",
+                    node,
+                    [rf"console\.{one}" for one in codes_of(node.args[0])],
+                )
+
+
+def test_every_word_of_the_console_is_known_and_given_its_values() -> None:
+    known = catalogue("en", "console")
+    wrong, asked = [], 0
+    for place, call, patterns in console_calls():
+        names = {keyword.arg for keyword in call.keywords}
+        for pattern in patterns:
+            asked += 1
+            meant = [code for code in known if re.fullmatch(pattern, code)]
+            if not any(None in names or places(known[code]) == names for code in meant):
+                wrong.append(f"{place}: {pattern} given {names}")
+    assert wrong == []
+    assert asked > 100
+
+
+def test_every_word_of_the_console_is_used() -> None:
+    source = "\n".join(path.read_text(encoding="utf-8") for path in sorted(CONSOLE.rglob("*.py")))
+    patterns = [re.compile(pattern) for _, _, codes in console_calls() for pattern in codes]
+    for code in catalogue("en", "console"):
+        key = code.removeprefix("console.")
+        # Some pages hold the key, or its end, beside what it names.
+        plain = any(f'"{one}"' in source for one in (key, key.partition(".")[2]))
+        assert plain or any(pattern.fullmatch(code) for pattern in patterns), key
+
+
 def test_every_message_is_used() -> None:
     patterns = [re.compile(pattern) for _, _, _, given in calls() for pattern in codes_of(given)]
     patterns.append(re.compile("join.as_is"))  # `as_is` makes it, within the mechanism itself
     unused = [
         code
         for code in texts("en")
-        if not code.startswith(f"{WORDS}.") and not any(pattern.fullmatch(code) for pattern in patterns)
+        if not code.startswith((*WORDS, "console.")) and not any(pattern.fullmatch(code) for pattern in patterns)
     ]
     assert unused == []
 
@@ -140,9 +184,29 @@ def test_a_message_is_its_english_text_and_reads_in_any_language() -> None:
 def test_names_of_the_data_and_fixed_words() -> None:
     assert as_is("{x}").both() == {"en": "{x}", "zh": "{x}"}
     assert term("rows in")["zh"] == "输入行数"
+    assert all(term(code.removeprefix("terms.")) == code.removeprefix("terms.") for code in catalogue("en", "terms"))
+    assert name_of("support").both() == {"en": "customer service", "zh": "智能客服"}
     assert term("a_name_of_theirs")["zh"] == "a name of theirs"
     assert joined("join.list", [term("positive"), "x"]).both() == {"en": "positive, x", "zh": "正面、x"}
     assert joined("join.list", []) == ""
+
+
+def test_a_message_is_kept_in_a_record_and_read_again() -> None:
+    inner = message("figures.age.week", age=3)
+    figure = Figure(
+        message("figures.retention", age=inner), 0.4, 20, unit="rows", note=message("figures.came.alone", acts=7.0)
+    )
+    record = json.loads(json.dumps(figure.as_record()))
+    assert record["name"] == "retention, week 3"
+    again = Figure(**record)
+    assert again == figure
+    assert isinstance(again.name, Message)
+    assert again.name["zh"] == "留存率，第 3 周"
+    assert again.as_dict() == figure.as_dict()
+    assert "messages" not in figure.as_dict()
+    record["messages"]["name"]["code"] = "figures.of_a_newer_version"
+    assert Figure(**record).name == "retention, week 3"
+    assert message_of(inner.as_dict())["zh"] == "第 3 周"
 
 
 def test_an_unknown_code_or_a_missing_value_is_no_message() -> None:

@@ -16,6 +16,7 @@ import xxhash
 
 from noria.apps.monitor.topics import read_topics
 from noria.core.figure import Figure
+from noria.core.messages import message, term
 
 from .items import Item
 
@@ -106,7 +107,7 @@ def figures_of(policies: Mapping[str, Sequence[Visits]], seed: int = 0, draws: i
         low, high = np.percentile(rates[place], [2.5, 97.5])
         figures.append(
             Figure(
-                f"click-through, {name}",
+                message("figures.click_through.by", policy=term(name)),
                 float(whole[place]),
                 int(shown[place].sum()),
                 float(low),
@@ -119,7 +120,7 @@ def figures_of(policies: Mapping[str, Sequence[Visits]], seed: int = 0, draws: i
         low, high = np.percentile(rates[0] - rates[place], [2.5, 97.5])
         figures.append(
             Figure(
-                f"click-through, {names[0]} minus {name}",
+                message("figures.click_through.difference", policy=term(names[0]), other=term(name)),
                 float(whole[0] - whole[place]),
                 shown.shape[1],
                 float(low),

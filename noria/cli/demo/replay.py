@@ -23,6 +23,7 @@ from noria.apps.recommend.readers import SimulatedReader, Visits
 from noria.apps.support.desk import Choice, Reply
 from noria.apps.support.faq import Faq
 from noria.core.figure import Figure
+from noria.core.messages import message, term
 from noria.core.progress import Bar
 from noria.text.lines import numbered_lines
 
@@ -86,7 +87,7 @@ class Client:
                 low, high = _quantile_interval(times, share)
                 figures.append(
                     Figure(
-                        f"{app} latency {name}",
+                        message("figures.latency", app=term(app), quantile=name),
                         float(np.quantile(times, share, method="inverted_cdf")),
                         len(times),
                         low,
@@ -97,7 +98,11 @@ class Client:
                 )
             if app in self.seconds:
                 rate = len(times) / self.seconds[app]
-                figures.append(Figure(f"{app} throughput", rate, len(times), unit="requests/s", source=source))
+                figures.append(
+                    Figure(
+                        message("figures.throughput", app=term(app)), rate, len(times), unit="requests/s", source=source
+                    )
+                )
         errors = self.lost + sum(one.status >= 400 for one in self.answered)
         return [*figures, Figure("request errors", errors, self.sent, unit="requests", source="replay")]
 

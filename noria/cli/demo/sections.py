@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from noria.core.figure import Figure
-from noria.core.messages import message, term
+from noria.core.messages import message, name_of
 
 if TYPE_CHECKING:
     from noria.grow.report.page import Section, Shown, Wing
@@ -45,8 +45,8 @@ def _shown(entry: dict[str, Any]) -> Shown:
     beside = figure.baseline is not None
     meaning = message("demo.measured.beside" if beside else "demo.measured.alone", n=figure.n)
     if figure.note:
-        meaning = message("demo.measured.noted", meaning=meaning, note=term(figure.note))
-    return Shown(figure, term(figure.name), meaning, unit=term(figure.unit), source=term(figure.source))
+        meaning = message("demo.measured.noted", meaning=meaning, note=name_of(figure.note))
+    return Shown(figure, name_of(figure.name), meaning, unit=name_of(figure.unit), source=name_of(figure.source))
 
 
 def _record(path: Path) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from html import escape
 from typing import Any
 
@@ -12,6 +13,7 @@ from noria.console.figures import figures
 from noria.console.records import ModelRecord
 from noria.console.shell import View, block, card, empty, facts, foreign, paragraph, problem
 from noria.console.words import Words
+from noria.core.caveats import certificate_texts
 from noria.core.figure import Figure, number
 
 MOST_SAMPLES = 3
@@ -57,7 +59,7 @@ def _beside_baseline(model: ModelRecord) -> list[Figure]:
     """Return the metrics, each with the baseline's value where the baseline was measured apart."""
     baseline = {figure.name: figure.value for figure in model.figures("baseline")}
     return [
-        figure if figure.baseline is not None else Figure(**{**figure.as_dict(), "baseline": baseline.get(figure.name)})
+        figure if figure.baseline is not None else replace(figure, baseline=baseline.get(figure.name))
         for figure in model.figures()
     ]
 
@@ -131,9 +133,9 @@ def _certificate(words: Words, model: ModelRecord) -> None:
         shown = [records.figure_of(entry) for entry in certificate.get("figures") or []]
         if shown:
             figures(shown, words, rows=True)
-        for reason in [certificate.get("rule"), *(certificate.get("reasons") or [])]:
+        for reason in certificate_texts(certificate):
             if reason:
-                paragraph(words.phrase(str(reason)), "small soft")
+                paragraph(words.phrase(reason), "small soft")
 
 
 def _lineage(words: Words, model: ModelRecord) -> None:

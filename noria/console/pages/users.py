@@ -16,6 +16,7 @@ from noria.console.shell import View, block, card, empty, foreign, paragraph, wo
 from noria.console.words import Words
 from noria.core.errors import InputError
 from noria.core.figure import Figure
+from noria.core.messages import message
 from noria.grow.log.log import Log
 from noria.grow.log.user_days import NO_SEGMENT
 from noria.grow.report.charts.chart import Chart, localised
@@ -113,10 +114,10 @@ def counted(title: str, log: Log) -> Use:
     last = next((row for row in reversed(rows) if row.complete), rows[-1])
     headline = [
         Figure("users in all", log.users, log.users, source=log.source),
-        Figure(f"active users, {last.period}", last.active, log.users, source=log.source),
-        Figure(f"new users, {last.period}", last.new, last.active, source=log.source),
+        Figure(message("figures.active_users", period=last.period), last.active, log.users, source=log.source),
+        Figure(message("figures.new_users", period=last.period), last.new, last.active, source=log.source),
     ]
-    headline += [Figure(**{**point.as_dict(), "name": f"retention, {point.name}"}) for point in kept.curve()[1:2]]
+    headline += [replace(point, name=message("figures.retention", age=point.name)) for point in kept.curve()[1:2]]
     habits, drawn, silent = _habits(log, unit)
     return Use(
         title,

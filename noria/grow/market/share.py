@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from noria.core.errors import InputError
 from noria.core.figure import Figure
-from noria.core.messages import message
+from noria.core.messages import message, term
 from noria.grow.series.cells import Flag
 from noria.grow.series.series import Floats, Provenance, Series
 from noria.grow.series.units import scale_of
@@ -61,7 +61,7 @@ class Shares:
         row, known = int(rows[-1]), int(rows.size)
         return [
             Figure(
-                f"{entity} {self.times[row]}",
+                message("figures.entity_at", entity=term(entity), time=self.times[row]),
                 float(share),
                 known,
                 max(0.0, float(share) - self.resolution / 2),

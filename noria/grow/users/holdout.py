@@ -13,6 +13,7 @@ import numpy as np
 
 from noria.core.errors import InputError
 from noria.core.figure import Figure, proportion
+from noria.core.messages import message
 from noria.grow.log.log import Log
 
 from .expected_acts import ActsForecast, Outcome, Shocks, acts_after, common_shocks, forecast_acts
@@ -86,7 +87,10 @@ class HoldOut:
                 float(high),
                 source=source,
                 baseline=self.flat * self.weeks,
-                note=f"came: {self.outcome.by_week.sum():,.0f}" + ("" if self.nearer else "; baseline nearer"),
+                note=message(
+                    "figures.came.alone" if self.nearer else "figures.came.baseline_nearer",
+                    acts=float(self.outcome.by_week.sum()),
+                ),
             ),
             proportion("weeks inside the interval", covered, self.weeks, source=source),
             Figure(

@@ -10,7 +10,7 @@ brought one newcomer. Where no event tells of something it is not measured, whic
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
 
@@ -18,6 +18,7 @@ import numpy as np
 
 from noria.core.errors import SettingError
 from noria.core.figure import Figure, proportion
+from noria.core.messages import message
 from noria.grow.log.log import Log
 from noria.grow.log.times import day_number
 from noria.grow.log.user_days import user_days
@@ -86,19 +87,21 @@ def journey(log: Log, unit: Period = "week", *, acts: int = 3, days: int = 7) ->
     silence: dict[str, str] = {}
     whole = [row for row in growth(log, unit).segment() if row.complete]
     acquired = (
-        Figure(f"new users, last whole {unit}", whole[-1].new, whole[-1].active, source=log.source) if whole else None
+        Figure(message(f"figures.new_last_whole.{unit}"), whole[-1].new, whole[-1].active, source=log.source)
+        if whole
+        else None
     )
     if not whole:
-        silence["acquisition"] = f"the log covers no whole {unit}"
+        silence["acquisition"] = message(f"figures.silence.no_whole.{unit}")
     again = retention(log, unit).curve()[1:2]
     if not again:
-        silence["retention"] = f"no cohort was observed for a {unit} after its first"
+        silence["retention"] = message(f"figures.silence.no_cohort.{unit}")
     activated = _activation(log, acts, days)
     if activated is None:
-        silence["activation"] = f"no user was observed for {days} days"
+        silence["activation"] = message("figures.silence.no_days", days=days)
     referral, viral = _referral(log, silence)
     paying, revenue = _revenue(log, silence)
-    kept = Figure(**{**again[0].as_dict(), "name": f"active again after a {unit}"}) if again else None
+    kept = replace(again[0], name=message(f"figures.active_again.{unit}")) if again else None
     return Journey(unit, acquired, activated, kept, referral, viral, paying, revenue, silence)
 
 
@@ -113,7 +116,7 @@ def _activation(log: Log, acts: int, days: int) -> Figure | None:
     row = each.aggregate(n=each.count(), enough=(each.acts >= acts).ifelse(1, 0).sum()).to_pyarrow().to_pylist()[0]
     if not row["n"]:
         return None
-    name = f"newcomers with {acts} acts in {days} days"
+    name = message("figures.newcomers_acts", acts=acts, days=days)
     return proportion(name, int(row["enough"]), int(row["n"]), source=log.source)
 
 
@@ -143,7 +146,7 @@ def _referral(log: Log, silence: dict[str, str]) -> tuple[Figure | None, Figure 
     each = found.group_by("user").aggregate(brought=found.count())
     brought = np.asarray(each.brought.to_pyarrow().to_numpy(zero_copy_only=False), dtype=np.float64)
     if not brought.size:
-        silence["referral"] = f"no conversion of segment {REFERRAL} in the last {WINDOW} days"
+        silence["referral"] = message("figures.silence.no_referral", segment=REFERRAL, days=WINDOW)
         return None, None
     users = max(_window(log)[1], brought.size)
     share = proportion("active users who brought someone", brought.size, users, source=log.source)
@@ -162,7 +165,7 @@ def _revenue(log: Log, silence: dict[str, str]) -> tuple[Figure | None, Figure |
         each = days.group_by("user").aggregate(paid=days.value.sum())
     paid = np.asarray(each.paid.to_pyarrow().to_numpy(zero_copy_only=False), dtype=np.float64)
     if not paid.size:
-        silence["revenue"] = f"no amount was recorded in the last {WINDOW} days"
+        silence["revenue"] = message("figures.silence.no_amount", days=WINDOW)
         return None, None
     users = max(active, paid.size)
     share = proportion("active users who paid", paid.size, users, source=log.source)
@@ -173,5 +176,5 @@ def _mean(name: str, some: np.ndarray[Any, np.dtype[np.float64]], users: int, so
     """Return the mean over users of which all but `some` have 0, with its normal interval."""
     mean = float(some.sum()) / users
     spread = 1.96 * max(float((some**2).sum()) / users - mean**2, 0.0) ** 0.5 / users**0.5
-    note = f"{WINDOW} days"
+    note = message("figures.days", days=WINDOW)
     return Figure(name, mean, users, max(mean - spread, 0.0), mean + spread, unit=unit, source=source, note=note)

@@ -15,6 +15,7 @@ from datetime import date
 import ibis
 
 from noria.core.figure import Figure, proportion
+from noria.core.messages import message
 from noria.grow.log.log import Log
 from noria.grow.log.times import day_number
 from noria.grow.log.user_days import segment_of
@@ -56,7 +57,7 @@ def needs(log: Log, days: int = 28) -> tuple[Need, ...]:
     unmet = _counts(_unmet(log, now)) if log.facts is not None else None
     found = []
     for (app, topic), (users, requests) in _counts(now).items():
-        share = proportion(f"users asking for {topic}", users, active, source=log.source)
+        share = proportion(message("figures.needs.asking", topic=topic), users, active, source=log.source)
         then = proportion("", past.get((app, topic), (0, 0))[0], earlier) if earlier else None
         lost = unmet.get((app, topic), (0, 0))[1] if unmet is not None else None
         found.append(
@@ -65,8 +66,10 @@ def needs(log: Log, days: int = 28) -> tuple[Need, ...]:
                 topic,
                 requests,
                 share,
-                difference(f"change in users asking for {topic}", share, then) if then else None,
-                None if lost is None else proportion(f"unmet: {topic}", lost, requests, source=log.source),
+                difference(message("figures.needs.change", topic=topic), share, then) if then else None,
+                None
+                if lost is None
+                else proportion(message("figures.needs.unmet", topic=topic), lost, requests, source=log.source),
             )
         )
     return tuple(sorted(found, key=lambda need: (-need.asked.value, -need.requests, need.app, need.topic)))

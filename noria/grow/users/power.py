@@ -13,6 +13,7 @@ import numpy as np
 
 from noria.core.errors import SettingError
 from noria.core.figure import Figure, proportion
+from noria.core.messages import message
 from noria.grow.log.log import Log
 from noria.grow.log.user_days import user_days
 from noria.grow.series.series import Floats
@@ -67,7 +68,9 @@ def power(log: Log, days: int = 28, *, seed: int = 0) -> Power:
         histogram[int(row["days"]) - 1] += int(row["users"])
     users = sum(histogram)
     half = (days + 1) // 2
-    often = proportion(f"active on {half} or more of {days} days", sum(histogram[half - 1 :]), users, source=log.source)
+    often = proportion(
+        message("figures.active_on", half=half, days=days), sum(histogram[half - 1 :]), users, source=log.source
+    )
     # Users with as many acts are alike: the distinct numbers of acts, and how many users have each.
     acts, place = np.unique([int(row["acts"]) for row in counts], return_inverse=True)
     held = np.bincount(place, weights=[float(row["users"]) for row in counts]) if counts else np.zeros(0)
@@ -78,7 +81,7 @@ def power(log: Log, days: int = 28, *, seed: int = 0) -> Power:
 def _concentration(acts: Floats, users: Floats, source: str, seed: int) -> tuple[tuple[Figure, ...], Figure]:
     """Return the parts of the most active and the Gini index, of `users` with so many `acts` each; acts ascending."""
     count = int(users.sum())
-    names = [f"acts of the most active {part:.0%}" for part in TOPS] + ["Gini of acts"]
+    names: list[str] = [message("figures.most_active", part=part) for part in TOPS] + ["Gini of acts"]
     if not count:
         nothing = [Figure(name, 0.0, 0, 0.0, 1.0, source=source) for name in names]
         return tuple(nothing[:-1]), nothing[-1]

@@ -20,6 +20,7 @@ import ibis
 
 from noria.core.errors import SettingError
 from noria.core.figure import Figure, proportion
+from noria.core.messages import message
 from noria.grow.log.log import Log
 
 from .bits import cells
@@ -67,7 +68,12 @@ class Retention:
             if users:
                 figures.append(
                     proportion(
-                        f"{self.unit} {self.age(column)}", back, users, level=level, source=self.source, note=note
+                        message(f"figures.age.{self.unit}", age=self.age(column)),
+                        back,
+                        users,
+                        level=level,
+                        source=self.source,
+                        note=note,
                     )
                 )
         return figures

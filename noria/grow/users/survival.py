@@ -20,6 +20,7 @@ import numpy as np
 
 from noria.core.errors import InputError, SettingError
 from noria.core.figure import Figure
+from noria.core.messages import message
 from noria.grow.log.log import Log
 from noria.grow.series.series import Floats
 
@@ -75,7 +76,9 @@ class Survival:
         place = int(np.searchsorted(self.days, day, side="right")) - 1
         low, high = self.interval(level)
         ends = (float(self.share[place]), float(low[place]), float(high[place])) if place >= 0 else (1.0, 1.0, 1.0)
-        return Figure(f"not lapsed after {day} days", ends[0], self.users, *ends[1:], source=self.source, level=level)
+        return Figure(
+            message("figures.not_lapsed", days=day), ends[0], self.users, *ends[1:], source=self.source, level=level
+        )
 
     def median(self, level: float = 0.95) -> Figure | None:
         """Return the days after which half of the users have lapsed (Brookmeyer and Crowley 1982); None where it is not reached.

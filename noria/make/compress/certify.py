@@ -23,8 +23,10 @@ from typing import Any
 
 import numpy as np
 
+from noria.core.caveats import certificate_texts
 from noria.core.errors import InputError, Refused, SettingError
 from noria.core.figure import Figure, proportion
+from noria.core.messages import Message, message, term
 from noria.core.progress import Report
 from noria.tasks.task import Answer, Features, Task
 
@@ -55,19 +57,22 @@ class Certificate:
 
     def as_dict(self) -> dict[str, Any]:
         """Return a JSON-able dict, the content of `certificate.json`."""
+        kept = [text.as_dict() if isinstance(text, Message) else None for text in (self.rule, *self.reasons)]
         return {
             "passed": self.passed,
             "rule": self.rule,
             "reasons": list(self.reasons),
-            "figures": [figure.as_dict() for figure in self.figures],
+            "figures": [figure.as_record() for figure in self.figures],
             "machine": self.machine,
+            "messages": kept,
         }
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> Certificate:
         """Return the certificate that `as_dict` gave this value for."""
         figures = tuple(Figure(**figure) for figure in value["figures"])
-        return cls(value["passed"], value["rule"], tuple(value["reasons"]), figures, dict(value["machine"]))
+        rule, *reasons = certificate_texts(value)
+        return cls(value["passed"], rule, tuple(reasons), figures, dict(value["machine"]))
 
     def figure(self, name: str) -> Figure:
         """Return the figure of that name."""
@@ -133,9 +138,9 @@ def certify(
     size = Figure("size", sizes[1], 1, unit="bytes", baseline=sizes[0], source="files of the weights")
     bound = BOUNDS[task.name] if settings.agreement is None else settings.agreement
     reasons = _reasons(same, bound, measured, settings.loss, (batched, alone))
-    rule = f"agreement at least {bound:g}, speed ratio above 1 by its interval in batches and for one text"
+    rule = message("certificate.rule", bound=bound)
     if measured:
-        rule += f", {measured[-1].name} no lower than -{settings.loss:g} by its interval"
+        rule = message("certificate.rule_measured", bound=bound, measure=term(measured[-1].name), loss=settings.loss)
     return Certificate(not reasons, rule, reasons, (same, *measured, batched, alone, size), machine(threads))
 
 
@@ -281,12 +286,14 @@ def _reasons(
 ) -> tuple[str, ...]:
     reasons = []
     if same.value < bound:
-        reasons.append(f"agreement {same.value:.6g} is below {bound:g}")
+        reasons.append(message("certificate.disagrees", agreement=same.value, bound=bound))
     if measured and measured[-1].low is not None and measured[-1].low < -loss:
-        reasons.append(f"{measured[-1].name} may be as low as {measured[-1].low:.4f}, below -{loss:g}")
+        reasons.append(message("certificate.worse", measure=term(measured[-1].name), low=measured[-1].low, loss=loss))
     for figure in speeds:
         if figure.low is not None and figure.low <= 1:
-            reasons.append(f"{figure.name} may be no faster: {figure.value:.2f} times, from {figure.low:.2f}")
+            reasons.append(
+                message("certificate.no_faster", measure=term(figure.name), value=figure.value, low=figure.low)
+            )
     return tuple(reasons)
 
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from noria.core.errors import InputError
 from noria.core.figure import Figure, proportion
+from noria.core.messages import message, term
 from noria.core.progress import Report
 
 from .certify import Certificate, Clock, machine, ratio
@@ -89,13 +90,15 @@ def certify_decoder(
         speeds = [_speed(prompts, reference, candidate, count, settings, clock, bar.advance) for count in (TOGETHER, 1)]
     size = Figure("size", sizes[1], 1, unit="bytes", baseline=sizes[0], source="files of the weights")
     bound = BOUND if settings.agreement is None else settings.agreement
-    reasons = [f"agreement {figure.value:.6g} is below {bound:g}"] if figure.value < bound else []
+    reasons: list[str] = (
+        [message("certificate.disagrees", agreement=figure.value, bound=bound)] if figure.value < bound else []
+    )
     reasons += [
-        f"{one.name} may be no faster: {one.value:.2f} times, from {one.low:.2f}"
+        message("certificate.no_faster", measure=term(one.name), value=one.value, low=one.low)
         for one in speeds
         if one.low is not None and one.low <= 1
     ]
-    rule = f"agreement on the next token at least {bound:g}, speed ratio above 1 by its interval alone and together"
+    rule = message("certificate.rule_decoder", bound=bound)
     return Certificate(not reasons, rule, tuple(reasons), (figure, *speeds, size), machine(threads))
 
 

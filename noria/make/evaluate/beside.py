@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from noria.core.figure import Figure
+from noria.core.messages import message, term
 from noria.tasks.task import Answer, Row, Task
 
 from .intervals import interval, paired
@@ -41,7 +42,7 @@ def beside_trained(
                 )
             )
         gain = paired(after[0].counts, before[0].counts, after[0].statistic)
-        name = f"{after[0].name} above trained model"
+        name = message("figures.above_trained", measure=term(after[0].name))
         figures.append(
             Figure(name, gain.value, len(rows), gain.low, gain.high, source=source, note="paired bootstrap over texts")
         )

@@ -12,6 +12,7 @@ from noria import __version__
 from noria.core.caveats import caveats
 from noria.core.figure import Figure
 from noria.core.folder import Source
+from noria.core.messages import message, term
 from noria.core.progress import Report
 from noria.tasks.measure import Measure, span_set
 from noria.tasks.task import Answer, Row, Task
@@ -107,7 +108,12 @@ def baseline_answers(task: Task, training: Sequence[Row], rows: Sequence[Row]) -
 def _difference(model: Measure, baseline: Measure, source: str) -> Figure:
     left, right = (baseline, model) if model.lower_is_better else (model, baseline)
     gain = paired(left.counts, right.counts, model.statistic)
-    name = f"{model.name} below baseline" if model.lower_is_better else f"{model.name} above baseline"
+    measure = term(model.name)
+    name = (
+        message("figures.below_baseline", measure=measure)
+        if model.lower_is_better
+        else message("figures.above_baseline", measure=measure)
+    )
     return Figure(
         name,
         gain.value,

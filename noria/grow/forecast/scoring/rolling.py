@@ -16,7 +16,7 @@ import numpy as np
 
 from noria.core.errors import InputError
 from noria.core.figure import Figure
-from noria.core.messages import Message, message
+from noria.core.messages import Message, message, term
 from noria.grow.forecast.names import BASELINE, name_of
 from noria.grow.series.series import Floats
 
@@ -281,7 +281,14 @@ def _standing(name: str, trials: Sequence[Trial], level: float) -> Standing:
         ]
         mean, half = mean_interval(np.array(each), max(trial.horizon for trial in mine) - 1, level)
         low, high = (mean - half, mean + half) if np.isfinite(half) else (None, None)  # one origin tells no spread
-        gain = Figure(f"log score of {name} above {BASELINE}", mean, len(each), low, high, unit="nats")
+        gain = Figure(
+            message("figures.log_score", model=term(name), other=term(BASELINE)),
+            mean,
+            len(each),
+            low,
+            high,
+            unit="nats",
+        )
     coverage = {
         f"{level:.0%}": float(np.mean([trial.covered[place] for trial in mine])) for place, level in enumerate(LEVELS)
     }

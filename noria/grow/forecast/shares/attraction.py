@@ -22,6 +22,7 @@ from scipy.stats import invwishart
 
 from noria.core.errors import InputError
 from noria.core.figure import Figure
+from noria.core.messages import message, term
 from noria.grow.market.share import Shares
 from noria.grow.series.calendars import following
 from noria.grow.series.series import Floats
@@ -108,7 +109,7 @@ class ShareForecast:
         middle = self.median()
         return [
             Figure(
-                f"{entity} {self.times[-1]}",
+                message("figures.entity_at", entity=term(entity), time=self.times[-1]),
                 float(middle[-1, column]),
                 n,
                 float(low[-1, column]),

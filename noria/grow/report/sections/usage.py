@@ -79,7 +79,7 @@ def usage_section(use: Usage, growth: Growth | None = None) -> Section:
     rows += [[message(f"usage.outcome.{outcome}"), n] for outcome, n in use.outcomes.items()]
     latency: list[list[str | float | Text | None]] = [
         [
-            _latency(f.name),
+            f.name,
             f.n,
             f.value,
             f.low,
@@ -117,9 +117,3 @@ def usage_section(use: Usage, growth: Growth | None = None) -> Section:
         charts,
         tables,
     )
-
-
-def _latency(name: str) -> Text:
-    if name.endswith(" median"):
-        return message("usage.latency.median", app=name.removesuffix(" median"))
-    return message("usage.latency.percentile_95", app=name.removesuffix(" 95th percentile"))

@@ -21,6 +21,7 @@ from noria.core.errors import SettingError
 from noria.core.figure import Figure
 from noria.core.folder import MANIFEST, Source, lineage_of, new_folder, read_manifest, source_of
 from noria.core.memory import keep_memory
+from noria.core.messages import message, term
 from noria.core.progress import Report
 from noria.machine import computing
 from noria.make.models.load import Head, check_folder, check_kind, quiet_transformers
@@ -75,7 +76,8 @@ def pretrain(corpus: Path, out: Path, settings: PretrainSettings, report: Report
     if not is_first_process():
         return out
     with report.bar("judge on test documents", total=1, unit="model") as bar:
-        source = f"{', '.join(sorted({file.parent.name for file in material.files['test']}))}; test split"
+        folders = term(", ".join(sorted({file.parent.name for file in material.files["test"]})))
+        source = message("figures.test_split", source=folders)
         with computing(result.plan.machine.number_type):
             metrics, baselines = kind.figures(model, source=source)
         bar.advance()
@@ -192,8 +194,8 @@ def _facts(
         "labels": [],
         "base": "none: trained from nothing" if base is None else known.get("base", base.name),
         "max_length": settings.context,
-        "metrics": [figure.as_dict() for figure in metrics],
-        "baseline": [figure.as_dict() for figure in baselines],
+        "metrics": [figure.as_record() for figure in metrics],
+        "baseline": [figure.as_record() for figure in baselines],
         "verdict": verdict(metrics[0], baselines[-1]),
         "curves": curves,
         "curve_units": {"train": "nats/token", "valid": kind.unit},

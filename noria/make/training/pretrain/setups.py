@@ -17,6 +17,7 @@ from torch import nn
 
 from noria.core.errors import SettingError
 from noria.core.figure import Figure
+from noria.core.messages import message
 from noria.make.evaluate.language import (
     Predictions,
     bits_per_byte,
@@ -147,7 +148,7 @@ class CausalSetup:
             for split in ("train", "test")
         }
         found = []
-        for order, name in ((1, "unigram"), (NGRAM, f"{NGRAM}-gram, Kneser-Ney")):
+        for order, name in ((1, "unigram"), (NGRAM, message("figures.ngram", order=NGRAM))):
             bits = NgramModel(inner["train"], self._material.vocab_size, order).bits(inner["test"])
             found.append(bits_per_byte(bits, shards["test"].sizes, source="the same text and tokens", name=name))
         return found
