@@ -40,6 +40,7 @@ __all__ = [
     "pretrain",
     "promote",
     "report",
+    "run",
     "search",
     "serve",
     "share",

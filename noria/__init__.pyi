@@ -20,6 +20,7 @@ from noria.api.results import Model as Model
 from noria.api.results import Page as Page
 from noria.api.results import Rows as Rows
 from noria.api.results import Tokenizer as Tokenizer
+from noria.api.run import run as run
 from noria.api.serving import Server as Server
 from noria.core.progress import Report
 from noria.grow.promote.settings import PlanBasis
@@ -499,6 +500,7 @@ __all__ = [
     "pretrain",
     "promote",
     "report",
+    "run",
     "search",
     "serve",
     "share",

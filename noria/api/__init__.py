@@ -11,6 +11,7 @@ from .answers import Predictor, load
 from .finetuning import crossvalidate, finetune, search
 from .grow import forecast, report, share, users
 from .make import base, clean, collect, compress, evaluate, pretrain, tokenizer
+from .run import run
 from .serving import serve
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "pretrain",
     "promote",
     "report",
+    "run",
     "search",
     "serve",
     "share",

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
+import noria
 from noria.apps.settings import RecommendSettings, WatchSettings
-from noria.core.errors import SettingError, unknown
+from noria.core.errors import SettingError
 from noria.serve.http.settings import ServerSettings
 
 if TYPE_CHECKING:
@@ -19,28 +20,8 @@ if TYPE_CHECKING:
     from noria.infer.engine import Engine
     from noria.serve.http.state import App
 
-APPS = ("support", "monitor", "recommend")
 Flag = Annotated[bool, Parameter(negative="")]
 Server = Annotated[ServerSettings, Parameter(name="*")]
-
-
-def make(name: str) -> App:
-    """Return an application with nothing told of it: it takes the first served models that fit.
-
-    Raises:
-        SettingError: there is no such application.
-    """
-    if name == "support":
-        from noria.apps.support.routes import Support
-
-        return Support()
-    if name == "monitor":
-        return _monitor()
-    if name == "recommend":
-        from noria.apps.recommend.routes import Recommend
-
-        return Recommend()
-    raise unknown("application", name, APPS)
 
 
 def support(
@@ -114,7 +95,9 @@ def monitor(
     topics
         JSON of {"topic": {"title": {"en", "zh"}, "words": [...]}}; reviews of hotels, books, computers and the like unless told.
     """
-    return _serve([sentiment, *([entities] if entities else [])], _monitor(watch, topics), settings)
+    from noria.api.serving import monitor as application
+
+    return _serve([sentiment, *([entities] if entities else [])], application(watch, topics), settings)
 
 
 def recommend(
@@ -152,26 +135,17 @@ def recommend(
     return _serve([model], Recommend(read, settings=shelf), settings)
 
 
-def _monitor(watch: WatchSettings | None = None, topics: Path | None = None) -> App:
-    from noria.apps.monitor.routes import Monitor
-    from noria.apps.monitor.topics import BUNDLED
-    from noria.text.personal_data import mask
-
-    return Monitor(lambda text: mask(text)[0], settings=watch, topics=topics or BUNDLED)
-
-
 def _serve(models: Sequence[Path], application: App, settings: ServerSettings) -> int:
     import signal
 
-    from noria.serve.http.run import serve
-    from noria.text.personal_data import mask
+    from noria.api.serving import print_address
 
     def announce(url: str, key: str | None) -> None:
-        announce(url, key)
+        print_address(url, key)
         for note in getattr(application, "notes", ()):
             print(f"note: {note}", file=sys.stderr, flush=True)
 
-    return 130 if serve(settings, models, [application], announce=announce, mask=mask) == signal.SIGINT else 0
+    return 130 if noria.serve(*models, apps=[application], announce=announce, settings=settings) == signal.SIGINT else 0
 
 
 async def _answer(application: Any, model: Path, ask: Sequence[str], judge: bool) -> None:
@@ -210,10 +184,3 @@ def _embedder(engine: Engine) -> Any:
         return np.asarray([one["embedding"] for one in answer(engine, texts)], dtype=np.float32)
 
     return embed
-
-
-def announce(url: str, key: str | None) -> None:
-    """Say where the server listens, and the admin key where this is its first start."""
-    print(f"listening on {url}", file=sys.stderr, flush=True)
-    if key:
-        print(f"admin key, shown this once: {key}", file=sys.stderr, flush=True)

@@ -1,32 +1,15 @@
-"""`noria run`: walk the stages of a TOML file, do again only what changed, resume what was cut off.
-
-out = "runs/mine"               # where results are written; runs beside the file, when left out
-
-[base]                          # a section is a stage; its name is that of its result and, unless it says `do`, what it does
-name = "e5-small"
-trim_to = ["客服.csv"]
-
-[intents]
-do = "finetune"
-task = "classify"
-base = "base"                   # a path that begins with a stage's name is that stage's result
-train = "客服.csv"
-adapter.kind = "lora"
-"""
+"""`noria run`: walk the stages of a TOML file, do again only what changed, resume what was cut off."""
 
 from __future__ import annotations
 
-import json as json_module
-from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from noria.core.errors import FolderError, InputError, SettingError, plain_errors, unknown
-from noria.core.messages import as_is
-from noria.core.progress import Report
+import noria
+
+from .files import spoken
 
 app = App(name="run")
 
@@ -59,143 +42,5 @@ def run(
     json
         Write progress, plan and ledger as JSON lines, for programs.
     """
-    turn(file, Report.for_terminal(as_json=json), redo=redo, json=json)
+    noria.run(file, redo=redo, progress=spoken(json))
     return 0
-
-
-def turn(file: Path, report: Report, *, redo: Sequence[str] = (), json: bool = False) -> list[dict[str, Any]]:
-    """Run every stage of a file that is not done, and return the records of all.
-
-    Args:
-        file: the TOML file.
-        report: where plan and ledger go.
-        redo: stages to run again although nothing changed.
-        json: whether the stages' commands speak JSON lines.
-
-    Raises:
-        InputError, SettingError: the file, or something that a stage reads, cannot be used; told before the first stage.
-        ResourceError: another run holds the folder.
-    """
-    from noria.api.stages import KeyedStage, held, run_stage, stage_file
-    from noria.core.folder import clear_partial, write_json
-    from noria.core.settings import read_toml
-
-    from .sections import Section, read_section
-
-    document = read_toml(file)
-    out = document.pop("out", "runs")
-    if not isinstance(out, str):
-        raise SettingError("out is no folder", found=out, allowed="a path in quotes")
-    here = file.parent
-    root = here / out
-    sections = [read_section(name, values) for name, values in document.items()]
-    names = [one.name for one in sections]
-    if not names:
-        raise InputError(f"{file} has no stage", allowed='sections such as [finetune], or [NAME] with do = "finetune"')
-    for name in redo:
-        if name not in names:
-            raise unknown("stage", name, names)
-    _check_inputs(sections, here)
-
-    def place(path: Path) -> Path:
-        return root / path if path.parts and path.parts[0] in names else here / path
-
-    def result_of(section: Section) -> Any:
-        section.call(root / section.name, place, json=json)
-        return _facts_of(root / section.name, section)
-
-    with plain_errors():
-        root.mkdir(parents=True, exist_ok=True)
-    records = []
-    with held(root):
-        clear_partial(root)
-        for number, section in enumerate(sections, 1):
-            if section.name in redo or not (root / section.name).exists():
-                _forget(stage_file(root, section.name), whole=section.name in redo)
-            stage = KeyedStage(
-                section.name,
-                as_is(section.name),
-                _key_of(section, place),
-                partial(_plan, section),
-                partial(result_of, section),
-                (section.name,),
-            )
-            records.append(dict(run_stage(root, stage, f"{number}/{len(sections)}", report)))
-        write_json(root / "ledger.json", {"settings": {"file": file.name}, "stages": records})
-    return records
-
-
-def _check_inputs(sections: Sequence[Any], here: Path) -> None:
-    """Refuse a stage that reads one below it, or a file that is not there, before anything is done."""
-    names = [one.name for one in sections]
-    for number, section in enumerate(sections):
-        for path in section.inputs():
-            first = path.parts[0] if path.parts else ""
-            if first in names[number:]:
-                raise SettingError(
-                    f"[{section.name}] reads {path}, which is made by a stage that is not above it",
-                    hint=f"move [{first}] up" if first != section.name else None,
-                )
-            if first not in names and not (here / path).exists():
-                raise InputError(
-                    f"[{section.name}] no such file or folder",
-                    found=str(here / path),
-                    hint="or the name of a stage above: " + ", ".join(names[:number]) if number else None,
-                )
-
-
-def _plan(section: Any) -> str:
-    return section.do if section.do == section.name else f"{section.do} as {section.name}"
-
-
-def _key_of(section: Any, place: Any) -> str:
-    from noria import __version__
-    from noria.core.settings import fingerprint
-
-    return fingerprint({"noria": __version__, **section.described(lambda path: [path.name, content_of(place(path))])})
-
-
-def content_of(path: Path) -> str:
-    """Return a hash of what a file or folder holds.
-
-    Raises:
-        InputError: there is nothing.
-    """
-    from noria.core.folder import read_manifest, sha256_file
-    from noria.core.settings import fingerprint
-
-    if path.is_file():
-        return sha256_file(path)
-    if not path.is_dir():
-        raise InputError("no such file or folder", found=str(path))
-    try:
-        return read_manifest(path).identity()
-    except FolderError:
-        files = sorted(one for one in path.rglob("*") if one.is_file())
-        return fingerprint([[str(one.relative_to(path)), sha256_file(one)] for one in files])
-
-
-def _forget(record: Path, *, whole: bool) -> None:
-    """Make a stage run again; what a killed run left is resumed, unless all of it is to be done anew."""
-    try:
-        known = json_module.loads(record.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return
-    if whole or "line" in known:
-        record.unlink()
-
-
-def _facts_of(folder: Path, section: Any) -> Any:
-    """Return what a finished stage says of itself, from what its result's manifest says."""
-    from noria.api.stages import StageResult
-    from noria.core.figure import Figure
-    from noria.core.folder import read_manifest
-
-    manifest = read_manifest(folder)
-    figures = [Figure(**raw) for raw in manifest.facts.get("metrics", [])]
-    line = f"{manifest.kind} written to {folder}"
-    if figures:
-        line += f"; {figures[0].text()}"
-    if manifest.facts.get("verdict", line) not in line:
-        line += f": {manifest.facts['verdict']}"
-    return StageResult(line, figures, {"do": section.do, "identity": manifest.identity()})

@@ -9,17 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, Parameter, validators
 
+import noria
 from noria.serve.guard.guard import GuardSettings
 from noria.serve.http.settings import ServerSettings
 
 from . import events
-from .applications import announce, make, monitor, recommend, support
+from .applications import monitor, recommend, support
 from .rollout import versions
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
-
-    from noria.serve.guard.guard import Guard
 
 app = App(name="ship", help="Models -> HTTP service and applications.")
 key_app = App(
@@ -74,15 +73,12 @@ def serve(
     """
     import signal
 
-    chosen = [make(name) for name in apps]
     from noria.core.caveats import caveats_of
-    from noria.serve.http.run import serve as run
-    from noria.text.personal_data import mask
 
     for model in models:
         for words in caveats_of(model):
             print(f"{model.name}: note that {words}", file=sys.stderr, flush=True)
-    told = run(settings, models, chosen, guard=_guard(guard), prepare=_console(console), announce=announce, mask=mask)
+    told = noria.serve(*models, apps=apps, guard=guard, prepare=_console(console), settings=settings)
     return 130 if told == signal.SIGINT else 0
 
 
@@ -257,13 +253,6 @@ def revoke_key(key: str, *, lake: Path = ServerSettings().lake) -> None:
 
     revoked = Keys(lake / "server").revoke(key)
     print(f"{revoked.id} ({revoked.name}) is revoked")
-
-
-def _guard(settings: GuardSettings) -> Guard:
-    from noria.serve.guard.guard import Guard
-    from noria.text.personal_data import find
-
-    return Guard(settings, find)
 
 
 def _console(root: Path | None) -> Callable[[FastAPI], None] | None:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 from pathlib import Path
-from typing import get_type_hints
 
 import pytest
 from tiny_models import make_encoder
 
+from noria.api.sections import COLUMNS, arguments, classes, functions, key_of, schema
 from noria.cli.main import main
-from noria.cli.sections import LEFT_OUT, commands, schema, settings_class
 from noria.core.folder import read_manifest
 
 FILE = """
@@ -74,14 +72,28 @@ def test_only_what_changed_is_done_again(project: Path, capsys: pytest.CaptureFi
     assert run(project, capsys) == ["sentiment"], "what comes out the same does not make others old"
 
 
-@pytest.mark.parametrize("do", commands())
+@pytest.mark.parametrize("do", functions())
 def test_no_key_of_a_section_means_two_things(do: str):
-    command = commands()[do]
-    flags = [name for name in inspect.signature(command).parameters if name not in LEFT_OUT]
-    inner = [kind for hint in get_type_hints(command).values() if (kind := settings_class(hint))]
-    names = [*flags, *(name for kind in inner for name in kind.model_fields)]
+    function = functions()[do]
+    names = [key_of(one.name) for one, _ in arguments(function)]
+    names += [name for kind in classes(function) for name in kind.model_fields]
     assert {name for name in names if names.count(name) > 1} == set()
-    assert schema(command).model_fields
+    assert not set(names) & set(COLUMNS)
+    assert schema(function).model_fields
+
+
+@pytest.mark.parametrize("do", functions())
+def test_every_flag_of_a_command_is_a_key_of_its_section(do: str):
+    from noria.cli.main import app
+
+    told = {
+        name.removeprefix("--").replace("-", "_").partition(".")[0]
+        for one in app["build"][do].assemble_argument_collection()
+        for name in one.names
+        if name.startswith("--") and not name.startswith(("--no-", "--empty-"))
+    }
+    aliases = {"workers", "parameters"}  # of parallel.workers and model.parameters
+    assert told - {"out", "settings", "json"} - aliases <= set(schema(functions()[do]).model_fields)
 
 
 @pytest.mark.parametrize(

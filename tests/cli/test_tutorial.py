@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from noria.api.sections import read_section
 from noria.cli.main import main
-from noria.cli.sections import read_section
 from noria.core.folder import read_manifest
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"

@@ -354,7 +354,7 @@ def test_a_client_of_another_language_says_null_for_all_it_knows(client: httpx.C
 def products(
     classifier: Path, tagger: Path, embedder: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[httpx.Client]:
-    from noria.cli.applications import make
+    from noria.api.serving import application as make
 
     settings = ServerSettings(port=0, lake=tmp_path_factory.mktemp("products"), threads=1)
     apps = [make(name) for name in ("support", "monitor", "recommend")]

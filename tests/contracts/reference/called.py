@@ -70,10 +70,10 @@ def _walk(node: Any, words: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, .
 
 def _said() -> dict[type, list[str]]:
     """Return, for each class of settings, the commands and sections in which it is said, and below which name."""
+    from noria.api.sections import functions
     from noria.cli.main import app
-    from noria.cli.sections import commands
 
-    sections = {command: name for name, command in commands().items()}
+    sections = {("build", name): name for name in functions()}
     found: dict[type, list[str]] = {}
     for words, node in _walk(app):
         if not node.default_command:
@@ -84,7 +84,7 @@ def _said() -> dict[type, list[str]]:
                 heading = " ".join(("noria", *words))
                 told = f"`{heading}`".replace("`noria", "[`noria") + f"](commands.md#{anchor(heading)})"
                 told += f": flags `--{prefix}…`" if prefix else ": flags"
-                section = sections.get(node.default_command)
+                section = sections.get(words)
                 if section:
                     told += f"; in TOML `[{section}]`" + (f", keys `{prefix.replace('-', '_')}…`" if prefix else "")
                 found.setdefault(one.hint, []).append(told)

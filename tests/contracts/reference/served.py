@@ -14,7 +14,8 @@ from .markdown import Schema, anchor, bounds, default, fields, kind, meanings, p
 
 def document() -> Schema:
     """Return the OpenAPI document of a server with every application."""
-    from noria.cli.applications import APPS, make
+    from noria.api.serving import APPS
+    from noria.api.serving import application as make
     from noria.serve.http.app import create_app
     from noria.serve.http.settings import ServerSettings
 
