@@ -64,7 +64,7 @@ def from_settings(section: str, *others: str) -> Callable[[Callable[..., R]], Ca
         call.__signature__ = signature  # type: ignore[attr-defined]
         call.__doc__ = f"{inspect.cleandoc(function.__doc__ or '')}\n\n{_documented_fields(classes.values())}"
         call.settings = classes  # type: ignore[attr-defined]
-        call.own = [(one, hints[name]) for name, one in own.parameters.items() if name not in classes]
+        call.own = [(one, hints[name]) for name, one in own.parameters.items() if name not in classes]  # type: ignore[attr-defined]
         del call.__wrapped__
         return call
 

@@ -9,7 +9,7 @@ from cyclopts import App, Parameter
 
 import noria
 
-from .files import spoken
+from .files import report_for
 
 app = App(name="run")
 
@@ -42,5 +42,5 @@ def run(
     json
         Write progress, plan and ledger as JSON lines, for programs.
     """
-    noria.run(file, redo=redo, progress=spoken(json))
+    noria.run(file, redo=redo, progress=report_for(json))
     return 0
