@@ -165,7 +165,7 @@ def base(name: str, *, out: Path, trim_to: tuple[Path, ...] = (), progress: Prog
         PackageError: the package that holds it is missing, or is not the one known here.
         InputError: there is no text to trim to.
     """
-    from noria.make.compress.bases import bundled
+    from noria.make.compress.trim import bundled
 
     report = report_of(progress)
     bundled(name, out, report, trim_to=trim_to)
@@ -244,8 +244,8 @@ def compress(
         Refused: it did not earn its certificate; nothing is written.
         FolderError, InputError, RowError, SettingError: the model, the files or the settings cannot be used.
     """
+    from noria.make.compress.certify import calibration_texts, held_out_rows, report_calibrated
     from noria.make.compress.recipe import certificate_text, compress_model
-    from noria.make.compress.rows import calibration_texts, held_out_rows, report_calibrated
     from noria.make.evaluate.beside import beside_trained
     from noria.tasks.remembered import report_made_from
 

@@ -39,8 +39,8 @@ def mount(app: FastAPI, state: State, root: str | Path) -> None:
     import nicegui
     from nicegui import core, ui
 
-    from .headers import Sealed
     from .pages import register
+    from .session import Sealed
     from .shell import Console
 
     console = Console(state, Path(root), Sessions())

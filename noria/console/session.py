@@ -1,4 +1,4 @@
-"""Who is signed in: signed cookies that name a key, and one-time tokens that stand for one.
+"""Who is signed in: signed cookies that name a key, and one-time tokens that stand for one; and headers that keep pages to themselves.
 
 A cookie is `<payload>.<signature>`: base64 of a JSON object {key, tenant, expires, nonce} and its HMAC-SHA-256. The secret lives only
 in the server's memory, so a restart signs everybody out and nothing on the disk is worth stealing.
@@ -15,6 +15,9 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 COOKIE = "noria_console"
 LIFETIME_SECONDS = 12 * 3600
@@ -91,3 +94,30 @@ def _encode(content: bytes) -> str:
 
 def _decode(text: str) -> bytes:
     return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+
+
+HEADERS = {
+    # Nothing of the console is ever fetched from elsewhere. Vue compiles templates in the page, hence unsafe-eval.
+    "content-security-policy": "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; "
+    "style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self' data:; connect-src 'self'; "
+    "base-uri 'self'; form-action 'self'; frame-ancestors 'none'",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "same-origin",
+}
+
+
+class Sealed:
+    """An ASGI application that adds `HEADERS` to every answer of `inner`."""
+
+    def __init__(self, inner: ASGIApp) -> None:
+        self.inner = inner
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(HEADERS)
+            await send(message)
+
+        await self.inner(scope, receive, send_with_headers)

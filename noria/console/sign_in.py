@@ -12,8 +12,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from noria.serve.http.dispatcher import HEAD
 from noria.serve.http.proxy import same_origin
 
-from .headers import HEADERS
-from .session import COOKIE, LIFETIME_SECONDS, Sessions
+from .session import COOKIE, HEADERS, LIFETIME_SECONDS, Sessions
 from .wheel import mark
 from .words import LANGUAGES, Words, language_of
 

@@ -10,8 +10,7 @@ import pytest
 from tiny_models import LABELS, TEXTS, make_encoder
 
 from noria.cli.demo.compress import STAGE
-from noria.cli.demo.settings import DemoSettings
-from noria.cli.demo.stage import Context
+from noria.cli.demo.settings import Context, DemoSettings
 from noria.cli.main import main
 from noria.core.figure import Figure
 from noria.core.folder import read_manifest, verify

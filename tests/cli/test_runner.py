@@ -5,10 +5,9 @@ import json
 
 import pytest
 
-from noria.api.stages import clear, held, read_stage, stage_file
+from noria.api.stages import StageResult, clear, held, read_stage, stage_file
 from noria.cli.demo.runner import INPUTS, forget, run_stage, stage_key
-from noria.cli.demo.settings import DemoSettings
-from noria.cli.demo.stage import Context, Stage, StageResult
+from noria.cli.demo.settings import Context, DemoSettings, Stage
 from noria.core.errors import ResourceError
 from noria.core.figure import Figure
 from noria.core.messages import message

@@ -7,8 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from noria.cli.demo.grow import STAGE
-from noria.cli.demo.settings import DemoSettings
-from noria.cli.demo.stage import Context
+from noria.cli.demo.settings import Context, DemoSettings
 from noria.core.figure import Figure
 from noria.core.folder import write_json
 from noria.core.progress import Report

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from noria.api.stages import StageResult
 from noria.core.caveats import caveats
 from noria.core.errors import FolderError
 from noria.core.folder import read_manifest
@@ -17,7 +18,7 @@ from noria.core.messages import message, term
 from noria.make.compress.settings import CompressSettings
 from noria.tasks.task import Row
 
-from .stage import Context, Stage, StageResult
+from .settings import Context, Stage
 
 MODELS = {"sentiment": ("sentiment", "reviews"), "entities": ("entities", "entities"), "embed": ("e5", "news")}
 """Name of the result -> the trained model's folder, and the set of the corpus whose test split judges it. What embeds keeps the

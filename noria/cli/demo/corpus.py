@@ -7,12 +7,13 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from noria.api.stages import StageResult
 from noria.core.figure import Figure
 from noria.core.folder import new_folder
 from noria.core.messages import message, term
 from noria.make.corpus.settings import CleanSettings
 
-from .stage import Context, Stage, StageResult
+from .settings import Context, Stage
 
 # What the two sets need beyond the defaults: short reviews count, and so do short paragraphs of news; titles do not.
 _REVIEWS = {"min_length": 3}

@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from noria.api.stages import StageResult
 from noria.core.caveats import caveats
 from noria.core.figure import Figure
 from noria.core.folder import clear_partial, read_manifest, source_of
 from noria.core.messages import message
 from noria.make.training.settings import BodySettings, FinetuneRates, FinetuneSettings
 
-from .stage import Context, Stage, StageResult
+from .settings import Context, Stage
 
 PAIR = ("How do I get to the railway station?", "请问火车站怎么走？")
 UNRELATED = ("The cake is made of eggs and sugar.", "他昨天买了一台笔记本电脑。")

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from noria.api.stages import StageResult
 from noria.core.figure import Figure
-from noria.core.messages import message
+from noria.core.messages import message, name_of
 
-from .stage import Context, Stage, StageResult
+from .settings import Context, Stage
 
 if TYPE_CHECKING:
     from noria.grow.analysis import MarketStudy
+    from noria.grow.report.page import Section, Shown, Wing
     from noria.grow.users.activity import Growth
     from noria.grow.users.holdout import HoldOut
     from noria.grow.users.periods import Period
@@ -35,7 +38,7 @@ def run(context: Context) -> StageResult:
     from noria.grow.forecast.study import study_users_ahead
     from noria.grow.market.settings import BasisSettings, TargetSettings
     from noria.grow.market.study import movement, position
-    from noria.grow.report.page import Section, write_report
+    from noria.grow.report.page import write_report
     from noria.grow.report.sections.forecast import forecast_section
     from noria.grow.report.sections.habits import habits_section
     from noria.grow.report.sections.market import market_section
@@ -47,8 +50,6 @@ def run(context: Context) -> StageResult:
     from noria.grow.settings import MarketSettings
     from noria.grow.users.activity import growth
     from noria.grow.users.retention import retention
-
-    from .sections import stage_sections
 
     seed = context.settings.seed
     with context.report.bar("grow", total=6, unit="part") as bar:
@@ -238,3 +239,48 @@ def _market_facts(market: MarketStudy) -> dict[str, Any]:
 
 
 STAGE = Stage("grow", message("demo.grow.title"), plan, run, outputs=())
+
+
+STAGES: dict[str, Wing] = {
+    "corpus": "build",
+    "pretrain": "build",
+    "base": "build",
+    "sentiment": "build",
+    "entities": "build",
+    "compress": "build",
+    "ship": "ship",
+}
+"""Stage -> its wing."""
+
+
+def stage_sections(root: Path) -> list[Section]:
+    """Return a section for every finished stage below `root` that gave figures."""
+    from noria.grow.report.page import Section
+
+    sections = []
+    for name, wing in STAGES.items():
+        record = _record(root / f"{name}.stage.json")
+        figures = [_shown(entry) for entry in record.get("figures", [])]
+        if figures:
+            title, lead = message(f"demo.{name}.title"), message(f"demo.{name}.lead")
+            sections.append(Section(name, title, lead, figures, wing=wing))
+    return sections
+
+
+def _shown(entry: dict[str, Any]) -> Shown:
+    from noria.grow.report.page import Shown
+
+    figure = Figure(**entry)
+    beside = figure.baseline is not None
+    meaning = message("demo.measured.beside" if beside else "demo.measured.alone", n=figure.n)
+    if figure.note:
+        meaning = message("demo.measured.noted", meaning=meaning, note=name_of(figure.note))
+    return Shown(figure, name_of(figure.name), meaning, unit=name_of(figure.unit), source=name_of(figure.source))
+
+
+def _record(path: Path) -> dict[str, Any]:
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return {}
+    return record if isinstance(record, dict) and "line" in record else {}

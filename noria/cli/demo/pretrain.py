@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from noria.api.stages import StageResult
 from noria.core.figure import Figure
 from noria.core.folder import is_up_to_date, read_manifest, source_of
 from noria.core.messages import message
 from noria.make.training.settings import PretrainSettings
 
-from .stage import Context, Stage, StageResult
+from .settings import Context, Stage
 
 SETS = ("news", "reviews")
 """Sets of the corpus that are learned from; the third, entities, is the newspaper again."""

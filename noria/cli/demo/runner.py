@@ -17,8 +17,7 @@ from noria.core.progress import Report
 from noria.core.settings import fingerprint
 
 from .serve import check_port, serve
-from .settings import DemoSettings
-from .stage import Context, Stage
+from .settings import Context, DemoSettings, Stage
 
 INPUTS: dict[str, tuple[str, ...]] = {
     # stage -> the stages it reads and the settings it depends on; it is done again when one of them changed

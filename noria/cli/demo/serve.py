@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .settings import DemoSettings
-from .stage import Context
+from .settings import Context, DemoSettings
 
 if TYPE_CHECKING:
     from fastapi import FastAPI

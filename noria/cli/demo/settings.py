@@ -1,12 +1,17 @@
-"""The settings of `noria demo`."""
+"""The settings of `noria demo`, and what each of its stages is given."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
 
+from noria.api.stages import StageResult
+from noria.core.messages import Message
+from noria.core.progress import Report
 from noria.core.settings import Settings
 
 
@@ -37,3 +42,25 @@ class DemoSettings(Settings):
         if not self.quick:
             return self
         return self.replace(pretrain_seconds=10.0, sentiment_minutes=0.5, entities_minutes=0.3)
+
+
+@dataclass(frozen=True)
+class Context:
+    """What every stage is given."""
+
+    root: Path
+    """The folder of the run; a stage writes only below it."""
+    settings: DemoSettings
+    report: Report
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage: `plan` says beforehand what `run` will do; `run` goes on from whatever a killed run left."""
+
+    name: str
+    title: Message
+    plan: Callable[[Context], str]
+    run: Callable[[Context], StageResult]
+    outputs: tuple[str, ...] = ()
+    """Folders below the root that it writes, where that is not the one folder of its own name."""

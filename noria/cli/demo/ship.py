@@ -11,11 +11,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from noria.api.stages import StageResult
 from noria.core.figure import Figure, proportion
 from noria.core.folder import write_json
 from noria.core.messages import message
 
-from .stage import Context, Stage, StageResult
+from .settings import Context, Stage
 
 if TYPE_CHECKING:
     from noria.serve.http.run import Running

@@ -20,8 +20,7 @@ from noria.grow.series.series import Series
 from noria.grow.settings import LogSettings, MarketSettings
 from noria.grow.users.study import open_log
 
-from .bases import Bases, bases, by_segment
-from .chosen import over_segments
+from .bases import Bases, bases, by_segment, over_segments
 from .penetration import Penetration
 from .potential import Potential
 from .ranks import rank_stability

@@ -17,8 +17,7 @@ from noria.grow.series.series import Series, read_series
 from noria.grow.series.units import scale_of
 from noria.grow.settings import LogSettings
 
-from .bases import by_segment
-from .chosen import over_segments, without
+from .bases import by_segment, over_segments, without
 from .decompose import Decomposition, decompose
 from .drivers.attraction import DriverStudy, explain
 from .drivers.eventstudy import EventStudy, event_study, read_happenings

@@ -25,8 +25,7 @@ from noria.core.messages import Message, as_is, joined, message
 
 from .balance import Balance, balance
 from .difference import Difference, Floats, arm_of_units, difference
-from .learners import Encoding, Learner, Scorer, encode, learn
-from .qini import Qini, qini
+from .learners import Encoding, Learner, Qini, Scorer, encode, learn, qini
 from .units import Units
 
 FEWEST = 100

@@ -11,7 +11,7 @@ from noria.grow.analysis import study_market, study_users
 from noria.grow.bundled import chatbot_shares
 from noria.grow.forecast.study import period_for, study_users_ahead
 from noria.grow.log.log import Log
-from noria.grow.market.chosen import without
+from noria.grow.market.bases import without
 from noria.grow.market.settings import BasisSettings, DriverSettings, ListingSettings, PotentialSettings, TargetSettings
 from noria.grow.market.share import Unlisted
 from noria.grow.market.study import drivers, movement, position, reach_of, sizes_of
@@ -20,18 +20,20 @@ from noria.grow.promote.settings import PlanBasis
 from noria.grow.series.series import Series, read_series
 from noria.grow.settings import LogSettings, MarketSettings, UserSettings
 from noria.grow.usage import usage
-from noria.grow.users.study import open_log
+from noria.grow.users.study import UserStudy, open_log
 
 from .page import Section
 from .sections.drivers import drivers_section
 from .sections.forecast import forecast_section
+from .sections.habits import habits_section
 from .sections.market import market_section
 from .sections.own import own_sections
 from .sections.potential import position_section, potential_section
 from .sections.promotion import promotion_sections
 from .sections.shares import movement_section
-from .sections.study import user_sections
 from .sections.usage import usage_section
+from .sections.users import lifetime_section, users_section
+from .sections.worth import worth_section
 
 
 def compose(
@@ -134,3 +136,12 @@ def _of_market(
 
 def _of_targets(opened: Log) -> list[Section]:
     return [position_section(position(opened, TargetSettings()), opened)]
+
+
+def user_sections(study: UserStudy) -> list[Section]:
+    """Return users, habits, lifetime and worth; what the log does not carry is left out, and the notes say why."""
+    sections = [users_section(study.log, study.growths, study.retention, study.stickiness), habits_section(study)]
+    if study.holdout:
+        sections.append(lifetime_section(study.holdout, study.log))
+    worth = worth_section(study)
+    return [*sections, *([worth] if worth else [])]

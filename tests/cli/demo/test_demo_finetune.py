@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from noria.cli.demo import finetune
-from noria.cli.demo.settings import DemoSettings
-from noria.cli.demo.stage import Context
+from noria.cli.demo.settings import Context, DemoSettings
 from noria.core.figure import Figure
 from noria.core.folder import new_folder, read_manifest
 from noria.core.progress import Report

@@ -13,8 +13,7 @@ from tiny_models import LABELS, make_causal, make_encoder
 from noria.apps.monitor.topics import read_topics
 from noria.cli.demo import ship
 from noria.cli.demo.replay import make_stream
-from noria.cli.demo.settings import DemoSettings
-from noria.cli.demo.stage import Context
+from noria.cli.demo.settings import Context, DemoSettings
 from noria.core.progress import Report
 from noria.make.corpus import bundled
 

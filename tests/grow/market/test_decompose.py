@@ -12,8 +12,7 @@ from hypothesis.extra.numpy import arrays
 
 from noria.core.errors import InputError, SettingError
 from noria.grow.bundled import chatbot_shares
-from noria.grow.market.bases import bases, by_segment
-from noria.grow.market.chosen import summed
+from noria.grow.market.bases import bases, by_segment, summed
 from noria.grow.market.decompose import concentration_change, decompose
 from noria.grow.market.share import Shares, shares
 from noria.grow.series.series import Floats, Point, Provenance, Series, read_series

@@ -11,7 +11,7 @@ import pytest
 
 from noria.core.errors import InputError, SettingError
 from noria.grow.forecast.shares.attraction import fit
-from noria.grow.market.chosen import without
+from noria.grow.market.bases import without
 from noria.grow.market.nested import nested
 from noria.grow.market.share import gathered, shares
 from noria.grow.series.series import Point, Provenance, Series

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 from noria.core.errors import InputError, SettingError
-from noria.grow.promote.learners import encode, learn, logistic, ridge
-from noria.grow.promote.qini import qini
+from noria.grow.promote.learners import encode, learn, logistic, qini, ridge
 from noria.grow.promote.settings import UnitSettings, UpliftSettings
 from noria.grow.promote.simulated import campaign
 from noria.grow.promote.study import study_uplift

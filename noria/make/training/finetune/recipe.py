@@ -9,21 +9,25 @@ in bf16 where that is measured fast, dropout is off, and an encoder's forward an
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
-from noria.core.folder import new_folder
+import torch
+
+from noria.core.folder import Source, is_up_to_date, new_folder
 from noria.core.progress import Report
 from noria.core.settings import fingerprint
 from noria.machine import computing
-from noria.make.models.load import check_folder
-from noria.make.tokens.tokenizer import load_tokenizer
+from noria.make.models.load import check_folder, quiet_transformers
+from noria.make.models.sizes import sequence_to_sequence
+from noria.make.tokens.tokenizer import copy_tokenizer, load_tokenizer, train_tokenizer
 from noria.make.training.loop.loop import Watcher
 from noria.make.training.parallel import launch
 from noria.make.training.parallel.processes import first_process_first, is_first_process
 from noria.make.training.settings import FinetuneSettings, RowSettings
 from noria.tasks.embed import Embed
 from noria.tasks.remembered import remembered as remembered_of
-from noria.tasks.task import Task
+from noria.tasks.task import Row, Task
 
 from . import fewshot
 from .assess import assess_model
@@ -33,7 +37,6 @@ from .prepare import prepare_model
 from .publish import facts_of, lineage, write_model
 from .replay import remembered
 from .rows import read_sets, report_truncated
-from .scratch import build_from_scratch, is_from_scratch
 
 JUDGED_TOKENS = 100_000
 """Valid rows judge the weights up to this many tokens: enough to choose by, and a few seconds each time."""
@@ -135,3 +138,44 @@ def finetune(
     for leftover in (work, *(work.with_name(f".{out.name}.base{end}") for end in ("", ".work"))):
         shutil.rmtree(leftover, ignore_errors=True)
     return out
+
+
+def build_from_scratch(rows: Sequence[Row], settings: FinetuneSettings, target: Path, report: Report) -> Path:
+    """Write a base model for rows {source, target}, and return its folder; one that is there of the same rows is kept.
+
+    Args:
+        rows: the training rows: both their sides teach one tokenizer.
+        settings: `body` has the size and the vocabulary; the seed draws the weights.
+        target: the folder to write.
+        report: where the tokenizer is reported.
+
+    Raises:
+        SettingError: the model cannot hold the vocabulary.
+    """
+    from transformers import T5ForConditionalGeneration
+
+    body = settings.body
+    dump = {"parameters": body.parameters, "vocab_size": body.vocab_size, "seed": settings.seed}
+    sources = [Source("training rows", fingerprint(list(rows)))]
+    if is_up_to_date(target, sources, dump):
+        return target
+    texts = [row[side] for row in rows for side in ("source", "target")]
+    with new_folder(target, kind="model", settings=dump, sources=sources) as folder:
+        own = train_tokenizer(texts, body.vocab_size, folder.path / "tokenizer", report)
+        size = load_tokenizer(own).get_vocab_size()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(settings.seed)
+            model = T5ForConditionalGeneration(sequence_to_sequence(body.parameters, size, settings.max_length))
+        with quiet_transformers():
+            model.save_pretrained(folder.path)
+        copy_tokenizer(own, folder.path)
+        shutil.rmtree(own)
+        folder.facts.update(base="none: made from nothing", licence="", max_length=settings.max_length)
+    return target
+
+
+def is_from_scratch(settings: FinetuneSettings) -> FinetuneSettings:
+    """Return the settings with what suits random weights where nothing was asked for: one rate for all of them, a higher one."""
+    rates = settings.rates
+    rates = rates.replace(layer_decay=rates.layer_decay or 1.0, head_rate=rates.head_rate or 1.0)
+    return settings.replace(learning_rate=settings.learning_rate or 1e-3, rates=rates)
