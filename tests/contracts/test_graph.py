@@ -15,6 +15,20 @@ IGNORED = {
 }
 """Folders that templates of .gitignore for Python, or linters and test runners by themselves, pass by."""
 
+SMALL = 60
+"""Lines below which a file that only one other imports repays no opening of its own."""
+KEPT_SMALL = {
+    "noria.__main__": "what `python -m noria` runs",
+    "noria.cli.quick": "answers --version and --help before anything heavy is imported",
+    "noria.cli.demo.serve": "a stage of the demo, each of which is a file",
+    "noria.cli.grow.joint": "a command of its own, each of which is a file",
+    "noria.cli.grow.promote.size": "a command of its own, each of which is a file",
+    "noria.grow.market.nested": "names inside other names: `share` would be over 400 lines with it",
+    "noria.serve.http.moderation": "a route of OpenAI's API, each of which is a file",
+    "noria.tasks.options": "a task by name with its options checked: a matter of tasks, which must know nothing of the API above",
+}
+"""Modules that are small and imported once, and why they stand alone."""
+
 
 def modules() -> dict[str, Path]:
     """Return every module of noria and benchmarks, by its name."""
@@ -70,3 +84,15 @@ def test_every_package_says_what_it_is():
         if not (folder / "__init__.py").is_file() or not (folder / "__init__.py").read_text(encoding="utf-8").strip()
     ]
     assert not bare, "a package folder without a first line"
+
+
+def test_a_small_file_with_one_importer_has_a_reason(graph: dict[str, set[str]]):
+    known = modules()
+    importers = {module: sum(module in found for found in graph.values()) for module in known}
+    small = {
+        module
+        for module, file in known.items()
+        if module.startswith("noria") and file.name != "__init__.py" and importers[module] <= 1
+        if len(file.read_text(encoding="utf-8").splitlines()) < SMALL
+    }
+    assert small == KEPT_SMALL.keys(), "merge it with what it serves, or say why not; and forget what is no longer so"
