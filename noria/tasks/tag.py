@@ -44,14 +44,10 @@ class Tag(Task):
 
     def check(self, row: Mapping[str, object], *, file: str | Path = "<memory>", line: int = 1) -> Row:
         """Return {text, spans: [{start, end, label}]}, spans sorted; tokens with tags are joined to a text."""
-        if (
-            isinstance(row.get("text"), str)
-            and isinstance(row.get("tags"), list)
-            and not row.keys() & {"tokens", "spans"}
-        ):
+        whole, tags = row.get("text"), row.get("tags")
+        if isinstance(whole, str) and isinstance(tags, list) and not row.keys() & {"tokens", "spans"}:
             # A tag for each character, or for each word between blanks.
-            whole = str(row["text"])
-            row = {**row, "tokens": list(whole) if len(row["tags"]) == len(whole) else whole.split()}  # type: ignore[arg-type]
+            row = {**row, "tokens": list(whole) if len(tags) == len(whole) else whole.split()}
         if "tokens" in row and "spans" not in row:
             text, spans = _from_tokens(row, file, line)
         else:

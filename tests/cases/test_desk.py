@@ -476,6 +476,8 @@ OPTIONS = ("怎么退货？", "怎么退款到银行卡？", "Where are refunds 
         ("what?", "unclear"),
         ("不是，怎么换货？", "怎么换货？"),
         ("No, how do I cancel", "how do I cancel"),
+        ("……不是，怎么换货？", "怎么换货？"),
+        ("不是﹐怎么换货？", "怎么换货?"),
         ("今天天气怎么样", None),
         ("怎么换货？", None),
         ("2 天能到吗", None),

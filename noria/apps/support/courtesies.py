@@ -254,7 +254,7 @@ def chosen(text: str, options: Sequence[str]) -> int | Literal["none", "unclear"
         return number if isinstance(number, int) and 0 <= number < len(options) else "unclear"
     clauses = _clauses(text)
     if len(clauses) > 1:
-        first, rest = _bare(clauses[0]), text[_CLAUSE.search(text).end() :].strip()  # type: ignore[union-attr]
+        first, rest = _bare(clauses[0]), _behind(text, clauses[0])
         if _NO.fullmatch(first):
             return rest
         if _YES.fullmatch(first) or _courtesy(clauses[0]):
@@ -271,6 +271,20 @@ def _asks_person(sentence: str) -> bool:
 
 def _clauses(text: str) -> list[str]:
     return [clause for part in _CLAUSE.split(unicodedata.normalize("NFKC", text)) if (clause := _words(part))]
+
+
+def _behind(text: str, first: str) -> str:
+    """Return what stands behind the first clause, in the text's own characters where they show where it ends."""
+    for whole in (text, unicodedata.normalize("NFKC", text)):
+        start = 0
+        for end in _CLAUSE.finditer(whole):
+            clause = _words(whole[start : end.start()])
+            if clause == first:
+                return whole[end.end() :].strip()
+            if clause:
+                break
+            start = end.end()
+    return ""
 
 
 def _words(part: str) -> str:

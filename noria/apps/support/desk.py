@@ -20,7 +20,7 @@ from noria.core.figure import Figure, proportion
 from .certainty import ALTERNATIVES, Certainty, certainties, confused, reference_texts
 from .courtesies import Courtesy, chosen, courtesy, question_in, wants_person
 from .faq import LANGUAGES, SHOWN, Entry, Faq, read_faq
-from .matching import Known, Matcher, unit
+from .matching import Kind, Known, Matcher, unit
 from .plain import language_of, plain, tokens
 
 Action = Literal["answer", "confirm", "handover", "courtesy"]
@@ -250,11 +250,13 @@ def _tight(known: Mapping[str, str]) -> dict[str, str]:
 
 def known_texts(faq: Faq) -> list[Known]:
     """Return every text that questions are compared with; those kept for judging are not among them."""
-    known = []
+    known: list[Known] = []
+    groups: tuple[tuple[Mapping[str, tuple[str, ...]], Kind], ...]
     for index, entry in enumerate(faq.entries):
-        for group, kind in ((entry.questions, "question"), (entry.paraphrases, "paraphrase")):
+        groups = ((entry.questions, "question"), (entry.paraphrases, "paraphrase"))
+        for group, kind in groups:
             for language, texts in group.items():
-                known += [Known(text, kind, index, language) for text in texts]  # type: ignore[arg-type]
+                known += [Known(text, kind, index, language) for text in texts]
         known += [Known(answer, "answer", index, language) for language, answer in entry.answers.items()]
     known += [Known(row.text, "outside", -1, row.language) for row in faq.outside if row.split == "calibrate"]
     return known

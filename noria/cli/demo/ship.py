@@ -8,6 +8,7 @@ import shutil
 from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from noria.core.messages import message
 from .settings import Context, Stage
 
 if TYPE_CHECKING:
+    from noria.apps.recommend.shelf import Shelf
     from noria.serve.http.run import Running
     from noria.serve.http.state import App
 
@@ -189,6 +191,10 @@ async def _replay(context: Context, server: Running, chosen: Plan) -> Found:
     return Found(client, stream, full, windows, handovers, impressions, figures, tests)
 
 
+def _picked(shelf: Shelf, user: str) -> list[str]:
+    return [pick.item.id for pick in shelf.pick(user, 5)]
+
+
 def _reading(
     context: Context, server: Running, readers: Any, topics: dict[str, str], visits: Any, rounds: int
 ) -> list[Figure]:
@@ -206,13 +212,8 @@ def _reading(
         policies[name] = [Visits([], []) for _ in readers]
         for _ in range(rounds):
             for reader, one in zip(readers, policies[name], strict=True):
-                visit(
-                    reader,
-                    one,
-                    lambda user, shelf=shelf: [pick.item.id for pick in shelf.pick(user, 5)],  # type: ignore[misc]
-                    shelf.click,
-                    lambda item, reader=reader: opens(reader, item, topics, seed),  # type: ignore[misc]
-                )
+                opened = partial(opens, reader, topics=topics, seed=seed)
+                visit(reader, one, partial(_picked, shelf), shelf.click, opened)
     return figures_of(policies, seed)
 
 

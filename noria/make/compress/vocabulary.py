@@ -141,10 +141,8 @@ class Vocabulary:
     @cached_property
     def _merges(self) -> list[tuple[str, str]]:
         # Older files write a merge as one string with a space between.
-        return [
-            tuple(merge.split(" ", 1)) if isinstance(merge, str) else (merge[0], merge[1])  # type: ignore[misc]
-            for merge in self.model["merges"]
-        ]
+        pairs = (merge.split(" ", 1) if isinstance(merge, str) else merge for merge in self.model["merges"])
+        return [(first, second) for first, second in pairs]
 
     def _forms(self, character: str) -> list[str]:
         """Return the pieces that would stand for a character."""
