@@ -52,7 +52,11 @@ MISSING = frozenset(
 )
 """What stands in a cell for which there is no value, in lower case."""
 _SIGNS = "%‰‱"
-_HAN = {"千": 1e3, "万": 1e4, "萬": 1e4, "百万": 1e6, "千万": 1e7, "亿": 1e8, "億": 1e8, "万亿": 1e12}
+HAN = {
+    **{"百": 1e2, "千": 1e3, "万": 1e4, "萬": 1e4, "十万": 1e5, "十萬": 1e5, "百万": 1e6, "百萬": 1e6},
+    **{"千万": 1e7, "千萬": 1e7, "亿": 1e8, "億": 1e8, "万亿": 1e12, "萬億": 1e12},
+}
+"""By what a Chinese word behind a number multiplies it."""
 _GROUPED = {mark: re.compile(rf"[1-9]\d{{0,2}}(?:{re.escape(mark)}\d{{3}})+") for mark in ",. '"}
 _PLAIN = re.compile(r"\d+(?:\.\d*)?(?:e[+-]?\d+)?|\.\d+(?:e[+-]?\d+)?")
 
@@ -141,7 +145,7 @@ def _body(cell: str) -> tuple[str, str, float]:
     text = " ".join(text.split())
     sign = text[-1:] if text[-1:] in _SIGNS else ""
     text = text.removesuffix(sign).rstrip() if sign else text
-    for name in sorted(_HAN, key=len, reverse=True):
+    for name in sorted(HAN, key=len, reverse=True):
         if text.endswith(name) and text != name and text[: -len(name)].strip()[-1:].isdigit():
-            return text.removesuffix(name).strip(), sign, _HAN[name]
+            return text.removesuffix(name).strip(), sign, HAN[name]
     return text, sign, 1.0

@@ -12,6 +12,8 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
+from noria.text.numbers import HAN
+
 DecimalMark = Literal["", ".", ","]
 _MINUS = str.maketrans({"−": "-", "–": "-", "—": "-"})
 _MONEY = r"(?:[^\W\d_]{2,3}(?:\$|\.(?=\s*\d))?|[A-Za-z]?[$£€¥₩₽₹฿₫₴₦₪₱₺]|[^\W\d_a-zA-Z]|[Rr](?=\s*\d))"
@@ -30,19 +32,7 @@ _MANY = {
     "mrd": 1e9,
     "mld": 1e9,
     "billion": 1e9,
-    "百": 1e2,
-    "千": 1e3,
-    "万": 1e4,
-    "萬": 1e4,
-    "十万": 1e5,
-    "百万": 1e6,
-    "百萬": 1e6,
-    "千万": 1e7,
-    "千萬": 1e7,
-    "亿": 1e8,
-    "億": 1e8,
-    "万亿": 1e12,
-    "萬億": 1e12,
+    **HAN,
 }
 """By what a word behind a number multiplies it."""
 _PART = r"(?!(?:分|角|毛|仙|錢|cts?|c|p|gr|pf)\b)"
