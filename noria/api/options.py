@@ -122,10 +122,7 @@ def _values(given: Any, section: str, classes: Sequence[type[Settings]], passed:
             )
         return given.model_dump(exclude_unset=True)
     if isinstance(given, Mapping):
-        return {
-            key: value.model_dump(exclude_unset=True) if isinstance(value, Settings) else value
-            for key, value in given.items()
-        }
+        return {key: _value(value) for key, value in given.items()}
     if not isinstance(given, str | Path):
         raise SettingError(
             "settings cannot be read",
@@ -140,6 +137,16 @@ def _values(given: Any, section: str, classes: Sequence[type[Settings]], passed:
         raise SettingError(f"{section} of {given} is no section", found=values, allowed=f"[{section}]")
     fields = {name for kind in classes for name in kind.model_fields}
     return {key: value for key, value in values.items() if key in fields or key not in {*passed, "do"}}
+
+
+def _value(value: Any) -> Any:
+    """Return one value as settings take it: settings inside settings by what was set, a result that lies in a folder as its path."""
+    if isinstance(value, Settings):
+        return value.model_dump(exclude_unset=True)
+    if isinstance(value, Mapping):
+        return {key: _value(one) for key, one in value.items()}
+    folder = getattr(value, "path", None)
+    return folder if isinstance(folder, Path) else value
 
 
 def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
