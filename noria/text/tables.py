@@ -17,7 +17,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from noria.core.errors import InputError, RowError
 from noria.core.messages import message
@@ -55,7 +54,7 @@ class Dialect:
     titles: tuple[str, ...] = ()
     """Lines above the header that name no columns."""
 
-    def reader(self, lines: Iterable[str]) -> Any:
+    def reader(self, lines: Iterable[str]) -> Iterator[list[str]]:
         """Return a strict reader of cells."""
         csv.field_size_limit(LONGEST_CELL)
         how = (

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from noria.api.stages import StageResult
 from noria.core.caveats import caveats
@@ -19,6 +19,9 @@ from noria.make.compress.settings import CompressSettings
 from noria.tasks.task import Row
 
 from .settings import Context, Stage
+
+if TYPE_CHECKING:
+    from noria.make.compress.certify import Certificate
 
 MODELS = {"sentiment": ("sentiment", "reviews"), "entities": ("entities", "entities"), "embed": ("e5", "news")}
 """Name of the result -> the trained model's folder, and the set of the corpus whose test split judges it. What embeds keeps the
@@ -63,7 +66,7 @@ def served(name: str) -> str:
 STAGE = Stage("compress", message("demo.compress.title"), plan, run, tuple(map(served, MODELS)))
 
 
-def compress(context: Context, name: str) -> Any:
+def compress(context: Context, name: str) -> Certificate:
     """Compress one model on its corpus set, and return its certificate."""
     from noria.make.compress.recipe import compress_model
     from noria.make.evaluate.beside import beside_trained
@@ -87,7 +90,7 @@ def compress(context: Context, name: str) -> Any:
     )
 
 
-def finished(root: Path, name: str) -> Any:
+def finished(root: Path, name: str) -> Certificate | None:
     """Return the certificate of a folder that a killed run finished, or None."""
     from noria.make.compress.certify import Certificate
 

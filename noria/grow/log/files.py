@@ -276,8 +276,8 @@ def _mended(
     notes = [_short(len(short), _line_of(records, short[0]))] if short else []
     if not bad:
         return good, [], notes
-    first, cells = bad[0]
-    found = f"{cells} cells for {len(dialect.columns)} columns"
+    first, count = bad[0]
+    found = f"{count} cells for {len(dialect.columns)} columns"
     return good, [_many(len(bad), f"line {_line_of(records, first)}", found)], notes
 
 
