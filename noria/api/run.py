@@ -25,7 +25,7 @@ from noria import __version__
 from noria.core.errors import FolderError, InputError, SettingError, plain_errors, unknown
 from noria.core.figure import Figure
 from noria.core.folder import clear_partial, read_manifest, sha256_file, write_json
-from noria.core.messages import as_is
+from noria.core.messages import as_is, message
 from noria.core.settings import fingerprint, read_toml
 
 from .make import Progress, report_of
@@ -136,7 +136,7 @@ def content_of(path: Path) -> str:
     if path.is_file():
         return sha256_file(path)
     if not path.is_dir():
-        raise InputError("no such file or folder", found=str(path))
+        raise InputError(message("errors.no_file_or_folder"), found=str(path))
     try:
         return read_manifest(path).identity()
     except FolderError:

@@ -13,6 +13,7 @@ from cyclopts import App, CycloptsError, ValidationError
 
 from noria import __version__
 from noria.core.errors import Interrupted, NoriaError, SettingError, from_system
+from noria.core.messages import environment_language, message
 
 from .quick import document_fields_from_docstrings
 
@@ -134,9 +135,11 @@ def _usage_error(error: CycloptsError) -> NoriaError:
             return SettingError(first["msg"].removeprefix("Value error, "))
         flag = "--" + ".".join(str(part) for part in first["loc"]).replace("_", "-")
         return SettingError(
-            f"{flag} is not allowed", found=first.get("input"), allowed=first["msg"][0].lower() + first["msg"][1:]
+            message("errors.not_allowed", key=flag),
+            found=first.get("input"),
+            allowed=first["msg"][0].lower() + first["msg"][1:],
         )
-    return SettingError(" ".join(str(error).split()).rstrip("."), hint="--help lists what there is")
+    return SettingError(" ".join(str(error).split()).rstrip("."), hint=message("errors.see_help"))
 
 
 def _print_error(error: BaseException, debug: bool) -> int:
@@ -145,7 +148,7 @@ def _print_error(error: BaseException, debug: bool) -> int:
 
         traceback.print_exception(error)
     if isinstance(error, NoriaError):
-        print(f"noria: {error}", file=sys.stderr)
+        print(f"noria: {error.text(environment_language())}", file=sys.stderr)
         return error.exit_code
     print(
         f"noria: internal error: {type(error).__name__}: {error}; run again with --debug and report it", file=sys.stderr

@@ -17,7 +17,7 @@ from typing import Any
 from .errors import FolderError
 from .figure import Figure
 from .folder import read_manifest
-from .messages import message_of
+from .messages import joined, message, message_of, term
 
 WHOLE = 0.995
 """Epochs from which a model counts as having seen all its rows once: the last batch of an epoch may be left out."""
@@ -39,30 +39,22 @@ def caveats_of(folder: Path) -> list[str]:
         return caveats(facts)
     if not isinstance(certificate, dict) or certificate.get("passed") is not False:
         return caveats(facts)
-    reasons = "; ".join(map(str, certificate.get("reasons") or ["no reason is given"]))
-    return [f"its faster engine earned no certificate ({reasons}): the trained model answers", *caveats(facts)]
+    reasons = joined("join.clauses", certificate_texts(certificate)[1:] or [message("caveats.no_reason")])
+    return [message("caveats.refused_engine", reasons=reasons), *caveats(facts)]
 
 
 def _untrained(facts: Mapping[str, Any]) -> str:
     epochs = facts.get("epochs")
     if not isinstance(epochs, int | float) or epochs >= WHOLE:
         return ""
-    of, more = (
-        ("text", "--seconds, or make it smaller (--parameters)")
-        if "objective" in facts
-        else ("rows", "--minutes, or let less of it learn (--body.frozen, --body.layers)")
-    )
-    return f"it has seen {epochs:.1%} of its training {of}, less than one epoch: give more {more}"
+    return message("caveats.untrained.text" if "objective" in facts else "caveats.untrained.rows", epochs=epochs)
 
 
 def _leaked(facts: Mapping[str, Any]) -> str:
     found = next((one for one in facts.get("leaks") or [] if one["set"] == "test"), None)
     if not found or not found["same"] + found["near"]:
         return ""
-    return (
-        f"{found['same'] + found['near']:,} of {found['rows']:,} texts of the test set are training texts, or nearly: its figures "
-        "flatter; judge it on rows that it has not seen"
-    )
+    return message("caveats.leaked", leaked=found["same"] + found["near"], rows=found["rows"])
 
 
 def _beaten(facts: Mapping[str, Any]) -> str:
@@ -71,20 +63,20 @@ def _beaten(facts: Mapping[str, Any]) -> str:
         return ""
     # Of pretraining the last is the one to beat, of fine-tuning the first.
     main, baseline = Figure(**metrics[0]), Figure(**baselines[-1 if "objective" in facts else 0])
-    name = baseline.note or baseline.name
-    if "objective" in facts:
-        advice = "give it more --seconds or more text"
-    else:
-        advice = "use that baseline, or give the model more --minutes, more rows, or a frozen body (--body.frozen)"
-    return f"its baseline is better: {name}, {_short(main.name, baseline)}, the model {_short('', main)}: {advice}"
+    return message(
+        "caveats.beaten.text" if "objective" in facts else "caveats.beaten.rows",
+        name=term(baseline.note or baseline.name),
+        baseline=_short(main.name, baseline),
+        model=_short("", main),
+    )
 
 
 def _dead(facts: Mapping[str, Any]) -> str:
     dead = [one for one in facts.get("by_label") or [] if one["support"] and not one["said"]]
     if not dead:
         return ""
-    names = ", ".join(f"{one['label']} (true {one['support']:,} times)" for one in dead)
-    return f"in the rows it was judged on it never says {names}: give more rows of such, --regular.balance 1, or more --minutes"
+    labels = (message("caveats.label", label=one["label"], support=one["support"]) for one in dead)
+    return message("caveats.never_said", labels=joined("join.list", labels))
 
 
 def _short(name: str, figure: Figure) -> str:

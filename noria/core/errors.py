@@ -27,6 +27,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from .messages import Message, as_is, joined, message, term
+
 
 class NoriaError(Exception):
     """Root of every error that Noria raises on purpose.
@@ -50,15 +52,20 @@ class NoriaError(Exception):
         super().__init__(what)
 
     def __str__(self) -> str:
+        return self.text("en")
+
+    def text(self, language: str) -> str:
+        """Return the error on one line, in a language as far as its parts are messages."""
         parts = []
         if self.found is not None:
-            parts.append(f"found {shorten(self.found)}")
+            parts.append(message("errors.found", found=shorten(self.found)))
         if self.allowed:
-            parts.append(f"allowed {self.allowed}")
+            parts.append(message("errors.allowed", allowed=self.allowed))
         if self.hint:
-            parts.append(self.hint)
-        line = self.what + (": " + "; ".join(parts) if parts else "")
-        return " ".join(line.split())
+            parts.append(as_is(self.hint) if not isinstance(self.hint, Message) else self.hint)
+        what = self.what if isinstance(self.what, Message) else as_is(self.what)
+        line = message("errors.line", what=what, parts=joined("join.clauses", parts)) if parts else what
+        return " ".join(line[language].split())
 
 
 class UserError(NoriaError):
@@ -101,8 +108,9 @@ class RowError(InputError):
         hint: str | None = None,
     ) -> None:
         self.file, self.line, self.field = str(file), line, field
-        place = f"{file}, line {line}" + (f", field {field!r}" if field else "")
-        super().__init__(f"{place}: {what}", found=found, allowed=allowed, hint=hint)
+        place = {"file": str(file), "line": line, "what": what}
+        told = message("errors.field", **place, field=field) if field else message("errors.row", **place)
+        super().__init__(told, found=found, allowed=allowed, hint=hint)
 
 
 class FolderError(UserError):
@@ -154,18 +162,19 @@ def unknown(kind: str, name: str, names: Iterable[str]) -> SettingError:
     """Return the error for an unknown `kind` (key, flag, command, stage) called `name`."""
     names = sorted(names)
     close = nearest(name, names)
-    return SettingError(f"unknown {kind}", found=name, allowed=names, hint=f"did you mean {close}?" if close else None)
+    hint = message("errors.did_you_mean", close=close) if close else None
+    return SettingError(message("errors.unknown", kind=term(kind)), found=name, allowed=names, hint=hint)
 
 
 _SYSTEM_CAUSES = {
-    errno.ENOSPC: "the disk is full",
-    errno.EDQUOT: "the disk quota is used up",
-    errno.EROFS: "the disk is read-only",
-    errno.EACCES: "permission denied",
-    errno.EPERM: "operation not permitted",
-    errno.EADDRINUSE: "the port is in use",
-    errno.EMFILE: "too many open files",
-    errno.ENOMEM: "out of memory",
+    errno.ENOSPC: "disk_full",
+    errno.EDQUOT: "quota",
+    errno.EROFS: "read_only",
+    errno.EACCES: "denied",
+    errno.EPERM: "not_permitted",
+    errno.EADDRINUSE: "port",
+    errno.EMFILE: "files",
+    errno.ENOMEM: "memory",
 }
 
 
@@ -174,7 +183,7 @@ def from_system(error: OSError) -> NoriaError | None:
     cause = _SYSTEM_CAUSES.get(error.errno or 0)
     if cause is None:
         return None
-    return ResourceError(cause, found=error.filename, hint="nothing finished was lost; mend it and run the same again")
+    return ResourceError(message(f"errors.system.{cause}"), found=error.filename, hint=message("errors.system_hint"))
 
 
 @contextmanager

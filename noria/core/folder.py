@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import FolderError, plain_errors
+from .messages import message
 
 MANIFEST = "noria.json"
 FORMAT = 1
@@ -129,23 +130,29 @@ def read_manifest(path: str | Path) -> Manifest:
     """
     path = Path(path)
     if not path.is_dir():
-        raise FolderError("no such folder", found=str(path))
+        raise FolderError(message("errors.no_folder"), found=str(path))
     try:
         raw = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
         sources = tuple(Source(**source) for source in raw.pop("sources"))
         manifest = Manifest(sources=sources, **raw)
     except FileNotFoundError:
-        raise FolderError(f"{path} holds no {MANIFEST}", hint="it was not written by Noria, or was cut short") from None
+        raise FolderError(
+            message("errors.no_manifest", path=path, manifest=MANIFEST), hint=message("errors.not_ours")
+        ) from None
     except (ValueError, TypeError, KeyError) as error:
-        raise FolderError(f"{path / MANIFEST} cannot be read", found=str(error)) from None
+        raise FolderError(message("errors.unreadable", path=path / MANIFEST), found=str(error)) from None
     if manifest.format > FORMAT:
-        raise FolderError(f"{path} was written by a newer Noria", found=manifest.format, allowed=f"up to {FORMAT}")
+        raise FolderError(message("errors.newer", path=path), found=manifest.format, allowed=f"up to {FORMAT}")
     for name, entry in manifest.files.items():
         file = path / name
         size = file.stat().st_size if file.is_file() else None
         if size != entry["bytes"]:
-            state = "missing" if size is None else f"cut short or altered ({size} bytes instead of {entry['bytes']})"
-            raise FolderError(f"{file} is {state}", hint="make the folder again")
+            what = (
+                message("errors.file_missing", file=file)
+                if size is None
+                else message("errors.file_altered", file=file, size=size, bytes=entry["bytes"])
+            )
+            raise FolderError(what, hint=message("errors.make_again"))
     return manifest
 
 
@@ -169,7 +176,7 @@ def verify(path: str | Path) -> Manifest:
     manifest = read_manifest(path)
     for name, entry in manifest.files.items():
         if sha256_file(path / name) != entry["sha256"]:
-            raise FolderError(f"{path / name} was altered after it was written", hint="make the folder again")
+            raise FolderError(message("errors.altered_later", file=path / name), hint=message("errors.make_again"))
     return manifest
 
 

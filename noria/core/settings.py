@@ -19,6 +19,7 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, ValidationError, model_validator
 
 from .errors import InputError, SettingError, nearest, unknown
+from .messages import message
 
 
 class Settings(BaseModel):
@@ -89,9 +90,9 @@ def read_toml(path: str | Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
-        raise InputError("settings file not found", found=str(path)) from None
+        raise InputError(message("errors.settings_not_found"), found=str(path)) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not TOML", found=str(error)) from None
+        raise InputError(message("errors.not_toml", path=path), found=str(error)) from None
 
 
 def check_sections(document: dict[str, Any], known: dict[str, type[Settings]]) -> dict[str, Settings]:
@@ -105,7 +106,7 @@ def check_sections(document: dict[str, Any], known: dict[str, type[Settings]]) -
         if section not in known:
             raise unknown("section", section, known)
         if not isinstance(values, dict):
-            raise SettingError(f"{section} is a section of keys", found=values, allowed=f"[{section}]")
+            raise SettingError(message("errors.section_of_keys", section=section), found=values, allowed=f"[{section}]")
         checked[section] = known[section].make(**values)
     return checked
 
@@ -129,13 +130,13 @@ def _plain(cls: type[Settings], error: ValidationError) -> SettingError:
         names = sorted(owner.model_fields)
         close = nearest(str(first["loc"][-1]), names)
         return SettingError(
-            f"unknown key {key!r} for {cls.__name__}",
+            message("errors.unknown_key", key=key, settings=cls.__name__),
             allowed=names,
-            hint=f"did you mean {close}?" if close else None,
+            hint=message("errors.did_you_mean", close=close) if close else None,
         )
-    more = f" (and {len(error.errors()) - 1} more)" if len(error.errors()) > 1 else ""
+    more = len(error.errors()) - 1
     return SettingError(
-        f"{key} is not allowed{more}",
+        message("errors.not_allowed_more", key=key, count=more) if more else message("errors.not_allowed", key=key),
         found=first.get("input"),
         allowed=first["msg"][0].lower() + first["msg"][1:],
     )

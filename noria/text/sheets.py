@@ -7,6 +7,7 @@ import io
 from collections.abc import Iterator
 
 from noria.core.errors import InputError
+from noria.core.messages import message
 
 from .confined import LARGEST_BYTES, Part, parts_of
 from .sources import Source
@@ -40,7 +41,7 @@ def sheet_rows(source: Source, notes: Notes) -> tuple[int, list[list[str]]]:
     told, *batches = parts_of("sheet", source.head(LARGEST_BYTES + 1), source.name)
     rows = [cells for batch in batches for cells in batch["rows"]]
     if not rows:
-        raise InputError(f"{source.name} is empty", allowed="a first row with the names of the columns")
+        raise InputError(message("errors.empty", name=source.name), allowed=message("errors.header_row"))
     for name, height in told["others"]:
         notes.count(f"sheet {name!r} with {height:,} rows, not read: only the first sheet is", 1)
     return told["row"], rows

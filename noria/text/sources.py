@@ -14,6 +14,7 @@ from pathlib import Path, PurePath
 from typing import IO, Any
 
 from noria.core.errors import InputError
+from noria.core.messages import message
 
 
 def _zstandard(stream: IO[bytes]) -> IO[bytes]:
@@ -62,9 +63,9 @@ class Source:
         """
         path = Path(self.name)
         if self.image is None and path.is_dir():
-            raise InputError("a folder, not a file", found=self.name)
+            raise InputError(message("errors.folder_not_file"), found=self.name)
         if self.image is None and not path.exists():
-            raise InputError("file not found", found=self.name)
+            raise InputError(message("errors.file_not_found"), found=self.name)
         packed = False
         with io.BytesIO(self.image) if self.image is not None else path.open("rb") as stream:
             try:
@@ -73,10 +74,10 @@ class Source:
                     packed, opened = True, io.BufferedReader(maker(opened))
                 yield opened
             except _DAMAGE as error:
-                raise InputError(f"{self.name} is cut short or damaged", found=str(error)) from None
+                raise InputError(message("errors.damaged", name=self.name), found=str(error)) from None
             except OSError as error:
                 if packed and error.errno is None:  # what a packer says of its bytes, not the system of the disk
-                    raise InputError(f"{self.name} is cut short or damaged", found=str(error)) from None
+                    raise InputError(message("errors.damaged", name=self.name), found=str(error)) from None
                 raise
 
     def read(self) -> bytes:

@@ -99,7 +99,7 @@ def check_header(names: Sequence[str], source: str | Path) -> None:
     """
     named = [name for name in names if name]
     if not named:
-        raise InputError(f"{source} is empty", allowed="a first line with the names of the columns")
+        raise InputError(message("errors.empty", name=source), allowed=message("errors.header_line"))
     if twice := sorted({name for name in named if named.count(name) > 1}):
         raise InputError(f"{source} has two columns of one name", found=", ".join(twice))
 

@@ -100,8 +100,8 @@ def test_a_fine_tuned_model_is_that_of_the_command(here: Path, model: Any, tmp_p
     assert main(words) == 0
     assert identity(model.path) == identity(tmp_path / "model")
     facts = read_manifest(tmp_path / "model").facts
-    assert [one.as_dict() for one in model.figures] == facts["metrics"]
-    assert [one.as_dict() for one in model.baseline] == facts["baseline"]
+    assert [one.as_record() for one in model.figures] == facts["metrics"]
+    assert [one.as_record() for one in model.baseline] == facts["baseline"]
     assert (model.labels, model.verdict) == (("好评", "差评"), facts["verdict"])
     assert any("training texts" in words for words in model.caveats), "the test rows are the training rows"
 
@@ -203,7 +203,7 @@ def test_a_compressed_model_carries_its_certificate(here: Path, model: Any, tmp_
     )
     certificate = json.loads((served.path / "certificate.json").read_text())
     assert (served.certified, list(served.reasons)) == (certificate["passed"], certificate["reasons"])
-    assert [one.as_dict() for one in served.figures] == certificate["figures"]
+    assert [one.as_record() for one in served.figures] == certificate["figures"]
     assert any(one.note == "beside the trained model" for one in served.figures)
     assert "Compressed" in repr(served)
     assert served.labels == model.labels

@@ -5,6 +5,7 @@ import errno
 import pytest
 
 from noria.core import errors
+from noria.core.messages import message
 
 
 def test_message_carries_all_four_parts_on_one_line():
@@ -51,3 +52,21 @@ def test_exit_codes_follow_the_tree():
     assert errors.InternalError.exit_code == 1
     drawn = {cls.__name__ for cls in tree(errors.NoriaError) if cls.__module__ == errors.__name__}
     assert all(name in errors.__doc__ for name in drawn), "the tree at the top of the module shows every error"
+
+
+def test_an_error_reads_in_the_terminal_s_language() -> None:
+    error = errors.RowError(
+        message("errors.not_allowed", key="label"), file="r.csv", line=3, field="label", found="x", allowed="a, b"
+    )
+    assert str(error) == "r.csv, line 3, field 'label': label is not allowed: found 'x'; allowed a, b"
+    assert error.text("zh") == "r.csv 第 3 行，字段 'label'：label 的值不可用：发现 'x'；允许 a, b"
+
+
+def test_a_command_tells_its_error_in_chinese(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from noria.cli.main import main
+
+    monkeypatch.setenv("NORIA_LANG", "zh")
+    assert main(["build", "clean", "/there/is/none.csv", "--out", "/there/is/none"]) == 2
+    assert "没有此文件或文件夹：发现 '/there/is/none.csv'" in capsys.readouterr().err

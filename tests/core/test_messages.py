@@ -53,7 +53,7 @@ def calls() -> list[tuple[str, ast.Call, str, ast.expr]]:
     found = []
     for path in sorted(ROOT.rglob("*.py")):
         source = path.read_text(encoding="utf-8")
-        if "core.messages import" not in source or path == CONSOLE / "words.py":
+        if "messages import" not in source or path == CONSOLE / "words.py":
             continue
         for node in ast.walk(ast.parse(source)):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in MAKERS and node.args:

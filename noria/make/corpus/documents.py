@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from noria.core.errors import InputError, RowError
+from noria.core.messages import message
 from noria.core.progress import Report
 from noria.tasks.forms import form_of
 from noria.tasks.records import columns_for
@@ -82,7 +83,7 @@ def gather(sources: Sequence[str | Path]) -> Gathered:
         InputError: a source is missing, or a folder holds no file that is read.
     """
     if not sources:
-        raise InputError("nothing to read", allowed="at least one file or folder")
+        raise InputError(message("errors.nothing_to_read"), allowed=message("errors.one_file"))
     files: list[Path] = []
     found: set[Path] = set()
     left: dict[str, list[Path]] = {}
@@ -97,7 +98,7 @@ def gather(sources: Sequence[str | Path]) -> Gathered:
                 reasons = "; ".join(sorted({reason for _, reason in bad})[:3])
                 raise InputError(f"{source} holds no file to read", found=reasons or "an empty folder", allowed=ALLOWED)
         elif not source.exists():
-            raise InputError("no such file or folder", found=str(source))
+            raise InputError(message("errors.no_file_or_folder"), found=str(source))
         else:
             format_of(Source(str(source)))
             files.append(source)

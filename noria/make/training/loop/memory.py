@@ -15,6 +15,7 @@ from pathlib import Path
 from torch import nn
 
 from noria.core.errors import ResourceError
+from noria.core.messages import message
 
 MARGIN = 1.05
 """What a prediction is multiplied by: allocators round up, and batches are not quite alike."""
@@ -54,8 +55,14 @@ def check(need: Need, available_bytes: int, title: str) -> None:
     else:
         hint = "lower the tokens of a batch, or max_length"
     raise ResourceError(
-        f"{title} needs {gigabytes(need.bytes)} of memory beyond what it has taken ({gigabytes(need.state)} for gradients "
-        f"and optimiser, {gigabytes(need.activations)} for a batch), and {gigabytes(available_bytes)} are free",
+        message(
+            "errors.memory",
+            title=title,
+            need=gigabytes(need.bytes),
+            state=gigabytes(need.state),
+            activations=gigabytes(need.activations),
+            free=gigabytes(available_bytes),
+        ),
         hint=hint,
     )
 
