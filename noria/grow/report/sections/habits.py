@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from noria.core.figure import Figure
-from noria.core.messages import message
+from noria.core.messages import message, term
 from noria.grow.log.user_days import NO_SEGMENT
 from noria.grow.report.charts.chart import Chart, Text
 from noria.grow.report.charts.habits import funnel_chart, kinds_chart, power_chart, segments_chart
@@ -61,7 +61,7 @@ def habits_section(study: UserStudy) -> Section:
                 Shown(
                     figure,
                     name,
-                    message("habits.step_meaning", meaning=meaning, name=figure.name),
+                    message("habits.step_meaning", meaning=meaning, name=term(figure.name)),
                     percent=key in _PARTS,
                     **facts,
                 )
