@@ -114,7 +114,7 @@ def _metering(*, quick: bool) -> list[Line]:
 def batched(seconds: float) -> dict[str, float]:
     """Store batches of events from several threads."""
     from noria.lake.outbox import Outbox, reconcile
-    from noria.serve.meter import Meter
+    from noria.server.meter import Meter
 
     with tempfile.TemporaryDirectory(prefix="noria-bench-") as folder:
         with Outbox(folder) as outbox:
@@ -133,7 +133,7 @@ def batched(seconds: float) -> dict[str, float]:
 def waited(seconds: float) -> dict[str, float]:
     """Store single events of clients that each wait for their commit, as requests of a server do."""
     from noria.lake.outbox import Outbox, reconcile
-    from noria.serve.meter import Meter
+    from noria.server.meter import Meter
 
     with tempfile.TemporaryDirectory(prefix="noria-bench-") as folder:
         with Outbox(folder) as outbox:
@@ -235,8 +235,8 @@ def metered(model: Path, pairs: int, seconds: float) -> dict[str, float]:
 
     Both turns of a pair are one server's and follow each other: a machine's speed drifts by more than what is looked for.
     """
-    from noria.serve.http.run import serving
-    from noria.serve.http.settings import ServerSettings
+    from noria.server.http.run import serving
+    from noria.server.http.settings import ServerSettings
 
     found: dict[str, float] = {}
     with (

@@ -213,7 +213,7 @@ def clock_back(folder: Path, *, quick: bool) -> Result:
 def jumps(lake: Path, seed: int) -> None:
     """Store events by a clock that jumps, sealing by it now and then; print the ids that are stored."""
     from noria.lake.outbox import Outbox
-    from noria.serve.meter import Meter
+    from noria.server.meter import Meter
 
     draw, start = random.Random(seed), datetime(2026, 3, 15, 23, 59, 58, tzinfo=UTC)
     moment = start

@@ -29,8 +29,8 @@ from cyclopts import App, Parameter
 
 from noria.core.errors import InputError
 from noria.core.figure import Figure, proportion
-from noria.serve.guard.guard import Guard
-from noria.serve.guard.injection import find_injections
+from noria.server.guard.guard import Guard
+from noria.server.guard.injection import find_injections
 from noria.text.personal_data import find, is_bank_card, is_identity_card
 
 from .line import machine

@@ -16,8 +16,6 @@ Whatever is wrong with an argument is a `noria.core.errors.NoriaError` that name
 from __future__ import annotations
 
 import os
-import sys
-from types import ModuleType
 from typing import Any
 
 __version__ = "0.1.0"
@@ -56,26 +54,9 @@ def __getattr__(name: str) -> Any:
     from importlib import import_module
 
     found = getattr(import_module("noria.api"), name)
-    if name != "serve":
-        globals()[name] = found
+    globals()[name] = found
     return found
 
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
-
-
-class _Package(ModuleType):
-    """This package, in which `serve` stays the function although a package of that name is imported into it."""
-
-    @property
-    def serve(self) -> Any:
-        """Serve models over HTTP; see `noria.api.serving.serve`."""
-        return __getattr__("serve")
-
-    @serve.setter
-    def serve(self, package: ModuleType) -> None:
-        """Take no notice: importing `noria.serve.http` binds `noria.serve` here, and `from noria.serve import ...` needs no binding."""
-
-
-sys.modules[__name__].__class__ = _Package

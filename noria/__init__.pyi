@@ -33,7 +33,7 @@ from noria.make.training.settings import (
     PretrainRates,
     RegularSettings,
 )
-from noria.serve.guard.guard import GuardSettings
+from noria.server.guard.guard import GuardSettings
 
 __version__: str
 

@@ -11,12 +11,12 @@ import pytest
 from pydantic import BaseModel
 from tiny_models import LABELS, make_causal, make_chat, make_encoder, make_reader, make_translator
 
-from noria.serve.http.context import RequestContext
-from noria.serve.http.routing import Route
+from noria.server.http.context import RequestContext
+from noria.server.http.routing import Route
 
 if TYPE_CHECKING:
-    from noria.serve.http.run import Running
-    from noria.serve.http.state import State
+    from noria.server.http.run import Running
+    from noria.server.http.state import State
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -111,8 +111,8 @@ class Said(BaseModel):
 @pytest.fixture(scope="session")
 def server(all_models: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """A real server with one model of every task."""
-    from noria.serve.http.run import serving
-    from noria.serve.http.settings import ServerSettings
+    from noria.server.http.run import serving
+    from noria.server.http.settings import ServerSettings
 
     settings = ServerSettings(port=0, lake=tmp_path_factory.mktemp("lake"), threads=1, max_body=64 * 1024, max_rows=32)
     with serving(settings, all_models, [Echo()]) as running:

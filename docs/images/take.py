@@ -13,8 +13,8 @@ from playwright.sync_api import sync_playwright
 
 from noria.cli.demo.ship import apps, models
 from noria.console.mount import mount, sign_in_link
-from noria.serve.http.run import serving
-from noria.serve.http.settings import ServerSettings
+from noria.server.http.run import serving
+from noria.server.http.settings import ServerSettings
 
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 

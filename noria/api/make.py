@@ -14,17 +14,7 @@ from noria.make.corpus.settings import CleanSettings
 from noria.make.training.settings import PretrainSettings, ReadSettings
 
 from .options import from_settings
-from .results import (
-    Compressed,
-    Corpus,
-    Judged,
-    Model,
-    Rows,
-    Tokenizer,
-    compressed_of,
-    figures_in,
-    model_of,
-)
+from .results import Compressed, Corpus, Judged, Model, Rows, Tokenizer, compressed_of, figures_in, model_of
 
 Progress = bool | Report
 """True: bars on a terminal, lines where output is piped; False: silent; or a report of your own."""

@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from noria.core.errors import unknown
-from noria.serve.guard.guard import GuardSettings
-from noria.serve.http.settings import ServerSettings
+from noria.server.guard.guard import GuardSettings
+from noria.server.http.settings import ServerSettings
 
 from .options import from_settings
 
 if TYPE_CHECKING:
     from noria.apps.settings import WatchSettings
-    from noria.serve.guard.guard import Guard
-    from noria.serve.http.state import App
+    from noria.server.guard.guard import Guard
+    from noria.server.http.state import App
 
 APPS = ("support", "monitor", "recommend")
 
@@ -73,8 +73,8 @@ def serve(
         FolderError: a model is missing, damaged or does not load.
         SettingError: a setting is unknown or not allowed, there is no such application, or two models share a name.
     """
-    from noria.serve.http.run import serve as run
-    from noria.serve.http.run import serving
+    from noria.server.http.run import serve as run
+    from noria.server.http.run import serving
     from noria.text.personal_data import mask
 
     chosen = [application(one) if isinstance(one, str) else one for one in apps]
@@ -119,7 +119,7 @@ def monitor(watch: WatchSettings | None = None, topics: Path | None = None) -> A
 
 def guard_of(settings: GuardSettings | Mapping[str, Any] | None) -> Guard:
     """Return the guard of some settings, by default all as they are, which finds personal data as cleaning does."""
-    from noria.serve.guard.guard import Guard
+    from noria.server.guard.guard import Guard
     from noria.text.personal_data import find
 
     return Guard(settings if isinstance(settings, GuardSettings) else GuardSettings.make(**(settings or {})), find)

@@ -16,7 +16,7 @@ from noria.core.errors import SettingError
 from noria.core.folder import write_bytes
 
 if TYPE_CHECKING:
-    from noria.serve.http.context import RequestContext
+    from noria.server.http.context import RequestContext
 
 Embed = Callable[[Sequence[str]], Awaitable[np.ndarray]]
 """Texts -> embeddings [texts, width]."""

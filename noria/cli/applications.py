@@ -12,13 +12,13 @@ from cyclopts import Parameter
 import noria
 from noria.apps.settings import RecommendSettings, WatchSettings
 from noria.core.errors import SettingError
-from noria.serve.http.settings import ServerSettings
+from noria.server.http.settings import ServerSettings
 
 if TYPE_CHECKING:
     import numpy as np
 
     from noria.infer.engine import Engine
-    from noria.serve.http.state import App
+    from noria.server.http.state import App
 
 Flag = Annotated[bool, Parameter(negative="")]
 Server = Annotated[ServerSettings, Parameter(name="*")]

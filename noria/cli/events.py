@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import App, Parameter
 
 from noria.core.errors import InputError
-from noria.serve.http.settings import ServerSettings
+from noria.server.http.settings import ServerSettings
 
 if TYPE_CHECKING:
     from noria.lake.erase import Receipt
@@ -136,7 +136,7 @@ def erase(
     from noria.lake.erase import erase_user
     from noria.lake.event import pseudonym as pseudonym_of
     from noria.lake.read import check_lake
-    from noria.serve.meter import read_secret
+    from noria.server.meter import read_secret
 
     if not user:
         raise InputError("no user is named", hint="events without a user belong to nobody")

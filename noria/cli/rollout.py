@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import Parameter
 
 from noria.core.errors import InputError, ResourceError
-from noria.serve.http.settings import ServerSettings
+from noria.server.http.settings import ServerSettings
 
 Action = Literal["swap", "canary", "shadow", "promote", "end", "roll_back"]
 

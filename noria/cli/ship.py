@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import App, Parameter, validators
 
 import noria
-from noria.serve.guard.guard import GuardSettings
-from noria.serve.http.settings import ServerSettings
+from noria.server.guard.guard import GuardSettings
+from noria.server.http.settings import ServerSettings
 
 from . import events
 from .applications import monitor, recommend, support
@@ -163,7 +163,7 @@ def make_key(
     lake
         The server's lake.
     """
-    from noria.serve.http.keys import Keys, Limits
+    from noria.server.http.keys import Keys, Limits
 
     limits = Limits(requests_minute, tokens_minute, tokens_day)
     print(Keys(lake / "server").make(name, role, scopes=scopes, models=models, limits=limits))
@@ -184,7 +184,7 @@ def list_keys(*, lake: Path = ServerSettings().lake) -> None:
     """
     from datetime import UTC, datetime
 
-    from noria.serve.http.keys import Keys
+    from noria.server.http.keys import Keys
 
     now = datetime.now(UTC)
     for key in Keys(lake / "server").list():
@@ -229,7 +229,7 @@ def rotate_key(
     """
     from datetime import timedelta
 
-    from noria.serve.http.keys import Keys
+    from noria.server.http.keys import Keys
 
     print(Keys(lake / "server").rotate(key, timedelta(hours=overlap_hours)))
 
@@ -249,7 +249,7 @@ def revoke_key(key: str, *, lake: Path = ServerSettings().lake) -> None:
     lake
         The server's lake.
     """
-    from noria.serve.http.keys import Keys
+    from noria.server.http.keys import Keys
 
     revoked = Keys(lake / "server").revoke(key)
     print(f"{revoked.id} ({revoked.name}) is revoked")

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from noria.core.errors import NoriaError
-from noria.serve.http.context import RequestContext, Usage
-from noria.serve.http.keys import Caller
+from noria.server.http.context import RequestContext, Usage
+from noria.server.http.keys import Caller
 
 from .shell import View
 

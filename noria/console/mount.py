@@ -13,8 +13,8 @@ from starlette.requests import HTTPConnection
 from starlette.staticfiles import StaticFiles
 from starlette.types import Lifespan
 
-from noria.serve.http.keys import Caller
-from noria.serve.http.state import State
+from noria.server.http.keys import Caller
+from noria.server.http.state import State
 
 from .session import COOKIE, Sessions
 from .sign_in import PREFIX, sign_in_router

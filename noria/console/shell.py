@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 from fastapi import Request
 from nicegui import ui
 
-from noria.serve.http.context import CONTEXT, RequestContext
+from noria.server.http.context import CONTEXT, RequestContext
 
 from .session import COOKIE, Session
 from .sign_in import PREFIX, words_of
@@ -22,7 +22,7 @@ from .wheel import mark
 from .words import LANGUAGES, Words
 
 if TYPE_CHECKING:
-    from noria.serve.http.state import State
+    from noria.server.http.state import State
 
     from .session import Sessions
 

@@ -9,8 +9,8 @@ from urllib.parse import parse_qs, quote, urlsplit
 from fastapi import APIRouter, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from noria.serve.http.dispatcher import HEAD
-from noria.serve.http.proxy import same_origin
+from noria.server.http.dispatcher import HEAD
+from noria.server.http.proxy import same_origin
 
 from .session import COOKIE, HEADERS, LIFETIME_SECONDS, Sessions
 from .wheel import mark

@@ -20,7 +20,7 @@ from noria.lake.event import OUTBOX_TABLE, outbox_file
 from noria.text.personal_data import mask
 
 if TYPE_CHECKING:
-    from noria.serve.http.run import Running
+    from noria.server.http.run import Running
 
 START = datetime(2030, 1, 1, tzinfo=UTC)
 ITEMS = [
@@ -83,8 +83,8 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def apps_server(mood: Path, tagger: Path, embedder: Path, lake: Path, short_faq: Path) -> Iterator[Running]:
-    from noria.serve.http.run import serving
-    from noria.serve.http.settings import ServerSettings
+    from noria.server.http.run import serving
+    from noria.server.http.settings import ServerSettings
 
     watch = WatchSettings(baseline_windows=6, warm_up_windows=2, false_alarms_a_week=100, least_negatives=3)
     apps = [
@@ -337,8 +337,8 @@ def test_without_a_key_nothing_is_told(apps_server: Running) -> None:
 
 
 def test_a_monitor_needs_a_model_that_knows_negative(embedder: Path, tagger: Path, tmp_path: Path) -> None:
-    from noria.serve.http.run import serving
-    from noria.serve.http.settings import ServerSettings
+    from noria.server.http.run import serving
+    from noria.server.http.settings import ServerSettings
 
     settings = ServerSettings(port=0, lake=tmp_path / "lake", threads=1)
     with pytest.raises(SettingError, match="no model for sentiment"), serving(settings, [tagger], [Monitor(str)]):
@@ -353,7 +353,7 @@ def test_embeddings_of_known_texts_are_kept_and_a_damaged_file_is_made_anew(apps
     import numpy as np
 
     from noria.apps.embedding import keeping
-    from noria.serve.http.context import RequestContext
+    from noria.server.http.context import RequestContext
 
     state = apps_server.state
     version = state.served("vectors").version

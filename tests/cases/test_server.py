@@ -14,8 +14,8 @@ from websockets.sync.client import connect
 
 from noria.cli import main as command_line
 from noria.console.mount import mount
-from noria.serve.http.run import Running, serving
-from noria.serve.http.settings import ServerSettings
+from noria.server.http.run import Running, serving
+from noria.server.http.settings import ServerSettings
 
 CASES = Path(__file__).parent / "inputs" / "ship-grow"
 SHOP, DESK = "https://shop.example", "http://desk.example:8080"

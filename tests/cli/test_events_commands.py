@@ -11,7 +11,7 @@ import pytest
 from noria.cli.main import main
 from noria.lake.outbox import Outbox
 from noria.lake.transcript import Correction, Exchange
-from noria.serve.meter import Meter, read_secret
+from noria.server.meter import Meter, read_secret
 from noria.text.personal_data import mask
 
 

@@ -20,7 +20,7 @@ from tests.console.console_run import ARTICLES, make_run, make_watch
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-    from noria.serve.http.run import Running
+    from noria.server.http.run import Running
 
 CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = [
@@ -69,8 +69,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     from noria.apps.recommend.items import Item
     from noria.apps.recommend.routes import Recommend
     from noria.apps.support.routes import Support
-    from noria.serve.http.run import serving
-    from noria.serve.http.settings import ServerSettings
+    from noria.server.http.run import serving
+    from noria.server.http.settings import ServerSettings
 
     root = make_run(tmp_path_factory.mktemp("run"))
     lake = root / "lake"

@@ -13,11 +13,11 @@ from fastapi.routing import iter_route_contexts
 
 from noria.apps.support.routes import Support
 from noria.console.mount import mount
-from noria.serve.http.admission import is_open
-from noria.serve.http.routes import ROUTES, routes_of
-from noria.serve.http.routing import Table
-from noria.serve.http.run import serving
-from noria.serve.http.settings import ServerSettings
+from noria.server.http.admission import is_open
+from noria.server.http.routes import ROUTES, routes_of
+from noria.server.http.routing import Table
+from noria.server.http.run import serving
+from noria.server.http.settings import ServerSettings
 
 VERSION = nicegui.__version__
 OPEN = {

@@ -25,7 +25,7 @@ KEPT_SMALL = {
     "noria.cli.grow.joint": "a command of its own, each of which is a file",
     "noria.cli.grow.promote.size": "a command of its own, each of which is a file",
     "noria.grow.market.nested": "names inside other names: `share` would be over 400 lines with it",
-    "noria.serve.http.moderation": "a route of OpenAI's API, each of which is a file",
+    "noria.server.http.moderation": "a route of OpenAI's API, each of which is a file",
     "noria.tasks.options": "a task by name with its options checked: a matter of tasks, which must know nothing of the API above",
 }
 """Modules that are small and imported once, and why they stand alone."""
@@ -60,7 +60,7 @@ def graph() -> dict[str, set[str]]:
 
 def test_the_graph_sees_imports_of_every_kind(graph: dict[str, set[str]]):
     assert "noria.infer.torch" in graph["noria.infer.choose"]  # in a function
-    assert "noria.serve.http.state" in graph["noria.serve.http.facts"]  # relative
+    assert "noria.server.http.state" in graph["noria.server.http.facts"]  # relative
     assert "noria.infer.scheduler" in graph["noria.infer.engine"]  # for its types only
 
 

@@ -45,7 +45,7 @@ def test_the_formatter_passes_nothing_by():
 
 
 @pytest.mark.parametrize(
-    "module", ["noria", "noria.cli.main", "noria.tasks.task", "noria.serve.http.app", "noria.grow.log.lake"]
+    "module", ["noria", "noria.cli.main", "noria.tasks.task", "noria.server.http.app", "noria.grow.log.lake"]
 )
 def test_torch_stays_out(module):
     code = f"import sys, {module}; assert 'torch' not in sys.modules, 'torch was imported'"

@@ -15,7 +15,7 @@ EXCEPTIONS = {
     "noria.apps.settings.RecommendSettings.chance": "a flag and a key of noria.toml",
     "noria.grow.market.settings.DriverSettings.chance": "a flag and a key of noria.toml",
     "noria.cli.events.reconcile.told": "a flag, --told",
-    "noria.serve.http.rollout.VersionsTold": "the name of a schema in the API's OpenAPI document",
+    "noria.server.http.rollout.VersionsTold": "the name of a schema in the API's OpenAPI document",
 }
 
 

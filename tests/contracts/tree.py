@@ -16,7 +16,7 @@ ORDER = [
     "make",
     "infer",
     "lake",
-    "serve",
+    "server",
     "apps",
     "grow",
     "api",

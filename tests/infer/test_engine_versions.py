@@ -22,8 +22,8 @@ from noria.infer.history import Change, History, read_changes
 from noria.infer.remote import write_remote
 from noria.infer.versions import Versions, alike
 from noria.infer.worker import Piece
-from noria.serve.http.run import Running, serving
-from noria.serve.http.settings import ServerSettings
+from noria.server.http.run import Running, serving
+from noria.server.http.settings import ServerSettings
 from noria.tasks.complete import Sampling
 
 

@@ -14,8 +14,8 @@ import pytest
 from noria.core.errors import FolderError, SettingError
 from noria.infer.remote import write_remote
 from noria.lake.reconcile import reconcile
-from noria.serve.http.run import Running, serving
-from noria.serve.http.settings import ServerSettings
+from noria.server.http.run import Running, serving
+from noria.server.http.settings import ServerSettings
 
 MESSAGES = [{"role": "user", "content": "北京的冬天冷吗？"}]
 

@@ -23,7 +23,7 @@ from noria.lake import outbox as module
 from noria.lake.event import Event, new_id
 from noria.lake.outbox import Outbox, everything, reconcile
 from noria.lake.read import scan, sealed_files
-from noria.serve.meter import Meter, read_secret
+from noria.server.meter import Meter, read_secret
 from noria.text.language import language_of
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -18,17 +18,17 @@ from pydantic import AwareDatetime, BaseModel, Field
 
 from noria.apps.settings import WatchSettings
 from noria.core.errors import InputError, SettingError
-from noria.serve.errors import ApiError
-from noria.serve.http.context import RequestContext
-from noria.serve.http.fields import Body, Given, Id
-from noria.serve.http.routing import Route
+from noria.server.errors import ApiError
+from noria.server.http.context import RequestContext
+from noria.server.http.fields import Body, Given, Id
+from noria.server.http.routing import Route
 
 from .stream import LATEST, SetAside, Stream
 from .surge import Alert, Mention, alert_dict, mention_dict
 from .topics import BUNDLED, read_topics
 
 if TYPE_CHECKING:
-    from noria.serve.http.state import State
+    from noria.server.http.state import State
 
 NEGATIVE = "negative"
 

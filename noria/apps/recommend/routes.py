@@ -23,17 +23,17 @@ from noria.apps.settings import RecommendSettings
 from noria.core.errors import InputError, RowError
 from noria.lake.event import Event
 from noria.lake.read import recall
-from noria.serve.errors import ApiError
-from noria.serve.http.context import RequestContext
-from noria.serve.http.fields import INTEGRAL, Body, Name, Rows, SomeId
-from noria.serve.http.routing import Route
+from noria.server.errors import ApiError
+from noria.server.http.context import RequestContext
+from noria.server.http.fields import INTEGRAL, Body, Name, Rows, SomeId
+from noria.server.http.routing import Route
 from noria.text.lines import json_objects
 
 from .items import Item, append_items, item_of
 from .shelf import Catalogue, Pick, Shelf
 
 if TYPE_CHECKING:
-    from noria.serve.http.state import State
+    from noria.server.http.state import State
 
 LEAD = 200
 """Characters of an item that its vector is made from: newspapers say first what matters."""

@@ -13,15 +13,15 @@ from pydantic import BaseModel, Field
 from noria.apps.embedding import embedder, keeping
 from noria.core.errors import InputError
 from noria.lake.transcript import Correction, Exchange
-from noria.serve.http.context import RequestContext
-from noria.serve.http.fields import Body, Given, Name
-from noria.serve.http.routing import Route
+from noria.server.http.context import RequestContext
+from noria.server.http.fields import Body, Given, Name
+from noria.server.http.routing import Route
 
 from .desk import Desk, Reply, open_desk
 from .faq import BUNDLED, read_faq
 
 if TYPE_CHECKING:
-    from noria.serve.http.state import State
+    from noria.server.http.state import State
 
 CONVERSATIONS = 10_000
 """Open questions back that are remembered; the oldest is forgotten first."""

@@ -16,8 +16,8 @@ def check_port(settings: DemoSettings) -> None:
     Raises:
         ResourceError: the port is in use.
     """
-    from noria.serve.http.run import listen
-    from noria.serve.http.settings import ServerSettings
+    from noria.server.http.run import listen
+    from noria.server.http.settings import ServerSettings
 
     listen(ServerSettings(host=settings.host, port=settings.port)).close()
 
@@ -29,9 +29,9 @@ def serve(context: Context) -> int:
         ResourceError: the port is in use.
     """
     from noria.console.mount import mount, sign_in_link
-    from noria.serve.http.logs import no_log
-    from noria.serve.http.run import serve
-    from noria.serve.http.settings import ServerSettings
+    from noria.server.http.logs import no_log
+    from noria.server.http.run import serve
+    from noria.server.http.settings import ServerSettings
     from noria.text.personal_data import mask
 
     from .ship import apps, models

@@ -21,8 +21,8 @@ from .settings import Context, Stage
 
 if TYPE_CHECKING:
     from noria.apps.recommend.shelf import Shelf
-    from noria.serve.http.run import Running
-    from noria.serve.http.state import App
+    from noria.server.http.run import Running
+    from noria.server.http.state import App
 
     from .replay import Client, Stream
 
@@ -91,8 +91,8 @@ def run(context: Context) -> StageResult:
     replay writes there before this stage is done, so the figures are those of a run never cut. A lake whose replay was
     ended holds people's own use, too, and is put aside under the time of the change instead.
     """
-    from noria.serve.http.run import serving
-    from noria.serve.http.settings import ServerSettings
+    from noria.server.http.run import serving
+    from noria.server.http.settings import ServerSettings
 
     lake = context.root / "lake"
     make_room(lake)

@@ -15,7 +15,7 @@ from noria.console.records import figure_of, stages
 from noria.console.shell import View, block, card, empty, paragraph
 from noria.core.errors import NoriaError
 from noria.lake.event import new_id
-from noria.serve.http.context import RequestContext
+from noria.server.http.context import RequestContext
 
 if TYPE_CHECKING:
     from noria.apps.support.desk import Reply

@@ -246,7 +246,7 @@ def descendants(root: type) -> list[type]:
 def errors_page() -> str:
     """Return every error that Noria raises on purpose, and every code that the server's answers carry."""
     from noria.core import errors
-    from noria.serve.errors import ApiError, api_error
+    from noria.server.errors import ApiError, api_error
 
     found = descendants(errors.NoriaError)
     rows = []
@@ -283,7 +283,7 @@ def errors_page() -> str:
 def _codes() -> list[tuple[str, str, str]]:
     """Return code, statuses and messages of every answer that is an error, from the places where they are made."""
     told: dict[str, tuple[set[str], set[str]]] = {}
-    for folder in ("serve", "apps", "console"):
+    for folder in ("server", "apps", "console"):
         for file in sorted((REPOSITORY / "noria" / folder).rglob("*.py")):
             for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
                 if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "ApiError":

@@ -16,8 +16,8 @@ def document() -> Schema:
     """Return the OpenAPI document of a server with every application."""
     from noria.api.serving import APPS
     from noria.api.serving import application as make
-    from noria.serve.http.app import create_app
-    from noria.serve.http.settings import ServerSettings
+    from noria.server.http.app import create_app
+    from noria.server.http.settings import ServerSettings
 
     with tempfile.TemporaryDirectory() as folder:
         app = create_app(ServerSettings(lake=Path(folder)), (), [make(name) for name in APPS])
@@ -91,7 +91,7 @@ def routes_page() -> str:
 
 
 def _scope(path: str, operation: Schema) -> str:
-    from noria.serve.http.keys import SCOPES, Caller
+    from noria.server.http.keys import SCOPES, Caller
 
     if not operation.get("security"):
         return "none"

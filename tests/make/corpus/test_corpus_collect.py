@@ -18,7 +18,7 @@ from noria.lake.outbox import Outbox
 from noria.lake.read import sealed_files
 from noria.lake.transcript import Correction, Exchange
 from noria.make.corpus.collect import collect
-from noria.serve.meter import Meter
+from noria.server.meter import Meter
 from noria.tasks.task import read_rows, task_for
 from noria.text.personal_data import mask
 

@@ -1,0 +1,191 @@
+"""The dispatcher: every request goes through here from its first byte to its last, on one way.
+
+    CORS -> the route of its path -> key, scope and limits -> its body, read whole -> an answer that an idempotency key stands for
+    -> the body as the route's model -> the handler, with the request's context -> the answer, once its event is durable
+
+Nothing below is reached on another way; what is no route of the table (the console's pages) is the framework's, behind the same gate.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+from starlette.datastructures import URL, Headers
+from starlette.requests import HTTPConnection
+from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from noria.core.errors import NoriaError
+from noria.server.errors import ApiError, MethodError, api_error
+
+from .admission import SAFE, admit, caller_of
+from .context import CONTEXT, RequestContext
+from .cors import Cors, is_preflight
+from .idempotency import Idempotency
+from .intake import Replay, body_of_request, query_of_request, read_body
+from .logs import Log, where
+from .proxy import Proxies, same_origin
+from .routing import Found, Route, Table, methods_of
+from .sending import Answer
+from .state import State
+
+HEAD = "noria.head"
+"""Key of a scope whose GET was asked as HEAD."""
+
+
+class Dispatcher:
+    """ASGI middleware round everything: it answers the routes of its table, and lets through to `app` what may pass.
+
+    Args:
+        app: what answers the paths that are none of the table's.
+        state: what the server holds.
+        table: the routes.
+        log: takes one line for every request and fault.
+        cors: origins of other sites whose pages may call.
+        proxies: those that are believed.
+    """
+
+    def __init__(self, app: ASGIApp, state: State, table: Table, log: Log, cors: Cors, proxies: Proxies) -> None:
+        self._app, self._state, self._table, self._log = app, state, table, log
+        self._cors, self._proxies = cors, proxies
+        self._idempotency = Idempotency()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection or request."""
+        if scope["type"] == "http":
+            self._proxies.read(scope)
+            if scope["method"] == "HEAD":  # answered as to GET: whatever can be read can be asked about
+                await self._request({**scope, "method": "GET", HEAD: True}, receive, _without_body(send))
+            else:
+                await self._request(scope, receive, send)
+        elif scope["type"] == "websocket":
+            self._proxies.read(scope)
+            await self._websocket(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+    async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = HTTPConnection(scope).headers
+        caller, by_key = caller_of(self._state, scope, headers)
+        allowed = caller and caller.role == "admin" and (by_key or same_origin(headers))
+        if not allowed and not self._state.gate.is_open(scope["path"], "GET"):
+            await receive()
+            await send({"type": "websocket.close", "code": 4401, "reason": "a key is needed"})
+            return
+        await self._app(scope, receive, send)
+
+    async def _request(self, scope: Scope, receive: Receive, send: Send) -> None:
+        context = scope[CONTEXT] = RequestContext(self._state)
+        answer = Answer(context, send)
+        self._state.in_flight += 1
+        try:
+            if not await self._cors.answers(scope, answer):
+                await self._answer(context, scope, receive, answer)
+        except NoriaError as error:
+            await answer.fail(api_error(error))
+        except Exception as error:
+            self._log("fault", id=context.id, error=where(error))
+            await answer.fail(ApiError(500, "internal error", hint=f"request {context.id}"))
+        finally:
+            self._state.in_flight -= 1
+            answer.drop()
+            await self._close(context, scope, answer)
+
+    async def _answer(self, context: RequestContext, scope: Scope, receive: Receive, answer: Answer) -> None:
+        headers, found = Headers(scope=scope), self._table.find(scope["path"])
+        admit(context, scope, headers, found)
+        if scope["method"] not in SAFE:
+            receive = await read_body(self._state.settings, headers, receive)
+            if await self._repeated(context, scope, headers, receive, answer):
+                return
+        respond = (
+            self._elsewhere(scope) if found is None else await self._respond(context, found, scope, headers, receive)
+        )
+        await respond(scope, receive, answer)
+
+    async def _repeated(
+        self, context: RequestContext, scope: Scope, headers: Headers, body: Replay, answer: Answer
+    ) -> bool:
+        """Give the answer that an idempotency key stands for and return True; or see to it that this one is kept."""
+        key = headers.get("idempotency-key")
+        if key is None or not context.counted or context.caller is None:
+            return False
+        place, kept = self._idempotency.begin(context.tenant, scope["path"], key, body.content)
+        if kept:
+            await answer.repeat(kept)
+            return True
+        answer.keep(self._idempotency, place)
+        return False
+
+    async def _respond(
+        self, context: RequestContext, found: Found, scope: Scope, headers: Headers, receive: Receive
+    ) -> Response:
+        """Return what the handler of a route answers.
+
+        Raises:
+            ApiError: the path takes other methods (405), its body or query is not in order (400, 422), or the handler refuses it.
+        """
+        routes, parts = found
+        method = scope["method"]
+        route = routes.get(method)
+        scope["route"] = route or next(iter(routes.values()))  # by which the request is counted
+        if route is None:
+            return _other_method(routes, method, headers)
+        given: list[object] = []
+        if route.body is not None:
+            assert isinstance(receive, Replay)
+            given.append(body_of_request(route.body, receive.content, headers, self._state.settings.max_rows))
+        if route.query is not None:
+            given.append(query_of_request(route.query, scope["query_string"]))
+        answer = await route.handler(context, *given, **parts)
+        return answer if isinstance(answer, Response) else JSONResponse(answer)
+
+    def _elsewhere(self, scope: Scope) -> ASGIApp:
+        """Return what answers a path that is none of the table's: the framework, or the way to the path without its last slash."""
+        path = scope["path"].rstrip("/")
+        if path != scope["path"] and self._table.find(path):
+            return RedirectResponse(str(URL(scope={**scope, "path": path})))
+        return self._app
+
+    async def _close(self, context: RequestContext, scope: Scope, answer: Answer) -> None:
+        try:
+            # Already settled unless the client left before the end.
+            await context.finish("ok" if answer.status < 400 else "failed")
+        except NoriaError as error:
+            self._log("lost", id=context.id, error=str(error))
+        usage, seconds = context.usage, time.perf_counter() - context.started
+        route = getattr(scope.get("route"), "path", "other")
+        method = "HEAD" if HEAD in scope else scope["method"]
+        self._state.metrics.count(route, method, answer.status, seconds, usage.model, context.tokens)
+        self._log(
+            "request",
+            id=context.id,
+            method=method,
+            route=route,
+            status=answer.status,
+            ms=round(seconds * 1e3, 2),
+            key=context.caller.key if context.caller else None,
+            app=usage.app,
+            model=usage.model,
+            units=usage.units,
+        )
+
+
+def _without_body(send: Send) -> Send:
+    async def send_head(message: Message) -> None:
+        await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
+
+    return send_head
+
+
+def _other_method(routes: Mapping[str, Route], method: str, headers: Headers) -> Response:
+    """Answer OPTIONS with the methods that a path takes.
+
+    Raises:
+        MethodError: another method was asked (405).
+    """
+    allow = methods_of(routes)
+    if method == "OPTIONS" and not is_preflight(headers, method):
+        return Response(status_code=204, headers={"allow": allow})
+    raise MethodError(method, allow)
