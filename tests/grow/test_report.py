@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from noria.core.figure import Figure
-from noria.core.messages import as_is
+from noria.core.messages import as_is, message, term
 from noria.grow.analysis import study_market
 from noria.grow.bundled import chatbot_shares
 from noria.grow.forecast.study import study_users_ahead
@@ -45,7 +45,7 @@ def sections(cdnow_tenth: Log) -> list[Section]:
         (Figure("support", 0.75, 8, 0.4, 0.95, source="server events"),),
         (),
         {"ok": 8},
-        (Figure("support median", 12.0, 8, 9.0, 15.0, unit="ms"),),
+        (Figure(message("usage.latency.median", app=term("support")), 12.0, 8, 9.0, 15.0, unit="ms"),),
         {"tokens": 80},
         "2026-05-01T00:00:00",
         "2026-05-02T00:00:00",
