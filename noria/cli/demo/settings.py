@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from noria.api.stages import StageResult
 from noria.core.messages import Message
 from noria.core.progress import Report
 from noria.core.settings import Settings
+
+if TYPE_CHECKING:  # loads all of the API, which `--help` does without
+    from noria.api.stages import StageResult
 
 
 class DemoSettings(Settings):
