@@ -98,7 +98,7 @@ def crossvalidate(
     report = report_of(progress)
     figures = run(_task(task, base, options, many), base, train, out, training, cross, report, reading=reading)
     for figure in figures:
-        report.ledger(figure.text(), **figure.as_dict())
+        report.closing(figure.text(), **figure.as_dict())
     return Folds(out, tuple(figures))
 
 

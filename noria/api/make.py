@@ -17,7 +17,7 @@ from .options import from_settings
 from .results import Compressed, Corpus, Judged, Model, Rows, Tokenizer, compressed_of, figures_in, model_of
 
 Progress = bool | Report
-"""True: bars on a terminal, lines where output is piped; False: silent; or a report of your own."""
+"""True: bars on a terminal, lines where output is piped; False: silent; or a report of your own, in larger work its `step()`."""
 
 
 @from_settings("clean")
@@ -105,7 +105,7 @@ def tokenizer(
     report = report_of(progress)
     texts, sources = training_texts(corpus, report)
     train_tokenizer(texts, vocab_size, out, report, sources=sources, kind=kind, beside=bundled_tokenizers())
-    report.ledger(f"tokenizer written to {out}", out=str(out))
+    report.closing(f"tokenizer written to {out}", out=str(out))
     facts = read_manifest(out).facts
     return Tokenizer(out, facts["vocab_size"], figures_in(facts, "figures"))
 
@@ -159,7 +159,7 @@ def base(name: str, *, out: Path, trim_to: tuple[Path, ...] = (), progress: Prog
 
     report = report_of(progress)
     bundled(name, out, report, trim_to=trim_to)
-    report.ledger(f"model written to {out}", out=str(out))
+    report.closing(f"model written to {out}", out=str(out))
     return model_of(out)
 
 
@@ -194,7 +194,7 @@ def evaluate(
     report = report_of(progress)
     figures = judge(model, rows, report, training_file=train, columns=reading.columns, skip_bad=reading.skip_bad_rows)
     for figure in figures:
-        report.ledger(figure.text(), **figure.as_dict())
+        report.closing(figure.text(), **figure.as_dict())
     if out is not None:
         sources = [source_of(model), Source(rows.name, sha256_file(rows))]
         with new_folder(out, kind="evaluation", sources=sources) as folder:
@@ -255,10 +255,10 @@ def compress(
         source=rows.name,
         or_trained=or_trained,
     )
-    report.ledger(f"{model.name}: {certificate_text(found)}; written to {out}", **found.as_dict())
+    report.closing(f"{model.name}: {certificate_text(found)}; written to {out}", **found.as_dict())
     made = compressed_of(out, certified=found.passed, reasons=found.reasons, figures=found.figures)
     for words in made.caveats:
-        report.ledger(f"- but {words}")
+        report.closing(f"- but {words}")
     return made
 
 
@@ -274,6 +274,6 @@ def report_written(out: Path, report: Report) -> None:
     facts = read_manifest(out).facts
     known = caveats(facts)
     verdict = "" if facts.get("verdict") in (None, "no baseline", "not judged") else f" ({facts['verdict']})"
-    report.ledger(f"model written to {out}{verdict}{'' if not known else ', BUT:'}", out=str(out), caveats=known)
+    report.closing(f"model written to {out}{verdict}{'' if not known else ', BUT:'}", out=str(out), caveats=known)
     for words in known:
-        report.ledger(f"- {words}")
+        report.closing(f"- {words}")

@@ -51,6 +51,7 @@ class Report:
     def __init__(self, mode: Mode = "quiet", stream: IO[str] | None = None) -> None:
         self.mode: Mode = mode
         self.stream = stream or sys.stderr
+        self.is_step = False
 
     @classmethod
     def for_terminal(cls, *, as_json: bool = False, stream: IO[str] | None = None) -> Report:
@@ -67,6 +68,12 @@ class Report:
         """Return a report that no one hears."""
         return cls("silent")
 
+    def step(self) -> Report:
+        """Return the report for one step of larger work, which tells itself what came of all its steps: `closing` says nothing."""
+        report = Report(self.mode, self.stream)
+        report.is_step = True
+        return report
+
     def plan(self, line: str, **facts: object) -> None:
         """Say what is about to be done: rows, tokens, memory and minutes expected, threads, number type."""
         self._emit_line("plan", line, facts)
@@ -74,6 +81,11 @@ class Report:
     def ledger(self, line: str, **facts: object) -> None:
         """Say what has been done and what came of it."""
         self._emit_line("ledger", line, facts)
+
+    def closing(self, line: str, **facts: object) -> None:
+        """Say what all of it has come to: a line of the ledger, unless this was a step of larger work."""
+        if not self.is_step:
+            self.ledger(line, **facts)
 
     def note(self, line: str, **facts: object) -> None:
         """Say something in passing."""

@@ -29,6 +29,17 @@ def test_programs_get_one_object_a_line():
     assert progress == {"event": "progress", "title": "work", "done": 3, "total": 3, "unit": "row", "loss": 0.5}
 
 
+def test_a_step_of_larger_work_says_all_but_what_it_has_come_to():
+    stream = io.StringIO()
+    report = Report.for_terminal(stream=stream)
+    for one in (report, report.step()):
+        one.plan("two rows")
+        one.ledger("loss 0.5")
+        one.closing("model written to out")
+    assert stream.getvalue() == "○ two rows\n● loss 0.5\n● model written to out\n○ two rows\n● loss 0.5\n"
+    assert report.step().mode == report.mode == "quiet"
+
+
 class Terminal(io.StringIO):
     def isatty(self):
         return True

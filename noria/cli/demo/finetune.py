@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+import noria
 from noria.api.stages import StageResult
 from noria.core.caveats import caveats
 from noria.core.figure import Figure
@@ -30,11 +31,10 @@ def plan_base(context: Context) -> str:
 def run_base(context: Context) -> StageResult:
     """Write root/e5, the rebuilt encoder, and root/base, the same with the vocabulary of the corpus."""
     from noria.make.compress.trim import trim
-    from noria.make.models.bundled import e5_small
 
     root, report = context.root, context.report
     clear_partial(root)
-    e5 = e5_small(root / "e5", report)
+    e5 = noria.base("e5-small", out=root / "e5", progress=report.step()).path
     near, *others = nearness(e5, [PAIR, (PAIR[0], UNRELATED[1]), (UNRELATED[0], PAIR[1])])
     far = max(others)
     corpus = root / "corpus"
@@ -128,27 +128,23 @@ def _plan(context: Context, rows: str, what: str, minutes: float) -> str:
 
 
 def _run(context: Context, task: str, rows: str, name: str, settings: FinetuneSettings) -> StageResult:
-    from noria.make.training.finetune.recipe import finetune
-    from noria.tasks.task import task_for
-
     clear_partial(context.root)
     files = {split: context.root / "corpus" / rows / f"{split}.jsonl" for split in ("train", "valid", "test")}
-    out = finetune(
-        task_for(task),
-        context.root / "base",
-        files["train"],
-        files["valid"],
-        context.root / name,
-        settings,
-        context.report,
-        test_file=files["test"],
+    model = noria.finetune(
+        task,
+        base=context.root / "base",
+        train=files["train"],
+        valid=files["valid"],
+        test=files["test"],
+        out=context.root / name,
+        settings=settings,
+        progress=context.report.step(),
     )
-    facts = read_manifest(out).facts
-    figures = [Figure(**raw) for raw in facts["metrics"]]
-    return StageResult(ledger_line(facts, figures), figures, _reported(facts))
+    facts = model.manifest.facts
+    return StageResult(ledger_line(facts, model.figures), list(model.figures), _reported(facts))
 
 
-def ledger_line(facts: dict[str, Any], figures: list[Figure]) -> str:
+def ledger_line(facts: dict[str, Any], figures: Sequence[Figure]) -> str:
     """Return a fine-tuned model's line in the ledger; it says so where the baseline wins."""
     named = {figure.name: figure for figure in figures}
     main, gain = figures[0], next(figure for figure in figures if figure.name.endswith("above baseline"))

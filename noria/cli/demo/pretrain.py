@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import noria
 from noria.api.stages import StageResult
-from noria.core.figure import Figure
-from noria.core.folder import is_up_to_date, read_manifest, source_of
+from noria.core.folder import is_up_to_date, source_of
 from noria.core.messages import message
 from noria.make.training.settings import PretrainSettings
 
@@ -38,14 +38,13 @@ def plan(context: Context) -> str:
 
 def run(context: Context) -> StageResult:
     """Write root/tokenizer and root/pretrain, and return bits per byte against the baselines."""
-    from noria.make.training.pretrain.recipe import pretrain
-
     settings = settings_for(context)
     _tokenizer(context, settings)
-    folder = pretrain(context.root / "corpus", context.root / "pretrain", settings, context.report)
-    facts = read_manifest(folder).facts
-    metrics = [Figure(**value) for value in facts["metrics"]]
-    unigram, ngram = (Figure(**value) for value in facts["baseline"])
+    model = noria.pretrain(
+        context.root / "corpus", out=context.root / "pretrain", settings=settings, progress=context.report.step()
+    )
+    facts, metrics = model.manifest.facts, model.figures
+    unigram, ngram = model.baseline
     text = next((one["text"] for one in facts["sample"]["texts"] if one["text"]), "")
     line = (
         f"{facts['parameters'] / 1e6:.1f} M parameters, {facts['tokens_seen'] / 1e6:.2f} M tokens "
