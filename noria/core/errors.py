@@ -58,7 +58,8 @@ class NoriaError(Exception):
         """Return the error on one line, in a language as far as its parts are messages."""
         parts = []
         if self.found is not None:
-            parts.append(message("errors.found", found=shorten(self.found)))
+            found = self.found[language] if isinstance(self.found, Message) else self.found
+            parts.append(message("errors.found", found=shorten(found)))
         if self.allowed:
             parts.append(message("errors.allowed", allowed=self.allowed))
         if self.hint:

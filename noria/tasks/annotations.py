@@ -5,6 +5,8 @@ from __future__ import annotations
 from itertools import cycle, islice
 from typing import Any
 
+from noria.core.messages import message
+
 from .form import Record, Row, Unfit
 
 
@@ -14,7 +16,7 @@ def squad(record: Record) -> list[Row]:
     rows: list[Row] = []
     for paragraph in paragraphs if isinstance(paragraphs, list) else []:
         if not isinstance(paragraph, dict) or not isinstance(paragraph.get("qas"), list):
-            raise Unfit("a paragraph without context and qas", paragraph)
+            raise Unfit(message("tasks.paragraph_without"), paragraph)
         for asked in paragraph["qas"]:
             answers = [] if asked.get("is_impossible") else asked.get("answers") or []
             rows.append(
@@ -25,13 +27,13 @@ def squad(record: Record) -> list[Row]:
                 }
             )
     if not rows:
-        raise Unfit("not one question", record)
+        raise Unfit(message("tasks.one_question"), record)
     return rows
 
 
 def _squad_answer(one: object) -> dict[str, Any]:
     if not isinstance(one, dict) or "text" not in one:
-        raise Unfit("an answer without text", one)
+        raise Unfit(message("tasks.answer_without"), one)
     return {"text": one["text"], "start": one.get("answer_start", one.get("start", -1))}
 
 
@@ -50,7 +52,7 @@ def in_words(record: Record) -> list[Row]:
     """Give an answer its first place in the context; -1 where it is not there word for word."""
     given = record["answer"] if isinstance(record["answer"], list) else [record["answer"]]
     if not all(isinstance(text, str) for text in given):
-        raise Unfit("an answer that is no text", given)
+        raise Unfit(message("tasks.answer_text"), given)
     answers = [{"text": text, "start": record["context"].find(text)} for text in given if text.strip()]
     return [{"context": record["context"], "question": record["question"], "answers": answers}]
 
@@ -121,7 +123,7 @@ def cluener(record: Record) -> list[Row]:
     spans = []
     for kind, name, place in _cluener_places(record):
         if not isinstance(place, list) or len(place) != 2:
-            raise Unfit("a place that is not [first, last]", place)
+            raise Unfit(message("tasks.place_first"), place)
         # Its last character is inside, where others write the one after it.
         spans.append({"start": place[0], "end": place[1] + 1, "label": kind, "text": name})
     return [{**{key: value for key, value in record.items() if key != "label"}, "spans": spans}]
@@ -132,7 +134,7 @@ def label_studio(record: Record) -> list[Row]:
     texts = [value for value in record["data"].values() if isinstance(value, str)]
     done = [one for one in record["annotations"] if isinstance(one, dict) and not one.get("was_cancelled")]
     if len(texts) != 1 or not done:
-        raise Unfit("not one text with an annotation", record["data"] if len(texts) != 1 else "no annotation")
+        raise Unfit(message("tasks.one_text"), record["data"] if len(texts) != 1 else "no annotation")
     values = [one.get("value", {}) for one in done[0].get("result", []) if isinstance(one, dict)]
     choices = [choice for value in values for choice in value.get("choices", [])]
     if choices:
@@ -149,7 +151,7 @@ def label_studio(record: Record) -> list[Row]:
 def prodigy(record: Record) -> list[Row]:
     """Return a text with its spans, where whoever marked it took it."""
     if record.get("answer") in ("reject", "ignore"):
-        raise Unfit("not accepted by who marked it", record["answer"])
+        raise Unfit(message("tasks.accepted_who"), record["answer"])
     return [{"text": record["text"], "spans": record.get("spans") or []}]
 
 
@@ -165,7 +167,7 @@ def neighbours(record: Record) -> list[Row]:
     """Return a row a positive of a query, each with one of the negatives in turn."""
     positives, negatives = record["pos"], record.get("neg") or []
     if not positives:
-        raise Unfit("no positive", record["query"])
+        raise Unfit(message("tasks.positive"), record["query"])
     turned = islice(cycle(negatives), len(positives)) if negatives else iter([None] * len(positives))
     return [
         {"anchor": record["query"], "positive": positive} | ({"negative": negative} if negative is not None else {})

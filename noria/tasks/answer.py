@@ -11,6 +11,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from noria.core.errors import RowError
+from noria.core.messages import message
 from noria.text.script import is_chinese
 
 from .encode import encode_question
@@ -51,25 +52,29 @@ class Extract(Task):
         question = field_text(row, "question", file=file, line=line)
         given = row.get("answers")
         if not isinstance(given, list):
-            raise RowError("not a list", file=file, line=line, field="answers", found=given, allowed="[{text, start}]")
+            raise RowError(
+                message("tasks.list"), file=file, line=line, field="answers", found=given, allowed="[{text, start}]"
+            )
         answers = []
         for one in given:
             if not isinstance(one, dict) or type(one.get("start")) is not int or not isinstance(one.get("text"), str):
                 raise RowError(
-                    "not an answer", file=file, line=line, field="answers", found=one, allowed="{text, start}"
+                    message("tasks.answer"), file=file, line=line, field="answers", found=one, allowed="{text, start}"
                 )
             text, start = one["text"], one["start"]
             if not text.strip():
-                raise RowError("the answer is blank", file=file, line=line, field="answers", found=one, allowed="[]")
+                raise RowError(
+                    message("tasks.answer_blank"), file=file, line=line, field="answers", found=one, allowed="[]"
+                )
             if start != -1 and (start < 0 or context[start : start + len(text)] != text):
                 there = context.find(text)
                 raise RowError(
-                    "the context has other words there",
+                    message("tasks.context_other"),
                     file=file,
                     line=line,
                     field="answers",
                     found=one,
-                    hint=f"it stands at {there}" if there >= 0 else "start -1 says it is not there word for word",
+                    hint=message("tasks.stands", there=there) if there >= 0 else message("tasks.start_says"),
                 )
             answers.append({"text": text, "start": start})
         return {"context": context, "question": question, "answers": answers}

@@ -12,6 +12,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from noria.core.errors import FolderError, InputError, RowError
+from noria.core.messages import message
 from noria.text.script import is_chinese
 
 from .complete import bits_per_byte
@@ -61,50 +62,55 @@ class Chat(Task):
         given = row.get("messages")
         if not isinstance(given, list) or not given:
             raise RowError(
-                "not a list of turns", file=file, line=line, field="messages", found=given, allowed="[{role, content}]"
+                message("tasks.list_turns"),
+                file=file,
+                line=line,
+                field="messages",
+                found=given,
+                allowed="[{role, content}]",
             )
         messages: list[dict[str, str]] = []
         for number, turn in enumerate(given):
             role, content = (turn.get("role"), turn.get("content")) if isinstance(turn, dict) else (None, None)
             if role not in ROLES or (role == "system" and number):
                 raise RowError(
-                    "not a turn",
+                    message("tasks.turn"),
                     file=file,
                     line=line,
                     field="messages",
                     found=turn,
-                    allowed="role system (first only), user or assistant",
+                    allowed=message("tasks.role_system"),
                 )
             if turn.get("tool_calls") or turn.get("function_call"):
                 raise RowError(
-                    "a call of a tool, which is not learned from",
+                    message("tasks.call_tool"),
                     file=file,
                     line=line,
                     field="messages",
                     found=turn,
-                    allowed="turns of text",
+                    allowed=message("tasks.turns_text"),
                 )
             content = _joined(content)
             if not isinstance(content, str) and content is not None:
                 raise RowError(
-                    "a turn that is not text",
+                    message("tasks.turn_text"),
                     file=file,
                     line=line,
                     field="messages",
                     found=turn,
-                    allowed="content as text",
+                    allowed=message("tasks.content_text"),
                 )
             if content is None or not content.strip():
-                raise RowError("a turn says nothing", file=file, line=line, field="messages", found=turn)
+                raise RowError(message("tasks.turn_says"), file=file, line=line, field="messages", found=turn)
             messages.append({"role": role, "content": content})
         if messages[-1]["role"] != "assistant":
             raise RowError(
-                "the last turn is not the assistant's",
+                message("tasks.last_turn"),
                 file=file,
                 line=line,
                 field="messages",
                 found=messages[-1]["role"],
-                hint="there is nothing to learn after it",
+                hint=message("tasks.there_nothing"),
             )
         if self.template:
             try:
@@ -185,7 +191,7 @@ class Chat(Task):
         try:
             made.features(tokenizer, "?", 64)
         except InputError as error:
-            raise FolderError(f"the chat template of {folder} cannot be used", found=error) from error
+            raise FolderError(message("tasks.chat_template", folder=folder), found=error) from error
         return made
 
     def scores(self, rows: Sequence[Row], answers: Sequence[Answer]) -> list[Measure]:

@@ -11,6 +11,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from noria.core.errors import InputError, RowError
+from noria.core.messages import message
 
 from .encode import encode_pair
 from .measure import Measure, label_measures, labels_measures
@@ -76,9 +77,7 @@ class Classify(Task):
         """
         lists = sum("labels" in row for row in rows)
         if 0 < lists < len(rows):
-            raise InputError(
-                "some rows have one label and some a list of labels", found=f"{lists:,} of {len(rows):,} with labels"
-            )
+            raise InputError(message("tasks.some_rows"), found=message("tasks.labels", lists=lists, rows=len(rows)))
         return replace(self, labels=self.labels or labels_in(rows), many=lists > 0)
 
     def scores(self, rows: Sequence[Row], answers: Sequence[Answer]) -> list[Measure]:
@@ -100,16 +99,16 @@ class Classify(Task):
         given = row["labels"]
         if not isinstance(given, list) or not all(isinstance(label, str) and label.strip() for label in given):
             raise RowError(
-                "not a list of labels", file=file, line=line, field="labels", found=given, allowed='["a", "b"]'
+                message("tasks.list_labels"), file=file, line=line, field="labels", found=given, allowed='["a", "b"]'
             )
         if self.labels and not self.many:
             raise RowError(
-                "a list, where the model gives one label",
+                message("tasks.list_where"),
                 file=file,
                 line=line,
                 field="labels",
                 found=given,
-                allowed="a field label",
+                allowed=message("tasks.field_label"),
             )
         self._known(given, "labels", file, line)
         return {"labels": sorted(set(given))}
@@ -117,4 +116,6 @@ class Classify(Task):
     def _known(self, labels: Sequence[str], field: str, file: str | Path, line: int) -> None:
         for label in labels:
             if self.labels and label not in self.labels:
-                raise RowError("unknown label", file=file, line=line, field=field, found=label, allowed=self.labels)
+                raise RowError(
+                    message("tasks.unknown_label"), file=file, line=line, field=field, found=label, allowed=self.labels
+                )

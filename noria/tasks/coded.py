@@ -7,6 +7,7 @@ from collections import Counter
 from typing import Any
 
 from noria.core.errors import InputError, RowError
+from noria.core.messages import message
 from noria.core.progress import Report
 
 Entries = list[tuple[int, dict[str, Any] | RowError]]
@@ -29,10 +30,10 @@ def refuse_codes(name: str, entries: Entries) -> None:
         return
     if all(isinstance(code, int | float) and code in (0, 1) for one in lists for code in one):
         raise InputError(
-            f"{name}: lists of 0 and 1 in the place of labels",
+            message("tasks.lists_place", name=name),
             found=lists[0],
             allowed='["a", "b"]',
-            hint="write the names of the labels that a text has",
+            hint=message("tasks.write_names"),
         )
 
 
@@ -51,10 +52,9 @@ def from_columns(name: str, entries: Entries, *, many: bool, report: Report | No
     counts = Counter(sum(bool(_bit(row[key])) for key in names) for row in rows)
     if not many and set(counts) != {1}:
         raise InputError(
-            f"{name}: {len(names):,} columns of 0 and 1, of which {len(rows) - counts[1]:,} of {len(rows):,} rows have none or "
-            "several",
+            message("tasks.columns_rows", name=name, names=len(names), rows=len(rows) - counts[1], rows_2=len(rows)),
             found=", ".join(names),
-            hint="--many reads several labels a text; else name the label's column: --label-column NAME",
+            hint=message("tasks.many_reads"),
         )
     for row in rows:
         found = [key for key in names if _bit(row[key])]

@@ -11,6 +11,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from noria.core.errors import InputError
+from noria.core.messages import message
 
 from .encode import encode
 from .measure import Measure, ratio
@@ -55,7 +56,9 @@ class Sampling:
         ):
             value = getattr(self, name)
             if not low <= value <= high:
-                raise InputError(f"{name} is out of range", found=value, allowed=f"{low} to {high}")
+                raise InputError(
+                    message("tasks.out_range", name=name), found=value, allowed=message("tasks.to", low=low, high=high)
+                )
 
 
 @dataclass(frozen=True)

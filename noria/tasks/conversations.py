@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from noria.core.messages import message
+
 from .form import Record, Row, Unfit, is_texts
 
 _ROLES = {
@@ -45,7 +47,7 @@ def share_gpt(record: Record) -> list[Row]:
         role = turn.get("from", turn.get("role")) if isinstance(turn, dict) else None
         content = turn.get("value", turn.get("content")) if isinstance(turn, dict) else None
         if str(role).lower() not in _ROLES or turn.get("tool_calls") or turn.get("function_call"):
-            raise Unfit("a turn of nobody known here; calls of tools are not learned from", turn)
+            raise Unfit(message("tasks.turn_nobody"), turn)
         messages.append({"role": _ROLES[str(role).lower()], "content": content})
     return [{"messages": messages}]
 
@@ -61,7 +63,7 @@ def alpaca(record: Record) -> list[Row]:
         messages.append({"role": "system", "content": record["system"]})
     for turn in record.get("history") or []:
         if not isinstance(turn, list) or len(turn) != 2:
-            raise Unfit("history is not a list of [question, answer]", turn)
+            raise Unfit(message("tasks.history_list"), turn)
         messages += _pair(turn[0], turn[1])
     parts = [record["instruction"], record.get("input")]
     question = "\n\n".join(part for part in parts if isinstance(part, str) and part.strip())

@@ -11,6 +11,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from noria.core.errors import InputError, RowError
+from noria.core.messages import message
 from noria.text.labels import one_label
 
 from .encode import encode
@@ -64,14 +65,13 @@ class Embed(Task):
         for mark in _MARKS:
             if _is_unlike(row.get(mark)):
                 raise RowError(
-                    "a pair that is not marked as alike",
+                    message("tasks.pair_marked"),
                     file=file,
                     line=line,
                     field=mark,
                     found=row[mark],
-                    allowed="1, true; or no such field",
-                    hint="only pairs that mean the same are learned from: "
-                    "leave the others out, or give them as the negative of a row",
+                    allowed=message("tasks.true_such"),
+                    hint=message("tasks.only_pairs"),
                 )
         names = ["anchor", "positive", *(["negative"] if row.get("negative") not in (None, "") else [])]
         return {name: field_text(row, name, file=file, line=line) for name in names}
@@ -142,9 +142,9 @@ def pairs(rows: Sequence[Row], seed: int, per_row: int = 4) -> list[Row]:
         groups.setdefault(row["label"], []).append(index)
     if len(groups) < 2 or all(len(group) < 2 for group in groups.values()):
         raise InputError(
-            "too few labelled texts to draw pairs from",
-            found=f"{len(rows)} texts of {len(groups)} labels",
-            allowed="two labels or more, one of them with two texts",
+            message("tasks.too_few"),
+            found=message("tasks.texts_labels", rows=len(rows), groups=len(groups)),
+            allowed=message("tasks.two_labels"),
         )
     random = np.random.default_rng(seed)
     places = np.arange(len(rows))

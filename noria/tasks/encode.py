@@ -12,6 +12,7 @@ from typing import Any
 from tokenizers import Encoding, Tokenizer
 
 from noria.core.errors import InputError
+from noria.core.messages import message
 
 ENDS = ("<|im_end|>", "<|end|>", "</s>", "<eos>", "<|endoftext|>", "[SEP]")
 """Tokens that end a text, by the names that tokenizers give them; the first that one knows is meant."""
@@ -162,7 +163,7 @@ def text_of_ids(tokenizer: Tokenizer, ids: Sequence[int]) -> str:
     allowed = f"ids of the model's own tokenizer, below {tokenizer.get_vocab_size():,}"
     for one in ids:
         if tokenizer.id_to_token(one) is None:
-            raise InputError("no token of the model", found=one, allowed=allowed, hint="send the text itself")
+            raise InputError(message("tasks.token_model"), found=one, allowed=allowed, hint=message("tasks.send_text"))
     text = tokenizer.decode(list(ids))
     special = {number for number, token in tokenizer.get_added_tokens_decoder().items() if token.special}
     given = Counter(one for one in ids if one not in special)
@@ -171,7 +172,7 @@ def text_of_ids(tokenizer: Tokenizer, ids: Sequence[int]) -> str:
     strange = (given & again).total() < 0.8 * max(given.total(), again.total()) - 2
     scripts = {unicodedata.name(letter, "").partition(" ")[0] for letter in text if letter.isalpha()}
     if strange or len(scripts - _MIXED_SCRIPTS) > 2:
-        raise InputError("the ids are another tokenizer's", allowed=allowed, hint="send the text itself")
+        raise InputError(message("tasks.ids_another"), allowed=allowed, hint=message("tasks.send_text"))
     return text
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from noria.core.errors import RowError
+from noria.core.messages import message
 
 Record = Mapping[str, Any]
 Row = dict[str, Any]
@@ -39,10 +40,12 @@ class Form:
         try:
             return self.rows(record)
         except Unfit as error:
-            raise RowError(f"{error.what} ({self.name})", file=file, line=line, found=error.found) from None
+            raise RowError(
+                message("tasks.within_form", what=error.what, name=self.name), file=file, line=line, found=error.found
+            ) from None
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise RowError(
-                f"broken in the form of {self.name}", file=file, line=line, found=record, hint=repr(error)
+                message("tasks.broken_form", name=self.name), file=file, line=line, found=record, hint=repr(error)
             ) from None
 
 

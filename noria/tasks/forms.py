@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from noria.core.errors import RowError
+from noria.core.messages import message
 
 from .annotations import (
     cluener,
@@ -51,14 +52,19 @@ def own_rows(record: Record, task: str, *, file: str | Path = "<memory>", line: 
     if form is None:
         return [dict(record)]
     if not form.tasks:
-        raise RowError(f"rows in the form of {form.name}", file=file, line=line, hint=_WAYS[form.name])
+        raise RowError(
+            message("tasks.rows_form", name=form.name),
+            file=file,
+            line=line,
+            hint=message(f"tasks.ways.{_WAYS[form.name]}"),
+        )
     if task not in form.tasks:
         raise RowError(
-            f"rows in the form of {form.name} are for {' or '.join(form.tasks)}, not for {task}",
+            message("tasks.rows_form_2", name=form.name, tasks=" or ".join(form.tasks), task=task),
             file=file,
             line=line,
             found=", ".join(map(str, record)),
-            hint=f"noria build finetune {form.tasks[0]}",
+            hint=message("tasks.noria_build", tasks=form.tasks[0]),
         )
     return form.turned(record, file=file, line=line)
 
@@ -218,7 +224,7 @@ _LOOSE = {
 }
 """Task -> a form that only rows of this task can be meant to have."""
 _WAYS = {
-    "preferences": "only answers that are right are learned from: write the prompt and the chosen answer as {messages}",
-    "a token a row": "write a token and its tag a line, a blank line between sentences (.conll), or {tokens, tags} a sentence",
-    "translation sets of Hugging Face": "say which language is read and which is written: {source, target}",
+    "preferences": "preferences",
+    "a token a row": "token",
+    "translation sets of Hugging Face": "translation",
 }

@@ -17,6 +17,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from noria.core.errors import InputError, SettingError
+from noria.core.messages import message
 
 LONGEST = 64 * 1024
 """Characters of a schema."""
@@ -42,7 +43,7 @@ class Guide:
             InputError: it was none of those allowed.
         """
         if not self._matcher.consume_token(token):
-            raise InputError("the text left its JSON schema")
+            raise InputError(message("tasks.text_left"))
 
     @property
     def whole(self) -> bool:
@@ -73,7 +74,7 @@ class Guides:
 
         made = llguidance.LLMatcher(self._words(), _grammar(schema), log_level=0)
         if made.is_error():
-            raise InputError("the JSON schema cannot be held to", found=_first(made.get_error()))
+            raise InputError(message("tasks.json_schema_cannot"), found=_first(made.get_error()))
         return Guide(made)
 
     def _words(self) -> Any:
@@ -87,14 +88,14 @@ class Guides:
                     self._tokenizer.to_str(), n_vocab=self._tokenizer.get_vocab_size(), eos_token=end
                 )
             except Exception as error:  # the library raises several kinds for tokenizers that it cannot read
-                raise SettingError("the model's tokenizer cannot be held to JSON", found=_first(str(error))) from error
+                raise SettingError(message("tasks.model_tokenizer"), found=_first(str(error))) from error
         return self._known
 
     def _unused(self) -> list[int]:
         """Return a special token to stand for the end of a model that has none: JSON that is whole ends by itself."""
         special = [number for number, token in self._tokenizer.get_added_tokens_decoder().items() if token.special]
         if not special:
-            raise SettingError("the model has no token that ends a text")
+            raise SettingError(message("tasks.model_token"))
         return special[:1]
 
 
@@ -108,11 +109,13 @@ def check_schema(schema: str) -> None:
 
     if len(schema) > LONGEST:
         raise InputError(
-            "the JSON schema is too long", found=f"{len(schema):,} characters", allowed=f"up to {LONGEST:,}"
+            message("tasks.json_schema"),
+            found=message("tasks.characters", schema=len(schema)),
+            allowed=message("tasks.up", longest=LONGEST),
         )
     wrong, told = llguidance.LLMatcher.validate_grammar_with_warnings(_grammar(schema))
     if wrong:
-        raise InputError("the JSON schema cannot be held to", found=_first(told[0]))
+        raise InputError(message("tasks.json_schema_cannot"), found=_first(told[0]))
 
 
 def _grammar(schema: str) -> str:
@@ -121,7 +124,7 @@ def _grammar(schema: str) -> str:
     try:
         return str(llguidance.LLMatcher.grammar_from_json_schema(schema, overrides={"whitespace_flexible": False}))
     except ValueError as error:
-        raise InputError("not a JSON schema", found=_first(str(error))) from None
+        raise InputError(message("tasks.json_schema_2"), found=_first(str(error))) from None
 
 
 def _first(text: str) -> str:

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 from tokenizers import Tokenizer
 
 from noria.core.errors import InputError, RowError
+from noria.core.messages import message
 
 from .classify import Classify
 from .task import Features, Head, Row, Task
@@ -46,7 +47,9 @@ class Numeric(Classify):
         numbers = _numbers(given)
         if numbers is None or (self.width and len(numbers) != self.width):
             raise InputError(
-                "not a row of numbers", found=row, allowed=f"{self.width or 'some'} numbers between commas"
+                message("tasks.row_numbers"),
+                found=row,
+                allowed=message("tasks.numbers_between", width=self.width or "some"),
             )
         return Features([], [], {"text": row, "truncated": False, "vector": numbers})
 
@@ -62,28 +65,32 @@ class Numeric(Classify):
         """
         widths = sorted({len(row["features"]) for row in rows})
         if len(widths) != 1:
-            raise InputError("rows have different numbers of features", found=widths, allowed="one number for all rows")
+            raise InputError(message("tasks.rows_different"), found=widths, allowed=message("tasks.one_number"))
         task = super().fitted(rows)
         return replace(task, width=widths[0]) if isinstance(task, Numeric) else task
 
     def _inputs(self, row: Mapping[str, object], file: str | Path, line: int) -> Row:
         if "features" not in row:
             raise RowError(
-                "the field is missing", file=file, line=line, field="features", found=", ".join(map(str, row)) or "{}"
+                message("tasks.field_missing"),
+                file=file,
+                line=line,
+                field="features",
+                found=", ".join(map(str, row)) or "{}",
             )
         numbers = _numbers(row["features"])
         if numbers is None:
             raise RowError(
-                "not a list of numbers",
+                message("tasks.list_numbers"),
                 file=file,
                 line=line,
                 field="features",
                 found=row["features"],
-                allowed=f"finite numbers up to {LARGEST:g}",
+                allowed=message("tasks.finite_numbers", largest=LARGEST),
             )
         if self.width and len(numbers) != self.width:
             raise RowError(
-                "another number of features",
+                message("tasks.another_number"),
                 file=file,
                 line=line,
                 field="features",

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from noria.core.errors import SettingError, unknown
+from noria.core.messages import message
 
 from .task import Task, task_for
 
@@ -32,7 +33,7 @@ def task_with(name: str, options: Mapping[str, object] | None = None, *, many: b
     hints = typing.get_type_hints(type(task))
     known = {one.name: hints[one.name] for one in fields(task) if one.name not in FITTED}
     if many and "many" not in known:
-        raise SettingError("--many is for tasks with labels", found=name, allowed="classify, numeric")
+        raise SettingError(message("tasks.many_tasks"), found=name, allowed="classify, numeric")
     given: dict[str, Any] = {**({"many": True} if many else {}), **(options or {})}
     for key, value in given.items():
         if key not in known:
@@ -41,6 +42,6 @@ def task_with(name: str, options: Mapping[str, object] | None = None, *, many: b
             given[key] = TypeAdapter(known[key]).validate_python(value)
         except ValidationError as error:
             raise SettingError(
-                f"option {key} of {name} is not allowed", found=value, allowed=error.errors()[0]["msg"]
+                message("tasks.option_allowed", key=key, name=name), found=value, allowed=error.errors()[0]["msg"]
             ) from None
     return task_for(name, **given)

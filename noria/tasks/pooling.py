@@ -21,6 +21,7 @@ import numpy as np
 
 from noria.core.errors import FolderError, SettingError
 from noria.core.folder import MANIFEST, read_manifest, write_json
+from noria.core.messages import message
 
 MODES = ("cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean", "lasttoken")
 """First token; largest of each number; mean; sum by the root of the count; mean with weights 1, 2, 3 ...; last token."""
@@ -46,7 +47,11 @@ def modes_of(pooling: str) -> tuple[str, ...]:
     """
     modes = tuple(pooling.split("+"))
     if any(mode not in MODES for mode in modes):
-        raise SettingError("unknown pooling", found=pooling, allowed=f"{', '.join(MODES)}, or several joined by +")
+        raise SettingError(
+            message("tasks.unknown_pooling"),
+            found=pooling,
+            allowed=message("tasks.several_joined", modes=", ".join(MODES)),
+        )
     return modes
 
 
@@ -101,17 +106,17 @@ def sentence_folder(folder: Path) -> Sentence | None:
             pooling = _pooling(path / "config.json")
         elif kind != "Transformer" and kind not in _WITHOUT_EFFECT:
             raise FolderError(
-                f"{root}: its vectors pass through a module that is not computed here",
+                message("tasks.vectors_pass", root=root),
                 found=f"{kind} ({path.name})",
                 allowed=("Transformer", "Pooling", *_WITHOUT_EFFECT),
-                hint="choose one without it; for labels (classify, tag) it does not matter",
+                hint=message("tasks.choose_one"),
             )
     own = _json(root / "sentence_bert_config.json", {})
     if own.get("do_lower_case"):
         raise FolderError(
-            f"{root / 'sentence_bert_config.json'}: do_lower_case is not done here",
+            message("tasks.do_lower", root=root / "sentence_bert_config.json"),
             found=True,
-            hint="put Lowercase into the tokenizer's normalizer",
+            hint=message("tasks.put_lowercase"),
         )
     said = _json(root / "config_sentence_transformers.json", {})
     prompts = {str(name): str(prompt) for name, prompt in (said.get("prompts") or {}).items()}
@@ -197,12 +202,12 @@ def _pooling(file: Path) -> str:
     odd = [key for key, value in config.items() if key.startswith("pooling_mode_") and value and key not in _OLD]
     odd += [str(mode) for mode in modes if mode not in MODES]
     if odd:
-        raise FolderError(f"{file}: unknown pooling", found=", ".join(odd), allowed=MODES)
+        raise FolderError(message("tasks.unknown_pooling_2", file=file), found=", ".join(odd), allowed=MODES)
     if config.get("include_prompt") is False:
         raise FolderError(
-            f"{file}: include_prompt false is not computed here",
-            allowed="prompts are pooled with the text",
-            hint="choose a base whose pooling takes in the prompt",
+            message("tasks.include_prompt", file=file),
+            allowed=message("tasks.prompts_pooled"),
+            hint=message("tasks.choose_base"),
         )
     return "+".join(modes)
 
@@ -213,6 +218,6 @@ def _json(file: Path, default: Any = None) -> Any:
     except FileNotFoundError:
         if default is not None:
             return default
-        raise FolderError(f"{file} is missing", hint="the folder is not whole") from None
+        raise FolderError(message("tasks.missing", file=file), hint=message("tasks.folder_whole")) from None
     except ValueError as error:
-        raise FolderError(f"{file} cannot be read", found=str(error)) from None
+        raise FolderError(message("tasks.cannot_read", file=file), found=str(error)) from None

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from noria.core.errors import InputError, RowError
+from noria.core.messages import message
 from noria.core.progress import Report
 from noria.text.labels import STRONG, Joined, one_label, parts_of, separator_of
 from noria.text.records import Records
@@ -62,10 +63,10 @@ def rows_in(records: Records, reading: Reading, report: Report | None = None) ->
             continue
         if records.format.kind == "text" and reading.task != "complete" and list(rows[0]) == ["text"]:
             raise InputError(
-                f"{records.source.name} is plain text: a {reading.task} row has more than a text",
+                message("tasks.plain_text", name=records.source.name, task=reading.task),
                 found=record["text"],
-                allowed=f"fields {', '.join(reading.fields)}",
-                hint="write a table with the names of its columns on the first line (.csv, .tsv), or JSON Lines",
+                allowed=message("tasks.fields", fields=", ".join(reading.fields)),
+                hint=message("tasks.write_table"),
             )
         if known is None:
             # Objects may differ: a key that was named need not be in the first.

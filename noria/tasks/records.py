@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from noria.core.errors import InputError, RowError
+from noria.core.messages import message
 from noria.text.labels import STRONG, parts_of
 
 LISTS = ("labels", "tokens", "tags", "spans", "answers", "messages", "features")
@@ -72,7 +73,7 @@ def columns_for(
     chosen = dict(given or {})
     for column in chosen.values():
         if column not in columns:
-            raise InputError("no such column", found=column, allowed=columns)
+            raise InputError(message("tasks.such_column"), found=column, allowed=columns)
     taken = {*chosen.values(), *(field for field in fields if field in columns)}
     for field in fields:
         if field in columns or field in chosen:

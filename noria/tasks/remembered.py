@@ -14,6 +14,7 @@ from typing import Any
 
 from noria.core.errors import InputError, RowError
 from noria.core.folder import Manifest, sha256_file
+from noria.core.messages import message
 from noria.core.progress import Report
 from noria.text.records import read_records
 
@@ -88,7 +89,11 @@ def given_for(
     for line, record in records:
         row = record if isinstance(record, RowError) else as_row(record, known, table=records.format.has_columns)
         if isinstance(row, RowError) or not isinstance(row.get("text"), str) or not row["text"].strip():
-            fault = row if isinstance(row, RowError) else RowError("no text", file=file, line=line, field="text")
+            fault = (
+                row
+                if isinstance(row, RowError)
+                else RowError(message("tasks.text"), file=file, line=line, field="text")
+            )
             if not skip_bad:
                 raise fault
             skipped += 1
@@ -149,8 +154,8 @@ def _check_pairs(manifest: Manifest, rows: Sequence[Row], file: Path) -> None:
     alone = sum("pair" not in row for row in rows)
     if manifest.facts.get("pairs") and alone:
         raise InputError(
-            f"{file} holds texts without a second one, and the model was trained on pairs",
-            found=f"{alone:,} of {len(rows):,} rows",
-            allowed="text and pair in every row",
-            hint="name the column: --columns.pair NAME",
+            message("tasks.holds_texts", file=file),
+            found=message("tasks.rows", alone=alone, rows=len(rows)),
+            allowed=message("tasks.text_pair"),
+            hint=message("tasks.name_column"),
         )

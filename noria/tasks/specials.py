@@ -14,6 +14,7 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from noria.core.errors import FolderError
+from noria.core.messages import message
 
 from .encode import end_of
 
@@ -90,7 +91,7 @@ def read_json(file: Path) -> dict[str, Any]:
     try:
         known = json.loads(file.read_text(encoding="utf-8-sig")) if file.is_file() else {}
     except ValueError as error:
-        raise FolderError(f"{file} cannot be read", found=str(error)) from None
+        raise FolderError(message("tasks.cannot_read", file=file), found=str(error)) from None
     return known if isinstance(known, dict) else {}
 
 

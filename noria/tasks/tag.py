@@ -12,6 +12,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from noria.core.errors import RowError
+from noria.core.messages import Message, message
 
 from .encode import encode_windows
 from .measure import Measure, span_measures
@@ -56,7 +57,12 @@ class Tag(Task):
         for span in spans:
             if self.labels and span["label"] not in self.labels:
                 raise RowError(
-                    "unknown label", file=file, line=line, field="spans", found=span["label"], allowed=self.labels
+                    message("tasks.unknown_label"),
+                    file=file,
+                    line=line,
+                    field="spans",
+                    found=span["label"],
+                    allowed=self.labels,
                 )
         return {"text": text, "spans": spans}
 
@@ -171,67 +177,80 @@ def place_of(features: Features, index: int) -> tuple[int, int]:
 
 _MARKS = {"B": "B", "I": "I", "M": "I", "E": "E", "S": "S", "L": "E", "U": "S"}
 """Mark of a tag -> what it says: B begins, I goes on, E ends, S stands alone; of BIO, BMES, BIOES, BILOU and IO."""
-_SCHEMES = "O, and before a label B-, I- (BIO, IO), also M-, E-, S- (BMES, BIOES) or L-, U- (BILOU)"
 
 
 def _checked_spans(row: Mapping[str, object], text: str, file: str | Path, line: int) -> list[Span]:
     given = row.get("spans")
     if "spans" not in row:
         raise RowError(
-            "the field is missing",
+            message("tasks.field_missing"),
             file=file,
             line=line,
             field="spans",
             found=", ".join(map(str, row)),
-            allowed="spans: [{start, end, label}], or tokens and tags",
+            allowed=message("tasks.spans_start"),
         )
     if not isinstance(given, list):
-        raise RowError("not a list", file=file, line=line, field="spans", found=given, allowed="[{start, end, label}]")
+        raise RowError(
+            message("tasks.list"), file=file, line=line, field="spans", found=given, allowed="[{start, end, label}]"
+        )
     spans: list[Span] = []
     for span in given:
         if not isinstance(span, dict) or not {"start", "end", "label"} <= span.keys():
-            raise RowError("not a span", file=file, line=line, field="spans", found=span, allowed="{start, end, label}")
+            raise RowError(
+                message("tasks.span"), file=file, line=line, field="spans", found=span, allowed="{start, end, label}"
+            )
         start, end, label = span["start"], span["end"], span["label"]
         if type(start) is not int or type(end) is not int or not 0 <= start < end <= len(text):
             raise RowError(
-                "a span outside the text",
+                message("tasks.span_outside"),
                 file=file,
                 line=line,
                 field="spans",
-                found=f"{start} to {end}",
+                found=message("tasks.to_2", start=start, end=end),
                 allowed=f"0 <= start < end <= {len(text)}",
             )
         if not isinstance(label, str) or not label:
-            raise RowError("a span's label is no text", file=file, line=line, field="spans", found=label)
+            raise RowError(message("tasks.span_label"), file=file, line=line, field="spans", found=label)
         given = span.get("text")
         if isinstance(given, str) and given != text[start:end]:
             raise RowError(
-                "a span's own text is not what stands there",
+                message("tasks.span_own"),
                 file=file,
                 line=line,
                 field="spans",
-                found=f"{given!r}, and {text[start:end]!r} from {start} to {end}",
+                found=message("tasks.and_from", given=given, text=text[start:end], start=start, end=end),
                 hint=_where(given, text, start, end),
             )
         spans.append({"start": start, "end": end, "label": label})
     spans.sort(key=lambda span: (span["start"], span["end"]))
     for left, right in pairwise(spans):
         if right["start"] < left["end"]:
-            raise RowError("spans overlap", file=file, line=line, field="spans", found=f"{left} and {right}")
+            raise RowError(
+                message("tasks.spans_overlap"),
+                file=file,
+                line=line,
+                field="spans",
+                found=message("tasks.and", left=left, right=right),
+            )
     return spans
 
 
-def _where(given: str, text: str, start: int, end: int) -> str:
+def _where(given: str, text: str, start: int, end: int) -> Message:
     """Return what was probably meant by a place whose text is another."""
     wide = text.encode("utf-16-le")[2 * start : 2 * end].decode("utf-16-le", errors="replace")
     if wide == given:
-        return "places are counted in characters; these count UTF-16 units, in which an emoji is two"
+        return message("tasks.where.utf_16")
     if text.encode()[start:end].decode(errors="replace") == given:
-        return "places are counted in characters; these count bytes"
+        return message("tasks.where.bytes")
     if text[start : end + 1] == given:
-        return "end is the place after the last character; here it is the last character's own"
+        return message("tasks.where.last")
     place = text.find(given)
-    return f"it stands at {place} to {place + len(given)}" if place >= 0 else "it stands nowhere in the text"
+    return (
+        message("tasks.where.there", start=place, end=place + len(given))
+        if place >= 0
+        else message("tasks.where.nowhere")
+    )
 
 
 def _from_tokens(row: Mapping[str, object], file: str | Path, line: int) -> tuple[str, list[Span]]:
@@ -239,25 +258,25 @@ def _from_tokens(row: Mapping[str, object], file: str | Path, line: int) -> tupl
     for field, value in (("tokens", tokens), ("tags", tags)):
         if isinstance(value, list) and field == "tags" and any(type(one) is int for one in value):
             raise RowError(
-                "tags are numbers, not names",
+                message("tasks.tags_numbers"),
                 file=file,
                 line=line,
                 field=field,
                 found=value,
-                hint="write the names that they stand for",
-                allowed=_SCHEMES,
+                hint=message("tasks.write_names_they"),
+                allowed=message("tasks.schemes"),
             )
         if not isinstance(value, list) or not all(isinstance(item, str) and item for item in value):
-            raise RowError("not a list of texts", file=file, line=line, field=field, found=value)
+            raise RowError(message("tasks.list_texts"), file=file, line=line, field=field, found=value)
     assert isinstance(tokens, list)
     assert isinstance(tags, list)
     if not tokens or len(tokens) != len(tags):
         raise RowError(
-            "tokens and tags do not pair",
+            message("tasks.tokens_tags"),
             file=file,
             line=line,
             field="tags",
-            found=f"{len(tokens)} tokens, {len(tags)} tags",
+            found=message("tasks.tokens_tags_2", tokens=len(tokens), tags=len(tags)),
         )
     text, before = "", OUTSIDE
     spans: list[Span] = []
@@ -277,7 +296,7 @@ def _from_tokens(row: Mapping[str, object], file: str | Path, line: int) -> tupl
         text += token
         last = token
     if not text.strip():
-        raise RowError("the text is blank", file=file, line=line, field="tokens", found=tokens)
+        raise RowError(message("tasks.text_blank"), file=file, line=line, field="tokens", found=tokens)
     return text, spans
 
 
@@ -287,7 +306,9 @@ def _read_tag(tag: str, file: str | Path, line: int) -> tuple[str, str]:
         return OUTSIDE, ""
     mark, label = tag[:1].upper(), tag[2:].strip()
     if mark not in _MARKS or tag[1:2] not in ("-", "_") or not label:
-        raise RowError("not a tag", file=file, line=line, field="tags", found=tag, allowed=_SCHEMES)
+        raise RowError(
+            message("tasks.tag"), file=file, line=line, field="tags", found=tag, allowed=message("tasks.schemes")
+        )
     return _MARKS[mark], label
 
 

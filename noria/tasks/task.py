@@ -23,6 +23,7 @@ from tokenizers import Tokenizer
 
 from noria.core.errors import FolderError, InputError, RowError, SettingError, unknown
 from noria.core.folder import Manifest
+from noria.core.messages import message
 from noria.core.progress import Report
 from noria.text.records import read_records
 
@@ -172,11 +173,9 @@ def _kind(name: str) -> type[Task]:
         try:
             found = others[name].load()
         except (ImportError, AttributeError) as error:
-            raise SettingError(f"the task of an installed package cannot be loaded: {name}", found=error) from error
+            raise SettingError(message("tasks.task_installed", name=name), found=error) from error
     if not isinstance(found, type) or not issubclass(found, Task):
-        raise SettingError(
-            f"the entry point {name} is no task", found=found, allowed="a class that derives from noria.tasks.task.Task"
-        )
+        raise SettingError(message("tasks.entry_point", name=name), found=found, allowed=message("tasks.class_derives"))
     return found
 
 
@@ -188,7 +187,7 @@ def task_of(manifest: Manifest) -> Task:
     """
     facts = dict(manifest.facts)
     if manifest.kind != "model" or "task" not in facts:
-        raise FolderError("the folder is no model that says its task", found=manifest.kind, allowed="kind model")
+        raise FolderError(message("tasks.folder_model"), found=manifest.kind, allowed=message("tasks.kind_model"))
     return task_for(facts.pop("task"), facts.pop("labels", None) or (), **facts)
 
 
@@ -233,15 +232,15 @@ def read_rows(
         report.note(f"{path}: {len(faults):,} bad rows skipped, the first: {faults[0]}", skipped=len(faults))
     if not rows:
         raise InputError(
-            f"{path} holds no usable row",
+            message("tasks.holds_usable", path=path),
             found=(
-                f"{len(faults):,} bad rows, the first: {faults[0]}"
+                message("tasks.bad_rows", faults=len(faults), faults_2=faults[0])
                 if faults
                 else "only the names of the columns: " + ", ".join(records.columns)
                 if records.columns
-                else "nothing"
+                else message("tasks.nothing")
             ),
-            allowed="a row a line below the names of the columns" if table else "one JSON object a line",
+            allowed=message("tasks.row_line") if table else message("tasks.one_json"),
         )
     return rows
 
@@ -254,21 +253,26 @@ def field_text(row: Mapping[str, object], field: str, *, file: str | Path, line:
     """
     if field not in row:
         raise RowError(
-            "the field is missing", file=file, line=line, field=field, found=", ".join(map(str, row)) or "{}"
+            message("tasks.field_missing"), file=file, line=line, field=field, found=", ".join(map(str, row)) or "{}"
         )
     value = row[field]
     if value is None:
-        raise RowError("the field is null", file=file, line=line, field=field, allowed="text")
+        raise RowError(message("tasks.field_null"), file=file, line=line, field=field, allowed=message("tasks.text_2"))
     if not isinstance(value, str):
-        raise RowError("not a text", file=file, line=line, field=field, found=type(value).__name__, allowed="text")
+        raise RowError(
+            message("tasks.text_3"),
+            file=file,
+            line=line,
+            field=field,
+            found=type(value).__name__,
+            allowed=message("tasks.text_2"),
+        )
     if not value.strip():
-        raise RowError("the text is blank", file=file, line=line, field=field, found=value)
+        raise RowError(message("tasks.text_blank"), file=file, line=line, field=field, found=value)
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise RowError(
-            "half a surrogate pair is no text", file=file, line=line, field=field, found=ascii(value)
-        ) from None
+        raise RowError(message("tasks.half_surrogate"), file=file, line=line, field=field, found=ascii(value)) from None
     return value
 
 

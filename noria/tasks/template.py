@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Any
 
 from noria.core.errors import InputError
+from noria.core.messages import message
 
 Messages = Sequence[dict[str, str]]
 Spans = list[tuple[int, int]]
@@ -49,7 +50,7 @@ class Template:
                 messages=told, add_generation_prompt=begins, bos_token=self._begin, eos_token=self._end
             )
         except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as error:
-            raise InputError("the chat template cannot write these turns", found=error) from error
+            raise InputError(message("tasks.chat_template_cannot"), found=error) from error
         text, spans = "", []
         for number, part in enumerate(given.split(_OPENED)):
             inside, closed, outside = part.partition(_CLOSED)
@@ -96,4 +97,4 @@ def _compiled(text: str) -> Any:
         named = {"raise_exception": refuse, "strftime_now": lambda form: date.today().strftime(form)}
         return room.from_string(text, globals=named)
     except TemplateError as error:
-        raise InputError("the chat template is not Jinja", found=error) from error
+        raise InputError(message("tasks.chat_template_jinja"), found=error) from error

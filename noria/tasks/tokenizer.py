@@ -14,6 +14,7 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from noria.core.errors import FolderError
+from noria.core.messages import message
 
 FILE = "tokenizer.json"
 
@@ -26,11 +27,13 @@ def read_tokenizer(folder: str | Path) -> Tokenizer:
     """
     file = Path(folder) / FILE
     if not file.is_file():
-        raise FolderError(f"{folder} holds no {FILE}", hint="it is not a model or tokenizer folder")
+        raise FolderError(
+            message("tasks.holds", folder=folder, file=FILE), hint=message("tasks.model_tokenizer_folder")
+        )
     try:
         tokenizer = Tokenizer.from_file(str(file))
     except Exception as error:  # the library raises a bare Exception for every fault of the file
-        raise FolderError(f"{file} cannot be read", found=str(error)) from None
+        raise FolderError(message("tasks.cannot_read", file=file), found=str(error)) from None
     return bare(tokenizer)
 
 
@@ -64,5 +67,5 @@ def required(tokenizer: Tokenizer | None) -> Tokenizer:
         FolderError: there is none, as for a model over rows of numbers.
     """
     if tokenizer is None:
-        raise FolderError("the model has no tokenizer, and its task reads texts", hint=f"its folder should hold {FILE}")
+        raise FolderError(message("tasks.model_tokenizer_task"), hint=message("tasks.folder_should", file=FILE))
     return tokenizer

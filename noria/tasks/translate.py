@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from tokenizers import Tokenizer
 
 from noria.core.errors import InputError
+from noria.core.messages import message
 from noria.text.script import is_chinese
 
 from .encode import encode, end_of
@@ -89,7 +90,5 @@ def written_ids(tokenizer: Tokenizer, text: str, max_length: int) -> list[int]:
     """
     end = end_of(tokenizer)
     if end is None:
-        raise InputError(
-            "the tokenizer has no token that ends a text", hint="take a base model of the kind of T5 or BART"
-        )
+        raise InputError(message("tasks.tokenizer_token"), hint=message("tasks.take_base"))
     return [*tokenizer.encode(text, add_special_tokens=False).ids[: max_length - 1], end]

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from noria.core.errors import InputError, RowError
+from noria.core.messages import message
 
 from .lines import Numbered
 
@@ -26,22 +27,22 @@ def array_rows(text: str, name: str) -> Iterator[Numbered]:
         yield from _array(text, start - 1, name, closing="")  # objects one after another, each over many lines
         return
     if not isinstance(whole, dict):
-        raise InputError(f"{name} holds no rows", found=whole, allowed="[{...}, ...]")
+        raise InputError(message("text.holds_rows", name=name), found=whole, allowed="[{...}, ...]")
     lists = {key: value for key, value in whole.items() if isinstance(value, list) and any(map(_is_row, value))}
     held = [key for key in LISTED if key in lists] or list(lists)
     if len(lists) == 1 or (held and held[0] == "data"):
         yield from enumerate((_object(one, name, number) for number, one in enumerate(lists[held[0]], 1)), 1)
     elif lists:
         raise InputError(
-            f"{name} holds several lists of rows", found=", ".join(lists), hint="put each into a file of its own"
+            message("text.holds_several", name=name), found=", ".join(lists), hint=message("text.put_each")
         )
     elif rows := _split(whole) or _by_columns(whole):
         yield from enumerate(rows, 1)
     else:
         raise InputError(
-            f"{name} holds no rows",
-            found=f"an object with {', '.join(whole) or 'nothing'}",
-            allowed='[{...}, ...], {"data": [{...}, ...]}, or an object a line',
+            message("text.holds_rows", name=name),
+            found=message("text.object", whole=", ".join(whole) or "nothing"),
+            allowed=message("text.data_object"),
         )
 
 
@@ -63,7 +64,7 @@ def _array(text: str, start: int, name: str, closing: str = "]") -> Iterator[Num
         try:
             value, place = decode(text, place)
         except (ValueError, RecursionError) as error:
-            raise InputError(f"{name} is not JSON from line {line:,} on", found=str(error)) from None
+            raise InputError(message("text.json_line", name=name, line=line), found=str(error)) from None
         number += 1
         there = line if on_lines else number
         yield there, _object(value, name, there)
@@ -75,13 +76,13 @@ def _array(text: str, start: int, name: str, closing: str = "]") -> Iterator[Num
             continue
         if mark not in (",", "]"):
             raise InputError(
-                f"{name} is not JSON from line {line:,} on",
-                found=text[place : place + 20] or "the end",
-                allowed=", or ]",
+                message("text.json_line", name=name, line=line),
+                found=text[place : place + 20] or message("text.end"),
+                allowed=message("text.or"),
             )
         place, closed = place + 1, mark == "]"
     if rest := text[place:].strip():
-        raise InputError(f"{name} goes on after its array", found=rest)
+        raise InputError(message("text.goes_after", name=name), found=rest)
 
 
 def _is_row(value: object) -> bool:
@@ -91,7 +92,7 @@ def _is_row(value: object) -> bool:
 def _object(value: Any, name: str, line: int) -> dict[str, Any] | RowError:
     if isinstance(value, dict):
         return value
-    return RowError("not a JSON object", file=name, line=line, found=value, allowed="{...}")
+    return RowError(message("text.json_object"), file=name, line=line, found=value, allowed="{...}")
 
 
 def _split(whole: dict[str, Any]) -> list[dict[str, Any]]:

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import IO, Any, Literal
 
 from noria.core.errors import InputError
+from noria.core.messages import Message, as_is, message, message_of
 
 Part = dict[str, Any]
 """One JSON object that a parser yields: a title, a paragraph, a table, a sheet's rows."""
@@ -55,7 +56,7 @@ def parts_of(opener: Opener, image: bytes, name: str, seconds: int | None = None
         InputError: the file is none of its format, is locked, empty or damaged, or takes more memory or time than it may.
     """
     if not image:
-        raise InputError(f"{name} is empty", found="0 bytes")
+        raise InputError(message("text.empty", name=name), found=message("text.bytes"))
     if len(image) > LARGEST_BYTES:
         raise too_large(name)
     base, more = SECONDS[opener]
@@ -66,7 +67,9 @@ def parts_of(opener: Opener, image: bytes, name: str, seconds: int | None = None
 
 def too_large(name: str) -> InputError:
     """Return the error of a file that is not opened for its size."""
-    return InputError(f"{name} is too large to open", allowed=f"at most {LARGEST_BYTES >> 20:,} MiB, unpacked")
+    return InputError(
+        message("text.too_large", name=name), allowed=message("text.most_mib", largest_bytes=LARGEST_BYTES >> 20)
+    )
 
 
 class _Child:
@@ -116,12 +119,16 @@ class _Child:
             size += len(line)
             if size > REPLY_BYTES:
                 self.end(kill=True)
-                raise InputError(f"{name} holds too much", allowed=f"at most {REPLY_BYTES >> 30} GiB of text")
+                raise InputError(
+                    message("text.holds_too", name=name),
+                    allowed=message("text.most_gib", reply_bytes=REPLY_BYTES >> 30),
+                )
             part = json.loads(line)
             if part == {"end": "whole"}:
                 return parts
             if "error" in part:
-                raise InputError(part["error"], found=part["found"], hint=part["hint"])
+                told = {name: message_of(one) if isinstance(one, dict) else one for name, one in part.items()}
+                raise InputError(told["error"], found=told["found"], hint=told["hint"])
             parts.append(part)
         raise _ended(question, self.end())
 
@@ -139,12 +146,10 @@ class _Child:
 
 def _ended(question: dict[str, Any], code: int) -> InputError:
     if code == -signal.SIGXCPU:
-        seconds = f"{question['seconds']:,} s of processor time"
-        return InputError(f"{question['name']} takes too long to open", allowed=seconds)
-    how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-    return InputError(
-        f"{question['name']} is damaged, or takes more memory than it may", found=f"its reader ended ({how})"
-    )
+        seconds = message("text.processor_time", seconds=question["seconds"])
+        return InputError(message("text.takes_too", name=question["name"]), allowed=seconds)
+    how = as_is(signal.Signals(-code).name) if code < 0 else message("text.exit_code", code=code)
+    return InputError(message("text.damaged_takes", name=question["name"]), found=message("text.reader_ended", how=how))
 
 
 _LOCK = threading.Lock()
@@ -200,16 +205,20 @@ def _answers(question: dict[str, Any], image: bytes) -> Iterator[Part]:
         yield from import_module(f"noria.text.{_PARSERS[question['opener']]}").parts(image, name)
         yield {"end": "whole"}
     except InputError as error:
-        yield {"error": error.what, "found": error.found, "hint": error.hint}
+        yield {"error": _kept(error.what), "found": _kept(error.found), "hint": _kept(error.hint)}
     except MemoryError:
         yield {
-            "error": f"{name} takes more memory than it may",
-            "found": f"{len(image):,} bytes that unpack to more",
+            "error": _kept(message("text.memory", name=name)),
+            "found": _kept(message("text.unpack_more", size=len(image))),
             "hint": None,
         }
     except Exception as error:  # whatever a library throws at what somebody sent
         found = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-        yield {"error": f"{name} is damaged", "found": found, "hint": None}
+        yield {"error": _kept(message("text.damaged", name=name)), "found": found, "hint": None}
+
+
+def _kept(value: Any) -> Any:
+    return value.as_dict() if isinstance(value, Message) else value
 
 
 def _line(stream: IO[bytes]) -> bytes:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from noria.core.errors import InputError
+from noria.core.messages import message
 
 from .tables import Dialect, bare_names, check_header, read_cells
 from .titles import header_place
@@ -161,7 +162,7 @@ def _first_cells(lines: Sequence[str], dialect: Dialect) -> list[str]:
 def _header(lines: Sequence[str], dialect: Dialect, source: str | Path) -> tuple[str, ...]:
     _, cells = next(read_cells(lines, dialect), (1, []))
     if isinstance(cells, str):
-        raise InputError(f"{source}: the names of the columns cannot be read", found=lines[0], hint=cells)
+        raise InputError(message("text.names_columns", source=source), found=lines[0], hint=cells)
     names = bare_names(cells)
     check_header(names, source)
     return names

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from noria.core.errors import InputError
+from noria.core.messages import message
 
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -52,12 +53,15 @@ def decoded(image: bytes, source: str | Path) -> str:
     try:
         encoding = guess(image[:SAMPLE_BYTES] if len(image) > SAMPLE_BYTES else image)
     except InputError as error:
-        raise InputError(f"{source} is not text", found=error.found, allowed=error.allowed, hint=error.hint) from None
+        raise InputError(
+            message("text.text_2", source=source), found=error.found, allowed=error.allowed, hint=error.hint
+        ) from None
     try:
         return image.decode("utf-8-sig" if encoding == "utf-8" else encoding)
     except UnicodeDecodeError as error:
         raise InputError(
-            f"{source} is not {encoding} throughout", found=f"{error.reason} at byte {error.start}"
+            message("text.throughout", source=source, encoding=encoding),
+            found=message("text.byte", reason=error.reason, start=error.start),
         ) from None
 
 
@@ -79,7 +83,9 @@ def named(sample: bytes, source: str | Path) -> str:
     try:
         encoding = guess(sample)
     except InputError as error:
-        raise InputError(f"{source} is not text", found=error.found, allowed=error.allowed, hint=error.hint) from None
+        raise InputError(
+            message("text.text_2", source=source), found=error.found, allowed=error.allowed, hint=error.hint
+        ) from None
     return "utf-8-sig" if encoding == "utf-8" else encoding
 
 
@@ -95,7 +101,7 @@ def guess(sample: bytes) -> str:
     if b"\x00" in sample:
         if wide := _wide(sample):
             return wide
-        raise InputError("not text", found="zero bytes", allowed=ALLOWED)
+        raise InputError(message("text.text"), found=message("text.zero_bytes"), allowed=ALLOWED)
     if _decodes(sample, "utf-8") is not None:
         return "utf-8"
     text = sample.decode("utf-8", errors="marked")
@@ -116,7 +122,9 @@ def guess(sample: bytes) -> str:
         return korean
     if scores[best] >= 0 and _is_plain_chinese(sample):
         return "gb18030"
-    raise InputError("not text", found="bytes of no known encoding", allowed=ALLOWED, hint="save it as UTF-8")
+    raise InputError(
+        message("text.text"), found=message("text.bytes_known"), allowed=ALLOWED, hint=message("text.save_utf")
+    )
 
 
 def plain_name(encoding: str) -> str:

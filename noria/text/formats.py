@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from noria.core.errors import InputError
+from noria.core.messages import Message, message
 
 from .encoding import SAMPLE_BYTES, text_of
 from .sources import PACKED, Source
@@ -53,40 +54,42 @@ FORMATS = (
     Format("markup", "a table in HTML", ()),  # what some web shops call .xls
 )
 ENDINGS = tuple(ending for one in FORMATS for ending in one.endings)
-ALLOWED = f"{', '.join(ENDINGS)}; each also with {', '.join(PACKED)}"
-"""What a message says that may be given."""
-ROWS = f"{', '.join(ending for one in FORMATS if one.kind != 'pdf' for ending in one.endings)}; each also with {', '.join(PACKED)}"
-"""What a message says that may be given where rows are wanted."""
 OWN_RECORDS = ("noria.json", "drops.json", "provenance.jsonl", "certificate.json")
 """Files that Noria writes beside rows, and that hold none."""
-_SAVE = "save its text as .txt or .md"
 _OTHERS = {
-    ".doc": "Word of Office 97 is not read: save it as .docx",
-    ".docm": "Word with macros is not read: save it as .docx",
-    ".mht": "web archives are not read: save the page as .html",
-    ".mhtml": "web archives are not read: save the page as .html",
-    ".rtf": f"RTF is not read: {_SAVE}",
-    ".odt": f"OpenDocument text is not read: {_SAVE}",
-    ".ppt": f"PowerPoint is not read: {_SAVE}",
-    ".pptx": f"PowerPoint is not read: {_SAVE}",
-    ".xml": "XML is not read: write its texts as JSON Lines",
-    ".epub": f"EPUB is not read: {_SAVE}",
-    ".ann": "brat's marks beside a text are not read: export them as CoNLL columns or JSON Lines",
-    ".arrow": "Arrow is not read: save it as Parquet",
-    ".feather": "Feather is not read: save it as Parquet",
-    ".pkl": "pickle is never read, for it can run code: save the rows as Parquet or JSON Lines",
-    ".pickle": "pickle is never read, for it can run code: save the rows as Parquet or JSON Lines",
-    ".pt": "weights are no rows",
-    ".safetensors": "weights are no rows",
-    ".sqlite": "databases are not read: export the table as CSV or Parquet",
-    ".db": "databases are not read: export the table as CSV or Parquet",
-    ".zip": "archives are not read: unpack it",
-    ".tar": "archives are not read: unpack it",
-    ".tgz": "archives are not read: unpack it",
-    ".rar": "archives are not read: unpack it",
-    ".7z": "archives are not read: unpack it",
+    ".doc": "word_97",
+    ".docm": "word_macros",
+    ".mht": "web_archive",
+    ".mhtml": "web_archive",
+    ".rtf": "rtf",
+    ".odt": "odt",
+    ".ppt": "powerpoint",
+    ".pptx": "powerpoint",
+    ".xml": "xml",
+    ".epub": "epub",
+    ".ann": "brat",
+    ".arrow": "arrow",
+    ".feather": "feather",
+    ".pkl": "pickle",
+    ".pickle": "pickle",
+    ".pt": "weights",
+    ".safetensors": "weights",
+    ".sqlite": "database",
+    ".db": "database",
+    ".zip": "archive",
+    ".tar": "archive",
+    ".tgz": "archive",
+    ".rar": "archive",
+    ".7z": "archive",
 }
+"""Ending -> why files of it are not read, and what to do: code of a message."""
 _TAG = re.compile(r"(?:O|[BIMESLU][-_]\S+)$")
+
+
+def allowed(*, rows: bool = False) -> Message:
+    """Return what a message says that may be given: every ending, or those of files of rows."""
+    endings = [ending for one in FORMATS if not (rows and one.kind == "pdf") for ending in one.endings]
+    return message("text.each_packed", endings=", ".join(endings), packed=", ".join(PACKED))
 
 
 def format_of(source: Source) -> Format:
@@ -99,7 +102,9 @@ def format_of(source: Source) -> Format:
     known = next((one for one in FORMATS if suffix in one.endings), None)
     head = source.head(SAMPLE_BYTES)
     if known is None and suffix in _OTHERS:
-        raise InputError(f"{source.name}: {_OTHERS[suffix]}", allowed=ALLOWED)
+        raise InputError(
+            message("text.not_read", name=source.name, why=message(f"text.others.{_OTHERS[suffix]}")), allowed=allowed()
+        )
     if head[:4] == b"PAR1":
         return _of("parquet")
     if known and known.kind == "parquet":
@@ -114,23 +119,25 @@ def format_of(source: Source) -> Format:
         return known
     text = text_of(head, source.name).lstrip("\ufeff")
     if known and known.kind != "text" and re.match(r"\s*<(?:!doctype html|html|table)\b", text, re.IGNORECASE):
-        raise InputError(f"{source.name} is an HTML page", hint="give it the ending .html")
+        raise InputError(message("text.html_page", name=source.name), hint=message("text.give_ending"))
     found = _by_content(text, known, source.name)
     if found is None:
-        raise InputError("unknown kind of file", found=source.name, allowed=ALLOWED)
+        raise InputError(message("text.unknown_kind"), found=source.name, allowed=allowed())
     return _of(found)
 
 
-def why_not(path: Path) -> str | None:
+def why_not(path: Path) -> Message | None:
     """Return why a file in a folder is not read, or None where its name speaks for one that is."""
     suffix = Source(path.name).suffix
     if path.name.startswith("."):
-        return "a hidden file"
+        return message("text.hidden")
     if path.name in OWN_RECORDS:
-        return "a record that Noria wrote"
+        return message("text.own_record")
     if suffix in ENDINGS:
         return None
-    return _OTHERS.get(suffix, f"unknown kind of file {suffix}" if suffix else "a file without an ending")
+    if suffix in _OTHERS:
+        return message(f"text.others.{_OTHERS[suffix]}")
+    return message("text.unknown_ending", suffix=suffix) if suffix else message("text.no_ending")
 
 
 def _of(kind: Kind) -> Format:
@@ -140,9 +147,9 @@ def _of(kind: Kind) -> Format:
 def _sheet(source: Source, known: Format | None, head: bytes) -> Format:
     if known and known.kind not in ("sheet", "table"):
         raise InputError(
-            f"{source.name} is not {known.name}",
-            found="a spreadsheet or an archive",
-            hint="give it the ending that is its own",
+            message("text.is_not", name=source.name, name_2=known.name),
+            found=message("text.spreadsheet_archive"),
+            hint=message("text.give_ending_own"),
         )
     if head[:1] in (b"{", b"[") or (
         known and known.kind == "sheet" and head[:4] not in (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
@@ -162,10 +169,10 @@ def _by_content(text: str, known: Format | None, name: str) -> Kind | None:
         return "table"
     if known and known.kind in ("lines", "json") and not _has_brackets(bare):
         raise InputError(
-            f"{name} is not {known.name}",
+            message("text.is_not", name=name, name_2=known.name),
             found=bare.partition("\n")[0],
-            allowed="{...} or [{...}, ...]",
-            hint="a table has the ending .csv or .tsv, a text .txt",
+            allowed=message("text.or_2"),
+            hint=message("text.table_ending"),
         )
     if bare[:1] in ("{", "["):
         if (known is None or known.kind == "text") and not _begins_with_rows(bare):

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from noria.core.errors import RowError
+from noria.core.messages import message
 
 from .encoding import MARKED
 
@@ -42,14 +43,14 @@ def json_rows(lines: Iterable[str], source: str | Path) -> Iterator[Numbered]:
     """Yield the object on each line as `json_objects` does, of lines that come one by one."""
     for number, line in filled_lines(lines):
         if MARKED in line:
-            yield number, RowError("bytes that are not of the file's encoding", file=source, line=number)
+            yield number, RowError(message("text.bytes_file"), file=source, line=number)
             continue
         try:
             value = json.loads(line)
         except (ValueError, RecursionError) as error:
-            yield number, RowError("not JSON", file=source, line=number, found=line, hint=str(error))
+            yield number, RowError(message("text.json"), file=source, line=number, found=line, hint=str(error))
             continue
         if isinstance(value, dict):
             yield number, value
         else:
-            yield number, RowError("not a JSON object", file=source, line=number, found=line, allowed="{...}")
+            yield number, RowError(message("text.json_object"), file=source, line=number, found=line, allowed="{...}")

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from noria.core.errors import InputError
+from noria.core.messages import message
 
 from .confined import Part
 
@@ -31,8 +32,8 @@ def parts(image: bytes, name: str) -> Iterator[Part]:
         file = pypdfium2.PdfDocument(image)
     except pypdfium2.PdfiumError as error:
         if "password" in str(error).lower() or "security" in str(error).lower():
-            raise InputError(f"{name} is locked by a password", hint="save it without one") from None
-        raise InputError(f"{name} is no PDF, or is cut short", found=str(error)) from None
+            raise InputError(message("text.locked_password", name=name), hint=message("text.save_without")) from None
+        raise InputError(message("text.pdf_cut", name=name), found=str(error)) from None
     if title := " ".join(file.get_metadata_value("Title").split()):
         yield {"title": title}
     pages, without = len(file), []
@@ -44,9 +45,9 @@ def parts(image: bytes, name: str) -> Iterator[Part]:
             without.append(number)
     if len(without) == pages:
         raise InputError(
-            f"{name} holds no text",
-            found=f"{pages:,} pages without a text layer, as of a scanner",
-            hint="run OCR on it first",
+            message("text.holds_text", name=name),
+            found=message("text.pages_without", pages=pages),
+            hint=message("text.run_ocr"),
         )
     if without:
         yield {"note": f"{len(without):,} of {pages:,} pages without text (scanned?)", "line": without[0]}

@@ -19,12 +19,13 @@ from pathlib import Path
 from typing import Any
 
 from noria.core.errors import InputError, RowError, shorten
+from noria.core.messages import message
 from noria.core.progress import Report
 
 from .arrays import array_rows
 from .dialects import SAMPLE, dialect_of
 from .encoding import MARKED, SAMPLE_BYTES, named, plain_name
-from .formats import ALLOWED, ROWS, Format, format_of
+from .formats import Format, allowed, format_of
 from .lines import Numbered, filled_lines, json_rows
 from .passages import TextDocument, document_in
 from .sheets import Table, cells_below, sheet_cells
@@ -114,7 +115,8 @@ class Records:
         if MARKED in text:
             line = text.count("\n", 0, text.index(MARKED)) + 1
             raise InputError(
-                f"{self.source.name} is not {plain_name(self.encoding)} throughout", found=f"line {line:,}"
+                message("text.throughout_2", name=self.source.name, encoding=plain_name(self.encoding)),
+                found=message("text.line", line=line),
             )
         return text
 
@@ -154,14 +156,14 @@ class Records:
         name, what = self.source.name, self.format.name
         if self.format.kind == "pdf":
             raise InputError(
-                f"{name} is a PDF, and no table of rows", allowed=ROWS, hint="noria build clean reads its text"
+                message("text.pdf_table", name=name), allowed=allowed(rows=True), hint=message("text.noria_build")
             )
         found = _tables(self.document)
         if not found:
             raise InputError(
-                f"{name} holds no table, and rows are wanted",
-                found=f"{what} without a table of two columns",
-                allowed=ROWS,
+                message("text.holds_table", name=name),
+                found=message("text.without_table", what=what),
+                allowed=allowed(rows=True),
             )
         if len(found) > 1:
             self._before.count(f"tables beside the first, not read: {len(found) - 1:,}", 1)
@@ -200,7 +202,7 @@ def read_records(path: str | Path, report: Report | None = None) -> Records:
         InputError: the file is missing, a folder, of a kind that is not read, no text, or has no header.
     """
     if Path(path).is_dir():
-        raise InputError("a folder, not a file of rows", found=str(path), allowed=ALLOWED)
+        raise InputError(message("text.folder_file"), found=str(path), allowed=allowed())
     return Records(Source(str(path)), report)
 
 
@@ -266,11 +268,11 @@ def _columns(lines: Iterable[str], name: str) -> Iterator[Numbered]:
         first = first if tokens or fault else number
         if len(cells) < 2 or not cells[0] or MARKED in line:
             fault = fault or RowError(
-                "not a token and its tag",
+                message("text.token_tag"),
                 file=name,
                 line=number,
                 found=line.strip("\r\n"),
-                hint="the whole sentence is left out",
+                hint=message("text.whole_sentence"),
             )
             continue
         tokens.append(cells[0])
@@ -282,6 +284,6 @@ def _columns(lines: Iterable[str], name: str) -> Iterator[Numbered]:
 def _texts(lines: Iterable[str], name: str) -> Iterator[Numbered]:
     for number, line in filled_lines(lines):
         if MARKED in line:
-            yield number, RowError("bytes that are not of the file's encoding", file=name, line=number)
+            yield number, RowError(message("text.bytes_file"), file=name, line=number)
         else:
             yield number, {"text": line}

@@ -83,9 +83,9 @@ def parts(image: bytes, name: str) -> Iterator[Part]:
         book = python_calamine.load_workbook(io.BytesIO(image))
         sheets = [(title, book.get_sheet_by_name(title)) for title in book.sheet_names]
     except python_calamine.PasswordError:
-        raise InputError(f"{name} is locked by a password", hint="save it without one") from None
+        raise InputError(message("text.locked_password", name=name), hint=message("text.save_without")) from None
     except (python_calamine.CalamineError, OSError, ValueError) as error:
-        raise InputError(f"{name} is no spreadsheet", found=str(error)) from None
+        raise InputError(message("text.spreadsheet", name=name), found=str(error)) from None
     filled = [(title, sheet) for title, sheet in sheets if sheet.height]
     row, _ = filled[0][1].start or (0, 0) if filled else (0, 0)
     yield {"row": row, "others": [(title, sheet.height) for title, sheet in filled[1:]]}

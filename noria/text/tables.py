@@ -101,7 +101,7 @@ def check_header(names: Sequence[str], source: str | Path) -> None:
     if not named:
         raise InputError(message("errors.empty", name=source), allowed=message("errors.header_line"))
     if twice := sorted({name for name in named if named.count(name) > 1}):
-        raise InputError(f"{source} has two columns of one name", found=", ".join(twice))
+        raise InputError(message("text.two_columns", source=source), found=", ".join(twice))
 
 
 def bare_names(cells: Iterable[str]) -> tuple[str, ...]:
@@ -135,7 +135,7 @@ def rows_below(
     known = frozenset(names)
     for line, cells in rows:
         if isinstance(cells, str):
-            yield line, RowError("not a line of a table", file=source, line=line, hint=cells)
+            yield line, RowError(message("text.line_table"), file=source, line=line, hint=cells)
             continue
         if not any(cell.strip() for cell in cells):
             if len(cells) > 1:
@@ -145,7 +145,7 @@ def rows_below(
             notes.count("rows of dashes passed over", line)
             continue
         if any(MARKED in cell for cell in cells):
-            yield line, RowError("bytes that are not of the file's encoding", file=source, line=line)
+            yield line, RowError(message("text.bytes_file"), file=source, line=line)
             continue
         if cells[0].strip(" \ufeff") in known and known.issuperset(again := _padded(bare_names(cells), len(names))):
             if again == names:
@@ -162,9 +162,9 @@ def rows_below(
                     OTHER_CELLS,
                     file=source,
                     line=line,
-                    found=f"{len(cells)} cells",
+                    found=message("text.cells", cells=len(cells)),
                     allowed=f"{len(names)} ({', '.join(names)})",
-                    hint="put a cell that holds the delimiter between quotes",
+                    hint=message("text.put_cell"),
                 ),
             )
             continue

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterator
 from typing import Any
 
 from noria.core.errors import InputError
+from noria.core.messages import message
 
 from .confined import Part
 from .encoding import SAMPLE_BYTES, named
@@ -132,7 +133,7 @@ def page_text(image: bytes, name: str) -> tuple[str, str]:
     encoding = named(image[:SAMPLE_BYTES], name)
     text = image.decode(encoding, errors="replace")
     if text.count("\ufffd") * _FEW_BAD > len(text):
-        raise InputError(f"{name} is not {encoding} throughout", hint="save it as UTF-8")
+        raise InputError(message("text.throughout_2", name=name, encoding=encoding), hint=message("text.save_utf"))
     return text, encoding
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from noria.core.errors import InputError
+from noria.core.messages import message
 
 from .confined import MEMORY_BYTES, Part
 
@@ -36,7 +37,7 @@ def parts(image: bytes, name: str) -> Iterator[Part]:
     try:
         file = docx.Document(io.BytesIO(image))
     except (KeyError, ValueError, zipfile.BadZipFile) as error:
-        raise InputError(f"{name} is no Word document, or is damaged", found=" ".join(str(error).split())) from None
+        raise InputError(message("text.word_document", name=name), found=" ".join(str(error).split())) from None
     if title := " ".join((file.core_properties.title or "").split()):
         yield {"title": title}
     levels = _levels(file)
@@ -55,18 +56,18 @@ def check_archive(image: bytes, name: str) -> None:
     """
     if image.startswith(_OLE):
         if _LOCKED in image:
-            raise InputError(f"{name} is locked by a password", hint="save it without one")
-        raise InputError(f"{name} is of Office 97", hint="save it as .docx")
+            raise InputError(message("text.locked_password", name=name), hint=message("text.save_without"))
+        raise InputError(message("text.office", name=name), hint=message("text.save_docx"))
     try:
         with zipfile.ZipFile(io.BytesIO(image)) as archive:
             size = sum(entry.file_size for entry in archive.infolist())
     except zipfile.BadZipFile as error:
-        raise InputError(f"{name} is cut short or damaged", found=str(error)) from None
+        raise InputError(message("text.cut_short", name=name), found=str(error)) from None
     if size > MEMORY_BYTES // 4:
         raise InputError(
-            f"{name} is too large to open",
-            found=f"{size >> 20:,} MiB unpacked",
-            allowed=f"at most {MEMORY_BYTES >> 22:,} MiB",
+            message("text.too_large", name=name),
+            found=message("text.mib_unpacked", size=size >> 20),
+            allowed=message("text.most_mib_2", memory_bytes=MEMORY_BYTES >> 22),
         )
 
 

@@ -18,7 +18,7 @@ from noria.core.progress import Report
 from noria.tasks.forms import form_of
 from noria.tasks.records import columns_for
 from noria.tasks.task import task_for
-from noria.text.formats import ALLOWED, format_of, why_not
+from noria.text.formats import allowed, format_of, why_not
 from noria.text.passages import TextDocument
 from noria.text.records import Records, read_records
 from noria.text.sources import Source
@@ -96,7 +96,9 @@ def gather(sources: Sequence[str | Path]) -> Gathered:
                 left.setdefault(reason, []).append(path)
             if not good:
                 reasons = "; ".join(sorted({reason for _, reason in bad})[:3])
-                raise InputError(f"{source} holds no file to read", found=reasons or "an empty folder", allowed=ALLOWED)
+                raise InputError(
+                    f"{source} holds no file to read", found=reasons or "an empty folder", allowed=allowed()
+                )
         elif not source.exists():
             raise InputError(message("errors.no_file_or_folder"), found=str(source))
         else:
