@@ -17,7 +17,7 @@ from .options import from_settings
 if TYPE_CHECKING:
     from noria.apps.settings import WatchSettings
     from noria.server.guard.guard import Guard
-    from noria.server.http.state import App
+    from noria.server.http.state import App, State
 
 APPS = ("support", "monitor", "recommend")
 
@@ -37,6 +37,10 @@ class Server(Protocol):
     def headers(self) -> dict[str, str]:
         """The headers that show the key."""
 
+    @property
+    def state(self) -> State:
+        """What it holds: models, applications, keys."""
+
 
 @from_settings("serve")
 def serve(
@@ -46,6 +50,7 @@ def serve(
     background: bool = False,
     prepare: Callable[[Any], None] | None = None,
     announce: Callable[[str, str | None], None] | None = None,
+    log: bool | None = None,
     server: ServerSettings,
 ) -> signal.Signals | AbstractContextManager[Server]:
     """Serve models over HTTP: OpenAI's API, Noria's, and the applications.
@@ -67,21 +72,25 @@ def serve(
         prepare: is given the FastAPI application before it starts, to add pages to it.
         announce: called once requests are welcome, with the address and, on the first start, the admin key; by default
             both are printed.
+        log: write the server's log on stderr, a JSON object a line; by default it does while it blocks, and does not beside
+            other work.
 
     Raises:
         ResourceError: the port is in use.
         FolderError: a model is missing, damaged or does not load.
         SettingError: a setting is unknown or not allowed, there is no such application, or two models share a name.
     """
+    from noria.server.http.logs import json_log, no_log
     from noria.server.http.run import serve as run
     from noria.server.http.run import serving
     from noria.text.personal_data import mask
 
     chosen = [application(one) if isinstance(one, str) else one for one in apps]
-    checks = guard_of(guard)
+    checks, told = guard_of(guard), announce or print_address
+    written = json_log() if (not background if log is None else log) else no_log
     if background:
-        return serving(server, models, chosen, guard=checks, prepare=prepare, mask=mask)
-    return run(server, models, chosen, guard=checks, prepare=prepare, announce=announce or print_address, mask=mask)
+        return serving(server, models, chosen, guard=checks, prepare=prepare, mask=mask, log=written)
+    return run(server, models, chosen, guard=checks, prepare=prepare, announce=told, mask=mask, log=written)
 
 
 def application(name: str) -> App:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import noria
+
 from .settings import Context, DemoSettings
 
 if TYPE_CHECKING:
@@ -29,10 +31,6 @@ def serve(context: Context) -> int:
         ResourceError: the port is in use.
     """
     from noria.console.mount import mount, sign_in_link
-    from noria.server.http.logs import no_log
-    from noria.server.http.run import serve
-    from noria.server.http.settings import ServerSettings
-    from noria.text.personal_data import mask
 
     from .ship import apps, models
 
@@ -51,8 +49,16 @@ def serve(context: Context) -> int:
             report.note(f"admin key, shown only now: {key}")
         report.note(f"another key: noria ship key make NAME --lake {root / 'lake'}    stop: Ctrl-C")
 
-    settings = ServerSettings(host=context.settings.host, port=context.settings.port, lake=root / "lake")
     report.plan("open the console: load the models, about 15 s")
-    serve(settings, models(root), apps(root), prepare=prepare, announce=announce, mask=mask, log=no_log)
+    noria.serve(
+        *models(root),
+        apps=apps(root),
+        host=context.settings.host,
+        port=context.settings.port,
+        lake=root / "lake",
+        prepare=prepare,
+        announce=announce,
+        log=False,
+    )
     report.ledger("the server has stopped; every event is kept. The same command opens it again")
     return 0

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import noria
 from noria.api.stages import StageResult
 from noria.core.figure import Figure, proportion
 from noria.core.folder import write_json
@@ -20,8 +21,8 @@ from noria.core.messages import message
 from .settings import Context, Stage
 
 if TYPE_CHECKING:
+    from noria.api.serving import Server
     from noria.apps.recommend.shelf import Shelf
-    from noria.server.http.run import Running
     from noria.server.http.state import App
 
     from .replay import Client, Stream
@@ -91,16 +92,12 @@ def run(context: Context) -> StageResult:
     replay writes there before this stage is done, so the figures are those of a run never cut. A lake whose replay was
     ended holds people's own use, too, and is put aside under the time of the change instead.
     """
-    from noria.server.http.run import serving
-    from noria.server.http.settings import ServerSettings
-
     lake = context.root / "lake"
     make_room(lake)
     write_json(lake / MARK, {"complete": False})
-    settings = ServerSettings(lake=lake, port=0)
     chosen = Plan.of(context)
     context.report.note("loading models, embedding questions and articles")
-    with serving(settings, models(context.root), apps(context.root)) as server:
+    with noria.serve(*models(context.root), apps=apps(context.root), background=True, port=0, lake=lake) as server:
         found = asyncio.run(_replay(context, server, chosen))
     result = _result(context, lake, found)
     write_json(lake / MARK, {"complete": True})
@@ -140,7 +137,7 @@ class Found:
     """Tests of the monitor outside the surge's topic and hour."""
 
 
-async def _replay(context: Context, server: Running, chosen: Plan) -> Found:
+async def _replay(context: Context, server: Server, chosen: Plan) -> Found:
     import httpx
 
     from noria.apps.recommend.items import read_items
@@ -196,7 +193,7 @@ def _picked(shelf: Shelf, user: str) -> list[str]:
 
 
 def _reading(
-    context: Context, server: Running, readers: Any, topics: dict[str, str], visits: Any, rounds: int
+    context: Context, server: Server, readers: Any, topics: dict[str, str], visits: Any, rounds: int
 ) -> list[Figure]:
     """Return click-through over HTTP beside that of the same readers under popularity and chance, in this process."""
     from noria.apps.recommend.readers import Visits, figures_of, opens, visit
