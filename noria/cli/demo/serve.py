@@ -31,6 +31,7 @@ def serve(context: Context) -> int:
         ResourceError: the port is in use.
     """
     from noria.console.mount import mount, sign_in_link
+    from noria.server.http.settings import ServerSettings
 
     from .ship import apps, models
 
@@ -50,15 +51,7 @@ def serve(context: Context) -> int:
         report.note(f"another key: noria ship key make NAME --lake {root / 'lake'}    stop: Ctrl-C")
 
     report.plan("open the console: load the models, about 15 s")
-    noria.serve(
-        *models(root),
-        apps=apps(root),
-        host=context.settings.host,
-        port=context.settings.port,
-        lake=root / "lake",
-        prepare=prepare,
-        announce=announce,
-        log=False,
-    )
+    settings = ServerSettings(host=context.settings.host, port=context.settings.port, lake=root / "lake")
+    noria.serve(*models(root), apps=apps(root), settings=settings, prepare=prepare, announce=announce, log=False)
     report.ledger("the server has stopped; every event is kept. The same command opens it again")
     return 0
