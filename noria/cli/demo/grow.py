@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import noria
 from noria.api.stages import StageResult
 from noria.core.figure import Figure
 from noria.core.messages import message, name_of
@@ -15,6 +16,7 @@ from .settings import Context, Stage
 
 if TYPE_CHECKING:
     from noria.grow.analysis import MarketStudy
+    from noria.grow.market.study import Movement
     from noria.grow.report.page import Section, Shown, Wing
     from noria.grow.users.activity import Growth
     from noria.grow.users.holdout import HoldOut
@@ -33,11 +35,10 @@ def plan(context: Context) -> str:
 
 def run(context: Context) -> StageResult:
     """Analyse, and write the report with the sections of all stages."""
-    from noria.grow.analysis import study_market, study_users
-    from noria.grow.bundled import cdnow, chatbot_shares
-    from noria.grow.forecast.study import study_users_ahead
-    from noria.grow.market.settings import BasisSettings, TargetSettings
-    from noria.grow.market.study import movement, position
+    from noria.grow.analysis import study_users
+    from noria.grow.bundled import cdnow
+    from noria.grow.market.settings import TargetSettings
+    from noria.grow.market.study import position
     from noria.grow.report.page import write_report
     from noria.grow.report.sections.forecast import forecast_section
     from noria.grow.report.sections.habits import habits_section
@@ -46,8 +47,6 @@ def run(context: Context) -> StageResult:
     from noria.grow.report.sections.shares import movement_section
     from noria.grow.report.sections.users import lifetime_section, users_section
     from noria.grow.report.sections.worth import worth_section
-    from noria.grow.series.series import read_series
-    from noria.grow.settings import MarketSettings
     from noria.grow.users.activity import growth
     from noria.grow.users.retention import retention
 
@@ -65,9 +64,9 @@ def run(context: Context) -> StageResult:
         )  # the log is long enough: 39 weeks are held out after as many, as the literature on it does
         worth = worth_section(study)
         bar.advance()
-        market = study_market(read_series(chatbot_shares()), MarketSettings(horizon=HORIZON, seed=seed))
+        market: MarketStudy = noria.forecast(horizon=HORIZON, seed=seed).study.study
         bar.advance()
-        moved = movement(read_series(chatbot_shares()), None, None, BasisSettings())
+        moved: Movement = noria.share(decompose=True).study.movement
         served, served_section, own = _served(context.root / "lake")
         bar.advance()
         sections: list[Section] = [
@@ -79,7 +78,7 @@ def run(context: Context) -> StageResult:
             *([worth] if worth else []),
             market_section(market.market, market.forecast, market.backtest, market.model),
             movement_section(moved.market, moved.decomposition, moved.parts),
-            forecast_section(study_users_ahead(log, "month", horizon=HORIZON, seed=seed)),
+            forecast_section(noria.forecast(of="users", period="month", horizon=HORIZON, seed=seed).study.study),
             position_section(position(log, TargetSettings(), seed=seed), log),
             *own,
         ]

@@ -9,6 +9,7 @@ from typing import Any
 
 from nicegui import ui
 
+import noria
 from noria.console import charts
 from noria.console.figures import figures
 from noria.console.sections import show_all, show_section, table_html
@@ -21,6 +22,7 @@ from noria.grow.forecast.names import NAMES
 from noria.grow.forecast.shares.attraction import ShareForecast
 from noria.grow.forecast.study import LevelStudy
 from noria.grow.market.share import Shares, concentration
+from noria.grow.market.study import Movement
 from noria.grow.report.page import Section
 
 HORIZON = 6
@@ -58,11 +60,9 @@ async def show(view: View) -> None:
 @lru_cache(maxsize=1)
 def moved() -> Section:
     """Return what moved the bundled chatbot shares, made once in the life of the server."""
-    from noria.grow.market.settings import BasisSettings
-    from noria.grow.market.study import movement, open_market
     from noria.grow.report.sections.shares import movement_section
 
-    found = movement(open_market(None), None, None, BasisSettings())
+    found: Movement = noria.share(decompose=True).study.movement
     return movement_section(found.market, found.decomposition, found.parts)
 
 
@@ -85,21 +85,15 @@ def chatbots() -> MarketStudy:
 
     The forecast is that of the model which the back-test lets win.
     """
-    from noria.grow.analysis import study_market
-    from noria.grow.bundled import chatbot_shares
-    from noria.grow.series.series import read_series
-    from noria.grow.settings import MarketSettings
-
-    return study_market(read_series(chatbot_shares()), MarketSettings(horizon=HORIZON))
+    study: MarketStudy = noria.forecast(horizon=HORIZON).study.study
+    return study
 
 
 @lru_cache(maxsize=1)
 def buyers() -> LevelStudy:
     """Return the forecast of the bundled log's active users, made once in the life of the server."""
-    from noria.grow.bundled import cdnow
-    from noria.grow.forecast.study import study_users_ahead
-
-    return study_users_ahead(cdnow(), "month", horizon=HORIZON)
+    study: LevelStudy = noria.forecast(of="users", period="month", horizon=HORIZON).study.study
+    return study
 
 
 def headline(market: Shares) -> list[Figure]:

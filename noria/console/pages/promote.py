@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from nicegui import ui
 
+import noria
 from noria.console.figures import figures
 from noria.console.sections import show_section
 from noria.console.shell import View, block, card, foreign, worked_out
@@ -16,6 +17,7 @@ from noria.console.words import Words
 from noria.core.errors import InputError, SettingError
 
 if TYPE_CHECKING:
+    from noria.grow.promote.design import Design
     from noria.grow.promote.planning import PlanStudy
     from noria.grow.promote.within import Within
 
@@ -64,15 +66,10 @@ def size_text(base: float | None, lift: float | None, users_a_day: float | None,
         users_a_day: users expected a day; may be missing.
         words: the page's words.
     """
-    from noria.grow.promote.study import size_experiment
-
-    settings = None
     try:
-        if users_a_day:
-            from noria.grow.promote.settings import SizeSettings
-
-            settings = SizeSettings.make(users_a_day=users_a_day)
-        made, _ = size_experiment((base or 0.0) / 100, lift=(lift or 0.0) / 100, settings=settings)
+        made: Design = noria.promote.size(
+            (base or 0.0) / 100, lift=(lift or 0.0) / 100, users_a_day=users_a_day or None
+        ).study
     except SettingError as error:
         return str(error)
     return made.text()[words.language]
@@ -106,21 +103,18 @@ def _study(own: Path) -> PlanStudy:
 
 def served(lake: Path) -> Within | None:
     """Return the kinds of recommendation that this server showed, with the clicks that followed; None where there are not several."""
-    from noria.grow.log.lake import events
-    from noria.grow.promote.within import within_events
-
     try:
-        return within_events(events(lake))
+        within: Within = noria.promote.experiment(lake, within=True, exposure="impression").study
     except InputError:
         return None
+    return within
 
 
 @lru_cache(maxsize=4)
 def planned(path: Path, changed: float) -> PlanStudy:
     """Return the plan of a TOML file; made anew when the file has changed."""
-    from noria.grow.promote.planning import study_plan_file
-
-    return study_plan_file(path)
+    study: PlanStudy = noria.promote.plan(file=path).study
+    return study
 
 
 @lru_cache(maxsize=1)
