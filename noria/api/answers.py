@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
 from noria.core.caveats import caveats_of
 from noria.core.errors import InputError, SettingError
+from noria.core.messages import message
 
 from .options import PathLike, as_path
 
@@ -105,12 +106,14 @@ class Predictor:
         asked: list[Any] = [given] if one else list(given)
         for each in asked:
             if not isinstance(each, str | Mapping):
-                raise InputError("not a text or a row", found=type(each).__name__, allowed="a str or a mapping")
+                raise InputError(
+                    message("commands.text_row"), found=type(each).__name__, allowed=message("commands.str_mapping")
+                )
         if self._engine.task.head == "causal":
             found = self._written(asked, **sampling)
         else:
             if sampling:
-                raise SettingError(f"a model for {self.task} draws no tokens", found=", ".join(sampling))
+                raise SettingError(message("commands.model_draws", task=self.task), found=", ".join(sampling))
             from noria.infer.engine import answer
 
             found = answer(self._engine, asked)
@@ -186,9 +189,9 @@ class Predictor:
 
     def _as(self, tasks: Sequence[str], given: Sequence[Asked], **sampling: Any) -> list[Answer]:
         if self.task not in tasks:
-            raise SettingError("the model is for another task", found=self.task, allowed=tasks)
+            raise SettingError(message("commands.model_another"), found=self.task, allowed=tasks)
         if isinstance(given, str | Mapping):
-            raise InputError("one text where several are asked for", found=given, hint="put it in a list")
+            raise InputError(message("commands.one_text"), found=given, hint=message("commands.put_list"))
         return self(list(given), **sampling)
 
     def _written(self, asked: Sequence[Asked], *, stop: Sequence[str] = (), **sampling: Any) -> list[Answer]:
@@ -200,7 +203,7 @@ class Predictor:
         known = [one.name for one in fields(Sampling)]
         for name in sampling:
             if name not in known:
-                raise SettingError(f"unknown setting of a completion {name!r}", allowed=[*known, "stop"])
+                raise SettingError(message("commands.unknown_setting", name=name), allowed=[*known, "stop"])
         drawn = asdict(Sampling(**sampling))
         if self._writing is None:
             self._writing = _Writing(self._engine)

@@ -8,6 +8,7 @@ from typing import Any
 
 from noria.core.errors import SettingError
 from noria.core.folder import read_manifest
+from noria.core.messages import message
 from noria.make.training.settings import CrossSettings, FinetuneSettings, RowSettings, SearchSettings
 
 from .make import Progress, report_of, report_written
@@ -152,8 +153,8 @@ def _task(name: str, base: Path | None, options: Mapping[str, Any] | None, many:
 
     if base is None and task_for(name).head not in ("vector", "seq2seq"):
         raise SettingError(
-            "--base is missing",
-            allowed="the folder of a pretrained model",
-            hint="`noria build base e5-small --out base` makes one",
+            message("commands.base_missing"),
+            allowed=message("commands.folder_pretrained"),
+            hint=message("commands.noria_build"),
         )
     return task_with(name, options, many=many)

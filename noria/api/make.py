@@ -8,6 +8,7 @@ from typing import Literal
 from noria.core.caveats import caveats
 from noria.core.errors import InputError
 from noria.core.folder import Source, new_folder, read_manifest, sha256_file, source_of
+from noria.core.messages import message
 from noria.core.progress import Report
 from noria.make.compress.settings import CompressSettings
 from noria.make.corpus.settings import CleanSettings
@@ -42,7 +43,7 @@ def clean(*sources: Path, out: Path, cleaning: CleanSettings, licence: str = "",
     from noria.make.corpus.build import build_corpus
 
     if not sources:
-        raise InputError("nothing to clean", allowed="files and folders")
+        raise InputError(message("commands.nothing_clean"), allowed=message("commands.files_folders"))
     build_corpus(sources, out, cleaning, licence=licence, report=report_of(progress))
     facts = read_manifest(out).facts
     return Corpus(out, facts["rows"], facts["kept"], dict(facts["splits"]), dict(facts["drops"]), dict(facts["masked"]))

@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 from pydantic_core import PydanticUndefined
 
 from noria.core.errors import SettingError, nearest, unknown
+from noria.core.messages import message
 from noria.core.settings import Settings, read_toml
 
 PathLike = str | Path
@@ -102,9 +103,9 @@ def resolved(
         if name not in names:
             close = nearest(name, names)
             raise SettingError(
-                f"unknown key {name!r} for {section}",
+                message("commands.unknown_key", name=name, section=section),
                 allowed=sorted(names),
-                hint=f"did you mean {close}?" if close else None,
+                hint=message("commands.did_you", close=close) if close else None,
             )
     return [
         kind.make(**{name: value for name, value in values.items() if name in kind.model_fields}) for kind in classes
@@ -116,7 +117,7 @@ def _values(given: Any, section: str, classes: Sequence[type[Settings]], passed:
     if isinstance(given, Settings):
         if not isinstance(given, tuple(classes)):
             raise SettingError(
-                f"settings of {section} are of another kind",
+                message("commands.settings_another", section=section),
                 found=type(given).__name__,
                 allowed=[kind.__name__ for kind in classes],
             )
@@ -125,16 +126,18 @@ def _values(given: Any, section: str, classes: Sequence[type[Settings]], passed:
         return {key: _value(value) for key, value in given.items()}
     if not isinstance(given, str | Path):
         raise SettingError(
-            "settings cannot be read",
+            message("commands.settings_cannot"),
             found=type(given).__name__,
-            allowed="a TOML file, a settings object, or a mapping",
+            allowed=message("commands.toml_file"),
         )
     document = read_toml(given)
     if section not in document:
         raise unknown(f"section of {given}", section, document)
     values = document[section]
     if not isinstance(values, dict):
-        raise SettingError(f"{section} of {given} is no section", found=values, allowed=f"[{section}]")
+        raise SettingError(
+            message("commands.section", section=section, given=given), found=values, allowed=f"[{section}]"
+        )
     fields = {name for kind in classes for name in kind.model_fields}
     return {key: value for key, value in values.items() if key in fields or key not in {*passed, "do"}}
 
@@ -235,9 +238,9 @@ def _check_names(name: str, given: Mapping[str, Any], signature: inspect.Signatu
         if one not in own.parameters:
             close = nearest(one, signature.parameters)
             raise SettingError(
-                f"{name}() has no argument {one!r}",
+                message("commands.argument", name=name, one=one),
                 allowed=list(signature.parameters),
-                hint=f"did you mean {close}?" if close else None,
+                hint=message("commands.did_you", close=close) if close else None,
             )
 
 
@@ -257,7 +260,7 @@ def _bound(
         and one.name not in classes
     ]
     if missing:
-        raise SettingError(f"{name}() needs {' and '.join(missing)}")
+        raise SettingError(message("commands.needs", name=name, missing=" and ".join(missing)))
     return bound
 
 

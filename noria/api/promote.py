@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from noria.core.errors import SettingError
 from noria.core.figure import Figure
+from noria.core.messages import message
 from noria.grow.promote.settings import (
     BudgetSettings,
     CompareSettings,
@@ -241,9 +242,7 @@ def plan(
     from noria.grow.promote.planning import study_plan, study_plan_file
 
     if file is not None and (log or basis.experiment or basis.spend):
-        raise SettingError(
-            "a plan is told by a file or by flags, not by both", found=str(file), allowed="--file alone, or none"
-        )
+        raise SettingError(message("commands.plan_told"), found=str(file), allowed=message("commands.file_alone"))
     found = study_plan(log, basis, planning) if file is None else study_plan_file(file)
     if report is not None:
         from noria.grow.report.sections.promotion import promotion_sections

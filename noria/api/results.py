@@ -20,7 +20,7 @@ from noria.core.caveats import caveats_of
 from noria.core.errors import FolderError
 from noria.core.figure import Figure, number
 from noria.core.folder import Manifest, read_manifest
-from noria.core.messages import for_terminal
+from noria.core.messages import for_terminal, message
 
 if TYPE_CHECKING:
     from .answers import Predictor
@@ -314,7 +314,7 @@ def compressed_of(path: Path, *, certified: bool, reasons: Sequence[str], figure
 def _model_facts(path: Path) -> dict[str, Any]:
     facts = read_manifest(path).facts
     if "task" not in facts:
-        raise FolderError("the folder is no model that says its task", found=str(path))
+        raise FolderError(message("commands.folder_model"), found=str(path))
     return {
         "task": facts["task"],
         "labels": tuple(facts.get("labels") or ()),

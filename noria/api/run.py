@@ -58,13 +58,13 @@ def run(file: PathLike, *, redo: Sequence[str] = (), progress: Progress = True) 
     document = read_toml(path)
     out = document.pop("out", "runs")
     if not isinstance(out, str):
-        raise SettingError("out is no folder", found=out, allowed="a path in quotes")
+        raise SettingError(message("commands.out_folder"), found=out, allowed=message("commands.path_quotes"))
     here = path.parent
     root = here / out
     sections = [read_section(name, values) for name, values in document.items()]
     names = [one.name for one in sections]
     if not names:
-        raise InputError(f"{path} has no stage", allowed='sections such as [finetune], or [NAME] with do = "finetune"')
+        raise InputError(message("commands.stage", path=path), allowed=message("commands.sections_such"))
     for name in redo:
         if name not in names:
             raise unknown("stage", name, names)
@@ -106,12 +106,12 @@ def _check_inputs(sections: Sequence[Section], here: Path) -> None:
             first = path.parts[0] if path.parts else ""
             if first in names[number:]:
                 raise SettingError(
-                    f"[{section.name}] reads {path}, which is made by a stage that is not above it",
-                    hint=f"move [{first}] up" if first != section.name else None,
+                    message("commands.reads_made", name=section.name, path=path),
+                    hint=message("commands.move_up", first=first) if first != section.name else None,
                 )
             if first not in names and not (here / path).exists():
                 raise InputError(
-                    f"[{section.name}] no such file or folder",
+                    message("commands.such_file_folder", name=section.name),
                     found=str(here / path),
                     hint="or the name of a stage above: " + ", ".join(names[:number]) if number else None,
                 )

@@ -16,6 +16,7 @@ from typing import Any
 from pydantic import create_model
 
 from noria.core.errors import SettingError, nearest
+from noria.core.messages import message
 from noria.core.progress import Report
 from noria.core.settings import Settings
 from noria.make.training.settings import ReadSettings
@@ -98,16 +99,18 @@ def read_section(name: str, values: Any) -> Section:
     """
     known = functions()
     if not isinstance(values, dict):
-        raise SettingError(f"unknown key {name!r} at the top of the file", found=values, allowed="out, and sections")
+        raise SettingError(
+            message("commands.unknown_key_top", name=name), found=values, allowed=message("commands.out_sections")
+        )
     values = dict(values)
     do = values.pop("do", name)
     if do not in known:
         close = nearest(str(do), known)
         raise SettingError(
-            f"[{name}] does not say what it does",
+            message("commands.does_say", name=name),
             found=do if do != name else None,
             allowed=known,
-            hint=f"did you mean {close}?" if close else f'add do = "finetune" or the like to [{name}]',
+            hint=message("commands.did_you", close=close) if close else message("commands.add_do", name=name),
         )
     try:
         return Section(name, do, known[do], schema(known[do]).make(**values))

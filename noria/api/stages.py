@@ -24,7 +24,7 @@ from noria.core.errors import ResourceError
 from noria.core.figure import Figure
 from noria.core.folder import write_json
 from noria.core.memory import release_memory
-from noria.core.messages import Message
+from noria.core.messages import Message, message
 from noria.core.progress import Report
 
 
@@ -123,6 +123,6 @@ def held(root: Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise ResourceError(
-                "another run uses this folder", found=str(root), hint="wait for it, or give --out"
+                message("commands.another_run"), found=str(root), hint=message("commands.wait_give")
             ) from None
         yield

@@ -14,6 +14,7 @@ import xxhash
 
 from noria.core.errors import SettingError
 from noria.core.folder import write_bytes
+from noria.core.messages import message
 
 if TYPE_CHECKING:
     from noria.server.http.context import RequestContext
@@ -68,7 +69,7 @@ def keeping(context: RequestContext, app: str, model: str | None = None) -> Embe
 def _named(context: RequestContext, model: str | None) -> str:
     name = model or context.state.model_for("embed")
     if name is None:
-        raise SettingError("no embedding model is served", hint="noria ship serve MODELS with one for the task embed")
+        raise SettingError(message("apps.embedding_model"), hint=message("apps.noria_ship"))
     return name
 
 

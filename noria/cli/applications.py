@@ -12,6 +12,7 @@ from cyclopts import Parameter
 import noria
 from noria.apps.settings import RecommendSettings, WatchSettings
 from noria.core.errors import SettingError
+from noria.core.messages import message
 from noria.server.http.settings import ServerSettings
 
 if TYPE_CHECKING:
@@ -173,7 +174,7 @@ async def _answer(application: Any, model: Path, ask: Sequence[str], judge: bool
 def _embedder(engine: Engine) -> Any:
     if engine.task.name != "embed":
         raise SettingError(
-            "this takes a model that embeds", found=engine.task.name, allowed="a model for the task embed"
+            message("commands.takes_model"), found=engine.task.name, allowed=message("commands.model_task")
         )
 
     async def embed(texts: Sequence[str]) -> np.ndarray:

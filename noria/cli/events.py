@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import App, Parameter
 
 from noria.core.errors import InputError
+from noria.core.messages import message
 from noria.server.http.settings import ServerSettings
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def reconcile(*, lake: Lake = _LAKE, told: Path | None = None, json: Json = Fals
     from noria.text.encoding import decoded
 
     if told is not None and not told.is_file():
-        raise InputError("no such file of ids", found=str(told), allowed="a text file, one id a line")
+        raise InputError(message("commands.such_file"), found=str(told), allowed=message("commands.text_file"))
     ids = decoded(told.read_bytes(), told).split() if told else ()
     reconciled = reconcile_lake(check_lake(lake), ids)
     print(json_module.dumps(reconciled.as_dict()) if json else reconciled.text())
@@ -107,9 +108,9 @@ def keep(
 
     for name, value in (("--days", days), ("--text-days", text_days)):
         if value is not None and value < 0:
-            raise InputError(f"{name} is not allowed", found=value, allowed="0 or more")
+            raise InputError(message("commands.allowed", name=name), found=value, allowed=message("commands.more"))
     if days is None and text_days is None:
-        raise InputError("nothing to remove", allowed="--days, --text-days, or both")
+        raise InputError(message("commands.nothing_remove"), allowed=message("commands.days_text"))
     _print_receipt(keep_days(lake, days=days, text_days=text_days), json)
 
 
@@ -139,13 +140,13 @@ def erase(
     from noria.server.meter import read_secret
 
     if not user:
-        raise InputError("no user is named", hint="events without a user belong to nobody")
+        raise InputError(message("commands.user_named"), hint=message("commands.events_without"))
     check_lake(lake)
     if not pseudonym and not (lake / "server" / "secret").is_file():
         raise InputError(
-            "the lake has no secret to tell the pseudonym by",
+            message("commands.lake_secret"),
             found=str(lake / "server" / "secret"),
-            hint="name the pseudonym, with --pseudonym",
+            hint=message("commands.name_pseudonym"),
         )
     _print_receipt(erase_user(lake, user if pseudonym else pseudonym_of(user, read_secret(lake / "server"))), json)
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import Parameter
 
 from noria.core.errors import InputError, ResourceError
+from noria.core.messages import message
 from noria.server.http.settings import ServerSettings
 
 Action = Literal["swap", "canary", "shadow", "promote", "end", "roll_back"]
@@ -61,7 +62,7 @@ def versions(
         file = lake / "server" / "models" / f"{model}.jsonl"
         if not file.is_file():
             raise InputError(
-                "no history of that model", found=model, allowed=[one.stem for one in file.parent.glob("*")]
+                message("commands.history_model"), found=model, allowed=[one.stem for one in file.parent.glob("*")]
             )
         told: dict[str, Any] = {"changes": [vars(change) for change in read_changes(file)]}
     else:
@@ -95,7 +96,9 @@ def _request(url: str, key: str, body: dict[str, Any] | None) -> dict[str, Any]:
             json={name: value for name, value in body.items() if value} if body else None,
         )
     except httpx.HTTPError as error:
-        raise ResourceError("the server cannot be reached", found=url, hint=str(error)) from None
+        raise ResourceError(message("commands.server_cannot"), found=url, hint=str(error)) from None
     if answer.status_code != 200:
-        raise InputError(f"the server refused ({answer.status_code})", hint=answer.json()["error"]["message"])
+        raise InputError(
+            message("commands.server_refused", status_code=answer.status_code), hint=answer.json()["error"]["message"]
+        )
     return dict(answer.json())

@@ -19,6 +19,7 @@ from torch.nn import functional as F
 from transformers import AttentionInterface, PreTrainedConfig
 
 from noria.core.errors import FolderError
+from noria.core.messages import message
 
 _ROOT = "base_model.model."
 _NAME = "noria_served_prefix"
@@ -46,10 +47,10 @@ def put_back(model: nn.Module, folder: Path) -> None:
         tensors = load_file(place / "adapter_model.safetensors")
         kind = config["noria"]["kind"]
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-        raise FolderError(f"the adapter in {place} cannot be read", found=str(error).strip()) from None
+        raise FolderError(message("infer.adapter_cannot", place=place), found=str(error).strip()) from None
     wanted = {"bottleneck": ("down", "down_bias", "up", "up_bias"), "prefix": ("key", "value")}.get(kind)
     if wanted is None:
-        raise FolderError(f"the adapter in {place} is of an unknown kind", found=kind, allowed="bottleneck, prefix")
+        raise FolderError(message("infer.adapter_unknown", place=place), found=kind, allowed="bottleneck, prefix")
     parts: Parts = {}
     for name, tensor in tensors.items():
         path, _, last = name.removeprefix(_ROOT).rpartition(".")
@@ -58,7 +59,9 @@ def put_back(model: nn.Module, folder: Path) -> None:
     known = dict(model.named_modules())
     strange = next((path for path in parts if path not in known), None)
     if strange or not parts or any(set(part) != set(wanted) for part in parts.values()):
-        raise FolderError(f"the adapter in {place} was made for another model", found=strange or f"{len(parts)} parts")
+        raise FolderError(
+            message("infer.adapter_made", place=place), found=strange or message("infer.parts", parts=len(parts))
+        )
     for path, part in parts.items():
         if kind == "bottleneck":
             known[path].register_forward_hook(_bottleneck(part))

@@ -12,6 +12,7 @@ import numpy as np
 
 from noria.core.errors import FolderError, SettingError
 from noria.core.folder import Manifest
+from noria.core.messages import message
 from noria.tasks.complete import Sampling
 from noria.tasks.padding import padding_of
 from noria.tasks.task import Features, Task
@@ -55,12 +56,12 @@ class Decoder(ABC):
         self.file = folder / ENGINES[self.kind]
         if not self.file.is_file():
             raise FolderError(
-                f"{folder} holds no {ENGINES[self.kind]}", hint="compress the model, or use the torch engine"
+                message("infer.holds", folder=folder, engines=ENGINES[self.kind]), hint=message("infer.compress_model")
             )
 
     def forward(self, batch: Sequence[Sequence[int]], types: Sequence[Sequence[int]] | None = None) -> list[np.ndarray]:
         """Refuse: see the module."""
-        raise SettingError("the engine gives tokens, no logits", found=self.kind, allowed="torch")
+        raise SettingError(message("infer.engine_gives"), found=self.kind, allowed="torch")
 
     def outputs(self, features: Sequence[Features]) -> list[Any]:
         """Return what a chat model replies; see `Engine`."""

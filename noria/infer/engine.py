@@ -22,6 +22,7 @@ from tokenizers import Tokenizer
 
 from noria.core.errors import FolderError
 from noria.core.folder import Manifest
+from noria.core.messages import message
 from noria.tasks.chat import Chat
 from noria.tasks.complete import Sampling
 from noria.tasks.padding import Padding, types_of, usable_length, within
@@ -171,11 +172,13 @@ def read_config(folder: Path) -> dict[str, Any]:
             config |= json.loads(file.read_text(encoding="utf-8"))
         except FileNotFoundError:
             if name == "config.json":
-                raise FolderError(f"{folder} holds no config.json", hint="it is not a model folder") from None
+                raise FolderError(
+                    message("infer.holds_config", folder=folder), hint=message("infer.model_folder")
+                ) from None
         except (ValueError, TypeError) as error:
-            raise FolderError(f"{file} cannot be read", found=str(error)) from None
+            raise FolderError(message("infer.cannot_read", file=file), found=str(error)) from None
     if "auto_map" in config:
-        raise FolderError(f"{folder} asks to run code of its own", allowed="architectures that transformers knows")
+        raise FolderError(message("infer.asks_run", folder=folder), allowed=message("infer.architectures_transformers"))
     return config
 
 

@@ -22,6 +22,7 @@ import numpy as np
 
 from noria.core.errors import FolderError, InputError, InternalError, ResourceError
 from noria.core.folder import Manifest
+from noria.core.messages import message
 from noria.core.packages import forbid_telemetry
 from noria.tasks.complete import SampledToken, Sampling
 from noria.tasks.task import Task
@@ -61,7 +62,7 @@ class GenAiEngine(Decoder):
     def __init__(self, folder: Path, manifest: Manifest, task: Task, *, threads: int) -> None:
         super().__init__(folder, manifest, task, threads=threads)
         if cores() < LEAST_CORES:
-            raise ResourceError("OpenVINO GenAI needs two cores", found=cores(), hint="use the torch engine")
+            raise ResourceError(message("infer.openvino_genai"), found=cores(), hint=message("infer.use_torch"))
         plan = openvino_genai.SchedulerConfig()
         plan.max_num_seqs, plan.max_num_batched_tokens = TOGETHER, PREFILL
         plan.num_kv_blocks = TOGETHER * (-(-self.max_length // _PAGE) + 1)
@@ -78,7 +79,9 @@ class GenAiEngine(Decoder):
                     **(_SINGLE if _in_8_bits(self.file) else {}),
                 )
         except Exception as error:  # whatever the library makes of a bad file
-            raise FolderError(f"{self.file} cannot be read", found=str(error).strip().splitlines()[-1]) from None
+            raise FolderError(
+                message("infer.cannot_read", file=self.file), found=str(error).strip().splitlines()[-1]
+            ) from None
 
     def scheduler(self) -> Scheduler:
         """Return what makes several completions together."""
@@ -129,9 +132,11 @@ class GenAiScheduler:
     ) -> None:
         """Begin a completion."""
         if schema is not None or sampling.logprobs >= 0:
-            raise InternalError("the library tells no likeliest tokens and holds to no schema")
+            raise InternalError(message("infer.library_tells"))
         if len(ids) + 1 > self._longest:  # it would go on beyond what the model was trained for
-            self._failed.append((key, InputError(f"the prompt exceeds {self._longest} tokens", found=len(ids))))
+            self._failed.append(
+                (key, InputError(message("infer.prompt_exceeds", longest=self._longest), found=len(ids)))
+            )
             return
         number = next(_numbers)
         tensor = openvino.Tensor(np.asarray(ids, dtype=np.int64)[None])
@@ -155,7 +160,7 @@ class GenAiScheduler:
         except Exception as error:
             for key in list(self._texts):
                 self.forget(key)
-                found.append((key, InternalError("OpenVINO GenAI failed", found=str(error).strip())))
+                found.append((key, InternalError(message("infer.openvino_genai_failed"), found=str(error).strip())))
             return found
         for key, text in list(self._texts.items()):
             found += self._drawn(key, text)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from noria.core.errors import FolderError, plain_errors
+from noria.core.messages import message
 
 What = Literal["live", "canary", "shadow", "ended", "stopped"]
 """live: it answers from now on; canary, shadow: it is tried beside the live one; ended: the trial is over; stopped: nothing
@@ -97,5 +98,5 @@ def read_changes(file: Path) -> list[Change]:
         try:
             found.append(Change(**document))
         except TypeError as error:
-            raise FolderError(f"{file} is no history of a model", found=error) from None
+            raise FolderError(message("infer.history_model", file=file), found=error) from None
     return found

@@ -19,6 +19,7 @@ import xllamacpp
 
 from noria.core.errors import FolderError, InternalError, ResourceError
 from noria.core.folder import Manifest
+from noria.core.messages import message
 from noria.tasks.complete import SampledToken, Sampling
 from noria.tasks.task import Task
 
@@ -54,7 +55,7 @@ class LlamaCppEngine(Decoder):
         # The library opens a port for requests by itself; nobody is told its key.
         given.no_perf, given.ui, given.n_threads_http, given.api_keys = True, False, 1, [secrets.token_urlsafe(32)]
         if not _one.acquire(blocking=False):
-            raise ResourceError("llama.cpp runs one model a process", hint="close the other engine first")
+            raise ResourceError(message("infer.llama_cpp"), hint=message("infer.close_other"))
         self._server: Any = None
         try:
             self._server = xllamacpp.Server(given)
@@ -64,7 +65,7 @@ class LlamaCppEngine(Decoder):
             )
         except Exception as error:  # whatever the library makes of a bad file
             _one.release()
-            raise FolderError(f"{self.file} cannot be read", found=str(error).strip()) from None
+            raise FolderError(message("infer.cannot_read", file=self.file), found=str(error).strip()) from None
 
     def scheduler(self) -> Scheduler:
         """Return what makes several completions together; torch holds to schemas: llama.cpp knows no text of a token."""
@@ -110,7 +111,7 @@ class LlamaCppScheduler:
     ) -> None:
         """Begin a completion."""
         if schema is not None:
-            raise InternalError("the library holds to no schema")
+            raise InternalError(message("infer.library_holds"))
         self._going[key] = mark = object()
         self._pool.submit(self._run, key, mark, list(ids), sampling, max_tokens, self._ends.union(stop))
 
@@ -162,7 +163,7 @@ class LlamaCppScheduler:
                 self._server.handle_completions(_body(ids, sampling, max_tokens), on_message)
         except Exception as error:  # it must reach whoever waits
             fault.append(str(error))
-        last = InternalError("llama.cpp failed", found=fault[0]) if fault else None
+        last = InternalError(message("infer.llama_cpp_failed"), found=fault[0]) if fault else None
         self._news.put((mark, (key, last)))
 
 

@@ -14,6 +14,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from noria.core.errors import FolderError
+from noria.core.messages import message
 
 LSTM, NET = "noria_lstm", "noria_feedforward"
 """`model_type` in config.json."""
@@ -41,7 +42,9 @@ class Lstm(nn.Module):
             tensors.pop("lm_head.weight", None)
             self.load_state_dict(tensors)
         except (OSError, RuntimeError, SafetensorError) as error:
-            raise FolderError(f"{folder} cannot be loaded", found=str(error).strip().splitlines()[0]) from None
+            raise FolderError(
+                message("infer.cannot_loaded", folder=folder), found=str(error).strip().splitlines()[0]
+            ) from None
 
     @property
     def dtype(self) -> torch.dtype:
@@ -74,7 +77,7 @@ class Net:
 
     def __init__(self, folder: Path, config: dict[str, Any]) -> None:
         if config.get("model_type") != NET:
-            raise FolderError(f"{folder} holds no net over numbers", found=config.get("model_type"), allowed=NET)
+            raise FolderError(message("infer.holds_net", folder=folder), found=config.get("model_type"), allowed=NET)
         try:
             self._tensors = load_file(folder / "model.safetensors")
             # Every third part of the body is linear: GELU and dropout follow it.
@@ -82,7 +85,7 @@ class Net:
             self._maps = [(self._tensors[f"{name}.weight"], self._tensors[f"{name}.bias"]) for name in names]
             self.width = len(self._tensors["mean"])
         except (OSError, KeyError, ValueError, SafetensorError) as error:
-            raise FolderError(f"the net in {folder} cannot be read", found=str(error).strip()) from None
+            raise FolderError(message("infer.net_cannot", folder=folder), found=str(error).strip()) from None
 
     def __call__(self, rows: np.ndarray) -> np.ndarray:
         """Return logits [B, outputs] for numbers [B, width]."""

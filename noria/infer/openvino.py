@@ -10,6 +10,7 @@ import numpy as np
 
 from noria.core.errors import FolderError, SettingError
 from noria.core.folder import Manifest
+from noria.core.messages import message
 from noria.core.packages import forbid_telemetry
 from noria.tasks.complete import Sampling
 from noria.tasks.padding import computable_groups, padded, padding_of
@@ -55,16 +56,18 @@ class OpenVinoEngine:
         self.padding = padding_of(config)
         file = folder / "engine" / "model.xml"
         if not file.is_file():
-            raise FolderError(f"{folder} holds no engine/model.xml", hint="compress the model, or use the torch engine")
+            raise FolderError(message("infer.holds_engine", folder=folder), hint=message("infer.compress_model"))
         try:
             self._model = openvino.Core().compile_model(
                 str(file), "CPU", {"PERFORMANCE_HINT": hint, "INFERENCE_NUM_THREADS": threads}
             )
         except RuntimeError as error:
-            raise FolderError(f"{file} cannot be read", found=str(error).strip().splitlines()[-1]) from error
+            raise FolderError(
+                message("infer.cannot_read", file=file), found=str(error).strip().splitlines()[-1]
+            ) from error
         self._names = [sorted(node.get_names() & set(_INPUTS)) for node in self._model.inputs]
         if not all(self._names):
-            raise FolderError(f"{file} wants unknown inputs", allowed=_INPUTS)
+            raise FolderError(message("infer.wants_unknown", file=file), allowed=_INPUTS)
         self._request = self._model.create_infer_request()
 
     def forward(self, batch: Sequence[Sequence[int]], types: Sequence[Sequence[int]] | None = None) -> list[np.ndarray]:
@@ -80,7 +83,9 @@ class OpenVinoEngine:
         given = {"input_ids": ids, "attention_mask": mask}
         if types is not None:
             if not any("token_type_ids" in names for names in self._names):
-                raise SettingError(f"{self.folder.name} was compressed for single texts", found="a pair of texts")
+                raise SettingError(
+                    message("infer.compressed_single", name=self.folder.name), found=message("infer.pair_texts")
+                )
             given["token_type_ids"] = padded(types, self.padding, width=width, filler=0)[0]
         inputs = []
         for node, names in zip(self._model.inputs, self._names, strict=True):
@@ -100,11 +105,11 @@ class OpenVinoEngine:
 
     def generate(self, ids: Sequence[int], sampling: Sampling, stop: Collection[int] = ()) -> Iterator[int]:
         """Refuse: see `Engine`."""
-        raise SettingError("only a causal model generates", found=self.task.name)
+        raise SettingError(message("infer.only_causal"), found=self.task.name)
 
     def scheduler(self) -> Scheduler:
         """Refuse: see `Engine`."""
-        raise SettingError("only a causal model generates", found=self.task.name)
+        raise SettingError(message("infer.only_causal"), found=self.task.name)
 
     def close(self) -> None:
         """Give the memory back."""

@@ -23,6 +23,7 @@ import numpy as np
 
 from noria.core.errors import FolderError, InputError, SettingError
 from noria.core.folder import Manifest, new_folder, read_manifest
+from noria.core.messages import message
 from noria.tasks.complete import Sampling
 
 from .replies import Answers, Busy, Given, Piece, Unavailable
@@ -51,10 +52,10 @@ def write_remote(
         SettingError: unknown task, or an address that is none.
     """
     if task not in TASKS:
-        raise SettingError("no remote model for this task", found=task, allowed=TASKS)
+        raise SettingError(message("infer.remote_model"), found=task, allowed=TASKS)
     parts = httpx.URL(url)
     if parts.scheme not in ("http", "https") or not parts.host:
-        raise SettingError("not an address", found=url, allowed="http://host:port/v1 or https://...")
+        raise SettingError(message("infer.address"), found=url, allowed=message("infer.http_host"))
     with new_folder(Path(target), kind="model") as folder:
         remote = {"url": url.rstrip("/"), "model": model, "key_variable": key_variable}
         folder.facts.update(task=task, labels=[], max_length=max_length, remote=remote)
@@ -91,11 +92,12 @@ class Remote:
         try:
             self._at = _Address(**manifest.facts["remote"])
         except TypeError as error:
-            raise FolderError(f"{folder} does not say where its model is", found=str(error)) from None
+            raise FolderError(message("infer.does_say", folder=folder), found=str(error)) from None
         key = os.environ.get(self._at.key_variable, "") if self._at.key_variable else ""
         if self._at.key_variable and not key:
             raise FolderError(
-                f"{folder} needs a key to {self._at.url}", hint=f"set the variable {self._at.key_variable}"
+                message("infer.needs_key", folder=folder, url=self._at.url),
+                hint=message("infer.set_variable", key_variable=self._at.key_variable),
             )
         self._key = key
         self.version = manifest.identity()[:12]
@@ -146,7 +148,7 @@ class Remote:
             Busy: too many requests. Unavailable: the other server is down or too slow. InputError: it refuses the texts.
         """
         if self.task != "embed":
-            raise InputError("the model answers no texts", found=f"a remote model for {self.task}")
+            raise InputError(message("infer.model_answers"), found=message("infer.remote_model_2", task=self.task))
         given = [one if isinstance(one, str) else one["ids"] for one in texts]
         body = {"model": self._at.model, "input": given, "encoding_format": "float"}
         self._enter()
@@ -253,12 +255,12 @@ class Remote:
         if status == 200 and isinstance(told, dict):
             return told
         error = told.get("error") if isinstance(told, dict) else None
-        message = error.get("message") if isinstance(error, dict) else None
+        said = error.get("message") if isinstance(error, dict) else None
         if status == 429:
-            raise Busy(f"the server of {self.folder.name} has its hands full", found=message)
+            raise Busy(f"the server of {self.folder.name} has its hands full", found=said)
         if status in (400, 413, 422):
-            raise InputError(f"the server of {self.folder.name} refuses the request", found=message)
-        raise Unavailable(f"the server of {self.folder.name} failed", found=message or f"status {status}")
+            raise InputError(message("infer.server_refuses", name=self.folder.name), found=said)
+        raise Unavailable(f"the server of {self.folder.name} failed", found=said or f"status {status}")
 
     def _unavailable(self, error: Exception) -> Unavailable:
         if self.status == "stopped":
@@ -273,13 +275,16 @@ class Remote:
             return False
         if reply.status_code in (401, 403):
             raise FolderError(
-                f"the key to {self._at.url} is wrong", hint=f"set {self._at.key_variable or 'a key_variable'}"
+                message("infer.key_wrong", url=self._at.url),
+                hint=message("infer.set", key_variable=self._at.key_variable or "a key_variable"),
             )
         if reply.status_code != 200:
             return False
         known = [one.get("id") for one in self._checked(200, reply.content).get("data", ())]
         if self._at.model not in known:
-            raise FolderError(f"{self._at.url} serves no such model", found=self._at.model, allowed=map(str, known))
+            raise FolderError(
+                message("infer.serves_such", url=self._at.url), found=self._at.model, allowed=map(str, known)
+            )
         return True
 
     async def _keep(self) -> None:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from noria.core.errors import SettingError
+from noria.core.messages import message
 from noria.tasks.complete import SampledToken, Sampling, draw
 
 if TYPE_CHECKING:
@@ -161,7 +162,7 @@ class BatchScheduler:
         if schema is None:
             return None
         if self._guides is None:
-            raise SettingError("the model cannot be held to a JSON schema")
+            raise SettingError(message("infer.model_cannot"))
         return self._guides.open(schema)
 
     def _failed(self, key: Hashable, error: Exception) -> Step:

@@ -14,6 +14,7 @@ from tokenizers import Tokenizer
 
 from noria.core.errors import FolderError, SettingError
 from noria.core.folder import Manifest
+from noria.core.messages import message
 from noria.machine import bf16_is_fast
 from noria.tasks.chat import Chat
 from noria.tasks.complete import Sampling
@@ -75,7 +76,7 @@ class TorchEngine:
     def forward(self, batch: Sequence[Sequence[int]], types: Sequence[Sequence[int]] | None = None) -> list[np.ndarray]:
         """Return each text's logits; see `Engine`."""
         if self.task.head in ("vector", "seq2seq"):
-            raise SettingError("the head gives no logits for token ids", found=self.task.head, allowed="outputs()")
+            raise SettingError(message("infer.head_gives"), found=self.task.head, allowed="outputs()")
         if len(parts := computable_groups([len(text) for text in batch], self.padding)) > 1:
             return in_parts(self, parts, batch, types)
         types = types if self.padding.types else None
@@ -110,7 +111,7 @@ class TorchEngine:
             SettingError: the model is no causal one.
         """
         if self.task.head != "causal":
-            raise SettingError("only a causal model generates", found=self.task.name)
+            raise SettingError(message("infer.only_causal"), found=self.task.name)
         if self._cache is None:
             self._cache = open_cache(self.model, self.max_length)
         assert self.tokenizer is not None
@@ -195,10 +196,12 @@ def _loaded(folder: Path, task: Task) -> Any:
         )
     except Exception as error:  # transformers and safetensors raise many kinds for a bad file
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise FolderError(f"{folder} cannot be loaded with a {task.head} head", found=first) from error
+        raise FolderError(message("infer.cannot_loaded_head", folder=folder, head=task.head), found=first) from error
     outputs = len(task.outputs)
     if task.head in ("sequence", "token") and model.config.num_labels != outputs:
         raise FolderError(
-            f"{folder} has a head of another size", found=f"{model.config.num_labels} outputs", allowed=str(outputs)
+            message("infer.head_another", folder=folder),
+            found=message("infer.outputs", num_labels=model.config.num_labels),
+            allowed=str(outputs),
         )
     return model.eval()

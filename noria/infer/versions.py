@@ -24,6 +24,7 @@ from typing import Any, Literal
 
 from noria.core.errors import FolderError, NoriaError, ResourceError, SettingError
 from noria.core.folder import read_manifest
+from noria.core.messages import message
 from noria.tasks.complete import Sampling
 from noria.tasks.task import task_of
 
@@ -180,10 +181,10 @@ class Versions:
             await self.end_trial(why=why or "rolled back")
             return self.version
         if self._before is None:
-            raise SettingError("there is no version to roll back to", found=self.version)
+            raise SettingError(message("infer.there_version"), found=self.version)
         folder, version = self._before
         if (there := read_manifest(folder).identity()[: len(version)]) != version:
-            raise FolderError(f"{folder} holds another version by now", found=there, allowed=version)
+            raise FolderError(message("infer.holds_another", folder=folder), found=there, allowed=version)
         return await self.swap(folder, why=why or "rolled back")
 
     @property
@@ -293,7 +294,7 @@ class Versions:
 
     async def _try(self, folder: Path, mode: Mode, share: float) -> str:
         if not 0 < share <= 1:
-            raise SettingError("share is out of range", found=share, allowed="above 0, to 1")
+            raise SettingError(message("infer.share_out"), found=share, allowed=message("infer.above"))
         async with self._changing:
             self._no_trial()
             worker = await self._loaded(folder)
@@ -311,7 +312,7 @@ class Versions:
         """Return a version that is ready to answer."""
         offered, served = task_of(read_manifest(folder)), task_of(read_manifest(self.folder))
         if offered.name != served.name:
-            raise SettingError("the version is made for another task", found=offered.name, allowed=served.name)
+            raise SettingError(message("infer.version_made"), found=offered.name, allowed=served.name)
         worker = open_worker(folder, **self.options)
         await worker.start()
         return worker
@@ -367,15 +368,15 @@ class Versions:
 
     def _the_trial(self) -> Trial:
         if self._trial is None:
-            raise SettingError("no version is on trial", found=self.version)
+            raise SettingError(message("infer.version_trial"), found=self.version)
         return self._trial
 
     def _no_trial(self) -> None:
         if self._trial:
             raise SettingError(
-                "a version is on trial already",
+                message("infer.version_trial_already"),
                 found=self._trial.worker.version,
-                hint="promote it or end its trial first",
+                hint=message("infer.promote_end"),
             )
 
     def _keep(self, tasks: set[asyncio.Task[None]], work: Any) -> None:

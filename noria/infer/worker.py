@@ -28,6 +28,7 @@ from typing import Any, Literal
 
 from noria.core.errors import FolderError
 from noria.core.folder import read_manifest
+from noria.core.messages import message
 from noria.tasks.complete import Sampling
 
 from .replies import Answers, Busy, Given, Piece, Unavailable, checked
@@ -100,7 +101,7 @@ class Worker:
             raise Unavailable(f"the model {self.folder.name} did not start", found=f"{timeout:g} s") from None
         if self._refusal:
             await self.stop()
-            raise FolderError(f"the model {self.folder.name} does not load: {self._refusal}")
+            raise FolderError(message("infer.model_does", name=self.folder.name, refusal=self._refusal))
 
     async def stop(self) -> None:
         """End the process; what still waits fails."""

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from noria.core.errors import InputError
+from noria.core.messages import message
 
 KINDS = {
     "request": "a model or an application was asked",
@@ -86,15 +87,15 @@ class Event:
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
-            raise InputError("unknown kind of event", found=self.kind, allowed=KINDS)
+            raise InputError(message("lake.unknown_kind"), found=self.kind, allowed=KINDS)
         if self.outcome not in OUTCOMES:
-            raise InputError("unknown outcome of event", found=self.outcome, allowed=OUTCOMES)
+            raise InputError(message("lake.unknown_outcome"), found=self.outcome, allowed=OUTCOMES)
         if self.time.tzinfo is None:
-            raise InputError("the time of an event names no time zone", found=self.time.isoformat(), allowed="UTC")
+            raise InputError(message("lake.time_event"), found=self.time.isoformat(), allowed="UTC")
         if not -_MOST <= self.units < _MOST:
-            raise InputError("the units of an event are out of range", found=self.units, allowed="64 bits")
+            raise InputError(message("lake.units_event"), found=self.units, allowed=message("lake.bits"))
         if self.text and not self.consent:
-            raise InputError("an event holds text without consent", allowed="text of a user who agreed")
+            raise InputError(message("lake.event_holds"), allowed=message("lake.text_user"))
 
     def row(self) -> tuple[Any, ...]:
         """Return the values in the order of `COLUMNS`, time as microseconds since 1970."""

@@ -28,6 +28,7 @@ from pathlib import Path
 
 from noria.core.errors import ResourceError, plain_errors
 from noria.core.folder import sync
+from noria.core.messages import message
 
 from .event import COLUMNS, OUTBOX_TABLE, Event, outbox_file
 from .reconcile import Reconciled, reconcile
@@ -119,10 +120,10 @@ class Outbox:
         free = disk.f_bavail * disk.f_frsize
         if free < self._reserve:
             raise ResourceError(
-                "no new work: the disk is almost full",
-                found=f"{free >> 20} MiB free",
-                allowed=f"{self._reserve >> 20} MiB or more",
-                hint="free some disk; nothing acknowledged is lost",
+                message("lake.new_work"),
+                found=message("lake.mib_free", free=free >> 20),
+                allowed=message("lake.mib_more", reserve=self._reserve >> 20),
+                hint=message("lake.free_some"),
             )
 
     def seal(self, *, before: datetime | None = None) -> int:
@@ -160,7 +161,7 @@ class Outbox:
     def _put(self, submission: _Submission) -> None:
         with self._lock:
             if self._closed:
-                raise ResourceError("the outbox is closed", hint="the server is stopping")
+                raise ResourceError(message("lake.outbox_closed"), hint=message("lake.server_stopping"))
             self._waiting.put(submission)
 
     def _write(self) -> None:

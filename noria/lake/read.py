@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from noria.core.errors import InputError
+from noria.core.messages import message
 
 from .event import COLUMNS, OUTBOX_TABLE, SCHEMA, Event
 
@@ -60,10 +61,10 @@ def check_lake(lake: str | Path) -> Path:
     lake = Path(lake)
     if not (lake / "events").is_dir() and not (lake / "outbox").is_dir():
         raise InputError(
-            "no lake of events there",
+            message("lake.lake_events"),
             found=str(lake),
-            allowed="a folder that holds events/ or outbox/",
-            hint="noria ship serve writes one",
+            allowed=message("lake.folder_holds"),
+            hint=message("lake.noria_ship"),
         )
     return lake
 
@@ -128,9 +129,9 @@ def read_outbox(path: Path, columns: Sequence[str] = tuple(COLUMNS)) -> Iterator
         finally:
             connection.close()
     except sqlite3.OperationalError as error:
-        raise InputError(f"{path} cannot be read", found=str(error)) from None
+        raise InputError(message("lake.cannot_read", path=path), found=str(error)) from None
     except sqlite3.DatabaseError as error:
-        raise InputError(f"{path} is not an outbox", found=str(error)) from None
+        raise InputError(message("lake.outbox", path=path), found=str(error)) from None
 
 
 def batch_of(rows: Sequence[tuple[Any, ...]], columns: Sequence[str] = tuple(COLUMNS)) -> pa.RecordBatch:
@@ -158,14 +159,14 @@ def sealed_columns(path: Path) -> list[str]:
         schema = pq.read_schema(path)
     except (pa.ArrowException, OSError) as error:
         raise InputError(
-            f"{path} cannot be read",
+            message("lake.cannot_read", path=path),
             found=str(error).splitlines()[0],
-            hint="move it away; events still in the outbox are not lost",
+            hint=message("lake.move_away"),
         ) from None
     _check_version(path, version_of(schema))
     missing = set(COLUMNS) - set(schema.names) - set(ADDED)
     if missing:
-        raise InputError(f"{path} lacks columns of an event", found="no " + ", ".join(sorted(missing)))
+        raise InputError(message("lake.lacks_columns", path=path), found="no " + ", ".join(sorted(missing)))
     return [name for name in COLUMNS if name in schema.names]
 
 
@@ -192,4 +193,8 @@ def version_of(schema: pa.Schema) -> int:
 
 def _check_version(path: Path, version: int) -> None:
     if version > SCHEMA:
-        raise InputError(f"{path} was written by a newer Noria", found=f"schema {version}", allowed=f"up to {SCHEMA}")
+        raise InputError(
+            message("lake.written_newer", path=path),
+            found=message("lake.schema", version=version),
+            allowed=message("lake.up", schema=SCHEMA),
+        )

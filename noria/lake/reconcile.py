@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from noria.core.errors import InputError, plain_errors
+from noria.core.messages import message
 
 from .event import OUTBOX_TABLE
 from .store import storage
@@ -135,7 +136,9 @@ def _day(base: DuckDBPyConnection, files: list[Path]) -> tuple[int, int]:
         for table in ("waiting", "told"):
             base.execute(f"DELETE FROM {table} WHERE id IN (SELECT id FROM {source})")
     except duckdb.Error as error:
-        raise InputError(f"{files[0].parent} cannot be read", found=str(error).splitlines()[0]) from None
+        raise InputError(
+            message("lake.cannot_read_2", parent=files[0].parent), found=str(error).splitlines()[0]
+        ) from None
     return events, rows
 
 

@@ -10,6 +10,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from noria.core.errors import InputError, NoriaError, ResourceError, from_system
+from noria.core.messages import message
 
 from .event import COLUMNS, OUTBOX_DDL, OUTBOX_TABLE, SCHEMA, day_folder
 
@@ -49,7 +50,9 @@ def prepare(path: Path, lake: Path) -> None:
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         if version > SCHEMA:
             raise InputError(
-                f"{path} was written by a newer Noria", found=f"schema {version}", allowed=f"up to {SCHEMA}"
+                message("lake.written_newer", path=path),
+                found=message("lake.schema", version=version),
+                allowed=message("lake.up", schema=SCHEMA),
             )
         old = connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (OUTBOX_TABLE,)).fetchone()
         if version == 0 and old:
@@ -105,9 +108,9 @@ def storage() -> Iterator[None]:
 def _plain(error: sqlite3.Error) -> NoriaError:
     full = "full" in str(error) or "I/O" in str(error)
     return ResourceError(
-        "events cannot be stored",
+        message("lake.events_cannot"),
         found=str(error),
-        hint="free some disk; nothing acknowledged is lost" if full else None,
+        hint=message("lake.free_some") if full else None,
     )
 
 

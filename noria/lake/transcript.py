@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
 from noria.core.errors import InputError
+from noria.core.messages import message
 
 
 class Found(Protocol):
@@ -114,7 +115,7 @@ def read_exchange(text: str) -> Exchange | Correction:
             return Exchange(**values)
         return Correction(**values)
     except (ValueError, TypeError, KeyError) as error:
-        raise InputError("an event's text cannot be read", found=str(error)) from None
+        raise InputError(message("lake.event_text"), found=str(error)) from None
 
 
 def moved(spans: Sequence[Mapping[str, Any]], places: Sequence[Place] | None) -> list[Span]:

@@ -18,6 +18,7 @@ from pydantic import AwareDatetime, BaseModel, Field
 
 from noria.apps.settings import WatchSettings
 from noria.core.errors import InputError, SettingError
+from noria.core.messages import message
 from noria.server.errors import ApiError
 from noria.server.http.context import RequestContext
 from noria.server.http.fields import Body, Given, Id
@@ -109,7 +110,7 @@ class Monitor:
             InputError: the application has not started.
         """
         if not self._streams:
-            raise InputError("opinion monitoring has not started")
+            raise InputError(message("apps.opinion_monitoring"))
         return self._streams[replay]
 
     @property
@@ -127,13 +128,13 @@ class Monitor:
         self.sentiment = self.sentiment or state.model_for("classify")
         self.entities = self.entities or state.model_for("tag")
         if self.sentiment is None:
-            raise SettingError(
-                "no model for sentiment is served", hint="noria ship serve MODELS with one for the task classify"
-            )
+            raise SettingError(message("apps.model_sentiment"), hint=message("apps.noria_ship_serve"))
         labels = state.served(self.sentiment).manifest.facts.get("labels") or []
         if NEGATIVE not in labels:
             raise SettingError(
-                f"{self.sentiment} cannot watch opinions", found=", ".join(labels), allowed=f"a label {NEGATIVE!r}"
+                message("apps.cannot_watch", sentiment=self.sentiment),
+                found=", ".join(labels),
+                allowed=message("apps.label", negative=NEGATIVE),
             )
         folder = state.lake / "apps" / self.name
         for replay, place in ((False, folder), (True, folder / "replay")):
@@ -178,12 +179,16 @@ class Monitor:
         latest = context.state.meter.now() + timedelta(minutes=self.settings.ahead_minutes)
         if not replay and time > latest:
             raise InputError(
-                "the time is ahead of the server's clock",
+                message("apps.time_ahead"),
                 found=time.isoformat(),
-                allowed=f"up to {latest.isoformat(timespec='seconds')}, or a replay",
+                allowed=message("apps.up_replay", isoformat=latest.isoformat(timespec="seconds")),
             )
         if time >= LATEST:
-            raise InputError("the time stands for none", found=time.isoformat(), allowed=f"before {LATEST.isoformat()}")
+            raise InputError(
+                message("apps.time_stands"),
+                found=time.isoformat(),
+                allowed=message("apps.before", isoformat=LATEST.isoformat()),
+            )
         async with self._turn:
             raised = await asyncio.to_thread(self.stream(replay=replay).advance, time, context.id)
             await self._record(context, raised)

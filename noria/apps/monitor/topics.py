@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from noria.core.errors import InputError
+from noria.core.messages import message
 from noria.text.encoding import decoded
 from noria.text.sources import Source
 
@@ -55,11 +56,13 @@ def read_topics(path: str | Path = BUNDLED) -> Topics:
         words = {name: [str(word) for word in topic["words"]] for name, topic in raw.items()}
         titles = {name: dict(topic["title"]) for name, topic in raw.items()}
     except InputError as error:
-        raise InputError(error.what, found=error.found, allowed="JSON: {name: {title, words}}") from None
+        raise InputError(error.what, found=error.found, allowed=message("apps.json_name")) from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{path} holds no topics", found=str(error), allowed="{name: {title, words}}") from None
+        raise InputError(
+            message("apps.holds_topics", path=path), found=str(error), allowed="{name: {title, words}}"
+        ) from None
     if not words or OTHER in words or not all(words.values()):
-        raise InputError(f"{path}: every topic but {OTHER!r} needs words", found=sorted(words))
+        raise InputError(message("apps.every_topic", path=path, other=OTHER), found=sorted(words))
     return Topics(titles | {OTHER: {"en": "other", "zh": "其他"}}, {name: _pattern(words[name]) for name in words})
 
 

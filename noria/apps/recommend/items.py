@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from noria.core.errors import InputError, RowError
+from noria.core.messages import message
 from noria.text.records import read_records
 
 _ALIASES = {
@@ -46,9 +47,11 @@ def item_of(value: Mapping[str, Any]) -> Item:
     titled = value.get("title") or (meta.get("title") if isinstance(meta, Mapping) else None)
     id, text, title = _text_field(value, "id"), _text_field(value, "text"), str(titled or "").strip()
     if not id:
-        raise InputError("an item needs an id", found=value.get("id"), allowed='{"id", "text", "title"}')
+        raise InputError(message("apps.item_needs"), found=value.get("id"), allowed='{"id", "text", "title"}')
     if not text and not title:
-        raise InputError("an item needs a text or a title", found=f"id {id} alone", allowed='{"id", "text", "title"}')
+        raise InputError(
+            message("apps.item_needs_text"), found=message("apps.id_alone", id=id), allowed='{"id", "text", "title"}'
+        )
     return Item(id, title or title_of(text), text or title)
 
 
@@ -58,7 +61,7 @@ def _text_field(value: Mapping[str, Any], field: str) -> str:
         return ""
     if isinstance(found, str) or (isinstance(found, int) and not isinstance(found, bool)):
         return str(found).strip()
-    raise InputError(f"an item's {field} is no text", found=found, allowed="a string")
+    raise InputError(message("apps.item_text", field=field), found=found, allowed=message("apps.string"))
 
 
 def title_of(text: str, width: int = 40) -> str:
@@ -93,7 +96,7 @@ def read_items(
         items[item.id] = item
         read += 1
     if not items:
-        raise InputError("a file of items holds none", found=str(path))
+        raise InputError(message("apps.file_items"), found=str(path))
     if read > len(items):
         note(f"{path}: {read - len(items)} of {read} items were replaced by a later one of the same id")
     for said in records.notes():

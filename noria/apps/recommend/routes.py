@@ -21,6 +21,7 @@ from starlette.responses import Response
 from noria.apps.embedding import keeping
 from noria.apps.settings import RecommendSettings
 from noria.core.errors import InputError, RowError
+from noria.core.messages import message
 from noria.lake.event import Event
 from noria.lake.read import recall
 from noria.server.errors import ApiError
@@ -204,7 +205,11 @@ class Recommend:
         async with self._turn:
             merged = self.items | {item.id: item for item in items}
             if len(merged) > self.settings.most_items:
-                raise InputError("too many items", found=len(merged), allowed=f"up to {self.settings.most_items:,}")
+                raise InputError(
+                    message("apps.too_many"),
+                    found=len(merged),
+                    allowed=message("apps.up", most_items=self.settings.most_items),
+                )
             embed = keeping(context, self.name, self.model)
             if not merged:
                 return

@@ -20,6 +20,7 @@ import numpy as np
 
 from noria.apps.settings import RecommendSettings
 from noria.core.errors import InputError
+from noria.core.messages import message
 
 from .items import Item
 
@@ -157,7 +158,7 @@ class Shelf:
             InputError: no such item.
         """
         if item not in self.catalogue.places:
-            raise InputError("unknown item", found=item)
+            raise InputError(message("apps.unknown_item"), found=item)
         return self.catalogue.places[item]
 
     def taste(self, reader: Reader) -> np.ndarray | None:

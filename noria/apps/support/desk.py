@@ -16,6 +16,7 @@ import numpy as np
 from noria.apps.embedding import Embed
 from noria.core.errors import InputError
 from noria.core.figure import Figure, proportion
+from noria.core.messages import message
 
 from .certainty import ALTERNATIVES, Certainty, certainties, confused, reference_texts
 from .courtesies import Courtesy, chosen, courtesy, question_in, wants_person
@@ -191,7 +192,7 @@ class Desk:
         """
         found = self._entries.get(entry)
         if found is None:
-            raise InputError("unknown entry", found=entry)
+            raise InputError(message("apps.unknown_entry"), found=entry)
         text, title = found.answer(language), found.title(language)
         if asked and plain(asked) != plain(title) and _YES_OR_NO.match(text):
             text = _PHRASES[language_of(title)]["about"].format(question=title) + text

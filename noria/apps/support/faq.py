@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from noria.core.errors import InputError, RowError
+from noria.core.messages import message
 from noria.text.records import read_records
 
 from .plain import language_of, plain, tokens
@@ -112,7 +113,7 @@ def read_faq(path: str | Path = BUNDLED, outside: str | Path | None = None) -> F
     notes: list[str] = []
     entries = _merged(_records(path, notes), path, notes)
     if not entries:
-        raise InputError(f"{path} holds no question", allowed='{"question": ..., "answer": ...} on every line')
+        raise InputError(message("apps.holds_question", path=path), allowed=message("apps.question_answer"))
     entries = _once(entries, path, notes)
     own: list[Outside] = []
     known = {plain(text): entry for entry in entries for text in (*_texts(entry), *entry.answers.values())}
@@ -120,11 +121,11 @@ def read_faq(path: str | Path = BUNDLED, outside: str | Path | None = None) -> F
         row = _outside(value, outside or "", line)
         if entry := known.get(plain(row.text)):
             raise RowError(
-                f"this question is to be handed over, and entry {entry.id!r} (line {entry.line}) answers it",
+                message("apps.question_handed", id=entry.id, line=entry.line),
                 file=outside or "",
                 line=line,
                 found=row.text,
-                hint="keep it in one of the two files",
+                hint=message("apps.keep_one"),
             )
         own.append(row)
     given = {plain(row.text) for row in own}
@@ -182,8 +183,8 @@ def _merged(records: Iterable[tuple[int, dict[str, Any]]], path: str | Path, not
 
 def _above(drafts: Mapping[str, _Draft], path: str | Path, line: int) -> str:
     if not drafts:
-        allowed = "a text in answer, beside one in question"
-        raise RowError("needs an answer", file=path, line=line, field="answer", found="nothing", allowed=allowed)
+        found, allowed = message("apps.nothing"), message("apps.answer_beside")
+        raise RowError(message("apps.needs_answer"), file=path, line=line, field="answer", found=found, allowed=allowed)
     return next(reversed(list(drafts)))  # a table that writes an answer once, before several ways to ask
 
 
@@ -194,12 +195,12 @@ def _add(
         before = draft.answers.setdefault(language, text)
         if plain(before) != plain(text):
             raise RowError(
-                f"entry {draft.id!r} has another answer than on line {draft.line}",
+                message("apps.entry_another", id=draft.id, line=draft.line),
                 file=path,
                 line=line,
                 field="answer",
                 found=text,
-                hint="give the two an id each, or one answer",
+                hint=message("apps.give_two"),
             )
     for group, forms in groups.items():
         for language, texts in forms.items():
@@ -211,18 +212,22 @@ def _entry(draft: _Draft, path: str | Path) -> Entry:
     if not groups["questions"]:
         groups["questions"], groups["paraphrases"] = groups["paraphrases"], {}
     if not groups["questions"]:
-        raise RowError("needs a question", file=path, line=draft.line, field="question", found="nothing")
+        raise RowError(
+            message("apps.needs_question"), file=path, line=draft.line, field="question", found=message("apps.nothing")
+        )
     if not draft.answers:
-        raise RowError("needs an answer", file=path, line=draft.line, field="answer", found="nothing")
+        raise RowError(
+            message("apps.needs_answer"), file=path, line=draft.line, field="answer", found=message("apps.nothing")
+        )
     for language in groups["questions"]:
         if language not in draft.answers:
             raise RowError(
-                f"has questions and no answer in {language}",
+                message("apps.questions_answer", language=language),
                 file=path,
                 line=draft.line,
                 field=f"answer.{language}",
-                found="nothing",
-                hint="give the answer in every language in which it is asked",
+                found=message("apps.nothing"),
+                hint=message("apps.give_answer"),
             )
     kept = {
         group: {language: tuple(texts) for language in LANGUAGES if (texts := forms.get(language))}
@@ -259,9 +264,9 @@ def _once(entries: list[Entry], path: str | Path, notes: list[str]) -> list[Entr
     if clashes:
         more = f" and {len(clashes) - SHOWN:,} more" if len(clashes) > SHOWN else ""
         raise InputError(
-            f"{path}: one question stands under two entries",
+            message("apps.one_question", path=path),
             found="; ".join(clashes[:SHOWN]) + more,
-            hint="leave it under the one whose answer is meant",
+            hint=message("apps.leave_under"),
         )
     if repeated:
         notes.append(f"{path}: {repeated:,} questions repeat another of their entry and count once")
@@ -305,9 +310,8 @@ def _identity(value: dict[str, Any], path: str | Path, line: int) -> str:
     if found is None or (isinstance(found, str) and not found.strip()):
         return ""
     if isinstance(found, bool) or not isinstance(found, str | int):
-        raise RowError(
-            "needs a name", file=path, line=line, field="id", found=found, allowed="a text or a whole number"
-        )
+        allowed = message("apps.text_whole")
+        raise RowError(message("apps.needs_name"), file=path, line=line, field="id", found=found, allowed=allowed)
     return str(found).strip()
 
 
@@ -351,7 +355,7 @@ def _list(found: object, field: str, path: str | Path, line: int) -> list[str]:
     if isinstance(found, str):
         found = [found]
     if not isinstance(found, list):
-        raise RowError("needs a text or a list of texts", file=path, line=line, field=field, found=found)
+        raise RowError(message("apps.needs_text"), file=path, line=line, field=field, found=found)
     return [_string(text, field, path, line).strip() for text in found]
 
 
@@ -359,7 +363,9 @@ def _language(name: object, field: str, path: str | Path, line: int) -> str:
     key = str(name).casefold().replace("_", "-").split("-")[0]
     language = {"cn": "zh", "chinese": "zh", "中文": "zh", "english": "en", "英文": "en"}.get(key, key)
     if language not in LANGUAGES:
-        raise RowError("unknown language", file=path, line=line, field=field, found=name, allowed=LANGUAGES)
+        raise RowError(
+            message("apps.unknown_language"), file=path, line=line, field=field, found=name, allowed=LANGUAGES
+        )
     return language
 
 
@@ -368,7 +374,9 @@ def _outside(value: dict[str, Any], path: str | Path, line: int) -> Outside:
     language = value.get("language") or language_of(text)
     split = value.get("split") or "calibrate"
     if split not in ("calibrate", "test"):
-        raise RowError("not allowed", file=path, line=line, field="split", found=split, allowed=("calibrate", "test"))
+        raise RowError(
+            message("apps.allowed"), file=path, line=line, field="split", found=split, allowed=("calibrate", "test")
+        )
     return Outside(text, _language(language, "language", path, line), split)
 
 
@@ -378,5 +386,6 @@ def _first(value: Mapping[str, Any], names: tuple[str, ...]) -> Any:
 
 def _string(value: object, field: str, path: str | Path, line: int) -> str:
     if not isinstance(value, str) or not value.strip():
-        raise RowError("needs a text", file=path, line=line, field=field, found="nothing" if value is None else value)
+        found = message("apps.nothing") if value is None else value
+        raise RowError(message("apps.needs_text_2"), file=path, line=line, field=field, found=found)
     return value

@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field
 
 from noria.apps.embedding import embedder, keeping
 from noria.core.errors import InputError
+from noria.core.messages import message
 from noria.lake.transcript import Correction, Exchange
 from noria.server.http.context import RequestContext
 from noria.server.http.fields import Body, Given, Name
@@ -167,7 +168,7 @@ class Support:
 
     def _ready(self) -> Desk:
         if self.desk is None:
-            raise InputError("customer service has not started")
+            raise InputError(message("apps.customer_service"))
         return self.desk
 
     async def _record(self, context: RequestContext, reply: Reply, about: str) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import noria
-from noria.core.messages import for_terminal
+from noria.core.messages import for_terminal, message
 from noria.grow.settings import LogSettings, UserSettings
 
 from .shown import Flatten, Switch, print_json, print_table, write_parquet
@@ -53,7 +53,11 @@ def users(
     from noria.core.errors import SettingError
 
     if log and lake:
-        raise SettingError("two logs were named", found=f"{log} and {lake}", allowed="one of them")
+        raise SettingError(
+            message("commands.two_logs"),
+            found=message("commands.and", log=log, lake=lake),
+            allowed=message("commands.one_them"),
+        )
     found = noria.users(log or lake, by_segment=by_segment, settings=[settings, user_settings])
     if out:
         write_parquet(list(found.rows), out)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from noria.core.errors import FolderError, ResourceError, SettingError
 from noria.core.folder import new_folder, read_manifest, source_of
+from noria.core.messages import message
 from noria.core.progress import Report
 from noria.infer.choose import open_engine
 from noria.infer.engine import ENGINES, Engine, Kind, read_config
@@ -69,9 +70,9 @@ def compress_decoder(
     task: Task = task_of(manifest)
     if not fits(read_config(folder)) or not (manifest.facts.get("adapter") or {"merged": True})["merged"]:
         raise SettingError(
-            f"{folder.name} has no faster engine than torch",
+            message("make.faster_engine", name=folder.name),
             found=read_config(folder).get("model_type"),
-            allowed="a Llama without biases, its adapter merged",
+            allowed=message("make.llama_without"),
         )
     trained = open_engine(folder, prefer="torch")
     found: list[tuple[float, Path, Certificate]] = []
@@ -114,7 +115,9 @@ def compress_decoder(
             )
         if not found:
             raise SettingError(
-                f"no faster engine runs {folder.name}", found=", ".join(RUNTIMES.values()), allowed="torch"
+                message("make.faster_engine_runs", name=folder.name),
+                found=", ".join(RUNTIMES.values()),
+                allowed="torch",
             )
         _, trial, certificate = max(found, key=lambda one: one[0])
         if not or_trained:

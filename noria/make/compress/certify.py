@@ -89,7 +89,7 @@ class Certificate:
             Refused: it did not; says why.
         """
         if not self.passed:
-            raise Refused("no certificate: " + "; ".join(self.reasons), hint="the trained model still serves")
+            raise Refused("no certificate: " + "; ".join(self.reasons), hint=message("make.trained_model"))
         return self
 
 
@@ -129,9 +129,9 @@ def certify(
         SettingError: the task has no agreement.
     """
     if task.name not in BOUNDS:
-        raise SettingError("the task cannot be certified", found=task.name, allowed=BOUNDS)
+        raise SettingError(message("make.task_cannot"), found=task.name, allowed=BOUNDS)
     if not features:
-        raise InputError("no text to certify on", hint="give held-out texts")
+        raise InputError(message("make.text_certify"), hint=message("make.give_held"))
     with (report or Report()).bar("certify", total=2 * (len(features) + settings.rounds), unit="texts") as bar:
         expected, predicted = (
             answers(task, features, forward, bar.advance, owners) for forward in (reference, candidate)

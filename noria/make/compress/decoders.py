@@ -51,7 +51,7 @@ def prompts_of(texts: Sequence[Sequence[int]], settings: CompressSettings, most:
     random = np.random.default_rng(settings.seed)
     long = [list(ids) for ids in texts if len(ids) > LEAST]
     if not long:
-        raise InputError("no held-out text is long enough", allowed=f"more than {LEAST} tokens")
+        raise InputError(message("make.held_out"), allowed=message("make.more_tokens", least=LEAST))
     picks = random.integers(0, len(long), PROMPTS)
     return [long[pick][: int(random.integers(LEAST, min(len(long[pick]), most)))] for pick in picks]
 

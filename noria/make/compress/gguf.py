@@ -16,6 +16,7 @@ import numpy as np
 from safetensors.numpy import load_file
 
 from noria.core.errors import FolderError
+from noria.core.messages import message
 from noria.make.tokens.tokenizer import load_tokenizer
 from noria.tasks.tokenizer import document_of
 
@@ -67,9 +68,9 @@ def write_gguf(folder: Path, target: Path, number: Number, *, words: bool = Fals
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     if not fits(config):
         raise FolderError(
-            f"{folder} cannot be written for llama.cpp",
+            message("make.cannot_written", folder=folder),
             found=config.get("model_type"),
-            allowed="a Llama without biases and with plain rotary places",
+            allowed=message("make.llama_without_biases"),
         )
     tensors = {
         name: tensor for file in sorted(folder.glob("*.safetensors")) for name, tensor in load_file(file).items()
@@ -117,7 +118,7 @@ def _tensor(
     if number == "8 bits":
         if tensor.shape[-1] % _BLOCK:
             raise FolderError(
-                "a matrix cannot be cut into blocks", found=f"{name} {tensor.shape}", allowed="rows of 32 n"
+                message("make.matrix_cannot"), found=f"{name} {tensor.shape}", allowed=message("make.rows")
             )
         content = eight_bits(tensor)
     else:

@@ -24,6 +24,7 @@ from tokenizers import Tokenizer
 
 from noria.core.errors import InputError, SettingError
 from noria.core.folder import MANIFEST, new_folder, read_manifest, source_of
+from noria.core.messages import message
 from noria.core.packages import forbid_telemetry
 from noria.core.progress import Report
 from noria.machine import bf16_is_fast
@@ -75,9 +76,9 @@ def quantize(
     manifest = read_manifest(folder)
     head = task_of(manifest).head
     if head == "vector":
-        raise SettingError("a net over numbers is not compressed", found=head, allowed="models that read texts")
+        raise SettingError(message("make.net_over"), found=head, allowed=message("make.models_read"))
     if not calibration:
-        raise InputError("no text to calibrate on", hint="give at least a few dozen texts like those to come")
+        raise InputError(message("make.text_calibrate"), hint=message("make.give_least"))
     with report.bar(f"compress {folder.name}", total=3, unit="step") as bar:
         graph = export(folder, head)
         bar.advance()
@@ -257,9 +258,7 @@ def export(folder: str | Path, head: Head) -> Model:
         SettingError: a causal model; its engine is torch.
     """
     if head == "causal":
-        raise SettingError(
-            "a causal model is not compressed this way", found=head, allowed=("sequence", "token", "embedding")
-        )
+        raise SettingError(message("make.causal_model"), found=head, allowed=("sequence", "token", "embedding"))
     forbid_telemetry()
     from openvino import convert_model
 

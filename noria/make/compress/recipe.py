@@ -8,6 +8,7 @@ from pathlib import Path
 
 from noria.core.errors import SettingError
 from noria.core.folder import clear_partial, read_manifest
+from noria.core.messages import message
 from noria.core.progress import Report
 from noria.infer.choose import open_engine
 from noria.tasks.task import Features, Row, Task, task_of
@@ -59,9 +60,7 @@ def compress_model(
     if task.head == "causal":
         return compress_decoder(folder, held_out, out, settings, report, source=source, or_trained=or_trained)
     if task.name not in BOUNDS:
-        raise SettingError(
-            "no faster engine is made for the task", found=task.name, allowed=(*BOUNDS, "chat", "complete")
-        )
+        raise SettingError(message("make.faster_engine_made"), found=task.name, allowed=(*BOUNDS, "chat", "complete"))
     trial = out.with_name(f".{out.name}.trial.part")
     trained = open_engine(folder, prefer="torch")
     try:

@@ -27,6 +27,7 @@ from noria.core.folder import (
     sha256_file,
     write_json,
 )
+from noria.core.messages import message
 from noria.core.progress import Bar, Report
 from noria.make.corpus.texts import all_texts
 from noria.make.models.bundled import e5_small, minilm
@@ -86,7 +87,7 @@ def trim(
     vocabulary = Vocabulary(tokenizer)
     corpus = [text for text in texts if text.strip()]
     if not corpus:
-        raise InputError("no text to trim to", hint="give at least one text that is not empty")
+        raise InputError(message("make.text_trim"), hint=message("make.give_least_one"))
     report.plan(
         f"trim: {vocabulary.size:,} pieces to those of {len(corpus):,} texts, about {2 + len(corpus) // 8_000} s"
     )
@@ -163,7 +164,7 @@ def _check_same(before: _Tokens, after: _Tokens, kept: np.ndarray, batch: Sequen
         return
     old, new = np.split(before.ids, before.lengths.cumsum()), np.split(kept[after.ids], after.lengths.cumsum())
     text = next(text for text, one, two in zip(batch, old, new, strict=False) if not np.array_equal(one, two))
-    raise InternalError("a text of the corpus changed its tokens", found=text)
+    raise InternalError(message("make.text_corpus"), found=text)
 
 
 def _write(folder: Path, cut: _Cut, out: OpenFolder) -> None:
@@ -174,7 +175,7 @@ def _write(folder: Path, cut: _Cut, out: OpenFolder) -> None:
     rows = config["vocab_size"]
     files = sorted(folder.glob("*.safetensors"))
     if not files:
-        raise FolderError(f"{folder} holds no safetensors", hint="it is not a model folder")
+        raise FolderError(message("make.holds_safetensors", folder=folder), hint=message("make.model_folder"))
     state: dict[str, np.ndarray] = {}
     for file in files:
         with safe_open(file, "numpy") as tensors:

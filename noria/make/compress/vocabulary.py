@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from noria.core.errors import FolderError
+from noria.core.messages import message
 from noria.make.tokens.merges import byte_letters
 from noria.tasks.tokenizer import document_of
 
@@ -42,11 +43,11 @@ class Vocabulary:
         self.model: dict[str, Any] = self.document["model"]
         self.kind = str(self.model["type"])
         if self.kind not in KINDS:
-            raise FolderError("a vocabulary of this kind cannot be trimmed", found=self.kind, allowed=KINDS)
+            raise FolderError(message("make.vocabulary_kind"), found=self.kind, allowed=KINDS)
         if self.kind == "BPE" and (self.model.get("continuing_subword_prefix") or self.model.get("end_of_word_suffix")):
             raise FolderError(
-                "a BPE vocabulary with marks within or after words cannot be trimmed",
-                allowed="byte-level BPE, or BPE without such marks",
+                message("make.bpe_vocabulary"),
+                allowed=message("make.byte_level"),
             )
 
     @cached_property

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from noria.core.errors import FolderError, InputError, RowError
 from noria.core.folder import MANIFEST, Source, new_folder, read_manifest, sha256_file, write_bytes, write_json
+from noria.core.messages import message
 from noria.core.progress import Bar, Report
 from noria.core.settings import fingerprint
 
@@ -72,9 +73,9 @@ def build_corpus(
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in tally.drops.most_common(3))
         reasons = reasons or "; ".join(gathered.lines()[:3])
         raise InputError(
-            "no document is left",
-            found=reasons or "no row at all",
-            hint="loosen the filters: --min-length" if tally.drops else None,
+            message("make.document_left"),
+            found=reasons or message("make.row_all"),
+            hint=message("make.loosen_filters") if tally.drops else None,
         )
     parts = splits(kept, settings)
     with new_folder(out, kind="corpus", settings=settings.model_dump(mode="json"), sources=lineage) as folder:
@@ -167,10 +168,10 @@ def _is_done(out: Path, key: str) -> bool:
         return False
     if not out.is_dir() or (any(out.iterdir()) and not (out / MANIFEST).is_file()):
         raise FolderError(
-            "the place for the corpus is taken",
+            message("make.place_corpus"),
             found=str(out),
-            allowed="a new folder or an older corpus",
-            hint="choose another --out",
+            allowed=message("make.new_folder"),
+            hint=message("make.choose_another"),
         )
     try:
         manifest = read_manifest(out)
@@ -178,9 +179,9 @@ def _is_done(out: Path, key: str) -> bool:
         return False
     if manifest.kind != "corpus":
         raise FolderError(
-            "the place for the corpus is taken",
-            found=f"{out}, a {manifest.kind} folder",
-            allowed="a new folder or an older corpus",
-            hint="choose another --out",
+            message("make.place_corpus"),
+            found=message("make.folder", out=out, kind=manifest.kind),
+            allowed=message("make.new_folder"),
+            hint=message("make.choose_another"),
         )
     return manifest.facts.get("key") == key

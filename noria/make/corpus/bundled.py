@@ -16,6 +16,7 @@ from typing import Any
 
 from noria.core.errors import InternalError
 from noria.core.folder import Source
+from noria.core.messages import message
 from noria.core.packages import package_file
 from noria.text.script import narrow
 
@@ -183,7 +184,7 @@ def _paragraph(line: str, number: int) -> _Paragraph:
     for token in line.split():
         word, slash, tag = token.rpartition("/")
         if not slash or not word:
-            raise InternalError(f"line {number} of the newspaper has a word without a tag", found=token)
+            raise InternalError(message("make.line_newspaper", number=number), found=token)
         word = narrow(word)
         if tag == "nr":
             names.append(word)

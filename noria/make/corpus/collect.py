@@ -22,6 +22,7 @@ import pyarrow.compute as pc
 
 from noria.core.errors import InputError, RowError
 from noria.core.folder import Source, new_folder, sha256_file, write_json
+from noria.core.messages import message
 from noria.core.progress import Report
 from noria.lake.read import check_lake, outboxes, read_outbox, read_sealed, sealed_files
 from noria.lake.transcript import Correction, Exchange, moved, read_exchange
@@ -89,7 +90,7 @@ def collect(
         InputError: no lake, unknown task, several models and none named, or not one row.
     """
     if task not in TASKS:
-        raise InputError("rows of this task cannot be collected", found=task, allowed=TASKS)
+        raise InputError(message("make.rows_task"), found=task, allowed=TASKS)
     report = report or Report.silent()
     lake = check_lake(lake)
     tally = _Tally()
@@ -99,16 +100,16 @@ def collect(
     kept = _without_duplicates(found, task, tally)
     if len(tally.models) > 1:
         raise InputError(
-            "several models answered, and their labels may differ",
+            message("make.several_models"),
             found=", ".join(sorted(tally.models)),
-            hint="take one: --model",
+            hint=message("make.take_one"),
         )
     if not kept:
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in tally.drops.most_common())
         raise InputError(
-            f"no {task} row can be made",
-            found=reasons or "no feedback",
-            hint="rows need feedback on answers to users who consented",
+            message("make.row_can", task=task),
+            found=reasons or message("make.feedback"),
+            hint=message("make.rows_need"),
         )
     sources = [_source(lake, path, used) for path, used in sorted(tally.files.items())]
     settings = {"task": task, "model": model}

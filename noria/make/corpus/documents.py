@@ -97,7 +97,9 @@ def gather(sources: Sequence[str | Path]) -> Gathered:
             if not good:
                 reasons = "; ".join(sorted({reason for _, reason in bad})[:3])
                 raise InputError(
-                    f"{source} holds no file to read", found=reasons or "an empty folder", allowed=allowed()
+                    message("make.holds_file", source=source),
+                    found=reasons or message("make.empty_folder"),
+                    allowed=allowed(),
                 )
         elif not source.exists():
             raise InputError(message("errors.no_file_or_folder"), found=str(source))
@@ -189,7 +191,11 @@ def read_documents(
             # What a file said before it broke off is in the corpus by now: that is no file left out, and is not hidden.
             if begun or file not in sources.found:
                 raise
-            told = error if isinstance(error, InputError) else InputError(f"unreadable ({error.strerror})")
+            told = (
+                error
+                if isinstance(error, InputError)
+                else InputError(message("make.unreadable", strerror=error.strerror))
+            )
             line = sources.leave(file, told)
             if report:
                 report.note(line)
@@ -229,20 +235,27 @@ def document_of(row: object, *, file: str | Path, line: int, text_field: str = "
     if isinstance(row, RowError):
         raise row
     if not isinstance(row, dict):
-        raise RowError("a row is a JSON object", file=file, line=line, found=row)
+        raise RowError(message("make.row_json"), file=file, line=line, found=row)
     row = _with_text(row, text_field, file, line)
     if text_field not in row:
         raise RowError(
-            "the text is missing",
+            message("make.text_missing"),
             file=file,
             line=line,
             field=text_field,
-            found=", ".join(row) or "no field",
-            hint="name the field that holds it with --text-field",
+            found=", ".join(row) or message("make.field"),
+            hint=message("make.name_field"),
         )
     text = row[text_field]
     if not isinstance(text, str):
-        raise RowError("the text is no text", file=file, line=line, field=text_field, found=text, allowed="a string")
+        raise RowError(
+            message("make.text_text"),
+            file=file,
+            line=line,
+            field=text_field,
+            found=text,
+            allowed=message("make.string"),
+        )
     meta = row.get("meta")
     facts = {key: value for key, value in row.items() if key not in ("id", "meta", text_field)}
     if isinstance(meta, dict):
@@ -266,12 +279,12 @@ def _with_text(row: dict[str, Any], text_field: str, file: str | Path, line: int
         return form.turned(row, file=file, line=line)[0]
     if form and text_field not in row:
         raise RowError(
-            "the text is missing",
+            message("make.text_missing"),
             file=file,
             line=line,
             field=text_field,
-            found=f"the form of {form.name}",
-            hint=f"noria build finetune {form.tasks[0]} reads such rows as they are" if form.tasks else None,
+            found=message("make.form", name=form.name),
+            hint=message("make.noria_build", tasks=form.tasks[0]) if form.tasks else None,
         )
     return row
 
@@ -284,12 +297,12 @@ def _checked_spans(given: object, text: str, file: str | Path, line: int) -> lis
         start, end = (span.get("start"), span.get("end")) if isinstance(span, dict) else (None, None)
         if type(start) is not int or type(end) is not int or not 0 <= start < end <= len(text):
             raise RowError(
-                "not a span",
+                message("make.span"),
                 file=file,
                 line=line,
                 field="spans",
                 found=span,
-                allowed=f"{{start, end, label}} with 0 <= start < end <= {len(text)}",
+                allowed=message("make.start_end", text=len(text)),
             )
     return list(given) if isinstance(given, list) else []
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from noria.core.errors import SettingError
 from noria.core.figure import Figure
 from noria.core.folder import read_manifest
+from noria.core.messages import message
 from noria.core.progress import Report
 from noria.machine import allowed_here, computing
 from noria.make.models.load import load_for
@@ -47,7 +48,7 @@ def judge(
     manifest = read_manifest(folder)
     task = task_of(manifest)
     if task.name == "complete":
-        raise SettingError("a model that completes texts is judged where it is pretrained", found=task.name)
+        raise SettingError(message("make.model_completes"), found=task.name)
     rows = rows_for(manifest, rows_file, columns, skip_bad=skip_bad, report=report)
     training = rows_for(manifest, training_file, columns, skip_bad=skip_bad, report=report) if training_file else None
     report_made_from(manifest, rows_file, report)

@@ -21,6 +21,7 @@ import torch
 from torch import nn
 
 from noria.core.errors import SettingError, unknown
+from noria.core.messages import message
 
 from . import anatomy, prefix
 from .adapt_settings import AdapterSettings
@@ -55,7 +56,9 @@ def adapt(module: nn.Module, settings: AdapterSettings, *, seed: int, name: str 
         return
     chosen = [layer for layer in anatomy.layers(module).values() if _learns(layer) or _adapted(layer)]
     if not chosen:
-        raise SettingError("no layer is left to adapt", found="all layers frozen", hint="freeze fewer layers")
+        raise SettingError(
+            message("make.layer_left"), found=message("make.all_layers"), hint=message("make.freeze_fewer")
+        )
     random = torch.Generator().manual_seed(seed)
     before = list(adapters(module))
     heads = {path: module.get_submodule(path) for path in anatomy.heads(module)}
@@ -74,7 +77,7 @@ def adapt(module: nn.Module, settings: AdapterSettings, *, seed: int, name: str 
 def enlist(module: nn.Module, name: str, adapter: Adapter) -> None:
     """Note a new adapter; every matrix of the layers becomes one that can hold adapters, and the base comes to rest."""
     if name in adapters(module):
-        raise SettingError("the module has an adapter of that name", found=name, hint="give it another")
+        raise SettingError(message("make.module_adapter"), found=name, hint=message("make.give_another"))
     module.__dict__.setdefault("noria_adapters", {})[name] = adapter
     for layer in anatomy.layers(module).values():
         for path in anatomy.linears(layer, "all"):
@@ -98,7 +101,7 @@ def in_use(module: nn.Module) -> str:
     """
     name = module.__dict__.get("noria_adapter_in_use")
     if name is None:
-        raise SettingError("the module has no adapter")
+        raise SettingError(message("make.module_adapter_2"))
     return str(name)
 
 
@@ -146,7 +149,7 @@ def freeze(module: nn.Module, layers: int) -> None:
     stacks = anatomy.stacks(module)
     most = min(len(stack) for stack in stacks)
     if layers > most:
-        raise SettingError("frozen is beyond the model's layers", found=layers, allowed=f"0 to {most}")
+        raise SettingError(message("make.frozen_beyond"), found=layers, allowed=message("make.to", most=most))
     for part in [*anatomy.embeddings(module), *(layer for stack in stacks for layer in stack[:layers])]:
         part.requires_grad_(False)
 
@@ -160,7 +163,7 @@ def merge(module: nn.Module) -> None:
     kind = adapters(module)[in_use(module)].settings.kind
     if kind not in MERGEABLE:
         raise SettingError(
-            "the adapter cannot be merged into weights", found=kind, allowed=MERGEABLE, hint="save it beside its base"
+            message("make.adapter_cannot"), found=kind, allowed=MERGEABLE, hint=message("make.save_beside")
         )
     with torch.no_grad():
         for path, part in parts(module):
@@ -214,7 +217,7 @@ def _add_to_linears(layers: list[nn.Module], name: str, settings: AdapterSetting
             linear.adapters[name] = _part(linear, settings, random)
             found += 1
     if not found:
-        raise SettingError("no weight matrix found to adapt", found=settings.kind, allowed="models of linear layers")
+        raise SettingError(message("make.weight_matrix"), found=settings.kind, allowed=message("make.models_linear"))
 
 
 def _part(linear: nn.Linear, settings: AdapterSettings, random: torch.Generator) -> nn.Module:
@@ -231,7 +234,7 @@ def _add_prefixes(
 ) -> None:
     found = [layer.get_submodule(path) for layer in layers for path in anatomy.attentions(layer)]
     if not found:
-        raise SettingError("no attention found that takes a prefix", found=type(module).__name__)
+        raise SettingError(message("make.attention_found"), found=type(module).__name__)
     for attention in found:
         holder = prefix.hold(attention)
         holder.prefixes[name] = prefix.Prefix()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from noria.core.errors import SettingError
+from noria.core.messages import message
 
 _STACKS = (
     "encoder.layer",
@@ -42,9 +43,7 @@ def layers(module: nn.Module) -> dict[str, nn.Module]:
     found = {f"{start}{path}.{number}": layer for path in _STACKS for number, layer in enumerate(_at(base, path) or ())}
     if not found:
         name = getattr(getattr(module, "config", None), "model_type", type(module).__name__)
-        raise SettingError(
-            "no layers found to adapt or freeze", found=name, allowed="BERT, Llama, GPT, BART and T5 kinds"
-        )
+        raise SettingError(message("make.layers_found"), found=name, allowed=message("make.bert_llama"))
     return found
 
 

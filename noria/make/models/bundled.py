@@ -14,6 +14,7 @@ import numpy as np
 
 from noria.core.errors import FolderError, PackageError
 from noria.core.folder import OpenFolder, Source, new_folder, read_manifest, write_json
+from noria.core.messages import message
 from noria.core.packages import package_file
 from noria.core.progress import Report
 from noria.tasks.tokenizer import read_tokenizer, write_tokenizer
@@ -166,7 +167,7 @@ def read_packed(image: bytes, *, with_tensors: bool = True) -> Packed:
         PackageError: the file is of another format.
     """
     if image[:4] != b"E5S1":
-        raise PackageError("not a packed e5 file", found=image[:4], allowed="E5S1")
+        raise PackageError(message("make.packed_file"), found=image[:4], allowed="E5S1")
     sizes = struct.unpack_from("<7ifi", image, 8)
     count, *specials = struct.unpack_from("<5i", image, 44)
     (text_length,) = struct.unpack_from("<Q", image, 64)

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from noria.core.errors import SettingError
+from noria.core.messages import message
 
 from . import anatomy
 
@@ -31,7 +32,7 @@ def keep_lowest(module: PreTrainedModel, count: int) -> None:
     layers = anatomy.only_stack(module)
     if layers is None or not 1 <= count <= len(layers):
         allowed = f"1 to {len(layers)}" if layers is not None else "no layers to cut"
-        raise SettingError("layers is beyond the model's", found=count, allowed=allowed)
+        raise SettingError(message("make.layers_beyond"), found=count, allowed=allowed)
     before = len(layers)
     if count == before:
         return
@@ -46,10 +47,10 @@ def keep_lowest(module: PreTrainedModel, count: int) -> None:
     if fault:
         name = getattr(module.config, "model_type", type(module).__name__)
         raise SettingError(
-            f"layers cannot be cut off a {name} model",
+            message("make.layers_cannot", name=name),
             found=fault,
-            allowed=f"all {before} layers",
-            hint="leave out --body.layers",
+            allowed=message("make.all_layers_2", before=before),
+            hint=message("make.leave_out"),
         )
 
 

@@ -24,6 +24,7 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 
 from noria.core.errors import FolderError, InputError
 from noria.core.folder import write_json
+from noria.core.messages import message
 
 KIND = "noria_feedforward"
 """`model_type` in config.json."""
@@ -86,7 +87,7 @@ def new_net(
     """
     table = np.asarray(vectors, dtype=np.float64)
     if table.ndim != 2 or not table.size:
-        raise InputError("no rows of numbers", found=f"shape {table.shape}")
+        raise InputError(message("make.rows_numbers"), found=message("make.shape", shape=table.shape))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         net = FeedForward(Shape(table.shape[1], outputs, width, layers))
@@ -109,13 +110,13 @@ def load_net(folder: str | Path) -> FeedForward:
     try:
         known = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         if known.pop("model_type", None) != KIND:
-            raise FolderError(f"{folder} holds no net over numbers", hint="it is a model of another kind")
+            raise FolderError(message("make.holds_net", folder=folder), hint=message("make.model_another"))
         net = FeedForward(Shape(**known))
         net.load_state_dict(load_file(folder / "model.safetensors"))
     except FileNotFoundError as error:
         raise FolderError(
-            f"{folder} holds no net over numbers", found=f"no {Path(error.filename or '').name}"
+            message("make.holds_net", folder=folder), found=message("make.no", name=Path(error.filename or "").name)
         ) from None
     except (ValueError, TypeError, RuntimeError, SafetensorError) as error:
-        raise FolderError(f"the net in {folder} cannot be read", found=str(error).splitlines()[0]) from None
+        raise FolderError(message("make.net_cannot", folder=folder), found=str(error).splitlines()[0]) from None
     return net.eval()

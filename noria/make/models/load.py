@@ -13,6 +13,7 @@ from torch import nn
 
 from noria.core.errors import FolderError, NoriaError, unknown
 from noria.core.folder import MANIFEST
+from noria.core.messages import message
 from noria.make.quiet import quiet_transformers as quiet_transformers
 from noria.make.tokens.tokenizer import load_tokenizer
 from noria.tasks.specials import pad_id
@@ -108,7 +109,9 @@ def load(
             first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             if first.startswith("Unrecognized configuration class"):
                 first = "transformers has no such head for this architecture"
-            raise FolderError(f"{folder} ({_kind(folder)}) cannot be loaded with a {head} head", found=first) from error
+            raise FolderError(
+                message("make.cannot_loaded", folder=folder, folder_2=_kind(folder), head=head), found=first
+            ) from error
     if _holds_adapter(folder):
         from .saved import load_adapter
 
@@ -142,21 +145,21 @@ def check_folder(folder: Path) -> None:
         FolderError: any of these.
     """
     if not folder.is_dir():
-        raise FolderError("no such model folder", found=str(folder))
+        raise FolderError(message("make.such_model"), found=str(folder))
     config = folder / "config.json"
     try:
         document = json.loads(config.read_text(encoding="utf-8"))
     except FileNotFoundError:
         inner = next((one for one in sorted(folder.glob("0_*")) if (one / "config.json").is_file()), None)
         hint = f"its model lies in {inner}: name that folder" if inner else "it is not a model folder"
-        raise FolderError(f"{folder} holds no config.json", hint=hint) from None
+        raise FolderError(message("make.holds_config", folder=folder), hint=hint) from None
     except ValueError as error:
-        raise FolderError(f"{config} cannot be read", found=str(error)) from None
+        raise FolderError(message("make.cannot_read", config=config), found=str(error)) from None
     if "auto_map" in document and not known_natively(str(document.get("model_type", ""))):
-        raise FolderError(f"{folder} asks to run code of its own", allowed="architectures that transformers knows")
+        raise FolderError(message("make.asks_run", folder=folder), allowed=message("make.architectures_transformers"))
     if not any(folder.glob("*.safetensors")):
         found = ", ".join(sorted(path.name for path in folder.glob("*.bin"))) or "no weights"
-        raise FolderError(f"{folder} holds no safetensors", found=found, allowed="model.safetensors")
+        raise FolderError(message("make.holds_safetensors", folder=folder), found=found, allowed="model.safetensors")
 
 
 def known_natively(model_type: str) -> bool:
@@ -188,7 +191,7 @@ def check_kind(folder: Path, head: Head) -> None:
     if kind not in KINDS[head]:
         fitting = " or ".join(KINDS[head])
         raise FolderError(
-            f"{folder} is of the wrong kind: for a {head} head",
+            message("make.wrong_kind", folder=folder, head=head),
             found=f"{name}, {_A[kind]}",
             allowed=" or ".join(_A[one] for one in KINDS[head]),
             hint=_HINTS.get(fitting),
@@ -245,9 +248,9 @@ def rows_for_all(model: PreTrainedModel, tokenizer: Tokenizer, folder: Path) -> 
         return ""
     if own > rows:
         raise FolderError(
-            f"{folder}: the tokenizer is of another model",
-            found=f"{own:,} tokens",
-            allowed=f"{rows:,}, the rows of the model's table",
+            message("make.tokenizer_another", folder=folder),
+            found=message("make.tokens", own=own),
+            allowed=message("make.rows_model", rows=rows),
         )
     model.resize_token_embeddings(size, mean_resizing=False)
     with torch.no_grad():

@@ -19,6 +19,7 @@ from torch import nn
 
 from noria.core.errors import FolderError, SettingError
 from noria.core.folder import write_json
+from noria.core.messages import message
 
 from . import anatomy, prefix
 from .adapt import DEFAULT, Adapter, adapters, enlist, in_use, merge, mergeable, parts, ranks, use
@@ -47,7 +48,7 @@ def save_adapter(module: nn.Module, folder: Path, name: str | None = None) -> No
     """
     name = name or in_use(module)
     if name not in adapters(module):
-        raise SettingError("the module has no such adapter", found=name, allowed=adapters(module))
+        raise SettingError(message("make.module_such"), found=name, allowed=adapters(module))
     adapter = adapters(module)[name]
     own = dict(parts(module, name))
     heads = {
@@ -144,9 +145,11 @@ def _read(folder: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
         config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
         tensors = load_file(folder / WEIGHTS)
     except FileNotFoundError:
-        raise FolderError(f"{folder} holds no adapter", allowed=f"{CONFIG} and {WEIGHTS}") from None
+        raise FolderError(
+            message("make.holds_adapter_2", folder=folder), allowed=message("make.and", config=CONFIG, weights=WEIGHTS)
+        ) from None
     except (ValueError, OSError, SafetensorError) as error:
-        raise FolderError(f"{folder} cannot be read", found=str(error)) from None
+        raise FolderError(message("make.cannot_read_2", folder=folder), found=str(error)) from None
     return config, {key.removeprefix(_ROOT): tensor for key, tensor in tensors.items()}
 
 
@@ -156,7 +159,7 @@ def _settings(config: dict[str, Any], folder: Path) -> AdapterSettings:
     odd = [key for key in ("use_dora", "use_rslora", "lora_bias", "fan_in_fan_out") if config.get(key)]
     if config.get("peft_type") != "LORA" or odd or config.get("bias", "none") != "none":
         found = ", ".join(odd) or config.get("peft_type", "no peft_type")
-        raise FolderError(f"{folder} holds an adapter of a layout not known here", found=found, allowed="plain LoRA")
+        raise FolderError(message("make.holds_adapter", folder=folder), found=found, allowed=message("make.plain_lora"))
     return AdapterSettings.make(kind="lora", rank=config["r"], alpha=config["lora_alpha"])
 
 
@@ -198,7 +201,7 @@ def _check(module: nn.Module, per_part: dict[str, dict[str, torch.Tensor]], fold
             wrong = any(shapes[key][axis] != size for key, (axis, size) in wanted.items() if key in shapes)
         if wrong:
             raise FolderError(
-                f"{folder} holds an adapter for another base", found=path, allowed="the base it was made on"
+                message("make.holds_adapter_another", folder=folder), found=path, allowed=message("make.base_made")
             )
 
 

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from noria.core.errors import SettingError
+from noria.core.messages import message
 
 if TYPE_CHECKING:
     from transformers import BertConfig, LlamaConfig, T5Config
@@ -147,9 +148,9 @@ def shape(parameters: int, vocab_size: int, context: int, count: Count) -> tuple
         SettingError: a number is out of range, or the vocabulary alone is larger than the model.
     """
     if not 100_000 <= parameters <= 10_000_000_000:
-        raise SettingError("parameters is out of range", found=parameters, allowed="100,000 to 10,000,000,000")
+        raise SettingError(message("make.parameters_out"), found=parameters, allowed=message("make.to_2"))
     if not 16 <= context <= 131_072:
-        raise SettingError("context is out of range", found=context, allowed="16 to 131,072")
+        raise SettingError(message("make.context_out"), found=context, allowed=message("make.to_3"))
 
     def miss(shape: tuple[int, int]) -> float:
         width, layers = shape
@@ -159,10 +160,10 @@ def shape(parameters: int, vocab_size: int, context: int, count: Count) -> tuple
     least = count(STEP, 1, vocab_size)
     if parameters < 0.9 * least:
         raise SettingError(
-            "the vocabulary alone is larger than the model",
-            found=f"{parameters:,} parameters",
-            allowed=f"{least:,} or more with {vocab_size:,} tokens",
-            hint="use more parameters or a smaller vocabulary",
+            message("make.vocabulary_alone"),
+            found=message("make.parameters", parameters=parameters),
+            allowed=message("make.more_tokens_2", least=least, vocab_size=vocab_size),
+            hint=message("make.use_more"),
         )
     shapes = []
     for width in range(STEP, 16_384 + STEP, STEP):

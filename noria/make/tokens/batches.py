@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from noria.core.errors import InputError
+from noria.core.messages import message
 from noria.core.settings import fingerprint
 
 from .shards import Shards
@@ -159,10 +160,10 @@ class Packed:
         self.steps_per_epoch = (len(shards.ids) - 1) // (context * rows)
         if self.steps_per_epoch < 1:
             raise InputError(
-                "too little text to train on",
-                found=f"{len(shards.ids):,} tokens",
-                allowed=f"more than {context * rows:,}",
-                hint="shorten the context or the step",
+                message("make.too_little"),
+                found=message("make.tokens_2", ids=len(shards.ids)),
+                allowed=message("make.more", context=context * rows),
+                hint=message("make.shorten_context"),
             )
         self.tokens_per_step = float(context * rows)
         self.fingerprint = fingerprint([shards.identity, context, rows, seed])

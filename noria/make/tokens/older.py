@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from noria.core.errors import FolderError
+from noria.core.messages import message
 from noria.tasks.tokenizer import FILE, tokenizer_of
 
 if TYPE_CHECKING:
@@ -54,8 +55,8 @@ def converted(folder: Path, names: tuple[str, ...]) -> Tokenizer:
     told = " and ".join(names)
     if names[0].endswith((".model", ".spm")) and find_spec("sentencepiece") is None:
         raise FolderError(
-            f"{folder} holds its tokenizer as {told}, which the package sentencepiece reads",
-            hint=f"pip install sentencepiece, or {_WAY}",
+            message("make.holds_tokenizer", folder=folder, told=told),
+            hint=message("make.pip_install", way=_WAY),
         )
     try:
         with quiet_transformers():
@@ -64,4 +65,4 @@ def converted(folder: Path, names: tuple[str, ...]) -> Tokenizer:
         return tokenizer_of(made.backend_tokenizer.to_str())
     except Exception as error:  # transformers, tokenizers and the libraries of older forms raise many kinds
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise FolderError(f"the tokenizer of {folder}, {told}, cannot be converted", found=first, hint=_WAY) from error
+        raise FolderError(message("make.tokenizer_cannot", folder=folder, told=told), found=first, hint=_WAY) from error

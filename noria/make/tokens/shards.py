@@ -20,6 +20,7 @@ import numpy as np
 
 from noria.core.errors import FolderError
 from noria.core.folder import Source, new_folder, read_manifest
+from noria.core.messages import message
 from noria.core.progress import Bar, Report
 from noria.tasks.tokenizer import document_of, tokenizer_of
 
@@ -82,7 +83,7 @@ def write_shards(
     """
     begin, end = ends or (tokenizer.token_to_id(BEGIN), tokenizer.token_to_id(END))
     if begin is None or end is None:
-        raise FolderError("the tokenizer has no begin and end tokens", allowed=(BEGIN, END))
+        raise FolderError(message("make.tokenizer_begin"), allowed=(BEGIN, END))
     kind = np.dtype(np.uint16 if tokenizer.get_vocab_size() <= 2**16 else np.uint32)
     settings = {
         "type": kind.name,
@@ -187,7 +188,7 @@ def open_shards(folder: Path, split: str) -> Shards:
     manifest = read_manifest(folder)
     if split not in manifest.facts:
         raise FolderError(
-            f"{folder} has no such split", found=split, allowed=[n for n in manifest.facts if n != "type"]
+            message("make.such_split", folder=folder), found=split, allowed=[n for n in manifest.facts if n != "type"]
         )
     file = folder / f"{split}.ids"
     # A file of no bytes cannot be mapped.

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from noria.core.errors import FolderError
 from noria.core.folder import new_folder, write_json
+from noria.core.messages import message
 from noria.tasks.tokenizer import write_tokenizer as write_bare
 from noria.text.script import segmented
 
@@ -81,7 +82,7 @@ def extend(folder: Path, target: Path, *, mask: bool = False, sentinels: bool = 
 
     tokenizer, special = load_tokenizer(folder), special_tokens(folder)
     if special.end is None or (mask and special.begin is None):
-        raise FolderError(f"{folder}: the tokenizer has no begin and end tokens", allowed=(BEGIN, END))
+        raise FolderError(message("make.tokenizer_begin_end", folder=folder), allowed=(BEGIN, END))
     config = _config(folder)
     added = []
     if mask and special.mask is None:
@@ -152,7 +153,7 @@ def _config(folder: Path) -> dict[str, Any]:
     try:
         return dict(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else {}
     except ValueError as error:
-        raise FolderError(f"{file} cannot be read", found=str(error)) from None
+        raise FolderError(message("make.cannot_read_3", file=file), found=str(error)) from None
 
 
 def _text(value: Any) -> str:

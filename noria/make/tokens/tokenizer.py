@@ -19,6 +19,7 @@ import numpy as np
 
 from noria.core.errors import InputError, SettingError, unknown
 from noria.core.folder import OpenFolder, Source, lineage_of, new_folder, write_json
+from noria.core.messages import message
 from noria.core.progress import Report
 from noria.tasks.tokenizer import FILE, read_tokenizer
 from noria.tasks.tokenizer import write_tokenizer as write_bare
@@ -70,7 +71,7 @@ def train_tokenizer(
         InputError: there is no text.
     """
     if not 512 <= vocab_size <= 1_000_000:
-        raise SettingError("vocab_size is out of range", found=vocab_size, allowed="512 to 1,000,000")
+        raise SettingError(message("make.vocab_size"), found=vocab_size, allowed=message("make.to_4"))
     if kind not in get_args(Kind):
         raise unknown("kind of tokenizer", kind, get_args(Kind))
     report = report or Report()
@@ -79,7 +80,7 @@ def train_tokenizer(
         most = {"most": _UNIGRAM_RUNS} if kind == "unigram" else {}
         runs = count_runs(split.training(bar.advance), seen=seen, threads=os.cpu_count() or 1, **most)
     if not seen.texts:
-        raise InputError("no text to train a tokenizer on", hint="give at least one document that is not empty")
+        raise InputError(message("make.text_train"), hint=message("make.give_least_one_document"))
     with report.bar("tokenizer: learn", total=vocab_size, unit="tokens") as bar:
         tokenizer = _bpe(runs, vocab_size, bar.advance) if kind == "bpe" else _unigram(runs, vocab_size)
     held_out, source = split.held_out or split.first, "held-out texts" if split.held_out else "its own text"

@@ -17,6 +17,7 @@ from typing import Annotated, Literal, Protocol
 from pydantic import Field
 
 from noria.core.errors import InputError
+from noria.core.messages import message
 from noria.core.settings import Settings
 from noria.server.errors import ApiError
 from noria.text.encoding import decoded
@@ -265,8 +266,12 @@ def _read_words(path: Path) -> list[str]:
     try:
         text = decoded(path.read_bytes(), path)
     except FileNotFoundError:
-        raise InputError("the file of blocked words is missing", found=str(path)) from None
+        raise InputError(message("server.file_blocked_words"), found=str(path)) from None
     words = [word for _, line in numbered_lines(text) if (word := _REMARK.sub("", line).strip())]
     if not 1 <= len(words) <= _MOST_WORDS:
-        raise InputError("no file of blocked words", found=f"{len(words)} words", allowed=f"1 to {_MOST_WORDS:,}")
+        raise InputError(
+            message("server.file_blocked"),
+            found=message("server.words", words=len(words)),
+            allowed=message("server.to", most_words=_MOST_WORDS),
+        )
     return words

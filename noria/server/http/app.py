@@ -18,6 +18,7 @@ from starlette.routing import compile_path
 from noria import __version__
 from noria.core.errors import InternalError, NoriaError, SettingError
 from noria.core.folder import read_manifest
+from noria.core.messages import message
 from noria.infer.history import History
 from noria.infer.versions import Versions
 from noria.lake.outbox import Outbox
@@ -78,7 +79,7 @@ def create_app(
     judge = state.guard.settings.model
     if judge is not None and (judge not in served or served[judge].task != "classify"):
         raise SettingError(
-            "the guard asks a model that does not classify",
+            message("server.guard_asks"),
             found=judge,
             allowed=[name for name, one in served.items() if one.task == "classify"],
         )
@@ -115,9 +116,7 @@ def _served(settings: ServerSettings, models: Sequence[str | Path]) -> dict[str,
         folder = Path(path)
         name = folder.resolve().name
         if name in served:
-            raise SettingError(
-                "two models share a name", found=name, hint="serve one of them from a folder of another name"
-            )
+            raise SettingError(message("server.two_models"), found=name, hint=message("server.serve_one"))
         manifest = read_manifest(folder)
         task_of(manifest)
         options = {"threads": settings.threads, "queue": settings.queue, "batch_tokens": settings.batch_tokens}
@@ -139,7 +138,7 @@ def _lifespan(state: State, log: Log) -> Any:
             log("ready", models=list(state.models), apps=[one.name for one in state.apps])
             yield
         except Exception as error:
-            told = InternalError("the server did not start", found=where(error))
+            told = InternalError(message("server.server_did"), found=where(error))
             state.failure = error if isinstance(error, NoriaError) else told
             raise
         finally:

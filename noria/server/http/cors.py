@@ -11,6 +11,7 @@ from starlette.datastructures import Headers
 from starlette.types import Scope
 
 from noria.core.errors import SettingError
+from noria.core.messages import message
 
 from .sending import Answer
 
@@ -42,13 +43,13 @@ def origin_of(given: str) -> str:
             text = f"{scheme}://{host.encode('idna').decode()}"
     if text in ("*", "null"):
         raise SettingError(
-            "not an origin: it stands for pages of any site",
+            message("server.origin_stands"),
             found=given,
-            allowed="https://host or https://host:port",
-            hint="name each site: --cors A B",
+            allowed=message("server.https_host"),
+            hint=message("server.name_each"),
         )
     if not _ORIGIN.fullmatch(text):
-        raise SettingError("not an origin", found=given, allowed="https://host or https://host:port, without a path")
+        raise SettingError(message("server.origin"), found=given, allowed=message("server.https_host_https"))
     return text.removesuffix(_PORTS.get(urlsplit(text).scheme, " "))
 
 

@@ -21,6 +21,7 @@ from typing import Literal
 
 from noria.core.errors import FolderError, SettingError, plain_errors
 from noria.core.folder import write_json
+from noria.core.messages import message
 
 Role = Literal["admin", "client"]
 ROLES = ("admin", "client")
@@ -147,18 +148,20 @@ class Keys:
         """
         limits = limits or Limits()
         if role not in ROLES:
-            raise SettingError("unknown role", found=role, allowed=ROLES)
+            raise SettingError(message("server.unknown_role"), found=role, allowed=ROLES)
         if not name.strip() or len(name) > 80 or not name.isprintable():
-            raise SettingError("a key needs a name", found=name, allowed="1 to 80 printable characters")
+            raise SettingError(message("server.key_needs"), found=name, allowed=message("server.printable_characters"))
         for scope in scopes:
             part, _, app = scope.partition("/")
             if part not in SCOPES or ("/" in scope and (part != "apps" or not app)):
-                raise SettingError("unknown scope", found=scope, allowed=[*SCOPES, "apps/<name>"])
+                raise SettingError(message("server.unknown_scope"), found=scope, allowed=[*SCOPES, "apps/<name>"])
         for word, most in asdict(limits).items():
             if most is not None and not 1 <= most <= _MOST:
-                raise SettingError(f"{word} is out of range", found=most, allowed=f"1 to {_MOST:,}")
+                raise SettingError(
+                    message("server.out_range", word=word), found=most, allowed=message("server.to_2", most=_MOST)
+                )
         if role == "admin" and (scopes or models or limits.any):
-            raise SettingError("an admin key has no scopes and no limits", hint="make a client key")
+            raise SettingError(message("server.admin_key"), hint=message("server.make_client"))
         number, secret = secrets.token_hex(4), secrets.token_urlsafe(32)
         with self._changing():
             self._keys[number] = Key(
@@ -185,9 +188,9 @@ class Keys:
             old = self._known(number)
             if old.status(now) != "works" or old.expires:
                 raise SettingError(
-                    "the key cannot be rotated",
-                    found=old.status(now) if not old.expires else "rotated",
-                    allowed="a key that works and was not rotated before",
+                    message("server.key_cannot"),
+                    found=old.status(now) if not old.expires else message("server.rotated"),
+                    allowed=message("server.key_works"),
                 )
             self._keys[new] = replace(
                 old, id=new, sha256=_hash(secret), created=_timestamp(now), tenant=old.tenant or old.id
@@ -230,7 +233,9 @@ class Keys:
 
     def _known(self, number: str) -> Key:
         if number not in self._keys:
-            raise SettingError("unknown key", found=number, allowed=self._keys, hint="noria ship key list")
+            raise SettingError(
+                message("server.unknown_key"), found=number, allowed=self._keys, hint=message("server.noria_ship")
+            )
         return self._keys[number]
 
     def _refresh(self) -> None:
@@ -246,9 +251,9 @@ class Keys:
             self._keys = {entry["id"]: Key(**entry) for entry in entries}
         except (ValueError, TypeError, KeyError) as error:
             raise FolderError(
-                f"{self.path} cannot be read",
+                message("server.cannot_read", path=self.path),
                 found=str(error),
-                hint="restore it from a backup, or delete it and make keys anew",
+                hint=message("server.restore_backup"),
             ) from None
         self._stamp = stamp
 

@@ -11,6 +11,7 @@ from starlette.datastructures import Headers
 from starlette.types import Scope
 
 from noria.core.errors import SettingError
+from noria.core.messages import message
 
 _SCHEMES = {"http": ("http", "ws"), "https": ("https", "wss"), "ws": ("http", "ws"), "wss": ("https", "wss")}
 _PORTS = {"http": 80, "https": 443}
@@ -29,9 +30,9 @@ class Proxies:
             self._networks = [ipaddress.ip_network(one, strict=False) for one in addresses if one != "*"]
         except ValueError as error:
             raise SettingError(
-                "not an address of a proxy",
+                message("server.address_proxy"),
                 found=str(error).partition(" does not")[0],
-                allowed="10.0.0.7, 10.0.0.0/8, ::1, or * for any",
+                allowed=message("server.or_for"),
             ) from None
         self._trusts = lru_cache(maxsize=1024)(self._looked_up)
 

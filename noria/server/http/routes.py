@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from noria.core.errors import SettingError
+from noria.core.messages import message
 
 from . import replies
 from .answers import answer, classify, embeddings, tag, translate
@@ -72,7 +73,7 @@ def routes_of(apps: Iterable[App]) -> Iterator[Route]:
     names: set[str] = set()
     for app in apps:
         if app.name in names or not _NAME.fullmatch(app.name):
-            raise SettingError("an application's name is taken or not allowed", found=app.name, allowed=_NAME.pattern)
+            raise SettingError(message("server.application_name"), found=app.name, allowed=_NAME.pattern)
         names.add(app.name)
         for route in app.routes():
             yield replace(route, path=f"/v1/apps/{app.name}{route.path}", role="client", tag=app.name)

@@ -18,6 +18,7 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 from noria.core.errors import SettingError
+from noria.core.messages import message
 
 from .keys import Role
 
@@ -77,7 +78,7 @@ class Table:
         self._plain: dict[str, dict[str, Route]] = {}
         for route in self._routes:
             if self._plain.setdefault(route.path, {}).setdefault(route.method, route) is not route:
-                raise SettingError("two routes share a path", found=f"{route.method} {route.path}")
+                raise SettingError(message("server.two_routes"), found=f"{route.method} {route.path}")
         self._patterns = [(_pattern(path), self._plain.pop(path)) for path in list(self._plain) if "{" in path]
 
     def __iter__(self) -> Iterator[Route]:

@@ -23,6 +23,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from noria.core.errors import InternalError, ResourceError, from_system
+from noria.core.messages import message
 from noria.lake.transcript import Mask
 from noria.server.guard.guard import Guard
 
@@ -113,7 +114,7 @@ def serve(
         listener.close()
     _check(state)
     if not server.started and server.received_signal is None:
-        raise InternalError("the server did not start", found=server.fault)
+        raise InternalError(message("server.server_did"), found=server.fault)
     return server.received_signal or signal.SIGTERM
 
 
@@ -154,7 +155,7 @@ def serving(
             if not server.started:
                 thread.join()
                 _check(state)
-                raise InternalError("the server did not start", found=server.fault)
+                raise InternalError(message("server.server_did"), found=server.fault)
             yield Running(_url(listener, settings), key, app)
         finally:
             server.stop()
@@ -274,9 +275,9 @@ def listen(settings: ServerSettings) -> socket.socket:
         listener.close()
         plain = from_system(error) if isinstance(error, OSError) else None
         raise ResourceError(
-            plain.what if plain else "the address cannot be listened on",
+            plain.what if plain else message("server.address_cannot"),
             found=place,
-            hint="stop what listens there, or choose another --port",
+            hint=message("server.stop_what"),
         ) from None
     return listener
 

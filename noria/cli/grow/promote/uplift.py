@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from noria.core.messages import for_terminal
+from noria.core.messages import for_terminal, message
 from noria.grow.promote.settings import UnitSettings, UpliftSettings
 
 if TYPE_CHECKING:
@@ -54,9 +54,9 @@ def uplift(
 
     if (candidates is None) != (scores is None):
         raise SettingError(
-            "candidates are scored into a file",
+            message("commands.candidates_scored"),
             found=str(candidates or scores),
-            allowed="--candidates and --scores, or neither",
+            allowed=message("commands.candidates_scores"),
         )
     found = noria.promote.uplift(units, candidates=candidates, report=report, settings=[settings, how])
     if scores is not None:

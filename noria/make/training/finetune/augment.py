@@ -17,6 +17,7 @@ from importlib.metadata import entry_points
 from typing import Any
 
 from noria.core.errors import SettingError, unknown
+from noria.core.messages import message
 
 Augmentation = Callable[[str, random.Random], str]
 GROUP = "noria.augment"
@@ -83,10 +84,10 @@ def augmentation(name: str) -> Augmentation:
     try:
         found = others[name].load()
     except (ImportError, AttributeError) as error:
-        raise SettingError(f"the augmentation {name} of an installed package cannot be loaded", found=error) from error
+        raise SettingError(message("make.augmentation_installed", name=name), found=error) from error
     if not callable(found):
         raise SettingError(
-            f"the augmentation {name} is no function", found=found, allowed="(text, random.Random) -> text"
+            message("make.augmentation_function", name=name), found=found, allowed="(text, random.Random) -> text"
         )
     function: Augmentation = found
     return function

@@ -10,6 +10,7 @@ from tokenizers import Regex, Tokenizer, pre_tokenizers
 from torch import nn
 
 from noria.core.errors import FolderError, SettingError
+from noria.core.messages import message
 from noria.core.progress import Report
 from noria.make.kernels import llama
 from noria.make.models.adapt import adapt, adapters, freeze
@@ -54,11 +55,13 @@ def prepare_model(
         set_dropout(net, settings.regular.dropout)
         return net, None
     if base is None:
-        raise SettingError("the task needs a base model", found=task.name, hint="noria build base makes one")
+        raise SettingError(message("make.task_needs"), found=task.name, hint=message("make.noria_build_base"))
     module, tokenizer = load(base, task.head, task.outputs, seed=settings.seed, report=report)
     longest = usable_length(module.config) or settings.max_length
     if settings.max_length > longest:
-        raise SettingError("max_length is beyond the model's", found=settings.max_length, allowed=f"up to {longest}")
+        raise SettingError(
+            message("make.max_length"), found=settings.max_length, allowed=message("make.up", longest=longest)
+        )
     if task.head == "sequence":
         # Whoever reads the folder with plain transformers learns from it whether labels shut each other out.
         many = getattr(task, "many", False)
@@ -89,7 +92,7 @@ def check_trained_and_written(module: nn.Module, head: str) -> None:
         form_of(cast("PreTrainedModel", module))
     if not adapters(module) and (fault := cannot_be_read_again(module)):
         name = getattr(module.config, "model_type", type(module).__name__)
-        raise FolderError(f"what would be written of this {name} model could not be read again", found=fault)
+        raise FolderError(message("make.what_would", name=name), found=fault)
 
 
 def set_dropout(module: nn.Module, rate: float) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from noria.core.errors import FolderError, NoriaError
+from noria.core.messages import message
 from noria.make.evaluate.predict import predict
 from noria.tasks.task import Features, Task
 
@@ -51,20 +52,20 @@ def check_base(task: Task, module: nn.Module, tokenizer: Tokenizer, folder: Path
     except Exception as error:  # an architecture that wants something else fails in its own way
         first = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
         raise FolderError(
-            f"{folder}: a {kind} cannot be tuned for {task.name} on texts alone",
+            message("make.cannot_tuned", folder=folder, kind=kind, name=task.name),
             found=first,
-            hint="take another base, such as `noria build base e5-small`",
+            hint=message("make.take_another"),
         ) from error
     for one, other in zip(alone, together, strict=True):
         if not np.isfinite(one).all():
             raise FolderError(
-                f"{folder}: the model's outputs are no numbers", found=kind, hint="its weights are damaged"
+                message("make.model_outputs", folder=folder), found=kind, hint=message("make.weights_damaged")
             )
         if one.shape != other.shape or np.abs(one - other).max() > TOLERATED * max(1e-6, np.abs(one).max()):
             raise FolderError(
-                f"{folder}: a {kind}'s answer to a text changes with what fills it up to the length of others",
-                found="another answer alone than in a batch",
-                hint="take another base, such as `noria build base e5-small`",
+                message("make.answer_text", folder=folder, kind=kind),
+                found=message("make.another_answer"),
+                hint=message("make.take_another"),
             )
 
 

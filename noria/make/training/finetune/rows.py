@@ -18,6 +18,7 @@ import numpy as np
 
 from noria.core.errors import InputError
 from noria.core.folder import Source, sha256_file
+from noria.core.messages import message
 from noria.core.progress import Report
 from noria.core.settings import Settings, fingerprint
 from noria.make.corpus.dedup import find_duplicates, split_of
@@ -91,9 +92,9 @@ def read_sets(
     fitted = task.fitted(training)
     if task.head in ("sequence", "token", "vector") and len(fitted.outputs) < 2:
         raise InputError(
-            f"{train_file} holds nothing to tell apart",
-            found=", ".join(fitted.labels) or "no label",
-            allowed="rows of two labels or more",
+            message("make.holds_nothing", train_file=train_file),
+            found=", ".join(fitted.labels) or message("make.label"),
+            allowed=message("make.rows_two"),
         )
     report_labels(fitted, training, report)
     valid, test, old = (_as_fitted(fitted, rows) for rows in (valid, test, old))
@@ -151,9 +152,9 @@ def set_aside(
     aside = [row for row, group in zip(rows, groups, strict=True) if side[group] != "train"]
     if not training or not aside:
         raise InputError(
-            f"{file} has too few different rows to set some aside",
-            found=f"{len(rows):,} rows, {len(set(groups)):,} of them different",
-            hint="give more rows, or --valid",
+            message("make.too_few", file=file),
+            found=message("make.rows_them", rows=len(rows), groups=len(set(groups))),
+            hint=message("make.give_more"),
         )
     return training, aside
 
@@ -172,9 +173,9 @@ def folds_of(task: Task, rows: Sequence[Row], folds: int, *, seed: int) -> list[
         members.setdefault(group, []).append(place)
     if len(members) < folds:
         raise InputError(
-            "too few different rows for the folds",
-            found=f"{len(members)} different rows",
-            allowed=f"at least one for each of {folds} folds",
+            message("make.too_few_different"),
+            found=message("make.different_rows", members=len(members)),
+            allowed=message("make.least_one", folds=folds),
         )
     names = sorted(members)
     # The largest groups first: what comes last evens the folds out.
@@ -255,14 +256,12 @@ def _known(rows: list[Row], task: Task, file: Path | None, settings: RowSettings
         raise InputError(
             what,
             found=", ".join(names),
-            hint="add training rows of them, mend the labels, or leave the rows out with --skip-bad-rows",
+            hint=message("make.add_training"),
         )
     report.note(f"{what} ({', '.join(names)}): left out", skipped=count)
     kept = [row for row, unknown in zip(rows, strange, strict=True) if not unknown]
     if not kept:
-        raise InputError(
-            f"{file} holds no row with a label that training rows have", found=", ".join(names), allowed=task.labels
-        )
+        raise InputError(message("make.holds_row", file=file), found=", ".join(names), allowed=task.labels)
     return kept
 
 

@@ -22,6 +22,7 @@ from torch import nn
 
 from noria.core.errors import FolderError
 from noria.core.folder import new_file
+from noria.core.messages import message
 
 from .rng_state import RngState
 
@@ -98,7 +99,9 @@ def load_checkpoint(path: Path, module: nn.Module) -> tuple[Position, States]:
             notes = json.loads(file.metadata()["noria"])
         tensors = load_file(path)
     except (SafetensorError, OSError, KeyError, ValueError) as error:
-        raise FolderError(f"{path} cannot be read", found=str(error), hint="remove it to train anew") from None
+        raise FolderError(
+            message("make.cannot_read_4", path=path), found=str(error), hint=message("make.remove_train")
+        ) from None
     own = {name.removeprefix("model/"): tensor for name, tensor in tensors.items() if name.startswith("model/")}
     restore_weights(module, own, path)
     states: States = {}
@@ -117,7 +120,7 @@ def restore_weights(module: nn.Module, tensors: dict[str, torch.Tensor], path: P
     """
     own = learned(module)
     if {name: t.shape for name, t in own.items()} != {name: t.shape for name, t in tensors.items()}:
-        raise FolderError(f"{path} is of another model", hint="remove it to train anew")
+        raise FolderError(message("make.another_model", path=path), hint=message("make.remove_train"))
     with torch.no_grad():
         for name, tensor in own.items():
             tensor.copy_(tensors[name])

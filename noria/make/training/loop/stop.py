@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 from noria.core.errors import UserError
+from noria.core.messages import message
 
 WINDOW = 20
 """Steps whose mean loss is looked at: one batch alone says little."""
@@ -74,9 +75,9 @@ def not_finite(loss: float, length: float, weight: float, step: int, rows: Seque
     what = "gradient" if math.isfinite(loss) else "loss"
     more = f" and {len(rows) - 8} more" if len(rows) > 8 else ""
     return UserError(
-        f"the {what} is not a finite number at step {step}, rows {', '.join(map(str, rows[:8]))}{more}",
+        message("make.finite_number", what=what, step=step, rows=", ".join(map(str, rows[:8])), more=more),
         found=length if what == "gradient" else loss / weight,
-        hint="look at those rows, or lower the learning rate",
+        hint=message("make.look_those"),
     )
 
 
@@ -116,7 +117,6 @@ class Divergence:
         """Return the error that says what happened and what to do; `best` says where the best weights are, or nothing."""
         mean = sum(self._last) / WINDOW
         return UserError(
-            f"the loss ran away: {self._first:.3g} at first, {self._best:.3g} at best, {mean:.3g} over the {WINDOW} steps "
-            f"up to step {step}",
-            hint=f"lower the learning rate ({rate:g}), to a third say, or lengthen the warm-up{best}",
+            message("make.loss_ran", first=self._first, best=self._best, mean=mean, window=WINDOW, step=step),
+            hint=message("make.lower_learning", rate=rate, best=best),
         )

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from noria.core.errors import SettingError
+from noria.core.messages import message
 
 PACKAGES = {"tensorboard": "tensorboard", "wandb": "wandb", "mlflow": "mlflow"}
 """Tracker -> the name that pip knows; mlflow-skinny will do as well."""
@@ -43,7 +44,7 @@ class Trackers:
     def __init__(self, names: Sequence[str]) -> None:
         for name in names:
             if find_spec(name) is None:
-                raise SettingError(f"the tracker {name} is not installed", hint=f"pip install {PACKAGES[name]}")
+                raise SettingError(message("make.tracker_installed", name=name), hint=f"pip install {PACKAGES[name]}")
         self._names, self._open = tuple(names), list[Tracker]()
 
     @contextmanager

@@ -23,6 +23,7 @@ import torch
 from torch import nn
 
 from noria.core.errors import FolderError
+from noria.core.messages import message
 from noria.make.kernels.cross_entropy import cross_entropy
 from noria.make.quiet import quiet_transformers
 
@@ -118,15 +119,15 @@ def _tried(module: PreTrainedModel) -> Form:
     form = _running(module, Form(name, head=False), ids)
     logits = form.states(module, ids)
     if not torch.isfinite(logits).all():
-        raise FolderError(f"a {name} model gives no finite logits", hint="its weights are damaged, or of another model")
+        raise FolderError(message("make.model_gives", name=name), hint=message("make.weights_damaged_another"))
     early = logits[:, : TOKENS // 2]
     others = (form.states(module, later)[:, : TOKENS // 2], form.states(module, ids[:, : TOKENS // 2]))
     if not all(_alike(early, other) for other in others):
         raise FolderError(
-            f"a {name} model cannot be trained to go on with a text",
-            found="its tokens see later ones",
-            allowed="causal models",
-            hint="a task with labels can be fine-tuned on it",
+            message("make.model_cannot_trained", name=name),
+            found=message("make.tokens_see"),
+            allowed=message("make.causal_models"),
+            hint=message("make.task_labels"),
         )
     form = _head_tried(module, form, ids, logits)
     return Form(form.name, form.head, form.scale, form.cap, _packs(module, form, ids), form.blanks)
@@ -164,7 +165,7 @@ def _running(module: PreTrainedModel, form: Form, ids: torch.Tensor) -> Form:
         except Exception as error:  # whatever a family's own code raises where it misses something
             first = first or error
     told = next(iter(str(first).strip().splitlines()), "") or type(first).__name__
-    raise FolderError(f"a {form.name} model cannot be trained on text alone", found=told) from first
+    raise FolderError(message("make.model_cannot", name=form.name), found=told) from first
 
 
 def _head_tried(module: PreTrainedModel, form: Form, ids: torch.Tensor, logits: torch.Tensor) -> Form:

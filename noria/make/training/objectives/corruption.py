@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from noria.core.errors import InputError
+from noria.core.messages import message
 from noria.core.settings import fingerprint
 from noria.make.tokens.batches import IGNORED, Batch, Buckets
 from noria.make.tokens.shards import Shards
@@ -55,7 +56,7 @@ class Windows:
                     lengths.append(length)
                     documents.append(document)
         if not starts:
-            raise InputError("too little text to train on", found="no document of two tokens")
+            raise InputError(message("make.too_little"), found=message("make.document_two"))
         return cls(shards, np.array(starts), np.array(lengths), np.array(documents), words)
 
     def __len__(self) -> int:

@@ -29,6 +29,7 @@ from typing import Any
 
 from noria.core import errors
 from noria.core.errors import Interrupted, NoriaError, ResourceError
+from noria.core.messages import message
 from noria.core.progress import Bar, Report
 from noria.make.training.loop.stop import StopRequests
 from noria.make.training.settings import ParallelSettings
@@ -136,10 +137,12 @@ class _Worker:
             return reason
         if code < 0:
             word = signal.Signals(-code).name
-            return ResourceError(f"{name} was killed by signal {-code} ({word})", hint=again)
+            return ResourceError(message("make.killed_signal", name=name, value=-code, word=word), hint=again)
         if code:
             said = self.error["line"] if self.error else _last_line(self.log)
-            return errors.InternalError(f"{name} ended with exit code {code}", found=said or None, hint=again)
+            return errors.InternalError(
+                message("make.ended_exit", name=name, code=code), found=said or None, hint=again
+            )
         return None
 
     def end(self) -> None:

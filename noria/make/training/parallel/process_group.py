@@ -24,6 +24,7 @@ from __future__ import annotations
 from torch import nn
 
 from noria.core.errors import SettingError
+from noria.core.messages import message
 from noria.make.training.settings import ParallelSettings
 
 from .processes import init_process_group, tensor_width, world_size
@@ -48,15 +49,13 @@ def process_group(
     if world_size() == 1:
         return SingleProcess(module, objective)
     if whole and settings.layout != "data":
-        raise SettingError(
-            "the adapter is changed as a whole between steps", found=settings.layout, allowed="layout data"
-        )
+        raise SettingError(message("make.adapter_changed"), found=settings.layout, allowed="layout data")
     width = tensor_width(settings)
     if world_size() % width:
         raise SettingError(
-            f"{world_size()} processes cannot be laid out as {settings.layout}",
-            found=f"{width} along tensor",
-            allowed=f"a divisor of {world_size()}",
+            message("make.processes_cannot", world_size=world_size(), layout=settings.layout),
+            found=message("make.along_tensor", width=width),
+            allowed=message("make.divisor", world_size=world_size()),
         )
     from .group import ProcessGroup
 

@@ -12,6 +12,7 @@ from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor.parallel import ColwiseParallel, ParallelStyle, RowwiseParallel, parallelize_module
 
 from noria.core.errors import SettingError
+from noria.core.messages import message
 from noria.make.tokens.batches import Batch
 
 _BY_OUTPUTS = re.compile(
@@ -77,17 +78,17 @@ def tensor_parallel(module: nn.Module, mesh: DeviceMesh) -> None:
         plan[name] = style()
     if not plan:
         raise SettingError(
-            "layout tensor does not know these layers",
+            message("make.layout_tensor"),
             found=getattr(config, "model_type", type(module).__name__),
-            allowed="Llama and BERT kinds, without adapters",
-            hint="use layout data or fsdp",
+            allowed=message("make.llama_bert"),
+            hint=message("make.use_layout"),
         )
     for name in ("num_attention_heads", "num_key_value_heads", "intermediate_size"):
         size = getattr(config, name, None) or width
         if size % width:
             raise SettingError(
-                f"the model cannot be cut over {width} processes",
+                message("make.model_cannot_cut", width=width),
                 found=f"{name} {size}",
-                allowed=f"a multiple of {width}",
+                allowed=message("make.multiple", width=width),
             )
     parallelize_module(module, mesh, plan)

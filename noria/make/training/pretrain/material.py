@@ -11,6 +11,7 @@ import numpy as np
 
 from noria.core.errors import InputError, RowError, unknown
 from noria.core.folder import MANIFEST, Source, is_up_to_date, new_folder, sha256_file, source_of
+from noria.core.messages import message
 from noria.core.progress import Report
 from noria.make.tokens.shards import Shards, open_shards, write_shards
 from noria.make.tokens.special import Special, byte_tokenizer, extend, special_tokens, word_starts
@@ -68,10 +69,10 @@ def corpus_files(corpus: Path, sets: tuple[str, ...]) -> dict[str, list[Path]]:
     }
     if not found:
         raise InputError(
-            "no corpus there",
+            message("make.corpus_there"),
             found=str(corpus),
-            allowed="train.jsonl, valid.jsonl and test.jsonl, or folders of them",
-            hint="noria build clean makes one",
+            allowed=message("make.train_jsonl"),
+            hint=message("make.noria_build_clean"),
         )
     for name in sets:
         if name not in found:
@@ -91,7 +92,7 @@ def read_texts(files: list[Path]) -> Iterator[str]:
             text = record if isinstance(record, RowError) else record.get("text")
             if not isinstance(text, str):
                 raise InputError(
-                    f"{file}, line {number}: no document",
+                    message("make.line_document", file=file, number=number),
                     found=getattr(record, "found", record),
                     allowed='{"text": "..."}',
                 )
@@ -143,7 +144,7 @@ def _shards(files: dict[str, list[Path]], tokenizer: Path, work: Path, report: R
     shards = {split: open_shards(target, split) for split in SPLITS}
     for split in SPLITS:
         if not len(shards[split]):
-            raise InputError(f"the corpus has no {split} documents", found=", ".join(map(str, files[split])))
+            raise InputError(message("make.corpus_documents", split=split), found=", ".join(map(str, files[split])))
     return shards
 
 

@@ -143,7 +143,9 @@ def _check(settings: PretrainSettings) -> None:
     check_kind(base, heads.get(settings.objective, "masked"))
     if settings.tokenizer is not None:
         raise SettingError(
-            "a base brings its own tokenizer", found=f"tokenizer {settings.tokenizer}", hint="leave out the tokenizer"
+            message("make.base_brings"),
+            found=message("make.tokenizer", tokenizer=settings.tokenizer),
+            hint=message("make.leave_out_tokenizer"),
         )
 
 

@@ -91,7 +91,9 @@ def setup_for(settings: PretrainSettings, material: Material) -> Setup:
     if settings.objective == "causal":
         return CausalSetup(settings, material)
     if settings.model.architecture == "lstm":
-        raise SettingError("an LSTM reads forward only", found=f"objective {settings.objective}", allowed="causal")
+        raise SettingError(
+            message("make.lstm_reads"), found=message("make.objective", objective=settings.objective), allowed="causal"
+        )
     return MaskedSetup(settings, material)
 
 
@@ -263,7 +265,7 @@ def _drawn(
         longest = usable_length(module.config)
         if longest is not None and settings.context > longest:
             raise SettingError(
-                "context is longer than the base reads", found=settings.context, allowed=f"up to {longest}"
+                message("make.context_longer"), found=settings.context, allowed=message("make.up", longest=longest)
             )
         check_trained_and_written(module, head)
         return module

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from noria.core.errors import SettingError, unknown
+from noria.core.messages import message
 from noria.core.settings import Settings
 from noria.make.training.settings import FinetuneSettings
 
@@ -50,9 +51,9 @@ def ranges(given: Iterable[str] | Mapping[str, Any], settings: FinetuneSettings)
     found = [_range(name, value, settings) for name, value in _pairs(given)]
     names = [one.name for one in found]
     if not names:
-        raise SettingError("nothing to try", allowed="--try learning_rate=1e-5..1e-3")
+        raise SettingError(message("make.nothing_try"), allowed="--try learning_rate=1e-5..1e-3")
     if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise SettingError("a setting to try is said twice", found=", ".join(twice))
+        raise SettingError(message("make.setting_try"), found=", ".join(twice))
     return found
 
 
@@ -95,16 +96,16 @@ def _pairs(given: Iterable[str] | Mapping[str, Any], above: str = "") -> Iterato
     for one in given:
         name, equals, value = one.partition("=")
         if not equals:
-            raise SettingError("not a setting to try", found=one, allowed="NAME=LOW..HIGH or NAME=CHOICE,CHOICE")
+            raise SettingError(message("make.setting_try_2"), found=one, allowed=message("make.name_low"))
         yield name.strip().replace("-", "_"), value.strip()
 
 
 def _range(name: str, value: Any, settings: FinetuneSettings) -> Range:
     if name in ("seed", "steps", "minutes"):
         raise SettingError(
-            "not a setting to try",
+            message("make.setting_try_2"),
             found=name,
-            hint="trials are compared at one length; --seeds tells the spread over seeds",
+            hint=message("make.trials_compared"),
         )
     _check_known(name, settings)
     if isinstance(value, str) and ".." in value:
@@ -112,7 +113,7 @@ def _range(name: str, value: Any, settings: FinetuneSettings) -> Range:
     parts = value.split(",") if isinstance(value, str) else value if isinstance(value, list | tuple) else [value]
     choices = tuple(_checked(name, part.strip() if isinstance(part, str) else part, settings) for part in parts)
     if len(set(choices)) < 2:
-        raise SettingError(f"{name} has one value to try", found=value, allowed="two or more, or LOW..HIGH")
+        raise SettingError(message("make.one_value", name=name), found=value, allowed=message("make.two_more"))
     return Range(name, choices=choices)
 
 
@@ -120,9 +121,9 @@ def _ends(name: str, value: str, settings: FinetuneSettings) -> Range:
     low, _, high = value.partition("..")
     ends = [_checked(name, end.strip(), settings) for end in (low, high)]
     if not all(isinstance(end, int | float) and not isinstance(end, bool) for end in ends):
-        raise SettingError(f"{name} is no number", found=value, allowed="choices between commas")
+        raise SettingError(message("make.number", name=name), found=value, allowed=message("make.choices_between"))
     if ends[0] >= ends[1]:
-        raise SettingError(f"the range of {name} is empty", found=value, allowed="LOW..HIGH, LOW the lower")
+        raise SettingError(message("make.range_empty", name=name), found=value, allowed=message("make.low_high"))
     return Range(name, low=ends[0], high=ends[1], whole=all(isinstance(end, int) for end in ends))
 
 
@@ -135,7 +136,7 @@ def _check_known(name: str, settings: Settings) -> None:
         owner = getattr(owner, part)
     if isinstance(owner, Settings):
         raise SettingError(
-            f"{name} is a group of settings", allowed=[f"{name}.{one}" for one in type(owner).model_fields]
+            message("make.group_settings", name=name), allowed=[f"{name}.{one}" for one in type(owner).model_fields]
         )
 
 

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from noria.core.errors import InputError, NoriaError, UserError
 from noria.core.figure import Figure
 from noria.core.folder import new_folder, read_manifest, write_bytes
+from noria.core.messages import message
 from noria.core.progress import Report
 from noria.make.training.finetune.publish import lineage
 from noria.make.training.finetune.recipe import finetune
@@ -131,7 +132,7 @@ def search(
     _try_all(study, running, looking, report)
     finished = [trial for trial in study.get_trials(deepcopy=False) if trial.state.name == "COMPLETE"]
     if not finished:
-        raise InputError("every trial diverged", found=", ".join(told), hint="try lower learning rates")
+        raise InputError(message("make.every_trial"), found=", ".join(told), hint=message("make.try_lower"))
     best = max(finished, key=lambda trial: (trial.value, -trial.number))
     figures = _under_seeds(running, best.params, looking, report)
     _write(out, study, best, figures, running, looking, sets)
