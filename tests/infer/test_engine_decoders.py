@@ -218,6 +218,7 @@ scheduler.close()
 engine.close()
 del engine, scheduler
 gc.collect()
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a process in the background is born deaf to it
 threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
 try:
     time.sleep(60)
