@@ -80,6 +80,8 @@ def compress(
     rows: str | Path,
     out: str | Path,
     calibration: str | Path | None = None,
+    most: int | None = None,
+    source: str | None = None,
     or_trained: bool = False,
     columns: dict[str, str] = ...,
     skip_bad_rows: bool = False,

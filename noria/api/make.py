@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from noria.core.caveats import caveats
-from noria.core.errors import InputError
+from noria.core.errors import InputError, SettingError
 from noria.core.folder import Source, new_folder, read_manifest, sha256_file, source_of
 from noria.core.messages import message
 from noria.core.progress import Report
@@ -210,6 +210,8 @@ def compress(
     rows: Path,
     out: Path,
     calibration: Path | None = None,
+    most: int | None = None,
+    source: str | None = None,
     or_trained: bool = False,
     reading: ReadSettings,
     compression: CompressSettings,
@@ -228,6 +230,8 @@ def compress(
         out: the model folder to write.
         calibration: rows as those it was trained on, or documents, whose texts show the model what is to come; never the
             held-out ones. A Llama needs none.
+        most: rows to certify on, taken evenly over the file, for a model that is slow to judge; all of them by default.
+        source: what the figures call the rows; the file's name by default.
         or_trained: where it is refused, write the trained model as it is, with the certificate that says so.
         progress: bars on a terminal, lines where output is piped; False is silent.
 
@@ -235,14 +239,16 @@ def compress(
         Refused: it did not earn its certificate; nothing is written.
         FolderError, InputError, RowError, SettingError: the model, the files or the settings cannot be used.
     """
-    from noria.make.compress.certify import calibration_texts, held_out_rows, report_calibrated
+    from noria.make.compress.certify import calibration_texts, held_out_rows, report_calibrated, spread
     from noria.make.compress.recipe import certificate_text, compress_model
     from noria.make.evaluate.beside import beside_trained
     from noria.tasks.remembered import report_made_from
 
+    if most is not None and most < 1:
+        raise SettingError("most is out of range", found=most, allowed="1 or more")
     report = report_of(progress)
     shown = calibration_texts(model, calibration, reading, report) if calibration else []
-    held_out = held_out_rows(model, rows, reading, report)
+    held_out = spread(held_out_rows(model, rows, reading, report), most)
     report_made_from(read_manifest(model), rows, report)
     report_calibrated(shown, held_out, report)
     found = compress_model(
@@ -253,7 +259,7 @@ def compress(
         compression,
         report,
         judge=beside_trained,
-        source=rows.name,
+        source=source or rows.name,
         or_trained=or_trained,
     )
     report.closing(f"{model.name}: {certificate_text(found)}; written to {out}", **found.as_dict())

@@ -198,6 +198,8 @@ def test_a_compressed_model_carries_its_certificate(here: Path, model: Any, tmp_
         rows=here / "test.csv",
         out=tmp_path / "served",
         rounds=6,
+        most=10,
+        source="ten of them",
         or_trained=True,
         progress=False,
     )
@@ -205,6 +207,7 @@ def test_a_compressed_model_carries_its_certificate(here: Path, model: Any, tmp_
     assert (served.certified, list(served.reasons)) == (certificate["passed"], certificate["reasons"])
     assert [one.as_record() for one in served.figures] == certificate["figures"]
     assert any(one.note == "beside the trained model" for one in served.figures)
+    assert (served.figures[0].n, served.figures[0].source) == (10, "ten of them")
     assert "Compressed" in repr(served)
     assert served.labels == model.labels
 
@@ -221,6 +224,8 @@ def test_what_is_quiet_says_nothing_and_what_is_not_says_it_on_stderr(here: Path
 def test_an_unknown_base_or_task_is_named(here: Path, tmp_path: Path):
     with pytest.raises(SettingError, match="unknown base model: found 'e6-small'"):
         noria.base("e6-small", out=tmp_path / "b")
+    with pytest.raises(SettingError, match="most is out of range: found 0; allowed 1 or more"):
+        noria.compress(here, rows=here / "test.csv", out=tmp_path / "c", most=0)
     with pytest.raises(SettingError, match="base is missing"):
         noria.finetune("classify", train=here / "train.csv", out=tmp_path / "m")
     with pytest.raises(SettingError, match="unknown option of answer: found 'optionl'"):

@@ -10,13 +10,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import noria
 from noria.api.stages import StageResult
 from noria.core.caveats import caveats
 from noria.core.errors import FolderError
 from noria.core.folder import read_manifest
 from noria.core.messages import message, term
 from noria.make.compress.settings import CompressSettings
-from noria.tasks.task import Row
 
 from .settings import Context, Stage
 
@@ -45,7 +45,8 @@ def run(context: Context) -> StageResult:
     for name in MODELS:
         certificate = finished(context.root, name)
         if certificate is None:
-            certificate = compress(context, name)
+            compress(context, name)
+            certificate = certificate_of(context.root / served(name))
             context.report.note(f"{name}: {certificate_text(certificate)}")
         instead = "" if certificate.passed else ": the trained model is served"
         lines.append(f"{name} {certificate_text(certificate)}{instead}")
@@ -66,50 +67,35 @@ def served(name: str) -> str:
 STAGE = Stage("compress", message("demo.compress.title"), plan, run, tuple(map(served, MODELS)))
 
 
-def compress(context: Context, name: str) -> Certificate:
-    """Compress one model on its corpus set, and return its certificate."""
-    from noria.make.compress.recipe import compress_model
-    from noria.make.evaluate.beside import beside_trained
-
+def compress(context: Context, name: str) -> None:
+    """Compress one model on its corpus set."""
     folder, corpus_set = MODELS[name]
     corpus = context.root / "corpus" / corpus_set
     settings = CompressSettings(seed=context.settings.seed, rounds=6, samples=100)
-    most = min(JUDGED[name], QUICK) if context.settings.quick else JUDGED[name]
-    held_out = spread(read(corpus / "test.jsonl"), most)
-    calibration = [row["text"] for row in read(corpus / "train.jsonl")]
-    return compress_model(
+    noria.compress(
         context.root / folder,
-        calibration,
-        held_out,
-        context.root / served(name),
-        settings,
-        context.report,
-        judge=beside_trained,
+        rows=corpus / "test.jsonl",
+        out=context.root / served(name),
+        calibration=corpus / "train.jsonl",
+        most=min(JUDGED[name], QUICK) if context.settings.quick else JUDGED[name],
         source=message("figures.test_file", corpus=term(corpus_set)),
         or_trained=True,
+        settings=settings,
+        progress=context.report.step(),
     )
 
 
 def finished(root: Path, name: str) -> Certificate | None:
     """Return the certificate of a folder that a killed run finished, or None."""
-    from noria.make.compress.certify import Certificate
-
-    folder = root / served(name)
     try:
-        read_manifest(folder)
-        return Certificate.from_dict(json.loads((folder / "certificate.json").read_text(encoding="utf-8")))
+        read_manifest(root / served(name))
+        return certificate_of(root / served(name))
     except (FolderError, OSError, ValueError):
         return None
 
 
-def spread(rows: list[Row], most: int) -> list[Row]:
-    """Return at most that many rows, evenly over all: a file may stand in the order of its labels."""
-    if len(rows) <= most:
-        return rows
-    return [rows[place * len(rows) // most] for place in range(most)]
+def certificate_of(folder: Path) -> Certificate:
+    """Return the certificate in a folder."""
+    from noria.make.compress.certify import Certificate
 
-
-def read(file: Path) -> list[Row]:
-    """Return the rows of a file that this run's corpus stage wrote."""
-    with file.open(encoding="utf-8") as lines:
-        return [json.loads(line) for line in lines]
+    return Certificate.from_dict(json.loads((folder / "certificate.json").read_text(encoding="utf-8")))

@@ -342,6 +342,13 @@ def held_out_rows(model: Path, file: Path, reading: ReadSettings, report: Report
     return [{"text": text} for text in texts_of(file, report=report)] if rows is None else rows
 
 
+def spread(rows: list[Row], most: int | None) -> list[Row]:
+    """Return at most that many rows, evenly over all: a file may stand in the order of its labels."""
+    if most is None or len(rows) <= most:
+        return rows
+    return [rows[place * len(rows) // most] for place in range(most)]
+
+
 def report_calibrated(calibration: Sequence[str | Row], held_out: Sequence[Row], report: Report) -> None:
     """Say how many held-out rows are also calibration texts: an engine that was fitted to a text is no judge of it."""
     known = {_whole(row) for row in calibration}
