@@ -113,7 +113,7 @@ def _check_inputs(sections: Sequence[Section], here: Path) -> None:
                 raise InputError(
                     message("commands.such_file_folder", name=section.name),
                     found=str(here / path),
-                    hint="or the name of a stage above: " + ", ".join(names[:number]) if number else None,
+                    hint=message("commands.stage_above", names=", ".join(names[:number])) if number else None,
                 )
 
 

@@ -14,6 +14,7 @@ from cyclopts import App, CycloptsError, ValidationError
 from noria import __version__
 from noria.core.errors import Interrupted, NoriaError, SettingError, from_system
 from noria.core.messages import environment_language, message
+from noria.core.settings import limit
 
 from .quick import document_fields_from_docstrings
 
@@ -137,7 +138,7 @@ def _usage_error(error: CycloptsError) -> NoriaError:
         return SettingError(
             message("errors.not_allowed", key=flag),
             found=first.get("input"),
-            allowed=first["msg"][0].lower() + first["msg"][1:],
+            allowed=limit(first),
         )
     return SettingError(" ".join(str(error).split()).rstrip("."), hint=message("errors.see_help"))
 

@@ -108,7 +108,7 @@ class RowError(InputError):
         allowed: str | Iterable[str] | None = None,
         hint: str | None = None,
     ) -> None:
-        self.file, self.line, self.field = str(file), line, field
+        self.file, self.line, self.field, self.wrong = str(file), line, field, what
         place = {"file": str(file), "line": line, "what": what}
         told = message("errors.field", **place, field=field) if field else message("errors.row", **place)
         super().__init__(told, found=found, allowed=allowed, hint=hint)

@@ -142,7 +142,9 @@ def read_manifest(path: str | Path) -> Manifest:
     except (ValueError, TypeError, KeyError) as error:
         raise FolderError(message("errors.unreadable", path=path / MANIFEST), found=str(error)) from None
     if manifest.format > FORMAT:
-        raise FolderError(message("errors.newer", path=path), found=manifest.format, allowed=f"up to {FORMAT}")
+        raise FolderError(
+            message("errors.newer", path=path), found=manifest.format, allowed=message("errors.up_to", most=FORMAT)
+        )
     for name, entry in manifest.files.items():
         file = path / name
         size = file.stat().st_size if file.is_file() else None

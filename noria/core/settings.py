@@ -12,14 +12,14 @@ from __future__ import annotations
 import hashlib
 import json
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, ValidationError, model_validator
 
 from .errors import InputError, SettingError, nearest, unknown
-from .messages import message
+from .messages import Message, catalogue, message
 
 
 class Settings(BaseModel):
@@ -138,5 +138,19 @@ def _plain(cls: type[Settings], error: ValidationError) -> SettingError:
     return SettingError(
         message("errors.not_allowed_more", key=key, count=more) if more else message("errors.not_allowed", key=key),
         found=first.get("input"),
-        allowed=first["msg"][0].lower() + first["msg"][1:],
+        allowed=limit(first),
     )
+
+
+def limit(fault: Mapping[str, Any]) -> str:
+    """Return what would have been allowed, by a fault as pydantic tells it: a message where its kind is known, else its own words.
+
+    >>> limit({"type": "greater_than", "msg": "Input should be greater than 0"})["zh"]
+    '大于 0'
+    """
+    said: str = fault["msg"][0].lower() + fault["msg"][1:]
+    before, _, after = catalogue("en", "limits").get(f"limits.{fault['type']}", "\0").partition("{value}")
+    if not (said.startswith(before) and said.endswith(after)):
+        return said
+    told = Message(f"limits.{fault['type']}", {"value": said[len(before) : len(said) - len(after)]})
+    return told if told == said else said

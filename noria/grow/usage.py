@@ -66,7 +66,7 @@ def _usage(events: ibis.Table) -> Usage:
         events.aggregate(n=events.count(), first=events.time.min(), last=events.time.max()).to_pyarrow().to_pylist()[0]
     )
     if not whole["n"]:
-        raise InputError("the lake holds no events yet", hint="send a request to the server first")
+        raise InputError(message("grow.lake_holds_events"), hint=message("grow.send_request"))
     requests = events.filter(events.kind == "request")
     users = requests.filter(requests.user != "").user.nunique().to_pyarrow().as_py()
     return Usage(

@@ -160,7 +160,7 @@ def text_of_ids(tokenizer: Tokenizer, ids: Sequence[int]) -> str:
     Raises:
         InputError: an id is none of the vocabulary's, or the ids are another tokenizer's.
     """
-    allowed = f"ids of the model's own tokenizer, below {tokenizer.get_vocab_size():,}"
+    allowed = message("tasks.ids_model", get_vocab_size=tokenizer.get_vocab_size())
     for one in ids:
         if tokenizer.id_to_token(one) is None:
             raise InputError(message("tasks.token_model"), found=one, allowed=allowed, hint=message("tasks.send_text"))

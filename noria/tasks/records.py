@@ -115,11 +115,11 @@ def by_column(error: RowError, columns: Mapping[str, str]) -> RowError:
     """Return a row's error in the words of a table: it names the column, not the field."""
     if error.field is not None:
         column = columns.get(error.field, error.field)
-        error.what = error.what.replace(f", field {error.field!r}", f", column {column!r}", 1)
-        if error.what.endswith("the field is missing"):
+        if error.wrong == message("tasks.field_missing"):
             flag = f"--{error.field}-column" if error.field in ("text", "label") else f"--columns.{error.field}"
-            error.what = error.what.replace("the field is missing", "no such column")
-            error.hint = f"say which one it is: {flag} NAME; the first line must hold the names of the columns"
+            error.wrong, error.hint = message("tasks.such_column"), message("tasks.which_column", flag=flag)
+        place = {"file": error.file, "line": error.line, "what": error.wrong}
+        error.what = message("errors.column", column=column, **place)
     return error
 
 

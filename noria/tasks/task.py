@@ -236,7 +236,7 @@ def read_rows(
             found=(
                 message("tasks.bad_rows", faults=len(faults), faults_2=faults[0])
                 if faults
-                else "only the names of the columns: " + ", ".join(records.columns)
+                else message("tasks.only_names", columns=", ".join(records.columns))
                 if records.columns
                 else message("tasks.nothing")
             ),

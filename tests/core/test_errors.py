@@ -1,6 +1,7 @@
 """One line that says what was wrong, what was found, what is allowed and what to do."""
 
 import errno
+from pathlib import Path
 
 import pytest
 
@@ -70,3 +71,17 @@ def test_a_command_tells_its_error_in_chinese(
     monkeypatch.setenv("NORIA_LANG", "zh")
     assert main(["build", "clean", "/there/is/none.csv", "--out", "/there/is/none"]) == 2
     assert "没有此文件或文件夹：发现 '/there/is/none.csv'" in capsys.readouterr().err
+
+
+def test_what_was_found_and_the_column_of_a_table_are_told_in_chinese(tmp_path: Path) -> None:
+    from noria.tasks.task import read_rows, task_for
+
+    (tmp_path / "rows.csv").write_text("a,b\n1,2\n", encoding="utf-8")
+    with pytest.raises(errors.RowError) as refused:
+        read_rows(tmp_path / "rows.csv", task_for("classify"))
+    assert refused.value.text("zh").endswith(
+        "rows.csv 第 2 行，列 'text'：没有此列：发现 'a, b'；请指明是哪一列：--text-column NAME；首行须为列名"
+    )
+    error = errors.InputError(message("text.holds_rows", name="a.json"), found=message("text.object", whole="x"))
+    assert str(error) == "a.json holds no rows: found 'an object with x'"
+    assert error.text("zh") == "a.json 中没有行：发现 '含 x 的对象'"

@@ -89,3 +89,17 @@ def test_settings_inside_settings_keep_the_rest_of_their_own_defaults():
 def test_an_unknown_key_inside_settings_names_the_nearest_of_theirs():
     with pytest.raises(SettingError, match=r"unknown key 'front.radios' for Cart.*did you mean radius\?"):
         Cart.make(front={"radios": 1})
+
+
+@pytest.mark.parametrize(
+    ("minutes", "told"),
+    [
+        (-3, "minutes 的值不可用：发现 -3；允许 大于 0"),
+        (601, "minutes 的值不可用：发现 601；允许 小于或等于 600"),
+        ("long", "minutes 的值不可用：发现 'long'；允许 数字（所给文字不是数字）"),
+    ],
+)
+def test_a_value_out_of_range_is_told_in_chinese(minutes, told):
+    with pytest.raises(SettingError) as refused:
+        Kneading.make(minutes=minutes)
+    assert refused.value.text("zh") == told

@@ -128,30 +128,30 @@ def look_ahead(
     joint, listing = joint or JointSettings(), listing or ListingSettings()
     if what.of != "shares" and listing != ListingSettings():
         raise SettingError(
-            "labels are left out and unlisted ones read for shares",
+            message("grow.labels_left"),
             found=f"--of {what.of}",
             allowed="--of shares",
-            hint="name those that are wanted with --take or --entity",
+            hint=message("grow.name_those"),
         )
     if what.of in ("rivals", "generations"):
         return _joint(where, what, market, joint)
     if what.of != "shares":
         study, notes = _levels(where, what, market, log, joint)
         if study.outlook is None:
-            raise InputError(f"no forecast: {study.silence}")
+            raise InputError(message("grow.forecast", silence=study.silence))
         return Outcome(what.of, study, notes=tuple(notes))
     opened = open_market(where, log, BasisSettings(without=listing.without))
     found = study_market(opened, market, newcomers=what.newcomers, unlisted=listing.unlisted)
     if found.forecast is None:
-        raise InputError(f"no forecast: {found.silence}")
+        raise InputError(message("grow.forecast", silence=found.silence))
     return Outcome("shares", found, pace=entries(found.market).pace() if what.newcomers else None)
 
 
 def _joint(where: str | Path | None, what: ForecastSettings, market: MarketSettings, joint: JointSettings) -> Outcome:
     if where is None:
-        raise InputError(f"a forecast of {what.of} needs a series", hint="name a CSV, Excel or Parquet file of points")
+        raise InputError(message("grow.forecast_needs", of=what.of), hint=message("grow.name_csv"))
     if joint.effort:
-        raise SettingError("an effort speeds a flow up", found=f"--of {what.of}", allowed="--of flow")
+        raise SettingError(message("grow.effort_speeds"), found=f"--of {what.of}", allowed="--of flow")
     history = amounts_of(read_series(where), market.measure, market.market, joint.take)
     flags = [flag.text() for flag in history.flags]
     facts = _facts(what, market)
@@ -213,18 +213,16 @@ def _levels(
     """Return the study of one series above zero, and what is to be known with its forecast."""
     facts = _facts(what, market)
     if joint.effort and what.of != "flow":
-        raise SettingError("an effort speeds a flow up", found=f"--of {what.of}", allowed="--of flow")
+        raise SettingError(message("grow.effort_speeds"), found=f"--of {what.of}", allowed="--of flow")
     allowed = _curves(what.of, joint.effort)
     if what.curve not in allowed:
-        raise SettingError(f"no such model of a {what.of}", found=what.curve, allowed=allowed)
+        raise SettingError(message("grow.such_model", of=what.of), found=what.curve, allowed=allowed)
     if what.of == "users":
         with closing(open_log(where, log)) as opened:
             period = log.period if "period" in log.model_fields_set else period_for(opened)
             return study_users_ahead(opened, period, **facts), []
     if where is None:
-        raise InputError(
-            f"a forecast of a {what.of} needs a series", hint="name a CSV, Excel or Parquet file of points"
-        )
+        raise InputError(message("grow.forecast_needs_series", of=what.of), hint=message("grow.name_csv"))
     series = read_series(where)
     history = levels_of(series, "flow" if what.of == "flow" else "level", market.measure, market.market, what.entity)
     notes = [flag.text() for flag in series.flags]

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from noria.core.errors import InputError
+from noria.core.messages import message
 from noria.grow.log.log import Log
 from noria.grow.users.activity import Period
 from noria.grow.users.retention import retention
@@ -114,7 +115,9 @@ def study_users_ahead(
     triangle = triangle_of(kept)
     if not len(triangle):
         raise InputError(
-            f"the log covers no whole {unit}", found=f"{log.first} to {log.as_of}", hint="use a shorter --period"
+            message("grow.log_covers", unit=unit),
+            found=message("grow.to", first=log.first, as_of=log.as_of),
+            hint=message("grow.use_shorter"),
         )
     form = {"month": 7}.get(unit, 10)
     history = Levels(

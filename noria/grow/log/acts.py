@@ -128,10 +128,10 @@ def _named(table: ibis.Table, settings: LogSettings, calendar: LocalCalendar, so
     for needed in ("user", "time"):
         if names[needed] not in table.columns:
             raise InputError(
-                f"{source}: no column for the {needed}",
-                allowed=f"one named {names[needed]!r}",
+                message("grow.column", source=source, needed=needed),
+                allowed=message("grow.one_named", names=names[needed]),
                 found=", ".join(table.columns),
-                hint=f"name it with --{needed}",
+                hint=message("grow.name", needed=needed),
             )
     columns: dict[str, Any] = {
         "user": table[names["user"]].cast("string"),
@@ -225,24 +225,28 @@ def _time(column: Any, settings: LogSettings, calendar: LocalCalendar, source: s
         return from_local(column, calendar.steps)
     if not kind.is_timestamp():
         raise InputError(
-            f"{source}: the time is no time",
+            message("grow.time_time", source=source),
             found=f"{column.get_name()}: {kind}",
-            allowed="a date or a timestamp",
-            hint="a view with a cast will do",
+            allowed=message("grow.date_timestamp"),
+            hint=message("grow.view_cast"),
         )
     if kind.timezone:
         return utc(column)
     if settings.zone is None:
         raise InputError(
-            f"{source}: times name no time zone",
+            message("grow.times_name", source=source),
             found=f"{column.get_name()}: {kind}",
-            allowed="a timestamp with time zone",
-            hint="say which zone they are in: --zone UTC",
+            allowed=message("grow.timestamp_time"),
+            hint=message("grow.say_zone"),
         )
     return from_local(column, steps_of(settings.zone))
 
 
 def _number(table: ibis.Table, name: str, kind: str, source: str) -> Any:
     if not table[name].type().is_numeric():
-        raise InputError(f"{source}: {name} is no number", found=str(table[name].type()), allowed="a column of numbers")
+        raise InputError(
+            message("grow.number", source=source, name=name),
+            found=str(table[name].type()),
+            allowed=message("grow.column_numbers"),
+        )
     return table[name].cast(kind)

@@ -71,12 +71,12 @@ def checked(connection: Backend, loaded: Loaded, how: Reading) -> tuple[ibis.Tab
     """
     for needed in ("user", "time"):
         if how.names[needed] not in loaded.kinds:
-            hint = f"name it with --{needed}"
+            hint = message("grow.name", needed=needed)
             if any(read_stamps([name], "dmy")[0] for name in loaded.kinds):
-                hint = "a file begins with a line of the names of its columns"
+                hint = message("grow.file_begins")
             raise InputError(
-                f"{how.place}: no column for the {needed}",
-                allowed=f"one named {how.names[needed]!r}",
+                message("grow.column_2", place=how.place, needed=needed),
+                allowed=message("grow.one_named", names=how.names[needed]),
                 found=", ".join(loaded.kinds),
                 hint=hint,
             )

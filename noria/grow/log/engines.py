@@ -18,6 +18,7 @@ from urllib.parse import ParseResult, parse_qsl, unquote, urlparse
 import ibis
 
 from noria.core.errors import InputError, PackageError, SettingError
+from noria.core.messages import message
 from noria.grow.settings import LogSettings
 from noria.lake.event import FACTS
 
@@ -45,19 +46,20 @@ def connect_engine(address: str) -> Any:
     parts = urlparse(address)
     opener = _OPENERS.get(parts.scheme)
     if opener is None:
-        raise SettingError("unknown kind of engine", found=parts.scheme, allowed=sorted(_OPENERS))
+        raise SettingError(message("grow.unknown_kind"), found=parts.scheme, allowed=sorted(_OPENERS))
     shown = f"{parts.scheme}://{parts.hostname or ''}{f':{parts.port}' if parts.port else ''}{parts.path}"
     try:
         return opener(parts)
     except ImportError as error:
         raise PackageError(
-            f"{shown}: its package is missing",
-            found=f"no {error.name}",
+            message("grow.package_missing", shown=shown),
+            found=message("grow.no", name=error.name),
             hint=f"pip install 'noria[{_EXTRAS[parts.scheme]}]'",
         ) from None
     except Exception as error:
         raise InputError(
-            f"{shown} cannot be reached", found=str(error).splitlines()[0] if str(error) else type(error).__name__
+            message("grow.cannot_reached", shown=shown),
+            found=str(error).splitlines()[0] if str(error) else type(error).__name__,
         ) from None
 
 
@@ -77,10 +79,10 @@ def open_engine(address: str, settings: LogSettings | None = None) -> Log:
         held = sorted(backend.list_tables())
         backend.disconnect()
         raise InputError(
-            "no such table there",
+            message("grow.such_table"),
             found=settings.table,
-            allowed=", ".join(held[:20]) or "the engine holds no table",
-            hint="name it with --table",
+            allowed=", ".join(held[:20]) or message("grow.engine_holds"),
+            hint=message("grow.name_table"),
         ) from None
     source = f"{table.get_backend().name} table {settings.table}"
     if set(FACTS) <= set(table.columns):

@@ -72,7 +72,7 @@ def load_table(connection: Backend, path: Path, what: str = "table", columns: Co
         InputError: no such file, or one that cannot be read.
     """
     if not path.is_file():
-        raise InputError(f"no such {what}", found=str(path), allowed="a CSV, JSON Lines, XLSX or Parquet file")
+        raise InputError(message("grow.such_2", what=what), found=str(path), allowed=message("grow.csv_json"))
     records = _records(path)
     if records.format.kind == "parquet":
         return _parquet(connection, path, columns)
@@ -125,7 +125,7 @@ def _parquet(connection: Backend, path: Path, columns: Collection[str] | None) -
         )
     except Exception as error:
         raise InputError(
-            f"{path} cannot be read", found=str(error).splitlines()[0], allowed="CSV with a header, or Parquet"
+            message("grow.cannot_read", path=path), found=str(error).splitlines()[0], allowed=message("grow.csv_header")
         ) from None
     return Loaded(raw, kinds, lambda number: number)
 

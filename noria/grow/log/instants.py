@@ -9,6 +9,7 @@ import ibis
 import pyarrow as pa
 
 from noria.core.errors import InputError
+from noria.core.messages import message
 
 from .files import NUMBER, Loaded, quoted
 from .stamps import DateOrder, read_stamps
@@ -103,10 +104,10 @@ def zoned_or_refused(connection: Backend, parsed: str, odd: str, zone: str | Non
     example = connection.con.execute(f"SELECT min(raw_time) FROM ({clocked})").fetchone()
     if example and example[0] is not None:
         raise InputError(
-            f"{place}: times name no time zone",
+            message("grow.times_name_time", place=place),
             found=example[0],
-            allowed="2026-01-31T08:00:00Z, or bare days",
-            hint="say which zone they are in: --zone Asia/Shanghai, or --zone UTC",
+            allowed=message("grow.bare_days"),
+            hint=message("grow.say_zone_they"),
         )
 
 

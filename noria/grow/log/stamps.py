@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from typing import Literal, NamedTuple
 
 from noria.core.errors import InputError
+from noria.core.messages import message
 
 from .zones import zone_of
 
@@ -125,10 +126,10 @@ def _order(texts: Iterable[str], place: str) -> DateOrder:
     if short or (early and late) or (undecided and not early and not late):
         found = f"{early} and {late}" if early and late else short or undecided
         raise InputError(
-            f"{place}: it cannot be told whether days or months come first",
+            message("grow.cannot_told", place=place),
             found=found,
-            allowed="dmy, mdy or ymd",
-            hint="say it with --date-order, such as --date-order mdy",
+            allowed=message("grow.dmy_mdy"),
+            hint=message("grow.say_date"),
         )
     return "dmy" if early else "mdy" if late else "dmy"
 

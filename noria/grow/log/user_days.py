@@ -16,6 +16,7 @@ from typing import Any
 import ibis
 
 from noria.core.errors import InputError, unknown
+from noria.core.messages import message
 
 from .log import Log
 from .tables import made, scratch
@@ -177,7 +178,9 @@ def extended(log: Log, first: int | None, last: int | None, rows: int, users: in
     if first is None or last is None or not rows:
         reasons = "; ".join(problem.text() for problem in log.problems)
         raise InputError(
-            f"{log.source} holds no activity", found=reasons or "no rows", allowed="rows with a user and a time"
+            message("grow.holds_activity", source=log.source),
+            found=reasons or message("grow.rows"),
+            allowed=message("grow.rows_user"),
         )
     begin, end = (date(1970, 1, 1) + timedelta(days=int(day)) for day in (first, last))
     counted = replace(log, first=begin, as_of=as_of or end, rows=int(rows), users=int(users))

@@ -95,10 +95,10 @@ def zone_of(name: str) -> tzinfo:
     except (KeyError, ValueError, OSError):
         near = nearest(name.strip().lower(), by_name)
         raise InputError(
-            "unknown time zone",
+            message("grow.unknown_time"),
             found=name,
-            allowed="a name such as UTC or Asia/Shanghai, or +08:00",
-            hint=f"did you mean {by_name[near]}?" if near else None,
+            allowed=message("grow.name_such"),
+            hint=message("grow.did_you", by_name=by_name[near]) if near else None,
         ) from None
 
 

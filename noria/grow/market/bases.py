@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from noria.core.errors import InputError, unknown
+from noria.core.messages import message
 from noria.grow.series.series import Point, Series
 from noria.grow.series.units import scale_of
 
@@ -41,7 +42,7 @@ def bases(series: Series, segment: str | None = None, *, unlisted: Unlisted = "m
         except InputError as error:
             silence[measure] = str(error)
     if not markets:
-        raise InputError("no measure gives shares", found="; ".join(silence.values()))
+        raise InputError(message("grow.measure_gives"), found="; ".join(silence.values()))
     return Bases(markets, silence)
 
 
@@ -54,10 +55,10 @@ def by_segment(series: Series, measure: str | None = None, *, unlisted: Unlisted
     chosen = measure or (series.measures[0] if len(series.measures) == 1 else None)
     if chosen is None:
         raise InputError(
-            "the series has several measures, which must not be mixed",
+            message("grow.series_several_measures"),
             found=", ".join(series.measures),
-            allowed="one of them",
-            hint="name one",
+            allowed=message("grow.one_them"),
+            hint=message("grow.name_one_2"),
         )
     names = dict.fromkeys(point.segment for point in series.points if point.measure == chosen)
     return {name: shares(series, chosen, name, unlisted=unlisted) for name in names}
@@ -77,7 +78,7 @@ def without(series: Series, names: Iterable[str]) -> Series:
             raise unknown("entity", name, known)
     kept = tuple(point for point in series.points if point.entity not in names)
     if not kept:
-        raise InputError("no entity would be left", found=", ".join(names))
+        raise InputError(message("grow.entity_would"), found=", ".join(names))
     return replace(series, points=kept)
 
 

@@ -172,10 +172,10 @@ def decompose(
     shares_only = scale is not None
     if shares_only and len(parts) > 1:
         raise InputError(
-            "shares of several segments cannot be summed without the segments' sizes",
+            message("grow.shares_several"),
             found=", ".join(parts),
-            allowed="amounts, or one segment",
-            hint="name one with --market",
+            allowed=message("grow.amounts_one"),
+            hint=message("grow.name_one_market"),
         )
     marked = [point for point in series.points if point.measure == (measure or point.measure)]
     broken = sorted({times.index(point.time) for point in marked if point.broken})
@@ -213,14 +213,14 @@ def _cube(series: Series, measure: str | None) -> tuple[list[str], list[str], li
     """Return entities, segments, times and values, (times, segments, entities), of one measure."""
     if measure is None and len(series.measures) > 1:
         raise InputError(
-            "the series has several measures, which must not be mixed",
+            message("grow.series_several_measures"),
             found=", ".join(series.measures),
-            allowed="one of them",
-            hint="name one",
+            allowed=message("grow.one_them"),
+            hint=message("grow.name_one_2"),
         )
     chosen = [point for point in series.points if point.measure == (measure or series.measures[0])]
     if not chosen:
-        raise SettingError("unknown measure", found=measure, allowed=series.measures)
+        raise SettingError(message("grow.unknown_measure"), found=measure, allowed=series.measures)
     names = list(dict.fromkeys(point.entity for point in chosen))
     parts = list(dict.fromkeys(point.segment for point in chosen))
     times = list(dict.fromkeys(point.time for point in chosen))
@@ -252,28 +252,30 @@ def _ends(
     times: list[str], cube: Floats, named: tuple[str | None, str | None], since: int, still: set[int]
 ) -> tuple[int, int]:
     if len(times) == 1:
-        raise InsufficientDataError("a change needs two times", found=times[0], allowed="2 or more")
+        raise InsufficientDataError(message("grow.change_needs"), found=times[0], allowed=message("grow.more_5"))
     first, last = named
     whole = [row for row in range(len(times)) if not np.isnan(cube[row]).any()]
     for name in (first, last):
         if name is not None and name not in times:
-            raise SettingError("no such time in the series", found=name, allowed=f"{times[0]} to {times[-1]}")
+            raise SettingError(
+                message("grow.such_time"), found=name, allowed=message("grow.to_2", times=times[0], times_2=times[-1])
+            )
     start = times.index(first) if first else next((row for row in whole if row >= since), 0)
     end = times.index(last) if last else _last(whole, start, still, len(times) - 1)
     if start >= end:
         raise InputError(
-            "a change needs two times at which everything is known",
-            found=", ".join(times[row] for row in whole) or "none",
-            allowed="2 or more",
-            hint="missing is not zero: say --unlisted outside if what is not listed is not there",
+            message("grow.change_needs_two"),
+            found=", ".join(times[row] for row in whole) or message("grow.none"),
+            allowed=message("grow.more_5"),
+            hint=message("grow.missing_zero"),
         )
     for row in (start, end):
         if row not in whole:
             raise InputError(
-                f"values are missing in {times[row]}, and missing is not zero",
+                message("grow.values_missing", times=times[row]),
                 found=int(np.isnan(cube[row]).sum()),
-                allowed="none",
-                hint="name a time at which all are known, or --unlisted outside",
+                allowed=message("grow.none"),
+                hint=message("grow.name_time"),
             )
     return start, end
 
@@ -292,9 +294,9 @@ def _with_rest(
     for time, row in zip(times, rows, strict=True):
         if total[row, 0] > 1 + slack:
             raise InputError(
-                f"the shares of {time} sum to {total[row, 0]:.2%}: they overlap, and cannot be decomposed",
+                message("grow.shares_sum", time=time, total=total[row, 0]),
                 found=", ".join(names),
-                hint="leave the labels out that lie inside others: --without",
+                hint=message("grow.leave_labels"),
             )
     rest = np.where(total < 1 - slack, 1 - total, 0.0)[:, :, None]
     place = next((at for at, name in enumerate(names) if name == OTHER), None)
@@ -308,7 +310,7 @@ def _with_rest(
 
 def _changes(names: list[str], parts: list[str], then: Floats, now: Floats) -> tuple[ShareChange, ...]:
     if min(then.sum(), now.sum()) <= 0:
-        raise InputError("a market of nothing has no shares", found=0, allowed="amounts above zero")
+        raise InputError(message("grow.market_nothing"), found=0, allowed=message("grow.amounts_above"))
     weights = (then.sum(1) / then.sum(), now.sum(1) / now.sum())  # of the segments
     changes = []
     for column, name in enumerate(names):

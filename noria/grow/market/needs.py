@@ -15,6 +15,7 @@ import ibis
 
 from noria.core.errors import InputError, unknown
 from noria.core.figure import Figure, proportion
+from noria.core.messages import message
 from noria.grow.log.log import SERVER_EVENTS
 
 NOBODY = "(none)"
@@ -81,7 +82,7 @@ def needs(events: ibis.Table, by: str = "segment") -> tuple[Need, ...]:
     )
     rows: list[dict[str, Any]] = counted.to_pyarrow().to_pylist()
     if not rows:
-        raise InputError("the lake holds no request yet", hint="send a request to the server first")
+        raise InputError(message("grow.lake_holds"), hint=message("grow.send_request"))
     total = sum(row["n"] for row in rows)
     rows.sort(key=lambda row: (-row["unmet"], -row["n"], row["topic"] or ""))
     return tuple(

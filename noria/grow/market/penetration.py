@@ -86,24 +86,28 @@ def penetration(
     """
     y = np.asarray(values, dtype=np.float64)
     if y.size < FEWEST:
-        raise InputError("too few points for a pace and its error", found=int(y.size), allowed=f"{FEWEST} or more")
+        raise InputError(
+            message("grow.too_few_points"), found=int(y.size), allowed=message("grow.more_6", fewest=FEWEST)
+        )
     if not (np.isfinite(y) & (y > 0)).all():
-        raise InputError("a value is not above zero", found=float(y[~(y > 0)][0]) if (~(y > 0)).any() else "nan")
+        raise InputError(message("grow.value_above"), found=float(y[~(y > 0)][0]) if (~(y > 0)).any() else "nan")
     low, high = ceiling
     if not 0 < low <= high:
         raise InputError(
-            "the ceiling is no range above zero", found=f"{low:g} to {high:g}", allowed="lowest, then highest"
+            message("grow.ceiling_range"),
+            found=message("grow.to_3", low=low, high=high),
+            allowed=message("grow.lowest_then"),
         )
     if y.max() >= low:
         raise InputError(
-            "use is already above the lowest ceiling",
+            message("grow.use_already"),
             found=f"{y.max():g}",
-            allowed=f"below {low:g}",
-            hint="raise the ceiling",
+            allowed=message("grow.below", low=low),
+            hint=message("grow.raise_ceiling"),
         )
     at = np.array([date.fromisoformat(time + "-01-01"[len(time) - 4 :]).toordinal() for time in times]) / _YEAR
     if (np.diff(at) <= 0).any():
-        raise InputError("times are not in order, or one comes twice", found=", ".join(times[:3]))
+        raise InputError(message("grow.times_order"), found=", ".join(times[:3]))
     random = np.random.default_rng(seed)
     tops = np.exp(
         np.log(low) + (np.log(high) - np.log(low)) * (0.5 + random.standard_normal(draws) / (2 * 1.6448536269514722))

@@ -91,7 +91,7 @@ def customers(log: Log) -> Customers:
         InputError: too few users to be segmented.
     """
     if log.users < FEWEST:
-        raise InputError("too few users to be segmented", found=log.users, allowed=f"{FEWEST} or more")
+        raise InputError(message("grow.too_few_users"), found=log.users, allowed=message("grow.more_6", fewest=FEWEST))
     table = log.table
     day = day_number(table.time, log.calendar)
     per_user = table.group_by("user").aggregate(
@@ -191,7 +191,9 @@ def by_clusters(found: Customers, *, most: int = 6, seed: int = 0) -> Segmentati
     spread = features.std(0)
     if not (spread > 1e-9).any():
         raise InputError(
-            "all users are alike", found=f"{found.users.size:,} users with the same use", allowed="use that differs"
+            message("grow.all_users"),
+            found=message("grow.users_same", size=found.users.size),
+            allowed=message("grow.use_differs"),
         )
     points = (features - features.mean(0)) / np.where(spread > 1e-9, spread, 1.0)
     random = np.random.default_rng(seed)

@@ -150,7 +150,7 @@ def potential(
         InputError: no ranges, or an approach with common factors and no industry.
     """
     if not ranges:
-        raise InputError("there are no ranges", allowed=COLUMNS)
+        raise InputError(message("grow.there_ranges"), allowed=COLUMNS)
     drawn = [item.drawn(draws, seed) for item in ranges]
     source = "; ".join(dict.fromkeys(item.source for item in ranges))
     sizes: list[Figure] = []
@@ -197,7 +197,9 @@ def read_ranges(path: str | Path) -> list[Range]:
     path = Path(path)
     if not path.is_file():
         raise InputError(
-            "no such file of ranges", found=str(path), allowed=f"CSV with the columns {', '.join(COLUMNS)}"
+            message("grow.such_file_ranges"),
+            found=str(path),
+            allowed=message("grow.csv_columns_2", columns=", ".join(COLUMNS)),
         )
     table = read_headed(path, COLUMNS, "ranges")
     try:
@@ -206,7 +208,7 @@ def read_ranges(path: str | Path) -> list[Range]:
         )
     except ValueError as error:
         raise InputError(
-            f"{path}: numbers are written in two ways", found=str(error), allowed="one way throughout"
+            message("grow.numbers_written", path=path), found=str(error), allowed=message("grow.one_way")
         ) from None
     found: list[Range] = []
     for line, row in table.rows:
@@ -215,10 +217,10 @@ def read_ranges(path: str | Path) -> list[Range]:
             (item.industry, item.approach, item.factor) == (other.industry, other.approach, other.factor)
             for other in found
         ):
-            raise RowError("this input came before", file=path, line=line, field="factor", found=item.factor)
+            raise RowError(message("grow.input_came"), file=path, line=line, field="factor", found=item.factor)
         found.append(item)
     if not found:
-        raise InputError(f"{path} holds no ranges")
+        raise InputError(message("grow.holds_ranges", path=path))
     return found
 
 
@@ -226,11 +228,16 @@ def _range(row: dict[str, str], path: Path, line: int, style: Style) -> Range:
     text = {name: (row.get(name) or "").strip() for name in COLUMNS}
     if text["approach"] not in APPROACHES:
         raise RowError(
-            "unknown approach", file=path, line=line, field="approach", found=text["approach"], allowed=APPROACHES
+            message("grow.unknown_approach"),
+            file=path,
+            line=line,
+            field="approach",
+            found=text["approach"],
+            allowed=APPROACHES,
         )
     for name in ("factor", "unit", "source"):
         if not text[name]:
-            raise RowError("empty", file=path, line=line, field=name)
+            raise RowError(message("grow.empty"), file=path, line=line, field=name)
     ends = []
     for name in ("low", "high"):
         try:
@@ -239,14 +246,30 @@ def _range(row: dict[str, str], path: Path, line: int, style: Style) -> Range:
             number = None
         ends.append(math.nan if number is None else number.value / (scale_of(number.sign) or 1.0))
         if not (math.isfinite(ends[-1]) and ends[-1] > 0):
-            raise RowError("not a number above zero", file=path, line=line, field=name, found=text[name])
+            raise RowError(message("grow.number_above"), file=path, line=line, field=name, found=text[name])
     low, high = ends
     if low > high:
-        raise RowError("low is above high", file=path, line=line, field="low", found=low, allowed=f"up to {high:g}")
+        raise RowError(
+            message("grow.low_above"),
+            file=path,
+            line=line,
+            field="low",
+            found=low,
+            allowed=message("grow.up", high=high),
+        )
     if text["unit"] == "part" and high >= 1 and low < high:
-        raise RowError("a part reaches one", file=path, line=line, field="high", found=high, allowed="below 1")
+        raise RowError(
+            message("grow.part_reaches"),
+            file=path,
+            line=line,
+            field="high",
+            found=high,
+            allowed=message("grow.below_2"),
+        )
     if text["unit"] == "part" and high > 1:
-        raise RowError("a part is above one", file=path, line=line, field="high", found=high, allowed="up to 1")
+        raise RowError(
+            message("grow.part_above"), file=path, line=line, field="high", found=high, allowed=message("grow.up_2")
+        )
     return Range(text["industry"], text["approach"], text["factor"], low, high, text["unit"], text["source"])
 
 

@@ -16,6 +16,7 @@ from typing import Any, Literal
 import ibis
 
 from noria.core.errors import InputError, unknown
+from noria.core.messages import message
 from noria.grow.log.log import SERVER_EVENTS
 from noria.grow.log.read import covering
 from noria.grow.log.times import day_number
@@ -80,7 +81,7 @@ def served_series(
         )
     )
     if not used:
-        raise InputError("the lake holds no request yet", hint="send a request to the server first")
+        raise InputError(message("grow.lake_holds"), hint=message("grow.send_request"))
     counts = {name: {_key(row): float(row[name] or 0) for row in used} for name in ("requests", "tokens", "items")}
     counts["users"], counts["reach"] = _users(named)
     bought = events.filter((events.kind == "conversion") & events.value.notnull() & (events.value > 0))

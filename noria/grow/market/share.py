@@ -57,7 +57,7 @@ class Shares:
         """Return the latest whole shares; n is the times known, the interval what rounding in the source leaves open."""
         rows = np.flatnonzero(self.whole)
         if not rows.size:
-            raise InputError("at no time are all shares known", found=self.provenance.source)
+            raise InputError(message("grow.time_all"), found=self.provenance.source)
         row, known = int(rows[-1]), int(rows.size)
         return [
             Figure(
@@ -123,9 +123,9 @@ def shares(
         if np.nanmax(values, initial=0.0) > 1 + 1e-9:
             row, column = np.unravel_index(int(np.nanargmax(values)), values.shape)
             raise InputError(
-                f"a share of {entities[column]} in {times[row]} is over 100 %",
+                message("grow.share_over", entities=entities[column], times=times[row]),
                 found=f"{values[row, column]:.2%}",
-                allowed=f"unit 'percent' or 'share'; this series says {chosen.unit!r}",
+                allowed=message("grow.unit_percent", unit=chosen.unit),
             )
     else:
         with np.errstate(invalid="ignore"):

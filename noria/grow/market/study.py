@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from noria.core.errors import InputError, unknown
+from noria.core.messages import message
 from noria.grow.bundled import chatbot_shares
 from noria.grow.log.lake import events
 from noria.grow.log.log import Log
@@ -100,10 +101,10 @@ def drivers(
         others = [name for name in series.measures if name not in asides]
         if measure is None and len(others) != 1:
             raise InputError(
-                "what is to be explained was not named",
-                found=", ".join(others) or "only drivers",
-                allowed="one measure",
-                hint="name it with --measure",
+                message("grow.what_explained"),
+                found=", ".join(others) or message("grow.only_drivers"),
+                allowed=message("grow.one_measure"),
+                hint=message("grow.name_measure"),
             )
         panel = panel_of(
             series, measure or others[0], settings.driver, segment=segment, form=settings.form, lag=settings.lag
@@ -169,7 +170,9 @@ def reach_of(
     chosen = series.only(measure, segment)
     if scale_of(chosen.unit):
         raise InputError(
-            "penetration asks for users or use, not for shares", found=f"unit {chosen.unit!r}", allowed="an amount"
+            message("grow.penetration_asks"),
+            found=message("grow.unit", unit=chosen.unit),
+            allowed=message("grow.amount"),
         )
     times, entities, values = chosen.matrix()
     entity = settings.entity or entities[0]

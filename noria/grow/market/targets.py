@@ -94,12 +94,12 @@ def targets(
     total = sum(weights.values())
     if min(weights.values(), default=0.0) < 0 or total <= 0:
         raise InputError(
-            "weights are not negative, and not all zero",
+            message("grow.weights_negative"),
             found=", ".join(f"{name}={value}" for name, value in weights.items()),
         )
     if len(found.segments) < 2:
         only = found.segments[0].name if found.segments else "none"
-        raise InsufficientDataError("one segment has nothing to be compared with", found=only, allowed="2 or more")
+        raise InsufficientDataError(message("grow.one_segment"), found=only, allowed=message("grow.more_5"))
     names = [name for name in MEASURES if weights.get(name, 0.0) > 0]
     share = np.array([weights[name] / total for name in names])
     figures = [_measured(found, segment) for segment in found.segments]

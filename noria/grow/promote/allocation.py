@@ -13,6 +13,7 @@ from scipy.interpolate import PchipInterpolator
 from scipy.optimize import minimize
 
 from noria.core.errors import SettingError
+from noria.core.messages import message
 
 Floats = npt.NDArray[np.float64]
 _STEPS = 400
@@ -33,9 +34,9 @@ def allocate(spends: Floats, responses: Floats, total: float) -> Floats:
     low, high = spends[:, 0], spends[:, -1]
     if not low.sum() * (1 - 1e-9) <= total <= high.sum() * (1 + 1e-9):
         raise SettingError(
-            "the bounds leave no way to spend the budget",
+            message("grow.bounds_leave"),
             found=f"{total:,.6g}",
-            allowed=f"{low.sum():,.6g} to {high.sum():,.6g} for the channels that may change",
+            allowed=message("grow.channels_may", sum=low.sum(), sum_2=high.sum()),
         )
     curves = [PchipInterpolator(at, value) for at, value in zip(spends, responses, strict=True)]
     rough = _on_grid(curves, low, high, total)

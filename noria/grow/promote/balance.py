@@ -71,9 +71,9 @@ def balance(
     wanted = np.ones(seen.size) if meant is None else np.asarray(meant, dtype=np.float64)
     if wanted.size != seen.size or not (wanted > 0).all() or not np.isfinite(wanted).all():
         raise SettingError(
-            "the shares meant do not fit the groups",
+            message("grow.shares_meant"),
             found=list(wanted),
-            allowed=f"{seen.size} numbers above zero, for {', '.join(names)}",
+            allowed=message("grow.numbers_above", size=seen.size, names=", ".join(names)),
         )
     parts = wanted / wanted.sum()
     total = int(seen.sum())

@@ -212,7 +212,7 @@ def divide(
         return without("few identified")
     ends = {name: (bounds or {}).get(name, (low, high)) for name in free}
     if any(not 0 <= least < most for least, most in ends.values()):
-        raise SettingError("bounds must rise from 0 or more", found=ends)
+        raise SettingError(message("grow.bounds_must"), found=ends)
     left = wanted - sum(now[name] for name in spend.channels if name not in free)
     planned, gain, probability = _divided(responses, free, {name: now[name] for name in free}, ends, left, recent)
     if probability < sure:

@@ -120,7 +120,7 @@ def size_of_proportions(
     _check_probabilities(power, level)
     gap = abs(other - base)
     if not gap:
-        raise SettingError("both rates are the same: no size finds no difference", found=base)
+        raise SettingError(message("grow.both_rates"), found=base)
     z, z_power = _z(level, one_sided), float(ndtri(power))
     if z + z_power <= 0:
         return 1.0
@@ -164,9 +164,14 @@ def least_lift(
     most = 1.0 - base
     if short(most) < 0:
         raise SettingError(
-            f"{control:,.0f} users a group do not even show a rise from {base:g} to 1",
+            message("grow.users_group", control=control, base=base),
             found=control,
-            allowed=f"{math.ceil(size_of_proportions(base, 1.0, power=power, level=level, ratio=ratio, one_sided=one_sided)):,} or more",
+            allowed=message(
+                "grow.more_7",
+                value=math.ceil(
+                    size_of_proportions(base, 1.0, power=power, level=level, ratio=ratio, one_sided=one_sided)
+                ),
+            ),
         )
     return float(brentq(short, 1e-12 * most, most, xtol=1e-12))
 
@@ -195,9 +200,9 @@ def size_of_means(
     """
     _check_probabilities(power, level)
     if not effect or not math.isfinite(effect):
-        raise SettingError("the effect must be other than zero: no size finds no difference", found=effect)
+        raise SettingError(message("grow.effect_must"), found=effect)
     if not deviation > 0 or not math.isfinite(deviation):
-        raise SettingError("the standard deviation must be above zero", found=deviation)
+        raise SettingError(message("grow.standard_deviation"), found=deviation)
 
     def short(size: float) -> float:
         return power_of_means(effect, deviation, size, level=level, ratio=ratio, one_sided=one_sided) - power
@@ -280,13 +285,11 @@ def design(
         SettingError: an argument out of its range, or an experiment of more than ten thousand million users.
     """
     if not 0 <= reduction < 1:
-        raise SettingError(
-            "the variance taken away is out of range", found=reduction, allowed="0 up to, not including, 1"
-        )
+        raise SettingError(message("grow.variance_taken"), found=reduction, allowed=message("grow.up_including"))
     if variants < 1:
-        raise SettingError("an experiment needs a treated group", found=variants, allowed="1 or more")
+        raise SettingError(message("grow.experiment_needs"), found=variants, allowed=message("grow.more_8"))
     if not ratio > 0:
-        raise SettingError("the ratio of the groups must be above zero", found=ratio)
+        raise SettingError(message("grow.ratio_groups"), found=ratio)
     each = 1 - (1 - level) / variants
     if deviation is None:
         size = size_of_proportions(base, base + effect, power=power, level=each, ratio=ratio) * (1 - reduction)
@@ -294,9 +297,9 @@ def design(
         size = size_of_means(effect, deviation * math.sqrt(1 - reduction), power=power, level=each, ratio=ratio)
     if size > MOST_USERS:
         raise SettingError(
-            "the effect is too small to be found",
+            message("grow.effect_too"),
             found=effect,
-            allowed="one that fewer than ten thousand million users show",
+            allowed=message("grow.one_fewer"),
         )
     control, treated = math.ceil(size - 1e-9), math.ceil(size * ratio - 1e-9)
     whole = control + variants * treated
@@ -322,11 +325,11 @@ def _z(level: float, one_sided: bool) -> float:
 
 def _check_proportion(name: str, value: float) -> None:
     if not 0 <= value <= 1:
-        raise SettingError(f"{name} is out of range", found=value, allowed="0 to 1")
+        raise SettingError(message("grow.out_range", name=name), found=value, allowed=message("grow.to_4"))
 
 
 def _check_probabilities(power: float, level: float) -> None:
     if not 0 < power < 1:
-        raise SettingError("the power is out of range", found=power, allowed="between 0 and 1, such as 0.8")
+        raise SettingError(message("grow.power_out"), found=power, allowed=message("grow.between_such"))
     if not 0 < level < 1:
-        raise SettingError("the level is out of range", found=level, allowed="between 0 and 1, such as 0.95")
+        raise SettingError(message("grow.level_out"), found=level, allowed=message("grow.between_such_2"))

@@ -133,7 +133,9 @@ def analyse(
     few = [f"{name} {count}" for name, count in units.counts.items() if count < 2]
     if few:
         raise InputError(
-            f"{units.source}: too few users to compare", found=", ".join(few), allowed="two or more a group"
+            message("grow.too_few_users_compare", source=units.source),
+            found=", ".join(few),
+            allowed=message("grow.two_more"),
         )
     sound = balance(units.counts, units.meant or None)
     arms = tuple(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from noria.core.errors import InputError
+from noria.core.messages import message
 from noria.core.settings import Settings, check_sections, read_toml
 from noria.grow.log.lake import events
 from noria.grow.log.log import Log
@@ -64,7 +65,7 @@ def study_plan(log: str | Path | None, basis: PlanBasis, settings: PlanSettings 
     """
     settings = settings or PlanSettings()
     if log is None and basis.experiment is None and basis.spend is None:
-        raise InputError("a plan needs something to rest on", allowed="a log of use, --experiment or --spend")
+        raise InputError(message("grow.plan_needs"), allowed=message("grow.log_use"))
     tried = found = None
     if basis.experiment is not None:
         users = open_units(basis.experiment, basis.units, basis.whom.features)

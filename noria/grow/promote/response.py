@@ -126,9 +126,7 @@ def respond(spend: Spend, *, draws: int = 1000, seed: int = 0) -> Responses:
     """
     mean = float(spend.outcome.mean())
     if not spend.outcome.std() > 0 or mean <= 0:
-        raise InputError(
-            f"{spend.source}: the outcome never changes or is not above zero on average", found=f"mean {mean:g}"
-        )
+        raise InputError(message("grow.outcome_never", source=spend.source), found=message("grow.mean", mean=mean))
     left_out = {
         name: "nothing was spent" if not column.any() else "the spend never changes"
         for name, column in zip(spend.channels, spend.amounts.T, strict=True)
@@ -137,18 +135,20 @@ def respond(spend: Spend, *, draws: int = 1000, seed: int = 0) -> Responses:
     channels = tuple(name for name in spend.channels if name not in left_out)
     if not channels:
         raise InputError(
-            f"{spend.source}: no channel's spend ever changes",
+            message("grow.channel_spend", source=spend.source),
             found=", ".join(spend.channels),
-            allowed="spend that differs between periods",
+            allowed=message("grow.spend_differs"),
         )
     beside, notes = controls_of(spend)
     least = beside.shape[1] + 4 * len(channels)
     if spend.outcome.size <= least:
         raise InputError(
-            f"{spend.source}: too few periods for {len(channels)} channels and {beside.shape[1]} controls",
+            message(
+                "grow.too_few_periods_channels", source=spend.source, channels=len(channels), shape=beside.shape[1]
+            ),
             found=spend.outcome.size,
-            allowed=f"more than {least}",
-            hint="fewer channels or controls, or a longer time",
+            allowed=message("grow.more_9", least=least),
+            hint=message("grow.fewer_channels"),
         )
     amounts = np.column_stack([spend.amounts[:, spend.channels.index(name)] for name in channels])
     usual = np.array([float(column[column > 0].mean()) for column in amounts.T])

@@ -103,11 +103,11 @@ def read_spend(
     path, connection = Path(path), connection or connect()
     if not channels:
         raise InputError(
-            "no channel of spend was named", allowed="columns of the table", hint="name each with --channels"
+            message("grow.channel_spend_named"), allowed=message("grow.columns_table"), hint=message("grow.name_each")
         )
     loaded = load_table(connection, path)
     if loaded.problems:
-        raise InputError(f"{path}: {loaded.problems[0].text()}", allowed="a cell a column; no row may be left out")
+        raise InputError(f"{path}: {loaded.problems[0].text()}", allowed=message("grow.cell_column"))
     kinds = loaded.kinds
     for flag, column in (
         ("time", time),
@@ -118,10 +118,10 @@ def read_spend(
     ):
         if column not in kinds:
             raise InputError(
-                f"{path}: no column {column!r}",
+                message("grow.column_3", path=path, column=column),
                 found=", ".join(kinds),
-                allowed="a column that is there",
-                hint=f"name it with --{flag}",
+                allowed=message("grow.column_there"),
+                hint=message("grow.name_2", flag=flag),
             )
     numbers = (outcome, *channels, *controls)
     if kinds[time] == "VARCHAR":  # a month is told by its first day
@@ -163,10 +163,16 @@ def _check(
 ) -> None:
     """Refuse what no response can be fitted to; `names` are those of the time and of the table's columns."""
     if len(lines) < FEWEST:
-        raise InputError(f"{place}: too few periods to tell a response", found=len(lines), allowed=f"{FEWEST} or more")
+        raise InputError(
+            message("grow.too_few_periods_tell", place=place),
+            found=len(lines),
+            allowed=message("grow.more_6", fewest=FEWEST),
+        )
     days = np.asarray(days, dtype=np.float64)
     if np.isnan(days).any():
-        raise RowError("the time cannot be read", file=place, line=line(int(lines[np.isnan(days)][0])), field=names[0])
+        raise RowError(
+            message("grow.time_cannot"), file=place, line=line(int(lines[np.isnan(days)][0])), field=names[0]
+        )
     for column, name in enumerate(names[1:]):
         values = table[:, column]
         spend = 1 <= column <= channels
@@ -175,33 +181,33 @@ def _check(
             row = int(np.flatnonzero(bad)[0])
             negative = bool(np.isfinite(values[row]))
             raise RowError(
-                "the spend is negative" if negative else "the cell is missing or no finite number",
+                message("grow.spend_negative") if negative else message("grow.cell_missing"),
                 file=place,
                 line=line(int(lines[row])),
                 field=name,
                 found=float(values[row]) if negative else None,
-                allowed="0 where nothing was spent" if spend else "a number; missing is not zero",
+                allowed=message("grow.where_nothing") if spend else message("grow.number_missing"),
             )
     gaps = np.diff(days)
     step = float(np.median(gaps))
     if (gaps == 0).any():
         raise InputError(
-            f"{place}: two lines of one period",
-            found=f"line {line(int(lines[1:][gaps == 0][0]))}",
-            allowed="one line a period",
+            message("grow.two_lines", place=place),
+            found=message("grow.line", lines=line(int(lines[1:][gaps == 0][0]))),
+            allowed=message("grow.one_line"),
         )
     if step not in (1.0, 7.0) and not 28 <= step <= 31:
         raise InputError(
-            f"{place}: the periods are neither days, weeks nor months",
-            found=f"{step:g} days between most",
-            allowed="1, 7, or 28 to 31",
+            message("grow.periods_neither", place=place),
+            found=message("grow.days_between", step=step),
+            allowed=message("grow.or_to"),
         )
     even = (gaps >= 28) & (gaps <= 31) if 28 <= step <= 31 else gaps == step
     if not even.all():
         raise InputError(
-            f"{place}: the periods are not in even steps",
-            found=f"{int(gaps[~even][0])} days before line {lines[1:][~even][0]}",
-            allowed=f"{int(step)} days, as between most",
+            message("grow.periods_even", place=place),
+            found=message("grow.days_before", gaps=int(gaps[~even][0]), lines=lines[1:][~even][0]),
+            allowed=message("grow.days_between_most", step=int(step)),
         )
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from noria.core.errors import InputError, SettingError
+from noria.core.messages import message
 from noria.grow.log.lake import events
 
 from .budget import Budget, divide
@@ -56,11 +57,11 @@ def open_units(where: str | Path, settings: UnitSettings, features: Sequence[str
         )
         return replace(units, meant=settings.shares)
     if features:
-        raise InputError(
-            "a lake's events hold no features of users", found=", ".join(features), allowed="a table of users"
-        )
+        raise InputError(message("grow.lake_events"), found=", ".join(features), allowed=message("grow.table_users"))
     if settings.weight not in ("weight", "exposures"):
-        raise SettingError("unknown weight of a lake's events", found=settings.weight, allowed="exposures, or nothing")
+        raise SettingError(
+            message("grow.unknown_weight"), found=settings.weight, allowed=message("grow.exposures_nothing")
+        )
     named = UnitSettings()
     variant = VARIANT_COLUMNS[0] if settings.variant == named.variant else settings.variant
     outcome = "conversion" if settings.outcome == named.outcome else settings.outcome
@@ -102,9 +103,7 @@ def study_within(
     """
     settings, compare, named = settings or UnitSettings(), compare or CompareSettings(), UnitSettings()
     if not Path(where).is_dir():
-        raise InputError(
-            "only a lake's events tell what was shown to whom", found=str(where), allowed="a lake's folder"
-        )
+        raise InputError(message("grow.only_lake"), found=str(where), allowed=message("grow.lake_folder"))
     variant = (
         settings.variant
         if settings.variant != named.variant
@@ -174,12 +173,12 @@ def size_experiment(
     settings = settings or SizeSettings()
     if (effect is None) == (lift is None) and not (effect is None and users is not None):
         raise SettingError(
-            "an experiment is told by its effect or by its users",
+            message("grow.experiment_told"),
             found=None if effect is None else f"effect {effect}, lift {lift}",
-            allowed="--effect or --lift, or --users, or one effect and --users",
+            allowed=message("grow.effect_lift_users"),
         )
     if users is not None and users < 2:
-        raise SettingError("too few users", found=users, allowed="2 or more in the control group")
+        raise SettingError(message("grow.too_few_users_2"), found=users, allowed=message("grow.more_control"))
     wanted = effect if effect is not None else None if lift is None else base * lift
     if users is None:
         assert wanted is not None
@@ -277,7 +276,5 @@ def _bounds(given: Sequence[str]) -> dict[str, tuple[float, float]]:
         except ValueError:
             mark = ""
         if not (mark and colon and name):
-            raise SettingError(
-                "bounds cannot be read", found=text, allowed="a channel and two multiples, such as search=0.8:1.2"
-            )
+            raise SettingError(message("grow.bounds_cannot"), found=text, allowed=message("grow.channel_two"))
     return found

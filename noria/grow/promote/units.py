@@ -137,10 +137,10 @@ def read_units(
     ):
         if needed and column not in kinds:
             raise InputError(
-                f"{place}: no column {column!r}",
+                message("grow.column_4", place=place, column=column),
                 found=", ".join(kinds),
-                allowed="a column that is there",
-                hint=f"name it with --{flag}",
+                allowed=message("grow.column_there"),
+                hint=message("grow.name_2", flag=flag),
             )
     numbers, notes = {}, []
     for name, column in (("outcome", outcome), ("weight", weight), ("before", before)):
@@ -228,17 +228,17 @@ def read_features(
     for flag, column in (("user", user), *(("features", name) for name in features)):
         if column not in kinds:
             raise InputError(
-                f"{path}: no column {column!r}",
+                message("grow.column_3", path=path, column=column),
                 found=", ".join(kinds),
-                allowed="a column that is there",
-                hint=f"name it with --{flag}",
+                allowed=message("grow.column_there"),
+                hint=message("grow.name_2", flag=flag),
             )
     columns = "".join(f", CAST({quoted(name)} AS VARCHAR) AS feature_{place}" for place, name in enumerate(features))
     data = connection.con.execute(
         f'SELECT CAST({quoted(user)} AS VARCHAR) AS "user"{columns} FROM "{raw}" ORDER BY "row number"'
     ).to_arrow_table()
     if not data.num_rows:
-        raise InputError(f"{path} holds no users")
+        raise InputError(message("grow.holds_users", path=path))
     return data["user"].to_pylist(), {name: _feature(data[f"feature_{place}"]) for place, name in enumerate(features)}
 
 
@@ -303,15 +303,15 @@ def _units(
         run(f'DROP TABLE "{name}"')
     if not data.num_rows:
         raise InputError(
-            f"{source} holds no usable units",
-            found="; ".join(problem.text() for problem in problems) or "no rows",
-            allowed="rows with a user, one group and an outcome",
+            message("grow.holds_usable", source=source),
+            found="; ".join(problem.text() for problem in problems) or message("grow.rows"),
+            allowed=message("grow.rows_user_one"),
         )
     seen = data["variant"].to_numpy()
     names = _ordered(sorted(set(seen.tolist())), control, source)
     place = {name: index for index, name in enumerate(names)}
     if has["weight"] and not float(np.sum(data["weight"].to_numpy())):
-        raise InputError(f"{source}: the weights are all zero", allowed="what the outcome can be divided by")
+        raise InputError(message("grow.weights_all", source=source), allowed=message("grow.what_outcome"))
     return Units(
         names,
         np.array([place[name] for name in seen], dtype=np.int64),
@@ -348,13 +348,13 @@ def _join_names(connection: Backend, checked: str) -> list[Message]:
 def _ordered(names: list[str], control: str | None, source: str) -> tuple[str, ...]:
     """Return the groups with the control group first."""
     if len(names) < 2:
-        raise InputError(f"{source}: only one group", found=names, allowed="a control group and at least one other")
+        raise InputError(message("grow.only_one", source=source), found=names, allowed=message("grow.control_group"))
     if len(names) > 50:
         raise InputError(
-            f"{source}: too many groups for an experiment",
+            message("grow.too_many", source=source),
             found=f"{len(names):,}",
-            allowed="2 to 50",
-            hint="is --variant the right column?",
+            allowed=message("grow.to_5"),
+            hint=message("grow.variant_right"),
         )
     if control is not None:
         control = next((name for name in names if plain(name) == plain(control)), control)

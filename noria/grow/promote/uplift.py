@@ -211,9 +211,9 @@ def uplift(
     place = _variant(units, variant)
     if units.weight is not None:
         raise InputError(
-            f"{units.source}: uplift needs one outcome a user",
-            found="a ratio metric",
-            allowed="an outcome without a weight",
+            message("grow.uplift_needs", source=units.source),
+            found=message("grow.ratio_metric"),
+            allowed=message("grow.outcome_without"),
         )
     here = np.flatnonzero((units.group == 0) | (units.group == place))
     treated = units.group[here] == place
@@ -222,9 +222,9 @@ def uplift(
     least = min(int(np.count_nonzero(treated[part] == side)) for part in (teach, judge) for side in (True, False))
     if least < FEWEST:
         raise InputError(
-            f"{units.source}: too few users to learn whom to address",
-            found=f"{least:,} in the smallest group of a part",
-            allowed=f"{FEWEST} or more",
+            message("grow.too_few_users_learn", source=units.source),
+            found=message("grow.smallest_group", least=least),
+            allowed=message("grow.more_6", fewest=FEWEST),
         )
     features = {name: values[here] for name, values in units.features.items()}
     if units.before is not None:
@@ -232,10 +232,10 @@ def uplift(
     how = encode(features, teach)
     if not how.names:
         raise InputError(
-            f"{units.source}: nothing is known of users that tells them apart",
-            found=", ".join(features) or "no feature",
-            allowed="columns known before the experiment",
-            hint="name them with --features",
+            message("grow.nothing_known", source=units.source),
+            found=", ".join(features) or message("grow.feature"),
+            allowed=message("grow.columns_known"),
+            hint=message("grow.name_them"),
         )
     matrix = how.matrix(features)
     scorer = Scorer(how, learn(matrix[teach], outcome[teach], treated[teach], learner))
@@ -277,10 +277,10 @@ def _variant(units: Units, variant: str | None) -> int:
     if variant is None:
         if len(units.names) > 2:
             raise InputError(
-                f"{units.source}: several treated groups",
+                message("grow.several_treated", source=units.source),
                 found=", ".join(units.names[1:]),
-                allowed="one of them",
-                hint="name it with --treated",
+                allowed=message("grow.one_them"),
+                hint=message("grow.name_treated"),
             )
         return 1
     if variant not in units.names[1:]:

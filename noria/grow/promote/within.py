@@ -127,10 +127,10 @@ def within_events(
     names, group = np.unique(data["variant"].to_numpy(), return_inverse=True)
     if len(names) < 2 or len(users) < 2:
         raise InputError(
-            f"{SERVER_EVENTS}: nothing to compare",
-            found=f"{len(names)} groups, {len(users)} users",
-            allowed="two or more of each",
-            hint=f"is there more than one {variant} among the events of kind {exposure}?",
+            message("grow.nothing_compare", server_events=SERVER_EVENTS),
+            found=message("grow.groups_users", names=len(names), users=len(users)),
+            allowed=message("grow.two_more_each"),
+            hint=message("grow.there_more", variant=variant, exposure=exposure),
         )
     if control is not None and control not in names:
         raise unknown("group", control, names.tolist())

@@ -131,7 +131,7 @@ def place_of(time: str, times: Sequence[str]) -> float:
     -17.0
     """
     if len(time) != len(times[0]) or not is_time(time):
-        raise InputError("not a time of this series", found=time, allowed=f"such as {times[0]}")
+        raise InputError(message("grow.time_series"), found=time, allowed=message("grow.such_3", times=times[0]))
     calendar = calendar_of(times)
     return (calendar.number(time) - calendar.number(times[0])) / calendar.size
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from noria.core.errors import InputError, RowError
-from noria.core.messages import Message, joined, message
+from noria.core.messages import Message, joined, message, term
 from noria.grow.log.amounts import currencies
 from noria.grow.log.names import alike, one_spelling, plain
 from noria.text.dialects import dialect_of
@@ -113,22 +113,24 @@ def read_headed(path: Path, columns: Sequence[str], what: str = "a series") -> H
             head[key.strip()] = value.strip()
     body = [*separator, *(f"{line}\n" for line in lines[above:])]
     if len(body) == len(separator):
-        raise InputError(f"{path} holds no table", allowed=f"a line with the columns {', '.join(columns)}")
+        raise InputError(
+            message("grow.holds_table", path=path), allowed=message("grow.line_columns", columns=", ".join(columns))
+        )
     source = str(path)
     dialect = dialect_of("".join(body), Source(source).suffix, source=path)
     missing = [name for name in columns if name not in dialect.columns]
     if missing:
         raise InputError(
-            f"{path} lacks columns of {what}",
+            message("grow.lacks_columns", path=path, what=term(what)),
             found=", ".join(dialect.columns),
             allowed=columns,
-            hint=f"missing: {', '.join(missing)}",
+            hint=message("grow.missing", missing=", ".join(missing)),
         )
     rows = []
     for place, row in table_rows(body, dialect, source, notes):
         if isinstance(row, RowError):
             raise RowError(
-                row.what.partition(": ")[2] or row.what,
+                row.wrong,
                 file=path,
                 line=place + above,
                 found=row.found,
@@ -158,9 +160,9 @@ def kind_of(path: Path, what: str = "a series") -> Kind:
 def _no_place(path: Path, form: str, what: str) -> InputError:
     endings = [ending for one in FORMATS if one.kind in _HEADED for ending in one.endings]
     return InputError(
-        f"{path} is {form}, which has no place for the lines above the columns of {what}",
-        allowed=f"{', '.join(endings)}" + (", or .parquet as Noria writes it" if what == "a series" else ""),
-        hint="copy it into a spreadsheet, with rows such as '# source: ...' above the names of the columns",
+        message("grow.place_lines", path=path, form=form, what=term(what)),
+        allowed=message("grow.or_parquet", endings=", ".join(endings)) if what == "a series" else ", ".join(endings),
+        hint=message("grow.copy_into"),
     )
 
 
@@ -199,7 +201,7 @@ class PointReader:
             self._style = style_of((row.get("value", "") for _, row in rows), commas_divide=commas_divide)
         except ValueError as error:
             raise InputError(
-                f"{path}: numbers are written in two ways", found=str(error), allowed="one way throughout"
+                message("grow.numbers_written", path=path), found=str(error), allowed=message("grow.one_way")
             ) from None
 
     def fields(self, line: int, row: dict[str, str]) -> tuple[Any, ...]:
@@ -216,26 +218,24 @@ class PointReader:
             text["unit"] = number.sign
         for name in ("time", "entity", "measure", "unit"):
             if not text[name]:
-                raise self._wrong("empty", line, name)
+                raise self._wrong(message("grow.empty"), line, name)
         if plain(text["entity"]) in _NOBODY:
             raise self._wrong(
-                "a word for nobody",
+                message("grow.word_nobody"),
                 line,
                 "entity",
                 text["entity"],
-                allowed="a name, or Other for all that are not named",
+                allowed=message("grow.name_other"),
             )
         time = text["time"] if is_time(text["time"]) else read_time(text["time"])
         if time is None:
             raise self._wrong(
-                "not a time",
+                message("grow.time"),
                 line,
                 "time",
                 text["time"],
-                allowed="YYYY, YYYY-MM or YYYY-MM-DD, 1900 to 2200",
-                hint="say 05/03/2024 as 2024-03-05 or 2024-05-03"
-                if re.search(r"\d+[/.-]\d+[/.-]\d{4}", text["time"])
-                else None,
+                allowed=message("grow.yyyy_yyyy"),
+                hint=message("grow.say") if re.search(r"\d+[/.-]\d+[/.-]\d{4}", text["time"]) else None,
             )
         if time != text["time"]:
             self._times.setdefault(text["time"], time)
@@ -244,7 +244,7 @@ class PointReader:
         for name in MARKS:
             mark = row.get(name, "").strip().lower()
             if mark not in (*_YES, *_NO):
-                raise self._wrong("not yes or no", line, name, mark, allowed="yes, no or nothing")
+                raise self._wrong(message("grow.yes"), line, name, mark, allowed=message("grow.yes_nothing"))
             marks.append(mark in _YES)
         return (time, text["entity"], text["segment"], text["measure"], value, text["unit"], *marks)
 
@@ -303,16 +303,14 @@ class PointReader:
             number = number_of(cell, self._style)
         except ValueError as error:
             if self._style.open:
-                raise self._wrong(
-                    str(error), line, "value", cell, allowed="1234 or 1.234, without a mark of thousands"
-                ) from None
+                raise self._wrong(str(error), line, "value", cell, allowed=message("grow.without_mark")) from None
             raise self._wrong(
-                "not a number",
+                message("grow.number_2"),
                 line,
                 "value",
                 cell,
-                allowed="a number, or nothing where it is missing",
-                hint="write the value itself, not that it is below another" if cell[:1] in "<>≤≥~约" else None,
+                allowed=message("grow.number_nothing"),
+                hint=message("grow.write_value") if cell[:1] in "<>≤≥~约" else None,
             ) from None
         if number is None and cell:
             self._missing[cell] += 1
@@ -327,13 +325,13 @@ class PointReader:
             assert one is not None
             if wanted is None:
                 raise self._wrong(
-                    f"a share among amounts in {unit!r}", line, "value", cell, allowed="an amount, or unit 'percent'"
+                    message("grow.share_among", unit=unit), line, "value", cell, allowed=message("grow.amount_unit")
                 )
             value = value if wanted == one else value / one * wanted
         if not math.isfinite(value):
-            raise self._wrong("not a number", line, "value", cell, allowed="a number, or nothing where it is missing")
+            raise self._wrong(message("grow.number_2"), line, "value", cell, allowed=message("grow.number_nothing"))
         if value < 0:
-            raise self._wrong("negative", line, "value", cell, allowed="0 or more")
+            raise self._wrong(message("grow.negative"), line, "value", cell, allowed=message("grow.more_12"))
         return value
 
     def _wrong(

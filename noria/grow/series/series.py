@@ -122,7 +122,9 @@ class Series:
         segment = _one("segment", segment, self.segments)
         kept = tuple(point for point in self.points if point.measure == measure and point.segment == segment)
         if not kept:
-            raise InputError(f"no points of measure {measure!r} in segment {segment!r}", found=self.provenance.source)
+            raise InputError(
+                message("grow.points_measure", measure=measure, segment=segment), found=self.provenance.source
+            )
         return replace(self, points=kept)
 
     def matrix(self, measure: str | None = None, segment: str | None = None) -> tuple[list[str], list[str], Floats]:
@@ -166,7 +168,7 @@ def read_series(path: str | Path) -> Series:
     """
     path = Path(path)
     if not path.is_file():
-        raise InputError("no such series", found=str(path), allowed="a CSV, XLSX or Parquet file")
+        raise InputError(message("grow.such_series"), found=str(path), allowed=message("grow.csv_xlsx"))
     if kind_of(path) == "parquet":
         return _read_parquet(path)
     table = read_headed(path, COLUMNS)
@@ -177,11 +179,13 @@ def _read_parquet(path: Path) -> Series:
     try:
         table = pq.read_table(pa.BufferReader(Source(str(path)).read()))
     except (pa.ArrowException, OSError) as error:
-        raise InputError(f"{path} cannot be read", found=str(error).splitlines()[0]) from None
+        raise InputError(message("grow.cannot_read", path=path), found=str(error).splitlines()[0]) from None
     head = json.loads((table.schema.metadata or {}).get(b"noria.series", b"{}"))
     missing = [name for name in COLUMNS if name not in table.column_names]
     if missing:
-        raise InputError(f"{path} lacks columns of a series", found=", ".join(table.column_names), allowed=COLUMNS)
+        raise InputError(
+            message("grow.lacks_columns_series", path=path), found=", ".join(table.column_names), allowed=COLUMNS
+        )
     rows = [
         (line, {name: "" if value is None else str(value) for name, value in row.items()})
         for line, row in enumerate(table.to_pylist(), 1)
@@ -205,20 +209,20 @@ def _series(
         point = Point(*reader.fields(line, row))
         parts = len(point.time.split("-"))
         if form not in (None, parts):
-            raise RowError("times of one series have one form", file=path, line=line, field="time", found=point.time)
+            raise RowError(message("grow.times_one"), file=path, line=line, field="time", found=point.time)
         form = parts
         key = (point.time, point.entity, point.segment, point.measure)
         if key in points:
             raise RowError(
-                "this point came before",
+                message("grow.point_came"),
                 file=path,
                 line=line,
                 found=" ".join(key),
-                hint="names that differ only in letter case, width or spaces are one",
+                hint=message("grow.names_differ"),
             )
         points[key] = point
     if not points:
-        raise InputError(f"{path} holds no points")
+        raise InputError(message("grow.holds_points", path=path))
     kept, more = _regular(list(points.values()))
     series = Series(tuple(sorted(kept, key=lambda point: point.time)), provenance, (*flags, *reader.flags(), *more))
     for measure in series.measures:
@@ -226,7 +230,9 @@ def _series(
         scales = {scale_of(unit) for unit in units}
         if len(units) > 1 and (None in scales or len(scales) > 1):  # % and percent are one
             raise InputError(
-                f"{path}: measure {measure!r} has several units", found=", ".join(sorted(units)), allowed="one"
+                message("grow.measure_several", path=path, measure=measure),
+                found=", ".join(sorted(units)),
+                allowed=message("grow.one"),
             )
     return series
 
@@ -268,9 +274,9 @@ def _provenance(head: dict[str, str], path: Path) -> Provenance:
     missing = [key for key in ("source", "licence", "as_of") if not head.get(key)]
     if missing:
         raise InputError(
-            f"{path} does not say where its figures come from",
+            message("grow.does_say", path=path),
             found="no " + ", no ".join(missing),
-            allowed="lines such as '# source: ...' before the columns",
+            allowed=message("grow.lines_such"),
         )
     extra = [key for key in head if key not in _HEADER]
     if extra:
@@ -278,7 +284,7 @@ def _provenance(head: dict[str, str], path: Path) -> Provenance:
     try:
         as_of = date.fromisoformat(head["as_of"])
     except ValueError:
-        raise InputError(f"{path}: as_of is not a day", found=head["as_of"], allowed="YYYY-MM-DD") from None
+        raise InputError(message("grow.day", path=path), found=head["as_of"], allowed="YYYY-MM-DD") from None
     return Provenance(head["source"], head["licence"], as_of, head.get("changes", ""), head.get("notice", ""))
 
 
@@ -286,10 +292,10 @@ def _one(kind: str, name: str | None, names: tuple[str, ...]) -> str:
     if name is None:
         if len(names) > 1:
             raise InputError(
-                f"the series has several {kind}s, which must not be mixed",
+                message("grow.series_several_must", kind=kind),
                 found=", ".join(names),
-                allowed="one of them",
-                hint=f"name one with --{'measure' if kind == 'measure' else 'market'}",
+                allowed=message("grow.one_them"),
+                hint=message("grow.name_one_3", value="measure" if kind == "measure" else "market"),
             )
         return names[0]
     if name not in names:

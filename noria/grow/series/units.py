@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from noria.core.errors import InputError
+from noria.core.messages import message
 from noria.grow.log.names import plain
 
 Floats = npt.NDArray[np.float64]
@@ -144,9 +145,9 @@ def read_scale(unit: str, values: Floats, totals: Floats) -> tuple[float | None,
     known = totals[totals > 0]
     if one is not None and one > 1 and known.size > 1 and values.shape[1] > 1 and (np.abs(known - 1) < 0.02).all():
         raise InputError(
-            f"values in {unit!r} sum to one, not to {one:g}",
-            found=f"{float(known[-1]):.4g} at the last time",
-            allowed=f"40 for forty of {one:g}; or unit 'share' for fractions such as 0.4",
+            message("grow.values_sum", unit=unit, one=one),
+            found=message("grow.last_time", known=float(known[-1])),
+            allowed=message("grow.forty_unit", one=one),
         )
     return one, ""
 

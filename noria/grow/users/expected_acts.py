@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from noria.core.errors import InputError
+from noria.core.messages import message
 from noria.grow.log.log import Log
 from noria.grow.log.user_days import user_days
 
@@ -106,17 +107,24 @@ def common_shocks(model: Lifetimes, log: Log, history: History) -> Shocks:
     enough = expected >= EXPECTED
     if weeks < FEWEST_WEEKS:
         raise InputError(
-            f"{log.source}: too few weeks to tell what moves all users at once",
+            message("grow.too_few_weeks", source=log.source),
             found=weeks,
-            allowed=f"{FEWEST_WEEKS} or more",
+            allowed=message("grow.more_10", fewest_weeks=FEWEST_WEEKS),
         )
     if enough.sum() < FEWEST_WEEKS:
         most = float(np.sort(expected)[-FEWEST_WEEKS])
         raise InputError(
-            f"{log.source}: too few expected repeats a week to tell what moves all users at once",
-            found=f"{int(enough.sum())} of {weeks} weeks with {EXPECTED} or more; {most:.1f} in the {FEWEST_WEEKS}th busiest week",
-            allowed=f"{FEWEST_WEEKS} weeks with {EXPECTED} or more",
-            hint="users who come back more often, or more of them, are needed",
+            message("grow.too_few_expected", source=log.source),
+            found=message(
+                "grow.weeks_more",
+                sum=int(enough.sum()),
+                weeks=weeks,
+                expected=EXPECTED,
+                most=most,
+                fewest_weeks=FEWEST_WEEKS,
+            ),
+            allowed=message("grow.weeks_more_2", fewest_weeks=FEWEST_WEEKS, expected=EXPECTED),
+            hint=message("grow.users_who"),
         )
     shock = np.log(np.maximum(repeats[enough], 0.5) / expected[enough])
     noise = float(np.mean(1 / expected[enough]))
@@ -174,9 +182,9 @@ def acts_after(log: Log, history: History, weeks: int) -> Outcome:
     reach = (log.as_of - date(1970, 1, 1)).days
     if reach < last + 7 * weeks:
         raise InputError(
-            f"{log.source} does not cover the hold-out",
+            message("grow.does_cover", source=log.source),
             found=f"{log.as_of}",
-            allowed=f"{weeks} weeks after {history.until}",
+            allowed=message("grow.weeks_after", weeks=weeks, until=history.until),
         )
     acts = _user_days(log, last + 7 * weeks)
     first, day, user = (acts[name].to_numpy() for name in ("first", "day", "user"))

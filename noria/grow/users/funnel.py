@@ -23,6 +23,7 @@ import ibis
 
 from noria.core.errors import SettingError, unknown
 from noria.core.figure import Figure, proportion
+from noria.core.messages import message
 from noria.grow.log.log import COLUMNS, Log
 from noria.grow.log.tables import scratch
 from noria.grow.log.times import DAY, microseconds
@@ -113,9 +114,7 @@ def parse_steps(text: str, log: Log) -> tuple[Step, ...]:
         if where:
             steps.append(Step(", ".join(where.values()), where))
     if len(steps) < 2:
-        raise SettingError(
-            "a funnel has two steps or more", found=text, allowed="such as: impression > click > conversion"
-        )
+        raise SettingError(message("grow.funnel_two"), found=text, allowed=message("grow.such_impression"))
     return tuple(steps)
 
 
@@ -132,11 +131,9 @@ def funnel(log: Log, steps: Sequence[Step], *, days: float | None = 7.0, order: 
         SettingError: the order is not known, the window is not positive, or a step names an unknown column.
     """
     if order not in ORDERS:
-        raise SettingError("unknown order of a funnel", found=order, allowed=ORDERS)
+        raise SettingError(message("grow.unknown_order"), found=order, allowed=ORDERS)
     if days is not None and not 0 < days < 36_525:
-        raise SettingError(
-            "the window of a funnel is out of range", found=days, allowed="above 0 days, up to a century"
-        )
+        raise SettingError(message("grow.window_funnel"), found=days, allowed=message("grow.above_days"))
     acts = _acts(log)
     matches = [_match(acts, step) for step in steps]
     window = int((days or 36_525) * DAY)

@@ -83,7 +83,7 @@ def journey(log: Log, unit: Period = "week", *, acts: int = 3, days: int = 7) ->
         SettingError: less than two acts, or no day.
     """
     if acts < 2 or days < 1:
-        raise SettingError("activation takes two acts or more, and a day or more", found=f"{acts} acts, {days} days")
+        raise SettingError(message("grow.activation_takes"), found=message("grow.acts_days", acts=acts, days=days))
     silence: dict[str, str] = {}
     whole = [row for row in growth(log, unit).segment() if row.complete]
     acquired = (

@@ -18,6 +18,7 @@ import numpy as np
 from scipy.special import hyp2f1
 
 from noria.core.errors import InputError
+from noria.core.messages import message
 from noria.grow.log.log import Log
 from noria.grow.log.user_days import user_days
 
@@ -100,9 +101,9 @@ def repeat_purchases(log: Log, until: date) -> History:
     first, latest, count = (found[name].to_numpy().astype(np.float64) for name in ("first", "latest", "days"))
     if not count.size or count.max() < 2:
         raise InputError(
-            f"{log.source}: no user was active on two days up to {until}",
-            found=f"{count.size:,} users",
-            allowed="a log in which users come back",
+            message("grow.user_active", source=log.source, until=until),
+            found=message("grow.users", size=count.size),
+            allowed=message("grow.log_users"),
         )
     return History(count - 1, (latest - first) / 7, (last - first) / 7, until, log.source)
 

@@ -9,6 +9,7 @@ import numpy.typing as npt
 from scipy.optimize import minimize
 
 from noria.core.errors import InputError
+from noria.core.messages import message
 
 Floats = npt.NDArray[np.float64]
 
@@ -54,9 +55,9 @@ def greatest(
     if at_edge.any() or not np.isfinite(curvature).all() or np.linalg.eigvalsh(curvature).min() <= 0:
         edge = ", ".join(name for name, there in zip(names, at_edge, strict=True) if there)
         raise InputError(
-            f"{source}: the {model} model cannot be told from these data",
+            message("grow.model_cannot", source=source, model=model),
             found=found + (f", no bound on {edge}" if edge else ""),
-            hint="more users or a longer time are needed",
+            hint=message("grow.more_users"),
         )
     return best.x, np.asarray(np.linalg.inv(curvature), dtype=np.float64)
 

@@ -15,6 +15,7 @@ from typing import Any, Literal
 import ibis
 
 from noria.core.errors import SettingError
+from noria.core.messages import message
 from noria.grow.log.log import Log
 from noria.grow.log.user_days import keep, numbered_acts, user_days
 from noria.grow.log.zones import WEEK_SHIFTS, WeekStart, day_of
@@ -54,7 +55,7 @@ def check_period(unit: str) -> Period:
     for known in PERIODS:
         if unit == known:
             return known
-    raise SettingError("unknown period", found=unit, allowed=PERIODS)
+    raise SettingError(message("grow.unknown_period"), found=unit, allowed=PERIODS)
 
 
 def period_of(day: Any, unit: Period, week_starts: WeekStart = "monday") -> Any:

@@ -56,7 +56,7 @@ def power(log: Log, days: int = 28, *, seed: int = 0) -> Power:
         SettingError: fewer than two days.
     """
     if days < 2:
-        raise SettingError("too few days to tell who is active often", found=days, allowed="2 or more")
+        raise SettingError(message("grow.too_few_days"), found=days, allowed=message("grow.more_5"))
     days = min(days, (log.as_of - log.first).days + 1)
     last = (log.as_of - type(log.as_of)(1970, 1, 1)).days
     table = user_days(log)

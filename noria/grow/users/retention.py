@@ -87,9 +87,9 @@ class Retention:
         row = self.counts.get(cohort, [])
         if not 0 <= column < len(row):
             raise SettingError(
-                "no such cell of the triangle",
+                message("grow.such_cell"),
                 found=f"{cohort}, {column}",
-                allowed="a cohort, and an age it was observed to",
+                allowed=message("grow.cohort_age"),
             )
         return proportion(
             f"{cohort}, {self.unit} {self.age(column)}", row[column], row[0], level=level, source=self.source
@@ -111,13 +111,13 @@ def retention(
         SettingError: `kind` is not known, or the brackets are none.
     """
     if kind not in KINDS:
-        raise SettingError("unknown kind of retention", found=kind, allowed=KINDS)
+        raise SettingError(message("grow.unknown_kind_retention"), found=kind, allowed=KINDS)
     ends = [0, *(age for bracket in brackets for age in bracket)]
     if any(low > high or (at % 2 == 0 and low == high) for at, (low, high) in enumerate(pairwise(ends))):
         raise SettingError(
-            "no brackets of ages",
+            message("grow.brackets_ages"),
             found=", ".join(f"{low}-{high}" for low, high in brackets),
-            allowed="first and last ages from 1 on, each bracket after the one before",
+            allowed=message("grow.first_last"),
         )
     starts = log.calendar.week_starts
     first, last = number_of(log.first, unit, starts), last_whole(log, unit)

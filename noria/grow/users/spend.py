@@ -20,6 +20,7 @@ from scipy.special import digamma, gammaln
 
 from noria.core.errors import InputError
 from noria.core.figure import Figure
+from noria.core.messages import message
 from noria.grow.log.log import Log
 from noria.grow.log.user_days import user_days
 
@@ -109,8 +110,8 @@ def repeat_amounts(log: Log, until: date, since: date | None = None) -> Amounts:
     count, total = (each[name].to_numpy().astype(np.float64) for name in ("days", "total"))
     if not count.size:
         raise InputError(
-            f"{log.source}: no user paid an amount on a day after their first up to {until}",
-            allowed="a log with amounts in which users come back",
+            message("grow.user_paid", source=log.source, until=until),
+            allowed=message("grow.log_amounts"),
         )
     return Amounts(count, total / count, each["user"].to_numpy(), log.source, log.unit)
 
@@ -124,9 +125,9 @@ def fit_spend(amounts: Amounts) -> Spend:
     scale = float(amounts.mean.mean())
     if np.quantile(amounts.mean, 0.9) - np.quantile(amounts.mean, 0.1) <= 1e-9 * scale:
         raise InputError(
-            f"{amounts.source}: users who paid the same cannot be told apart by what they paid",
-            found=f"{scale:,.4g} a day of {amounts.days.size:,} users",
-            allowed="amounts that differ",
+            message("grow.users_who_paid", source=amounts.source),
+            found=message("grow.day_users", scale=scale, size=amounts.days.size),
+            allowed=message("grow.amounts_differ"),
         )
     x, mean = amounts.days, amounts.mean / scale
 
@@ -184,9 +185,9 @@ def hold_out_spend(log: Log, until: date) -> SpendHoldOut:
     both = np.isin(known.users, later.users)
     if both.sum() < 2:
         raise InputError(
-            f"{log.source}: too few users with amounts up to {until} paid later",
+            message("grow.too_few_users_amounts", source=log.source, until=until),
             found=int(both.sum()),
-            allowed="2 or more",
+            allowed=message("grow.more_5"),
         )
     paid = later.mean[np.isin(later.users, known.users)]
     errors = np.abs(model.expected(known)[both] - paid)

@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from noria.core.errors import InputError
 from noria.core.figure import Figure
+from noria.core.messages import message
 from noria.grow.bundled import cdnow
 from noria.grow.log.engines import is_engine, open_engine
 from noria.grow.log.lake import events
@@ -101,9 +102,9 @@ def study_users(log: Log, unit: Period = "week", *, settings: UserSettings | Non
         try:
             if weeks < 8:
                 raise InputError(
-                    "too short to hold half of it out",
-                    found=f"{(log.as_of - log.first).days + 1} days",
-                    allowed="112 or more",
+                    message("grow.too_short"),
+                    found=message("grow.days", days=(log.as_of - log.first).days + 1),
+                    allowed=message("grow.more_11"),
                 )
             return make()
         except InputError as error:

@@ -72,7 +72,9 @@ class Survival:
             SettingError: no one was watched so long.
         """
         if not 0 <= day <= self.longest:
-            raise SettingError("no user was watched so long", found=day, allowed=f"0 to {self.longest} days")
+            raise SettingError(
+                message("grow.user_watched"), found=day, allowed=message("grow.days_2", longest=self.longest)
+            )
         place = int(np.searchsorted(self.days, day, side="right")) - 1
         low, high = self.interval(level)
         ends = (float(self.share[place]), float(low[place]), float(high[place])) if place >= 0 else (1.0, 1.0, 1.0)
@@ -124,10 +126,10 @@ def survival(log: Log, lapse_days: int = 90) -> Survival:
     lapses = sum(int(row["users"]) for row in rows if int(row["lapsed"]))
     if not lapses:
         raise InputError(
-            f"{log.source}: no user was seen to lapse",
-            found=f"{(log.as_of - log.first).days + 1} days of log, {users:,} users watched",
-            allowed=f"more than {lapse_days} days after some user's last act",
-            hint="name fewer days: --lapse-days",
+            message("grow.user_seen", source=log.source),
+            found=message("grow.days_log", days=(log.as_of - log.first).days + 1, users=users),
+            allowed=message("grow.more_days", lapse_days=lapse_days),
+            hint=message("grow.name_fewer"),
         )
     day = np.array([int(row["days"]) for row in rows])
     left = np.bincount(day, weights=[int(row["users"]) for row in rows])

@@ -27,7 +27,7 @@ from noria.core.caveats import certificate_texts
 from noria.core.errors import InputError, Refused, SettingError
 from noria.core.figure import Figure, proportion
 from noria.core.folder import read_manifest
-from noria.core.messages import Message, message, term
+from noria.core.messages import Message, joined, message, term
 from noria.core.progress import Report
 from noria.make.corpus.texts import texts_of
 from noria.make.training.settings import ReadSettings
@@ -89,7 +89,10 @@ class Certificate:
             Refused: it did not; says why.
         """
         if not self.passed:
-            raise Refused("no certificate: " + "; ".join(self.reasons), hint=message("make.trained_model"))
+            raise Refused(
+                message("make.no_certificate", reasons=joined("join.clauses", self.reasons)),
+                hint=message("make.trained_model"),
+            )
         return self
 
 

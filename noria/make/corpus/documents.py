@@ -326,19 +326,19 @@ def _reason(path: Path, folder: Path) -> str | None:
         return reason
     try:
         if not path.is_file():
-            return "a link to nothing" if path.is_symlink() else "no ordinary file"
+            return message("make.link_nothing") if path.is_symlink() else message("make.no_ordinary_file")
         if not os.access(path, os.R_OK):
-            return "unreadable (no permission)"
+            return message("make.no_permission")
         if not path.stat().st_size:
-            return "an empty file"
+            return message("make.empty_file")
         if Source(path.name).suffix != ".json":
             return None
         # Settings and the like lie beside rows in such files; a row tells the difference.
-        return None if next(iter(read_records(path)), None) else "JSON without rows"
+        return None if next(iter(read_records(path)), None) else message("make.json_without")
     except InputError as error:
         return error.what.replace(str(path), "JSON that", 1) if "holds no rows" in error.what else None
     except OSError as error:
-        return f"unreadable ({error.strerror})"
+        return message("make.unreadable", strerror=error.strerror)
 
 
 def _not_read(reason: str, files: Sequence[Path]) -> str:

@@ -31,7 +31,7 @@ def keep_lowest(module: PreTrainedModel, count: int) -> None:
     """
     layers = anatomy.only_stack(module)
     if layers is None or not 1 <= count <= len(layers):
-        allowed = f"1 to {len(layers)}" if layers is not None else "no layers to cut"
+        allowed = f"1 to {len(layers)}" if layers is not None else message("make.layers_cut")
         raise SettingError(message("make.layers_beyond"), found=count, allowed=allowed)
     before = len(layers)
     if count == before:

@@ -151,14 +151,14 @@ def check_folder(folder: Path) -> None:
         document = json.loads(config.read_text(encoding="utf-8"))
     except FileNotFoundError:
         inner = next((one for one in sorted(folder.glob("0_*")) if (one / "config.json").is_file()), None)
-        hint = f"its model lies in {inner}: name that folder" if inner else "it is not a model folder"
+        hint = message("make.model_lies", inner=inner) if inner else message("make.model_folder")
         raise FolderError(message("make.holds_config", folder=folder), hint=hint) from None
     except ValueError as error:
         raise FolderError(message("make.cannot_read", config=config), found=str(error)) from None
     if "auto_map" in document and not known_natively(str(document.get("model_type", ""))):
         raise FolderError(message("make.asks_run", folder=folder), allowed=message("make.architectures_transformers"))
     if not any(folder.glob("*.safetensors")):
-        found = ", ".join(sorted(path.name for path in folder.glob("*.bin"))) or "no weights"
+        found = ", ".join(sorted(path.name for path in folder.glob("*.bin"))) or message("make.weights")
         raise FolderError(message("make.holds_safetensors", folder=folder), found=found, allowed="model.safetensors")
 
 

@@ -25,6 +25,7 @@ from scipy.stats import t as t_distribution
 
 from noria.core.errors import InputError, SettingError
 from noria.core.figure import Figure
+from noria.core.messages import message
 from noria.grow.series.series import Floats
 
 Method = Literal["steps", "paths"]
@@ -116,9 +117,9 @@ class Rivals:
                 )
                 return Paths(*joined)
         raise InputError(
-            "rivals run away in nearly every draw: what holds growth back is not identified",
-            found=f"{count} of {8 * draws} stay",
-            hint="forecast shares instead, or give a longer series",
+            message("grow.rivals_run"),
+            found=message("grow.stay", count=count, value=8 * draws),
+            hint=message("grow.forecast_shares"),
         )
 
     def _paths(self, horizon: int, draws: int, random: np.random.Generator) -> Paths:
@@ -192,7 +193,7 @@ def fit_rivals(
     freedom = len(starts) - count - 1
     if freedom < 2:
         raise InputError(
-            "too few periods for so many rivals", found=len(starts) + 1, allowed=f"{count + 4} or more in a row"
+            message("grow.too_few"), found=len(starts) + 1, allowed=message("grow.more_row", count=count + 4)
         )
     scale = float(np.nanmean(table))
     logs, amounts = np.log(table), table / scale
@@ -234,15 +235,15 @@ def fit_rivals(
 
 def _checked(values: Floats | Sequence[Sequence[float]], method: str) -> Floats:
     if method not in ("steps", "paths"):
-        raise SettingError("unknown method", found=method, allowed=("steps", "paths"))
+        raise SettingError(message("grow.unknown_method"), found=method, allowed=("steps", "paths"))
     table = np.asarray(values, dtype=np.float64)
     if table.ndim != 2 or table.shape[1] < 2:
-        raise InputError("competition needs two rivals or more", found=table.shape)
+        raise InputError(message("grow.competition_needs"), found=table.shape)
     if not (np.isnan(table) | (np.isfinite(table) & (table > 0))).all():
         raise InputError(
-            "rivals' values must be above zero",
+            message("grow.rivals_values"),
             found=float(np.nanmin(table)),
-            hint="leave out times at which one was not there",
+            hint=message("grow.leave_out"),
         )
     return table
 

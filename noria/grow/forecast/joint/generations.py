@@ -20,6 +20,7 @@ from scipy.stats import t as t_distribution
 
 from noria.core.errors import InputError
 from noria.core.figure import Figure
+from noria.core.messages import message
 from noria.grow.forecast.levels.curves import BASS
 from noria.grow.series.series import Floats
 
@@ -123,9 +124,9 @@ def fit_generations(
     freedom = int(seen.sum()) - 2 * pairs - count
     if freedom < 2 or (np.nan_to_num(table).max(0) <= 0).any():
         raise InputError(
-            "too few values for so many generations",
+            message("grow.too_few_values"),
             found=int(seen.sum()),
-            allowed=f"{2 * pairs + count + 2} or more, some above zero for each",
+            allowed=message("grow.more_some", value=2 * pairs + count + 2),
         )
     times = np.arange(1.0, len(table) + 1)
     scale = float(np.nanmax(table))
@@ -175,12 +176,12 @@ def _checked(values: Floats | Sequence[Sequence[float]], launches: Sequence[floa
     starts = np.asarray(launches, dtype=np.float64)
     if table.ndim != 2 or starts.shape != table.shape[1:] or (np.diff(starts) <= 0).any():
         raise InputError(
-            "generations need one launch each, in rising order",
+            message("grow.generations_need"),
             found=starts.tolist(),
-            allowed=f"{table.shape[-1]} launches",
+            allowed=message("grow.launches", shape=table.shape[-1]),
         )
     if np.nanmin(table, initial=0.0) < 0:
-        raise InputError("what is in use cannot be below zero", found=float(np.nanmin(table)))
+        raise InputError(message("grow.what_use"), found=float(np.nanmin(table)))
     return table, starts
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from noria.core.errors import InputError, SettingError, unknown
+from noria.core.messages import message
 from noria.grow.forecast.levels.levels import MINIMUM, Levels, random_walk
 from noria.grow.forecast.names import BASELINE
 from noria.grow.forecast.scoring.rolling import Ahead, Backtest, Forecaster, Record, mean_change, rolled
@@ -110,7 +111,7 @@ def amounts_of(
             raise unknown("entity", name, names)
     columns = [names.index(name) for name in taking] if taking else list(range(len(names)))
     if len(set(columns)) < 2:
-        raise InputError("amounts that act on one another are of two entities or more", found=", ".join(names))
+        raise InputError(message("grow.amounts_act"), found=", ".join(names))
     return Amounts(tuple(times), tuple(names), values, chosen.unit, series.provenance, chosen.flags).taking(columns)
 
 
@@ -171,7 +172,7 @@ def study_amounts(
     """
     allowed = ("best", *models, BLEND)
     if model not in allowed:
-        raise SettingError("no such model of amounts that act on one another", found=model, allowed=allowed)
+        raise SettingError(message("grow.such_model_amounts"), found=model, allowed=allowed)
     try:
         test, silence = backtest_amounts(history, models, horizon=holdout, seed=seed), ""
     except InputError as error:
@@ -181,9 +182,9 @@ def study_amounts(
     unknown_yet = np.flatnonzero(np.isnan(outlook.draws).any((0, 1)))
     if unknown_yet.size:
         raise InputError(
-            f"too few values of {history.names[int(unknown_yet[0])]} for {name}",
-            allowed=f"{WALKED} or more",
-            hint="take the others, or another model",
+            message("grow.too_few_values_2", names=history.names[int(unknown_yet[0])], name=name),
+            allowed=message("grow.more", walked=WALKED),
+            hint=message("grow.take_others"),
         )
     return JointStudy(history, outlook, name, tuple(following(history.times, horizon)), test, silence)
 
@@ -199,7 +200,9 @@ def backtest_amounts(
     size = len(history.times)
     start = max(MINIMUM, size // 2, size - ORIGINS)
     if start >= size:
-        raise InputError("too few values to hold any out", found=size, allowed=f"{MINIMUM + 1} or more")
+        raise InputError(
+            message("grow.too_few_values_hold"), found=size, allowed=message("grow.more_2", minimum=MINIMUM + 1)
+        )
 
     def forecaster(model: JointModel) -> Forecaster:
         def forecast(seen: int, ahead: int, mine: int) -> Ahead:

@@ -19,6 +19,7 @@ import numpy as np
 from scipy.special import logsumexp
 
 from noria.core.errors import InputError, SettingError, unknown
+from noria.core.messages import message
 from noria.grow.forecast.names import BASELINE
 from noria.grow.series.calendars import place_of, time_at
 from noria.grow.series.series import Floats
@@ -82,7 +83,9 @@ def by_launch(history: Amounts, launches: Sequence[str] = (), *, apart: bool = F
         name, _, time = text.rpartition("=")
         if not name:
             raise SettingError(
-                "a launch is told as NAME=TIME", found=text, allowed=f"such as {history.names[0]}={history.times[0]}"
+                message("grow.launch_told"),
+                found=text,
+                allowed=message("grow.such", names=history.names[0], times=history.times[0]),
             )
         if name not in history.names:
             raise unknown("generation", name, history.names)
@@ -91,19 +94,19 @@ def by_launch(history: Amounts, launches: Sequence[str] = (), *, apart: bool = F
     for column, name in enumerate(history.names):
         there = np.flatnonzero(np.nan_to_num(history.values[:, column]) > 0)
         if name not in told and (not there.size or there[0] == 0):
-            why = "is there from the first period on" if there.size else "was never seen above zero"
+            why = message("grow.there_from_first") if there.size else message("grow.never_above_zero")
             raise InputError(
-                f"{name} {why}: its launch cannot be seen",
-                hint=f"tell it with --launch '{name}=TIME', or leave it out of --take",
+                message("grow.launch_cannot", name=name, why=why),
+                hint=message("grow.tell_launch", name=name),
             )
         found.append(told.get(name, float(there[0]) if there.size else 0.0))
     order = sorted(range(len(found)), key=lambda column: found[column])
     for before, after in itertools.pairwise(order):
         if found[before] == found[after]:
             raise InputError(
-                "two generations were launched at one time",
+                message("grow.two_generations"),
                 found=f"{history.names[before]}, {history.names[after]}",
-                hint="take one of them, or tell their launches",
+                hint=message("grow.take_one"),
             )
     return Succession(history.taking(order), tuple(found[column] for column in order), apart)
 
@@ -136,7 +139,7 @@ def study_generations(
     if len(there) < len(history.names):
         missing = [name for column, name in enumerate(history.names) if column not in there]
         raise InputError(
-            "a generation was launched after the last period", found=", ".join(missing), hint="leave it out with --take"
+            message("grow.generation_launched"), found=", ".join(missing), hint=message("grow.leave_out_take")
         )
     models: dict[str, JointModel] = {BASELINE: random_walks, MODEL: partial(generations_ahead, succession=succession)}
     ahead = study_amounts(history, models, horizon=horizon, holdout=holdout, model=model, draws=draws, seed=seed)

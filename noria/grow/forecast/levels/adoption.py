@@ -197,7 +197,9 @@ def fit_one(
     given = np.asarray(values, dtype=np.float64)
     fitted = fit_many(given[None], curve, kind=kind, noises=noises, estimator=estimator, effort=effort, times=times)
     if fitted.problems:
-        raise InputError(f"no {curve} curve: {fitted.problems[0]}", hint="show the values as they are instead")
+        raise InputError(
+            message("grow.curve", curve=curve, problems=fitted.problems[0]), hint=message("grow.show_values")
+        )
     return Adoption(fitted, int(np.sum(~np.isnan(given))), level, source)
 
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from noria.core.errors import InputError
+from noria.core.messages import message
 from noria.grow.series.series import Floats
 from noria.grow.users.retention import Retention
 
@@ -68,7 +69,7 @@ def _ahead(known: Floats, horizon: int, draws: int, random: np.random.Generator)
     periods = len(known)
     sizes = known[:, 0]
     if periods < 4 or not np.nansum(known[:, 1:]) > 0:
-        raise InputError("cohorts need four periods, and someone who came back", found=periods)
+        raise InputError(message("grow.cohorts_need"), found=periods)
     kept = _pooled(known)
     past = np.array([np.sum(sizes[:period] * kept.rate[period - np.arange(period)]) for period in range(1, periods)])
     came = np.array([sum(known[c, period - c] for c in range(period)) for period in range(1, periods)])
@@ -134,7 +135,7 @@ def _newcomers(sizes: Floats, horizon: int, draws: int, random: np.random.Genera
 def _fading(shocks: Floats, draws: int, random: np.random.Generator) -> tuple[float, Floats, Floats]:
     """Return the last shock, and draws of what is left of one a period later and of its noise, (draws,) each."""
     if shocks.size < 3:
-        raise InputError("cohorts need three periods in which someone came back", found=int(shocks.size))
+        raise InputError(message("grow.cohorts_need_three"), found=int(shocks.size))
     before, after = shocks[:-1], shocks[1:]
     size = float(before @ before) + 1e-9
     fading = float(np.clip(before @ after / size, 0.0, 0.98))

@@ -20,6 +20,7 @@ from typing import Literal
 import numpy as np
 
 from noria.core.errors import InputError, SettingError
+from noria.core.messages import message
 from noria.grow.series.series import Floats
 
 from .curves import BASS, CURVES, Curve, Periods, bass_density
@@ -130,7 +131,7 @@ class Diffusions:
             return Periods(ends, self.flow)
         if effort is None or effort.shape != (horizon, self.effort.shape[1]):
             raise InputError(
-                "a forecast with covariates needs their future",
+                message("grow.forecast_covariates"),
                 found=None if effort is None else effort.shape,
                 allowed=f"({horizon}, {self.effort.shape[1]})",
             )
@@ -164,9 +165,9 @@ def fit_many(
     """
     chosen = CURVES.get(curve)
     if chosen is None:
-        raise SettingError("unknown curve", found=curve, allowed=CURVES)
+        raise SettingError(message("grow.unknown_curve"), found=curve, allowed=CURVES)
     if (effort is not None or estimator == "density") and (chosen is not BASS or kind != "flow"):
-        raise SettingError("covariates and the density are for flows under Bass", found=f"{curve}, {kind}")
+        raise SettingError(message("grow.covariates_density"), found=f"{curve}, {kind}")
     table = np.atleast_2d(np.asarray(values, dtype=np.float64))
     ends = np.arange(1.0, table.shape[1] + 1) if times is None else np.asarray(times, dtype=np.float64)
     _check(table, ends, effort)
@@ -219,12 +220,12 @@ def _fitted(
 def _check(table: Floats, ends: Floats, effort: Floats | None) -> None:
     if np.isinf(table).any() or (table < 0).any():
         bad = table[np.isinf(table) | (table < 0)]
-        raise InputError("values of diffusion are amounts", found=float(bad[0]), allowed="0 or more, nan where missing")
+        raise InputError(message("grow.values_diffusion"), found=float(bad[0]), allowed=message("grow.more_nan"))
     if ends.shape != table.shape[1:] or (np.diff(ends) <= 0).any() or not np.isfinite(ends).all():
-        raise InputError("times must rise, one for each value", found=ends.tolist())
+        raise InputError(message("grow.times_must"), found=ends.tolist())
     if effort is not None and (effort.ndim != 2 or len(effort) < ends[-1] or effort.shape[1] > 2):
         raise InputError(
-            "covariates need a row for every period and two columns at most",
+            message("grow.covariates_need"),
             found=effort.shape,
-            allowed=f"({int(ends[-1])}, 1 or 2)",
+            allowed=message("grow.or", ends=int(ends[-1])),
         )

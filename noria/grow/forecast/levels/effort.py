@@ -74,7 +74,7 @@ def effort_of(series: Series, measures: Sequence[str], flow: Levels, segment: st
         owners = dict.fromkeys(point.entity for point in chosen)
         owner = flow.name if flow.name in owners else next(iter(owners), "") if len(owners) == 1 else ""
         if not owner:
-            raise InputError(f"{measure} is of none that sells", found=", ".join(owners), allowed=flow.name)
+            raise InputError(message("grow.none_sells", measure=measure), found=", ".join(owners), allowed=flow.name)
         known = {point.time: point.value for point in chosen if point.entity == owner}
         later = following(flow.times, len(known))
         planned = next((place for place, time in enumerate(later) if time not in known), len(later))
@@ -82,9 +82,9 @@ def effort_of(series: Series, measures: Sequence[str], flow: Levels, segment: st
         for time, value in zip((*flow.times, *later), values, strict=False):
             if value is None or value <= 0:
                 raise InputError(
-                    f"{measure} must be above zero in every period",
-                    found=f"{'nothing' if value is None else value} in {time}",
-                    hint="an effort counts by its logarithm",
+                    message("grow.must_above", measure=measure),
+                    found=message("grow.in", value="nothing" if value is None else value, time=time),
+                    hint=message("grow.effort_counts"),
                 )
         columns.append(np.log(np.array(values, dtype=np.float64)))
     size = min(len(column) for column in columns)

@@ -17,6 +17,7 @@ from functools import partial
 import numpy as np
 
 from noria.core.errors import InputError
+from noria.core.messages import message
 from noria.grow.forecast.scoring.rolling import Ahead, Backtest, Forecaster, Record, mean_change, rolled
 from noria.grow.forecast.scoring.scores import BLEND, counts_of
 from noria.grow.series.calendars import between, following
@@ -69,20 +70,20 @@ def levels_of(
     chosen = series.only(measure, segment)
     if scale_of(chosen.unit):
         raise InputError(
-            "a growth curve needs amounts, not shares",
-            found=f"unit {chosen.unit!r}",
-            hint="forecast shares with --of shares",
+            message("grow.growth_curve"),
+            found=message("grow.unit", unit=chosen.unit),
+            hint=message("grow.forecast_shares_shares"),
         )
     names = list(dict.fromkeys(point.entity for point in chosen.points))
     if entity is None and len(names) > 1:
         raise InputError(
-            "the series has several entities",
+            message("grow.series_several"),
             found=", ".join(names),
-            allowed="one of them",
-            hint="name one with --entity",
+            allowed=message("grow.one_them"),
+            hint=message("grow.name_one"),
         )
     if entity is not None and entity not in names:
-        raise InputError("no such entity", found=entity, allowed=names)
+        raise InputError(message("grow.such_entity"), found=entity, allowed=names)
     mine = {point.time: point.value for point in chosen.points if point.entity == (entity or names[0])}
     known = sorted(mine)
     times = between(known)
@@ -101,7 +102,7 @@ def random_walk(history: Levels, horizon: int, draws: int, seed: int, *, driftin
     values = history.values[places]
     logged = bool((values > 0).all())
     if values.size < 4:
-        raise InputError("too few values", found=int(values.size), allowed="4 or more")
+        raise InputError(message("grow.too_few_values_3"), found=int(values.size), allowed=message("grow.more_3"))
     seen = np.log(values) if logged else values
     gaps, steps = np.diff(places).astype(float), np.diff(seen)
     rate = float(steps.sum() / gaps.sum()) if drifting else 0.0
@@ -170,7 +171,9 @@ def backtest_levels(
     size = len(history.times)
     start = max(MINIMUM, size // 2) if first is None else first
     if start >= size or history.n <= MINIMUM:
-        raise InputError("too few values to hold any out", found=history.n, allowed=f"{MINIMUM + 1} or more")
+        raise InputError(
+            message("grow.too_few_values_hold"), found=history.n, allowed=message("grow.more_2", minimum=MINIMUM + 1)
+        )
     able = ~np.isnan(history.values) if scored is None else ~np.isnan(history.values) & (scored > 0)
 
     def naive(seen: int) -> float:

@@ -209,7 +209,7 @@ def rolled(
             blended.append(_trial(record, BLEND, seen, row, mixed, log_score))
         known += [(row, scores[row]) for row in rows]
     if not blended:
-        raise InputError("no period after the first origin has all values known", found=record.times[-1])
+        raise InputError(message("grow.period_after"), found=record.times[-1])
     taking = [name for name in models if name not in silent]
     trials = [trial for name in taking for trial in found[name]]
     if len(taking) > 1:

@@ -173,10 +173,10 @@ def fit(market: Shares, patterns: Sequence[Dynamics] = ATTRACTION, *, periods: i
     whole = np.flatnonzero(~np.isnan(ratios[:, 0]))
     if whole.size < MINIMUM:
         raise InputError(
-            "too few periods with all shares known",
+            message("grow.too_few_periods"),
             found=int(whole.size),
-            allowed=f"{MINIMUM} or more",
-            hint="show the shares as they are instead",
+            allowed=message("grow.more_2", minimum=MINIMUM),
+            hint=message("grow.show_shares"),
         )
     posteriors = tuple(_filtered(ratios[whole[0] :], pattern) for pattern in patterns)
     likelihood = np.array([posterior.log_likelihood for posterior in posteriors])
@@ -192,18 +192,16 @@ def check_forecastable(market: Shares) -> None:
     """
     overlapping = [flag.time for flag in market.flags if flag.code == "overlap"]
     if overlapping:
-        raise InputError(
-            "shares that overlap cannot be forecast as shares of one whole", found=", ".join(overlapping[:3])
-        )
+        raise InputError(message("grow.shares_overlap"), found=", ".join(overlapping[:3]))
     known = int(market.whole.sum())
     if known < MINIMUM:
         told = [flag.what for flag in market.flags if flag.code in ("missing", "renamed", "advice")]
         why = f" of {len(market.times)}: {'; '.join(dict.fromkeys(told[:2] + told[-2:]))}" if told else ""
         raise InputError(
-            "too few periods with all shares known",
+            message("grow.too_few_periods"),
             found=known,
-            allowed=f"{MINIMUM} or more{why}",
-            hint=None if told else "show the shares as they are instead",
+            allowed=message("grow.more_4", minimum=MINIMUM, why=why),
+            hint=None if told else message("grow.show_shares"),
         )
 
 
@@ -213,9 +211,9 @@ def log_ratios(market: Shares, values: Floats) -> tuple[Floats, tuple[int, ...]]
         present = [column for column in range(values.shape[1]) if np.nanmax(values[:, column], initial=0.0) > 0]
     if len(present) < 2:
         raise InputError(
-            "a forecast of shares needs two entities with a share above zero",
+            message("grow.forecast_shares_needs"),
             found=len(present),
-            hint="forecast what one entity sells or has with --of flow or --of level",
+            hint=message("grow.forecast_what"),
         )
     leader = max(present, key=lambda column: float(np.nanmean(values[:, column])))
     order = (leader, *[column for column in present if column != leader])

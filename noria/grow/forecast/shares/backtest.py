@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from noria.core.errors import InputError
+from noria.core.messages import message
 from noria.grow.forecast.scoring.rolling import (
     LEVELS,
     Ahead,
@@ -53,7 +54,9 @@ def backtest(
     periods = len(market.times)
     start = max(MINIMUM + 1, periods // 2) if first is None else first
     if start >= periods:
-        raise InputError("too few periods to hold any out", found=periods, allowed=f"{MINIMUM + 2} or more")
+        raise InputError(
+            message("grow.too_few_periods_hold"), found=periods, allowed=message("grow.more_2", minimum=MINIMUM + 2)
+        )
     past = _Past(market)
     record = Record(
         market.times, market.values * 100, past.comparable, past.naive, past.columns, market.resolution * 100

@@ -14,6 +14,7 @@ from typing import Protocol
 import numpy as np
 
 from noria.core.errors import SettingError
+from noria.core.messages import message
 from noria.grow.forecast.names import BASELINE, NAMES
 from noria.grow.forecast.scoring.scores import BLEND, counts_of
 from noria.grow.market.share import Shares
@@ -69,7 +70,7 @@ def forecast_shares(
     """
     if model != BLEND:
         if model not in MODELS:
-            raise SettingError("unknown model of shares", found=model, allowed=[*MODELS, BLEND])
+            raise SettingError(message("grow.unknown_model"), found=model, allowed=[*MODELS, BLEND])
         return MODELS[model](market).ahead(horizon, draws=draws, seed=seed)
     taking = weights or dict.fromkeys(MODELS, 1 / len(MODELS))
     counts = counts_of(np.array(list(taking.values())), draws)

@@ -18,6 +18,7 @@ from scipy.special import logsumexp
 from scipy.stats import invwishart
 
 from noria.core.errors import InputError
+from noria.core.messages import message
 from noria.grow.market.share import Shares
 from noria.grow.series.calendars import following
 from noria.grow.series.series import Floats
@@ -137,10 +138,10 @@ def fit_rivalry(market: Shares) -> Rivalry:
     starts = whole[:-1][np.diff(whole) == 1]
     if len(starts) < MINIMUM - 1:
         raise InputError(
-            "too few periods with all shares known",
+            message("grow.too_few_periods"),
             found=int(whole.size),
-            allowed=f"{MINIMUM} or more in a row",
-            hint="show the shares as they are instead",
+            allowed=message("grow.more_row_2", minimum=MINIMUM),
+            hint=message("grow.show_shares"),
         )
     changes, shares = ratios[starts + 1] - ratios[starts], shares_of(ratios[starts])
     couplings = tuple(_coupled(changes, shares, looseness) for looseness in LOOSENESS)

@@ -18,6 +18,7 @@ import numpy as np
 from scipy.special import logsumexp
 
 from noria.core.errors import InputError
+from noria.core.messages import message
 from noria.grow.market.share import Shares
 from noria.grow.series.calendars import following
 from noria.grow.series.series import Floats
@@ -137,10 +138,10 @@ def fit_structural(market: Shares) -> Structural:
     whole = np.flatnonzero(~np.isnan(ratios[:, 0]))
     if whole.size < MINIMUM:
         raise InputError(
-            "too few periods with all shares known",
+            message("grow.too_few_periods"),
             found=int(whole.size),
-            allowed=f"{MINIMUM} or more",
-            hint="show the shares as they are instead",
+            allowed=message("grow.more_2", minimum=MINIMUM),
+            hint=message("grow.show_shares"),
         )
     basis = isometric(ratios.shape[1])
     return _filtered(market, present, ratios[whole[0] :] @ basis, basis)

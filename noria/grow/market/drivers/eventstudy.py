@@ -113,9 +113,9 @@ def event_study(
             found.append(path)
     if not used:
         raise InputError(
-            "not identified: no event has a whole window with a clean rival in it",
+            message("grow.identified_event"),
             found=skipped[0][1],
-            allowed=f"{window} periods known on both sides",
+            allowed=message("grow.periods_known", window=window),
         )
     mean, pool = np.asarray(np.mean(found, axis=0), dtype=np.float64), paths.placebos()
     slope = _slope(mean, window)
@@ -154,7 +154,7 @@ def event_study(
 
 def _checked(market: Shares, happenings: Sequence[MarketEvent]) -> None:
     if not happenings:
-        raise InputError("nothing happened", found=0, allowed="one event or more")
+        raise InputError(message("grow.nothing_happened"), found=0, allowed=message("grow.one_event"))
     for item in happenings:
         if item.entity not in market.entities:
             raise unknown("entity", item.entity, market.entities)
@@ -189,13 +189,13 @@ def read_happenings(path: str | Path) -> list[MarketEvent]:
     """
     path = Path(path)
     if not path.is_file():
-        raise InputError("no such file of events", found=str(path), allowed="CSV with the columns time, entity, name")
+        raise InputError(message("grow.such_file"), found=str(path), allowed=message("grow.csv_columns"))
     found = []
     for line, row in read_headed(path, ("time", "entity"), "events").rows:
         cells = {name: row.get(name, "").strip() for name in ("time", "entity", "name")}
         for name in ("time", "entity"):
             if not cells[name]:
-                raise RowError("empty", file=path, line=line, field=name)
+                raise RowError(message("grow.empty"), file=path, line=line, field=name)
         found.append(MarketEvent(cells["entity"], read_time(cells["time"]) or cells["time"], cells["name"]))
     return found
 

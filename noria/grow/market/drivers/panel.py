@@ -86,9 +86,9 @@ def panel_of(
     """
     if not drivers:
         raise InputError(
-            "no driver was named",
+            message("grow.driver_named"),
             allowed=[name for name in series.measures if name != outcome],
-            hint="name one with --driver",
+            hint=message("grow.name_one_driver"),
         )
     for name in (outcome, *drivers):
         if name not in series.measures:
@@ -144,8 +144,8 @@ def _shaped(
             usable &= above
     if not usable.any():
         raise InputError(
-            f"not identified: {outcome} and {', '.join(drivers)} are known together for no entity and period",
-            found="; ".join(problems) or "no common period",
+            message("grow.identified_known", outcome=outcome, drivers=", ".join(drivers)),
+            found="; ".join(problems) or message("grow.common_period"),
         )
     with np.errstate(invalid="ignore", divide="ignore"):
         y = np.log(y)
@@ -155,7 +155,7 @@ def _shaped(
         y, x, noise, usable = _changes(y, x, noise, usable, breaks, problems)
     rows, columns = np.nonzero(usable)
     if not rows.size:
-        raise InputError("not identified: no entity has two periods in a row", found="; ".join(problems))
+        raise InputError(message("grow.identified_entity"), found="; ".join(problems))
     level = np.cumsum(breaks, axis=0) * len(entities) + np.arange(len(entities))
     return Panel(
         outcome,

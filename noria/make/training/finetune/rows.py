@@ -251,7 +251,7 @@ def _known(rows: list[Row], task: Task, file: Path | None, settings: RowSettings
     if not names:
         return rows
     count = sum(map(bool, strange))
-    what = f"{file}: {count:,} of {len(rows):,} rows have labels that no training row has"
+    what = message("make.rows_labels", file=file, count=count, rows=len(rows))
     if not settings.skip_bad_rows:
         raise InputError(
             what,

@@ -51,9 +51,9 @@ def check(need: Need, available_bytes: int, title: str) -> None:
     if need.bytes <= available_bytes:
         return
     if need.state > need.activations:
-        hint = "let less learn (--adapter.kind lora, or more frozen layers), or take a smaller model"
+        hint = message("make.let_less")
     else:
-        hint = "lower the tokens of a batch, or max_length"
+        hint = message("make.lower_tokens")
     raise ResourceError(
         message(
             "errors.memory",

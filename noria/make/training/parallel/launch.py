@@ -131,7 +131,7 @@ class _Worker:
     def reason(self) -> NoriaError | None:
         """Return why it ended, or None where all went well."""
         code, name = self.process.returncode, f"worker {self.rank} of {self.workers}"
-        again = "the same command goes on from the last checkpoint"
+        again = message("make.same_command")
         if self.error is not None and self.error["class"]:
             reason: NoriaError = getattr(errors, self.error["class"])(self.error["line"])
             return reason
