@@ -262,19 +262,19 @@ def test_texts_that_grow_together_get_what_each_would_get_alone(case: str, tmp_p
     for one, other in zip(engine.outputs(features), predict(module, features), strict=True):
         np.testing.assert_allclose(one, other, atol=2e-4)
     prompts = [one.ids[: 3 + 4 * place] for place, one in enumerate(features)]
-    writer = engine.writer()
+    scheduler = engine.scheduler()
     said: dict[int, list[int]] = {}
     for number, ids in enumerate(prompts):
-        writer.begin(number, ids, Sampling(temperature=0), max_tokens=12 - number)
+        scheduler.begin(number, ids, Sampling(temperature=0), max_tokens=12 - number)
         said[number] = []
-        writer.step()  # they begin one after the other, while the earlier ones go on
-    writer.forget(1)
+        scheduler.step()  # they begin one after the other, while the earlier ones go on
+    scheduler.forget(1)
     del said[1]
     for number in said:
         said[number] = list(engine2.generate(prompts[number], Sampling(temperature=0, max_tokens=12 - number)))
     found: dict[int, list[int]] = {number: [] for number in said}
-    while writer.busy:
-        for number, drawn in writer.step():
+    while scheduler.busy:
+        for number, drawn in scheduler.step():
             if drawn is not None:
                 assert not isinstance(drawn, Exception)
                 found[number].append(drawn.token)
