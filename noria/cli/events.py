@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import App, Parameter
 
 from noria.core.errors import InputError
-from noria.core.messages import message
+from noria.core.messages import for_terminal, message
 from noria.server.http.settings import ServerSettings
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def seal(*, lake: Lake = _LAKE, today: Annotated[bool, Parameter(negative="")] =
     from noria.lake.seal import seal_all
 
     files = seal_all(check_lake(lake), everything() if today else datetime.now(UTC))
-    print(f"{files:,} files sealed")
+    print(for_terminal(message("lines.files_sealed", files=files)))
 
 
 @app.command
@@ -163,7 +163,7 @@ def migrate(*, lake: Lake = _LAKE) -> None:
     from noria.lake.event import SCHEMA
 
     files = migrate_lake(lake)
-    print(f"{files:,} sealed files written anew; the lake has schema {SCHEMA}")
+    print(for_terminal(message("lines.sealed_files", files=files, schema=SCHEMA)))
 
 
 def _print_receipt(receipt: Receipt, json: bool) -> None:

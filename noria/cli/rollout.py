@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import Parameter
 
 from noria.core.errors import InputError, ResourceError
-from noria.core.messages import message
+from noria.core.messages import for_terminal, message
 from noria.server.http.settings import ServerSettings
 
 Action = Literal["swap", "canary", "shadow", "promote", "end", "roll_back"]
@@ -68,7 +68,7 @@ def versions(
     else:
         body = {"action": action, "folder": folder, "share": share, "why": why} if action else None
         told = _request(f"{url}/versions/{model}", key, body)
-        print(f"{model}: {told['live']} is live ({told['folder']})")
+        print(for_terminal(message("lines.live", model=model, live=told["live"], folder=told["folder"])))
         if trial := told["trial"]:
             compared = f", {trial['same']} of {trial['compared']} alike" if trial.get("compared") else ""
             print(

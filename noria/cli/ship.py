@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import App, Parameter, validators
 
 import noria
+from noria.core.messages import for_terminal, message
 from noria.server.guard.guard import GuardSettings
 from noria.server.http.settings import ServerSettings
 
@@ -77,7 +78,7 @@ def serve(
 
     for model in models:
         for words in caveats_of(model):
-            print(f"{model.name}: note that {words}", file=sys.stderr, flush=True)
+            print(for_terminal(message("lines.note", name=model.name, words=words)), file=sys.stderr, flush=True)
     told = noria.serve(*models, apps=apps, guard=guard, prepare=_console(console), settings=settings)
     return 130 if told == signal.SIGINT else 0
 
@@ -120,7 +121,7 @@ def remote(
     from noria.infer.remote import write_remote
 
     write_remote(out, task=task, url=url, model=model, key_variable=key_variable, max_length=max_length)
-    print(f"{out} stands for {model} at {url}")
+    print(for_terminal(message("lines.stands", out=out, model=model, url=url)))
 
 
 @key_app.command(name="make")
@@ -252,7 +253,7 @@ def revoke_key(key: str, *, lake: Path = ServerSettings().lake) -> None:
     from noria.server.http.keys import Keys
 
     revoked = Keys(lake / "server").revoke(key)
-    print(f"{revoked.id} ({revoked.name}) is revoked")
+    print(for_terminal(message("lines.revoked", id=revoked.id, name=revoked.name)))
 
 
 def _console(root: Path | None) -> Callable[[FastAPI], None] | None:

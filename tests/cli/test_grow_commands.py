@@ -379,3 +379,16 @@ def test_what_cannot_be_done_is_one_line_and_exit_code_2(
     assert message in said
     assert len(said.splitlines()) == 1
     assert said.startswith("noria: ")
+
+
+def test_the_heads_of_a_table_are_told_in_chinese(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from noria.cli.grow.shown import print_table
+
+    rows = [{"of_before": 0.5, "inside 90 %": "90%", "甲 A": 2}]
+    print_table(rows, list(rows[0]))
+    assert capsys.readouterr().out.split("\n")[0].split() == ["of_before", "inside", "90", "%", "甲", "A"]
+    monkeypatch.setenv("NORIA_LANG", "zh")
+    print_table(rows, list(rows[0]))
+    assert capsys.readouterr().out.split("\n")[0].split() == ["占上一步", "90", "%", "区间内", "甲", "A"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from noria.core.messages import for_terminal
+from noria.core.messages import for_terminal, message
 
 from .shown import percent, print_table
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from noria.grow.market.potential import Potential
     from noria.grow.market.targets import Target
 
-_NOT_YET = {"decomposition": "what moved the shares", "position": "segments and targets"}
+_NOT_YET = {"decomposition": "moved", "position": "targets"}
 
 
 def print_asked(found: MarketAnalyses) -> None:
@@ -32,20 +32,27 @@ def print_asked(found: MarketAnalyses) -> None:
     if found.reach:
         _print_reach(found.reach)
     for name, why in found.silence.items():
-        print(f"{_NOT_YET[name]}: not yet: {why}")
+        print(for_terminal(message("lines.yet", not_yet=message(f"lines.not_yet.{_NOT_YET[name]}"), why=why)))
 
 
 def _print_reach(found: Penetration) -> None:
     for figure in found.figures():
         print(figure.text())
     if found.why:
-        print(f"not identified: {for_terminal(found.why)}")
+        print(for_terminal(message("lines.identified", why=for_terminal(found.why))))
 
 
 def _print_drivers(study: DriverStudy) -> None:
     print(
-        f"what goes with the logarithm of {study.panel.outcome} ({study.panel.form}), entities and periods held fixed, "
-        f"n = {study.panel.y.size:,}, {study.explained:.0%} of what is left explained:"
+        for_terminal(
+            message(
+                "lines.what_goes",
+                outcome=study.panel.outcome,
+                form=study.panel.form,
+                size=study.panel.y.size,
+                explained=study.explained,
+            )
+        )
     )
     print_table(
         [
@@ -67,7 +74,7 @@ def _print_drivers(study: DriverStudy) -> None:
         print(f"  own elasticity to {driver}: " + ", ".join(f"{name} {value:+.3f}" for name, value in values.items()))
     for problem in study.panel.problems:
         print(f"  {for_terminal(problem)}")
-    print("  association, not an experiment: what drives both a driver and the share would show here too")
+    print(for_terminal(message("lines.association_experiment")))
 
 
 def _print_events(study: EventStudy) -> None:
@@ -77,8 +84,18 @@ def _print_events(study: EventStudy) -> None:
     if effect.identified and effect.low is not None and effect.high is not None:
         value, low, high = (math.expm1(x) for x in (effect.value, effect.low, effect.high))
         print(
-            f"after {effect.driver}: share beside rivals {value:+.1%} [{low:+.1%}, {high:+.1%}] n={effect.n} event(s), "
-            f"{study.placebos} placebo events, p = {effect.p:.2f}"
+            for_terminal(
+                message(
+                    "lines.after_share",
+                    driver=effect.driver,
+                    value=value,
+                    low=low,
+                    high=high,
+                    n=effect.n,
+                    placebos=study.placebos,
+                    p=effect.p,
+                )
+            )
         )
     print(f"  {for_terminal(effect.verdict)}")
     print_table(
@@ -93,12 +110,19 @@ def _print_events(study: EventStudy) -> None:
         ["period", "seen", "placebo band"],
     )
     for item, why in study.skipped:
-        print(f"  {item.entity} {item.time} left out: {for_terminal(why)}")
+        print(for_terminal(message("lines.left_out", entity=item.entity, time=item.time, why=for_terminal(why))))
 
 
 def _print_potential(found: Potential) -> None:
     print(
-        f"market size{f' in {found.unit}' if found.unit else ''}, {found.within:.0%} of {found.sizes[0].n:,} draws from the ranges:"
+        for_terminal(
+            message(
+                "lines.market_size",
+                value=message("lines.in_unit", unit=found.unit) if found.unit else "",
+                within=found.within,
+                n=found.sizes[0].n,
+            )
+        )
     )
     print_table(
         [
@@ -108,7 +132,7 @@ def _print_potential(found: Potential) -> None:
         ["size", "median", "low", "high"],
     )
     for approach, bars in found.tornado.items():
-        print(f"{approach}: what the range comes from, the total with one input at its ends")
+        print(for_terminal(message("lines.what_range", approach=approach)))
         print_table(
             [
                 {
@@ -124,12 +148,23 @@ def _print_potential(found: Potential) -> None:
         )
     for item in found.agreements:
         print(
-            f"  {item.industry or 'all'}: bottom-up over top-down {item.ratio:.2f} [{item.low:.2f}, {item.high:.2f}]: {for_terminal(item.verdict)}"
+            for_terminal(
+                message(
+                    "lines.bottom_up",
+                    industry=item.industry or message("lines.all_industries"),
+                    ratio=item.ratio,
+                    low=item.low,
+                    high=item.high,
+                    verdict=for_terminal(item.verdict),
+                )
+            )
         )
 
 
 def _print_position(found: tuple[Target, ...]) -> None:
-    print(f"segments of {found[0].segment.users.n:,} users, {found[0].segment.users.source}, the best target first:")
+    print(
+        for_terminal(message("lines.segments_users", n=found[0].segment.users.n, source=found[0].segment.users.source))
+    )
     print_table(
         [
             {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from noria.core.messages import Message, for_terminal
+from noria.core.messages import Message, for_terminal, message
 
 from .shown import percent, print_table
 
@@ -28,4 +28,4 @@ def print_tested(test: Backtest | None, verdict: Message) -> None:
     ]
     print_table(rows, ["model", "trials", "log_score", "gain", "energy", "crps", "mase", "inside 90 %", "weight"])
     for name, why in test.silent.items():
-        print(f"  {name} took no part: {why}")
+        print(for_terminal(message("lines.took_part", name=name, why=why)))

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import noria
-from noria.core.messages import Message, for_terminal
+from noria.core.messages import Message, for_terminal, message
 from noria.grow.market.settings import ListingSettings
 from noria.grow.settings import ForecastSettings, JointSettings, LogSettings, MarketSettings
 
@@ -84,15 +84,24 @@ def _print_shares(study: Any, rows: list[dict[str, Any]], verdict: Message, draw
 
     market = study.market
     print(
-        f"{market.base}: {market.provenance.text()}, {len(market.times)} periods from {market.times[0]} to {market.times[-1]}, "
-        f"{for_terminal(calendar_of(market.times).text())}"
+        for_terminal(
+            message(
+                "lines.periods",
+                base=market.base,
+                text=market.provenance.text(),
+                times=len(market.times),
+                times_2=market.times[0],
+                times_3=market.times[-1],
+                text_2=for_terminal(calendar_of(market.times).text()),
+            )
+        )
     )
     for flag in gathered(market.flags):
         if flag.code not in ("rounded", "provisional"):
             print(f"  {for_terminal(flag.text())}")
     print_tested(study.backtest, verdict)
     end = study.forecast.times[-1]
-    print(f"{study.model}, {end}, median and 90 % interval of {draws:,} draws that each sum to one:")
+    print(for_terminal(message("lines.median_interval", model=study.model, end=end, draws=draws)))
     shown = [
         {"entity": row["entity"], **{key: percent(row[key]) for key in ("median", "low", "high")}}
         for row in rows
@@ -106,13 +115,23 @@ def _print_levels(study: Any, rows: list[dict[str, Any]], verdict: Message, draw
 
     history = study.history
     print(
-        f"{history.name}, {history.unit}: {study.source}, {history.n} values from {history.times[0]} to {history.times[-1]}, "
-        f"{for_terminal(calendar_of(history.times).text())}"
+        for_terminal(
+            message(
+                "lines.values",
+                name=history.name,
+                unit=history.unit,
+                source=study.source,
+                n=history.n,
+                times=history.times[0],
+                times_2=history.times[-1],
+                text=for_terminal(calendar_of(history.times).text()),
+            )
+        )
     )
     print_tested(study.backtest, verdict)
     for name, one in study.adoptions.items():
         print(f"  {name}: {for_terminal(one.verdict())}")
         for figure in one.figures():
             print(f"    {figure.text()}")
-    print(f"{study.model}, median and 90 % interval of {draws:,} draws:")
+    print(for_terminal(message("lines.median_interval_draws", model=study.model, draws=draws)))
     print_table(rows, ["time", "median", "low", "high"])

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from noria.core.messages import Message, for_terminal
+from noria.core.messages import Message, for_terminal, message
 
 from .backtested import print_tested
 from .shown import print_table
 
 if TYPE_CHECKING:
     from noria.grow.forecast.ahead import Outcome
-
-TITLES = {
-    "rivals": "what each does to another's growth, at its latest size",
-    "generations": "p and q a period, and what each generation adds to the market",
-}
 
 
 def print_joint(found: Outcome, rows: list[dict[str, Any]], verdict: Message, draws: int) -> None:
@@ -25,12 +20,21 @@ def print_joint(found: Outcome, rows: list[dict[str, Any]], verdict: Message, dr
     ahead: Any = found.study
     history = ahead.history
     print(
-        f"{', '.join(history.names)}, {history.unit}: {history.provenance.text()}, "
-        f"{len(history.times)} periods from {history.times[0]} to {history.times[-1]}, "
-        f"{for_terminal(calendar_of(history.times).text())}"
+        for_terminal(
+            message(
+                "lines.periods_2",
+                names=", ".join(history.names),
+                unit=history.unit,
+                text=history.provenance.text(),
+                times=len(history.times),
+                times_2=history.times[0],
+                times_3=history.times[-1],
+                text_2=for_terminal(calendar_of(history.times).text()),
+            )
+        )
     )
     print_tested(ahead.backtest, verdict)
-    print(f"{TITLES[found.of]}, 90 % intervals:")
+    print(for_terminal(message("lines.intervals", titles=message(f"lines.titles.{found.of}"))))
     print_table(
         [
             {
@@ -46,7 +50,7 @@ def print_joint(found: Outcome, rows: list[dict[str, Any]], verdict: Message, dr
         ["what", "value", "low", "high", "n", "note"],
     )
     end = ahead.times[-1]
-    print(f"{ahead.model}, {end}, median and 90 % interval of {draws:,} draws, none below zero:")
+    print(for_terminal(message("lines.median_interval_draws_none", model=ahead.model, end=end, draws=draws)))
     print_table([row for row in rows if row["time"] == end], ["entity", "median", "low", "high"])
     if found.launches:
         print("  launched: " + ", ".join(f"{name} {time}" for name, time in found.launches.items()))

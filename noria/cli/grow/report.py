@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import noria
+from noria.core.messages import for_terminal, message
 from noria.grow.market.settings import DriverSettings, ListingSettings, PotentialSettings
 from noria.grow.promote.settings import PlanBasis
 from noria.grow.settings import LogSettings, MarketSettings, UserSettings
@@ -61,6 +62,6 @@ def report(
         settings=[settings, user_settings, market, drive, sizing, listing],
     )
     for what, why in found.left_out.items():
-        print(f"not in the report: {what}: {why}", file=sys.stderr)
+        print(for_terminal(message("lines.report", what=what, why=why)), file=sys.stderr)
     print(found.path)
     return 0

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import noria
-from noria.core.messages import environment_language, for_terminal
+from noria.core.messages import environment_language, for_terminal, message
 from noria.grow.market.settings import BasisSettings, DriverSettings, PotentialSettings, TargetSettings
 from noria.grow.settings import LogSettings, MarketSettings
 
@@ -94,7 +94,7 @@ def _print(study: MarketAnalyses, facts: Mapping[str, Any], rows: list[dict[str,
         print(f"{first['base']}: {first['source']}")
     _print_segments(facts.get("segments", {}))
     if study.shares is None and study.segments:
-        print("name one segment with --market for its periods and flags")
+        print(for_terminal(message("lines.name_one_segment")))
     if "decomposition" in facts:
         _print_movement(facts["decomposition"])
     print_asked(study)
@@ -105,15 +105,19 @@ def _print_bases(study: MarketAnalyses, rows: list[dict[str, Any]]) -> None:
     assert study.bases is not None
     last = {base: market.times[-1] for base, market in study.bases.markets.items()}
     print(
-        f"{study.source}; shares of {', '.join(sorted(set(last.values())))} on {len(last)} bases, which are never mixed:"
+        for_terminal(
+            message(
+                "lines.shares_bases", source=study.source, values=", ".join(sorted(set(last.values()))), last=len(last)
+            )
+        )
     )
     print_table(
         [{key: value if key == "entity" else percent(value) for key, value in row.items()} for row in rows],
         ["entity", *last],
     )
     for base, why in study.bases.silence.items():
-        print(f"  {base}: {why}")
-    print("name one base with --measure for its periods, concentration and flags")
+        print(f"  {for_terminal(base)}: {for_terminal(why)}")
+    print(for_terminal(message("lines.name_one")))
 
 
 def _print_segments(results: Mapping[str, Any]) -> None:
@@ -132,7 +136,7 @@ def _print_segments(results: Mapping[str, Any]) -> None:
                 }
             )
     if rows:
-        print("by segment, at its latest whole time:")
+        print(for_terminal(message("lines.segment_latest")))
         print_table(rows, ["segment", "time", "leader", "share", "HHI", "CR4"])
 
 
@@ -156,8 +160,19 @@ def _print_shares(market: Shares, results: Mapping[str, Any]) -> None:
             (step for step in results["ranks"] if not step["broken"]), key=lambda step: step["tau"], default=last
         )
         print(
-            f"order: Kendall tau {last['tau']:.2f} [{last['low']:.2f}, {last['high']:.2f}] n={last['n']} in {last['time']}, "
-            f"least {least['tau']:.2f} in {least['time']}; at least {percent(last['moved'])} changed hands in {last['time']}"
+            for_terminal(
+                message(
+                    "lines.order_kendall",
+                    tau=last["tau"],
+                    low=last["low"],
+                    high=last["high"],
+                    n=last["n"],
+                    time=last["time"],
+                    tau_2=least["tau"],
+                    time_2=least["time"],
+                    moved=percent(last["moved"]),
+                )
+            )
         )
     for flag in gathered(market.flags):
         print(f"  {for_terminal(flag.text())}")
@@ -166,20 +181,36 @@ def _print_shares(market: Shares, results: Mapping[str, Any]) -> None:
 def _print_movement(results: Mapping[str, Any]) -> None:
     import math
 
-    print(f"points of share from {results['before']} to {results['after']}, in {len(results['segments'])} segment(s):")
+    print(
+        for_terminal(
+            message(
+                "lines.points_share",
+                before=results["before"],
+                after=results["after"],
+                segments=len(results["segments"]),
+            )
+        )
+    )
     keys = ["change", "within", "mix", "entry", "exit"]
     print_table(
         [{"entity": row["entity"], **{key: f"{100 * row[key]:+.2f}" for key in keys}} for row in results["changes"]],
         ["entity", *keys],
     )
     count = len(results["changes"])
-    print(f"within + mix + entry + exit = change: {'; '.join(results['defects']) or f'holds for all {count} names'}")
+    print(
+        for_terminal(
+            message(
+                "lines.within_mix",
+                defects="; ".join(results["defects"]) or message("lines.holds_all_names", count=count),
+            )
+        )
+    )
     for note in results["notes"]:
         print(f"  {note[environment_language()]}")
     if results["silence"]:
-        print(f"growth: {results['silence'][environment_language()]}")
+        print(for_terminal(message("lines.growth", silence=results["silence"][environment_language()])))
         return
-    print("growth = market x share:")
+    print(for_terminal(message("lines.growth_market")))
     print_table(
         [
             {

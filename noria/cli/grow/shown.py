@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
+
+from noria.core.messages import catalogue, for_terminal, message
 
 Flatten = Parameter(name="*")
 Switch = Annotated[bool, Parameter(negative="")]
@@ -43,7 +46,7 @@ def print_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> No
 
     from noria.core.figure import number
 
-    table = Table(*columns, box=None, pad_edge=False)
+    table = Table(*map(_head, columns), box=None, pad_edge=False)
     for column in table.columns[1:]:
         column.justify = "right"
     for row in rows:
@@ -52,6 +55,15 @@ def print_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> No
     console = Console()
     # A pipe has no width: let the table have what it needs.
     (console if console.is_terminal else Console(width=200)).print(table)
+
+
+def _head(column: str) -> str:
+    """Return a column's head: a word that people know in their language, else the column's own name."""
+    key = re.sub(r"\W+", "_", column).strip("_")
+    if f"heads.{key}" not in catalogue("en", "heads"):
+        return column
+    told = message(f"heads.{key}")
+    return for_terminal(told) if told == column else column
 
 
 def write_parquet(rows: list[dict[str, Any]], path: Path) -> None:

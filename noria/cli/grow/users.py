@@ -72,7 +72,19 @@ def _print(study: UserStudy) -> None:
 
     log = study.log
     days = f", {for_terminal(log.calendar.text())}" if log.calendar.zone != "UTC" else ""
-    print(f"{log.source}: {log.rows:,} acts of {log.users:,} users, {log.first} to {log.as_of}{days}")
+    print(
+        for_terminal(
+            message(
+                "lines.acts_users",
+                source=log.source,
+                rows=log.rows,
+                users=log.users,
+                first=log.first,
+                as_of=log.as_of,
+                days=days,
+            )
+        )
+    )
     for note in log.notes:
         print(f"  {note}")
     for problem in log.problems:
@@ -84,14 +96,19 @@ def _print(study: UserStudy) -> None:
         for figure in figures:
             print(f"  {figure.text()}")
     if study.funnel:
-        window = f"within {study.funnel.days:g} days" if study.funnel.days else "without a window"
-        print(f"Funnel, {study.funnel.order}, {window}")
+        most = study.funnel.days
+        window = message("lines.within_days", days=most) if most else message("lines.without_window")
+        print(for_terminal(message("lines.funnel", order=study.funnel.order, window=window)))
         print_table(study.funnel.rows(), ["step", "users", "of_before", "low", "high", "of_first", "median_hours"])
     for what, why in {**study.journey.silence, **study.silences}.items():
-        print(f"  {_SILENT.get(what, f'{what} is not measured')}: {why}")
+        silent = (
+            message(f"lines.silent.{_SILENT[what]}") if what in _SILENT else message("lines.not_measured", what=what)
+        )
+        print(for_terminal(message("lines.silence", what=silent, why=why)))
 
 
-_SILENT = {"lifetime": "no lifetime forecast", "spend": "no forecast of amounts", "survival": "no survival curve"}
+_SILENT = {"lifetime": "lifetime", "spend": "amounts", "survival": "survival"}
+"""What may be silent -> what then is not there: code of a message."""
 
 
 def _print_growth(study: UserStudy) -> None:
@@ -111,7 +128,6 @@ def _print_growth(study: UserStudy) -> None:
     shown = [{**row, "period": row["period"] + ("" if row["complete"] else " *")} for row in rows]
     print_table(shown if segments else shown[-12:], columns)
     defects = accounting.defects()
-    print(
-        f"active = before + new + resurrected - churned: {'; '.join(defects) or f'holds in all {len(rows):,} periods'}"
-        + ("" if rows[-1]["complete"] else "   (* not covered to its end)")
-    )
+    holds = "; ".join(defects) or message("lines.holds_all_periods", periods=len(rows))
+    end = "" if rows[-1]["complete"] else message("lines.not_to_its_end")
+    print(for_terminal(message("lines.accounting", holds=holds, end=end)))

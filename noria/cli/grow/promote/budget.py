@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from noria.core.messages import for_terminal
+from noria.core.messages import for_terminal, message
 from noria.grow.promote.settings import BudgetSettings, SpendSettings
 
 if TYPE_CHECKING:
@@ -53,7 +53,16 @@ def budget(
     found = study.budget
     source = found.responses.spend
     print(
-        f"{source.source}: {source.outcome.size} {source.unit}s to {source.as_of}, {source.outcome_name}; spend a {source.unit}:"
+        for_terminal(
+            message(
+                "lines.spend",
+                source=source.source,
+                size=source.outcome.size,
+                unit=source.unit,
+                as_of=source.as_of,
+                outcome_name=source.outcome_name,
+            )
+        )
     )
     print_table(
         divided.rows,

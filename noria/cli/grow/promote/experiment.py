@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from noria.core.messages import for_terminal
+from noria.core.messages import for_terminal, message
 from noria.grow.promote.settings import CompareSettings, UnitSettings
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def experiment(
 
 
 def _show(result: Experiment, results: Mapping[str, Any]) -> int:
-    print(f"{result.units.source}: {result.units.n:,} users, {result.metric}")
+    print(for_terminal(message("lines.users", source=result.units.source, n=result.units.n, metric=result.metric)))
     for problem in result.units.problems:
         print(f"  {for_terminal(problem.text())}")
     print(for_terminal(result.balance.text()))
@@ -80,7 +80,7 @@ def _show(result: Experiment, results: Mapping[str, Any]) -> int:
     )
     print(for_terminal(result.text()))
     if result.reduction is not None:
-        print(f"  the covariate took {result.reduction:.1%} of the variance away")
+        print(for_terminal(message("lines.covariate_took", reduction=result.reduction)))
     for item in result.comparisons:
         if item.looks and item.found.has_interval:
             early = item.looks[-1].high == float("inf")
@@ -91,14 +91,14 @@ def _show(result: Experiment, results: Mapping[str, Any]) -> int:
                 if early
                 else "not clear at any look"
             )
-            print(f"  looking every day, {item.found.variant}: {when}")
+            print(for_terminal(message("lines.looking_every", variant=item.found.variant, when=when)))
     for note in result.notes:
         print(f"  {for_terminal(note)}")
     return 0
 
 
 def _show_within(found: Within, results: Mapping[str, Any]) -> int:
-    print(f"{found.source}: what followed what was shown, compared within users")
+    print(for_terminal(message("lines.what_followed", source=found.source)))
     print_table(
         [
             {

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import noria
 from noria.cli.grow.shown import Flatten, Switch, print_json
-from noria.core.messages import for_terminal
+from noria.core.messages import for_terminal, message
 from noria.grow.promote.settings import SizeSettings
 
 
@@ -47,5 +47,5 @@ def size(
         return print_json(found.facts)
     print(for_terminal(found.study.text()))
     if found.facts["found"] == "size":
-        print(f"{found.study.users:,} users in all.")
+        print(for_terminal(message("lines.users_all", users=found.study.users)))
     return 0

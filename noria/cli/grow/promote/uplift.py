@@ -68,7 +68,11 @@ def uplift(
 
 
 def _show(found: Uplift) -> int:
-    print(f"{found.units.source}: {found.learnt:,} users teach, {found.curve.users:,} judge")
+    print(
+        for_terminal(
+            message("lines.users_teach", source=found.units.source, learnt=found.learnt, users=found.curve.users)
+        )
+    )
     for problem in found.units.problems:
         print(f"  {for_terminal(problem.text())}")
     for note in found.units.notes:
