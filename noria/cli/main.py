@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -140,7 +141,23 @@ def _usage_error(error: CycloptsError) -> NoriaError:
             found=first.get("input"),
             allowed=limit(first),
         )
-    return SettingError(" ".join(str(error).split()).rstrip("."), hint=message("errors.see_help"))
+    return SettingError(_told(" ".join(str(error).split()).rstrip(".")), hint=message("errors.see_help"))
+
+
+_SAID = {
+    "needs_argument": r'Command "(?P<command>[^"]+)" parameter (?P<name>\S+) requires an argument',
+    "unknown_close": r"Unknown option: (?P<option>\S+)\. Did you mean (?P<close>\S+)\?",
+    "unknown": r"Unknown option: (?P<option>\S+)",
+}
+"""Code of a message -> what the parser says in its place."""
+
+
+def _told(said: str) -> str:
+    """Return what the parser says as a message, where it is one of the most frequent faults; anything else as it is."""
+    for code, pattern in _SAID.items():
+        if found := re.fullmatch(pattern, said):
+            return message(f"errors.usage.{code}", **found.groupdict())
+    return said
 
 
 def _print_error(error: BaseException, debug: bool) -> int:

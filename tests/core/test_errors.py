@@ -71,6 +71,10 @@ def test_a_command_tells_its_error_in_chinese(
     monkeypatch.setenv("NORIA_LANG", "zh")
     assert main(["build", "clean", "/there/is/none.csv", "--out", "/there/is/none"]) == 2
     assert "没有此文件或文件夹：发现 '/there/is/none.csv'" in capsys.readouterr().err
+    assert main(["build", "clean", "/there/is/none.csv", "--outt", "/there/is/none"]) == 2
+    assert "未知的选项 --outt" in capsys.readouterr().err
+    assert main(["build", "finetune", "classify"]) == 2
+    assert "缺少参数" in capsys.readouterr().err
 
 
 def test_what_was_found_and_the_column_of_a_table_are_told_in_chinese(tmp_path: Path) -> None:
