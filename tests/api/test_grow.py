@@ -130,7 +130,7 @@ def test_forecasts_are_those_of_the_command(
     assert as_json(found.facts) == printed(capsys, "forecast", market, *words)
     for row in found.rows:
         assert row["low"] <= row["median"] <= row["high"]
-    assert found.told[0] == found.study.verdict()["en"]
+    assert found.summary[0] == found.study.verdict()["en"]
 
 
 def test_users_to_come_are_those_of_the_command(log: Path, capsys: pytest.CaptureFixture):
