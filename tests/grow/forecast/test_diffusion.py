@@ -14,7 +14,7 @@ from noria.core.errors import InputError, SettingError
 from noria.grow.forecast.levels.adoption import fit_one
 from noria.grow.forecast.levels.curves import BASS, Periods
 from noria.grow.forecast.levels.diffusion import BOTH, EVEN, fit_many
-from noria.grow.forecast.levels.problem import Noise
+from noria.grow.forecast.levels.problem import Noise, _solved
 from noria.grow.series.series import Floats
 
 TEN_YEARS = [840, 1470, 2110, 4000, 7590, 10950, 10530, 9470, 7790, 5890]
@@ -31,6 +31,15 @@ def simulated(size: int, periods: int, noise: float, seed: int, proportional: bo
     else:
         sales = np.maximum(sales + random.normal(0, noise * sales.max(1, keepdims=True), sales.shape), 0.0)
     return sales, np.column_stack([p, q, np.full(size, 1000.0)])
+
+
+def test_two_parameters_that_move_the_curve_alike_share_the_step():
+    regular, singular = np.diag([2.0, 4.0]), np.ones((2, 2))
+    found = _solved(
+        np.stack([regular, singular, np.full((2, 2), np.nan)]), np.array([[2.0, 4.0], [2.0, 2.0], [1.0, 1.0]])
+    )
+    assert found[:2] == pytest.approx(np.ones((2, 2)))
+    assert np.isnan(found[2]).all()
 
 
 @pytest.fixture(scope="module")

@@ -219,4 +219,18 @@ def _step(
     # Marquardt's scale, with a floor so that a flat direction is damped as well.
     scale = damping[:, None] * np.maximum(diagonal, 1e-10 * diagonal.max(1, keepdims=True)) + (1 - free) + TINY
     curved = curved + scale[..., None] * np.eye(full.shape[1])
-    return np.asarray(np.clip(np.linalg.solve(curved, -(gradient * free)[..., None])[..., 0], -2.0, 2.0))
+    return np.asarray(np.clip(_solved(curved, -gradient * free), -2.0, 2.0))
+
+
+def _solved(matrices: Floats, right: Floats) -> Floats:
+    """Return what solves each system of a batch; the shortest of all that do where the matrix has no inverse.
+
+    A damping that many good steps made small leaves two parameters that move the curve alike with one direction between them.
+    """
+    try:
+        return np.asarray(np.linalg.solve(matrices, right[..., None])[..., 0])
+    except np.linalg.LinAlgError:
+        found = np.full_like(right, np.nan)
+        for place in np.flatnonzero(np.isfinite(matrices).all((1, 2))):
+            found[place] = np.linalg.pinv(matrices[place], hermitian=True) @ right[place]
+        return found
