@@ -55,6 +55,8 @@ def test_interrupted_is_exit_code_130(number, tmp_path):
         [sys.executable, "-m", "noria", "demo", "--quick", "--no-serve", "--out", str(tmp_path / "run")],
         stderr=subprocess.PIPE,
         text=True,
+        # Tests that run in the background ignore SIGINT, and so would what they start.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     first = process.stderr.readline()
     assert "corpus" in first
