@@ -141,10 +141,10 @@ def _usage_error(error: CycloptsError) -> NoriaError:
             found=first.get("input"),
             allowed=limit(first),
         )
-    return SettingError(_told(" ".join(str(error).split()).rstrip(".")), hint=message("errors.see_help"))
+    return SettingError(_usage_message(" ".join(str(error).split()).rstrip(".")), hint=message("errors.see_help"))
 
 
-_SAID = {
+_USAGE = {
     "needs_argument": r'Command "(?P<command>[^"]+)" parameter (?P<name>\S+) requires an argument',
     "unknown_close": r"Unknown option: (?P<option>\S+)\. Did you mean (?P<close>\S+)\?",
     "unknown": r"Unknown option: (?P<option>\S+)",
@@ -152,12 +152,12 @@ _SAID = {
 """Code of a message -> what the parser says in its place."""
 
 
-def _told(said: str) -> str:
+def _usage_message(text: str) -> str:
     """Return what the parser says as a message, where it is one of the most frequent faults; anything else as it is."""
-    for code, pattern in _SAID.items():
-        if found := re.fullmatch(pattern, said):
+    for code, pattern in _USAGE.items():
+        if found := re.fullmatch(pattern, text):
             return message(f"errors.usage.{code}", **found.groupdict())
-    return said
+    return text
 
 
 def _print_error(error: BaseException, debug: bool) -> int:
