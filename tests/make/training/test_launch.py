@@ -113,7 +113,6 @@ def tune(rows: Path, out: Path, workers: int) -> None:
     )
 
 
-@pytest.mark.slow
 def test_two_processes_fine_tune_what_one_does_though_stopped_on_the_way(rows: Path, tmp_path: Path) -> None:
     tune(rows, tmp_path / "one", 1)
     work = tmp_path / ".two.work"

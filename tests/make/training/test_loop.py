@@ -32,7 +32,7 @@ from noria.make.training.loop.stop import Divergence
 from noria.make.training.objectives import supervised
 from noria.make.training.parallel.single import Objective
 from noria.make.training.settings import OptimizerSettings, TrainSettings
-from tests.make.training.training_runs import Setup, accumulated_run, causal_run, classify_run, go, shards
+from tests.make.training.training_runs import Setup, causal_run, classify_run, go, shards
 
 QUIET = Report(stream=io.StringIO())
 ROOT = Path(__file__).parents[3]
@@ -63,11 +63,9 @@ def losses_in(work: Path) -> list[float]:
 
 @pytest.mark.parametrize("place", ["a pass", "an evaluation"])
 def test_sigterm_breaks_off_what_takes_long_and_the_same_command_goes_on(place: str, tmp_path: Path) -> None:
-    run(accumulated_run(), tmp_path / "whole", steps=12)
-    work = tmp_path / "stopped"
     paths = os.pathsep.join([str(ROOT), str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")])
     done = subprocess.run(
-        [sys.executable, str(Path(__file__).with_name("sigterm_run.py")), place, str(work)],
+        [sys.executable, str(Path(__file__).with_name("sigterm_run.py")), place, str(tmp_path)],
         env={**os.environ, "PYTHONPATH": paths},
         capture_output=True,
         text=True,
@@ -78,10 +76,10 @@ def test_sigterm_breaks_off_what_takes_long_and_the_same_command_goes_on(place: 
     assert re.search(r"interrupted at step [1-9] of 12", told["words"])
     assert told["seconds"] < 5
     assert told["restored"]
-    run(accumulated_run(), work, steps=12)
-    assert (work / "metrics.jsonl").read_text() == (tmp_path / "whole" / "metrics.jsonl").read_text()
-    ours, whole = (load_file(folder / "checkpoint.safetensors") for folder in (work, tmp_path / "whole"))
-    assert all(torch.equal(tensor, ours[name]) for name, tensor in whole.items())
+    stopped, whole = tmp_path / "stopped", tmp_path / "whole"
+    assert (stopped / "metrics.jsonl").read_text() == (whole / "metrics.jsonl").read_text()
+    ours, theirs = (load_file(folder / "checkpoint.safetensors") for folder in (stopped, whole))
+    assert all(torch.equal(tensor, ours[name]) for name, tensor in theirs.items())
 
 
 def test_calibration_fixes_the_steps_and_changes_nothing_else(tmp_path: Path) -> None:
