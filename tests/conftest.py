@@ -9,6 +9,7 @@ import hypothesis
 import pytest
 
 from noria.core.packages import package_file
+from tests.slow import slow_names
 
 # The machine may be busy: how long an example takes says nothing of the code.
 hypothesis.settings.register_profile("noria", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
@@ -25,6 +26,13 @@ ENGLISH = (
     "A large model is trained on text, compressed, and shipped to its users.",
     "She opened the window because the room was too warm.",
 )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    names = slow_names()
+    for item in items:
+        if item.nodeid.partition("[")[0] in names:
+            item.add_marker("slow")
 
 
 @pytest.fixture(scope="session")

@@ -180,7 +180,6 @@ def test_a_budget_is_that_of_the_command(tmp_path: Path, capsys: pytest.CaptureF
     assert [row["channel"] for row in found.rows] == names
 
 
-@pytest.mark.slow
 def test_a_report_says_what_is_in_it_and_what_is_not(log: Path, market: Path, tmp_path: Path):
     page = noria.report(log, series=market, out=tmp_path / "r.html", user="customer", zone="UTC")
     assert page.path.is_file()

@@ -72,7 +72,6 @@ def test_a_corpus_is_that_of_the_command(here: Path, tmp_path: Path):
     assert sum(corpus.splits.values()) == corpus.kept
 
 
-@pytest.mark.slow
 def test_a_tokenizer_and_a_language_model_are_those_of_the_commands(here: Path, tmp_path: Path):
     corpus = noria.clean(here / "texts.jsonl", out=tmp_path / "c", near=0, progress=False)
     tokenizer = noria.tokenizer(corpus, out=tmp_path / "t", vocab_size=512, progress=False)
@@ -164,7 +163,6 @@ def test_completions_are_made_together_and_a_fault_leaves_them_in_order(tmp_path
         assert writer.complete(TEXTS[0], max_tokens=6, temperature=0) == alone[0]
 
 
-@pytest.mark.slow
 def test_folds_and_a_search_are_those_of_the_commands(here: Path, tmp_path: Path):
     told = {"train": here / "train.csv", "base": here / "base", **SHORT}
     folds = noria.crossvalidate("classify", out=tmp_path / "f", folds=2, progress=False, **told)
@@ -190,7 +188,6 @@ def test_folds_and_a_search_are_those_of_the_commands(here: Path, tmp_path: Path
     assert best.manifest.settings["learning_rate"] in (1e-4, 1e-3)
 
 
-@pytest.mark.slow
 def test_a_compressed_model_carries_its_certificate(here: Path, model: Any, tmp_path: Path):
     served = noria.compress(
         model,

@@ -19,7 +19,6 @@ def test_the_chinese_page_holds_the_same_code():
     assert blocks("python.md") == blocks("python.zh-CN.md") != []
 
 
-@pytest.mark.slow
 def test_the_page_runs_as_it_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture):
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}

@@ -643,7 +643,6 @@ def _domains(shared_data: Path) -> dict[str, dict[str, list[str]]]:
     return {name: {key: list(dict.fromkeys(texts)) for key, texts in groups.items()} for name, groups in found.items()}
 
 
-@pytest.mark.slow
 def test_lists_of_any_size_keep_their_promise_on_real_questions(
     tmp_path: Path, embed: Embed, shared_data: Path
 ) -> None:

@@ -56,7 +56,6 @@ def number_types(folder: Path, number_type: str, **environment: str) -> dict[str
     return json.loads(done.stdout.splitlines()[-1])
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("number_type", "machine"), [("auto", EMULATED), ("fp32", {})], ids=["slow bf16", "fp32"])
 def test_no_product_is_in_bf16_where_the_plan_says_fp32(number_type: str, machine: dict[str, str], tmp_path: Path):
     """(no file) Judging, calibrating, kept states, Muon, last figures, evaluating and certifying, not only the steps."""
@@ -70,7 +69,6 @@ def test_no_product_is_in_bf16_where_the_plan_says_fp32(number_type: str, machin
     assert set(found["products"].values()) == {0}, found["products"]
 
 
-@pytest.mark.slow
 def test_the_counter_sees_products_in_bf16(tmp_path: Path):
     found = number_types(tmp_path / "run", "bf16")["products"]
     trained = {name: count for name, count in found.items() if name.startswith(("finetune", "pretrain"))}
