@@ -25,36 +25,38 @@ __version__ = "0.1.0"
 # quiet machine. OpenMP reads this when it is loaded.
 os.environ.setdefault("GOMP_SPINCOUNT", "20000")
 
-__all__ = [
-    "base",
-    "clean",
-    "collect",
-    "compress",
-    "crossvalidate",
-    "evaluate",
-    "finetune",
-    "forecast",
-    "load",
-    "pretrain",
-    "promote",
-    "report",
-    "run",
-    "search",
-    "serve",
-    "share",
-    "tokenizer",
-    "users",
-]
+_PLACES = {
+    "base": "make",
+    "clean": "make",
+    "collect": "make",
+    "compress": "make",
+    "crossvalidate": "finetuning",
+    "evaluate": "make",
+    "finetune": "finetuning",
+    "forecast": "grow",
+    "load": "answers",
+    "pretrain": "make",
+    "promote": "promote",
+    "report": "grow",
+    "run": "run",
+    "search": "finetuning",
+    "serve": "serving",
+    "share": "grow",
+    "tokenizer": "make",
+    "users": "grow",
+}
+"""Name -> the module of `noria.api` that holds it, or that it is."""
+__all__ = list(_PLACES)
 
 
 def __getattr__(name: str) -> Any:
-    if name not in __all__:
+    if name not in _PLACES:
         raise AttributeError(f"module 'noria' has no attribute {name!r}")
     # Not before it is asked for: the command line and every test import this package.
     from importlib import import_module
 
-    found = getattr(import_module("noria.api"), name)
-    globals()[name] = found
+    module = import_module(f"noria.api.{_PLACES[name]}")
+    globals()[name] = found = getattr(module, name, module)
     return found
 
 
