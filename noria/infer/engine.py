@@ -39,6 +39,16 @@ ENGINES: dict[Kind, str] = {
     "genai": "engine/genai.gguf",
 }
 """Faster engines, and the file of a model folder that each runs."""
+AUTO_CLASSES = {
+    "sequence": "AutoModelForSequenceClassification",
+    "token": "AutoModelForTokenClassification",
+    "span": "AutoModelForQuestionAnswering",
+    "embedding": "AutoModel",
+    "seq2seq": "AutoModelForSeq2SeqLM",
+    "causal": "AutoModelForCausalLM",
+    "masked": "AutoModelForMaskedLM",
+}
+"""Head -> the class of transformers that loads a folder with it; masked is trained and never served."""
 LEAST_CORES = 2
 """Cores that OpenVINO GenAI needs: on one, or in one thread, its version 2026.4 divides by zero and takes the process with it."""
 BATCH_TOKENS = 4_096

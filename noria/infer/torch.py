@@ -24,7 +24,7 @@ from noria.tasks.task import Features, Task
 from noria.tasks.tokenizer import read_tokenizer
 
 from .adapters import put_back
-from .engine import Kind, end_ids_for, generate_one, in_parts, logits_of, longest, read_config, unpadded
+from .engine import AUTO_CLASSES, Kind, end_ids_for, generate_one, in_parts, logits_of, longest, read_config, unpadded
 from .kv_cache import KVCache, open_cache
 from .nets import LSTM, Lstm, Net
 from .scheduler import BatchScheduler
@@ -180,14 +180,7 @@ class TorchEngine:
 
 
 def _loaded(folder: Path, task: Task) -> Any:
-    auto = {
-        "sequence": transformers.AutoModelForSequenceClassification,
-        "token": transformers.AutoModelForTokenClassification,
-        "span": transformers.AutoModelForQuestionAnswering,
-        "embedding": transformers.AutoModel,
-        "seq2seq": transformers.AutoModelForSeq2SeqLM,
-        "causal": transformers.AutoModelForCausalLM,
-    }[task.head]
+    auto = getattr(transformers, AUTO_CLASSES[task.head])
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     try:

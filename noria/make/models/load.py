@@ -14,6 +14,7 @@ from torch import nn
 from noria.core.errors import FolderError, NoriaError, unknown
 from noria.core.folder import MANIFEST
 from noria.core.messages import message
+from noria.infer.engine import AUTO_CLASSES
 from noria.make.quiet import quiet_transformers as quiet_transformers
 from noria.make.tokens.tokenizer import load_tokenizer
 from noria.tasks.specials import pad_id
@@ -66,15 +67,7 @@ def load(
 
     from . import recurrent, trained_head  # noqa: F401 - makes its model known to transformers
 
-    auto = {
-        "sequence": transformers.AutoModelForSequenceClassification,
-        "token": transformers.AutoModelForTokenClassification,
-        "span": transformers.AutoModelForQuestionAnswering,
-        "embedding": transformers.AutoModel,
-        "seq2seq": transformers.AutoModelForSeq2SeqLM,
-        "causal": transformers.AutoModelForCausalLM,
-        "masked": transformers.AutoModelForMaskedLM,
-    }[head]
+    auto = getattr(transformers, AUTO_CLASSES[head])
     tokenizer = load_tokenizer(folder)
     # A base of many labels has a span head of as many outputs; first and last token are two.
     classes: dict[str, Any] = {"num_labels": 2} if head == "span" else {}
