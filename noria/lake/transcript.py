@@ -4,7 +4,7 @@
     text = exchange.masked(mask).text()      # personal data is out, and the spans stand where they stood
     read_said(text)
 
-`mask` is handed in, because what finds personal data belongs to whoever builds a corpus, and what stores events knows it not.
+`mask` is handed in: without one nothing that was said is kept.
 """
 
 from __future__ import annotations
@@ -12,29 +12,16 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from noria.core.errors import InputError
 from noria.core.messages import message
 
-
-class Found(Protocol):
-    """A piece of personal data: its kind and place, in characters."""
-
-    @property
-    def kind(self) -> str:
-        """EMAIL, PHONE ..."""
-
-    @property
-    def start(self) -> int:
-        """First character."""
-
-    @property
-    def end(self) -> int:
-        """First character after it."""
+if TYPE_CHECKING:
+    from noria.text.personal_data import Find
 
 
-Mask = Callable[[str], tuple[str, Sequence[Found]]]
+Mask = Callable[[str], "tuple[str, Sequence[Find]]"]
 """A text -> the text with <KIND> in the place of personal data, and what was found."""
 Place = tuple[int, int, int]
 """What was masked: start and end in the text as it was said, and the length of what stands there now."""

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
@@ -22,6 +22,9 @@ from noria.core.settings import Settings
 from noria.server.errors import ApiError
 from noria.text.encoding import decoded
 from noria.text.lines import numbered_lines
+
+if TYPE_CHECKING:
+    from noria.text.personal_data import Find
 
 Action = Literal["off", "count", "mask", "block"]
 Side = Literal["input", "output"]
@@ -52,22 +55,6 @@ class GuardSettings(Settings):
     """What is done about them."""
 
 
-class Place(Protocol):
-    """Where personal data stands, as `find` of the corpus says it."""
-
-    @property
-    def kind(self) -> str:
-        """Return what it is: EMAIL, PHONE ..."""
-
-    @property
-    def start(self) -> int:
-        """Return where it begins, in characters."""
-
-    @property
-    def end(self) -> int:
-        """Return where it ends."""
-
-
 @dataclass(frozen=True)
 class Finding:
     """A rule's hit: its name and place, never its words."""
@@ -92,7 +79,7 @@ class Guard:
     """
 
     def __init__(
-        self, settings: GuardSettings | None = None, personal: Callable[[str], Sequence[Place]] | None = None
+        self, settings: GuardSettings | None = None, personal: Callable[[str], Sequence[Find]] | None = None
     ) -> None:
         self.settings = settings or GuardSettings()
         self._personal = personal
