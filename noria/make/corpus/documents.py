@@ -139,16 +139,17 @@ def count_documents(files: Iterable[Path], settings: CleanSettings) -> int | Non
     """Return how many rows `read_documents` will meet, or None where only reading tells."""
     total = 0
     for file in files:
+        source = Source(str(file))
         try:
-            records = read_records(file)
+            found = format_of(source)
         except InputError:
             return None
-        if records.format.kind == "parquet":
+        if found.kind == "parquet":
             total += _parquet_rows(file)
-        elif records.format.kind == "lines":
-            with records.source.open() as stream:
+        elif found.kind == "lines":
+            with source.open() as stream:
                 total += sum(block.count(b"\n") for block in iter(partial(stream.read, 1 << 20), b""))
-        elif settings.unit == "file" and (records.format.kind == "text" or records.format.is_prose):
+        elif settings.unit == "file" and (found.kind == "text" or found.is_prose):
             total += 1
         else:
             return None
