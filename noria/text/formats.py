@@ -39,6 +39,11 @@ class Format:
         """Return whether a file is a document that reads on; where rows are wanted, those of its first table are taken."""
         return self.kind in ("page", "word", "pdf")
 
+    @property
+    def is_document(self) -> bool:
+        """Return whether it is opened whole, and its rows are those of a table in it."""
+        return self.is_prose or self.kind == "markup"
+
 
 FORMATS = (
     Format("lines", "JSON Lines", (".jsonl", ".ndjson", ".jsonlines")),

@@ -56,7 +56,7 @@ class Records:
             self._columns, self._sheet = sheet_cells(source, self._before)
         elif self.format.kind == "parquet":
             self._columns = tuple(_parquet_file(source).schema_arrow.names)
-        elif not (self.format.is_prose or self.format.kind == "markup"):
+        elif not self.format.is_document:
             self._judge_text()
         self._notes = self._before
 
@@ -67,7 +67,7 @@ class Records:
         Raises:
             InputError: a document of prose holds no table.
         """
-        if self._columns is None and (self.format.is_prose or self.format.kind == "markup"):
+        if self._columns is None and self.format.is_document:
             self._columns, self._sheet = self._table()
         return self._columns
 
@@ -96,7 +96,7 @@ class Records:
         return self._notes.lines()
 
     def __iter__(self) -> Iterator[Numbered]:
-        if self.format.is_prose or self.format.kind == "markup":
+        if self.format.is_document:
             assert self.columns
         self._notes = Notes(self._before.counts.copy(), dict(self._before.first))
         yield from self._read()
@@ -171,7 +171,7 @@ class Records:
 
     def _read(self) -> Iterator[Numbered]:
         name, kind = self.source.name, self.format.kind
-        if kind in ("sheet", "page", "word", "markup", "pdf"):
+        if kind == "sheet" or self.format.is_document:
             assert self.columns is not None
             yield from rows_below(self.columns, self._sheet, name, self._notes)
         elif kind == "parquet":
