@@ -47,6 +47,7 @@ _FILE_TYPE, _IN_8_BITS = b"general.file_type", 7
 """A GGUF's own word for what most of its matrices are, and its number for 8 bits; Noria writes it among the first."""
 _numbers = itertools.count()
 """Of completions, for the library."""
+_C_LIBRARY = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 class GenAiEngine(Decoder):
@@ -212,15 +213,15 @@ class _SignalStack(ctypes.Structure):
 def _signal_stack_kept() -> Iterator[None]:
     """Put this thread's stack for signals back: the library leaves one of its own behind that it has freed, and the next signal,
     a Ctrl-C too, would end the process with a segmentation fault in place of being heard."""
-    if sys.platform != "linux":
+    if _C_LIBRARY is None:
         yield
         return
-    c_library, before = ctypes.CDLL(None), _SignalStack()
-    c_library.sigaltstack(None, ctypes.byref(before))
+    before = _SignalStack()
+    _C_LIBRARY.sigaltstack(None, ctypes.byref(before))
     try:
         yield
     finally:
-        c_library.sigaltstack(ctypes.byref(before), None)
+        _C_LIBRARY.sigaltstack(ctypes.byref(before), None)
 
 
 def _in_8_bits(file: Path) -> bool:
