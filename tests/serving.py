@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from noria.server.http.state import State
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="session")
 def quiet() -> None:
+    """No bars while models are written."""
     from transformers.utils import logging
 
     logging.set_verbosity_error()
@@ -28,43 +29,43 @@ def quiet() -> None:
 
 
 @pytest.fixture(scope="session")
-def classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def classifier(quiet: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_encoder(tmp_path_factory.mktemp("models") / "sentiment", "classify", LABELS, 2)
 
 
 @pytest.fixture(scope="session")
-def tagger(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tagger(quiet: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_encoder(tmp_path_factory.mktemp("models") / "entities", "tag", ["person", "place"], 5)
 
 
 @pytest.fixture(scope="session")
-def embedder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def embedder(quiet: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_encoder(tmp_path_factory.mktemp("models") / "vectors", "embed", [], 2)
 
 
 @pytest.fixture(scope="session")
-def writer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def writer(quiet: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_causal(tmp_path_factory.mktemp("models") / "writer")
 
 
 @pytest.fixture(scope="session")
-def plain_classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def plain_classifier(quiet: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The classifier as training leaves it: no compiled engine."""
     return make_encoder(tmp_path_factory.mktemp("plain") / "sentiment", "classify", LABELS, 2, compiled=False)
 
 
 @pytest.fixture(scope="session")
-def chatter(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def chatter(quiet: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_chat(tmp_path_factory.mktemp("models") / "chatter")
 
 
 @pytest.fixture(scope="session")
-def reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def reader(quiet: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_reader(tmp_path_factory.mktemp("models") / "reader")
 
 
 @pytest.fixture(scope="session")
-def translator(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def translator(quiet: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_translator(tmp_path_factory.mktemp("models") / "translator")
 
 
