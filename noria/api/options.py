@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 
 from pydantic_core import PydanticUndefined
 
-from noria.core.errors import SettingError, nearest, unknown
+from noria.core.errors import SettingError, did_you_mean, unknown
 from noria.core.messages import message
 from noria.core.settings import Settings, read_toml
 
@@ -101,11 +101,10 @@ def resolved(
     names = [name for kind in classes for name in kind.model_fields]
     for name in values:
         if name not in names:
-            close = nearest(name, names)
             raise SettingError(
                 message("commands.unknown_key", name=name, section=section),
                 allowed=sorted(names),
-                hint=message("commands.did_you", close=close) if close else None,
+                hint=did_you_mean(name, names),
             )
     return [
         kind.make(**{name: value for name, value in values.items() if name in kind.model_fields}) for kind in classes
@@ -236,11 +235,10 @@ def _documented_fields(classes: Iterable[type[Settings]]) -> str:
 def _check_names(name: str, given: Mapping[str, Any], signature: inspect.Signature, own: inspect.Signature) -> None:
     for one in given:
         if one not in own.parameters:
-            close = nearest(one, signature.parameters)
             raise SettingError(
                 message("commands.argument", name=name, one=one),
                 allowed=list(signature.parameters),
-                hint=message("commands.did_you", close=close) if close else None,
+                hint=did_you_mean(one, signature.parameters),
             )
 
 

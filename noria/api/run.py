@@ -16,7 +16,7 @@ adapter.kind = "lora"
 
 from __future__ import annotations
 
-import json as json_module
+import json
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -122,7 +122,6 @@ def _plan(section: Section) -> str:
 
 
 def _key_of(section: Section, place: Callable[[Path], Path]) -> str:
-
     return fingerprint({"noria": __version__, **section.described(lambda path: [path.name, content_of(place(path))])})
 
 
@@ -132,7 +131,6 @@ def content_of(path: Path) -> str:
     Raises:
         InputError: there is nothing.
     """
-
     if path.is_file():
         return sha256_file(path)
     if not path.is_dir():
@@ -147,7 +145,7 @@ def content_of(path: Path) -> str:
 def _forget(record: Path, *, whole: bool) -> None:
     """Make a stage run again; what a killed run left is resumed, unless all of it is to be done anew."""
     try:
-        known = json_module.loads(record.read_text(encoding="utf-8"))
+        known = json.loads(record.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return
     if whole or "line" in known:
@@ -156,7 +154,6 @@ def _forget(record: Path, *, whole: bool) -> None:
 
 def _facts_of(folder: Path, section: Section) -> StageResult:
     """Return what a finished stage says of itself, from what its result's manifest says."""
-
     manifest = read_manifest(folder)
     figures = [Figure(**raw) for raw in manifest.facts.get("metrics", [])]
     line = f"{manifest.kind} written to {folder}"

@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic import create_model
 
-from noria.core.errors import SettingError, nearest
+from noria.core.errors import SettingError, did_you_mean
 from noria.core.messages import message
 from noria.core.progress import Report
 from noria.core.settings import Settings
@@ -105,12 +105,11 @@ def read_section(name: str, values: Any) -> Section:
     values = dict(values)
     do = values.pop("do", name)
     if do not in known:
-        close = nearest(str(do), known)
         raise SettingError(
             message("commands.does_say", name=name),
             found=do if do != name else None,
             allowed=known,
-            hint=message("commands.did_you", close=close) if close else message("commands.add_do", name=name),
+            hint=did_you_mean(str(do), known) or message("commands.add_do", name=name),
         )
     try:
         return Section(name, do, known[do], schema(known[do]).make(**values))

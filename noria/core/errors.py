@@ -159,12 +159,18 @@ def nearest(name: str, names: Iterable[str]) -> str | None:
     return found[0] if found else None
 
 
+def did_you_mean(name: str, names: Iterable[str]) -> Message | None:
+    """Return the hint that names the known name nearest to `name`, or None where none is near."""
+    close = nearest(name, names)
+    return message("errors.did_you_mean", close=close) if close else None
+
+
 def unknown(kind: str, name: str, names: Iterable[str]) -> SettingError:
     """Return the error for an unknown `kind` (key, flag, command, stage) called `name`."""
     names = sorted(names)
-    close = nearest(name, names)
-    hint = message("errors.did_you_mean", close=close) if close else None
-    return SettingError(message("errors.unknown", kind=term(kind)), found=name, allowed=names, hint=hint)
+    return SettingError(
+        message("errors.unknown", kind=term(kind)), found=name, allowed=names, hint=did_you_mean(name, names)
+    )
 
 
 _SYSTEM_CAUSES = {

@@ -18,7 +18,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, ValidationError, model_validator
 
-from .errors import InputError, SettingError, nearest, unknown
+from .errors import InputError, SettingError, did_you_mean, unknown
 from .messages import Message, catalogue, message
 
 
@@ -128,11 +128,10 @@ def _plain(cls: type[Settings], error: ValidationError) -> SettingError:
             inner = owner.model_fields[str(part)].annotation if str(part) in owner.model_fields else None
             owner = inner if isinstance(inner, type) and issubclass(inner, Settings) else owner
         names = sorted(owner.model_fields)
-        close = nearest(str(first["loc"][-1]), names)
         return SettingError(
             message("errors.unknown_key", key=key, settings=cls.__name__),
             allowed=names,
-            hint=message("errors.did_you_mean", close=close) if close else None,
+            hint=did_you_mean(str(first["loc"][-1]), names),
         )
     more = len(error.errors()) - 1
     return SettingError(

@@ -129,7 +129,7 @@ def read_outbox(path: Path, columns: Sequence[str] = tuple(COLUMNS)) -> Iterator
         finally:
             connection.close()
     except sqlite3.OperationalError as error:
-        raise InputError(message("lake.cannot_read", path=path), found=str(error)) from None
+        raise InputError(message("errors.unreadable", path=path), found=str(error)) from None
     except sqlite3.DatabaseError as error:
         raise InputError(message("lake.outbox", path=path), found=str(error)) from None
 
@@ -159,7 +159,7 @@ def sealed_columns(path: Path) -> list[str]:
         schema = pq.read_schema(path)
     except (pa.ArrowException, OSError) as error:
         raise InputError(
-            message("lake.cannot_read", path=path),
+            message("errors.unreadable", path=path),
             found=str(error).splitlines()[0],
             hint=message("lake.move_away"),
         ) from None
@@ -194,7 +194,7 @@ def version_of(schema: pa.Schema) -> int:
 def _check_version(path: Path, version: int) -> None:
     if version > SCHEMA:
         raise InputError(
-            message("lake.written_newer", path=path),
+            message("errors.newer", path=path),
             found=message("lake.schema", version=version),
             allowed=message("lake.up", schema=SCHEMA),
         )

@@ -50,7 +50,7 @@ def prepare(path: Path, lake: Path) -> None:
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         if version > SCHEMA:
             raise InputError(
-                message("lake.written_newer", path=path),
+                message("errors.newer", path=path),
                 found=message("lake.schema", version=version),
                 allowed=message("lake.up", schema=SCHEMA),
             )

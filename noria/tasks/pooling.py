@@ -218,6 +218,6 @@ def _json(file: Path, default: Any = None) -> Any:
     except FileNotFoundError:
         if default is not None:
             return default
-        raise FolderError(message("tasks.missing", file=file), hint=message("tasks.folder_whole")) from None
+        raise FolderError(message("errors.file_missing", file=file), hint=message("tasks.folder_whole")) from None
     except ValueError as error:
         raise FolderError(message("tasks.cannot_read", file=file), found=str(error)) from None

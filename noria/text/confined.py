@@ -56,7 +56,7 @@ def parts_of(opener: Opener, image: bytes, name: str, seconds: int | None = None
         InputError: the file is none of its format, is locked, empty or damaged, or takes more memory or time than it may.
     """
     if not image:
-        raise InputError(message("text.empty", name=name), found=message("text.bytes"))
+        raise InputError(message("errors.empty", name=name), found=message("text.bytes"))
     if len(image) > LARGEST_BYTES:
         raise too_large(name)
     base, more = SECONDS[opener]

@@ -62,7 +62,7 @@ def check_archive(image: bytes, name: str) -> None:
         with zipfile.ZipFile(io.BytesIO(image)) as archive:
             size = sum(entry.file_size for entry in archive.infolist())
     except zipfile.BadZipFile as error:
-        raise InputError(message("text.cut_short", name=name), found=str(error)) from None
+        raise InputError(message("errors.damaged", name=name), found=str(error)) from None
     if size > MEMORY_BYTES // 4:
         raise InputError(
             message("text.too_large", name=name),

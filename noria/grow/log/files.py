@@ -125,7 +125,9 @@ def _parquet(connection: Backend, path: Path, columns: Collection[str] | None) -
         )
     except Exception as error:
         raise InputError(
-            message("grow.cannot_read", path=path), found=str(error).splitlines()[0], allowed=message("grow.csv_header")
+            message("errors.unreadable", path=path),
+            found=str(error).splitlines()[0],
+            allowed=message("grow.csv_header"),
         ) from None
     return Loaded(raw, kinds, lambda number: number)
 

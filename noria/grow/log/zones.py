@@ -98,7 +98,7 @@ def zone_of(name: str) -> tzinfo:
             message("grow.unknown_time"),
             found=name,
             allowed=message("grow.name_such"),
-            hint=message("grow.did_you", by_name=by_name[near]) if near else None,
+            hint=message("errors.did_you_mean", close=by_name[near]) if near else None,
         ) from None
 
 

@@ -179,7 +179,7 @@ def _read_parquet(path: Path) -> Series:
     try:
         table = pq.read_table(pa.BufferReader(Source(str(path)).read()))
     except (pa.ArrowException, OSError) as error:
-        raise InputError(message("grow.cannot_read", path=path), found=str(error).splitlines()[0]) from None
+        raise InputError(message("errors.unreadable", path=path), found=str(error).splitlines()[0]) from None
     head = json.loads((table.schema.metadata or {}).get(b"noria.series", b"{}"))
     missing = [name for name in COLUMNS if name not in table.column_names]
     if missing:

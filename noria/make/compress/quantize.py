@@ -71,7 +71,6 @@ def quantize(
         SettingError: a causal model, or a net over numbers.
         InputError: there is no calibration text.
     """
-
     folder, report = Path(folder), report or Report()
     manifest = read_manifest(folder)
     head = task_of(manifest).head

@@ -251,7 +251,7 @@ class Keys:
             self._keys = {entry["id"]: Key(**entry) for entry in entries}
         except (ValueError, TypeError, KeyError) as error:
             raise FolderError(
-                message("server.cannot_read", path=self.path),
+                message("errors.unreadable", path=self.path),
                 found=str(error),
                 hint=message("server.restore_backup"),
             ) from None

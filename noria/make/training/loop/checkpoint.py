@@ -100,7 +100,7 @@ def load_checkpoint(path: Path, module: nn.Module) -> tuple[Position, States]:
         tensors = load_file(path)
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise FolderError(
-            message("make.cannot_read_4", path=path), found=str(error), hint=message("make.remove_train")
+            message("errors.unreadable", path=path), found=str(error), hint=message("make.remove_train")
         ) from None
     own = {name.removeprefix("model/"): tensor for name, tensor in tensors.items() if name.startswith("model/")}
     restore_weights(module, own, path)
