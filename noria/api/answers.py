@@ -22,9 +22,8 @@ if TYPE_CHECKING:
     import numpy as np
 
     from noria.infer.engine import Engine
+    from noria.infer.replies import Given as Asked
 
-Asked = str | Mapping[str, Any]
-"""A text, or a row as the task reads it, without the truth: {question, context}, {text, pair}, {features}, {messages} ..."""
 Answer = dict[str, Any]
 
 

@@ -31,7 +31,8 @@ from noria.tasks.task import Answer, Features
 
 from .choose import open_engine
 from .completions import CompletionStreams
-from .engine import Engine, Given
+from .engine import Engine
+from .replies import Given
 from .wire import Message, Unpacker, flat, packed
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -27,6 +27,8 @@ from noria.tasks.chat import Chat
 from noria.tasks.complete import Sampling
 from noria.tasks.padding import Padding, types_of, usable_length, within
 from noria.tasks.task import Answer, Features, Task
+
+from .replies import Given
 
 if TYPE_CHECKING:
     from .scheduler import Scheduler
@@ -54,8 +56,6 @@ LEAST_CORES = 2
 BATCH_TOKENS = 4_096
 UNBOUNDED = 512
 """Tokens of a text for a model that neither its positions nor its manifest bounds."""
-Given = str | Mapping[str, Any]
-"""What is asked: a text, or a row as its task reads it, without the truth: {question, context}, {text, pair}, {features} ..."""
 
 
 class Engine(Protocol):

@@ -11,7 +11,7 @@ from noria.core.errors import InputError, ResourceError
 from .wire import Message
 
 Given = str | Mapping[str, Any]
-"""A text, or a row as the model's task reads it, without the truth."""
+"""What is asked: a text, or a row as the model's task reads it, without the truth: {question, context}, {text, pair}, {features} ..."""
 
 
 class Busy(ResourceError):  # noqa: N818 - a wait, not a fault
