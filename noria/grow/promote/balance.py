@@ -1,26 +1,29 @@
-"""Whether the groups have the sizes that were meant: a sample-ratio mismatch says the experiment is broken.
+"""Whether the groups have the sizes that were meant: as meant, doubtful, or a mismatch that says the experiment is broken.
 
-A mismatch is called below p = 0.001: at that threshold one sound experiment in a thousand is doubted, while a defect of
-assignment or logging that moves one user in a hundred is seen from about 100,000 users on (the practice of Fabijan et al. 2019, Diagnosing
-Sample Ratio Mismatch in Online Controlled Experiments; Kohavi, Tang and Xu 2020, Trustworthy Online Controlled
-Experiments, chapter 21). Two groups: the exact binomial test; more: the chi-square test, or its exact distribution
-drawn where a group was to have fewer than five.
+A mismatch is called at p = 0.001 and below: at that threshold one sound experiment in a thousand is taken for broken, while a
+defect of assignment or logging that moves one user in a hundred is seen from about 100,000 users on (the practice of Fabijan
+et al. 2019, Diagnosing Sample Ratio Mismatch in Online Controlled Experiments; Kohavi, Tang and Xu 2020, Trustworthy Online
+Controlled Experiments, chapter 21). Up to p = 0.05 the sizes are doubtful: one sound experiment in twenty shows such, and so
+does a defect that too few users have met. Two groups: the exact binomial test; more: the chi-square test, or its exact
+distribution drawn where a group was to have fewer than five.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from scipy.special import chdtrc
 from scipy.stats import binomtest
 
 from noria.core.errors import SettingError
-from noria.core.messages import Message, message
+from noria.core.messages import Message, as_is, message
 
-THRESHOLD = 0.001
+State = Literal["as meant", "doubtful", "mismatch"]
+DOUBTFUL, MISMATCH = 0.05, 0.001
+"""p values at which, and below which, sizes are doubted and not believed."""
 _DRAWS = 100_000
 
 
@@ -33,35 +36,43 @@ class Balance:
     expected: tuple[float, ...]
     """Users that the meant shares give each group."""
     p: float
-    threshold: float = THRESHOLD
+
+    @property
+    def state(self) -> State:
+        """as meant; doubtful, as one sound experiment in twenty is; or a mismatch, as one in a thousand is."""
+        return "mismatch" if self.p <= MISMATCH else "doubtful" if self.p <= DOUBTFUL else "as meant"
 
     @property
     def sound(self) -> bool:
-        """Whether the sizes are such as chance makes them."""
-        return self.p >= self.threshold
+        """Whether the sizes are as meant, and so nothing of them need be looked into."""
+        return self.state == "as meant"
+
+    @property
+    def doubt(self) -> Message:
+        """What stands before every finding: nothing where the sizes are as meant."""
+        return as_is("") if self.sound else message(f"experiment.doubt.{self.state}")
 
     def as_dict(self) -> dict[str, Any]:
         """Return a JSON-able dict."""
-        return {**asdict(self), "sound": self.sound}
+        return {**asdict(self), "state": self.state, "sound": self.sound}
 
     def text(self) -> Message:
         """Return the finding."""
         sizes = ", ".join(f"{name} {count:,}" for name, count in zip(self.names, self.counts, strict=True))
         p = f"{self.p:.2g}"
-        if self.sound:
-            return message("experiment.sample_ratio_as_meant_p", sizes=sizes, p=p)
-        return message("experiment.sample_ratio_mismatch_p_below", sizes=sizes, p=p, threshold=self.threshold)
+        if self.state == "mismatch":
+            return message("experiment.sample_ratio_mismatch_p_below", sizes=sizes, p=p, threshold=MISMATCH)
+        if self.state == "doubtful":
+            return message("experiment.sample_ratio_doubtful_p", sizes=sizes, p=p, doubtful=DOUBTFUL, mismatch=MISMATCH)
+        return message("experiment.sample_ratio_as_meant_p", sizes=sizes, p=p)
 
 
-def balance(
-    counts: Mapping[str, int], meant: Sequence[float] | None = None, *, threshold: float = THRESHOLD, seed: int = 0
-) -> Balance:
+def balance(counts: Mapping[str, int], meant: Sequence[float] | None = None, *, seed: int = 0) -> Balance:
     """Return whether the group sizes agree with the shares that were meant.
 
     Args:
         counts: users of each group.
         meant: the share, or a multiple of it, that each group was to have, in the same order; even where not given.
-        threshold: the p below which they do not agree.
         seed: of the draws for small groups.
 
     Raises:
@@ -83,7 +94,6 @@ def balance(
         tuple(int(count) for count in seen),
         tuple(float(value) for value in expected),
         _p_value(seen, parts, expected, total, seed),
-        threshold,
     )
 
 

@@ -1,7 +1,7 @@
 """What an experiment shows: are the groups sound, what differs, how surely, and could it have been stopped.
 
 result = analyse(read_units("campaign.csv"), level=0.95)
-result.balance.sound          # no sample-ratio mismatch
+result.balance.state          # as meant, doubtful or mismatch
 result.comparisons[0].found   # difference, interval, p adjusted for all comparisons
 result.reduction              # part of the variance that the covariate took away (CUPED)
 result.text()
@@ -78,8 +78,7 @@ class Experiment:
     def text(self) -> Message:
         """Return what is found, a sentence for each comparison."""
         told = [_comparison_text(comparison, self.metric) for comparison in self.comparisons]
-        found = joined("join.sentences", told)
-        return found if self.balance.sound else joined("join.nothing", [message("experiment.doubt"), found])
+        return joined("join.nothing", [self.balance.doubt, joined("join.sentences", told)])
 
     def as_dict(self) -> dict[str, Any]:
         """Return a JSON-able dict."""

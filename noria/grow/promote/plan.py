@@ -154,9 +154,9 @@ def plan(
     who = of_uplift(whom) if whom is not None else of_experiment(tried) if tried is not None else None
     if tried is not None and not tried.balance.sound:
         gaps.append(tried.balance.text())
-    elif who is None:
+    if who is None:
         gaps.append(_GAPS["who"])
-    else:
+    elif tried is None or tried.balance.state != "mismatch":
         audience = who.audience
         expected += _expected_users(who, reach)
         measures += _held_out(who, users_a_day, power)

@@ -134,8 +134,7 @@ class Uplift:
             )
         )
         told = self._decided()
-        doubt = as_is("") if self.balance.sound else message("uplift.not_be_believed_groups_do")
-        return joined("join.nothing", [doubt, lead, told])
+        return joined("join.nothing", [self.balance.doubt, lead, told])
 
     def _decided(self) -> Message:
         scale, unit = _scale(self)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import dunnett, multivariate_normal, ttest_ind
+from scipy.stats import binomtest, dunnett, multivariate_normal, ttest_ind
 
 from noria.core.errors import SettingError
 from noria.grow.promote.balance import balance
@@ -149,7 +149,29 @@ def test_a_published_sample_ratio_mismatch() -> None:
     assert not found.sound
     assert "mismatch" in found.text()
     assert "失衡" in found.text()["zh"]
-    assert balance({"control": 5000, "treated": 5030}).sound
+
+
+@pytest.mark.parametrize(
+    ("counts", "state"),
+    [
+        ((5000, 5030), "as meant"),
+        ((44_700, 45_489), "doubtful"),  # p = 0.0087: called "as meant" once
+        ((5000, 5199), "doubtful"),  # p = 0.0499
+        ((5000, 5195), "as meant"),  # p = 0.0548
+        ((821_588, 815_482), "mismatch"),
+    ],
+)
+def test_sizes_are_as_meant_doubtful_or_a_mismatch(counts: tuple[int, int], state: str) -> None:
+    found = balance(dict(zip(("control", "treated"), counts, strict=True)))
+    assert found.state == found.as_dict()["state"] == state
+    assert found.p == pytest.approx(binomtest(counts[0], sum(counts)).pvalue)
+    assert found.sound == (state == "as meant")
+    word = {"as meant": ("as meant", "符合设计"), "doubtful": ("doubtful", "存疑"), "mismatch": ("mismatch", "失衡")}[
+        state
+    ]
+    assert word[0] in found.text()
+    assert word[1] in found.text()["zh"]
+    assert bool(found.doubt) == (state != "as meant")
 
 
 def test_shares_that_were_meant_are_those_compared_with() -> None:

@@ -114,6 +114,16 @@ def test_a_mismatch_takes_the_verdict_back() -> None:
     assert result.text()["zh"].startswith("不可采信")
 
 
+def test_doubtful_sizes_are_told_before_the_finding_and_in_the_report() -> None:
+    units = simulated(1000)
+    units = replace(units, group=(np.arange(1000) < 541).astype(np.int64))  # p = 0.0104
+    result = analyse(units)
+    assert result.balance.state == "doubtful"
+    assert result.text().startswith("Doubtful: ")
+    assert result.text()["zh"].startswith("存疑：")
+    assert "doubtful" in str(experiment_section(result).notes[0])
+
+
 def write(tmp_path: Path, lines: list[str], header: str = "user,variant,outcome,before,time") -> Path:
     path = tmp_path / "units.csv"
     path.write_text("\n".join([header, *lines]) + "\n", encoding="utf-8")
