@@ -10,7 +10,8 @@ from cyclopts import App, Parameter
 
 from noria.core.errors import unknown
 
-from .results import keep, write_page
+from .isa import Isa, limit
+from .results import keep, named, write_page
 from .start import started
 
 NAMES = (
@@ -42,6 +43,7 @@ def run(
     name: str,
     *,
     quick: Annotated[bool, Parameter(negative="")] = False,
+    isa: Isa = "native",
     write: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
     """Run a benchmark; each ends with one JSON line for each peer and measure.
@@ -53,17 +55,20 @@ def run(
         recovery, resume, scaling, serve, share_forecast, stream, tokenize, tokenizer; or all.
     quick
         Fewer and shorter repeats: each benchmark ends within five minutes.
+    isa
+        avx2 holds Noria and its peers to that instruction set; native to none.
     write
         Keep the lines below benchmarks/results, and write benchmarks/RESULTS.md anew from all that are kept.
     """
     if name not in (*NAMES, "all"):
         raise unknown("benchmark", name, (*NAMES, "all"))
+    limit(isa)
     for each in NAMES if name == "all" else (name,):
         lines = import_module(f"benchmarks.{each}").measure(quick=quick)
         for line in lines:
             print(line.json(), flush=True)
         if write:
-            keep(PAGE.parent / "results", each, lines, quick=quick)
+            keep(PAGE.parent / "results", named(each, isa), lines, quick=quick)
             write_page(PAGE)
 
 

@@ -16,13 +16,15 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from noria.machine import bf16_is_native
+
 from . import race, trainer
 from .line import Line, compare
 
 MAX_LENGTH = 128
 PEERS: dict[str, dict[str, Any]] = {
     "transformers.Trainer, defaults": {},
-    "transformers.Trainer, bf16": {"bf16": True},
+    **({"transformers.Trainer, bf16": {"bf16": True}} if bf16_is_native() else {}),
     "transformers.Trainer, bf16 and best settings": trainer.BEST,
 }
 

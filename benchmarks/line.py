@@ -10,6 +10,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from noria.machine import cores
+
+from .isa import current, named_here
+
 
 @dataclass(frozen=True)
 class Line:
@@ -67,7 +71,7 @@ def compare(
         measure,
         _mean(noria),
         _mean(peer),
-        peer_name,
+        named_here(peer_name),
         unit,
         math.exp(middle),
         n,
@@ -82,18 +86,13 @@ def machine() -> str:
     import torch
 
     words = [
-        f"{_processor()}, {len(_cores())} cores, {_memory_bytes() / 2**30:.0f} GiB",
+        f"{_processor()}, {cores()} cores, {_memory_bytes() / 2**30:.0f} GiB",
+        f"isa {current()}",
         platform.system(),
         f"Python {platform.python_version()}",
         f"torch {torch.__version__}",
     ]
     return ", ".join(words)
-
-
-def _cores() -> set[int]:
-    import os
-
-    return os.sched_getaffinity(0)
 
 
 def _memory_bytes() -> int:

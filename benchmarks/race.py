@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from . import trainer as peer
+from .isa import here
 
 MAX_LENGTH = 64
 EPOCHS = 2.0
@@ -156,11 +157,12 @@ def noria(folder: Path, seed: int, clock: _Clock, changes: dict[str, Any], epoch
 def _accuracy(module: Any, ids: list[list[int]], labels: list[int]) -> float:
     import torch
 
+    from noria.machine import computing, measure
     from noria.make.kernels import bert
     from noria.tasks.padding import Padding, padded
 
     order, right = sorted(range(len(ids)), key=lambda row: len(ids[row])), 0
-    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+    with torch.no_grad(), computing(measure().number_type):
         for start in range(0, len(order), 64):
             rows = order[start : start + 64]
             table, mask = padded([ids[row] for row in rows], Padding())
@@ -221,7 +223,7 @@ def trainer(
             remove_unused_columns=False,
             num_train_epochs=epochs,
             seed=seed,
-            **arguments,
+            **here(arguments),
         )
         transformers.Trainer(
             model, told, train_dataset=rows, callbacks=[Judge()], data_collator=peer.padding(tokenizer)

@@ -21,6 +21,11 @@ Noria and each peer did the same work in one run, alternating. A ratio above 1 m
 """
 
 
+def named(name: str, isa: str) -> str:
+    """Return the name under which a benchmark's lines are kept: those of one instruction set beside those of another."""
+    return name if isa == "native" else f"{name}.{isa}"
+
+
 def keep(folder: Path, name: str, lines: Sequence[Line], *, quick: bool) -> None:
     """Keep a benchmark's lines as `NAME.jsonl`, in place of those of an earlier run."""
     keep_rows(folder, name, [{**json.loads(line.json()), "quick": quick} for line in lines])
@@ -49,8 +54,10 @@ def page(folder: Path) -> str:
     parts, machines = [_HEAD], []
     for file in sorted(folder.glob("*.jsonl")):
         rows = kept_rows(folder, file.stem)
+        name, _, isa = file.stem.partition(".")
         machines += [row["machine"] for row in rows]
-        parts.append(_OWN[file.stem](rows) if file.stem in _OWN else _table(file.stem, rows))
+        title = f"{name}, everyone held to {isa.upper()}" if isa else name
+        parts.append(_OWN[name](rows) if name in _OWN else _table(title, rows))
     parts += [f"\nMachine: {machine}.\n" for machine in dict.fromkeys(machines)]
     return "".join(parts)
 

@@ -22,6 +22,7 @@ from typing import Any
 
 from . import trainer as peer
 from .finetune import MAX_LENGTH, PEERS, prepare
+from .isa import here
 from .line import Line, compare
 
 BEST = "transformers.Trainer, bf16 and best settings"
@@ -189,7 +190,7 @@ def trainer(folder: Path, what: str, seconds: float) -> dict[str, float]:
         logging_strategy="no",
         remove_unused_columns=False,
         max_steps=1_000_000,
-        **PEERS[BEST],
+        **here(PEERS[BEST]),
     )
 
     made = Timed(model, settings, data_collator=peer.padding(tokenizer), train_dataset=data, callbacks=[Clock()])

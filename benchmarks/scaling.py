@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from .isa import here
 from .line import Line, compare
 from .pretrain import CONTEXT, PEERS, TOKENS, _model, prepare
 
@@ -96,7 +97,7 @@ def noria_speed(folder: Path, steps: int) -> dict[str, float]:
 
     keep_memory()
     batches = Packed(open_shards(folder / "shards", "train"), context=CONTEXT, rows=TOKENS // CONTEXT, seed=0)
-    settings = TrainSettings(steps=steps, number_type="bf16", checkpoint_seconds=1e9)
+    settings = TrainSettings(steps=steps, checkpoint_seconds=1e9)
     with tempfile.TemporaryDirectory(dir=folder) as work:
         result = train(_model(folder), batches, causal, settings, Path(work) / "run", Report.silent())
     shared = {name: seconds / steps for name, seconds in result.shared_seconds.items()}
@@ -122,7 +123,7 @@ def trainer_speed(folder: Path, steps: int) -> dict[str, float]:
         def on_step_end(self, *args: object, **kwargs: object) -> None:
             ends.append(time.perf_counter())
 
-    best: dict[str, Any] = PEERS["transformers.Trainer, bf16, packed and best settings"]
+    best: dict[str, Any] = here(PEERS["transformers.Trainer, bf16, packed and best settings"])
     settings = {**best, "per_device_train_batch_size": TOKENS // CONTEXT // 2}
     with tempfile.TemporaryDirectory(dir=folder) as out:
         arguments = transformers.TrainingArguments(

@@ -27,6 +27,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from noria.machine import cores
+
 from .line import Line, compare
 from .load import Load, load
 from .peers import NAMES
@@ -169,7 +171,7 @@ def bare_engine(model: Path, rows: list[str], asked: int = 200) -> float:
         "print(statistics.median(found))"
     )
     texts = [rows[place % len(rows)] for place in range(asked)]
-    environment = {**os.environ, "OMP_NUM_THREADS": str(os.cpu_count()), "TOKENIZERS_PARALLELISM": "false"}
+    environment = {**os.environ, "OMP_NUM_THREADS": str(cores()), "TOKENIZERS_PARALLELISM": "false"}
     done = subprocess.run(
         [sys.executable, "-c", code, str(model)],
         input=json.dumps(texts),

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import shutil
 import statistics
 import subprocess
@@ -25,6 +24,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+
+from noria.machine import cores
 
 from .line import Line, compare
 from .served import served
@@ -215,7 +216,7 @@ def peer(file: str) -> None:
     given = xllamacpp.CommonParams()
     given.model.path, given.verbosity = file, -1
     given.n_parallel, given.n_ctx = TOGETHER, TOGETHER * CONTEXT
-    given.cpuparams.n_threads = given.cpuparams_batch.n_threads = os.cpu_count() or 1
+    given.cpuparams.n_threads = given.cpuparams_batch.n_threads = cores()
     server = xllamacpp.Server(given)
     print(server.listening_address, flush=True)
     sys.stdin.read()

@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from .isa import here
+
 BEST = {
     "bf16": True,
     "per_device_train_batch_size": 32,
@@ -96,7 +98,7 @@ def speed(
             save_strategy="no",
             logging_strategy="no",
             remove_unused_columns=False,
-            **settings,
+            **here(settings),
         )
         trainer = transformers.Trainer(model, arguments, data_collator=counted, train_dataset=data, callbacks=[clock])
         trainer.train()

@@ -1,20 +1,27 @@
-"""What this machine does fast: number type, threads, and the speed of its matrix products. The one place that is asked.
+"""What this machine has and does fast: cores, memory, instructions, number type, speed. The one place that is asked.
 
     machine = measure("auto")              # once a process; bf16 where its products are measured clearly faster, else fp32
     with computing(machine.number_type):   # matrix products inside are in that type: training, judging and last figures alike
         ...
+    cores(), available_memory(), isa()     # of the control group where that allows less; without torch
 
 Nothing else decides a number type: on a processor without instructions for bf16 a product in it is emulated, and takes a
 hundred times as long. So the measurement begins with a product so small that even an emulated one takes a millisecond, and
-ends there where bf16 is slower.
+ends there where bf16 is slower. What must not load torch to be asked goes by the instructions (`bf16_is_native`).
 """
 
 from __future__ import annotations
 
+import math
+import os
+import platform
+import re
 import time
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any, Literal
 
 Chosen = Literal["bf16", "fp32"]
@@ -27,6 +34,33 @@ SMALL, MIDDLE = 128, 512
 """Width of the square matrices by which the number type is chosen; the second only where the first was not hopeless."""
 SECONDS = 0.1
 """Longest time for each of the two speeds that the record shows."""
+UNITS = ("none", "AVX2", "AVX-512", "AVX512-VNNI", "AVX512-BF16", "AMX")
+"""Instructions that matter here, the later ones on top of those before."""
+_FLAGS = {
+    "avx2": "AVX2",
+    "avx512bw": "AVX-512",
+    "avx512_vnni": "AVX512-VNNI",
+    "avx512_bf16": "AVX512-BF16",
+    "amx_bf16": "AMX",
+}
+"""A flag of /proc/cpuinfo, and what it stands for."""
+_LIMITS = {
+    "ONEDNN_MAX_CPU_ISA": {
+        "SSE41": "none",
+        "AVX": "none",
+        "AVX2": "AVX2",
+        "AVX2_VNNI": "AVX2",
+        "AVX2_VNNI_2": "AVX2",
+        "AVX512_CORE": "AVX-512",
+        "AVX512_CORE_VNNI": "AVX512-VNNI",
+        "AVX512_CORE_BF16": "AVX512-BF16",
+        "AVX512_CORE_FP16": "AVX512-BF16",
+        "AVX10_1_512": "AVX512-BF16",
+    },
+    "ATEN_CPU_CAPABILITY": {"DEFAULT": "none", "AVX2": "AVX2"},
+    "MKL_ENABLE_INSTRUCTIONS": {"SSE4_2": "none", "AVX": "none", "AVX2": "AVX2"},
+}
+"""Variables by which libraries are held to fewer instructions, and what each of their values leaves."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +90,9 @@ def measure(number_type: NumberType = "auto") -> Machine:
     """
     import torch
 
-    fast, _ = _bf16()
+    if torch.get_num_threads() > cores():  # a container is given less than the machine that torch looks at
+        torch.set_num_threads(cores())
+    fast = bf16_is_fast()
     bf16, fp32 = _speeds(torch.get_num_threads())
     chosen: Chosen = number_type if number_type != "auto" else ("bf16" if fast else "fp32")
     return Machine(chosen, torch.get_num_threads(), bf16, fp32)
@@ -64,7 +100,44 @@ def measure(number_type: NumberType = "auto") -> Machine:
 
 def bf16_is_fast() -> bool:
     """Return whether products in bf16 are measured clearly faster than in fp32 here."""
-    return _bf16()[0]
+    return bf16_is_native() and _bf16()[0]
+
+
+def bf16_is_native() -> bool:
+    """Return whether there are instructions for products in bf16, or that is not known; whether they pay is measured."""
+    return UNITS.index(isa()) >= UNITS.index("AVX512-BF16") if _flags() else True
+
+
+def cores(root: Path = Path("/")) -> int:
+    """Return how many cores this process may use, by its affinity and by what its control group is given of their time.
+
+    Args:
+        root: where `proc` and `sys` lie.
+    """
+    found = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    shares = [share for group in _groups(root, "cpu") for share in _shares(root / "sys/fs/cgroup", group)]
+    return max(1, min([found, *map(math.ceil, shares)]))
+
+
+def isa(environment: Mapping[str, str] = os.environ, flags: frozenset[str] | None = None) -> str:
+    """Return the best of `UNITS` that the processor has and that no library is kept from; "unknown" where it does not say.
+
+    >>> isa({}, frozenset({"avx2", "avx512bw"})), isa({"ONEDNN_MAX_CPU_ISA": "AVX2"}, frozenset({"avx2", "amx_bf16"}))
+    ('AVX-512', 'AVX2')
+    """
+    flags = _flags() if flags is None else flags
+    if not flags:
+        return "unknown"
+    has = max((unit for flag, unit in _FLAGS.items() if flag in flags), key=UNITS.index, default="none")
+    limits = [left[value] for name, left in _LIMITS.items() if (value := environment.get(name, "").upper()) in left]
+    return min([has, *limits], key=UNITS.index)
+
+
+def processor() -> str:
+    """Return the processor's name."""
+    info = Path("/proc/cpuinfo")
+    found = re.search(r"^model name\s*:\s*(.+)$", info.read_text(), re.MULTILINE) if info.exists() else None
+    return found[1].strip() if found else platform.processor() or platform.machine()
 
 
 def allowed_here(number_type: str) -> Chosen:
@@ -132,3 +205,59 @@ def _flops(dtype: Any, rows: int = 2048, width: int = 512) -> float:
         left @ right
         best = min(best, time.perf_counter() - start)
     return 2 * rows * width * width / best
+
+
+def available_memory(root: Path = Path("/")) -> int:
+    """Return the bytes this process may still take: what the machine has free, or what its control group leaves it.
+
+    Without /proc (not Linux) nothing is known: more than any machine has.
+
+    Args:
+        root: where `proc` and `sys` lie.
+    """
+    found = re.search(r"^MemAvailable:\s+(\d+) kB", _text(root / "proc/meminfo"), re.MULTILINE)
+    limits = [
+        left
+        for folder, limit, used in (
+            ("sys/fs/cgroup", "memory.max", "memory.current"),
+            ("sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes"),
+        )
+        for group in _groups(root, "memory")
+        if (left := _left(root / folder / group, limit, used)) is not None
+    ]
+    return min([int(found[1]) * 1024 if found else 2**62, *limits])
+
+
+def _groups(root: Path, controller: str) -> set[str]:
+    # Inside a container the group's own folder is often mounted as the top one.
+    parts = [line.split(":", 2) for line in _text(root / "proc/self/cgroup").splitlines()]
+    return {"", *(path.strip("/") for _, kinds, path in parts if not kinds or controller in kinds.split(","))}
+
+
+def _left(folder: Path, limit: str, used: str) -> int | None:
+    allowed, taken = _text(folder / limit).strip(), _text(folder / used).strip()
+    # Pages of files that were not touched lately are given back on demand.
+    cache = re.search(r"^(?:total_)?inactive_file (\d+)$", _text(folder / "memory.stat"), re.MULTILINE)
+    known = allowed.isdigit() and taken.isdigit() and (folder / "memory.stat").exists()
+    return int(allowed) - int(taken) + int(cache[1] if cache else 0) if known else None
+
+
+def _shares(folder: Path, group: str) -> list[float]:
+    """Return how many cores' time a control group is given, in the words of either version, where it is bounded."""
+    texts = [_text(folder / group / "cpu.max")]
+    texts += [" ".join(_text(folder / "cpu" / group / f"cpu.cfs_{one}_us") for one in ("quota", "period"))]
+    pairs = [text.split() for text in texts]
+    return [int(pair[0]) / int(pair[1]) for pair in pairs if len(pair) == 2 and all(map(str.isdigit, pair))]
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text()
+    except OSError:
+        return ""
+
+
+@cache
+def _flags() -> frozenset[str]:
+    found = re.search(r"^flags\s*:(.*)$", _text(Path("/proc/cpuinfo")), re.MULTILINE)
+    return frozenset(found[1].split()) if found else frozenset()

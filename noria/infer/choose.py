@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 from noria.core.errors import unknown
 from noria.core.folder import read_manifest
+from noria.machine import cores
 from noria.tasks.task import task_of
 
-from .engine import ENGINES, KINDS, LEAST_CORES, Engine, Kind, cores
+from .engine import ENGINES, KINDS, LEAST_CORES, Engine, Kind
 
 
 def open_engine(folder: str | Path, *, threads: int | None = None, prefer: str | None = None) -> Engine:
@@ -28,7 +28,7 @@ def open_engine(folder: str | Path, *, threads: int | None = None, prefer: str |
     folder = Path(folder)
     manifest = read_manifest(folder)
     task = task_of(manifest)
-    threads = threads or os.cpu_count() or 1
+    threads = threads or cores()
     if prefer not in (None, *KINDS):
         raise unknown("engine", str(prefer), KINDS)
     kind = prefer or best_kind(folder)

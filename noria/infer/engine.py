@@ -11,7 +11,6 @@ who waits is the worker's.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Collection, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -106,11 +105,6 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Give the memory back."""
-
-
-def cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def answer(engine: Engine, given: Sequence[Given], *, batch_tokens: int = BATCH_TOKENS) -> list[Answer]:

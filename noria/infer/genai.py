@@ -24,11 +24,12 @@ from noria.core.errors import FolderError, InputError, InternalError, ResourceEr
 from noria.core.folder import Manifest
 from noria.core.messages import message
 from noria.core.packages import forbid_telemetry
+from noria.machine import bf16_is_native, cores
 from noria.tasks.complete import SampledToken, Sampling
 from noria.tasks.task import Task
 
 from .decoder import PREFILL, TOGETHER, Decoder, RoutedScheduler
-from .engine import LEAST_CORES, Kind, cores, read_config
+from .engine import LEAST_CORES, Kind, read_config
 from .scheduler import Scheduler, Step
 
 forbid_telemetry()
@@ -77,7 +78,7 @@ class GenAiEngine(Decoder):
                     plan,
                     "CPU",
                     INFERENCE_NUM_THREADS=max(threads, LEAST_CORES),
-                    **(_SINGLE if _in_8_bits(self.file) else {}),
+                    **(_SINGLE if _in_8_bits(self.file) or not bf16_is_native() else {}),
                 )
         except Exception as error:  # whatever the library makes of a bad file
             raise FolderError(

@@ -12,6 +12,7 @@ from noria.core.errors import FolderError, SettingError
 from noria.core.folder import Manifest
 from noria.core.messages import message
 from noria.core.packages import forbid_telemetry
+from noria.machine import bf16_is_native
 from noria.tasks.complete import Sampling
 from noria.tasks.padding import computable_groups, padded, padding_of
 from noria.tasks.task import Features, Task
@@ -59,7 +60,14 @@ class OpenVinoEngine:
             raise FolderError(message("infer.holds_engine", folder=folder), hint=message("infer.compress_model"))
         try:
             self._model = openvino.Core().compile_model(
-                str(file), "CPU", {"PERFORMANCE_HINT": hint, "INFERENCE_NUM_THREADS": threads}
+                str(file),
+                "CPU",
+                {
+                    "PERFORMANCE_HINT": hint,
+                    "INFERENCE_NUM_THREADS": threads,
+                    # By itself it goes by the processor alone: held to AVX2 by ONEDNN_MAX_CPU_ISA it would compute nothing.
+                    **({} if bf16_is_native() else {"INFERENCE_PRECISION_HINT": "f32"}),
+                },
             )
         except RuntimeError as error:
             raise FolderError(

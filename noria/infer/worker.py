@@ -29,6 +29,7 @@ from typing import Any, Literal
 from noria.core.errors import FolderError
 from noria.core.folder import read_manifest
 from noria.core.messages import message
+from noria.machine import cores
 from noria.tasks.complete import Sampling
 
 from .replies import Answers, Busy, Given, Piece, Unavailable, checked
@@ -302,7 +303,7 @@ class Worker:
             self.version = read_manifest(self.folder).identity()[:12]
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
-        threads = self.threads or os.cpu_count() or 1
+        threads = self.threads or cores()
         with theirs:
             self._process = subprocess.Popen(
                 [

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from tiny_models import LABELS, TEXTS, make_causal, make_encoder
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -53,6 +54,20 @@ class Counted(TorchDispatchMode):
         self.found[where] += 0
         with self:
             yield
+
+
+def served_in_bf16(folder: Path) -> int:
+    """Return how many layers of a compressed model OpenVINO runs in bf16; its answers must be those of torch."""
+    fast, exact = (open_engine(folder, prefer=kind) for kind in ("openvino", "torch"))
+    texts = [[1, 5, 6, 9], [1, 7]]
+    found, wanted = (np.stack(engine.forward(texts)) for engine in (fast, exact))
+    assert np.allclose(found, wanted, atol=0.05), (found, wanted)
+    layers = fast._model.get_runtime_model().get_ops()
+    return sum(
+        one.get_rt_info()["runtimePrecision"].astype(str) == "bf16"
+        for one in layers
+        if "layerType" in one.get_rt_info()
+    )
 
 
 def written(file: Path, rows: list[dict[str, Any]]) -> Path:
@@ -125,6 +140,7 @@ def work(root: Path, number_type: str) -> dict[str, Any]:
             engine = open_engine(folder, prefer="torch")
             engine.forward([[1, 5, 6], [1, 7]])
             engine.close()
+    counted.found["served"] = served_in_bf16(make_encoder(root / "served", "classify", LABELS, 2))
     return {
         "chosen": machine.number_type,
         "seconds": seconds,

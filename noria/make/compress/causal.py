@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Sequence
 from itertools import product
@@ -14,6 +13,7 @@ from noria.core.messages import message
 from noria.core.progress import Report
 from noria.infer.choose import open_engine
 from noria.infer.engine import ENGINES, Engine, Kind, read_config
+from noria.machine import cores
 from noria.tasks.complete import Sampling
 from noria.tasks.task import Row, Task, task_of
 
@@ -102,7 +102,7 @@ def compress_decoder(
                 sizes=size_of(trial),
                 settings=settings,
                 source=source,
-                threads=os.cpu_count(),
+                threads=cores(),
                 report=report,
             )
             faster.close()

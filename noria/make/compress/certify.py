@@ -11,8 +11,6 @@ of embeddings.
 
 from __future__ import annotations
 
-import os
-import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,6 +27,7 @@ from noria.core.figure import Figure, proportion
 from noria.core.folder import read_manifest
 from noria.core.messages import Message, joined, message, term
 from noria.core.progress import Report
+from noria.machine import cores, isa, processor
 from noria.make.corpus.texts import texts_of
 from noria.make.training.settings import ReadSettings
 from noria.tasks.remembered import given_for, rows_for
@@ -306,14 +305,7 @@ def _reasons(
 
 def machine(threads: int | None) -> dict[str, Any]:
     """Return what the figures of speed depend on."""
-    model = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        names = [
-            line.partition(":")[2].strip() for line in info.read_text().splitlines() if line.startswith("model name")
-        ]
-        model = names[0] if names else model
-    return {"processor": model, "cores": os.cpu_count(), "threads": threads or os.cpu_count()}
+    return {"processor": processor(), "isa": isa(), "cores": cores(), "threads": threads or cores()}
 
 
 _READ = ("text", "pair", "question", "context", "anchor", "positive")

@@ -8,7 +8,6 @@ bounded size; merges (`merges`) or pieces (`learn_pieces`) are learnt from it, a
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from noria.core.errors import InputError, SettingError, unknown
 from noria.core.folder import OpenFolder, Source, lineage_of, new_folder, write_json
 from noria.core.messages import message
 from noria.core.progress import Report
+from noria.machine import cores
 from noria.tasks.tokenizer import FILE, read_tokenizer
 from noria.tasks.tokenizer import write_tokenizer as write_bare
 
@@ -78,7 +78,7 @@ def train_tokenizer(
     split, seen = _Split(texts), Seen()
     with report.bar("tokenizer: count", unit="texts") as bar:
         most = {"most": _UNIGRAM_RUNS} if kind == "unigram" else {}
-        runs = count_runs(split.training(bar.advance), seen=seen, threads=os.cpu_count() or 1, **most)
+        runs = count_runs(split.training(bar.advance), seen=seen, threads=cores(), **most)
     if not seen.texts:
         raise InputError(message("make.text_train"), hint=message("make.give_least_one_document"))
     with report.bar("tokenizer: learn", total=vocab_size, unit="tokens") as bar:

@@ -25,7 +25,6 @@ from noria.core.progress import MetricsLog, Report
 from noria.make.tokens.batches import Batch, Packed
 from noria.make.training.loop.checkpoint import save_tensors, weights
 from noria.make.training.loop.loop import train
-from noria.make.training.loop.memory import available
 from noria.make.training.loop.plan import steps_within
 from noria.make.training.loop.result import Evaluation, TrainResult
 from noria.make.training.loop.stop import Divergence
@@ -316,18 +315,3 @@ del free
 assert _growth(lambda: torch.ones(50_000_000)) > 190_000_000
 """
     subprocess.run([sys.executable, "-c", code], check=True)
-
-
-def test_available_memory_heeds_the_control_group(tmp_path: Path) -> None:
-    (tmp_path / "proc/self").mkdir(parents=True)
-    (tmp_path / "proc/meminfo").write_text("MemTotal: 9000000 kB\nMemAvailable:    8000000 kB\n")
-    assert available(tmp_path) == 8_000_000 * 1024
-    group = tmp_path / "sys/fs/cgroup/jobs/one"
-    group.mkdir(parents=True)
-    (tmp_path / "proc/self/cgroup").write_text("0::/jobs/one\n")
-    (group / "memory.current").write_text("1000000\n")
-    (group / "memory.stat").write_text("active_file 77\ninactive_file 400000\n")
-    (group / "memory.max").write_text("3000000\n")
-    assert available(tmp_path) == 2_400_000
-    (group / "memory.max").write_text("max\n")
-    assert available(tmp_path) == 8_000_000 * 1024

@@ -35,7 +35,7 @@ from noria.core.errors import Interrupted, plain_errors
 from noria.core.memory import release_memory
 from noria.core.progress import Bar, MetricsLog, Report
 from noria.core.settings import fingerprint
-from noria.machine import measure
+from noria.machine import available_memory, measure
 from noria.make.tokens.batches import BatchSource
 from noria.make.training.parallel.processes import local_processes, world_size
 from noria.make.training.parallel.single import Objective
@@ -51,7 +51,7 @@ from .checkpoint import (
     save_tensors,
     weights,
 )
-from .memory import Need, available, check
+from .memory import Need, check
 from .plan import Plan, epochs_text, predict_memory, read_plan, steps_within, write_plan
 from .result import Evaluation, TrainResult, thinned
 from .rng_state import RngState, seed_all
@@ -329,7 +329,7 @@ class _Run:
 
     def _memory(self) -> int:
         limit = self.settings.memory_gb
-        return available() // local_processes() if limit is None else int(limit * 1e9)
+        return available_memory() // local_processes() if limit is None else int(limit * 1e9)
 
     def _evaluation_steps(self) -> set[int]:
         if self.evaluator is None:

@@ -76,45 +76,6 @@ def gigabytes(count: float) -> str:
     return f"{count / 1e9:,.1f} GB" if count >= 1e8 else f"{count / 1e6:,.1f} MB"
 
 
-def available(root: Path = Path("/")) -> int:
-    """Return the bytes this process may still take: what the machine has free, or what its control group leaves it.
-
-    Args:
-        root: where `proc` and `sys` lie.
-    """
-    free = _kilobytes(root / "proc/meminfo", "MemAvailable")
-    limits = [
-        left
-        for folder, limit, used in (
-            ("sys/fs/cgroup", "memory.max", "memory.current"),
-            ("sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes"),
-        )
-        for group in _groups(root)
-        if (left := _left(root / folder / group, limit, used)) is not None
-    ]
-    return min([free, *limits])
-
-
-def _groups(root: Path) -> set[str]:
-    # Inside a container the group's own folder is often mounted as the top one.
-    try:
-        lines = (root / "proc/self/cgroup").read_text().splitlines()
-    except OSError:
-        return {""}
-    parts = [line.split(":", 2) for line in lines]
-    return {"", *(path.strip("/") for _, kinds, path in parts if kinds in ("", "memory"))}
-
-
-def _left(folder: Path, limit: str, used: str) -> int | None:
-    try:
-        allowed, taken = (folder / limit).read_text().strip(), int((folder / used).read_text())
-        # Pages of files that were not touched lately are given back on demand.
-        cache = re.search(r"^(?:total_)?inactive_file (\d+)$", (folder / "memory.stat").read_text(), re.MULTILINE)
-    except (OSError, ValueError):
-        return None
-    return int(allowed) - taken + int(cache[1] if cache else 0) if allowed.isdigit() else None
-
-
 def taken() -> int:
     """Return the bytes of memory that this process holds (its resident set)."""
     return _kilobytes(Path("/proc/self/status"), "VmRSS")

@@ -31,6 +31,7 @@ from noria.core import errors
 from noria.core.errors import Interrupted, NoriaError, ResourceError
 from noria.core.messages import message
 from noria.core.progress import Bar, Report
+from noria.machine import cores
 from noria.make.training.loop.stop import StopRequests
 from noria.make.training.settings import ParallelSettings
 
@@ -90,7 +91,7 @@ class _Worker:
     def start(self, call: tuple[str, str, tuple[object, ...], dict[str, object]]) -> None:
         """Start the process and hand it its call."""
         self.pipe, there = os.pipe()
-        threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, _cores() // self.workers))
+        threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, cores() // self.workers))
         environment = {
             **os.environ,
             "RANK": str(self.rank),
@@ -227,10 +228,6 @@ class _ReportRelay:
             self._bars.close()
             self._bar = self._bars.enter_context(self._report.bar(title, total=total, unit=unit))
         self._bar.advance(done - self._bar.done, **event)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _loopback() -> str:
