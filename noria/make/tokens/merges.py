@@ -90,7 +90,9 @@ class _Learner:
     def first_bar(self) -> int:
         """Return a bar that some dozens of pairs reach."""
         totals = self._bucket_totals()
-        return max(LEAST, int(np.partition(totals, -_FOLLOWED)[-_FOLLOWED]))
+        # Without the empty ones: millions of equal values take a partition a second.
+        totals = totals[totals > LEAST]
+        return int(np.partition(totals, -_FOLLOWED)[-_FOLLOWED]) if len(totals) >= _FOLLOWED else LEAST
 
     def follow(self, bar: int) -> None:
         """Find every pair seen `bar` times or more, and its places."""
