@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import sys
 from pathlib import Path
 
 import hypothesis
@@ -33,6 +35,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.nodeid.partition("[")[0] in names:
             item.add_marker("slow")
+
+
+_modules = 0
+
+
+def pytest_runtest_setup() -> None:
+    """Take what was imported out of collections: it is no garbage, and every training would look it through."""
+    global _modules
+    if len(sys.modules) > _modules + 300:
+        gc.collect()
+        gc.freeze()
+        _modules = len(sys.modules)
 
 
 @pytest.fixture(scope="session")
