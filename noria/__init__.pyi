@@ -190,6 +190,7 @@ def forecast(
         "norton-bass",
         "blend",
     ] = "best",
+    estimator: Literal["likelihood", "nls", "ols", "density"] = "likelihood",
     newcomers: bool = False,
     measure: str | None = None,
     market: str | None = None,

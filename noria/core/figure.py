@@ -94,6 +94,15 @@ def proportion(name: str, successes: int, n: int, *, level: float = 0.95, **fact
     return Figure(name, share, n, low, high, level=level, **facts)
 
 
+def significant(value: float) -> str:
+    """Return a number with four significant digits and no exponent, for what may be small or large: parameters, ceilings.
+
+    >>> significant(0.0052337), significant(16947.47), significant(18.71274), significant(float("inf"))
+    ('0.005234', '16,947', '18.71', 'inf')
+    """
+    return f"{value:,.0f}" if 1000 <= abs(value) < 1e15 else f"{value:.4g}"
+
+
 def number(value: float) -> str:
     """Return a number with three significant decimals below ten, and thousands separators above.
 

@@ -125,6 +125,10 @@ class ForecastSettings(Settings):
     ] = "best"
     """Which model of anything but shares forecasts; best is what the back-test proves. Cohorts are for users, generalised Bass for
     a flow with an effort, Lotka-Volterra for rivals, Norton-Bass for generations."""
+    estimator: Literal["likelihood", "nls", "ols", "density"] = "likelihood"
+    """What estimates growth curves: maximum likelihood under even or proportional noise, whichever the data speak for; nonlinear
+    least squares (nls: Srinivasan and Mason 1986); for Bass flows, regression on cumulative sales (ols: Bass 1969), or
+    least squares on the density at each period's end."""
     newcomers: bool = False
     """Leave room among the shares for rivals that are not there yet, at the pace at which some have entered."""
 

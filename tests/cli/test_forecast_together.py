@@ -124,3 +124,24 @@ def test_what_cannot_be_done_is_one_line(
     said = capsys.readouterr().err.strip()
     assert message in said
     assert len(said.splitlines()) == 1
+
+
+def test_an_estimator_is_asked_for_and_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sales = [840, 1470, 2110, 4000, 7590, 10950, 10530, 9470]  # of a published case (bass-golden.json)
+    path = tmp_path / "sales.csv"
+    lines = [f"{1980 + place},all,us,sales,{value},units" for place, value in enumerate(sales)]
+    head = "# source: teaching case\n# licence: facts\n# as_of: 1962-01-01\ntime,entity,segment,measure,value,unit\n"
+    path.write_text(head + "\n".join(lines), encoding="utf-8")
+    asked = ["grow", "forecast", str(path), "--of", "flow", "--holdout", "1", "--draws", "100"]
+    assert main([*asked, "--estimator", "ols", "--curve", "bass", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)["curves"]
+    assert {name: one["estimator"] for name, one in told.items()} == {
+        "bass": "ols",
+        "gompertz": "likelihood",
+        "logistic": "likelihood",
+    }
+    assert told["bass"]["noise"] == "even"
+    assert "等幅噪声" in told["bass"]["estimation"]["zh"]
+    asked[asked.index("flow")] = "level"
+    assert main([*asked, "--estimator", "density"]) == 2
+    assert "allowed --estimator likelihood, --estimator nls" in capsys.readouterr().err

@@ -39,6 +39,7 @@ def forecast(
         noria grow forecast
         noria grow forecast market.csv --measure revenue --horizon 12 --model blend
         noria grow forecast sales.csv --of flow --entity phones
+        noria grow forecast sales.csv --of flow --estimator nls
         noria grow forecast sales.csv --of flow --measure sales --effort price
         noria grow forecast purchases.csv --of users --user customer --period week
         noria grow forecast makers.csv --of rivals --take A --take B
@@ -110,6 +111,34 @@ def _print_shares(study: Any, rows: list[dict[str, Any]], verdict: Message, draw
     print_table(shown, ["entity", "median", "low", "high"])
 
 
+def _print_curves(study: Any) -> None:
+    """Print every growth curve by what estimated it, and what other estimators give where that is something else."""
+    from noria.core.figure import significant
+    from noria.grow.forecast.names import NAMES, parameter_name
+
+    rows = [
+        {
+            "curve": for_terminal(NAMES[name]),
+            "estimator": for_terminal(one.short()),
+            "parameter": for_terminal(parameter_name(figure.name)),
+            "n": figure.n,
+            **{
+                key: None if value is None else significant(value)
+                for key, value in (("value", figure.value), ("low", figure.low), ("high", figure.high))
+            },
+            "note": figure.note or None,
+        }
+        for name, fitted in study.adoptions.items()
+        for one in (fitted, *fitted.others.values())
+        for figure in one.figures()
+    ]
+    print_table(rows, ["curve", "estimator", "parameter", "value", "low", "high", "n", "note"])
+    for name, one in study.adoptions.items():
+        print(f"  {for_terminal(message('forecast.curve_verdict', curve=NAMES[name], verdict=one.verdict()))}")
+        for note in one.notes(NAMES[name]):
+            print(f"  {for_terminal(note)}")
+
+
 def _print_levels(study: Any, rows: list[dict[str, Any]], verdict: Message, draws: int) -> None:
     from noria.grow.series.calendars import calendar_of
 
@@ -129,9 +158,7 @@ def _print_levels(study: Any, rows: list[dict[str, Any]], verdict: Message, draw
         )
     )
     print_tested(study.backtest, verdict)
-    for name, one in study.adoptions.items():
-        print(f"  {name}: {for_terminal(one.verdict())}")
-        for figure in one.figures():
-            print(f"    {figure.text()}")
+    if study.adoptions:
+        _print_curves(study)
     print(for_terminal(message("lines.median_interval_draws", model=study.model, draws=draws)))
     print_table(rows, ["time", "median", "low", "high"])

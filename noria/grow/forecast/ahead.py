@@ -83,10 +83,7 @@ class Outcome:
             "verdict": self.verdict().both(),
         }
         if isinstance(study, LevelStudy):
-            curves = {
-                name: {"figures": [figure.as_dict() for figure in one.figures()], "verdict": one.verdict().both()}
-                for name, one in study.adoptions.items()
-            }
+            curves = {name: one.as_dict() for name, one in study.adoptions.items()}
             facts |= {"entity": study.history.name, "of": self.of, "source": study.source}
             return {**facts, "curves": curves, "notes": [note.both() for note in self.notes]}
         if isinstance(study, JointStudy):
@@ -133,6 +130,14 @@ def look_ahead(
             allowed="--of shares",
             hint=message("grow.name_those"),
         )
+    if what.estimator != "likelihood":
+        allowed = [name for name, kinds in _ESTIMATORS.items() if what.of in kinds]
+        if what.estimator not in allowed:
+            raise SettingError(
+                message("grow.estimator_left"),
+                found=f"--of {what.of} --estimator {what.estimator}",
+                allowed=", ".join(f"--estimator {name}" for name in allowed) or message("grow.estimator_none"),
+            )
     if what.of in ("rivals", "generations"):
         return _joint(where, what, market, joint)
     if what.of != "shares":
@@ -162,6 +167,15 @@ def _joint(where: str | Path | None, what: ForecastSettings, market: MarketSetti
     return Outcome(
         what.of, launched.ahead, tuple(launched.generations.figures()), tuple(flags), dict(launched.launches)
     )
+
+
+_ESTIMATORS = {
+    "likelihood": ("level", "flow", "users"),
+    "nls": ("level", "flow", "users"),
+    "ols": ("flow",),
+    "density": ("flow",),
+}
+"""Estimator -> what it can be asked for."""
 
 
 def _facts(what: ForecastSettings, market: MarketSettings) -> dict[str, Any]:
@@ -211,7 +225,9 @@ def _levels(
     where: str | Path | None, what: ForecastSettings, market: MarketSettings, log: LogSettings, joint: JointSettings
 ) -> tuple[LevelStudy, list[Message]]:
     """Return the study of one series above zero, and what is to be known with its forecast."""
-    facts = _facts(what, market)
+    facts = _facts(what, market) | {"estimator": what.estimator}
+    if joint.effort and what.estimator in ("ols", "density"):
+        raise SettingError(message("grow.covariates_estimator"), found=what.estimator, allowed="likelihood, nls")
     if joint.effort and what.of != "flow":
         raise SettingError(message("grow.effort_speeds"), found=f"--of {what.of}", allowed="--of flow")
     allowed = _curves(what.of, joint.effort)

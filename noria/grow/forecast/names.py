@@ -27,6 +27,20 @@ NAMES: Mapping[str, Message] = {
 """Name -> what people read."""
 
 
+_PARAMETERS: Mapping[str, Message] = {
+    "p": message("forecast.parameters.p"),
+    "q": message("forecast.parameters.q"),
+    "rate": message("forecast.parameters.rate"),
+    "inflection": message("forecast.parameters.inflection"),
+    "ceiling": message("forecast.parameters.ceiling"),
+}
+
+
+def parameter_name(name: str) -> Message:
+    """Return what people read for a growth curve's parameter; the others are effects of covariates."""
+    return _PARAMETERS.get(name) or message("forecast.effect", name=name.removeprefix("effect of "))
+
+
 def name_of(model: str) -> Message:
     """Return a model's name."""
     return NAMES[model]

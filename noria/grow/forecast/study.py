@@ -15,10 +15,11 @@ from noria.grow.log.log import Log
 from noria.grow.users.activity import Period
 from noria.grow.users.retention import retention
 
-from .levels.adoption import Adoption, fit_one
+from .levels.adoption import Adoption, estimator_for, fit_compared
 from .levels.cohorts import active_of, cohort_model, triangle_of
 from .levels.curves import CURVES
-from .levels.levels import LEVEL_MODELS, LevelModel, Levels, backtest_levels, forecast_levels, times_ahead
+from .levels.diffusion import Estimator
+from .levels.levels import LevelModel, Levels, backtest_levels, forecast_levels, level_models, times_ahead
 from .levels.outlook import Outlook
 from .names import BASELINE
 from .scoring.rolling import Backtest
@@ -55,6 +56,7 @@ def study_levels(
     source: str = "",
     licence: str = "",
     as_of: str = "",
+    estimator: Estimator = "likelihood",
 ) -> LevelStudy:
     """Return curves, back-test and forecast of a series of amounts.
 
@@ -69,15 +71,17 @@ def study_levels(
         source: where the series came from; its own provenance if not given.
         licence: of the source.
         as_of: the day that the source stood so.
+        estimator: of the growth curves, shown and forecast.
     """
-    models = {**LEVEL_MODELS, **(extra or {})}
+    models = {**level_models(estimator), **(extra or {})}
     if history.provenance and not source:
         source, licence = history.provenance.source, history.provenance.licence
         as_of = history.provenance.as_of.isoformat()
     adoptions, silence = {}, ""
     for curve in CURVES:
         try:
-            adoptions[curve] = fit_one(history.values, curve, kind=history.kind, source=source)
+            one = estimator_for(curve, estimator)
+            adoptions[curve] = fit_compared(history.values, curve, kind=history.kind, estimator=one, source=source)
         except InputError as error:
             silence = str(error)
     try:
@@ -102,7 +106,15 @@ def period_for(log: Log) -> Period:
 
 
 def study_users_ahead(
-    log: Log, unit: Period, *, horizon: int = 6, holdout: int = 3, model: str = "best", draws: int = 2000, seed: int = 0
+    log: Log,
+    unit: Period,
+    *,
+    horizon: int = 6,
+    holdout: int = 3,
+    model: str = "best",
+    draws: int = 2000,
+    seed: int = 0,
+    estimator: Estimator = "likelihood",
 ) -> LevelStudy:
     """Return the forecast of a log's active users: by cohorts, growth curves, persistence and drift, back-tested alike.
 
@@ -134,4 +146,5 @@ def study_users_ahead(
         source=log.source,
         licence=log.licence,
         as_of=log.as_of.isoformat(),
+        estimator=estimator,
     )

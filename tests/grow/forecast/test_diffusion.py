@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 
@@ -11,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from noria.core.errors import InputError, SettingError
-from noria.grow.forecast.levels.adoption import fit_one
+from noria.grow.forecast.levels.adoption import fit_compared, fit_one
 from noria.grow.forecast.levels.curves import BASS, Periods
-from noria.grow.forecast.levels.diffusion import BOTH, EVEN, fit_many
+from noria.grow.forecast.levels.diffusion import BOTH, EVEN, Estimator, fit_many
 from noria.grow.forecast.levels.problem import Noise, _solved
 from noria.grow.series.series import Floats
 
@@ -60,11 +61,74 @@ def test_the_published_fit_to_the_density(golden: dict[str, dict[str, object]]) 
     assert fitted.converged
 
 
-def test_the_two_estimators_are_told_apart() -> None:
-    periods, density = fit_one(TEN_YEARS), fit_one(TEN_YEARS, estimator="density")
-    assert abs(periods.parameters["p"] - density.parameters["p"]) > 0.001
-    with pytest.raises(SettingError, match="density are for flows under Bass"):
-        fit_one(TEN_YEARS, "logistic", estimator="density")
+def test_the_published_regression(golden: dict[str, dict[str, object]]) -> None:
+    case = golden["ols-five-years"]
+    fitted = fit_one(case["series"], estimator="ols")  # type: ignore[arg-type]
+    refit = case["refit"]
+    assert isinstance(refit, dict)
+    expected = (refit["p"], refit["q"], refit["M"])
+    assert tuple(fitted.parameters.values()) == pytest.approx(expected, rel=1e-7)
+    low, high = fitted.intervals["ceiling"]
+    assert low < refit["M"] < high
+
+
+AIR_CONDITIONERS = [96, 195, 238, 380, 1045, 1230, 1267, 1828, 1586, 1673, 1800, 1580, 1500]
+"""Room air conditioners, thousand units, 1949 to 1961 (Bass 1969)."""
+
+
+def test_noise_is_named_and_least_squares_stands_beside_it() -> None:
+    found = fit_compared(np.array(AIR_CONDITIONERS, dtype=float), "bass", kind="flow", estimator="likelihood")
+    # Nonlinear least squares as published (Srinivasan and Mason 1986): p .0094, q .3748.
+    squares = found.others["nls"]
+    expected = {"p": 0.0094, "q": 0.3748, "ceiling": 18_713}
+    assert squares.parameters == pytest.approx(expected, rel=5e-3)
+    assert not found.intervals["p"][0] <= squares.parameters["p"] <= found.intervals["p"][1]
+    assert "proportional noise" in found.estimation()
+    assert "0.5 above" in found.estimation()
+    assert "等幅噪声" in squares.estimation()["zh"]
+    facts = found.as_dict()
+    assert (facts["estimator"], facts["noise"]) == ("likelihood", "proportional")
+    assert facts["others"]["nls"]["noise"] == "even"
+
+
+def test_estimators_that_agree_stay_out_of_sight() -> None:
+    sales, _ = simulated(1, 20, 0.0, 2)
+    assert set(fit_compared(sales[0], "bass", kind="flow", estimator="nls").others) <= {"ols"}
+
+
+@pytest.mark.parametrize("estimator", ["nls", "ols", "density"])
+def test_every_estimator_forecasts_by_its_own_equation(estimator: Estimator) -> None:
+    ahead = fit_one(AIR_CONDITIONERS, estimator=estimator).ahead(4, draws=400)
+    assert (ahead.draws >= 0).all()
+    assert not ahead.logged.any()  # even noise
+    assert 500 < ahead.median()[0] < 1500
+    assert np.all(np.diff(ahead.median()) < 0)  # past the turn
+
+
+def test_the_density_forecasts_the_density() -> None:
+    density = Periods(np.arange(1.0, 21.0), True, dense=True).part(BASS, np.log([[0.01, 0.4]]))[0] * 1000
+    ahead = fit_one(density[:16], estimator="density").ahead(4, draws=200)
+    np.testing.assert_allclose(ahead.median(), density[16:], rtol=1e-3)
+
+
+def test_a_regression_of_no_curve_says_so() -> None:
+    with pytest.raises(InputError, match="those of no Bass curve"):
+        fit_one([1, 2, 4, 8, 16], estimator="ols")
+    with pytest.raises(InputError, match="every period from the launch on"):
+        fit_one([1, np.nan, 4, 5, 6, 4], estimator="ols")
+    many = fit_many([TEN_YEARS, [2.0**n for n in range(10)]], estimator="ols")
+    assert list(many.problems) == [1]
+    assert np.isfinite(many.parameters["q"][0])
+
+
+def test_estimators_are_told_apart() -> None:
+    found = [fit_one(TEN_YEARS, estimator=each).parameters["p"] for each in ("nls", "density", "ols")]
+    assert min(abs(a - b) for a, b in itertools.pairwise(sorted(found))) > 0.001
+    for each in ("density", "ols"):
+        with pytest.raises(SettingError, match="are for flows under Bass"):
+            fit_one(TEN_YEARS, "logistic", estimator=each)
+        with pytest.raises(SettingError, match="likelihood or nls"):
+            fit_one(TEN_YEARS, estimator=each, effort=np.ones((10, 1)))
 
 
 @pytest.mark.parametrize("curve", ["bass", "logistic", "gompertz"])

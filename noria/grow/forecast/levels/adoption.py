@@ -7,23 +7,26 @@ one.ahead(4).interval(0.9)           # never below zero, and never above the cei
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from scipy.stats import f as f_distribution
 
 from noria.core.errors import InputError
-from noria.core.figure import Figure
+from noria.core.figure import Figure, significant
 from noria.core.messages import Message, message
 from noria.grow.series.series import Floats
 
-from .curves import Curve, Periods
+from .curves import BASS, Curve
 from .diffusion import Diffusions, Estimator, Group, Kind, fit_many
 from .outlook import Outlook, mixed
 from .posterior import Nodes, weighted_nodes
 from .problem import Noise, Problem
+from .regression import Regression
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,8 @@ class Adoption:
     source: str = ""
     efforts: tuple[str, ...] = ()
     """What the covariates are called; `effect 1`, ... where nobody named them."""
+    others: Mapping[Estimator, Adoption] = field(default_factory=dict)
+    """The same curve by estimators that give something else: a parameter outside the other's interval."""
 
     @property
     def curve(self) -> Curve:
@@ -48,6 +53,64 @@ class Adoption:
     def group(self) -> Group:
         """The fit under the noise that the data speak for most."""
         return max(self.fitted.groups, key=lambda group: float(group.log_likelihood[0]))
+
+    @property
+    def estimator(self) -> Estimator:
+        """What estimated the parameters."""
+        return self.fitted.estimator
+
+    def estimation(self) -> Message:
+        """Return how the parameters were estimated and under which noise; by likelihood, how clearly the data chose it."""
+        name = message(f"forecast.estimator.{self.estimator}")
+        if self.estimator != "likelihood":
+            return name
+        ranked = sorted(self.fitted.groups, key=lambda group: -float(group.log_likelihood[0]))
+        noise = ranked[0].problem.noise.text()
+        if len(ranked) == 1:
+            return message("forecast.estimation.one", name=name, noise=noise)
+        ahead = float(ranked[0].log_likelihood[0] - ranked[1].log_likelihood[0])
+        return message(
+            "forecast.estimation.chosen", name=name, noise=noise, ahead=ahead, next=ranked[1].problem.noise.text()
+        )
+
+    def short(self) -> Message:
+        """Return estimator and noise in a word each."""
+        noise = self.group.problem.noise
+        size = message(f"forecast.noise_short.{'proportional' if noise.proportional else 'even'}")
+        name = message(f"forecast.estimator_short.{self.estimator}")
+        return message("forecast.estimator_noise.both", estimator=name, noise=size)
+
+    def notes(self, curve: Message) -> list[Message]:
+        """Return how the parameters were estimated, and every estimator that gives something else."""
+        return [
+            message("forecast.estimation.by", curve=curve, estimation=self.estimation()),
+            *(
+                message("forecast.estimation.other", curve=curve, estimation=other.short())
+                for other in self.others.values()
+            ),
+        ]
+
+    def differs(self, other: Adoption) -> bool:
+        """Return whether a parameter of one lies outside the other's interval."""
+        return any(
+            not low <= two.parameters[name] <= high
+            for one, two in ((self, other), (other, self))
+            for name, (low, high) in one.intervals.items()
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return parameters, estimator and verdict, JSON-able, and the same of the other estimators."""
+        noise = self.group.problem.noise
+        return {
+            "estimator": self.estimator,
+            "noise": "proportional" if noise.proportional else "even",
+            "memory": noise.memory,
+            "log_likelihood": float(self.group.log_likelihood[0]),
+            "estimation": self.estimation().both(),
+            "figures": [figure.as_dict() for figure in self.figures()],
+            "verdict": self.verdict().both(),
+            "others": {name: one.as_dict() for name, one in self.others.items()},
+        }
 
     @property
     def parameters(self) -> dict[str, float]:
@@ -112,11 +175,16 @@ class Adoption:
         low, high = self.intervals["ceiling"]
         values = self.group.problem.values[0]
         if self.fell:
-            return message("forecast.values_fell_from_growth_curve", max=values.max(), values=values[-1])
+            return message(
+                "forecast.values_fell_from_growth_curve", max=significant(values.max()), values=significant(values[-1])
+            )
         if self.identified["ceiling"]:
-            return message("forecast.ceiling_can_be_told_at", low=low, high=high, level=self.level)
+            return message(
+                "forecast.ceiling_can_be_told_at", low=significant(low), high=significant(high), level=self.level
+            )
         turned = self.peak <= self.fitted.last
-        return message("forecast.ceiling.bend", low=low) if turned else message("forecast.ceiling.turn", low=low)
+        least = significant(low)
+        return message("forecast.ceiling.bend", low=least) if turned else message("forecast.ceiling.turn", low=least)
 
     def figures(self) -> list[Figure]:
         """Return every parameter with its interval; one that cannot be told says so, and shows how far it may go."""
@@ -143,20 +211,17 @@ class Adoption:
     def _nodes(self) -> list[Nodes]:
         return [weighted_nodes(group.problem, self.curve, group.periods, group.full) for group in self.fitted.groups]
 
-    def ahead(
-        self, horizon: int | Floats, *, draws: int = 2000, seed: int = 0, effort: Floats | None = None
-    ) -> Outlook:
-        """Return draws of what comes in the next `horizon` periods, or at the times given.
+    def ahead(self, horizon: int, *, draws: int = 2000, seed: int = 0, effort: Floats | None = None) -> Outlook:
+        """Return draws of what comes in the next `horizon` periods.
 
         Raises:
             InputError: the fit knows covariates, and their future was not given.
         """
-        future = (
-            self.fitted.future(horizon, effort)
-            if isinstance(horizon, int)
-            else Periods(np.asarray(horizon), self.fitted.flow)
-        )
         random = np.random.default_rng(seed)
+        problem = self.group.problem
+        if isinstance(problem, Regression):
+            return problem.ahead(horizon, draws, random)
+        future = self.fitted.future(horizon, effort)
         evidence = np.array([float(nodes.evidence[0]) for nodes in self._nodes])
         weights = np.exp(evidence - np.logaddexp.reduce(evidence))
         counts = random.multinomial(draws, weights / weights.sum())
@@ -168,6 +233,8 @@ class Adoption:
     def path(self) -> Floats:
         """Return the fitted curve at the times seen, (n,)."""
         group = self.group
+        if isinstance(group.problem, Regression):
+            return np.asarray(group.problem.fitted(group.full)[0])
         return np.asarray(np.exp(group.full[0, -1]) * group.problem.part(group.full[:1, :-1])[0])
 
     def _logged(self, name: str) -> bool:
@@ -182,7 +249,7 @@ def fit_one(
     *,
     kind: Kind = "flow",
     noises: Sequence[Noise] | None = None,
-    estimator: Estimator = "periods",
+    estimator: Estimator = "likelihood",
     effort: Floats | None = None,
     times: Floats | None = None,
     level: float = 0.9,
@@ -201,6 +268,33 @@ def fit_one(
             message("grow.curve", curve=curve, problems=fitted.problems[0]), hint=message("grow.show_values")
         )
     return Adoption(fitted, int(np.sum(~np.isnan(given))), level, source)
+
+
+def estimator_for(curve: str, estimator: Estimator) -> Estimator:
+    """Return what estimates a curve where an estimator was asked for: regression and density know Bass alone."""
+    return estimator if curve == BASS.name or estimator == "nls" else "likelihood"
+
+
+def fit_compared(
+    values: Floats, curve: str, *, kind: Kind, estimator: Estimator, effort: Floats | None = None, source: str = ""
+) -> Adoption:
+    """Return a curve fitted to one series, with the other estimators of the literature where they give something else.
+
+    Raises:
+        InputError, SettingError: as `fit_one`.
+    """
+    able: list[Estimator] = ["likelihood", "nls"]
+    able += ["ols"] if curve == BASS.name and kind == "flow" and effort is None else []
+    own = fit_one(values, curve, kind=kind, estimator=estimator, effort=effort, source=source)
+    found: dict[Estimator, Adoption] = {}
+    for name in able:
+        if name == estimator:
+            continue
+        with suppress(InputError):  # a regression without a ceiling has nothing to compare
+            other = fit_one(values, curve, kind=kind, estimator=name, effort=effort, source=source)
+            if own.differs(other):
+                found[name] = other
+    return replace(own, others=found)
 
 
 DOUBLINGS = 14

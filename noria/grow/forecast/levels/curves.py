@@ -12,7 +12,7 @@ time up: time advances by exp(beta . dlog z) a period, to first order their 1 + 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import expit
@@ -59,6 +59,8 @@ class Periods:
     """Whether a value is what came in one period (sales), or what there is at its end (users)."""
     effort: Floats | None = None
     """For generalised Bass: change of the covariates' logarithms in each period, (T, C), from period 1 on without a gap."""
+    dense: bool = False
+    """Of Bass flows: what came is taken for the density at the period's end, not for what F gains within it."""
 
     @property
     def effects(self) -> int:
@@ -69,12 +71,12 @@ class Periods:
         """Return the periods where `seen` is true, as far as values are concerned; effort keeps its past."""
         kept = np.asarray(seen, dtype=bool)
         if self.effort is None:
-            return Periods(self.ends[kept], self.flow)
-        return Periods(self.ends[kept], self.flow, self.effort[: int(np.ceil(self.ends[kept][-1]))])
+            return replace(self, ends=self.ends[kept])
+        return replace(self, ends=self.ends[kept], effort=self.effort[: int(np.ceil(self.ends[kept][-1]))])
 
     def part(self, curve: Curve, shapes: Floats) -> Floats:
         """Return the part of the ceiling that each value should be, (..., T), without its slopes."""
-        if self.effort is not None:
+        if self.effort is not None or self.dense:
             return self.parts(curve, shapes)[0]
         until = curve.part(shapes, self.ends)
         if not self.flow:
@@ -86,6 +88,8 @@ class Periods:
 
     def parts(self, curve: Curve, shapes: Floats) -> tuple[Floats, Floats]:
         """Return the part of the ceiling that each value should be, (..., T), and its slopes by shape, (..., T, K)."""
+        if self.dense:
+            return bass_density(shapes, self.ends)
         two, effects = shapes[..., :2], shapes[..., 2:]
         until, slope = self._reached(curve, two, effects, self.ends)
         if not self.flow:

@@ -5,10 +5,10 @@
     one = fit_one([840, 1470, 2110, 4000, 7590, 10950, 10530, 9470, 7790, 5890], estimator="density")
     one.figures()                                    # p, q and ceiling, each with its profile-likelihood interval
 
-Three published ways to estimate Bass give three different answers on the same data, so they are told apart: `periods`,
-nonlinear least squares on what F gains in each period (Srinivasan and Mason 1986), the default; `density`, the same on
-the density f at each period's end, as teaching texts in R have it; and `regression` of a period's sales on cumulative
-sales (Bass 1969), in `regression.py`. Least squares is maximum likelihood under normal noise of one size, even or proportional.
+Published ways to estimate Bass give different answers on the same data, so each has a name: `likelihood`, what F gains in each
+period by maximum likelihood under even or proportional noise, whichever the data speak for, the default; `nls`, the same by
+nonlinear least squares, which is even noise (Srinivasan and Mason 1986); `density`, least squares on the density f at each
+period's end, as teaching texts in R have it; `ols`, regression of a period's sales on cumulative sales (Bass 1969).
 """
 
 from __future__ import annotations
@@ -20,15 +20,16 @@ from typing import Literal
 import numpy as np
 
 from noria.core.errors import InputError, SettingError
-from noria.core.messages import message
+from noria.core.messages import Message, message
 from noria.grow.series.series import Floats
 
-from .curves import BASS, CURVES, Curve, Periods, bass_density
+from .curves import BASS, CURVES, Curve, Periods
 from .posterior import ENOUGH, FEW, population_of, weighted_nodes
 from .problem import Noise, Problem, problem_of, started
+from .regression import regressed
 
 Kind = Literal["flow", "level"]
-Estimator = Literal["periods", "density"]
+Estimator = Literal["likelihood", "nls", "ols", "density"]
 EVEN: tuple[Noise, ...] = (Noise(),)
 BOTH: tuple[Noise, ...] = (Noise(), Noise(proportional=True))
 """For flows: noise of one size, or in proportion; whichever the data speak for."""
@@ -40,6 +41,8 @@ FORECAST: dict[Kind, tuple[Noise, ...]] = {
     "level": REMEMBERING,
 }
 """What forecasts weigh."""
+LEAST_SQUARES = tuple(Noise(False, memory) for memory in (0.0, 0.5, 0.8, 0.95))
+"""The same, where least squares is what was asked for."""
 
 
 @dataclass(frozen=True)
@@ -66,10 +69,11 @@ class Diffusions:
     last: float
     """The last time of the series, seen or missing."""
     groups: tuple[Group, ...]
-    problems: dict[int, str]
+    problems: dict[int, str | Message]
     """Series that could not be fitted, and why; their parameters are nan."""
     size: int
     effort: Floats | None = None
+    estimator: Estimator = "likelihood"
 
     @property
     def parameters(self) -> dict[str, Floats]:
@@ -128,7 +132,7 @@ class Diffusions:
         """Return the next periods."""
         ends = self.last + np.arange(1.0, horizon + 1)
         if self.effort is None:
-            return Periods(ends, self.flow)
+            return Periods(ends, self.flow, dense=self.estimator == "density")
         if effort is None or effort.shape != (horizon, self.effort.shape[1]):
             raise InputError(
                 message("grow.forecast_covariates"),
@@ -144,7 +148,7 @@ def fit_many(
     *,
     kind: Kind = "flow",
     noises: Sequence[Noise] | None = None,
-    estimator: Estimator = "periods",
+    estimator: Estimator = "likelihood",
     effort: Floats | None = None,
     times: Floats | None = None,
 ) -> Diffusions:
@@ -154,8 +158,8 @@ def fit_many(
         values: (series, periods), nan where missing; none below zero.
         curve: bass, gompertz or logistic; with `effort`, generalised Bass.
         kind: what came in each period (flow), or what there was at its end (level).
-        noises: kinds of noise to weigh; those fit for `kind` if not given.
-        estimator: on what F gains in a period, or (Bass flows only) on its density at the period's end.
+        noises: kinds of noise to weigh; those of the estimator, fit for `kind`, if not given.
+        estimator: likelihood, nls, or for Bass flows density or ols; with ols each series needs a value from period 1 on.
         effort: changes of covariates' logarithms in every period, (periods, C), C at most 2, the same for all series.
         times: each period's end, (periods,), rising; 1, 2, ... if not given. Bass starts at time 0.
 
@@ -166,55 +170,80 @@ def fit_many(
     chosen = CURVES.get(curve)
     if chosen is None:
         raise SettingError(message("grow.unknown_curve"), found=curve, allowed=CURVES)
-    if (effort is not None or estimator == "density") and (chosen is not BASS or kind != "flow"):
+    special = estimator in ("density", "ols")
+    if (effort is not None or special) and (chosen is not BASS or kind != "flow"):
         raise SettingError(message("grow.covariates_density"), found=f"{curve}, {kind}")
+    if effort is not None and special:
+        raise SettingError(message("grow.covariates_estimator"), found=estimator, allowed="likelihood, nls")
     table = np.atleast_2d(np.asarray(values, dtype=np.float64))
     ends = np.arange(1.0, table.shape[1] + 1) if times is None else np.asarray(times, dtype=np.float64)
     _check(table, ends, effort)
-    whole = Periods(ends, kind == "flow", effort)
-    patterns = tuple(noises or (BOTH if kind == "flow" else REMEMBERING))
-    if estimator == "density":
-        patterns = EVEN
+    whole = Periods(ends, kind == "flow", effort, estimator == "density")
+    patterns = tuple(noises or (EVEN if estimator != "likelihood" else BOTH if kind == "flow" else REMEMBERING))
     least = 4 + whole.effects
     known = ~np.isnan(table)
-    problems = {}
+    problems: dict[int, str | Message] = {}
     for row in np.flatnonzero((known.sum(1) < least) | (np.nan_to_num(table).max(1) <= 0)):
         count = int(known[row].sum())
         problems[int(row)] = (
-            f"{count} values are too few for {least - 1} parameters: {least} or more are needed"
+            message("grow.curve_too_few", count=count, parameters=least - 1, least=least)
             if count < least
-            else "nothing above zero was seen"
+            else message("grow.curve_nothing")
         )
+    if estimator == "ols":
+        whole_run = known.all(1) & np.array_equal(ends, np.arange(1.0, table.shape[1] + 1))
+        problems |= {
+            int(row): message("grow.regression_gaps") for row in np.flatnonzero(~whole_run) if row not in problems
+        }
     able = np.array([row for row in range(len(table)) if row not in problems], dtype=int)
     groups = []
     for mask in np.unique(known[able], axis=0) if able.size else []:
         rows = able[(known[able] == mask).all(1)]
+        if estimator == "ols":
+            groups += _regressed(whole, table[rows], rows, problems)
+            continue
         for noise in patterns:
-            groups += _fitted(chosen, whole.only(mask), table[rows][:, mask], rows, noise, estimator)
+            groups += _fitted(chosen, whole.only(mask), table[rows][:, mask], rows, noise)
     seen = {int(row) for group in groups for row in group.rows}
-    problems.update({int(row): "zeros cannot be told under proportional noise" for row in able if int(row) not in seen})
-    return Diffusions(chosen, whole.flow, float(ends[-1]), tuple(groups), problems, len(table), effort)
+    problems |= {
+        int(row): message("grow.curve_zeros") for row in able if int(row) not in seen and int(row) not in problems
+    }
+    return Diffusions(chosen, whole.flow, float(ends[-1]), tuple(groups), problems, len(table), effort, estimator)
 
 
-def _fitted(
-    curve: Curve, periods: Periods, values: Floats, rows: Floats, noise: Noise, estimator: Estimator
-) -> list[Group]:
+def _fitted(curve: Curve, periods: Periods, values: Floats, rows: Floats, noise: Noise) -> list[Group]:
     if noise.proportional:
         positive = (values > 0).all(1)
         values, rows = values[positive], rows[positive]
     if not rows.size:
         return []
-    dense = estimator == "density"
-    problem = problem_of(
-        curve, periods, values, noise, (lambda shapes: bass_density(shapes, periods.ends)) if dense else None
-    )
+    problem = problem_of(curve, periods, values, noise)
     full, squares, still = problem.polish(started(problem, curve, periods))
-    n = values.shape[1]
-    floor = np.maximum(squares, 1e-20 * np.sum(values**2, 1))
-    likelihood = -n / 2 * (np.log(2 * np.pi * floor / n) + 1) + problem.log_volume
+    likelihood = _log_likelihood(values, squares) + problem.log_volume
     if noise.proportional:
         likelihood = likelihood - np.log(values).sum(1)
     return [Group(rows, problem, periods, full, squares, still, likelihood)]
+
+
+def _regressed(periods: Periods, values: Floats, rows: Floats, problems: dict[int, str | Message]) -> list[Group]:
+    """Return the regressions of the rows that have one; why others have none goes to `problems`."""
+    problem, full, without = regressed(periods, values)
+    places = np.asarray(rows, dtype=int)
+    problems |= {int(places[row]): why for row, why in without.items()}
+    kept = np.array([row for row in range(len(places)) if row not in without], dtype=int)
+    if not kept.size:
+        return []
+    problem, full = problem.of(kept), full[kept]
+    squares = np.sum(problem.deviations(full)[0] ** 2, 1)
+    still = np.ones(len(kept), dtype=bool)
+    return [Group(places[kept], problem, periods, full, squares, still, _log_likelihood(values[kept], squares))]
+
+
+def _log_likelihood(values: Floats, squares: Floats) -> Floats:
+    """Return the greatest log-likelihood under normal noise of one size, (S,)."""
+    n = values.shape[1]
+    floor = np.maximum(squares, 1e-20 * np.sum(values**2, 1))
+    return np.asarray(-n / 2 * (np.log(2 * np.pi * floor / n) + 1))
 
 
 def _check(table: Floats, ends: Floats, effort: Floats | None) -> None:

@@ -21,8 +21,8 @@ from noria.grow.forecast.study import LevelStudy, study_levels
 from noria.grow.series.calendars import following
 from noria.grow.series.series import Floats, Series
 
-from .adoption import fit_one
-from .diffusion import FORECAST
+from .adoption import fit_compared, fit_one
+from .diffusion import FORECAST, LEAST_SQUARES, Estimator
 from .levels import LevelModel, Levels
 from .outlook import Outlook
 
@@ -101,6 +101,7 @@ def study_effort(
     model: str = "best",
     draws: int = 2000,
     seed: int = 0,
+    estimator: Estimator = "likelihood",
 ) -> LevelStudy:
     """Return the study of a flow, generalised Bass among its models and curves.
 
@@ -108,18 +109,29 @@ def study_effort(
         InputError: more than two measures.
     """
     study = study_levels(
-        flow, horizon=horizon, holdout=holdout, model=model, draws=draws, seed=seed, extra={MODEL: generalised(effort)}
+        flow,
+        horizon=horizon,
+        holdout=holdout,
+        model=model,
+        draws=draws,
+        seed=seed,
+        extra={MODEL: generalised(effort, estimator)},
+        estimator=estimator,
     )
     try:
-        fitted = fit_one(flow.values, "bass", effort=effort.changes, source=study.source)
+        fitted = fit_compared(
+            flow.values, "bass", kind="flow", estimator=estimator, effort=effort.changes, source=study.source
+        )
     except InputError as error:
         if study.outlook is None or model == MODEL:
             raise
         return replace(study, silence=str(error))
-    return replace(study, adoptions={**study.adoptions, MODEL: replace(fitted, efforts=effort.names)})
+    others = {name: replace(one, efforts=effort.names) for name, one in fitted.others.items()}
+    named = replace(fitted, efforts=effort.names, others=others)
+    return replace(study, adoptions={**study.adoptions, MODEL: named})
 
 
-def generalised(effort: Effort) -> LevelModel:
+def generalised(effort: Effort, estimator: Estimator = "likelihood") -> LevelModel:
     """Return generalised Bass as a model to be back-tested: a history cut short knows no effort to come."""
     whole = len(effort.changes)
 
@@ -128,7 +140,8 @@ def generalised(effort: Effort) -> LevelModel:
         known = replace(
             effort, changes=effort.changes[:seen], planned=effort.planned if seen == whole else effort.planned[:0]
         )
-        fitted = fit_one(history.values, "bass", noises=FORECAST["flow"], effort=known.changes)
+        noises = FORECAST["flow"] if estimator == "likelihood" else LEAST_SQUARES
+        fitted = fit_one(history.values, "bass", noises=noises, estimator=estimator, effort=known.changes)
         return fitted.ahead(horizon, draws=draws, seed=seed, effort=known.ahead(horizon))
 
     return model

@@ -25,7 +25,8 @@ from noria.grow.series.series import Floats, Provenance, Series
 from noria.grow.series.units import scale_of
 
 from .adoption import fit_one
-from .diffusion import FORECAST, Kind
+from .curves import BASS, CURVES
+from .diffusion import FORECAST, LEAST_SQUARES, Estimator, Kind
 from .outlook import Outlook, mixed, natural
 
 MINIMUM = 6
@@ -123,15 +124,17 @@ def random_walk(history: Levels, horizon: int, draws: int, seed: int, *, driftin
     return Outlook(np.maximum(value, 0.0), centre, scale, np.zeros(draws))
 
 
-def grown(history: Levels, horizon: int, draws: int, seed: int, *, curve: str) -> Outlook:
+def grown(
+    history: Levels, horizon: int, draws: int, seed: int, *, curve: str, estimator: Estimator = "likelihood"
+) -> Outlook:
     """Return what a growth curve expects.
 
     Raises:
         InputError: too few values for the curve.
     """
-    return fit_one(history.values, curve, kind=history.kind, noises=FORECAST[history.kind]).ahead(
-        horizon, draws=draws, seed=seed
-    )
+    noises = FORECAST[history.kind] if estimator == "likelihood" else LEAST_SQUARES if estimator == "nls" else None
+    fitted = fit_one(history.values, curve, kind=history.kind, noises=noises, estimator=estimator)
+    return fitted.ahead(horizon, draws=draws, seed=seed)
 
 
 LEVEL_MODELS: Mapping[str, LevelModel] = {
@@ -142,6 +145,12 @@ LEVEL_MODELS: Mapping[str, LevelModel] = {
     "logistic": partial(grown, curve="logistic"),
 }
 """Name -> model."""
+
+
+def level_models(estimator: Estimator) -> Mapping[str, LevelModel]:
+    """Return the models, their growth curves by one estimator; where that is for Bass alone, the others keep theirs."""
+    curves = CURVES if estimator == "nls" else [BASS.name] if estimator != "likelihood" else []
+    return {**LEVEL_MODELS, **{curve: partial(grown, curve=curve, estimator=estimator) for curve in curves}}
 
 
 def backtest_levels(

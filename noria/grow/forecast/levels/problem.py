@@ -9,12 +9,13 @@ together (Levenberg 1944; Marquardt 1963).
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
+from noria.core.messages import Message, message
 from noria.grow.series.series import Floats
 
 from .curves import Curve, Periods
@@ -40,6 +41,11 @@ class Noise:
     """Evenly in logarithms (values stay positive), or evenly as they are."""
     memory: float = 0.0
     """What is left of a deviation one period later."""
+
+    def text(self) -> Message:
+        """Return it in words."""
+        size = message("forecast.noise.proportional") if self.proportional else message("forecast.noise.even")
+        return message("forecast.noise.remembered", size=size, memory=self.memory) if self.memory else size
 
 
 @dataclass(frozen=True)
@@ -67,9 +73,7 @@ class Problem:
     def of(self, rows: npt.ArrayLike) -> Problem:
         """Return the problem of some rows, which may repeat."""
         places = np.asarray(rows, dtype=int)
-        return Problem(
-            self.values[places], self.part, self.parts, self.whiten, self.noise, self.low, self.high, self.order[places]
-        )
+        return replace(self, values=self.values[places], order=self.order[places])
 
     def solved(self, shapes: Floats) -> tuple[Floats, Floats]:
         """Return the log of the best ceiling and the sum of squares for shapes (S, ..., K): (S, ...) each."""
@@ -167,8 +171,8 @@ class Problem:
         return np.asarray(np.linalg.inv(information + (1e-13 * top)[:, None, None] * np.eye(full.shape[1])))
 
 
-def problem_of(curve: Curve, periods: Periods, values: Floats, noise: Noise, parts: Parts | None = None) -> Problem:
-    """Return the problem of series (S, n) without missing values; `parts` replaces the curve's own (a density, say)."""
+def problem_of(curve: Curve, periods: Periods, values: Floats, noise: Noise) -> Problem:
+    """Return the problem of series (S, n) without missing values."""
     gaps = np.diff(periods.ends)
     whiten = np.eye(len(values[0]))
     if noise.memory:
@@ -183,16 +187,8 @@ def problem_of(curve: Curve, periods: Periods, values: Floats, noise: Noise, par
     effects = np.full(periods.effects, FAR)
     low, high = np.append(shapes.min(0), -effects), np.append(shapes.max(0), effects)
     order = np.sum(np.abs(values), 1, keepdims=True) if periods.flow else np.abs(values[:, -1:])
-    if parts is None:
-        part: Part = partial(periods.part, curve)
-        parts = partial(periods.parts, curve)
-    else:
-        part = partial(_first, parts)
+    part, parts = partial(periods.part, curve), partial(periods.parts, curve)
     return Problem(values, part, parts, whiten, noise, low, high, np.maximum(order, TINY))
-
-
-def _first(parts: Parts, shapes: Floats) -> Floats:
-    return parts(shapes)[0]
 
 
 def started(problem: Problem, curve: Curve, periods: Periods, size: int = 36) -> Floats:

@@ -4,22 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from noria.core.figure import Figure, number
+from noria.core.figure import Figure, significant
 from noria.core.messages import as_is, message
-from noria.grow.forecast.names import NAMES
+from noria.grow.forecast.names import NAMES, parameter_name
 from noria.grow.forecast.scoring.rolling import Backtest
 from noria.grow.forecast.study import LevelStudy
 from noria.grow.report.charts.chart import Chart, Text
 from noria.grow.report.charts.forecast import curves_chart, outlook_chart, series_name, standings_chart, unit_name
 from noria.grow.report.page import Section, Shown, Table
-
-_PARAMETERS: dict[str, Text] = {
-    "p": message("forecast.parameters.p"),
-    "q": message("forecast.parameters.q"),
-    "rate": message("forecast.parameters.rate"),
-    "inflection": message("forecast.parameters.inflection"),
-    "ceiling": message("forecast.parameters.ceiling"),
-}
 
 
 def forecast_section(study: LevelStudy, key: str = "forecast") -> Section:
@@ -62,6 +54,7 @@ def forecast_section(study: LevelStudy, key: str = "forecast") -> Section:
             message("forecast.curve_verdict", curve=NAMES[curve], verdict=one.verdict())
             for curve, one in study.adoptions.items()
         ]
+        notes += [note for curve, one in study.adoptions.items() for note in one.notes(NAMES[curve])]
     if study.backtest is not None:
         charts.append(standings_chart(study.backtest, _cited(study)))
         tables.append(standings_table(study.backtest, _cited(study)))
@@ -84,23 +77,26 @@ def forecast_section(study: LevelStudy, key: str = "forecast") -> Section:
 def curves_table(study: LevelStudy) -> Table:
     """Return every growth curve's parameters with their intervals; what cannot be told says so."""
     rows: list[list[str | float | Text | None]] = []
-    for curve, one in study.adoptions.items():
-        for figure in one.figures():
-            open_ended: Text = message("forecast.not_identified") if figure.note else as_is("–")
-            rows.append(
-                [
-                    NAMES[curve],
-                    _parameter(figure.name),
-                    None if figure.note else number(figure.value),
-                    open_ended if figure.low is None else number(figure.low),
-                    open_ended if figure.high is None else number(figure.high),
-                    float(figure.n),
-                ]
-            )
+    for curve, fitted in study.adoptions.items():
+        for one in (fitted, *fitted.others.values()):
+            for figure in one.figures():
+                open_ended: Text = message("forecast.not_identified") if figure.note else as_is("–")
+                rows.append(
+                    [
+                        NAMES[curve],
+                        one.short(),
+                        parameter_name(figure.name),
+                        None if figure.note else significant(figure.value),
+                        open_ended if figure.low is None else significant(figure.low),
+                        open_ended if figure.high is None else significant(figure.high),
+                        float(figure.n),
+                    ]
+                )
     return Table(
         message("forecast.table.growth_curves_90_percent"),
         [
             message("forecast.column.curve"),
+            message("forecast.column.estimator"),
             message("report.column.parameter"),
             message("forecast.column.value"),
             message("report.column.low"),
@@ -110,11 +106,6 @@ def curves_table(study: LevelStudy) -> Table:
         rows,
         _cited(study),
     )
-
-
-def _parameter(name: str) -> Text:
-    """Return what people read for a parameter; the others are effects of covariates."""
-    return _PARAMETERS.get(name) or message("forecast.effect", name=name.removeprefix("effect of "))
 
 
 def standings_table(test: Backtest, source: str | Text) -> Table:
