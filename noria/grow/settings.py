@@ -8,7 +8,7 @@ from pydantic import Field
 
 from noria.core.settings import Settings
 
-from .log.zones import LocalCalendar, local_calendar
+from .log.zones import Fiscal, LocalCalendar, WeekStart, YearWeek, local_calendar
 
 
 class LogSettings(Settings):
@@ -29,9 +29,15 @@ class LogSettings(Settings):
     zone: str | None = None
     """Time zone of times that name none, such as UTC, Asia/Shanghai or +08:00."""
     day_zone: str | None = None
-    """Time zone that days, weeks and months are counted in; that of `zone` where it is not given, else UTC."""
-    week_starts: Literal["monday", "sunday", "saturday"] = "monday"
+    """Time zone that days, weeks, months and years are counted in; that of `zone` where it is not given, else UTC."""
+    week_starts: WeekStart = "monday"
     """Day on which weeks begin."""
+    fiscal: Fiscal = ""
+    """Months, quarters and years of whole weeks: a retailer's 4-4-5, 4-5-4 or 5-4-4, or iso; those of the calendar where left out."""
+    year_starts: Annotated[int, Field(ge=1, le=12)] = 1
+    """Month in which years and quarters begin: 4 for April."""
+    year_week: YearWeek = "nearest"
+    """Fiscal years begin with the week nearest to the first of that month, or with the week holding it."""
     date_order: Literal["", "dmy", "mdy", "ymd"] = ""
     """Order of dates such as 12/1/2010; told by the data where a day above 12 decides it."""
     decimal: Literal["", ".", ","] = ""
@@ -42,18 +48,20 @@ class LogSettings(Settings):
     """Under which the log may be used; shown with every figure."""
     unit: str = ""
     """Unit of the amount."""
-    period: Literal["day", "week", "month"] = "week"
+    period: Literal["day", "week", "month", "quarter", "year"] = "week"
     """Period of growth accounting and retention."""
     table: str = "events"
     """Table of an engine that is named by its address; a point parts it from its schema."""
 
     def calendar(self) -> LocalCalendar:
-        """Return what days and weeks are counted by.
+        """Return what days, weeks, months and years are counted by.
 
         Raises:
             InputError: there is no such zone.
+            SettingError: ISO's months with other weeks or years than ISO's.
         """
-        return local_calendar(self.day_zone or self.zone, self.week_starts)
+        zone = self.day_zone or self.zone
+        return local_calendar(zone, self.week_starts, self.fiscal, self.year_starts, self.year_week)
 
 
 class UserSettings(Settings):

@@ -201,6 +201,11 @@ def test_days_of_a_lake_are_those_of_the_zone_that_is_told(tmp_path: Path) -> No
     assert {point.time for point in series.points} == {"2026-03-02"}
     weeks = open_market(tmp_path, LogSettings(zone="America/New_York", period="week", week_starts="sunday"))
     assert {point.time for point in weeks.points} == {"2026-03-01"}
-    use = served_use(tmp_path, ("Asia/Shanghai", "monday"))
+    use = served_use(tmp_path, {"zone": "Asia/Shanghai", "week_starts": "sunday"})
     assert use is not None
     assert (use.first, use.last) == ("2026-03-02", "2026-03-02")
+    assert use.days["en"] == "days of Asia/Shanghai, weeks from Sunday"
+    fiscal = LogSettings(fiscal="4-5-4", year_starts=2, week_starts="sunday", period="month")
+    series = open_market(tmp_path, fiscal)
+    assert {point.time for point in series.points} == {"2026-03"}
+    assert "days of UTC, weeks from Sunday, months of 4-5-4 weeks" in series.provenance.text()

@@ -71,7 +71,6 @@ def _print(study: UserStudy) -> None:
     from noria.grow.users.facts import figures_of
 
     log = study.log
-    days = f", {for_terminal(log.calendar.text())}" if log.calendar.zone != "UTC" else ""
     print(
         for_terminal(
             message(
@@ -81,7 +80,7 @@ def _print(study: UserStudy) -> None:
                 users=log.users,
                 first=log.first,
                 as_of=log.as_of,
-                days=days,
+                days=message("log.cited_days", days=log.calendar.text()),
             )
         )
     )
@@ -112,11 +111,15 @@ _SILENT = {"lifetime": "lifetime", "spend": "amounts", "survival": "survival"}
 
 
 def _print_growth(study: UserStudy) -> None:
+    from noria.grow.users.periods import has_names
+
     accounting = study.growths[0]
     rows = [row.as_dict() for row in accounting.rows]
     segments = bool(accounting.by)
+    named = has_names(accounting.unit, study.log.calendar)
     columns = [
         "period",
+        *(["name"] if named else []),
         *(["segment"] if segments else []),
         "before",
         "new",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 from html import escape
 from pathlib import Path
@@ -66,13 +67,13 @@ def moved() -> Section:
     return movement_section(found.market, found.decomposition, found.parts)
 
 
-def served(lake: Path, days: tuple[str, str] = ("UTC", "monday")) -> list[Section]:
+def served(lake: Path, days: Mapping[str, Any] | None = None) -> list[Section]:
     """Return the server's own market by the days of a zone; nothing where there is no lake yet."""
     from noria.grow.log.lake import events
     from noria.grow.log.zones import local_calendar
     from noria.grow.report.sections.own import own_sections
 
-    calendar = local_calendar(*days)
+    calendar = local_calendar(**(days or {}))
     try:
         return own_sections(events(lake), calendar=calendar)
     except InputError:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import lru_cache
 from html import escape
 from pathlib import Path
+from typing import Any
 
 from nicegui import ui
 
@@ -16,7 +18,7 @@ from noria.console.shell import View, block, card, empty, foreign, paragraph, wo
 from noria.console.words import Words
 from noria.core.errors import InputError
 from noria.core.figure import Figure
-from noria.core.messages import message
+from noria.core.messages import Message, message
 from noria.grow.log.log import Log
 from noria.grow.log.user_days import NO_SEGMENT
 from noria.grow.report.charts.chart import Chart, localised
@@ -40,6 +42,8 @@ class Use:
     licence: str
     first: str
     last: str
+    days: Message
+    """Whose days they are."""
     unit: Period
     headline: tuple[Figure, ...]
     growth: Growth
@@ -72,19 +76,19 @@ async def show(view: View) -> None:
                 _use(view.words, use)
 
 
-def _uses(lake: Path, analysed: bool, days: tuple[str, str]) -> list[Use]:
+def _uses(lake: Path, analysed: bool, days: Mapping[str, Any]) -> list[Use]:
     served = served_use(lake, days)
     return [use for use in (served, purchases() if analysed else None) if use]
 
 
-def served_use(lake: Path, days: tuple[str, str] = ("UTC", "monday")) -> Use | None:
-    """Return the use of the server itself, by the days of a zone and weeks that begin so, or None where nobody has used it yet."""
+def served_use(lake: Path, days: Mapping[str, Any] | None = None) -> Use | None:
+    """Return the use of the server itself, by the days, weeks and months that `local_calendar` takes, or None where nobody has used it yet."""
     from noria.grow.log.lake import events
     from noria.grow.log.read import log_of_events
     from noria.grow.log.zones import local_calendar
     from noria.grow.usage import usage
 
-    calendar = local_calendar(*days)
+    calendar = local_calendar(**(days or {}))
     try:
         table = events(lake)
         return replace(counted("users.server", log_of_events(table, calendar=calendar)), usage=usage(table))
@@ -125,6 +129,7 @@ def counted(title: str, log: Log) -> Use:
         log.licence,
         log.first.isoformat(),
         log.as_of.isoformat(),
+        log.calendar.text(),
         unit,
         tuple(headline),
         grown,
@@ -173,7 +178,7 @@ def _use(words: Words, use: Use) -> None:
                 f'<div class="note" data-check="reconciles">{escape(words("users.reconciles", count=len(rows)))}</div>'
             )
         block(
-            f'<div class="chart-foot">{escape(words("users.span", first=use.first, last=use.last))} '
+            f'<div class="chart-foot">{escape(words("users.span", first=use.first, last=use.last, days=use.days[words.language]))} '
             f"{escape(words('figure.source'))}{foreign(words.phrase(use.source))}</div>"
         )
     if use.usage:
@@ -221,7 +226,7 @@ def accounting_chart(growth: Growth, words: Words) -> charts.Options:
         names["churned"]: [-row.churned for row in rows],
     }
     colours = dict(zip(names.values(), ("#12748c", "#8cc3cd", "#4f8a3c", "#c9896f"), strict=True))
-    labels = [row.period[:7] if growth.unit == "month" else row.period for row in rows]
+    labels = [row.name if growth.unit == "month" else row.period for row in rows]
     options = charts.bars(labels, series, y=words("users.users"), stacked=True, colours=colours)
     options["yAxis"]["minInterval"] = 1
     return options
@@ -230,13 +235,14 @@ def accounting_chart(growth: Growth, words: Words) -> charts.Options:
 def triangle_html(retention: Retention, words: Words) -> str:
     """Return the triangle: one line a cohort, one column an age, the darker the more came back."""
     cohorts = [(name, row) for name, row in retention.counts.items() if row and row[0]][-COHORTS:]
+    names = dict(zip(retention.counts, retention.names, strict=True))
     ages = max((len(row) for _, row in cohorts), default=0)
     head = "".join(f"<th>{age}</th>" for age in range(min(ages, COHORTS)))
     # The first column is all of them, by definition: the shades are for what comes after it.
     most = max((row[age] / row[0] for _, row in cohorts for age in range(1, len(row))), default=1.0) or 1.0
     lines = []
     for name, row in cohorts:
-        label = name[:7] if retention.unit == "month" else name
+        label = names[name] if retention.unit == "month" else name
         cells = []
         for age in range(min(ages, COHORTS)):
             if age >= len(row):

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 
 from noria.core.errors import InputError
 from noria.core.messages import message
 from noria.grow.log.log import Log
-from noria.grow.users.activity import Period
+from noria.grow.users.periods import Period, number_of, series_time
 from noria.grow.users.retention import retention
 
 from .levels.adoption import Adoption, estimator_for, fit_compared
@@ -131,9 +132,13 @@ def study_users_ahead(
             found=message("grow.to", first=log.first, as_of=log.as_of),
             hint=message("grow.use_shorter"),
         )
-    form = {"month": 7}.get(unit, 10)
+    numbers = (number_of(date.fromisoformat(first), unit, log.calendar) for first in kept.counts)
     history = Levels(
-        tuple(first[:form] for first in kept.counts), active_of(triangle), "level", "active users", "users"
+        tuple(series_time(number, unit, log.calendar) for number in numbers),
+        active_of(triangle),
+        "level",
+        "active users",
+        "users",
     )
     return study_levels(
         history,

@@ -59,7 +59,7 @@ class Log:
         parts = [message("log.server_events") if self.source == SERVER_EVENTS else as_is(self.source)]
         parts += [message("report.cited.licence", licence=self.licence)] if self.licence else []
         parts.append(message("report.cited.as_of", as_of=self.as_of))
-        parts += [message("log.cited_days", days=self.calendar.text())] if self.calendar.zone != "UTC" else []
+        parts.append(message("log.cited_days", days=self.calendar.text()))
         return joined("join.nothing", parts)
 
     def close(self) -> None:

@@ -20,7 +20,7 @@ from .log import COLUMNS, SERVER_EVENTS, Log
 from .stamps import DateOrder
 from .times import microseconds
 from .user_days import ROLLUPS, measured
-from .zones import UTC_DAYS, LocalCalendar, local_calendar, steps_of
+from .zones import UTC_DAYS, Fiscal, LocalCalendar, YearWeek, local_calendar, steps_of
 
 if TYPE_CHECKING:
     from ibis.backends.duckdb import Backend
@@ -38,6 +38,9 @@ def read_log(
     zone: str | None = None,
     day_zone: str | None = None,
     week_starts: str = "monday",
+    fiscal: Fiscal = "",
+    year_starts: int = 1,
+    year_week: YearWeek = "nearest",
     date_order: DateOrder = "",
     decimal: DecimalMark = "",
     keep_users: Sequence[str] = (),
@@ -60,6 +63,9 @@ def read_log(
         zone: the time zone of times that name none, such as "UTC" or "Asia/Shanghai".
         day_zone: the time zone that days, weeks and months are counted in; `zone`, or UTC, where not given. A bare date is a day there.
         week_starts: monday, sunday or saturday.
+        fiscal: "" for the calendar's months, iso, 4-4-5, 4-5-4 or 5-4-4 for those of whole weeks.
+        year_starts: the month in which years begin.
+        year_week: nearest to the first of that month, or holding it: the week with which a fiscal year begins.
         date_order: of dates in numbers that end with the year: dmy, mdy or ymd; told by the data where it can be.
         decimal: what stands before the decimals of amounts; told by the data where it can be.
         keep_users: words for nobody (`noria.grow.log.names.PLACEHOLDERS`) that are users here.
@@ -74,7 +80,7 @@ def read_log(
     """
     path = Path(path)
     connection = connection or connect()
-    calendar = local_calendar(day_zone or zone, week_starts)
+    calendar = local_calendar(day_zone or zone, week_starts, fiscal, year_starts, year_week)
     if zone is not None:
         steps_of(zone)
     names = {"user": user, "time": time, "value": value, "units": units, "segment": segment, "id": id}
@@ -100,7 +106,7 @@ def _log(connection: Backend, loaded: Loaded, how: Reading, source: str, licence
 
 def covering(calendar: LocalCalendar, table: ibis.Table) -> LocalCalendar:
     """Return the calendar with the steps that a table's times need."""
-    if len(calendar.steps) == 1:
+    if len(calendar.steps) == 1 and not calendar.years.fiscal:
         return calendar
     ends = table.aggregate(first=microseconds(table.time.min()), last=microseconds(table.time.max()))
     found = ends.to_pyarrow().to_pylist()[0]

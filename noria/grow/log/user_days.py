@@ -183,7 +183,8 @@ def extended(log: Log, first: int | None, last: int | None, rows: int, users: in
             allowed=message("grow.rows_user"),
         )
     begin, end = (date(1970, 1, 1) + timedelta(days=int(day)) for day in (first, last))
-    counted = replace(log, first=begin, as_of=as_of or end, rows=int(rows), users=int(users))
+    calendar = replace(log.calendar, days=(int(first), day_of(as_of or end) + 1))
+    counted = replace(log, first=begin, as_of=as_of or end, rows=int(rows), users=int(users), calendar=calendar)
     counted.kept.update(log.kept)
     return counted
 

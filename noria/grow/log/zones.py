@@ -1,4 +1,4 @@
-"""The calendar that days, weeks and months are counted by: a time zone, and the day on which weeks begin; the same in every engine.
+"""The calendar that days, weeks, months and years are counted by: a time zone, when weeks and years begin; the same in every engine.
 
     calendar = local_calendar("Asia/Shanghai", "monday")
     calendar.day(1_709_249_400_000_000)        # 19783, 2024-03-01: 07:30 there, 23:30 the day before in UTC
@@ -19,14 +19,16 @@ from itertools import pairwise
 from typing import Any, Literal
 from zoneinfo import ZoneInfo, available_timezones
 
-from noria.core.errors import InputError, nearest, unknown
-from noria.core.messages import Message, message
+from noria.core.errors import InputError, SettingError, nearest, unknown
+from noria.core.messages import Message, joined, message
 
 DAY = 86_400_000_000
 """Microseconds of a day."""
 WeekStart = Literal["monday", "sunday", "saturday"]
 WEEK_SHIFTS: dict[WeekStart, int] = {"monday": 3, "sunday": 4, "saturday": 5}
 """Days from the first day of the week in which 1970 began to its Thursday."""
+Fiscal = Literal["", "iso", "4-4-5", "4-5-4", "5-4-4"]
+YearWeek = Literal["nearest", "holding"]
 Steps = tuple[tuple[int, int], ...]
 """(from this microsecond on, so many microseconds are added), ascending; the first holds for all that is earlier, too."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -38,42 +40,84 @@ _FIXED = re.compile(r"(?:UTC|GMT)?([+-])(\d{1,2})(?::?(\d{2}))?", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
+class Years:
+    """What months, quarters and years are."""
+
+    fiscal: Fiscal = ""
+    """"" for the calendar's own months; "iso" for whole weeks, each of the month that has most of its days; else the weeks of the
+    three months of a quarter, as retailers count them. The 53rd week of a year is one of its last month."""
+    starts: int = 1
+    """The month, 1 to 12, in which a year begins."""
+    week: YearWeek = "nearest"
+    """A year of whole weeks begins with the week nearest to the first of that month, or with the week that holds it."""
+
+    def text(self) -> Message | None:
+        """Return what they are where they are not the calendar's."""
+        if self.fiscal == "iso":
+            return message("log.years.iso")
+        if self.fiscal:
+            return message(f"log.years.week.{self.week}", weeks=self.fiscal, month=message(f"log.month.{self.starts}"))
+        return message("log.years.from", month=message(f"log.month.{self.starts}")) if self.starts != 1 else None
+
+
+@dataclass(frozen=True)
 class LocalCalendar:
-    """A time zone by its steps, and when weeks begin."""
+    """A time zone by its steps, when weeks begin, and what months and years are."""
 
     zone: str = "UTC"
     week_starts: WeekStart = "monday"
     steps: Steps = ((0, 0),)
+    years: Years = Years()
+    days: tuple[int, int] = (0, 47_481)
+    """First and last day, since 1970, that are to be counted: to 2099 where not known."""
 
     def day(self, microseconds: int) -> int:
         """Return the day, counted from 1970, of an instant in microseconds since then."""
         return (microseconds + ahead_of(microseconds, self.steps)) // DAY
 
     def between(self, first: int, last: int) -> LocalCalendar:
-        """Return the same calendar with the steps alone that instants from `first` to `last` need."""
+        """Return the same calendar with the steps and days alone that instants from `first` to `last` need."""
         starts = [start for start, _ in self.steps]
         low, high = max(bisect_right(starts, first) - 1, 0), max(bisect_right(starts, last), 1)
-        return replace(self, steps=self.steps[low:high])
+        return replace(self, steps=self.steps[low:high], days=(self.day(first), self.day(last) + 1))
 
     def text(self) -> Message:
-        """Return which days are meant."""
-        return message("log.days", zone=self.zone)
+        """Return which days are meant, and which weeks and years where they are not those of ISO 8601."""
+        days = message("log.days", zone=self.zone)
+        if self.week_starts != "monday":
+            days = message("log.weeks", days=days, weekday=message(f"log.weekday.{self.week_starts}"))
+        years = self.years.text()
+        return joined("join.comma", [days, years]) if years else days
 
 
 UTC_DAYS = LocalCalendar()
-"""Days of UTC, and weeks that begin on Monday."""
+"""Days of UTC, weeks that begin on Monday, and years on 1 January."""
 
 
-def local_calendar(zone: str | None = None, week_starts: str = "monday") -> LocalCalendar:
-    """Return the calendar of a zone, UTC where none is named.
+def local_calendar(
+    zone: str | None = None,
+    week_starts: str = "monday",
+    fiscal: Fiscal = "",
+    year_starts: int = 1,
+    year_week: YearWeek = "nearest",
+) -> LocalCalendar:
+    """Return the calendar of a zone, UTC where none is named; what months and years are is as `Years` has it.
 
     Raises:
         InputError: no such zone.
-        SettingError: weeks begin on no such day.
+        SettingError: weeks begin on no such day, or ISO's months are asked for with other weeks or years than ISO's.
     """
+    if fiscal == "iso" and (week_starts, year_starts, year_week) != ("monday", 1, "nearest"):
+        raise SettingError(
+            message("grow.iso_months"),
+            found=f"--week-starts {week_starts} --year-starts {year_starts} --year-week {year_week}",
+            allowed="--week-starts monday --year-starts 1",
+            hint=message("grow.other_weeks"),
+        )
     for known in WEEK_SHIFTS:
         if week_starts == known:
-            return LocalCalendar(zone or "UTC", known, steps_of(zone or "UTC"))
+            years = Years(fiscal, year_starts, year_week)
+            return LocalCalendar(zone or "UTC", known, steps_of(zone or "UTC"), years)
     raise unknown("first day of the week", week_starts, tuple(WEEK_SHIFTS))
 
 

@@ -22,7 +22,7 @@ from noria.grow.log.read import covering
 from noria.grow.log.times import day_number
 from noria.grow.log.zones import UTC_DAYS, LocalCalendar
 from noria.grow.series.series import Point, Provenance, Series
-from noria.grow.users.periods import Period, first_day, number_of, period_of
+from noria.grow.users.periods import Period, number_of, period_of, series_time
 
 By = Literal["app", "model", "tenant", "segment"]
 BASES = ("requests", "tokens", "items", "users", "reach", "revenue")
@@ -52,7 +52,7 @@ def served_series(
     Args:
         events: what `noria.grow.log.lake.events` returned.
         by: the column whose values are the entities: app, model, tenant or segment.
-        period: day, week or month.
+        period: day, week, month, quarter or year.
         split: a second column whose values are the series' segments; none where not given.
         calendar: what days and weeks are counted by.
 
@@ -69,7 +69,7 @@ def served_series(
     calendar = covering(calendar, events)
 
     def placed(rows: ibis.Table) -> ibis.Table:
-        number = period_of(day_number(rows.time, calendar), period, calendar.week_starts)
+        number = period_of(day_number(rows.time, calendar), period, calendar)
         return rows.mutate(period=number, entity=rows[by], part=rows[split] if split else ibis.literal(""))
 
     named = placed(events.filter(events.kind == "request"))
@@ -129,11 +129,10 @@ def _series(counts: dict[str, dict[Key, float]], period: Period, last: date, cal
     periods = sorted({key[0] for key in keys})
     entities = sorted({key[1] for key in keys})
     parts = sorted({key[2] for key in keys})
-    width = 7 if period == "month" else 10
-    open_since = number_of(last, period, calendar.week_starts)
+    open_since = number_of(last, period, calendar)
     points = [
         Point(
-            first_day(number, period, calendar.week_starts).isoformat()[:width],
+            series_time(number, period, calendar),
             entity,
             part,
             base,
@@ -147,7 +146,10 @@ def _series(counts: dict[str, dict[Key, float]], period: Period, last: date, cal
         for part in parts
         for entity in entities
     ]
-    return Series(tuple(sorted(points, key=lambda point: point.time)), Provenance(SERVER_EVENTS, "own data", last))
+    return Series(
+        tuple(sorted(points, key=lambda point: point.time)),
+        Provenance(SERVER_EVENTS, "own data", last, days=calendar.text()),
+    )
 
 
 def _rows(table: ibis.Table) -> list[dict[str, Any]]:

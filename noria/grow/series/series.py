@@ -30,7 +30,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from noria.core.errors import InputError, RowError, unknown
-from noria.core.messages import Message, message
+from noria.core.messages import Message, joined, message
 from noria.text.sources import Source
 
 from .calendars import between, regular
@@ -67,10 +67,13 @@ class Provenance:
     """What was changed against the source."""
     notice: str = ""
     """Name of the file with the licence's notice, beside the series."""
+    days: Message | None = None
+    """Whose days, weeks and months its times are, where they were counted here."""
 
     def text(self) -> Message:
         """Return the citation that goes under a chart."""
-        return message("series.cited", source=self.source, licence=self.licence, as_of=self.as_of.isoformat())
+        cited = message("series.cited", source=self.source, licence=self.licence, as_of=self.as_of.isoformat())
+        return joined("join.nothing", [cited, message("log.cited_days", days=self.days)]) if self.days else cited
 
 
 @dataclass(frozen=True)

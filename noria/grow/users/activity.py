@@ -3,7 +3,7 @@
     accounting = growth(log, "week")
     accounting.rows[3].active == rows[2].active + rows[3].new + rows[3].resurrected - rows[3].churned   # always
 
-Days and weeks are those of the log's calendar. A user is new in the period of their first act in the whole log, whenever that act arrived in
+Days, weeks, months and years are those of the log's calendar. A user is new in the period of their first act in the whole log, whenever that act arrived in
 it: a late or backfilled event changes the period it happened in, and never makes everyone new in the period it came.
 """
 
@@ -22,7 +22,7 @@ from noria.grow.log.log import Log
 from noria.grow.log.user_days import user_days
 
 from .bits import cells
-from .periods import PERIODS, Period, check_period, first_day, number_of, period_of
+from .periods import PERIODS, Period, check_period, first_day, name_of_period, number_of, period_of
 
 __all__ = ["PERIODS", "Growth", "GrowthRow", "Period", "check_period", "first_day", "growth", "number_of", "stickiness"]
 
@@ -51,6 +51,8 @@ class GrowthRow:
     """The log covers the whole period."""
     depth: int = 0
     """How many columns the segment is told by: 0 for all users."""
+    name: str = ""
+    """What the period is called: 2026-W05, 2026-Q1, FY2025/26 P03; its first day where it has no name."""
 
     @property
     def retained(self) -> int:
@@ -109,7 +111,7 @@ def growth(log: Log, unit: Period = "week", *, by: str | Sequence[str] = (), sin
 
     Args:
         log: the activity.
-        unit: day, week or month.
+        unit: day, week, month, quarter or year.
         by: a column, or several as a rollup: ("app", "model") also accounts within each app, and within each model of each
             app. A user of two segments counts in both, and once in all users together: segments do not add up to the whole.
         since: leave out the periods before this day. Who was active earlier is still known not to be new.
@@ -119,12 +121,12 @@ def growth(log: Log, unit: Period = "week", *, by: str | Sequence[str] = (), sin
     """
     columns = (by,) if isinstance(by, str) else tuple(by)
     rows = [row for depth in range(len(columns) + 1) for row in _account(log, unit, columns[:depth])]
-    starts = log.calendar.week_starts
+    calendar = log.calendar
     if since is not None:
         rows = [
             row
             for row in rows
-            if date.fromisoformat(row.period) >= first_day(number_of(since, unit, starts), unit, starts)
+            if date.fromisoformat(row.period) >= first_day(number_of(since, unit, calendar), unit, calendar)
         ]
     return Growth(unit, tuple(rows), log.source, columns)
 
@@ -137,20 +139,20 @@ def _account(log: Log, unit: Period, by: Sequence[str]) -> list[GrowthRow]:
         active[place] += cell.active
         stayed[place] += cell.stayed
         new[place] += cell.active if cell.first == cell.period else 0
-    starts = log.calendar.week_starts
-    first, last = number_of(log.first, unit, starts), number_of(log.as_of, unit, starts)
-    rows = []
+    calendar = log.calendar
+    first, last = number_of(log.first, unit, calendar), number_of(log.as_of, unit, calendar)
+    rows, names = [], {number: name_of_period(number, unit, calendar) for number in range(first, last + 1)}
     for name in sorted({segment for segment, _ in active}):
         before = 0
         for number in range(first, last + 1):
             place = name, number
             back = active[place] - new[place] - stayed[place]
-            whole = log.as_of >= first_day(number + 1, unit, starts) - timedelta(days=1) and (
-                number > first or log.first == first_day(number, unit, starts)
+            whole = log.as_of >= first_day(number + 1, unit, calendar) - timedelta(days=1) and (
+                number > first or log.first == first_day(number, unit, calendar)
             )
             rows.append(
                 GrowthRow(
-                    first_day(number, unit, starts).isoformat(),
+                    first_day(number, unit, calendar).isoformat(),
                     ROLLED.join(name),
                     before,
                     active[place],
@@ -159,6 +161,7 @@ def _account(log: Log, unit: Period, by: Sequence[str]) -> list[GrowthRow]:
                     before - stayed[place],
                     whole,
                     len(name),
+                    names[number],
                 )
             )
             before = active[place]
@@ -172,7 +175,7 @@ def stickiness(log: Log) -> list[Figure]:
     that of a mean over users.
     """
     days = user_days(log)
-    days = days.mutate(month=period_of(days.day, "month"))
+    days = days.mutate(month=period_of(days.day, "month", log.calendar))
     each = days.group_by("user", "month").aggregate(active=days.count().cast("int64"))
     found = (
         each.group_by("month")
@@ -187,8 +190,8 @@ def stickiness(log: Log) -> list[Figure]:
     )
     figures = []
     for row in found:
-        first = first_day(row["month"], "month")
-        length = (first_day(row["month"] + 1, "month") - first).days
+        first = first_day(row["month"], "month", log.calendar)
+        length = (first_day(row["month"] + 1, "month", log.calendar) - first).days
         if first < log.first or log.as_of < first + timedelta(days=length - 1):
             continue
         users = row["users"]
@@ -196,7 +199,7 @@ def stickiness(log: Log) -> list[Figure]:
         spread = float(np.sqrt(max(row["squares"] / users - mean**2, 0.0) / users))
         figures.append(
             Figure(
-                f"DAU/MAU {first:%Y-%m}",
+                f"DAU/MAU {name_of_period(row['month'], 'month', log.calendar)}",
                 mean / length,
                 users,
                 max(mean - 1.96 * spread, 0.0) / length,

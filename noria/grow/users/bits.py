@@ -20,7 +20,7 @@ from noria.grow.log.log import Log
 from noria.grow.log.times import day_number
 from noria.grow.log.user_days import keep, user_days
 
-from .periods import Period, number_of, period_of, user_periods
+from .periods import Period, looked_up, number_of, period_of, user_periods
 
 BITS = 62
 """Periods in one whole number: the sign stays free, and so does the place that a shift by one fills."""
@@ -56,18 +56,18 @@ def user_bits(log: Log, unit: Period, by: Sequence[str] = ()) -> ibis.Table | No
 
 
 def _words(log: Log, unit: Period) -> int:
-    starts = log.calendar.week_starts
-    return (number_of(log.as_of, unit, starts) - number_of(log.first, unit, starts)) // BITS + 1
+    calendar = log.calendar
+    return (number_of(log.as_of, unit, calendar) - number_of(log.first, unit, calendar)) // BITS + 1
 
 
 def _folded(log: Log, unit: Period, by: Sequence[str]) -> ibis.Table:
-    starts = log.calendar.week_starts
-    if by or "days" in log.kept:
+    calendar = log.calendar
+    if by or "days" in log.kept or looked_up(unit, calendar):
         days = user_days(log, by)
-        acts = days.select("user", *by, period=period_of(days.day, unit, starts))
+        acts = days.select("user", *by, period=period_of(days.day, unit, calendar))
     else:
-        acts = log.table.select(user="user", period=period_of(day_number(log.table.time, log.calendar), unit, starts))
-    first, words = number_of(log.first, unit, starts), {}
+        acts = log.table.select(user="user", period=period_of(day_number(log.table.time, calendar), unit, calendar))
+    first, words = number_of(log.first, unit, calendar), {}
     for number in range(_words(log, unit)):
         place = (acts.period - (first + number * BITS)).cast("int32")
         bit = ibis.literal(1, "int8").cast("int64") << place  # cast, or an engine takes it for a number of 8 or 32 bits
@@ -104,10 +104,10 @@ def _of_steps(log: Log, unit: Period, by: Sequence[str]) -> list[dict[str, Any]]
 
 
 def _of_bits(log: Log, unit: Period, bits: ibis.Table, by: Sequence[str]) -> list[dict[str, Any]]:
-    starts = log.calendar.week_starts
-    start = number_of(log.first, unit, starts)
+    calendar = log.calendar
+    start = number_of(log.first, unit, calendar)
     rows: list[dict[str, Any]] = (
-        _counted(bits, by, number_of(log.as_of, unit, starts) - start + 1).to_pyarrow().to_pylist()
+        _counted(bits, by, number_of(log.as_of, unit, calendar) - start + 1).to_pyarrow().to_pylist()
     )
     for row in rows:
         row["first"] = start + row["low_word"] * BITS + int(row["low_bit"]).bit_length() - 1

@@ -42,7 +42,12 @@ def facts_of(study: UserStudy) -> dict[str, Any]:
         "users": log.users,
         "first": log.first.isoformat(),
         "as_of": log.as_of.isoformat(),
-        "days": {"zone": log.calendar.zone, "weeks": log.calendar.week_starts},
+        "days": {
+            "zone": log.calendar.zone,
+            "weeks": log.calendar.week_starts,
+            "months": log.calendar.years.fiscal or "calendar",
+            "years": log.calendar.years.starts,
+        },
         "problems": [problem.text() for problem in log.problems],
         "notes": list(log.notes),
         "growth": [row.as_dict() for row in study.growths[0].rows],

@@ -24,7 +24,7 @@ from noria.core.messages import message
 from noria.grow.log.log import Log
 
 from .bits import cells
-from .periods import Period, first_day, last_whole, number_of, user_periods
+from .periods import Period, first_day, last_whole, name_of_period, number_of, user_periods
 
 Kind = Literal["first", "recurring", "bracketed", "rolling"]
 KINDS: tuple[Kind, ...] = ("first", "recurring", "bracketed", "rolling")
@@ -46,6 +46,8 @@ class Retention:
     source: str
     brackets: tuple[Bracket, ...] = ()
     """What the columns after the first stand for, where they are brackets."""
+    names: tuple[str, ...] = ()
+    """What the cohorts' periods are called, in the order of `counts`."""
 
     def age(self, column: int) -> str:
         """Return the age that a column stands for: "3", in brackets "4-7", at a rolling age "3+"."""
@@ -103,7 +105,7 @@ def retention(
 
     Args:
         log: the activity.
-        unit: day, week or month.
+        unit: day, week, month, quarter or year.
         kind: one of `KINDS`.
         brackets: ages of bracketed retention, in periods, from 1 on; one is shown where the log covers it whole.
 
@@ -119,8 +121,8 @@ def retention(
             found=", ".join(f"{low}-{high}" for low, high in brackets),
             allowed=message("grow.first_last"),
         )
-    starts = log.calendar.week_starts
-    first, last = number_of(log.first, unit, starts), last_whole(log, unit)
+    calendar = log.calendar
+    first, last = number_of(log.first, unit, calendar), last_whole(log, unit)
     counts = {number: [0] * (last - number + 1) for number in range(first, last + 1)}
     if kind == "first":
         for cell in cells(log, unit):
@@ -135,8 +137,9 @@ def retention(
         if kind == "rolling":
             counts = {number: list(accumulate(reversed(row)))[::-1] for number, row in counts.items()}
     used = tuple(brackets)[: max(map(len, counts.values()), default=1) - 1] if kind == "bracketed" else ()
-    days = {first_day(number, unit, starts).isoformat(): row for number, row in counts.items()}
-    return Retention(unit, kind, days, log.source, used)
+    days = {first_day(number, unit, calendar).isoformat(): row for number, row in counts.items()}
+    names = tuple(name_of_period(number, unit, calendar) for number in counts)
+    return Retention(unit, kind, days, log.source, used, names)
 
 
 def _steps(log: Log, unit: Period, last: int) -> ibis.Table:

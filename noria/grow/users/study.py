@@ -26,7 +26,7 @@ from .funnel import Funnel, funnel, parse_steps
 from .holdout import HoldOut, hold_out
 from .journey import Journey, journey
 from .needs import Need, needs
-from .periods import Period
+from .periods import LONGER, Period
 from .power import Power, power
 from .retention import KINDS, Retention, retention
 from .spend import SpendHoldOut, hold_out_spend
@@ -41,7 +41,7 @@ class UserStudy:
 
     log: Log
     growths: tuple[Growth, ...]
-    """By the period asked for, with its rollup, then by the next longer one."""
+    """By the period asked for, with its rollup, then by another."""
     retention: Retention
     kinds: tuple[Retention, ...]
     """Retention of every kind, by the same period."""
@@ -89,7 +89,7 @@ def study_users(log: Log, unit: Period = "week", *, settings: UserSettings | Non
         SettingError: the settings name a column or a step that the log has not.
     """
     settings = settings or UserSettings()
-    longer: Period = "month" if unit != "month" else "week"
+    longer = LONGER[unit]
     kept_by: Period = longer if unit == "day" else unit
     steps = parse_steps(settings.funnel, log) if settings.funnel else ()
     growths = (growth(log, unit, by=settings.rollup()), growth(log, longer))

@@ -46,6 +46,12 @@ class ServerSettings(Settings):
     """Time zone that the console tells days, weeks and months in, such as Asia/Shanghai."""
     week_starts: Literal["monday", "sunday", "saturday"] = "monday"
     """Day on which the console's weeks begin."""
+    fiscal: Literal["", "iso", "4-4-5", "4-5-4", "5-4-4"] = ""
+    """The console's months of whole weeks: a retailer's 4-4-5, 4-5-4 or 5-4-4, or iso; those of the calendar where left out."""
+    year_starts: Annotated[int, Field(ge=1, le=12)] = 1
+    """Month in which the console's years begin: 4 for April."""
+    year_week: Literal["nearest", "holding"] = "nearest"
+    """Fiscal years begin with the week nearest to the first of that month, or with the week holding it."""
     cors: tuple[str, ...] = ()
     """Origins whose pages may call the API from a browser, as in https://shop.example; none by default."""
     forwarded_allow_ips: tuple[str, ...] = ("127.0.0.1", "::1")

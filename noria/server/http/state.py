@@ -23,7 +23,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from noria.core.errors import NoriaError
 from noria.core.folder import Manifest
@@ -122,7 +122,14 @@ class State:
     ) -> None:
         self.settings = settings
         self.lake = settings.lake
-        self.days = settings.day_zone, settings.week_starts
+        self.days: dict[str, Any] = {
+            "zone": settings.day_zone,
+            "week_starts": settings.week_starts,
+            "fiscal": settings.fiscal,
+            "year_starts": settings.year_starts,
+            "year_week": settings.year_week,
+        }
+        """What the console's days, weeks, months and years are, as the analytics' calendar takes it."""
         self.models = dict(models)
         self.keys = keys
         self.meter = meter

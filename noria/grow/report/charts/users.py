@@ -23,7 +23,8 @@ def growth_chart(growth: Growth, segment: str = "") -> Chart:
         (message("users.new"), [row.new for row in rows], PALETTE[7]),
         (message("users.churned"), [-row.churned for row in rows], PALETTE[4]),
     ]
-    options = frame([row.period for row in rows], message("users.users"))
+    named = growth.unit in ("month", "quarter", "year")
+    options = frame([row.name if named else row.period for row in rows], message("users.users"))
     options["series"] = [
         {
             "type": "bar",
@@ -67,6 +68,7 @@ def retention_curve(retention: Retention) -> Chart:
 def retention_heat(retention: Retention) -> Chart:
     """Return the triangle of cohorts as a map of colours."""
     cohorts = [name for name, row in retention.counts.items() if row[0]]
+    names = dict(zip(retention.counts, retention.names, strict=True))
     ages = max(len(retention.counts[name]) for name in cohorts) - 1
     cells = [
         [age - 1, line, round(100 * row[age] / row[0], 1)]
@@ -81,7 +83,7 @@ def retention_heat(retention: Retention) -> Chart:
         "xAxis": {"type": "category", "data": [str(age) for age in range(1, ages + 1)], "splitArea": {"show": False}},
         "yAxis": {
             "type": "category",
-            "data": [name[:7] if retention.unit == "month" else name for name in cohorts],
+            "data": [names[name] if retention.unit in ("month", "quarter", "year") else name for name in cohorts],
             "inverse": True,
         },
         "visualMap": {

@@ -124,6 +124,8 @@ def served_section(sides: Bases) -> Section:
     first = next(iter(sides.markets.values()))
     as_of = first.provenance.as_of.isoformat()
     server: Text = message("shares.server_events", as_of=as_of)
+    if first.provenance.days:
+        server = joined("join.nothing", [server, message("log.cited_days", days=first.provenance.days)])
     charts = []
     for name, market in sides.markets.items():
         if name != "reach":  # it overlaps: stacked, it would be read as a whole

@@ -99,7 +99,7 @@ def growth_table(growth: Growth, last: int = 12) -> Table:
     ]
     rows: list[list[str | float | Text | None]] = [
         [
-            (row.period[:7] if growth.unit == "month" else row.period) + ("" if row.complete else " *"),
+            (row.name if row.name in row.period else f"{row.name} ({row.period})") + ("" if row.complete else " *"),
             row.before,
             row.new,
             row.resurrected,
