@@ -20,7 +20,9 @@ _SCORED = 300
 _SEPARATOR_LINE = re.compile(r'\ufeff?"?sep=([^"\r\n])"?[ \t]*', re.IGNORECASE)
 
 
-def dialect_of(sample: str, suffix: str = "", *, whole: bool = True, source: str | Path = "<memory>") -> Dialect:
+def dialect_of(
+    sample: str, suffix: str = "", *, whole: bool = True, source: str | Path = "<memory>", blanks: bool = False
+) -> Dialect:
     """Return how a table is written, by evidence in `sample`: the division that leaves the fewest rows unlike the header.
 
     Args:
@@ -28,6 +30,7 @@ def dialect_of(sample: str, suffix: str = "", *, whole: bool = True, source: str
         suffix: ending of the file's name; `.tsv` and `.tab` speak for tabs, where evidence does not speak against them.
         whole: whether the sample is all of it; else its last row may be cut and is not judged.
         source: the file's name, for messages.
+        blanks: whether blanks may part cells where nothing else does: of a table of numbers and names, never of texts.
 
     Raises:
         InputError: there is no header, or one that cannot be read or names two columns alike.
@@ -63,7 +66,9 @@ def dialect_of(sample: str, suffix: str = "", *, whole: bool = True, source: str
     first = lines[:_SCORED]
     surveys = [(one, _survey(first, one, len(first) == len(lines) and whole)) for one in candidates]
     divided = [pair for pair in surveys if pair[1].columns > 1] or surveys[:1]
-    chosen = min(divided, key=lambda pair: (min(pair[1].bad, _bare(first, pair[0]).bad), -pair[1].columns))[0]
+    chosen, survey = min(divided, key=lambda pair: (min(pair[1].bad, _bare(first, pair[0]).bad), -pair[1].columns))
+    if blanks and not given and survey.columns < 2 and (parted := _by_blanks(first, base)):
+        return replace(parted, columns=_header(lines, parted, source))
     chosen = _quoted(lines, chosen, whole)
     return replace(chosen, columns=_header(lines, chosen, source))
 
@@ -110,6 +115,18 @@ def _survey(lines: Sequence[str], dialect: Dialect, whole: bool) -> _Survey:
                 found.doubled += '""' in cell[1:-1]
             found.opened += cell.startswith('"') and not _is_quoted(cell)
     return found
+
+
+def _by_blanks(lines: Sequence[str], base: Dialect) -> Dialect | None:
+    """Return the dialect of a table whose cells blanks part, one or many; None where the rows have no common number of cells."""
+    many = any(re.search(r"\S[ \t]{2,}\S", line) for line in lines)
+    for one in (replace(base, delimiter=" ", skip_space=many), replace(base, delimiter=" ", skip_space=True)):
+        for clocks in (False, True):
+            dialect = replace(one, clocks=clocks)
+            found = _survey(lines, dialect, True)
+            if found.columns > 1 and found.bad <= len(lines) // 20:
+                return dialect
+    return None
 
 
 def _is_quoted(cell: str) -> bool:

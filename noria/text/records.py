@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from noria.core.errors import InputError, RowError, shorten
-from noria.core.messages import message
+from noria.core.messages import Message, message
 from noria.core.progress import Report
 
 from .arrays import array_rows
@@ -36,11 +36,16 @@ from .tables import Dialect, Notes, check_header, rows_below, table_rows
 class Records:
     """The records of one source, to be read once or more; formats, encoding and dialect are known before the first.
 
+    Args:
+        source: the file or the body.
+        report: told of an older encoding, and of what was passed over.
+        blanks: whether blanks may part the cells of a table, where nothing else does.
+
     Raises:
         InputError: the source is missing, is of a kind that is not read, is no text, or has no header.
     """
 
-    def __init__(self, source: Source, report: Report | None = None) -> None:
+    def __init__(self, source: Source, report: Report | None = None, *, blanks: bool = False) -> None:
         self.source = source
         self.format: Format = format_of(source)
         self.encoding = ""
@@ -57,7 +62,7 @@ class Records:
         elif self.format.kind == "parquet":
             self._columns = tuple(_parquet_file(source).schema_arrow.names)
         elif not self.format.is_document:
-            self._judge_text()
+            self._judge_text(blanks)
         self._notes = self._before
 
     @property
@@ -91,7 +96,7 @@ class Records:
                 self._report.note(f"{self.source.name}: {note}")
         return found
 
-    def notes(self) -> list[str]:
+    def notes(self) -> list[Message]:
         """Return what was passed over, once the records are read: counts, and the first line of each."""
         return self._notes.lines()
 
@@ -128,7 +133,7 @@ class Records:
             yield text
             text.detach()
 
-    def _judge_text(self) -> None:
+    def _judge_text(self, blanks: bool) -> None:
         image = self.source.head(SAMPLE_BYTES)
         self.encoding = named(image, self.source.name)
         self._note_encoding()
@@ -140,10 +145,10 @@ class Records:
         with self.lines() as stream:
             sample = stream.read(SAMPLE)
             whole = not stream.read(1)
-        self.dialect = dialect_of(sample, self.source.suffix, whole=whole, source=self.source.name)
+        self.dialect = dialect_of(sample, self.source.suffix, whole=whole, source=self.source.name, blanks=blanks)
         self._columns, self._line_end = self.dialect.columns, self.dialect.line_end
         for title in self.dialect.titles:
-            self._before.count(f"lines above the names of the columns passed over: {shorten(title, 40)}", 1)
+            self._before.count(message("rows.title", title=shorten(title, 40)), 1)
 
     def _note_encoding(self) -> None:
         if self._report and self.encoding not in ("", "utf-8", "utf-8-sig", "utf-16", "utf-32"):
@@ -166,7 +171,7 @@ class Records:
                 allowed=allowed(rows=True),
             )
         if len(found) > 1:
-            self._before.count(f"tables beside the first, not read: {len(found) - 1:,}", 1)
+            self._before.count(message("rows.tables", tables=len(found) - 1), 1)
         return cells_below(found[0], 0, name, self._before)
 
     def _read(self) -> Iterator[Numbered]:

@@ -43,7 +43,7 @@ def sheet_rows(source: Source, notes: Notes) -> tuple[int, list[list[str]]]:
     if not rows:
         raise InputError(message("errors.empty", name=source.name), allowed=message("errors.header_row"))
     for name, height in told["others"]:
-        notes.count(f"sheet {name!r} with {height:,} rows, not read: only the first sheet is", 1)
+        notes.count(message("rows.sheet", name=name, height=height), 1)
     return told["row"], rows
 
 
@@ -63,7 +63,7 @@ def cells_below(rows: list[list[str]], above: int, name: str, notes: Notes) -> T
     titles = rows[first : (first := first + header_place(rows[first:]))]
     for cells in titles:
         if title := " ".join(cell.strip() for cell in cells if cell.strip()):
-            notes.count(f"lines above the names of the columns passed over: {title!r}", above + 1)
+            notes.count(message("rows.title", title=repr(title)), above + 1)
     header = bare_names(rows[first])
     check_header(header, name)
     return header, [(above + place, cells) for place, cells in enumerate(rows[first + 1 :], first + 2)]

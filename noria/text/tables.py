@@ -19,7 +19,7 @@ from itertools import islice
 from pathlib import Path
 
 from noria.core.errors import InputError, RowError
-from noria.core.messages import message
+from noria.core.messages import Message, message
 
 LONGEST_CELL = 1 << 24
 MARKED = "\udcff"
@@ -28,6 +28,7 @@ _RUN_ON = 4
 """Lines of one row from which it is asked whether each is a row of its own; a text over that many lines has other breaks."""
 _RULE = re.compile(r"(?:\s*:?-{3,}:?\s*)+")
 """What programs that draw tables put below the names of the columns."""
+_CLOCK = re.compile(r"(?<!\S)(\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}) +(\d{1,2}:\d{2})")
 _INVISIBLE = re.compile("[\ufeff\u200b\u2060]")
 
 OTHER_CELLS = "another number of cells than the header"
@@ -45,6 +46,8 @@ class Dialect:
     """What stands before a quote inside a quoted cell; "": the quote is doubled."""
     skip_space: bool = False
     """Whether a blank after a delimiter belongs to no cell."""
+    clocks: bool = False
+    """Whether a day and the clock behind it are one cell, although what parts cells stands between them."""
     line_end: str = "\n"
     """What ends a line: "\\n", with or without a "\\r" before it, or "\\r" alone."""
     header_line: int = 1
@@ -57,6 +60,8 @@ class Dialect:
     def reader(self, lines: Iterable[str]) -> Iterator[list[str]]:
         """Return a strict reader of cells."""
         csv.field_size_limit(LONGEST_CELL)
+        if self.delimiter == " ":
+            lines = (_unpadded(line, clocks=self.clocks) for line in lines)
         how = (
             {"quotechar": self.quote, "quoting": csv.QUOTE_MINIMAL}
             if self.quote
@@ -73,6 +78,13 @@ class Dialect:
         )
 
 
+def _unpadded(line: str, *, clocks: bool) -> str:
+    bare = line.rstrip("\r\n")
+    end = line[len(bare) :]
+    bare = bare.expandtabs(1).strip(" ")
+    return (_CLOCK.sub(r"\1T\2", bare) if clocks else bare) + end
+
+
 @dataclass
 class Notes:
     """What a reader passed over or understood in its own way, by count, to be told once the file is read."""
@@ -86,9 +98,11 @@ class Notes:
         self.counts[what] += 1
         self.first.setdefault(what, line)
 
-    def lines(self) -> list[str]:
+    def lines(self) -> list[Message]:
         """Return one line a kind: how many, of what, and where the first stands."""
-        return [f"{count:,} {what}, the first on line {self.first[what]:,}" for what, count in self.counts.items()]
+        return [
+            message("rows.noted", count=count, what=what, line=self.first[what]) for what, count in self.counts.items()
+        ]
 
 
 def check_header(names: Sequence[str], source: str | Path) -> None:
@@ -142,7 +156,7 @@ def rows_below(
                 notes.count(message("rows.empty"), line)
             continue
         if _RULE.fullmatch("".join(cells)):
-            notes.count("rows of dashes passed over", line)
+            notes.count(message("rows.dashes"), line)
             continue
         if any(MARKED in cell for cell in cells):
             yield line, RowError(message("text.bytes_file"), file=source, line=line)

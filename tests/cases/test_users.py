@@ -111,8 +111,11 @@ def test_a_table_in_gbk() -> None:
     log = read_log(CASES / "gbk.csv", user="用户", time="时间", value="金额", now=NOW)
     assert [user for user, _, _ in acts(log)] == ["张三", "李四"]
     assert log.notes == ("read as GB18030",)
-    with pytest.raises(InputError, match=r"found '用户, 时间, 金额'.*--user"):
-        read_log(CASES / "gbk.csv", now=NOW)
+    by_name = read_log(CASES / "gbk.csv", now=NOW)
+    assert acts(by_name) == acts(log)
+    assert by_name.notes[1]["zh"] == "所读的列：用户取自“用户”、时间取自“时间”、数额取自“金额”"
+    with pytest.raises(InputError, match=r"no column for the user: found '用户, 时间, 金额'.*one named 'who'.*--user"):
+        read_log(CASES / "gbk.csv", user="who", now=NOW)
 
 
 def test_the_reason_for_no_forecast_is_the_true_one() -> None:

@@ -85,7 +85,7 @@ def _print(study: UserStudy) -> None:
         )
     )
     for note in log.notes:
-        print(f"  {note}")
+        print(f"  {for_terminal(note)}")
     for problem in log.problems:
         print(f"  {for_terminal(problem.text())}")
     _print_growth(study)

@@ -15,15 +15,16 @@ from typing import TYPE_CHECKING
 import ibis
 import pyarrow as pa
 
-from noria.core.errors import InputError, shorten
-from noria.core.messages import message
+from noria.core.errors import shorten
+from noria.core.messages import Message, message
 
 from .amounts import DecimalMark, currencies, decimal_mark, multiplied, read_amounts
-from .files import NUMBER, Loaded, quoted
+from .columns import no_column
+from .date_order import DateOrder
 from .instants import instant_sql, odd_times, times_sql, zoned_or_refused
+from .loaded import NUMBER, Loaded, quoted
 from .names import NO_IDS, literal, placeholder_sql, word_list
 from .problems import Problem
-from .stamps import DateOrder, read_stamps
 from .tables import drop, put
 from .zones import UTC_DAYS, LocalCalendar
 
@@ -63,7 +64,7 @@ _REASONS = (
 _FIELDS = {"the user stands for nobody": '"user"'}
 
 
-def checked(connection: Backend, loaded: Loaded, how: Reading) -> tuple[ibis.Table, list[Problem], list[str]]:
+def checked(connection: Backend, loaded: Loaded, how: Reading) -> tuple[ibis.Table, list[Problem], list[Message]]:
     """Return the usable rows (user, time, value, units, segment), what was set aside, and what a person should know besides.
 
     Raises:
@@ -71,21 +72,13 @@ def checked(connection: Backend, loaded: Loaded, how: Reading) -> tuple[ibis.Tab
     """
     for needed in ("user", "time"):
         if how.names[needed] not in loaded.kinds:
-            hint = message("grow.name", needed=needed)
-            if any(read_stamps([name], "dmy")[0] for name in loaded.kinds):
-                hint = message("grow.file_begins")
-            raise InputError(
-                message("grow.column_2", place=how.place, needed=needed),
-                allowed=message("grow.one_named", names=how.names[needed]),
-                found=", ".join(loaded.kinds),
-                hint=hint,
-            )
+            raise no_column(needed, how.names[needed], list(loaded.kinds), how.place)
     parsed = _parsed(connection, loaded, how)
-    odd = odd_times(connection, parsed, how.place, how.date_order)
+    odd, notes = odd_times(connection, parsed, "record", how.place, how.date_order)
     zoned_or_refused(connection, parsed, odd, how.zone, how.place)
-    value, notes = _number(connection, parsed, "value", how)
-    units, more = _number(connection, parsed, "units", how)
-    notes += more
+    value, more = _number(connection, parsed, "value", how)
+    units, still_more = _number(connection, parsed, "units", how)
+    notes += [*more, *still_more]
     table = _flagged_rows(connection, parsed, odd, value, units, how)
     problems = [*loaded.problems, *_problems(connection, loaded, parsed, table)]
     drop(connection, parsed, odd, *(name for name in (value, units) if name))
@@ -98,17 +91,15 @@ def checked(connection: Backend, loaded: Loaded, how: Reading) -> tuple[ibis.Tab
     )
 
 
-def _rounded(connection: Backend, table: str) -> list[str]:
+def _rounded(connection: Backend, table: str) -> list[Message]:
     """Return what is told of units that are no whole numbers."""
     found = connection.con.execute(
         f'SELECT count(*), min(told_units) FROM "{table}" WHERE problem IS NULL AND isfinite(told_units) AND told_units <> round(told_units)'
     ).fetchone()
     if not found or not found[0]:
         return []
-    rows = f"{found[0]:,} {'row' if found[0] == 1 else 'rows'}"
-    return [
-        f"units: of {rows} they are no whole number (such as {found[1]:g}) and are rounded; give them in a smaller unit"
-    ]
+    rows = message("log.rows.one" if found[0] == 1 else "log.rows.many", rows=found[0])
+    return [message("log.note.rounded", rows=rows, example=found[1])]
 
 
 def _parsed(connection: Backend, loaded: Loaded, how: Reading) -> str:
@@ -137,7 +128,7 @@ def _parsed(connection: Backend, loaded: Loaded, how: Reading) -> str:
     return name
 
 
-def _number(connection: Backend, parsed: str, part: str, how: Reading) -> tuple[str, list[str]]:
+def _number(connection: Backend, parsed: str, part: str, how: Reading) -> tuple[str, list[Message]]:
     """Return a table of the numbers that are not written as usual, "" where there are none: raw -> number; and what to say of it."""
     run = connection.con.execute
     raw, plain_number = f"raw_{part}", f"{part} IS NOT NULL AND isfinite({part})"
@@ -147,15 +138,13 @@ def _number(connection: Backend, parsed: str, part: str, how: Reading) -> tuple[
             f"SELECT DISTINCT {raw} FROM \"{parsed}\" WHERE {raw} <> '' AND NOT coalesce({plain_number}, false) AND {_is_something(raw)}"
         ).fetchall()
     ]
-    notes = []
+    notes: list[Message] = []
     if not how.decimal:
         # Nothing but values such as 1.234: parts of one, as far as anyone can tell; a person may know better.
         tells = f"SELECT min({raw}), bool_and(regexp_full_match({raw}, '-?[0-9]{{1,3}}\\.[0-9]{{3}}')) FROM \"{parsed}\" WHERE {plain_number} AND {raw} LIKE '%.%'"
         example, doubtful = run(tells).fetchone() or (None, None)
         if example is not None and doubtful and not texts:
-            notes.append(
-                f"{part}: {example!r} is read as {float(example):g}; --decimal , where its point parts thousands"
-            )
+            notes.append(message("log.note.point", part=part, text=example, value=float(example)))
     if not texts and how.decimal != ",":
         return "", notes
     pointed = run(
@@ -168,11 +157,9 @@ def _number(connection: Backend, parsed: str, part: str, how: Reading) -> tuple[
     amounts = read_amounts(texts, mark)
     name = put(connection, pa.table({raw: pa.array(texts, pa.string()), "amount": pa.array(amounts, pa.float64())}))
     if len(named := currencies(texts)) > 1:
-        notes.append(
-            f"{part}: amounts are in several currencies ({', '.join(map(repr, named.values()))}) and are added up as they stand"
-        )
+        notes.append(message("log.note.currencies", part=part, names=", ".join(map(repr, named.values()))))
     if mark == ",":
-        notes.append(f"{part}: a comma stands before the decimals")
+        notes.append(message("log.note.comma", part=part))
     many = next(
         (
             (text, amount)
@@ -182,7 +169,7 @@ def _number(connection: Backend, parsed: str, part: str, how: Reading) -> tuple[
         None,
     )
     if many:
-        notes.append(f"{part}: amounts such as {many[0]!r} are read as {many[1]:,.10g}")
+        notes.append(message("log.note.multiplied", part=part, text=many[0], value=many[1]))
     return name, notes
 
 

@@ -9,10 +9,12 @@ import ibis
 import pyarrow as pa
 
 from noria.core.errors import InputError
-from noria.core.messages import message
+from noria.core.messages import Message, message
 
-from .files import NUMBER, Loaded, quoted
-from .stamps import DateOrder, read_stamps
+from .columns import day_beside
+from .date_order import DateOrder, Order, order_of
+from .loaded import NUMBER, Loaded, quoted
+from .stamps import read_stamps
 from .tables import drop, put
 from .zones import LocalCalendar, Steps, added_sql, from_wall, steps_of
 
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from ibis.backends.duckdb import Backend
 
 _MICROSECONDS = 1_000_000
+_BARE_CLOCK = "(上午|下午)? *[0-9]{1,2}[:时点][0-9]{1,2}([:分][0-9]{1,2}([.][0-9]+)?)?[秒分]?( *[AaPp][.]?[Mm][.]?)?"
+"""A time of no day."""
 _ALSO = ("____-__-__ __:__", "____-__-__T__:__", "____/__/__ __:__:__", "____/__/__ __:__")
 """Clocks without a zone that the engine reads as it stands."""
 
@@ -62,31 +66,43 @@ def times_sql(column: str, kind: str) -> str:
     )
 
 
-def odd_times(connection: Backend, parsed: str, place: str, order: DateOrder = "") -> str:
-    """Return a table of the times in a table of `times_sql` that are written otherwise: raw_time -> wall, ahead, day."""
-    run = connection.con.execute
+def odd_times(
+    connection: Backend, parsed: str, number: str, place: str, order: DateOrder = ""
+) -> tuple[str, list[Message]]:
+    """Return a table of the times in a table of `times_sql` that are written otherwise: raw_time -> wall, ahead, day; and what to say of it.
+
+    Args:
+        connection: where the table is.
+        parsed: its name.
+        number: its column by which the rows are in the order of the file.
+        place: what the times are of, for messages.
+        order: of days and months, where the person has told it.
+
+    Raises:
+        InputError: days and months cannot be told apart.
+    """
     texts = [
         row[0]
-        for row in run(
-            f"SELECT DISTINCT raw_time FROM \"{parsed}\" WHERE wall IS NULL AND trim(raw_time) <> ''"
+        for row in connection.con.execute(
+            f"SELECT raw_time FROM \"{parsed}\" WHERE wall IS NULL AND trim(raw_time) <> '' GROUP BY 1 ORDER BY min({quoted(number)})"
         ).fetchall()
     ]
-    texts.sort()
-    found = [
-        (text, *stamp) for text, stamp in zip(texts, read_stamps(texts, order, place), strict=True) if stamp is not None
-    ]
+    judged = Order(order) if order else order_of([text.strip() for text in texts], place)
+    stamps = read_stamps(texts, judged.order or "dmy")
+    found = [(text, *stamp) for text, stamp in zip(texts, stamps, strict=True) if stamp is not None]
+    notes = [note] if (note := judged.note()) else []
+    if month := next((text for text, stamp in zip(texts, stamps, strict=True) if stamp and stamp.month), None):
+        notes.append(message("log.note.months", example=month))
     columns: list[Sequence[Any]] = list(zip(*found, strict=True)) if found else [[], [], [], []]
-    return put(
-        connection,
-        pa.table(
-            {
-                "raw_time": pa.array(columns[0], pa.string()),
-                "wall": pa.array(columns[1], pa.int64()),
-                "ahead": pa.array(columns[2], pa.int64()),
-                "day": pa.array(columns[3], pa.bool_()),
-            }
-        ),
+    rows = pa.table(
+        {
+            "raw_time": pa.array(columns[0], pa.string()),
+            "wall": pa.array(columns[1], pa.int64()),
+            "ahead": pa.array(columns[2], pa.int64()),
+            "day": pa.array(columns[3], pa.bool_()),
+        }
     )
+    return put(connection, rows), notes
 
 
 def zoned_or_refused(connection: Backend, parsed: str, odd: str, zone: str | None, place: str) -> None:
@@ -121,11 +137,39 @@ def _back(steps: Steps) -> str:
     return f"({added_sql('wall', steps)})"
 
 
+def join_clocks(connection: Backend, loaded: Loaded, time: str) -> Message | None:
+    """Put the day before each clock of a column of clocks that stands beside one of days; return what is to be said of it.
+
+    >>> join_clocks(connection, loaded, "time")     # date 2026-01-31, time 08:00 -> time 2026-01-31 08:00
+    """
+    day = day_beside(time, loaded.kinds)
+    if (
+        not day
+        or not loaded.kinds.get(time, "").startswith(("VARCHAR", "TIME"))
+        or loaded.kinds[time].startswith("TIMESTAMP")
+    ):
+        return None
+    run = connection.con.execute
+    clock, days = f"trim(CAST({quoted(time)} AS VARCHAR))", f"trim(CAST({quoted(day)} AS VARCHAR))"
+    told = run(
+        f"SELECT count(*), count(*) FILTER (NOT regexp_full_match({clock}, '{_BARE_CLOCK}')) FROM \"{loaded.name}\" WHERE {clock} <> ''"
+    ).fetchone()
+    if not told or not told[0] or told[1] > told[0] // 20:
+        return None
+    if loaded.kinds[time] != "VARCHAR":
+        run(f'ALTER TABLE "{loaded.name}" ALTER {quoted(time)} TYPE VARCHAR')
+        loaded.kinds[time] = "VARCHAR"
+    run(f"UPDATE \"{loaded.name}\" SET {quoted(time)} = trim({days} || ' ' || coalesce({clock}, ''))")
+    return message("log.note.clocks", day=day, clock=time)
+
+
 LOCAL = "local time"
 """Name of the column that `add_local_times` adds."""
 
 
-def add_local_times(connection: Backend, loaded: Loaded, column: str, zone: str | None, place: str) -> str:
+def add_local_times(
+    connection: Backend, loaded: Loaded, column: str, zone: str | None, place: str, order: DateOrder = ""
+) -> str:
     """Give a file's table one more column, the time as the clocks of `zone` show it, and return its name in SQL.
 
     What says how far it is from UTC is told in the zone, in UTC where none is named; what does not stays as it stands.
@@ -139,7 +183,8 @@ def add_local_times(connection: Backend, loaded: Loaded, column: str, zone: str 
     run(
         f'CREATE TEMP TABLE "{parsed}" AS SELECT "{NUMBER}", {times_sql(column, loaded.kinds[column])} FROM "{loaded.name}"'
     )
-    odd = odd_times(connection, parsed, place)
+    odd, notes = odd_times(connection, parsed, NUMBER, place, order)
+    loaded.notes += notes
     zoned_or_refused(connection, parsed, odd, zone, place)
     run(
         f"""CREATE TEMP TABLE "{whole}" AS

@@ -47,7 +47,7 @@ class Log:
     """All events of the lake, of every kind, where the log was taken from one."""
     calendar: LocalCalendar = UTC_DAYS
     """The zone that days are counted in, and when weeks begin."""
-    notes: tuple[str, ...] = ()
+    notes: tuple[Message, ...] = ()
     """What a person should know of how it was read."""
     placeholders: tuple[str, ...] = ()
     """Names, in small letters, that stand for no one: whose acts `table` may hold are left out of every count."""

@@ -14,7 +14,7 @@ from noria.core.messages import message
 from noria.grow.series.units import scale_of
 from noria.text.numbers import number_of, style_of
 
-from .files import number_sql, quoted
+from .loaded import number_sql, quoted
 
 if TYPE_CHECKING:
     from ibis.backends.duckdb import Backend

@@ -11,13 +11,17 @@ import ibis
 import pyarrow as pa
 
 from noria.core.errors import unknown
+from noria.core.messages import joined, message
 
 from .amounts import DecimalMark
 from .checked import Reading, checked
-from .files import NUMBER, Loaded, columns_of, load_table
+from .columns import day_beside, named_columns
+from .date_order import DateOrder
+from .files import load_table
+from .instants import join_clocks
 from .lake import connect
+from .loaded import NUMBER, Loaded, columns_of
 from .log import COLUMNS, SERVER_EVENTS, Log
-from .stamps import DateOrder
 from .times import microseconds
 from .user_days import ROLLUPS, measured
 from .zones import UTC_DAYS, Fiscal, LocalCalendar, YearWeek, local_calendar, steps_of
@@ -54,7 +58,8 @@ def read_log(
 
     Args:
         path: the file. A table has a header line.
-        user: the column that names the user; so for `time`, and for `value`, `units`, `segment`, `id`, which may be absent.
+        user: the column that names the user; so for `time`, and for `value`, `units`, `segment`, `id`, which may be absent. Where none is
+            called user, time or value, that is read which `noria.grow.log.columns` knows by another name, and told.
         time: ISO 8601, a day, or seconds since 1970, and what `noria.grow.log.stamps` reads besides.
         value: an amount; one that cannot be read or is negative is set aside, and its act kept.
         units: how much was used; 1 where absent.
@@ -83,8 +88,22 @@ def read_log(
     calendar = local_calendar(day_zone or zone, week_starts, fiscal, year_starts, year_week)
     if zone is not None:
         steps_of(zone)
-    names = {"user": user, "time": time, "value": value, "units": units, "segment": segment, "id": id}
-    loaded = load_table(connection, path, "log", tuple(names.values()))
+    asked = {"user": user, "time": time, "value": value, "units": units, "segment": segment, "id": id}
+    names, found = dict(asked), dict[str, str]()
+
+    def wanted(header: Sequence[str]) -> list[str]:
+        nonlocal names, found
+        names, found = named_columns(header, asked)
+        return [*names.values(), day_beside(names["time"], header)]
+
+    loaded = load_table(connection, path, "log", wanted)
+    if found:
+        listed = [
+            message("log.note.column", part=message(f"log.part.{part}"), column=name) for part, name in found.items()
+        ]
+        loaded.notes.append(message("log.note.columns", columns=joined("join.list", listed)))
+    if note := join_clocks(connection, loaded, names["time"]):
+        loaded.notes.append(note)
     how = Reading(names, str(path), now or datetime.now(UTC), zone, calendar, date_order, decimal, tuple(keep_users))
     return _log(connection, loaded, how, source or path.name, licence, unit)
 

@@ -10,16 +10,15 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Literal, NamedTuple
 
 from noria.core.errors import InputError
-from noria.core.messages import message
 
+from .date_order import NUMBERED, DateOrder, order_of
 from .zones import zone_of
 
-DateOrder = Literal["", "dmy", "mdy", "ymd"]
 _EPOCH = datetime(1970, 1, 1)
 _SERIAL = datetime(1899, 12, 30)  # day 0 of a spreadsheet, which takes 1900 for a leap year
 _SECOND = 1_000_000
@@ -36,14 +35,21 @@ _FORMS = [
     for form in (
         rf"(?P<y>\d{{4}})\s*[-/.年]\s*(?P<m>\d{{1,2}})\s*[-/.月]\s*(?P<d>\d{{1,2}})\s*日?(?:{_CLOCK})?{_ZONE}",
         rf"(?P<y>\d{{4}})(?P<m>\d{{2}})(?P<d>\d{{2}})(?:[T ]?(?P<H>\d{{2}}):?(?P<M>\d{{2}}):?(?:(?P<S>\d{{2}})(?:\.(?P<F>\d+))?)?{_ZONE})?",
-        rf"(?P<a>\d{{1,2}})([-/.])(?P<b>\d{{1,2}})\2(?P<y>\d{{4}}|\d{{2}})(?:{_CLOCK})?{_ZONE}",
+        rf"{NUMBERED}(?:{_CLOCK})?{_ZONE}",
         rf"{_DAYNAME}(?P<d>\d{{1,2}})(?:st|nd|rd|th)?[-\s/.]*(?P<word>[A-Za-z]{{3,9}})\.?,?[-\s/]*(?P<y>\d{{4}})(?:{_CLOCK})?{_ZONE}",
+        rf"(?P<d>\d{{1,2}})[-\s/]?(?P<word>[A-Za-z]{{3,9}})[-\s/]'?(?P<y>\d{{2}})(?:\s{_CLOCK})?",
         rf"{_DAYNAME}(?P<word>[A-Za-z]{{3,9}})\.?\s+(?P<d>\d{{1,2}})(?:st|nd|rd|th)?,?\s+(?P<y>\d{{4}})(?:{_CLOCK})?{_ZONE}",
         rf"{_DAYNAME}(?P<word>[A-Za-z]{{3,9}})\s+(?P<d>\d{{1,2}})\s+(?P<H>\d{{2}}):(?P<M>\d{{2}}):(?P<S>\d{{2}})(?P<name>\s+UTC|\s+GMT)?\s+(?P<y>\d{{4}})",
+        r"(?P<y>\d{4})\s*[-/年]\s*(?P<m>\d{1,2})月?",
+        r"(?P<y>\d{4})\.(?P<m>\d{2})",
+        r"(?P<m>\d{1,2})[-/](?P<y>\d{4})",
+        r"(?P<word>[A-Za-z]{3,9})\.?,?[-\s/]*(?P<y>\d{4})",
+        r"(?P<y>\d{4})[-\s/]*(?P<word>[A-Za-z]{3,9})\.?",
     )
 ]
-_NUMBERED = _FORMS[2]
 _DIGITS = re.compile(r"(\d{5,19})(\.\d+)?")
+_POWER = re.compile(r"\d(?:\.\d+)?[eE]\+?(?:0?9|1[0-8])")
+"""Seconds since 1970, and parts of them, as a program of statistics or a spreadsheet writes large numbers."""
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _MONTH_NAMES = (
     "january",
@@ -71,6 +77,8 @@ class Stamp(NamedTuple):
     """Microseconds that the clock is ahead of UTC; None where nothing says so."""
     day: bool
     """It is a day without a time."""
+    month: bool = False
+    """It is a month without a day; `wall` is its first."""
 
 
 def read_stamps(texts: Sequence[str], order: DateOrder = "", place: str = "the times") -> list[Stamp | None]:
@@ -85,14 +93,14 @@ def read_stamps(texts: Sequence[str], order: DateOrder = "", place: str = "the t
         InputError: a day and a month cannot be told apart.
     """
     plain = [(text if text.isascii() else unicodedata.normalize("NFKC", text)).strip() for text in texts]
-    order = order or _order(plain, place)
+    order = order or order_of(plain, place).order
     forms = list(_FORMS)
     return [_read(text, order, forms) for text in plain]
 
 
 def _read(text: str, order: DateOrder, forms: list[re.Pattern[str]]) -> Stamp | None:
     """Return the time of one text, None where it cannot be read. The form that reads it is tried first for the next."""
-    digits = _DIGITS.fullmatch(text)
+    digits = _DIGITS.fullmatch(f"{float(text):.0f}" if _POWER.fullmatch(text) else text)
     found = _of_digits(digits) if digits else None
     if found is not None:
         return found
@@ -105,33 +113,6 @@ def _read(text: str, order: DateOrder, forms: list[re.Pattern[str]]) -> Stamp | 
                     forms.insert(0, forms.pop(place))
                 return stamp
     return None
-
-
-def _order(texts: Iterable[str], place: str) -> DateOrder:
-    """Return the order of the days, months and years in texts that end with the year, "" where there are none."""
-    early = late = undecided = short = ""
-    for text in texts:
-        match = _NUMBERED.fullmatch(text) if text[1:3].strip("0123456789") else None
-        if match is None:
-            continue
-        first, second = int(match["a"]), int(match["b"])
-        if len(match["y"]) == 2:
-            short = short or text
-        elif first > 12 >= second:
-            early = early or text
-        elif second > 12 >= first:
-            late = late or text
-        elif first != second and match[2] != ".":  # where points part them, days come first
-            undecided = undecided or text
-    if short or (early and late) or (undecided and not early and not late):
-        found = f"{early} and {late}" if early and late else short or undecided
-        raise InputError(
-            message("grow.cannot_told", place=place),
-            found=found,
-            allowed=message("grow.dmy_mdy"),
-            hint=message("grow.say_date"),
-        )
-    return "dmy" if early else "mdy" if late else "dmy"
 
 
 def _of_digits(match: re.Match[str]) -> Stamp | None:
@@ -193,7 +174,9 @@ def _of_parts(parts: dict[str, str], order: DateOrder) -> Stamp | None:
     shown = (wall - _EPOCH) // timedelta(seconds=1) * _SECOND + int((parts.get("F", "") + "000000")[:6])
     shown += 86_400 * _SECOND if over else _SECOND if leap else 0
     ahead = _ahead(parts, wall)
-    return None if ahead == "unknown" else Stamp(shown, ahead if isinstance(ahead, int) else None, "H" not in parts)
+    if ahead == "unknown":
+        return None
+    return Stamp(shown, ahead if isinstance(ahead, int) else None, "H" not in parts, not {"d", "a"} & parts.keys())
 
 
 def _date(parts: dict[str, str], order: DateOrder) -> tuple[int, int, int] | None:
@@ -201,9 +184,10 @@ def _date(parts: dict[str, str], order: DateOrder) -> tuple[int, int, int] | Non
         word = parts["word"].lower()
         if word not in _MONTH_NAMES and word not in _MONTHS:
             return None
-        return int(parts["y"]), _MONTHS.index(word[:3]) + 1, int(parts["d"])
+        year = _century(int(parts["y"])) if len(parts["y"]) == 2 else int(parts["y"])
+        return year, _MONTHS.index(word[:3]) + 1, int(parts.get("d", 1))
     if "a" not in parts:
-        return int(parts["y"]), int(parts["m"]), int(parts["d"])
+        return int(parts["y"]), int(parts["m"]), int(parts.get("d", 1))
     first, second, third = int(parts["a"]), int(parts["b"]), int(parts["y"])
     if len(parts["y"]) == 2 and order == "ymd":
         return _century(first), second, third

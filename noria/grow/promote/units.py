@@ -23,9 +23,10 @@ import pyarrow as pa
 
 from noria.core.errors import InputError, unknown
 from noria.core.messages import Message, joined, message
-from noria.grow.log.files import NUMBER, Loaded, load_table, quoted
+from noria.grow.log.files import load_table
 from noria.grow.log.instants import add_local_times
 from noria.grow.log.lake import connect
+from noria.grow.log.loaded import NUMBER, Loaded, quoted
 from noria.grow.log.log import SERVER_EVENTS
 from noria.grow.log.names import NO_IDS, PLACEHOLDERS, alike, one_spelling, plain, word_list
 from noria.grow.log.numbers import add_numbers

@@ -117,7 +117,7 @@ def read_headed(path: Path, columns: Sequence[str], what: str = "a series") -> H
             message("grow.holds_table", path=path), allowed=message("grow.line_columns", columns=", ".join(columns))
         )
     source = str(path)
-    dialect = dialect_of("".join(body), Source(source).suffix, source=path)
+    dialect = dialect_of("".join(body), Source(source).suffix, source=path, blanks=True)
     missing = [name for name in columns if name not in dialect.columns]
     if missing:
         raise InputError(

@@ -72,6 +72,7 @@ def users_section(log: Log, growths: Sequence[Growth], kept: Retention, sticky: 
         if broken
         else message("users.checked.every", checked=checked),
     ]
+    notes += log.notes
     notes += [problem.text() for problem in log.problems]
     charts: list[Chart] = [growth_chart(growth) for growth in growths[:1]]
     charts += [retention_curve(kept), retention_heat(kept)] if len(kept.counts) > 2 else []

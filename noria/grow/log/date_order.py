@@ -1,0 +1,125 @@
+"""Whether days or months come first in dates such as 12/1/2010: by a day above 12, by the order of the rows, or by asking the person.
+
+order_of(["12/1/2010", "12/13/2010"])         # Order("mdy", "12/13/2010", "day above 12")
+order_of(["3/12/24", "4/12/24"], "s.csv")     # InputError: say it with --date-order
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from noria.core.errors import InputError
+from noria.core.messages import Message, message
+
+DateOrder = Literal["", "dmy", "mdy", "ymd"]
+Why = Literal["", "above_12", "points", "rows"]
+NUMBERED = r"(?P<a>\d{1,2})([-/.])(?P<b>\d{1,2})\2(?P<y>\d{4}|\d{2})"
+"""A day, a month and a year in numbers, the year last where it has four digits."""
+_NUMBERED = re.compile(NUMBERED + r"(?!\d)")
+_FEWEST = 6
+"""Different days from which rows in order of time speak for the reading in which they are: 1 in 720 others would be by chance."""
+_YEARS: dict[DateOrder, int] = {"dmy": 2, "mdy": 2, "ymd": 0}
+_MONTHS: dict[DateOrder, int] = {"dmy": 1, "mdy": 0, "ymd": 1}
+
+
+class Order(NamedTuple):
+    """What comes first in the dates of a column."""
+
+    order: DateOrder
+    """Nothing where no date is written so."""
+    example: str = ""
+    why: Why = ""
+    """What decided."""
+
+    def note(self) -> Message | None:
+        """Return what a person should know of it."""
+        if not self.why or self.why == "points":
+            return None
+        first = message(f"log.order.{self.order}")
+        if self.why == "rows":
+            return message("log.note.order_rows", example=self.example, first=first)
+        return message("log.note.order_above_12", example=self.example, order=self.order, first=first)
+
+
+def order_of(texts: Sequence[str], place: str = "the times") -> Order:
+    """Return what comes first in a column's dates in numbers.
+
+    A number above 12 is no month and one above 31 no day. Where several readings are left, points as in 1.12.2010 mean that days
+    come first, and else that reading is taken in which alone all rows follow one another in time.
+
+    Args:
+        texts: of the column, in the order of the rows.
+        place: what they are of, for the message.
+
+    Raises:
+        InputError: it cannot be told.
+    """
+    matches = [match for text in texts if (match := _NUMBERED.match(text))]
+    if not matches:
+        return Order("")
+    parts = np.array([(int(match["a"]), int(match["b"]), int(match["y"])) for match in matches], np.int64)
+    short = np.array([len(match["y"]) == 2 for match in matches])
+    possible = {order: _possible(parts, short, order) for order in _YEARS}
+    dates = np.flatnonzero(sum(fits.astype(int) for fits in possible.values()))  # others are none in whatever order
+    if not dates.size:
+        return Order("dmy")
+    matches, parts = [matches[place] for place in dates], parts[dates]
+    possible = {order: fits[dates] for order, fits in possible.items()}
+    left: list[DateOrder] = [order for order in _YEARS if possible[order].all()]
+    if len(left) == 1:
+        return Order(left[0], matches[_deciding(possible, left[0])].string, "above_12")
+    doubtful = [match for match, several in zip(matches, _differ(parts, left), strict=True) if several] if left else []
+    if left and all(match[2] == "." for match in doubtful):
+        return Order("dmy" if "dmy" in left else left[0], why="points")
+    running = [order for order in left if _in_order(_days(parts, order))]
+    if len(running) == 1:
+        return Order(running[0], doubtful[0].string, "rows")
+    raise InputError(
+        message("grow.cannot_told", place=place),
+        found=doubtful[0].string if left else _contradiction(matches, possible),
+        allowed=message("grow.dmy_mdy"),
+        hint=message("grow.say_date"),
+    )
+
+
+def _possible(parts: npt.NDArray[np.int64], short: npt.NDArray[np.bool_], order: DateOrder) -> npt.NDArray[np.bool_]:
+    """Return which dates may be written in an order; of the year with four digits only its place is looked at, which is the last."""
+    month = parts[:, _MONTHS[order]]
+    day = parts[:, 3 - _MONTHS[order] - _YEARS[order]]
+    return np.asarray((month >= 1) & (month <= 12) & (day >= 1) & (day <= 31) & (short | (order != "ymd")))
+
+
+def _differ(parts: npt.NDArray[np.int64], orders: Sequence[DateOrder]) -> npt.NDArray[np.bool_]:
+    """Return which dates are another day in each order: 3/3/2010 is not."""
+    days = [_days(parts, order) for order in orders]
+    return np.asarray(np.any([one != days[0] for one in days], axis=0))
+
+
+def _deciding(possible: dict[DateOrder, npt.NDArray[np.bool_]], chosen: DateOrder) -> int:
+    """Return a date that rules out most of the other orders."""
+    others = sum((~fits).astype(int) for order, fits in possible.items() if order != chosen)
+    return int(np.argmax(others))
+
+
+def _contradiction(matches: Sequence[re.Match[str]], possible: dict[DateOrder, npt.NDArray[np.bool_]]) -> Message | str:
+    """Return two dates that are not written in one order."""
+    first = next((match.string for match, fits in zip(matches, possible["dmy"], strict=True) if not fits), "")
+    second = next((match.string for match, fits in zip(matches, possible["mdy"], strict=True) if not fits), "")
+    return message("log.note.two_orders", first=first, second=second) if first != second else first
+
+
+def _days(parts: npt.NDArray[np.int64], order: DateOrder) -> npt.NDArray[np.int64]:
+    """Return numbers that follow one another as the days do."""
+    year = parts[:, _YEARS[order]] % 100
+    year = np.where(year >= 69, year, year + 100)
+    return np.asarray(year * 400 + parts[:, _MONTHS[order]] * 32 + parts[:, 3 - _MONTHS[order] - _YEARS[order]])
+
+
+def _in_order(days: npt.NDArray[np.int64]) -> bool:
+    steps = np.diff(days)
+    return len(np.unique(days)) >= _FEWEST and (bool((steps >= 0).all()) or bool((steps <= 0).all()))
