@@ -120,13 +120,17 @@ def _survey(lines: Sequence[str], dialect: Dialect, whole: bool) -> _Survey:
 def _by_blanks(lines: Sequence[str], base: Dialect) -> Dialect | None:
     """Return the dialect of a table whose cells blanks part, one or many; None where the rows have no common number of cells."""
     many = any(re.search(r"\S[ \t]{2,}\S", line) for line in lines)
-    for one in (replace(base, delimiter=" ", skip_space=many), replace(base, delimiter=" ", skip_space=True)):
-        for clocks in (False, True):
-            dialect = replace(one, clocks=clocks)
-            found = _survey(lines, dialect, True)
-            if found.columns > 1 and found.bad <= len(lines) // 20:
-                return dialect
-    return None
+    parted = replace(base, delimiter=" ")
+    candidates = [
+        replace(parted, skip_space=skip, clocks=clocks)
+        for skip in dict.fromkeys((many, True))
+        for clocks in (False, True)
+    ]
+    surveys = [(one, found) for one in candidates if (found := _survey(lines, one, True)).columns > 1]
+    if not surveys:
+        return None
+    chosen, survey = min(surveys, key=lambda pair: pair[1].bad)
+    return chosen if survey.bad <= max(1, len(lines) // 20) else None
 
 
 def _is_quoted(cell: str) -> bool:

@@ -13,7 +13,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 
 from noria.core.errors import InputError
-from noria.core.messages import message
+from noria.core.messages import Message, joined, message
 
 from .stamps import read_stamps
 
@@ -27,6 +27,8 @@ _NAMES: Mapping[str, str] = {
     "order date|purchase date|transaction date|invoice date|event date|day|日|period|month|月份|年月|月|week|周|quarter|季度|year|年份|年|期间|时期",
     "value": "value|amount|revenue|金额|总金额|订单金额|支付金额|消费金额|实付金额|实付款|交易金额|销售额|成交额|成交金额|付款金额|收入|总额|"
     "total amount|amount paid|order amount|order total|order value|paid|spent|spend|payment|sales|total price|total|数值|值",
+    "variant": "variant|group|arm|bucket|treatment|variation|experiment group|组别|分组|实验组|实验分组|组|版本",
+    "outcome": "outcome|converted|conversion|result|是否转化|转化|结果|y",
     "entity": "entity|brand|company|vendor|maker|manufacturer|provider|competitor|品牌|公司|企业|厂商|厂家|商家|竞品|实体|主体|"
     "product|product name|model|产品|产品名称|型号|模型|app|应用|name|名称|item|category|品类|类别",
     "segment": "segment|market|region|country|area|channel|市场|地区|区域|国家|省份|城市|渠道|细分|细分市场|分组",
@@ -60,7 +62,7 @@ def column_named(part: str, header: Iterable[str], taken: Iterable[str] = ()) ->
     """Return the column that holds a part of a row, by its name; "" where none is meant, or several equally.
 
     Args:
-        part: user, time, value, entity, segment, measure or unit.
+        part: user, time, value, variant, outcome, entity, segment, measure or unit.
         header: all names of the table.
         taken: those that hold something else.
     """
@@ -94,6 +96,12 @@ def named_columns(header: Sequence[str], asked: Mapping[str, str]) -> tuple[dict
         if guess := column_named(part, header, taken):
             columns[part] = found[part] = guess
     return columns, found
+
+
+def columns_note(found: Mapping[str, str]) -> list[Message]:
+    """Return what is to be said of columns that were found by their names."""
+    listed = [message("log.note.column", part=message(f"log.part.{part}"), column=name) for part, name in found.items()]
+    return [message("log.note.columns", columns=joined("join.list", listed))] if listed else []
 
 
 def day_beside(time: str, header: Iterable[str]) -> str:

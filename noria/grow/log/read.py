@@ -11,11 +11,10 @@ import ibis
 import pyarrow as pa
 
 from noria.core.errors import unknown
-from noria.core.messages import joined, message
 
 from .amounts import DecimalMark
 from .checked import Reading, checked
-from .columns import day_beside, named_columns
+from .columns import columns_note, day_beside, named_columns
 from .date_order import DateOrder
 from .files import load_table
 from .instants import join_clocks
@@ -97,11 +96,7 @@ def read_log(
         return [*names.values(), day_beside(names["time"], header)]
 
     loaded = load_table(connection, path, "log", wanted)
-    if found:
-        listed = [
-            message("log.note.column", part=message(f"log.part.{part}"), column=name) for part, name in found.items()
-        ]
-        loaded.notes.append(message("log.note.columns", columns=joined("join.list", listed)))
+    loaded.notes += columns_note(found)
     if note := join_clocks(connection, loaded, names["time"]):
         loaded.notes.append(note)
     how = Reading(names, str(path), now or datetime.now(UTC), zone, calendar, date_order, decimal, tuple(keep_users))

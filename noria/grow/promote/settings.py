@@ -48,6 +48,8 @@ class UnitSettings(Settings):
     """Column of when a user came; may be absent."""
     zone: str | None = None
     """Time zone of times that name none, such as UTC or Asia/Shanghai."""
+    date_order: Literal["", "dmy", "mdy", "ymd"] = ""
+    """Order of dates such as 12/1/2010; told by the data where it can be."""
     control: str | None = None
     """Name of the control group; that called control or A, or the first by name, where not told."""
     shares: tuple[Annotated[float, Field(gt=0)], ...] = ()
@@ -105,6 +107,8 @@ class SpendSettings(Settings):
     """Column of words that name holidays and the like; empty or na is none."""
     zone: str | None = None
     """Time zone of times that name none, such as UTC or Asia/Shanghai."""
+    date_order: Literal["", "dmy", "mdy", "ymd"] = ""
+    """Order of dates such as 12/1/2010; told by the data where it can be."""
     licence: str = ""
     """Under which the data may be used; shown with every figure."""
     note: str = ""

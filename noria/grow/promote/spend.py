@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from noria.core.errors import InputError, RowError
 from noria.core.messages import Message, message
+from noria.grow.log.date_order import DateOrder
 from noria.grow.log.files import load_table
 from noria.grow.log.instants import add_local_times
 from noria.grow.log.lake import connect
@@ -79,6 +80,7 @@ def read_spend(
     controls: Sequence[str] = (),
     events: str = "",
     zone: str | None = None,
+    date_order: DateOrder = "",
     source: str = "",
     licence: str = "",
     connection: Backend | None = None,
@@ -93,6 +95,7 @@ def read_spend(
         controls: columns of numbers that moved the outcome too: prices, competitors, newsletters.
         events: a column of words that name holidays and the like; empty or "na" is none.
         zone: the time zone of times that name none.
+        date_order: of dates such as 12/1/2010: dmy, mdy or ymd; told by the data where it can be.
         source: what the figures cite; the file's name where not given.
         licence: under which the data may be used.
         connection: where to put the table.
@@ -130,7 +133,7 @@ def read_spend(
         connection.con.execute(
             rf"""UPDATE "{loaded.name}" SET {month} = trim({month}) || '-01' WHERE regexp_full_match(trim({month}), '\d{{4}}-\d\d')"""
         )
-    moment = add_local_times(connection, loaded, time, zone, str(path))
+    moment = add_local_times(connection, loaded, time, zone, str(path), date_order)
     read = [add_numbers(connection, loaded.name, name)[0] for name in numbers]
     columns = "".join(f", {sql} AS number_{place}" for place, sql in enumerate(read))
     event = f", lower(trim(coalesce(CAST({quoted(events)} AS VARCHAR), ''))) AS event" if events else ""

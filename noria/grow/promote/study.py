@@ -51,6 +51,7 @@ def open_units(where: str | Path, settings: UnitSettings, features: Sequence[str
             before=settings.before,
             time=settings.time,
             zone=settings.zone,
+            date_order=settings.date_order,
             control=settings.control,
             licence=settings.licence,
             features=features,
@@ -240,6 +241,7 @@ def open_spend(where: str | Path, settings: SpendSettings) -> Spend:
         controls=settings.controls,
         events=settings.events,
         zone=settings.zone,
+        date_order=settings.date_order,
         licence=settings.licence,
     )
     return replace(spend, note=settings.note)

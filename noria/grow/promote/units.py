@@ -23,6 +23,8 @@ import pyarrow as pa
 
 from noria.core.errors import InputError, unknown
 from noria.core.messages import Message, joined, message
+from noria.grow.log.columns import columns_note, named_columns
+from noria.grow.log.date_order import DateOrder
 from noria.grow.log.files import load_table
 from noria.grow.log.instants import add_local_times
 from noria.grow.log.lake import connect
@@ -98,6 +100,7 @@ def read_units(
     before: str = "before",
     time: str = "time",
     zone: str | None = None,
+    date_order: DateOrder = "",
     features: Sequence[str] = (),
     control: str | None = None,
     source: str = "",
@@ -115,6 +118,7 @@ def read_units(
         before: a covariate from before the experiment; may be absent, or empty for some.
         time: when the user came; may be absent.
         zone: the time zone of times that name none.
+        date_order: of dates such as 12/1/2010: dmy, mdy or ymd; told by the data where it can be.
         features: columns known before the experiment, numbers or words.
         control: name of the control group; that named like one of `CONTROLS`, or the first by name, where not told.
         source: what the figures cite; the file's name where not given.
@@ -127,6 +131,8 @@ def read_units(
     path, connection = Path(path), connection or connect()
     loaded = load_table(connection, path)
     kinds, place = loaded.kinds, str(path)
+    named, found = named_columns(list(kinds), {"user": user, "variant": variant, "outcome": outcome})
+    user, variant, outcome = named["user"], named["variant"], named["outcome"]
     for flag, column, needed in (
         ("user", user, True),
         ("variant", variant, True),
@@ -150,14 +156,14 @@ def read_units(
         )
         if example:
             notes.append(message("experiment.note.cells_read", column=column, example=example))
-    moment = add_local_times(connection, loaded, time, zone, place) if time in kinds else "NULL::TIMESTAMP"
+    moment = add_local_times(connection, loaded, time, zone, place, date_order) if time in kinds else "NULL::TIMESTAMP"
     more = "".join(f", CAST({quoted(name)} AS VARCHAR) AS feature_{index}" for index, name in enumerate(features))
     rows = f"""SELECT "{NUMBER}" AS line, trim(coalesce(CAST({quoted(user)} AS VARCHAR), '')) AS "user",
         trim(coalesce(CAST({quoted(variant)} AS VARCHAR), '')) AS variant, {numbers["outcome"]} AS outcome,
         {numbers["weight"]} AS weight, {numbers["before"]} AS before, {moment} AS time{more} FROM "{loaded.name}" """
     has = {"weight": weight in kinds, "before": before in kinds, "time": time in kinds}
     units = _units(connection, rows, features, has, control, source or path.name, licence, loaded)
-    return replace(units, notes=(*notes, *units.notes))
+    return replace(units, notes=(*columns_note(found), *loaded.notes, *notes, *units.notes))
 
 
 def units_of_events(

@@ -188,7 +188,7 @@ def test_parquet_and_csv_give_the_same(tmp_path: Path) -> None:
     ("lines", "header", "message"),
     [
         (["a,x,1", "b,x,2"], "user,variant,outcome", "only one group"),
-        (["a,x,1"], "user,group,outcome", "no column 'variant'"),
+        (["a,x,1"], "user,crowd,outcome", "no column 'variant'"),
         ([",x,1"], "user,variant,outcome", "holds no usable units"),
         (["a,x,1", "b,y,2", "c,y,3"], "user,variant,outcome", "too few users to compare"),
         (
