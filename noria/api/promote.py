@@ -9,7 +9,7 @@ noria.promote.plan("runs/lake", experiment="campaign.csv", spend="weekly.csv")
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +32,7 @@ from .results import Analysis
 
 if TYPE_CHECKING:
     from noria.grow.promote.budget import Channel
+    from noria.grow.promote.outcomes import Outcomes
     from noria.grow.report.page import Section
 
 __all__ = ["budget", "experiment", "plan", "size", "uplift"]
@@ -81,6 +82,7 @@ def experiment(
     """What an experiment shows: are its groups sound, what differs and how surely, and could it have been stopped.
 
         noria.promote.experiment("campaign.csv", before="spend_before", control="old")
+        noria.promote.experiment("games.csv", outcome="rounds", estimate="winsorised", also=("revenue", "came_back"))
         noria.promote.experiment("runs/lake", within=True, exposure="impression")
 
     Args:
@@ -91,18 +93,21 @@ def experiment(
     Returns:
         figures: the outcome of each group, rate or mean, with its interval.
         rows: the comparisons with the control group.
-        study: a `noria.grow.promote.experiment.Experiment`, or `noria.grow.promote.within.Within`.
+        study: a `noria.grow.promote.experiment.Experiment`; of several outcomes a `noria.grow.promote.outcomes.Outcomes`; or
+            `noria.grow.promote.within.Within`.
 
     Raises:
         InputError: there is nothing to read there, or no groups.
         SettingError: a setting is unknown or not allowed.
     """
-    from noria.grow.promote.study import study_experiment, study_within
+    from noria.grow.promote.study import study_experiment, study_outcomes, study_within
 
     if within:
         seen = study_within(units, reading, comparing)
         told = seen.as_dict()
         return Analysis(seen.source, tuple(seen.rates), tuple(told["comparisons"]), (seen.text(),), told, seen)
+    if comparing.also:
+        return _outcomes(study_outcomes(units, reading, comparing), report)
     result = study_experiment(units, reading, comparing)
     if report is not None:
         from noria.grow.report.sections.experiment import experiment_section
@@ -110,9 +115,6 @@ def experiment(
         _write(report, [experiment_section(result)])
     told = result.as_dict()
     figures = tuple(Figure(**one) for one in told["groups"])
-    rows = [
-        {name: value for name, value in row.items() if name not in ("plain", "looks")} for row in told["comparisons"]
-    ]
     said = (
         *(problem.text() for problem in result.units.problems),
         result.balance.text(),
@@ -120,7 +122,35 @@ def experiment(
         *result.notes,
     )
     name = f"{result.units.source}: {result.units.n:,} users, {result.metric}"
-    return Analysis(name, figures, tuple(rows), said, told, result)
+    return Analysis(name, figures, tuple(_comparisons(told)), said, told, result)
+
+
+def _comparisons(told: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the comparisons of an experiment as flat rows."""
+    nested = ("plain", "looks", "influence")
+    return [{name: value for name, value in row.items() if name not in nested} for row in told["comparisons"]]
+
+
+def _outcomes(found: Outcomes, report: Path | None) -> Analysis:
+    """Return several outcomes of an experiment: their groups, and a row for each comparison of each."""
+    if report is not None:
+        from noria.grow.report.sections.experiment import outcome_sections
+
+        _write(report, outcome_sections(found))
+    told = found.as_dict()
+    figures = [
+        Figure(**{**one, "name": f"{outcome['outcome']}, {one['name']}"})
+        for outcome in told["outcomes"]
+        for one in outcome["groups"]
+    ]
+    rows = [{"outcome": one["outcome"], **row} for one in told["outcomes"] for row in _comparisons(one)]
+    first = found.experiments[0]
+    said = [problem.text() for problem in first.units.problems]
+    said += [first.balance.text(), found.text()]
+    for name, one in zip(found.names, found.experiments, strict=True):
+        said += [message("experiment.of_outcome", outcome=name, told=note) for note in one.notes]
+    title = f"{first.units.source}: {first.units.n:,} users, {len(found.names)} outcomes"
+    return Analysis(title, tuple(figures), tuple(rows), tuple(said), told, found)
 
 
 @from_settings("uplift")

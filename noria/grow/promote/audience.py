@@ -74,7 +74,7 @@ def of_uplift(whom: Uplift) -> Found:
 def of_experiment(tried: Experiment) -> Found:
     """Return everyone with the best of the clear variants, or no one."""
     percent = tried.metric == "rate"
-    clear = [item.found for item in tried.comparisons if item.found.low > 0]
+    clear = [item.found for item in tried.comparisons if item.clear and item.found.low > 0]
     if clear:
         best = max(clear, key=lambda gap: gap.value)
         name = message("plan.everyone_alike_with", variant=best.variant)

@@ -31,19 +31,30 @@ class Arm:
     n: int
     """Users."""
     value: float
-    """The group's rate, mean or ratio."""
+    """The group's rate, mean, ratio, trimmed mean or quantile."""
     variance: float
     """Of `value`, the square of its standard error; nan where one user cannot tell it, 0 where all users show the same."""
     successes: int | None = None
     """Users with an outcome of 1, where every outcome is 0 or 1."""
+    kept: int | None = None
+    """Users of whose outcomes `value` is made, where not all are: of a trimmed mean."""
+    ends: tuple[float, float] | None = None
+    """Interval of `value`, where it is not Student's: of a quantile."""
+
+    @property
+    def freedom(self) -> int:
+        """Degrees of freedom of `variance`."""
+        return (self.n if self.kept is None else self.kept) - 1
 
     def figure(self, level: float = 0.95, source: str = "") -> Figure:
         """Return the group's value as a figure: Wilson's interval for a rate, Student's else."""
         if self.successes is not None:
             return proportion(self.name, self.successes, self.n, level=level, source=source)
+        if self.ends is not None:
+            return Figure(self.name, self.value, self.n, *self.ends, source=source, level=level)
         if self.n < 2 or not self.variance > 0:  # one user, or users who all show the same, tell no spread
             return Figure(self.name, self.value, self.n, source=source, level=level)
-        half = float(stdtrit(self.n - 1, (1 + level) / 2)) * math.sqrt(self.variance)
+        half = float(stdtrit(self.freedom, (1 + level) / 2)) * math.sqrt(self.variance)
         return Figure(self.name, self.value, self.n, self.value - half, self.value + half, source=source, level=level)
 
 
@@ -65,7 +76,7 @@ class Difference:
     """Degrees of freedom of `error`."""
     level: float
     method: str
-    """newcombe, welch or delta; with " + cuped" where a covariate was taken out."""
+    """newcombe, welch, delta, yuen, brunner-munzel or bootstrap; with " + cuped" where a covariate was taken out."""
     lift: float | None = None
     """`value` over the control's; None where the control shows nothing."""
     lift_low: float | None = None
@@ -132,22 +143,10 @@ def difference(treated: Arm, control: Arm, *, level: float = 0.95, method: str =
         )
     value = treated.value - control.value
     variance = treated.variance + control.variance
-    if treated.n < 2 or control.n < 2 or not math.isfinite(variance) or not variance > 0:
-        return Difference(
-            treated.name,
-            control.name,
-            value,
-            -math.inf,
-            math.inf,
-            1.0,
-            treated.n + control.n,
-            math.inf,
-            math.inf,
-            level,
-            method or "welch",
-        )
+    if treated.freedom < 1 or control.freedom < 1 or not math.isfinite(variance) or not variance > 0:
+        return unknown_difference(treated, control, level, method or "welch")
     error = math.sqrt(variance)
-    parts = treated.variance**2 / (treated.n - 1) + control.variance**2 / (control.n - 1)
+    parts = treated.variance**2 / treated.freedom + control.variance**2 / control.freedom
     freedom = variance**2 / parts if parts else math.inf
     p = (
         2 * float(stdtr(freedom, -abs(value) / error))
@@ -169,6 +168,12 @@ def difference(treated: Arm, control: Arm, *, level: float = 0.95, method: str =
         method or "welch",
     )
     return with_lift(found, treated, control)
+
+
+def unknown_difference(treated: Arm, control: Arm, level: float, method: str) -> Difference:
+    """Return the difference of two groups that show no spread by which to tell an interval."""
+    value, n = treated.value - control.value, treated.n + control.n
+    return Difference(treated.name, control.name, value, -math.inf, math.inf, 1.0, n, math.inf, math.inf, level, method)
 
 
 def difference_of_proportions(

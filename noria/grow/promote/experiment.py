@@ -3,6 +3,7 @@
 result = analyse(read_units("campaign.csv"), level=0.95)
 result.balance.state          # as meant, doubtful or mismatch
 result.comparisons[0].found   # difference, interval, p adjusted for all comparisons
+result.comparisons[0].influence   # the difference without the user who moves it furthest
 result.reduction              # part of the variance that the covariate took away (CUPED)
 result.text()
 
@@ -12,24 +13,24 @@ Pre-Experiment Data: outcome less theta times the covariate's distance from its 
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from scipy.special import chdtrc
 
-from noria.core.errors import InputError
+from noria.core.errors import InputError, SettingError
 from noria.core.messages import Message, as_is, joined, message
 from noria.grow.log.log import SERVER_EVENTS
 
 from .balance import Balance, balance
 from .difference import Arm, Difference, Floats, arm_of_units, difference
+from .estimate import MEAN, Compared, Estimate, compared, limits, shares_of_control
+from .influence import Influence, influence
 from .looks import Look, looks_of
-from .several import benjamini_hochberg, dunnett_quantile, holm
+from .several import Several, simultaneous
 from .units import Units
 
-Several = Literal["dunnett", "holm", "bh", "none"]
 COVARIATE_P = 0.001
 """A covariate that differs between groups more than this says is doubted to be from before."""
 
@@ -45,7 +46,16 @@ class Comparison:
     p_adjusted: float
     """p with all comparisons in mind."""
     looks: tuple[Look, ...] = ()
-    """By day, what could have been said at every look; empty where no time is known."""
+    """By day, what could have been said at every look; empty where no time is known, and of estimates that are no mean."""
+    influence: tuple[Influence, ...] = ()
+    """Without the one user, and without the few, who move it furthest; of means alone, a rate's users move it all alike."""
+    held: bool = True
+    """Whether the p that allows for all comparisons is small enough, where p alone was adjusted for them."""
+
+    @property
+    def clear(self) -> bool:
+        """Whether the interval leaves zero out, with all comparisons in mind."""
+        return self.found.clear and self.held
 
     @property
     def decided(self) -> Look | None:
@@ -69,6 +79,8 @@ class Experiment:
     several: Several
     level: float
     notes: tuple[Message, ...] = ()
+    estimate: Estimate = MEAN
+    """What was compared, chosen before looking."""
 
     @property
     def metric(self) -> str:
@@ -76,9 +88,15 @@ class Experiment:
         return "ratio" if self.units.weight is not None else "rate" if self.arms[0].successes is not None else "mean"
 
     def text(self) -> Message:
-        """Return what is found, a sentence for each comparison."""
-        told = [_comparison_text(comparison, self.metric) for comparison in self.comparisons]
-        return joined("join.nothing", [self.balance.doubt, joined("join.sentences", told)])
+        """Return what is found, a sentence for each comparison, after what is to be doubted."""
+        return joined("join.nothing", [self.balance.doubt, self.findings()])
+
+    def findings(self) -> Message:
+        """Return a sentence for each comparison."""
+        told = [_comparison_text(comparison, self.metric, self.estimate) for comparison in self.comparisons]
+        if self.estimate.kind == "mean":
+            return joined("join.sentences", told)
+        return message("experiment.of_estimate", estimate=self.estimate.name, told=joined("join.sentences", told))
 
     def as_dict(self) -> dict[str, Any]:
         """Return a JSON-able dict."""
@@ -88,14 +106,17 @@ class Experiment:
             "as_of": self.units.as_of,
             "users": self.units.n,
             "metric": self.metric,
+            "estimate": {**self.estimate.as_dict(), "name": self.estimate.name.both()},
             "problems": [problem.text() for problem in self.units.problems],
             "balance": self.balance.as_dict(),
             "groups": [arm.figure(self.level, self.units.source).as_dict() for arm in self.arms],
             "comparisons": [
                 {
                     **item.found.as_dict(),
+                    "clear": item.clear,
                     "p_adjusted": item.p_adjusted,
                     "plain": item.plain.as_dict(),
+                    "influence": [one.as_dict() for one in item.influence],
                     "looks": [look.as_dict() for look in item.looks],
                 }
                 for item in self.comparisons
@@ -114,6 +135,7 @@ def analyse(
     level: float = 0.95,
     several: Several = "dunnett",
     planned: int | None = None,
+    estimate: Estimate | None = None,
 ) -> Experiment:
     """Return what an experiment shows.
 
@@ -124,10 +146,11 @@ def analyse(
             values; none.
         planned: users a group that the experiment was planned for, where the intervals for any look are narrowest; what there
             is at the last look where not given.
+        estimate: what is compared where a few users could carry a mean; it is a rate's rate in any case.
 
     Raises:
         InputError: a group of fewer than two users.
-        SettingError: the shares meant do not fit the groups.
+        SettingError: the shares meant do not fit the groups, or a ratio is to be compared by other than its mean.
     """
     few = [f"{name} {count}" for name, count in units.counts.items() if count < 2]
     if few:
@@ -137,35 +160,43 @@ def analyse(
             allowed=message("grow.two_more"),
         )
     sound = balance(units.counts, units.meant or None)
-    arms = tuple(
-        arm_of_units(
-            name,
-            units.outcome[units.group == place],
-            None if units.weight is None else units.weight[units.group == place],
-        )
-        for place, name in enumerate(units.names)
-    )
-    plain = [difference(arm, arms[0], level=level) for arm in arms[1:]]
-    values, weighted = linear(units, arms), units.weight is not None
-    adjusted, covariate_p = taken_out(units, values) if units.before is not None else (values, None)
-    reduction = None
-    if units.before is None:
-        found = [replace(item, method="delta") for item in plain] if weighted else plain
-        after = arms
+    whole = _arms(units)
+    how, notes = _chosen(units, whole, estimate or MEAN)
+    reduction = covariate_p = None
+    if how.kind in ("mean", "winsorised"):
+        used, told = _limited(units, how)
+        notes += told
+        arms = whole if used is units else _arms(used)
+        plain = [difference(arm, arms[0], level=level) for arm in arms[1:]]
+        values = linear(used, arms)
+        if units.before is not None:
+            adjusted, covariate_p = taken_out(used, values)
+        else:
+            adjusted = values
+        made, reduction = _of_means(used, arms, plain, adjusted, level)
+        shared, separate = made.shared, list(made.found)
+        pulls = [
+            influence(used, adjusted, one, plain=reduction is None) if one.method != "newcombe" else ()
+            for one in separate
+        ]
     else:
-        after = tuple(arm_of_units(name, adjusted[units.group == place]) for place, name in enumerate(units.names))
-        after = tuple(replace(arm, successes=None) for arm in after)
-        method = "delta + cuped" if weighted else "welch + cuped"
-        found = [difference(arm, after[0], level=level, method=method) for arm in after[1:]]
-        before = sum(arm.variance for arm in arms)
-        reduction = 1 - sum(arm.variance for arm in after) / before if before > 0 else 0.0
-    p = np.array([item.p for item in found])
-    raised, found = _simultaneous(found, after, p, several, level)
-    paths = looks_of(units, adjusted, level=1 - (1 - level) / len(found), planned=planned)
-    comparisons = tuple(
-        Comparison(item, one, float(value), path)
-        for item, one, value, path in zip(found, plain, raised, paths, strict=True)
+        made = compared(units.names, units.group, units.outcome, how, level=level)
+        arms, plain, separate, shared = made.arms, list(made.found), list(made.found), made.shared
+        adjusted, pulls = None, [() for _ in separate]
+        notes += [*made.notes, *([message("experiment.note.covariate_set_aside")] if units.before is not None else [])]
+    raised, found = simultaneous(separate, shared, several, level)
+    paths = (
+        [() for _ in found]
+        if adjusted is None
+        else looks_of(units, adjusted, level=1 - (1 - level) / len(found), planned=planned)
     )
+    by_p = len(found) > 1 and several in ("holm", "bh")
+    comparisons = tuple(
+        Comparison(item, one, float(value), path, pull, held=not by_p or value <= 1 - level)
+        for item, one, value, path, pull in zip(found, plain, raised, paths, pulls, strict=True)
+    )
+    moved = [next((one.text() for one in item.influence if one.told), None) for item in comparisons]
+    hint = [message("experiment.influence.hint")] if any(moved) and how.kind == "mean" else []
     return Experiment(
         units,
         sound,
@@ -175,8 +206,60 @@ def analyse(
         covariate_p,
         several if len(found) > 1 else "none",
         level,
-        (*_notes(units, covariate_p), *_still(arms)),
+        (*_notes(units, covariate_p), *notes, *_still(arms), *(one for one in moved if one), *hint),
+        how,
     )
+
+
+def _arms(units: Units) -> tuple[Arm, ...]:
+    return tuple(
+        arm_of_units(
+            name,
+            units.outcome[units.group == place],
+            None if units.weight is None else units.weight[units.group == place],
+        )
+        for place, name in enumerate(units.names)
+    )
+
+
+def _chosen(units: Units, arms: tuple[Arm, ...], how: Estimate) -> tuple[Estimate, list[Message]]:
+    """Return what is compared of this metric: a rate's users move it all alike, so that nothing is to be cut from it."""
+    if how.kind == "mean":
+        return how, []
+    if units.weight is not None:
+        raise SettingError(message("grow.estimate_ratio"), found=how.kind, allowed=message("grow.mean_ratio"))
+    if all(arm.successes is not None for arm in arms):
+        return MEAN, [message("experiment.note.estimate_of_rate", estimate=how.name)]
+    return how, []
+
+
+def _limited(units: Units, how: Estimate) -> tuple[Units, list[Message]]:
+    """Return the users with outcomes beyond the cut pulled in, where that was chosen, and what to tell of it."""
+    if how.kind == "mean":
+        return units, []
+    low, high = limits(units.outcome, how.cut)
+    beyond = int(np.count_nonzero((units.outcome < low) | (units.outcome > high)))
+    told = [message("experiment.note.winsorised", low=low, high=high, beyond=beyond)]
+    if low == high:
+        told.append(message("experiment.note.winsorised_away", value=low, cut=how.cut))
+    return replace(units, outcome=np.clip(units.outcome, low, high)), told
+
+
+def _of_means(
+    units: Units, arms: tuple[Arm, ...], plain: list[Difference], adjusted: Floats, level: float
+) -> tuple[Compared, float | None]:
+    """Return means, rates or ratios compared, by the adjusted values where there is a covariate, and the part of the variance that it took."""
+    weighted = units.weight is not None
+    if units.before is None:
+        found = [replace(item, method="delta") for item in plain] if weighted else plain
+        return Compared(arms, tuple(found), shares_of_control(arms)), None
+    after = tuple(arm_of_units(name, adjusted[units.group == place]) for place, name in enumerate(units.names))
+    after = tuple(replace(arm, successes=None) for arm in after)
+    method = "delta + cuped" if weighted else "welch + cuped"
+    found = [difference(arm, after[0], level=level, method=method) for arm in after[1:]]
+    before = sum(arm.variance for arm in arms)
+    reduction = 1 - sum(arm.variance for arm in after) / before if before > 0 else 0.0
+    return Compared(after, tuple(found), shares_of_control(after)), reduction
 
 
 def linear(units: Units, arms: tuple[Arm, ...]) -> Floats:
@@ -209,57 +292,6 @@ def taken_out(units: Units, values: Floats) -> tuple[Floats, float]:
     return np.asarray(values - matrix @ theta), float(chdtrc(freedom, distance))
 
 
-def _simultaneous(
-    found: list[Difference], arms: tuple[Arm, ...], p: Floats, several: Several, level: float
-) -> tuple[Floats, list[Difference]]:
-    """Return p values, and differences, that allow for all comparisons."""
-    if len(found) < 2 or several == "none":
-        return p, found
-    if several == "holm":
-        return holm(p), found
-    if several == "bh":
-        return benjamini_hochberg(p), found
-    control = arms[0].variance
-    loadings = np.array(
-        [math.sqrt(control / (control + arm.variance)) if control + arm.variance > 0 else 0.0 for arm in arms[1:]]
-    )
-    freedom = min(item.freedom for item in found)
-    width = dunnett_quantile(level, loadings, freedom)
-    wider = [_widened(item, width) for item in found]
-    return np.array([_joint_p(item, loadings, freedom) for item in found]), wider
-
-
-def _joint_p(item: Difference, loadings: Floats, freedom: float) -> float:
-    """Return the chance that, were there no difference, any comparison lay as far out as this one."""
-    from scipy.special import ndtri, stdtrit
-
-    from .several import dunnett_probability
-
-    far = abs(float(stdtrit(item.freedom, item.p / 2) if math.isfinite(item.freedom) else ndtri(item.p / 2)))
-    return 0.0 if math.isinf(far) else float(min(1.0, max(item.p, 1 - dunnett_probability(far, loadings, freedom))))
-
-
-def _widened(item: Difference, width: float) -> Difference:
-    """Return the difference with each side of its interval stretched from its own quantile to `width` errors."""
-    from scipy.special import ndtri, stdtrit
-
-    own = float(
-        stdtrit(item.freedom, (1 + item.level) / 2) if math.isfinite(item.freedom) else ndtri((1 + item.level) / 2)
-    )
-    factor = width / own
-    low, high = item.value - factor * (item.value - item.low), item.value + factor * (item.high - item.value)
-    if item.method == "newcombe":
-        low, high = max(-1.0, low), min(1.0, high)
-    wider = replace(item, low=low, high=high)
-    if item.lift is None or item.lift_low is None or item.lift_high is None:
-        return wider
-    return replace(
-        wider,
-        lift_low=item.lift - factor * (item.lift - item.lift_low),
-        lift_high=item.lift + factor * (item.lift_high - item.lift),
-    )
-
-
 def _notes(units: Units, covariate_p: float | None) -> list[Message]:
     notes = list(units.notes)
     if units.note:
@@ -286,8 +318,17 @@ def _still(arms: tuple[Arm, ...]) -> list[Message]:
     return [message("experiment.every_user_shows_one_same", listed=listed)]
 
 
-def _comparison_text(comparison: Comparison, metric: str) -> Message:
+def _comparison_text(comparison: Comparison, metric: str, estimate: Estimate) -> Message:
     item = comparison.found
+    names = {"variant": item.variant, "control": item.control}
+    verdict = message(
+        f"experiment.verdict.{'unclear' if not comparison.clear else 'rise' if item.value > 0 else 'fall'}"
+    )
+    if estimate.kind == "rank" and item.has_interval:
+        ends = f"{0.5 + item.value:.3f} [{0.5 + item.low:.3f}, {0.5 + item.high:.3f}]"
+        return message("experiment.rank", **names, ends=ends, p=comparison.p_adjusted, verdict=verdict)
+    if estimate.kind in ("trimmed", "rank", "quantile") and not item.has_interval:
+        return message(f"experiment.without_interval.{estimate.kind}", **names, item=item.value)
     if not item.has_interval and "cuped" in item.method:
         return message(
             "experiment.less_without_interval_covariate_explains",
@@ -305,7 +346,6 @@ def _comparison_text(comparison: Comparison, metric: str) -> Message:
     lift: Message = as_is("")
     if item.lift_low is not None and item.lift_high is not None and item.lift is not None:
         lift = message("experiment.lift", lift=item.lift, low=item.lift_low, high=item.lift_high)
-    verdict = "unclear" if not item.clear else "rise" if item.value > 0 else "fall"
     return message(
         "experiment.told",
         variant=item.variant,
@@ -316,5 +356,5 @@ def _comparison_text(comparison: Comparison, metric: str) -> Message:
         high=high,
         lift=lift,
         p=p,
-        verdict=message(f"experiment.verdict.{verdict}"),
+        verdict=verdict,
     )

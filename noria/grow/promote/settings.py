@@ -35,7 +35,7 @@ class UnitSettings(Settings):
     """Where in a table of users each thing stands."""
 
     user: str = "user"
-    """Column that names the user; several rows of one are added up."""
+    """Column that names the user."""
     variant: str = "variant"
     """Column of the group; of a lake's events: version, model, segment, app or tenant."""
     outcome: str = "outcome"
@@ -54,6 +54,8 @@ class UnitSettings(Settings):
     """Name of the control group; that called control or A, or the first by name, where not told."""
     shares: tuple[Annotated[float, Field(gt=0)], ...] = ()
     """Share of users that each group was to have, the control group first; even where not told."""
+    duplicates: Literal["sum", "any", "first", "refuse"] | None = None
+    """How several rows of a user become one: sum; any, whether one is 1; first; refuse. Asked of outcomes of 0 and 1, else sum."""
     exposure: Literal["request", "impression"] = "request"
     """Of a lake: the kind of event by which a user enters."""
     licence: str = ""
@@ -67,6 +69,16 @@ class CompareSettings(Settings):
     """1 less the chance of a false alarm."""
     several: Literal["dunnett", "holm", "bh", "none"] = "dunnett"
     """How several comparisons are allowed for: intervals that hold together, or adjusted p values."""
+    also: tuple[str, ...] = ()
+    """More outcomes, columns or kinds of event, of the same users, judged in the same run; p values are corrected for all of them."""
+    correction: Literal["holm", "bh", "none"] = "holm"
+    """How several outcomes are allowed for: Holm bounds any false alarm, bh (Benjamini-Hochberg) the part of false ones found."""
+    estimate: Literal["mean", "winsorised", "trimmed", "rank", "quantile"] = "mean"
+    """What is compared where a few users could carry a mean; chosen before looking. Of a rate it is the rate."""
+    cut: Annotated[float, Field(gt=0, lt=0.5)] = 0.01
+    """Part of the users at each end that a winsorised mean pulls in, or a trimmed mean leaves out."""
+    quantile: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    """The quantile compared; 0.5 is the median."""
     planned: Annotated[int, Field(ge=2)] | None = None
     """Users a group that were planned: there the intervals for any look are narrowest."""
 

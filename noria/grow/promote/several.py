@@ -7,14 +7,20 @@ wide as Bonferroni's: Dunnett (1955), A Multiple Comparison Procedure for Compar
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import brentq
 from scipy.special import ndtr, ndtri, stdtrit
 
-Floats = npt.NDArray[np.float64]
+from .difference import Difference, Floats
+
+Several = Literal["dunnett", "holm", "bh", "none"]
 
 
 def holm(p: npt.ArrayLike) -> Floats:
@@ -86,3 +92,53 @@ def _deviations(freedom: float) -> tuple[Floats, Floats]:
     logs = (freedom - 1) * np.log(at) - freedom * at**2 / 2
     weights = parts * np.exp(logs - logs.max())
     return at, weights / weights.sum()
+
+
+def simultaneous(
+    found: Sequence[Difference], shared: Floats, several: Several, level: float
+) -> tuple[Floats, Sequence[Difference]]:
+    """Return p values, and differences, that allow for all comparisons.
+
+    Args:
+        found: each treated group less the control group, alone.
+        shared: for each the part of its variance that comes from the control group, (K,).
+        several: dunnett widens the intervals too; holm and bh adjust p alone; none leaves all as it is.
+        level: chance that all intervals hold.
+    """
+    p = np.array([item.p for item in found])
+    if len(found) < 2 or several == "none":
+        return p, found
+    if several == "holm":
+        return holm(p), found
+    if several == "bh":
+        return benjamini_hochberg(p), found
+    loadings = np.sqrt(shared)
+    freedom = min(item.freedom for item in found)
+    width = dunnett_quantile(level, loadings, freedom)
+    wider = [_widened(item, width) for item in found]
+    return np.array([_joint_p(item, loadings, freedom) for item in found]), wider
+
+
+def _joint_p(item: Difference, loadings: Floats, freedom: float) -> float:
+    """Return the chance that, were there no difference, any comparison lay as far out as this one."""
+    far = abs(float(stdtrit(item.freedom, item.p / 2) if math.isfinite(item.freedom) else ndtri(item.p / 2)))
+    return 0.0 if math.isinf(far) else float(min(1.0, max(item.p, 1 - dunnett_probability(far, loadings, freedom))))
+
+
+def _widened(item: Difference, width: float) -> Difference:
+    """Return the difference with each side of its interval stretched from its own quantile to `width` errors."""
+    own = float(
+        stdtrit(item.freedom, (1 + item.level) / 2) if math.isfinite(item.freedom) else ndtri((1 + item.level) / 2)
+    )
+    factor = width / own
+    low, high = item.value - factor * (item.value - item.low), item.value + factor * (item.high - item.value)
+    most = {"newcombe": 1.0, "brunner-munzel": 0.5}.get(item.method, math.inf)
+    low, high = max(-most, low), min(most, high)
+    wider = replace(item, low=low, high=high)
+    if item.lift is None or item.lift_low is None or item.lift_high is None:
+        return wider
+    return replace(
+        wider,
+        lift_low=item.lift - factor * (item.lift - item.lift_low),
+        lift_high=item.lift + factor * (item.lift_high - item.lift),
+    )

@@ -16,14 +16,19 @@ from noria.grow.log.lake import events
 
 from .budget import Budget, divide
 from .design import Design, design, least_effect, least_lift, power_of_means, power_of_proportions
+from .estimate import Estimate
 from .experiment import Experiment, analyse
 from .heldout import HeldOut, held_out
+from .outcomes import Outcomes, corrected
 from .response import respond
 from .settings import BudgetSettings, CompareSettings, SizeSettings, SpendSettings, UnitSettings, UpliftSettings
 from .spend import Spend, read_spend
 from .units import VARIANT_COLUMNS, Units, read_units, units_of_events
 from .uplift import Uplift, uplift
 from .within import FOLLOWED, Within, within_events
+
+LAKE_OUTCOME = "conversion"
+"""The kind of event that counts in a lake where none is told."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,7 @@ def open_units(where: str | Path, settings: UnitSettings, features: Sequence[str
             zone=settings.zone,
             date_order=settings.date_order,
             control=settings.control,
+            duplicates=settings.duplicates,
             licence=settings.licence,
             features=features,
         )
@@ -65,7 +71,7 @@ def open_units(where: str | Path, settings: UnitSettings, features: Sequence[str
         )
     named = UnitSettings()
     variant = VARIANT_COLUMNS[0] if settings.variant == named.variant else settings.variant
-    outcome = "conversion" if settings.outcome == named.outcome else settings.outcome
+    outcome = LAKE_OUTCOME if settings.outcome == named.outcome else settings.outcome
     units = units_of_events(
         events(where),
         variant=variant,
@@ -91,7 +97,26 @@ def study_experiment(
         level=compare.level,
         several=compare.several,
         planned=compare.planned,
+        estimate=Estimate(compare.estimate, compare.cut, compare.quantile),
     )
+
+
+def study_outcomes(
+    where: str | Path, settings: UnitSettings | None = None, compare: CompareSettings | None = None
+) -> Outcomes:
+    """Return what the experiment at `where` shows of its outcome and of those that `also` names, corrected together.
+
+    Raises:
+        InputError: as `open_units`.
+        SettingError: an outcome is named twice.
+    """
+    settings, compare = settings or UnitSettings(), compare or CompareSettings()
+    first = LAKE_OUTCOME if Path(where).is_dir() and settings.outcome == UnitSettings().outcome else settings.outcome
+    names = (first, *compare.also)
+    if len(set(names)) < len(names):
+        raise SettingError(message("grow.outcome_twice"), found=", ".join(names), allowed=message("grow.each_once"))
+    found = [study_experiment(where, settings.replace(outcome=name), compare) for name in names]
+    return corrected(names, found, compare.correction)
 
 
 def study_within(
@@ -101,10 +126,14 @@ def study_within(
 
     Raises:
         InputError: there is no lake, or nothing to compare in it.
+        SettingError: more than rates of one kind of event is asked for.
     """
     settings, compare, named = settings or UnitSettings(), compare or CompareSettings(), UnitSettings()
     if not Path(where).is_dir():
         raise InputError(message("grow.only_lake"), found=str(where), allowed=message("grow.lake_folder"))
+    if compare.also or compare.estimate != "mean":
+        found = ", ".join(("--also", *compare.also)) if compare.also else f"--estimate {compare.estimate}"
+        raise SettingError(message("grow.within_rates"), found=found, allowed=message("grow.rates_kind"))
     variant = (
         settings.variant
         if settings.variant != named.variant

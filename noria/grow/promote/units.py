@@ -4,7 +4,7 @@ units = read_units("campaign.csv", variant="group", outcome="bought", before="sp
 units = units_of_events(events("runs/lake"), variant="version", outcome="conversion")
 units.problems        # what was set aside, why, and how often
 
-One user is one unit: several rows of a user are added up, and a user seen in two groups is in none. Groups whose names differ only
+One user is one unit: several rows of a user become one, as is told or asked, and a user seen in two groups is in none. Groups whose names differ only
 in case, width or spaces are one, and told. Missing is not zero: a user without an outcome is set aside and counted.
 """
 
@@ -22,7 +22,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from noria.core.errors import InputError, unknown
-from noria.core.messages import Message, joined, message
+from noria.core.messages import Message, message
 from noria.grow.log.columns import columns_note, named_columns
 from noria.grow.log.date_order import DateOrder
 from noria.grow.log.files import load_table
@@ -30,10 +30,12 @@ from noria.grow.log.instants import add_local_times
 from noria.grow.log.lake import connect
 from noria.grow.log.loaded import NUMBER, Loaded, quoted
 from noria.grow.log.log import SERVER_EVENTS
-from noria.grow.log.names import NO_IDS, PLACEHOLDERS, alike, one_spelling, plain, word_list
+from noria.grow.log.names import NO_IDS, PLACEHOLDERS, plain, word_list
 from noria.grow.log.numbers import add_numbers
 from noria.grow.log.problems import Problem
 from noria.lake.event import KINDS
+
+from .rows import Duplicates, join_names, rows_of_one
 
 if TYPE_CHECKING:
     from ibis.backends.duckdb import Backend
@@ -41,8 +43,6 @@ if TYPE_CHECKING:
 Floats = npt.NDArray[np.float64]
 CONTROLS = ("control", "a", "baseline", "holdout", "none", "0", "对照", "对照组")
 """Names of a group by which the control group is known where none is told."""
-MOST_NAMES = 5000
-"""Names of groups beyond which none are joined: no experiment has so many."""
 VARIANT_COLUMNS = ("version", "model", "segment", "app", "tenant")
 """Columns of a lake's events that can tell groups apart."""
 
@@ -103,6 +103,7 @@ def read_units(
     date_order: DateOrder = "",
     features: Sequence[str] = (),
     control: str | None = None,
+    duplicates: Duplicates | None = None,
     source: str = "",
     licence: str = "",
     connection: Backend | None = None,
@@ -113,7 +114,7 @@ def read_units(
         path: the file. CSV has a header line.
         user: the column that names the user; so for `variant` and `outcome`.
         variant: the column of the group.
-        outcome: a number; rows of one user are added up.
+        outcome: a number.
         weight: what the outcome is divided by; may be absent.
         before: a covariate from before the experiment; may be absent, or empty for some.
         time: when the user came; may be absent.
@@ -121,12 +122,16 @@ def read_units(
         date_order: of dates such as 12/1/2010: dmy, mdy or ymd; told by the data where it can be.
         features: columns known before the experiment, numbers or words.
         control: name of the control group; that named like one of `CONTROLS`, or the first by name, where not told.
+        duplicates: how several rows of one user become one: their sum; any, whether one is above 0, of outcomes of 0 and 1, and
+            of others their sum; the first in time, or in the file; or refuse. Where not told, outcomes of 0 and 1 are asked about,
+            for their sum is no rate, and others are summed.
         source: what the figures cite; the file's name where not given.
         licence: under which the data may be used.
         connection: where to put the table.
 
     Raises:
-        InputError: no such file or column, fewer than two groups, or not one usable row.
+        InputError: no such file or column, fewer than two groups, not one usable row, or users of several rows that are refused
+            or must be told about.
     """
     path, connection = Path(path), connection or connect()
     loaded = load_table(connection, path)
@@ -162,7 +167,7 @@ def read_units(
         trim(coalesce(CAST({quoted(variant)} AS VARCHAR), '')) AS variant, {numbers["outcome"]} AS outcome,
         {numbers["weight"]} AS weight, {numbers["before"]} AS before, {moment} AS time{more} FROM "{loaded.name}" """
     has = {"weight": weight in kinds, "before": before in kinds, "time": time in kinds}
-    units = _units(connection, rows, features, has, control, source or path.name, licence, loaded)
+    units = _units(connection, rows, features, has, control, source or path.name, licence, loaded, duplicates)
     return replace(units, notes=(*columns_note(found), *loaded.notes, *notes, *units.notes))
 
 
@@ -276,6 +281,7 @@ def _units(
     source: str,
     licence: str,
     loaded: Loaded | None = None,
+    duplicates: Duplicates | None = None,
 ) -> Units:
     """Return checked rows as units, one a user; count what was set aside."""
     run = connection.con.execute
@@ -290,13 +296,15 @@ def _units(
     line_of = loaded.line if loaded else int
     problems = list(loaded.problems) if loaded else []
     problems += [Problem(what, count, f"line {line_of(line)}") for what, count, line in found.fetchall()]
-    notes = _join_names(connection, checked)
+    notes = join_names(connection, checked)
+    how, told = rows_of_one(connection, checked, duplicates, has["weight"], line_of, source)
+    notes += told
     more = "".join(
         f", first(feature_{index} ORDER BY line) FILTER (feature_{index} IS NOT NULL) AS feature_{index}"
         for index in range(len(features))
     )
     run(f"""CREATE TEMP TABLE "{joined}" AS SELECT "user", min(variant) AS variant, count(DISTINCT variant) AS variants, count(*) AS seen,
-        min(line) AS line, sum(outcome) AS outcome, sum(weight) AS weight, first(before ORDER BY line) FILTER (isfinite(before)) AS before,
+        min(line) AS line, {how.format("outcome")} AS outcome, {how.format("weight")} AS weight, first(before ORDER BY line) FILTER (isfinite(before)) AS before,
         date_diff('day', DATE '1970-01-01', min(time)) AS day{more} FROM "{checked}" WHERE problem IS NULL GROUP BY 1""")
     crossed = run(f'SELECT count(*), sum(seen), min(line) FROM "{joined}" WHERE variants > 1').fetchone()
     if crossed and crossed[0]:
@@ -332,24 +340,6 @@ def _units(
         problems=tuple(problems),
         notes=tuple(notes),
     )
-
-
-def _join_names(connection: Backend, checked: str) -> list[Message]:
-    """Give groups whose names differ in nothing that can be meant one name, and return what to tell of it."""
-    run = connection.con.execute
-    counted = run(
-        f'SELECT variant, count(*) FROM "{checked}" WHERE problem IS NULL GROUP BY 1 ORDER BY min(line)'
-    ).fetchall()
-    if len(counted) > MOST_NAMES:
-        return []
-    spelling = one_spelling(dict(counted))
-    for name, used in spelling.items():
-        if name != used:
-            run(f'UPDATE "{checked}" SET variant = ? WHERE variant = ?', [used, name])
-    return [
-        message("experiment.note.one_group", used=used, others=joined("join.list", map(repr, others)))
-        for used, others in alike(spelling).items()
-    ]
 
 
 def _ordered(names: list[str], control: str | None, source: str) -> tuple[str, ...]:

@@ -143,7 +143,7 @@ def test_what_cannot_be_used_is_set_aside_and_counted(tmp_path: Path) -> None:
         "u1,新版,1,1,2026-03-01",
         "u3,对照组,0,1,2026-03-01",
     ]
-    units = read_units(write(tmp_path, good + bad))
+    units = read_units(write(tmp_path, good + bad), duplicates="any")
     assert units.names == ("对照组", "新版")
     assert units.n == 39
     told = {problem.what: problem.rows for problem in units.problems}
@@ -156,6 +156,49 @@ def test_what_cannot_be_used_is_set_aside_and_counted(tmp_path: Path) -> None:
     }
     assert units.as_of == "2026-03-09"
     assert analyse(units).metric == "rate"
+
+
+@pytest.mark.parametrize(
+    ("how", "outcomes", "metric"),
+    [
+        ("sum", [2.0, 0.0, 1.0, 0.0], "mean"),
+        ("any", [1.0, 0.0, 1.0, 0.0], "rate"),
+        ("first", [1.0, 0.0, 0.0, 0.0], "rate"),
+    ],
+)
+def test_rows_of_0_and_1_of_one_user_are_asked_about(
+    how: str, outcomes: list[float], metric: str, tmp_path: Path
+) -> None:
+    lines = ["a,control,1", "a,control,1", "b,x,0", "c,x,0", "c,x,1", "d,control,0"]
+    path = write(tmp_path, lines, "user,variant,outcome")
+    with pytest.raises(
+        InputError, match="whose sum is no rate.*2 users of 4 rows, 1 of them the same.*line 2.*--duplicates any"
+    ) as asked:
+        read_units(path)
+    assert "相加后不再是比率" in asked.value.text("zh")
+    with pytest.raises(InputError, match="users have several rows: found '2 users"):
+        read_units(path, duplicates="refuse")
+    result = study_experiment(path, UnitSettings(duplicates=how))  # type: ignore[arg-type]
+    assert (result.units.outcome.tolist(), result.metric) == (outcomes, metric)
+    assert "2 users of 4 rows" in result.notes[0]["en"]
+
+
+def test_the_first_row_of_a_user_is_the_first_in_time_and_any_sums_amounts(tmp_path: Path) -> None:
+    lines = [
+        "a,control,7,2026-01-02",
+        "a,control,5,2026-01-01",
+        "b,x,2,2026-01-01",
+        "c,x,3,2026-01-01",
+        "d,control,0,2026-01-03",
+    ]
+    path = write(tmp_path, lines, "user,variant,outcome,time")
+    assert read_units(path, duplicates="first").outcome.tolist() == [5.0, 2.0, 3.0, 0.0]
+    summed = read_units(path, duplicates="any")
+    assert summed.outcome.tolist() == read_units(path).outcome.tolist() == [12.0, 2.0, 3.0, 0.0]
+    assert "summed" in summed.notes[0]
+    single = read_units(write(tmp_path, lines[2:], "user,variant,outcome,time"), duplicates="refuse")
+    assert single.n == 3
+    assert single.notes == ()
 
 
 def test_rows_of_one_user_are_added_up(tmp_path: Path) -> None:

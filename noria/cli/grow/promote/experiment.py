@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +11,7 @@ from noria.grow.promote.settings import CompareSettings, UnitSettings
 
 if TYPE_CHECKING:
     from noria.grow.promote.experiment import Experiment
+    from noria.grow.promote.outcomes import Outcomes
     from noria.grow.promote.within import Within
 
 import noria
@@ -35,6 +36,9 @@ def experiment(
         noria grow promote experiment campaign.csv
         noria grow promote experiment campaign.csv --variant group --outcome bought --before spend_before --control old
         noria grow promote experiment clicks.csv --outcome clicks --weight views --shares 9 --shares 1
+        noria grow promote experiment games.csv --outcome rounds --estimate winsorised --cut 0.001
+        noria grow promote experiment games.csv --outcome rounds --estimate quantile --quantile 0.9
+        noria grow promote experiment games.csv --outcome rounds --also revenue --also came_back --correction bh
         noria grow promote experiment runs/lake --variant version --outcome feedback --json
         noria grow promote experiment runs/lake --within --exposure impression
 
@@ -56,27 +60,40 @@ def experiment(
         write_parquet(list(found.rows), out)
     if json:
         return print_json(found.facts)
+    if compare.also and not within:
+        return _show_outcomes(found.study, found.rows)
     return (_show_within if within else _show)(found.study, found.facts)
 
 
 def _show(result: Experiment, results: Mapping[str, Any]) -> int:
-    print(for_terminal(message("lines.users", source=result.units.source, n=result.units.n, metric=result.metric)))
+    print(
+        for_terminal(
+            message(
+                "lines.users",
+                source=result.units.source,
+                n=result.units.n,
+                metric=message(f"experiment.metric.{result.metric}"),
+            )
+        )
+    )
     for problem in result.units.problems:
         print(f"  {for_terminal(problem.text())}")
     print(for_terminal(result.balance.text()))
     shown = percent if result.metric == "rate" else lambda value: value
+    plain = result.estimate.kind in ("mean", "rank")
+    column = result.metric if plain else str(for_terminal(result.estimate.name))
     print_table(
         [
             {
                 "group": row["name"],
                 "users": row["n"],
-                result.metric: shown(row["value"]),
+                column: shown(row["value"]),
                 "low": shown(row["low"]),
                 "high": shown(row["high"]),
             }
             for row in results["groups"]
         ],
-        ["group", "users", result.metric, "low", "high"],
+        ["group", "users", column, "low", "high"],
     )
     print(for_terminal(result.text()))
     if result.reduction is not None:
@@ -94,6 +111,29 @@ def _show(result: Experiment, results: Mapping[str, Any]) -> int:
             print(for_terminal(message("lines.looking_every", variant=item.found.variant, when=when)))
     for note in result.notes:
         print(f"  {for_terminal(note)}")
+    return 0
+
+
+def _show_outcomes(found: Outcomes, rows: Sequence[Mapping[str, Any]]) -> int:
+    for name, one in zip(found.names, found.experiments, strict=True):
+        print(f"{name}:")
+        _show(one, one.as_dict())
+        print()
+    print_table(
+        [
+            {
+                **{key: row[key] for key in ("outcome", "low", "high")},
+                "group": row["variant"],
+                "difference": row["value"],
+                "p": f"{row['p']:.2g}",
+                "p corrected": f"{row['p_adjusted']:.2g}",
+                "clear": for_terminal(message(f"experiment.clear.{'yes' if row['clear'] else 'no'}")),
+            }
+            for row in rows
+        ],
+        ["outcome", "group", "difference", "low", "high", "p", "p corrected", "clear"],
+    )
+    print(for_terminal(found.told_correction()))
     return 0
 
 

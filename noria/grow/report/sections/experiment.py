@@ -8,6 +8,7 @@ from typing import Any
 from noria.core.figure import Figure
 from noria.core.messages import as_is, message
 from noria.grow.promote.experiment import Experiment
+from noria.grow.promote.outcomes import Outcomes
 from noria.grow.report.charts.chart import Text
 from noria.grow.report.charts.experiment import cited, difference_chart, looks_chart
 from noria.grow.report.page import Section, Shown, Table
@@ -18,11 +19,31 @@ METHODS: dict[str, Text] = {
     "delta": message("experiment.methods.delta"),
     "welch + cuped": message("experiment.methods.welch_cuped"),
     "delta + cuped": message("experiment.methods.delta_cuped"),
+    "yuen": message("experiment.methods.yuen"),
+    "brunner-munzel": message("experiment.methods.brunner_munzel"),
+    "bootstrap": message("experiment.methods.bootstrap"),
 }
 
 
-def experiment_section(result: Experiment) -> Section:
-    """Return what an experiment shows."""
+def outcome_sections(found: Outcomes) -> list[Section]:
+    """Return a section for each outcome of an experiment, with how their p values were corrected."""
+    sections = []
+    for number, (name, one) in enumerate(zip(found.names, found.experiments, strict=True)):
+        made = experiment_section(one, together=found.tests > 1)
+        title = message("experiment.of_outcome", outcome=made.title, told=name)
+        key = made.key if not number else f"{made.key}-{number + 1}"
+        sections.append(replace(made, key=key, title=title, notes=[found.told_correction(), *made.notes]))
+    return sections
+
+
+def experiment_section(result: Experiment, *, together: bool = False) -> Section:
+    """Return what an experiment shows.
+
+    Args:
+        result: the experiment.
+        together: whether its p values allow for comparisons beyond its own.
+    """
+    together = together or len(result.comparisons) > 1
     facts: dict[str, Any] = {
         "licence": result.units.licence,
         "as_of": result.units.as_of,
@@ -36,7 +57,7 @@ def experiment_section(result: Experiment) -> Section:
         clear: Text = (
             message("experiment.no_spread_seen_so_no")
             if not found.has_interval
-            else (message("experiment.clear_difference") if found.clear else message("experiment.no_clear_difference"))
+            else (message("experiment.clear_difference") if item.clear else message("experiment.no_clear_difference"))
         )
         shown.append(
             Shown(
@@ -55,14 +76,17 @@ def experiment_section(result: Experiment) -> Section:
                 ),
                 names,
                 message(
-                    f"experiment.clear_p.{'several' if len(result.comparisons) > 1 else 'one'}",
+                    f"experiment.clear_p.{'several' if together else 'one'}",
                     clear=clear,
                     p=item.p_adjusted,
                 ),
                 **facts,
             )
         )
-    notes: list[Text] = [result.balance.text(), *result.notes]
+    notes: list[Text] = [result.balance.text()]
+    if result.estimate.kind != "mean":
+        notes.append(message("experiment.note.compared_by", estimate=result.estimate.name))
+    notes += result.notes
     if result.reduction is not None:
         notes.append(
             message(
@@ -117,7 +141,9 @@ def group_table(result: Experiment, source: Text) -> Table:
         message("experiment.column.group"),
         message("report.column.users"),
         message("experiment.column.meant"),
-        message(f"experiment.metric.{result.metric}"),
+        message(f"experiment.metric.{result.metric}")
+        if result.estimate.kind in ("mean", "rank")
+        else result.estimate.name,
         message("experiment.column.low", level=result.level),
         message("experiment.column.high", level=result.level),
     ]

@@ -1,0 +1,93 @@
+"""Rows of an experiment before they are users: groups whose names mean one, and users of several rows.
+
+The sum of a user's rows of 0 and 1 is no rate any more, and a copied row counts twice: so rows are summed only where that was
+said, or where outcomes are amounts, and then it is told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Literal
+
+from noria.core.errors import InputError
+from noria.core.messages import Message, joined, message
+from noria.grow.log.names import alike, one_spelling
+
+if TYPE_CHECKING:
+    from ibis.backends.duckdb import Backend
+
+Duplicates = Literal["sum", "any", "first", "refuse"]
+MOST_NAMES = 5000
+"""Names of groups beyond which none are joined: no experiment has so many."""
+_ROWS = {
+    "sum": "sum({0})",
+    "any": "max(CAST({0} > 0 AS DOUBLE))",
+    "first": "first({0} ORDER BY time, line)",
+}
+
+
+def rows_of_one(
+    connection: Backend,
+    checked: str,
+    duplicates: Duplicates | None,
+    weighted: bool,
+    line_of: Callable[[int], int],
+    source: str,
+) -> tuple[str, list[Message]]:
+    """Return the expression by which several rows of a user become one, and what to tell of it.
+
+    Args:
+        connection: where the rows are.
+        checked: the table of rows, each with what is wrong with it in `problem`.
+        duplicates: how; None asks where outcomes are 0 and 1, and sums others.
+        weighted: whether the metric is a ratio, whose parts are summed.
+        line_of: a row's line in its file.
+        source: what a refusal names.
+
+    Raises:
+        InputError: there are such users, and they are refused, or nobody said what their rows of 0 and 1 mean.
+    """
+    users, rows, copies, line, rate = (
+        connection.con.execute(f"""SELECT count(*), sum(seen), sum(seen - kinds), min(line),
+        (SELECT bool_and(outcome IN (0, 1)) FROM "{checked}" WHERE problem IS NULL)
+        FROM (SELECT count(*) AS seen, min(line) AS line, count(DISTINCT (outcome, weight, before, time)) AS kinds
+        FROM "{checked}" WHERE problem IS NULL GROUP BY "user" HAVING count(*) > 1 AND count(DISTINCT variant) = 1)""").fetchone()
+        or (0,) * 5
+    )
+    how = duplicates or "sum"
+    rate = bool(rate) and not weighted
+    if how == "any" and not rate:
+        how = "sum"
+    if not users:
+        return _ROWS.get(how, _ROWS["sum"]), []
+    found = message("grow.users_rows", users=users, rows=int(rows), copies=int(copies), line=line_of(line))
+    if how == "refuse":
+        raise InputError(
+            message("grow.several_rows_refused", source=source), found=found, allowed=message("grow.one_row_user")
+        )
+    if duplicates is None and rate:
+        raise InputError(
+            message("grow.several_rows_asked", source=source),
+            found=found,
+            allowed="sum, any, first, refuse",
+            hint=message("grow.name_duplicates"),
+        )
+    return _ROWS[how], [message(f"experiment.duplicates.{how}", found=found)]
+
+
+def join_names(connection: Backend, checked: str) -> list[Message]:
+    """Give groups whose names differ in nothing that can be meant one name, and return what to tell of it."""
+    run = connection.con.execute
+    counted = run(
+        f'SELECT variant, count(*) FROM "{checked}" WHERE problem IS NULL GROUP BY 1 ORDER BY min(line)'
+    ).fetchall()
+    if len(counted) > MOST_NAMES:
+        return []
+    spelling = one_spelling(dict(counted))
+    for name, used in spelling.items():
+        if name != used:
+            run(f'UPDATE "{checked}" SET variant = ? WHERE variant = ?', [used, name])
+    return [
+        message("experiment.note.one_group", used=used, others=joined("join.list", map(repr, others)))
+        for used, others in alike(spelling).items()
+    ]
