@@ -33,6 +33,7 @@ NAMES = (
     "stream",
     "tokenize",
     "tokenizer",
+    "trials",
 )
 PAGE = Path(__file__).with_name("RESULTS.md")
 app = App(name="benchmarks", help="Noria beside its peers: the same work, in one run, alternating.")
@@ -52,7 +53,7 @@ def run(
     ----------
     name
         One of diffusion, drivers, events, finetune, growth, lifetime, lora, packing, pretrain, promote,
-        recovery, resume, scaling, serve, share_forecast, stream, tokenize, tokenizer; or all.
+        recovery, resume, scaling, serve, share_forecast, stream, tokenize, tokenizer, trials; or all.
     quick
         Fewer and shorter repeats: each benchmark ends within five minutes.
     isa

@@ -166,7 +166,8 @@ def analyse(
     if how.kind in ("mean", "winsorised"):
         used, told = _limited(units, how)
         notes += told
-        arms = whole if used is units else _arms(used)
+        # A mean that is cut is a mean still, even where it leaves but 0 and 1.
+        arms = whole if used is units else tuple(replace(arm, successes=None) for arm in _arms(used))
         plain = [difference(arm, arms[0], level=level) for arm in arms[1:]]
         values = linear(used, arms)
         if units.before is not None:
@@ -192,7 +193,7 @@ def analyse(
     )
     by_p = len(found) > 1 and several in ("holm", "bh")
     comparisons = tuple(
-        Comparison(item, one, float(value), path, pull, held=not by_p or value <= 1 - level)
+        Comparison(item, one, float(value), path, pull, held=not by_p or bool(value <= 1 - level))
         for item, one, value, path, pull in zip(found, plain, raised, paths, pulls, strict=True)
     )
     moved = [next((one.text() for one in item.influence if one.told), None) for item in comparisons]

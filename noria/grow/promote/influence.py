@@ -20,7 +20,7 @@ from .units import Units
 
 FEW = 0.001
 """Part of the users, two at least, that is left out together."""
-ONE_MOVES, FEW_MOVE, TURNS = 0.25, 0.5, 0.1
+ONE_MOVES, FEW_MOVE, TURNS = 0.4, 0.75, 0.1
 """Standard errors that one user, or the few, must move a difference to be told; and one whose verdict turns with them."""
 
 

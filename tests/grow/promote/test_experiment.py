@@ -172,7 +172,7 @@ def test_rows_of_0_and_1_of_one_user_are_asked_about(
     lines = ["a,control,1", "a,control,1", "b,x,0", "c,x,0", "c,x,1", "d,control,0"]
     path = write(tmp_path, lines, "user,variant,outcome")
     with pytest.raises(
-        InputError, match="whose sum is no rate.*2 users of 4 rows, 1 of them the same.*line 2.*--duplicates any"
+        InputError, match=r"whose sum is no rate.*2 users of 4 rows, 1 of them the same.*line 2.*--duplicates any"
     ) as asked:
         read_units(path)
     assert "相加后不再是比率" in asked.value.text("zh")
