@@ -57,7 +57,8 @@ def measure(*, quick: bool) -> list[Line]:
             if seed % 100 == 99:
                 print(f"trials {seed + 1}/{tables}: {worst}", file=sys.stderr)
     said = f"{tables:,} tables with outliers, gaps and duplicates"
-    lines = [compare("trials", f"from file to p and interval, {said}", ours, theirs, PEER, "s", higher_is_better=False)]
+    what, seconds = f"from file to p and interval, {said}", (ours.tolist(), theirs.tolist())
+    lines = [compare("trials", what, *seconds, PEER, "s", higher_is_better=False)]
     for name, value in worst.items():
         what = f"largest difference of any {'p' if name == 'p' else 'end of an interval, over its length'}, {said}"
         wanted = f"wanted: as {PEER}, within"
