@@ -125,10 +125,10 @@ def experiment(
     return Analysis(name, figures, tuple(_comparisons(told)), said, told, result)
 
 
-def _comparisons(told: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _comparisons(facts: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the comparisons of an experiment as flat rows."""
     nested = ("plain", "looks", "influence")
-    return [{name: value for name, value in row.items() if name not in nested} for row in told["comparisons"]]
+    return [{name: value for name, value in row.items() if name not in nested} for row in facts["comparisons"]]
 
 
 def _outcomes(found: Outcomes, report: Path | None) -> Analysis:

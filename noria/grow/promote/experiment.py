@@ -196,7 +196,7 @@ def analyse(
         Comparison(item, one, float(value), path, pull, held=not by_p or bool(value <= 1 - level))
         for item, one, value, path, pull in zip(found, plain, raised, paths, pulls, strict=True)
     )
-    moved = [next((one.text() for one in item.influence if one.told), None) for item in comparisons]
+    moved = [next((one.text() for one in item.influence if one.notable), None) for item in comparisons]
     hint = [message("experiment.influence.hint")] if any(moved) and how.kind == "mean" else []
     return Experiment(
         units,

@@ -43,7 +43,7 @@ class Influence:
         return self.whole.value - self.without.value
 
     @property
-    def told(self) -> bool:
+    def notable(self) -> bool:
         """Whether a reader must know: they move it far, or the verdict turns with them."""
         if not self.without.has_interval:
             return True
@@ -61,7 +61,7 @@ class Influence:
             "following": self.following,
             "moved": self.moved,
             "without": {name: without[name] for name in ("value", "low", "high", "p", "clear")},
-            "told": self.told,
+            "notable": self.notable,
         }
 
     def text(self) -> Message:

@@ -35,7 +35,7 @@ class Outcomes:
         """Comparisons, of all outcomes together."""
         return sum(len(experiment.comparisons) for experiment in self.experiments)
 
-    def told_correction(self) -> Message:
+    def correction_text(self) -> Message:
         """Return how the p values were corrected."""
         return message(f"experiment.correction.{self.correction}", outcomes=len(self.names), tests=self.tests)
 
@@ -46,7 +46,7 @@ class Outcomes:
             message("experiment.of_outcome", outcome=name, told=one.findings())
             for name, one in zip(self.names, self.experiments, strict=True)
         ]
-        return joined("join.nothing", [doubt, joined("join.sentences", [*told, self.told_correction()])])
+        return joined("join.nothing", [doubt, joined("join.sentences", [*told, self.correction_text()])])
 
     def as_dict(self) -> dict[str, Any]:
         """Return a JSON-able dict."""

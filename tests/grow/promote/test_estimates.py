@@ -72,7 +72,7 @@ def test_one_player_who_carries_a_mean_is_told(carried: Experiment) -> None:
     )
     assert one.without.value == pytest.approx(without)
     assert one.moved == pytest.approx(carried.comparisons[0].found.value - without)
-    assert one.told
+    assert one.notable
     notes = [note["en"] for note in carried.notes]
     assert any("One user of gate_40 (49,854; the next 2,961)" in note for note in notes)
     assert any("chosen before looking" in note for note in notes)
@@ -86,7 +86,7 @@ def test_users_who_move_nothing_far_are_not_told() -> None:
     for seed in range(40):
         random = np.random.default_rng(seed)
         units = Units(("a", "b"), random.integers(2, size=1000), random.exponential(size=1000), "simulated")
-        told += any(one.told for item in analyse(units).comparisons for one in item.influence)
+        told += any(one.notable for item in analyse(units).comparisons for one in item.influence)
     assert told <= 2
 
 

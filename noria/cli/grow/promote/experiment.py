@@ -133,7 +133,7 @@ def _show_outcomes(found: Outcomes, rows: Sequence[Mapping[str, Any]]) -> int:
         ],
         ["outcome", "group", "difference", "low", "high", "p", "p corrected", "clear"],
     )
-    print(for_terminal(found.told_correction()))
+    print(for_terminal(found.correction_text()))
     return 0
 
 

@@ -29,21 +29,21 @@ def outcome_sections(found: Outcomes) -> list[Section]:
     """Return a section for each outcome of an experiment, with how their p values were corrected."""
     sections = []
     for number, (name, one) in enumerate(zip(found.names, found.experiments, strict=True)):
-        made = experiment_section(one, together=found.tests > 1)
+        made = experiment_section(one, corrected=found.tests > 1)
         title = message("experiment.of_outcome", outcome=made.title, told=name)
         key = made.key if not number else f"{made.key}-{number + 1}"
-        sections.append(replace(made, key=key, title=title, notes=[found.told_correction(), *made.notes]))
+        sections.append(replace(made, key=key, title=title, notes=[found.correction_text(), *made.notes]))
     return sections
 
 
-def experiment_section(result: Experiment, *, together: bool = False) -> Section:
+def experiment_section(result: Experiment, *, corrected: bool = False) -> Section:
     """Return what an experiment shows.
 
     Args:
         result: the experiment.
-        together: whether its p values allow for comparisons beyond its own.
+        corrected: whether its p values allow for comparisons beyond its own.
     """
-    together = together or len(result.comparisons) > 1
+    corrected = corrected or len(result.comparisons) > 1
     facts: dict[str, Any] = {
         "licence": result.units.licence,
         "as_of": result.units.as_of,
@@ -76,7 +76,7 @@ def experiment_section(result: Experiment, *, together: bool = False) -> Section
                 ),
                 names,
                 message(
-                    f"experiment.clear_p.{'several' if together else 'one'}",
+                    f"experiment.clear_p.{'several' if corrected else 'one'}",
                     clear=clear,
                     p=item.p_adjusted,
                 ),
