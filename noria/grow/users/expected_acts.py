@@ -21,7 +21,7 @@ from noria.core.messages import message
 from noria.grow.log.log import Log
 from noria.grow.log.user_days import user_days
 
-from .lifetime import History, Lifetimes, alive
+from .lifetime import History, LifetimeModel
 from .likelihood import Floats
 
 EXPECTED = 30
@@ -83,7 +83,7 @@ class Outcome:
     """In the order of the history, (N,)."""
 
 
-def common_shocks(model: Lifetimes, log: Log, history: History) -> Shocks:
+def common_shocks(model: LifetimeModel, log: Log, history: History) -> Shocks:
     """Return what moved all users at once in the weeks up to `history.until`, beyond what the model expects.
 
     Weeks with fewer than `EXPECTED` acts expected are left out: chance alone moves them. The noise of counting, 1 / expected, is
@@ -141,32 +141,18 @@ def common_shocks(model: Lifetimes, log: Log, history: History) -> Shocks:
 
 
 def forecast_acts(
-    model: Lifetimes, history: History, weeks: int, *, shocks: Shocks | None = None, draws: int = 200, seed: int = 0
+    model: LifetimeModel, history: History, weeks: int, *, shocks: Shocks | None = None, draws: int = 200, seed: int = 0
 ) -> ActsForecast:
     """Return what the same users will do in the coming `weeks`, simulated user by user.
 
-    Each draw takes parameters from their normal approximation, then for every user whether they have left, their rate
-    and their leaving probability from the posterior given their own history, then their acts.
+    Each draw takes parameters from their normal approximation, then what every user will do from the posterior given their history.
     """
     random = np.random.default_rng(seed)
     root = np.linalg.cholesky(model.covariance)
     by_week = np.zeros((draws, weeks))
-    x, age = history.repeats, history.age
     for draw in range(draws):
-        r, alpha, a, b = parameters = model.parameters * np.exp(root @ random.standard_normal(4))
-        here = random.random(x.size) < alive(parameters, x, history.recency, age)
-        rate = random.gamma(r + x[here]) / (alpha + age[here])
-        leaving = random.beta(a, b + x[here])
-        acts = random.poisson(rate * weeks)
-        some = acts > 0
-        acts, leaving = acts[some], np.maximum(leaving[some], 1e-12)
-        last = np.minimum(random.geometric(leaving), acts)  # the act after which the user leaves, or the horizon's last
-        who = np.repeat(np.arange(acts.size), acts)
-        when = random.random(who.size)
-        order = np.lexsort((when, who))
-        rank = np.arange(who.size) - np.repeat(np.cumsum(acts) - acts, acts)
-        kept = when[order][rank < last[who]]
-        by_week[draw] = np.bincount((kept * weeks).astype(np.int64), minlength=weeks)
+        parameters = model.parameters * np.exp(root @ random.standard_normal(4))
+        by_week[draw] = model.acts_by_week(history, weeks, parameters, random)
     if shocks is not None:
         by_week *= shocks.paths(draws, weeks, random)
     return ActsForecast(by_week, model.expected(history, weeks))

@@ -1,18 +1,21 @@
-"""What a user will still do: the BG/NBD model, fitted by maximum likelihood.
+"""What a user will still do: the BG/NBD and MBG/NBD models, fitted by maximum likelihood.
 
     history = repeat_purchases(log, until=date(1997, 9, 30))
     model = fit(history)                        # r, alpha, a, b with intervals
     model.expected(history, weeks=39)           # acts expected of each user
 
-Model: Fader, Hardie and Lee (2005), "Counting Your Customers" the Easy Way, Marketing Science 24(2). While alive a user
-acts at rate lambda ~ Gamma(r, alpha); after each act they leave for good with probability p ~ Beta(a, b). Time is in
-weeks. Acts on one day are one act, and the first one starts the clock.
+While alive a user acts at rate lambda ~ Gamma(r, alpha); after each act they leave for good with probability p ~ Beta(a, b): after
+each repeat in BG/NBD (Fader, Hardie and Lee 2005, "Counting Your Customers" the Easy Way, Marketing Science 24(2)), after the
+first act as well in MBG/NBD (Batislam, Denizel and Filiztekin 2007, Empirical validation and comparison of models for
+customer base analysis, International Journal of Research in Marketing 24(3)). Time is in weeks. Acts on one day are one
+act, and the first one starts the clock.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date
+from typing import Protocol
 
 import numpy as np
 from scipy.special import hyp2f1
@@ -45,9 +48,52 @@ class History:
         return f"{self.repeats.size:,} users, {int(self.repeats.sum()):,} repeats"
 
 
+class LifetimeModel(Protocol):
+    """A fitted model of how long users stay and how often they act."""
+
+    @property
+    def name(self) -> str:
+        """Name of the model."""
+
+    @property
+    def parameters(self) -> Floats:
+        """The most likely parameters, (4,)."""
+
+    @property
+    def covariance(self) -> Floats:
+        """Of their logarithms, (4, 4)."""
+
+    @property
+    def log_likelihood(self) -> float:
+        """The greatest."""
+
+    @property
+    def users(self) -> int:
+        """How many it was fitted to."""
+
+    @property
+    def source(self) -> str:
+        """Of the log."""
+
+    def intervals(self, z: float = 1.96) -> dict[str, tuple[float, float]]:
+        """Return the interval of each parameter."""
+
+    def alive(self, history: History) -> Floats:
+        """Return the probability that each user has not left, (N,)."""
+
+    def expected(self, history: History, weeks: float) -> Floats:
+        """Return the acts expected of each user in the next `weeks`, (N,)."""
+
+    def expected_from_start(self, weeks: Floats) -> Floats:
+        """Return the repeats expected of a new user within `weeks` of the first act."""
+
+    def acts_by_week(self, history: History, weeks: int, parameters: Floats, random: np.random.Generator) -> Floats:
+        """Return one draw of what all users will do in each of the next `weeks`, (weeks,), at some parameters."""
+
+
 @dataclass(frozen=True)
 class Lifetimes:
-    """A fitted BG/NBD model."""
+    """A fitted BG/NBD or MBG/NBD model."""
 
     r: float
     alpha: float
@@ -58,6 +104,13 @@ class Lifetimes:
     covariance: Floats
     """Of the logarithms of r, alpha, a, b; (4, 4)."""
     source: str
+    at_start: bool = False
+    """Whether users may leave right after their first act (MBG/NBD)."""
+
+    @property
+    def name(self) -> str:
+        """Name of the model."""
+        return "MBG/NBD" if self.at_start else "BG/NBD"
 
     @property
     def parameters(self) -> Floats:
@@ -70,21 +123,55 @@ class Lifetimes:
 
     def alive(self, history: History) -> Floats:
         """Return the probability that each user has not left, (N,) (Fader, Hardie and Lee 2008, note on P(alive))."""
-        return alive(self.parameters, history.repeats, history.recency, history.age)
+        return self._alive(self.parameters, history)
 
     def expected(self, history: History, weeks: float) -> Floats:
-        """Return the acts expected of each user in the next `weeks`, (N,) (Fader, Hardie and Lee 2005, eq. 10)."""
+        """Return the acts expected of each user in the next `weeks`, (N,) (Fader, Hardie and Lee 2005, eq. 10).
+
+        Who is still there goes on alike in both models; what is known of p is Beta(a, b + how often the user may have left).
+        """
         r, alpha, a, b = self.parameters
         x, age = history.repeats, history.age
-        ratio = hyp2f1(r + x, b + x, a + b + x - 1, weeks / (alpha + age + weeks))
+        stayed = x + self.at_start
+        ratio = hyp2f1(r + x, b + stayed, a + b + stayed - 1, weeks / (alpha + age + weeks))
         bracket = 1 - ((alpha + age) / (alpha + age + weeks)) ** (r + x) * ratio
-        return np.asarray((a + b + x - 1) / (a - 1) * bracket * self.alive(history), dtype=np.float64)
+        return np.asarray((a + b + stayed - 1) / (a - 1) * bracket * self.alive(history), dtype=np.float64)
 
     def expected_from_start(self, weeks: Floats) -> Floats:
-        """Return the repeats expected of a new user within `weeks` of the first act (the same, eq. 9)."""
+        """Return the repeats expected of a new user within `weeks` of the first act (the same, eq. 9; Batislam et al., eq. 3)."""
         r, alpha, a, b = self.parameters
-        ratio = hyp2f1(r, b, a + b - 1, weeks / (alpha + weeks))
-        return np.asarray((a + b - 1) / (a - 1) * (1 - (alpha / (alpha + weeks)) ** r * ratio), dtype=np.float64)
+        stayed = b + self.at_start
+        ratio = hyp2f1(r, stayed, a + stayed - 1, weeks / (alpha + weeks))
+        left = b if self.at_start else a + b - 1
+        return np.asarray(left / (a - 1) * (1 - (alpha / (alpha + weeks)) ** r * ratio), dtype=np.float64)
+
+    def acts_by_week(self, history: History, weeks: int, parameters: Floats, random: np.random.Generator) -> Floats:
+        """Return one draw of what all users will do in each of the next `weeks`, (weeks,), at some parameters.
+
+        For each user whether they have left, their rate and their leaving probability from the posterior given their own history.
+        """
+        r, alpha, a, b = parameters
+        x, age = history.repeats, history.age
+        here = random.random(x.size) < self._alive(parameters, history)
+        rate = random.gamma(r + x[here]) / (alpha + age[here])
+        leaving = random.beta(a, b + x[here] + self.at_start)
+        acts = random.poisson(rate * weeks)
+        some = acts > 0
+        acts, leaving = acts[some], np.maximum(leaving[some], 1e-12)
+        last = np.minimum(random.geometric(leaving), acts)  # the act after which the user leaves, or the horizon's last
+        who = np.repeat(np.arange(acts.size), acts)
+        when = random.random(who.size)
+        order = np.lexsort((when, who))
+        rank = np.arange(who.size) - np.repeat(np.cumsum(acts) - acts, acts)
+        kept = when[order][rank < last[who]]
+        return np.bincount((kept * weeks).astype(np.int64), minlength=weeks).astype(np.float64)
+
+    def _alive(self, parameters: Floats, history: History) -> Floats:
+        r, alpha, a, b = parameters
+        x, stayed = history.repeats, history.repeats + self.at_start
+        ratio = (alpha + history.age) / (alpha + history.recency)
+        odds_left = a / (b + np.maximum(stayed, 1) - 1) * ratio ** (r + x)
+        return np.where(stayed > 0, 1 / (1 + odds_left), 1.0)
 
 
 def repeat_purchases(log: Log, until: date) -> History:
@@ -136,8 +223,8 @@ class Rows:
         return np.asarray(counts[::-1].cumsum()[::-1][1:], dtype=np.float64)
 
 
-def fit(history: History) -> Lifetimes:
-    """Return the BG/NBD model of greatest likelihood.
+def fit(history: History, *, at_start: bool = False) -> Lifetimes:
+    """Return the BG/NBD model of greatest likelihood, or with `at_start` the MBG/NBD model.
 
     Users with one history share one term of the likelihood, and its gradient is exact.
 
@@ -145,14 +232,23 @@ def fit(history: History) -> Lifetimes:
         InputError: the likelihood has no maximum that these data can tell.
     """
     scale = float(history.age.max()) / 10 or 1.0  # brings alpha near 1, so that one step length suits all four
-    value = Likelihood(Rows.of(history, scale))
+    value = Likelihood(Rows.of(history, scale), at_start=at_start)
+    name = "MBG/NBD" if at_start else "BG/NBD"
     found, covariance = greatest(
-        value.by_logs, np.zeros(4), _NAMES, history.source, "BG/NBD", history.text(), history.repeats.size
+        value.by_logs, np.zeros(4), _NAMES, history.source, name, history.text(), history.repeats.size
     )
     r, alpha, a, b = np.exp(found)
     likelihood = value(np.exp(found))[0] - float(history.repeats.sum()) * float(np.log(scale))
     return Lifetimes(
-        float(r), float(alpha * scale), float(a), float(b), likelihood, history.repeats.size, covariance, history.source
+        float(r),
+        float(alpha * scale),
+        float(a),
+        float(b),
+        likelihood,
+        history.repeats.size,
+        covariance,
+        history.source,
+        at_start,
     )
 
 
@@ -160,50 +256,56 @@ class Likelihood:
     """The log-likelihood of BG/NBD (Fader, Hardie and Lee 2005, eq. 6) and its gradient, over distinct histories.
 
     What depends on x alone is a sum over the users with more than 0, 1, 2 ... repeats, for Gamma(r + x) / Gamma(r) is the
-    product of r, r + 1 ... r + x - 1, and so for the beta functions. What is left is two logarithms a row.
+    product of r, r + 1 ... r + x - 1, and so for the beta functions. What is left is two logarithms a row. In MBG/NBD
+    (Batislam, Denizel and Filiztekin 2007, eq. 2) a user may have left once more than there are repeats.
     """
 
-    def __init__(self, rows: Rows) -> None:
-        again = rows.x > 0
+    def __init__(self, rows: Rows, *, at_start: bool = False) -> None:
+        again = (rows.x > 0) | at_start
         self._users = float(rows.times.sum())
         self._more = rows.more_than()
         self._steps = np.arange(self._more.size, dtype=np.float64)
+        self._stayed = np.append(self._users, self._more) if at_start else self._more
+        self._stays = np.arange(self._stayed.size, dtype=np.float64)
+        self._at_start = float(at_start)
         self._none = rows.age[~again], rows.times[~again]
         self._some = rows.x[again], rows.recency[again], rows.age[again], rows.times[again]
 
     def __call__(self, parameters: Floats) -> tuple[float, Floats]:
         """Return the log-likelihood at r, alpha, a, b and its gradient, (4,)."""
         r, alpha, a, b = parameters
-        more, steps = self._more, self._steps
+        more, steps, stayed, stays = self._more, self._steps, self._stayed, self._stays
         x, recency, age, times = self._some
         none_age, none_times = self._none
         none_log, age_log, recency_log = np.log(alpha + none_age), np.log(alpha + age), np.log(alpha + recency)
-        odds = np.log(a / (b + x - 1)) + (r + x) * (age_log - recency_log)  # of having left right after the last act
+        before = b + x + self._at_start - 1
+        odds = np.log(a / before) + (r + x) * (age_log - recency_log)  # of having left right after the last act
         part = 1 / (1 + np.exp(-odds))
         value = (
             self._users * r * np.log(alpha)
-            + more @ (np.log(r + steps) + np.log((b + steps) / (a + b + steps)))
+            + more @ np.log(r + steps)
+            + stayed @ np.log((b + stays) / (a + b + stays))
             - r * (none_times @ none_log)
             - times @ ((r + x) * age_log)
             + times @ np.logaddexp(0.0, odds)
         )
         left = times * part
-        stayed = times - left
-        both = more @ (1 / (a + b + steps))
-        last = left @ (1 / (b + x - 1))
+        here = times - left
+        both = stayed @ (1 / (a + b + stays))
+        last = left @ (1 / before)
         return float(value), np.array(
             [
                 self._users * np.log(alpha)
                 + more @ (1 / (r + steps))
                 - none_times @ none_log
-                - stayed @ age_log
+                - here @ age_log
                 - left @ recency_log,
                 self._users * r / alpha
                 - r * (none_times @ (1 / (alpha + none_age)))
-                - stayed @ ((r + x) / (alpha + age))
+                - here @ ((r + x) / (alpha + age))
                 - left @ ((r + x) / (alpha + recency)),
                 left.sum() / a - both,
-                more @ (1 / (b + steps)) - both - last,
+                stayed @ (1 / (b + stays)) - both - last,
             ]
         )
 
@@ -212,10 +314,3 @@ class Likelihood:
         parameters = np.exp(logs)
         value, gradient = self(parameters)
         return value, gradient * parameters
-
-
-def alive(parameters: Floats, x: Floats, recency: Floats, age: Floats) -> Floats:
-    """Return the probability of not having left at r, alpha, a, b, for x repeats, the last at `recency`, by `age`; (N,)."""
-    r, alpha, a, b = parameters
-    odds_left = a / (b + np.maximum(x, 1) - 1) * ((alpha + age) / (alpha + recency)) ** (r + x)
-    return np.where(x > 0, 1 / (1 + odds_left), 1.0)

@@ -39,6 +39,11 @@ class Pareto:
     source: str
 
     @property
+    def name(self) -> str:
+        """Name of the model."""
+        return "Pareto/NBD"
+
+    @property
     def parameters(self) -> Floats:
         """r, alpha, s, beta."""
         return np.array([self.r, self.alpha, self.s, self.beta])
@@ -49,9 +54,7 @@ class Pareto:
 
     def alive(self, history: History) -> Floats:
         """Return the probability that each user has not left, (N,) (Schmittlein, Morrison and Colombo 1987, eq. 11)."""
-        rows = (history.repeats, history.recency, history.age)
-        stayed, left, _ = _terms(self.parameters, *rows)
-        return np.asarray(np.exp(stayed - np.logaddexp(stayed, left)), dtype=np.float64)
+        return _alive(self.parameters, history)
 
     def expected(self, history: History, weeks: float) -> Floats:
         """Return the acts expected of each user in the next `weeks`, (N,) (the same, eq. 22; Fader and Hardie 2005, eq. 41)."""
@@ -64,6 +67,20 @@ class Pareto:
         """Return the repeats expected of a new user within `weeks` of the first act (the same, eq. 17)."""
         r, alpha, s, beta = self.parameters
         return np.asarray(r * beta / alpha * _left_over(beta / (beta + np.asarray(weeks)), s), dtype=np.float64)
+
+    def acts_by_week(self, history: History, weeks: int, parameters: Floats, random: np.random.Generator) -> Floats:
+        """Return one draw of what all users will do in each of the next `weeks`, (weeks,), at some parameters.
+
+        For each user whether they have left, and their rates of acting and leaving from the posterior given their own history.
+        """
+        r, alpha, s, beta = parameters
+        here = random.random(history.repeats.size) < _alive(parameters, history)
+        rate = random.gamma(r + history.repeats[here]) / (alpha + history.age[here])
+        leaving = np.maximum(random.gamma(s, size=rate.size) / (beta + history.age[here]), 1e-12)
+        stay = np.minimum(random.exponential(1 / leaving), weeks)
+        acts = random.poisson(rate * stay)
+        when = np.repeat(stay, acts) * random.random(int(acts.sum()))
+        return np.bincount(when.astype(np.int64), minlength=weeks).astype(np.float64)
 
 
 def fit_pareto(history: History) -> Pareto:
@@ -143,6 +160,14 @@ def _terms(
     mass /= total[:, None]
     means = tuple((mass * values).sum(1) for values in (u, np.exp(-u), log_beta, np.exp(-log_beta)))
     return stayed, left, (means[0], means[1], means[2], means[3])
+
+
+def _alive(parameters: Floats, history: History) -> Floats:
+    """Return the probability that each user has not left, (N,); users of one history share the integral."""
+    columns = np.column_stack([history.repeats, history.recency, history.age])
+    rows, place = np.unique(columns, axis=0, return_inverse=True)
+    stayed, left, _ = _terms(parameters, *rows.T)
+    return np.asarray(np.exp(stayed - np.logaddexp(stayed, left))[place.ravel()], dtype=np.float64)
 
 
 def _left_over(ratio: Floats, s: float) -> Floats:
