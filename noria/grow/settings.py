@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -85,6 +86,13 @@ class UserSettings(Settings):
     """Last days of the log in which power users and needs are looked for."""
     lapse_days: Annotated[int, Field(ge=1, le=3660)] = 90
     """A user without an act for more days than these has lapsed."""
+    lifetime: Literal["best", "bg-nbd", "mbg-nbd", "pareto-nbd"] = "best"
+    """Which model says what users will still do: the best on the weeks held out, or one by name."""
+    until: date | None = None
+    """Last day that the lifetime models see; half of the log if not given. What the log has after it is held out; where that is
+    less than a week, the weeks to come are forecast."""
+    weeks: Annotated[int, Field(ge=0, le=260)] = 0
+    """Weeks that are held out or forecast after `until`; 0 for all that the log has, or 13 to come."""
 
     def rollup(self) -> tuple[str, ...]:
         """Return the columns of `by`."""

@@ -297,9 +297,10 @@ def test_the_real_purchases(engine: Any, cdnow_tenth: Log) -> None:
     assert (log.rows, log.users, log.problems) == (cdnow_tenth.rows, 2357, ())
     held, mine = hold_out(log, UNTIL, 39), hold_out(cdnow_tenth, UNTIL, 39)
     alike(held.figures(), mine.figures())
-    assert held.model.r == pytest.approx(0.243, abs=0.001)  # Fader, Hardie and Lee (2005)
-    assert held.pareto is not None
-    assert held.pareto.beta == pytest.approx(11.669, abs=0.01)
+    found = {name: model.parameters for name, model in held.models.items()}
+    assert found["BG/NBD"][0] == pytest.approx(0.243, abs=0.001)  # Fader, Hardie and Lee (2005)
+    assert found["MBG/NBD"][0] == pytest.approx(0.525, abs=0.001)
+    assert found["Pareto/NBD"][3] == pytest.approx(11.669, abs=0.01)
     paid, ours = hold_out_spend(log, UNTIL), hold_out_spend(cdnow_tenth, UNTIL)
     assert paid.error.value == pytest.approx(
         ours.error.value, rel=1e-6

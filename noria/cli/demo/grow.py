@@ -29,7 +29,7 @@ def plan(context: Context) -> str:
     """Return what the stage will do."""
     return (
         "69,659 purchases of 23,570 CDNOW customers, 12 months of chatbot shares, the server's events; "
-        "growth, retention, BG/NBD on a hold-out, share forecast, report; about 10 s"
+        "growth, retention, lifetime models on a hold-out, share forecast, report; about 10 s"
     )
 
 
@@ -102,7 +102,8 @@ def run(context: Context) -> StageResult:
         "defects": {unit: account.defects() for unit, account in accounts.items()},
         "retention": {"unit": kept.unit, "counts": kept.counts},
         "lifetime": {
-            "parameters": dict(zip(["r", "alpha", "a", "b"], held.model.parameters.tolist(), strict=True)),
+            "model": held.chosen,
+            "parameters": dict(zip(held.model.intervals(), held.model.parameters.tolist(), strict=True)),
             "intervals": held.model.intervals(),
             "log_likelihood": held.model.log_likelihood,
             "calibration": held.calibration(),

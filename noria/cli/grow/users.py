@@ -9,6 +9,7 @@ import noria
 from noria.core.messages import for_terminal, message
 from noria.grow.settings import LogSettings, UserSettings
 
+from .lifetime import print_ahead, print_held_out
 from .shown import Flatten, Switch, print_json, print_table, write_parquet
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ def users(
         noria grow users runs/demo/lake --period day --by app,model
         noria grow users runs/demo/lake --funnel "impression > click > conversion" --funnel-days 7
         noria grow users purchases.csv --user customer --zone Asia/Shanghai --json
+        noria grow users purchases.csv --until 2026-06-30 --weeks 26 --lifetime pareto-nbd
         noria grow users events.csv --zone UTC --day-zone America/New_York --week-starts sunday
         noria grow users --lake postgres://reader@db.example/shop --table events
 
@@ -94,6 +96,10 @@ def _print(study: UserStudy) -> None:
             print(title)
         for figure in figures:
             print(f"  {figure.text()}")
+    if study.holdout:
+        print_held_out(study.holdout)
+    if study.future:
+        print_ahead(study.future)
     if study.funnel:
         most = study.funnel.days
         window = message("lines.within_days", days=most) if most else message("lines.without_window")
@@ -106,7 +112,7 @@ def _print(study: UserStudy) -> None:
         print(for_terminal(message("lines.silence", what=silent, why=why)))
 
 
-_SILENT = {"lifetime": "lifetime", "spend": "amounts", "survival": "survival"}
+_SILENT = {"future": "future", "lifetime": "lifetime", "spend": "amounts", "survival": "survival"}
 """What may be silent -> what then is not there: code of a message."""
 
 

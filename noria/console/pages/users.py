@@ -24,6 +24,7 @@ from noria.grow.log.user_days import NO_SEGMENT
 from noria.grow.report.charts.chart import Chart, localised
 from noria.grow.usage import Usage
 from noria.grow.users.activity import Growth, Period
+from noria.grow.users.holdout import HoldOut
 from noria.grow.users.retention import Retention
 
 UNTIL, WEEKS = date(1997, 9, 30), 39
@@ -48,7 +49,7 @@ class Use:
     headline: tuple[Figure, ...]
     growth: Growth
     retention: Retention
-    lifetime: tuple[Figure, ...] = ()
+    lifetime: HoldOut | None = None
     """A forecast of later acts beside what came; empty where the log is too short."""
     usage: Usage | None = None
     """What the server's events say beyond their users."""
@@ -103,7 +104,7 @@ def purchases() -> Use:
     from noria.grow.users.holdout import hold_out
 
     log = cdnow()
-    return replace(counted("users.purchases", log), lifetime=tuple(hold_out(log, UNTIL, WEEKS).figures()))
+    return replace(counted("users.purchases", log), lifetime=hold_out(log, UNTIL, WEEKS))
 
 
 def counted(title: str, log: Log) -> Use:
@@ -185,8 +186,12 @@ def _use(words: Words, use: Use) -> None:
         _served(words, use.usage)
     if use.lifetime:
         with card(words("users.lifetime")):
-            paragraph(words("users.lifetime.lead", until=UNTIL.isoformat(), weeks=WEEKS), "small soft")
-            figures(use.lifetime, words)
+            held = use.lifetime
+            paragraph(
+                words("users.lifetime.lead", model=held.chosen, until=UNTIL.isoformat(), weeks=WEEKS), "small soft"
+            )
+            figures(held.figures(), words)
+            block(f'<div class="note" data-check="lifetime">{escape(held.verdict()[words.language])}</div>')
     with card(words("users.habits")):
         paragraph(words("users.habits.lead"), "small soft")
         figures(use.habits, words)

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from noria.core.figure import Figure
 
+from .holdout import HoldOut, LifetimeAhead
+from .lifetime import LifetimeModel
+from .spend import Spend
 from .study import UserStudy
 
 
@@ -29,6 +34,65 @@ def figures_of(study: UserStudy) -> dict[str, list[Figure]]:
         "Lifetime, held out": [
             *(study.holdout.figures() if study.holdout else []),
             *(study.spend.figures() if study.spend else []),
+        ],
+        "Lifetime, weeks to come": [study.future.figure()] if study.future else [],
+    }
+
+
+def estimates_of(model: LifetimeModel | Spend) -> dict[str, Any]:
+    """Return a model's parameters with their 95 % intervals, and its log-likelihood."""
+    values = model.parameters.tolist()
+    return {
+        "parameters": {
+            name: {"value": value, "low": low, "high": high}
+            for value, (name, (low, high)) in zip(values, model.intervals().items(), strict=True)
+        },
+        "log_likelihood": model.log_likelihood,
+        "users": model.users,
+    }
+
+
+def _lifetime(held: HoldOut) -> dict[str, Any]:
+    low, high = held.ahead.interval(0.95)
+    return {
+        "until": held.history.until.isoformat(),
+        "weeks": held.weeks,
+        "model": held.chosen,
+        "verdict": held.verdict().both(),
+        "rivals": [
+            {
+                "model": rival.name,
+                "acts": rival.total,
+                "error": rival.error.as_dict(),
+                "error_behind": rival.behind.as_dict(),
+                "deviance": rival.deviance.as_dict() if rival.deviance else None,
+                "deviance_behind": rival.deviance_behind.as_dict() if rival.deviance_behind else None,
+                "log_likelihood": rival.log_likelihood,
+                "standing": "chosen" if rival.name == held.chosen else rival.standing,
+            }
+            for rival in held.rivals()
+        ],
+        "by_week": [
+            {"week": week, "low": float(a), "high": float(b), "came": float(came)}
+            for week, (a, b, came) in enumerate(zip(low, high, held.outcome.by_week, strict=True), 1)
+        ],
+        "silences": dict(held.silences),
+    }
+
+
+def _future(ahead: LifetimeAhead) -> dict[str, Any]:
+    low, high = ahead.acts.interval(0.95)
+    middle = np.median(ahead.acts.by_week, axis=0)
+    return {
+        "until": ahead.history.until.isoformat(),
+        "weeks": ahead.weeks,
+        "model": ahead.model.name,
+        "verdict": ahead.reason.both(),
+        **estimates_of(ahead.model),
+        "acts": ahead.figure().as_dict(),
+        "by_week": [
+            {"week": week, "median": float(b), "low": float(a), "high": float(c)}
+            for week, (a, b, c) in enumerate(zip(low, middle, high, strict=True), 1)
         ],
     }
 
@@ -77,10 +141,11 @@ def facts_of(study: UserStudy) -> dict[str, Any]:
         if study.survival
         else None,
         "models": {
-            "BG/NBD": held.model.intervals() if held else None,
-            "Pareto/NBD": held.pareto.intervals() if held and held.pareto else None,
-            "Gamma-Gamma": spend.model.intervals() if spend else None,
+            **{name: estimates_of(model) for name, model in (held.models if held else {}).items()},
+            **({"Gamma-Gamma": estimates_of(spend.model)} if spend else {}),
         },
+        "lifetime": _lifetime(held) if held else None,
+        "future": _future(study.future) if study.future else None,
         "figures": [figure.as_dict() for figures in figures_of(study).values() for figure in figures],
         "silence": study.silence,
         "silences": {**study.journey.silence, **study.silences},

@@ -15,9 +15,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 from scipy.special import hyp2f1
 
 from noria.core.errors import InputError
@@ -42,6 +44,13 @@ class History:
     """T: weeks from the first act to `until`."""
     until: date
     source: str
+
+    @cached_property
+    def distinct(self) -> tuple[Floats, npt.NDArray[np.intp]]:
+        """The histories that differ, (R, 3), and which of them each user has, (N,)."""
+        columns = np.column_stack([self.repeats, self.recency, self.age])
+        rows, place = np.unique(columns, axis=0, return_inverse=True)
+        return rows, place.ravel()
 
     def text(self) -> str:
         """Return how much there is of it."""

@@ -164,10 +164,9 @@ def _terms(
 
 def _alive(parameters: Floats, history: History) -> Floats:
     """Return the probability that each user has not left, (N,); users of one history share the integral."""
-    columns = np.column_stack([history.repeats, history.recency, history.age])
-    rows, place = np.unique(columns, axis=0, return_inverse=True)
+    rows, place = history.distinct
     stayed, left, _ = _terms(parameters, *rows.T)
-    return np.asarray(np.exp(stayed - np.logaddexp(stayed, left))[place.ravel()], dtype=np.float64)
+    return np.asarray(np.exp(stayed - np.logaddexp(stayed, left))[place], dtype=np.float64)
 
 
 def _left_over(ratio: Floats, s: float) -> Floats:

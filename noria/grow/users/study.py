@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import TypeVar
 
-from noria.core.errors import InputError
+from noria.core.errors import InputError, SettingError
 from noria.core.figure import Figure
 from noria.core.messages import message
 from noria.grow.bundled import cdnow
@@ -23,7 +23,7 @@ from noria.grow.settings import LogSettings, UserSettings
 
 from .activity import Growth, growth, stickiness
 from .funnel import Funnel, funnel, parse_steps
-from .holdout import HoldOut, hold_out
+from .holdout import BEST, HoldOut, LifetimeAhead, ahead_of, hold_out
 from .journey import Journey, journey
 from .needs import Need, needs
 from .periods import LONGER, Period
@@ -55,6 +55,8 @@ class UserStudy:
     holdout: HoldOut | None
     spend: SpendHoldOut | None
     silences: dict[str, str] = field(default_factory=dict)
+    future: LifetimeAhead | None = None
+    """Of the weeks after the log, where they were asked for."""
 
     @property
     def silence(self) -> str:
@@ -89,18 +91,18 @@ def study_users(log: Log, unit: Period = "week", *, settings: UserSettings | Non
         SettingError: the settings name a column or a step that the log has not.
     """
     settings = settings or UserSettings()
+    until, weeks, ahead = _split(log, settings)
+    model = _MODELS[settings.lifetime]
     longer = LONGER[unit]
     kept_by: Period = longer if unit == "day" else unit
     steps = parse_steps(settings.funnel, log) if settings.funnel else ()
     growths = (growth(log, unit, by=settings.rollup()), growth(log, longer))
     kinds = tuple(retention(log, kept_by, kind) for kind in KINDS)
     silences: dict[str, str] = {}
-    weeks = ((log.as_of - log.first).days + 1) // 14
-    until = log.as_of - timedelta(weeks=weeks)
 
     def held(name: str, make: Callable[[], T]) -> T | None:
         try:
-            if weeks < 8:
+            if weeks < 8 and (settings.until is None or ahead):
                 raise InputError(
                     message("grow.too_short"),
                     found=message("grow.days", days=(log.as_of - log.first).days + 1),
@@ -111,6 +113,15 @@ def study_users(log: Log, unit: Period = "week", *, settings: UserSettings | Non
             silences[name] = str(error)
             return None
 
+    lifetimes = held("lifetime", lambda: hold_out(log, until, weeks, model=model, seed=seed))
+    future: LifetimeAhead | None = None
+    if ahead and (lifetimes or model != BEST):  # a model that was named needs no hold-out
+        name = lifetimes.chosen if lifetimes else model
+        reason = lifetimes.verdict() if lifetimes else message("worth.chosen.named", model=name)
+        try:
+            future = ahead_of(log, settings.until or log.as_of, ahead, model=name, reason=reason, seed=seed)
+        except InputError as error:
+            silences["future"] = str(error)
     lived: Survival | None = None
     try:
         lived = survival(log, settings.lapse_days)
@@ -127,7 +138,45 @@ def study_users(log: Log, unit: Period = "week", *, settings: UserSettings | Non
         needs(log, settings.power_days),
         funnel(log, steps, days=settings.funnel_days or None, order=settings.funnel_order) if steps else None,
         lived,
-        held("lifetime", lambda: hold_out(log, until, weeks, seed=seed)),
+        lifetimes,
         held("spend", lambda: hold_out_spend(log, until)),
         silences,
+        future,
     )
+
+
+_MODELS = {"best": BEST, "bg-nbd": "BG/NBD", "mbg-nbd": "MBG/NBD", "pareto-nbd": "Pareto/NBD"}
+WEEKS_AHEAD = 13
+"""Weeks to come that are forecast where none were asked for: a quarter."""
+
+
+def _split(log: Log, settings: UserSettings) -> tuple[date, int, int]:
+    """Return the last day that lifetime models see, the weeks held out after it, and the weeks to come that are forecast.
+
+    Raises:
+        SettingError: a day outside the log, or more weeks than it has after that day.
+    """
+    half = ((log.as_of - log.first).days + 1) // 14
+    if settings.until is None:
+        if settings.weeks:
+            raise SettingError(
+                message("grow.weeks_until"), found=f"--weeks {settings.weeks}", hint=message("grow.name_until")
+            )
+        return log.as_of - timedelta(weeks=half), half, 0
+    if not log.first < settings.until <= log.as_of:
+        raise SettingError(
+            message("grow.until_outside"),
+            found=f"--until {settings.until}",
+            allowed=message("grow.to", first=log.first, as_of=log.as_of),
+        )
+    left = (log.as_of - settings.until).days // 7
+    if not left:
+        return log.as_of - timedelta(weeks=half), half, settings.weeks or WEEKS_AHEAD
+    if settings.weeks > left:
+        raise SettingError(
+            message("grow.weeks_left", until=settings.until),
+            found=f"--weeks {settings.weeks}",
+            allowed=f"1-{left}",
+            hint=message("grow.until_last", as_of=log.as_of),
+        )
+    return settings.until, settings.weeks or left, 0

@@ -157,10 +157,17 @@ def lifetime_section(result: HoldOut, log: Log) -> Section:
         "alpha": message("users.words.alpha"),
         "a": message("users.words.a"),
         "b": message("users.words.b"),
+        "s": message("users.words.s"),
+        "beta": message("users.words.beta"),
     }
     tables = [
         Table(
-            message("users.table.bg_nbd_parameters_maximum"),
+            message(
+                "worth.table.parameters_maximum",
+                model=result.chosen,
+                log_likelihood=result.model.log_likelihood,
+                users=result.model.users,
+            ),
             [
                 message("report.column.parameter"),
                 message("users.column.value"),
@@ -188,8 +195,9 @@ def lifetime_section(result: HoldOut, log: Log) -> Section:
     return Section(
         "lifetime",
         message("users.lifetime.title"),
-        message("users.lifetime.lead", until=result.history.until, weeks=result.weeks),
+        message("users.lifetime.lead", model=result.chosen, until=result.history.until, weeks=result.weeks),
         shown,
         [acts_forecast_chart(result.ahead, result.outcome.by_week, result.flat, log.text())],
         tables,
+        [result.verdict()],
     )

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from noria.core.figure import Figure
-from noria.core.messages import as_is, message
+from noria.core.messages import message
 from noria.grow.log.log import Log
 from noria.grow.report.charts.chart import Text
 from noria.grow.report.charts.habits import survival_chart
 from noria.grow.report.page import Section, Shown, Table
 from noria.grow.users.holdout import HoldOut
+from noria.grow.users.lifetime import LifetimeModel
 from noria.grow.users.spend import SpendHoldOut
 from noria.grow.users.study import UserStudy
 
@@ -33,9 +33,23 @@ def worth_section(study: UserStudy) -> Section | None:
     if study.survival:
         shown += _stay(study, facts)
     if study.holdout:
-        tables += [rivals_table(study.holdout, log), *pareto_table(study.holdout, log)]
-        if study.holdout.silence:
-            notes.append(message("worth.note.pareto_silent", silence=study.holdout.silence))
+        held = study.holdout
+        others = [model for name, model in held.models.items() if name != held.chosen]
+        tables += [rivals_table(held, log), *(estimates_table(model, log) for model in others)]
+        notes.append(held.verdict())
+        notes += [message("worth.note.silent", model=name, silence=why) for name, why in held.silences.items()]
+    if study.future:
+        future = study.future
+        shown.append(
+            Shown(
+                future.figure(),
+                message("worth.ahead.name", weeks=future.weeks),
+                message("worth.ahead.meaning", model=future.model.name, until=future.history.until),
+                **facts,
+            )
+        )
+        tables.append(estimates_table(future.model, log))
+        notes += [] if study.holdout else [future.reason]
     if study.spend:
         shown += _paid(study.spend, facts)
         tables.append(spend_table(study.spend, log))
@@ -110,35 +124,20 @@ def _paid(found: SpendHoldOut, facts: dict[str, Any]) -> list[Shown]:
 def rivals_table(held: HoldOut, log: Log) -> Table:
     """Return every model and baseline on the held-out weeks."""
     came = float(held.outcome.by_user.sum())
-    names = {
-        "own rate goes on": message("worth.rival.own_rate_goes_on"),
-        "mean of the last weeks": message("worth.rival.mean_of_the_last_weeks"),
-    }
-    rows: list[list[str | float | Text | None]] = []
-    for rival in held.rivals():
-        told: Figure = rival.behind
-        alike = told.low is not None and told.high is not None and told.low <= 0 <= told.high
-        verdict: Text = (
-            as_is("–")
-            if rival.name == "BG/NBD"
-            else message("worth.cannot_be_told_apart")
-            if alike
-            else message("worth.worse")
-            if told.value > 0
-            else message("worth.better")
-        )
-        rows.append(
-            [
-                names.get(rival.name, rival.name),
-                rival.total,
-                rival.total / came - 1 if came else None,
-                rival.error.value,
-                rival.error.low,
-                rival.error.high,
-                rival.log_likelihood,
-                verdict,
-            ]
-        )
+    rows: list[list[str | float | Text | None]] = [
+        [
+            rival.title(),
+            rival.total,
+            rival.total / came - 1 if came else None,
+            rival.error.value,
+            rival.error.low,
+            rival.error.high,
+            rival.deviance.value if rival.deviance else None,
+            rival.log_likelihood,
+            held.standing(rival),
+        ]
+        for rival in held.rivals()
+    ]
     heads = [
         message("worth.column.model"),
         message("worth.column.acts_expected"),
@@ -146,8 +145,9 @@ def rivals_table(held: HoldOut, log: Log) -> Table:
         message("worth.column.error_user"),
         message("report.column.low_95"),
         message("report.column.high_95"),
+        message("worth.column.deviance_user"),
         message("worth.column.log_likelihood"),
-        message("worth.column.against_bg_nbd"),
+        message("worth.column.standing", model=held.chosen),
     ]
     return Table(
         message("worth.table.held_out_acts_came", came=came, weeks=held.weeks, users=held.model.users),
@@ -157,20 +157,14 @@ def rivals_table(held: HoldOut, log: Log) -> Table:
     )
 
 
-def pareto_table(held: HoldOut, log: Log) -> list[Table]:
-    """Return the parameters of the Pareto/NBD model, where there is one."""
-    if held.pareto is None:
-        return []
-    ends = held.pareto.intervals()
-    rows = [[name, value, *ends[name]] for name, value in zip(ends, held.pareto.parameters.tolist(), strict=True)]
-    return [
-        Table(
-            message("worth.table.pareto_nbd_parameters_maximum"),
-            _PARAMETERS,
-            rows,
-            log.text(),
-        )
-    ]
+def estimates_table(model: LifetimeModel, log: Log) -> Table:
+    """Return the parameters of a lifetime model with their intervals."""
+    ends = model.intervals()
+    rows = [[name, value, *ends[name]] for name, value in zip(ends, model.parameters.tolist(), strict=True)]
+    title = message(
+        "worth.table.parameters_maximum", model=model.name, log_likelihood=model.log_likelihood, users=model.users
+    )
+    return Table(title, _PARAMETERS, rows, log.text())
 
 
 def spend_table(found: SpendHoldOut, log: Log) -> Table:
