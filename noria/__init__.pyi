@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from datetime import date
 from os import PathLike
 from pathlib import Path
 from signal import Signals
@@ -285,6 +286,9 @@ def report(
     activation_days: int = 7,
     power_days: int = 28,
     lapse_days: int = 90,
+    lifetime: Literal["best", "bg-nbd", "mbg-nbd", "pareto-nbd"] = "best",
+    until: date | None = None,
+    weeks: int = 0,
     measure: str | None = None,
     market: str | None = None,
     horizon: int = 6,
@@ -507,6 +511,9 @@ def users(
     activation_days: int = 7,
     power_days: int = 28,
     lapse_days: int = 90,
+    lifetime: Literal["best", "bg-nbd", "mbg-nbd", "pareto-nbd"] = "best",
+    until: date | None = None,
+    weeks: int = 0,
     settings: Given = None,
 ) -> Analysis: ...
 

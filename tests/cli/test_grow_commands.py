@@ -299,7 +299,7 @@ def test_forecast_of_a_flow(sales: Path, tmp_path: Path, capsys: pytest.CaptureF
         == 0
     )
     said = capsys.readouterr().out
-    assert "bass: The ceiling can be told" in said
+    assert "Bass: The ceiling can be told" in said
     assert "over 4 origins" in said
     rows = pq.read_table(out).to_pylist()
     assert [row["time"] for row in rows] == ["2000", "2001", "2002"]
