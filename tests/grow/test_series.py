@@ -99,7 +99,7 @@ def test_points_twice_and_times_of_two_forms(tmp_path: Path) -> None:
         (HEAD[1:], "does not say where its figures come from: found 'no source'"),
         (("# source: x", "# licence: y", "# as_of: soon", HEAD[3]), "as_of is not a day"),
         (("# sorce: x", *HEAD), "unknown key of provenance: found 'sorce'.*did you mean source"),
-        ((*HEAD[:3], "time,entity,value"), "lacks columns of a series"),
+        ((*HEAD[:3], "time,entity,value"), "line 5: another number of cells than the header"),
     ],
 )
 def test_a_file_without_its_provenance_is_refused(tmp_path: Path, head: tuple[str, ...], message: str) -> None:

@@ -139,6 +139,18 @@ def test_a_mark_with_three_digits_behind_it_is_asked_about_where_nothing_tells(t
         ("2024年3月5日", "2024-03-05"),
         ("2024年", "2024"),
         ("2024-W10", "2024-03-04"),
+        ("3/2024", "2024-03"),
+        ("Mar 2024", "2024-03"),
+        ("Mar-24", "2024-03"),
+        ("Q2 2024", "2024-04"),
+        ("2Q24", "2024-04"),
+        ("2024年二季度", "2024-04"),
+        ("2024年下半年", "2024-07"),
+        ("2024年第10周", "2024-03-04"),
+        ("45356", "2024-03-05"),
+        ("1709596800", "2024-03-05"),
+        ("1709596800000", "2024-03-05"),
+        ("5-Mar-24", "2024-03-05"),
     ],
 )
 def test_a_time_in_a_form_that_can_be_read_in_one_way_is_read_and_told(written: str, read: str, tmp_path: Path) -> None:
@@ -149,7 +161,7 @@ def test_a_time_in_a_form_that_can_be_read_in_one_way_is_read_and_told(written: 
 
 @pytest.mark.parametrize(
     "written",
-    ["05/03/2024", "3/2024", "Mar 2024", "2024.3", "2024-13", "2024-02-30", "2024-03-05 10:00", "yesterday", "45000"],
+    ["2024.3", "2024-13", "2024-02-30", "2024-03-05 10:00", "yesterday", "1234"],
 )
 def test_a_time_that_can_be_read_in_two_ways_or_none_is_refused_by_line(written: str, tmp_path: Path) -> None:
     with pytest.raises(RowError, match="line 5, field 'time': not a time"):

@@ -17,7 +17,7 @@ from noria.core.figure import Figure
 from noria.core.messages import Message, message
 from noria.grow.analysis import MarketStudy, study_market
 from noria.grow.market.settings import BasisSettings, ListingSettings
-from noria.grow.market.study import open_market
+from noria.grow.market.study import open_market, series_options
 from noria.grow.series.series import read_series
 from noria.grow.settings import ForecastSettings, JointSettings, LogSettings, MarketSettings
 from noria.grow.users.study import open_log
@@ -139,7 +139,7 @@ def look_ahead(
                 allowed=", ".join(f"--estimator {name}" for name in allowed) or message("grow.estimator_none"),
             )
     if what.of in ("rivals", "generations"):
-        return _joint(where, what, market, joint)
+        return _joint(where, what, market, log, joint)
     if what.of != "shares":
         study, notes = _levels(where, what, market, log, joint)
         if study.outlook is None:
@@ -152,12 +152,14 @@ def look_ahead(
     return Outcome("shares", found, pace=entries(found.market).pace() if what.newcomers else None)
 
 
-def _joint(where: str | Path | None, what: ForecastSettings, market: MarketSettings, joint: JointSettings) -> Outcome:
+def _joint(
+    where: str | Path | None, what: ForecastSettings, market: MarketSettings, log: LogSettings, joint: JointSettings
+) -> Outcome:
     if where is None:
         raise InputError(message("grow.forecast_needs", of=what.of), hint=message("grow.name_csv"))
     if joint.effort:
         raise SettingError(message("grow.effort_speeds"), found=f"--of {what.of}", allowed="--of flow")
-    history = amounts_of(read_series(where), market.measure, market.market, joint.take)
+    history = amounts_of(read_series(where, series_options(log)), market.measure, market.market, joint.take)
     flags = [flag.text() for flag in history.flags]
     facts = _facts(what, market)
     if what.of == "rivals":
@@ -239,7 +241,7 @@ def _levels(
             return study_users_ahead(opened, period, **facts), []
     if where is None:
         raise InputError(message("grow.forecast_needs_series", of=what.of), hint=message("grow.name_csv"))
-    series = read_series(where)
+    series = read_series(where, series_options(log))
     history = levels_of(series, "flow" if what.of == "flow" else "level", market.measure, market.market, what.entity)
     notes = [flag.text() for flag in series.flags]
     if not joint.effort:

@@ -74,8 +74,8 @@ def checked(connection: Backend, loaded: Loaded, how: Reading) -> tuple[ibis.Tab
         if how.names[needed] not in loaded.kinds:
             raise no_column(needed, how.names[needed], list(loaded.kinds), how.place)
     parsed = _parsed(connection, loaded, how)
-    odd, notes = odd_times(connection, parsed, "record", how.place, how.date_order)
-    zoned_or_refused(connection, parsed, odd, how.zone, how.place)
+    odd, notes = odd_times(connection, parsed, "record", how.place, loaded.line, how.date_order)
+    zoned_or_refused(connection, parsed, odd, how.zone, "record", how.place, loaded.line)
     value, more = _number(connection, parsed, "value", how)
     units, still_more = _number(connection, parsed, "units", how)
     notes += [*more, *still_more]

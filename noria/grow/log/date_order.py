@@ -7,7 +7,8 @@ order_of(["3/12/24", "4/12/24"], "s.csv")     # InputError: say it with --date-o
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -17,12 +18,14 @@ from noria.core.errors import InputError
 from noria.core.messages import Message, message
 
 DateOrder = Literal["", "dmy", "mdy", "ymd"]
-Why = Literal["", "above_12", "points", "rows"]
-NUMBERED = r"(?P<a>\d{1,2})([-/.])(?P<b>\d{1,2})\2(?P<y>\d{4}|\d{2})"
+Why = Literal["", "above_12", "points", "year", "months", "rows"]
+NUMBERED = r"(?P<a>\d{1,2})([-/.])(?P<b>\d{1,2})\2(?P<y>\d{4}|\d{1,2})"
 """A day, a month and a year in numbers, the year last where it has four digits."""
 _NUMBERED = re.compile(NUMBERED + r"(?!\d)")
 _FEWEST = 6
 """Different days from which rows in order of time speak for the reading in which they are: 1 in 720 others would be by chance."""
+_YEARS_APART = 3
+"""Years in which dates must lie by one reading for another that puts all into one year to be the likelier."""
 _YEARS: dict[DateOrder, int] = {"dmy": 2, "mdy": 2, "ymd": 0}
 _MONTHS: dict[DateOrder, int] = {"dmy": 1, "mdy": 0, "ymd": 1}
 
@@ -41,30 +44,30 @@ class Order(NamedTuple):
         if not self.why or self.why == "points":
             return None
         first = message(f"log.order.{self.order}")
-        if self.why == "rows":
-            return message("log.note.order_rows", example=self.example, first=first)
-        return message("log.note.order_above_12", example=self.example, order=self.order, first=first)
+        return message(f"log.note.order_{self.why}", example=self.example, first=first)
 
 
-def order_of(texts: Sequence[str], place: str = "the times") -> Order:
+def order_of(texts: Sequence[str], place: str = "the times", line: Callable[[int], int] | None = None) -> Order:
     """Return what comes first in a column's dates in numbers.
 
     A number above 12 is no month and one above 31 no day. Where several readings are left, points as in 1.12.2010 mean that days
-    come first, and else that reading is taken in which alone all rows follow one another in time.
+    come first, and else that reading is taken in which alone all are of one year, all are one day of their months, or all rows follow one another in time.
 
     Args:
         texts: of the column, in the order of the rows.
         place: what they are of, for the message.
+        line: place of a text among them -> the line where it stands, for the message.
 
     Raises:
         InputError: it cannot be told.
     """
-    matches = [match for text in texts if (match := _NUMBERED.match(text))]
+    plain = [text if text.isascii() else unicodedata.normalize("NFKC", text) for text in texts]
+    matches = [match for text in plain if (match := _NUMBERED.match(text.strip()))]
     if not matches:
         return Order("")
     parts = np.array([(int(match["a"]), int(match["b"]), int(match["y"])) for match in matches], np.int64)
-    short = np.array([len(match["y"]) == 2 for match in matches])
-    possible = {order: _possible(parts, short, order) for order in _YEARS}
+    digits = np.array([len(match["y"]) for match in matches])
+    possible = {order: _possible(parts, digits, order) for order in _YEARS}
     dates = np.flatnonzero(sum(fits.astype(int) for fits in possible.values()))  # others are none in whatever order
     if not dates.size:
         return Order("dmy")
@@ -76,22 +79,35 @@ def order_of(texts: Sequence[str], place: str = "the times") -> Order:
     doubtful = [match for match, several in zip(matches, _differ(parts, left), strict=True) if several] if left else []
     if left and all(match[2] == "." for match in doubtful):
         return Order("dmy" if "dmy" in left else left[0], why="points")
-    running = [order for order in left if _in_order(_days(parts, order))]
+    one_year = [order for order in left if len(np.unique(parts[:, _YEARS[order]])) == 1]
+    kept = [order for order in left if order in one_year or len(np.unique(parts[:, _YEARS[order]])) < _YEARS_APART]
+    if len(kept) == 1:
+        return Order(kept[0], doubtful[0].string, "year")
+    monthly = [order for order in kept if _is_monthly(parts, order)]
+    if len(monthly) == 1:
+        return Order(monthly[0], doubtful[0].string, "months")
+    running = [order for order in kept if _in_order(_days(parts, order))]
     if len(running) == 1:
         return Order(running[0], doubtful[0].string, "rows")
+    first = doubtful[0].string if left else matches[0].string
+    if line is not None:
+        at = next(number for number, text in enumerate(plain) if text.strip() == first)
+        place = message("log.at_line", place=place, line=line(at))
     raise InputError(
         message("grow.cannot_told", place=place),
-        found=doubtful[0].string if left else _contradiction(matches, possible),
+        found=first if left else _contradiction(matches, possible),
         allowed=message("grow.dmy_mdy"),
         hint=message("grow.say_date"),
     )
 
 
-def _possible(parts: npt.NDArray[np.int64], short: npt.NDArray[np.bool_], order: DateOrder) -> npt.NDArray[np.bool_]:
-    """Return which dates may be written in an order; of the year with four digits only its place is looked at, which is the last."""
+def _possible(parts: npt.NDArray[np.int64], digits: npt.NDArray[np.int64], order: DateOrder) -> npt.NDArray[np.bool_]:
+    """Return which dates may be written in an order; `digits` are those of the last part: four are a year, and one is none."""
     month = parts[:, _MONTHS[order]]
     day = parts[:, 3 - _MONTHS[order] - _YEARS[order]]
-    return np.asarray((month >= 1) & (month <= 12) & (day >= 1) & (day <= 31) & (short | (order != "ymd")))
+    return np.asarray(
+        (month >= 1) & (month <= 12) & (day >= 1) & (day <= 31) & ((digits < 4) if order == "ymd" else (digits > 1))
+    )
 
 
 def _differ(parts: npt.NDArray[np.int64], orders: Sequence[DateOrder]) -> npt.NDArray[np.bool_]:
@@ -118,6 +134,13 @@ def _days(parts: npt.NDArray[np.int64], order: DateOrder) -> npt.NDArray[np.int6
     year = parts[:, _YEARS[order]] % 100
     year = np.where(year >= 69, year, year + 100)
     return np.asarray(year * 400 + parts[:, _MONTHS[order]] * 32 + parts[:, 3 - _MONTHS[order] - _YEARS[order]])
+
+
+def _is_monthly(parts: npt.NDArray[np.int64], order: DateOrder) -> bool:
+    """Return whether dates are one day of many months, over years: else all would lie in the first twelve days of one month of each."""
+    day, month = parts[:, 3 - _MONTHS[order] - _YEARS[order]], parts[:, _MONTHS[order]]
+    years = np.unique(parts[:, _YEARS[order]])
+    return len(np.unique(day)) == 1 and len(np.unique(month)) >= _FEWEST and len(years) > 1
 
 
 def _in_order(days: npt.NDArray[np.int64]) -> bool:

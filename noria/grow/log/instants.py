@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import ibis
@@ -67,7 +67,7 @@ def times_sql(column: str, kind: str) -> str:
 
 
 def odd_times(
-    connection: Backend, parsed: str, number: str, place: str, order: DateOrder = ""
+    connection: Backend, parsed: str, number: str, place: str, line: Callable[[int], int], order: DateOrder = ""
 ) -> tuple[str, list[Message]]:
     """Return a table of the times in a table of `times_sql` that are written otherwise: raw_time -> wall, ahead, day; and what to say of it.
 
@@ -76,25 +76,24 @@ def odd_times(
         parsed: its name.
         number: its column by which the rows are in the order of the file.
         place: what the times are of, for messages.
+        line: number of a row -> the line where it stands.
         order: of days and months, where the person has told it.
 
     Raises:
         InputError: days and months cannot be told apart.
     """
-    texts = [
-        row[0]
-        for row in connection.con.execute(
-            f"SELECT raw_time FROM \"{parsed}\" WHERE wall IS NULL AND trim(raw_time) <> '' GROUP BY 1 ORDER BY min({quoted(number)})"
-        ).fetchall()
-    ]
-    judged = Order(order) if order else order_of([text.strip() for text in texts], place)
+    rows = connection.con.execute(
+        f"SELECT raw_time, min({quoted(number)}) FROM \"{parsed}\" WHERE wall IS NULL AND trim(raw_time) <> '' GROUP BY 1 ORDER BY 2"
+    ).fetchall()
+    texts = [row[0] for row in rows]
+    judged = Order(order) if order else order_of(texts, place, lambda at: line(rows[at][1]))
     stamps = read_stamps(texts, judged.order or "dmy")
     found = [(text, *stamp) for text, stamp in zip(texts, stamps, strict=True) if stamp is not None]
     notes = [note] if (note := judged.note()) else []
     if month := next((text for text, stamp in zip(texts, stamps, strict=True) if stamp and stamp.month), None):
         notes.append(message("log.note.months", example=month))
     columns: list[Sequence[Any]] = list(zip(*found, strict=True)) if found else [[], [], [], []]
-    rows = pa.table(
+    table = pa.table(
         {
             "raw_time": pa.array(columns[0], pa.string()),
             "wall": pa.array(columns[1], pa.int64()),
@@ -102,25 +101,27 @@ def odd_times(
             "day": pa.array(columns[3], pa.bool_()),
         }
     )
-    return put(connection, rows), notes
+    return put(connection, table), notes
 
 
-def zoned_or_refused(connection: Backend, parsed: str, odd: str, zone: str | None, place: str) -> None:
-    """Refuse times that name no zone where none was told.
+def zoned_or_refused(
+    connection: Backend, parsed: str, odd: str, zone: str | None, number: str, place: str, line: Callable[[int], int]
+) -> None:
+    """Refuse times that name no zone where none was told; the rest as `odd_times` has it.
 
     Raises:
         InputError: there are such times.
     """
     if zone is not None:
         return
-    clocked = " UNION ALL ".join(
-        f'SELECT raw_time FROM "{table}" WHERE wall IS NOT NULL AND ahead IS NULL AND NOT "day"'
-        for table in (parsed, odd)
-    )
-    example = connection.con.execute(f"SELECT min(raw_time) FROM ({clocked})").fetchone()
-    if example and example[0] is not None:
+    example = connection.con.execute(
+        f"""SELECT raw_time, {quoted(number)} FROM "{parsed}" AS one LEFT JOIN "{odd}" AS other USING (raw_time)
+        WHERE coalesce(one.wall, other.wall) IS NOT NULL AND coalesce(one.ahead, other.ahead) IS NULL
+            AND NOT coalesce(other."day", one."day") ORDER BY 2 LIMIT 1"""
+    ).fetchone()
+    if example:
         raise InputError(
-            message("grow.times_name_time", place=place),
+            message("grow.times_name_time", place=message("log.at_line", place=place, line=line(example[1]))),
             found=example[0],
             allowed=message("grow.bare_days"),
             hint=message("grow.say_zone_they"),
@@ -183,9 +184,9 @@ def add_local_times(
     run(
         f'CREATE TEMP TABLE "{parsed}" AS SELECT "{NUMBER}", {times_sql(column, loaded.kinds[column])} FROM "{loaded.name}"'
     )
-    odd, notes = odd_times(connection, parsed, NUMBER, place, order)
+    odd, notes = odd_times(connection, parsed, NUMBER, place, loaded.line, order)
     loaded.notes += notes
-    zoned_or_refused(connection, parsed, odd, zone, place)
+    zoned_or_refused(connection, parsed, odd, zone, NUMBER, place, loaded.line)
     run(
         f"""CREATE TEMP TABLE "{whole}" AS
         WITH times AS (

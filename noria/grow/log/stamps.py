@@ -189,8 +189,10 @@ def _date(parts: dict[str, str], order: DateOrder) -> tuple[int, int, int] | Non
     if "a" not in parts:
         return int(parts["y"]), int(parts["m"]), int(parts.get("d", 1))
     first, second, third = int(parts["a"]), int(parts["b"]), int(parts["y"])
-    if len(parts["y"]) == 2 and order == "ymd":
+    if len(parts["y"]) < 3 and order == "ymd":
         return _century(first), second, third
+    if len(parts["y"]) == 1:
+        return None
     year = _century(third) if len(parts["y"]) == 2 else third
     return (year, first, second) if order == "mdy" else (year, second, first)
 

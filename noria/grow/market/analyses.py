@@ -151,7 +151,8 @@ def analyse(
         found = _with_position(found, position_of, log, targeting or TargetSettings())
     if found.asked() and where is None and not (decompose or drive.driver or happenings or sizing.ceiling):
         return found
-    series = open_market(where, log, basis)
+    shared = log is None or position_of is None or where is None or Path(where).is_dir()
+    series = open_market(where, log if shared else LogSettings(), basis)  # columns of a log are none of the series'
     found = replace(
         found,
         source=series.provenance.text(),

@@ -26,7 +26,7 @@ from scipy.special import expit, logit
 from noria.core.errors import InputError, RowError
 from noria.core.figure import Figure
 from noria.core.messages import Message, message
-from noria.grow.series.cells import read_headed
+from noria.grow.series.headed import read_headed
 from noria.grow.series.series import Floats
 from noria.grow.series.units import scale_of
 from noria.text.numbers import Style, number_of, style_of

@@ -15,6 +15,7 @@ from noria.grow.bundled import chatbot_shares
 from noria.grow.log.lake import events
 from noria.grow.log.log import Log
 from noria.grow.series.series import Series, read_series
+from noria.grow.series.shapes import SeriesOptions
 from noria.grow.series.units import scale_of
 from noria.grow.settings import LogSettings
 
@@ -50,6 +51,21 @@ class Movement:
     """Shares within each segment; empty where there is one."""
 
 
+def series_options(log: LogSettings) -> SeriesOptions:
+    """Return what a person says of a series' file by the settings that a log has, too."""
+    return SeriesOptions(
+        source=log.source,
+        licence=log.licence,
+        unit=log.unit,
+        time=log.time,
+        value=log.value,
+        segment=log.segment,
+        date_order=log.date_order,
+        decimal=log.decimal,
+        zone=log.zone or "",
+    )
+
+
 def open_market(where: str | Path | None, log: LogSettings | None = None, basis: BasisSettings | None = None) -> Series:
     """Return the series at `where`: a CSV, Excel or Parquet file, a lake's folder, or the bundled chatbot shares where none is named.
 
@@ -64,7 +80,7 @@ def open_market(where: str | Path | None, log: LogSettings | None = None, basis:
         by = "app" if log.segment == LogSettings().segment and basis.split != "app" else log.segment
         series = served_series(events(where), by, log.period, split=basis.split, calendar=log.calendar())
     else:
-        series = read_series(where)
+        series = read_series(where, series_options(log))
     return without(series, basis.without) if basis.without else series
 
 

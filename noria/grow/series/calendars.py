@@ -184,24 +184,31 @@ def is_time(text: str) -> bool:
 def read_time(text: str) -> str | None:
     """Return a time in the form of a series, of those forms that can be read in one way only; None for others.
 
-    >>> [read_time(text) for text in ("2024/3", "2024年3月5日", "2024Q2", "20240305", "2024-03-05 00:00:00", "3/5/2024")]
-    ['2024-03', '2024-03-05', '2024-04', '2024-03-05', '2024-03-05', None]
+    >>> [read_time(text) for text in ("2024/3", "2024年3月5日", "Q2 2024", "20240305", "Mar 2024", "3/5/2024")]
+    ['2024-03', '2024-03-05', '2024-04', '2024-03-05', '2024-03', None]
     """
     plain = unicodedata.normalize("NFKC", text).strip()
     plain = _MIDNIGHT.sub("", plain)
     for pattern in _FORMS:
         if found := pattern.fullmatch(plain):
             parts = found.groupdict()
+            if short := parts.pop("short", None):
+                parts["year"] = f"20{short}"
             if quarter := parts.get("quarter"):
-                return _checked(f"{parts['year']}-{3 * int(quarter) - 2:02d}")
+                return _checked(f"{parts['year']}-{3 * _counted(quarter) - 2:02d}")
             if half := parts.get("half"):
-                return _checked(f"{parts['year']}-{6 * int(half) - 5:02d}")
+                return _checked(f"{parts['year']}-{6 * _counted(half) - 5:02d}")
+            if word := parts.get("word"):
+                if word.casefold() not in _MONTH_WORDS:
+                    continue
+                return _checked(f"{parts['year']}-{_MONTH_WORDS[word.casefold()]:02d}")
             if week := parts.get("week"):
                 try:
                     return date.fromisocalendar(int(parts["year"]), int(week), 1).isoformat()
                 except ValueError:
                     return None
-            return _checked("-".join(f"{int(part):02d}" for part in parts.values() if part))
+            named = (parts.get(name) for name in ("year", "month", "day"))
+            return _checked("-".join(f"{int(part):02d}" for part in named if part))
     return None
 
 
@@ -217,11 +224,33 @@ _FORMS = tuple(
         r"(?P<year>\d{4})年 ?(?P<month>\d{1,2})月 ?(?P<day>\d{1,2})日",
         r"(?P<year>(?:19|2[01])\d{2})(?P<month>\d{2})(?P<day>\d{2})?",
         r"(?P<year>\d{4})[- ]?[Qq](?P<quarter>[1-4])",
-        r"(?P<year>\d{4})年 ?第?(?P<quarter>[1-4])季度?",
-        r"(?P<year>\d{4})[- ]?[Hh](?P<half>[12])",
-        r"(?P<year>\d{4})-?W(?P<week>\d{2})",
+        r"(?P<year>\d{4})年? ?第?(?P<quarter>[1-4一二三四])季度?",
+        r"(?P<quarter>[1-4])季度?[- /]?(?P<year>\d{4})年?",
+        r"[Qq](?P<quarter>[1-4])[- /']{0,2}(?:(?P<year>\d{4})|(?P<short>\d{2}))",
+        r"(?P<quarter>[1-4])[Qq][- /']{0,2}(?:(?P<year>\d{4})|(?P<short>\d{2}))",
+        r"(?P<year>\d{4})[- /]?[Hh](?P<half>[12])",
+        r"[Hh](?P<half>[12])[- /]?(?P<year>\d{4})",
+        r"(?P<year>\d{4})年? ?(?P<half>[上下])半年",
+        r"(?P<year>\d{4})[- ]?[Ww](?P<week>\d{1,2})",
+        r"(?P<year>\d{4})年? ?第 ?(?P<week>\d{1,2}) ?周",
+        r"[Ww](?P<week>\d{1,2})[- /](?P<year>\d{4})",
+        r"(?P<month>\d{1,2})[-/](?P<year>\d{4})",
+        r"(?P<short>\d{2})年 ?(?P<month>\d{1,2})月",
+        r"(?P<word>[A-Za-z]{3,9})\.?[-/ ,']{1,2}(?:(?P<year>\d{4})|(?P<short>\d{2}))",
+        r"(?P<year>\d{4})[-/ ](?P<word>[A-Za-z]{3,9})\.?",
     )
 )
+_COUNTED = {"一": 1, "二": 2, "三": 3, "四": 4, "上": 1, "下": 2}
+_MONTH_WORDS = {
+    form.casefold(): place
+    for names in (gregorian.month_name, gregorian.month_abbr)
+    for place, form in enumerate(names)
+    if form
+} | {"sept": 9}
+
+
+def _counted(text: str) -> int:
+    return _COUNTED[text] if text in _COUNTED else int(text)
 
 
 def _checked(plain: str) -> str | None:

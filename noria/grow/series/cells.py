@@ -1,47 +1,30 @@
-"""What stands in a series' file: a head of provenance above a table, and in its rows times, names, numbers and marks.
-
-    table = read_headed(Path("market.csv"), ("time", "entity", ...))
-    table.head["source"], table.rows[0]           # (5, {"time": "2024-01", ...}): line and cells
-
-Nothing here knows what a series is for. A cell is read in the one way in which it can be meant, or its row is refused.
-"""
+"""What stands in the rows of a series: times, names, numbers and marks, each read in the one way in which it can be meant, or refused."""
 
 from __future__ import annotations
 
-import csv
-import io
 import math
-import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from noria.core.errors import InputError, RowError
-from noria.core.messages import Message, joined, message, term
+from noria.core.messages import Message, message
 from noria.grow.log.amounts import currencies
+from noria.grow.log.date_order import DateOrder
 from noria.grow.log.names import alike, one_spelling, plain
-from noria.text.dialects import dialect_of
-from noria.text.encoding import SAMPLE_BYTES, decoded, guess
-from noria.text.formats import ENDINGS, FORMATS, Kind, format_of
-from noria.text.numbers import Number, number_of, style_of
-from noria.text.sheets import sheet_rows
-from noria.text.sources import Source
-from noria.text.tables import Notes, table_rows
+from noria.text.numbers import Number, Style, number_of, style_of
 
-from .calendars import is_time, read_time
+from .periods import read_periods
 from .units import scale_of
 
 MARKS = ("provisional", "break")
 """Columns that may be absent; yes or nothing."""
 _YES = ("yes", "y", "true", "1", "x", "是", "✓")
 _NO = ("", "no", "n", "false", "0", "否")
-_SEPARATOR = re.compile(r'\ufeff?"?sep=[^"]"?\s*', re.IGNORECASE)
 _NOBODY = ("null", "(null)", "nan", "n/a", "#n/a", "undefined", "-", "--", "?")
 _NAMED = ("entity", "segment", "measure", "unit")
-_HEADED: tuple[Kind, ...] = ("table", "text", "columns", "sheet")
-"""Kinds of files that can hold lines above the names of their columns."""
 
 
 @dataclass(frozen=True)
@@ -63,145 +46,39 @@ class Flag:
         return {"code": self.code, "time": self.time, **self.what.both()}
 
 
-@dataclass(frozen=True)
-class Headed:
-    """A table with lines of `# key: value` above it."""
-
-    head: dict[str, str]
-    rows: list[tuple[int, dict[str, str]]]
-    """Lines and cells."""
-    columns: tuple[str, ...]
-    delimiter: str
-    encoding: str
-    notes: Notes = field(default_factory=Notes)
-
-    def flags(self, known: Collection[str]) -> list[Flag]:
-        """Return what is to be told of how the file was read; `known` are the columns that are used."""
-        found = []
-        if self.encoding not in ("utf-8", "utf-8-sig"):
-            found.append(Flag("encoding", "", message("flags.encoding.not_utf_8_read", encoding=self.encoding)))
-        if unread := [name for name in self.columns if name and name not in known]:
-            found.append(
-                Flag("columns", "", message("flags.columns.columns_not_read", names=joined("join.list", unread)))
-            )
-        for what, count in self.notes.counts.items():
-            line = self.notes.first[what]
-            found.append(Flag("rows", "", message("flags.rows.first", count=count, what=what, line=line)))
-        return found
-
-
-def read_headed(path: Path, columns: Sequence[str], what: str = "a series") -> Headed:
-    """Return a table and the lines of provenance above it, whatever its encoding and dialect; packed or not, or in a spreadsheet.
-
-    Raises:
-        InputError: no text, no header, or columns that are missing.
-        RowError: a line that is no row, or has more cells than columns.
-    """
-    notes = Notes()
-    text, encoding = _text(path, what, notes)
-    lines = text.split("\n")
-    head: dict[str, str] = {}
-    above = 0
-    separator = [f"{lines.pop(0)}\n"] if _SEPARATOR.fullmatch(lines[0]) else []  # a spreadsheet's, for the table below
-    for line in lines:
-        told = _remark(line)
-        if told is None and line.strip(" \t,;|\ufeff"):
-            break
-        above += 1
-        key, _, value = re.sub("：", ":", told or "", count=1).partition(":")
-        if told:
-            head[key.strip()] = value.strip()
-    body = [*separator, *(f"{line}\n" for line in lines[above:])]
-    if len(body) == len(separator):
-        raise InputError(
-            message("grow.holds_table", path=path), allowed=message("grow.line_columns", columns=", ".join(columns))
-        )
-    source = str(path)
-    dialect = dialect_of("".join(body), Source(source).suffix, source=path, blanks=True)
-    missing = [name for name in columns if name not in dialect.columns]
-    if missing:
-        raise InputError(
-            message("grow.lacks_columns", path=path, what=term(what)),
-            found=", ".join(dialect.columns),
-            allowed=columns,
-            hint=message("grow.missing", missing=", ".join(missing)),
-        )
-    rows = []
-    for place, row in table_rows(body, dialect, source, notes):
-        if isinstance(row, RowError):
-            raise RowError(
-                row.wrong,
-                file=path,
-                line=place + above,
-                found=row.found,
-                allowed=row.allowed,
-                hint=row.hint,
-            )
-        rows.append((place + above, row))
-    notes.first = {what: place + above for what, place in notes.first.items()}
-    return Headed(head, rows, dialect.columns, dialect.delimiter, encoding, notes)
-
-
-def kind_of(path: Path, what: str = "a series") -> Kind:
-    """Return how a file is written, of those that can hold lines of provenance above their columns; any text is a table here.
-
-    Raises:
-        InputError: it is written otherwise.
-    """
-    source = Source(str(path))
-    if source.suffix not in ENDINGS:
-        return "table"
-    found = format_of(source)
-    if found.kind not in (*_HEADED, "parquet"):
-        raise _no_place(path, found.name, what)
-    return found.kind
-
-
-def _no_place(path: Path, form: str, what: str) -> InputError:
-    endings = [ending for one in FORMATS if one.kind in _HEADED for ending in one.endings]
-    return InputError(
-        message("grow.place_lines", path=path, form=form, what=term(what)),
-        allowed=message("grow.or_parquet", endings=", ".join(endings)) if what == "a series" else ", ".join(endings),
-        hint=message("grow.copy_into"),
-    )
-
-
-def _text(path: Path, what: str, notes: Notes) -> tuple[str, str]:
-    """Return a file as the text of a table, and its encoding; of a spreadsheet its first sheet as CSV."""
-    source, kind = Source(str(path)), kind_of(path, what)
-    if kind == "parquet":
-        raise _no_place(path, "Parquet", what)
-    if kind != "sheet":
-        image = source.read()
-        return decoded(image, path).replace("\r\n", "\n").replace("\r", "\n"), guess(image[:SAMPLE_BYTES])
-    above, rows = sheet_rows(source, notes)
-    out = io.StringIO()
-    csv.writer(out, lineterminator="\n").writerows([cell.replace("\n", " ") for cell in cells] for cells in rows)
-    return "\n" * above + out.getvalue(), "utf-8"
-
-
-def _remark(line: str) -> str | None:
-    """Return what stands behind # in a line of provenance, without what a spreadsheet added; None for other lines."""
-    bare = line.strip().lstrip("\ufeff")
-    if bare.startswith('"#'):
-        bare = next(csv.reader([bare]))[0]
-    return re.sub(r"[,;|\t\s]+$", "", bare[1:]) if bare.startswith("#") else None
-
-
 class PointReader:
     """Reads the cells of points, in the light of all of them: what a comma means, which spellings are one."""
 
-    def __init__(self, rows: Sequence[tuple[int, dict[str, str]]], path: Path, *, commas_divide: bool) -> None:
+    def __init__(
+        self,
+        rows: Sequence[tuple[int, dict[str, str]]],
+        path: Path,
+        *,
+        commas_divide: bool,
+        date_order: DateOrder = "",
+        decimal: str = "",
+        zone: str = "",
+    ) -> None:
         self._path = path
         self._missing: Counter[str] = Counter()
         self._times: dict[str, str] = {}
         self._spelling = {name: one_spelling(Counter(row.get(name, "") for _, row in rows)) for name in _NAMED}
         self._currencies = currencies(row.get("value", "") for _, row in rows)
+        lines: dict[str, int] = {}
+        for line, row in rows:
+            lines.setdefault(row.get("time", "").strip(), line)
+        self._periods = read_periods(lines, date_order, zone or None, str(path), lines)
+        if decimal:
+            self._style = Style(decimal)
+            return
         try:
             self._style = style_of((row.get("value", "") for _, row in rows), commas_divide=commas_divide)
         except ValueError as error:
             raise InputError(
-                message("grow.numbers_written", path=path), found=str(error), allowed=message("grow.one_way")
+                message("grow.numbers_written", path=path),
+                found=str(error),
+                allowed=message("grow.one_way"),
+                hint=message("grow.say_decimal"),
             ) from None
 
     def fields(self, line: int, row: dict[str, str]) -> tuple[Any, ...]:
@@ -227,7 +104,7 @@ class PointReader:
                 text["entity"],
                 allowed=message("grow.name_other"),
             )
-        time = text["time"] if is_time(text["time"]) else read_time(text["time"])
+        time = self._periods.times.get(text["time"])
         if time is None:
             raise self._wrong(
                 message("grow.time"),
@@ -235,7 +112,7 @@ class PointReader:
                 "time",
                 text["time"],
                 allowed=message("grow.yyyy_yyyy"),
-                hint=message("grow.say") if re.search(r"\d+[/.-]\d+[/.-]\d{4}", text["time"]) else None,
+                hint=message("grow.say_zone_days") if text["time"] == self._periods.zoneless else None,
             )
         if time != text["time"]:
             self._times.setdefault(text["time"], time)
@@ -250,7 +127,7 @@ class PointReader:
 
     def flags(self) -> list[Flag]:
         """Return what was understood in a way of its own, once all rows are read."""
-        found = []
+        found = [Flag("form", "", note) for note in self._periods.notes]
         if len(self._currencies) > 1:
             listed = ", ".join(map(repr, self._currencies.values()))
             found.append(
@@ -303,7 +180,14 @@ class PointReader:
             number = number_of(cell, self._style)
         except ValueError as error:
             if self._style.open:
-                raise self._wrong(str(error), line, "value", cell, allowed=message("grow.without_mark")) from None
+                raise self._wrong(
+                    str(error),
+                    line,
+                    "value",
+                    cell,
+                    allowed=message("grow.without_mark"),
+                    hint=message("grow.say_decimal"),
+                ) from None
             raise self._wrong(
                 message("grow.number_2"),
                 line,

@@ -21,7 +21,6 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -30,15 +29,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from noria.core.errors import InputError, RowError, unknown
-from noria.core.messages import Message, joined, message
+from noria.core.messages import message
 from noria.text.sources import Source
 
 from .calendars import between, regular
-from .cells import MARKS, Flag, PointReader, kind_of, read_headed
+from .cells import MARKS, Flag, PointReader
+from .headed import Headed, kind_of, read_table
+from .provenance import Provenance as Provenance
+from .provenance import keep_options, kept_options, provenance_of
+from .shapes import SeriesOptions, shaped_rows
 from .units import scale_of
 
 COLUMNS = ("time", "entity", "segment", "measure", "value", "unit")
-_HEADER = ("source", "licence", "as_of", "changes", "notice")
 SCHEMA = pa.schema(
     [
         ("time", pa.string()),
@@ -52,28 +54,6 @@ SCHEMA = pa.schema(
 )
 
 Floats = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Provenance:
-    """Where a series came from."""
-
-    source: str
-    """Who published it, where."""
-    licence: str
-    as_of: date
-    """The day on which the publisher's figures stood as they are here."""
-    changes: str = ""
-    """What was changed against the source."""
-    notice: str = ""
-    """Name of the file with the licence's notice, beside the series."""
-    days: Message | None = None
-    """Whose days, weeks and months its times are, where they were counted here."""
-
-    def text(self) -> Message:
-        """Return the citation that goes under a chart."""
-        cited = message("series.cited", source=self.source, licence=self.licence, as_of=self.as_of.isoformat())
-        return joined("join.nothing", [cited, message("log.cited_days", days=self.days)]) if self.days else cited
 
 
 @dataclass(frozen=True)
@@ -159,11 +139,15 @@ class Series:
         return tuple(dict.fromkeys(point.time for point in self.points if point.provisional))
 
 
-def read_series(path: str | Path) -> Series:
+def read_series(path: str | Path, options: SeriesOptions | None = None) -> Series:
     """Return the series in a table of text, a spreadsheet or a Parquet file; `flags` tell what was understood in a way of its own.
 
     A text may be in any encoding and dialect that `noria.text` reads, and any file packed or not. Every row is a point, or the file is refused
-    with the row's line and the reason.
+    with the row's line and the reason. Columns may have names of their own, and times or entities may stand side by side.
+
+    Args:
+        path: the file.
+        options: what the person says of it. It is kept beside the file, so that it need not be said again.
 
     Raises:
         InputError: no such file, no provenance, or no points.
@@ -172,40 +156,47 @@ def read_series(path: str | Path) -> Series:
     path = Path(path)
     if not path.is_file():
         raise InputError(message("grow.such_series"), found=str(path), allowed=message("grow.csv_xlsx"))
-    if kind_of(path) == "parquet":
-        return _read_parquet(path)
-    table = read_headed(path, COLUMNS)
-    return _series(table.rows, table.head, path, table.flags(set(SCHEMA.names)), commas_divide=table.delimiter == ",")
+    given = options or SeriesOptions()
+    options, kept = kept_options(path, given)
+    table = _parquet(path) if kind_of(path) == "parquet" else read_table(path, COLUMNS)
+    shaped = shaped_rows(table, options, path)
+    standard = {"time", "entity", "value"} <= set(table.columns)
+    flags = [*table.flags(SCHEMA.names if standard else table.columns), *shaped.flags]
+    provenance, more = provenance_of(table.head, kept, options, path, shaped.source)
+    series = _series(shaped.rows, provenance, path, [*flags, *more], options, commas_divide=table.delimiter == ",")
+    return replace(series, flags=(*series.flags, *keep_options(path, given, options, provenance)))
 
 
-def _read_parquet(path: Path) -> Series:
+def _parquet(path: Path) -> Headed:
     try:
         table = pq.read_table(pa.BufferReader(Source(str(path)).read()))
     except (pa.ArrowException, OSError) as error:
         raise InputError(message("errors.unreadable", path=path), found=str(error).splitlines()[0]) from None
     head = json.loads((table.schema.metadata or {}).get(b"noria.series", b"{}"))
-    missing = [name for name in COLUMNS if name not in table.column_names]
-    if missing:
-        raise InputError(
-            message("grow.lacks_columns_series", path=path), found=", ".join(table.column_names), allowed=COLUMNS
-        )
     rows = [
         (line, {name: "" if value is None else str(value) for name, value in row.items()})
         for line, row in enumerate(table.to_pylist(), 1)
     ]
-    return _series(rows, head, path, [], commas_divide=True)
+    return Headed(head, rows, tuple(table.column_names), ",", "utf-8")
 
 
 def _series(
     rows: Sequence[tuple[int, dict[str, str]]],
-    head: dict[str, str],
+    provenance: Provenance,
     path: Path,
     flags: list[Flag],
+    options: SeriesOptions,
     *,
     commas_divide: bool,
 ) -> Series:
-    provenance = _provenance(head, path)
-    reader = PointReader(rows, path, commas_divide=commas_divide)
+    reader = PointReader(
+        rows,
+        path,
+        commas_divide=commas_divide,
+        date_order=options.date_order,
+        decimal=options.decimal,
+        zone=options.zone,
+    )
     points: dict[tuple[str, str, str, str], Point] = {}
     form: int | None = None
     for line, row in rows:
@@ -271,24 +262,6 @@ def _regular(points: list[Point]) -> tuple[list[Point], list[Flag]]:
     ):
         return points, []  # one grid of times holds all measures: as they stand, then
     return [replace(point, time=names.get(point.measure, {}).get(point.time, point.time)) for point in points], flags
-
-
-def _provenance(head: dict[str, str], path: Path) -> Provenance:
-    missing = [key for key in ("source", "licence", "as_of") if not head.get(key)]
-    if missing:
-        raise InputError(
-            message("grow.does_say", path=path),
-            found="no " + ", no ".join(missing),
-            allowed=message("grow.lines_such"),
-        )
-    extra = [key for key in head if key not in _HEADER]
-    if extra:
-        raise unknown("key of provenance", extra[0], _HEADER)
-    try:
-        as_of = date.fromisoformat(head["as_of"])
-    except ValueError:
-        raise InputError(message("grow.day", path=path), found=head["as_of"], allowed="YYYY-MM-DD") from None
-    return Provenance(head["source"], head["licence"], as_of, head.get("changes", ""), head.get("notice", ""))
 
 
 def _one(kind: str, name: str | None, names: tuple[str, ...]) -> str:

@@ -25,7 +25,7 @@ from noria.core.messages import Message, message
 from noria.grow.market.labels import OTHER
 from noria.grow.market.share import Shares
 from noria.grow.series.calendars import read_time
-from noria.grow.series.cells import read_headed
+from noria.grow.series.headed import read_headed
 from noria.grow.series.series import Floats
 
 from .effect import Effect, unknown_effect
