@@ -21,6 +21,7 @@ NAMES = (
     "finetune",
     "growth",
     "lifetime",
+    "localdays",
     "lora",
     "packing",
     "pretrain",
@@ -52,7 +53,7 @@ def run(
     Parameters
     ----------
     name
-        One of diffusion, drivers, events, finetune, growth, lifetime, lora, packing, pretrain, promote,
+        One of diffusion, drivers, events, finetune, growth, lifetime, localdays, lora, packing, pretrain, promote,
         recovery, resume, scaling, serve, share_forecast, stream, tokenize, tokenizer, trials; or all.
     quick
         Fewer and shorter repeats: each benchmark ends within five minutes.

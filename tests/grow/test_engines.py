@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import os
-import shutil
-import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -19,6 +14,8 @@ import ibis
 import pyarrow as pa
 import pytest
 
+from benchmarks import engines
+from benchmarks.engines import stored
 from noria.cli.main import main
 from noria.core.errors import InputError, PackageError, SettingError
 from noria.grow.log.acts import log_of_table
@@ -41,58 +38,25 @@ from noria.grow.users.spend import hold_out_spend
 from noria.grow.users.survival import survival
 from tests.grow.worlds import events_table, world_log
 
-POSTGRES = Path("/usr/lib/postgresql")
 UNTIL = date(1997, 9, 30)
-
-
-def programs() -> Path | None:
-    """Return the folder of PostgreSQL's programs, of the newest version there is."""
-    named = shutil.which("initdb")
-    found = sorted(POSTGRES.glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
-    return found[-1].parent if found else Path(named).resolve().parent if named else None
 
 
 @pytest.fixture(scope="module")
 def postgres() -> Iterator[str]:
     """A cluster of its own in a temporary folder, reached through a socket there; gone afterwards."""
-    there = programs()
-    if there is None:
-        pytest.skip("no initdb: PostgreSQL is not installed (Debian package postgresql)")
-    if importlib.util.find_spec("psycopg") is None:
-        pytest.skip("the package psycopg is not installed")
-    # PostgreSQL refuses to run as root: then as the least of users.
-    least: dict[str, Any] = {"user": "nobody", "group": "nogroup"} if os.geteuid() == 0 else {}
-    with tempfile.TemporaryDirectory(prefix="noria-pg-") as name:
-        folder = Path(name)
-        if least:
-            shutil.chown(folder, **least)
-        run = {
-            "check": True,
-            "capture_output": True,
-            "cwd": folder,
-            "env": {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "HOME": name},
-            **least,
-        }
-        subprocess.run(
-            [there / "initdb", "-D", folder / "data", "-U", "noria", "-A", "trust", "--no-sync", "-E", "UTF8"], **run
-        )
-        options = f"-k {folder} -c listen_addresses='' -c fsync=off -c timezone=Asia/Shanghai"
-        subprocess.run(
-            [there / "pg_ctl", "-D", folder / "data", "-w", "-l", folder / "log", "-o", options, "start"], **run
-        )
-        try:
-            yield f"postgres://noria@/postgres?host={folder}"
-        finally:
-            subprocess.run([there / "pg_ctl", "-D", folder / "data", "-m", "immediate", "stop"], **run)
+    with engines.postgres() as address:
+        if address is None:
+            pytest.skip("PostgreSQL (Debian package postgresql) or the package psycopg is not installed")
+        yield address
 
 
 @pytest.fixture(scope="module")
 def clickhouse() -> str:
     """ClickHouse inside this process."""
-    for package in ("chdb", "clickhouse_connect"):
-        if importlib.util.find_spec(package) is None:
-            pytest.skip(f"the package {package} is not installed")
-    return "chdb://memory"
+    address = engines.clickhouse()
+    if address is None:
+        pytest.skip("the packages chdb and clickhouse_connect are not installed")
+    return address
 
 
 @pytest.fixture(scope="module")
@@ -110,23 +74,6 @@ def engine(request: pytest.FixtureRequest, world: pa.Table, cdnow_tenth: Log) ->
     stored(backend, "purchases", zoned)
     yield backend
     backend.disconnect()
-
-
-def stored(backend: Any, name: str, rows: pa.Table) -> None:
-    """Make a table of an engine; in ClickHouse by its own words, for ibis has none for its order."""
-    if backend.name == "clickhouse":
-        kinds = {
-            "string": "String",
-            "int64": "Int64",
-            "double": "Nullable(Float64)",
-            "bool": "Bool",
-            "timestamp[us, tz=UTC]": "DateTime64(6, 'UTC')",
-        }
-        columns = ", ".join(f'"{field.name}" {kinds[str(field.type)]}' for field in rows.schema)
-        backend.con.command(f'CREATE TABLE "{name}" ({columns}) ENGINE = MergeTree ORDER BY tuple()')
-        backend.con.insert_arrow(name, rows)
-    else:
-        backend.create_table(name, rows)
 
 
 @pytest.fixture(scope="module")

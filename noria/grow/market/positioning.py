@@ -1,10 +1,10 @@
 """Segments of users by use and value, with the reasons shown: plain rules, or clusters that say what sets them apart.
 
 found = by_rules(customers(log))
-found.segments[0].reason       # "active within 14 days, on 5 days or more"
+found.segments[0].reason       # "active within 14 days (3 of 4 returns come sooner), on 5 days or more"
 
-Rules (recency, frequency, monetary value; Hughes 1994) are cut at the data's own fifths, so that they need no tuning and say
-what they mean in days and money. Clusters are k-means (Lloyd 1982; seeding of Arthur and Vassilvitskii 2007) on standardised
+Rules are of recency, frequency and monetary value (Hughes 1994). Who is active, lapsing or gone is told by the log's own rhythm, the
+days after which its users come back; often and much are the data's own fifths. So they need no tuning and say what they mean. Clusters are k-means (Lloyd 1982; seeding of Arthur and Vassilvitskii 2007) on standardised
 logarithms, their number chosen by silhouette (Rousseeuw 1987).
 """
 
@@ -23,6 +23,7 @@ from noria.core.messages import Message, as_is, joined, message
 from noria.grow.log.log import Log
 from noria.grow.log.times import day_number
 from noria.grow.series.series import Floats
+from noria.grow.users.rhythm import Rhythm, rhythm
 
 Ints = npt.NDArray[np.int64]
 FEWEST = 20
@@ -55,6 +56,23 @@ class Customers:
     source: str
     licence: str
     as_of: date
+    rhythm: Rhythm | None = None
+    """After how long users come back; None where too few do."""
+
+    @property
+    def near(self) -> float:
+        """Days within which a user must have been seen to be active: of the rhythm, or where there is none two fifths of all users."""
+        return self.rhythm.near if self.rhythm else float(np.quantile(self.recency, 0.4))
+
+    @property
+    def far(self) -> float:
+        """Days after which a user who was not seen is gone: of the rhythm, or where there is none the last fifth of all users."""
+        return self.rhythm.far if self.rhythm else float(np.quantile(self.recency, 0.8))
+
+    @property
+    def fresh(self) -> float:
+        """Days since which a user must have come to be new: as long as to be gone, and an eighth of the log at most."""
+        return min(self.span / 8, self.far) if self.rhythm else self.span / 8
 
 
 @dataclass(frozen=True)
@@ -123,26 +141,29 @@ def customers(log: Log) -> Customers:
         log.source,
         log.licence,
         log.as_of,
+        rhythm(log),
     )
 
 
 def by_rules(found: Customers) -> Segmentation:
     """Return the users in segments by plain rules; every user falls under the first rule that fits."""
-    near, far = (float(np.quantile(found.recency, part)) for part in (0.4, 0.8))
+    near, far, fresh = found.near, found.far, found.fresh
+    known = "rhythm" if found.rhythm else "fifths"
+    near_why, far_why = message(f"potential.{known}.near"), message(f"potential.{known}.far")
     often = max(2.0, float(np.quantile(found.days, 0.8)))
     rich = float(np.quantile(found.value, 0.8))
-    fresh = found.span / 8
-    recent, lapsed = found.recency <= near, found.recency > far
+    much = (found.value >= rich) & (found.value > found.value.min())  # where all are alike none is
+    recent, gone = found.recency <= near, found.recency > far
     rules: list[tuple[Message, npt.NDArray[np.bool_], Message]] = [
         (
             message("potential.segment.champions.name"),
-            recent & (found.days >= often) & (found.value >= rich),
-            message("potential.segment.champions.rule", near=near, often=often, rich=rich),
+            recent & (found.days >= often) & much,
+            message("potential.segment.champions.rule", near=near, why=near_why, often=often, rich=rich),
         ),
         (
             message("potential.segment.loyal.name"),
             recent & (found.days >= often),
-            message("potential.segment.loyal.rule", near=near, often=often),
+            message("potential.segment.loyal.rule", near=near, why=near_why, often=often),
         ),
         (
             message("potential.segment.new.name"),
@@ -151,10 +172,19 @@ def by_rules(found: Customers) -> Segmentation:
         ),
         (
             message("potential.segment.at_risk.name"),
-            ~recent & ((found.days >= often) | (found.value >= rich)),
-            message("potential.segment.at_risk.rule", often=often, rich=rich, near=near),
+            ~recent & ((found.days >= often) | much),
+            message("potential.segment.at_risk.rule", often=often, rich=rich, near=near, why=near_why),
         ),
-        (message("potential.segment.lapsed.name"), lapsed, message("potential.segment.lapsed.rule", far=far)),
+        (
+            message("potential.segment.gone.name"),
+            gone,
+            message("potential.segment.gone.rule", far=far, why=far_why),
+        ),
+        (
+            message("potential.segment.lapsing.name"),
+            ~recent,
+            message("potential.segment.lapsing.rule", near=near, far=far),
+        ),
         (
             message("potential.segment.occasional.name"),
             np.ones(found.users.size, dtype=bool),

@@ -127,15 +127,16 @@ def targets(
 
 
 def _measured(found: Segmentation, segment: Segment) -> dict[str, Figure]:
-    people, late = found.customers, found.customers.span / 8
+    people = found.customers
+    near, fresh = people.near, people.fresh
     n = segment.members.size
     return {
         "users": segment.users,
         "value": segment.each,
         "active": proportion(
-            "active late", int((people.recency[segment.members] <= late).sum()), n, source=people.source
+            "active late", int((people.recency[segment.members] <= near).sum()), n, source=people.source
         ),
-        "new": proportion("new late", int((people.age[segment.members] <= late).sum()), n, source=people.source),
+        "new": proportion("new late", int((people.age[segment.members] <= fresh).sum()), n, source=people.source),
     }
 
 

@@ -13,6 +13,7 @@ from noria.grow.log.log import Log
 from noria.grow.log.read import log_of_rows
 from noria.grow.market.positioning import Customers, Segmentation, by_clusters, by_own, by_rules, customers
 from noria.grow.market.targets import targets
+from noria.grow.users.rhythm import rhythm
 
 
 @pytest.fixture(scope="module")
@@ -57,11 +58,50 @@ def test_every_user_is_in_one_segment(grouping: object, people: Customers) -> No
 def test_rules_hold_of_their_members(people: Customers) -> None:
     found = {segment.name["en"]: segment for segment in by_rules(people).segments}
     best = found["champions"].members
-    assert people.recency[best].max() <= np.quantile(people.recency, 0.4)
+    assert people.rhythm is not None
+    assert people.recency[best].max() <= people.rhythm.near
     assert people.days[best].min() >= 2
     assert people.value[best].min() >= np.quantile(people.value, 0.8)
-    assert people.recency[found["lapsed"].members].min() > np.quantile(people.recency, 0.8)
+    assert people.recency[found["gone"].members].min() > people.rhythm.far
+    between = people.recency[found["lapsing"].members]
+    assert people.rhythm.near < between.min() <= between.max() <= people.rhythm.far
     assert found["champions"].value.value > 3 * found["champions"].users.value
+
+
+@pytest.mark.parametrize(("every", "near"), [(1, (1, 2)), (7, (7, 9)), (365, (365, 380))])
+def test_who_is_gone_is_told_by_how_often_people_come(every: int, near: tuple[int, int]) -> None:
+    """A log of daily, weekly or yearly habits; the heaviest user does not outvote the others."""
+    random = np.random.default_rng(0)
+    begin, rows = datetime(2015, 1, 1, tzinfo=UTC).toordinal(), []
+    for user in range(40):
+        day = begin + int(random.integers(every))
+        for _ in range(9):
+            rows.append((f"u{user}", datetime.fromordinal(day).date().isoformat(), None, ""))
+            day += (
+                every
+                + int(random.integers(-(every // 20), every // 20 + 2))
+                + (2 * every if random.random() < 0.04 else 0)
+            )
+    rows += [("heavy", datetime.fromordinal(begin + day).date().isoformat(), None, "") for day in range(900)]
+    found = rhythm(rows_of(*rows))
+    assert found is not None
+    assert found.users == 41
+    assert near[0] <= found.near <= near[1]
+    assert found.near <= found.far <= 3.5 * every
+    rule = next(
+        segment.reason for segment in by_rules(customers(rows_of(*rows))).segments if "within" in segment.reason["en"]
+    )
+    assert "3 of 4 returns come sooner" in rule["en"] or "first seen" in rule["en"]
+
+
+def test_too_few_who_come_back_tell_no_rhythm() -> None:
+    rows = [(f"u{user}", f"2026-03-{1 + user:02d}", None, "") for user in range(25)]
+    log = rows_of(*rows, ("u1", "2026-03-30", None, ""))
+    assert rhythm(log) is None
+    found = {segment.name["en"]: segment.reason["en"] for segment in by_rules(customers(log)).segments}
+    assert found["gone"] == (
+        "not seen for over 23 days (the last fifth of all users; too few came back to tell a rhythm)"
+    )
 
 
 def test_clusters_find_what_is_there() -> None:

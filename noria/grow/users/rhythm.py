@@ -1,0 +1,53 @@
+"""The rhythm of a log: after how many days users come back, and so who is active, who is lapsing and who is gone.
+
+    found = rhythm(log)
+    found.near, found.far       # 9.0, 41.0: of those who come back, three of four within 9 days, and 19 of 20 within 41
+
+A week of silence says much of a chat and nothing of a tax return. So the bounds are the users' own gaps between two active days, each
+user counted once however often they come. A gap that the log's end cuts short is not known: the bounds are of those who do come back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from noria.grow.log.log import Log
+
+from .periods import NEVER, user_periods
+
+NEAR, FAR = 0.75, 0.95
+"""The parts of the returns that come within the two bounds."""
+FEWEST = 20
+"""Users who came back, below which nothing is said of a rhythm."""
+
+
+@dataclass(frozen=True)
+class Rhythm:
+    """After how long users come back."""
+
+    near: float
+    """Days within which `NEAR` of the returns come: who was there since is active."""
+    far: float
+    """Days within which `FAR` of them do: who was not there since is gone, and who was, but not within `near`, is lapsing."""
+    users: int
+    """Users who came back at all."""
+
+
+def rhythm(log: Log) -> Rhythm | None:
+    """Return how long users of a log stay away between two active days; None where fewer than `FEWEST` came back."""
+    steps = user_periods(log, "day")
+    gaps = steps.filter(steps.before != NEVER)
+    gaps = gaps.select("user", gap=gaps.period - gaps.before)
+    each = gaps.group_by("user").aggregate(gaps=gaps.count())
+    joined = gaps.join(each, "user")
+    rows = joined.group_by("gap", "gaps").aggregate(n=joined.count()).order_by("gap").to_pyarrow()
+    gap, of_user, n = (rows[name].to_numpy().astype(np.float64) for name in ("gap", "gaps", "n"))
+    weight = n / of_user  # a user's gaps together weigh one
+    users = round(float(weight.sum()))
+    if users < FEWEST:
+        return None
+    reached = np.cumsum(weight) / weight.sum()
+    near, far = (float(gap[np.searchsorted(reached, part - 1e-9)]) for part in (NEAR, FAR))
+    return Rhythm(near, far, users)
