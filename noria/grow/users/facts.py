@@ -30,7 +30,7 @@ def figures_of(study: UserStudy) -> dict[str, list[Figure]]:
         "From the first act to money": study.journey.figures(),
         f"Use over the last {study.power.days} days": study.power.figures(),
         "Needs": [figure for need in known for figure in (need.asked, need.change, need.unmet) if figure],
-        "Survival": lived,
+        "Survival": [*lived, *(study.rhythm.figures() if study.rhythm else [])],
         "Lifetime, held out": [
             *(study.holdout.figures() if study.holdout else []),
             *(study.spend.figures() if study.spend else []),

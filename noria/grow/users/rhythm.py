@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from noria.core.figure import Figure
+from noria.core.messages import message
 from noria.grow.log.log import Log
 
 from .periods import NEVER, user_periods
@@ -33,6 +35,16 @@ class Rhythm:
     """Days within which `FAR` of them do: who was not there since is gone, and who was, but not within `near`, is lapsing."""
     users: int
     """Users who came back at all."""
+    ends: tuple[tuple[float, float], tuple[float, float]]
+    """95 % intervals of the two bounds."""
+    source: str = ""
+
+    def figures(self) -> list[Figure]:
+        """Return the two bounds in days; intervals are the days at the ends of the parts' own, of so many users."""
+        return [
+            Figure(message(f"figures.rhythm.{name}"), days, self.users, *ends, unit="days", source=self.source)
+            for name, days, ends in zip(("near", "far"), (self.near, self.far), self.ends, strict=True)
+        ]
 
 
 def rhythm(log: Log) -> Rhythm | None:
@@ -49,5 +61,12 @@ def rhythm(log: Log) -> Rhythm | None:
     if users < FEWEST:
         return None
     reached = np.cumsum(weight) / weight.sum()
-    near, far = (float(gap[np.searchsorted(reached, part - 1e-9)]) for part in (NEAR, FAR))
-    return Rhythm(near, far, users)
+
+    def at(part: float) -> float:
+        return float(gap[min(int(np.searchsorted(reached, part - 1e-9)), gap.size - 1)])
+
+    halves = {part: 1.96 * (part * (1 - part) / users) ** 0.5 for part in (NEAR, FAR)}
+    (near, near_ends), (far, far_ends) = (
+        (at(part), (at(part - half), at(part + half))) for part, half in halves.items()
+    )
+    return Rhythm(near, far, users, (near_ends, far_ends), log.source)

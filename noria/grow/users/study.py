@@ -29,6 +29,7 @@ from .needs import Need, needs
 from .periods import LONGER, Period
 from .power import Power, power
 from .retention import KINDS, Retention, retention
+from .rhythm import Rhythm, rhythm
 from .spend import SpendHoldOut, hold_out_spend
 from .survival import Survival, survival
 
@@ -52,6 +53,8 @@ class UserStudy:
     funnel: Funnel | None
     """None where no steps were asked for."""
     survival: Survival | None
+    rhythm: Rhythm | None
+    """None where too few users came back."""
     holdout: HoldOut | None
     spend: SpendHoldOut | None
     silences: dict[str, str] = field(default_factory=dict)
@@ -138,6 +141,7 @@ def study_users(log: Log, unit: Period = "week", *, settings: UserSettings | Non
         needs(log, settings.power_days),
         funnel(log, steps, days=settings.funnel_days or None, order=settings.funnel_order) if steps else None,
         lived,
+        rhythm(log),
         lifetimes,
         held("spend", lambda: hold_out_spend(log, until)),
         silences,
