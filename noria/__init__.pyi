@@ -226,7 +226,7 @@ def forecast(
     apart: bool = False,
     effort: Sequence[str] = (),
     without: Sequence[str] = (),
-    unlisted: Literal["missing", "outside"] = "missing",
+    unlisted: Literal["auto", "missing", "zero", "below-cut", "outside"] = "auto",
     settings: Given = None,
 ) -> Analysis: ...
 def pretrain(
@@ -312,7 +312,7 @@ def report(
     within: float = 0.9,
     dice: int = 0,
     without: Sequence[str] = (),
-    unlisted: Literal["missing", "outside"] = "missing",
+    unlisted: Literal["auto", "missing", "zero", "below-cut", "outside"] = "auto",
     settings: Given = None,
 ) -> Page: ...
 def search(
@@ -430,7 +430,7 @@ def share(
     draws: int = 2000,
     seed: int = 0,
     without: Sequence[str] = (),
-    unlisted: Literal["missing", "outside"] = "missing",
+    unlisted: Literal["auto", "missing", "zero", "below-cut", "outside"] = "auto",
     first: str | None = None,
     last: str | None = None,
     split: Literal["tenant", "app", "model", "segment"] | None = None,

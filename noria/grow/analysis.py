@@ -36,7 +36,7 @@ class MarketStudy:
 
 
 def study_market(
-    series: Series, settings: MarketSettings | None = None, *, newcomers: bool = False, unlisted: Unlisted = "missing"
+    series: Series, settings: MarketSettings | None = None, *, newcomers: bool = False, unlisted: Unlisted = "auto"
 ) -> MarketStudy:
     """Return shares, and, where the series carries them, the back-test and the forecast of the model that it proves.
 

@@ -421,7 +421,13 @@ def test_of_what_is_missing_a_total_tells_only_the_sum(tmp_path: Path, capsys: p
         rows += [f"2024-0{month},Bert,,sales,20,units"] if month > 3 else []
     path = write(tmp_path / "s.csv", *rows)
     told = shares_of(path, capsys)
-    assert told["shares"][0]["Anna"] is None
+    assert [told["shares"][0][who] for who in ("Anna", "Bert", "Other")] == [pytest.approx(0.5), None, None]
+    open_ = told["open"][0]
+    assert (open_["Bert"]["is"], open_["Bert"]["low"], open_["Bert"]["high"]) == (
+        "missing",
+        0,
+        pytest.approx(0.5, abs=0.02),
+    )
     assert [told["shares"][5][who] for who in ("Anna", "Bert", "Other")] == pytest.approx([0.5, 0.2, 0.3])
     assert {"total", "missing", "advice"} <= set(codes(told))
     outside = shares_of(path, capsys, basis=BasisSettings(unlisted="outside"))

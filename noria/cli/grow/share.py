@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import noria
-from noria.core.messages import environment_language, for_terminal, message
+from noria.core.figure import number
+from noria.core.messages import environment_language, for_terminal, joined, message, term
 from noria.grow.market.settings import BasisSettings, DriverSettings, PotentialSettings, TargetSettings
 from noria.grow.settings import LogSettings, MarketSettings
 
@@ -144,16 +145,11 @@ def _print_shares(market: Shares, results: Mapping[str, Any]) -> None:
     from noria.grow.market.share import gathered
 
     print(f"{results['base']}: {results['source']}")
-    table = [
-        {
-            **{key: value if key == "time" else percent(value) for key, value in row.items()},
-            "HHI": item["hhi"],
-            "CR4": percent(item["cr4"]),
-            "entropy": item["entropy"],
-        }
-        for row, item in zip(results["shares"], results["concentration"], strict=True)
-    ]
-    print_table(table[-12:], ["time", *market.entities, "HHI", "CR4", "entropy"])
+    _print_periods(market, results)
+    counts = {name: count for name, count in results["cells"].items() if count}
+    if set(counts) - {"published", "zero", "derived"}:
+        told = [message("lines.cells.count", count=count, what=term(name)) for name, count in counts.items()]
+        print(for_terminal(message("lines.cells.all", cells=joined("join.list", told))))
     if results["ranks"]:
         last = results["ranks"][-1]
         least = min(
@@ -170,12 +166,70 @@ def _print_shares(market: Shares, results: Mapping[str, Any]) -> None:
                     time=last["time"],
                     tau_2=least["tau"],
                     time_2=least["time"],
-                    moved=percent(last["moved"]),
+                    moved=percent(last["moved"])
+                    if last["moved_high"] - last["moved"] < 5e-4
+                    else message("lines.cells.moved", low=percent(last["moved"]), high=percent(last["moved_high"]))
+                    if last["moved_high"] < 0.5
+                    else message("lines.cells.hidden", low=percent(last["moved"])),
                 )
             )
         )
     for flag in gathered(market.flags):
         print(f"  {for_terminal(flag.text())}")
+
+
+LATEST = 12
+"""Periods shown, of those for which anything is known."""
+_MANY = 8
+"""Names from which each has a line of its own, and each period a column."""
+
+
+def _print_periods(market: Shares, results: Mapping[str, Any]) -> None:
+    """Print the latest periods: a line each, or, of many names, a column each; a share that is not known by its bounds."""
+    open_ = {row["time"]: row for row in results["open"]}
+    table = [
+        {
+            "time": row["time"],
+            **{name: shown_share(row[name], open_.get(row["time"], {}).get(name)) for name in market.entities},
+            "HHI": _hhi(item),
+            "CR4": percent(item["cr4"]),
+            "entropy": item["entropy"],
+        }
+        for row, item, told in zip(results["shares"], results["concentration"], market.cells.known, strict=True)
+        if told.any() or (row["time"] == market.times[-1])
+    ][-LATEST:]
+    measures = [*market.entities, "HHI", "CR4", "entropy"]
+    if len(market.entities) <= _MANY:
+        print_table(table, ["time", *measures])
+        return
+    columns = [row["time"] for row in table]
+    print_table(
+        [{"entity": name, **{row["time"]: row[name] for row in table}} for name in measures], ["entity", *columns]
+    )
+
+
+def _hhi(item: Mapping[str, Any]) -> str | float | None:
+    """Return HHI, or its bounds where these say anything."""
+    hhi: float | None = item["hhi"]
+    if hhi is not None or item["least"] is None or item["most"] - item["least"] >= 9_999:
+        return hhi
+    return f"{number(round(item['least']))}–{number(round(item['most']))}"
+
+
+def shown_share(value: float | None, known: Mapping[str, Any] | None) -> str | None:
+    """Return a share as a person reads it: with its bounds where these are apart, or by them alone; None where nothing is known."""
+    if known is None:
+        return percent(value)
+    low, high = known["low"], known["high"]
+    if known["is"] == "below the cut" or (value is None and low <= 0 and high < 1):
+        return f"≤{percent(high)}"
+    if value is None:
+        return None if high - low >= 1 else f"{percent(low)}–{percent(high)}"
+    return (
+        percent(value)
+        if known["is"] == "derived" or high - low < 5e-4
+        else f"{percent(value)} [{100 * low:.1f}, {100 * high:.1f}]"
+    )
 
 
 def _print_movement(results: Mapping[str, Any]) -> None:

@@ -13,21 +13,25 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from noria.core.errors import InsufficientDataError
 from noria.core.figure import Figure
 from noria.grow.log.log import Log
 from noria.grow.series.series import Series
+from noria.grow.series.units import scale_of
 from noria.grow.settings import LogSettings, MarketSettings
 from noria.grow.users.study import open_log
 
-from .bases import Bases, bases, by_segment, over_segments
+from .bases import Bases, bases, by_segment
 from .penetration import Penetration
 from .potential import Potential
 from .ranks import rank_stability
 from .settings import BasisSettings, DriverSettings, PotentialSettings, TargetSettings
-from .share import Shares, concentration, shares
+from .share import Shares, concentration, shares, whole_market
 from .study import Drivers, Movement, drivers, movement, open_market, position, reach_of, sizes_of
 from .targets import Target
+from .tidy import without_whole_segments
 
 
 @dataclass(frozen=True)
@@ -189,12 +193,14 @@ def _with_shares(
             return replace(found, shares=moved.market, movement=moved)
         except InsufficientDataError as error:
             found = replace(found, silence={**found.silence, "decomposition": str(error)})
-    chosen = series if market.market else over_segments(series, market.measure)
-    if market.market is None and len(chosen.segments) > 1:  # shares, which cannot be summed
-        return replace(found, segments=by_segment(chosen, market.measure, unlisted=basis.unlisted))
-    whole = shares(chosen, market.measure, market.market, unlisted=basis.unlisted)
-    parts = by_segment(series, market.measure, unlisted=basis.unlisted) if chosen is not series else {}
-    return replace(found, shares=whole, segments=parts)
+    if market.market is not None:
+        return replace(found, shares=shares(series, market.measure, market.market, unlisted=basis.unlisted))
+    points = [point for point in without_whole_segments(series).points if market.measure in (None, point.measure)]
+    several = len({point.segment for point in points}) > 1
+    parts = by_segment(series, market.measure, unlisted=basis.unlisted) if several else {}
+    if several and scale_of(points[0].unit):  # shares, which cannot be summed
+        return replace(found, segments=parts)
+    return replace(found, shares=whole_market(series, market.measure, unlisted=basis.unlisted), segments=parts)
 
 
 def shares_facts(market: Shares) -> dict[str, Any]:
@@ -203,10 +209,17 @@ def shares_facts(market: Shares) -> dict[str, Any]:
         {"time": time, **{entity: _part(value) for entity, value in zip(market.entities, row, strict=True)}}
         for time, row in zip(market.times, market.values, strict=True)
     ]
+    cells, named = market.cells, market.entities
+
+    def listed(row: int, columns: Any) -> dict[str, Any]:
+        return {"time": market.times[row], **{named[at]: cells.facts(row, int(at)) for at in columns}}
+
     return {
         "base": market.base,
         "source": market.provenance.text(),
         "shares": rows,
+        "cells": cells.counts(),
+        "open": [listed(row, np.flatnonzero(columns)) for row, columns in enumerate(market.open) if columns.any()],
         "concentration": [item.as_dict() for item in concentration(market)],
         "ranks": [step.as_dict() for step in rank_stability(market)],
         "flags": [flag.as_dict() for flag in market.flags],

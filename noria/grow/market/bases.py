@@ -1,4 +1,4 @@
-"""One market on several bases side by side, each kept to itself; and a series cut or summed before it is asked.
+"""One market on several bases or in several segments side by side, each kept to itself; and a series without some names.
 
 sides = bases(series)
 sides.markets["revenue"].latest()
@@ -11,11 +11,9 @@ from dataclasses import dataclass, replace
 
 from noria.core.errors import InputError, unknown
 from noria.core.messages import message
-from noria.grow.series.series import Point, Series
-from noria.grow.series.units import scale_of
+from noria.grow.series.series import Series
 
-from .share import Shares, Unlisted, shares
-from .tidy import without_whole_segments
+from .share import Shares, Unlisted, shares, whole_market
 
 
 @dataclass(frozen=True)
@@ -27,7 +25,7 @@ class Bases:
     """Measures that gave no shares, and why."""
 
 
-def bases(series: Series, segment: str | None = None, *, unlisted: Unlisted = "missing") -> Bases:
+def bases(series: Series, segment: str | None = None, *, unlisted: Unlisted = "auto") -> Bases:
     """Return the shares of a market on every base that its series carries; amounts over all segments where none is named.
 
     Raises:
@@ -37,8 +35,11 @@ def bases(series: Series, segment: str | None = None, *, unlisted: Unlisted = "m
     silence: dict[str, str] = {}
     for measure in series.measures:
         try:
-            chosen = series if segment else over_segments(series, measure)
-            markets[measure] = shares(chosen, measure, segment, unlisted=unlisted)
+            markets[measure] = (
+                shares(series, measure, segment, unlisted=unlisted)
+                if segment
+                else whole_market(series, measure, unlisted=unlisted)
+            )
         except InputError as error:
             silence[measure] = str(error)
     if not markets:
@@ -46,7 +47,7 @@ def bases(series: Series, segment: str | None = None, *, unlisted: Unlisted = "m
     return Bases(markets, silence)
 
 
-def by_segment(series: Series, measure: str | None = None, *, unlisted: Unlisted = "missing") -> dict[str, Shares]:
+def by_segment(series: Series, measure: str | None = None, *, unlisted: Unlisted = "auto") -> dict[str, Shares]:
     """Return the shares within every segment of a series: industries, countries, languages ...
 
     Raises:
@@ -80,50 +81,3 @@ def without(series: Series, names: Iterable[str]) -> Series:
     if not kept:
         raise InputError(message("grow.entity_would"), found=", ".join(names))
     return replace(series, points=kept)
-
-
-def over_segments(series: Series, measure: str | None) -> Series:
-    """Return a series of amounts summed over its segments; one of shares, or of one segment, as it is."""
-    series = without_whole_segments(series)
-    points = [point for point in series.points if measure in (None, point.measure)]
-    measures = {point.measure for point in points}
-    if len(measures) != 1 or len({point.segment for point in points}) == 1 or scale_of(points[0].unit):
-        return series
-    return summed(series, measures.pop())
-
-
-def summed(series: Series, measure: str) -> Series:
-    """Return the amounts of one measure over all segments; a sum with a missing part is missing.
-
-    Only amounts may be summed: shares of segments may not, as nothing here can tell the segments' sizes.
-
-    Raises:
-        SettingError: no such measure.
-    """
-    if measure not in series.measures:
-        raise unknown("measure", measure, series.measures)
-    chosen = [point for point in series.points if point.measure == measure]
-    segments = len({point.segment for point in chosen})
-    groups: dict[tuple[str, str], list[Point]] = {}
-    for point in chosen:
-        groups.setdefault((point.time, point.entity), []).append(point)
-
-    def total(group: list[Point]) -> float | None:
-        if len(group) < segments or any(point.value is None for point in group):
-            return None
-        return sum(point.value or 0.0 for point in group)
-
-    points = tuple(
-        Point(
-            time,
-            entity,
-            "",
-            measure,
-            total(group),
-            group[0].unit,
-            any(point.provisional for point in group),
-            any(point.broken for point in group),
-        )
-        for (time, entity), group in groups.items()
-    )
-    return replace(series, points=points)

@@ -26,9 +26,9 @@ from noria.core.messages import Message, message
 from noria.grow.series.series import Floats, Point, Provenance, Series
 from noria.grow.series.units import scale_of
 
+from .gaps import BELOW, Unlisted, tables_of
 from .labels import OTHER
-from .share import Unlisted
-from .tidy import resolution_of, tidied
+from .tidy import resolution_of
 
 Bools = npt.NDArray[np.bool_]
 
@@ -150,7 +150,7 @@ def decompose(
     *,
     first: str | None = None,
     last: str | None = None,
-    unlisted: Unlisted = "missing",
+    unlisted: Unlisted = "auto",
 ) -> Decomposition:
     """Return why each entity's share changed between two times.
 
@@ -164,10 +164,7 @@ def decompose(
         InputError: a value is missing at one of the two times, the shares overlap, or there is only one time.
         SettingError: there is no such time.
     """
-    series = tidied(series, bound=unlisted == "missing")
-    names, parts, times, cube, unit = _cube(series, measure)
-    if unlisted == "outside":
-        cube = _outside(cube)
+    series, names, parts, times, cube, unit, open_ = _cube(series, measure, unlisted)
     scale = scale_of(unit)
     shares_only = scale is not None
     if shares_only and len(parts) > 1:
@@ -179,8 +176,8 @@ def decompose(
         )
     marked = [point for point in series.points if point.measure == (measure or point.measure)]
     broken = sorted({times.index(point.time) for point in marked if point.broken})
-    open_ = {times.index(point.time) for point in marked if point.provisional}
-    start, end = _ends(times, cube, (first, last), broken[-1] if broken else 0, open_)
+    still = {times.index(point.time) for point in marked if point.provisional}
+    start, end = _ends(times, cube, (first, last), broken[-1] if broken else 0, still)
     if scale is not None:
         cube = cube / scale
         names, cube = _with_rest(names, cube, (times[start], times[end]), (start, end))
@@ -200,7 +197,11 @@ def decompose(
         None if shares_only else sizes,
         series.provenance,
         silence,
-        (*(flag.text() for flag in series.flags), *_notes(marked, times, start, end)),
+        (
+            *(flag.text() for flag in series.flags),
+            *_notes(marked, times, start, end),
+            *_open(open_[[start, end]], names),
+        ),
     )
 
 
@@ -209,8 +210,13 @@ def concentration_change(before: Floats, after: Floats) -> Floats:
     return np.asarray(10_000 * (after - before) * (after + before), dtype=np.float64)
 
 
-def _cube(series: Series, measure: str | None) -> tuple[list[str], list[str], list[str], Floats, str]:
-    """Return entities, segments, times and values, (times, segments, entities), of one measure."""
+def _cube(
+    series: Series, measure: str | None, unlisted: Unlisted
+) -> tuple[Series, list[str], list[str], list[str], Floats, str, Bools]:
+    """Return the series made ready, entities, segments, times and values, (times, segments, entities), of one measure, and its unit.
+
+    The last array says of which values half of a bound stands for what is below a list's cut.
+    """
     if measure is None and len(series.measures) > 1:
         raise InputError(
             message("grow.series_several_measures"),
@@ -218,25 +224,25 @@ def _cube(series: Series, measure: str | None) -> tuple[list[str], list[str], li
             allowed=message("grow.one_them"),
             hint=message("grow.name_one_2"),
         )
-    chosen = [point for point in series.points if point.measure == (measure or series.measures[0])]
-    if not chosen:
+    measure = measure or series.measures[0]
+    if measure not in series.measures:
         raise SettingError(message("grow.unknown_measure"), found=measure, allowed=series.measures)
-    names = list(dict.fromkeys(point.entity for point in chosen))
-    parts = list(dict.fromkeys(point.segment for point in chosen))
-    times = list(dict.fromkeys(point.time for point in chosen))
-    cube = np.full((len(times), len(parts), len(names)), np.nan)
-    for point in chosen:
-        if point.value is not None:
-            cube[times.index(point.time), parts.index(point.segment), names.index(point.entity)] = point.value
-    return names, parts, times, cube, chosen[0].unit
+    chosen, tables = tables_of(series, measure, unlisted)
+    first = next(iter(tables.values()))
+    cube = np.stack([table.value for table in tables.values()], axis=1)
+    below = np.stack([table.states == BELOW for table in tables.values()], axis=1)
+    rested = any(table.known[:, -1].any() or (np.nan_to_num(table.value[:, -1]) > 0).any() for table in tables.values())
+    kept = slice(None) if rested else slice(-1)
+    cube, below = cube[:, :, kept], below[:, :, kept]
+    return chosen, list(first.names[kept]), list(tables), list(first.times), cube, chosen.unit, below
 
 
-def _outside(cube: Floats) -> Floats:
-    """Put zero before the first and after the last known value of each entity in each segment."""
-    known = ~np.isnan(cube)
-    begun = np.maximum.accumulate(known, axis=0)
-    goes_on = np.maximum.accumulate(known[::-1], axis=0)[::-1]
-    return np.where(~known & ~(begun & goes_on), 0.0, cube)
+def _open(below: Bools, names: list[str]) -> list[Message]:
+    """Return what is to be known of the two times where half of a bound stands for what is below a list's cut."""
+    if not below.any():
+        return []
+    listed = ", ".join(names[column] for column in np.flatnonzero(below.any((0, 1))))
+    return [message("shares.below_the_cut", n=int(below.sum()), among=below.size, listed=listed)]
 
 
 def _notes(points: list[Point], times: list[str], start: int, end: int) -> Iterator[Message]:

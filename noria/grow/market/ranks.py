@@ -2,7 +2,7 @@
 
 steps = rank_stability(market)
 steps[-1].tau, steps[-1].low, steps[-1].high, steps[-1].n      # Kendall's tau-a of the named entities; bounds are rounding's
-turnover(market)[-1]                                           # part of the market that must have moved
+steps[-1].moved                                                # part of the market that must have moved
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 
 from noria.grow.series.series import Floats
 
-from .share import Shares
+from .share import Cells, Shares
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,11 @@ class RankStep:
     high: float
     """Were every such pair in the same order."""
     n: int
-    """Entities compared: named, and above zero in at least one of the two periods."""
+    """Entities compared: named, known in both periods, and above zero in at least one of them."""
     moved: float
-    """Half the sum of absolute changes of share: the least part of the market that changed hands."""
+    """The least part of the market that changed hands: half the sum of absolute changes, where all shares are known."""
+    moved_high: float
+    """The most, whatever the missing shares are."""
     broken: bool = False
     """A value in between is not comparable with the one before it: part of the change is a change of counting."""
 
@@ -42,18 +44,22 @@ class RankStep:
 
 
 def rank_stability(market: Shares, lag: int = 1) -> list[RankStep]:
-    """Return the comparison of every whole period with the one `lag` periods before it, where that is whole too."""
-    whole = market.whole > 0
-    steps = []
+    """Return the comparison of every period with the one `lag` periods before it, of the entities that are known in both.
+
+    What changed hands lies within bounds: a share that is missing in either period has moved as little, and as much, as its bounds
+    let it. There is no step where fewer than two entities are known in both.
+    """
+    steps, cells = [], market.cells
+    known = cells.known
     for row in range(lag, len(market.times)):
-        if not (whole[row] and whole[row - lag]):
-            continue
-        before, after = market.values[row - lag, :-1], market.values[row, :-1]
-        there = (before > 0) | (after > 0)
-        if there.sum() < 2:
+        both = (known[row - lag] & known[row])[:-1]
+        before, after = cells.parts[row - lag, :-1], cells.parts[row, :-1]
+        there = both & ((np.nan_to_num(before) > 0) | (np.nan_to_num(after) > 0))
+        sums = np.nansum(market.values[[row - lag, row]], axis=1)
+        if there.sum() < 2 or sums.max() > 1 + 1e-9:  # shares that overlap are no parts of one whole
             continue
         tau, undecided, pairs = _tau(before[there], after[there], market.resolution)
-        moved = 0.5 * float(np.abs(market.values[row] - market.values[row - lag]).sum())
+        low, high = _moved(cells, row - lag, row)
         steps.append(
             RankStep(
                 market.times[row - lag],
@@ -62,11 +68,21 @@ def rank_stability(market: Shares, lag: int = 1) -> list[RankStep]:
                 max(-1.0, tau - undecided / pairs),
                 min(1.0, tau + undecided / pairs),
                 int(there.sum()),
-                moved,
+                low,
+                high,
                 any(row - lag < at <= row for at, _ in market.breaks),
             )
         )
     return steps
+
+
+def _moved(cells: Cells, earlier: int, later: int) -> tuple[float, float]:
+    """Return the least and the most part of a market that can have changed hands between two periods."""
+    won = cells.low[later] - cells.high[earlier]
+    lost = cells.low[earlier] - cells.high[later]
+    least = max(float(np.maximum(won, 0).sum()), float(np.maximum(lost, 0).sum()))
+    most = 0.5 * float(np.maximum(-won, -lost).sum())
+    return min(least, most), min(max(most, least), 1.0)
 
 
 def least_stable(steps: list[RankStep]) -> RankStep | None:

@@ -14,8 +14,9 @@ class ListingSettings(Settings):
 
     without: tuple[str, ...] = ()
     """Entities to leave out, such as a label that is the sum of others."""
-    unlisted: Literal["missing", "outside"] = "missing"
-    """An entity before its first and after its last published value: not known, or outside the market (its share in the rest)."""
+    unlisted: Literal["auto", "missing", "zero", "below-cut", "outside"] = "auto"
+    """What was not published at a time that has others: missing; zero; below the smallest of a list of the largest (between zero and
+    that); or, before an entity's first and after its last value, outside the market. Auto: a list where it looks like one, else missing."""
 
 
 class BasisSettings(ListingSettings):

@@ -19,7 +19,7 @@ from noria.grow.series.shapes import SeriesOptions
 from noria.grow.series.units import scale_of
 from noria.grow.settings import LogSettings
 
-from .bases import by_segment, over_segments, without
+from .bases import by_segment, without
 from .decompose import Decomposition, decompose
 from .drivers.attraction import DriverStudy, explain
 from .drivers.eventstudy import EventStudy, event_study, read_happenings
@@ -29,7 +29,7 @@ from .positioning import by_clusters, by_own, by_rules, customers
 from .potential import Potential, potential, read_ranges
 from .served import served_series
 from .settings import BasisSettings, DriverSettings, PotentialSettings, TargetSettings
-from .share import Shares, Unlisted, shares
+from .share import Shares, Unlisted, shares, whole_market
 from .targets import Target, targets
 
 
@@ -93,7 +93,7 @@ def movement(series: Series, measure: str | None, segment: str | None, basis: Ba
     if segment is not None:
         series = series.only(measure, segment)
     found = decompose(series, measure, first=basis.first, last=basis.last, unlisted=basis.unlisted)
-    market = shares(over_segments(series, found.base), found.base, unlisted=basis.unlisted)
+    market = whole_market(series, found.base, unlisted=basis.unlisted)
     parts = by_segment(series, found.base, unlisted=basis.unlisted) if len(found.segments) > 1 else {}
     return Movement(market, found, parts)
 
@@ -104,7 +104,7 @@ def drivers(
     segment: str | None,
     settings: DriverSettings,
     happenings: Path | None = None,
-    unlisted: Unlisted = "missing",
+    unlisted: Unlisted = "auto",
 ) -> Drivers:
     """Return what the named drivers do to the measure, and what followed the happenings in a file.
 

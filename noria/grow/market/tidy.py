@@ -1,11 +1,11 @@
 """A market's series made ready to be divided: one rest, no total among the parts, a unit that says what one whole is.
 
-    market = tidied(read_series("market.csv"))
-    market.flags          # what was taken for a total, which rests are one, what a unit was read as, and why
+    market, wholes = tidied(read_series("market.csv"))
+    market.flags                             # what was taken for a total, which rests are one, what a unit was read as, and why
+    wholes["share of visits", "world"]       # time -> what all amounts of that time make up, where that is known
 
 Of each measure and segment: labels such as Others and 其他 are one rest. A total is the sum of the others in every period, or is named
-so and is never below them; it is left out, and of amounts what it holds beyond the others is the rest. Where shares that are known
-already make up the whole, nothing is left for those that are missing: they are zero.
+so and is never below them; it is left out, and of amounts it is the whole. Of shares the whole is 100 %, or one.
 """
 
 from __future__ import annotations
@@ -22,12 +22,14 @@ from noria.grow.series.units import called_share, read_scale, scale_of
 
 from .labels import OTHER, is_rest, is_total
 
+Wholes = dict[tuple[str, str], dict[str, float]]
+"""Measure and segment -> time -> what all amounts of that time make up, in the series' unit."""
 
-def tidied(series: Series, *, bound: bool = True) -> Series:
-    """Return the series with one rest, without totals, and with a unit that says what one whole is; `flags` say what was done.
 
-    Without `bound`, what is missing stays so where nothing is left for it: zeros that were not published would hide from whoever
-    looks for an entity's first and last published value where these are.
+def tidied(series: Series) -> tuple[Series, Wholes]:
+    """Return the series with one rest, without totals, and with a unit that says what one whole is; and the whole of each time.
+
+    The series' flags say what was done.
 
     Raises:
         InputError: shares that sum to one under a unit of percent.
@@ -39,11 +41,12 @@ def tidied(series: Series, *, bound: bool = True) -> Series:
     for point in series.points:
         groups.setdefault((point.measure, point.segment), []).append(point)
     sums = _sums_throughout(groups)
-    for (measure, _), group in groups.items():
-        kept, found = _tidied(group, bound, sums[measure])
+    wholes: Wholes = {}
+    for (measure, segment), group in groups.items():
+        kept, found, wholes[measure, segment] = _tidied(group, sums[measure])
         points += kept
         flags += [flag for flag in found if flag not in flags]
-    return replace(series, points=tuple(sorted(points, key=lambda point: point.time)), flags=tuple(flags))
+    return replace(series, points=tuple(sorted(points, key=lambda point: point.time)), flags=tuple(flags)), wholes
 
 
 def without_whole_segments(series: Series) -> Series:
@@ -100,9 +103,9 @@ def _sums_throughout(groups: dict[tuple[str, str], list[Point]]) -> dict[str, se
     return throughout
 
 
-def _tidied(points: list[Point], bound: bool, sums: set[str]) -> tuple[list[Point], list[Flag]]:
+def _tidied(points: list[Point], sums: set[str]) -> tuple[list[Point], list[Flag], dict[str, float]]:
     points, flags = _one_rest(points)
-    points, more = _without_total(points, bound, sums)
+    points, more, wholes = _without_total(points, sums)
     flags += more
     _, _, values = _table(points)
     one, read = read_scale(points[0].unit, values, np.nansum(values, axis=1))
@@ -125,11 +128,9 @@ def _tidied(points: list[Point], bound: bool, sums: set[str]) -> tuple[list[Poin
                 message("flags.unit.called_share_but_unit", measure=measure, unit=unit),
             )
         )
-    if one is not None and bound:
-        one = 100.0 if read else one
-        points, more = _bounded(points, dict.fromkeys([point.time for point in points], one))
-        flags += more
-    return points, flags
+    if one is not None:
+        wholes = dict.fromkeys((point.time for point in points), 100.0 if read else one)
+    return points, flags, wholes
 
 
 def _one_rest(points: list[Point]) -> tuple[list[Point], list[Flag]]:
@@ -164,10 +165,9 @@ def _one_rest(points: list[Point]) -> tuple[list[Point], list[Flag]]:
     return sorted([*kept, *sums.values()], key=lambda point: point.time), flags
 
 
-def _without_total(points: list[Point], bound: bool, sums_throughout: set[str]) -> tuple[list[Point], list[Flag]]:
+def _without_total(points: list[Point], sums_throughout: set[str]) -> tuple[list[Point], list[Flag], dict[str, float]]:
     points, flags = _without_subtotals(points)
     times, names, values = _table(points)
-    amounts = scale_of(points[0].unit) is None
     for column, name in enumerate(names):
         others = _parts(names, values, column)
         whole, parts = values[:, column], values[:, others]
@@ -213,15 +213,10 @@ def _without_total(points: list[Point], bound: bool, sums_throughout: set[str]) 
                     message("flags.total.called_total_above_sum", name=name),
                 )
             )
-            # Of what is missing the total tells only the sum: it is in the rest where that is what the caller takes it for.
-            rows = np.flatnonzero(complete if bound else known)
-            beyond = {times[row]: max(float(whole[row] - sums[row]), 0.0) for row in rows}
-            return _with_rest(kept, points, name, beyond) if amounts else kept, flags
-        if amounts and bound:
-            kept, more = _bounded(kept, {times[row]: float(whole[row]) for row in np.flatnonzero(known)})
-            flags += more
-        return kept, flags
-    return points, flags
+        if OTHER in names and names.index(OTHER) not in others:  # a subtotal of those that are named
+            whole = whole + values[:, names.index(OTHER)]
+        return kept, flags, {times[row]: float(whole[row]) for row in np.flatnonzero(known & ~np.isnan(whole))}
+    return points, flags, {}
 
 
 def _without_subtotals(points: list[Point]) -> tuple[list[Point], list[Flag]]:
@@ -290,52 +285,6 @@ def _perhaps(name: str, parts: Floats, periods: int) -> list[Flag]:
             message("flags.total.equals_sum_others_all", name=name, periods=periods),
         )
     ]
-
-
-def _with_rest(kept: list[Point], points: list[Point], total: str, beyond: dict[str, float]) -> list[Point]:
-    """Return the points with what a total holds beyond the others in the rest; where the total is missing, so is the rest."""
-    pattern = next(point for point in points if point.entity == total)
-    listed = {point.time: point for point in kept if point.entity == OTHER}
-    rest = []
-    for time in dict.fromkeys(point.time for point in points):
-        old, amount = listed.get(time), beyond.get(time)
-        if old is not None and amount is not None:
-            amount = None if old.value is None else amount + old.value
-        rest.append(replace(old or pattern, time=time, entity=OTHER, value=amount, broken=bool(old and old.broken)))
-    return sorted([*(point for point in kept if point.entity != OTHER), *rest], key=lambda point: point.time)
-
-
-def _bounded(points: list[Point], wholes: dict[str, float]) -> tuple[list[Point], list[Flag]]:
-    """Return the points with zero for those that are missing at times at which the others already make up the whole."""
-    times, names, values = _table(points)
-    missing = np.isnan(values)
-    slack = _slack(values)
-    whole = np.array([wholes.get(time, np.nan) for time in times])
-    full = (np.abs(np.nansum(values, axis=1) - whole) <= slack) & missing.any(1) & (~missing).any(1)
-    if not full.any():
-        return points, []
-    there = {(point.time, point.entity): place for place, point in enumerate(points)}
-    added, flags, mended = [], [], list(points)
-    for column, name in enumerate(names):
-        rows = np.flatnonzero(full & missing[:, column])
-        if not rows.size:
-            continue
-        pattern = next(point for point in points if point.entity == name)
-        for row in rows:
-            place = there.get((times[row], name))
-            if place is None:
-                added.append(replace(pattern, time=times[row], value=0.0, provisional=False, broken=False))
-            else:
-                mended[place] = replace(points[place], value=0.0)
-        where = times[rows[0]] if rows.size == 1 else f"{times[rows[0]]} to {times[rows[-1]]} ({rows.size})"
-        flags.append(
-            Flag(
-                "bounded",
-                where,
-                message("flags.bounded.not_listed_others_make", name=name),
-            )
-        )
-    return sorted([*mended, *added], key=lambda point: point.time), flags
 
 
 def _table(points: Sequence[Point]) -> tuple[list[str], list[str], Floats]:

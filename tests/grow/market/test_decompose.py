@@ -12,9 +12,9 @@ from hypothesis.extra.numpy import arrays
 
 from noria.core.errors import InputError, SettingError
 from noria.grow.bundled import chatbot_shares
-from noria.grow.market.bases import bases, by_segment, summed
+from noria.grow.market.bases import bases, by_segment
 from noria.grow.market.decompose import concentration_change, decompose
-from noria.grow.market.share import Shares, shares
+from noria.grow.market.share import Shares, whole_market
 from noria.grow.series.series import Floats, Point, Provenance, Series, read_series
 from tests.grow.market.test_share import series_of
 
@@ -122,12 +122,12 @@ def test_segments_and_bases_stay_apart() -> None:
     series = market_of(cube)
     inside = by_segment(series)
     assert inside["s0"].values[1, :2].tolist() == [pytest.approx(0.7), pytest.approx(0.3)]
-    whole = shares(summed(series, "revenue"))
+    whole = whole_market(series, "revenue")
     assert whole.values[1, whole.entities.index("e0")] == pytest.approx(0.5)
     users = [
         Point(point.time, point.entity, "", "users", 50.0, "users") for point in series.points if point.segment == "s0"
     ]
-    sides = bases(Series((*summed(series, "revenue").points, *users), PROVENANCE))
+    sides = bases(Series((*series.points, *users), PROVENANCE))
     assert set(sides.markets) == {"revenue", "users"}
 
 
@@ -140,4 +140,7 @@ def test_a_sum_over_segments_with_a_missing_part_is_missing() -> None:
         ),
         PROVENANCE,
     )
-    assert [point.value for point in summed(series, "m").points] == [None, None]
+    market = whole_market(series, "m")
+    assert np.isnan(market.values).all()
+    assert market.cells.high[0, :2].tolist() == [1.0, 1.0]
+    assert not market.cells.known[0].any()

@@ -105,10 +105,11 @@ def test_a_share_over_one_hundred_percent_is_refused() -> None:
         shares(series_of({"a": [60.0], "b": [40.0]}, unit="fraction"))
 
 
-def test_nothing_known_is_told() -> None:
+def test_one_that_is_missing_hides_no_other_and_nothing_known_is_told() -> None:
     market = shares(series_of({"a": [None], "b": [5.0]}))
-    with pytest.raises(InputError, match="at no time are all shares known"):
-        market.latest()
+    assert [(figure.name, figure.value, figure.n) for figure in market.latest()] == [("b 2025-01", 0.05, 1)]
+    with pytest.raises(InputError, match="at no time is any share known"):
+        shares(series_of({"a": [None], "b": [5.0]}, unit="USD")).latest()
 
 
 def test_the_chatbot_market(chatbots: Shares) -> None:

@@ -20,7 +20,7 @@ from noria.grow.forecast.levels.levels import MINIMUM, Levels, random_walk
 from noria.grow.forecast.names import BASELINE
 from noria.grow.forecast.scoring.rolling import Ahead, Backtest, Forecaster, Record, mean_change, rolled
 from noria.grow.forecast.scoring.scores import BLEND, counts_of
-from noria.grow.market.tidy import tidied
+from noria.grow.market.gaps import tables_of
 from noria.grow.series.calendars import following
 from noria.grow.series.cells import Flag
 from noria.grow.series.series import Floats, Provenance, Series
@@ -104,8 +104,13 @@ def amounts_of(
         SettingError: none of that name.
     """
     chosen = series.only(measure, segment)
-    chosen = chosen if taking else tidied(chosen)  # a total is no rival, unless it is asked for by name
     times, names, values = chosen.matrix()
+    if not taking:  # a total is no rival, unless it is asked for by name
+        chosen, tables = tables_of(chosen, chosen.points[0].measure, "missing")
+        table = next(iter(tables.values()))
+        rested = (np.nan_to_num(table.value[:, -1]) > 0).any() or table.known[:, -1].any()
+        names = list(table.names if rested else table.names[:-1])
+        values = table.value[:, : len(names)]
     for name in taking:
         if name not in names:
             raise unknown("entity", name, names)

@@ -81,17 +81,7 @@ class _Past:
     def window(self, seen: int) -> Shares:
         """Return the market of the first `seen` periods."""
         if seen not in self._windows:
-            market = self.market
-            self._windows[seen] = Shares(
-                market.times[:seen],
-                market.entities,
-                market.values[:seen],
-                market.base,
-                market.provenance,
-                market.resolution,
-                market.flags,
-                tuple(item for item in market.breaks if item[0] < seen),
-            )
+            self._windows[seen] = self.market.until(seen)
         return self._windows[seen]
 
     def columns(self, seen: int) -> list[int]:

@@ -16,6 +16,7 @@ import numpy as np
 from scipy.stats import gamma
 
 from noria.core.figure import Figure
+from noria.grow.market.flags import entered
 from noria.grow.market.labels import OTHER
 from noria.grow.market.share import Shares
 from noria.grow.series.series import Floats
@@ -53,21 +54,15 @@ class Entries:
 
 
 def entries(market: Shares) -> Entries:
-    """Return who entered after the first whole period; what a source began to track (a break) is no entry."""
-    values, whole = market.values, np.flatnonzero(market.whole)
-    paths = []
-    if whole.size:
-        for column, name in enumerate(market.entities):
-            there = np.flatnonzero(np.nan_to_num(values[:, column]) > 0)
-            if (
-                name == OTHER
-                or not there.size
-                or there[0] <= whole[0]
-                or any(item == (there[0], column) for item in market.breaks)
-            ):
-                continue
-            path = values[there[0] :, column]
-            paths.append(path[~np.isnan(path)])
+    """Return who entered: what a source began to track (a break), or what a gap hides, is no entry."""
+    cells, whole, paths = market.cells, np.flatnonzero(market.whole), []
+    for column, name in enumerate(market.entities):
+        came = entered(cells.sure[:, column], np.where(cells.known, cells.parts, 0.0)[:, column])
+        if name == OTHER or came is None or any(item == (came[1], column) for item in market.breaks):
+            continue
+        path = market.values[came[1] :, column]
+        paths.append(path[~np.isnan(path)])
+    paths = [path for path in paths if path.size]
     return Entries(max(int(whole.size) - 1, 1), tuple(paths), market.provenance.text())
 
 

@@ -207,9 +207,11 @@ class _Paths:
         self.window = window
         named = [place for place, name in enumerate(market.entities) if name != OTHER]
         floor = COARSE * market.resolution
+        # Of published shares alone: those of one time compare exactly, whatever else of it is missing.
+        parts = np.where(market.cells.known, market.cells.parts, np.nan)
         with np.errstate(divide="ignore", invalid="ignore"):
-            self.logs = np.where(market.values > 0, np.log(market.values), np.nan)
-            coarse = market.values < floor
+            self.logs = np.where(parts > 0, np.log(parts), np.nan)
+            coarse = parts < floor
         self.logs[coarse] = np.nan
         self.columns = [place for place in named if not np.isnan(self.logs[:, place]).all()]
         self.broken = np.zeros(market.values.shape, dtype=bool)

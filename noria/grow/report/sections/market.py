@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from noria.core.figure import Figure
 from noria.core.messages import as_is, message
 from noria.grow.forecast.names import BASELINE, NAMES
@@ -24,17 +26,18 @@ def market_section(
     """Return shares, concentration, forecast and back-test of one market; `model` made the forecast, the winner if not given."""
     facts: dict[str, Any] = {"licence": market.provenance.licence, "as_of": market.provenance.as_of.isoformat()}
     source = market.provenance.source
-    n = int(market.whole.sum())
     latest = [row for row in concentration(market) if row.hhi is not None]
+    row = market.values[market.latest_row]
+    known = [entity for entity, value in zip(market.entities, row, strict=True) if value == value]
     shown = [
         Shown(
-            Figure(figure.name, figure.value, n, figure.low, figure.high, source=source, level=figure.level),
+            Figure(figure.name, figure.value, figure.n, figure.low, figure.high, source=source, level=figure.level),
             message("market.share.name", entity=entity_name(entity)),
             message("market.share.meaning", name=figure.name[len(entity) + 1 :]),
             percent=True,
             **facts,
         )
-        for entity, figure in list(zip(market.entities, market.latest(), strict=True))[:3]
+        for entity, figure in list(zip(known, market.latest(), strict=True))[:3]
     ]
     if latest:
         shown.append(
@@ -43,8 +46,8 @@ def market_section(
                     "HHI",
                     latest[-1].hhi or 0.0,
                     len(market.entities),
-                    latest[-1].hhi,
-                    latest[-1].hhi_high,
+                    latest[-1].least,
+                    latest[-1].most,
                     source=source,
                     level=1.0,
                 ),
@@ -95,7 +98,7 @@ def forecast_table(market: Shares, forecast: ShareForecast) -> Table:
     rows: list[list[str | float | Text | None]] = [
         [
             entity_name(entity),
-            f"{market.values[-1, column]:.1%}",
+            None if np.isnan(market.values[-1, column]) else f"{market.values[-1, column]:.1%}",
             f"{middle[-1, column]:.1%}",
             f"{low[-1, column]:.1%}",
             f"{high[-1, column]:.1%}",

@@ -12,7 +12,7 @@ from noria.core.figure import Figure
 from noria.core.messages import as_is, joined, message
 from noria.grow.market.bases import Bases
 from noria.grow.market.decompose import Decomposition, concentration_change
-from noria.grow.market.ranks import least_stable, rank_stability
+from noria.grow.market.ranks import RankStep, least_stable, rank_stability
 from noria.grow.market.share import Shares, concentration, gathered
 from noria.grow.report.charts.chart import Text, entity_name
 from noria.grow.report.charts.market import base_name, decomposition_chart, share_chart
@@ -42,7 +42,7 @@ def movement_section(market: Shares, found: Decomposition, parts: Mapping[str, S
                 message("shares.least_stable_step.meaning", before=least.before, time=least.time, count=len(steps)),
                 **facts,
             ),
-            _moved(market, steps[-1].before, steps[-1].time, steps[-1].moved, source, facts),
+            _moved(market, steps[-1], source, facts),
         ]
     names: dict[str, Text] = {
         "change": message("shares.names.change"),
@@ -165,15 +165,14 @@ def served_section(sides: Bases) -> Section:
     )
 
 
-def _moved(market: Shares, before: str, time: str, moved: float, source: str, facts: dict[str, Any]) -> Shown:
+def _moved(market: Shares, step: RankStep, source: str, facts: dict[str, Any]) -> Shown:
     slack = len(market.entities) * market.resolution / 2
-    figure = Figure(
-        "moved", moved, len(market.entities), max(0.0, moved - slack), min(1.0, moved + slack), source=source, level=1.0
-    )
+    low, high = max(0.0, step.moved - slack), min(1.0, step.moved_high + slack)
+    figure = Figure("moved", step.moved, step.n, low, high, source=source, level=1.0)
     return Shown(
         figure,
         message("shares.share_changed_hands.name"),
-        message("shares.share_changed_hands.meaning", before=before, time=time),
+        message("shares.share_changed_hands.meaning", before=step.before, time=step.time),
         percent=True,
         **facts,
     )
