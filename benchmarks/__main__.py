@@ -15,6 +15,7 @@ from .results import keep, named, write_page
 from .start import started
 
 NAMES = (
+    "answers",
     "diffusion",
     "drivers",
     "events",
@@ -53,7 +54,7 @@ def run(
     Parameters
     ----------
     name
-        One of diffusion, drivers, events, finetune, growth, lifetime, localdays, lora, packing, pretrain, promote,
+        One of answers, diffusion, drivers, events, finetune, growth, lifetime, localdays, lora, packing, pretrain, promote,
         recovery, resume, scaling, serve, share_forecast, stream, tokenize, tokenizer, trials; or all.
     quick
         Fewer and shorter repeats: each benchmark ends within five minutes.

@@ -26,6 +26,7 @@ __version__ = "0.1.0"
 os.environ.setdefault("GOMP_SPINCOUNT", "20000")
 
 _PLACES = {
+    "answers": "answers",
     "base": "make",
     "clean": "make",
     "collect": "make",
@@ -34,7 +35,7 @@ _PLACES = {
     "evaluate": "make",
     "finetune": "finetuning",
     "forecast": "grow",
-    "load": "answers",
+    "load": "predictor",
     "pretrain": "make",
     "promote": "promote",
     "report": "grow",

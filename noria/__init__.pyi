@@ -8,9 +8,10 @@ from pathlib import Path
 from signal import Signals
 from typing import Any, Literal, overload
 
+from noria.api import answers as answers
 from noria.api import promote as promote
-from noria.api.answers import load as load
 from noria.api.options import Given as Given
+from noria.api.predictor import load as load
 from noria.api.results import Analysis as Analysis
 from noria.api.results import Compressed as Compressed
 from noria.api.results import Corpus as Corpus
@@ -258,6 +259,7 @@ def report(
     series: str | Path | None = None,
     happenings: str | Path | None = None,
     potential: str | Path | None = None,
+    answers: str | Path | None = None,
     promotion: PlanBasis | Mapping[str, Any] | None = None,
     user: str = "user",
     time: str = "time",
@@ -522,6 +524,7 @@ def users(
 ) -> Analysis: ...
 
 __all__ = [
+    "answers",
     "base",
     "clean",
     "collect",

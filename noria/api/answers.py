@@ -1,245 +1,183 @@
-"""Answers in this process: a model folder, loaded once, asked texts or rows.
+"""Share of answer: put customers' questions to assistants, and see how often each brand is named, first, and well spoken of.
 
-with noria.load("runs/demo/sentiment-served") as model:
-    model("物流很快")                        # {"label": "positive", "score": 0.97, ...}
-    model.classify(["物流很快", "broken"])   # a list of such
+noria.answers.ask("questions.csv", brands="brands.csv", out="answers", assistant=("deepseek=https://api.deepseek.com/v1,model=deepseek-chat",))
+noria.answers.show("answers", series="series.csv")                    # rates with intervals; a series for `noria.share`
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self, overload
+from typing import TYPE_CHECKING
 
-from noria.core.caveats import caveats_of
-from noria.core.errors import InputError, SettingError
+from noria.core.errors import InputError, ResourceError, SettingError
 from noria.core.messages import message
+from noria.grow.answers.settings import AskSettings, CountSettings
 
-from .options import PathLike, as_path
+from .make import Progress, report_of
+from .options import from_settings
+from .results import Analysis
 
 if TYPE_CHECKING:
-    import numpy as np
+    from noria.grow.answers.counting import Sentiment
 
-    from noria.infer.engine import Engine
-    from noria.infer.replies import Given as Asked
-
-Answer = dict[str, Any]
+__all__ = ["ask", "show"]
 
 
-def load(
-    model: PathLike,
-    *,
-    engine: Literal["torch", "openvino", "llamacpp", "genai"] | None = None,
-    threads: int | None = None,
-) -> Predictor:
-    """Load a model folder to answer in this process, through the engine that would serve it.
+@from_settings("answers")
+def ask(questions: Path, *, brands: Path, out: Path, asking: AskSettings, progress: Progress = True) -> Analysis:
+    """Put each question to each assistant so many times, and keep every raw answer.
 
-        noria.load("intents")("发票怎么开？")["label"]
-        noria.load("names").tag(["王明去了北京。"])
-        noria.load("bot").chat([{"role": "user", "content": "Hello"}])["text"]
+    The same call goes on where it was cut off: what was answered is not asked again. Questions, assistants and draws may be added to a
+    wave; a day on which all is answered begins the next.
+
+        noria.answers.ask("questions.csv", brands="brands.csv", out="answers", assistant=("mine=http://127.0.0.1:8000/v1",))
 
     Args:
-        model: a model folder of Noria's, or one in the Hugging Face layout that names its task.
-        engine: torch, openvino, llamacpp or genai, whatever the certificate says; by default the compressed one where its
-            certificate was passed, else torch.
-        threads: of one forward pass; all cores by default.
+        questions: a file with a column question, or a text file with one a line.
+        brands: a file with a column brand and, where needed, aliases, ambiguous and except.
+        out: the folder of the answers.
+        progress: a bar on a terminal, lines where output is piped; False is silent.
+
+    Returns:
+        rows: the calls of each assistant in this wave: asked, answered, refused, empty, failed.
+        study: a `noria.grow.answers.asking.Asked`.
 
     Raises:
-        FolderError: the folder is missing, damaged or no model, or holds no file for the engine asked for.
-        SettingError: unknown engine.
+        InputError: a file cannot be used, or not one call was answered.
+        SettingError: a setting is not allowed, a key is not set, or the wave was asked otherwise.
+        ResourceError: another process is asking into the folder.
     """
-    from noria.infer.choose import open_engine
+    from noria.grow.answers.asking import ask_all
+    from noria.grow.answers.endpoint import assistant_of
+    from noria.grow.answers.panel import Panel
+    from noria.grow.answers.tables import read_brands, read_questions
 
-    folder = as_path(model)
-    return Predictor(open_engine(folder, threads=threads, prefer=engine))
-
-
-class Predictor:
-    """A loaded model. Not safe to use from two threads at once; `close` gives its memory back, and so does `with`."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self._writing: _Writing | None = None
-
-    @property
-    def path(self) -> Path:
-        """The model's folder."""
-        return self._engine.folder
-
-    @property
-    def task(self) -> str:
-        """Name of the task that it answers."""
-        return self._engine.task.name
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """Labels that it knows; empty for a task without."""
-        return self._engine.task.labels
-
-    @property
-    def engine(self) -> str:
-        """Name of the engine that runs it: torch, openvino, llamacpp or genai."""
-        return self._engine.kind
-
-    @property
-    def max_length(self) -> int:
-        """Most tokens of one text, special tokens included."""
-        return self._engine.max_length
-
-    @overload
-    def __call__(self, given: Asked, **sampling: Any) -> Answer: ...
-    @overload
-    def __call__(self, given: Sequence[Asked], **sampling: Any) -> list[Answer]: ...
-    def __call__(self, given: Asked | Sequence[Asked], **sampling: Any) -> Answer | list[Answer]:
-        """Return the answer to a text or row, or a list of answers to several.
-
-        Args:
-            given: a text, a row, or a sequence of them.
-            sampling: of a causal model: max_tokens, temperature, top_p, top_k, seed, stop ...; as of `complete`.
-
-        Raises:
-            InputError: a text that the task cannot read.
-        """
-        one = isinstance(given, str | Mapping)
-        asked: list[Any] = [given] if one else list(given)
-        for each in asked:
-            if not isinstance(each, str | Mapping):
-                raise InputError(
-                    message("commands.text_row"), found=type(each).__name__, allowed=message("commands.str_mapping")
-                )
-        if self._engine.task.head == "causal":
-            found = self._written(asked, **sampling)
-        else:
-            if sampling:
-                raise SettingError(message("commands.model_draws", task=self.task), found=", ".join(sampling))
-            from noria.infer.engine import answer
-
-            found = answer(self._engine, asked)
-        return found[0] if one else found
-
-    def classify(self, texts: Sequence[Asked]) -> list[Answer]:
-        """Return {label, score, scores} of each text, or {labels, scores} where a text may have several."""
-        return self._as(("classify", "numeric"), texts)
-
-    def tag(self, texts: Sequence[Asked]) -> list[Answer]:
-        """Return {spans: [{start, end, label, text ...}]} of each text; places in characters."""
-        return self._as(("tag",), texts)
-
-    def answer(self, questions: Sequence[Mapping[str, Any]]) -> list[Answer]:
-        """Return the words of each {question, context} that answer it, with their place in characters, or none."""
-        return self._as(("answer",), questions)
-
-    def embed(self, texts: Sequence[str]) -> np.ndarray:
-        """Return the vectors of texts [texts, width], float32, each of length one."""
-        import numpy as np
-
-        return np.asarray([one["embedding"] for one in self._as(("embed",), texts)], dtype=np.float32)
-
-    def translate(self, texts: Sequence[str]) -> list[Answer]:
-        """Return {text} of each source, written anew; for models that translate or summarise."""
-        return self._as(("translate", "summarise"), texts)
-
-    def complete(self, prompt: str, **sampling: Any) -> Answer:
-        """Return {text, tokens, prompt_tokens, finish} of what follows a prompt.
-
-        Args:
-            prompt: a text.
-            sampling: max_tokens (128), temperature (0.8), top_p, top_k, seed, repetition_penalty ..., and stop, texts that
-                end it.
-
-        Raises:
-            InputError: the prompt is too long, or a number is out of its range.
-            SettingError: the model does not complete texts.
-        """
-        return self._as(("complete", "causal"), [prompt], **sampling)[0]
-
-    def chat(self, messages: str | Sequence[Mapping[str, str]], **sampling: Any) -> Answer:
-        """Return {text, tokens, prompt_tokens, finish} of the assistant's next turn; see `complete`.
-
-        Args:
-            messages: [{role, content}], role system, user or assistant; or a text, which is a user's turn.
-            sampling: as of `complete`.
-        """
-        asked: Asked = messages if isinstance(messages, str) else {"messages": list(messages)}
-        return self._as(("chat",), [asked], **sampling)[0]
-
-    def close(self) -> None:
-        """Give the memory back."""
-        self._engine.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def __repr__(self) -> str:
-        labels = f", {len(self.labels)} labels" if self.labels else ""
-        return f"Predictor {self.path}: {self.task}{labels}, engine {self.engine}, up to {self.max_length:,} tokens"
-
-    def _repr_html_(self) -> str:
-        import html
-
-        notes = "".join(f"<li>BUT {html.escape(words)}</li>" for words in caveats_of(self.path))
-        return f"<p><b>{html.escape(repr(self))}</b></p>" + (f"<ul>{notes}</ul>" if notes else "")
-
-    def _as(self, tasks: Sequence[str], given: Sequence[Asked], **sampling: Any) -> list[Answer]:
-        if self.task not in tasks:
-            raise SettingError(message("commands.model_another"), found=self.task, allowed=tasks)
-        if isinstance(given, str | Mapping):
-            raise InputError(message("commands.one_text"), found=given, hint=message("commands.put_list"))
-        return self(list(given), **sampling)
-
-    def _written(self, asked: Sequence[Asked], *, stop: Sequence[str] = (), **sampling: Any) -> list[Answer]:
-        """Return what follows each prompt, all of them made together."""
-        from dataclasses import asdict, fields
-
-        from noria.tasks.complete import Sampling
-
-        known = [one.name for one in fields(Sampling)]
-        for name in sampling:
-            if name not in known:
-                raise SettingError(message("commands.unknown_setting", name=name), allowed=[*known, "stop"])
-        drawn = asdict(Sampling(**sampling))
-        if self._writing is None:
-            self._writing = _Writing(self._engine)
-        return self._writing.write(asked, drawn, stop)
+    listed, notes = read_questions(questions)
+    named = read_brands(brands)
+    assistants = [assistant_of(one) for one in asking.assistant]
+    found = ask_all(Panel(out), listed, named, assistants, asking, report_of(progress))
+    said = [*notes]
+    for name, why in found.stopped.items():
+        said.append(message("answers.assistant_stopped", assistant=name, why=why))
+    for name, why in found.failures.items():
+        if name not in found.stopped:
+            said.append(message("answers.first_failure", assistant=name, why=why))
+    said += [found.text()] + ([message("answers.go_on")] if found.left else [])
+    facts = {
+        "wave": found.wave.time,
+        **{name: found.made[name] for name in ("answered", "refused", "empty", "failed")},
+        "before": found.before,
+        "left": found.left,
+        "stopped": found.stopped,
+        "failures": found.failures,
+    }
+    return Analysis(f"answers in {out}, wave {found.wave.time}", (), (), tuple(said), facts, found)
 
 
-class _Writing:
-    """Completions of a causal model, made together."""
+@from_settings("answers")
+def show(
+    answers: Path,
+    *,
+    brands: Path | None = None,
+    sentiment: str | None = None,
+    series: Path | None = None,
+    counting: CountSettings,
+) -> Analysis:
+    """How often each brand is named, named first and well spoken of, with intervals over questions; and what differs.
 
-    def __init__(self, engine: Engine) -> None:
-        from noria.infer.completions import CompletionStreams
+        noria.answers.show("answers", sentiment="runs/demo/sentiment-served").rows
+        noria.share("series.csv", measure="answers naming it", segment="deepseek")
 
-        self._told: list[Answer] = []
-        self._fault: Exception | None = None
-        self._streams = CompletionStreams(engine, self._send, self._fail)
+    Args:
+        answers: the folder that `ask` wrote.
+        brands: other brands or names than those given when the questions were asked: all raw answers are counted anew.
+        sentiment: a model folder, or the address of a server up to /v1, that classifies texts; without one nothing is said of who is
+            well spoken of.
+        series: write the rates there as a series with its provenance, for `noria.share` and `noria.forecast`.
 
-    def write(self, prompts: Sequence[Asked], sampling: Mapping[str, Any], stop: Sequence[str]) -> list[Answer]:
-        """Return what follows each prompt."""
-        self._told, self._fault = [{"text": ""} for _ in prompts], None
-        try:
-            for number, prompt in enumerate(prompts):
-                self._streams.begin({"id": number, "prompt": prompt, "sampling": sampling, "stop": stop})
-            while self._streams.busy and self._fault is None:
-                self._streams.step()
-        finally:
-            for number in range(len(prompts)):
-                self._streams.forget(number)
-        if self._fault is not None:
-            raise self._fault
-        return self._told
+    Returns:
+        rows: a row a wave, assistant and brand: named, first, share and, with a model, well, each with low and high.
+        study: a `noria.grow.answers.study.AnswerStudy`.
 
-    def _send(self, message: Mapping[str, Any]) -> None:
-        one = self._told[message["id"]]
-        one["text"] += message["text"]
-        one |= {name: message[name] for name in ("tokens", "prompt_tokens", "finish") if name in message}
-        if "logprobs" in message:
-            one["logprobs"] = [*one.get("logprobs", ()), *message["logprobs"]]
+    Raises:
+        InputError: nothing was asked, or a file cannot be used.
+        SettingError: the model is no classifier, or has no label that means well.
+    """
+    from noria.grow.answers.panel import Panel
+    from noria.grow.answers.study import study_answers
+    from noria.grow.answers.tables import read_brands
 
-    def _fail(self, number: int, error: Exception) -> None:
-        self._fault = error
+    with sentiment_of(sentiment, counting) as judge:
+        study = study_answers(Panel(answers), counting, brands=read_brands(brands) if brands else (), sentiment=judge)
+    if series is not None:
+        study.write_series(series)
+    return Analysis(
+        message("answers.head", source=study.source),
+        tuple(study.figures()),
+        tuple(study.rows()),
+        study.notes,
+        study.as_dict(),
+        study,
+    )
+
+
+@contextmanager
+def sentiment_of(where: str | None, counting: CountSettings) -> Iterator[Sentiment | None]:
+    """Give what labels texts: a model folder opened for the time, or a server asked; None where neither is named.
+
+    Raises:
+        SettingError: the model is no classifier, or has none of the labels that mean well.
+    """
+    if not where:
+        yield None
+        return
+    if where.startswith(("http://", "https://")):
+        yield _served(where.rstrip("/"), counting)
+        return
+    from .predictor import load
+
+    with load(where) as model:
+        if model.task != "classify":
+            raise SettingError(message("answers.sentiment_task"), found=model.task, allowed="classify")
+        _check_labels(model.labels, counting)
+        yield lambda texts: [str(one["label"]) for one in model.classify(list(texts))]
+
+
+def _check_labels(labels: Sequence[str], counting: CountSettings) -> None:
+    if not {label.casefold() for label in labels} & {label.casefold() for label in counting.good}:
+        raise SettingError(
+            message("answers.sentiment_labels"),
+            found=", ".join(labels),
+            allowed=counting.good,
+            hint=message("answers.name_good"),
+        )
+
+
+def _served(url: str, counting: CountSettings, batch: int = 32) -> Callable[[Sequence[str]], list[str]]:
+    """Return what asks a server's /classify; its key comes from the environment variable NORIA_KEY, where it wants one."""
+    import os
+
+    import httpx
+
+    key = os.environ.get("NORIA_KEY", "")
+
+    def judge(texts: Sequence[str]) -> list[str]:
+        found: list[str] = []
+        with httpx.Client(headers={"authorization": f"Bearer {key}"} if key else {}, timeout=120) as client:
+            for start in range(0, len(texts), batch):
+                try:
+                    reply = client.post(f"{url}/classify", json={"input": list(texts[start : start + batch])})
+                    reply.raise_for_status()
+                    data = reply.json()["data"]
+                    if not start:
+                        _check_labels([str(label) for label in data[0]["scores"]], counting)
+                    found += [str(one["label"]) for one in data]
+                except httpx.HTTPError as error:
+                    raise ResourceError(message("answers.sentiment_failed", url=url), found=str(error)) from None
+                except (ValueError, KeyError, IndexError, TypeError) as error:
+                    raise InputError(message("answers.sentiment_failed", url=url), found=repr(error)) from None
+        return found
+
+    return judge

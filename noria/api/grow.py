@@ -170,6 +170,7 @@ def report(
     series: Path | None = None,
     happenings: Path | None = None,
     potential: Path | None = None,
+    answers: Path | None = None,
     promotion: PlanBasis | Mapping[str, Any] | None = None,
     reading: LogSettings,
     asked: UserSettings,
@@ -188,6 +189,7 @@ def report(
         series: market points with a header of provenance; the bundled chatbot shares where None.
         happenings: file with the columns time, entity and name: what followed each.
         potential: file of ranges of inputs: market size top-down and bottom-up.
+        answers: folder that `noria grow answers ask` wrote: how often assistants name each brand.
         promotion: what a promotion plan rests on: experiment and spend, and how each is read.
 
     Raises:
@@ -205,6 +207,7 @@ def report(
         series=series,
         happenings=happenings,
         potential=potential,
+        answers=answers,
         drive=drive,
         sizing=sizing,
         basis=promotion if isinstance(promotion, PlanBasis) else PlanBasis.make(**(promotion or {})),

@@ -23,7 +23,7 @@ from noria.core.folder import Manifest, read_manifest
 from noria.core.messages import for_terminal, message
 
 if TYPE_CHECKING:
-    from .answers import Predictor
+    from .predictor import Predictor
 
 ROWS = 12
 """Rows of a table that are shown."""
@@ -180,7 +180,7 @@ class Model(Folder):
 
     def load(self, **options: Any) -> Predictor:
         """Return what answers with this model in this process; see `noria.load`."""
-        from .answers import load
+        from .predictor import load
 
         return load(self.path, **options)
 

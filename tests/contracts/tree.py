@@ -43,6 +43,7 @@ ORDER = [
     "market",
     "forecast",
     "promote",
+    "answers",
     "report",
 ]
 """Folders in the order in which work flows through them; any other comes after, by name."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from cyclopts import App
 
+from .answers import app as answers
 from .forecast import forecast
 from .promote import app as promote
 from .report import report
@@ -26,5 +27,5 @@ app = App(
         noria grow report runs/demo/lake --out report.html
     """,
 )
-for command in (users, share, forecast, promote, report):
+for command in (users, share, forecast, promote, answers, report):
     app.command(command)

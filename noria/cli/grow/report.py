@@ -22,6 +22,7 @@ def report(
     series: Path | None = None,
     happenings: Path | None = None,
     potential: Path | None = None,
+    answers: Path | None = None,
     settings: Annotated[LogSettings, Flatten] = LogSettings(),
     user_settings: Annotated[UserSettings, Flatten] = UserSettings(),
     market: Annotated[MarketSettings, Flatten] = MarketSettings(),
@@ -49,6 +50,8 @@ def report(
         A CSV file with the columns time, entity and name: what followed each, beside rivals and placebo events.
     potential
         A CSV file of ranges of inputs: market size top-down and bottom-up.
+    answers
+        The folder that `noria grow answers ask` wrote: how often assistants name each brand.
     out
         Where to write the page.
     """
@@ -57,6 +60,7 @@ def report(
         series=series,
         happenings=happenings,
         potential=potential,
+        answers=answers,
         promotion=basis,
         out=out,
         settings=[settings, user_settings, market, drive, sizing, listing],

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from noria.core.errors import InputError
 from noria.grow.analysis import study_market, study_users
+from noria.grow.answers.panel import Panel
+from noria.grow.answers.study import study_answers
 from noria.grow.bundled import chatbot_shares
 from noria.grow.forecast.study import period_for, study_users_ahead
 from noria.grow.log.log import Log
@@ -23,6 +25,7 @@ from noria.grow.usage import usage
 from noria.grow.users.study import UserStudy, open_log
 
 from .page import Section
+from .sections.answers import answers_section
 from .sections.drivers import drivers_section
 from .sections.forecast import forecast_section
 from .sections.habits import habits_section
@@ -45,6 +48,7 @@ def compose(
     series: Path | None = None,
     happenings: Path | None = None,
     potential: Path | None = None,
+    answers: Path | None = None,
     drive: DriverSettings,
     sizing: PotentialSettings,
     basis: PlanBasis,
@@ -60,6 +64,7 @@ def compose(
         series: market points; the bundled chatbot shares where None.
         happenings: file of events: what followed each.
         potential: file of ranges: how large the market could be.
+        answers: folder of answers: how often assistants name each brand.
         drive: which measures may drive the one shown.
         sizing: how ranges are drawn, and the ceiling of use.
         basis: experiment and spend that a promotion plan rests on.
@@ -75,6 +80,8 @@ def compose(
         sections = _of_users(opened, settings, user_settings, market, left_out)
         sections += _of_market(points, market, listing.unlisted, drive, happenings, sizing, potential, left_out)
         sections += _or_why(left_out, "segments and targets", lambda: _of_targets(opened))
+    if answers is not None:
+        sections.append(answers_section(study_answers(Panel(answers))))
     if basis.experiment is not None or basis.spend is not None:
         lake = Path(log) if log is not None and Path(log).is_dir() else None
         sections += promotion_sections(study_plan(lake, basis))

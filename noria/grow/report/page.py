@@ -28,6 +28,8 @@ from noria.core.messages import Message, message
 from .charts.chart import Chart, Text, cited_data, in_both
 
 Wing = Literal["build", "ship", "grow"]
+NAME = 24
+"""Characters up to which a cell that reads the same in every language is a name."""
 
 
 @dataclass(frozen=True)
@@ -187,7 +189,11 @@ def _source(source: str | Text, licence: str = "", as_of: str = "") -> str:
 
 
 def _table(table: Table) -> str:
-    head = "".join(f"<th>{_both(column)}</th>" for column in table.columns)
+    worded = [any(isinstance(row[place], Message) for row in table.rows) for place in range(len(table.columns))]
+    head = "".join(
+        f"<th{' class=words' if words else ''}>{_both(column)}</th>"
+        for column, words in zip(table.columns, worded, strict=True)
+    )
     rows = "".join("<tr>" + "".join(_cell(cell) for cell in row) + "</tr>" for row in table.rows)
     return (
         f"<h3>{_both(table.title)}</h3><div class='scroll'><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
@@ -199,7 +205,9 @@ def _cell(cell: str | float | Text | None) -> str:
     if cell is None:
         return "<td>–</td>"
     if isinstance(cell, Message):
-        return f"<td class='words'>{_both(cell)}</td>"
+        # A name needs no width of its own, a sentence does.
+        short = cell == cell["zh"] and len(cell) <= NAME
+        return f"<td class='{'name' if short else 'words'}'>{_both(cell)}</td>"
     return f"<td>{escape(cell) if isinstance(cell, str) else number(cell)}</td>"
 
 

@@ -1,0 +1,129 @@
+"""Which brands a text names, and where: by their names and aliases alone, so that every count can be traced to a word.
+
+    finder = Finder([Brand("智谱", ("智谱", "GLM", "ChatGLM")), Brand("Apple", ("Apple", "苹果"), ambiguous=("苹果",))])
+    [(one.brand, one.start) for one in finder.find("ChatGLM3 由智谱推出").mentions]          # [("智谱", 0), ("智谱", 9)]
+
+The longest name at a place counts, over all brands: "GitHub Copilot" is not "Copilot" where both are brands. A name in letters
+stands for itself only, not inside a longer word; digits may follow it ("GLM4"), and Chinese has no borders. A name that is a
+capitalised word, such as Apple, does not count where it stands in small letters. Judges nothing.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+_LETTERS = r"A-Za-z\u00aa\u00b5\u00ba\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u058f\u1e00-\u1fff"
+"""Letters of scripts that part words by spaces; of Chinese, Japanese, Korean and Thai words none."""
+_LETTER, _DIGIT = re.compile(f"[{_LETTERS}]"), re.compile(r"\d")
+_CAPITALISED = re.compile(r"[A-Z][a-z]+")
+
+
+@dataclass(frozen=True)
+class Brand:
+    """A brand and what it is called."""
+
+    name: str
+    aliases: tuple[str, ...]
+    """Names that count, its own among them."""
+    ambiguous: tuple[str, ...] = ()
+    """Those of the aliases that are words of other meaning too."""
+    excluded: tuple[str, ...] = ()
+    """Phrases that hold an alias and do not mean the brand, such as 苹果汁."""
+
+
+@dataclass(frozen=True)
+class Mention:
+    """A brand named at a place of the text as `readable` gives it."""
+
+    brand: str
+    alias: str
+    start: int
+    end: int
+    ambiguous: bool
+
+
+@dataclass(frozen=True)
+class Found:
+    """What one text names."""
+
+    text: str
+    """As it was read: places are places in it."""
+    mentions: tuple[Mention, ...]
+    """In order of their places."""
+    small: tuple[str, ...] = ()
+    """Aliases that stand there in small letters only, and so did not count."""
+
+
+class Finder:
+    """Finds brands in texts. Brands whose names differ by case alone are the caller's to refuse."""
+
+    def __init__(self, brands: Sequence[Brand]) -> None:
+        self.brands = tuple(brands)
+        self._meant: list[tuple[str | None, str, bool]] = []
+        patterns = []
+        for brand in self.brands:
+            for alias in brand.aliases:
+                self._meant.append((brand.name, alias, alias in brand.ambiguous))
+                patterns.append(_pattern(alias))
+            for phrase in brand.excluded:
+                self._meant.append((None, phrase, False))
+                patterns.append(_pattern(phrase))
+        self._patterns = [re.compile(pattern, re.IGNORECASE) for pattern in patterns]
+        self._any = re.compile("|".join(patterns), re.IGNORECASE) if patterns else re.compile(r"(?!)")
+
+    def find(self, text: str) -> Found:
+        """Return what a text names: of names that overlap the longest, of equals the first."""
+        text = readable(text)
+        if not self._any.search(text):
+            return Found(text, ())
+        spans = [
+            (found.start(), found.end(), place)
+            for place, pattern in enumerate(self._patterns)
+            for found in pattern.finditer(text)
+        ]
+        taken: list[tuple[int, int, int]] = []
+        small: list[tuple[int, str]] = []
+        for start, end, place in sorted(spans, key=lambda span: (span[0] - span[1], span[0])):
+            if any(start < other_end and other_start < end for other_start, other_end, _ in taken):
+                continue
+            alias = self._meant[place][1]
+            if _CAPITALISED.fullmatch(alias) and text[start:end].islower():
+                small.append((start, alias))
+                continue
+            taken.append((start, end, place))
+        mentions = [
+            Mention(brand, alias, start, end, ambiguous)
+            for start, end, place in sorted(taken)
+            for brand, alias, ambiguous in [self._meant[place]]
+            if brand is not None
+        ]
+        counted = {start for start, _, _ in taken}
+        return Found(
+            text, tuple(mentions), tuple(dict.fromkeys(alias for start, alias in small if start not in counted))
+        )
+
+
+_THOUGHTS = re.compile(r"\A\s*<think(?:ing)?>.*?(?:</think(?:ing)?>|\Z)", re.DOTALL)
+
+
+def readable(text: str) -> str:
+    """Return a text as its reader sees it: without the thoughts that a reasoning model put before its answer, full width narrowed.
+
+    >>> readable("<think>maybe GLM</think>Ｋｉｍｉ")
+    'Kimi'
+    """
+    return unicodedata.normalize("NFKC", _THOUGHTS.sub("", text)).strip()
+
+
+def _pattern(alias: str) -> str:
+    """Return the pattern of a name: spaces in it may be hyphens or line ends, its borders those of its own script."""
+    alias = unicodedata.normalize("NFKC", alias).strip()
+    body = r"[\s\-_]+".join(re.escape(part) for part in alias.split())
+    first, last = alias[0], alias[-1]
+    before = rf"(?<![{_LETTERS}\d])" if _LETTER.match(first) else r"(?<![\d.])" if _DIGIT.match(first) else ""
+    # What follows letters may be a version, GLM4; what follows digits may not: GPT-4 is neither GPT-4.5 nor GPT-4o.
+    after = rf"(?![{_LETTERS}])" if _LETTER.match(last) else rf"(?![{_LETTERS}\d]|\.\d)" if _DIGIT.match(last) else ""
+    return f"{before}{body}{after}"
