@@ -162,7 +162,7 @@ def uplift(
     reading: UnitSettings,
     learning: UpliftSettings,
 ) -> Analysis:
-    """Whom to address: who is moved by the treatment, learnt on one part of the users and proved on the other.
+    """Whom to address: who is moved by the treatment, proved on all users, each by a score that others taught.
 
         found = noria.promote.uplift("campaign.csv", features=("visits", "city"), candidates="users.csv")
         found.facts["candidates"]
@@ -197,9 +197,12 @@ def uplift(
     said = (
         *(problem.text() for problem in found.units.problems),
         *found.units.notes,
+        *(() if found.balance.sound else (found.balance.text(),)),
         found.text(),
     )
-    name = f"{found.units.source}: {found.learnt:,} users teach, {found.curve.users:,} judge"
+    name = (
+        f"{found.units.source}: {found.curve.users:,} users, each judged by a score that {found.learnt:,} others taught"
+    )
     return Analysis(name, (found.figure(),), tuple(rows), said, facts, found)
 
 

@@ -192,7 +192,7 @@ def test_uplift_of_any_table(mailing: Path, tmp_path: Path, capsys: pytest.Captu
         == 0
     )
     said = capsys.readouterr().out
-    assert "3,000 users teach, 3,000 judge" in said
+    assert "6,000 users, each judged by a score that 2,999 others taught" in said
     assert "Address the" in said
     assert pq.read_table(out).num_rows == 101
     assert '<section id="uplift"' in page.read_text(encoding="utf-8")

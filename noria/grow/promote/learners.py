@@ -11,6 +11,7 @@ tell users apart by, little is told.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -150,7 +151,7 @@ def _shrunk(centred: Floats, outcome: Floats) -> tuple[float, Floats]:
     return float(penalties[best, 0]), np.asarray(vectors @ shrunk[best])
 
 
-_CELLS = 20_000
+_CELLS = 10_000
 """Cells of neighbouring users that the bootstrap draws; up to that many users, each is one."""
 _GRID = np.linspace(0, 1, 101)
 
@@ -182,6 +183,7 @@ def qini(
     outcome: Floats,
     treated: npt.NDArray[np.bool_],
     *,
+    scores: int = 1,
     level: float = 0.95,
     draws: int = 500,
     seed: int = 0,
@@ -197,6 +199,9 @@ def qini(
         score: the higher, the sooner a user is addressed, (N,). Ties are broken at random.
         outcome: (N,).
         treated: whether each user was, (N,).
+        scores: how many scores there are, each taught by the users whom the others judge. Where chance lets one half of the users
+            agree with the other, both scores gain by it, and where not both lose: at worst their gains are one and the same, so
+            that the spread of what the order gains is told as of users of one score alone.
         level: coverage of the intervals.
         draws: of the bootstrap.
         seed: of ties and bootstrap.
@@ -205,6 +210,7 @@ def qini(
     order = np.lexsort((random.random(score.size), -score))
     cells = _cells(outcome[order], treated[order])
     gain, area = _curve(cells, np.ones((1, cells.shape[1])))
+    wider, order_gain = math.sqrt(scores), gain - _GRID * gain[:, -1:]
     gains, areas = [], []
     step = max(1, 2_000_000 // cells.shape[1])
     for start in range(0, draws, step):
@@ -212,8 +218,9 @@ def qini(
         # A draw may hold no user of one group, where they are few: it tells nothing.
         whole = (weights @ cells[:2].T > 0).all(1)
         some, many = _curve(cells, weights[whole])
-        gains.append(some)
-        areas.append(many)
+        straight = _GRID * some[:, -1:]  # what the order does not change
+        gains.append(straight + order_gain + wider * (some - straight - order_gain))
+        areas.append(area + wider * (many - area))
     ends = [(1 - level) / 2, (1 + level) / 2]
     low, high = np.quantile(np.concatenate(gains), ends, axis=0)
     left, right = np.quantile(np.concatenate(areas), ends)

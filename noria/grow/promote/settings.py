@@ -94,8 +94,6 @@ class UpliftSettings(Settings):
     """How the effect on a user is learnt: X-learner, a model a group, or a transformed outcome."""
     cost: float = 0.0
     """Of addressing one user, in units of the outcome."""
-    kept_back: Annotated[float, Field(ge=0.2, le=0.8)] = 0.5
-    """Part of the users that judges, and teaches nothing."""
     level: Probability = 0.95
     """Coverage of the intervals."""
     draws: Annotated[int, Field(ge=100, le=20_000)] = 500

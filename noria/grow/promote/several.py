@@ -130,7 +130,11 @@ def _widened(item: Difference, width: float) -> Difference:
     own = float(
         stdtrit(item.freedom, (1 + item.level) / 2) if math.isfinite(item.freedom) else ndtri((1 + item.level) / 2)
     )
-    factor = width / own
+    return stretched(item, width / own)
+
+
+def stretched(item: Difference, factor: float) -> Difference:
+    """Return the difference with each side of its intervals `factor` times as long, as far as the metric goes."""
     low, high = item.value - factor * (item.value - item.low), item.value + factor * (item.high - item.value)
     most = {"newcombe": 1.0, "brunner-munzel": 0.5}.get(item.method, math.inf)
     low, high = max(-most, low), min(most, high)

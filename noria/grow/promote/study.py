@@ -172,7 +172,6 @@ def uplift_of(units: Units, how: UpliftSettings) -> Uplift:
         units,
         variant=how.treated,
         learner=how.learner,
-        kept_back=how.kept_back,
         cost=how.cost,
         level=how.level,
         draws=how.draws,

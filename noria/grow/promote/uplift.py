@@ -1,23 +1,30 @@
-"""Whom to address: who is moved by the treatment, told by what is known of users before, and proved on users not seen.
+"""Whom to address: who is moved by the treatment, told by what is known of users before, and proved on all of them, unseen.
 
 found = uplift(units, variant="mailed", seed=0)
 found.curve.coefficient      # of Qini, with its interval; zero inside says: no heterogeneity found
 found.groups                 # effect in each fifth of the users, by score
 found.text()
 
-One part of the users teaches the score, the other judges it, and no user is in both. Where the Qini coefficient's interval
-includes zero nothing is recommended but what holds for everyone alike.
+Every user judges, by a score that others taught: one half teaches the score of the other (cross-fitting; Chernozhukov et al.
+2018, Double/debiased machine learning, Econometrics Journal 21), so that the effect on everyone is the experiment's own. Users
+are put in order within their half, for the two scores have no common level. Where the Qini coefficient's interval includes zero
+nothing is recommended but what holds for everyone alike.
+
+Two halves that teach one another err together: by chance both look alike, and both scores gain, or they do not, and both lose. So
+what the order of users changes is told with the spread of one half, which is the worst case (the variance of a mean of two is at
+most that of one); of 1,500 simulated users who do not differ, 2 to 3 % of campaigns find that they do, as meant.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import ndtr, ndtri
 
 from noria.core.errors import InputError, unknown
 from noria.core.figure import Figure
@@ -25,11 +32,14 @@ from noria.core.messages import Message, as_is, joined, message
 
 from .balance import Balance, balance
 from .difference import Difference, Floats, arm_of_units, difference
+from .experiment import analyse, taken_out
 from .learners import Encoding, Learner, Qini, Scorer, encode, learn, qini
+from .several import stretched
 from .units import Units
 
+HALVES = 2
 FEWEST = 100
-"""Users a group, in each part, below which nothing is learnt."""
+"""Users a group, in each half, below which nothing is learnt."""
 
 
 @dataclass(frozen=True)
@@ -48,17 +58,17 @@ class Trait:
 
 @dataclass(frozen=True)
 class Uplift:
-    """Whom to address, as the users tell who were kept back to judge it."""
+    """Whom to address, as users tell whose score others taught."""
 
     units: Units
     variant: str
     learner: Learner
     scorer: Scorer
-    """What was learnt, to score any users with."""
+    """What all users taught, to score any others with; it is judged by its like, that a part of them taught."""
     learnt: int
-    """Users who taught the score."""
+    """Users who taught each score that judges."""
     everyone: Difference
-    """The effect on all users kept back."""
+    """The effect on all users: the experiment's."""
     curve: Qini
     groups: tuple[Difference, ...]
     """The effect in each fifth of them, the highest score first."""
@@ -185,7 +195,6 @@ def uplift(
     *,
     variant: str | None = None,
     learner: Learner = "x",
-    kept_back: float = 0.5,
     cost: float = 0.0,
     level: float = 0.95,
     draws: int = 500,
@@ -197,7 +206,6 @@ def uplift(
         units: users with features from before; two groups of them are compared.
         variant: the treated group; may be left out where there is one.
         learner: see `learners`.
-        kept_back: part of the users that judges.
         cost: of addressing one user, in units of the outcome.
         level: coverage of the intervals.
         draws: of the bootstrap.
@@ -215,61 +223,76 @@ def uplift(
             allowed=message("grow.outcome_without"),
         )
     here = np.flatnonzero((units.group == 0) | (units.group == place))
-    treated = units.group[here] == place
-    outcome = units.outcome[here]
-    teach, judge = _split(treated, kept_back, np.random.default_rng(seed))
-    least = min(int(np.count_nonzero(treated[part] == side)) for part in (teach, judge) for side in (True, False))
+    treated, outcome = units.group[here] == place, units.outcome[here]
+    # Judged is what the experiment compares: outcomes less what a covariate tells of them.
+    values = (units.outcome if units.before is None else taken_out(units, units.outcome)[0])[here]
+    random = np.random.default_rng(seed)
+    parts = _halves(treated, random)
+    least = min(int(np.count_nonzero(treated[part] == side)) for part in parts for side in (True, False))
     if least < FEWEST:
         raise InputError(
             message("grow.too_few_users_learn", source=units.source),
             found=message("grow.smallest_group", least=least),
             allowed=message("grow.more_6", fewest=FEWEST),
         )
-    features = {name: values[here] for name, values in units.features.items()}
+    features = {name: column[here] for name, column in units.features.items()}
     if units.before is not None:
         features["before"] = units.before[here]
-    how = encode(features, teach)
-    if not how.names:
+    if not encode(features, np.arange(here.size)).names:
         raise InputError(
             message("grow.nothing_known", source=units.source),
             found=", ".join(features) or message("grow.feature"),
             allowed=message("grow.columns_known"),
             hint=message("grow.name_them"),
         )
-    matrix = how.matrix(features)
-    scorer = Scorer(how, learn(matrix[teach], outcome[teach], treated[teach], learner))
-    score = scorer.model(matrix[judge])
-    curve = qini(score, outcome[judge], treated[judge], level=level, draws=draws, seed=seed)
+    score, order = np.empty(here.size), np.empty(here.size)
+    for part in parts:
+        teach = np.setdiff1d(np.arange(here.size), part, assume_unique=True)
+        score[part] = _taught(features, teach, outcome, treated, learner)(
+            {name: column[part] for name, column in features.items()}
+        )
+        ranked = np.lexsort((random.random(part.size), score[part]))
+        order[part[ranked]] = (np.arange(part.size) + 0.5) / part.size
+    curve = qini(order, values, treated, scores=HALVES, level=level, draws=draws, seed=seed)
     chosen = score > cost
-    ranks = np.argsort(np.argsort(-score, kind="stable"), kind="stable")
-    fifths = ranks * 5 // score.size
+    fifths = np.minimum(((1 - order) * 5).astype(np.int64), 4)
     names = (units.names[place], units.names[0])
+    plain = units.before is None
     effects = [
-        _effect(outcome[judge], treated[judge], mask, names, level)
-        for mask in (np.ones(score.size, bool), chosen, ~chosen, *(fifths == fifth for fifth in range(5)))
+        _effect(values, treated, mask, names, level, plain=plain)
+        for mask in (chosen, ~chosen, *(fifths == fifth for fifth in range(5)))
     ]
-    assert effects[0] is not None
-    traits = _traits(
-        how,
-        {name: values[judge] for name, values in features.items()},
-        chosen if 0 < chosen.mean() < 1 else fifths == 0,
-    )
+    scorer = _taught(features, np.arange(here.size), outcome, treated, learner)
+    traits = _traits(scorer.encoding, features, chosen if 0 < chosen.mean() < 1 else fifths == 0)
     return Uplift(
         units,
         names[0],
         learner,
         scorer,
-        teach.size,
-        effects[0],
+        here.size - max(part.size for part in parts),
+        analyse(units, level=level).comparisons[place - 1].found,
         curve,
-        tuple(item for item in effects[3:] if item is not None),
+        tuple(item for item in effects[2:] if item is not None),
         float(chosen.mean()),
+        effects[0],
         effects[1],
-        effects[2],
         traits,
         cost,
         balance(units.counts, units.meant or None),
     )
+
+
+def _taught(
+    features: Mapping[str, npt.NDArray[Any]],
+    rows: npt.NDArray[np.int64],
+    outcome: Floats,
+    treated: npt.NDArray[np.bool_],
+    learner: Learner,
+) -> Scorer:
+    """Return what some of the users teach."""
+    how = encode(features, rows)
+    matrix = how.matrix({name: column[rows] for name, column in features.items()})
+    return Scorer(how, learn(matrix, outcome[rows], treated[rows], learner))
 
 
 def _variant(units: Units, variant: str | None) -> int:
@@ -287,24 +310,38 @@ def _variant(units: Units, variant: str | None) -> int:
     return units.names.index(variant)
 
 
-def _split(treated: npt.NDArray[np.bool_], kept_back: float, random: np.random.Generator) -> tuple[Any, Any]:
-    """Return the users who teach and those who judge, each group split alike."""
-    teach, judge = [], []
+def _halves(treated: npt.NDArray[np.bool_], random: np.random.Generator) -> list[npt.NDArray[np.int64]]:
+    """Return the users in two halves, each group divided alike."""
+    place = np.empty(treated.size, dtype=np.int64)
     for side in (True, False):
         users = random.permutation(np.flatnonzero(treated == side))
-        cut = round(users.size * kept_back)
-        judge.append(users[:cut])
-        teach.append(users[cut:])
-    return np.sort(np.concatenate(teach)), np.sort(np.concatenate(judge))
+        place[users] = np.arange(users.size) % HALVES
+    return [np.flatnonzero(place == half) for half in range(HALVES)]
 
 
 def _effect(
-    outcome: Floats, treated: npt.NDArray[np.bool_], mask: npt.NDArray[np.bool_], names: tuple[str, str], level: float
+    values: Floats,
+    treated: npt.NDArray[np.bool_],
+    mask: npt.NDArray[np.bool_],
+    names: tuple[str, str],
+    level: float,
+    *,
+    plain: bool,
 ) -> Difference | None:
-    one, other = outcome[mask & treated], outcome[mask & ~treated]
-    if min(one.size, other.size) < 2:
+    """Return the effect on some of the users, whom scores have chosen: see the module for how wide."""
+    parts = [values[mask & treated], values[mask & ~treated]]
+    if min(part.size for part in parts) < 2:
         return None
-    return difference(arm_of_units(names[0], one), arm_of_units(names[1], other), level=level)
+    arms = [arm_of_units(name, part) for name, part in zip(names, parts, strict=True)]
+    if plain:
+        found = difference(arms[0], arms[1], level=level)
+    else:
+        arms = [replace(arm, successes=None) for arm in arms]
+        found = difference(arms[0], arms[1], level=level, method="welch + cuped")
+    # Of the variance, the part that the effect on everyone has too is not changed by the order.
+    wider = math.sqrt(HALVES - (HALVES - 1) * float(mask.mean()))
+    p = 2 * float(ndtr(ndtri(found.p / 2) / wider))
+    return replace(stretched(found, wider), error=found.error * wider, p=p)
 
 
 def _traits(how: Encoding, features: dict[str, Any], chosen: npt.NDArray[np.bool_], most: int = 6) -> tuple[Trait, ...]:

@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 
 from noria.core.errors import InputError, SettingError
+from noria.grow.promote.experiment import analyse
 from noria.grow.promote.learners import encode, learn, logistic, qini, ridge
 from noria.grow.promote.settings import UnitSettings, UpliftSettings
 from noria.grow.promote.simulated import campaign
 from noria.grow.promote.study import study_uplift
 from noria.grow.promote.units import read_features
-from noria.grow.promote.uplift import Uplift, uplift
+from noria.grow.promote.uplift import Uplift, _halves, uplift
 from noria.grow.report.sections.uplift import uplift_section
 
 
@@ -40,6 +41,28 @@ def test_the_qini_curve_by_hand() -> None:
 def test_the_end_of_the_curve_is_the_effect_on_everyone(moved: Uplift) -> None:
     assert moved.curve.gain[-1] == pytest.approx(moved.everyone.value)
     assert moved.curve.low[-1] == pytest.approx(moved.everyone.low, abs=0.004)
+
+
+def test_the_effect_on_everyone_is_the_experiment_s() -> None:
+    units = campaign(3000, seed=4)
+    three = replace(
+        units, names=("control", "mailed", "called"), group=units.group + (np.arange(3000) % 3 == 0) * units.group
+    )
+    for one, variant in ((units, "mailed"), (replace(units, before=None), "mailed"), (three, "called")):
+        found = uplift(one, variant=variant, draws=100)
+        tried = next(item.found for item in analyse(one).comparisons if item.found.variant == variant)
+        assert found.everyone == tried
+        assert found.curve.users == sum(one.counts[name] for name in ("control", variant))
+        assert found.learnt in (found.curve.users // 2, (found.curve.users - 1) // 2, found.curve.users // 2 - 1)
+
+
+def test_the_halves_that_teach_one_another_are_alike() -> None:
+    """The halves hold every user once, and each group alike."""
+    treated = np.arange(2001) % 2 == 0
+    halves = _halves(treated, np.random.default_rng(0))
+    assert np.array_equal(np.sort(np.concatenate(halves)), np.arange(2001))
+    for half in halves:
+        assert abs(int(treated[half].sum()) - 500) <= 1
 
 
 @pytest.mark.parametrize("learner", ["x", "two", "transformed"])

@@ -27,7 +27,7 @@ def uplift(
     out: Path | None = None,
     json: Switch = False,
 ) -> int:
-    """Whom to address: who is moved by the treatment, learnt on one part of the users and proved on the other.
+    """Whom to address: who is moved by the treatment, proved on all users, each by a score that others taught.
 
     Examples::
 
@@ -77,6 +77,8 @@ def _show(found: Uplift) -> int:
         print(f"  {for_terminal(problem.text())}")
     for note in found.units.notes:
         print(f"  {for_terminal(note)}")
+    if not found.balance.sound:
+        print(for_terminal(found.balance.text()))
     print_table(
         [
             {

@@ -49,7 +49,7 @@ def uplift_section(found: Uplift) -> Section:
                 **facts,
             ),
         ]
-    notes: list[Text] = [found.text()]
+    notes: list[Text] = [found.text(), *([] if found.balance.sound else [found.balance.text()])]
     if found.units.note == "simulated":
         notes.append(message("uplift.note.these_data_simulated"))
     notes += found.units.notes
