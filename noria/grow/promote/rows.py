@@ -19,26 +19,27 @@ if TYPE_CHECKING:
 Duplicates = Literal["sum", "any", "first", "refuse"]
 MOST_NAMES = 5000
 """Names of groups beyond which none are joined: no experiment has so many."""
-_ROWS = {
+ROWS: dict[Duplicates, str] = {
     "sum": "sum({0})",
     "any": "max(CAST({0} > 0 AS DOUBLE))",
     "first": "first({0} ORDER BY time, line)",
 }
+"""How the rows of a user become one, in SQL."""
 
 
 def rows_of_one(
     connection: Backend,
-    checked: str,
+    tables: tuple[str, str],
     duplicates: Duplicates | None,
     weighted: bool,
     line_of: Callable[[int], int],
     source: str,
-) -> tuple[str, list[Message]]:
-    """Return the expression by which several rows of a user become one, and what to tell of it.
+) -> tuple[Duplicates, list[Message]]:
+    """Return how several rows of a user become one, and what to tell of it.
 
     Args:
-        connection: where the rows are.
-        checked: the table of rows, each with what is wrong with it in `problem`.
+        connection: where the tables are.
+        tables: the rows, each with what is wrong with it in `problem`; and the users, with how many rows each has in `seen`.
         duplicates: how; None asks where outcomes are 0 and 1, and sums others.
         weighted: whether the metric is a ratio, whose parts are summed.
         line_of: a row's line in its file.
@@ -47,20 +48,21 @@ def rows_of_one(
     Raises:
         InputError: there are such users, and they are refused, or nobody said what their rows of 0 and 1 mean.
     """
-    users, rows, copies, line, rate = (
-        connection.con.execute(f"""SELECT count(*), sum(seen), sum(seen - kinds), min(line),
-        (SELECT bool_and(outcome IN (0, 1)) FROM "{checked}" WHERE problem IS NULL)
-        FROM (SELECT count(*) AS seen, min(line) AS line, count(DISTINCT (outcome, weight, before, time)) AS kinds
-        FROM "{checked}" WHERE problem IS NULL GROUP BY "user" HAVING count(*) > 1 AND count(DISTINCT variant) = 1)""").fetchone()
-        or (0,) * 5
+    checked, joined = tables
+    several = f'FROM "{joined}" WHERE seen > 1 AND variants = 1'
+    users, rows, line = (
+        connection.con.execute(f"SELECT count(*), sum(seen), min(line) {several}").fetchone() or (0,) * 3
     )
-    how = duplicates or "sum"
-    rate = bool(rate) and not weighted
-    if how == "any" and not rate:
-        how = "sum"
     if not users:
-        return _ROWS.get(how, _ROWS["sum"]), []
-    found = message("grow.users_rows", users=users, rows=int(rows), copies=int(copies), line=line_of(line))
+        return "sum", []
+    kinds, rate = (
+        connection.con.execute(f"""SELECT count(DISTINCT ("user", outcome, weight, before, time))
+        FILTER ("user" IN (SELECT "user" {several})), bool_and(outcome IN (0, 1)) FROM "{checked}" WHERE problem IS NULL""").fetchone()
+        or (0, False)
+    )
+    rate = rate and not weighted
+    how: Duplicates = "sum" if duplicates is None or (duplicates == "any" and not rate) else duplicates
+    found = message("grow.users_rows", users=users, rows=int(rows), copies=int(rows) - kinds, line=line_of(line))
     if how == "refuse":
         raise InputError(
             message("grow.several_rows_refused", source=source), found=found, allowed=message("grow.one_row_user")
@@ -72,7 +74,7 @@ def rows_of_one(
             allowed="sum, any, first, refuse",
             hint=message("grow.name_duplicates"),
         )
-    return _ROWS[how], [message(f"experiment.duplicates.{how}", found=found)]
+    return how, [message(f"experiment.duplicates.{how}", found=found)]
 
 
 def join_names(connection: Backend, checked: str) -> list[Message]:

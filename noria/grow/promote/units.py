@@ -35,7 +35,7 @@ from noria.grow.log.numbers import add_numbers
 from noria.grow.log.problems import Problem
 from noria.lake.event import KINDS
 
-from .rows import Duplicates, join_names, rows_of_one
+from .rows import ROWS, Duplicates, join_names, rows_of_one
 
 if TYPE_CHECKING:
     from ibis.backends.duckdb import Backend
@@ -297,15 +297,22 @@ def _units(
     problems = list(loaded.problems) if loaded else []
     problems += [Problem(what, count, f"line {line_of(line)}") for what, count, line in found.fetchall()]
     notes = join_names(connection, checked)
-    how, told = rows_of_one(connection, checked, duplicates, has["weight"], line_of, source)
-    notes += told
     more = "".join(
         f", first(feature_{index} ORDER BY line) FILTER (feature_{index} IS NOT NULL) AS feature_{index}"
         for index in range(len(features))
     )
-    run(f"""CREATE TEMP TABLE "{joined}" AS SELECT "user", min(variant) AS variant, count(DISTINCT variant) AS variants, count(*) AS seen,
-        min(line) AS line, {how.format("outcome")} AS outcome, {how.format("weight")} AS weight, first(before ORDER BY line) FILTER (isfinite(before)) AS before,
-        date_diff('day', DATE '1970-01-01', min(time)) AS day{more} FROM "{checked}" WHERE problem IS NULL GROUP BY 1""")
+
+    def join(row: str) -> None:
+        run(f"""CREATE OR REPLACE TEMP TABLE "{joined}" AS SELECT "user", min(variant) AS variant, count(DISTINCT variant) AS variants,
+            count(*) AS seen, min(line) AS line, {row.format("outcome")} AS outcome, {row.format("weight")} AS weight,
+            first(before ORDER BY line) FILTER (isfinite(before)) AS before,
+            date_diff('day', DATE '1970-01-01', min(time)) AS day{more} FROM "{checked}" WHERE problem IS NULL GROUP BY 1""")
+
+    join(ROWS["sum"])
+    how, told = rows_of_one(connection, (checked, joined), duplicates, has["weight"], line_of, source)
+    notes += told
+    if how != "sum":
+        join(ROWS[how])
     crossed = run(f'SELECT count(*), sum(seen), min(line) FROM "{joined}" WHERE variants > 1').fetchone()
     if crossed and crossed[0]:
         problems.append(
