@@ -67,7 +67,8 @@ def dialect_of(
     surveys = [(one, _survey(first, one, len(first) == len(lines) and whole)) for one in candidates]
     divided = [pair for pair in surveys if pair[1].columns > 1] or surveys[:1]
     chosen, survey = min(divided, key=lambda pair: (min(pair[1].bad, _bare(first, pair[0]).bad), -pair[1].columns))
-    if blanks and not given and survey.columns < 2 and (parted := _by_blanks(first, base)):
+    worst = len(first) if survey.columns < 2 else survey.bad
+    if blanks and not given and worst and (parted := _by_blanks(first, base, worst)):
         return replace(parted, columns=_header(lines, parted, source))
     chosen = _quoted(lines, chosen, whole)
     return replace(chosen, columns=_header(lines, chosen, source))
@@ -117,20 +118,21 @@ def _survey(lines: Sequence[str], dialect: Dialect, whole: bool) -> _Survey:
     return found
 
 
-def _by_blanks(lines: Sequence[str], base: Dialect) -> Dialect | None:
-    """Return the dialect of a table whose cells blanks part, one or many; None where the rows have no common number of cells."""
+def _by_blanks(lines: Sequence[str], base: Dialect, worst: int) -> Dialect | None:
+    """Return the dialect of a table whose cells blanks part, one or many; None where the rows have no common number of cells.
+
+    `worst` is how many rows are unlike the header where something else parts the cells.
+    """
     many = any(re.search(r"\S[ \t]{2,}\S", line) for line in lines)
     parted = replace(base, delimiter=" ")
     candidates = [
-        replace(parted, skip_space=skip, clocks=clocks)
-        for skip in dict.fromkeys((many, True))
-        for clocks in (False, True)
+        replace(parted, skip_space=skip, clocks=clocks) for skip in (many, not many) for clocks in (False, True)
     ]
     surveys = [(one, found) for one in candidates if (found := _survey(lines, one, True)).columns > 1]
     if not surveys:
         return None
     chosen, survey = min(surveys, key=lambda pair: pair[1].bad)
-    return chosen if survey.bad <= max(1, len(lines) // 20) else None
+    return chosen if survey.bad <= max(1, len(lines) // 20) and survey.bad < worst else None
 
 
 def _is_quoted(cell: str) -> bool:

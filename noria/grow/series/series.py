@@ -173,6 +173,8 @@ def _parquet(path: Path) -> Headed:
     except (pa.ArrowException, OSError) as error:
         raise InputError(message("errors.unreadable", path=path), found=str(error).splitlines()[0]) from None
     head = json.loads((table.schema.metadata or {}).get(b"noria.series", b"{}"))
+    if "" in table.column_names:  # the corner of a pivot table
+        table = table.rename_columns([name or "name" for name in table.column_names])
     rows = [
         (line, {name: "" if value is None else str(value) for name, value in row.items()})
         for line, row in enumerate(table.to_pylist(), 1)
