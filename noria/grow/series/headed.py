@@ -15,7 +15,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from noria.core.errors import InputError, RowError
+from noria.core.errors import InputError, RowError, shorten
 from noria.core.messages import joined, message, term
 from noria.text.dialects import dialect_of
 from noria.text.encoding import SAMPLE_BYTES, decoded, guess
@@ -114,6 +114,8 @@ def read_table(path: Path, columns: Sequence[str], what: str = "a series") -> He
     dialect = dialect_of("".join(body), Source(source).suffix, source=path, blanks=True)
     if not dialect.columns[0] and len(dialect.columns) > 1:  # the corner of a pivot table
         dialect = replace(dialect, columns=("name", *dialect.columns[1:]))
+    for title in dialect.titles:
+        notes.count(message("rows.title", title=shorten(title.strip(",;\t| "), 40)), 1)
     rows = []
     for place, row in table_rows(body, dialect, source, notes):
         if isinstance(row, RowError):

@@ -23,7 +23,6 @@ from .shapes import SeriesOptions
 KEYS = ("source", "licence", "as_of", "changes", "notice")
 ENDING = ".provenance.toml"
 """What the name of the file beside a series' file ends with."""
-NOT_STATED = "licence not stated"
 
 
 @dataclass(frozen=True)
@@ -33,6 +32,7 @@ class Provenance:
     source: str
     """Who published it, where."""
     licence: str
+    """Under which the figures may be used; nothing where nobody says."""
     as_of: date
     """The day on which the publisher's figures stood as they are here."""
     changes: str = ""
@@ -44,7 +44,12 @@ class Provenance:
 
     def text(self) -> Message:
         """Return the citation that goes under a chart."""
-        cited = message("series.cited", source=self.source, licence=self.licence, as_of=self.as_of.isoformat())
+        facts = {"source": self.source, "as_of": self.as_of.isoformat()}
+        cited = (
+            message("series.cited", **facts, licence=self.licence)
+            if self.licence
+            else message("series.cited_unlicensed", **facts)
+        )
         return joined("join.nothing", [cited, message("log.cited_days", days=self.days)]) if self.days else cited
 
 
@@ -104,8 +109,6 @@ def provenance_of(
     flags = []
     if not told.get("source"):
         flags.append(Flag("provenance", "", message("flags.provenance.found", source=source)))
-    if not told.get("licence"):
-        told["licence"] = NOT_STATED
     if "as_of" not in told:
         told["as_of"] = datetime.fromtimestamp(path.stat().st_mtime, UTC).date().isoformat()
         flags.append(Flag("provenance", "", message("flags.provenance.as_of", as_of=told["as_of"])))
@@ -113,7 +116,7 @@ def provenance_of(
         as_of = date.fromisoformat(told["as_of"])
     except ValueError:
         raise InputError(message("grow.day", path=path), found=told["as_of"], allowed="YYYY-MM-DD") from None
-    return Provenance(source, told["licence"], as_of, told.get("changes", ""), told.get("notice", "")), flags
+    return Provenance(source, told.get("licence", ""), as_of, told.get("changes", ""), told.get("notice", "")), flags
 
 
 def keep_options(path: Path, given: SeriesOptions, options: SeriesOptions, provenance: Provenance) -> list[Flag]:
@@ -130,7 +133,7 @@ def keep_options(path: Path, given: SeriesOptions, options: SeriesOptions, prove
         return []
     told = {key: value for key, value in asdict(options).items() if value != plain[key]}
     told |= {"source": provenance.source, "as_of": provenance.as_of.isoformat()}
-    if provenance.licence != NOT_STATED:
+    if provenance.licence:
         told["licence"] = provenance.licence
     text = "".join(f"{key} = {json.dumps(value, ensure_ascii=False)}\n" for key, value in sorted(told.items()))
     kept = beside(path)

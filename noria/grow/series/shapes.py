@@ -29,6 +29,7 @@ Row = tuple[int, dict[str, str]]
 PARTS = ("time", "entity", "segment", "measure", "value", "unit")
 _BRACKETS = re.compile(r"\s*[(（\[【]\s*(?:unit|单位)?\s*[:：]?\s*([^()（）\[\]【】]*?)\s*[)）\]】]\s*$", re.IGNORECASE)
 _UNIT_LINE = re.compile(r".*?(?:单位|units?)\s*[:：]\s*(?P<unit>[^\s,;，；)）]+).*", re.IGNORECASE)
+_UNIT_BEHIND = re.compile(r".*[(（](?P<unit>[^()（）\d]{1,24})[)）]\W*$")
 _SOURCE_LINE = re.compile(
     r"\W*(?:data source|source|sources|数据来源|资料来源|来源|出处)\s*[:：]\s*(?P<source>.+)", re.IGNORECASE
 )
@@ -99,8 +100,9 @@ def _above(titles: Iterable[str], made: Shaped) -> str:
     for title in titles:
         if found := _SOURCE_LINE.match(title):
             made.source = made.source or found["source"].strip(" ,;\t")
-        elif found := _UNIT_LINE.match(title) or re.match(r".*[(（](?P<unit>[^()（）\s]{1,12})[)）]\W*$", title):
-            unit = unit or found["unit"]
+        elif not unit and (found := _UNIT_LINE.match(title) or _UNIT_BEHIND.match(title)):
+            unit = found["unit"].strip()
+            made.flags.append(Flag("unit", "", message("flags.unit.above", unit=unit)))
     return unit
 
 
@@ -326,9 +328,11 @@ def _unit_of(name: str, cells: Iterable[str], unit: str) -> str:
 
 def _common_unit(values: Sequence[str], columns: Mapping[str, Sequence[str]], unit: str) -> str:
     """Return the unit of numbers under the names of entities: what all of these say, and else what their sums do."""
-    told = {_unit_of("value", columns[name], unit) for name in values}
+    if unit:
+        return unit
+    told = {_unit_of("value", columns[name], "") for name in values}
     bracketed = {found[1] for name in values if (found := _BRACKETS.search(name))}
-    if not unit and len(bracketed) == 1:
+    if len(bracketed) == 1:
         return bracketed.pop()
     return "percent" if "percent" in told else ""
 
