@@ -186,7 +186,8 @@ def report(
     Args:
         log: a lake's folder, a file with a user and a time, or the address of an engine; the bundled purchases where None.
         out: where to write the page; it needs no network and no second file.
-        series: market points with a header of provenance; the bundled chatbot shares where None.
+        series: market points with a header of provenance, or `chatbots` for the bundled ones; where None, none beside a log of
+            your own, and the bundled ones beside the bundled purchases.
         happenings: file with the columns time, entity and name: what followed each.
         potential: file of ranges of inputs: market size top-down and bottom-up.
         answers: folder that `noria grow answers ask` wrote: how often assistants name each brand.
@@ -204,7 +205,7 @@ def report(
         reading,
         asked,
         market,
-        series=series,
+        series=None if series is None else Path(series),
         happenings=happenings,
         potential=potential,
         answers=answers,

@@ -55,6 +55,10 @@ def cdnow_sample(connection: Backend | None = None) -> Log:
     return _log(user, day, units, value, CDNOW_SOURCE.replace("CDNOW", "CDNOW 1/10"), connection)
 
 
+CHATBOTS = "chatbots"
+"""The word by which the bundled market is asked for."""
+
+
 def chatbot_shares() -> Path:
     """Return the file of chatbot shares by month, 2025-04 to 2026-03 (StatCounter Global Stats, CC BY-SA 3.0)."""
     return Path(str(resources.files("noria.grow") / "data" / "statcounter-chatbots.csv"))

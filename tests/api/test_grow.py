@@ -186,3 +186,5 @@ def test_a_report_says_what_is_in_it_and_what_is_not(log: Path, market: Path, tm
     assert page.sections
     assert set(page.left_out) <= {"what moved the shares", "segments and targets", "the server's own shares"}
     assert str(page.path) in repr(page)
+    text = page.path.read_text(encoding="utf-8")
+    assert "ChatGPT" not in text

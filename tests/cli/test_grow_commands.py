@@ -115,6 +115,8 @@ def test_report_tells_habits_and_worth(visits: Path, tmp_path: Path, capsys: pyt
                 "segment",
                 "--lapse-days",
                 "30",
+                "--series",
+                "chatbots",
                 "--out",
                 str(out),
             ]
@@ -122,7 +124,15 @@ def test_report_tells_habits_and_worth(visits: Path, tmp_path: Path, capsys: pyt
         == 0
     )
     page = out.read_text(encoding="utf-8")
-    for part in ('<section id="habits"', '<section id="worth"', "“推荐”未测量", "Funnel, step by step", "停留多久"):
+    for part in (
+        '<section id="habits"',
+        '<section id="worth"',
+        '<section id="market"',
+        "StatCounter",
+        "“推荐”未测量",
+        "Funnel, step by step",
+        "停留多久",
+    ):
         assert part in page
     assert "nan" not in page.split('<script type="application/json"')[0].lower().replace("finance", "")
 
@@ -332,7 +342,8 @@ def test_report_of_any_log(purchases: Path, tmp_path: Path, capsys: pytest.Captu
     assert main(["grow", "report", str(purchases), "--user", "customer", "--out", str(out)]) == 0
     assert capsys.readouterr().out.strip() == str(out)
     text = out.read_text(encoding="utf-8")
-    assert '<section id="market"' in text
+    assert '<section id="market"' not in text  # the bundled market is nobody's own, and was not asked for
+    assert "ChatGPT" not in text
     assert '<section id="forecast"' in text
 
 
@@ -352,6 +363,10 @@ def test_report_of_any_log(purchases: Path, tmp_path: Path, capsys: pytest.Captu
         (["users", "mysql://db/shop"], "unknown kind of engine: found 'mysql'"),
         (["users", "--lapse-days", "0"], "--lapse-days is not allowed"),
         (["share", "none.csv"], "no such series"),
+        (
+            ["report", "purchases.csv", "--unlisted", "zero"],
+            "what is asked of a market needs one: found '--unlisted'; allowed --series FILE, or --series chatbots",
+        ),
         (["share", "--measure", "revenue"], "unknown measure"),
         (["share", "--decompose", "--first", "2019-01"], "no such time in the series"),
         (["share", "--without", "ChatGTP"], "did you mean ChatGPT?"),
@@ -392,3 +407,43 @@ def test_the_heads_of_a_table_are_told_in_chinese(
     monkeypatch.setenv("NORIA_LANG", "zh")
     print_table(rows, list(rows[0]))
     assert capsys.readouterr().out.split("\n")[0].split() == ["占上一步", "90", "%", "区间内", "甲", "A"]
+
+
+def many_names(rows: int = 28) -> tuple[list[str], list[list[str]]]:
+    names = [f"claude-3-5-sonnet-2024{row:04d}" if row % 2 else f"深度求索对话模型第{row}版" for row in range(rows)]
+    return ["time", *names], [[f"2026-{month:02d}", *["12.3%"] * rows] for month in (1, 2, 3)]
+
+
+@pytest.mark.parametrize("width", [40, 80, 120])
+def test_a_table_fits_the_terminal_and_nothing_is_cut(width: int) -> None:
+    from rich.cells import cell_len
+
+    from noria.cli.grow.shown import blocks
+
+    heads, cells = many_names()
+    found = blocks(heads, cells, width)
+    assert len(found) > 1
+    assert all(cell_len(line) <= width for block in found for line in block)
+    for block in found:
+        assert [line.split()[0] for line in block[-3:]] == ["2026-01", "2026-02", "2026-03"]
+    assert sum(line.count("12.3%") for block in found for line in block) == 3 * 28
+    upright = [[head, *(row[place] for row in cells)] for place, head in enumerate(heads[1:], 1)]
+    (whole,) = blocks(["entity", "2026-01", "2026-02", "2026-03"], upright, 80)
+    assert {cell_len(line) for line in whole} == {cell_len(whole[0])}  # East Asian letters are two cells wide
+    assert not any("…" in line for line in whole)
+
+
+def test_a_pipe_has_no_width_and_a_text_is_wrapped() -> None:
+    from noria.cli.grow.shown import blocks
+
+    heads, cells = many_names()
+    (whole,) = blocks(heads, cells, None)
+    assert len(whole) == 1 + len(cells)
+    assert all(name in whole[0] for name in heads)
+    why = "it was already moving before the event, and so nothing is identified"
+    (wrapped,) = blocks(["driver", "effect", "meaning"], [["price", "0.1", why]], 50)
+    assert max(map(len, wrapped)) <= 50
+    assert " ".join(line[15:].strip() for line in wrapped[1:]) == why
+    (short,) = blocks(["entity", "share"], [["a name that is far longer than the terminal is wide", "40.0%"]], 30)
+    assert short[1].endswith("40.0%")
+    assert "…" in short[1]

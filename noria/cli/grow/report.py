@@ -38,6 +38,7 @@ def report(
 
         noria grow report
         noria grow report runs/demo/lake --series market.csv --out report.html
+        noria grow report purchases.csv --series chatbots
         noria grow report runs/demo/lake --experiment campaign.csv --whom.features visits
 
     Parameters
@@ -45,7 +46,8 @@ def report(
     log
         A lake's folder, a CSV, Excel or Parquet file with a user and a time, or the address of an engine.
     series
-        A CSV, Excel or Parquet file of market points with a header of provenance.
+        A CSV, Excel or Parquet file of market points with a header of provenance, or `chatbots` for the bundled market; without one, a report
+        on a log of your own has no market beside it.
     happenings
         A CSV file with the columns time, entity and name: what followed each, beside rivals and placebo events.
     potential

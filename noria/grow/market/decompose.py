@@ -107,7 +107,7 @@ class Decomposition:
     changes: tuple[ShareChange, ...]
     """Every entity, the largest change first; they sum to zero."""
     links: tuple[GrowthLink, ...]
-    """Entities with an amount at both times; empty where the series holds shares only."""
+    """Entities with a published amount at both times; empty where the series holds shares only."""
     market: tuple[float, float] | None
     """The market's amount before and after; None where the series holds shares only."""
     provenance: Provenance
@@ -184,7 +184,8 @@ def decompose(
     then, now = cube[start], cube[end]  # (segments, entities)
     changes = _changes(names, parts, then, now)
     sizes = (float(then.sum()), float(now.sum()))
-    links = () if shares_only else _links(names, then.sum(0), now.sum(0), sizes)
+    published = ~open_[[start, end]].any((0, 1))  # half of a bound grows by no rate that anyone measured
+    links = () if shares_only else _links(names, then.sum(0) * published, now.sum(0) * published, sizes)
     silence = None if links else message("shares.not_identified_series_holds_shares")
     return Decomposition(
         measure or series.measures[0],

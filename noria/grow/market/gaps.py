@@ -206,10 +206,14 @@ def _rest_last(names: Sequence[str], values: Floats) -> tuple[list[str], Floats]
 
 
 def _broken(times: Sequence[str], values: Floats, idle: Bools) -> tuple[Bools, list[Flag]]:
-    """Return the times at which all that is told is zero, and nobody is missing who was there before and came again."""
+    """Return the times at which all that is published is zero, and nobody is missing who was there before and came again.
+
+    Where some are missing at every time, as from a list, it is as many as are listed otherwise that must be zero.
+    """
     there, above = ~np.isnan(values), np.nan_to_num(values) > 0
-    hole = along(~there & _spanned(there), 1)
-    seen = along(above, 1)
+    hole, seen, counts = along(~there & _spanned(there), 1), along(above, 1), there.sum(1)
+    if seen.any() and counts.max() < along(there, 0).sum():
+        hole &= counts < np.median(counts[seen])
     broken = along(there & along(above, 0), 1) & idle & ~seen & ~hole
     flags = []
     first, last = (int(seen.argmax()), len(seen) - 1 - int(seen[::-1].argmax())) if seen.any() else (0, 0)

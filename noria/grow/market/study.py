@@ -123,7 +123,13 @@ def drivers(
                 hint=message("grow.name_measure"),
             )
         panel = panel_of(
-            series, measure or others[0], settings.driver, segment=segment, form=settings.form, lag=settings.lag
+            series,
+            measure or others[0],
+            settings.driver,
+            segment=segment,
+            form=settings.form,
+            lag=settings.lag,
+            unlisted=unlisted,
         )
         explained = explain(panel, level=settings.level, repeats=settings.repeats, seed=settings.chance)
     if happenings is not None:

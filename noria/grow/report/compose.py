@@ -6,11 +6,12 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-from noria.core.errors import InputError
+from noria.core.errors import InputError, SettingError
+from noria.core.messages import message
 from noria.grow.analysis import study_market, study_users
 from noria.grow.answers.panel import Panel
 from noria.grow.answers.study import study_answers
-from noria.grow.bundled import chatbot_shares
+from noria.grow.bundled import CHATBOTS, chatbot_shares
 from noria.grow.forecast.study import period_for, study_users_ahead
 from noria.grow.log.log import Log
 from noria.grow.market.bases import without
@@ -61,7 +62,7 @@ def compose(
         settings: how the log is read.
         user_settings: what is asked of its users.
         market: measure and segment of the series, periods ahead.
-        series: market points; the bundled chatbot shares where None.
+        series: market points, or `chatbots` for the bundled ones; where None, none beside a log that is named.
         happenings: file of events: what followed each.
         potential: file of ranges: how large the market could be.
         answers: folder of answers: how often assistants name each brand.
@@ -74,11 +75,15 @@ def compose(
         InputError, SettingError: the log or the series cannot be used.
     """
     left_out: dict[str, str] = {}
-    points = read_series(series or chatbot_shares())
-    points = without(points, listing.without) if listing.without else points
+    points = _points(log, series, market, drive, happenings, sizing, listing)
     with closing(open_log(log, settings)) as opened:
         sections = _of_users(opened, settings, user_settings, market, left_out)
-        sections += _of_market(points, market, listing.unlisted, drive, happenings, sizing, potential, left_out)
+        if points is not None:
+            sections += _of_market(points, market, listing.unlisted, drive, happenings, left_out)
+        if potential or sizing.ceiling:
+            sizes = sizes_of(potential, sizing) if potential else None
+            reach = reach_of(points, market.measure, market.market, sizing) if points is not None else None
+            sections.append(potential_section(sizes, reach))
         sections += _or_why(left_out, "segments and targets", lambda: _of_targets(opened))
     if answers is not None:
         sections.append(answers_section(study_answers(Panel(answers))))
@@ -120,25 +125,59 @@ def _of_market(
     unlisted: Unlisted,
     drive: DriverSettings,
     happenings: Path | None,
-    sizing: PotentialSettings,
-    potential: Path | None,
     left_out: dict[str, str],
 ) -> list[Section]:
-    """Return shares with their forecast, what moved them, and what was asked beyond: drivers, events, potential."""
+    """Return shares with their forecast, what moved them, and what was asked beyond: drivers, events."""
 
     def moved() -> list[Section]:
         found = movement(points, market.measure, market.market, BasisSettings(unlisted=unlisted))
         return [movement_section(found.market, found.decomposition, found.parts)]
 
-    seen = study_market(points, market, unlisted=unlisted)
-    sections = [market_section(seen.market, seen.forecast, seen.backtest, seen.model)]
+    def held() -> list[Section]:
+        seen = study_market(points, market, unlisted=unlisted)
+        return [market_section(seen.market, seen.forecast, seen.backtest, seen.model)]
+
+    sections = _or_why(left_out, "the market's shares", held)
     sections += _or_why(left_out, "what moved the shares", moved)
     if drive.driver or happenings:
         sections.append(drivers_section(drivers(points, market.measure, market.market, drive, happenings, unlisted)))
-    if potential or sizing.ceiling:
-        sizes = sizes_of(potential, sizing) if potential else None
-        sections.append(potential_section(sizes, reach_of(points, market.measure, market.market, sizing)))
     return sections
+
+
+def _points(
+    log: str | Path | None,
+    series: Path | None,
+    market: MarketSettings,
+    drive: DriverSettings,
+    happenings: Path | None,
+    sizing: PotentialSettings,
+    listing: ListingSettings,
+) -> Series | None:
+    """Return the market of the report: the one named; beside the bundled purchases the bundled one; beside a log of one's own none.
+
+    Raises:
+        SettingError: something is asked of a market, and there is none.
+    """
+    if series is None and log is not None:
+        asked = {
+            "--measure": market.measure,
+            "--market": market.market,
+            "--driver": drive.driver,
+            "--happenings": happenings,
+            "--ceiling": sizing.ceiling,
+            "--without": listing.without,
+            "--unlisted": listing.unlisted != ListingSettings().unlisted,
+        }
+        if flags := [flag for flag, value in asked.items() if value]:
+            raise SettingError(
+                message("grow.asks_of_a_market"),
+                found=", ".join(flags),
+                allowed=message("grow.series_named", bundled=CHATBOTS),
+            )
+        return None
+    bundled = series is None or (str(series) == CHATBOTS and not series.is_file())
+    points = read_series(chatbot_shares() if bundled or series is None else series)
+    return without(points, listing.without) if listing.without else points
 
 
 def _of_targets(opened: Log) -> list[Section]:

@@ -197,6 +197,16 @@ def test_all_zero_is_not_measured_and_nobody_enters(unit: str) -> None:
     assert market.latest()[0].name.endswith("2025-07")
 
 
+def test_a_broken_week_of_a_list_is_told_although_one_is_missing_there_too() -> None:
+    _, seen = top_ten()
+    seen[4] = np.where(np.isnan(seen[4]), np.nan, 0.0)
+    market = market_of(seen[:, ~np.isnan(seen).all(0)], "downloads")
+    assert ("broken", market.times[4]) in codes(market)
+    assert market.whole.tolist() == [row != 4 for row in range(13)]
+    lone = shares(series_of({"a": [5.0, 0.0, 5.0], "b": [5.0, None, 5.0], "c": [1.0, 0.0, 1.0]}, unit="users"))
+    assert "broken" not in {code for code, _ in codes(lone)}  # b may have had all of it
+
+
 def test_zeros_beside_others_are_counts() -> None:
     """Nobody bought in one segment while others did: a count of nothing, as a server's own events have it."""
     points = [

@@ -36,23 +36,27 @@ class DriverStudy:
     """Part of the outcome's variance, beyond entities and periods, that the identified drivers explain (within R squared)."""
 
     def elasticities(self) -> dict[str, dict[str, float]]:
-        """Return, for each identified driver, each entity's own elasticity of share at its latest observation.
+        """Return, for each identified driver, each entity's own elasticity of share at its latest observation with a known share.
 
         MNL: b x (1 - s); MCI: b (1 - s) (Cooper and Nakanishi 1988, section 2.8). Empty in the form growth.
         """
         if self.panel.form == "growth":
             return {}
-        last = [
-            int(np.flatnonzero(self.panel.entity == place)[np.argmax(self.panel.time[self.panel.entity == place])])
+        known = [
+            np.flatnonzero((self.panel.entity == place) & ~np.isnan(self.panel.share))
             for place in range(len(self.panel.entities))
         ]
+        last = {
+            name: int(rows[np.argmax(self.panel.time[rows])])
+            for name, rows in zip(self.panel.entities, known, strict=True)
+            if rows.size
+        }
         found: dict[str, dict[str, float]] = {}
         for place, effect in enumerate(self.effects):
             if effect.identified:
                 scale = self.panel.x[:, place] if self.panel.form == "mnl" else np.ones(self.panel.y.size)
                 found[effect.driver] = {
-                    name: float(effect.value * scale[row] * (1 - self.panel.share[row]))
-                    for name, row in zip(self.panel.entities, last, strict=True)
+                    name: float(effect.value * scale[row] * (1 - self.panel.share[row])) for name, row in last.items()
                 }
         return found
 

@@ -9,7 +9,7 @@ A driver's own uncertainty is the measure named after it: "rating standard error
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from noria.core.errors import InputError, unknown
 from noria.core.messages import Message, message
+from noria.grow.market.share import Unlisted, shares
 from noria.grow.series.calendars import between
 from noria.grow.series.series import Floats, Provenance, Series
 
@@ -40,7 +41,7 @@ class Panel:
     noise: Floats
     """(n, k): standard error of each driver's value, in the same terms; 0 where the driver is taken for exact."""
     share: Floats
-    """(n,): the outcome over its sum at that time."""
+    """(n,): the outcome's share at that time; nan where gaps leave it open."""
     entity: Ints
     """(n,): number of the entity: what the observations are clustered by."""
     level: Ints
@@ -69,6 +70,7 @@ def panel_of(
     segment: str | None = None,
     form: Form = "mnl",
     lag: int = 0,
+    unlisted: Unlisted = "auto",
 ) -> Panel:
     """Return the panel of a series.
 
@@ -79,6 +81,7 @@ def panel_of(
         segment: which segment; may be left out where there is one.
         form: mnl (log outcome on drivers), mci (on their logarithms) or growth (change of log outcome on changes).
         lag: periods by which a driver comes before what it moves.
+        unlisted: how an outcome that was not published is read where shares are taken of all: never as an observation.
 
     Raises:
         SettingError: no such measure.
@@ -107,11 +110,29 @@ def panel_of(
             cube[measures.index(point.measure), rows[point.time], columns[point.entity]] = point.value
         if point.entity in columns and point.measure == outcome and point.broken:
             breaks[rows[point.time], columns[point.entity]] = 1
-    return _shaped(cube, breaks, outcome, tuple(drivers), form, lag, entities, times, series.provenance)
+    share = _shares(series, outcome, segment, unlisted, rows, columns)
+    return _shaped(cube, share, breaks, outcome, tuple(drivers), form, lag, entities, times, series.provenance)
+
+
+def _shares(
+    series: Series, outcome: str, segment: str, unlisted: Unlisted, rows: Mapping[str, int], columns: Mapping[str, int]
+) -> Floats:
+    """Return the outcome's shares, (times, entities); nan where gaps leave one open, and where it has none."""
+    share = np.full((len(rows), len(columns)), np.nan)
+    try:
+        market = shares(series, outcome, segment, unlisted=unlisted)
+    except InputError:  # it is no share, nor an amount that can be divided
+        return share
+    kept = [place for place, name in enumerate(market.entities) if name in columns]
+    when = [row for row, time in enumerate(market.times) if time in rows]
+    at = np.ix_([rows[market.times[row]] for row in when], [columns[market.entities[place]] for place in kept])
+    share[at] = np.where(market.cells.known, market.values, np.nan)[np.ix_(when, kept)]
+    return share
 
 
 def _shaped(
     cube: Floats,
+    share: Floats,
     breaks: Ints,
     outcome: str,
     drivers: tuple[str, ...],
@@ -128,9 +149,6 @@ def _shaped(
             np.concatenate([np.full((k, lag, len(entities)), np.nan), part[:, :-lag]], axis=1) for part in (x, noise)
         )
     problems: list[Message] = []
-    with np.errstate(invalid="ignore"):
-        totals = np.nansum(y, axis=1, keepdims=True)
-        share = np.divide(y, totals, out=np.full_like(y, np.nan), where=totals > 0)
     asked, named = ~np.isnan(y), dict(enumerate(drivers))
     usable = asked & (np.nan_to_num(y) > 0)
     _count(problems, asked & ~usable, message("drivers.outcome_zero_has_no_logarithm"))
