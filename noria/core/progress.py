@@ -202,7 +202,7 @@ def _rich_bar(bar: Bar, stream: IO[str]) -> Iterator[None]:
 
         def listener(bar: Bar) -> None:
             values = "  ".join(f"{name} {value:.4g}" for name, value in bar.values.items())
-            progress.update(task, completed=bar.done, values=values)
+            progress.update(task, completed=bar.done, total=bar.total, values=values)
 
         bar._listener = listener
         yield

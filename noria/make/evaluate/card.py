@@ -53,6 +53,7 @@ def assess(
     *,
     source: str,
     report: Report | None = None,
+    others: Mapping[str, Sequence[Answer]] | None = None,
 ) -> Assessment:
     """Judge answers on held-out rows, beside the task's baseline learned from the training rows.
 
@@ -63,10 +64,11 @@ def assess(
         answers: the model's answers to them.
         source: name of the held-out set, for the figures.
         report: where the result is reported.
+        others: answers of the baselines to the rows, where they are known already.
     """
     metrics = figures_of(task, rows, answers, source=source)
     labels = by_label(task, rows, answers, source=source)
-    others = baseline_answers(task, training, rows)
+    others = baseline_answers(task, training, rows) if others is None else others
     # A baseline that answers in another form, as a written text beside the cost of one, cannot be compared.
     found = {name: task.scores(rows, predicted) for name, predicted in others.items()}
     model = task.scores(rows, answers)

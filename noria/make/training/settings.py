@@ -159,7 +159,8 @@ class PretrainSettings(Settings):
     tokens_per_step: Annotated[int, Field(ge=16, le=100_000_000)] = 4096
     """Tokens of one optimiser step."""
     seconds: Annotated[float, Field(gt=0)] = 90.0
-    """Time budget of training; the number of steps is fixed from it at the start."""
+    """Time budget of the whole run: tokenizer, baselines, steps, judging and figures. The number of steps is fixed from it at the
+    start, and revised where the machine turns out to be slower or faster."""
     steps: Annotated[int, Field(ge=1)] | None = None
     """Optimiser steps; where given, `seconds` is not looked at."""
     seed: int = 0
@@ -235,7 +236,8 @@ class FinetuneSettings(Settings):
     """Fine-tuning of a pretrained model on labelled rows. The defaults suit small encoders and budgets of minutes."""
 
     minutes: Annotated[float, Field(gt=0, le=6000)] = 5.0
-    """Time budget for training and its evaluations, in minutes; the number of steps is fixed from it at the start."""
+    """Time budget of the whole run, in minutes: reading, baselines, steps, judging and figures. The number of steps is fixed from it
+    at the start, and revised where the machine turns out to be slower or faster."""
     steps: Annotated[int, Field(ge=1)] | None = None
     """Optimiser steps; where given, `minutes` is not looked at."""
     seed: int = 0

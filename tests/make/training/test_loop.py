@@ -10,7 +10,6 @@ import re
 import resource
 import subprocess
 import sys
-import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,6 @@ from noria.core.progress import MetricsLog, Report
 from noria.make.tokens.batches import Batch, Packed
 from noria.make.training.loop.checkpoint import save_tensors, weights
 from noria.make.training.loop.loop import train
-from noria.make.training.loop.plan import steps_within
 from noria.make.training.loop.result import Evaluation, TrainResult
 from noria.make.training.loop.stop import Divergence
 from noria.make.training.objectives import supervised
@@ -79,26 +77,6 @@ def test_sigterm_breaks_off_what_takes_long_and_the_same_command_goes_on(place: 
     assert (stopped / "metrics.jsonl").read_text() == (whole / "metrics.jsonl").read_text()
     ours, theirs = (load_file(folder / "checkpoint.safetensors") for folder in (stopped, whole))
     assert all(torch.equal(tensor, ours[name]) for name, tensor in theirs.items())
-
-
-def test_calibration_fixes_the_steps_and_changes_nothing_else(tmp_path: Path) -> None:
-    run(classify_run(), tmp_path / "seconds", seconds=1.0, evaluations=1)
-    plan = json.loads((tmp_path / "seconds" / "plan.json").read_text())
-    run(classify_run(), tmp_path / "steps", steps=plan["steps"], evaluations=1)
-    assert plan["measured_tokens_per_second"] > 0
-    assert losses_in(tmp_path / "seconds") == losses_in(tmp_path / "steps")
-
-
-def test_one_slow_moment_does_not_shorten_the_run() -> None:
-    taken: list[int] = []
-
-    def take(number: int) -> int:
-        time.sleep(0.05 if len(taken) == 1 else 0.002)  # the second step of all is slow, once
-        taken.append(number)
-        return 10
-
-    _, speed = steps_within(5.0, 0.0, take, None, 0, 10.0)
-    assert speed > 10 / 0.0065
 
 
 def test_another_setting_or_other_data_begins_anew(tmp_path: Path) -> None:
@@ -307,7 +285,7 @@ def test_what_a_pass_takes_is_measured_though_free_pages_are_kept() -> None:
     """As in a process that pretrained before it fine-tunes: its heap holds more free pages than the pass takes."""
     code = """
 import torch
-from noria.make.training.loop.plan import _growth
+from noria.make.training.loop.planning import _growth
 from noria.core.memory import keep_memory
 keep_memory()
 free = [torch.ones(25_000_000) for _ in range(4)]

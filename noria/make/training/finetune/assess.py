@@ -3,22 +3,78 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from tokenizers import Tokenizer
 from torch import nn
 
 from noria.core.figure import Figure
+from noria.core.messages import message
 from noria.core.progress import Report
-from noria.make.evaluate.card import Assessment, assess, figures_of
+from noria.make.evaluate.card import Assessment, assess, baseline_answers, figures_of
 from noria.make.evaluate.predict import answer_rows
+from noria.make.training.loop.budget import Budget
 from noria.make.training.loop.result import TrainResult
-from noria.tasks.task import Row, Task
+from noria.tasks.task import Answer, Row, Task
 
-from .examples import Examples
+from .examples import Examples, evenly
 
 CHOSE = "which chose the weights"
 """What a reader must know of figures on valid rows: they flatter a little."""
+BASELINES = 0.2
+"""Most of a time budget that the baselines take."""
+MANY, PART = 4_000, 8
+"""Of so many training rows one in so many is tried first: what the baselines take grows with them."""
+TRIED = 500
+"""Rows whose figures are made to see how long that takes."""
+
+
+@dataclass(frozen=True)
+class Held:
+    """Rows that only judge, with what the baselines answer to them: found out before the first step, so that its time is known."""
+
+    rows: list[Row]
+    others: dict[str, list[Answer]]
+
+    def some(self, most: int) -> Held:
+        """Return so many of them at most, evenly over all."""
+        chosen = evenly(len(self.rows), most)
+        others = {name: [told[place] for place in chosen] for name, told in self.others.items()}
+        return Held([self.rows[place] for place in chosen], others)
+
+
+def hold(task: Task, training: Sequence[Row], rows: Sequence[Row], budget: Budget, report: Report) -> Held:
+    """Return rows with what the task's baselines answer to them, in a share of the budget; the budget keeps time for their figures.
+
+    Args:
+        task: what the rows are for.
+        training: rows from which the baselines learn; of more than the time allows some, evenly over all.
+        rows: the rows that the trained model will be assessed on.
+        budget: of the run.
+        report: where it is told that not all rows were learned from.
+    """
+    others, chosen = None, list(training)
+    if budget.seconds is not None and len(training) >= MANY and rows:
+        parts = [
+            [training[place] for place in evenly(len(training), len(training) // part)] for part in (8 * PART, PART)
+        ]
+        baseline_answers(task, parts[0], rows[:1])  # what is loaded once is not the rows'
+        start = budget.clock()
+        others = baseline_answers(task, parts[1], rows)
+        most = int(len(parts[1]) * BASELINES * budget.seconds / (budget.clock() - start))
+        chosen = [training[place] for place in evenly(len(training), most)] if most > 2 * len(parts[1]) else parts[1]
+        if len(chosen) < len(training):
+            report.note(message("make.baseline_fewer", used=len(chosen), rows=len(training)), used=len(chosen))
+        others = others if chosen is parts[1] else None
+    held = Held(list(rows), (baseline_answers(task, chosen, rows) if rows else {}) if others is None else others)
+    first = next(iter(held.others.values()), None)
+    if first and budget.seconds is not None:
+        start, tried = budget.clock(), held.some(TRIED)
+        figures_of(task, tried.rows, next(iter(tried.others.values())), source="")
+        # The model's figures, the baselines', their difference, and every label by itself.
+        budget.final_seconds += 4 * (budget.clock() - start) * len(rows) / len(tried.rows)
+    return held
 
 
 def assess_model(
@@ -27,7 +83,7 @@ def assess_model(
     tokenizer: Tokenizer | None,
     training: Sequence[Row],
     valid: Examples,
-    test: Sequence[Row],
+    held: Held,
     files: tuple[Path | None, Path | None],
     max_length: int,
     result: TrainResult,
@@ -40,13 +96,14 @@ def assess_model(
         module, tokenizer: the trained model, in evaluation mode.
         training: rows from which the baseline learns.
         valid: the valid rows that judged the weights.
-        test: held-out rows; may be none.
+        held: test rows, or where there are none those valid rows.
         files: names of the valid and of the test file, where there are any.
         max_length: tokens of a window.
         result: of the run; where answers have to be written token by token, what it found on valid rows is told instead.
         report: where the result is reported.
     """
     valid_file, test_file = files
+    test = held.rows if test_file else []
     name = f"{_named(valid_file) if valid_file else 'rows set aside'}, {CHOSE}"
     known: list[Figure] = []
     assessment = None
@@ -59,11 +116,11 @@ def assess_model(
             known = figures_of(task, valid.rows, predicted, source=name)
             report.ledger(f"{name}: {known[0].text()}")
         else:
-            assessment = assess(task, training, valid.rows, predicted, source=name, report=report)
+            assessment = assess(task, training, valid.rows, predicted, source=name, report=report, others=held.others)
             known = assessment.metrics
     if test and test_file:
         told = answer_rows(task, module, tokenizer, test, max_length)
-        assessment = assess(task, training, test, told, source=_named(test_file), report=report)
+        assessment = assess(task, training, test, told, source=_named(test_file), report=report, others=held.others)
     return assessment, known
 
 

@@ -48,15 +48,23 @@ class Examples:
                 lengths.append(max(1, len(window.ids) + written + sum(len(one.ids) for one in others)))
         return cls(list(rows), features, targets, owners, lengths)
 
-    def some(self, tokens: int) -> Examples:
-        """Return the first rows that together have no more than `tokens` tokens, at least one row."""
-        ends = np.cumsum(self.lengths)
-        beyond = int(np.searchsorted(ends, tokens, side="right"))
-        rows = len(self.rows) if beyond == len(ends) else max(1, self.owners[beyond])
-        count = int(np.searchsorted(self.owners, rows))
+    def some(self, rows: int) -> Examples:
+        """Return so many rows at most, evenly over all: a file may stand in the order of its labels."""
+        if rows >= len(self.rows):
+            return self
+        chosen = {place: number for number, place in enumerate(evenly(len(self.rows), rows))}
+        kept = [number for number, owner in enumerate(self.owners) if owner in chosen]
         return Examples(
-            self.rows[:rows], self.features[:count], self.targets[:count], self.owners[:count], self.lengths[:count]
+            [self.rows[place] for place in chosen],
+            [self.features[number] for number in kept],
+            [self.targets[number] for number in kept],
+            [chosen[self.owners[number]] for number in kept],
+            [self.lengths[number] for number in kept],
         )
+
+    def within(self, tokens: int) -> Examples:
+        """Return about as many rows as have no more than `tokens` tokens together, at least one, evenly over all."""
+        return self.some(max(1, len(self.rows) * tokens // max(tokens, sum(self.lengths))))
 
 
 class Augmented:
@@ -97,6 +105,15 @@ class Augmented:
         augmented = self._encode([self._augment(self._examples.rows[owner], owner, epoch) for owner in owners])
         batch = self._collate(augmented, np.arange(len(augmented.features)))
         return [replace(batch, rows=[owners[row] for row in batch.rows])]
+
+
+def evenly(count: int, most: int) -> list[int]:
+    """Return at most so many places of `count`, evenly over all.
+
+    >>> evenly(10, 3), evenly(2, 3)
+    ([0, 3, 6], [0, 1])
+    """
+    return [place * count // most for place in range(most)] if most < count else list(range(count))
 
 
 def _others(task: Task, tokenizer: Tokenizer | None, row: Row, max_length: int) -> list[Features]:

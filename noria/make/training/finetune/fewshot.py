@@ -17,6 +17,7 @@ from noria.core.settings import fingerprint
 from noria.make.models.feedforward import FeedForward
 from noria.make.models.load import quiet_transformers
 from noria.make.tokens.tokenizer import copy_tokenizer
+from noria.make.training.loop.budget import Budget
 from noria.make.training.parallel.processes import first_process_first
 from noria.make.training.settings import FinetuneSettings
 from noria.tasks.embed import pairs
@@ -37,7 +38,13 @@ def wanted(task: Task, settings: FinetuneSettings) -> bool:
 
 
 def contrast_first(
-    task: Task, base: Path, rows: Sequence[Row], settings: FinetuneSettings, target: Path, report: Report
+    task: Task,
+    base: Path,
+    rows: Sequence[Row],
+    settings: FinetuneSettings,
+    target: Path,
+    report: Report,
+    budget: Budget,
 ) -> Path:
     """Write an encoder that has been tuned by pairs of the rows, and return its folder; one that is there already is kept.
 
@@ -50,6 +57,7 @@ def contrast_first(
         settings: `body.pairs` is how often a text is an anchor.
         target: the folder to write; an unfinished run lies beside it.
         report: where plan and progress are reported.
+        budget: of the whole run.
 
     Raises:
         InputError: there are too few rows to draw pairs from.
@@ -60,6 +68,7 @@ def contrast_first(
     )
     dump = own.model_dump(mode="json")
     if is_up_to_date(target, sources, dump):
+        budget.begin_at(0.5)
         return target
     drawn = pairs(rows, settings.seed, settings.body.pairs)
     near = task_for("embed", prefix=task.prefix, pooling="cls")
@@ -77,6 +86,7 @@ def contrast_first(
         own,
         report,
         identity=fingerprint([one.sha256 for one in sources]),
+        budget=budget.until(0.5),
     )
     with first_process_first():
         if not is_up_to_date(target, sources, dump):

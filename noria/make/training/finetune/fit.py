@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -16,7 +16,8 @@ from noria.make.evaluate.calibration import fit_outside_penalty, fit_temperature
 from noria.make.evaluate.predict import answer_rows, predict
 from noria.make.models.adapt import after_step
 from noria.make.tokens.batches import BatchSource, Buckets, Joined, length_buckets
-from noria.make.training.loop.loop import Evaluator, Watcher, train
+from noria.make.training.loop.budget import Budget
+from noria.make.training.loop.loop import Watcher, train
 from noria.make.training.loop.plan import read_plan
 from noria.make.training.loop.result import Evaluation, TrainResult
 from noria.make.training.parallel.processes import world_size
@@ -43,6 +44,7 @@ def fit(
     *,
     identity: str = "",
     watch: Watcher | None = None,
+    budget: Budget | None = None,
 ) -> TrainResult:
     """Train a prepared module in place; where there are valid rows it ends with the weights that judge them best.
 
@@ -56,7 +58,11 @@ def fit(
         report: where plan and progress are reported.
         identity: hash of what the run depends on beside the settings.
         watch: called with the number of every evaluation and what it found.
+        budget: of all that the run is part of; one of `settings.minutes` that begins now where None.
     """
+    padding = padding_of(module.config)
+    head = _head_training(task, training, settings)
+    judge = Judge(task, tokenizer, head, valid, padding, settings) if valid else None
     source, objective, pace = fitting(task, module, tokenizer, training, work, settings, identity=identity)
     return train(
         module,
@@ -65,11 +71,12 @@ def fit(
         pace,
         work,
         report,
-        _judge_of(task, tokenizer, training, valid, padding_of(module.config), settings) if valid else None,
+        judge,
         title=f"fine-tune {work.name.strip('.').removesuffix('.work')}",
         identity=fingerprint([identity, settings.model_dump(mode="json", exclude={"trackers", "parallel"})]),
         after_step=after_step(module),
         watch=watch,
+        budget=budget,
     )
 
 
@@ -152,26 +159,36 @@ def rate_of(task: Task, settings: FinetuneSettings) -> float:
     return 1e-3 if settings.adapter.kind != "none" or task.head == "vector" else 1e-4
 
 
-def _judge_of(
-    task: Task,
-    tokenizer: Tokenizer | None,
-    training: Examples,
-    valid: Examples,
-    padding: Padding,
-    settings: FinetuneSettings,
-) -> Evaluator:
-    head = _head_training(task, training, settings)
-    buckets = length_buckets(valid.lengths, settings.tokens_per_batch, seed=0, epoch=0)
+@dataclass(frozen=True)
+class Judge:
+    """Judges the weights by valid rows, as many of them as it is told."""
 
-    def judge(module: nn.Module) -> Evaluation:
-        if head.by_loss:
-            loss, _ = mean_loss(head, module, valid, padding, buckets)
+    task: Task
+    tokenizer: Tokenizer | None
+    head: HeadTraining
+    valid: Examples
+    padding: Padding
+    settings: FinetuneSettings
+
+    @property
+    def rows(self) -> int:
+        """Return how many rows judge."""
+        return len(self.valid.rows)
+
+    def of(self, rows: int) -> Judge:
+        """Return what judges by so many of the rows, evenly over all."""
+        return replace(self, valid=self.valid.some(rows))
+
+    def __call__(self, module: nn.Module) -> Evaluation:
+        """Return what the rows say."""
+        task, valid = self.task, self.valid
+        if self.head.by_loss:
+            buckets = length_buckets(valid.lengths, self.settings.tokens_per_batch, seed=0, epoch=0)
+            loss, _ = mean_loss(self.head, module, valid, self.padding, buckets)
             return Evaluation(-loss, {"valid loss": loss})
-        predicted = answer_rows(task, module, tokenizer, valid.rows, settings.max_length, windows=valid)
+        predicted = answer_rows(task, module, self.tokenizer, valid.rows, self.settings.max_length, windows=valid)
         measures = task.measures(valid.rows, predicted)
         return Evaluation(next(iter(measures.values())), measures)
-
-    return judge
 
 
 def calibrated(task: Task, module: nn.Module, valid: Examples) -> Task:

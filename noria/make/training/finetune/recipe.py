@@ -8,20 +8,28 @@ in bf16 where that is measured fast, dropout is off, and an encoder's forward an
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean
 
 import torch
+from tokenizers import Tokenizer
+from torch import nn
 
 from noria.core.folder import Source, is_up_to_date, new_folder
+from noria.core.messages import message
 from noria.core.progress import Report
 from noria.core.settings import fingerprint
-from noria.machine import computing
+from noria.machine import computing, measure
+from noria.make.evaluate.predict import answer_rows
 from noria.make.models.load import check_folder, quiet_transformers
 from noria.make.models.sizes import sequence_to_sequence
 from noria.make.tokens.tokenizer import copy_tokenizer, load_tokenizer, train_tokenizer
+from noria.make.training.loop.budget import FIGURES, Budget
 from noria.make.training.loop.loop import Watcher
+from noria.make.training.loop.plan import Plan
 from noria.make.training.parallel import launch
 from noria.make.training.parallel.processes import first_process_first, is_first_process
 from noria.make.training.settings import FinetuneSettings, RowSettings
@@ -30,16 +38,20 @@ from noria.tasks.remembered import remembered as remembered_of
 from noria.tasks.task import Row, Task
 
 from . import fewshot
-from .assess import assess_model
+from .assess import Held, assess_model, hold
 from .examples import Examples
 from .fit import calibrated, fit
 from .prepare import prepare_model
 from .publish import facts_of, lineage, write_model
 from .replay import remembered
-from .rows import read_sets, report_truncated
+from .rows import Sets, read_sets, report_truncated
 
 JUDGED_TOKENS = 100_000
-"""Valid rows judge the weights up to this many tokens: enough to choose by, and a few seconds each time."""
+"""Where steps are given valid rows judge the weights up to this many tokens; else as many as their share of the time allows."""
+WRITTEN = 8
+"""Rows that are answered to see how long writing takes."""
+BYTES_A_SECOND = 200e6
+"""At which a model folder is written at least."""
 
 
 def finetune(
@@ -79,6 +91,7 @@ def finetune(
         Interrupted: stopped by a signal; the same call goes on.
     """
     reading = reading or RowSettings()
+    budget = Budget(None if settings.steps else 60 * settings.minutes)
     if launch.wanted(settings.parallel) and watch is None:
         arguments = (task, base, train_file, valid_file, out, settings)
         launch.run(finetune, arguments, {"test_file": test_file, "reading": reading}, settings.parallel.workers, report)
@@ -87,30 +100,42 @@ def finetune(
         # A row that the base's own template refuses is a bad row, with its file and line.
         check_folder(base)
         task = task.based_on(base, load_tokenizer(base))
-    task, sets = read_sets(task, train_file, valid_file, test_file, reading, seed=settings.seed, report=report)
+    with budget.part("reading"):
+        task, sets = read_sets(task, train_file, valid_file, test_file, reading, seed=settings.seed, report=report)
     work = out.with_name(f".{out.name}.work")
     if base is None and task.head == "seq2seq":
         with first_process_first():
             base = build_from_scratch(sets.training, settings, work.with_name(f".{out.name}.base"), report)
         settings = is_from_scratch(settings)
     elif base is not None and fewshot.wanted(task, settings):
-        base = fewshot.contrast_first(task, base, sets.training, settings, work.with_name(f".{out.name}.base"), report)
+        base = fewshot.contrast_first(
+            task, base, sets.training, settings, work.with_name(f".{out.name}.base"), report, budget
+        )
         settings = fewshot.resting(base, settings)
-    module, tokenizer = prepare_model(task, base, settings, sets.training, report)
+    with budget.part("the model"):
+        module, tokenizer = prepare_model(task, base, settings, sets.training, report)
     if base is not None and tokenizer is not None:
         task = task.based_on(base, tokenizer)
         if isinstance(task, Embed):
             report.note(f"{base.name}: {task.description(base, settings.max_length)}")
-    training = Examples.of(task, tokenizer, sets.training, settings.max_length)
+    with budget.part("reading"):
+        training = Examples.of(task, tokenizer, sets.training, settings.max_length)
+        valid = Examples.of(task, tokenizer, sets.valid, settings.max_length)
     report_truncated(training.features, settings.max_length, report)
-    valid = Examples.of(task, tokenizer, sets.valid, settings.max_length).some(JUDGED_TOKENS)
+    if settings.steps is not None:
+        valid = valid.within(JUDGED_TOKENS)
+    with budget.part("baselines"):
+        held = _held(task, module, tokenizer, sets, valid, settings, budget, report)
     sources = [*lineage(base), *sets.sources]
     identity = fingerprint([[one.sha256 for one in sources], reading.model_dump(mode="json")])
-    result = fit(task, module, tokenizer, training, valid, work, settings, report, identity=identity, watch=watch)
+    result = fit(
+        task, module, tokenizer, training, valid, work, settings, report, identity=identity, watch=watch, budget=budget
+    )
     if not is_first_process():
         return out
+    valid, held = _chosen(result.plan, valid, held, bool(sets.test), report)
     number_type = result.plan.machine.number_type
-    with computing(number_type):
+    with computing(number_type), budget.part("figures"):
         task = calibrated(task, module, valid)
         assessment, known = assess_model(
             task,
@@ -118,7 +143,7 @@ def finetune(
             tokenizer,
             sets.training,
             valid,
-            sets.test,
+            held,
             (valid_file, test_file),
             settings.max_length,
             result,
@@ -129,15 +154,71 @@ def finetune(
     facts |= facts_of(base, module, result, assessment)
     facts["valid"] = [figure.as_dict() for figure in known]
     facts |= sets.seen.facts()
-    with computing(number_type):
+    with computing(number_type), budget.part("figures"):
         old = remembered(task, module, tokenizer, base, sets.old, settings, report)
     facts["forgetting"] = [figure.as_dict() for figure in old]
-    with new_folder(out, kind="model", settings=settings.model_dump(mode="json"), sources=sources) as folder:
+    with (
+        budget.part("writing"),
+        new_folder(out, kind="model", settings=settings.model_dump(mode="json"), sources=sources) as folder,
+    ):
         folder.facts.update(facts)
         write_model(folder, module, tokenizer, base)
     for leftover in (work, *(work.with_name(f".{out.name}.base{end}") for end in ("", ".work"))):
         shutil.rmtree(leftover, ignore_errors=True)
+    report.note(message("make.time_taken", parts=budget.text()), **budget.facts())
     return out
+
+
+def _held(
+    task: Task,
+    module: nn.Module,
+    tokenizer: Tokenizer | None,
+    sets: Sets,
+    valid: Examples,
+    settings: FinetuneSettings,
+    budget: Budget,
+    report: Report,
+) -> Held:
+    """Return what will be judged after the last step, its baselines asked already; the budget keeps the time that it will take."""
+    if not is_first_process():
+        return Held([], {})
+    rows = sets.test or ([] if task.head == "seq2seq" else valid.rows)
+    held = hold(task, sets.training, rows, budget, report)
+    budget.again = {"sequence": 2, "token": 2, "vector": 2, "seq2seq": 0}.get(task.head, 1)
+    budget.final_seconds += sum(one.numel() * one.element_size() for one in module.parameters()) / BYTES_A_SECOND
+    if budget.seconds is None or not sets.test:
+        return held
+    if task.head != "seq2seq":
+        characters = [sum(map(len, task.texts(row))) / 1.0 for row in (*sets.test, *valid.rows)]
+        ratio = fmean(characters[: len(sets.test)]) / max(1.0, fmean(characters[len(sets.test) :]))
+        budget.final_rows = len(sets.test) * (ratio or 1.0) + 2 * len(sets.old)
+        return held
+    start, tried = budget.clock(), held.some(WRITTEN).rows
+    with computing(measure(settings.number_type).number_type):
+        answer_rows(task, module.eval(), tokenizer, tried, settings.max_length)
+    row_seconds = (budget.clock() - start) / len(tried)
+    held = _told(held, int(FIGURES * budget.seconds / row_seconds), report)
+    budget.final_seconds += row_seconds * len(held.rows)
+    return held
+
+
+def _chosen(plan: Plan, valid: Examples, held: Held, tested: bool, report: Report) -> tuple[Examples, Held]:
+    """Return the valid rows that judged, and what is judged now: both as the plan has it."""
+    whole = len(valid.rows)
+    valid = valid.some(plan.judged_rows or whole)
+    if len(valid.rows) < whole:
+        report.note(message("make.judged_fewer", judged=len(valid.rows), rows=whole), judged=len(valid.rows))
+    if not tested:
+        return valid, held.some(len(valid.rows))
+    return valid, _told(held, math.ceil(plan.final_share * len(held.rows)), report)
+
+
+def _told(held: Held, most: int, report: Report) -> Held:
+    """Return so many rows at most, at least one, and say so where some are left out."""
+    found = held.some(max(1, most))
+    if len(found.rows) < len(held.rows):
+        report.note(message("make.tested_fewer", judged=len(found.rows), rows=len(held.rows)), judged=len(found.rows))
+    return found
 
 
 def build_from_scratch(rows: Sequence[Row], settings: FinetuneSettings, target: Path, report: Report) -> Path:

@@ -46,6 +46,8 @@ class Position:
     """Score of the best evaluation; higher is better."""
     judged: int = 0
     """Step after which the last evaluation was made; 0 before the first."""
+    elapsed: float = 0.0
+    """Time of the whole run so far, what came before the first step included; what a kill lost is not counted."""
 
 
 def weights(module: nn.Module) -> dict[str, torch.Tensor]:
@@ -112,7 +114,7 @@ def load_checkpoint(path: Path, module: nn.Module) -> tuple[Position, States]:
     return Position(**notes["position"]), states
 
 
-def restore_weights(module: nn.Module, tensors: dict[str, torch.Tensor], path: Path) -> None:
+def restore_weights(module: nn.Module, tensors: dict[str, torch.Tensor], path: Path | str) -> None:
     """Copy what was learned into the module, by name.
 
     Raises:

@@ -12,9 +12,10 @@ It knows nothing of texts, tasks or models, and is given:
 - `evaluator(module) -> Evaluation`: called in evaluation mode without gradients, in the plan's number type; the random state is kept apart.
 - `work`: a folder for plan, checkpoint and metrics, kept between runs. The caller removes it when its result is written.
 
-Steps, number type and threads are fixed in `work/plan.json` before the first step. A run that is killed at any point and
-started again with the same arguments goes on from `work/checkpoint.safetensors` and ends with the same weights and the
-same `work/metrics.jsonl`, bit for bit, as a run never killed. SIGINT and SIGTERM break the step off and write a checkpoint.
+Steps, number type and threads are fixed in `work/plan.json` before the first step; where a time budget is kept, another number of
+steps is written there before it is used. A run that is killed at any point and started again with the same arguments goes on
+from `work/checkpoint.safetensors` and ends with the same weights and the same `work/metrics.jsonl`, bit for bit, as a run
+never killed that has the same plan. SIGINT and SIGTERM break the step off and write a checkpoint.
 A run ends early where patience is over, and with an error where memory, numbers or the learning rate will not do.
 """
 
@@ -33,14 +34,16 @@ from torch import nn
 
 from noria.core.errors import Interrupted, plain_errors
 from noria.core.memory import release_memory
+from noria.core.messages import message
 from noria.core.progress import Bar, MetricsLog, Report
 from noria.core.settings import fingerprint
-from noria.machine import available_memory, measure
+from noria.machine import available_memory
 from noria.make.tokens.batches import BatchSource
 from noria.make.training.parallel.processes import local_processes, world_size
 from noria.make.training.parallel.single import Objective
 from noria.make.training.settings import TrainSettings
 
+from .budget import Budget, Pace, shares_text
 from .checkpoint import (
     Position,
     frozen_hash,
@@ -52,7 +55,8 @@ from .checkpoint import (
     weights,
 )
 from .memory import Need, check
-from .plan import Plan, epochs_text, predict_memory, read_plan, steps_within, write_plan
+from .plan import Plan, epochs_text, read_plan, write_plan
+from .planning import make_plan
 from .result import Evaluation, TrainResult, thinned
 from .rng_state import RngState, seed_all
 from .step import AfterStep, Stepper
@@ -60,6 +64,7 @@ from .stop import Divergence, StopNow, StopRequests, not_finite
 from .trackers import Trackers
 
 Evaluator = Callable[[nn.Module], Evaluation]
+"""Where it also has `rows` and `of(rows)`, which gives one of so many of them, a budget decides how many judge."""
 Watcher = Callable[[int, Evaluation], None]
 _CHANGE_NOTHING = {"checkpoint_seconds", "checkpoint_share", "trackers", "memory_gb", "parallel"}
 """Settings that a run may go on with when they have changed."""
@@ -79,6 +84,7 @@ def train(
     after_step: AfterStep | None = None,
     watch: Watcher | None = None,
     tracking: Path | None = None,
+    budget: Budget | None = None,
 ) -> TrainResult:
     """Train the module in place; resume whatever `work` holds of the same run.
 
@@ -96,6 +102,7 @@ def train(
             plan; what it changes must be parameters that learn or persistent buffers, which a checkpoint holds.
         watch: called after every evaluation with its number, from 1, and what it found; what it raises ends the run.
         tracking: where trackers write; beside `work` where None.
+        budget: of all that the run is part of; one of `settings.seconds` that begins now where None.
 
     Raises:
         UserError: loss or gradient is no longer a finite number (names step and rows), or the loss ran away.
@@ -106,7 +113,7 @@ def train(
     # Among several, a step that one of them broke off would leave the others waiting.
     stop = StopRequests(breaks=world_size() == 1)
     run = _Run(module, batches, objective, settings, work, evaluator, after_step, stop)
-    run.watch = watch
+    run.watch, run.budget = watch, budget or Budget(None if settings.steps else settings.seconds)
     with stop.handling_signals():
         run.prepare(identity, report, title)
         with (
@@ -114,7 +121,7 @@ def train(
             run.trackers.following(tracking or work.parent / "tracking", title, run.plan.identity, run.position.step),
         ):
             bar.advance(run.position.step)
-            run.to_end(bar)
+            run.to_end(bar, report, title)
     return run.result()
 
 
@@ -143,6 +150,8 @@ class _Run:
         self.position = self.saved = Position()
         self.saving = 0.0
         self.watch: Watcher | None = None
+        self.budget = Budget(None)
+        self.pace, self.began = Pace(), 0.0
 
     @property
     def plan(self) -> Plan:
@@ -166,6 +175,8 @@ class _Run:
                 self.position, optimizer_states = load_checkpoint(self.checkpoint, self.module)
                 self.group.scatter_weights()
                 self.group.restore(self.stepper.optimizer, optimizer_states)
+            # What the kill lost, and what starting anew took, a run never killed would not have spent.
+            self.began = self.budget.clock() - (self.position.elapsed or self.budget.spent())
             if self.group.is_main:
                 self.metrics.keep(self._still_holds)
             epochs = epochs_text(plan.steps, self.batches.steps_per_epoch)
@@ -176,7 +187,11 @@ class _Run:
             if self.group.is_main:
                 shutil.rmtree(self.work, ignore_errors=True)
                 self.work.mkdir(parents=True, exist_ok=True)
-            made = self._make_plan(identity, title)
+            judging = (self.evaluator, self._judge if self.evaluator else None)
+            made = make_plan(
+                self.stepper, self.module, self.settings, self.budget, judging, self._memory(), title, self.stop
+            )
+            made = replace(made, identity=identity)
             self.stepper.plan = self.group.on_main(lambda: made)
             seed_all(self.settings.seed)
             if self.group.is_main:
@@ -184,19 +199,28 @@ class _Run:
             parameters = sum(p.numel() for p in self.module.parameters() if p.requires_grad)
             text = self.plan.text(self.batches.tokens_per_step, parameters, self.batches.steps_per_epoch)
             report.plan(f"{title}: {text}")
+            if self.plan.seconds:
+                report.note(shares_text(self.plan, self.settings.evaluations))
+            self.began = self.budget.began
+        if self.plan.judged_rows is not None:
+            self.evaluator = self.evaluator.of(self.plan.judged_rows)  # type: ignore[union-attr]
         losses = self.group.on_main(lambda: [record["loss"] for record in self.metrics.read() if "rate" in record])
-        self.divergence = Divergence(self.plan.steps, losses)
+        self.divergence = Divergence(self.plan.first_steps, losses)
 
-    def to_end(self, bar: Bar) -> None:
+    def to_end(self, bar: Bar, report: Report, title: str) -> None:
         """Take the steps that are left, with an evaluation or a checkpoint where one is due."""
         self.group.learner.train()
         due, saving = time.perf_counter(), 0.0
         while True:
             if self.position.step in self._evaluation_steps() and self.position.judged < self.position.step:
-                bar.advance(0, **self._evaluate())
+                with self.budget.part("judging") as judged:
+                    bar.advance(0, **self._evaluate())
+                self.pace.judging = judged()
             if self.position.step >= self.plan.steps or self._patience_is_over():
                 break
-            bar.advance(1, **self._step())
+            with self.budget.part("training"):
+                bar.advance(1, **self._step())
+            self._revise(bar, report, title)
             pause = max(self.settings.checkpoint_seconds, saving / self.settings.checkpoint_share)
             late, asked = self.group.any(time.perf_counter() - due >= pause, self.stop.asked)
             if late or asked:
@@ -226,9 +250,36 @@ class _Run:
             shared_seconds=self.group.seconds(),
         )
 
+    def _revise(self, bar: Bar, report: Report, title: str) -> None:
+        """Write a plan of more or fewer steps where the speed found calls for it, and use it from here on."""
+        step, old = self.position.step, self.plan
+        if not old.seconds:
+            return
+        coming = sum(one > step for one in self._evaluation_steps())
+        elapsed, size = self.budget.clock() - self.began, self.batches.tokens_per_step
+        plan = self.group.on_main(lambda: self.pace.revised(old, step, elapsed, coming, size))
+        if plan == old:
+            return
+        if self.group.is_main:
+            with plain_errors():
+                write_plan(self.work, plan)
+        self.stepper.plan, bar.total = plan, plan.steps
+        report.note(
+            message(
+                "make.revised",
+                title=title,
+                step=step,
+                found=plan.tokens_per_second,
+                expected=old.tokens_per_second,
+                steps=plan.steps,
+                before=old.steps,
+            ),
+            steps=plan.steps,
+        )
+
     def _step(self) -> dict[str, float]:
         """Take the next step; a signal breaks its passes off, and leaves the run as it was before."""
-        step, start = self.position.step, time.perf_counter()
+        step, start = self.position.step, self.budget.clock()
         rng_state, buffers = RngState.now(), [(buffer, buffer.clone()) for buffer in self.module.buffers()]
         try:
             with self.stop.interruptible():
@@ -248,11 +299,12 @@ class _Run:
             raise error
         self.stepper.learn(step)
         loss, now = loss_sum / weight, self.position
+        self.pace.add(self.budget.clock() - start, tokens)
         self.position = replace(
             now,
             step=step + 1,
             tokens=now.tokens + int(tokens),
-            seconds=now.seconds + time.perf_counter() - start,
+            seconds=now.seconds + self.budget.clock() - start,
         )
         self._record(
             step=step + 1, loss=loss, gradient=length, rate=self.stepper.rate(step), tokens=self.position.tokens
@@ -260,14 +312,14 @@ class _Run:
         if self.divergence.add(loss) and self.settings.stop_diverging:
             best = f"; step {now.best_step} was best: {self._best_file(now.best_step)}" if now.best_step else ""
             raise self.divergence.error(step + 1, self.settings.optimizer.learning_rate, best)
-        return {"loss": loss, "tokens/s": self.position.tokens / self.position.seconds}
+        return {"loss": loss, "tokens/s": self.position.tokens / max(1e-9, self.position.seconds)}
 
     def _evaluate(self) -> dict[str, float]:
         step = self.position.step
         try:
             with self.stop.interruptible():
                 self.group.gather_weights()
-                evaluation = self.group.on_main(self._judge)
+                evaluation = self.group.on_main(lambda: self._judge(self.evaluator))
         except StopNow:
             self._save()
             raise self._interrupted() from None
@@ -284,58 +336,23 @@ class _Run:
             self.watch(sorted(self._evaluation_steps()).index(step) + 1, evaluation)
         return dict(evaluation.values)
 
-    def _judge(self) -> Evaluation:
-        assert self.evaluator is not None
+    def _judge(self, evaluator: Evaluator | None) -> Evaluation:
+        assert evaluator is not None
         rng_state = RngState.now()
         self.module.eval()
         try:
             with torch.no_grad(), self.stepper.computing():
-                return self.evaluator(self.module)
+                return evaluator(self.module)
         finally:
             self.module.train()
             rng_state.restore()
-
-    def _make_plan(self, identity: str, title: str) -> Plan:
-        """Measure what the run needs, and leave module and optimiser as they were."""
-        start, fixed = time.perf_counter(), self.settings.steps
-        machine = replace(self.group.on_main(lambda: measure(self.settings.number_type)), workers=self.group.workers)
-        stepper = self.stepper
-        stepper.plan = Plan(identity, fixed or 1_000_000, machine, 0.0)
-        before = {name: tensor.clone() for name, tensor in learned(self.module).items()}
-        self.group.learner.train()
-        try:
-            with self.stop.interruptible():
-                need = predict_memory(
-                    self.module, stepper.shard, stepper.try_passes, stepper.try_step, self._memory(), title
-                )
-                if fixed:
-                    return replace(self.plan, memory_bytes=need.bytes)
-                steps, speed = steps_within(
-                    self.settings.seconds,
-                    time.perf_counter() - start,
-                    stepper.try_number,
-                    self._judge if self.evaluator and self.group.is_main else None,
-                    self.settings.evaluations,
-                    self.batches.tokens_per_step,
-                    clock=lambda: self.group.on_main(time.perf_counter),
-                )
-        except StopNow:
-            raise Interrupted(f"{title} was interrupted before its first step", hint="run the same again") from None
-        finally:
-            restore_weights(self.module, before, self.work)
-            self.group.scatter_weights()
-            stepper.fresh()
-        return Plan(identity, steps, machine, speed, need.bytes)
 
     def _memory(self) -> int:
         limit = self.settings.memory_gb
         return available_memory() // local_processes() if limit is None else int(limit * 1e9)
 
     def _evaluation_steps(self) -> set[int]:
-        if self.evaluator is None:
-            return set()
-        count = min(self.settings.evaluations, self.plan.steps)
-        return {round(self.plan.steps * (number + 1) / count) for number in range(count)}
+        return set(self.plan.evaluation_steps(self.settings.evaluations)) if self.evaluator else set()
 
     def _patience_is_over(self) -> bool:
         """Tell whether enough evaluations since the best were no better."""
@@ -362,6 +379,7 @@ class _Run:
     def _save(self) -> float:
         """Write a checkpoint, drop best weights that it no longer speaks of, and return the seconds it took."""
         start = time.perf_counter()
+        self.position = replace(self.position, elapsed=self.budget.clock() - self.began)
         self.group.gather_weights()
         optimizer_states = self.group.optimizer_states(self.stepper.optimizer)
         if self.group.is_main:

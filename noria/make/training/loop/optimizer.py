@@ -62,8 +62,8 @@ def make_optimizer(module: nn.Module, settings: OptimizerSettings) -> torch.opti
     )
 
 
-def rate(step: int, steps: int, settings: OptimizerSettings) -> float:
-    """Return the learning rate of optimiser step `step` (from 0) of `steps`.
+def rate(step: float, steps: int, settings: OptimizerSettings) -> float:
+    """Return the learning rate of optimiser step `step` (from 0; between two where a plan was revised) of `steps`.
 
     It rises in a line over the warm-up, then falls to `final` of the highest: in a line, as half a cosine, or in a line
     over the last `decay` of the steps after staying constant.

@@ -1,34 +1,38 @@
 """What is fixed before the first step: how many steps, on which numbers and threads, in how much memory.
 
-A time budget is turned into a number of steps once, and never again. A schedule that followed the clock would keep to the
+A time budget is turned into a number of steps before the first one. A schedule that followed the clock would keep to the
 minute on a machine that slows down, but then a run that was killed and resumed could not end with the weights of one
 never killed: the clock has no replay. With the steps fixed, rate, order and evaluations depend on nothing but the step.
 
-What could go wrong is the one measurement, at a moment when the machine was busy elsewhere. So the same few batches are
-taken several times, and each counts with its best time: a slow moment would have to hit the same batch every time.
+What could go wrong is that the machine is slower or faster later than when it was measured. So the plan may be revised: from
+a step on there are fewer or more in all, and that is written before it is used. Rate and evaluations then go by how far a
+run is, in the part of a course that it has covered, which depends on the step and the written plan alone.
 """
 
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
-
-from torch import nn
 
 from noria.core.caveats import WHOLE
 from noria.core.folder import write_json
-from noria.core.memory import release_memory
 from noria.machine import Machine
-from noria.make.tokens.batches import Batch, BatchSource
 
-from .memory import Need, check, forget_peak, gigabytes, peak, state_bytes, taken
+from .memory import gigabytes
 
-WATCHED = 16
-"""Steps among whose batches the largest is looked for."""
+
+@dataclass(frozen=True)
+class Revision:
+    """Another number of steps, found out on the way."""
+
+    step: int
+    """From which on it holds."""
+    before: int
+    """Steps that there were to be until then."""
+    tokens_per_second: float
+    """Found, and expected from there on."""
 
 
 @dataclass(frozen=True)
@@ -38,11 +42,76 @@ class Plan:
     identity: str
     """Hash of everything the run depends on; a plan of another identity is not resumed."""
     steps: int
+    """In all, as it stands now."""
     machine: Machine
     measured_tokens_per_second: float
     """While calibrating; 0 where the number of steps was given."""
     memory_bytes: int = 0
     """What the run takes beyond the weights: gradients, optimiser and the largest batch."""
+    seconds: float = 0.0
+    """In which the whole run is to end, the budget or where that is small a little more; 0 where the number of steps was given, and
+    is never revised."""
+    spent: float = 0.0
+    """Of it before the first step."""
+    evaluation_seconds: float = 0.0
+    """Expected of one evaluation."""
+    after_seconds: float = 0.0
+    """Kept for what comes after the last step."""
+    judged_rows: int | None = None
+    """Valid rows that judge the weights; None for all that the evaluator has."""
+    final_share: float = 1.0
+    """Share of the test rows that are judged at the end: all, unless they would take most of the budget."""
+    revisions: tuple[Revision, ...] = ()
+    """In the order of their steps."""
+
+    @property
+    def first_steps(self) -> int:
+        """Return how many steps there were to be at first."""
+        return self.revisions[0].before if self.revisions else self.steps
+
+    @property
+    def tokens_per_second(self) -> float:
+        """Return the speed that is expected from the last revision on."""
+        return self.revisions[-1].tokens_per_second if self.revisions else self.measured_tokens_per_second
+
+    def progress(self, step: float) -> float:
+        """Return which share of its course a run has covered after so many steps, from 0 to 1."""
+        covered, begun, total = self._stretch(lambda _, end: step <= end)
+        return covered + (1 - covered) * min(1.0, (step - begun) / (total - begun)) if total > begun else 1.0
+
+    def in_force(self, step: int) -> Plan:
+        """Return the plan as it was when the step after so many was taken: what was revised later did not count yet."""
+        kept = tuple(one for one in self.revisions if one.step <= step)
+        return replace(self, steps=self.revisions[len(kept)].before, revisions=kept) if kept != self.revisions else self
+
+    def place(self, step: int) -> float:
+        """Return the step at which a run of `steps` that was never revised would be as far."""
+        return self.progress(step) * self.steps if self.revisions else step
+
+    def evaluation_steps(self, count: int) -> list[int]:
+        """Return the steps after which the weights are judged, evenly over the course, the last time at its end."""
+        count = min(count, self.first_steps)
+        if not self.revisions:
+            return [round(self.steps * (number + 1) / count) for number in range(count)]
+        found = []
+        for number in range(count):
+            share = (number + 1) / count
+            covered, begun, total = self._stretch(lambda reached, _, share=share: share <= reached)  # type: ignore[misc]
+            part = (share - covered) / (1 - covered) if covered < 1 else 1.0
+            found.append(round(total * share) if not begun else begun + round(part * (total - begun)))
+        return found
+
+    def _stretch(self, ends_in: Callable[[float, int], bool]) -> tuple[float, int, int]:
+        """Return of the first stretch between revisions that something ends in, or of the last: what was covered before it, the
+        step it began at, and the steps in all that it was to have. `ends_in` is given what is covered at its end, and that step.
+        """
+        covered, begun = 0.0, 0
+        for one in self.revisions:
+            reached = covered + (1 - covered) * (one.step - begun) / (one.before - begun)
+            if ends_in(reached, one.step):
+                return covered, begun, one.before
+            covered, begun = reached, one.step
+        return covered, begun, self.steps
 
     def text(self, tokens_per_step: float, parameters: int, steps_per_epoch: float = 0) -> str:
         """Return the plan in one line: steps, tokens, epochs, memory and minutes expected, threads, number type."""
@@ -71,7 +140,8 @@ def read_plan(work: Path) -> Plan | None:
     """Return the plan that lies in a run's folder, or None."""
     try:
         raw = json.loads((work / "plan.json").read_text(encoding="utf-8"))
-        return Plan(**{**raw, "machine": Machine(**raw["machine"])})
+        revisions = tuple(Revision(**one) for one in raw.get("revisions", ()))
+        return Plan(**{**raw, "machine": Machine(**raw["machine"]), "revisions": revisions})
     except (OSError, ValueError, TypeError, KeyError):
         return None
 
@@ -79,101 +149,3 @@ def read_plan(work: Path) -> Plan | None:
 def write_plan(work: Path, plan: Plan) -> None:
     """Write the plan into a run's folder."""
     write_json(work / "plan.json", asdict(plan))
-
-
-def predict_memory(
-    module: nn.Module,
-    batches: BatchSource,
-    passes: Callable[[Sequence[Batch]], object],
-    step: Callable[[Sequence[Batch]], object],
-    available_bytes: int,
-    title: str,
-) -> Need:
-    """Return what a run takes beyond what it has taken, by trying a small batch before the largest.
-
-    Args:
-        module: what learns.
-        batches: those of the run; the first `WATCHED` steps are looked through for the largest batch.
-        passes: takes batches forward and backward, and forgets the gradients.
-        step: takes batches through a whole optimiser step.
-        there: bytes that may be taken.
-        title: name of the run, for the error.
-
-    Raises:
-        ResourceError: it would not fit; nothing large was tried.
-    """
-    state = state_bytes(module)
-    check(Need(state, 0), available_bytes, title)
-    known = sorted((batch for number in range(WATCHED) for batch in batches.at(number)), key=_size)
-    small, large = known[0], known[-1]
-    passes([small])  # what is loaded and built once is not the batch's
-    seen = _growth(lambda: passes([small]))
-    expected = max(0, seen - state // 3) * _size(large) / _size(small)
-    check(Need(state, int(expected)), available_bytes, title)
-    need = Need(state, max(0, _growth(lambda: step([large])) - state))
-    check(need, available_bytes, title)
-    return need
-
-
-def _growth(call: Callable[[], object]) -> int:
-    # Also what an earlier run in this process keeps: a pass that fits into free pages would seem to take nothing.
-    release_memory(kept=True)
-    before = taken()
-    forget_peak()
-    call()
-    return max(0, peak() - before)
-
-
-def _size(batch: Batch) -> float:
-    # Of a transformer's activations a token, 34 parts are linear in width and 5 T / (width of a head) are attention
-    # (Korthikanti et al. 2022, equation 1); heads are about 64 wide.
-    shapes = [tuple(tensor.shape) for tensor in batch.tensors.values() if hasattr(tensor, "shape")]
-    return max((_elements(shape) * (34 + 5 * shape[1] / 64) for shape in shapes if len(shape) > 1), default=1.0) or 1.0
-
-
-def _elements(shape: tuple[int, ...]) -> int:
-    return shape[0] * shape[1]
-
-
-def steps_within(
-    seconds: float,
-    spent: float,
-    take: Callable[[int], int],
-    judge: Callable[[], Any] | None,
-    evaluations: int,
-    tokens_per_step: float,
-    clock: Callable[[], float] = time.perf_counter,
-) -> tuple[int, float]:
-    """Return how many steps fit a time budget, and the speed in tokens a second.
-
-    Args:
-        seconds: the budget.
-        spent: what has gone of it already.
-        take: takes the step of a number for trial; returns its tokens.
-        judge: evaluates once, where the run has an evaluator.
-        evaluations: how many are to come.
-        tokens_per_step: tokens of an average step.
-        clock: gives seconds; several processes read the same one, so that they try the same steps.
-    """
-    start, limit = clock(), min(6.0, 0.06 * seconds)
-    best: dict[int, float] = {}
-    tokens: dict[int, int] = {}
-    rounds = 0
-    # As many batches as half the limit allows, at least two; then the same again, at least once.
-    while rounds < 2 or clock() - start < limit:
-        for number in sorted(best) if rounds else range(1000):
-            if not rounds and len(best) >= 2 and clock() - start >= limit / 2:
-                break
-            began = clock()
-            tokens[number] = take(number)
-            best[number] = min(best.get(number, float("inf")), clock() - began)
-        rounds += 1
-    speed = sum(tokens.values()) / sum(best.values())
-    began, evaluation = clock(), 0.0
-    if judge is not None:
-        judge()
-        evaluation = clock() - began
-    spent += clock() - start
-    # At least half the budget is for learning, whatever measuring and judging took while the machine was busy elsewhere.
-    left = max(seconds / 2, seconds - spent - evaluations * evaluation)
-    return max(1, int(left * speed / tokens_per_step)), speed

@@ -35,7 +35,7 @@ class Stepper:
     ) -> None:
         self.settings, self.after_step = settings.optimizer, after_step
         self.group = process_group(settings.parallel, module, objective, settings.seed, whole=after_step is not None)
-        self.shard = self.group.shard(batches)
+        self.shard, self.tokens_per_step = self.group.shard(batches), batches.tokens_per_step
         self.fresh()
 
     def fresh(self) -> None:
@@ -67,12 +67,14 @@ class Stepper:
         with self.computing():  # Muon multiplies matrices
             self.optimizer.step()
         if self.after_step is not None:
-            self.after_step(step + 1, self.plan.steps)
+            plan = self.plan.in_force(step)
+            self.after_step(round(plan.place(step + 1)), plan.steps)
         self.optimizer.zero_grad(set_to_none=True)
 
     def rate(self, step: int) -> float:
         """Return the learning rate of a step."""
-        return rate(step, self.plan.steps, self.settings)
+        plan = self.plan.in_force(step)
+        return rate(plan.place(step), plan.steps, self.settings)
 
     def try_passes(self, batches: Sequence[Batch]) -> None:
         """Take batches forward and backward and learn nothing."""

@@ -11,6 +11,7 @@ documents, the curves and the speed; for a causal model also a sample of generat
 from __future__ import annotations
 
 import shutil
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,7 @@ from noria.make.tokens.shards import Shards
 from noria.make.tokens.special import special_tokens
 from noria.make.tokens.tokenizer import copy_tokenizer, load_tokenizer
 from noria.make.training.finetune.publish import write_page
+from noria.make.training.loop.budget import Budget
 from noria.make.training.loop.loop import train
 from noria.make.training.loop.result import Evaluation, TrainResult
 from noria.make.training.parallel import launch
@@ -41,6 +43,9 @@ from .setups import Setup, setup_for
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
+
+TEXTS, SAMPLED = 3, 80
+"""Texts that a causal model writes at the end, and the tokens of each."""
 
 
 def pretrain(corpus: Path, out: Path, settings: PretrainSettings, report: Report) -> Path:
@@ -67,27 +72,68 @@ def pretrain(corpus: Path, out: Path, settings: PretrainSettings, report: Report
     if launch.wanted(settings.parallel):
         launch.run(pretrain, (corpus, out, settings), {}, settings.parallel.workers, report)
         return out
-    work = out.with_name(f".{out.name}.work")
-    with first_process_first():
+    work, budget = out.with_name(f".{out.name}.work"), Budget(None if settings.steps else settings.seconds)
+    with first_process_first(), budget.part("tokens"):
         material = prepare(corpus, work, settings, report)
     kind = setup_for(settings, material)
-    model = kind.model()
-    result = fit(kind, model, work / "run", settings, report)
+    with budget.part("the model"):
+        model = kind.model()
+    if is_first_process():
+        with report.bar("baselines", unit="baseline") as bar, budget.part("baselines"):
+            bar.advance(len(kind.baselines))
+        _keep_time(kind, model, budget, material)
+    result = fit(kind, model, work / "run", settings, report, budget)
     if not is_first_process():
         return out
-    with report.bar("judge on test documents", total=1, unit="model") as bar:
+    with report.bar("judge on test documents", total=1, unit="model") as bar, budget.part("figures"):
         folders = term(", ".join(sorted({file.parent.name for file in material.files["test"]})))
         source = message("figures.test_split", source=folders)
         with computing(result.plan.machine.number_type):
             metrics, baselines = kind.figures(model, source=source)
         bar.advance()
-    _write(out, kind, model, material, settings, result, metrics, baselines, sources_of(corpus, material.files))
+    with budget.part("writing"):
+        _write(out, kind, model, material, settings, result, metrics, baselines, sources_of(corpus, material.files))
     shutil.rmtree(work, ignore_errors=True)
     report.ledger(f"pretrain {out.name}: {metrics[0].text()}; {verdict(metrics[0], baselines[-1])}")
+    report.note(message("make.time_taken", parts=budget.text()), **budget.facts())
     return out
 
 
-def fit(kind: Setup, model: nn.Module, work: Path, settings: PretrainSettings, report: Report) -> TrainResult:
+@dataclass(frozen=True)
+class Watch:
+    """Judges the weights by a sample of the valid documents, as many of them as it is told."""
+
+    kind: Setup
+    rows: int
+
+    def of(self, rows: int) -> Watch:
+        """Return what judges by so many."""
+        return replace(self, rows=rows)
+
+    def __call__(self, model: nn.Module) -> Evaluation:
+        """Return what they say."""
+        found = self.kind.watch(model, self.rows)
+        return Evaluation(-found, {self.kind.unit: found})
+
+
+def _keep_time(kind: Setup, model: PreTrainedModel, budget: Budget, material: Material) -> None:
+    """Let the budget keep what comes after the last step: all test documents, a sample of text, the folder."""
+    if budget.seconds is None:
+        return
+    budget.final_rows = kind.tested
+    budget.final_seconds = 1.0 + sum(one.numel() * one.element_size() for one in model.parameters()) / 200e6
+    if kind.task == "causal":
+        ids = torch.tensor([[int(one) for one in material.shards["valid"].ids[:SAMPLED]]])
+        start = budget.clock()
+        with torch.no_grad():
+            for _ in range(2):
+                model(input_ids=ids, use_cache=False)
+        budget.final_seconds += TEXTS * SAMPLED * (budget.clock() - start) / 2
+
+
+def fit(
+    kind: Setup, model: nn.Module, work: Path, settings: PretrainSettings, report: Report, budget: Budget
+) -> TrainResult:
     """Train a model in place by its kind; `work` holds the unfinished run, in a folder that is removed with it."""
     keep_memory()
     rates = settings.optimizer.model_dump(exclude={"learning_rate"})
@@ -103,10 +149,6 @@ def fit(kind: Setup, model: nn.Module, work: Path, settings: PretrainSettings, r
         parallel=settings.parallel,
     )
 
-    def judge(model: nn.Module) -> Evaluation:
-        found = kind.watch(model)
-        return Evaluation(-found, {kind.unit: found})
-
     return train(
         model,
         kind.batches(),
@@ -114,10 +156,11 @@ def fit(kind: Setup, model: nn.Module, work: Path, settings: PretrainSettings, r
         pace,
         work,
         report,
-        judge,
+        Watch(kind, kind.watched),
         title="pretrain",
         identity=f"{settings.objective} {settings.model.model_dump_json()}",
         tracking=work.parent.parent / "tracking",
+        budget=budget,
     )
 
 
@@ -128,7 +171,7 @@ def verdict(figure: Figure, baseline: Figure) -> str:
     return f"the {baseline.name} wins" if figure.value > baseline.value else f"no clear winner over the {baseline.name}"
 
 
-def prompts(shards: Shards, tokenizer: Path, count: int = 2) -> list[str]:
+def prompts(shards: Shards, tokenizer: Path, count: int = TEXTS - 1) -> list[str]:
     """Return the first few tokens of the first documents of a split, and one empty prompt."""
     encoder = load_tokenizer(tokenizer)
     return ["", *(encoder.decode(shards[row][1:9].tolist()) for row in range(min(count, len(shards))))]
@@ -235,7 +278,7 @@ def sample(
     prompts: list[str],
     *,
     seed: int,
-    tokens: int = 80,
+    tokens: int = SAMPLED,
     temperature: float = 0.8,
     top_k: int = 40,
 ) -> dict[str, Any]:

@@ -73,8 +73,23 @@ class Setup(Protocol):
         """Return the loss."""
         ...
 
-    def watch(self, model: nn.Module) -> float:
-        """Return the loss on a sample of the valid documents, in `unit`."""
+    @property
+    def watched(self) -> int:
+        """Return how many valid documents, or windows of them, there are to sample."""
+        ...
+
+    def watch(self, model: nn.Module, rows: int) -> float:
+        """Return the loss on a sample of so many valid documents, or windows of them, in `unit`."""
+        ...
+
+    @property
+    def tested(self) -> float:
+        """Return how many times as much text as a watched document or window holds is judged at the end."""
+        ...
+
+    @property
+    def baselines(self) -> list[Figure]:
+        """Return what the test documents say of baselines; computed when it is first asked for."""
         ...
 
     def figures(self, model: nn.Module, *, source: str) -> tuple[list[Figure], list[Figure]]:
@@ -128,22 +143,35 @@ class CausalSetup:
         """Return the loss."""
         return partial(language_modeling.causal, dropout=self._settings.model.dropout)
 
-    def watch(self, model: nn.Module) -> float:
+    @property
+    def watched(self) -> int:
+        """Return how many valid documents there are to sample."""
+        return min(WATCHED, len(self._material.shards["valid"]))
+
+    def watch(self, model: nn.Module, rows: int) -> float:
         """Return bits per byte of a sample of the valid documents."""
         valid = self._material.shards["valid"]
-        rows = np.linspace(0, len(valid) - 1, min(WATCHED, len(valid))).astype(int)
-        found = predict_documents(model, [valid[int(row)] for row in rows], self._settings.context)
-        return float(found.bits.sum() / valid.sizes[rows].sum())
+        places = np.linspace(0, len(valid) - 1, rows).astype(int)
+        found = predict_documents(model, [valid[int(row)] for row in places], self._settings.context)
+        return float(found.bits.sum() / valid.sizes[places].sum())
+
+    @property
+    def tested(self) -> float:
+        """Return the tokens of the test documents as a multiple of those of a valid one."""
+        test, valid = (self._material.shards[split] for split in ("test", "valid"))
+        return float(len(test.ids) / (len(valid.ids) / len(valid)))
 
     def figures(self, model: nn.Module, *, source: str) -> tuple[list[Figure], list[Figure]]:
         """Return bits per byte, loss, perplexity and accuracy; baselines are n-grams on the same tokens."""
         test = self._material.shards["test"]
         documents = [test[row] for row in range(len(test))]
         found = predict_documents(model, documents, self._settings.context)
-        baselines = self._baselines()
+        baselines = self.baselines
         return figures(found, test.sizes, source=source, baseline=baselines[-1].value), baselines
 
-    def _baselines(self) -> list[Figure]:
+    @cached_property
+    def baselines(self) -> list[Figure]:
+        """Return bits per byte of n-grams on the same tokens."""
         shards = self._material.shards
         inner = {
             split: [shards[split][row][1:-1].astype(np.int64) for row in range(len(shards[split]))]
@@ -198,27 +226,40 @@ class MaskedSetup:
         """Return the loss."""
         return language_modeling.spans if self._spans else language_modeling.masked
 
-    def watch(self, model: nn.Module) -> float:
-        """Return the loss on a sample of the valid documents, the same taken out each time."""
-        found = self._predictions(model, self._watched)
-        return float(found.bits.sum() / found.tokens.sum() * np.log(2))
-
     @cached_property
-    def _watched(self) -> Windows:
+    def watched(self) -> int:
+        """Return how many windows of valid documents there are to sample."""
+        return min(WATCHED, len(self._windows("valid")))
+
+    def watch(self, model: nn.Module, rows: int) -> float:
+        """Return the loss on a sample of the valid documents, the same taken out each time."""
         windows = self._windows("valid")
-        rows = np.linspace(0, len(windows) - 1, min(WATCHED, len(windows))).astype(int)
-        return Windows(
-            windows.shards, windows.starts[rows], windows.lengths[rows], windows.documents[rows], windows.words
+        places = np.linspace(0, len(windows) - 1, rows).astype(int)
+        some = Windows(
+            windows.shards, windows.starts[places], windows.lengths[places], windows.documents[places], windows.words
         )
+        found = self._predictions(model, some)
+        return float(found.bits.sum() / max(1, found.tokens.sum()) * np.log(2))
+
+    @property
+    def tested(self) -> float:
+        """Return the tokens of the test documents as a multiple of those of a valid window."""
+        test, valid = (self._windows(split) for split in ("test", "valid"))
+        return float(test.lengths.sum() / valid.lengths.mean())
 
     def figures(self, model: nn.Module, *, source: str) -> tuple[list[Figure], list[Figure]]:
         """Return loss, perplexity and accuracy of what was taken out; the baseline counts targets of the training text."""
         windows = self._windows("test")
-        found = self._predictions(model, windows)
-        baseline = token_figures(self._unigram(windows), self._of, source="the same places", accuracy="accuracy")[:1]
-        baseline = [Figure(**{**one.as_dict(), "name": "unigram"}) for one in baseline]
+        found, baseline = self._predictions(model, windows), self.baselines
         name = "accuracy at hidden tokens" if not self._spans else "accuracy at tokens of cut spans"
         return token_figures(found, self._of, source=source, accuracy=name, baseline=baseline[0].value), baseline
+
+    @cached_property
+    def baselines(self) -> list[Figure]:
+        """Return the loss of naming what is most frequent."""
+        found = self._unigram(self._windows("test"))
+        figures = token_figures(found, self._of, source="the same places", accuracy="accuracy")[:1]
+        return [Figure(**{**one.as_dict(), "name": "unigram"}) for one in figures]
 
     def _predictions(self, model: nn.Module, windows: Windows) -> Predictions:
         batches = fixed_batches(windows, self._rule, 4096, self._settings.seed)

@@ -1,0 +1,297 @@
+"""A time budget for the whole of a run: what has gone of it, what is kept for its end, and how a plan is mended that keeps neither.
+
+    budget = Budget(300.0)                         # begins now: reading, baselines, measuring, steps, judging and figures are in it
+    with budget.part("reading"): ...
+    budget.final_rows = 2000                       # what will be judged once more after the last step
+    train(..., budget=budget)
+    budget.text()                                  # 'reading 12 s, training 214 s, ...'
+
+It knows clocks and counts, and nothing of models. A step's number is all that a step depends on, so the number of steps may
+change at any step, as long as the change is in the written plan before the first step that follows it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+from noria.core.errors import SettingError
+from noria.core.messages import Message, message
+
+from .plan import Plan, Revision
+
+Clock = Callable[[], float]
+JUDGING = 0.15
+"""Most of a budget that judging valid rows takes, all evaluations together."""
+FIGURES = 0.4
+"""Most of a budget that the last figures take: of more test rows than fit, some are judged, evenly over all."""
+LEAST_JUDGED = 50
+"""Valid rows that judge at least, where there are so many: fewer choose by chance."""
+OVER, START = 1.1, 20.0
+"""A run ends within so many times its budget and so many seconds more: starting Python and loading libraries is in them."""
+THIRD = 1 / 3
+"""A plan is revised where speed differs by more than this from what it expects, where a sixth of the budget would be left over,"""
+LATE = 0.04
+"""or where the run would end later than its budget by more than this share of it."""
+LATEST = 0.9
+"""A run that has covered so much of its course gets no more steps: they would learn at next to no rate."""
+LOOKED = 0.03
+"""Share of the budget over which speed is looked at, bounded by:"""
+SHORTEST, LONGEST = 0.5, 10.0
+MARGIN = 1.1
+"""What is kept for the last figures is so many times what was measured."""
+
+
+class Budget:
+    """The time of one run.
+
+    Args:
+        seconds: of all of it; None where the number of steps is given, and time is only told.
+        clock: gives seconds.
+    """
+
+    def __init__(self, seconds: float | None, clock: Clock = time.perf_counter) -> None:
+        self.seconds, self.clock = seconds, clock
+        self.began = clock()
+        self.parts: dict[str, float] = {}
+        self.final_rows = 0.0
+        """Rows that are judged after the last step beside those that judged before, each as dear as one of those."""
+        self.again = 0
+        """How often the rows that judged the weights are read again after the last step."""
+        self.final_seconds = 0.0
+        """What else comes after the last step: intervals, a sample, the folder."""
+
+    def spent(self) -> float:
+        """Return the seconds that have gone."""
+        return self.clock() - self.began
+
+    def begin_at(self, share: float) -> None:
+        """Count so much of the budget as gone, where less is: an earlier run has used it."""
+        if self.seconds is not None:
+            self.began = min(self.began, self.clock() - share * self.seconds)
+
+    def until(self, share: float) -> Budget:
+        """Return the budget that ends when this share of it is over."""
+        part = Budget(None if self.seconds is None else share * self.seconds, self.clock)
+        part.began = self.began
+        return part
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[Callable[[], float]]:
+        """Add what the block takes to the part of a name; gives what tells the seconds since its beginning."""
+        start = self.clock()
+        try:
+            yield lambda: self.clock() - start
+        finally:
+            self.parts[name] = self.parts.get(name, 0.0) + self.clock() - start
+
+    def facts(self) -> dict[str, float]:
+        """Return the seconds of each part by its name."""
+        return {name.removeprefix("the ").replace(" ", "_"): round(seconds, 2) for name, seconds in self.parts.items()}
+
+    def text(self) -> str:
+        """Return in a few words what each part took, those of no time left out."""
+        told = ", ".join(f"{name} {span(seconds)}" for name, seconds in self.parts.items() if seconds >= 0.05)
+        budget = "" if self.seconds is None else f" of {span(self.seconds)}"
+        return f"{span(self.spent())}{budget}: {told}"
+
+
+def span(seconds: float) -> str:
+    """Return a length of time in a few characters.
+
+    >>> span(3.21), span(48.2), span(150)
+    ('3.2 s', '48 s', '2.5 min')
+    """
+    return f"{seconds / 60:.1f} min" if seconds >= 90 else f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
+
+
+def measure_speed(take: Callable[[int], int], limit: float, clock: Clock = time.perf_counter) -> float:
+    """Return tokens a second, by the same few steps taken several times, each counted with its best time.
+
+    So one slow moment would have to hit the same batch every time.
+
+    Args:
+        take: takes the step of a number for trial; returns its tokens.
+        limit: seconds after which no new round begins; of the first round, half of them.
+        clock: gives seconds; several processes read the same one, so that they try the same steps.
+    """
+    start = clock()
+    best: dict[int, float] = {}
+    tokens: dict[int, int] = {}
+    rounds = 0
+    # As many batches as half the limit allows, at least two; then the same again, at least once. Where one step takes as long as
+    # all trials may, it is taken twice and no other: the plan can be mended on the way, and the time cannot.
+    while (rounds < 2 and clock() - start < 2 * limit) or clock() - start < limit:
+        for number in sorted(best) if rounds else range(1000):
+            gone = clock() - start
+            if best and (gone >= 2 * limit or (not rounds and gone >= (limit / 2 if len(best) >= 2 else limit))):
+                break
+            began = clock()
+            tokens[number] = take(number)
+            best[number] = min(best.get(number, float("inf")), clock() - began)
+        rounds += 1
+    return sum(tokens.values()) / sum(best.values())
+
+
+def measure_judging(judge: Callable[[int], object], rows: int, limit: float, clock: Clock = time.perf_counter) -> float:
+    """Return the seconds that judging one row takes, by judging more and more of them until that takes a while.
+
+    Args:
+        judge: judges so many rows.
+        rows: how many there are.
+        limit: seconds after which what was measured is good enough.
+        clock: gives seconds.
+    """
+    count = min(rows, 8)
+    judge(count)  # what is loaded and built once is not the rows'
+    while True:
+        timings = []
+        for _ in range(2):
+            start = clock()
+            judge(count)
+            timings.append(clock() - start)
+        seconds = min(timings)
+        if seconds >= limit or count >= rows:
+            return seconds / count
+        count = min(rows, 4 * count)
+
+
+@dataclass(frozen=True)
+class Timed:
+    """What was measured before a plan is made."""
+
+    speed: float
+    """Tokens a second of training."""
+    row_seconds: float
+    """Of judging one row; 0 where nothing is judged."""
+    rows: int
+    """Valid rows that there are; 0 where it cannot be told how many judge, and an evaluation counts as one row."""
+
+
+def fit_plan(plan: Plan, budget: Budget, timed: Timed, evaluations: int, tokens_per_step: float) -> Plan:
+    """Return the plan with as many steps, and as many rows to judge, as the budget holds.
+
+    Raises:
+        SettingError: the time is over before the first step.
+    """
+    assert budget.seconds is not None
+    whole, spent, step = budget.seconds, budget.spent(), tokens_per_step / timed.speed
+    judged = min(timed.rows, max(LEAST_JUDGED, int(JUDGING * whole / evaluations / max(1e-9, timed.row_seconds))))
+    evaluation = max(1, judged) * timed.row_seconds
+    final = budget.final_rows
+    if final * timed.row_seconds > FIGURES * whole:
+        final = max(float(LEAST_JUDGED), FIGURES * whole / timed.row_seconds)
+    after = MARGIN * (budget.final_seconds + (final + budget.again * judged) * timed.row_seconds)
+    left = whole - spent - after - evaluations * evaluation
+    # A third of a budget of seconds is for learning: loading a model has taken all of it, and the bound has room.
+    bound = OVER * whole + START / 2
+    left = max(left, min(whole / 3, bound - spent - after - evaluations * evaluation))
+    if left < step and step > bound - spent - after - evaluation:
+        raise SettingError(
+            message(
+                "make.budget_over",
+                budget=span(whole),
+                spent=span(spent),
+                step=span(step),
+                after=span(after + evaluation),
+            ),
+            hint=message("make.budget_hint", minutes=max(0.1, 1.5 * (spent + step + after + evaluation) / 60)),
+        )
+    return replace(
+        plan,
+        steps=max(1, int(left / step)),
+        measured_tokens_per_second=timed.speed,
+        seconds=max(whole, spent + left + after + evaluations * evaluation),
+        spent=spent,
+        evaluation_seconds=evaluation,
+        after_seconds=after,
+        judged_rows=judged or None,
+        final_share=min(1.0, final / budget.final_rows) if budget.final_rows else 1.0,
+    )
+
+
+def shares_text(plan: Plan, evaluations: int) -> Message:
+    """Return in a line what each part of a budget is given.
+
+    Args:
+        plan: of the run.
+        evaluations: how often valid rows are judged.
+    """
+    times, rows = min(evaluations, plan.steps), plan.judged_rows
+    judging = times * plan.evaluation_seconds
+    return message(
+        "make.shares",
+        budget=span(plan.seconds),
+        spent=span(plan.spent),
+        training=span(max(0.0, plan.seconds - plan.spent - judging - plan.after_seconds)),
+        judging=span(judging),
+        rows=message("make.judged_rows", rows=rows, times=times) if rows else "",
+        after=span(plan.after_seconds),
+    )
+
+
+@dataclass
+class Pace:
+    """How fast steps are really taken, and what follows for the plan."""
+
+    seconds: float = 0.0
+    tokens: float = 0.0
+    """Since it was last looked at."""
+    all_seconds: float = 0.0
+    all_tokens: float = 0.0
+    """Since the plan was made or last revised."""
+    judging: float | None = None
+    """Seconds of the last evaluation."""
+
+    def add(self, seconds: float, tokens: float) -> None:
+        """Take down a step."""
+        self.seconds, self.tokens = self.seconds + seconds, self.tokens + tokens
+        self.all_seconds, self.all_tokens = self.all_seconds + seconds, self.all_tokens + tokens
+
+    def revised(self, plan: Plan, step: int, elapsed: float, evaluations: int, tokens_per_step: float) -> Plan:
+        """Return the plan as it is, or revised from this step on where what was found calls for it.
+
+        Args:
+            plan: as it is written.
+            step: steps taken.
+            elapsed: seconds of the budget that have gone.
+            evaluations: how often valid rows are judged from here on, as planned.
+            tokens_per_step: tokens of an average step.
+        """
+        if not plan.seconds or step >= plan.steps:
+            return plan
+        if plan.revisions and step < plan.revisions[-1].step:
+            # Resumed from before a step at which the plan was revised already: it is followed to there.
+            self.seconds = self.tokens = self.all_seconds = self.all_tokens = 0.0
+            return plan
+        looked = min(LONGEST, max(SHORTEST, LOOKED * plan.seconds))
+        if not self.seconds or (self.seconds < looked and plan.steps - step > 2):
+            return plan
+        found, overall = self.tokens / self.seconds, self.all_tokens / self.all_seconds
+        self.seconds = self.tokens = 0.0
+
+        def beside(speed: float) -> float:
+            # Judging and the last figures are slower or faster by as much as the last evaluation was, else by as much as steps are.
+            slower = plan.measured_tokens_per_second / speed
+            if self.judging is not None and plan.evaluation_seconds:
+                slower = self.judging / plan.evaluation_seconds
+            return min(8.0, max(0.2, slower)) * (plan.after_seconds + evaluations * plan.evaluation_seconds)
+
+        end = elapsed + (plan.steps - step) * tokens_per_step / overall + beside(overall)
+        if abs(found / plan.tokens_per_second - 1) > THIRD:
+            speed = found
+        elif end > (1 + LATE) * plan.seconds or end < (1 - THIRD / 2) * plan.seconds:
+            speed = overall
+        else:
+            return plan
+        rest, as_planned = plan.steps - step, plan.after_seconds + evaluations * plan.evaluation_seconds
+        steps = step + max(0, int((plan.seconds - elapsed - beside(speed)) * speed / tokens_per_step))
+        if elapsed + as_planned < plan.seconds:
+            # How slow judging will be is a guess: there is time to look again before most of the run is given up.
+            steps = max(steps, step + rest // 3)
+        if steps == plan.steps or (steps > plan.steps and plan.progress(step) > LATEST):
+            return plan
+        self.all_seconds = self.all_tokens = 0.0
+        return replace(plan, steps=steps, revisions=(*plan.revisions, Revision(step, plan.steps, speed)))
