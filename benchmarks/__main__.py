@@ -16,6 +16,7 @@ from .start import started
 
 NAMES = (
     "answers",
+    "budget",
     "diffusion",
     "drivers",
     "events",
@@ -54,8 +55,8 @@ def run(
     Parameters
     ----------
     name
-        One of answers, diffusion, drivers, events, finetune, growth, lifetime, localdays, lora, packing, pretrain, promote,
-        recovery, resume, scaling, serve, share_forecast, stream, tokenize, tokenizer, trials; or all.
+        One of answers, budget, diffusion, drivers, events, finetune, growth, lifetime, localdays, lora, packing, pretrain,
+        promote, recovery, resume, scaling, serve, share_forecast, stream, tokenize, tokenizer, trials; or all.
     quick
         Fewer and shorter repeats: each benchmark ends within five minutes.
     isa

@@ -197,7 +197,7 @@ def _held(
     with computing(measure(settings.number_type).number_type):
         answer_rows(task, module.eval(), tokenizer, tried, settings.max_length)
     row_seconds = (budget.clock() - start) / len(tried)
-    held = _told(held, int(FIGURES * budget.seconds / row_seconds), report)
+    held = _at_most(held, int(FIGURES * budget.seconds / row_seconds), report)
     budget.final_seconds += row_seconds * len(held.rows)
     return held
 
@@ -210,10 +210,10 @@ def _chosen(plan: Plan, valid: Examples, held: Held, tested: bool, report: Repor
         report.note(message("make.judged_fewer", judged=len(valid.rows), rows=whole), judged=len(valid.rows))
     if not tested:
         return valid, held.some(len(valid.rows))
-    return valid, _told(held, math.ceil(plan.final_share * len(held.rows)), report)
+    return valid, _at_most(held, math.ceil(plan.final_share * len(held.rows)), report)
 
 
-def _told(held: Held, most: int, report: Report) -> Held:
+def _at_most(held: Held, most: int, report: Report) -> Held:
     """Return so many rows at most, at least one, and say so where some are left out."""
     found = held.some(max(1, most))
     if len(found.rows) < len(held.rows):

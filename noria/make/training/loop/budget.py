@@ -180,10 +180,11 @@ def fit_plan(plan: Plan, budget: Budget, timed: Timed, evaluations: int, tokens_
     whole, spent, step = budget.seconds, budget.spent(), tokens_per_step / timed.speed
     judged = min(timed.rows, max(LEAST_JUDGED, int(JUDGING * whole / evaluations / max(1e-9, timed.row_seconds))))
     evaluation = max(1, judged) * timed.row_seconds
+    others = budget.final_seconds + budget.again * judged * timed.row_seconds
     final = budget.final_rows
-    if final * timed.row_seconds > FIGURES * whole:
-        final = max(float(LEAST_JUDGED), FIGURES * whole / timed.row_seconds)
-    after = MARGIN * (budget.final_seconds + (final + budget.again * judged) * timed.row_seconds)
+    if final * timed.row_seconds > FIGURES * whole - others:
+        final = min(final, max(float(LEAST_JUDGED), (FIGURES * whole - others) / timed.row_seconds))
+    after = MARGIN * (others + final * timed.row_seconds)
     left = whole - spent - after - evaluations * evaluation
     # A third of a budget of seconds is for learning: loading a model has taken all of it, and the bound has room.
     bound = OVER * whole + START / 2

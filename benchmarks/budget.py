@@ -1,0 +1,112 @@
+"""Budgets kept: runs of finetune and pretrain by the command line, half of them beside a process that burns both cores and stops midway.
+
+A run is kept where it ends within 1.1 times its budget and 20 s, from the start of Python to its last word: reading, baselines,
+measuring, steps, judging, figures and the folder are in it. Each run is a process of its own, on the bundled reviews.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from noria.machine import cores
+from noria.make.training.loop.budget import OVER, START
+
+from .line import Line, compare
+
+MINUTES, QUICK_MINUTES = (0.5, 2.0, 5.0), (0.25, 0.5)
+REPEATS, QUICK_REPEATS = {0.5: 2, 2.0: 2, 5.0: 1}, {0.25: 1, 0.5: 1}
+"""Runs of each recipe, quiet and busy, at a budget: 20 in all, and 8."""
+
+
+def measure(*, quick: bool) -> list[Line]:
+    """Return for each recipe and budget the time that the slowest run took of its bound, and how many of all kept it."""
+    minutes, repeats = (QUICK_MINUTES, QUICK_REPEATS) if quick else (MINUTES, REPEATS)
+    lines, kept, runs = [], 0, 0
+    with tempfile.TemporaryDirectory(prefix="noria-bench-") as place:
+        folder = Path(place)
+        prepare(folder)
+        for recipe in ("finetune", "pretrain"):
+            for budget in minutes:
+                bound = OVER * 60 * budget + START
+                for busy in (False, True):
+                    taken = [timed(folder, recipe, budget, busy=busy) for _ in range(repeats[budget])]
+                    runs, kept = runs + len(taken), kept + sum(one <= bound for one in taken)
+                    where = "both cores busy until midway" if busy else "nothing else running"
+                    print(f"budget: {recipe} {budget:g} min, {where}: {taken} of {bound:.0f} s", file=sys.stderr)
+                    lines.append(
+                        compare(
+                            "budget",
+                            f"{recipe}, {budget:g} min, {where}: its end",
+                            taken,
+                            [bound] * len(taken),
+                            "wanted: 1.1 times the budget and 20 s",
+                            "s",
+                            higher_is_better=False,
+                        )
+                    )
+    lines.append(compare("budget", "runs that kept their budget", [float(kept)], [float(runs)], "wanted: all", "runs"))
+    return lines
+
+
+def prepare(folder: Path) -> None:
+    """Write the reviews as rows and as a corpus, and a base trimmed to them."""
+    from noria.make.compress.trim import trim
+    from noria.make.corpus.bundled import reviews
+    from noria.make.models.bundled import e5_small
+
+    labels = {document.text: document.meta["label"] for document in reviews() if document.text.strip()}
+    texts = sorted(labels)
+    parts = {"test": texts[::10], "valid": texts[5::10], "train": [text for n, text in enumerate(texts) if n % 5]}
+    for name, some in parts.items():
+        rows = [{"id": str(n), "text": text, "label": labels[text]} for n, text in enumerate(some)]
+        for file in (folder / f"{name}.jsonl", folder / "corpus" / f"{name}.jsonl"):
+            file.parent.mkdir(exist_ok=True)
+            file.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    e5_small(folder / "e5")
+    trim(folder / "e5", texts, folder / "base")
+
+
+def timed(folder: Path, recipe: str, minutes: float, *, busy: bool) -> float:
+    """Return the seconds of one run, from the start of Python to its end.
+
+    Raises:
+        RuntimeError: the run failed; tells its last words.
+    """
+    with tempfile.TemporaryDirectory(dir=folder) as out:
+        command = [sys.executable, "-m", "noria", "build", recipe]
+        if recipe == "finetune":
+            command += ["classify", "--base", str(folder / "base"), "--minutes", str(minutes)]
+            command += [part for name in ("train", "test") for part in (f"--{name}", str(folder / f"{name}.jsonl"))]
+        else:
+            command += [str(folder / "corpus"), "--seconds", str(60 * minutes)]
+        with burning(30 * minutes if busy else 0):
+            start = time.perf_counter()
+            done = subprocess.run([*command, "--out", f"{out}/model"], capture_output=True, text=True, check=False)
+            seconds = time.perf_counter() - start
+        if done.returncode:
+            raise RuntimeError(f"{recipe} failed: {done.stderr.strip().splitlines()[-1]}")
+        print("\n".join(done.stderr.splitlines()[-3:]), file=sys.stderr)
+    return seconds
+
+
+@contextmanager
+def burning(seconds: float) -> Iterator[None]:
+    """Keep all cores busy for so many seconds of the block; none where 0."""
+    if not seconds:
+        yield
+        return
+    command = ["timeout", f"{seconds:.0f}", sys.executable, "-c", "while True: sum(range(100_000))"]
+    processes = [subprocess.Popen(command) for _ in range(cores())]
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.terminate()
+            process.wait()
