@@ -11,8 +11,8 @@ from noria.core.folder import read_manifest
 from noria.core.messages import message
 from noria.make.training.settings import CrossSettings, FinetuneSettings, RowSettings, SearchSettings
 
-from .make import Progress, report_of, report_written
-from .options import from_settings
+from .make import report_written
+from .options import Progress, from_settings, report_of
 from .results import Folds, Found, Model, figures_in, model_of
 
 

@@ -12,7 +12,7 @@ from noria.grow.market.settings import BasisSettings, DriverSettings, ListingSet
 from noria.grow.promote.settings import PlanBasis
 from noria.grow.settings import ForecastSettings, JointSettings, LogSettings, MarketSettings, UserSettings
 
-from .options import from_settings
+from .options import from_settings, watched
 from .results import Analysis, Page
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 
 @from_settings("users")
+@watched
 def users(
     log: str | os.PathLike[str] | None = None, *, by_segment: bool = False, reading: LogSettings, asked: UserSettings
 ) -> Analysis:
@@ -32,6 +33,7 @@ def users(
         log: a lake's folder, a file (CSV, JSON Lines, XLSX or Parquet) with a user and a time, or the address of an engine
             such as postgres://reader@db.example/shop; the bundled CDNOW purchases where None.
         by_segment: account within each segment too; `by` names other columns.
+        progress: a bar of what is at work, on a terminal; False is silent.
 
     Returns:
         rows: growth accounting, a row a period (and segment): before, new, resurrected, churned, active, in users.
@@ -65,6 +67,7 @@ def users(
 
 
 @from_settings("share")
+@watched
 def share(
     series: str | os.PathLike[str] | None = None,
     *,
@@ -91,6 +94,7 @@ def share(
         happenings: file with the columns time, entity and name: what followed each, beside rivals and placebo events.
         potential: file of ranges (industry, approach, factor, low, high, unit, source): market size top-down and bottom-up.
         position: a lake's folder or a log's file: its users in segments, scored as targets with the reasons.
+        progress: a bar of what is at work, on a terminal; False is silent.
 
     Returns:
         rows: shares, each a part of one, a row a time with its HHI; by base or by segment where there are several; or
@@ -121,6 +125,7 @@ def share(
 
 
 @from_settings("forecast")
+@watched
 def forecast(
     series: str | os.PathLike[str] | None = None,
     *,
@@ -142,6 +147,7 @@ def forecast(
     Args:
         series: a file of points with a header of provenance, or, `of="users"`, a log; the bundled chatbot shares, or
             purchases, where None.
+        progress: a bar of what is at work, on a terminal; False is silent.
 
     Returns:
         rows: median, and low and high of the 90 % interval, of every entity at every time; shares as parts of one, else in
@@ -163,6 +169,7 @@ def forecast(
 
 
 @from_settings("report")
+@watched
 def report(
     log: str | os.PathLike[str] | None = None,
     *,
@@ -192,6 +199,7 @@ def report(
         potential: file of ranges of inputs: market size top-down and bottom-up.
         answers: folder that `noria grow answers ask` wrote: how often assistants name each brand.
         promotion: what a promotion plan rests on: experiment and spend, and how each is read.
+        progress: a bar of what is at work, on a terminal; False is silent.
 
     Raises:
         InputError: the log or the series cannot be used.

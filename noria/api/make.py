@@ -14,11 +14,8 @@ from noria.make.compress.settings import CompressSettings
 from noria.make.corpus.settings import CleanSettings
 from noria.make.training.settings import PretrainSettings, ReadSettings
 
-from .options import from_settings
+from .options import Progress, from_settings, report_of
 from .results import Compressed, Corpus, Judged, Model, Rows, Tokenizer, compressed_of, figures_in, model_of
-
-Progress = bool | Report
-"""True: bars on a terminal, lines where output is piped; False: silent; or a report of your own, in larger work its `step()`."""
 
 
 @from_settings("clean")
@@ -267,13 +264,6 @@ def compress(
     for words in made.caveats:
         report.closing(f"- but {words}")
     return made
-
-
-def report_of(progress: Progress) -> Report:
-    """Return where a function says what it does."""
-    if isinstance(progress, Report):
-        return progress
-    return Report.for_terminal() if progress else Report.silent()
 
 
 def report_written(out: Path, report: Report) -> None:

@@ -22,12 +22,15 @@ from pydantic_core import PydanticUndefined
 
 from noria.core.errors import SettingError, did_you_mean, unknown
 from noria.core.messages import message
+from noria.core.progress import Report, listening
 from noria.core.settings import Settings, read_toml
 
 PathLike = str | Path
 Given = PathLike | Settings | Mapping[str, Any] | Sequence[PathLike | Settings | Mapping[str, Any]] | None
 """What `settings` takes: a TOML file, a settings object, a mapping, or several of them, each above those before it."""
 
+Progress = bool | Report
+"""True: bars on a terminal, lines where output is piped; False: silent; or a report of your own, in larger work its `step()`."""
 R = TypeVar("R")
 TOLD = "Settings, each a keyword; `settings` takes a TOML file, a settings object, or several, and keywords stand above it:"
 
@@ -70,6 +73,29 @@ def from_settings(section: str, *others: str) -> Callable[[Callable[..., R]], Ca
         return call
 
     return decorate
+
+
+def watched(function: Callable[..., R]) -> Callable[..., R]:
+    """Return a function with one more keyword, `progress`, that hears of the stages of its work."""
+    own = inspect.signature(function)
+    more = inspect.Parameter("progress", inspect.Parameter.KEYWORD_ONLY, default=True, annotation=Progress)
+    kinds = list(own.parameters.values())
+
+    @functools.wraps(function)
+    def call(*args: Any, progress: Progress = True, **given: Any) -> R:
+        with listening(report_of(progress)):
+            return function(*args, **given)
+
+    call.__signature__ = own.replace(parameters=[*kinds, more])  # type: ignore[attr-defined]
+    call.__annotations__ = {**function.__annotations__, "progress": Progress}
+    return call
+
+
+def report_of(progress: Progress) -> Report:
+    """Return where a function says what it does."""
+    if isinstance(progress, Report):
+        return progress
+    return Report.for_terminal() if progress else Report.silent()
 
 
 def resolved(

@@ -27,7 +27,7 @@ from noria.grow.promote.settings import (
     UpliftSettings,
 )
 
-from .options import from_settings
+from .options import from_settings, watched
 from .results import Analysis
 
 if TYPE_CHECKING:
@@ -71,6 +71,7 @@ def size(
 
 
 @from_settings("experiment")
+@watched
 def experiment(
     units: Path,
     *,
@@ -89,6 +90,7 @@ def experiment(
         units: a file with a user, a group and an outcome, or a lake's folder.
         within: of a lake: compare what was shown side by side to the same users, such as items and the clicks on them.
         report: write one page with figures and charts there.
+        progress: a bar of what is at work, on a terminal; False is silent.
 
     Returns:
         figures: the outcome of each group, rate or mean, with its interval.
@@ -154,6 +156,7 @@ def _outcomes(found: Outcomes, report: Path | None) -> Analysis:
 
 
 @from_settings("uplift")
+@watched
 def uplift(
     units: Path,
     *,
@@ -171,6 +174,7 @@ def uplift(
         units: a file with a user, a group, an outcome, and what was known of users before.
         candidates: a file of users with the same features: facts["candidates"] says whom of them to address.
         report: write one page with figures and charts there.
+        progress: a bar of what is at work, on a terminal; False is silent.
 
     Returns:
         figures: the gain of addressing by score (Qini coefficient), then the effect on each fifth of the users by score.
@@ -207,6 +211,7 @@ def uplift(
 
 
 @from_settings("budget")
+@watched
 def budget(spend: Path, *, report: Path | None = None, reading: SpendSettings, dividing: BudgetSettings) -> Analysis:
     """What each channel brings, how surely that is known, and how to divide the budget; or that the data do not tell.
 
@@ -215,6 +220,7 @@ def budget(spend: Path, *, report: Path | None = None, reading: SpendSettings, d
     Args:
         spend: a file with one line a day, week or month: outcome, spend by channel, what else moved the outcome.
         report: write one page with figures and charts there.
+        progress: a bar of what is at work, on a terminal; False is silent.
 
     Returns:
         rows: a row a channel: spend and planned spend a period, what it returns in units of the outcome, and the margin.
@@ -245,6 +251,7 @@ def budget(spend: Path, *, report: Path | None = None, reading: SpendSettings, d
 
 
 @from_settings("plan")
+@watched
 def plan(
     log: Path | None = None,
     *,
@@ -263,6 +270,7 @@ def plan(
         log: a lake's folder, or a file with a user, a time and a topic: what users ask about.
         file: a TOML file that names these files and settings instead: sections files, plan, units, whom, columns, budget.
         report: write one page with the plan and what it rests on there.
+        progress: a bar of what is at work, on a terminal; False is silent.
 
     Returns:
         figures: what to expect.

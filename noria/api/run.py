@@ -28,8 +28,7 @@ from noria.core.folder import clear_partial, read_manifest, sha256_file, write_j
 from noria.core.messages import as_is, message
 from noria.core.settings import fingerprint, read_toml
 
-from .make import Progress, report_of
-from .options import PathLike, as_path
+from .options import PathLike, Progress, as_path, report_of
 from .results import Run
 from .sections import Section, read_section
 from .stages import KeyedStage, StageResult, held, run_stage, stage_file

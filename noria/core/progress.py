@@ -5,6 +5,11 @@ report.plan("fine-tune: 17,460 rows, 2 threads, bf16, about 5 min")
 with report.bar("fine-tune", total=900, unit="step") as bar:
     bar.advance(1, loss=0.31)
 report.ledger("fine-tune: accuracy 0.893 [0.878, 0.907] n=1,746")
+
+What lies deep below its caller, and knows nothing of reports, says how far it is to whoever listens:
+
+with listening(report):
+    for origin in steps(origins, message("progress.backtest")): ...
 """
 
 from __future__ import annotations
@@ -13,13 +18,17 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any, Literal, TypeVar
+
+from .messages import for_terminal
 
 Mode = Literal["people", "programs", "quiet", "silent"]
+T = TypeVar("T")
 
 
 @dataclass
@@ -52,6 +61,8 @@ class Report:
         self.mode: Mode = mode
         self.stream = stream or sys.stderr
         self.is_step = False
+        self._shown: Any = None
+        """The bars on the terminal, while there are any: those of inner work stand below the outer one's."""
 
     @classmethod
     def for_terminal(cls, *, as_json: bool = False, stream: IO[str] | None = None) -> Report:
@@ -96,7 +107,7 @@ class Report:
         """Show a piece of work while it runs."""
         bar = Bar(title, total, unit)
         if self.mode == "people":
-            with _rich_bar(bar, self.stream):
+            with self._bars() as shown, _rich_bar(bar, shown):
                 yield bar
         elif self.mode == "programs":
             bar._listener = _every(1.0, self._emit_bar)
@@ -104,6 +115,18 @@ class Report:
             self._emit_bar(bar)
         else:
             yield bar
+
+    @contextmanager
+    def _bars(self) -> Iterator[Any]:
+        """Give what shows bars: one for all that run at a time."""
+        if self._shown is not None:
+            yield self._shown
+            return
+        with _rich_bars(self.stream) as self._shown:
+            try:
+                yield self._shown
+            finally:
+                self._shown = None
 
     def _emit_bar(self, bar: Bar) -> None:
         self._emit(
@@ -184,25 +207,70 @@ def _every(seconds: float, call: Callable[[Bar], None]) -> Callable[[Bar], None]
     return listener
 
 
+_LISTENER: ContextVar[Report | None] = ContextVar("listener", default=None)
+
+
 @contextmanager
-def _rich_bar(bar: Bar, stream: IO[str]) -> Iterator[None]:
+def listening(report: Report) -> Iterator[Report]:
+    """Let a report hear of the stages of all that runs in the block."""
+    token = _LISTENER.set(report)
+    try:
+        yield report
+    finally:
+        _LISTENER.reset(token)
+
+
+@contextmanager
+def stage(title: str, *, total: float | None = None, unit: str = "") -> Iterator[Bar]:
+    """Show a piece of work to the report that listens; where none does, nobody hears of it."""
+    report = _LISTENER.get()
+    if report is None:
+        yield Bar(title, total, unit)
+        return
+    with report.bar(for_terminal(title), total=total, unit=unit) as bar:
+        yield bar
+
+
+def steps(items: Sequence[T], title: str) -> Iterator[T]:
+    """Return the items one by one, each a step of a stage."""
+    with stage(title, total=len(items)) as bar:
+        for item in items:
+            yield item
+            bar.advance()
+
+
+def _rich_bars(stream: IO[str]) -> Any:
     # rich takes 60 ms to import: only where a person looks on.
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = [
         TextColumn("{task.description}"),
         BarColumn(),
-        MofNCompleteColumn(),
+        TextColumn("{task.fields[count]}"),
         TextColumn("{task.fields[values]}"),
         TimeRemainingColumn(),
     ]
-    with Progress(*columns, console=Console(file=stream), transient=True) as progress:
-        task = progress.add_task(bar.title, total=bar.total, values="")
+    return Progress(*columns, console=Console(file=stream), transient=True)
 
-        def listener(bar: Bar) -> None:
-            values = "  ".join(f"{name} {value:.4g}" for name, value in bar.values.items())
-            progress.update(task, completed=bar.done, total=bar.total, values=values)
 
-        bar._listener = listener
+@contextmanager
+def _rich_bar(bar: Bar, shown: Any) -> Iterator[None]:
+    task = shown.add_task(bar.title, total=bar.total, count=_count(bar), values="")
+
+    def listener(bar: Bar) -> None:
+        values = "  ".join(f"{name} {value:.4g}" for name, value in bar.values.items())
+        shown.update(task, completed=bar.done, total=bar.total, count=_count(bar), values=values)
+
+    bar._listener = listener
+    try:
         yield
+    finally:
+        shown.remove_task(task)
+
+
+def _count(bar: Bar) -> str:
+    """Return how far a bar is, of a whole in percent; nothing where it is not known how far it goes."""
+    if bar.total is None:
+        return ""
+    return f"{bar.done:.0%}" if bar.total == 1.0 else f"{bar.done:.0f}/{bar.total:.0f}"

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from noria.core.errors import InputError
+from noria.core.messages import message
+from noria.core.progress import stage
 
 from .forecast.shares.attraction import ShareForecast
 from .forecast.shares.backtest import Backtest, backtest
@@ -35,6 +37,7 @@ class MarketStudy:
     """Why there is no forecast, where there is none."""
 
 
+@stage(message("progress.market"))
 def study_market(
     series: Series, settings: MarketSettings | None = None, *, newcomers: bool = False, unlisted: Unlisted = "auto"
 ) -> MarketStudy:

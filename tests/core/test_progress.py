@@ -3,8 +3,10 @@
 import io
 import json
 
+import pytest
+
 from noria.core.figure import Figure, number
-from noria.core.progress import MetricsLog, Report
+from noria.core.progress import MetricsLog, Report, listening, stage, steps
 
 
 def test_a_pipe_gets_plan_and_ledger_only():
@@ -72,3 +74,39 @@ def test_a_figure_shows_n_interval_and_baseline():
     assert figure.text() == "accuracy 0.893 [0.878, 0.907] n=1,746 (baseline 0.858) (simulated)"
     assert Figure(**figure.as_dict()) == figure
     assert [number(x) for x in (0.5, 10.25, 1234.5, 70_000.0, -3.0)] == ["0.500", "10.2", "1,234", "70,000", "-3"]
+
+
+def test_what_lies_deep_is_heard_by_who_listens() -> None:
+    stream = io.StringIO()
+    assert list(steps([1, 2], "alone")) == [1, 2]  # nobody listens
+    with listening(Report("programs", stream)), stage("outer", total=1.0) as bar:
+        assert [2 * item for item in steps([1, 2, 3], "inner")] == [2, 4, 6]
+        bar.advance()
+    told = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert [(one["title"], one["done"], one["total"]) for one in told] == [("inner", 3, 3), ("outer", 1, 1.0)]
+    with listening(Report("quiet", stream)), stage("piped"):
+        pass
+    assert len(stream.getvalue().splitlines()) == 2
+
+
+def test_bars_of_inner_work_stand_below_the_outer_ones() -> None:
+    stream = Terminal()
+    with listening(Report.for_terminal(stream=stream)), stage("the whole", total=1.0) as bar:
+        for _ in steps(range(3), "a part"):
+            bar.advance(1 / 3)
+    assert "the whole" in stream.getvalue()
+    assert "a part" in stream.getvalue()
+
+
+def test_a_fault_leaves_no_bar_behind() -> None:
+    report = Report.for_terminal(stream=Terminal())
+
+    def fails() -> None:
+        with listening(report), stage("the whole"):
+            assert [1 / item for item in steps([1, 0], "a part")]
+
+    with pytest.raises(ZeroDivisionError):
+        fails()
+    with listening(report), stage("again"):
+        pass
+    assert report._shown is None

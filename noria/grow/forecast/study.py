@@ -12,6 +12,7 @@ from datetime import date
 
 from noria.core.errors import InputError
 from noria.core.messages import message
+from noria.core.progress import stage, steps
 from noria.grow.log.log import Log
 from noria.grow.users.periods import Period, number_of, series_time
 from noria.grow.users.retention import retention
@@ -79,7 +80,7 @@ def study_levels(
         source, licence = history.provenance.source, history.provenance.licence
         as_of = history.provenance.as_of.isoformat()
     adoptions, silence = {}, ""
-    for curve in CURVES:
+    for curve in steps(tuple(CURVES), message("progress.curves")):
         try:
             one = estimator_for(curve, estimator)
             adoptions[curve] = fit_compared(history.values, curve, kind=history.kind, estimator=one, source=source)
@@ -106,6 +107,7 @@ def period_for(log: Log) -> Period:
     return "month" if days >= 9 * 31 else "week" if days >= 9 * 7 else "day"
 
 
+@stage(message("progress.ahead"))
 def study_users_ahead(
     log: Log,
     unit: Period,

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from noria.core.errors import InputError, unknown
 from noria.core.messages import message
+from noria.core.progress import stage
 from noria.grow.bundled import chatbot_shares
 from noria.grow.log.lake import events
 from noria.grow.log.log import Log
@@ -98,6 +99,7 @@ def movement(series: Series, measure: str | None, segment: str | None, basis: Ba
     return Movement(market, found, parts)
 
 
+@stage(message("progress.drivers"))
 def drivers(
     series: Series,
     measure: str | None,
@@ -145,6 +147,7 @@ def drivers(
     return Drivers(explained, followed)
 
 
+@stage(message("progress.targets"))
 def position(log: Log, settings: TargetSettings, *, seed: int = 0) -> tuple[Target, ...]:
     """Return the segments of a log's users, scored as targets, the best first.
 

@@ -20,6 +20,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import expit
 
+from noria.core.messages import message
+from noria.core.progress import steps
+
 from .difference import Floats
 
 Learner = Literal["x", "two", "transformed"]
@@ -213,7 +216,7 @@ def qini(
     wider, order_gain = math.sqrt(scores), gain - _GRID * gain[:, -1:]
     gains, areas = [], []
     step = max(1, 2_000_000 // cells.shape[1])
-    for start in range(0, draws, step):
+    for start in steps(range(0, draws, step), message("progress.bootstrap")):
         weights = random.poisson(1.0, (min(step, draws - start), cells.shape[1])).astype(np.float64)
         # A draw may hold no user of one group, where they are few: it tells nothing.
         whole = (weights @ cells[:2].T > 0).all(1)

@@ -23,6 +23,7 @@ from scipy.special import expit, ndtr, ndtri
 
 from noria.core.errors import InputError
 from noria.core.messages import Message, message
+from noria.core.progress import stage
 
 from .spend import Floats, Spend
 from .tempering import Target, temper
@@ -156,9 +157,12 @@ def respond(spend: Spend, *, draws: int = 1000, seed: int = 0) -> Responses:
     lag = _autocorrelation(spend.outcome / mean, scaled, beside)
     target = _target(spend.outcome / mean, scaled, beside, lag)
     random = np.random.default_rng(seed)
-    runs = [
-        temper(target, channels=len(channels), dimensions=4, particles=-(-draws // 2), random=random) for _ in range(2)
-    ]
+    runs = []
+    for run in (1, 2):
+        with stage(message("progress.channels", run=run), total=1.0) as bar:
+            runs.append(
+                temper(target, channels=len(channels), dimensions=4, particles=-(-draws // 2), random=random, bar=bar)
+            )
     units = np.stack([np.full(len(channels), mean), np.ones(len(channels)), usual, np.ones(len(channels))], axis=1)
     found = [natural(run.particles) * units for run in runs]
     freedom = spend.outcome.size - beside.shape[1]

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from noria.core.errors import InputError, SettingError
 from noria.core.messages import message
+from noria.core.progress import stage
 from noria.grow.log.lake import events
 
 from .budget import Budget, divide
@@ -83,6 +84,7 @@ def open_units(where: str | Path, settings: UnitSettings, features: Sequence[str
     return replace(units, meant=settings.shares)
 
 
+@stage(message("progress.experiment"))
 def study_experiment(
     where: str | Path, settings: UnitSettings | None = None, compare: CompareSettings | None = None
 ) -> Experiment:
@@ -162,6 +164,7 @@ def study_uplift(where: str | Path, settings: UnitSettings | None = None, how: U
     return uplift_of(open_units(where, settings or UnitSettings(), how.features), how)
 
 
+@stage(message("progress.uplift"))
 def uplift_of(units: Units, how: UpliftSettings) -> Uplift:
     """Return whom of these users to address.
 

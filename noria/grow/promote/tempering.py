@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from noria.core.progress import Bar
+
 Floats = npt.NDArray[np.float64]
 _KEPT = 0.6
 """Effective part of the particles after a step of temperature."""
@@ -79,7 +81,15 @@ class _State:
         return float(taken.mean())
 
 
-def temper(target: Target, *, channels: int, dimensions: int, particles: int, random: np.random.Generator) -> Tempered:
+def temper(
+    target: Target,
+    *,
+    channels: int,
+    dimensions: int,
+    particles: int,
+    random: np.random.Generator,
+    bar: Bar | None = None,
+) -> Tempered:
     """Return draws from the posterior of `channels` blocks of `dimensions` numbers that are standard normal before.
 
     Args:
@@ -88,6 +98,7 @@ def temper(target: Target, *, channels: int, dimensions: int, particles: int, ra
         dimensions: numbers in a block.
         particles: draws.
         random: where chance comes from.
+        bar: hears how much of the evidence has been taken in: one in all.
     """
     state = _State(target, random.standard_normal((particles, channels, dimensions)))
     moves = [[channel] for channel in range(channels)] + ([list(range(channels))] if channels > 1 else [])
@@ -105,6 +116,8 @@ def temper(target: Target, *, channels: int, dimensions: int, particles: int, ra
             for place, block in enumerate(moves):
                 accepted = state.move(block, temperature, float(scales[place]), random)
                 scales[place] = np.clip(scales[place] * np.exp(accepted - _ACCEPTED), 0.05, 2.0)
+        if bar is not None:
+            bar.advance(temperature - last)
     return Tempered(state.z, state.fits, evidence)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from noria.core.errors import InputError, SettingError
 from noria.core.messages import message
+from noria.core.progress import stage
 from noria.grow.analysis import study_market, study_users
 from noria.grow.answers.panel import Panel
 from noria.grow.answers.study import study_answers
@@ -76,15 +77,18 @@ def compose(
     """
     left_out: dict[str, str] = {}
     points = _points(log, series, market, drive, happenings, sizing, listing)
-    with closing(open_log(log, settings)) as opened:
+    with stage(message("progress.report"), total=3) as bar, closing(open_log(log, settings)) as opened:
         sections = _of_users(opened, settings, user_settings, market, left_out)
+        bar.advance()
         if points is not None:
             sections += _of_market(points, market, listing.unlisted, drive, happenings, left_out)
         if potential or sizing.ceiling:
             sizes = sizes_of(potential, sizing) if potential else None
             reach = reach_of(points, market.measure, market.market, sizing) if points is not None else None
             sections.append(potential_section(sizes, reach))
+        bar.advance()
         sections += _or_why(left_out, "segments and targets", lambda: _of_targets(opened))
+        bar.advance()
     if answers is not None:
         sections.append(answers_section(study_answers(Panel(answers))))
     if basis.experiment is not None or basis.spend is not None:

@@ -18,6 +18,8 @@ from typing import Any
 import numpy as np
 
 from noria.core.figure import Figure
+from noria.core.messages import message
+from noria.core.progress import stage
 from noria.grow.log.log import Log
 from noria.grow.log.user_days import user_days
 
@@ -106,6 +108,7 @@ class Growth:
         return found
 
 
+@stage(message("progress.growth"))
 def growth(log: Log, unit: Period = "week", *, by: str | Sequence[str] = (), since: date | None = None) -> Growth:
     """Return the growth accounting of a log, over all users and, where asked for, within segments.
 

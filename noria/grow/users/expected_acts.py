@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from noria.core.errors import InputError
 from noria.core.messages import message
+from noria.core.progress import steps
 from noria.grow.log.log import Log
 from noria.grow.log.user_days import user_days
 
@@ -150,7 +151,7 @@ def forecast_acts(
     random = np.random.default_rng(seed)
     root = np.linalg.cholesky(model.covariance)
     by_week = np.zeros((draws, weeks))
-    for draw in range(draws):
+    for draw in steps(range(draws), message("progress.purchases")):
         parameters = model.parameters * np.exp(root @ random.standard_normal(4))
         by_week[draw] = model.acts_by_week(history, weeks, parameters, random)
     if shocks is not None:

@@ -21,6 +21,7 @@ import numpy as np
 from noria.core.errors import InputError
 from noria.core.figure import Figure, proportion
 from noria.core.messages import Message, as_is, joined, message
+from noria.core.progress import stage
 from noria.grow.log.log import Log
 
 from .expected_acts import ActsForecast, Outcome, Shocks, acts_after, common_shocks, forecast_acts
@@ -255,6 +256,7 @@ class LifetimeAhead:
         )
 
 
+@stage(message("progress.lifetime"))
 def hold_out(log: Log, until: date, weeks: int, *, model: str = BEST, draws: int = 200, seed: int = 0) -> HoldOut:
     """Return models fitted up to the day `until`, and the forecast of one for the following `weeks` against what came.
 

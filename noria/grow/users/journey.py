@@ -19,6 +19,7 @@ import numpy as np
 from noria.core.errors import SettingError
 from noria.core.figure import Figure, proportion
 from noria.core.messages import message
+from noria.core.progress import stage
 from noria.grow.log.log import Log
 from noria.grow.log.times import day_number
 from noria.grow.log.user_days import user_days
@@ -70,6 +71,7 @@ class Journey:
         return [figure for figure in steps if figure]
 
 
+@stage(message("progress.habits"))
 def journey(log: Log, unit: Period = "week", *, acts: int = 3, days: int = 7) -> Journey:
     """Return the five steps of a log's users.
 

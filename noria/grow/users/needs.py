@@ -16,6 +16,7 @@ import ibis
 
 from noria.core.figure import Figure, proportion
 from noria.core.messages import message
+from noria.core.progress import stage
 from noria.grow.log.log import Log
 from noria.grow.log.times import day_number
 from noria.grow.log.user_days import segment_of
@@ -39,6 +40,7 @@ class Need:
     them; None where the log says nothing of that."""
 
 
+@stage(message("progress.habits"))
 def needs(log: Log, days: int = 28) -> tuple[Need, ...]:
     """Return what was asked for in the last `days` of a log, most asked first; of a shorter log, in all of its days.
 

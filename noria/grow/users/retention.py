@@ -21,6 +21,7 @@ import ibis
 from noria.core.errors import SettingError
 from noria.core.figure import Figure, proportion
 from noria.core.messages import message
+from noria.core.progress import stage
 from noria.grow.log.log import Log
 
 from .bits import cells
@@ -98,6 +99,7 @@ class Retention:
         )
 
 
+@stage(message("progress.retention"))
 def retention(
     log: Log, unit: Period = "week", kind: Kind = "first", *, brackets: Sequence[Bracket] = BRACKETS
 ) -> Retention:

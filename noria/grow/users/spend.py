@@ -21,6 +21,7 @@ from scipy.special import digamma, gammaln
 from noria.core.errors import InputError
 from noria.core.figure import Figure
 from noria.core.messages import message
+from noria.core.progress import stage
 from noria.grow.log.log import Log
 from noria.grow.log.user_days import user_days
 
@@ -173,6 +174,7 @@ def log_likelihood(parameters: Floats, x: Floats, mean: Floats) -> tuple[float, 
     )
 
 
+@stage(message("progress.spend"))
 def hold_out_spend(log: Log, until: date) -> SpendHoldOut:
     """Return the model fitted up to the day `until`, judged on the amounts that the same users paid later.
 

@@ -14,6 +14,7 @@ from typing import TypeVar
 from noria.core.errors import InputError, SettingError
 from noria.core.figure import Figure
 from noria.core.messages import message
+from noria.core.progress import stage
 from noria.grow.bundled import cdnow
 from noria.grow.log.engines import is_engine, open_engine
 from noria.grow.log.lake import events
@@ -67,6 +68,7 @@ class UserStudy:
         return self.silences.get("lifetime", "")
 
 
+@stage(message("progress.read"))
 def open_log(where: str | Path | None, settings: LogSettings | None = None) -> Log:
     """Return the log at `where`: a lake's folder, a CSV, Excel or Parquet file, the address of an engine such as
     postgres://host/database, or, where nothing is named, the bundled CDNOW log.
@@ -98,7 +100,7 @@ def study_users(log: Log, unit: Period = "week", *, settings: UserSettings | Non
     model = _MODELS[settings.lifetime]
     longer = LONGER[unit]
     kept_by: Period = longer if unit == "day" else unit
-    steps = parse_steps(settings.funnel, log) if settings.funnel else ()
+    wanted = parse_steps(settings.funnel, log) if settings.funnel else ()
     growths = (growth(log, unit, by=settings.rollup()), growth(log, longer))
     kinds = tuple(retention(log, kept_by, kind) for kind in KINDS)
     silences: dict[str, str] = {}
@@ -139,7 +141,7 @@ def study_users(log: Log, unit: Period = "week", *, settings: UserSettings | Non
         power(log, settings.power_days, seed=seed),
         journey(log, kept_by, acts=settings.activation_acts, days=settings.activation_days),
         needs(log, settings.power_days),
-        funnel(log, steps, days=settings.funnel_days or None, order=settings.funnel_order) if steps else None,
+        funnel(log, wanted, days=settings.funnel_days or None, order=settings.funnel_order) if wanted else None,
         lived,
         rhythm(log),
         lifetimes,

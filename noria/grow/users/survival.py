@@ -21,6 +21,7 @@ import numpy as np
 from noria.core.errors import InputError, SettingError
 from noria.core.figure import Figure
 from noria.core.messages import message
+from noria.core.progress import stage
 from noria.grow.log.log import Log
 from noria.grow.series.series import Floats
 
@@ -105,6 +106,7 @@ class Survival:
         )
 
 
+@stage(message("progress.survival"))
 def survival(log: Log, lapse_days: int = 90) -> Survival:
     """Return how long the users of a log stay.
 

@@ -17,6 +17,7 @@ import numpy as np
 from noria.core.errors import InputError
 from noria.core.figure import Figure
 from noria.core.messages import Message, message, term
+from noria.core.progress import steps
 from noria.grow.forecast.names import BASELINE, name_of
 from noria.grow.series.series import Floats
 
@@ -183,7 +184,7 @@ def rolled(
     silent: dict[str, str] = {}
     blended: list[Trial] = []
     known: list[tuple[int, dict[str, float]]] = []
-    for seen in range(start, periods):
+    for seen in steps(range(start, periods), message("progress.backtest")):
         reach = min(horizon, periods - seen)
         rows = [row for row in range(seen, seen + reach) if record.comparable(seen, row)]
         if not rows:
