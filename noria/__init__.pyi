@@ -229,6 +229,7 @@ def forecast(
     without: Sequence[str] = (),
     unlisted: Literal["auto", "missing", "zero", "below-cut", "outside"] = "auto",
     settings: Given = None,
+    progress: bool | Report = True,
 ) -> Analysis: ...
 def pretrain(
     corpus: str | Path,
@@ -316,6 +317,7 @@ def report(
     without: Sequence[str] = (),
     unlisted: Literal["auto", "missing", "zero", "below-cut", "outside"] = "auto",
     settings: Given = None,
+    progress: bool | Report = True,
 ) -> Page: ...
 def search(
     task: str,
@@ -475,6 +477,7 @@ def share(
     weight_active: float = 1.0,
     weight_new: float = 1.0,
     settings: Given = None,
+    progress: bool | Report = True,
 ) -> Analysis: ...
 def tokenizer(
     corpus: str | Path,
@@ -521,6 +524,7 @@ def users(
     until: date | None = None,
     weeks: int = 0,
     settings: Given = None,
+    progress: bool | Report = True,
 ) -> Analysis: ...
 
 __all__ = [

@@ -15,8 +15,7 @@ from noria.core.errors import InputError, ResourceError, SettingError
 from noria.core.messages import message
 from noria.grow.answers.settings import AskSettings, CountSettings
 
-from .make import Progress, report_of
-from .options import from_settings
+from .options import Progress, from_settings, report_of
 from .results import Analysis
 
 if TYPE_CHECKING:
