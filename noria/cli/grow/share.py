@@ -13,7 +13,7 @@ from noria.grow.market.settings import BasisSettings, DriverSettings, PotentialS
 from noria.grow.settings import LogSettings, MarketSettings
 
 from .analyses import print_asked
-from .shown import Flatten, Switch, percent, print_json, print_table, write_parquet
+from .shown import Flatten, Switch, percent, print_json, print_lying_or_standing, print_table, write_parquet
 
 if TYPE_CHECKING:
     from noria.grow.market.analyses import MarketAnalyses
@@ -180,8 +180,8 @@ def _print_shares(market: Shares, results: Mapping[str, Any]) -> None:
 
 LATEST = 12
 """Periods shown, of those for which anything is known."""
-_MANY = 8
-"""Names from which each has a line of its own, and each period a column."""
+_MANY = 13
+"""Columns beyond which each name has a line of its own, and each period a column."""
 
 
 def _print_periods(market: Shares, results: Mapping[str, Any]) -> None:
@@ -198,14 +198,7 @@ def _print_periods(market: Shares, results: Mapping[str, Any]) -> None:
         for row, item, told in zip(results["shares"], results["concentration"], market.cells.known, strict=True)
         if told.any() or (row["time"] == market.times[-1])
     ][-LATEST:]
-    measures = [*market.entities, "HHI", "CR4", "entropy"]
-    if len(market.entities) <= _MANY:
-        print_table(table, ["time", *measures])
-        return
-    columns = [row["time"] for row in table]
-    print_table(
-        [{"entity": name, **{row["time"]: row[name] for row in table}} for name in measures], ["entity", *columns]
-    )
+    print_lying_or_standing(table, ["time", *market.entities, "HHI", "CR4", "entropy"], "entity", _MANY)
 
 
 def _hhi(item: Mapping[str, Any]) -> str | float | None:

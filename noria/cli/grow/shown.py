@@ -44,13 +44,27 @@ def print_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> No
 
     On a terminal what does not fit goes below, in blocks that repeat the first column; into a pipe or a file all goes, uncut.
     """
+    print(_text([_head(column) for column in columns], [[_cell(row.get(name)) for name in columns] for row in rows]))
+
+
+def print_lying_or_standing(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], corner: str, most: int) -> None:
+    """Print a table, or, where that takes fewer lines or there are more than `most` columns, with its rows as columns under `corner`."""
+    heads = [_head(column) for column in columns]
+    cells = [[_cell(row.get(name)) for name in columns] for row in rows]
+    lying = _text(heads, cells)
+    standing = _text(
+        [_head(corner), *(row[0] for row in cells)],
+        [[head, *(row[place] for row in cells)] for place, head in enumerate(heads[1:], 1)],
+    )
+    print(standing if len(columns) > most or standing.count("\n") < lying.count("\n") > len(rows) + 2 else lying)
+
+
+def _text(heads: Sequence[str], cells: Sequence[Sequence[str]]) -> str:
     from rich.console import Console
 
     console = Console()
     width = console.width if console.is_terminal else None
-    heads = [_head(column) for column in columns]
-    cells = [[_cell(row.get(name)) for name in columns] for row in rows]
-    print("\n\n".join("\n".join(block) for block in blocks(heads, cells, width)))
+    return "\n\n".join("\n".join(block) for block in blocks(heads, cells, width))
 
 
 GAP = 2

@@ -15,10 +15,12 @@ from noria.core.messages import Message, message
 from noria.grow.series.cells import Flag
 from noria.grow.series.series import Floats
 
-from .gaps import ASSUMED, BELOW, BROKEN, DERIVED, MISSING, Bools, States, Table, along
+from .gaps import ASSUMED, BELOW, BROKEN, DERIVED, MISSING, ZERO, Bools, States, Table, along
 
 _AT_ONCE = 0.1
 """Share from which an entry in one step is more likely the start of a measurement."""
+_FAR = 0.05
+"""Share from which a zero between two such is more likely a gap."""
 
 
 def cell_flags(table: Table, values: Floats, left: Floats, published: bool) -> list[Flag]:
@@ -62,6 +64,7 @@ def cell_flags(table: Table, values: Floats, left: Floats, published: bool) -> l
         flags.append(Flag("rounded", table.times[worst], told))
     for column, name in enumerate(names[:-1]):
         flags += _events(table.times, name, table.states[:, column], values[:, column], table.value[:, column])
+        flags += _dips(table.times, name, table.states[:, column], values[:, column])
     return [*flags, *_advice(table, missing)]
 
 
@@ -99,6 +102,15 @@ def _events(times: tuple[str, ...], name: str, states: States, values: Floats, a
         else:
             told = message("flags.exit.leaves", name=name)
         yield Flag("exit", times[none], told)
+
+
+def _dips(times: tuple[str, ...], name: str, states: States, values: Floats) -> Iterator[Flag]:
+    """Tell of a zero between two values that are far from it: a gap that was written as zero, perhaps."""
+    for row in np.flatnonzero(states == ZERO):
+        near = values[[row - 1, row + 1]] if 0 < row < len(times) - 1 else np.zeros(2)
+        if (near >= _FAR).all():
+            before, after = (float(value) for value in near)
+            yield Flag("dip", times[row], message("flags.dip.zero_between", name=name, before=before, after=after))
 
 
 def _advice(table: Table, missing: Bools) -> list[Flag]:
@@ -153,8 +165,9 @@ def gathered(flags: tuple[Flag, ...]) -> list[Flag]:
         groups.setdefault((flag.code, same), []).append(flag)
     gaps = [key for key, group in groups.items() if key[0] == "missing" and group[0].what.values.get("names")]
     if len(gaps) > _LINES:
-        together = sorted((flag for key in gaps for flag in groups.pop(key)), key=lambda flag: flag.time)
-        groups = {("missing", ""): [_many(together)], **groups}
+        together = sorted((flag for key in gaps for flag in groups[key]), key=lambda flag: flag.time)
+        groups[gaps[0]] = [_many(together)]
+        groups = {key: group for key, group in groups.items() if key not in gaps[1:]}
     return [group[0] if len(group) == 1 else _gathered(group) for group in groups.values()]
 
 

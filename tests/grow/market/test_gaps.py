@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from noria.grow.forecast.shares.entry import entries
 from noria.grow.market.gaps import STATES
 from noria.grow.market.ranks import rank_stability
-from noria.grow.market.share import OTHER, Shares, concentration, gathered, shares
+from noria.grow.market.share import OTHER, Shares, concentration, gathered, shares, whole_market
 from noria.grow.series.series import Floats, Point, Series
 from tests.grow.market.test_share import PROVENANCE, codes, series_of
 
@@ -246,3 +246,31 @@ def test_an_entry_is_told_as_a_stretch_where_a_gap_hides_when() -> None:
     at_once = shares(series_of({"a": [90.0, 90.0], "b": [0.0, 60.0]}, unit="users"))
     assert "with 40.0% at once" in next(flag.what for flag in at_once.flags if flag.code == "entry")
     assert at_once.entities[-1] == OTHER
+
+
+def test_a_zero_between_two_large_shares_is_asked_about() -> None:
+    market = shares(series_of({"a": [50.0, 0.0, 55.0], "b": [50.0, 45.0, 45.0], "c": [1.0, 0.0, 1.0]}, unit="users"))
+    (flag,) = [flag for flag in market.flags if flag.code == "dip"]
+    assert (flag.time, flag.what.values["name"]) == ("2025-02", "a")
+    assert market.whole.all()
+
+
+def test_gaps_that_change_from_period_to_period_are_one_line() -> None:
+    random = np.random.default_rng(0)
+    table = random.uniform(1, 9, (12, 9))
+    table[np.arange(12), random.integers(0, 9, 12)] = np.nan
+    table[np.arange(12), random.integers(0, 9, 12)] = np.nan
+    (flag,) = [flag for flag in gathered(market_of(table, "users").flags) if flag.code == "missing"]
+    assert flag.time == "2025-01 to 2025-12 (12)"
+    assert flag.what.startswith("1 to 2 of ")
+
+
+def test_of_several_segments_bounds_add_up() -> None:
+    points = [
+        Point("2025-01", name, segment, "sales", value, "USD")
+        for segment, values in (("x", {"a": 40.0, "b": 20.0}), ("y", {"a": 30.0, "b": 5.0, "c": 5.0}))
+        for name, value in values.items()
+    ]
+    market = whole_market(Series(tuple(points), PROVENANCE), unlisted="below-cut")
+    assert told(market, 0, "c") == ("below the cut", pytest.approx(5 / 100), pytest.approx(25 / 120))
+    assert market.values[0, market.entities.index("a")] == pytest.approx(70 / 110)

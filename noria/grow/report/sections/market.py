@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from noria.core.figure import Figure
-from noria.core.messages import as_is, message
+from noria.core.messages import as_is, joined, message, term
 from noria.grow.forecast.names import BASELINE, NAMES
 from noria.grow.forecast.scoring.rolling import Backtest
 from noria.grow.forecast.shares.attraction import ShareForecast
@@ -58,6 +58,7 @@ def market_section(
         )
     charts, tables = [share_chart(market), concentration_chart(market)], []
     notes: list[Text] = [message("market.note.text", flag=flag.text()) for flag in gathered(market.flags)]
+    notes += cells_note(market)
     if test is not None:
         notes.insert(0, test.verdict())
         charts.append(standings_chart(test, market.provenance.text()))
@@ -89,6 +90,15 @@ def market_section(
         tables,
         notes,
     )
+
+
+def cells_note(market: Shares) -> list[Text]:
+    """Return how many cells are published, missing ..., where some are not plainly published."""
+    counts = {name: count for name, count in market.cells.counts().items() if count}
+    if not set(counts) - {"published", "zero", "derived"}:
+        return []
+    listed = [message("lines.cells.count", count=count, what=term(name)) for name, count in counts.items()]
+    return [message("lines.cells.all", cells=joined("join.list", listed))]
 
 
 def forecast_table(market: Shares, forecast: ShareForecast) -> Table:
