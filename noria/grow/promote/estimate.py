@@ -123,6 +123,7 @@ def trimmed_arm(name: str, outcomes: Floats, cut: float) -> Arm:
 
 def _by_rank(names: tuple[str, ...], parts: list[Floats], level: float) -> Compared:
     found, shared = [], []
+    parts = [_alike(part) for part in parts]
     for name, part in zip(names[1:], parts[1:], strict=True):
         ranks = rankdata(np.concatenate([part, parts[0]]))
         # Of each user, the part of the other group that shows less, ties by half.
@@ -148,6 +149,12 @@ def _by_rank(names: tuple[str, ...], parts: list[Floats], level: float) -> Compa
     return Compared(arms, tuple(found), np.array(shared))
 
 
+def _alike(outcomes: Floats) -> Floats:
+    """Return outcomes to 40 binary digits, twelve decimal ones: sums of the same amounts in another order are ties."""
+    mantissa, power = np.frexp(outcomes)
+    return np.asarray(np.ldexp(np.round(mantissa * 2.0**40), power - 40))
+
+
 def _by_quantile(names: tuple[str, ...], parts: list[Floats], how: Estimate, level: float) -> Compared:
     random = np.random.default_rng(how.seed)
     ends = [(1 - level) / 2, (1 + level) / 2]
@@ -157,7 +164,9 @@ def _by_quantile(names: tuple[str, ...], parts: list[Floats], how: Estimate, lev
     for name, part, many in zip(names, ordered, drawn, strict=True):
         low, high = np.quantile(many, ends)
         value = float(np.quantile(part, how.quantile))
-        arms.append(Arm(name, part.size, value, float(many.var()), ends=(float(low), float(high))))
+        # Where one value is so common that resamples do not move, no spread is seen, and none is told.
+        seen = (float(low), float(high)) if low < high else None
+        arms.append(Arm(name, part.size, value, float(many.var()) if seen else 0.0, ends=seen))
     found = [
         _gap(arm, arms[0], many - drawn[0], many, drawn[0], level)
         for arm, many in zip(arms[1:], drawn[1:], strict=True)
@@ -191,10 +200,10 @@ def quantile_draws(ordered: Floats, quantile: float, draws: int, random: np.rand
 
 def _gap(treated: Arm, control: Arm, gaps: Floats, drawn: Floats, of_control: Floats, level: float) -> Difference:
     value, error = treated.value - control.value, float(gaps.std())
-    if not error:
-        return unknown_difference(treated, control, level, "bootstrap")
     ends = [(1 - level) / 2, (1 + level) / 2]
     low, high = (float(end) for end in np.quantile(gaps, ends))
+    if low == high:
+        return unknown_difference(treated, control, level, "bootstrap")
     beyond = min(int(np.count_nonzero(gaps <= 0)), int(np.count_nonzero(gaps >= 0)))
     p = min(1.0, 2 * (beyond + 1) / (gaps.size + 1))
     found = Difference(
