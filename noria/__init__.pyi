@@ -26,6 +26,7 @@ from noria.api.run import run as run
 from noria.api.serving import Server as Server
 from noria.core.progress import Report
 from noria.grow.promote.settings import PlanBasis
+from noria.grow.settings import AheadSettings
 from noria.make.models.adapt_settings import AdapterSettings
 from noria.make.training.settings import (
     BodySettings,
@@ -261,6 +262,7 @@ def report(
     happenings: str | Path | None = None,
     potential: str | Path | None = None,
     answers: str | Path | None = None,
+    ahead: AheadSettings | Mapping[str, Any] | None = None,
     promotion: PlanBasis | Mapping[str, Any] | None = None,
     user: str = "user",
     time: str = "time",

@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from noria.grow.market.settings import BasisSettings, DriverSettings, ListingSettings, PotentialSettings, TargetSettings
 from noria.grow.promote.settings import PlanBasis
-from noria.grow.settings import ForecastSettings, JointSettings, LogSettings, MarketSettings, UserSettings
+from noria.grow.settings import (
+    AheadSettings,
+    ForecastSettings,
+    JointSettings,
+    LogSettings,
+    MarketSettings,
+    UserSettings,
+)
 
 from .options import from_settings, watched
 from .results import Analysis, Page
@@ -178,6 +185,7 @@ def report(
     happenings: Path | None = None,
     potential: Path | None = None,
     answers: Path | None = None,
+    ahead: AheadSettings | Mapping[str, Any] | None = None,
     promotion: PlanBasis | Mapping[str, Any] | None = None,
     reading: LogSettings,
     asked: UserSettings,
@@ -189,6 +197,7 @@ def report(
     """Write one HTML page with users, lifetime, market, forecasts and promotion, in English and Chinese, fit to print.
 
         noria.report("runs/lake", series="market.csv", out="report.html")
+        noria.report("runs/lake", series="makers.csv", ahead={"of": "rivals", "take": ("A", "B")})
 
     Args:
         log: a lake's folder, a file with a user and a time, or the address of an engine; the bundled purchases where None.
@@ -198,6 +207,7 @@ def report(
         happenings: file with the columns time, entity and name: what followed each.
         potential: file of ranges of inputs: market size top-down and bottom-up.
         answers: folder that `noria grow answers ask` wrote: how often assistants name each brand.
+        ahead: one more forecast of the series: `of` a level, flow, rivals or generations, and the settings of that forecast.
         promotion: what a promotion plan rests on: experiment and spend, and how each is read.
         progress: a bar of what is at work, on a terminal; False is silent.
 
@@ -221,6 +231,7 @@ def report(
         sizing=sizing,
         basis=promotion if isinstance(promotion, PlanBasis) else PlanBasis.make(**(promotion or {})),
         listing=listing,
+        ahead=ahead if isinstance(ahead, AheadSettings) else AheadSettings.make(**(ahead or {})),
     )
     return Page(Path(write_report(out, sections)), tuple(one.title["en"] for one in sections), left_out)
 

@@ -164,3 +164,7 @@ class JointSettings(Settings):
     """Generations: p and q of its own for each, instead of one pair for all."""
     effort: tuple[str, ...] = ()
     """Of a flow: measures of the series that speed it up, such as price, at most two (generalised Bass)."""
+
+
+class AheadSettings(ForecastSettings, JointSettings):
+    """One more forecast of a report's series, beside its shares and the log's users: of a flow, a level, rivals or generations."""

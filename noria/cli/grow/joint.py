@@ -38,12 +38,12 @@ def print_joint(found: Outcome, rows: list[dict[str, Any]], verdict: Message, dr
     print_table(
         [
             {
-                "what": figure.name,
+                "what": for_terminal(figure.name),
                 "value": figure.value,
                 "low": figure.low,
                 "high": figure.high,
                 "n": figure.n,
-                "note": figure.note or None,
+                "note": for_terminal(figure.note) or None,
             }
             for figure in found.figures
         ],
@@ -53,4 +53,4 @@ def print_joint(found: Outcome, rows: list[dict[str, Any]], verdict: Message, dr
     print(for_terminal(message("lines.median_interval_draws_none", model=ahead.model, end=end, draws=draws)))
     print_table([row for row in rows if row["time"] == end], ["entity", "median", "low", "high"])
     if found.launches:
-        print("  launched: " + ", ".join(f"{name} {time}" for name, time in found.launches.items()))
+        print(f"  {for_terminal(found.launched())}")

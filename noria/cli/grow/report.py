@@ -6,11 +6,13 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
+from cyclopts import Parameter
+
 import noria
 from noria.core.messages import for_terminal, message
 from noria.grow.market.settings import DriverSettings, ListingSettings, PotentialSettings
 from noria.grow.promote.settings import PlanBasis
-from noria.grow.settings import LogSettings, MarketSettings, UserSettings
+from noria.grow.settings import AheadSettings, LogSettings, MarketSettings, UserSettings
 
 from .shown import Flatten
 
@@ -30,6 +32,7 @@ def report(
     sizing: Annotated[PotentialSettings, Flatten] = PotentialSettings(),
     basis: Annotated[PlanBasis, Flatten] = PlanBasis(),
     listing: Annotated[ListingSettings, Flatten] = ListingSettings(),
+    ahead: Annotated[AheadSettings, Parameter(name="ahead")] = AheadSettings(),
     out: Path = Path("report.html"),
 ) -> int:
     """One HTML page with users, lifetime, market, forecasts and promotion: self-contained, in English and Chinese, fit to print.
@@ -39,6 +42,7 @@ def report(
         noria grow report
         noria grow report runs/demo/lake --series market.csv --out report.html
         noria grow report purchases.csv --series chatbots
+        noria grow report runs/demo/lake --series makers.csv --ahead.of rivals --ahead.take A --ahead.take B
         noria grow report runs/demo/lake --experiment campaign.csv --whom.features visits
 
     Parameters
@@ -63,6 +67,7 @@ def report(
         happenings=happenings,
         potential=potential,
         answers=answers,
+        ahead=ahead,
         promotion=basis,
         out=out,
         settings=[settings, user_settings, market, drive, sizing, listing],

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import lru_cache
 from html import escape
 from pathlib import Path
@@ -16,8 +18,10 @@ from noria.console.figures import figures
 from noria.console.sections import show_all, show_section, table_html
 from noria.console.shell import View, block, card, foreign, paragraph, worked_out
 from noria.console.words import Words
-from noria.core.errors import InputError
+from noria.core.errors import InputError, NoriaError, SettingError
 from noria.core.figure import Figure
+from noria.core.messages import message
+from noria.core.settings import read_toml
 from noria.grow.analysis import MarketStudy
 from noria.grow.forecast.names import NAMES
 from noria.grow.forecast.shares.attraction import ShareForecast
@@ -30,6 +34,23 @@ HORIZON = 6
 """Months ahead that the forecast looks."""
 LEVEL = 0.9
 MOST_LINES = 6
+FILE = "forecast.toml"
+"""In the folder of the run: names series and what is forecast of each."""
+EXAMPLE = """[makers]
+series = "makers.csv"
+of = "rivals"
+take = ["A", "B"]
+
+[systems]
+series = "systems.csv"
+of = "generations"
+launch = ["Windows XP=2001-10"]
+
+[phones]
+series = "sales.csv"
+of = "flow"
+measure = "sales"
+effort = ["price"]"""
 
 
 async def show(view: View) -> None:
@@ -55,7 +76,61 @@ async def show(view: View) -> None:
             paragraph(words("market.backtest.foot"), "small soft")
             block(table_html(standings_table(study.backtest, study.market.provenance.text()), words), "scroll-x")
     show_section(forecast_section(await worked_out(words, buyers)), words)
+    await _further(view)
     show_all(await worked_out(words, lambda: [moved(), *served(view.state.lake, view.state.days)]), words)
+
+
+async def _further(view: View) -> None:
+    """Draw the forecasts that the run's own file asks for, of rivals, generations, flows and all else; say how where there is none."""
+    words, file = view.words, view.root / FILE
+    if not file.exists():
+        block(
+            f'<div class="note" data-check="ahead">{escape(words("market.ahead"))} <code translate="no">{FILE}</code>'
+            f'<pre translate="no">{escape(EXAMPLE)}</pre></div>'
+        )
+        return
+    for part in await worked_out(words, lambda: asked_ahead(file)):
+        if isinstance(part, Section):
+            show_section(part, words)
+            continue
+        name, error = part
+        with card(f"{FILE}: {name}"):
+            block(f'<div class="note" data-check="ahead-error">{escape(error.text(words.language))}</div>')
+
+
+def asked_ahead(file: Path) -> list[Section | tuple[str, NoriaError]]:
+    """Return a section for each table of a TOML file that names a series and what to forecast, or why there is none.
+
+    A table's keys are the settings of `noria grow forecast` and `series`, a file beside it; made anew where a file has changed.
+    """
+    try:
+        document = read_toml(file)
+    except NoriaError as error:
+        return [("", error)]
+    found: list[Section | tuple[str, NoriaError]] = []
+    for name, values in document.items():
+        try:
+            if not isinstance(values, dict) or not isinstance(values.get("series"), str):
+                raise SettingError(message("grow.ahead_table", name=name), allowed='series = "FILE"')
+            series = file.parent / values["series"]
+            changed = series.stat().st_mtime if series.exists() else 0.0
+            given = json.dumps({key: value for key, value in values.items() if key != "series"}, default=str)
+            found.append(replace(forecast_of(series, changed, given), key=f"ahead-{len(found)}"))
+        except NoriaError as error:
+            found.append((name, error))
+    return found
+
+
+@lru_cache(maxsize=32)
+def forecast_of(series: Path, changed: float, given: str) -> Section:
+    """Return the section of one forecast; `given` is its settings as JSON.
+
+    Raises:
+        NoriaError: as `noria.forecast`.
+    """
+    from noria.grow.report.sections.joint import outcome_section
+
+    return outcome_section(noria.forecast(series, **json.loads(given)).study)
 
 
 @lru_cache(maxsize=1)

@@ -14,7 +14,7 @@ from typing import Any
 
 from noria.core.errors import InputError, SettingError
 from noria.core.figure import Figure
-from noria.core.messages import Message, message
+from noria.core.messages import Message, as_is, joined, message
 from noria.grow.analysis import MarketStudy, study_market
 from noria.grow.market.settings import BasisSettings, ListingSettings
 from noria.grow.market.study import open_market, series_options
@@ -55,6 +55,11 @@ class Outcome:
         """Return what the back-test says, or why there is none."""
         test, silence = self.study.backtest, self.study.silence
         return test.verdict() if test else message("forecast.no_back_test", silence=silence)
+
+    def launched(self) -> Message:
+        """Return when each generation was launched."""
+        each = [as_is(f"{name} {time}") for name, time in self.launches.items()]
+        return message("forecast.joint.launched", launches=joined("join.list", each))
 
     def rows(self) -> list[dict[str, Any]]:
         """Return median and 90 % interval of every entity at every time to come."""

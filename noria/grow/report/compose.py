@@ -13,6 +13,7 @@ from noria.grow.analysis import study_market, study_users
 from noria.grow.answers.panel import Panel
 from noria.grow.answers.study import study_answers
 from noria.grow.bundled import CHATBOTS, chatbot_shares
+from noria.grow.forecast.ahead import look_ahead
 from noria.grow.forecast.study import period_for, study_users_ahead
 from noria.grow.log.log import Log
 from noria.grow.market.bases import without
@@ -22,7 +23,7 @@ from noria.grow.market.study import drivers, movement, position, reach_of, sizes
 from noria.grow.promote.planning import study_plan
 from noria.grow.promote.settings import PlanBasis
 from noria.grow.series.series import Series, read_series
-from noria.grow.settings import LogSettings, MarketSettings, UserSettings
+from noria.grow.settings import AheadSettings, LogSettings, MarketSettings, UserSettings
 from noria.grow.usage import usage
 from noria.grow.users.study import UserStudy, open_log
 
@@ -31,6 +32,7 @@ from .sections.answers import answers_section
 from .sections.drivers import drivers_section
 from .sections.forecast import forecast_section
 from .sections.habits import habits_section
+from .sections.joint import outcome_section
 from .sections.market import market_section
 from .sections.own import own_sections
 from .sections.potential import position_section, potential_section
@@ -39,6 +41,9 @@ from .sections.shares import movement_section
 from .sections.usage import usage_section
 from .sections.users import lifetime_section, users_section
 from .sections.worth import worth_section
+
+FURTHER = ("level", "flow", "rivals", "generations")
+"""What the series can be forecast as beside shares, which the market's own section has."""
 
 
 def compose(
@@ -55,6 +60,7 @@ def compose(
     sizing: PotentialSettings,
     basis: PlanBasis,
     listing: ListingSettings,
+    ahead: AheadSettings | None = None,
 ) -> tuple[list[Section], dict[str, str]]:
     """Return the sections of the report, and each part that cannot be told with the reason why.
 
@@ -71,12 +77,15 @@ def compose(
         sizing: how ranges are drawn, and the ceiling of use.
         basis: experiment and spend that a promotion plan rests on.
         listing: whose shares, and how missing labels are read.
+        ahead: one more forecast of the series: of a flow, a level, rivals or generations.
 
     Raises:
         InputError, SettingError: the log or the series cannot be used.
     """
     left_out: dict[str, str] = {}
-    points = _points(log, series, market, drive, happenings, sizing, listing)
+    ahead = ahead or AheadSettings()
+    _check_further(ahead)
+    points = _points(log, series, market, drive, happenings, sizing, listing, ahead)
     with stage(message("progress.report"), total=3) as bar, closing(open_log(log, settings)) as opened:
         sections = _of_users(opened, settings, user_settings, market, left_out)
         bar.advance()
@@ -89,12 +98,29 @@ def compose(
         bar.advance()
         sections += _or_why(left_out, "segments and targets", lambda: _of_targets(opened))
         bar.advance()
+    if ahead.of in FURTHER:
+        sections += _or_why(
+            left_out,
+            f"forecast of {ahead.of}",
+            lambda: [outcome_section(look_ahead(_file_of(series), ahead, market, log=settings, joint=ahead))],
+        )
     if answers is not None:
         sections.append(answers_section(study_answers(Panel(answers))))
     if basis.experiment is not None or basis.spend is not None:
         lake = Path(log) if log is not None and Path(log).is_dir() else None
         sections += promotion_sections(study_plan(lake, basis))
     return sections, left_out
+
+
+def _check_further(ahead: AheadSettings) -> None:
+    """Raise where a setting of a further forecast is given and none is asked for."""
+    given = ahead.model_fields_set - {"of"}
+    if ahead.of not in FURTHER and given:
+        raise SettingError(
+            message("grow.further_left", names=", ".join(sorted(given))),
+            found=f"--ahead.of {ahead.of}",
+            allowed=", ".join(f"--ahead.of {name}" for name in FURTHER),
+        )
 
 
 def _or_why(left_out: dict[str, str], what: str, make: Callable[[], list[Section]]) -> list[Section]:
@@ -148,6 +174,11 @@ def _of_market(
     return sections
 
 
+def _file_of(series: Path | None) -> Path:
+    """Return the file of the market: the one named, or the bundled one."""
+    return chatbot_shares() if series is None or (str(series) == CHATBOTS and not series.is_file()) else series
+
+
 def _points(
     log: str | Path | None,
     series: Path | None,
@@ -156,6 +187,7 @@ def _points(
     happenings: Path | None,
     sizing: PotentialSettings,
     listing: ListingSettings,
+    ahead: AheadSettings,
 ) -> Series | None:
     """Return the market of the report: the one named; beside the bundled purchases the bundled one; beside a log of one's own none.
 
@@ -170,6 +202,7 @@ def _points(
             "--happenings": happenings,
             "--ceiling": sizing.ceiling,
             "--without": listing.without,
+            "--ahead.of": ahead.of in FURTHER,
             "--unlisted": listing.unlisted != ListingSettings().unlisted,
         }
         if flags := [flag for flag, value in asked.items() if value]:
@@ -179,8 +212,7 @@ def _points(
                 allowed=message("grow.series_named", bundled=CHATBOTS),
             )
         return None
-    bundled = series is None or (str(series) == CHATBOTS and not series.is_file())
-    points = read_series(chatbot_shares() if bundled or series is None else series)
+    points = read_series(_file_of(series))
     return without(points, listing.without) if listing.without else points
 
 

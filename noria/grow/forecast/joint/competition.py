@@ -25,7 +25,8 @@ from scipy.stats import t as t_distribution
 
 from noria.core.errors import InputError, SettingError
 from noria.core.figure import Figure
-from noria.core.messages import message
+from noria.core.messages import message, term
+from noria.grow.market.labels import OTHER
 from noria.grow.series.series import Floats
 
 Method = Literal["steps", "paths"]
@@ -62,22 +63,23 @@ class Rivals:
     def effects(self) -> list[Figure]:
         """Return what each rival does to each one's growth, where the rivals are as large as they were last."""
         found = []
+        told: dict[str, str] = {name: term(name) if name == OTHER else name for name in self.names}
         for row, to in enumerate(self.names):
             for column, by in enumerate(self.names):
                 size = float(self.last[column])
                 low, high = float(self.low[row, column + 1]) * size, float(self.high[row, column + 1]) * size
-                told = low > 0 or high < 0
+                known = low > 0 or high < 0
                 found.append(
                     Figure(
-                        f"{by} on {to}",
+                        message("forecast.acts_on", by=told[by], to=told[to]),
                         float(self.interaction[row, column]) * size,
                         self.n,
                         low,
                         high,
                         source=self.source,
                         level=self.level,
-                        unit="a period",
-                        note="" if told else "not identified",
+                        unit=message("forecast.a_period"),
+                        note="" if known else message("forecast.not_identified"),
                     )
                 )
         return found
@@ -206,7 +208,7 @@ def fit_rivals(
     error = np.sqrt(np.outer(np.diag(covariance), np.diag(noise) / freedom)).T
     problem = ""
     if np.linalg.matrix_rank(design) < count + 1:
-        problem = "the rivals move exactly together: their effects are not identified"
+        problem = message("forecast.move_together")
         error = np.full_like(error, np.inf)
     table_of = found.T
     if method == "paths" and not problem:
@@ -268,7 +270,7 @@ def _follow(logs: Floats, times: Floats, start: Floats, error: Floats) -> tuple[
         lambda numbers: (solution(numbers) - logs).ravel(), first, max_nfev=60, x_scale=np.maximum(np.abs(first), 0.1)
     )
     if not np.isfinite(result.cost) or result.cost > np.sum((solution(first) - logs) ** 2) / 2 or not result.success:
-        return start, error, "the search along paths did not come to rest: the regression of steps is shown"
+        return start, error, message("forecast.paths_restless")
     freedom = max(logs.size - first.size, 1)
     spread = np.linalg.pinv(result.jac.T @ result.jac) * 2 * result.cost / freedom
     errors = np.sqrt(np.maximum(np.diag(spread), 0.0))[:-count].reshape(count, count + 1)

@@ -20,7 +20,7 @@ from scipy.stats import t as t_distribution
 
 from noria.core.errors import InputError
 from noria.core.figure import Figure
-from noria.core.messages import message
+from noria.core.messages import as_is, message
 from noria.grow.forecast.levels.curves import BASS
 from noria.grow.series.series import Floats
 
@@ -75,7 +75,8 @@ class Generations:
                 value = float(np.append(self.rates[place], self.markets[place])[column])
                 error = float(self.errors[place, column])
                 known = value > 0 and np.isfinite(error) and error <= UNTOLD
-                label = what if self.shared and column < 2 else f"{what}, {name}"
+                told = message("forecast.market") if what == "market" else as_is(what)
+                label = told if self.shared and column < 2 else message("forecast.of_generation", what=told, name=name)
                 low, high = (value * np.exp(-half * error), value * np.exp(half * error)) if known else (None, None)
                 found.append(
                     Figure(
@@ -86,7 +87,7 @@ class Generations:
                         None if high is None else float(high),
                         source=self.source,
                         level=level,
-                        note="" if known else "not identified",
+                        note="" if known else message("forecast.not_identified"),
                     )
                 )
         return found

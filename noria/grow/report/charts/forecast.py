@@ -5,11 +5,16 @@ from __future__ import annotations
 import numpy as np
 
 from noria.core.messages import as_is, joined, message
-from noria.grow.forecast.names import NAMES
+from noria.grow.forecast.joint.several import JointStudy
+from noria.grow.forecast.names import NAMES, name_of
 from noria.grow.forecast.scoring.rolling import Backtest
 from noria.grow.forecast.study import LevelStudy
+from noria.grow.series.series import Floats
 
-from .chart import GREY, PALETTE, Chart, Text, band, frame, line
+from .chart import GREY, PALETTE, Chart, Text, band, entity_name, frame, line
+
+MOST = 6
+"""Entities that are drawn, the largest at last; the table has all."""
 
 
 def outlook_chart(study: LevelStudy, level: float = 0.9) -> Chart:
@@ -59,6 +64,42 @@ def curves_chart(study: LevelStudy) -> Chart:
         _source(study),
         options,
     )
+
+
+def joint_chart(study: JointStudy, level: float = 0.9) -> Chart:
+    """Return the past of each series, the forecast's median and its band, the largest of them."""
+    history = study.history
+    options = frame([*history.times, *study.times], as_is(history.unit))
+    low, high = study.interval(level)
+    middle = study.median()
+    series = []
+    for place, column in enumerate(largest(study)[:MOST]):
+        name, colour = entity_name(history.names[column]), PALETTE[place % len(PALETTE)]
+        past = [_number(value) for value in history.values[:, column]]
+        seen = max((row for row, value in enumerate(past) if value is not None), default=0)
+        # What is missing at the end is bridged, so that a forecast hangs on what was seen last.
+        gap: list[float | None] = [None] * seen
+        bridge = [None] * (len(past) - 1 - seen)
+        ahead = [[*gap, past[seen], *bridge, *map(_number, side[:, column])] for side in (low, middle, high)]
+        series += [
+            *band(ahead[0], ahead[2], colour, message("forecast.interval_of", name=name, level=level), f"band {place}"),
+            line(name, past, colour),
+            line(message("forecast.ahead_of", name=name), ahead[1], colour, dashed=True),
+        ]
+    options["series"] = series
+    options["legend"]["data"] = [entity_name(history.names[column]) for column in largest(study)[:MOST]]
+    return Chart(
+        message("forecast.joint.chart", model=name_of(study.model)),
+        message("forecast.joint.chart_meaning", level=level, count=len(study.outlook.draws)),
+        history.provenance.text(),
+        options,
+    )
+
+
+def largest(study: JointStudy) -> list[int]:
+    """Return the columns, the largest at the forecast's end first."""
+    last: Floats = np.nan_to_num(study.median()[-1], nan=-1.0)
+    return [int(column) for column in np.argsort(-last, kind="stable")]
 
 
 def standings_chart(test: Backtest, source: str | Text) -> Chart:
