@@ -35,7 +35,7 @@ from .line import Line, machine
 
 if TYPE_CHECKING:
     from noria.grow.forecast.levels.levels import Levels
-    from noria.grow.forecast.scoring.rolling import Backtest
+    from noria.grow.forecast.scoring.standings import Backtest
     from noria.grow.market.share import Shares
     from noria.grow.series.series import Floats
 
@@ -223,7 +223,7 @@ def _start(size: int, least: int, quick: bool) -> int:
 
 
 def _joined(ours: Backtest, theirs: Backtest) -> Backtest:
-    from noria.grow.forecast.scoring.rolling import Backtest
+    from noria.grow.forecast.scoring.standings import Backtest
 
     extra = tuple(trial for trial in theirs.trials if trial.model in PEERS)
     return Backtest(
@@ -267,7 +267,7 @@ def _filled(column: Floats) -> Floats:
 
 
 def _lines(name: str, test: Backtest, unit: str) -> list[Line]:
-    from noria.grow.forecast.scoring.scores import BLEND, mean_interval
+    from noria.grow.forecast.scoring.scores import BLEND
 
     for model in (*test.weights, BLEND, *PEERS):
         mine = [trial for trial in test.trials if trial.model == model]
@@ -338,3 +338,17 @@ def _lines(name: str, test: Backtest, unit: str) -> list[Line]:
             ),
         ]
     return lines
+
+
+def mean_interval(values: Floats, lags: int, level: float = 0.95) -> tuple[float, float]:
+    """Return a mean and half its interval; forecasts that overlap share errors (Newey and West 1987)."""
+    from scipy.stats import t
+
+    size = values.size
+    if size < 2:
+        return float(values.mean()), float("inf")
+    off = values - values.mean()
+    variance = plain = float(off @ off) / (size - 1)
+    for lag in range(1, min(lags, size - 1) + 1):
+        variance += 2 * (1 - lag / (lags + 1)) * float(off[lag:] @ off[:-lag]) / (size - 1)
+    return float(values.mean()), float(t.ppf((1 + level) / 2, size - 1)) * float(np.sqrt(max(variance, plain) / size))

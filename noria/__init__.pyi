@@ -183,6 +183,7 @@ def forecast(
     curve: Literal[
         "best",
         "persistence",
+        "last-value",
         "drift",
         "bass",
         "generalised",
@@ -198,7 +199,9 @@ def forecast(
     measure: str | None = None,
     market: str | None = None,
     horizon: int = 6,
-    model: Literal["best", "persistence", "drift", "attraction", "structural", "rivalry", "blend"] = "best",
+    model: Literal[
+        "best", "persistence", "last-value", "drift", "attraction", "structural", "rivalry", "blend"
+    ] = "best",
     holdout: int = 3,
     draws: int = 2000,
     seed: int = 0,
@@ -299,7 +302,9 @@ def report(
     measure: str | None = None,
     market: str | None = None,
     horizon: int = 6,
-    model: Literal["best", "persistence", "drift", "attraction", "structural", "rivalry", "blend"] = "best",
+    model: Literal[
+        "best", "persistence", "last-value", "drift", "attraction", "structural", "rivalry", "blend"
+    ] = "best",
     holdout: int = 3,
     draws: int = 2000,
     seed: int = 0,
@@ -431,7 +436,9 @@ def share(
     measure: str | None = None,
     market: str | None = None,
     horizon: int = 6,
-    model: Literal["best", "persistence", "drift", "attraction", "structural", "rivalry", "blend"] = "best",
+    model: Literal[
+        "best", "persistence", "last-value", "drift", "attraction", "structural", "rivalry", "blend"
+    ] = "best",
     holdout: int = 3,
     draws: int = 2000,
     seed: int = 0,

@@ -110,7 +110,9 @@ class MarketSettings(Settings):
     """Which segment of the series; may be left out where it has one."""
     horizon: Annotated[int, Field(ge=1, le=60)] = 6
     """Periods to forecast."""
-    model: Literal["best", "persistence", "drift", "attraction", "structural", "rivalry", "blend"] = "best"
+    model: Literal["best", "persistence", "last-value", "drift", "attraction", "structural", "rivalry", "blend"] = (
+        "best"
+    )
     """Which model of shares forecasts; best is what the back-test proves, and persistence where it proves nothing."""
     holdout: Annotated[int, Field(ge=1, le=24)] = 3
     """Periods ahead that the back-test scores."""
@@ -131,6 +133,7 @@ class ForecastSettings(Settings):
     curve: Literal[
         "best",
         "persistence",
+        "last-value",
         "drift",
         "bass",
         "generalised",

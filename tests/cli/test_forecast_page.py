@@ -35,5 +35,5 @@ def test_what_is_shown_runs_and_says_what_the_page_says(capsys: pytest.CaptureFi
     assert many == "(1000, 4)\n"
     assert len(users.split("[")) == 2
     assert "old on new" in rivals
-    assert "over 15 origins" in studies
+    assert "independent origins of" in studies
     assert "2021-02" in studies  # the second generation, first seen in the fourteenth month

@@ -148,6 +148,7 @@ def test_share_and_forecast_of_the_bundled_series(tmp_path: Path, capsys: pytest
     assert {row["time"] for row in told["forecast"]} == {"2026-04", "2026-05"}
     assert {standing["model"] for standing in told["backtest"]} == {
         "persistence",
+        "last-value",
         "drift",
         "attraction",
         "structural",
@@ -310,7 +311,7 @@ def test_forecast_of_a_flow(sales: Path, tmp_path: Path, capsys: pytest.CaptureF
     )
     said = capsys.readouterr().out
     assert "Bass: The ceiling can be told" in said
-    assert "over 4 origins" in said
+    assert "2 independent origins of 8 wanted (4 in all)" in said
     rows = pq.read_table(out).to_pylist()
     assert [row["time"] for row in rows] == ["2000", "2001", "2002"]
     assert all(0 <= row["low"] <= row["median"] <= row["high"] for row in rows)

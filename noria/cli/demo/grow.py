@@ -169,8 +169,9 @@ def _line(
         leader = market.forecast.figures(len(market.market.times))[0]
         parts.append(f"{leader.name} {leader.value:.0%} [{leader.low:.0%}, {leader.high:.0%}]")
     if market.backtest:
-        winner = market.backtest.winner
-        parts.append("nothing beats persistence" if winner == "persistence" else f"{winner} beats persistence")
+        ruling = market.backtest.ruling
+        told = {"beats": f"{ruling.model} beats persistence", "does not beat": "nothing beats persistence"}
+        parts.append(told.get(ruling.verdict, f"{ruling.independent} origins: cannot tell what beats persistence"))
     if served:
         parts.append(f"lake {served['events']:,} events, {served['users']:,} users")
     return "; ".join(parts)

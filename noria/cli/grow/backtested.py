@@ -9,7 +9,7 @@ from noria.core.messages import Message, for_terminal, message
 from .shown import percent, print_table
 
 if TYPE_CHECKING:
-    from noria.grow.forecast.scoring.rolling import Backtest
+    from noria.grow.forecast.scoring.standings import Backtest
 
 
 def print_tested(test: Backtest | None, verdict: Message) -> None:
@@ -21,11 +21,14 @@ def print_tested(test: Backtest | None, verdict: Message) -> None:
         {
             **item.as_dict(),
             "gain": item.gain.value if item.gain else None,
+            "lead": percent(item.lead.value) if item.lead else None,
             "weight": test.weights.get(item.model),
             "inside 90 %": percent(item.coverage["90%"]),
         }
         for item in test.standings
     ]
-    print_table(rows, ["model", "trials", "log_score", "gain", "energy", "crps", "mase", "inside 90 %", "weight"])
+    print_table(
+        rows, ["model", "trials", "energy", "lead", "crps", "log_score", "gain", "mase", "inside 90 %", "weight"]
+    )
     for name, why in test.silent.items():
         print(for_terminal(message("lines.took_part", name=name, why=why)))

@@ -27,7 +27,7 @@ from .joint.several import JointStudy, amounts_of
 from .joint.succession import by_launch, study_generations
 from .levels.effort import effort_of, study_effort
 from .levels.levels import levels_of
-from .scoring.rolling import Backtest
+from .scoring.standings import Backtest
 from .shares.entry import entries
 from .study import LevelStudy, period_for, study_levels, study_users_ahead
 
@@ -80,6 +80,8 @@ class Outcome:
             "backtest": [item.as_dict() for item in test.standings] if test else [],
             "weights": test.weights if test else {},
             "silent": test.silent if test else {},
+            "gate": test.ruling.as_dict() if test else None,
+            "breaks": test.break_facts() if test else [],
         }
         facts: dict[str, Any] = {
             "model": study.model,
@@ -258,4 +260,4 @@ def _levels(
 def _curves(of: str, effort: tuple[str, ...]) -> list[str]:
     """Return the models that can forecast one series above zero."""
     more = ["cohorts"] if of == "users" else ["generalised"] if effort else []
-    return ["best", "persistence", "drift", "bass", "gompertz", "logistic", *more, "blend"]
+    return ["best", "persistence", "last-value", "drift", "bass", "gompertz", "logistic", *more, "blend"]

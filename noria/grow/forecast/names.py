@@ -7,10 +7,13 @@ from collections.abc import Mapping
 from noria.core.messages import Message, message
 
 BASELINE = "persistence"
-"""The bar."""
+"""The bar: values stay, give or take changes like those of now; what forecasts where nothing beats it."""
+LAST = "last-value"
+"""The other bar: the plain last value, a point forecast without a density."""
 
 NAMES: Mapping[str, Message] = {
     "persistence": message("forecast.names.persistence"),
+    "last-value": message("forecast.names.last_value"),
     "drift": message("forecast.names.drift"),
     "attraction": message("forecast.names.attraction"),
     "structural": message("forecast.names.structural"),

@@ -24,7 +24,7 @@ from .levels.diffusion import Estimator
 from .levels.levels import LevelModel, Levels, backtest_levels, forecast_levels, level_models, times_ahead
 from .levels.outlook import Outlook
 from .names import BASELINE
-from .scoring.rolling import Backtest
+from .scoring.standings import Backtest
 
 
 @dataclass(frozen=True)

@@ -44,8 +44,13 @@ def succeeding(periods: int, seed: int = 0) -> Floats:
 
 
 def test_rivals_whose_growth_bends_are_foreseen_better_than_by_persistence() -> None:
-    study = study_rivals(amounts(competing(40)[:20]), horizon=4, draws=500)
-    assert {item.model for item in study.ahead.backtest.standings} == {"persistence", "lotka-volterra", "blend"}  # type: ignore[union-attr]
+    study = study_rivals(amounts(competing(40)[:20]), horizon=4, holdout=1, draws=500)
+    assert {item.model for item in study.ahead.backtest.standings} == {  # type: ignore[union-attr]
+        "persistence",
+        "last-value",
+        "lotka-volterra",
+        "blend",
+    }
     assert study.ahead.model != "persistence"
     low, high = study.ahead.interval(0.9)
     truth = competing(40)[20:24]
@@ -65,7 +70,10 @@ def test_the_density_is_that_of_the_draws(which: str) -> None:
     for ahead in (1, 2):
         sample = joint.draws[:, ahead - 1]
         point = np.median(sample, axis=0)
-        smoothed = gaussian_kde(sample.T, bw_method=0.15).logpdf(point).item()
+        # The tails of a walk whose noise is hardly known would widen the smoothing of its middle.
+        near = (np.abs(np.log(sample / point)) < 0.5).all(1)
+        sample, missing = sample[near], np.log(near.mean())
+        smoothed = gaussian_kde(sample.T, bw_method=0.15).logpdf(point).item() + missing
         assert joint.log_density(point, ahead) == pytest.approx(smoothed, abs=0.25)
 
 

@@ -3,7 +3,7 @@
     history = amounts_of(read_series("phones.csv"))
     study_amounts(history, {"persistence": walks, "mine": model}, horizon=6)
 
-The bar is persistence: each entity a random walk of its own. A forecast is draws of whole paths of all, none below zero, and
+The bars are persistence, each entity a random walk of its own, and the last values. A forecast is draws of whole paths of all, none below zero, and
 the density that they stand for.
 """
 
@@ -16,10 +16,13 @@ import numpy as np
 
 from noria.core.errors import InputError, SettingError, unknown
 from noria.core.messages import message
-from noria.grow.forecast.levels.levels import MINIMUM, Levels, random_walk
-from noria.grow.forecast.names import BASELINE
-from noria.grow.forecast.scoring.rolling import Ahead, Backtest, Forecaster, Record, mean_change, rolled
-from noria.grow.forecast.scoring.scores import BLEND, counts_of
+from noria.grow.forecast.last_value import last_value
+from noria.grow.forecast.levels.levels import MINIMUM, Levels, logs_of, random_walk
+from noria.grow.forecast.names import BASELINE, LAST
+from noria.grow.forecast.scoring.gate import ENOUGH
+from noria.grow.forecast.scoring.rolling import Ahead, Forecaster, Record, first_origin, mean_change, rolled
+from noria.grow.forecast.scoring.scores import BLEND, alike, counts_of
+from noria.grow.forecast.scoring.standings import Backtest, Past
 from noria.grow.market.gaps import tables_of
 from noria.grow.series.calendars import following
 from noria.grow.series.cells import Flag
@@ -148,6 +151,12 @@ def random_walks(history: Amounts, horizon: int, draws: int, seed: int) -> Joint
     return Joint(together, log_density)
 
 
+def last_values(history: Amounts, horizon: int, draws: int, seed: int) -> Joint:
+    """Return the plain last values with their intervals, 0 for an entity that never was; they give no density."""
+    together = last_value(np.stack([since(column) for column in history.values.T], 1), horizon, draws, seed)
+    return Joint(together, lambda values, ahead: float("nan"))
+
+
 def since(values: Floats) -> Floats:
     """Return one entity's values, missing until the first above zero: before it, it was not there."""
     there = np.flatnonzero(np.nan_to_num(values) > 0)
@@ -175,6 +184,7 @@ def study_amounts(
         SettingError: an unknown model.
         InputError: the model cannot forecast from so short a series.
     """
+    models = {BASELINE: models[BASELINE], LAST: last_values, **models}
     allowed = ("best", *models, BLEND)
     if model not in allowed:
         raise SettingError(message("grow.such_model_amounts"), found=model, allowed=allowed)
@@ -203,7 +213,7 @@ def backtest_amounts(
         InputError: too few times to hold any out.
     """
     size = len(history.times)
-    start = max(MINIMUM, size // 2, size - ORIGINS)
+    start = max(first_origin(size, MINIMUM, horizon), size - max(ORIGINS, ENOUGH * horizon))
     if start >= size:
         raise InputError(
             message("grow.too_few_values_hold"), found=size, allowed=message("grow.more_2", minimum=MINIMUM + 1)
@@ -230,7 +240,8 @@ def backtest_amounts(
     def naive(seen: int) -> float:
         return mean_change(history.values[:seen, columns(seen)])
 
-    record = Record(history.times, history.values, comparable, naive, columns)
+    past = Past(history.times, history.names, logs_of(history.values))
+    record = Record(history.times, history.values, comparable, naive, columns, unit=history.unit, past=past)
     return rolled(
         record,
         {name: forecaster(model) for name, model in models.items()},
@@ -252,7 +263,7 @@ def _forecast(
 ) -> Joint:
     if name != BLEND:
         return models[name](history, horizon, draws, seed)
-    taking = {each: part for each, part in (weights or dict.fromkeys(models, 1 / len(models))).items() if part > 0}
+    taking = {each: part for each, part in (weights or alike(models)).items() if part > 0}
     many = [models[each](history, horizon, draws, seed) for each in taking]
     random = np.random.default_rng(seed)
     counts = counts_of(np.array(list(taking.values())), draws)

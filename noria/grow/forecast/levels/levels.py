@@ -18,8 +18,10 @@ import numpy as np
 
 from noria.core.errors import InputError
 from noria.core.messages import message
-from noria.grow.forecast.scoring.rolling import Ahead, Backtest, Forecaster, Record, mean_change, rolled
-from noria.grow.forecast.scoring.scores import BLEND, counts_of
+from noria.grow.forecast.last_value import last_value
+from noria.grow.forecast.scoring.rolling import Ahead, Forecaster, Record, first_origin, mean_change, rolled
+from noria.grow.forecast.scoring.scores import BLEND, alike, counts_of
+from noria.grow.forecast.scoring.standings import Backtest, Past
 from noria.grow.series.calendars import between, following
 from noria.grow.series.series import Floats, Provenance, Series
 from noria.grow.series.units import scale_of
@@ -28,6 +30,7 @@ from .adoption import fit_one
 from .curves import BASS, CURVES
 from .diffusion import FORECAST, LEAST_SQUARES, Estimator, Kind
 from .outlook import Outlook, mixed, natural
+from .walk import random_walk as walked
 
 MINIMUM = 6
 """Values below which nothing is held out."""
@@ -93,32 +96,15 @@ def levels_of(
 
 
 def random_walk(history: Levels, horizon: int, draws: int, seed: int, *, drifting: bool) -> Outlook:
-    """Return a random walk, with the mean pace so far where `drifting`; noise and pace have their posterior.
+    """Return a random walk, with the mean pace so far where `drifting`; its noise is that of now, and its median without a pace
+    the last value.
 
     Raises:
-        InputError: fewer than four values, or values that never moved.
+        InputError: fewer than four values.
     """
-    random = np.random.default_rng(seed)
-    places = np.flatnonzero(~np.isnan(history.values))
-    values = history.values[places]
-    logged = bool((values > 0).all())
-    if values.size < 4:
-        raise InputError(message("grow.too_few_values_3"), found=int(values.size), allowed=message("grow.more_3"))
-    seen = np.log(values) if logged else values
-    gaps, steps = np.diff(places).astype(float), np.diff(seen)
-    rate = float(steps.sum() / gaps.sum()) if drifting else 0.0
-    squares = float(np.sum((steps - rate * gaps) ** 2 / gaps))
-    # A series that has not moved yet may: half of the smallest step that its figures tell.
-    least = len(steps) * (0.5 * _step(history.values)) ** 2
-    squares = max(squares, least / float(np.mean(values) ** 2) if logged else least)
-    sigma = np.sqrt(squares / random.chisquare(len(steps) - drifting, draws))
-    pace = rate + (sigma / np.sqrt(gaps.sum()) * random.standard_normal(draws) if drifting else np.zeros(draws))
-    behind = len(history.values) - 1 - places[-1]
-    times = behind + np.arange(1.0, horizon + 1)
-    centre = seen[-1] + pace[:, None] * times
-    fresh = np.sqrt(np.diff(times, prepend=0.0)) * random.standard_normal((draws, horizon))
-    value = centre + sigma[:, None] * np.cumsum(fresh, 1)
-    scale = sigma[:, None] * np.sqrt(times)
+    value, centre, scale, logged = walked(
+        history.values, horizon, draws, seed, drifting=drifting, step=_step(history.values)
+    )
     if logged:
         return Outlook(natural(value), natural(centre), scale, np.ones(draws))
     return Outlook(np.maximum(value, 0.0), centre, scale, np.zeros(draws))
@@ -137,8 +123,16 @@ def grown(
     return fitted.ahead(horizon, draws=draws, seed=seed)
 
 
+def stays(history: Levels, horizon: int, draws: int, seed: int) -> Outlook:
+    """Return the plain last value with its interval; it gives no density."""
+    found = last_value(history.values[:, None], horizon, draws, seed)[..., 0]
+    unknown = np.full(found.shape, np.nan)
+    return Outlook(found, unknown, unknown, np.zeros(draws))
+
+
 LEVEL_MODELS: Mapping[str, LevelModel] = {
     "persistence": partial(random_walk, drifting=False),
+    "last-value": stays,
     "drift": partial(random_walk, drifting=True),
     "bass": partial(grown, curve="bass"),
     "gompertz": partial(grown, curve="gompertz"),
@@ -163,7 +157,8 @@ def backtest_levels(
     seed: int = 0,
     scored: Floats | None = None,
 ) -> Backtest:
-    """Return how the models would have done from every origin after the first `first` times (half of them if not given).
+    """Return how the models would have done from every origin after the first `first` times (half of them if not given, or fewer
+    where else too few origins would count).
 
     Args:
         history: the series.
@@ -178,7 +173,7 @@ def backtest_levels(
         InputError: too few values to hold any out.
     """
     size = len(history.times)
-    start = max(MINIMUM, size // 2) if first is None else first
+    start = first_origin(size, MINIMUM, horizon) if first is None else first
     if start >= size or history.n <= MINIMUM:
         raise InputError(
             message("grow.too_few_values_hold"), found=history.n, allowed=message("grow.more_2", minimum=MINIMUM + 1)
@@ -204,6 +199,8 @@ def backtest_levels(
         naive,
         lambda seen: [0],
         _step(history.values),
+        history.unit,
+        Past(history.times, (history.name,), logs_of(history.values[:, None])),
     )
     return rolled(
         record,
@@ -232,12 +229,17 @@ def forecast_levels(
     """
     if model != BLEND:
         return models[model](history, horizon, draws, seed)
-    taking = {
-        name: weight for name, weight in (weights or dict.fromkeys(models, 1 / len(models))).items() if weight > 0
-    }
+    taking = {name: weight for name, weight in (weights or alike(models)).items() if weight > 0}
     counts = counts_of(np.array(list(taking.values())), draws)
     many = [models[name](history, horizon, draws, seed) for name in taking]
     return mixed(many, np.array(counts), np.random.default_rng(seed))
+
+
+def logs_of(values: Floats) -> Floats:
+    """Return logarithms of the columns of values (T, K) that are all above zero, and the others as they are."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        positive = np.where(np.isnan(values), 1.0, values).min(0) > 0
+        return np.where(positive, np.log(np.where(positive, values, 1.0)), values)
 
 
 def times_ahead(history: Levels, horizon: int) -> list[str]:

@@ -1,4 +1,4 @@
-"""How good forecasts would have been: rolling origin, proper scores, coverage, the bar of persistence, and models weighed.
+"""How good forecasts would have been: rolling origin, proper scores, coverage, the bars, and models weighed.
 
 At each origin every model sees only what came before and forecasts up to `horizon` periods. Scores: log score of the
 density, energy score of all values together, CRPS of each. MASE is the absolute error of the median over that of
@@ -9,21 +9,19 @@ what was known at its own.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
 from noria.core.errors import InputError
-from noria.core.figure import Figure
-from noria.core.messages import Message, message, term
+from noria.core.messages import message
 from noria.core.progress import steps
-from noria.grow.forecast.names import BASELINE, name_of
+from noria.grow.forecast.names import BASELINE, LAST
 from noria.grow.series.series import Floats
 
-from .scores import BLEND, counts_of, crps, energy_score, mean_interval, stacked
-
-LEVELS = (0.5, 0.8, 0.9)
+from .gate import ENOUGH
+from .scores import BLEND, counts_of, crps, energy_score, stacked
+from .standings import LEVELS, Backtest, Past, Trial, standings_of
 
 
 @dataclass(frozen=True)
@@ -41,100 +39,6 @@ Forecaster = Callable[[int, int, int], Ahead]
 
 
 @dataclass(frozen=True)
-class Trial:
-    """One model's forecast from one origin for one horizon, and how it did."""
-
-    model: str
-    origin: str
-    """Last time the model had seen."""
-    horizon: int
-    log_score: float
-    """Higher is better."""
-    energy: float
-    """Energy score, in the unit of the values (points of share for shares); lower is better."""
-    crps: float
-    """Mean over entities, in that unit; lower is better."""
-    error: float
-    """Mean absolute error of the medians, in that unit."""
-    naive: float
-    """Mean absolute change from one known value to the next inside the window seen, in that unit."""
-    covered: tuple[float, ...]
-    """Part of the values inside the interval, for each of `LEVELS`."""
-    moved: float = 0.0
-    """Largest absolute change from the last value known at the origin to what came, in that unit."""
-
-
-@dataclass(frozen=True)
-class Standing:
-    """One model over all trials."""
-
-    model: str
-    trials: int
-    origins: int
-    log_score: float
-    energy: float
-    crps: float
-    mase: float | None
-    """None where nothing moved inside the windows seen: there is no change to hold an error against."""
-    coverage: dict[str, float]
-    """Level in percent -> part of the values inside."""
-    gain: Figure | None
-    """Log score above persistence, per forecast; None for persistence itself. The intervals of all models hold together at 95 %
-    (Bonferroni): of many that try, one would else beat persistence by chance."""
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return a JSON-able dict."""
-        return asdict(self)
-
-
-@dataclass(frozen=True)
-class Backtest:
-    """All trials of all models."""
-
-    trials: tuple[Trial, ...]
-    standings: tuple[Standing, ...]
-    horizon: int
-    weights: dict[str, float] = field(default_factory=dict)
-    """What the blend gives each model from now on, learned from all trials."""
-    silent: dict[str, str] = field(default_factory=dict)
-    """Models that could not take part, and why."""
-    resolution: float = 0.0
-    """The smallest step in which the values are told, in the unit of the scores."""
-
-    @property
-    def still(self) -> bool:
-        """Whether no value moved after any origin by as much as the source can tell: then none can do better than persistence."""
-        return all(trial.moved <= max(self.resolution / 2, 1e-9) for trial in self.trials)
-
-    @property
-    def winner(self) -> str:
-        """The model to use: the one with the greatest gain clear of zero, else persistence."""
-        if self.still:
-            return BASELINE
-        clear = [item for item in self.standings if item.gain and item.gain.low is not None and item.gain.low > 0]
-        return max(clear, key=lambda item: item.gain.value if item.gain else 0.0).model if clear else BASELINE
-
-    def verdict(self) -> Message:
-        """Return what the back-test says, as a sentence in each language."""
-        standing = {item.model: item for item in self.standings}
-        n = standing[BASELINE].origins
-        if self.still:
-            return message("forecast.nothing_beats_persistence_no_value", n=n)
-        if self.winner != BASELINE:
-            gain = standing[self.winner].gain
-            assert gain is not None
-            return message(
-                "forecast.beats_persistence_nats_per_forecast",
-                winner=name_of(self.winner),
-                gain=gain.value,
-                low=gain.low,
-                high=gain.high,
-                n=n,
-            )
-        return message("forecast.nothing_beats_persistence_interval_clear", n=n)
-
-
-@dataclass(frozen=True)
 class Record:
     """What a back-test is held against."""
 
@@ -149,6 +53,8 @@ class Record:
     """Rows seen -> the columns that take part."""
     resolution: float = 0.0
     """The smallest step in which the truth is told."""
+    unit: str = ""
+    past: Past | None = None
 
     def moved(self, seen: int, row: int) -> float:
         """Return the largest absolute change to a row from the last known values before it was to be forecast."""
@@ -159,6 +65,11 @@ class Record:
             if known.size and not np.isnan(self.truth[row, column]):
                 found.append(abs(float(self.truth[row, column] - known[-1])))
         return float(np.max(found)) if found else 0.0
+
+
+def first_origin(size: int, least: int, horizon: int) -> int:
+    """Return the values seen at the first origin: half of them, or fewer where too few origins would count, but `least`."""
+    return max(least, min(size // 2, size - ENOUGH * horizon))
 
 
 def mean_change(values: Floats) -> float:
@@ -202,7 +113,7 @@ def rolled(
         scores = {row: {name: one.log_density(row - seen + 1, row) for name, one in ahead.items()} for row in rows}
         for name, one in ahead.items():
             found[name] += [_trial(record, name, seen, row, one.draws, scores[row][name]) for row in rows]
-        names = list(ahead)
+        names = [name for name in ahead if name != LAST]  # a point forecast gives no density to be weighed by
         weights = _weights(names, [each for row, each in known if row < seen])
         mixed = _mixed([ahead[name].draws for name in names], weights, draws, seed + seen)
         for row in rows:
@@ -211,20 +122,20 @@ def rolled(
         known += [(row, scores[row]) for row in rows]
     if not blended:
         raise InputError(message("grow.period_after"), found=record.times[-1])
-    taking = [name for name in models if name not in silent]
-    trials = [trial for name in taking for trial in found[name]]
+    trials = [trial for name in models if name not in silent for trial in found[name]]
+    taking = [name for name in models if name not in silent and name != LAST]
     if len(taking) > 1:
         trials += blended
     weights = _weights(taking, [each for _, each in known])
-    standing = tuple(dict.fromkeys(trial.model for trial in trials))
-    level = 1 - 0.05 / max(len(standing) - 1, 1)
     return Backtest(
         tuple(trials),
-        tuple(_standing(name, trials, level) for name in standing),
+        standings_of(trials, record.resolution),
         horizon,
         {name: float(weight) for name, weight in zip(taking, weights, strict=True)},
         silent,
         record.resolution,
+        record.unit,
+        record.past,
     )
 
 
@@ -261,50 +172,5 @@ def _trial(record: Record, name: str, seen: int, row: int, draws: Floats, log_sc
         record.naive(seen),
         covered,
         record.moved(seen, row),
-    )
-
-
-def _standing(name: str, trials: Sequence[Trial], level: float) -> Standing:
-    mine = [trial for trial in trials if trial.model == name]
-    bar = {(trial.origin, trial.horizon): trial for trial in trials if trial.model == BASELINE}
-    origins = list(dict.fromkeys(trial.origin for trial in mine))
-    gain = None
-    if name != BASELINE and bar:
-        each = [
-            np.mean(
-                [
-                    trial.log_score - bar[trial.origin, trial.horizon].log_score
-                    for trial in mine
-                    if trial.origin == origin
-                ]
-            )
-            for origin in origins
-        ]
-        mean, half = mean_interval(np.array(each), max(trial.horizon for trial in mine) - 1, level)
-        low, high = (mean - half, mean + half) if np.isfinite(half) else (None, None)  # one origin tells no spread
-        gain = Figure(
-            message("figures.log_score", model=term(name), other=term(BASELINE)),
-            mean,
-            len(each),
-            low,
-            high,
-            unit="nats",
-        )
-    coverage = {
-        f"{level:.0%}": float(np.mean([trial.covered[place] for trial in mine])) for place, level in enumerate(LEVELS)
-    }
-
-    def mean_of(value: str) -> float:
-        return float(np.mean([getattr(trial, value) for trial in mine]))
-
-    return Standing(
-        name,
-        len(mine),
-        len(origins),
-        mean_of("log_score"),
-        mean_of("energy"),
-        mean_of("crps"),
-        mean_of("error") / naive if (naive := mean_of("naive")) > 1e-12 else None,
-        coverage,
-        gain,
+        seen,
     )

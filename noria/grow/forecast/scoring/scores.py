@@ -1,12 +1,15 @@
-"""Proper scores of draws against what came, the mean of scores that overlap in time, and models weighed by them.
+"""Proper scores of draws against what came, and models weighed by them.
 
 Energy score and CRPS are those of Gneiting and Raftery (2007, Strictly proper scoring rules, prediction, and estimation).
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
+from noria.grow.forecast.names import LAST
 from noria.grow.series.series import Floats
 
 
@@ -24,20 +27,6 @@ def crps(draws: Floats, actual: float) -> float:
     size = ordered.size
     spread = float(np.sum((2 * np.arange(1, size + 1) - size - 1) * ordered)) / size**2
     return float(np.mean(np.abs(ordered - actual))) - spread
-
-
-def mean_interval(values: Floats, lags: int, level: float = 0.95) -> tuple[float, float]:
-    """Return a mean and half its interval; forecasts that overlap share errors (Newey and West 1987)."""
-    from scipy.stats import t
-
-    size = values.size
-    if size < 2:
-        return float(values.mean()), float("inf")
-    off = values - values.mean()
-    variance = plain = float(off @ off) / (size - 1)
-    for lag in range(1, min(lags, size - 1) + 1):
-        variance += 2 * (1 - lag / (lags + 1)) * float(off[lag:] @ off[:-lag]) / (size - 1)
-    return float(values.mean()), float(t.ppf((1 + level) / 2, size - 1)) * float(np.sqrt(max(variance, plain) / size))
 
 
 BLEND = "blend"
@@ -68,6 +57,12 @@ def stacked(scores: Floats, rounds: int = 500) -> Floats:
         if moved < 1e-8:
             break
     return weights
+
+
+def alike(models: Iterable[str]) -> dict[str, float]:
+    """Return equal weights of the models that give a density: what the blend is before anything was learned."""
+    names = [name for name in models if name != LAST]
+    return dict.fromkeys(names, 1 / len(names))
 
 
 def counts_of(weights: Floats, draws: int) -> list[int]:

@@ -16,18 +16,9 @@ import numpy as np
 
 from noria.core.errors import InputError
 from noria.core.messages import message
-from noria.grow.forecast.scoring.rolling import (
-    LEVELS,
-    Ahead,
-    Backtest,
-    Forecaster,
-    Record,
-    Standing,
-    Trial,
-    mean_change,
-    rolled,
-)
+from noria.grow.forecast.scoring.rolling import Ahead, Forecaster, Record, first_origin, mean_change, rolled
 from noria.grow.forecast.scoring.scores import crps, energy_score
+from noria.grow.forecast.scoring.standings import LEVELS, Backtest, Past, Standing, Trial
 from noria.grow.market.share import Shares
 from noria.grow.series.series import Floats
 
@@ -46,24 +37,34 @@ def backtest(
     draws: int = 1000,
     seed: int = 0,
 ) -> Backtest:
-    """Return how the models would have done from every origin after the first `first` periods (half of them if not given).
+    """Return how the models would have done from every origin after the first `first` periods (half of them if not given, or
+    fewer where else too few origins would count).
 
     Raises:
         InputError: too few periods to hold any out.
     """
     periods = len(market.times)
-    start = max(MINIMUM + 1, periods // 2) if first is None else first
+    start = first_origin(periods, MINIMUM + 1, horizon) if first is None else first
     if start >= periods:
         raise InputError(
             message("grow.too_few_periods_hold"), found=periods, allowed=message("grow.more_2", minimum=MINIMUM + 2)
         )
-    past = _Past(market)
+    known = _Known(market)
+    floor = (market.resolution or 1e-6) / 2
+    parts = np.clip(market.values, floor, 1 - floor)
     record = Record(
-        market.times, market.values * 100, past.comparable, past.naive, past.columns, market.resolution * 100
+        market.times,
+        market.values * 100,
+        known.comparable,
+        known.naive,
+        known.columns,
+        market.resolution * 100,
+        "points",
+        Past(market.times, market.entities, np.log(parts / (1 - parts)), market.breaks),
     )
     return rolled(
         record,
-        {name: past.forecaster(model, draws) for name, model in models.items()},
+        {name: known.forecaster(model, draws) for name, model in models.items()},
         start=start,
         horizon=horizon,
         draws=draws,
@@ -72,7 +73,7 @@ def backtest(
 
 
 @dataclass
-class _Past:
+class _Known:
     """A market as it was known at earlier times."""
 
     market: Shares

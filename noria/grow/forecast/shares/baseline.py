@@ -16,11 +16,12 @@ import numpy as np
 from noria.core.errors import SettingError
 from noria.core.messages import message
 from noria.grow.forecast.names import BASELINE, NAMES
-from noria.grow.forecast.scoring.scores import BLEND, counts_of
+from noria.grow.forecast.scoring.scores import BLEND, alike, counts_of
 from noria.grow.market.share import Shares
 from noria.grow.series.series import Floats
 
-from .attraction import ATTRACTION, DRIFT, PERSISTENCE, ShareForecast, fit
+from .attraction import ATTRACTION, DRIFT, ShareForecast, fit
+from .persistence import LastShares, stay
 from .rivalry import fit_rivalry
 from .structural import fit_structural
 
@@ -44,7 +45,8 @@ class FittedShares(Protocol):
 ShareModel = Callable[[Shares], FittedShares]
 
 MODELS: Mapping[str, ShareModel] = {
-    "persistence": partial(fit, patterns=PERSISTENCE),
+    "persistence": stay,
+    "last-value": LastShares,
     "drift": partial(fit, patterns=DRIFT),
     "attraction": partial(fit, patterns=ATTRACTION),
     "structural": fit_structural,
@@ -72,7 +74,7 @@ def forecast_shares(
         if model not in MODELS:
             raise SettingError(message("grow.unknown_model"), found=model, allowed=[*MODELS, BLEND])
         return MODELS[model](market).ahead(horizon, draws=draws, seed=seed)
-    taking = weights or dict.fromkeys(MODELS, 1 / len(MODELS))
+    taking = weights or alike(MODELS)
     counts = counts_of(np.array(list(taking.values())), draws)
     many = [
         MODELS[name](market).ahead(horizon, draws=count, seed=seed)

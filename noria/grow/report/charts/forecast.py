@@ -7,7 +7,7 @@ import numpy as np
 from noria.core.messages import as_is, joined, message
 from noria.grow.forecast.joint.several import JointStudy
 from noria.grow.forecast.names import NAMES, name_of
-from noria.grow.forecast.scoring.rolling import Backtest
+from noria.grow.forecast.scoring.standings import Backtest
 from noria.grow.forecast.study import LevelStudy
 from noria.grow.series.series import Floats
 
@@ -103,23 +103,27 @@ def largest(study: JointStudy) -> list[int]:
 
 
 def standings_chart(test: Backtest, source: str | Text) -> Chart:
-    """Return each model's log score above persistence, with its interval as a line, and its weight in the blend."""
-    rows = [item for item in test.standings if item.gain]
-    options = frame([], message("forecast.nats_per_forecast"))
+    """Return by what part each model's energy score is below that of the better bar, with its interval as a line."""
+    rows = [item for item in test.standings if item.lead]
+    options = frame([], as_is("%"))
     options["xAxis"] = {
         "type": "category",
         "data": [NAMES[item.model] for item in rows],
         "axisLabel": {"interval": 0, "width": 90, "overflow": "break"},
     }
     options["legend"]["show"] = False
-    gains = [(item.gain.value, item.gain.low, item.gain.high) for item in rows if item.gain]
+    leads = [
+        [None if part is None else 100 * part for part in (item.lead.value, item.lead.low, item.lead.high)]
+        for item in rows
+        if item.lead
+    ]
     options["series"] = [
         {
             "type": "bar",
-            "name": message("forecast.name"),
+            "name": message("forecast.ahead_of_bar", bar=NAMES[test.ruling.bar]),
             "barMaxWidth": 40,
             "itemStyle": {"color": PALETTE[0]},
-            "data": [round(value, 3) for value, _, _ in gains],
+            "data": [_number(value or 0.0) for value, _, _ in leads],
         },
         # A boxplot whose box is closed draws a whisker from one end of the interval to the other.
         {
@@ -128,8 +132,8 @@ def standings_chart(test: Backtest, source: str | Text) -> Chart:
             "itemStyle": {"color": GREY, "borderColor": GREY},
             "boxWidth": [1, 12],
             "data": [
-                [round(value if each is None else each, 3) for each in (low, value, value, value, high)]
-                for value, low, high in gains
+                [_number((value or 0.0) if each is None else each) for each in (low, value, value, value, high)]
+                for value, low, high in leads
             ],
         },
     ]

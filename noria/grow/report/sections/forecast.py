@@ -7,7 +7,7 @@ from typing import Any
 from noria.core.figure import Figure, significant
 from noria.core.messages import as_is, message
 from noria.grow.forecast.names import NAMES, parameter_name
-from noria.grow.forecast.scoring.rolling import Backtest
+from noria.grow.forecast.scoring.standings import Backtest
 from noria.grow.forecast.study import LevelStudy
 from noria.grow.report.charts.chart import Chart, Text
 from noria.grow.report.charts.forecast import curves_chart, outlook_chart, series_name, standings_chart, unit_name
@@ -112,27 +112,26 @@ def standings_table(test: Backtest, source: str | Text) -> Table:
     """Return how each model did in the back-test, and its weight in the blend."""
     names = [
         message("forecast.model"),
-        message("forecast.log_score"),
-        message("forecast.above_persis_tence_95_percent"),
         message("forecast.energy_score"),
+        message("forecast.energy_below"),
         as_is("CRPS"),
+        message("forecast.log_score"),
+        message("forecast.log_score_above"),
         as_is("MASE"),
         message("forecast.inside_90_percent"),
         message("forecast.weight"),
     ]
     rows: list[list[str | float | Text | None]] = []
     for item in test.standings:
-        gain = "–" if item.gain is None else f"{item.gain.value:+.2f}"
-        if item.gain and item.gain.low is not None:
-            gain += f" [{item.gain.low:.2f}, {item.gain.high:.2f}]"
         weight = test.weights.get(item.model)
         rows.append(
             [
                 NAMES[item.model],
-                item.log_score,
-                gain,
                 item.energy,
+                _signed(item.lead, percent=True),
                 item.crps,
+                item.log_score,
+                _signed(item.gain),
                 item.mase,
                 f"{item.coverage['90%']:.0%}",
                 "–" if weight is None else f"{weight:.0%}",
@@ -147,6 +146,15 @@ def standings_table(test: Backtest, source: str | Text) -> Table:
         rows,
         source,
     )
+
+
+def _signed(figure: Figure | None, *, percent: bool = False) -> str:
+    """Return a difference with its interval, or a dash."""
+    if figure is None:
+        return "–"
+    form = "{:+.0%}" if percent else "{:+.2f}"
+    ends = "" if figure.low is None else f" [{form.format(figure.low)}, {form.format(figure.high)}]"
+    return form.format(figure.value) + ends
 
 
 def _cited(study: LevelStudy) -> Text:

@@ -9,7 +9,7 @@ import numpy as np
 from noria.core.figure import Figure
 from noria.core.messages import as_is, joined, message, term
 from noria.grow.forecast.names import BASELINE, NAMES
-from noria.grow.forecast.scoring.rolling import Backtest
+from noria.grow.forecast.scoring.standings import Backtest
 from noria.grow.forecast.shares.attraction import ShareForecast
 from noria.grow.market.share import Shares, concentration, gathered
 from noria.grow.report.charts.chart import Text, entity_name
