@@ -58,6 +58,11 @@ class Comparison:
         return self.found.clear and self.held
 
     @property
+    def moved(self) -> Message | None:
+        """Who moves the difference so far that a reader must know; None where no one does."""
+        return next((one.text() for one in self.influence if one.notable), None)
+
+    @property
     def decided(self) -> Look | None:
         """The first look at which the difference was clear under any rule of stopping."""
         return next((look for look in self.looks if look.low > 0 or look.high < 0), None)
@@ -196,7 +201,7 @@ def analyse(
         Comparison(item, one, float(value), path, pull, held=not by_p or bool(value <= 1 - level))
         for item, one, value, path, pull in zip(found, plain, raised, paths, pulls, strict=True)
     )
-    moved = [next((one.text() for one in item.influence if one.notable), None) for item in comparisons]
+    moved = [item.moved for item in comparisons]
     hint = [message("experiment.influence.hint")] if any(moved) and how.kind == "mean" else []
     return Experiment(
         units,

@@ -154,6 +154,8 @@ def plan(
     who = of_uplift(whom) if whom is not None else of_experiment(tried) if tried is not None else None
     if tried is not None and not tried.balance.sound:
         gaps.append(tried.balance.text())
+    if tried is not None:
+        gaps += [item.moved for item in tried.comparisons if item.moved]
     if who is None:
         gaps.append(_GAPS["who"])
     elif tried is None or tried.balance.state != "mismatch":

@@ -19,6 +19,7 @@ from noria.grow.promote.planning import PlanStudy, study_plan
 from noria.grow.promote.settings import BudgetSettings, PlanBasis, PlanSettings, UnitSettings
 from noria.grow.promote.simulated import advertising, campaign
 from noria.grow.promote.study import BudgetStudy, study_budget
+from noria.grow.promote.units import Units
 from noria.grow.promote.uplift import Uplift, uplift
 from noria.grow.report.page import write_report
 from noria.grow.report.sections.promotion import promotion_sections
@@ -162,3 +163,15 @@ def test_from_files_to_a_page(tmp_path: Path, lake_of: Callable[[list[dict[str, 
     assert '<section id="experiment"' in page
     with pytest.raises(InputError, match="a plan needs something to rest on"):
         study_plan(None, PlanBasis())
+
+
+def test_who_carries_the_effect_and_doubtful_sizes_stand_in_the_plan() -> None:
+    random = np.random.default_rng(5)
+    spent = random.exponential(size=2000)
+    spent[0] = 400.0
+    group = (np.arange(2000) >= 945).astype(np.int64)  # p = 0.0148
+    made = plan(tried=analyse(Units(("control", "mailed"), group, spent, "simulated users")))
+    gaps = [gap["en"] for gap in made.gaps]
+    assert any(gap.startswith("Sample ratio doubtful") for gap in gaps)
+    assert any("One user of control (400;" in gap for gap in gaps)
+    assert made.audience  # doubtful is no mismatch
