@@ -36,10 +36,13 @@ def measure(*, quick: bool) -> list[Line]:
             for budget in minutes:
                 bound = OVER * 60 * budget + START
                 for busy in (False, True):
-                    taken = [timed(folder, recipe, budget, busy=busy) for _ in range(repeats[budget])]
-                    runs, kept = runs + len(taken), kept + sum(one <= bound for one in taken)
+                    tried = [timed(folder, recipe, budget, busy=busy) for _ in range(repeats[budget])]
+                    taken = [one for one in tried if one is not None]
+                    runs, kept = runs + len(tried), kept + sum(one <= bound for one in taken)
                     where = "both cores busy until midway" if busy else "nothing else running"
-                    print(f"budget: {recipe} {budget:g} min, {where}: {taken} of {bound:.0f} s", file=sys.stderr)
+                    print(f"budget: {recipe} {budget:g} min, {where}: {tried} of {bound:.0f} s", file=sys.stderr)
+                    if not taken:
+                        continue
                     lines.append(
                         compare(
                             "budget",
@@ -51,7 +54,9 @@ def measure(*, quick: bool) -> list[Line]:
                             higher_is_better=False,
                         )
                     )
-    lines.append(compare("budget", "runs that kept their budget", [float(kept)], [float(runs)], "wanted: all", "runs"))
+    lines.append(
+        compare("budget", "runs that kept their budget", [max(kept, 0.1)], [float(runs)], "wanted: all", "runs")
+    )
     return lines
 
 
@@ -73,8 +78,8 @@ def prepare(folder: Path) -> None:
     trim(folder / "e5", texts, folder / "base")
 
 
-def timed(folder: Path, recipe: str, minutes: float, *, busy: bool) -> float:
-    """Return the seconds of one run, from the start of Python to its end.
+def timed(folder: Path, recipe: str, minutes: float, *, busy: bool) -> float | None:
+    """Return the seconds of one run, from the start of Python to its end; None where it refused to begin, its time being over.
 
     Raises:
         RuntimeError: the run failed; tells its last words.
@@ -90,6 +95,9 @@ def timed(folder: Path, recipe: str, minutes: float, *, busy: bool) -> float:
             start = time.perf_counter()
             done = subprocess.run([*command, "--out", f"{out}/model"], capture_output=True, text=True, check=False)
             seconds = time.perf_counter() - start
+        if "is over before the first step" in done.stderr:
+            print(done.stderr.splitlines()[-1], file=sys.stderr)
+            return None
         if done.returncode:
             raise RuntimeError(f"{recipe} failed: {done.stderr.strip().splitlines()[-1]}")
         print("\n".join(done.stderr.splitlines()[-3:]), file=sys.stderr)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import gc
 import json
+import os
+import re
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -15,17 +18,21 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
+from tiny_models import TEXTS, make_encoder
 from torch import nn
 
 from noria.core.errors import SettingError
+from noria.core.folder import read_manifest
 from noria.core.progress import MetricsLog, Report
 from noria.machine import Machine
 from noria.make.tokens.batches import Batch
+from noria.make.training.finetune.recipe import finetune
 from noria.make.training.loop.budget import OVER, START, Budget, Timed, fit_plan, measure_judging, measure_speed
 from noria.make.training.loop.loop import train
 from noria.make.training.loop.plan import Plan, Revision, read_plan
 from noria.make.training.loop.result import Evaluation, TrainResult
-from noria.make.training.settings import OptimizerSettings, TrainSettings
+from noria.make.training.settings import FinetuneSettings, OptimizerSettings, TrainSettings
+from noria.tasks.task import task_for
 from tests.make.training.training_runs import KINDS, Setup, classify_run
 
 
@@ -316,3 +323,37 @@ def test_the_shares_are_told_by_part() -> None:
             world.now += seconds
     assert budget.text() == "44 s of 60 s: reading 4.0 s, training 40 s"
     assert json.loads(json.dumps(budget.facts())) == {"reading": 4.0, "training": 40.0}
+
+
+def forty(folder: Path, labels: str) -> Path:
+    """40 rows of labels that are one letter each."""
+    rows = [{"text": f"{TEXTS[n % len(TEXTS)]} {n}", "label": labels[n % len(labels)]} for n in range(40)]
+    file = folder / "rows.jsonl"
+    file.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    return file
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="threads are not bound to cores here")
+@pytest.mark.parametrize("on", ["all cores", "one core"])
+def test_forty_rows_and_no_time_are_a_plan_that_fits_or_one_line(on: str, tmp_path: Path) -> None:
+    base, rows = make_encoder(tmp_path / "base", "embed", [], 2, compiled=False), forty(tmp_path, "ab")
+    before, threads, refused = os.sched_getaffinity(0), torch.get_num_threads(), ""
+    try:
+        if on == "one core":
+            os.sched_setaffinity(0, {min(before)})
+            torch.set_num_threads(2)
+        settings = FinetuneSettings(minutes=0.01, max_length=32, number_type="fp32")
+        began = time.monotonic()
+        model = finetune(task_for("classify"), base, rows, None, tmp_path / "model", settings, Report.silent())
+        assert read_manifest(model).facts["steps"] >= 1
+        assert time.monotonic() - began < OVER * 0.6 + START
+        assert on == "all cores" or torch.get_num_threads() == 1
+    except SettingError as error:
+        refused = str(error)
+    finally:
+        os.sched_setaffinity(0, before)
+        torch.set_num_threads(threads)
+    # Where others use the machine a second may be over before the first step.
+    assert not refused or re.fullmatch(
+        r"a budget of 0\.6 s is over before the first step: .*: give .* minutes or more.*", refused
+    )

@@ -239,6 +239,7 @@ class Pace:
 
     seconds: float = 0.0
     tokens: float = 0.0
+    steps: int = 0
     """Since it was last looked at."""
     all_seconds: float = 0.0
     all_tokens: float = 0.0
@@ -248,7 +249,7 @@ class Pace:
 
     def add(self, seconds: float, tokens: float) -> None:
         """Take down a step."""
-        self.seconds, self.tokens = self.seconds + seconds, self.tokens + tokens
+        self.seconds, self.tokens, self.steps = self.seconds + seconds, self.tokens + tokens, self.steps + 1
         self.all_seconds, self.all_tokens = self.all_seconds + seconds, self.all_tokens + tokens
 
     def revised(self, plan: Plan, step: int, elapsed: float, evaluations: int, tokens_per_step: float) -> Plan:
@@ -265,13 +266,14 @@ class Pace:
             return plan
         if plan.revisions and step < plan.revisions[-1].step:
             # Resumed from before a step at which the plan was revised already: it is followed to there.
-            self.seconds = self.tokens = self.all_seconds = self.all_tokens = 0.0
+            self.seconds = self.tokens = self.steps = self.all_seconds = self.all_tokens = 0
             return plan
         looked = min(LONGEST, max(SHORTEST, LOOKED * plan.seconds))
-        if not self.seconds or (self.seconds < looked and plan.steps - step > 2):
+        # One step alone says little, unless hardly any are left.
+        if not self.seconds or ((self.seconds < looked or self.steps < 2) and plan.steps - step > 2):
             return plan
         found, overall = self.tokens / self.seconds, self.all_tokens / self.all_seconds
-        self.seconds = self.tokens = 0.0
+        self.seconds = self.tokens = self.steps = 0
 
         def beside(speed: float) -> float:
             # Judging and the last figures are slower or faster by as much as the last evaluation was, else by as much as steps are.
@@ -292,7 +294,8 @@ class Pace:
         if elapsed + as_planned < plan.seconds:
             # How slow judging will be is a guess: there is time to look again before most of the run is given up.
             steps = max(steps, step + rest // 3)
-        if steps == plan.steps or (steps > plan.steps and plan.progress(step) > LATEST):
+        little = abs(steps - plan.steps) * tokens_per_step / speed < LATE / 2 * plan.seconds
+        if little or (steps > plan.steps and plan.progress(step) > LATEST):
             return plan
         self.all_seconds = self.all_tokens = 0.0
         return replace(plan, steps=steps, revisions=(*plan.revisions, Revision(step, plan.steps, speed)))
