@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,8 @@ import numpy as np
 from .line import Line, machine
 
 PROMISED = 0.9
+_BARS = ("part of truths inside 90 % intervals, simulated, Norton-Bass: parameters",)
+"""Measures that an issue set a bar for."""
 
 
 def measure(*, quick: bool) -> list[Line]:
@@ -34,7 +37,7 @@ def measure(*, quick: bool) -> list[Line]:
             file=sys.stderr,
         )
         lines += [_line(f"simulated, {name}: {what}", float(np.mean(each)), size) for what, each in found.items()]
-    return lines
+    return lines + [replace(line, peer_name="wanted: 0.90") for line in lines if line.measure in _BARS]
 
 
 def _line(measure_: str, part: float, n: int) -> Line:
@@ -152,12 +155,19 @@ def _rivals(seed: int) -> dict[str, Any]:
     }
 
 
-def _generations(seed: int) -> dict[str, Any]:
+def _generations(memory: float) -> Callable[[int], dict[str, Any]]:
+    return lambda seed: _replaced(seed, memory)
+
+
+def _replaced(seed: int, memory: float) -> dict[str, Any]:
     from noria.grow.forecast.joint.generations import fit_generations, in_use
 
     launches, rates = np.array([0.0, 20.0, 40.0]), np.tile([[0.01, 0.25]], (3, 1))
     truth = in_use(rates, np.array([100.0, 50.0, 80.0]), launches, np.arange(1.0, 51.0))
-    seen = np.maximum(truth + np.random.default_rng(seed).normal(0, 1.5, truth.shape), 0.0)
+    noise = np.random.default_rng(seed).normal(0, 1.5, truth.shape)
+    for row in range(1, len(noise)):
+        noise[row] = memory * noise[row - 1] + math.sqrt(1 - memory**2) * noise[row]
+    seen = np.maximum(truth + noise, 0.0)
     figures = fit_generations(seen, launches.tolist()).figures(PROMISED)
     values = [0.01, 0.25, 100.0, 50.0, 80.0]
     return {
@@ -191,6 +201,7 @@ SIMULATIONS: dict[str, Callable[[int], dict[str, Any]]] = {
     "Bass, proportional noise": _bass(True),
     **{f"shares, {model}": _shares(model) for model in ("persistence", "drift", "attraction", "structural", "rivalry")},
     "Lotka-Volterra": _rivals,
-    "Norton-Bass": _generations,
+    "Norton-Bass": _generations(0.0),
+    "Norton-Bass, noise that lasts": _generations(0.7),
     "cohorts": _cohorts,
 }

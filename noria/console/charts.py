@@ -85,8 +85,13 @@ def line(name: str, points: Sequence[Sequence[Any]], index: int = 0, *, dashed: 
 
 
 def band(name: str, points: Sequence[Sequence[Any]], index: int = 0) -> list[Options]:
-    """Return an interval as a shaded band of [[x, low, high], ...]: two stacked areas, the lower one unseen."""
+    """Return an interval as a shaded band of [[x, low, high], ...]: two stacked areas, the lower one unseen; a bar where it is but one."""
     colour = PALETTE[index % len(PALETTE)]
+    if len(points) == 1:  # has no area
+        x, low, high = points[0]
+        stroke = {"width": 16, "opacity": 0.3, "cap": "butt", "color": colour}
+        bar = {"type": "line", "name": f"{name}  ", "data": [[x, low], [x, high]], "lineStyle": stroke}
+        return [{**bar, "symbol": "none", "silent": True, "tooltip": {"show": False}}]
     hidden = {
         "type": "line",
         "symbol": "none",

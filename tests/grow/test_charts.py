@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from markets import PROVENANCE
 
+from noria.console import charts
 from noria.core.messages import message
 from noria.grow.market.share import shares
-from noria.grow.report.charts.chart import PALETTE, dotted, line
+from noria.grow.report.charts.chart import PALETTE, band, dotted, line
 from noria.grow.report.charts.market import concentration_chart, share_chart
 from noria.grow.series.series import Point, Series
 
@@ -26,6 +27,17 @@ def test_points_with_none_beside_them_are_dots() -> None:
     ]
     assert line(message("users.forecast"), [7.0], PALETTE[0])["data"] == [{"value": 7.0, **DOT}]
     assert line(message("users.forecast"), [], PALETTE[0])["data"] == []
+
+
+def test_a_band_of_one_period_is_a_bar_from_end_to_end() -> None:
+    name = message("users.interval_95")
+    assert len(band([1.0, 2.0], [3.0, 4.0], PALETTE[0], name)) == 2  # an area, and what lies below it
+    (*_, bar) = band([None, 30.0, None, 40.0, 42.0], [None, 50.0, None, 60.0, 66.0], PALETTE[0], name)
+    assert (bar["type"], bar["name"]) == ("boxplot", name)
+    assert bar["data"] == [["-"] * 5, [30.0, 30.0, 40.0, 50.0, 50.0], *[["-"] * 5] * 3]
+    (only,) = charts.band("HHI", [["2026", 3500.0, 4800.0]])
+    assert only["data"] == [["2026", 3500.0], ["2026", 4800.0]]
+    assert only["lineStyle"]["width"] > 10
 
 
 def test_a_market_of_one_period_is_not_drawn_empty() -> None:

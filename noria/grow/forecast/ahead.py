@@ -173,9 +173,9 @@ def _joint(
         found = study_rivals(history, method=joint.method, **facts)
         return Outcome(what.of, found.ahead, tuple(found.rivals.effects()), (*flags, *found.notes()))
     launched = study_generations(by_launch(history, joint.launch, apart=joint.apart), **facts)
-    return Outcome(
-        what.of, launched.ahead, tuple(launched.generations.figures()), tuple(flags), dict(launched.launches)
-    )
+    fitted = launched.generations
+    notes = (*flags, *fitted.notes())
+    return Outcome(what.of, launched.ahead, tuple(fitted.figures()), notes, dict(launched.launches))
 
 
 _ESTIMATORS = {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
@@ -122,6 +124,38 @@ def test_simulated_intervals_of_generations_cover() -> None:
         truth = [0.01, 0.25, 100.0, 50.0, 80.0]
         inside.append([f.low <= value <= f.high for f, value in zip(figures, truth, strict=True)])  # type: ignore[operator]
     assert 0.8 <= np.mean(inside) <= 0.97
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_slopes_of_generations_are_exact(shared: bool) -> None:
+    fitted = fit_generations(three(1.5)[:50], LAUNCHES, shared=shared)
+    found, slopes = fitted.problem.deviations(fitted.logs[None])
+    step = 1e-6 * np.eye(fitted.logs.size)
+    up, down = (fitted.problem.deviations(fitted.logs + side * step)[0] for side in (1, -1))
+    np.testing.assert_allclose(slopes[0].T, (up - down) / 2e-6, atol=1e-7)
+    assert np.abs(slopes[0].T @ found[0]).max() < 1e-4  # a minimum
+
+
+def test_zeros_before_a_launch_tell_nothing() -> None:
+    seen = three(1.5)[:50]
+    unknown = seen.copy()
+    unknown[:20, 1] = unknown[:40, 2] = np.nan
+    one, other = fit_generations(seen, LAUNCHES), fit_generations(unknown, LAUNCHES)
+    assert one.n == other.n == 90
+    np.testing.assert_array_equal(one.intervals(), other.intervals())
+    assert one.residual == pytest.approx(1.5, rel=0.2)
+
+
+def test_what_lasts_widens_the_intervals_of_generations() -> None:
+    noise = np.random.default_rng(1).normal(0, 1.5, (50, 3))
+    for row in range(1, 50):
+        noise[row] = 0.8 * noise[row - 1] + 0.6 * noise[row]
+    lasting = fit_generations(np.maximum(three(0.0)[:50] + noise, 0.0), LAUNCHES)
+    assert lasting.lasting > 0.5
+    assert "lasts from period to period" in lasting.notes()[0]
+    alike = replace(lasting, lasting=0.0)
+    assert np.all(np.ptp(lasting.intervals(), axis=1) > 1.4 * np.ptp(alike.intervals(), axis=1))
+    assert alike.notes() == []
 
 
 def test_a_generation_just_launched_is_not_identified() -> None:

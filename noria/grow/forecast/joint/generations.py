@@ -6,29 +6,37 @@
 Each generation spreads as Bass does from its launch, and draws from the one before: S_g = F_g Y_g (1 - F_g+1), with
 Y_1 = m_1 and Y_g = m_g + F_g-1 Y_g-1 (Norton and Bass 1987, A diffusion theory model of adoption and substitution for successive
 generations, equations 3 to 5). For given p and q this is linear in the markets m that each generation adds, which are
-found by least squares without going below zero; so shares of what is in use are never negative and saturate.
+found by least squares without going below zero; so shares of what is in use are never negative and saturate. Intervals are
+profile likelihood, all other parameters being fitted anew at each end; before its launch a generation tells nothing.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 from scipy.optimize import least_squares, nnls
-from scipy.stats import t as t_distribution
 
 from noria.core.errors import InputError
 from noria.core.figure import Figure
-from noria.core.messages import as_is, message
+from noria.core.messages import Message, as_is, message
+from noria.grow.forecast.levels.adoption import limits
 from noria.grow.forecast.levels.curves import BASS
+from noria.grow.forecast.levels.problem import LeastSquares
 from noria.grow.series.series import Floats
 
 LOW, HIGH = np.log([1e-7, 1e-4]), np.log([0.5, 4.0])
 """Bounds of log p and log q, a period's."""
 _STARTS = tuple((p, q) for p in (1e-4, 1e-3, 0.01, 0.03) for q in (0.03, 0.1, 0.3, 0.8))
 UNTOLD = 0.5
-"""Standard error of a parameter's logarithm above which it is called not identified: an interval of a factor of 2.3 either way."""
+"""Standard error of a parameter's logarithm beyond which it is not drawn: an interval of a factor of 2.3 either way."""
+_NOTHING = 1e-12
+"""Of all that is in use: a market as small as this is none."""
+MANIFOLD = float(np.log(1e4))
+"""How much more than all in use a market may be, or how much less, in logarithms, before its interval is called open."""
 
 
 @dataclass(frozen=True)
@@ -41,17 +49,22 @@ class Generations:
     """p and q of each generation, (G, 2)."""
     markets: Floats
     """What each generation adds to the market, (G,)."""
-    errors: Floats
-    """Standard errors of the logarithms of p, q and market, (G, 3); those of shared rates repeat."""
+    problem: Replacement
+    logs: Floats
+    """The logarithms of all parameters, each once: p and q pair by pair, then the markets."""
     covariance: Floats
-    """Of those logarithms, each once: p and q pair by pair, then the markets."""
+    """Of those logarithms, from the slopes at the best fit."""
     shared: bool
     """Whether all generations have the same p and q."""
     residual: float
     """Standard deviation of what is left over, in the values' unit."""
+    scale: float
+    """Of the problem: its values are those seen over this."""
+    lasting: float
+    """Part of what is left over that is left one period later."""
     last: float
     n: int
-    freedom: int
+    """Values seen since the launches."""
     converged: bool
     names: tuple[str, ...]
     source: str = ""
@@ -64,33 +77,92 @@ class Generations:
         """Return what is in use at some times, (T, G)."""
         return in_use(self.rates, self.markets, self.launches, times)
 
+    def intervals(self, level: float = 0.9) -> Floats:
+        """Return the ends of each logarithm's profile-likelihood interval, (K, 2), infinite where the data leave it open.
+
+        Bates and Watts 1988, as for growth curves; what is left over counts for the less the longer it lasts.
+        """
+        squares = float(np.sum(self.problem.deviations(self.logs[None])[0] ** 2))
+        ends = limits(self.problem, self.logs, squares, level, np.zeros((2, 2)), self.lasting)
+        ends[-len(self.names) :] += np.log(self.scale)
+        return ends
+
+    def notes(self) -> list[Message]:
+        """Return what is to be known with the intervals: that what the curves leave over lasts, where most of it does."""
+        return [message("forecast.left_over_lasts", lasting=self.lasting)] if self.lasting > 0.5 else []
+
     def figures(self, level: float = 0.9) -> list[Figure]:
-        """Return p, q and market of every generation with intervals (normal in the logarithm, Student's t)."""
-        half = float(t_distribution.ppf((1 + level) / 2, max(self.freedom, 1)))
-        found = []
-        for place, name in enumerate(self.names):
-            for column, what in enumerate(("p", "q", "market")):
-                if self.shared and place and column < 2:
-                    continue
-                value = float(np.append(self.rates[place], self.markets[place])[column])
-                error = float(self.errors[place, column])
-                known = value > 0 and np.isfinite(error) and error <= UNTOLD
-                told = message("forecast.market") if what == "market" else as_is(what)
-                label = told if self.shared and column < 2 else message("forecast.of_generation", what=told, name=name)
-                low, high = (value * np.exp(-half * error), value * np.exp(half * error)) if known else (None, None)
-                found.append(
-                    Figure(
-                        label,
-                        value,
-                        self.n,
-                        None if low is None else float(low),
-                        None if high is None else float(high),
-                        source=self.source,
-                        level=level,
-                        note="" if known else message("forecast.not_identified"),
-                    )
-                )
-        return found
+        """Return p, q and market of every generation with intervals; an open end is none, and makes it not identified."""
+        pairs = 1 if self.shared else len(self.names)
+
+        def named(what: Message, name: str) -> Message:
+            return message("forecast.of_generation", what=what, name=name)
+
+        rates = [
+            [as_is(what) if self.shared else named(as_is(what), name) for what in ("p", "q")]
+            for name in self.names[:pairs]
+        ]
+        labels = [*itertools.chain(*rates), *(named(message("forecast.market"), name) for name in self.names)]
+        values = np.append(self.rates[:pairs].ravel(), self.markets)
+        found = [
+            Figure(
+                label,
+                float(value),
+                self.n,
+                float(np.exp(low)),
+                float(np.exp(high)) if np.isfinite(high) else None,
+                source=self.source,
+                level=level,
+                note="" if np.isfinite(low) and np.isfinite(high) else message("forecast.not_identified"),
+            )
+            for label, value, (low, high) in zip(labels, values, self.intervals(level), strict=True)
+        ]
+        if self.shared:
+            return found
+        places = [place for row in range(pairs) for place in (2 * row, 2 * row + 1, 2 * pairs + row)]
+        return [found[place] for place in places]
+
+
+@dataclass(frozen=True)
+class Replacement(LeastSquares):
+    """What is in use of G generations that replace one another, at the times since their launches, as one row of n values."""
+
+    launches: Floats
+    times: Floats
+    seen: npt.NDArray[np.bool_]
+    """(T, G)."""
+    pairs: int
+    """Of p and q: one, or one a generation."""
+
+    def deviations(self, full: Floats) -> tuple[Floats, Floats]:
+        """Return what is left over, (S, n), at the logarithms of rates and markets (S, K), and its slopes (S, n, K)."""
+        size, count, width = len(full), len(self.launches), full.shape[1]
+        rates = full[:, : 2 * self.pairs].reshape(size, self.pairs, 2)
+        markets = np.exp(full[:, 2 * self.pairs :])
+        reached, slopes = [], []
+        for place, launch in enumerate(self.launches):
+            pair = place if self.pairs > 1 else 0
+            part, slope, _ = BASS.reach(rates[:, pair], self.times - launch)
+            wide = np.zeros((*part.shape, width))
+            wide[..., 2 * pair : 2 * pair + 2] = slope
+            reached.append(part)
+            slopes.append(wide)
+        potential, steep = np.zeros_like(reached[0]), np.zeros_like(slopes[0])
+        values, rises = np.empty((*potential.shape, count)), np.empty((*potential.shape, count, width))
+        before, before_steep = potential, steep
+        for place in range(count):
+            potential = markets[:, place, None] + before
+            steep = before_steep.copy()
+            steep[..., 2 * self.pairs + place] += markets[:, place, None]
+            part, slope = reached[place], slopes[place]
+            before = part * potential
+            before_steep = slope * potential[..., None] + part[..., None] * steep
+            values[..., place], rises[..., place, :] = before, before_steep
+            if place + 1 < count:
+                staying = 1 - reached[place + 1]
+                values[..., place] = before * staying
+                rises[..., place, :] = before_steep * staying[..., None] - before[..., None] * slopes[place + 1]
+        return self.values - values[:, self.seen], -rises[:, self.seen]
 
 
 def in_use(rates: Floats, markets: Floats, launches: Floats, times: Floats) -> Floats:
@@ -121,7 +193,9 @@ def fit_generations(
     table, starts = _checked(values, launches)
     count = table.shape[1]
     pairs = 1 if shared else count
-    seen = ~np.isnan(table)
+    times = np.arange(1.0, len(table) + 1)
+    # Before its launch nothing is in use of a generation whatever the parameters are: such zeros tell nothing, and count for nothing.
+    seen = ~np.isnan(table) & (times[:, None] > starts)
     freedom = int(seen.sum()) - 2 * pairs - count
     if freedom < 2 or (np.nan_to_num(table).max(0) <= 0).any():
         raise InputError(
@@ -129,8 +203,7 @@ def fit_generations(
             found=int(seen.sum()),
             allowed=message("grow.more_some", value=2 * pairs + count + 2),
         )
-    times = np.arange(1.0, len(table) + 1)
-    scale = float(np.nanmax(table))
+    scale = float(np.nanmax(table[seen]))
 
     def solved(logs: Floats) -> tuple[Floats, Floats]:
         rates = np.broadcast_to(logs.reshape(pairs, 2), (count, 2))
@@ -147,29 +220,50 @@ def fit_generations(
     markets, left = solved(best.x)
     sigma = float(np.sqrt(left @ left / freedom))
     rates = np.exp(np.broadcast_to(best.x.reshape(pairs, 2), (count, 2)))
-    covariance, errors = _spread(
-        best.x,
-        markets,
-        lambda logs, sizes: _design(np.broadcast_to(logs.reshape(pairs, 2), (count, 2)), starts, times)[seen] @ sizes,
-        sigma,
+    sizes = np.log(np.maximum(markets, _NOTHING))
+    bound = np.full(count - 1, MANIFOLD)
+    problem = Replacement(
+        table[seen][None] / scale,
+        np.concatenate([np.tile(LOW, pairs), -bound]),
+        np.concatenate([np.tile(HIGH, pairs), bound]),
+        np.ones((1, 1)),
+        starts,
+        times,
+        seen,
+        pairs,
     )
-    spread = np.column_stack([np.broadcast_to(errors[: 2 * pairs].reshape(pairs, 2), (count, 2)), errors[2 * pairs :]])
+    logs = np.append(best.x, sizes)
+    covariance = problem.spread(logs[None])[0] * sigma**2
     told = tuple(names) or tuple(f"generation {place + 1}" for place in range(count))
     return Generations(
         starts,
         rates,
         markets * scale,
-        spread,
+        problem,
+        logs,
         covariance,
         shared,
         sigma * scale,
+        scale,
+        lasting_of(np.where(seen, table - in_use(rates, markets * scale, starts, times), np.nan)),
         float(times[-1]),
         int(seen.sum()),
-        freedom,
         bool(best.success),
         told,
         source,
     )
+
+
+LASTING = 0.995
+"""Most of a residual that is left one period later: at 1 nothing would ever come back to the curve."""
+
+
+def lasting_of(left: Floats) -> float:
+    """Return the part of a residual that is left one period later, of all generations together, (T, G) with nan for unknown."""
+    before, after = left[:-1], left[1:]
+    both = ~np.isnan(before) & ~np.isnan(after)
+    size = float(np.sum(before[both] ** 2))
+    return float(np.clip(np.sum(before[both] * after[both]) / size, 0.0, LASTING)) if size > 0 else 0.0
 
 
 def _checked(values: Floats | Sequence[Sequence[float]], launches: Sequence[float]) -> tuple[Floats, Floats]:
@@ -198,22 +292,3 @@ def _design(logs: Floats, launches: Floats, times: Floats) -> Floats:
             design[..., place, source] = reached[..., place] * leaving[..., place] * moved
             moved = moved * reached[..., place]
     return design
-
-
-def _spread(logs: Floats, markets: Floats, model: object, sigma: float) -> tuple[Floats, Floats]:
-    """Return covariance and standard errors of all logarithms from the slopes at the best fit; infinite where a market is nothing."""
-    assert callable(model)
-    full = np.append(logs, np.log(np.maximum(markets, 1e-12)))
-    pairs = len(logs)
-    slopes = []
-    for place in range(len(full)):
-        step = np.zeros(len(full))
-        step[place] = 1e-5
-        up, down = full + step, full - step
-        slopes.append((model(up[:pairs], np.exp(up[pairs:])) - model(down[:pairs], np.exp(down[pairs:]))) / 2e-5)
-    table = np.stack(slopes, 1)
-    information = table.T @ table
-    # A direction that nothing is known of gets a wide spread, not none, as a pseudo-inverse would give it.
-    covariance = np.linalg.inv(information + 1e-13 * np.diag(information).max() * np.eye(len(full))) * sigma**2
-    flat = np.sum(table**2, 0) < 1e-16
-    return covariance, np.where(flat, np.inf, np.sqrt(np.maximum(np.diag(covariance), 0.0)))

@@ -28,8 +28,6 @@ from .generations import HIGH, LOW, UNTOLD, Generations, fit_generations, in_use
 from .several import Amounts, Joint, JointModel, JointStudy, random_walks, study_amounts
 
 MODEL = "norton-bass"
-LASTING = 0.995
-"""Most of a residual that is left one period later: at 1 nothing would ever come back to the curve."""
 
 
 @dataclass(frozen=True)
@@ -163,7 +161,7 @@ def generations_ahead(history: Amounts, horizon: int, draws: int, seed: int, *, 
     random = np.random.default_rng(seed)
     values = history.values[:, there]
     left = values - fitted.at(np.arange(1.0, len(values) + 1))
-    lasting = _lasting(left)
+    lasting = fitted.lasting
     sizes = _sizes(left[1:] - lasting * left[:-1])
     places = [int(np.flatnonzero(~np.isnan(column))[-1]) for column in left.T]
     last = np.array([left[place, column] for column, place in enumerate(places)])
@@ -193,14 +191,6 @@ def generations_ahead(history: Amounts, horizon: int, draws: int, seed: int, *, 
         return float(max(logsumexp(each) - np.log(draws), -745.0))
 
     return Joint(full, log_density)
-
-
-def _lasting(left: Floats) -> float:
-    """Return the part of a residual that is left one period later, of all generations together."""
-    before, after = left[:-1], left[1:]
-    both = ~np.isnan(before) & ~np.isnan(after)
-    size = float(np.sum(before[both] ** 2))
-    return float(np.clip(np.sum(before[both] * after[both]) / size, 0.0, LASTING)) if size > 0 else 0.0
 
 
 def _sizes(steps: Floats) -> Floats:

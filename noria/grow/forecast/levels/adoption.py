@@ -22,10 +22,10 @@ from noria.core.messages import Message, message
 from noria.grow.series.series import Floats
 
 from .curves import BASS, Curve
-from .diffusion import Diffusions, Estimator, Group, Kind, fit_many
+from .diffusion import Diffusions, Estimator, Group, Kind, curve_of, fit_many
 from .outlook import Outlook, mixed
 from .posterior import Nodes, weighted_nodes
-from .problem import Noise, Problem
+from .problem import LeastSquares, Noise
 from .regression import Regression
 
 
@@ -209,7 +209,7 @@ class Adoption:
 
     @cached_property
     def _nodes(self) -> list[Nodes]:
-        return [weighted_nodes(group.problem, self.curve, group.periods, group.full) for group in self.fitted.groups]
+        return [weighted_nodes(curve_of(group), self.curve, group.periods, group.full) for group in self.fitted.groups]
 
     def ahead(self, horizon: int, *, draws: int = 2000, seed: int = 0, effort: Floats | None = None) -> Outlook:
         """Return draws of what comes in the next `horizon` periods.
@@ -303,7 +303,9 @@ UNBOUNDED = float(np.log(1e4))
 """How much more than all that was seen a ceiling may be, in logarithms, before it is called without end."""
 
 
-def limits(problem: Problem, full: Floats, squares: float, level: float, made_up: Floats) -> Floats:
+def limits(
+    problem: LeastSquares, full: Floats, squares: float, level: float, made_up: Floats, memory: float = 0.0
+) -> Floats:
     """Return the ends of each parameter's interval, (K + 1, 2), for a problem of one series.
 
     The interval of a parameter holds the values at which the smallest sum of squares is below S (1 + F / v), where S is the
@@ -317,12 +319,16 @@ def limits(problem: Problem, full: Floats, squares: float, level: float, made_up
         squares: the sum of squares there.
         level: of the intervals.
         made_up: 1 for the bounds of shapes that only end a search, (2, 2): a ceiling's end that leans on one is open.
+        memory: part of a deviation that is left one period later, where the problem takes them for independent: v values
+            then tell as much as v (1 - memory) / (1 + memory) of such (Bartlett 1935).
     """
     count = full.size
     freedom = problem.values.shape[1] - count
     if freedom < 1:
         return np.tile([-np.inf, np.inf], (count, 1))
-    bar = squares * (1 + float(f_distribution.ppf(level, 1, freedom)) / freedom)
+    worth = (1 - memory) / (1 + memory)
+    independent = max(freedom * worth, 1.0)
+    bar = squares * (1 + float(f_distribution.ppf(level, 1, independent)) / (freedom * worth))
     which = np.repeat(np.arange(count), 2)
     side = np.tile([-1.0, 1.0], count)
     fixed = np.eye(count)[which]

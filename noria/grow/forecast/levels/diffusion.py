@@ -26,7 +26,7 @@ from noria.grow.series.series import Floats
 from .curves import BASS, CURVES, Curve, Periods
 from .posterior import ENOUGH, FEW, population_of, weighted_nodes
 from .problem import Noise, Problem, problem_of, started
-from .regression import regressed
+from .regression import Regression, regressed
 
 Kind = Literal["flow", "level"]
 Estimator = Literal["likelihood", "nls", "ols", "density"]
@@ -51,13 +51,24 @@ class Group:
 
     rows: Floats
     """Which of the series, (S,)."""
-    problem: Problem
+    problem: Problem | Regression
     periods: Periods
     full: Floats
     """Shapes and log ceiling, (S, K + 1)."""
     squares: Floats
     still: Floats
     log_likelihood: Floats
+
+
+def curve_of(group: Group) -> Problem:
+    """Return the group's problem as one of a curve in time.
+
+    Raises:
+        SettingError: a regression, which is none: it forecasts by its own equation, one series at a time.
+    """
+    if isinstance(group.problem, Regression):
+        raise SettingError(message("grow.regression_one"), found="ols", allowed="likelihood, nls, density")
+    return group.problem
 
 
 @dataclass(frozen=True)
@@ -112,13 +123,13 @@ class Diffusions:
         """
         future = self.future(horizon, effort)
         found, best = np.full((self.size, horizon), np.nan), np.full(self.size, -np.inf)
-        many = [weighted_nodes(group.problem, self.curve, group.periods, group.full, FEW) for group in self.groups]
+        many = [weighted_nodes(curve_of(group), self.curve, group.periods, group.full, FEW) for group in self.groups]
         if pooled and self.size - len(self.problems) >= ENOUGH:
             shared = population_of(
                 [(group.rows, nodes) for group, nodes in zip(self.groups, many, strict=True)], self.size
             )
             many = [
-                weighted_nodes(group.problem, self.curve, group.periods, group.full, FEW, shared)
+                weighted_nodes(curve_of(group), self.curve, group.periods, group.full, FEW, shared)
                 for group in self.groups
             ]
         for group, nodes in zip(self.groups, many, strict=True):
@@ -227,7 +238,7 @@ def _fitted(curve: Curve, periods: Periods, values: Floats, rows: Floats, noise:
 
 def _regressed(periods: Periods, values: Floats, rows: Floats, problems: dict[int, str | Message]) -> list[Group]:
     """Return the regressions of the rows that have one; why others have none goes to `problems`."""
-    problem, full, without = regressed(periods, values)
+    problem, full, without = regressed(values)
     places = np.asarray(rows, dtype=int)
     problems |= {int(places[row]): why for row, why in without.items()}
     kept = np.array([row for row in range(len(places)) if row not in without], dtype=int)

@@ -8,9 +8,11 @@ together (Levenberg 1944; Marquardt 1963).
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -49,79 +51,25 @@ class Noise:
 
 
 @dataclass(frozen=True)
-class Problem:
-    """S series of n values seen at the same times, one curve, one kind of noise."""
+class LeastSquares(ABC):
+    """S series of n values and what is left over of them at some parameters, K + 1 of them, the last one a log size."""
 
     values: Floats
-    """(S, n), none missing; above zero where noise is proportional."""
-    part: Part
-    parts: Parts
-    whiten: Floats
-    """(n, n): turns deviations into independent ones of one variance."""
-    noise: Noise
+    """(S, n), none missing."""
     low: Floats
-    """Bounds of the shapes, (K,)."""
+    """Bounds of the parameters but the last, (K,)."""
     high: Floats
     order: Floats
-    """Each series' order of size, (S, 1): the ceiling is looked for around it."""
+    """Each series' order of size, (S, 1): the last parameter is looked for around its log."""
 
-    @property
-    def log_volume(self) -> float:
-        """Log of the density's scale between deviations and independent ones."""
-        return float(np.log(np.diag(self.whiten)).sum())
+    @abstractmethod
+    def deviations(self, full: Floats) -> tuple[Floats, Floats]:
+        """Return independent deviations (S, n) at parameters (S, K + 1), and their slopes (S, n, K + 1)."""
 
-    def of(self, rows: npt.ArrayLike) -> Problem:
+    def of(self, rows: npt.ArrayLike) -> Self:
         """Return the problem of some rows, which may repeat."""
         places = np.asarray(rows, dtype=int)
         return replace(self, values=self.values[places], order=self.order[places])
-
-    def solved(self, shapes: Floats) -> tuple[Floats, Floats]:
-        """Return the log of the best ceiling and the sum of squares for shapes (S, ..., K): (S, ...) each."""
-        part = self.part(shapes)
-        values = self.values.reshape(len(self.values), *[1] * (part.ndim - 2), -1)
-        if self.noise.proportional:
-            away = (np.log(values) - np.log(np.maximum(part, LEAST))) @ self.whiten.T
-            unit = self.whiten.sum(1)
-            ceiling = np.clip(away @ unit / (unit @ unit), *self._ceilings(part.ndim - 1))
-            return ceiling, np.sum((away - ceiling[..., None] * unit) ** 2, -1)
-        seen, curve = values @ self.whiten.T, part @ self.whiten.T
-        size = np.maximum(np.sum(curve**2, -1), TINY)
-        level = np.log(np.maximum(np.sum(seen * curve, -1) / size, TINY))
-        level = np.clip(level, *self._ceilings(part.ndim - 1))
-        return level, np.sum((seen - np.exp(level)[..., None] * curve) ** 2, -1)
-
-    def _ceilings(self, axes: int) -> tuple[Floats, Floats]:
-        """Return the bounds of the log ceiling, for arrays of so many axes."""
-        order = np.log(self.order).reshape(-1, *[1] * (axes - 1))
-        return order - WIDE, order + WIDE
-
-    def scan(self, shapes: Floats) -> Floats:
-        """Return the sums of squares of all series for a grid of shapes (G, K) that they share, (S, G)."""
-        part = self.part(shapes)
-        if self.noise.proportional:
-            unit = self.whiten.sum(1)
-            unit = unit / np.sqrt(unit @ unit)
-            seen, curve = np.log(self.values) @ self.whiten.T, np.log(np.maximum(part, LEAST)) @ self.whiten.T
-            seen, curve = seen - np.outer(seen @ unit, unit), curve - np.outer(curve @ unit, unit)
-            found = np.sum(seen**2, 1)[:, None] + np.sum(curve**2, 1) - 2 * seen @ curve.T
-        else:
-            seen, curve = self.values @ self.whiten.T, part @ self.whiten.T
-            size = np.maximum(np.sum(curve**2, 1), TINY)
-            found = np.sum(seen**2, 1)[:, None] - np.maximum(seen @ curve.T, 0.0) ** 2 / size
-        return np.asarray(np.maximum(found, 0.0), dtype=np.float64)
-
-    def deviations(self, full: Floats) -> tuple[Floats, Floats]:
-        """Return independent deviations (S, n) at shapes and log ceiling (S, K + 1), and their slopes (S, n, K + 1)."""
-        part, slopes = self.parts(full[:, :-1])
-        if self.noise.proportional:
-            part = np.maximum(part, LEAST)
-            away = np.log(self.values) - full[:, -1:] - np.log(part)
-            steep = np.concatenate([slopes / part[..., None], np.ones((*part.shape, 1))], -1)
-        else:
-            ceiling = np.exp(full[:, -1:])
-            away = self.values - ceiling * part
-            steep = ceiling[..., None] * np.concatenate([slopes, part[..., None]], -1)
-        return away @ self.whiten.T, -np.einsum("nm,smk->snk", self.whiten, steep)
 
     def polish(self, full: Floats, fixed: Floats | None = None, rounds: int = 100) -> tuple[Floats, Floats, Floats]:
         """Return better parameters (S, K + 1), their sums of squares and whether they stand still, (S,) each.
@@ -171,6 +119,73 @@ class Problem:
         return np.asarray(np.linalg.inv(information + (1e-13 * top)[:, None, None] * np.eye(full.shape[1])))
 
 
+@dataclass(frozen=True)
+class Problem(LeastSquares):
+    """S series of n values seen at the same times, one curve, one kind of noise: shapes (S, K), then the log ceiling.
+
+    Values are above zero where noise is proportional.
+    """
+
+    part: Part
+    parts: Parts
+    whiten: Floats
+    """(n, n): turns deviations into independent ones of one variance."""
+    noise: Noise
+
+    @property
+    def log_volume(self) -> float:
+        """Log of the density's scale between deviations and independent ones."""
+        return float(np.log(np.diag(self.whiten)).sum())
+
+    def solved(self, shapes: Floats) -> tuple[Floats, Floats]:
+        """Return the log of the best ceiling and the sum of squares for shapes (S, ..., K): (S, ...) each."""
+        part = self.part(shapes)
+        values = self.values.reshape(len(self.values), *[1] * (part.ndim - 2), -1)
+        if self.noise.proportional:
+            away = (np.log(values) - np.log(np.maximum(part, LEAST))) @ self.whiten.T
+            unit = self.whiten.sum(1)
+            ceiling = np.clip(away @ unit / (unit @ unit), *self._ceilings(part.ndim - 1))
+            return ceiling, np.sum((away - ceiling[..., None] * unit) ** 2, -1)
+        seen, curve = values @ self.whiten.T, part @ self.whiten.T
+        size = np.maximum(np.sum(curve**2, -1), TINY)
+        level = np.log(np.maximum(np.sum(seen * curve, -1) / size, TINY))
+        level = np.clip(level, *self._ceilings(part.ndim - 1))
+        return level, np.sum((seen - np.exp(level)[..., None] * curve) ** 2, -1)
+
+    def _ceilings(self, axes: int) -> tuple[Floats, Floats]:
+        """Return the bounds of the log ceiling, for arrays of so many axes."""
+        order = np.log(self.order).reshape(-1, *[1] * (axes - 1))
+        return order - WIDE, order + WIDE
+
+    def scan(self, shapes: Floats) -> Floats:
+        """Return the sums of squares of all series for a grid of shapes (G, K) that they share, (S, G)."""
+        part = self.part(shapes)
+        if self.noise.proportional:
+            unit = self.whiten.sum(1)
+            unit = unit / np.sqrt(unit @ unit)
+            seen, curve = np.log(self.values) @ self.whiten.T, np.log(np.maximum(part, LEAST)) @ self.whiten.T
+            seen, curve = seen - np.outer(seen @ unit, unit), curve - np.outer(curve @ unit, unit)
+            found = np.sum(seen**2, 1)[:, None] + np.sum(curve**2, 1) - 2 * seen @ curve.T
+        else:
+            seen, curve = self.values @ self.whiten.T, part @ self.whiten.T
+            size = np.maximum(np.sum(curve**2, 1), TINY)
+            found = np.sum(seen**2, 1)[:, None] - np.maximum(seen @ curve.T, 0.0) ** 2 / size
+        return np.asarray(np.maximum(found, 0.0), dtype=np.float64)
+
+    def deviations(self, full: Floats) -> tuple[Floats, Floats]:
+        """Return independent deviations (S, n) at shapes and log ceiling (S, K + 1), and their slopes (S, n, K + 1)."""
+        part, slopes = self.parts(full[:, :-1])
+        if self.noise.proportional:
+            part = np.maximum(part, LEAST)
+            away = np.log(self.values) - full[:, -1:] - np.log(part)
+            steep = np.concatenate([slopes / part[..., None], np.ones((*part.shape, 1))], -1)
+        else:
+            ceiling = np.exp(full[:, -1:])
+            away = self.values - ceiling * part
+            steep = ceiling[..., None] * np.concatenate([slopes, part[..., None]], -1)
+        return away @ self.whiten.T, -np.einsum("nm,smk->snk", self.whiten, steep)
+
+
 def problem_of(curve: Curve, periods: Periods, values: Floats, noise: Noise) -> Problem:
     """Return the problem of series (S, n) without missing values."""
     gaps = np.diff(periods.ends)
@@ -188,7 +203,7 @@ def problem_of(curve: Curve, periods: Periods, values: Floats, noise: Noise) -> 
     low, high = np.append(shapes.min(0), -effects), np.append(shapes.max(0), effects)
     order = np.sum(np.abs(values), 1, keepdims=True) if periods.flow else np.abs(values[:, -1:])
     part, parts = partial(periods.part, curve), partial(periods.parts, curve)
-    return Problem(values, part, parts, whiten, noise, low, high, np.maximum(order, TINY))
+    return Problem(values, low, high, np.maximum(order, TINY), part, parts, whiten, noise)
 
 
 def started(problem: Problem, curve: Curve, periods: Periods, size: int = 36) -> Floats:

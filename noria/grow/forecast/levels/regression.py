@@ -8,18 +8,16 @@ durables, "The discrete analogue"). A period is taken for a point, so the parame
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from noria.core.errors import InputError
 from noria.core.messages import Message, message
 from noria.grow.series.series import Floats
 
-from .curves import BASS, Periods
 from .outlook import Outlook
-from .problem import Noise, Problem, problem_of
+from .problem import TINY, LeastSquares, Noise
 
 _SMALLEST, _LARGEST = -25.0, 5.0
 """Bounds of the logarithms of p and q."""
@@ -28,16 +26,16 @@ _TRIES = 20
 
 
 @dataclass(frozen=True)
-class Regression(Problem):
-    """S series of n values, each with what was sold before it; in place of a curve's part its difference equation stands."""
+class Regression(LeastSquares):
+    """S series of n values from the launch on, by the difference equation of what was sold before each."""
 
-    before: Floats
-    """(S, n)."""
+    noise = Noise()
+    """Even."""
 
-    def of(self, rows: npt.ArrayLike) -> Regression:
-        """Return the problem of some rows, which may repeat."""
-        places = np.asarray(rows, dtype=int)
-        return replace(self, values=self.values[places], order=self.order[places], before=self.before[places])
+    @property
+    def before(self) -> Floats:
+        """What was sold before each period, (S, n)."""
+        return np.asarray(np.cumsum(self.values, 1) - self.values)
 
     def deviations(self, full: Floats) -> tuple[Floats, Floats]:
         """Return deviations (S, n) at log p, log q and log ceiling (S, 3), and their slopes (S, n, 3)."""
@@ -78,7 +76,7 @@ class Regression(Problem):
         return Outlook(values, centres, np.tile(size[:, None], horizon), np.zeros(draws))
 
 
-def regressed(periods: Periods, values: Floats) -> tuple[Regression, Floats, dict[int, Message]]:
+def regressed(values: Floats) -> tuple[Regression, Floats, dict[int, Message]]:
     """Return the problem of series (S, n), log p, log q and log ceiling of each (S, 3), and the series that have none, and why.
 
     The series have a value for every period from the launch on.
@@ -95,14 +93,8 @@ def regressed(periods: Periods, values: Floats) -> tuple[Regression, Floats, dic
         if flat or not np.isfinite(found[row]).all():
             a, b, c = coefficients
             problems[row] = message("grow.regression_none", a=a, b=b, c=c)
-    whole = problem_of(BASS, periods, values, Noise())
-    bounds = {"low": np.full(2, _SMALLEST), "high": np.full(2, _LARGEST)}
-    order = np.sum(values, 1, keepdims=True)
-    return (
-        Regression(whole.values, whole.part, whole.parts, whole.whiten, Noise(), **bounds, order=order, before=before),
-        found,
-        problems,
-    )
+    order = np.maximum(np.sum(values, 1, keepdims=True), TINY)
+    return Regression(values, np.full(2, _SMALLEST), np.full(2, _LARGEST), order), found, problems
 
 
 def _table(sold: Floats) -> Floats:

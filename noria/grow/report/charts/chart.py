@@ -98,19 +98,25 @@ def line(name: Text, data: Sequence[float | None], colour: str, *, dashed: bool 
 
 def dotted(data: Sequence[float | None]) -> list[Any]:
     """Return a line's values, those with none beside them as dots: of a single point a line draws nothing."""
-    known = [False, *(value is not None for value in data), False]
     return [
-        {"value": value, "symbol": "circle", "symbolSize": 7}
-        if known[place] and not known[place - 1] and not known[place + 1]
-        else value
-        for place, value in enumerate(data, 1)
+        {"value": value, "symbol": "circle", "symbolSize": 7} if isolated else value
+        for value, isolated in zip(data, _isolated(data), strict=True)
     ]
+
+
+def _isolated(data: Sequence[float | None]) -> list[bool]:
+    """Return whether each value is known and none beside it is."""
+    known = [False, *(value is not None for value in data), False]
+    return [known[place] and not known[place - 1] and not known[place + 1] for place in range(1, len(known) - 1)]
 
 
 def band(
     low: Sequence[float | None], high: Sequence[float | None], colour: str, name: Text, stack: str = "band"
 ) -> list[dict[str, Any]]:
-    """Return the two stacked lines that ECharts draws a band with: the lower end unseen, and the height above it."""
+    """Return the two stacked lines that ECharts draws a band with: the lower end unseen, and the height above it.
+
+    A period with none beside it has no area: there a bar stands from end to end.
+    """
     height = [None if a is None or b is None else round(b - a, 3) for a, b in zip(low, high, strict=True)]
     hidden = {
         "type": "line",
@@ -121,7 +127,7 @@ def band(
         "silent": True,
         "tooltip": {"show": False},
     }
-    return [
+    lines = [
         {**hidden, "data": list(low)},
         {
             **hidden,
@@ -131,6 +137,24 @@ def band(
             "itemStyle": {"color": colour},
         },
     ]
+    isolated = _isolated(height)
+    if not any(isolated):
+        return lines
+    # A boxplot whose box is the whole interval is a bar from end to end.
+    bars = [
+        [a, a, (a + b) / 2, b, b] if here and a is not None and b is not None else ["-"] * 5
+        for here, a, b in zip(isolated, low, high, strict=True)
+    ]
+    bar = {
+        "type": "boxplot",
+        "name": name,
+        "data": bars,
+        "boxWidth": [6, 18],
+        "itemStyle": {"color": colour, "borderColor": colour, "borderWidth": 0, "opacity": 0.3},
+        "silent": True,
+        "tooltip": {"show": False},
+    }
+    return [*lines, bar]
 
 
 def percent(value: float | None) -> float | None:
