@@ -13,6 +13,7 @@ import io
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 
 from noria.core.errors import InputError, RowError, shorten
@@ -22,7 +23,7 @@ from noria.text.encoding import SAMPLE_BYTES, decoded, guess
 from noria.text.formats import ENDINGS, FORMATS, Kind, format_of
 from noria.text.sheets import sheet_rows
 from noria.text.sources import Source
-from noria.text.tables import Notes, table_rows
+from noria.text.tables import Dialect, Notes, read_cells, table_rows
 
 from .cells import Flag
 
@@ -44,10 +45,12 @@ class Headed:
     notes: Notes = field(default_factory=Notes)
     titles: tuple[str, ...] = ()
     """Lines above the names of the columns that are no provenance."""
+    remarks: tuple[Flag, ...] = ()
+    """What else is to be told of how it was read."""
 
     def flags(self, known: Collection[str]) -> list[Flag]:
         """Return what is to be told of how the file was read; `known` are the columns that are used."""
-        found = []
+        found = [*self.remarks]
         if self.encoding not in ("utf-8", "utf-8-sig"):
             found.append(Flag("encoding", "", message("flags.encoding.not_utf_8_read", encoding=self.encoding)))
         if unread := [name for name in self.columns if name and name not in known]:
@@ -112,6 +115,11 @@ def read_table(path: Path, columns: Sequence[str], what: str = "a series") -> He
         )
     source = str(path)
     dialect = dialect_of("".join(body), Source(source).suffix, source=path, blanks=True)
+    flags = []
+    if names := _two_rows_of_names(body, dialect):
+        dialect = replace(dialect, columns=names)
+        body[dialect.header_line] = "\n"
+        flags.append(Flag("shape", "", message("flags.shape.two_rows", names=joined("join.list", names))))
     if not dialect.columns[0] and len(dialect.columns) > 1:  # the corner of a pivot table
         dialect = replace(dialect, columns=("name", *dialect.columns[1:]))
     for title in dialect.titles:
@@ -129,11 +137,32 @@ def read_table(path: Path, columns: Sequence[str], what: str = "a series") -> He
             )
         rows.append((place + above, row))
     notes.first = {what: place + above for what, place in notes.first.items()}
-    return Headed(head, rows, dialect.columns, dialect.delimiter, encoding, notes, dialect.titles)
+    return Headed(head, rows, dialect.columns, dialect.delimiter, encoding, notes, dialect.titles, tuple(flags))
+
+
+def _two_rows_of_names(body: Sequence[str], dialect: Dialect) -> tuple[str, ...]:
+    """Return the names of columns that stand in two rows, as under merged cells: 2024 above first and second half; else nothing."""
+    rows = [cells for _, cells in islice(read_cells(body[dialect.header_line - 1 :], dialect), 3)]
+    if len(rows) < 3 or any(isinstance(cells, str) or "\n" in "".join(cells) for cells in rows):
+        return ()
+    above, below, first = ([cell.strip() for cell in cells] for cells in rows)
+    gaps = [place for place, cell in enumerate(above) if place and not cell]
+    if len(above) != len(below) or not gaps or not all(below[place] for place in gaps):
+        return ()
+    if any(re.search(r"\d[\d.,]*$", cell) and not re.search(r"[^\d.,%-]", cell) for cell in below) or not any(
+        re.fullmatch(r"[\d.,%¥$€ -]+", cell) for cell in first
+    ):
+        return ()
+    names, over = [], ""
+    for upper, lower in zip(above, below, strict=True):
+        over = upper or over
+        blank = "" if over[-1:] > "\u2e80" or lower[:1] > "\u2e80" else " "
+        names.append(f"{over}{blank}{lower}".strip() if lower else over)
+    return tuple(names) if len(set(names)) == len(names) else ()
 
 
 def kind_of(path: Path, what: str = "a series") -> Kind:
-    """Return how a file is written, of those that can hold lines of provenance above their columns; any text is a table here.
+    """Return how a file is written, of those that hold a table, or rows of JSON where a series is meant; any text is a table here.
 
     Raises:
         InputError: it is written otherwise.
@@ -142,7 +171,7 @@ def kind_of(path: Path, what: str = "a series") -> Kind:
     if source.suffix not in ENDINGS:
         return "table"
     found = format_of(source)
-    if found.kind not in (*_HEADED, "parquet"):
+    if found.kind not in (*_HEADED, "parquet") and not (what == "a series" and found.kind in ("lines", "json")):
         raise _no_place(path, found.name, what)
     return found.kind
 

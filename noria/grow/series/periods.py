@@ -21,6 +21,7 @@ from noria.grow.log.zones import zone_of
 from .calendars import is_time, read_time
 
 _EPOCH = datetime(1970, 1, 1)
+_ORDERS: tuple[DateOrder, ...] = ("dmy", "mdy", "ymd")
 _NUMBER = re.compile(r"[+-]?\d*[.,]?\d+(?:[eE][+-]?\d+)?%?")
 
 
@@ -85,10 +86,10 @@ def are_times(cells: Iterable[str]) -> bool:
     known = [cell for cell in dict.fromkeys(cells) if cell.strip()]
     if not known:
         return False
-    read = read_periods(known, "dmy").times
-    missed = [cell for cell in known if cell not in read]
-    also = read_periods(missed, "mdy").times if missed else {}
-    if len(read) + len(also) < max(1.0, 0.8 * len(known)):
+    read: dict[str, str] = {}
+    for order in _ORDERS:
+        read |= read_periods([cell for cell in known if cell not in read], order).times
+    if len(read) < max(1.0, 0.8 * len(known)):
         return False
     numbers = [cell for cell in known if _NUMBER.fullmatch(cell.strip())]
     return not numbers or all(len(cell.strip()) in (4, 8) and is_time(read.get(cell, "")) for cell in numbers)

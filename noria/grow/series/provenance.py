@@ -73,7 +73,7 @@ def kept_options(path: Path, options: SeriesOptions | None = None) -> tuple[Seri
         raise InputError(message("errors.unreadable", path=kept), found=str(error)) from None
     names = [one.name for one in fields(SeriesOptions)]
     if strange := [key for key in told if key not in (*names, *KEYS)]:
-        raise unknown("key of provenance", strange[0], (*names, *KEYS))
+        raise unknown("key of provenance", strange[0], dict.fromkeys((*KEYS, *names)))
     plain = SeriesOptions()
     more = {name: told[name] for name in names if name in told and getattr(options, name) == getattr(plain, name)}
     return replace(options, **more), {key: told[key] for key in KEYS if key in told}  # type: ignore[arg-type]

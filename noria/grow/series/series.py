@@ -30,6 +30,7 @@ import pyarrow.parquet as pq
 
 from noria.core.errors import InputError, RowError, unknown
 from noria.core.messages import message
+from noria.text.records import read_records
 from noria.text.sources import Source
 
 from .calendars import between, regular
@@ -158,13 +159,31 @@ def read_series(path: str | Path, options: SeriesOptions | None = None) -> Serie
         raise InputError(message("grow.such_series"), found=str(path), allowed=message("grow.csv_xlsx"))
     given = options or SeriesOptions()
     options, kept = kept_options(path, given)
-    table = _parquet(path) if kind_of(path) == "parquet" else read_table(path, COLUMNS)
+    kind = kind_of(path)
+    table = (
+        _parquet(path) if kind == "parquet" else _json(path) if kind in ("lines", "json") else read_table(path, COLUMNS)
+    )
     shaped = shaped_rows(table, options, path)
     standard = {"time", "entity", "value"} <= set(table.columns)
     flags = [*table.flags(SCHEMA.names if standard else table.columns), *shaped.flags]
     provenance, more = provenance_of(table.head, kept, options, path, shaped.source)
     series = _series(shaped.rows, provenance, path, [*flags, *more], options, commas_divide=table.delimiter == ",")
     return replace(series, flags=(*series.flags, *keep_options(path, given, options, provenance)))
+
+
+def _json(path: Path) -> Headed:
+    """Return the rows of JSON or of JSON Lines.
+
+    Raises:
+        RowError: a line that is none.
+    """
+    rows = []
+    for line, record in read_records(path):
+        if isinstance(record, RowError):
+            raise record
+        rows.append((line, {name: "" if value is None else str(value) for name, value in record.items()}))
+    names = tuple(dict.fromkeys(name for _, row in rows for name in row))
+    return Headed({}, rows, names, ",", "utf-8")
 
 
 def _parquet(path: Path) -> Headed:

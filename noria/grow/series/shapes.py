@@ -71,6 +71,8 @@ class Shaped:
     flags: list[Flag] = field(default_factory=list)
     source: str = ""
     """What the file says of it in a line below or above the table."""
+    above: str = ""
+    """The unit that a line above the table names."""
 
 
 def shaped_rows(table: Headed, options: SeriesOptions, path: Path) -> Shaped:
@@ -80,17 +82,21 @@ def shaped_rows(table: Headed, options: SeriesOptions, path: Path) -> Shaped:
         InputError: no column of times or of numbers, or several that could be meant.
     """
     made = Shaped(list(table.rows))
-    unit = options.unit or _above(table.titles, made)
+    unit = options.unit
+    made.above = _above(table.titles, made)
     header = [name for name in table.columns if name]
     if all(name in header for name in ("time", "entity", "value")) and all(
         getattr(options, part) == part for part in ("time", "value", "segment")
     ):
+        _without_footnotes(made, totals=True)
         return _completed(made, header, unit)
     across = [name for name in header if are_times([_BRACKETS.sub("", name)])]
     if len(across) >= 2 and len(across) >= len(header) - 4:
+        _without_footnotes(made, totals=False)  # there a total is an entity
         return _times_across(made, header, across, unit, path)
+    _without_footnotes(made, totals=True)
     time = _time_column(made.rows, header, options, path)
-    _without_footnotes(made, time)
+    _filled_down(made, [time])
     return _times_down(made, header, time, options, unit, path)
 
 
@@ -108,8 +114,11 @@ def _above(titles: Iterable[str], made: Shaped) -> str:
 
 def _completed(made: Shaped, header: Sequence[str], unit: str) -> Shaped:
     """Return rows that have time, entity and value by these names, with what else a series needs."""
-    _without_footnotes(made, "time")
-    told = {} if "unit" in header else {"unit": _unit_of("value", [row.get("value", "") for _, row in made.rows], unit)}
+    told = (
+        {}
+        if "unit" in header
+        else {"unit": _unit_of("value", [row.get("value", "") for _, row in made.rows], unit, made.above)}
+    )
     made.rows = [(line, {"segment": "", **row, **told}) for line, row in made.rows]
     return made if "unit" in header and "measure" in header else _finished(made, unit)
 
@@ -134,28 +143,41 @@ def _serials(cells: Iterable[str]) -> bool:
     return bool(known) and sum(bool(re.fullmatch(r"\d{5,16}(?:\.0*)?", cell)) for cell in known) >= 0.8 * len(known)
 
 
-def _without_footnotes(made: Shaped, time: str) -> None:
-    """Leave out rows below the table: totals, and lines of one cell that are remarks or name the source."""
+def _without_footnotes(made: Shaped, *, totals: bool) -> None:
+    """Leave out rows below the table: lines of one cell that are remarks or name the source, and totals over all times."""
     kept: list[Row] = []
-    totals: list[Row] = []
-    remarks: list[tuple[int, str]] = []
+    sums: list[Row] = []
+    remarks: list[Row] = []
     for line, row in made.rows:
         cells = [cell.strip() for cell in row.values() if cell.strip()]
         if len(cells) == 1 and not are_times(cells) and len(row) > 1 and not _is_number(cells[0]):
             if found := _SOURCE_LINE.match(cells[0]):
                 made.source = made.source or found["source"]
             else:
-                remarks.append((line, cells[0]))
-        elif _TOTAL.fullmatch(row.get(time, "").strip()):
-            totals.append((line, row))
+                remarks.append((line, row))
+        elif totals and cells and _TOTAL.fullmatch(cells[0]) and not any(are_times([cell]) for cell in cells[1:]):
+            sums.append((line, row))
         else:
             kept.append((line, row))
     made.rows = kept
-    for code, found_rows in (("totals", totals), ("remarks", remarks)):
+    for code, found_rows in (("totals", sums), ("remarks", remarks)):
         if found_rows:
             made.flags.append(
                 Flag("rows", "", message(f"flags.passed_over.{code}", count=len(found_rows), line=found_rows[0][0]))
             )
+
+
+def _filled_down(made: Shaped, columns: Iterable[str]) -> None:
+    """Give the cells below a merged one its content: in a column of names in which more than a quarter of the cells are empty."""
+    for name in columns:
+        empty = [place for place, (_, row) in enumerate(made.rows) if not row.get(name, "").strip()]
+        if not made.rows or empty[:1] == [0] or 4 * len(empty) < len(made.rows):
+            continue
+        above = ""
+        for place, (line, row) in enumerate(made.rows):
+            above = row.get(name, "").strip() or above
+            made.rows[place] = (line, {**row, name: above})
+        made.flags.append(Flag("merged", "", message("flags.shape.merged", column=name, count=len(empty))))
 
 
 def _times_down(
@@ -174,12 +196,13 @@ def _times_down(
     marks = {mark: name for name in names if (mark := bare_name(name)) in MARKS}
     others = [name for name in names if name not in taken and name not in marks.values()]
     values = _value_columns(numbers, columns, options, header, path)
+    _filled_down(made, others)
     used |= _entity_and_segment(made.rows, others, time, options, header, path)
     asked = [used[part] for part in ("time", "entity", "segment", "measure", "unit") if part in used]
     wide = "entity" not in used
-    units = {name: _unit_of(name, columns[name], unit) for name in values}
+    units = {name: _unit_of(name, columns[name], unit, made.above) for name in values}
     if wide and len(values) > 1:
-        units = dict.fromkeys(values, _common_unit(values, columns, unit))
+        units = dict.fromkeys(values, _common_unit(values, columns, unit) or made.above)
     rows: list[Row] = []
     for line, row in made.rows:
         for name in values:
@@ -213,12 +236,12 @@ def _times_across(made: Shaped, header: Sequence[str], across: Sequence[str], un
     """Return the rows of a table with a column for each time."""
     others = [name for name in header if name not in across]
     names = [name for name in others if not _are_numbers([row.get(name, "") for _, row in made.rows])]
+    _filled_down(made, names)
     used = _entity_and_segment(made.rows, names, "", SeriesOptions(), header, path)
     if "entity" not in used:
         raise _missing("entity", "entity", header, path)
-    _without_footnotes(made, "")
     cells = [row.get(name, "") for _, row in made.rows for name in across]
-    told = _unit_of(used["entity"] if _BRACKETS.search(used["entity"]) else "value", cells, unit)
+    told = _unit_of(used["entity"] if _BRACKETS.search(used["entity"]) else "value", cells, unit, made.above)
     rows = []
     for line, row in made.rows:
         for name in across:
@@ -306,14 +329,14 @@ def _are_numbers(cells: Sequence[str]) -> bool:
 def _is_number(cell: str) -> bool:
     for decimal in (".", ","):
         try:
-            return number_of(cell, Style(decimal)) is not None
+            return number_of(cell.strip().lstrip("<>≤≥~约"), Style(decimal)) is not None
         except ValueError:
             continue
     return False
 
 
-def _unit_of(name: str, cells: Iterable[str], unit: str) -> str:
-    """Return the unit of a column: what the person or a line above says, what stands in its name or with its numbers, or its name."""
+def _unit_of(name: str, cells: Iterable[str], unit: str, above: str = "") -> str:
+    """Return the unit of a column: what the person says, what stands in its name or with its numbers, what a line above says, or its name."""
     bracketed = _BRACKETS.search(name)
     if unit or (bracketed and bracketed[1]):
         return unit or (bracketed[1] if bracketed else "")
@@ -323,6 +346,8 @@ def _unit_of(name: str, cells: Iterable[str], unit: str) -> str:
     bare = bare_name(name)
     if _SHARE.search(bare):
         return "share"
+    if above:
+        return above
     return "" if bare in ("value", "values", "数值", "值", "amount") else name
 
 
@@ -378,8 +403,9 @@ def _columns_flag(used: Mapping[str, str], values: Sequence[str], *, wide: bool)
     ]
     told = joined("join.list", values)
     if values:
-        what = "entities" if wide else "values"
-        listed.append(message(f"flags.shape.{what}", names=told))
+        listed.append(
+            message("flags.shape.entities", names=told) if wide else message("flags.shape.values", names=told)
+        )
     return Flag("shape", "", message("log.note.columns", columns=joined("join.list", listed)))
 
 
