@@ -12,30 +12,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from noria.core.errors import InputError
 from noria.core.messages import Message, joined, message
 from noria.grow.log.columns import bare_name, column_named
 from noria.grow.log.date_order import DateOrder
-from noria.text.numbers import MISSING, Style, number_of, style_of
+from noria.text.numbers import MISSING, number_of, style_of
 
+from .around import Row, Shaped, fill_down, is_number, leave_footnotes, unit_above
 from .cells import MARKS, Flag
 from .headed import Headed
 from .periods import are_times
 
-Row = tuple[int, dict[str, str]]
 PARTS = ("time", "entity", "segment", "measure", "value", "unit")
 _BRACKETS = re.compile(r"\s*[(（\[【]\s*(?:unit|单位)?\s*[:：]?\s*([^()（）\[\]【】]*?)\s*[)）\]】]\s*$", re.IGNORECASE)
-_UNIT_LINE = re.compile(r".*?(?:单位|units?)\s*[:：]\s*(?P<unit>[^\s,;，；)）]+).*", re.IGNORECASE)
-_UNIT_BEHIND = re.compile(r".*[(（](?P<unit>[^()（）\d]{1,24})[)）]\W*$")
-_SOURCE_LINE = re.compile(
-    r"\W*(?:data source|source|sources|数据来源|资料来源|来源|出处)\s*[:：]\s*(?P<source>.+)", re.IGNORECASE
-)
-_TOTAL = re.compile(
-    r"(?:grand |sub)?totals?|sum|average|mean|合计|总计|小计|共计|总和|平均|均值|汇总|总", re.IGNORECASE
-)
 _NO_MEASURE = re.compile(
     r"rank(?:ing)?|no|nr|id|index|#|排名|名次|序号|编号|同比.*|环比.*|yoy.*|mom.*|.*growth.*|.*change.*|.*增长.*|.*增速.*"
 )
@@ -63,18 +55,6 @@ class SeriesOptions:
     """In which seconds since 1970 are days."""
 
 
-@dataclass
-class Shaped:
-    """Rows under the names of a series' columns."""
-
-    rows: list[Row]
-    flags: list[Flag] = field(default_factory=list)
-    source: str = ""
-    """What the file says of it in a line below or above the table."""
-    above: str = ""
-    """The unit that a line above the table names."""
-
-
 def shaped_rows(table: Headed, options: SeriesOptions, path: Path) -> Shaped:
     """Return a table's rows as those of a series, without totals and footnotes.
 
@@ -83,33 +63,21 @@ def shaped_rows(table: Headed, options: SeriesOptions, path: Path) -> Shaped:
     """
     made = Shaped(list(table.rows))
     unit = options.unit
-    made.above = _above(table.titles, made)
+    made.above = unit_above(table.titles, made)
     header = [name for name in table.columns if name]
     if all(name in header for name in ("time", "entity", "value")) and all(
         getattr(options, part) == part for part in ("time", "value", "segment")
     ):
-        _without_footnotes(made, totals=True)
+        leave_footnotes(made, totals=True)
         return _completed(made, header, unit)
     across = [name for name in header if are_times([_BRACKETS.sub("", name)])]
     if len(across) >= 2 and len(across) >= len(header) - 4:
-        _without_footnotes(made, totals=False)  # there a total is an entity
+        leave_footnotes(made, totals=False)  # there a total is an entity
         return _times_across(made, header, across, unit, path)
-    _without_footnotes(made, totals=True)
+    leave_footnotes(made, totals=True)
     time = _time_column(made.rows, header, options, path)
-    _filled_down(made, [time])
+    fill_down(made, [time])
     return _times_down(made, header, time, options, unit, path)
-
-
-def _above(titles: Iterable[str], made: Shaped) -> str:
-    """Return the unit that lines above a table tell; a source there is kept."""
-    unit = ""
-    for title in titles:
-        if found := _SOURCE_LINE.match(title):
-            made.source = made.source or found["source"].strip(" ,;\t")
-        elif not unit and (found := _UNIT_LINE.match(title) or _UNIT_BEHIND.match(title)):
-            unit = found["unit"].strip()
-            made.flags.append(Flag("unit", "", message("flags.unit.above", unit=unit)))
-    return unit
 
 
 def _completed(made: Shaped, header: Sequence[str], unit: str) -> Shaped:
@@ -143,43 +111,6 @@ def _serials(cells: Iterable[str]) -> bool:
     return bool(known) and sum(bool(re.fullmatch(r"\d{5,16}(?:\.0*)?", cell)) for cell in known) >= 0.8 * len(known)
 
 
-def _without_footnotes(made: Shaped, *, totals: bool) -> None:
-    """Leave out rows below the table: lines of one cell that are remarks or name the source, and totals over all times."""
-    kept: list[Row] = []
-    sums: list[Row] = []
-    remarks: list[Row] = []
-    for line, row in made.rows:
-        cells = [cell.strip() for cell in row.values() if cell.strip()]
-        if len(cells) == 1 and not are_times(cells) and len(row) > 1 and not _is_number(cells[0]):
-            if found := _SOURCE_LINE.match(cells[0]):
-                made.source = made.source or found["source"]
-            else:
-                remarks.append((line, row))
-        elif totals and cells and _TOTAL.fullmatch(cells[0]) and not any(are_times([cell]) for cell in cells[1:]):
-            sums.append((line, row))
-        else:
-            kept.append((line, row))
-    made.rows = kept
-    for code, found_rows in (("totals", sums), ("remarks", remarks)):
-        if found_rows:
-            made.flags.append(
-                Flag("rows", "", message(f"flags.passed_over.{code}", count=len(found_rows), line=found_rows[0][0]))
-            )
-
-
-def _filled_down(made: Shaped, columns: Iterable[str]) -> None:
-    """Give the cells below a merged one its content: in a column of names in which more than a quarter of the cells are empty."""
-    for name in columns:
-        empty = [place for place, (_, row) in enumerate(made.rows) if not row.get(name, "").strip()]
-        if not made.rows or empty[:1] == [0] or 4 * len(empty) < len(made.rows):
-            continue
-        above = ""
-        for place, (line, row) in enumerate(made.rows):
-            above = row.get(name, "").strip() or above
-            made.rows[place] = (line, {**row, name: above})
-        made.flags.append(Flag("merged", "", message("flags.shape.merged", column=name, count=len(empty))))
-
-
 def _times_down(
     made: Shaped, header: Sequence[str], time: str, options: SeriesOptions, unit: str, path: Path
 ) -> Shaped:
@@ -196,7 +127,7 @@ def _times_down(
     marks = {mark: name for name in names if (mark := bare_name(name)) in MARKS}
     others = [name for name in names if name not in taken and name not in marks.values()]
     values = _value_columns(numbers, columns, options, header, path)
-    _filled_down(made, others)
+    fill_down(made, others)
     used |= _entity_and_segment(made.rows, others, time, options, header, path)
     asked = [used[part] for part in ("time", "entity", "segment", "measure", "unit") if part in used]
     wide = "entity" not in used
@@ -236,7 +167,7 @@ def _times_across(made: Shaped, header: Sequence[str], across: Sequence[str], un
     """Return the rows of a table with a column for each time."""
     others = [name for name in header if name not in across]
     names = [name for name in others if not _are_numbers([row.get(name, "") for _, row in made.rows])]
-    _filled_down(made, names)
+    fill_down(made, names)
     used = _entity_and_segment(made.rows, names, "", SeriesOptions(), header, path)
     if "entity" not in used:
         raise _missing("entity", "entity", header, path)
@@ -279,7 +210,7 @@ def _value_columns(
         name
         for name in numbers
         if not _NO_MEASURE.fullmatch(bare_name(name))
-        and not any(cell.strip().startswith(("-", "−", "(")) and _is_number(cell) for cell in columns[name])
+        and not any(cell.strip().startswith(("-", "−", "(")) and is_number(cell) for cell in columns[name])
     ]
     if not found:
         raise _missing("value", "value", header, path)
@@ -323,16 +254,7 @@ def _entity_and_segment(
 
 def _are_numbers(cells: Sequence[str]) -> bool:
     known = [cell for cell in cells if cell.strip() and cell.strip().casefold() not in MISSING]
-    return bool(known) and sum(map(_is_number, known)) >= 0.8 * len(known)
-
-
-def _is_number(cell: str) -> bool:
-    for decimal in (".", ","):
-        try:
-            return number_of(cell.strip().lstrip("<>≤≥~约"), Style(decimal)) is not None
-        except ValueError:
-            continue
-    return False
+    return bool(known) and sum(map(is_number, known)) >= 0.8 * len(known)
 
 
 def _unit_of(name: str, cells: Iterable[str], unit: str, above: str = "") -> str:
