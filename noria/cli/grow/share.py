@@ -214,15 +214,11 @@ def shown_share(value: float | None, known: Mapping[str, Any] | None) -> str | N
     if known is None:
         return percent(value)
     low, high = known["low"], known["high"]
-    if known["is"] == "below the cut" or (value is None and low <= 0 and high < 1):
+    if known["is"] == "below the cut" or (not value and low <= 0 and 5e-4 < high < 1):
         return f"≤{percent(high)}"
     if value is None:
         return None if high - low >= 1 else f"{percent(low)}–{percent(high)}"
-    return (
-        percent(value)
-        if known["is"] == "derived" or high - low < 5e-4
-        else f"{percent(value)} [{100 * low:.1f}, {100 * high:.1f}]"
-    )
+    return percent(value) if high - low < 5e-4 else f"{percent(value)} [{100 * low:.1f}, {100 * high:.1f}]"
 
 
 def _print_movement(results: Mapping[str, Any]) -> None:

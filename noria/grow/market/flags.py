@@ -15,7 +15,7 @@ from noria.core.messages import Message, message
 from noria.grow.series.cells import Flag
 from noria.grow.series.series import Floats
 
-from .gaps import ASSUMED, BELOW, BROKEN, DERIVED, MISSING, ZERO, Bools, States, Table, along
+from .gaps import BELOW, BROKEN, DERIVED, MISSING, ZERO, Bools, States, Table, along
 
 _AT_ONCE = 0.1
 """Share from which an entry in one step is more likely the start of a measurement."""
@@ -63,7 +63,8 @@ def cell_flags(table: Table, values: Floats, left: Floats, published: bool) -> l
         told = message("flags.rounded.rounded_shares_sum_at", worst=1 + float(off[worst]))
         flags.append(Flag("rounded", table.times[worst], told))
     for column, name in enumerate(names[:-1]):
-        flags += _events(table.times, name, table.states[:, column], values[:, column], table.value[:, column])
+        known, sure = table.known[:, column], (table.known | nothing_left(table))[:, column]
+        flags += _events(table.times, name, known, sure, values[:, column], table.value[:, column])
         flags += _dips(table.times, name, table.states[:, column], values[:, column])
     return [*flags, *_advice(table, missing)]
 
@@ -80,8 +81,9 @@ def entered(known: Bools, amounts: Floats) -> tuple[int, int] | None:
     return int(before[-1]), first
 
 
-def _events(times: tuple[str, ...], name: str, states: States, values: Floats, amounts: Floats) -> Iterator[Flag]:
-    known = states <= ASSUMED
+def _events(
+    times: tuple[str, ...], name: str, known: Bools, sure: Bools, values: Floats, amounts: Floats
+) -> Iterator[Flag]:
     came = entered(known, amounts)
     if came:
         last, first = came
@@ -92,7 +94,7 @@ def _events(times: tuple[str, ...], name: str, states: States, values: Floats, a
         else:
             told = message("flags.entry.enters", name=name)
         yield Flag("entry", times[first], told)
-    elif came := entered(states <= DERIVED, amounts):
+    elif came := entered(sure, amounts):
         yield Flag("entry", times[came[1]], message("flags.entry.enters_where_nothing_was_left", name=name))
     gone = entered(known[::-1], amounts[::-1])
     if gone:
@@ -122,15 +124,28 @@ def _advice(table: Table, missing: Bools) -> list[Flag]:
     return [Flag("advice", "", message("flags.advice.know_these_periods_give", **_listed(listed)))]
 
 
-def derived_flags(table: Table, derived: Bools) -> list[Flag]:
-    """Return who is zero since the others make up the whole; `derived` are those cells."""
+def derived_flags(table: Table) -> list[Flag]:
+    """Return who is zero since the others make up the whole, or may be inside the rest that is published."""
+    derived = table.states == DERIVED
+    derived[:, -1] = False
+    nothing = nothing_left(table)
     flags = []
     for column in np.flatnonzero(along(derived, 0)):
-        rows = np.flatnonzero(derived[:, column])
-        first, count = table.times[rows[0]], int(rows.size)
-        where = first if count == 1 else _stretch(first, table.times[rows[-1]], count)
-        flags.append(Flag("bounded", where, message("flags.bounded.not_listed_others_make", name=table.names[column])))
+        for inside in (False, True):
+            rows = np.flatnonzero(derived[:, column] & (nothing[:, column] != inside))
+            if not rows.size:
+                continue
+            code = "may_be_in_the_rest" if inside else "not_listed_others_make"
+            first, count = table.times[rows[0]], int(rows.size)
+            where = first if count == 1 else _stretch(first, table.times[rows[-1]], count)
+            flags.append(Flag("bounded", where, message(f"flags.bounded.{code}", name=table.names[column])))
     return flags
+
+
+def nothing_left(table: Table) -> Bools:
+    """Return where nothing but rounding is left for a name, (times, names)."""
+    room = np.maximum(np.nan_to_num(table.left), 0) + table.slack
+    return np.asarray((table.states == DERIVED) & (table.high <= 1.001 * room[:, None]))
 
 
 def renamed(table: Table) -> list[Flag]:

@@ -158,8 +158,6 @@ def read_cells(
     below = absent & listed
     below[:, -1] = False
     states[below] = BELOW
-    if listed and below.any():
-        flags += _list_flags(values[published][:, :-1][:, ever[:-1]], below[:, :-1], unlisted)
     known = states <= ASSUMED
     value = np.where(known, np.nan_to_num(values), np.nan)
     cut = np.min(np.where(known[:, :-1] & there[:, :-1], values[:, :-1], np.inf), axis=1, initial=np.inf)
@@ -169,7 +167,11 @@ def read_cells(
     slack = np.maximum(len(names) * resolution_of(values) / 2, 1e-9 * total) + 1e-12
     slack = np.fmin(slack, 0.005 * whole) if counts else slack
     left = np.where(known.any(1), whole - total, np.nan)
-    return _completed(Table(tuple(times), tuple(names), states, low, value, high, whole, left, slack, tuple(flags)))
+    table = _completed(Table(tuple(times), tuple(names), states, low, value, high, whole, left, slack))
+    below = table.states[:, :-1] == BELOW
+    if below.any():
+        flags += _list_flags(values[published][:, :-1][:, ever[:-1]], below, unlisted)
+    return replace(table, flags=tuple(flags))
 
 
 def summed(tables: Sequence[Table]) -> Table:
@@ -301,6 +303,9 @@ def _completed(table: Table) -> Table:
     high = np.where(unknown, np.minimum(high, (room + slack)[:, None]), np.where(states <= DERIVED, value, high))
     none = unknown & (fits & (left <= slack))[:, None]
     states[none], value[none] = DERIVED, 0.0
+    # A published rest may hold them: the source then has them there, and not beside it.
+    held = none & (rest > slack)[:, None] & (np.arange(len(table.names)) < len(table.names) - 1)
+    high = np.where(held, np.minimum(table.high, (rest + slack)[:, None]), high)
     # What is below the cut takes half of its bound, or all alike what is left where that is less.
     below = states == BELOW
     fair = np.where(fits, room, np.inf) / np.maximum(below.sum(1) + ~known[:, -1], 1)
@@ -309,9 +314,10 @@ def _completed(table: Table) -> Table:
     low = np.where(states <= ASSUMED, np.nan_to_num(value), 0.0)
     low[alone, -1] = value[alone, -1]
     opened = fits & open_named
-    most = np.where(unknown[:, :-1], high[:, :-1], 0.0).sum(1)
+    most = np.where(unknown & ~held, high, 0.0)[:, :-1].sum(1)
     high[opened, -1] = (rest + room + slack)[opened]
     low[opened, -1] = (rest + np.maximum(np.where(opened, room, 0.0) - most - slack, 0.0))[opened]
+    low[:, -1] = np.where(held.any(1), np.maximum(rest - np.where(held, high, 0.0).sum(1), 0.0), low[:, -1])
     valued = opened & ~np.isnan(value[:, :-1]).any(1)
     value[valued, -1] = (rest + np.where(opened, room, 0.0) - np.where(below, value, 0.0).sum(1))[valued]
     return replace(table, states=states, low=low, value=value, high=high)

@@ -74,8 +74,8 @@ class Cells:
 
     @property
     def sure(self) -> Bools:
-        """Whether a share is known, or is zero since the others make up the whole."""
-        return np.asarray(self.states <= DERIVED)
+        """Whether a share is known, or is zero since the others make up the whole to within a hundredth."""
+        return np.asarray(self.known | ((self.states == DERIVED) & (self.high <= 0.01)))
 
     def counts(self) -> dict[str, int]:
         """Return how many cells are published, zero, missing ..., the rest left out."""
@@ -259,8 +259,7 @@ def _divided(chosen: Series, table: Table, provenance: Provenance) -> Shares:
         left = table.left / table.whole
         parts = np.where(np.isnan(values), published / np.nansum(published, axis=1, keepdims=True), values)
     parts[~table.known] = np.nan
-    derived = (table.states == DERIVED) & (np.arange(len(names)) < len(names) - 1)
-    flags = [*chosen.flags, *derived_flags(table, derived), *renamed(table), *table.flags]
+    flags = [*chosen.flags, *derived_flags(table), *renamed(table), *table.flags]
     flags += cell_flags(table, values, left, bool(scale))
     if np.nansum(values, axis=1).max(initial=0.0) > 1 + 1e-9:
         flags += [

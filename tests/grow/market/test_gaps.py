@@ -274,3 +274,14 @@ def test_of_several_segments_bounds_add_up() -> None:
     market = whole_market(Series(tuple(points), PROVENANCE), unlisted="below-cut")
     assert told(market, 0, "c") == ("below the cut", pytest.approx(5 / 100), pytest.approx(25 / 120))
     assert market.values[0, market.entities.index("a")] == pytest.approx(70 / 110)
+
+
+def test_a_name_that_a_published_rest_may_hold_is_no_event() -> None:
+    rows = [(31.5, 20.25, 4.25, None, 44.0), (32.5, 20.25, None, 4.25, 43.0), (33.5, 20.25, None, 4.25, 42.0)]
+    table = {name: [row[at] for row in rows] for at, name in enumerate(("A", "B", "D", "E", "Other"))}
+    market = shares(series_of(table))  # type: ignore[arg-type]
+    assert market.whole.all()
+    assert told(market, 0, "E") == ("derived", 0, pytest.approx(0.44, abs=1e-3))
+    assert "inside the rest, if anywhere" in next(flag.what for flag in market.flags if flag.code == "bounded")
+    assert not {"entry", "exit"} & {code for code, _ in codes(market)}
+    assert rank_stability(market)[0].moved < 0.02
