@@ -105,7 +105,8 @@ def compared(
 def _trimmed(names: tuple[str, ...], parts: list[Floats], how: Estimate, level: float) -> Compared:
     arms = tuple(trimmed_arm(name, part, how.cut) for name, part in zip(names, parts, strict=True))
     found = tuple(difference(arm, arms[0], level=level, method="yuen") for arm in arms[1:])
-    return Compared(arms, found, shares_of_control(arms))
+    left_out = sum(arm.n - (arm.kept or 0) for arm in arms)
+    return Compared(arms, found, shares_of_control(arms), (message("experiment.note.trimmed", left_out=left_out),))
 
 
 def trimmed_arm(name: str, outcomes: Floats, cut: float) -> Arm:

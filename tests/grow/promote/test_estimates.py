@@ -12,6 +12,7 @@ import pytest
 from scipy.stats import bootstrap
 
 from benchmarks.trials import KINDS, cleaned, comparing, differences, noria, peer, rows
+from noria.api import promote
 from noria.core.errors import SettingError
 from noria.grow.promote.estimate import Estimate, compared, limits, quantile_draws
 from noria.grow.promote.experiment import Experiment, analyse
@@ -153,6 +154,14 @@ def test_outcomes_are_pulled_in_alike_in_all_groups() -> None:
     lost = analyse(rare, estimate=Estimate("winsorised"))
     assert any("leaves every outcome at 0" in note["en"] for note in lost.notes)
     assert not lost.comparisons[0].found.has_interval
+
+
+def test_a_choice_written_down_before_is_the_one_used(tmp_path: Path) -> None:
+    design = tmp_path / "design.toml"
+    design.write_text('[experiment]\noutcome = "spent"\nestimate = "trimmed"\ncut = 0.1\nalso = ["visits"]\n')
+    study = promote.experiment(several(tmp_path), settings=design).study
+    assert [one.estimate for one in study.experiments] == [Estimate("trimmed", cut=0.1)] * 2
+    assert "180 users" in study.experiments[0].notes[0]
 
 
 def test_a_quantile_is_drawn_as_the_bootstrap_draws_it() -> None:

@@ -14,8 +14,8 @@ import pytest
 
 from noria.core.errors import InputError, SettingError
 from noria.grow.promote.experiment import analyse
-from noria.grow.promote.settings import UnitSettings
-from noria.grow.promote.study import study_experiment
+from noria.grow.promote.settings import CompareSettings, UnitSettings
+from noria.grow.promote.study import study_experiment, study_outcomes
 from noria.grow.promote.units import Units, read_units
 from noria.grow.report.sections.experiment import experiment_section
 
@@ -280,6 +280,9 @@ def test_a_lake_s_versions_are_groups(tmp_path: Path, lake_of: Callable[[list[di
     per = study_experiment(lake, UnitSettings(control="old", weight="exposures"))
     assert per.metric == "ratio"
     assert per.arms[0].value == pytest.approx(10 / 60)
+    both = study_outcomes(lake, UnitSettings(control="old"), CompareSettings(also=("click",)))
+    assert both.names == ("conversion", "click")
+    assert [one.arms[0].successes for one in both.experiments] == [10, 0]
     with pytest.raises(SettingError, match="unknown kind of event"):
         study_experiment(lake, UnitSettings(outcome="purchase"))
 
