@@ -36,6 +36,7 @@ _YEARS = (1960, 2100)
 """The years whose steps are looked for; what is earlier or later goes on as it was there."""
 _STRIDE = 4 * 86_400
 """Seconds: no zone changed its mind twice in four days."""
+_REGIONS = ("Africa", "America", "Antarctica", "Asia", "Atlantic", "Australia", "Europe", "Indian", "Pacific")
 _FIXED = re.compile(r"(?:UTC|GMT)?([+-])(\d{1,2})(?::?(\d{2}))?", re.IGNORECASE)
 
 
@@ -133,6 +134,11 @@ def zone_of(name: str) -> tzinfo:
         ahead = timedelta(hours=int(hours), minutes=int(minutes or 0))
         if ahead < timedelta(hours=24):
             return timezone(-ahead if sign == "-" else ahead)
+    if name in ("UTC", "GMT") or (name.count("/") and name.split("/")[0] in _REGIONS):  # to list all takes 20 ms
+        try:
+            return ZoneInfo(name)
+        except (KeyError, ValueError, OSError):
+            pass
     by_name = {known.lower(): known for known in available_timezones()}
     try:
         return ZoneInfo(by_name[name.strip().lower()])
@@ -154,6 +160,9 @@ def steps_of(name: str) -> Steps:
         InputError: there is no such zone.
     """
     zone = zone_of(name)
+    fixed = zone.utcoffset(None)  # None where it depends on the time
+    if fixed is not None:
+        return ((0, int(fixed.total_seconds()) * 1_000_000),)
     first, last = (int((datetime(year, 1, 1, tzinfo=UTC) - _EPOCH).total_seconds()) for year in _YEARS)
     steps = [(first, _ahead(zone, first))]
     for start in range(first, last, _STRIDE):
