@@ -3,8 +3,8 @@
 experiment: one Parquet file of users with group, outcome and a covariate from before; counted is the time from the file to
 sample-ratio check, groups and the difference with the covariate taken out. Peer: pandas and statsmodels (chisquare, ols
 with the covariate). Both must find the same difference.
-uplift: who is moved by a simulated mailing, half of the users kept back, a Qini curve with 500 bootstrap draws. Peers: two
-scikit-learn models a group, logistic with defaults and gradient boosting, and the bootstrap in numpy. Counted are
+uplift: who is moved by a simulated mailing, a Qini curve with 500 bootstrap draws; Noria's halves judge one another, a peer keeps
+half of the users back. Peers: two scikit-learn models a group, logistic with defaults and gradient boosting, and the bootstrap in numpy. Counted are
 seconds, and the true mean effect on the tenth of fresh users that the score puts first.
 budget: 120 simulated weeks of three channels whose truth is known. Peer: scipy's least_squares on the same curve, 100 residual
 bootstrap refits. Counted are seconds, and the interval score (Gneiting and Raftery 2007, eq. 43) of 90 % intervals of
