@@ -21,6 +21,7 @@ NAMES = (
     "drivers",
     "events",
     "finetune",
+    "gate",
     "growth",
     "lifetime",
     "localdays",
@@ -55,7 +56,7 @@ def run(
     Parameters
     ----------
     name
-        One of answers, budget, diffusion, drivers, events, finetune, growth, lifetime, localdays, lora, packing, pretrain,
+        One of answers, budget, diffusion, drivers, events, finetune, gate, growth, lifetime, localdays, lora, packing, pretrain,
         promote, recovery, resume, scaling, serve, share_forecast, stream, tokenize, tokenizer, trials; or all.
     quick
         Fewer and shorter repeats: each benchmark ends within five minutes.

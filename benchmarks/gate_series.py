@@ -14,7 +14,7 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from importlib import resources
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -93,7 +93,7 @@ def _real() -> Iterator[tuple[str, Any, bool]]:
 
 def _statsmodels() -> Iterator[tuple[str, Any]]:
     def table(name: str, file: str | None = None) -> list[dict[str, str]]:
-        return _rows(Path(str(resources.files("statsmodels.datasets"))) / name / (file or f"{name}.csv"))
+        return _rows(_package("statsmodels") / "datasets" / name / (file or f"{name}.csv"))
 
     macro = table("macrodata")
     for column in ("realgdp", "realcons", "realinv", "realgovt", "realdpi", "cpi", "m1", "tbilrate", "unemp", "pop"):
@@ -113,14 +113,14 @@ def _statsmodels() -> Iterator[tuple[str, Any]]:
 
 
 def _stocks() -> Iterator[tuple[str, Any]]:
-    rows = _rows(Path(str(resources.files("matplotlib"))) / "mpl-data/sample_data/Stocks.csv", skip=1)
+    rows = _rows(_package("matplotlib") / "mpl-data/sample_data/Stocks.csv", skip=1)
     for name in list(rows[0])[1:]:
         known = {row["Date"][:7]: float(row[name]) for row in rows if row[name]}
         yield f"{name} a month", list(known.values())
 
 
 def _purchases() -> Any:
-    path = Path(str(resources.files("lifetimes"))) / "datasets/CDNOW_master.txt"
+    path = _package("lifetimes") / "datasets/CDNOW_master.txt"
     days = [datetime.strptime(line.split()[1], "%Y%m%d") for line in path.read_text().splitlines()[1:] if line.split()]
     return np.bincount([(day - datetime(1997, 1, 1)).days // 7 for day in days])[:78]
 
@@ -135,6 +135,14 @@ def _tweets(folder: Path, ticker: str) -> Iterator[tuple[str, Any]]:
             key = time.strftime(form).format(time.hour // 6)
             sums[key] = sums.get(key, 0.0) + float(row["value"])
         yield name, list(sums.values())[1:-1]  # the first and the last are cut off
+
+
+def _package(name: str) -> Path:
+    """Return where a package lies; it is read as data, and not imported."""
+    found = find_spec(name)
+    assert found is not None
+    assert found.submodule_search_locations
+    return Path(found.submodule_search_locations[0])
 
 
 def _mean_by(pairs: Iterable[tuple[str, float]]) -> list[float]:

@@ -21,7 +21,7 @@ def print_tested(test: Backtest | None, verdict: Message) -> None:
         {
             **item.as_dict(),
             "gain": item.gain.value if item.gain else None,
-            "lead": percent(item.lead.value) if item.lead else None,
+            "lead": f"{item.lead.value:+.0%}" if item.lead else None,
             "weight": test.weights.get(item.model),
             "inside 90 %": percent(item.coverage["90%"]),
         }

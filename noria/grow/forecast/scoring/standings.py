@@ -196,7 +196,7 @@ class Backtest:
 
     def verdict(self) -> Message:
         """Return what the back-test says, and where its origins lie, as sentences in each language."""
-        return joined("join.sentences", [self._summary(), *self.regimes()])
+        return joined("join.sentences", [self._summary(), *([] if self.still else self.regimes())])
 
     def _summary(self) -> Message:
         ruling, lead = self.ruling, self.ruling.lead
@@ -300,9 +300,11 @@ class Table:
         return blocks_of(self.places, horizon)[-1] + 1
 
     def leads(self, level: float = LEVEL) -> dict[str, Lead]:
-        """Return by what part each model's energy score is below that of the better bar."""
+        """Return by what part each model's energy score is below that of the better bar; none where that was never off."""
         bar = self.energy[self.bar]
-        whole = max(float(bar.mean()), 1e-12)
+        whole = float(bar.mean())
+        if whole < 1e-9:
+            return {}
         return self._leads([(bar - self.energy[name]) / whole for name in self.models], level)
 
     def gains(self, level: float = LEVEL) -> dict[str, Lead]:
