@@ -293,6 +293,25 @@ def test_a_budget_that_is_over_before_the_first_step_is_one_line() -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_what_has_no_time_left_is_not_measured_first(tmp_path: Path) -> None:
+    world, setup = World(), small()
+    budget = Budget(15.0, world.clock)
+    world.now = 40.0
+    with pytest.raises(
+        SettingError, match=r"a budget of 15 s is over before the first step: 40 s went .* give 2\.0 minutes"
+    ):
+        train(
+            setup.module,
+            setup.batches,
+            setup.objective,
+            TrainSettings(seconds=15.0),
+            tmp_path,
+            Report.silent(),
+            budget=budget,
+        )
+    assert world.now == 40.0
+
+
 def test_one_slow_moment_does_not_shorten_the_run() -> None:
     world, taken = World(), []
 

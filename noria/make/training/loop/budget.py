@@ -72,6 +72,19 @@ class Budget:
         if self.seconds is not None:
             self.began = min(self.began, self.clock() - share * self.seconds)
 
+    def check(self) -> None:
+        """Refuse to begin measuring where what came before has taken all of the time, and what the bound allows beyond it.
+
+        Raises:
+            SettingError: says so, and what would do.
+        """
+        gone = self.spent()
+        if self.seconds is not None and gone > OVER * self.seconds + START / 2:
+            raise SettingError(
+                message("make.budget_gone", budget=span(self.seconds), spent=span(gone)),
+                hint=message("make.budget_hint", minutes=3 * gone / 60),
+            )
+
     def until(self, share: float) -> Budget:
         """Return the budget that ends when this share of it is over."""
         part = Budget(None if self.seconds is None else share * self.seconds, self.clock)

@@ -56,6 +56,7 @@ def make_plan(
     """
     group, fixed = stepper.group, settings.steps
     machine = replace(group.on_main(lambda: measure(settings.number_type)), workers=group.workers)
+    group.on_main(budget.check)
     plan = stepper.plan = Plan("", fixed or 1_000_000, machine, 0.0)
     before = {name: tensor.clone() for name, tensor in learned(module).items()}
     group.learner.train()
