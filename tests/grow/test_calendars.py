@@ -105,4 +105,7 @@ def test_a_day_that_wanders_within_its_month_or_week_is_named_by_it() -> None:
 
 def test_what_is_no_time() -> None:
     assert [is_time(text) for text in ("2024", "2024-02", "2024-02-29")] == [True] * 3
-    assert not any(is_time(text) for text in ("2023-02-29", "24-01", "1899", "2201-01-01", "2024-W05", "２０２４", ""))
+    assert not any(
+        is_time(text)
+        for text in ("2023-02-29", "24-01", "1899", "2201-01-01", "2024-W05", "2024-W05-1", "２０２４", "")
+    )

@@ -22,6 +22,7 @@ from noria.core.errors import FolderError, InputError, ResourceError, SettingErr
 from noria.core.folder import write_json
 from noria.core.messages import message
 from noria.core.progress import MetricsLog
+from noria.grow.series.calendars import is_time
 
 from .endpoint import Assistant
 from .mentions import Brand
@@ -139,12 +140,10 @@ class Panel:
         """
         facts = {name: getattr(settings, name) for name in _FIXED}
         time = settings.wave or self._open_wave() or self._today(today)
+        if not is_time(time) or len(time) == len("YYYY"):
+            raise SettingError(message("answers.wave_date"), found=time, allowed="YYYY-MM-DD, YYYY-MM")
         if self.waves and len(time) != len(next(iter(self.waves))):
             raise SettingError(message("answers.wave_form"), found=time, allowed=next(iter(self.waves)))
-        try:
-            date.fromisoformat(time if len(time) == 10 else f"{time}-01")
-        except ValueError:
-            raise SettingError(message("answers.wave_date"), found=time, allowed="YYYY-MM-DD, YYYY-MM") from None
         wave = Wave(time, tuple(questions), tuple(assistants), settings.draws, facts)
         wave = self.waves[time].joined(wave) if time in self.waves else wave
         self.waves = dict(sorted({**self.waves, time: wave}.items()))

@@ -17,7 +17,7 @@ class AskSettings(Settings):
     variable that holds the key, by default NAME_API_KEY."""
     draws: Annotated[int, Field(ge=1, le=100)] = 5
     """Answers to each question from each assistant."""
-    wave: Annotated[str, Field(pattern=r"^(\d{4}-\d{2}(-\d{2})?)?$")] = ""
+    wave: str = ""
     """Date of this round of asking, YYYY-MM-DD or YYYY-MM; by default the round that is not yet whole, else today."""
     limit: Annotated[int, Field(ge=1)] | None = None
     """Most calls this time; the same command goes on from there."""

@@ -176,7 +176,12 @@ def is_time(text: str) -> bool:
     """Return whether a text is a time of a series: YYYY, YYYY-MM or YYYY-MM-DD, 1900 to 2200."""
     lengths = {4: "-01-01", 7: "-01", 10: ""}
     try:
-        return text.isascii() and 1900 <= date.fromisoformat(text + lengths[len(text)]).year <= 2200
+        # A day of an ISO week, 2026-W05-1, is a date to Python and none of these forms.
+        return (
+            text.isascii()
+            and text.replace("-", "").isdigit()
+            and 1900 <= date.fromisoformat(text + lengths[len(text)]).year <= 2200
+        )
     except (KeyError, ValueError):
         return False
 

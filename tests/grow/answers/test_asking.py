@@ -291,6 +291,8 @@ def test_a_wave_grows_and_never_changes(tmp_path: Path) -> None:
             ("bot is not what", lambda: ask(tmp_path / "a", Assistant("bot", server.url, "other"), wave="2026-11")),
             ("dates of waves are of one form", lambda: ask(tmp_path / "a", server, wave="2026-12-01")),
             ("no date of a wave", lambda: ask(tmp_path / "b", server, wave="2026-13-01")),
+            ("no date of a wave", lambda: ask(tmp_path / "b", server, wave="Nov")),
+            ("no date of a wave", lambda: ask(tmp_path / "b", server, wave="2026-W05-1")),
             ("two assistants have one name", lambda: ask(tmp_path / "a", server, server)),
             ("nobody to ask", lambda: ask(tmp_path / "a")),
         ]
