@@ -115,7 +115,11 @@ def check_header(names: Sequence[str], source: str | Path) -> None:
     if not named:
         raise InputError(message("errors.empty", name=source), allowed=message("errors.header_line"))
     if twice := sorted({name for name in named if named.count(name) > 1}):
-        raise InputError(message("text.two_columns", source=source), found=", ".join(twice))
+        raise InputError(
+            message("text.two_columns", source=source),
+            found=", ".join(twice),
+            allowed=message("text.columns_once"),
+        )
 
 
 def bare_names(cells: Iterable[str]) -> tuple[str, ...]:
