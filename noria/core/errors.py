@@ -56,17 +56,19 @@ class NoriaError(Exception):
 
     def text(self, language: str) -> str:
         """Return the error on one line, in a language as far as its parts are messages."""
+        return " ".join(self.told()[language].split())
+
+    def told(self) -> Message:
+        """Return the error as a message, for what goes on without it and says why: a part of an answer, a page."""
         parts = []
         if self.found is not None:
-            found = self.found[language] if isinstance(self.found, Message) else self.found
-            parts.append(message("errors.found", found=shorten(found)))
+            parts.append(message("errors.found", found=_shown(self.found)))
         if self.allowed:
             parts.append(message("errors.allowed", allowed=self.allowed))
         if self.hint:
             parts.append(as_is(self.hint) if not isinstance(self.hint, Message) else self.hint)
         what = self.what if isinstance(self.what, Message) else as_is(self.what)
-        line = message("errors.line", what=what, parts=joined("join.clauses", parts)) if parts else what
-        return " ".join(line[language].split())
+        return message("errors.line", what=what, parts=joined("join.clauses", parts)) if parts else what
 
 
 class UserError(NoriaError):
@@ -147,6 +149,12 @@ def shorten(value: object, width: int = 80) -> str:
     text = repr(value) if isinstance(value, str) else str(value)
     text = " ".join(text.split())
     return text if len(text) <= width else text[: width - 1] + "…"
+
+
+def _shown(found: object) -> object:
+    """Return what was found as an error shows it: quoted, short, and in the reader's language where it is a message."""
+    short = isinstance(found, Message) and all(len(shorten(text)) < 80 for text in found.both().values())
+    return message("join.quoted", text=found) if short else shorten(found)
 
 
 def nearest(name: str, names: Iterable[str]) -> str | None:

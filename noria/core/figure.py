@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from statistics import NormalDist
 from typing import Any
 
-from .messages import Message, message_of
+from .messages import Message, message, message_of, term
 
 
 @dataclass(frozen=True)
@@ -55,19 +55,21 @@ class Figure:
         kept = {name: text.as_dict() for name, text in texts.items() if isinstance(text, Message)}
         return self.as_dict() | ({"messages": kept} if kept else {})
 
-    def text(self) -> str:
+    def text(self, language: str = "en") -> str:
         """Return the figure on one line, as the ledger shows it.
 
         >>> Figure("accuracy", 0.8927, n=1746, low=0.878, high=0.907, baseline=0.8575).text()
         'accuracy 0.893 [0.878, 0.907] n=1,746 (baseline 0.858)'
         """
-        unit = f" {self.unit}" if self.unit else ""
+        name, unit, note = (term(text)[language] for text in (self.name, self.unit, self.note))
+        unit = f" {unit}" if unit else ""
         interval = (
             f" [{number(self.low)}, {number(self.high)}]" if self.low is not None and self.high is not None else ""
         )
-        baseline = f" (baseline {number(self.baseline)})" if self.baseline is not None else ""
-        note = f" {self.note}" if self.note else ""
-        return f"{self.name} {number(self.value)}{unit}{interval} n={self.n:,}{baseline}{note}"
+        told = message("figures.baseline", value=number(self.baseline)) if self.baseline is not None else None
+        baseline = told[language] if told else ""
+        note = f" {note}" if note else ""
+        return f"{name} {number(self.value)}{unit}{interval} n={self.n:,}{baseline}{note}"
 
 
 def proportion(name: str, successes: int, n: int, *, level: float = 0.95, **facts: Any) -> Figure:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from noria.core.messages import for_terminal, message
+from noria.core.messages import environment_language, for_terminal, message
 
 from .shown import percent, print_table
 
@@ -37,7 +37,7 @@ def print_asked(found: MarketAnalyses) -> None:
 
 def _print_reach(found: Penetration) -> None:
     for figure in found.figures():
-        print(figure.text())
+        print(figure.text(environment_language()))
     if found.why:
         print(for_terminal(message("lines.identified", why=for_terminal(found.why))))
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import noria
-from noria.core.messages import for_terminal, message
+from noria.core.messages import environment_language, for_terminal, message
 from noria.grow.settings import LogSettings, UserSettings
 
 from .lifetime import print_ahead, print_held_out
@@ -93,9 +93,9 @@ def _print(study: UserStudy) -> None:
     _print_growth(study)
     for title, figures in figures_of(study).items():
         if figures:
-            print(title)
+            print(for_terminal(title))
         for figure in figures:
-            print(f"  {figure.text()}")
+            print(f"  {figure.text(environment_language())}")
     if study.holdout:
         print_held_out(study.holdout)
     if study.future:
@@ -107,7 +107,9 @@ def _print(study: UserStudy) -> None:
         print_table(study.funnel.rows(), ["step", "users", "of_before", "low", "high", "of_first", "median_hours"])
     for what, why in {**study.journey.silence, **study.silences}.items():
         silent = (
-            message(f"lines.silent.{_SILENT[what]}") if what in _SILENT else message("lines.not_measured", what=what)
+            message(f"lines.silent.{_SILENT[what]}")
+            if what in _SILENT
+            else message("lines.not_measured", what=message(f"lines.step.{what}"))
         )
         print(for_terminal(message("lines.silence", what=silent, why=why)))
 

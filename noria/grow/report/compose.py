@@ -96,12 +96,12 @@ def compose(
             reach = reach_of(points, market.measure, market.market, sizing) if points is not None else None
             sections.append(potential_section(sizes, reach))
         bar.advance()
-        sections += _or_why(left_out, "segments and targets", lambda: _of_targets(opened))
+        sections += _or_why(left_out, message("lines.part.targets"), lambda: _of_targets(opened))
         bar.advance()
     if ahead.of in FURTHER:
         sections += _or_why(
             left_out,
-            f"forecast of {ahead.of}",
+            message("lines.part.ahead", of=ahead.of),
             lambda: [outcome_section(look_ahead(_file_of(series), ahead, market, log=settings, joint=ahead))],
         )
     if answers is not None:
@@ -128,7 +128,7 @@ def _or_why(left_out: dict[str, str], what: str, make: Callable[[], list[Section
     try:
         return make()
     except InputError as error:
-        left_out[what] = str(error)
+        left_out[what] = error.told()
         return []
 
 
@@ -142,7 +142,7 @@ def _of_users(
         sections.append(usage_section(usage(facts)))
         sections += _or_why(
             left_out,
-            "the server's own shares",
+            message("lines.part.served"),
             lambda: own_sections(facts, settings.period, targets=False, calendar=settings.calendar()),
         )
     ahead = study_users_ahead(opened, period_for(opened), horizon=market.horizon, seed=market.seed)
@@ -167,8 +167,8 @@ def _of_market(
         seen = study_market(points, market, unlisted=unlisted)
         return [market_section(seen.market, seen.forecast, seen.backtest, seen.model)]
 
-    sections = _or_why(left_out, "the market's shares", held)
-    sections += _or_why(left_out, "what moved the shares", moved)
+    sections = _or_why(left_out, message("lines.part.shares"), held)
+    sections += _or_why(left_out, message("lines.part.moved"), moved)
     if drive.driver or happenings:
         sections.append(drivers_section(drivers(points, market.measure, market.market, drive, happenings, unlisted)))
     return sections

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from noria.core.figure import Figure
+from noria.core.messages import message
 
 from .holdout import HoldOut, LifetimeAhead
 from .lifetime import LifetimeModel
@@ -23,19 +24,27 @@ def figures_of(study: UserStudy) -> dict[str, list[Figure]]:
     )
     known = [need for need in study.needs if need.topic != "(none)"][:8]
     return {
-        f"Retention, {study.retention.kind}, by {study.retention.unit}": [
+        message(
+            "figures.heading.retention",
+            kind=message(f"habits.names.{study.retention.kind}"),
+            unit=message(f"units.one.{study.retention.unit}"),
+        ): [
             *study.retention.curve()[1:4],
             *study.stickiness[-1:],
         ],
-        "From the first act to money": study.journey.figures(),
-        f"Use over the last {study.power.days} days": study.power.figures(),
-        "Needs": [figure for need in known for figure in (need.asked, need.change, need.unmet) if figure],
-        "Survival": [*lived, *(study.rhythm.figures() if study.rhythm else [])],
-        "Lifetime, held out": [
+        message("figures.heading.journey"): study.journey.figures(),
+        message(
+            "figures.heading.use" if study.power.days > 1 else "figures.heading.use_day", days=study.power.days
+        ): study.power.figures(),
+        message("figures.heading.needs"): [
+            figure for need in known for figure in (need.asked, need.change, need.unmet) if figure
+        ],
+        message("figures.heading.survival"): [*lived, *(study.rhythm.figures() if study.rhythm else [])],
+        message("figures.heading.lifetime"): [
             *(study.holdout.figures() if study.holdout else []),
             *(study.spend.figures() if study.spend else []),
         ],
-        "Lifetime, weeks to come": [study.future.figure()] if study.future else [],
+        message("figures.heading.ahead"): [study.future.figure()] if study.future else [],
     }
 
 

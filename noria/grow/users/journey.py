@@ -142,7 +142,7 @@ def _conversions(log: Log, referral: bool) -> Any:
 
 def _referral(log: Log, silence: dict[str, str]) -> tuple[Figure | None, Figure | None]:
     if log.facts is None:
-        silence["referral"] = "a log without kinds of events tells of no referral"
+        silence["referral"] = message("figures.silence.no_kinds")
         return None, None
     found = _conversions(log, referral=True)
     each = found.group_by("user").aggregate(brought=found.count())

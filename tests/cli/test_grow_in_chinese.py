@@ -1,0 +1,45 @@
+"""What `noria grow` prints where the terminal is Chinese: no line of English sentences."""
+
+from __future__ import annotations
+
+import re
+from datetime import date, timedelta
+from pathlib import Path
+
+import pytest
+
+from noria.cli.main import main
+from noria.core.errors import InputError
+from noria.core.messages import message
+
+ENGLISH = re.compile(r"(?<![\w-])[a-z]{2,} [a-z]{2,}(?![\w-])")
+"""Two words of English in a row: no name of a column, a flag or a model."""
+
+
+@pytest.fixture(autouse=True)
+def _chinese(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NORIA_LANG", "zh")
+
+
+def english(said: str) -> list[str]:
+    """Return the lines that a reader of Chinese alone cannot read."""
+    return [line for line in said.splitlines() if ENGLISH.search(line)]
+
+
+def test_users_of_a_short_log(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = [f"u{number % 7},{date(2026, 1, 5) + timedelta(days=number % 40)},{number}" for number in range(60)]
+    path = tmp_path / "visits.csv"
+    path.write_text("\n".join(["user,time,value", "u1,nonsense,3", *lines]), encoding="utf-8")
+    assert main(["grow", "users", str(path)]) == 0
+    said = capsys.readouterr().out
+    assert english(said) == []
+    assert "留存（首次，按周）" in said
+    assert "没有生命周期预测：太短" in said
+
+
+def test_an_error_is_a_message_that_goes_on() -> None:
+    error = InputError(message("grow.too_short"), found=message("grow.days", days=3), allowed=message("grow.more_11"))
+    assert str(error) == error.told() == error.text("en")
+    assert error.told()["zh"] == error.text("zh")
+    assert "'3 天'" in error.text("zh")
+    assert not ENGLISH.search(error.text("zh"))
