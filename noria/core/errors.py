@@ -56,9 +56,9 @@ class NoriaError(Exception):
 
     def text(self, language: str) -> str:
         """Return the error on one line, in a language as far as its parts are messages."""
-        return " ".join(self.told()[language].split())
+        return " ".join(self.as_message()[language].split())
 
-    def told(self) -> Message:
+    def as_message(self) -> Message:
         """Return the error as a message, for what goes on without it and says why: a part of an answer, a page."""
         parts = []
         if self.found is not None:

@@ -53,7 +53,7 @@ def study_market(
     try:
         test = backtest(market, horizon=settings.holdout, seed=settings.seed)
     except InputError as error:
-        test, silence = None, error.told()
+        test, silence = None, error.as_message()
     name = settings.model if settings.model != "best" else test.winner if test else "persistence"
     try:
         weights = test.weights if test else None
@@ -62,5 +62,5 @@ def study_market(
         )
         ahead = with_newcomers(ahead, market, seed=settings.seed) if newcomers else ahead
     except InputError as error:
-        return MarketStudy(market, None, test, name, error.told())
+        return MarketStudy(market, None, test, name, error.as_message())
     return MarketStudy(market, ahead, test, name, "" if test else silence)

@@ -39,7 +39,17 @@ def test_users_of_a_short_log(tmp_path: Path, capsys: pytest.CaptureFixture[str]
 
 def test_an_error_is_a_message_that_goes_on() -> None:
     error = InputError(message("grow.too_short"), found=message("grow.days", days=3), allowed=message("grow.more_11"))
-    assert str(error) == error.told() == error.text("en")
-    assert error.told()["zh"] == error.text("zh")
+    assert str(error) == error.as_message() == error.text("en")
+    assert error.as_message()["zh"] == error.text("zh")
     assert "'3 天'" in error.text("zh")
     assert not ENGLISH.search(error.text("zh"))
+
+
+def test_a_corrected_p_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [f"{user},{'treat' if user % 2 else 'control'},{user % 7},{user % 5}" for user in range(40)]
+    path = tmp_path / "trial.csv"
+    path.write_text("\n".join(["user,variant,outcome,paid", *rows]), encoding="utf-8")
+    assert main(["grow", "promote", "experiment", str(path), "--also", "paid"]) == 0
+    said = capsys.readouterr().out
+    assert english(said) == []
+    assert "（已按全部比较校正）" in said

@@ -85,11 +85,11 @@ def study_levels(
             one = estimator_for(curve, estimator)
             adoptions[curve] = fit_compared(history.values, curve, kind=history.kind, estimator=one, source=source)
         except InputError as error:
-            silence = error.told()
+            silence = error.as_message()
     try:
         test = backtest_levels(history, horizon=holdout, models=models, seed=seed)
     except InputError as error:
-        test, silence = None, error.told()
+        test, silence = None, error.as_message()
     name = model if model != "best" else test.winner if test else BASELINE
     times = tuple(times_ahead(history, horizon))
     try:
@@ -97,7 +97,7 @@ def study_levels(
             history, name, horizon, draws=draws, seed=seed, weights=test.weights if test else None, models=models
         )
     except InputError as error:
-        return LevelStudy(history, source, adoptions, test, None, name, times, error.told(), licence, as_of)
+        return LevelStudy(history, source, adoptions, test, None, name, times, error.as_message(), licence, as_of)
     return LevelStudy(history, source, adoptions, test, outlook, name, times, "" if test else silence, licence, as_of)
 
 

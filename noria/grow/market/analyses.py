@@ -180,7 +180,7 @@ def _with_position(
         with closing(open_log(where, log)) as opened:
             return replace(found, position=position(opened, settings))
     except InsufficientDataError as error:
-        return replace(found, silence={"position": error.told()})
+        return replace(found, silence={"position": error.as_message()})
 
 
 def _with_shares(
@@ -192,7 +192,7 @@ def _with_shares(
             moved = movement(series, market.measure, market.market, basis)
             return replace(found, shares=moved.market, movement=moved)
         except InsufficientDataError as error:
-            found = replace(found, silence={**found.silence, "decomposition": error.told()})
+            found = replace(found, silence={**found.silence, "decomposition": error.as_message()})
     if market.market is not None:
         return replace(found, shares=shares(series, market.measure, market.market, unlisted=basis.unlisted))
     points = [point for point in without_whole_segments(series).points if market.measure in (None, point.measure)]

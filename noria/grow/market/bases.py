@@ -41,7 +41,7 @@ def bases(series: Series, segment: str | None = None, *, unlisted: Unlisted = "a
                 else whole_market(series, measure, unlisted=unlisted)
             )
         except InputError as error:
-            silence[measure] = error.told()
+            silence[measure] = error.as_message()
     if not markets:
         raise InputError(message("grow.measure_gives"), found="; ".join(silence.values()))
     return Bases(markets, silence)

@@ -330,9 +330,12 @@ def _comparison_text(comparison: Comparison, metric: str, estimate: Estimate) ->
     verdict = message(
         f"experiment.verdict.{'unclear' if not comparison.clear else 'rise' if item.value > 0 else 'fall'}"
     )
+    p: str = f"{comparison.p_adjusted:.2g}"
+    if p != f"{item.p:.2g}":
+        p = message("experiment.p_of_all", p=p)
     if estimate.kind == "rank" and item.has_interval:
         ends = f"{0.5 + item.value:.3f} [{0.5 + item.low:.3f}, {0.5 + item.high:.3f}]"
-        return message("experiment.rank", **names, ends=ends, p=comparison.p_adjusted, verdict=verdict)
+        return message("experiment.rank", **names, ends=ends, p=p, verdict=verdict)
     if estimate.kind in ("trimmed", "rank", "quantile") and not item.has_interval:
         return message(f"experiment.without_interval.{estimate.kind}", **names, item=item.value)
     if not item.has_interval and "cuped" in item.method:
@@ -348,7 +351,6 @@ def _comparison_text(comparison: Comparison, metric: str, estimate: Estimate) ->
         )
     scale, unit = (100, message("experiment.points_2")) if metric == "rate" else (1, as_is(""))
     value, low, high = (f"{end * scale:+.3g}" for end in (item.value, item.low, item.high))
-    p = f"{comparison.p_adjusted:.2g}"
     lift: Message = as_is("")
     if item.lift_low is not None and item.lift_high is not None and item.lift is not None:
         lift = message("experiment.lift", lift=item.lift, low=item.lift_low, high=item.lift_high)

@@ -128,7 +128,7 @@ def _or_why(left_out: dict[str, str], what: str, make: Callable[[], list[Section
     try:
         return make()
     except InputError as error:
-        left_out[what] = error.told()
+        left_out[what] = error.as_message()
         return []
 
 

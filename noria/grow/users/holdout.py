@@ -288,7 +288,7 @@ def hold_out(log: Log, until: date, weeks: int, *, model: str = BEST, draws: int
     chosen = model if model != BEST else min(scores, key=lambda name: scores[name])
     shocks = common_shocks(models[chosen], log, history)
     ahead = forecast_acts(models[chosen], history, weeks, shocks=shocks, draws=draws, seed=seed)
-    silences = {name: error.told() for name, error in failed.items()}
+    silences = {name: error.as_message() for name, error in failed.items()}
     return HoldOut(models, chosen, model != BEST, history, shocks, ahead, outcome, float(shocks.recent), silences)
 
 

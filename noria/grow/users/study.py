@@ -115,7 +115,7 @@ def study_users(log: Log, unit: Period = "week", *, settings: UserSettings | Non
                 )
             return make()
         except InputError as error:
-            silences[name] = error.told()
+            silences[name] = error.as_message()
             return None
 
     lifetimes = held("lifetime", lambda: hold_out(log, until, weeks, model=model, seed=seed))
@@ -126,12 +126,12 @@ def study_users(log: Log, unit: Period = "week", *, settings: UserSettings | Non
         try:
             future = ahead_of(log, settings.until or log.as_of, ahead, model=name, reason=reason, seed=seed)
         except InputError as error:
-            silences["future"] = error.told()
+            silences["future"] = error.as_message()
     lived: Survival | None = None
     try:
         lived = survival(log, settings.lapse_days)
     except InputError as error:
-        silences["survival"] = error.told()
+        silences["survival"] = error.as_message()
     return UserStudy(
         log,
         growths,

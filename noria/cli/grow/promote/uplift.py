@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from noria.core.messages import for_terminal, message
+from noria.core.messages import environment_language, for_terminal, message
 from noria.grow.promote.settings import UnitSettings, UpliftSettings
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def _show(found: Uplift) -> int:
     print_table(
         [
             {
-                "users by score": f"fifth {place + 1}",
+                "users by score": for_terminal(message("uplift.fifth", place=place + 1)),
                 "users": group.n,
                 "effect": group.value,
                 "low": group.low if group.has_interval else None,
@@ -92,7 +92,7 @@ def _show(found: Uplift) -> int:
         ],
         ["users by score", "users", "effect", "low", "high"],
     )
-    print(f"  {found.figure().text()}")
+    print(f"  {found.figure().text(environment_language())}")
     print(for_terminal(found.text()))
     if found.found:
         print_table(

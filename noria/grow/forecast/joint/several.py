@@ -191,7 +191,7 @@ def study_amounts(
     try:
         test, silence = backtest_amounts(history, models, horizon=holdout, seed=seed), ""
     except InputError as error:
-        test, silence = None, error.told()
+        test, silence = None, error.as_message()
     name = model if model != "best" else test.winner if test else BASELINE
     outlook = _forecast(history, models, name, horizon, draws, seed, test.weights if test else None)
     unknown_yet = np.flatnonzero(np.isnan(outlook.draws).any((0, 1)))

@@ -125,7 +125,7 @@ def study_effort(
     except InputError as error:
         if study.outlook is None or model == MODEL:
             raise
-        return replace(study, silence=error.told())
+        return replace(study, silence=error.as_message())
     others = {name: replace(one, efforts=effort.names) for name, one in fitted.others.items()}
     named = replace(fitted, efforts=effort.names, others=others)
     return replace(study, adoptions={**study.adoptions, MODEL: named})
