@@ -121,7 +121,18 @@ def _advice(table: Table, missing: Bools) -> list[Flag]:
     if not partly.any():
         return []
     listed = [table.names[column] for column in np.flatnonzero(along(partly, 0))]
-    return [Flag("advice", "", message("flags.advice.know_these_periods_give", **_listed(listed)))]
+    there = table.states < 2
+    begun, over = np.logical_or.accumulate(there), np.logical_or.accumulate(there[::-1])[::-1]
+    ends = (partly & ~(begun & over)).any()  # before a first value or after a last one
+    return [
+        Flag(
+            "advice",
+            "",
+            message("flags.advice.know_these_periods_give", **_listed(listed))
+            if ends
+            else message("flags.advice.give_or_say_between", **_listed(listed)),
+        )
+    ]
 
 
 def derived_flags(table: Table) -> list[Flag]:

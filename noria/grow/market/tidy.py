@@ -15,7 +15,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from noria.core.messages import message
+from noria.core.messages import joined, message
 from noria.grow.series.cells import Flag
 from noria.grow.series.series import Floats, Point, Series
 from noria.grow.series.units import called_share, read_scale, scale_of
@@ -213,6 +213,17 @@ def _without_total(points: list[Point], sums_throughout: set[str]) -> tuple[list
                     message("flags.total.called_total_above_sum", name=name),
                 )
             )
+        begun, over = np.logical_or.accumulate(~np.isnan(parts)), np.logical_or.accumulate(~np.isnan(parts)[::-1])[::-1]
+        holes = np.isnan(parts) & begun & over
+        short = (
+            known & equal & holes.any(1)
+        )  # as a spreadsheet adds up what there is: it says nothing of who is missing
+        for row in np.flatnonzero(short).tolist():
+            missed = joined("join.list", [names[others[at]] for at in np.flatnonzero(holes[row]).tolist()])
+            flags.append(
+                Flag("total", times[row], message("flags.total.sum_of_what_is_there", name=name, missed=missed))
+            )
+        known = known & ~short
         if OTHER in names and names.index(OTHER) not in others:  # a subtotal of those that are named
             whole = whole + values[:, names.index(OTHER)]
         return kept, flags, {times[row]: float(whole[row]) for row in np.flatnonzero(known & ~np.isnan(whole))}

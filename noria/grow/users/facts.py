@@ -33,9 +33,9 @@ def figures_of(study: UserStudy) -> dict[str, list[Figure]]:
             *study.stickiness[-1:],
         ],
         message("figures.heading.journey"): study.journey.figures(),
-        message(
-            "figures.heading.use" if study.power.days > 1 else "figures.heading.use_day", days=study.power.days
-        ): study.power.figures(),
+        message("figures.heading.use", days=study.power.days)
+        if study.power.days > 1
+        else message("figures.heading.use_day"): study.power.figures(),
         message("figures.heading.needs"): [
             figure for need in known for figure in (need.asked, need.change, need.unmet) if figure
         ],

@@ -285,3 +285,21 @@ def test_a_name_that_a_published_rest_may_hold_is_no_event() -> None:
     assert "inside the rest, if anywhere" in next(flag.what for flag in market.flags if flag.code == "bounded")
     assert not {"entry", "exit"} & {code for code, _ in codes(market)}
     assert rank_stability(market)[0].moved < 0.02
+
+
+def test_a_total_of_those_that_are_there_says_nothing_of_a_hole() -> None:
+    """A spreadsheet adds up what there is: Bolt, 900 before and 950 after, is not zero in between."""
+    rows = {"2024-01": (1200, 900, 2100), "2024-02": (1300, None, 1300), "2024-03": (1400, 950, 2350)}
+    points = [
+        Point(time, name, "", "sales", None if value is None else float(value), "units")
+        for time, values in rows.items()
+        for name, value in zip(("Acme", "Bolt", "Total"), values, strict=True)
+    ]
+    market = shares(Series(tuple(points), PROVENANCE))
+    state, low, high = told(market, 1, "Bolt")
+    assert (state, low) == ("missing", 0.0)
+    assert high > 0.5
+    said = [str(flag.text()) for flag in market.flags]
+    assert any("Total is the sum of those that are there, without Bolt" in line for line in said)
+    assert not any("--unlisted outside" in line for line in said)  # which helps before a first value and after a last
+    assert any("--unlisted below-cut" in line for line in said)

@@ -218,6 +218,8 @@ class Backtest:
             **counts,
         }
         if ruling.verdict == "cannot tell":
+            if self.horizon == 1:  # no horizon is smaller
+                return message("forecast.cannot_tell_yet", enough=ENOUGH, more=ruling.periods_more, **facts)
             return message("forecast.cannot_tell", enough=ENOUGH, more=ruling.periods_more, **facts)
         if ruling.verdict == "beats":
             return message("forecast.beats_bar", gain=ruling.gain.value if ruling.gain else 0.0, **facts)

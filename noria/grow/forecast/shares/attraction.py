@@ -22,7 +22,7 @@ from scipy.stats import invwishart
 
 from noria.core.errors import InputError
 from noria.core.figure import Figure
-from noria.core.messages import message, term
+from noria.core.messages import joined, message, term
 from noria.grow.market.share import Shares
 from noria.grow.series.calendars import following
 from noria.grow.series.series import Floats
@@ -196,12 +196,11 @@ def check_forecastable(market: Shares) -> None:
     known = int(market.whole.sum())
     if known < MINIMUM:
         told = [flag.what for flag in market.flags if flag.code in ("missing", "renamed", "advice")]
-        why = f" of {len(market.times)}: {'; '.join(dict.fromkeys(told[:2] + told[-2:]))}" if told else ""
         raise InputError(
             message("grow.too_few_periods"),
             found=known,
-            allowed=message("grow.more_4", minimum=MINIMUM, why=why),
-            hint=None if told else message("grow.show_shares"),
+            allowed=message("grow.more_4", minimum=MINIMUM, periods=len(market.times)),
+            hint=joined("join.clauses", dict.fromkeys(told[:2] + told[-2:])) if told else message("grow.show_shares"),
         )
 
 
