@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import noria
 from tests.contracts.reference.markdown import AGAIN, anchor
 from tests.contracts.reference.pages import FOLDER, pages
 from tests.contracts.tree import NAMED, REPOSITORY, named
@@ -73,6 +74,9 @@ def test_links_lead_to_headings_that_are_there(page):
 def defined(module: str) -> set[str] | None:
     """Return the names that a module of noria defines or imports, and its modules where it is a package; None: no such module."""
     path = REPOSITORY / module.replace(".", "/")
+    lazily = noria._PLACES.get(module.removeprefix("noria."))
+    if lazily == module.removeprefix("noria."):  # a part of the Python API, such as noria.promote
+        path = REPOSITORY / "noria" / "api" / lazily
     file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
     if not file.exists():
         return None
