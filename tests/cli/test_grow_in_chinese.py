@@ -37,6 +37,18 @@ def test_users_of_a_short_log(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert "没有生命周期预测：太短" in said
 
 
+def test_shares_name_source_and_rest(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "market.csv"
+    path.write_text(
+        "月份,品牌,份额\n2026-01,甲,40%\n2026-01,乙,30%\n2026-02,甲,45%\n2026-02,乙,30%\n", encoding="utf-8"
+    )
+    assert main(["grow", "share", str(path), "--source", "协会月报"]) == 0
+    first, heads, *rest = capsys.readouterr().out.splitlines()
+    assert first.startswith("份额：协会月报（未说明许可），截至")
+    assert heads.split()[:4] == ["时间", "甲", "乙", "其他"]
+    assert english("\n".join([first, heads, *rest])) == []
+
+
 def test_an_error_is_a_message_that_goes_on() -> None:
     error = InputError(message("grow.too_short"), found=message("grow.days", days=3), allowed=message("grow.more_11"))
     assert str(error) == error.as_message() == error.text("en")

@@ -103,7 +103,7 @@ def _print_events(study: EventStudy) -> None:
             {
                 "period": f"{offset:+d}",
                 "seen": f"{math.expm1(path):+.1%}",
-                "placebo band": None if low != low else f"{math.expm1(low):+.1%} to {math.expm1(high):+.1%}",
+                "placebo band": None if low != low else f"[{math.expm1(low):+.1%}, {math.expm1(high):+.1%}]",
             }
             for offset, path, low, high in zip(study.offsets, study.path, study.low, study.high, strict=True)
         ],

@@ -12,7 +12,7 @@ from noria.grow.settings import ForecastSettings, JointSettings, LogSettings, Ma
 
 from .backtested import print_tested
 from .joint import print_joint
-from .shown import Flatten, Switch, percent, print_json, print_table, write_parquet
+from .shown import Flatten, Switch, entity_name, percent, print_json, print_table, write_parquet
 
 if TYPE_CHECKING:
     from noria.grow.forecast.ahead import Outcome
@@ -104,7 +104,7 @@ def _print_shares(study: Any, rows: list[dict[str, Any]], verdict: Message, draw
     end = study.forecast.times[-1]
     print(for_terminal(message("lines.median_interval", model=study.model, end=end, draws=draws)))
     shown = [
-        {"entity": row["entity"], **{key: percent(row[key]) for key in ("median", "low", "high")}}
+        {"entity": entity_name(row["entity"]), **{key: percent(row[key]) for key in ("median", "low", "high")}}
         for row in rows
         if row["time"] == end
     ]

@@ -13,7 +13,16 @@ from noria.grow.market.settings import BasisSettings, DriverSettings, PotentialS
 from noria.grow.settings import LogSettings, MarketSettings
 
 from .analyses import print_asked
-from .shown import Flatten, Switch, percent, print_json, print_lying_or_standing, print_table, write_parquet
+from .shown import (
+    Flatten,
+    Switch,
+    entity_name,
+    percent,
+    print_json,
+    print_lying_or_standing,
+    print_table,
+    write_parquet,
+)
 
 if TYPE_CHECKING:
     from noria.grow.market.analyses import MarketAnalyses
@@ -113,7 +122,10 @@ def _print_bases(study: MarketAnalyses, rows: list[dict[str, Any]]) -> None:
         )
     )
     print_table(
-        [{key: value if key == "entity" else percent(value) for key, value in row.items()} for row in rows],
+        [
+            {key: entity_name(str(value)) if key == "entity" else percent(value) for key, value in row.items()}
+            for row in rows
+        ],
         ["entity", *last],
     )
     for base, why in study.bases.silence.items():
@@ -144,7 +156,7 @@ def _print_segments(results: Mapping[str, Any]) -> None:
 def _print_shares(market: Shares, results: Mapping[str, Any]) -> None:
     from noria.grow.market.share import gathered
 
-    print(f"{results['base']}: {results['source']}")
+    print(for_terminal(message("lines.base", base=results["base"], source=results["source"])))
     _print_periods(market, results)
     counts = {name: count for name, count in results["cells"].items() if count}
     if set(counts) - {"published", "zero", "derived"}:
@@ -190,7 +202,10 @@ def _print_periods(market: Shares, results: Mapping[str, Any]) -> None:
     table = [
         {
             "time": row["time"],
-            **{name: shown_share(row[name], open_.get(row["time"], {}).get(name)) for name in market.entities},
+            **{
+                entity_name(name): shown_share(row[name], open_.get(row["time"], {}).get(name))
+                for name in market.entities
+            },
             "HHI": _hhi(item),
             "CR4": percent(item["cr4"]),
             "entropy": item["entropy"],
@@ -198,7 +213,9 @@ def _print_periods(market: Shares, results: Mapping[str, Any]) -> None:
         for row, item, told in zip(results["shares"], results["concentration"], market.cells.known, strict=True)
         if told.any() or (row["time"] == market.times[-1])
     ][-LATEST:]
-    print_lying_or_standing(table, ["time", *market.entities, "HHI", "CR4", "entropy"], "entity", _MANY)
+    print_lying_or_standing(
+        table, ["time", *map(entity_name, market.entities), "HHI", "CR4", "entropy"], "entity", _MANY
+    )
 
 
 def _hhi(item: Mapping[str, Any]) -> str | float | None:
@@ -236,7 +253,10 @@ def _print_movement(results: Mapping[str, Any]) -> None:
     )
     keys = ["change", "within", "mix", "entry", "exit"]
     print_table(
-        [{"entity": row["entity"], **{key: f"{100 * row[key]:+.2f}" for key in keys}} for row in results["changes"]],
+        [
+            {"entity": entity_name(row["entity"]), **{key: f"{100 * row[key]:+.2f}" for key in keys}}
+            for row in results["changes"]
+        ],
         ["entity", *keys],
     )
     count = len(results["changes"])
@@ -257,7 +277,7 @@ def _print_movement(results: Mapping[str, Any]) -> None:
     print_table(
         [
             {
-                "entity": row["entity"],
+                "entity": entity_name(row["entity"]),
                 **{key: f"{math.expm1(row[key]):+.1%}" for key in ("own", "market", "share")},
                 "from market": row["from_market"],
                 "from share": row["from_share"],

@@ -11,7 +11,8 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from noria.core.messages import catalogue, for_terminal, message
+from noria.core.messages import catalogue, for_terminal, message, term
+from noria.grow.market.labels import OTHER
 
 Flatten = Parameter(name="*")
 Switch = Annotated[bool, Parameter(negative="")]
@@ -20,6 +21,11 @@ Switch = Annotated[bool, Parameter(negative="")]
 def percent(value: float | None) -> str | None:
     """Return a part as a person reads it, in percent."""
     return None if value is None else f"{value:.1%}" if value >= 0.001 or value == 0 else f"{value:.2%}"
+
+
+def entity_name(name: str) -> str:
+    """Return an entity's name as the terminal's reader has it: the rest is a word of ours, and any other name the data's own."""
+    return for_terminal(term(OTHER)) if name == OTHER else name
 
 
 def print_json(value: object) -> int:

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from noria.core.errors import InputError, RowError
-from noria.core.messages import message
+from noria.core.messages import message, name_of
 from noria.text.formats import ENDINGS, FORMATS
 from noria.text.records import Records
 from noria.text.sources import Source
@@ -49,7 +49,7 @@ def load_table(connection: Backend, path: Path, what: str = "table", columns: Wa
         InputError: no such file, or one that cannot be read.
     """
     if not path.is_file():
-        raise InputError(message("grow.such_2", what=what), found=str(path), allowed=message("grow.csv_json"))
+        raise InputError(message("grow.such_2", what=name_of(what)), found=str(path), allowed=message("grow.csv_json"))
     records = _records(path)
     if records.format.kind == "parquet":
         return _parquet(connection, path, columns)

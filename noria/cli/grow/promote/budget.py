@@ -65,7 +65,7 @@ def budget(
         )
     )
     print_table(
-        divided.rows,
+        [{**row, "status": for_terminal(message(f"budget.status.{row['status']}"))} for row in divided.rows],
         ["channel", "status", "bayes_factor", "spend", "planned", "returns", "returns_low", "returns_high", "marginal"],
     )
     print(for_terminal(found.text()))
