@@ -65,3 +65,18 @@ def test_a_corrected_p_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str
     said = capsys.readouterr().out
     assert english(said) == []
     assert "（已按全部比较校正）" in said
+
+
+def test_a_flow_s_curves_and_a_log_in_place_of_a_series(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "flow.csv"
+    rows = [f"{2010 + at},机,{value}" for at, value in enumerate((3, 5, 9, 14, 22, 35, 55, 80))]
+    path.write_text("\n".join(["年,产品,销量", *rows]), encoding="utf-8")
+    asked = ["grow", "forecast", str(path), "--of", "flow", "--source", "年报", "--draws", "100", "--horizon", "2"]
+    assert main(asked) == 0
+    said = capsys.readouterr().out
+    assert english(said) == []
+    assert "无法识别" in said
+    log = tmp_path / "visits.csv"
+    log.write_text("user,time,value\na,2026-01-01T08:00:00Z,1\nb,2026-01-02T09:30:00Z,2\n", encoding="utf-8")
+    assert main(["grow", "share", str(log)]) == 2
+    assert "noria grow users" in capsys.readouterr().err

@@ -126,7 +126,7 @@ def _print_curves(study: Any) -> None:
                 key: None if value is None else significant(value)
                 for key, value in (("value", figure.value), ("low", figure.low), ("high", figure.high))
             },
-            "note": figure.note or None,
+            "note": for_terminal(figure.note) or None,
         }
         for name, fitted in study.adoptions.items()
         for one in (fitted, *fitted.others.values())

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from noria.core.errors import InputError
-from noria.core.messages import message
+from noria.core.messages import message, term
 from noria.core.progress import stage, steps
 from noria.grow.log.log import Log
 from noria.grow.users.periods import Period, number_of, series_time
@@ -139,7 +139,7 @@ def study_users_ahead(
         tuple(series_time(number, unit, log.calendar) for number in numbers),
         active_of(triangle),
         "level",
-        "active users",
+        term("active users"),
         "users",
     )
     return study_levels(

@@ -334,6 +334,8 @@ def _columns_flag(used: Mapping[str, str], values: Sequence[str], *, wide: bool)
 def _missing(part: str, name: str, header: Sequence[str], path: Path) -> InputError:
     flags = {"time": "--time", "value": "--value", "segment": "--segment"}
     hint: Message | None = message("grow.name_flag", flag=flags[part]) if part in flags else None
+    if column_named("user", header):
+        hint = message("grow.perhaps_a_log")
     return InputError(
         message("grow.column_2", place=path, needed=message(f"log.part.{part}")),
         found=", ".join(header),

@@ -18,7 +18,7 @@ from scipy.stats import f as f_distribution
 
 from noria.core.errors import InputError
 from noria.core.figure import Figure, significant
-from noria.core.messages import Message, message
+from noria.core.messages import Message, joined, message
 from noria.grow.series.series import Floats
 
 from .curves import BASS, Curve
@@ -191,8 +191,8 @@ class Adoption:
         found = []
         for name, value in self.parameters.items():
             low, high = self.intervals[name]
-            faults = [] if self.identified[name] else ["not identified"]
-            faults += [] if self.converged else ["the search did not come to rest"]
+            faults = [] if self.identified[name] else [message("forecast.not_identified")]
+            faults += [] if self.converged else [message("forecast.no_rest")]
             found.append(
                 Figure(
                     name,
@@ -202,7 +202,7 @@ class Adoption:
                     high if np.isfinite(high) else None,
                     source=self.source,
                     level=self.level,
-                    note="; ".join(faults),
+                    note=joined("join.clauses", faults),
                 )
             )
         return found
