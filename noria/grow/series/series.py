@@ -29,7 +29,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from noria.core.errors import InputError, RowError, unknown
-from noria.core.messages import message
+from noria.core.messages import message, name_of
 from noria.text.records import read_records
 from noria.text.sources import Source
 
@@ -289,7 +289,7 @@ def _one(kind: str, name: str | None, names: tuple[str, ...]) -> str:
     if name is None:
         if len(names) > 1:
             raise InputError(
-                message("grow.series_several_must", kind=kind),
+                message("grow.series_several_must", kind=name_of(kind)),
                 found=", ".join(names),
                 allowed=message("grow.one_them"),
                 hint=message("grow.name_one_3", value="measure" if kind == "measure" else "market"),

@@ -289,3 +289,11 @@ def test_one_bad_series_among_many_loses_nothing_of_the_others() -> None:
     assert np.isnan(many.parameters["q"][[1, 2]]).all()
     with pytest.raises(SettingError, match="unknown curve"):
         fit_many(sales, "weibull")
+
+
+def test_a_ceiling_below_the_latest_value_is_not_told_as_known() -> None:
+    values = [170, 1000, 5200, 13000, 30000, 61000, 100000, 140000, 180000, 215000, 240000, 260000, 280000, 300000]
+    bass = fit_one([*values, 310000, 330000, 340000, 360000, 365000, 380000], "bass", kind="level")
+    assert bass.intervals["ceiling"][1] < 380_000
+    assert "does not fit" in bass.verdict()
+    assert "lies below the latest value, 380,000" in bass.verdict()

@@ -69,9 +69,11 @@ class Adoption:
         if len(ranked) == 1:
             return message("forecast.estimation.one", name=name, noise=noise)
         ahead = float(ranked[0].log_likelihood[0] - ranked[1].log_likelihood[0])
-        return message(
-            "forecast.estimation.chosen", name=name, noise=noise, ahead=ahead, next=ranked[1].problem.noise.text()
-        )
+        best, second = ranked[0].problem.noise, ranked[1].problem.noise
+        after = second.text()
+        if best.proportional == second.proportional and not second.memory:
+            after = message("forecast.noise.forgotten", size=after)
+        return message("forecast.estimation.chosen", name=name, noise=noise, ahead=ahead, next=after)
 
     def short(self) -> Message:
         """Return estimator and noise in a word each."""
@@ -177,6 +179,14 @@ class Adoption:
         if self.fell:
             return message(
                 "forecast.values_fell_from_growth_curve", max=significant(values.max()), values=significant(values[-1])
+            )
+        if not self.fitted.flow and high < values[-1]:
+            return message(
+                "forecast.ceiling.below",
+                low=significant(low),
+                high=significant(high),
+                level=self.level,
+                latest=significant(values[-1]),
             )
         if self.identified["ceiling"]:
             return message(
