@@ -13,6 +13,8 @@ from noria.core.errors import InputError
 from noria.core.messages import Message, joined, message
 from noria.grow.log.names import alike, one_spelling
 
+from .balance import DOUBTFUL
+
 if TYPE_CHECKING:
     from ibis.backends.duckdb import Backend
 
@@ -93,3 +95,24 @@ def join_names(connection: Backend, checked: str) -> list[Message]:
         message("experiment.note.one_group", used=used, others=joined("join.list", map(repr, others)))
         for used, others in alike(spelling).items()
     ]
+
+
+def lopsided(connection: Backend, checked: str, what: str) -> list[Message]:
+    """Return a note where the rows set aside for `what` are not as many a part of every group: what is left may then not be alike."""
+    from scipy.stats import chi2_contingency
+
+    found = connection.con.execute(
+        f"""SELECT variant, count(*) FILTER (problem = $what), count(*) FROM "{checked}"
+            WHERE problem IS NULL OR problem = $what GROUP BY 1 ORDER BY 1""",
+        {"what": what},
+    ).fetchall()
+    lost = sum(row[1] for row in found)
+    if len(found) < 2 or not 0 < lost < sum(row[2] for row in found):
+        return []
+    p = float(chi2_contingency([[gone, rows - gone] for _, gone, rows in found], correction=False).pvalue)
+    if p > DOUBTFUL:
+        return []
+    parts = joined(
+        "join.list", [message("experiment.missing.part", name=name, gone=gone, rows=rows) for name, gone, rows in found]
+    )
+    return [message("experiment.missing.lopsided", parts=parts, p=p)]

@@ -35,7 +35,7 @@ from noria.grow.log.numbers import add_numbers
 from noria.grow.log.problems import Problem
 from noria.lake.event import KINDS
 
-from .rows import ROWS, Duplicates, join_names, rows_of_one
+from .rows import ROWS, Duplicates, join_names, lopsided, rows_of_one
 
 if TYPE_CHECKING:
     from ibis.backends.duckdb import Backend
@@ -258,12 +258,13 @@ _NOBODY = tuple(
     word for word in PLACEHOLDERS if not word.lstrip("-").startswith("0") and word != "-1"
 )  # units may be numbered from 0
 _NO_GROUP = tuple(word for word in NO_IDS if word not in (*CONTROLS, "0.0", "-1"))
+_NO_OUTCOME = "the outcome is missing or no finite number"
 _REASONS = (
     ("the user is empty", "\"user\" = ''"),
     ("the user stands for nobody", 'lower("user") IN ($nobody)'),
     ("the group is empty", "variant = ''"),
     ("the group is a word for none", "lower(variant) IN ($nothing)"),
-    ("the outcome is missing or no finite number", "NOT coalesce(isfinite(outcome), false)"),
+    (_NO_OUTCOME, "NOT coalesce(isfinite(outcome), false)"),
     (
         "the weight is missing, negative or no finite number",
         "$weight AND NOT coalesce(isfinite(weight) AND weight >= 0, false)",
@@ -297,6 +298,8 @@ def _units(
     problems = list(loaded.problems) if loaded else []
     problems += [Problem(what, count, f"line {line_of(line)}") for what, count, line in found.fetchall()]
     notes = join_names(connection, checked)
+    if any(problem.what == _NO_OUTCOME for problem in problems):
+        notes += lopsided(connection, checked, _NO_OUTCOME)
     more = "".join(
         f", first(feature_{index} ORDER BY line) FILTER (feature_{index} IS NOT NULL) AS feature_{index}"
         for index in range(len(features))

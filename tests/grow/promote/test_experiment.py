@@ -301,3 +301,14 @@ def test_looks_by_day_and_the_report() -> None:
     assert json.dumps([chart.options for chart in section.charts], allow_nan=False)
     assert any("simulated" in note["en"] for note in section.notes)
     assert json.dumps(result.as_dict(), allow_nan=False)
+
+
+def test_outcomes_that_are_missing_of_one_group_alone_are_told(tmp_path: Path) -> None:
+    rows = [f"{user},{'AB'[user % 2]},{'' if user % 10 == 0 else user % 7}" for user in range(200)]
+    even = [f"{user},{'AB'[user % 2]},{'' if user % 20 < 2 else user % 7}" for user in range(200)]
+    path = tmp_path / "trial.csv"
+    for lines, told in ((rows, True), (even, False)):
+        path.write_text("\n".join(["user,variant,outcome", *lines]), encoding="utf-8")
+        notes = [str(note) for note in read_units(path).notes]
+        assert any("missing of 20 of 100 rows of A, 0 of 100 rows of B" in note for note in notes) == told
+        assert any("The outcome is missing" in note for note in notes) == told
