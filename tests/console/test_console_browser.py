@@ -47,11 +47,11 @@ SHOWN = {
     "status": ["sentiment-int8", "openvino", "this process"],
     "users": ["23,570", "0.149", "7,846"],
     "market": ["ChatGPT", "0.782", "HHI", "n = 12", "0.867", "+6.70"],
-    "promote": ["Qini", "n = 10,000", "14,751", "new users"],
+    "promote": ["Qini", "n = 20,000", "14,751", "new users"],
 }
 # Names that readers of Chinese know by these letters too.
 NAMES = re.compile(
-    "Noria|CDNOW|ChatGPT|Google|Gemini|Perplexity|Microsoft|Copilot|Claude|Deepseek|CRPS|MASE|Bass|Gompertz|lifetimes|Qini|CUPED|Welch"
+    "Noria|CDNOW|ChatGPT|Google|Gemini|Perplexity|Microsoft|Copilot|Claude|Deepseek|CRPS|MASE|Bass|Gompertz|lifetimes|M?BG/NBD|Pareto/NBD|Qini|CUPED|Welch"
     # groups, channels and columns of the simulated example
     "|mailed|control|new users|search|video|outdoor|simulated campaign|simulated advertising|points"
 )

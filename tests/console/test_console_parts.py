@@ -106,10 +106,12 @@ def test_a_damaged_model_says_what_is_wrong_and_hides_no_other(tmp_path: Path) -
 
 
 def test_a_band_reaches_from_low_to_high() -> None:
-    low, width = charts.band("share", [["2026-01", 10.0, 14.0]])
-    assert low["data"] == [["2026-01", 10.0]]
-    assert width["data"] == [["2026-01", 4.0]]
+    low, width = charts.band("share", [["2026-01", 10.0, 14.0], ["2026-02", 9.0, 15.0]])
+    assert low["data"] == [["2026-01", 10.0], ["2026-02", 9.0]]
+    assert width["data"] == [["2026-01", 4.0], ["2026-02", 6.0]]
     assert low["stack"] == width["stack"]
+    [bar] = charts.band("share", [["2026-01", 10.0, 14.0]])
+    assert bar["data"] == [["2026-01", 10.0], ["2026-01", 14.0]]
 
 
 def test_learning_curves_have_an_axis_each() -> None:
