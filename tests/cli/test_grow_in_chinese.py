@@ -80,3 +80,10 @@ def test_a_flow_s_curves_and_a_log_in_place_of_a_series(tmp_path: Path, capsys: 
     log.write_text("user,time,value\na,2026-01-01T08:00:00Z,1\nb,2026-01-02T09:30:00Z,2\n", encoding="utf-8")
     assert main(["grow", "share", str(log)]) == 2
     assert "noria grow users" in capsys.readouterr().err
+
+
+def test_a_log_of_months_says_by_which_period_to_count(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "months.csv"
+    path.write_text("user,time\na,2024年3月\nb,2024年4月\na,2024年4月\n", encoding="utf-8")
+    assert main(["grow", "users", str(path), "--period", "month"]) == 0
+    assert "请用 --period month" in capsys.readouterr().out
