@@ -39,7 +39,7 @@ def test_generations_of_a_real_series(shared_data: Path, tmp_path: Path, capsys:
     assert main([*asked, "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["launches"]["Windows 7"] == "2009-01"
-    assert {item["model"] for item in told["backtest"]} == {"persistence", "norton-bass", "blend"}
+    assert {item["model"] for item in told["backtest"]} == {"persistence", "last-value", "norton-bass", "blend"}
     assert set(told["verdict"]) == {"en", "zh"}
 
 

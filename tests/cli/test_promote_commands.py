@@ -284,4 +284,4 @@ def test_the_report_holds_the_promotion(mailing: Path, campaign: Path, tmp_path:
         == 0
     )
     page = out.read_text(encoding="utf-8")
-    assert all(f'<section id="{key}"' in page for key in ("users", "market", "plan", "experiment", "uplift"))
+    assert all(f'<section id="{key}"' in page for key in ("users", "plan", "experiment", "uplift"))
