@@ -111,14 +111,18 @@ class Embed(Task):
         return {"embedding": (vector / max(float(np.linalg.norm(vector)), 1e-12)).tolist()}
 
     def scores(self, rows: Sequence[Row], answers: Sequence[Answer]) -> list[Measure]:
-        """Return how often a row's positive is nearest to its anchor among all positives, and the mean reciprocal rank.
+        """Return how often a row's positive is nearest to its anchor among all distinct positives, and the mean reciprocal rank.
 
-        Each answer holds "anchor" and "positive", both as `answer` returns them.
+        Each answer holds "anchor" and "positive", both as `answer` returns them. A positive that several rows share, as questions
+        share their answer, is one: its copies would tie with it, and rounding would say which is nearer.
         """
+        places: dict[str, int] = {}
+        own = np.array([places.setdefault(str(row["positive"]), len(places)) for row in rows])
+        firsts = np.unique(own, return_index=True)[1]
         anchors = np.array([answer["anchor"]["embedding"] for answer in answers])
-        positives = np.array([answer["positive"]["embedding"] for answer in answers])
+        positives = np.array([answers[first]["positive"]["embedding"] for first in firsts])
         nearness = anchors @ positives.T
-        ranks = (nearness > np.diag(nearness)[:, None]).sum(axis=1) + 1
+        ranks = (nearness > nearness[np.arange(len(own)), own][:, None]).sum(axis=1) + 1
         return [mean_measure("recall at 1", ranks == 1), mean_measure("mean reciprocal rank", 1.0 / ranks)]
 
 

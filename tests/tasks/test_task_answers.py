@@ -120,7 +120,19 @@ def test_embeddings_have_length_one_and_pool_as_told():
     assert task_for("embed", pooling="cls").answer(features, states)["embedding"] == pytest.approx([1.0, 0.0])
     vectors = [[1.0, 0.0], [0.0, 1.0]]
     pairs = [{"anchor": {"embedding": v}, "positive": {"embedding": w}} for v, w in zip(vectors, vectors, strict=True)]
-    assert task_for("embed").measures([], pairs) == {"recall_at_1": 1.0, "mean_reciprocal_rank": 1.0}
+    rows = [{"anchor": "a", "positive": "x"}, {"anchor": "b", "positive": "y"}]
+    assert task_for("embed").measures(rows, pairs) == {"recall_at_1": 1.0, "mean_reciprocal_rank": 1.0}
+
+
+def test_a_positive_that_rows_share_is_no_rival_of_itself():
+    far, near = [1.0, 0.0], [0.9999999, 1e-7]  # one text in two batches, up to rounding
+    said = [{"anchor": {"embedding": [0.8, 0.6]}, "positive": {"embedding": vector}} for vector in (far, near, far)]
+    rows = [{"anchor": name, "positive": "打开设置"} for name in "abc"]
+    assert task_for("embed").measures(rows, said) == {"recall_at_1": 1.0, "mean_reciprocal_rank": 1.0}
+    rows[2]["positive"] = "other"
+    assert task_for("embed").measures(rows, said)["recall_at_1"] == 1.0  # it ties, and none is nearer
+    said[2]["positive"] = {"embedding": [0.8, 0.6]}
+    assert task_for("embed").measures(rows, said) == {"recall_at_1": 1 / 3, "mean_reciprocal_rank": 2 / 3}
 
 
 def test_bits_per_byte_of_even_odds():

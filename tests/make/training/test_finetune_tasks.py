@@ -28,7 +28,7 @@ from noria.tasks.task import task_for
 QUICK = FinetuneSettings(
     steps=300,
     tokens_per_batch=512,
-    learning_rate=3e-3,
+    learning_rate=2e-3,  # at which every task learns in either number type
     rates=FinetuneRates(layer_decay=1.0, head_rate=1.0),
     evaluations=2,
     max_length=64,
@@ -89,7 +89,7 @@ ROWS: dict[str, tuple[str, dict[str, Any], Callable[[random.Random], dict[str, A
     "pairs": ("classify", {}, pair, "encoder", 0.8),
     "numbers": ("numeric", {}, numbers, "none", 0.8),
     "answer": ("answer", {}, question, "encoder", 0.5),
-    "embed": ("embed", {}, meaning, "encoder", 0.05),
+    "embed": ("embed", {}, meaning, "encoder", 0.5),
     "translate": ("translate", {}, sentence, "seq2seq", 50.0),
     "chat": ("chat", {}, turns, "causal", 0.5),
 }
