@@ -89,7 +89,7 @@ ROWS: dict[str, tuple[str, dict[str, Any], Callable[[random.Random], dict[str, A
     "pairs": ("classify", {}, pair, "encoder", 0.8),
     "numbers": ("numeric", {}, numbers, "none", 0.8),
     "answer": ("answer", {}, question, "encoder", 0.5),
-    "embed": ("embed", {}, meaning, "encoder", 0.5),
+    "embed": ("embed", {}, meaning, "encoder", 0.05),
     "translate": ("translate", {}, sentence, "seq2seq", 50.0),
     "chat": ("chat", {}, turns, "causal", 0.5),
 }
