@@ -41,8 +41,13 @@ _modules = 0
 
 
 def pytest_runtest_setup() -> None:
-    """Take what was imported out of collections: it is no garbage, and every training would look it through."""
+    """Begin every test alike: torch on as many threads as the first, whatever an engine before set, and what was imported taken
+    out of collections, for it is no garbage, and every training would look it through.
+    """
     global _modules
+    threads = int(os.environ.get("OMP_NUM_THREADS", 0))
+    if threads and "torch" in sys.modules and sys.modules["torch"].get_num_threads() != threads:
+        sys.modules["torch"].set_num_threads(threads)
     if len(sys.modules) > _modules + 300:
         gc.collect()
         gc.freeze()

@@ -7,6 +7,7 @@ import re
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from types import FrameType
 from typing import NoReturn
 
@@ -17,7 +18,7 @@ from noria.core.errors import Interrupted, NoriaError, SettingError, from_system
 from noria.core.messages import environment_language, message
 from noria.core.settings import limit
 
-from .quick import document_fields_from_docstrings
+from .quick import arguments_assembled_once, document_fields_from_docstrings
 
 document_fields_from_docstrings()
 
@@ -74,7 +75,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = _each_value([argument for argument in arguments if argument != "--debug"])
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        result = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+        with arguments_assembled_once() if {"--help", "-h"} & set(arguments) else nullcontext():
+            result = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
     except KeyboardInterrupt:
         return _print_error(Interrupted("interrupted", hint="the same command goes on from here"), debug)
     except CycloptsError as error:

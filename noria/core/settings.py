@@ -9,10 +9,14 @@ settings = TrainSettings.read("noria.toml", section="train", minutes=2)
 
 from __future__ import annotations
 
+import ast
 import hashlib
+import inspect
 import json
+import sys
 import tomllib
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
@@ -25,7 +29,17 @@ from .messages import Message, catalogue, message
 class Settings(BaseModel):
     """Root of every settings class: frozen, closed to unknown keys, a docstring a field."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    # A validator is built when the first value is checked: the help of a command checks none.
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        """Take the docstring below a field for its description; pydantic's own way reads the source once a class."""
+        super().__pydantic_init_subclass__(**kwargs)
+        said = _docstrings(getattr(sys.modules.get(cls.__module__), "__file__", None)).get(cls.__qualname__, {})
+        for name, field in cls.__pydantic_fields__.items():
+            if name in said:
+                field.description = said[name]
 
     @model_validator(mode="wrap")
     @classmethod
@@ -78,6 +92,36 @@ class Settings(BaseModel):
     def fingerprint(self) -> str:
         """Return a hash that is equal exactly when class and values are equal (16 hexadecimal digits)."""
         return fingerprint({"class": type(self).__name__, "values": self.model_dump(mode="json")})
+
+
+@cache
+def _docstrings(file: str | None) -> dict[str, dict[str, str]]:
+    """Return what stands below each field of the classes of a source file: qualified name -> field -> docstring."""
+    try:
+        tree = ast.parse(Path(file or "").read_text(encoding="utf-8"))
+    except (OSError, SyntaxError, ValueError):
+        return {}
+    found: dict[str, dict[str, str]] = {}
+
+    def walk(body: list[ast.stmt], within: str) -> None:
+        for one, after in zip(body, [*body[1:], None], strict=True):
+            if isinstance(one, ast.ClassDef):
+                found[within + one.name] = {}
+                walk(one.body, f"{within}{one.name}.")
+            elif isinstance(one, ast.FunctionDef):
+                walk(one.body, f"{within}{one.name}.<locals>.")
+            elif (
+                isinstance(one, ast.AnnAssign)
+                and isinstance(one.target, ast.Name)
+                and isinstance(after, ast.Expr)
+                and isinstance(after.value, ast.Constant)
+                and isinstance(after.value.value, str)
+                and within.rstrip(".") in found
+            ):
+                found[within.rstrip(".")][one.target.id] = inspect.cleandoc(after.value.value)
+
+    walk(tree.body, "")
+    return found
 
 
 def read_toml(path: str | Path) -> dict[str, Any]:

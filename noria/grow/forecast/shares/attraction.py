@@ -167,17 +167,7 @@ def fit(market: Shares, patterns: Sequence[Dynamics] = ATTRACTION, *, periods: i
     Raises:
         InputError: shares that overlap, fewer than `MINIMUM` whole periods, or a single entity.
     """
-    check_forecastable(market)
-    values = market.values[:periods]
-    ratios, present = log_ratios(market, values)
-    whole = np.flatnonzero(~np.isnan(ratios[:, 0]))
-    if whole.size < MINIMUM:
-        raise InputError(
-            message("grow.too_few_periods"),
-            found=int(whole.size),
-            allowed=message("grow.more_2", minimum=MINIMUM),
-            hint=message("grow.show_shares"),
-        )
+    ratios, present, whole = known_ratios(market, market.values[:periods])
     posteriors = tuple(_filtered(ratios[whole[0] :], pattern) for pattern in patterns)
     likelihood = np.array([posterior.log_likelihood for posterior in posteriors])
     weights = np.exp(likelihood - np.logaddexp.reduce(likelihood))
@@ -202,6 +192,25 @@ def check_forecastable(market: Shares) -> None:
             allowed=message("grow.more_4", minimum=MINIMUM, periods=len(market.times)),
             hint=joined("join.clauses", dict.fromkeys(told[:2] + told[-2:])) if told else message("grow.show_shares"),
         )
+
+
+def known_ratios(market: Shares, values: Floats) -> tuple[Floats, tuple[int, ...], np.ndarray]:
+    """Return what `log_ratios` does, and the numbers of the times that are whole.
+
+    Raises:
+        InputError: shares that overlap, fewer than `MINIMUM` whole periods, or a single entity.
+    """
+    check_forecastable(market)
+    ratios, present = log_ratios(market, values)
+    whole = np.flatnonzero(~np.isnan(ratios[:, 0]))
+    if whole.size < MINIMUM:
+        raise InputError(
+            message("grow.too_few_periods"),
+            found=int(whole.size),
+            allowed=message("grow.more_2", minimum=MINIMUM),
+            hint=message("grow.show_shares"),
+        )
+    return ratios, present, whole
 
 
 def log_ratios(market: Shares, values: Floats) -> tuple[Floats, tuple[int, ...]]:

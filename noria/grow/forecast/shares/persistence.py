@@ -15,15 +15,13 @@ import numpy as np
 from scipy.special import stdtrit
 from scipy.stats import invwishart
 
-from noria.core.errors import InputError
-from noria.core.messages import message
 from noria.grow.forecast.last_value import last_value
 from noria.grow.forecast.levels.walk import LEVEL, MEMORIES, WARM, stretched
 from noria.grow.market.share import Shares
 from noria.grow.series.calendars import following
 from noria.grow.series.series import Floats
 
-from .attraction import MINIMUM, ShareForecast, check_forecastable, log_ratios, log_t, shares_of
+from .attraction import ShareForecast, check_forecastable, known_ratios, log_ratios, log_t, shares_of
 from .mirror import log_shrinkage, opposite
 
 
@@ -134,16 +132,7 @@ def stay(market: Shares) -> Persistence:
     Raises:
         InputError: shares that overlap, too few whole periods, or a single entity.
     """
-    check_forecastable(market)
-    ratios, present = log_ratios(market, market.values)
-    whole = np.flatnonzero(~np.isnan(ratios[:, 0]))
-    if whole.size < MINIMUM:
-        raise InputError(
-            message("grow.too_few_periods"),
-            found=int(whole.size),
-            allowed=message("grow.more_2", minimum=MINIMUM),
-            hint=message("grow.show_shares"),
-        )
+    ratios, present, whole = known_ratios(market, market.values)
     known = ratios[whole]
     steps = np.diff(known, axis=0) / np.sqrt(np.diff(whole))[:, None]
     scales, freedoms, weights, variances, told = _remembered(steps)

@@ -17,13 +17,11 @@ from functools import cached_property
 import numpy as np
 from scipy.special import logsumexp
 
-from noria.core.errors import InputError
-from noria.core.messages import message
 from noria.grow.market.share import Shares
 from noria.grow.series.calendars import following
 from noria.grow.series.series import Floats
 
-from .attraction import MINIMUM, Dynamics, ShareForecast, check_forecastable, log_ratios, shares_of
+from .attraction import Dynamics, ShareForecast, known_ratios, shares_of
 
 GRID: tuple[Dynamics, ...] = tuple(
     Dynamics(noise, 1.0, slope / (1 - damping**2) if slope else 0.0, slope, damping)
@@ -133,16 +131,7 @@ def fit_structural(market: Shares) -> Structural:
     Raises:
         InputError: shares that overlap, too few whole periods, or a single entity.
     """
-    check_forecastable(market)
-    ratios, present = log_ratios(market, market.values)
-    whole = np.flatnonzero(~np.isnan(ratios[:, 0]))
-    if whole.size < MINIMUM:
-        raise InputError(
-            message("grow.too_few_periods"),
-            found=int(whole.size),
-            allowed=message("grow.more_2", minimum=MINIMUM),
-            hint=message("grow.show_shares"),
-        )
+    ratios, present, whole = known_ratios(market, market.values)
     basis = isometric(ratios.shape[1])
     return _filtered(market, present, ratios[whole[0] :] @ basis, basis)
 
