@@ -8,7 +8,7 @@ from pathlib import Path
 from noria.core.errors import unknown
 from noria.core.folder import read_manifest
 from noria.machine import cores
-from noria.tasks.task import task_of
+from noria.tasks.companion import open_task
 
 from .engine import ENGINES, KINDS, LEAST_CORES, Engine, Kind
 
@@ -27,7 +27,7 @@ def open_engine(folder: str | Path, *, threads: int | None = None, prefer: str |
     """
     folder = Path(folder)
     manifest = read_manifest(folder)
-    task = task_of(manifest)
+    task = open_task(folder, manifest)
     threads = threads or cores()
     if prefer not in (None, *KINDS):
         raise unknown("engine", str(prefer), KINDS)

@@ -54,14 +54,18 @@ class Classify(Task):
         return self.labels.index(row["label"])
 
     def answer(self, features: Features, output: np.ndarray) -> Answer:
-        """Return {"label", "score", "scores": {label: probability}} for logits [labels]; of many labels "labels", a list."""
+        """Return {"label", "score", "scores": {label: probability}} for logits [labels]; of many labels "labels", a list.
+
+        Where there is a companion, both answer together.
+        """
+        logits = np.asarray(output, dtype=np.float64) / self.temperature
+        if self.companion is not None:
+            logits = self.companion.fused(features, logits)
         if self.many:
-            chances = softmax(np.stack([np.zeros(len(self.labels)), np.asarray(output)], axis=-1), self.temperature)[
-                :, 1
-            ]
+            chances = softmax(np.stack([np.zeros(len(self.labels)), logits], axis=-1))[:, 1]
             scores = {label: float(score) for label, score in zip(self.labels, chances, strict=True)}
             return {"labels": [label for label, score in scores.items() if score >= 0.5], "scores": scores}
-        chances = softmax(output, self.temperature)
+        chances = softmax(logits)
         best = int(chances.argmax())
         return {
             "label": self.labels[best],

@@ -12,11 +12,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 from tokenizers import Tokenizer
@@ -43,6 +43,35 @@ IGNORED = -100
 
 
 @dataclass(frozen=True)
+class Weights:
+    """How much each of two models counts: what their logits are multiplied by before they are added."""
+
+    model: float = 1.0
+    companion: float = 0.0
+
+
+class Companion(Protocol):
+    """A light model that reads the text itself and answers with the large one; see `noria.tasks.companion`."""
+
+    @property
+    def kind(self) -> str:
+        """Return the name of its kind."""
+
+    @property
+    def weights(self) -> Weights:
+        """Return how much it counts, and how much the large model does."""
+
+    def fused(self, features: Features, logits: np.ndarray) -> np.ndarray:
+        """Return the logits of both together, from those of the large model, calibrated; same shape."""
+
+    def tensors(self) -> dict[str, np.ndarray]:
+        """Return what it knows as arrays."""
+
+    def facts(self) -> dict[str, Any]:
+        """Return what else is to be known to make it again."""
+
+
+@dataclass(frozen=True)
 class Task(ABC):
     """Root of all tasks; its fields are what a model folder's facts say of it.
 
@@ -56,6 +85,8 @@ class Task(ABC):
     """Words put before every text, "query: " for models of the E5 family; never part of an answer."""
     temperature: float = 1.0
     """Logits are divided by it before the softmax, so that confidences are calibrated."""
+    companion: Companion | None = field(default=None, repr=False, compare=False)
+    """What answers beside the model; its file lies in the model's folder, which `open_task` reads. No fact of its own."""
     name: ClassVar[str]
     head: ClassVar[Head]
     columns: ClassVar[tuple[str, ...]] = ("text", "label")
@@ -117,7 +148,7 @@ class Task(ABC):
 
     def facts(self) -> dict[str, Any]:
         """Return what a model folder says of the task, so that `task_of` makes it again."""
-        values = {one.name: getattr(self, one.name) for one in fields(self)}
+        values = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "companion"}
         return {"task": self.name, **values, "labels": list(self.labels)}
 
     @abstractmethod
@@ -157,7 +188,7 @@ def task_for(name: str, labels: Sequence[str] = (), **facts: object) -> Task:
         SettingError: no such task here or among the entry points of installed packages, or one that is no Task.
     """
     kind = _kind(name)
-    names = {field.name for field in fields(kind)} - {"labels"}
+    names = {one.name for one in fields(kind)} - {"labels", "companion"}
     values: dict[str, Any] = {key: value for key, value in facts.items() if key in names and value is not None}
     return kind(labels=tuple(labels), **values)
 

@@ -7,11 +7,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from noria.core.errors import SettingError
-from noria.core.folder import clear_partial, read_manifest
+from noria.core.folder import clear_partial
 from noria.core.messages import message
 from noria.core.progress import Report
 from noria.infer.choose import open_engine
-from noria.tasks.task import Features, Row, Task, task_of
+from noria.tasks.companion import open_task
+from noria.tasks.task import Features, Row, Task
 
 from .causal import compress_decoder
 from .certify import BOUNDS, Certificate, Judge, certify
@@ -56,7 +57,7 @@ def compress_model(
         FolderError, InputError, SettingError: the model, texts or settings cannot be used.
     """
     clear_partial(out.parent)
-    task = task_of(read_manifest(folder))
+    task = open_task(folder)
     if task.head == "causal":
         return compress_decoder(folder, held_out, out, settings, report, source=source, or_trained=or_trained)
     if task.name not in BOUNDS:

@@ -33,6 +33,7 @@ from noria.make.corpus.texts import all_texts
 from noria.make.models.bundled import e5_small, minilm
 from noria.make.tokens.density import unknown_id
 from noria.make.tokens.tokenizer import copy_tokenizer, load_tokenizer
+from noria.tasks.companion import copy_companion
 from noria.tasks.pooling import copy_sentence_folder
 from noria.tasks.tokenizer import tokenizer_of, write_tokenizer
 
@@ -195,6 +196,7 @@ def _write(folder: Path, cut: _Cut, out: OpenFolder) -> None:
         write_json(out.path / generation.name, _renumbered(values, new))
     copy_tokenizer(folder, out.path)
     copy_sentence_folder(folder, out.path)
+    copy_companion(folder, out.path)
     write_tokenizer(cut.tokenizer(), out.path)
     parameters = sum(tensor.size for tensor in state.values())
     out.facts.update(_facts(folder), parameters=parameters)

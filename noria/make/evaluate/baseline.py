@@ -6,11 +6,12 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from noria.tasks.classify import Classify
 from noria.tasks.tag import Span
 from noria.tasks.task import Answer, Row, Task, labels_in
 
 from . import written
-from .written import tfidf
+from .ngram_classifier import companion_answers, fit_ngrams
 
 Classifier = Callable[[Sequence[str]], list[str]]
 Tagger = Callable[[str], list[Span]]
@@ -40,12 +41,7 @@ def baselines_of(task: Task) -> dict[str, Baseline]:
 
 def classified(task: Task, training: Sequence[Row], rows: Sequence[Row]) -> list[Answer]:
     """Return labels by TF-IDF of a text, or of both texts of a pair, with logistic regression."""
-    if rows and "labels" in rows[0]:
-        return many_labels(_grams(training), training, rows)
-    if rows and "pair" in rows[0]:
-        return [{"label": label, "score": 1.0} for label in _labelled(_grams(training), training, rows)]
-    labels = tfidf_classifier(training)([row["text"] for row in rows])
-    return [{"label": label, "score": 1.0} for label in labels]
+    return companion_answers(task, fit_ngrams(task, training), rows)
 
 
 def numbers_classified(task: Task, training: Sequence[Row], rows: Sequence[Row]) -> list[Answer]:
@@ -85,19 +81,13 @@ def many_labels(vectors: Callable[[Sequence[Row]], Any], training: Sequence[Row]
     return [{"labels": labels} for labels in predicted]
 
 
-def tfidf_classifier(rows: Sequence[Row], *, seed: int = 0) -> Classifier:
-    """Return texts -> labels: TF-IDF over n-grams, then logistic regression.
-
-    Chinese is cut into runs of one to three characters, other text into words and pairs of words; term frequencies are
-    damped by a logarithm. All of it is learned from `rows` alone.
-    """
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-
-    texts = [row["text"] for row in rows]
-    model = make_pipeline(tfidf(texts), LogisticRegression(C=10.0, max_iter=300, random_state=seed))
-    model.fit(texts, [row["label"] for row in rows])
-    return lambda wanted: [str(label) for label in model.predict(list(wanted))]
+def tfidf_classifier(rows: Sequence[Row]) -> Classifier:
+    """Return texts -> labels, by TF-IDF over n-grams and logistic regression, all of it learned from `rows` alone."""
+    task = Classify(labels_in(rows))
+    companion = fit_ngrams(task, rows)
+    return lambda wanted: [
+        one["label"] for one in companion_answers(task, companion, [{"text": text} for text in wanted])
+    ]
 
 
 def _labelled(vectors: Callable[[Sequence[Row]], Any], training: Sequence[Row], rows: Sequence[Row]) -> list[str]:
@@ -105,24 +95,6 @@ def _labelled(vectors: Callable[[Sequence[Row]], Any], training: Sequence[Row], 
 
     model = LogisticRegression(C=10.0, max_iter=300).fit(vectors(training), [row["label"] for row in training])
     return [str(label) for label in model.predict(vectors(rows))]
-
-
-def _grams(training: Sequence[Row]) -> Callable[[Sequence[Row]], Any]:
-    """Return rows -> TF-IDF of their text; of a pair that of both, of what they share and of what they do not."""
-    from scipy.sparse import hstack
-
-    pairs = "pair" in training[0]
-    grams = tfidf([row[name] for row in training for name in ("text", "pair") if name in row])
-    grams.fit([row[name] for row in training for name in ("text", "pair") if name in row])
-
-    def vectors(rows: Sequence[Row]) -> Any:
-        left = grams.transform([row["text"] for row in rows])
-        if not pairs:
-            return left
-        right = grams.transform([row.get("pair", "") for row in rows])
-        return hstack([left, right, left.multiply(right), abs(left - right)]).tocsr()
-
-    return vectors
 
 
 def dictionary_tagger(rows: Sequence[Row]) -> Tagger:

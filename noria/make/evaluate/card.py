@@ -14,12 +14,14 @@ from noria.core.figure import Figure
 from noria.core.folder import Source
 from noria.core.messages import message, term
 from noria.core.progress import Report
+from noria.tasks.companion import NgramCompanion
 from noria.tasks.measure import Measure, span_set
 from noria.tasks.task import Answer, Row, Task
 
-from .baseline import baselines_of
+from .baseline import baselines_of, classified
 from .intervals import interval, paired
 from .labels import LabelFigures, by_label, line, table
+from .ngram_classifier import companion_answers, fit_ngrams
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,8 @@ class Assessment:
     """Model minus baseline on the first measure (where less is better, baseline minus model), with a paired interval."""
     by_label: list[LabelFigures]
     """Every label by itself."""
+    joined: Sequence[Figure] = ()
+    """Where a companion answers too: the first measure of the model alone, and by how much it is better with it."""
 
     @property
     def verdict(self) -> str:
@@ -99,12 +103,65 @@ def figures_of(task: Task, rows: Sequence[Row], answers: Sequence[Answer], *, so
     return [*figures, _calibration(confidence, right, source)] if len(right) else figures
 
 
-def baseline_answers(task: Task, training: Sequence[Row], rows: Sequence[Row]) -> dict[str, list[Answer]]:
-    """Return the answers of the task's baselines by name, the one to beat first; a task of another package brings its own."""
+def fit_companion(task: Task, training: Sequence[Row]) -> NgramCompanion | None:
+    """Return the light model that a task's models are joined with, learned from rows; None where the task has none.
+
+    It is fitted once: where it is one of the task's baselines, `baseline_answers` takes it.
+    """
+    first = next(iter(baselines_of(task).values()), None)
+    return fit_ngrams(task, training) if first is classified else None
+
+
+def baseline_answers(
+    task: Task, training: Sequence[Row], rows: Sequence[Row], companion: NgramCompanion | None = None
+) -> dict[str, list[Answer]]:
+    """Return the answers of the task's baselines by name, the one to beat first; a task of another package brings its own.
+
+    Args:
+        task: of the rows.
+        training: rows to learn from.
+        rows: what to answer.
+        companion: what `fit_companion` gave for the same training rows, where that is known.
+    """
     own = task.baseline(training, rows)
     if own is not None:
         return {f"the baseline of {task.name}": own}
-    return {name: baseline(task, training, rows) for name, baseline in baselines_of(task).items()}
+    return {
+        name: companion_answers(task, companion, rows)
+        if companion is not None and baseline is classified
+        else baseline(task, training, rows)
+        for name, baseline in baselines_of(task).items()
+    }
+
+
+def companion_gain(
+    task: Task, rows: Sequence[Row], answers: Sequence[Answer], without: Sequence[Answer], *, source: str
+) -> list[Figure]:
+    """Return the first measure of the model without its companion, and by how much it is better with it, pair by pair.
+
+    Args:
+        task: of both.
+        rows: held-out rows.
+        answers: of the model and its companion together.
+        without: of the model alone.
+        source: name of the rows.
+    """
+    first, joined = task.scores(rows, without)[0], task.scores(rows, answers)[0]
+    gain = paired(joined.counts, first.counts, joined.statistic)
+    measure = term(first.name)
+    return [
+        replace(_figure(first, source), name=message("figures.alone", measure=measure)),
+        Figure(
+            message("figures.above_alone", measure=measure),
+            gain.value,
+            len(rows),
+            gain.low,
+            gain.high,
+            source=source,
+            level=gain.level,
+            note="paired bootstrap over texts",
+        ),
+    ]
 
 
 def _difference(model: Measure, baseline: Measure, source: str) -> Figure:
@@ -178,6 +235,7 @@ def card(facts: Mapping[str, Any], settings: Mapping[str, Any], sources: Sequenc
         "",
         f"Baseline: {beaten}. Intervals: bootstrap over texts, 95 %.",
         "",
+        *_joined(facts.get("companion")),
         *(["## By label", "", *table(labels), ""] if labels else ()),
         *_seen(facts),
         *(
@@ -197,6 +255,20 @@ def card(facts: Mapping[str, Any], settings: Mapping[str, Any], sources: Sequenc
         "",
     ]
     return "\n".join(lines)
+
+
+def _joined(companion: Mapping[str, Any] | None) -> list[str]:
+    """Return what answers with the model, and what each of the two is worth, as lines of the card."""
+    if not companion:
+        return []
+    weights = companion["weights"]
+    lines = [
+        f"Answers are of two models together: this one, whose logits count {weights['model']:.3g} times, and a light one over "
+        f"{companion['kind']} in `{companion['file']}`, whose logits count {weights['companion']:.3g} times. The weights were "
+        "fitted on valid rows. Plain transformers loads this one alone.",
+        "",
+    ]
+    return ["## Companion", "", *lines, *(f"- {Figure(**raw).text()}" for raw in companion.get("figures", ())), ""]
 
 
 def _seen(facts: Mapping[str, Any]) -> list[str]:

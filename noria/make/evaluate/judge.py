@@ -13,8 +13,8 @@ from noria.core.progress import Report
 from noria.machine import allowed_here, computing
 from noria.make.models.load import load_for
 from noria.make.training.finetune.leaks import find_leaks
+from noria.tasks.companion import open_task
 from noria.tasks.remembered import report_made_from, rows_for
-from noria.tasks.task import task_of
 
 from .card import assess, figures_of
 from .labels import by_label, line
@@ -46,7 +46,7 @@ def judge(
         RowError, InputError: a file of rows cannot be used.
     """
     manifest = read_manifest(folder)
-    task = task_of(manifest)
+    task = open_task(folder, manifest)
     if task.name == "complete":
         raise SettingError(message("make.model_completes"), found=task.name)
     rows = rows_for(manifest, rows_file, columns, skip_bad=skip_bad, report=report)

@@ -150,11 +150,25 @@ def answer_rows(
         max_length: tokens of a window.
         windows: the rows' windows where they are made already.
     """
+    return answers_by([task], module, tokenizer, rows, max_length, windows=windows)[0]
+
+
+def answers_by(
+    tasks: Sequence[Task],
+    module: nn.Module,
+    tokenizer: Tokenizer | None,
+    rows: Sequence[Row],
+    max_length: int,
+    *,
+    windows: Windows | None = None,
+) -> list[list[Answer]]:
+    """Return the answers of each of some tasks that read alike, from one pass of the model; arguments as of `answer_rows`."""
+    task = tasks[0]
     if task.head == "embedding":
         sides = zip(*(task.texts(row)[:2] for row in rows), strict=True)
         features = [[task.features(tokenizer, text, max_length) for text in side] for side in sides]
         vectors = [answers(task, one, predict(module, one)) for one in features]
-        return [{"anchor": one, "positive": other} for one, other in zip(*vectors, strict=True)]
+        return [[{"anchor": one, "positive": other} for one, other in zip(*vectors, strict=True)]]
     if windows is None:
         made = [task.windows(tokenizer, row, max_length) for row in rows]
         parts = [part for row in made for part in row]
@@ -162,14 +176,17 @@ def answer_rows(
     else:
         parts, owners = windows.features, windows.owners
     if task.head == "seq2seq":
-        return joined(task, answers(task, parts, generate(cast(Generator, module), required(tokenizer), parts)), owners)
+        written = answers(task, parts, generate(cast(Generator, module), required(tokenizer), parts))
+        return [joined(task, written, owners)]
     # A causal model's logits are as wide as its vocabulary: only those of a few texts are held at once.
     size = 32 if task.head == "causal" else len(parts)
-    predicted: list[Answer] = []
+    predicted: list[list[Answer]] = [[] for _ in tasks]
     for start in range(0, len(parts), size):
         some = parts[start : start + size]
-        predicted += answers(task, some, predict(module, some))
-    return joined(task, predicted, owners)
+        outputs = predict(module, some)
+        for one, given in zip(tasks, predicted, strict=True):
+            given += answers(one, some, outputs)
+    return [joined(one, given, owners) for one, given in zip(tasks, predicted, strict=True)]
 
 
 class Windows(Protocol):

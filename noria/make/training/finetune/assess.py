@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
+from safetensors import SafetensorError
 from tokenizers import Tokenizer
 from torch import nn
 
 from noria.core.figure import Figure
 from noria.core.messages import message
 from noria.core.progress import Report
-from noria.make.evaluate.card import Assessment, assess, baseline_answers, figures_of
-from noria.make.evaluate.predict import answer_rows
+from noria.make.evaluate.card import Assessment, assess, baseline_answers, companion_gain, figures_of, fit_companion
+from noria.make.evaluate.predict import answers_by
 from noria.make.training.loop.budget import Budget
 from noria.make.training.loop.result import TrainResult
-from noria.tasks.task import Answer, Row, Task
+from noria.tasks.companion import NgramCompanion, read_companion, write_companion
+from noria.tasks.task import Answer, Row, Task, Weights
 
 from .examples import Examples, evenly
 
@@ -36,15 +39,19 @@ class Held:
 
     rows: list[Row]
     others: dict[str, list[Answer]]
+    companion: NgramCompanion | None = None
+    """The light model that may answer with the trained one: what the first baseline is, where it has one."""
+    used: int = 0
+    """Rows that the baselines have learned from; 0: all."""
 
     def some(self, most: int) -> Held:
         """Return so many of them at most, evenly over all."""
         chosen = evenly(len(self.rows), most)
         others = {name: [told[place] for place in chosen] for name, told in self.others.items()}
-        return Held([self.rows[place] for place in chosen], others)
+        return replace(self, rows=[self.rows[place] for place in chosen], others=others)
 
 
-def hold(task: Task, training: Sequence[Row], rows: Sequence[Row], budget: Budget, report: Report) -> Held:
+def hold(task: Task, training: Sequence[Row], rows: Sequence[Row], budget: Budget, report: Report, file: Path) -> Held:
     """Return rows with what the task's baselines answer to them, in a share of the budget; the budget keeps time for their figures.
 
     Args:
@@ -53,21 +60,20 @@ def hold(task: Task, training: Sequence[Row], rows: Sequence[Row], budget: Budge
         rows: the rows that the trained model will be assessed on.
         budget: of the run.
         report: where it is told that not all rows were learned from.
+        file: keeps the companion until the run is over, so that one that goes on has the same.
     """
-    others, chosen = None, list(training)
-    if budget.seconds is not None and len(training) >= MANY and rows:
-        parts = [
-            [training[place] for place in evenly(len(training), len(training) // part)] for part in (8 * PART, PART)
-        ]
-        baseline_answers(task, parts[0], rows[:1])  # what is loaded once is not the rows'
-        start = budget.clock()
-        others = baseline_answers(task, parts[1], rows)
-        most = int(len(parts[1]) * BASELINES * budget.seconds / (budget.clock() - start))
-        chosen = [training[place] for place in evenly(len(training), most)] if most > 2 * len(parts[1]) else parts[1]
-        if len(chosen) < len(training):
-            report.note(message("make.baseline_fewer", used=len(chosen), rows=len(training)), used=len(chosen))
-        others = others if chosen is parts[1] else None
-    held = Held(list(rows), (baseline_answers(task, chosen, rows) if rows else {}) if others is None else others)
+
+    def learned(some: Sequence[Row], companion: NgramCompanion | None = None) -> Held:
+        companion = companion or fit_companion(task, some)
+        return Held(list(rows), baseline_answers(task, some, rows, companion), companion)
+
+    kept = read_kept(file)
+    held = learned(training, kept) if kept else _in_time(training, learned, budget)
+    used = held.companion.rows if held.companion else held.used or len(training)
+    if used < len(training):
+        report.note(message("make.baseline_fewer", used=used, rows=len(training)), used=used)
+    if held.companion and not kept:
+        write_companion(held.companion, file)
     first = next(iter(held.others.values()), None)
     if first and budget.seconds is not None:
         start, tried = budget.clock(), held.some(TRIED)
@@ -75,6 +81,21 @@ def hold(task: Task, training: Sequence[Row], rows: Sequence[Row], budget: Budge
         # The model's figures, the baselines', their difference, and every label by itself.
         budget.final_seconds += 4 * (budget.clock() - start) * len(rows) / len(tried.rows)
     return held
+
+
+def _in_time(training: Sequence[Row], learned: Callable[[Sequence[Row]], Held], budget: Budget) -> Held:
+    """Return what is learned from all rows, or from as many, evenly over all, as a share of the budget allows."""
+    if budget.seconds is None or len(training) < MANY:
+        return learned(training)
+    parts = [[training[place] for place in evenly(len(training), len(training) // part)] for part in (8 * PART, PART)]
+    learned(parts[0])  # what is loaded once is not the rows'
+    start = budget.clock()
+    held = learned(parts[1])
+    most = int(len(parts[1]) * BASELINES * budget.seconds / (budget.clock() - start))
+    if most <= 2 * len(parts[1]):
+        return replace(held, used=len(parts[1]))
+    chosen = [training[place] for place in evenly(len(training), most)]
+    return replace(learned(chosen), used=len(chosen))
 
 
 def assess_model(
@@ -107,11 +128,12 @@ def assess_model(
     name = f"{_named(valid_file) if valid_file else 'rows set aside'}, {CHOSE}"
     known: list[Figure] = []
     assessment = None
+    asked = [task, *([replace(task, companion=None)] if task.companion else [])]
     if task.head == "seq2seq":
         if result.best_score is not None:
             report.ledger(f"{name}: loss {-result.best_score:.3f}")
     else:
-        predicted = answer_rows(task, module, tokenizer, valid.rows, max_length, windows=valid)
+        predicted, *alone = answers_by(asked, module, tokenizer, valid.rows, max_length, windows=valid)
         if test:
             known = figures_of(task, valid.rows, predicted, source=name)
             report.ledger(f"{name}: {known[0].text()}")
@@ -119,9 +141,23 @@ def assess_model(
             assessment = assess(task, training, valid.rows, predicted, source=name, report=report, others=held.others)
             known = assessment.metrics
     if test and test_file:
-        told = answer_rows(task, module, tokenizer, test, max_length)
-        assessment = assess(task, training, test, told, source=_named(test_file), report=report, others=held.others)
+        predicted, *alone = answers_by(asked, module, tokenizer, test, max_length)
+        assessment = assess(
+            task, training, test, predicted, source=_named(test_file), report=report, others=held.others
+        )
+    if assessment and alone:
+        source = assessment.metrics[0].source
+        assessment = replace(assessment, joined=companion_gain(task, held.rows, predicted, alone[0], source=source))
+        report.ledger("; ".join(figure.text() for figure in assessment.joined))
     return assessment, known
+
+
+def read_kept(file: Path) -> NgramCompanion | None:
+    """Return the companion that a killed run left, if one did."""
+    try:
+        return cast(NgramCompanion, read_companion(file, Weights()))
+    except (OSError, SafetensorError, KeyError, ValueError, TypeError):
+        return None
 
 
 def _named(file: Path) -> str:

@@ -62,7 +62,9 @@ def facts_of(
 ) -> dict[str, Any]:
     """Return what a manifest says of where a model came from, how it was trained and what it is worth."""
     known = read_manifest(base).facts if base is not None and (base / MANIFEST).exists() else {}
+    joined = [figure.as_record() for figure in assessment.joined] if assessment else []
     return {
+        **({"companion": {"figures": joined}} if joined else {}),
         "base": known.get("base", base.name if base is not None else "none: made from nothing"),
         "licence": known.get("licence", ""),
         "parameters": sum(tensor.numel() for tensor in module.parameters()),

@@ -8,6 +8,7 @@ in bf16 where that is measured fast, dropout is off, and an encoder's forward an
 
 from __future__ import annotations
 
+import glob
 import math
 import shutil
 from collections.abc import Sequence
@@ -33,6 +34,7 @@ from noria.make.training.loop.plan import Plan
 from noria.make.training.parallel import launch
 from noria.make.training.parallel.processes import first_process_first, is_first_process
 from noria.make.training.settings import FinetuneSettings, RowSettings
+from noria.tasks.companion import add_companion
 from noria.tasks.embed import Embed
 from noria.tasks.remembered import remembered as remembered_of
 from noria.tasks.task import Row, Task
@@ -124,10 +126,11 @@ def finetune(
     report_truncated(training.features, settings.max_length, report)
     if settings.steps is not None:
         valid = valid.within(JUDGED_TOKENS)
-    with budget.part("baselines"):
-        held = _held(task, module, tokenizer, sets, valid, settings, budget, report)
     sources = [*lineage(base), *sets.sources]
     identity = fingerprint([[one.sha256 for one in sources], reading.model_dump(mode="json")])
+    light = work.with_name(f".{out.name}.{identity[:16]}.companion")
+    with budget.part("baselines"):
+        held = _held(task, module, tokenizer, sets, valid, settings, budget, report, light)
     result = fit(
         task, module, tokenizer, training, valid, work, settings, report, identity=identity, watch=watch, budget=budget
     )
@@ -136,7 +139,7 @@ def finetune(
     valid, held = _chosen(result.plan, valid, held, bool(sets.test), report)
     number_type = result.plan.machine.number_type
     with computing(number_type), budget.part("figures"):
-        task = calibrated(task, module, valid)
+        task = calibrated(task, module, valid, held.companion if settings.companion else None, report)
         assessment, known = assess_model(
             task,
             module,
@@ -162,7 +165,10 @@ def finetune(
         new_folder(out, kind="model", settings=settings.model_dump(mode="json"), sources=sources) as folder,
     ):
         folder.facts.update(facts)
+        add_companion(folder, task)
         write_model(folder, module, tokenizer, base)
+    for leftover in work.parent.glob(f".{glob.escape(out.name)}.*.companion"):
+        leftover.unlink()
     for leftover in (work, *(work.with_name(f".{out.name}.base{end}") for end in ("", ".work"))):
         shutil.rmtree(leftover, ignore_errors=True)
     report.note(message("make.time_taken", parts=budget.text()), **budget.facts())
@@ -178,12 +184,13 @@ def _held(
     settings: FinetuneSettings,
     budget: Budget,
     report: Report,
+    light: Path,
 ) -> Held:
     """Return what will be judged after the last step, its baselines asked already; the budget keeps the time that it will take."""
     if not is_first_process():
         return Held([], {})
     rows = sets.test or ([] if task.head == "seq2seq" else valid.rows)
-    held = hold(task, sets.training, rows, budget, report)
+    held = hold(task, sets.training, rows, budget, report, light)
     budget.again = {"sequence": 2, "token": 2, "vector": 2, "seq2seq": 0}.get(task.head, 1)
     budget.final_seconds += sum(one.numel() * one.element_size() for one in module.parameters()) / BYTES_A_SECOND
     if budget.seconds is None or not sets.test:

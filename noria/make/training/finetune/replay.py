@@ -16,14 +16,14 @@ from torch import nn
 
 from noria.core.errors import FolderError
 from noria.core.figure import Figure
-from noria.core.folder import read_manifest
 from noria.core.progress import Report
 from noria.make.evaluate.card import figures_of
 from noria.make.evaluate.intervals import paired
 from noria.make.evaluate.predict import answer_rows
 from noria.make.models.load import load_for
 from noria.make.training.settings import FinetuneSettings
-from noria.tasks.task import Answer, Row, Task, task_of
+from noria.tasks.companion import open_task
+from noria.tasks.task import Answer, Row, Task
 
 
 def mixed(new: Sequence[Row], old: Sequence[Row], share: float, *, seed: int) -> list[Row]:
@@ -48,7 +48,7 @@ def known_before(task: Task, base: Path | None, rows: Sequence[Row], max_length:
     if base is None:
         return None
     try:
-        own = task_of(read_manifest(base))
+        own = open_task(base)
     except FolderError:
         return None
     if own.name != task.name:
