@@ -140,6 +140,13 @@ def processor() -> str:
     return found[1].strip() if found else platform.processor() or platform.machine()
 
 
+def process_seconds() -> float:
+    """Return for how long this process has run; 0 where the system does not say."""
+    # The 22nd field, in ticks since the machine started (proc_pid_stat(5)); the second, a name, may hold spaces.
+    fields, uptime = _text(Path("/proc/self/stat")).rpartition(")")[2].split(), _text(Path("/proc/uptime")).split()
+    return max(0.0, float(uptime[0]) - int(fields[19]) / os.sysconf("SC_CLK_TCK")) if fields and uptime else 0.0
+
+
 def allowed_here(number_type: str) -> Chosen:
     """Return the number type that something was made with, or fp32 where that is bf16 and this machine would emulate it."""
     return "bf16" if number_type == "bf16" and bf16_is_fast() else "fp32"

@@ -222,22 +222,31 @@ class Sharded:
 
     def at(self, step: int) -> list[Batch]:
         """Return this process's part of each batch of a step."""
-        return [self._part(number, batch) for number, batch in enumerate(self._source.at(step))]
+        return [part_of(batch, number, self._rank, self._world) for number, batch in enumerate(self._source.at(step))]
 
-    def _part(self, number: int, batch: Batch) -> Batch:
-        counts = {len(tensor) for tensor in batch.tensors.values() if tensor.ndim}
-        if len(counts) > 1:
-            mine = number % self._world == self._rank
-            return batch if mine else replace(batch, rows=[], tokens=0, share=0.0)
-        (size,) = counts
-        taken = range(self._rank, size, self._world)
-        before = sum(len(range(other, size, self._world)) for other in range(self._rank))
-        places = list(taken) or [0]
-        tensors = {name: tensor[places] if tensor.ndim else tensor for name, tensor in batch.tensors.items()}
-        rows = [batch.rows[place] for place in taken] if len(batch.rows) == size else batch.rows
-        # By rows, so that the parts add up; what padding each part holds is not looked at.
-        tokens = batch.tokens * (before + len(taken)) // size - batch.tokens * before // size
-        return Batch(tensors, rows if taken else [], tokens, batch.share * len(taken) / size)
+
+def part_of(batch: Batch, number: int, rank: int, world: int) -> Batch:
+    """Return one process's part of a batch: every `world`-th row from `rank` on.
+
+    Args:
+        batch: the whole one.
+        number: its place among those of its step; whose rows see one another goes whole to one process after the other.
+        rank: place of the process, from 0.
+        world: how many there are.
+    """
+    counts = {len(tensor) for tensor in batch.tensors.values() if tensor.ndim}
+    if len(counts) != 1:
+        mine = number % world == rank
+        return batch if mine else replace(batch, rows=[], tokens=0, share=0.0)
+    (size,) = counts
+    taken = range(rank, size, world)
+    before = sum(len(range(other, size, world)) for other in range(rank))
+    places = list(taken) or [0]
+    tensors = {name: tensor[places] if tensor.ndim else tensor for name, tensor in batch.tensors.items()}
+    rows = [batch.rows[place] for place in taken] if len(batch.rows) == size else batch.rows
+    # By rows, so that the parts add up; what padding each part holds is not looked at.
+    tokens = batch.tokens * (before + len(taken)) // size - batch.tokens * before // size
+    return Batch(tensors, rows if taken else [], tokens, batch.share * len(taken) / size)
 
 
 class Joined:

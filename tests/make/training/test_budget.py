@@ -27,7 +27,16 @@ from noria.core.progress import MetricsLog, Report
 from noria.machine import Machine
 from noria.make.tokens.batches import Batch
 from noria.make.training.finetune.recipe import finetune
-from noria.make.training.loop.budget import OVER, START, Budget, Timed, fit_plan, measure_judging, measure_speed
+from noria.make.training.loop.budget import (
+    ENDING,
+    OVER,
+    START,
+    Budget,
+    Timed,
+    fit_plan,
+    measure_judging,
+    measure_speed,
+)
 from noria.make.training.loop.loop import train
 from noria.make.training.loop.plan import Plan, Revision, read_plan
 from noria.make.training.loop.result import Evaluation, TrainResult
@@ -89,7 +98,7 @@ class _Batches:
     fingerprint, tokens_per_step, steps_per_epoch = "none", 250.0, 0.0
 
     def at(self, step: int) -> list[Batch]:
-        return [Batch({"input_ids": torch.ones(2, 2, dtype=torch.long)}, [step], 150 + 37 * step % 200)]
+        return [Batch({"input_ids": torch.ones(8, 2, dtype=torch.long)}, [step], 150 + 37 * step % 200)]
 
 
 def small() -> Setup:
@@ -112,7 +121,7 @@ def run(
 ) -> tuple[TrainResult, Budget]:
     """Train beside the world; after the last step figures are made of 500 rows. A step that is `broken` raises."""
     setup, often = setup or small(), setup is not None
-    budget = Budget(None if steps else seconds, world.clock)
+    budget = Budget(None if steps else seconds, world.clock, before=4.0)
     budget.final_rows, budget.again, budget.final_seconds = 500, 1, 1.0
 
     def objective(module: nn.Module, batch: Batch) -> tuple[torch.Tensor, float]:
@@ -181,6 +190,31 @@ def test_a_plan_made_in_a_busy_moment_is_mended(tmp_path: Path) -> None:
     assert result.plan.first_steps < quiet.steps / 3
     assert result.steps > 0.6 * quiet.steps  # of what measuring in that moment has left of the time
     assert world.now < OVER * 90 + START
+
+
+@pytest.mark.parametrize("slower", [1, 4, 12])
+def test_measuring_takes_little_on_slow_machines_too(slower: int, tmp_path: Path) -> None:
+    """A twentieth of the budget; where a single step takes longer than that, half a step and a few rows judged."""
+    _, budget = run(World(lambda now: slower), tmp_path, 60.0)
+    step, judged = slower * TOKEN * 250, slower * ROW * 8
+    assert budget.parts["measuring"] < max(0.1 * 60, step / 2 + 2 * judged) * 1.1
+
+
+@given(st.floats(1, 600), st.floats(0, 60), st.floats(10, 1e5), st.floats(0, 1), st.integers(0, 3000))
+def test_a_plan_that_is_made_fits_its_budget(
+    seconds: float, spent: float, speed: float, row_seconds: float, rows: int
+) -> None:
+    budget = Budget(seconds, lambda: spent, before=5.0)
+    budget.began, budget.final_rows, budget.again, budget.final_seconds = 0.0, 500.0, 1, 1.0
+    try:
+        plan = fit_plan(Plan("", 1, MACHINE, 0.0), budget, Timed(speed, row_seconds, rows), 4, 250.0)
+    except SettingError:
+        return
+    judging = min(4, plan.steps) * plan.evaluation_seconds
+    end = spent + plan.steps * 250 / speed + judging + plan.after_seconds
+    assert end < OVER * seconds + START - 5.0 - ENDING + 1e-6
+    assert end < plan.seconds + 1e-6
+    assert plan.steps > 0
 
 
 def test_calibration_fixes_the_steps_and_changes_nothing_else(tmp_path: Path) -> None:

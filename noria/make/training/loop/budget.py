@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 
 from noria.core.errors import SettingError
 from noria.core.messages import Message, message
+from noria.machine import process_seconds
 
 from .plan import Plan, Revision
 
@@ -31,6 +32,8 @@ LEAST_JUDGED = 50
 """Valid rows that judge at least, where there are so many: fewer choose by chance."""
 OVER, START = 1.1, 20.0
 """A run ends within so many times its budget and so many seconds more: starting Python and loading libraries is in them."""
+ENDING, LEAST_ROOM = 4.0, 4.0
+"""Seconds of those that ending Python may take, and what is always taken to be left of them for the run itself."""
 THIRD = 1 / 3
 """A plan is revised where speed differs by more than this from what it expects, where a sixth of the budget would be left over,"""
 LATE = 0.04
@@ -50,10 +53,15 @@ class Budget:
     Args:
         seconds: of all of it; None where the number of steps is given, and time is only told.
         clock: gives seconds.
+        before: seconds that this process had taken when the run began, starting Python and loading libraries; told by
+            the system where None.
     """
 
-    def __init__(self, seconds: float | None, clock: Clock = time.perf_counter) -> None:
+    def __init__(
+        self, seconds: float | None, clock: Clock = time.perf_counter, *, before: float | None = None
+    ) -> None:
         self.seconds, self.clock = seconds, clock
+        self.before = process_seconds() if before is None else before
         self.began = clock()
         self.parts: dict[str, float] = {}
         self.final_rows = 0.0
@@ -67,6 +75,11 @@ class Budget:
         """Return the seconds that have gone."""
         return self.clock() - self.began
 
+    def latest(self) -> float:
+        """Return the seconds after its beginning at which the run must have ended."""
+        assert self.seconds is not None
+        return OVER * self.seconds + max(LEAST_ROOM, START - self.before - ENDING)
+
     def begin_at(self, share: float) -> None:
         """Count so much of the budget as gone, where less is: an earlier run has used it."""
         if self.seconds is not None:
@@ -79,7 +92,7 @@ class Budget:
             SettingError: says so, and what would do.
         """
         gone = self.spent()
-        if self.seconds is not None and gone > OVER * self.seconds + START / 2:
+        if self.seconds is not None and gone > self.latest():
             raise SettingError(
                 message("make.budget_gone", budget=span(self.seconds), spent=span(gone)),
                 hint=message("make.budget_hint", minutes=3 * gone / 60),
@@ -87,7 +100,7 @@ class Budget:
 
     def until(self, share: float) -> Budget:
         """Return the budget that ends when this share of it is over."""
-        part = Budget(None if self.seconds is None else share * self.seconds, self.clock)
+        part = Budget(None if self.seconds is None else share * self.seconds, self.clock, before=self.before)
         part.began = self.began
         return part
 
@@ -160,15 +173,13 @@ def measure_judging(judge: Callable[[int], object], rows: int, limit: float, clo
     count = min(rows, 8)
     judge(count)  # what is loaded and built once is not the rows'
     while True:
-        timings = []
-        for _ in range(2):
-            start = clock()
-            judge(count)
-            timings.append(clock() - start)
-        seconds = min(timings)
+        start = clock()
+        judge(count)
+        seconds = clock() - start
         if seconds >= limit or count >= rows:
             return seconds / count
-        count = min(rows, 4 * count)
+        # Straight to as many as will take so long, where that can be told.
+        count = min(rows, max(2 * count, min(16 * count, int(1.2 * limit / max(1e-9, seconds) * count))))
 
 
 @dataclass(frozen=True)
@@ -191,18 +202,25 @@ def fit_plan(plan: Plan, budget: Budget, timed: Timed, evaluations: int, tokens_
     """
     assert budget.seconds is not None
     whole, spent, step = budget.seconds, budget.spent(), tokens_per_step / timed.speed
-    judged = min(timed.rows, max(LEAST_JUDGED, int(JUDGING * whole / evaluations / max(1e-9, timed.row_seconds))))
+    # Where a budget is of seconds, or most of it has gone, judging and figures have their shares of what is left.
+    free = budget.latest() - spent
+    share = JUDGING * min(whole, free)
+    judged = min(timed.rows, max(LEAST_JUDGED, int(share / evaluations / max(1e-9, timed.row_seconds))))
     evaluation = max(1, judged) * timed.row_seconds
     others = budget.final_seconds + budget.again * judged * timed.row_seconds
-    final = budget.final_rows
-    if final * timed.row_seconds > FIGURES * whole - others:
-        final = min(final, max(float(LEAST_JUDGED), (FIGURES * whole - others) / timed.row_seconds))
+    final, most = budget.final_rows, min(FIGURES * whole, free / 2) - others
+    if final * timed.row_seconds > most:
+        final = min(final, max(float(LEAST_JUDGED), most / max(1e-9, timed.row_seconds)))
     after = MARGIN * (others + final * timed.row_seconds)
-    left = whole - spent - after - evaluations * evaluation
-    # A third of a budget of seconds is for learning: loading a model has taken all of it, and the bound has room.
-    bound = OVER * whole + START / 2
-    left = max(left, min(whole / 3, bound - spent - after - evaluations * evaluation))
-    if left < step and step > bound - spent - after - evaluation:
+    # Fewer steps than evaluations: the weights are judged after each.
+    steps, times = 0, evaluations + 1
+    while times > 1 and steps < times:
+        times -= 1
+        left = whole - spent - after - times * evaluation
+        # A third of a budget of seconds is for learning: loading a model has taken all of it, and the bound has room.
+        left = max(left, min(whole / 3, free - after - times * evaluation))
+        steps = int(left / step) if times == evaluations else min(times, int(left / step))
+    if steps < 1 and step > free - after - evaluation:
         raise SettingError(
             message(
                 "make.budget_over",
@@ -215,9 +233,9 @@ def fit_plan(plan: Plan, budget: Budget, timed: Timed, evaluations: int, tokens_
         )
     return replace(
         plan,
-        steps=max(1, int(left / step)),
+        steps=max(1, steps),
         measured_tokens_per_second=timed.speed,
-        seconds=max(whole, spent + left + after + evaluations * evaluation),
+        seconds=max(whole, spent + max(left, step) + after + times * evaluation),
         spent=spent,
         evaluation_seconds=evaluation,
         after_seconds=after,

@@ -11,7 +11,7 @@ from torch import nn
 from noria.core.errors import Interrupted
 from noria.core.memory import release_memory
 from noria.machine import measure
-from noria.make.tokens.batches import Batch, BatchSource
+from noria.make.tokens.batches import Batch, part_of
 from noria.make.training.settings import TrainSettings
 
 from .budget import Budget, Timed, fit_plan, measure_judging, measure_speed
@@ -23,8 +23,10 @@ from .stop import StopNow, StopRequests
 
 WATCHED = 16
 """Steps among whose batches the largest is looked for."""
-TRIED = 0.06
-"""Share of the budget that measuring the speed takes, at most 6 s."""
+PARTS = 4
+"""The first batch that is tried is one of so many parts of the smallest: on a slow machine a whole one takes seconds."""
+TRIED = 0.05
+"""Share of the budget that measuring memory and speed takes, at most 6 s; half of it for each."""
 
 
 def make_plan(
@@ -62,12 +64,15 @@ def make_plan(
     group.learner.train()
     try:
         with stop.interruptible(), budget.part("measuring"):
-            need = predict_memory(module, stepper.shard, stepper.try_passes, stepper.try_step, available_bytes, title)
+            limit = min(6.0, TRIED * (budget.seconds or 0.0)) / 2
+            clock = lambda: group.on_main(budget.clock)  # noqa: E731
+            need, speed = try_memory(module, stepper, available_bytes, title, None if fixed else limit, clock)
             plan = replace(plan, memory_bytes=need.bytes)
             if fixed:
                 return plan
-            limit = min(6.0, TRIED * (budget.seconds or 0.0))
-            speed = measure_speed(stepper.try_number, limit, lambda: group.on_main(budget.clock))
+            # Where the same two steps cannot be taken twice in that time, what was tried for memory has to do.
+            if 4 * stepper.tokens_per_step / speed < limit:
+                speed = measure_speed(stepper.try_number, limit, clock)
             group.gather_weights()
             timed = group.on_main(lambda: _timed(speed, budget, *judging))
     except StopNow:
@@ -93,38 +98,63 @@ def _timed(speed: float, budget: Budget, evaluator: Any, judge: Callable[[Any], 
     return Timed(speed, measure_judging(lambda count: judge(evaluator.of(count)), rows, limit, clock), rows)
 
 
-def predict_memory(
+def try_memory(
     module: nn.Module,
-    batches: BatchSource,
-    passes: Callable[[Sequence[Batch]], object],
-    step: Callable[[Sequence[Batch]], object],
+    stepper: Stepper,
     available_bytes: int,
     title: str,
-) -> Need:
-    """Return what a run takes beyond what it has taken, by trying a small batch before the largest.
+    limit: float | None,
+    clock: Callable[[], float],
+) -> tuple[Need, float]:
+    """Return what a run takes beyond what it has taken, and tokens a second, by trying part of a batch before the largest.
 
     Args:
         module: what learns.
-        batches: those of the run; the first `WATCHED` steps are looked through for the largest batch.
-        passes: takes batches forward and backward, and forgets the gradients.
-        step: takes batches through a whole optimiser step.
-        there: bytes that may be taken.
+        stepper: takes batches for trial; those of the first `WATCHED` steps are looked through for the largest.
+        available_bytes: memory that may be taken.
         title: name of the run, for the error.
+        limit: seconds that the step over the largest batch may be expected to take; where it would take longer it is not
+            tried, and what the part said is carried over to it. None tries it always.
+        clock: gives seconds, the same in all processes.
 
     Raises:
         ResourceError: it would not fit; nothing large was tried.
     """
+
+    def tokens_of(batch: Batch) -> float:
+        return max(1.0, stepper.group.all_reduce_sum(batch.tokens)[0])
+
+    def tried(call: Callable[[Sequence[Batch]], object], batch: Batch) -> tuple[int, float]:
+        times: list[float] = []
+
+        def timed() -> None:
+            start = clock()
+            call([batch])
+            times.append(clock() - start)
+
+        grown = _growth(timed)
+        return grown, tokens_of(batch) / max(1e-9, times[0])
+
     state = state_bytes(module)
     check(Need(state, 0), available_bytes, title)
-    known = sorted((batch for number in range(WATCHED) for batch in batches.at(number)), key=_size)
-    small, large = known[0], known[-1]
-    passes([small])  # what is loaded and built once is not the batch's
-    seen = _growth(lambda: passes([small]))
+    known, start = list[Batch](), clock()
+    for number in range(WATCHED):
+        # Asking for a batch may compute its states in layers that do not learn.
+        if known and limit is not None and clock() - start > limit:
+            break
+        known += stepper.shard.at(number)
+    known.sort(key=_size)
+    small, large = part_of(known[0], 0, 0, PARTS), known[-1]
+    stepper.try_passes([small])  # what is loaded and built once is not the batch's
+    seen, speed = tried(stepper.try_passes, small)
     expected = max(0, seen - state // 3) * _size(large) / _size(small)
-    check(Need(state, int(expected)), available_bytes, title)
-    need = Need(state, max(0, _growth(lambda: step([large])) - state))
+    need = Need(state, int(expected))
     check(need, available_bytes, title)
-    return need
+    if limit is None or tokens_of(large) / speed < limit:
+        grown, speed = tried(stepper.try_step, large)
+        need = Need(state, max(0, grown - state))
+        check(need, available_bytes, title)
+    return need, speed
 
 
 def _growth(call: Callable[[], object]) -> int:
