@@ -38,6 +38,7 @@ NAMES = (
     "tokenize",
     "tokenizer",
     "trials",
+    "wheel",
 )
 PAGE = Path(__file__).with_name("RESULTS.md")
 app = App(name="benchmarks", help="Noria beside its peers: the same work, in one run, alternating.")
@@ -57,7 +58,7 @@ def run(
     ----------
     name
         One of answers, budget, diffusion, drivers, events, finetune, gate, growth, lifetime, localdays, lora, packing, pretrain,
-        promote, recovery, resume, scaling, serve, share_forecast, stream, tokenize, tokenizer, trials; or all.
+        promote, recovery, resume, scaling, serve, share_forecast, stream, tokenize, tokenizer, trials, wheel; or all.
     quick
         Fewer and shorter repeats: each benchmark ends within five minutes.
     isa

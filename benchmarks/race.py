@@ -1,21 +1,26 @@
 """Time to an accuracy: Noria beside transformers.Trainer, with or without adapters, on the same rows.
 
 Everyone fine-tunes multilingual-e5-small to tell good reviews from bad ones, texts cut at 64 tokens, and is judged on the
-same held-out rows; the clock stands still while a model is judged. Noria's full fine-tuning runs its whole course: its
-accuracy at the end less 0.5 point is the bar. The others run until they reach it, or until patience ends: then their name
-says so, and the ratio is a bound from below. Noria trains on the vocabulary trimmed to the reviews, a Trainer on the whole
-model. Every run is a process of its own.
+same held-out rows; the clock stands still while a model is judged. Noria trains on the vocabulary trimmed to the reviews, a
+Trainer on the whole model. Every run is a process of its own. One of two sets the bar:
+- `raced`: Noria's full fine-tuning runs its whole course, and its accuracy at the end less 0.5 point is the bar. The others run
+  until they reach it, or until patience ends: then their name says so, and the ratio is a bound from below.
+- `reached`: a Trainer runs its whole course, and its accuracy at the end is the bar. Noria runs as `noria build finetune` does,
+  by a budget of a part of the Trainer's time, then of larger parts, until a whole run reaches it. Its time is that of all that
+  it does between reading rows and figures: baselines, measuring, training, judging.
 """
 
 from __future__ import annotations
 
+import io
 import json
+import math
 import random
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -65,6 +70,46 @@ def raced(
                     f"{name}: {accuracy:.4f} after {at:.1f} s",
                     file=sys.stderr,
                 )
+    return seconds, short
+
+
+def reached(
+    peers: Mapping[str, dict[str, Any]],
+    *,
+    repeats: int,
+    rows: int,
+    held: int,
+    epochs: float,
+    parts: Sequence[float],
+    title: str,
+) -> tuple[dict[str, list[tuple[float, float]]], set[str]]:
+    """Return for every peer Noria's seconds and its own to its final accuracy, in each repeat, and where Noria never reached it.
+
+    Args:
+        peers: name -> TrainingArguments.
+        repeats: how often; each has its own seed.
+        rows, held: texts to learn from and to be judged by.
+        epochs: of the peers.
+        parts: of a peer's time, that Noria is given one after the other.
+        title: told with every result.
+    """
+    seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in peers}
+    short: set[str] = set()
+    with tempfile.TemporaryDirectory(prefix="noria-bench-") as place:
+        folder = Path(place)
+        prepare(folder, rows, held, seed=0)
+        for number in range(repeats):
+            for name, arguments in peers.items():
+                ((took, bar),) = run(folder, {"trainer": arguments, "epochs": epochs}, number, 0.0, math.inf)
+                print(f"{title} {number + 1}/{repeats}: {name}: {bar:.4f} after {took:.1f} s", file=sys.stderr)
+                for part in parts:
+                    ((ours, accuracy),) = run(folder, {"minutes": part * took / 60}, number, bar, math.inf)
+                    print(f"  Noria, given {part * took:.1f} s: {accuracy:.4f} in {ours:.1f} s", file=sys.stderr)
+                    if accuracy >= bar:
+                        break
+                else:
+                    short.add(name)
+                seconds[name].append((ours, took))
     return seconds, short
 
 
@@ -154,6 +199,33 @@ def noria(folder: Path, seed: int, clock: _Clock, changes: dict[str, Any], epoch
         train(module, source, objective, pace, Path(work) / "run", Report(), judge)
 
 
+def finetuned(folder: Path, seed: int, minutes: float) -> list[list[float]]:
+    """Fine-tune by a budget; return the one pair of seconds and accuracy, as `run` does."""
+    import noria
+    from noria.core.progress import Report
+    from noria.make.training.settings import FinetuneSettings
+
+    told = io.StringIO()
+    with tempfile.TemporaryDirectory(dir=folder) as work:
+        model = noria.finetune(
+            "classify",
+            train=folder / "train.jsonl",
+            base=folder / "base",
+            out=Path(work) / "model",
+            settings=FinetuneSettings(minutes=minutes, max_length=MAX_LENGTH, seed=seed),
+            progress=Report("programs", told),
+        )
+        judged = noria.evaluate(model.path, folder / "held.jsonl", progress=False).figures[0].value
+    (parts,) = (
+        one for one in map(json.loads, told.getvalue().splitlines()) if one["event"] == "note" and "training" in one
+    )
+    return [[sum(value for name, value in parts.items() if name in _COUNTED), judged]]
+
+
+_COUNTED = ("baselines", "measuring", "training", "judging")
+"""Parts of a budget between reading rows and the last figures. The baseline's time counts: a model may be joined with it."""
+
+
 def _accuracy(module: Any, ids: list[list[int]], labels: list[int]) -> float:
     import torch
 
@@ -195,7 +267,7 @@ def trainer(
     rows, held = (peer.read(folder / f"{name}.jsonl", tokenizer, MAX_LENGTH) for name in ("train", "held"))
 
     class Judge(transformers.TrainerCallback):
-        """Judges eight times an epoch, and stops at the bar."""
+        """Judges eight times an epoch, and stops at the bar; at the end alone where there is none."""
 
         every = max(1, len(rows) // 8 // arguments.get("per_device_train_batch_size", 8))
 
@@ -204,13 +276,18 @@ def trainer(
 
         def on_step_end(self, args: object, state: Any, control: Any, **kwargs: object) -> None:
             late = time.perf_counter() - clock.start - clock.judged >= clock.patience
-            if state.global_step % self.every == 0 or late:
-                model.eval()
-                clock.judge(
-                    lambda: _accuracy(model, [one["input_ids"] for one in held], [one["labels"] for one in held])
-                )
-                model.train()
+            if clock.bar and (state.global_step % self.every == 0 or late):
+                self.judge()
                 control.should_training_stop = clock.over
+
+        def on_train_end(self, *args: object, **kwargs: object) -> None:
+            if not clock.bar:  # it sets one
+                self.judge()
+
+        def judge(self) -> None:
+            model.eval()
+            clock.judge(lambda: _accuracy(model, [one["input_ids"] for one in held], [one["labels"] for one in held]))
+            model.train()
 
     with tempfile.TemporaryDirectory(dir=folder) as out:
         told = transformers.TrainingArguments(
@@ -234,7 +311,9 @@ def main(folder: str, contestant: str, seed: str, bar: str, patience: str) -> No
     """Do one child's part and print [seconds of learning, accuracy] of every judgement."""
     clock, told = _Clock(float(bar), float(patience)), json.loads(contestant)
     epochs = told.get("epochs", EPOCHS)
-    if "noria" in told:
+    if "minutes" in told:
+        clock.found = finetuned(Path(folder), int(seed), told["minutes"])
+    elif "noria" in told:
         noria(Path(folder), int(seed), clock, told["noria"], epochs)
     else:
         trainer(Path(folder), int(seed), clock, told["trainer"], told.get("lora"), epochs)

@@ -22,6 +22,11 @@ if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
 
+ENOUGH, MUCH = 256, 0.75
+"""Padded tokens of a forward pass from which on more of them make a token no cheaper; there a text that is shorter than so
+much of the longest begins a pass of its own."""
+
+
 class Generator(Protocol):
     """A Hugging Face model that writes."""
 
@@ -54,7 +59,7 @@ def predict(
     padding = padding or padding_of(getattr(module, "config", None))
     found: list[np.ndarray] = [np.empty(0)] * len(features)
     with torch.no_grad():
-        for rows in like_lengths(features, tokens_per_batch, alike=padding.alike):
+        for rows in like_lengths(features, tokens_per_batch, alike=padding.alike, enough=ENOUGH):
             chosen = [features[row] for row in rows]
             arrays = vector_arrays(chosen) if "vector" in chosen[0].meta else text_arrays(chosen, padding)
             given = _head(module(**{name: torch.from_numpy(array) for name, array in arrays.items()}))
@@ -115,14 +120,26 @@ def generate(
     return predicted
 
 
-def like_lengths(features: Sequence[Features], tokens_per_batch: int, *, alike: bool = False) -> Iterator[list[int]]:
-    """Yield the numbers of all texts in batches, the longest first; `alike` puts only texts of one length together."""
+def like_lengths(
+    features: Sequence[Features], tokens_per_batch: int, *, alike: bool = False, enough: int | None = None
+) -> Iterator[list[int]]:
+    """Yield the numbers of all texts in batches, the longest first.
+
+    Args:
+        features: the texts.
+        tokens_per_batch: padded tokens of a batch at most.
+        alike: puts only texts of one length together.
+        enough: padded tokens after which a batch takes no text that is much shorter than its longest; None: any that fits.
+    """
     lengths = [max(1, len(one.ids)) for one in features]
     order = sorted(range(len(features)), key=lambda index: -lengths[index])
     for _, group in groupby(order, key=lambda index: lengths[index] if alike else 0):
         rest = list(group)
         while rest:
             count = max(1, tokens_per_batch // lengths[rest[0]])
+            if enough is not None:
+                least = -(-enough // lengths[rest[0]])
+                count = min(count, least + sum(lengths[row] > MUCH * lengths[rest[0]] for row in rest[least:count]))
             yield rest[:count]
             rest = rest[count:]
 

@@ -19,8 +19,9 @@ from noria.core.folder import verify
 from noria.core.progress import Bar, Report
 from noria.make.models.load import load
 from noria.make.tokens.special import special_tokens
+from noria.make.training.pretrain.material import prepare
 from noria.make.training.pretrain.recipe import pretrain
-from noria.make.training.pretrain.setups import xavier
+from noria.make.training.pretrain.setups import setup_for, xavier
 from noria.make.training.settings import PretrainSettings
 
 ENGLISH = "The wheel turns, the stream lifts its own water, and the field number {} is green again."
@@ -71,6 +72,21 @@ def settings(name: str, **more: Any) -> PretrainSettings:
 
 def quiet() -> Report:
     return Report(stream=io.StringIO())
+
+
+@pytest.mark.parametrize("name", ["masked", "llama"])
+def test_a_share_of_the_test_documents_judges_model_and_baselines_alike(
+    name: str, corpus: Path, tmp_path: Path
+) -> None:
+    given = settings(name)
+    kind = setup_for(given, prepare(corpus, tmp_path, given, quiet()))
+    model = kind.model()
+    whole, part = (kind.figures(model, source="test", share=share) for share in (1.0, 0.25))
+    for every, some in zip(whole, part, strict=True):
+        assert [one.name for one in some] == [one.name for one in every]
+        assert all(0 < one.n <= every[0].n // 4 + 1 for one in some)
+        assert some[0].value != every[0].value
+    assert {one.n for one in part[0][:1]} == {one.n for one in part[1]}
 
 
 class Stopping(Report):

@@ -205,7 +205,7 @@ def _held(
         answer_rows(task, module.eval(), tokenizer, tried, settings.max_length)
     row_seconds = (budget.clock() - start) / len(tried)
     held = _at_most(held, int(FIGURES * budget.seconds / row_seconds), report)
-    budget.final_seconds += row_seconds * len(held.rows)
+    budget.final_seconds += (row_seconds + budget.figure_seconds) * len(held.rows)
     return held
 
 

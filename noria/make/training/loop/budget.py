@@ -57,9 +57,7 @@ class Budget:
             the system where None.
     """
 
-    def __init__(
-        self, seconds: float | None, clock: Clock = time.perf_counter, *, before: float | None = None
-    ) -> None:
+    def __init__(self, seconds: float | None, clock: Clock = time.perf_counter, *, before: float | None = None) -> None:
         self.seconds, self.clock = seconds, clock
         self.before = process_seconds() if before is None else before
         self.began = clock()
@@ -68,8 +66,10 @@ class Budget:
         """Rows that are judged after the last step beside those that judged before, each as dear as one of those."""
         self.again = 0
         """How often the rows that judged the weights are read again after the last step."""
+        self.figure_seconds = 0.0
+        """Of the figures and intervals of one row that is judged at the end."""
         self.final_seconds = 0.0
-        """What else comes after the last step: intervals, a sample, the folder."""
+        """What else comes after the last step: a sample, the folder."""
 
     def spent(self) -> float:
         """Return the seconds that have gone."""
@@ -207,11 +207,13 @@ def fit_plan(plan: Plan, budget: Budget, timed: Timed, evaluations: int, tokens_
     share = JUDGING * min(whole, free)
     judged = min(timed.rows, max(LEAST_JUDGED, int(share / evaluations / max(1e-9, timed.row_seconds))))
     evaluation = max(1, judged) * timed.row_seconds
-    others = budget.final_seconds + budget.again * judged * timed.row_seconds
+    # The rows that judged the weights have figures of their own at the end.
+    others = budget.final_seconds + judged * (budget.again * timed.row_seconds + budget.figure_seconds)
     final, most = budget.final_rows, min(FIGURES * whole, free / 2) - others
-    if final * timed.row_seconds > most:
-        final = min(final, max(float(LEAST_JUDGED), most / max(1e-9, timed.row_seconds)))
-    after = MARGIN * (others + final * timed.row_seconds)
+    final_seconds = timed.row_seconds + budget.figure_seconds
+    if final * final_seconds > most:
+        final = min(final, max(float(LEAST_JUDGED), most / max(1e-9, final_seconds)))
+    after = MARGIN * (others + final * final_seconds)
     # Fewer steps than evaluations: the weights are judged after each.
     steps, times = 0, evaluations + 1
     while times > 1 and steps < times:

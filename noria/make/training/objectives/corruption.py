@@ -62,6 +62,10 @@ class Windows:
     def __len__(self) -> int:
         return len(self.starts)
 
+    def at(self, places: np.ndarray) -> Windows:
+        """Return the windows at some places."""
+        return Windows(self.shards, self.starts[places], self.lengths[places], self.documents[places], self.words)
+
     def __getitem__(self, row: int) -> np.ndarray:
         start = int(self.starts[row])
         return self.shards.ids[start : start + int(self.lengths[row])].astype(np.int64)

@@ -89,8 +89,11 @@ def pretrain(corpus: Path, out: Path, settings: PretrainSettings, report: Report
         folders = term(", ".join(sorted({file.parent.name for file in material.files["test"]})))
         source = message("figures.test_split", source=folders)
         with computing(result.plan.machine.number_type):
-            metrics, baselines = kind.figures(model, source=source)
+            metrics, baselines = kind.figures(model, source=source, share=result.plan.final_share)
         bar.advance()
+    judged, documents = metrics[0].n, len(material.shards["test"])
+    if result.plan.final_share < 1:
+        report.note(message("make.tested_documents", judged=judged, documents=documents), judged=judged)
     with budget.part("writing"):
         _write(out, kind, model, material, settings, result, metrics, baselines, sources_of(corpus, material.files))
     shutil.rmtree(work, ignore_errors=True)

@@ -7,7 +7,9 @@ setup.figures(model, source=...)                                                
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
@@ -88,12 +90,15 @@ class Setup(Protocol):
         ...
 
     @property
-    def baselines(self) -> list[Figure]:
-        """Return what the test documents say of baselines; computed when it is first asked for."""
+    def baselines(self) -> Mapping[str, Any]:
+        """Return by name what baselines come to on every test document; computed when it is first asked for."""
         ...
 
-    def figures(self, model: nn.Module, *, source: str) -> tuple[list[Figure], list[Figure]]:
-        """Return what the test documents say of the model, and of baselines on the same; the first and last compare."""
+    def figures(self, model: nn.Module, *, source: str, share: float = 1.0) -> tuple[list[Figure], list[Figure]]:
+        """Return what a share of the test documents, evenly over all, says of the model, and of baselines on the same.
+
+        The model's first and the baselines' last compare.
+        """
         ...
 
 
@@ -161,27 +166,29 @@ class CausalSetup:
         test, valid = (self._material.shards[split] for split in ("test", "valid"))
         return float(len(test.ids) / (len(valid.ids) / len(valid)))
 
-    def figures(self, model: nn.Module, *, source: str) -> tuple[list[Figure], list[Figure]]:
+    def figures(self, model: nn.Module, *, source: str, share: float = 1.0) -> tuple[list[Figure], list[Figure]]:
         """Return bits per byte, loss, perplexity and accuracy; baselines are n-grams on the same tokens."""
         test = self._material.shards["test"]
-        documents = [test[row] for row in range(len(test))]
-        found = predict_documents(model, documents, self._settings.context)
-        baselines = self.baselines
-        return figures(found, test.sizes, source=source, baseline=baselines[-1].value), baselines
+        rows = _evenly(len(test), share)
+        found, sizes = predict_documents(model, [test[row] for row in rows], self._settings.context), test.sizes[rows]
+        baselines = [
+            bits_per_byte(bits[rows], sizes, source="the same text and tokens", name=name)
+            for name, bits in self.baselines.items()
+        ]
+        return figures(found, sizes, source=source, baseline=baselines[-1].value), baselines
 
     @cached_property
-    def baselines(self) -> list[Figure]:
-        """Return bits per byte of n-grams on the same tokens."""
+    def baselines(self) -> dict[str, np.ndarray]:
+        """Return the bits that n-grams on the same tokens take for each test document."""
         shards = self._material.shards
         inner = {
             split: [shards[split][row][1:-1].astype(np.int64) for row in range(len(shards[split]))]
             for split in ("train", "test")
         }
-        found = []
-        for order, name in ((1, "unigram"), (NGRAM, message("figures.ngram", order=NGRAM))):
-            bits = NgramModel(inner["train"], self._material.vocab_size, order).bits(inner["test"])
-            found.append(bits_per_byte(bits, shards["test"].sizes, source="the same text and tokens", name=name))
-        return found
+        return {
+            name: NgramModel(inner["train"], self._material.vocab_size, order).bits(inner["test"])
+            for order, name in ((1, "unigram"), (NGRAM, message("figures.ngram", order=NGRAM)))
+        }
 
 
 class MaskedSetup:
@@ -234,11 +241,7 @@ class MaskedSetup:
     def watch(self, model: nn.Module, rows: int) -> float:
         """Return the loss on a sample of the valid documents, the same taken out each time."""
         windows = self._windows("valid")
-        places = np.linspace(0, len(windows) - 1, rows).astype(int)
-        some = Windows(
-            windows.shards, windows.starts[places], windows.lengths[places], windows.documents[places], windows.words
-        )
-        found = self._predictions(model, some)
+        found = self._predictions(model, windows.at(np.linspace(0, len(windows) - 1, rows).astype(int)))
         return float(found.bits.sum() / max(1, found.tokens.sum()) * np.log(2))
 
     @property
@@ -247,19 +250,25 @@ class MaskedSetup:
         test, valid = (self._windows(split) for split in ("test", "valid"))
         return float(test.lengths.sum() / valid.lengths.mean())
 
-    def figures(self, model: nn.Module, *, source: str) -> tuple[list[Figure], list[Figure]]:
+    def figures(self, model: nn.Module, *, source: str, share: float = 1.0) -> tuple[list[Figure], list[Figure]]:
         """Return loss, perplexity and accuracy of what was taken out; the baseline counts targets of the training text."""
         windows = self._windows("test")
-        found, baseline = self._predictions(model, windows), self.baselines
+        documents = np.unique(windows.documents)
+        some = windows.at(np.isin(windows.documents, documents[_evenly(len(documents), share)]).nonzero()[0])
+        # What is taken out of a part is not what is taken out of all.
+        unigram = self.baselines["unigram"] if len(some) == len(windows) else self._unigram(some)
+        baseline = [
+            replace(one, name="unigram")
+            for one in token_figures(unigram, self._of, source="the same places", accuracy="accuracy")[:1]
+        ]
+        found = self._predictions(model, some)
         name = "accuracy at hidden tokens" if not self._spans else "accuracy at tokens of cut spans"
         return token_figures(found, self._of, source=source, accuracy=name, baseline=baseline[0].value), baseline
 
     @cached_property
-    def baselines(self) -> list[Figure]:
-        """Return the loss of naming what is most frequent."""
-        found = self._unigram(self._windows("test"))
-        figures = token_figures(found, self._of, source="the same places", accuracy="accuracy")[:1]
-        return [Figure(**{**one.as_dict(), "name": "unigram"}) for one in figures]
+    def baselines(self) -> dict[str, Predictions]:
+        """Return what naming what is most frequent comes to."""
+        return {"unigram": self._unigram(self._windows("test"))}
 
     def _predictions(self, model: nn.Module, windows: Windows) -> Predictions:
         batches = fixed_batches(windows, self._rule, 4096, self._settings.seed)
@@ -278,7 +287,7 @@ class MaskedSetup:
         """Return what naming every target by the frequencies of the training text's targets comes to."""
         train, size = self._windows("train"), self._material.vocab_size
         rows = np.linspace(0, len(train) - 1, min(COUNTED, len(train))).astype(int)
-        part = Windows(train.shards, train.starts[rows], train.lengths[rows], train.documents[rows], train.words)
+        part = train.at(rows)
         targets = [batch.tensors["targets"] for batch in fixed_batches(part, self._rule, 4096, self._settings.seed)]
         counts = torch.cat([one[one != IGNORED] for one in targets]).bincount(minlength=size).double() + 1
         logits = (counts / counts.sum()).log().float()
@@ -324,3 +333,8 @@ def xavier(module: nn.Module) -> None:
     for parameter in module.parameters():
         if parameter.ndim == 2 and id(parameter) not in kept:
             nn.init.xavier_uniform_(parameter)
+
+
+def _evenly(count: int, share: float) -> np.ndarray:
+    """Return the places of a share of `count`, evenly over all."""
+    return np.unique(np.linspace(0, count - 1, max(1, math.ceil(share * count))).astype(int))
