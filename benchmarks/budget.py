@@ -20,33 +20,31 @@ from noria.make.training.loop.budget import OVER, START
 
 from .line import Line, compare
 
-MINUTES, QUICK_MINUTES = (0.5, 2.0, 5.0), (0.25, 0.5)
-REPEATS, QUICK_REPEATS = {0.5: 2, 2.0: 2, 5.0: 1}, {0.25: 1, 0.5: 1}
-"""Runs of each recipe, quiet and busy, at a budget: 20 in all, and 8."""
+RUNS, QUICK = {0.5: (2, 2), 2.0: (2, 2), 5.0: (1, 1)}, {0.25: (1, 1), 0.5: (0, 1)}
+"""Budget in minutes -> runs of each recipe, quiet and busy: 20 in all, and 6."""
 
 
 def measure(*, quick: bool) -> list[Line]:
-    """Return for each recipe and budget the time that the slowest run took of its bound, and how many of all kept it."""
-    minutes, repeats = (QUICK_MINUTES, QUICK_REPEATS) if quick else (MINUTES, REPEATS)
+    """Return for each recipe and budget the time that the runs took of their bound, and how many of all kept it."""
     lines, kept, runs = [], 0, 0
     with tempfile.TemporaryDirectory(prefix="noria-bench-") as place:
         folder = Path(place)
         prepare(folder)
         for recipe in ("finetune", "pretrain"):
-            for budget in minutes:
-                bound = OVER * 60 * budget + START
+            for minutes, repeats in (QUICK if quick else RUNS).items():
+                bound = OVER * 60 * minutes + START
                 for busy in (False, True):
-                    tried = [timed(folder, recipe, budget, busy=busy) for _ in range(repeats[budget])]
+                    tried = [timed(folder, recipe, minutes, busy=busy) for _ in range(repeats[busy])]
                     taken = [one for one in tried if one is not None]
                     runs, kept = runs + len(tried), kept + sum(one <= bound for one in taken)
                     where = "both cores busy until midway" if busy else "nothing else running"
-                    print(f"budget: {recipe} {budget:g} min, {where}: {tried} of {bound:.0f} s", file=sys.stderr)
+                    print(f"budget: {recipe} {minutes:g} min, {where}: {tried} of {bound:.0f} s", file=sys.stderr)
                     if not taken:
                         continue
                     lines.append(
                         compare(
                             "budget",
-                            f"{recipe}, {budget:g} min, {where}: its end",
+                            f"{recipe}, {minutes:g} min, {where}: its end",
                             taken,
                             [bound] * len(taken),
                             "wanted: 1.1 times the budget and 20 s",
@@ -79,7 +77,8 @@ def prepare(folder: Path) -> None:
 
 
 def timed(folder: Path, recipe: str, minutes: float, *, busy: bool) -> float | None:
-    """Return the seconds of one run, from the start of Python to its end; None where it refused to begin, its time being over.
+    """Return the seconds of one run, from the start of Python to its end; None where it refused to begin, its time
+    being over. A run that takes three times its bound is ended there.
 
     Raises:
         RuntimeError: the run failed; tells its last words.
@@ -93,7 +92,12 @@ def timed(folder: Path, recipe: str, minutes: float, *, busy: bool) -> float | N
             command += [str(folder / "corpus"), "--seconds", str(60 * minutes)]
         with burning(30 * minutes if busy else 0):
             start = time.perf_counter()
-            done = subprocess.run([*command, "--out", f"{out}/model"], capture_output=True, text=True, check=False)
+            command += ["--out", f"{out}/model"]
+            late = 3 * (OVER * 60 * minutes + START)
+            try:
+                done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=late)
+            except subprocess.TimeoutExpired:
+                return late
             seconds = time.perf_counter() - start
         if "is over before the first step" in done.stderr:
             print(done.stderr.splitlines()[-1], file=sys.stderr)
