@@ -30,7 +30,7 @@ Answer = dict[str, Any]
 def load(
     model: PathLike,
     *,
-    engine: Literal["torch", "openvino", "llamacpp", "genai"] | None = None,
+    engine: Literal["torch", "packed", "openvino", "llamacpp", "genai"] | None = None,
     threads: int | None = None,
 ) -> Predictor:
     """Load a model folder to answer in this process, through the engine that would serve it.
@@ -41,7 +41,7 @@ def load(
 
     Args:
         model: a model folder of Noria's, or one in the Hugging Face layout that names its task.
-        engine: torch, openvino, llamacpp or genai, whatever the certificate says; by default the compressed one where its
+        engine: torch, packed, openvino, llamacpp or genai, whatever the certificate says; by default the compressed one where its
             certificate was passed, else torch.
         threads: of one forward pass; all cores by default.
 
@@ -79,7 +79,7 @@ class Predictor:
 
     @property
     def engine(self) -> str:
-        """Name of the engine that runs it: torch, openvino, llamacpp or genai."""
+        """Name of the engine that runs it: torch, packed, openvino, llamacpp or genai."""
         return self._engine.kind
 
     @property

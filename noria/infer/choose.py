@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Literal
 
-from noria.core.errors import unknown
+from noria.core.errors import FolderError, unknown
 from noria.core.folder import read_manifest
-from noria.machine import cores
+from noria.core.messages import message
+from noria.machine import allowed_here, cores
 from noria.tasks.companion import open_task
 
 from .engine import ENGINES, KINDS, LEAST_CORES, Engine, Kind
@@ -19,7 +21,7 @@ def open_engine(folder: str | Path, *, threads: int | None = None, prefer: str |
     Args:
         folder: a model folder.
         threads: of one forward pass; all cores by default.
-        prefer: torch, openvino, llamacpp or genai, whatever the certificate says: what certifying itself needs.
+        prefer: torch, packed, openvino, llamacpp or genai, whatever the certificate says: what certifying itself needs.
 
     Raises:
         FolderError: the folder is missing, damaged or no model, or holds no file for the engine asked for.
@@ -46,7 +48,27 @@ def open_engine(folder: str | Path, *, threads: int | None = None, prefer: str |
         return GenAiEngine(folder, manifest, task, threads=threads)
     from .torch import TorchEngine
 
+    if kind == "packed":
+        return TorchEngine(folder, manifest, task, threads=threads, number=packed_number(folder))
     return TorchEngine(folder, manifest, task, threads=threads)
+
+
+def packed_number(folder: Path) -> Literal["float32", "bfloat16", "int8"]:
+    """Return the type of a folder's packed matrices; float32 instead of a bfloat16 that would be emulated here.
+
+    Raises:
+        FolderError: the file that says so is missing or of another form.
+    """
+    file = folder / ENGINES["packed"]
+    try:
+        number = json.loads(file.read_text(encoding="utf-8"))["number"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise FolderError(message("infer.cannot_read", file=file), found=str(error)) from None
+    if number == "int8":
+        return "int8"
+    if number != "bfloat16":
+        raise FolderError(message("infer.cannot_read", file=file), found=str(number), allowed=("bfloat16", "int8"))
+    return "bfloat16" if allowed_here("bf16") == "bf16" else "float32"
 
 
 def best_kind(folder: Path) -> Kind:

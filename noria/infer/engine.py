@@ -32,9 +32,10 @@ from .replies import Given
 if TYPE_CHECKING:
     from .scheduler import Scheduler
 
-Kind = Literal["torch", "openvino", "llamacpp", "genai"]
-KINDS = ("torch", "openvino", "llamacpp", "genai")
+Kind = Literal["torch", "packed", "openvino", "llamacpp", "genai"]
+KINDS = ("torch", "packed", "openvino", "llamacpp", "genai")
 ENGINES: dict[Kind, str] = {
+    "packed": "engine/packed.json",
     "openvino": "engine/model.xml",
     "llamacpp": "engine/model.gguf",
     "genai": "engine/genai.gguf",

@@ -1,4 +1,8 @@
-"""The reference engine: every head, as transformers loads it; float32, or bfloat16 for decoding where that measures faster."""
+"""The reference engine: every head, as transformers loads it; float32, or bfloat16 for decoding where that measures faster.
+
+A BERT is computed without padding and with what only its last layer's first token needs (`unpadded`); in that form it is also
+an engine of its own, "packed", whose matrices are bfloat16 or 8-bit integers.
+"""
 
 from __future__ import annotations
 
@@ -28,8 +32,9 @@ from .engine import AUTO_CLASSES, Kind, end_ids_for, generate_one, in_parts, log
 from .kv_cache import KVCache, open_cache
 from .nets import LSTM, Lstm, Net
 from .scheduler import BatchScheduler
+from .unpadded import Unpadded, applies
 
-Number = Literal["float32", "bfloat16", "measured"]
+Number = Literal["float32", "bfloat16", "int8", "measured"]
 _FASTER = 0.9
 # A change of number type must be worth a tenth of the time, or the exact one stays.
 WRITTEN = 256
@@ -45,13 +50,13 @@ class TorchEngine:
         task: its task.
         threads: of one forward pass; holds for the whole process.
         number: type of the weights. `measured` times a causal model's decoding in both types and keeps float32 unless
-            bfloat16 is clearly faster; encoders stay in float32, for they are what a certificate compares with.
+            bfloat16 is clearly faster; encoders stay in float32, for they are what a certificate compares with. Of an
+            encoder bfloat16 and int8 are the types of the packed matrices.
 
     Raises:
         FolderError: weights or configuration are missing or cannot be read.
+        SettingError: an encoder's matrices are to be packed, and it is none that can be.
     """
-
-    kind: Kind = "torch"
 
     def __init__(
         self, folder: Path, manifest: Manifest, task: Task, *, threads: int, number: Number = "measured"
@@ -63,8 +68,12 @@ class TorchEngine:
         self.ends = end_ids_for(task, self._config, self.tokenizer)
         self.padding = padding_of(self._config)
         torch.set_num_threads(threads)
+        self.kind: Kind = "torch"
         self.model = self._load()
-        if number == "bfloat16" or (number == "measured" and task.head == "causal" and self._bfloat16_pays()):
+        self._unpadded: Unpadded | None = None
+        if task.head not in ("vector", "seq2seq", "causal"):
+            self._pack("float32" if number == "measured" else number)
+        elif number == "bfloat16" or (number == "measured" and task.head == "causal" and self._bfloat16_pays()):
             self.model.to(torch.bfloat16)
         self._cache: KVCache | None = None
 
@@ -80,6 +89,8 @@ class TorchEngine:
         if len(parts := computable_groups([len(text) for text in batch], self.padding)) > 1:
             return in_parts(self, parts, batch, types)
         types = types if self.padding.types else None
+        if self._unpadded is not None:
+            return self._unpadded(batch, types)
         ids, mask = padded(batch, self.padding)
         more = {} if types is None else {"token_type_ids": torch.from_numpy(padded(types, self.padding, filler=0)[0])}
         with torch.inference_mode():
@@ -119,7 +130,7 @@ class TorchEngine:
 
     def close(self) -> None:
         """Give the memory back."""
-        self._cache = None
+        self._cache = self._unpadded = None
         del self.model
 
     def _written(self, features: Sequence[Features]) -> list[str]:
@@ -142,6 +153,19 @@ class TorchEngine:
         assert self.tokenizer is not None
         sampling = Sampling(temperature=0, max_tokens=WRITTEN)
         return str(self.tokenizer.decode(list(self.generate(one.ids, sampling)), skip_special_tokens=True))
+
+    def _pack(self, number: Literal["float32", "bfloat16", "int8"]) -> None:
+        self.kind = "torch" if number == "float32" else "packed"
+        if applies(self.model):
+            self._unpadded = Unpadded(self.model, number)
+        elif number != "float32":
+            raise SettingError(
+                message("infer.cannot_packed", name=self.folder.name),
+                found=self._config.get("model_type"),
+                allowed="bert",
+            )
+        if number != "float32":
+            self.model.base_model.encoder = None  # the packed matrices are all that is used
 
     def _load(self) -> Any:
         if self.task.head == "vector":

@@ -1,5 +1,7 @@
 """What a model gives for many texts, in batches of like length, in the order the texts came in.
 
+A BERT is computed without padding (`noria.infer.unpadded`), or where adapters are on it by the passes that train it.
+
 Matrix products are in the number type of the caller's `noria.machine.computing`; without one, in the model's own.
 """
 
@@ -11,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
 
-from noria.tasks.padding import Padding, padding_of, text_arrays, within
+from noria.tasks.padding import Padding, padding_of, text_arrays, types_of, within
 from noria.tasks.task import Answer, Features, Row, Task
 from noria.tasks.tokenizer import required
 
@@ -56,13 +58,24 @@ def predict(
     """
     import torch
 
+    from noria.infer.unpadded import Unpadded, applies
+    from noria.make.kernels import bert
+
     padding = padding or padding_of(getattr(module, "config", None))
     found: list[np.ndarray] = [np.empty(0)] * len(features)
+    if applies(module):
+        run = Unpadded(module, "bfloat16" if torch.is_autocast_enabled("cpu") else "float32")
+        for rows in like_lengths(features, tokens_per_batch):
+            chosen = [features[row] for row in rows]
+            types = types_of(chosen, padding) or None
+            for row, values in zip(rows, run([one.ids for one in chosen], types), strict=True):
+                found[row] = values
+        return found
     with torch.no_grad():
         for rows in like_lengths(features, tokens_per_batch, alike=padding.alike, enough=ENOUGH):
             chosen = [features[row] for row in rows]
             arrays = vector_arrays(chosen) if "vector" in chosen[0].meta else text_arrays(chosen, padding)
-            given = _head(module(**{name: torch.from_numpy(array) for name, array in arrays.items()}))
+            given = _head(bert.run(module, {name: torch.from_numpy(array) for name, array in arrays.items()}))
             for row, values in zip(rows, given.float().numpy(), strict=True):
                 place = within(len(features[row].ids), len(values), padding)
                 found[row] = values[place] if values.ndim == 2 else values
@@ -72,9 +85,9 @@ def predict(
 def _head(output: Any) -> Any:
     import torch
 
-    if "start_logits" in output:
+    if hasattr(output, "start_logits"):
         return torch.stack([output.start_logits, output.end_logits], dim=-1)
-    return output.logits if "logits" in output else output.last_hidden_state
+    return output.logits if hasattr(output, "logits") else output.last_hidden_state
 
 
 def generate(

@@ -16,6 +16,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from noria.infer import unpadded
 from noria.make.models.adapted import AdaptedLinear
 from noria.make.models.lora import WeightChange, changed
 
@@ -39,19 +40,7 @@ def applies(module: nn.Module) -> TypeGuard[BertPreTrainedModel]:
 
 def plain(module: nn.Module) -> TypeGuard[BertPreTrainedModel]:
     """Return whether `hidden_states` computes what the encoder within this module would."""
-    config = getattr(module, "config", None)
-    if config is None or getattr(config, "model_type", "") != "bert":
-        return False
-    if config.hidden_act != "gelu" or config.is_decoder:
-        return False
-    # A weight that is sharded, or wrapped in a way not known here, has a type of its own, and an attention with prefixes
-    # mixes more: the plain path knows what to do with them.
-    return all(
-        (type(part) in (nn.Linear, AdaptedLinear) or not isinstance(part, nn.Linear))
-        and not hasattr(part, "prefixes")
-        and not (isinstance(part, nn.Dropout) and part.training and part.p)
-        for part in module.modules()
-    ) and all(type(one) is nn.Parameter for one in module.parameters())
+    return unpadded.plain(module, (nn.Linear, AdaptedLinear))
 
 
 def run(module: nn.Module, tensors: dict[str, torch.Tensor]) -> Any:
