@@ -215,7 +215,7 @@ def _flops(dtype: Any, rows: int = 2048, width: int = 512) -> float:
 
 
 def available_memory(root: Path = Path("/")) -> int:
-    """Return the bytes this process may still take: what the machine has free, or what its control group leaves it.
+    """Return the bytes this process may still take: what the machine has free, or what its control group or its own limits leave.
 
     Without /proc (not Linux) nothing is known: more than any machine has.
 
@@ -232,7 +232,19 @@ def available_memory(root: Path = Path("/")) -> int:
         for group in _groups(root, "memory")
         if (left := _left(root / folder / group, limit, used)) is not None
     ]
-    return min([int(found[1]) * 1024 if found else 2**62, *limits])
+    return min([int(found[1]) * 1024 if found else 2**62, *limits, *_within_limits(root)])
+
+
+def _within_limits(root: Path) -> list[int]:
+    """Return what is left of the limits that a process is given (`ulimit -v`, `ulimit -d`), where it is given any."""
+    limits, status = _text(root / "proc/self/limits"), _text(root / "proc/self/status")
+    left = []
+    for limit, used in (("Max address space", "VmSize"), ("Max data size", "VmData")):
+        allowed = re.search(rf"^{limit}\s+(\d+)\s", limits, re.MULTILINE)
+        taken = re.search(rf"^{used}:\s+(\d+) kB", status, re.MULTILINE)
+        if allowed and taken:
+            left.append(max(0, int(allowed[1]) - int(taken[1]) * 1024))
+    return left
 
 
 def _groups(root: Path, controller: str) -> set[str]:

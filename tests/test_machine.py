@@ -12,7 +12,7 @@ import pytest
 
 import noria
 from benchmarks.isa import AVX2
-from noria.machine import UNITS, available_memory, cores, isa
+from noria.machine import UNITS, available_memory, cores, isa, process_seconds
 
 ROOT = Path(noria.__file__).parent
 ASKED_BY_HAND = re.compile(
@@ -46,6 +46,20 @@ def test_available_memory_heeds_the_control_group(tmp_path: Path) -> None:
     assert available_memory(tmp_path) == 2_400_000
     (group / "memory.max").write_text("max\n")
     assert available_memory(tmp_path) == 8_000_000 * 1024
+
+
+def test_available_memory_heeds_the_limits_of_the_process(tmp_path: Path) -> None:
+    (tmp_path / "proc/self").mkdir(parents=True)
+    (tmp_path / "proc/meminfo").write_text("MemAvailable:    8000000 kB\n")
+    (tmp_path / "proc/self/status").write_text("VmSize:  3000000 kB\nVmData:  1000000 kB\n")
+    (tmp_path / "proc/self/limits").write_text(
+        "Max data size             2147483648           unlimited            bytes     \n"
+        "Max address space         unlimited            unlimited            bytes     \n"
+    )
+    assert available_memory(tmp_path) == 2147483648 - 1_000_000 * 1024
+    code = "import resource as r; r.setrlimit(r.RLIMIT_DATA, (10**9, 10**9)); from noria.machine import *; print(available_memory())"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert 5e8 < int(told) < 1e9
 
 
 @pytest.mark.parametrize(
@@ -103,3 +117,9 @@ def test_what_serves_asks_the_machine_without_torch() -> None:
     code = "import sys; from noria.machine import *; bf16_is_native(), cores(), isa(), available_memory(); print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_a_process_knows_for_how_long_it_has_run() -> None:
+    code = "import time; time.sleep(0.3); from noria.machine import process_seconds; print(process_seconds())"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert 0.3 <= float(told) + 0.05 < process_seconds()

@@ -193,12 +193,19 @@ _SYSTEM_CAUSES = {
 }
 
 
-def from_system(error: OSError) -> NoriaError | None:
+_NO_MEMORY = ("can't allocate memory", "bad_alloc", "could not create a memory object")
+"""How torch and the libraries below it say that memory ran out, in errors of no type of their own."""
+
+
+def from_system(error: Exception) -> NoriaError | None:
     """Return the error to show for a fault of the operating system, or None where it is no one's plain fault."""
-    cause = _SYSTEM_CAUSES.get(error.errno or 0)
+    cause = _SYSTEM_CAUSES.get(error.errno or 0) if isinstance(error, OSError) else None
+    if isinstance(error, MemoryError) or any(words in str(error) for words in _NO_MEMORY):
+        cause = "memory"
     if cause is None:
         return None
-    return ResourceError(message(f"errors.system.{cause}"), found=error.filename, hint=message("errors.system_hint"))
+    file = getattr(error, "filename", None)
+    return ResourceError(message(f"errors.system.{cause}"), found=file, hint=message("errors.system_hint"))
 
 
 @contextmanager

@@ -43,6 +43,18 @@ def test_system_faults_become_plain_and_others_pass():
         raise ConnectionResetError(errno.ECONNRESET, "reset")
 
 
+def test_memory_that_ran_out_is_one_plain_line_wherever_it_did():
+    torch = pytest.importorskip("torch")
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(2**60, dtype=torch.uint8)
+    for error in (caught.value, MemoryError(), OSError(errno.ENOMEM, "")):
+        plain = errors.from_system(error)
+        assert plain is not None
+        assert str(plain).startswith("out of memory")
+        assert plain.exit_code == 2
+    assert errors.from_system(RuntimeError("shapes differ")) is None
+
+
 def test_exit_codes_follow_the_tree():
     def tree(cls):
         return [cls, *(leaf for child in cls.__subclasses__() for leaf in tree(child))]

@@ -40,7 +40,14 @@ from noria.make.training.loop.budget import (
 from noria.make.training.loop.loop import train
 from noria.make.training.loop.plan import Plan, Revision, read_plan
 from noria.make.training.loop.result import Evaluation, TrainResult
-from noria.make.training.settings import FinetuneSettings, OptimizerSettings, TrainSettings
+from noria.make.training.pretrain.recipe import pretrain
+from noria.make.training.settings import (
+    FinetuneSettings,
+    ModelSettings,
+    OptimizerSettings,
+    PretrainSettings,
+    TrainSettings,
+)
 from noria.tasks.task import task_for
 from tests.make.training.training_runs import KINDS, Setup, classify_run
 
@@ -378,6 +385,10 @@ def test_the_shares_are_told_by_part() -> None:
     assert json.loads(json.dumps(budget.facts())) == {"reading": 4.0, "training": 40.0}
 
 
+REFUSED = re.compile(r"a budget of 0\.6 s is over before the first step: .*: give .* minutes or more.*")
+"""Where others use the machine a second may be over before the first step."""
+
+
 def forty(folder: Path, labels: str) -> Path:
     """40 rows of labels that are one letter each."""
     rows = [{"text": f"{TEXTS[n % len(TEXTS)]} {n}", "label": labels[n % len(labels)]} for n in range(40)]
@@ -406,7 +417,27 @@ def test_forty_rows_and_no_time_are_a_plan_that_fits_or_one_line(on: str, tmp_pa
     finally:
         os.sched_setaffinity(0, before)
         torch.set_num_threads(threads)
-    # Where others use the machine a second may be over before the first step.
-    assert not refused or re.fullmatch(
-        r"a budget of 0\.6 s is over before the first step: .*: give .* minutes or more.*", refused
+    assert not refused or REFUSED.fullmatch(refused)
+
+
+def test_forty_documents_and_no_time_are_a_plan_that_fits_or_one_line(tmp_path: Path) -> None:
+    (tmp_path / "corpus").mkdir()
+    for split, count in (("train", 30), ("valid", 5), ("test", 5)):
+        lines = [json.dumps({"id": str(n), "text": f"{split} {TEXTS[n % len(TEXTS)]} {n}"}) for n in range(count)]
+        (tmp_path / "corpus" / f"{split}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    settings = PretrainSettings(
+        seconds=0.6,
+        vocab_size=512,
+        model=ModelSettings(parameters=160_000),
+        context=32,
+        tokens_per_step=128,
+        number_type="fp32",
     )
+    began, refused = time.monotonic(), ""
+    try:
+        model = pretrain(tmp_path / "corpus", tmp_path / "model", settings, Report.silent())
+        assert read_manifest(model).facts["steps"] >= 1
+        assert time.monotonic() - began < OVER * 0.6 + START
+    except SettingError as error:
+        refused = str(error)
+    assert not refused or REFUSED.fullmatch(refused)

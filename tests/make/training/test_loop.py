@@ -281,6 +281,30 @@ def test_a_batch_too_large_is_foreseen_from_a_small_one(tmp_path: Path) -> None:
     assert 4000 not in seen
 
 
+def test_what_every_pass_holds_is_not_taken_to_grow_with_the_batch(tmp_path: Path) -> None:
+    seen: list[int] = []
+
+    class Growing:
+        fingerprint, tokens_per_step, steps_per_epoch = "growing", 8.0, 0.0
+
+        def at(self, step: int) -> list[Batch]:
+            rows = 1600 if step == 9 else 4
+            return [Batch({"input_ids": torch.ones(rows, 2, dtype=torch.long)}, [], rows)]
+
+    module = nn.Linear(1, 1)
+
+    def objective(module: nn.Module, batch: Batch) -> tuple[torch.Tensor, float]:
+        rows = len(batch.tensors["input_ids"])
+        seen.append(rows)
+        held = [torch.ones(25_000_000, requires_grad=False), torch.ones(rows, 25_000)]  # 100 MB, and 0.1 MB a row
+        return module.weight.sum() * held[1].mean() * held[0][0], rows
+
+    setup = Setup(module, Growing(), objective, lambda module: Evaluation(0.0))
+    run(setup, tmp_path, steps=2, memory_gb=0.6)
+    assert 1600 in seen
+    assert len(seen) < 12
+
+
 def test_what_a_pass_takes_is_measured_though_free_pages_are_kept() -> None:
     """As in a process that pretrained before it fine-tunes: its heap holds more free pages than the pass takes."""
     code = """

@@ -189,6 +189,7 @@ def _held(
     """Return what will be judged after the last step, its baselines asked already; the budget keeps the time that it will take."""
     if not is_first_process():
         return Held([], {})
+    budget.check()
     rows = sets.test or ([] if task.head == "seq2seq" else valid.rows)
     held = hold(task, sets.training, rows, budget, report, light)
     budget.again = {"sequence": 2, "token": 2, "vector": 2, "seq2seq": 0}.get(task.head, 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -24,7 +25,7 @@ from .stop import StopNow, StopRequests
 WATCHED = 16
 """Steps among whose batches the largest is looked for."""
 PARTS = 4
-"""The first batch that is tried is one of so many parts of the smallest: on a slow machine a whole one takes seconds."""
+"""The first batch that is tried is no larger than one of so many parts of the largest: on a slow machine that takes seconds."""
 TRIED = 0.05
 """Share of the budget that measuring memory and speed takes, at most 6 s; half of it for each."""
 
@@ -144,10 +145,19 @@ def try_memory(
             break
         known += stepper.shard.at(number)
     known.sort(key=_size)
-    small, large = part_of(known[0], 0, 0, PARTS), known[-1]
+    large = known[-1]
+    small = _part(known[0], _size(large) / PARTS)
     stepper.try_passes([small])  # what is loaded and built once is not the batch's
     seen, speed = tried(stepper.try_passes, small)
     expected = max(0, seen - state // 3) * _size(large) / _size(small)
+    while Need(state, int(expected)).bytes > available_bytes:
+        # Some of it does not grow with the batch: a larger part, as long as one surely fits, says it better.
+        larger = _part(large, _size(large) * max(0, available_bytes - state) / (2 * expected))
+        if _size(larger) < 2 * _size(small):
+            break
+        small = larger
+        seen, speed = tried(stepper.try_passes, small)
+        expected = max(0, seen - state // 3) * _size(large) / _size(small)
     need = Need(state, int(expected))
     check(need, available_bytes, title)
     if limit is None or tokens_of(large) / speed < limit:
@@ -164,6 +174,11 @@ def _growth(call: Callable[[], object]) -> int:
     forget_peak()
     call()
     return max(0, peak() - before)
+
+
+def _part(batch: Batch, size: float) -> Batch:
+    """Return about so large a part of a batch, or all of one that is no larger."""
+    return part_of(batch, 0, 0, max(1, math.ceil(_size(batch) / max(1.0, size))))
 
 
 def _size(batch: Batch) -> float:

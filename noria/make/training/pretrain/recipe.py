@@ -79,6 +79,7 @@ def pretrain(corpus: Path, out: Path, settings: PretrainSettings, report: Report
     with budget.part("the model"):
         model = kind.model()
     if is_first_process():
+        budget.check()
         with report.bar("baselines", unit="baseline") as bar, budget.part("baselines"):
             bar.advance(len(kind.baselines))
         _keep_time(kind, model, budget, material)
