@@ -12,6 +12,7 @@ from noria.core.errors import unknown
 
 from .isa import Isa, limit
 from .results import keep, named, write_page
+from .shown import fill
 from .start import started
 
 NAMES = (
@@ -64,7 +65,7 @@ def run(
     isa
         avx2 holds Noria and its peers to that instruction set; native to none.
     write
-        Keep the lines below benchmarks/results, and write benchmarks/RESULTS.md anew from all that are kept.
+        Keep the lines below benchmarks/results, and write benchmarks/RESULTS.md and the demo's tables anew from all that are kept.
     """
     if name not in (*NAMES, "all"):
         raise unknown("benchmark", name, (*NAMES, "all"))
@@ -76,6 +77,7 @@ def run(
         if write:
             keep(PAGE.parent / "results", named(each, isa), lines, quick=quick)
             write_page(PAGE)
+            fill(PAGE.parents[1])
 
 
 if __name__ == "__main__":

@@ -49,7 +49,7 @@ def test_a_wanted_ratio_is_one_or_more_where_the_bar_is_reached(
 ) -> None:
     told = [
         scored("sentiment", "accuracy", 0.85, sentiment),
-        scored("entities", "F1", 0.8, entities),
+        scored("entities", "span F1", 0.8, entities),
         bits(value, 2.7, 2.0),
         stage("compress", [], took),
     ]
