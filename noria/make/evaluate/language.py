@@ -17,6 +17,7 @@ import numpy as np
 from noria.core.figure import Figure
 
 from .intervals import interval
+from .predict import texts_of_a_pass
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,8 @@ def predict_documents(
     bits, correct = np.zeros(len(documents)), np.zeros(len(documents), dtype=np.int64)
     while windows:
         longest = windows[-1].stop - windows[-1].start
-        size = max(1, tokens_per_batch // longest)
+        most = max(1, tokens_per_batch // longest)
+        size = texts_of_a_pass([window.stop - window.start for window in reversed(windows[-most:])])
         part, windows = windows[-size:], windows[:-size]
         ids = np.zeros((len(part), longest), dtype=np.int64)
         targets = np.full((len(part), longest), -100, dtype=np.int64)

@@ -151,10 +151,15 @@ def like_lengths(
         while rest:
             count = max(1, tokens_per_batch // lengths[rest[0]])
             if enough is not None:
-                least = -(-enough // lengths[rest[0]])
-                count = min(count, least + sum(lengths[row] > MUCH * lengths[rest[0]] for row in rest[least:count]))
+                count = texts_of_a_pass([lengths[row] for row in rest[:count]], enough)
             yield rest[:count]
             rest = rest[count:]
+
+
+def texts_of_a_pass(lengths: Sequence[int], enough: int = ENOUGH) -> int:
+    """Return how many of some texts one pass takes, the longest first: of those much shorter only what makes it large enough."""
+    least = -(-enough // lengths[0])
+    return min(len(lengths), least + sum(length > MUCH * lengths[0] for length in lengths[least:]))
 
 
 def vector_arrays(features: Sequence[Features]) -> dict[str, np.ndarray]:
