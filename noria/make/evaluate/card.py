@@ -237,12 +237,14 @@ def card(facts: Mapping[str, Any], settings: Mapping[str, Any], sources: Sequenc
         "",
         *_joined(facts.get("companion")),
         *(["## By label", "", *table(labels), ""] if labels else ()),
+        *_mixed(facts.get("mixture")),
         *_seen(facts),
         *(
             ("## Learning curves", "", "![Learning curves](curves.svg)", "")
             if any(facts.get("curves", {}).values())
             else ()
         ),
+        *_written(facts.get("sample")),
         "## Made from",
         "",
         "| what | SHA-256 | licence |",
@@ -269,6 +271,28 @@ def _joined(companion: Mapping[str, Any] | None) -> list[str]:
         "",
     ]
     return ["## Companion", "", *lines, *(f"- {Figure(**raw).text()}" for raw in companion.get("figures", ())), ""]
+
+
+def _mixed(mixture: Mapping[str, Any] | None) -> list[str]:
+    """Return what a language model and an n-gram come to together, as lines of the card."""
+    if not mixture:
+        return []
+    weights = ", ".join(f"{weight:.2f}" for weight in mixture["weights"])
+    lines = [
+        f"The figures above are of the network alone, which is what plain transformers loads and what generates. `{mixture['file']}` "
+        f"is a {mixture['order']}-gram of the same text; for scoring, probabilities of both are mixed. Weight of the network where the "
+        f"longest run seen before a token has 0, 1, ... tokens, fitted on valid documents: {weights}.",
+        "",
+    ]
+    return ["## Together with an n-gram", "", *lines, *(f"- {Figure(**raw).text()}" for raw in mixture["figures"]), ""]
+
+
+def _written(sample: Mapping[str, Any] | None) -> list[str]:
+    """Return a sample of what the model writes, as lines of the card."""
+    if not sample:
+        return []
+    texts = [f"> **{' '.join(one['prompt'].split())}** {' '.join(one['text'].split())}" for one in sample["texts"]]
+    return ["## What it writes", "", "By itself, and after the words in bold.", "", *"\n\n".join(texts).split("\n"), ""]
 
 
 def _seen(facts: Mapping[str, Any]) -> list[str]:

@@ -16,13 +16,20 @@ COLOURS = ("#1f6f8b", "#b5523b", "#6b7a2f", "#7a4f8b")
 Points = Sequence[Sequence[float]]
 
 
-def curves_svg(curves: Mapping[str, Points], names: Mapping[str, str] | None = None, *, best: int = 0) -> str:
+def curves_svg(
+    curves: Mapping[str, Points],
+    names: Mapping[str, str] | None = None,
+    *,
+    best: int = 0,
+    lines: Mapping[str, Mapping[str, float]] | None = None,
+) -> str:
     """Return one SVG picture with a panel a curve, side by side over the same steps.
 
     Args:
         curves: name -> [[step, value]...]; those without a finite value are left out.
         names: name -> what stands above its panel; the name itself where none is given.
         best: the step whose weights were kept, marked in every panel but that of training; 0 marks none.
+        lines: name -> what is drawn across its panel for comparison: the name and the value of each, as of baselines.
 
     Returns:
         the picture's text; empty where there is nothing to draw.
@@ -33,7 +40,14 @@ def curves_svg(curves: Mapping[str, Points], names: Mapping[str, str] | None = N
         return ""
     last = max(points[-1][0] for points in drawn.values())
     panels = [
-        _panel(place, (names or {}).get(name, name), points, last, best if name != "train" else 0)
+        _panel(
+            place,
+            (names or {}).get(name, name),
+            points,
+            last,
+            best if name != "train" else 0,
+            (lines or {}).get(name, {}),
+        )
         for place, (name, points) in enumerate(drawn.items())
     ]
     width = WIDTH * len(panels)
@@ -48,9 +62,12 @@ def _finite(points: Points) -> list[tuple[float, float]]:
     return [(step, value) for step, value in points if math.isfinite(value)]
 
 
-def _panel(place: int, name: str, points: list[tuple[float, float]], last: float, best: int) -> str:
+def _panel(
+    place: int, name: str, points: list[tuple[float, float]], last: float, best: int, lines: Mapping[str, float]
+) -> str:
     colour = COLOURS[place % len(COLOURS)]
-    low, high = min(value for _, value in points), max(value for _, value in points)
+    values = [*(value for _, value in points), *lines.values()]
+    low, high = min(values), max(values)
     ticks = nice_ticks(low, high)
     low, high = min(low, ticks[0]), max(high, ticks[-1])
     inner, depth = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
@@ -75,6 +92,14 @@ def _panel(place: int, name: str, points: list[tuple[float, float]], last: float
                 f'<text x="{across(tick):.1f}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">{tick:g}</text>'
             )
     parts.append(f'<text x="{WIDTH - RIGHT}" y="{HEIGHT - 4}" text-anchor="end" fill="#777777">steps</text>')
+    for other, value in lines.items():
+        y = down(value)
+        parts.append(
+            f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}" stroke="#777777" stroke-dasharray="5 4"/>'
+        )
+        parts.append(
+            f'<text x="{WIDTH - RIGHT}" y="{y - 4:.1f}" text-anchor="end" fill="#555555">{escape(other)}: {value:.4g}</text>'
+        )
     line = " ".join(f"{across(step):.1f},{down(value):.1f}" for step, value in points)
     parts.append(
         f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="1.6" stroke-linejoin="round"/>'

@@ -9,7 +9,7 @@ the same taken out of the same text.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,8 @@ class Predictions:
     """Tokens that were the model's first choice."""
     tokens: np.ndarray
     """Tokens predicted: the document's own and its end."""
+    costs: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    """Bits of every token, one document after the other; none where only some tokens are predicted."""
 
 
 def predict_documents(
@@ -48,7 +50,9 @@ def predict_documents(
 
     windows = [window for row, ids in enumerate(documents) for window in _windows(row, len(ids) - 1, context)]
     windows.sort(key=lambda window: window.stop - window.start)
-    bits, correct = np.zeros(len(documents)), np.zeros(len(documents), dtype=np.int64)
+    tokens = np.array([len(ids) - 1 for ids in documents], dtype=np.int64)
+    starts = np.cumsum(tokens) - tokens
+    costs, correct = np.zeros(tokens.sum()), np.zeros(len(documents), dtype=np.int64)
     while windows:
         longest = windows[-1].stop - windows[-1].start
         most = max(1, tokens_per_batch // longest)
@@ -70,9 +74,14 @@ def predict_documents(
         cost = torch.nn.functional.cross_entropy(scored, wanted, reduction="none").numpy() / np.log(2)
         right = (scored.argmax(dim=1) == wanted).numpy()
         rows = np.array([window.row for window in part])[place]
-        np.add.at(bits, rows, cost)
+        costs[starts[rows] + np.array([window.start for window in part])[place] + position] = cost
         np.add.at(correct, rows, right)
-    return Predictions(bits, correct, np.array([len(ids) - 1 for ids in documents], dtype=np.int64))
+    return Predictions(by_document(costs, tokens), correct, tokens, costs)
+
+
+def by_document(costs: np.ndarray, tokens: np.ndarray) -> np.ndarray:
+    """Return the sum of each document, of the costs of all tokens and how many tokens each document has."""
+    return np.bincount(np.repeat(np.arange(len(tokens)), tokens), weights=costs, minlength=len(tokens))
 
 
 def predict_places(logits: Callable[[Any], Any], batches: Iterable[Any], documents: int) -> Predictions:

@@ -2,6 +2,7 @@
 
     model = NgramModel(train_documents, vocab_size=8192, order=4)
     bits = model.bits(test_documents)              # bits of each document, the end of the document included
+    model.write(folder / "ngram.npz"); NgramModel.read(folder / "ngram.npz")
 
 It knows nothing of text: a document is an array of token numbers (or of bytes).
 """
@@ -10,8 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
+
+from noria.core.errors import FolderError
+from noria.core.messages import message
 
 Documents = Sequence[np.ndarray]
 
@@ -42,9 +47,7 @@ class NgramModel:
     """
 
     def __init__(self, documents: Documents, vocab_size: int, order: int) -> None:
-        self.vocab_size, self.order = vocab_size, order
-        # Two symbols above the tokens: the end, predicted like a token, and the beginning, seen but never predicted.
-        self._end, self._begin, self._symbols = vocab_size, vocab_size + 1, vocab_size + 2
+        self._name_symbols(vocab_size, order)
         tokens, depth = self._joined(documents)
         ids, kept = tokens, []
         for length in range(2, order + 1):
@@ -55,14 +58,62 @@ class NgramModel:
             first[inverse] = ids
             kept.append((found[skip:], counts[skip:], first[skip:]))
             ids = inverse - skip
-        self._levels: list[_Level] = []
-        contexts = self._symbols
-        for number, (keys, counts, _) in enumerate(kept):
-            if number + 1 < len(kept):
-                counts = _continuations(counts, kept[number + 1][2])
-            self._levels.append(_level(keys, counts, keys // self._symbols, contexts))
-            contexts = len(keys)
+        tables = [
+            (keys, _continuations(counts, kept[number + 1][2]) if number + 1 < len(kept) else counts)
+            for number, (keys, counts, _) in enumerate(kept)
+        ]
+        self._levels = self._leveled(tables)
         self._unigram = self._unigrams(tokens[depth > 0], kept)
+
+    def _name_symbols(self, vocab_size: int, order: int) -> None:
+        self.vocab_size, self.order = vocab_size, order
+        # Two symbols above the tokens: the end, predicted like a token, and the beginning, seen but never predicted.
+        self._end, self._begin, self._symbols = vocab_size, vocab_size + 1, vocab_size + 2
+
+    def _leveled(self, tables: list[tuple[np.ndarray, np.ndarray]]) -> list[_Level]:
+        """Return the levels of keys and counts, those of two tokens first."""
+        levels, contexts = [], self._symbols
+        for keys, counts in tables:
+            levels.append(_level(keys, counts, keys // self._symbols, contexts))
+            contexts = len(keys)
+        return levels
+
+    @property
+    def size(self) -> int:
+        """Return how many n-grams it holds, those of one token apart."""
+        return sum(len(level.keys) for level in self._levels)
+
+    def write(self, file: Path) -> None:
+        """Write the model into a compressed file of plain arrays: of keys, which are sorted, only the differences."""
+        arrays = {"sizes": np.array([self.vocab_size, self.order]), "unigram": self._unigram}
+        for number, level in enumerate(self._levels):
+            arrays[f"keys{number}"] = np.diff(level.keys, prepend=0).astype(np.uint64)
+            arrays[f"counts{number}"] = level.counts.astype(np.uint32)
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # numpy's stub takes a bool for any name
+
+    @classmethod
+    def read(cls, file: Path) -> NgramModel:
+        """Return the model of a file, which gives the same probabilities as the one that was written.
+
+        Raises:
+            FolderError: the file is missing or damaged.
+        """
+        model = cls.__new__(cls)
+        try:
+            with np.load(file, allow_pickle=False) as arrays:
+                model._name_symbols(*(int(one) for one in arrays["sizes"]))
+                tables = [
+                    (
+                        np.cumsum(arrays[f"keys{number}"].astype(np.int64)),
+                        arrays[f"counts{number}"].astype(np.int64),
+                    )
+                    for number in range(model.order - 1)
+                ]
+                model._unigram = arrays["unigram"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise FolderError(message("make.cannot_read_3", file=file), found=str(error)) from None
+        model._levels = model._leveled(tables)
+        return model
 
     def bits(self, documents: Documents) -> np.ndarray:
         """Return what each document costs, its end included, in bits; shape (documents,)."""
@@ -72,8 +123,13 @@ class NgramModel:
 
     def probabilities(self, documents: Documents) -> np.ndarray:
         """Return the probability of every token, given those before it, and of every end, in one row."""
+        return self.predictions(documents)[0]
+
+    def predictions(self, documents: Documents) -> tuple[np.ndarray, np.ndarray]:
+        """Return `probabilities`, and how many tokens long the longest run before each is that was seen in training."""
         tokens, depth = self._joined(documents)
         probability: np.ndarray = self._unigram[tokens]
+        longest = np.zeros(len(tokens), dtype=np.int64)
         ids = tokens
         for length, level in enumerate(self._levels, start=2):
             context = np.where(depth >= length - 1, _before(ids), -1)
@@ -84,8 +140,9 @@ class NgramModel:
             count = np.where(seen, level.counts[place], 0)
             own = (count - level.discounts[np.minimum(count, 3)]) / np.maximum(level.totals[context], 1)
             probability = np.where(known, own + level.left[context] * probability, probability)
+            longest[known] = length - 1
             ids = np.where(seen, place, -1)
-        return probability[depth > 0]
+        return probability[depth > 0], longest[depth > 0]
 
     def _joined(self, documents: Documents) -> tuple[np.ndarray, np.ndarray]:
         """Return all symbols in one array, and how far each stands from its document's beginning."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from noria.core.errors import SettingError
@@ -26,8 +27,8 @@ Count = Callable[[int, int, int], int]
 """Width, layers and vocabulary -> parameters."""
 
 
-def causal(parameters: int, vocab_size: int, context: int) -> LlamaConfig:
-    """Return the Llama configuration that comes nearest to `parameters`, input and output embeddings tied.
+def causal(parameters: int, vocab_size: int, context: int, *, tied: bool = True) -> LlamaConfig:
+    """Return the Llama configuration that comes nearest to `parameters`, input and output embeddings tied or not.
 
     Width and depth are searched together: within about a tenth of the parameters asked for, the shape nearest to width
     = 64 x depth wins. Heads are 64 wide, the feed-forward 8/3 of the width, as in Touvron et al. (2023), "LLaMA".
@@ -42,7 +43,7 @@ def causal(parameters: int, vocab_size: int, context: int) -> LlamaConfig:
     """
     from transformers import LlamaConfig
 
-    width, layers = shape(parameters, vocab_size, context, count)
+    width, layers = shape(parameters, vocab_size, context, partial(count, tied=tied))
     return LlamaConfig(
         vocab_size=vocab_size,
         hidden_size=width,
@@ -52,7 +53,7 @@ def causal(parameters: int, vocab_size: int, context: int) -> LlamaConfig:
         head_dim=STEP,
         intermediate_size=feed_forward(width),
         max_position_embeddings=context,
-        tie_word_embeddings=True,
+        tie_word_embeddings=tied,
         initializer_range=0.02,
         rms_norm_eps=1e-5,
         pad_token_id=0,
@@ -123,9 +124,13 @@ def feed_forward(width: int) -> int:
     return math.ceil(width * 8 / 3 / STEP) * STEP
 
 
-def count(width: int, layers: int, vocab_size: int) -> int:
-    """Return the parameters of that Llama: tied embedding, four projections, a gated feed-forward, norms."""
-    return vocab_size * width + layers * (4 * width**2 + 3 * width * feed_forward(width) + 2 * width) + width
+def count(width: int, layers: int, vocab_size: int, *, tied: bool = True) -> int:
+    """Return the parameters of that Llama: embeddings, four projections, a gated feed-forward, norms."""
+    return (
+        (1 if tied else 2) * vocab_size * width
+        + layers * (4 * width**2 + 3 * width * feed_forward(width) + 2 * width)
+        + width
+    )
 
 
 def count_encoder(width: int, layers: int, vocab_size: int, context: int) -> int:

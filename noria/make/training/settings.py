@@ -48,6 +48,8 @@ class LayerRates(RateSettings):
     """Each layer's rate as a share of the rate of the layer above it; 1 gives all the same."""
     head_rate: Annotated[float, Field(gt=0, le=1000)] = 1.0
     """Rate of what stands above the layers (pooler, classifier), as a multiple."""
+    embedding_rate: Annotated[float, Field(gt=0, le=1000)] = 1.0
+    """Rate of the embeddings, as a multiple: each row learns only where its token stands."""
 
 
 class OptimizerSettings(LayerRates):
@@ -102,8 +104,13 @@ class TrainSettings(Settings):
 class PretrainRates(LayerRates):
     """The optimiser of pretraining: shorter memory of squares, more decay."""
 
+    method: Literal["adamw", "muon"] | None = None  # type: ignore[assignment]
+    """AdamW (Loshchilov and Hutter 2019), or Muon for the layers' matrices and AdamW for the rest (Jordan et al. 2024); where
+    None, Muon for a Llama made from nothing, else AdamW."""
     learning_rate: Annotated[float, Field(gt=0, le=1)] | None = None
-    """Highest rate; where None, one that suits the kind of model."""
+    """Highest rate; where None, one that suits the kind of model and its size."""
+    embedding_rate: Annotated[float, Field(gt=0, le=1000)] | None = None  # type: ignore[assignment]
+    """Rate of the embeddings, as a multiple; where None, 3 for a Llama made from nothing that Muon moves, else 1."""
     weight_decay: Annotated[float, Field(ge=0, le=10)] = 0.1
     """Decay of weight matrices."""
     warmup: Share = 0.05
@@ -125,17 +132,19 @@ class FinetuneRates(RateSettings):
 class ModelSettings(Settings):
     """The model that is pretrained."""
 
-    parameters: Annotated[
-        int, Field(ge=100_000, le=10_000_000_000), Parameter(name=("--parameters", "--model.parameters"))
-    ] = 5_000_000
-    """Size of the model, embeddings included; width, depth and heads follow from it."""
+    parameters: (
+        Annotated[int, Field(ge=100_000, le=10_000_000_000), Parameter(name=("--parameters", "--model.parameters"))]
+        | None
+    ) = None
+    """Size of the model, embeddings included; width, depth and heads follow from it. Where None, a Llama is as large as the time
+    budget lets it see enough text at the speed measured here, others have 5 M."""
     architecture: Literal["transformer", "lstm"] = "transformer"
     """transformer: BERT, Llama or T5, as the objective asks; lstm: the small baseline, causal only."""
     base: Path | None = None
     """Folder of a pretrained model to go on from, with its tokenizer; where None, weights are drawn."""
-    start: Literal["gaussian", "xavier"] = "gaussian"
-    """How first matrices are drawn: as the architecture has it (Gaussian), or uniform by their sizes (Glorot and Bengio
-    2010, equation 16); embeddings and norms are the architecture's own either way."""
+    start: Literal["unigram", "gaussian", "xavier"] = "unigram"
+    """How first matrices are drawn. unigram: a Llama begins with how frequent each token is, and has an output matrix of its own
+    for it; others as gaussian, as the architecture has it. xavier: uniform by their sizes (Glorot and Bengio 2010, equation 16)."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Dropout of what each part of a layer adds; worth its time only where the text is seen many times."""
 
@@ -152,12 +161,13 @@ class PretrainSettings(Settings):
     """Folders of the corpus to learn from, each with train.jsonl, valid.jsonl and test.jsonl; empty for all of them."""
     tokenizer: Path | None = None
     """Folder of a trained tokenizer; where None, one is trained on the training text."""
-    vocab_size: Annotated[int, Field(ge=256, le=1_000_000)] = 6144
-    """Tokens of the tokenizer, where one is trained; 256 is the bytes alone, and nothing is trained."""
-    context: Annotated[int, Field(ge=16, le=131_072)] = 256
-    """Longest text the model sees at once, in tokens."""
-    tokens_per_step: Annotated[int, Field(ge=16, le=100_000_000)] = 4096
-    """Tokens of one optimiser step."""
+    vocab_size: Annotated[int, Field(ge=256, le=1_000_000)] | None = None
+    """Tokens of the tokenizer, where one is trained; 256 is the bytes alone, and nothing is trained. Where None, one for every
+    1,200 bytes of training text, 512 to 6,144."""
+    context: Annotated[int, Field(ge=16, le=131_072)] | None = None
+    """Longest text the model sees at once, in tokens; where None, 128, or 256 for models that take longer."""
+    tokens_per_step: Annotated[int, Field(ge=16, le=100_000_000)] | None = None
+    """Tokens of one optimiser step; where None, the fewer the less text the time budget lets the model see."""
     seconds: Annotated[float, Field(gt=0)] = 90.0
     """Time budget of the whole run: tokenizer, baselines, steps, judging and figures. The number of steps is fixed from it at the
     start, and revised where the machine turns out to be slower or faster."""

@@ -46,3 +46,12 @@ def test_ticks_are_few_and_enclose(low: float, high: float) -> None:
 
 def test_examples() -> None:
     assert doctest.testmod(curves).failed == 0
+
+
+def test_a_baseline_is_a_line_across_inside_the_panel() -> None:
+    picture = curves_svg({"valid": [[5, 2.0], [10, 1.8]]}, lines={"valid": {"unigram": 3.1}})
+    root = ElementTree.fromstring(picture)
+    assert "unigram: 3.1" in [text.text for text in root.iter(f"{SVG}text")]
+    (line,) = [one for one in root.iter(f"{SVG}line") if one.get("stroke-dasharray")]
+    points = [point.split(",") for point in next(root.iter(f"{SVG}polyline")).get("points").split()]
+    assert 0 < float(line.get("y1")) < min(float(y) for _, y in points), "larger values stand higher"

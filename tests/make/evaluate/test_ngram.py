@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from noria.core.errors import FolderError
 from noria.make.evaluate.ngram import NgramModel
 
 
@@ -55,3 +58,22 @@ def test_unseen_tokens_and_empty_documents_cost_a_finite_sum() -> None:
     assert np.isfinite(bits).all()
     assert (bits > 0).all()
     assert model.bits([]).tolist() == []
+
+
+@pytest.mark.parametrize("order", [1, 2, 5])
+def test_a_written_model_gives_the_same_probabilities(order: int, tmp_path: Path) -> None:
+    model, held_out = NgramModel(corpus(200, 0), 12, order), corpus(50, 1)
+    model.write(tmp_path / "ngram.npz")
+    read = NgramModel.read(tmp_path / "ngram.npz")
+    for one, other in zip(read.predictions(held_out), model.predictions(held_out), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert (read.size, read.order, read.vocab_size) == (model.size, order, 12)
+    (tmp_path / "ngram.npz").write_bytes(b"PK no such thing")
+    with pytest.raises(FolderError):
+        NgramModel.read(tmp_path / "ngram.npz")
+
+
+def test_the_longest_run_seen_is_told() -> None:
+    model = NgramModel([np.array([0, 1, 2, 3])], 5, 4)
+    _, seen = model.predictions([np.array([0, 1, 2, 4, 0, 2])])
+    assert seen.tolist() == [1, 2, 3, 3, 0, 1, 1], "the beginning counts as a token"

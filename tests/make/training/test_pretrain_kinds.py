@@ -19,9 +19,12 @@ from noria.core.folder import verify
 from noria.core.progress import Bar, Report
 from noria.make.models.load import load
 from noria.make.tokens.special import special_tokens
+from noria.make.training.loop.budget import Budget
+from noria.make.training.pretrain.choice import chosen
 from noria.make.training.pretrain.material import prepare
 from noria.make.training.pretrain.recipe import pretrain
-from noria.make.training.pretrain.setups import setup_for, xavier
+from noria.make.training.pretrain.setups import setup_for
+from noria.make.training.pretrain.start import xavier
 from noria.make.training.settings import PretrainSettings
 
 ENGLISH = "The wheel turns, the stream lifts its own water, and the field number {} is green again."
@@ -79,14 +82,15 @@ def test_a_share_of_the_test_documents_judges_model_and_baselines_alike(
     name: str, corpus: Path, tmp_path: Path
 ) -> None:
     given = settings(name)
-    kind = setup_for(given, prepare(corpus, tmp_path, given, quiet()))
+    given, material = prepare(corpus, tmp_path, given, quiet())
+    kind = setup_for(chosen(given, material, tmp_path, Budget(None), quiet()), material)
     model = kind.model()
     whole, part = (kind.figures(model, source="test", share=share) for share in (1.0, 0.25))
-    for every, some in zip(whole, part, strict=True):
+    for every, some in ((whole.metrics, part.metrics), (whole.baselines, part.baselines)):
         assert [one.name for one in some] == [one.name for one in every]
         assert all(0 < one.n <= every[0].n // 4 + 1 for one in some)
         assert some[0].value != every[0].value
-    assert {one.n for one in part[0][:1]} == {one.n for one in part[1]}
+    assert {one.n for one in part.metrics[:1]} == {one.n for one in part.baselines}
 
 
 class Stopping(Report):

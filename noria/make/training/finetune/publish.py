@@ -52,7 +52,8 @@ def write_page(folder: OpenFolder) -> None:
     """Write the model's card as the folder's README, and the picture of its learning curves."""
     facts = folder.facts
     names = facts.get("curve_units") or {"train": "training: loss", "valid": "valid rows: score, higher is better"}
-    if picture := curves_svg(facts.get("curves", {}), names, best=facts.get("best_step", 0)):
+    lines = facts.get("curve_lines")
+    if picture := curves_svg(facts.get("curves", {}), names, best=facts.get("best_step", 0), lines=lines):
         (folder.path / "curves.svg").write_text(picture, encoding="utf-8")
     (folder.path / "README.md").write_text(card(facts, folder.settings, folder.sources), encoding="utf-8")
 

@@ -22,7 +22,7 @@ def parameter_groups(module: nn.Module, settings: OptimizerSettings) -> list[dic
     """Return the parameters that learn, grouped by decay and by rate.
 
     A matrix decays, a vector or a number does not. With L layers, layer l (0 the lowest) learns at
-    `layer_decay ** (L - 1 - l)`, the embeddings at `layer_decay ** L`, and what stands above at `head_rate`
+    `layer_decay ** (L - 1 - l)`, the embeddings at `layer_decay ** L * embedding_rate`, and what stands above at `head_rate`
     (discriminative rates: Howard and Ruder 2018, section 3.2).
 
     Returns:
@@ -45,7 +45,7 @@ def _scale(name: str, layers: int, settings: OptimizerSettings) -> float:
     if match:
         return settings.layer_decay ** (layers - 1 - int(match[1]))
     if _EMBEDDING.search(name):
-        return settings.layer_decay**layers
+        return settings.layer_decay**layers * settings.embedding_rate
     return settings.head_rate if layers else 1.0
 
 

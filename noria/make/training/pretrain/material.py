@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -20,6 +20,8 @@ from noria.make.training.settings import PretrainSettings
 from noria.text.records import read_records
 
 SPLITS = ("train", "valid", "test")
+BYTES_A_TOKEN, MOST_TOKENS, LEAST_TOKENS = 1_200, 6144, 512
+"""A vocabulary that is not asked for has a token for so many bytes of training text, within these bounds."""
 BYTES = 256
 """Size of a vocabulary that stands for the bytes alone."""
 
@@ -37,9 +39,15 @@ class Material:
     words: dict[str, np.ndarray] | None
     """Split -> whether a word begins at each token; only for whole-word masking."""
 
+    @property
+    def identity(self) -> str:
+        """Return what changes with the texts or the tokenizer."""
+        return self.shards["train"].identity
 
-def prepare(corpus: Path, work: Path, settings: PretrainSettings, report: Report) -> Material:
-    """Return a corpus as tokens; what an earlier run of the same left in `work` is used again.
+
+def prepare(corpus: Path, work: Path, settings: PretrainSettings, report: Report) -> tuple[PretrainSettings, Material]:
+    """Return the settings with the size of the vocabulary, and a corpus as tokens; what an earlier run of the same left in `work`
+    is used again.
 
     Raises:
         InputError: the corpus holds no split, a line is no document, or a split is empty.
@@ -47,13 +55,25 @@ def prepare(corpus: Path, work: Path, settings: PretrainSettings, report: Report
         SettingError: an unknown set is named.
     """
     files = corpus_files(corpus, settings.sets)
+    if settings.vocab_size is None:
+        settings = settings.replace(vocab_size=vocabulary_for(read_texts(files["train"])))
     tokenizer = _tokenizer(files, work, settings, report)
     shards = _shards(files, tokenizer, work, report)
     words = None
     if settings.objective == "words":
         words = {split: _words(files[split], split, tokenizer, shards[split], work, report) for split in SPLITS}
     vocab_size = load_tokenizer(tokenizer).get_vocab_size()
-    return Material(files, tokenizer, special_tokens(tokenizer), vocab_size, shards, words)
+    return settings, Material(files, tokenizer, special_tokens(tokenizer), vocab_size, shards, words)
+
+
+def vocabulary_for(texts: Iterable[str]) -> int:
+    """Return how many tokens suit training texts, which are read until they are enough for the most."""
+    size = 0
+    for text in texts:
+        size += len(text.encode())
+        if size >= BYTES_A_TOKEN * MOST_TOKENS:
+            break
+    return max(LEAST_TOKENS, min(MOST_TOKENS, size // BYTES_A_TOKEN // 64 * 64))
 
 
 def corpus_files(corpus: Path, sets: tuple[str, ...]) -> dict[str, list[Path]]:
@@ -128,6 +148,7 @@ def _own_tokenizer(files: dict[str, list[Path]], work: Path, settings: PretrainS
     target = work / "tokenizer"
     if settings.vocab_size == BYTES:
         return target if is_up_to_date(target, []) else byte_tokenizer(target)
+    assert settings.vocab_size is not None
     sources = [Source(file.name, sha256_file(file)) for file in files["train"]]
     if is_up_to_date(target, sources, {"vocab_size": settings.vocab_size}):
         return target

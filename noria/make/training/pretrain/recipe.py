@@ -25,6 +25,7 @@ from noria.core.memory import keep_memory
 from noria.core.messages import message, term
 from noria.core.progress import Report
 from noria.machine import computing
+from noria.make.evaluate.mixture import NGRAM_FILE
 from noria.make.models.load import Head, check_folder, check_kind, quiet_transformers
 from noria.make.tokens.shards import Shards
 from noria.make.tokens.special import special_tokens
@@ -35,11 +36,13 @@ from noria.make.training.loop.loop import train
 from noria.make.training.loop.result import Evaluation, TrainResult
 from noria.make.training.parallel import launch
 from noria.make.training.parallel.processes import first_process_first, is_first_process
-from noria.make.training.settings import OptimizerSettings, PretrainSettings, TrainSettings
+from noria.make.training.settings import PretrainSettings, TrainSettings
 from noria.tasks.padding import usable_length
 
+from .choice import chosen, rates_of
 from .material import Material, prepare, sources_of
-from .setups import Setup, setup_for
+from .setup import Judged, Setup
+from .setups import setup_for
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -73,8 +76,11 @@ def pretrain(corpus: Path, out: Path, settings: PretrainSettings, report: Report
         launch.run(pretrain, (corpus, out, settings), {}, settings.parallel.workers, report)
         return out
     work, budget = out.with_name(f".{out.name}.work"), Budget(None if settings.steps else settings.seconds)
-    with first_process_first(), budget.part("tokens"):
-        material = prepare(corpus, work, settings, report)
+    with first_process_first():
+        with budget.part("tokens"):
+            settings, material = prepare(corpus, work, settings, report)
+        with budget.part("choosing"):
+            settings = chosen(settings, material, work, budget, report)
     kind = setup_for(settings, material)
     with budget.part("the model"):
         model = kind.model()
@@ -83,22 +89,24 @@ def pretrain(corpus: Path, out: Path, settings: PretrainSettings, report: Report
         with report.bar("baselines", unit="baseline") as bar, budget.part("baselines"):
             bar.advance(len(kind.baselines))
         _keep_time(kind, model, budget, material)
-    result = fit(kind, model, work / "run", settings, report, budget)
+    result = fit(kind, model, material, work / "run", settings, report, budget)
     if not is_first_process():
         return out
     with report.bar("judge on test documents", total=1, unit="model") as bar, budget.part("figures"):
         folders = term(", ".join(sorted({file.parent.name for file in material.files["test"]})))
         source = message("figures.test_split", source=folders)
         with computing(result.plan.machine.number_type):
-            metrics, baselines = kind.figures(model, source=source, share=result.plan.final_share)
+            found = kind.figures(model, source=source, share=result.plan.final_share)
         bar.advance()
-    judged, documents = metrics[0].n, len(material.shards["test"])
+    judged, documents = found.metrics[0].n, len(material.shards["test"])
     if result.plan.final_share < 1:
         report.note(message("make.tested_documents", judged=judged, documents=documents), judged=judged)
     with budget.part("writing"):
-        _write(out, kind, model, material, settings, result, metrics, baselines, sources_of(corpus, material.files))
+        _write(out, kind, model, material, settings, result, found, sources_of(corpus, material.files))
     shutil.rmtree(work, ignore_errors=True)
-    report.ledger(f"pretrain {out.name}: {metrics[0].text()}; {verdict(metrics[0], baselines[-1])}")
+    report.ledger(f"pretrain {out.name}: {found.metrics[0].text()}; {verdict(found.metrics[0], found.baselines[-1])}")
+    for figure in found.companion.figures if found.companion else ():
+        report.ledger(figure.text())
     report.note(message("make.time_taken", parts=budget.text()), **budget.facts())
     return out
 
@@ -124,7 +132,8 @@ def _keep_time(kind: Setup, model: PreTrainedModel, budget: Budget, material: Ma
     """Let the budget keep what comes after the last step: all test documents, a sample of text, the folder."""
     if budget.seconds is None:
         return
-    budget.final_rows = kind.tested
+    # Those that the weights of a mixture are fitted on are read again.
+    budget.final_rows = kind.tested + (kind.watched if kind.task == "causal" else 0)
     budget.final_seconds = 1.0 + sum(one.numel() * one.element_size() for one in model.parameters()) / 200e6
     if kind.task == "causal":
         ids = torch.tensor([[int(one) for one in material.shards["valid"].ids[:SAMPLED]]])
@@ -136,17 +145,21 @@ def _keep_time(kind: Setup, model: PreTrainedModel, budget: Budget, material: Ma
 
 
 def fit(
-    kind: Setup, model: nn.Module, work: Path, settings: PretrainSettings, report: Report, budget: Budget
+    kind: Setup,
+    model: nn.Module,
+    material: Material,
+    work: Path,
+    settings: PretrainSettings,
+    report: Report,
+    budget: Budget,
 ) -> TrainResult:
     """Train a model in place by its kind; `work` holds the unfinished run, in a folder that is removed with it."""
     keep_memory()
-    rates = settings.optimizer.model_dump(exclude={"learning_rate"})
-    optimizer = OptimizerSettings(**rates, learning_rate=settings.optimizer.learning_rate or kind.rate)
     pace = TrainSettings(
         seed=settings.seed,
         steps=settings.steps,
         seconds=settings.seconds,
-        optimizer=optimizer,
+        optimizer=rates_of(settings, material.vocab_size),
         number_type=settings.number_type,
         evaluations=settings.evaluations,
         trackers=settings.trackers,
@@ -203,8 +216,7 @@ def _write(
     material: Material,
     settings: PretrainSettings,
     result: TrainResult,
-    metrics: list[Figure],
-    baselines: list[Figure],
+    found: Judged,
     sources: list[Source],
 ) -> None:
     base = settings.model.base
@@ -217,7 +229,9 @@ def _write(
         with quiet_transformers():
             model.save_pretrained(folder.path)
         copy_tokenizer(material.tokenizer, folder.path)
-        folder.facts.update(_facts(kind, model, settings, result, material, metrics, baselines))
+        folder.facts.update(_facts(kind, model, settings, result, material, found))
+        if found.companion is not None:
+            found.companion.ngram.write(folder.path / NGRAM_FILE)
         if kind.task == "causal":
             begun = prompts(material.shards["valid"], material.tokenizer)
             folder.facts["sample"] = sample(model, material.tokenizer, begun, seed=settings.seed)
@@ -231,8 +245,7 @@ def _facts(
     settings: PretrainSettings,
     result: TrainResult,
     material: Material,
-    metrics: list[Figure],
-    baselines: list[Figure],
+    found: Judged,
 ) -> dict[str, Any]:
     base = settings.model.base
     known = read_manifest(base).facts if base is not None and (base / MANIFEST).is_file() else {}
@@ -243,10 +256,11 @@ def _facts(
         "labels": [],
         "base": "none: trained from nothing" if base is None else known.get("base", base.name),
         "max_length": settings.context,
-        "metrics": [figure.as_record() for figure in metrics],
-        "baseline": [figure.as_record() for figure in baselines],
-        "verdict": verdict(metrics[0], baselines[-1]),
+        "metrics": [figure.as_record() for figure in found.metrics],
+        "baseline": [figure.as_record() for figure in found.baselines],
+        "verdict": verdict(found.metrics[0], found.baselines[-1]),
         "curves": curves,
+        "curve_lines": {"valid": {figure.name: figure.value for figure in found.baselines}},
         "curve_units": {"train": "nats/token", "valid": kind.unit},
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "tokens_per_second": result.tokens_per_second,
@@ -255,7 +269,15 @@ def _facts(
         "steps": result.steps,
         "number_type": result.plan.machine.number_type,
     }
-    share = share_of_peak(model, settings.context, result)
+    if found.companion is not None:
+        joined = found.companion
+        facts["mixture"] = {
+            "file": NGRAM_FILE,
+            "order": joined.ngram.order,
+            "weights": list(joined.mixture.weights),
+            "figures": [figure.as_record() for figure in joined.figures],
+        }
+    share = share_of_peak(model, settings.context or 0, result)
     return facts if share is None else {**facts, "share_of_peak": share}
 
 

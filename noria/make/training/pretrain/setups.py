@@ -1,4 +1,4 @@
-"""What each objective of pretraining asks for: a model, batches, a loss, and figures on held-out text with a baseline.
+"""Which objective of pretraining is asked for, and that of masked tokens and of cut spans: a BERT and a T5.
 
 setup = setup_for(settings, material)
 setup.model(), setup.batches(), setup.objective                                   # what the loop is given
@@ -7,99 +7,34 @@ setup.figures(model, source=...)                                                
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
 from torch import nn
 
 from noria.core.errors import SettingError
-from noria.core.figure import Figure
 from noria.core.messages import message
-from noria.make.evaluate.language import (
-    Predictions,
-    bits_per_byte,
-    figures,
-    predict_documents,
-    predict_places,
-    token_figures,
-)
-from noria.make.evaluate.ngram import NgramModel
-from noria.make.models import recurrent, sizes
-from noria.make.models.load import Head, load
-from noria.make.tokens.batches import IGNORED, BatchSource, Packed
-from noria.make.training.finetune.prepare import check_trained_and_written
+from noria.make.evaluate.language import Predictions, predict_places, token_figures
+from noria.make.models import sizes
+from noria.make.tokens.batches import IGNORED, BatchSource
 from noria.make.training.objectives import language_modeling
 from noria.make.training.objectives.corruption import Corrupted, Rule, Windows, fixed_batches
 from noria.make.training.parallel.single import Objective
 from noria.make.training.settings import PretrainSettings
-from noria.tasks.padding import usable_length
 
+from .causal import CausalSetup
 from .material import Material
+from .setup import WATCHED, Judged, Setup, drawn, evenly, lengths, parameters
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-WATCHED = 120
-"""Valid documents predicted during training, for the curve."""
-NGRAM = 5
-"""Longest n-grams of the causal baseline."""
 COUNTED = 2_000
 """Windows of the training text that the baseline of masked tokens and cut spans counts."""
-
-
-class Setup(Protocol):
-    """An objective and all that goes with it."""
-
-    task: str
-    """What the model folder is said to be for."""
-    unit: str
-    """Of the curve on valid documents."""
-    rate: float
-    """Learning rate where none is asked for."""
-
-    def model(self) -> PreTrainedModel:
-        """Return a new model with weights drawn by the seed, or the base."""
-        ...
-
-    def batches(self) -> BatchSource:
-        """Return the batches of the training text."""
-        ...
-
-    @property
-    def objective(self) -> Objective:
-        """Return the loss."""
-        ...
-
-    @property
-    def watched(self) -> int:
-        """Return how many valid documents, or windows of them, there are to sample."""
-        ...
-
-    def watch(self, model: nn.Module, rows: int) -> float:
-        """Return the loss on a sample of so many valid documents, or windows of them, in `unit`."""
-        ...
-
-    @property
-    def tested(self) -> float:
-        """Return how many times as much text as a watched document or window holds is judged at the end."""
-        ...
-
-    @property
-    def baselines(self) -> Mapping[str, Any]:
-        """Return by name what baselines come to on every test document; computed when it is first asked for."""
-        ...
-
-    def figures(self, model: nn.Module, *, source: str, share: float = 1.0) -> tuple[list[Figure], list[Figure]]:
-        """Return what a share of the test documents, evenly over all, says of the model, and of baselines on the same.
-
-        The model's first and the baselines' last compare.
-        """
-        ...
 
 
 def setup_for(settings: PretrainSettings, material: Material) -> Setup:
@@ -117,80 +52,6 @@ def setup_for(settings: PretrainSettings, material: Material) -> Setup:
     return MaskedSetup(settings, material)
 
 
-class CausalSetup:
-    """The next token, by a Llama or an LSTM."""
-
-    task, unit = "causal", "bits/byte"
-
-    def __init__(self, settings: PretrainSettings, material: Material) -> None:
-        self._settings, self._material = settings, material
-        self.rate = 3e-3
-
-    def model(self) -> PreTrainedModel:
-        """Return the model."""
-        from transformers import LlamaForCausalLM
-
-        settings, size = self._settings, self._material.vocab_size
-        if settings.model.architecture == "lstm":
-            config = recurrent.config(settings.model.parameters, size, settings.context, dropout=settings.model.dropout)
-            return _drawn(lambda: recurrent.LstmForCausalLM(config), settings, "causal", self._material)
-        make = lambda: LlamaForCausalLM(sizes.causal(settings.model.parameters, size, settings.context))  # noqa: E731
-        return _drawn(make, settings, "causal", self._material)
-
-    def batches(self) -> BatchSource:
-        """Return documents packed into rows."""
-        settings = self._settings
-        rows = max(1, settings.tokens_per_step // settings.context)
-        return Packed(self._material.shards["train"], context=settings.context, rows=rows, seed=settings.seed)
-
-    @property
-    def objective(self) -> Objective:
-        """Return the loss."""
-        return partial(language_modeling.causal, dropout=self._settings.model.dropout)
-
-    @property
-    def watched(self) -> int:
-        """Return how many valid documents there are to sample."""
-        return min(WATCHED, len(self._material.shards["valid"]))
-
-    def watch(self, model: nn.Module, rows: int) -> float:
-        """Return bits per byte of a sample of the valid documents."""
-        valid = self._material.shards["valid"]
-        places = np.linspace(0, len(valid) - 1, rows).astype(int)
-        found = predict_documents(model, [valid[int(row)] for row in places], self._settings.context)
-        return float(found.bits.sum() / valid.sizes[places].sum())
-
-    @property
-    def tested(self) -> float:
-        """Return the tokens of the test documents as a multiple of those of a valid one."""
-        test, valid = (self._material.shards[split] for split in ("test", "valid"))
-        return float(len(test.ids) / (len(valid.ids) / len(valid)))
-
-    def figures(self, model: nn.Module, *, source: str, share: float = 1.0) -> tuple[list[Figure], list[Figure]]:
-        """Return bits per byte, loss, perplexity and accuracy; baselines are n-grams on the same tokens."""
-        test = self._material.shards["test"]
-        rows = _evenly(len(test), share)
-        found, sizes = predict_documents(model, [test[row] for row in rows], self._settings.context), test.sizes[rows]
-        baselines = [
-            bits_per_byte(bits[rows], sizes, source="the same text and tokens", name=name)
-            for name, bits in self.baselines.items()
-        ]
-        return figures(found, sizes, source=source, baseline=baselines[-1].value), baselines
-
-    @cached_property
-    def baselines(self) -> dict[str, np.ndarray]:
-        """Return the bits that n-grams on the same tokens take for each test document."""
-        shards = self._material.shards
-        inner = {
-            split: [shards[split][row][1:-1].astype(np.int64) for row in range(len(shards[split]))]
-            for split in ("train", "test")
-        }
-        return {
-            name: NgramModel(inner["train"], self._material.vocab_size, order).bits(inner["test"])
-            for order, name in ((1, "unigram"), (NGRAM, message("figures.ngram", order=NGRAM)))
-        }
-
-
 class MaskedSetup:
     """Hidden tokens by a BERT, or cut spans by a T5."""
 
@@ -199,9 +60,8 @@ class MaskedSetup:
     def __init__(self, settings: PretrainSettings, material: Material) -> None:
         self._settings, self._material = settings, material
         self._spans = settings.objective == "spans"
+        self._context, self._tokens_per_step = lengths(settings)
         self.task = "spans" if self._spans else "masked"
-        # A BERT has its norms behind each part, which bears less at the start.
-        self.rate = 3e-3 if self._spans else 1e-3
         ordinary = np.array(sorted(set(range(material.vocab_size)) - material.special.all()), dtype=np.int64)
         self._rule = Rule(material.special, ordinary, self._spans)
         names = {"masked": "a hidden token", "words": "a token of a hidden word", "spans": "a token of a cut span"}
@@ -214,8 +74,8 @@ class MaskedSetup:
         settings, size, dropout = self._settings, self._material.vocab_size, self._settings.model.dropout
         config = sizes.sequence_to_sequence if self._spans else sizes.encoder
         make: Callable[[Any], PreTrainedModel] = T5ForConditionalGeneration if self._spans else BertForMaskedLM
-        return _drawn(
-            lambda: make(config(settings.model.parameters, size, settings.context, dropout=dropout)),
+        return drawn(
+            lambda: make(config(parameters(settings), size, self._context, dropout=dropout)),
             settings,
             "seq2seq" if self._spans else "masked",
             self._material,
@@ -223,10 +83,8 @@ class MaskedSetup:
 
     def batches(self) -> BatchSource:
         """Return windows of like length, corrupted anew at every step."""
-        settings = self._settings
-        return Corrupted(
-            self._windows("train"), self._rule, tokens_per_batch=settings.tokens_per_step, seed=settings.seed
-        )
+        seed = self._settings.seed
+        return Corrupted(self._windows("train"), self._rule, tokens_per_batch=self._tokens_per_step, seed=seed)
 
     @property
     def objective(self) -> Objective:
@@ -250,11 +108,11 @@ class MaskedSetup:
         test, valid = (self._windows(split) for split in ("test", "valid"))
         return float(test.lengths.sum() / valid.lengths.mean())
 
-    def figures(self, model: nn.Module, *, source: str, share: float = 1.0) -> tuple[list[Figure], list[Figure]]:
+    def figures(self, model: nn.Module, *, source: str, share: float = 1.0) -> Judged:
         """Return loss, perplexity and accuracy of what was taken out; the baseline counts targets of the training text."""
         windows = self._windows("test")
         documents = np.unique(windows.documents)
-        some = windows.at(np.isin(windows.documents, documents[_evenly(len(documents), share)]).nonzero()[0])
+        some = windows.at(np.isin(windows.documents, documents[evenly(len(documents), share)]).nonzero()[0])
         # What is taken out of a part is not what is taken out of all.
         unigram = self.baselines["unigram"] if len(some) == len(windows) else self._unigram(some)
         baseline = [
@@ -263,7 +121,8 @@ class MaskedSetup:
         ]
         found = self._predictions(model, some)
         name = "accuracy at hidden tokens" if not self._spans else "accuracy at tokens of cut spans"
-        return token_figures(found, self._of, source=source, accuracy=name, baseline=baseline[0].value), baseline
+        metrics = token_figures(found, self._of, source=source, accuracy=name, baseline=baseline[0].value)
+        return Judged(metrics, baseline)
 
     @cached_property
     def baselines(self) -> dict[str, Predictions]:
@@ -298,43 +157,4 @@ class MaskedSetup:
 
     def _windows(self, split: str) -> Windows:
         words = self._material.words
-        longest = self._settings.context - 2
-        return Windows.of(self._material.shards[split], longest, words[split] if words else None)
-
-
-def _drawn(
-    make: Callable[[], PreTrainedModel], settings: PretrainSettings, head: Head, material: Material
-) -> PreTrainedModel:
-    """Return the base with rows for new tokens, or a new model with its matrices drawn as asked; either by the seed."""
-    if settings.model.base is not None:
-        module, _ = load(settings.model.base, head, seed=settings.seed)
-        if material.vocab_size > module.config.vocab_size:
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(settings.seed)
-                module.resize_token_embeddings(material.vocab_size, mean_resizing=False)
-        longest = usable_length(module.config)
-        if longest is not None and settings.context > longest:
-            raise SettingError(
-                message("make.context_longer"), found=settings.context, allowed=message("make.up", longest=longest)
-            )
-        check_trained_and_written(module, head)
-        return module
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(settings.seed)
-        module = make()
-        if settings.model.start == "xavier":
-            xavier(module)
-        return module
-
-
-def xavier(module: nn.Module) -> None:
-    """Draw every matrix but embeddings uniformly by its sizes (Glorot and Bengio 2010, equation 16)."""
-    kept = {id(part.weight) for part in module.modules() if isinstance(part, nn.Embedding)}
-    for parameter in module.parameters():
-        if parameter.ndim == 2 and id(parameter) not in kept:
-            nn.init.xavier_uniform_(parameter)
-
-
-def _evenly(count: int, share: float) -> np.ndarray:
-    """Return the places of a share of `count`, evenly over all."""
-    return np.unique(np.linspace(0, count - 1, max(1, math.ceil(share * count))).astype(int))
+        return Windows.of(self._material.shards[split], self._context - 2, words[split] if words else None)
