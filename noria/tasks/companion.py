@@ -26,6 +26,7 @@ from noria.core.errors import FolderError
 from noria.core.folder import Manifest, OpenFolder, read_manifest
 from noria.core.messages import message
 
+from .chain import ChainModel
 from .ngrams import NgramModel
 from .task import Companion, Features, Task, Weights, task_of
 
@@ -69,6 +70,11 @@ class NgramCompanion:
         """Return the weighted sum of both models' logits [labels]."""
         return np.asarray(self.weights.model * logits + self.weights.companion * self.logits(features))
 
+    @property
+    def steps(self) -> np.ndarray:
+        """Return nothing: a classifier has none."""
+        return np.zeros(0)
+
     def tensors(self) -> dict[str, np.ndarray]:
         """Return the n-gram model's arrays, and the places of its labels."""
         return {**self.ngrams.tensors(), "known": np.array(self.known, dtype=np.int64)}
@@ -85,7 +91,41 @@ class NgramCompanion:
         return cls(ngrams, known, facts["labels"], facts["rows"], facts["many"], weights)
 
 
-KINDS: dict[str, type[NgramCompanion]] = {"ngrams": NgramCompanion}
+@dataclass(frozen=True)
+class ChainCompanion:
+    """The light tagger of a tagger: names of training rows and what stands round them, joined token by token."""
+
+    chain: ChainModel
+    rows: int
+    """That it has learned from."""
+    weights: Weights = field(default_factory=Weights)
+    kind: ClassVar[str] = "chain"
+
+    def fused(self, features: Features, logits: np.ndarray) -> np.ndarray:
+        """Return the weighted sum of both models' scores [T, outputs]."""
+        own = self.chain(features.meta["text"], features.offsets)
+        return np.asarray(self.weights.model * logits + self.weights.companion * own)
+
+    @property
+    def steps(self) -> np.ndarray:
+        """Return the weighted scores of its steps [outputs + 1, outputs]."""
+        return np.asarray(self.weights.companion * self.chain.steps.astype(np.float64))
+
+    def tensors(self) -> dict[str, np.ndarray]:
+        """Return the chain's arrays."""
+        return self.chain.tensors()
+
+    def facts(self) -> dict[str, Any]:
+        """Return what it was made of."""
+        return {"rows": self.rows}
+
+    @classmethod
+    def of(cls, tensors: Mapping[str, np.ndarray], facts: Mapping[str, Any], weights: Weights) -> ChainCompanion:
+        """Return the companion of these arrays and facts."""
+        return cls(ChainModel.of_tensors(tensors), facts["rows"], weights)
+
+
+KINDS: dict[str, type[NgramCompanion | ChainCompanion]] = {"ngrams": NgramCompanion, "chain": ChainCompanion}
 """Name in `noria.json` -> class."""
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from tokenizers import Tokenizer
@@ -14,13 +14,26 @@ from tokenizers import Tokenizer
 from noria.core.errors import RowError
 from noria.core.messages import Message, message
 
+from .chain import expected
 from .encode import encode_windows
 from .measure import Measure, span_measures
+from .names import Place
 from .task import IGNORED, Answer, Features, Head, Row, Task, field_text, softmax
 from .tokenizer import required
 
 OUTSIDE = "O"
 Span = dict[str, Any]
+
+
+class Weighed(NamedTuple):
+    """What codes are chosen by."""
+
+    places: list[Place]
+    """Characters under each of T tokens that stand for something."""
+    scores: np.ndarray
+    """Of every code for each of them [T, outputs]."""
+    steps: np.ndarray
+    """Of every step from one code to the next, as `Tag.steps`."""
 
 
 @dataclass(frozen=True)
@@ -88,27 +101,41 @@ class Tag(Task):
         """Return {"spans": [{start, end, label, text, score}]} for logits [T, outputs].
 
         The codes are the likeliest that obey BIO (Viterbi with forbidden steps only), O less `outside_penalty`; a span's
-        score is the geometric mean of its tokens' probabilities.
+        score is the geometric mean of its tokens' probabilities. Where there is a companion both answer together, its steps
+        between codes among what is weighed, and a token's probability is that in all ways to code the text.
         """
+        return self.decide(features, self.weigh(features, output))
+
+    def weigh(self, features: Features, output: np.ndarray) -> Weighed:
+        """Return what stands for and against every code of the tokens, by logits [T, outputs] and by the companion."""
+        kept, places = self.tokens(features)
+        scores, steps = np.log(softmax(np.asarray(output)[kept], self.temperature) + 1e-30), self.steps
+        if self.companion is not None:
+            own = Features([features.ids[one] for one in kept], places, features.meta)
+            scores = self.companion.fused(own, scores) if kept else scores
+            steps = steps + self.companion.steps
+        return Weighed(places, scores, steps)
+
+    def decide(self, features: Features, weighed: Weighed, *, scored: bool = True) -> Answer:
+        """Return the spans that what was weighed says; without true scores, which take as long again, where they are not `scored`."""
         text: str = features.meta["text"]
-        places = [place_of(features, index) for index in range(len(features.ids))]
-        kept = [index for index, (start, end) in enumerate(places) if start < end]
-        if not kept:
+        places, scores, steps = weighed
+        if not places:
             return {"spans": []}
-        probabilities = np.log(softmax(np.asarray(output)[kept], self.temperature) + 1e-30)
-        weighed = probabilities - self.outside_penalty * (np.arange(probabilities.shape[1]) == 0)
-        if not weighed.argmax(axis=1).any():
+        bold = scores - self.outside_penalty * (np.arange(scores.shape[1]) == 0)
+        if self.companion is None and not bold.argmax(axis=1).any():
             return {"spans": []}  # O may follow anything: its path is the best of all
-        codes = viterbi(weighed, self._steps())
+        codes = viterbi(bold, steps)
+        if self.companion is not None and scored and any(codes):
+            scores = np.log(expected(scores[None], steps, np.array([len(places)])).codes[0] + 1e-30)
         spans: list[Span] = []
-        for row, (index, code) in enumerate(zip(kept, codes, strict=True)):
-            start, end = places[index]
+        for row, ((start, end), code) in enumerate(zip(places, codes, strict=True)):
             if code == 0:
                 continue
             if code % 2 == 1:
                 spans.append({"start": start, "end": end, "label": self.labels[code // 2], "chances": []})
             spans[-1]["end"] = max(end, spans[-1]["end"])
-            spans[-1]["chances"].append(probabilities[row, code])
+            spans[-1]["chances"].append(scores[row, code])
         first, last = features.meta.get("owns", (0, len(text)))
         return {
             "spans": [
@@ -138,7 +165,14 @@ class Tag(Task):
         """Return strict span F1, precision and recall, micro-averaged, and the mean F1 of the labels."""
         return span_measures([row["spans"] for row in rows], [answer["spans"] for answer in answers])
 
-    def _steps(self) -> np.ndarray:
+    def tokens(self, features: Features) -> tuple[list[int], list[Place]]:
+        """Return which tokens stand for something of the text, and the characters under each, without white space at the ends."""
+        places = [place_of(features, index) for index in range(len(features.ids))]
+        kept = [index for index, (start, end) in enumerate(places) if start < end]
+        return kept, [places[index] for index in kept]
+
+    @property
+    def steps(self) -> np.ndarray:
         """Return 0 where one code may follow another and -inf where not; the last row is the start [outputs + 1, outputs]."""
         size = len(self.outputs)
         steps = np.zeros((size + 1, size))

@@ -62,7 +62,14 @@ class Companion(Protocol):
         """Return how much it counts, and how much the large model does."""
 
     def fused(self, features: Features, logits: np.ndarray) -> np.ndarray:
-        """Return the logits of both together, from those of the large model, calibrated; same shape."""
+        """Return the logits of both together, from those of the large model, calibrated; same shape.
+
+        Of a tagger log probabilities [T, outputs] of the tokens that stand for something, and `features` holds those alone.
+        """
+
+    @property
+    def steps(self) -> np.ndarray:
+        """Return what a step from one code to the next counts [outputs + 1, outputs], as `Tag.steps`; empty for a classifier."""
 
     def tensors(self) -> dict[str, np.ndarray]:
         """Return what it knows as arrays."""

@@ -95,7 +95,7 @@ def test_bad_spans_are_refused(row: dict):
 def test_viterbi_finds_the_best_of_all_paths():
     random = np.random.default_rng(0)
     task = task_for("tag", ["LOC", "PER"])
-    steps = task._steps()
+    steps = task.steps
     for _ in range(20):
         chances = random.normal(0, 2, (4, 5))
         paths = np.stack(np.meshgrid(*[range(5)] * 4, indexing="ij"), -1).reshape(-1, 4)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,6 +10,7 @@ from noria.tasks.tag import Span
 from noria.tasks.task import Answer, Row, Task, labels_in
 
 from . import written
+from .chain_tagger import known_names
 from .ngram_classifier import companion_answers, fit_ngrams
 
 Classifier = Callable[[Sequence[str]], list[str]]
@@ -102,50 +102,12 @@ def dictionary_tagger(rows: Sequence[Row]) -> Tagger:
 
     A name that the rows themselves leave untagged more often than not is left out.
     """
-    labels: dict[str, Counter[str]] = defaultdict(Counter)
-    for row in rows:
-        for span in row["spans"]:
-            labels[row["text"][span["start"] : span["end"]]][span["label"]] += 1
-    names = {name: counts.most_common(1)[0][0] for name, counts in labels.items()}
-    first = _longest_match(names)
-    met: Counter[str] = Counter()
-    right: Counter[str] = Counter()
-    for row in rows:
-        true = {(span["start"], span["end"], span["label"]) for span in row["spans"]}
-        for span in first(row["text"]):
-            met[span["text"]] += 1
-            right[span["text"]] += (span["start"], span["end"], span["label"]) in true
-    return _longest_match({name: label for name, label in names.items() if 2 * right[name] >= max(1, met[name])})
-
-
-def _longest_match(names: dict[str, str]) -> Tagger:
-    lengths: dict[str, list[int]] = defaultdict(list)
-    for name in names:
-        if len(name) not in lengths[name[0]]:
-            lengths[name[0]].append(len(name))
-    for found in lengths.values():
-        found.sort(reverse=True)
+    names = known_names(rows)
 
     def tag(text: str) -> list[Span]:
-        spans, place = [], 0
-        while place < len(text):
-            for length in lengths.get(text[place], ()):
-                end = place + length
-                name = text[place:end]
-                if name in names and not _cuts_word(text, place) and not _cuts_word(text, end):
-                    spans.append({"start": place, "end": end, "label": names[name], "text": name, "score": 1.0})
-                    place = end
-                    break
-            else:
-                place += 1
-        return spans
+        return [
+            {"start": start, "end": end, "label": label, "text": text[start:end], "score": 1.0}
+            for start, end, label in names.find(text)
+        ]
 
     return tag
-
-
-def _cuts_word(text: str, place: int) -> bool:
-    """Say whether a place lies within a word of letters that are written with spaces between words."""
-    if not 0 < place < len(text):
-        return False
-    pair = text[place - 1 : place + 1]
-    return pair.isalnum() and max(pair) < "\u2e80"

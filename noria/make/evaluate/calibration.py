@@ -11,7 +11,7 @@ import numpy as np
 from noria.tasks.tag import Tag
 from noria.tasks.task import IGNORED, Features, Row
 
-from .predict import answers, joined
+from .predict import joined
 
 PENALTIES = (0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
 
@@ -59,9 +59,12 @@ def fit_outside_penalty(
         logits: of each window, [T, outputs].
     """
 
+    weighed = [task.weigh(one, output) for one, output in zip(features, logits, strict=True)]
+
     def quality(penalty: float) -> float:
         bold = replace(task, outside_penalty=penalty)
-        predicted = joined(bold, answers(bold, features, logits), owners)
+        found = [bold.decide(one, by, scored=False) for one, by in zip(features, weighed, strict=True)]
+        predicted = joined(bold, found, owners)
         return next(iter(bold.measures(rows, predicted).values()))
 
     return max(PENALTIES, key=quality)

@@ -21,7 +21,7 @@ from noria.tasks.task import Answer, Row, Task
 from .baseline import baselines_of, classified
 from .intervals import interval, paired
 from .labels import LabelFigures, by_label, line, table
-from .ngram_classifier import companion_answers, fit_ngrams
+from .ngram_classifier import companion_answers
 
 
 @dataclass(frozen=True)
@@ -103,15 +103,6 @@ def figures_of(task: Task, rows: Sequence[Row], answers: Sequence[Answer], *, so
     return [*figures, _calibration(confidence, right, source)] if len(right) else figures
 
 
-def fit_companion(task: Task, training: Sequence[Row]) -> NgramCompanion | None:
-    """Return the light model that a task's models are joined with, learned from rows; None where the task has none.
-
-    It is fitted once: where it is one of the task's baselines, `baseline_answers` takes it.
-    """
-    first = next(iter(baselines_of(task).values()), None)
-    return fit_ngrams(task, training) if first is classified else None
-
-
 def baseline_answers(
     task: Task, training: Sequence[Row], rows: Sequence[Row], companion: NgramCompanion | None = None
 ) -> dict[str, list[Answer]]:
@@ -121,7 +112,7 @@ def baseline_answers(
         task: of the rows.
         training: rows to learn from.
         rows: what to answer.
-        companion: what `fit_companion` gave for the same training rows, where that is known.
+        companion: what was fitted to the same training rows, where it is; it is the first baseline of classify.
     """
     own = task.baseline(training, rows)
     if own is not None:
@@ -265,8 +256,8 @@ def _joined(companion: Mapping[str, Any] | None) -> list[str]:
         return []
     weights = companion["weights"]
     lines = [
-        f"Answers are of two models together: this one, whose logits count {weights['model']:.3g} times, and a light one over "
-        f"{companion['kind']} in `{companion['file']}`, whose logits count {weights['companion']:.3g} times. The weights were "
+        f"Answers are of two models together: this one, whose logits count {weights['model']:.3g} times, and a light one "
+        f"({companion['kind']}) in `{companion['file']}`, whose logits count {weights['companion']:.3g} times. The weights were "
         "fitted on valid rows. Plain transformers loads this one alone.",
         "",
     ]

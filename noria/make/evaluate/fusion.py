@@ -13,7 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from noria.tasks.task import Weights
+from noria.tasks.chain import ChainModel, expected
+from noria.tasks.tag import Tag
+from noria.tasks.task import Features, Weights, softmax
 
 FOLDS = 5
 """Parts of the valid rows: weights fitted on four of them are judged on the fifth."""
@@ -23,6 +25,8 @@ LEAST_GAIN = 0.001
 """Nats of a row that joining gains at least: less is worth no second model."""
 LARGEST = 20.0
 """A weight at most, as a temperature is at least its inverse."""
+TOGETHER = 64
+"""Texts that are gone over at once."""
 EVEN = Weights(0.5, 0.5)
 """The geometric mean of both models' probabilities."""
 
@@ -73,6 +77,74 @@ def fit_weights(model: np.ndarray, companion: np.ndarray, targets: Sequence[Any]
     sure = len(both) >= LEAST_ROWS and gain.mean() > max(LEAST_GAIN, gain.std(ddof=1) / np.sqrt(len(gain)))
     alone, light, together = losses.mean(axis=1).tolist()
     return Fusion(Weights(*weights.tolist()), alone, light, together, bool(sure or (beaten and gain.mean() > 0)))
+
+
+def fit_chain_weights(
+    task: Tag, chain: ChainModel, features: Sequence[Features], logits: Sequence[np.ndarray], targets: Sequence[Any]
+) -> Weights:
+    """Return the weights of a tagger's scores and of a chain's that make the codes of valid rows likeliest, a convex problem.
+
+    Args:
+        task: calibrated.
+        chain: the light tagger.
+        features: windows of valid rows.
+        logits: of the model for each [T, outputs].
+        targets: a code for each token of a window.
+    """
+    from scipy.optimize import minimize
+
+    made = []
+    for window, output, codes in zip(features, logits, targets, strict=True):
+        kept, places = task.tokens(window)
+        if kept:
+            model = np.log(softmax(np.asarray(output)[kept], task.temperature) + 1e-30)
+            made.append((np.stack([model, chain(window.meta["text"], places)], axis=-1), np.array(codes)[kept]))
+    made.sort(key=lambda one: -len(one[1]))
+    groups = [_Padded.of(made[start : start + TOGETHER]) for start in range(0, len(made), TOGETHER)]
+    tokens = sum(int(one.lengths.sum()) for one in groups)
+    steps = chain.steps.astype(np.float64)
+
+    def cost(weights: np.ndarray) -> tuple[float, np.ndarray]:
+        found = [one.losses(weights, steps, task.steps) for one in groups]
+        return sum(loss for loss, _ in found) / tokens, np.sum([slope for _, slope in found], axis=0) / tokens
+
+    best = minimize(cost, _even((True, True)), jac=True, method="L-BFGS-B", bounds=[(0.0, LARGEST)] * 2)
+    return Weights(*best.x.tolist())
+
+
+@dataclass(frozen=True)
+class _Padded:
+    """Texts as one array, the longest first: of B texts and T tokens."""
+
+    scores: np.ndarray
+    """Of both models [B, T, C, 2]."""
+    codes: np.ndarray
+    """True codes [B, T]."""
+    lengths: np.ndarray
+
+    @classmethod
+    def of(cls, texts: Sequence[tuple[np.ndarray, np.ndarray]]) -> _Padded:
+        lengths = np.array([len(codes) for _, codes in texts])
+        scores = np.zeros((len(texts), lengths.max(), *texts[0][0].shape[1:]))
+        codes = np.zeros(scores.shape[:2], dtype=np.int64)
+        for place, (own, true) in enumerate(texts):
+            scores[place, : len(true)], codes[place, : len(true)] = own, true
+        return cls(scores, codes, lengths)
+
+    def losses(self, weights: np.ndarray, steps: np.ndarray, allowed: np.ndarray) -> tuple[float, np.ndarray]:
+        """Return the negative log likelihood of all texts and its slopes by the two weights."""
+        both = self.scores @ weights
+        found = expected(both, weights[1] * steps + allowed, self.lengths)
+        inside = np.arange(both.shape[1]) < self.lengths[:, None]
+        true = np.take_along_axis(self.scores, self.codes[..., None, None], axis=2)[:, :, 0] * inside[..., None]
+        goes_on = inside[:, 1:]
+        walked = (
+            steps[self.codes[:, :-1][goes_on], self.codes[:, 1:][goes_on]].sum() + steps[-1, self.codes[:, 0]].sum()
+        )
+        right = true.sum(axis=(0, 1)) + np.array([0.0, walked])
+        known = np.einsum("btc,btcm->m", found.codes * inside[..., None], self.scores)
+        known[1] += (found.steps * steps).sum()
+        return float(found.log_total.sum() - weights @ right), known - right
 
 
 def _even(free: tuple[bool, bool]) -> np.ndarray:

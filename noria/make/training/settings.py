@@ -270,8 +270,8 @@ class FinetuneSettings(Settings):
     adapter: AdapterSettings = AdapterSettings()
     """A small part that learns while the base rests."""
     companion: bool = True
-    """Classifying: the light model that is the baseline stands beside the trained one in its folder, and both answer together, where
-    valid rows say that this is better."""
+    """Classifying and tagging: a light model of the same rows (n-grams, or a chain with a dictionary) stands beside the trained one in
+    its folder, and both answer together, where valid rows say that this is better."""
     evaluations: Annotated[int, Field(ge=1, le=1000)] = 3
     """How often the valid rows are judged, the last time after the last step; the best weights are kept."""
     number_type: NumberType = "auto"

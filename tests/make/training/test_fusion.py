@@ -1,4 +1,4 @@
-"""A fine-tuned classifier that answers with its companion says so, and gives the same answers wherever it is opened."""
+"""A fine-tuned classifier or tagger that answers with its companion says so, and gives the same answers wherever it is opened."""
 
 from __future__ import annotations
 
@@ -30,10 +30,13 @@ HASTY = FinetuneSettings(steps=2, tokens_per_batch=64, evaluations=1, max_length
 
 
 def rows_file(file: Path, count: int, seed: int, kind: str) -> Path:
-    """Write rows whose label shows in one word, Chinese and English; as texts, as pairs, or with lists of labels."""
+    """Write rows whose label shows in one word, Chinese and English; as texts, as pairs, with lists of labels, or with spans."""
     draw = random.Random(seed)
-    rows = []
+    rows: list[dict] = []
     for _ in range(count):
+        if kind == "spans":
+            rows.append(tagged_row(draw))
+            continue
         label = draw.choice(sorted(WORDS))
         row = {"text": f"{draw.choice(['这本书', 'the film'])} {draw.choice(WORDS[label])}", "label": label}
         if kind == "pairs":
@@ -45,26 +48,36 @@ def rows_file(file: Path, count: int, seed: int, kind: str) -> Path:
     return file
 
 
+def tagged_row(draw: random.Random) -> dict:
+    """Return a text with a person and a place, now and then so long that it is read in windows."""
+    person, place = draw.choice("王李张刘陈") + draw.choice("明红强丽"), draw.choice(["Rome", "Paris", "北京", "上海"])
+    text = draw.choice([1, 1, 1, 4]) * "昨天的天气很好。" + f"{person}去了 {place} 。"
+    names = [(person, "PER"), (place, "LOC")]
+    spans = [{"start": text.index(name), "end": text.index(name) + len(name), "label": label} for name, label in names]
+    return {"text": text, "spans": spans}
+
+
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small encoder with random weights."""
     return make_encoder(tmp_path_factory.mktemp("small") / "base", "embed", [], 0, compiled=False)
 
 
-@pytest.fixture(scope="module", params=["texts", "pairs", "many"])
+@pytest.fixture(scope="module", params=["texts", "pairs", "many", "spans"])
 def fused(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, base: Path) -> Path:
-    """A classifier with its companion, beside the files that it was made from."""
+    """A classifier or tagger with its companion, beside the files that it was made from."""
     folder = tmp_path_factory.mktemp(request.param)
     counts = {"train": 160, "valid": 80, "test": 60}
     files = [rows_file(folder / f"{name}.jsonl", count, count, request.param) for name, count in counts.items()]
-    finetune(task_for("classify"), base, *files[:2], folder / "model", HASTY, Report(), test_file=files[2])
+    task = task_for("tag" if request.param == "spans" else "classify")
+    finetune(task, base, *files[:2], folder / "model", HASTY, Report(), test_file=files[2])
     return folder / "model"
 
 
 def test_the_folder_says_that_two_models_answer_and_what_each_is_worth(fused: Path):
     facts = verify(fused).facts
     companion = facts["companion"]
-    assert companion["kind"] == "ngrams"
+    assert companion["kind"] == ("chain" if facts["task"] == "tag" else "ngrams")
     assert companion["bytes"] == (fused / FILE).stat().st_size
     alone, gain = companion["figures"]
     assert (alone["n"], gain["n"]) == (60, 60)
@@ -85,12 +98,18 @@ def test_what_is_served_is_what_was_judged(fused: Path):
     module, tokenizer = load_for(fused, task)
     judged = answer_rows(task, module, tokenizer, rows, 48)
     engine = open_engine(fused, threads=1)
-    truth = {"label", "labels"}
+    truth = {"label", "labels", "spans"}
     served = answer(engine, [{name: value for name, value in row.items() if name not in truth} for row in rows])
     engine.close()
     for one, other in zip(judged, served, strict=True):
         assert one.keys() == other.keys()
-        assert one["scores"] == pytest.approx(other["scores"], abs=1e-4)
+        if task.name == "tag":
+            assert [span["score"] for span in one["spans"]] == pytest.approx(
+                [span["score"] for span in other["spans"]], abs=1e-4
+            )
+            assert [{**span, "score": 0} for span in one["spans"]] == [{**span, "score": 0} for span in other["spans"]]
+        else:
+            assert one["scores"] == pytest.approx(other["scores"], abs=1e-4)
     alone = answer_rows(replace(task, companion=None), module, tokenizer, rows, 48)
     assert alone != judged
     told = read_manifest(fused).facts["metrics"]
@@ -100,17 +119,19 @@ def test_what_is_served_is_what_was_judged(fused: Path):
 
 def test_plain_transformers_loads_the_encoder_alone(fused: Path):
     import torch
-    from transformers import AutoModelForSequenceClassification
+    from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification
 
-    plain = AutoModelForSequenceClassification.from_pretrained(fused).eval()
-    ours, tokenizer = load(fused, "sequence")
-    features = task_of(read_manifest(fused)).features(tokenizer, "这本书很好", 48)
+    task = task_of(read_manifest(fused))
+    auto = AutoModelForTokenClassification if task.name == "tag" else AutoModelForSequenceClassification
+    plain = auto.from_pretrained(fused).eval()
+    ours, tokenizer = load(fused, task.head)
+    features = task.features(tokenizer, "这本书很好", 48)
     ids = torch.tensor([features.ids])
     with torch.no_grad():
         torch.testing.assert_close(plain(input_ids=ids).logits, ours(input_ids=ids).logits)
 
 
-@pytest.mark.parametrize("fused", ["texts"], indirect=True)
+@pytest.mark.parametrize("fused", ["texts", "spans"], indirect=True)
 def test_a_copy_keeps_the_companion_and_a_model_made_from_it_does_not(fused: Path, base: Path, tmp_path: Path):
     rows = read_rows(fused.parent / "train.jsonl", task_of(read_manifest(fused)))
     texts = [row[name] for row in rows for name in ("text", "pair") if name in row]
@@ -119,7 +140,7 @@ def test_a_copy_keeps_the_companion_and_a_model_made_from_it_does_not(fused: Pat
     assert cut.companion.weights == open_task(fused).companion.weights
     files = [fused.parent / f"{name}.jsonl" for name in ("train", "valid")]
     alone = HASTY.replace(companion=False)
-    finetune(task_for("classify"), fused, *files, tmp_path / "next", alone, Report())
+    finetune(task_for(cut.name), fused, *files, tmp_path / "next", alone, Report())
     assert "companion" not in verify(tmp_path / "next").facts
     assert not (tmp_path / "next" / FILE).exists()
 

@@ -5,30 +5,34 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast
+from typing import TypeVar
 
-from safetensors import SafetensorError
+import numpy as np
 from tokenizers import Tokenizer
 from torch import nn
 
 from noria.core.figure import Figure
 from noria.core.messages import message
 from noria.core.progress import Report
-from noria.make.evaluate.card import Assessment, assess, baseline_answers, companion_gain, figures_of, fit_companion
+from noria.make.evaluate.card import Assessment, assess, baseline_answers, companion_gain, figures_of
 from noria.make.evaluate.predict import answers_by
 from noria.make.training.loop.budget import Budget
 from noria.make.training.loop.result import TrainResult
-from noria.tasks.companion import NgramCompanion, read_companion, write_companion
-from noria.tasks.task import Answer, Row, Task, Weights
+from noria.tasks.companion import ChainCompanion, NgramCompanion, write_companion
+from noria.tasks.task import Answer, Row, Task
 
 from .examples import Examples, evenly
+from .fuse import Light, fitting_of, read_kept
 
+Learned = TypeVar("Learned")
 CHOSE = "which chose the weights"
 """What a reader must know of figures on valid rows: they flatter a little."""
 BASELINES = 0.2
 """Most of a time budget that the baselines take."""
 MANY, PART = 4_000, 8
 """Of so many training rows one in so many is tried first: what the baselines take grows with them."""
+ANSWERED = 50
+"""Texts that the companion answers to see how long that takes."""
 TRIED = 500
 """Rows whose figures are made to see how long that takes."""
 
@@ -39,10 +43,8 @@ class Held:
 
     rows: list[Row]
     others: dict[str, list[Answer]]
-    companion: NgramCompanion | None = None
-    """The light model that may answer with the trained one: what the first baseline is, where it has one."""
-    used: int = 0
-    """Rows that the baselines have learned from; 0: all."""
+    companion: Light | None = None
+    """The light model that may answer with the trained one."""
 
     def some(self, most: int) -> Held:
         """Return so many of them at most, evenly over all."""
@@ -51,51 +53,62 @@ class Held:
         return replace(self, rows=[self.rows[place] for place in chosen], others=others)
 
 
-def hold(task: Task, training: Sequence[Row], rows: Sequence[Row], budget: Budget, report: Report, file: Path) -> Held:
+def hold(
+    task: Task, training: Examples, rows: Sequence[Row], budget: Budget, report: Report, file: Path, *, wanted: bool
+) -> Held:
     """Return rows with what the task's baselines answer to them, in a share of the budget; the budget keeps time for their figures.
 
     Args:
         task: what the rows are for.
-        training: rows from which the baselines learn; of more than the time allows some, evenly over all.
+        training: what the baselines, and the companion, learn from; of more than the time allows some, evenly over all.
         rows: the rows that the trained model will be assessed on.
         budget: of the run.
         report: where it is told that not all rows were learned from.
         file: keeps the companion until the run is over, so that one that goes on has the same.
+        wanted: whether the companion may answer with the model.
     """
-
-    def learned(some: Sequence[Row], companion: NgramCompanion | None = None) -> Held:
-        companion = companion or fit_companion(task, some)
-        return Held(list(rows), baseline_answers(task, some, rows, companion), companion)
-
-    kept = read_kept(file)
-    held = learned(training, kept) if kept else _in_time(training, learned, budget)
-    used = held.companion.rows if held.companion else held.used or len(training)
-    if used < len(training):
-        report.note(message("make.baseline_fewer", used=used, rows=len(training)), used=used)
-    if held.companion and not kept:
-        write_companion(held.companion, file)
+    companion, fit = read_kept(file), fitting_of(task, wanted)
+    if fit is not None and companion is None:
+        fitted, _ = _in_time(training, fit, budget)
+        write_companion(fitted, file)
+        companion = fitted
+    if isinstance(companion, NgramCompanion):
+        others, used = baseline_answers(task, training.rows, rows, companion), companion.rows
+    else:
+        others, used = _in_time(training, lambda some: baseline_answers(task, some.rows, rows), budget)
+    if used < len(training.rows):
+        report.note(message("make.baseline_fewer", used=used, rows=len(training.rows)), used=used)
+    if isinstance(companion, ChainCompanion) and companion.rows < len(training.rows):
+        report.note(message("make.companion_fewer", used=companion.rows, rows=len(training.rows)), used=companion.rows)
+    held = Held(list(rows), others, companion)
     first = next(iter(held.others.values()), None)
     if first and budget.seconds is not None:
         start, tried = budget.clock(), held.some(TRIED)
         figures_of(task, tried.rows, next(iter(tried.others.values())), source="")
         # The model's figures, the baselines', their difference, and every label by itself.
         budget.figure_seconds = 4 * (budget.clock() - start) / len(tried.rows)
+    if wanted and companion is not None and budget.seconds is not None:
+        asked, some = replace(task, companion=companion), training.features[:ANSWERED]
+        width = len(task.outputs)
+        start = budget.clock()
+        for one in some:
+            asked.answer(one, np.zeros((len(one.ids), width) if task.head == "token" else width))
+        budget.figure_seconds += (budget.clock() - start) / len(some)
     return held
 
 
-def _in_time(training: Sequence[Row], learned: Callable[[Sequence[Row]], Held], budget: Budget) -> Held:
-    """Return what is learned from all rows, or from as many, evenly over all, as a share of the budget allows."""
-    if budget.seconds is None or len(training) < MANY:
-        return learned(training)
-    parts = [[training[place] for place in evenly(len(training), len(training) // part)] for part in (8 * PART, PART)]
-    learned(parts[0])  # what is loaded once is not the rows'
-    start = budget.clock()
-    held = learned(parts[1])
-    most = int(len(parts[1]) * BASELINES * budget.seconds / (budget.clock() - start))
-    if most <= 2 * len(parts[1]):
-        return replace(held, used=len(parts[1]))
-    chosen = [training[place] for place in evenly(len(training), most)]
-    return replace(learned(chosen), used=len(chosen))
+def _in_time(training: Examples, learn: Callable[[Examples], Learned], budget: Budget) -> tuple[Learned, int]:
+    """Return what is learned from all rows, or from as many, evenly over all, as a share of the budget allows; and how many."""
+    count = len(training.rows)
+    if budget.seconds is None or count < MANY:
+        return learn(training), count
+    learn(training.some(count // (8 * PART)))  # what is loaded once is not the rows'
+    start, part = budget.clock(), count // PART
+    found = learn(training.some(part))
+    most = int(part * BASELINES * budget.seconds / (budget.clock() - start))
+    if most <= 2 * part:
+        return found, part
+    return learn(training.some(most)), min(most, count)
 
 
 def assess_model(
@@ -150,14 +163,6 @@ def assess_model(
         assessment = replace(assessment, joined=companion_gain(task, held.rows, predicted, alone[0], source=source))
         report.ledger("; ".join(figure.text() for figure in assessment.joined))
     return assessment, known
-
-
-def read_kept(file: Path) -> NgramCompanion | None:
-    """Return the companion that a killed run left, if one did."""
-    try:
-        return cast(NgramCompanion, read_companion(file, Weights()))
-    except (OSError, SafetensorError, KeyError, ValueError, TypeError):
-        return None
 
 
 def _named(file: Path) -> str:

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 from tokenizers import Tokenizer
 from torch import nn
 
-from noria.core.messages import message
 from noria.core.progress import Report
 from noria.core.settings import fingerprint
 from noria.machine import measure
 from noria.make.evaluate.calibration import fit_outside_penalty, fit_temperature
-from noria.make.evaluate.fusion import fit_weights
 from noria.make.evaluate.predict import answer_rows, predict
 from noria.make.models.adapt import after_step
 from noria.make.tokens.batches import BatchSource, Buckets, Joined, length_buckets
@@ -26,8 +22,6 @@ from noria.make.training.loop.plan import read_plan
 from noria.make.training.loop.result import Evaluation, TrainResult
 from noria.make.training.parallel.processes import world_size
 from noria.make.training.settings import FinetuneSettings, OptimizerSettings, TrainSettings
-from noria.tasks.classify import Classify
-from noria.tasks.companion import NgramCompanion
 from noria.tasks.padding import Padding, padding_of
 from noria.tasks.tag import Tag
 from noria.tasks.task import Task
@@ -35,6 +29,7 @@ from noria.tasks.task import Task
 from . import frozen_states
 from .augment import augmented_row, check_augmentations
 from .examples import Augmented, Examples
+from .fuse import Light, joined_with
 from .heads import HeadTraining, Loss, mean_loss, objective_of, training_of_head
 
 
@@ -197,9 +192,7 @@ class Judge:
         return Evaluation(next(iter(measures.values())), measures)
 
 
-def calibrated(
-    task: Task, module: nn.Module, valid: Examples, companion: NgramCompanion | None, report: Report
-) -> Task:
+def calibrated(task: Task, module: nn.Module, valid: Examples, companion: Light | None, report: Report) -> Task:
     """Return the task with what valid rows say of it: where its head has classes, the temperature that makes confidences
     true; where it finds spans, how much bolder than the likeliest it should be; where a companion makes it better, that.
     """
@@ -207,32 +200,7 @@ def calibrated(
         return task
     logits = predict(module, valid.features)
     task = replace(task, temperature=fit_temperature(logits, valid.targets))
-    if companion is not None and isinstance(task, Classify):
-        return joined_with(companion, task, valid, logits, report)
-    if not isinstance(task, Tag):
-        return task
-    return replace(task, outside_penalty=fit_outside_penalty(task, valid.rows, valid.features, valid.owners, logits))
-
-
-def joined_with(
-    companion: NgramCompanion, task: Classify, valid: Examples, logits: Sequence[np.ndarray], report: Report
-) -> Task:
-    """Return the task with its companion, where both together are better on valid rows than the model alone; it is told."""
-    others = np.stack([companion.logits(one) for one in valid.features])
-    found = fit_weights(np.stack(logits) / task.temperature, others, valid.targets, many=task.many)
-    rows, model, light, both = len(valid.rows), found.model_loss, found.companion_loss, found.loss
-    if not found.kept:
-        report.note(message("make.not_joined", rows=rows, model=model, companion=light, both=both), joined=False)
-        return task
-    weights = found.weights
-    told = message(
-        "make.joined_by",
-        model_weight=weights.model,
-        companion_weight=weights.companion,
-        rows=rows,
-        model=model,
-        companion=light,
-        both=both,
-    )
-    report.note(told, joined=True)
-    return replace(task, companion=replace(companion, weights=weights))
+    if isinstance(task, Tag):
+        penalty = fit_outside_penalty(task, valid.rows, valid.features, valid.owners, logits)
+        task = replace(task, outside_penalty=penalty)
+    return task if companion is None else joined_with(companion, task, valid, logits, report)

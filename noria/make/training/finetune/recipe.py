@@ -130,7 +130,7 @@ def finetune(
     identity = fingerprint([[one.sha256 for one in sources], reading.model_dump(mode="json")])
     light = work.with_name(f".{out.name}.{identity[:16]}.companion")
     with budget.part("baselines"):
-        held = _held(task, module, tokenizer, sets, valid, settings, budget, report, light)
+        held = _held(task, module, tokenizer, sets, training, valid, settings, budget, report, light)
     result = fit(
         task, module, tokenizer, training, valid, work, settings, report, identity=identity, watch=watch, budget=budget
     )
@@ -180,6 +180,7 @@ def _held(
     module: nn.Module,
     tokenizer: Tokenizer | None,
     sets: Sets,
+    training: Examples,
     valid: Examples,
     settings: FinetuneSettings,
     budget: Budget,
@@ -191,7 +192,7 @@ def _held(
         return Held([], {})
     budget.check()
     rows = sets.test or ([] if task.head == "seq2seq" else valid.rows)
-    held = hold(task, sets.training, rows, budget, report, light)
+    held = hold(task, training, rows, budget, report, light, wanted=settings.companion)
     budget.again = {"sequence": 2, "token": 2, "vector": 2, "seq2seq": 0}.get(task.head, 1)
     budget.final_seconds += sum(one.numel() * one.element_size() for one in module.parameters()) / BYTES_A_SECOND
     if budget.seconds is None or not sets.test:
