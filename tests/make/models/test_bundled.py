@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import struct
+import subprocess
+import sys
 import unicodedata
 from pathlib import Path
 
@@ -141,3 +144,19 @@ def _packed_table(image: bytes) -> dict[int, str]:
         table[code] = "".join(map(chr, struct.unpack_from(f"<{length}I", image, place + 5)))
         place += 5 + 4 * length
     return table
+
+
+def test_too_little_memory_is_told_before_anything_is_read(tmp_path: Path) -> None:
+    code = f"""
+import resource
+resource.setrlimit(resource.RLIMIT_DATA, (800_000_000, 800_000_000))
+from noria.core.errors import ResourceError
+from noria.make.models.bundled import e5_small
+try:
+    e5_small({str(tmp_path / "e5")!r})
+except ResourceError as error:
+    print(error)
+"""
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert re.match(r"rebuilding multilingual-e5-small takes 950 MB of memory, and \d+ MB are free: ", told)
+    assert not (tmp_path / "e5").exists()
