@@ -39,6 +39,8 @@ def curves_svg(
     if not drawn:
         return ""
     last = max(points[-1][0] for points in drawn.values())
+    if not last:  # a run without steps is a point
+        return ""
     panels = [
         _panel(
             place,

@@ -84,6 +84,12 @@ def lower_states(bert: BertModel, tensors: dict[str, torch.Tensor], dtype: torch
     return hidden
 
 
+@torch.no_grad()
+def first_state(layer: BertLayer, states: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+    """Return the first token's state above one more layer, (B, D) in float32, from states (B, T, D) and their mask (B, T)."""
+    return _layer(layer, states, _unseen(mask, states.dtype), first=True)[:, 0].float()
+
+
 def _layers(bert: BertModel) -> list[BertLayer]:
     return cast("list[BertLayer]", list(bert.encoder.layer))
 

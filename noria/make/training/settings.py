@@ -13,6 +13,7 @@ from noria.machine import NumberType
 from noria.make.models.adapt_settings import AdapterSettings
 
 Share = Annotated[float, Field(ge=0, le=1)]
+Recipe = Literal["auto", "full", "head", "top", "lora"]
 Tracker = Literal["tensorboard", "wandb", "mlflow"]
 
 
@@ -85,6 +86,8 @@ class TrainSettings(Settings):
     """Number type of matrix products: bf16, fp32, or whichever is measured faster here."""
     evaluations: Annotated[int, Field(ge=1, le=1000)] = 4
     """How often the evaluator is asked, evenly spread, the last time after the last step."""
+    judge_first: bool = False
+    """Ask it before the first step too: the weights that the run begins with may be the best."""
     checkpoint_seconds: Annotated[float, Field(gt=0)] = 30.0
     """Shortest time between checkpoints."""
     checkpoint_share: Annotated[float, Field(gt=0, le=1)] = 0.015
@@ -263,6 +266,11 @@ class FinetuneSettings(Settings):
     numbers, or a model made from nothing learn."""
     rates: FinetuneRates = FinetuneRates()
     """The rates of lower layers and of the head, their course over time, and the rest of AdamW."""
+    recipe: Recipe = "auto"
+    """What learns. full: every layer, from the first step on. head: a linear head alone, fitted to the states of layers at rest
+    (linear probing), in seconds. top: the same, then the topmost layers go on from that head (linear probing, then fine-tuning).
+    lora: LoRA adapters. auto: the deepest of these that sees enough epochs in the budget, by what is measured here; full where
+    steps, layers, frozen layers, an adapter or augmentation are asked for."""
     regular: RegularSettings = RegularSettings()
     """What works against overfitting, and for rare classes."""
     body: BodySettings = BodySettings()

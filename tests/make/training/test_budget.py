@@ -409,7 +409,8 @@ def test_forty_rows_and_no_time_are_a_plan_that_fits_or_one_line(on: str, tmp_pa
         settings = FinetuneSettings(minutes=0.01, max_length=32, number_type="fp32")
         began = time.monotonic()
         model = finetune(task_for("classify"), base, rows, None, tmp_path / "model", settings, Report.silent())
-        assert read_manifest(model).facts["steps"] >= 1
+        facts = read_manifest(model).facts
+        assert facts["steps"] >= 1 or not facts["recipe"]["learning"]
         assert time.monotonic() - began < OVER * 0.6 + START
         assert on == "all cores" or torch.get_num_threads() == 1
     except SettingError as error:

@@ -6,19 +6,20 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+import torch
 from tokenizers import Tokenizer
 from torch import nn
 
 from noria.core.progress import Report
 from noria.core.settings import fingerprint
-from noria.machine import measure
+from noria.machine import computing, measure
 from noria.make.evaluate.calibration import fit_outside_penalty, fit_temperature
-from noria.make.evaluate.predict import answer_rows, predict
+from noria.make.evaluate.predict import answer_rows, answers, joined, predict
 from noria.make.models.adapt import after_step
 from noria.make.tokens.batches import BatchSource, Buckets, Joined, length_buckets
-from noria.make.training.loop.budget import Budget
+from noria.make.training.loop.budget import Budget, Timed, fit_plan
 from noria.make.training.loop.loop import Watcher, train
-from noria.make.training.loop.plan import read_plan
+from noria.make.training.loop.plan import Plan, read_plan
 from noria.make.training.loop.result import Evaluation, TrainResult
 from noria.make.training.parallel.processes import world_size
 from noria.make.training.settings import FinetuneSettings, OptimizerSettings, TrainSettings
@@ -28,7 +29,9 @@ from noria.tasks.task import Task
 
 from . import frozen_states
 from .augment import augmented_row, check_augmentations
+from .begin import Begun
 from .examples import Augmented, Examples
+from .frozen_states import KeptStates
 from .fuse import Light, joined_with
 from .heads import HeadTraining, Loss, mean_loss, objective_of, training_of_head
 
@@ -46,6 +49,7 @@ def fit(
     identity: str = "",
     watch: Watcher | None = None,
     budget: Budget | None = None,
+    begun: Begun | None = None,
 ) -> TrainResult:
     """Train a prepared module in place; where there are valid rows it ends with the weights that judge them best.
 
@@ -60,11 +64,17 @@ def fit(
         identity: hash of what the run depends on beside the settings.
         watch: called with the number of every evaluation and what it found.
         budget: of all that the run is part of; one of `settings.minutes` that begins now where None.
+        begun: what the run began with, where a first head was fitted.
     """
-    padding = padding_of(module.config)
+    padding, budget = padding_of(module.config), budget or Budget(None if settings.steps else 60 * settings.minutes)
     head = _head_training(task, training, settings)
-    judge = Judge(task, tokenizer, head, valid, padding, settings) if valid else None
-    source, objective, pace = fitting(task, module, tokenizer, training, work, settings, identity=identity)
+    kept_valid = begun.kept_valid if begun else None
+    judge = Judge(task, tokenizer, head, valid, padding, settings, kept_valid) if valid else None
+    if begun and begun.recipe and judge:
+        budget.row_seconds = begun.row_seconds
+        if not begun.recipe.learning:
+            return _head_alone(module, judge, training, begun.recipe.share, settings, budget)
+    source, objective, pace = fitting(task, module, tokenizer, training, work, settings, identity=identity, begun=begun)
     return train(
         module,
         source,
@@ -90,6 +100,7 @@ def fitting(
     settings: FinetuneSettings,
     *,
     identity: str = "",
+    begun: Begun | None = None,
 ) -> tuple[BatchSource, Loss, TrainSettings]:
     """Return what the loop trains a prepared module by: batches, objective and pace. Arguments as for `fit`."""
     regular = settings.regular
@@ -100,7 +111,7 @@ def fitting(
         # Kept states share it, and a run that goes on upon a busy machine must not choose another.
         plan = read_plan(work)
         number_type = (plan.machine if plan else measure()).number_type
-    collate = frozen_states.with_frozen_states(
+    collate = (begun.kept if begun else None) or frozen_states.with_frozen_states(
         partial(head.collate, training, padding),
         task,
         module,
@@ -119,6 +130,7 @@ def fitting(
         optimizer=optimizer_of(task, settings),
         number_type=number_type,
         evaluations=settings.evaluations,
+        judge_first=begun is not None and begun.recipe is not None,
         patience=regular.patience,
         trackers=settings.trackers,
         parallel=settings.parallel,
@@ -137,6 +149,27 @@ def fitting(
     if settings.accumulate > 1:
         source = Joined(source, settings.accumulate)
     return source, objective_of(head, len(training.features) / batches.steps_per_epoch), pace
+
+
+def _head_alone(
+    module: nn.Module, judge: Judge, training: Examples, share: float, settings: FinetuneSettings, budget: Budget
+) -> TrainResult:
+    """Return what came of a run whose first head is its last: judged once, no step taken."""
+    machine = measure(settings.number_type)
+    timed = Timed(1e15, budget.row_seconds, judge.rows)  # no step is taken, and that takes no time
+    plan = fit_plan(Plan("", 0, machine, 0.0), budget, timed, 1, 1.0) if budget.seconds else Plan("", 0, machine, 0.0)
+    with computing(machine.number_type), torch.no_grad(), budget.part("judging"):
+        found = judge.of(plan.judged_rows or judge.rows)(module.eval())
+    return TrainResult(
+        steps=0,
+        tokens=int(share * sum(training.lengths)),
+        seconds=budget.parts.get("first head", 0.0),
+        saving_seconds=0.0,
+        best_step=0,
+        best_score=found.score,
+        curves={"train": [], "valid": [[0, found.score]]},
+        plan=replace(plan, steps=0, measured_tokens_per_second=0.0),
+    )
 
 
 def _head_training(task: Task, training: Examples, settings: FinetuneSettings) -> HeadTraining:
@@ -170,6 +203,8 @@ class Judge:
     valid: Examples
     padding: Padding
     settings: FinetuneSettings
+    kept: KeptStates | None = None
+    """States of the windows below what learns, so that judging costs only what is above."""
 
     @property
     def rows(self) -> int:
@@ -187,7 +222,10 @@ class Judge:
             buckets = length_buckets(valid.lengths, self.settings.tokens_per_batch, seed=0, epoch=0)
             loss, _ = mean_loss(self.head, module, valid, self.padding, buckets)
             return Evaluation(-loss, {"valid loss": loss})
-        predicted = answer_rows(task, module, self.tokenizer, valid.rows, self.settings.max_length, windows=valid)
+        if self.kept is not None:
+            predicted = joined(task, answers(task, valid.features, self.kept.outputs(module, valid)), valid.owners)
+        else:
+            predicted = answer_rows(task, module, self.tokenizer, valid.rows, self.settings.max_length, windows=valid)
         measures = task.measures(valid.rows, predicted)
         return Evaluation(next(iter(measures.values())), measures)
 

@@ -22,7 +22,7 @@ from noria.make.kernels import bert
 from noria.make.tokens.batches import Batch, length_buckets
 from noria.make.training.parallel.processes import world_size
 from noria.make.training.settings import FinetuneSettings
-from noria.tasks.task import Task
+from noria.tasks.task import Features, Task
 
 from .examples import Examples
 
@@ -67,16 +67,22 @@ def with_frozen_states(
 
 def can_precompute(module: nn.Module, below: int, examples: Examples, folder: Path, *, bf16: bool) -> bool:
     """Return whether the states above the lowest `below` layers can be kept: nothing in them learns, and there is room."""
-    # Training will switch dropout on, whatever the module is doing now.
-    drops = any(isinstance(part, nn.Dropout) and part.p for part in module.modules())
-    if not below or drops or not bert.applies(module):
+    if not below or not can_keep(module, examples, folder, bf16=bf16):
         return False
     base = cast("BertModel", module.base_model)
-    learning = any(
-        one.requires_grad for part in (base.embeddings, base.encoder.layer[:below]) for one in part.parameters()
-    )
-    size = sum(len(one.ids) for one in examples.features) * base.config.hidden_size * (2 if bf16 else 4)
-    return not learning and size < ROOM * shutil.disk_usage(folder).free
+    lower = (base.embeddings, base.encoder.layer[:below])
+    return not any(one.requires_grad for part in lower for one in part.parameters())
+
+
+def can_keep(module: nn.Module, examples: Examples, folder: Path, *, bf16: bool) -> bool:
+    """Return whether states of layers at rest could be kept: of a BERT without dropout, where there is room."""
+    # Training will switch dropout on, whatever the module is doing now.
+    drops = any(isinstance(part, nn.Dropout) and part.p for part in module.modules())
+    if drops or not bert.applies(module):
+        return False
+    width = cast("BertModel", module.base_model).config.hidden_size
+    size = sum(len(one.ids) for one in examples.features) * width * (2 if bf16 else 4)
+    return size < ROOM * shutil.disk_usage(folder).free
 
 
 def precompute(
@@ -88,7 +94,7 @@ def precompute(
     folder: Path,
     *,
     bf16: bool,
-) -> Callable[[np.ndarray], Batch]:
+) -> KeptStates:
     """Return a collator whose batches hold kept states where those of `collate` hold ids.
 
     Args:
@@ -107,26 +113,61 @@ def precompute(
     with tempfile.TemporaryFile(dir=folder) as file:
         # The map stays when the file's name and handle are gone.
         kept = np.memmap(file, np.dtype(np.int16 if bf16 else np.float32), "w+", shape=(int(starts[-1]), width))
-    states = torch.from_numpy(kept).view(dtype)
-    home = np.empty(len(lengths), dtype=np.int64)
-    for number, rows in enumerate(batches):
-        home[rows] = number
-    missing = set(range(len(batches)))
+    return KeptStates(
+        collate, base, below, examples.features, lengths, starts, batches, torch.from_numpy(kept).view(dtype)
+    )
 
-    def compute(number: int) -> None:
-        rows = batches[number]
-        for row, found in zip(rows, bert.lower_states(base, collate(rows).tensors, dtype, below), strict=True):
-            states[starts[row] : starts[row + 1]] = found[: lengths[row]]
-        missing.discard(number)
 
-    def with_states(numbers: np.ndarray) -> Batch:
-        for number in sorted(missing & set(home[numbers].tolist())):
-            compute(number)
-        batch = collate(numbers)
+class KeptStates:
+    """A collator of kept states, computed when they are first asked for, together with those of the same batch of `batches`."""
+
+    def __init__(
+        self,
+        collate: Callable[[np.ndarray], Batch],
+        base: BertModel,
+        below: int,
+        features: Sequence[Features],
+        lengths: Sequence[int],
+        starts: np.ndarray,
+        batches: Sequence[np.ndarray],
+        states: torch.Tensor,
+    ) -> None:
+        self._collate, self._base, self.below = collate, base, below
+        self._lengths, self._starts, self.states = lengths, starts, states
+        self.batches, self._numbers = batches, {id(one): number for number, one in enumerate(features)}
+        self._home = np.empty(len(lengths), dtype=np.int64)
+        for number, rows in enumerate(batches):
+            self._home[rows] = number
+        self._missing = set(range(len(batches)))
+
+    def __call__(self, numbers: np.ndarray) -> Batch:
+        """Return the batch of some windows."""
+        for number in sorted(self._missing & set(self._home[numbers].tolist())):
+            self._compute(number)
+        batch = self._collate(numbers)
         tensors = {name: one for name, one in batch.tensors.items() if name not in ("input_ids", "token_type_ids")}
-        found = torch.zeros(*batch.tensors["input_ids"].shape, width, dtype=dtype)
+        shape = (*batch.tensors["input_ids"].shape, self.states.shape[1])
+        found = torch.zeros(shape, dtype=self.states.dtype)
         for place, number in enumerate(numbers):
-            found[place, : lengths[number]] = states[starts[number] : starts[number + 1]]
-        return Batch({**tensors, "states": found, "below": torch.tensor(below)}, batch.rows, batch.tokens, batch.share)
+            found[place, : self._lengths[number]] = self.states[self._starts[number] : self._starts[number + 1]]
+        tensors |= {"states": found, "below": torch.tensor(self.below)}
+        return Batch(tensors, batch.rows, batch.tokens, batch.share)
 
-    return with_states
+    @torch.no_grad()
+    def outputs(self, module: nn.Module, some: Examples, tokens_per_batch: int = 8192) -> list[np.ndarray]:
+        """Return what the head gives for some of the windows, as `predict` does."""
+        numbers = np.array([self._numbers[id(one)] for one in some.features])
+        found: list[np.ndarray] = [np.empty(0)] * len(numbers)
+        for places in length_buckets(some.lengths, tokens_per_batch, seed=0, epoch=0):
+            batch = self(numbers[places])
+            tensors = {name: one for name, one in batch.tensors.items() if name != "labels"}
+            for place, values in zip(places, bert.run(module, tensors).logits.float().numpy(), strict=True):
+                found[place] = values[: self._lengths[numbers[place]]] if values.ndim == 2 else values
+        return found
+
+    def _compute(self, number: int) -> None:
+        rows = self.batches[number]
+        lower = bert.lower_states(self._base, self._collate(rows).tensors, self.states.dtype, self.below)
+        for row, found in zip(rows, lower, strict=True):
+            self.states[self._starts[row] : self._starts[row + 1]] = found[: self._lengths[row]]
+        self._missing.discard(number)

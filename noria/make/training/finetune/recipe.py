@@ -12,6 +12,7 @@ import glob
 import math
 import shutil
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from statistics import fmean
 
@@ -41,6 +42,7 @@ from noria.tasks.task import Row, Task
 
 from . import fewshot
 from .assess import Held, assess_model, hold
+from .begin import begin, first_file
 from .examples import Examples
 from .fit import calibrated, fit
 from .prepare import prepare_model
@@ -98,6 +100,8 @@ def finetune(
         arguments = (task, base, train_file, valid_file, out, settings)
         launch.run(finetune, arguments, {"test_file": test_file, "reading": reading}, settings.parallel.workers, report)
         return out
+    if settings.recipe == "lora" and settings.adapter.kind == "none":
+        settings = settings.replace(adapter={**settings.adapter.model_dump(), "kind": "lora"})
     if base is not None and task.head == "causal":
         # A row that the base's own template refuses is a bad row, with its file and line.
         check_folder(base)
@@ -131,8 +135,20 @@ def finetune(
     light = work.with_name(f".{out.name}.{identity[:16]}.companion")
     with budget.part("baselines"):
         held = _held(task, module, tokenizer, sets, training, valid, settings, budget, report, light)
+    begun = begin(task, module, training, valid, work, settings, report, budget, identity=identity)
     result = fit(
-        task, module, tokenizer, training, valid, work, settings, report, identity=identity, watch=watch, budget=budget
+        task,
+        module,
+        tokenizer,
+        begun.training,
+        valid,
+        work,
+        begun.settings,
+        report,
+        identity=identity,
+        watch=watch,
+        budget=budget,
+        begun=begun,
     )
     if not is_first_process():
         return out
@@ -152,7 +168,10 @@ def finetune(
             result,
             report,
         )
-    facts = {**task.facts(), "max_length": settings.max_length, "epochs": result.tokens / sum(training.lengths)}
+    epochs = max(result.tokens / sum(training.lengths), begun.recipe.share if begun.recipe else 0.0)
+    facts = {**task.facts(), "max_length": settings.max_length, "epochs": epochs}
+    if begun.recipe:
+        facts["recipe"] = asdict(begun.recipe)
     facts |= remembered_of(sets.training, reading.columns)
     facts |= facts_of(base, module, result, assessment)
     facts["valid"] = [figure.as_dict() for figure in known]
@@ -169,6 +188,7 @@ def finetune(
         write_model(folder, module, tokenizer, base)
     for leftover in work.parent.glob(f".{glob.escape(out.name)}.*.companion"):
         leftover.unlink()
+    first_file(work).unlink(missing_ok=True)
     for leftover in (work, *(work.with_name(f".{out.name}.base{end}") for end in ("", ".work"))):
         shutil.rmtree(leftover, ignore_errors=True)
     report.note(message("make.time_taken", parts=budget.text()), **budget.facts())

@@ -68,6 +68,8 @@ class Budget:
         """How often the rows that judged the weights are read again after the last step."""
         self.figure_seconds = 0.0
         """Of the figures and intervals of one row that is judged at the end."""
+        self.row_seconds = 0.0
+        """Of reading one row after the last step; 0 where that takes as long as judging it before."""
         self.final_seconds = 0.0
         """What else comes after the last step: a sample, the folder."""
 
@@ -205,12 +207,15 @@ def fit_plan(plan: Plan, budget: Budget, timed: Timed, evaluations: int, tokens_
     # Where a budget is of seconds, or most of it has gone, judging and figures have their shares of what is left.
     free = budget.latest() - spent
     share = JUDGING * min(whole, free)
-    judged = min(timed.rows, max(LEAST_JUDGED, int(share / evaluations / max(1e-9, timed.row_seconds))))
+    # Where judging is cheap, by states that are kept, the same rows are dear at the end.
+    judging = max(1e-9, evaluations * timed.row_seconds, budget.again * budget.row_seconds)
+    judged = min(timed.rows, max(LEAST_JUDGED, int(share / judging)))
     evaluation = max(1, judged) * timed.row_seconds
     # The rows that judged the weights have figures of their own at the end.
-    others = budget.final_seconds + judged * (budget.again * timed.row_seconds + budget.figure_seconds)
+    row = budget.row_seconds or timed.row_seconds
+    others = budget.final_seconds + judged * (budget.again * row + budget.figure_seconds)
     final, most = budget.final_rows, min(FIGURES * whole, free / 2) - others
-    final_seconds = timed.row_seconds + budget.figure_seconds
+    final_seconds = row + budget.figure_seconds
     if final * final_seconds > most:
         final = min(final, max(float(LEAST_JUDGED), most / max(1e-9, final_seconds)))
     after = MARGIN * (others + final * final_seconds)

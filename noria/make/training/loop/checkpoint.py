@@ -41,11 +41,11 @@ class Position:
     seconds: float = 0.0
     """Time spent training, evaluations and checkpoints apart."""
     best_step: int = 0
-    """Step after which the best evaluation was made; 0 before the first."""
+    """Step after which the best evaluation was made; 0 before the first, or where no step made it better."""
     best_score: float | None = None
     """Score of the best evaluation; higher is better."""
-    judged: int = 0
-    """Step after which the last evaluation was made; 0 before the first."""
+    judged: int = -1
+    """Step after which the last evaluation was made; -1 before the first."""
     elapsed: float = 0.0
     """Time of the whole run so far, what came before the first step included; what a kill lost is not counted."""
 

@@ -233,7 +233,7 @@ class _Run:
 
     def result(self) -> TrainResult:
         """Return what came of it, the module (of the first process) holding the best weights."""
-        if self.position.best_step and self.group.is_main:
+        if self.position.best_score is not None and self.group.is_main:
             file = self._best_file(self.position.best_step)
             restore_weights(self.module, load_file(file), file)
         self.module.eval()
@@ -332,8 +332,8 @@ class _Run:
                 save_tensors(self._best_file(step), learned(self.module), {})
             self.position = replace(self.position, best_step=step, best_score=evaluation.score)
             self.saving += time.perf_counter() - start
-        if self.watch is not None:
-            self.watch(sorted(self._evaluation_steps()).index(step) + 1, evaluation)
+        if self.watch is not None and step:
+            self.watch(sorted(self._evaluation_steps() - {0}).index(step) + 1, evaluation)
         return dict(evaluation.values)
 
     def _judge(self, evaluator: Evaluator | None) -> Evaluation:
@@ -352,7 +352,8 @@ class _Run:
         return available_memory() // local_processes() if limit is None else int(limit * 1e9)
 
     def _evaluation_steps(self) -> set[int]:
-        return set(self.plan.evaluation_steps(self.settings.evaluations)) if self.evaluator else set()
+        before = {0} if self.settings.judge_first else set()
+        return before | set(self.plan.evaluation_steps(self.settings.evaluations)) if self.evaluator else set()
 
     def _patience_is_over(self) -> bool:
         """Tell whether enough evaluations since the best were no better."""

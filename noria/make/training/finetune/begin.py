@@ -1,0 +1,337 @@
+"""How a run begins: costs measured, a recipe chosen by them, the first head fitted, and all of it written before it is used.
+
+    begun = begin(task, module, training, valid, work, settings, report, budget)
+    begun.recipe, begun.settings, begun.kept          # the module is cut, frozen, and answers with the head that was fitted
+
+A run that is killed and started again finds the file beside its folder, and begins with the same module, bit for bit; states of
+layers at rest are computed again, in the same batches.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
+from torch import nn
+
+from noria.core.errors import SettingError
+from noria.core.messages import message
+from noria.core.progress import Report
+from noria.core.settings import fingerprint
+from noria.machine import computing, measure
+from noria.make.models import anatomy
+from noria.make.models.adapt import freeze
+from noria.make.models.cut import keep_lowest
+from noria.make.tokens.batches import Batch, length_buckets
+from noria.make.training.loop.budget import FIGURES, JUDGING, MARGIN, Budget
+from noria.make.training.loop.checkpoint import save_tensors
+from noria.make.training.parallel.processes import world_size
+from noria.make.training.settings import FinetuneSettings
+from noria.tasks.padding import padding_of
+from noria.tasks.task import Task
+
+from . import frozen_states
+from .choice import Costs, Recipe, choose
+from .examples import Examples
+from .first_head import Fitted, Reader, read, reader_of
+from .frozen_states import KeptStates
+from .heads import HeadTraining, training_of_head
+
+TRIED = 0.03
+"""Share of the budget in which a forward pass and a step are timed, once they were taken a first time."""
+PART = 128
+"""Tokens that are taken first: on a slow machine a whole batch takes seconds."""
+ADAM = 4_000_000
+"""Numbers that the optimiser is timed on."""
+SLOWER = 1.2
+"""Judging and figures read a text in so many times the time of the hand-made pass."""
+FIRST_JUDGED = 0.05
+"""Share of the budget in which valid rows are read for the first head."""
+TOP_RATE = 1e-4
+"""Highest rate of layers that learn from a head that was fitted before."""
+
+
+@dataclass(frozen=True)
+class Begun:
+    """What a run begins with."""
+
+    settings: FinetuneSettings
+    training: Examples
+    recipe: Recipe | None = None
+    """None where all layers learn from a head that knows nothing."""
+    kept: KeptStates | None = None
+    """Of the training rows."""
+    kept_valid: KeptStates | None = None
+    row_seconds: float = 0.0
+    """Of reading a valid row through the whole model; 0 where it was not measured."""
+
+
+def applies(module: nn.Module, task: Task, settings: FinetuneSettings) -> Reader | None:
+    """Return what reads the module, where a recipe is to be chosen and can be.
+
+    Raises:
+        SettingError: a recipe was asked for by name that cannot be followed.
+    """
+    body = settings.body
+    named = settings.recipe in ("head", "top")
+    decided = settings.steps is not None or body.layers is not None or body.frozen or body.pairs
+    decided = decided or settings.adapter.kind != "none" or bool(settings.regular.augment) or world_size() > 1
+    if settings.recipe not in ("auto", "head", "top") or (decided and not named):
+        return None
+    fits = task.head in ("sequence", "token") and not decided and anatomy.only_stack(module) is not None
+    reader = reader_of(module, task) if fits else None
+    if reader is None and named:
+        raise SettingError(
+            message("make.recipe_cannot", recipe=settings.recipe), hint=message("make.recipe_cannot_hint")
+        )
+    return reader
+
+
+def begin(
+    task: Task,
+    module: nn.Module,
+    training: Examples,
+    valid: Examples,
+    work: Path,
+    settings: FinetuneSettings,
+    report: Report,
+    budget: Budget,
+    *,
+    identity: str = "",
+) -> Begun:
+    """Choose a recipe and carry out its first part; the module is changed in place.
+
+    Args:
+        task: what the rows are for.
+        module: from `prepare_model`.
+        training: rows to learn from.
+        valid: rows that choose.
+        work: folder of the run; what is written here lies beside it.
+        settings: of the run; where they decide already, nothing is done.
+        report: where the recipe is told.
+        budget: of the whole run.
+        identity: hash of what the run depends on beside the settings.
+    """
+    reader = applies(module, task, settings)
+    if reader is None:
+        return Begun(settings, training)
+    run = _Beginning(task, module, reader, training, valid, work, settings, budget)
+    identity = fingerprint([identity, settings.model_dump(mode="json", exclude={"trackers", "parallel"})])
+    found = _read(first_file(work), identity)
+    if found is None:
+        with budget.part("measuring"):
+            costs = run.measure_costs()
+        recipe = choose(costs, partial(run.available, costs), wanted=settings.recipe)
+        full = run.available(costs, costs.depth) / costs.epoch(costs.depth, costs.depth)
+        report.plan(f"{work.name.strip('.').removesuffix('.work')}: {recipe.text(costs.depth, full, settings.minutes)}")
+        notes: dict[str, Any] = {
+            "identity": identity,
+            "recipe": asdict(recipe),
+            "row_seconds": run.row_seconds(costs, recipe.layers),
+        }
+        notes["number_type"] = run.number_type
+        run.shape(recipe)
+        with budget.part("first head"):
+            fitted = run.fit_head(recipe, report)
+        notes |= {"kind": fitted.kind, "loss": fitted.loss}
+        save_tensors(first_file(work), fitted.weights, notes)
+    else:
+        notes, weights = found
+        recipe = Recipe(**notes["recipe"])
+        run.number_type = notes["number_type"]
+        run.shape(recipe)
+        fitted = Fitted(notes["kind"], weights, notes["loss"])
+    return run.begun(recipe, fitted, notes)
+
+
+def first_file(work: Path) -> Path:
+    """Return where the recipe and the first head of a run lie until it is over."""
+    return work.with_name(f"{work.name.removesuffix('.work')}.first.safetensors")
+
+
+def _read(file: Path, identity: str) -> tuple[dict[str, Any], dict[str, torch.Tensor]] | None:
+    try:
+        with safe_open(file, framework="pt") as opened:
+            notes = json.loads(opened.metadata()["noria"])
+        return (notes, load_file(file)) if notes["identity"] == identity else None
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError):
+        return None
+
+
+class _Beginning:
+    """A run before its first step."""
+
+    def __init__(
+        self,
+        task: Task,
+        module: nn.Module,
+        reader: Reader,
+        training: Examples,
+        valid: Examples,
+        work: Path,
+        settings: FinetuneSettings,
+        budget: Budget,
+    ) -> None:
+        self.task, self.module, self.reader = task, module, reader
+        self.training, self.valid = training, valid
+        self.work, self.settings, self.budget = work, settings, budget
+        self.head: HeadTraining = training_of_head(task, training)
+        self.padding = padding_of(cast(Any, module).config)
+        self.number_type = measure(settings.number_type).number_type
+        self.depth = len(anatomy.only_stack(module) or ())
+        self.kept: KeptStates | None = None
+        self.kept_valid: KeptStates | None = None
+
+    def collate(self, numbers: np.ndarray) -> Batch:
+        """Return a batch of training rows."""
+        return self.head.collate(self.training, self.padding, numbers)
+
+    def measure_costs(self) -> Costs:
+        """Time a forward pass and a step on a real batch, and put the module back."""
+        whole = max(self._buckets(self.training), key=lambda one: sum(self.training.lengths[row] for row in one))
+        part = whole[: max(1, PART // max(self.training.lengths[row] for row in whole))]
+        limit = TRIED / 2 * (self.budget.seconds or 0.0)
+        batch = self.collate(part)
+        self._step_seconds(batch)  # what is loaded and built once is not the batch's
+        forward, step = self._forward_seconds(batch) / batch.tokens, self._step_seconds(batch) / batch.tokens
+        whole_batch = self.collate(whole)
+        if step * whole_batch.tokens < limit:
+            batch = whole_batch
+            forward = min(self._forward_seconds(batch) for _ in range(2)) / batch.tokens
+            step = min(self._step_seconds(batch) for _ in range(2)) / batch.tokens
+        learning = sum(one.numel() for one in self.module.parameters() if one.requires_grad)
+        tokens = sum(self.training.lengths)
+        step += learning / ADAM * _adam_seconds() * len(self._buckets(self.training)) / tokens
+        kept = frozen_states.can_keep(self.module, self.training, self.work.parent, bf16=self.bf16)
+        return Costs(self.depth, forward, step, tokens, kept)
+
+    @property
+    def bf16(self) -> bool:
+        """Return whether products are in bf16."""
+        return self.number_type == "bf16"
+
+    def _buckets(self, examples: Examples) -> list[np.ndarray]:
+        return length_buckets(examples.lengths, self.settings.tokens_per_batch, self.settings.seed, epoch=0)
+
+    def _forward_seconds(self, batch: Batch) -> float:
+        start = self.budget.clock()
+        read(self.reader, [batch], self.number_type)
+        return self.budget.clock() - start
+
+    def _step_seconds(self, batch: Batch) -> float:
+        start = self.budget.clock()
+        self.module.train()
+        with computing(self.number_type):
+            loss, _ = self.head.loss(self.module, batch)
+            loss.backward()
+        seconds = self.budget.clock() - start
+        self.module.zero_grad(set_to_none=True)
+        self.module.eval()
+        return seconds
+
+    def row_seconds(self, costs: Costs, layers: int) -> float:
+        """Return the seconds of judging a valid row by so many layers."""
+        return SLOWER * costs.forward * layers / costs.depth * sum(self.valid.lengths) / len(self.valid.rows)
+
+    def available(self, costs: Costs, layers: int) -> float:
+        """Return the seconds for learning where so many layers are kept, when judging and the last figures have theirs."""
+        budget = self.budget
+        whole, row = budget.seconds or 0.0, self.row_seconds(costs, layers)
+        rows = min(len(self.valid.rows), JUDGING * whole / (budget.again * row))
+        after = budget.final_seconds + rows * (budget.again * row + budget.figure_seconds)
+        after = min(after + budget.final_rows * (row + budget.figure_seconds), FIGURES * whole)
+        # Judging from kept states costs little more than computing them once.
+        times = 1.5 if costs.kept else self.settings.evaluations + 1
+        return max(whole - budget.spent() - MARGIN * after - min(times * rows * row, JUDGING * whole), whole / 10)
+
+    def shape(self, recipe: Recipe) -> None:
+        """Cut the module to the recipe's layers, and keep what does not learn at rest."""
+        if recipe.layers < self.depth:
+            keep_lowest(cast(Any, self.module), recipe.layers)
+        resting = recipe.layers - recipe.learning
+        freeze(self.module, resting)
+        if recipe.learning and recipe.share < 1:
+            self.training = self.training.some(max(1, int(recipe.share * len(self.training.rows))))
+        if recipe.learning and resting:
+            self.kept = self._keep(self.training, resting)
+        self.kept_valid = self._keep(self.valid, resting) if resting else None
+
+    def _keep(self, examples: Examples, below: int) -> KeptStates | None:
+        self.work.parent.mkdir(parents=True, exist_ok=True)
+        if not frozen_states.can_precompute(self.module, below, examples, self.work.parent, bf16=self.bf16):
+            return None
+        collate = partial(self.head.collate, examples, self.padding)
+        batches = self._buckets(examples)
+        return frozen_states.precompute(
+            collate, self.module, below, examples, batches, self.work.parent, bf16=self.bf16
+        )
+
+    def fit_head(self, recipe: Recipe, report: Report) -> Fitted:
+        """Read rows and fit the first head, in its share of the time."""
+        budget = self.budget
+        whole = budget.seconds or float("inf")
+        start = budget.clock()
+
+        def after(share: float) -> Callable[[], bool]:
+            return lambda: budget.clock() - start > share * whole
+
+        judged = read(
+            self.reader, self._batches(self.valid, self.kept_valid), self.number_type, over=after(FIRST_JUDGED)
+        )
+        most = int(recipe.share * len(self.training.rows)) if not recipe.learning else len(self.training.rows)
+        chosen = self.training.some(max(1, most))
+        kept = self.kept if chosen is self.training else None
+        reading = self._batches(chosen, kept)
+        # The recipe was chosen for a share of the time; a machine that has become slower does not get thrice that.
+        limit = after(FIRST_JUDGED + max(0.1, 1 - budget.spent() / whole) * (0.5 if recipe.learning else 0.8))
+        with report.bar(message("make.first_head"), total=len(chosen.features), unit="row") as bar:
+            known = read(self.reader, reading, self.number_type, over=limit, told=bar.advance)
+        fitting = budget.clock()
+        fitted = self.reader.fit(known, judged, len(self.task.outputs), lambda: budget.clock() - fitting > 0.03 * whole)
+        report.note(
+            message(
+                "make.first_head_fitted", rows=known.rows, loss=fitted.loss, state=message(f"make.reads_{fitted.kind}")
+            ),
+            rows=known.rows,
+            loss=fitted.loss,
+        )
+        return fitted
+
+    def _batches(self, examples: Examples, kept: KeptStates | None) -> Iterator[Batch]:
+        collate = kept or partial(self.head.collate, examples, self.padding)
+        for numbers in self._buckets(examples):
+            yield collate(numbers)
+
+    def begun(self, recipe: Recipe, fitted: Fitted, notes: dict[str, Any]) -> Begun:
+        """Put the head into the module, and return what the steps that follow go by."""
+        self.reader.put(fitted)
+        settings, rates = self.settings, self.settings.rates
+        resting = recipe.layers - recipe.learning
+        settings = settings.replace(
+            number_type=self.number_type,
+            learning_rate=settings.learning_rate or TOP_RATE,
+            rates={**rates.model_dump(), "head_rate": rates.head_rate or 1.0},
+            body={**settings.body.model_dump(), "frozen": resting},
+        )
+        return Begun(settings, self.training, recipe, self.kept, self.kept_valid, notes["row_seconds"])
+
+
+def _adam_seconds() -> float:
+    """Return the seconds in which the optimiser changes `ADAM` numbers."""
+    import time
+
+    weight = nn.Parameter(torch.zeros(ADAM))
+    weight.grad = torch.ones(ADAM)
+    optimizer = torch.optim.AdamW([weight], fused=True)
+    optimizer.step()
+    start = time.perf_counter()
+    optimizer.step()
+    return time.perf_counter() - start

@@ -1,0 +1,116 @@
+"""Which recipe a budget is spent on: what each would cost here is measured, and the deepest that sees enough epochs is taken.
+
+    costs = Costs(depth=12, forward=2e-4, step=9e-4, tokens=677_000)
+    choose(costs, lambda layers: 170.0)            # Recipe(layers=8, frozen=8, share=1.0, epochs=0.0)
+
+A linear head on layers at rest learns from every row for the price of reading it once (linear probing); the topmost layers,
+unfrozen from that head with the time that is left, then go on (Kumar et al. 2022, "Fine-tuning can distort pretrained features
+and underperform out-of-distribution", section 3: probing first keeps what the layers know). Tuning all layers costs thrice the
+reading, every epoch. It knows counts and seconds, and nothing of models.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from noria.core.messages import Message, message
+
+ALL_EPOCHS = 2.0
+"""Epochs from which tuning all layers is worth more than tuning the topmost for longer."""
+TOP_EPOCHS = 1.0
+"""Epochs that the topmost layers need, so that every row teaches them."""
+DEPTHS = (1.0, 5 / 6, 2 / 3, 1 / 2)
+"""Shares of the layers that may be kept, the whole first. Below half of an encoder little is known of a text."""
+TOPS = (1 / 2, 1 / 3, 1 / 4, 1 / 6)
+"""Shares of the kept layers that may learn."""
+FITTING = 0.05
+"""Share of the time that fitting linear heads takes."""
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What was measured of a model on this machine, and what there is to learn from."""
+
+    depth: int
+    """Layers of the encoder."""
+    forward: float
+    """Seconds a token takes through all of them."""
+    step: float
+    """Seconds a token takes forward, backward and through the optimiser where all layers learn."""
+    tokens: int
+    """Of the training rows."""
+    kept: bool = True
+    """The states below what learns can be kept, so that they are computed once."""
+
+    def head(self, layers: int) -> float:
+        """Return the seconds in which every row is read through so many layers."""
+        return self.tokens * self.forward * layers / self.depth
+
+    def epoch(self, layers: int, learning: int) -> float:
+        """Return the seconds of an epoch of the topmost `learning` of so many layers."""
+        above = self.tokens * self.step * learning / self.depth
+        return above if self.kept else above + self.head(layers - learning)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What is done with a budget."""
+
+    layers: int
+    """Kept of the encoder, the lowest."""
+    learning: int
+    """Layers that learn, the topmost of those kept; with all of them the embeddings do too. 0: the linear head is all."""
+    share: float
+    """Of the training rows, those that the linear head is fitted to."""
+    epochs: float
+    """Expected of the layers that learn."""
+
+    def text(self, depth: int, full: float, minutes: float) -> Message:
+        """Return what is done and why, in a line.
+
+        Args:
+            depth: layers of the encoder.
+            full: epochs that tuning all layers would reach.
+            minutes: of the whole budget.
+        """
+        values = {
+            "kept": self.layers,
+            "depth": depth,
+            "learning": self.learning,
+            "share": self.share,
+            "epochs": self.epochs,
+            "full": full,
+            "minutes": minutes,
+        }
+        if not self.learning:
+            return message("make.recipe_head" if self.share >= 1 else "make.recipe_sample", **values)
+        return message("make.recipe_all" if self.learning == depth else "make.recipe_top", **values)
+
+
+def choose(costs: Costs, available: Callable[[int], float], *, wanted: str = "auto") -> Recipe:
+    """Return the deepest recipe that sees enough epochs.
+
+    Args:
+        costs: as measured.
+        available: layers kept -> seconds for learning, when judging and figures have theirs: fewer layers judge faster.
+        wanted: auto; top, where layers learn whatever the time; head, where none does.
+    """
+    depth = costs.depth
+    depths = sorted({max(1, round(share * depth)) for share in DEPTHS}, reverse=True)
+    for layers in depths if wanted != "head" else ():
+        left = (1 - FITTING) * available(layers) - costs.head(layers)
+        tops = [max(1, round(share * layers)) for share in TOPS]
+        for learning in (layers, *tops) if layers == depth else tops:
+            epochs = left / costs.epoch(layers, learning)
+            if epochs >= (ALL_EPOCHS if learning == layers else TOP_EPOCHS):
+                return Recipe(layers, learning, 1.0, epochs)
+    for layers in depths:
+        reached = (1 - FITTING) * available(layers) / costs.head(layers)
+        if reached >= 1 or layers == depths[-1]:
+            break
+    if wanted != "top":
+        return Recipe(layers, 0, min(1.0, reached), 0.0)
+    share = min(1.0, reached / 2)
+    learning = max(1, round(layers * TOPS[-1]))
+    return Recipe(layers, learning, share, (reached - share) * costs.head(layers) / costs.epoch(layers, learning))
