@@ -55,8 +55,9 @@ SLOWER = 1.2
 """Judging and figures read a text in so many times the time of the hand-made pass."""
 FIRST_JUDGED = 0.05
 """Share of the budget in which valid rows are read for the first head."""
-TOP_RATE = 1e-4
-"""Highest rate of layers that learn from a head that was fitted before."""
+RATES = {"sequence": 3e-5, "token": 3e-4}
+"""Highest rate of layers that learn from a head that was fitted before. One vector a text is read by weights that make much of
+small differences: the rate of layers below a head that knows nothing, 1e-4, destroys in the first steps what it has."""
 
 
 @dataclass(frozen=True)
@@ -139,7 +140,7 @@ def begin(
         }
         notes["number_type"] = run.number_type
         run.shape(recipe)
-        with budget.part("first head"):
+        with budget.part("the first head"):
             fitted = run.fit_head(recipe, report)
         notes |= {"kind": fitted.kind, "loss": fitted.loss}
         save_tensors(first_file(work), fitted.weights, notes)
@@ -293,7 +294,7 @@ class _Beginning:
         # The recipe was chosen for a share of the time; a machine that has become slower does not get thrice that.
         limit = after(FIRST_JUDGED + max(0.1, 1 - budget.spent() / whole) * (0.5 if recipe.learning else 0.8))
         with report.bar(message("make.first_head"), total=len(chosen.features), unit="row") as bar:
-            known = read(self.reader, reading, self.number_type, over=limit, told=bar.advance)
+            known = read(self.reader, reading, self.number_type, over=limit, advance=bar.advance)
         fitting = budget.clock()
         fitted = self.reader.fit(known, judged, len(self.task.outputs), lambda: budget.clock() - fitting > 0.03 * whole)
         report.note(
@@ -317,7 +318,7 @@ class _Beginning:
         resting = recipe.layers - recipe.learning
         settings = settings.replace(
             number_type=self.number_type,
-            learning_rate=settings.learning_rate or TOP_RATE,
+            learning_rate=settings.learning_rate or RATES[self.task.head],
             rates={**rates.model_dump(), "head_rate": rates.head_rate or 1.0},
             body={**settings.body.model_dump(), "frozen": resting},
         )

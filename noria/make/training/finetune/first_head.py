@@ -101,7 +101,14 @@ class Reader:
         return {f"{self.name}.weight": head.weight, f"{self.name}.bias": head.bias}
 
     def put(self, fitted: Fitted) -> None:
-        """Put a head into the module, in place."""
+        """Put a head into the module, in place; what lies between the layers and the last linear one is at rest from now on.
+
+        All texts' states have much in common. The first steps of Adam, each weight by its rate and the sign of its slope, would add
+        up over that: every logit moves by one way, and the head that was fitted is lost.
+        """
+        for name in anatomy.heads(self.module):
+            self.module.get_submodule(name).requires_grad_(False)
+        self.last.requires_grad_(True)
         state = self.module.state_dict()
         with torch.no_grad():
             for name, value in fitted.weights.items():
@@ -157,7 +164,7 @@ class PooledReader(Reader):
     def put(self, fitted: Fitted) -> None:
         """Put a head into the module, with its layer of the mean where it reads that."""
         if fitted.kind == "mean":
-            self.base.encoder.layer.append(self.layer)
+            self.base.encoder.layer.append(self.layer.requires_grad_(False))
             self.base.config.num_hidden_layers += 1
         super().put(fitted)
 
@@ -181,7 +188,6 @@ def mean_layer(base: BertModel) -> BertLayer:
         for norm in (output.LayerNorm, layer.output.LayerNorm):
             norm.weight.fill_(1.0)
             norm.bias.zero_()
-    layer.requires_grad_(True)
     return layer
 
 
@@ -229,7 +235,7 @@ def read(
     number_type: str,
     *,
     over: Callable[[], bool] = lambda: False,
-    told: Callable[[int], Any] = lambda rows: None,
+    advance: Callable[[int], Any] = lambda rows: None,
 ) -> Features:
     """Return what a module's last linear layer is given for every batch, until time is over: one batch at least.
 
@@ -238,7 +244,7 @@ def read(
         batches: with `labels`.
         number_type: of the products.
         over: tells that time is over.
-        told: is called with the rows of every batch.
+        advance: is called with the rows of every batch.
     """
     dtype = torch.bfloat16 if number_type == "bf16" else torch.float32
     found = Features()
@@ -256,7 +262,7 @@ def read(
                     found.parts.setdefault(kind, []).append(values[chosen])
                 found.targets.append(targets[chosen])
                 found.rows += len(targets)
-                told(len(targets))
+                advance(len(targets))
                 if over():
                     break
     finally:

@@ -73,7 +73,7 @@ def fit(
     if begun and begun.recipe and judge:
         budget.row_seconds = begun.row_seconds
         if not begun.recipe.learning:
-            return _head_alone(module, judge, training, begun.recipe.share, settings, budget)
+            return _without_steps(module, judge, training, begun.recipe.share, settings, budget)
     source, objective, pace = fitting(task, module, tokenizer, training, work, settings, identity=identity, begun=begun)
     return train(
         module,
@@ -132,6 +132,8 @@ def fitting(
         evaluations=settings.evaluations,
         judge_first=begun is not None and begun.recipe is not None,
         patience=regular.patience,
+        # What a first head had is kept, whatever the steps do to it.
+        stop_diverging=begun is None or begun.recipe is None,
         trackers=settings.trackers,
         parallel=settings.parallel,
     )
@@ -151,7 +153,7 @@ def fitting(
     return source, objective_of(head, len(training.features) / batches.steps_per_epoch), pace
 
 
-def _head_alone(
+def _without_steps(
     module: nn.Module, judge: Judge, training: Examples, share: float, settings: FinetuneSettings, budget: Budget
 ) -> TrainResult:
     """Return what came of a run whose first head is its last: judged once, no step taken."""
@@ -163,7 +165,7 @@ def _head_alone(
     return TrainResult(
         steps=0,
         tokens=int(share * sum(training.lengths)),
-        seconds=budget.parts.get("first head", 0.0),
+        seconds=budget.parts.get("the first head", 0.0),
         saving_seconds=0.0,
         best_step=0,
         best_score=found.score,
