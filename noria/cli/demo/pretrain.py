@@ -6,6 +6,7 @@ from pathlib import Path
 
 import noria
 from noria.api.stages import StageResult
+from noria.core.figure import Figure
 from noria.core.folder import is_up_to_date, source_of
 from noria.core.messages import message
 from noria.make.training.settings import PretrainSettings
@@ -47,12 +48,14 @@ def run(context: Context) -> StageResult:
     )
     facts, metrics = model.manifest.facts, model.figures
     unigram, ngram = model.baseline
+    joined = [Figure(**raw) for raw in facts["mixture"]["figures"]]
     text = next((one["text"] for one in facts["sample"]["texts"] if one["text"]), "")
     line = (
         f"{facts['parameters'] / 1e6:.1f} M parameters, {facts['tokens_seen'] / 1e6:.2f} M tokens "
         f"({facts['epochs']:.1f} epochs) at {facts['tokens_per_second']:,.0f} tokens/s: {metrics[0].value:.3f} bits/byte "
         f"[{metrics[0].low:.3f}, {metrics[0].high:.3f}] n={metrics[0].n:,}; unigram {unigram.value:.3f}, "
-        f"{ngram.name} {ngram.value:.3f}: {facts['verdict']}; it writes: {text[:24]}…"
+        f"{ngram.name} {ngram.value:.3f}: {facts['verdict']}; both together {joined[0].value:.3f}, "
+        f"{joined[2].value:.3f} [{joined[2].low:.3f}, {joined[2].high:.3f}] below the {ngram.name}; it writes: {text[:24]}…"
     )
     shown = {
         key: facts[key]
@@ -60,6 +63,8 @@ def run(context: Context) -> StageResult:
             "sample",
             "curves",
             "curve_units",
+            "curve_lines",
+            "mixture",
             "tokens_per_second",
             "share_of_peak",
             "parameters",
@@ -68,7 +73,7 @@ def run(context: Context) -> StageResult:
             "number_type",
         )
     }
-    return StageResult(line, [*metrics, unigram, ngram], shown)
+    return StageResult(line, [*metrics, unigram, ngram, *joined], shown)
 
 
 STAGE = Stage("pretrain", message("demo.pretrain.title"), plan, run)
