@@ -55,7 +55,7 @@ def measure(*, quick: bool) -> list[Line]:
         rows=250 if quick else 1500,
         held=250 if quick else 1000,
         epochs=1.0 if quick else race.EPOCHS,
-        parts=(0.1, 0.2, 0.4, 0.8),
+        parts=(0.12, 0.4) if quick else (0.06, 0.12, 0.2, 0.25, 0.4, 0.8),
         title="finetune",
     )
     for name, times_as_fast in wanted.items():

@@ -202,28 +202,33 @@ def noria(folder: Path, seed: int, clock: _Clock, changes: dict[str, Any], epoch
 def finetuned(folder: Path, seed: int, minutes: float) -> list[list[float]]:
     """Fine-tune by a budget; return the one pair of seconds and accuracy, as `run` does."""
     import noria
+    from noria.core.errors import SettingError
     from noria.core.progress import Report
     from noria.make.training.settings import FinetuneSettings
 
     told = io.StringIO()
     with tempfile.TemporaryDirectory(dir=folder) as work:
-        model = noria.finetune(
-            "classify",
-            train=folder / "train.jsonl",
-            base=folder / "base",
-            out=Path(work) / "model",
-            settings=FinetuneSettings(minutes=minutes, max_length=MAX_LENGTH, seed=seed),
-            progress=Report("programs", told),
-        )
+        try:
+            model = noria.finetune(
+                "classify",
+                train=folder / "train.jsonl",
+                base=folder / "base",
+                out=Path(work) / "model",
+                settings=FinetuneSettings(minutes=minutes, max_length=MAX_LENGTH, seed=seed),
+                progress=Report("programs", told),
+            )
+        except SettingError:  # over before the first step
+            return [[60 * minutes, 0.0]]
         judged = noria.evaluate(model.path, folder / "held.jsonl", progress=False).figures[0].value
-    (parts,) = (
-        one for one in map(json.loads, told.getvalue().splitlines()) if one["event"] == "note" and "training" in one
-    )
-    return [[sum(value for name, value in parts.items() if name in _COUNTED), judged]]
+    events = map(json.loads, told.getvalue().splitlines())
+    (parts,) = (one for one in events if one["event"] == "note" and "training" in one)
+    counted = (seconds for name, seconds in parts.items() if name not in _APART and isinstance(seconds, float))
+    return [[sum(counted), judged]]
 
 
-_COUNTED = ("baselines", "measuring", "training", "judging")
-"""Parts of a budget between reading rows and the last figures. The baseline's time counts: a model may be joined with it."""
+_APART = ("reading", "model", "figures", "writing")
+"""Parts of a budget before and after the learning, as a Trainer's clock does not count them either; the baseline's time counts, for
+a model may be joined with it."""
 
 
 def _accuracy(module: Any, ids: list[list[int]], labels: list[int]) -> float:

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from noria.core.figure import Figure
+from noria.core.folder import read_manifest
 from noria.machine import isa
 
 from .line import Line, compare, machine
@@ -50,7 +51,9 @@ def measure(*, quick: bool) -> list[Line]:
     with tempfile.TemporaryDirectory(prefix="noria-bench-") as place:
         minutes, announced = turned(Path(place) / "demo", quick=quick)
         ledger = json.loads((Path(place) / "demo" / "ledger.json").read_text(encoding="utf-8"))
-    return lines_of(ledger["stages"], minutes, announced, BARS["AMX" if isa() == "AMX" else "AVX2"])
+        mixture = read_manifest(Path(place) / "demo" / "pretrain").facts.get("mixture", {"figures": []})
+    mixed = [Figure(**one) for one in mixture["figures"]]
+    return lines_of(ledger["stages"], mixed, minutes, announced, BARS["AMX" if isa() == "AMX" else "AVX2"])
 
 
 def turned(out: Path, *, quick: bool) -> tuple[float, float]:
@@ -87,11 +90,14 @@ def seconds_in(plan: str) -> float:
     return float(found[1]) * (60 if found[2] == "min" else 1) if found else 0.0
 
 
-def lines_of(stages: Sequence[Mapping[str, Any]], minutes: float, announced: float, bars: Bars) -> list[Line]:
+def lines_of(
+    stages: Sequence[Mapping[str, Any]], mixed: Sequence[Figure], minutes: float, announced: float, bars: Bars
+) -> list[Line]:
     """Return what a ledger's stages say beside their baselines and bars.
 
     Args:
         stages: records, as in `ledger.json`.
+        mixed: what the pretrained model and an n-gram say together, bits per byte first; none where they are not mixed.
         minutes: that the whole took.
         announced: seconds that compressing said it would take; 0 where it did not say.
         bars: what is wanted.
@@ -111,7 +117,7 @@ def lines_of(stages: Sequence[Mapping[str, Any]], minutes: float, announced: flo
     ]
     lines += _gain("sentiment", "TF-IDF with logistic regression", figures["sentiment"], bars.sentiment, low=True)
     lines += _gain("entities", "dictionary of the training rows", figures["entities"], bars.entities, low=False)
-    lines += _bits(figures["pretrain"], *bars.pretrain)
+    lines += _bits(figures["pretrain"], mixed, *bars.pretrain)
     if announced:
         took, name = float(told["compress"]["seconds"]), "wanted: what it announces"
         lines.append(compare("wheel", "compress, three models", [took], [announced], name, "s", higher_is_better=False))
@@ -136,11 +142,10 @@ def _gain(stage: str, peer: str, figures: Sequence[Figure], wanted: float, *, lo
     ]
 
 
-def _bits(figures: Sequence[Figure], beaten: str, by: float) -> list[Line]:
+def _bits(figures: Sequence[Figure], mixed: Sequence[Figure], beaten: str, by: float) -> list[Line]:
     """Return the lines of bits per byte beside every n-gram, of the model alone and where it is interpolated of both, and the bars."""
-    model, *others = [figure for figure in figures if figure.unit == "bits/byte"]
-    joined = next((one for one in others if "interpolat" in one.name), None)
-    rivals = {"unigram" if one.name == "unigram" else "5-gram": one for one in others if one is not joined}
+    model, joined = figures[0], next(iter(mixed), None)
+    rivals = {one.name.partition(",")[0]: one for one in figures if one.name == "unigram" or "gram," in one.name}
     alone, both = "pretrain, bits per byte", "pretrain interpolated with the 5-gram, bits per byte"
     lines = [_less(alone, model, rival.value, str(rival.name)) for rival in rivals.values()]
     if joined:

@@ -33,12 +33,22 @@ def bits(value: float, unigram: float, fifth: float) -> dict:
     return stage("pretrain", [Figure(name, one, 300, one - 0.02, one + 0.02, unit="bits/byte") for name, one in names])
 
 
+MIXED = [Figure(message("figures.mixed", order=5), 1.9, 300, 1.88, 1.93, unit="bits/byte")]
+
+
 def reached(lines: list, start: str) -> list[bool]:
     return [line.ratio >= 1 for line in lines if line.measure.startswith(start) and line.peer_name.startswith("wanted")]
 
 
 @pytest.mark.parametrize("bars", BARS.values(), ids=BARS)
-@given(sentiment=gains, entities=gains, value=st.floats(1.5, 3), minutes=st.floats(1, 40), took=st.floats(1, 200))
+@given(
+    sentiment=gains,
+    entities=gains,
+    value=st.floats(1.5, 3),
+    minutes=st.floats(1, 40),
+    took=st.floats(1, 200),
+    mixed=st.sampled_from([[], MIXED]),
+)
 def test_a_wanted_ratio_is_one_or_more_where_the_bar_is_reached(
     bars: Bars,
     sentiment: tuple[float, float, float],
@@ -46,6 +56,7 @@ def test_a_wanted_ratio_is_one_or_more_where_the_bar_is_reached(
     value: float,
     minutes: float,
     took: float,
+    mixed: list[Figure],
 ) -> None:
     told = [
         scored("sentiment", "accuracy", 0.85, sentiment),
@@ -53,13 +64,14 @@ def test_a_wanted_ratio_is_one_or_more_where_the_bar_is_reached(
         bits(value, 2.7, 2.0),
         stage("compress", [], took),
     ]
-    lines = lines_of(told, minutes, 60.0, bars)
+    lines = lines_of(told, mixed, minutes, 60.0, bars)
     rival, by = bars.pretrain
+    joined = [MIXED[0].value <= 2.0] if mixed and rival == "5-gram" else []
     assert reached(lines, "the demo") == [minutes <= bars.minutes]
     assert reached(lines, "compress") == [took <= 60]
     assert reached(lines, "sentiment") == [0.85 + sentiment[1] >= 0.85 + bars.sentiment]
     assert reached(lines, "entities") == [0.8 + entities[0] >= 0.8 + bars.entities, 0.8 + entities[1] >= 0.8]
-    assert reached(lines, "pretrain") == [{"unigram": 2.7, "5-gram": 2.0}[rival] - by >= value]
+    assert reached(lines, "pretrain") == [{"unigram": 2.7, "5-gram": 2.0}[rival] - by >= value, *joined]
     for line in lines:
         assert not math.isfinite(line.low) or line.low <= line.ratio <= line.high
         assert line.json()
