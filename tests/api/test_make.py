@@ -80,8 +80,8 @@ def test_a_tokenizer_and_a_language_model_are_those_of_the_commands(here: Path, 
     assert tokenizer.vocab_size == read_manifest(tmp_path / "t2").facts["vocab_size"]
     assert tokenizer.figures
     told = {"steps": 3, "context": 32, "tokens_per_step": 64, "number_type": "fp32", "tokenizer": tokenizer.path}
-    model = noria.pretrain(corpus, out=tmp_path / "m", model={"parameters": 100_000}, progress=False, **told)
-    words = ["build", "pretrain", str(tmp_path / "c"), "--out", str(tmp_path / "m2"), "--parameters", "100000"]
+    model = noria.pretrain(corpus, out=tmp_path / "m", model={"parameters": 120_000}, progress=False, **told)
+    words = ["build", "pretrain", str(tmp_path / "c"), "--out", str(tmp_path / "m2"), "--parameters", "120000"]
     assert main([*words, *flags(told)]) == 0
     assert identity(model.path) == identity(tmp_path / "m2")
     assert model.task == "causal"
@@ -89,7 +89,7 @@ def test_a_tokenizer_and_a_language_model_are_those_of_the_commands(here: Path, 
     assert model.baseline
     with model.load() as loaded:
         said = loaded.complete("物流", max_tokens=5, temperature=0)
-        assert said["tokens"] == 5
+        assert said["tokens"] <= 5, "a model that knows how frequent tokens are may end at once"
         assert loaded("物流", max_tokens=5, temperature=0) == said
 
 
