@@ -18,8 +18,8 @@ from .names import Names, Place, codes_of
 
 _BASE = 0x9E3779B97F4A7C15
 """Odd, so that it has an inverse among numbers of 64 bits."""
-BITS = 22
-"""What a token is known by is one of 2^22 numbers; the few that share one share its weights (Weinberger et al. 2009)."""
+BITS = 23
+"""What a token is known by is one of 2^23 numbers; the few that share one share its weights (Weinberger et al. 2009)."""
 AROUND = 40
 """Characters before the first and behind the last token that are looked at."""
 _INVERSE = pow(_BASE, -1, 1 << 64)
@@ -32,9 +32,11 @@ class ChainModel:
     keys: np.ndarray
     """What tokens may be known by, ascending, int32 [V]."""
     weights: np.ndarray
-    """Of each for every code, float16 [V, C]."""
+    """Of each for every code, and last of what is not known: nothing; float32 [V + 1, C]. Files hold them in float16."""
     steps: np.ndarray
     """What a step from one code to the next counts, the last row from the start, float32 [C + 1, C]."""
+    rows: np.ndarray
+    """Of every number its row among the weights, int32 [2^BITS]: looked up at once, where a search would take the most of the time."""
     names: Names
     """Of training rows."""
     labels: tuple[str, ...]
@@ -43,17 +45,14 @@ class ChainModel:
     def __call__(self, text: str, places: Sequence[Place]) -> np.ndarray:
         """Return what each code counts for every token, not normalised, float64 [T, C]; `places` are the characters under each."""
         near = keys_near(text, places, self.names, self.labels)
-        place = np.searchsorted(self.keys, near)
-        place[place == len(self.keys)] = 0
-        known = self.keys[place] == near
-        return np.asarray((self.weights[place] * known[..., None]).sum(axis=1, dtype=np.float64))
+        return np.asarray(self.weights[self.rows[near]].sum(axis=1), dtype=np.float64)
 
     def tensors(self) -> dict[str, np.ndarray]:
         """Return all of it as arrays; `of_tensors` makes it again."""
         names = json.dumps({"labels": self.labels, "names": dict(self.names.labels)}, ensure_ascii=False)
         return {
             "keys": self.keys,
-            "weights": self.weights,
+            "weights": self.weights[:-1].astype(np.float16),
             "steps": self.steps,
             "names": np.frombuffer(names.encode("utf-8", "surrogatepass"), dtype=np.uint8),
         }
@@ -66,13 +65,31 @@ class ChainModel:
             KeyError, ValueError: they are not those of such a model.
         """
         known = json.loads(bytes(tensors["names"]).decode("utf-8", "surrogatepass"))
-        found = cls(
+        return cls.of_weights(
             tensors["keys"], tensors["weights"], tensors["steps"], Names.of(known["names"]), tuple(known["labels"])
         )
-        codes = 1 + 2 * len(found.labels)
-        if found.weights.shape != (len(found.keys), codes) or found.steps.shape != (codes + 1, codes):
-            raise ValueError(f"weights {found.weights.shape} for {codes} codes")
-        return found
+
+    @classmethod
+    def of_weights(
+        cls, keys: np.ndarray, weights: np.ndarray, steps: np.ndarray, names: Names, labels: tuple[str, ...]
+    ) -> Self:
+        """Return the model whose weights [V, C], rounded to float16, these are.
+
+        Raises:
+            ValueError: they are not as many as its keys, or not of its labels' codes.
+        """
+        codes = 1 + 2 * len(labels)
+        if (
+            weights.shape != (len(keys), codes)
+            or steps.shape != (codes + 1, codes)
+            or not 0 <= keys.min() <= keys.max() < 1 << BITS
+        ):
+            raise ValueError(f"weights {weights.shape} for {len(keys)} keys and {codes} codes")
+        whole = np.zeros((len(keys) + 1, codes), dtype=np.float32)
+        whole[:-1] = weights.astype(np.float16)
+        rows = np.full(1 << BITS, len(keys), dtype=np.int32)
+        rows[keys] = np.arange(len(keys), dtype=np.int32)
+        return cls(keys, whole, steps.astype(np.float32), rows, names, labels)
 
 
 def keys_near(text: str, places: Sequence[Place], names: Names, labels: Sequence[str]) -> np.ndarray:

@@ -23,6 +23,8 @@ LEAST_SEEN = 2
 EPOCHS = 2
 RATE = 0.1
 """Of AdaGrad (Duchi et al. 2011): as far as the first steps go."""
+DECAY = 0.01
+"""Of a weight, in every batch that it has a part in."""
 BATCH_TOKENS = 8_000
 
 
@@ -83,27 +85,27 @@ def fit_chain(
             truth.append(np.array(codes)[kept])
     names = known_names(rows)
     size = len(task.outputs)
-    counts = np.zeros(1 << BITS, dtype=np.int64)
+    counts = np.zeros(1 << BITS, dtype=np.int32)
     for one in near:
         np.add.at(counts, one.ravel(), 1)
-    batches = _batches(counts >= LEAST_SEEN, near, truth)
-    weights, steps = np.zeros((len(counts), size), np.float32), np.zeros((size + 1, size))
+    keys = np.flatnonzero(counts >= min(LEAST_SEEN, counts.max())) if near else np.zeros(1, np.int64)
+    batches = _batches(keys, near, truth)
+    weights, steps = np.zeros((len(keys), size), np.float32), np.zeros((size + 1, size))
     squares, step_squares = np.full_like(weights, 1e-8), np.full_like(steps, 1e-8)
     order = np.random.default_rng(seed)
     for _ in range(epochs):
         for number in order.permutation(len(batches)):
             batch = batches[number]
             slope, step_slope = batch.slopes(weights[batch.columns], steps, task.steps)
+            slope += DECAY * weights[batch.columns]
             squares[batch.columns] += slope**2
             weights[batch.columns] -= rate * slope / np.sqrt(squares[batch.columns])
             step_squares += step_slope**2
             steps -= rate * step_slope / np.sqrt(step_squares)
     largest = np.abs(weights).max(axis=1)
-    most = min(max(1, most_bytes // (4 + 2 * size)), max(1, int((largest > 0).sum())))
-    keys = np.sort(np.argpartition(-largest, most - 1)[:most])
-    return ChainModel(
-        keys.astype(np.int32), weights[keys].astype(np.float16), steps.astype(np.float32), names, task.labels
-    )
+    most = min(len(keys), max(1, most_bytes // (4 + 2 * size)))
+    chosen = np.sort(np.argpartition(-largest, most - 1)[:most])
+    return ChainModel.of_weights(keys[chosen].astype(np.int32), weights[chosen], steps, names, task.labels)
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,6 @@ class _Batch:
     """What their tokens are known by."""
     table: Any
     """Which token by which, a sparse matrix [tokens, columns]."""
-    turned: Any
     lengths: np.ndarray
     truth: np.ndarray
     """The codes of all tokens."""
@@ -133,11 +134,11 @@ class _Batch:
         goes_on = inside[:, 1:]
         np.add.at(step_slope, (codes[:, :-1][goes_on], codes[:, 1:][goes_on]), -1)
         np.add.at(step_slope[-1], codes[:, 0], -1)
-        return np.asarray(self.turned @ slope), step_slope
+        return np.asarray(self.table.T @ slope), step_slope
 
 
-def _batches(learned: np.ndarray, near: Sequence[np.ndarray], truth: Sequence[np.ndarray]) -> list[_Batch]:
-    """Return windows in batches of like length; `learned` says which of the 2^BITS numbers count."""
+def _batches(keys: np.ndarray, near: Sequence[np.ndarray], truth: Sequence[np.ndarray]) -> list[_Batch]:
+    """Return windows in batches of like length; `keys` are what is learned from, among all that tokens are known by."""
     from scipy.sparse import csr_matrix
 
     groups: list[list[int]] = []
@@ -146,19 +147,20 @@ def _batches(learned: np.ndarray, near: Sequence[np.ndarray], truth: Sequence[np
             groups[-1].append(number)
         else:
             groups.append([number])
-    found, place = [], np.zeros(len(learned), dtype=np.int32)
+    row = np.full(1 << BITS, -1, dtype=np.int32)
+    row[keys] = np.arange(len(keys), dtype=np.int32)
+    found, place = [], np.zeros(len(keys), dtype=np.int32)
     for group in groups:
-        tokens = np.concatenate([near[number] for number in group])
-        known = learned[tokens]
-        used = tokens[known]
-        here = np.zeros(len(learned), dtype=bool)
+        rows = row[np.concatenate([near[number] for number in group])]
+        known = rows >= 0
+        used = rows[known]
+        here = np.zeros(len(keys), dtype=bool)
         here[used] = True
         columns = np.flatnonzero(here)
         place[columns] = np.arange(len(columns), dtype=np.int32)
         starts = np.concatenate([[0], np.cumsum(known.sum(axis=1))])
-        shape = (len(tokens), len(columns))
+        shape = (len(rows), len(columns))
         table = csr_matrix((np.ones(len(used), np.float32), place[used], starts), shape=shape)
         lengths = np.array([len(near[number]) for number in group])
-        codes = np.concatenate([truth[number] for number in group])
-        found.append(_Batch(columns, table, table.T.tocsr(), lengths, codes))
+        found.append(_Batch(columns, table, lengths, np.concatenate([truth[number] for number in group])))
     return found

@@ -29,8 +29,8 @@ CHOSE = "which chose the weights"
 """What a reader must know of figures on valid rows: they flatter a little."""
 BASELINES = 0.2
 """Most of a time budget that the baselines take."""
-MANY, PART = 4_000, 8
-"""Of so many training rows one in so many is tried first: what the baselines take grows with them."""
+MANY, FEW, PART = 4_000, 500, 8
+"""Of so many training rows one in so many is tried first: what the baselines take grows with them; of fewer where a tagger is learned."""
 ANSWERED = 50
 """Texts that the companion answers to see how long that takes."""
 TRIED = 500
@@ -69,7 +69,7 @@ def hold(
     """
     companion, fit = read_kept(file), fitting_of(task, wanted)
     if fit is not None and companion is None:
-        fitted, _ = _in_time(training, fit, budget)
+        fitted, _ = _in_time(training, fit, budget, many=MANY if task.name == "classify" else FEW)
         write_companion(fitted, file)
         companion = fitted
     if isinstance(companion, NgramCompanion):
@@ -97,10 +97,12 @@ def hold(
     return held
 
 
-def _in_time(training: Examples, learn: Callable[[Examples], Learned], budget: Budget) -> tuple[Learned, int]:
+def _in_time(
+    training: Examples, learn: Callable[[Examples], Learned], budget: Budget, *, many: int = MANY
+) -> tuple[Learned, int]:
     """Return what is learned from all rows, or from as many, evenly over all, as a share of the budget allows; and how many."""
     count = len(training.rows)
-    if budget.seconds is None or count < MANY:
+    if budget.seconds is None or count < many:
         return learn(training), count
     learn(training.some(count // (8 * PART)))  # what is loaded once is not the rows'
     start, part = budget.clock(), count // PART
