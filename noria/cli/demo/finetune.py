@@ -15,7 +15,7 @@ from noria.core.caveats import caveats
 from noria.core.figure import Figure
 from noria.core.folder import clear_partial, read_manifest, source_of
 from noria.core.messages import message
-from noria.make.training.settings import BodySettings, FinetuneRates, FinetuneSettings
+from noria.make.training.settings import FinetuneSettings
 
 from .settings import Context, Stage
 
@@ -88,16 +88,12 @@ def sentiment_settings(context: Context) -> FinetuneSettings:
 
 
 def entities_settings(context: Context) -> FinetuneSettings:
-    """Return the settings of fine-tuning for named entities: half the layers and small steps, for every token teaches."""
+    """Return the settings of fine-tuning for named entities: small steps, for every token teaches."""
     return FinetuneSettings(
         minutes=context.settings.entities_minutes,
         seed=context.settings.seed,
         max_length=256,
-        body=BodySettings(layers=6),
         tokens_per_batch=1024,
-        learning_rate=5e-4,
-        evaluations=1,
-        rates=FinetuneRates(layer_decay=0.95),
     )
 
 

@@ -11,6 +11,7 @@ _STACKS = (
     "encoder.layer",
     "layers",
     "encoder.layers",
+    "transformer.layer",
     "decoder.layers",
     "encoder.block",
     "decoder.block",
@@ -18,7 +19,7 @@ _STACKS = (
     "blocks",
     "language_model.layers",
 )
-"""BERT and XLM-R; Llama and its kin; BART, Marian and OPT; T5; GPT-2 and BLOOM; MPT; models that also read pictures."""
+"""BERT and XLM-R; Llama and its kin; BART, Marian and OPT; DistilBERT; T5; GPT-2 and BLOOM; MPT; models that also read pictures."""
 _ATTENTION_OUTPUTS = (
     "attention.output.dense",
     "o_proj",

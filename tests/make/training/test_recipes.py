@@ -97,6 +97,9 @@ def test_every_row_is_read_where_any_recipe_can_and_the_deepest_that_fits_is_tak
     more = choose(costs, lambda layers: 4 * seconds)
     assert more.share >= found.share
     assert (more.learning > 0) >= (found.learning > 0)
+    token = choose(costs, lambda layers: seconds, by_token=True)
+    assert token.learning >= 1
+    assert 0 < token.share <= 1
     assert choose(costs, lambda layers: seconds, wanted="head").learning == 0
     assert choose(costs, lambda layers: seconds, wanted="top").learning >= 1
 

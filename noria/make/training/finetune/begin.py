@@ -55,7 +55,7 @@ SLOWER = 1.2
 """Judging and figures read a text in so many times the time of the hand-made pass."""
 FIRST_JUDGED = 0.05
 """Share of the budget in which valid rows are read for the first head."""
-RATES = {"sequence": 3e-5, "token": 3e-4}
+RATES = {"sequence": 3e-5, "token": 5e-4}
 """Highest rate of layers that learn from a head that was fitted before. One vector a text is read by weights that make much of
 small differences: the rate of layers below a head that knows nothing, 1e-4, destroys in the first steps what it has."""
 
@@ -130,7 +130,7 @@ def begin(
     if found is None:
         with budget.part("measuring"):
             costs = run.measure_costs()
-        recipe = choose(costs, partial(run.available, costs), wanted=settings.recipe)
+        recipe = choose(costs, partial(run.available, costs), wanted=settings.recipe, by_token=task.head == "token")
         full = run.available(costs, costs.depth) / costs.epoch(costs.depth, costs.depth)
         report.plan(f"{work.name.strip('.').removesuffix('.work')}: {recipe.text(costs.depth, full, settings.minutes)}")
         notes: dict[str, Any] = {
@@ -139,17 +139,23 @@ def begin(
             "row_seconds": run.row_seconds(costs, recipe.layers),
         }
         notes["number_type"] = run.number_type
-        run.shape(recipe)
-        with budget.part("the first head"):
-            fitted = run.fit_head(recipe, report)
-        notes |= {"kind": fitted.kind, "loss": fitted.loss}
-        save_tensors(first_file(work), fitted.weights, notes)
+        if recipe.learning < costs.depth:
+            run.shape(recipe)
+            with budget.part("the first head"):
+                fitted = run.fit_head(recipe, report)
+            notes |= {"kind": fitted.kind, "loss": fitted.loss}
+        work.parent.mkdir(parents=True, exist_ok=True)
+        save_tensors(first_file(work), fitted.weights if recipe.learning < costs.depth else {}, notes)
     else:
         notes, weights = found
         recipe = Recipe(**notes["recipe"])
         run.number_type = notes["number_type"]
-        run.shape(recipe)
-        fitted = Fitted(notes["kind"], weights, notes["loss"])
+        if "kind" in notes:
+            run.shape(recipe)
+            fitted = Fitted(notes["kind"], weights, notes["loss"])
+    if "kind" not in notes:
+        # Where there is time for all layers, a head that knows nothing learns with them.
+        return Begun(settings.replace(number_type=run.number_type), training)
     return run.begun(recipe, fitted, notes)
 
 

@@ -168,7 +168,9 @@ def finetune(
             result,
             report,
         )
-    epochs = max(result.tokens / sum(training.lengths), begun.recipe.share if begun.recipe else 0.0)
+    epochs = result.tokens / sum(training.lengths)
+    if begun.recipe:  # the head has learned from every row that was read
+        epochs = max(epochs, 1.0) if begun.recipe.share >= 1 else begun.recipe.share
     facts = {**task.facts(), "max_length": settings.max_length, "epochs": epochs}
     if begun.recipe:
         facts["recipe"] = asdict(begun.recipe)
