@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -39,7 +39,7 @@ from noria.tasks.padding import padding_of
 from noria.tasks.task import Task
 
 from . import frozen_states
-from .choice import Costs, Recipe, choose
+from .choice import FITTING, Costs, Recipe, choose
 from .examples import Examples
 from .first_head import Fitted, Reader, read, reader_of
 from .frozen_states import KeptStates
@@ -54,7 +54,7 @@ ADAM = 4_000_000
 SLOWER = 1.2
 """Judging and figures read a text in so many times the time of the hand-made pass."""
 FIRST_JUDGED = 0.05
-"""Share of the budget in which valid rows are read for the first head."""
+"""Share of the time for learning in which valid rows are read for the first head."""
 RATES = {"sequence": 3e-5, "token": 5e-4}
 """Highest rate of layers that learn from a head that was fitted before. One vector a text is read by weights that make much of
 small differences: the rate of layers below a head that knows nothing, 1e-4, destroys in the first steps what it has."""
@@ -142,8 +142,10 @@ def begin(
         if recipe.learning < costs.depth:
             run.shape(recipe)
             with budget.part("the first head"):
-                fitted = run.fit_head(recipe, report)
-            notes |= {"kind": fitted.kind, "loss": fitted.loss}
+                fitted, read_share = run.fit_head(recipe, run.available(costs, recipe.layers), report)
+            if not recipe.learning:
+                recipe = replace(recipe, share=read_share)
+            notes |= {"recipe": asdict(recipe), "kind": fitted.kind, "loss": fitted.loss}
         work.parent.mkdir(parents=True, exist_ok=True)
         save_tensors(first_file(work), fitted.weights if recipe.learning < costs.depth else {}, notes)
     else:
@@ -281,28 +283,31 @@ class _Beginning:
             collate, self.module, below, examples, batches, self.work.parent, bf16=self.bf16
         )
 
-    def fit_head(self, recipe: Recipe, report: Report) -> Fitted:
-        """Read rows and fit the first head, in its share of the time."""
+    def fit_head(self, recipe: Recipe, left: float, report: Report) -> tuple[Fitted, float]:
+        """Read rows and fit the first head, in its share of the time; return it, and the share of the rows that were read.
+
+        Args:
+            recipe: says whether steps will follow.
+            left: seconds for learning.
+            report: where it is told.
+        """
         budget = self.budget
-        whole = budget.seconds or float("inf")
         start = budget.clock()
 
-        def after(share: float) -> Callable[[], bool]:
-            return lambda: budget.clock() - start > share * whole
+        def after(seconds: float) -> Callable[[], bool]:
+            begun = budget.clock()
+            return lambda: budget.clock() - begun > seconds
 
         judged = read(
-            self.reader, self._batches(self.valid, self.kept_valid), self.number_type, over=after(FIRST_JUDGED)
+            self.reader, self._batches(self.valid, self.kept_valid), self.number_type, over=after(FIRST_JUDGED * left)
         )
-        most = int(recipe.share * len(self.training.rows)) if not recipe.learning else len(self.training.rows)
-        chosen = self.training.some(max(1, most))
-        kept = self.kept if chosen is self.training else None
-        reading = self._batches(chosen, kept)
-        # The recipe was chosen for a share of the time; a machine that has become slower does not get thrice that.
-        limit = after(FIRST_JUDGED + max(0.1, 1 - budget.spent() / whole) * (0.5 if recipe.learning else 0.8))
-        with report.bar(message("make.first_head"), total=len(chosen.features), unit="row") as bar:
-            known = read(self.reader, reading, self.number_type, over=limit, advance=bar.advance)
-        fitting = budget.clock()
-        fitted = self.reader.fit(known, judged, len(self.task.outputs), lambda: budget.clock() - fitting > 0.03 * whole)
+        # Rows are read in an order by chance, until time is over: on a machine that has become slower some of them are not. Where
+        # steps follow, they have at least half of the time.
+        limit = after((0.5 if recipe.learning else 1 - FITTING) * left - (budget.clock() - start))
+        with report.bar(message("make.first_head"), total=len(self.training.features), unit="row") as bar:
+            batches = self._batches(self.training, self.kept)
+            known = read(self.reader, batches, self.number_type, over=limit, advance=bar.advance)
+        fitted = self.reader.fit(known, judged, len(self.task.outputs), after(FITTING * left))
         report.note(
             message(
                 "make.first_head_fitted", rows=known.rows, loss=fitted.loss, state=message(f"make.reads_{fitted.kind}")
@@ -310,7 +315,7 @@ class _Beginning:
             rows=known.rows,
             loss=fitted.loss,
         )
-        return fitted
+        return fitted, known.rows / len(self.training.features)
 
     def _batches(self, examples: Examples, kept: KeptStates | None) -> Iterator[Batch]:
         collate = kept or partial(self.head.collate, examples, self.padding)
