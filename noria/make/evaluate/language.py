@@ -15,9 +15,13 @@ from typing import Any
 import numpy as np
 
 from noria.core.figure import Figure
+from noria.make.kernels import llama
 
 from .intervals import interval
 from .predict import texts_of_a_pass
+
+PLACES = 128
+"""Places whose logits are computed at once."""
 
 
 @dataclass(frozen=True)
@@ -66,17 +70,38 @@ def predict_documents(
             ids[number, :length] = document[window.start : window.stop]
             targets[number, window.fresh - window.start : length] = document[window.fresh + 1 : window.stop + 1]
         # Padding stands behind every token of its row, where a causal model does not look.
-        with torch.no_grad():
-            logits = model(input_ids=torch.from_numpy(ids), use_cache=False).logits
         place, position = np.nonzero(targets != -100)
-        scored = logits[place, position].float()
         wanted = torch.from_numpy(targets[place, position])
-        cost = torch.nn.functional.cross_entropy(scored, wanted, reduction="none").numpy() / np.log(2)
-        right = (scored.argmax(dim=1) == wanted).numpy()
+        with torch.no_grad():
+            cost, right = _scored(model, torch.from_numpy(ids), (place, position), wanted)
         rows = np.array([window.row for window in part])[place]
         costs[starts[rows] + np.array([window.start for window in part])[place] + position] = cost
         np.add.at(correct, rows, right)
     return Predictions(by_document(costs, tokens), correct, tokens, costs)
+
+
+def _scored(model: Any, ids: Any, places: tuple[np.ndarray, np.ndarray], wanted: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return bits of the wanted tokens (N,), and whether each is the first choice.
+
+    Where the output layer stands by itself it is asked for a few places at a time: of all logits at once, every pass over
+    them goes to memory and takes longer than the model.
+    """
+    import torch
+
+    if llama.applies(model):
+        states = model.model(input_ids=ids, use_cache=False).last_hidden_state[places]
+        parts = (model.lm_head(part) for part in states.split(PLACES))
+    else:
+        parts = iter(model(input_ids=ids, use_cache=False).logits[places].split(PLACES))
+    costs, right = [], []
+    for logits, targets in zip(parts, wanted.split(PLACES), strict=True):
+        logits = logits.float()
+        costs.append(torch.nn.functional.cross_entropy(logits, targets, reduction="none") / np.log(2))
+        # The first choice is looked for only where the wanted token is among the best: that is slow, and the best is not.
+        best = logits.gather(1, targets[:, None])[:, 0] == logits.amax(dim=1)
+        best[best.clone()] = logits[best].argmax(dim=1) == targets[best]
+        right.append(best)
+    return torch.cat(costs).numpy(), torch.cat(right).numpy()
 
 
 def by_document(costs: np.ndarray, tokens: np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@ import pytest
 import torch
 from transformers import LlamaForCausalLM
 
+from noria.make.evaluate import language
 from noria.make.evaluate.language import bits_per_byte, figures, predict_documents
 from noria.make.models.sizes import causal as causal_config
 
@@ -68,3 +69,20 @@ def test_figures_name_the_baseline(model: LlamaForCausalLM, documents: list[np.n
     assert loss.value == pytest.approx(found.bits.sum() / found.tokens.sum() * np.log(2))
     assert perplexity.value == pytest.approx(2 ** (found.bits.sum() / found.tokens.sum()))
     assert accuracy.low <= accuracy.value <= accuracy.high <= 1
+
+
+def test_places_by_parts_are_what_all_logits_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    model = LlamaForCausalLM(causal_config(100_000, 300, 32)).eval()
+    random = np.random.default_rng(0)
+    documents = [random.integers(0, 300, size) for size in (2, 9, 31, 80)]
+    found = language.predict_documents(model, documents, 32)
+    monkeypatch.setattr(language.llama, "applies", lambda _: False)
+    plain = language.predict_documents(model, documents, 32)
+    np.testing.assert_allclose(found.costs, plain.costs, rtol=1e-5)
+    np.testing.assert_array_equal(found.correct, plain.correct)
+    first = torch.log_softmax(model(torch.from_numpy(documents[1])[None]).logits[0, :-1].detach(), 1)
+    wanted = torch.from_numpy(documents[1][1:])
+    bits = -first[torch.arange(len(wanted)), wanted].numpy() / np.log(2)
+    np.testing.assert_allclose(found.costs[1 : 1 + len(bits)], bits, rtol=1e-4)
+    assert found.correct[1] == int((first.argmax(1) == wanted).sum())
