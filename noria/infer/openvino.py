@@ -14,7 +14,7 @@ from noria.core.messages import message
 from noria.core.packages import forbid_telemetry
 from noria.machine import bf16_is_native
 from noria.tasks.complete import Sampling
-from noria.tasks.padding import computable_groups, padded, padding_of
+from noria.tasks.padding import like_groups, padded, padding_of
 from noria.tasks.task import Features, Task
 from noria.tasks.tokenizer import read_tokenizer
 
@@ -29,6 +29,8 @@ import openvino  # noqa: E402 - it would send usage data at the mere import
 
 _WIDTHS = 8
 """Widths of batches are multiples of this, so that shapes are few."""
+SPARE = 64
+"""Tokens of padding in a batch that cost more than computing it in two."""
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids", "position_ids")
 
 
@@ -59,16 +61,7 @@ class OpenVinoEngine:
         if not file.is_file():
             raise FolderError(message("infer.holds_engine", folder=folder), hint=message("infer.compress_model"))
         try:
-            self._model = openvino.Core().compile_model(
-                str(file),
-                "CPU",
-                {
-                    "PERFORMANCE_HINT": hint,
-                    "INFERENCE_NUM_THREADS": threads,
-                    # By itself it goes by the processor alone: held to AVX2 by ONEDNN_MAX_CPU_ISA it would compute nothing.
-                    **({} if bf16_is_native() else {"INFERENCE_PRECISION_HINT": "f32"}),
-                },
-            )
+            self._model = openvino.Core().compile_model(str(file), "CPU", options(threads, hint))
         except RuntimeError as error:
             raise FolderError(
                 message("infer.cannot_read", file=file), found=str(error).strip().splitlines()[-1]
@@ -80,7 +73,7 @@ class OpenVinoEngine:
 
     def forward(self, batch: Sequence[Sequence[int]], types: Sequence[Sequence[int]] | None = None) -> list[np.ndarray]:
         """Return each text's logits; see `Engine`."""
-        if len(parts := computable_groups([len(text) for text in batch], self.padding)) > 1:
+        if len(parts := like_groups([len(text) for text in batch], self.padding, spare=SPARE)) > 1:
             return in_parts(self, parts, batch, types)
         types = types if self.padding.types else None
         # Every layer is made ready anew for a shape that it has not seen lately, which takes longer than some padding.
@@ -122,3 +115,10 @@ class OpenVinoEngine:
     def close(self) -> None:
         """Give the memory back."""
         del self._request, self._model
+
+
+def options(threads: int, hint: str = "LATENCY") -> dict[str, Any]:
+    """Return how OpenVINO compiles a model here: threads of an inference, and float32 where bf16 is none of the processor's."""
+    # By itself it goes by the processor alone: held to AVX2 by ONEDNN_MAX_CPU_ISA it would compute nothing.
+    exact = {} if bf16_is_native() else {"INFERENCE_PRECISION_HINT": "f32"}
+    return {"PERFORMANCE_HINT": hint, "INFERENCE_NUM_THREADS": threads, **exact}

@@ -23,7 +23,7 @@ from noria.machine import bf16_is_fast
 from noria.tasks.chat import Chat
 from noria.tasks.complete import Sampling
 from noria.tasks.guided import Guides
-from noria.tasks.padding import computable_groups, padded, padding_of
+from noria.tasks.padding import like_groups, padded, padding_of
 from noria.tasks.task import Features, Task
 from noria.tasks.tokenizer import read_tokenizer
 
@@ -37,6 +37,8 @@ from .unpadded import Unpadded, applies
 Number = Literal["float32", "bfloat16", "int8", "measured"]
 _FASTER = 0.9
 # A change of number type must be worth a tenth of the time, or the exact one stays.
+SPARE = 64
+"""Tokens of padding in a batch that cost more than computing it in two."""
 WRITTEN = 256
 """Most tokens that an encoder-decoder writes."""
 
@@ -86,11 +88,11 @@ class TorchEngine:
         """Return each text's logits; see `Engine`."""
         if self.task.head in ("vector", "seq2seq"):
             raise SettingError(message("infer.head_gives"), found=self.task.head, allowed="outputs()")
-        if len(parts := computable_groups([len(text) for text in batch], self.padding)) > 1:
+        if self._unpadded is not None:
+            return self._unpadded(batch, types if self.padding.types else None)
+        if len(parts := like_groups([len(text) for text in batch], self.padding, spare=SPARE)) > 1:
             return in_parts(self, parts, batch, types)
         types = types if self.padding.types else None
-        if self._unpadded is not None:
-            return self._unpadded(batch, types)
         ids, mask = padded(batch, self.padding)
         more = {} if types is None else {"token_type_ids": torch.from_numpy(padded(types, self.padding, filler=0)[0])}
         with torch.inference_mode():

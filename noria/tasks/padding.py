@@ -106,14 +106,23 @@ def padded(
     return table, mask
 
 
-def computable_groups(lengths: Sequence[int], padding: Padding) -> list[list[int]]:
-    """Return the places of texts that can be computed together: all of them, or those of each length."""
-    if not padding.alike:
-        return [list(range(len(lengths)))]
-    groups: dict[int, list[int]] = {}
-    for place, length in enumerate(lengths):
-        groups.setdefault(length, []).append(place)
-    return list(groups.values())
+def like_groups(lengths: Sequence[int], padding: Padding, *, spare: int) -> list[list[int]]:
+    """Return the places of texts to compute together: those of like lengths, or where a model cannot do otherwise of one length.
+
+    Args:
+        lengths: tokens of each text.
+        padding: how the model wants texts filled up.
+        spare: tokens of padding that a group may hold.
+    """
+    groups: list[list[int]] = []
+    width = filled = 0
+    for place in sorted(range(len(lengths)), key=lambda place: -lengths[place]):
+        filled += width - lengths[place]
+        if not groups or (padding.alike and width != lengths[place]) or filled > spare:
+            groups.append([])
+            width, filled = lengths[place], 0
+        groups[-1].append(place)
+    return groups
 
 
 def within(length: int, width: int, padding: Padding) -> slice:

@@ -24,7 +24,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from noria.core.progress import Report
 from noria.infer.choose import open_engine
 from noria.machine import measure
-from noria.make.compress.quantize import methods_to_try
+from noria.make.compress.candidates import candidates
+from noria.make.compress.recipe import compress_model
+from noria.make.compress.settings import CompressSettings
 from noria.make.evaluate.judge import judge
 from noria.make.training.finetune.recipe import finetune
 from noria.make.training.pretrain.recipe import pretrain
@@ -140,12 +142,19 @@ def work(root: Path, number_type: str) -> dict[str, Any]:
             engine = open_engine(folder, prefer="torch")
             engine.forward([[1, 5, 6], [1, 7]])
             engine.close()
+    # Every engine that is tried, all the products of torch in it.
+    with counted.at("compress"):
+        shown = [row["text"] for row in labelled]
+        compress_model(
+            model, shown, labelled, root / "fast", CompressSettings(rounds=6, samples=8), report, or_trained=True
+        )
+        open_engine(root / "fast").forward([[1, 5, 6], [1, 7]])
     counted.found["served"] = served_in_bf16(make_encoder(root / "served", "classify", LABELS, 2))
     return {
         "chosen": machine.number_type,
         "seconds": seconds,
         "products": dict(counted.found),
-        "ways": methods_to_try("auto"),
+        "ways": [f"{one.kind} {one.method}" for one in candidates("auto")],
     }
 
 

@@ -62,10 +62,11 @@ def test_no_product_is_in_bf16_where_the_plan_says_fp32(number_type: str, machin
     found = number_types(tmp_path / "run", number_type, **machine)
     assert found["chosen"] == "fp32"
     assert found["seconds"] < 3  # of a promised 0.3; loading and other work on the machine included
-    assert len(found["products"]) == 9
-    assert machine != EMULATED or found["ways"] == ["int8", "weights"]
-    if machine != EMULATED:  # where bf16 is fast a served decoder may choose it by its own timing: no plan speaks of it
-        del found["products"]["reference of a certificate"], found["products"]["served"]
+    assert len(found["products"]) == 10
+    assert machine != EMULATED or not any("bfloat16" in way for way in found["ways"])
+    if machine != EMULATED:  # where bf16 is fast what serves may choose it by its own timing: no plan speaks of it
+        for name in ("reference of a certificate", "compress", "served"):
+            del found["products"][name]
     assert set(found["products"].values()) == {0}, found["products"]
 
 

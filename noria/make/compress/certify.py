@@ -104,6 +104,7 @@ def certify(
     sizes: tuple[int, int],
     settings: CompressSettings,
     owners: Sequence[int] | None = None,
+    expected: list[Answer] | None = None,
     judge: Judge | None = None,
     source: str = "held-out texts",
     threads: int | None = None,
@@ -120,6 +121,7 @@ def certify(
         sizes: bytes of the trained and of the compressed weights.
         settings: bounds, rounds of timing.
         owners: the row that each text is a window of, in order, where rows are read in windows; by default each is a row.
+        expected: the trained model's answers, as `answers` gives them, where they are there already.
         judge: measures both against the truth; without it answers are compared with each other only.
         source: name of the texts, for the figures.
         threads: that both run on, for the record.
@@ -134,10 +136,11 @@ def certify(
         raise SettingError(message("make.task_cannot"), found=task.name, allowed=BOUNDS)
     if not features:
         raise InputError(message("make.text_certify"), hint=message("make.give_held"))
-    with (report or Report()).bar("certify", total=2 * (len(features) + settings.rounds), unit="texts") as bar:
-        expected, predicted = (
-            answers(task, features, forward, bar.advance, owners) for forward in (reference, candidate)
-        )
+    models = 1 if expected is not None else 2
+    with (report or Report()).bar("certify", total=models * len(features) + 2 * settings.rounds, unit="texts") as bar:
+        if expected is None:
+            expected = answers(task, features, reference, bar.advance, owners)
+        predicted = answers(task, features, candidate, bar.advance, owners)
         batched, alone = speed(features, reference, candidate, settings, clock, bar.advance)
     same = agreement(task, expected, predicted, source=source, seed=settings.seed)
     measured = judge(expected, predicted) if judge else []

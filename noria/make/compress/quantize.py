@@ -1,10 +1,10 @@
-"""Quantise a model to 8 bits: a folder that plain transformers still loads, with an engine beside the weights.
+"""A model as OpenVINO runs it, in 8 bits or as trained: a folder that plain transformers still loads, with an engine beside the weights.
 
-Two ways. `weights`: matrices are stored as 8-bit integers with a scale for every 64 of them, unpacked once when the engine
+Three ways. `float`: the trained weights as they are. `weights`: matrices are stored as 8-bit integers with a scale for every 64 of them, unpacked once when the engine
 starts, and computed with in bf16 where the processor has it. `int8`: products of matrices in 8-bit integers throughout.
 For a 12-layer encoder of width 384, on a processor with matrix units for both types, the two answered batches in the same
 time, a third of float32's; the first agreed with the trained classifier on 99.6 % of texts, the second on 98.7 %, and they
-were made in 1 and 18 s. Where there is no fast bf16 the second is the faster.
+were made in 1 and 18 s. Where a processor has neither, nothing in 8 bits is faster here than `float`.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ from noria.core.folder import MANIFEST, new_folder, read_manifest, source_of
 from noria.core.messages import message
 from noria.core.packages import forbid_telemetry
 from noria.core.progress import Report
-from noria.machine import bf16_is_fast
 from noria.make.models.load import Head, load, quiet_transformers
 from noria.tasks.encode import encode, encode_pair
 from noria.tasks.padding import padding_of
 from noria.tasks.task import Features, task_of
 
-from .settings import CompressSettings, Method
+from .settings import CompressSettings
 
 if TYPE_CHECKING:
     from openvino import Model
 
 ENGINE = "engine/model.xml"
+CERTIFICATE = "certificate.json"
 GROUP = 64
 """Weights of a matrix that share a scale. Twice as many lose half as much again; half as many gain nothing."""
 LEAST = 1 << 14
@@ -51,8 +51,10 @@ def quantize(
     target: str | Path,
     settings: CompressSettings,
     report: Report | None = None,
+    *,
+    graph: Model | None = None,
 ) -> Path:
-    """Write a copy of a model folder with an 8-bit OpenVINO engine in `engine/`. It still needs its certificate.
+    """Write a copy of a model folder with an OpenVINO engine in `engine/`. It still needs its certificate.
 
     Weights and configuration stay as they are (hard links where the disk allows), so that plain transformers gives the
     logits of the trained model. `int8` learns the ranges of activations from the calibration texts, and moves their
@@ -63,8 +65,9 @@ def quantize(
         calibration: some texts, or pairs, like those to come, as `choose` draws them and the model reads them; never of the
             test set.
         target: the folder to write.
-        settings: the method; of auto the first that `methods_to_try` names.
+        settings: the method; auto is weights.
         report: where progress goes.
+        graph: what `export` gave for the folder, where it is there already.
 
     Raises:
         FolderError: `folder` is no such model.
@@ -79,10 +82,13 @@ def quantize(
     if not calibration:
         raise InputError(message("make.text_calibrate"), hint=message("make.give_least"))
     with report.bar(f"compress {folder.name}", total=3, unit="step") as bar:
-        graph = export(folder, head)
+        graph = export(folder, head) if graph is None else graph
         bar.advance()
-        method = methods_to_try(settings.method)[0]
-        small = weights(graph) if method == "weights" else int8(graph, calibration, settings.smoothing)
+        method = "weights" if settings.method == "auto" else settings.method
+        if method == "int8":
+            small = int8(graph, calibration, settings.smoothing)
+        else:
+            small = weights(graph) if method == "weights" else graph
         bar.advance()
         with new_folder(
             target, kind="model", settings=settings.model_dump(mode="json"), sources=[source_of(folder)]
@@ -161,13 +167,6 @@ def packed(matrix: np.ndarray, group: int) -> tuple[np.ndarray, np.ndarray]:
     return np.rint(groups / scales).astype(np.int8), scales
 
 
-def methods_to_try(method: Method) -> tuple[Method, ...]:
-    """Return what to try, in order, until a certificate is earned; of auto the one that suits this processor first."""
-    if method != "auto":
-        return (method,)
-    return ("weights", "int8") if bf16_is_fast() else ("int8", "weights")
-
-
 def inputs(one: Features, names: Collection[str]) -> dict[str, np.ndarray]:
     """Return one text, or a pair, as a graph with inputs of these names takes it, int64 [1, T]."""
     given = {
@@ -196,10 +195,19 @@ def silent() -> Iterator[None]:
             logging.disable(level)
 
 
-def copy_files(folder: Path, target: Path) -> None:
-    """Put the files of a folder, manifest apart, into another: hard links where the disk allows, else copies."""
+def copy_files(folder: Path, target: Path, *, engine: bool = False) -> None:
+    """Put the files of a folder, manifest apart, into another: hard links where the disk allows, else copies.
+
+    Args:
+        folder: where they are.
+        target: where they go.
+        engine: whether an earlier engine and its certificate go with them; what writes its own must not write into theirs.
+    """
     for file in sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST):
-        place = target / file.relative_to(folder)
+        inner = file.relative_to(folder)
+        if not engine and (inner.parts[0] == "engine" or inner.name == CERTIFICATE):
+            continue
+        place = target / inner
         place.parent.mkdir(parents=True, exist_ok=True)
         try:
             os.link(file, place)
@@ -210,7 +218,7 @@ def copy_files(folder: Path, target: Path) -> None:
 def size_of(folder: Path) -> tuple[int, int]:
     """Return the bytes of the trained weights and those of the engine."""
     trained = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
-    return trained, sum(file.stat().st_size for file in (folder / "engine").iterdir())
+    return trained, int(read_manifest(folder).facts["engine"]["bytes"])
 
 
 def seal(trial: str | Path, target: str | Path, certificate: dict[str, Any]) -> Path:
@@ -218,11 +226,12 @@ def seal(trial: str | Path, target: str | Path, certificate: dict[str, Any]) -> 
     trial = Path(trial)
     manifest = read_manifest(trial)
     with new_folder(target, kind="model", settings=manifest.settings, sources=list(manifest.sources)) as out:
-        copy_files(trial, out.path)
-        (out.path / "certificate.json").write_text(
+        copy_files(trial, out.path, engine=certificate["passed"])
+        (out.path / CERTIFICATE).write_text(
             json.dumps(certificate, ensure_ascii=False, indent=1) + "\n", encoding="utf-8"
         )
-        out.facts.update(manifest.facts, certified=certificate["passed"])
+        kept = manifest.facts if certificate["passed"] else {k: v for k, v in manifest.facts.items() if k != "engine"}
+        out.facts.update(kept, certified=certificate["passed"])
     return Path(target)
 
 

@@ -14,11 +14,16 @@ from noria.infer.choose import open_engine
 from noria.tasks.companion import open_task
 from noria.tasks.task import Features, Row, Task
 
+from .candidates import Screening
 from .causal import compress_decoder
-from .certify import BOUNDS, Certificate, Judge, certify
-from .quantize import choose, methods_to_try, quantize, seal, size_of
+from .certify import BOUNDS, TIMED_ALONE, TIMED_TOKENS, Certificate, Judge, answers, certify, spread
+from .quantize import choose, seal, size_of
 from .settings import CompressSettings
 
+MOST = 3
+"""Candidates that are certified, the fastest first: one more is tried only where the one before it did not pass."""
+FEW = 40
+"""Rows on which what is slower anyway is compared."""
 Judging = Callable[[Task, Sequence[Row], str], Judge]
 """Task, held-out rows and their name -> what measures two models' answers to them."""
 
@@ -70,37 +75,65 @@ def compress_model(
             return task.windows(trained.tokenizer, given, trained.max_length)
 
         shown = [one for given in choose(sides(task, calibration), settings) for one in windows(given)]
-        read = [windows(row) for row in sides(task, held_out)]
-        features = [one for parts in read for one in parts]
-        owners = [number for number, parts in enumerate(read) for _ in parts]
-        for number, method in enumerate(methods := methods_to_try(settings.method)):
-            quantize(folder, shown, trial, settings.replace(method=method), report)
-            compressed = open_engine(trial, prefer="openvino")
+
+        def read(rows: Sequence[Row]) -> tuple[list[Features], list[int]]:
+            parts = [windows(row) for row in sides(task, rows)]
+            return [one for row in parts for one in row], [number for number, row in enumerate(parts) for _ in row]
+
+        features, owners = read(held_out)
+        screening = Screening(folder, trained, shown, features, trial, settings, report)
+        report.plan(_plan(folder, screening, features, settings))
+        found = screening.run()
+        if not found:
+            raise SettingError(message("make.faster_engine_runs", name=folder.name), found="OpenVINO", allowed="torch")
+        tried = [one for one in found if one.rank[0]][:MOST]
+        if not tried:
+            # The best of the slower is still compared, on rows enough for a glance: the record says how far it was.
+            report.note(message("make.nothing_faster", name=folder.name))
+            tried, held_out = found[:1], spread(list(held_out), FEW)
+            features, owners = read(held_out)
+        measured = judge(task, held_out, source) if judge and _judged(task, held_out) else None
+        expected = answers(task, features, trained.outputs, lambda texts: None, owners)
+        for number, one in enumerate(tried):
+            compressed = open_engine(one.folder, prefer=one.candidate.kind)
             certificate = certify(
                 task,
                 features,
                 trained.outputs,
                 compressed.outputs,
-                sizes=size_of(trial),
+                sizes=size_of(one.folder),
                 settings=settings,
                 owners=owners,
-                judge=judge(task, held_out, source)
-                if judge and (task.name != "embed" or "anchor" in held_out[0])
-                else None,
+                expected=expected,
+                judge=measured,
                 source=source,
                 report=report,
             )
             compressed.close()
-            if certificate.passed or number + 1 == len(methods):
+            if certificate.passed or number + 1 == len(tried):
                 break
-            report.note(f"{folder.name}: {method} {certificate_text(certificate)}; {methods[number + 1]} instead")
+            instead = tried[number + 1].candidate.title
+            report.note(f"{folder.name}: {one.candidate.title} {certificate_text(certificate)}; {instead} instead")
         if not or_trained:
             certificate.or_refuse()
-        seal(trial if certificate.passed else folder, out, certificate.as_dict())
+        seal(one.folder if certificate.passed else folder, out, certificate.as_dict())
     finally:
         trained.close()
         shutil.rmtree(trial, ignore_errors=True)
     return certificate
+
+
+def _judged(task: Task, held_out: Sequence[Row]) -> bool:
+    return task.name != "embed" or "anchor" in held_out[0]
+
+
+def _plan(folder: Path, screening: Screening, features: Sequence[Features], settings: CompressSettings) -> str:
+    """Return what is to come, with the seconds that the trained model's measured speed makes of it."""
+    tokens = sum(len(one.ids) for one in features)
+    # Both answer every text; then each is timed, in every round and once before.
+    timed = 2 * (settings.rounds + 1) * (TIMED_TOKENS + TIMED_ALONE * tokens / len(features))
+    judged = screening.seconds_a_token * (2 * tokens + timed)
+    return message("make.compress_plan", name=folder.name, rows=len(features), seconds=judged + screening.expected())
 
 
 def sides(task: Task, given: Sequence[str | Row]) -> list[str | Row]:

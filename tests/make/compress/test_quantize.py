@@ -13,7 +13,7 @@ from noria.core.errors import InputError, SettingError
 from noria.core.folder import new_folder, read_manifest, verify
 from noria.infer.choose import best_kind, open_engine
 from noria.infer.engine import answer
-from noria.make.compress.quantize import choose, methods_to_try, packed, quantize, seal, size_of
+from noria.make.compress.quantize import choose, packed, quantize, seal, size_of
 from noria.make.compress.settings import CompressSettings
 from noria.make.tokens.tokenizer import load_tokenizer
 from noria.tasks.task import Features
@@ -87,9 +87,13 @@ def test_a_real_encoder_with_packed_weights_is_nearer_still(e5_base: Path, tmp_p
     assert compressed < 0.3 * trained
 
 
-def test_auto_tries_both_ways():
-    assert sorted(methods_to_try("auto")) == ["int8", "weights"]
-    assert methods_to_try("int8") == ("int8",)
+def test_a_folder_that_holds_an_engine_keeps_it_when_another_is_made_from_it(classifier: Path, tmp_path: Path):
+    first = quantize(classifier, SHOWN, tmp_path / "first", CompressSettings(method="float"))
+    before = {path: path.read_bytes() for path in (first / "engine").iterdir()}
+    second = quantize(first, SHOWN, tmp_path / "second", CompressSettings(method="weights"))
+    assert {path: path.read_bytes() for path in (first / "engine").iterdir()} == before
+    verify(first)
+    assert read_manifest(second).facts["engine"]["method"] == "weights"
 
 
 def test_without_a_passed_certificate_it_serves_as_trained(classifier: Path, tmp_path: Path):

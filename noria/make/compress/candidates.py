@@ -1,0 +1,255 @@
+"""What may answer faster than a trained encoder on this machine: made cheaply, timed for a second or two, the fastest first.
+
+    packed     torch without padding (`noria.infer.unpadded`), matrices packed as bfloat16 or 8-bit integers
+    openvino   a graph of the trained weights ("float"), with weights stored in 8 bits ("weights"), or computed in 8-bit
+               integers ("int8"), which takes long to make: so it is made only if it can win
+
+Whether it can is asked of one matrix product: the whole graph gains at most what its products do.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from noria.core.folder import new_folder, read_manifest, source_of, write_json
+from noria.core.messages import Message, message
+from noria.core.progress import Report
+from noria.infer.choose import open_engine
+from noria.infer.engine import ENGINES, Engine, Kind
+from noria.infer.torch import TorchEngine
+from noria.infer.unpadded import applies
+from noria.machine import bf16_is_fast, cores
+from noria.make.models.load import Head
+from noria.tasks.task import Features, task_of
+
+from .certify import batches, seconds
+from .quantize import copy_files, export, quantize
+from .settings import CompressSettings, Method
+
+TOKENS, ALONE, TURNS = 512, 4, 3
+"""Tokens timed in batches, texts timed one by one, and times that each is, in turns with the trained model."""
+NEARLY = 0.95
+"""A candidate that seemed so fast for a moment is left to its certificate."""
+
+GRAPH_SECONDS = 12.0
+"""About what exporting a graph of 12 layers, writing it twice and compiling it twice takes."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An engine, and how its matrices are kept."""
+
+    kind: Kind
+    method: str
+    """packed: bfloat16 or int8; openvino: float, weights or int8."""
+
+    @property
+    def title(self) -> Message:
+        """Return its name for people."""
+        return message(f"make.engine_{self.kind}_{self.method}")
+
+
+@dataclass(frozen=True)
+class Timed:
+    """A candidate's engine on disk, and how many times as fast as the trained model it was for a moment."""
+
+    candidate: Candidate
+    folder: Path
+    batched: float
+    single: float
+
+    @property
+    def rank(self) -> tuple[bool, float]:
+        """Return what the best has most of: faster both ways first, then by both together."""
+        return min(self.batched, self.single) > NEARLY, self.batched * self.single
+
+
+PACKED = (Candidate("packed", "bfloat16"), Candidate("packed", "int8"))
+GRAPHS = (Candidate("openvino", "weights"), Candidate("openvino", "float"))
+INTEGERS = Candidate("openvino", "int8")
+
+
+def candidates(method: Method, *, packable: bool = True) -> tuple[Candidate, ...]:
+    """Return what a method asks to be tried, cheap ones first; `packable` tells whether torch's way takes the model."""
+    wanted = {"int8": {"int8"}, "weights": {"weights"}, "float": {"bfloat16", "float"}}.get(method)
+    return tuple(
+        one
+        for one in (*PACKED, *GRAPHS, INTEGERS)
+        if (wanted is None or one.method in wanted)
+        and (one.kind != "packed" or packable)
+        and (one.method != "bfloat16" or bf16_is_fast())
+    )
+
+
+class Screening:
+    """Makes and times candidates for one trained model, each in a folder of its own below `place`.
+
+    Args:
+        folder: the trained model.
+        trained: its engine.
+        shown: texts that int8 learns the ranges of activations from.
+        features: texts to time with.
+        place: where the folders may lie, made here; the caller removes it.
+        settings: of the compression.
+        report: where it is told what each did.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        trained: Engine,
+        shown: Sequence[Features],
+        features: Sequence[Features],
+        place: Path,
+        settings: CompressSettings,
+        report: Report,
+    ) -> None:
+        self.folder, self.trained, self.shown, self.place = folder, trained, shown, place
+        self.settings, self.report = settings, report
+        place.mkdir(parents=True)
+        drawn = np.random.default_rng(settings.seed).permutation(len(features))
+        sizes = np.cumsum([len(features[place].ids) for place in drawn])
+        chosen = [features[place] for place in drawn[: 1 + int(np.searchsorted(sizes, TOKENS))]]
+        batched = [[chosen[row] for row in rows] for rows in batches([len(one.ids) for one in chosen])]
+        self._work = batched, [[one] for one in chosen[:ALONE]]
+        self._graph: Any = None
+        for _ in range(2):  # what is made on first use is not timed
+            batched_seconds, single_seconds = (seconds(trained.outputs, work, time.perf_counter) for work in self._work)
+        self.seconds_a_token = batched_seconds / sum(len(one.ids) for one in chosen)
+        """Of the trained model, in batches."""
+        self._spent = batched_seconds + single_seconds
+
+    def expected(self) -> float:
+        """Return about how many seconds `run` takes, 8-bit integers in OpenVINO apart."""
+        tries = candidates(self.settings.method, packable=self._packable)
+        graphs = any(one.kind == "openvino" for one in tries)
+        return GRAPH_SECONDS * graphs + 2 * len(tries) * (TURNS + 1) * self._spent
+
+    @property
+    def _packable(self) -> bool:
+        return isinstance(self.trained, TorchEngine) and applies(self.trained.model)
+
+    def run(self) -> list[Timed]:
+        """Return the candidates that run here, the best first."""
+        found: list[Timed] = []
+        for one in candidates(self.settings.method, packable=self._packable):
+            if one != INTEGERS or self._may_win(found):
+                found += self._timed(one)
+        return sorted(found, key=lambda one: one.rank, reverse=True)
+
+    def _timed(self, one: Candidate) -> list[Timed]:
+        target = self.place / f"{one.kind}-{one.method}"
+        try:
+            self._make(one, target)
+            engine = open_engine(target, prefer=one.kind)
+        except (RuntimeError, AttributeError, NotImplementedError) as error:  # a library without these products
+            why = str(error).splitlines()[0]
+            self.report.note(
+                message("make.candidate_does_not_run", name=self.folder.name, candidate=one.title, error=why)
+            )
+            return []
+        batched, single = (self._times_as_fast(engine, work) for work in self._work)
+        engine.close()
+        name, title = self.folder.name, one.title
+        self.report.note(message("make.candidate_timed", name=name, candidate=title, batched=batched, single=single))
+        return [Timed(one, target, batched, single)]
+
+    def _make(self, one: Candidate, target: Path) -> None:
+        if one.kind == "packed":
+            pack(self.folder, target, one.method, self.settings)
+            return
+        if self._graph is None:
+            self._graph = export(self.folder, cast(Head, task_of(read_manifest(self.folder)).head))
+        settings = self.settings.replace(method=one.method)
+        quantize(self.folder, self.shown, target, settings, self.report, graph=self._graph)
+
+    def _may_win(self, found: Sequence[Timed]) -> bool:
+        """Return whether 8-bit integers may make a graph the fastest, by what they gain in one product."""
+        graph = next((one for one in found if one.candidate.kind == "openvino"), None)
+        if graph is None:
+            return True
+        gain = product_gain()
+        bound = graph.batched * gain * graph.single * gain
+        best = max(one.batched * one.single for one in found)
+        if bound > max(1.0, best):
+            return True
+        name, title = self.folder.name, INTEGERS.title
+        self.report.note(message("make.candidate_cannot_win", name=name, candidate=title, gain=gain))
+        return False
+
+    def _times_as_fast(self, engine: Engine, work: Sequence[Sequence[Features]]) -> float:
+        """Return the trained model's seconds by an engine's, of each the least of some turns."""
+        least = [float("inf"), float("inf")]
+        for turn in range(TURNS + 1):  # what is made on first use is not timed
+            for place, one in enumerate((self.trained, engine)):
+                took = seconds(one.outputs, work, time.perf_counter)
+                least[place] = min(least[place], took) if turn else least[place]
+        return least[0] / least[1]
+
+
+def pack(folder: Path, target: Path, number: str, settings: CompressSettings) -> Path:
+    """Write a copy of a model folder that torch answers with packed matrices; they are packed as the engine starts."""
+    with new_folder(
+        target, kind="model", settings=settings.model_dump(mode="json"), sources=[source_of(folder)]
+    ) as out:
+        copy_files(folder, out.path)
+        file = out.path / ENGINES["packed"]
+        file.parent.mkdir()
+        write_json(file, {"number": number})
+        out.facts.update(read_manifest(folder).facts)
+        out.facts["engine"] = {
+            "format": "packed",
+            "runtime": "torch",
+            "method": number,
+            "bytes": _bytes(folder, number),
+        }
+    return target
+
+
+def _bytes(folder: Path, number: str) -> int:
+    """Return the bytes of the weights once they are packed."""
+    from safetensors import safe_open
+
+    width, total = {"bfloat16": 2, "int8": 1}[number], 0
+    for file in folder.glob("*.safetensors"):
+        with safe_open(file, "numpy") as tensors:
+            for name in tensors.keys():  # noqa: SIM118 - not a dict
+                shape = tensors.get_slice(name).get_shape()
+                packed = ".layer." in name and len(shape) == 2
+                total += int(np.prod(shape)) * (width if packed else 4)
+    return total
+
+
+def product_gain(rows: int = 256, width: int = 384, turns: int = 5) -> float:
+    """Return how many times as fast OpenVINO multiplies in 8-bit integers as otherwise, at an encoder's sizes, on all cores."""
+    import openvino
+    from openvino import opset13 as ops
+
+    from noria.infer.openvino import options
+
+    random = np.random.default_rng(0)
+    matrix = random.normal(size=(4 * width, width)).astype(np.float32)
+    given = random.normal(size=(rows, width)).astype(np.float32)
+    least = []
+    for integers in (False, True):
+        parameter = ops.parameter([rows, width], np.float32)
+        left, right = parameter, ops.constant(matrix)
+        if integers:
+            left = ops.fake_quantize(left, -4.0, 4.0, -4.0, 4.0, 256)
+            edge = np.abs(matrix).max(1, keepdims=True)
+            right = ops.fake_quantize(right, -edge, edge, -edge, edge, 255)
+        model = openvino.Model([ops.matmul(left, right, False, True)], [parameter])
+        request = openvino.Core().compile_model(model, "CPU", options(cores())).create_infer_request()
+        took = []
+        for _ in range(turns):
+            start = time.perf_counter()
+            request.infer([given])
+            took.append(time.perf_counter() - start)
+        least.append(min(took))
+    return least[0] / least[1]
