@@ -282,8 +282,11 @@ def _written(sample: Mapping[str, Any] | None) -> list[str]:
     """Return a sample of what the model writes, as lines of the card."""
     if not sample:
         return []
-    texts = [f"> **{' '.join(one['prompt'].split())}** {' '.join(one['text'].split())}" for one in sample["texts"]]
-    return ["## What it writes", "", "By itself, and after the words in bold.", "", *"\n\n".join(texts).split("\n"), ""]
+    lines = []
+    for one in sample["texts"]:
+        begun, written = (" ".join(one[name].split()) for name in ("prompt", "text"))
+        lines += [f"> {f'**{begun}** ' if begun else ''}{written or '(nothing)'}", ""]
+    return ["## What it writes", "", "By itself, and after the words in bold.", "", *lines]
 
 
 def _seen(facts: Mapping[str, Any]) -> list[str]:
