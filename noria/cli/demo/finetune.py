@@ -148,6 +148,7 @@ def ledger_line(facts: dict[str, Any], figures: Sequence[Figure]) -> str:
         main.text(),
         f"paired difference {gain.value:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}]: {facts['verdict']}",
     ]
+    parts += [Figure(**raw).text() for raw in (facts.get("companion") or {}).get("figures", [])[:1]]
     if "calibration error" in named:
         parts.append(f"calibration error {named['calibration error'].value:.3f}")
     parts.append(
@@ -170,7 +171,7 @@ def _reported(facts: dict[str, Any]) -> dict[str, Any]:
         "best_step",
         "curves",
     )
-    return {name: facts[name] for name in names}
+    return {name: facts[name] for name in names} | {"companion": facts.get("companion")}
 
 
 BASE = Stage("base", message("demo.base.title"), plan_base, run_base, outputs=("e5", "base"))

@@ -30,6 +30,8 @@ def test_the_ledger_says_who_wins():
     assert "accuracy 0.88" in line
     assert "+0.030 [+0.012, +0.047]: beats the baseline" in line
     assert "700 steps, 2.0 epochs at 4,800 tokens/s" in line
+    joined = {"companion": {"figures": [Figure("accuracy of the model alone", 0.861, 1_000).as_dict()]}}
+    assert "accuracy of the model alone 0.861" in finetune.ledger_line({**FACTS, **joined}, figures(0.03, 0.012, 0.047))
     lost = finetune.ledger_line({**FACTS, "verdict": "baseline wins"}, figures(-0.03, -0.05, -0.01))
     assert "-0.030 [-0.050, -0.010]: baseline wins" in lost
 

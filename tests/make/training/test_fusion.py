@@ -13,6 +13,8 @@ from noria.core.folder import read_manifest, verify
 from noria.core.progress import Report
 from noria.infer.choose import open_engine
 from noria.infer.engine import answer
+from noria.make.compress.recipe import compress_model
+from noria.make.compress.settings import CompressSettings
 from noria.make.compress.trim import trim
 from noria.make.evaluate.judge import judge
 from noria.make.evaluate.predict import answer_rows
@@ -143,6 +145,28 @@ def test_a_copy_keeps_the_companion_and_a_model_made_from_it_does_not(fused: Pat
     finetune(task_for(cut.name), fused, *files, tmp_path / "next", alone, Report())
     assert "companion" not in verify(tmp_path / "next").facts
     assert not (tmp_path / "next" / FILE).exists()
+
+
+@pytest.mark.parametrize("fused", ["texts", "spans"], indirect=True)
+def test_a_compressed_copy_is_certified_and_served_with_the_companion(fused: Path, tmp_path: Path):
+    task = open_task(fused)
+    rows = read_rows(fused.parent / "test.jsonl", task)
+    settings = CompressSettings(method="weights", rounds=6)
+    certificate = compress_model(fused, rows, rows, tmp_path / "small", settings, Report(), or_trained=True)
+    assert certificate.figure("agreement").value > 0.9
+    verify(tmp_path / "small")
+    texts = [row["text"] for row in rows]
+    whole, small = open_engine(fused, threads=1), open_engine(tmp_path / "small", threads=1)
+    assert small.task.companion is not None
+    same = [
+        one == other for one, other in zip(*(map(said, answer(each, texts)) for each in (whole, small)), strict=True)
+    ]
+    assert sum(same) > 0.9 * len(same)
+
+
+def said(answer: dict) -> object:
+    """Return what an answer says, without how surely."""
+    return answer.get("label") or [(span["start"], span["end"], span["label"]) for span in answer["spans"]]
 
 
 def test_a_run_that_goes_on_has_the_companion_that_it_began_with(
