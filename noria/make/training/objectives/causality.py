@@ -24,6 +24,7 @@ from torch import nn
 
 from noria.core.errors import FolderError
 from noria.core.messages import message
+from noria.machine import computing
 from noria.make.kernels.cross_entropy import cross_entropy
 from noria.make.quiet import quiet_transformers
 
@@ -104,7 +105,14 @@ def form_of(module: PreTrainedModel) -> Form:
     if isinstance(known, Form):
         return known
     # What a family would say once of its reference code or of masks is said here, where no one hears it.
-    with quiet_transformers(), _at_rest(module), torch.no_grad(), torch.random.fork_rng(devices=[]):
+    # In float32, whatever it is trained in: rounding is not to pass for a look at later tokens.
+    with (
+        quiet_transformers(),
+        _at_rest(module),
+        torch.no_grad(),
+        torch.random.fork_rng(devices=[]),
+        computing("fp32"),
+    ):
         torch.manual_seed(0)
         form = _tried(module)
     module.__dict__["noria_form"] = form
