@@ -16,6 +16,7 @@ from noria.core.progress import Report
 from noria.make.kernels import bert
 from noria.make.models.adapt import adapt, freeze
 from noria.make.models.adapt_settings import AdapterSettings
+from noria.make.tokens.batches import Batch
 from noria.make.training.finetune import examples, frozen_states
 from noria.make.training.finetune.examples import Examples
 from noria.tasks.padding import Padding
@@ -117,3 +118,21 @@ def test_fine_tuning_takes_it_where_it_pays_and_learns_the_same(tmp_path: Path):
         torch.testing.assert_close(one, weights[1][name], atol=1e-4, rtol=1e-3, msg=name)
     once = settings.replace(steps=1)
     assert frozen_states.with_frozen_states(collate, task, small(frozen=2), rows, once, tmp_path, bf16=False) is collate
+
+
+def test_of_some_rows_no_others_are_computed(tmp_path: Path) -> None:
+    module, rows, asked = small(frozen=2).eval(), texts(), set[int]()
+
+    def collate(numbers: np.ndarray) -> Batch:
+        asked.update(numbers.tolist())
+        return examples.texts(rows, Padding(), numbers)
+
+    together = [np.array([4, 0, 1]), np.array([3, 5, 2])]
+    kept = frozen_states.precompute(collate, module, 2, rows, together, tmp_path, bf16=False)
+    some = rows.some(2)
+    found = kept.only(some).outputs(module, some)
+    assert len(asked) == 2
+    whole = kept.outputs(module, some)
+    assert len(asked) == 6
+    for one, other in zip(found, whole, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)

@@ -161,7 +161,8 @@ def _without_steps(
     timed = Timed(1e15, budget.row_seconds, judge.rows)  # no step is taken, and that takes no time
     plan = fit_plan(Plan("", 0, machine, 0.0), budget, timed, 1, 1.0) if budget.seconds else Plan("", 0, machine, 0.0)
     with computing(machine.number_type), torch.no_grad(), budget.part("judging"):
-        found = judge.of(plan.judged_rows or judge.rows)(module.eval())
+        # Judged once, nothing is asked for twice.
+        found = replace(judge.of(plan.judged_rows or judge.rows), kept=None)(module.eval())
     return TrainResult(
         steps=0,
         tokens=int(share * sum(training.lengths)),
@@ -215,7 +216,10 @@ class Judge:
 
     def of(self, rows: int) -> Judge:
         """Return what judges by so many of the rows, evenly over all."""
-        return replace(self, valid=self.valid.some(rows))
+        if rows >= self.rows:
+            return self
+        some = self.valid.some(rows)
+        return replace(self, valid=some, kept=self.kept and self.kept.only(some))
 
     def __call__(self, module: nn.Module) -> Evaluation:
         """Return what the rows say."""

@@ -8,6 +8,7 @@ that is resumed computes what it needs again, in the same batches: the same bits
 
 from __future__ import annotations
 
+import copy
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
@@ -134,11 +135,17 @@ class KeptStates:
     ) -> None:
         self._collate, self._base, self.below = collate, base, below
         self._lengths, self._starts, self.states = lengths, starts, states
-        self.batches, self._numbers = batches, {id(one): number for number, one in enumerate(features)}
-        self._home = np.empty(len(lengths), dtype=np.int64)
+        self._numbers = {id(one): number for number, one in enumerate(features)}
+        self._begin(batches)
+
+    def _begin(self, batches: Sequence[np.ndarray]) -> None:
+        self.batches, self._home = batches, np.empty(len(self._lengths), dtype=np.int64)
         for number, rows in enumerate(batches):
             self._home[rows] = number
         self._missing = set(range(len(batches)))
+
+    def _numbers_of(self, some: Examples) -> np.ndarray:
+        return np.array([self._numbers[id(one)] for one in some.features], dtype=np.int64)
 
     def __call__(self, numbers: np.ndarray) -> Batch:
         """Return the batch of some windows."""
@@ -153,10 +160,19 @@ class KeptStates:
         tensors |= {"states": found, "below": torch.tensor(self.below)}
         return Batch(tensors, batch.rows, batch.tokens, batch.share)
 
+    def only(self, some: Examples, tokens_per_batch: int = 8192) -> KeptStates:
+        """Return a collator of some of the windows alone: what is asked of it computes no others, and nothing that was computed
+        before is taken for it, so that a run that goes on has the same bits.
+        """
+        numbers, chosen = self._numbers_of(some), copy.copy(self)
+        buckets = length_buckets(some.lengths, tokens_per_batch, seed=0, epoch=0)
+        chosen._begin([numbers[places] for places in buckets])
+        return chosen
+
     @torch.no_grad()
     def outputs(self, module: nn.Module, some: Examples, tokens_per_batch: int = 8192) -> list[np.ndarray]:
         """Return what the head gives for some of the windows, as `predict` does."""
-        numbers = np.array([self._numbers[id(one)] for one in some.features])
+        numbers = self._numbers_of(some)
         found: list[np.ndarray] = [np.empty(0)] * len(numbers)
         for places in length_buckets(some.lengths, tokens_per_batch, seed=0, epoch=0):
             batch = self(numbers[places])
