@@ -27,6 +27,8 @@ from noria.tasks.task import Task, Weights
 from .examples import Examples, evenly
 
 Light = NgramCompanion | ChainCompanion
+MOST_TOKENS = 1_500_000
+"""That a chain is fitted to at most: each takes 0.4 kB of memory."""
 WEIGHED = 300
 """Valid rows by which a tagger's weights are fitted at most: two numbers need no more, and every row is gone over often."""
 
@@ -36,10 +38,12 @@ def fitting_of(task: Task, wanted: bool) -> Callable[[Examples], Light] | None:
     if task.name == "classify":
         return lambda training: fit_ngrams(task, training.rows)
     if wanted and task.name == "tag" and isinstance(task, Tag):
-        return lambda training: ChainCompanion(
-            fit_chain(task, training.rows, training.features, training.targets, training.owners), len(training.rows)
-        )
+        return lambda training: _chain(task, training.within(MOST_TOKENS))
     return None
+
+
+def _chain(task: Tag, some: Examples) -> ChainCompanion:
+    return ChainCompanion(fit_chain(task, some.rows, some.features, some.targets, some.owners), len(some.rows))
 
 
 def read_kept(file: Path) -> Light | None:
