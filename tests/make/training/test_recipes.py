@@ -73,6 +73,7 @@ COSTS = st.builds(
     forward=st.floats(1e-7, 1e-2),
     step=st.floats(1e-6, 1e-1),
     tokens=st.integers(10, 10**8),
+    rows=st.integers(1, 10**7),
     kept=st.booleans(),
 )
 

@@ -47,6 +47,8 @@ from .heads import HeadTraining, training_of_head
 
 TRIED = 0.03
 """Share of the budget in which a forward pass and a step are timed, once they were taken a first time."""
+BACKWARD = 2
+"""Backward a pass has so many times the products that it has forward."""
 PART = 128
 """Tokens that are taken first: on a slow machine a whole batch takes seconds."""
 ADAM = 4_000_000
@@ -210,7 +212,8 @@ class _Beginning:
         limit = TRIED / 2 * (self.budget.seconds or 0.0)
         batch = self.collate(part)
         self._step_seconds(batch)  # what is loaded and built once is not the batch's
-        forward, step = self._forward_seconds(batch) / batch.tokens, self._step_seconds(batch) / batch.tokens
+        forward = min(self._forward_seconds(batch) for _ in range(2)) / batch.tokens
+        step = (1 + BACKWARD) * forward  # of so few tokens a step is mostly what it takes however many there are
         whole_batch = self.collate(whole)
         if step * whole_batch.tokens < limit:
             batch = whole_batch
@@ -220,7 +223,7 @@ class _Beginning:
         tokens = sum(self.training.lengths)
         step += learning / ADAM * _adam_seconds() * len(self._buckets(self.training)) / tokens
         kept = frozen_states.can_keep(self.module, self.training, self.work.parent, bf16=self.bf16)
-        return Costs(self.depth, forward, step, tokens, kept)
+        return Costs(self.depth, forward, step, tokens, len(self.training.rows), kept)
 
     @property
     def bf16(self) -> bool:
@@ -259,7 +262,10 @@ class _Beginning:
         after = min(after + budget.final_rows * (row + budget.figure_seconds), FIGURES * whole)
         # Judging from kept states costs little more than computing them once.
         times = 1.5 if costs.kept else self.settings.evaluations + 1
-        return max(whole - budget.spent() - MARGIN * after - min(times * rows * row, JUDGING * whole), whole / 10)
+        others = MARGIN * after + min(times * rows * row, JUDGING * whole)
+        # As in the plan of the steps, a third of the budget is for learning, where the bound has room.
+        least = min(whole / 3, budget.latest() - budget.spent() - others)
+        return max(whole - budget.spent() - others, least, whole / 10)
 
     def shape(self, recipe: Recipe) -> None:
         """Cut the module to the recipe's layers, and keep what does not learn at rest."""

@@ -1,6 +1,6 @@
 """Which recipe a budget is spent on: what each would cost here is measured, and the deepest that sees enough epochs is taken.
 
-    costs = Costs(depth=12, forward=2e-4, step=9e-4, tokens=677_000)
+    costs = Costs(depth=12, forward=2e-4, step=9e-4, tokens=677_000, rows=13_800)
     choose(costs, lambda layers: 170.0)            # Recipe(layers=8, frozen=8, share=1.0, epochs=0.0)
 
 A linear head on layers at rest learns from every row for the price of reading it once (linear probing); the topmost layers,
@@ -30,6 +30,8 @@ worth more than once over all of them (entities of a newspaper, 4 of 12 layers: 
 head on all (0.81): every row has many targets."""
 SAMPLED = ((1 / 2, 0.3), (1 / 3, 0.0))
 """Then so much of the encoder is kept, where so large a share of the rows can be taken; the upper half of that learns."""
+LEAST_ROWS = 1000
+"""Of those that are taken."""
 FITTING = 0.05
 """Share of the time that fitting linear heads takes."""
 
@@ -46,6 +48,8 @@ class Costs:
     """Seconds a token takes forward, backward and through the optimiser where all layers learn."""
     tokens: int
     """Of the training rows."""
+    rows: int
+    """How many there are."""
     kept: bool = True
     """The states below what learns can be kept, so that they are computed once."""
 
@@ -129,7 +133,8 @@ def _sampled(costs: Costs, available: Callable[[int], float]) -> Recipe:
         layers = max(1, round(kept * costs.depth))
         learning = max(1, round(layers / 2))
         whole = costs.head(layers) + SAMPLED_EPOCHS * costs.epoch(layers, learning)
-        share = (1 - FITTING) * available(layers) / whole
+        # What is measured on a busy machine is mended on the way by more steps, which then have rows to learn from.
+        share = max((1 - FITTING) * available(layers) / whole, min(1.0, LEAST_ROWS / costs.rows))
         if share >= least:
             break
     return Recipe(layers, learning, min(1.0, share), SAMPLED_EPOCHS * max(1.0, share))
