@@ -18,6 +18,7 @@ from .start import started
 NAMES = (
     "answers",
     "budget",
+    "classify",
     "diffusion",
     "drivers",
     "events",
@@ -58,7 +59,7 @@ def run(
     Parameters
     ----------
     name
-        One of answers, budget, diffusion, drivers, events, finetune, gate, growth, lifetime, localdays, lora, packing, pretrain,
+        One of answers, budget, classify, diffusion, drivers, events, finetune, gate, growth, lifetime, localdays, lora, packing, pretrain,
         promote, recovery, resume, scaling, serve, share_forecast, stream, tokenize, tokenizer, trials, wheel; or all.
     quick
         Fewer and shorter repeats: each benchmark ends within five minutes.

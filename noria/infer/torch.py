@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 import transformers
+from safetensors.torch import load_file
 from tokenizers import Tokenizer
 
 from noria.core.errors import FolderError, SettingError
@@ -32,7 +33,7 @@ from .engine import AUTO_CLASSES, Kind, end_ids_for, generate_one, in_parts, log
 from .kv_cache import KVCache, open_cache
 from .nets import LSTM, Lstm, Net
 from .scheduler import BatchScheduler
-from .unpadded import Unpadded, applies
+from .unpadded import SCALES, Unpadded, applies
 
 Number = Literal["float32", "bfloat16", "int8", "measured"]
 _FASTER = 0.9
@@ -159,7 +160,9 @@ class TorchEngine:
     def _pack(self, number: Literal["float32", "bfloat16", "int8"]) -> None:
         self.kind = "torch" if number == "float32" else "packed"
         if applies(self.model):
-            self._unpadded = Unpadded(self.model, number)
+            file = self.folder / SCALES
+            scales = load_file(file) if number == "int8" and file.is_file() else {}
+            self._unpadded = Unpadded(self.model, number, [scales[str(place)] for place in range(len(scales))])
         elif number != "float32":
             raise SettingError(
                 message("infer.cannot_packed", name=self.folder.name),

@@ -5,14 +5,16 @@
 
 Everything but attention is done for all tokens at once, attention for the texts of one length together. The three products
 that read the same states are one, and where a head reads only the first token the last layer computes only that token's. In
-"int8" products are of 8-bit integers: a scale for every row of a matrix, and one for all tokens of a pass.
+"int8" products are of 8-bit integers: a scale for every row of a matrix and for every token, and outliers of activations moved
+into the matrices where `smoothing` has seen some texts (Xiao et al. 2023, "SmoothQuant"). On MiniLM and e5-small those two
+brought the error of last states from 0.42 of their spread to 0.13 and 0.10.
 T tokens of all texts, D width, H heads, W width of a head.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain, groupby
 from typing import Any, Literal
@@ -27,6 +29,10 @@ from noria.machine import bf16_is_native
 Number = Literal["float32", "bfloat16", "int8"]
 ROWS = 8
 """The number of tokens of a pass is a multiple of this: oneDNN makes its code anew for a number that it has not seen lately."""
+SHARE = 0.7
+"""Share of the outliers that is moved; 0.5 and 0.85 erred more on both."""
+SCALES = "engine/packed.safetensors"
+"""Where a folder holds what `smoothing` found: one vector a product, by its number."""
 Product = Callable[[torch.Tensor], torch.Tensor]
 _HEADS = ("BertForSequenceClassification", "BertForTokenClassification", "BertForQuestionAnswering", "BertModel")
 
@@ -77,12 +83,13 @@ class Unpadded:
     Args:
         module: a BERT, with or without a head, in evaluation mode. Its matrices are read when this is made: not later.
         number: type of matrix products. States between them are in bfloat16 with it, else in float32.
+        scales: for int8 what `smoothing` gave, a vector for every product.
     """
 
-    def __init__(self, module: Any, number: Number = "float32") -> None:
+    def __init__(self, module: Any, number: Number = "float32", scales: Sequence[torch.Tensor] = ()) -> None:
         self._module, self._bert = module, module.base_model
         self._dtype = torch.bfloat16 if number == "bfloat16" else torch.float32
-        self._number = number
+        self._number, self._scales = number, iter(scales)
         self._heads = module.config.num_attention_heads
         self._first_only = type(module).__name__ == _HEADS[0]
         with torch.inference_mode():
@@ -174,9 +181,7 @@ class Unpadded:
     def _made(self, weight: torch.Tensor, bias: torch.Tensor, *, active: bool = False) -> Product:
         """Return the product with a matrix (out, in), packed where that pays; `active` puts a GELU after it."""
         if self._number == "int8":
-            matrix = _in_integers(weight, bias)
-            product = torch.ops.quantized.linear_dynamic
-            return lambda x: F.gelu(product(x, matrix, True)) if active else product(x, matrix, True)
+            return _in_integers(weight, bias, next(self._scales, None), active=active)
         bias = bias.to(self._dtype)
         if self._number == "bfloat16" and bf16_is_native():
             # float32 gains nothing by packing: MKL's products of so few rows are as fast without.
@@ -203,12 +208,57 @@ def _product(linear: nn.Linear, dtype: torch.dtype) -> Product:
     return lambda x: F.linear(x, linear.weight.to(dtype), linear.bias.to(dtype))
 
 
-def _in_integers(weight: torch.Tensor, bias: torch.Tensor) -> Any:
-    """Return a matrix packed as 8-bit integers with a scale for every row (out)."""
-    scales = weight.detach().float().abs().amax(1).clamp_min(1e-8) / 127
+def _in_integers(weight: torch.Tensor, bias: torch.Tensor, scale: torch.Tensor | None, *, active: bool) -> Product:
+    """Return the product with a matrix as 8-bit integers, a scale for every row (out) and for every token."""
+    weight = weight.detach().float() * (1 if scale is None else scale)
+    steps = weight.abs().amax(1).clamp_min(1e-8) / 127
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch has no other way to these products, and says that the type will go
         rounded = torch.quantize_per_channel(
-            weight.detach().float(), scales.double(), torch.zeros(len(scales), dtype=torch.long), 0, torch.qint8
+            weight, steps.double(), torch.zeros(len(steps), dtype=torch.long), 0, torch.qint8
         )
-    return torch.ops.quantized.linear_prepack(rounded, bias.detach().float())
+    matrix = torch.ops.quantized.linear_prepack(rounded, torch.zeros(len(steps)))
+    bias, inverse = bias.detach().float(), None if scale is None else 1 / scale
+
+    def product(x: torch.Tensor) -> torch.Tensor:
+        x = x if inverse is None else x * inverse
+        # With the largest of each at one, the step that torch takes for all tokens suits every one of them.
+        largest = x.abs().amax(-1, keepdim=True).clamp_min(1e-6)
+        # Of AVX2 the sum of two products of 8 bits overflows 16: the last argument leaves activations 7.
+        y: torch.Tensor = torch.ops.quantized.linear_dynamic(x / largest, matrix, True).mul_(largest).add_(bias)
+        return F.gelu(y) if active else y
+
+    return product
+
+
+class _Seen(Unpadded):
+    """Notes the largest activation of every column that a product takes, and the largest weight."""
+
+    def __init__(self, module: Any) -> None:
+        self.largest: list[tuple[torch.Tensor, torch.Tensor]] = []
+        super().__init__(module)
+
+    def _made(self, weight: torch.Tensor, bias: torch.Tensor, *, active: bool = False) -> Product:
+        product, place = super()._made(weight, bias, active=active), len(self.largest)
+        weights = weight.detach().abs().amax(0)
+        self.largest.append((torch.zeros_like(weights), weights))
+
+        def noted(x: torch.Tensor) -> torch.Tensor:
+            self.largest[place] = torch.maximum(self.largest[place][0], x.abs().amax(0)), weights
+            return product(x)
+
+        return noted
+
+
+def smoothing(module: Any, batches: Iterable[Sequence[Sequence[int]]]) -> list[torch.Tensor]:
+    """Return for each product of a module of `applies` what its columns are divided by, and its matrix multiplied with.
+
+    Args:
+        module: in float32.
+        batches: texts like those to come, as token ids.
+    """
+    seen = _Seen(module)
+    for texts in batches:
+        seen(texts)
+    found = [(act.clamp_min(1e-5) ** SHARE) / (weight.clamp_min(1e-5) ** (1 - SHARE)) for act, weight in seen.largest]
+    return [one / one.mean() for one in found]

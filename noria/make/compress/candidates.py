@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+import torch
+from safetensors.torch import save_file
 
 from noria.core.folder import new_folder, read_manifest, source_of, write_json
 from noria.core.messages import Message, message
@@ -23,7 +25,7 @@ from noria.core.progress import Report
 from noria.infer.choose import open_engine
 from noria.infer.engine import ENGINES, Engine, Kind
 from noria.infer.torch import TorchEngine
-from noria.infer.unpadded import applies
+from noria.infer.unpadded import SCALES, applies, smoothing
 from noria.machine import bf16_is_fast, cores
 from noria.make.models.load import Head
 from noria.tasks.task import Features, task_of
@@ -162,12 +164,18 @@ class Screening:
 
     def _make(self, one: Candidate, target: Path) -> None:
         if one.kind == "packed":
-            pack(self.folder, target, one.method, self.settings)
+            pack(self.folder, target, one.method, self.settings, self._scales() if one.method == "int8" else [])
             return
         if self._graph is None:
             self._graph = export(self.folder, cast(Head, task_of(read_manifest(self.folder)).head))
         settings = self.settings.replace(method=one.method)
         quantize(self.folder, self.shown, target, settings, self.report, graph=self._graph)
+
+    def _scales(self) -> list[torch.Tensor]:
+        shown = [one.ids for one in self.shown]
+        assert isinstance(self.trained, TorchEngine)
+        parts = batches([len(ids) for ids in shown])
+        return smoothing(self.trained.model, ([shown[place] for place in places] for places in parts)) if shown else []
 
     def _may_win(self, found: Sequence[Timed]) -> bool:
         """Return whether 8-bit integers may make a graph the fastest, by what they gain in one product."""
@@ -193,8 +201,18 @@ class Screening:
         return least[0] / least[1]
 
 
-def pack(folder: Path, target: Path, number: str, settings: CompressSettings) -> Path:
-    """Write a copy of a model folder that torch answers with packed matrices; they are packed as the engine starts."""
+def pack(
+    folder: Path, target: Path, number: str, settings: CompressSettings, scales: Sequence[torch.Tensor] = ()
+) -> Path:
+    """Write a copy of a model folder that torch answers with packed matrices; they are packed as the engine starts.
+
+    Args:
+        folder: the trained model.
+        target: the folder to write.
+        number: bfloat16 or int8.
+        settings: of the compression.
+        scales: for int8 what `noria.infer.unpadded.smoothing` gave.
+    """
     with new_folder(
         target, kind="model", settings=settings.model_dump(mode="json"), sources=[source_of(folder)]
     ) as out:
@@ -202,6 +220,8 @@ def pack(folder: Path, target: Path, number: str, settings: CompressSettings) ->
         file = out.path / ENGINES["packed"]
         file.parent.mkdir()
         write_json(file, {"number": number})
+        if scales:
+            save_file({str(place): one for place, one in enumerate(scales)}, out.path / SCALES)
         out.facts.update(read_manifest(folder).facts)
         out.facts["engine"] = {
             "format": "packed",
