@@ -27,7 +27,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from noria.machine import cores
+from noria.machine import cores, isa
 
 from .line import Line, compare
 from .load import Load, load
@@ -35,6 +35,8 @@ from .peers import NAMES
 from .served import make_classifier, served
 
 CLIENTS = (1, 16, 64)
+WANTED = {"AMX": (2.0, 4.0, 5.0), "AVX2": (1.3, 2.0, 2.0)}
+"""How many times the requests a second of the better LitServe are wanted, at each number of clients."""
 SHARE = 2 / 3
 """Of what the slower of two manages, at which latencies are compared: a queue forms, and does not grow."""
 TEXTS = 500
@@ -99,7 +101,7 @@ def _lines(
                     told = load(given)
                     for part in ("p50", "p99"):
                         found.setdefault((f"{name} beside {key}", clients, part), []).append(told[part])
-    return [*_compared(found), *_overheads(found, bare)]
+    return [*_compared(found), *_wanted(found), *_overheads(found, bare)]
 
 
 def _compared(found: dict[tuple[str, int, str], list[float]]) -> list[Line]:
@@ -141,6 +143,16 @@ def _compared(found: dict[tuple[str, int, str], list[float]]) -> list[Line]:
                     higher_is_better=False,
                 )
             )
+    return lines
+
+
+def _wanted(found: dict[tuple[str, int, str], list[float]]) -> list[Line]:
+    lines, peers = [], [name for name in NAMES if name.startswith("LitServe")]
+    for clients, times in zip(CLIENTS, WANTED["AMX" if isa() == "AMX" else "AVX2"], strict=True):
+        best = max((found[peer, clients, "rate"] for peer in peers), key=statistics.geometric_mean)
+        measured, told = f"requests a second, {clients} client{'s' * (clients > 1)}", [times * rate for rate in best]
+        peer = f"wanted: {times:g} times as many as the better LitServe"
+        lines.append(compare("serve", measured, found["noria", clients, "rate"], told, peer, "requests/s"))
     return lines
 
 
