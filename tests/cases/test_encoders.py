@@ -30,6 +30,7 @@ from noria.make.training.finetune.prepare import prepare_model
 from noria.make.training.finetune.recipe import finetune
 from noria.make.training.objectives.supervised import pooled as pooled_in_training
 from noria.make.training.settings import FinetuneSettings
+from noria.tasks.companion import open_task
 from noria.tasks.padding import Padding, padding_of, usable_length
 from noria.tasks.pooling import MODES, pooled, sentence_folder
 from noria.tasks.task import read_rows, task_for, task_of
@@ -88,7 +89,7 @@ def test_rows_csv_trains_a_base_of_any_family_and_is_served_alike(family: str, t
         )
         config = json.loads((out / "config.json").read_text(encoding="utf-8"))
         assert config["pad_token_id"] == 0
-        task = task_of(read_manifest(out))
+        task = open_task(out)
         rows = read_rows(CASES / "rows.csv", task)[:9]
         module, tokenizer = load(out, "sequence", task.labels)
         trained = answer_rows(task, module, tokenizer, rows, 32)
