@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from benchmarks.wheel import BARS, Bars, lines_of, seconds_in
 from noria.core.figure import Figure
 from noria.core.messages import message, term
+from noria.core.progress import Report
 
 gains = st.tuples(st.floats(-0.3, 0.3), st.floats(0.001, 0.1), st.floats(0.001, 0.1)).map(
     lambda one: (one[0], one[0] - one[1], one[0] + one[2])
@@ -77,8 +79,9 @@ def test_a_wanted_ratio_is_one_or_more_where_the_bar_is_reached(
         assert line.json()
 
 
-def test_what_is_announced_is_read_from_the_plan() -> None:
+def test_what_is_announced_is_read_from_the_plan(tmp_path: Path) -> None:
     from noria.cli.demo.compress import STAGE
+    from noria.cli.demo.settings import Context, DemoSettings
 
-    assert seconds_in(STAGE.plan(None)) > 0  # type: ignore[arg-type]
+    assert seconds_in(STAGE.plan(Context(tmp_path, DemoSettings(), Report.silent()))) > 0
     assert seconds_in("read 35,124 reviews") == 0
