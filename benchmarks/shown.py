@@ -91,7 +91,8 @@ def _cell(rows: Sequence[dict[str, Any]], language: Language, brief: bool) -> st
     if not rows:
         return ""
     first = rows[0]
-    value = f"{number(first['noria'])} {first['unit']}".strip() + ("" if brief else f", n={first['n']:,}")
+    unit = "" if first["unit"] == "bits/byte" else first["unit"]  # which the row's words say
+    value = f"{number(first['noria'])} {unit}".strip() + ("" if brief else f", n={first['n']:,}")
     beside = [
         f"{WORDS[row['peer_name']][language]} {number(row['peer'])}{'' if brief else _gain(row)}"
         for row in rows
