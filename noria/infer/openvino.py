@@ -29,8 +29,6 @@ import openvino  # noqa: E402 - it would send usage data at the mere import
 
 _WIDTHS = 8
 """Widths of batches are multiples of this, so that shapes are few."""
-SPARE = 64
-"""Tokens of padding in a batch that cost more than computing it in two."""
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids", "position_ids")
 
 
@@ -73,7 +71,7 @@ class OpenVinoEngine:
 
     def forward(self, batch: Sequence[Sequence[int]], types: Sequence[Sequence[int]] | None = None) -> list[np.ndarray]:
         """Return each text's logits; see `Engine`."""
-        if len(parts := like_groups([len(text) for text in batch], self.padding, spare=SPARE)) > 1:
+        if len(parts := like_groups([len(text) for text in batch], self.padding)) > 1:
             return in_parts(self, parts, batch, types)
         types = types if self.padding.types else None
         # Every layer is made ready anew for a shape that it has not seen lately, which takes longer than some padding.

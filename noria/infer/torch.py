@@ -38,8 +38,6 @@ from .unpadded import SCALES, Unpadded, applies
 Number = Literal["float32", "bfloat16", "int8", "measured"]
 _FASTER = 0.9
 # A change of number type must be worth a tenth of the time, or the exact one stays.
-SPARE = 64
-"""Tokens of padding in a batch that cost more than computing it in two."""
 WRITTEN = 256
 """Most tokens that an encoder-decoder writes."""
 
@@ -91,7 +89,7 @@ class TorchEngine:
             raise SettingError(message("infer.head_gives"), found=self.task.head, allowed="outputs()")
         if self._unpadded is not None:
             return self._unpadded(batch, types if self.padding.types else None)
-        if len(parts := like_groups([len(text) for text in batch], self.padding, spare=SPARE)) > 1:
+        if len(parts := like_groups([len(text) for text in batch], self.padding)) > 1:
             return in_parts(self, parts, batch, types)
         types = types if self.padding.types else None
         ids, mask = padded(batch, self.padding)

@@ -106,19 +106,22 @@ def padded(
     return table, mask
 
 
-def like_groups(lengths: Sequence[int], padding: Padding, *, spare: int) -> list[list[int]]:
+SPARE = 64
+"""Tokens of padding in a batch that cost more than computing it in two."""
+
+
+def like_groups(lengths: Sequence[int], padding: Padding) -> list[list[int]]:
     """Return the places of texts to compute together: those of like lengths, or where a model cannot do otherwise of one length.
 
     Args:
         lengths: tokens of each text.
         padding: how the model wants texts filled up.
-        spare: tokens of padding that a group may hold.
     """
     groups: list[list[int]] = []
     width = filled = 0
     for place in sorted(range(len(lengths)), key=lambda place: -lengths[place]):
         filled += width - lengths[place]
-        if not groups or (padding.alike and width != lengths[place]) or filled > spare:
+        if not groups or (padding.alike and width != lengths[place]) or filled > SPARE:
             groups.append([])
             width, filled = lengths[place], 0
         groups[-1].append(place)

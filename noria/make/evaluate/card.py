@@ -12,7 +12,7 @@ from noria import __version__
 from noria.core.caveats import caveats
 from noria.core.figure import Figure
 from noria.core.folder import Source
-from noria.core.messages import message, term
+from noria.core.messages import Message, message, term
 from noria.core.progress import Report
 from noria.tasks.companion import NgramCompanion
 from noria.tasks.measure import Measure, span_set
@@ -138,36 +138,31 @@ def companion_gain(
         source: name of the rows.
     """
     first, joined = task.scores(rows, without)[0], task.scores(rows, answers)[0]
-    gain = paired(joined.counts, first.counts, joined.statistic)
     measure = term(first.name)
     return [
         replace(_figure(first, source), name=message("figures.alone", measure=measure)),
-        Figure(
-            message("figures.above_alone", measure=measure),
-            gain.value,
-            len(rows),
-            gain.low,
-            gain.high,
-            source=source,
-            level=gain.level,
-            note="paired bootstrap over texts",
-        ),
+        _gain(message("figures.above_alone", measure=measure), joined, first, source),
     ]
 
 
 def _difference(model: Measure, baseline: Measure, source: str) -> Figure:
     left, right = (baseline, model) if model.lower_is_better else (model, baseline)
-    gain = paired(left.counts, right.counts, model.statistic)
     measure = term(model.name)
     name = (
         message("figures.below_baseline", measure=measure)
         if model.lower_is_better
         else message("figures.above_baseline", measure=measure)
     )
+    return _gain(name, left, right, source)
+
+
+def _gain(name: Message, better: Measure, other: Measure, source: str) -> Figure:
+    """Return by how much one measure lies above another of the same rows, pair by pair."""
+    gain = paired(better.counts, other.counts, better.statistic)
     return Figure(
         name,
         gain.value,
-        len(model.counts),
+        len(better.counts),
         gain.low,
         gain.high,
         source=source,
