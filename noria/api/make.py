@@ -138,12 +138,12 @@ def pretrain(corpus: Path, *, out: Path, training: PretrainSettings, progress: P
 
 @from_settings("base")
 def base(name: str, *, out: Path, trim_to: tuple[Path, ...] = (), progress: Progress = True) -> Model:
-    """Write a pretrained encoder that arrived with Noria's packages, whole or cut down to your texts.
+    """Write a pretrained model that arrived with Noria's packages, whole or cut down to your texts.
 
         noria.base("e5-small", out="base", trim_to=["客服.csv"])
 
     Args:
-        name: e5-small, which knows a hundred languages; or minilm, English, half as deep.
+        name: e5-small, an encoder which knows a hundred languages; minilm, English, half as deep; or smollm2, a decoder that chats.
         out: the model folder to write.
         trim_to: files of rows or documents whose words stay in the vocabulary; without any it stays whole.
         progress: bars on a terminal, lines where output is piped; False is silent.

@@ -147,21 +147,23 @@ def base(
     trim_to: Annotated[tuple[Path, ...], Parameter(negative="")] = (),
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
-    """Write a pretrained encoder that arrived with Noria's packages, whole or cut down to your texts.
+    """Write a pretrained model that arrived with Noria's packages, whole or cut down to your texts.
 
     e5-small knows a hundred languages, Chinese and English among them; most of
     it is vocabulary, so that --trim-to makes it several times smaller, with the
-    same tokens for your texts. minilm knows English, and is half as deep.
+    same tokens for your texts. minilm knows English, and is half as deep. Both
+    are encoders. smollm2 is a decoder that chats, in English, of 135 M parameters.
 
     Examples::
 
         noria build base e5-small --trim-to 客服.csv --out base
         noria build base minilm --out base-en
+        noria build base smollm2 --out base-chat
 
     Parameters
     ----------
     name
-        e5-small or minilm.
+        e5-small, minilm or smollm2.
     out
         The model folder to write.
     trim_to

