@@ -103,7 +103,7 @@ def noria_speed(folder: Path, seconds: float) -> float:
     task = task_for("classify", labels_in(rows))
     settings = FinetuneSettings(max_length=MAX_LENGTH, minutes=seconds / 60)
     module, tokenizer = prepare_model(task, folder / "base", settings)
-    examples = Examples.of(task, tokenizer, rows, settings.max_length)
+    examples = Examples.of(task, tokenizer, rows, settings.length)
     with tempfile.TemporaryDirectory(dir=folder) as work:
         result = fit(task, module, tokenizer, examples, None, Path(work) / "run", settings, Report())
     return result.tokens_per_second

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import mmap
 import sys
+from pathlib import Path
 
 _kept = False
 
@@ -39,5 +41,26 @@ def keep_memory() -> None:
             option(_TOP_PAD, 2**26)
 
 
+def release_mapped(address: int, size: int) -> None:
+    """Give back the pages of a file that lie mapped at an address and are not needed any more; others are left alone.
+
+    A weight that was copied out of its file would otherwise count twice, for as long as any other of the file is in use.
+    Whole pages within the range alone are given back; who reads them again reads the file again.
+    """
+    page = mmap.PAGESIZE
+    first, last = -(-address // page) * page, (address + size) // page * page
+    try:
+        maps = Path("/proc/self/maps").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return
+    for line in maps.splitlines():
+        parts = line.split(maxsplit=5)
+        start, stop = (int(one, 16) for one in parts[0].split("-"))
+        if start <= first < last <= stop and len(parts) == 6 and parts[5].startswith("/"):
+            ctypes.CDLL(None).madvise(ctypes.c_void_p(first), ctypes.c_size_t(last - first), _DONT_NEED)
+
+
+_DONT_NEED = 4
+"""Of Linux's madvise."""
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4
 """Numbers of the options in glibc's malloc.h."""

@@ -1,4 +1,7 @@
-"""Chat: a causal model answers in a conversation; only its own turns are learned. Rows {messages: [{role, content}]}."""
+"""Chat: a causal model answers in a conversation; only its own turns are learned. Rows {messages: [{role, content}]}.
+
+A turn of the assistant with `weight` 0, or `train` or `loss` false, is read and not learned; option `turns` = "last" learns the last alone.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from tokenizers import Tokenizer
@@ -15,15 +18,17 @@ from noria.core.errors import FolderError, InputError, RowError
 from noria.core.messages import message
 from noria.text.script import is_chinese
 
-from .complete import bits_per_byte
+from .complete import bits, bits_per_byte
 from .encode import encode_bare, end_of
 from .measure import Measure
 from .overlap import written_measures
 from .specials import chat_template, special_name
-from .task import IGNORED, Answer, Features, Head, Row, Task, softmax
+from .task import IGNORED, Answer, Features, Head, Row, Task
 from .template import Messages, Spans, Template
 from .tokenizer import required
 
+FLAGS = ("weight", "train", "loss")
+"""Names under which other tools say of a turn whether it is learned: 0 or 1, false or true."""
 ROLES = ("system", "user", "assistant")
 MARKS = (("<|im_start|>", "<|im_end|>"), ("<|begin|>", "<|end|>"))
 """Tokens before and after a turn; the first pair that a tokenizer knows is taken."""
@@ -56,9 +61,14 @@ class Chat(Task):
     """What the template calls bos_token."""
     end: str = ""
     """What the template calls eos_token."""
+    turns: Literal["assistant", "last"] = "assistant"
+    """Which turns are learned: all of the assistant's, or the last."""
 
     def check(self, row: Mapping[str, object], *, file: str | Path = "<memory>", line: int = 1) -> Row:
-        """Return {messages: [{role, content}]}, of which the last is the assistant's; a system's can only be the first."""
+        """Return {messages: [{role, content}]}, of which the last is the assistant's; a system's can only be the first.
+
+        A turn that is not learned has `weight` 0 too.
+        """
         given = row.get("messages")
         if not isinstance(given, list) or not given:
             raise RowError(
@@ -69,7 +79,7 @@ class Chat(Task):
                 found=given,
                 allowed="[{role, content}]",
             )
-        messages: list[dict[str, str]] = []
+        messages: list[dict[str, Any]] = []
         for number, turn in enumerate(given):
             role, content = (turn.get("role"), turn.get("content")) if isinstance(turn, dict) else (None, None)
             if role not in ROLES or (role == "system" and number):
@@ -103,6 +113,8 @@ class Chat(Task):
             if content is None or not content.strip():
                 raise RowError(message("tasks.turn_says"), file=file, line=line, field="messages", found=turn)
             messages.append({"role": role, "content": content})
+            if role == "assistant" and not _is_learned(turn, file, line):
+                messages[-1]["weight"] = 0
         if messages[-1]["role"] != "assistant":
             raise RowError(
                 message("tasks.last_turn"),
@@ -112,9 +124,11 @@ class Chat(Task):
                 found=messages[-1]["role"],
                 hint=message("tasks.there_nothing"),
             )
+        if not any(_learned(messages, self.turns)):
+            raise RowError(message("tasks.none_learned"), file=file, line=line, field="messages", found=given)
         if self.template:
             try:
-                self._template("").write(messages, begins=False)
+                self._template("").write(_plain(messages), begins=False)
             except InputError as error:
                 raise RowError(error.what, file=file, line=line, field="messages", found=error.found) from error
         return {"messages": messages}
@@ -130,7 +144,8 @@ class Chat(Task):
         """
         tokenizer = required(tokenizer)
         messages: Any = [{"role": "user", "content": row}] if isinstance(row, str) else row["messages"]
-        messages = [{**turn, "content": _harmless(tokenizer, turn["content"])} for turn in messages]
+        learned = _learned(messages, self.turns)
+        messages = [{**turn, "content": _harmless(tokenizer, turn["content"])} for turn in _plain(messages)]
         template = self._template("" if self.template else default_template(tokenizer))
         closed = messages[-1]["role"] == "assistant"
         whole, marked = template.marked(messages, begins=not closed)
@@ -138,7 +153,12 @@ class Chat(Task):
         if closed:
             text: str = features.meta["text"]
             turns = [turn["content"].strip() for turn in messages if turn["role"] == "assistant"]
+            if not all(learned) and len(marked) != len(turns):
+                marked = []  # which turn a mark is of cannot be known
             spans = marked or _own_turns(messages, text, template)
+            if len(spans) == len(turns):
+                spans = [span for span, taught in zip(spans, learned, strict=True) if taught]
+                turns = [turn for turn, taught in zip(turns, learned, strict=True) if taught]
             features.meta["words"] = _words(text, turns, spans)
             features.meta["target_ids"] = [
                 number if any(start < right and left < end for start, end in spans) else IGNORED
@@ -155,19 +175,17 @@ class Chat(Task):
         return list(features.meta["target_ids"])
 
     def answer(self, features: Features, output: Any) -> Answer:
-        """Return {"text"} for what was written; for logits [T, vocabulary] {"bits", "bytes"}: what the assistant's turns cost."""
+        """Return {"text"} for what was written; for logits [T, vocabulary], or the costs in nats of what is scored, {"bits", "bytes"}."""
         if isinstance(output, str):
             return {"text": output.strip()}
         wanted = np.array(features.meta["target_ids"][1:])
         scored = np.flatnonzero(wanted != IGNORED)
-        probabilities = softmax(np.asarray(output)[:-1][scored], self.temperature)
-        told = probabilities[np.arange(len(scored)), wanted[scored]]
         text: str = features.meta["text"]
         size = 0
         for left, right in (features.offsets[place + 1] for place in scored):
             # What the end of a turn costs counts among the bits, but its mark is nothing that was said.
             size += sum(len(text[max(left, start) : min(right, end)].encode()) for start, end in features.meta["words"])
-        return {"bits": float(-np.log2(told + 1e-300).sum()), "bytes": size}
+        return {"bits": bits(np.asarray(output), scored, wanted[scored], self.temperature), "bytes": size}
 
     def ends(self, tokenizer: Tokenizer) -> frozenset[int]:
         """Return the special tokens that end the assistant's turn, as its template writes it."""
@@ -200,6 +218,41 @@ class Chat(Task):
             return [bits_per_byte(answers)]
         truth = [row["messages"][-1]["content"] for row in rows]
         return written_measures(truth, [one["text"] for one in answers], chinese=is_chinese(truth))
+
+
+def _is_learned(turn: Mapping[str, Any], file: str | Path, line: int) -> bool:
+    """Return whether a turn is to be learned, as it says itself.
+
+    Raises:
+        RowError: by a number other than 0 and 1, or another kind of value.
+    """
+    for name in FLAGS:
+        value = turn.get(name)
+        if value is not None and value not in (0, 1):
+            raise RowError(
+                message("tasks.turn_weight"),
+                file=file,
+                line=line,
+                field=f"messages.{name}",
+                found=value,
+                allowed="0, 1",
+            )
+        if value is not None and not value:
+            return False
+    return True
+
+
+def _learned(messages: Sequence[Mapping[str, Any]], turns: str) -> list[bool]:
+    """Return of every turn of the assistant whether it is learned."""
+    own = [turn for turn in messages if turn["role"] == "assistant"]
+    return [
+        turn.get("weight", 1) != 0 and (turns == "assistant" or number == len(own) - 1)
+        for number, turn in enumerate(own)
+    ]
+
+
+def _plain(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    return [{key: value for key, value in turn.items() if key not in FLAGS} for turn in messages]
 
 
 def _turn(role: str, content: str) -> dict[str, str]:

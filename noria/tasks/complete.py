@@ -82,15 +82,22 @@ class Complete(Task):
         return list(features.ids)
 
     def answer(self, features: Features, output: np.ndarray) -> Answer:
-        """Return {"bits", "bytes"}: what the text costs under the model, the first token left out, for logits [T, vocabulary]."""
-        probabilities = softmax(output[:-1], self.temperature)
-        told = probabilities[np.arange(len(features.ids) - 1), features.ids[1:]]
+        """Return {"bits", "bytes"}: what the text costs under the model, the first token left out, for logits [T, vocabulary] or costs [T - 1]."""
         start = min((begin for begin, end in features.offsets[1:] if end > begin), default=0)
-        return {"bits": float(-np.log2(told + 1e-300).sum()), "bytes": len(features.meta["text"][start:].encode())}
+        spent = bits(output, np.arange(len(features.ids) - 1), features.ids[1:], self.temperature)
+        return {"bits": spent, "bytes": len(features.meta["text"][start:].encode())}
 
     def scores(self, rows: Sequence[Row], answers: Sequence[Answer]) -> list[Measure]:
         """Return bits per byte, fair across vocabularies and languages; lower is better."""
         return [bits_per_byte(answers)]
+
+
+def bits(output: np.ndarray, places: np.ndarray, tokens: Sequence[int] | np.ndarray, temperature: float) -> float:
+    """Return what tokens cost, for the logits [T, vocabulary] before them at `places`, or for their costs in nats, one each."""
+    if output.ndim == 1:
+        return float(np.sum(output, dtype=np.float64) / np.log(2))
+    told = softmax(output[places], temperature)[np.arange(len(places)), np.asarray(tokens)]
+    return float(-np.log2(told + 1e-300).sum())
 
 
 def bits_per_byte(answers: Sequence[Answer]) -> Measure:

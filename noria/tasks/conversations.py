@@ -48,7 +48,8 @@ def share_gpt(record: Record) -> list[Row]:
         content = turn.get("value", turn.get("content")) if isinstance(turn, dict) else None
         if str(role).lower() not in _ROLES or turn.get("tool_calls") or turn.get("function_call"):
             raise Unfit(message("tasks.turn_nobody"), turn)
-        messages.append({"role": _ROLES[str(role).lower()], "content": content})
+        flags = {name: turn[name] for name in ("weight", "train", "loss") if name in turn}
+        messages.append({"role": _ROLES[str(role).lower()], "content": content, **flags})
     return [{"messages": messages}]
 
 

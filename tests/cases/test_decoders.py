@@ -96,7 +96,7 @@ def test_the_valid_loss_that_chat_tuning_tells_is_that_of_plain_transformers(fam
 
     task = task_for(**{key: value for key, value in facts.items() if key in ("template", "begin", "end")}, name="chat")
     module, tokenizer = AutoModelForCausalLM.from_pretrained(out).eval(), load(out, "causal")[1]
-    examples = Examples.of(task, tokenizer, read_rows(file, task), ONE_STEP.max_length)
+    examples = Examples.of(task, tokenizer, read_rows(file, task), ONE_STEP.length)
     total = count = 0.0
     for features, target in zip(examples.features, examples.targets, strict=True):
         with torch.no_grad():

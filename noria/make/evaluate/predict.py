@@ -213,15 +213,33 @@ def answers_by(
     if task.head == "seq2seq":
         written = answers(task, parts, generate(cast(Generator, module), required(tokenizer), parts))
         return [joined(task, written, owners)]
-    # A causal model's logits are as wide as its vocabulary: only those of a few texts are held at once.
-    size = 32 if task.head == "causal" else len(parts)
-    predicted: list[list[Answer]] = [[] for _ in tasks]
-    for start in range(0, len(parts), size):
-        some = parts[start : start + size]
-        outputs = predict(module, some)
-        for one, given in zip(tasks, predicted, strict=True):
-            given += answers(one, some, outputs)
-    return [joined(one, given, owners) for one, given in zip(tasks, predicted, strict=True)]
+    outputs = costs(module, parts) if task.head == "causal" else predict(module, parts)
+    return [joined(one, answers(one, parts, outputs), owners) for one in tasks]
+
+
+def costs(module: nn.Module, features: Sequence[Features], *, tokens_per_batch: int = 1024) -> list[np.ndarray]:
+    """Return what a causal model's scored tokens cost, nats, float32 (S) a text: those of `target_ids`, or all but the first.
+
+    Logits are as wide as a vocabulary: none are kept.
+    """
+    import torch
+
+    from noria.make.tokens.batches import IGNORED, Batch
+    from noria.make.training.objectives.scored_tokens import scored_tokens
+
+    found: list[np.ndarray] = [np.empty(0, dtype=np.float32)] * len(features)
+    with torch.no_grad():
+        for rows in like_lengths(features, tokens_per_batch):
+            width = max(len(features[row].ids) for row in rows)
+            ids, targets = torch.zeros(len(rows), width, dtype=torch.long), torch.full((len(rows), width), IGNORED)
+            for place, row in enumerate(rows):
+                one = features[row]
+                ids[place, : len(one.ids)] = torch.tensor(one.ids)
+                targets[place, : len(one.ids) - 1] = torch.tensor(one.meta.get("target_ids", one.ids)[1:])
+            given, owners = scored_tokens(module, Batch({"input_ids": ids, "targets": targets}, rows, ids.numel()))
+            for place, row in enumerate(rows):
+                found[row] = given[owners == place].numpy()
+    return found
 
 
 class Windows(Protocol):

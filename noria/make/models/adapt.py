@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
@@ -127,6 +128,19 @@ def use(module: nn.Module, name: str) -> None:
         part.requires_grad_(True)
 
 
+@contextmanager
+def resting(module: nn.Module) -> Iterator[None]:
+    """Answer as the base does inside the block: no adapter of a matrix is in use."""
+    held = [(part, part.used) for part in module.modules() if isinstance(part, AdaptedLinear)]
+    for part, _ in held:
+        part.used = None
+    try:
+        yield
+    finally:
+        for part, used in held:
+            part.used = used
+
+
 def parts(module: nn.Module, name: str | None = None) -> Iterator[tuple[str, nn.Module]]:
     """Yield an adapter's parts with the name of the matrix or attention each is on; without `name`, of the one in use."""
     name = name or in_use(module)
@@ -167,8 +181,11 @@ def merge(module: nn.Module) -> None:
         )
     with torch.no_grad():
         for path, part in parts(module):
-            cast(nn.Linear, module.get_submodule(path)).weight.add_(cast(WeightChange, part).delta())
+            linear = cast(nn.Linear, module.get_submodule(path))
+            # Anew, and in the number type of the change: that of a base at rest may be too coarse for it.
+            linear.weight = nn.Parameter(linear.weight + cast(WeightChange, part).delta())
     _strip(module)
+    module.float()  # a folder is of one number type
 
 
 def mergeable(module: nn.Module) -> bool:
@@ -248,7 +265,7 @@ def _strip(module: nn.Module) -> None:
             module.set_submodule(path, part.bare())
     for attention in list(module.modules()):
         prefix.release(attention)
-    for key in ("noria_adapters", "noria_adapter_in_use"):
+    for key in ("noria_adapters", "noria_adapter_in_use", "noria_decoder"):
         module.__dict__.pop(key, None)
     module.requires_grad_(True)
 

@@ -15,6 +15,7 @@ from noria.core.errors import FolderError, NoriaError, unknown
 from noria.core.folder import MANIFEST
 from noria.core.messages import message
 from noria.infer.engine import AUTO_CLASSES
+from noria.machine import Chosen
 from noria.make.quiet import quiet_transformers as quiet_transformers
 from noria.make.tokens.tokenizer import load_tokenizer
 from noria.tasks.specials import pad_id
@@ -37,8 +38,9 @@ def load(
     *,
     seed: int = 0,
     report: Report | None = None,
+    number_type: Chosen = "fp32",
 ) -> tuple[PreTrainedModel, Tokenizer]:
-    """Return a model in float32 with the head asked for, and its tokenizer; an adapter that is not merged is put back on.
+    """Return a model with the head asked for, and its tokenizer; an adapter that is not merged is put back on.
 
     What the folder leaves open is mended: a padding token, rows for added tokens.
 
@@ -50,6 +52,7 @@ def load(
             the same names are kept, at our places (see `trained_head`); all others start anew.
         seed: of the weights of a head that starts anew.
         report: where it is reported what became of a trained head, and what was mended.
+        number_type: of the weights in memory.
 
     Raises:
         FolderError: no such folder, no safetensors in it, it asks for code of its own, its files cannot be read, or it is of
@@ -78,7 +81,7 @@ def load(
         # Which attention is not said: transformers takes the fused one where an architecture has it.
         loaded: tuple[PreTrainedModel, dict[str, Any]] = auto.from_pretrained(
             folder,
-            dtype=torch.float32,
+            dtype=torch.bfloat16 if number_type == "bf16" else torch.float32,
             use_safetensors=True,
             trust_remote_code=False,
             local_files_only=True,

@@ -91,7 +91,7 @@ class _Changed(torch.autograd.Function):
         rows = [len(weight) for weight in weights]
         merged = torch.empty(sum(rows), weights[0].shape[1], dtype=x.dtype)
         for place, weight, up, down, scale in zip(merged.split(rows), weights, ups, downs, scales, strict=True):
-            place.copy_(torch.addmm(weight, up, down, alpha=scale))
+            place.copy_(torch.addmm(weight.to(up.dtype), up, down, alpha=scale))
         ctx.save_for_backward(x, merged, *factors)
         ctx.rows, ctx.scales = rows, scales
         return F.linear(x, merged, bias)

@@ -249,6 +249,31 @@ def part_of(batch: Batch, number: int, rank: int, world: int) -> Batch:
     return Batch(tensors, rows if taken else [], tokens, batch.share * len(taken) / size)
 
 
+class Parted:
+    """A `BatchSource` whose batches pass in parts: rows together no wider than so many tokens, whose gradients add up.
+
+    Activations grow with what passes at once, and the loss, a sum over tokens, does not hang on it.
+
+    Args:
+        source: where the batches come from; rows stand alone in them.
+        tokens: padded tokens of a part at most; a longer row is a part of its own.
+    """
+
+    def __init__(self, source: BatchSource, tokens: int) -> None:
+        self._source, self._tokens = source, tokens
+        self.tokens_per_step, self.steps_per_epoch = source.tokens_per_step, source.steps_per_epoch
+        self.fingerprint = fingerprint([source.fingerprint, "parts", tokens])
+
+    def at(self, step: int) -> list[Batch]:
+        """Return the parts of all batches of a step."""
+        return [part for batch in self._source.at(step) for part in self._parts(batch)]
+
+    def _parts(self, batch: Batch) -> list[Batch]:
+        rows, width = next(iter(batch.tensors.values())).shape[:2]
+        count = -(-rows // max(1, self._tokens // width))
+        return [part_of(batch, 0, rank, count) for rank in range(count)] if count > 1 else [batch]
+
+
 class Joined:
     """A `BatchSource` that takes several steps of another as one: their gradients add up before the optimiser learns.
 

@@ -255,8 +255,9 @@ class FinetuneSettings(Settings):
     """Optimiser steps; where given, `minutes` is not looked at."""
     seed: int = 0
     """Seed of the head's first weights, of the order of rows and of dropout."""
-    max_length: Annotated[int, Field(ge=8, le=8192)] = 128
-    """Longest text in tokens; what is beyond is cut off, or read in windows where the task needs all of it."""
+    max_length: Annotated[int, Field(ge=8, le=131_072)] | None = None
+    """Longest text in tokens; what is beyond is cut off, or read in windows where the task needs all of it. Where None, 128; of chat,
+    as long as the longest row, and nothing is cut."""
     tokens_per_batch: Annotated[int, Field(ge=64, le=1_000_000)] = 2048
     """Padded tokens of one batch."""
     accumulate: Annotated[int, Field(ge=1, le=1000)] = 1
@@ -270,7 +271,7 @@ class FinetuneSettings(Settings):
     """What learns. full: every layer, from the first step on. head: a linear head alone, fitted to the states of layers at rest
     (linear probing), in seconds. top: the same, then the topmost layers go on from that head (linear probing, then fine-tuning).
     lora: LoRA adapters. auto: the deepest of these that sees enough epochs in the budget, by what is measured here; full where
-    steps, layers, frozen layers, an adapter or augmentation are asked for."""
+    steps, layers, frozen layers, an adapter or augmentation are asked for; chat with a base of more than 100 MB learns by lora."""
     regular: RegularSettings = RegularSettings()
     """What works against overfitting, and for rare classes."""
     body: BodySettings = BodySettings()
@@ -288,6 +289,11 @@ class FinetuneSettings(Settings):
     """Who follows the run beside its metrics.jsonl: tensorboard, wandb, mlflow, where installed."""
     parallel: ParallelSettings = ParallelSettings()
     """Processes that train together, and what is divided among them."""
+
+    @property
+    def length(self) -> int:
+        """Return the longest text in tokens."""
+        return 128 if self.max_length is None else self.max_length
 
 
 class CrossSettings(Settings):

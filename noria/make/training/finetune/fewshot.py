@@ -73,7 +73,7 @@ def contrast_first(
     drawn = pairs(rows, settings.seed, settings.body.pairs)
     near = task_for("embed", prefix=task.prefix, pooling="cls")
     module, tokenizer = prepare_model(near, base, own)
-    examples = Examples.of(near, tokenizer, drawn, own.max_length)
+    examples = Examples.of(near, tokenizer, drawn, own.length)
     report.plan(f"{len(rows):,} rows make {len(drawn):,} pairs")
     work = target.with_name(f"{target.name}.work")
     fit(

@@ -16,7 +16,7 @@ from noria.machine import computing, measure
 from noria.make.evaluate.calibration import fit_outside_penalty, fit_temperature
 from noria.make.evaluate.predict import answer_rows, answers, joined, predict
 from noria.make.models.adapt import after_step
-from noria.make.tokens.batches import BatchSource, Buckets, Joined, length_buckets
+from noria.make.tokens.batches import BatchSource, Buckets, Joined, Parted, length_buckets
 from noria.make.training.loop.budget import Budget, Timed, fit_plan
 from noria.make.training.loop.loop import Watcher, train
 from noria.make.training.loop.plan import Plan, read_plan
@@ -30,6 +30,7 @@ from noria.tasks.task import Task
 from . import frozen_states
 from .augment import augmented_row, check_augmentations
 from .begin import Begun
+from .causal import PASS
 from .examples import Augmented, Examples
 from .frozen_states import KeptStates
 from .fuse import Light, joined_with
@@ -145,9 +146,11 @@ def fitting(
             lambda row, number, epoch: augmented_row(
                 row, regular.augment, seed=settings.seed, number=number, epoch=epoch
             ),
-            lambda rows: Examples.of(task, tokenizer, rows, settings.max_length),
+            lambda rows: Examples.of(task, tokenizer, rows, settings.length),
             lambda predicted, numbers: head.collate(predicted, padding, numbers),
         )
+    if task.head == "causal":
+        source = Parted(source, PASS)
     if settings.accumulate > 1:
         source = Joined(source, settings.accumulate)
     return source, objective_of(head, len(training.features) / batches.steps_per_epoch), pace
@@ -231,7 +234,7 @@ class Judge:
         if self.kept is not None:
             predicted = joined(task, answers(task, valid.features, self.kept.outputs(module, valid)), valid.owners)
         else:
-            predicted = answer_rows(task, module, self.tokenizer, valid.rows, self.settings.max_length, windows=valid)
+            predicted = answer_rows(task, module, self.tokenizer, valid.rows, self.settings.length, windows=valid)
         measures = task.measures(valid.rows, predicted)
         return Evaluation(next(iter(measures.values())), measures)
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+import torch
 from tokenizers import Regex, Tokenizer, pre_tokenizers
 from torch import nn
 
 from noria.core.errors import FolderError, SettingError
 from noria.core.messages import message
 from noria.core.progress import Report
-from noria.make.kernels import llama
-from noria.make.models.adapt import adapt, adapters, freeze
+from noria.machine import Chosen, measure
+from noria.make.kernels import decoder, llama
+from noria.make.models.adapt import MERGEABLE, adapt, adapters, freeze
 from noria.make.models.cut import cannot_be_read_again, keep_lowest
 from noria.make.models.feedforward import FeedForward, new_net
 from noria.make.models.load import choose_attention, load
@@ -24,6 +27,7 @@ from noria.tasks.tag import Tag
 from noria.tasks.task import Row, Task
 from noria.tasks.tokenizer import tokenizer_of
 
+from .causal import choose_checkpointing
 from .probe import check_base
 
 if TYPE_CHECKING:
@@ -56,17 +60,20 @@ def prepare_model(
         return net, None
     if base is None:
         raise SettingError(message("make.task_needs"), found=task.name, hint=message("make.noria_build_base"))
-    module, tokenizer = load(base, task.head, task.outputs, seed=settings.seed, report=report)
-    longest = usable_length(module.config) or settings.max_length
-    if settings.max_length > longest:
+    resting = resting_type(task, base, settings)
+    module, tokenizer = load(
+        base, task.head, task.outputs, seed=settings.seed, report=report, number_type=resting or "fp32"
+    )
+    longest = usable_length(module.config) or settings.length
+    if settings.length > longest:
         raise SettingError(
-            message("make.max_length"), found=settings.max_length, allowed=message("make.up", longest=longest)
+            message("make.max_length"), found=settings.length, allowed=message("make.up", longest=longest)
         )
     if task.head == "sequence":
         # Whoever reads the folder with plain transformers learns from it whether labels shut each other out.
         many = getattr(task, "many", False)
         module.config.problem_type = "multi_label_classification" if many else "single_label_classification"
-    check_base(task, module, tokenizer, base, settings.max_length)
+    check_base(task, module, tokenizer, base, settings.length)
     body = settings.body
     if body.layers is not None:
         keep_lowest(module, body.layers)
@@ -74,6 +81,9 @@ def prepare_model(
     set_dropout(module, settings.regular.dropout)
     freeze(module, body.frozen)
     adapt(module, settings.adapter, seed=settings.seed)
+    if resting:
+        decoder.hold(module, torch.bfloat16 if resting == "bf16" else torch.float32)
+        choose_checkpointing(module, settings, report)
     check_trained_and_written(module, task.head)
     if isinstance(task, Tag):
         asked = body.by_character
@@ -82,13 +92,29 @@ def prepare_model(
     return module, tokenizer
 
 
+def resting_type(task: Task, base: Path, settings: FinetuneSettings) -> Chosen | None:
+    """Return the number type in which a decoder's base is held while adapters learn; None where it is not at rest."""
+    if task.head != "causal" or settings.adapter.kind not in MERGEABLE:
+        return None
+    if settings.adapter.resting != "auto":
+        return settings.adapter.resting
+    products = measure(settings.number_type).number_type
+    if products == "bf16":
+        return "bf16"
+    config = json.loads((base / "config.json").read_text(encoding="utf-8"))
+    exact = "bfloat16" in (config.get("dtype"), config.get("torch_dtype"))
+    # Others are computed by transformers, in the number type of the weights.
+    passes = any(name in decoder.FAMILIES for name in config.get("architectures") or ())
+    return "bf16" if exact and passes else "fp32"
+
+
 def check_trained_and_written(module: nn.Module, head: str) -> None:
     """Refuse, before the first step, a causal model whose loss would not be its own, and one that could not be read again.
 
     Raises:
         FolderError: either of these; names the family.
     """
-    if head == "causal" and not hasattr(module, "hidden_states") and not llama.applies(module):
+    if head == "causal" and not (hasattr(module, "hidden_states") or llama.applies(module) or decoder.applies(module)):
         form_of(cast("PreTrainedModel", module))
     if not adapters(module) and (fault := cannot_be_read_again(module)):
         name = getattr(module.config, "model_type", type(module).__name__)

@@ -43,6 +43,7 @@ from noria.tasks.task import Row, Task
 from . import fewshot
 from .assess import Held, assess_model, hold
 from .begin import begin, first_file
+from .causal import length_for, of_decoder
 from .examples import Examples
 from .fit import calibrated, fit
 from .prepare import prepare_model
@@ -100,14 +101,17 @@ def finetune(
         arguments = (task, base, train_file, valid_file, out, settings)
         launch.run(finetune, arguments, {"test_file": test_file, "reading": reading}, settings.parallel.workers, report)
         return out
-    if settings.recipe == "lora" and settings.adapter.kind == "none":
-        settings = settings.replace(adapter={**settings.adapter.model_dump(), "kind": "lora"})
     if base is not None and task.head == "causal":
         # A row that the base's own template refuses is a bad row, with its file and line.
         check_folder(base)
         task = task.based_on(base, load_tokenizer(base))
+        settings = of_decoder(settings, base, report)
+    if settings.recipe == "lora" and settings.adapter.kind == "none":
+        settings = settings.replace(adapter={**settings.adapter.model_dump(), "kind": "lora"})
     with budget.part("reading"):
         task, sets = read_sets(task, train_file, valid_file, test_file, reading, seed=settings.seed, report=report)
+    if base is not None and task.head == "causal" and settings.max_length is None:
+        settings = settings.replace(max_length=length_for(task, base, [*sets.training, *sets.valid]))
     work = out.with_name(f".{out.name}.work")
     if base is None and task.head == "seq2seq":
         with first_process_first():
@@ -123,11 +127,11 @@ def finetune(
     if base is not None and tokenizer is not None:
         task = task.based_on(base, tokenizer)
         if isinstance(task, Embed):
-            report.note(f"{base.name}: {task.description(base, settings.max_length)}")
+            report.note(f"{base.name}: {task.description(base, settings.length)}")
     with budget.part("reading"):
-        training = Examples.of(task, tokenizer, sets.training, settings.max_length)
-        valid = Examples.of(task, tokenizer, sets.valid, settings.max_length)
-    report_truncated(training.features, settings.max_length, report)
+        training = Examples.of(task, tokenizer, sets.training, settings.length)
+        valid = Examples.of(task, tokenizer, sets.valid, settings.length)
+    report_truncated(training.features, settings.length, report)
     if settings.steps is not None:
         valid = valid.within(JUDGED_TOKENS)
     sources = [*lineage(base), *sets.sources]
@@ -164,14 +168,14 @@ def finetune(
             valid,
             held,
             (valid_file, test_file),
-            settings.max_length,
+            settings.length,
             result,
             report,
         )
     epochs = result.tokens / sum(training.lengths)
     if begun.recipe:  # the head has learned from every row that was read
         epochs = max(epochs, 1.0) if begun.recipe.share >= 1 else begun.recipe.share
-    facts = {**task.facts(), "max_length": settings.max_length, "epochs": epochs}
+    facts = {**task.facts(), "max_length": settings.length, "epochs": epochs}
     if begun.recipe:
         facts["recipe"] = asdict(begun.recipe)
     facts |= remembered_of(sets.training, reading.columns)
@@ -226,7 +230,7 @@ def _held(
         return held
     start, tried = budget.clock(), held.some(WRITTEN).rows
     with computing(measure(settings.number_type).number_type):
-        answer_rows(task, module.eval(), tokenizer, tried, settings.max_length)
+        answer_rows(task, module.eval(), tokenizer, tried, settings.length)
     row_seconds = (budget.clock() - start) / len(tried)
     held = _at_most(held, int(FIGURES * budget.seconds / row_seconds), report)
     budget.final_seconds += (row_seconds + budget.figure_seconds) * len(held.rows)
@@ -277,12 +281,12 @@ def build_from_scratch(rows: Sequence[Row], settings: FinetuneSettings, target: 
         size = load_tokenizer(own).get_vocab_size()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)
-            model = T5ForConditionalGeneration(sequence_to_sequence(body.parameters, size, settings.max_length))
+            model = T5ForConditionalGeneration(sequence_to_sequence(body.parameters, size, settings.length))
         with quiet_transformers():
             model.save_pretrained(folder.path)
         copy_tokenizer(own, folder.path)
         shutil.rmtree(own)
-        folder.facts.update(base="none: made from nothing", licence="", max_length=settings.max_length)
+        folder.facts.update(base="none: made from nothing", licence="", max_length=settings.length)
     return target
 
 

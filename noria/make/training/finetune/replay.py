@@ -78,8 +78,8 @@ def remembered(
     """
     if not old:
         return []
-    after = answer_rows(task, module, tokenizer, old, settings.max_length)
-    before = known_before(task, base, old, settings.max_length)
+    after = answer_rows(task, module, tokenizer, old, settings.length)
+    before = known_before(task, base, old, settings.length)
     figures = forgetting(task, old, before, after, source="old rows not replayed")
     report.ledger("; ".join(figure.text() for figure in figures))
     return figures

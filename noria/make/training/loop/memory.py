@@ -30,6 +30,8 @@ class Need:
     activations: int
     """What the passes over the largest batch hold at their peak."""
     margin: float = MARGIN
+    held: int = 0
+    """Taken already when that was measured."""
 
     @property
     def bytes(self) -> int:

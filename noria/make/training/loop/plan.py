@@ -48,6 +48,8 @@ class Plan:
     """While calibrating; 0 where the number of steps was given."""
     memory_bytes: int = 0
     """What the run takes beyond the weights: gradients, optimiser and the largest batch."""
+    held_bytes: int = 0
+    """What the process held when that was measured: weights, rows and libraries."""
     seconds: float = 0.0
     """In which the whole run is to end, the budget or where that is small a little more; 0 where the number of steps was given, and
     is never revised."""
@@ -122,7 +124,9 @@ class Plan:
         return (
             f"{self.steps:,} {'step' if self.steps == 1 else 'steps'} of about {tokens_per_step:,.0f} tokens"
             f"{epochs_text(self.steps, steps_per_epoch)}, {parameters / 1e6:.1f} M parameters learn, "
-            f"{gigabytes(self.memory_bytes)} of memory beyond the weights{minutes}, {self.machine.text()}"
+            f"{gigabytes(self.memory_bytes)} of memory beyond the weights"
+            f"{f' ({gigabytes(self.memory_bytes + self.held_bytes)} in all)' if self.held_bytes else ''}"
+            f"{minutes}, {self.machine.text()}"
         )
 
 

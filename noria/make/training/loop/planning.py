@@ -68,7 +68,7 @@ def make_plan(
             limit = min(6.0, TRIED * (budget.seconds or 0.0)) / 2
             clock = lambda: group.on_main(budget.clock)  # noqa: E731
             need, speed = try_memory(module, stepper, available_bytes, title, None if fixed else limit, clock)
-            plan = replace(plan, memory_bytes=need.bytes)
+            plan = replace(plan, memory_bytes=need.bytes, held_bytes=need.held)
             if fixed:
                 return plan
             # Where the same two steps cannot be taken twice in that time, what was tried for memory has to do.
@@ -137,6 +137,8 @@ def try_memory(
         return grown, tokens_of(batch) / max(1e-9, times[0])
 
     state = state_bytes(module)
+    release_memory(kept=True)
+    held = taken()
     check(Need(state, 0), available_bytes, title)
     known, start = list[Batch](), clock()
     for number in range(WATCHED):
@@ -158,11 +160,11 @@ def try_memory(
         small = larger
         seen, speed = tried(stepper.try_passes, small)
         expected = max(0, seen - state // 3) * _size(large) / _size(small)
-    need = Need(state, int(expected))
+    need = Need(state, int(expected), held=held)
     check(need, available_bytes, title)
     if limit is None or tokens_of(large) / speed < limit:
         grown, speed = tried(stepper.try_step, large)
-        need = Need(state, max(0, grown - state))
+        need = Need(state, max(0, grown - state), held=held)
         check(need, available_bytes, title)
     return need, speed
 

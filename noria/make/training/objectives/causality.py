@@ -25,7 +25,7 @@ from torch import nn
 from noria.core.errors import FolderError
 from noria.core.messages import message
 from noria.machine import computing
-from noria.make.kernels.cross_entropy import cross_entropy
+from noria.make.kernels.cross_entropy import cross_entropy, token_costs
 from noria.make.quiet import quiet_transformers
 
 if TYPE_CHECKING:
@@ -85,10 +85,37 @@ class Form:
         """
         if not self.head:
             return nn.functional.cross_entropy(states.float(), targets, reduction="sum")
-        head = module.get_output_embeddings()
+        return cross_entropy(*self._given(module, states, dtype, targets), bias=self._bias(module), cap=self.cap)
+
+    def costs(
+        self, module: PreTrainedModel, states: torch.Tensor, targets: torch.Tensor, dtype: torch.dtype
+    ) -> torch.Tensor:
+        """Return what each target costs (N,), in nats; arguments as of `loss`. A head at rest is never held with all its logits."""
+        if not self.head:
+            return nn.functional.cross_entropy(states.float(), targets, reduction="none")
+        head, bias = module.get_output_embeddings(), self._bias(module)
+        if torch.is_grad_enabled() and head.weight.requires_grad:
+            return nn.functional.cross_entropy(self.logits(module, states, dtype), targets, reduction="none")
+        return token_costs(*self._given(module, states, dtype, targets), bias=bias, cap=self.cap)
+
+    def logits(self, module: PreTrainedModel, states: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+        """Return the logits of states (N, V), float32."""
+        if not self.head:
+            return states.float()
+        plain = (states * self.scale).to(dtype) @ module.get_output_embeddings().weight.to(dtype).T
+        bias = self._bias(module)
+        plain = plain.float() if bias is None else plain.float() + bias
+        return plain if self.cap is None else self.cap * torch.tanh(plain / self.cap)
+
+    def _given(
+        self, module: PreTrainedModel, states: torch.Tensor, dtype: torch.dtype, targets: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         scaled = states if self.scale == 1.0 else states * self.scale
-        bias = None if head.bias is None else head.bias * self.scale
-        return cross_entropy(scaled.to(dtype), head.weight, targets, bias=bias, cap=self.cap)
+        return scaled.to(dtype), module.get_output_embeddings().weight, targets
+
+    def _bias(self, module: PreTrainedModel) -> torch.Tensor | None:
+        bias: torch.Tensor | None = module.get_output_embeddings().bias
+        return None if bias is None else bias * self.scale
 
 
 PLAIN = Form("llama")

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn.utils.rnn import pad_sequence
 
-from noria.make.kernels import bert, llama
+from noria.make.kernels import bert, decoder, llama
 from noria.make.models.recurrent import LstmForCausalLM
 from noria.make.tokens.batches import IGNORED, Batch
 from noria.make.training.parallel.processes import world_size
@@ -29,7 +29,7 @@ def causal(module: nn.Module, batch: Batch, *, dropout: float = 0.0) -> tuple[to
     """Score every next token of documents packed into rows; a document sees nothing of its neighbours.
 
     The loss is that of the model's own forward on each document alone, for every family (`causality`); a Llama and an LSTM
-    as Noria makes them have a quicker way to the same.
+    as Noria makes them, and Llama's kin (`kernels.decoder`), have a quicker way to the same.
 
     Reads `input_ids` (B, T), `targets` (B, T) with -100 where nothing is scored, and `documents` (B, T), the number of
     the document within the row that a position belongs to. The module is a causal model in the Hugging Face form, or an
@@ -49,6 +49,12 @@ def causal(module: nn.Module, batch: Batch, *, dropout: float = 0.0) -> tuple[to
             rate = dropout if module.training else 0.0
             hidden = llama.hidden_states(module, ids, isolation(documents), dtype, dropout=rate)
         form, runs = PLAIN, [(hidden, targets)]
+    elif flat := _flat(module, ids, targets, documents):
+        tokens, wanted, lengths = flat
+        places = (wanted != IGNORED).nonzero().squeeze(1)
+        with torch.autocast(device, enabled=False):
+            hidden = decoder.hidden_states(module, tokens, lengths, dtype, places=places)
+        form, runs = PLAIN, [(hidden[None], wanted[places])]
     else:
         form = form_of(model)
         rows = kept_apart(ids, targets, documents, packs=form.packs, one=world_size() > 1)
@@ -61,6 +67,22 @@ def causal(module: nn.Module, batch: Batch, *, dropout: float = 0.0) -> tuple[to
             losses.append(form.loss(model, states.flatten(0, 1)[scored], wanted[scored], dtype))
         count += len(scored)
     return torch.stack(losses).sum() if len(losses) > 1 else losses[0], count
+
+
+def _flat(
+    module: nn.Module, ids: torch.Tensor, targets: torch.Tensor, documents: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, list[int]] | None:
+    """Return ids and targets (N,) of all documents up to the last token scored, and their lengths, where `decoder` takes them."""
+    if decoder.decoder_of(module) is None:
+        return None
+    pieces = []
+    for part, wanted in _pieces(ids, targets, documents)[0]:
+        stop = int((wanted != IGNORED).nonzero().max()) + 1 if bool((wanted != IGNORED).any()) else 1
+        pieces.append((part[:stop], wanted[:stop]))
+    lengths = [len(part) for part, _ in pieces]
+    if not decoder.applies(module, lengths):
+        return None
+    return torch.cat([part for part, _ in pieces]), torch.cat([wanted for _, wanted in pieces]), lengths
 
 
 def isolation(documents: torch.Tensor) -> torch.Tensor:
@@ -80,12 +102,7 @@ def kept_apart(
             behind, where a causal model does not look, with those of like length in one run.
         one: all in one run, because other processes must run equally often.
     """
-    firsts = torch.ones_like(documents, dtype=torch.bool)
-    firsts[:, 1:] = documents[:, 1:] != documents[:, :-1]
-    starts = firsts.flatten().nonzero().squeeze(1)
-    lengths = torch.diff(starts, append=starts.new_tensor([firsts.numel()])).tolist()
-    pieces = list(zip(ids.flatten().split(lengths), targets.flatten().split(lengths), strict=True))
-    scored = [piece for piece in pieces if bool((piece[1] != IGNORED).any())] or pieces[:1]
+    scored, firsts = _pieces(ids, targets, documents)
     if packs and len(scored) > len(ids):
         places = torch.arange(ids.shape[1], device=ids.device).expand_as(ids)
         begun = torch.where(firsts, places, 0).cummax(1).values
@@ -104,6 +121,18 @@ def kept_apart(
         )
         for run in runs
     ]
+
+
+def _pieces(
+    ids: torch.Tensor, targets: torch.Tensor, documents: torch.Tensor
+) -> tuple[list[tuple[torch.Tensor, torch.Tensor]], torch.Tensor]:
+    """Return ids and targets of every document in which something is scored (or of the first), and where documents begin (B, T)."""
+    firsts = torch.ones_like(documents, dtype=torch.bool)
+    firsts[:, 1:] = documents[:, 1:] != documents[:, :-1]
+    starts = firsts.flatten().nonzero().squeeze(1)
+    lengths = torch.diff(starts, append=starts.new_tensor([firsts.numel()])).tolist()
+    pieces = list(zip(ids.flatten().split(lengths), targets.flatten().split(lengths), strict=True))
+    return [piece for piece in pieces if bool((piece[1] != IGNORED).any())] or pieces[:1], firsts
 
 
 def masked(module: nn.Module, batch: Batch) -> tuple[torch.Tensor, int]:
