@@ -83,7 +83,7 @@ def e5_base(e5_full: Path, review_lines: list[str]) -> Path:
 @pytest.fixture(scope="session")
 def smollm2_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """SmolLM2-135M-Instruct, rebuilt from its package."""
-    from noria.make.models.from_gguf import smollm2
+    from noria.make.models.bundled import smollm2
 
     return smollm2(tmp_path_factory.mktemp("smollm2") / "smollm2")
 

@@ -9,6 +9,7 @@ from typing import Any
 from noria.core.errors import SettingError
 from noria.core.folder import read_manifest
 from noria.core.messages import message
+from noria.core.progress import Report
 from noria.make.training.settings import CrossSettings, FinetuneSettings, RowSettings, SearchSettings
 
 from .make import report_written
@@ -43,8 +44,8 @@ def finetune(
         task: classify, numeric, tag, answer, translate, summarise, chat, embed, or one of an installed package.
         train: rows to learn from, in any format that is read.
         out: the model folder to write; the unfinished run lies beside it, in `.<out>.work`.
-        base: folder of a pretrained model; numeric needs none, and translate and summarise without one make a model
-            from nothing.
+        base: folder of a pretrained model, or a GGUF; numeric needs none, and translate and summarise without one make a
+            model from nothing.
         valid: rows that choose the weights; without them a share of the training rows is set aside.
         test: held-out rows that are only judged.
         many: a text may have several labels, or none.
@@ -60,6 +61,7 @@ def finetune(
     from noria.make.training.finetune.recipe import finetune as run
 
     report = report_of(progress)
+    base = _base(base, report)
     run(_task(task, base, options, many), base, train, valid, out, training, report, test_file=test, reading=reading)
     report_written(out, report)
     return model_of(out)
@@ -97,6 +99,7 @@ def crossvalidate(
     from noria.make.training.search.cross_validation import crossvalidate as run
 
     report = report_of(progress)
+    base = _base(base, report)
     figures = run(_task(task, base, options, many), base, train, out, training, cross, report, reading=reading)
     for figure in figures:
         report.closing(figure.text(), **figure.as_dict())
@@ -141,10 +144,19 @@ def search(
     from noria.make.training.search.search import ranges as read_ranges
     from noria.make.training.search.search import search as run
 
+    report = report_of(progress)
+    base = _base(base, report)
     chosen = _task(task, base, options, many)
     tried = read_ranges(ranges, training)
-    run(chosen, base, train, valid, out, training, tried, looking, report_of(progress), reading=reading)
+    run(chosen, base, train, valid, out, training, tried, looking, report, reading=reading)
     return Found(out, out / "best.toml", figures_in(read_manifest(out).facts, "metrics"))
+
+
+def _base(base: Path | None, report: Report) -> Path | None:
+    """Return the folder to tune of what was brought: of a GGUF, its weights unpacked."""
+    from noria.infer.brought import base_folder
+
+    return None if base is None else base_folder(base, note=report.note)
 
 
 def _task(name: str, base: Path | None, options: Mapping[str, Any] | None, many: bool) -> Any:

@@ -187,9 +187,11 @@ def evaluate(
         SettingError: its task has no rows to be judged by.
         RowError, InputError: a file of rows cannot be used.
     """
+    from noria.infer.brought import model_folder
     from noria.make.evaluate.judge import judge
 
     report = report_of(progress)
+    model = model_folder(model, note=report.note)
     figures = judge(model, rows, report, training_file=train, columns=reading.columns, skip_bad=reading.skip_bad_rows)
     for figure in figures:
         report.closing(figure.text(), **figure.as_dict())
@@ -236,6 +238,7 @@ def compress(
         Refused: it did not earn its certificate; nothing is written.
         FolderError, InputError, RowError, SettingError: the model, the files or the settings cannot be used.
     """
+    from noria.infer.brought import model_folder
     from noria.make.compress.certify import calibration_texts, held_out_rows, report_calibrated, spread
     from noria.make.compress.recipe import certificate_text, compress_model
     from noria.make.evaluate.beside import beside_trained
@@ -244,6 +247,7 @@ def compress(
     if most is not None and most < 1:
         raise SettingError("most is out of range", found=most, allowed="1 or more")
     report = report_of(progress)
+    model = model_folder(model, weights=True, note=report.note)
     shown = calibration_texts(model, calibration, reading, report) if calibration else []
     held_out = spread(held_out_rows(model, rows, reading, report), most)
     report_made_from(read_manifest(model), rows, report)

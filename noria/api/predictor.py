@@ -40,7 +40,7 @@ def load(
         noria.load("bot").chat([{"role": "user", "content": "Hello"}])["text"]
 
     Args:
-        model: a model folder of Noria's, or one in the Hugging Face layout that names its task.
+        model: a model folder, Noria's, Hugging Face's or sentence-transformers'; or a GGUF file.
         engine: torch, packed, openvino, llamacpp or genai, whatever the certificate says; by default the compressed one where its
             certificate was passed, else torch.
         threads: of one forward pass; all cores by default.
@@ -49,9 +49,10 @@ def load(
         FolderError: the folder is missing, damaged or no model, or holds no file for the engine asked for.
         SettingError: unknown engine.
     """
+    from noria.infer.brought import model_folder
     from noria.infer.choose import open_engine
 
-    folder = as_path(model)
+    folder = model_folder(as_path(model))
     return Predictor(open_engine(folder, threads=threads, prefer=engine))
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from noria.core.errors import unknown
+from noria.core.messages import for_terminal
 from noria.server.guard.guard import GuardSettings
 from noria.server.http.settings import ServerSettings
 
@@ -64,7 +65,7 @@ def serve(
             httpx.post(f"{server.url}/v1/classify", headers=server.headers, json={"input": "很好"})
 
     Args:
-        models: model folders; each is served under its folder's name.
+        models: model folders, Noria's, Hugging Face's or sentence-transformers'; GGUF files; each is served under its name.
         apps: applications to mount: support, monitor, recommend, by name; or made as in
             `noria.apps.support.routes.Support(None, faq)`.
         guard: what goes in and out is checked for: blocked words, personal data, marks of prompt injection.
@@ -80,17 +81,19 @@ def serve(
         FolderError: a model is missing, damaged or does not load.
         SettingError: a setting is unknown or not allowed, there is no such application, or two models share a name.
     """
+    from noria.infer.brought import model_folder
     from noria.server.http.logs import json_log, no_log
     from noria.server.http.run import serve as run
     from noria.server.http.run import serving
     from noria.text.personal_data import mask
 
+    folders = [model_folder(one, note=print_note) for one in models]
     chosen = [application(one) if isinstance(one, str) else one for one in apps]
     checks, told = guard_of(guard), announce or print_address
     written = json_log() if (not background if log is None else log) else no_log
     if background:
-        return serving(server, models, chosen, guard=checks, prepare=prepare, mask=mask, log=written)
-    return run(server, models, chosen, guard=checks, prepare=prepare, announce=told, mask=mask, log=written)
+        return serving(server, folders, chosen, guard=checks, prepare=prepare, mask=mask, log=written)
+    return run(server, folders, chosen, guard=checks, prepare=prepare, announce=told, mask=mask, log=written)
 
 
 def application(name: str) -> App:
@@ -132,6 +135,13 @@ def guard_of(settings: GuardSettings | Mapping[str, Any] | None) -> Guard:
     from noria.text.personal_data import find
 
     return Guard(settings if isinstance(settings, GuardSettings) else GuardSettings.make(**(settings or {})), find)
+
+
+def print_note(note: str) -> None:
+    """Say on stderr what was inferred of a model that was brought."""
+    import sys
+
+    print(for_terminal(note), file=sys.stderr, flush=True)
 
 
 def print_address(url: str, key: str | None) -> None:

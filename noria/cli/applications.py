@@ -152,9 +152,10 @@ def _serve(models: Sequence[Path], application: App, settings: ServerSettings) -
 async def _answer(application: Any, model: Path, ask: Sequence[str], judge: bool) -> None:
     from noria.apps.support.desk import judge as judged
     from noria.apps.support.desk import open_desk
+    from noria.infer.brought import model_folder
     from noria.infer.choose import open_engine
 
-    engine = open_engine(model)
+    engine = open_engine(model_folder(model))
     try:
         embed = _embedder(engine)
         desk = await open_desk(application.faq, embed)

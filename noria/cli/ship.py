@@ -59,12 +59,13 @@ def serve(
         noria ship serve runs/demo/sentiment-served
         noria ship serve runs/demo/sentiment-served runs/demo/embed-served --apps support --port 8500
         noria ship serve runs/demo/pretrain --console runs/demo
+        noria ship serve Qwen2.5-0.5B-Instruct Llama-3.2-1B-Q4_K_M.gguf
         noria ship serve runs/bot --guard.words blocked.txt --guard.personal mask --guard.injection block
 
     Parameters
     ----------
     models
-        Model folders; each is served under its folder's name.
+        Model folders, Noria's own, Hugging Face's or sentence-transformers', or GGUF files; each is served under its name.
     apps
         Applications to mount: support, monitor, recommend.
     console

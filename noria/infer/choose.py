@@ -72,10 +72,12 @@ def packed_number(folder: Path) -> Literal["float32", "bfloat16", "int8"]:
 
 
 def best_kind(folder: Path) -> Kind:
-    """Return the faster engine whose file the folder holds, where it passed its certificate, else torch."""
+    """Return the faster engine whose file the folder holds, where it passed its certificate or is all there is, else torch."""
     found = next((kind for kind, file in ENGINES.items() if (folder / file).is_file()), None)
     if found is None:
         return "torch"
+    if found == "llamacpp" and not any(folder.glob("*.safetensors")):  # the file that was brought is the model itself
+        return found
     try:
         certificate = json.loads((folder / "certificate.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):

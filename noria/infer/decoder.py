@@ -18,7 +18,8 @@ from noria.tasks.padding import padding_of
 from noria.tasks.task import Features, Task
 from noria.tasks.tokenizer import read_tokenizer
 
-from .engine import ENGINES, Kind, end_ids_for, generate_one, longest, read_config
+from .engine import ENGINES, Kind, check_memory, end_ids_for, generate_one, longest, read_config
+from .gguf.folder import unpacked_beside
 from .scheduler import Scheduler, Step
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ class Decoder(ABC):
             raise FolderError(
                 message("infer.holds", folder=folder, engines=ENGINES[self.kind]), hint=message("infer.compress_model")
             )
+        check_memory(folder, self.file.stat().st_size)
 
     def forward(self, batch: Sequence[Sequence[int]], types: Sequence[Sequence[int]] | None = None) -> list[np.ndarray]:
         """Refuse: see the module."""
@@ -87,7 +89,9 @@ class Decoder(ABC):
         """Return the trained model itself; loaded when it is first needed."""
         from .torch import TorchEngine
 
-        return TorchEngine(self.folder, self.manifest, self.task, threads=self.threads)
+        whole = any(self.folder.glob("*.safetensors"))
+        folder = self.folder if whole else unpacked_beside(self.folder, self.file)
+        return TorchEngine(folder, self.manifest, self.task, threads=self.threads)
 
 
 class RoutedScheduler:

@@ -11,17 +11,19 @@ who waits is the worker's.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import islice
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 from tokenizers import Tokenizer
 
-from noria.core.errors import FolderError
+from noria.core.errors import FolderError, ResourceError
 from noria.core.folder import Manifest
 from noria.core.messages import message
+from noria.machine import available_memory
 from noria.tasks.chat import Chat
 from noria.tasks.complete import Sampling
 from noria.tasks.padding import Padding, types_of, usable_length, within
@@ -171,6 +173,7 @@ def read_config(folder: Path) -> dict[str, Any]:
         FolderError: it is missing or no JSON, or asks to run code of its own.
     """
     config: dict[str, Any] = {}
+    ends: frozenset[int] = frozenset()
     for name in ("generation_config.json", "config.json"):
         file = folder / name
         try:
@@ -182,9 +185,60 @@ def read_config(folder: Path) -> dict[str, Any]:
                 ) from None
         except (ValueError, TypeError) as error:
             raise FolderError(message("infer.cannot_read", file=file), found=str(error)) from None
-    if "auto_map" in config:
-        raise FolderError(message("infer.asks_run", folder=folder), allowed=message("infer.architectures_transformers"))
+        if name == "generation_config.json":
+            ends = end_ids(config)
+    check_code(folder, config)
+    if several := sorted(ends | end_ids(config)):  # the two files often name one each, and either ends a text
+        config["eos_token_id"] = several
     return config
+
+
+def check_code(folder: Path, config: Mapping[str, Any]) -> None:
+    """Refuse a folder that asks to run code of its own.
+
+    Raises:
+        FolderError: it does, and transformers itself does not know its architecture.
+    """
+    if "auto_map" in config and not known_natively(str(config.get("model_type", ""))):
+        raise FolderError(message("infer.asks_run", folder=folder), allowed=message("infer.architectures_transformers"))
+
+
+def check_memory(folder: Path, need: int | None = None) -> None:
+    """Refuse a model that would not fit the memory that is free, before anything of it is loaded.
+
+    Args:
+        folder: a model folder.
+        need: bytes that loading takes; where None, its weights in float32, by what the heads of their files say.
+
+    Raises:
+        ResourceError: it would not fit; says what it takes and what is free.
+    """
+    if need is None:
+        need = 4 * sum(map(count_weights, folder.glob("*.safetensors")))
+    if need > (free := available_memory()):
+        raise ResourceError(
+            message("infer.too_large", name=folder.name),
+            found=f"{need / 1e9:.2f} GB",
+            allowed=f"{free / 1e9:.2f} GB",
+        )
+
+
+def count_weights(file: Path) -> int:
+    """Return how many numbers a file of safetensors holds, by its head; 0 for one that is damaged, which loading names."""
+    try:
+        with file.open("rb") as stream:
+            size = int.from_bytes(stream.read(8), "little")
+            head = json.loads(stream.read(size)) if size < file.stat().st_size else {}
+        return sum(prod(one["shape"]) for name, one in head.items() if name != "__metadata__")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return 0
+
+
+def known_natively(model_type: str) -> bool:
+    """Return whether transformers itself has the architecture: then its own is loaded, whatever code lies beside the weights."""
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES  # type: ignore[attr-defined]
+
+    return model_type in CONFIG_MAPPING_NAMES
 
 
 def longest(manifest: Manifest, config: dict[str, Any]) -> int:
@@ -218,6 +272,8 @@ def generate_one(engine: Engine, ids: Sequence[int], sampling: Sampling, stop: C
 
 
 def end_ids(config: dict[str, Any]) -> frozenset[int]:
-    """Return the ids that end a text."""
+    """Return the ids that end a text; what is no id ends none."""
     given = config.get("eos_token_id")
-    return frozenset(given if isinstance(given, list) else [] if given is None else [given])
+    return frozenset(
+        one for one in (given if isinstance(given, list) else [given]) if isinstance(one, int) and one >= 0
+    )

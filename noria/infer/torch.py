@@ -29,7 +29,18 @@ from noria.tasks.task import Features, Task
 from noria.tasks.tokenizer import read_tokenizer
 
 from .adapters import put_back
-from .engine import AUTO_CLASSES, Kind, end_ids_for, generate_one, in_parts, logits_of, longest, read_config, unpadded
+from .engine import (
+    AUTO_CLASSES,
+    Kind,
+    check_memory,
+    end_ids_for,
+    generate_one,
+    in_parts,
+    logits_of,
+    longest,
+    read_config,
+    unpadded,
+)
 from .kv_cache import KVCache, open_cache
 from .nets import LSTM, Lstm, Net
 from .scheduler import BatchScheduler
@@ -175,6 +186,7 @@ class TorchEngine:
             return Net(self.folder, self._config)
         if self._config.get("model_type") == LSTM:
             return Lstm(self.folder, self._config).eval()
+        check_memory(self.folder)
         model = _loaded(self.folder, self.task)
         if not (self.manifest.facts.get("adapter") or {"merged": True})["merged"]:
             put_back(model, self.folder)

@@ -184,6 +184,18 @@ def config_of(opened: Gguf) -> dict[str, Any]:
     return config
 
 
+def served_config(opened: Gguf) -> dict[str, Any]:
+    """Return the `config.json` for a file that is served as it is: where its family is not known, what engines ask for."""
+    try:
+        return config_of(opened)
+    except FolderError:
+        return {
+            "model_type": opened.architecture,
+            "vocab_size": vocabulary_size(opened),
+            "max_position_embeddings": opened.own("context_length", 2048),
+        }
+
+
 def vocabulary_size(opened: Gguf) -> int:
     """Return how many tokens a file's table of embeddings has rows for; 0 where it has none."""
     table = opened.tensors.get("token_embd.weight")

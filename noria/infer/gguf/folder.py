@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from noria.core.errors import FolderError
-from noria.core.folder import write_json
+from noria.core.errors import FolderError, ResourceError
+from noria.core.folder import MANIFEST, Source, new_folder, read_manifest, sha256_file, write_json
 from noria.core.messages import message
 from noria.core.progress import Report
-from noria.tasks.tokenizer import write_tokenizer
+from noria.infer.engine import ENGINES
+from noria.machine import available_memory
+from noria.tasks.chat import Chat
+from noria.tasks.specials import chat_template
+from noria.tasks.tokenizer import read_tokenizer, write_tokenizer
 
-from .families import Family, config_of, family_of, halves, tensor_name, vocabulary_size
-from .reader import Gguf
+from .families import Family, config_of, family_of, halves, served_config, tensor_name, vocabulary_size
+from .reader import Gguf, read_gguf
+from .renamed import write_renamed
 from .vocabulary import special_ids, tokenizer_from, tokenizer_settings
 
 if TYPE_CHECKING:
@@ -25,6 +32,67 @@ SHARD = 2_000_000_000
 """Bytes of weights in one file, and so about what turning a file takes of memory."""
 _F32, _BF16 = 0, 30
 """The format's numbers of weights that are not packed."""
+
+
+def unpack_gguf(
+    file: str | Path,
+    target: str | Path,
+    report: Report | None = None,
+    *,
+    source: Source | None = None,
+    facts: dict[str, Any] | None = None,
+) -> Path:
+    """Write a GGUF as a model folder in the Hugging Face layout, its weights unpacked; return the folder.
+
+    The folder's task is chat where the file brings a template, else complete.
+
+    Args:
+        file: the GGUF.
+        target: the folder to write.
+        report: where progress goes.
+        source: lineage of the file; its hash where it is None.
+        facts: what else is known of the model.
+
+    Raises:
+        FolderError: the file is damaged, or of a family or a kind of vocabulary not known here.
+        ResourceError: memory would not suffice, or the disk is full.
+    """
+    opened = read_gguf(file)
+    _check_memory(opened)
+    source = source or Source(opened.file.name, sha256_file(opened.file), _licence(opened))
+    with new_folder(target, kind="model", sources=[source]) as folder:
+        write_small_files(opened, config_of(opened), folder.path)
+        folder.facts.update(_facts(opened, folder.path))
+        folder.facts["parameters"] = write_weights(opened, folder.path, report)
+        folder.facts.update(facts or {})
+    return Path(target)
+
+
+def _check_memory(opened: Gguf) -> None:
+    """Refuse a file that cannot be unpacked in the memory that is free: one file of weights and the largest tensor twice over.
+
+    Raises:
+        ResourceError: it cannot; names what it takes.
+    """
+    sizes = [prod(one.shape) for one in opened.tensors.values()]
+    need = min(4 * sum(sizes), SHARD) + 8 * max(sizes, default=0)
+    if (free := available_memory()) < need:
+        found = message(
+            "infer.unpack_memory", file=opened.file.name, need=f"{need / 1e6:,.0f} MB", free=f"{free / 1e6:,.0f} MB"
+        )
+        raise ResourceError(found, hint=message("errors.system_hint"))
+
+
+def _licence(opened: Gguf) -> str:
+    return str(opened.facts.get("general.license", ""))
+
+
+def _facts(opened: Gguf, folder: Path) -> dict[str, Any]:
+    """Return what the manifest says of a file's model, by the small files of its folder."""
+    known = {"labels": [], "base": opened.file.name, "licence": _licence(opened)}
+    if not chat_template(folder):
+        return {"task": "complete", **known}
+    return {**Chat().based_on(folder, read_tokenizer(folder)).facts(), **known}
 
 
 def number_type(opened: Gguf) -> str:
@@ -39,13 +107,13 @@ def number_type(opened: Gguf) -> str:
     return "float32" if types == {_F32} else "float16"
 
 
-def write_small_files(opened: Gguf, target: Path) -> None:
+def write_small_files(opened: Gguf, config: dict[str, Any], target: Path) -> None:
     """Write all that a folder holds beside its weights: configuration, tokenizer, special tokens, template.
 
     Raises:
-        FolderError: the family or the kind of vocabulary is not known.
+        FolderError: the kind of vocabulary is not known, or it does not fit the table of embeddings.
     """
-    config, ids = config_of(opened), special_ids(opened)
+    ids = special_ids(opened)
     tokenizer = tokenizer_from(opened)
     highest = max(tokenizer.get_vocab(with_added_tokens=True).values(), default=-1)
     if highest >= vocabulary_size(opened):
@@ -138,3 +206,45 @@ def _stored(array: np.ndarray, kind: str) -> torch.Tensor:
     whole = torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
     found = whole.to(getattr(torch, kind))
     return found if bool(torch.isfinite(found).all()) else whole
+
+
+def served_gguf(file: str | Path, target: Path) -> Path:
+    """Write a model folder whose engine runs a GGUF as it is, packed; return the folder.
+
+    The engine's file has the tensors byte for byte and tokens that are named by their numbers: see `noria.infer.llamacpp`. A
+    family whose weights could not be unpacked is served all the same.
+
+    Raises:
+        FolderError: the file is damaged, or of a kind of vocabulary not known here.
+        ResourceError: the disk is full.
+    """
+    opened = read_gguf(file)
+    with new_folder(target, kind="model", sources=[Source(opened.file.name, "", _licence(opened))]) as folder:
+        write_small_files(opened, served_config(opened), folder.path)
+        engine = folder.path / ENGINES["llamacpp"]
+        engine.parent.mkdir()
+        write_renamed(opened, engine)
+        folder.facts.update(_facts(opened, folder.path))
+        folder.facts["engine"] = {"format": "GGUF", "runtime": "llama.cpp", "bytes": engine.stat().st_size}
+    return target
+
+
+def unpacked_beside(folder: Path, file: Path) -> Path:
+    """Return a folder of the weights of one that has an engine's file alone: made beside it when it is first asked for.
+
+    Raises:
+        FolderError: the family is none whose weights can be unpacked.
+        ResourceError: memory would not suffice, or the disk is full.
+    """
+    target = folder.parent / "weights" / folder.name
+    if (target / MANIFEST).is_file():
+        return target
+    opened = read_gguf(file)
+    _check_memory(opened)
+    with new_folder(target, kind="model") as made:
+        for one in folder.iterdir():
+            if one.is_file() and one.name != MANIFEST:
+                shutil.copyfile(one, made.path / one.name)
+        made.facts.update(read_manifest(folder).facts)
+        write_weights(opened, made.path)
+    return target

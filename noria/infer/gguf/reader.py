@@ -68,6 +68,12 @@ class Gguf:
     """Name -> value; lists of texts and of numbers as lists."""
     tensors: Mapping[str, Tensor]
     """By name, in the file's order."""
+    places: Mapping[str, tuple[int, int]]
+    """Of every fact where it begins and ends, bytes."""
+    entries: tuple[int, int]
+    """Where the tensors' entries begin and end."""
+    aligned: int
+    """Tensors begin at multiples of so many bytes."""
 
     @property
     def architecture(self) -> str:
@@ -163,14 +169,17 @@ class _Reading:
         tensors, facts = self.scalar("Q"), self.scalar("Q")
         self.room(facts, _LEAST_FACT)
         known: dict[str, Any] = {}
+        places: dict[str, tuple[int, int]] = {}
         for _ in range(facts):
-            name = self.text()
+            begin, name = self.place, self.text()
             if name in known:
                 raise _bad(self.file, message("infer.gguf_twice", name=name))
             known[name] = self.value(self.scalar("I"))
+            places[name] = (begin, self.place)
         if int(known.get("split.count", 1)) > 1:
             raise _bad(self.file, message("infer.gguf_split", parts=known["split.count"]))
         self.room(tensors, _LEAST_TENSOR)
+        begin = self.place
         entries = [self.entry() for _ in range(tensors)]
         aligned = known.get("general.alignment", 32)
         if not isinstance(aligned, int) or not 0 < aligned <= 1 << 20 or aligned & (aligned - 1):
@@ -181,7 +190,7 @@ class _Reading:
             if name in placed:
                 raise _bad(self.file, message("infer.gguf_twice", name=name))
             placed[name] = self.placed(name, shape, kind, start + offset)
-        return Gguf(self.file, known, placed)
+        return Gguf(self.file, known, placed, places, (begin, self.place), aligned)
 
     def room(self, count: int, least: int) -> None:
         """Refuse a count of things of which each takes so many bytes at least, where they are not there."""

@@ -30,8 +30,7 @@ from noria.core.folder import (
 from noria.core.messages import message
 from noria.core.progress import Bar, Report
 from noria.make.corpus.texts import all_texts
-from noria.make.models.bundled import e5_small, minilm
-from noria.make.models.from_gguf import smollm2
+from noria.make.models.bundled import e5_small, minilm, smollm2
 from noria.make.tokens.density import unknown_id
 from noria.make.tokens.tokenizer import copy_tokenizer, load_tokenizer
 from noria.tasks.companion import copy_companion

@@ -14,7 +14,7 @@ from torch import nn
 from noria.core.errors import FolderError, NoriaError, unknown
 from noria.core.folder import MANIFEST
 from noria.core.messages import message
-from noria.infer.engine import AUTO_CLASSES
+from noria.infer.engine import AUTO_CLASSES, check_memory, known_natively
 from noria.machine import Chosen
 from noria.make.quiet import quiet_transformers as quiet_transformers
 from noria.make.tokens.tokenizer import load_tokenizer
@@ -64,6 +64,7 @@ def load(
         raise unknown("head", head, get_args(Head))
     check_folder(folder)
     check_kind(folder, head)
+    check_memory(folder)
 
     import torch
     import transformers
@@ -156,13 +157,6 @@ def check_folder(folder: Path) -> None:
     if not any(folder.glob("*.safetensors")):
         found = ", ".join(sorted(path.name for path in folder.glob("*.bin"))) or message("make.weights")
         raise FolderError(message("make.holds_safetensors", folder=folder), found=found, allowed="model.safetensors")
-
-
-def known_natively(model_type: str) -> bool:
-    """Return whether transformers itself has the architecture: then its own is loaded, whatever code lies beside the weights."""
-    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES  # type: ignore[attr-defined]
-
-    return model_type in CONFIG_MAPPING_NAMES
 
 
 KINDS: dict[str, tuple[str, ...]] = {

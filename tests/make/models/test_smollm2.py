@@ -13,7 +13,7 @@ import pytest
 from noria.core.errors import PackageError
 from noria.core.folder import read_manifest
 from noria.core.packages import package_file
-from noria.make.models.from_gguf import SMOLLM2_FILE, SMOLLM2_INSTALL, SMOLLM2_PACKAGE, SMOLLM2_SHA256, smollm2
+from noria.make.models.bundled import SMOLLM2_FILE, SMOLLM2_INSTALL, SMOLLM2_PACKAGE, SMOLLM2_SHA256, smollm2
 from noria.make.models.load import load
 from noria.make.tokens.tokenizer import load_tokenizer
 
