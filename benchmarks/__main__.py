@@ -19,6 +19,7 @@ NAMES = (
     "answers",
     "budget",
     "classify",
+    "decoders",
     "diffusion",
     "drivers",
     "events",
@@ -59,7 +60,7 @@ def run(
     Parameters
     ----------
     name
-        One of answers, budget, classify, diffusion, drivers, events, finetune, gate, growth, lifetime, localdays, lora, packing, pretrain,
+        One of answers, budget, classify, decoders, diffusion, drivers, events, finetune, gate, growth, lifetime, localdays, lora, packing, pretrain,
         promote, recovery, resume, scaling, serve, share_forecast, stream, tokenize, tokenizer, trials, wheel; or all.
     quick
         Fewer and shorter repeats: each benchmark ends within five minutes.

@@ -34,6 +34,7 @@ _PLACES = {
     "crossvalidate": "finetuning",
     "evaluate": "make",
     "finetune": "finetuning",
+    "align": "finetuning",
     "forecast": "grow",
     "load": "predictor",
     "pretrain": "make",

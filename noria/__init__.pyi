@@ -28,6 +28,7 @@ from noria.core.progress import Report
 from noria.grow.promote.settings import PlanBasis
 from noria.grow.settings import AheadSettings
 from noria.make.models.adapt_settings import AdapterSettings
+from noria.make.training.align.settings import AlignRates
 from noria.make.training.settings import (
     BodySettings,
     FinetuneRates,
@@ -176,6 +177,39 @@ def finetune(
     number_type: Literal["auto", "bf16", "fp32"] = "auto",
     trackers: Sequence[Literal["tensorboard", "wandb", "mlflow"]] = (),
     parallel: ParallelSettings | Mapping[str, Any] = ...,
+    settings: Given = None,
+    progress: bool | Report = True,
+) -> Model: ...
+def align(
+    base: str | Path,
+    *,
+    train: str | Path,
+    out: str | Path,
+    valid: str | Path | None = None,
+    keep: str | Path | None = None,
+    columns: dict[str, str] = ...,
+    skip_bad_rows: bool = False,
+    method: Literal["auto", "dpo", "kto", "grpo"] = "auto",
+    reward: str | None = None,
+    beta: float | None = None,
+    minutes: float = 5.0,
+    steps: int | None = None,
+    seed: int = 0,
+    valid_share: float = 0.15,
+    max_length: int | None = None,
+    tokens_per_batch: int = 2048,
+    accumulate: int = 2,
+    learning_rate: float = 5e-05,
+    rates: AlignRates | Mapping[str, Any] = ...,
+    liked_weight: float = 1.0,
+    disliked_weight: float = 1.0,
+    group: int = 8,
+    temperature: float = 1.0,
+    max_tokens: int = 64,
+    adapter: AdapterSettings | Mapping[str, Any] = ...,
+    evaluations: int = 3,
+    number_type: Literal["auto", "bf16", "fp32"] = "auto",
+    trackers: Sequence[Literal["tensorboard", "wandb", "mlflow"]] = (),
     settings: Given = None,
     progress: bool | Report = True,
 ) -> Model: ...
@@ -551,6 +585,7 @@ __all__ = [
     "crossvalidate",
     "evaluate",
     "finetune",
+    "align",
     "forecast",
     "load",
     "pretrain",

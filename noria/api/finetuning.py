@@ -10,7 +10,8 @@ from noria.core.errors import SettingError
 from noria.core.folder import read_manifest
 from noria.core.messages import message
 from noria.core.progress import Report
-from noria.make.training.settings import CrossSettings, FinetuneSettings, RowSettings, SearchSettings
+from noria.make.training.align.settings import AlignSettings
+from noria.make.training.settings import CrossSettings, FinetuneSettings, ReadSettings, RowSettings, SearchSettings
 
 from .make import report_written
 from .options import Progress, from_settings, report_of
@@ -63,6 +64,51 @@ def finetune(
     report = report_of(progress)
     base = _base(base, report)
     run(_task(task, base, options, many), base, train, valid, out, training, report, test_file=test, reading=reading)
+    report_written(out, report)
+    return model_of(out)
+
+
+@from_settings("align")
+def align(
+    base: Path,
+    *,
+    train: Path,
+    out: Path,
+    valid: Path | None = None,
+    keep: Path | None = None,
+    reading: ReadSettings,
+    aligning: AlignSettings,
+    progress: Progress = True,
+) -> Model:
+    """Align a tuned decoder with what people prefer: pairs of answers, thumbs, or a reward.
+
+    An adapter learns; without it the model is the reference. Held-out rows choose the weights, and compare the model with the one
+    that it began as: wins row by row, reward, divergence, what was forgotten, each with an interval.
+
+        noria.align("assistant", train="pairs.jsonl", out="aligned", minutes=5)
+        noria.align("assistant", train="runs/lake", out="aligned")
+        noria.align("assistant", train="questions.jsonl", out="aligned", reward="rewards.py:short")
+
+    Args:
+        base: folder of the tuned model.
+        train: pairs {prompt, chosen, rejected}, thumbs {messages, label}, questions {messages}; or a server's lake.
+        out: the model folder to write; the unfinished run lies beside it, in `.<out>.work`.
+        valid: held-out rows; without them a share of the rows is set aside.
+        keep: conversations that must not be forgotten: judged before and after.
+        progress: bars on a terminal, lines where output is piped; False is silent.
+
+    Raises:
+        RowError, InputError: a file of rows, or the reward, cannot be used.
+        FolderError: `base` is no usable model.
+        SettingError: a setting is unknown or not allowed, or the method does not fit the rows.
+        Interrupted: stopped by a signal; the same call goes on.
+    """
+    from noria.make.training.align.recipe import align as run
+
+    report = report_of(progress)
+    folder = _base(base, report)
+    assert folder is not None
+    run(folder, train, out, aligning, report, valid_file=valid, keep_file=keep, reading=reading)
     report_written(out, report)
     return model_of(out)
 

@@ -46,6 +46,7 @@ def functions() -> dict[str, Callable[..., Any]]:
         "search": finetuning.search,
         "crossvalidate": finetuning.crossvalidate,
         "finetune": finetuning.finetune,
+        "align": finetuning.align,
         "evaluate": make.evaluate,
         "compress": make.compress,
     }

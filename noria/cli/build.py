@@ -175,7 +175,7 @@ def base(
     return 0
 
 
-for command in (tune.finetune, tune.crossvalidate, tune.search):
+for command in (tune.finetune, tune.align, tune.crossvalidate, tune.search):
     app.command(command)
 
 

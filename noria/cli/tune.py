@@ -1,4 +1,4 @@
-"""`noria build finetune`, `crossvalidate` and `search`: from labelled rows to a model, and to settings that suit them."""
+"""`noria build finetune`, `align`, `crossvalidate` and `search`: from rows to a model, and to settings that suit them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Annotated
 from cyclopts import Parameter
 
 import noria
-from noria.make.training.settings import CrossSettings, FinetuneSettings, RowSettings, SearchSettings
+from noria.make.training.align.settings import AlignSettings
+from noria.make.training.settings import CrossSettings, FinetuneSettings, ReadSettings, RowSettings, SearchSettings
 
 from .files import report_for, settings_given, with_columns
 
@@ -86,6 +87,63 @@ def finetune(
         many=many,
         options=options,
         settings=settings_given(file, with_columns(reading, text_column, label_column), settings),
+        progress=report_for(json),
+    )
+    return 0
+
+
+def align(
+    base: Path,
+    *,
+    train: Path,
+    out: Path,
+    valid: Path | None = None,
+    keep: Path | None = None,
+    file: SettingsFile = None,
+    reading: Annotated[ReadSettings, Parameter(name="*")] = ReadSettings(),
+    settings: Annotated[AlignSettings, Parameter(name="*")] = AlignSettings(),
+    json: Json = False,
+) -> int:
+    """Align a tuned decoder with what people prefer, within a time budget.
+
+    Pairs of answers (DPO), thumbs alone (KTO), also as they lie in a server's
+    lake, or a reward that you name (GRPO). An adapter learns; without it the
+    model is the reference. Held-out rows choose the weights, and compare the
+    model with the one that it began as: wins row by row, reward, divergence,
+    what was forgotten, each with an interval.
+
+    Examples::
+
+        noria build align assistant --train pairs.jsonl --out aligned
+        noria build align assistant --train runs/lake --out aligned --keep talks.jsonl
+        noria build align assistant --train questions.jsonl --out aligned \\
+            --reward schema:order.json --minutes 10
+
+    Parameters
+    ----------
+    base
+        Folder of the tuned model.
+    train
+        Pairs {prompt, chosen, rejected}, thumbs {messages, label}, questions
+        {messages}; or a server's lake.
+    out
+        The model folder to write.
+    valid
+        Held-out rows of the same kind; without them a share is set aside.
+    keep
+        Conversations that must not be forgotten: judged before and after.
+    file
+        A TOML file whose section [align] holds settings; flags stand above it.
+    json
+        Write progress, plan and ledger as JSON lines, for programs.
+    """
+    noria.align(
+        base,
+        train=train,
+        out=out,
+        valid=valid,
+        keep=keep,
+        settings=settings_given(file, reading, settings),
         progress=report_for(json),
     )
     return 0

@@ -130,6 +130,48 @@ def collect(
     return Path(out)
 
 
+def thumbs_in(lake: str | Path, report: Report | None = None) -> list[Row]:
+    """Return {messages, completion, label} of every answer of a chat that was judged in a lake: liked, or not.
+
+    Where a better answer was told, that is one that was liked, too. Of those who consented, masked; what is left out is counted.
+
+    Raises:
+        InputError: no lake, or not one such answer.
+    """
+    lake, tally, rows = check_lake(lake), Counter[str](), list[Row]()
+    verdicts = _verdicts(lake)
+    by_request: dict[str, list[Verdict]] = {}
+    for verdict in verdicts.values():
+        by_request.setdefault(verdict.request, []).append(verdict)
+    wanted = pa.array(sorted(by_request), pa.string())
+    for _, batch in _batches(lake):
+        for event in batch.filter(pc.is_in(batch["id"], wanted)).to_pylist():
+            for verdict in by_request.pop(event["id"], ()):
+                try:
+                    rows += _thumbs(event, verdict)
+                except _Left as reason:
+                    tally[str(reason)] += 1
+    if not rows:
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in tally.most_common())
+        raise InputError(message("make.row_can", task="chat"), found=reasons or message("make.feedback"))
+    if report:
+        report.note(message("make.thumbs_found", rows=len(rows), judged=len(verdicts), left=sum(tally.values())))
+    return rows
+
+
+def _thumbs(event: dict[str, Any], verdict: Verdict) -> list[Row]:
+    exchange, index = _judged(event, verdict, "chat", None)
+    again = exchange.masked(mask)
+    asked, said = again.input[index], again.output[index].get("text")
+    if not isinstance(asked, dict) or not said:
+        raise _Left("no row of the task")
+    row = {"messages": asked["messages"], "completion": said, "label": verdict.right}
+    better = verdict.better.better if verdict.better else None
+    if verdict.right or not isinstance(better, str) or not better.strip():
+        return [row]
+    return [row, {**row, "completion": Correction(index, better).masked(mask).better, "label": True}]
+
+
 def _verdicts(lake: Path) -> dict[tuple[str, int], Verdict]:
     """Return the last word on every answer: (request, index of its text) -> verdict; index -1 is the only text there is."""
     last: dict[tuple[str, int], Verdict] = {}
@@ -178,20 +220,7 @@ def _rows(
 
 
 def _collected(event: dict[str, Any], verdict: Verdict, task: str, checker: Task, model: str | None) -> Collected:
-    if event["tenant"] != verdict.tenant:
-        raise _Left("about another customer's request")
-    if model is not None and event["model"] != model:
-        raise _Left("about another model")
-    if not event["consent"] or not event["text"]:
-        raise _Left("without consent, or its text is no longer kept")
-    exchange = read_exchange(event["text"])
-    if not isinstance(exchange, Exchange) or _task(exchange.task) != task:
-        raise _Left("about another task")
-    if verdict.better is None and len(exchange.input) > 1:
-        raise _Left("about one of several texts, told without consent")
-    index = verdict.better.index if verdict.better else 0
-    if index >= len(exchange.input):
-        raise _Left("about a text that was not there")
+    exchange, index = _judged(event, verdict, task, model)
     better = verdict.better.better if verdict.better else None
     if not verdict.right and better is None:
         raise _Left("wrong, and nothing better told")
@@ -211,6 +240,25 @@ def _collected(event: dict[str, Any], verdict: Verdict, task: str, checker: Task
         "version": event["version"],
     }
     return Collected(row, asked, truth, provenance)
+
+
+def _judged(event: dict[str, Any], verdict: Verdict, task: str, model: str | None) -> tuple[Exchange, int]:
+    """Return what was exchanged, and which of its answers was judged."""
+    if event["tenant"] != verdict.tenant:
+        raise _Left("about another customer's request")
+    if model is not None and event["model"] != model:
+        raise _Left("about another model")
+    if not event["consent"] or not event["text"]:
+        raise _Left("without consent, or its text is no longer kept")
+    exchange = read_exchange(event["text"])
+    if not isinstance(exchange, Exchange) or _task(exchange.task) != task:
+        raise _Left("about another task")
+    if verdict.better is None and len(exchange.input) > 1:
+        raise _Left("about one of several texts, told without consent")
+    index = verdict.better.index if verdict.better else 0
+    if index >= len(exchange.input):
+        raise _Left("about a text that was not there")
+    return exchange, index
 
 
 def _input_and_truth(exchange: Exchange, index: int, better: Any) -> tuple[Any, Any]:

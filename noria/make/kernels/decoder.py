@@ -45,7 +45,7 @@ TRIED = [5, 7]
 """Tokens of the documents of a try."""
 CHECKPOINTING = "noria_checkpointing"
 """What a module's own dictionary holds, True where each layer is to keep its input alone."""
-ALIKE = {torch.float32: 1e-4, torch.bfloat16: 0.1}
+ALIKE = {torch.float32: 1e-4, torch.float16: 0.02, torch.bfloat16: 0.1}
 """Largest relative difference of states from the module's own, by the number type of its weights."""
 
 

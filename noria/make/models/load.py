@@ -15,7 +15,6 @@ from noria.core.errors import FolderError, NoriaError, unknown
 from noria.core.folder import MANIFEST
 from noria.core.messages import message
 from noria.infer.engine import AUTO_CLASSES, check_memory, known_natively
-from noria.machine import Chosen
 from noria.make.quiet import quiet_transformers as quiet_transformers
 from noria.make.tokens.tokenizer import load_tokenizer
 from noria.tasks.specials import pad_id
@@ -28,6 +27,8 @@ if TYPE_CHECKING:
     from noria.core.progress import Report
     from noria.tasks.task import Task
 
+HELD = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+"""Number types of weights in memory."""
 Head = Literal["sequence", "token", "span", "embedding", "seq2seq", "causal", "masked"]
 
 
@@ -38,7 +39,7 @@ def load(
     *,
     seed: int = 0,
     report: Report | None = None,
-    number_type: Chosen = "fp32",
+    number_type: Literal["fp32", "bf16", "fp16"] = "fp32",
 ) -> tuple[PreTrainedModel, Tokenizer]:
     """Return a model with the head asked for, and its tokenizer; an adapter that is not merged is put back on.
 
@@ -82,7 +83,7 @@ def load(
         # Which attention is not said: transformers takes the fused one where an architecture has it.
         loaded: tuple[PreTrainedModel, dict[str, Any]] = auto.from_pretrained(
             folder,
-            dtype=torch.bfloat16 if number_type == "bf16" else torch.float32,
+            dtype=HELD[number_type],
             use_safetensors=True,
             trust_remote_code=False,
             local_files_only=True,

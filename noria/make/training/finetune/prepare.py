@@ -5,21 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Literal, cast
 
-import torch
 from tokenizers import Regex, Tokenizer, pre_tokenizers
 from torch import nn
 
 from noria.core.errors import FolderError, SettingError
 from noria.core.messages import message
 from noria.core.progress import Report
-from noria.machine import Chosen, measure
+from noria.machine import measure
 from noria.make.kernels import decoder, llama
 from noria.make.models.adapt import MERGEABLE, adapt, adapters, freeze
 from noria.make.models.cut import cannot_be_read_again, keep_lowest
 from noria.make.models.feedforward import FeedForward, new_net
-from noria.make.models.load import choose_attention, load
+from noria.make.models.load import HELD, choose_attention, load
 from noria.make.training.objectives.causality import form_of
 from noria.make.training.settings import FinetuneSettings
 from noria.tasks.padding import usable_length
@@ -34,6 +33,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 HAN = Regex(r"\p{Han}")
+FILES: dict[str, Literal["bf16", "fp16"]] = {"bfloat16": "bf16", "float16": "fp16"}
+"""Number type of a folder's weights, as its configuration says it -> in which they rest."""
 TOLERATED = 0.05
 """Share of spans that may begin or end within a token before tokens are cut into characters."""
 
@@ -82,7 +83,7 @@ def prepare_model(
     freeze(module, body.frozen)
     adapt(module, settings.adapter, seed=settings.seed)
     if resting:
-        decoder.hold(module, torch.bfloat16 if resting == "bf16" else torch.float32)
+        decoder.hold(module, HELD[resting])
         choose_checkpointing(module, settings, report)
     check_trained_and_written(module, task.head)
     if isinstance(task, Tag):
@@ -92,7 +93,7 @@ def prepare_model(
     return module, tokenizer
 
 
-def resting_type(task: Task, base: Path, settings: FinetuneSettings) -> Chosen | None:
+def resting_type(task: Task, base: Path, settings: FinetuneSettings) -> Literal["fp32", "bf16", "fp16"] | None:
     """Return the number type in which a decoder's base is held while adapters learn; None where it is not at rest."""
     if task.head != "causal" or settings.adapter.kind not in MERGEABLE:
         return None
@@ -102,10 +103,10 @@ def resting_type(task: Task, base: Path, settings: FinetuneSettings) -> Chosen |
     if products == "bf16":
         return "bf16"
     config = json.loads((base / "config.json").read_text(encoding="utf-8"))
-    exact = "bfloat16" in (config.get("dtype"), config.get("torch_dtype"))
     # Others are computed by transformers, in the number type of the weights.
-    passes = any(name in decoder.FAMILIES for name in config.get("architectures") or ())
-    return "bf16" if exact and passes else "fp32"
+    if not any(name in decoder.FAMILIES for name in config.get("architectures") or ()):
+        return "fp32"
+    return FILES.get(str(config.get("dtype") or config.get("torch_dtype")), "fp32")
 
 
 def check_trained_and_written(module: nn.Module, head: str) -> None:

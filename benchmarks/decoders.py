@@ -1,0 +1,11 @@
+"""Decoders: a real one tuned and aligned beside TRL with peft (`decoders_tune`)."""
+
+from __future__ import annotations
+
+from . import decoders_tune
+from .line import Line
+
+
+def measure(*, quick: bool) -> list[Line]:
+    """Return the lines of all parts."""
+    return decoders_tune.measure(quick=quick)

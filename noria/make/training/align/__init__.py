@@ -1,0 +1,1 @@
+"""Alignment: a tuned model learns what people prefer, from pairs, from thumbs, or from a reward."""
