@@ -123,7 +123,7 @@ def prepare(folder: Path, texts: list[str] | None, parameters: int) -> list[str]
                 made.path / "certificate.json", {"passed": True, "note": "random weights, for measuring speed only"}
             )
             made.facts.update(task="complete", labels=[], max_length=CONTEXT)
-    write_gguf(folder / "plain", folder / "peer.gguf", "8 bits", words=True)
+    write_gguf(folder / "plain", folder / "peer.gguf", "8 bits")
     long = [ids for text in texts if len(ids := tokenizer.encode(text).ids) >= PROMPT]
     return list(dict.fromkeys(tokenizer.decode(ids[:PROMPT]) for ids in long)) or texts[:8]
 

@@ -89,7 +89,7 @@ def compress(
     or_trained: bool = False,
     columns: dict[str, str] = ...,
     skip_bad_rows: bool = False,
-    method: Literal["auto", "int8", "weights", "float"] = "auto",
+    method: Literal["auto", "int8", "weights", "float", "int4"] = "auto",
     samples: int = 200,
     smoothing: float = 0.95,
     agreement: float | None = None,

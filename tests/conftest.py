@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gc
 import os
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 import hypothesis
@@ -18,6 +20,8 @@ hypothesis.settings.register_profile("noria", deadline=None, suppress_health_che
 hypothesis.settings.load_profile("noria")
 # Commands speak the language of the terminal; what tests expect is English, in the processes that they start too.
 os.environ["NORIA_LANG"] = "en"
+# What can be made again is not made in the cache of whoever runs the tests.
+os.environ["NORIA_CACHE"] = tempfile.mkdtemp(prefix="noria-cache-")
 
 pytest_plugins = ["serving"]
 
@@ -28,6 +32,10 @@ ENGLISH = (
     "A large model is trained on text, compressed, and shipped to its users.",
     "She opened the window because the room was too warm.",
 )
+
+
+def pytest_unconfigure() -> None:
+    shutil.rmtree(os.environ["NORIA_CACHE"], ignore_errors=True)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -224,11 +224,11 @@ def compress(
         noria.compress("sentiment", calibration="train.jsonl", rows="test.jsonl", out="sentiment-int8")
 
     Args:
-        model: folder of a model for classify, tag or embed, or of a Llama that completes texts or chats.
+        model: folder of a model for classify, tag or embed, or of a decoder that completes texts or chats.
         rows: held-out rows to certify on, of the form that it was trained on.
         out: the model folder to write.
         calibration: rows as those it was trained on, or documents, whose texts show the model what is to come; never the
-            held-out ones. A Llama needs none.
+            held-out ones. A decoder needs none.
         most: rows to certify on, taken evenly over the file, for a model that is slow to judge; all of them by default.
         source: what the figures call the rows; the file's name by default.
         or_trained: where it is refused, write the trained model as it is, with the certificate that says so.

@@ -293,10 +293,10 @@ def compress(
     Parameters
     ----------
     model
-        Folder of a model for classify, tag or embed, or of a Llama that completes texts or chats.
+        Folder of a model for classify, tag or embed, or of a decoder that completes texts or chats.
     calibration
         Rows as those it was trained on, or documents, whose texts show the model what is to come; never the held-out ones. A
-        Llama needs none.
+        decoder needs none.
     rows
         Held-out rows to certify on, of the form that it was trained on; columns named in training are remembered.
     out

@@ -242,6 +242,12 @@ def write_json(path: str | Path, value: object) -> None:
     write_bytes(path, (json.dumps(value, ensure_ascii=False, indent=1) + "\n").encode())
 
 
+def cache_root() -> Path:
+    """Return the folder for what can be made again: NORIA_CACHE, else `noria` in the user's cache."""
+    own, users = os.environ.get("NORIA_CACHE"), os.environ.get("XDG_CACHE_HOME")
+    return Path(own) if own else (Path(users) if users else Path.home() / ".cache") / "noria"
+
+
 def clear_partial(parent: str | Path) -> None:
     """Remove what a killed writer left below `parent`: hidden `*.part` files and folders."""
     for path in Path(parent).glob(".*.part"):

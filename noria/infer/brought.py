@@ -11,14 +11,22 @@ name in the user's cache, made once and again when the files have changed. A fol
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from noria.core.errors import FolderError
-from noria.core.folder import MANIFEST, OpenFolder, Source, clear_partial, new_folder, read_manifest, write_json
+from noria.core.folder import (
+    MANIFEST,
+    OpenFolder,
+    Source,
+    cache_root,
+    clear_partial,
+    new_folder,
+    read_manifest,
+    write_json,
+)
 from noria.core.messages import message
 from noria.tasks.chat import Chat
 from noria.tasks.classify import Classify
@@ -84,8 +92,7 @@ def _found(path: str | Path) -> Path:
 
 def _place(path: Path, kind: str) -> Path:
     """Return where the folder for a path lies: in the user's cache, by the path."""
-    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return root / "noria" / "brought" / kind / hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:16]
+    return cache_root() / "brought" / kind / hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:16]
 
 
 def _once(path: Path, target: Path, make: Callable[[], object], note: Note | None) -> Path:

@@ -36,7 +36,7 @@ class Decoder(ABC):
     """A causal model in a library that writes tokens by itself.
 
     Args:
-        folder: model folder with the engine's file, whose tokens are named by their numbers.
+        folder: model folder with the engine's file.
         manifest: its manifest.
         task: its task.
         threads: of one forward pass.

@@ -203,18 +203,19 @@ def check_code(folder: Path, config: Mapping[str, Any]) -> None:
         raise FolderError(message("infer.asks_run", folder=folder), allowed=message("infer.architectures_transformers"))
 
 
-def check_memory(folder: Path, need: int | None = None) -> None:
+def check_memory(folder: Path, need: int | None = None, *, width: int = 4) -> None:
     """Refuse a model that would not fit the memory that is free, before anything of it is loaded.
 
     Args:
         folder: a model folder.
-        need: bytes that loading takes; where None, its weights in float32, by what the heads of their files say.
+        need: bytes that loading takes; where None, its weights, by what the heads of their files say.
+        width: bytes of a weight in memory.
 
     Raises:
         ResourceError: it would not fit; says what it takes and what is free.
     """
     if need is None:
-        need = 4 * sum(map(count_weights, folder.glob("*.safetensors")))
+        need = width * sum(map(count_weights, folder.glob("*.safetensors")))
     if need > (free := available_memory()):
         raise ResourceError(
             message("infer.too_large", name=folder.name),

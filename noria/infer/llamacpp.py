@@ -1,7 +1,7 @@
 """The fast engine for Llamas: the folder's `engine/model.gguf` in llama.cpp, several completions at once.
 
-llama.cpp batches and samples by itself, in threads of its own; every completion waits for it in a thread here. The file
-names tokens by their numbers (`<123>`), so what comes back are token ids, and text stays the tokenizer's and the task's.
+llama.cpp batches and samples by itself, in threads of its own; every completion waits for it in a thread here. It is given the
+file with tokens named by their numbers (`<123>`), so what comes back are token ids, and text stays the tokenizer's and the task's.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from noria.tasks.task import Task
 
 from .decoder import PREFILL, TOGETHER, Decoder, RoutedScheduler
 from .engine import Kind
+from .gguf.renamed import engine_file
 from .scheduler import Scheduler, Step
 
 _PATIENCE = 0.005
@@ -48,7 +49,7 @@ class LlamaCppEngine(Decoder):
     def __init__(self, folder: Path, manifest: Manifest, task: Task, *, threads: int) -> None:
         super().__init__(folder, manifest, task, threads=threads)
         given = xllamacpp.CommonParams()
-        given.model.path, given.verbosity, given.warmup = str(self.file), _SILENT, False
+        given.model.path, given.verbosity, given.warmup = str(engine_file(self.file)), _SILENT, False
         given.n_parallel, given.n_ctx, given.fit_params = TOGETHER, TOGETHER * self.max_length, False
         given.n_batch = given.n_ubatch = PREFILL
         given.cpuparams.n_threads = given.cpuparams_batch.n_threads = threads

@@ -15,6 +15,8 @@ Messages = Sequence[dict[str, str]]
 Spans = list[tuple[int, int]]
 _OPENED, _CLOSED = "\ufdd0", "\ufdd1"
 """Stand round what a template marks as generated until its text is whole; no text may hold them (Unicode, noncharacters)."""
+_FAULTS = (TypeError, ValueError, ArithmeticError, LookupError, AttributeError, RecursionError, MemoryError)
+"""What a template's own mistakes raise."""
 
 
 class Template:
@@ -44,12 +46,16 @@ class Template:
         """Return the text, and the characters that the template itself marks as generated, by `{% generation %}`."""
         from jinja2 import TemplateError
 
+        from .sandbox import bounded, joined
+
         told = [{key: _strip_markers(value) for key, value in turn.items()} for turn in messages]
         try:
-            given: str = _compiled(self._text).render(
-                messages=told, add_generation_prompt=begins, bos_token=self._begin, eos_token=self._end
-            )
-        except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as error:
+            with bounded():
+                pieces = _compiled(self._text).generate(
+                    messages=told, add_generation_prompt=begins, bos_token=self._begin, eos_token=self._end
+                )
+                given = joined(pieces)
+        except (TemplateError, *_FAULTS) as error:
             raise InputError(message("tasks.chat_template_cannot"), found=error) from error
         text, spans = "", []
         for number, part in enumerate(given.split(_OPENED)):
@@ -68,7 +74,8 @@ def _strip_markers(value: Any) -> Any:
 def _compiled(text: str) -> Any:
     from jinja2 import TemplateError, nodes
     from jinja2.ext import Extension
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    from .sandbox import Room
 
     class Generation(Extension):
         """`{% generation %} ... {% endgeneration %}` round what the assistant said, as transformers has it."""
@@ -90,11 +97,8 @@ def _compiled(text: str) -> Any:
         return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, **more)
 
     try:
-        room = ImmutableSandboxedEnvironment(
-            trim_blocks=True, lstrip_blocks=True, extensions=[Generation, "jinja2.ext.loopcontrols"]
-        )
-        room.filters["tojson"] = as_json
-        named = {"raise_exception": refuse, "strftime_now": lambda form: date.today().strftime(form)}
-        return room.from_string(text, globals=named)
+        room = Room(Generation, "jinja2.ext.loopcontrols")
+        room.add_filter("tojson", as_json)
+        return room.template(text, raise_exception=refuse, strftime_now=lambda form: date.today().strftime(form))
     except TemplateError as error:
         raise InputError(message("tasks.chat_template_jinja"), found=error) from error

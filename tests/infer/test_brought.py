@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
-import urllib.request
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from llama_cpp import LlamaCpp
 from tiny_models import TEXTS, causal_tokenizer
 
 import noria
@@ -27,7 +27,7 @@ TEMPLATE = "{% for m in messages %}<|begin|>{{ m.role }}\n{{ m.content }}<|end|>
 
 @pytest.fixture(autouse=True)
 def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("NORIA_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
 
 
@@ -240,8 +240,6 @@ def packed() -> Path:
 
 
 def test_a_gguf_is_served_as_it_is_with_the_tokens_of_its_own(packed: Path):
-    import xllamacpp
-
     notes: list[str] = []
     folder = model_folder(packed, note=notes.append)
     assert folder.name == "SmolLM2-135M-Instruct.Q4_1"
@@ -251,16 +249,8 @@ def test_a_gguf_is_served_as_it_is_with_the_tokens_of_its_own(packed: Path):
     ids = engine.task.features(engine.tokenizer, row, engine.max_length).ids
     ours = list(engine.generate(ids, Sampling(temperature=0, max_tokens=24)))
     engine.close()
-    given = xllamacpp.CommonParams()
-    given.model.path, given.n_ctx, given.n_parallel, given.warmup, given.verbosity = str(packed), 512, 1, False, -1
-    given.cpuparams.n_threads = given.cpuparams_batch.n_threads = 1
-    server = xllamacpp.Server(given)
-    body = {"prompt": ids, "n_predict": 24, "temperature": 0, "return_tokens": True}
-    request = urllib.request.Request(
-        f"{server.listening_address}/completion", json.dumps(body).encode(), {"content-type": "application/json"}
-    )
-    with urllib.request.urlopen(request, timeout=60) as reply:
-        theirs = json.load(reply)["tokens"]
+    with LlamaCpp(packed) as peer:
+        theirs = peer.written(ids, 24)
     assert ours == [one for one in theirs if one not in engine.ends]
 
 

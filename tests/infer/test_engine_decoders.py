@@ -238,7 +238,7 @@ def test_the_certificate_decides(writer: Path, folder: Path, kind: Kind, tmp_pat
     broken = with_gguf(writer, tmp_path / "broken", kind)
     for content in (b"GGUF" + b"\0" * 100, b"no such format"):
         (broken / ENGINES[kind]).write_bytes(content)
-        with pytest.raises(FolderError, match="cannot be read"):
+        with pytest.raises(FolderError, match=r"cannot be read|no whole GGUF"):
             open_engine(broken)
 
 

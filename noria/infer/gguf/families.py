@@ -124,6 +124,11 @@ def gguf_name(family: Family, name: str) -> str | None:
     return None
 
 
+def pattern_of(layers: int) -> list[str]:
+    """Return which of Gemma 3's layers see a window and which see everything: every sixth."""
+    return ["full_attention" if number % 6 == 0 else "sliding_attention" for number in range(1, layers + 1)]
+
+
 def halves(matrix: np.ndarray, heads: int) -> np.ndarray:
     """Return rows (out, ...) whose heads' places lie in turns, as llama.cpp rotates them, with each head's two halves in order."""
     return np.ascontiguousarray(matrix.reshape(heads, -1, 2, *matrix.shape[1:]).swapaxes(1, 2).reshape(matrix.shape))

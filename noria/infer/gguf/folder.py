@@ -22,7 +22,6 @@ from noria.tasks.tokenizer import read_tokenizer, write_tokenizer
 
 from .families import Family, config_of, family_of, halves, served_config, tensor_name, vocabulary_size
 from .reader import Gguf, read_gguf
-from .renamed import write_renamed
 from .vocabulary import special_ids, tokenizer_from, tokenizer_settings
 
 if TYPE_CHECKING:
@@ -209,10 +208,9 @@ def _stored(array: np.ndarray, kind: str) -> torch.Tensor:
 
 
 def served_gguf(file: str | Path, target: Path) -> Path:
-    """Write a model folder whose engine runs a GGUF as it is, packed; return the folder.
+    """Write a model folder whose engine runs a GGUF as it is, packed and linked; return the folder.
 
-    The engine's file has the tensors byte for byte and tokens that are named by their numbers: see `noria.infer.llamacpp`. A
-    family whose weights could not be unpacked is served all the same.
+    A family whose weights could not be unpacked is served all the same.
 
     Raises:
         FolderError: the file is damaged, or of a kind of vocabulary not known here.
@@ -223,7 +221,7 @@ def served_gguf(file: str | Path, target: Path) -> Path:
         write_small_files(opened, served_config(opened), folder.path)
         engine = folder.path / ENGINES["llamacpp"]
         engine.parent.mkdir()
-        write_renamed(opened, engine)
+        engine.symlink_to(opened.file.resolve())
         folder.facts.update(_facts(opened, folder.path))
         folder.facts["engine"] = {"format": "GGUF", "runtime": "llama.cpp", "bytes": engine.stat().st_size}
     return target

@@ -1,4 +1,4 @@
-"""A GGUF with its tokens named by their numbers, for Noria's engines: they hand over ids and are told ids.
+"""A GGUF with its tokens named by their numbers, for Noria's engine: it hands over ids and is told ids.
 
 llama.cpp tells the text of a token, and holds one back that is a part of a character; a name such as `<123>` is never held
 back, and says which token it is. No token of such a file ends a text: Noria knows better which do.
@@ -6,6 +6,7 @@ back, and says which token it is. No token of such a file ends a text: Noria kno
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import struct
@@ -13,15 +14,53 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from noria.core.folder import cache_root, new_file, write_json
+from noria.tasks.specials import read_json
+
 from .families import vocabulary_size
-from .reader import MAGIC, Gguf
+from .reader import MAGIC, Gguf, read_gguf
 
 _TEXT, _LIST, _INT, _BOOL = 8, 9, 5, 7
 """Kinds of value in the format."""
 _NORMAL = 1
+_NUMBERED = "rwkv"
+"""Of the kinds of vocabulary the one that has no token which ends a text unless one is named."""
 _ALONE = "tokenizer."
 """What facts of a vocabulary begin with."""
 _AT_ONCE = 1 << 30
+
+
+def engine_file(file: Path) -> Path:
+    """Return the file with its tokens named by their numbers: made once in the user's cache, and again when the file has changed.
+
+    Raises:
+        FolderError: the file is damaged.
+        ResourceError: the disk is full.
+    """
+    opened = read_gguf(file)
+    if opened.facts.get("tokenizer.ggml.model") == _NUMBERED:
+        return file
+    target = cache_root() / "renamed" / f"{_key(file)}.gguf"
+    if not target.is_file():
+        forget_gone()
+        with new_file(target) as part:
+            write_renamed(opened, part)
+        write_json(target.with_suffix(".json"), {"of": str(file.resolve())})
+    return target
+
+
+def forget_gone() -> None:
+    """Take files out of the cache whose originals are gone or have changed."""
+    for note in (cache_root() / "renamed").glob("*.json"):
+        original = Path(str(read_json(note).get("of", "")))
+        if not original.is_file() or _key(original) != note.stem:
+            note.with_suffix(".gguf").unlink(missing_ok=True)
+            note.unlink(missing_ok=True)
+
+
+def _key(file: Path) -> str:
+    said = file.stat()
+    return hashlib.sha256(f"{file.resolve()} {said.st_size} {said.st_mtime_ns}".encode()).hexdigest()[:24]
 
 
 def write_renamed(opened: Gguf, target: Path) -> None:
@@ -45,8 +84,7 @@ def write_renamed(opened: Gguf, target: Path) -> None:
 
 def numbered(size: int) -> Iterator[bytes]:
     """Yield the facts of a vocabulary of that many tokens, named by their numbers."""
-    # Of the kinds of vocabulary only RWKV's has no token that ends a text unless one is named.
-    yield _text("tokenizer.ggml.model") + struct.pack("<I", _TEXT) + _text("rwkv")
+    yield _text("tokenizer.ggml.model") + struct.pack("<I", _TEXT) + _text(_NUMBERED)
     yield _text("tokenizer.ggml.pre") + struct.pack("<I", _TEXT) + _text("default")
     names = b"".join(_text(f"<{number}>") for number in range(size))
     yield _text("tokenizer.ggml.tokens") + struct.pack("<IIQ", _LIST, _TEXT, size) + names

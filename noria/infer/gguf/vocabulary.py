@@ -18,6 +18,7 @@ from .reader import Gguf
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
+    from tokenizers.pre_tokenizers import PreTokenizer
 
 NORMAL, UNKNOWN, CONTROL, USER, UNUSED, BYTE = 1, 2, 3, 4, 5, 6
 """Kinds of token in the format."""
@@ -77,6 +78,11 @@ _ENDS = (
     "<｜end▁of▁sentence｜>",
 )
 """Control tokens that end what a model says, whatever else a file names: llama.cpp goes by the same names."""
+_EVERYTHING = (
+    "Hello, World's don'T we'LL 12345 3.14 x2y \r\n\n  tab\t  end  \n camelCaseHTTPServer 你好，世界！第12345号 東京ひらがなカタカナ 한국어 "
+    "😀👍🏽 café naïve e\u0301 हिन्दी ελληνικά Русский ABCdef __init__(self): # $%^& != a/b/c\n/ ... '' \"q\"   "
+)
+"""A text by which cuts are told apart."""
 _FILLER = re.compile(r"\[PAD\d+\]")
 """Rows of the table of embeddings that stand for no token."""
 _ROLES = {"bos": "bos", "eos": "eos", "unk": "unknown", "pad": "padding"}
@@ -106,6 +112,20 @@ def tokenizer_from(opened: Gguf) -> Tokenizer:
     _add_specials(tokenizer, tokens, kinds)
     _put_around(tokenizer, opened, tokens)
     return tokenizer
+
+
+def cut_named(tokenizer: Tokenizer) -> str | None:
+    """Return llama.cpp's name for what a byte-level tokenizer cuts texts by; None where none gives the same pieces."""
+    own = tokenizer.pre_tokenizer
+    if own is None:
+        return None
+    pieces = [piece for piece, _ in own.pre_tokenize_str(_EVERYTHING)]
+    whole = bool(getattr(tokenizer.model, "ignore_merges", False))
+    for name, cuts in CUTS.items():
+        same = [piece for piece, _ in _cutter(cuts).pre_tokenize_str(_EVERYTHING)] == pieces
+        if same and whole == (name in _WHOLE):
+            return name
+    return None
 
 
 def special_ids(opened: Gguf) -> dict[str, Any]:
@@ -163,7 +183,7 @@ def _vocabulary(tokens: Sequence[str], kinds: Sequence[int]) -> dict[str, int]:
 
 
 def _bytewise(opened: Gguf, tokens: Sequence[str], kinds: Sequence[int]) -> Tokenizer:
-    from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
+    from tokenizers import Tokenizer, decoders, models, normalizers
 
     pre = str(opened.facts.get("tokenizer.ggml.pre") or "default")
     cuts = CUTS.get(_SAME.get(pre, pre))
@@ -182,12 +202,17 @@ def _bytewise(opened: Gguf, tokens: Sequence[str], kinds: Sequence[int]) -> Toke
     tokenizer = Tokenizer(models.BPE(vocab=known, merges=fitting, ignore_merges=pre in _WHOLE))
     if pre in _COMPOSED:
         tokenizer.normalizer = normalizers.NFC()
-    split = [pre_tokenizers.Split(Regex(one), "isolated") for one in cuts]
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [*split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
-    )
+    tokenizer.pre_tokenizer = _cutter(cuts)
     tokenizer.decoder = decoders.ByteLevel()
     return tokenizer
+
+
+def _cutter(cuts: Sequence[str]) -> PreTokenizer:
+    from tokenizers import Regex, pre_tokenizers
+
+    split = [pre_tokenizers.Split(Regex(one), "isolated") for one in cuts]
+    last = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    return pre_tokenizers.Sequence([*split, last])
 
 
 def _sentencepiece(opened: Gguf, tokens: Sequence[str], kinds: Sequence[int]) -> Tokenizer:

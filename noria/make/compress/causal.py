@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 from noria.core.errors import FolderError, ResourceError, SettingError
 from noria.core.folder import new_folder, read_manifest, source_of
@@ -13,17 +14,25 @@ from noria.core.messages import message
 from noria.core.progress import Report
 from noria.infer.choose import open_engine
 from noria.infer.engine import ENGINES, Engine, Kind, read_config
+from noria.infer.gguf.families import FAMILIES
+from noria.infer.gguf.renamed import forget_gone
 from noria.machine import cores
 from noria.tasks.complete import Sampling
 from noria.tasks.task import Row, Task, task_of
 
 from .certify import Certificate
 from .decoders import WRITTEN, certify_decoder, prompts_of
-from .gguf import Number, fits, write_gguf
+from .gguf import Number, fault_of, longest_same, rotation, write_gguf
 from .quantize import copy_files, seal, size_of
 from .settings import CompressSettings
 
-NUMBERS: dict[str, tuple[Number, ...]] = {"auto": ("8 bits", "float16"), "int8": ("8 bits",), "weights": ("8 bits",)}
+NUMBERS: dict[str, tuple[Number, ...]] = {
+    "auto": ("8 bits", "float16"),
+    "int8": ("8 bits",),
+    "weights": ("8 bits",),
+    "int4": ("4 bits",),
+    "float": ("float16",),
+}
 """Method -> what matrices are stored in, in the order in which it is tried."""
 RUNTIMES: dict[Kind, str] = {"llamacpp": "llama.cpp", "genai": "OpenVINO GenAI"}
 """Engine that reads such a file -> its name for people."""
@@ -68,11 +77,13 @@ def compress_decoder(
     """
     manifest = read_manifest(folder)
     task: Task = task_of(manifest)
-    if not fits(read_config(folder)) or not (manifest.facts.get("adapter") or {"merged": True})["merged"]:
+    config = read_config(folder)
+    merged = (manifest.facts.get("adapter") or {"merged": True})["merged"]
+    if (fault := fault_of(config)) or not merged:
         raise SettingError(
             message("make.faster_engine", name=folder.name),
-            found=read_config(folder).get("model_type"),
-            allowed=message("make.llama_without"),
+            found=fault or message("make.not_merged"),
+            allowed=message("make.families_merged", families=", ".join(one.title for one in FAMILIES)),
         )
     trained = open_engine(folder, prefer="torch")
     found: list[tuple[float, Path, Certificate]] = []
@@ -81,6 +92,8 @@ def compress_decoder(
         texts = [task.features(trained.tokenizer, row, trained.max_length).ids for row in held_out]
         prompts = prompts_of(texts, settings, trained.max_length - WRITTEN)
         for kind, number in product(RUNTIMES, NUMBERS[settings.method]):
+            if kind == "genai" and not _genai_reads(config, number):
+                continue
             trial = out.with_name(f".{out.name}.{kind}.{number.replace(' ', '')}.part")
             trials.append(trial)
             with new_folder(
@@ -89,6 +102,7 @@ def compress_decoder(
                 copy_files(folder, made.path)
                 size = write_gguf(folder, made.path / ENGINES[kind], number)
                 made.facts.update(manifest.facts)
+                made.facts["max_length"] = min(trained.max_length, longest_same(config))
                 made.facts["engine"] = {"format": "GGUF", "runtime": RUNTIMES[kind], "method": number, "bytes": size}
             try:
                 faster = open_engine(trial, prefer=kind)
@@ -127,4 +141,11 @@ def compress_decoder(
         trained.close()
         for trial in trials:
             shutil.rmtree(trial, ignore_errors=True)
+        forget_gone()
     return certificate
+
+
+def _genai_reads(config: Mapping[str, Any], number: Number) -> bool:
+    """Return whether OpenVINO GenAI makes of a file what llama.cpp does: it knows fewer families, rotations and packings."""
+    plain = rotation(config)["rope_type"] == "default" and not (config.get("attention_bias") or config.get("mlp_bias"))
+    return plain and number != "4 bits" and config.get("model_type") in ("llama", "mistral", "qwen2", "qwen3")

@@ -1,212 +1,267 @@
-"""A Llama as one GGUF file, which llama.cpp runs: its weights, sizes and vocabulary.
+"""A decoder as one GGUF file, which llama.cpp, Ollama, LM Studio and OpenVINO GenAI run: weights, sizes, tokenizer and template.
 
-The layout is version 3 of the format's specification (ggml, docs/gguf.md). llama.cpp rotates neighbouring places of a head
-where transformers rotates its two halves, so the rows of query and key matrices are put in that order.
+The file is written by the format's own library. What a family's file holds beside its tensors follows llama.cpp's converter
+(convert_hf_to_gguf.py), and a configuration that llama.cpp would compute otherwise than transformers is refused by name. The
+tokenizer stands in it as the model's own: see `noria.make.compress.gguf_vocabulary`.
 """
 
 from __future__ import annotations
 
 import json
-import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from safetensors.numpy import load_file
 
 from noria.core.errors import FolderError
 from noria.core.messages import message
-from noria.make.tokens.tokenizer import load_tokenizer
-from noria.tasks.tokenizer import document_of
+from noria.infer.gguf.families import FAMILIES, Family, frequency_factors, gguf_name, pattern_of, turns
 
-Number = Literal["float32", "float16", "8 bits"]
-NUMBERS: dict[str, int] = {"float32": 0, "float16": 1, "8 bits": 8}
-"""Name -> the format's number of a tensor's type."""
-_FILE_TYPES: dict[str, int] = {"float32": 0, "float16": 1, "8 bits": 7}
-"""Name -> the format's number of a file that is mostly so."""
-_VERSION, _ALIGNED, _BLOCK = 3, 32, 32
-_NORMAL, _CONTROL = 1, 3
-"""Kinds of token."""
-_UINT, _INT, _FLOAT, _BOOL, _TEXT, _LIST = 4, 5, 6, 7, 8, 9
-_NAMES = {
-    "self_attn.q_proj": "attn_q",
-    "self_attn.k_proj": "attn_k",
-    "self_attn.v_proj": "attn_v",
-    "self_attn.o_proj": "attn_output",
-    "mlp.gate_proj": "ffn_gate",
-    "mlp.up_proj": "ffn_up",
-    "mlp.down_proj": "ffn_down",
-    "input_layernorm": "attn_norm",
-    "post_attention_layernorm": "ffn_norm",
+from .gguf_vocabulary import add_vocabulary
+
+if TYPE_CHECKING:
+    import gguf
+
+Number = Literal["float32", "float16", "8 bits", "4 bits"]
+_TYPES: dict[str, tuple[str, int]] = {
+    "float32": ("F32", 0),
+    "float16": ("F16", 1),
+    "8 bits": ("Q8_0", 7),
+    "4 bits": ("Q4_1", 3),
 }
+"""Name -> the format's name of most matrices' type, and its number of a file that is mostly so."""
+_BLOCK = 32
+_FINER = {"token_embd": "Q8_0", "output": "Q8_0", "attn_v": "Q5_1", "ffn_down": "Q5_1"}
+"""Of a file in 4 bits the matrices that cost the most when they are coarse, as llama.cpp's own Q4_K_M has them finer."""
+_ACTIVATIONS = {"gemma3_text": "gelu_pytorch_tanh"}
+"""Family -> the activation that llama.cpp has in it, where it is not SiLU."""
+_ROTATIONS = ("default", "linear", "llama3", "yarn", "longrope")
+_UNSEEN_WINDOWS = ("mistral", "phi3")
+"""Families whose window llama.cpp does not compute: within it the two are the same, so the file goes no further."""
 
 
-def fits(config: dict[str, Any]) -> bool:
-    """Return whether a model is a Llama without what this writer leaves out: scaled places, biases."""
-    rope = config.get("rope_parameters") or {}
-    plain = rope.get("rope_type", "default") == "default" and not config.get("rope_scaling")
-    return (
-        config.get("model_type") == "llama" and plain and not (config.get("attention_bias") or config.get("mlp_bias"))
-    )
+def family_for(config: Mapping[str, Any]) -> Family | None:
+    """Return the family that a configuration is of; None for one that cannot be written."""
+    return next((one for one in FAMILIES if one.model_type == config.get("model_type")), None)
 
 
-def write_gguf(folder: Path, target: Path, number: Number, *, words: bool = False) -> int:
-    """Write the Llama of a model folder as `target`; return its bytes.
+def fault_of(config: Mapping[str, Any]) -> str:
+    """Return what of a configuration llama.cpp would compute otherwise than transformers; empty where nothing is."""
+    family = family_for(config)
+    if family is None:
+        return f"model_type {config.get('model_type')}"
+    kind = family.model_type
+    expected: dict[str, Any] = {
+        "hidden_act": _ACTIVATIONS.get(kind, "silu"),
+        "hidden_activation": _ACTIVATIONS.get(kind, "silu"),
+        "attn_logit_softcapping": None,
+        "final_logit_softcapping": None,
+        "use_sliding_window": False,
+        "quantization_config": None,
+    }
+    for name, value in expected.items():
+        if config.get(name) not in (value, None):
+            return f"{name} {config[name]}"
+    scaling = rotation(config)
+    if scaling.get("rope_type", "default") not in _ROTATIONS:
+        return f"rope_type {scaling['rope_type']}"
+    if kind == "gemma3_text":
+        scale = config.get("query_pre_attn_scalar", 256)
+        large = config["num_hidden_layers"] == 62 and scale == config["hidden_size"] // config["num_attention_heads"]
+        if scale != config.get("head_dim", 256) and not large:
+            return f"query_pre_attn_scalar {scale}"
+        if config.get("layer_types") not in (None, pattern_of(config["num_hidden_layers"])):
+            return "layer_types"
+        if config.get("sliding_window_pattern", 6) != 6:
+            return f"sliding_window_pattern {config['sliding_window_pattern']}"
+    return ""
+
+
+def longest_same(config: Mapping[str, Any]) -> int:
+    """Return how many tokens a text may have for llama.cpp to compute what transformers does.
+
+    Of factors for short and for long texts llama.cpp takes the long ones for all texts of a context beyond the original.
+    """
+    most, window, scaling = int(config["max_position_embeddings"]), config.get("sliding_window"), rotation(config)
+    if window and config.get("model_type") in _UNSEEN_WINDOWS:
+        most = min(most, int(window))
+    if scaling["rope_type"] == "longrope" and scaling["short_factor"] != scaling["long_factor"]:
+        most = min(most, int(scaling["original_max_position_embeddings"]))
+    return most
+
+
+def rotation(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return how a model rotates: rope_type, rope_theta and the numbers of its kind, however its version wrote them.
+
+    Where layers of two kinds rotate differently, as Gemma 3's, those that see everything; `local_theta` is the others' base.
+    """
+    given = dict(config.get("rope_parameters") or {})
+    old = dict(config.get("rope_scaling") or {})
+    if "full_attention" in given:
+        local = given.get("sliding_attention") or {}
+        given = {**given["full_attention"], "local_theta": local.get("rope_theta", 10_000.0)}
+    elif "full_attention" in old:
+        old = dict(old["full_attention"])
+    found = {**old, **given}
+    found["rope_type"] = found.get("rope_type") or found.pop("type", None) or "default"
+    found.setdefault("rope_theta", config.get("rope_theta") or 10_000.0)
+    found.setdefault("local_theta", config.get("rope_local_base_freq") or 10_000.0)
+    original = config.get("original_max_position_embeddings") or config["max_position_embeddings"]
+    found.setdefault("original_max_position_embeddings", original)
+    if found["rope_type"] in ("su", "longrope"):
+        found["rope_type"] = "longrope"
+    return found
+
+
+def write_gguf(folder: Path, target: Path, number: Number) -> int:
+    """Write the decoder of a model folder as `target`; return its bytes.
+
+    Tensors are read and written one at a time, so a large model needs no more memory than its largest.
 
     Args:
         folder: in the Hugging Face layout.
         target: the file.
-        number: what matrices are stored in; `8 bits` has a scale for every 32 weights (the format's Q8_0).
-        words: name tokens by their text and say which ends a text, for programs that read and write text. Noria's engine
-            hands over ids: tokens are named by their numbers then, for llama.cpp holds back a token that is a part of a
-            character, and no token ends a text, for Noria knows better which do.
+        number: what matrices are stored in; `8 bits` has a scale for every 32 weights (the format's Q8_0), `4 bits` a scale
+            and a least value (Q4_1), some matrices finer. One whose rows cannot be cut into blocks is stored in float16.
 
     Raises:
-        FolderError: it is no plain Llama, or a matrix cannot be cut into blocks.
+        FolderError: llama.cpp does not compute it as transformers does, or its tokenizer cannot be written.
     """
+    import gguf
+
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    if not fits(config):
+    family = family_for(config)
+    if family is None or (fault := fault_of(config)):
         raise FolderError(
             message("make.cannot_written", folder=folder),
-            found=config.get("model_type"),
-            allowed=message("make.llama_without_biases"),
+            found=config.get("model_type") if family is None else fault,
+            allowed=", ".join(one.title for one in FAMILIES),
         )
-    tensors = {
-        name: tensor for file in sorted(folder.glob("*.safetensors")) for name, tensor in load_file(file).items()
-    }
-    if config.get("tie_word_embeddings"):
-        tensors.pop("lm_head.weight", None)
-    made = [_tensor(name, tensor, config, number) for name, tensor in sorted(tensors.items())]
-    facts = [*_sizes(config, folder.name, number), *_vocabulary(folder, config, words)]
     target.parent.mkdir(parents=True, exist_ok=True)
-    with target.open("wb") as stream:
-        stream.write(b"GGUF" + struct.pack("<IQQ", _VERSION, len(made), len(facts)) + b"".join(facts))
-        place = 0
-        for name, shape, kind, content in made:
-            stream.write(_text(name) + struct.pack("<I", len(shape)))
-            stream.write(struct.pack(f"<{len(shape)}Q", *reversed(shape)) + struct.pack("<IQ", kind, place))
-            place += len(content) + -len(content) % _ALIGNED
-        stream.write(b"\0" * (-stream.tell() % _ALIGNED))
-        for *_, content in made:
-            stream.write(content + b"\0" * (-len(content) % _ALIGNED))
-        return stream.tell()
+    out = gguf.GGUFWriter(target, family.architecture)
+    out.add_file_type(_TYPES[number][1])
+    out.add_name(folder.name)
+    out.add_quantization_version(gguf.GGML_QUANT_VERSION)
+    _add_sizes(out, config, family)
+    add_vocabulary(out, folder, int(config["vocab_size"]))
+    written = dict(_names(folder, config, family))
+    extra = dict(_computed(config))
+    for name, (shape, _) in written.items():
+        kind = _type(name, shape, number)
+        shape = gguf.quant_shape_to_byte_shape(shape, kind)
+        out.add_tensor_info(name, shape, np.dtype(np.uint8), int(np.prod(shape)), raw_dtype=kind)
+    for name, array in extra.items():
+        out.add_tensor_info(name, array.shape, array.dtype, array.nbytes)
+    out.write_header_to_file()
+    out.write_kv_data_to_file()
+    out.write_ti_data_to_file()
+    for name, (shape, place) in written.items():
+        array = _turned(name, _read(*place), config, family)
+        out.write_tensor_data(gguf.quantize(array, _type(name, shape, number)).view(np.uint8))
+    for array in extra.values():
+        out.write_tensor_data(array)
+    out.close()
+    return target.stat().st_size
 
 
-def eight_bits(matrix: np.ndarray) -> bytes:
-    """Return a matrix in blocks of 32 weights: a scale in float16, and the weights as integers of 8 bits (Q8_0)."""
-    groups = np.ascontiguousarray(matrix, dtype=np.float32).reshape(-1, _BLOCK)
-    scales = np.abs(groups).max(axis=1, keepdims=True) / 127
-    integers = np.rint(groups / np.where(scales, scales, 1)).astype(np.int8)
-    blocks = np.empty(len(groups), dtype=[("scale", "<f2"), ("weights", "i1", _BLOCK)])
-    blocks["scale"], blocks["weights"] = scales[:, 0], integers
-    return blocks.tobytes()
+def _add_sizes(out: gguf.GGUFWriter, config: Mapping[str, Any], family: Family) -> None:
+    import gguf
 
-
-def _tensor(
-    name: str, tensor: np.ndarray, config: dict[str, Any], number: Number
-) -> tuple[str, tuple[int, ...], int, bytes]:
-    """Return a tensor's name, shape, type and content."""
-    tensor = np.asarray(tensor, dtype=np.float32)
-    heads = config["num_attention_heads"]
-    if "q_proj" in name:
-        tensor = _neighbours(tensor, heads)
-    elif "k_proj" in name:
-        tensor = _neighbours(tensor, config.get("num_key_value_heads") or heads)
-    if tensor.ndim == 1:
-        number = "float32"
-    if number == "8 bits":
-        if tensor.shape[-1] % _BLOCK:
-            raise FolderError(
-                message("make.matrix_cannot"), found=f"{name} {tensor.shape}", allowed=message("make.rows")
-            )
-        content = eight_bits(tensor)
-    else:
-        content = tensor.astype("<f2" if number == "float16" else "<f4").tobytes()
-    return _name(name), tensor.shape, NUMBERS[number], content
-
-
-def _neighbours(matrix: np.ndarray, heads: int) -> np.ndarray:
-    """Return a matrix (out, in) with the places of each head's two halves in turns."""
-    return matrix.reshape(heads, 2, -1, matrix.shape[1]).swapaxes(1, 2).reshape(matrix.shape)
-
-
-def _name(name: str) -> str:
-    known = {
-        "model.embed_tokens.weight": "token_embd.weight",
-        "model.norm.weight": "output_norm.weight",
-        "lm_head.weight": "output.weight",
-    }
-    if name in known:
-        return known[name]
-    _, _, layer, *path, last = name.split(".")
-    return f"blk.{layer}.{_NAMES['.'.join(path)]}.{last}"
-
-
-def _sizes(config: dict[str, Any], name: str, number: Number) -> Iterator[bytes]:
-    heads = config["num_attention_heads"]
+    heads, scaling = config["num_attention_heads"], rotation(config)
     width = config.get("head_dim") or config["hidden_size"] // heads
-    rope = config.get("rope_parameters") or {}
-    yield _fact("general.architecture", _TEXT, "llama")
-    yield _fact("general.name", _TEXT, name)
-    yield _fact("general.file_type", _UINT, _FILE_TYPES[number])
-    for key, value in {
-        "context_length": config["max_position_embeddings"],
-        "embedding_length": config["hidden_size"],
-        "block_count": config["num_hidden_layers"],
-        "feed_forward_length": config["intermediate_size"],
-        "attention.head_count": heads,
-        "attention.head_count_kv": config.get("num_key_value_heads") or heads,
-        "attention.key_length": width,
-        "attention.value_length": width,
-        "rope.dimension_count": width,
-        "vocab_size": config["vocab_size"],
-    }.items():
-        yield _fact(f"llama.{key}", _UINT, value)
-    yield _fact("llama.attention.layer_norm_rms_epsilon", _FLOAT, config["rms_norm_eps"])
-    yield _fact("llama.rope.freq_base", _FLOAT, rope.get("rope_theta") or config.get("rope_theta") or 10_000.0)
+    out.add_context_length(longest_same(config))
+    out.add_embedding_length(config["hidden_size"])
+    out.add_block_count(config["num_hidden_layers"])
+    out.add_feed_forward_length(config["intermediate_size"])
+    out.add_head_count(heads)
+    out.add_head_count_kv(config.get("num_key_value_heads") or heads)
+    out.add_key_length(width)
+    out.add_value_length(width)
+    out.add_layer_norm_rms_eps(config["rms_norm_eps"])
+    out.add_rope_dimension_count(int(width * (config.get("partial_rotary_factor") or 1)))
+    out.add_rope_freq_base(scaling["rope_theta"])
+    out.add_vocab_size(config["vocab_size"])
+    if config.get("sliding_window") and family.model_type == "gemma3_text":
+        out.add_sliding_window(config["sliding_window"])
+        out.add_rope_freq_base_swa(scaling["local_theta"])
+    if scaling["rope_type"] in ("linear", "yarn"):
+        kinds = {"linear": gguf.RopeScalingType.LINEAR, "yarn": gguf.RopeScalingType.YARN}
+        out.add_rope_scaling_type(kinds[scaling["rope_type"]])
+        out.add_rope_scaling_factor(scaling["factor"])
+        out.add_rope_scaling_orig_ctx_len(scaling["original_max_position_embeddings"])
+    elif scaling["rope_type"] == "longrope":
+        out.add_rope_scaling_orig_ctx_len(scaling["original_max_position_embeddings"])
+        out.add_rope_scaling_attn_factors(_longrope_factor(config, scaling))
 
 
-def _vocabulary(folder: Path, config: dict[str, Any], words: bool) -> Iterator[bytes]:
-    document: dict[str, Any] = (
-        document_of(load_tokenizer(folder)) if words else {"added_tokens": [], "model": {"type": ""}}
-    )
-    special = {token["id"]: token["content"] for token in document["added_tokens"]}
-    model = document["model"]
-    bytewise = model["type"] == "BPE" and "ByteLevel" in json.dumps(document.get("decoder"))
-    known = {number: text for text, number in model["vocab"].items()} if bytewise else {}
-    size = config["vocab_size"]
-    # Of the kinds of vocabulary only RWKV's has no token that ends a text unless one is named.
-    yield _fact("tokenizer.ggml.model", _TEXT, "gpt2" if words else "rwkv")
-    yield _fact("tokenizer.ggml.pre", _TEXT, "default")
-    yield _list("tokenizer.ggml.tokens", _TEXT, [special.get(n) or known.get(n) or f"<{n}>" for n in range(size)])
-    kinds = [_CONTROL if n in special else _NORMAL for n in range(size)]
-    yield _list("tokenizer.ggml.token_type", _INT, kinds)
-    merges = [one if isinstance(one, str) else " ".join(one) for one in model["merges"]] if bytewise else []
-    yield _list("tokenizer.ggml.merges", _TEXT, merges)
-    for key in ("bos", "eos") if words else ():
-        given = config.get(f"{key}_token_id")
-        number = given[0] if isinstance(given, list) else given
-        if number is not None:
-            yield _fact(f"tokenizer.ggml.{key}_token_id", _UINT, number)
-    yield _fact("tokenizer.ggml.add_bos_token", _BOOL, False)
+def _longrope_factor(config: Mapping[str, Any], scaling: Mapping[str, Any]) -> float:
+    """Return what scores are scaled by, as transformers computes it (Ding et al. 2024, "LongRoPE")."""
+    if scaling.get("attention_factor") is not None:
+        return float(scaling["attention_factor"])
+    original = float(scaling["original_max_position_embeddings"])
+    times = config["max_position_embeddings"] / original
+    return 1.0 if times <= 1 else float(np.sqrt(1 + np.log(times) / np.log(original)))
 
 
-def _text(text: str) -> bytes:
-    content = text.encode()
-    return struct.pack("<Q", len(content)) + content
+def _computed(config: Mapping[str, Any]) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield tensors that transformers computes from its configuration: what divides each frequency of the rotation."""
+    scaling = rotation(config)
+    if scaling["rope_type"] == "llama3":
+        width = config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]
+        yield "rope_freqs.weight", frequency_factors(scaling, scaling["rope_theta"], width).astype(np.float32)
+    elif scaling["rope_type"] == "longrope":
+        yield "rope_factors_long.weight", np.array(scaling["long_factor"], np.float32)
+        yield "rope_factors_short.weight", np.array(scaling["short_factor"], np.float32)
 
 
-def _value(kind: int, value: Any) -> bytes:
-    if kind == _TEXT:
-        return _text(value)
-    return struct.pack({_UINT: "<I", _INT: "<i", _FLOAT: "<f", _BOOL: "<?"}[kind], value)
+def _names(
+    folder: Path, config: Mapping[str, Any], family: Family
+) -> Iterator[tuple[str, tuple[tuple[int, ...], tuple[Path, str]]]]:
+    """Yield each tensor's name in the file, its shape and where it lies."""
+    from safetensors import safe_open
+
+    for file in sorted(folder.glob("*.safetensors")):
+        with safe_open(file, framework="pt") as opened:
+            for name in sorted(opened.keys()):
+                if name == "lm_head.weight" and config.get("tie_word_embeddings"):
+                    continue
+                short = gguf_name(family, name)
+                if short is None:
+                    if name.endswith("rotary_emb.inv_freq"):
+                        continue
+                    raise FolderError(message("make.tensor_no_place", folder=folder), found=name)
+                yield short, (tuple(opened.get_slice(name).get_shape()), (file, name))
 
 
-def _fact(key: str, kind: int, value: Any) -> bytes:
-    return _text(key) + struct.pack("<I", kind) + _value(kind, value)
+def _read(file: Path, name: str) -> np.ndarray:
+    from safetensors import safe_open
+
+    with safe_open(file, framework="pt") as opened:  # numpy has no bfloat16
+        found: np.ndarray = opened.get_tensor(name).float().numpy()
+        return found
 
 
-def _list(key: str, kind: int, values: list[Any]) -> bytes:
-    head = _text(key) + struct.pack("<IIQ", _LIST, kind, len(values))
-    return head + b"".join(_value(kind, value) for value in values)
+def _turned(name: str, array: np.ndarray, config: Mapping[str, Any], family: Family) -> np.ndarray:
+    """Return a tensor as llama.cpp computes with it."""
+    heads = config["num_attention_heads"]
+    if family.turned and ".attn_q." in name:
+        return turns(array, heads)
+    if family.turned and ".attn_k." in name:
+        return turns(array, config.get("num_key_value_heads") or heads)
+    if family.from_one and "norm" in name:
+        return array + 1
+    return array
+
+
+def _type(name: str, shape: tuple[int, ...], number: Number) -> gguf.GGMLQuantizationType:
+    import gguf
+
+    kind = _TYPES[number][0]
+    if len(shape) == 1:
+        kind = "F32"  # norms and biases: nothing to gain
+    elif number == "4 bits":
+        kind = next((finer for part, finer in _FINER.items() if part in name.split(".")), kind)
+    if kind.startswith("Q") and shape[-1] % _BLOCK:
+        kind = "F16"
+    return gguf.GGMLQuantizationType[kind]

@@ -45,8 +45,8 @@ def compress_model(
     Both are measured as they serve: through the engines of `noria.infer`, on the same threads.
 
     Args:
-        folder: a fine-tuned classifier or tagger, an encoder that embeds, or a Llama that completes texts or chats.
-        calibration: texts or rows like those to come, not of the held-out set; a Llama needs none.
+        folder: a fine-tuned classifier or tagger, an encoder that embeds, or a decoder that completes texts or chats.
+        calibration: texts or rows like those to come, not of the held-out set; a decoder needs none.
         held_out: rows to certify on; for an encoder that embeds, rows of {"text"}, or pairs {"anchor", "positive"}.
         out: the folder to write.
         settings: method and bounds.
@@ -65,6 +65,8 @@ def compress_model(
     task = open_task(folder)
     if task.head == "causal":
         return compress_decoder(folder, held_out, out, settings, report, source=source, or_trained=or_trained)
+    if settings.method == "int4":
+        raise SettingError(message("make.four_bits"), found=task.name, allowed=("chat", "complete"))
     if task.name not in BOUNDS:
         raise SettingError(message("make.faster_engine_made"), found=task.name, allowed=(*BOUNDS, "chat", "complete"))
     trial = out.with_name(f".{out.name}.trial.part")

@@ -8,14 +8,14 @@ from pydantic import Field
 
 from noria.core.settings import Settings
 
-Method = Literal["auto", "int8", "weights", "float"]
+Method = Literal["auto", "int8", "weights", "float", "int4"]
 
 
 class CompressSettings(Settings):
     """How a model is compressed, and what its certificate promises."""
 
     method: Method = "auto"
-    """float: as trained, in bf16 where the processor has it; weights: stored in 8 bits, computed with like float; int8: products in 8-bit integers; auto: whichever is fastest here and earns its certificate."""
+    """float: as trained, in bf16 where the processor has it; weights: stored in 8 bits, computed with like float; int8: products in 8-bit integers; int4: a decoder's matrices in 4 bits; auto: whichever is fastest here and earns its certificate."""
     samples: Annotated[int, Field(ge=8, le=10_000)] = 200
     """Texts from which int8 learns the ranges of activations."""
     smoothing: Annotated[float, Field(ge=0, le=1)] = 0.95

@@ -65,7 +65,7 @@ def load(
         raise unknown("head", head, get_args(Head))
     check_folder(folder)
     check_kind(folder, head)
-    check_memory(folder)
+    check_memory(folder, width=2 if number_type == "bf16" else 4)
 
     import torch
     import transformers

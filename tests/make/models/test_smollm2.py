@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import urllib.request
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from llama_cpp import SPOKEN, LlamaCpp
 
 from noria.core.errors import PackageError
 from noria.core.folder import read_manifest
@@ -17,55 +15,23 @@ from noria.make.models.bundled import SMOLLM2_FILE, SMOLLM2_INSTALL, SMOLLM2_PAC
 from noria.make.models.load import load
 from noria.make.tokens.tokenizer import load_tokenizer
 
-SPOKEN = [
-    "Hello, world! It's 2024; don't.",
-    "你好，世界！我们今天去北京大学，12345元。",
-    "😀👍🏽 emoji 👩‍👩‍👧 test",
-    "def f(x):\n\treturn x**2  # 平方\n\n\nprint(f(10))",
-    "   leading and trailing   ",
-    "<|im_start|>user\nHi<|im_end|>\n",
-    "naïve café Ünïcödé ﬁ 𝒳\r\n\n",
-]
-
-
-class LlamaCpp:
-    """llama.cpp with a file of its own, asked over its port."""
-
-    def __init__(self, file: Path) -> None:
-        import xllamacpp
-
-        given = xllamacpp.CommonParams()
-        given.model.path, given.n_ctx, given.n_parallel, given.warmup, given.verbosity = str(file), 512, 1, False, -1
-        given.cpuparams.n_threads = given.cpuparams_batch.n_threads = 1
-        self.server = xllamacpp.Server(given)
-
-    def ask(self, path: str, **body: Any) -> dict[str, Any]:
-        request = urllib.request.Request(
-            f"{self.server.listening_address}/{path}",
-            data=json.dumps(body).encode(),
-            headers={"content-type": "application/json"},
-        )
-        with urllib.request.urlopen(request, timeout=60) as reply:
-            answer: dict[str, Any] = json.load(reply)
-            return answer
-
 
 def test_it_tokenises_and_predicts_as_llama_cpp_does_from_the_same_file(smollm2_base: Path):
     import torch
 
     model, tokenizer = load(smollm2_base, "causal")
-    theirs = LlamaCpp(package_file(SMOLLM2_PACKAGE, SMOLLM2_FILE, SMOLLM2_SHA256))
     apart = []
-    for text in SPOKEN:
-        ids = tokenizer.encode(text).ids
-        assert ids == theirs.ask("tokenize", content=text, add_special=True, parse_special=True)["tokens"]
-        assert tokenizer.decode(ids, skip_special_tokens=False) == text
-        with torch.no_grad():
-            ours = model(torch.tensor([ids])).logits[0, -1].log_softmax(-1)
-        told = theirs.ask("completion", prompt=ids, n_predict=1, n_probs=20, temperature=0)
-        # Of a token that is a part of a character it tells nothing.
-        for one in told.get("completion_probabilities", []):
-            apart += [abs(top["logprob"] - float(ours[top["id"]])) for top in one["top_logprobs"]]
+    with LlamaCpp(package_file(SMOLLM2_PACKAGE, SMOLLM2_FILE, SMOLLM2_SHA256)) as theirs:
+        for text in SPOKEN:
+            ids = tokenizer.encode(text).ids
+            assert ids == theirs.tokens(text)
+            assert tokenizer.decode(ids, skip_special_tokens=False) == text
+            with torch.no_grad():
+                ours = model(torch.tensor([ids])).logits[0, -1].log_softmax(-1)
+            told = theirs.ask("completion", prompt=ids, n_predict=1, n_probs=20, temperature=0)
+            # Of a token that is a part of a character it tells nothing.
+            for one in told.get("completion_probabilities", []):
+                apart += [abs(top["logprob"] - float(ours[top["id"]])) for top in one["top_logprobs"]]
     assert len(apart) >= 60
     # llama.cpp rounds what it multiplies to 8 bits; that is all that stands between the two.
     assert np.mean(apart) < 0.2
