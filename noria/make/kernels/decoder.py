@@ -19,20 +19,19 @@ from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from noria.make.models.adapted import AdaptedLinear
 from noria.make.models.lora import WeightChange
+from noria.make.models.packed import Bits, pack
 
 from .decoder_attention import Attend, Shape, Window, windows
+from .decoder_halves import Added, Gated, HeadNorms, Norm, Normed
 from .joint import Joint
-from .llama import _norm_back, _normed
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-aten = torch.ops.aten
 FAMILIES = (
     "LlamaForCausalLM",
     "MistralForCausalLM",
@@ -64,15 +63,15 @@ class _Layer:
 
     def __call__(self, x: torch.Tensor, cosine: torch.Tensor, sine: torch.Tensor, parts: list[Window]) -> torch.Tensor:
         """Return the layer's output (N, D)."""
-        joined = _Normed.apply(x, self.norm.weight, _epsilon(self.norm), self.joined, *self.joined.tensors())  # type: ignore[no-untyped-call]
+        joined = Normed.apply(x, self.norm.weight, _epsilon(self.norm), self.joined, *self.joined.tensors())  # type: ignore[no-untyped-call]
         if self.head_norms is not None:
             query, key = self.head_norms
-            joined = _HeadNorms.apply(joined, query.weight, key.weight, _epsilon(query), self.shape)  # type: ignore[no-untyped-call]
+            joined = HeadNorms.apply(joined, query.weight, key.weight, _epsilon(query), self.shape)  # type: ignore[no-untyped-call]
         mixed = Attend.apply(joined, cosine, sine, parts, self.shape)  # type: ignore[no-untyped-call]
-        x = _Added.apply(x, mixed, self.out, *self.out.tensors())  # type: ignore[no-untyped-call]
+        x = Added.apply(x, mixed, self.out, *self.out.tensors())  # type: ignore[no-untyped-call]
         second = self.second_norm
-        opened = _Normed.apply(x, second.weight, _epsilon(second), self.opened, *self.opened.tensors())  # type: ignore[no-untyped-call]
-        found: torch.Tensor = _Gated.apply(x, opened, self.closed, *self.closed.tensors())  # type: ignore[no-untyped-call]
+        opened = Normed.apply(x, second.weight, _epsilon(second), self.opened, *self.opened.tensors())  # type: ignore[no-untyped-call]
+        found: torch.Tensor = Gated.apply(x, opened, self.closed, *self.closed.tensors())  # type: ignore[no-untyped-call]
         return found
 
 
@@ -139,14 +138,19 @@ def hidden_states(
     return _states(module, found, ids, lengths, dtype, places)
 
 
-def hold(module: nn.Module, dtype: torch.dtype) -> None:
-    """Let the weights at rest of a decoder's layers lie as its products read them, in a number type; what learns stays."""
+def hold(module: nn.Module, dtype: torch.dtype, bits: Bits | None = None) -> None:
+    """Let the weights at rest of a decoder's layers lie as its products read them, in a number type, or in codes; what learns stays."""
     found = _parts_or_none(module)
     if found is None:
         return
     for joint in found.joints():
-        if not any(one.weight.requires_grad for one in joint.linears):
+        if any(one.weight.requires_grad for one in joint.linears):
+            continue
+        if bits is None:
             joint.hold(dtype)
+            continue
+        for linear in joint.linears:
+            pack(cast(AdaptedLinear, linear), bits)
     module.__dict__["noria_decoder"] = (_state(module), _tried(module, found))
 
 
@@ -170,7 +174,7 @@ def _states(
             x = layer(x, cosine, sine, parts)
     if places is not None:
         x = x[places]
-    normed: torch.Tensor = _Norm.apply(x, model.norm.weight, _epsilon(model.norm))  # type: ignore[no-untyped-call]
+    normed: torch.Tensor = Norm.apply(x, model.norm.weight, _epsilon(model.norm))  # type: ignore[no-untyped-call]
     return normed
 
 
@@ -187,9 +191,11 @@ def _parts_or_none(module: nn.Module) -> Decoder | None:
     if type(module).__name__ not in FAMILIES:
         return None
     try:
-        return _parts(module)
+        found = _parts(module)
     except (AttributeError, TypeError):  # wrapped, or put together otherwise
         return None
+    whole = all(type(one.weight) in (nn.Parameter, torch.Tensor) for joint in found.joints() for one in joint.linears)
+    return found if whole else None  # of a matrix that several processes share, each holds a part
 
 
 def _tried(module: nn.Module, found: Decoder) -> Decoder | None:
@@ -246,143 +252,3 @@ def _parts(module: nn.Module) -> Decoder:
 
 def _epsilon(norm: Any) -> float:
     return float(norm.variance_epsilon)
-
-
-class _Norm(torch.autograd.Function):
-    """Root mean square norm (Zhang and Sennrich 2019, equation 4)."""
-
-    @staticmethod
-    def forward(ctx: Any, x: torch.Tensor, weight: torch.Tensor, epsilon: float) -> torch.Tensor:
-        normed, inverse = _normed(x, epsilon)
-        ctx.save_for_backward(normed, inverse, weight)
-        return normed * weight.to(x.dtype)
-
-    @staticmethod
-    def backward(ctx: Any, *slopes: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        normed, inverse, weight = ctx.saved_tensors
-        of_weight = _of_weight(slopes[0], normed, weight) if ctx.needs_input_grad[1] else None
-        return _norm_back(slopes[0] * weight.to(normed.dtype), normed, inverse), of_weight, None
-
-
-class _HeadNorms(torch.autograd.Function):
-    """The norm of each head's queries and of its keys, in place, as Qwen3 has it before they are turned."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, joined: torch.Tensor, query: torch.Tensor, key: torch.Tensor, epsilon: float, shape: Shape
-    ) -> torch.Tensor:
-        heads = _turned(joined, shape)
-        normed, inverse = _normed(heads, epsilon)
-        weight = _head_weights(query, key, shape, joined.dtype)
-        torch.mul(normed, weight, out=heads)
-        ctx.mark_dirty(joined)
-        ctx.save_for_backward(normed, inverse, query, key)
-        ctx.shape = shape
-        return joined
-
-    @staticmethod
-    def backward(ctx: Any, *slopes: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        normed, inverse, query, key = ctx.saved_tensors
-        slope, shape = slopes[0].clone(), ctx.shape
-        heads = _turned(slope, shape)
-        both = [
-            (heads[:, : shape.heads], normed[:, : shape.heads]),
-            (heads[:, shape.heads :], normed[:, shape.heads :]),
-        ]
-        found = [
-            _of_weight(part, of, weight) if needed else None
-            for (part, of), weight, needed in zip(both, (query, key), ctx.needs_input_grad[1:3], strict=True)
-        ]
-        heads.copy_(_norm_back(heads * _head_weights(query, key, shape, slope.dtype), normed, inverse))
-        return slope, *found, None, None
-
-
-def _turned(joined: torch.Tensor, shape: Shape) -> torch.Tensor:
-    return joined[:, : shape.turned * shape.width].view(len(joined), shape.turned, shape.width)
-
-
-def _head_weights(query: torch.Tensor, key: torch.Tensor, shape: Shape, dtype: torch.dtype) -> torch.Tensor:
-    return torch.cat([query.expand(shape.heads, -1), key.expand(shape.key_heads, -1)]).to(dtype)
-
-
-def _of_weight(slope: torch.Tensor, normed: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-    return (slope * normed).flatten(0, -2).sum(0, dtype=torch.float32).to(weight.dtype)
-
-
-class _Normed(torch.autograd.Function):
-    """Products of norm(x): queries, keys and values, or what opens the feed-forward."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, x: torch.Tensor, norm: torch.Tensor, epsilon: float, joint: Joint, *tensors: torch.Tensor | None
-    ) -> torch.Tensor:
-        normed, inverse = _normed(x, epsilon)
-        rows = joint.room(len(x), tensors, x.dtype)
-        torch.mul(normed, norm.to(x.dtype), out=rows[:, : joint.inputs])
-        found = joint.forward(rows, tensors)
-        ctx.save_for_backward(normed, inverse, norm, rows[:, joint.inputs :].clone(), *tensors)
-        ctx.joint = joint
-        return found
-
-    @staticmethod
-    def backward(ctx: Any, *slopes: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        normed, inverse, norm, thin, *tensors = ctx.saved_tensors
-        weight = norm.to(normed.dtype)
-        slope, found = ctx.joint.backward(slopes[0], normed, thin, tensors, ctx.needs_input_grad[4:])
-        for number, one in enumerate(found):
-            if one is not None and number % 4 in (
-                0,
-                3,
-            ):  # what multiplies the inputs, which are normed times the weight
-                one.mul_(norm)
-        of_norm = _of_weight(slope, normed, norm) if ctx.needs_input_grad[1] else None
-        return _norm_back(slope * weight, normed, inverse), of_norm, None, None, *found
-
-
-class _Added(torch.autograd.Function):
-    """x + a product of what attention mixed."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, x: torch.Tensor, mixed: torch.Tensor, joint: Joint, *tensors: torch.Tensor | None
-    ) -> torch.Tensor:
-        rows = joint.room(len(x), tensors, x.dtype)
-        rows[:, : joint.inputs] = mixed
-        found = joint.forward(rows, tensors).add_(x)
-        ctx.save_for_backward(mixed, rows[:, joint.inputs :].clone(), *tensors)
-        ctx.joint = joint
-        return found
-
-    @staticmethod
-    def backward(ctx: Any, *slopes: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        mixed, thin, *tensors = ctx.saved_tensors
-        slope, found = ctx.joint.backward(slopes[0], mixed, thin, tensors, ctx.needs_input_grad[3:])
-        return slopes[0], slope, None, *found
-
-
-class _Gated(torch.autograd.Function):
-    """x + down(silu(gate) * up), of gate and up beside each other (Shazeer 2020, equation 6)."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, x: torch.Tensor, opened: torch.Tensor, joint: Joint, *tensors: torch.Tensor | None
-    ) -> torch.Tensor:
-        gate, up = opened.chunk(2, dim=-1)
-        rows = joint.room(len(x), tensors, x.dtype)
-        torch.mul(F.silu(gate), up, out=rows[:, : joint.inputs])
-        found = joint.forward(rows, tensors).add_(x)
-        ctx.save_for_backward(opened, rows[:, joint.inputs :].clone(), *tensors)
-        ctx.joint = joint
-        return found
-
-    @staticmethod
-    def backward(ctx: Any, *slopes: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        opened, thin, *tensors = ctx.saved_tensors
-        gate, up = opened.chunk(2, dim=-1)
-        bent = F.silu(gate)
-        slope, found = ctx.joint.backward(slopes[0], bent * up, thin, tensors, ctx.needs_input_grad[3:])
-        of_opened = torch.empty_like(opened)
-        of_gate, of_up = of_opened.chunk(2, dim=-1)
-        torch.mul(slope, bent, out=of_up)
-        aten.silu_backward.grad_input(slope * up, gate, grad_input=of_gate)
-        return slopes[0], of_opened, None, *found

@@ -28,6 +28,7 @@ from . import anatomy, prefix
 from .adapt_settings import AdapterSettings
 from .adapted import AdaptedLinear, Bottleneck
 from .lora import LowRank, Triplets, WeightChange, allocator
+from .packed import PackedLinear, unpack
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -179,6 +180,9 @@ def merge(module: nn.Module) -> None:
         raise SettingError(
             message("make.adapter_cannot"), found=kind, allowed=MERGEABLE, hint=message("make.save_beside")
         )
+    for linear in list(module.modules()):
+        if isinstance(linear, PackedLinear):
+            unpack(linear)
     with torch.no_grad():
         for path, part in parts(module):
             linear = cast(nn.Linear, module.get_submodule(path))

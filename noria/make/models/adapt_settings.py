@@ -31,9 +31,9 @@ class AdapterSettings(Settings):
     tokens: Annotated[int, Field(ge=1, le=1024)] = 16
     """Prefix: keys and values put before those of every text, in every layer."""
 
-    resting: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    """LoRA and AdaLoRA on a decoder: number type in which the base is held while it rests. auto: bf16 where products are, else that of
-    its file, where Noria's own passes take it."""
+    resting: Literal["auto", "fp32", "bf16", "fp16", "int8", "int4"] = "auto"
+    """LoRA and AdaLoRA on a decoder: how the base is held while it rests; int8 and int4 are unpacked a layer at a time, and what is
+    merged at the end is what was trained on. auto: bf16 where products are, else as its file has it, where Noria's own passes take it."""
     checkpointing: Literal["auto", "on", "off"] = "auto"
     """LoRA and AdaLoRA on a decoder: on keeps of every layer its input alone, and computes the rest again on the way back: a fourth
     more time, a third of the memory. auto: where a batch would take more than a third of the memory that is free."""

@@ -17,7 +17,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from .adapted import product_type
+from .adapted import AdaptedLinear, product_type
+
+FEW = 64
+"""Tokens up to which a change is computed beside the weights where nothing is learned."""
 
 
 class WeightChange(nn.Module):
@@ -36,7 +39,19 @@ class WeightChange(nn.Module):
 
     def forward(self, x: torch.Tensor, linear: nn.Linear) -> torch.Tensor:
         """Return what `linear` with its changed weights makes of `x` (..., in)."""
+        if not torch.is_grad_enabled() and x.numel() <= FEW * x.shape[-1]:
+            return self._beside(x, linear)
         return changed(x, [(linear, self)])
+
+    def _beside(self, x: torch.Tensor, linear: nn.Linear) -> torch.Tensor:
+        """Return the same of a few tokens, as while a text is written: for them to change the weights would be most of the work."""
+        dtype = product_type(x)
+        up, down = (factor.to(dtype) for factor in self.factors())
+        with torch.autocast("cpu", enabled=False):
+            bias = None if linear.bias is None else linear.bias.to(dtype)
+            weight = linear.rounded(dtype) if isinstance(linear, AdaptedLinear) else linear.weight.to(dtype)
+            plain = F.linear(x.to(dtype), weight, bias)
+            return plain.add(F.linear(F.linear(x.to(dtype), down), up), alpha=self.scale)
 
 
 class LowRank(WeightChange):

@@ -214,8 +214,10 @@ def _head_of(head: nn.Module, state: dict[str, torch.Tensor]) -> nn.Module:
     return new
 
 
-def write_adapter(module: nn.Module, folder: Path) -> dict[str, Any]:
+def write_adapter(module: nn.Module, folder: Path, *, merging: bool = True) -> dict[str, Any]:
     """Write the adapter in use to `folder/adapter`, merge it where that can be done, and return what a manifest says of it.
+
+    Without `merging` the module stays as it is, for who writes the merged weights by themselves.
 
     After it, `base_state` is what the model folder's own weights are.
     """
@@ -226,6 +228,6 @@ def write_adapter(module: nn.Module, folder: Path) -> dict[str, Any]:
     facts = {**settings.model_dump(mode="json"), "merged": merged}
     if settings.kind == "adalora":
         facts["ranks"] = ranks(module)
-    if merged:
+    if merged and merging:
         merge(module)
     return facts

@@ -17,7 +17,7 @@ from noria.lake.event import Event, new_id
 from noria.lake.outbox import Outbox
 from noria.lake.read import sealed_files
 from noria.lake.transcript import Correction, Exchange
-from noria.make.corpus.collect import collect
+from noria.make.corpus.collect import collect, thumbs_in
 from noria.server.meter import Meter
 from noria.tasks.task import read_rows, task_for
 from noria.text.personal_data import mask
@@ -238,3 +238,25 @@ def test_nothing_to_collect_is_told_with_the_reasons(users, tmp_path):
     with pytest.raises(InputError, match="cannot be collected: found 'embed'"):
         collect(tmp_path / "lake", "embed", tmp_path / "rows")
     assert not (tmp_path / "rows").exists()
+
+
+def test_every_thumb_on_a_chat_is_a_row_and_a_better_answer_one_that_was_liked(users, tmp_path):
+    def ask(text: str, **facts: Any) -> str:
+        return users.ask(
+            "chat", {"messages": [{"role": "user", "content": text}]}, {"text": "叫我13800138000"}, **facts
+        )
+
+    users.judge(ask("打给谁"), True)
+    users.judge(ask("怎么退"), False)
+    users.judge(ask("何时到"), False, "明天")
+    users.judge(ask("不同意", consent=False), False)
+    users.judge(users.ask("classify", "很好", {"label": "positive"}), True)
+    with pytest.raises(InputError):
+        thumbs_in(tmp_path)
+    found = [(row["messages"][-1]["content"], row["completion"], row["label"]) for row in thumbs_in(tmp_path / "lake")]
+    assert found == [
+        ("打给谁", "叫我<PHONE>", True),
+        ("怎么退", "叫我<PHONE>", False),
+        ("何时到", "叫我<PHONE>", False),
+        ("何时到", "明天", True),
+    ]

@@ -13,6 +13,9 @@ from typing import Any
 import pytest
 import torch
 from causal_families import build
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 from tiny_models import causal_tokenizer
 
 from noria.core.errors import InputError, RowError
@@ -20,9 +23,10 @@ from noria.core.folder import read_manifest
 from noria.core.progress import Report
 from noria.make.kernels import decoder
 from noria.make.models.load import load
+from noria.make.models.packed import Packed
 from noria.make.tokens.tokenizer import load_tokenizer
 from noria.make.training.finetune.causal import length_for
-from noria.make.training.finetune.recipe import finetune
+from noria.make.training.finetune.recipe import BEFORE, finetune
 from noria.make.training.settings import FinetuneSettings
 from noria.tasks.chat import Chat
 from noria.tasks.encode import Features
@@ -129,6 +133,7 @@ def test_a_base_in_bf16_rests_as_it_is_and_is_merged_in_float32(base: Path, tmp_
     assert facts["adapter"]["merged"]
     assert facts["max_length"] > 128
     assert facts["number_type"] == "fp32"
+    assert any(BEFORE in str(one) for one in facts["baseline"])
     first, last = (load(folder, "causal")[0].state_dict() for folder in (base, out))
     assert first.keys() == last.keys()
     name = "model.layers.0.mlp.up_proj.weight"
@@ -164,6 +169,32 @@ def test_a_held_weight_lies_beside_its_change_and_keeps_its_name() -> None:
     merge(module)
     assert before.keys() == module.state_dict().keys()
     assert all(torch.equal(before[name], tensor) for name, tensor in module.state_dict().items())
+
+
+@pytest.mark.parametrize(("resting", "most"), [("int8", 0.01), ("int4", 0.1)])
+def test_a_base_in_codes_is_trained_on_and_merged_as_it_is(
+    base: Path, tmp_path: Path, resting: str, most: float
+) -> None:
+    settings = LORA.replace(adapter={**LORA.adapter.model_dump(), "resting": resting})
+    out = finetune(task_for("chat"), base, _file(tmp_path, 30), None, tmp_path / "out", settings, Report())
+    first, last = (load(folder, "causal")[0] for folder in (base, out))
+    assert first.state_dict().keys() == last.state_dict().keys()
+    assert read_manifest(out).facts["parameters"] > sum(one.numel() for one in first.parameters())
+    name = "model.layers.0.mlp.up_proj.weight"
+    before, after = first.state_dict()[name], last.state_dict()[name]
+    # What the codes changed and what was learned, together.
+    values = torch.linalg.svdvals(after - before)
+    assert float(values[4:].norm() / before.norm()) < most
+
+
+@given(st.integers(1, 40), st.integers(1, 200), st.sampled_from([8, 4]), st.integers(0, 9))
+@hypothesis_settings(max_examples=30, deadline=None)
+def test_codes_stand_for_what_is_near(rows: int, columns: int, bits: Any, seed: int) -> None:
+    weight = torch.randn(rows, columns, generator=torch.Generator().manual_seed(seed)) * 10.0 ** (seed % 4 - 2)
+    found = Packed.of(weight, bits).unpacked(torch.float32)
+    assert found.shape == weight.shape
+    step = 2 * weight.abs().max() / (254 if bits == 8 else 15)
+    assert float((found - weight).abs().max()) <= 0.6 * float(step) + 1e-5
 
 
 CHILD = """

@@ -23,7 +23,7 @@ from noria.core.folder import Source, new_folder, sha256_file
 from noria.core.messages import message
 from noria.core.progress import Report
 from noria.core.settings import fingerprint
-from noria.machine import computing
+from noria.machine import computing, measure
 from noria.make.models.adapt import after_step
 from noria.make.models.load import check_folder
 from noria.make.tokens.batches import BatchSource, Buckets, Joined
@@ -182,11 +182,15 @@ def _prepared(
         raise SettingError(message("make.align_adapter"), found=settings.adapter.kind, allowed=("lora", "adalora"))
     tokenizer = load_tokenizer(base)
     length = settings.max_length or _length(task, tokenizer, rows, settings.max_tokens if method == "grpo" else 0)
+    adapter = settings.adapter
+    if reward is not None and adapter.resting == "auto" and measure(settings.number_type).number_type == "fp32":
+        # Answers are written by transformers, in the number type of the weights: half ones would be emulated.
+        adapter = adapter.replace(resting="fp32")
     tuned = FinetuneSettings.make(
         seed=settings.seed,
         max_length=length,
         tokens_per_batch=settings.tokens_per_batch,
-        adapter=settings.adapter.model_dump(),
+        adapter=adapter.model_dump(),
         number_type=settings.number_type,
     )
     module, tokenizer_ = prepare_model(task, base, tuned, report=report)

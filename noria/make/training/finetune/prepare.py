@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
+import torch
 from tokenizers import Regex, Tokenizer, pre_tokenizers
 from torch import nn
 
 from noria.core.errors import FolderError, SettingError
+from noria.core.memory import release_memory, return_memory
 from noria.core.messages import message
 from noria.core.progress import Report
 from noria.machine import measure
@@ -19,6 +21,7 @@ from noria.make.models.adapt import MERGEABLE, adapt, adapters, freeze
 from noria.make.models.cut import cannot_be_read_again, keep_lowest
 from noria.make.models.feedforward import FeedForward, new_net
 from noria.make.models.load import HELD, choose_attention, load
+from noria.make.models.packed import Bits
 from noria.make.training.objectives.causality import form_of
 from noria.make.training.settings import FinetuneSettings
 from noria.tasks.padding import usable_length
@@ -62,8 +65,10 @@ def prepare_model(
     if base is None:
         raise SettingError(message("make.task_needs"), found=task.name, hint=message("make.noria_build_base"))
     resting = resting_type(task, base, settings)
+    if resting:
+        return_memory()
     module, tokenizer = load(
-        base, task.head, task.outputs, seed=settings.seed, report=report, number_type=resting or "fp32"
+        base, task.head, task.outputs, seed=settings.seed, report=report, number_type=loaded(resting)
     )
     longest = usable_length(module.config) or settings.length
     if settings.length > longest:
@@ -83,7 +88,8 @@ def prepare_model(
     freeze(module, body.frozen)
     adapt(module, settings.adapter, seed=settings.seed)
     if resting:
-        decoder.hold(module, HELD[resting])
+        hold_resting(module, resting)
+        release_memory(kept=True)
         choose_checkpointing(module, settings, report)
     check_trained_and_written(module, task.head)
     if isinstance(task, Tag):
@@ -93,8 +99,13 @@ def prepare_model(
     return module, tokenizer
 
 
-def resting_type(task: Task, base: Path, settings: FinetuneSettings) -> Literal["fp32", "bf16", "fp16"] | None:
-    """Return the number type in which a decoder's base is held while adapters learn; None where it is not at rest."""
+def loaded(resting: str | None) -> Literal["fp32", "bf16", "fp16"]:
+    """Return the number type in which weights are read that will rest so."""
+    return "fp16" if resting == "fp16" else "fp32" if resting in (None, "fp32") else "bf16"
+
+
+def resting_type(task: Task, base: Path, settings: FinetuneSettings) -> str | None:
+    """Return how a decoder's base is held while adapters learn: a number type, or int8 or int4; None where it is not at rest."""
     if task.head != "causal" or settings.adapter.kind not in MERGEABLE:
         return None
     if settings.adapter.resting != "auto":
@@ -107,6 +118,19 @@ def resting_type(task: Task, base: Path, settings: FinetuneSettings) -> Literal[
     if not any(name in decoder.FAMILIES for name in config.get("architectures") or ()):
         return "fp32"
     return FILES.get(str(config.get("dtype") or config.get("torch_dtype")), "fp32")
+
+
+def hold_resting(module: PreTrainedModel, resting: str) -> None:
+    """Hold a decoder's weights at rest in a number type, or in 8 or 4 bits.
+
+    Raises:
+        SettingError: codes are asked for, and the family is none that Noria's own passes take.
+    """
+    bits: dict[str, Bits] = {"int8": 8, "int4": 4}
+    if resting in bits and decoder.decoder_of(module) is None:
+        name = getattr(module.config, "model_type", type(module).__name__)
+        raise SettingError(message("make.resting_codes"), found=name, allowed=decoder.FAMILIES)
+    decoder.hold(module, HELD.get(resting, torch.bfloat16), bits.get(resting))
 
 
 def check_trained_and_written(module: nn.Module, head: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from tokenizers import Tokenizer
 from torch import nn
@@ -11,9 +11,12 @@ from torch import nn
 from noria.core.folder import MANIFEST, OpenFolder, Source, lineage_of, read_manifest
 from noria.make.evaluate.card import Assessment, card
 from noria.make.evaluate.curves import curves_svg
-from noria.make.models.adapt import adapters, base_state
+from noria.make.kernels import decoder
+from noria.make.models.adapt import adapters, base_state, mergeable
 from noria.make.models.feedforward import FeedForward
 from noria.make.models.load import quiet_transformers
+from noria.make.models.merged import write_merged
+from noria.make.models.packed import packed_numbers
 from noria.make.models.saved import write_adapter
 from noria.make.tokens.tokenizer import copy_tokenizer
 from noria.make.training.loop.result import TrainResult
@@ -32,6 +35,11 @@ def write_model(
     An adapter is written beside the model. Where it can be merged, the model is whole without it; where not, the model is
     the base with its new head, and `load` puts the adapter back. A model of vectors is one of sentence-transformers too.
     """
+    if adapters(module) and mergeable(module) and decoder.decoder_of(module) is not None:
+        folder.facts["adapter"] = write_adapter(module, folder.path, merging=False)
+        write_merged(cast("PreTrainedModel", module), folder.path)
+        _write_rest(folder, module, tokenizer, base)
+        return
     if adapters(module):
         folder.facts["adapter"] = write_adapter(module, folder.path)
     with quiet_transformers():
@@ -39,6 +47,12 @@ def write_model(
             module.save_pretrained(folder.path)
         else:
             module.save_pretrained(folder.path, state_dict=base_state(module) if "adapter" in folder.facts else None)
+    _write_rest(folder, module, tokenizer, base)
+
+
+def _write_rest(
+    folder: OpenFolder, module: PreTrainedModel | FeedForward, tokenizer: Tokenizer | None, base: Path | None
+) -> None:
     if base is not None:
         copy_tokenizer(base, folder.path)
     if tokenizer is not None:
@@ -68,7 +82,7 @@ def facts_of(
         **({"companion": {"figures": joined}} if joined else {}),
         "base": known.get("base", base.name if base is not None else "none: made from nothing"),
         "licence": known.get("licence", ""),
-        "parameters": sum(tensor.numel() for tensor in module.parameters()),
+        "parameters": sum(tensor.numel() for tensor in module.parameters()) + packed_numbers(module),
         "learning": sum(tensor.numel() for tensor in module.parameters() if tensor.requires_grad),
         "metrics": [figure.as_record() for figure in assessment.metrics] if assessment else [],
         "baseline": [figure.as_record() for figure in assessment.baseline] if assessment else [],

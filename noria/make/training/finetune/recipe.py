@@ -12,7 +12,8 @@ import glob
 import math
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 
@@ -55,6 +56,9 @@ JUDGED_TOKENS = 100_000
 """Where steps are given valid rows judge the weights up to this many tokens; else as many as their share of the time allows."""
 WRITTEN = 8
 """Rows that are answered to see how long writing takes."""
+BASE = 0.15
+"""Most of a time budget in which the base of a causal model answers the rows that judge it, before anything is learned."""
+BEFORE = "the base, before tuning"
 BYTES_A_SECOND = 200e6
 """At which a model folder is written at least."""
 
@@ -219,6 +223,8 @@ def _held(
     budget.check()
     rows = sets.test or ([] if task.head == "seq2seq" else valid.rows)
     held = hold(task, training, rows, budget, report, light, wanted=settings.companion)
+    if task.head == "causal":
+        held = _beside_base(held, task, module, tokenizer, settings, budget, report, tested=bool(sets.test))
     budget.again = {"sequence": 2, "token": 2, "vector": 2, "seq2seq": 0}.get(task.head, 1)
     budget.final_seconds += sum(one.numel() * one.element_size() for one in module.parameters()) / BYTES_A_SECOND
     if budget.seconds is None or not sets.test:
@@ -235,6 +241,31 @@ def _held(
     held = _at_most(held, int(FIGURES * budget.seconds / row_seconds), report)
     budget.final_seconds += (row_seconds + budget.figure_seconds) * len(held.rows)
     return held
+
+
+def _beside_base(
+    held: Held,
+    task: Task,
+    module: nn.Module,
+    tokenizer: Tokenizer | None,
+    settings: FinetuneSettings,
+    budget: Budget,
+    report: Report,
+    *,
+    tested: bool,
+) -> Held:
+    """Return what is held with what the base answers, before anything is learned: the one to beat, where a share of the time allows."""
+    answered = partial(answer_rows, task, module.eval(), tokenizer, max_length=settings.length)
+    with computing(measure(settings.number_type).number_type), budget.part("baselines"):
+        start, tried = budget.clock(), held.some(WRITTEN).rows
+        answered(tried)
+        most = len(held.rows)
+        if budget.seconds is not None:
+            most = int(BASE * budget.seconds * len(tried) / (budget.clock() - start))
+        if most < len(held.rows) and not tested:
+            return held  # the rows that judge the weights are all wanted
+        held = _at_most(held, most, report)
+        return replace(held, others={BEFORE: answered(held.rows), **held.others})
 
 
 def _chosen(plan: Plan, valid: Examples, held: Held, tested: bool, report: Report) -> tuple[Examples, Held]:
