@@ -17,8 +17,8 @@ import os
 import platform
 import re
 import time
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -74,22 +74,33 @@ class Machine:
     fp32_flops: float
     workers: int = 1
     """Processes that train together, each on as many threads."""
+    device: str = "cpu"
+    """What they compute on."""
 
     def text(self) -> str:
-        """Return threads, number type and speeds in a few words."""
+        """Return device, threads, number type and speeds in a few words."""
         in_bf16 = f"{self.bf16_flops / 1e12:.2f}" if self.bf16_flops > 5e9 else f"{self.bf16_flops / 1e12:.4f}"
         speeds = f"matrix products {in_bf16} TFLOP/s in bf16, {self.fp32_flops / 1e12:.2f} in fp32"
         processes = f"{self.workers} processes x " if self.workers > 1 else ""
-        return f"{processes}{self.threads} threads, {self.number_type} ({speeds})"
+        where = f"{self.threads} threads" if self.device == "cpu" else self.device
+        return f"{processes}{where}, {self.number_type} ({speeds})"
 
 
-def measure(number_type: NumberType = "auto") -> Machine:
+def measure(number_type: NumberType = "auto", device: str = "cpu") -> Machine:
     """Return what this machine does fast, and the number type asked for, or the faster one where it is left open.
 
     The choice is measured once a process, the speeds once for a number of threads, in about 0.3 s where nothing else runs.
+
+    Args:
+        number_type: wanted.
+        device: where it will be computed, as torch names it (`noria.infer.device`).
     """
     import torch
 
+    if device != "cpu":
+        bf16, fp32 = _speeds_on(device)
+        better: Chosen = "bf16" if bf16 > PAYS * fp32 else "fp32"
+        return Machine(better if number_type == "auto" else number_type, torch.get_num_threads(), bf16, fp32, 1, device)
     if torch.get_num_threads() > cores():  # a container is given less than the machine that torch looks at
         torch.set_num_threads(cores())
     fast = bf16_is_fast()
@@ -152,11 +163,16 @@ def allowed_here(number_type: str) -> Chosen:
     return "bf16" if number_type == "bf16" and bf16_is_fast() else "fp32"
 
 
-def computing(number_type: str, device: str = "cpu") -> AbstractContextManager[Any]:
-    """Return a context whose matrix products are in that number type."""
+@contextmanager
+def computing(number_type: str) -> Iterator[None]:
+    """Compute matrix products inside in that number type, on the processor and on an accelerator where there is one."""
     import torch
 
-    return torch.autocast(device, torch.bfloat16, enabled=number_type == "bf16")
+    found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    with ExitStack() as stack:
+        for kind in ("cpu", *([found.type] if found else [])):
+            stack.enter_context(torch.autocast(kind, torch.bfloat16, enabled=number_type == "bf16"))
+        yield
 
 
 @cache
@@ -186,6 +202,14 @@ def _speeds(threads: int) -> tuple[float, float]:
     return slow or _flops(torch.bfloat16), _flops(torch.float32)
 
 
+@cache
+def _speeds_on(device: str) -> tuple[float, float]:
+    """Return the speeds of large products in bf16 and in fp32 on a device that is not the processor."""
+    import torch
+
+    return tuple(_flops(one, rows=8192, width=2048, device=device) for one in (torch.bfloat16, torch.float32))  # type: ignore[return-value]
+
+
 def _square(width: int, rounds: int = 3) -> dict[Any, float]:
     """Return the speed of a square product in both types, the best of rounds in turns."""
     import torch
@@ -200,16 +224,19 @@ def _square(width: int, rounds: int = 3) -> dict[Any, float]:
     return {dtype: 2 * width**3 / seconds for dtype, seconds in best.items()}
 
 
-def _flops(dtype: Any, rows: int = 2048, width: int = 512) -> float:
+def _flops(dtype: Any, rows: int = 2048, width: int = 512, device: str = "cpu") -> float:
     """Return the speed of a product on all threads, the best of a few, since other work on the machine only slows."""
     import torch
 
     # Shapes like those of a small model's layers.
-    left, right = torch.ones(rows, width, dtype=dtype), torch.ones(width, width, dtype=dtype)
+    left = torch.ones(rows, width, dtype=dtype, device=device)
+    right = torch.ones(width, width, dtype=dtype, device=device)
     best, begin = float("inf"), time.perf_counter()
     while time.perf_counter() - begin < SECONDS:
         start = time.perf_counter()
-        left @ right
+        product = left @ right
+        if device != "cpu":
+            product[0, 0].item()  # it is only begun until something of it is asked for
         best = min(best, time.perf_counter() - start)
     return 2 * rows * width * width / best
 

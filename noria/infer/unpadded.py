@@ -26,6 +26,8 @@ from torch.nn import functional as F
 
 from noria.machine import bf16_is_native
 
+from .device import place_of
+
 Number = Literal["float32", "bfloat16", "int8"]
 ROWS = 8
 """The number of tokens of a pass is a multiple of this: oneDNN makes its code anew for a number that it has not seen lately."""
@@ -47,7 +49,7 @@ def plain(module: nn.Module, linear: tuple[type[nn.Linear], ...] = (nn.Linear,))
     config = getattr(module, "config", None)
     if config is None or getattr(config, "model_type", "") != "bert":
         return False
-    if config.hidden_act != "gelu" or config.is_decoder:
+    if config.hidden_act != "gelu" or config.is_decoder or place_of(module).type != "cpu":
         return False
     # A weight that is sharded, or wrapped in a way not known here, has a type of its own; an attention with prefixes mixes
     # more, and a hook changes what a part gives.

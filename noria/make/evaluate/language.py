@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from noria.core.figure import Figure
+from noria.infer.device import place_of
 from noria.make.kernels import llama
 
 from .intervals import interval
@@ -73,7 +74,8 @@ def predict_documents(
         place, position = np.nonzero(targets != -100)
         wanted = torch.from_numpy(targets[place, position])
         with torch.no_grad():
-            cost, right = _scored(model, torch.from_numpy(ids), (place, position), wanted)
+            there = place_of(model)
+            cost, right = _scored(model, torch.from_numpy(ids).to(there), (place, position), wanted.to(there))
         rows = np.array([window.row for window in part])[place]
         costs[starts[rows] + np.array([window.start for window in part])[place] + position] = cost
         np.add.at(correct, rows, right)
@@ -101,7 +103,7 @@ def _scored(model: Any, ids: Any, places: tuple[np.ndarray, np.ndarray], wanted:
         best = logits.gather(1, targets[:, None])[:, 0] == logits.amax(dim=1)
         best[best.clone()] = logits[best].argmax(dim=1) == targets[best]
         right.append(best)
-    return torch.cat(costs).numpy(), torch.cat(right).numpy()
+    return torch.cat(costs).cpu().numpy(), torch.cat(right).cpu().numpy()
 
 
 def by_document(costs: np.ndarray, tokens: np.ndarray) -> np.ndarray:
@@ -123,7 +125,7 @@ def predict_places(logits: Callable[[Any], Any], batches: Iterable[Any], documen
     bits, correct, tokens = np.zeros(documents), np.zeros(documents, np.int64), np.zeros(documents, np.int64)
     for batch in batches:
         with torch.no_grad():
-            found = logits(batch)
+            found = logits(batch).cpu()
         place, position = (batch.tensors["targets"] != -100).nonzero(as_tuple=True)
         scored, wanted = found[place, position].float(), batch.tensors["targets"][place, position]
         cost = torch.nn.functional.cross_entropy(scored, wanted, reduction="none").numpy() / np.log(2)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
 
+from noria.infer.device import moved, place_of
 from noria.tasks.padding import Padding, padding_of, text_arrays, types_of, within
 from noria.tasks.task import Answer, Features, Row, Task
 from noria.tasks.tokenizer import required
@@ -75,11 +76,18 @@ def predict(
         for rows in like_lengths(features, tokens_per_batch, alike=padding.alike, enough=ENOUGH):
             chosen = [features[row] for row in rows]
             arrays = vector_arrays(chosen) if "vector" in chosen[0].meta else text_arrays(chosen, padding)
-            given = _head(bert.run(module, {name: torch.from_numpy(array) for name, array in arrays.items()}))
-            for row, values in zip(rows, given.float().numpy(), strict=True):
+            given = _head(bert.run(module, _beside(module, arrays)))
+            for row, values in zip(rows, given.float().cpu().numpy(), strict=True):
                 place = within(len(features[row].ids), len(values), padding)
                 found[row] = values[place] if values.ndim == 2 else values
     return found
+
+
+def _beside(module: Any, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+    """Return arrays as tensors where a module's weights are."""
+    import torch
+
+    return moved({name: torch.from_numpy(array) for name, array in arrays.items()}, place_of(module))
 
 
 def _head(output: Any) -> Any:
@@ -123,12 +131,12 @@ def generate(
             # A text of n tokens is rarely worth more than 2 n + 32: a model that does not find its end is cut off there.
             room = most if prompt else min(most, 2 * longest + 32)
             ids = module.generate(
-                **{name: torch.from_numpy(array) for name, array in arrays.items()},
+                **_beside(module, arrays),
                 max_new_tokens=room,
                 num_beams=beams,
                 do_sample=False,
             )
-            for row, one in zip(rows, ids.tolist(), strict=True):
+            for row, one in zip(rows, ids.cpu().tolist(), strict=True):
                 predicted[row] = tokenizer.decode(one[longest:] if prompt else one, skip_special_tokens=True).strip()
     return predicted
 
@@ -236,7 +244,8 @@ def costs(module: nn.Module, features: Sequence[Features], *, tokens_per_batch: 
                 one = features[row]
                 ids[place, : len(one.ids)] = torch.tensor(one.ids)
                 targets[place, : len(one.ids) - 1] = torch.tensor(one.meta.get("target_ids", one.ids)[1:])
-            given, owners = scored_tokens(module, Batch({"input_ids": ids, "targets": targets}, rows, ids.numel()))
+            batch = Batch({"input_ids": ids, "targets": targets}, rows, ids.numel())
+            given, owners = (one.cpu() for one in scored_tokens(module, batch.beside(module)))
             for place, row in enumerate(rows):
                 found[row] = given[owners == place].numpy()
     return found

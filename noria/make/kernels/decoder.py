@@ -21,6 +21,7 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
+from noria.infer.device import place_of
 from noria.make.models.adapted import AdaptedLinear
 from noria.make.models.lora import WeightChange
 from noria.make.models.packed import Bits, pack
@@ -103,7 +104,12 @@ def applies(module: nn.Module, lengths: Sequence[int] = ()) -> bool:
 
 
 def decoder_of(module: nn.Module) -> Decoder | None:
-    """Return the parts of a module, or None where it is no such decoder; tried the first time, and kept with the module."""
+    """Return the parts of a module, or None where it is no such decoder; tried the first time, and kept with the module.
+
+    On an accelerator it is none: its passes are a processor's.
+    """
+    if place_of(module).type != "cpu":
+        return None
     known = module.__dict__.get("noria_decoder")
     if known is None or known[0] != _state(module):
         found = _parts_or_none(module)

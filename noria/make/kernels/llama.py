@@ -18,6 +18,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from noria.infer.device import place_of
+
 from .llama_attention import Heads, Turns, attend, attend_back
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ def applies(module: nn.Module) -> TypeGuard[LlamaForCausalLM]:
     config = getattr(module, "config", None)
     return (
         config is not None
+        and place_of(module).type == "cpu"
         and getattr(config, "model_type", "") == "llama"
         and type(module).__name__ == "LlamaForCausalLM"
         and config.num_key_value_heads == config.num_attention_heads

@@ -8,6 +8,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from noria.machine import computing
+
 
 def product_type(x: torch.Tensor) -> torch.dtype:
     """Return the number type of matrix products with `x`: that of autocast where it is on, else its own."""
@@ -49,7 +51,7 @@ class AdaptedLinear(nn.Linear):
         dtype = product_type(input)
         if dtype == self.weight.dtype or self.weight.requires_grad:
             return F.linear(input, self.weight, self.bias)
-        with torch.autocast("cpu", enabled=False):
+        with computing("fp32"):
             return F.linear(input.to(dtype), self.rounded(dtype), None if self.bias is None else self.bias.to(dtype))
 
     def rounded(self, dtype: torch.dtype) -> torch.Tensor:
@@ -86,7 +88,7 @@ class Bottleneck(nn.Module):
     def forward(self, x: torch.Tensor, linear: AdaptedLinear) -> torch.Tensor:
         """Return the output of `linear` for x (..., in), and the small layer's change of it (..., out)."""
         y = linear.plain(x)
-        with torch.autocast("cpu", enabled=False):
+        with computing("fp32"):
             down, down_bias, up, up_bias = (
                 tensor.to(y.dtype) for tensor in (self.down, self.down_bias, self.up, self.up_bias)
             )

@@ -17,6 +17,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from noria.machine import computing
+
 from .adapted import AdaptedLinear, product_type
 
 FEW = 64
@@ -79,7 +81,7 @@ def changed(x: torch.Tensor, changes: Sequence[tuple[nn.Linear, WeightChange]]) 
     """
     dtype = product_type(x)
     biases: list[torch.Tensor] = [linear.bias for linear, _ in changes if linear.bias is not None]
-    with torch.autocast("cpu", enabled=False):
+    with computing("fp32"):
         output: torch.Tensor = _Changed.apply(  # type: ignore[no-untyped-call]
             x.to(dtype),
             torch.cat(biases).to(dtype) if biases else None,
@@ -104,7 +106,7 @@ class _Changed(torch.autograd.Function):
     ) -> torch.Tensor:
         ups, downs = factors[::2], factors[1::2]
         rows = [len(weight) for weight in weights]
-        merged = torch.empty(sum(rows), weights[0].shape[1], dtype=x.dtype)
+        merged = torch.empty(sum(rows), weights[0].shape[1], dtype=x.dtype, device=x.device)
         for place, weight, up, down, scale in zip(merged.split(rows), weights, ups, downs, scales, strict=True):
             place.copy_(torch.addmm(weight.to(up.dtype), up, down, alpha=scale))
         ctx.save_for_backward(x, merged, *factors)
@@ -227,7 +229,7 @@ def allocator(parts: Sequence[Triplets], rank: int) -> Callable[[int, int], None
             part.observe()
         if BEGIN * steps < step < END * steps + 1:
             importances = torch.cat([part.importances() for part in parts])
-            kept = torch.zeros(first, dtype=torch.bool)
+            kept = torch.zeros(first, dtype=torch.bool, device=importances.device)
             kept[importances.topk(budget(step, steps, first, last)).indices] = True
             for part, mine in zip(parts, kept.split([len(part.values) for part in parts]), strict=True):
                 part.kept.copy_(mine)

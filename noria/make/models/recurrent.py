@@ -85,7 +85,7 @@ class LstmForCausalLM(PreTrainedModel):
         # Rows cut where the document changes, run side by side, put back together.
         firsts = torch.ones_like(documents, dtype=torch.bool)
         firsts[:, 1:] = documents[:, 1:] != documents[:, :-1]
-        starts = firsts.flatten().nonzero().squeeze(1)
+        starts = firsts.flatten().nonzero().squeeze(1).cpu()
         lengths = torch.diff(starts, append=torch.tensor([firsts.numel()])).tolist()
         found = self.lstm(pack_sequence(list(vectors.flatten(0, 1).split(lengths)), enforce_sorted=False))[0]
         together: torch.Tensor = self.drop(torch.cat(unpack_sequence(found)).view(vectors.shape))

@@ -11,6 +11,7 @@ import numpy as np
 from noria.core.errors import InputError
 from noria.core.messages import message
 from noria.core.settings import fingerprint
+from noria.infer.device import moved, place_of
 
 from .shards import Shards
 
@@ -30,6 +31,11 @@ class Batch:
     """Tokens in it that are not padding."""
     share: float = 1.0
     """Its part of the batch it was cut from, by rows; the parts of a whole batch add up to 1."""
+
+    def beside(self, module: Any) -> Batch:
+        """Return the batch where a module's weights are."""
+        place = place_of(module)
+        return self if place.type == "cpu" else replace(self, tensors=moved(self.tensors, place))
 
 
 class BatchSource(Protocol):

@@ -184,6 +184,8 @@ class PretrainSettings(Settings):
     """How often a sample of the valid documents is predicted, for the curve."""
     number_type: NumberType = "auto"
     """Number type of matrix products: bf16, fp32, or whichever is measured faster here."""
+    device: str = "auto"
+    """Where it is computed: cpu, cuda, cuda:N, xpu or mps; auto takes an accelerator where torch finds one."""
     trackers: tuple[Tracker, ...] = ()
     """Who follows the run beside its metrics.jsonl: tensorboard, wandb, mlflow, where installed."""
     parallel: ParallelSettings = ParallelSettings()
@@ -285,6 +287,8 @@ class FinetuneSettings(Settings):
     """How often the valid rows are judged, the last time after the last step; the best weights are kept."""
     number_type: NumberType = "auto"
     """Number type of matrix products: bf16, fp32, or whichever is measured faster here."""
+    device: str = "auto"
+    """Where it is computed: cpu, cuda, cuda:N, xpu or mps; auto takes an accelerator where torch finds one."""
     trackers: tuple[Tracker, ...] = ()
     """Who follows the run beside its metrics.jsonl: tensorboard, wandb, mlflow, where installed."""
     parallel: ParallelSettings = ParallelSettings()

@@ -26,6 +26,7 @@ from noria.core.errors import SettingError
 from noria.core.messages import message
 from noria.core.progress import Report
 from noria.core.settings import fingerprint
+from noria.infer.device import place_of
 from noria.machine import computing, measure
 from noria.make.models import anatomy
 from noria.make.models.adapt import freeze
@@ -87,6 +88,8 @@ def applies(module: nn.Module, task: Task, settings: FinetuneSettings) -> Reader
     named = settings.recipe in ("head", "top")
     decided = settings.steps is not None or body.layers is not None or body.frozen or body.pairs
     decided = decided or settings.adapter.kind != "none" or bool(settings.regular.augment) or world_size() > 1
+    # An accelerator has time for all layers, and the hand-made passes are a processor's.
+    decided = decided or place_of(module).type != "cpu"
     if settings.recipe not in ("auto", "head", "top") or (decided and not named):
         return None
     fits = task.head in ("sequence", "token") and not decided and anatomy.only_stack(module) is not None
@@ -127,7 +130,7 @@ def begin(
     if reader is None:
         return Begun(settings, training)
     run = _Beginning(task, module, reader, training, valid, work, settings, budget)
-    identity = fingerprint([identity, settings.model_dump(mode="json", exclude={"trackers", "parallel"})])
+    identity = fingerprint([identity, settings.model_dump(mode="json", exclude={"trackers", "parallel", "device"})])
     found = _read(first_file(work), identity)
     if found is None:
         with budget.part("measuring"):

@@ -12,6 +12,7 @@ from torch import nn
 
 from noria.core.progress import Report
 from noria.core.settings import fingerprint
+from noria.infer.device import place_of
 from noria.machine import computing, measure
 from noria.make.evaluate.calibration import fit_outside_penalty, fit_temperature
 from noria.make.evaluate.predict import answer_rows, answers, joined, predict
@@ -85,7 +86,7 @@ def fit(
         report,
         judge,
         title=f"fine-tune {work.name.strip('.').removesuffix('.work')}",
-        identity=fingerprint([identity, settings.model_dump(mode="json", exclude={"trackers", "parallel"})]),
+        identity=fingerprint([identity, settings.model_dump(mode="json", exclude={"trackers", "parallel", "device"})]),
         after_step=after_step(module),
         watch=watch,
         budget=budget,
@@ -111,7 +112,7 @@ def fitting(
     if settings.body.frozen and number_type == "auto" and world_size() == 1:
         # Kept states share it, and a run that goes on upon a busy machine must not choose another.
         plan = read_plan(work)
-        number_type = (plan.machine if plan else measure()).number_type
+        number_type = (plan.machine if plan else measure(device=str(place_of(module)))).number_type
     collate = (begun.kept if begun else None) or frozen_states.with_frozen_states(
         partial(head.collate, training, padding),
         task,
@@ -160,7 +161,7 @@ def _without_steps(
     module: nn.Module, judge: Judge, training: Examples, share: float, settings: FinetuneSettings, budget: Budget
 ) -> TrainResult:
     """Return what came of a run whose first head is its last: judged once, no step taken."""
-    machine = measure(settings.number_type)
+    machine = measure(settings.number_type, str(place_of(module)))
     timed = Timed(1e15, budget.row_seconds, judge.rows)  # no step is taken, and that takes no time
     plan = fit_plan(Plan("", 0, machine, 0.0), budget, timed, 1, 1.0) if budget.seconds else Plan("", 0, machine, 0.0)
     with computing(machine.number_type), torch.no_grad(), budget.part("judging"):

@@ -106,6 +106,6 @@ def mean_loss(
     """Return the loss a scored target over valid rows, in nats, and how many were scored."""
     total, weight = 0.0, 0.0
     for numbers in batches:
-        loss, scored = head.loss(module, head.collate(valid, padding, numbers))
+        loss, scored = head.loss(module, head.collate(valid, padding, numbers).beside(module))
         total, weight = total + float(loss), weight + scored
     return total / max(weight, 1.0), weight

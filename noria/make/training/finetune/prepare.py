@@ -15,6 +15,7 @@ from noria.core.errors import FolderError, SettingError
 from noria.core.memory import release_memory, return_memory
 from noria.core.messages import message
 from noria.core.progress import Report
+from noria.infer.device import chosen
 from noria.machine import measure
 from noria.make.kernels import decoder, llama
 from noria.make.models.adapt import MERGEABLE, adapt, adapters, freeze
@@ -110,7 +111,7 @@ def resting_type(task: Task, base: Path, settings: FinetuneSettings) -> str | No
         return None
     if settings.adapter.resting != "auto":
         return settings.adapter.resting
-    products = measure(settings.number_type).number_type
+    products = measure(settings.number_type, str(chosen(settings.device))).number_type
     if products == "bf16":
         return "bf16"
     config = json.loads((base / "config.json").read_text(encoding="utf-8"))

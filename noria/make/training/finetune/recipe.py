@@ -25,6 +25,7 @@ from noria.core.folder import Source, is_up_to_date, new_folder
 from noria.core.messages import message
 from noria.core.progress import Report
 from noria.core.settings import fingerprint
+from noria.infer.device import chosen, place_of, placed
 from noria.machine import computing, measure
 from noria.make.evaluate.predict import answer_rows
 from noria.make.models.load import check_folder, quiet_transformers
@@ -128,6 +129,7 @@ def finetune(
         settings = fewshot.resting(base, settings)
     with budget.part("the model"):
         module, tokenizer = prepare_model(task, base, settings, sets.training, report)
+        module = placed(module, chosen(settings.device))
     if base is not None and tokenizer is not None:
         task = task.based_on(base, tokenizer)
         if isinstance(task, Embed):
@@ -194,6 +196,7 @@ def finetune(
         new_folder(out, kind="model", settings=settings.model_dump(mode="json"), sources=sources) as folder,
     ):
         folder.facts.update(facts)
+        placed(module, torch.device("cpu"))
         add_companion(folder, task)
         write_model(folder, module, tokenizer, base)
     for leftover in work.parent.glob(f".{glob.escape(out.name)}.*.companion"):
@@ -235,7 +238,7 @@ def _held(
         budget.final_rows = len(sets.test) * (ratio or 1.0) + 2 * len(sets.old)
         return held
     start, tried = budget.clock(), held.some(WRITTEN).rows
-    with computing(measure(settings.number_type).number_type):
+    with computing(measure(settings.number_type, str(place_of(module))).number_type):
         answer_rows(task, module.eval(), tokenizer, tried, settings.length)
     row_seconds = (budget.clock() - start) / len(tried)
     held = _at_most(held, int(FIGURES * budget.seconds / row_seconds), report)

@@ -73,7 +73,7 @@ def frozen_hash(module: nn.Module) -> str:
     for name, tensor in sorted(weights(module).items()):
         if name not in own:
             digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
-            digest.update(tensor.contiguous().flatten().view(torch.uint8).numpy().data)
+            digest.update(tensor.cpu().contiguous().flatten().view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 
@@ -136,7 +136,7 @@ def save_tensors(path: Path, tensors: dict[str, torch.Tensor], notes: dict[str, 
     """
     with new_file(path) as part:
         try:
-            save_file({name: t.contiguous() for name, t in tensors.items()}, part, {"noria": json.dumps(notes)})
+            save_file({name: t.cpu().contiguous() for name, t in tensors.items()}, part, {"noria": json.dumps(notes)})
         except SafetensorError as error:
             # The writer hides the system's error number in its words.
             found = re.search(r"os error (\d+)", str(error))

@@ -37,7 +37,6 @@ from noria.core.memory import release_memory
 from noria.core.messages import message
 from noria.core.progress import Bar, MetricsLog, Report
 from noria.core.settings import fingerprint
-from noria.machine import available_memory
 from noria.make.tokens.batches import BatchSource
 from noria.make.training.parallel.processes import local_processes, world_size
 from noria.make.training.parallel.single import Objective
@@ -54,7 +53,7 @@ from .checkpoint import (
     save_tensors,
     weights,
 )
-from .memory import Need, check
+from .memory import Need, check, free
 from .plan import Plan, epochs_text, read_plan, write_plan
 from .planning import make_plan
 from .result import Evaluation, TrainResult, thinned
@@ -349,7 +348,7 @@ class _Run:
 
     def _memory(self) -> int:
         limit = self.settings.memory_gb
-        return available_memory() // local_processes() if limit is None else int(limit * 1e9)
+        return free(self.group.place) // local_processes() if limit is None else int(limit * 1e9)
 
     def _evaluation_steps(self) -> set[int]:
         before = {0} if self.settings.judge_first else set()

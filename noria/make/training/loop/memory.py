@@ -12,11 +12,16 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from torch import nn
 
 from noria.core.errors import ResourceError
 from noria.core.messages import message
+from noria.machine import available_memory
 
+PROCESSOR = torch.device("cpu")
+_WITHOUT = ("cpu", "mps", "meta")
+"""Devices whose memory is the process's own, or that count none."""
 MARGIN = 1.05
 """What a prediction is multiplied by: allocators round up, and batches are not quite alike."""
 
@@ -78,20 +83,32 @@ def gigabytes(count: float) -> str:
     return f"{count / 1e9:,.1f} GB" if count >= 1e8 else f"{count / 1e6:,.1f} MB"
 
 
-def taken() -> int:
-    """Return the bytes of memory that this process holds (its resident set)."""
-    return _kilobytes(Path("/proc/self/status"), "VmRSS")
+def free(device: torch.device = PROCESSOR) -> int:
+    """Return the bytes that may still be taken where a run computes."""
+    return available_memory() if device.type in _WITHOUT else torch.accelerator.get_memory_info(device)[0]
 
 
-def forget_peak() -> None:
+def taken(device: torch.device = PROCESSOR) -> int:
+    """Return the bytes of memory that this process holds: its resident set, or what it has of an accelerator's."""
+    if device.type in _WITHOUT:
+        return _kilobytes(Path("/proc/self/status"), "VmRSS")
+    return torch.accelerator.memory_allocated(device)
+
+
+def forget_peak(device: torch.device = PROCESSOR) -> None:
     """Let `peak` begin anew; where the system does not allow it, `peak` stays that of the whole process."""
+    if device.type not in _WITHOUT:
+        torch.accelerator.reset_peak_memory_stats(device)
+        return
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
 
 
-def peak() -> int:
+def peak(device: torch.device = PROCESSOR) -> int:
     """Return the most bytes that this process held since `forget_peak`."""
-    return _kilobytes(Path("/proc/self/status"), "VmHWM")
+    if device.type in _WITHOUT:
+        return _kilobytes(Path("/proc/self/status"), "VmHWM")
+    return torch.accelerator.max_memory_allocated(device)
 
 
 def _kilobytes(file: Path, name: str) -> int:

@@ -14,6 +14,8 @@ from noria.make.training.settings import OptimizerSettings
 
 from .muon import Muon, muon_groups
 
+FUSED = ("cpu", "cuda", "xpu", "mps")
+"""Devices on which AdamW is one pass over all parameters."""
 _LAYER = re.compile(r"(?:^|\.)(?:layers?|blocks?|h)\.(\d+)\.")
 _EMBEDDING = re.compile(r"(?:^|\.)(?:embeddings?|embed_tokens|shared|wte|wpe)\.")
 
@@ -58,7 +60,7 @@ def make_optimizer(module: nn.Module, settings: OptimizerSettings) -> torch.opti
         lr=settings.learning_rate,
         betas=(settings.beta1, settings.beta2),
         eps=settings.epsilon,
-        fused=True,
+        fused=all(one.device.type in FUSED for one in module.parameters()),
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+import torch
 from torch import nn
 
 from noria.core.errors import Interrupted
@@ -58,7 +59,8 @@ def make_plan(
         Interrupted: a signal came.
     """
     group, fixed = stepper.group, settings.steps
-    machine = replace(group.on_main(lambda: measure(settings.number_type)), workers=group.workers)
+    machine = group.on_main(lambda: measure(settings.number_type, str(group.place)))
+    machine = replace(machine, workers=group.workers)
     group.on_main(budget.check)
     plan = stepper.plan = Plan("", fixed or 1_000_000, machine, 0.0)
     before = {name: tensor.clone() for name, tensor in learned(module).items()}
@@ -133,12 +135,13 @@ def try_memory(
             call([batch])
             times.append(clock() - start)
 
-        grown = _growth(timed)
+        grown = _growth(timed, stepper.group.place)
         return grown, tokens_of(batch) / max(1e-9, times[0])
 
     state = state_bytes(module)
     release_memory(kept=True)
-    held = taken()
+    place = stepper.group.place
+    held = taken(place)
     check(Need(state, 0), available_bytes, title)
     known, start = list[Batch](), clock()
     for number in range(WATCHED):
@@ -169,13 +172,13 @@ def try_memory(
     return need, speed
 
 
-def _growth(call: Callable[[], object]) -> int:
+def _growth(call: Callable[[], object], place: torch.device) -> int:
     # Also what an earlier run in this process keeps: a pass that fits into free pages would seem to take nothing.
     release_memory(kept=True)
-    before = taken()
-    forget_peak()
+    before = taken(place)
+    forget_peak(place)
     call()
-    return max(0, peak() - before)
+    return max(0, peak(place) - before)
 
 
 def _part(batch: Batch, size: float) -> Batch:

@@ -55,7 +55,7 @@ class Stepper:
 
     def computing(self) -> AbstractContextManager[Any]:
         """Compute on the plan's numbers."""
-        return computing(self.plan.machine.number_type, self.group.device.type)
+        return computing(self.plan.machine.number_type)
 
     def reduce_and_clip(self, weight: float) -> float:
         """Divide the gradients by their weight, clip them, and return the length they had."""

@@ -24,6 +24,7 @@ from torch import nn
 
 from noria.core.errors import FolderError
 from noria.core.messages import message
+from noria.infer.device import place_of
 from noria.machine import computing
 from noria.make.kernels.cross_entropy import cross_entropy, token_costs
 from noria.make.quiet import quiet_transformers
@@ -148,7 +149,7 @@ def form_of(module: PreTrainedModel) -> Form:
 
 def _tried(module: PreTrainedModel) -> Form:
     name = str(getattr(module.config, "model_type", type(module).__name__))
-    ids = _some_ids(module)
+    ids = _some_ids(module).to(place_of(module))
     later = ids.clone()
     later[:, TOKENS // 2 :] = ids[:, TOKENS // 2 :].flip(1).roll(1, 1)
     form = _running(module, Form(name, head=False), ids)
@@ -242,7 +243,7 @@ def _packs(module: PreTrainedModel, form: Form, ids: torch.Tensor) -> bool:
     if indexed or not _takes(module.base_model if form.head else module, "position_ids", by_name=True):
         return False
     lengths = [TOKENS // 2 + 1, TOKENS - TOKENS // 2 - 1]
-    positions = torch.cat([torch.arange(length) for length in lengths])[None]
+    positions = torch.cat([torch.arange(length, device=ids.device) for length in lengths])[None]
     try:
         together = form.states(module, ids, positions)
         alone = torch.cat([form.states(module, part) for part in ids.split(lengths, dim=1)], dim=1)

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from torch.nn.utils.rnn import pad_sequence
 
+from noria.machine import computing
 from noria.make.kernels import bert, decoder, llama
 from noria.make.models.recurrent import LstmForCausalLM
 from noria.make.tokens.batches import IGNORED, Batch
@@ -40,19 +41,18 @@ def causal(module: nn.Module, batch: Batch, *, dropout: float = 0.0) -> tuple[to
     """
     model, tensors = cast("PreTrainedModel", module), batch.tensors
     ids, targets, documents = tensors["input_ids"], tensors["targets"], tensors["documents"]
-    device = ids.device.type
-    dtype = torch.bfloat16 if torch.is_autocast_enabled(device) else torch.float32
+    dtype = torch.bfloat16 if torch.is_autocast_enabled("cpu") else torch.float32
     if isinstance(module, LstmForCausalLM):
         form, runs = PLAIN, [(module.hidden_states(ids, documents), targets)]
     elif llama.applies(module):
-        with torch.autocast(device, enabled=False):
+        with computing("fp32"):
             rate = dropout if module.training else 0.0
             hidden = llama.hidden_states(module, ids, isolation(documents), dtype, dropout=rate)
         form, runs = PLAIN, [(hidden, targets)]
     elif flat := _flat(module, ids, targets, documents):
         tokens, wanted, lengths = flat
         places = (wanted != IGNORED).nonzero().squeeze(1)
-        with torch.autocast(device, enabled=False):
+        with computing("fp32"):
             hidden = decoder.hidden_states(module, tokens, lengths, dtype, places=places)
         form, runs = PLAIN, [(hidden[None], wanted[places])]
     else:
@@ -63,7 +63,7 @@ def causal(module: nn.Module, batch: Batch, *, dropout: float = 0.0) -> tuple[to
     for states, wanted in runs:
         wanted = wanted.flatten()
         scored = (wanted != IGNORED).nonzero().squeeze(1)
-        with torch.autocast(device, enabled=False):
+        with computing("fp32"):
             losses.append(form.loss(model, states.flatten(0, 1)[scored], wanted[scored], dtype))
         count += len(scored)
     return torch.stack(losses).sum() if len(losses) > 1 else losses[0], count
@@ -129,8 +129,8 @@ def _pieces(
     """Return ids and targets of every document in which something is scored (or of the first), and where documents begin (B, T)."""
     firsts = torch.ones_like(documents, dtype=torch.bool)
     firsts[:, 1:] = documents[:, 1:] != documents[:, :-1]
-    starts = firsts.flatten().nonzero().squeeze(1)
-    lengths = torch.diff(starts, append=starts.new_tensor([firsts.numel()])).tolist()
+    starts = firsts.flatten().nonzero().squeeze(1).cpu()
+    lengths = torch.diff(starts, append=torch.tensor([firsts.numel()])).tolist()
     pieces = list(zip(ids.flatten().split(lengths), targets.flatten().split(lengths), strict=True))
     return [piece for piece in pieces if bool((piece[1] != IGNORED).any())] or pieces[:1], firsts
 
@@ -147,7 +147,7 @@ def masked(module: nn.Module, batch: Batch) -> tuple[torch.Tensor, int]:
     scored = (targets != IGNORED).nonzero().squeeze(1)
     dtype = torch.bfloat16 if torch.is_autocast_enabled("cpu") else torch.float32
     if bert.plain(module):
-        with torch.autocast("cpu", enabled=False):
+        with computing("fp32"):
             hidden = bert.hidden_states(cast("BertForMaskedLM", module).bert, inputs, dtype)
     else:
         hidden = cast("PreTrainedModel", module).base_model(**inputs).last_hidden_state

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, cast
 import torch
 from torch import nn
 
+from noria.machine import computing
 from noria.make.kernels import decoder
 from noria.make.tokens.batches import IGNORED, Batch
 
@@ -33,7 +34,7 @@ def scored_tokens(module: nn.Module, batch: Batch) -> tuple[torch.Tensor, torch.
         batch: `input_ids` (B, T), filled up behind, and `targets` (B, T), the next token where it is scored, else -100.
     """
     form, states, wanted, owners = scored_states(module, batch)
-    with torch.autocast(states.device.type, enabled=False):
+    with computing("fp32"):
         return form.costs(cast("PreTrainedModel", module), states, wanted, states.dtype), owners
 
 
@@ -44,13 +45,12 @@ def scored_states(module: nn.Module, batch: Batch) -> tuple[Form, torch.Tensor, 
     """
     model, ids, targets = cast("PreTrainedModel", module), batch.tensors["input_ids"], batch.tensors["targets"]
     scored = targets != IGNORED
-    device = ids.device.type
-    dtype = torch.bfloat16 if torch.is_autocast_enabled(device) else torch.float32
+    dtype = torch.bfloat16 if torch.is_autocast_enabled("cpu") else torch.float32
     lengths = [int(one.nonzero().max()) + 1 if bool(one.any()) else 1 for one in scored]
     if decoder.applies(module, lengths):
         flat = torch.cat([one[:length] for one, length in zip(ids, lengths, strict=True)])
         places = torch.cat([one[:length] for one, length in zip(scored, lengths, strict=True)]).nonzero().squeeze(1)
-        with torch.autocast(device, enabled=False):
+        with computing("fp32"):
             states = decoder.hidden_states(module, flat, lengths, dtype, places=places)
         form = PLAIN
     else:
@@ -64,7 +64,7 @@ def divergences(module: nn.Module, form: Form, states: torch.Tensor, others: tor
     """Return KL(p || q) of the next token at every place (N,), in nats: p by `states`, q by `others`, both (N, D)."""
     model, found = cast("PreTrainedModel", module), []
     for own, other in zip(states.split(CHUNK), others.split(CHUNK), strict=True):
-        with torch.autocast(states.device.type, enabled=False):
+        with computing("fp32"):
             p, q = (form.logits(model, one, one.dtype).log_softmax(-1) for one in (own, other))
         found.append((p.exp() * (p - q)).sum(-1))
     return torch.cat(found)

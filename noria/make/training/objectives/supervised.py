@@ -32,6 +32,7 @@ def classes(
     tensors = dict(batch.tensors)
     labels = tensors.pop("labels")
     logits = bert.run(module, tensors).logits.float()
+    weights = None if weights is None else weights.to(logits.device)
     if labels.is_floating_point():
         wanted = labels.float() * (1 - smoothing) + smoothing / 2
         # One binary question a label; their mean weighs a text like one question.
@@ -71,17 +72,17 @@ def contrast(module: nn.Module, batch: Batch, *, pooling: str, temperature: floa
     vectors = F.normalize(pooled(states, tensors.get("attention_mask"), pooling), dim=-1)
     anchors = len(same)
     nearness = (vectors[:anchors] @ vectors[anchors:].T / temperature).masked_fill(same, -1e9)
-    return F.cross_entropy(nearness, torch.arange(anchors), reduction="sum"), anchors
+    return F.cross_entropy(nearness, torch.arange(anchors, device=states.device), reduction="sum"), anchors
 
 
 def pooled(states: torch.Tensor, mask: torch.Tensor | None, pooling: str) -> torch.Tensor:
     """Return one vector a text, (B, modes x D), from hidden states (B, T, D), whichever side is filled: see `tasks.pooling`."""
-    mask = torch.ones(states.shape[:2], dtype=torch.long) if mask is None else mask
+    mask = torch.ones(states.shape[:2], dtype=torch.long, device=states.device) if mask is None else mask
     return torch.cat([_pooled(states, mask, mode) for mode in modes_of(pooling or DEFAULT)], dim=-1)
 
 
 def _pooled(states: torch.Tensor, mask: torch.Tensor, mode: str) -> torch.Tensor:
-    rows, count = torch.arange(len(states)), mask.sum(1, keepdim=True)
+    rows, count = torch.arange(len(states), device=states.device), mask.sum(1, keepdim=True)
     first = mask.argmax(1)
     if mode == "cls":
         return states[rows, first]

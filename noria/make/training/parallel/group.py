@@ -8,10 +8,8 @@ plain tensors: AdamW treats every number by itself, so a part is stepped as it w
 from __future__ import annotations
 
 import copy
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -21,6 +19,7 @@ from torch import nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import DTensor, distribute_tensor
 
+from noria.infer.device import place_of
 from noria.make.tokens.batches import Batch, BatchSource, Sharded
 from noria.make.training.loop.checkpoint import States, learned, weights
 from noria.make.training.loop.optimizer import make_optimizer, scale_and_clip
@@ -52,11 +51,9 @@ class ProcessGroup(SingleProcess):
     def __init__(self, settings: ParallelSettings, module: nn.Module, objective: Objective, *, seed: int) -> None:
         self.workers = dist.get_world_size()
         self.is_main = dist.get_rank() == 0
-        self.device = _device()
+        self.place = place_of(module)
         width = tensor_width(settings)
-        self.mesh = init_device_mesh(
-            self.device.type, (self.workers // width, width), mesh_dim_names=("data", "tensor")
-        )
+        self.mesh = init_device_mesh(self.place.type, (self.workers // width, width), mesh_dim_names=("data", "tensor"))
         self._seconds = {"waiting": 0.0, "summing": 0.0}
         self._seed, self._module, self._objective = seed, module, objective
         for tensor in weights(module).values():
@@ -64,8 +61,8 @@ class ProcessGroup(SingleProcess):
             dist.broadcast(first, 0)
             tensor.copy_(first)
         self.learner, self._scored = module, None
-        if settings.layout != "data" or self.device.type != "cpu":
-            self.learner = copy.deepcopy(module).to(self.device)
+        if settings.layout != "data":
+            self.learner = copy.deepcopy(module)
         self._split = self.learner is not module
         if settings.layout in ("tensor", "data+tensor"):
             tensor_parallel(self.learner, self.mesh["tensor"])
@@ -99,14 +96,12 @@ class ProcessGroup(SingleProcess):
 
     def score(self, batch: Batch) -> tuple[torch.Tensor, float]:
         """Score this process's rows; where it has none and all must take part, another's pass and count nothing."""
-        if self.device.type != "cpu":
-            moved = {name: tensor.to(self.device) for name, tensor in batch.tensors.items()}
-            batch = replace(batch, tensors=moved)
+        batch = batch.beside(self.learner)
         if self._scored is not None:
             loss, weight = self._scored(batch)
             return (loss, weight) if batch.share else (loss * 0.0, 0.0)
         if not batch.share:
-            return torch.zeros((), requires_grad=True), 0.0
+            return torch.zeros((), requires_grad=True, device=self.place), 0.0
         return self._objective(self.learner, batch)
 
     def all_reduce_sum(self, *values: float) -> tuple[float, ...]:
@@ -161,7 +156,7 @@ class ProcessGroup(SingleProcess):
             own = learned(self._module)
             with torch.no_grad():
                 for name, tensor in learned(self.learner).items():
-                    _local(tensor).copy_(_part_of(own[name].to(self.device), tensor))
+                    _local(tensor).copy_(_part_of(own[name].to(self.place), tensor))
 
     def optimizer_states(self, optimizer: torch.optim.Optimizer) -> States:
         """Return the optimiser's state with every tensor whole, on the processor."""
@@ -206,14 +201,6 @@ class ProcessGroup(SingleProcess):
         if self._sharded_over:
             dist.all_reduce(squares[1:], group=self.mesh[self._sharded_over].get_group())
         return float(squares.sum().sqrt())
-
-
-def _device() -> torch.device:
-    if not torch.cuda.is_available():
-        return torch.device("cpu")
-    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
-    torch.cuda.set_device(device)
-    return device
 
 
 def _local(tensor: torch.Tensor) -> torch.Tensor:

@@ -8,6 +8,7 @@ from typing import TypeVar
 import torch
 from torch import nn
 
+from noria.infer.device import place_of
 from noria.make.tokens.batches import Batch, BatchSource
 from noria.make.training.loop.checkpoint import States
 from noria.make.training.loop.optimizer import make_optimizer, scale_and_clip
@@ -23,11 +24,12 @@ class SingleProcess:
     is_main = True
     """Whether this process writes files, shows progress and asks the evaluator."""
     workers = 1
-    device = torch.device("cpu")
 
     def __init__(self, module: nn.Module, objective: Objective) -> None:
         self.learner = module
         """What learns: the caller's module, or its split copy."""
+        self.place = place_of(module)
+        """The device that it computes on."""
         self._objective = objective
 
     def optimizer(self, settings: OptimizerSettings) -> torch.optim.Optimizer:
@@ -43,7 +45,7 @@ class SingleProcess:
 
     def score(self, batch: Batch) -> tuple[torch.Tensor, float]:
         """Return the batch's summed loss, ready to go backward from, and its weight."""
-        return self._objective(self.learner, batch)
+        return self._objective(self.learner, batch.beside(self.learner))
 
     def all_reduce_sum(self, *values: float) -> tuple[float, ...]:
         """Return each value summed over the processes that hold different rows."""
@@ -72,9 +74,9 @@ class SingleProcess:
         """Fill the learner from the caller's module."""
 
     def optimizer_states(self, optimizer: torch.optim.Optimizer) -> States:
-        """Return the optimiser's state, whole."""
+        """Return the optimiser's state, whole, on the processor."""
         states: States = optimizer.state_dict()["state"]
-        return states
+        return {number: {key: value.cpu() for key, value in state.items()} for number, state in states.items()}
 
     def restore(self, optimizer: torch.optim.Optimizer, optimizer_states: States) -> None:
         """Give the optimiser its part of a whole state."""

@@ -20,6 +20,8 @@ from noria.core.folder import write_json
 from noria.core.messages import Message, message
 from noria.core.progress import Report
 from noria.core.settings import fingerprint
+from noria.infer.device import chosen as chosen_device
+from noria.infer.device import placed
 from noria.machine import computing, measure
 from noria.make.models import sizes
 from noria.make.training.loop.budget import Budget, span
@@ -69,7 +71,9 @@ def chosen(
         "tokens_per_step": settings.tokens_per_step,
         "method": settings.optimizer.method,
     }
-    identity = fingerprint([settings.model_dump(mode="json", exclude={"trackers", "parallel"}), material.identity])
+    identity = fingerprint(
+        [settings.model_dump(mode="json", exclude={"trackers", "parallel", "device"}), material.identity]
+    )
     known = _read(work / "choice.json", identity)
     if known is None:
         if is_new_llama(settings):
@@ -169,8 +173,9 @@ def _bounded(wanted: dict[str, Any], material: Material) -> dict[str, Any]:
 
 def _speed(kind: Setup, settings: PretrainSettings, material: Material, budget: Budget) -> float:
     """Return tokens a second, all processes together, by the better of two steps after a first."""
-    machine = measure(settings.number_type)
-    model, batches, objective = kind.model(), kind.batches(), kind.objective
+    place = chosen_device(settings.device)
+    machine = measure(settings.number_type, str(place))
+    model, batches, objective = placed(kind.model(), place), kind.batches(), kind.objective
     optimizer = make_optimizer(model, rates_of(settings, material.vocab_size))
     best = math.inf
     for number in range(3):
@@ -178,7 +183,7 @@ def _speed(kind: Setup, settings: PretrainSettings, material: Material, budget: 
         tokens = 0
         for batch in batches.at(number):
             with computing(machine.number_type):
-                loss, weight = objective(model, batch)
+                loss, weight = objective(model, batch.beside(model))
             loss.backward()
             tokens += batch.tokens
         scale_and_clip(optimizer, weight, 1.0)

@@ -24,6 +24,8 @@ from noria.core.folder import MANIFEST, Source, lineage_of, new_folder, read_man
 from noria.core.memory import keep_memory
 from noria.core.messages import message, term
 from noria.core.progress import Report
+from noria.infer.device import chosen as chosen_device
+from noria.infer.device import placed
 from noria.machine import computing
 from noria.make.evaluate.mixture import NGRAM_FILE
 from noria.make.models.load import Head, check_folder, check_kind, quiet_transformers
@@ -83,7 +85,7 @@ def pretrain(corpus: Path, out: Path, settings: PretrainSettings, report: Report
             settings = chosen(settings, material, work, budget, report)
     kind = setup_for(settings, material)
     with budget.part("the model"):
-        model = kind.model()
+        model = placed(kind.model(), chosen_device(settings.device))
     if is_first_process():
         budget.check()
         with report.bar("baselines", unit="baseline") as bar, budget.part("baselines"):
@@ -102,6 +104,7 @@ def pretrain(corpus: Path, out: Path, settings: PretrainSettings, report: Report
     if result.plan.final_share < 1:
         report.note(message("make.tested_documents", judged=judged, documents=documents), judged=judged)
     with budget.part("writing"):
+        placed(model, torch.device("cpu"))
         _write(out, kind, model, material, settings, result, found, sources_of(corpus, material.files))
     shutil.rmtree(work, ignore_errors=True)
     report.ledger(f"pretrain {out.name}: {found.metrics[0].text()}; {verdict(found.metrics[0], found.baselines[-1])}")
@@ -136,7 +139,7 @@ def _keep_time(kind: Setup, model: PreTrainedModel, budget: Budget, material: Ma
     budget.final_rows = kind.tested + (kind.watched if kind.task == "causal" else 0)
     budget.final_seconds = 1.0 + sum(one.numel() * one.element_size() for one in model.parameters()) / 200e6
     if kind.task == "causal":
-        ids = torch.tensor([[int(one) for one in material.shards["valid"].ids[:SAMPLED]]])
+        ids = torch.tensor([[int(one) for one in material.shards["valid"].ids[:SAMPLED]]]).to(model.device)
         start = budget.clock()
         with torch.no_grad():
             for _ in range(2):

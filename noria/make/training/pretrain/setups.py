@@ -134,6 +134,7 @@ class MaskedSetup:
         return predict_places(partial(self._logits, model), batches, len(windows.shards))
 
     def _logits(self, model: nn.Module, batch: Any) -> torch.Tensor:
+        batch = batch.beside(model)
         inputs = {name: batch.tensors[name] for name in ("input_ids", "attention_mask")}
         if self._spans:
             inputs["decoder_input_ids"] = language_modeling.shifted(
