@@ -191,7 +191,7 @@ def evaluate(
     from noria.make.evaluate.judge import judge
 
     report = report_of(progress)
-    model = model_folder(model, note=report.note)
+    model = model_folder(model, weights=True, note=report.note)
     figures = judge(model, rows, report, training_file=train, columns=reading.columns, skip_bad=reading.skip_bad_rows)
     for figure in figures:
         report.closing(figure.text(), **figure.as_dict())

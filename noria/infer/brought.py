@@ -36,7 +36,7 @@ from noria.tasks.tag import OUTSIDE, Tag
 from noria.tasks.task import Task, task_for
 from noria.tasks.tokenizer import FILE, read_tokenizer
 
-from .engine import check_code, end_ids
+from .engine import check_code, end_ids, weight_files
 from .gguf.folder import served_gguf, unpack_gguf
 from .gguf.reader import SUFFIX, is_gguf
 
@@ -154,8 +154,11 @@ def _linked(folder: Path, target: Path) -> None:
     check_weights(folder)
     task = inferred_task(folder, config)
     with new_folder(target, kind="model", sources=[Source(folder.name, "")]) as made:
+        weights = weight_files(folder)
         for one in sorted(folder.iterdir()):
-            if one.is_file() and one.suffix.lower() not in _CODE and one.name != "config.json":
+            left = one.suffix.lower() in _CODE or one.name == "config.json"
+            left = left or (one.suffix == ".safetensors" and one not in weights)
+            if one.is_file() and not left:
                 (made.path / one.name).symlink_to(one.resolve())
         _mend(folder, config, made)
         sentence = sentence_folder(folder)
@@ -172,15 +175,14 @@ def check_weights(folder: Path) -> None:
     """
     from safetensors import SafetensorError, safe_open
 
-    index = read_json(folder / "model.safetensors.index.json").get("weight_map") or {}
-    for name in sorted({*index.values(), *(one.name for one in folder.glob("*.safetensors"))}):
-        if not (folder / str(name)).is_file():
-            raise FolderError(message("errors.file_missing", file=folder / str(name)))
+    for file in weight_files(folder):
+        if not file.is_file():
+            raise FolderError(message("errors.file_missing", file=file))
         try:
-            with safe_open(folder / str(name), framework="np"):
+            with safe_open(file, framework="np"):
                 pass
         except (SafetensorError, OSError) as error:
-            raise FolderError(message("infer.cannot_read", file=folder / str(name)), found=str(error)) from None
+            raise FolderError(message("infer.cannot_read", file=file), found=str(error)) from None
 
 
 def _mend(folder: Path, config: dict[str, Any], made: OpenFolder) -> None:
@@ -236,6 +238,8 @@ def inferred_task(folder: Path, config: Mapping[str, Any]) -> Task:
         return task_for("embed", pooling=sentence.pooling, prefix=sentence.prefix)
     name = str((config.get("architectures") or [""])[0])
     found = next((task for ending, task in _BY_ENDING.items() if name.endswith(ending)), None)
+    if found == "translate" and not config.get("is_encoder_decoder", "text_config" not in config):
+        found = "complete"  # a decoder that also sees pictures
     if found == "complete":
         return Chat().based_on(folder, read_tokenizer(folder)) if chat_template(folder) else task_for("complete")
     if found in ("classify", "tag"):

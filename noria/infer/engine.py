@@ -215,13 +215,26 @@ def check_memory(folder: Path, need: int | None = None, *, width: int = 4) -> No
         ResourceError: it would not fit; says what it takes and what is free.
     """
     if need is None:
-        need = width * sum(map(count_weights, folder.glob("*.safetensors")))
+        need = width * sum(map(count_weights, weight_files(folder)))
     if need > (free := available_memory()):
         raise ResourceError(
             message("infer.too_large", name=folder.name),
             found=f"{need / 1e9:.2f} GB",
             allowed=f"{free / 1e9:.2f} GB",
         )
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """Return the files of a folder's weights: those that its index names, else its one file, else all that there are.
+
+    Some folders hold the same weights a second time, as their maker's own programs read them.
+    """
+    try:
+        index = json.loads((folder / "model.safetensors.index.json").read_text(encoding="utf-8"))
+        return [folder / str(name) for name in sorted(set(index["weight_map"].values()))]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        one = folder / "model.safetensors"
+        return [one] if one.is_file() else sorted(folder.glob("*.safetensors"))
 
 
 def count_weights(file: Path) -> int:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 import secrets
 import threading
+from collections import deque
 from collections.abc import Collection, Hashable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -32,6 +33,9 @@ _PATIENCE = 0.005
 """Seconds that a step waits for a token: then the process looks for messages."""
 _TOKEN = re.compile(r"<(\d+)>")
 _SILENT = -1
+ROOM, MOST = 4_096, 16_384
+"""Tokens of keys and values that the cache has room for to begin with, and at most for several texts together; one text alone may
+be as long as the model's. A token takes 12 KB of a model of 0.5 B parameters, 128 KB of one of 8 B."""
 _one = threading.Lock()
 """Two servers of the library in one process end each other."""
 
@@ -48,51 +52,90 @@ class LlamaCppEngine(Decoder):
 
     def __init__(self, folder: Path, manifest: Manifest, task: Task, *, threads: int) -> None:
         super().__init__(folder, manifest, task, threads=threads)
-        given = xllamacpp.CommonParams()
-        given.model.path, given.verbosity, given.warmup = str(engine_file(self.file)), _SILENT, False
-        given.n_parallel, given.n_ctx, given.fit_params = TOGETHER, TOGETHER * self.max_length, False
-        given.n_batch = given.n_ubatch = PREFILL
-        given.cpuparams.n_threads = given.cpuparams_batch.n_threads = threads
-        # The library opens a port for requests by itself; nobody is told its key.
-        given.no_perf, given.ui, given.n_threads_http, given.api_keys = True, False, 1, [secrets.token_urlsafe(32)]
+        self._renamed = engine_file(self.file)
         if not _one.acquire(blocking=False):
             raise ResourceError(message("infer.llama_cpp"), hint=message("infer.close_other"))
+        self._holds = True
         self._server: Any = None
+        self.room = 0
+        """Tokens that the cache of keys and values has room for, of all texts together."""
+        self.running: set[Future[None]] = set()
+        """Completions in the library."""
         try:
-            self._server = xllamacpp.Server(given)
+            self.make_room(0, min(self.max_length, ROOM))
+        except FolderError:
+            self.close()
+            raise
+
+    def make_room(self, wanted: int, least: int) -> Any:
+        """Return the library's server with room for so many tokens, opened anew where it has less; nothing may go on then.
+
+        Args:
+            wanted: tokens of all that wait.
+            least: tokens of the next one; room for the longest text is room enough for any.
+
+        Raises:
+            FolderError: it cannot read the file, or has not the memory.
+        """
+        most = max(min(least, self.max_length), min(wanted, MOST))
+        if most > self.room:
+            # One that was left ends at its next token; while it has not, the old server lives, and two of them end each other.
+            wait(self.running)
+            self._server, self.room = None, 0
+            room = min(TOGETHER * self.max_length, 1 << (most - 1).bit_length())
+            self._server = self._opened(room)
+            self.room = room
+        return self._server
+
+    def _opened(self, room: int) -> Any:
+        given = xllamacpp.CommonParams()
+        given.model.path, given.verbosity, given.warmup = str(self._renamed), _SILENT, False
+        # One cache for all texts: a slot of the longest text for each of them would take eight times the memory.
+        given.n_parallel, given.n_ctx, given.kv_unified, given.fit_params = TOGETHER, room, True, False
+        given.n_batch = given.n_ubatch = PREFILL
+        given.cache_ram_mib = 0  # beside it the library would keep gigabytes of what earlier texts left
+        given.cpuparams.n_threads = given.cpuparams_batch.n_threads = self.threads
+        # The library opens a port for requests by itself; nobody is told its key.
+        given.no_perf, given.ui, given.n_threads_http, given.api_keys = True, False, 1, [secrets.token_urlsafe(32)]
+        try:
+            server = xllamacpp.Server(given)
             # Its loop has begun once it answered: a server that is closed before that never ends.
-            self._server.handle_completions(
-                _body([next(iter(self.ends), 0)], Sampling(temperature=0), 1), lambda _: False
-            )
+            server.handle_completions(_body([next(iter(self.ends), 0)], Sampling(temperature=0), 1), lambda _: False)
+            return server
         except Exception as error:  # whatever the library makes of a bad file
-            _one.release()
             raise FolderError(message("infer.cannot_read", file=self.file), found=str(error).strip()) from None
 
     def scheduler(self) -> Scheduler:
         """Return what makes several completions together; torch holds to schemas: llama.cpp knows no text of a token."""
-        fast = LlamaCppScheduler(self._server, self.ends)
+        fast = LlamaCppScheduler(self)
         return RoutedScheduler(fast, self.exact, lambda _, schema: schema is not None)
 
     def close(self) -> None:
         """Give the memory back."""
-        if self._server is not None:
-            self._server = None
+        self._server = None
+        if self._holds:
+            self._holds = False
             _one.release()
 
 
 class LlamaCppScheduler:
     """Completions in llama.cpp; see `Scheduler`.
 
+    All of them share one cache: those that would not fit wait for others to end, and one that is longer than the cache waits
+    for all, and for a larger one.
+
     Args:
-        server: the library's.
-        ends: tokens that end a text.
+        engine: gives the library's server.
     """
 
-    def __init__(self, server: Any, ends: frozenset[int]) -> None:
-        self._server, self._ends = server, ends
+    def __init__(self, engine: LlamaCppEngine) -> None:
+        self._engine = engine
         self._pool = ThreadPoolExecutor(TOGETHER, thread_name_prefix="noria-completion")
         self._going: dict[Hashable, object] = {}
         """Key -> a token of this very completion: a key may be used again."""
+        self._waiting: deque[tuple[Hashable, object, int, tuple[Any, ...]]] = deque()
+        self._taken: dict[object, int] = {}
+        """Completion that llama.cpp makes -> tokens that it may come to."""
         self._news: SimpleQueue[tuple[object, Step]] = SimpleQueue()
 
     @property
@@ -114,7 +157,32 @@ class LlamaCppScheduler:
         if schema is not None:
             raise InternalError(message("infer.library_holds"))
         self._going[key] = mark = object()
-        self._pool.submit(self._run, key, mark, list(ids), sampling, max_tokens, self._ends.union(stop))
+        asked = (list(ids), sampling, max_tokens, self._engine.ends.union(stop))
+        self._waiting.append((key, mark, len(ids) + max_tokens + 1, asked))
+
+    def _admit(self) -> list[Step]:
+        """Hand over those that fit, in the order in which they came; return the refusals of those that no memory is there for."""
+        refused: list[Step] = []
+        while self._waiting:
+            key, mark, tokens, asked = self._waiting[0]
+            if self._going.get(key) is mark:
+                wanted = sum(self._taken.values()) + sum(one[2] for one in self._waiting)
+                if self._taken and sum(self._taken.values()) + tokens > self._engine.room:
+                    return refused
+                try:
+                    # A larger cache is opened only where nothing goes on; it is then made large enough for all that wait.
+                    server = self._engine.make_room(tokens if self._taken else wanted, tokens)
+                except FolderError as error:
+                    del self._going[key]
+                    refused.append((key, error))
+                else:
+                    self._taken[mark] = tokens
+                    running = self._pool.submit(self._run, server, key, mark, *asked)
+                    self._engine.running.add(running)
+                    running.add_done_callback(self._engine.running.discard)
+                    del server
+            self._waiting.popleft()
+        return refused
 
     def forget(self, key: Hashable) -> None:
         """End a completion early."""
@@ -122,16 +190,24 @@ class LlamaCppScheduler:
 
     def step(self) -> list[Step]:
         """Return what came since the last call, or within some milliseconds."""
+        found = self._arrived(0)
+        if self._waiting:
+            found += self._admit()
+        return found or (self._arrived(_PATIENCE) if self._going else [])
+
+    def _arrived(self, patience: float) -> list[Step]:
+        """Return what came; a completion that ended gives its room back, also one that nobody waits for."""
         found: list[Step] = []
-        if not self._going:
-            return found
         try:
-            item = self._news.get(timeout=_PATIENCE)
+            item = self._news.get(timeout=patience) if patience else self._news.get_nowait()
             while True:
                 mark, step = item
+                ended = not isinstance(step[1], SampledToken)
+                if ended:
+                    self._taken.pop(mark, None)
                 if self._going.get(step[0]) is mark:
                     found.append(step)
-                    if not isinstance(step[1], SampledToken):
+                    if ended:
                         del self._going[step[0]]
                 item = self._news.get_nowait()
         except Empty:
@@ -143,7 +219,14 @@ class LlamaCppScheduler:
         self._pool.shutdown(wait=False)
 
     def _run(
-        self, key: Hashable, mark: object, ids: list[int], sampling: Sampling, max_tokens: int, ends: frozenset[int]
+        self,
+        server: Any,
+        key: Hashable,
+        mark: object,
+        ids: list[int],
+        sampling: Sampling,
+        max_tokens: int,
+        ends: frozenset[int],
     ) -> None:
         fault: list[str] = []
 
@@ -161,7 +244,7 @@ class LlamaCppScheduler:
 
         try:
             if self._going.get(key) is mark:
-                self._server.handle_completions(_body(ids, sampling, max_tokens), on_message)
+                server.handle_completions(_body(ids, sampling, max_tokens), on_message)
         except Exception as error:  # it must reach whoever waits
             fault.append(str(error))
         last = InternalError(message("infer.llama_cpp_failed"), found=fault[0]) if fault else None

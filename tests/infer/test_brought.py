@@ -18,7 +18,7 @@ from noria.core.folder import read_manifest
 from noria.core.packages import package_file
 from noria.infer.brought import base_folder, model_folder
 from noria.infer.choose import open_engine
-from noria.infer.engine import answer, count_weights, read_config
+from noria.infer.engine import answer, count_weights, read_config, weight_files
 from noria.make.models.bundled import SMOLLM2_FILE, SMOLLM2_PACKAGE, SMOLLM2_SHA256
 from noria.tasks.complete import Sampling
 
@@ -160,6 +160,15 @@ def test_the_same_files_are_opened_once_and_changed_ones_again(writer: Path, tmp
     assert read_manifest(model_folder(theirs)).facts["task"] == "chat"
     assert model_folder(writer) == writer
     assert base_folder(theirs) == theirs
+
+
+def test_weights_that_lie_there_twice_are_read_once(tmp_path: Path):
+    theirs = qwen(tmp_path / "Mistral-like")
+    parts = sorted(one.name for one in theirs.glob("*.safetensors"))
+    shutil.copyfile(theirs / parts[0], theirs / "consolidated.safetensors")
+    folder = model_folder(theirs)
+    assert sorted(one.name for one in folder.glob("*.safetensors")) == parts
+    assert [one.name for one in weight_files(theirs)] == parts
 
 
 def refused(folder: Path) -> str:

@@ -276,6 +276,37 @@ async def _again(whole: Any) -> str:
             await asyncio.sleep(0.1)
 
 
+def test_texts_share_one_cache_that_grows_for_a_longer_one(
+    writer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    from noria.infer.llamacpp import LlamaCppEngine
+
+    monkeypatch.setattr("noria.infer.llamacpp.ROOM", 64)
+    monkeypatch.setattr("noria.infer.llamacpp.MOST", 128)
+    engine = open_engine(with_gguf(writer, tmp_path / "writer"), threads=1)
+    assert isinstance(engine, LlamaCppEngine)
+    assert engine.room == 64
+    greedy = Sampling(temperature=0)
+    prompts = [list(range(3 + number, 43 + number)) for number in range(6)]
+    alone = [list(engine.generate(prompt, Sampling(temperature=0, max_tokens=12))) for prompt in prompts]
+    scheduler = engine.scheduler()
+    for number, prompt in enumerate(prompts):
+        scheduler.begin(number, prompt, greedy, max_tokens=12)
+    scheduler.forget(4)
+    scheduler.begin("long", list(range(3, 203)), greedy, max_tokens=12)
+    told: dict[Any, list[int]] = {}
+    while scheduler.busy:
+        for key, drawn in scheduler.step():
+            if drawn is not None:
+                assert isinstance(drawn, SampledToken)
+                told.setdefault(key, []).append(drawn.token)
+    assert [told[number] for number in (0, 1, 2, 3, 5)] == [alone[number] for number in (0, 1, 2, 3, 5)]
+    assert 4 not in told
+    assert len(told["long"]) == 12
+    assert engine.room == 256
+    engine.close()
+
+
 def test_compress_writes_the_fastest_that_passed(writer: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     rows = tmp_path / "rows.jsonl"
     rows.write_text("".join(json.dumps({"text": text}, ensure_ascii=False) + "\n" for text in TEXTS * 3))

@@ -16,6 +16,7 @@ import numpy as np
 
 from noria.core.errors import FolderError
 from noria.core.messages import message
+from noria.infer.engine import weight_files
 from noria.infer.gguf.families import FAMILIES, Family, frequency_factors, gguf_name, pattern_of, turns
 
 from .gguf_vocabulary import add_vocabulary
@@ -221,7 +222,7 @@ def _names(
     """Yield each tensor's name in the file, its shape and where it lies."""
     from safetensors import safe_open
 
-    for file in sorted(folder.glob("*.safetensors")):
+    for file in weight_files(folder):
         with safe_open(file, framework="pt") as opened:
             for name in sorted(opened.keys()):
                 if name == "lm_head.weight" and config.get("tie_word_embeddings"):
