@@ -237,6 +237,16 @@ def test_a_model_larger_than_memory_is_refused_before_it_is_read(
         open_engine(folder, threads=1)
 
 
+def test_a_gguf_larger_than_memory_is_refused_before_it_is_opened(packed: Path, monkeypatch: pytest.MonkeyPatch):
+    folder = model_folder(packed)
+    monkeypatch.setattr("noria.infer.engine.available_memory", lambda: packed.stat().st_size - 1)
+    with pytest.raises(ResourceError, match="larger than the memory"):
+        open_engine(folder, threads=1)
+    monkeypatch.setattr("noria.infer.gguf.folder.available_memory", lambda: 1_000_000)
+    with pytest.raises(ResourceError, match=r"takes .* MB of memory"):
+        base_folder(packed)
+
+
 def test_a_name_of_a_hub_that_is_not_reached_is_said_so(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(FolderError, match="there is no folder nobody/nothing, and no hub"):

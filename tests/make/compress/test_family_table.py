@@ -59,3 +59,9 @@ def test_the_table_says_what_the_code_does(page: str, known: dict[str, tuple[boo
         own, fitting, engines = known[family.model_type]
         row = f"| {family.title} | `{family.model_type}` | {own_words if own else their_words} | {fitting} | {engines} | {certified} |"
         assert row in text, f"docs/{page} lacks: {row}"
+
+
+@pytest.mark.parametrize("page", ["README.md", "README.zh-CN.md"])
+def test_the_first_page_names_every_family(page: str):
+    text = (DOCS.parent / page).read_text(encoding="utf-8")
+    assert not [family.title for family in FAMILIES if family.title not in text]
