@@ -2,7 +2,7 @@
 
 Rows of 512 random tokens, all of them scored, so that nothing but the passes is compared; pairs of a question of 128 tokens and two answers of
 128. Every run is a process of its own, runs alternate; memory is the most that the process ever held. The peer is run in bf16 and in
-fp32, with layers computed again and without: of its speeds the highest counts, of its peaks the lowest.
+fp32, with layers computed again and without: of the speeds of each the highest counts, of the peaks the lowest.
 """
 
 from __future__ import annotations
@@ -31,6 +31,12 @@ PEERS: dict[str, dict[str, Any]] = {
     "fp32": {"dtype": "float32", "checkpointing": False},
     "fp32, layers computed again": {"dtype": "float32", "checkpointing": True},
 }
+OURS: dict[str, dict[str, str]] = {
+    "bf16": {"checkpointing": "off", "resting": "bf16"},
+    "bf16, layers computed again": {"checkpointing": "on", "resting": "bf16"},
+    "base in 8 bits, layers computed again": {"checkpointing": "on", "resting": "int8"},
+}
+"""Noria's settings."""
 BARS = {"tokens/s": 2.0, "MB": 0.5, "pairs/s": 1.5}
 """What is wanted: so many times the peer."""
 
@@ -44,23 +50,27 @@ def measure(*, quick: bool) -> list[Line]:
         native = bf16_is_native()
         # Where bf16 is emulated it takes a hundred times as long; where it is not, fp32 is the slower and the larger.
         peers = [name for name in PEERS if (native and not quick) or name.startswith("bf16" if native else "fp32")]
-        runs = [("lora", "noria"), *(("lora", name) for name in peers), ("dpo", "noria"), ("dpo", peers[0])]
+        own = [f"noria, {name}" for name in OURS]
+        runs = [*(("lora", name) for name in (*own, *peers)), ("dpo", own[0]), ("dpo", peers[0])]
         for number in range(repeats):
             for work, name in runs if number % 2 == 0 else reversed(runs):
                 told = _child(folder, work, name, seconds)
                 found.setdefault(f"{work} {name}", []).append(told)
                 print(f"decoders {number + 1}/{repeats}: {work}, {name}: {told}", file=sys.stderr)
-    lora = {name: found[f"lora {name}"] for name in peers}
-    fast = max(lora, key=lambda name: sum(one["speed"] for one in lora[name]))
-    small = min(lora, key=lambda name: sum(one["peak"] for one in lora[name]))
     title = f"LoRA of SmolLM2-135M, rows of {LENGTH} tokens"
-    return [
-        *_lines(title + ", speed", found["lora noria"], lora[fast], "speed", fast, "tokens/s"),
-        *_lines(title + ", peak memory", found["lora noria"], lora[small], "peak", small, "MB"),
-        *_lines(
-            "DPO of SmolLM2-135M, speed", found["dpo noria"], found[f"dpo {peers[0]}"], "speed", peers[0], "pairs/s"
-        ),
-    ]
+    lora = {name: found[f"lora {name}"] for name in (*own, *peers)}
+    lines = []
+    for key, unit, measured in (("speed", "tokens/s", "speed"), ("peak", "MB", "peak memory")):
+        ours, theirs = (_best(lora, names, key) for names in (own, peers))
+        lines += _lines(f"{title}, {measured} ({ours})", lora[ours], lora[theirs], key, theirs, unit)
+    pairs = found[f"dpo {own[0]}"], found[f"dpo {peers[0]}"]
+    return [*lines, *_lines(f"DPO of SmolLM2-135M, speed ({own[0]})", *pairs, "speed", peers[0], "pairs/s")]
+
+
+def _best(found: dict[str, list[dict[str, float]]], names: list[str], key: str) -> str:
+    """Return the settings of the highest speed, or of the lowest peak."""
+    chosen = max if key == "speed" else min
+    return chosen(names, key=lambda name: sum(one[key] for one in found[name]))
 
 
 def _lines(
@@ -92,7 +102,7 @@ def _random_rows(count: int, length: int) -> list[list[int]]:
     return np.random.default_rng(0).integers(100, 49_000, (count, length)).tolist()  # type: ignore[no-any-return]
 
 
-def noria_lora(folder: Path, seconds: float) -> float:
+def noria_lora(folder: Path, name: str, seconds: float) -> float:
     """Return tokens a second of Noria's loop over about `seconds` of training."""
     import numpy as np
     import torch
@@ -104,7 +114,7 @@ def noria_lora(folder: Path, seconds: float) -> float:
     from noria.make.training.objectives.language_modeling import causal
     from noria.make.training.settings import OptimizerSettings, TrainSettings
 
-    module, _ = _prepared(folder, LENGTH)
+    module, _ = _prepared(folder, name, LENGTH)
     rows = torch.tensor(_random_rows(ROWS, LENGTH + 1))
 
     def collate(numbers: np.ndarray) -> Batch:
@@ -118,7 +128,7 @@ def noria_lora(folder: Path, seconds: float) -> float:
     return result.tokens_per_second
 
 
-def noria_dpo(folder: Path, seconds: float) -> float:
+def noria_dpo(folder: Path, name: str, seconds: float) -> float:
     """Return pairs a second."""
     from noria.core.progress import Report
     from noria.make.tokens.batches import IGNORED, Buckets
@@ -128,7 +138,7 @@ def noria_dpo(folder: Path, seconds: float) -> float:
     from noria.make.training.settings import OptimizerSettings, TrainSettings
     from noria.tasks.encode import Features
 
-    module, _ = _prepared(folder, PAIR)
+    module, _ = _prepared(folder, name, PAIR)
     half = PAIR // 2
     ids = _random_rows(3 * ROWS, half)
     told = [
@@ -147,14 +157,14 @@ def noria_dpo(folder: Path, seconds: float) -> float:
     return result.tokens_per_second / (2 * PAIR)
 
 
-def _prepared(folder: Path, length: int) -> Any:
+def _prepared(folder: Path, name: str, length: int) -> Any:
     from noria.make.tokens.tokenizer import load_tokenizer
     from noria.make.training.finetune.prepare import prepare_model
     from noria.make.training.settings import FinetuneSettings
     from noria.tasks.task import task_for
 
     settings = FinetuneSettings.make(
-        max_length=length, adapter={"kind": "lora", "rank": RANK, "alpha": 2.0 * RANK, "checkpointing": "on"}
+        max_length=length, adapter={"kind": "lora", "rank": RANK, "alpha": 2.0 * RANK, **OURS[name]}
     )
     base = folder / "base"
     return prepare_model(task_for("chat").based_on(base, load_tokenizer(base)), base, settings)
@@ -251,8 +261,9 @@ def main(folder: str, work: str, name: str, seconds: str) -> None:
 
         noria.base("smollm2", out=place / "base", progress=False)
         found = 0.0
-    elif name == "noria":
-        found = noria_lora(place, budget) if work == "lora" else noria_dpo(place, budget)
+    elif name.startswith("noria, "):
+        settings = name.removeprefix("noria, ")
+        found = noria_lora(place, settings, budget) if work == "lora" else noria_dpo(place, settings, budget)
     else:
         found = peer_speed(place, work, name, budget)
     print(json.dumps({"speed": found, "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))
