@@ -26,6 +26,7 @@ __version__ = "0.1.0"
 os.environ.setdefault("GOMP_SPINCOUNT", "20000")
 
 _PLACES = {
+    "align": "finetuning",
     "answers": "answers",
     "base": "make",
     "clean": "make",
@@ -34,7 +35,6 @@ _PLACES = {
     "crossvalidate": "finetuning",
     "evaluate": "make",
     "finetune": "finetuning",
-    "align": "finetuning",
     "forecast": "grow",
     "load": "predictor",
     "pretrain": "make",

@@ -49,7 +49,7 @@ class WeightChange(nn.Module):
         """Return the same of a few tokens, as while a text is written: for them to change the weights would be most of the work."""
         dtype = product_type(x)
         up, down = (factor.to(dtype) for factor in self.factors())
-        with torch.autocast("cpu", enabled=False):
+        with computing("fp32"):
             bias = None if linear.bias is None else linear.bias.to(dtype)
             weight = linear.rounded(dtype) if isinstance(linear, AdaptedLinear) else linear.weight.to(dtype)
             plain = F.linear(x.to(dtype), weight, bias)

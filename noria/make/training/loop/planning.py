@@ -18,7 +18,7 @@ from noria.make.training.settings import TrainSettings
 
 from .budget import Budget, Timed, fit_plan, measure_judging, measure_speed
 from .checkpoint import learned, restore_weights
-from .memory import Need, check, forget_peak, peak, state_bytes, taken
+from .memory import PROCESSOR, Need, check, forget_peak, peak, state_bytes, taken
 from .plan import Plan
 from .step import Stepper
 from .stop import StopNow, StopRequests
@@ -172,7 +172,7 @@ def try_memory(
     return need, speed
 
 
-def _growth(call: Callable[[], object], place: torch.device) -> int:
+def _growth(call: Callable[[], object], place: torch.device = PROCESSOR) -> int:
     # Also what an earlier run in this process keeps: a pass that fits into free pages would seem to take nothing.
     release_memory(kept=True)
     before = taken(place)
