@@ -5,11 +5,13 @@ It talks through one socket (`wire`) and ends when that is closed. Messages in:
     {"id", "texts": [...], "by"}                         answer every text or row, the sooner the earlier `by` is; {"ids"}
                                                          is a text as its tokens
     {"id", "prompt", "sampling": {...}, "stop": [...], "schema"}
-                                                         complete a text, or the conversation {"messages": [...]}
+                                                         complete a text, the conversation {"messages": [...]}, which
+                                                         may have "tools", or a text as its tokens, {"ids"}
+    {"id", "render": prompt}                             tell the ids that a prompt is read as
     {"id", "cancel": true}                               forget that request
     {"ping": n}                                          say that you are there
 
-and out: {"ready", ...} once; {"id", "answers", "tokens"}; {"id", "text", "tokens", "prompt_tokens"[, "logprobs"][,
+and out: {"ready", ...} once; {"id", "answers", "tokens"}; {"id", "ids"}; {"id", "text", "tokens", "prompt_tokens"[, "logprobs"][,
 "finish"]} piece by piece; {"id", "error", "fault"}, where fault is input (the client's) or model (ours); {"pong": n}.
 """
 
@@ -25,6 +27,7 @@ from operator import attrgetter
 from typing import Any
 
 from noria.core.errors import InputError, NoriaError, SettingError
+from noria.tasks.chat import Chat
 from noria.tasks.complete import Sampling
 from noria.tasks.encode import text_of_ids
 from noria.tasks.task import Answer, Features
@@ -98,6 +101,8 @@ class Child:
                 self.forget(message["id"])
             elif "texts" in message:
                 self.note(message["id"], message["texts"], message.get("by", 0.0))
+            elif self.streams and "render" in message:
+                self.send({"id": message["id"], "ids": self.streams.ids_of(message["render"])})
             elif self.streams:
                 self.streams.begin(message)
             else:
@@ -191,7 +196,9 @@ def main(arguments: list[str]) -> int:
         gc.collect()
         gc.freeze()  # what was loaded stays, and a full collection need not walk it
         child = Child(engine, connection, batch_tokens)
-        connection.sendall(packed({"ready": True, "engine": engine.kind, "max_length": engine.max_length}))
+        connection.sendall(
+            packed({"ready": True, "engine": engine.kind, "max_length": engine.max_length, **_calls(engine)})
+        )
         child.run()
     except (BrokenPipeError, ConnectionResetError):
         return 0  # the server is gone, and with it all who asked
@@ -199,6 +206,17 @@ def main(arguments: list[str]) -> int:
         connection.sendall(packed({"refused": str(error)}))
         return 2
     return 0
+
+
+def _calls(engine: Engine) -> dict[str, Any]:
+    """Return how a chat model's template writes calls of tools, and the ids of special tokens in that."""
+    if not isinstance(engine.task, Chat) or engine.tokenizer is None:
+        return {}
+    form = engine.task.call_form(engine.tokenizer)
+    text = "".join((form.opening, form.middle, form.between or "", form.closing))
+    named = {one.content: number for number, one in engine.tokenizer.get_added_tokens_decoder().items() if one.special}
+    specials = {name: number for name, number in named.items() if name in text}
+    return {"calls": {"form": form.as_dict(), "specials": specials}}
 
 
 def _warm(engine: Engine) -> None:

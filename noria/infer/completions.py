@@ -10,9 +10,12 @@ from tokenizers import Tokenizer
 from tokenizers.decoders import DecodeStream
 
 from noria.core.errors import InputError
+from noria.core.messages import message
+from noria.tasks.chat import Chat
 from noria.tasks.complete import SampledToken, Sampling
 
 from .engine import Engine
+from .replies import Given
 from .wire import Message
 
 
@@ -49,7 +52,7 @@ class CompletionStreams:
         """Return whether any completion goes on."""
         return bool(self._streams)
 
-    def begin(self, message: Message) -> None:
+    def begin(self, asked: Message) -> None:
         """Begin a completion.
 
         Raises:
@@ -57,26 +60,45 @@ class CompletionStreams:
         """
         engine = self._engine
         assert engine.tokenizer is not None
-        features = engine.task.features(engine.tokenizer, message["prompt"], engine.max_length)
-        ids = list(features.ids)
+        ids = self.ids_of(asked["prompt"])
+        sampling = Sampling(**asked["sampling"])
+        room = engine.max_length - len(ids)
+        if room < 1:
+            raise _too_long(engine)
+        max_tokens = min(sampling.max_tokens, room)
+        detokenizer = Detokenizer(engine.tokenizer, asked.get("stop") or ())
+        held = {"schema": asked["schema"]} if asked.get("schema") else {}
+        self._scheduler.begin(asked["id"], ids, sampling, max_tokens=max_tokens, **held)
+        self._streams[asked["id"]] = CompletionStream(detokenizer, len(ids), max_tokens, sampling.logprobs >= 0)
+
+    def ids_of(self, prompt: Given) -> list[int]:
+        """Return the ids that a prompt is read as: a text, {"text"}, {"ids"} or {"messages", "tools"}.
+
+        Raises:
+            InputError: it is too long, cannot be written by the model's chat template, or an id is none of the model's.
+        """
+        engine = self._engine
+        assert engine.tokenizer is not None
         ends: frozenset[int] = getattr(engine, "ends", frozenset())
-        if engine.task.name != "chat":
+        given = prompt if isinstance(prompt, str) else prompt.get("ids")
+        if isinstance(given, list):
+            ids = list(given)
+            if strange := [one for one in ids if engine.tokenizer.id_to_token(one) is None]:
+                allowed = message("tasks.ids_model", get_vocab_size=engine.tokenizer.get_vocab_size())
+                raise InputError(message("tasks.token_model"), found=strange[0], allowed=allowed)
+        elif isinstance(engine.task, Chat) and not isinstance(prompt, str) and "text" in prompt:
+            ids = engine.tokenizer.encode(prompt["text"]).ids
+        else:
+            text = prompt if isinstance(prompt, str) or "text" not in prompt else str(prompt["text"])
+            features = engine.task.features(engine.tokenizer, text, engine.max_length)
+            if features.meta.get("truncated"):
+                raise _too_long(engine)
+            ids = list(features.ids)
+        if not isinstance(engine.task, Chat):
             while ids and ids[-1] in ends:  # a tokenizer that closes every text would leave nothing to say
                 ids.pop()
         # Texts follow each other after an end token in training, so it is what an empty prompt begins with.
-        ids = ids or sorted(ends)[:1] or [0]
-        sampling = Sampling(**message["sampling"])
-        room = engine.max_length - len(ids)
-        if features.meta.get("truncated") or room < 1:
-            raise InputError(
-                "the prompt is too long for the model",
-                allowed=f"up to {engine.max_length - 1} tokens with room to go on",
-            )
-        max_tokens = min(sampling.max_tokens, room)
-        detokenizer = Detokenizer(engine.tokenizer, message.get("stop") or ())
-        held = {"schema": message["schema"]} if message.get("schema") else {}
-        self._scheduler.begin(message["id"], ids, sampling, max_tokens=max_tokens, **held)
-        self._streams[message["id"]] = CompletionStream(detokenizer, len(ids), max_tokens, sampling.logprobs >= 0)
+        return ids or sorted(ends)[:1] or [0]
 
     def forget(self, number: int) -> None:
         """Drop a completion."""
@@ -117,13 +139,13 @@ class CompletionStreams:
 
     def _send_piece(self, number: int, stream: CompletionStream, text: str, finish: str | None = None) -> None:
         """Send a piece; the last one says why it is the last."""
-        message: Message = {"id": number, "text": text, "tokens": stream.tokens, "prompt_tokens": stream.prompt_tokens}
+        news: Message = {"id": number, "text": text, "tokens": stream.tokens, "prompt_tokens": stream.prompt_tokens}
         if stream.wants_logprobs:
-            message["logprobs"], stream.held = stream.held, []
+            news["logprobs"], stream.held = stream.held, []
         if finish:
             self.forget(number)
-            message["finish"] = finish
-        self._send(message)
+            news["finish"] = finish
+        self._send(news)
 
     def _logprobs(self, drawn: SampledToken) -> dict[str, Any]:
         return {
@@ -136,6 +158,12 @@ class CompletionStreams:
         content = token_bytes(self._engine.tokenizer, token)
         # JSON knows no infinity; no token that can be drawn comes near this.
         return {"token": content.decode("utf-8", "replace"), "logprob": max(logprob, -9999.0), "bytes": list(content)}
+
+
+def _too_long(engine: Engine) -> InputError:
+    return InputError(
+        "the prompt is too long for the model", allowed=f"up to {engine.max_length - 1} tokens with room to go on"
+    )
 
 
 def _cut(held: list[dict[str, Any]], generated: str) -> None:

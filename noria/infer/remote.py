@@ -164,6 +164,10 @@ class Remote:
         answers = [{"embedding": np.asarray(one["embedding"], "<f4")} for one in vectors]
         return Answers(answers, tokens, self.version)
 
+    async def tokenize(self, prompt: Given, *, timeout: float = 30.0) -> list[int]:
+        """Refuse: what the other server's model reads is that server's to tell."""
+        raise InputError(message("infer.remote_tokens"), found=self.folder.name)
+
     async def complete(
         self,
         prompt: Given,

@@ -17,7 +17,7 @@ import hashlib
 import random
 import time
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -242,6 +242,10 @@ class Versions:
             self._keep(self._shadows, self._compare(trial, texts, answers, took, timeout))
         return answers
 
+    async def tokenize(self, prompt: Given, *, timeout: float = 30.0) -> list[int]:
+        """Return the ids that the live version reads a prompt as."""
+        return await self._live.tokenize(prompt, timeout=timeout)
+
     async def complete(
         self,
         prompt: Given,
@@ -272,12 +276,9 @@ class Versions:
                     raise
             finally:
                 await pieces.aclose()
-        pieces = self._live.complete(prompt, sampling, stop, schema=schema, timeout=timeout)
-        try:
+        async with aclosing(self._live.complete(prompt, sampling, stop, schema=schema, timeout=timeout)) as pieces:
             async for piece in pieces:
                 yield piece
-        finally:
-            await pieces.aclose()
 
     def _chosen(self, key: str) -> Trial | None:
         """Return the trial where this request belongs to its share."""
@@ -391,10 +392,10 @@ def alike(one: dict[str, Any], other: dict[str, Any]) -> bool:
         left, right = one["embedding"], other["embedding"]
         # Both have length one, so that the product is the cosine.
         return bool(len(left) == len(right) and sum(a * b for a, b in zip(left, right, strict=True)) >= _ALIKE)
-    return _comparable(one) == _comparable(other)
-
-
-def _comparable(answer: dict[str, Any]) -> object:
-    if "spans" in answer:
-        return [(span["start"], span["end"], span["label"]) for span in answer["spans"]]
-    return answer.get("label", answer.get("labels", answer.get("text")))
+    left, right = (
+        [(span["start"], span["end"], span["label"]) for span in answer["spans"]]
+        if "spans" in answer
+        else answer.get("label", answer.get("labels", answer.get("text")))
+        for answer in (one, other)
+    )
+    return bool(left == right)

@@ -152,6 +152,22 @@ class Worker:
         message = checked(news)
         return Answers(unflat(message["answers"]), message["tokens"], self.version)
 
+    async def tokenize(self, prompt: Given, *, timeout: float = 30.0) -> list[int]:
+        """Return the ids that a prompt is read as: {"text"}, or {"messages", "tools"} as the chat template writes them.
+
+        Raises:
+            Busy, Unavailable: see `ask`. InputError: the model reads no such prompt.
+        """
+        request = self._enqueue({"render": prompt}, 1)
+        try:
+            async with asyncio.timeout(timeout):
+                news = await request.news.get()
+        except TimeoutError:
+            raise Unavailable(f"the model {self.folder.name} took too long", found=f"over {timeout:g} s") from None
+        finally:
+            self._withdraw(request)
+        return list(checked(news)["ids"])
+
     async def complete(
         self,
         prompt: Given,
@@ -163,10 +179,10 @@ class Worker:
     ) -> AsyncGenerator[Piece, None]:
         """Yield a completion piece by piece; closing the iterator stops the model.
 
-        With a JSON `schema` the text is held to it while it is drawn.
+        With a JSON `schema`, or a grammar of `noria.tasks.tools`, the text is held to it while it is drawn.
 
-        The prompt of a chat model is a conversation, {"messages": [{"role", "content"}]}, written by its own template, or
-        one turn of a user's as a bare text.
+        The prompt of a chat model is a conversation, {"messages": [{"role", "content"}], "tools"}, written by its own template,
+        or one turn of a user's as a bare text; {"ids"} is what any model reads, as its tokens.
 
         Raises:
             Busy: the queue is full.

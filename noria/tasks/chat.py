@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -26,6 +27,7 @@ from .specials import chat_template, special_name
 from .task import IGNORED, Answer, Features, Head, Row, Task
 from .template import Messages, Spans, Template
 from .tokenizer import required
+from .tools import CallForm, call_form, told
 
 FLAGS = ("weight", "train", "loss")
 """Names under which other tools say of a turn whether it is learned: 0 or 1, false or true."""
@@ -140,15 +142,21 @@ class Chat(Task):
         """Return a conversation's ids; of a long one the end is kept.
 
         One that ends with the assistant's turn has `meta["target_ids"]`: the ids of all its turns, and `IGNORED` elsewhere.
-        Any other, and a bare text, which is a user's turn, ends where the assistant's turn begins.
+        Any other, and a bare text, which is a user's turn, ends where the assistant's turn begins. Beside `messages` a row may
+        hold `tools`, as OpenAI's API has them; turns may call them, and tell what they gave back.
         """
         tokenizer = required(tokenizer)
         messages: Any = [{"role": "user", "content": row}] if isinstance(row, str) else row["messages"]
+        tools: Any = None if isinstance(row, str) else row.get("tools")
         learned = _learned(messages, self.turns)
-        messages = [{**turn, "content": _harmless(tokenizer, turn["content"])} for turn in _plain(messages)]
+        messages = [{**turn, **_harmless_parts(tokenizer, turn)} for turn in _plain(messages)]
         template = self._template("" if self.template else default_template(tokenizer))
         closed = messages[-1]["role"] == "assistant"
-        whole, marked = template.marked(messages, begins=not closed)
+        if tools or any(turn["role"] == "tool" or turn.get("tool_calls") for turn in messages):
+            form = self.call_form(tokenizer)
+            messages = told(form, messages, tools or ())
+            tools = tools if form.lists else None
+        whole, marked = template.marked(messages, begins=not closed, tools=tools)
         features = encode_bare(tokenizer, whole, max_length)
         if closed:
             text: str = features.meta["text"]
@@ -165,6 +173,10 @@ class Chat(Task):
                 for number, (left, right) in zip(features.ids, features.meta["places"], strict=True)
             ]
         return features
+
+    def call_form(self, tokenizer: Tokenizer) -> CallForm:
+        """Return how the model's template writes tools and calls."""
+        return _call_form(self.template or default_template(tokenizer), self.begin, self.end)
 
     def texts(self, row: Mapping[str, Any]) -> list[str]:
         """Return the conversation up to the assistant's last turn, as one text."""
@@ -255,6 +267,11 @@ def _plain(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return [{key: value for key, value in turn.items() if key not in FLAGS} for turn in messages]
 
 
+@lru_cache(maxsize=16)
+def _call_form(template: str, begin: str, end: str) -> CallForm:
+    return call_form(Template(template, begin, end))
+
+
 def _turn(role: str, content: str) -> dict[str, str]:
     return {"role": role, "content": content}
 
@@ -306,6 +323,14 @@ def _own_turns(messages: Messages, text: str, template: Template) -> Spans:
             start = text.find(turn["content"].strip(), places[-1][1] if places else 0)
             places.append((start, start + len(turn["content"].strip())) if start >= 0 else (0, 0))
     return places
+
+
+def _harmless_parts(tokenizer: Tokenizer, turn: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a turn says and calls, harmless."""
+    parts: dict[str, Any] = {"content": _harmless(tokenizer, turn.get("content") or "")}
+    if turn.get("tool_calls"):
+        parts["tool_calls"] = json.loads(_harmless(tokenizer, json.dumps(turn["tool_calls"], ensure_ascii=False)))
+    return parts
 
 
 def _harmless(tokenizer: Tokenizer, content: str) -> str:

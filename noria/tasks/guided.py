@@ -64,7 +64,7 @@ class Guides:
         self._known: Any = None
 
     def open(self, schema: str) -> Guide:
-        """Return a guide for a JSON schema.
+        """Return a guide for a JSON schema, or for a grammar in llguidance's Lark, which begins with a rule.
 
         Raises:
             InputError: the schema asks for what cannot be held to.
@@ -121,6 +121,8 @@ def check_schema(schema: str) -> None:
 def _grammar(schema: str) -> str:
     import llguidance
 
+    if not schema.lstrip().startswith("{"):
+        return str(llguidance.LLMatcher.grammar_from_lark(schema))
     try:
         return str(llguidance.LLMatcher.grammar_from_json_schema(schema, overrides={"whitespace_flexible": False}))
     except ValueError as error:

@@ -11,7 +11,7 @@ from typing import Any
 from noria.core.errors import InputError
 from noria.core.messages import message
 
-Messages = Sequence[dict[str, str]]
+Messages = Sequence[dict[str, Any]]
 Spans = list[tuple[int, int]]
 _OPENED, _CLOSED = "\ufdd0", "\ufdd1"
 """Stand round what a template marks as generated until its text is whole; no text may hold them (Unicode, noncharacters)."""
@@ -34,15 +34,17 @@ class Template:
         self._text, self._begin, self._end = text, begin, end
         _compiled(text)
 
-    def write(self, messages: Messages, *, begins: bool) -> str:
-        """Return the text of messages; `begins`: the assistant's next turn is opened behind them.
+    def write(self, messages: Messages, *, begins: bool, tools: Sequence[dict[str, Any]] | None = None) -> str:
+        """Return the text of messages; `begins`: the assistant's next turn is opened behind them; `tools` may be called.
 
         Raises:
             InputError: the template refuses or cannot write them.
         """
-        return self.marked(messages, begins=begins)[0]
+        return self.marked(messages, begins=begins, tools=tools)[0]
 
-    def marked(self, messages: Messages, *, begins: bool = False) -> tuple[str, Spans]:
+    def marked(
+        self, messages: Messages, *, begins: bool = False, tools: Sequence[dict[str, Any]] | None = None
+    ) -> tuple[str, Spans]:
         """Return the text, and the characters that the template itself marks as generated, by `{% generation %}`."""
         from jinja2 import TemplateError
 
@@ -52,7 +54,11 @@ class Template:
         try:
             with bounded():
                 pieces = _compiled(self._text).generate(
-                    messages=told, add_generation_prompt=begins, bos_token=self._begin, eos_token=self._end
+                    messages=told,
+                    add_generation_prompt=begins,
+                    bos_token=self._begin,
+                    eos_token=self._end,
+                    tools=list(tools) if tools else None,
                 )
                 given = joined(pieces)
         except (TemplateError, *_FAULTS) as error:

@@ -213,7 +213,7 @@ def test_bad_bodies_name_the_field(client, body, status, field):
         ("max_tokens", 10**6),
         ("top_k", -1),
         ("seed", 2**70),
-        ("n", 2),
+        ("n", 9),
         ("best_of", 3),
         ("logprobs", 6),
         ("stop", ["a"] * 5),

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Literal
 
+import httpx
 import numpy as np
 import openai
 import pydantic
@@ -38,6 +39,18 @@ def test_a_completion_counts_its_tokens_and_repeats_by_seed(openai_client):
     assert usage.total_tokens == usage.prompt_tokens + usage.completion_tokens
     other = openai_client.completions.create(model="writer", prompt="大模型", max_tokens=12, seed=6)
     assert other.choices[0].text != made[0].choices[0].text
+
+
+def test_a_completion_goes_on_from_ids(client: httpx.Client):
+    told = client.post("/v1/tokenize", json={"model": "writer", "prompt": "大模型"})
+    ids = told.json().get("tokens")
+    assert ids, told.text
+    asked = {"model": "writer", "max_tokens": 6, "temperature": 0}
+    by_ids, by_text = (client.post("/v1/completions", json={**asked, "prompt": one}).json() for one in (ids, "大模型"))
+    assert by_ids["choices"] == by_text["choices"]
+    assert by_ids["usage"] == by_text["usage"]
+    strange = client.post("/v1/completions", json={**asked, "prompt": [10**6]})
+    assert strange.status_code == 400
 
 
 def test_a_stream_says_what_the_whole_says(openai_client):
@@ -84,7 +97,7 @@ def test_errors_are_those_the_client_knows(openai_client, server):
         openai_client.completions.create(model="writer", prompt="x", temperature=3.0)
     assert bad.value.param == "temperature"
     with pytest.raises(openai.UnprocessableEntityError) as many:
-        openai_client.completions.create(model="writer", prompt="x", n=2)
+        openai_client.completions.create(model="writer", prompt="x", n=9)
     assert many.value.param == "n"
     with pytest.raises(openai.AuthenticationError):
         openai.OpenAI(base_url=f"{server.url}/v1", api_key="wrong", max_retries=0).models.list()
@@ -183,7 +196,9 @@ def test_the_client_parses_what_it_asked_for(openai_client):
     ("change", "status", "field"),
     [
         ({"messages": []}, 422, "messages"),
-        ({"messages": [{"role": "tool", "content": "x"}]}, 422, "messages.0.role"),
+        ({"messages": [{"role": "tool", "content": "x"}]}, 422, "messages.0.tool_call_id"),
+        ({"messages": [{"role": "tool", "content": "x", "tool_call_id": "1"}]}, 400, "messages.0.tool_call_id"),
+        ({"messages": [{"role": "critic", "content": "x"}]}, 422, "messages.0.role"),
         ({"messages": [{"role": "user", "content": "x"}, {"role": "system", "content": "x"}]}, 400, "messages.1.role"),
         (
             {"messages": [{"role": "user", "content": "x"}, {"role": "assistant", "content": "x"}]},
@@ -197,7 +212,23 @@ def test_the_client_parses_what_it_asked_for(openai_client):
             "messages.0.content.0.type",
         ),
         ({"messages": [{"role": "user", "content": "很" * 3000}]}, 400, None),
-        ({"tools": [{"type": "function", "function": {"name": "f"}}]}, 422, "tools"),
+        ({"tools": [{"type": "retrieval"}]}, 422, "tools.0.type"),
+        ({"tools": [{"type": "function", "function": {"name": "f g"}}]}, 422, "tools.0.function.name"),
+        ({"tools": [{"type": "function", "function": {"name": "f"}}] * 2}, 400, "tools"),
+        (
+            {"tools": [{"type": "function", "function": {"name": "f", "parameters": {"not": {}}}}]},
+            400,
+            "tools.0.function.parameters",
+        ),
+        (
+            {
+                "tools": [{"type": "function", "function": {"name": "f"}}],
+                "tool_choice": {"type": "function", "function": {"name": "g"}},
+            },
+            400,
+            "tool_choice.function.name",
+        ),
+        ({"tool_choice": "required"}, 400, "tool_choice"),
         ({"top_logprobs": 2}, 400, "top_logprobs"),
         ({"max_tokens": 3, "max_completion_tokens": 4}, 400, "max_completion_tokens"),
         ({"max_completion_tokens": 10**6}, 422, "max_completion_tokens"),

@@ -94,6 +94,7 @@ CHOICES = {
     "/v1/embeddings": {},
     "/v1/completions": {"max_tokens": 2, "seed": 1},
     "/v1/chat/completions": {"max_tokens": 2, "seed": 1},
+    "/v1/tokenize": {"prompt": "a", "model": "writer"},
     "/v1/moderate": {},
     "/v1/feedback": {},
     "/v1/events": {},
@@ -178,8 +179,8 @@ def test_every_shape_of_an_answer_is_a_turn_again(client: httpx.Client, answer: 
     [
         (
             {"role": "assistant", "content": "", "tool_calls": [{"id": "1", "type": "function"}]},
-            "messages.1.tool_calls",
-            "not served",
+            "messages.1.tool_calls.0.function",
+            "required",
         ),
         (
             {"role": "assistant", "content": None, "function_call": {"name": "f"}},
@@ -187,7 +188,7 @@ def test_every_shape_of_an_answer_is_a_turn_again(client: httpx.Client, answer: 
             "not served",
         ),
         ({"role": "assistant", "contnet": "yo"}, "messages.1.contnet", "did you mean content"),
-        ({"role": "tool", "content": "yo", "tool_call_id": "1"}, "messages.1.role", "assistant"),
+        ({"role": "tool", "content": "yo", "tool_call_id": "1"}, "messages.1.tool_call_id", "nothing was called"),
         ({"role": "user", "content": "yo", "colour": "red"}, "messages.1.colour", "unknown field"),
         ({"role": "user", "content": "yo", "refusal": "no"}, "messages.1.refusal", "unknown field"),
         (
@@ -410,7 +411,7 @@ def test_replies_are_what_the_document_says(client: httpx.Client) -> None:
         "/v1/chat/completions",
         json={"model": "chatter", "max_tokens": 2, "messages": [{"role": "user", "content": "hi"}]},
     ).json()["choices"][0]["message"]
-    assert set(said) == set(document["Message"]["properties"])
+    assert {*said, "tool_calls"} == set(document["Message"]["properties"]), "calls are told where there are any"
     turn = document["AnswerTurn"]
     assert turn["additionalProperties"] is True
     assert json.dumps(turn["properties"]["refusal"]).count("null") == 1

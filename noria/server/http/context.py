@@ -154,7 +154,7 @@ class RequestContext:
     ) -> AsyncGenerator[Piece, None]:
         """Yield the text that follows a prompt, piece by piece; the last piece says why it ended and what was used.
 
-        With a JSON `schema` the text is held to it. Closing the iterator stops the model.
+        With a `schema`, or a grammar, the text is held to it. Closing the iterator stops the model.
 
         Raises:
             ApiError: no such model, or it does not make text (404).
@@ -175,7 +175,8 @@ class RequestContext:
                 if piece.finish:
                     self.count(served, used, "tokens", used, version)
                     used = 0
-                    usage.exchange = usage.exchange or Exchange(served.task, [prompt], [{"text": text}])
+                    if isinstance(prompt, str) or prompt.keys() == {"messages"}:  # what may become a training row
+                        usage.exchange = usage.exchange or Exchange(served.task, [prompt], [{"text": text}])
                 yield piece
         finally:
             # A stream that the client left is counted as far as it came.

@@ -164,6 +164,7 @@ class Moderations(Reply):
 
 
 Finish = Literal["stop", "length", "content_filter"]
+ChatFinish = Literal["stop", "length", "content_filter", "tool_calls"]
 
 
 class CompletionLogprobs(Reply):
@@ -217,12 +218,31 @@ class ChatLogprobs(Reply):
     refusal: None
 
 
+class MadeFunction(Reply):
+    """A function that the model calls."""
+
+    name: str
+    arguments: str
+    """JSON; cut short where the answer is."""
+
+
+class MadeCall(Reply):
+    """A call that the model makes."""
+
+    id: str
+    type: Literal["function"]
+    function: MadeFunction
+
+
 class Message(Reply):
     """The assistant's turn."""
 
     role: Literal["assistant"]
-    content: str
+    content: str | None
+    """null where it only calls."""
     refusal: None
+    tool_calls: list[MadeCall] = []
+    """Left out where nothing is called."""
 
 
 class ChatChoice(Reply):
@@ -230,7 +250,7 @@ class ChatChoice(Reply):
 
     index: int
     message: Message
-    finish_reason: Finish
+    finish_reason: ChatFinish
     logprobs: ChatLogprobs | None
 
 
@@ -244,6 +264,15 @@ class ChatCompleted(Reply):
     system_fingerprint: str
     choices: list[ChatChoice]
     usage: Usage
+
+
+class Rendered(Reply):
+    """What a model reads, as the ids of its tokens."""
+
+    model: str
+    count: int
+    max_model_len: int | None
+    tokens: list[int]
 
 
 class Model(Reply):

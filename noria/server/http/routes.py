@@ -11,9 +11,10 @@ from noria.core.messages import message
 
 from . import replies
 from .answers import answer, classify, embeddings, tag, translate
-from .bodies import Chat, Classified, Completion, Embeddings, Events, Feedback, Moderation, Questions, Texts
-from .completions import chat, completions
+from .bodies import Classified, Embeddings, Events, Feedback, Moderation, Questions, Texts
+from .completions import chat, completions, tokenize
 from .facts import applications, document, events, feedback, figures, health, model, models, ready
+from .generations import Chat, Completion, Render
 from .moderation import moderate
 from .rollout import Rollout, VersionsTold, change, versions
 from .routing import Route
@@ -58,6 +59,7 @@ ROUTES = (
         stream=True,
         tag="completions",
     ),
+    Route("POST", "/v1/tokenize", tokenize, body=Render, reply=replies.Rendered, role="client", tag="completions"),
     Route("POST", "/v1/moderate", moderate, body=Moderation, reply=replies.Moderations, role="client", tag="guard"),
     Route("POST", "/v1/feedback", feedback, body=Feedback, reply=replies.Noted, role="client", tag="use"),
     Route("POST", "/v1/events", events, body=Events, reply=replies.AllNoted, role="client", tag="use"),

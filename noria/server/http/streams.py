@@ -1,166 +1,65 @@
-"""How what a model writes goes out: as the guard lets it, in OpenAI's two forms, whole or as server-sent events with an honest end."""
+"""How what a model writes goes out: as the guard lets it, several answers side by side, as server-sent events with an honest end."""
 
 from __future__ import annotations
 
+import asyncio
 import json
-import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from noria.core.errors import NoriaError
 from noria.server.errors import api_error, body_of
 from noria.server.guard.guard import Stream
 
 from .context import RequestContext
+from .shapes import Shape
 
 if TYPE_CHECKING:
     from noria.infer.replies import Piece
 
-Json = dict[str, Any]
+Choice = tuple[int, "Piece"]
+"""Which of the answers that are made side by side, and its next piece."""
 
 
-class Shape(Protocol):
-    """One of the two forms."""
+async def side_by_side(answers: Sequence[AsyncGenerator[Piece, None]]) -> AsyncGenerator[Choice, None]:
+    """Yield the pieces of several answers as they come; the first error ends all."""
+    if len(answers) == 1:
+        try:
+            async for piece in answers[0]:
+                yield 0, piece
+        finally:
+            await answers[0].aclose()
+        return
+    came: asyncio.Queue[Choice | Exception | None] = asyncio.Queue()
 
-    model: str
-    schema: str | None
-    """JSON schema that the text is held to."""
+    async def pass_on(index: int) -> None:
+        try:
+            async for piece in answers[index]:
+                came.put_nowait((index, piece))
+            came.put_nowait(None)
+        except Exception as error:  # it must reach whoever waits
+            came.put_nowait(error)
+        finally:
+            await answers[index].aclose()
 
-    def whole(self, pieces: Sequence[Piece]) -> Json:
-        """Return the answer in one."""
-
-    def opening(self) -> Json | None:
-        """Return the chunk that goes before all others; None where there is none."""
-
-    def chunk(self, piece: Piece) -> Json:
-        """Return the chunk for a piece."""
-
-    def closing(self, piece: Piece) -> Json:
-        """Return the chunk that tells the usage, after the last piece."""
-
-
-class CompletionShape:
-    """Answers of /v1/completions."""
-
-    schema: str | None = None
-
-    def __init__(self, context: RequestContext, model: str, logprobs: int | None) -> None:
-        self.model, self._logprobs = model, logprobs
-        self._head = _head(context, model, "text_completion")
-        self._offset = 0
-
-    def whole(self, pieces: Sequence[Piece]) -> Json:
-        """Return the answer in one."""
-        choice = {
-            "index": 0,
-            "text": "".join(piece.text for piece in pieces),
-            "finish_reason": pieces[-1].finish,
-            "logprobs": self._reported_logprobs([one for piece in pieces for one in piece.logprobs]),
-        }
-        return {**self._head, "choices": [choice], "usage": usage_of(pieces[-1])}
-
-    def opening(self) -> Json | None:
-        """Return nothing: the first chunk is the first piece."""
-        return None
-
-    def chunk(self, piece: Piece) -> Json:
-        """Return the chunk for a piece."""
-        choice = {
-            "index": 0,
-            "text": piece.text,
-            "finish_reason": piece.finish,
-            "logprobs": self._reported_logprobs(piece.logprobs),
-        }
-        return {**self._head, "choices": [choice]}
-
-    def closing(self, piece: Piece) -> Json:
-        """Return the chunk that tells the usage."""
-        return {**self._head, "choices": [], "usage": usage_of(piece)}
-
-    def _reported_logprobs(self, tokens: Sequence[Json]) -> Json | None:
-        if self._logprobs is None:
-            return None
-        offsets = []
-        for one in tokens:
-            offsets.append(self._offset)
-            self._offset += len(one["token"])
-        return {
-            "tokens": [one["token"] for one in tokens],
-            "token_logprobs": [one["logprob"] for one in tokens],
-            "top_logprobs": [{top["token"]: top["logprob"] for top in one["top"]} for one in tokens]
-            if self._logprobs
-            else None,
-            "text_offset": offsets,
-        }
-
-
-class ChatShape:
-    """Answers of /v1/chat/completions."""
-
-    def __init__(self, context: RequestContext, model: str, logprobs: bool, schema: str | None) -> None:
-        self.model, self.schema, self._logprobs = model, schema, logprobs
-        self._head = _head(context, model, "chat.completion")
-
-    def whole(self, pieces: Sequence[Piece]) -> Json:
-        """Return the answer in one."""
-        text = "".join(piece.text for piece in pieces)
-        choice = {
-            "index": 0,
-            "message": {"role": "assistant", "content": text, "refusal": None},
-            "finish_reason": pieces[-1].finish,
-            "logprobs": self._reported_logprobs([one for piece in pieces for one in piece.logprobs]),
-        }
-        return {**self._head, "choices": [choice], "usage": usage_of(pieces[-1])}
-
-    def opening(self) -> Json | None:
-        """Return the chunk that says whose turn it is."""
-        return self._chunk({"role": "assistant", "content": "", "refusal": None}, None, [])
-
-    def chunk(self, piece: Piece) -> Json:
-        """Return the chunk for a piece."""
-        return self._chunk({"content": piece.text} if piece.text else {}, piece.finish, piece.logprobs)
-
-    def closing(self, piece: Piece) -> Json:
-        """Return the chunk that tells the usage."""
-        return {**self._head, "object": "chat.completion.chunk", "choices": [], "usage": usage_of(piece)}
-
-    def _chunk(self, delta: Json, finish: str | None, tokens: Sequence[Json]) -> Json:
-        choice = {
-            "index": 0,
-            "delta": delta,
-            "finish_reason": finish,
-            "logprobs": self._reported_logprobs(tokens) if tokens else None,
-        }
-        return {**self._head, "object": "chat.completion.chunk", "choices": [choice]}
-
-    def _reported_logprobs(self, tokens: Sequence[Json]) -> Json | None:
-        if not self._logprobs:
-            return None
-        content = [
-            {key: one[key] for key in ("token", "logprob", "bytes")} | {"top_logprobs": one["top"]} for one in tokens
-        ]
-        return {"content": content, "refusal": None}
-
-
-def usage_of(piece: Piece) -> dict[str, int]:
-    """Return what was read and written up to a piece."""
-    return {
-        "prompt_tokens": piece.prompt_tokens,
-        "completion_tokens": piece.tokens,
-        "total_tokens": piece.prompt_tokens + piece.tokens,
-    }
-
-
-def _head(context: RequestContext, model: str, kind: str) -> Json:
-    served = context.served(model)
-    return {
-        "id": context.id,
-        "object": kind,
-        "created": int(time.time()),
-        "model": model,
-        "system_fingerprint": served.version,
-    }
+    tasks = [asyncio.create_task(pass_on(index)) for index in range(len(answers))]
+    try:
+        left = len(tasks)
+        while left:
+            news = await came.get()
+            if isinstance(news, Exception):
+                raise news
+            if news is None:
+                left -= 1
+            else:
+                yield news
+    finally:
+        for task in tasks:
+            task.cancel()
+        with suppress(asyncio.CancelledError):
+            await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def let_out(context: RequestContext, pieces: AsyncGenerator[Piece, None]) -> AsyncGenerator[Piece, None]:
@@ -203,22 +102,32 @@ async def is_flagged(context: RequestContext, text: str) -> bool:
 
 
 async def lines(
-    context: RequestContext, shape: Shape, first: Piece, pieces: AsyncGenerator[Piece, None], wants_usage: bool
+    context: RequestContext,
+    shape: Shape,
+    first: Choice,
+    pieces: AsyncGenerator[Choice, None],
+    count: int,
+    wants_usage: bool,
 ) -> AsyncIterator[bytes]:
-    """Yield the lines of a stream, [DONE] the last; an error on the way is told in the stream."""
-    piece = first
+    """Yield the lines of a stream of `count` answers, [DONE] the last; an error on the way is told in the stream."""
+    index, piece = first
     extra: dict[str, Any] = {"usage": None} if wants_usage else {}
+    ends: dict[int, Piece] = {}
     try:
-        if opening := shape.opening():
-            yield _line({**opening, **extra})
+        for place in range(count):
+            if opening := shape.opening(place):
+                yield _line({**opening, **extra})
         while True:
             if piece.text or piece.finish or piece.logprobs:
-                yield _line({**shape.chunk(piece), **extra})
+                for chunk in shape.chunks(index, piece):
+                    yield _line({**chunk, **extra})
             if piece.finish:
+                ends[index] = piece
+            if len(ends) == count:
                 break
-            piece = await anext(pieces)
+            index, piece = await anext(pieces)
         if wants_usage:
-            yield _line(shape.closing(piece))
+            yield _line(shape.closing(list(ends.values())))
         # Done is said only when the event is on the disk: a client stops reading there.
         await context.finish()
     except NoriaError as error:
