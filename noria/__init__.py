@@ -46,6 +46,7 @@ _PLACES = {
     "share": "grow",
     "tokenizer": "make",
     "users": "grow",
+    "verify": "verify",
 }
 """Name -> the module of `noria.api` that holds it, or that it is."""
 __all__ = list(_PLACES)

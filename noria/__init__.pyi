@@ -22,6 +22,7 @@ from noria.api.results import Model as Model
 from noria.api.results import Page as Page
 from noria.api.results import Rows as Rows
 from noria.api.results import Tokenizer as Tokenizer
+from noria.api.results import Verification as Verification
 from noria.api.run import run as run
 from noria.api.serving import Server as Server
 from noria.core.progress import Report
@@ -579,6 +580,19 @@ def users(
     settings: Given = None,
     progress: bool | Report = True,
 ) -> Analysis: ...
+def verify(
+    model: str | Path,
+    *,
+    url: str,
+    key: str = "",
+    name: str = "",
+    rows: str | Path | None = None,
+    prompts: int = 300,
+    agreement: float = 0.97,
+    divergence: float = 0.05,
+    transport: Any = None,
+    progress: bool | Report = True,
+) -> Verification: ...
 
 __all__ = [
     "align",
@@ -601,4 +615,5 @@ __all__ = [
     "share",
     "tokenizer",
     "users",
+    "verify",
 ]

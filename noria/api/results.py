@@ -20,7 +20,7 @@ from noria.core.caveats import caveats_of
 from noria.core.errors import FolderError
 from noria.core.figure import Figure, number
 from noria.core.folder import Manifest, read_manifest
-from noria.core.messages import for_terminal, message
+from noria.core.messages import Message, for_terminal, message, term
 
 if TYPE_CHECKING:
     from .predictor import Predictor
@@ -213,6 +213,36 @@ class Judged(Result):
     def title(self) -> str:
         """Return what was judged on what."""
         return f"{self.model} on {self.rows.name}"
+
+
+@dataclass(frozen=True, repr=False)
+class Verification(Result):
+    """Whether an endpoint serves what was trained."""
+
+    url: str
+    name: str
+    differs: str
+    """What differs first: template, special tokens, tokenizer, sampling or weights; empty where nothing does."""
+    reason: Message | None
+    """How it shows."""
+    figures: tuple[Figure, ...]
+    seen: tuple[Message, ...]
+    """How each thing was looked at, and what the endpoint did not let be seen."""
+
+    @property
+    def passed(self) -> bool:
+        """Return whether nothing differs beyond its bound."""
+        return not self.differs
+
+    def title(self) -> Message:
+        """Return the verdict."""
+        if not self.differs:
+            return message("verify.same", model=self.name, url=self.url)
+        return message("verify.differs", model=self.name, url=self.url, kind=term(self.differs), reason=self.reason)
+
+    def notes(self) -> Sequence[str]:
+        """Return how it was looked at."""
+        return self.seen
 
 
 @dataclass(frozen=True, repr=False)

@@ -85,6 +85,73 @@ def serve(
 
 
 @app.command
+def verify(
+    model: Path,
+    *,
+    url: str,
+    key: Annotated[str, Parameter(env_var="NORIA_KEY")] = "",
+    name: str = "",
+    rows: Path | None = None,
+    prompts: int = 300,
+    agreement: float = 0.97,
+    divergence: float = 0.05,
+    json: Annotated[bool, Parameter(negative="")] = False,
+) -> int:
+    """Compare what an endpoint serves with the trained model, and name what differs first.
+
+    Any endpoint of OpenAI's API: this server, llama.cpp's, vLLM, Ollama, LM Studio. Ends with exit code 3 where the
+    template, special tokens, sampling or weights differ, and shows the first differing token.
+
+    Examples::
+
+        noria ship verify runs/bot --url http://localhost:8400/v1 --key $KEY
+        noria ship verify Qwen2.5-0.5B-Instruct --url http://localhost:8080/v1
+        noria ship verify model-Q4_K_M.gguf --url http://localhost:11434/v1 --name qwen2.5:0.5b --rows held-out.jsonl
+
+    Parameters
+    ----------
+    model
+        What was trained: a model folder, a plain Hugging Face folder or a GGUF file.
+    url
+        Address of the endpoint's API, up to /v1.
+    key
+        The key to it.
+    name
+        What it calls the model; the first that it lists where it is left out.
+    rows
+        A file of texts or rows to cut prompts from; bundled texts where it is left out.
+    prompts
+        Prompts that are gone on from.
+    agreement
+        The least share of prompts after which both find the same token likeliest.
+    divergence
+        The most divergence of the next token, nats.
+    json
+        Write progress and the verdict as JSON lines, for programs.
+    """
+    from noria.core.progress import Report
+
+    report = Report.for_terminal(as_json=json)
+    found = noria.verify(
+        model,
+        url=url,
+        key=key,
+        name=name,
+        rows=rows,
+        prompts=prompts,
+        agreement=agreement,
+        divergence=divergence,
+        progress=report,
+    )
+    for words in found.seen:
+        report.closing(for_terminal(words))
+    for figure in found.figures:
+        report.closing(figure.text(), **figure.as_dict())
+    report.closing(for_terminal(found.title()), passed=found.passed, differs=found.differs)
+    return 0 if found.passed else 3
+
+
+@app.command
 def remote(
     out: Path,
     *,

@@ -243,7 +243,7 @@ class Versions:
         return answers
 
     async def tokenize(self, prompt: Given, *, timeout: float = 30.0) -> list[int]:
-        """Return the ids that the live version reads a prompt as."""
+        """Return what ids the live version reads."""
         return await self._live.tokenize(prompt, timeout=timeout)
 
     async def complete(
@@ -389,8 +389,7 @@ class Versions:
 def alike(one: dict[str, Any], other: dict[str, Any]) -> bool:
     """Return whether two answers say the same: label, labels, spans or text equal, embeddings near; scores may differ."""
     if "embedding" in one and "embedding" in other:
-        left, right = one["embedding"], other["embedding"]
-        # Both have length one, so that the product is the cosine.
+        left, right = one["embedding"], other["embedding"]  # both have length one: the product is the cosine
         return bool(len(left) == len(right) and sum(a * b for a, b in zip(left, right, strict=True)) >= _ALIKE)
     left, right = (
         [(span["start"], span["end"], span["label"]) for span in answer["spans"]]

@@ -42,11 +42,13 @@ DEFAULT_TOKENS = 64
 async def completions(context: RequestContext, body: Completion) -> Response:
     """Go on from a prompt; with `stream` as server-sent events."""
     context.note_user(body.user, body.consent)
-    model = chosen(context, body.model, CAUSAL)
+    # A chat model goes on from a prompt where it is named: no template is at work then.
+    model = chosen(context, body.model, (*CAUSAL, "chat") if body.model else CAUSAL)
     first = body.prompt if isinstance(body.prompt, str) else body.prompt[0]
     prompt: Prompt
     if isinstance(first, str):
         prompt = await context.enter(first, "prompt")
+        prompt = {"text": prompt} if context.served(model).task == "chat" else prompt
     else:  # the guard reads texts: those who hand over ids are asked for a text where it would look at one
         _check_unguarded(context)
         prompt = {"ids": body.prompt}

@@ -87,13 +87,19 @@ class CompletionShape:
             offsets.append(self._offsets.get(index, 0))
             self._offsets[index] = offsets[-1] + len(one["token"])
         return {
-            "tokens": [one["token"] for one in tokens],
+            "tokens": [_named(one) for one in tokens],
             "token_logprobs": [one["logprob"] for one in tokens],
-            "top_logprobs": [{top["token"]: top["logprob"] for top in one["top"]} for one in tokens]
+            "top_logprobs": [{_named(top): top["logprob"] for top in one["top"]} for one in tokens]
             if self._logprobs
             else None,
             "text_offset": offsets,
         }
+
+
+def _named(one: Json) -> str:
+    """Return a token as a text; a part of a character by its bytes, as OpenAI's completions do."""
+    name: str = one["token"]
+    return name if "\ufffd" not in name else "bytes:" + "".join(f"\\x{byte:02x}" for byte in one["bytes"])
 
 
 class ChatShape:
