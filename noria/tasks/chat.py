@@ -27,7 +27,7 @@ from .specials import chat_template, special_name
 from .task import IGNORED, Answer, Features, Head, Row, Task
 from .template import Messages, Spans, Template
 from .tokenizer import required
-from .tools import CallForm, call_form, told
+from .tools import CallForm, as_written, call_form
 
 FLAGS = ("weight", "train", "loss")
 """Names under which other tools say of a turn whether it is learned: 0 or 1, false or true."""
@@ -154,7 +154,7 @@ class Chat(Task):
         closed = messages[-1]["role"] == "assistant"
         if tools or any(turn["role"] == "tool" or turn.get("tool_calls") for turn in messages):
             form = self.call_form(tokenizer)
-            messages = told(form, messages, tools or ())
+            messages = as_written(form, messages, tools or ())
             tools = tools if form.lists else None
         whole, marked = template.marked(messages, begins=not closed, tools=tools)
         features = encode_bare(tokenizer, whole, max_length)

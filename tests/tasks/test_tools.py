@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 from tokenizers import AddedToken, Tokenizer
 
 from benchmarks.writers import byte_tokenizer
+from noria.tasks.calls import Argued, Begun, CallReader, Plain
 from noria.tasks.chat import Chat
 from noria.tasks.guided import Guides
 from noria.tasks.template import Template
-from noria.tasks.tools import Argued, Begun, CallForm, CallReader, Said, call_form, described, grammar, told
+from noria.tasks.tools import CallForm, as_written, call_form, described, grammar
 
 SPECIALS = (
     "<|im_start|>",
@@ -58,7 +59,7 @@ def read(form: CallForm, pieces: list[str]) -> tuple[str, list[tuple[str, str]]]
     """What is said and called, from a text in pieces."""
     reader = CallReader(form, NAMES, SPECIALS)
     events = [event for piece in pieces for event in reader.feed(piece)] + reader.close()
-    said = "".join(event.text for event in events if isinstance(event, Said))
+    said = "".join(event.text for event in events if isinstance(event, Plain))
     calls = [[event.name, ""] for event in events if isinstance(event, Begun)]
     for event in events:
         if isinstance(event, Argued):
@@ -139,7 +140,7 @@ def test_calls_are_read_from_any_pieces(name: str, data: st.DataObject):
     "text", ["{", "<tool_call>", '<tool_call>\n{"name": "unknown", "arguments": {}}', "{}", "a\n\n", "<", "北京很冷。"]
 )
 @pytest.mark.parametrize("name", TEMPLATES)
-def test_what_is_no_call_of_a_known_tool_is_said_whole(name: str, text: str):
+def test_what_is_no_call_of_a_known_tool_is_spoken_whole(name: str, text: str):
     assert read(form_of(name), list(text)) == (text, [])
 
 
@@ -165,4 +166,4 @@ def test_every_template_is_told_of_tools_calls_and_what_came_back(name: str, tok
         values = {**call, "function": {"name": "weather", "arguments": {"city": "北京"}}}
         plain = [messages[0], {**messages[1], "tool_calls": [values]}, messages[2]]
         assert text == Template(TEMPLATES[name], "<s>", "</s>").write(plain, begins=True, tools=TOOLS)
-    assert told(form, messages[:1], []) == messages[:1]
+    assert as_written(form, messages[:1], []) == messages[:1]

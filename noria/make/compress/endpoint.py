@@ -39,7 +39,7 @@ class NextToken:
     """Empty where nothing is shown of it: a part of a character, where only texts are told, or an end."""
     ended: bool
     """The text ended there."""
-    chances: Mapping[bytes, float]
+    logprobs: Mapping[bytes, float]
 
 
 class Endpoint:
@@ -95,12 +95,12 @@ class Endpoint:
         return self._count("completions", {"prompt": list(ids)}) == len(ids)
 
     def next_token(
-        self, prompt: Json, *, temperature: float = 0.0, seed: int = 0, told: bool = True
+        self, prompt: Json, *, temperature: float = 0.0, seed: int = 0, logprobs: bool = True
     ) -> NextToken | None:
         """Return the token that follows a prompt, {"prompt": ids or text} or {"messages"}; None where it is refused."""
         chat = "messages" in prompt
         body: Json = {**prompt, "temperature": temperature, "top_p": 1, "seed": seed, "max_tokens": 1}
-        while told and self._top:
+        while logprobs and self._top:
             asked = {"logprobs": True, "top_logprobs": self._top[0]} if chat else {"logprobs": min(self._top[0], 20)}
             if found := self._post("chat/completions" if chat else "completions", {**body, **asked}, once=False):
                 return _read(found["choices"][0], chat)
@@ -161,16 +161,16 @@ def _read(choice: Json, chat: bool) -> NextToken:
     if content and isinstance(content[0], dict):  # OpenAI's chats, and llama.cpp's completions
         first = content[0]
         tops = [*first.get("top_logprobs", ()), first]
-        chances = {_bytes(one): float(one["logprob"]) for one in reversed(tops) if one.get("logprob") is not None}
-        return NextToken(_bytes(first), ended, chances)
+        found = {_bytes(one): float(one["logprob"]) for one in reversed(tops) if one.get("logprob") is not None}
+        return NextToken(_bytes(first), ended, found)
     if content:  # OpenAI's completions, where parts of characters cannot be told apart
-        tops = (told.get("top_logprobs") or [None])[0] or {}
-        logprobs = told.get("token_logprobs") or [None]
-        named = {str(token): float(value) for token, value in tops.items()}
-        if logprobs[0] is not None:
-            named.setdefault(str(content[0]), float(logprobs[0]))
-        chances = {shown: value for token, value in named.items() if (shown := _shown(token))}
-        return NextToken(_shown(str(content[0])), ended, chances)
+        top: Json = (told.get("top_logprobs") or [None])[0] or {}
+        drawn = told.get("token_logprobs") or [None]
+        named = {str(token): float(value) for token, value in top.items()}
+        if drawn[0] is not None:
+            named.setdefault(str(content[0]), float(drawn[0]))
+        found = {shown: value for token, value in named.items() if (shown := _shown(token))}
+        return NextToken(_shown(str(content[0])), ended, found)
     return NextToken(_shown(text), ended, {})
 
 

@@ -87,7 +87,7 @@ class Trained:
         form = self.engine.task.call_form(self.tokenizer) if isinstance(self.engine.task, Chat) else None
         return form is not None and form.lists and form.calls and form.hears
 
-    def chances(self, ids: Sequence[int]) -> np.ndarray:
+    def probabilities(self, ids: Sequence[int]) -> np.ndarray:
         """Return the probabilities [vocabulary] of the token behind some, float64."""
         row = self._cache.open()
         try:
@@ -96,9 +96,9 @@ class Trained:
             self._cache.close(row)
         return torch.softmax(logits.double(), dim=-1).numpy()
 
-    def agrees(self, chances: np.ndarray, other: NextToken) -> bool:
+    def agrees(self, probabilities: np.ndarray, other: NextToken) -> bool:
         """Return whether the likeliest token is the one that followed elsewhere."""
-        likeliest = int(chances.argmax())
+        likeliest = int(probabilities.argmax())
         if other.ended or likeliest in self.engine.ends:
             return likeliest in self.engine.ends and (other.ended or other.token in (b"", self._bytes[likeliest]))
         return other.token == self._bytes[likeliest] or (not other.token and not self.is_shown(likeliest))
@@ -110,14 +110,14 @@ class Trained:
             and b"\xef\xbf\xbd" not in self._bytes[number].decode("utf-8", "replace").encode()
         )
 
-    def divergence(self, chances: np.ndarray, other: NextToken) -> float:
+    def divergence(self, probabilities: np.ndarray, other: NextToken) -> float:
         """Return the divergence of the next token in nats; see the module."""
         ours, theirs, total = 0.0, 0.0, 0.0
-        for content, logprob in other.chances.items():
+        for content, logprob in other.logprobs.items():
             places = self._ids.get(content)
             if places is None:
                 continue
-            mine, its = float(chances[places].sum()), math.exp(min(logprob, 0.0))
+            mine, its = float(probabilities[places].sum()), math.exp(min(logprob, 0.0))
             total += mine * math.log(max(mine, 1e-12) / max(its, 1e-12))
             ours, theirs = ours + mine, theirs + its
         rest, other_rest = max(1 - ours, 0.0), max(1 - theirs, 1e-6)
@@ -247,7 +247,7 @@ class _Place:
 
     asked: dict[str, Any]
     ids: tuple[int, ...]
-    chances: np.ndarray
+    probabilities: np.ndarray
 
 
 def _cuts(trained: Trained, texts: Sequence[str], count: int, seed: int) -> list[list[int]]:
@@ -285,10 +285,10 @@ def _next_tokens(
             followed = endpoint.next_token(asked)
             if followed is None:
                 return None
-            places.append(_Place(asked, tuple(ids), trained.chances(ids)))
+            places.append(_Place(asked, tuple(ids), trained.probabilities(ids)))
             told.append(followed)
             bar.advance()
-    if not any(one.chances for one in told):
+    if not any(one.logprobs for one in told):
         seen.append(message("verify.no_chances"))
     return (places, told) if places else None
 
@@ -297,7 +297,7 @@ def _sampling(
     trained: Trained,
     endpoint: Endpoint,
     places: Sequence[_Place],
-    told: Sequence[NextToken],
+    followed: Sequence[NextToken],
     seen: list[Message],
     *,
     trusted: bool,
@@ -306,26 +306,26 @@ def _sampling(
 
     How often it is to be drawn the endpoint says itself, or else the trained model, where it is `trusted` to be the same.
     """
-    shown = [one for one in places if trained.is_shown(int(one.chances.argmax()))] or places
-    place = min(shown, key=lambda one: abs(float(one.chances.max()) - 0.3))
-    cold = [endpoint.next_token(place.asked, seed=seed, told=False) for seed in range(6)]
+    shown = [one for one in places if trained.is_shown(int(one.probabilities.argmax()))] or places
+    place = min(shown, key=lambda one: abs(float(one.probabilities.max()) - 0.3))
+    cold = [endpoint.next_token(place.asked, seed=seed, logprobs=False) for seed in range(6)]
     if len({one.token for one in cold if one}) > 1:
         tokens = ", ".join(sorted({_shown(one.token) for one in cold if one}))
         return [("sampling", message("verify.cold_varies", tokens=tokens))]
-    passed_over = [token for one in told if (token := _passed_over(one))]
-    if len(passed_over) > 0.02 * len(told):
+    passed_over = [token for one in followed if (token := _passed_over(one))]
+    if len(passed_over) > 0.02 * len(followed):
         return [("sampling", message("verify.cold_not_likeliest", token=_shown(passed_over[0])))]
-    first = told[next(n for n, one in enumerate(places) if one is place)]
-    if first.token in first.chances:
-        share = math.exp(max(first.chances.values()))
+    first = followed[next(n for n, one in enumerate(places) if one is place)]
+    if first.token in first.logprobs:
+        share = math.exp(max(first.logprobs.values()))
     elif trusted:
-        share = float(place.chances.max())
+        share = float(place.probabilities.max())
     else:
         return []
-    warm = [endpoint.next_token(place.asked, temperature=1.0, seed=seed + 1, told=False) for seed in range(DRAWS)]
+    warm = [endpoint.next_token(place.asked, temperature=1.0, seed=seed + 1, logprobs=False) for seed in range(DRAWS)]
     same = sum(one is not None and cold[0] is not None and one.token == cold[0].token for one in warm)
     # Many servers cut unlikely tokens unless told not to (llama.cpp: 40 likeliest, 0.05 of the likeliest): that is allowed for.
-    ordered = np.sort(place.chances)[::-1][:40]
+    ordered = np.sort(place.probabilities)[::-1][:40]
     cut = min(1.0, share / float(ordered[ordered >= 0.05 * ordered[0]].sum()))
     if _tail(same, DRAWS, cut, above=True) < RARE or _tail(same, DRAWS, share, above=False) < RARE:
         return [("sampling", message("verify.warm_draws", same=same, draws=DRAWS, expected=share * DRAWS))]
@@ -335,10 +335,10 @@ def _sampling(
 
 def _passed_over(one: NextToken) -> bytes | None:
     """Return the token that the endpoint itself finds likelier than the one that it took without temperature."""
-    if one.ended or one.token not in one.chances:
+    if one.ended or one.token not in one.logprobs:
         return None
-    likeliest = max(one.chances, key=lambda token: one.chances[token])
-    return likeliest if one.chances[likeliest] > one.chances[one.token] + NEAR else None
+    likeliest = max(one.logprobs, key=lambda token: one.logprobs[token])
+    return likeliest if one.logprobs[likeliest] > one.logprobs[one.token] + NEAR else None
 
 
 def _tail(count: int, n: int, share: float, *, above: bool) -> float:
@@ -350,16 +350,20 @@ def _tail(count: int, n: int, share: float, *, above: bool) -> float:
 def _weights(
     trained: Trained,
     places: Sequence[_Place],
-    told: Sequence[NextToken],
+    followed: Sequence[NextToken],
     least: float,
     most: float,
     seed: int,
 ) -> tuple[list[Figure], list[tuple[str, Message]]]:
     """Compare the next tokens; return agreement and divergence, and what is beyond its bound."""
-    same = [trained.agrees(place.chances, one) for place, one in zip(places, told, strict=True)]
+    same = [trained.agrees(place.probabilities, one) for place, one in zip(places, followed, strict=True)]
     source = "prompts cut at places drawn at random"
     figures = [proportion("next-token agreement", sum(same), len(same), source=source)]
-    apart = [trained.divergence(place.chances, one) for place, one in zip(places, told, strict=True) if one.chances]
+    apart = [
+        trained.divergence(place.probabilities, one)
+        for place, one in zip(places, followed, strict=True)
+        if one.logprobs
+    ]
     if apart:
         value, low, high = ratio_of_sums(np.array(apart), np.ones(len(apart)), seed)
         figures.append(Figure("next-token divergence", value, len(apart), low, high, unit="nats", source=source))
@@ -368,13 +372,13 @@ def _weights(
         return figures, []
     worst = next((n for n, one in enumerate(same) if not one), 0)
     if apart and all(same):
-        worst = int(np.argmax([trained.divergence(a.chances, b) for a, b in zip(places, told, strict=True)]))
-    place, one = places[worst], told[worst]
+        worst = int(np.argmax([trained.divergence(a.probabilities, b) for a, b in zip(places, followed, strict=True)]))
+    place, one = places[worst], followed[worst]
     before = trained.tokenizer.decode(list(place.ids[-12:]), skip_special_tokens=False)
     told_of = {
         "before": repr(before),
         "found": _shown(one.token),
-        "expected": trained.token(int(place.chances.argmax())),
+        "expected": trained.token(int(place.probabilities.argmax())),
     }
     agreement = figures[0].value
     reason = message("verify.weights_differ_plain", agreement=agreement, **told_of)

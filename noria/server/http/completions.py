@@ -33,7 +33,7 @@ from .streams import let_out, lines, side_by_side
 
 if TYPE_CHECKING:
     from noria.infer.replies import Piece
-    from noria.tasks.tools import CallReader
+    from noria.tasks.calls import CallReader
 
 CAUSAL = ("causal", "complete")
 DEFAULT_TOKENS = 64
@@ -229,8 +229,9 @@ def _tools(context: RequestContext, model: str, body: Chat, schema: str | None) 
     Raises:
         ApiError: the model is told of no tools, or what is asked does not go together (400).
     """
+    from noria.tasks.calls import CallReader
     from noria.tasks.guided import check_schema
-    from noria.tasks.tools import CallForm, CallReader, grammar
+    from noria.tasks.tools import CallForm, grammar
 
     facts = context.served(model).worker.facts
     tools = [one.model_dump(exclude_none=True) for one in body.tools or ()]

@@ -12,7 +12,7 @@ from .context import RequestContext
 
 if TYPE_CHECKING:
     from noria.infer.replies import Piece
-    from noria.tasks.tools import CallReader, Event
+    from noria.tasks.calls import CallReader, Event
 
 Json = dict[str, Any]
 _LETTERS = string.ascii_letters + string.digits
@@ -130,7 +130,7 @@ class ChatShape:
         for index, pieces in enumerate(answers):
             said, calls, finish = "", {}, pieces[-1].finish  # type: str, dict[int, Json], str | None
             for piece in pieces:
-                content, more, finish = self._told(index, piece)
+                content, more, finish = self._parts(index, piece)
                 said += content
                 for call in more:
                     _add(calls, call)
@@ -159,7 +159,7 @@ class ChatShape:
 
     def chunks(self, index: int, piece: Piece) -> list[Json]:
         """Return the chunks for a piece: text and calls go apart, and nothing for text that may become a call."""
-        content, calls, finish = self._told(index, piece)
+        content, calls, finish = self._parts(index, piece)
         deltas: list[Json] = [{"content": content}] if content else []
         deltas += [{"tool_calls": [call]} for call in calls]
         if not deltas and not finish and not piece.logprobs:
@@ -175,7 +175,7 @@ class ChatShape:
         """Return the chunk that tells the usage."""
         return {**self._head, "object": "chat.completion.chunk", "choices": [], "usage": usage_of(ends)}
 
-    def _told(self, index: int, piece: Piece) -> tuple[str, list[Json], str | None]:
+    def _parts(self, index: int, piece: Piece) -> tuple[str, list[Json], str | None]:
         """Return what a piece says, the calls it begins or goes on with, and why the answer ends."""
         if not self._readers:
             return piece.text, [], piece.finish
@@ -204,11 +204,11 @@ class ChatShape:
 
 def _parted(events: Sequence[Event]) -> tuple[str, list[Json]]:
     """Return the text of events, and their calls as deltas of OpenAI's API, one a call."""
-    from noria.tasks.tools import Begun, Said
+    from noria.tasks.calls import Begun, Plain
 
     said, calls = "", {}  # type: str, dict[int, Json]
     for event in events:
-        if isinstance(event, Said):
+        if isinstance(event, Plain):
             said += event.text
         elif isinstance(event, Begun):
             # Nine letters or digits: some templates take no other id back.
