@@ -5,6 +5,7 @@ The other device is one that every machine has (`second_device`): it refuses wha
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from noria.core.errors import SettingError
 from noria.core.folder import read_manifest
 from noria.core.progress import MetricsLog, Report
 from noria.infer import device
+from noria.make.training.align import recipe as align_recipe
+from noria.make.training.align.settings import AlignSettings
 from noria.make.training.finetune import prepare as finetune_prepare
 from noria.make.training.finetune import recipe as finetune_recipe
 from noria.make.training.loop.loop import train
@@ -25,11 +28,12 @@ from noria.make.training.pretrain import choice as pretrain_choice
 from noria.make.training.pretrain import recipe as pretrain_recipe
 from noria.make.training.settings import FinetuneSettings, OptimizerSettings, PretrainSettings, TrainSettings
 from noria.tasks.task import task_for
+from tests.make.training.test_align import base as chat_base
 from tests.make.training.test_finetune_tasks import ROWS, bases, files_of
 from tests.make.training.test_pretrain import corpus
 from tests.make.training.training_runs import KINDS, Setup
 
-__all__ = ["bases", "corpus"]
+__all__ = ["bases", "chat_base", "corpus"]
 SETTINGS = TrainSettings(
     seed=11,
     steps=6,
@@ -188,3 +192,28 @@ def test_what_is_no_tensor_stays_as_it_is():
         found = device.moved({"ids": torch.arange(3), "below": 2}, place)
     assert found["below"] == 2
     assert found["ids"].device == place
+
+
+@pytest.mark.parametrize("method", ["dpo", "kto", "grpo"])
+def test_a_model_is_aligned_there(method: str, chat_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(align_recipe, "chosen", lambda given: torch.device("cpu" if given == "cpu" else "meta"))
+    monkeypatch.setattr(finetune_prepare, "chosen", align_recipe.chosen)
+    pairs = [{"prompt": f"第 {n} 个 question?", "chosen": "好的 yes", "rejected": "不行 no"} for n in range(24)]
+    thumbs = [
+        {"prompt": row["prompt"], "completion": row[side], "label": side == "chosen"}
+        for row in pairs
+        for side in ("chosen", "rejected")
+    ]
+    rows = {"dpo": pairs, "kto": thumbs, "grpo": [{"prompt": row["prompt"], "answer": "yes"} for row in pairs]}[method]
+    file = tmp_path / "rows.jsonl"
+    file.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    settings = AlignSettings(
+        method=method, steps=3, number_type="fp32", max_tokens=4, reward="match" if method == "grpo" else None
+    )
+    found = []
+    with second_device():
+        for place in ("cpu", "auto"):
+            out = align_recipe.align(chat_base, file, tmp_path / place, settings.replace(device=place), Report.silent())
+            found.append([loss for _, loss in read_manifest(out).facts["curves"]["train"]])
+    assert len(found[0]) == 3
+    assert found[1] == pytest.approx(found[0], rel=2e-2, abs=1e-4)

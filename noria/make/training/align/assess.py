@@ -42,9 +42,9 @@ def ratios(module: nn.Module, answers: Answers) -> tuple[np.ndarray, np.ndarray]
     found = [np.zeros((len(answers.rows), count)) for _ in range(2)]
     with torch.no_grad():
         for numbers in length_buckets(answers.lengths, TOKENS, seed=0, epoch=0):
-            batch = answers.collate(numbers)
+            batch = answers.collate(numbers).beside(module)
             for table, told in zip(found, both(module, batch), strict=True):
-                table[numbers] = told[: count * len(numbers)].view(count, -1).T.numpy()
+                table[numbers] = told[: count * len(numbers)].view(count, -1).T.cpu().numpy()
     return found[0], found[1]
 
 
@@ -189,10 +189,11 @@ def divergence_figure(module: nn.Module, batches: Iterable[tuple[Batch, int]], s
     sums: list[np.ndarray] = []
     for batch, answers in batches:
         with torch.no_grad():
-            form, states, _, owners = scored_states(module, batch)
+            there = batch.beside(module)
+            form, states, _, owners = scored_states(module, there)
             with resting(module):
-                before = scored_states(module, batch)[1]
-            found = divergences(module, form, states, before).double()
+                before = scored_states(module, there)[1]
+            found, owners = divergences(module, form, states, before).cpu().double(), owners.cpu()
         own = owners < answers * len(batch.rows)
         table, rows = torch.zeros(len(batch.rows), 2, dtype=torch.float64), owners[own] % len(batch.rows)
         table[:, 0].index_add_(0, rows, found[own])

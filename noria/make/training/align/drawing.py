@@ -18,6 +18,7 @@ import torch
 from tokenizers import Tokenizer
 from torch import nn
 
+from noria.infer.device import moved, place_of
 from noria.make.models.adapt import resting
 from noria.make.tokens.batches import IGNORED, Batch
 from noria.make.training.objectives.scored_tokens import scored_tokens
@@ -99,9 +100,9 @@ class Drawn:
         rewards = torch.tensor(
             [self.reward(self.asked.rows[number], text) for number, text in zip(numbers, texts, strict=True)]
         )
-        advantages = losses.advantages_of(rewards, settings.group)
+        advantages = losses.advantages_of(rewards, settings.group).to(place_of(module))
         beta = settings.beta_of("grpo")
-        scored = answered(prompts, answers, self.padding, list(range(len(prompts))))
+        scored = answered(prompts, answers, self.padding, list(range(len(prompts)))).beside(module)
         costs, owners = scored_tokens(module, scored)
         reference = None
         if beta:
@@ -161,8 +162,7 @@ def draw(
                 ids[place, width - len(prompt) :] = torch.tensor(prompt)
                 mask[place, width - len(prompt) :] = 1
             written = cast(Any, module).generate(
-                input_ids=ids,
-                attention_mask=mask,
+                **moved({"input_ids": ids, "attention_mask": mask}, place_of(module)),
                 max_new_tokens=most,
                 eos_token_id=sorted(ends) or None,
                 pad_token_id=padding,
@@ -170,7 +170,7 @@ def draw(
                 repetition_penalty=1.0,
                 **settings,
             )
-            for answer in written[:, width:].tolist():
+            for answer in written[:, width:].cpu().tolist():
                 stop = next((place + 1 for place, token in enumerate(answer) if token in ends), len(answer))
                 found.append(answer[:stop])
     finally:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+import torch
 from tokenizers import Tokenizer
 from torch import nn
 
@@ -23,6 +24,7 @@ from noria.core.folder import Source, new_folder, sha256_file
 from noria.core.messages import message
 from noria.core.progress import Report
 from noria.core.settings import fingerprint
+from noria.infer.device import chosen, placed
 from noria.machine import computing, measure
 from noria.make.models.adapt import after_step
 from noria.make.models.load import check_folder
@@ -143,7 +145,7 @@ def align(
                 [one.sha256 for one in sources],
                 _reward_hash(settings.reward),
                 rows,
-                settings.model_dump(mode="json", exclude={"trackers"}),
+                settings.model_dump(mode="json", exclude={"trackers", "device"}),
             ]
         ),
         after_step=after_step(run.module),
@@ -157,7 +159,7 @@ def align(
         new_folder(out, kind="model", settings=settings.model_dump(mode="json"), sources=sources) as folder,
     ):
         folder.facts.update({**run.task.facts(), **_facts(base, run, result, figures)})
-        write_model(folder, cast(Any, run.module), run.tokenizer, base)
+        write_model(folder, cast(Any, placed(run.module, torch.device("cpu"))), run.tokenizer, base)
     shutil.rmtree(work, ignore_errors=True)
     report.note(message("make.time_taken", parts=budget.text()), **budget.facts())
     return out
@@ -192,8 +194,10 @@ def _prepared(
         tokens_per_batch=settings.tokens_per_batch,
         adapter=adapter.model_dump(),
         number_type=settings.number_type,
+        device=settings.device,
     )
     module, tokenizer_ = prepare_model(task, base, tuned, report=report)
+    module = placed(module, chosen(settings.device))
     if settings.max_length is None and (most := usable_length(module.config)) and length > most:
         raise InputError(
             message("make.align_too_long", longest=length, most=most), hint=message("make.cut_when_told", most=most)

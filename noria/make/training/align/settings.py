@@ -68,6 +68,8 @@ class AlignSettings(Settings):
     """How often held-out rows are judged; the best weights are kept."""
     number_type: NumberType = "auto"
     """Number type of matrix products: bf16, fp32, or whichever is measured faster here."""
+    device: str = "auto"
+    """Where it is computed: cpu, cuda, cuda:N, xpu or mps; auto takes an accelerator where torch finds one."""
     trackers: tuple[Tracker, ...] = ()
     """Who follows the run beside its metrics.jsonl: tensorboard, wandb, mlflow, where installed."""
 
