@@ -124,7 +124,7 @@ def noria_lora(folder: Path, name: str, seconds: float) -> float:
 
     source = Parted(Buckets([LENGTH] * ROWS, collate, tokens_per_batch=2048, seed=0), PASS)
     settings = TrainSettings(seconds=seconds, optimizer=OptimizerSettings(learning_rate=1e-4))
-    result = train(module, source, causal, settings, folder / "lora.work", Report())
+    result = train(module, source, causal, settings, _fresh(folder), Report())
     return result.tokens_per_second
 
 
@@ -153,8 +153,13 @@ def noria_dpo(folder: Path, name: str, seconds: float) -> float:
     answers = Answers([{"chosen": "", "rejected": ""}] * ROWS, told, 0)
     source = Buckets(answers.lengths, answers.collate, tokens_per_batch=1024, seed=0)
     settings = TrainSettings(seconds=seconds, optimizer=OptimizerSettings(learning_rate=1e-5), stop_diverging=False)
-    result = train(module, source, preference("dpo", AlignSettings()), settings, folder / "dpo.work", Report())
+    result = train(module, source, preference("dpo", AlignSettings()), settings, _fresh(folder), Report())
     return result.tokens_per_second / (2 * PAIR)
+
+
+def _fresh(folder: Path) -> Path:
+    """Return where a run of its own lies: one that is found again would be resumed, and nothing measured."""
+    return Path(tempfile.mkdtemp(dir=folder)) / "run"
 
 
 def _prepared(folder: Path, name: str, length: int) -> Any:
