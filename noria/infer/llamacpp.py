@@ -10,21 +10,24 @@ import re
 import secrets
 import threading
 from collections import deque
-from collections.abc import Collection, Hashable, Sequence
+from collections.abc import Collection, Hashable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import replace
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 
+import numpy as np
 import xllamacpp
 
 from noria.core.errors import FolderError, InternalError, ResourceError
 from noria.core.folder import Manifest
 from noria.core.messages import message
 from noria.tasks.complete import SampledToken, Sampling
+from noria.tasks.guided import Guide, Guides
 from noria.tasks.task import Task
 
-from .decoder import PREFILL, TOGETHER, Decoder, RoutedScheduler
+from .decoder import PREFILL, TOGETHER, Decoder
 from .engine import Kind
 from .gguf.renamed import engine_file
 from .scheduler import Scheduler, Step
@@ -36,6 +39,12 @@ _SILENT = -1
 ROOM, MOST = 4_096, 16_384
 """Tokens of keys and values that the cache has room for to begin with, and at most for several texts together; one text alone may
 be as long as the model's. A token takes 12 KB of a model of 0.5 B parameters, 128 KB of one of 8 B."""
+_FEW = 512
+"""Tokens that may come next, up to which the library is told them; of more it draws from all, and again what is not allowed."""
+_AGAIN = 8
+"""Draws that are made so before it is told all."""
+_RAISED = 100.0
+"""Added to the logits of what may come next: nothing else has a chance beside it."""
 _one = threading.Lock()
 """Two servers of the library in one process end each other."""
 
@@ -106,9 +115,8 @@ class LlamaCppEngine(Decoder):
             raise FolderError(message("infer.cannot_read", file=self.file), found=str(error).strip()) from None
 
     def scheduler(self) -> Scheduler:
-        """Return what makes several completions together; torch holds to schemas: llama.cpp knows no text of a token."""
-        fast = LlamaCppScheduler(self)
-        return RoutedScheduler(fast, self.exact, lambda _, schema: schema is not None)
+        """Return what makes several completions together."""
+        return LlamaCppScheduler(self)
 
     def close(self) -> None:
         """Give the memory back."""
@@ -129,7 +137,8 @@ class LlamaCppScheduler:
     """
 
     def __init__(self, engine: LlamaCppEngine) -> None:
-        self._engine = engine
+        self._engine, self._guides = engine, Guides(engine.tokenizer, engine.ends)
+        self._size = engine.tokenizer.get_vocab_size()
         self._pool = ThreadPoolExecutor(TOGETHER, thread_name_prefix="noria-completion")
         self._going: dict[Hashable, object] = {}
         """Key -> a token of this very completion: a key may be used again."""
@@ -154,10 +163,9 @@ class LlamaCppScheduler:
         schema: str | None = None,
     ) -> None:
         """Begin a completion."""
-        if schema is not None:
-            raise InternalError(message("infer.library_holds"))
+        guide = None if schema is None else self._guides.open(schema)
         self._going[key] = mark = object()
-        asked = (list(ids), sampling, max_tokens, self._engine.ends.union(stop))
+        asked = (list(ids), sampling, max_tokens, self._engine.ends.union(stop), guide)
         self._waiting.append((key, mark, len(ids) + max_tokens + 1, asked))
 
     def _admit(self) -> list[Step]:
@@ -227,6 +235,7 @@ class LlamaCppScheduler:
         sampling: Sampling,
         max_tokens: int,
         ends: frozenset[int],
+        guide: Guide | None,
     ) -> None:
         fault: list[str] = []
 
@@ -243,12 +252,67 @@ class LlamaCppScheduler:
             return self._going.get(key) is not mark
 
         try:
-            if self._going.get(key) is mark:
+            if guide is not None:
+                for drawn in self._held(server, ids, sampling, max_tokens, guide):
+                    if self._going.get(key) is not mark or drawn.token in ends:
+                        break
+                    guide.take(drawn.token)
+                    self._news.put((mark, (key, drawn)))
+            elif self._going.get(key) is mark:
                 server.handle_completions(_body(ids, sampling, max_tokens), on_message)
         except Exception as error:  # it must reach whoever waits
             fault.append(str(error))
         last = InternalError(message("infer.llama_cpp_failed"), found=fault[0]) if fault else None
         self._news.put((mark, (key, last)))
+
+    def _held(
+        self, server: Any, prompt: Sequence[int], sampling: Sampling, max_tokens: int, guide: Guide
+    ) -> Iterator[SampledToken]:
+        """Yield a completion token by token, each one of those that may come next; whoever takes one tells the guide.
+
+        The library remembers what it read, so that each costs no more than in one go.
+        """
+        ids = list(prompt)
+        for place in range(max_tokens):
+            allowed = np.flatnonzero(guide.allowed(self._size))
+            if len(allowed) == 1 and sampling.logprobs < 0:
+                drawn = SampledToken(int(allowed[0]))
+            else:
+                drawn = _chosen(server, ids, replace(sampling, seed=sampling.seed + place), allowed)
+            yield drawn
+            if guide.whole:
+                return
+            ids.append(drawn.token)
+
+
+def _chosen(server: Any, ids: Sequence[int], sampling: Sampling, allowed: np.ndarray) -> SampledToken:
+    """Return one of the tokens that are allowed, as likely as it is among them.
+
+    Of many it is drawn from all tokens until it is one of them, which leaves their chances as they are (von Neumann 1951).
+
+    Raises:
+        InternalError: the library gives none.
+    """
+    may, refused = set(allowed.tolist()), list[int]()
+    while True:
+        told = len(may) <= _FEW or len(refused) == _AGAIN
+        bias = [[token, _RAISED] for token in may] if told else [[token, -_RAISED] for token in refused]
+        found: list[Any] = []
+
+        def on_message(reply: dict[str, Any], found: list[Any] = found) -> bool:
+            """Keep the token, or why there is none."""
+            found.extend([reply["error"]] if "error" in reply else _drawn(reply["choices"][0], sampling.logprobs))
+            return "error" in reply
+
+        # With another seed, else the same token would be drawn again.
+        again = replace(sampling, seed=sampling.seed + 7_919 * len(refused))
+        server.handle_completions({**_body(ids, again, 1), "logit_bias": bias}, on_message)
+        drawn = found[0] if found else None
+        if not isinstance(drawn, SampledToken) or (told and drawn.token not in may):
+            raise InternalError(message("infer.llama_cpp_failed"), found=drawn)
+        if drawn.token in may:
+            return drawn
+        refused.append(drawn.token)
 
 
 def _body(ids: Sequence[int], sampling: Sampling, max_tokens: int) -> dict[str, Any]:

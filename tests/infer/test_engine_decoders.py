@@ -166,6 +166,37 @@ def test_it_samples_stops_and_is_left(engine: Any):
     scheduler.close()
 
 
+def test_what_is_held_to_a_schema_is_drawn_as_often_as_it_should(engine: Any, exact: TorchEngine, kind: Kind):
+    """Among the few that may come next each has its share of what the model gives them all; of many, too."""
+    from noria.tasks.guided import Guides
+
+    ids, count, schema = (
+        engine.tokenizer.encode("大模型").ids,
+        200,
+        '{"type": "string", "minLength": 1, "maxLength": 3}',
+    )
+    logits = exact.forward([ids])[0][-1].astype(float)
+    for digits in ('{"enum": [1, 20, 300]}', schema):
+        guide = Guides(engine.tokenizer, engine.ends).open(digits)
+        begun = list(ids)
+        while len(allowed := np.flatnonzero(guide.allowed(len(logits)))) == 1:  # the quote that opens a text
+            guide.take(int(allowed[0]))
+            begun.append(int(allowed[0]))
+        logits = exact.forward([begun])[0][-1].astype(float)
+        chance = np.zeros(len(logits))
+        chance[allowed] = np.exp(logits[allowed] - logits[allowed].max())
+        chance /= chance.sum()
+        scheduler, drawn = engine.scheduler(), np.zeros(len(logits))
+        for seed in range(count):
+            sampling = Sampling(temperature=1.0, top_p=1.0, seed=seed)
+            scheduler.begin(seed, ids, sampling, max_tokens=len(begun) - len(ids) + 1, schema=digits)
+        for tokens in written(scheduler).values():
+            drawn[tokens[len(begun) - len(ids)].token] += 1 / count
+        scheduler.close()
+        assert drawn[chance == 0].sum() == 0
+        assert (np.abs(drawn - chance) < 4.5 * np.sqrt(np.maximum(chance, 0.01) / count) + 0.02).all()
+
+
 @pytest.mark.parametrize("bounds", [{}, {"top_k": 2}, {"top_p": 0.5}])
 def test_it_draws_as_often_as_it_should(engine: Any, exact: TorchEngine, bounds: dict[str, Any]):
     ids, count = engine.tokenizer.encode("大模型").ids, 300
