@@ -71,6 +71,7 @@ def align(
     adapter: AdapterSettings | Mapping[str, Any] = ...,
     evaluations: int = 3,
     number_type: Literal["auto", "bf16", "fp32"] = "auto",
+    device: str = "auto",
     trackers: Sequence[Literal["tensorboard", "wandb", "mlflow"]] = (),
     settings: Given = None,
     progress: bool | Report = True,

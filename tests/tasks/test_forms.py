@@ -165,7 +165,7 @@ def test_rows_for_another_task_name_the_way() -> None:
 
     with pytest.raises(RowError, match=r"SQuAD are for answer, not for classify.*noria build finetune answer"):
         own_rows(FORMS["SQuAD"][1], "classify")
-    with pytest.raises(RowError, match=r"preferences.*chosen answer as"):
+    with pytest.raises(RowError, match=r"preferences.*noria build align"):
         own_rows({"prompt": "a", "chosen": "b", "rejected": "c"}, "chat")
 
 
