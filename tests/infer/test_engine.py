@@ -124,13 +124,21 @@ def test_bad_folders_are_plain_errors(classifier, plain_classifier, tmp_path):
         open_engine(cut)
     coded = tmp_path / "coded"
     shutil.copytree(plain_classifier, coded)
-    config = json.loads((coded / "config.json").read_text())
-    (coded / "config.json").write_text(json.dumps({**config, "auto_map": {"AutoModel": "evil.Model"}}))
-    entry = json.loads((coded / "noria.json").read_text())
-    entry["files"]["config.json"]["bytes"] = (coded / "config.json").stat().st_size
-    (coded / "noria.json").write_text(json.dumps(entry))
+    (coded / "evil.py").write_text("raise SystemExit('run')\n")
+    config = {**json.loads((coded / "config.json").read_text()), "auto_map": {"AutoModel": "evil.Model"}}
+
+    def configured(**more: str) -> None:
+        (coded / "config.json").write_text(json.dumps({**config, **more}))
+        entry = json.loads((coded / "noria.json").read_text())
+        entry["files"]["config.json"]["bytes"] = (coded / "config.json").stat().st_size
+        (coded / "noria.json").write_text(json.dumps(entry))
+
+    configured(model_type="evil")
     with pytest.raises(FolderError, match="code of its own"):
         open_engine(coded)
+    configured()  # transformers has this architecture itself: that is loaded, whatever lies beside the weights
+    ids = [[5, 6, 7]]
+    assert np.array_equal(open_engine(coded).forward(ids)[0], open_engine(plain_classifier).forward(ids)[0])
 
 
 def test_speech_gives_whole_characters_and_never_a_stop_string(writer):

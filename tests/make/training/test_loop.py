@@ -217,11 +217,11 @@ def test_patience_ends_the_run_with_the_best_weights(tmp_path: Path) -> None:
 def test_a_rate_that_is_far_too_high_stops_in_one_line(tmp_path: Path) -> None:
     rates = OptimizerSettings(learning_rate=1.0, clip=0)
     with pytest.raises(UserError, match=r"the loss ran away: .* lower the learning rate \(1\)") as caught:
-        run(classify_run(), tmp_path, steps=200, optimizer=rates, checkpoint_seconds=0.01)
+        run(causal_run(), tmp_path, steps=200, optimizer=rates, checkpoint_seconds=0.01)
     assert "\n" not in str(caught.value)
     assert (tmp_path / "checkpoint.safetensors").exists()
     assert len(losses_in(tmp_path)) < 100
-    result = run(classify_run(), tmp_path, steps=60, optimizer=rates, stop_diverging=False)
+    result = run(causal_run(), tmp_path, steps=60, optimizer=rates, stop_diverging=False)
     assert result.steps == 60
 
 
