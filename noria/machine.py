@@ -168,11 +168,19 @@ def computing(number_type: str) -> Iterator[None]:
     """Compute matrix products inside in that number type, on the processor and on an accelerator where there is one."""
     import torch
 
-    found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
     with ExitStack() as stack:
-        for kind in ("cpu", *([found.type] if found else [])):
+        for kind in _kinds():
             stack.enter_context(torch.autocast(kind, torch.bfloat16, enabled=number_type == "bf16"))
         yield
+
+
+@cache
+def _kinds() -> tuple[str, ...]:
+    """Return what products may be computed on here: the processor, and an accelerator where there is one."""
+    import torch
+
+    found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    return ("cpu", found.type) if found else ("cpu",)
 
 
 @cache

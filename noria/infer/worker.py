@@ -142,14 +142,7 @@ class Worker:
         """
         by = time.monotonic() + timeout  # one clock for all processes of a machine
         request = self._enqueue({"texts": list(texts), "by": by}, max(len(texts), 1))
-        try:
-            async with asyncio.timeout(timeout):
-                news = await request.news.get()
-        except TimeoutError:
-            raise Unavailable(f"the model {self.folder.name} took too long", found=f"over {timeout:g} s") from None
-        finally:
-            self._withdraw(request)
-        message = checked(news)
+        message = await self._answer(request, timeout)
         return Answers(unflat(message["answers"]), message["tokens"], self.version)
 
     async def tokenize(self, prompt: Given, *, timeout: float = 30.0) -> list[int]:
@@ -159,14 +152,7 @@ class Worker:
             Busy, Unavailable: see `ask`. InputError: the model reads no such prompt.
         """
         request = self._enqueue({"render": prompt}, 1)
-        try:
-            async with asyncio.timeout(timeout):
-                news = await request.news.get()
-        except TimeoutError:
-            raise Unavailable(f"the model {self.folder.name} took too long", found=f"over {timeout:g} s") from None
-        finally:
-            self._withdraw(request)
-        return list(checked(news)["ids"])
+        return list((await self._answer(request, timeout))["ids"])
 
     async def complete(
         self,
@@ -208,6 +194,16 @@ class Worker:
                 yield piece
                 if piece.finish:
                     return
+        finally:
+            self._withdraw(request)
+
+    async def _answer(self, request: _Request, timeout: float) -> Message:
+        """Return the one answer to a request, within so many seconds."""
+        try:
+            async with asyncio.timeout(timeout):
+                return checked(await request.news.get())
+        except TimeoutError:
+            raise Unavailable(f"the model {self.folder.name} took too long", found=f"over {timeout:g} s") from None
         finally:
             self._withdraw(request)
 

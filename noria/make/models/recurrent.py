@@ -83,10 +83,7 @@ class LstmForCausalLM(PreTrainedModel):
             states: torch.Tensor = self.drop(self.lstm(vectors)[0])
             return states
         # Rows cut where the document changes, run side by side, put back together.
-        firsts = torch.ones_like(documents, dtype=torch.bool)
-        firsts[:, 1:] = documents[:, 1:] != documents[:, :-1]
-        starts = firsts.flatten().nonzero().squeeze(1).cpu()
-        lengths = torch.diff(starts, append=torch.tensor([firsts.numel()])).tolist()
+        _, lengths = documents_of(documents)
         found = self.lstm(pack_sequence(list(vectors.flatten(0, 1).split(lengths)), enforce_sorted=False))[0]
         together: torch.Tensor = self.drop(torch.cat(unpack_sequence(found)).view(vectors.shape))
         return together
@@ -118,6 +115,14 @@ class LstmForCausalLM(PreTrainedModel):
                     parameter[module.hidden_size : 2 * module.hidden_size] = 1.0
         elif isinstance(module, nn.Embedding):
             nn.init.normal_(module.weight, std=0.02)
+
+
+def documents_of(documents: torch.Tensor) -> tuple[torch.Tensor, list[int]]:
+    """Return where documents begin (B, T), and the length of each, row by row, from their numbers within the row (B, T)."""
+    firsts = torch.ones_like(documents, dtype=torch.bool)
+    firsts[:, 1:] = documents[:, 1:] != documents[:, :-1]
+    starts = firsts.flatten().nonzero().squeeze(1).cpu()
+    return firsts, torch.diff(starts, append=torch.tensor([firsts.numel()])).tolist()
 
 
 AutoConfig.register(MODEL_TYPE, LstmConfig, exist_ok=True)

@@ -13,7 +13,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from noria.machine import computing
 from noria.make.kernels import bert, decoder, llama
-from noria.make.models.recurrent import LstmForCausalLM
+from noria.make.models.recurrent import LstmForCausalLM, documents_of
 from noria.make.tokens.batches import IGNORED, Batch
 from noria.make.training.parallel.processes import world_size
 
@@ -127,10 +127,7 @@ def _pieces(
     ids: torch.Tensor, targets: torch.Tensor, documents: torch.Tensor
 ) -> tuple[list[tuple[torch.Tensor, torch.Tensor]], torch.Tensor]:
     """Return ids and targets of every document in which something is scored (or of the first), and where documents begin (B, T)."""
-    firsts = torch.ones_like(documents, dtype=torch.bool)
-    firsts[:, 1:] = documents[:, 1:] != documents[:, :-1]
-    starts = firsts.flatten().nonzero().squeeze(1).cpu()
-    lengths = torch.diff(starts, append=torch.tensor([firsts.numel()])).tolist()
+    firsts, lengths = documents_of(documents)
     pieces = list(zip(ids.flatten().split(lengths), targets.flatten().split(lengths), strict=True))
     return [piece for piece in pieces if bool((piece[1] != IGNORED).any())] or pieces[:1], firsts
 
