@@ -42,7 +42,7 @@ SETTINGS = TrainSettings(
     evaluations=2,
     checkpoint_seconds=1e-9,
     checkpoint_share=1.0,
-    optimizer=OptimizerSettings(learning_rate=3e-3),
+    optimizer=OptimizerSettings(learning_rate=3e-4),
 )
 
 
@@ -63,7 +63,7 @@ def run(setup: Setup, work: Path, *, stopped: bool = False) -> list[float]:
         if stopped:
             raise StoppedError
 
-    settings = SETTINGS.replace(optimizer=OptimizerSettings(learning_rate=3e-3, method=setup.method))
+    settings = SETTINGS.replace(optimizer=OptimizerSettings(learning_rate=3e-4, method=setup.method))
     objective = setup.objective
 
     def judged(module: torch.nn.Module) -> Evaluation:
