@@ -216,6 +216,7 @@ def test_playground(site: Running, browser: Browser) -> None:
     assert len(scores) == 2
     assert sum(scores) == pytest.approx(100, abs=0.2)
     page.get_by_role("tab", name="Tag names").click()
+    page.locator("[data-go=tag]").wait_for()
     page.locator("textarea").fill("李明去了<b>北京</b>。")
     page.locator("[data-go=tag]").click()
     page.locator("[data-result=tag] .tagged").wait_for()
