@@ -221,7 +221,7 @@ def finetuned(folder: Path, seed: int, minutes: float) -> list[list[float]]:
             return [[60 * minutes, 0.0]]
         judged = noria.evaluate(model.path, folder / "held.jsonl", progress=False).figures[0].value
     events = map(json.loads, told.getvalue().splitlines())
-    (parts,) = (one for one in events if one["event"] == "note" and "training" in one)
+    (parts,) = (one for one in events if one["event"] == "note" and "writing" in one)
     counted = (seconds for name, seconds in parts.items() if name not in _APART and isinstance(seconds, float))
     return [[sum(counted), judged]]
 
