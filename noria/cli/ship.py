@@ -14,8 +14,8 @@ from noria.core.messages import for_terminal, message
 from noria.server.guard.guard import GuardSettings
 from noria.server.http.settings import ServerSettings
 
-from . import events
-from .applications import monitor, recommend, support
+from . import events, support
+from .applications import monitor, recommend
 from .rollout import versions
 
 if TYPE_CHECKING:
@@ -37,8 +37,9 @@ key_app = App(
 )
 app.command(key_app)
 app.command(events.app)
+app.command(support.app)
 
-for _command in (support, monitor, recommend, versions):
+for _command in (monitor, recommend, versions):
     app.command(_command)
 
 

@@ -129,7 +129,7 @@ def test_every_form_of_a_list_gives_the_same_entries(tmp_path: Path, name: str, 
         ),
         ([{"id": "a", "question": "", "answer": "x"}], "needs a question"),
         ([{"id": "a", "question": "x"}], "needs an answer"),
-        ([{"id": "a", "questions": {"de": ["Wie?"]}, "answer": {"de": "So."}}], "unknown language"),
+        ([{"id": "a", "questions": {"topic": ["Wie?"]}, "answer": {"de": "So."}}], "unknown language"),
         ([], "empty|holds no question"),
     ],
 )

@@ -15,11 +15,12 @@ n observations without a counterexample allow.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
 
-from .faq import LANGUAGES, Faq
+from .faq import Faq
 from .matching import Facts, Known, Matcher
 
 REFERENCE_WEIGHT = 300.0
@@ -31,6 +32,8 @@ ALTERNATIVES = 3
 """Entries offered when asking back."""
 MOST_LISTS = 40
 MOST_FORMS = 4
+REFERENCE = ("zh", "en")
+"""Languages of the bundled questions."""
 OWN = 2_000
 """Most own rows that are left out in turn."""
 
@@ -102,22 +105,26 @@ def certainties(
         seed: of the simulated lists.
     """
     forms = matcher.groups == 0
-    counts = {
-        language: min(MOST_FORMS, round(int((forms & (matcher.languages == language)).sum()) / matcher.count + 0.25))
-        for language in LANGUAGES
-    }
+    numbers = Counter(map(reference_language, matcher.languages[forms].tolist()))
+    counts = {one: min(MOST_FORMS, round(numbers[one] / matcher.count + 0.25)) for one in REFERENCE}
     if not any(counts.values()):
-        counts = {language: int((forms & (matcher.languages == language)).any()) for language in LANGUAGES}
+        counts = {one: int(numbers[one] > 0) for one in REFERENCE}
     total = int(forms.sum())
+    simulated = {one: _simulated(matcher.count, counts, one, reference, vectors, seed) for one in REFERENCE}
     return {
         language: _fit(
-            _simulated(matcher.count, counts, language, reference, vectors, seed),
+            simulated[reference_language(language)],
             _own(matcher, language),
             inside_share(matcher.count),
             (total + 1) / (total + 2),
         )
-        for language in LANGUAGES
+        for language in {*REFERENCE, *matcher.languages[forms].tolist()}
     }
+
+
+def reference_language(language: str) -> str:
+    """Return which of the languages of the bundled questions stands for one: Chinese for itself, English for all others."""
+    return language if language in REFERENCE else "en"
 
 
 def reference_texts(reference: Faq) -> list[str]:
@@ -158,7 +165,7 @@ def _simulated(
         truth: list[int] = []
         for place, at in enumerate(chosen[:size]):
             entry = reference.entries[at]
-            for own in LANGUAGES:
+            for own in REFERENCE:
                 texts = [text for of, text in entry.known() if of == own]
                 known += [Known(text, "question", place, own) for text in texts[: counts[own]]]
                 if own == language:

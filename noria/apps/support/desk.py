@@ -18,37 +18,15 @@ from noria.core.errors import InputError
 from noria.core.figure import Figure, proportion
 from noria.core.messages import message
 
-from .certainty import ALTERNATIVES, Certainty, certainties, confused, reference_texts
+from .certainty import ALTERNATIVES, Certainty, certainties, confused, reference_language, reference_texts
 from .courtesies import Courtesy, chosen, courtesy, question_in, wants_person
-from .faq import LANGUAGES, SHOWN, Entry, Faq, read_faq
+from .faq import SHOWN, Entry, Faq, read_faq
+from .languages import language_among, phrase_language
 from .matching import Kind, Known, Matcher, unit
-from .plain import language_of, plain, tokens
+from .phrases import PHRASES
+from .plain import plain, tokens
 
 Action = Literal["answer", "confirm", "handover", "courtesy"]
-_PHRASES: dict[str, dict[str, str]] = {
-    "zh": {
-        "confirm": "您是想问：{choices}？请回复编号；都不是请回复“不是”，我帮您转人工。",
-        "again": "请回复 1 到 {count} 之间的编号：{choices}。都不是请回复“不是”，我帮您转人工。",
-        "handover": "这个问题我没有把握，已经为您转给人工，请稍候。",
-        "person": "好的，已经为您转给人工，请稍候。",
-        "greeting": "您好！请问有什么可以帮您？",
-        "thanks": "不客气！还有问题随时问我。",
-        "goodbye": "再见，祝您愉快！",
-        "identity": "我是自动客服，不是真人。需要人工请回复“转人工”。",
-        "about": "“{question}”",
-    },
-    "en": {
-        "confirm": "Did you mean: {choices}? Reply with the number, or “no” for a person.",
-        "again": "Please reply with a number from 1 to {count}: {choices}. Or “no” for a person.",
-        "handover": "I am not sure about this one, so I have handed it over to a person. One moment, please.",
-        "person": "I have handed this over to a person. One moment, please.",
-        "greeting": "Hello! What can I do for you?",
-        "thanks": "You are welcome! Just ask if there is more.",
-        "goodbye": "Goodbye, and have a good day!",
-        "identity": "I am an automatic assistant, not a person. Say “talk to a person” to get one.",
-        "about": "“{question}” ",
-    },
-}
 # An answer that begins so says yes or no to its own question; to one asked the other way round it would say the opposite.
 _YES_OR_NO = re.compile(
     r"(?:(?:yes|no|nope|yeah|sure|certainly|of course|never|always|not (?:yet|really|at all)|absolutely)(?: (?:you (?:can|cannot|can't|must|need not|do|don't)|"
@@ -155,7 +133,7 @@ class Desk:
         if kind := courtesy(text):
             return self.courtesy(kind, language)
         if wants_person(text) or wants_person(question):
-            return Reply("handover", language, _PHRASES[language]["person"], 0.0)
+            return Reply("handover", language, self.phrase(language, "person"), 0.0)
         return None
 
     def reply(self, text: str, vector: np.ndarray) -> Reply:
@@ -165,8 +143,9 @@ class Desk:
             return known
         question = question_in(text)
         language = self._language(question)
-        facts = self.matcher.facts([question], np.asarray(vector)[None, :])
-        confidence, offered = map(float, self._sure[language](facts)[0])
+        facts = self.matcher.facts([question], np.asarray(vector)[None, :], [language])
+        sure = self._sure.get(language) or self._sure[reference_language(language)]
+        confidence, offered = map(float, sure(facts)[0])
         entries = [self.faq.entries[index] for index in facts.order[0][:ALTERNATIVES]]
         action = self.costs.action(confidence, offered)
         if action == "answer":
@@ -195,16 +174,16 @@ class Desk:
             raise InputError(message("apps.unknown_entry"), found=entry)
         text, title = found.answer(language), found.title(language)
         if asked and plain(asked) != plain(title) and _YES_OR_NO.match(text):
-            text = _PHRASES[language_of(title)]["about"].format(question=title) + text
+            text = self.phrase(self._language(title), "about").format(question=title) + text
         return Reply("answer", language, text, confidence, entry, (Choice(entry, title),))
 
     def handover(self, language: str, confidence: float = 0.0) -> Reply:
         """Return the reply that hands over to a person."""
-        return Reply("handover", language, _PHRASES[language]["handover"], confidence)
+        return Reply("handover", language, self.phrase(language, "handover"), confidence)
 
     def courtesy(self, kind: Courtesy, language: str) -> Reply:
         """Return the reply to a greeting, thanks or a farewell."""
-        return Reply("courtesy", language, _PHRASES[language][kind], 1.0)
+        return Reply("courtesy", language, self.phrase(language, kind), 1.0)
 
     def go_on(self, before: Reply, text: str, *, again: bool = False) -> Reply | str:
         """Return the reply to what the asker says after being asked back, or what they ask instead.
@@ -231,12 +210,16 @@ class Desk:
         return self._known.get(form) or self._tight.get(form.replace(" ", ""))
 
     def _language(self, text: str) -> str:
-        """Return the language to reply in; a text without a letter has none, and gets that of the list."""
-        return language_of(text) if re.search(r"[^\W\d_]", text) else self.faq.languages[0]
+        """Return the language that someone asks in; a text without a letter has none, and gets that of the list."""
+        return language_among(text, self.faq.languages)
+
+    def phrase(self, language: str, name: str) -> str:
+        """Return what the desk itself says: in the asker's language where it is written in it, else in the list's."""
+        return PHRASES[phrase_language(language, self.faq.languages, PHRASES)][name]
 
     def _offer(self, phrase: str, choices: tuple[Choice, ...], language: str, confidence: float) -> Reply:
         shown = "  ".join(f"{number}. {choice.question}" for number, choice in enumerate(choices, 1))
-        text = _PHRASES[language][phrase].format(choices=shown, count=len(choices))
+        text = self.phrase(language, phrase).format(choices=shown, count=len(choices))
         # Two question marks in a row, where the last choice brings its own.
         return Reply("confirm", language, re.sub(r"([？?])[？?]", r"\1", text), confidence, choices=choices)
 
@@ -346,7 +329,7 @@ def figures_of(rows: Sequence[tuple[str, Reply]]) -> list[Figure]:
     def first(entry: str, reply: Reply) -> bool:
         return bool(reply.choices) and reply.choices[0].entry == entry
 
-    languages = [one for one in LANGUAGES if any(row[1].language == one for row in inside)]
+    languages = sorted({reply.language for _, reply in inside}, key=lambda one: (one != "zh", one))
     by_language = [
         share(f"right entry first, {language}", [row for row in inside if row[1].language == language], first)
         for language in languages

@@ -1,21 +1,22 @@
 """The questions and answers that customer service knows, read from any form people keep them in, and checked.
 
     {"question": "怎么退货？", "answer": "七天内……"}                                     one row a question; 问题 and 答案 will do
-    {"id": "return", "questions": {"zh": [...], "en": [...]}, "answer": {"zh": ..., "en": ...}}
-    plus "paraphrases": other ways people ask it, and "test": ways kept for judging, never shown to the service; several in a cell
-    stand on lines of their own or between |
+    {"id": "return", "questions": {"zh": [...], "de": [...]}, "answer": {"zh": ..., "de": ...}}
+    plus "paraphrases": other ways people ask it, and "test": ways kept for judging, never shown to the service
 
-One language is enough, and so is one entry. Rows with one id, or with one answer where no id is given, are one entry. A second
+`columns` knows the names of columns. Any languages, one or several; one entry is enough. Rows with one id, or with one answer
+where no id is given, are one entry; where a table has a column "accepted", only rows that a person accepted count. A second
 file may hold questions that a person must answer: {"text"[, "language", "split": "calibrate" | "test"]}. The files here are
 about Noria itself, and every question in them was written by Noria's authors.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +24,10 @@ from noria.core.errors import InputError, RowError
 from noria.core.messages import message
 from noria.text.records import read_records
 
+from .columns import Row, language_named, role_of, row_of, string
+from .languages import language_among, main_language
 from .plain import language_of, plain, tokens
 
-LANGUAGES = ("zh", "en")
 HERE = Path(__file__).parent
 BUNDLED, BUNDLED_OUTSIDE = HERE / "faq.jsonl", HERE / "outside.jsonl"
 SHOWN = 5
@@ -34,14 +36,6 @@ ALIKE = 0.85
 """Part of their characters that nearly identical questions share."""
 RARE, COMPARED = 4, 50
 """By so many of its rarest words, and against so many others that have one, a question's near twins are looked for."""
-
-_QUESTION = ("question", "questions", "问题", "标准问题", "标准问", "问", "q", "title")
-_PHRASINGS = ("paraphrases", "phrasings", "similar", "相似问题", "相似问法", "相似问", "扩展问", "其他问法")
-_TEST = ("test", "测试问题", "测试")
-_ANSWER = ("answer", "答案", "回答", "回复", "答", "a")
-_ID = ("id", "编号", "序号")
-_KNOWN = {name for names in (_QUESTION, _PHRASINGS, _TEST, _ANSWER, _ID) for name in names}
-_APART = re.compile(r"\s*(?:[\r\n]+|\|\||[|｜])\s*")
 
 
 @dataclass(frozen=True)
@@ -60,11 +54,12 @@ class Entry:
     """Where it stands in its file."""
 
     def title(self, language: str) -> str:
-        """Return the question in a language, or in the one it has."""
-        return (self.questions.get(language) or next(iter(self.questions.values())))[0]
+        """Return the question in a language, or in the first it has."""
+        texts = self.questions.get(language) or self.paraphrases.get(language)
+        return (texts or next(iter(self.questions.values())))[0]
 
     def answer(self, language: str) -> str:
-        """Return the answer in a language, or in the one it has."""
+        """Return the answer in a language, or in the first it has."""
         return self.answers.get(language) or next(iter(self.answers.values()))
 
     def known(self) -> Iterator[tuple[str, str]]:
@@ -92,10 +87,11 @@ class Faq:
     notes: tuple[str, ...] = ()
     """What its writer should look at, and what was left out, by count."""
 
-    @property
+    @cached_property
     def languages(self) -> tuple[str, ...]:
-        """Return the languages in which it knows questions."""
-        return tuple(one for one in LANGUAGES if any(one in entry.questions for entry in self.entries))
+        """Return the languages in which it knows questions, the one it knows most in first."""
+        counts = Counter(language for entry in self.entries for language, _ in entry.known())
+        return tuple(language for language, _ in counts.most_common())
 
 
 def read_faq(path: str | Path = BUNDLED, outside: str | Path | None = None) -> Faq:
@@ -111,7 +107,7 @@ def read_faq(path: str | Path = BUNDLED, outside: str | Path | None = None) -> F
         RowError: a line cannot be used.
     """
     notes: list[str] = []
-    entries = _merged(_records(path, notes), path, notes)
+    entries = _merged([row_of(value, path, line) for line, value in _records(path, notes)], path, notes)
     if not entries:
         raise InputError(message("apps.holds_question", path=path), allowed=message("apps.question_answer"))
     entries = _once(entries, path, notes)
@@ -140,7 +136,7 @@ def _records(path: str | Path, notes: list[str]) -> Iterator[tuple[int, dict[str
     for line, value in records:
         if isinstance(value, RowError):
             raise value
-        yield line, {name.strip().casefold(): one for name, one in value.items()}
+        yield line, value
     notes += [f"{path}: {note}" for note in records.notes()]
 
 
@@ -156,29 +152,45 @@ class _Draft:
     answers: dict[str, str] = field(default_factory=dict)
 
 
-def _merged(records: Iterable[tuple[int, dict[str, Any]]], path: str | Path, notes: list[str]) -> list[Entry]:
+def _merged(rows: Sequence[Row], path: str | Path, notes: list[str]) -> list[Entry]:
     drafts: dict[str, _Draft] = {}
     by_answer: dict[str, str] = {}
-    ignored: dict[str, int] = {}
-    for line, value in records:
-        for name in value.keys() - _KNOWN - {""}:
-            ignored[name] = ignored.get(name, 0) + 1
-        groups = {
-            "questions": _forms(value, _QUESTION, path, line),
-            "paraphrases": _forms(value, _PHRASINGS, path, line),
-            "test": _forms(value, _TEST, path, line),
-        }
-        answers = _answers(value, groups, path, line)
-        name = _identity(value, path, line)
+    if passed := sum(not row.accepted for row in rows):
+        notes.append(message("apps.not_accepted", path=path, count=passed))
+        rows = [row for row in rows if row.accepted]
+    _name_languages(rows)
+    for row in rows:
+        name = row.id
         if not name:
-            key = "\n".join(plain(text) for _, text in sorted(answers.items()))
-            fresh = f"line-{line}" if f"line-{line}" not in drafts else f"line-{line}-{len(drafts) + 1}"
-            name = by_answer.setdefault(key, fresh) if key else _above(drafts, path, line)
-        draft = drafts.setdefault(name, _Draft(name, line))
-        _add(draft, groups, answers, path, line)
+            key = "\n".join(plain(text) for _, text in sorted(row.answers))
+            fresh = f"line-{row.line}" if f"line-{row.line}" not in drafts else f"line-{row.line}-{len(drafts) + 1}"
+            name = by_answer.setdefault(key, fresh) if key else _above(drafts, path, row.line)
+        _add(drafts.setdefault(name, _Draft(name, row.line)), row, path)
     entries = [_entry(draft, path) for draft in drafts.values()]
+    ignored = Counter(name for row in rows for name in row.unused)
     notes += [f"{path}: field {name!r} of {count:,} rows is not used" for name, count in sorted(ignored.items())]
+    foreign = [entry for entry in entries if set(entry.questions) - set(entry.answers)]
+    if foreign:
+        shown = ", ".join(f"{entry.id} (line {entry.line})" for entry in foreign[:SHOWN])
+        notes.append(message("apps.answered_elsewhere", path=path, count=len(foreign), shown=shown))
     return entries
+
+
+def _name_languages(rows: Sequence[Row]) -> None:
+    """Give every text that was put under no language the one it is in; an answer that of its row's questions, where it can be."""
+    groups = [texts for row in rows for texts in (row.questions, row.paraphrases, row.test)]
+    open_texts = [text for texts in (*groups, *(row.answers for row in rows)) for of, text in texts if not of]
+    main = main_language(open_texts)
+    named = tuple(dict.fromkeys([main, *(of for texts in groups for of, _ in texts if of)]))
+    for texts in groups:
+        texts[:] = [(of or language_among(text, named), text) for of, text in texts]
+    for row in rows:
+        asked = list(dict.fromkeys(language for language, _ in row.asked))
+        row.answers = [
+            (language, text)
+            for of, text in row.answers
+            for language in ([of] if of else asked or [language_among(text, named)])
+        ]
 
 
 def _above(drafts: Mapping[str, _Draft], path: str | Path, line: int) -> str:
@@ -188,23 +200,21 @@ def _above(drafts: Mapping[str, _Draft], path: str | Path, line: int) -> str:
     return next(reversed(list(drafts)))  # a table that writes an answer once, before several ways to ask
 
 
-def _add(
-    draft: _Draft, groups: dict[str, dict[str, list[str]]], answers: dict[str, str], path: str | Path, line: int
-) -> None:
-    for language, text in answers.items():
+def _add(draft: _Draft, row: Row, path: str | Path) -> None:
+    for language, text in row.answers:
         before = draft.answers.setdefault(language, text)
         if plain(before) != plain(text):
             raise RowError(
                 message("apps.entry_another", id=draft.id, line=draft.line),
                 file=path,
-                line=line,
+                line=row.line,
                 field="answer",
                 found=text,
                 hint=message("apps.give_two"),
             )
-    for group, forms in groups.items():
-        for language, texts in forms.items():
-            draft.groups[group].setdefault(language, []).extend(texts)
+    for group in draft.groups:
+        for language, text in getattr(row, group):
+            draft.groups[group].setdefault(language, []).append(text)
 
 
 def _entry(draft: _Draft, path: str | Path) -> Entry:
@@ -219,20 +229,7 @@ def _entry(draft: _Draft, path: str | Path) -> Entry:
         raise RowError(
             message("apps.needs_answer"), file=path, line=draft.line, field="answer", found=message("apps.nothing")
         )
-    for language in groups["questions"]:
-        if language not in draft.answers:
-            raise RowError(
-                message("apps.questions_answer", language=language),
-                file=path,
-                line=draft.line,
-                field=f"answer.{language}",
-                found=message("apps.nothing"),
-                hint=message("apps.give_answer"),
-            )
-    kept = {
-        group: {language: tuple(texts) for language in LANGUAGES if (texts := forms.get(language))}
-        for group, forms in groups.items()
-    }
+    kept = {group: {of: tuple(texts) for of, texts in forms.items()} for group, forms in groups.items()}
     return Entry(draft.id, kept["questions"], kept["paraphrases"], kept["test"], draft.answers, draft.line)
 
 
@@ -305,87 +302,13 @@ def _texts(entry: Entry) -> Iterator[str]:
             yield from texts
 
 
-def _identity(value: dict[str, Any], path: str | Path, line: int) -> str:
-    found = _first(value, _ID)
-    if found is None or (isinstance(found, str) and not found.strip()):
-        return ""
-    if isinstance(found, bool) or not isinstance(found, str | int):
-        allowed = message("apps.text_whole")
-        raise RowError(message("apps.needs_name"), file=path, line=line, field="id", found=found, allowed=allowed)
-    return str(found).strip()
-
-
-def _answers(
-    value: dict[str, Any], groups: Mapping[str, dict[str, list[str]]], path: str | Path, line: int
-) -> dict[str, str]:
-    found = _first(value, _ANSWER)
-    if isinstance(found, Mapping):
-        return {
-            _language(name, "answer", path, line): _string(text, f"answer.{name}", path, line)
-            for name, text in found.items()
-            if text is not None and text != ""
-        }
-    if found is None or (isinstance(found, str) and not found.strip()):
-        return {}
-    text = _string(found, "answer", path, line)
-    languages = {language for forms in groups.values() for language in forms} or {language_of(text)}
-    return {language: text for language in LANGUAGES if language in languages}
-
-
-def _forms(value: dict[str, Any], names: tuple[str, ...], path: str | Path, line: int) -> dict[str, list[str]]:
-    """Return texts by language, from a text, a list of texts, or either of them by language."""
-    forms: dict[str, list[str]] = {}
-    for name in names:
-        found = value.get(name)
-        if isinstance(found, Mapping):
-            for key, texts in found.items():
-                language = _language(key, name, path, line)
-                forms.setdefault(language, []).extend(_list(texts, f"{name}.{key}", path, line))
-        else:
-            for text in _list(found, name, path, line):
-                for one in _APART.split(text):
-                    if one:
-                        forms.setdefault(language_of(one), []).append(one)
-    return forms
-
-
-def _list(found: object, field: str, path: str | Path, line: int) -> list[str]:
-    if found is None or found == "":
-        return []
-    if isinstance(found, str):
-        found = [found]
-    if not isinstance(found, list):
-        raise RowError(message("apps.needs_text"), file=path, line=line, field=field, found=found)
-    return [_string(text, field, path, line).strip() for text in found]
-
-
-def _language(name: object, field: str, path: str | Path, line: int) -> str:
-    key = str(name).casefold().replace("_", "-").split("-")[0]
-    language = {"cn": "zh", "chinese": "zh", "中文": "zh", "english": "en", "英文": "en"}.get(key, key)
-    if language not in LANGUAGES:
-        raise RowError(
-            message("apps.unknown_language"), file=path, line=line, field=field, found=name, allowed=LANGUAGES
-        )
-    return language
-
-
-def _outside(value: dict[str, Any], path: str | Path, line: int) -> Outside:
-    text = _string(_first(value, ("text", *_QUESTION)), "text", path, line).strip()
-    language = value.get("language") or language_of(text)
-    split = value.get("split") or "calibrate"
+def _outside(value: Mapping[str, Any], path: str | Path, line: int) -> Outside:
+    fields = {name.strip().casefold(): one for name, one in value.items()}
+    asked = next((one for name, one in fields.items() if (role := role_of(name)) and role[0] == "questions"), None)
+    text = string(fields.get("text") or asked, "text", path, line).strip()
+    language, split = fields.get("language"), fields.get("split") or "calibrate"
     if split not in ("calibrate", "test"):
         raise RowError(
             message("apps.allowed"), file=path, line=line, field="split", found=split, allowed=("calibrate", "test")
         )
-    return Outside(text, _language(language, "language", path, line), split)
-
-
-def _first(value: Mapping[str, Any], names: tuple[str, ...]) -> Any:
-    return next((value[name] for name in names if value.get(name) is not None), None)
-
-
-def _string(value: object, field: str, path: str | Path, line: int) -> str:
-    if not isinstance(value, str) or not value.strip():
-        found = message("apps.nothing") if value is None else value
-        raise RowError(message("apps.needs_text_2"), file=path, line=line, field=field, found=found)
-    return value
+    return Outside(text, language_named(language, "language", path, line) if language else language_of(text), split)

@@ -22,6 +22,8 @@ Kind = Literal["question", "paraphrase", "answer", "outside"]
 RIDGE = 1.0
 NEARNESS = 0.5
 """Weight of the closest phrasing and the answer. It and `RIDGE` were chosen by leaving known paraphrases out, not by the test."""
+ENOUGH, LEAN = 30, 5
+"""Texts of a language that are a centre of their own; of fewer, how many texts of other languages stand beside them."""
 NO_RIVAL = -0.3
 """Score of a second entry below which it is no rival; so much a list of one entry has in its favour."""
 
@@ -82,13 +84,19 @@ class Matcher:
         self._marks = _entry_symbols(self.known, self.count)
 
     def centre(self, answer: bool, language: str) -> np.ndarray:
-        """Return the mean of all questions, or answers, of a language."""
+        """Return the mean of all questions, or answers, of a language; of one it knows nothing in, that of all of them."""
         found = self._centres.get((answer, language))
-        return found if found is not None else next(iter(self._centres.values()))
+        return found if found is not None else self._centres[answer, ""]
 
-    def facts(self, texts: Sequence[str], vectors: np.ndarray) -> Facts:
-        """Return the facts of questions with embeddings [questions, width]."""
-        languages = [language_of(text) for text in texts]
+    def facts(self, texts: Sequence[str], vectors: np.ndarray, languages: Sequence[str] | None = None) -> Facts:
+        """Return the facts of questions with embeddings [questions, width].
+
+        Args:
+            texts: the questions.
+            vectors: their embeddings.
+            languages: the language of each; Chinese or English by their script where not given.
+        """
+        languages = languages or [language_of(text) for text in texts]
         rows = unit(np.asarray(vectors, dtype=np.float64) - np.array([self.centre(False, one) for one in languages]))
         other = np.zeros((len(texts), self.count), dtype=bool)
         for row, text in enumerate(texts):
@@ -133,6 +141,8 @@ class Matcher:
         outside = np.full(len(scores), -1.0)
         for language in set(languages):
             mine, theirs = languages == language, (self.groups == 2) & (self.languages == language)
+            if not theirs.any():
+                theirs = self.groups == 2
             if theirs.any():
                 outside[mine] = near[np.ix_(mine, theirs)].max(axis=1)
         return Facts(
@@ -176,10 +186,21 @@ def _group(text: Known) -> int:
 
 
 def _centres(known: Sequence[Known], vectors: np.ndarray) -> dict[tuple[bool, str], np.ndarray]:
+    """Return the mean of the questions and of the answers of each language, and of all, as language "".
+
+    A language with few texts leans on all of them as on `LEAN` of its own: one text is no centre of anything.
+    """
     places: dict[tuple[bool, str], list[int]] = {}
     for at, text in enumerate(known):
         places.setdefault((text.kind == "answer", text.language), []).append(at)
-    return {key: vectors[rows].mean(axis=0) for key, rows in places.items()}
+        places.setdefault((text.kind == "answer", ""), []).append(at)
+    means = {key: vectors[rows].mean(axis=0) for key, rows in places.items()}
+    return {
+        key: mean
+        if len(places[key]) >= ENOUGH
+        else (len(places[key]) * mean + LEAN * means[key[0], ""]) / (len(places[key]) + LEAN)
+        for key, mean in means.items()
+    }
 
 
 def _entry_symbols(known: Sequence[Known], count: int) -> list[tuple[frozenset[str], frozenset[str]]]:

@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, Field
 
@@ -31,6 +31,10 @@ SMALL_TALK = "small talk"
 """Segment of requests that greet, thank or take leave: counted apart, for they ask for nothing."""
 
 
+LanguageCode = Annotated[str, Field(pattern="^[a-z]{0,3}$")]
+"""ISO 639 code of a language, such as zh, en or de."""
+
+
 class Ask(Body):
     """POST /ask."""
 
@@ -46,7 +50,8 @@ class Choose(Body):
     """POST /choose: which of the offered entries was meant; null for none of them."""
 
     entry: Name | None
-    language: Literal["zh", "en"] = "zh"
+    language: LanguageCode = ""
+    """Of the reply; that of the list where not given."""
     user: Name = ""
     about: Name = ""
     """Id of the request that asked back."""
@@ -56,7 +61,8 @@ class Choose(Body):
 class Entries(BaseModel):
     """GET /entries."""
 
-    language: Literal["zh", "en"] = "zh"
+    language: LanguageCode = ""
+    """Of the titles and answers; an entry without it gives what it has."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +137,7 @@ class Support:
     async def choose(self, context: RequestContext, entry: str | None, language: str, about: str = "") -> Reply:
         """Return the answer of the entry the asker chose among those offered, or hand over where none was meant."""
         desk = self._ready()
-        usage = context.usage
+        usage, language = context.usage, language or self.faq.languages[0]
         usage.segment, usage.subject = language, about
         reply = desk.answer(entry, language) if entry is not None else desk.handover(language)
         if entry is not None:

@@ -1,0 +1,95 @@
+"""The languages of a list and of who asks: any, by their codes; what the desk itself says is written in some of them.
+
+A list's languages are those it names (`questions: {"de": ...}`, a column question_de, a column language) and else those of its
+texts: by script where one language uses it, by a classifier over all of its other texts together, for one question is too short.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+
+from noria.text.language import language_of as by_script
+
+ORIENTAL = ("zh", "ja", "ko")
+"""Told by their script alone."""
+_KANA = re.compile("[\u3040-\u30ff]")
+_HAN = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]")
+_LETTER = re.compile(r"[^\W\d_]")
+_CODE = re.compile(r"[a-z]{2,3}")
+_CLEAR = 15.0
+"""Nats by which a classifier must prefer another language to English: three or four words' worth."""
+NAMES = {
+    "cn": "zh", "chs": "zh", "cht": "zh", "chinese": "zh", "中文": "zh", "汉语": "zh", "简体": "zh", "繁体": "zh", "繁體": "zh",
+    "简体中文": "zh", "繁体中文": "zh", "eng": "en", "english": "en", "英文": "en", "英语": "en", "jp": "ja", "japanese": "ja",
+    "日文": "ja", "日语": "ja", "日本語": "ja", "kr": "ko", "korean": "ko", "韩文": "ko", "韩语": "ko", "german": "de", "deutsch": "de",
+    "德文": "de", "德语": "de", "french": "fr", "français": "fr", "法文": "fr", "法语": "fr", "spanish": "es", "español": "es",
+    "西班牙文": "es", "西班牙语": "es", "italian": "it", "italiano": "it", "portuguese": "pt", "português": "pt", "葡萄牙语": "pt",
+    "russian": "ru", "русский": "ru", "俄文": "ru", "俄语": "ru", "arabic": "ar", "阿拉伯语": "ar", "thai": "th", "泰语": "th",
+    "vietnamese": "vi", "越南语": "vi", "indonesian": "id", "印尼语": "id", "dutch": "nl", "polish": "pl", "turkish": "tr", "hindi": "hi",
+}  # fmt: skip
+
+
+def code_of(name: object) -> str:
+    """Return the code of a language's name, code or locale; "" where it is none.
+
+    >>> code_of("zh-Hant"), code_of("中文"), code_of("Deutsch"), code_of("pt_BR"), code_of("answer")
+    ('zh', 'zh', 'de', 'pt', '')
+    """
+    key = str(name).strip().casefold()
+    if key in NAMES:
+        return NAMES[key]
+    first = re.split(r"[-_]", key)[0]
+    first = NAMES.get(first, first)
+    return first if _CODE.fullmatch(first) else ""
+
+
+def main_language(texts: Iterable[str]) -> str:
+    """Return the language of a list's texts that are not told by their script: English unless another is clear.
+
+    >>> main_language(["Wie kann ich die Ware zurückgeben?", "Wo ist meine Bestellung?"]), main_language(["OK", "怎么退货？"])
+    ('de', 'en')
+    """
+    joined = "\n".join(text for text in texts if not _HAN.search(text) and by_script(text) not in (*ORIENTAL, ""))[
+        :8_000
+    ]
+    if sum(map(str.isalpha, joined)) < 20:
+        return "en"
+    ranked = _ranked(joined)
+    best = max(ranked, key=ranked.__getitem__)
+    return best if best not in ORIENTAL and ranked[best] > ranked["en"] + _CLEAR else "en"
+
+
+def language_among(text: str, known: Sequence[str]) -> str:
+    """Return the language of what someone asks a list in such languages; a text without a letter has the list's first.
+
+    >>> language_among("怎么退货", ["de"]), language_among("Wo ist meine Bestellung?", ["de"]), language_among("12 ?", ["zh", "en"])
+    ('zh', 'de', 'zh')
+    """
+    if not _LETTER.search(text):
+        return known[0] if known else "en"
+    if _KANA.search(text):
+        return "ja"
+    if _HAN.search(text):
+        return "ja" if "ja" in known and "zh" not in known else "zh"
+    if by_script(text) == "ko":
+        return "ko"
+    among = [one for one in known if one not in ORIENTAL]
+    if not set(among) - {"en"}:
+        return "en"
+    ranked = _ranked(text)
+    return max({*among, "en"}, key=lambda one: (ranked.get(one, float("-inf")), one == among[0]))
+
+
+def phrase_language(asked: str, known: Sequence[str], written: Mapping[str, object]) -> str:
+    """Return the language the desk speaks in: the asker's where its phrases are written in it, else the list's, else English."""
+    return next((one for one in (asked, *known) if one in written), "en")
+
+
+@lru_cache(maxsize=1 << 12)
+def _ranked(text: str) -> dict[str, float]:
+    """Return the log probability of each language the classifier knows."""
+    import py3langid
+
+    return dict(py3langid.rank(text))
