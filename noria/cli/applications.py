@@ -86,6 +86,7 @@ def recommend(
 
 
 def serve_application(models: Sequence[Path], application: App, settings: ServerSettings) -> int:
+    """Serve models with one application until Ctrl-C or SIGTERM; return the exit code."""
     import signal
 
     from noria.api.serving import print_address

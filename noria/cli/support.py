@@ -72,8 +72,8 @@ def support(
 
 
 async def _answer(application: Any, model: Path, ask: Sequence[str], judge: bool) -> None:
-    from noria.apps.support.desk import judge as judged
-    from noria.apps.support.desk import open_desk
+    from noria.apps.support.judging import judge as judged
+    from noria.apps.support.opening import open_desk
     from noria.infer.brought import model_folder
     from noria.infer.choose import open_engine
 

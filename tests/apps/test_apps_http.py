@@ -131,14 +131,11 @@ def test_a_handover_is_an_event_about_its_request(web: httpx.Client, lake: Path)
 
 
 def test_support_goes_on_after_asking_back(apps_server: Running, web: httpx.Client, lake: Path) -> None:
-    from noria.apps.support.desk import Choice, Reply
-    from noria.apps.support.routes import AskedBack
+    from noria.apps.support.conversation import Conversation
 
     support = next(app for app in apps_server.state.apps if isinstance(app, Support))
     tenant = apps_server.key.split("_")[1]
-    support._open[(tenant, "talk")] = AskedBack(
-        Reply("confirm", "en", "", 0.5, choices=(Choice("port", "Which port?"), Choice("bind", "Who can reach it?")))
-    )
+    support._conversations[(tenant, "talk")] = Conversation(language="en", offered=("port", "bind"))
     second = web.post("/support/ask", json={"question": "2", "conversation": "talk"}).json()
     assert (second["action"], second["entry"], second["language"]) == ("answer", "bind", "en")
     chosen = web.post("/support/choose", json={"entry": "key", "language": "zh", "about": second["id"]}).json()
@@ -160,19 +157,17 @@ def test_courtesies_cost_no_person_and_are_counted_apart(web: httpx.Client, lake
 
 
 def test_who_is_asked_back_may_thank_and_miss_once(apps_server: Running, web: httpx.Client) -> None:
-    from noria.apps.support.desk import Choice, Reply
-    from noria.apps.support.routes import AskedBack
+    from noria.apps.support.conversation import Conversation
 
     support = next(app for app in apps_server.state.apps if isinstance(app, Support))
     place = (apps_server.key.split("_")[1], "slow talk")
-    offered = (Choice("port", "Which port?"), Choice("bind", "Who can reach it?"))
-    support._open[place] = AskedBack(Reply("confirm", "en", "", 0.5, choices=offered))
+    support._conversations[place] = Conversation(language="en", offered=("port", "bind"))
     said = [
         web.post("/support/ask", json={"question": text, "conversation": "slow talk"}).json()["action"]
         for text in ("谢谢", "7", "第九个")
     ]
     assert said == ["courtesy", "confirm", "handover"]
-    assert place not in support._open
+    assert not support._conversations[place].offered
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,14 @@ import numpy as np
 import pytest
 
 from noria.apps.support.certainty import fit_logistic, reference_texts
+from noria.apps.support.conversation import Conversation
 from noria.apps.support.courtesies import question_in
-from noria.apps.support.desk import Choice, Costs, Desk, Reply, figures_of, judge, known_texts, open_desk
+from noria.apps.support.desk import Desk, form
 from noria.apps.support.faq import Faq, read_faq
+from noria.apps.support.judging import figures_of, judge
 from noria.apps.support.matching import Known, Matcher
+from noria.apps.support.opening import known_texts, open_desk
+from noria.apps.support.replies import Choice, Costs, Reply
 from noria.core.errors import InputError
 
 
@@ -77,11 +81,11 @@ def test_a_known_question_is_answered_in_its_language(desk: Desk, question: str,
 
 
 def test_every_known_question_is_answered_at_once(desk: Desk) -> None:
-    vector = np.zeros(len(asyncio.run(by_letters(desk.faq)(["x"]))[0]))
     for entry in desk.faq.entries:
         for texts in (*entry.questions.values(), *entry.paraphrases.values()):
             for text in texts:
-                reply = desk.reply(text.upper().rstrip("？?") + " !", vector)
+                reply = desk.at_once(text.upper().rstrip("？?") + " !")
+                assert reply is not None
                 assert (reply.action, reply.entry, reply.confidence) == ("answer", entry.id, 1.0)
 
 
@@ -96,23 +100,25 @@ def test_questions_outside_get_less_confidence_than_questions_inside(desk: Desk)
     outside = [row.text for row in desk.faq.outside if row.split == "test"]
 
     def confidence(texts: list[str]) -> float:
-        vectors = asyncio.run(embed(texts))
+        vectors = asyncio.run(embed([form(text) for text in texts]))
         return float(
-            np.mean([desk.reply(text, vector).confidence for text, vector in zip(texts, vectors, strict=True)])
+            np.mean([match.confidence for match in desk.matches([question_in(text) for text in texts], vectors)])
         )
 
     assert confidence(outside) < confidence(inside) - 0.1
 
 
 def test_asked_back_the_asker_may_say_yes_a_number_no_or_something_else(desk: Desk) -> None:
-    entries = desk.faq.entries[:3]
-    choices = tuple(Choice(entry.id, entry.questions["en"][0]) for entry in entries)
-    before = Reply("confirm", "en", "Did you mean ...", 0.5, choices=choices)
-    assert desk.go_on(before, "Yes!").entry == entries[0].id  # type: ignore[union-attr]
-    assert desk.go_on(before, " 2 ").entry == entries[1].id  # type: ignore[union-attr]
-    assert desk.go_on(before, "no").action == "handover"  # type: ignore[union-attr]
-    assert desk.go_on(before, "都不是").action == "handover"  # type: ignore[union-attr]
-    assert desk.go_on(before, "How do I start a demo?") == "How do I start a demo?"
+    entries = [entry.id for entry in desk.faq.entries[:3]]
+    before = Conversation(question="?", language="en", offered=tuple(entries))
+
+    def said(text: str) -> Reply:
+        return asyncio.run(desk.turn(text, by_letters(desk.faq), before))[0]
+
+    assert said("Yes!").entry == entries[0]
+    assert said(" 2 ").entry == entries[1]
+    assert said("no").action == said("都不是").action == "handover"
+    assert said("How do I install Noria?").entry == "install"
 
 
 def test_an_unknown_entry_is_refused(desk: Desk) -> None:
@@ -198,7 +204,10 @@ def test_leaving_out_in_closed_form_is_leaving_out() -> None:
         ('{"question": "a", "answer": "b"}\nnonsense', "line 2: not JSON"),
         ('{"id": "a"}', "needs a question"),
         ('{"question": "a"}', "needs an answer"),
-        ('{"id": "a", "answer": {"zh": "好", "klingon?": "bon"}, "questions": {"zh": ["问"]}}', "unknown language.*klingon"),
+        (
+            '{"id": "a", "answer": {"zh": "好", "klingon?": "bon"}, "questions": {"zh": ["问"]}}',
+            "unknown language.*klingon",
+        ),
         ('{"id": "a", "answer": "好", "questions": {"zh": 3}}', "a text or a list of texts"),
     ],
 )

@@ -53,7 +53,9 @@ def sheet(path: Path, rows: list[list[str]]) -> Path:
             "xl/_rels/workbook.xml.rels",
             f'<Relationships xmlns="{relations}"><Relationship Id="r1" Type="{office}/worksheet" Target="worksheets/sheet1.xml"/></Relationships>',
         )
-        book.writestr("xl/worksheets/sheet1.xml", f'<worksheet xmlns="{main}"><sheetData>{cells}</sheetData></worksheet>')
+        book.writestr(
+            "xl/worksheets/sheet1.xml", f'<worksheet xmlns="{main}"><sheetData>{cells}</sheetData></worksheet>'
+        )
     return path
 
 
@@ -109,11 +111,16 @@ def test_a_list_is_the_same_in_every_file_and_layout(tmp_path: Path, form: str, 
         ),
         ([{"question": "返品できますか？", "answer": "7日以内に返品できます。"}], ("ja",)),
         ([{"question": "반품할 수 있나요?", "answer": "7일 이내에 가능합니다."}], ("ko",)),
-        ([{"question_fr": "Prix ?", "answer_fr": "10 euros", "question_en": "Price?", "answer_en": "10 euros"}], ("fr", "en")),
+        (
+            [{"question_fr": "Prix ?", "answer_fr": "10 euros", "question_en": "Price?", "answer_en": "10 euros"}],
+            ("fr", "en"),
+        ),
         ([{"question": "Preis?", "answer": "10", "language": "German"}], ("de",)),
     ],
 )
-def test_any_language_or_several_is_enough(tmp_path: Path, rows: list[dict[str, str]], languages: tuple[str, ...]) -> None:
+def test_any_language_or_several_is_enough(
+    tmp_path: Path, rows: list[dict[str, str]], languages: tuple[str, ...]
+) -> None:
     file = tmp_path / "faq.json"
     file.write_text(json.dumps(rows), encoding="utf-8")
     faq = read_faq(file)
@@ -123,7 +130,9 @@ def test_any_language_or_several_is_enough(tmp_path: Path, rows: list[dict[str, 
 
 def test_an_entry_without_an_answer_in_a_language_gives_another_and_says_so(tmp_path: Path) -> None:
     file = tmp_path / "faq.json"
-    file.write_text('[{"id": "a", "questions": {"zh": ["价格"], "en": ["price"]}, "answer": {"en": "10"}}]', encoding="utf-8")
+    file.write_text(
+        '[{"id": "a", "questions": {"zh": ["价格"], "en": ["price"]}, "answer": {"en": "10"}}]', encoding="utf-8"
+    )
     faq = read_faq(file)
     assert faq.entries[0].answer("zh") == "10"
     assert any("a (line 1)" in note for note in faq.notes)

@@ -12,10 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from noria.apps.support.conversation import Conversation
 from noria.apps.support.courtesies import chosen, courtesy, question_in, wants_person
-from noria.apps.support.desk import Choice, Desk, Reply, open_desk
+from noria.apps.support.desk import Desk
 from noria.apps.support.faq import BUNDLED_OUTSIDE, Faq, read_faq
+from noria.apps.support.opening import open_desk
 from noria.apps.support.plain import language_of, plain, symbols
+from noria.apps.support.replies import Reply
 from noria.core.errors import InputError, NoriaError
 
 CASES = Path(__file__).parent / "inputs" / "ship-grow"
@@ -490,13 +493,17 @@ def test_which_of_the_offered_questions_was_meant(text: str, meant: int | str | 
 
 def test_asked_back_twice_and_still_unclear_a_person_comes(embed: Embed) -> None:
     desk = desk_of(read_faq(CASES / "faq-zh-only.jsonl"), embed)
-    before = Reply("confirm", "zh", "", 0.5, choices=(Choice("a", "怎么退款"), Choice("b", "怎么发货")))
-    again = desk.go_on(before, "9")
-    assert isinstance(again, Reply)
-    assert (again.action, again.choices) == ("confirm", before.choices)
-    assert "1 到 2" in again.text
-    assert desk.go_on(again, "9", again=True).action == "handover"  # type: ignore[union-attr]
-    assert desk.go_on(before, "第二个").entry == "b"  # type: ignore[union-attr]
+    offered = tuple(entry.id for entry in desk.faq.entries[:2])
+    start = Conversation(question="?", language="zh", offered=offered)
+
+    def said(text: str, before: Conversation) -> tuple[Reply, Conversation]:
+        return asyncio.run(desk.turn(text, embed, before))  # type: ignore[arg-type]
+
+    reply, after = said("9", start)
+    assert (reply.action, tuple(choice.entry for choice in reply.choices)) == ("confirm", offered)
+    assert "1 到 2" in reply.text
+    assert said("9", after)[0].action == "handover"
+    assert said("第二个", start)[0].entry == offered[1]
 
 
 # Answers

@@ -36,11 +36,31 @@ _ROLES: dict[Role, str] = {
 }
 _COLUMNS: dict[str, Role] = {name: role for role, names in _ROLES.items() for name in names.split()}
 # Not `id` and `no`: question_id and question_no are numbers, in no language.
-_SUFFIXES = set(NAMES) | set(
-    "zh en ja ko de fr es it pt ru ar th vi nl pl tr hi sv cs el uk he fa ms da fi hu ro".split()
-)
+_SUFFIXES = {*NAMES, *re.findall("..", "zhenjakodefresitptruarthvinlpltrhisvcselukhefamsdafihuro")}
 _APART = re.compile(r"\s*(?:[\r\n]+|\|\||[|｜])\s*")
-_YES = frozenset("yes y true t 1 x ok accept accepted approved 是 采纳 接受 通过 已采纳 √ ✓ ✔ 对".split())
+_YES = frozenset(
+    [
+        "yes",
+        "y",
+        "true",
+        "t",
+        "1",
+        "x",
+        "ok",
+        "accept",
+        "accepted",
+        "approved",
+        "是",
+        "采纳",
+        "接受",
+        "通过",
+        "已采纳",
+        "√",
+        "✓",
+        "✔",
+        "对",
+    ]
+)
 
 
 @dataclass

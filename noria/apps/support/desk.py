@@ -1,32 +1,35 @@
 """The desk: replies to what someone asks, or asks them back, by calibrated confidence; it knows nothing of HTTP or models.
 
-desk = await open_desk(read_faq(), embed)        # embed: texts -> embeddings
-reply = await desk.ask("怎么安装？", embed)        # Reply(action="answer", language="zh", text="...")
+desk = await open_desk(read_faq(), embed)                       # embed: texts -> embeddings
+reply = await desk.ask("怎么安装？", embed)                       # Reply(action="answer", language="zh", text="...")
+reply, conversation = await desk.turn("那多少钱？", embed, conversation)
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from noria.apps.embedding import Embed
 from noria.core.errors import InputError
-from noria.core.figure import Figure, proportion
 from noria.core.messages import message
 
-from .certainty import ALTERNATIVES, Certainty, certainties, confused, reference_language, reference_texts
+from . import conversation as shapes
+from .certainty import ALTERNATIVES, Certainty, reference_language
+from .conversation import START, Conversation
 from .courtesies import Courtesy, chosen, courtesy, question_in, wants_person
-from .faq import SHOWN, Entry, Faq, read_faq
+from .faq import Faq
 from .languages import language_among, phrase_language
-from .matching import Kind, Known, Matcher, unit
-from .phrases import PHRASES
-from .plain import plain, tokens
+from .matching import Matcher
+from .parts import clauses
+from .pinyin import meant
+from .plain import plain, simplified
+from .replies import PHRASES, Choice, Costs, Match, Reply, listed, tidy
+from .several import Spans, questions
 
-Action = Literal["answer", "confirm", "handover", "courtesy"]
 # An answer that begins so says yes or no to its own question; to one asked the other way round it would say the opposite.
 _YES_OR_NO = re.compile(
     r"(?:(?:yes|no|nope|yeah|sure|certainly|of course|never|always|not (?:yet|really|at all)|absolutely)(?: (?:you (?:can|cannot|can't|must|need not|do|don't)|"
@@ -35,59 +38,6 @@ _YES_OR_NO = re.compile(
     r"\s*(?:[,.;:!，。；：！—]|$)",
     re.I,
 )
-
-
-@dataclass(frozen=True)
-class Costs:
-    """What each outcome costs, in units of one question asked back. They decide when to answer."""
-
-    wrong: float = 10.0
-    """A wrong answer given."""
-    person: float = 3.0
-    """A person's time."""
-    confirm: float = 1.0
-    """The asker's time, asked back."""
-
-    def action(self, confidence: float, offered: float | None = None) -> Action:
-        """Return the cheapest action.
-
-        Answering costs (1 - p) wrong; asking back costs confirm + (1 - q) person; handing over costs person.
-
-        Args:
-            confidence: p, the probability that the first match is meant.
-            offered: q, that one of those is meant that asking back would offer; p where not given.
-        """
-        missing = 1 - (confidence if offered is None else offered)
-        costs: dict[Action, float] = {
-            "answer": (1 - confidence) * self.wrong,
-            "confirm": self.confirm + missing * self.person,
-            "handover": self.person,
-        }
-        return min(costs, key=lambda action: costs[action])
-
-
-@dataclass(frozen=True)
-class Choice:
-    """One entry offered to the asker."""
-
-    entry: str
-    question: str
-
-
-@dataclass(frozen=True)
-class Reply:
-    """What the desk says."""
-
-    action: Action
-    language: str
-    text: str
-    """What to show the asker."""
-    confidence: float
-    """Calibrated probability that the first choice is what was meant."""
-    entry: str = ""
-    """Id of the entry that was answered; empty else."""
-    choices: tuple[Choice, ...] = ()
-    """The entries it may have meant, likeliest first."""
 
 
 class Desk:
@@ -119,9 +69,38 @@ class Desk:
         self._tight = _tight(self._known)
 
     async def ask(self, text: str, embed: Embed) -> Reply:
-        """Return the reply to what someone says, embedding it where that is needed."""
-        known = self.at_once(text)
-        return known if known is not None else self.reply(text, (await embed([question_in(text)]))[0])
+        """Return the reply to what someone says without a word before it, embedding it where that is needed."""
+        return (await self.turn(text, embed))[0]
+
+    async def turn(self, text: str, embed: Embed, before: Conversation = START) -> tuple[Reply, Conversation]:
+        """Return the reply to a message, and what is remembered for the next one of its conversation.
+
+        Args:
+            text: the message.
+            embed: texts -> embeddings.
+            before: what the conversation remembers; nothing at its beginning.
+        """
+        language = self._language(text)
+        if (reply := self._in_language(text, before)) is not None:
+            return reply, replace(before, language=reply.language)
+        refused = ""
+        if before.offered:
+            went = self._chosen(text, before)
+            if isinstance(went, Reply):
+                return went, self._after(before, text, went)
+            text = went
+        elif before.question and (said := shapes.correction(text)) is not None:
+            if not said:
+                reply = self._not_that(before, language)
+                return reply, replace(self._after(before, before.question, reply), corrected=before.corrected + 1)
+            text, refused = said, before.entry
+        reply = self.at_once(text)
+        if reply is None and shapes.abuse(text):
+            reply = Reply("handover", language, self.phrase(language, "abuse"), 0.0)
+        if reply is not None:
+            return self._watched(reply, text, before)
+        reply, asked = await self._matched(question_in(text), embed, before, refused)
+        return self._watched(reply, asked, before)
 
     def at_once(self, text: str) -> Reply | None:
         """Return the reply that needs no embedding: to a known question, a courtesy or a wish for a person; None else."""
@@ -136,25 +115,40 @@ class Desk:
             return Reply("handover", language, self.phrase(language, "person"), 0.0)
         return None
 
-    def reply(self, text: str, vector: np.ndarray) -> Reply:
-        """Return the reply to a text; `vector` [width] is the embedding of `question_in(text)`."""
-        known = self.at_once(text)
-        if known is not None:
-            return known
-        question = question_in(text)
-        language = self._language(question)
-        facts = self.matcher.facts([question], np.asarray(vector)[None, :], [language])
-        sure = self._sure.get(language) or self._sure[reference_language(language)]
-        confidence, offered = map(float, sure(facts)[0])
-        entries = [self.faq.entries[index] for index in facts.order[0][:ALTERNATIVES]]
-        action = self.costs.action(confidence, offered)
-        if action == "answer":
-            return self.answer(entries[0].id, language, confidence, asked=question)
-        if action == "handover":
+    def matches(self, texts: Sequence[str], vectors: np.ndarray, without: Collection[str] = ()) -> list[Match]:
+        """Return what each of several texts asks for.
+
+        Args:
+            texts: questions without the courtesies round them.
+            vectors: the embeddings of their `form`, [texts, width].
+            without: entries that are not meant.
+        """
+        languages = [self._language(text) for text in texts]
+        out = [at for at, entry in enumerate(self.faq.entries) if entry.id in without]
+        facts = self.matcher.facts([simplified(one) for one in texts], np.asarray(vectors), languages, without=out)
+        found = []
+        for row, (text, language) in enumerate(zip(texts, languages, strict=True)):
+            order = tuple(self.faq.entries[at].id for at in facts.order[row][:ALTERNATIVES] if at not in out)
+            if (known := self._entry(text)) and known not in without:
+                order = (known, *(one for one in order if one != known))[:ALTERNATIVES]
+                found.append(Match(text, language, 1.0, 1.0, order, known=True))
+                continue
+            sure = self._sure.get(language) or self._sure[reference_language(language)]
+            confidence, offered = map(float, sure(facts.at(row))[0])
+            found.append(Match(text, language, confidence, offered, order))
+        return found
+
+    def respond(self, match: Match) -> Reply:
+        """Return the reply to one question: its answer, a question back or a handover, by what they cost."""
+        language, confidence = match.language, match.confidence
+        action = "answer" if match.known else self.costs.action(confidence, match.offered, language)
+        if not match.entries or action == "handover":
             return self.handover(language, confidence)
-        return self._offer(
-            "confirm", tuple(Choice(one.id, one.title(language)) for one in entries), language, confidence
-        )
+        if action == "answer":
+            return replace(
+                self.answer(match.entries[0], language, confidence, asked=match.text), others=match.entries[1:]
+            )
+        return self._offer("confirm", self._choices(match.entries, language), language, confidence)
 
     def answer(self, entry: str, language: str, confidence: float = 1.0, asked: str = "") -> Reply:
         """Return the answer of an entry.
@@ -185,24 +179,147 @@ class Desk:
         """Return the reply to a greeting, thanks or a farewell."""
         return Reply("courtesy", language, self.phrase(language, kind), 1.0)
 
-    def go_on(self, before: Reply, text: str, *, again: bool = False) -> Reply | str:
-        """Return the reply to what the asker says after being asked back, or what they ask instead.
+    def phrase(self, language: str, name: str) -> str:
+        """Return what the desk itself says: in the asker's language where it is written in it, else in the list's."""
+        return PHRASES[phrase_language(language, self.faq.languages, PHRASES)][name]
 
-        Args:
-            before: the reply that asked back.
-            text: what the asker says.
-            again: they were asked a second time already; who then names none of the questions offered gets a person.
+    async def _matched(self, text: str, embed: Embed, before: Conversation, refused: str) -> tuple[Reply, str]:
+        """Return the reply to what a message asks by the matcher, and what it was taken to ask."""
+        if (spelled := meant(text, self._known)) is not None:
+            return self.answer(self._known[spelled], "zh", asked=spelled), text
+        without = {refused} - {""}
+
+        async def match(texts: Sequence[str]) -> list[Match]:
+            return self.matches(texts, await embed([form(one) for one in texts]), without)
+
+        if before.question and not refused and shapes.follows(text):
+            return await self._followed(text, match, before)
+        found = await questions(text, clauses(text), match, self.costs)
+        if len(found) == 1:
+            return self.respond(found[0]), text
+        return self._several(found), text
+
+    async def _followed(self, text: str, match: Spans, before: Conversation) -> tuple[Reply, str]:
+        """Return the reply to a message that leans on the one before it.
+
+        Alone it may say all; else it is read behind the last question. An answer is given only where both readings agree that
+        another entry is meant: what the last question makes likely by itself is asked back.
         """
+        joined = f"{before.question} {shapes.about(text)}"
+        alone, read = await match([text, joined])
+        if self.costs.action(alone.confidence, alone.offered, alone.language) == "answer" or alone.known:
+            return self.respond(alone), text
+        order = [one for one in dict.fromkeys((*read.entries, *alone.entries)) if one != before.entry]
+        agreed = [one for one in order if one in read.entries and one in alone.entries]
+        if not order:
+            return self.respond(alone), text
+        offered = max(alone.offered, read.offered)
+        first = read.entries[0]
+        if agreed and first == agreed[0] == alone.entries[0]:
+            return self.respond(replace(read, text=text, language=alone.language)), joined
+        confidence = min(alone.confidence, read.confidence)
+        language = alone.language
+        if self.costs.action(0.0, offered, language) == "handover":
+            return self.handover(language, confidence), joined
+        choices = [*agreed, *(one for one in order if one not in agreed)]
+        return self._offer("confirm", self._choices(choices[:ALTERNATIVES], language), language, confidence), joined
+
+    def _several(self, found: Sequence[Match]) -> Reply:
+        """Return one reply to several questions, each answered, offered or handed over."""
+        language = found[0].language
+        parts = [self.respond(one) for one in found]
+        lines, number = [], 1
+        for match, part in zip(found, parts, strict=True):
+            said = part.text
+            if part.action == "handover":
+                said = self.phrase(language, "unanswered")
+            elif part.action == "confirm":
+                said = self.phrase(language, "which").format(choices=listed(part.choices, number))
+                number += len(part.choices)
+            lines.append(tidy(self.phrase(language, "part").format(question=match.text.strip(" ?？。."), text=said)))
+        if number > 1:
+            lines.append(self.phrase(language, "number"))
+        actions = {part.action for part in parts}
+        return Reply(
+            "confirm" if "confirm" in actions else "handover" if "handover" in actions else "answer",
+            language,
+            "\n".join(lines),
+            min(part.confidence for part in parts),
+            next((part.entry for part in parts if part.entry), ""),
+            tuple(choice for part in parts if part.action == "confirm" or number == 1 for choice in part.choices),
+            tuple(parts),
+        )
+
+    def _chosen(self, text: str, before: Conversation) -> Reply | str:
+        """Return the reply to what the asker says after being asked back, or what they ask instead."""
+        language = before.language
         if (entry := self._entry(text)) is not None:
             return self.answer(entry, self._language(text), asked=text)
-        meant = chosen(text, [choice.question for choice in before.choices])
-        if isinstance(meant, int):
-            return self.answer(before.choices[meant].entry, before.language)
-        if meant == "none" or (meant == "unclear" and again):
-            return self.handover(before.language, before.confidence)
-        if meant == "unclear":
-            return self._offer("again", before.choices, before.language, before.confidence)
-        return text if meant is None else meant
+        choices = self._choices(before.offered, language)
+        if before.parts and (places := _places(text, len(choices))):
+            return self._answers([choices[at].entry for at in places], language)
+        went = chosen(text, [choice.question for choice in choices])
+        if isinstance(went, int):
+            return self.answer(choices[went].entry, language)
+        if went == "none" or (went == "unclear" and before.again):
+            return self.handover(language)
+        if went == "unclear":
+            return self._offer("again", choices, language, 0.0)
+        return text if went is None else went
+
+    def _answers(self, entries: Sequence[str], language: str) -> Reply:
+        """Return the answers of several entries as one reply."""
+        parts = tuple(self.answer(entry, language) for entry in dict.fromkeys(entries))
+        if len(parts) == 1:
+            return parts[0]
+        phrase = self.phrase(language, "part")
+        lines = [phrase.format(question=one.choices[0].question.strip(" ?？。."), text=one.text) for one in parts]
+        choices = tuple(choice for one in parts for choice in one.choices)
+        return Reply("answer", language, "\n".join(lines), 1.0, parts[0].entry, choices, parts)
+
+    def _in_language(self, text: str, before: Conversation) -> Reply | None:
+        """Return the last answer in the language that someone wishes, where it is written in it."""
+        wished = shapes.language_wished(text)
+        entry = self._entries.get(before.entry)
+        if not wished or entry is None or self._entry(text) is not None or wished not in entry.answers:
+            return None
+        return self.answer(before.entry, wished)
+
+    def _not_that(self, before: Conversation, language: str) -> Reply:
+        """Return the reply to someone who says that the last answer was none: what else may be meant, then a person."""
+        if before.corrected:
+            return self.handover(language)
+        if before.alternatives:
+            return self._offer("confirm", self._choices(before.alternatives, language), language, 0.0)
+        return Reply("confirm", language, self.phrase(language, "correction"), 0.0)
+
+    def _watched(self, reply: Reply, asked: str, before: Conversation) -> tuple[Reply, Conversation]:
+        """Return a reply and what is remembered; who hears the same again and again gets a person."""
+        again = bool(reply.entry) and reply.entry == before.entry and not reply.parts
+        if reply.action == "courtesy":
+            return reply, replace(before, language=reply.language)
+        if again and before.repeats + 2 >= shapes.PATIENCE:
+            reply = Reply("handover", reply.language, self.phrase(reply.language, "repeated"), reply.confidence)
+        elif reply.action == "confirm" and shapes.same(asked, before.question):
+            reply = self.handover(reply.language, reply.confidence)
+        after = self._after(before, asked, reply)
+        return reply, replace(after, repeats=before.repeats + 1 if again else 0)
+
+    def _after(self, before: Conversation, asked: str, reply: Reply) -> Conversation:
+        """Return what is remembered of a conversation after a reply."""
+        offered = tuple(choice.entry for choice in reply.choices) if reply.action == "confirm" else ()
+        return Conversation(
+            question=asked,
+            entry=reply.entry or ("" if reply.action == "handover" else before.entry),
+            alternatives=reply.others,
+            language=reply.language,
+            offered=offered,
+            parts=len(reply.parts) > 1,
+            again=bool(offered) and offered == before.offered,
+        )
+
+    def _choices(self, entries: Sequence[str], language: str) -> tuple[Choice, ...]:
+        return tuple(Choice(one, self._entries[one].title(language)) for one in entries if one in self._entries)
 
     def _entry(self, text: str) -> str | None:
         """Return the entry that a text asks for in so many words, whether or not it spaces them."""
@@ -213,15 +330,22 @@ class Desk:
         """Return the language that someone asks in; a text without a letter has none, and gets that of the list."""
         return language_among(text, self.faq.languages)
 
-    def phrase(self, language: str, name: str) -> str:
-        """Return what the desk itself says: in the asker's language where it is written in it, else in the list's."""
-        return PHRASES[phrase_language(language, self.faq.languages, PHRASES)][name]
-
     def _offer(self, phrase: str, choices: tuple[Choice, ...], language: str, confidence: float) -> Reply:
-        shown = "  ".join(f"{number}. {choice.question}" for number, choice in enumerate(choices, 1))
-        text = self.phrase(language, phrase).format(choices=shown, count=len(choices))
-        # Two question marks in a row, where the last choice brings its own.
-        return Reply("confirm", language, re.sub(r"([？?])[？?]", r"\1", text), confidence, choices=choices)
+        text = self.phrase(language, phrase).format(choices=listed(choices), count=len(choices))
+        return Reply("confirm", language, tidy(text), confidence, choices=choices)
+
+
+def form(text: str) -> str:
+    """Return what of a message is embedded: its question, in Simplified characters."""
+    return simplified(question_in(text))
+
+
+def _places(text: str, count: int) -> list[int]:
+    """Return the places that several numbers name, from 0; nothing where one of them is no place."""
+    if not re.fullmatch(r"(?:\s|\d|[,，、.。和与跟及&+/第个]|and|both)*", text.strip(), re.I):
+        return []
+    found = [int(one) - 1 for one in re.findall(r"\d+", text)]
+    return found if len(found) > 1 and all(0 <= at < count for at in found) else []
 
 
 def _tight(known: Mapping[str, str]) -> dict[str, str]:
@@ -230,116 +354,3 @@ def _tight(known: Mapping[str, str]) -> dict[str, str]:
     for form, entry in known.items():
         owners.setdefault(form.replace(" ", ""), set()).add(entry)
     return {form: min(entries) for form, entries in owners.items() if len(entries) == 1}
-
-
-def known_texts(faq: Faq) -> list[Known]:
-    """Return every text that questions are compared with; those kept for judging are not among them."""
-    known: list[Known] = []
-    groups: tuple[tuple[Mapping[str, tuple[str, ...]], Kind], ...]
-    for index, entry in enumerate(faq.entries):
-        groups = ((entry.questions, "question"), (entry.paraphrases, "paraphrase"))
-        for group, kind in groups:
-            for language, texts in group.items():
-                known += [Known(text, kind, index, language) for text in texts]
-        known += [Known(answer, "answer", index, language) for language, answer in entry.answers.items()]
-    known += [Known(row.text, "outside", -1, row.language) for row in faq.outside if row.split == "calibrate"]
-    return known
-
-
-async def open_desk(faq: Faq, embed: Embed, costs: Costs | None = None) -> Desk:
-    """Return a desk that knows `faq`, after embedding all of it and the bundled questions by which it tells how sure to be."""
-    reference = read_faq()
-    known = known_texts(faq)
-    answers = [
-        Known(text, "answer", -1, language) for entry in reference.entries for language, text in entry.answers.items()
-    ]
-    texts = list(dict.fromkeys([text.text for text in known] + reference_texts(reference)))
-    vectors = dict(zip(texts, np.asarray(await embed(texts), dtype=np.float64), strict=True))
-    known += answers
-    near = _answerable(known, vectors)
-    kept = [text for text in known if text.text not in near]
-    matcher = Matcher(kept, np.array([vectors[text.text] for text in kept]))
-    notes = list(faq.notes)
-    if near:
-        shown = ", ".join(repr(text) for text in sorted(near)[:SHOWN])
-        notes.append(f"{len(near):,} bundled outside questions are near to these and left out: {shown}")
-    return Desk(
-        faq, matcher, certainties(matcher, reference, vectors), costs, notes + _confusions(matcher, faq.entries)
-    )
-
-
-NEAR, NEAR_IN_WORDS, SAME_WORDS = 0.6, 0.4, 0.4
-"""An outside question so near to a known one is taken for one that has an answer: by embedding alone, or by embedding and words."""
-
-
-def _answerable(known: Sequence[Known], vectors: Mapping[str, np.ndarray]) -> set[str]:
-    """Return the outside questions that the entries may well answer: a shop's list knows how goods are sent back."""
-    matcher = Matcher(known, np.array([vectors[text.text] for text in known]))
-    forms, outside = (np.flatnonzero(matcher.groups == group) for group in (0, 2))
-    if not len(outside):
-        return set()
-    near = unit(matcher.rows[outside]) @ matcher.rows[forms].T
-    words = [set(tokens(matcher.known[at].text)) for at in forms]
-    found = set()
-    for row, at in zip(near, outside, strict=True):
-        mine = set(tokens(matcher.known[at].text))
-        for place in np.flatnonzero(row >= NEAR_IN_WORDS):
-            shared = len(mine & words[place]) / max(1, min(len(mine), len(words[place])))
-            if row[place] >= NEAR or shared >= SAME_WORDS:
-                found.add(matcher.known[at].text)
-                break
-    return found if len(found) < len(outside) / 2 else set()  # an embedding to which all is near says nothing
-
-
-def _confusions(matcher: Matcher, entries: Sequence[Entry]) -> list[str]:
-    found = confused(matcher)
-    if not found:
-        return []
-    shown = "; ".join(f"{one.text!r} of {entries[one.entry].id} as {entries[best].id}" for one, best in found[:SHOWN])
-    return [f"{len(found):,} phrasings would be taken for another entry, were they not known: {shown}"]
-
-
-async def judge(desk: Desk, embed: Embed) -> list[Figure]:
-    """Return how well the desk does on the questions kept for judging, in each language and outside its scope."""
-    asked = [
-        (entry.id, language, text)
-        for entry in desk.faq.entries
-        for language, texts in entry.test.items()
-        for text in texts
-    ]
-    outside = [("", row.language, row.text) for row in desk.faq.outside if row.split == "test"]
-    vectors = await embed([question_in(text) for _, _, text in asked + outside])
-    replies = [desk.reply(row[2], vector) for row, vector in zip(asked + outside, vectors, strict=True)]
-    return figures_of([(row[0], reply) for row, reply in zip(asked + outside, replies, strict=True)])
-
-
-def figures_of(rows: Sequence[tuple[str, Reply]]) -> list[Figure]:
-    """Return the figures of replies to questions, each with the entry that was meant, "" where there is none."""
-    inside = [row for row in rows if row[0]]
-    outside = [row for row in rows if not row[0]]
-    answered = [row for row in inside if row[1].action == "answer"]
-    facts: dict[str, Any] = {"source": "FAQ on Noria, test questions", "note": "questions written by Noria's authors"}
-
-    def share(name: str, chosen: Sequence[tuple[str, Reply]], true: Callable[[str, Reply], bool]) -> Figure:
-        return proportion(name, sum(true(*row) for row in chosen), len(chosen), **facts)
-
-    def offered(entry: str, reply: Reply) -> bool:
-        return entry in [choice.entry for choice in reply.choices]
-
-    def first(entry: str, reply: Reply) -> bool:
-        return bool(reply.choices) and reply.choices[0].entry == entry
-
-    languages = sorted({reply.language for _, reply in inside}, key=lambda one: (one != "zh", one))
-    by_language = [
-        share(f"right entry first, {language}", [row for row in inside if row[1].language == language], first)
-        for language in languages
-    ]
-    return [
-        share("solved at once or after asking back", inside, offered),
-        *by_language,
-        share("answered at once", inside, lambda entry, reply: reply.action == "answer"),
-        share("right when answered at once", answered, first),
-        share("handed over in scope", inside, lambda entry, reply: reply.action == "handover"),
-        share("handed over out of scope", outside, lambda entry, reply: reply.action == "handover"),
-        share("no wrong answer out of scope", outside, lambda entry, reply: reply.action != "answer"),
-    ]

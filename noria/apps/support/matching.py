@@ -53,6 +53,10 @@ class Facts:
     other: np.ndarray
     """Whether the question names a number or symbol that the first entry does not, in place of one that it does, [questions]."""
 
+    def at(self, row: int) -> Facts:
+        """Return the facts of one question."""
+        return Facts(*(values[row : row + 1] for values in (self.best, self.order, self.values, self.other)))
+
 
 class Matcher:
     """Scores questions against entries.
@@ -88,13 +92,20 @@ class Matcher:
         found = self._centres.get((answer, language))
         return found if found is not None else self._centres[answer, ""]
 
-    def facts(self, texts: Sequence[str], vectors: np.ndarray, languages: Sequence[str] | None = None) -> Facts:
+    def facts(
+        self,
+        texts: Sequence[str],
+        vectors: np.ndarray,
+        languages: Sequence[str] | None = None,
+        without: Sequence[int] = (),
+    ) -> Facts:
         """Return the facts of questions with embeddings [questions, width].
 
         Args:
             texts: the questions.
             vectors: their embeddings.
             languages: the language of each; Chinese or English by their script where not given.
+            without: entries that are not meant.
         """
         languages = languages or [language_of(text) for text in texts]
         rows = unit(np.asarray(vectors, dtype=np.float64) - np.array([self.centre(False, one) for one in languages]))
@@ -102,7 +113,9 @@ class Matcher:
         for row, text in enumerate(texts):
             if asked := symbols(text):
                 other[row] = [_other(asked, *of) for of in self._marks]
-        return self._judge(rows @ self.rows.T, rows @ self._weights, np.array(languages), other)
+        ridge = rows @ self._weights
+        ridge[:, list(without)] = -np.inf
+        return self._judge(rows @ self.rows.T, ridge, np.array(languages), other)
 
     def left_out(self, chosen: np.ndarray) -> Facts:
         """Return the facts of known rows as if each had never been known, [chosen]."""

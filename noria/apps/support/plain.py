@@ -32,9 +32,7 @@ def language_of(text: str) -> str:
 @lru_cache(maxsize=1 << 14)
 def plain(text: str) -> str:
     """Return a text in one width, case, script and spacing, without the marks of a sentence and without pictures."""
-    folded = _INVISIBLE.sub("", unicodedata.normalize("NFKC", text)).casefold()
-    if re.search(rf"[{_CHINESE}]", folded):
-        folded = _simplified().convert(folded)
+    folded = simplified(_INVISIBLE.sub("", unicodedata.normalize("NFKC", text)).casefold())
     kept = "".join(" " if unicodedata.category(one) in ("So", "Cc", "Zl", "Zp") else one for one in folded)
     kept = _SENTENCE.sub(" ", kept)
     kept = _LOOSE.sub(" ", kept)
@@ -42,6 +40,15 @@ def plain(text: str) -> str:
     kept = _BESIDE_CHINESE.sub("", " ".join(kept.split()))
     kept = _WORD_BESIDE.sub(" ", kept)
     return kept or " ".join(folded.split())
+
+
+def simplified(text: str) -> str:
+    """Return a text with its Traditional characters as Simplified ones.
+
+    >>> simplified("怎麼退貨"), simplified("How?")
+    ('怎么退货', 'How?')
+    """
+    return str(_simplified().convert(text)) if re.search(rf"[{_CHINESE}]", text) else text
 
 
 def tokens(text: str) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,14 +18,17 @@ from noria.server.http.context import RequestContext
 from noria.server.http.fields import Body, Given, Name
 from noria.server.http.routing import Route
 
-from .desk import Desk, Reply, open_desk
+from .conversation import START, Conversation
+from .desk import Desk
 from .faq import BUNDLED, read_faq
+from .opening import open_desk
+from .replies import Reply
 
 if TYPE_CHECKING:
     from noria.server.http.state import State
 
 CONVERSATIONS = 10_000
-"""Open questions back that are remembered; the oldest is forgotten first."""
+"""Conversations that are remembered; the one longest silent is forgotten first."""
 
 SMALL_TALK = "small talk"
 """Segment of requests that greet, thank or take leave: counted apart, for they ask for nothing."""
@@ -43,7 +46,7 @@ class Ask(Body):
     consent: bool | None = None
     """The user agreed that their masked text may become training data."""
     conversation: Name = ""
-    """A name the client gives a conversation, so that "yes" or "2" can answer a question back."""
+    """A name the client gives a conversation, so that "yes" or "2" can answer a question back and "for students?" follows on."""
 
 
 class Choose(Body):
@@ -65,24 +68,6 @@ class Entries(BaseModel):
     """Of the titles and answers; an entry without it gives what it has."""
 
 
-@dataclass(frozen=True)
-class AskedBack:
-    """A question back that waits for its answer."""
-
-    reply: Reply
-    again: bool = False
-    """The answer was no choice of those offered, so it was put a second time."""
-
-
-def _still_open(reply: Reply, before: AskedBack | None) -> AskedBack | None:
-    """Return the question back that waits after a reply; thanks said in between leave the one before."""
-    if reply.action == "courtesy":
-        return before
-    if reply.action != "confirm":
-        return None
-    return AskedBack(reply, again=before is not None and reply.choices == before.reply.choices)
-
-
 class Support:
     """The application at /v1/apps/support.
 
@@ -98,7 +83,7 @@ class Support:
         self.model = model
         self.faq = read_faq(faq, outside)
         self.desk: Desk | None = None
-        self._open: OrderedDict[tuple[str, str], AskedBack] = OrderedDict()
+        self._conversations: OrderedDict[tuple[str, str], Conversation] = OrderedDict()
 
     async def start(self, state: State) -> None:
         """Embed the questions and answers through the served model."""
@@ -112,27 +97,18 @@ class Support:
     async def ask(self, context: RequestContext, question: str, conversation: str = "") -> tuple[Reply, str]:
         """Return the reply to a question and the id of the request; a handover is recorded as an event."""
         usage, place = context.usage, (context.tenant, conversation)
-        before = self._open.pop(place, None) if conversation else None
-        reply = await self._reply(context, question, before)
-        if conversation and (now := _still_open(reply, before)):
-            self._open[place] = now
-            while len(self._open) > CONVERSATIONS:
-                self._open.popitem(last=False)
+        before = self._conversations.pop(place, START) if conversation else START
+        reply, after = await self._ready().turn(question, embedder(context, self.model), before)
+        if conversation:
+            self._conversations[place] = after
+            while len(self._conversations) > CONVERSATIONS:
+                self._conversations.popitem(last=False)
         usage.segment = SMALL_TALK if reply.action == "courtesy" else reply.language
         usage.exchange = Exchange(
             "chat", [{"messages": [{"role": "user", "content": question}]}], [{"text": reply.text}]
         )
         await self._record(context, reply, context.id)
         return reply, context.id
-
-    async def _reply(self, context: RequestContext, text: str, before: AskedBack | None) -> Reply:
-        desk = self._ready()
-        if before is not None:
-            went = desk.go_on(before.reply, text, again=before.again)
-            if isinstance(went, Reply):
-                return went
-            text = went
-        return await desk.ask(text, embedder(context, self.model))
 
     async def choose(self, context: RequestContext, entry: str | None, language: str, about: str = "") -> Reply:
         """Return the answer of the entry the asker chose among those offered, or hand over where none was meant."""
@@ -178,7 +154,8 @@ class Support:
         return self.desk
 
     async def _record(self, context: RequestContext, reply: Reply, about: str) -> None:
-        if reply.action == "handover":
-            await context.record(
-                "handover", app=self.name, subject=about, segment=reply.language, value=round(reply.confidence, 4)
-            )
+        for one in reply.parts or (reply,):
+            if one.action == "handover":
+                await context.record(
+                    "handover", app=self.name, subject=about, segment=one.language, value=round(one.confidence, 4)
+                )

@@ -20,8 +20,8 @@ import numpy as np
 
 from noria.apps.monitor.topics import read_topics
 from noria.apps.recommend.readers import SimulatedReader, Visits
-from noria.apps.support.desk import Choice, Reply
 from noria.apps.support.faq import Faq
+from noria.apps.support.replies import Choice, Reply
 from noria.core.figure import Figure
 from noria.core.messages import message, term
 from noria.core.progress import Bar
@@ -228,6 +228,7 @@ async def replay_questions(client: Client, faq: Faq, most: int, users: int, seed
             return
         request = answer.pop("id")
         choices = tuple(Choice(**choice) for choice in answer.pop("choices"))
+        del answer["parts"], answer["others"]
         reply = Reply(**answer, choices=choices)
         replies.append((entry, reply))
         if reply.action == "confirm":

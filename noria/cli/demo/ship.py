@@ -142,8 +142,8 @@ async def _replay(context: Context, server: Server, chosen: Plan) -> Found:
 
     from noria.apps.recommend.items import read_items
     from noria.apps.recommend.readers import make_readers, opens, topics_of
-    from noria.apps.support import desk
     from noria.apps.support.faq import read_faq
+    from noria.apps.support.judging import figures_of
 
     from . import replay
 
@@ -181,7 +181,7 @@ async def _replay(context: Context, server: Server, chosen: Plan) -> Found:
     handovers = chose_none + sum(reply.action == "handover" for _, reply in replies)
     figures = [
         accuracy,
-        *desk.figures_of(replies),
+        *figures_of(replies),
         *_reading(context, server, readers, topics, visits, chosen.rounds),
     ]
     tests = (chosen.hours - 6) * 5 - 1

@@ -18,7 +18,7 @@ from noria.lake.event import new_id
 from noria.server.http.context import RequestContext
 
 if TYPE_CHECKING:
-    from noria.apps.support.desk import Reply
+    from noria.apps.support.replies import Reply
     from noria.apps.support.routes import Support
 
 CHIPS = {"answer": "chip grow", "confirm": "chip build", "handover": "chip warn", "courtesy": "chip"}

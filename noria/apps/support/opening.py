@@ -1,0 +1,84 @@
+"""A list of questions and a model that embeds -> the desk that answers from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from noria.apps.embedding import Embed
+
+from .certainty import certainties, confused, reference_texts
+from .desk import Desk
+from .faq import SHOWN, Entry, Faq, read_faq
+from .matching import Kind, Known, Matcher, unit
+from .plain import simplified, tokens
+from .replies import Costs
+
+
+def known_texts(faq: Faq) -> list[Known]:
+    """Return every text that questions are compared with; those kept for judging are not among them."""
+    known: list[Known] = []
+    groups: tuple[tuple[Mapping[str, tuple[str, ...]], Kind], ...]
+    for index, entry in enumerate(faq.entries):
+        groups = ((entry.questions, "question"), (entry.paraphrases, "paraphrase"))
+        for group, kind in groups:
+            for language, texts in group.items():
+                known += [Known(text, kind, index, language) for text in texts]
+        known += [Known(answer, "answer", index, language) for language, answer in entry.answers.items()]
+    known += [Known(row.text, "outside", -1, row.language) for row in faq.outside if row.split == "calibrate"]
+    return known
+
+
+async def open_desk(faq: Faq, embed: Embed, costs: Costs | None = None) -> Desk:
+    """Return a desk that knows `faq`, after embedding all of it and the bundled questions by which it tells how sure to be."""
+    reference = read_faq()
+    known = known_texts(faq)
+    answers = [
+        Known(text, "answer", -1, language) for entry in reference.entries for language, text in entry.answers.items()
+    ]
+    texts = list(dict.fromkeys([text.text for text in known] + reference_texts(reference)))
+    found = await embed([simplified(text) for text in texts])
+    vectors = dict(zip(texts, np.asarray(found, dtype=np.float64), strict=True))
+    known += answers
+    near = _answerable(known, vectors)
+    kept = [text for text in known if text.text not in near]
+    matcher = Matcher(kept, np.array([vectors[text.text] for text in kept]))
+    notes = list(faq.notes)
+    if near:
+        shown = ", ".join(repr(text) for text in sorted(near)[:SHOWN])
+        notes.append(f"{len(near):,} bundled outside questions are near to these and left out: {shown}")
+    return Desk(
+        faq, matcher, certainties(matcher, reference, vectors), costs, notes + _confusions(matcher, faq.entries)
+    )
+
+
+NEAR, NEAR_IN_WORDS, SAME_WORDS = 0.6, 0.4, 0.4
+"""An outside question so near to a known one is taken for one that has an answer: by embedding alone, or by embedding and words."""
+
+
+def _answerable(known: Sequence[Known], vectors: Mapping[str, np.ndarray]) -> set[str]:
+    """Return the outside questions that the entries may well answer: a shop's list knows how goods are sent back."""
+    matcher = Matcher(known, np.array([vectors[text.text] for text in known]))
+    forms, outside = (np.flatnonzero(matcher.groups == group) for group in (0, 2))
+    if not len(outside):
+        return set()
+    near = unit(matcher.rows[outside]) @ matcher.rows[forms].T
+    words = [set(tokens(matcher.known[at].text)) for at in forms]
+    found = set()
+    for row, at in zip(near, outside, strict=True):
+        mine = set(tokens(matcher.known[at].text))
+        for place in np.flatnonzero(row >= NEAR_IN_WORDS):
+            shared = len(mine & words[place]) / max(1, min(len(mine), len(words[place])))
+            if row[place] >= NEAR or shared >= SAME_WORDS:
+                found.add(matcher.known[at].text)
+                break
+    return found if len(found) < len(outside) / 2 else set()  # an embedding to which all is near says nothing
+
+
+def _confusions(matcher: Matcher, entries: Sequence[Entry]) -> list[str]:
+    found = confused(matcher)
+    if not found:
+        return []
+    shown = "; ".join(f"{one.text!r} of {entries[one.entry].id} as {entries[best].id}" for one, best in found[:SHOWN])
+    return [f"{len(found):,} phrasings would be taken for another entry, were they not known: {shown}"]
