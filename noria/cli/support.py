@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from json import dumps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
-from cyclopts import App, Parameter
+from cyclopts import App, Parameter, validators
 
-from noria.core.errors import SettingError
-from noria.core.messages import message
+from noria.core.errors import InputError, SettingError
+from noria.core.messages import environment_language, for_terminal, message
 from noria.server.http.settings import ServerSettings
 
 from .applications import Server, serve_application
@@ -18,11 +20,17 @@ from .applications import Server, serve_application
 if TYPE_CHECKING:
     import numpy as np
 
+    from noria.apps.embedding import Embed
+    from noria.apps.support.desk import Desk
+    from noria.apps.support.faq import Faq
     from noria.infer.engine import Engine
 
 Flag = Annotated[bool, Parameter(negative="")]
 
 app = App(name="support")
+
+
+Budget = Annotated[float | None, Parameter(validator=validators.Number(gt=0, lt=1))]
 
 
 @app.default
@@ -31,70 +39,176 @@ def support(
     *,
     faq: Path | None = None,
     outside: Path | None = None,
+    wrong: Budget = None,
     ask: Annotated[tuple[str, ...], Parameter(negative="")] = (),
-    judge: Flag = False,
     settings: Server = ServerSettings(),
 ) -> int:
     """Customer service: answer from a list of questions, ask back, or hand over to a person, by calibrated confidence.
 
-    Serves POST /v1/apps/support/ask until Ctrl-C; with --ask or --judge it answers here and starts no server. Without --faq
-    it answers questions on Noria itself, in Chinese and English.
+    Serves POST /v1/apps/support/ask until Ctrl-C; with --ask it answers here and starts no server. Without --faq it answers
+    questions on Noria itself, in Chinese and English.
 
     Examples::
 
         noria ship support runs/demo/embed-served
         noria ship support runs/demo/embed-served --ask "怎么安装？" --ask "Do I need a GPU?"
-        noria ship support runs/demo/embed-served --faq shop.jsonl --judge
+        noria ship support runs/demo/embed-served --faq shop.xlsx --wrong 0.02
 
     Parameters
     ----------
     model
         Folder of a model for the task embed.
     faq
-        A file of questions and answers in any format of rows and any languages: columns question and answer, similar questions in further columns or rows; or {"id", "questions", "paraphrases", "test", "answer"} by language.
+        A file of questions and answers in any format of rows and any languages: columns question and answer, similar questions in further columns or rows; or {"id", "questions", "paraphrases", "test", "answer"} by language. Of proposals only the accepted rows.
     outside
         A file of {"text"}: questions that a person must answer, besides the bundled ones.
+    wrong
+        An error budget: the share of all questions that may be answered wrongly, such as 0.02. It decides when to answer; without it costs do.
     ask
-        A question to answer here and now.
-    judge
-        Say how well it does on the questions kept for judging.
+        A question to answer here and now; several are one conversation.
     """
     import asyncio
 
     from noria.apps.support.faq import BUNDLED
     from noria.apps.support.routes import Support
 
-    application = Support(None, faq or BUNDLED, outside)
-    if ask or judge:
-        asyncio.run(_answer(application, model, ask, judge))
-        return 0
-    return serve_application([model], application, settings)
+    application = Support(None, faq or BUNDLED, outside, wrong)
+    if not ask:
+        return serve_application([model], application, settings)
+
+    async def answer(desk: Desk, embed: Embed) -> None:
+        from noria.apps.support.conversation import START
+
+        kept = START
+        for question in ask:
+            reply, kept = await desk.turn(question, embed, kept)
+            print(f"{reply.action} ({reply.confidence:.2f}): {reply.text}")
+
+    asyncio.run(_at_desk(model, application.faq, wrong, answer))
+    return 0
 
 
-async def _answer(application: Any, model: Path, ask: Sequence[str], judge: bool) -> None:
-    from noria.apps.support.judging import judge as judged
+@app.command
+def judge(
+    rows: Path | None = None,
+    *,
+    model: Path,
+    faq: Path | None = None,
+    outside: Path | None = None,
+    wrong: Budget = None,
+    json: Flag = False,
+) -> None:
+    """Say what becomes of held-out questions: right, wrong, asked back, handed over, each with how many and its interval.
+
+    Examples::
+
+        noria ship support judge held-out.csv --model runs/demo/embed-served --faq shop.xlsx --wrong 0.02
+        noria ship support judge --model runs/demo/embed-served
+
+    Parameters
+    ----------
+    rows
+        A file of {"question", "entry"}: an entry is told by its id, one of its questions or its answer; a row without one is a question that no entry answers. Without a file, the questions that the list keeps for judging.
+    model
+        Folder of a model for the task embed.
+    faq
+        The list of questions and answers; the bundled one where it is left out.
+    outside
+        A file of {"text"}: questions that a person must answer, besides the bundled ones.
+    wrong
+        An error budget: the share of all questions that may be answered wrongly.
+    json
+        Write the figures as JSON lines, for programs.
+    """
+    import asyncio
+
+    from noria.apps.support.faq import BUNDLED, read_faq
+    from noria.apps.support.judging import kept_for_judging, outcomes, read_asked, replies_to
+
+    known = read_faq(faq or BUNDLED, outside)
+    asked = read_asked(rows, known) if rows else kept_for_judging(known)
+    if not asked:
+        raise InputError(message("apps.nothing_to_judge"), hint=message("apps.asked_rows"))
+
+    async def count(desk: Desk, embed: Embed) -> None:
+        for figure in outcomes(await replies_to(desk, asked, embed), source=str(rows or faq or BUNDLED.name)):
+            print(dumps(figure.as_dict(), ensure_ascii=False) if json else figure.text(environment_language()))
+
+    asyncio.run(_at_desk(model, known, wrong, count))
+
+
+@app.command
+def mine(
+    dialogues: Path,
+    *,
+    out: Path,
+    model: Path | None = None,
+    least: Annotated[int, Parameter(validator=validators.Number(gte=1))] = 2,
+) -> None:
+    """Propose a list of questions from past dialogues: alike ones merged, personal data masked, the most asked first.
+
+    A person fills in the column accepted and mends what needs it; --faq takes the accepted rows and no others.
+
+    Examples::
+
+        noria ship support mine chats.csv --model runs/demo/embed-served --out proposals.csv
+        noria ship support runs/demo/embed-served --faq proposals.csv
+
+    Parameters
+    ----------
+    dialogues
+        A file of turns (columns dialogue, speaker, text), of conversations (turns: a list of speaker and text), or of one text a conversation whose lines begin with who speaks.
+    out
+        The CSV to write.
+    model
+        Folder of a model for the task embed, by which paraphrases are merged; without it only questions of nearly the same words are.
+    least
+        How often a question must have been asked.
+    """
+    import asyncio
+
+    from noria.apps.support.dialogues import read_dialogues
+    from noria.apps.support.mining import mine as mined
+    from noria.apps.support.mining import write_proposals
+
+    read = list(read_dialogues(dialogues))
+    if model is None:
+        found = asyncio.run(mined(read, least=least))
+    else:
+        with _embedding(model) as embed:
+            found = asyncio.run(mined(read, embed, least=least))
+    if not found:
+        raise InputError(message("apps.nothing_asked", path=dialogues), hint=message("apps.asked_less", least=least))
+    write_proposals(out, found)
+    asked = sum(one.asked for one in found)
+    print(for_terminal(message("lines.proposals", count=len(found), asked=asked, dialogues=len(read), out=out)))
+
+
+async def _at_desk(model: Path, faq: Faq, wrong: float | None, work: Callable[[Desk, Embed], Awaitable[None]]) -> None:
+    """Open a desk here, say its notes, and let it work."""
     from noria.apps.support.opening import open_desk
+
+    with _embedding(model) as embed:
+        desk = await open_desk(faq, embed, wrong=wrong)
+        for note in desk.notes:
+            print(for_terminal(message("lines.note_alone", note=note)), file=sys.stderr)
+        await work(desk, embed)
+
+
+@contextmanager
+def _embedding(model: Path) -> Iterator[Embed]:
+    """Give the embedding of a model in this process."""
     from noria.infer.brought import model_folder
     from noria.infer.choose import open_engine
 
     engine = open_engine(model_folder(model))
     try:
-        embed = _embedder(engine)
-        desk = await open_desk(application.faq, embed)
-        for note in desk.notes:
-            print(f"note: {note}", file=sys.stderr)
-        if ask:
-            for question in ask:
-                reply = await desk.ask(question, embed)
-                print(f"{reply.action} ({reply.confidence:.2f}): {reply.text}")
-        if judge:
-            for figure in await judged(desk, embed):
-                print(figure.text())
+        yield _embedder(engine)
     finally:
         engine.close()
 
 
-def _embedder(engine: Engine) -> Any:
+def _embedder(engine: Engine) -> Embed:
     if engine.task.name != "embed":
         raise SettingError(
             message("commands.takes_model"), found=engine.task.name, allowed=message("commands.model_task")

@@ -16,9 +16,12 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+
+from noria.core.figure import Figure, proportion
+from noria.core.messages import message
 
 from .faq import Faq
 from .matching import Facts, Known, Matcher
@@ -48,6 +51,8 @@ class Certainty:
     """[5, 2]: intercept and slopes, for the first entry and for the first `ALTERNATIVES`."""
     most: float
     """(n + 1) / (n + 2)."""
+    seen: tuple[np.ndarray, np.ndarray, np.ndarray] = (np.zeros(0), np.zeros(0, dtype=bool), np.zeros(0))
+    """Of the questions it was fitted on: the probability, whether the first entry was right, and the weight."""
 
     def __call__(self, facts: Facts) -> np.ndarray:
         """Return the probabilities that the first entry is meant, and that one of the first few is, [questions, 2]."""
@@ -56,6 +61,25 @@ class Certainty:
         # A question that names another number or symbol than all entries do asks for something else.
         chance = self.most * np.where(facts.other[:, None], chance / 2, chance)
         return np.column_stack([chance[:, 0], chance.max(axis=1)])
+
+    def least(self, wrong: float) -> tuple[float, Figure]:
+        """Return the least confidence from which answers may be given so that at most a share `wrong` of all questions is answered
+        wrongly, and what share that was of those observed.
+
+        The share is taken as if half a question more had been answered wrongly (a prior of Jeffreys'), so a few observations without
+        a fault allow nothing yet. No answer is given where no threshold keeps the budget: then it is above 1.
+        """
+        chance, right, weight = self.seen
+        order = np.argsort(-chance, kind="stable")
+        total = float(weight.sum())
+        count = total**2 / float((weight**2).sum()) if total else 0.0
+        missed = np.cumsum(np.where(right, 0.0, weight)[order]) / max(total, 1e-12)
+        within = np.flatnonzero(missed + 0.5 / (count + 1) <= wrong)
+        # Questions as sure as the last one within are answered with it, or not at all.
+        kept = [at for at in within if at + 1 == len(order) or chance[order[at + 1]] < chance[order[at]]]
+        least, share = (float(chance[order[kept[-1]]]), float(missed[kept[-1]])) if kept else (1.01, 0.0)
+        note = message("apps.left_out_and_cut")
+        return least, proportion("wrong answers", round(share * count), round(count), source="left out", note=note)
 
 
 @dataclass
@@ -148,7 +172,9 @@ def _fit(simulated: _Observations, own: _Observations, share: float, most: float
     mean = np.average(values, axis=0, weights=weight)
     scale = np.sqrt(np.average((values - mean) ** 2, axis=0, weights=weight)) + 1e-9
     slopes = [fit_logistic((values - mean) / scale, one, SHRINK, weights=weight) for one in right.T]
-    return Certainty(mean, scale, np.column_stack(slopes), most)
+    fitted = Certainty(mean, scale, np.column_stack(slopes), most)
+    facts = Facts(*(np.zeros(len(values), dtype=int),) * 2, values, np.zeros(len(values), dtype=bool))
+    return replace(fitted, seen=(fitted(facts)[:, 0], right[:, 0] > 0, weight))
 
 
 def _simulated(

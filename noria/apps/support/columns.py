@@ -21,7 +21,7 @@ from noria.core.messages import message
 
 from .languages import NAMES, code_of
 
-Role = Literal["questions", "paraphrases", "test", "answer", "id", "language", "accepted"]
+Role = Literal["questions", "paraphrases", "test", "answer", "id", "language", "accepted", "asked"]
 
 _ROLES: dict[Role, str] = {
     "questions": "question questions q query faq prompt title 问题 标准问题 标准问 标准问法 主问题 问句 提问 问",
@@ -32,6 +32,7 @@ _ROLES: dict[Role, str] = {
     "answer": "answer answers a response reply standardanswer 答案 回答 回复 答复 解答 标准答案 答",
     "id": "id no key entry 编号 序号 条目",
     "language": "language lang locale 语言 语种",
+    "asked": "asked times 次数 提问次数",
     "accepted": "accepted accept approved 采纳 接受 通过 已采纳",
 }
 _COLUMNS: dict[str, Role] = {name: role for role, names in _ROLES.items() for name in names.split()}
@@ -122,6 +123,8 @@ def row_of(value: Mapping[str, Any], path: str | Path, line: int) -> Row:
                 row.unused.append(name.strip().casefold())
             continue
         role, of = told
+        if role == "asked":
+            continue  # of proposals: how often, which is the person's to see
         if _empty(found):
             if role == "accepted":
                 row.accepted = False

@@ -1,29 +1,94 @@
-"""How well a desk does on questions whose entry is known: right, wrong, asked back, handed over."""
+"""How well a desk does on questions whose entry is known: right, wrong, asked back, handed over.
+
+Questions come from the list itself, where it keeps some for judging, or from a file of rows: {"question", "entry"}, where an entry is
+told by its id, by one of its questions or by its answer; a row without one is a question that no entry answers.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from noria.apps.embedding import Embed
+from noria.core.errors import InputError, RowError
 from noria.core.figure import Figure, proportion
+from noria.core.messages import message
+from noria.text.records import read_records
 
 from .desk import Desk, form
+from .faq import Faq
+from .plain import plain
 from .replies import Reply
+
+_ASKED = ("question", "text", "query", "问题", "问", "提问", "utterance")
+_MEANT = ("entry", "id", "label", "intent", "answer", "条目", "编号", "答案", "标签", "标准问题", "标准问")
 
 
 async def judge(desk: Desk, embed: Embed) -> list[Figure]:
     """Return how well the desk does on the questions kept for judging, in each language and outside its scope."""
-    asked = [
-        (entry.id, language, text)
-        for entry in desk.faq.entries
-        for language, texts in entry.test.items()
-        for text in texts
+    return figures_of(await replies_to(desk, kept_for_judging(desk.faq), embed))
+
+
+def kept_for_judging(faq: Faq) -> list[tuple[str, str]]:
+    """Return the questions that a list keeps for judging, each with the entry that is meant, "" of those outside."""
+    asked = [(entry.id, text) for entry in faq.entries for texts in entry.test.values() for text in texts]
+    return asked + [("", row.text) for row in faq.outside if row.split == "test"]
+
+
+def read_asked(path: str | Path, faq: Faq) -> list[tuple[str, str]]:
+    """Return the questions of a file, each with the id of the entry that is meant, "" where there is none.
+
+    Raises:
+        InputError: the file is missing or holds no question.
+        RowError: a row has no question, or names no entry of the list.
+    """
+    names = {entry.id: entry.id for entry in faq.entries}
+    names |= {plain(text): entry.id for entry in faq.entries for _, text in entry.known()}
+    names |= {plain(text): entry.id for entry in faq.entries for text in entry.answers.values()}
+    rows = []
+    for line, value in read_records(path):
+        if isinstance(value, RowError):
+            raise value
+        fields = {name.strip().casefold(): one for name, one in value.items()}
+        text = next((fields[name] for name in _ASKED if fields.get(name)), None)
+        meant = next((str(fields[name]).strip() for name in _MEANT if fields.get(name) not in (None, "")), "")
+        entry = names.get(meant) or names.get(plain(meant)) if meant else ""
+        if not isinstance(text, str) or entry is None:
+            what = message("apps.needs_question") if not isinstance(text, str) else message("apps.unknown_entry")
+            raise RowError(what, file=path, line=line, found=meant or message("apps.nothing"))
+        rows.append((entry, text.strip()))
+    if not rows:
+        raise InputError(message("apps.holds_question", path=path), allowed=message("apps.asked_rows"))
+    return rows
+
+
+def outcomes(rows: Sequence[tuple[str, Reply]], source: str = "") -> list[Figure]:
+    """Return what became of questions: right, wrong, asked back and handed over, which together are all; and of those without an
+    entry how many were answered all the same, asked back and handed over."""
+
+    def answered(reply: Reply) -> str:
+        return reply.entry if reply.action == "answer" else ""
+
+    inside, outside = [row for row in rows if row[0]], [row for row in rows if not row[0]]
+    back = [(entry, reply) for entry, reply in inside if reply.action == "confirm"]
+    found = [
+        ("right", sum(answered(reply) == entry for entry, reply in inside), len(inside)),
+        ("wrong", sum(answered(reply) not in ("", entry) for entry, reply in inside), len(inside)),
+        ("asked back", len(back), len(inside)),
+        ("handed over", sum(reply.action in ("handover", "courtesy") for _, reply in inside), len(inside)),
+        ("offered when asked back", sum(entry in _offered(reply) for entry, reply in back), len(back)),
+        ("out of scope, answered", sum(bool(answered(reply)) for _, reply in outside), len(outside)),
+        ("out of scope, asked back", sum(reply.action == "confirm" for _, reply in outside), len(outside)),
+        ("out of scope, handed over", sum(reply.action == "handover" for _, reply in outside), len(outside)),
     ]
-    outside = [("", row.language, row.text) for row in desk.faq.outside if row.split == "test"]
-    return figures_of(await replies_to(desk, [(entry, text) for entry, _, text in asked + outside], embed))
+    return [proportion(name, count, n, source=source) for name, count, n in found if n]
+
+
+def _offered(reply: Reply) -> list[str]:
+    return [choice.entry for part in (reply.parts or (reply,)) for choice in part.choices]
 
 
 async def replies_to(desk: Desk, rows: Sequence[tuple[str, str]], embed: Embed) -> list[tuple[str, Reply]]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from noria.apps.embedding import Embed
+from noria.core.messages import as_is, message
 
 from .certainty import certainties, confused, reference_texts
 from .desk import Desk
@@ -30,8 +32,15 @@ def known_texts(faq: Faq) -> list[Known]:
     return known
 
 
-async def open_desk(faq: Faq, embed: Embed, costs: Costs | None = None) -> Desk:
-    """Return a desk that knows `faq`, after embedding all of it and the bundled questions by which it tells how sure to be."""
+async def open_desk(faq: Faq, embed: Embed, costs: Costs | None = None, wrong: float | None = None) -> Desk:
+    """Return a desk that knows `faq`, after embedding all of it and the bundled questions by which it tells how sure to be.
+
+    Args:
+        faq: questions and answers.
+        embed: texts -> embeddings.
+        costs: what decides when to answer.
+        wrong: an error budget: the share of all questions that may be answered wrongly. It then decides when to answer.
+    """
     reference = read_faq()
     known = known_texts(faq)
     answers = [
@@ -48,9 +57,16 @@ async def open_desk(faq: Faq, embed: Embed, costs: Costs | None = None) -> Desk:
     if near:
         shown = ", ".join(repr(text) for text in sorted(near)[:SHOWN])
         notes.append(f"{len(near):,} bundled outside questions are near to these and left out: {shown}")
-    return Desk(
-        faq, matcher, certainties(matcher, reference, vectors), costs, notes + _confusions(matcher, faq.entries)
-    )
+    sure = certainties(matcher, reference, vectors)
+    notes += _confusions(matcher, faq.entries)
+    if wrong is not None:
+        found = {language: one.least(wrong) for language, one in sure.items()}
+        costs = replace(costs or Costs(), least={language: least for language, (least, _) in found.items()})
+        for language in faq.languages:
+            least, figure = found[language]
+            told = as_is(figure.text()) if least <= 1 else message("apps.no_threshold")
+            notes.append(message("apps.answers_from", language=language, least=least, wrong=wrong, figure=told))
+    return Desk(faq, matcher, sure, costs, notes)
 
 
 NEAR, NEAR_IN_WORDS, SAME_WORDS = 0.6, 0.4, 0.4

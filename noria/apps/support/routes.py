@@ -75,19 +75,27 @@ class Support:
         model: name of the embedding model among those served; None takes the first one.
         faq: questions and answers.
         outside: questions to be handed over besides the bundled ones.
+        wrong: an error budget: the share of all questions that may be answered wrongly; costs decide where it is None.
     """
 
     name = "support"
 
-    def __init__(self, model: str | None = None, faq: str | Path = BUNDLED, outside: str | Path | None = None) -> None:
-        self.model = model
+    def __init__(
+        self,
+        model: str | None = None,
+        faq: str | Path = BUNDLED,
+        outside: str | Path | None = None,
+        wrong: float | None = None,
+    ) -> None:
+        self.model, self.wrong = model, wrong
         self.faq = read_faq(faq, outside)
         self.desk: Desk | None = None
         self._conversations: OrderedDict[tuple[str, str], Conversation] = OrderedDict()
 
     async def start(self, state: State) -> None:
         """Embed the questions and answers through the served model."""
-        self.desk = await open_desk(self.faq, keeping(RequestContext(state), self.name, self.model))
+        embed = keeping(RequestContext(state), self.name, self.model)
+        self.desk = await open_desk(self.faq, embed, wrong=self.wrong)
 
     @property
     def notes(self) -> tuple[str, ...]:

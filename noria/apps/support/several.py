@@ -36,9 +36,12 @@ async def questions(text: str, parts: list[Clause], match: Spans, costs: Costs) 
         parts = joined(parts, at)
         if parts[at - 1].text not in found:
             found[parts[at - 1].text] = (await match([parts[at - 1].text]))[0]
-    if len(parts) == 1:
+    cut = [found[one.text] for one in parts]
+    if len(cut) == 1 or all(
+        not one.known and costs.action(one.confidence, one.offered, one.language) == "handover" for one in cut
+    ):
         return [whole]
-    return [found[one.text] for one in parts]
+    return cut
 
 
 def _seam(parts: Sequence[Clause], found: Sequence[Match]) -> int:
