@@ -117,7 +117,7 @@ def test_rows_to_judge_by_name_an_entry_by_id_question_or_answer(tmp_path: Path)
     file.write_text("question,entry\n退货呢,r\n能退吗,怎么退货？\n坏了,一年\n今天下雨吗,\n", encoding="utf-8")
     assert [entry for entry, _ in read_asked(file, faq)] == ["r", "r", "w", ""]
     file.write_text("question,entry\n退货呢,x\n", encoding="utf-8")
-    with pytest.raises(InputError, match="line 2.*unknown entry"):
+    with pytest.raises(InputError, match=r"line 2.*unknown entry"):
         read_asked(file, faq)
 
 
