@@ -60,10 +60,10 @@ async def open_desk(faq: Faq, embed: Embed, costs: Costs | None = None, wrong: f
     sure = certainties(matcher, reference, vectors)
     notes += _confusions(matcher, faq.entries)
     if wrong is not None:
-        found = {language: one.least(wrong) for language, one in sure.items()}
-        costs = replace(costs or Costs(), least={language: least for language, (least, _) in found.items()})
+        thresholds = {language: one.least(wrong) for language, one in sure.items()}
+        costs = replace(costs or Costs(), least={language: least for language, (least, _) in thresholds.items()})
         for language in faq.languages:
-            least, figure = found[language]
+            least, figure = thresholds[language]
             told = as_is(figure.text()) if least <= 1 else message("apps.no_threshold")
             notes.append(message("apps.answers_from", language=language, least=least, wrong=wrong, figure=told))
     return Desk(faq, matcher, sure, costs, notes)
