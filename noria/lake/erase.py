@@ -14,7 +14,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,8 @@ import pyarrow.parquet as pq
 from noria.core.errors import plain_errors
 from noria.core.folder import sha256_file, sync, write_json
 
-from .event import OUTBOX_TABLE, SCHEMA, new_id
+from .conversation import forget
+from .event import EPOCH, OUTBOX_TABLE, SCHEMA, new_id
 from .read import check_lake, outboxes, read_outbox, read_sealed, sealed_files, version_of
 from .seal import DAY_US, border_of, finish, seal_all, write_events
 from .store import connect, locked, locked_outbox, prepare, storage, transaction
@@ -68,6 +69,8 @@ class Receipt:
     """Of both: events of others about the user's own, such as feedback on an answer the user got."""
     texts: int = 0
     """Texts removed from events that stay."""
+    turns: int = 0
+    """Turns of conversations removed."""
     files: list[Changed] = field(default_factory=list)
     id: str = field(default_factory=new_id)
 
@@ -76,12 +79,13 @@ class Receipt:
         whom = f"user {self.user}" if self.what == "user" else "retention"
         return (
             f"{whom}: {self.from_outboxes + self.from_lake:,} events removed ({self.from_outboxes:,} from outboxes, "
-            f"{self.from_lake:,} from {len(self.files):,} sealed files), {self.texts:,} texts; receipt {self.id}"
+            f"{self.from_lake:,} from {len(self.files):,} sealed files), {self.texts:,} texts, {self.turns:,} turns of "
+            f"conversations; receipt {self.id}"
         )
 
 
 def erase_user(lake: str | Path, user: str) -> Receipt:
-    """Remove every event of a user, and those of others about them, from outboxes and sealed files.
+    """Remove every event of a user, and those of others about them, from outboxes and sealed files, and the user's conversations.
 
     Args:
         lake: the lake's folder; its server may go on running.
@@ -101,13 +105,14 @@ def erase_user(lake: str | Path, user: str) -> Receipt:
         wanted = pa.array(sorted(gone), pa.string())
         for path in sealed_files(lake) if gone else ():
             _replace(lake, path, receipt, lambda batch: batch.filter(pc.invert(pc.is_in(batch["id"], wanted))))
+        receipt.turns = forget(lake, user=user)
         return _kept(lake, receipt)
 
 
 def keep_days(
     lake: str | Path, *, days: int | None = None, text_days: int | None = None, now: datetime | None = None
 ) -> Receipt:
-    """Remove events older than `days` whole UTC days, and the texts of those older than `text_days`.
+    """Remove events older than `days` whole UTC days, and texts and conversations older than `text_days`.
 
     Args:
         lake: the lake's folder; its server may go on running.
@@ -131,6 +136,10 @@ def keep_days(
                 _replace(lake, path, receipt, lambda batch: batch.slice(0, 0))
             elif text_days is not None and age > text_days:
                 _silence(path, receipt, lake)
+        told = [most for most in (days, text_days) if most is not None]
+        if told:  # a conversation is hardly more than its texts
+            midnight = EPOCH + timedelta(microseconds=border_of(now))
+            receipt.turns = forget(lake, before=midnight - timedelta(days=min(told)))
         return _kept(lake, receipt)
 
 

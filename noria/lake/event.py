@@ -31,6 +31,7 @@ KINDS = {
     "click": "a user opened an item, `subject`",
     "conversion": "a user did what it is all for, such as buying an item, `subject`; `value` may be an amount",
     "handover": "a question, the request `subject`, was handed over to a person; `value` is the confidence",
+    "reply": "a person replied to a customer whose question, the request `subject`, was handed over",
     "alert": "something needs a person's eyes, such as a surge of negative texts",
 }
 """Kind of event -> when there is one."""

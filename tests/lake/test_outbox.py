@@ -19,6 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from noria.core.errors import ResourceError
+from noria.lake import committer
 from noria.lake import outbox as module
 from noria.lake.event import Event, new_id
 from noria.lake.outbox import Outbox, everything, reconcile
@@ -141,7 +142,7 @@ def test_a_full_disk_refuses_plainly_and_heals(tmp_path, monkeypatch):
     with Outbox(tmp_path) as outbox:
         outbox.append([event()])
         page = sqlite3.connect(outbox.path).execute("PRAGMA page_count").fetchone()[0]
-        real = module.connect
+        real = committer.connect
 
         def small(path):
             connection = real(path)
@@ -149,7 +150,7 @@ def test_a_full_disk_refuses_plainly_and_heals(tmp_path, monkeypatch):
             return connection
 
         with monkeypatch.context() as patch:
-            patch.setattr(module, "connect", small)
+            patch.setattr(committer, "connect", small)
             crowded = Outbox(tmp_path)
             with pytest.raises(ResourceError, match=r"cannot be stored.*full"):
                 crowded.append([event(segment="x" * 60) for _ in range(3_000)])
