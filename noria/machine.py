@@ -158,9 +158,12 @@ def process_seconds() -> float:
     return max(0.0, float(uptime[0]) - int(fields[19]) / os.sysconf("SC_CLK_TCK")) if fields and uptime else 0.0
 
 
-def allowed_here(number_type: str) -> Chosen:
-    """Return the number type that something was made with, or fp32 where that is bf16 and this machine would emulate it."""
-    return "bf16" if number_type == "bf16" and bf16_is_fast() else "fp32"
+def allowed_here(number_type: str, device: str = "cpu") -> Chosen:
+    """Return the number type that something was made with, or fp32 where that is bf16 and a device here would emulate it."""
+    if number_type != "bf16":
+        return "fp32"
+    fast = bf16_is_fast() if device == "cpu" else measure(device=device).number_type == "bf16"
+    return "bf16" if fast else "fp32"
 
 
 @contextmanager

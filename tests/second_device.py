@@ -19,9 +19,9 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_map
+from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
-THERE = torch.device("meta")
+THERE, PROCESSOR = torch.device("meta"), torch.device("cpu")
 CROSSING = (
     *("aten::copy_", "aten::_to_copy", "aten::_local_scalar_dense"),
     *("aten::index", "aten::index_put_"),
@@ -62,29 +62,37 @@ class _Second(TorchDispatchMode):
 
 
 def _computed(operator: Any, given: Any, named: dict[str, Any]) -> Any:
-    name, far, near = operator._schema.name, list[Far](), list[torch.Tensor]()
-    tree_map(lambda one: far.append(one) if isinstance(one, Far) else None, (given, named))
-    tree_map(
-        lambda one: near.append(one) if isinstance(one, torch.Tensor) and not isinstance(one, Far) else None,
-        (given, named),
-    )
-    if far and name not in CROSSING and any(one.ndim for one in near):
+    name, goes = operator._schema.name, False
+    leaves, tree = tree_flatten((given, named))
+    known, near = dict[int, Far](), list[torch.Tensor]()
+    for place, one in enumerate(leaves):
+        if isinstance(one, Far):
+            leaves[place] = one.held
+            known[id(one.held)] = one
+        elif isinstance(one, torch.Tensor) and one.ndim:
+            near.append(one)
+        elif isinstance(one, torch.device):
+            leaves[place], goes = PROCESSOR, one.type == THERE.type
+    if known and near and name not in CROSSING:
         raise RuntimeError(f"{name}: tensors of two devices, {[tuple(one.shape) for one in near]} on the processor")
-    wanted = named.get("device")
-    if wanted is not None:
-        named = {**named, "device": torch.device("cpu")}
-        goes = torch.device(wanted).type == THERE.type
-    else:
-        goes = isinstance(given[0], Far) if name == "aten::copy_" else bool(far)
-    known = {id(one.held): one for one in far}
+    if named.get("device") is None:
+        goes = isinstance(given[0], Far) if name == "aten::copy_" else bool(known)
+    given, named = tree_unflatten(leaves, tree)
+    if torch.is_inference_mode_enabled():  # torch knows no views of its wrappers there
+        with torch.inference_mode(False), torch.no_grad():
+            return _back(operator(*given, **named), known, goes)
+    return _back(operator(*given, **named), known, goes)
+
+
+def _back(found: Any, known: dict[int, Far], goes: bool) -> Any:
+    """Return what an operator gave as tensors of the second device, where it goes there; what was changed in place is itself."""
+    if not goes:
+        return found
 
     def back(one: Any) -> Any:
-        if isinstance(one, torch.Tensor) and not isinstance(one, Far) and goes:
-            return known[id(one)] if id(one) in known else Far(one)
-        return one
+        return (known[id(one)] if id(one) in known else Far(one)) if isinstance(one, torch.Tensor) else one
 
-    held = lambda one: one.held if isinstance(one, Far) else one  # noqa: E731
-    return tree_map(back, operator(*tree_map(held, given), **tree_map(held, named)))
+    return back(found) if isinstance(found, torch.Tensor) else tree_map(back, found)
 
 
 class _Made(TorchFunctionMode):

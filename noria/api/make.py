@@ -109,17 +109,26 @@ def tokenizer(
 
 
 @from_settings("pretrain")
-def pretrain(corpus: Path, *, out: Path, training: PretrainSettings, progress: Progress = True) -> Model:
+def pretrain(
+    corpus: Path,
+    *,
+    out: Path,
+    keep: Path | None = None,
+    training: PretrainSettings,
+    progress: Progress = True,
+) -> Model:
     """Train a language model on a corpus, from nothing or from a base, within a time budget.
 
     The number of steps is fixed when it starts; a killed run resumes where it was. Test documents are only judged, beside
     a baseline on the same text; figures are bits per byte or nats per token, as their unit says.
 
         noria.pretrain("corpus", out="model", seconds=600, model={"parameters": 20_000_000})
+        noria.pretrain("corpus", out="mine", seconds=3600, model={"base": "Qwen2.5-0.5B"}, keep="general.txt")
 
     Args:
         corpus: folder with train.jsonl, valid.jsonl and test.jsonl of documents {text}, or with folders of such files.
         out: the model folder to write; the unfinished run lies beside it, in `.<out>.work`.
+        keep: of a base that goes on, text that must not be forgotten: judged before and after, never learned from.
         progress: bars on a terminal, lines where output is piped; False is silent.
 
     Raises:
@@ -128,10 +137,14 @@ def pretrain(corpus: Path, *, out: Path, training: PretrainSettings, progress: P
         SettingError: a setting is unknown or not allowed, or settings contradict each other.
         Interrupted: stopped by a signal; the same call goes on.
     """
+    from noria.infer.brought import base_folder
     from noria.make.training.pretrain.recipe import pretrain as run
 
     report = report_of(progress)
-    run(corpus, out, training, report)
+    if training.model.base is not None:
+        base = base_folder(training.model.base, note=report.note)
+        training = training.replace(model=training.model.replace(base=base))
+    run(corpus, out, training, report, keep=keep)
     report_written(out, report)
     return model_of(out)
 
@@ -168,6 +181,7 @@ def evaluate(
     *,
     train: Path | None = None,
     out: Path | None = None,
+    device: str = "auto",
     reading: ReadSettings,
     progress: Progress = True,
 ) -> Judged:
@@ -180,11 +194,12 @@ def evaluate(
         rows: held-out rows.
         train: rows from which the baseline learns; without them there is none beside the figures.
         out: a folder to write the figures to as well.
+        device: where it is computed: cpu, cuda, cuda:N, xpu or mps; auto takes an accelerator where torch finds one.
         progress: lines of plan and figures; False is silent.
 
     Raises:
         FolderError: the folder is no usable model.
-        SettingError: its task has no rows to be judged by.
+        SettingError: its task has no rows to be judged by, or there is no such device.
         RowError, InputError: a file of rows cannot be used.
     """
     from noria.infer.brought import model_folder
@@ -192,7 +207,15 @@ def evaluate(
 
     report = report_of(progress)
     model = model_folder(model, weights=True, note=report.note)
-    figures = judge(model, rows, report, training_file=train, columns=reading.columns, skip_bad=reading.skip_bad_rows)
+    figures = judge(
+        model,
+        rows,
+        report,
+        training_file=train,
+        columns=reading.columns,
+        skip_bad=reading.skip_bad_rows,
+        device=device,
+    )
     for figure in figures:
         report.closing(figure.text(), **figure.as_dict())
     if out is not None:

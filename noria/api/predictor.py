@@ -32,6 +32,7 @@ def load(
     *,
     engine: Literal["torch", "packed", "openvino", "llamacpp", "genai"] | None = None,
     threads: int | None = None,
+    device: str = "auto",
 ) -> Predictor:
     """Load a model folder to answer in this process, through the engine that would serve it.
 
@@ -44,16 +45,18 @@ def load(
         engine: torch, packed, openvino, llamacpp or genai, whatever the certificate says; by default the compressed one where its
             certificate was passed, else torch.
         threads: of one forward pass; all cores by default.
+        device: where it computes: cpu, cuda, cuda:N, xpu or mps; auto takes an accelerator where torch finds one, unless the engine
+            asked for is the processor's.
 
     Raises:
         FolderError: the folder is missing, damaged or no model, or holds no file for the engine asked for.
-        SettingError: unknown engine.
+        SettingError: unknown engine or device, or the two do not go together.
     """
     from noria.infer.brought import model_folder
     from noria.infer.choose import open_engine
 
     folder = model_folder(as_path(model))
-    return Predictor(open_engine(folder, threads=threads, prefer=engine))
+    return Predictor(open_engine(folder, threads=threads, prefer=engine, device=device))
 
 
 class Predictor:

@@ -102,6 +102,7 @@ def pretrain(
     corpus: Path,
     *,
     out: Path,
+    keep: Path | None = None,
     file: SettingsFile = None,
     settings: Annotated[PretrainSettings, Parameter(name="*")] = PretrainSettings(),
     json: Annotated[bool, Parameter(negative="")] = False,
@@ -121,7 +122,8 @@ def pretrain(
         noria build pretrain corpus --out model --tokenizer tokenizer --seconds 3600 --parameters 20_000_000
         noria build pretrain runs/demo/corpus --out model --sets news --context 128
         noria build pretrain corpus --out encoder --objective words
-        noria build pretrain corpus --out e5-ours --objective masked --model.base base
+        noria build pretrain corpus --out e5-ours --objective masked --base base
+        noria build pretrain corpus --out mine --base Qwen2.5-0.5B --keep general.txt --seconds 3600
         noria build pretrain corpus --out small --model.architecture lstm
 
     Parameters
@@ -130,12 +132,14 @@ def pretrain(
         Folder with train.jsonl, valid.jsonl and test.jsonl of documents {text}, or with folders of such files.
     out
         The model folder to write.
+    keep
+        Of a base that goes on, text that must not be forgotten: judged before and after, never learned from.
     file
         A TOML file whose section [pretrain] holds settings; flags stand above it.
     json
         Write progress, plan and ledger as JSON lines, for programs.
     """
-    noria.pretrain(corpus, out=out, settings=settings_given(file, settings), progress=report_for(json))
+    noria.pretrain(corpus, out=out, keep=keep, settings=settings_given(file, settings), progress=report_for(json))
     return 0
 
 
@@ -186,6 +190,7 @@ def evaluate(
     *,
     train: Path | None = None,
     out: Path | None = None,
+    device: str = "auto",
     text_column: str | None = None,
     label_column: str | None = None,
     reading: Annotated[ReadSettings, Parameter(name="*")] = ReadSettings(),
@@ -211,6 +216,8 @@ def evaluate(
         Rows from which the baseline learns.
     out
         A folder to write the figures to as well.
+    device
+        Where it is computed: cpu, cuda, cuda:N, xpu or mps; auto takes an accelerator where torch finds one.
     text_column
         Column that holds the text; the same as --columns.text.
     label_column
@@ -219,7 +226,7 @@ def evaluate(
         Write plan and figures as JSON lines, for programs.
     """
     reading = with_columns(reading, text_column, label_column)
-    noria.evaluate(model, rows, train=train, out=out, settings=reading, progress=report_for(json))
+    noria.evaluate(model, rows, train=train, out=out, device=device, settings=reading, progress=report_for(json))
     return 0
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -32,7 +31,9 @@ class _Attention(Protocol):
 
     config: PreTrainedConfig
     is_causal: bool
-    served_prefix: tuple[torch.Tensor, torch.Tensor]
+    served_prefix: bool
+    prefix_key: torch.Tensor
+    prefix_value: torch.Tensor
 
 
 def put_back(model: nn.Module, folder: Path) -> None:
@@ -64,24 +65,30 @@ def put_back(model: nn.Module, folder: Path) -> None:
         )
     for path, part in parts.items():
         if kind == "bottleneck":
-            known[path].register_forward_hook(_bottleneck(part))
+            _keep(known[path], part)
+            known[path].register_forward_hook(_bottleneck)
         else:
-            _hold(cast(_Attention, known[path]), part)
+            _hold(known[path], part)
 
 
-def _bottleneck(part: dict[str, torch.Tensor]) -> Callable[..., torch.Tensor]:
-    """Return the small layer after one matrix: y + up(gelu(down(y))) (Houlsby et al. 2019; Pfeiffer et al. 2021)."""
-
-    def change(module: nn.Module, given: Any, y: torch.Tensor) -> torch.Tensor:
-        down, down_bias, up, up_bias = (part[name].to(y.dtype) for name in ("down", "down_bias", "up", "up_bias"))
-        return y + F.linear(F.gelu(F.linear(y, down, down_bias)), up, up_bias)
-
-    return change
+def _keep(module: nn.Module, part: dict[str, torch.Tensor], prefix: str = "served") -> None:
+    """Let tensors go where the module goes, and into no file."""
+    for name, tensor in part.items():
+        module.register_buffer(f"{prefix}_{name}", tensor, persistent=False)
 
 
-def _hold(attention: _Attention, part: dict[str, torch.Tensor]) -> None:
+def _bottleneck(module: nn.Module, given: Any, y: torch.Tensor) -> torch.Tensor:
+    """Return what the small layer after one matrix makes: y + up(gelu(down(y))) (Houlsby et al. 2019; Pfeiffer et al. 2021)."""
+    names = ("down", "down_bias", "up", "up_bias")
+    down, down_bias, up, up_bias = (getattr(module, f"served_{name}").to(y.dtype) for name in names)
+    return y + F.linear(F.gelu(F.linear(y, down, down_bias)), up, up_bias)
+
+
+def _hold(module: nn.Module, part: dict[str, torch.Tensor]) -> None:
     """Make an attention put its prefix (heads, tokens, width) before every text's keys and values (Li and Liang 2021)."""
-    attention.served_prefix = (part["key"], part["value"])
+    _keep(module, part, "prefix")
+    attention = cast(_Attention, module)
+    attention.served_prefix = True
     # A configuration of its own: masks are still made as the model's says.
     attention.config = copy.copy(attention.config)
     attention.config._attn_implementation = _NAME
@@ -100,8 +107,9 @@ def _attend(
     """Return values mixed by keys, prefix first (B, T, heads, W), in the form of transformers' attention functions."""
     length, past = query.shape[2], key.shape[2]
     if attention_mask is None and module.is_causal and length > 1:
-        attention_mask = torch.ones(length, past, dtype=torch.bool).tril(past - length)
-    keys, values = (one.to(key.dtype).expand(len(query), -1, -1, -1) for one in module.served_prefix)
+        attention_mask = torch.ones(length, past, dtype=torch.bool, device=query.device).tril(past - length)
+    prefix = (module.prefix_key, module.prefix_value)
+    keys, values = (one.to(key.dtype).expand(len(query), -1, -1, -1) for one in prefix)
     before = keys.shape[2]
     key, value = torch.cat([keys, key], dim=2), torch.cat([values, value], dim=2)
     if attention_mask is not None:

@@ -24,6 +24,7 @@ import socket
 import sys
 from dataclasses import dataclass
 from operator import attrgetter
+from pathlib import Path
 from typing import Any
 
 from noria.core.errors import InputError, NoriaError, SettingError
@@ -32,8 +33,9 @@ from noria.tasks.complete import Sampling
 from noria.tasks.encode import text_of_ids
 from noria.tasks.task import Answer, Features
 
-from .choose import open_engine
+from .choose import best_kind, open_engine
 from .completions import CompletionStreams
+from .device import named
 from .engine import Engine
 from .replies import Given
 from .wire import Message, Unpacker, flat, packed
@@ -185,27 +187,35 @@ class Child:
 
 
 def main(arguments: list[str]) -> int:
-    """Load the model and serve it: folder, file descriptor of the socket, threads, tokens a batch."""
-    folder, descriptor, threads, batch_tokens = arguments[0], int(arguments[1]), int(arguments[2]), int(arguments[3])
+    """Load the model and serve it: folder, file descriptor of the socket, threads, tokens a batch, device."""
+    folder, (descriptor, threads, batch_tokens), device = arguments[0], map(int, arguments[1:4]), arguments[4]
     # Ctrl-C goes to every process of a terminal; the server decides when its models end.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    connection = socket.socket(fileno=descriptor)
-    try:
-        engine = open_engine(folder, threads=threads or None)
-        _warm(engine)
-        gc.collect()
-        gc.freeze()  # what was loaded stays, and a full collection need not walk it
-        child = Child(engine, connection, batch_tokens)
-        connection.sendall(
-            packed({"ready": True, "engine": engine.kind, "max_length": engine.max_length, **_calls(engine)})
-        )
-        child.run()
-    except (BrokenPipeError, ConnectionResetError):
-        return 0  # the server is gone, and with it all who asked
-    except NoriaError as error:
-        connection.sendall(packed({"refused": str(error)}))
-        return 2
+    with socket.socket(fileno=descriptor) as connection:
+        try:
+            place = named(device)
+            engine = open_engine(folder, threads=threads or None, device=place)
+            _warm(engine)
+            gc.collect()
+            gc.freeze()  # what was loaded stays, and a full collection need not walk it
+            child = Child(engine, connection, batch_tokens)
+            told = {"engine": engine.kind, "max_length": engine.max_length, **_elsewhere(Path(folder), place)}
+            connection.sendall(packed({"ready": True, **told, **_calls(engine)}))
+            child.run()
+        except (BrokenPipeError, ConnectionResetError):
+            return 0  # the server is gone, and with it all who asked
+        except NoriaError as error:
+            connection.sendall(packed({"refused": str(error)}))
+            return 2
     return 0
+
+
+def _elsewhere(folder: Path, place: str) -> dict[str, Any]:
+    """Return where the model is computed, where that is not the processor, and the engine that was passed over for it."""
+    if place == "cpu":
+        return {}
+    faster = best_kind(folder)
+    return {"device": place, **({"passed_over": faster} if faster != "torch" else {})}
 
 
 def _calls(engine: Engine) -> dict[str, Any]:

@@ -6,26 +6,33 @@ import json
 from pathlib import Path
 from typing import Literal
 
-from noria.core.errors import FolderError, unknown
+from noria.core.errors import FolderError, SettingError, unknown
 from noria.core.folder import read_manifest
 from noria.core.messages import message
 from noria.machine import allowed_here, cores
 from noria.tasks.companion import open_task
 
+from .device import named
 from .engine import ENGINES, KINDS, LEAST_CORES, Engine, Kind
+from .gguf.folder import with_weights
 
 
-def open_engine(folder: str | Path, *, threads: int | None = None, prefer: str | None = None) -> Engine:
+def open_engine(
+    folder: str | Path, *, threads: int | None = None, prefer: str | None = None, device: str = "cpu"
+) -> Engine:
     """Return the engine for a model folder: that of the file in `engine/` where its certificate was passed, else torch.
+
+    The faster ones are of the processor: on an accelerator torch answers, with the trained weights.
 
     Args:
         folder: a model folder.
         threads: of one forward pass; all cores by default.
         prefer: torch, packed, openvino, llamacpp or genai, whatever the certificate says: what certifying itself needs.
+        device: where it computes; see `device.chosen`. With an engine of the processor auto is the processor.
 
     Raises:
         FolderError: the folder is missing, damaged or no model, or holds no file for the engine asked for.
-        SettingError: unknown engine.
+        SettingError: unknown engine or device, or the engine asked for does not compute on the device that was named.
     """
     folder = Path(folder)
     manifest = read_manifest(folder)
@@ -33,7 +40,10 @@ def open_engine(folder: str | Path, *, threads: int | None = None, prefer: str |
     threads = threads or cores()
     if prefer not in (None, *KINDS):
         raise unknown("engine", str(prefer), KINDS)
-    kind = prefer or best_kind(folder)
+    place = "cpu" if device == "auto" and prefer not in (None, "torch") else named(device)
+    if place != "cpu" and prefer not in (None, "torch"):
+        raise SettingError(message("infer.engine_on_processor"), found=f"{prefer}, {place}", allowed="torch")
+    kind = prefer or (best_kind(folder) if place == "cpu" else "torch")
     if kind == "openvino":
         from .openvino import OpenVinoEngine
 
@@ -50,7 +60,7 @@ def open_engine(folder: str | Path, *, threads: int | None = None, prefer: str |
 
     if kind == "packed":
         return TorchEngine(folder, manifest, task, threads=threads, number=packed_number(folder))
-    return TorchEngine(folder, manifest, task, threads=threads)
+    return TorchEngine(with_weights(folder), manifest, task, threads=threads, device=place)
 
 
 def packed_number(folder: Path) -> Literal["float32", "bfloat16", "int8"]:

@@ -19,7 +19,7 @@ from noria.tasks.task import Features, Task
 from noria.tasks.tokenizer import read_tokenizer
 
 from .engine import ENGINES, Kind, check_memory, end_ids_for, generate_one, longest, read_config
-from .gguf.folder import unpacked_beside
+from .gguf.folder import with_weights
 from .scheduler import Scheduler, Step
 
 if TYPE_CHECKING:
@@ -89,9 +89,7 @@ class Decoder(ABC):
         """Return the trained model itself; loaded when it is first needed."""
         from .torch import TorchEngine
 
-        whole = any(self.folder.glob("*.safetensors"))
-        folder = self.folder if whole else unpacked_beside(self.folder, self.file)
-        return TorchEngine(folder, self.manifest, self.task, threads=self.threads)
+        return TorchEngine(with_weights(self.folder), self.manifest, self.task, threads=self.threads)
 
 
 class RoutedScheduler:

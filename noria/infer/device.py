@@ -1,6 +1,7 @@
 """Where a model computes: the processor, or an accelerator where there is one. The one place that chooses and that moves.
 
     place = chosen("auto")                 # cuda, xpu or mps where torch finds one, else the processor
+    named("auto")                          # the same as text; "cpu" without loading torch where the machine has nothing else
     module.to(place)
     moved(tensors, place_of(module))       # what a caller has on the processor, where the module is
 
@@ -11,6 +12,8 @@ goes on on another. What goes to an accelerator is copied from pinned memory, be
 from __future__ import annotations
 
 import os
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from noria.core.errors import SettingError, unknown
@@ -21,7 +24,18 @@ if TYPE_CHECKING:
     from torch import nn
 
 KINDS = ("auto", "cpu", "cuda", "xpu", "mps")
+_FILES = ("nvidia[0-9]*", "nvidiactl", "kfd", "dri/renderD*", "dxg")
+"""What lies in /dev where Linux has an accelerator: NVIDIA's, AMD's, Intel's, or one of Windows beneath it."""
 T = TypeVar("T", bound="nn.Module")
+
+
+def named(name: str = "auto") -> str:
+    """Return the device of a name as torch names it, such as "cpu" or "cuda:0"; arguments and errors as `chosen`.
+
+    Engines that need no torch are asked this first, and a processor alone is to cost them nothing.
+    """
+    bare = sys.platform == "linux" and not any(one for file in _FILES for one in Path("/dev").glob(file))
+    return "cpu" if name == "cpu" or (name == "auto" and bare) else str(chosen(name))
 
 
 def chosen(name: str = "auto") -> torch.device:

@@ -19,6 +19,7 @@ from typing import Any, Protocol
 import torch
 from transformers.cache_utils import Cache, CacheLayerMixin, DynamicCache
 
+from .device import place_of
 from .nets import Lstm
 
 _FIRST_TOKENS = 256
@@ -35,7 +36,7 @@ class KVCache(Protocol):
         """Forget a text."""
 
     def read(self, row: int, ids: Sequence[int]) -> torch.Tensor:
-        """Add ids to a text; return the logits [vocabulary], float32, of what follows them."""
+        """Add ids to a text; return the logits [vocabulary], float32, on the processor, of what follows them."""
 
     def step(self, tokens: Mapping[int, int]) -> dict[int, torch.Tensor]:
         """Add one token to each of some texts; return the logits of what follows each."""
@@ -58,8 +59,8 @@ class _SlotLayer(CacheLayerMixin):
     def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
         """Make the tables; zeros, for what is masked is still multiplied."""
         size = (self._slots.capacity, key_states.shape[1], self._slots.tokens)
-        self.keys = torch.zeros(*size, key_states.shape[3], dtype=key_states.dtype)
-        self.values = torch.zeros(*size, value_states.shape[3], dtype=value_states.dtype)
+        self.keys = key_states.new_zeros(*size, key_states.shape[3])
+        self.values = value_states.new_zeros(*size, value_states.shape[3])
         self.is_initialized = True
 
     def update(
@@ -98,7 +99,7 @@ class SlotCache:
     """Rows in one table. The rows at work are its first ones, so that a step reads no others."""
 
     def __init__(self, model: Any, max_tokens: int) -> None:
-        self._model, self._most, self._last = model, max_tokens, _only_last(model)
+        self._model, self._most, self._last, self._place = model, max_tokens, _only_last(model), place_of(model)
         self.capacity, self.tokens = 1, min(_FIRST_TOKENS, max_tokens)
         layers = int(model.config.get_text_config().num_hidden_layers)
         self._layers = [_SlotLayer(self) for _ in range(layers)]
@@ -145,8 +146,9 @@ class SlotCache:
         self.reading, self.width = True, start
         self.at = (slice(place, place + 1), slice(None), slice(start, end))
         self.seen = (slice(place, place + 1), slice(None), slice(0, end))
-        mask = torch.ones(len(ids), end, dtype=torch.bool).tril(start)[None, None]
-        logits = self._forward(torch.tensor([list(ids)]), torch.arange(start, end)[None], mask)
+        mask = torch.ones(len(ids), end, dtype=torch.bool, device=self._place).tril(start)[None, None]
+        places = torch.arange(start, end, device=self._place)[None]
+        logits = self._forward(torch.tensor([list(ids)], device=self._place), places, mask)
         self._lengths[place] = end
         return logits[0]
 
@@ -156,12 +158,12 @@ class SlotCache:
         count = len(tokens)
         lengths = self._lengths[:count]
         self._reach(max(lengths) + 1)
-        places = torch.tensor(lengths)
+        places = torch.tensor(lengths, device=self._place)
         self.reading, self.width = False, max(lengths)
-        self.at = (torch.arange(count), slice(None), places)
+        self.at = (torch.arange(count, device=self._place), slice(None), places)
         self.seen = (slice(0, count), slice(None), slice(0, self.width + 1))
-        mask = (torch.arange(self.width + 1)[None] <= places[:, None])[:, None, None]
-        ids = torch.tensor([[tokens[row]] for row in self._rows[:count]])
+        mask = (torch.arange(self.width + 1, device=self._place)[None] <= places[:, None])[:, None, None]
+        ids = torch.tensor([[tokens[row]] for row in self._rows[:count]], device=self._place)
         logits = self._forward(ids, places[:, None], mask)
         self._lengths[:count] = [length + 1 for length in lengths]
         return dict(zip(self._rows[:count], logits, strict=True))
@@ -177,7 +179,7 @@ class SlotCache:
                 **self._last,
             )
         logits: torch.Tensor = output.logits
-        return logits[:, -1].float()
+        return logits[:, -1].float().cpu()
 
     def _to_the_front(self, rows: Mapping[int, int]) -> None:
         """Swap the rows of a step to the first places."""
@@ -212,7 +214,7 @@ class SingleTextCache:
     """Rows with a cache each, one forward pass a row: for caches that are none of keys and values."""
 
     def __init__(self, model: Any) -> None:
-        self._model, self._last = model, _only_last(model)
+        self._model, self._last, self._place = model, _only_last(model), place_of(model)
         self._caches: dict[int, Any] = {}
         self._number = 0
 
@@ -228,13 +230,12 @@ class SingleTextCache:
 
     def read(self, row: int, ids: Sequence[int]) -> torch.Tensor:
         """Add ids to a text; see `KVCache`."""
+        given = torch.tensor([list(ids)], device=self._place)
         with torch.inference_mode():
-            output = self._model(
-                input_ids=torch.tensor([list(ids)]), past_key_values=self._caches[row], use_cache=True, **self._last
-            )
+            output = self._model(input_ids=given, past_key_values=self._caches[row], use_cache=True, **self._last)
         self._caches[row] = output.past_key_values
         logits: torch.Tensor = output.logits
-        return logits[0, -1].float()
+        return logits[0, -1].float().cpu()
 
     def step(self, tokens: Mapping[int, int]) -> dict[int, torch.Tensor]:
         """Add one token to each of some texts; see `KVCache`."""
@@ -245,7 +246,7 @@ class LstmCache:
     """Rows of an LSTM: hidden state and memory cell of every layer."""
 
     def __init__(self, model: Lstm) -> None:
-        self._model = model
+        self._model, self._place = model, place_of(model)
         self._states: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
         self._number = 0
 
@@ -261,17 +262,19 @@ class LstmCache:
 
     def read(self, row: int, ids: Sequence[int]) -> torch.Tensor:
         """Add ids to a text; see `KVCache`."""
-        logits, self._states[row] = self._model.further(torch.tensor([list(ids)]), self._states[row])
-        return logits[0]
+        given = torch.tensor([list(ids)], device=self._place)
+        logits, self._states[row] = self._model.further(given, self._states[row])
+        return logits[0].cpu()
 
     def step(self, tokens: Mapping[int, int]) -> dict[int, torch.Tensor]:
         """Add one token to each of some texts; see `KVCache`."""
         rows = list(tokens)
         hidden, memory = (torch.cat([self._states[row][part] for row in rows], dim=1) for part in (0, 1))
-        logits, (hidden, memory) = self._model.further(torch.tensor([[tokens[row]] for row in rows]), (hidden, memory))
+        given = torch.tensor([[tokens[row]] for row in rows], device=self._place)
+        logits, (hidden, memory) = self._model.further(given, (hidden, memory))
         for place, row in enumerate(rows):
             self._states[row] = (hidden[:, place : place + 1], memory[:, place : place + 1])
-        return dict(zip(rows, logits, strict=True))
+        return dict(zip(rows, logits.cpu(), strict=True))
 
 
 def _only_last(model: Any) -> dict[str, int]:
@@ -281,7 +284,7 @@ def _only_last(model: Any) -> dict[str, int]:
 
 def _grown(table: torch.Tensor | None, capacity: int, tokens: int) -> torch.Tensor:
     assert table is not None
-    new = torch.zeros(capacity, table.shape[1], tokens, table.shape[3], dtype=table.dtype)
+    new = table.new_zeros(capacity, table.shape[1], tokens, table.shape[3])
     new[: table.shape[0], :, : table.shape[2]] = table
     return new
 
@@ -308,9 +311,10 @@ def _slots_fit(model: Any, max_tokens: int) -> bool:
         return False
     for number, ids in zip(numbers, texts, strict=True):
         seen = ids if len(ids) > 3 else [*ids[: len(ids) // 2], ids[-1]]
+        given = torch.tensor([seen], device=place_of(model))
         with torch.inference_mode():
-            alone = model(input_ids=torch.tensor([seen]), use_cache=True, past_key_values=DynamicCache()).logits[0, -1]
-        near = (found[number] - alone.float()).abs().max() <= 0.02 * (1 + alone.float().abs().max())
+            alone = model(input_ids=given, use_cache=True, past_key_values=DynamicCache()).logits[0, -1].float().cpu()
+        near = (found[number] - alone).abs().max() <= 0.02 * (1 + alone.abs().max())
         if not bool(near):
             return False
     return True

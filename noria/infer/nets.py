@@ -53,7 +53,7 @@ class Lstm(nn.Module):
 
     def empty(self) -> State:
         """Return the state before a text."""
-        nothing = torch.zeros(self._layers, 1, self.lstm.hidden_size, dtype=self.dtype)
+        nothing = self.embedding.weight.new_zeros(self._layers, 1, self.lstm.hidden_size)
         return nothing, nothing
 
     def further(self, ids: torch.Tensor, state: State) -> tuple[torch.Tensor, State]:

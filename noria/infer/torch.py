@@ -1,5 +1,7 @@
 """The reference engine: every head, as transformers loads it; float32, or bfloat16 for decoding where that measures faster.
 
+It computes on the processor or on an accelerator; what it is given and gives is on the processor.
+
 A BERT is computed without padding and with what only its last layer's first token needs (`unpadded`); in that form it is also
 an engine of its own, "packed", whose matrices are bfloat16 or 8-bit integers.
 """
@@ -20,7 +22,7 @@ from tokenizers import Tokenizer
 from noria.core.errors import FolderError, SettingError
 from noria.core.folder import Manifest
 from noria.core.messages import message
-from noria.machine import bf16_is_fast
+from noria.machine import bf16_is_fast, measure
 from noria.tasks.chat import Chat
 from noria.tasks.complete import Sampling
 from noria.tasks.guided import Guides
@@ -29,6 +31,7 @@ from noria.tasks.task import Features, Task
 from noria.tasks.tokenizer import read_tokenizer
 
 from .adapters import put_back
+from .device import moved, placed
 from .engine import (
     AUTO_CLASSES,
     Kind,
@@ -64,6 +67,7 @@ class TorchEngine:
         number: type of the weights. `measured` times a causal model's decoding in both types and keeps float32 unless
             bfloat16 is clearly faster; encoders stay in float32, for they are what a certificate compares with. Of an
             encoder bfloat16 and int8 are the types of the packed matrices.
+        device: where it computes, as torch names it; not the processor's packed matrices.
 
     Raises:
         FolderError: weights or configuration are missing or cannot be read.
@@ -71,7 +75,14 @@ class TorchEngine:
     """
 
     def __init__(
-        self, folder: Path, manifest: Manifest, task: Task, *, threads: int, number: Number = "measured"
+        self,
+        folder: Path,
+        manifest: Manifest,
+        task: Task,
+        *,
+        threads: int,
+        number: Number = "measured",
+        device: str = "cpu",
     ) -> None:
         self.folder, self.manifest, self.task = folder, manifest, task
         self._config = read_config(folder)
@@ -81,12 +92,18 @@ class TorchEngine:
         self.padding = padding_of(self._config)
         torch.set_num_threads(threads)
         self.kind: Kind = "torch"
+        self._place, causal = torch.device(device), task.head == "causal"
+        if number == "measured" and causal and self._place.type != "cpu":
+            number = "bfloat16" if measure(device=device).number_type == "bf16" else "float32"
         self.model = self._load()
         self._unpadded: Unpadded | None = None
-        if task.head not in ("vector", "seq2seq", "causal"):
-            self._pack("float32" if number == "measured" else number)
-        elif number == "bfloat16" or (number == "measured" and task.head == "causal" and self._bfloat16_pays()):
+        packs = task.head not in ("vector", "seq2seq", "causal")
+        if not packs and (number == "bfloat16" or (number == "measured" and causal and self._bfloat16_pays())):
             self.model.to(torch.bfloat16)
+        if isinstance(self.model, torch.nn.Module):
+            placed(self.model, self._place)
+        if packs:
+            self._pack("float32" if number == "measured" else number)
         self._cache: KVCache | None = None
 
     @property
@@ -102,16 +119,17 @@ class TorchEngine:
             return self._unpadded(batch, types if self.padding.types else None)
         if len(parts := like_groups([len(text) for text in batch], self.padding)) > 1:
             return in_parts(self, parts, batch, types)
-        types = types if self.padding.types else None
         ids, mask = padded(batch, self.padding)
-        more = {} if types is None else {"token_type_ids": torch.from_numpy(padded(types, self.padding, filler=0)[0])}
+        given = {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask)}
+        if types is not None and self.padding.types:
+            given["token_type_ids"] = torch.from_numpy(padded(types, self.padding, filler=0)[0])
         with torch.inference_mode():
-            output = self.model(input_ids=torch.from_numpy(ids), attention_mask=torch.from_numpy(mask), **more)
+            output = self.model(**moved(given, self._place))
         if self.task.head == "span":
             logits = torch.stack([output.start_logits, output.end_logits], dim=-1)
         else:
             logits = output.last_hidden_state if self.task.head == "embedding" else output.logits
-        return unpadded(self.task, logits.float().numpy(), batch, self.padding)
+        return unpadded(self.task, logits.float().cpu().numpy(), batch, self.padding)
 
     def outputs(self, features: Sequence[Features]) -> list[Any]:
         """Return what `Task.answer` takes for each text; see `Engine`."""
@@ -150,16 +168,16 @@ class TorchEngine:
         ids, mask = padded([one.ids for one in features], self.padding)
         # A text of n tokens is rarely worth more than 2 n + 32: a model that does not find its end is cut off there.
         room = min(WRITTEN, 2 * ids.shape[1] + 32)
+        given = {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask)}
         with torch.inference_mode():
             generated = self.model.generate(
-                input_ids=torch.from_numpy(ids),
-                attention_mask=torch.from_numpy(mask),
+                **moved(given, self._place),
                 max_new_tokens=room,
                 num_beams=1,
                 do_sample=False,
             )
         assert self.tokenizer is not None
-        return [self.tokenizer.decode(one, skip_special_tokens=True).strip() for one in generated.tolist()]
+        return [self.tokenizer.decode(one, skip_special_tokens=True).strip() for one in generated.cpu().tolist()]
 
     def _reply(self, one: Features) -> str:
         assert self.tokenizer is not None

@@ -80,7 +80,7 @@ class Versions:
         folder: of the version that is live first.
         history: where changes are noted.
         draw: a number from 0 to 1 for every request, by which a share is drawn.
-        options: of every `Worker`: threads, queue, batch_tokens.
+        options: of every `Worker`: threads, queue, batch_tokens, device.
     """
 
     folder: Path

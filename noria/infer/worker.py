@@ -40,6 +40,8 @@ HELD = 64
 """Texts that the process may hold: two good batches, so that it never waits for the next one."""
 COMPLETION_COST = 8
 """A completion counts as so many texts: eight of them share the process."""
+ELSEWHERE = 8
+"""Times as much as an accelerator's process may hold: a step of many costs it about what a step of one does."""
 BACK_OFF = (0.1, 0.5, 2.0, 5.0, 15.0, 30.0)
 """Seconds before the first, second, ... restart in a row."""
 SILENCE = 120.0
@@ -60,15 +62,23 @@ class Worker:
     """One model's process and the queue before it. Belongs to one event loop."""
 
     def __init__(
-        self, folder: str | Path, *, threads: int = 0, queue: int = 256, batch_tokens: int = 4_096, pulse: float = 5.0
+        self,
+        folder: str | Path,
+        *,
+        threads: int = 0,
+        queue: int = 256,
+        batch_tokens: int = 4_096,
+        pulse: float = 5.0,
+        device: str = "cpu",
     ) -> None:
         self.folder, self.threads, self.queue, self.batch_tokens = Path(folder), threads, queue, batch_tokens
+        self.device = device
         self._pulse = pulse
         """Seconds between two questions whether an idle process is there."""
         self._unanswered = 0
         self.status: Status = "starting"
         self.facts: dict[str, Any] = {}
-        """What the process told of itself: engine, max_length."""
+        """What the process told of itself: engine, max_length; device, and the engine passed over for it, where it is not the processor."""
         self.version = ""
         """What tells the content that answers from another under the same name; known once it is ready."""
         self.restarts = 0
@@ -226,7 +236,8 @@ class Worker:
         """Hand over what the process has room for."""
         while self._link and self.status == "ready" and self._waiting:
             request = self._waiting[0]
-            if self._held and self._held_cost + request.cost > HELD:
+            room = HELD * (ELSEWHERE if "device" in self.facts else 1)
+            if self._held and self._held_cost + request.cost > room:
                 return
             self._waiting.popleft()
             if not self._held:
@@ -327,6 +338,7 @@ class Worker:
                     str(theirs.fileno()),
                     str(threads),
                     str(self.batch_tokens),
+                    self.device,
                 ],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,

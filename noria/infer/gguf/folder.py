@@ -227,13 +227,16 @@ def served_gguf(file: str | Path, target: Path) -> Path:
     return target
 
 
-def unpacked_beside(folder: Path, file: Path) -> Path:
-    """Return a folder of the weights of one that has an engine's file alone: made beside it when it is first asked for.
+def with_weights(folder: Path) -> Path:
+    """Return a folder itself, or of one that has llama.cpp's file alone a folder of its weights: made beside it when first asked for.
 
     Raises:
         FolderError: the family is none whose weights can be unpacked.
         ResourceError: memory would not suffice, or the disk is full.
     """
+    file = folder / ENGINES["llamacpp"]
+    if not file.is_file() or any(folder.glob("*.safetensors")):
+        return folder
     target = folder.parent / "weights" / folder.name
     if (target / MANIFEST).is_file():
         return target

@@ -10,6 +10,7 @@ from noria.core.figure import Figure
 from noria.core.folder import read_manifest
 from noria.core.messages import message
 from noria.core.progress import Report
+from noria.infer.device import chosen, placed
 from noria.machine import allowed_here, computing
 from noria.make.models.load import load_for
 from noria.make.training.finetune.leaks import find_leaks
@@ -29,6 +30,7 @@ def judge(
     training_file: Path | None = None,
     columns: Mapping[str, str] | None = None,
     skip_bad: bool = False,
+    device: str = "cpu",
 ) -> list[Figure]:
     """Return the figures of a fine-tuned model on rows it was not trained on.
 
@@ -39,10 +41,11 @@ def judge(
         training_file: rows from which the baseline learns; without it there is none beside the figures.
         columns: field -> column of the files; stands above the columns that the folder remembers from its training.
         skip_bad: count bad rows instead of refusing the first.
+        device: where the model computes; see `noria.infer.device.chosen`.
 
     Raises:
         FolderError: the folder is no usable model.
-        SettingError: its task has no rows to be judged by.
+        SettingError: its task has no rows to be judged by, or there is no such device.
         RowError, InputError: a file of rows cannot be used.
     """
     manifest = read_manifest(folder)
@@ -54,10 +57,12 @@ def judge(
     report_made_from(manifest, rows_file, report)
     if training:
         find_leaks(task, training, {"test": rows}, report).report_to(report)
+    place = chosen(device)
     module, tokenizer = load_for(folder, task)
+    module = placed(module, place)
     # As it was judged when it was made, so that the figures are the same; but never in numbers that this machine emulates.
     made = manifest.facts.get("number_type", "fp32")
-    number_type = allowed_here(made)
+    number_type = allowed_here(made, str(place))
     told = "" if made == number_type else f", made in {made}, which is no faster here: last digits may differ"
     report.plan(f"evaluate {folder.name}: {len(rows):,} rows, {number_type}{told}")
     with computing(number_type):

@@ -1,6 +1,7 @@
 """The special tokens of any tokenizer: begin, end, padding, mask, and the sentinels of span corruption.
 
 special = special_tokens(folder)                                    # ids, whatever the tokenizer calls them
+special = document_tokens(folder)                                   # the same, begin and end those of documents, not of turns
 extend(folder, target, masks=True)                                  # the same tokenizer, with a mask
 """
 
@@ -8,13 +9,15 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from noria.core.errors import FolderError
 from noria.core.folder import new_folder, write_json
 from noria.core.messages import message
+from noria.tasks.chat import Chat
+from noria.tasks.specials import chat_template
 from noria.tasks.tokenizer import write_tokenizer as write_bare
 from noria.text.script import segmented
 
@@ -27,12 +30,18 @@ MASK = "<|mask|>"
 SENTINELS = 100
 """As many as T5 has (Raffel et al. 2020, section 3.1.4)."""
 _SENTINEL = "<extra_id_{}>"
+_LONG = 1 << 16
+"""Tokens that no template writes round three turns."""
 _ROLES = {
     "begin": ("bos_token", "cls_token", BEGIN, "<s>", "[CLS]"),
     "end": ("eos_token", "sep_token", END, "</s>", "[SEP]"),
     "pad": ("pad_token", PAD, "<pad>", "[PAD]"),
     "mask": ("mask_token", MASK, "<mask>", "[MASK]"),
 }
+
+
+_DOCUMENT_ENDS = ("<|endoftext|>", "<|end_of_text|>", "<eos>", "</s>")
+"""How families of decoders call the end of a document, where the end of a turn is another token."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +76,32 @@ def special_tokens(folder: Path, tokenizer: Tokenizer | None = None) -> Special:
         found[role] = next((one for one in ids if one is not None), None)
     sentinels = [tokenizer.token_to_id(_SENTINEL.format(number)) for number in range(SENTINELS)]
     return Special(**found, sentinels=tuple(one for one in sentinels if one is not None))
+
+
+def document_tokens(folder: Path) -> Special:
+    """Return the special tokens of a tokenizer's folder, begin and end as they stand round a document.
+
+    A model that chats often has the marks of a turn for them (`<|im_start|>`, `<|im_end|>`), while the documents that it was
+    pretrained on ended otherwise: then that is taken, if its tokenizer knows it. One without a begin, such as Qwen, begins a
+    document after the end of another.
+
+    Raises:
+        FolderError: the tokenizer cannot be read, or its chat template cannot be used.
+    """
+    tokenizer = load_tokenizer(folder)
+    special = special_tokens(folder, tokenizer)
+    begin, end = special.begin, special.end
+    if chat_template(folder):
+        chat = Chat().based_on(folder, tokenizer)
+        turns = [{"role": role, "content": "?"} for role in ("user", "assistant", "user")]
+        ends = chat.ends(tokenizer) if isinstance(chat, Chat) else frozenset()
+        named = map(tokenizer.token_to_id, _DOCUMENT_ENDS)
+        own = next((one for one in named if one is not None and one not in ends), None)
+        if end in ends and own is not None:
+            end = own
+            ids = chat.features(tokenizer, {"messages": turns}, _LONG).ids
+            begin = end if begin is not None and ids.count(begin) > 1 else begin
+    return replace(special, begin=end if begin is None else begin, end=end)
 
 
 def extend(folder: Path, target: Path, *, mask: bool = False, sentinels: bool = False) -> Path:

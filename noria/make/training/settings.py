@@ -143,8 +143,8 @@ class ModelSettings(Settings):
     budget lets it see enough text at the speed measured here, others have 5 M."""
     architecture: Literal["transformer", "lstm"] = "transformer"
     """transformer: BERT, Llama or T5, as the objective asks; lstm: the small baseline, causal only."""
-    base: Path | None = None
-    """Folder of a pretrained model to go on from, with its tokenizer; where None, weights are drawn."""
+    base: Annotated[Path, Parameter(name=("--base", "--model.base"))] | None = None
+    """A pretrained model to go on from, with its tokenizer: a folder, a GGUF, or a name on a hub; where None, weights are drawn."""
     start: Literal["unigram", "gaussian", "xavier"] = "unigram"
     """How first matrices are drawn. unigram: a Llama begins with how frequent each token is, and has an output matrix of its own
     for it; others as gaussian, as the architecture has it. xavier: uniform by their sizes (Glorot and Bengio 2010, equation 16)."""

@@ -119,7 +119,7 @@ def _served(settings: ServerSettings, models: Sequence[str | Path]) -> dict[str,
             raise SettingError(message("server.two_models"), found=name, hint=message("server.serve_one"))
         manifest = read_manifest(folder)
         task_of(manifest)
-        options = {"threads": settings.threads, "queue": settings.queue, "batch_tokens": settings.batch_tokens}
+        options = settings.model_dump(include={"threads", "queue", "batch_tokens", "device"})
         history = History(settings.lake / "server" / "models" / f"{name}.jsonl")
         served[name] = Served(name, folder, manifest, Versions(folder, history, options=options))
     return served
@@ -135,6 +135,11 @@ def _lifespan(state: State, log: Log) -> Any:
             for one in state.apps:
                 await one.start(state)
             state.started = True
+            for name, served in state.models.items():
+                if passed := served.worker.facts.get(
+                    "passed_over"
+                ):  # it computes on the processor, and on nothing else
+                    log("engine passed over", model=name, engine=passed, device=served.worker.facts["device"])
             log("ready", models=list(state.models), apps=[one.name for one in state.apps])
             yield
         except Exception as error:

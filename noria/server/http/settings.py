@@ -24,6 +24,8 @@ class ServerSettings(Settings):
     """Name of this server among those that share a lake: each has its own outbox."""
     threads: Annotated[int, Field(ge=0, le=1024)] = 0
     """Threads of every model's process; 0 takes as many as there are cores."""
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|(cuda|xpu)(:[0-9]+)?)$")] = "auto"
+    """Where models are computed: cpu, cuda, cuda:N, xpu or mps; auto takes an accelerator where torch finds one."""
     queue: Annotated[int, Field(ge=1, le=100_000)] = 256
     """Requests that may wait for one model; more are told to come back (429)."""
     batch_tokens: Annotated[int, Field(ge=16, le=1_000_000)] = 4_096

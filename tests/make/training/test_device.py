@@ -37,7 +37,7 @@ from tests.make.training.training_runs import KINDS, Setup
 __all__ = ["bases", "chat_base", "corpus"]
 SETTINGS = TrainSettings(
     seed=11,
-    steps=6,
+    steps=4,
     number_type="fp32",
     evaluations=2,
     checkpoint_seconds=1e-9,
@@ -67,7 +67,7 @@ def run(setup: Setup, work: Path, *, stopped: bool = False) -> list[float]:
     objective = setup.objective
 
     def judged(module: torch.nn.Module) -> Evaluation:
-        batches = [batch.beside(module) for batch in setup.batches.at(0)]
+        batches = [batch.beside(module) for batch in setup.batches.at(0)[:1]]
         return Evaluation(-sum(float(objective(module, batch)[0]) for batch in batches))
 
     train(
@@ -137,8 +137,8 @@ def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("name", [name for name in ROWS if name != "numbers"])
 def test_a_model_is_tuned_judged_and_written_there(name: str, bases: dict[str, Path | None], tmp_path: Path):
     kind, facts, row, base, _ = ROWS[name]
-    files = files_of(row, tmp_path)
-    settings = FinetuneSettings(steps=4, tokens_per_batch=512, max_length=64, evaluations=1, number_type="fp32")
+    files = files_of(row, tmp_path, {"train": 40, "valid": 8, "test": 8})
+    settings = FinetuneSettings(steps=2, tokens_per_batch=128, max_length=64, evaluations=1, number_type="fp32")
     told: list[dict[str, Any]] = []
     for place in ("cpu", "auto"):
         with second_device():
@@ -168,7 +168,7 @@ def test_a_model_is_pretrained_there(objective: Any, corpus: Path, tmp_path: Pat
         model={"parameters": 200_000},
         context=32,
         tokens_per_step=256,
-        steps=4,
+        steps=2,
         evaluations=1,
         number_type="fp32",
     )
@@ -205,7 +205,7 @@ def test_what_is_no_tensor_stays_as_it_is():
 def test_a_model_is_aligned_there(method: str, chat_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(align_recipe, "chosen", lambda given: torch.device("cpu" if given == "cpu" else "meta"))
     monkeypatch.setattr(finetune_prepare, "chosen", align_recipe.chosen)
-    pairs = [{"prompt": f"第 {n} 个 question?", "chosen": "好的 yes", "rejected": "不行 no"} for n in range(24)]
+    pairs = [{"prompt": f"第 {n} 个 question?", "chosen": "好的 yes", "rejected": "不行 no"} for n in range(12)]
     thumbs = [
         {"prompt": row["prompt"], "completion": row[side], "label": side == "chosen"}
         for row in pairs
@@ -215,12 +215,12 @@ def test_a_model_is_aligned_there(method: str, chat_base: Path, tmp_path: Path, 
     file = tmp_path / "rows.jsonl"
     file.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
     settings = AlignSettings(
-        method=method, steps=3, number_type="fp32", max_tokens=4, reward="match" if method == "grpo" else None
+        method=method, steps=2, number_type="fp32", max_tokens=4, reward="match" if method == "grpo" else None
     )
     found = []
     with second_device():
         for place in ("cpu", "auto"):
             out = align_recipe.align(chat_base, file, tmp_path / place, settings.replace(device=place), Report.silent())
             found.append([loss for _, loss in read_manifest(out).facts["curves"]["train"]])
-    assert len(found[0]) == 3
+    assert len(found[0]) == 2
     assert found[1] == pytest.approx(found[0], rel=2e-2, abs=1e-4)

@@ -154,8 +154,12 @@ def write(file: Path, row: Callable[[random.Random], dict[str, Any]], count: int
     return file
 
 
-def files_of(row: Callable[[random.Random], dict[str, Any]], folder: Path) -> dict[str, Path]:
-    counts = {"train": 300, "valid": 40, "test": 40}
+COUNTS = {"train": 300, "valid": 40, "test": 40}
+
+
+def files_of(
+    row: Callable[[random.Random], dict[str, Any]], folder: Path, counts: dict[str, int] = COUNTS
+) -> dict[str, Path]:
     return {
         split: write(folder / f"{split}.jsonl", row, count, seed) for seed, (split, count) in enumerate(counts.items())
     }

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from torch import nn
 
+from noria.core.figure import Figure
 from noria.core.messages import message
 from noria.make.evaluate.language import bits_per_byte, by_document, figures, predict_documents
 from noria.make.evaluate.mixture import compared, fit
@@ -19,13 +20,15 @@ from noria.make.training.objectives import language_modeling
 from noria.make.training.parallel.single import Objective
 from noria.make.training.settings import PretrainSettings
 
-from .material import Material
-from .setup import WATCHED, Companion, Judged, drawn, evenly, lengths, parameters, tied
+from .material import KEPT, Material
+from .setup import WATCHED, Companion, Judged, drawn, evenly, forgotten, gained, lengths, parameters, tied
 from .start import targets, unigrams
 
 if TYPE_CHECKING:
     from transformers import LlamaForCausalLM, PreTrainedModel
 
+MOST_KEPT = 500
+"""Documents of the text to keep that are judged, evenly over all."""
 NGRAM = 5
 """Longest n-grams of the baseline."""
 MOST_NGRAMS = 8_000_000
@@ -88,10 +91,11 @@ class CausalSetup:
         test, valid = (self._material.shards[split] for split in ("test", "valid"))
         return float(len(test.ids) / (len(valid.ids) / len(valid)))
 
-    def figures(self, model: nn.Module, *, source: str, share: float = 1.0) -> Judged:
+    def figures(self, model: nn.Module, *, source: str, share: float = 1.0, base: nn.Module | None = None) -> Judged:
         """Return bits per byte, loss, perplexity and accuracy; baselines are n-grams on the same tokens.
 
-        Beside them, what the model and the longest n-gram predict together: their weights are fitted on valid documents.
+        Beside them, what the base predicted, and what the model and the longest n-gram predict together: their weights are
+        fitted on valid documents.
         """
         valid, test = (self._material.shards[split] for split in ("valid", "test"))
         rows, watched = evenly(len(test), share), evenly(len(valid), self.watched / len(valid))
@@ -102,13 +106,28 @@ class CausalSetup:
             for name, bits in self.baselines.items()
         ]
         metrics = figures(found, sizes, source=source, baseline=baselines[-1].value)
+        kept: Sequence[Figure] = ()
+        if base is not None:
+            before = predict_documents(base, [test[row] for row in rows], self._context)
+            metrics += gained(metrics[0], before.bits, found.bits, sizes)
+            kept = self._kept(base, model, metrics[0])
         ngram = self._counted[1]
         mixture = fit(tuned.costs, *_costs(ngram, self._inner("valid", watched)), ngram.order)
         alone, seen = _costs(ngram, self._inner("test", rows))
         both = by_document(mixture.bits(found.costs, alone, seen), found.tokens)
         beside = by_document(alone, found.tokens)
         joined = compared(found.bits, beside, both, sizes, order=ngram.order, source=source)
-        return Judged(metrics, baselines, Companion(ngram, mixture, joined))
+        return Judged(metrics, baselines, Companion(ngram, mixture, joined), kept)
+
+    def _kept(self, base: nn.Module, model: nn.Module, first: Figure) -> Sequence[Figure]:
+        """Return what text to keep says of both, where there is any."""
+        if (shards := self._material.shards.get(KEPT)) is None:
+            return ()
+        rows = evenly(len(shards), min(1.0, MOST_KEPT / len(shards)))
+        before, after = (
+            predict_documents(one, [shards[row] for row in rows], self._context).bits for one in (base, model)
+        )
+        return forgotten(first, before, after, shards.sizes[rows], self._material.files[KEPT][0].name)
 
     @property
     def baselines(self) -> dict[str, np.ndarray]:

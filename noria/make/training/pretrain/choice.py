@@ -47,6 +47,8 @@ FIRST_STEP = 1024
 """Tokens of a step where a run sees a million; four times as many tokens take steps twice as large."""
 MOST_RATE, RATE_WIDTH = 0.01, 1.0
 """Highest rate of Muon, and what is divided by a Llama's width for it."""
+BASE_RATE = 1e-4
+"""Highest rate of a base that goes on: what it knows already is not to be lost to the first steps."""
 EMBEDDINGS = 3.0
 """Rate of the embeddings beside it: a row learns only where its token stands."""
 FIXED: dict[str, Any] = {"parameters": 5_000_000, "context": 256, "tokens_per_step": 4096, "method": "adamw"}
@@ -104,10 +106,13 @@ def chosen(
 def rates_of(settings: PretrainSettings, vocab_size: int) -> OptimizerSettings:
     """Return the optimiser with the rate that suits the kind of model where none is given.
 
-    A Llama that Muon moves bears one that falls with its width; a BERT has its norms behind each part, which bears less.
+    A Llama that Muon moves bears one that falls with its width; a BERT has its norms behind each part, which bears less; a base
+    that was pretrained bears less than any that begins.
     """
     asked, method = settings.optimizer, settings.optimizer.method or "adamw"
     rate, embeddings = 1e-3 if settings.objective in ("masked", "words") else 3e-3, 1.0
+    if settings.model.base is not None:
+        rate = BASE_RATE
     if method == "muon" and is_new_llama(settings):
         size, (context, _) = parameters(settings), lengths(settings)
         width = sizes.causal(size, vocab_size, context, tied=tied(settings)).hidden_size

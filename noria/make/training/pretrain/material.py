@@ -13,13 +13,16 @@ from noria.core.errors import InputError, RowError, unknown
 from noria.core.folder import MANIFEST, Source, is_up_to_date, new_folder, sha256_file, source_of
 from noria.core.messages import message
 from noria.core.progress import Report
+from noria.make.corpus.texts import texts_of
 from noria.make.tokens.shards import Shards, open_shards, write_shards
-from noria.make.tokens.special import Special, byte_tokenizer, extend, special_tokens, word_starts
+from noria.make.tokens.special import Special, byte_tokenizer, document_tokens, extend, word_starts
 from noria.make.tokens.tokenizer import lineage_of_tokenizer, load_tokenizer, train_tokenizer
 from noria.make.training.settings import PretrainSettings
 from noria.text.records import read_records
 
 SPLITS = ("train", "valid", "test")
+KEPT = "keep"
+"""Name of the text that must not be forgotten, beside the splits."""
 BYTES_A_TOKEN, MOST_TOKENS, LEAST_TOKENS = 1_200, 6144, 512
 """A vocabulary that is not asked for has a token for so many bytes of training text, within these bounds."""
 BYTES = 256
@@ -31,7 +34,7 @@ class Material:
     """A corpus as tokens."""
 
     files: dict[str, list[Path]]
-    """Split -> its files."""
+    """Split -> its files; text to keep, where there is any, is one more."""
     tokenizer: Path
     special: Special
     vocab_size: int
@@ -45,9 +48,18 @@ class Material:
         return self.shards["train"].identity
 
 
-def prepare(corpus: Path, work: Path, settings: PretrainSettings, report: Report) -> tuple[PretrainSettings, Material]:
+def prepare(
+    corpus: Path, work: Path, settings: PretrainSettings, report: Report, *, keep: Path | None = None
+) -> tuple[PretrainSettings, Material]:
     """Return the settings with the size of the vocabulary, and a corpus as tokens; what an earlier run of the same left in `work`
     is used again.
+
+    Args:
+        corpus: folder of the corpus.
+        work: folder of the unfinished run.
+        settings: objective, sets and tokenizer.
+        report: where progress goes.
+        keep: text that is judged by and never learned from.
 
     Raises:
         InputError: the corpus holds no split, a line is no document, or a split is empty.
@@ -55,15 +67,17 @@ def prepare(corpus: Path, work: Path, settings: PretrainSettings, report: Report
         SettingError: an unknown set is named.
     """
     files = corpus_files(corpus, settings.sets)
+    if keep is not None:
+        files[KEPT] = [keep]
     if settings.vocab_size is None:
         settings = settings.replace(vocab_size=vocabulary_for(read_texts(files["train"])))
     tokenizer = _tokenizer(files, work, settings, report)
     shards = _shards(files, tokenizer, work, report)
     words = None
     if settings.objective == "words":
-        words = {split: _words(files[split], split, tokenizer, shards[split], work, report) for split in SPLITS}
+        words = {split: _words(files, split, tokenizer, shards[split], work, report) for split in files}
     vocab_size = load_tokenizer(tokenizer).get_vocab_size()
-    return settings, Material(files, tokenizer, special_tokens(tokenizer), vocab_size, shards, words)
+    return settings, Material(files, tokenizer, document_tokens(tokenizer), vocab_size, shards, words)
 
 
 def vocabulary_for(texts: Iterable[str]) -> int:
@@ -120,11 +134,17 @@ def read_texts(files: list[Path]) -> Iterator[str]:
                 yield text
 
 
+def _texts(files: dict[str, list[Path]], split: str) -> Iterator[str]:
+    """Yield the texts of a split: documents of the corpus, or whatever a person brought to be kept."""
+    return texts_of(*files[split]) if split == KEPT else read_texts(files[split])
+
+
 def sources_of(corpus: Path, files: dict[str, list[Path]]) -> list[Source]:
     """Return the lineage of a corpus: its manifest's, or its files'."""
+    kept = [_source(file) for file in files.get(KEPT, []) if file.is_file()]
     if (corpus / MANIFEST).is_file():
-        return [source_of(corpus)]
-    return [_source(file) for split in SPLITS for file in files[split]]
+        return [source_of(corpus), *kept]
+    return [*(_source(file) for split in SPLITS for file in files[split]), *kept]
 
 
 def _source(file: Path) -> Source:
@@ -157,19 +177,26 @@ def _own_tokenizer(files: dict[str, list[Path]], work: Path, settings: PretrainS
 
 def _shards(files: dict[str, list[Path]], tokenizer: Path, work: Path, report: Report) -> dict[str, Shards]:
     target = work / "shards"
-    sources = [_source(file) for split in SPLITS for file in files[split]] + [_identity(tokenizer)]
+    gathered = [one for split in files for file in files[split] for one in _files_in(file)]
+    sources = [*map(_source, gathered), _identity(tokenizer)]
     if not is_up_to_date(target, sources):
-        texts = {split: read_texts(files[split]) for split in SPLITS}
-        special = special_tokens(tokenizer)
+        texts = {split: _texts(files, split) for split in files}
+        special = document_tokens(tokenizer)
         write_shards(target, texts, load_tokenizer(tokenizer), sources, report, ends=(special.begin, special.end))
-    shards = {split: open_shards(target, split) for split in SPLITS}
-    for split in SPLITS:
+    shards = {split: open_shards(target, split) for split in files}
+    for split in files:
         if not len(shards[split]):
             raise InputError(message("make.corpus_documents", split=split), found=", ".join(map(str, files[split])))
     return shards
 
 
-def _words(files: list[Path], split: str, tokenizer: Path, shards: Shards, work: Path, report: Report) -> np.ndarray:
+def _files_in(path: Path) -> list[Path]:
+    return sorted(one for one in path.rglob("*") if one.is_file()) if path.is_dir() else [path]
+
+
+def _words(
+    files: dict[str, list[Path]], split: str, tokenizer: Path, shards: Shards, work: Path, report: Report
+) -> np.ndarray:
     """Return whether a word begins at each token of a split; begin and end tokens begin none."""
     target = work / f"words-{split}"
     sources = [Source(f"shards:{split}", shards.identity)]
@@ -179,7 +206,7 @@ def _words(files: list[Path], split: str, tokenizer: Path, shards: Shards, work:
             new_folder(target, kind="words", sources=sources) as folder,
             report.bar(f"words of {split}", total=len(shards), unit="texts") as bar,
         ):
-            parts, rest = [], read_texts(files)
+            parts, rest = [], _texts(files, split)
             while texts := list(islice(rest, 1000)):
                 for text, found in zip(texts, encoder.encode_batch(texts, add_special_tokens=False), strict=True):
                     parts.append(np.array([False, *word_starts(text, found.offsets), False]))

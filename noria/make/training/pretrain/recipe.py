@@ -25,12 +25,12 @@ from noria.core.memory import keep_memory
 from noria.core.messages import message, term
 from noria.core.progress import Report
 from noria.infer.device import chosen as chosen_device
-from noria.infer.device import placed
+from noria.infer.device import place_of, placed
 from noria.machine import computing
 from noria.make.evaluate.mixture import NGRAM_FILE
 from noria.make.models.load import Head, check_folder, check_kind, quiet_transformers
 from noria.make.tokens.shards import Shards
-from noria.make.tokens.special import special_tokens
+from noria.make.tokens.special import document_tokens
 from noria.make.tokens.tokenizer import copy_tokenizer, load_tokenizer
 from noria.make.training.finetune.publish import write_page
 from noria.make.training.loop.budget import Budget
@@ -40,9 +40,11 @@ from noria.make.training.parallel import launch
 from noria.make.training.parallel.processes import first_process_first, is_first_process
 from noria.make.training.settings import PretrainSettings, TrainSettings
 from noria.tasks.padding import usable_length
+from noria.tasks.specials import chat_template
+from noria.tasks.task import task_for, task_of
 
 from .choice import chosen, rates_of
-from .material import Material, prepare, sources_of
+from .material import KEPT, Material, prepare, sources_of
 from .setup import Judged, Setup
 from .setups import setup_for
 
@@ -53,7 +55,7 @@ TEXTS, SAMPLED = 3, 80
 """Texts that a causal model writes at the end, and the tokens of each."""
 
 
-def pretrain(corpus: Path, out: Path, settings: PretrainSettings, report: Report) -> Path:
+def pretrain(corpus: Path, out: Path, settings: PretrainSettings, report: Report, *, keep: Path | None = None) -> Path:
     """Train a language model on a corpus and write its model folder; a killed run resumes where it was.
 
     The number of steps is fixed from the time budget at the start. Test documents are only judged.
@@ -63,6 +65,7 @@ def pretrain(corpus: Path, out: Path, settings: PretrainSettings, report: Report
         out: the folder to write; the unfinished run lies beside it, in `.<name>.work`.
         settings: objective, model, budget and rates.
         report: where plan, progress and result are reported.
+        keep: of a base that goes on, text that must not be forgotten: judged before and after, never learned from.
 
     Returns:
         `out`.
@@ -73,14 +76,14 @@ def pretrain(corpus: Path, out: Path, settings: PretrainSettings, report: Report
         SettingError: the model cannot hold the vocabulary, settings contradict each other, or an unknown set is named.
         Interrupted: stopped by a signal; the same call goes on.
     """
-    _check(settings)
+    _check(settings, keep)
     if launch.wanted(settings.parallel):
-        launch.run(pretrain, (corpus, out, settings), {}, settings.parallel.workers, report)
+        launch.run(pretrain, (corpus, out, settings), {"keep": keep}, settings.parallel.workers, report)
         return out
     work, budget = out.with_name(f".{out.name}.work"), Budget(None if settings.steps else settings.seconds)
     with first_process_first():
         with budget.part("tokens"):
-            settings, material = prepare(corpus, work, settings, report)
+            settings, material = prepare(corpus, work, settings, report, keep=keep)
         with budget.part("choosing"):
             settings = chosen(settings, material, work, budget, report)
     kind = setup_for(settings, material)
@@ -90,7 +93,7 @@ def pretrain(corpus: Path, out: Path, settings: PretrainSettings, report: Report
         budget.check()
         with report.bar("baselines", unit="baseline") as bar, budget.part("baselines"):
             bar.advance(len(kind.baselines))
-        _keep_time(kind, model, budget, material)
+        _keep_time(kind, model, budget, material, base=settings.model.base is not None)
     result = fit(kind, model, material, work / "run", settings, report, budget)
     if not is_first_process():
         return out
@@ -98,7 +101,9 @@ def pretrain(corpus: Path, out: Path, settings: PretrainSettings, report: Report
         folders = term(", ".join(sorted({file.parent.name for file in material.files["test"]})))
         source = message("figures.test_split", source=folders)
         with computing(result.plan.machine.number_type):
-            found = kind.figures(model, source=source, share=result.plan.final_share)
+            begun = placed(kind.model(), place_of(model)).eval() if settings.model.base is not None else None
+            found = kind.figures(model, source=source, share=result.plan.final_share, base=begun)
+            del begun
         bar.advance()
     judged, documents = found.metrics[0].n, len(material.shards["test"])
     if result.plan.final_share < 1:
@@ -108,7 +113,8 @@ def pretrain(corpus: Path, out: Path, settings: PretrainSettings, report: Report
         _write(out, kind, model, material, settings, result, found, sources_of(corpus, material.files))
     shutil.rmtree(work, ignore_errors=True)
     report.ledger(f"pretrain {out.name}: {found.metrics[0].text()}; {verdict(found.metrics[0], found.baselines[-1])}")
-    for figure in found.companion.figures if found.companion else ():
+    changes = found.metrics[-2:] if settings.model.base is not None else []
+    for figure in (*changes, *found.forgetting, *(found.companion.figures if found.companion else ())):
         report.ledger(figure.text())
     report.note(message("make.time_taken", parts=budget.text()), **budget.facts())
     return out
@@ -131,12 +137,15 @@ class Watch:
         return Evaluation(-found, {self.kind.unit: found})
 
 
-def _keep_time(kind: Setup, model: PreTrainedModel, budget: Budget, material: Material) -> None:
+def _keep_time(kind: Setup, model: PreTrainedModel, budget: Budget, material: Material, *, base: bool) -> None:
     """Let the budget keep what comes after the last step: all test documents, a sample of text, the folder."""
     if budget.seconds is None:
         return
     # Those that the weights of a mixture are fitted on are read again.
     budget.final_rows = kind.tested + (kind.watched if kind.task == "causal" else 0)
+    if base:  # which is judged on the same documents, and both on the text to keep
+        kept = material.shards.get(KEPT)
+        budget.final_rows += kind.tested * (1 + (2 * len(kept.ids) / len(material.shards["test"].ids) if kept else 0))
     budget.final_seconds = 1.0 + sum(one.numel() * one.element_size() for one in model.parameters()) / 200e6
     if kind.task == "causal":
         ids = torch.tensor([[int(one) for one in material.shards["valid"].ids[:SAMPLED]]]).to(model.device)
@@ -197,9 +206,11 @@ def prompts(shards: Shards, tokenizer: Path, count: int = TEXTS - 1) -> list[str
     return ["", *(encoder.decode(shards[row][1:9].tolist()) for row in range(min(count, len(shards))))]
 
 
-def _check(settings: PretrainSettings) -> None:
+def _check(settings: PretrainSettings, keep: Path | None) -> None:
     base = settings.model.base
     if base is None:
+        if keep is not None:
+            raise SettingError(message("make.keep_base"), found=str(keep), hint=message("make.name_base"))
         return
     check_folder(base)
     heads: dict[str, Head] = {"causal": "causal", "spans": "seq2seq"}
@@ -253,13 +264,16 @@ def _facts(
     base = settings.model.base
     known = read_manifest(base).facts if base is not None and (base / MANIFEST).is_file() else {}
     curves = {"train": result.curves["train"], "valid": [[step, -score] for step, score in result.curves["valid"]]}
+    longest = None if base is None else known.get("max_length") or usable_length(model.config)
     facts = {
         "task": kind.task,
         "objective": settings.objective,
         "labels": [],
+        **_task_of(kind, base),
         "base": "none: trained from nothing" if base is None else known.get("base", base.name),
-        "max_length": settings.context,
+        "max_length": longest or settings.context,
         "metrics": [figure.as_record() for figure in found.metrics],
+        "forgetting": [figure.as_record() for figure in found.forgetting],
         "baseline": [figure.as_record() for figure in found.baselines],
         "verdict": verdict(found.metrics[0], found.baselines[-1]),
         "curves": curves,
@@ -282,6 +296,15 @@ def _facts(
         }
     share = share_of_peak(model, settings.context or 0, result)
     return facts if share is None else {**facts, "share_of_peak": share}
+
+
+def _task_of(kind: Setup, base: Path | None) -> dict[str, Any]:
+    """Return what the manifest says of the task of a decoder that chatted before, and goes on doing so."""
+    if base is None or kind.task != "causal":
+        return {}
+    if (base / MANIFEST).is_file() and (known := read_manifest(base)).facts.get("task") == "chat":
+        return task_of(known).facts()
+    return task_for("chat").based_on(base, load_tokenizer(base)).facts() if chat_template(base) else {}
 
 
 def share_of_peak(model: PreTrainedModel, context: int, result: TrainResult) -> float | None:
@@ -323,7 +346,7 @@ def sample(
         top_k: how many of the likeliest tokens are drawn from (Fan et al. 2018, section 5.1).
     """
     encoder = load_tokenizer(tokenizer)
-    special = special_tokens(tokenizer)
+    special = document_tokens(tokenizer)
     end = special.end
     first = next((one for one in (special.begin, end) if one is not None), 0)
     random = torch.Generator().manual_seed(seed)

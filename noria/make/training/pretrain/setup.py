@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -13,7 +13,8 @@ from torch import nn
 
 from noria.core.errors import SettingError
 from noria.core.figure import Figure
-from noria.core.messages import message
+from noria.core.messages import message, term
+from noria.make.evaluate.intervals import interval, paired
 from noria.make.evaluate.mixture import Mixture
 from noria.make.evaluate.ngram import NgramModel
 from noria.make.models.load import Head, load
@@ -51,6 +52,8 @@ class Judged:
     """Of the model alone."""
     baselines: list[Figure]
     companion: Companion | None = None
+    forgetting: Sequence[Figure] = ()
+    """What is still known of text to keep."""
 
 
 class Setup(Protocol):
@@ -93,10 +96,11 @@ class Setup(Protocol):
         """Return by name what baselines come to on every test document; computed when it is first asked for."""
         ...
 
-    def figures(self, model: nn.Module, *, source: str, share: float = 1.0) -> Judged:
+    def figures(self, model: nn.Module, *, source: str, share: float = 1.0, base: nn.Module | None = None) -> Judged:
         """Return what a share of the test documents, evenly over all, says of the model, and of baselines on the same.
 
-        The model's first and the baselines' last compare.
+        The model's first and the baselines' last compare. Beside the base that it began as, the same documents tell what was
+        gained, and text to keep what was forgotten.
         """
         ...
 
@@ -107,7 +111,7 @@ def drawn(
     """Return the base with rows for new tokens, or a new model with its matrices drawn as asked; either by the seed."""
     if settings.model.base is not None:
         module, _ = load(settings.model.base, head, seed=settings.seed)
-        if material.vocab_size > module.config.vocab_size:
+        if material.vocab_size > module.config.get_text_config().vocab_size:
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(settings.seed)
                 module.resize_token_embeddings(material.vocab_size, mean_resizing=False)
@@ -125,6 +129,44 @@ def drawn(
         if settings.model.start == "xavier":
             xavier(module)
         return module
+
+
+def gained(first: Figure, before: np.ndarray, after: np.ndarray, sizes: np.ndarray) -> list[Figure]:
+    """Return what a base's predictions of the same documents cost, and by how much less they do now, document by document.
+
+    Args:
+        first: the figure of what they cost now.
+        before, after: what each document costs (documents,).
+        sizes: what that is a share of: bytes, or tokens.
+    """
+    measure = term(first.name)
+    then = _cost(message("figures.by_base", measure=measure), before, sizes, first)
+    return [then, _less(message("figures.below_base", measure=measure), before, after, sizes, first)]
+
+
+def forgotten(first: Figure, before: np.ndarray, after: np.ndarray, sizes: np.ndarray, source: str) -> list[Figure]:
+    """Return what text to keep costs before and after, and what was forgotten: by how much more; arguments as of `gained`."""
+    measure, first = term(first.name), replace(first, source=source)
+    return [
+        _cost(message("figures.kept_before", measure=measure), before, sizes, first),
+        _cost(message("figures.kept_after", measure=measure), after, sizes, first),
+        _less(message("figures.forgotten", measure=measure), after, before, sizes, first),
+    ]
+
+
+def _cost(name: str, costs: np.ndarray, sizes: np.ndarray, like: Figure) -> Figure:
+    found = interval(np.stack([costs, sizes], axis=1), _ratio)
+    return Figure(name, found.value, len(costs), found.low, found.high, unit=like.unit, source=like.source)
+
+
+def _less(name: str, more: np.ndarray, less: np.ndarray, sizes: np.ndarray, like: Figure) -> Figure:
+    found = paired(np.stack([more, sizes], axis=1), np.stack([less, sizes], axis=1), _ratio)
+    note = message("figures.paired_documents")
+    return Figure(name, found.value, len(more), found.low, found.high, like.unit, like.source, note=note)
+
+
+def _ratio(sums: np.ndarray) -> np.ndarray:
+    return np.asarray(sums[:, 0] / sums[:, 1])
 
 
 def evenly(count: int, share: float) -> np.ndarray:

@@ -27,8 +27,8 @@ from noria.make.training.parallel.single import Objective
 from noria.make.training.settings import PretrainSettings
 
 from .causal import CausalSetup
-from .material import Material
-from .setup import WATCHED, Judged, Setup, drawn, evenly, lengths, parameters
+from .material import KEPT, Material
+from .setup import WATCHED, Judged, Setup, drawn, evenly, forgotten, gained, lengths, parameters
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -108,7 +108,7 @@ class MaskedSetup:
         test, valid = (self._windows(split) for split in ("test", "valid"))
         return float(test.lengths.sum() / valid.lengths.mean())
 
-    def figures(self, model: nn.Module, *, source: str, share: float = 1.0) -> Judged:
+    def figures(self, model: nn.Module, *, source: str, share: float = 1.0, base: nn.Module | None = None) -> Judged:
         """Return loss, perplexity and accuracy of what was taken out; the baseline counts targets of the training text."""
         windows = self._windows("test")
         documents = np.unique(windows.documents)
@@ -122,7 +122,16 @@ class MaskedSetup:
         found = self._predictions(model, some)
         name = "accuracy at hidden tokens" if not self._spans else "accuracy at tokens of cut spans"
         metrics = token_figures(found, self._of, source=source, accuracy=name, baseline=baseline[0].value)
-        return Judged(metrics, baseline)
+        if base is None:
+            return Judged(metrics, baseline)
+        then = self._predictions(base, some)
+        metrics += gained(metrics[0], *_nats(then, found))
+        if KEPT not in self._material.shards:
+            return Judged(metrics, baseline)
+        keep = self._windows(KEPT)
+        before, after = (self._predictions(one, keep) for one in (base, model))
+        name = self._material.files[KEPT][0].name
+        return Judged(metrics, baseline, forgetting=forgotten(metrics[0], *_nats(before, after), name))
 
     @cached_property
     def baselines(self) -> dict[str, Predictions]:
@@ -159,3 +168,9 @@ class MaskedSetup:
     def _windows(self, split: str) -> Windows:
         words = self._material.words
         return Windows.of(self._material.shards[split], self._context - 2, words[split] if words else None)
+
+
+def _nats(before: Predictions, after: Predictions) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return what documents cost before and after, in nats, and their tokens that were predicted, of those with any."""
+    there = after.tokens > 0
+    return before.bits[there] * np.log(2), after.bits[there] * np.log(2), after.tokens[there]
