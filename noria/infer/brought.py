@@ -14,7 +14,7 @@ import hashlib
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from noria.core.errors import FolderError
 from noria.core.folder import (
@@ -40,12 +40,17 @@ from .engine import check_code, end_ids, weight_files
 from .gguf.folder import served_gguf, unpack_gguf
 from .gguf.reader import SUFFIX, is_gguf
 
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
 Note = Callable[[str], None]
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 _WANTED = ("*.json", "*.safetensors", "*.jinja", "*.model", "*.txt")
 """Files that are fetched from a hub: weights that are no code, and what reads them."""
 _CODE = (".py", ".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".h5", ".msgpack", ".onnx")
 """Files that are never linked: code, and weights that could run some."""
+_TABLES = ("embed_tokens.weight", "wte.weight", "word_embeddings.weight")
+"""How the names of tables of embeddings end, of which a row stands for each token."""
 _FORMAT = 1
 """Changes when the folders in the cache must be made again."""
 
@@ -168,21 +173,44 @@ def _linked(folder: Path, target: Path) -> None:
 
 
 def check_weights(folder: Path) -> None:
-    """Refuse weights of which a file is missing or cut short.
+    """Refuse weights of which a file is missing or cut short, or whose table of embeddings is not as long as the configuration says.
 
     Raises:
-        FolderError: one is; names it.
+        FolderError: names what is wrong.
     """
     from safetensors import SafetensorError, safe_open
 
+    config = read_json(folder / "config.json")
+    text: Any = config.get("text_config") if isinstance(config.get("text_config"), dict) else config
     for file in weight_files(folder):
         if not file.is_file():
             raise FolderError(message("errors.file_missing", file=file))
         try:
-            with safe_open(file, framework="np"):
-                pass
+            with safe_open(file, framework="np") as opened:
+                tables = [name for name in opened.keys() if name.endswith(_TABLES)]  # noqa: SIM118 - no mapping
+                rows = {int(opened.get_slice(name).get_shape()[0]) for name in tables}
         except (SafetensorError, OSError) as error:
             raise FolderError(message("infer.cannot_read", file=file), found=str(error)) from None
+        one = not config.get("is_encoder_decoder")  # whose two sides may have vocabularies of their own
+        if one and rows and isinstance(text.get("vocab_size"), int) and rows != {text["vocab_size"]}:
+            raise FolderError(
+                message("infer.other_table", file=file),
+                found=message("infer.rows", rows=min(rows)),
+                allowed=message("infer.rows", rows=text["vocab_size"]),
+            )
+
+
+def check_tokenizer(folder: Path, tokenizer: Tokenizer, rows: object) -> None:
+    """Refuse a tokenizer whose own vocabulary, without the tokens that were added to it, is larger than the table of embeddings.
+
+    Raises:
+        FolderError: it is.
+    """
+    highest = max(tokenizer.get_vocab(with_added_tokens=False).values(), default=-1)
+    if isinstance(rows, int) and highest >= rows:
+        raise FolderError(
+            message("infer.other_tokenizer", folder=folder), found=highest + 1, allowed=message("infer.rows", rows=rows)
+        )
 
 
 def _mend(folder: Path, config: dict[str, Any], made: OpenFolder) -> None:
@@ -191,14 +219,7 @@ def _mend(folder: Path, config: dict[str, Any], made: OpenFolder) -> None:
     text: Any = config.get("text_config") if isinstance(config.get("text_config"), dict) else config
     if (folder / FILE).is_file():
         tokenizer = read_tokenizer(folder)
-        rows = text.get("vocab_size")
-        highest = max(tokenizer.get_vocab(with_added_tokens=False).values(), default=-1)
-        if isinstance(rows, int) and highest >= rows:
-            raise FolderError(
-                message("infer.other_tokenizer", folder=folder),
-                found=highest + 1,
-                allowed=message("infer.rows", rows=rows),
-            )
+        check_tokenizer(folder, tokenizer, text.get("vocab_size"))
         if not isinstance(text.get("pad_token_id"), int) or text["pad_token_id"] < 0:
             text["pad_token_id"] = pad_id(folder, tokenizer)
             mended.append(

@@ -224,6 +224,24 @@ def check_memory(folder: Path, need: int | None = None, *, width: int = 4) -> No
         )
 
 
+def check_whole(folder: Path, info: Mapping[str, Any]) -> None:
+    """Refuse weights that lack some of what their architecture has: transformers would draw it at random, without a word.
+
+    Args:
+        folder: the model folder.
+        info: what transformers says of the loading.
+
+    Raises:
+        FolderError: they do; names the first and says how many.
+    """
+    lacking = sorted({*info["missing_keys"], *(one[0] for one in info["mismatched_keys"])})
+    if lacking:
+        raise FolderError(
+            message("infer.weights_lack", folder=folder),
+            found=message("infer.first_of", name=lacking[0], count=len(lacking)),
+        )
+
+
 def weight_files(folder: Path) -> list[Path]:
     """Return the files of a folder's weights: those that its index names, else its one file, else all that there are.
 

@@ -36,6 +36,7 @@ from .engine import (
     AUTO_CLASSES,
     Kind,
     check_memory,
+    check_whole,
     end_ids_for,
     generate_one,
     in_parts,
@@ -241,12 +242,19 @@ def _loaded(folder: Path, task: Task) -> Any:
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     try:
-        model = auto.from_pretrained(
-            folder, dtype=torch.float32, use_safetensors=True, trust_remote_code=False, local_files_only=True
+        model, info = auto.from_pretrained(
+            folder,
+            dtype=torch.float32,
+            use_safetensors=True,
+            trust_remote_code=False,
+            local_files_only=True,
+            output_loading_info=True,
         )
     except Exception as error:  # transformers and safetensors raise many kinds for a bad file
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise FolderError(message("infer.cannot_loaded_head", folder=folder, head=task.head), found=first) from error
+    if task.head != "embedding":  # which has a layer above its vectors that some folders leave out
+        check_whole(folder, info)
     outputs = len(task.outputs)
     if task.head in ("sequence", "token") and model.config.num_labels != outputs:
         raise FolderError(

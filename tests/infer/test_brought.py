@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,10 @@ from noria.infer.brought import base_folder, model_folder
 from noria.infer.choose import open_engine
 from noria.infer.engine import answer, count_weights, read_config, weight_files
 from noria.make.models.bundled import SMOLLM2_FILE, SMOLLM2_PACKAGE, SMOLLM2_SHA256
+from noria.make.models.load import load
+from noria.make.training.finetune.causal import read_base
 from noria.tasks.complete import Sampling
+from noria.tasks.task import task_for
 
 TEMPLATE = "{% for m in messages %}<|begin|>{{ m.role }}\n{{ m.content }}<|end|>\n{% endfor %}{% if add_generation_prompt %}<|begin|>assistant\n{% endif %}"
 
@@ -180,6 +184,20 @@ def refused(folder: Path) -> str:
     return str(caught.value)
 
 
+def with_tensors(folder: Path, change: Callable[[dict[str, Any]], None]) -> Path:
+    """Change tensors of a folder, all in one file."""
+    from safetensors.torch import load_file, save_file
+
+    tensors: dict[str, Any] = {}
+    for file in weight_files(folder):
+        tensors |= load_file(file)
+        file.unlink()
+    (folder / "model.safetensors.index.json").unlink(missing_ok=True)
+    change(tensors)
+    save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+    return folder
+
+
 def test_what_is_wrong_with_a_folder_is_said_in_one_line(writer: Path, classifier: Path, tmp_path: Path):
     def case(name: str) -> Path:
         return plain(writer, tmp_path / name)
@@ -199,6 +217,8 @@ def test_what_is_wrong_with_a_folder_is_said_in_one_line(writer: Path, classifie
     assert "model-00002-of-00002.safetensors" in refused(folder)
     folder = case("tokenizer")
     changed(folder / "config.json", vocab_size=100)
+    assert "does not fit" in refused(folder)
+    with_tensors(folder, lambda tensors: tensors.update({name: one[:100].clone() for name, one in tensors.items()}))
     assert "tokenizer in" in refused(folder)
     folder = case("masked")
     changed(folder / "config.json", architectures=["BertForMaskedLM"])
@@ -214,6 +234,21 @@ def test_what_is_wrong_with_a_folder_is_said_in_one_line(writer: Path, classifie
     changed(folder / "config.json", id2label={"0": "B-X", "1": "O"})
     assert "B-X, O" in refused(folder)
     assert "nowhere" in refused(tmp_path / "nowhere")
+
+
+def test_weights_that_transformers_would_draw_at_random_are_refused(tmp_path: Path):
+    def shortened(tensors: dict[str, Any]) -> None:
+        tensors["model.embed_tokens.weight"] = tensors["model.embed_tokens.weight"][:-1].clone()
+
+    name = "model.layers.1.mlp.up_proj.weight"
+    folder = with_tensors(qwen(tmp_path / "lacking"), lambda tensors: tensors.pop(name))
+    assert name in refused(folder)
+    with pytest.raises(FolderError, match=name):
+        load(folder, "causal")
+    folder = with_tensors(qwen(tmp_path / "shortened"), shortened)
+    assert "rows in the table of embeddings" in refused(folder)
+    with pytest.raises(FolderError, match="does not fit"):
+        read_base(task_for("chat"), folder)
 
 
 def test_code_and_pickles_beside_the_weights_are_left_behind(writer: Path, tmp_path: Path):

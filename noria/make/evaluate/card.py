@@ -89,6 +89,10 @@ def assess(
     if result.verdict == "baseline wins":
         result = replace(result, metrics=[replace(metrics[0], note="baseline wins"), *result.metrics[1:]])
     if report:
+        if (
+            task.head == "causal" and result.baseline
+        ):  # what the base said of the rows before it was tuned, with its own interval
+            report.ledger(f"{source}: {result.baseline[0].text()}")
         told = "" if result.difference is None else f"; {result.difference.text()}"
         report.ledger(f"{source}: {result.metrics[0].text()}{told}: {result.verdict}")
         if labels:

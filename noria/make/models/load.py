@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,7 +15,7 @@ from torch import nn
 from noria.core.errors import FolderError, NoriaError, unknown
 from noria.core.folder import MANIFEST
 from noria.core.messages import message
-from noria.infer.engine import AUTO_CLASSES, check_memory, known_natively
+from noria.infer.engine import AUTO_CLASSES, check_memory, check_whole, known_natively
 from noria.make.quiet import quiet_transformers as quiet_transformers
 from noria.make.tokens.tokenizer import load_tokenizer
 from noria.tasks.specials import pad_id
@@ -97,6 +98,8 @@ def load(
         torch.manual_seed(seed)
         try:
             model, info = read(**classes)
+            if head == "causal":
+                check_whole(folder, info)
             notes = []
             if labels is not None and head in ("sequence", "token"):
                 notes.append(trained_head.reuse(model, labels, folder, info, lambda: read()[0]))
@@ -202,12 +205,14 @@ _HINTS = {
 
 
 def mend(model: PreTrainedModel, tokenizer: Tokenizer, folder: Path) -> list[str]:
-    """Give a model rows for all tokens of its tokenizer, and a padding token; return what was done, in words.
+    """Give a model rows for all tokens of its tokenizer, a padding token, and settings of generation that can be written again.
+
+    Returns what was done, in words.
 
     Raises:
         FolderError: the tokenizer is of another model.
     """
-    notes = [rows_for_all(model, tokenizer, folder)]
+    notes = [rows_for_all(model, tokenizer, folder), sound_generation(model)]
     config = model.config.get_text_config()
     if getattr(config, "pad_token_id", None) is None or config.pad_token_id < 0:
         model.config.pad_token_id = config.pad_token_id = pad_id(folder, tokenizer)
@@ -219,6 +224,21 @@ def mend(model: PreTrainedModel, tokenizer: Tokenizer, folder: Path) -> list[str
             switch("original_full")
             model.config.attention_type = "original_full"
     return [note for note in notes if note]
+
+
+def sound_generation(model: PreTrainedModel) -> str:
+    """Take out of a model's settings of generation what transformers ignores and would not write, once training is over; say what."""
+    config = getattr(model, "generation_config", None)
+    if config is None:
+        return ""
+    try:
+        config.validate(strict=True)
+        return ""
+    except ValueError as error:
+        names = re.findall(r"^- `(\w+)`", str(error), re.MULTILINE)
+    for name in names:
+        setattr(config, name, getattr(type(config)(), name))
+    return message("make.generation_contradicts", names=", ".join(names))
 
 
 def rows_for_all(model: PreTrainedModel, tokenizer: Tokenizer, folder: Path) -> str:

@@ -1,13 +1,13 @@
 """A decoder with the change of its adapter added -> model.safetensors, a matrix at a time: the module stays as it is.
 
-What is written is float32, whatever the base rests in: a change is smaller than the last bit of a half weight. No more than one matrix is ever held
-in it, so that writing takes no memory that training did not.
+What is written is float32, whatever the base rests in: a change is smaller than the last bit of a half weight. No more than one matrix of a layer
+is ever held in it, and of a table of embeddings some rows, so that writing takes no memory that training did not.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -23,6 +23,11 @@ from .packed import PackedLinear
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
+
+Pieces = Callable[[], Iterator[torch.Tensor]]
+"""Makes a tensor, some of its rows after the others."""
+ROWS = 4096
+"""Rows that are held in float32 at once, of a tensor that nothing is added to."""
 
 
 @torch.no_grad()
@@ -43,7 +48,8 @@ def write_merged(module: PreTrainedModel, folder: Path) -> None:
     with plain_errors(), (folder / "model.safetensors").open("wb") as file:
         file.write(len(told).to_bytes(8, "little") + told)
         for _, make in made.values():
-            file.write(make().contiguous().numpy().data)
+            for piece in make():
+                file.write(piece.contiguous().numpy().data)
     config = module.config
     config.architectures, before = [type(module).__name__], config.dtype
     config.dtype = torch.float32
@@ -54,18 +60,18 @@ def write_merged(module: PreTrainedModel, folder: Path) -> None:
     config.dtype = before
 
 
-def _tensors(module: PreTrainedModel) -> dict[str, tuple[torch.Size, Callable[[], torch.Tensor]]]:
+def _tensors(module: PreTrainedModel) -> dict[str, tuple[torch.Size, Pieces]]:
     """Return name -> shape, and what makes the tensor; of tied ones the first."""
     changes = {f"{path}.weight": cast(WeightChange, part) for path, part in parts(module)}
-    found: dict[str, tuple[torch.Size, Callable[[], torch.Tensor]]] = {}
+    found: dict[str, tuple[torch.Size, Pieces]] = {}
     seen: set[int] = set()
     for path, part in module.named_modules():
         if isinstance(part, PackedLinear):
             size = torch.Size((part.out_features, part.in_features))
-            found[f"{path}.weight"] = size, partial(part.packed.unpacked, torch.float32)
+            found[f"{path}.weight"] = size, partial(_unpacked, part)
     for name, tensor in base_state(module).items():
         if tensor.data_ptr() not in seen:
-            found[name] = tensor.shape, tensor.float
+            found[name] = tensor.shape, partial(_rows, tensor)
         seen.add(tensor.data_ptr())
     return {
         name: (shape, partial(_changed, make, changes[name]) if name in changes else make)
@@ -73,5 +79,13 @@ def _tensors(module: PreTrainedModel) -> dict[str, tuple[torch.Size, Callable[[]
     }
 
 
-def _changed(make: Callable[[], torch.Tensor], change: WeightChange) -> torch.Tensor:
-    return make() + change.delta()
+def _unpacked(linear: PackedLinear) -> Iterator[torch.Tensor]:
+    yield linear.packed.unpacked(torch.float32)
+
+
+def _rows(tensor: torch.Tensor) -> Iterator[torch.Tensor]:
+    yield from (part.float() for part in (tensor.split(ROWS) if tensor.ndim else (tensor,)))
+
+
+def _changed(make: Pieces, change: WeightChange) -> Iterator[torch.Tensor]:
+    yield torch.cat(list(make())) + change.delta()

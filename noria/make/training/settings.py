@@ -126,7 +126,8 @@ class FinetuneRates(RateSettings):
     warmup: Share = 0.1
     """Share of the steps over which the rate rises from zero."""
     layer_decay: Annotated[float, Field(gt=0, le=1)] | None = None
-    """Each layer's rate as a share of the rate of the layer above it; where None, 0.9, or 1 in a model made from nothing."""
+    """Each layer's rate as a share of the rate of the layer above it; where None, 0.9, or 1 in a model made from nothing and for
+    adapters of a decoder."""
     head_rate: Annotated[float, Field(gt=0, le=1000)] | None = None
     """Rate of what stands above the layers (pooler, classifier), as a multiple; where None, 5, or 1 in a model made from
     nothing."""

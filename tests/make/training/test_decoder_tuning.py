@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -143,6 +145,21 @@ def test_a_base_in_bf16_rests_as_it_is_and_is_merged_in_float32(base: Path, tmp_
     assert torch.equal(first[kept], last[kept])
     change = last[name] - first[name]
     assert torch.linalg.matrix_rank(change, rtol=1e-3) <= 4
+
+
+def test_settings_of_generation_that_contradict_themselves_do_not_end_a_run(base: Path, tmp_path: Path) -> None:
+    theirs = tmp_path / "theirs"
+    shutil.copytree(base, theirs)
+    given = {"do_sample": False, "temperature": 0.7, "pad_token_id": -1, "eos_token_id": [1, 2]}
+    (theirs / "generation_config.json").write_text(json.dumps(given))
+    told = io.StringIO()
+    out = finetune(
+        task_for("chat"), theirs, _file(tmp_path, 30), None, tmp_path / "out", LORA, Report("programs", told)
+    )
+    assert "contradicts itself: pad_token_id, temperature" in told.getvalue()
+    kept = json.loads((out / "generation_config.json").read_text())
+    assert kept["eos_token_id"] == [1, 2]
+    assert "temperature" not in kept
 
 
 def test_the_layers_may_be_computed_again_and_nothing_changes(base: Path, tmp_path: Path) -> None:

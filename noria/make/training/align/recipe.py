@@ -8,6 +8,7 @@ and judge; nothing else of them is learned from.
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,12 +28,13 @@ from noria.core.settings import fingerprint
 from noria.infer.device import chosen, placed
 from noria.machine import computing, measure
 from noria.make.models.adapt import after_step
-from noria.make.models.load import check_folder
 from noria.make.tokens.batches import BatchSource, Buckets, Joined
 from noria.make.tokens.tokenizer import load_tokenizer
-from noria.make.training.finetune.causal import UNBOUND
+from noria.make.training.finetune.causal import UNBOUND, read_base, served_length
+from noria.make.training.finetune.examples import evenly
 from noria.make.training.finetune.prepare import prepare_model
 from noria.make.training.finetune.publish import facts_of, lineage, write_model
+from noria.make.training.finetune.recipe import BYTES_A_SECOND
 from noria.make.training.loop.budget import Budget
 from noria.make.training.loop.loop import train
 from noria.make.training.loop.result import TrainResult
@@ -50,6 +52,9 @@ from .settings import AlignSettings
 
 JUDGED = 64
 """Questions that are answered before and after, at most: writing takes long."""
+AGAIN = {"dpo": 4, "kto": 5, "grpo": 4}
+"""Method -> how often the rows that judge are read beside the evaluations on the way: before the first step, and for the last figures,
+wins, divergence (of thumbs for other questions' answers too) and what was forgotten."""
 
 
 @dataclass(frozen=True)
@@ -111,10 +116,9 @@ def align(
     """
     reading = reading or ReadSettings()
     budget = Budget(None if settings.steps else 60 * settings.minutes)
-    check_folder(base)
     reward = reward_for(settings.reward) if settings.reward else None
     with budget.part("reading"):
-        task = cast(Chat, task_for("chat").based_on(base, load_tokenizer(base)))
+        task = cast(Chat, read_base(task_for("chat"), base))
         method, rows = judged_rows(train_file, settings, reading, report)
         if valid_file is None:
             training, valid = held_out(rows, settings.valid_share, seed=settings.seed, file=train_file)
@@ -128,6 +132,9 @@ def align(
     with budget.part("reading"):
         held = run.reward_judge(valid[:JUDGED]) if method == "grpo" else None
         judge = held or assess.PreferenceJudge(run.answers(valid), method, settings.beta_of(method))
+    # The folder is written in float32, at the pace of a slow disk; of rows to keep each takes what one that judges does.
+    budget.final_seconds += 4 * sum(one.numel() for one in run.module.parameters()) / BYTES_A_SECOND
+    budget.again, budget.final_rows = AGAIN[method], float(len(kept))
     files = [file for file in (train_file, valid_file, keep_file) if file and file.is_file()]
     sources = [*lineage(base), *(Source(file.name, sha256_file(file)) for file in files)]
     work = out.with_name(f".{out.name}.work")
@@ -140,20 +147,17 @@ def align(
         report,
         judge,
         title=f"align {out.name} by {method}",
-        identity=fingerprint(
-            [
-                [one.sha256 for one in sources],
-                _reward_hash(settings.reward),
-                rows,
-                settings.model_dump(mode="json", exclude={"trackers", "device"}),
-            ]
-        ),
+        identity=_identity(sources, rows, settings),
         after_step=after_step(run.module),
         budget=budget,
     )
+    judged = _some(valid[:JUDGED] if method == "grpo" else valid, result.plan.judged_rows)
+    if len(judged) < len(valid):
+        report.note(message("make.judged_fewer", judged=len(judged), rows=len(valid)), judged=len(judged))
+    kept = _some(kept, math.ceil(result.plan.final_share * len(kept)))
     with computing(result.plan.machine.number_type), budget.part("figures"):
         run.module.eval()
-        figures = _figures(run, valid, kept, valid_file or train_file, report)
+        figures = _figures(run, judged, kept, valid_file or train_file, report)
     with (
         budget.part("writing"),
         new_folder(out, kind="model", settings=settings.model_dump(mode="json"), sources=sources) as folder,
@@ -233,10 +237,21 @@ def _learning(run: _Run, rows: Sequence[Row]) -> tuple[BatchSource, Objective]:
     return Joined(source, settings.accumulate) if settings.accumulate > 1 else source, objective
 
 
+def _identity(sources: Sequence[Source], rows: Sequence[Row], settings: AlignSettings) -> str:
+    """Return the hash of all that a run depends on."""
+    told = settings.model_dump(mode="json", exclude={"trackers", "device"})
+    return fingerprint([[one.sha256 for one in sources], _reward_hash(settings.reward), list(rows), told])
+
+
 def _reward_hash(name: str | None) -> str:
     """Return the hash of the file that a reward is made of, where it is of one."""
     parts = [Path(part) for part in (name or "").split(":")]
     return "".join(sha256_file(part) for part in parts if part.suffix in (".py", ".json") and part.is_file())
+
+
+def _some(rows: Sequence[Row], most: int | None) -> list[Row]:
+    """Return so many of the rows at most, evenly over all; None: all of them."""
+    return [rows[place] for place in evenly(len(rows), len(rows) if most is None else most)]
 
 
 def _pace(settings: AlignSettings) -> TrainSettings:
@@ -281,7 +296,7 @@ def _figures(run: _Run, valid: Sequence[Row], kept: Sequence[Row], file: Path, r
 def _facts(base: Path, run: _Run, result: TrainResult, figures: Sequence[Figure]) -> dict[str, Any]:
     return {
         **facts_of(base, run.module, result, None),
-        "max_length": run.length,
+        "max_length": served_length(run.task, run.module, run.length),
         "method": run.method,
         "reference": base.name,
         "metrics": [figure.as_record() for figure in figures],

@@ -11,12 +11,16 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
+from torch import nn
+
 from noria.core.errors import InputError
 from noria.core.messages import message
 from noria.core.progress import Report
+from noria.infer.brought import check_tokenizer, check_weights
 from noria.machine import available_memory
 from noria.make.kernels import decoder
 from noria.make.models import anatomy
+from noria.make.models.load import check_folder
 from noria.make.tokens.tokenizer import load_tokenizer
 from noria.make.training.settings import FinetuneSettings
 from noria.tasks.padding import usable_length
@@ -35,6 +39,20 @@ SHORTEST = 8
 """Tokens that a row is given at least."""
 UNBOUND = 1 << 20
 """More tokens than any row has."""
+
+
+def read_base(task: Task, base: Path) -> Task:
+    """Return the task with what a base says of conversations, once its files were looked at: nothing of its weights is loaded.
+
+    Raises:
+        FolderError: files are missing, cut short or of different models, or the chat template cannot be used.
+    """
+    check_folder(base)
+    check_weights(base)
+    tokenizer = load_tokenizer(base)
+    config = json.loads((base / "config.json").read_text(encoding="utf-8"))
+    check_tokenizer(base, tokenizer, {**config, **(config.get("text_config") or {})}.get("vocab_size"))
+    return task.based_on(base, tokenizer)
 
 
 def of_decoder(settings: FinetuneSettings, base: Path, report: Report) -> FinetuneSettings:
@@ -63,6 +81,11 @@ def choose_checkpointing(module: PreTrainedModel, settings: FinetuneSettings, re
         if report and settings.adapter.checkpointing == "auto":
             report.note(message("make.checkpointed", need=need / 1e9))
     return wanted == "on"
+
+
+def served_length(task: Task, module: nn.Module, trained: int) -> int:
+    """Return how many tokens a tuned model takes: a decoder as many as its positions reach, however short its rows were."""
+    return (usable_length(module.config) if task.head == "causal" else None) or trained
 
 
 def length_for(task: Task, base: Path, rows: Sequence[Row]) -> int:

@@ -184,10 +184,15 @@ def _head_training(task: Task, training: Examples, settings: FinetuneSettings) -
 
 
 def optimizer_of(task: Task, settings: FinetuneSettings) -> OptimizerSettings:
-    """Return the optimiser's settings. Adapters learn at ten times the rate that suits weights; the head does not."""
-    rates = settings.rates
-    decay, head = rates.layer_decay or 0.9, rates.head_rate or 5.0
-    if settings.adapter.kind != "none":
+    """Return the optimiser's settings. Adapters learn at ten times the rate that suits weights; the head does not.
+
+    Those of a decoder learn alike in all layers. SmolLM2 after 19,000 tokens of translations, at 0.9 a layer: 1.92 bits per byte of rows set
+    aside [1.81, 2.03]; at 1: 1.75 [1.63, 1.86]; before 2.51.
+    """
+    rates, adapted = settings.rates, settings.adapter.kind != "none"
+    decay = rates.layer_decay or (1.0 if adapted and task.head == "causal" else 0.9)
+    head = rates.head_rate or 5.0
+    if adapted:
         head /= 10
     given = {**rates.model_dump(), "layer_decay": decay, "head_rate": head}
     return OptimizerSettings(learning_rate=rate_of(task, settings), **given)

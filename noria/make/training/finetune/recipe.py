@@ -28,7 +28,7 @@ from noria.core.settings import fingerprint
 from noria.infer.device import chosen, place_of, placed
 from noria.machine import computing, measure
 from noria.make.evaluate.predict import answer_rows
-from noria.make.models.load import check_folder, quiet_transformers
+from noria.make.models.load import quiet_transformers
 from noria.make.models.sizes import sequence_to_sequence
 from noria.make.tokens.tokenizer import copy_tokenizer, load_tokenizer, train_tokenizer
 from noria.make.training.loop.budget import FIGURES, Budget
@@ -45,7 +45,7 @@ from noria.tasks.task import Row, Task
 from . import fewshot
 from .assess import Held, assess_model, hold
 from .begin import begin, first_file
-from .causal import length_for, of_decoder
+from .causal import length_for, of_decoder, read_base, served_length
 from .examples import Examples
 from .fit import calibrated, fit
 from .prepare import prepare_model
@@ -57,7 +57,7 @@ JUDGED_TOKENS = 100_000
 """Where steps are given valid rows judge the weights up to this many tokens; else as many as their share of the time allows."""
 WRITTEN = 8
 """Rows that are answered to see how long writing takes."""
-BASE = 0.15
+BASE = 0.1
 """Most of a time budget in which the base of a causal model answers the rows that judge it, before anything is learned."""
 BEFORE = "the base, before tuning"
 BYTES_A_SECOND = 200e6
@@ -108,8 +108,7 @@ def finetune(
         return out
     if base is not None and task.head == "causal":
         # A row that the base's own template refuses is a bad row, with its file and line.
-        check_folder(base)
-        task = task.based_on(base, load_tokenizer(base))
+        task = read_base(task, base)
         settings = of_decoder(settings, base, report)
     if settings.recipe == "lora" and settings.adapter.kind == "none":
         settings = settings.replace(adapter={**settings.adapter.model_dump(), "kind": "lora"})
@@ -181,7 +180,7 @@ def finetune(
     epochs = result.tokens / sum(training.lengths)
     if begun.recipe:  # the head has learned from every row that was read
         epochs = max(epochs, 1.0) if begun.recipe.share >= 1 else begun.recipe.share
-    facts = {**task.facts(), "max_length": settings.length, "epochs": epochs}
+    facts = {**task.facts(), "max_length": served_length(task, module, settings.length), "epochs": epochs}
     if begun.recipe:
         facts["recipe"] = asdict(begun.recipe)
     facts |= remembered_of(sets.training, reading.columns)
@@ -228,14 +227,16 @@ def _held(
     held = hold(task, training, rows, budget, report, light, wanted=settings.companion)
     if task.head == "causal":
         held = _beside_base(held, task, module, tokenizer, settings, budget, report, tested=bool(sets.test))
-    budget.again = {"sequence": 2, "token": 2, "vector": 2, "seq2seq": 0}.get(task.head, 1)
+    budget.again = {"sequence": 2, "token": 2, "vector": 2, "seq2seq": 0, "causal": int(not sets.test)}.get(
+        task.head, 1
+    )
     budget.final_seconds += sum(one.numel() * one.element_size() for one in module.parameters()) / BYTES_A_SECOND
     if budget.seconds is None or not sets.test:
         return held
     if task.head != "seq2seq":
         characters = [sum(map(len, task.texts(row))) / 1.0 for row in (*sets.test, *valid.rows)]
         ratio = fmean(characters[: len(sets.test)]) / max(1.0, fmean(characters[len(sets.test) :]))
-        budget.final_rows = len(sets.test) * (ratio or 1.0) + 2 * len(sets.old)
+        budget.final_rows = len(held.rows) * (ratio or 1.0) + 2 * len(sets.old)
         return held
     start, tried = budget.clock(), held.some(WRITTEN).rows
     with computing(measure(settings.number_type, str(place_of(module))).number_type):
