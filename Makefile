@@ -22,7 +22,7 @@ demo: $(READY)
 
 # Two processes, a thread each for products: together they use two cores as one process with two threads does not. One that dies ends the run.
 test: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --max-worker-restart 0 $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0 $(ARGS)
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks all --write $(ARGS)

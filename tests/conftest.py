@@ -12,8 +12,9 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from noria.core import folder
 from noria.core.packages import package_file
-from tests.slow import slow_names
+from tests.slow import COLLECTED, seconds_of_files, slow_seconds
 
 # The machine may be busy: how long an example takes says nothing of the code.
 hypothesis.settings.register_profile("noria", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
@@ -22,6 +23,9 @@ hypothesis.settings.load_profile("noria")
 os.environ["NORIA_LANG"] = "en"
 # What can be made again is not made in the cache of whoever runs the tests.
 os.environ["NORIA_CACHE"] = tempfile.mkdtemp(prefix="noria-cache-")
+
+# Thousands of folders are written, and no test ends the machine: none waits for the disk.
+folder.sync = lambda path: None
 
 pytest_plugins = ["serving"]
 
@@ -38,11 +42,21 @@ def pytest_unconfigure() -> None:
     shutil.rmtree(os.environ["NORIA_CACHE"], ignore_errors=True)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    names = slow_names()
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Note what was collected, mark what is slow, and where several processes share the files let them begin with the longest."""
+    config.stash[COLLECTED] = {file_of(item) for item in items}
+    seconds = slow_seconds()
     for item in items:
-        if item.nodeid.partition("[")[0] in names:
+        if item.nodeid.partition("[")[0] in seconds:
             item.add_marker("slow")
+    if hasattr(config, "workerinput"):
+        files = seconds_of_files(seconds)
+        items.sort(key=lambda item: -files.get(file_of(item), 0.0))
+
+
+def file_of(item: pytest.Item) -> str:
+    return item.nodeid.partition("::")[0]
 
 
 _modules = 0

@@ -2,21 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
 import pytest
+from forked import Nursery
 from pydantic import BaseModel
 from tiny_models import LABELS, make_causal, make_chat, make_encoder, make_reader, make_translator
 
+from noria.infer.worker import open_process
 from noria.server.http.context import RequestContext
 from noria.server.http.routing import Route
 
 if TYPE_CHECKING:
     from noria.server.http.run import Running
     from noria.server.http.state import State
+
+
+def until(true: Callable[[], bool], seconds: float = 60.0) -> None:
+    """Return when something has come true, which on a busy machine may take long."""
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, f"waited in vain for {seconds:g} s"
+        time.sleep(0.01)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nursery() -> Iterator[None]:
+    """Lets models' processes be forked, but for the tests that take this away."""
+    nursery = Nursery()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("noria.infer.worker.open_process", nursery.start)
+        yield
+    nursery.close()
+
+
+@pytest.fixture(scope="module")
+def started_anew() -> Iterator[None]:
+    """Lets models' processes be started as a server starts them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("noria.infer.worker.open_process", open_process)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -58,6 +58,17 @@ class _Request:
     news: asyncio.Queue[Message | Exception] = field(default_factory=asyncio.Queue)
 
 
+def open_process(arguments: Sequence[object], descriptor: int, threads: int) -> subprocess.Popen[bytes]:
+    """Start the process of a model, which talks through a socket; see `child`, whose arguments are given."""
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", "noria.infer.child", *map(str, arguments)],
+        pass_fds=[descriptor],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        env={**os.environ, "OMP_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "false"},
+    )
+
+
 class Worker:
     """One model's process and the queue before it. Belongs to one event loop."""
 
@@ -328,23 +339,8 @@ class Worker:
         ours.setblocking(False)
         threads = self.threads or cores()
         with theirs:
-            self._process = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-P",
-                    "-m",
-                    "noria.infer.child",
-                    str(self.folder),
-                    str(theirs.fileno()),
-                    str(threads),
-                    str(self.batch_tokens),
-                    self.device,
-                ],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                env={**os.environ, "OMP_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "false"},
-            )
+            arguments = self.folder, theirs.fileno(), threads, self.batch_tokens, self.device
+            self._process = open_process(arguments, theirs.fileno(), threads)
         closed = asyncio.Event()
         _, self._link = await asyncio.get_running_loop().create_connection(
             lambda: Link(self.on_message, closed), sock=ours

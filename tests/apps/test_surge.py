@@ -186,9 +186,9 @@ def test_negative_binomial_tail_is_scipys(least: int, mean: float, spread: float
 def test_counts_of_a_hundred_thousand_take_a_moment() -> None:
     import time
 
-    started = time.perf_counter()
+    started = time.thread_time()  # what other processes do is not counted
     p = surge_p(negative=6_000, total=9_000, before_negatives=[4_000] * 24, before_total=200_000)
-    assert time.perf_counter() - started < 0.5  # summing term by term took 1.7 s
+    assert time.thread_time() - started < 0.5  # summing term by term took 1.7 s
     assert p < 1e-12
 
 

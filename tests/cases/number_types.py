@@ -1,7 +1,8 @@
 """Train, judge, calibrate and open tiny models in one process, and count the matrix products that are in bf16.
 
-`python number_types.py FOLDER NUMBER_TYPE` prints one JSON line {"chosen", "seconds", "products": {where: count}, "ways": how it would compress}; `FOLDER` is
-empty. Run it under ONEDNN_MAX_CPU_ISA=AVX2 to be a machine that emulates bf16.
+`python number_types.py FOLDER NUMBER_TYPE...` prints a JSON line for each number type, {"chosen", "seconds", "products": {where: count},
+"ways": how it would compress}; `FOLDER` is empty. With auto it also compresses and serves, where no plan speaks of the number type. Run it
+under ONEDNN_MAX_CPU_ISA=AVX2 to be a machine that emulates bf16.
 """
 
 from __future__ import annotations
@@ -78,6 +79,24 @@ def written(file: Path, rows: list[dict[str, Any]]) -> Path:
     return file
 
 
+def served(root: Path, model: Path, labelled: list[dict[str, Any]], counted: Counted, report: Report) -> None:
+    """Certify, compress and open what was trained, as the machine itself chooses."""
+    # What a certificate compares with. The tracer of the compressed model bears no mode, and computes in the weights' own type.
+    with counted.at("reference of a certificate"):
+        for folder in (model, root / "chat"):
+            engine = open_engine(folder, prefer="torch")
+            engine.forward([[1, 5, 6], [1, 7]])
+            engine.close()
+    # Every engine that is tried, all the products of torch in it.
+    with counted.at("compress"):
+        shown = [row["text"] for row in labelled]
+        compress_model(
+            model, shown, labelled, root / "fast", CompressSettings(rounds=6, samples=8), report, or_trained=True
+        )
+        open_engine(root / "fast").forward([[1, 5, 6], [1, 7]])
+    counted.found["served"] = served_in_bf16(make_encoder(root / "served", "classify", LABELS, 2))
+
+
 def work(root: Path, number_type: str) -> dict[str, Any]:
     start = time.perf_counter()
     machine = measure(number_type)
@@ -136,20 +155,8 @@ def work(root: Path, number_type: str) -> dict[str, Any]:
             )
     with counted.at("evaluate"):
         judge(model, rows, report, training_file=rows)
-    # What a certificate compares with. The tracer of the compressed model bears no mode, and computes in the weights' own type.
-    with counted.at("reference of a certificate"):
-        for folder in (model, root / "chat"):
-            engine = open_engine(folder, prefer="torch")
-            engine.forward([[1, 5, 6], [1, 7]])
-            engine.close()
-    # Every engine that is tried, all the products of torch in it.
-    with counted.at("compress"):
-        shown = [row["text"] for row in labelled]
-        compress_model(
-            model, shown, labelled, root / "fast", CompressSettings(rounds=6, samples=8), report, or_trained=True
-        )
-        open_engine(root / "fast").forward([[1, 5, 6], [1, 7]])
-    counted.found["served"] = served_in_bf16(make_encoder(root / "served", "classify", LABELS, 2))
+    if number_type == "auto":
+        served(root, model, labelled, counted, report)
     return {
         "chosen": machine.number_type,
         "seconds": seconds,
@@ -160,4 +167,5 @@ def work(root: Path, number_type: str) -> dict[str, Any]:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    print(json.dumps(work(Path(sys.argv[1]), sys.argv[2])))
+    for one in sys.argv[2:]:
+        print(json.dumps(work(Path(sys.argv[1]) / one, one)))

@@ -41,40 +41,58 @@ EMULATED = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2", "MKL_EN
 """Makes a processor behave like one without instructions for bf16."""
 
 
-def number_types(folder: Path, number_type: str, **environment: str) -> dict[str, Any]:
-    """Return what `number_types.py` found in a process of its own."""
-    folder.mkdir()
+def number_types(folder: Path, *types: str, **environment: str) -> list[dict[str, Any]]:
+    """Return what `number_types.py` found in a process of its own, for each type."""
     paths = os.pathsep.join([str(ROOT), str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")])
     done = subprocess.run(
-        [sys.executable, str(Path(__file__).with_name("number_types.py")), str(folder), number_type],
+        [sys.executable, str(Path(__file__).with_name("number_types.py")), str(folder), *types],
         env={**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1", **environment},
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
+    return [json.loads(line) for line in done.stdout.splitlines()[-len(types) :]]
 
 
-@pytest.mark.parametrize(("number_type", "machine"), [("auto", EMULATED), ("fp32", {})], ids=["slow bf16", "fp32"])
-def test_no_product_is_in_bf16_where_the_plan_says_fp32(number_type: str, machine: dict[str, str], tmp_path: Path):
+@pytest.fixture(scope="module")
+def here(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+    """What was found on this machine, by number type."""
+    types = ("fp32", "bf16")
+    return dict(zip(types, number_types(tmp_path_factory.mktemp("types"), *types), strict=True))
+
+
+TRAINED = (
+    "finetune classify",
+    "finetune frozen",
+    "finetune muon",
+    "finetune chat",
+    "pretrain causal",
+    "pretrain masked",
+)
+SERVED = ("reference of a certificate", "compress", "served")
+"""Where bf16 is fast what serves may choose it by its own timing: no plan speaks of it."""
+
+
+def test_no_product_is_in_bf16_where_it_is_slow(tmp_path: Path):
     """(no file) Judging, calibrating, kept states, Muon, last figures, evaluating and certifying, not only the steps."""
-    found = number_types(tmp_path / "run", number_type, **machine)
+    (found,) = number_types(tmp_path, "auto", **EMULATED)
     assert found["chosen"] == "fp32"
     assert found["seconds"] < 3  # of a promised 0.3; loading and other work on the machine included
-    assert len(found["products"]) == 10
-    assert machine != EMULATED or not any("bfloat16" in way for way in found["ways"])
-    if machine != EMULATED:  # where bf16 is fast what serves may choose it by its own timing: no plan speaks of it
-        for name in ("reference of a certificate", "compress", "served"):
-            del found["products"][name]
-    assert set(found["products"].values()) == {0}, found["products"]
+    assert found["products"] == dict.fromkeys((*TRAINED, "evaluate", *SERVED), 0)
+    assert not any("bfloat16" in way for way in found["ways"])
 
 
-def test_the_counter_sees_products_in_bf16(tmp_path: Path):
-    found = number_types(tmp_path / "run", "bf16")["products"]
-    trained = {name: count for name, count in found.items() if name.startswith(("finetune", "pretrain"))}
-    assert len(trained) == 6
-    assert all(trained.values()), found
+def test_no_product_is_in_bf16_where_the_plan_says_fp32(here: dict[str, dict[str, Any]]):
+    found = here["fp32"]
+    assert found["chosen"] == "fp32"
+    assert found["seconds"] < 3
+    assert found["products"] == dict.fromkeys((*TRAINED, "evaluate"), 0)
+
+
+def test_the_counter_sees_products_in_bf16(here: dict[str, dict[str, Any]]):
+    found = here["bf16"]["products"]
+    assert all(found[name] for name in TRAINED), found
 
 
 @pytest.fixture(scope="module")

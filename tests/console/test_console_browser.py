@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,14 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-from tiny_models import make_causal, make_encoder
 
 from noria.console.mount import mount, sign_in_link
 from noria.console.words import Words
 from tests.console.console_run import ARTICLES, make_run, make_watch
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Locator, Page
 
     from noria.server.http.run import Running
 
@@ -63,7 +63,9 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+def site(
+    classifier: Path, tagger: Path, embedder: Path, writer: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Running]:
     from noria.apps.monitor.routes import Monitor
     from noria.apps.monitor.topics import read_topics
     from noria.apps.recommend.items import Item
@@ -75,12 +77,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     root = make_run(tmp_path_factory.mktemp("run"))
     lake = root / "lake"
     make_watch(lake, read_topics().names)
-    models = [
-        make_encoder(root / "sentiment-int8", "classify", ["negative", "positive"], 2),
-        make_encoder(root / "entities-int8", "tag", ["person", "place"], 5),
-        make_encoder(root / "embed-int8", "embed", [], 2),
-        make_causal(root / "pretrain"),
-    ]
+    made = {"sentiment-int8": classifier, "entities-int8": tagger, "embed-int8": embedder, "pretrain": writer}
+    models = [shutil.copytree(model, root / name) for name, model in made.items()]
     items = [Item(str(number), title, text) for number, (title, text) in enumerate(ARTICLES)]
     apps = [Support(), Monitor(lambda text: text, "sentiment-int8", "entities-int8"), Recommend(items)]
     settings = ServerSettings(port=0, lake=lake, threads=1)
@@ -131,6 +129,12 @@ class Watched:
         )
 
 
+def followed(page: Page, link: Locator) -> None:
+    """Click a link, and wait for the page behind it: one of the same name may be shown still."""
+    with page.expect_navigation():
+        link.click()
+
+
 def opened(site: Running, browser: Browser, size: str, locale: str = "en-US") -> Watched:
     width, height = SIZES[size]
     context = browser.new_context(viewport={"width": width, "height": height}, locale=locale)
@@ -166,11 +170,11 @@ def test_every_page(site: Running, browser: Browser, size: str, language: str) -
     page = watched.page
     if language == "zh":
         _menu(page, size)
-        page.locator(".side .language").click()
+        followed(page, page.locator(".side .language"))
         watched.settle("overview")
     for name in PAGES:
         _menu(page, size)
-        page.locator(f'.side .nav-link[href="/console{PATHS[name]}"]').click()
+        followed(page, page.locator(f'.side .nav-link[href="/console{PATHS[name]}"]'))
         watched.settle(name)
         assert page.locator("h1").inner_text() == Words(language)(f"{name}.title")
         assert page.locator("html").get_attribute("lang") == ("zh-CN" if language == "zh" else "en-US")
@@ -216,9 +220,10 @@ def test_playground(site: Running, browser: Browser) -> None:
     assert len(scores) == 2
     assert sum(scores) == pytest.approx(100, abs=0.2)
     page.get_by_role("tab", name="Tag names").click()
-    page.locator("[data-go=tag]").wait_for()
+    go = page.locator("[data-go=tag]")
+    go.wait_for()  # the panel comes after a word with the server: until then the text would go into the old one
     page.locator("textarea").fill("李明去了<b>北京</b>。")
-    page.locator("[data-go=tag]").click()
+    go.click()
     page.locator("[data-result=tag] .tagged").wait_for()
     marked = page.locator("[data-result=tag] .tagged").evaluate(
         "e => { e.querySelectorAll('sub').forEach(s => s.remove()); return e.textContent }"
@@ -276,9 +281,13 @@ def test_monitor_shows_one_topic_with_its_interval(site: Running, browser: Brows
     page.goto(f"{site.url}/console/monitor")
     watched.settle("monitor")
     assert page.locator(".alert").count() == 1
+    before = page.locator(".nicegui-echart").first.get_attribute("aria-label")
+    assert before
     page.locator(".q-select").click()
     page.get_by_role("option", name="Hotels").click()
-    page.wait_for_timeout(500)
+    page.wait_for_function(
+        "before => document.querySelector('.nicegui-echart').getAttribute('aria-label') !== before", arg=before
+    )
     assert watched.faults == []
     page.context.close()
 

@@ -77,34 +77,36 @@ def test_every_module_has_a_caption(module):
     assert caption(module), "the first line of the docstring is the caption in the tree"
 
 
-def least_seconds(*arguments: str) -> float:
-    """Return the least processor time of five runs of a Python process: the clock on the wall counts whatever else the machine does."""
-    found = []
-    for _ in range(5):
-        process = subprocess.Popen([sys.executable, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+def spent(*arguments: str) -> tuple[float, str]:
+    """Return the processor time of a Python process, and what it printed; the clock on the wall counts whatever else the machine does."""
+    with subprocess.Popen(
+        [sys.executable, *arguments], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
+        assert process.stdout
+        text = process.stdout.read()
         _, status, used = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
-        assert process.returncode == 0
-        found.append(used.ru_utime + used.ru_stime)
-    return min(found)
+    assert process.returncode == 0
+    return used.ru_utime + used.ru_stime, text
 
 
 @pytest.fixture(scope="module")
 def frame_seconds() -> float:
-    """Processor time that this machine takes to start Python with the frame that every command stands on."""
-    return least_seconds("-c", "import cyclopts, pydantic, rich.console")
+    """Processor time that this machine takes to start Python with the frame that every command stands on: the least of five."""
+    return min(spent("-c", "import cyclopts, pydantic, rich.console")[0] for _ in range(5))
 
 
 @pytest.mark.parametrize("words", commands(), ids=lambda words: " ".join(words) or "noria")
 def test_every_command_answers_help_at_once_with_examples(words, frame_seconds):
-    command = ["-m", "noria", *words, "--help"]
-    text = subprocess.run([sys.executable, *command], capture_output=True, text=True, check=True).stdout
+    # 0.3 s on a machine that is not slowed down; torch, a web framework or a database would take several times that.
+    allowed = max(0.3, 4 * frame_seconds)
+    tries = (spent("-m", "noria", *words, "--help") for _ in range(5))
+    seconds, text = next((one for one in tries if one[0] < allowed), (None, ""))
+    assert seconds is not None, "five times"
     if words and words[0] in ("build", "ship", "grow") and len(words) == 1:
         assert "Commands" in text
     else:
         assert re.search(r"^ +noria ", text, re.MULTILINE), "the help shows no example"
-    # 0.3 s on a machine that is not slowed down; torch, a web framework or a database would take several times that.
-    assert least_seconds(*command) < max(0.3, 4 * frame_seconds)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(REPOSITORY)))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import openai
 import pytest
+from serving import until
 
 from noria.core.errors import FolderError, SettingError
 from noria.infer.remote import write_remote
@@ -100,11 +100,8 @@ def test_json_errors_and_leaving_early_go_through(front: Running, fronts: openai
         asked = {"model": "far", "prompt": "大", "max_tokens": 240, "stream": True}
         with client.stream("POST", "/v1/completions", json=asked) as reply:
             next(reply.iter_lines())
-    end = time.monotonic() + 10
-    while server.state.models["writer"].worker.depth and time.monotonic() < end:
-        time.sleep(0.05)
-    assert server.state.models["writer"].worker.depth == 0, "the other server works for nobody"
-    assert front.state.models["far"].worker.depth == 0
+    until(lambda: front.state.models["far"].worker.depth == 0)
+    until(lambda: server.state.models["writer"].worker.depth == 0)  # the other server works for nobody
 
 
 def test_a_server_that_goes_away_is_told(writer: Path, tmp_path: Path):

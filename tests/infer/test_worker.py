@@ -16,12 +16,14 @@ from noria.infer.replies import Busy, Unavailable
 from noria.infer.worker import Worker
 from noria.tasks.complete import Sampling
 
+pytestmark = pytest.mark.usefixtures("started_anew")
+
 
 def run(work: Coroutine[object, object, None]) -> None:
-    asyncio.run(asyncio.wait_for(work, 60))
+    asyncio.run(asyncio.wait_for(work, 180))
 
 
-async def until(condition, seconds: float = 20.0) -> None:
+async def until(condition, seconds: float = 60.0) -> None:
     async with asyncio.timeout(seconds):
         while not condition():
             await asyncio.sleep(0.02)
@@ -151,9 +153,16 @@ def test_completions_share_the_process_stop_when_left_and_end_when_it_dies(write
 
 def test_an_idle_process_that_hangs_is_replaced(classifier):
     async def work() -> None:
-        worker = Worker(classifier, threads=1, pulse=0.1)
+        worker = Worker(classifier, threads=1, pulse=0.25)
+        answered, take = [], worker.on_message
+
+        def hear(message):
+            answered.append("pong" in message)
+            take(message)
+
+        worker.on_message = hear
         await worker.start()
-        await asyncio.sleep(1.5)
+        await until(lambda: sum(answered) == 3)
         assert worker.restarts == 0, "one that is well answers when asked"
         os.kill(worker.process_id or 0, signal.SIGSTOP)
         await until(lambda: worker.restarts == 1 and worker.status == "ready")

@@ -5,13 +5,13 @@ from __future__ import annotations
 import shutil
 import sqlite3
 import threading
-import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
+from serving import until
 from tiny_models import LABELS, TEXTS, make_encoder
 
 from noria.cli.main import main
@@ -58,9 +58,7 @@ def test_versions_change_while_customers_ask(running: Running, models: Path, cap
             "/versions/sentiment", json={"action": "canary", "folder": "sentiment-2", "share": 0.5}
         ).json()
         assert told["trial"]["version"] == second
-        end = time.monotonic() + 30
-        while admin.get("/versions/sentiment").json()["trial"]["requests"] < 5:
-            assert time.monotonic() < end
+        until(lambda: admin.get("/versions/sentiment").json()["trial"]["requests"] >= 5)
         told = admin.post("/versions/sentiment", json={"action": "promote", "why": "better"}).json()
         assert (told["live"], told["folder"], told["trial"]) == (second, "sentiment-2", None)
         assert admin.get("/v1/models/sentiment").json()["version"] == second

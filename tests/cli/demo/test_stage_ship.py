@@ -3,12 +3,13 @@ from __future__ import annotations
 import io
 import json
 import random
+import shutil
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from tiny_models import LABELS, make_causal, make_encoder
+from tiny_models import make_encoder
 
 from noria.apps.monitor.topics import read_topics
 from noria.cli.demo import ship
@@ -25,13 +26,18 @@ def reviews() -> list[dict[str, object]]:
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory, reviews: list[dict[str, object]]) -> Path:
+def root(
+    classifier: Path,
+    embedder: Path,
+    writer: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    reviews: list[dict[str, object]],
+) -> Path:
     """A run as far as the stage needs it: real text, tiny models under the names of the trained ones."""
     root = tmp_path_factory.mktemp("demo")
-    make_encoder(root / "sentiment-served", "classify", LABELS, 2)
+    for name, model in (("sentiment-served", classifier), ("embed-served", embedder), ("pretrain", writer)):
+        shutil.copytree(model, root / name)
     make_encoder(root / "entities-served", "tag", ["PER", "LOC"], 5)
-    make_encoder(root / "embed-served", "embed", [], 2)
-    make_causal(root / "pretrain")
     news = [document.as_dict() for document in bundled.news()][:80]
     for name, rows in (("reviews", reviews), ("news", news)):
         write(root / "corpus" / name / "test.jsonl", rows)

@@ -45,6 +45,7 @@ from tests.make.training.training_runs import (
     judged,
     padded,
     shards,
+    warm,
 )
 
 assert group.ProcessGroup  # what a process needs is there before it is forked
@@ -164,6 +165,7 @@ def fork(rank: int, ranks: int, meeting: str, arguments: dict[str, Any]) -> int:
 
 
 if __name__ == "__main__":
+    warm()
     for line in sys.stdin:
         wanted = json.loads(line)
         ranks = wanted.pop("ranks", 1)

@@ -24,6 +24,7 @@ import torch
 import transformers
 from torch import nn
 
+from noria.core import folder
 from noria.core.progress import MetricsLog, Report
 from noria.make.models import adapt, recurrent
 from noria.make.models.adapt_settings import AdapterSettings
@@ -342,8 +343,18 @@ def losses(kind: str, work: Path, steps: int = 8) -> list[float]:
     return [record["loss"] for record in MetricsLog(work / "metrics.jsonl").read() if "loss" in record]
 
 
+def warm() -> None:
+    """Make one short run, so that what a first one imports and measures is there in all that are forked; none waits for the disk."""
+    folder.sync = lambda path: None
+    with tempfile.TemporaryDirectory() as work:
+        go("classify", Path(work), steps=1)
+    assert len(list(Path("/proc/self/task").iterdir())) == 1, "what has several threads cannot be forked"
+
+
 def serve() -> None:
     """Fork a run for every line of arguments."""
+    warm()
+    gc.collect()
     gc.freeze()  # what was imported is no garbage, and need not be looked through in every process
     for line in sys.stdin:
         arguments: dict[str, Any] = json.loads(line)
