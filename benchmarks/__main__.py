@@ -26,6 +26,7 @@ NAMES = (
     "finetune",
     "gate",
     "growth",
+    "handovers",
     "lifetime",
     "localdays",
     "lora",
@@ -60,7 +61,7 @@ def run(
     Parameters
     ----------
     name
-        One of answers, budget, classify, decoders, diffusion, drivers, events, finetune, gate, growth, lifetime, localdays, lora, packing, pretrain,
+        One of answers, budget, classify, decoders, diffusion, drivers, events, finetune, gate, growth, handovers, lifetime, localdays, lora, packing, pretrain,
         promote, recovery, resume, scaling, serve, share_forecast, stream, tokenize, tokenizer, trials, wheel; or all.
     quick
         Fewer and shorter repeats: each benchmark ends within five minutes.

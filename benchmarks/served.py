@@ -57,10 +57,37 @@ def make_classifier(target: Path, base: Path | None = None) -> Path:
     return target
 
 
-def _tiny(folder: Path) -> Any:
-    from transformers import BertConfig, BertForSequenceClassification
+def make_embedder(target: Path) -> Path:
+    """Write a model folder that embeds texts, tiny and with random weights: for what does not depend on how well it does."""
+    import torch
 
-    config = BertConfig(
+    from noria.core.folder import new_folder, write_json
+    from noria.make.compress.quantize import export, save
+    from noria.make.models.load import quiet_transformers
+
+    torch.manual_seed(0)
+    with quiet_transformers(), new_folder(target, kind="model") as folder:
+        from transformers import BertModel
+
+        BertModel(_config(folder.path)).save_pretrained(folder.path)
+        folder.facts.update(task="embed", max_length=128, pooling="mean", prefix="")
+        save(export(folder.path, "embedding"), folder.path / "engine" / "model.xml")
+        write_json(folder.path / "certificate.json", {"passed": True, "note": "random, for measuring what is kept"})
+    return target
+
+
+def _tiny(folder: Path) -> Any:
+    from transformers import BertForSequenceClassification
+
+    config = _config(folder)
+    config.num_labels = 2
+    return BertForSequenceClassification(config)
+
+
+def _config(folder: Path) -> Any:
+    from transformers import BertConfig
+
+    return BertConfig(
         vocab_size=byte_tokenizer(folder, TEXTS, ENCODER, closed=True),
         hidden_size=32,
         num_hidden_layers=2,
@@ -68,8 +95,6 @@ def _tiny(folder: Path) -> Any:
         intermediate_size=64,
         max_position_embeddings=128,
     )
-    config.num_labels = 2
-    return BertForSequenceClassification(config)
 
 
 @contextmanager

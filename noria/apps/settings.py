@@ -1,12 +1,13 @@
-"""The settings of the applications: how negative texts are watched, how items are picked."""
+"""The settings of the applications: how negative texts are watched, how items are picked, when people are there."""
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from noria.core.settings import Settings
+from noria.core.settings import Settings, time_zone
 
 
 class WatchSettings(Settings):
@@ -54,3 +55,25 @@ class RecommendSettings(Settings):
     """Follow readers' tastes; without it everybody is shown what is popular."""
     seed: int = 0
     """Seed of what is left to chance."""
+
+
+class PeopleSettings(Settings):
+    """The people behind customer service: when they are there, and how long a conversation waits for one of them."""
+
+    zone: str = "UTC"
+    """Time zone of the hours, such as Asia/Shanghai."""
+    hours: tuple[str, ...] = ()
+    """When people are there, as in "mon-fri 09:00-18:00"; always where none are told."""
+    holidays: tuple[date, ...] = ()
+    """Days, as in 2026-10-01, on which nobody is there."""
+    claim_minutes: Annotated[float, Field(gt=0, le=1440)] = 2.0
+    """Minutes after which a conversation goes back to the queue whose person is not heard of: they closed the tab."""
+    transfer_minutes: Annotated[float, Field(gt=0, le=1440)] = 10.0
+    """The same for one that was handed on to somebody by name."""
+    unanswered_seconds: Annotated[float, Field(gt=0, le=86_400)] = 60.0
+    """Seconds after which a message that got no reply, because the server was killed or its model is away, goes to a person."""
+
+    @field_validator("zone")
+    @classmethod
+    def _zone(cls, name: str) -> str:
+        return time_zone(name)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter, validators
 
+from noria.apps.settings import PeopleSettings
 from noria.core.errors import InputError, SettingError
 from noria.core.messages import environment_language, for_terminal, message
 from noria.server.http.settings import ServerSettings
@@ -40,12 +41,13 @@ def support(
     faq: Path | None = None,
     outside: Path | None = None,
     wrong: Budget = None,
+    people: Annotated[PeopleSettings, Parameter(name="people")] = PeopleSettings(),
     ask: Annotated[tuple[str, ...], Parameter(negative="")] = (),
     settings: Server = ServerSettings(),
 ) -> int:
     """Customer service: answer from a list of questions, ask back, or hand over to a person, by calibrated confidence.
 
-    Serves POST /v1/apps/support/ask until Ctrl-C; with --ask it answers here and starts no server. Without --faq it answers
+    Serves POST /v1/apps/support/messages, /ask and the inbox until Ctrl-C; with --ask it answers here and starts no server. Without --faq it answers
     questions on Noria itself, in Chinese and English.
 
     Examples::
@@ -53,6 +55,7 @@ def support(
         noria ship support runs/demo/embed-served
         noria ship support runs/demo/embed-served --ask "怎么安装？" --ask "Do I need a GPU?"
         noria ship support runs/demo/embed-served --faq shop.xlsx --wrong 0.02
+        noria ship support runs/demo/embed-served --people.zone Asia/Shanghai --people.hours "mon-fri 09:00-18:00"
 
     Parameters
     ----------
@@ -72,7 +75,7 @@ def support(
     from noria.apps.support.faq import BUNDLED
     from noria.apps.support.routes import Support
 
-    application = Support(None, faq or BUNDLED, outside, wrong)
+    application = Support(None, faq or BUNDLED, outside, wrong, people)
     if not ask:
         return serve_application([model], application, settings)
 

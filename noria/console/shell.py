@@ -32,7 +32,13 @@ MENU: dict[str, tuple[tuple[str, str], ...]] = {
     # wing -> its pages: (key of the title, path)
     "": (("overview", "/"),),
     "build": (("models", "/models"), ("playground", "/playground")),
-    "ship": (("support", "/support"), ("monitor", "/monitor"), ("recommend", "/recommend"), ("status", "/status")),
+    "ship": (
+        ("support", "/support"),
+        ("inbox", "/inbox"),
+        ("monitor", "/monitor"),
+        ("recommend", "/recommend"),
+        ("status", "/status"),
+    ),
     "grow": (("users", "/users"), ("market", "/market"), ("promote", "/promote")),
 }
 COLOURS = {"": "#15343c", "build": "#b4692b", "ship": "#12748c", "grow": "#4f8a3c"}
@@ -41,6 +47,7 @@ ICONS = {
     "models": "M4 7l8-4 8 4-8 4zM4 12l8 4 8-4M4 17l8 4 8-4",
     "playground": "M4 6h16M4 12h10M4 18h7M17 15l4 3-4 3z",
     "support": "M4 5h16v11H10l-5 4v-4H4z",
+    "inbox": "M4 13l3-8h10l3 8v6H4zM4 13h5l1 3h4l1-3h5",
     "monitor": "M3 13h4l3-8 4 14 3-6h4",
     "recommend": "M5 4h14v16l-7-4-7 4z",
     "status": "M4 20V4M4 20h16M7 14l3-4 3 3 5-7",

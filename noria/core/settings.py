@@ -19,6 +19,7 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, Self
+from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, ValidationError, model_validator
 
@@ -153,6 +154,18 @@ def check_sections(document: dict[str, Any], known: dict[str, type[Settings]]) -
             raise SettingError(message("errors.section_of_keys", section=section), found=values, allowed=f"[{section}]")
         checked[section] = known[section].make(**values)
     return checked
+
+
+def time_zone(name: str) -> str:
+    """Return the name of a time zone.
+
+    Raises:
+        ValueError: there is no such zone.
+    """
+    try:
+        return str(ZoneInfo(name))
+    except (KeyError, ValueError, OSError):
+        raise ValueError("no such time zone; a name such as UTC or Asia/Shanghai is allowed") from None
 
 
 def fingerprint(value: object) -> str:

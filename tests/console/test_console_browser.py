@@ -33,7 +33,19 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-PAGES = ("overview", "models", "playground", "support", "monitor", "recommend", "status", "users", "market", "promote")
+PAGES = (
+    "overview",
+    "models",
+    "playground",
+    "support",
+    "inbox",
+    "monitor",
+    "recommend",
+    "status",
+    "users",
+    "market",
+    "promote",
+)
 PATHS = {name: "/" if name == "overview" else f"/{name}" for name in PAGES}
 SIZES = {"desk": (1440, 900), "phone": (390, 844)}
 # What each page must show of the run, whatever the language: real figures, not only a frame.
@@ -42,6 +54,7 @@ SHOWN = {
     "models": ["0.893", "multilingual-e5-small", "26,500,000", "MIT", "abababababab"],
     "playground": ["sentiment-int8"],
     "support": ["Noria"],
+    "inbox": ["我要转人工"],
     "monitor": ["n = 1,128", "房间潮湿"],
     "recommend": ["8"],
     "status": ["sentiment-int8", "openvino", "this process"],
@@ -83,6 +96,8 @@ def site(
     apps = [Support(), Monitor(lambda text: text, "sentiment-int8", "entities-int8"), Recommend(items)]
     settings = ServerSettings(port=0, lake=lake, threads=1)
     with serving(settings, models, apps, prepare=lambda app: mount(app, app.state.noria, root)) as running:
+        asked = {"text": "我要转人工", "conversation": "visitor"}
+        httpx.post(f"{running.url}/v1/apps/support/messages", json=asked, headers=running.headers).raise_for_status()
         yield running
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import BaseModel, Field
 
 from noria.apps.embedding import embedder, keeping
+from noria.apps.settings import PeopleSettings
 from noria.core.errors import InputError
 from noria.core.messages import message
 from noria.lake.transcript import Correction, Exchange
@@ -19,9 +20,13 @@ from noria.server.http.fields import Body, Given, Name
 from noria.server.http.routing import Route
 
 from .conversation import START, Conversation
-from .desk import Desk
+from .courtesies import question_in
+from .desk import Desk, form
 from .faq import BUNDLED, read_faq
+from .inbox import Inbox, Suggestion
+from .messages import Messages
 from .opening import open_desk
+from .people import People
 from .replies import Reply
 
 if TYPE_CHECKING:
@@ -76,6 +81,7 @@ class Support:
         faq: questions and answers.
         outside: questions to be handed over besides the bundled ones.
         wrong: an error budget: the share of all questions that may be answered wrongly; costs decide where it is None.
+        people: when people are there, and how long a conversation waits for one of them.
     """
 
     name = "support"
@@ -86,16 +92,19 @@ class Support:
         faq: str | Path = BUNDLED,
         outside: str | Path | None = None,
         wrong: float | None = None,
+        people: PeopleSettings | None = None,
     ) -> None:
         self.model, self.wrong = model, wrong
+        self.people = People(people)
         self.faq = read_faq(faq, outside)
         self.desk: Desk | None = None
         self._conversations: OrderedDict[tuple[str, str], Conversation] = OrderedDict()
 
     async def start(self, state: State) -> None:
-        """Embed the questions and answers through the served model."""
+        """Embed the questions and answers through the served model; open the conversations."""
         embed = keeping(RequestContext(state), self.name, self.model)
         self.desk = await open_desk(self.faq, embed, wrong=self.wrong)
+        await self.people.start(state)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -104,19 +113,31 @@ class Support:
 
     async def ask(self, context: RequestContext, question: str, conversation: str = "") -> tuple[Reply, str]:
         """Return the reply to a question and the id of the request; a handover is recorded as an event."""
-        usage, place = context.usage, (context.tenant, conversation)
+        place = (context.tenant, conversation)
         before = self._conversations.pop(place, START) if conversation else START
-        reply, after = await self._ready().turn(question, embedder(context, self.model), before)
+        reply, after = await self.reply(context, question, before)
         if conversation:
             self._conversations[place] = after
             while len(self._conversations) > CONVERSATIONS:
                 self._conversations.popitem(last=False)
-        usage.segment = SMALL_TALK if reply.action == "courtesy" else reply.language
-        usage.exchange = Exchange(
-            "chat", [{"messages": [{"role": "user", "content": question}]}], [{"text": reply.text}]
-        )
         await self._record(context, reply, context.id)
         return reply, context.id
+
+    async def reply(self, context: RequestContext, text: str, before: Conversation) -> tuple[Reply, Conversation]:
+        """Return the desk's reply to a message and what is remembered for the next one; the request's event tells both."""
+        reply, after = await self._ready().turn(text, embedder(context, self.model), before)
+        usage = context.usage
+        usage.segment = SMALL_TALK if reply.action == "courtesy" else reply.language
+        usage.exchange = Exchange("chat", [{"messages": [{"role": "user", "content": text}]}], [{"text": reply.text}])
+        return reply, after
+
+    async def suggest(self, context: RequestContext, text: str) -> list[Suggestion]:
+        """Return what a person may answer to a text: the entries nearest to it, nearest first."""
+        desk, question = self._ready(), question_in(text)
+        (match,) = desk.matches([question], await embedder(context, self.model)([form(question)]))
+        known = {entry.id: entry for entry in self.faq.entries}
+        found = [known[one] for one in match.entries]
+        return [Suggestion(one.title(match.language), one.answer(match.language), one.id) for one in found]
 
     async def choose(self, context: RequestContext, entry: str | None, language: str, about: str = "") -> Reply:
         """Return the answer of the entry the asker chose among those offered, or hand over where none was meant."""
@@ -130,8 +151,10 @@ class Support:
         return reply
 
     def routes(self) -> Sequence[Route]:
-        """Return POST /ask, POST /choose and GET /entries."""
+        """Return POST /ask, POST /choose and GET /entries, and the routes of conversations and of the inbox."""
         return (
+            *Messages(self.reply, self.people).routes(),
+            *Inbox(self.suggest, self.people).routes(),
             Route("POST", "/ask", self._ask, body=Ask, reply=dict[str, Any]),
             Route("POST", "/choose", self._choose, body=Choose, reply=dict[str, Any]),
             Route("GET", "/entries", self._entries, query=Entries, reply=list[dict[str, str]]),

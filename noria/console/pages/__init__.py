@@ -10,13 +10,14 @@ from nicegui import ui
 from noria.console.shell import Console, View, frame, problem, view_of
 from noria.core.errors import NoriaError
 
-from . import market, models, monitor, overview, playground, promote, recommend, status, support, users
+from . import inbox, market, models, monitor, overview, playground, promote, recommend, status, support, users
 
 PAGES: dict[str, tuple[str, Callable[[View], Awaitable[None] | None]]] = {
     "overview": ("/", overview.show),
     "models": ("/models", models.show),
     "playground": ("/playground", playground.show),
     "support": ("/support", support.show),
+    "inbox": ("/inbox", inbox.show),
     "monitor": ("/monitor", monitor.show),
     "recommend": ("/recommend", recommend.show),
     "status": ("/status", status.show),

@@ -97,8 +97,12 @@ def _check_caller(context: RequestContext, scope: Scope, headers: Headers, found
         )
     if caller.role != "admin" and _role(path, method, found) == "admin":
         raise ApiError(403, "this needs an admin key", code="permission_denied")
-    if not caller.may_use(path):
-        raise ApiError(403, "the key is not made for this route", code="permission_denied", allowed=caller.scopes)
+    needed = _scope(method, found)
+    if not caller.may_use(path, needed):
+        told = f"noria ship key make NAME --scopes {needed}" if needed else None
+        raise ApiError(
+            403, "the key is not made for this route", code="permission_denied", allowed=caller.scopes, hint=told
+        )
     if method not in SAFE and not by_key and not same_origin(headers):
         raise ApiError(
             403,
@@ -115,6 +119,12 @@ def _role(path: str, method: str, found: Found | None) -> str:
     routes = found[0]
     role = (routes.get(method) or next(iter(routes.values()))).role
     return "admin" if role == "anyone" else role
+
+
+def _scope(method: str, found: Found | None) -> str:
+    """Return the scope that the route of a path names."""
+    routes = found[0] if found else {}
+    return (routes.get(method) or next(iter(routes.values()))).scope if routes else ""
 
 
 def _read_headers(headers: Headers, context: RequestContext) -> None:

@@ -148,6 +148,7 @@ def _lifespan(state: State, log: Log) -> Any:
             raise
         finally:
             state.draining = True
+            tasks += state.tasks
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)

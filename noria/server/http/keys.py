@@ -38,8 +38,10 @@ SCOPES = (
     "feedback",
     "events",
     "apps",
+    "inbox",
 )
-"""What a key may be kept to: the part of a path after /v1/; apps/<name> means one application."""
+"""What a key may be kept to: the part of a path after /v1/; apps/<name> means one application. inbox is no part of a path: it opens what
+customers of all keys said to people, and only a key that names it has it."""
 _NO_HASH = "0" * 64
 _MOST = 10**12
 
@@ -71,9 +73,13 @@ class Caller:
     """Models it is kept to; none named: all of them."""
     limits: Limits = Limits()
 
-    def may_use(self, path: str) -> bool:
-        """Return whether the key reaches a path of the API. What tells about the API itself is open to every key."""
-        if self.role == "admin" or not self.scopes or path == "/openapi.json":
+    def may_use(self, path: str, scope: str = "") -> bool:
+        """Return whether the key reaches a path of the API, by a scope that its route names. What tells about the API itself is open to every key."""
+        if self.role == "admin" or (scope and scope in self.scopes):
+            return True
+        if scope:
+            return False
+        if not self.scopes or path == "/openapi.json":
             return True
         rest = path.removeprefix("/v1/")
         return any(rest == scope or rest.startswith(f"{scope}/") for scope in self.scopes)

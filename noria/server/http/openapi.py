@@ -24,7 +24,8 @@ _ERRORS = {
     403: "The key may not do this.",
     404: "No such model for this route, or no such thing.",
     408: "The body took too long to arrive.",
-    409: "A request with this Idempotency-Key is still being answered, or had another body.",
+    409: "A request with this Idempotency-Key or message id is still being answered, or had another body; or somebody else has the "
+    "conversation.",
     413: "The body is too large.",
     415: "The body is compressed.",
     422: "A field is missing, unknown or out of its bounds.",

@@ -43,6 +43,8 @@ class Route:
     """What a good answer is, as a model or a type; None: not JSON."""
     role: Role | Literal["anyone"] = "admin"
     """Whose keys open it; a client's part of the API may be less (see `Caller.may_use`), and anyone needs no key."""
+    scope: str = ""
+    """A scope that a client's key must name: a key to all of the API does not open it. Empty: the path decides."""
     stream: bool = False
     """The answer comes in pieces where the body asks for them."""
     unready: str = ""

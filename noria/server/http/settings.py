@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Literal
-from zoneinfo import ZoneInfo
 
 from pydantic import Field, field_validator
 
-from noria.core.settings import Settings
+from noria.core.settings import Settings, time_zone
 
 
 class ServerSettings(Settings):
@@ -62,7 +61,4 @@ class ServerSettings(Settings):
     @field_validator("day_zone")
     @classmethod
     def _zone(cls, name: str) -> str:
-        try:
-            return str(ZoneInfo(name))
-        except (KeyError, ValueError, OSError):
-            raise ValueError("no such time zone; a name such as UTC or Asia/Shanghai is allowed") from None
+        return time_zone(name)

@@ -20,6 +20,7 @@ What a handler may do with its context tells `context`, and what a route may say
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -144,6 +145,8 @@ class State:
         """The server was told to stop: what is in flight finishes, nothing new starts."""
         self.document = Document((), settings)
         self.metrics = Metrics()
+        self.tasks: list[asyncio.Task[None]] = []
+        """What applications leave running; ended with the server, after its last request."""
         self.failure: NoriaError | None = None
         """Why the server could not start."""
 
