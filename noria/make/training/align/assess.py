@@ -6,8 +6,9 @@ bootstrap over rows.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from torch import nn
 
 from noria.core.figure import Figure
 from noria.core.messages import Message, message
+from noria.machine import computing
 from noria.make.evaluate.intervals import interval, paired
 from noria.make.evaluate.predict import answer_rows
 from noria.make.models.adapt import resting
@@ -27,8 +29,11 @@ from noria.tasks.chat import Chat
 from noria.tasks.task import Row
 
 from .drawing import Asked, answered, draw
-from .objectives import Answers, both
+from .objectives import Answers, conversation, log_probabilities, names_of
 from .rewards import Reward
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 TOKENS = 1024
 """Tokens of a pass."""
@@ -36,25 +41,73 @@ SOME = 16
 """Drawn answers of a pass."""
 
 
-def ratios(module: nn.Module, answers: Answers) -> tuple[np.ndarray, np.ndarray]:
-    """Return log probabilities of every row's answers under both models, (rows, answers) each."""
+def log_probabilities_of(module: nn.Module, answers: Answers) -> np.ndarray:
+    """Return log probabilities of every row's answers (rows, answers)."""
     count = len(answers.features[0])
-    found = [np.zeros((len(answers.rows), count)) for _ in range(2)]
+    found = np.zeros((len(answers.rows), count))
     with torch.no_grad():
         for numbers in length_buckets(answers.lengths, TOKENS, seed=0, epoch=0):
-            batch = answers.collate(numbers).beside(module)
-            for table, told in zip(found, both(module, batch), strict=True):
-                table[numbers] = told[: count * len(numbers)].view(count, -1).T.cpu().numpy()
-    return found[0], found[1]
+            told = log_probabilities(module, answers.judged(numbers).beside(module))
+            found[numbers] = told.view(count, -1).T.cpu().numpy()
+    return found
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What two models say of judged answers."""
+
+    after: np.ndarray
+    """Log probabilities (rows, answers) under the aligned model."""
+    before: np.ndarray
+    """Under the one that it began as."""
+    divergence: np.ndarray
+    """Of every row the sum of divergences of its answers' tokens in nats, and how many these are (rows, 2)."""
+
+
+def beside(module: nn.Module, answers: Answers) -> Beside:
+    """Return what a model says of judged answers with its adapter on and off, each read once."""
+    count, rows = len(answers.features[0]), len(answers.rows)
+    logs, apart = np.zeros((2, rows, count)), np.zeros((rows, 2))
+    for numbers in length_buckets(answers.lengths, TOKENS, seed=0, epoch=0):
+        batch = answers.judged(numbers)
+        owners, found, *costs = _pass(module, batch, costly=True)
+        for table, told in zip(logs, costs, strict=True):
+            table[numbers] = -np.bincount(owners, told, count * len(numbers)).reshape(count, -1).T
+        apart[numbers] = _by_row(owners % len(numbers), found, len(numbers))
+    return Beside(logs[0], logs[1], apart)
+
+
+def _pass(module: nn.Module, batch: Batch, *, costly: bool) -> list[np.ndarray]:
+    """Return the owner of every scored token of a batch (N,) and its divergence (N,); `costly`: what it costs after and before, too."""
+    with torch.no_grad():
+        there = batch.beside(module)
+        form, states, wanted, owners = scored_states(module, there)
+        with resting(module):
+            before = scored_states(module, there)[1]
+        found = [owners, divergences(module, form, states, before)]
+        if costly:
+            model = cast("PreTrainedModel", module)
+            with computing("fp32"):
+                found += [form.costs(model, one, wanted, one.dtype) for one in (states, before)]
+    return [one.cpu().double().numpy() if one.is_floating_point() else one.cpu().numpy() for one in found]
+
+
+def _by_row(rows: np.ndarray, values: np.ndarray, count: int) -> np.ndarray:
+    return np.stack([np.bincount(rows, values, count), np.bincount(rows, minlength=count)], 1)
 
 
 @dataclass(frozen=True)
 class PreferenceJudge:
-    """Judges weights by the loss of held-out rows, as many of them as it is told."""
+    """Judges weights by the loss of held-out rows, as many of them as it is told.
+
+    The model that they began as does not change: what it says is found out once.
+    """
 
     answers: Answers
     method: str
     beta: float
+    known: dict[int, np.ndarray] = field(default_factory=dict)
+    """Rows that judge -> their log probabilities under the model before."""
 
     @property
     def rows(self) -> int:
@@ -63,12 +116,15 @@ class PreferenceJudge:
 
     def of(self, rows: int) -> PreferenceJudge:
         """Return what judges by so many of the rows, evenly over all."""
-        return PreferenceJudge(self.answers.some(rows), self.method, self.beta)
+        return PreferenceJudge(self.answers.some(rows), self.method, self.beta, self.known)
 
     def __call__(self, module: nn.Module) -> Evaluation:
         """Return what the rows say."""
-        policy, reference = ratios(module, self.answers)
-        above = self.beta * margins(policy - reference, self.answers)
+        before = self.known.get(self.rows)
+        if before is None:
+            with resting(module):
+                before = self.known[self.rows] = log_probabilities_of(module, self.answers)
+        above = self.beta * margins(log_probabilities_of(module, self.answers) - before, self.answers)
         loss = float(np.logaddexp(0, -above).mean())
         return Evaluation(-loss, {"valid loss": loss, "reward margin": float(above.mean())})
 
@@ -138,18 +194,18 @@ def gain(name: Message, after: np.ndarray, before: np.ndarray, source: str) -> F
     return Figure(name, found.value, len(after), found.low, found.high, source=source, note=note)
 
 
-def preference_figures(module: nn.Module, answers: Answers, beta: float, source: str) -> list[Figure]:
+def preference_figures(compared: Beside, answers: Answers, beta: float, source: str) -> list[Figure]:
     """Return how often what was preferred is likelier, before and after, who wins row by row, and the implicit reward's margin.
 
     Of pairs, a row is won whose chosen answer is likelier than the rejected, a token of each counting the same. Of thumbs there is no
     other answer: a row is won where its answer became likelier if it was liked, and less likely if not.
     """
-    policy, reference = ratios(module, answers)
+    policy, reference = compared.after, compared.before
     if policy.shape[1] == 2:
         sizes = np.array(
-            [[sum(one >= 0 for one in told.meta["target_ids"]) for told in pair] for pair in answers.features]
+            [[sum(one >= 0 for one in each.meta["target_ids"]) for each in pair] for pair in answers.features]
         )
-        after, before = ((margins(told / sizes, answers) > 0).astype(float) for told in (policy, reference))
+        after, before = ((margins(logs / sizes, answers) > 0).astype(float) for logs in (policy, reference))
         first = [
             figure(message("figures.preferred_before"), before, source),
             figure(message("figures.preferred_after"), after, source),
@@ -161,6 +217,7 @@ def preference_figures(module: nn.Module, answers: Answers, beta: float, source:
     return [
         *first,
         figure(message("figures.reward_margin"), beta * margins(policy - reference, answers), source, unit="nats"),
+        divergence_of(compared.divergence, source),
     ]
 
 
@@ -178,47 +235,25 @@ def reward_figures(module: nn.Module, judge: RewardJudge, source: str) -> list[F
     ]
 
 
-def divergence_figure(module: nn.Module, batches: Iterable[tuple[Batch, int]], source: str) -> Figure:
-    """Return the divergence of the model from the one that it began as, KL(after || before), a token of held-out answers.
-
-    Args:
-        module: with its adapter on.
-        batches: of each the rows, whose answers stand one kind after another; what follows the last of `answers` each is not looked at.
-        source: of the rows.
-    """
-    sums: list[np.ndarray] = []
-    for batch, answers in batches:
-        with torch.no_grad():
-            there = batch.beside(module)
-            form, states, _, owners = scored_states(module, there)
-            with resting(module):
-                before = scored_states(module, there)[1]
-            found, owners = divergences(module, form, states, before).cpu().double(), owners.cpu()
-        own = owners < answers * len(batch.rows)
-        table, rows = torch.zeros(len(batch.rows), 2, dtype=torch.float64), owners[own] % len(batch.rows)
-        table[:, 0].index_add_(0, rows, found[own])
-        table[:, 1].index_add_(0, rows, torch.ones_like(found[own]))
-        sums.append(table.numpy())
-    counts = np.concatenate(sums)
+def divergence_of(counts: np.ndarray, source: str) -> Figure:
+    """Return the divergence of the model from the one that it began as, KL(after || before), a token of answers: of sums and counts a row."""
     told = interval(counts, _mean)
     return Figure(
         message("figures.divergence"), told.value, len(counts), told.low, told.high, unit="nats/token", source=source
     )
 
 
-def batches_of(answers: Answers) -> Iterator[tuple[Batch, int]]:
-    """Yield batches of judged answers, and how many answers a row has."""
-    for numbers in length_buckets(answers.lengths, TOKENS, seed=0, epoch=0):
-        yield answers.collate(numbers), len(answers.features[0])
-
-
-def batches_drawn(module: nn.Module, judge: RewardJudge) -> Iterator[tuple[Batch, int]]:
-    """Yield batches of the likeliest answers to questions, and 1, which a question has."""
+def divergence_drawn(module: nn.Module, judge: RewardJudge, source: str) -> Figure:
+    """Return the divergence of the model from the one that it began as, a token of the likeliest answers to questions."""
     prompts, answers = judge.written(module)
+    found = []
     for start in range(0, len(prompts), SOME):
         part = slice(start, start + SOME)
-        rows = list(range(len(prompts[part])))
-        yield answered(prompts[part], answers[part], judge.padding, rows), 1
+        count = len(prompts[part])
+        batch = answered(prompts[part], answers[part], judge.padding, list(range(count)))
+        owners, apart = _pass(module, batch, costly=False)
+        found.append(_by_row(owners, apart, count))
+    return divergence_of(np.concatenate(found), source)
 
 
 def forgetting_figures(
@@ -228,4 +263,16 @@ def forgetting_figures(
     after = answer_rows(task, module, tokenizer, rows, max_length)
     with resting(module):
         before = answer_rows(task, module, tokenizer, rows, max_length)
+    return forgetting(task, rows, before, after, source=source)
+
+
+def forgetting_of(task: Chat, compared: Beside, answers: Answers, source: str) -> list[Figure]:
+    """Return bits per byte of the answers that were preferred, before and after, and what was forgotten: nothing is read anew."""
+    liked = [place for place, row in enumerate(answers.rows) if row.get("label", True)]
+    rows = [conversation(answers.rows[place], answers.rows[place][names_of(answers.rows[place])[0]]) for place in liked]
+    sizes = [max(1, len(row["messages"][-1]["content"].encode())) for row in rows]
+    before, after = (
+        [{"bits": -float(logs[place, 0]) / np.log(2), "bytes": size} for place, size in zip(liked, sizes, strict=True)]
+        for logs in (compared.before, compared.after)
+    )
     return forgetting(task, rows, before, after, source=source)

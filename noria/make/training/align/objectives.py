@@ -66,15 +66,21 @@ class Answers:
 
     def collate(self, numbers: np.ndarray) -> Batch:
         """Return rows' answers, the chosen ones before the rejected; of thumbs `liked`, and as many answers to other questions."""
-        chosen = [self.features[number] for number in numbers]
-        told = [one for place in range(len(chosen[0])) for one in (pair[place] for pair in chosen)]
-        more: dict[str, Any] = {
-            "pairs": torch.arange(len(chosen))
-        }  # of another length: rows are compared, and not parted
-        if len(chosen[0]) == 1:
+        told = self._answers(numbers)
+        # Of another length than the rest: rows are compared, and not parted.
+        more: dict[str, Any] = {"pairs": torch.arange(len(numbers))}
+        if len(told) == len(numbers):
             more = {"liked": torch.tensor([self.rows[number]["label"] for number in numbers])}
             told += [self._mismatched(int(number)) for number in numbers]
         return batch_of(told, self.padding, [int(one) for one in numbers], more)
+
+    def judged(self, numbers: np.ndarray) -> Batch:
+        """Return rows' own answers alone, the chosen ones before the rejected."""
+        return batch_of(self._answers(numbers), self.padding, [int(one) for one in numbers])
+
+    def _answers(self, numbers: np.ndarray) -> list[Features]:
+        chosen = [self.features[number] for number in numbers]
+        return [pair[place] for place in range(len(chosen[0])) for pair in chosen]
 
     def _mismatched(self, number: int) -> Features:
         """Return a row's conversation with the answer of the row after it."""

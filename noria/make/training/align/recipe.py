@@ -52,9 +52,9 @@ from .settings import AlignSettings
 
 JUDGED = 64
 """Questions that are answered before and after, at most: writing takes long."""
-AGAIN = {"dpo": 4, "kto": 5, "grpo": 4}
-"""Method -> how often the rows that judge are read beside the evaluations on the way: before the first step, and for the last figures,
-wins, divergence (of thumbs for other questions' answers too) and what was forgotten."""
+AGAIN = {"dpo": 4, "kto": 4, "grpo": 4}
+"""Method -> how often the rows that judge are read beside the evaluations on the way: before the first step and at the end, each time by the
+model and by the one that it began as. Of drawn answers the end is three draws."""
 
 
 @dataclass(frozen=True)
@@ -275,19 +275,19 @@ def _figures(run: _Run, valid: Sequence[Row], kept: Sequence[Row], file: Path, r
     source = f"{file.name}, {len(valid):,} rows not learned from, which chose the weights"
     if run.method != "grpo":
         answers = run.answers(valid)
-        found += assess.preference_figures(run.module, answers, run.settings.beta_of(run.method), source)
-        found.append(assess.divergence_figure(run.module, assess.batches_of(answers), source))
+        told = assess.beside(run.module, answers)
+        found += assess.preference_figures(told, answers, run.settings.beta_of(run.method), source)
+        if not kept:  # what was liked stands for what must not be forgotten
+            found += assess.forgetting_of(run.task, told, answers, "answers that were preferred")
     if run.reward is not None:
         judge = run.reward_judge(valid[:JUDGED])
         found += assess.reward_figures(run.module, judge, source)
         if run.method == "grpo":
-            found.append(assess.divergence_figure(run.module, assess.batches_drawn(run.module, judge), source))
-    # Without conversations of their own, what was liked stands for what must not be forgotten.
-    names = ("chosen", "completion")
-    liked = [conversation(row, row[name]) for row in valid for name in names if name in row and row.get("label", True)]
-    if kept or liked:
-        told = "conversations to keep" if kept else "answers that were preferred"
-        found += assess.forgetting_figures(run.task, run.module, run.tokenizer, kept or liked, run.length, told)
+            found.append(assess.divergence_drawn(run.module, judge, source))
+    if kept:
+        found += assess.forgetting_figures(
+            run.task, run.module, run.tokenizer, kept, run.length, "conversations to keep"
+        )
     for one in found:
         report.ledger(one.text(), **one.as_dict())
     return found

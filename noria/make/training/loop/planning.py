@@ -127,16 +127,16 @@ def try_memory(
     def tokens_of(batch: Batch) -> float:
         return max(1.0, stepper.group.all_reduce_sum(batch.tokens)[0])
 
-    def tried(call: Callable[[Sequence[Batch]], object], batch: Batch) -> tuple[int, float]:
+    def tried(call: Callable[[Sequence[Batch]], object], *batches: Batch) -> tuple[int, float]:
         times: list[float] = []
 
         def timed() -> None:
             start = clock()
-            call([batch])
+            call(batches)
             times.append(clock() - start)
 
         grown = _growth(timed, stepper.group.place)
-        return grown, tokens_of(batch) / max(1e-9, times[0])
+        return grown, sum(map(tokens_of, batches)) / max(1e-9, times[0])
 
     state = state_bytes(module)
     release_memory(kept=True)
@@ -166,7 +166,9 @@ def try_memory(
     need = Need(state, int(expected), held=held)
     check(need, available_bytes, title)
     if limit is None or tokens_of(large) / speed < limit:
-        grown, speed = tried(stepper.try_step, large)
+        # One of another shape first: what it leaves in pieces the largest cannot use.
+        others = [one for one in known if _shape(one) != _shape(large)][-1:]
+        grown, speed = tried(stepper.try_step, *others, large)
         need = Need(state, max(0, grown - state), held=held)
         check(need, available_bytes, title)
     return need, speed
@@ -191,6 +193,10 @@ def _size(batch: Batch) -> float:
     # (Korthikanti et al. 2022, equation 1); heads are about 64 wide.
     shapes = [tuple(tensor.shape) for tensor in batch.tensors.values() if hasattr(tensor, "shape")]
     return max((_elements(shape) * (34 + 5 * shape[1] / 64) for shape in shapes if len(shape) > 1), default=1.0) or 1.0
+
+
+def _shape(batch: Batch) -> list[tuple[int, ...]]:
+    return [tuple(tensor.shape) for tensor in batch.tensors.values() if hasattr(tensor, "shape")]
 
 
 def _elements(shape: tuple[int, ...]) -> int:

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
 from torch import nn
 
+from noria.core.memory import release_memory
 from noria.machine import computing
 from noria.make.tokens.batches import Batch, BatchSource
 from noria.make.training.parallel.process_group import process_group
 from noria.make.training.parallel.single import Objective
 from noria.make.training.settings import TrainSettings
 
+from .memory import taken
 from .optimizer import rate, set_rate
 from .plan import Plan
 
 AfterStep = Callable[[int, int], None]
+REST = 50
+"""Free pages are given back for one part of the time in so many."""
 
 
 class Stepper:
@@ -36,6 +41,7 @@ class Stepper:
         self.settings, self.after_step = settings.optimizer, after_step
         self.group = process_group(settings.parallel, module, objective, settings.seed, whole=after_step is not None)
         self.shard, self.tokens_per_step = self.group.shard(batches), batches.tokens_per_step
+        self._again = 0.0
         self.fresh()
 
     def fresh(self) -> None:
@@ -51,7 +57,16 @@ class Stepper:
                 loss, weight = self.group.score(batch)
             loss.backward()
             loss_sum, weight_sum = loss_sum + loss.item(), weight_sum + float(weight)
+            self._hold_to_plan()
         return loss_sum, weight_sum
+
+    def _hold_to_plan(self) -> None:
+        """Give free pages back where the process holds more than was told: passes of other shapes leave pieces that the next cannot use."""
+        told, start = self.plan.held_bytes + self.plan.memory_bytes, time.perf_counter()
+        if self.plan.held_bytes and start > self._again and taken(self.group.place) > told:
+            release_memory()
+            now = time.perf_counter()
+            self._again = now + REST * (now - start)
 
     def computing(self) -> AbstractContextManager[Any]:
         """Compute on the plan's numbers."""
