@@ -19,7 +19,8 @@ NAMES = (
     "answers",
     "budget",
     "classify",
-    "decoders",
+    "decoders_serve",
+    "decoders_tune",
     "diffusion",
     "drivers",
     "events",
@@ -44,6 +45,7 @@ NAMES = (
     "trials",
     "wheel",
 )
+GROUPS = {"all": NAMES, "decoders": ("decoders_serve", "decoders_tune")}
 PAGE = Path(__file__).with_name("RESULTS.md")
 app = App(name="benchmarks", help="Noria beside its peers: the same work, in one run, alternating.")
 
@@ -61,8 +63,8 @@ def run(
     Parameters
     ----------
     name
-        One of answers, budget, classify, decoders, diffusion, drivers, events, finetune, gate, growth, handovers, lifetime, localdays, lora, packing, pretrain,
-        promote, recovery, resume, scaling, serve, share_forecast, stream, tokenize, tokenizer, trials, wheel; or all.
+        One of answers, budget, classify, decoders_serve, decoders_tune, diffusion, drivers, events, finetune, gate, growth, handovers, lifetime, localdays, lora,
+        packing, pretrain, promote, recovery, resume, scaling, serve, share_forecast, stream, tokenize, tokenizer, trials, wheel; decoders, both of them; or all.
     quick
         Fewer and shorter repeats: each benchmark ends within five minutes.
     isa
@@ -70,10 +72,10 @@ def run(
     write
         Keep the lines below benchmarks/results, and write benchmarks/RESULTS.md and the demo's tables anew from all that are kept.
     """
-    if name not in (*NAMES, "all"):
-        raise unknown("benchmark", name, (*NAMES, "all"))
+    if name not in (*NAMES, *GROUPS):
+        raise unknown("benchmark", name, (*NAMES, *GROUPS))
     limit(isa)
-    for each in NAMES if name == "all" else (name,):
+    for each in GROUPS.get(name, (name,)):
         lines = import_module(f"benchmarks.{each}").measure(quick=quick)
         for line in lines:
             print(line.json(), flush=True)

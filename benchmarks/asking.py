@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import urlsplit
 
 
@@ -101,3 +102,52 @@ async def _answer(reader: asyncio.StreamReader) -> tuple[int, str]:
     # Read to the last byte: an answer counts only when it is whole.
     await reader.readexactly(int(fields["content-length"]))
     return int(head[0].split()[1]), fields.get("x-request-id", "")
+
+
+@dataclass(frozen=True)
+class Streamed:
+    """One answer that came as server-sent events."""
+
+    first: float
+    """Seconds to the first text."""
+    tokens: int
+    """As the server counts them."""
+    text: str
+
+
+async def streamed(url: str, key: str, body: dict[str, Any]) -> Streamed:
+    """Return a completion or a chat's answer, asked for as a stream over a connection of its own.
+
+    Raises:
+        RuntimeError: the server refuses, or the stream ends before its usage.
+    """
+    place = urlsplit(url)
+    asked = {**body, "stream": True, "stream_options": {"include_usage": True}}
+    content = json.dumps(asked, ensure_ascii=False).encode()
+    head = (
+        f"POST {place.path} HTTP/1.1\r\nhost: {place.netloc}\r\nauthorization: Bearer {key or 'none'}\r\n"
+        f"connection: close\r\ncontent-type: application/json\r\ncontent-length: {len(content)}\r\n\r\n"
+    )
+    reader, writer = await asyncio.open_connection(place.hostname, place.port, limit=1 << 20)
+    start, first, used, text = time.perf_counter(), 0.0, 0, ""
+    try:
+        writer.write(head.encode() + content)
+        status = await reader.readline()
+        if b" 200 " not in status:
+            raise RuntimeError(f"{status.decode().strip()}: {(await reader.read(2_000)).decode(errors='replace')}")
+        while line := await reader.readline():
+            if not line.startswith(b"data: {"):
+                continue
+            told = json.loads(line[6:])
+            for choice in told.get("choices", ()):
+                text += choice.get("text") or (choice.get("delta") or {}).get("content") or ""
+            if text and not first:
+                first = time.perf_counter() - start
+            used = (told.get("usage") or {}).get("completion_tokens", used)
+    finally:
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+    if not used:
+        raise RuntimeError("a stream ended early")
+    return Streamed(first or time.perf_counter() - start, used, text)

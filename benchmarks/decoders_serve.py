@@ -1,6 +1,7 @@
 """Serving a real decoder on this processor: SmolLM2-135M in 8 and in 4 bits, Noria beside llama.cpp's own server on the same weights.
 
-The 4-bit file is the one that arrives as a package, as a stranger's would; the 8-bit one is written by Noria. Noria answers behind its own HTTP, keys,
+One 4-bit file is the one that arrives as a package, as a stranger's would, one the same in K-quants; the 8-bit one is written by Noria, which serves
+it with the engine that wins its bake-off on such machines. Noria answers behind its own HTTP, keys,
 bounds, guard and durable events; the peer as it comes (its server inside xllamacpp), with places for as many clients and a context as long as
 the model's. Every client chats, again and again, with a question of its own of some 60 tokens and 64 tokens of answer; 1 and 8 clients at
 once. Then one client talks for twenty turns of 24 tokens, each server remembering what it read; the last turn's time to the first text counts. At last what the
@@ -16,20 +17,17 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
-from noria.machine import cores
-
+from .asking import Streamed, streamed
+from .k_quants import in_k_quants
 from .line import Line, compare
+from .llamacpp_server import PEER, llamacpp_server
 from .served import served
 
-PEER = "llama.cpp's server"
 CLIENTS = (1, 8)
-TOKENS, SHORT, TOGETHER, TURNS = 64, 24, 8, 20
+TOKENS, SHORT, TURNS = 64, 24, 20
 CONTEXT = 8_192
 BARS = {1: 0.97, 8: 1.2}
 """Clients -> how many times the peer is wanted."""
@@ -77,10 +75,10 @@ def measure(*, quick: bool) -> list[Line]:
         folder = Path(there)
         for name, (model, file) in prepared(folder).items():
             found: dict[tuple[str, str], list[float]] = {}
-            with served(folder / f"lake-{name}", model) as ours, peer_of(file) as theirs:
+            with served(folder / f"lake-{name}", model) as ours, llamacpp_server(file, CONTEXT) as theirs:
                 places = {
                     "noria": (f"{ours.url}/v1", ours.key, ours.process.pid),
-                    PEER: (f"{theirs[0]}/v1", "", theirs[1]),
+                    PEER: (theirs[0], "", theirs[1]),
                 }
                 for number in range(-1, repeats):
                     for who in sorted(places, reverse=bool(number % 2)):
@@ -115,13 +113,13 @@ def _pair(
     measured: str, ours: list[float], theirs: list[float], wanted: list[float], told: str, unit: str, *, higher: bool
 ) -> list[Line]:
     return [
-        compare("decoders", measured, ours, values, peer, unit, higher_is_better=higher)
+        compare("decoders_serve", measured, ours, values, peer, unit, higher_is_better=higher)
         for values, peer in ((theirs, PEER), (wanted, told))
     ]
 
 
 def prepared(folder: Path) -> dict[str, tuple[Path, Path]]:
-    """Return what Noria serves and what the peer does, in 8 and in 4 bits."""
+    """Return what Noria serves and what the peer does, by the kind of number."""
     from noria.core.folder import new_folder, read_manifest, write_json
     from noria.infer.engine import ENGINES
     from noria.make.compress.gguf import write_gguf
@@ -131,19 +129,22 @@ def prepared(folder: Path) -> dict[str, tuple[Path, Path]]:
     base = smollm2(folder / "base")
     with new_folder(folder / "smollm2", kind="model") as made:
         copy_files(base, made.path)
-        write_gguf(base, made.path / ENGINES["llamacpp"], "8 bits")
+        write_gguf(base, made.path / ENGINES["genai"], "8 bits")
         write_json(made.path / "certificate.json", {"passed": True, "note": "for measuring speed only"})
         made.facts.update({**read_manifest(base).facts, "task": "chat", "max_length": CONTEXT})
     package = next(Path(one) for one in sys.path if (Path(one) / SMOLLM2_FILE).is_file()) / SMOLLM2_FILE
     four = folder / package.name.lower()
     shutil.copyfile(package, four)
-    return {"8 bits": (folder / "smollm2", folder / "smollm2" / ENGINES["llamacpp"]), "4 bits": (four, four)}
+    again = folder / "smollm2-q4_k.gguf"
+    in_k_quants(four, again)
+    eight = folder / "smollm2"
+    return {"8 bits": (eight, eight / ENGINES["genai"]), "Q4_1": (four, four), "Q4_K and Q5_0": (again, again)}
 
 
 def _asked(url: str, key: str, turn: int, seconds: float) -> dict[str, float]:
     """Return what clients saw, from a process of their own: "speed N" and "first N" for N clients, "last" of a conversation."""
     told = json.dumps({"url": url, "key": key, "turn": turn, "seconds": seconds})
-    command = [sys.executable, "-m", "benchmarks.decoders_serve", "ask"]
+    command = [sys.executable, "-m", "benchmarks.decoders_serve"]
     done = subprocess.run(command, input=told, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"the clients failed: {(done.stderr.strip() or 'no words').splitlines()[-1]}")
@@ -162,9 +163,9 @@ async def ask(url: str, key: str, turn: int, seconds: float) -> dict[str, float]
 
         async def client(firsts: list[float], written: list[int], begun: float) -> None:
             while time.perf_counter() - begun < seconds:
-                first, count, _ = await chatted(url, key, [{"role": "user", "content": _question(chance, 50)}])
-                firsts.append(first)
-                written[0] += count
+                told = await _chatted(url, key, [{"role": "user", "content": _question(chance, 50)}])
+                firsts.append(told.first)
+                written[0] += told.tokens
 
         await asyncio.gather(*(client(firsts, written, begun) for _ in range(clients)))
         told[f"speed {clients}"] = written[0] / (time.perf_counter() - begun)
@@ -173,72 +174,19 @@ async def ask(url: str, key: str, turn: int, seconds: float) -> dict[str, float]
     first = 0.0
     for _ in range(TURNS if turn else 1):  # the round before the first is not timed
         messages.append({"role": "user", "content": _question(chance, 30)})
-        first, _, text = await chatted(url, key, messages, SHORT)
-        messages.append({"role": "assistant", "content": text})
+        answer = await _chatted(url, key, messages, SHORT)
+        messages.append({"role": "assistant", "content": answer.text})
+        first = answer.first
     return {**told, "last": 1e3 * first}
+
+
+async def _chatted(url: str, key: str, messages: list[dict[str, str]], tokens: int = TOKENS) -> Streamed:
+    body = {"messages": messages, "max_tokens": tokens, "temperature": 0}
+    return await streamed(f"{url}/chat/completions", key, body)
 
 
 def _question(chance: Any, count: int) -> str:
     return "Write about " + " ".join(chance.choice(WORDS) for _ in range(count)) + "."
-
-
-async def chatted(url: str, key: str, messages: list[dict[str, str]], tokens: int = TOKENS) -> tuple[float, int, str]:
-    """Return the seconds to the first text, the tokens and the text of one answer."""
-    import time
-
-    place = urlsplit(url)
-    body: dict[str, Any] = {"messages": messages, "max_tokens": tokens, "stream": True, "temperature": 0}
-    body["stream_options"] = {"include_usage": True}
-    content = json.dumps(body).encode()
-    head = (
-        f"POST {place.path}/chat/completions HTTP/1.1\r\nhost: {place.netloc}\r\nauthorization: Bearer {key or 'none'}\r\n"
-        f"connection: close\r\ncontent-type: application/json\r\ncontent-length: {len(content)}\r\n\r\n"
-    )
-    reader, writer = await asyncio.open_connection(place.hostname, place.port, limit=1 << 20)
-    start, first, used, said = time.perf_counter(), 0.0, 0, ""
-    writer.write(head.encode() + content)
-    status = await reader.readline()
-    if b" 200 " not in status:
-        raise RuntimeError(f"{status.decode().strip()}: {(await reader.read(2_000)).decode(errors='replace')}")
-    while line := await reader.readline():
-        if not line.startswith(b"data: {"):
-            continue
-        told = json.loads(line[6:])
-        piece = "".join((choice.get("delta") or {}).get("content") or "" for choice in told.get("choices", ()))
-        if piece and not first:
-            first = time.perf_counter() - start
-        said += piece
-        used = (told.get("usage") or {}).get("completion_tokens", used)
-    writer.close()
-    if not used:
-        raise RuntimeError("a stream ended early")
-    return first or time.perf_counter() - start, used, said
-
-
-@contextmanager
-def peer_of(file: Path) -> Iterator[tuple[str, int]]:
-    """Run llama.cpp's server on a file in a process of its own; yield its address and the process's id."""
-    command = [sys.executable, "-m", "benchmarks.decoders_serve", "peer", str(file)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout
-        try:
-            yield process.stdout.readline().strip(), process.pid
-        finally:
-            process.kill()
-
-
-def peer(file: str) -> None:
-    """Run llama.cpp's server on a file, as it comes, until it is ended."""
-    import xllamacpp
-
-    given = xllamacpp.CommonParams()
-    given.model.path, given.verbosity = file, -1
-    # Its places share one context, each as long as the model's: so its own command does by itself.
-    given.n_parallel, given.n_ctx, given.kv_unified = TOGETHER, CONTEXT, True
-    given.cpuparams.n_threads = given.cpuparams_batch.n_threads = cores()
-    server = xllamacpp.Server(given)
-    print(server.listening_address, flush=True)
-    sys.stdin.read()
 
 
 def memory_of(process: int) -> int:
@@ -258,7 +206,4 @@ def _children(process: int) -> list[int]:
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "peer":
-        peer(sys.argv[2])
-    else:
-        print(json.dumps(asyncio.run(ask(**json.load(sys.stdin)))))
+    print(json.dumps(asyncio.run(ask(**json.load(sys.stdin)))))

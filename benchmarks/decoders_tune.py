@@ -79,7 +79,7 @@ def _lines(
     ours, theirs, bar = [one[key] for one in noria], [one[key] for one in peer], BARS[unit]
     higher = unit != "MB"
     return [
-        compare("decoders", measured, ours, values, told, unit, higher_is_better=higher)
+        compare("decoders_tune", measured, ours, values, told, unit, higher_is_better=higher)
         for values, told in (
             (theirs, f"TRL with peft, {name}"),
             ([bar * one for one in theirs], f"wanted: {bar:g} times TRL with peft, {name}"),

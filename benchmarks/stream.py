@@ -19,22 +19,19 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
-from noria.machine import cores
-
+from .asking import streamed
 from .line import Line, compare
+from .llamacpp_server import PEER, TOGETHER, llamacpp_server
 from .served import served
 
-PEER = "llama.cpp's server"
 TORCH = "Noria, torch engine"
 SAME = "Noria, llama.cpp engine"
 CLIENTS = (1, 8)
-TOKENS, PROMPT, TOGETHER = 96, 60, 8
+TOKENS, PROMPT = 96, 60
 CONTEXT = 256
 ROUND = 150
 """Prompts of a round, more than are asked in it."""
@@ -56,7 +53,8 @@ def measure(*, quick: bool, texts: list[str] | None = None, parameters: int = 17
         for name, model in (("noria", folder / "genai"), (SAME, folder / "llamacpp"), (TORCH, folder / "plain")):
             server = stack.enter_context(served(folder / f"lake-{model.name}", model))
             places[name] = (f"{server.url}/v1/completions", server.key)
-        places[PEER] = (stack.enter_context(_peer(folder / "peer.gguf")), "")
+        peer, _ = stack.enter_context(llamacpp_server(folder / "peer.gguf", TOGETHER * CONTEXT))
+        places[PEER] = (f"{peer}/completions", "")
         found: dict[tuple[str, int, str], list[float]] = {}
         for number in range(-1, repeats):
             for clients in CLIENTS:
@@ -131,7 +129,7 @@ def prepare(folder: Path, texts: list[str] | None, parameters: int) -> list[str]
 def _asked(url: str, key: str, prompts: list[str], clients: int, seconds: float) -> dict[str, float]:
     """Return "first" (median milliseconds) and "speed" (tokens a second), from a process of its own."""
     told = json.dumps({"url": url, "key": key, "prompts": prompts, "clients": clients, "seconds": seconds})
-    command = [sys.executable, "-m", "benchmarks.stream", "ask"]
+    command = [sys.executable, "-m", "benchmarks.stream"]
     done = subprocess.run(command, input=told, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"the streams failed: {(done.stderr.strip() or 'no words').splitlines()[-1]}")
@@ -140,90 +138,25 @@ def _asked(url: str, key: str, prompts: list[str], clients: int, seconds: float)
 
 async def ask(url: str, key: str, prompts: list[str], clients: int, seconds: float) -> dict[str, float]:
     """Stream completions, each client one after the other, until the time is over; those that were begun are finished."""
-    place, begun = urlsplit(url), time.perf_counter()
+    begun = time.perf_counter()
     firsts: list[float] = []
     tokens = 0
+    body: dict[str, Any] = {"max_tokens": TOKENS, "temperature": 1.0, "top_p": 0.95}
+    if not key:  # llama.cpp's kind of vocabulary takes some token for the end, and it cuts by itself
+        body |= {"ignore_eos": True, "min_p": 0.0, "top_k": 0}
 
     async def client(number: int) -> None:
         nonlocal tokens
         turn = number
         while time.perf_counter() - begun < seconds:
-            first, count = await _stream(
-                place.hostname or "", place.port or 0, place.path, key, prompts[turn % len(prompts)]
-            )
-            firsts.append(first)
-            tokens += count
+            told = await streamed(url, key, {**body, "prompt": prompts[turn % len(prompts)]})
+            firsts.append(told.first)
+            tokens += told.tokens
             turn += clients
 
     await asyncio.gather(*(client(number) for number in range(clients)))
     return {"first": 1e3 * statistics.median(firsts), "speed": tokens / (time.perf_counter() - begun), "n": len(firsts)}
 
 
-async def _stream(host: str, port: int, path: str, key: str, prompt: str) -> tuple[float, int]:
-    """Return the seconds to the first text and the tokens of one completion."""
-    # llama.cpp's kind of vocabulary takes some token for the end; both servers leave unknown fields to the other.
-    body: dict[str, Any] = {
-        "prompt": prompt,
-        "max_tokens": TOKENS,
-        "stream": True,
-        "temperature": 1.0,
-        "top_p": 0.95,
-        "stream_options": {"include_usage": True},
-    }
-    if not key:
-        body |= {"ignore_eos": True, "min_p": 0.0, "top_k": 0}
-    content = json.dumps(body, ensure_ascii=False).encode()
-    head = (
-        f"POST {path} HTTP/1.1\r\nhost: {host}:{port}\r\nauthorization: Bearer {key or 'none'}\r\nconnection: close\r\n"
-        f"content-type: application/json\r\ncontent-length: {len(content)}\r\n\r\n"
-    )
-    reader, writer = await asyncio.open_connection(host, port)
-    start, first, used = time.perf_counter(), 0.0, 0
-    writer.write(head.encode() + content)
-    status = await reader.readline()
-    if b" 200 " not in status:
-        raise RuntimeError(f"{status.decode().strip()}: {(await reader.read(2_000)).decode(errors='replace')}")
-    while line := await reader.readline():
-        if not line.startswith(b"data: {"):
-            continue
-        told = json.loads(line[6:])
-        if not first and any(choice.get("text") for choice in told.get("choices", ())):
-            first = time.perf_counter() - start
-        if told.get("usage"):
-            used = told["usage"]["completion_tokens"]
-    writer.close()
-    if not used:
-        raise RuntimeError("a stream ended early")
-    return first or time.perf_counter() - start, used
-
-
-@contextmanager
-def _peer(file: Path) -> Iterator[str]:
-    command = [sys.executable, "-m", "benchmarks.stream", "peer", str(file)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdin
-        assert process.stdout
-        try:
-            yield process.stdout.readline().strip() + "/v1/completions"
-        finally:
-            process.kill()
-
-
-def peer(file: str) -> None:
-    """Run llama.cpp's server on a file, as it comes, until it is ended."""
-    import xllamacpp
-
-    given = xllamacpp.CommonParams()
-    given.model.path, given.verbosity = file, -1
-    given.n_parallel, given.n_ctx = TOGETHER, TOGETHER * CONTEXT
-    given.cpuparams.n_threads = given.cpuparams_batch.n_threads = cores()
-    server = xllamacpp.Server(given)
-    print(server.listening_address, flush=True)
-    sys.stdin.read()
-
-
 if __name__ == "__main__":
-    if sys.argv[1] == "peer":
-        peer(sys.argv[2])
-    else:
-        print(json.dumps(asyncio.run(ask(**json.load(sys.stdin)))))
+    print(json.dumps(asyncio.run(ask(**json.load(sys.stdin)))))

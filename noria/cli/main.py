@@ -114,6 +114,7 @@ def _each_value(arguments: Sequence[str]) -> list[str]:
 _MANY: dict[str, Callable[[str], bool]] = {
     "--cors": lambda told: "://" in told and not told.startswith("-"),
     "--apps": lambda told: told in ("support", "monitor", "recommend"),
+    "--adapters": lambda told: "=" in told and not told.startswith("-"),
 }
 """Options of several values that stand beside models' folders, and what a value of theirs looks like."""
 

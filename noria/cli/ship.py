@@ -61,6 +61,7 @@ def serve(
         noria ship serve runs/demo/sentiment-served runs/demo/embed-served --apps support --port 8500
         noria ship serve runs/demo/pretrain --console runs/demo
         noria ship serve Qwen2.5-0.5B-Instruct Llama-3.2-1B-Q4_K_M.gguf
+        noria ship serve Qwen2.5-0.5B-Instruct --adapters legal=runs/legal support=runs/support
         noria ship serve runs/bot --guard.words blocked.txt --guard.personal mask --guard.injection block
 
     Parameters

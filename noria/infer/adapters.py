@@ -1,12 +1,15 @@
-"""Adapters that no weight can take in, put back on a model when it is served: bottlenecks and prefixes.
+"""Adapters on a model that is served: bottlenecks and prefixes, which no weight can take in, and LoRAs that each text chooses.
 
-What they are is said in `adapter/adapter_config.json` of the model folder; a LoRA is merged when the folder is written.
+What the first two are is said in `adapter/adapter_config.json` of the model folder, whose own LoRA was merged when it was written;
+LoRAs of other folders stay beside the weights, so that one base answers with any of them.
 """
 
 from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -20,10 +23,61 @@ from transformers import AttentionInterface, PreTrainedConfig
 from noria.core.errors import FolderError
 from noria.core.messages import message
 
-_ROOT = "base_model.model."
+from .loras import CONFIG, ROOT, WEIGHTS, check_fit, lora_folder, read_lora
+
 _NAME = "noria_served_prefix"
 Parts = dict[str, dict[str, torch.Tensor]]
 """Path of a matrix or an attention -> name -> tensor."""
+
+
+class Loras:
+    """LoRAs beside a model's matrices; which of them each row of a batch has is said where it is computed.
+
+    Args:
+        model: the base.
+        folders: name -> where a LoRA lies; "" names none.
+
+    Raises:
+        FolderError: one is missing, damaged, no plain LoRA, or made for another base.
+    """
+
+    def __init__(self, model: nn.Module, folders: Mapping[str, Path]) -> None:
+        matrices = {path: part for path, part in model.named_modules() if isinstance(part, nn.Linear)}
+        self._places: dict[str, Any] = {}
+        """Name -> the rows that have it."""
+        held: dict[str, dict[str, tuple[torch.Tensor, torch.Tensor]]] = {}
+        for name, folder in folders.items():
+            changes = read_lora(lora_folder(folder))
+            check_fit(folder, changes, {path: tuple(part.weight.shape) for path, part in matrices.items()})
+            for path, change in changes.items():
+                down, up = (torch.from_numpy(one).to(matrices[path].weight) for one in (change.down, change.up))
+                held.setdefault(path, {})[name] = (down, up)
+        for path, own in held.items():
+            matrices[path].register_forward_hook(self._changed(own))
+
+    @contextmanager
+    def chosen(self, rows: Sequence[str]) -> Iterator[None]:
+        """Give each row of what is computed inside the block its LoRA."""
+        names = set(rows)
+        if len(names) == 1:
+            self._places = {name: slice(None) for name in names if name}
+        else:
+            places = {name: [place for place, one in enumerate(rows) if one == name] for name in names if name}
+            self._places = {name: torch.tensor(own) for name, own in places.items()}
+        try:
+            yield
+        finally:
+            self._places = {}
+
+    def _changed(self, own: Mapping[str, tuple[torch.Tensor, torch.Tensor]]) -> Callable[..., torch.Tensor]:
+        def change(module: nn.Module, given: tuple[torch.Tensor, ...], y: torch.Tensor) -> torch.Tensor:
+            for name, places in self._places.items():
+                if name in own:
+                    down, up = own[name]
+                    y[places] += F.linear(F.linear(given[0][places], down), up)
+            return y
+
+        return change
 
 
 class _Attention(Protocol):
@@ -44,8 +98,8 @@ def put_back(model: nn.Module, folder: Path) -> None:
     """
     place = folder / "adapter"
     try:
-        config = json.loads((place / "adapter_config.json").read_text(encoding="utf-8"))
-        tensors = load_file(place / "adapter_model.safetensors")
+        config = json.loads((place / CONFIG).read_text(encoding="utf-8"))
+        tensors = load_file(place / WEIGHTS)
         kind = config["noria"]["kind"]
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise FolderError(message("infer.adapter_cannot", place=place), found=str(error).strip()) from None
@@ -54,7 +108,7 @@ def put_back(model: nn.Module, folder: Path) -> None:
         raise FolderError(message("infer.adapter_unknown", place=place), found=kind, allowed="bottleneck, prefix")
     parts: Parts = {}
     for name, tensor in tensors.items():
-        path, _, last = name.removeprefix(_ROOT).rpartition(".")
+        path, _, last = name.removeprefix(ROOT).rpartition(".")
         if last in wanted:  # the others are of heads, which the model's own weights hold
             parts.setdefault(path, {})[last] = tensor
     known = dict(model.named_modules())

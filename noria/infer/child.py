@@ -4,9 +4,10 @@ It talks through one socket (`wire`) and ends when that is closed. Messages in:
 
     {"id", "texts": [...], "by"}                         answer every text or row, the sooner the earlier `by` is; {"ids"}
                                                          is a text as its tokens
-    {"id", "prompt", "sampling": {...}, "stop": [...], "schema"}
+    {"id", "prompt", "sampling": {...}, "stop": [...], "schema", "adapter"}
                                                          complete a text, the conversation {"messages": [...]}, which
-                                                         may have "tools", or a text as its tokens, {"ids"}
+                                                         may have "tools", or a text as its tokens, {"ids"}; with one of
+                                                         the model's LoRAs, by name
     {"id", "render": prompt}                             tell the ids that a prompt is read as
     {"id", "cancel": true}                               forget that request
     {"ping": n}                                          say that you are there
@@ -18,6 +19,7 @@ and out: {"ready", ...} once; {"id", "answers", "tokens"}; {"id", "ids"}; {"id",
 from __future__ import annotations
 
 import gc
+import json
 import select
 import signal
 import socket
@@ -187,14 +189,15 @@ class Child:
 
 
 def main(arguments: list[str]) -> int:
-    """Load the model and serve it: folder, file descriptor of the socket, threads, tokens a batch, device."""
+    """Load the model and serve it: folder, file descriptor of the socket, threads, tokens a batch, device, LoRAs as JSON."""
     folder, (descriptor, threads, batch_tokens), device = arguments[0], map(int, arguments[1:4]), arguments[4]
     # Ctrl-C goes to every process of a terminal; the server decides when its models end.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with socket.socket(fileno=descriptor) as connection:
         try:
             place = named(device)
-            engine = open_engine(folder, threads=threads or None, device=place)
+            adapters = {name: Path(path) for name, path in json.loads(arguments[5]).items()}
+            engine = open_engine(folder, threads=threads or None, device=place, adapters=adapters)
             _warm(engine)
             gc.collect()
             gc.freeze()  # what was loaded stays, and a full collection need not walk it

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -18,7 +19,12 @@ from .gguf.folder import with_weights
 
 
 def open_engine(
-    folder: str | Path, *, threads: int | None = None, prefer: str | None = None, device: str = "cpu"
+    folder: str | Path,
+    *,
+    threads: int | None = None,
+    prefer: str | None = None,
+    device: str = "cpu",
+    adapters: Mapping[str, Path] | None = None,
 ) -> Engine:
     """Return the engine for a model folder: that of the file in `engine/` where its certificate was passed, else torch.
 
@@ -29,10 +35,12 @@ def open_engine(
         threads: of one forward pass; all cores by default.
         prefer: torch, packed, openvino, llamacpp or genai, whatever the certificate says: what certifying itself needs.
         device: where it computes; see `device.chosen`. With an engine of the processor auto is the processor.
+        adapters: name -> a LoRA beside the weights of a causal model, of which each completion may have one.
 
     Raises:
-        FolderError: the folder is missing, damaged or no model, or holds no file for the engine asked for.
-        SettingError: unknown engine or device, or the engine asked for does not compute on the device that was named.
+        FolderError: the folder is missing, damaged or no model, or holds no file for the engine asked for; an adapter is damaged or
+            was made for another model.
+        SettingError: unknown engine or device, the engine asked for does not compute on the device that was named, or takes no adapters.
     """
     folder = Path(folder)
     manifest = read_manifest(folder)
@@ -44,6 +52,12 @@ def open_engine(
     if place != "cpu" and prefer not in (None, "torch"):
         raise SettingError(message("infer.engine_on_processor"), found=f"{prefer}, {place}", allowed="torch")
     kind = prefer or (best_kind(folder) if place == "cpu" else "torch")
+    if adapters and (task.head != "causal" or kind not in ("torch", "llamacpp")):
+        raise SettingError(
+            message("infer.no_adapters", name=folder.name),
+            found=kind if task.head == "causal" else task.name,
+            allowed=message("infer.adapters_by"),
+        )
     if kind == "openvino":
         from .openvino import OpenVinoEngine
 
@@ -51,7 +65,7 @@ def open_engine(
     if kind == "llamacpp":
         from .llamacpp import LlamaCppEngine
 
-        return LlamaCppEngine(folder, manifest, task, threads=threads)
+        return LlamaCppEngine(folder, manifest, task, threads=threads, adapters=adapters)
     if kind == "genai":
         from .genai import GenAiEngine
 
@@ -60,7 +74,7 @@ def open_engine(
 
     if kind == "packed":
         return TorchEngine(folder, manifest, task, threads=threads, number=packed_number(folder))
-    return TorchEngine(with_weights(folder), manifest, task, threads=threads, device=place)
+    return TorchEngine(with_weights(folder), manifest, task, threads=threads, device=place, adapters=adapters)
 
 
 def packed_number(folder: Path) -> Literal["float32", "bfloat16", "int8"]:

@@ -67,7 +67,7 @@ class CompletionStreams:
             raise _too_long(engine)
         max_tokens = min(sampling.max_tokens, room)
         detokenizer = Detokenizer(engine.tokenizer, asked.get("stop") or ())
-        held = {"schema": asked["schema"]} if asked.get("schema") else {}
+        held = {name: asked[name] for name in ("schema", "adapter") if asked.get(name)}
         self._scheduler.begin(asked["id"], ids, sampling, max_tokens=max_tokens, **held)
         self._streams[asked["id"]] = CompletionStream(detokenizer, len(ids), max_tokens, sampling.logprobs >= 0)
 

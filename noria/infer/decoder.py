@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 TOGETHER = 8
 """Completions that share the model; more wait."""
+MOST = 16_384
+"""Tokens of keys and values of all texts together, at most; one text alone may be as long as the model's. A token takes 12 KB of a
+model of 0.5 B parameters, 128 KB of one of 8 B."""
 PREFILL = 128
 """Tokens of prompts that are read between two tokens of the others: a long prompt holds nobody up for long, and of eight that
 come at once the first need not wait for the last. It costs some 6 % of tokens a second with eight completions."""
@@ -121,13 +124,14 @@ class RoutedScheduler:
         max_tokens: int,
         stop: Collection[int] = (),
         schema: str | None = None,
+        adapter: str = "",
     ) -> None:
         """Begin a completion, where it can be made."""
         if self._beyond(sampling, schema):
             self._held = self._held or self._exact().scheduler()
-            self._held.begin(key, ids, sampling, max_tokens=max_tokens, stop=stop, schema=schema)
+            self._held.begin(key, ids, sampling, max_tokens=max_tokens, stop=stop, schema=schema, adapter=adapter)
         else:
-            self._fast.begin(key, ids, sampling, max_tokens=max_tokens, stop=stop)
+            self._fast.begin(key, ids, sampling, max_tokens=max_tokens, stop=stop, adapter=adapter)
 
     def forget(self, key: Hashable) -> None:
         """End a completion early."""

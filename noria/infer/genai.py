@@ -28,7 +28,7 @@ from noria.machine import bf16_is_native, cores
 from noria.tasks.complete import SampledToken, Sampling
 from noria.tasks.task import Task
 
-from .decoder import PREFILL, TOGETHER, Decoder, RoutedScheduler
+from .decoder import MOST, PREFILL, TOGETHER, Decoder, RoutedScheduler
 from .engine import LEAST_CORES, Kind, read_config
 from .scheduler import Scheduler, Step
 
@@ -67,8 +67,10 @@ class GenAiEngine(Decoder):
             raise ResourceError(message("infer.openvino_genai"), found=cores(), hint=message("infer.use_torch"))
         plan = openvino_genai.SchedulerConfig()
         plan.max_num_seqs, plan.max_num_batched_tokens = TOGETHER, PREFILL
-        plan.num_kv_blocks = TOGETHER * (-(-self.max_length // _PAGE) + 1)
-        plan.enable_prefix_caching = False  # what a text is told must not hang on who asked before
+        most = max(self.max_length + _PAGE, min(TOGETHER * (self.max_length + _PAGE), MOST))
+        plan.num_kv_blocks = -(-most // _PAGE)
+        # Pages of texts that ended stay until others need them: the next turn of a conversation begins with the same.
+        plan.enable_prefix_caching = True
         self._size = int(read_config(folder)["vocab_size"])
         try:
             with _signal_stack_kept():
@@ -131,8 +133,9 @@ class GenAiScheduler:
         max_tokens: int,
         stop: Collection[int] = (),
         schema: str | None = None,
+        adapter: str = "",
     ) -> None:
-        """Begin a completion."""
+        """Begin a completion; `open_engine` gives this engine no LoRAs."""
         if schema is not None or sampling.logprobs >= 0:
             raise InternalError(message("infer.library_tells"))
         if len(ids) + 1 > self._longest:  # it would go on beyond what the model was trained for

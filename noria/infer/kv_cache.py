@@ -14,11 +14,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
 
 import torch
 from transformers.cache_utils import Cache, CacheLayerMixin, DynamicCache
 
+from .adapters import Loras
 from .device import place_of
 from .nets import Lstm
 
@@ -29,11 +31,14 @@ _FIRST_TOKENS = 256
 class KVCache(Protocol):
     """Texts that grow. A row's number stays the same until it is closed."""
 
-    def open(self) -> int:
-        """Begin a text and return its row."""
+    def open(self, adapter: str = "") -> int:
+        """Begin a text, which one of the model's LoRAs may change, and return its row."""
 
     def close(self, row: int) -> None:
         """Forget a text."""
+
+    def go_on(self, row: int, length: int, *, copied: bool) -> int | None:
+        """Return a row that holds a text's first tokens: the row itself, cut, or a copy; None where neither can be done."""
 
     def read(self, row: int, ids: Sequence[int]) -> torch.Tensor:
         """Add ids to a text; return the logits [vocabulary], float32, on the processor, of what follows them."""
@@ -42,11 +47,17 @@ class KVCache(Protocol):
         """Add one token to each of some texts; return the logits of what follows each."""
 
 
-def open_cache(model: Any, max_tokens: int) -> KVCache:
-    """Return rows for a causal model: slots where they give what the model gives alone, as a trial on two texts shows."""
+def open_cache(model: Any, max_tokens: int, loras: Loras | None = None) -> KVCache:
+    """Return rows for a causal model: slots where they give what the model gives alone, as a trial on two texts shows.
+
+    Args:
+        model: the model.
+        max_tokens: of a text.
+        loras: beside its matrices; each row may have one.
+    """
     if isinstance(model, Lstm):
         return LstmCache(model)
-    return SlotCache(model, max_tokens) if _slots_fit(model, max_tokens) else SingleTextCache(model)
+    return SlotCache(model, max_tokens, loras) if _slots_fit(model, max_tokens) else SingleTextCache(model, loras)
 
 
 class _SlotLayer(CacheLayerMixin):
@@ -98,8 +109,9 @@ class _SlotLayer(CacheLayerMixin):
 class SlotCache:
     """Rows in one table. The rows at work are its first ones, so that a step reads no others."""
 
-    def __init__(self, model: Any, max_tokens: int) -> None:
-        self._model, self._most, self._last, self._place = model, max_tokens, _only_last(model), place_of(model)
+    def __init__(self, model: Any, max_tokens: int, loras: Loras | None = None) -> None:
+        self._model, self._most, self._last, self._loras = model, max_tokens, _only_last(model), loras
+        self._place = place_of(model)
         self.capacity, self.tokens = 1, min(_FIRST_TOKENS, max_tokens)
         layers = int(model.config.get_text_config().num_hidden_layers)
         self._layers = [_SlotLayer(self) for _ in range(layers)]
@@ -107,6 +119,7 @@ class SlotCache:
         self._rows: list[int] = []
         """Row of each place of the table."""
         self._lengths: list[int] = []
+        self._adapters: dict[int, str] = {}
         self._number = 0
         # Where a forward pass writes and what it sees; set before each.
         self.at: Any = ()
@@ -114,10 +127,11 @@ class SlotCache:
         self.reading = False
         self.width = 0
 
-    def open(self) -> int:
+    def open(self, adapter: str = "") -> int:
         """Begin a text; see `KVCache`."""
         self._number += 1
         self._rows.append(self._number)
+        self._adapters[self._number] = adapter
         self._lengths.append(0)
         if len(self._rows) > self.capacity:
             self._grow(2 * self.capacity, self.tokens)
@@ -136,6 +150,21 @@ class SlotCache:
             self._rows[place], self._lengths[place] = self._rows[last], length
         self._rows.pop()
         self._lengths.pop()
+        del self._adapters[row]
+
+    @torch.inference_mode()
+    def go_on(self, row: int, length: int, *, copied: bool) -> int | None:
+        """Return a row with a text's first tokens; see `KVCache`."""
+        if copied:
+            row, other = self.open(self._adapters[row]), row
+            place, source = self._rows.index(row), self._rows.index(other)
+            for layer in self._layers:
+                if layer.keys is not None and layer.values is not None:
+                    layer.keys[place, :, :length] = layer.keys[source, :, :length]
+                    layer.values[place, :, :length] = layer.values[source, :, :length]
+        # What lies beyond is written over before it is seen.
+        self._lengths[self._rows.index(row)] = length
+        return row
 
     def read(self, row: int, ids: Sequence[int]) -> torch.Tensor:
         """Add ids to a text; see `KVCache`."""
@@ -148,7 +177,7 @@ class SlotCache:
         self.seen = (slice(place, place + 1), slice(None), slice(0, end))
         mask = torch.ones(len(ids), end, dtype=torch.bool, device=self._place).tril(start)[None, None]
         places = torch.arange(start, end, device=self._place)[None]
-        logits = self._forward(torch.tensor([list(ids)], device=self._place), places, mask)
+        logits = self._forward([row], torch.tensor([list(ids)], device=self._place), places, mask)
         self._lengths[place] = end
         return logits[0]
 
@@ -164,12 +193,14 @@ class SlotCache:
         self.seen = (slice(0, count), slice(None), slice(0, self.width + 1))
         mask = (torch.arange(self.width + 1, device=self._place)[None] <= places[:, None])[:, None, None]
         ids = torch.tensor([[tokens[row]] for row in self._rows[:count]], device=self._place)
-        logits = self._forward(ids, places[:, None], mask)
+        logits = self._forward(self._rows[:count], ids, places[:, None], mask)
         self._lengths[:count] = [length + 1 for length in lengths]
         return dict(zip(self._rows[:count], logits, strict=True))
 
-    def _forward(self, ids: torch.Tensor, places: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        with torch.inference_mode():
+    def _forward(
+        self, rows: Sequence[int], ids: torch.Tensor, places: torch.Tensor, mask: torch.Tensor
+    ) -> torch.Tensor:
+        with _chosen(self._loras, [self._adapters[row] for row in rows]), torch.inference_mode():
             output = self._model(
                 input_ids=ids,
                 position_ids=places,
@@ -213,25 +244,30 @@ class SlotCache:
 class SingleTextCache:
     """Rows with a cache each, one forward pass a row: for caches that are none of keys and values."""
 
-    def __init__(self, model: Any) -> None:
-        self._model, self._last, self._place = model, _only_last(model), place_of(model)
+    def __init__(self, model: Any, loras: Loras | None = None) -> None:
+        self._model, self._last, self._loras, self._place = model, _only_last(model), loras, place_of(model)
         self._caches: dict[int, Any] = {}
+        self._adapters: dict[int, str] = {}
         self._number = 0
 
-    def open(self) -> int:
+    def open(self, adapter: str = "") -> int:
         """Begin a text; see `KVCache`."""
         self._number += 1
-        self._caches[self._number] = None
+        self._caches[self._number], self._adapters[self._number] = None, adapter
         return self._number
 
     def close(self, row: int) -> None:
         """Forget a text."""
-        del self._caches[row]
+        del self._caches[row], self._adapters[row]
+
+    def go_on(self, row: int, length: int, *, copied: bool) -> int | None:
+        """Return None: a cache of any kind cannot be cut."""
+        return None
 
     def read(self, row: int, ids: Sequence[int]) -> torch.Tensor:
         """Add ids to a text; see `KVCache`."""
         given = torch.tensor([list(ids)], device=self._place)
-        with torch.inference_mode():
+        with _chosen(self._loras, [self._adapters[row]]), torch.inference_mode():
             output = self._model(input_ids=given, past_key_values=self._caches[row], use_cache=True, **self._last)
         self._caches[row] = output.past_key_values
         logits: torch.Tensor = output.logits
@@ -250,8 +286,8 @@ class LstmCache:
         self._states: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
         self._number = 0
 
-    def open(self) -> int:
-        """Begin a text; see `KVCache`."""
+    def open(self, adapter: str = "") -> int:
+        """Begin a text; see `KVCache`. It has no matrices that a LoRA is made for."""
         self._number += 1
         self._states[self._number] = self._model.empty()
         return self._number
@@ -259,6 +295,10 @@ class LstmCache:
     def close(self, row: int) -> None:
         """Forget a text."""
         del self._states[row]
+
+    def go_on(self, row: int, length: int, *, copied: bool) -> int | None:
+        """Return None: a state cannot be turned back."""
+        return None
 
     def read(self, row: int, ids: Sequence[int]) -> torch.Tensor:
         """Add ids to a text; see `KVCache`."""
@@ -275,6 +315,10 @@ class LstmCache:
         for place, row in enumerate(rows):
             self._states[row] = (hidden[:, place : place + 1], memory[:, place : place + 1])
         return dict(zip(rows, logits.cpu(), strict=True))
+
+
+def _chosen(loras: Loras | None, rows: Sequence[str]) -> AbstractContextManager[None]:
+    return loras.chosen(rows) if loras else nullcontext()
 
 
 def _only_last(model: Any) -> dict[str, int]:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 import secrets
+import tempfile
 import threading
 from collections import deque
-from collections.abc import Collection, Hashable, Iterator, Sequence
+from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from pathlib import Path
@@ -27,8 +28,10 @@ from noria.tasks.complete import SampledToken, Sampling
 from noria.tasks.guided import Guide, Guides
 from noria.tasks.task import Task
 
-from .decoder import PREFILL, TOGETHER, Decoder
+from .decoder import MOST, PREFILL, TOGETHER, Decoder
 from .engine import Kind
+from .gguf.lora import lora_file
+from .gguf.reader import read_gguf
 from .gguf.renamed import engine_file
 from .scheduler import Scheduler, Step
 
@@ -36,13 +39,14 @@ _PATIENCE = 0.005
 """Seconds that a step waits for a token: then the process looks for messages."""
 _TOKEN = re.compile(r"<(\d+)>")
 _SILENT = -1
-ROOM, MOST = 4_096, 16_384
-"""Tokens of keys and values that the cache has room for to begin with, and at most for several texts together; one text alone may
-be as long as the model's. A token takes 12 KB of a model of 0.5 B parameters, 128 KB of one of 8 B."""
+ROOM = 4_096
+"""Tokens of keys and values that the cache has room for to begin with."""
 _FEW = 512
 """Tokens that may come next, up to which the library is told them; of more it draws from all, and again what is not allowed."""
 _AGAIN = 8
 """Draws that are made so before it is told all."""
+_COLD = 1e-3
+"""Temperature below which the likeliest token is taken."""
 _RAISED = 100.0
 """Added to the logits of what may come next: nothing else has a chance beside it."""
 _one = threading.Lock()
@@ -59,9 +63,17 @@ class LlamaCppEngine(Decoder):
 
     kind: Kind = "llamacpp"
 
-    def __init__(self, folder: Path, manifest: Manifest, task: Task, *, threads: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        manifest: Manifest,
+        task: Task,
+        *,
+        threads: int,
+        adapters: Mapping[str, Path] | None = None,
+    ) -> None:
         super().__init__(folder, manifest, task, threads=threads)
-        self._renamed = engine_file(self.file)
+        self._renamed, self._adapters = engine_file(self.file), dict(adapters or {})
         if not _one.acquire(blocking=False):
             raise ResourceError(message("infer.llama_cpp"), hint=message("infer.close_other"))
         self._holds = True
@@ -107,12 +119,32 @@ class LlamaCppEngine(Decoder):
         # The library opens a port for requests by itself; nobody is told its key.
         given.no_perf, given.ui, given.n_threads_http, given.api_keys = True, False, 1, [secrets.token_urlsafe(32)]
         try:
-            server = xllamacpp.Server(given)
+            server = self._begun(given)
             # Its loop has begun once it answered: a server that is closed before that never ends.
             server.handle_completions(_body([next(iter(self.ends), 0)], Sampling(temperature=0), 1), lambda _: False)
             return server
+        except FolderError:
+            raise
         except Exception as error:  # whatever the library makes of a bad file
             raise FolderError(message("infer.cannot_read", file=self.file), found=str(error).strip()) from None
+
+    def _begun(self, given: Any) -> Any:
+        """Return a server with the LoRAs beside its weights, each without effect where a text does not ask for it."""
+        if not self._adapters:
+            return xllamacpp.Server(given)
+        base = read_gguf(self.file)
+        with tempfile.TemporaryDirectory(prefix="noria-lora-") as there:  # the library reads them once
+            files = [
+                lora_file(one, base, Path(there) / f"{place}.gguf") for place, one in enumerate(self._adapters.values())
+            ]
+            given.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(str(file), 0.0) for file in files]
+            given.lora_init_without_apply = True
+            return xllamacpp.Server(given)
+
+    def chosen(self, adapter: str) -> dict[str, Any]:
+        """Return what of a request chooses a LoRA, or none of them."""
+        scales = [{"id": place, "scale": float(name == adapter)} for place, name in enumerate(self._adapters)]
+        return {"lora": scales} if scales else {}
 
     def scheduler(self) -> Scheduler:
         """Return what makes several completions together."""
@@ -130,7 +162,7 @@ class LlamaCppScheduler:
     """Completions in llama.cpp; see `Scheduler`.
 
     All of them share one cache: those that would not fit wait for others to end, and one that is longer than the cache waits
-    for all, and for a larger one.
+    for all, and for a larger one. The library computes texts of one LoRA together: those of another wait, in the order in which they came.
 
     Args:
         engine: gives the library's server.
@@ -142,7 +174,9 @@ class LlamaCppScheduler:
         self._pool = ThreadPoolExecutor(TOGETHER, thread_name_prefix="noria-completion")
         self._going: dict[Hashable, object] = {}
         """Key -> a token of this very completion: a key may be used again."""
-        self._waiting: deque[tuple[Hashable, object, int, tuple[Any, ...]]] = deque()
+        self._waiting: deque[tuple[Hashable, object, int, str, tuple[Any, ...]]] = deque()
+        self._adapter = ""
+        """That of those which llama.cpp makes."""
         self._taken: dict[object, int] = {}
         """Completion that llama.cpp makes -> tokens that it may come to."""
         self._news: SimpleQueue[tuple[object, Step]] = SimpleQueue()
@@ -161,21 +195,24 @@ class LlamaCppScheduler:
         max_tokens: int,
         stop: Collection[int] = (),
         schema: str | None = None,
+        adapter: str = "",
     ) -> None:
         """Begin a completion."""
         guide = None if schema is None else self._guides.open(schema)
         self._going[key] = mark = object()
-        asked = (list(ids), sampling, max_tokens, self._engine.ends.union(stop), guide)
-        self._waiting.append((key, mark, len(ids) + max_tokens + 1, asked))
+        body = {**_body(ids, sampling, max_tokens), **self._engine.chosen(adapter)}
+        asked = (body, sampling, self._engine.ends.union(stop), guide)
+        self._waiting.append((key, mark, len(ids) + max_tokens + 1, adapter, asked))
 
     def _admit(self) -> list[Step]:
         """Hand over those that fit, in the order in which they came; return the refusals of those that no memory is there for."""
         refused: list[Step] = []
         while self._waiting:
-            key, mark, tokens, asked = self._waiting[0]
+            key, mark, tokens, adapter, asked = self._waiting[0]
             if self._going.get(key) is mark:
                 wanted = sum(self._taken.values()) + sum(one[2] for one in self._waiting)
-                if self._taken and sum(self._taken.values()) + tokens > self._engine.room:
+                full = sum(self._taken.values()) + tokens > self._engine.room
+                if self._taken and (full or adapter != self._adapter):
                     return refused
                 try:
                     # A larger cache is opened only where nothing goes on; it is then made large enough for all that wait.
@@ -184,7 +221,7 @@ class LlamaCppScheduler:
                     del self._going[key]
                     refused.append((key, error))
                 else:
-                    self._taken[mark] = tokens
+                    self._taken[mark], self._adapter = tokens, adapter
                     running = self._pool.submit(self._run, server, key, mark, *asked)
                     self._engine.running.add(running)
                     running.add_done_callback(self._engine.running.discard)
@@ -231,9 +268,8 @@ class LlamaCppScheduler:
         server: Any,
         key: Hashable,
         mark: object,
-        ids: list[int],
+        body: dict[str, Any],
         sampling: Sampling,
-        max_tokens: int,
         ends: frozenset[int],
         guide: Guide | None,
     ) -> None:
@@ -253,39 +289,38 @@ class LlamaCppScheduler:
 
         try:
             if guide is not None:
-                for drawn in self._held(server, ids, sampling, max_tokens, guide):
+                for drawn in self._held(server, body, sampling, guide):
                     if self._going.get(key) is not mark or drawn.token in ends:
                         break
                     guide.take(drawn.token)
                     self._news.put((mark, (key, drawn)))
             elif self._going.get(key) is mark:
-                server.handle_completions(_body(ids, sampling, max_tokens), on_message)
+                server.handle_completions(body, on_message)
         except Exception as error:  # it must reach whoever waits
             fault.append(str(error))
         last = InternalError(message("infer.llama_cpp_failed"), found=fault[0]) if fault else None
         self._news.put((mark, (key, last)))
 
-    def _held(
-        self, server: Any, prompt: Sequence[int], sampling: Sampling, max_tokens: int, guide: Guide
-    ) -> Iterator[SampledToken]:
+    def _held(self, server: Any, body: dict[str, Any], sampling: Sampling, guide: Guide) -> Iterator[SampledToken]:
         """Yield a completion token by token, each one of those that may come next; whoever takes one tells the guide.
 
         The library remembers what it read, so that each costs no more than in one go.
         """
-        ids = list(prompt)
-        for place in range(max_tokens):
+        ids, most = list(body["prompt"]), body["n_predict"]
+        for place in range(most):
             allowed = np.flatnonzero(guide.allowed(self._size))
             if len(allowed) == 1 and sampling.logprobs < 0:
                 drawn = SampledToken(int(allowed[0]))
             else:
-                drawn = _chosen(server, ids, replace(sampling, seed=sampling.seed + place), allowed)
+                asked = {**body, "prompt": ids, "n_predict": 1}
+                drawn = _chosen(server, asked, replace(sampling, seed=sampling.seed + place), allowed)
             yield drawn
             if guide.whole:
                 return
             ids.append(drawn.token)
 
 
-def _chosen(server: Any, ids: Sequence[int], sampling: Sampling, allowed: np.ndarray) -> SampledToken:
+def _chosen(server: Any, body: dict[str, Any], sampling: Sampling, allowed: np.ndarray) -> SampledToken:
     """Return one of the tokens that are allowed, as likely as it is among them.
 
     Of many it is drawn from all tokens until it is one of them, which leaves their chances as they are (von Neumann 1951).
@@ -305,8 +340,8 @@ def _chosen(server: Any, ids: Sequence[int], sampling: Sampling, allowed: np.nda
             return "error" in reply
 
         # With another seed, else the same token would be drawn again.
-        again = replace(sampling, seed=sampling.seed + 7_919 * len(refused))
-        server.handle_completions({**_body(ids, again, 1), "logit_bias": bias}, on_message)
+        seed = (sampling.seed + 7_919 * len(refused)) % 2**32
+        server.handle_completions({**body, "seed": seed, "logit_bias": bias}, on_message)
         drawn = found[0] if found else None
         if not isinstance(drawn, SampledToken) or (told and drawn.token not in may):
             raise InternalError(message("infer.llama_cpp_failed"), found=drawn)
@@ -320,15 +355,16 @@ def _body(ids: Sequence[int], sampling: Sampling, max_tokens: int) -> dict[str, 
 
     Its penalties count the prompt's tokens, too.
     """
+    cold = sampling.temperature < _COLD
     return {
         "prompt": list(ids),
         "n_predict": max_tokens,
         "stream": True,
-        "temperature": sampling.temperature if sampling.temperature >= 1e-3 else 0.0,
-        # By itself it would cut by chances before the temperature.
-        "samplers": ["penalties", "temperature", "top_k", "top_p"],
+        "temperature": 0.0 if cold else sampling.temperature,
+        # By itself it would cut by chances before the temperature. The likeliest alone needs no chances of all the others.
+        "samplers": ["penalties", "top_k"] if cold else ["penalties", "temperature", "top_k", "top_p"],
         "top_p": sampling.top_p,
-        "top_k": sampling.top_k,
+        "top_k": 1 if cold else sampling.top_k,
         "min_p": 0.0,
         "seed": sampling.seed % 2**32,
         "repeat_penalty": sampling.repetition_penalty,

@@ -128,6 +128,10 @@ class Remote:
         self.status = "ready"
         self._keeper = asyncio.create_task(self._keep())
 
+    def version_of(self, adapter: str) -> str:
+        """Return the version: there is never an adapter."""
+        return self.version
+
     async def stop(self) -> None:
         """Ask no more; what is being answered is told so."""
         self.status = "stopped"
@@ -176,8 +180,11 @@ class Remote:
         *,
         schema: str | None = None,
         timeout: float = 30.0,
+        adapter: str = "",
     ) -> AsyncGenerator[Piece, None]:
         """Yield a completion piece by piece; closing the iterator ends the stream, and with it the other server's work.
+
+        There is never an `adapter`: the other server's are models of its own.
 
         Raises:
             Busy: too many requests. Unavailable: the other server is down or silent for `timeout` seconds.

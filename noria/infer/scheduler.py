@@ -21,6 +21,8 @@ from noria.core.errors import SettingError
 from noria.core.messages import message
 from noria.tasks.complete import SampledToken, Sampling, draw
 
+from .prompt_cache import PromptCache
+
 if TYPE_CHECKING:
     from noria.tasks.guided import Guide, Guides
 
@@ -48,10 +50,11 @@ class Scheduler(Protocol):
         max_tokens: int,
         stop: Collection[int] = (),
         schema: str | None = None,
+        adapter: str = "",
     ) -> None:
         """Begin a completion of at most `max_tokens` tokens; it ends before one of the model's ends or of `stop`.
 
-        With a JSON `schema` it is held to it, and ends when it is whole.
+        With a JSON `schema` it is held to it, and ends when it is whole; with an `adapter` it is written as that LoRA says.
 
         Raises:
             InputError: the schema cannot be held to. SettingError: the model cannot be held to one.
@@ -70,6 +73,7 @@ class Scheduler(Protocol):
 @dataclass
 class _Text:
     row: int
+    adapter: str
     prompt: list[int]
     sampling: Sampling
     max_tokens: int
@@ -83,8 +87,10 @@ class _Text:
 class BatchScheduler:
     """Completions over rows that grow side by side; see `Scheduler`."""
 
-    def __init__(self, cache: KVCache, ends: frozenset[int], guides: Guides | None = None) -> None:
-        self._cache, self._ends, self._guides = cache, ends, guides
+    def __init__(
+        self, cache: KVCache, ends: frozenset[int], guides: Guides | None = None, kept: PromptCache | None = None
+    ) -> None:
+        self._cache, self._ends, self._guides, self._kept = cache, ends, guides, kept or PromptCache(cache)
         self._texts: dict[Hashable, _Text] = {}
 
     @property
@@ -101,19 +107,20 @@ class BatchScheduler:
         max_tokens: int,
         stop: Collection[int] = (),
         schema: str | None = None,
+        adapter: str = "",
     ) -> None:
         """Begin a completion; see `Scheduler`."""
         guide = self._guide(schema)
         random = np.random.default_rng(sampling.seed)
-        self._texts[key] = _Text(
-            self._cache.open(), list(ids), sampling, max_tokens, self._ends.union(stop), random, guide
-        )
+        row, read = self._kept.open(ids, adapter)
+        stops = self._ends.union(stop)
+        self._texts[key] = _Text(row, adapter, list(ids), sampling, max_tokens, stops, random, guide, read)
 
     def forget(self, key: Hashable) -> None:
         """End a completion early."""
         text = self._texts.pop(key, None)
-        if text:
-            self._cache.close(text.row)
+        if text:  # the token that was drawn last was not computed
+            self._kept.end(text.row, [*text.prompt[: text.read], *text.generated[:-1]], text.adapter)
 
     def step(self) -> list[Step]:
         """Return the next token of every completion whose prompt is read, and go on reading one prompt."""
@@ -166,5 +173,6 @@ class BatchScheduler:
         return self._guides.open(schema)
 
     def _failed(self, key: Hashable, error: Exception) -> Step:
-        self.forget(key)
+        if text := self._texts.pop(key, None):
+            self._kept.drop(text.row)
         return key, error

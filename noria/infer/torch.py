@@ -9,7 +9,7 @@ an engine of its own, "packed", whose matrices are bfloat16 or 8-bit integers.
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,7 +30,7 @@ from noria.tasks.padding import like_groups, padded, padding_of
 from noria.tasks.task import Features, Task
 from noria.tasks.tokenizer import read_tokenizer
 
-from .adapters import put_back
+from .adapters import Loras, put_back
 from .device import moved, placed
 from .engine import (
     AUTO_CLASSES,
@@ -47,6 +47,7 @@ from .engine import (
 )
 from .kv_cache import KVCache, open_cache
 from .nets import LSTM, Lstm, Net
+from .prompt_cache import PromptCache
 from .scheduler import BatchScheduler
 from .unpadded import SCALES, Unpadded, applies
 
@@ -69,9 +70,10 @@ class TorchEngine:
             bfloat16 is clearly faster; encoders stay in float32, for they are what a certificate compares with. Of an
             encoder bfloat16 and int8 are the types of the packed matrices.
         device: where it computes, as torch names it; not the processor's packed matrices.
+        adapters: name -> a LoRA beside the weights, of which each completion may have one.
 
     Raises:
-        FolderError: weights or configuration are missing or cannot be read.
+        FolderError: weights, configuration or an adapter are missing or cannot be read.
         SettingError: an encoder's matrices are to be packed, and it is none that can be.
     """
 
@@ -84,6 +86,7 @@ class TorchEngine:
         threads: int,
         number: Number = "measured",
         device: str = "cpu",
+        adapters: Mapping[str, Path] | None = None,
     ) -> None:
         self.folder, self.manifest, self.task = folder, manifest, task
         self._config = read_config(folder)
@@ -105,7 +108,9 @@ class TorchEngine:
             placed(self.model, self._place)
         if packs:
             self._pack("float32" if number == "measured" else number)
+        self._loras = Loras(self.model, adapters) if adapters else None
         self._cache: KVCache | None = None
+        self._kept: PromptCache | None = None
 
     @property
     def number(self) -> str:
@@ -155,13 +160,14 @@ class TorchEngine:
         if self.task.head != "causal":
             raise SettingError(message("infer.only_causal"), found=self.task.name)
         if self._cache is None:
-            self._cache = open_cache(self.model, self.max_length)
+            self._cache = open_cache(self.model, self.max_length, self._loras)
+            self._kept = PromptCache(self._cache)
         assert self.tokenizer is not None
-        return BatchScheduler(self._cache, self.ends, Guides(self.tokenizer, self.ends))
+        return BatchScheduler(self._cache, self.ends, Guides(self.tokenizer, self.ends), self._kept)
 
     def close(self) -> None:
         """Give the memory back."""
-        self._cache = self._unpadded = None
+        self._cache = self._kept = self._unpadded = None
         del self.model
 
     def _written(self, features: Sequence[Features]) -> list[str]:

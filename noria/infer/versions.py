@@ -80,7 +80,7 @@ class Versions:
         folder: of the version that is live first.
         history: where changes are noted.
         draw: a number from 0 to 1 for every request, by which a share is drawn.
-        options: of every `Worker`: threads, queue, batch_tokens, device.
+        options: of every `Worker`: threads, queue, batch_tokens, device, adapters.
     """
 
     folder: Path
@@ -192,6 +192,10 @@ class Versions:
         """Return what tells the live content from another under the same name."""
         return self._live.version
 
+    def version_of(self, adapter: str) -> str:
+        """Return what tells what a LoRA on the live version writes; see `Worker.version_of`."""
+        return self._live.version_of(adapter)
+
     @property
     def status(self) -> Status:
         """Return how the live version is doing."""
@@ -238,8 +242,7 @@ class Versions:
         started = time.monotonic()
         answers = await self._live.ask(texts, timeout=timeout)
         if trial and trial.mode == "shadow":
-            took = time.monotonic() - started
-            self._keep(self._shadows, self._compare(trial, texts, answers, took, timeout))
+            self._keep(self._shadows, self._compare(trial, texts, answers, time.monotonic() - started, timeout))
         return answers
 
     async def tokenize(self, prompt: Given, *, timeout: float = 30.0) -> list[int]:
@@ -255,14 +258,13 @@ class Versions:
         schema: str | None = None,
         timeout: float = 30.0,
         key: str = "",
+        adapter: str = "",
     ) -> AsyncGenerator[Piece, None]:
-        """Yield a completion; see `Worker.complete`. A canary that fails before its first piece is replaced by the live one.
-
-        A completion is not compared in the shadow: two versions say the same in other words.
-        """
+        """Yield a completion; see `Worker.complete`. A canary that fails before its first piece is replaced by the live one;
+        none is compared in the shadow: two versions say the same in other words."""
         trial = self._chosen(key)
         if trial and trial.mode == "canary":
-            pieces = trial.worker.complete(prompt, sampling, stop, schema=schema, timeout=timeout)
+            pieces = trial.worker.complete(prompt, sampling, stop, schema=schema, timeout=timeout, adapter=adapter)
             begun = False
             try:
                 async for piece in pieces:
@@ -276,7 +278,8 @@ class Versions:
                     raise
             finally:
                 await pieces.aclose()
-        async with aclosing(self._live.complete(prompt, sampling, stop, schema=schema, timeout=timeout)) as pieces:
+        live = self._live.complete(prompt, sampling, stop, schema=schema, timeout=timeout, adapter=adapter)
+        async with aclosing(live) as pieces:
             async for piece in pieces:
                 yield piece
 
@@ -374,11 +377,8 @@ class Versions:
 
     def _no_trial(self) -> None:
         if self._trial:
-            raise SettingError(
-                message("infer.version_trial_already"),
-                found=self._trial.worker.version,
-                hint=message("infer.promote_end"),
-            )
+            found, hint = self._trial.worker.version, message("infer.promote_end")
+            raise SettingError(message("infer.version_trial_already"), found=found, hint=hint)
 
     def _keep(self, tasks: set[asyncio.Task[None]], work: Any) -> None:
         task = asyncio.create_task(work)

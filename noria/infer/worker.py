@@ -14,13 +14,14 @@ that wait go to the next one, and new ones wait for it, up to the queue's bound.
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import socket
 import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -32,6 +33,7 @@ from noria.core.messages import message
 from noria.machine import cores
 from noria.tasks.complete import Sampling
 
+from .loras import lora_version
 from .replies import Answers, Busy, Given, Piece, Unavailable, checked
 from .wire import Link, Message, unflat
 
@@ -81,7 +83,11 @@ class Worker:
         batch_tokens: int = 4_096,
         pulse: float = 5.0,
         device: str = "cpu",
+        adapters: Mapping[str, Path] | None = None,
     ) -> None:
+        self.adapters = dict(adapters or {})
+        """Name -> a LoRA beside the weights."""
+        self._adapter_versions: dict[str, str] = {}
         self.folder, self.threads, self.queue, self.batch_tokens = Path(folder), threads, queue, batch_tokens
         self.device = device
         self._pulse = pulse
@@ -183,10 +189,12 @@ class Worker:
         *,
         schema: str | None = None,
         timeout: float = 30.0,
+        adapter: str = "",
     ) -> AsyncGenerator[Piece, None]:
         """Yield a completion piece by piece; closing the iterator stops the model.
 
-        With a JSON `schema`, or a grammar of `noria.tasks.tools`, the text is held to it while it is drawn.
+        With a JSON `schema`, or a grammar of `noria.tasks.tools`, the text is held to it while it is drawn; with an `adapter` it is
+        written by the model with that LoRA.
 
         The prompt of a chat model is a conversation, {"messages": [{"role", "content"}], "tools"}, written by its own template,
         or one turn of a user's as a bare text; {"ids"} is what any model reads, as its tokens.
@@ -196,7 +204,14 @@ class Worker:
             Unavailable: the process died with the request, or no token came for `timeout` seconds.
             InputError: the prompt is too long, or the chat template cannot write it.
         """
-        message = {"prompt": prompt, "sampling": asdict(sampling), "stop": list(stop), "schema": schema}
+        message = {
+            "prompt": prompt,
+            "sampling": asdict(sampling),
+            "stop": list(stop),
+            "schema": schema,
+            "adapter": adapter,
+        }
+        version = self.version_of(adapter)
         request = self._enqueue(message, COMPLETION_COST)
         try:
             while True:
@@ -208,7 +223,7 @@ class Worker:
                 told = checked(news)
                 logprobs = tuple(told.get("logprobs", ()))
                 piece = Piece(
-                    told["text"], told["tokens"], told["prompt_tokens"], told.get("finish"), logprobs, self.version
+                    told["text"], told["tokens"], told["prompt_tokens"], told.get("finish"), logprobs, version
                 )
                 if piece.finish:
                     self._withdraw(request)
@@ -217,6 +232,10 @@ class Worker:
                     return
         finally:
             self._withdraw(request)
+
+    def version_of(self, adapter: str) -> str:
+        """Return what tells what is written with a LoRA from what another version of it, or of the base, writes."""
+        return "+".join(filter(None, (self.version, self._adapter_versions.get(adapter, ""))))
 
     async def _answer(self, request: _Request, timeout: float) -> Message:
         """Return the one answer to a request, within so many seconds."""
@@ -335,11 +354,13 @@ class Worker:
     async def _launch(self) -> asyncio.Event:
         with suppress(FolderError):  # the process tells what is wrong
             self.version = read_manifest(self.folder).identity()[:12]
+        self._adapter_versions = {name: lora_version(path) for name, path in self.adapters.items()}
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         threads = self.threads or cores()
         with theirs:
-            arguments = self.folder, theirs.fileno(), threads, self.batch_tokens, self.device
+            adapters = json.dumps({name: str(path) for name, path in self.adapters.items()})
+            arguments = self.folder, theirs.fileno(), threads, self.batch_tokens, self.device, adapters
             self._process = open_process(arguments, theirs.fileno(), threads)
         closed = asyncio.Event()
         _, self._link = await asyncio.get_running_loop().create_connection(

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import subprocess
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from benchmarks.asking import ask
+import pytest
+
+from benchmarks.asking import ask, streamed
 
 
 class Moody(BaseHTTPRequestHandler):
@@ -52,3 +56,45 @@ def test_an_unknown_fault_is_one_line_and_exit_code_2():
     run = subprocess.run(command, capture_output=True, text=True, check=False)
     assert run.returncode == 2
     assert run.stderr.startswith("benchmarks: unknown fault: found 'kil-server'")
+
+
+class Streaming(BaseHTTPRequestHandler):
+    """Streams a chat or a completion, in which a piece without text comes first; breaks off or refuses where it is told to."""
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        self.send_response(500 if body["prompt"] == "refuse" else 200)
+        self.end_headers()
+        texts = ["", "水", "很清"]
+        pieces = [{"delta": {"content": one}} if body["prompt"] == "chat" else {"text": one} for one in texts]
+        chunks = [{"choices": [one]} for one in pieces]
+        if body["prompt"] != "cut":
+            chunks.append({"choices": [], "usage": {"completion_tokens": 7}})
+        assert body["stream"]
+        assert body["stream_options"] == {"include_usage": True}
+        for one in chunks:
+            self.wfile.write(f"data: {json.dumps(one, ensure_ascii=False)}\n\n".encode())
+        self.wfile.write(b"data: [DONE]\n\n")
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_a_stream_is_read_whole_or_is_none():
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Streaming)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        url = f"http://127.0.0.1:{server.server_address[1]}/v1/completions"
+        for kind in ("chat", "text"):
+            told = asyncio.run(streamed(url, "key", {"prompt": kind}))
+            assert (told.tokens, told.text) == (7, "水很清")
+            assert 0 < told.first < 10
+        with pytest.raises(RuntimeError, match="ended early"):
+            asyncio.run(streamed(url, "", {"prompt": "cut"}))
+        with pytest.raises(RuntimeError, match="500"):
+            asyncio.run(streamed(url, "", {"prompt": "refuse"}))
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()

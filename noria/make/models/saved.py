@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 import json
-import re
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,6 +19,7 @@ from torch import nn
 from noria.core.errors import FolderError, SettingError
 from noria.core.folder import write_json
 from noria.core.messages import message
+from noria.infer.loras import CONFIG, ROOT, WEIGHTS, alpha_of, odd_parts
 
 from . import anatomy, prefix
 from .adapt import DEFAULT, Adapter, adapters, enlist, in_use, merge, mergeable, parts, ranks, use
@@ -27,8 +27,6 @@ from .adapt_settings import AdapterSettings
 from .adapted import AdaptedLinear, Bottleneck
 from .lora import LowRank, Triplets, WeightChange
 
-CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
-_ROOT = "base_model.model."
 _TASKS = {
     "ForSequenceClassification": "SEQ_CLS",
     "ForTokenClassification": "TOKEN_CLS",
@@ -60,7 +58,7 @@ def save_adapter(module: nn.Module, folder: Path, name: str | None = None) -> No
         config = {"noria": adapter.settings.model_dump(mode="json"), "heads": list(adapter.heads)}
         tensors = {f"{path}.{key}": tensor for path, part in own.items() for key, tensor in part.state_dict().items()}
     folder.mkdir(parents=True, exist_ok=True)
-    tensors = {_ROOT + key: tensor.detach().contiguous() for key, tensor in {**tensors, **heads}.items()}
+    tensors = {ROOT + key: tensor.detach().contiguous() for key, tensor in {**tensors, **heads}.items()}
     save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
     (folder / WEIGHTS).chmod(0o644)
     write_json(folder / CONFIG, config)
@@ -134,7 +132,7 @@ def load_adapter(module: nn.Module, folder: Path, name: str = DEFAULT, *, heads:
             linear.adapters[name] = after
         else:
             down, up = state["lora_A.weight"], state["lora_B.weight"]
-            change = LowRank(linear, len(down), _alpha(config, path) / len(down), random)
+            change = LowRank(linear, len(down), alpha_of(config, path) / len(down), random)
             change.load_state_dict({"down": down, "up": up})
             linear.adapters[name] = change
     use(module, name)
@@ -150,25 +148,15 @@ def _read(folder: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
         ) from None
     except (ValueError, OSError, SafetensorError) as error:
         raise FolderError(message("make.cannot_read_2", folder=folder), found=str(error)) from None
-    return config, {key.removeprefix(_ROOT): tensor for key, tensor in tensors.items()}
+    return config, {key.removeprefix(ROOT): tensor for key, tensor in tensors.items()}
 
 
 def _settings(config: dict[str, Any], folder: Path) -> AdapterSettings:
     if "noria" in config:
         return AdapterSettings.make(**config["noria"])
-    odd = [key for key in ("use_dora", "use_rslora", "lora_bias", "fan_in_fan_out") if config.get(key)]
-    if config.get("peft_type") != "LORA" or odd or config.get("bias", "none") != "none":
-        found = ", ".join(odd) or config.get("peft_type", "no peft_type")
+    if found := odd_parts(config):
         raise FolderError(message("make.holds_adapter", folder=folder), found=found, allowed=message("make.plain_lora"))
     return AdapterSettings.make(kind="lora", rank=config["r"], alpha=config["lora_alpha"])
-
-
-def _alpha(config: dict[str, Any], path: str) -> float:
-    patterns = config.get("alpha_pattern") or {}
-    found = [alpha for key, alpha in patterns.items() if re.fullmatch(rf"(?:.*\.)?{key}", path)]
-    if found:
-        return float(found[0])
-    return float(config["lora_alpha"])
 
 
 def _sorted(

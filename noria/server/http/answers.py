@@ -86,8 +86,9 @@ def chosen(context: RequestContext, model: str | None, tasks: tuple[str, ...]) -
     """
     fitting = [name for name, served in context.state.models.items() if served.task in tasks]
     if model is None:
-        if len(fitting) == 1:
-            return context.served(fitting[0]).name
+        own = [name for name in fitting if not context.state.models[name].adapter]  # a LoRA is asked by its name
+        if len(own) == 1:
+            return context.served(own[0]).name
         raise ApiError(
             400, "name a model", param="model", code="model_needed", allowed=fitting or "none: no such model is served"
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from starlette.routing import compile_path
 
 from noria import __version__
 from noria.core.errors import InternalError, NoriaError, SettingError
-from noria.core.folder import read_manifest
+from noria.core.folder import Manifest, read_manifest
 from noria.core.messages import message
 from noria.infer.history import History
 from noria.infer.versions import Versions
@@ -59,7 +60,7 @@ def create_app(
 
     Args:
         settings: see `ServerSettings`.
-        models: model folders; each is served under its folder's name.
+        models: model folders; each is served under its folder's name, LoRAs of `settings.adapters` under theirs.
         apps: applications, each mounted at /v1/apps/<name>.
         guard: checks what goes in and out; by default one that counts marks of prompt injection.
         mask: takes personal data out of what consenting users said; without it nothing that was said is kept.
@@ -67,7 +68,7 @@ def create_app(
 
     Raises:
         FolderError: a folder is missing, damaged or no model.
-        SettingError: two models or two applications share a name, the guard asks a model that is none of a classifier's, or
+        SettingError: two models or two applications share a name, there is no one model for the LoRAs, the guard asks a model that is none of a classifier's, or
             what is no origin or no address stands among them.
         ResourceError: the lake cannot be written.
     """
@@ -112,23 +113,39 @@ async def _no_page(request: Request, error: Exception) -> Response:
 
 def _served(settings: ServerSettings, models: Sequence[str | Path]) -> dict[str, Served]:
     served: dict[str, Served] = {}
+    adapters = {name: Path(path) for name, _, path in (one.partition("=") for one in settings.adapters)}
     for path in models:
         folder = Path(path)
         name = folder.resolve().name
         if name in served:
             raise SettingError(message("server.two_models"), found=name, hint=message("server.serve_one"))
         manifest = read_manifest(folder)
-        task_of(manifest)
         options = settings.model_dump(include={"threads", "queue", "batch_tokens", "device"})
+        if _writes(manifest):
+            options["adapters"] = adapters
         history = History(settings.lake / "server" / "models" / f"{name}.jsonl")
         served[name] = Served(name, folder, manifest, Versions(folder, history, options=options))
+    if adapters:
+        bases = [one for one in served.values() if _writes(one.manifest)]
+        if len(bases) != 1:
+            found = ", ".join(one.name for one in bases) or message("server.no_base")
+            raise SettingError(message("server.one_base"), found=found)
+        for name in adapters:
+            if name in served:
+                raise SettingError(message("server.two_models"), found=name, hint=message("server.name_adapter"))
+            served[name] = replace(bases[0], name=name, adapter=name)
     return served
+
+
+def _writes(manifest: Manifest) -> bool:
+    """Return whether a model of our own writes text token by token: one that LoRAs may be put on."""
+    return task_of(manifest).head == "causal" and "remote" not in manifest.facts
 
 
 def _lifespan(state: State, log: Log) -> Any:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None, None]:
-        workers = [served.worker for served in state.models.values()]
+        workers = [served.worker for served in state.models.values() if not served.adapter]
         tasks = [asyncio.create_task(_seal(state, log)), asyncio.create_task(_keep_use(state))]
         try:
             await asyncio.gather(*(worker.start() for worker in workers))

@@ -166,7 +166,9 @@ class RequestContext:
                 404, f"{model} does not make text", param="model", code="wrong_task", found=f"a model for {served.task}"
             )
         usage.segment = usage.segment or language_of(_text_of(prompt))
-        pieces = served.worker.complete(prompt, sampling, stop, schema=schema, timeout=self.timeout, key=usage.user)
+        pieces = served.worker.complete(
+            prompt, sampling, stop, schema=schema, timeout=self.timeout, key=usage.user, adapter=served.adapter
+        )
         used, text, version = 0, "", ""
         try:
             async for piece in pieces:

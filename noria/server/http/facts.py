@@ -96,9 +96,10 @@ def _model(served: Served) -> dict[str, Any]:
         "owned_by": "noria",
         "task": served.task,
         "labels": facts.get("labels") or [],
-        "version": served.version,
         "max_length": facts.get("max_length"),
+        "parent": served.folder.resolve().name if served.adapter else None,
         **served.worker.health(),
+        "version": served.version,
     }
 
 
@@ -117,7 +118,7 @@ class Gauges(Collector):
         queue = GaugeMetricFamily("noria_queue", "Requests before a model.", labels=["model"])
         restarts = GaugeMetricFamily("noria_model_restarts", "Restarts of a model's process.", labels=["model"])
         up = GaugeMetricFamily("noria_model_ready", "1 when a model answers.", labels=["model"])
-        for name, served in state.models.items():
+        for name, served in ((one.name, one) for one in state.models.values() if not one.adapter):
             queue.add_metric([name], served.worker.depth)
             restarts.add_metric([name], served.worker.restarts)
             up.add_metric([name], float(served.worker.status == "ready"))

@@ -287,6 +287,8 @@ class Model(Reply):
     labels: list[Any]
     version: str
     max_length: int | None
+    parent: str | None
+    """The model whose LoRA this is."""
     status: str
 
 

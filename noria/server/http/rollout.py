@@ -83,6 +83,8 @@ async def change(context: RequestContext, body: Rollout, model: str) -> dict[str
     """Swap a model, try a version, promote it, end its trial or roll back; no request is dropped."""
     served = context.served(model)
     held = served.worker
+    if served.adapter:
+        raise ApiError(400, "a LoRA changes with its base", param="model", code="cannot_be_used", found=model)
     # A name, not a path: a version lies where the live one lies.
     folder = held.folder.resolve().parent / (body.folder or "")
     try:
@@ -101,7 +103,10 @@ async def change(context: RequestContext, body: Rollout, model: str) -> dict[str
     except NoriaError as error:
         told = api_error(error)
         raise told if told.status < 500 else ApiError(400, str(error), code="cannot_be_used") from error
-    context.state.models[model] = replace(served, folder=held.folder, manifest=read_manifest(held.folder))
+    manifest = read_manifest(held.folder)
+    for name, one in context.state.models.items():
+        if one.worker is held:  # the model and the LoRAs on it
+            context.state.models[name] = replace(one, folder=held.folder, manifest=manifest)
     return _describe(context, model)
 
 

@@ -237,7 +237,7 @@ class _Server(uvicorn.Server):
             await asyncio.sleep(0.02)
         if self._noria.in_flight:
             # Their time is over: a model that stops tells every request it held, and streams say so to their clients.
-            await asyncio.gather(*(served.worker.stop() for served in self._noria.models.values()))
+            await asyncio.gather(*(one.worker.stop() for one in self._noria.models.values() if not one.adapter))
             end = loop.time() + _LAST_WORDS
             while self._noria.in_flight and loop.time() < end and not self.force_exit:
                 await asyncio.sleep(0.02)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -53,10 +54,22 @@ class ServerSettings(Settings):
     """Month in which the console's years begin: 4 for April."""
     year_week: Literal["nearest", "holding"] = "nearest"
     """Fiscal years begin with the week nearest to the first of that month, or with the week holding it."""
+    adapters: tuple[str, ...] = ()
+    """LoRAs beside the one served model that writes text, each as NAME=FOLDER, and each a model of its own by that name."""
     cors: tuple[str, ...] = ()
     """Origins whose pages may call the API from a browser, as in https://shop.example; none by default."""
     forwarded_allow_ips: tuple[str, ...] = ("127.0.0.1", "::1")
     """Proxies, by address or network, whose X-Forwarded-Host and X-Forwarded-Proto are believed; * believes any."""
+
+    @field_validator("adapters")
+    @classmethod
+    def _named(cls, given: tuple[str, ...]) -> tuple[str, ...]:
+        told = tuple(one for some in given for one in some.split(","))
+        if any(not re.fullmatch(r"[\w.:@-]+=.+", one) for one in told) or len(
+            {one.split("=")[0] for one in told}
+        ) < len(told):
+            raise ValueError("NAME=FOLDER is allowed, each name once, several with commas between them")
+        return told
 
     @field_validator("day_zone")
     @classmethod

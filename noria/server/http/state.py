@@ -65,6 +65,9 @@ class Served:
     folder: Path
     manifest: Manifest
     worker: Versions
+    """The process; of a LoRA its base's."""
+    adapter: str = ""
+    """The LoRA that it is, by name; empty for a model of its own."""
 
     @property
     def task(self) -> str:
@@ -74,7 +77,7 @@ class Served:
     @property
     def version(self) -> str:
         """Return what tells the content that is live from another under the same name."""
-        return self.worker.version or self.manifest.identity()[:12]
+        return self.worker.version_of(self.adapter) or self.manifest.identity()[:12]
 
 
 Methods = Collection[str]
