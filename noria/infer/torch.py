@@ -254,13 +254,14 @@ def _loaded(folder: Path, task: Task) -> Any:
             use_safetensors=True,
             trust_remote_code=False,
             local_files_only=True,
+            ignore_mismatched_sizes=True,  # what has another size is named below
             output_loading_info=True,
         )
     except Exception as error:  # transformers and safetensors raise many kinds for a bad file
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise FolderError(message("infer.cannot_loaded_head", folder=folder, head=task.head), found=first) from error
-    if task.head != "embedding":  # which has a layer above its vectors that some folders leave out
-        check_whole(folder, info)
+    # Some folders leave out the layer above an embedding's vectors.
+    check_whole(folder, {**info, "missing_keys": ()} if task.head == "embedding" else info)
     outputs = len(task.outputs)
     if task.head in ("sequence", "token") and model.config.num_labels != outputs:
         raise FolderError(
