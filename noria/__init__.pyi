@@ -128,6 +128,7 @@ def compress(
     samples: int = 200,
     smoothing: float = 0.95,
     agreement: float | None = None,
+    divergence: float = 0.05,
     loss: float = 0.02,
     rounds: int = 9,
     seed: int = 0,

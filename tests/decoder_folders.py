@@ -108,3 +108,54 @@ def make_decoder(name: str, target: Path, *, seed: int = 0, **more: Any) -> Path
                 tensor.add_(torch.randn_like(tensor) * 0.1)
     model.save_pretrained(target)
     return target
+
+
+def with_adapter(base: Path, target: Path, strength: float = 0.05) -> Path:
+    """Write a model folder's model with an adapter of random weights, merged, as fine-tuning writes it."""
+    import torch
+
+    from noria.core.folder import new_folder, read_manifest
+    from noria.make.models.adapt import adapt, parts
+    from noria.make.models.adapt_settings import AdapterSettings
+    from noria.make.models.load import load
+    from noria.make.training.finetune.publish import write_model
+
+    module, tokenizer = load(base, "causal")
+    adapt(module, AdapterSettings(kind="lora", rank=2), seed=0)
+    random = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for _, part in parts(module):
+            up = part.get_parameter("up")
+            up.copy_(strength * torch.randn(up.shape, generator=random))
+    with new_folder(target, kind="model") as made:
+        made.facts.update(read_manifest(base).facts)
+        write_model(made, module, tokenizer, base)
+    return target
+
+
+MERGES = ("twice", "a layer left out", "not at all")
+"""Ways in which an adapter is merged wrongly."""
+
+
+def merge_again(folder: Path, base: Path, fault: str, target: Path) -> Path:
+    """Write a model folder again, its adapter merged otherwise than it was trained."""
+    from safetensors.torch import load_file, save_file
+
+    from noria.core.folder import new_folder, read_manifest
+    from noria.make.compress.quantize import copy_files
+    from noria.make.models.load import load
+
+    before = load(base, "causal")[0].state_dict()
+    with new_folder(target, kind="model") as made:
+        copy_files(folder, made.path)
+        made.facts.update(read_manifest(folder).facts)
+        file = made.path / "model.safetensors"
+        now = load_file(file)
+        file.unlink()  # a link
+        for name, weight in now.items():
+            if fault == "twice":
+                now[name] = weight + (weight - before[name])
+            elif fault == "not at all" or (fault == "a layer left out" and ".layers.1." in name):
+                now[name] = before[name].clone()
+        save_file(now, file, metadata={"format": "pt"})
+    return target

@@ -42,9 +42,13 @@ class LlamaCpp:
         self.tokens("a")  # a server that is closed before its loop has begun never ends
         self._server = None
 
+    @property
+    def address(self) -> str:
+        return str(self._server.listening_address)
+
     def ask(self, path: str, **body: Any) -> dict[str, Any]:
         request = urllib.request.Request(
-            f"{self._server.listening_address}/{path}", json.dumps(body).encode(), {"content-type": "application/json"}
+            f"{self.address}/{path}", json.dumps(body).encode(), {"content-type": "application/json"}
         )
         with urllib.request.urlopen(request, timeout=60) as reply:
             answer: dict[str, Any] = json.load(reply)

@@ -57,7 +57,7 @@ def verify(
     from noria.infer.torch import TorchEngine
     from noria.machine import cores
     from noria.make.compress.endpoint import Endpoint
-    from noria.make.compress.verify import Trained
+    from noria.make.compress.trained import Trained
     from noria.make.compress.verify import verify as compared
     from noria.make.corpus.texts import texts_of
     from noria.tasks.companion import open_task

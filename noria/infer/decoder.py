@@ -30,6 +30,8 @@ TOGETHER = 8
 MOST = 16_384
 """Tokens of keys and values of all texts together, at most; one text alone may be as long as the model's. A token takes 12 KB of a
 model of 0.5 B parameters, 128 KB of one of 8 B."""
+LIKELIEST = 20
+"""Likeliest tokens that are told; OpenAI's API knows no more."""
 PREFILL = 128
 """Tokens of prompts that are read between two tokens of the others: a long prompt holds nobody up for long, and of eight that
 come at once the first need not wait for the last. It costs some 6 % of tokens a second with eight completions."""
@@ -78,6 +80,10 @@ class Decoder(ABC):
     def generate(self, ids: Sequence[int], sampling: Sampling, stop: Collection[int] = ()) -> Iterator[int]:
         """Yield the tokens that follow; see `Engine`."""
         return generate_one(self, ids, sampling, stop)
+
+    @abstractmethod
+    def following(self, ids: Sequence[int], expected: int) -> dict[int, float]:
+        """Return log probabilities of the token after a prompt: of the likeliest, and of `expected` where the library tells it."""
 
     @abstractmethod
     def scheduler(self) -> Scheduler:

@@ -87,6 +87,29 @@ class GenAiEngine(Decoder):
                 message("infer.cannot_read", file=self.file), found=str(error).strip().splitlines()[-1]
             ) from None
 
+    def following(self, ids: Sequence[int], expected: int) -> dict[int, float]:
+        """Return log probabilities of the token after a prompt: of the likeliest one, and of the one that is expected.
+
+        The library tells those of tokens that it draws, and of those of a prompt that it repeats.
+
+        Raises:
+            InternalError: it fails.
+        """
+        found: dict[int, float] = {}
+        with _signal_stack_kept():
+            for text, echo in ((list(ids), False), ([*ids, expected], True)):
+                asked = _plain_config(1, self._size)
+                asked.logprobs, asked.echo = 1, echo
+                handle = self._pipeline.add_request(next(_numbers), _tensor(text), asked)
+                while handle.get_status() == openvino_genai.GenerationStatus.RUNNING:
+                    self._pipeline.step()
+                told = next(iter(handle.read().values()), None) if handle.can_read() else None
+                if told is None or len(told.generated_log_probs) <= echo * len(ids):
+                    raise InternalError(message("infer.openvino_genai_failed"), found=str(handle.get_status()))
+                place = len(ids) if echo else 0
+                found[int(told.generated_ids[place])] = float(told.generated_log_probs[place])
+        return found
+
     def scheduler(self) -> Scheduler:
         """Return what makes several completions together."""
         fast = GenAiScheduler(self._pipeline, self.ends, self._size, self.max_length)
@@ -144,8 +167,7 @@ class GenAiScheduler:
             )
             return
         number = next(_numbers)
-        tensor = openvino.Tensor(np.asarray(ids, dtype=np.int64)[None])
-        handle = self._pipeline.add_request(number, tensor, self._generation_config(sampling, max_tokens))
+        handle = self._pipeline.add_request(number, _tensor(ids), self._generation_config(sampling, max_tokens))
         self._texts[key] = _Text(handle, self._ends.union(stop))
 
     def forget(self, key: Hashable) -> None:
@@ -194,9 +216,7 @@ class GenAiScheduler:
 
     def _generation_config(self, sampling: Sampling, max_tokens: int) -> Any:
         """Return sampling as the library takes it; which tokens end a text is watched here."""
-        asked = openvino_genai.GenerationConfig()
-        asked.max_new_tokens, asked.ignore_eos, asked.apply_chat_template = max_tokens, True, False
-        asked.set_eos_token_id(self._size)  # it wants one: one that no model draws
+        asked = _plain_config(max_tokens, self._size)
         asked.do_sample = sampling.temperature >= _COLD and sampling.top_p > 0
         if asked.do_sample:
             asked.temperature, asked.top_p, asked.rng_seed = sampling.temperature, sampling.top_p, sampling.seed % 2**32
@@ -205,6 +225,18 @@ class GenAiScheduler:
         asked.repetition_penalty = sampling.repetition_penalty
         asked.presence_penalty, asked.frequency_penalty = sampling.presence_penalty, sampling.frequency_penalty
         return asked
+
+
+def _tensor(ids: Sequence[int]) -> Any:
+    return openvino.Tensor(np.asarray(ids, dtype=np.int64)[None])
+
+
+def _plain_config(max_tokens: int, size: int) -> Any:
+    """Return how a text is gone on from without any end, the likeliest token each time."""
+    asked = openvino_genai.GenerationConfig()
+    asked.max_new_tokens, asked.ignore_eos, asked.apply_chat_template = max_tokens, True, False
+    asked.set_eos_token_id(size)  # it wants one: one that no model draws
+    return asked
 
 
 class _SignalStack(ctypes.Structure):

@@ -7,9 +7,7 @@ file with tokens named by their numbers (`<123>`), so what comes back are token 
 from __future__ import annotations
 
 import re
-import secrets
 import tempfile
-import threading
 from collections import deque
 from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -28,17 +26,17 @@ from noria.tasks.complete import SampledToken, Sampling
 from noria.tasks.guided import Guide, Guides
 from noria.tasks.task import Task
 
-from .decoder import MOST, PREFILL, TOGETHER, Decoder
+from .decoder import LIKELIEST, MOST, TOGETHER, Decoder
 from .engine import Kind
 from .gguf.lora import lora_file
 from .gguf.reader import read_gguf
 from .gguf.renamed import engine_file
+from .llamacpp_server import ONE, opened
 from .scheduler import Scheduler, Step
 
 _PATIENCE = 0.005
 """Seconds that a step waits for a token: then the process looks for messages."""
 _TOKEN = re.compile(r"<(\d+)>")
-_SILENT = -1
 ROOM = 4_096
 """Tokens of keys and values that the cache has room for to begin with."""
 _FEW = 512
@@ -49,8 +47,6 @@ _COLD = 1e-3
 """Temperature below which the likeliest token is taken."""
 _RAISED = 100.0
 """Added to the logits of what may come next: nothing else has a chance beside it."""
-_one = threading.Lock()
-"""Two servers of the library in one process end each other."""
 
 
 class LlamaCppEngine(Decoder):
@@ -74,7 +70,7 @@ class LlamaCppEngine(Decoder):
     ) -> None:
         super().__init__(folder, manifest, task, threads=threads)
         self._renamed, self._adapters = engine_file(self.file), dict(adapters or {})
-        if not _one.acquire(blocking=False):
+        if not ONE.acquire(blocking=False):
             raise ResourceError(message("infer.llama_cpp"), hint=message("infer.close_other"))
         self._holds = True
         self._server: Any = None
@@ -104,29 +100,30 @@ class LlamaCppEngine(Decoder):
             wait(self.running)
             self._server, self.room = None, 0
             room = min(TOGETHER * self.max_length, 1 << (most - 1).bit_length())
-            self._server = self._opened(room)
+            self._server, _ = opened(self._renamed, room, self.threads, called=self.file, begin=self._begun)
             self.room = room
         return self._server
 
-    def _opened(self, room: int) -> Any:
-        given = xllamacpp.CommonParams()
-        given.model.path, given.verbosity, given.warmup = str(self._renamed), _SILENT, False
-        # One cache for all texts: a slot of the longest text for each of them would take eight times the memory.
-        given.n_parallel, given.n_ctx, given.kv_unified, given.fit_params = TOGETHER, room, True, False
-        given.n_batch = given.n_ubatch = PREFILL
-        given.cache_ram_mib = 0  # beside it the library would keep gigabytes of what earlier texts left
-        given.cpuparams.n_threads = given.cpuparams_batch.n_threads = self.threads
-        # The library opens a port for requests by itself; nobody is told its key.
-        given.no_perf, given.ui, given.n_threads_http, given.api_keys = True, False, 1, [secrets.token_urlsafe(32)]
-        try:
-            server = self._begun(given)
-            # Its loop has begun once it answered: a server that is closed before that never ends.
-            server.handle_completions(_body([next(iter(self.ends), 0)], Sampling(temperature=0), 1), lambda _: False)
-            return server
-        except FolderError:
-            raise
-        except Exception as error:  # whatever the library makes of a bad file
-            raise FolderError(message("infer.cannot_read", file=self.file), found=str(error).strip()) from None
+    def following(self, ids: Sequence[int], expected: int) -> dict[int, float]:
+        """Return log probabilities of the token after a prompt: of the likeliest ones, and of the one that is expected.
+
+        The library tells that of the token which it draws, as the model has it: so the expected one is drawn.
+
+        Raises:
+            InternalError: it tells none.
+        """
+        drawn: list[Any] = []
+
+        def on_message(reply: dict[str, Any]) -> bool:
+            drawn.extend([reply["error"]] if "error" in reply else _drawn(reply["choices"][0], LIKELIEST))
+            return "error" in reply
+
+        asked = _body(ids, Sampling(temperature=0, logprobs=LIKELIEST), 1)
+        server = self.make_room(len(ids) + 2, len(ids) + 2)
+        server.handle_completions({**asked, "logit_bias": [[expected, _RAISED]]}, on_message)
+        if not drawn or not isinstance(drawn[0], SampledToken):
+            raise InternalError(message("infer.llama_cpp_failed"), found=drawn)
+        return {**dict(drawn[0].top), drawn[0].token: drawn[0].logprob}
 
     def _begun(self, given: Any) -> Any:
         """Return a server with the LoRAs beside its weights, each without effect where a text does not ask for it."""
@@ -155,7 +152,7 @@ class LlamaCppEngine(Decoder):
         self._server = None
         if self._holds:
             self._holds = False
-            _one.release()
+            ONE.release()
 
 
 class LlamaCppScheduler:

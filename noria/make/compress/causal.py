@@ -4,27 +4,34 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from noria.core.errors import FolderError, ResourceError, SettingError
+from noria.core.figure import Figure
 from noria.core.folder import new_folder, read_manifest, source_of
-from noria.core.messages import message
+from noria.core.messages import Message, message, term
 from noria.core.progress import Report
 from noria.infer.choose import open_engine
+from noria.infer.decoder import Decoder
 from noria.infer.engine import ENGINES, Engine, Kind, read_config
 from noria.infer.gguf.families import FAMILIES
 from noria.infer.gguf.renamed import forget_gone
+from noria.infer.torch import TorchEngine
 from noria.machine import cores
+from noria.make.training.objectives.apart import read_apart
 from noria.tasks.complete import Sampling
 from noria.tasks.task import Row, Task, task_of
 
 from .certify import Certificate
-from .decoders import WRITTEN, certify_decoder, prompts_of
+from .decoders import WRITTEN, Reference, certificate_figures, certify_decoder, places_of
 from .gguf import Number, fault_of, longest_same, rotation, write_gguf
 from .quantize import copy_files, seal, size_of
+from .readings import file_reader, read_alike
 from .settings import CompressSettings
+from .trained import Reading, Trained
 
 NUMBERS: dict[str, tuple[Number, ...]] = {
     "auto": ("8 bits", "float16"),
@@ -36,17 +43,16 @@ NUMBERS: dict[str, tuple[Number, ...]] = {
 """Method -> what matrices are stored in, in the order in which it is tried."""
 RUNTIMES: dict[Kind, str] = {"llamacpp": "llama.cpp", "genai": "OpenVINO GenAI"}
 """Engine that reads such a file -> its name for people."""
+MERGED, MERGED_SHARE = 1e-4, 1e-3
+"""Most divergence of merged weights from base and adapter apart, nats, and as a share of what the adapter changes: both are computed in
+float32, so that what is beyond rounding is another sum."""
 
 
-class Served:
-    """A causal model through its engine, as it is compared."""
+class TimedEngine:
+    """A causal model through its engine, as it is timed."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-
-    def likeliest(self, prompt: Sequence[int]) -> int:
-        """Return the likeliest token after a prompt; -1 where the text ends there."""
-        return next(self.engine.generate(prompt, Sampling(temperature=0, max_tokens=1)), -1)
 
     def write(self, prompts: Sequence[Sequence[int]], tokens: int) -> None:
         """Write so many tokens after each prompt, all of them together."""
@@ -57,6 +63,18 @@ class Served:
         while scheduler.busy:
             scheduler.step()
         scheduler.close()
+
+
+class ServedEngine(TimedEngine):
+    """A causal model through a fast engine, as it is compared."""
+
+    def __init__(self, engine: Decoder) -> None:
+        super().__init__(engine)
+        self.decoder = engine
+
+    def following(self, ids: Sequence[int], expected: int) -> Mapping[int, float]:
+        """Return log probabilities of the token after a prompt; see `Decoder`."""
+        return self.decoder.following(ids, expected)
 
 
 def compress_decoder(
@@ -85,37 +103,33 @@ def compress_decoder(
             found=fault or message("make.not_merged"),
             allowed=message("make.families_merged", families=", ".join(one.title for one in FAMILIES)),
         )
+    reference, known = _as_trained(folder, task, held_out, settings, source, report)
     trained = open_engine(folder, prefer="torch")
     found: list[tuple[float, Path, Certificate]] = []
     trials = []
     try:
-        texts = [task.features(trained.tokenizer, row, trained.max_length).ids for row in held_out]
-        prompts = prompts_of(texts, settings, trained.max_length - WRITTEN)
         for kind, number in product(RUNTIMES, NUMBERS[settings.method]):
             if kind == "genai" and not _genai_reads(config, number):
                 continue
             trial = out.with_name(f".{out.name}.{kind}.{number.replace(' ', '')}.part")
             trials.append(trial)
-            with new_folder(
-                trial, kind="model", settings=settings.model_dump(mode="json"), sources=[source_of(folder)]
-            ) as made:
-                copy_files(folder, made.path)
-                size = write_gguf(folder, made.path / ENGINES[kind], number)
-                made.facts.update(manifest.facts)
-                made.facts["max_length"] = min(trained.max_length, longest_same(config))
-                made.facts["engine"] = {"format": "GGUF", "runtime": RUNTIMES[kind], "method": number, "bytes": size}
+            _write(folder, trial, kind, number, settings, min(trained.max_length, longest_same(config)))
+            if len(trials) == 1:  # tokenizer and template stand in all of them alike
+                known = known.with_file(trial / ENGINES[kind])
+            read = known.with_folder(trial)
             try:
                 faster = open_engine(trial, prefer=kind)
             except (FolderError, ResourceError) as error:
                 report.note(f"{folder.name}, {RUNTIMES[kind]} in {number}: does not run: {error}")
                 continue
             certificate = certify_decoder(
-                prompts,
-                Served(trained),
-                Served(faster),
+                reference,
+                TimedEngine(trained),
+                ServedEngine(cast(Decoder, faster)),
                 sizes=size_of(trial),
                 settings=settings,
-                source=source,
+                read=read.figures,
+                faults=read.faults,
                 threads=cores(),
                 report=report,
             )
@@ -123,10 +137,13 @@ def compress_decoder(
             speeds = [certificate.figure(name).value for name in ("speed in batches", "speed of one text")]
             speed = speeds[0] * speeds[1]
             found.append((speed if certificate.passed else -1.0 / speed, trial, certificate))
+            engine = f"{folder.name}, {RUNTIMES[kind]} in {number}"
             report.note(
-                f"{folder.name}, {RUNTIMES[kind]} in {number}: {'passed' if certificate.passed else 'refused'}, "
+                f"{engine}: {'passed' if certificate.passed else 'refused'}, "
                 f"{speeds[0]:.2f} times as fast together, {speeds[1]:.2f} alone"
             )
+            for one in (certificate_figures(certificate), *read.notes):
+                report.note(message("certificate.of", engine=engine, text=one))
         if not found:
             raise SettingError(
                 message("make.faster_engine_runs", name=folder.name),
@@ -143,6 +160,73 @@ def compress_decoder(
             shutil.rmtree(trial, ignore_errors=True)
         forget_gone()
     return certificate
+
+
+def _write(folder: Path, trial: Path, kind: Kind, number: Number, settings: CompressSettings, longest: int) -> None:
+    """Write a copy of a model folder with an engine's file."""
+    sources = [source_of(folder)]
+    with new_folder(trial, kind="model", settings=settings.model_dump(mode="json"), sources=sources) as made:
+        copy_files(folder, made.path)
+        size = write_gguf(folder, made.path / ENGINES[kind], number)
+        made.facts.update(read_manifest(folder).facts)
+        made.facts["max_length"] = longest
+        made.facts["engine"] = {"format": "GGUF", "runtime": RUNTIMES[kind], "method": number, "bytes": size}
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What is known of a model beside its next tokens: what it reads, and whether it is what was trained."""
+
+    trained: Reading
+    figures: tuple[Figure, ...] = ()
+    faults: tuple[Message, ...] = ()
+    """Reasons to refuse."""
+    notes: tuple[Message, ...] = ()
+    """What a person should know of it."""
+
+    def with_file(self, file: Path) -> _Known:
+        """Return it with what llama.cpp reads of conversations by what stands in a file, as any other program would."""
+        with file_reader(file, cores()) as reader:
+            share, differing = read_alike(self.trained, reader, []) if reader else (None, [])
+        told = [replace(share, name=message("figures.by_the_file", measure=term(share.name)))] if share else []
+        notes = [message("certificate.file_reads_otherwise", kind=term(kind), reason=why) for kind, why in differing]
+        return replace(self, figures=(*told, *self.figures), notes=(*self.notes, *notes))
+
+    def with_folder(self, folder: Path) -> _Known:
+        """Return it with what the folder of an engine reads of conversations."""
+        share, differing = read_alike(self.trained, Reading.of(folder), [])
+        faults = [message("certificate.reads_otherwise", kind=term(kind), reason=why) for kind, why in differing]
+        figures = (*([share] if share else []), *self.figures)
+        return replace(self, figures=figures, faults=(*self.faults, *faults))
+
+
+def _as_trained(
+    folder: Path, task: Task, held_out: Sequence[Row], settings: CompressSettings, source: str, report: Report
+) -> tuple[Reference, _Known]:
+    """Return what the model says in torch and float32, where it stood when it was trained."""
+    engine = TorchEngine(folder, read_manifest(folder), task, threads=cores(), number="float32")
+    try:
+        trained = Trained(engine)
+        texts = [task.features(engine.tokenizer, row, engine.max_length) for row in held_out]
+        places = places_of(texts, settings, engine.max_length - WRITTEN)
+        with report.bar("trained", total=len(places), unit="prompts") as bar:
+            reference = Reference(trained, places, source, bar.advance)
+        known = _Known(Reading.of(folder), *_merged(trained, folder, settings.seed))
+    finally:
+        engine.close()
+    return reference, known
+
+
+def _merged(trained: Trained, folder: Path, seed: int) -> tuple[tuple[Figure, ...], tuple[Message, ...]]:
+    """Return what merged weights say beside base and adapter apart, and why they are refused."""
+    apart = read_apart(folder / "adapter")
+    if apart is None:
+        return (), ()
+    figures = trained.beside_apart(apart, seed)
+    divergence = figures[-1].value
+    if divergence <= max(MERGED, MERGED_SHARE * apart.effect):
+        return tuple(figures), ()
+    return tuple(figures), (message("certificate.merged_otherwise", divergence=divergence, effect=apart.effect),)
 
 
 def _genai_reads(config: Mapping[str, Any], number: Number) -> bool:

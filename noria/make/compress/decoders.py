@@ -1,29 +1,37 @@
-"""The certificate of a causal model's faster engine: the same next tokens as the trained one within a bound, and faster.
+"""The certificate of a causal model's faster engine: what is served is what was trained, and faster.
 
-Both go on from the same held-out prompts, then write in turns. The rule, fixed beforehand:
+Both read the same conversations, go on from the same held-out prompts, then write in turns. The rule, fixed beforehand:
 
-    agreement >= bound, and the lower end of the speed ratio is above 1, for one completion alone and for several together.
+    conversations become the same ids, agreement >= bound, divergence <= bound, and the lower end of the speed ratio is above 1,
+    for one completion alone and for several together.
 
-Agreement is the share of prompts after which both find the same token likeliest.
+Prompts end before a token that was learned: of a chat one of the assistant's turns. Agreement and divergence of the token that
+follows are those of `noria.make.compress.following`; the loss is what the true token costs, nats, beside what it costs the
+trained model. Of an adapter that was merged it is measured what the merged weights say beside base and adapter apart, as they
+were at the end of training (`noria.make.training.objectives.apart`).
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
 from noria.core.errors import InputError
-from noria.core.figure import Figure, proportion
-from noria.core.messages import message, term
+from noria.core.figure import Figure
+from noria.core.messages import Message, message, term
 from noria.core.progress import Report
+from noria.tasks.task import IGNORED, Features
 
-from .certify import Certificate, Clock, machine, ratio
+from . import following
+from .certify import Certificate, Clock, machine, ratio, ratio_of_sums
 from .settings import CompressSettings
 
-BOUND = 0.97
+BOUND, DIVERGENCE = 0.97, 0.05
+"""The least agreement and the most divergence, nats."""
 PROMPTS = 300
 """Prompts that are gone on from, drawn from the held-out texts."""
 LEAST = 4
@@ -32,38 +40,122 @@ WRITTEN, TOGETHER = 32, 8
 """Tokens that are written in every timed round, and completions that share the model in one."""
 
 
-class Decoder(Protocol):
-    """A causal model as it is compared."""
+class Trained(Protocol):
+    """A causal model as it was trained."""
 
-    def likeliest(self, prompt: Sequence[int]) -> int:
-        """Return the likeliest token after a prompt."""
+    def probabilities(self, ids: Sequence[int]) -> np.ndarray:
+        """Return the probabilities [vocabulary] of the token after a prompt."""
+
+
+class Timed(Protocol):
+    """A causal model as it is timed."""
 
     def write(self, prompts: Sequence[Sequence[int]], tokens: int) -> None:
         """Write so many tokens after each prompt, all of them together."""
 
 
-def prompts_of(texts: Sequence[Sequence[int]], settings: CompressSettings, most: int) -> list[list[int]]:
-    """Return the beginnings of texts, cut at places drawn at random, the same for the same seed; at most `most` tokens long.
+class Decoder(Timed, Protocol):
+    """A causal model as it is compared."""
+
+    def following(self, ids: Sequence[int], expected: int) -> Mapping[int, float]:
+        """Return log probabilities of the token after a prompt: of the likeliest, and of `expected` where it can be told."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A place in a held-out text: what stands before it, and the token that stands there."""
+
+    prompt: list[int]
+    expected: int
+
+
+def places_of(texts: Sequence[Features], settings: CompressSettings, most: int) -> list[Place]:
+    """Return places drawn at random, the same for the same seed: before tokens that were learned, at most `most` tokens in.
 
     Raises:
         InputError: no text is long enough.
     """
     random = np.random.default_rng(settings.seed)
-    long = [list(ids) for ids in texts if len(ids) > LEAST]
-    if not long:
+    found = []
+    for one in texts:
+        learned = one.meta.get("target_ids", one.ids)
+        places = [n for n in range(LEAST, min(len(one.ids), most + 1)) if learned[n] != IGNORED]
+        if places:
+            found.append((one.ids, places))
+    if not found:
         raise InputError(message("make.held_out"), allowed=message("make.more_tokens", least=LEAST))
-    picks = random.integers(0, len(long), PROMPTS)
-    return [long[pick][: int(random.integers(LEAST, min(len(long[pick]), most)))] for pick in picks]
+    drawn = []
+    for pick in random.integers(0, len(found), PROMPTS):
+        ids, places = found[pick]
+        place = places[int(random.integers(len(places)))]
+        drawn.append(Place(list(ids[:place]), int(ids[place])))
+    return drawn
+
+
+class Reference:
+    """What a trained model says at places, asked once for all candidates.
+
+    Args:
+        trained: the model.
+        places: in held-out texts.
+        source: name of the texts, for the figures.
+        advance: is told of every place.
+    """
+
+    def __init__(
+        self,
+        trained: Trained,
+        places: Sequence[Place],
+        source: str,
+        advance: Callable[[float], None] = lambda one: None,
+    ) -> None:
+        self.places, self.source = places, source
+        self._said: list[np.ndarray] = []
+        self._near: list[bool] = []
+        for place in places:
+            found = trained.probabilities(place.prompt)
+            self._near.append(following.is_near_tie(found))
+            self._said.append(found.astype(np.float32))
+            advance(1)
+
+    def figures(self, candidate: Decoder, seed: int, advance: Callable[[float], None]) -> list[Figure]:
+        """Return agreement, that without near ties, divergence, and the loss with what it is above the trained model's."""
+        same, apart, losses = [], [], []
+        for place, said in zip(self.places, self._said, strict=True):
+            told = candidate.following(place.prompt, place.expected)
+            tokens = [one for one in told if one < len(said)]
+            same.append(max(told, key=lambda one: told[one]) == int(said.argmax()))
+            apart.append(following.divergence(said[tokens], [told[one] for one in tokens]))
+            if place.expected in told:
+                losses.append((-told[place.expected], -float(np.log(max(float(said[place.expected]), 1e-30)))))
+            advance(1)
+        figures = following.compared(same, self._near, apart, name="agreement", source=self.source, seed=seed)
+        return figures + (_losses(np.array(losses), self.source, seed) if losses else [])
+
+
+def _losses(losses: np.ndarray, source: str, seed: int) -> list[Figure]:
+    """Return the loss of the served model beside the trained one's, and their paired difference, for losses [places, 2], nats."""
+    n, figures = len(losses), []
+    baseline = float(losses[:, 1].mean())
+    for name, values, beside in (
+        ("loss", losses[:, 0], baseline),
+        (message("figures.above_trained", measure=term("loss")), losses[:, 0] - losses[:, 1], None),
+    ):
+        value, low, high = ratio_of_sums(values, np.ones(n), seed)
+        note = "paired bootstrap over texts" if beside is None else "beside the trained model"
+        figures.append(Figure(name, value, n, low, high, unit="nats/token", source=source, baseline=beside, note=note))
+    return figures
 
 
 def certify_decoder(
-    prompts: Sequence[Sequence[int]],
-    reference: Decoder,
+    reference: Reference,
+    trained: Timed,
     candidate: Decoder,
     *,
     sizes: tuple[int, int],
     settings: CompressSettings,
-    source: str = "held-out texts",
+    read: Sequence[Figure] = (),
+    faults: Sequence[str] = (),
     threads: int | None = None,
     report: Report | None = None,
     clock: Clock = time.perf_counter,
@@ -71,41 +163,63 @@ def certify_decoder(
     """Compare a causal model's faster engine with the trained model.
 
     Args:
-        prompts: token ids to go on from.
-        reference: the trained model.
+        reference: what the trained model says at places in held-out texts.
+        trained: the trained model as it serves, to be timed.
         candidate: the faster one.
         sizes: bytes of the trained weights and of the engine's.
         settings: bounds, rounds of timing.
-        source: name of the texts, for the figures.
+        read: what is known of conversations and of a merge.
+        faults: what of these is reason to refuse.
         threads: that both run on, for the record.
         report: where progress goes.
         clock: seconds, from wherever.
     """
+    prompts = [place.prompt for place in reference.places]
     with (report or Report()).bar("certify", total=len(prompts) + 2 * settings.rounds, unit="prompts") as bar:
-        same = 0
-        for prompt in prompts:
-            same += reference.likeliest(prompt) == candidate.likeliest(prompt)
-            bar.advance()
-        figure = proportion("agreement", same, len(prompts), source=source)
-        speeds = [_speed(prompts, reference, candidate, count, settings, clock, bar.advance) for count in (TOGETHER, 1)]
+        measured = reference.figures(candidate, settings.seed, bar.advance)
+        speeds = [_speed(prompts, trained, candidate, count, settings, clock, bar.advance) for count in (TOGETHER, 1)]
     size = Figure("size", sizes[1], 1, unit="bytes", baseline=sizes[0], source="files of the weights")
     bound = BOUND if settings.agreement is None else settings.agreement
-    reasons: list[str] = (
-        [message("certificate.disagrees", agreement=figure.value, bound=bound)] if figure.value < bound else []
-    )
+    reasons: list[str] = list(faults)
+    agreement, _, apart = measured[:3]
+    if agreement.value < bound:
+        reasons.append(message("certificate.disagrees", agreement=agreement.value, bound=bound))
+    if apart.value > settings.divergence:
+        reasons.append(message("certificate.diverges", divergence=apart.value, bound=settings.divergence))
     reasons += [
         message("certificate.no_faster", measure=term(one.name), value=one.value, low=one.low)
         for one in speeds
         if one.low is not None and one.low <= 1
     ]
-    rule = message("certificate.rule_decoder", bound=bound)
-    return Certificate(not reasons, rule, tuple(reasons), (figure, *speeds, size), machine(threads))
+    rule = message("certificate.rule_decoder", bound=bound, divergence=settings.divergence)
+    figures = (*measured, *read, *speeds, size)
+    return Certificate(not reasons, rule, tuple(reasons), figures, machine(threads))
+
+
+def certificate_figures(certificate: Certificate) -> Message:
+    """Return what a decoder's certificate measured of its answers, on one line."""
+    found = {figure.name: figure for figure in certificate.figures}
+    agreement, clear, apart = (
+        found[name] for name in ("agreement", "agreement without near ties", "next-token divergence")
+    )
+    loss = found.get("loss")
+    values = {
+        "agreement": agreement.value,
+        "low": agreement.low,
+        "high": agreement.high,
+        "n": agreement.n,
+        "clear": clear.value,
+        "divergence": apart.value,
+    }
+    if loss is None:
+        return message("certificate.measured", **values)
+    return message("certificate.measured_loss", **values, loss=loss.value, trained=loss.baseline)
 
 
 def _speed(
     prompts: Sequence[Sequence[int]],
-    reference: Decoder,
-    candidate: Decoder,
+    trained: Timed,
+    candidate: Timed,
     count: int,
     settings: CompressSettings,
     clock: Clock,
@@ -113,7 +227,7 @@ def _speed(
 ) -> Figure:
     """Return how many times faster the candidate writes so many completions together, the two in turns."""
     random = np.random.default_rng(settings.seed)
-    pair = {"reference": reference, "candidate": candidate}
+    pair = {"reference": trained, "candidate": candidate}
 
     def seconds(which: str, chosen: Sequence[Sequence[int]]) -> float:
         start = clock()

@@ -1,7 +1,14 @@
 """Any endpoint that speaks OpenAI's API, as far as it lets be seen what its model reads and how likely it finds what follows.
 
-Ours, vLLM's, llama.cpp's, Ollama's and LM Studio's differ in what they show: ids by /tokenize, the rendered text by
-/apply-template, counts in `usage`, chances in `logprobs`. What one refuses is asked no more.
+They differ in what they show of a conversation and of the next token:
+
+    Noria's     ids by /v1/tokenize; the likeliest tokens with their bytes; prompts as ids
+    vLLM's      ids by `return_token_ids` or /tokenize; the likeliest tokens by number; prompts as ids
+    llama.cpp's the text by /apply-template, its ids by /tokenize; the likeliest tokens by number; prompts as ids
+    Ollama's    the text by `_debug_render_only`; of chats the likeliest tokens with their bytes, of prompts none
+    others'     how many tokens were read, in `usage`
+
+What one refuses is asked no more.
 """
 
 from __future__ import annotations
@@ -19,7 +26,12 @@ from noria.core.messages import message
 Json = dict[str, Any]
 TOP = 20
 """Likeliest tokens that are asked for; OpenAI's API gives no more."""
-_FEWER = (TOP, 5, 1)
+_FEWER: tuple[tuple[int, Json], ...] = ((TOP, {"return_tokens_as_token_ids": True}), (TOP, {}), (5, {}), (1, {}))
+"""How many are asked for where more are refused, and in which form: vLLM tells numbers where it is asked to."""
+_NUMBER = "token_id:"
+"""What vLLM puts before the number of a token."""
+LogProbs = Mapping[int | bytes, float]
+"""Tokens, by number where that is told, else by their bytes -> natural logarithms of their probabilities."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +51,14 @@ class NextToken:
     """Empty where nothing is shown of it: a part of a character, where only texts are told, or an end."""
     ended: bool
     """The text ended there."""
-    logprobs: Mapping[bytes, float]
+    logprobs: LogProbs
+    number: int | None = None
+    """Where it is told."""
+
+    @property
+    def key(self) -> int | bytes:
+        """Return what stands for it in `logprobs`."""
+        return self.token if self.number is None else self.number
 
 
 class Endpoint:
@@ -72,27 +91,37 @@ class Endpoint:
     def rendered(self, messages: Sequence[Json], tools: Sequence[Json] | None = None) -> Rendered:
         """Return what the model reads of a conversation."""
         body: Json = {"messages": list(messages), **({"tools": list(tools)} if tools else {})}
-        count = self._count("chat/completions", body)
+        read = self._read("chat/completions", body)
+        if read.ids is not None:
+            return read
         told = self._first(
             ("tokenize", {**body, "add_generation_prompt": True}),
             ("../tokenize", {**body, "add_generation_prompt": True}),
         )
-        if told and isinstance(told.get("tokens"), list) and told["tokens"]:
-            return Rendered(count, tuple(told["tokens"]), None)
+        if ids := _ids(told, "tokens"):
+            return Rendered(read.count, ids)
         text = (self._first(("../apply-template", body)) or {}).get("prompt")
         if not isinstance(text, str):
-            return Rendered(count)
-        read = self._first(("../tokenize", {"content": text, "add_special": True, "parse_special": True}))
-        ids = tuple(read["tokens"]) if read and isinstance(read.get("tokens"), list) else None
-        return Rendered(count, ids if count is None or (ids and len(ids) == count) else None, text)
+            drawn = self._first(("chat/completions", {**body, "max_tokens": 1, "_debug_render_only": True})) or {}
+            text = (drawn.get("_debug_info") or {}).get("rendered_template")
+            return Rendered(read.count, None, text if isinstance(text, str) else None)
+        ids = _ids(
+            self._first(("../tokenize", {"content": text, "add_special": True, "parse_special": True})), "tokens"
+        )
+        return Rendered(read.count, ids if read.count is None or (ids and len(ids) == read.count) else None, text)
 
-    def count(self, text: str) -> int | None:
-        """Return how many tokens a bare prompt is read as."""
-        return self._count("completions", {"prompt": text})
+    def read(self, text: str) -> Rendered:
+        """Return what a bare prompt is read as."""
+        read = self._read("completions", {"prompt": text})
+        if read.ids is not None:
+            return read
+        told = self._first(("../tokenize", {"content": text, "prompt": text, "add_special": True}))
+        ids = _ids(told, "tokens")
+        return Rendered(read.count, ids if read.count is None or (ids and len(ids) == read.count) else None)
 
     def takes_ids(self, ids: Sequence[int]) -> bool:
         """Return whether a prompt may be given as ids, and counts as so many tokens."""
-        return self._count("completions", {"prompt": list(ids)}) == len(ids)
+        return self._read("completions", {"prompt": list(ids)}).count == len(ids)
 
     def next_token(
         self, prompt: Json, *, temperature: float = 0.0, seed: int = 0, logprobs: bool = True
@@ -100,19 +129,24 @@ class Endpoint:
         """Return the token that follows a prompt, {"prompt": ids or text} or {"messages"}; None where it is refused."""
         chat = "messages" in prompt
         body: Json = {**prompt, "temperature": temperature, "top_p": 1, "seed": seed, "max_tokens": 1}
+        path = "chat/completions" if chat else "completions"
         while logprobs and self._top:
-            asked = {"logprobs": True, "top_logprobs": self._top[0]} if chat else {"logprobs": min(self._top[0], 20)}
-            if found := self._post("chat/completions" if chat else "completions", {**body, **asked}, once=False):
-                return _read(found["choices"][0], chat)
+            most, form = self._top[0]
+            asked = {"logprobs": True, "top_logprobs": most} if chat else {"logprobs": most}
+            if found := self._post(path, {**body, **asked, **form}, once=False):
+                return _followed(found["choices"][0], chat)
             del self._top[0]
-        if found := self._post("chat/completions" if chat else "completions", body):
-            return _read(found["choices"][0], chat)
+        if found := self._post(path, body):
+            return _followed(found["choices"][0], chat)
         return None
 
-    def _count(self, path: str, body: Json) -> int | None:
-        usage = (self._post(path, {**body, "max_tokens": 1, "temperature": 0}) or {}).get("usage") or {}
-        count = usage.get("prompt_tokens")
-        return count if isinstance(count, int) and count > 0 else None
+    def _read(self, path: str, body: Json) -> Rendered:
+        """Return how many tokens a prompt is read as, and which, where an answer tells it."""
+        body = {**body, "max_tokens": 1, "temperature": 0}
+        told = self._post(path, {**body, "return_token_ids": True}) or self._post(path, body) or {}
+        count = (told.get("usage") or {}).get("prompt_tokens")
+        ids = _ids(told, "prompt_token_ids") or _ids((told.get("choices") or [None])[0], "prompt_token_ids")
+        return Rendered(count if isinstance(count, int) and count > 0 else None, ids)
 
     def _first(self, *asked: tuple[str, Json]) -> Json | None:
         return next((told for path, body in asked if (told := self._post(path, body))), None)
@@ -152,7 +186,13 @@ class Endpoint:
         return told if isinstance(told, dict) else None
 
 
-def _read(choice: Json, chat: bool) -> NextToken:
+def _ids(answer: Json | None, name: str) -> tuple[int, ...] | None:
+    """Return a list of ids in an answer; None where there is none."""
+    found = (answer or {}).get(name)
+    return tuple(found) if isinstance(found, list) and found and all(isinstance(one, int) for one in found) else None
+
+
+def _followed(choice: Json, chat: bool) -> NextToken:
     """Return the first token of a choice, in any of the forms that servers tell it."""
     text = str((choice.get("message") or {}).get("content") or "") if chat else str(choice.get("text") or "")
     told = choice.get("logprobs") or {}
@@ -161,17 +201,35 @@ def _read(choice: Json, chat: bool) -> NextToken:
     if content and isinstance(content[0], dict):  # OpenAI's chats, and llama.cpp's completions
         first = content[0]
         tops = [*first.get("top_logprobs", ()), first]
-        found = {_bytes(one): float(one["logprob"]) for one in reversed(tops) if one.get("logprob") is not None}
-        return NextToken(_bytes(first), ended, found)
+        found = {_key(one): float(one["logprob"]) for one in reversed(tops) if one.get("logprob") is not None}
+        number = _key(first)
+        return NextToken(_bytes(first), ended, found, number if isinstance(number, int) else None)
     if content:  # OpenAI's completions, where parts of characters cannot be told apart
         top: Json = (told.get("top_logprobs") or [None])[0] or {}
         drawn = told.get("token_logprobs") or [None]
         named = {str(token): float(value) for token, value in top.items()}
         if drawn[0] is not None:
             named.setdefault(str(content[0]), float(drawn[0]))
-        found = {shown: value for token, value in named.items() if (shown := _shown(token))}
-        return NextToken(_shown(str(content[0])), ended, found)
+        found = {shown: value for token, value in named.items() if (shown := _named(token)) != b""}
+        which = _named(str(content[0]))
+        if isinstance(which, int):
+            return NextToken(_shown(text), ended, found, which)
+        return NextToken(which, ended, found)
     return NextToken(_shown(text), ended, {})
+
+
+def _named(token: str) -> int | bytes:
+    """Return a token by its number where it is named so, else its bytes."""
+    number = token.removeprefix(_NUMBER)
+    return int(number) if token.startswith(_NUMBER) and number.isdecimal() else _shown(token)
+
+
+def _key(one: Json) -> int | bytes:
+    number = one.get("id")
+    named = _named(str(one.get("token") or ""))
+    if isinstance(number, int):
+        return number
+    return named if isinstance(named, int) else _bytes(one)
 
 
 def _shown(text: str) -> bytes:

@@ -13,7 +13,7 @@ import json
 import os
 import shutil
 import warnings
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,7 @@ import torch
 from tokenizers import Tokenizer
 
 from noria.core.errors import InputError, SettingError
+from noria.core.figure import Figure, number
 from noria.core.folder import MANIFEST, new_folder, read_manifest, source_of
 from noria.core.messages import message
 from noria.core.packages import forbid_telemetry
@@ -230,9 +231,33 @@ def seal(trial: str | Path, target: str | Path, certificate: dict[str, Any]) -> 
         (out.path / CERTIFICATE).write_text(
             json.dumps(certificate, ensure_ascii=False, indent=1) + "\n", encoding="utf-8"
         )
+        if (card := out.path / "README.md").is_file():
+            text = card.read_text(encoding="utf-8")
+            card.unlink()  # it may be a link to the trained model's own
+            card.write_text(f"{text.rstrip()}\n\n{_section(certificate)}", encoding="utf-8")
         kept = manifest.facts if certificate["passed"] else {k: v for k, v in manifest.facts.items() if k != "engine"}
         out.facts.update(kept, certified=certificate["passed"])
     return Path(target)
+
+
+def _section(certificate: Mapping[str, Any]) -> str:
+    """Return what a certificate says as a section of a card in Markdown."""
+    figures = [Figure(**one) for one in certificate.get("figures", ())]
+    lines = [
+        "## Certificate",
+        "",
+        "Passed." if certificate["passed"] else f"Refused: {'; '.join(map(str, certificate.get('reasons', ())))}.",
+        f"The rule: {certificate.get('rule', 'none')}.",
+        "",
+        "| measure | value | interval | n | trained | source |",
+        "|---|---|---|---|---|---|",
+    ]
+    for one in figures:
+        ends = "" if one.low is None or one.high is None else f"{number(one.low)} to {number(one.high)}"
+        beside = "" if one.baseline is None else number(one.baseline)
+        value = f"{number(one.value)} {one.unit}".rstrip()
+        lines.append(f"| {one.name} | {value} | {ends} | {one.n:,} | {beside} | {one.source} |")
+    return "\n".join([*lines, ""])
 
 
 class _Logits(torch.nn.Module):

@@ -153,9 +153,11 @@ def certificate_text(certificate: Certificate) -> str:
     same, size = certificate.figure("agreement"), certificate.figure("size")
     batched, alone = certificate.figure("speed in batches"), certificate.figure("speed of one text")
     measured = [figure for figure in certificate.figures if figure.note == "beside the trained model"][:1]
+    apart = [figure for figure in certificate.figures if figure.name == "next-token divergence"]
     parts = [
         "certified" if certificate.passed else "refused (" + "; ".join(certificate.reasons) + ")",
         f"agreement {same.value:.4f} [{same.low:.4f}, {same.high:.4f}] n={same.n:,}",
+        *(f"divergence {figure.value:.4f} nats" for figure in apart),
         *(f"{figure.name} {figure.value:.4f} (trained {figure.baseline:.4f})" for figure in measured),
         f"{batched.value:.1f}x [{batched.low:.1f}, {batched.high:.1f}] faster in batches, "
         f"{alone.value:.1f}x [{alone.low:.1f}, {alone.high:.1f}] for one text",

@@ -21,7 +21,9 @@ class CompressSettings(Settings):
     smoothing: Annotated[float, Field(ge=0, le=1)] = 0.95
     """Share of the activations' outliers that is moved into the weights (Xiao et al. 2023, SmoothQuant, alpha)."""
     agreement: Annotated[float, Field(ge=0, le=1)] | None = None
-    """Least agreement with the trained model; by default 0.97 of labels, 0.93 of spans, a cosine of 0.97."""
+    """Least agreement with the trained model; by default 0.97 of labels or next tokens, 0.93 of spans, a cosine of 0.97."""
+    divergence: Annotated[float, Field(gt=0, le=100)] = 0.05
+    """Of a decoder: most divergence of the next token from the trained model, nats."""
     loss: Annotated[float, Field(ge=0, le=1)] = 0.02
     """Most that the first measure may fall, by the lower end of its paired interval."""
     rounds: Annotated[int, Field(ge=6, le=1_000)] = 9

@@ -80,7 +80,7 @@ def _tensors(module: PreTrainedModel) -> dict[str, tuple[torch.Size, Pieces]]:
 
 
 def _unpacked(linear: PackedLinear) -> Iterator[torch.Tensor]:
-    yield linear.packed.unpacked(torch.float32)
+    yield linear.weight.float()  # with the rounding that it was trained with
 
 
 def _rows(tensor: torch.Tensor) -> Iterator[torch.Tensor]:

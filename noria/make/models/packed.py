@@ -82,7 +82,7 @@ class PackedLinear(AdaptedLinear):
 
     def rounded(self, dtype: torch.dtype) -> torch.Tensor:
         """Return the weights in a number type, made anew: to keep them would be to hold them unpacked."""
-        return self.packed.unpacked(dtype)
+        return self.weight.to(dtype)
 
 
 def pack(linear: AdaptedLinear, bits: Bits) -> None:
@@ -96,8 +96,8 @@ def pack(linear: AdaptedLinear, bits: Bits) -> None:
 
 
 def unpack(linear: PackedLinear) -> None:
-    """Give a layer ordinary weights again, those that its codes stand for, in float32."""
-    weight = linear.packed.unpacked(torch.float32).contiguous()
+    """Give a layer ordinary weights again, those that it computed with, in float32."""
+    weight = linear.weight.float().contiguous()
     del linear.packed
     plain = cast(AdaptedLinear, linear)
     plain.__class__ = AdaptedLinear

@@ -26,8 +26,8 @@ EXAMPLES = {
     "phi3": "Phi-3",
 }
 WORDS = {
-    "decoders.md": ("its own passes", "transformers' passes", "next tokens, speed"),
-    "decoders.zh-CN.md": ("自写的计算", "transformers 的计算", "下一个词元、速度"),
+    "decoders.md": ("its own passes", "transformers' passes", "conversations, next tokens, loss, speed"),
+    "decoders.zh-CN.md": ("自写的计算", "transformers 的计算", "对话、下一个词元、损失、速度"),
 }
 
 

@@ -145,6 +145,22 @@ def test_a_base_in_bf16_rests_as_it_is_and_is_merged_in_float32(base: Path, tmp_
     assert torch.equal(first[kept], last[kept])
     change = last[name] - first[name]
     assert torch.linalg.matrix_rank(change, rtol=1e-3) <= 4
+    _merged_as_trained(out)
+
+
+def _merged_as_trained(folder: Path) -> None:
+    """The merged weights say what base and adapter said at the end of training, to the rounding of float32."""
+    from noria.infer.torch import TorchEngine
+    from noria.make.compress.trained import Trained
+    from noria.make.training.objectives.apart import read_apart
+    from noria.tasks.companion import open_task
+
+    apart, manifest = read_apart(folder / "adapter"), read_manifest(folder)
+    assert apart is not None
+    engine = TorchEngine(folder, manifest, open_task(folder, manifest), threads=1, number="float32")
+    agreement, divergence = Trained(engine).beside_apart(apart, seed=0)
+    assert agreement.value == 1
+    assert divergence.value < 1e-8 < apart.effect
 
 
 def test_settings_of_generation_that_contradict_themselves_do_not_end_a_run(base: Path, tmp_path: Path) -> None:
@@ -199,6 +215,7 @@ def test_a_base_in_codes_is_trained_on_and_merged_as_it_is(
     assert read_manifest(out).facts["parameters"] > sum(one.numel() for one in first.parameters())
     name = "model.layers.0.mlp.up_proj.weight"
     before, after = first.state_dict()[name], last.state_dict()[name]
+    _merged_as_trained(out)
     # What the codes changed and what was learned, together.
     values = torch.linalg.svdvals(after - before)
     assert float(values[4:].norm() / before.norm()) < most

@@ -12,7 +12,7 @@ from noria.core.folder import MANIFEST, OpenFolder, Source, lineage_of, read_man
 from noria.make.evaluate.card import Assessment, card
 from noria.make.evaluate.curves import curves_svg
 from noria.make.kernels import decoder
-from noria.make.models.adapt import adapters, base_state, mergeable
+from noria.make.models.adapt import adapters, base_state, merge, mergeable
 from noria.make.models.feedforward import FeedForward
 from noria.make.models.load import quiet_transformers
 from noria.make.models.merged import write_merged
@@ -20,6 +20,7 @@ from noria.make.models.packed import packed_numbers
 from noria.make.models.saved import write_adapter
 from noria.make.tokens.tokenizer import copy_tokenizer
 from noria.make.training.loop.result import TrainResult
+from noria.make.training.objectives.apart import write_apart
 from noria.tasks.pooling import write_sentence_folder
 from noria.tasks.tokenizer import write_tokenizer
 
@@ -35,13 +36,18 @@ def write_model(
     An adapter is written beside the model. Where it can be merged, the model is whole without it; where not, the model is
     the base with its new head, and `load` puts the adapter back. A model of vectors is one of sentence-transformers too.
     """
-    if adapters(module) and mergeable(module) and decoder.decoder_of(module) is not None:
+    whole = cast("PreTrainedModel", module)
+    if adapters(module):
+        # Before it is merged, for what was trained is to be held against what is served.
         folder.facts["adapter"] = write_adapter(module, folder.path, merging=False)
-        write_merged(cast("PreTrainedModel", module), folder.path)
+        if mergeable(module) and tokenizer is not None and type(module).__name__.endswith("ForCausalLM"):
+            write_apart(whole, tokenizer, folder.path / "adapter")
+    if adapters(module) and mergeable(module) and decoder.decoder_of(module) is not None:
+        write_merged(whole, folder.path)
         _write_rest(folder, module, tokenizer, base)
         return
-    if adapters(module):
-        folder.facts["adapter"] = write_adapter(module, folder.path)
+    if adapters(module) and mergeable(module):
+        merge(module)
     with quiet_transformers():
         if isinstance(module, FeedForward):
             module.save_pretrained(folder.path)
