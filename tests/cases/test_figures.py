@@ -477,6 +477,7 @@ def test_what_is_served_says_what_must_be_known(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("pairs", ["p2.jsonl"], indirect=True)
 def test_a_refused_model_lies_under_no_name_that_claims_success(pairs: tuple[Path, Path], tmp_path: Path):
     """(no file) Refused, the name that was asked for stays empty; a neutral one holds the trained model and says so."""
     model, file = pairs
