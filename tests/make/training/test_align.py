@@ -24,6 +24,7 @@ from noria.make.training.align.json_schema import holds, unknown_keywords
 from noria.make.training.align.objectives import preference
 from noria.make.training.align.recipe import align
 from noria.make.training.align.rewards import reward_for
+from noria.make.training.align.rows import LEAST_ASIDE, held_out
 from noria.make.training.align.settings import AlignSettings
 from noria.make.training.loop import loop
 from noria.tasks.preferences import Pairs, Questions, Thumbs
@@ -343,6 +344,18 @@ def test_what_cannot_be_aligned_is_told_in_one_line(base: Path, tmp_path: Path) 
         with pytest.raises(NoriaError) as told:
             _aligned(base, rows, tmp_path, **more)
         assert "\n" not in str(told.value.what)
+
+
+@pytest.mark.parametrize("count", [4, 8, 24, 400])
+def test_of_few_rows_some_judge_and_no_question_stands_on_both_sides(count: int) -> None:
+    rows = [{"messages": [{"role": "user", "content": f"order {number // 2}"}]} for number in range(count)]
+    for seed in range(20):
+        learned, judging = held_out(rows, 0.15, seed=seed, file=Path("rows.jsonl"))
+        assert len(learned) + len(judging) == count
+        assert len(judging) >= min(2 * LEAST_ASIDE, count // 2)
+        asked = [{row["messages"][0]["content"] for row in side} for side in (learned, judging)]
+        assert not asked[0] & asked[1]
+    assert count < 400 or len(judging) == 60
 
 
 def test_advantages_compare_within_a_group() -> None:

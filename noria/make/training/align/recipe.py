@@ -151,6 +151,8 @@ def align(
         after_step=after_step(run.module),
         budget=budget,
     )
+    if not result.best_step:
+        report.note(message("make.align_unchanged", rows=len(valid)))
     judged = _some(valid[:JUDGED] if method == "grpo" else valid, result.plan.judged_rows)
     if len(judged) < len(valid):
         report.note(message("make.judged_fewer", judged=len(judged), rows=len(valid)), judged=len(judged))
@@ -300,5 +302,5 @@ def _facts(base: Path, run: _Run, result: TrainResult, figures: Sequence[Figure]
         "method": run.method,
         "reference": base.name,
         "metrics": [figure.as_record() for figure in figures],
-        "verdict": "aligned",
+        "verdict": "aligned" if result.best_step else "unchanged",
     }

@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import xxhash
+
 from noria.core.errors import InputError, SettingError
 from noria.core.messages import message
 from noria.core.progress import Report
 from noria.make.corpus.collect import thumbs_in
-from noria.make.corpus.dedup import split_of
 from noria.make.training.finetune.rows import MOST_VALID
 from noria.make.training.settings import ReadSettings
 from noria.tasks.preferences import Pairs, Preferences, Questions, Thumbs
@@ -19,6 +20,8 @@ from noria.text.records import read_records
 
 from .settings import AlignSettings
 
+LEAST_ASIDE = 4
+"""Questions whose rows judge at least: an interval over fewer says nothing."""
 KINDS: dict[str, type[Preferences]] = {"dpo": Pairs, "kto": Thumbs, "grpo": Questions}
 """Method -> the rows that it learns from."""
 
@@ -81,9 +84,12 @@ def held_out(rows: Sequence[Row], share: float, *, seed: int, file: Path) -> tup
         InputError: nearly everything was asked alike.
     """
     asked = ["\n".join(turn["content"] for turn in row["messages"]) for row in rows]
-    side = dict(zip(asked, split_of(asked, valid=min(share, MOST_VALID / len(rows)), test=0.0, seed=seed), strict=True))
-    learned = [row for row, one in zip(rows, asked, strict=True) if side[one] == "train"]
-    judging = [row for row, one in zip(rows, asked, strict=True) if side[one] != "train"]
+    # By hashes, so that more rows leave nearly all of the others where they were; of a few rows some judge all the same.
+    order = sorted(set(asked), key=lambda one: xxhash.xxh3_64_intdigest(one.encode(), seed=seed & 0xFFFFFFFF))
+    least = min(LEAST_ASIDE, len(order) // 2)
+    aside = set(order[: max(least, round(min(share, MOST_VALID / len(rows)) * len(order)))])
+    learned = [row for row, one in zip(rows, asked, strict=True) if one not in aside]
+    judging = [row for row, one in zip(rows, asked, strict=True) if one in aside]
     if len(learned) < 2 or len(judging) < 2:
         raise InputError(
             message("make.too_few", file=file),
