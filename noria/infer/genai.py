@@ -65,21 +65,26 @@ class GenAiEngine(Decoder):
         super().__init__(folder, manifest, task, threads=threads)
         if cores() < LEAST_CORES:
             raise ResourceError(message("infer.openvino_genai"), found=cores(), hint=message("infer.use_torch"))
+        self._size = int(read_config(folder)["vocab_size"])
+        self._pipeline = self._opened(TOGETHER, remembers=True)
+        self._telling: Any = None
+
+    def _opened(self, texts: int, *, remembers: bool) -> Any:
+        """Return the library's pipeline for so many texts; one that remembers begins where an earlier text began the same."""
         plan = openvino_genai.SchedulerConfig()
-        plan.max_num_seqs, plan.max_num_batched_tokens = TOGETHER, PREFILL
-        most = max(self.max_length + _PAGE, min(TOGETHER * (self.max_length + _PAGE), MOST))
+        plan.max_num_seqs, plan.max_num_batched_tokens = texts, PREFILL
+        most = max(self.max_length + _PAGE, min(texts * (self.max_length + _PAGE), MOST))
         plan.num_kv_blocks = -(-most // _PAGE)
         # Pages of texts that ended stay until others need them: the next turn of a conversation begins with the same.
-        plan.enable_prefix_caching = True
-        self._size = int(read_config(folder)["vocab_size"])
+        plan.enable_prefix_caching = remembers
         try:
             with _signal_stack_kept():
-                self._pipeline: Any = openvino_genai.ContinuousBatchingPipeline(
+                return openvino_genai.ContinuousBatchingPipeline(
                     str(self.file),
                     _no_tokenizer(),
                     plan,
                     "CPU",
-                    INFERENCE_NUM_THREADS=max(threads, LEAST_CORES),
+                    INFERENCE_NUM_THREADS=max(self.threads, LEAST_CORES),
                     **(_SINGLE if _in_8_bits(self.file) or not bf16_is_native() else {}),
                 )
         except Exception as error:  # whatever the library makes of a bad file
@@ -90,23 +95,24 @@ class GenAiEngine(Decoder):
     def following(self, ids: Sequence[int], expected: int) -> dict[int, float]:
         """Return log probabilities of the token after a prompt: of the likeliest one, and of the one that is expected.
 
-        The library tells those of tokens that it draws, and of those of a prompt that it repeats.
+        The library tells those of tokens that it draws, and of those of a prompt that it repeats: of what it remembers of one it
+        tells nothing, so this is asked of a pipeline that remembers nothing, opened when it is first needed.
 
         Raises:
-            InternalError: it fails.
+            FolderError: it has not the memory. InternalError: it fails.
         """
+        self._telling = self._telling or self._opened(1, remembers=False)
         found: dict[int, float] = {}
         with _signal_stack_kept():
-            for text, echo in ((list(ids), False), ([*ids, expected], True)):
+            for text, place in (([*ids, expected], len(ids)), (list(ids), 0)):
                 asked = _plain_config(1, self._size)
-                asked.logprobs, asked.echo = 1, echo
-                handle = self._pipeline.add_request(next(_numbers), _tensor(text), asked)
+                asked.logprobs, asked.echo = 1, place > 0
+                handle = self._telling.add_request(next(_numbers), _tensor(text), asked)
                 while handle.get_status() == openvino_genai.GenerationStatus.RUNNING:
-                    self._pipeline.step()
+                    self._telling.step()
                 told = next(iter(handle.read().values()), None) if handle.can_read() else None
-                if told is None or len(told.generated_log_probs) <= echo * len(ids):
+                if told is None or len(told.generated_log_probs) <= place:
                     raise InternalError(message("infer.openvino_genai_failed"), found=str(handle.get_status()))
-                place = len(ids) if echo else 0
                 found[int(told.generated_ids[place])] = float(told.generated_log_probs[place])
         return found
 
@@ -118,7 +124,7 @@ class GenAiEngine(Decoder):
     def close(self) -> None:
         """Give the memory back."""
         with _signal_stack_kept():
-            self._pipeline = None
+            self._pipeline = self._telling = None
 
 
 @dataclass
