@@ -293,10 +293,10 @@ def test_a_process_streams_is_left_and_is_replaced(folder: Path, kind: Kind):
         os.kill(worker.process_id or 0, signal.SIGKILL)
         with pytest.raises(Unavailable, match="ended"):
             [piece async for piece in pieces]
-        assert await asyncio.wait_for(_again(whole), 20)
+        assert await asyncio.wait_for(_again(whole), 60)
         await worker.stop()
 
-    asyncio.run(asyncio.wait_for(work(), 60))
+    asyncio.run(asyncio.wait_for(work(), 180))
 
 
 async def _again(whole: Any) -> str:

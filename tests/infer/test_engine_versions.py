@@ -28,7 +28,7 @@ from noria.tasks.complete import Sampling
 
 
 def run(work: Coroutine[object, object, None]) -> None:
-    asyncio.run(asyncio.wait_for(work, 90))
+    asyncio.run(asyncio.wait_for(work, 180))
 
 
 @pytest.fixture(scope="module")
