@@ -54,6 +54,7 @@ def speed(
     seconds: float,
     *,
     skipped: int = 0,
+    use_cpu: bool = True,
     **settings: Any,
 ) -> float:
     """Return tokens of text a second over about `seconds` of training, the first step included.
@@ -65,6 +66,7 @@ def speed(
         collate: rows -> batch.
         seconds: when it stops.
         skipped: first steps that are not counted: what is compiled before they are over is forgotten by a long run.
+        use_cpu: computes on the processor, whatever else there is.
         settings: go to its TrainingArguments.
     """
     import transformers
@@ -92,7 +94,7 @@ def speed(
     with tempfile.TemporaryDirectory(dir=folder) as out:
         arguments = transformers.TrainingArguments(
             out,
-            use_cpu=True,
+            use_cpu=use_cpu,
             report_to=[],
             disable_tqdm=True,
             save_strategy="no",

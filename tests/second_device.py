@@ -58,7 +58,10 @@ class Far(torch.Tensor):
 
 class _Second(TorchDispatchMode):
     def __torch_dispatch__(self, operator: Any, types: Any, given: Any = (), named: Any = None) -> Any:
-        return _computed(operator, given, named or {})
+        named = named or {}
+        if not types and named.get("device") in (None, PROCESSOR):  # of the processor alone
+            return operator(*given, **named)
+        return _computed(operator, given, named)
 
 
 def _computed(operator: Any, given: Any, named: dict[str, Any]) -> Any:

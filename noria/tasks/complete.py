@@ -121,9 +121,10 @@ def draw(
     logits: np.ndarray, sampling: Sampling, random: np.random.Generator, prompt: Sequence[int], generated: Sequence[int]
 ) -> SampledToken:
     """Return the next token for logits [vocabulary] after a prompt and what was said since, with what was asked of it."""
-    scores = np.array(logits, dtype=np.float64)
+    scores = np.asarray(logits)
     if generated and (sampling.presence_penalty or sampling.frequency_penalty):
         tokens, counts = np.unique(np.asarray(generated), return_counts=True)
+        scores = scores.astype(np.float64)
         scores[tokens] -= sampling.presence_penalty + sampling.frequency_penalty * counts
     token = next_token(scores, sampling, random, [*prompt, *generated] if sampling.repetition_penalty != 1.0 else ())
     if sampling.logprobs < 0:
@@ -137,6 +138,8 @@ def draw(
 
 def next_token(logits: np.ndarray, sampling: Sampling, random: np.random.Generator, before: Sequence[int] = ()) -> int:
     """Return the drawn token for logits [vocabulary]; `before` are the tokens already there."""
+    if sampling.temperature < 1e-3 and (sampling.repetition_penalty == 1.0 or not len(before)):
+        return int(np.argmax(logits))  # nothing is copied: of many texts in a step that would take longer than the step
     scores = np.array(logits, dtype=np.float64)
     if sampling.repetition_penalty != 1.0 and len(before):
         seen = np.unique(np.asarray(before))

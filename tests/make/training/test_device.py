@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -137,7 +138,7 @@ def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("name", [name for name in ROWS if name != "numbers"])
 def test_a_model_is_tuned_judged_and_written_there(name: str, bases: dict[str, Path | None], tmp_path: Path):
     kind, facts, row, base, _ = ROWS[name]
-    files = files_of(row, tmp_path, {"train": 40, "valid": 8, "test": 8})
+    files = files_of(row, tmp_path, {"train": 40, "valid": 6, "test": 4})
     settings = FinetuneSettings(steps=2, tokens_per_batch=128, max_length=64, evaluations=1, number_type="fp32")
     told: list[dict[str, Any]] = []
     for place in ("cpu", "auto"):
@@ -161,7 +162,9 @@ def test_a_model_is_tuned_judged_and_written_there(name: str, bases: dict[str, P
 
 @pytest.mark.usefixtures("elsewhere")
 @pytest.mark.parametrize("objective", ["causal", "masked", "spans"])
-def test_a_model_is_pretrained_there(objective: Any, corpus: Path, tmp_path: Path):
+def test_a_model_is_pretrained_there(objective: Any, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    # What it writes at the end is written on the processor.
+    monkeypatch.setattr(pretrain_recipe, "sample", partial(pretrain_recipe.sample, tokens=2))
     settings = PretrainSettings(
         objective=objective,
         vocab_size=800,
@@ -205,7 +208,10 @@ def test_what_is_no_tensor_stays_as_it_is():
 def test_a_model_is_aligned_there(method: str, chat_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(align_recipe, "chosen", lambda given: torch.device("cpu" if given == "cpu" else "meta"))
     monkeypatch.setattr(finetune_prepare, "chosen", align_recipe.chosen)
-    pairs = [{"prompt": f"第 {n} 个 question?", "chosen": "好的 yes", "rejected": "不行 no"} for n in range(12)]
+    pairs = [
+        {"prompt": f"第 {n} 个 question?", "chosen": "好的 yes", "rejected": "不行 no"}
+        for n in range(8 if method == "kto" else 20)
+    ]
     thumbs = [
         {"prompt": row["prompt"], "completion": row[side], "label": side == "chosen"}
         for row in pairs
@@ -215,7 +221,13 @@ def test_a_model_is_aligned_there(method: str, chat_base: Path, tmp_path: Path, 
     file = tmp_path / "rows.jsonl"
     file.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
     settings = AlignSettings(
-        method=method, steps=2, number_type="fp32", max_tokens=4, reward="match" if method == "grpo" else None
+        method=method,
+        steps=2,
+        evaluations=1,
+        number_type="fp32",
+        max_tokens=2,
+        group=2,
+        reward="match" if method == "grpo" else None,
     )
     found = []
     with second_device():
