@@ -615,6 +615,45 @@ def test_what_the_desk_is_asked_about_itself_in_the_demo(embed: Embed) -> None:
         assert ask(desk, text, embed).action != "answer"
 
 
+GERMAN = [
+    ("Wie kann ich einen Artikel zurückgeben?", "Innerhalb von 14 Tagen."),
+    ("Wie lange dauert der Versand?", "Zwei bis drei Tage."),
+    ("Welche Zahlungsarten gibt es?", "Karte und Lastschrift."),
+    ("Wie ändere ich meine Lieferadresse?", "Im Kundenkonto, vor dem Versand."),
+]
+
+
+def test_a_list_of_another_language_is_a_desk_like_any_other(tmp_path: Path, embed: Embed) -> None:
+    faq = read_faq(written(tmp_path, [{"question": question, "answer": text} for question, text in GERMAN]))
+    assert faq.languages == ("de",)
+    desk = desk_of(faq, embed)
+    for question, text in GERMAN:
+        assert ask(desk, question.upper(), embed).text == text
+    for text in (*FAR, "Wie wird das Wetter morgen?", "Wer hat das Spiel gewonnen?"):
+        assert ask(desk, text, embed).action == "handover", text
+    for text, at in (
+        ("Ich möchte etwas zurückschicken", 0),
+        ("Wann kommt mein Paket an?", 1),
+        ("Kann ich mit Karte zahlen?", 2),
+    ):
+        reply = ask(desk, text, embed)
+        assert reply.action in ("answer", "confirm", "handover")
+        if reply.choices:
+            assert faq.entries[at].id in [choice.entry for choice in reply.choices]
+
+
+@pytest.mark.parametrize("name", ["shop", "english"])
+def test_with_a_budget_what_is_known_is_answered_and_little_else_of_a_small_list(
+    tmp_path: Path, embed: Embed, name: str
+) -> None:
+    faq = read_faq(written(tmp_path, [{"question": question, "answer": text} for question, text in SMALL[name]]))
+    desk = asyncio.run(open_desk(faq, embed, wrong=0.01))  # type: ignore[arg-type]
+    assert any(faq.languages[0] in note and "1.0 %" in note.replace("1.0%", "1.0 %") for note in desk.notes)
+    for question, text in SMALL[name]:
+        assert ask(desk, question, embed).text == text
+    assert not [text for text in FAR if ask(desk, text, embed).action == "answer"]
+
+
 # The kind: real questions of other domains
 
 
