@@ -66,7 +66,7 @@ def support(
     outside
         A file of {"text"}: questions that a person must answer, besides the bundled ones.
     wrong
-        An error budget: the share of all questions that may be answered wrongly, such as 0.02. It decides when to answer; without it costs do.
+        An error budget, such as 0.02: the share of questions that may be answered wrongly. It decides when to answer; without it costs do.
     ask
         A question to answer here and now; several are one conversation.
     """
@@ -119,7 +119,7 @@ def judge(
     outside
         A file of {"text"}: questions that a person must answer, besides the bundled ones.
     wrong
-        An error budget: the share of all questions that may be answered wrongly.
+        An error budget: the share of questions that may be answered wrongly.
     json
         Write the figures as JSON lines, for programs.
     """

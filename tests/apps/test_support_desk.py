@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from noria.apps.support.certainty import fit_logistic, reference_texts
+from noria.apps.support.certainty import fit_logit, reference_texts
 from noria.apps.support.conversation import Conversation
 from noria.apps.support.courtesies import question_in
 from noria.apps.support.desk import Desk, form
 from noria.apps.support.faq import Faq, read_faq
 from noria.apps.support.judging import figures_of, judge
-from noria.apps.support.matching import Known, Matcher
+from noria.apps.support.matching import WORDS, Facts, Known, Matcher
 from noria.apps.support.opening import known_texts, open_desk
 from noria.apps.support.replies import Choice, Costs, Reply
 from noria.core.errors import InputError
@@ -69,10 +69,8 @@ def test_bundled_questions_are_whole_and_kept_apart(faq: Faq) -> None:
 def test_a_known_question_is_answered_in_its_language(desk: Desk, question: str, entry: str, language: str) -> None:
     reply = ask(desk, question)
     vector = asyncio.run(by_letters(desk.faq)([question_in(question)]))
-    assert (reply.language, desk.faq.entries[desk.matcher.facts([question_in(question)], vector).best[0]].id) == (
-        language,
-        entry,
-    )
+    match = desk.matches([question_in(question)], vector)[0]
+    assert (reply.language, match.entries[0]) == (language, entry)
     wanted = next(one for one in desk.faq.entries if one.id == entry)
     if reply.action == "answer":
         assert reply.text.endswith(wanted.answer(language))
@@ -163,14 +161,17 @@ def test_figures_of_replies() -> None:
     assert figures["right entry first, en"] == (0.0, 2)
 
 
-def test_logistic_matches_scikit_learn() -> None:
+def test_the_logit_of_two_alternatives_is_scikit_learns_logistic_regression() -> None:
     from sklearn.linear_model import LogisticRegression
 
     random = np.random.default_rng(0)
-    facts = random.normal(size=(200, 3))
-    right = (facts @ [1.0, -2.0, 0.5] + random.normal(size=200) > 0.3).astype(float)
-    peer = LogisticRegression(C=1.0, tol=1e-10, max_iter=1000).fit(facts, right)
-    assert fit_logistic(facts, right) == pytest.approx([*peer.intercept_, *peer.coef_[0]], abs=1e-3)
+    facts = np.column_stack([np.ones(200), random.normal(size=(200, 3))])
+    right = (facts @ [0.3, 1.0, -2.0, 0.5] + random.normal(size=200) > 0.3).astype(int)
+    features = np.stack([facts, np.zeros_like(facts)], axis=1)
+    target = np.column_stack([right, 1 - right]).astype(bool)
+    peer = LogisticRegression(C=0.5, fit_intercept=False, tol=1e-10, max_iter=1000).fit(facts, right)
+    found = fit_logit([(features, np.zeros((200, 2)), target, np.ones(200))], prior=np.zeros(4), shrink=1.0)
+    assert found == pytest.approx(peer.coef_[0], abs=1e-3)
 
 
 def test_leaving_out_in_closed_form_is_leaving_out() -> None:
@@ -180,21 +181,35 @@ def test_leaving_out_in_closed_form_is_leaving_out() -> None:
     known = [Known(f"{kind}{entry}", kind, entry, "en") for entry in range(3) for kind in kinds]  # type: ignore[arg-type]
     known += [Known(f"outside{at}", "outside", -1, "en") for at in range(4)]
     whole = Matcher(known, random.normal(size=(len(known), 8)))
-    rows, truth = whole.rows, np.eye(4)[whole.entries] - 1 / 4
-    seen: list[np.ndarray] = []
-    judge, whole._judge = whole._judge, lambda near, ridge, *rest: (seen.append(ridge), judge(near, ridge, *rest))[1]  # type: ignore[method-assign, func-returns-value]
+    rows, truth = np.hstack([whole.rows, WORDS * whole.words]), np.eye(4)[whole.entries] - 1 / 4
 
     def ridge(out: np.ndarray, asked: int) -> np.ndarray:
         kept = ~np.isin(np.arange(len(rows)), out)
-        inner = rows[kept].T @ rows[kept] + np.eye(8)
+        inner = rows[kept].T @ rows[kept] + np.eye(rows.shape[1])
         return np.asarray(rows[asked] @ np.linalg.solve(inner, rows[kept].T @ truth[kept]))
 
-    whole.left_out(np.array([4]))
-    assert seen[-1][0] == pytest.approx(ridge(np.array([4]), 4))
+    def told(facts: Facts) -> np.ndarray:
+        found = np.full(4, np.nan)
+        found[facts.order[0]], found[3] = facts.clues[0, :, 0], facts.none[0, 1]
+        return found
+
+    left = whole.left_out(np.array([4]))
+    assert told(left) == pytest.approx(ridge(np.array([4]), 4))
+    alike = rows[:, : whole.rows.shape[1]] @ whole.rows[4]
+    mine = [at for at in np.flatnonzero((whole.entries == whole.entries[4]) & (whole.groups == 0)) if at != 4]
+    assert left.clues[0, list(left.order[0]).index(whole.entries[4]), 1] == pytest.approx(alike[mine].max())
     block = np.flatnonzero(whole.entries == 1)
-    whole.without(1, block[:1])
     others = [0, 2, 3]
-    assert seen[-1][0][others] == pytest.approx(ridge(block, int(block[0]))[others])
+    assert told(whole.without(1, block[:1]))[others] == pytest.approx(ridge(block, int(block[0]))[others])
+
+
+def test_an_entry_that_is_not_meant_has_no_probability(desk: Desk) -> None:
+    embed = by_letters(desk.faq)
+    vectors = asyncio.run(embed(["How do I install Noria?"]))
+    first = desk.matches(["install it, how?"], vectors)[0].entries[0]
+    found = desk.matches(["install it, how?"], vectors, without=[first])[0]
+    assert first not in found.entries
+    assert 0 <= found.confidence <= found.offered <= 1
 
 
 @pytest.mark.parametrize(

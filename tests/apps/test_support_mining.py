@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from noria.apps.support.certainty import Certainty
+from noria.apps.support.certainty import PRIOR, Certainty, Seen
 from noria.apps.support.dialogues import read_dialogues
 from noria.apps.support.faq import read_faq
 from noria.apps.support.judging import outcomes, read_asked
@@ -137,10 +137,13 @@ def test_a_threshold_keeps_its_budget_on_what_it_saw_and_allows_no_more_for_less
     chance = random.uniform(size=600)
     right = random.uniform(size=600) < chance
     weight = random.uniform(0.5, 1.5, size=600)
-    sure = Certainty(np.zeros(4), np.ones(4), np.zeros((5, 2)), 1.0, (chance, right, weight))
+    inside = random.uniform(size=600) < 0.7
+    right &= inside
+    sure = Certainty(PRIOR, 1.0, Seen(chance, right, weight, inside))
     least, figure = sure.least(wrong)
     answered = chance >= least
-    assert (weight * (answered & ~right)).sum() / weight.sum() <= wrong
+    for rows in (inside, ~inside):
+        assert (weight * (rows & answered & ~right)).sum() / weight[rows].sum() <= wrong
     assert sure.least(wrong / 2)[0] >= least
     assert figure.low is not None
     assert figure.low <= figure.value <= wrong
@@ -149,8 +152,7 @@ def test_a_threshold_keeps_its_budget_on_what_it_saw_and_allows_no_more_for_less
 
 
 def test_a_few_observations_allow_nothing_yet() -> None:
-    sure = Certainty(
-        np.zeros(4), np.ones(4), np.zeros((5, 2)), 1.0, (np.ones(10), np.ones(10, dtype=bool), np.ones(10))
-    )
+    yes = np.ones(10, dtype=bool)
+    sure = Certainty(PRIOR, 1.0, Seen(np.ones(10), yes, np.ones(10), yes))
     assert sure.least(0.02)[0] > 1
     assert Costs(least={"zh": 1.01}).action(1.0, 1.0, "zh") == "confirm"

@@ -1,7 +1,8 @@
-"""How sure to be that the first entry, or one of the first three, is meant: probabilities for lists of one entry as of hundreds.
+"""How sure to be that an entry is meant, or none: probabilities for lists of one entry as of hundreds.
 
-Two logistic regressions (ridge, Newton's method) on the four facts of a match. What they are fitted on never depends on a list having
-paraphrases or outside questions of its own:
+A conditional logit (McFadden 1974): each entry's clues make its score, those of the questions outside make the score of "none of
+them", and the softmax over all gives the probabilities. Ten weights are fitted (ridge towards a prior, Newton's method), on
+questions that never depend on a list having paraphrases or outside questions of its own:
 
 - the bundled questions about Noria, cut down at random to lists of the same shape (as many entries, as many phrasings an entry and
   language), asked with phrasings that were left out, with bundled questions outside, and with those of entries left out;
@@ -16,7 +17,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -28,7 +30,13 @@ from .matching import Facts, Known, Matcher
 
 REFERENCE_WEIGHT = 300.0
 """How many observations all simulated ones weigh together; own ones weigh 1.5 an inside one, their outside ones included."""
-SHRINK = 0.1
+PRIOR = np.array([7.0, 3.0, 3.5, 6.5, 1.0, 1.5, 2.5, 0.5, 4.0, 1.0])
+"""Weights of the clues of an entry (ridge; embedding of the closest phrasing, the mean one, the answer; words of the closest, the mean)
+and of none (1; ridge; closest outside by embedding, by words): about what five lists of CLINC150 and one of Banking77 gave."""
+SHRINK = 1.0
+"""Half the weight of the squared distance from them."""
+MISMATCH = 4.0
+"""Nats that an entry loses to which another number or symbol belongs than the question names."""
 INSIDE = 200
 """Left-out questions asked of simulated lists, about."""
 ALTERNATIVES = 3
@@ -42,61 +50,87 @@ OWN = 2_000
 
 
 @dataclass(frozen=True)
-class Certainty:
-    """The fitted probability for questions in one language."""
+class Seen:
+    """Questions whose entry is known: how sure the first one was, whether it was right, what the question weighs."""
 
-    mean: np.ndarray
-    scale: np.ndarray
-    slopes: np.ndarray
-    """[5, 2]: intercept and slopes, for the first entry and for the first `ALTERNATIVES`."""
+    chance: np.ndarray
+    right: np.ndarray
+    weight: np.ndarray
+    inside: np.ndarray
+    """Whether an entry answers it."""
+
+
+@dataclass(frozen=True)
+class Certainty:
+    """The fitted probabilities for questions in one language."""
+
+    weights: np.ndarray
+    """[10], in the order of `PRIOR`."""
     most: float
     """(n + 1) / (n + 2)."""
-    seen: tuple[np.ndarray, np.ndarray, np.ndarray] = (np.zeros(0), np.zeros(0, dtype=bool), np.zeros(0))
-    """Of the questions it was fitted on: the probability, whether the first entry was right, and the weight."""
+    seen: Seen | None = None
+    """What it was fitted on."""
+
+    def probabilities(self, facts: Facts) -> np.ndarray:
+        """Return the probability of each candidate and, in the last column, of none of them, [questions, candidates + 1]."""
+        features, offset = _features(facts)
+        found = _softmax(features @ self.weights + offset)
+        # What the cap takes from the first goes to none.
+        over = np.maximum(found[:, :-1] - self.most, 0.0)
+        found[:, :-1] -= over
+        found[:, -1] += over.sum(axis=1)
+        return found
 
     def __call__(self, facts: Facts) -> np.ndarray:
         """Return the probabilities that the first entry is meant, and that one of the first few is, [questions, 2]."""
-        scaled = (facts.values - self.mean) / self.scale
-        chance = _sigmoid(np.column_stack([np.ones(len(scaled)), scaled]) @ self.slopes)
-        # A question that names another number or symbol than all entries do asks for something else.
-        chance = self.most * np.where(facts.other[:, None], chance / 2, chance)
-        return np.column_stack([chance[:, 0], chance.max(axis=1)])
+        found = -np.sort(-self.probabilities(facts)[:, :-1], axis=1)
+        return np.column_stack([found[:, 0], found[:, :ALTERNATIVES].sum(axis=1)])
+
+    def order(self, facts: Facts) -> np.ndarray:
+        """Return the entries, likeliest first, [questions, candidates]."""
+        found = np.argsort(-self.probabilities(facts)[:, :-1], axis=1, kind="stable")
+        return np.take_along_axis(facts.order, found, axis=1)
 
     def least(self, wrong: float) -> tuple[float, Figure]:
-        """Return the least confidence from which answers may be given so that at most a share `wrong` of all questions is answered
-        wrongly, and what share that was of those observed.
+        """Return the least confidence from which answers may be given, and what share was answered wrongly from it on.
 
-        The share is taken as if half a question more had been answered wrongly (a prior of Jeffreys'), so a few observations without
-        a fault allow nothing yet. No answer is given where no threshold keeps the budget: then it is above 1.
+        Of the questions it was fitted on, at most a share `wrong` of those that an entry answers may be answered by another, and at
+        most such a share of those that none answers be answered at all. Half a question more is taken to have been answered wrongly
+        (Jeffreys' prior), so a few observations without a fault allow nothing yet. Where no threshold keeps the budget it is above 1.
         """
-        chance, right, weight = self.seen
-        order = np.argsort(-chance, kind="stable")
-        total = float(weight.sum())
-        count = total**2 / float((weight**2).sum()) if total else 0.0
-        missed = np.cumsum(np.where(right, 0.0, weight)[order]) / max(total, 1e-12)
-        within = np.flatnonzero(missed + 0.5 / (count + 1) <= wrong)
+        assert self.seen is not None
+        seen, inside = self.seen, self.seen.inside
+        order = np.argsort(-seen.chance, kind="stable")
+        chance = seen.chance[order]
+
+        def missed(mine: np.ndarray) -> np.ndarray:
+            lost = np.where(mine & ~seen.right, seen.weight, 0.0)[order]
+            return np.asarray(np.cumsum(lost) / max(float(seen.weight[mine].sum()), 1e-12))
+
+        weight = seen.weight[inside]
+        count = float(weight.sum() ** 2 / max((weight**2).sum(), 1e-12))
+        share = missed(inside)
         # Questions as sure as the last one within are answered with it, or not at all.
-        kept = [at for at in within if at + 1 == len(order) or chance[order[at + 1]] < chance[order[at]]]
-        least, share = (float(chance[order[kept[-1]]]), float(missed[kept[-1]])) if kept else (1.01, 0.0)
+        last = np.append(chance[1:] < chance[:-1], True)
+        kept = np.flatnonzero((share + 0.5 / (count + 1) <= wrong) & (missed(~inside) <= wrong) & last)
+        least, lost = (float(chance[kept[-1]]), float(share[kept[-1]])) if len(kept) else (1.01, 0.0)
         note = message("apps.left_out_and_cut")
-        return least, proportion("wrong answers", round(share * count), round(count), source="left out", note=note)
+        return least, proportion("wrong answers", round(lost * count), round(count), source="left out", note=note)
 
 
 @dataclass
 class _Observations:
-    """Facts, whether the first entry and one of the first few was right, and the kind of question: 0 inside, 1 outside, 2 of an
-    entry left out."""
+    """Facts, the entry that was meant, and the kind of question: 0 inside, 1 outside, 2 of an entry left out."""
 
-    values: list[np.ndarray]
-    right: list[np.ndarray]
+    facts: list[Facts]
+    truth: list[np.ndarray]
     kinds: list[np.ndarray]
 
     def add(self, facts: Facts, truth: np.ndarray | int, kind: int) -> None:
         """Add questions with the entry that was meant, -1 where there is none."""
-        count = len(facts.best)
-        meant = facts.order[:, :ALTERNATIVES] == np.broadcast_to(truth, count)[:, None]
-        self.values.append(facts.values)
-        self.right.append(np.column_stack([meant[:, 0], meant.any(axis=1)]))
+        count = len(facts.order)
+        self.facts.append(facts)
+        self.truth.append(np.broadcast_to(truth, count).astype(int))
         self.kinds.append(np.full(count, kind))
 
     def weights(self, total: float, share: float) -> np.ndarray:
@@ -161,20 +195,78 @@ def reference_texts(reference: Faq) -> list[str]:
 
 def _fit(simulated: _Observations, own: _Observations, share: float, most: float) -> Certainty:
     inside = sum(int((kinds == 0).sum()) for kinds in own.kinds)
-    weights = [simulated.weights(REFERENCE_WEIGHT, share)]
-    used = [simulated]
+    used = [(simulated, simulated.weights(REFERENCE_WEIGHT, share))]
     if inside:
-        used.append(own)
-        weights.append(own.weights(1.5 * inside, share))
-    values = np.concatenate([part for one in used for part in one.values])
-    right = np.concatenate([part for one in used for part in one.right]).astype(float)
-    weight = np.concatenate(weights)
-    mean = np.average(values, axis=0, weights=weight)
-    scale = np.sqrt(np.average((values - mean) ** 2, axis=0, weights=weight)) + 1e-9
-    slopes = [fit_logistic((values - mean) / scale, one, SHRINK, weights=weight) for one in right.T]
-    fitted = Certainty(mean, scale, np.column_stack(slopes), most)
-    facts = Facts(*(np.zeros(len(values), dtype=int),) * 2, values, np.zeros(len(values), dtype=bool))
-    return replace(fitted, seen=(fitted(facts)[:, 0], right[:, 0] > 0, weight))
+        used.append((own, own.weights(1.5 * inside, share)))
+    parts: list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]] = []
+    for seen, weights in used:
+        start = 0
+        for facts, truth in zip(seen.facts, seen.truth, strict=True):
+            features, offset = _features(facts)
+            meant = np.where(truth[:, None] >= 0, facts.order == truth[:, None], False)
+            target = np.column_stack([meant, truth < 0])
+            parts.append((features, offset, target, weights[start : start + len(truth)]))
+            start += len(truth)
+    weights = fit_logit(parts)
+    fitted = Certainty(weights, most)
+    chance, right = [], []
+    for seen, _ in used:
+        for facts, truth in zip(seen.facts, seen.truth, strict=True):
+            chance.append(fitted(facts)[:, 0])
+            right.append(fitted.order(facts)[:, 0] == truth)
+    inner = np.concatenate([kinds == 0 for seen, _ in used for kinds in seen.kinds])
+    weight = np.concatenate([weights for _, weights in used])
+    return Certainty(weights, most, Seen(np.concatenate(chance), np.concatenate(right), weight, inner))
+
+
+def fit_logit(
+    parts: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]],
+    prior: np.ndarray = PRIOR,
+    shrink: float = SHRINK,
+    steps: int = 50,
+) -> np.ndarray:
+    """Return the weights of a conditional logit by Newton's method.
+
+    Args:
+        parts: features [questions, alternatives, weights], what is added to each alternative's score, whether each is the one that was
+            chosen [questions, alternatives] (a question without any says nothing), and the weight of each question.
+        prior: the weights it is drawn to.
+        shrink: half the weight of the squared distance from them.
+        steps: most steps.
+    """
+    weights = np.array(prior, dtype=np.float64)
+    for _ in range(steps):
+        slope = 2 * shrink * (weights - prior)
+        curvature = 2 * shrink * np.eye(len(prior))
+        for features, offset, target, weight in parts:
+            chance = _softmax(features @ weights + offset)
+            there = weight * target.any(axis=1)
+            slope += np.einsum("q,qk,qkf->f", there, chance - target, features, optimize=True)
+            middle = np.einsum("qk,qkf->qf", chance, features, optimize=True)
+            curvature += np.einsum("q,qk,qkf,qkg->fg", there, chance, features, features, optimize=True)
+            curvature -= np.einsum("q,qf,qg->fg", there, middle, middle, optimize=True)
+        step = np.linalg.solve(curvature, slope)
+        weights = weights - step * min(1.0, 5.0 / float(np.abs(step).max() + 1e-12))
+        if float(np.abs(step).max()) < 1e-6:
+            break
+    return weights
+
+
+def _features(facts: Facts) -> tuple[np.ndarray, np.ndarray]:
+    """Return the features of every candidate and of none, [questions, candidates + 1, 10], and what is added to their scores."""
+    questions, candidates, clues = facts.clues.shape
+    features = np.zeros((questions, candidates + 1, clues + facts.none.shape[1]))
+    gone = np.isnan(facts.clues).any(axis=2)
+    features[:, :-1, :clues] = np.where(gone[:, :, None], 0.0, facts.clues)
+    features[:, -1, clues:] = facts.none
+    offset = np.zeros((questions, candidates + 1))
+    offset[:, :-1] = np.where(gone, -1e9, -MISMATCH * facts.other)
+    return features, offset
+
+
+def _softmax(scores: np.ndarray) -> np.ndarray:
+    found = np.exp(scores - scores.max(axis=1, keepdims=True))
+    return np.asarray(found / found.sum(axis=1, keepdims=True))
 
 
 def _simulated(
@@ -239,7 +331,7 @@ def _own(matcher: Matcher, language: str) -> _Observations:
     return found
 
 
-def confused(matcher: Matcher) -> list[tuple[Known, int]]:
+def confused(matcher: Matcher, sure: Mapping[str, Certainty]) -> list[tuple[Known, int]]:
     """Return the known phrasings that, were they left out, would be taken for another entry, and that entry."""
     found: list[tuple[Known, int]] = []
     for language in sorted(set(matcher.languages)):
@@ -248,40 +340,10 @@ def confused(matcher: Matcher) -> list[tuple[Known, int]]:
         chosen = forms[numbers[matcher.entries[forms]] > 1][:OWN]
         if len(chosen):
             facts = matcher.left_out(chosen)
+            chance, order = sure[language](facts)[:, 0], sure[language].order(facts)[:, 0]
             found += [
                 (matcher.known[row], int(best))
-                for row, best, clear in zip(chosen, facts.best, facts.values[:, 0], strict=True)
-                if best != matcher.entries[row] and clear > 0.2
+                for row, best, clear in zip(chosen, order, chance, strict=True)
+                if best != matcher.entries[row] and clear > 0.5
             ]
     return found
-
-
-def fit_logistic(
-    facts: np.ndarray, right: np.ndarray, ridge: float = 1.0, steps: int = 50, weights: np.ndarray | None = None
-) -> np.ndarray:
-    """Return intercept and slopes of a logistic regression by Newton's method; the intercept is not shrunk.
-
-    Args:
-        facts: [observations, facts], each scaled to mean 0 and deviation 1.
-        right: 1 where the observation came true, else 0.
-        ridge: weight of half the squared slopes.
-        steps: most steps.
-        weights: of the observations; 1 each where not given.
-    """
-    design = np.column_stack([np.ones(len(facts)), facts])
-    shrink = np.diag([1e-6] + [ridge] * facts.shape[1])
-    slopes = np.zeros(design.shape[1])
-    weight = np.ones(len(facts)) if weights is None else weights
-    for _ in range(steps):
-        chance = _sigmoid(design @ slopes)
-        gradient = design.T @ (weight * (chance - right)) + shrink @ slopes
-        curvature = (design * (weight * chance * (1 - chance))[:, None]).T @ design + shrink
-        step = np.linalg.solve(curvature, gradient)
-        slopes -= step
-        if float(np.abs(step).max()) < 1e-8:
-            break
-    return slopes
-
-
-def _sigmoid(value: np.ndarray) -> np.ndarray:
-    return np.asarray(1 / (1 + np.exp(-np.clip(value, -30, 30))))

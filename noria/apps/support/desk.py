@@ -128,14 +128,15 @@ class Desk:
         facts = self.matcher.facts([simplified(one) for one in texts], np.asarray(vectors), languages, without=out)
         found = []
         for row, (text, language) in enumerate(zip(texts, languages, strict=True)):
-            order = tuple(self.faq.entries[at].id for at in facts.order[row][:ALTERNATIVES] if at not in out)
+            sure, mine = self._sure.get(language) or self._sure[reference_language(language)], facts.at(row)
+            confidence, offered = map(float, sure(mine)[0])
+            ranked = [at for at in sure.order(mine)[0] if at not in out]
+            order = tuple(self.faq.entries[at].id for at in ranked[:ALTERNATIVES])
             if (known := self._entry(text)) and known not in without:
-                order = (known, *(one for one in order if one != known))[:ALTERNATIVES]
-                found.append(Match(text, language, 1.0, 1.0, order, known=True))
-                continue
-            sure = self._sure.get(language) or self._sure[reference_language(language)]
-            confidence, offered = map(float, sure(facts.at(row))[0])
-            found.append(Match(text, language, confidence, offered, order))
+                others = (one for one in order if one != known)
+                found.append(Match(text, language, 1.0, 1.0, (known, *others)[:ALTERNATIVES], known=True))
+            else:
+                found.append(Match(text, language, confidence, offered, order))
         return found
 
     def respond(self, match: Match) -> Reply:

@@ -1,31 +1,39 @@
-"""A question's vector -> the entries it may mean, likeliest first, and the facts by which `certainty` tells how sure to be.
+"""A question -> the entries it may mean, with what speaks for each: nearness in meaning, in words, and to what lies outside.
 
 Vectors are centred per language, for embeddings of one language share a direction that says nothing of the topic; the bundled
-questions outside every list keep the centre where a list of one or two questions would carry it off. An entry's score is a ridge
-regression onto the entries, with the questions outside their scope as one more class, plus half the nearness of the closest
-phrasing and of the answer. What a row would score had it never been known has a closed form, for one row and for a block of
-them: y_B - (I - H_BB)^-1 (y_B - H_B y), H the hat matrix (Cook and Weisberg 1982, 2.2.16).
+questions outside every list keep the centre where a list of one or two questions would carry it off. Beside them stand the words
+of a text and pieces of them, rare ones weighing more, hashed to a fixed width (Weinberger et al. 2009): names, numbers and typing
+errors, of which an embedding keeps little. Of both an entry's clues are made: a ridge regression onto the entries, with the
+questions outside their scope as one more class, the closest and the mean phrasing, and the answer. What a row would show had it
+never been known has a closed form, for one row and for a block of them: y_B - (I - H_BB)^-1 (y_B - H_B y), H the hat matrix (Cook
+and Weisberg 1982, 2.2.16).
 """
 
 from __future__ import annotations
 
+import math
+import zlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
 
-from .plain import language_of, symbols
+from .plain import language_of, plain, symbols
 
 Kind = Literal["question", "paraphrase", "answer", "outside"]
 
 RIDGE = 1.0
-NEARNESS = 0.5
-"""Weight of the closest phrasing and the answer. It and `RIDGE` were chosen by leaving known paraphrases out, not by the test."""
+CANDIDATES = 48
+"""Entries of a question that are looked at closely: those first by ridge and closest phrasing."""
+WIDTH = 2_048
+"""Of the hashed words: two of a few thousand pieces fall together now and then, and signs make that cancel on average."""
+WORDS = 0.5
+"""Weight of the words beside the embedding in the ridge regression."""
 ENOUGH, LEAN = 30, 5
 """Texts of a language that are a centre of their own; of fewer, how many texts of other languages stand beside them."""
-NO_RIVAL = -0.3
-"""Score of a second entry below which it is no rival; so much a list of one entry has in its favour."""
 
 
 @dataclass(frozen=True)
@@ -41,25 +49,26 @@ class Known:
 
 @dataclass(frozen=True)
 class Facts:
-    """What tells whether the first entry is meant."""
+    """What speaks for each of the entries that a question may mean, and for none of them."""
 
-    best: np.ndarray
-    """Index of the first entry, [questions]."""
     order: np.ndarray
-    """Entries, likeliest first, [questions, entries]."""
-    values: np.ndarray
-    """[questions, 4]: how far the first entry's score is above the next one's; how much nearer its closest phrasing is than the
-    closest question outside; its score; the nearness of its closest phrasing."""
+    """Index of each candidate, likeliest first by a rough score, [questions, candidates]."""
+    clues: np.ndarray
+    """[questions, candidates, 6]: ridge; embedding of the closest phrasing, the mean one, the answer; words of the closest phrasing,
+    and the mean one. An entry that is not to be had is nan."""
+    none: np.ndarray
+    """[questions, 4]: 1; ridge of the questions outside; the closest of them by embedding, and by words."""
     other: np.ndarray
-    """Whether the question names a number or symbol that the first entry does not, in place of one that it does, [questions]."""
+    """Whether the question names a number or symbol that a candidate does not, in place of one that it does, [questions,
+    candidates]."""
 
     def at(self, row: int) -> Facts:
         """Return the facts of one question."""
-        return Facts(*(values[row : row + 1] for values in (self.best, self.order, self.values, self.other)))
+        return Facts(*(values[row : row + 1] for values in (self.order, self.clues, self.none, self.other)))
 
 
 class Matcher:
-    """Scores questions against entries.
+    """Collects the clues of questions.
 
     Args:
         known: texts of all kinds; every entry has at least one question and one answer, and some are outside.
@@ -80,10 +89,12 @@ class Matcher:
         self.rows = unit(
             vectors[kept] - np.array([self.centre(one.kind == "answer", one.language) for one in self.known])
         )
-        self._half = _half(self.rows)
-        sums = np.zeros((self.count + 1, self.rows.shape[0]))
-        sums[self.entries, np.arange(len(self.rows))] = 1
-        self._weights = self._half @ (sums - 1 / (self.count + 1)).T
+        self._rarity = _rarity([one.text for one in self.known])
+        self.words = self._hashed([one.text for one in self.known])
+        self._both = np.hstack([self.rows, WORDS * self.words])
+        self._half = _half(self._both)
+        self._truth = np.eye(self.count + 1)[self.entries] - 1 / (self.count + 1)
+        self._weights = self._half @ self._truth
         self._asked, self._answered = (_Runs(self.groups, self.entries, group, self.count) for group in (0, 1))
         self._marks = _entry_symbols(self.known, self.count)
 
@@ -109,65 +120,65 @@ class Matcher:
         """
         languages = languages or [language_of(text) for text in texts]
         rows = unit(np.asarray(vectors, dtype=np.float64) - np.array([self.centre(False, one) for one in languages]))
-        other = np.zeros((len(texts), self.count), dtype=bool)
+        words = self._hashed(texts)
+        ridge = np.hstack([rows, WORDS * words]) @ self._weights
+        ridge[:, list(without)] = np.nan
+        found = self._gather(rows @ self.rows.T, words @ self.words.T, ridge, np.array(languages))
         for row, text in enumerate(texts):
             if asked := symbols(text):
-                other[row] = [_other(asked, *of) for of in self._marks]
-        ridge = rows @ self._weights
-        ridge[:, list(without)] = -np.inf
-        return self._judge(rows @ self.rows.T, ridge, np.array(languages), other)
+                found.other[row] = [_other(asked, *self._marks[at]) for at in found.order[row]]
+        return found
 
     def left_out(self, chosen: np.ndarray) -> Facts:
         """Return the facts of known rows as if each had never been known, [chosen]."""
-        near = self.rows[chosen] @ self.rows.T
-        near[np.arange(len(chosen)), chosen] = -1.0
-        hat = np.einsum("rw,wr->r", self.rows[chosen], self._half[:, chosen])
-        truth = np.eye(self.count + 1)[self.entries[chosen]] - 1 / (self.count + 1)
-        ridge = truth - (truth - self.rows[chosen] @ self._weights) / (1 - hat)[:, None]
-        return self._judge(near, ridge, self.languages[chosen])
+        near, alike = self.rows[chosen] @ self.rows.T, self.words[chosen] @ self.words.T
+        here = np.arange(len(chosen)), chosen
+        near[here] = alike[here] = np.nan
+        hat = np.einsum("rw,wr->r", self._both[chosen], self._half[:, chosen])
+        truth = self._truth[chosen]
+        ridge = truth - (truth - self._both[chosen] @ self._weights) / (1 - hat)[:, None]
+        return self._gather(near, alike, ridge, self.languages[chosen])
 
     def without(self, entry: int, chosen: np.ndarray) -> Facts:
         """Return the facts of questions of an entry as if the whole entry had never been known: questions near and outside."""
         block = np.flatnonzero(self.entries == entry)
-        truth = np.eye(self.count + 1)[self.entries[block]] - 1 / (self.count + 1)
-        residual = truth - self.rows[block] @ self._weights
-        ridge = truth - np.linalg.solve(np.eye(len(block)) - self.rows[block] @ self._half[:, block], residual)
-        ridge[:, entry] = -np.inf
-        near = self.rows[chosen] @ self.rows.T
-        near[:, block] = -np.inf
-        return self._judge(near, ridge[np.searchsorted(block, chosen)], self.languages[chosen])
+        truth, both = self._truth[block], self._both[block]
+        ridge = truth - np.linalg.solve(np.eye(len(block)) - both @ self._half[:, block], truth - both @ self._weights)
+        ridge[:, entry] = np.nan
+        near, alike = self.rows[chosen] @ self.rows.T, self.words[chosen] @ self.words.T
+        near[:, block] = alike[:, block] = np.nan
+        return self._gather(near, alike, ridge[np.searchsorted(block, chosen)], self.languages[chosen])
 
-    def _judge(
-        self, near: np.ndarray, ridge: np.ndarray, languages: np.ndarray, other: np.ndarray | None = None
-    ) -> Facts:
-        asked, answered = self._asked.best(near), self._answered.best(near)
-        scores = ridge[:, : self.count] + NEARNESS * (asked + answered)
-        other = np.zeros(scores.shape, dtype=bool) if other is None else other
-        order = np.argsort(-scores + 1e3 * other, axis=1, kind="stable")
-        place = np.arange(len(scores))
-        first = order[:, 0]
-        # One that names another number or symbol than was asked for is no rival; where all do, it is told by `Facts.other`.
-        rivals = np.where(other & ~other.all(axis=1, keepdims=True), -np.inf, scores)
-        rivals[place, first] = -np.inf
-        margin = scores[place, first] - np.maximum(rivals.max(axis=1), NO_RIVAL)
-        nearest = asked[place, first]
-        outside = np.full(len(scores), -1.0)
+    def _gather(self, near: np.ndarray, alike: np.ndarray, ridge: np.ndarray, languages: np.ndarray) -> Facts:
+        """Return facts from the nearness of questions to every row in meaning and in words, nan where a row is not known."""
+        clues = [ridge[:, : self.count], self._asked.best(near), self._asked.mean(near), self._answered.best(near)]
+        clues += [self._asked.best(alike), self._asked.mean(alike)]
+        rough = np.where(np.isnan(clues[0]), -np.inf, clues[0] + (clues[1] + clues[3]) / 2)
+        order = np.argsort(-rough, axis=1, kind="stable")[:, :CANDIDATES]
+        here = np.arange(len(order))[:, None]
+        outside = np.full((2, len(order)), -1.0)
         for language in set(languages):
             mine, theirs = languages == language, (self.groups == 2) & (self.languages == language)
             if not theirs.any():
                 theirs = self.groups == 2
-            if theirs.any():
-                outside[mine] = near[np.ix_(mine, theirs)].max(axis=1)
-        return Facts(
-            first,
-            order,
-            np.column_stack([margin, nearest - outside, scores[place, first], nearest]),
-            other[place, first],
-        )
+            for at, values in enumerate((near, alike)):
+                part = values[np.ix_(mine, theirs)]
+                outside[at, mine] = np.where(np.isnan(part), -1.0, part).max(axis=1, initial=-1.0)
+        none = np.column_stack([np.ones(len(order)), ridge[:, self.count], *outside])
+        gathered = np.stack([clue[here, order] for clue in clues], axis=-1)
+        return Facts(order, gathered, none, np.zeros(order.shape, dtype=bool))
+
+    def _hashed(self, texts: Sequence[str]) -> np.ndarray:
+        """Return the words of texts, each text at length 1, [texts, WIDTH]."""
+        found = np.zeros((len(texts), WIDTH), dtype=np.float32)
+        for row, text in enumerate(texts):
+            places, counts = _coded(text)
+            found[row, places] = counts * self._rarity[places]
+        return found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12)
 
 
 class _Runs:
-    """Rows of one group by entry: the nearest of each entry in one pass."""
+    """Rows of one group by entry: the nearest of each entry, and their mean, in one pass."""
 
     def __init__(self, groups: np.ndarray, entries: np.ndarray, group: int, count: int) -> None:
         self.count = count
@@ -177,13 +188,58 @@ class _Runs:
     def best(self, near: np.ndarray) -> np.ndarray:
         found = np.full((len(near), self.count), -1.0)
         if len(self.rows):
-            found[:, self.entries] = np.maximum.reduceat(near[:, self.rows], self.starts, axis=1)
-        return np.asarray(np.maximum(found, -1.0))
+            values = np.where(np.isnan(near[:, self.rows]), -1.0, near[:, self.rows])
+            found[:, self.entries] = np.maximum.reduceat(values, self.starts, axis=1)
+        return found
+
+    def mean(self, near: np.ndarray) -> np.ndarray:
+        found = np.full((len(near), self.count), -1.0)
+        if len(self.rows):
+            values = near[:, self.rows]
+            there = ~np.isnan(values)
+            counts = np.add.reduceat(there, self.starts, axis=1, dtype=int)
+            sums = np.add.reduceat(np.where(there, values, 0.0), self.starts, axis=1)
+            found[:, self.entries] = np.where(counts > 0, sums / np.maximum(counts, 1), -1.0)
+        return found
+
+
+def pieces(text: str) -> list[str]:
+    """Return the words of a text and the pieces that a typing error leaves of them; Chinese as one to three characters in a row.
+
+    >>> pieces("退货 app")
+    ['退', '货', '退货', '=app', '<ap', 'app', 'pp>', '<app', 'app>', '<app>']
+    """
+    found = []
+    for word in plain(text).split():
+        if language_of(word) == "zh":
+            found += [word[at : at + size] for size in (1, 2, 3) for at in range(len(word) - size + 1)]
+        else:
+            held = f"<{word}>"
+            found.append(f"={word}")
+            found += [held[at : at + size] for size in (3, 4, 5) for at in range(len(held) - size + 1)]
+    return found
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:
     """Return vectors [n, width] at length 1."""
     return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12))
+
+
+@lru_cache(maxsize=1 << 15)
+def _coded(text: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return the places of a text's pieces, each once, and their signed counts, logarithmic."""
+    found: dict[int, float] = {}
+    for piece, count in Counter(pieces(text)).items():
+        key = zlib.crc32(piece.encode())
+        found[key % WIDTH] = found.get(key % WIDTH, 0.0) + (1 if key & 1 << 16 else -1) * (1 + math.log(count))
+    return np.array(list(found), dtype=np.int32), np.array(list(found.values()), dtype=np.float32)
+
+
+def _rarity(texts: Sequence[str]) -> np.ndarray:
+    """Return how rare the pieces at each place are among texts (Spaerck Jones 1972), [WIDTH]."""
+    places = [_coded(text)[0] for text in texts]
+    counts = np.bincount(np.concatenate(places), minlength=WIDTH)
+    return np.asarray(1 + np.log(len(texts) / np.maximum(counts, 1)), dtype=np.float32)
 
 
 def _half(rows: np.ndarray) -> np.ndarray:

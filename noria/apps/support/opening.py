@@ -10,7 +10,7 @@ import numpy as np
 from noria.apps.embedding import Embed
 from noria.core.messages import as_is, message
 
-from .certainty import certainties, confused, reference_texts
+from .certainty import Certainty, certainties, confused, reference_texts
 from .desk import Desk
 from .faq import SHOWN, Entry, Faq, read_faq
 from .matching import Kind, Known, Matcher, unit
@@ -58,7 +58,7 @@ async def open_desk(faq: Faq, embed: Embed, costs: Costs | None = None, wrong: f
         shown = ", ".join(repr(text) for text in sorted(near)[:SHOWN])
         notes.append(f"{len(near):,} bundled outside questions are near to these and left out: {shown}")
     sure = certainties(matcher, reference, vectors)
-    notes += _confusions(matcher, faq.entries)
+    notes += _confusions(matcher, sure, faq.entries)
     if wrong is not None:
         thresholds = {language: one.least(wrong) for language, one in sure.items()}
         costs = replace(costs or Costs(), least={language: least for language, (least, _) in thresholds.items()})
@@ -92,8 +92,8 @@ def _answerable(known: Sequence[Known], vectors: Mapping[str, np.ndarray]) -> se
     return found if len(found) < len(outside) / 2 else set()  # an embedding to which all is near says nothing
 
 
-def _confusions(matcher: Matcher, entries: Sequence[Entry]) -> list[str]:
-    found = confused(matcher)
+def _confusions(matcher: Matcher, sure: Mapping[str, Certainty], entries: Sequence[Entry]) -> list[str]:
+    found = confused(matcher, sure)
     if not found:
         return []
     shown = "; ".join(f"{one.text!r} of {entries[one.entry].id} as {entries[best].id}" for one, best in found[:SHOWN])
