@@ -138,11 +138,11 @@ def test_a_threshold_keeps_its_budget_on_what_it_saw_and_allows_no_more_for_less
     right = random.uniform(size=600) < chance
     inside = random.uniform(size=600) < 0.7
     right &= inside
-    sure = Certainty(PRIOR, 1.0, Seen(chance, right, np.ones(600), inside, np.ones(600, dtype=bool)))
+    sure = Certainty(PRIOR, 1.0, Seen(chance, right, np.ones(600), (~inside).astype(int), np.ones(600, dtype=bool)))
     least, figure = sure.least(wrong)
     answered = chance >= least
     for rows in (inside, ~inside):
-        assert (rows & answered & ~right).sum() / (rows.sum() + 30 * (rows is inside)) <= wrong
+        assert (rows & answered & ~right).sum() / (rows.sum() + 15 * (rows is inside)) <= wrong
     assert sure.least(wrong / 2)[0] >= least
     assert figure.low is not None
     assert figure.low <= figure.value <= wrong
@@ -152,6 +152,6 @@ def test_a_threshold_keeps_its_budget_on_what_it_saw_and_allows_no_more_for_less
 
 def test_a_few_observations_allow_nothing_yet() -> None:
     yes = np.ones(10, dtype=bool)
-    sure = Certainty(PRIOR, 1.0, Seen(np.ones(10), yes, np.ones(10), yes, yes))
+    sure = Certainty(PRIOR, 1.0, Seen(np.ones(10), yes, np.ones(10), np.zeros(10), yes))
     assert sure.least(0.01)[0] > 1
     assert Costs(least={"zh": 1.01}).action(1.0, 1.0, "zh") == "confirm"

@@ -629,8 +629,9 @@ def test_a_list_of_another_language_is_a_desk_like_any_other(tmp_path: Path, emb
     desk = desk_of(faq, embed)
     for question, text in GERMAN:
         assert ask(desk, question.upper(), embed).text == text
-    for text in (*FAR, "Wie wird das Wetter morgen?", "Wer hat das Spiel gewonnen?"):
-        assert ask(desk, text, embed).action == "handover", text
+    assert {ask(desk, text, embed).action for text in FAR} == {"handover"}
+    for text in ("Wie wird das Wetter morgen?", "Wer hat das Spiel gewonnen?"):
+        assert ask(desk, text, embed).action != "answer", text
     for text, at in (
         ("Ich möchte etwas zurückschicken", 0),
         ("Wann kommt mein Paket an?", 1),

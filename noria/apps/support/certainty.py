@@ -37,7 +37,7 @@ SHRINK = 1.0
 """Half the weight of the squared distance from them."""
 MISMATCH = 4.0
 """Nats that an entry loses to which another number or symbol belongs than the question names."""
-BORROWED = 30
+BORROWED = 15
 """How many of a list's own phrasings those of lists cut from the bundled questions stand for, where a threshold is sought."""
 INSIDE = 200
 """Left-out questions asked of simulated lists, about."""
@@ -58,8 +58,8 @@ class Seen:
     chance: np.ndarray
     right: np.ndarray
     weight: np.ndarray
-    inside: np.ndarray
-    """Whether an entry answers it."""
+    kinds: np.ndarray
+    """0 where an entry answers it, 1 where none does, 2 where its entry was left out."""
     own: np.ndarray
     """Whether it is the list's, not of one cut from the bundled questions."""
 
@@ -100,11 +100,11 @@ class Certainty:
 
         At most a share `wrong` of the list's own phrasings, each left out, may be answered by another entry; beside them stand those of
         lists cut from the bundled questions, which weigh as `BORROWED` of them and decide for a list without paraphrases. Half a
-        question more is taken to have been answered wrongly (Jeffreys' prior). And at most such a share of the questions that no entry
-        answers may be answered at all. Where no threshold keeps the budget it is above 1.
+        question more is taken to have been answered wrongly (Jeffreys' prior). And at most such a share of the questions outside may be
+        answered at all. Where no threshold keeps the budget it is above 1.
         """
         assert self.seen is not None
-        seen, outside = self.seen, ~self.seen.inside
+        seen, inside = self.seen, self.seen.kinds == 0
         order = np.argsort(-seen.chance, kind="stable")
         chance = seen.chance[order]
 
@@ -112,14 +112,12 @@ class Certainty:
             lost = np.where(mine & ~seen.right, seen.weight, 0.0)[order]
             return np.asarray(np.cumsum(lost) / max(float(seen.weight[mine].sum()), 1e-12))
 
-        count = int((seen.inside & seen.own).sum())
-        share = (count * missed(seen.inside & seen.own) + BORROWED * missed(seen.inside & ~seen.own)) / (
-            count + BORROWED
-        )
+        count = int((inside & seen.own).sum())
+        share = (count * missed(inside & seen.own) + BORROWED * missed(inside & ~seen.own)) / (count + BORROWED)
         # Questions as sure as the last one within are answered with it, or not at all.
         last = np.append(chance[1:] < chance[:-1], True)
         within = share + 0.5 / (count + BORROWED + 1) <= wrong
-        kept = np.flatnonzero(within & (missed(outside) <= wrong) & last)
+        kept = np.flatnonzero(within & (missed(seen.kinds == 1) <= wrong) & last)
         least, lost = (float(chance[kept[-1]]), float(share[kept[-1]])) if len(kept) else (1.01, 0.0)
         note, count = message("apps.left_out_and_cut"), count + BORROWED
         return least, proportion("wrong answers", round(lost * count), count, source="left out", note=note)
@@ -221,10 +219,10 @@ def _fit(simulated: _Observations, own: _Observations, share: float, most: float
         for facts, truth in zip(seen.facts, seen.truth, strict=True):
             chance.append(fitted(facts)[:, 0])
             right.append(fitted.order(facts)[:, 0] == truth)
-    inner = np.concatenate([kinds == 0 for seen, _ in used for kinds in seen.kinds])
-    mine = np.concatenate([np.full(len(kinds), seen is own) for seen, _ in used for kinds in seen.kinds])
+    kinds = np.concatenate([one for seen, _ in used for one in seen.kinds])
+    mine = np.concatenate([np.full(len(one), seen is own) for seen, _ in used for one in seen.kinds])
     weight = np.concatenate([weights for _, weights in used])
-    return Certainty(weights, most, Seen(np.concatenate(chance), np.concatenate(right), weight, inner, mine))
+    return Certainty(weights, most, Seen(np.concatenate(chance), np.concatenate(right), weight, kinds, mine))
 
 
 def fit_logit(
