@@ -40,6 +40,7 @@ NAMES = (
     "serve",
     "share_forecast",
     "stream",
+    "support",
     "tokenize",
     "tokenizer",
     "trials",
@@ -64,7 +65,7 @@ def run(
     ----------
     name
         One of answers, budget, classify, decoders_serve, decoders_tune, diffusion, drivers, events, finetune, gate, growth, handovers, lifetime, localdays, lora,
-        packing, pretrain, promote, recovery, resume, scaling, serve, share_forecast, stream, tokenize, tokenizer, trials, wheel; decoders, both of them; or all.
+        packing, pretrain, promote, recovery, resume, scaling, serve, share_forecast, stream, support, tokenize, tokenizer, trials, wheel; decoders, both of them; or all.
     quick
         Fewer and shorter repeats: each benchmark ends within five minutes.
     isa
