@@ -174,7 +174,7 @@ class Matcher:
         for row, text in enumerate(texts):
             places, counts = _coded(text)
             found[row, places] = counts * self._rarity[places]
-        return found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12)
+        return unit(found)
 
 
 class _Runs:
