@@ -55,7 +55,7 @@ OWN = 2_000
 class Seen:
     """Questions whose entry is known: how sure the first one was, whether it was right, what the question weighs."""
 
-    chance: np.ndarray
+    confidence: np.ndarray
     right: np.ndarray
     weight: np.ndarray
     kinds: np.ndarray
@@ -105,8 +105,8 @@ class Certainty:
         """
         assert self.seen is not None
         seen, inside = self.seen, self.seen.kinds == 0
-        order = np.argsort(-seen.chance, kind="stable")
-        chance = seen.chance[order]
+        order = np.argsort(-seen.confidence, kind="stable")
+        chance = seen.confidence[order]
 
         def missed(mine: np.ndarray) -> np.ndarray:
             lost = np.where(mine & ~seen.right, seen.weight, 0.0)[order]
