@@ -82,8 +82,10 @@ class Reading:
         return form is not None and form.lists and form.calls and form.hears
 
     def is_shown(self, number: int) -> bool:
-        """Return whether a token can be seen in a text: no special one, and no part of a character."""
-        content = self.content(number)
+        """Return whether a token can be seen in a text: no special one, no part of a character, and no row that no token has."""
+        if number >= len(self._bytes):
+            return False
+        content = self._bytes[number]
         return number not in self.special and b"\xef\xbf\xbd" not in content.decode("utf-8", "replace").encode()
 
     def content(self, number: int) -> bytes:
