@@ -4,7 +4,7 @@ One 4-bit file is the one that arrives as a package, as a stranger's would, one 
 it with the engine that wins its bake-off on such machines. Noria answers behind its own HTTP, keys,
 bounds, guard and durable events; the peer as it comes (its server inside xllamacpp), with places for as many clients and a context as long as
 the model's. Every client chats, again and again, with a question of its own of some 60 tokens and 64 tokens of answer; 1 and 8 clients at
-once. Then one client talks for twenty turns of 24 tokens, each server remembering what it read; the last turn's time to the first text counts. At last what the
+once. Then one client talks for twenty turns of 12 tokens, each server remembering what it read; the last turn's time to the first text counts. At last what the
 servers' processes hold of memory (PSS, so that what two of them share counts once) is put beside the file's size. Servers are asked in turns;
 every second repeat runs backwards.
 """
@@ -27,7 +27,7 @@ from .llamacpp_server import PEER, llamacpp_server
 from .served import served
 
 CLIENTS = (1, 8)
-TOKENS, SHORT, TURNS = 64, 24, 20
+TOKENS, SHORT, TURNS = 64, 12, 20
 CONTEXT = 8_192
 BARS = {1: 0.97, 8: 1.2}
 """Clients -> how many times the peer is wanted."""
@@ -69,7 +69,7 @@ WORDS = [
 
 def measure(*, quick: bool) -> list[Line]:
     """Return lines for both files: speed and first text at 1 and 8 clients, a long conversation, memory."""
-    repeats, seconds = (2, 3.0) if quick else (4, 12.0)
+    repeats, seconds = (1, 2.0) if quick else (4, 12.0)
     lines: list[Line] = []
     with tempfile.TemporaryDirectory(prefix="noria-bench-") as there:
         folder = Path(there)

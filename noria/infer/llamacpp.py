@@ -34,7 +34,7 @@ from .gguf.renamed import engine_file
 from .llamacpp_server import ONE, opened
 from .scheduler import Scheduler, Step
 
-_PATIENCE = 0.005
+_PATIENCE = 0.02
 """Seconds that a step waits for a token: then the process looks for messages."""
 _TOKEN = re.compile(r"<(\d+)>")
 ROOM = 4_096

@@ -20,7 +20,7 @@ import numpy as np
 if TYPE_CHECKING:
     from .kv_cache import KVCache
 
-MOST_TEXTS, MOST_TOKENS = 8, 16_384
+MOST_TEXTS, MOST_TOKENS = 8, 8_192
 """Kept at most; tokens of the table that kept texts and those at work share, for each row of it is as long as the longest."""
 _LEAST = 16
 """Tokens below which going on is not worth it: most chats begin with the same few."""
