@@ -1,4 +1,4 @@
-"""The settings of the applications: how negative texts are watched, how items are picked, when people are there."""
+"""The settings of the applications: how negative texts are watched, how items are picked, when people are there, who may hold the widget."""
 
 from __future__ import annotations
 
@@ -77,3 +77,16 @@ class PeopleSettings(Settings):
     @classmethod
     def _zone(cls, name: str) -> str:
         return time_zone(name)
+
+
+class WidgetSettings(Settings):
+    """The chat widget on pages of other sites, and its visitors, who have no key."""
+
+    origins: tuple[str, ...] = ()
+    """Origins whose pages may hold the widget, as in https://shop.example; none by default."""
+    messages_minute: Annotated[int, Field(ge=1, le=10_000)] = 60
+    """Requests a minute of one visitor, those that wait for a person's reply among them."""
+    visitors_minute: Annotated[int, Field(ge=1, le=100_000)] = 120
+    """New visitors a minute from one address."""
+    token_days: Annotated[float, Field(gt=0, le=366)] = 30.0
+    """Days that a visitor is known for."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter, validators
 
-from noria.apps.settings import PeopleSettings
+from noria.apps.settings import PeopleSettings, WidgetSettings
 from noria.core.errors import InputError, SettingError
 from noria.core.messages import environment_language, for_terminal, message
 from noria.server.http.settings import ServerSettings
@@ -42,6 +42,7 @@ def support(
     outside: Path | None = None,
     wrong: Budget = None,
     people: Annotated[PeopleSettings, Parameter(name="people")] = PeopleSettings(),
+    widget: Annotated[WidgetSettings, Parameter(name="widget")] = WidgetSettings(),
     ask: Annotated[tuple[str, ...], Parameter(negative="")] = (),
     settings: Server = ServerSettings(),
 ) -> int:
@@ -56,6 +57,7 @@ def support(
         noria ship support runs/demo/embed-served --ask "怎么安装？" --ask "Do I need a GPU?"
         noria ship support runs/demo/embed-served --faq shop.xlsx --wrong 0.02
         noria ship support runs/demo/embed-served --people.zone Asia/Shanghai --people.hours "mon-fri 09:00-18:00"
+        noria ship support runs/demo/embed-served --widget.origins https://shop.example
 
     Parameters
     ----------
@@ -75,7 +77,7 @@ def support(
     from noria.apps.support.faq import BUNDLED
     from noria.apps.support.routes import Support
 
-    application = Support(None, faq or BUNDLED, outside, wrong, people)
+    application = Support(None, faq or BUNDLED, outside, wrong, people, widget)
     if not ask:
         return serve_application([model], application, settings)
 

@@ -36,8 +36,9 @@ def test_a_handler_takes_what_its_route_says(route: Route):
     assert (route.method == "POST") == (route.body is not None)
 
 
-def test_only_two_routes_need_no_key_and_clients_reach_the_api_alone():
-    assert {route.path for route in ALL if route.role == "anyone"} == {"/health", "/ready"}
+def test_only_these_routes_need_no_key_and_clients_reach_the_api_alone():
+    open_to_all = {"/health", "/ready", "/v1/apps/support/widget.js", "/v1/apps/support/visitors"}
+    assert {route.path for route in ALL if route.role == "anyone"} == open_to_all
     assert {route.path for route in ALL if route.role == "client" and not route.path.startswith("/v1/")} == {
         "/openapi.json"
     }

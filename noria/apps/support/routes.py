@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import BaseModel, Field
 
 from noria.apps.embedding import embedder, keeping
-from noria.apps.settings import PeopleSettings
+from noria.apps.settings import PeopleSettings, WidgetSettings
 from noria.core.errors import InputError
 from noria.core.messages import message
 from noria.lake.transcript import Correction, Exchange
@@ -28,6 +28,7 @@ from .messages import Messages
 from .opening import open_desk
 from .people import People
 from .replies import Reply
+from .visitors import Visitors
 
 if TYPE_CHECKING:
     from noria.server.http.state import State
@@ -82,6 +83,7 @@ class Support:
         outside: questions to be handed over besides the bundled ones.
         wrong: an error budget: the share of all questions that may be answered wrongly; costs decide where it is None.
         people: when people are there, and how long a conversation waits for one of them.
+        widget: whose pages may hold the chat widget.
     """
 
     name = "support"
@@ -93,9 +95,10 @@ class Support:
         outside: str | Path | None = None,
         wrong: float | None = None,
         people: PeopleSettings | None = None,
+        widget: WidgetSettings | None = None,
     ) -> None:
         self.model, self.wrong = model, wrong
-        self.people = People(people)
+        self.people, self.visitors = People(people), Visitors(widget)
         self.faq = read_faq(faq, outside)
         self.desk: Desk | None = None
         self._conversations: OrderedDict[tuple[str, str], Conversation] = OrderedDict()
@@ -105,6 +108,7 @@ class Support:
         embed = keeping(RequestContext(state), self.name, self.model)
         self.desk = await open_desk(self.faq, embed, wrong=self.wrong)
         await self.people.start(state)
+        self.visitors.start(state)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -151,10 +155,11 @@ class Support:
         return reply
 
     def routes(self) -> Sequence[Route]:
-        """Return POST /ask, POST /choose and GET /entries, and the routes of conversations and of the inbox."""
+        """Return POST /ask, POST /choose and GET /entries, and the routes of conversations, of the inbox and of the widget."""
         return (
             *Messages(self.reply, self.people).routes(),
             *Inbox(self.suggest, self.people).routes(),
+            *self.visitors.routes(),
             Route("POST", "/ask", self._ask, body=Ask, reply=dict[str, Any]),
             Route("POST", "/choose", self._choose, body=Choose, reply=dict[str, Any]),
             Route("GET", "/entries", self._entries, query=Entries, reply=list[dict[str, str]]),

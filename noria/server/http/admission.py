@@ -39,6 +39,7 @@ def admit(context: RequestContext, scope: Scope, headers: Headers, found: Found 
     """
     state, path, method = context.state, scope["path"], scope["method"]
     context.caller, by_key = caller_of(state, scope, headers)
+    context.origin, context.address = headers.get("origin", ""), (scope.get("client") or ("",))[0]
     if not is_open(state, path, method, found):
         _check_caller(context, scope, headers, found, by_key)
         assert context.caller
@@ -64,7 +65,9 @@ def caller_of(state: State, scope: Scope, headers: Headers) -> tuple[Caller | No
     """Return who asks, and whether by a key (and not by what a browser sends along by itself)."""
     scheme, _, key = headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer":
-        return state.keys.check(key.strip()), True
+        caller, origin = state.keys.check(key.strip()), headers.get("origin", "")
+        others = (recogniser(key.strip(), origin) for recogniser in state.gate.bearers)
+        return caller or next((other for other in others if other), None), True
     if state.gate.recognisers:
         connection = HTTPConnection(scope)
         for recogniser in state.gate.recognisers:

@@ -72,7 +72,7 @@ def create_app(
             what is no origin or no address stands among them.
         ResourceError: the lake cannot be written.
     """
-    cors, proxies = Cors(settings.cors), Proxies(settings.forwarded_allow_ips)
+    proxies = Proxies(settings.forwarded_allow_ips)
     served = _served(settings, models)
     folder = settings.lake / "server"
     meter = Meter(Outbox(settings.lake, settings.name), read_secret(folder), mask=mask)
@@ -84,6 +84,7 @@ def create_app(
             found=judge,
             allowed=[name for name, one in served.items() if one.task == "classify"],
         )
+    cors = Cors(settings.cors, state.gate.pages)
     table = Table([*ROUTES, *routes_of(apps)])
     state.document = Document(table, settings)
     state.metrics.watch(Gauges(state))

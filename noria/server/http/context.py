@@ -82,6 +82,10 @@ class RequestContext:
     """The event is on the disk."""
     tokens: int = 0
     """Tokens read and written, whatever the unit: what the key's limits count."""
+    origin: str = ""
+    """Origin of the page that asks, where a browser says one."""
+    address: str = ""
+    """Address that the request comes from: the proxy's, behind one."""
     started: float = field(default_factory=time.perf_counter)
     pause: Pause = field(default_factory=Pause)
     """Between the parts of long work."""

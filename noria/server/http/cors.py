@@ -61,21 +61,31 @@ def is_preflight(headers: Headers, method: str) -> bool:
 class Cors:
     """The origins whose pages may call the API with a key; cookies of the console are never for them.
 
+    Args:
+        origins: whose pages may call all of the API.
+        more: origins and the beginnings of paths that their pages may call; it may grow.
+
     Raises:
         SettingError: an origin is none, or stands for all sites.
     """
 
-    def __init__(self, origins: Sequence[str]) -> None:
+    def __init__(self, origins: Sequence[str], more: Sequence[tuple[frozenset[str], tuple[str, ...]]] = ()) -> None:
         self.origins = frozenset(origin_of(origin).encode() for origin in origins)
+        self._more = more
+
+    def _may(self, origin: bytes | None, path: str) -> bool:
+        if origin in self.origins and path.startswith(_PATHS):
+            return True
+        name = (origin or b"").decode("latin-1")
+        return any(name in origins and path.startswith(paths) for origins, paths in self._more)
 
     async def answers(self, scope: Scope, answer: Answer) -> bool:
         """Answer a preflight and return True; let the page read the answer to come and return False."""
         origin = next((value for name, value in scope["headers"] if name == b"origin"), None)
-        if origin not in self.origins or not scope["path"].startswith(_PATHS):
-            if self.origins:
+        if origin is None or not self._may(origin, scope["path"]):
+            if self.origins or self._more:
                 answer.extra.append((b"vary", b"origin"))  # a cache must not give this answer to a page that may
             return False
-        assert origin
         allowed = (b"access-control-allow-origin", origin)
         if is_preflight(headers := Headers(scope=scope), scope["method"]):
             names = headers.get("access-control-request-headers", "").strip()

@@ -158,6 +158,8 @@ def _responses(route: Route, names: Mapping[Any, dict[str, Any]]) -> dict[str, A
     if open_to_all:
         if route.unready:
             responses["503"] = {"description": route.unready, "content": content}
+        if posted:
+            responses |= {str(status): _error(status) for status in sorted(_ERRORS) if status != 401}
     else:
         statuses = set(_ERRORS if posted else (401, 403, 429, 500, 503))
         statuses |= {404} if "{" in route.path else set()

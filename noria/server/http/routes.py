@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from typing import Literal
 
 from noria.core.errors import SettingError
 from noria.core.messages import message
@@ -15,6 +16,7 @@ from .bodies import Classified, Embeddings, Events, Feedback, Moderation, Questi
 from .completions import chat, completions, tokenize
 from .facts import applications, document, events, feedback, figures, health, model, models, ready
 from .generations import Chat, Completion, Render
+from .keys import Role
 from .moderation import moderate
 from .rollout import Rollout, VersionsTold, change, versions
 from .routing import Route
@@ -67,7 +69,7 @@ ROUTES = (
 
 
 def routes_of(apps: Iterable[App]) -> Iterator[Route]:
-    """Yield the routes of applications below /v1/apps/<name>: for clients, all of them.
+    """Yield the routes of applications below /v1/apps/<name>: for clients, unless a route says that it needs no key.
 
     Raises:
         SettingError: a name is taken or not allowed.
@@ -78,4 +80,5 @@ def routes_of(apps: Iterable[App]) -> Iterator[Route]:
             raise SettingError(message("server.application_name"), found=app.name, allowed=_NAME.pattern)
         names.add(app.name)
         for route in app.routes():
-            yield replace(route, path=f"/v1/apps/{app.name}{route.path}", role="client", tag=app.name)
+            role: Role | Literal["anyone"] = "anyone" if route.role == "anyone" else "client"
+            yield replace(route, path=f"/v1/apps/{app.name}{route.path}", role=role, tag=app.name)

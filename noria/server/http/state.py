@@ -51,7 +51,7 @@ class App(Protocol):
     name: str
 
     def routes(self) -> Sequence[Route]:
-        """Return the routes; paths are relative to /v1/apps/<name>. All of them are for clients: they need a key."""
+        """Return the routes; paths are relative to /v1/apps/<name>. They need a client's key, unless their role is anyone."""
 
     async def start(self, state: State) -> None:
         """Get ready: called once, after every model answers and before /ready says so."""
@@ -94,6 +94,10 @@ class Gate:
         self.open_paths: dict[str, Methods] = {}
         self.open_prefixes: dict[str, Methods] = {}
         self.recognisers: list[Callable[[HTTPConnection], Caller | None]] = []
+        self.bearers: list[Callable[[str, str], Caller | None]] = []
+        """Tell who a bearer token stands for that is no key, from it and the origin of the page that shows it."""
+        self.pages: list[tuple[frozenset[str], tuple[str, ...]]] = []
+        """Origins, as `cors.origin_of` writes them, whose pages may call what begins with some paths, besides those of the settings."""
         self.sign_in: str | None = None
         """Where a browser that shows no session is sent; None answers 401 like any other client."""
 
