@@ -112,11 +112,11 @@ class Certainty:
             lost = np.where(mine & ~seen.right, seen.weight, 0.0)[order]
             return np.asarray(np.cumsum(lost) / max(float(seen.weight[mine].sum()), 1e-12))
 
-        count = int((inside & seen.own).sum())
+        count, borrowed = int((inside & seen.own).sum()), int((inside & ~seen.own).sum())
         share = (count * missed(inside & seen.own) + BORROWED * missed(inside & ~seen.own)) / (count + BORROWED)
         # Questions as sure as the last one within are answered with it, or not at all.
         last = np.append(chance[1:] < chance[:-1], True)
-        within = share + 0.5 / (count + BORROWED + 1) <= wrong
+        within = share + 0.5 / (count + borrowed + 1) <= wrong
         kept = np.flatnonzero(within & (missed(seen.kinds == 1) <= wrong) & last)
         least, lost = (float(chance[kept[-1]]), float(share[kept[-1]])) if len(kept) else (1.01, 0.0)
         note, count = message("apps.left_out_and_cut"), count + BORROWED

@@ -64,8 +64,10 @@ async def open_desk(faq: Faq, embed: Embed, costs: Costs | None = None, wrong: f
         costs = replace(costs or Costs(), least={language: least for language, (least, _) in thresholds.items()})
         for language in faq.languages:
             least, figure = thresholds[language]
-            told = as_is(figure.text()) if least <= 1 else message("apps.no_threshold")
-            notes.append(message("apps.answers_from", language=language, least=least, wrong=wrong, figure=told))
+            from_here = message(
+                "apps.answers_from", language=language, least=least, wrong=wrong, figure=as_is(figure.text())
+            )
+            notes.append(from_here if least <= 1 else message("apps.no_threshold", language=language, wrong=wrong))
     return Desk(faq, matcher, sure, costs, notes)
 
 
