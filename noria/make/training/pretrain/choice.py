@@ -22,6 +22,7 @@ from noria.core.progress import Report
 from noria.core.settings import fingerprint
 from noria.infer.device import chosen as chosen_device
 from noria.infer.device import placed
+from noria.infer.engine import count_weights, weight_files
 from noria.machine import computing, measure
 from noria.make.models import sizes
 from noria.make.training.loop.budget import Budget, span
@@ -88,11 +89,11 @@ def chosen(
             write_json(work / "choice.json", {"identity": identity, **known})
     full = _filled(settings, known)
     if None in given.values():
-        rates = rates_of(full, material.vocab_size)
+        rates, base = rates_of(full, material.vocab_size), settings.model.base
         report.note(
             message(
                 "make.pretrain_chosen",
-                parameters=known["parameters"] / 1e6,
+                parameters=(known["parameters"] if base is None else sum(map(count_weights, weight_files(base)))) / 1e6,
                 context=known["context"],
                 step=known["tokens_per_step"],
                 method=rates.method,
