@@ -165,8 +165,12 @@ def _sampling(
 
     How often it is to be drawn the endpoint says itself, or else the trained model, where it is `trusted` to be the same.
     """
-    seen_ones = [one for one in places if trained.is_shown(int(one.probabilities.argmax()))] or places
-    place = min(seen_ones, key=lambda one: abs(float(one.probabilities.max()) - 0.3))
+    # Where a part of a character follows nothing is shown of it, and all such tokens look alike.
+    pairs = zip(places, followed, strict=True)
+    clear = [one for one, told in pairs if told.token and trained.is_shown(int(one.probabilities.argmax()))]
+    if not clear:
+        return []
+    place = min(clear, key=lambda one: abs(float(one.probabilities.max()) - 0.3))
     cold = [endpoint.next_token(place.asked, seed=seed, logprobs=False) for seed in range(6)]
     if len({one.token for one in cold if one}) > 1:
         tokens = ", ".join(sorted({shown(one.token) for one in cold if one}))
