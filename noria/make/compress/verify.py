@@ -167,7 +167,7 @@ def _sampling(
     """
     # Where a part of a character follows nothing is shown of it, and all such tokens look alike.
     pairs = zip(places, followed, strict=True)
-    clear = [one for one, told in pairs if told.token and trained.is_shown(int(one.probabilities.argmax()))]
+    clear = [one for one, told in pairs if _shows(trained, told) and trained.is_shown(int(one.probabilities.argmax()))]
     if not clear:
         return []
     place = min(clear, key=lambda one: abs(float(one.probabilities.max()) - 0.3))
@@ -194,6 +194,13 @@ def _sampling(
         return [("sampling", message("verify.warm_draws", same=same, draws=DRAWS, expected=share * DRAWS))]
     seen.append(message("verify.drawn", draws=DRAWS))
     return []
+
+
+def _shows(trained: Trained, one: NextToken) -> bool:
+    """Return whether a token is whole in the text of an answer."""
+    if one.number is not None:
+        return trained.is_shown(one.number)
+    return bool(one.token) and "\ufffd" not in one.token.decode("utf-8", "replace")
 
 
 def _passed_over(one: NextToken) -> int | bytes | None:
