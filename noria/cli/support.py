@@ -17,6 +17,7 @@ from noria.core.messages import environment_language, for_terminal, message
 from noria.server.http.settings import ServerSettings
 
 from .applications import Server, serve_application
+from .knowledge import index, quote
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 Flag = Annotated[bool, Parameter(negative="")]
 
 app = App(name="support")
+app.command(index)
+app.command(quote)
 
 
 Budget = Annotated[float | None, Parameter(validator=validators.Number(gt=0, lt=1))]

@@ -94,6 +94,15 @@ def read_dialogues(path: str | Path) -> Iterator[Dialogue]:
         raise InputError(message("apps.no_dialogues", path=path), allowed=message("apps.turns_in"))
 
 
+def holds_dialogues(fields: Mapping[str, Any]) -> bool:
+    """Return whether a row, its columns in small letters, is a turn of a named dialogue, a list of turns, or a text of several turns."""
+    if any(isinstance(fields.get(name), list) for name in _TURNS):
+        return True
+    if _first(fields, _SAID) and _first(fields, _WHICH) is not None and _first(fields, _WHO):
+        return True
+    return len(fields) == 1 and len(_lines(str(next(iter(fields.values()))))) > 1
+
+
 def _turn(value: Any, path: str | Path, line: int) -> tuple[str, str]:
     if isinstance(value, str):
         found = _LINE.match(value)

@@ -1,0 +1,320 @@
+"""Documents of a knowledge base: which passage is found, whether it is known that there is none, what is quoted, and how fast.
+
+XQuAD in Chinese and in English and the development questions of CMRC 2018 are asked of one base that holds all their paragraphs. The
+passage is right where it is of the paragraph that the question was written for. Asked again with that paragraph left out, the right
+reply is that it is not known. All that was fitted or chosen was so on CMRC's trial questions:
+`python -m benchmarks.support_knowledge [MODEL]` fits `noria/apps/support/knowledge/certainty.py` anew. Peer: BM25 over Chinese
+characters, pairs of them and lower-case words, one index for all, k1 = 1.2 and b = 0.75, on the same paragraphs and questions.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from noria.apps.support.certainty import fit_logistic
+from noria.apps.support.knowledge import LEAST
+from noria.apps.support.knowledge.base import Knowledge
+from noria.apps.support.knowledge.building import build
+from noria.apps.support.knowledge.certainty import facts
+from noria.apps.support.knowledge.encoding import passage_embedder
+from noria.apps.support.knowledge.passages import sentences
+
+from .line import Line, machine
+from .quality import read
+
+TEST = {"XQuAD zh": "qa/xquad/zh.jsonl", "XQuAD en": "qa/xquad/en.jsonl", "CMRC 2018 dev": "qa/cmrc2018/dev.parquet"}
+TRIAL = {"CMRC 2018 trial": "qa/cmrc2018/trial.parquet"}
+RECALL = {"XQuAD zh": 0.955, "XQuAD en": 0.95, "CMRC 2018 dev": 0.975}
+PEER = "BM25 over characters, pairs of them and words, one index"
+COVERAGE = 0.8
+QUICK = 300
+"""Questions of each set that are asked where it must go fast."""
+
+
+@dataclass
+class Asked:
+    """Questions of one set, and what came of each."""
+
+    questions: list[str]
+    gold: list[str]
+    """Name of the document that answers."""
+    answers: list[list[str]]
+    vectors: np.ndarray | None = None
+    right: list[bool] = field(default_factory=list)
+    probabilities: list[float] = field(default_factory=list)
+    removed: list[float] = field(default_factory=list)
+    """Probability of the first passage where the one that answers is left out."""
+    quoted: list[bool] = field(default_factory=list)
+    """Whether the quoted text holds an answer."""
+    lengths: list[int] = field(default_factory=list)
+    """Characters of the quoted text."""
+    milliseconds: list[float] = field(default_factory=list)
+
+
+def documents(sets: dict[str, str], most: int | None = None) -> tuple[dict[str, str], dict[str, Asked]]:
+    """Return name -> paragraph, and the questions of each set; `most` of a set, spread over it."""
+    data = Path(os.environ.get("NORIA_DATA", ""))
+    texts: dict[str, str] = {}
+    names: dict[str, str] = {}
+    asked = {}
+    for name, file in sets.items():
+        rows = read(data / file)
+        for row in rows:
+            if row["context"] not in names:
+                names[row["context"]] = f"d{len(names)}"
+                texts[names[row["context"]]] = row["context"]
+        chosen = rows[:: max(1, len(rows) // most)] if most else rows
+        asked[name] = Asked(
+            [row["question"] for row in chosen],
+            [names[row["context"]] for row in chosen],
+            [[one["text"] for one in row["answers"]] for row in chosen],
+        )
+    return texts, asked
+
+
+def ask(
+    folder: Path, texts: dict[str, str], asked: dict[str, Asked], model: Path | None
+) -> tuple[list[Any], list[int]]:
+    """Build a base, ask all questions of it, and return facts of the first passages and whether each was right."""
+    rows = folder / "paragraphs.jsonl"
+    rows.write_text("".join(json.dumps({"id": name, "text": text}) + "\n" for name, text in texts.items()))
+    known: list[Any] = []
+    truth: list[int] = []
+    with passage_embedder(model) as embedder:
+        build([rows], folder / "kb", embedder=embedder)
+        for one in asked.values():
+            one.vectors = embedder.probe(one.questions) if embedder else None
+    base = Knowledge.open(folder / "kb")
+    of = np.array([passage.document for _, passage in base.passages(np.arange(len(base)))])
+    for one in asked.values():
+        for at, (question, gold, answers) in enumerate(zip(one.questions, one.gold, one.answers, strict=True)):
+            vector = None if one.vectors is None else one.vectors[at]
+            without = np.flatnonzero(of == gold)
+            for left_out in (None, without):
+                begun = time.perf_counter()
+                found = base.find(question, vector, left_out)
+                took = time.perf_counter() - begun
+                hits, sentences_quoted = base.evidence(question, vector, left_out)
+                right = bool(len(hits.rows)) and of[hits.rows[0]] == gold
+                if sentences_quoted is not None:
+                    known.append(facts(hits, sentences_quoted, vector is not None))
+                    truth.append(int(right))
+                if left_out is not None:
+                    one.removed.append(found.probability if found else 0.0)
+                    continue
+                one.milliseconds.append(1e3 * took)
+                one.right.append(right)
+                one.probabilities.append(found.probability if found else 0.0)
+                one.quoted.append(found is not None and any(answer in found.text for answer in answers))
+                one.lengths.append(len(found.text) if found else 0)
+    base.close()
+    return known, truth
+
+
+def peer(texts: dict[str, str], asked: dict[str, Asked]) -> dict[str, np.ndarray]:
+    """Return whether plain BM25 finds the paragraph of each question."""
+    from scipy.sparse import csr_matrix
+
+    vocabulary: dict[str, int] = {}
+
+    def counted(given: Sequence[str]) -> Any:
+        indices: list[int] = []
+        ends = [0]
+        for text in given:
+            for run in re.findall(r"[\u4e00-\u9fff]+|[^\W\u4e00-\u9fff]+", text.lower()):
+                pieces = [*run, *map("".join, itertools.pairwise(run))] if run[0] >= "\u4e00" else [run]
+                indices += [vocabulary.setdefault(piece, len(vocabulary)) for piece in pieces]
+            ends.append(len(indices))
+        matrix = csr_matrix((np.ones(len(indices)), indices, ends), shape=(len(given), 1 << 20))
+        matrix.sum_duplicates()
+        return matrix
+
+    held = counted(list(texts.values()))
+    holding = np.bincount(held.indices, minlength=1 << 20)
+    idf = np.log1p((len(texts) - holding + 0.5) / (holding + 0.5))
+    lengths = np.asarray(held.sum(axis=1)).ravel()
+    own = np.repeat(lengths / lengths.mean(), np.diff(held.indptr))
+    held.data = idf[held.indices] * held.data * 2.2 / (held.data + 1.2 * (0.25 + 0.75 * own))
+    names = np.array(list(texts))
+    return {
+        name: names[np.asarray((counted(one.questions) @ held.T).todense()).argmax(axis=1)] == np.array(one.gold)
+        for name, one in asked.items()
+    }
+
+
+@dataclass(frozen=True)
+class Scale:
+    """What a base of many passages takes."""
+
+    minutes: float
+    mebibytes: float
+    """Most memory that the process held, what was mapped of files included."""
+    p50: float
+    p99: float
+    """Milliseconds a question, its embedding included where there is a model."""
+
+
+def scale(folder: Path, passages: int, model: Path | None, questions: Sequence[str]) -> Scale:
+    """Index made-up passages, sentences of real ones in another order, in a process of its own, and ask one question after the other."""
+    random = np.random.default_rng(0)
+    texts, _ = documents(TEST)
+    pieces = [text[low:high] for text in texts.values() for low, high in sentences(text)]
+    with (folder / "many.jsonl").open("w", encoding="utf-8") as out:
+        for number in range(passages):
+            picked = random.integers(0, len(pieces), 5)
+            out.write(json.dumps({"id": str(number), "text": "".join(pieces[at] for at in picked)}) + "\n")
+    given = json.dumps([str(folder), str(model or ""), list(questions)])
+    done = subprocess.run(
+        [sys.executable, "-c", f"from {__name__} import child; child()"],
+        input=given,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return Scale(**json.loads(done.stdout.splitlines()[-1]))
+
+
+def child() -> None:
+    """Make the base that stdin names, ask it, and write what that took."""
+    import resource
+
+    folder, model, questions = json.loads(sys.stdin.read())
+    begun = time.perf_counter()
+    with passage_embedder(Path(model) if model else None) as embedder:
+        build([Path(folder) / "many.jsonl"], Path(folder) / "many", embedder=embedder)
+        minutes = (time.perf_counter() - begun) / 60
+        base = Knowledge.open(Path(folder) / "many")
+        milliseconds = []
+        for question in questions:
+            begun = time.perf_counter()
+            base.find(question, embedder.probe([question])[0] if embedder else None)
+            milliseconds.append(1e3 * (time.perf_counter() - begun))
+    p50, p99 = np.quantile(milliseconds[20:], [0.5, 0.99])
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(json.dumps({"minutes": minutes, "mebibytes": most, "p50": p50, "p99": p99}))
+
+
+def measure(*, quick: bool) -> list[Line]:
+    """Return the lines, with the bundled multilingual-e5-small and by words alone; quick asks fewer questions."""
+    from noria.make.models.bundled import e5_small
+
+    texts, _ = documents(TEST)
+    lines: list[Line] = []
+    with tempfile.TemporaryDirectory(prefix="noria-bench-") as there:
+        model = e5_small(Path(there) / "e5")
+        for kind, folder in (("words and embeddings", model), ("words alone", None)):
+            _, asked = documents(TEST, QUICK if quick else None)
+            where = Path(there) / kind.replace(" ", "-")
+            where.mkdir()
+            ask(where, texts, asked, folder)
+            lines += _lines(kind, asked, peer(texts, asked))
+        questions = [
+            question for one in asked.values() for question in one.questions[:: max(1, len(one.questions) // 150)]
+        ]
+        lines += _scales(Path(there), model, questions, quick)
+    return lines
+
+
+def _scales(folder: Path, model: Path, questions: Sequence[str], quick: bool) -> list[Line]:
+    """Return what many passages take: of words alone 100,000, with embeddings 10,000; of both a tenth where it must go fast."""
+    lines = []
+    for kind, chosen, count in (("words alone", None, 100_000), ("words and embeddings", model, 10_000)):
+        passages = count // 10 if quick else count
+        found = scale(folder, passages, chosen, questions)
+        at = f"{passages:,} passages, {kind}"
+        bars = [("minutes to index", found.minutes, 10.0 * passages / 100_000, "min")]
+        bars += [("memory to index", found.mebibytes, 1024.0, "MiB")]
+        if count == 10_000:
+            bars += [
+                ("reply p50, embedding included", found.p50, 40.0, "ms"),
+                ("reply p99, embedding included", found.p99, 120.0, "ms"),
+            ]
+        for measured, value, bar, unit in bars:
+            wanted = f"wanted: {bar:g} {unit}"
+            lines.append(
+                Line(
+                    "support",
+                    f"{measured}, {at}",
+                    value,
+                    bar,
+                    wanted,
+                    unit,
+                    bar / value,
+                    1,
+                    math.inf,
+                    math.inf,
+                    machine(),
+                )
+            )
+    return lines
+
+
+def _lines(kind: str, asked: dict[str, Asked], found: dict[str, np.ndarray]) -> list[Line]:
+    lines = []
+    for name, one in asked.items():
+        right = np.array(one.right, dtype=float)
+        lines.append(_line(f"passage recall@1, {name}, {kind}", right, found[name].astype(float), PEER))
+        lines.append(_line(f"passage recall@1, {name}, {kind}", right, RECALL[name], f"wanted: {RECALL[name]:.3f}"))
+    removed = np.concatenate([one.removed for one in asked.values()])
+    there = np.concatenate([one.probabilities for one in asked.values()])
+    quoted = np.concatenate([one.quoted for one in asked.values()])
+    surest = there >= np.quantile(there, 1 - COVERAGE)
+    for measured, values, bar in (
+        ("says that it is not known, passage left out", removed < LEAST, 0.9),
+        ("does not refuse, passage there", there >= LEAST, 0.9),
+        ("quoted text holds the answer, of the surest four in five", quoted[surest], 0.9),
+    ):
+        lines.append(_line(f"{measured}, {kind}", values.astype(float), bar, f"wanted: {bar:.2f}"))
+    return lines
+
+
+def _line(measured: str, noria: np.ndarray, peers: np.ndarray | float, name: str) -> Line:
+    """Return the line of a share of questions; the interval of the ratio is from 999 resamples of the questions."""
+    random = np.random.default_rng(0)
+    draws = random.integers(0, len(noria), (999, len(noria)))
+    theirs = peers[draws].mean(axis=1) if isinstance(peers, np.ndarray) else peers
+    low, high = np.quantile(noria[draws].mean(axis=1) / theirs, [0.025, 0.975])
+    value, other = float(noria.mean()), float(np.mean(peers))
+    return Line(
+        "support", measured, value, other, name, "share", value / other, len(noria), float(low), float(high), machine()
+    )
+
+
+def fit(model: Path | None) -> None:
+    """Print what the trial questions say: coefficients for `certainty`, and the rates by which `LEAST` was chosen."""
+    texts, asked = documents(TRIAL)
+    with tempfile.TemporaryDirectory(prefix="noria-fit-") as there:
+        known, truth = ask(Path(there), texts, asked, model)
+    values, right = np.array(known), np.array(truth, dtype=float)
+    mean, scale = values.mean(axis=0), values.std(axis=0) + 1e-9
+    slopes = fit_logistic((values - mean) / scale, right)
+    plain = slopes[1:] / scale
+    print("coefficients", [round(float(one), 3) for one in (slopes[0] - plain @ mean, *plain)])
+    one = next(iter(asked.values()))
+    probabilities = 1 / (1 + np.exp(-((values - mean) / scale @ slopes[1:] + slopes[0])))
+    is_removed = np.arange(len(values)) % 2 == 1
+    for least in (0.3, 0.4, 0.5, 0.6, 0.7):
+        print(f"{least}: not known {np.mean(probabilities[is_removed] < least):.3f}", end=", ")
+        print(f"wrongly refused {np.mean(probabilities[~is_removed] < least):.3f}")
+    print(f"recall {np.mean(one.right):.4f}, quoted holds the answer {np.mean(one.quoted):.3f}", end=", ")
+    sure = probabilities[~is_removed] >= np.quantile(probabilities[~is_removed], 1 - COVERAGE)
+    print(f"of the surest {np.mean(np.array(one.quoted)[sure]):.3f}, {np.mean(one.lengths):.0f} characters")
+    print(f"p50 {np.median(one.milliseconds):.2f} ms, p99 {np.quantile(one.milliseconds, 0.99):.2f} ms")
+
+
+if __name__ == "__main__":
+    fit(Path(sys.argv[1]) if len(sys.argv) > 1 else None)

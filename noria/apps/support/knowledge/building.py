@@ -1,0 +1,268 @@
+"""Sources -> a knowledge base: what changed is read again, what is gone is forgotten, and what was killed goes on.
+
+    built = build(["handbook/", "faq.xlsx"], "kb")
+    built.base.sources, built.base.passages
+
+Each source is one transaction, under the hash of its content; the postings are a folder that is replaced whole; embeddings are
+kept a batch at a time. So a run that is killed at any point leaves a base that answers as it did, and the same command ends it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from noria.core.errors import InputError, ResourceError
+from noria.core.folder import clear_partial, new_folder, read_manifest, sha256_file, write_bytes
+from noria.core.messages import message
+from noria.core.progress import Report
+
+from .lexical import write_lexical
+from .sources import Found, gather, read
+from .store import Store, text_hash
+
+READING = 1
+"""Changes when sources must be read anew: how they are cut, what is kept of them."""
+INDEX, VECTORS, FAQ = "index", "vectors", "faq.jsonl"
+BATCH = 64
+"""Passages that are embedded between two writes: what a kill costs."""
+PROBES = ("How do I return an item?", "怎么退货？", "1 2 3")
+"""Texts whose embeddings lie beside those of the passages: who answers from them must embed these alike."""
+
+
+@dataclass(frozen=True)
+class PassageEmbedder:
+    """What embeds passages while a base is made."""
+
+    model: str
+    """Version of the model: other weights make other vectors."""
+    embed: Callable[[Sequence[str]], np.ndarray]
+    """Texts -> vectors of length one [texts, width]."""
+    probe: Callable[[Sequence[str]], np.ndarray]
+    """The same for questions, where a model tells the two apart."""
+
+
+@dataclass
+class Built:
+    """What became of the sources."""
+
+    read: list[str] = field(default_factory=list)
+    """Names of those that were new or had changed."""
+    same: int = 0
+    removed: list[str] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)
+    """Files that are not in the base, each with the reason."""
+    passages: int = 0
+    embedded: int = 0
+    """Passages embedded by this run."""
+    kinds: dict[str, int] = field(default_factory=dict)
+    """Kind of source -> how many."""
+
+
+def build(
+    sources: Sequence[str | Path],
+    out: str | Path,
+    *,
+    embedder: PassageEmbedder | None = None,
+    link: str = "",
+    report: Report | None = None,
+) -> Built:
+    """Make a knowledge base hold what the sources hold now, and nothing else.
+
+    Args:
+        sources: files and folders.
+        out: folder of the base.
+        embedder: embeds the passages; without one they are found by their words alone.
+        link: address under which the files are published.
+        report: told of the progress, and of files that are left out.
+
+    Raises:
+        InputError: a source is missing, or a file that was named cannot be used.
+        RowError: a row of one of them cannot.
+        ResourceError: another process makes this base, or the disk is full.
+    """
+    report = report or Report.silent()
+    out = Path(out)
+    found, left = gather(sources, link)
+    out.mkdir(parents=True, exist_ok=True)
+    with _alone(out):
+        clear_partial(out)
+        store = Store(out, write=True)
+        try:
+            built = _read_sources(store, found, {Path(source) for source in sources}, report)
+            built.left = [f"{path}: {reason}" for path, reason in left] + built.left
+            for line in built.left:
+                report.note(line)
+            _write_index(store, out, report)
+            _write_faq(store, out)
+            if embedder is not None:
+                built.embedded = _embed(store, out, embedder, report)
+            built.passages = store.count()
+            for source in store.sources():
+                built.kinds[source.kind] = built.kinds.get(source.kind, 0) + 1
+        finally:
+            store.close()
+    return built
+
+
+def watch(
+    sources: Sequence[str | Path], changed: Callable[[], Built], *, seconds: float = 2.0, rounds: int | None = None
+) -> Iterator[Built]:
+    """Yield what became of the sources each time that one of them changes, until the caller stops.
+
+    Args:
+        sources: files and folders that are looked at.
+        changed: makes the base anew.
+        seconds: between two looks.
+        rounds: looks; without end where not given.
+    """
+    before = _looks(sources)
+    while rounds is None or rounds > 0:
+        time.sleep(seconds)
+        now = _looks(sources)
+        if now != before:
+            before = now
+            yield changed()
+        rounds = None if rounds is None else rounds - 1
+
+
+def _looks(sources: Sequence[str | Path]) -> dict[str, tuple[int, int]]:
+    looks = {}
+    for source in map(Path, sources):
+        for path in source.rglob("*") if source.is_dir() else [source]:
+            try:
+                status = path.stat()
+            except OSError:
+                continue  # gone between two looks: the next one sees it so
+            looks[str(path)] = (status.st_mtime_ns, status.st_size)
+    return looks
+
+
+def _read_sources(store: Store, found: Sequence[Found], named: set[Path], report: Report) -> Built:
+    built = Built()
+    known = {source.name: source for source in store.sources()}
+    for name in known.keys() - {one.name for one in found}:
+        with store.changing():
+            store.remove(name)
+        built.removed.append(name)
+    with report.bar("read", total=len(found), unit="file") as bar:
+        for one in found:
+            version = f"{READING}:{sha256_file(one.path)}:{one.link}"
+            if one.name in known and known[one.name].version == version:
+                built.same += 1
+            else:
+                _replace(store, one, version, named, built)
+            bar.advance()
+    built.removed.sort()
+    return built
+
+
+def _replace(store: Store, one: Found, version: str, named: set[Path], built: Built) -> None:
+    try:
+        content = read(one)
+        with store.changing():
+            store.replace(one.name, str(one.path), content.kind, version, content.passages, content.rows)
+    except InputError as error:
+        if one.path in named:
+            raise
+        # A file of a folder that cannot be used is left out, and its older version with it: what it said is no longer so.
+        with store.changing():
+            store.remove(one.name)
+        built.left.append(str(error))
+    else:
+        built.read.append(one.name)
+        built.left += [f"{one.name}: {note}" for note in content.notes]
+
+
+def _write_index(store: Store, out: Path, report: Report) -> None:
+    """Write the postings of all passages, unless those that are there are of these."""
+    ids = store.ids()
+    state = _state(ids)
+    if _holds(out / INDEX, state):
+        return
+    report.note(f"{len(ids):,} passages: writing postings")
+    with new_folder(out / INDEX, kind="knowledge-index", settings={"passages": state}) as folder:
+        np.save(folder.path / "ids.npy", ids, allow_pickle=False)
+        write_lexical(folder.path, ((one.searched, one.language) for one in store.passages()), len(ids))
+
+
+def _write_faq(store: Store, out: Path) -> None:
+    """Write the questions and answers of all sources as one file, ids of two sources kept apart; none where there are none."""
+    lines, several = [], len({name for name, _ in store.rows("faq")}) > 1
+    for name, value in store.rows("faq"):
+        key = next((one for one in ("id", "编号", "序号") if value.get(one) not in (None, "")), None)
+        if several and key is not None:
+            value[key] = f"{name}#{value[key]}"
+        lines.append(json.dumps(value, ensure_ascii=False))
+    if lines:
+        write_bytes(out / FAQ, ("\n".join(lines) + "\n").encode())
+    else:
+        (out / FAQ).unlink(missing_ok=True)
+
+
+def _embed(store: Store, out: Path, embedder: PassageEmbedder, report: Report) -> int:
+    """Embed the passages that the model has not embedded yet, and write the matrix of all in the order of their ids."""
+    done, wanted, new = store.known_vectors(embedder.model), set[bytes](), 0
+    pending: dict[bytes, str] = {}
+    hashes: list[bytes] = []
+
+    def flush() -> int:
+        if pending:
+            store.keep_vectors(embedder.model, list(pending), embedder.embed(list(pending.values())))
+            done.update(pending)
+        count = len(pending)
+        pending.clear()
+        return count
+
+    with report.bar("embed", total=store.count(), unit="passage") as bar:
+        for passage in store.passages():
+            key = text_hash(passage.searched)
+            hashes.append(key)
+            wanted.add(key)
+            if key not in done:
+                pending[key] = passage.searched
+                if len(pending) >= BATCH:
+                    new += flush()
+            bar.advance()
+        new += flush()
+    store.forget_vectors(embedder.model, done - wanted)
+    state = f"{_state(store.ids())}:{embedder.model}"
+    if hashes and not _holds(out / VECTORS, state):
+        with new_folder(out / VECTORS, kind="knowledge-vectors", settings={"passages": state}) as folder:
+            probes = np.asarray(embedder.probe(PROBES), dtype=np.float32)
+            np.save(folder.path / "probes.npy", probes, allow_pickle=False)
+            shape = (len(hashes), probes.shape[1])
+            matrix = np.lib.format.open_memmap(folder.path / "vectors.npy", mode="w+", dtype=np.float16, shape=shape)
+            for row, key in enumerate(hashes):
+                matrix[row] = store.vector(embedder.model, key)
+            matrix.flush()
+    return new
+
+
+def _state(ids: np.ndarray) -> str:
+    """Return what tells one set of passages from another: ids are never given twice."""
+    return text_hash(f"{READING}:{ids.tobytes().hex()}").hex()
+
+
+def _holds(folder: Path, state: str) -> bool:
+    try:
+        return read_manifest(folder).settings.get("passages") == state
+    except Exception:
+        return False
+
+
+@contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    with (out / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ResourceError(message("knowledge.another"), found=str(out)) from None
+        yield
