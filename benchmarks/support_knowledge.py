@@ -25,7 +25,6 @@ from typing import Any
 
 import numpy as np
 
-from noria.apps.support.certainty import fit_logistic
 from noria.apps.support.knowledge import LEAST
 from noria.apps.support.knowledge.base import Knowledge
 from noria.apps.support.knowledge.building import build
@@ -296,12 +295,15 @@ def _line(measured: str, noria: np.ndarray, peers: np.ndarray | float, name: str
 
 def fit(model: Path | None) -> None:
     """Print what the trial questions say: coefficients for `certainty`, and the rates by which `LEAST` was chosen."""
+    from sklearn.linear_model import LogisticRegression
+
     texts, asked = documents(TRIAL)
     with tempfile.TemporaryDirectory(prefix="noria-fit-") as there:
         known, truth = ask(Path(there), texts, asked, model)
     values, right = np.array(known), np.array(truth, dtype=float)
     mean, scale = values.mean(axis=0), values.std(axis=0) + 1e-9
-    slopes = fit_logistic((values - mean) / scale, right)
+    fitted = LogisticRegression().fit((values - mean) / scale, right)
+    slopes = np.concatenate([fitted.intercept_, fitted.coef_[0]])
     plain = slopes[1:] / scale
     print("coefficients", [round(float(one), 3) for one in (slopes[0] - plain @ mean, *plain)])
     one = next(iter(asked.values()))

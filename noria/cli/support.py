@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from noria.apps.embedding import Embed
     from noria.apps.support.desk import Desk
     from noria.apps.support.faq import Faq
+    from noria.apps.support.knowledge.base import Knowledge
     from noria.infer.engine import Engine
 
 Flag = Annotated[bool, Parameter(negative="")]
@@ -44,6 +45,7 @@ def support(
     faq: Path | None = None,
     outside: Path | None = None,
     wrong: Budget = None,
+    kb: Path | None = None,
     people: Annotated[PeopleSettings, Parameter(name="people")] = PeopleSettings(),
     widget: Annotated[WidgetSettings, Parameter(name="widget")] = WidgetSettings(),
     ask: Annotated[tuple[str, ...], Parameter(negative="")] = (),
@@ -61,6 +63,7 @@ def support(
         noria ship support runs/demo/embed-served --faq shop.xlsx --wrong 0.02
         noria ship support runs/demo/embed-served --people.zone Asia/Shanghai --people.hours "mon-fri 09:00-18:00"
         noria ship support runs/demo/embed-served --widget.origins https://shop.example
+        noria ship support runs/demo/embed-served --kb kb
 
     Parameters
     ----------
@@ -72,15 +75,16 @@ def support(
         A file of {"text"}: questions that a person must answer, besides the bundled ones.
     wrong
         An error budget, such as 0.02: the share of questions that may be answered wrongly. It decides when to answer; without it costs do.
+    kb
+        Folder of a knowledge base, as `noria ship support index` makes it: its rules come first, then its questions (or those of --faq), then the sentences of its documents, with where they stand.
     ask
         A question to answer here and now; several are one conversation.
     """
     import asyncio
 
-    from noria.apps.support.faq import BUNDLED
     from noria.apps.support.routes import Support
 
-    application = Support(None, faq or BUNDLED, outside, wrong, people, widget)
+    application = Support(None, faq, outside, wrong, people, widget, kb)
     if not ask:
         return serve_application([model], application, settings)
 
@@ -92,7 +96,7 @@ def support(
             reply, kept = await desk.turn(question, embed, kept)
             print(f"{reply.action} ({reply.confidence:.2f}): {reply.text}")
 
-    asyncio.run(_at_desk(model, application.faq, wrong, answer))
+    asyncio.run(_at_desk(model, application.faq, wrong, answer, application.knowledge))
     return 0
 
 
@@ -192,12 +196,18 @@ def mine(
     print(for_terminal(message("lines.proposals", count=len(found), asked=asked, dialogues=len(read), out=out)))
 
 
-async def _at_desk(model: Path, faq: Faq, wrong: float | None, work: Callable[[Desk, Embed], Awaitable[None]]) -> None:
+async def _at_desk(
+    model: Path,
+    faq: Faq,
+    wrong: float | None,
+    work: Callable[[Desk, Embed], Awaitable[None]],
+    knowledge: Knowledge | None = None,
+) -> None:
     """Open a desk here, say its notes, and let it work."""
     from noria.apps.support.opening import open_desk
 
     with _embedding(model) as embed:
-        desk = await open_desk(faq, embed, wrong=wrong)
+        desk = await open_desk(faq, embed, wrong=wrong, knowledge=knowledge)
         for note in desk.notes:
             print(for_terminal(message("lines.note_alone", note=note)), file=sys.stderr)
         await work(desk, embed)

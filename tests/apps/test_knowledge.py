@@ -18,7 +18,7 @@ from made_files import pdf
 
 from noria.apps.support.knowledge.base import Knowledge
 from noria.apps.support.knowledge.building import PROBES, Built, PassageEmbedder, build, watch
-from noria.apps.support.knowledge.lexical import K1, B, Lexical, write_lexical
+from noria.apps.support.knowledge.lexical import BACKGROUND, K1, B, Lexical, write_lexical
 from noria.apps.support.knowledge.passages import MOST, SHORT, cut, sentences, tokens
 from noria.apps.support.knowledge.quotes import GAP
 from noria.apps.support.knowledge.rules import Rule
@@ -68,7 +68,7 @@ def team(tmp_path: Path) -> Path:
     (folder / "manuals" / "lamp.md").write_text(HANDBOOK, encoding="utf-8")
     (folder / "manuals" / "台灯.md").write_text(CHINESE, encoding="utf-8")
     (folder / "prices.csv").write_text("product,price\nlamp,49 euros\nspare battery,12 euros\n", encoding="utf-8")
-    (folder / "faq.csv").write_text("问题,答案\n怎么退货？,七天内可退。\n", encoding="utf-8")
+    (folder / "faq.csv").write_text("相似问题1,标准问题,答案\n能退吗,怎么退货？,七天内可退。\n", encoding="utf-8")
     (folder / "rules.csv").write_text(
         "words,answer,handover\n投诉 | 经理,,true\nopening hours,9 to 18.,\n", encoding="utf-8"
     )
@@ -88,7 +88,9 @@ def test_each_kind_of_file_is_known_by_what_it_holds(team: Path, tmp_path: Path)
     assert built.kinds == {"documents": 3, "faq": 1, "rules": 1, "dialogues": 1}
     assert built.left == []
     base = Knowledge.open(tmp_path / "kb")
-    assert {source.name: source.languages for source in base.sources}["manuals/台灯.md"] == ("zh",)
+    languages = {source.name: source.languages for source in base.sources}
+    assert languages["manuals/台灯.md"] == languages["faq.csv"] == ("zh",)
+    assert languages["manuals/lamp.md"] == ("en",)
     assert base.rule("我要投诉！") == Rule(words=(("投诉",), ("经理",)), handover=True)
     told = base.rule("What are your OPENING  hours")
     assert told is not None
@@ -96,7 +98,11 @@ def test_each_kind_of_file_is_known_by_what_it_holds(team: Path, tmp_path: Path)
     assert base.rule("hours") is None
     assert [turn["text"] for turn in base.turns()] == ["我的电话是<PHONE>", "好的，已登记"]
     assert base.faq is not None
-    assert json.loads(base.faq.read_text(encoding="utf-8")) == {"问题": "怎么退货？", "答案": "七天内可退。"}
+    assert json.loads(base.faq.read_text(encoding="utf-8")) == {
+        "相似问题1": "能退吗",
+        "标准问题": "怎么退货？",
+        "答案": "七天内可退。",
+    }
 
 
 @pytest.mark.parametrize(
@@ -179,7 +185,7 @@ def test_scores_are_those_of_bm25_by_language(tmp_path_factory, passages: list[l
         score = most = 0.0
         for term, times in question.items():
             holding = sum(term in other for other in own)
-            idf = math.log(1 + (len(own) - holding + 0.5) / (holding + 0.5))
+            idf = math.log(1 + (len(own) + BACKGROUND - holding + 0.5) / (holding + 0.5))
             norm = K1 * (1 - B + B * bag.total() / mean)
             score += min(times, 2) * idf * bag[term] * (K1 + 1) / (bag[term] + norm)
             most += min(times, 2) * idf * (K1 + 1)

@@ -22,6 +22,8 @@ from .certainty import ALTERNATIVES, Certainty, reference_language
 from .conversation import START, Conversation
 from .courtesies import Courtesy, chosen, courtesy, question_in, wants_person
 from .faq import Faq
+from .knowledge.base import Knowledge
+from .knowledge.quotes import Quote
 from .languages import language_among, phrase_language
 from .matching import Matcher
 from .parts import clauses
@@ -49,6 +51,7 @@ class Desk:
         sure: how sure to be of the first entry, by language.
         costs: what decides when to answer.
         notes: what the writer of the questions should look at.
+        knowledge: rules that come before the list, and documents that are quoted where it has no answer.
     """
 
     def __init__(
@@ -58,8 +61,10 @@ class Desk:
         sure: Mapping[str, Certainty],
         costs: Costs | None = None,
         notes: Sequence[str] = (),
+        knowledge: Knowledge | None = None,
     ) -> None:
         self.faq = faq
+        self.knowledge = knowledge
         self.matcher = matcher
         self.costs = costs or Costs()
         self.notes = tuple(notes)
@@ -81,6 +86,8 @@ class Desk:
             before: what the conversation remembers; nothing at its beginning.
         """
         language = self._language(text)
+        if (reply := self._by_rule(text, language)) is not None:
+            return reply, self._after(before, text, reply)
         if (reply := self._in_language(text, before)) is not None:
             return reply, replace(before, language=reply.language)
         refused = ""
@@ -124,6 +131,8 @@ class Desk:
             without: entries that are not meant.
         """
         languages = [self._language(text) for text in texts]
+        if not self.faq.entries:
+            return [Match(text, language, 0.0, 0.0, ()) for text, language in zip(texts, languages, strict=True)]
         out = [at for at, entry in enumerate(self.faq.entries) if entry.id in without]
         facts = self.matcher.facts([simplified(one) for one in texts], np.asarray(vectors), languages, without=out)
         found = []
@@ -194,11 +203,33 @@ class Desk:
             return self.matches(texts, await embed([form(one) for one in texts]), without)
 
         if before.question and not refused and shapes.follows(text):
-            return await self._followed(text, match, before)
+            reply, asked = await self._followed(text, match, before)
+            return await self._looked_up(reply, asked, embed), asked
         found = await questions(text, clauses(text), match, self.costs)
-        if len(found) == 1:
-            return self.respond(found[0]), text
-        return self._several(found), text
+        replies = [await self._looked_up(self.respond(one), one.text, embed) for one in found]
+        return replies[0] if len(found) == 1 else self._several(found, replies), text
+
+    async def _looked_up(self, reply: Reply, text: str, embed: Embed) -> Reply:
+        """Return what a document says to a question that the list does not answer, where one is sure enough to; else the reply."""
+        if self.knowledge is None or reply.action == "answer":
+            return reply
+        quote = await self.knowledge.answer(text, embed, least=1 - self.costs.person / self.costs.wrong)
+        return reply if quote is None else self._quotation(quote, reply.language)
+
+    def _quotation(self, quote: Quote, language: str) -> Reply:
+        found = (quote, *quote.conflicting)
+        told = [self.phrase(language, "from").format(text=one.text, place=one.place) for one in found]
+        told[1:] = [self.phrase(language, "otherwise").format(text=one) for one in told[1:]]
+        return Reply("answer", language, "\n".join(told), quote.probability, sources=found)
+
+    def _by_rule(self, text: str, language: str) -> Reply | None:
+        """Return the reply of the first rule that a message matches; what a rule wants done, a person does."""
+        rule = self.knowledge.rule(text) if self.knowledge else None
+        if rule is None:
+            return None
+        if rule.answer:
+            return Reply("answer", language, rule.answer, 1.0)
+        return Reply("handover", language, self.phrase(language, "person"), 1.0)
 
     async def _followed(self, text: str, match: Spans, before: Conversation) -> tuple[Reply, str]:
         """Return the reply to a message that leans on the one before it.
@@ -225,10 +256,9 @@ class Desk:
         choices = [*agreed, *(one for one in order if one not in agreed)]
         return self._offer("confirm", self._choices(choices[:ALTERNATIVES], language), language, confidence), joined
 
-    def _several(self, found: Sequence[Match]) -> Reply:
+    def _several(self, found: Sequence[Match], parts: Sequence[Reply]) -> Reply:
         """Return one reply to several questions, each answered, offered or handed over."""
         language = found[0].language
-        parts = [self.respond(one) for one in found]
         lines, number = [], 1
         for match, part in zip(found, parts, strict=True):
             said = part.text
@@ -249,6 +279,7 @@ class Desk:
             next((part.entry for part in parts if part.entry), ""),
             tuple(choice for part in parts if part.action == "confirm" or number == 1 for choice in part.choices),
             tuple(parts),
+            tuple(quote for part in parts for quote in part.sources),
         )
 
     def _chosen(self, text: str, before: Conversation) -> Reply | str:

@@ -13,6 +13,7 @@ from noria.core.messages import as_is, message
 from .certainty import Certainty, certainties, confused, reference_texts
 from .desk import Desk
 from .faq import SHOWN, Entry, Faq, read_faq
+from .knowledge.base import Knowledge
 from .matching import Kind, Known, Matcher, unit
 from .plain import simplified, tokens
 from .replies import Costs
@@ -32,7 +33,13 @@ def known_texts(faq: Faq) -> list[Known]:
     return known
 
 
-async def open_desk(faq: Faq, embed: Embed, costs: Costs | None = None, wrong: float | None = None) -> Desk:
+async def open_desk(
+    faq: Faq,
+    embed: Embed,
+    costs: Costs | None = None,
+    wrong: float | None = None,
+    knowledge: Knowledge | None = None,
+) -> Desk:
     """Return a desk that knows `faq`, after embedding all of it and the bundled questions by which it tells how sure to be.
 
     Args:
@@ -40,7 +47,11 @@ async def open_desk(faq: Faq, embed: Embed, costs: Costs | None = None, wrong: f
         embed: texts -> embeddings.
         costs: what decides when to answer.
         wrong: an error budget: the share of all questions that may be answered wrongly. It then decides when to answer.
+        knowledge: documents and rules beside the list, which may then be empty.
     """
+    if not faq.entries:
+        nothing = [Known(row.text, "outside", -1, row.language) for row in read_faq().outside]
+        return Desk(faq, Matcher(nothing, np.ones((len(nothing), 1))), {}, costs, faq.notes, knowledge)
     reference = read_faq()
     known = known_texts(faq)
     answers = [
@@ -68,7 +79,7 @@ async def open_desk(faq: Faq, embed: Embed, costs: Costs | None = None, wrong: f
                 "apps.answers_from", language=language, least=least, wrong=wrong, figure=as_is(figure.text())
             )
             notes.append(from_here if least <= 1 else message("apps.no_threshold", language=language, wrong=wrong))
-    return Desk(faq, matcher, sure, costs, notes)
+    return Desk(faq, matcher, sure, costs, notes, knowledge)
 
 
 NEAR, NEAR_IN_WORDS, SAME_WORDS = 0.6, 0.4, 0.4

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from .knowledge.quotes import Quote
+
 Action = Literal["answer", "confirm", "handover", "courtesy"]
 
 PHRASES: dict[str, dict[str, str]] = {
@@ -27,6 +29,8 @@ PHRASES: dict[str, dict[str, str]] = {
         "abuse": "很抱歉让您不满意，已经为您转给人工，请稍候。",
         "repeated": "看来我的回答没有解决您的问题，已经为您转给人工，请稍候。",
         "correction": "抱歉，我理解错了。请再说一遍您的问题，或回复“转人工”。",
+        "from": "{text}\n（出自：{place}）",
+        "otherwise": "另一份文件的说法不同：\n{text}",
     },
     "en": {
         "confirm": "Did you mean: {choices}? Reply with the number, or “no” for a person.",
@@ -45,6 +49,8 @@ PHRASES: dict[str, dict[str, str]] = {
         "abuse": "I am sorry that this was no help. I have handed it over to a person. One moment, please.",
         "repeated": "My answer does not seem to have helped, so I have handed this over to a person. One moment, please.",
         "correction": "I am sorry, I misunderstood. Please put your question once more, or say “talk to a person”.",
+        "from": "{text}\n(From: {place})",
+        "otherwise": "Another document says otherwise:\n{text}",
     },
 }
 """What the desk itself says, in the languages it is written in."""
@@ -125,6 +131,8 @@ class Reply:
     """The entries it may have meant, likeliest first; those of several questions one after the other."""
     parts: tuple[Reply, ...] = ()
     """The replies to each of several questions in one message, in its order."""
+    sources: tuple[Quote, ...] = ()
+    """What documents were quoted, with where it stands; where they contradict each other, both."""
     others: tuple[str, ...] = ()
     """Entries that came next to the one that was answered."""
 

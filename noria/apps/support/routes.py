@@ -22,8 +22,9 @@ from noria.server.http.routing import Route
 from .conversation import START, Conversation
 from .courtesies import question_in
 from .desk import Desk, form
-from .faq import BUNDLED, read_faq
+from .faq import BUNDLED, Faq, read_faq
 from .inbox import Inbox, Suggestion
+from .knowledge.base import Knowledge
 from .messages import Messages
 from .opening import open_desk
 from .people import People
@@ -79,11 +80,12 @@ class Support:
 
     Args:
         model: name of the embedding model among those served; None takes the first one.
-        faq: questions and answers.
+        faq: questions and answers; those of the knowledge base where there is one, else the bundled ones.
         outside: questions to be handed over besides the bundled ones.
         wrong: an error budget: the share of all questions that may be answered wrongly; costs decide where it is None.
         people: when people are there, and how long a conversation waits for one of them.
         widget: whose pages may hold the chat widget.
+        kb: folder of a knowledge base, whose rules come first and whose documents are quoted.
     """
 
     name = "support"
@@ -91,22 +93,25 @@ class Support:
     def __init__(
         self,
         model: str | None = None,
-        faq: str | Path = BUNDLED,
+        faq: str | Path | None = None,
         outside: str | Path | None = None,
         wrong: float | None = None,
         people: PeopleSettings | None = None,
         widget: WidgetSettings | None = None,
+        kb: str | Path | None = None,
     ) -> None:
         self.model, self.wrong = model, wrong
         self.people, self.visitors = People(people), Visitors(widget)
-        self.faq = read_faq(faq, outside)
+        self.knowledge = None if kb is None else Knowledge.open(kb)
+        listed = faq or (BUNDLED if self.knowledge is None else self.knowledge.faq)
+        self.faq = Faq((), ()) if listed is None else read_faq(listed, outside)
         self.desk: Desk | None = None
         self._conversations: OrderedDict[tuple[str, str], Conversation] = OrderedDict()
 
     async def start(self, state: State) -> None:
         """Embed the questions and answers through the served model; open the conversations."""
         embed = keeping(RequestContext(state), self.name, self.model)
-        self.desk = await open_desk(self.faq, embed, wrong=self.wrong)
+        self.desk = await open_desk(self.faq, embed, wrong=self.wrong, knowledge=self.knowledge)
         await self.people.start(state)
         self.visitors.start(state)
 
@@ -146,7 +151,7 @@ class Support:
     async def choose(self, context: RequestContext, entry: str | None, language: str, about: str = "") -> Reply:
         """Return the answer of the entry the asker chose among those offered, or hand over where none was meant."""
         desk = self._ready()
-        usage, language = context.usage, language or self.faq.languages[0]
+        usage, language = context.usage, language or next(iter(self.faq.languages), "en")
         usage.segment, usage.subject = language, about
         reply = desk.answer(entry, language) if entry is not None else desk.handover(language)
         if entry is not None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -25,7 +25,7 @@ from . import LEAST
 from .building import FAQ, INDEX, PROBES, VECTORS
 from .certainty import certainty
 from .passages import Passage
-from .quotes import Sentences, conflicting, quoted
+from .quotes import Quote, Sentences, conflicting, quoted
 from .retrieval import Hits, Postings
 from .rules import Rule, first_match
 from .store import SourceRecord, Store
@@ -35,29 +35,6 @@ ALIKE = 0.9
 """Cosine of a probe's two embeddings from which two models are taken for one: a compressed one differs by less."""
 COMPARED = 3
 """First passages among which contradictions are looked for."""
-
-
-@dataclass(frozen=True)
-class Quote:
-    """What a document says, with where it stands."""
-
-    text: str
-    """The sentences, as they stand there."""
-    source: str
-    """Name of the file."""
-    title: str
-    section: str
-    page: int | None
-    start: int
-    """Where the quoted text begins in the document, in characters."""
-    link: str
-    language: str
-    probability: float
-    """Calibrated: that the passage it is of answers the question."""
-    passage: int
-    """Id of the passage."""
-    conflicting: tuple[Quote, ...] = ()
-    """What other documents say otherwise."""
 
 
 class Knowledge:

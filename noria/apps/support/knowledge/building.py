@@ -92,7 +92,7 @@ def build(
     out = Path(out)
     found, left = gather(sources, link)
     out.mkdir(parents=True, exist_ok=True)
-    with _alone(out):
+    with _locked(out):
         clear_partial(out)
         store = Store(out, write=True)
         try:
@@ -259,7 +259,7 @@ def _holds(folder: Path, state: str) -> bool:
 
 
 @contextmanager
-def _alone(out: Path) -> Iterator[None]:
+def _locked(out: Path) -> Iterator[None]:
     with (out / ".lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

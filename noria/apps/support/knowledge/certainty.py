@@ -12,7 +12,7 @@ import numpy as np
 from .quotes import Sentences
 from .retrieval import Hits
 
-WORDS = np.array([-6.334, 11.454, 13.311, 4.169])
+WORDS = np.array([-6.361, 11.379, 13.366, 4.199])
 """Intercept and slopes on `facts` of a base without embeddings."""
 BOTH = np.array([*WORDS, 0.0, 0.0])
 """The same where passages are embedded."""

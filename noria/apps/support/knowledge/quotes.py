@@ -39,6 +39,35 @@ class Sentences:
     """Numbers that they name."""
 
 
+@dataclass(frozen=True)
+class Quote:
+    """What a document says, with where it stands."""
+
+    text: str
+    """The sentences, as they stand there."""
+    source: str
+    """Name of the file."""
+    title: str
+    section: str
+    page: int | None
+    start: int
+    """Where the quoted text begins in the document, in characters."""
+    link: str
+    language: str
+    probability: float
+    """Calibrated: that the passage it is of answers the question."""
+    passage: int
+    """Id of the passage."""
+    conflicting: tuple[Quote, ...] = ()
+    """What other documents say otherwise."""
+
+    @property
+    def place(self) -> str:
+        """Return where it stands, in a few words."""
+        parts = (self.title or self.source, self.section, self.link)
+        return " > ".join(dict.fromkeys(part for part in parts if part))
+
+
 def quoted(text: str, asked: np.ndarray, weights: np.ndarray) -> Sentences:
     """Return the sentences of a passage that answer.
 

@@ -20,11 +20,12 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
+from noria.apps.support.columns import role_of
 from noria.apps.support.dialogues import holds_dialogues, read_dialogues
 from noria.apps.support.faq import read_faq
 from noria.core.errors import InputError, RowError
 from noria.core.messages import Message, message
-from noria.text.formats import allowed, format_of, why_not
+from noria.text.formats import format_of, why_not
 from noria.text.passages import Passage as Part
 from noria.text.passages import TextDocument
 from noria.text.personal_data import mask
@@ -35,8 +36,6 @@ from .passages import Passage, cut
 from .rules import is_rules, rule_of
 
 Kind = Literal["documents", "faq", "dialogues", "rules"]
-_QUESTION = ("question", "questions", "问题", "标准问题", "标准问", "问", "q")
-_ANSWER = ("answer", "答案", "回答", "回复", "答", "a")
 _TEXT = ("text", "content", "body", "正文", "内容", "文本")
 _TITLE = ("title", "name", "heading", "标题", "名称", "题目")
 _LINK = ("url", "link", "href", "address", "链接", "网址")
@@ -132,7 +131,8 @@ def _kind(names: set[str], first: Mapping[str, Any]) -> Kind | Literal["table"]:
         return "rules"
     if holds_dialogues(first):
         return "dialogues"
-    if names & {*_QUESTION} and names & {*_ANSWER} and "context" not in names:
+    roles = {found[0] for name in names if (found := role_of(name))}
+    if "answer" in roles and roles & {"questions", "paraphrases"} and "context" not in names:
         return "faq"
     return "documents" if isinstance(_first(first, _TEXT), str) else "table"
 
@@ -204,6 +204,3 @@ def _first(value: Mapping[str, Any], names: Sequence[str]) -> Any:
 
 def _cell(value: object) -> str:
     return "" if value is None else " ".join(str(value).split())
-
-
-__all__ = ["Content", "Found", "Kind", "allowed", "gather", "read"]

@@ -19,6 +19,7 @@ import xxhash
 
 from noria.core.errors import FolderError, InputError, from_system
 from noria.core.messages import message
+from noria.text.language import language_of
 
 from .passages import Passage
 
@@ -112,7 +113,10 @@ class Store:
         rows = self._database.execute(
             "SELECT id, name, path, kind, version, languages, passages, rows FROM sources ORDER BY name"
         )
-        return [SourceRecord(*row[:5], tuple(row[5].split()), *row[6:]) for row in rows]
+        return [
+            SourceRecord(number, name, path, kind, version, tuple(languages.split()), passages, count)
+            for number, name, path, kind, version, languages, passages, count in rows
+        ]
 
     @contextmanager
     def changing(self) -> Iterator[None]:
@@ -150,6 +154,8 @@ class Store:
         for row in rows:
             value = json.dumps(row, ensure_ascii=False, default=str)
             self._database.execute("INSERT INTO rows (source, value) VALUES (?, ?)", (number, value))
+            language = language_of(" ".join(str(one) for one in row.values()))
+            languages[language] = languages.get(language, 0) + 1
             counts[1] += 1
         known = " ".join(sorted(language for language in languages if language))
         self._database.execute(
