@@ -222,11 +222,11 @@ class SlotCache:
 
     @torch.inference_mode()
     def _swap(self, one: int, other: int) -> None:
-        length = max(self._lengths[one], self._lengths[other])
+        length, places = max(self._lengths[one], self._lengths[other]), torch.tensor([one, other], device=self._place)
         for layer in self._layers:
             for table in (layer.keys, layer.values):
                 if table is not None:
-                    table[[one, other], :, :length] = table[[other, one], :, :length]
+                    table[places, :, :length] = table[places.flip(0), :, :length]
         for values in (self._rows, self._lengths):
             values[one], values[other] = values[other], values[one]
 
