@@ -128,7 +128,7 @@ class Queued:
 
     conversation: Conversation
     last: Turn
-    """The last thing said."""
+    """What the customer said last."""
     unread: int
     """Messages of the customer that no person has seen."""
 
@@ -191,9 +191,9 @@ def visible(connection: sqlite3.Connection, conversation: str, after: int = 0) -
     return [turn for turn in turns_of(connection, conversation, after) if turn.kind in VISIBLE]
 
 
-def last_visible(connection: sqlite3.Connection, conversation: str) -> Turn:
-    """Return the last thing that the customer saw of a conversation."""
-    query = f"SELECT {_TURN} FROM turns WHERE conversation = ? AND kind IN {VISIBLE} ORDER BY number DESC LIMIT 1"
+def last_message(connection: sqlite3.Connection, conversation: str) -> Turn:
+    """Return what the customer said last; every conversation begins with a message."""
+    query = f"SELECT {_TURN} FROM turns WHERE conversation = ? AND kind = 'message' ORDER BY number DESC LIMIT 1"
     return _turn_of(connection.execute(query, (conversation,)).fetchone())
 
 
@@ -268,7 +268,7 @@ def queued(connection: sqlite3.Connection, states: Sequence[str], agent: str = "
         (*states, agent, agent, most),
     ).fetchall()
     found = [(conversation_of(row[:-1]), row[-1]) for row in rows]
-    return [Queued(one, last_visible(connection, one.id), unread) for one, unread in found]
+    return [Queued(one, last_message(connection, one.id), unread) for one, unread in found]
 
 
 def counts(connection: sqlite3.Connection) -> dict[str, int]:

@@ -157,7 +157,7 @@ async def test_what_a_person_has_not_seen_is_counted_and_the_queue_is_in_order(t
         shown = await kept.read(lambda connection: queued(connection, ("waiting",)))
         assert [(one.conversation.name, one.unread, one.last.text) for one in shown] == [
             ("first", 2, "hello?"),
-            ("second", 1, "已转人工"),
+            ("second", 1, "我的订单呢？"),
         ]
         await kept.person(ids[0], "ben", "Hi!", 2, client="r1")
         await kept.person(ids[0], "ben", "Hi!", 2, client="r1")

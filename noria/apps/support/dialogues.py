@@ -21,18 +21,25 @@ from noria.text.records import read_records
 
 Speaker = Literal["customer", "desk"]
 
-_CUSTOMER = frozenset(
-    ("customer", "user", "client", "visitor", "buyer", "human", "guest", "caller", "asker", "member", "q", "用户", "客户", "顾客", "买家",
-     "访客", "咨询者", "来访者", "客人", "会员", "问", "我")
-)  # fmt: skip
-_DESK = frozenset(
-    ("agent", "system", "assistant", "staff", "seller", "support", "bot", "operator", "service", "representative", "gpt", "desk", "a",
-     "admin", "advisor", "客服", "坐席", "座席", "商家", "卖家", "店家", "机器人", "人工", "人工客服", "系统", "助手", "店小二", "小二", "答")
-)  # fmt: skip
+
+def _names(words: str) -> tuple[str, ...]:
+    return tuple(words.split())
+
+
+_CUSTOMER = _names(
+    "customer user client visitor buyer human guest caller asker member q "
+    "用户 客户 顾客 买家 访客 咨询者 来访者 客人 会员 问 我"
+)
+_DESK = _names(
+    "agent system assistant staff seller support bot operator service representative gpt desk a admin "
+    "advisor 客服 坐席 座席 商家 卖家 店家 机器人 人工 人工客服 系统 助手 店小二 小二 答"
+)
 _TURNS = ("turns", "messages", "conversation", "conversations", "dialogue", "dialog", "log", "对话")
 _WHO = ("speaker", "role", "from", "sender", "author", "who", "角色", "发送者", "发言人", "说话人", "身份")
 _SAID = ("text", "content", "value", "message", "utterance", "body", "内容", "消息", "文本", "话语")
-_WHICH = ("dialogue", "dialog", "conversation", "session", "conversation_id", "dialogue_id", "dialog_id", "session_id", "chat_id", "会话", "会话id", "对话", "对话id", "会话编号")  # fmt: skip
+_WHICH = _names(
+    "dialogue dialog conversation session conversation_id dialogue_id dialog_id session_id chat_id 会话 会话id 对话 对话id 会话编号"
+)
 _LINE = re.compile(
     r"^\s*(?:\[[^\]]{0,40}\]\s*|\d[\d:/\-. ]{3,24}\s+)?([^\s:：]{1,16}(?: [^\s:：]{1,12})?)\s*[:：]\s*(.*)$"
 )

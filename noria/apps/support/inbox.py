@@ -98,7 +98,7 @@ class Waiting(Kept):
     unread: int
     """Messages of the customer that no person has seen."""
     last: str
-    """The last thing said, cut short."""
+    """What the customer said last, cut short."""
 
 
 class Queue(replies.Reply):

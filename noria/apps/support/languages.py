@@ -21,14 +21,29 @@ _CODE = re.compile(r"[a-z]{2,3}")
 _CLEAR = 15.0
 """Nats by which a classifier must prefer another language to English: three or four words' worth."""
 NAMES = {
-    "cn": "zh", "chs": "zh", "cht": "zh", "chinese": "zh", "中文": "zh", "汉语": "zh", "简体": "zh", "繁体": "zh", "繁體": "zh",
-    "简体中文": "zh", "繁体中文": "zh", "eng": "en", "english": "en", "英文": "en", "英语": "en", "jp": "ja", "japanese": "ja",
-    "日文": "ja", "日语": "ja", "日本語": "ja", "kr": "ko", "korean": "ko", "韩文": "ko", "韩语": "ko", "german": "de", "deutsch": "de",
-    "德文": "de", "德语": "de", "french": "fr", "français": "fr", "法文": "fr", "法语": "fr", "spanish": "es", "español": "es",
-    "西班牙文": "es", "西班牙语": "es", "italian": "it", "italiano": "it", "portuguese": "pt", "português": "pt", "葡萄牙语": "pt",
-    "russian": "ru", "русский": "ru", "俄文": "ru", "俄语": "ru", "arabic": "ar", "阿拉伯语": "ar", "thai": "th", "泰语": "th",
-    "vietnamese": "vi", "越南语": "vi", "indonesian": "id", "印尼语": "id", "dutch": "nl", "polish": "pl", "turkish": "tr", "hindi": "hi",
-}  # fmt: skip
+    name: code
+    for code, names in (
+        ("zh", "cn chs cht chinese 中文 汉语 简体 繁体 繁體 简体中文 繁体中文"),
+        ("en", "eng english 英文 英语"),
+        ("ja", "jp japanese 日文 日语 日本語"),
+        ("ko", "kr korean 韩文 韩语"),
+        ("de", "german deutsch 德文 德语"),
+        ("fr", "french français 法文 法语"),
+        ("es", "spanish español 西班牙文 西班牙语"),
+        ("it", "italian italiano"),
+        ("pt", "portuguese português 葡萄牙语"),
+        ("ru", "russian русский 俄文 俄语"),
+        ("ar", "arabic 阿拉伯语"),
+        ("th", "thai 泰语"),
+        ("vi", "vietnamese 越南语"),
+        ("id", "indonesian 印尼语"),
+        ("nl", "dutch"),
+        ("pl", "polish"),
+        ("tr", "turkish"),
+        ("hi", "hindi"),
+    )
+    for name in names.split()
+}
 
 
 def code_of(name: object) -> str:

@@ -1,7 +1,7 @@
 """How sure to be that the first passage answers: logistic regressions on what the question and the passage have in common.
 
-They were fitted on the 1,002 trial questions of CMRC 2018 (Cui et al. 2019), each asked twice: of all passages, and of all but the one
-that answers; `python -m benchmarks.support fit` fits them anew. All facts are shares and cosines, so that they hold for a base
+That of words was fitted on the 1,002 trial questions of CMRC 2018 (Cui et al. 2019), each asked twice: of all passages, and of all but
+the one that answers; `python -m benchmarks.support_knowledge [MODEL]` fits them anew. All facts are shares and cosines, so that they hold for a base
 of any size and language; of a base of another kind the probabilities are a prior, and what people say of the answers tells more.
 """
 
@@ -15,7 +15,7 @@ from .retrieval import Hits
 WORDS = np.array([-6.361, 11.379, 13.366, 4.199])
 """Intercept and slopes on `facts` of a base without embeddings."""
 BOTH = np.array([*WORDS, 0.0, 0.0])
-"""The same where passages are embedded."""
+"""The same where passages are embedded; cosines count for nothing yet, for nobody has fitted what they say."""
 
 
 def facts(hits: Hits, sentences: Sentences, embedded: bool) -> np.ndarray:

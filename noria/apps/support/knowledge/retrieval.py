@@ -17,7 +17,7 @@ from noria.core.folder import read_manifest
 from .lexical import Lexical
 
 NEARNESS = 2.0
-"""Weight of the cosine beside the share of BM25; chosen on CMRC 2018's trial questions."""
+"""Weight of the cosine beside the share of BM25: a first guess."""
 CANDIDATES = 8
 """Passages that are looked at closely."""
 
