@@ -99,7 +99,10 @@ async def _through_kills(lake: Path, model: Path, kills: int, wanted: int) -> To
     while killed < kills or len(told.handovers) + len(told.replies) < wanted:
         with served(lake, model, key=place.key, flags=("--apps", "support", "--threads", "1")) as server:
             place.move(server)
-            await asyncio.sleep(draw.uniform(0.4, 1.6))
+            # So many more are acknowledged first: a kill of a server that has done nothing yet tries nothing.
+            more = len(told.handovers) + len(told.replies) + draw.randrange(1, 2 * wanted // kills)
+            while len(told.handovers) + len(told.replies) < more:
+                await asyncio.sleep(0.005)
             if killed < kills:
                 killed += 1
                 server.process.send_signal(signal.SIGKILL)
