@@ -54,7 +54,7 @@ SHOWN = {
     "models": ["0.893", "multilingual-e5-small", "26,500,000", "MIT", "abababababab"],
     "playground": ["sentiment-int8"],
     "support": ["Noria"],
-    "inbox": ["visitor", "转给人工"],
+    "inbox": ["我要转人工"],
     "monitor": ["n = 1,128", "房间潮湿"],
     "recommend": ["8"],
     "status": ["sentiment-int8", "openvino", "this process"],
