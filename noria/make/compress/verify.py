@@ -165,6 +165,9 @@ def _sampling(
 
     How often it is to be drawn the endpoint says itself, or else the trained model, where it is `trusted` to be the same.
     """
+    passed_over = [token for one in followed if (token := _passed_over(one)) is not None]
+    if len(passed_over) > 0.02 * len(followed):
+        return [("sampling", message("verify.cold_not_likeliest", token=trained.named(passed_over[0])))]
     # Where a part of a character follows nothing is shown of it, and all such tokens look alike.
     pairs = zip(places, followed, strict=True)
     clear = [one for one, told in pairs if _shows(trained, told) and trained.is_shown(int(one.probabilities.argmax()))]
@@ -175,9 +178,6 @@ def _sampling(
     if len({one.token for one in cold if one}) > 1:
         tokens = ", ".join(sorted({shown(one.token) for one in cold if one}))
         return [("sampling", message("verify.cold_varies", tokens=tokens))]
-    passed_over = [token for one in followed if (token := _passed_over(one)) is not None]
-    if len(passed_over) > 0.02 * len(followed):
-        return [("sampling", message("verify.cold_not_likeliest", token=trained.named(passed_over[0])))]
     first = followed[next(n for n, one in enumerate(places) if one is place)]
     if first.key in first.logprobs:
         share = math.exp(max(first.logprobs.values()))
