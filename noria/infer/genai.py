@@ -7,13 +7,10 @@ tell, log probabilities before the temperature and the likeliest other tokens, a
 
 from __future__ import annotations
 
-import ctypes
 import itertools
 import struct
-import sys
 import tempfile
-from collections.abc import Collection, Hashable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +28,7 @@ from noria.tasks.task import Task
 from .decoder import MOST, PREFILL, TOGETHER, Decoder, RoutedScheduler
 from .engine import LEAST_CORES, Kind, read_config
 from .scheduler import Scheduler, Step
+from .signal_stack import signal_stack_kept
 
 forbid_telemetry()
 
@@ -48,7 +46,6 @@ _FILE_TYPE, _IN_8_BITS = b"general.file_type", 7
 """A GGUF's own word for what most of its matrices are, and its number for 8 bits; Noria writes it among the first."""
 _numbers = itertools.count()
 """Of completions, for the library."""
-_C_LIBRARY = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 class GenAiEngine(Decoder):
@@ -78,7 +75,7 @@ class GenAiEngine(Decoder):
         # Pages of texts that ended stay until others need them: the next turn of a conversation begins with the same.
         plan.enable_prefix_caching = remembers
         try:
-            with _signal_stack_kept():
+            with signal_stack_kept():
                 return openvino_genai.ContinuousBatchingPipeline(
                     str(self.file),
                     _no_tokenizer(),
@@ -103,7 +100,7 @@ class GenAiEngine(Decoder):
         """
         self._telling = self._telling or self._opened(1, remembers=False)
         found: dict[int, float] = {}
-        with _signal_stack_kept():
+        with signal_stack_kept():
             for text, place in (([*ids, expected], len(ids)), (list(ids), 0)):
                 asked = _plain_config(1, self._size)
                 asked.logprobs, asked.echo = 1, place > 0
@@ -123,7 +120,7 @@ class GenAiEngine(Decoder):
 
     def close(self) -> None:
         """Give the memory back."""
-        with _signal_stack_kept():
+        with signal_stack_kept():
             self._pipeline = self._telling = None
 
 
@@ -188,7 +185,7 @@ class GenAiScheduler:
         if not self._texts:
             return found
         try:
-            with _signal_stack_kept():
+            with signal_stack_kept():
                 self._pipeline.step()
         except Exception as error:
             for key in list(self._texts):
@@ -203,7 +200,7 @@ class GenAiScheduler:
         """End all of them, and let go of the library's pipeline."""
         for key in list(self._texts):
             self.forget(key)
-        with _signal_stack_kept():
+        with signal_stack_kept():
             self._pipeline = None
 
     def _drawn(self, key: Hashable, text: _Text) -> list[Step]:
@@ -243,27 +240,6 @@ def _plain_config(max_tokens: int, size: int) -> Any:
     asked.max_new_tokens, asked.ignore_eos, asked.apply_chat_template = max_tokens, True, False
     asked.set_eos_token_id(size)  # it wants one: one that no model draws
     return asked
-
-
-class _SignalStack(ctypes.Structure):
-    """The C library's `stack_t` on Linux."""
-
-    _fields_ = (("sp", ctypes.c_void_p), ("flags", ctypes.c_int), ("size", ctypes.c_size_t))
-
-
-@contextmanager
-def _signal_stack_kept() -> Iterator[None]:
-    """Put this thread's stack for signals back: the library leaves one of its own behind that it has freed, and the next signal,
-    a Ctrl-C too, would end the process with a segmentation fault in place of being heard."""
-    if _C_LIBRARY is None:
-        yield
-        return
-    before = _SignalStack()
-    _C_LIBRARY.sigaltstack(None, ctypes.byref(before))
-    try:
-        yield
-    finally:
-        _C_LIBRARY.sigaltstack(ctypes.byref(before), None)
 
 
 def _in_8_bits(file: Path) -> bool:

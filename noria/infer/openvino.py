@@ -19,6 +19,7 @@ from noria.tasks.task import Features, Task
 from noria.tasks.tokenizer import read_tokenizer
 
 from .engine import Kind, in_parts, logits_of, longest, read_config, unpadded
+from .signal_stack import signal_stack_kept
 
 if TYPE_CHECKING:
     from .scheduler import Scheduler
@@ -59,7 +60,8 @@ class OpenVinoEngine:
         if not file.is_file():
             raise FolderError(message("infer.holds_engine", folder=folder), hint=message("infer.compress_model"))
         try:
-            self._model = openvino.Core().compile_model(str(file), "CPU", options(threads, hint))
+            with signal_stack_kept():
+                self._model = openvino.Core().compile_model(str(file), "CPU", options(threads, hint))
         except RuntimeError as error:
             raise FolderError(
                 message("infer.cannot_read", file=file), found=str(error).strip().splitlines()[-1]
@@ -67,7 +69,8 @@ class OpenVinoEngine:
         self._names = [sorted(node.get_names() & set(_INPUTS)) for node in self._model.inputs]
         if not all(self._names):
             raise FolderError(message("infer.wants_unknown", file=file), allowed=_INPUTS)
-        self._request = self._model.create_infer_request()
+        with signal_stack_kept():
+            self._request = self._model.create_infer_request()
 
     def forward(self, batch: Sequence[Sequence[int]], types: Sequence[Sequence[int]] | None = None) -> list[np.ndarray]:
         """Return each text's logits; see `Engine`."""
@@ -93,7 +96,8 @@ class OpenVinoEngine:
             else:
                 array = given.get(names[0], np.zeros_like(ids))
             inputs.append(np.ascontiguousarray(array, dtype=node.get_element_type().to_dtype()))
-        self._request.infer(inputs, share_inputs=True)
+        with signal_stack_kept():
+            self._request.infer(inputs, share_inputs=True)
         # A copy: the request writes its next answer to the same memory.
         logits = np.array(self._request.get_output_tensor(0).data, dtype=np.float32)
         return unpadded(self.task, logits, batch, self.padding)
@@ -112,7 +116,8 @@ class OpenVinoEngine:
 
     def close(self) -> None:
         """Give the memory back."""
-        del self._request, self._model
+        with signal_stack_kept():
+            del self._request, self._model
 
 
 def options(threads: int, hint: str = "LATENCY") -> dict[str, Any]:

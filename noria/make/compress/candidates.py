@@ -24,6 +24,7 @@ from noria.core.messages import Message, message
 from noria.core.progress import Report
 from noria.infer.choose import open_engine
 from noria.infer.engine import ENGINES, Engine, Kind
+from noria.infer.signal_stack import signal_stack_kept
 from noria.infer.torch import TorchEngine
 from noria.infer.unpadded import SCALES, applies, smoothing
 from noria.machine import bf16_is_fast, cores
@@ -246,6 +247,7 @@ def _bytes(folder: Path, number: str) -> int:
     return total
 
 
+@signal_stack_kept()
 def product_gain(rows: int = 256, width: int = 384, turns: int = 5) -> float:
     """Return how many times as fast OpenVINO multiplies in 8-bit integers as otherwise, at an encoder's sizes, on all cores."""
     import openvino

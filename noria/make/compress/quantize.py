@@ -28,6 +28,7 @@ from noria.core.folder import MANIFEST, new_folder, read_manifest, source_of
 from noria.core.messages import message
 from noria.core.packages import forbid_telemetry
 from noria.core.progress import Report
+from noria.infer.signal_stack import signal_stack_kept
 from noria.make.models.load import Head, load, quiet_transformers
 from noria.tasks.encode import encode, encode_pair
 from noria.tasks.padding import padding_of
@@ -114,6 +115,7 @@ def choose(texts: Sequence[Any], settings: CompressSettings) -> list[Any]:
     return [texts[pick] for pick in sorted(picks)]
 
 
+@signal_stack_kept()
 def int8(graph: Model, chosen: Sequence[Features], smoothing: float) -> Model:
     """Return a graph with weights and activations of matrix products in 8-bit integers."""
     with silent():

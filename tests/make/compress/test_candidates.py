@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from noria.core.folder import read_manifest
 from noria.core.progress import Report
 from noria.infer.choose import best_kind, open_engine
 from noria.infer.engine import answer
+from noria.infer.signal_stack import signal_stack
 from noria.make.compress import candidates as tried
 from noria.make.compress.candidates import Candidate, Timed, candidates
 from noria.make.compress.recipe import compress_model
@@ -36,6 +38,21 @@ def compressed(model: Path, out: Path, monkeypatch: pytest.MonkeyPatch, speeds: 
     rows = [{"text": text, "label": LABELS[0]} for text in TEXTS]
     compress_model(model, TEXTS, rows, out, SETTINGS, Report(stream=told), or_trained=True)
     return told.getvalue()
+
+
+def test_signals_are_heard_after_every_candidate_was_made_and_timed(classifier: Path, tmp_path: Path):
+    """A library that leaves a freed stack for signals behind makes of the next Ctrl-C a segmentation fault."""
+    before = signal_stack()
+    tried.product_gain(8, 16, 1)
+    rows = [{"text": text, "label": LABELS[0]} for text in TEXTS]
+    for method in ("float", "weights", "int8"):
+        settings = SETTINGS.replace(method=method)
+        compress_model(
+            classifier, TEXTS, rows, tmp_path / method, settings, Report(stream=io.StringIO()), or_trained=True
+        )
+        assert signal_stack() == before, method
+    gc.collect()
+    assert signal_stack() == before
 
 
 def test_what_cannot_win_is_not_made(classifier: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
