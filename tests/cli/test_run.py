@@ -92,7 +92,9 @@ def test_every_flag_of_a_command_is_a_key_of_its_section(do: str):
         for name in one.names
         if name.startswith("--") and not name.startswith(("--no-", "--empty-"))
     }
-    aliases = {"workers", "parameters"}  # of parallel.workers and model.parameters
+    aliases = {"workers", "parameters"} | (
+        {"base"} if do == "pretrain" else set()
+    )  # of parallel.workers, model.parameters, model.base
     assert told - {"out", "settings", "json"} - aliases <= set(schema(functions()[do]).model_fields)
 
 

@@ -166,7 +166,7 @@ def told_by(folder: Path, device: str, *asked: Message) -> list[Message]:
         ours.sendall(packed(one))
     thread = threading.Thread(target=listen)  # torch hands operators over to the second device in this one alone
     thread.start()
-    child.main([str(folder), str(theirs.detach()), "1", "4096", device])
+    child.main([str(folder), str(theirs.detach()), "1", "4096", device, "{}"])
     thread.join()
     return told
 
