@@ -115,6 +115,7 @@ async def _through_kills(lake: Path, model: Path, kills: int, wanted: int) -> To
     for client in clients:
         client.cancel()
     await asyncio.gather(*clients, return_exceptions=True)
+    await place.close()
     return told
 
 
@@ -123,6 +124,7 @@ class _Place:
 
     def __init__(self) -> None:
         self.key, self._url = "", ""
+        self._client = httpx.AsyncClient(timeout=10)
         self._up = asyncio.Event()
 
     def move(self, server: Server) -> None:
@@ -132,14 +134,16 @@ class _Place:
     def gone(self) -> None:
         self._up.clear()
 
+    async def close(self) -> None:
+        await self._client.aclose()
+
     async def ask(self, method: str, path: str, told: Told, body: dict[str, Any] | None = None) -> httpx.Response:
         """Return the answer, sending the same again until there is one."""
         while True:
             await self._up.wait()
             url, headers = f"{self._url}/v1/apps/support{path}", {"authorization": f"Bearer {self.key}"}
             try:
-                async with httpx.AsyncClient(timeout=10) as client:
-                    answer = await client.request(method, url, json=body, headers=headers)
+                answer = await self._client.request(method, url, json=body, headers=headers)
             except httpx.HTTPError:
                 told.again += 1
                 await asyncio.sleep(0.02)

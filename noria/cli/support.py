@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import App, Parameter, validators
 
 from noria.apps.settings import PeopleSettings, WidgetSettings
-from noria.core.errors import InputError, SettingError
+from noria.core.errors import InputError
 from noria.core.messages import environment_language, for_terminal, message
 from noria.server.http.settings import ServerSettings
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from noria.apps.support.desk import Desk
     from noria.apps.support.faq import Faq
     from noria.apps.support.knowledge.base import Knowledge
-    from noria.infer.engine import Engine
 
 Flag = Annotated[bool, Parameter(negative="")]
 
@@ -216,27 +215,13 @@ async def _at_desk(
 @contextmanager
 def _embedding(model: Path) -> Iterator[Embed]:
     """Give the embedding of a model in this process."""
-    from noria.infer.brought import model_folder
-    from noria.infer.choose import open_engine
+    from noria.apps.support.knowledge.encoding import passage_embedder
 
-    engine = open_engine(model_folder(model))
-    try:
-        yield _embedder(engine)
-    finally:
-        engine.close()
+    with passage_embedder(model) as embedder:
+        assert embedder is not None
+        probe = embedder.probe
 
+        async def embed(texts: Sequence[str]) -> np.ndarray:
+            return probe(texts)
 
-def _embedder(engine: Engine) -> Embed:
-    if engine.task.name != "embed":
-        raise SettingError(
-            message("commands.takes_model"), found=engine.task.name, allowed=message("commands.model_task")
-        )
-
-    async def embed(texts: Sequence[str]) -> np.ndarray:
-        import numpy as np
-
-        from noria.infer.engine import answer
-
-        return np.asarray([one["embedding"] for one in answer(engine, texts)], dtype=np.float32)
-
-    return embed
+        yield embed

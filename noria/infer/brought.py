@@ -181,7 +181,7 @@ def check_weights(folder: Path) -> None:
     from safetensors import SafetensorError, safe_open
 
     config = read_json(folder / "config.json")
-    text: Any = config.get("text_config") if isinstance(config.get("text_config"), dict) else config
+    text = _text_of(config)
     for file in weight_files(folder):
         if not file.is_file():
             raise FolderError(message("errors.file_missing", file=file))
@@ -213,10 +213,16 @@ def check_tokenizer(folder: Path, tokenizer: Tokenizer, rows: object) -> None:
         )
 
 
+def _text_of(config: dict[str, Any]) -> dict[str, Any]:
+    """Return the part of a configuration that is about text, itself where there is none."""
+    part = config.get("text_config")
+    return part if isinstance(part, dict) else config
+
+
 def _mend(folder: Path, config: dict[str, Any], made: OpenFolder) -> None:
     """Write the configuration with what it lacks, and refuse a tokenizer of another model."""
     mended: list[str] = []
-    text: Any = config.get("text_config") if isinstance(config.get("text_config"), dict) else config
+    text = _text_of(config)
     if (folder / FILE).is_file():
         tokenizer = read_tokenizer(folder)
         check_tokenizer(folder, tokenizer, text.get("vocab_size"))

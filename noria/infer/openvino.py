@@ -69,8 +69,7 @@ class OpenVinoEngine:
         self._names = [sorted(node.get_names() & set(_INPUTS)) for node in self._model.inputs]
         if not all(self._names):
             raise FolderError(message("infer.wants_unknown", file=file), allowed=_INPUTS)
-        with signal_stack_kept():
-            self._request = self._model.create_infer_request()
+        self._request = self._model.create_infer_request()
 
     def forward(self, batch: Sequence[Sequence[int]], types: Sequence[Sequence[int]] | None = None) -> list[np.ndarray]:
         """Return each text's logits; see `Engine`."""
@@ -96,8 +95,7 @@ class OpenVinoEngine:
             else:
                 array = given.get(names[0], np.zeros_like(ids))
             inputs.append(np.ascontiguousarray(array, dtype=node.get_element_type().to_dtype()))
-        with signal_stack_kept():
-            self._request.infer(inputs, share_inputs=True)
+        self._request.infer(inputs, share_inputs=True)
         # A copy: the request writes its next answer to the same memory.
         logits = np.array(self._request.get_output_tensor(0).data, dtype=np.float32)
         return unpadded(self.task, logits, batch, self.padding)

@@ -13,7 +13,7 @@ from noria.apps.support.conversation import Conversation
 from noria.apps.support.courtesies import question_in
 from noria.apps.support.desk import Desk, form
 from noria.apps.support.faq import Faq, read_faq
-from noria.apps.support.judging import figures_of, judge
+from noria.apps.support.judging import figures_of, kept_for_judging, replies_to
 from noria.apps.support.matching import WORDS, Facts, Known, Matcher
 from noria.apps.support.opening import known_texts, open_desk
 from noria.apps.support.replies import Choice, Costs, Reply
@@ -135,7 +135,8 @@ def test_costs_decide() -> None:
 
 
 def test_judging_counts_every_kept_question(desk: Desk) -> None:
-    figures = {figure.name: figure for figure in asyncio.run(judge(desk, by_letters(desk.faq)))}
+    replies = asyncio.run(replies_to(desk, kept_for_judging(desk.faq), by_letters(desk.faq)))
+    figures = {figure.name: figure for figure in figures_of(replies)}
     kept = sum(len(texts) for entry in desk.faq.entries for texts in entry.test.values())
     assert figures["solved at once or after asking back"].n == kept
     assert figures["right entry first, zh"].n + figures["right entry first, en"].n == kept

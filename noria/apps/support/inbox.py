@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
-from noria.lake.conversation import Conversation, Queued, Turn, counts, queued
+from noria.lake.conversation import Conversation, Queued, Turn, counts, known, last_message, queued
 from noria.server.errors import ApiError
 from noria.server.http import replies
 from noria.server.http.context import RequestContext
@@ -195,8 +195,10 @@ class Inbox:
     async def _suggestions(self, context: RequestContext, conversation: str) -> dict[str, Any]:
         """Suggest answers to what the customer said last."""
         with refused():
-            _, turns = await self._people.turns(conversation)
-        text = next((turn.text for turn in reversed(turns) if turn.kind == "message"), "")
+            last = await self._people.kept.read(
+                lambda connection: last_message(connection, known(connection, conversation).id)
+            )
+        text = last.text
         found = await self._suggest(context, text) if text else []
         return {"message": text, "suggestions": [asdict(one) for one in found]}
 

@@ -27,11 +27,6 @@ _ASKED = ("question", "text", "query", "问题", "问", "提问", "utterance")
 _MEANT = ("entry", "id", "label", "intent", "answer", "条目", "编号", "答案", "标签", "标准问题", "标准问")
 
 
-async def judge(desk: Desk, embed: Embed) -> list[Figure]:
-    """Return how well the desk does on the questions kept for judging, in each language and outside its scope."""
-    return figures_of(await replies_to(desk, kept_for_judging(desk.faq), embed))
-
-
 def kept_for_judging(faq: Faq) -> list[tuple[str, str]]:
     """Return the questions that a list keeps for judging, each with the entry that is meant, "" of those outside."""
     asked = [(entry.id, text) for entry in faq.entries for texts in entry.test.values() for text in texts]
