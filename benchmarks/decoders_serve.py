@@ -69,7 +69,7 @@ WORDS = [
 
 def measure(*, quick: bool) -> list[Line]:
     """Return lines for both files: speed and first text at 1 and 8 clients, a long conversation, memory."""
-    repeats, seconds = (1, 2.0) if quick else (4, 12.0)
+    repeats, seconds = (2, 2.0) if quick else (4, 12.0)
     lines: list[Line] = []
     with tempfile.TemporaryDirectory(prefix="noria-bench-") as there:
         folder = Path(there)
