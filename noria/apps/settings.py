@@ -1,13 +1,15 @@
-"""The settings of the applications: how negative texts are watched, how items are picked, when people are there, who may hold the widget."""
+"""The settings of the applications: how negative texts are watched, how items are picked, what a desk knows, when people are there, who may hold the widget."""
 
 from __future__ import annotations
 
 from datetime import date
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, field_validator
 
-from noria.core.settings import Settings, time_zone
+from noria.core.settings import Settings, read_toml, time_zone
+from noria.server.http.settings import ServerSettings
 
 
 class WatchSettings(Settings):
@@ -90,3 +92,54 @@ class WidgetSettings(Settings):
     """New visitors a minute from one address."""
     token_days: Annotated[float, Field(gt=0, le=366)] = 30.0
     """Days that a visitor is known for."""
+
+
+class DeskSettings(Settings):
+    """A desk as its folder's desk.toml describes it: what it knows, its model, how sure it must be, and where it is served."""
+
+    sources: tuple[Path, ...] = ()
+    """Files and folders that it knows."""
+    kb: Path | None = None
+    """Folder of the knowledge base that is made of them."""
+    model: Path | None = None
+    """Folder of a model that embeds texts."""
+    link: str = ""
+    """Address under which the files are published."""
+    faq: Path | None = None
+    """A list of questions in the place of those of the base."""
+    outside: Path | None = None
+    """Questions that a person must answer."""
+    held_out: Path | None = None
+    """Questions whose answers are known, to judge the desk by."""
+    wrong: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """An error budget: the share of questions that may be answered wrongly."""
+    people: PeopleSettings = PeopleSettings()
+    """The people behind it."""
+    widget: WidgetSettings = WidgetSettings()
+    """The chat on pages."""
+    server: ServerSettings = ServerSettings()
+    """Where it is served."""
+
+    @classmethod
+    def given(cls, file: Path | None, **flags: object) -> DeskSettings:
+        """Return what a file says, its paths beginning where it lies, and above it what flags say that are given.
+
+        Raises:
+            InputError: the file is missing or is not TOML.
+            SettingError: a key is unknown or a value is not allowed.
+        """
+        values = {} if file is None else read_toml(file)
+        told = cls.make(**values)
+        here = Path() if file is None else file.parent
+        for name in ("kb", "model", "faq", "outside", "held_out"):
+            if name in values:
+                values[name] = here / getattr(told, name)
+        values["sources"] = tuple(here / source for source in told.sources)
+        if "lake" in values.get("server", {}):
+            values["server"]["lake"] = here / told.server.lake
+        for name, flag in flags.items():
+            if isinstance(flag, Settings):
+                values[name] = {**values.get(name, {}), **flag.model_dump(exclude_unset=True)}
+            elif flag not in (None, (), ""):
+                values[name] = flag
+        return cls.make(**values)

@@ -13,10 +13,9 @@ from noria.make.corpus.settings import CleanSettings
 from noria.make.training.settings import PretrainSettings, ReadSettings
 
 from . import tune
-from .files import report_for, settings_given, with_columns
+from .files import SettingsFile, report_for, settings_given, with_columns
 
 app = App(name="build", help="Raw text -> corpus -> tokens -> model -> evaluated -> compressed.")
-SettingsFile = Annotated[Path | None, Parameter(name="--settings")]
 
 
 @app.command

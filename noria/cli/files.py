@@ -1,15 +1,21 @@
-"""What flags say, as the API takes it: settings above those of a TOML file, columns from two short flags, and where words go."""
+"""What flags say, as the API takes it: settings above those of a TOML file, columns from two short flags, what neither says, and where words go."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
+from cyclopts import Parameter
+
+from noria.core.errors import SettingError
+from noria.core.messages import message
 from noria.core.progress import Report
 from noria.core.settings import Settings
 from noria.make.training.settings import ReadSettings
 
 Reading = TypeVar("Reading", bound=ReadSettings)
+Given = TypeVar("Given")
+SettingsFile = Annotated[Path | None, Parameter(name="--settings")]
 
 
 def settings_given(file: Path | None, *settings: Settings) -> list[Path | Settings]:
@@ -28,3 +34,14 @@ def with_columns(reading: Reading, text: str | None, label: str | None) -> Readi
 def report_for(json: bool) -> Report:
     """Return where a command says what it does: bars for people, JSON lines for programs."""
     return Report.for_terminal(as_json=json)
+
+
+def needed(name: str, value: Given | None) -> Given:
+    """Return what a flag, or a desk's file of settings, says.
+
+    Raises:
+        SettingError: neither does.
+    """
+    if not value:
+        raise SettingError(message("commands.desk_lacks", name=name), hint=message("commands.desk_settings"))
+    return value

@@ -7,15 +7,19 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from noria.apps.settings import DeskSettings
 from noria.apps.support.knowledge import LEAST
 from noria.core.messages import Message, for_terminal, message
+
+from .files import SettingsFile, needed
 
 
 def index(
     *sources: Path,
-    out: Path,
+    out: Path | None = None,
     model: Path | None = None,
     link: str = "",
+    file: SettingsFile = None,
     watch: Annotated[bool, Parameter(negative="")] = False,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
@@ -29,6 +33,7 @@ def index(
         noria ship support index handbook/ faq.xlsx --out kb
         noria ship support index handbook/ --out kb --model runs/demo/embed-served --link https://help.example.com
         noria ship support index handbook/ rules.csv dialogues.jsonl --out kb --watch
+        noria ship support index --settings desk.toml
 
     Parameters
     ----------
@@ -40,6 +45,8 @@ def index(
         Folder of a model for the task embed, the one that will be served; without it passages are found by their words alone.
     link
         Address under which the files are published: quotes link it with the file's name behind it.
+    file
+        A desk's file of settings, as `noria new desk --app support` makes one; flags stand above it.
     watch
         Stay, and make the base anew each time that a source changes.
     json
@@ -50,12 +57,14 @@ def index(
     from noria.apps.support.knowledge.encoding import passage_embedder
     from noria.core.progress import Report
 
+    told = DeskSettings.given(file, sources=sources, kb=out, model=model, link=link)
+    known, base = told.sources, needed("--out", told.kb)
     report = Report.for_terminal(as_json=json)
-    with passage_embedder(model) as embedder:
+    with passage_embedder(told.model) as embedder:
 
         def make() -> Built:
-            built = build(sources, out, embedder=embedder, link=link, report=report)
-            report.closing(for_terminal(_line(built, out)), passages=built.passages, **built.kinds)
+            built = build(known, base, embedder=embedder, link=told.link, report=report)
+            report.closing(for_terminal(_line(built, base)), passages=built.passages, **built.kinds)
             if embedder is None:
                 report.note(for_terminal(message("knowledge.words_alone")))
             elif built.embedded:
@@ -64,8 +73,8 @@ def index(
 
         make()
         if watch:
-            report.note(for_terminal(message("knowledge.watching", sources=len(sources))))
-            for _ in watched(sources, make):
+            report.note(for_terminal(message("knowledge.watching", sources=len(known))))
+            for _ in watched(known, make):
                 pass
 
 

@@ -31,6 +31,7 @@ app = App(
     Examples::
 
         noria demo                the whole wheel, once, on real text
+        noria new --help          a folder to begin with
         noria build --help        raw text -> corpus -> model
         noria run noria.toml      the stages of a file, only what changed
         noria ship serve MODELS   models -> HTTP service
@@ -53,6 +54,12 @@ WINGS = {
         noria demo --quick --no-serve       small budgets, about 5 minutes
         noria demo --sentiment-minutes 10   a longer fine-tuning
         noria demo --redo ship --no-serve   one stage again, and what reads it
+    """,
+    "new": """Make a folder to begin with: settings, small examples in your language, and a page that says what to do.
+
+    Examples::
+
+        noria new desk --app support
     """,
     "run": """Walk the stages of a TOML file; do again only what changed, and resume what was cut off.
 

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter, validators
 
-from noria.apps.settings import PeopleSettings, WidgetSettings
+from noria.apps.settings import DeskSettings, PeopleSettings, WidgetSettings
 from noria.core.errors import InputError
 from noria.core.messages import environment_language, for_terminal, message
 from noria.server.http.settings import ServerSettings
 
 from .applications import Server, serve_application
+from .files import SettingsFile, needed
 from .knowledge import index, quote
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ Budget = Annotated[float | None, Parameter(validator=validators.Number(gt=0, lt=
 
 @app.default
 def support(
-    model: Path,
+    model: Path | None = None,
     *,
     faq: Path | None = None,
     outside: Path | None = None,
@@ -48,6 +49,7 @@ def support(
     people: Annotated[PeopleSettings, Parameter(name="people")] = PeopleSettings(),
     widget: Annotated[WidgetSettings, Parameter(name="widget")] = WidgetSettings(),
     ask: Annotated[tuple[str, ...], Parameter(negative="")] = (),
+    file: SettingsFile = None,
     settings: Server = ServerSettings(),
 ) -> int:
     """Customer service: answer from a list of questions, ask back, or hand over to a person, by calibrated confidence.
@@ -63,6 +65,7 @@ def support(
         noria ship support runs/demo/embed-served --people.zone Asia/Shanghai --people.hours "mon-fri 09:00-18:00"
         noria ship support runs/demo/embed-served --widget.origins https://shop.example
         noria ship support runs/demo/embed-served --kb kb
+        noria ship support --settings desk.toml
 
     Parameters
     ----------
@@ -78,14 +81,19 @@ def support(
         Folder of a knowledge base, as `noria ship support index` makes it: its rules come first, then its questions (or those of --faq), then the sentences of its documents, with where they stand.
     ask
         A question to answer here and now; several are one conversation.
+    file
+        A desk's file of settings, as `noria new desk --app support` makes one; flags stand above it.
     """
     import asyncio
 
     from noria.apps.support.routes import Support
 
-    application = Support(None, faq, outside, wrong, people, widget, kb)
+    flags = {"model": model, "faq": faq, "outside": outside, "wrong": wrong, "kb": kb}
+    told = DeskSettings.given(file, **flags, people=people, widget=widget, server=settings)
+    embedding = needed("MODEL", told.model)
+    application = Support(None, told.faq, told.outside, told.wrong, told.people, told.widget, told.kb)
     if not ask:
-        return serve_application([model], application, settings)
+        return serve_application([embedding], application, told.server)
 
     async def answer(desk: Desk, embed: Embed) -> None:
         from noria.apps.support.conversation import START
@@ -95,7 +103,7 @@ def support(
             reply, kept = await desk.turn(question, embed, kept)
             print(f"{reply.action} ({reply.confidence:.2f}): {reply.text}")
 
-    asyncio.run(_at_desk(model, application.faq, wrong, answer, application.knowledge))
+    asyncio.run(_at_desk(embedding, application.faq, told.wrong, answer, application.knowledge))
     return 0
 
 
@@ -103,10 +111,12 @@ def support(
 def judge(
     rows: Path | None = None,
     *,
-    model: Path,
+    model: Path | None = None,
     faq: Path | None = None,
     outside: Path | None = None,
     wrong: Budget = None,
+    kb: Path | None = None,
+    file: SettingsFile = None,
     json: Flag = False,
 ) -> None:
     """Say what becomes of held-out questions: right, wrong, asked back, handed over, each with how many and its interval.
@@ -115,11 +125,12 @@ def judge(
 
         noria ship support judge held-out.csv --model runs/demo/embed-served --faq shop.xlsx --wrong 0.02
         noria ship support judge --model runs/demo/embed-served
+        noria ship support judge --settings desk.toml
 
     Parameters
     ----------
     rows
-        A file of {"question", "entry"}: an entry is told by its id, one of its questions or its answer; a row without one is a question that no entry answers. Without a file, the questions that the list keeps for judging.
+        A file of {"question", "entry", "quote"}: an entry is told by its id, one of its questions or its answer, a document's answer by words that its quotation must hold; a row with neither is a question that a person must answer. Without a file, the questions that the list keeps for judging.
     model
         Folder of a model for the task embed.
     faq
@@ -128,24 +139,32 @@ def judge(
         A file of {"text"}: questions that a person must answer, besides the bundled ones.
     wrong
         An error budget: the share of questions that may be answered wrongly.
+    kb
+        Folder of a knowledge base: its rules, its questions (or those of --faq) and its documents are judged together.
+    file
+        A desk's file of settings, as `noria new desk --app support` makes one; flags stand above it.
     json
         Write the figures as JSON lines, for programs.
     """
     import asyncio
 
-    from noria.apps.support.faq import BUNDLED, read_faq
+    from noria.apps.support.faq import BUNDLED
     from noria.apps.support.judging import kept_for_judging, outcomes, read_asked, replies_to
+    from noria.apps.support.opening import what_is_known
 
-    known = read_faq(faq or BUNDLED, outside)
-    asked = read_asked(rows, known) if rows else kept_for_judging(known)
+    flags = {"model": model, "faq": faq, "outside": outside, "wrong": wrong, "kb": kb, "held_out": rows}
+    told = DeskSettings.given(file, **flags)
+    known, knowledge = what_is_known(told.faq, told.outside, told.kb)
+    asked = read_asked(told.held_out, known) if told.held_out else kept_for_judging(known)
     if not asked:
         raise InputError(message("apps.nothing_to_judge"), hint=message("apps.asked_rows"))
+    source = str(told.held_out or told.faq or told.kb or BUNDLED.name)
 
     async def count(desk: Desk, embed: Embed) -> None:
-        for figure in outcomes(await replies_to(desk, asked, embed), source=str(rows or faq or BUNDLED.name)):
+        for figure in outcomes(await replies_to(desk, asked, embed), source=source):
             print(dumps(figure.as_dict(), ensure_ascii=False) if json else figure.text(environment_language()))
 
-    asyncio.run(_at_desk(model, known, wrong, count))
+    asyncio.run(_at_desk(needed("--model", told.model), known, told.wrong, count, knowledge))
 
 
 @app.command

@@ -11,10 +11,9 @@ import noria
 from noria.make.training.align.settings import AlignSettings
 from noria.make.training.settings import CrossSettings, FinetuneSettings, ReadSettings, RowSettings, SearchSettings
 
-from .files import report_for, settings_given, with_columns
+from .files import SettingsFile, report_for, settings_given, with_columns
 
 OPTIONS = "Fields of the task, such as --options.optional true for questions that may have no answer."
-SettingsFile = Annotated[Path | None, Parameter(name="--settings")]
 Json = Annotated[bool, Parameter(negative="")]
 
 

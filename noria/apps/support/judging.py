@@ -1,7 +1,8 @@
 """How well a desk does on questions whose entry is known: right, wrong, asked back, handed over.
 
 Questions come from the list itself, where it keeps some for judging, or from a file of rows: {"question", "entry"}, where an entry is
-told by its id, by one of its questions or by its answer; a row without one is a question that no entry answers.
+told by its id, by one of its questions or by its answer; or {"question", "quote"}, words that a document's answer holds. A row with
+neither is a question that a person must answer.
 """
 
 from __future__ import annotations
@@ -24,7 +25,14 @@ from .plain import plain
 from .replies import Reply
 
 _ASKED = ("question", "text", "query", "问题", "问", "提问", "utterance")
+_QUOTED = ("quote", "quotation", "引文", "原文")
 _MEANT = ("entry", "id", "label", "intent", "answer", "条目", "编号", "答案", "标签", "标准问题", "标准问")
+
+
+class Quotation(str):
+    """What is meant where a document answers: words that its quotation holds, in the place of an entry's id."""
+
+    __slots__ = ()
 
 
 def kept_for_judging(faq: Faq) -> list[tuple[str, str]]:
@@ -34,7 +42,7 @@ def kept_for_judging(faq: Faq) -> list[tuple[str, str]]:
 
 
 def read_asked(path: str | Path, faq: Faq) -> list[tuple[str, str]]:
-    """Return the questions of a file, each with the id of the entry that is meant, "" where there is none.
+    """Return the questions of a file, each with the id of the entry that is meant or a `Quotation`, "" where there is neither.
 
     Raises:
         InputError: the file is missing or holds no question.
@@ -50,7 +58,8 @@ def read_asked(path: str | Path, faq: Faq) -> list[tuple[str, str]]:
         fields = {name.strip().casefold(): one for name, one in value.items()}
         text = next((fields[name] for name in _ASKED if fields.get(name)), None)
         meant = next((str(fields[name]).strip() for name in _MEANT if fields.get(name) not in (None, "")), "")
-        entry = names.get(meant) or names.get(plain(meant)) if meant else ""
+        quoted = next((str(fields[name]).strip() for name in _QUOTED if fields.get(name) not in (None, "")), "")
+        entry = names.get(meant) or names.get(plain(meant)) if meant else Quotation(quoted) if quoted else ""
         if not isinstance(text, str) or entry is None:
             what = message("apps.needs_question") if not isinstance(text, str) else message("apps.unknown_entry")
             raise RowError(what, file=path, line=line, found=meant or message("apps.nothing"))
@@ -64,22 +73,29 @@ def outcomes(rows: Sequence[tuple[str, Reply]], source: str = "") -> list[Figure
     """Return what became of questions: right, wrong, asked back and handed over, which together are all; and of those without an
     entry how many were answered all the same, asked back and handed over."""
 
-    def answered(reply: Reply) -> str:
-        return reply.entry if reply.action == "answer" else ""
-
     inside, outside = [row for row in rows if row[0]], [row for row in rows if not row[0]]
     back = [(entry, reply) for entry, reply in inside if reply.action == "confirm"]
     found = [
-        ("right", sum(answered(reply) == entry for entry, reply in inside), len(inside)),
-        ("wrong", sum(answered(reply) not in ("", entry) for entry, reply in inside), len(inside)),
+        ("right", sum(_is_right(meant, reply) for meant, reply in inside), len(inside)),
+        ("wrong", sum(_answered(reply) and not _is_right(meant, reply) for meant, reply in inside), len(inside)),
         ("asked back", len(back), len(inside)),
         ("handed over", sum(reply.action in ("handover", "courtesy") for _, reply in inside), len(inside)),
         ("offered when asked back", sum(entry in _offered(reply) for entry, reply in back), len(back)),
-        ("out of scope, answered", sum(bool(answered(reply)) for _, reply in outside), len(outside)),
+        ("out of scope, answered", sum(_answered(reply) for _, reply in outside), len(outside)),
         ("out of scope, asked back", sum(reply.action == "confirm" for _, reply in outside), len(outside)),
         ("out of scope, handed over", sum(reply.action == "handover" for _, reply in outside), len(outside)),
     ]
     return [proportion(name, count, n, source=source) for name, count, n in found if n]
+
+
+def _answered(reply: Reply) -> bool:
+    return reply.action == "answer"
+
+
+def _is_right(meant: str, reply: Reply) -> bool:
+    if isinstance(meant, Quotation):
+        return _answered(reply) and any(plain(meant) in plain(one.text) for one in reply.sources)
+    return _answered(reply) and reply.entry == meant
 
 
 def _offered(reply: Reply) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
@@ -12,11 +13,26 @@ from noria.core.messages import as_is, message
 
 from .certainty import Certainty, certainties, confused, reference_texts
 from .desk import Desk
-from .faq import SHOWN, Entry, Faq, read_faq
+from .faq import BUNDLED, SHOWN, Entry, Faq, read_faq
 from .knowledge.base import Knowledge
 from .matching import Kind, Known, Matcher, unit
 from .plain import simplified, tokens
 from .replies import Costs
+
+
+def what_is_known(
+    faq: str | Path | None = None, outside: str | Path | None = None, kb: str | Path | None = None
+) -> tuple[Faq, Knowledge | None]:
+    """Return a desk's questions and its knowledge base.
+
+    Args:
+        faq: questions and answers; those of the knowledge base where there is one, else the bundled ones.
+        outside: questions to be handed over besides the bundled ones.
+        kb: folder of a knowledge base.
+    """
+    knowledge = None if kb is None else Knowledge.open(kb)
+    listed = faq or (BUNDLED if knowledge is None else knowledge.faq)
+    return Faq((), ()) if listed is None else read_faq(listed, outside), knowledge
 
 
 def known_texts(faq: Faq) -> list[Known]:

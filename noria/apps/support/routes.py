@@ -22,11 +22,9 @@ from noria.server.http.routing import Route
 from .conversation import START, Conversation
 from .courtesies import question_in
 from .desk import Desk, form
-from .faq import BUNDLED, Faq, read_faq
 from .inbox import Inbox, Suggestion
-from .knowledge.base import Knowledge
 from .messages import Messages
-from .opening import open_desk
+from .opening import open_desk, what_is_known
 from .people import People
 from .replies import Reply
 from .visitors import Visitors
@@ -102,9 +100,7 @@ class Support:
     ) -> None:
         self.model, self.wrong = model, wrong
         self.people, self.visitors = People(people), Visitors(widget)
-        self.knowledge = None if kb is None else Knowledge.open(kb)
-        listed = faq or (BUNDLED if self.knowledge is None else self.knowledge.faq)
-        self.faq = Faq((), ()) if listed is None else read_faq(listed, outside)
+        self.faq, self.knowledge = what_is_known(faq, outside, kb)
         self.desk: Desk | None = None
         self._conversations: OrderedDict[tuple[str, str], Conversation] = OrderedDict()
 
