@@ -1,7 +1,7 @@
 """One row of a list of questions: which of its columns holds what, under the names people give them, and what they hold.
 
     question / 问题 / 标准问, similar question 1, 2, ... / 相似问题1, answer / 答案, test, id / 编号, language / 语言, accepted / 采纳;
-    a language behind or before one: question_de, answer (en), 英文问题
+    a language behind or before one: question_de, answer (en), 英文问题; when / 条件: for whom, or when, the answer holds (`conditions`)
 
 Several texts in a cell stand on lines of their own or between |.
 """
@@ -21,7 +21,7 @@ from noria.core.messages import message
 
 from .languages import NAMES, code_of
 
-Role = Literal["questions", "paraphrases", "test", "answer", "id", "language", "accepted", "asked"]
+Role = Literal["questions", "paraphrases", "test", "answer", "id", "language", "accepted", "asked", "when"]
 
 _ROLES: dict[Role, str] = {
     "questions": "question questions q query faq prompt title 问题 标准问题 标准问 标准问法 主问题 问句 提问 问",
@@ -33,6 +33,7 @@ _ROLES: dict[Role, str] = {
     "id": "id no key entry 编号 序号 条目",
     "language": "language lang locale 语言 语种",
     "asked": "asked times 次数 提问次数",
+    "when": "when 条件 适用条件",
     "accepted": "accepted accept approved 采纳 接受 通过 已采纳",
 }
 _COLUMNS: dict[str, Role] = {name: role for role, names in _ROLES.items() for name in names.split()}
@@ -74,6 +75,8 @@ class Row:
     paraphrases: list[tuple[str, str]] = field(default_factory=list)
     test: list[tuple[str, str]] = field(default_factory=list)
     answers: list[tuple[str, str]] = field(default_factory=list)
+    when: str = ""
+    """For whom, or when, the answer holds."""
     accepted: bool = True
     """Whether a person has accepted it; of a list without such a column all is."""
     unused: list[str] = field(default_factory=list)
@@ -130,6 +133,8 @@ def row_of(value: Mapping[str, Any], path: str | Path, line: int) -> Row:
                 row.accepted = False
         elif role == "id":
             row.id = _identity(found, path, line)
+        elif role == "when":
+            row.when = str(found).strip()
         elif role == "language":
             language = language_named(found, name, path, line)
         elif role == "accepted":

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from .courtesies import question_in
@@ -43,6 +43,8 @@ class Conversation:
     """How often in a row the last answer was given."""
     corrected: int = 0
     """How often in a row the asker said that this was not meant."""
+    facts: Mapping[str, str] = field(default_factory=dict)
+    """What is known of the asker, by which answers under conditions hold or not."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return what a store keeps."""
@@ -59,6 +61,13 @@ class Conversation:
 
 START = Conversation()
 """Nothing was said yet."""
+
+
+def knowing(conversation: Conversation, facts: Mapping[str, str] | None) -> Conversation:
+    """Return a conversation in which more is known of the asker."""
+    told = {name.strip().casefold(): value for name, value in (facts or {}).items()}
+    return replace(conversation, facts={**conversation.facts, **told}) if told else conversation
+
 
 _WRONG_ZH = (
     r"(?:不对|不是|错了|不是的|不是这个|不是这个意思|你理解错了|理解错了|你搞错了|搞错了|你没理解|没听懂|你没听懂我的意思|答非所问|所答非所问|文不对题|这不是我(?:想|要)?(?:问|说)的|"

@@ -8,8 +8,9 @@ reply, conversation = await desk.turn("那多少钱？", embed, conversation)
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
+from datetime import date
 
 import numpy as np
 
@@ -22,6 +23,7 @@ from .certainty import ALTERNATIVES, Certainty, reference_language
 from .conversation import START, Conversation
 from .courtesies import Courtesy, chosen, courtesy, question_in, wants_person
 from .faq import Faq
+from .holding import under_conditions, with_cases
 from .knowledge.base import Knowledge
 from .knowledge.quotes import Quote
 from .languages import language_among, phrase_language
@@ -52,6 +54,7 @@ class Desk:
         costs: what decides when to answer.
         notes: what the writer of the questions should look at.
         knowledge: rules that come before the list, and documents that are quoted where it has no answer.
+        today: the day, by which answers hold that are for a time.
     """
 
     def __init__(
@@ -62,6 +65,7 @@ class Desk:
         costs: Costs | None = None,
         notes: Sequence[str] = (),
         knowledge: Knowledge | None = None,
+        today: Callable[[], date] = date.today,
     ) -> None:
         self.faq = faq
         self.knowledge = knowledge
@@ -69,7 +73,8 @@ class Desk:
         self.costs = costs or Costs()
         self.notes = tuple(notes)
         self._sure = sure
-        self._entries = {entry.id: entry for entry in faq.entries}
+        self._entries = with_cases(faq.entries)
+        self._today = today
         self._known = {plain(text): entry.id for entry in faq.entries for _, text in entry.known()}
         self._tight = _tight(self._known)
 
@@ -85,6 +90,10 @@ class Desk:
             embed: texts -> embeddings.
             before: what the conversation remembers; nothing at its beginning.
         """
+        turn = await self._turn(text, embed, before)
+        return under_conditions(self._entries, self.phrase, turn, text, before, self._today())
+
+    async def _turn(self, text: str, embed: Embed, before: Conversation) -> tuple[Reply, Conversation]:
         language = self._language(text)
         if (reply := self._by_rule(text, language)) is not None:
             return reply, self._after(before, text, reply)
@@ -278,7 +287,7 @@ class Desk:
             min(part.confidence for part in parts),
             next((part.entry for part in parts if part.entry), ""),
             tuple(choice for part in parts if part.action == "confirm" or number == 1 for choice in part.choices),
-            tuple(parts),
+            tuple(replace(part, asked=match.text) for match, part in zip(found, parts, strict=True)),
             tuple(quote for part in parts for quote in part.sources),
         )
 

@@ -5,7 +5,7 @@
     plus "paraphrases": other ways people ask it, and "test": ways kept for judging, never shown to the service
 
 `columns` knows the names of columns. Any languages, one or several; one entry is enough. Rows with one id, or with one answer
-where no id is given, are one entry; where a table has a column "accepted", only rows that a person accepted count. A second
+where no id is given, are one entry, and so are rows of one question where they say for whom (`conditions`); where a table has a column "accepted", only rows that a person accepted count. A second
 file may hold questions that a person must answer: {"text"[, "language", "split": "calibrate" | "test"]}. The files here are
 about Noria itself, and every question in them was written by Noria's authors.
 """
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import SequenceMatcher
 from functools import cached_property
 from pathlib import Path
@@ -24,6 +24,7 @@ from noria.core.errors import InputError, RowError
 from noria.core.messages import message
 from noria.text.records import read_records
 
+from .conditions import Case, all_of, case_of
 from .columns import Row, language_named, role_of, row_of, string
 from .languages import language_among, main_language
 from .plain import language_of, plain, tokens
@@ -50,8 +51,11 @@ class Entry:
     test: Mapping[str, tuple[str, ...]]
     """Language -> ways kept for judging, never shown to the service."""
     answers: Mapping[str, str]
+    """Language -> answer; of several under conditions all, each with its condition."""
     line: int = 0
     """Where it stands in its file."""
+    cases: tuple[Case, ...] = ()
+    """Its answers under conditions, where it has several."""
 
     def title(self, language: str) -> str:
         """Return the question in a language, or in the first it has."""
@@ -150,17 +154,19 @@ class _Draft:
         default_factory=lambda: {"questions": {}, "paraphrases": {}, "test": {}}
     )
     answers: dict[str, str] = field(default_factory=dict)
+    cases: list[Case] = field(default_factory=list)
 
 
 def _merged(rows: Sequence[Row], path: str | Path, notes: list[str]) -> list[Entry]:
     drafts: dict[str, _Draft] = {}
     by_answer: dict[str, str] = {}
+    by_question = {plain(text): f"line-{row.line}" for row in reversed(rows) if row.when for _, text in row.questions}
     if passed := sum(not row.accepted for row in rows):
         notes.append(message("apps.not_accepted", path=path, count=passed))
         rows = [row for row in rows if row.accepted]
     _name_languages(rows)
     for row in rows:
-        name = row.id
+        name = row.id or next((by_question[key] for _, text in row.questions if (key := plain(text)) in by_question), "")
         if not name:
             key = "\n".join(plain(text) for _, text in sorted(row.answers))
             fresh = f"line-{row.line}" if f"line-{row.line}" not in drafts else f"line-{row.line}-{len(drafts) + 1}"
@@ -201,7 +207,9 @@ def _above(drafts: Mapping[str, _Draft], path: str | Path, line: int) -> str:
 
 
 def _add(draft: _Draft, row: Row, path: str | Path) -> None:
-    for language, text in row.answers:
+    if row.when:
+        draft.cases.append(case_of(row.when, dict(row.answers), path, row.line))
+    for language, text in [] if row.when else row.answers:
         before = draft.answers.setdefault(language, text)
         if plain(before) != plain(text):
             raise RowError(
@@ -214,7 +222,8 @@ def _add(draft: _Draft, row: Row, path: str | Path) -> None:
             )
     for group in draft.groups:
         for language, text in getattr(row, group):
-            draft.groups[group].setdefault(language, []).append(text)
+            forms = draft.groups[group].setdefault(language, [])
+            forms += [text] if text not in forms or not draft.cases else []
 
 
 def _entry(draft: _Draft, path: str | Path) -> Entry:
@@ -225,12 +234,16 @@ def _entry(draft: _Draft, path: str | Path) -> Entry:
         raise RowError(
             message("apps.needs_question"), file=path, line=draft.line, field="question", found=message("apps.nothing")
         )
+    if draft.cases:
+        draft.cases += [case_of("", draft.answers, path, draft.line)] if draft.answers else []
+        draft.answers = all_of(draft.cases)
     if not draft.answers:
         raise RowError(
             message("apps.needs_answer"), file=path, line=draft.line, field="answer", found=message("apps.nothing")
         )
     kept = {group: {of: tuple(texts) for of, texts in forms.items()} for group, forms in groups.items()}
-    return Entry(draft.id, kept["questions"], kept["paraphrases"], kept["test"], draft.answers, draft.line)
+    groups_kept = (kept["questions"], kept["paraphrases"], kept["test"])
+    return Entry(draft.id, *groups_kept, draft.answers, draft.line, tuple(draft.cases))
 
 
 def _once(entries: list[Entry], path: str | Path, notes: list[str]) -> list[Entry]:
@@ -255,9 +268,8 @@ def _once(entries: list[Entry], path: str | Path, notes: list[str]) -> list[Entr
                         repeated += group != "test"
                     else:
                         forms[language] = (*forms.get(language, ()), text)
-        kept.append(
-            Entry(entry.id, groups["questions"], groups["paraphrases"], groups["test"], entry.answers, entry.line)
-        )
+        questions, paraphrases, test = groups.values()
+        kept.append(replace(entry, questions=questions, paraphrases=paraphrases, test=test))
     if clashes:
         more = f" and {len(clashes) - SHOWN:,} more" if len(clashes) > SHOWN else ""
         raise InputError(

@@ -26,7 +26,7 @@ from noria.server.http.context import RequestContext
 from noria.server.http.fields import Body, Given, Name
 from noria.server.http.routing import Route
 
-from .conversation import START
+from .conversation import START, knowing
 from .conversation import Conversation as Memory
 from .courtesies import wants_person
 from .people import ROLES, People
@@ -40,6 +40,8 @@ PERSON = "to a person"
 """Segment of messages in a conversation that a person has, or is to have: the desk says nothing to them."""
 STATUSES = {"no_such_conversation": 404, "claimed": 409, "message_id_reused": 409}
 State = Literal["open", "waiting", "claimed", "resolved"]
+Facts = Annotated[dict[str, Annotated[str, Field(max_length=200)]], Field(max_length=20)]
+"""Names and values of what is known of a customer."""
 ConversationName = Annotated[str, Field(pattern=r"^([A-Za-z0-9][A-Za-z0-9._:@-]{0,127})?$")]
 
 
@@ -51,6 +53,8 @@ class Message(Body):
     """The client's name for the conversation, one of its key; left out, a new one begins, and the answer says its name."""
     message_id: Name = ""
     """The client's own id of the message: sent again with the same one, it is the same message, and gets the same reply."""
+    facts: Facts = Field(default_factory=dict)
+    """What is known of the customer, as in {"audience": "student"}: by it answers under conditions hold or not."""
     user: Name = ""
     """The customer, for whom the use is counted; stored as a pseudonym."""
     consent: bool | None = None
@@ -169,8 +173,8 @@ class Messages:
                 consent=usage.consent or body.consent,
             )
         if not body.stream:
-            return await self._replied(context, came)
-        return StreamingResponse(self._lines(context, came), media_type="text/event-stream")
+            return await self._replied(context, came, body.facts)
+        return StreamingResponse(self._lines(context, came, body.facts), media_type="text/event-stream")
 
     async def _messages(self, context: RequestContext, query: After, conversation: str) -> dict[str, Any]:
         """See what was said in a conversation after a turn, by a person too; waits for it where that is asked."""
@@ -187,7 +191,9 @@ class Messages:
             "messages": [shown_of(turn) for turn in turns if turn.kind in VISIBLE],
         }
 
-    async def _replied(self, context: RequestContext, came: Received) -> dict[str, Any]:
+    async def _replied(
+        self, context: RequestContext, came: Received, facts: Mapping[str, str] | None = None
+    ) -> dict[str, Any]:
         """Return what becomes of a message, durable; one that was replied to before gets the same, and is no new use."""
         if came.replies:
             context.counted = False
@@ -197,14 +203,15 @@ class Messages:
             return _shown(came.conversation, came.turn, (), context.id)
         with refused():
             _, before = await self._people.turns(came.conversation.id)
-            memory = remembered([one for one in before if one.number < came.turn.number])
+            earlier = [one for one in before if one.number < came.turn.number]
+            memory = knowing(remembered(earlier), facts)
             reply, after = await self._reply(context, came.turn.text, memory)
             text, reason = reply.text, ""
             if any(one.action == "handover" for one in (reply, *reply.parts)):
                 text = f"{text} {self._people.back(reply.language)}".strip()
                 reason = "asked" if wants_person(came.turn.text) else "unsure"
-            facts = {**asdict(reply), "text": text, "request": context.id, "memory": after.as_dict()}
-            turns = await self._people.kept.reply(came.turn, text, facts, language=reply.language, handover=reason)
+            told = {**asdict(reply), "text": text, "request": context.id, "memory": after.as_dict()}
+            turns = await self._people.kept.reply(came.turn, text, told, language=reply.language, handover=reason)
         if turns[0].facts.get("request") != context.id:
             context.counted = False  # the same message was sent twice at once, and the other was first
         for turn in turns:
@@ -213,7 +220,7 @@ class Messages:
         stands, _ = await self._people.turns(came.conversation.id, turns[-1].number)
         return _shown(stands, came.turn, turns, context.id)
 
-    async def _lines(self, context: RequestContext, came: Received) -> AsyncIterator[bytes]:
+    async def _lines(self, context: RequestContext, came: Received, known: Mapping[str, str]) -> AsyncIterator[bytes]:
         """Yield the reply in the chunks of OpenAI's chat completions; the first says that the message is durable."""
         head = {"id": context.id, "object": "chat.completion.chunk", "created": int(time.time()), "model": "support"}
 
@@ -224,7 +231,7 @@ class Messages:
         yield chunk(opening, conversation=came.conversation.name, message=came.turn.number)
         try:
             # A client that leaves is replied to all the same: it asks for what came after.
-            reply = await asyncio.shield(self._replied(context, came))
+            reply = await asyncio.shield(self._replied(context, came, known))
             if reply["text"]:
                 yield chunk({"content": reply["text"]})
             await context.finish()
