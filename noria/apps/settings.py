@@ -103,6 +103,8 @@ class DeskSettings(Settings):
     """Folder of the knowledge base that is made of them."""
     model: Path | None = None
     """Folder of a model that embeds texts."""
+    chat: Path | None = None
+    """Folder of a chat model that words what is quoted."""
     link: str = ""
     """Address under which the files are published."""
     faq: Path | None = None
@@ -131,7 +133,7 @@ class DeskSettings(Settings):
         values = {} if file is None else read_toml(file)
         told = cls.make(**values)
         here = Path() if file is None else file.parent
-        for name in ("kb", "model", "faq", "outside", "held_out"):
+        for name in ("kb", "model", "chat", "faq", "outside", "held_out"):
             if name in values:
                 values[name] = here / getattr(told, name)
         values["sources"] = tuple(here / source for source in told.sources)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,10 +18,9 @@ from noria.server.http.settings import ServerSettings
 from .applications import Server, serve_application
 from .files import SettingsFile, needed
 from .knowledge import index, quote
+from .review import embedding, mine, report
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from noria.apps.embedding import Embed
     from noria.apps.support.desk import Desk
     from noria.apps.support.faq import Faq
@@ -31,8 +29,8 @@ if TYPE_CHECKING:
 Flag = Annotated[bool, Parameter(negative="")]
 
 app = App(name="support")
-app.command(index)
-app.command(quote)
+for _command in (index, quote, mine, report):
+    app.command(_command)
 
 
 Budget = Annotated[float | None, Parameter(validator=validators.Number(gt=0, lt=1))]
@@ -46,6 +44,7 @@ def support(
     outside: Path | None = None,
     wrong: Budget = None,
     kb: Path | None = None,
+    chat: Path | None = None,
     people: Annotated[PeopleSettings, Parameter(name="people")] = PeopleSettings(),
     widget: Annotated[WidgetSettings, Parameter(name="widget")] = WidgetSettings(),
     ask: Annotated[tuple[str, ...], Parameter(negative="")] = (),
@@ -79,6 +78,8 @@ def support(
         An error budget, such as 0.02: the share of questions that may be answered wrongly. It decides when to answer; without it costs do.
     kb
         Folder of a knowledge base, as `noria ship support index` makes it: its rules come first, then its questions (or those of --faq), then the sentences of its documents, with where they stand.
+    chat
+        Folder of a chat model that words what is quoted; each sentence is checked against the quotation, which stands where none is carried.
     ask
         A question to answer here and now; several are one conversation.
     file
@@ -88,12 +89,14 @@ def support(
 
     from noria.apps.support.routes import Support
 
-    flags = {"model": model, "faq": faq, "outside": outside, "wrong": wrong, "kb": kb}
+    flags = {"model": model, "faq": faq, "outside": outside, "wrong": wrong, "kb": kb, "chat": chat}
     told = DeskSettings.given(file, **flags, people=people, widget=widget, server=settings)
-    embedding = needed("MODEL", told.model)
-    application = Support(None, told.faq, told.outside, told.wrong, told.people, told.widget, told.kb)
+    model_folder = needed("MODEL", told.model)
+    decoders = [told.chat] if told.chat else []
+    known = (told.faq, told.outside, told.wrong, told.people, told.widget, told.kb)
+    application = Support(None, *known, writes=bool(decoders))
     if not ask:
-        return serve_application([embedding], application, told.server)
+        return serve_application([model_folder, *decoders], application, told.server)
 
     async def answer(desk: Desk, embed: Embed) -> None:
         from noria.apps.support.conversation import START
@@ -103,7 +106,7 @@ def support(
             reply, kept = await desk.turn(question, embed, kept)
             print(f"{reply.action} ({reply.confidence:.2f}): {reply.text}")
 
-    asyncio.run(_at_desk(embedding, application.faq, told.wrong, answer, application.knowledge))
+    asyncio.run(_at_desk(model_folder, application.faq, told.wrong, answer, application.knowledge))
     return 0
 
 
@@ -167,53 +170,6 @@ def judge(
     asyncio.run(_at_desk(needed("--model", told.model), known, told.wrong, count, knowledge))
 
 
-@app.command
-def mine(
-    dialogues: Path,
-    *,
-    out: Path,
-    model: Path | None = None,
-    least: Annotated[int, Parameter(validator=validators.Number(gte=1))] = 2,
-) -> None:
-    """Propose a list of questions from past dialogues: alike ones merged, personal data masked, the most asked first.
-
-    A person fills in the column accepted and mends what needs it; --faq takes the accepted rows and no others.
-
-    Examples::
-
-        noria ship support mine chats.csv --model runs/demo/embed-served --out proposals.csv
-        noria ship support runs/demo/embed-served --faq proposals.csv
-
-    Parameters
-    ----------
-    dialogues
-        A file of turns (columns dialogue, speaker, text), of conversations (turns: a list of speaker and text), or of one text a conversation whose lines begin with who speaks.
-    out
-        The CSV to write.
-    model
-        Folder of a model for the task embed, by which paraphrases are merged; without it only questions of nearly the same words are.
-    least
-        How often a question must have been asked.
-    """
-    import asyncio
-
-    from noria.apps.support.dialogues import read_dialogues
-    from noria.apps.support.mining import mine as mined
-    from noria.apps.support.mining import write_proposals
-
-    read = list(read_dialogues(dialogues))
-    if model is None:
-        found = asyncio.run(mined(read, least=least))
-    else:
-        with _embedding(model) as embed:
-            found = asyncio.run(mined(read, embed, least=least))
-    if not found:
-        raise InputError(message("apps.nothing_asked", path=dialogues), hint=message("apps.asked_less", least=least))
-    write_proposals(out, found)
-    asked = sum(one.asked for one in found)
-    print(for_terminal(message("lines.proposals", count=len(found), asked=asked, dialogues=len(read), out=out)))
-
-
 async def _at_desk(
     model: Path,
     faq: Faq,
@@ -224,23 +180,8 @@ async def _at_desk(
     """Open a desk here, say its notes, and let it work."""
     from noria.apps.support.opening import open_desk
 
-    with _embedding(model) as embed:
+    with embedding(model) as embed:
         desk = await open_desk(faq, embed, wrong=wrong, knowledge=knowledge)
         for note in desk.notes:
             print(for_terminal(message("lines.note_alone", note=note)), file=sys.stderr)
         await work(desk, embed)
-
-
-@contextmanager
-def _embedding(model: Path) -> Iterator[Embed]:
-    """Give the embedding of a model in this process."""
-    from noria.apps.support.knowledge.encoding import passage_embedder
-
-    with passage_embedder(model) as embedder:
-        assert embedder is not None
-        probe = embedder.probe
-
-        async def embed(texts: Sequence[str]) -> np.ndarray:
-            return probe(texts)
-
-        yield embed

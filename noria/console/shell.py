@@ -35,6 +35,7 @@ MENU: dict[str, tuple[tuple[str, str], ...]] = {
     "ship": (
         ("support", "/support"),
         ("inbox", "/inbox"),
+        ("service", "/service"),
         ("monitor", "/monitor"),
         ("recommend", "/recommend"),
         ("status", "/status"),
@@ -48,6 +49,7 @@ ICONS = {
     "playground": "M4 6h16M4 12h10M4 18h7M17 15l4 3-4 3z",
     "support": "M4 5h16v11H10l-5 4v-4H4z",
     "inbox": "M4 13l3-8h10l3 8v6H4zM4 13h5l1 3h4l1-3h5",
+    "service": "M4 19h16M6 19v-6M11 19V8M16 19V5M4 6l4 3 4-4 3 2",
     "monitor": "M3 13h4l3-8 4 14 3-6h4",
     "recommend": "M5 4h14v16l-7-4-7 4z",
     "status": "M4 20V4M4 20h16M7 14l3-4 3 3 5-7",

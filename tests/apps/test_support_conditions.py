@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import date
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -74,7 +73,12 @@ def test_rows_of_one_question_are_one_entry_with_its_cases(faq: Faq) -> None:
     assert [(one.id, len(one.cases)) for one in faq.entries] == [("fee", 4), ("line-6", 2), ("summer", 2), ("loan", 0)]
     fee = faq.entries[0]
     assert fee.questions == {"en": (FEE,)}
-    assert fee.answer("en").splitlines() == ["student: Nothing.", "teacher; basic: 5 euros.", "teacher; pro: 7 euros.", "10 euros a year."]
+    assert fee.answer("en").splitlines() == [
+        "student: Nothing.",
+        "teacher; basic: 5 euros.",
+        "teacher; pro: 7 euros.",
+        "10 euros a year.",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -99,7 +103,12 @@ def test_what_is_not_known_is_asked_and_remembered(faq: Faq) -> None:
         ["student", "teacher; basic", "teacher; pro", "none of these"],
     )
     reply = talk.say("1")
-    assert (reply.action, reply.text, reply.entry, reply.choices) == ("answer", "Nothing.", "fee", (Choice("fee", FEE),))
+    assert (reply.action, reply.text, reply.entry, reply.choices) == (
+        "answer",
+        "Nothing.",
+        "fee",
+        (Choice("fee", FEE),),
+    )
     assert talk.say(FEE).text == "Nothing."
     talk = Talk(faq, {"audience": "teacher"})
     assert [one.question for one in talk.say(FEE).choices] == ["teacher; basic", "teacher; pro", "none of these"]
@@ -136,7 +145,9 @@ conditions = st.dictionaries(names, st.lists(values, min_size=1, max_size=2, uni
 
 
 @given(st.lists(conditions, min_size=1, max_size=5), st.dictionaries(names, values))
-def test_nobody_gets_an_answer_whose_condition_does_not_hold(given: list[dict[str, tuple[str, ...]]], facts: dict[str, str]) -> None:
+def test_nobody_gets_an_answer_whose_condition_does_not_hold(
+    given: list[dict[str, tuple[str, ...]]], facts: dict[str, str]
+) -> None:
     cases = tuple(Case({"en": str(at)}, values) for at, values in enumerate(given))
     entry = Entry("e", {"en": ("q",)}, {}, {}, {"en": "all"}, cases=cases)
     before = replace(START, facts=facts)

@@ -15,8 +15,9 @@ from noria.apps.support.certainty import PRIOR, Certainty, Seen
 from noria.apps.support.dialogues import read_dialogues
 from noria.apps.support.faq import read_faq
 from noria.apps.support.judging import outcomes, read_asked
-from noria.apps.support.mining import exchanges, groups, mine, proposals_csv, write_proposals
+from noria.apps.support.mining import exchanges, groups, mine
 from noria.apps.support.replies import Choice, Costs, Reply
+from noria.apps.support.review.proposals import beside
 from noria.core.errors import InputError
 from noria.text.personal_data import find
 
@@ -69,13 +70,14 @@ def test_proposals_are_counted_ranked_and_hold_nobodys_data(tmp_path: Path) -> N
     found = asyncio.run(mine(read, near=0.5))
     assert [(one.asked, one.answer) for one in found] == [(3, "签收后七天内可以退货。"), (2, "整机保修一年。")]
     assert [one.asked for one in found] == sorted((one.asked for one in found), reverse=True)
-    assert not find(proposals_csv(found).decode("utf-8-sig"))
+    assert not find(asyncio.run(beside(tmp_path / "none.csv", found)).csv().decode("utf-8-sig"))
     assert not any("13800138000" in text for pair in exchanges(read) for text in pair)
 
 
 def test_only_what_a_person_accepted_is_known(tmp_path: Path) -> None:
     file = tmp_path / "proposals.csv"
-    write_proposals(file, asyncio.run(mine(read_dialogues(written(tmp_path, "turns.jsonl")), near=0.5)))
+    found = asyncio.run(mine(read_dialogues(written(tmp_path, "turns.jsonl")), near=0.5))
+    file.write_bytes(asyncio.run(beside(file, found)).csv())
     with pytest.raises(InputError, match="holds no question"):
         read_faq(file)
     rows = list(csv.reader(io.StringIO(file.read_text(encoding="utf-8-sig"))))

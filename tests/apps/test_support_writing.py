@@ -54,7 +54,9 @@ NAMES = [("Berlin", "Paris"), ("E27", "E14"), ("lamp", "cable"), ("北京", "上
 
 
 def wrong_number(sentence: str, other: int) -> str:
-    return re.sub(r"\d+|[一二两三四五六七八九十]+", lambda found: str(other) if found[0].isdigit() else "八十", sentence)
+    return re.sub(
+        r"\d+|[一二两三四五六七八九十]+", lambda found: str(other) if found[0].isdigit() else "八十", sentence
+    )
 
 
 def with_negation(sentence: str, place: float) -> str:
@@ -90,7 +92,9 @@ def outputs(draw: st.DrawFn) -> tuple[list[str], list[tuple[str, bool]]]:
         st.builds(lambda sentence: f"{sentence[:-1]}?", one),
         st.builds(lambda sentence: f"<b>{sentence}</b>", one),
     )
-    drawn = draw(st.lists(st.one_of(one.map(lambda text: (text, True)), wrong.map(lambda text: (text, False))), max_size=6))
+    drawn = draw(
+        st.lists(st.one_of(one.map(lambda text: (text, True)), wrong.map(lambda text: (text, False))), max_size=6)
+    )
     return quotes, [(text, True if text in quotes else right) for text, right in drawn]
 
 
@@ -201,13 +205,15 @@ def test_a_decoder_that_is_away_and_sources_that_disagree_leave_the_quotation(de
 
 
 def test_a_served_decoder_writes_nothing_that_was_not_quoted(embedder: Path, chatter: Path, tmp_path: Path) -> None:
-    (tmp_path / "lamp.md").write_text(f"# Lamps\n\nThe lamp has a warranty of 24 months.\n\n{ORDER}\n", encoding="utf-8")
+    (tmp_path / "lamp.md").write_text(
+        f"# Lamps\n\nThe lamp has a warranty of 24 months.\n\n{ORDER}\n", encoding="utf-8"
+    )
     build([tmp_path / "lamp.md"], tmp_path / "kb")
     settings = ServerSettings(port=0, lake=tmp_path / "lake", threads=1)
     body = {"conversation": "c", "text": "How long is the warranty of the lamp?"}
     with serving(settings, [embedder, chatter], [Support(kb=tmp_path / "kb", writes=True)]) as running:
-        with httpx.Client(base_url=running.url, headers=running.headers, timeout=60) as web:
-            reply = web.post("/v1/apps/support/messages", json=body).json()
+        url = f"{running.url}/v1/apps/support/messages"
+        reply = httpx.post(url, json=body, headers=running.headers, timeout=60).json()
     assert (reply["action"], reply["sources"][0]["source"]) == ("answer", "lamp.md")
     assert reply["text"].startswith("The lamp has a warranty of 24 months.")
     settings = ServerSettings(port=0, lake=tmp_path / "lake", threads=1)

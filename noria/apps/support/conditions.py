@@ -1,8 +1,8 @@
 """Conditions of answers: one question with several answers, and which of them holds for who asks.
 
-    audience = student, teacher; plan = pro        every name must hold, by any of its values
-    from 2026-01-01; until 2026-06-30              by the day on which it is asked
-    students                                       words alone are a value of `for`
+audience = student, teacher; plan = pro        every name must hold, by any of its values
+from 2026-01-01; until 2026-06-30              by the day on which it is asked
+students                                       words alone are a value of `for`
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ from .knowledge.terms import stem
 from .plain import plain
 
 _PARTS = re.compile(r"\s*[;；\n]+\s*|\s+(?:and|且)\s+")
-_DAY = re.compile(r"(?P<end>from|since|until|to|起|自|从|截至|至|到)\s*[=:：]?\s*(?P<day>\d{4}-\d{2}-\d{2})\s*(?P<after>起|止)?", re.I)
+_DAY = re.compile(
+    r"(?P<end>from|since|until|to|起|自|从|截至|至|到)\s*[=:：]?\s*(?P<day>\d{4}-\d{2}-\d{2})\s*(?P<after>起|止)?", re.I
+)
 _NAMED = re.compile(r"(?P<name>[^=＝:：]{1,40}?)\s*[=＝:：]\s*(?P<values>.+)")
 _FIRST = ("from", "since", "起", "自", "从")
 BARE = "for"

@@ -24,8 +24,8 @@ from noria.core.errors import InputError, RowError
 from noria.core.messages import message
 from noria.text.records import read_records
 
-from .conditions import Case, all_of, case_of
 from .columns import Row, language_named, role_of, row_of, string
+from .conditions import Case, all_of, case_of
 from .languages import language_among, main_language
 from .plain import language_of, plain, tokens
 
@@ -166,7 +166,9 @@ def _merged(rows: Sequence[Row], path: str | Path, notes: list[str]) -> list[Ent
         rows = [row for row in rows if row.accepted]
     _name_languages(rows)
     for row in rows:
-        name = row.id or next((by_question[key] for _, text in row.questions if (key := plain(text)) in by_question), "")
+        name = row.id or next(
+            (by_question[key] for _, text in row.questions if (key := plain(text)) in by_question), ""
+        )
         if not name:
             key = "\n".join(plain(text) for _, text in sorted(row.answers))
             fresh = f"line-{row.line}" if f"line-{row.line}" not in drafts else f"line-{row.line}-{len(drafts) + 1}"

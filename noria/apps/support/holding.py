@@ -1,6 +1,6 @@
 """Which of an entry's answers holds for who asks: by the request, the conversation and the message; else the desk asks back.
 
-    reply, after = under_conditions(entries, phrase, (reply, after), text, before, today)
+reply, after = under_conditions(entries, phrase, (reply, after), text, before, today)
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def with_cases(entries: Iterable[Entry]) -> dict[str, Entry]:
     for entry in entries:
         found[entry.id] = entry
         for at, case in enumerate(entry.cases):
-            title = {language: (case.label,) for language in case.answers} if case.label else _OTHERWISE
+            title = dict.fromkeys(case.answers, (case.label,)) if case.label else _OTHERWISE
             one = replace(entry, id=f"{entry.id}{APART}{at}", questions=title, paraphrases={}, test={}, cases=())
             found[one.id] = replace(one, answers=case.answers)
     return found

@@ -6,22 +6,19 @@ Personal data is masked first, so that none of it is compared, counted or writte
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from noria.apps.embedding import Embed
-from noria.core.folder import write_bytes
 from noria.text.personal_data import mask
 
 from .courtesies import courtesy, question_in, wants_person
 from .dialogues import Dialogue
+from .faq import read_faq
 from .matching import unit
 from .parts import clauses
 from .plain import plain, simplified, tokens
@@ -33,6 +30,8 @@ SIMILAR = 8
 NEAR = 0.62
 """Cosine of centred embeddings from which two questions are taken for one."""
 BLOCK = 2_000
+FEW = 100
+"""Texts below which their own mean is no mean of texts."""
 _MASKED = re.compile(r"<[A-Z_]+>")
 _NUMBER = re.compile(r"\d{3,}")
 
@@ -93,7 +92,7 @@ async def mine(
     keys = [key for key, _ in counts.most_common()]
     if not keys:
         return []
-    vectors = await _vectors(keys, embed)
+    vectors = await vectors_of(keys, embed)
     found = []
     for group in groups(vectors, np.array([counts[key] for key in keys]), near):
         members = [keys[at] for at in group]
@@ -138,21 +137,6 @@ def groups(vectors: np.ndarray, counts: np.ndarray, near: float) -> list[np.ndar
     return [np.flatnonzero(owner == one) for one in dict.fromkeys(owner.tolist())]
 
 
-def proposals_csv(proposals: Sequence[Proposal]) -> bytes:
-    """Return proposals as a table that a person goes through: `accepted` is theirs to fill in, and all else to mend."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["accepted", "asked", "question", "similar", "answer"])
-    for one in proposals:
-        writer.writerow(["", one.asked, one.question, "\n".join(one.similar), one.answer])
-    return text.getvalue().encode("utf-8-sig")  # by the mark Excel knows the encoding
-
-
-def write_proposals(file: str | Path, proposals: Sequence[Proposal]) -> None:
-    """Write the table of proposals."""
-    write_bytes(Path(file), proposals_csv(proposals))
-
-
 def _merged(means: np.ndarray, near: float) -> np.ndarray:
     """Return for each mean the first one that it is near to, over any number of steps."""
     owner = np.arange(len(means))
@@ -173,11 +157,22 @@ def _question(text: str) -> str:
     return said if SHORTEST < size <= LONGEST and re.search(r"[^\W\d_]", said) else ""
 
 
-async def _vectors(keys: Sequence[str], embed: Embed | None) -> np.ndarray:
+def forms_of(proposal: Proposal) -> tuple[str, ...]:
+    """Return every wording of a proposal, its title first."""
+    return (proposal.question, *proposal.similar)
+
+
+async def vectors_of(keys: Sequence[str], embed: Embed | None) -> np.ndarray:
+    """Return vectors of length 1, by embeddings less their mean, or without a model by words [keys, width].
+
+    The mean of a few says what they are about: the bundled questions stand beside them, so that what is common to all texts goes, and no
+    more.
+    """
     if embed is None:
         return _by_words(keys)
-    vectors = np.asarray(await embed([simplified(key) for key in keys]), dtype=np.float64)
-    return unit(vectors - vectors.mean(axis=0)) if len(keys) > 1 else unit(vectors)
+    beside = [entry.title(one) for entry in read_faq().entries for one in ("zh", "en")] if len(keys) < FEW else []
+    vectors = np.asarray(await embed([simplified(text) for text in (*keys, *beside)]), dtype=np.float64)
+    return unit(vectors - vectors.mean(axis=0))[: len(keys)]
 
 
 def _by_words(texts: Sequence[str]) -> np.ndarray:
@@ -201,5 +196,5 @@ async def _best_answer(answers: Sequence[str], embed: Embed | None) -> str:
         return max(good, key=len, default="")
     kept = [text for text, _ in Counter(good).most_common(50)]
     weights = np.array([Counter(good)[text] for text in kept], dtype=float)
-    vectors = await _vectors(kept, embed) if len(kept) > 2 else np.eye(len(kept))
+    vectors = await vectors_of(kept, embed) if len(kept) > 2 else np.eye(len(kept))
     return kept[int((vectors @ (weights @ vectors)).argmax())]

@@ -30,6 +30,7 @@ PHRASES: dict[str, dict[str, str]] = {
         "repeated": "看来我的回答没有解决您的问题，已经为您转给人工，请稍候。",
         "correction": "抱歉，我理解错了。请再说一遍您的问题，或回复“转人工”。",
         "from": "{text}\n（出自：{place}）",
+        "depends": "这要看情况，您属于哪一种：{choices}？请回复编号。",
         "otherwise": "另一份文件的说法不同：\n{text}",
     },
     "en": {
@@ -50,6 +51,7 @@ PHRASES: dict[str, dict[str, str]] = {
         "repeated": "My answer does not seem to have helped, so I have handed this over to a person. One moment, please.",
         "correction": "I am sorry, I misunderstood. Please put your question once more, or say “talk to a person”.",
         "from": "{text}\n(From: {place})",
+        "depends": "That depends. Which is it: {choices}? Reply with the number.",
         "otherwise": "Another document says otherwise:\n{text}",
     },
 }
@@ -135,6 +137,10 @@ class Reply:
     """What documents were quoted, with where it stands; where they contradict each other, both."""
     others: tuple[str, ...] = ()
     """Entries that came next to the one that was answered."""
+    written: bool = False
+    """Whether a model wrote the text from what was quoted; each sentence of it was checked."""
+    asked: str = ""
+    """What it replies to, where that is one of several questions in a message."""
 
 
 def listed(choices: Sequence[Choice], start: int = 1) -> str:

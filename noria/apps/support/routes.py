@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,15 +20,17 @@ from noria.server.http.context import RequestContext
 from noria.server.http.fields import Body, Given, Name
 from noria.server.http.routing import Route
 
-from .conversation import START, Conversation
+from .conversation import START, Conversation, knowing
 from .courtesies import question_in
 from .desk import Desk, form
-from .inbox import Inbox, Suggestion
-from .messages import Messages
+from .inbox import SCOPE, Inbox, Suggestion
+from .messages import Facts, Messages
 from .opening import open_desk, what_is_known
 from .people import People
 from .replies import Reply
+from .review.figures import Report, report, since_weeks
 from .visitors import Visitors
+from .writing import chat_model, written
 
 if TYPE_CHECKING:
     from noria.server.http.state import State
@@ -50,6 +53,8 @@ class Ask(Body):
     user: Name = ""
     consent: bool | None = None
     """The user agreed that their masked text may become training data."""
+    facts: Facts = Field(default_factory=dict)
+    """What is known of who asks, as in {"audience": "student"}: by it answers under conditions hold or not."""
     conversation: Name = ""
     """A name the client gives a conversation, so that "yes" or "2" can answer a question back and "for students?" follows on."""
 
@@ -73,6 +78,13 @@ class Entries(BaseModel):
     """Of the titles and answers; an entry without it gives what it has."""
 
 
+class Weeks(BaseModel):
+    """GET /report."""
+
+    weeks: Annotated[int, Field(ge=1, le=1_000)] = 8
+    """Whole weeks before this one."""
+
+
 class Support:
     """The application at /v1/apps/support.
 
@@ -84,6 +96,7 @@ class Support:
         people: when people are there, and how long a conversation waits for one of them.
         widget: whose pages may hold the chat widget.
         kb: folder of a knowledge base, whose rules come first and whose documents are quoted.
+        writes: whether the served model that chats words what is quoted; each sentence is checked against the quotation.
     """
 
     name = "support"
@@ -97,8 +110,11 @@ class Support:
         people: PeopleSettings | None = None,
         widget: WidgetSettings | None = None,
         kb: str | Path | None = None,
+        writes: bool = False,
     ) -> None:
-        self.model, self.wrong = model, wrong
+        self.model, self.wrong, self.writes = model, wrong, writes
+        self.decoder = ""
+        """Name of the model that writes, once the application has started."""
         self.people, self.visitors = People(people), Visitors(widget)
         self.faq, self.knowledge = what_is_known(faq, outside, kb)
         self.desk: Desk | None = None
@@ -106,6 +122,7 @@ class Support:
 
     async def start(self, state: State) -> None:
         """Embed the questions and answers through the served model; open the conversations."""
+        self.decoder = chat_model(state) if self.writes else ""
         embed = keeping(RequestContext(state), self.name, self.model)
         self.desk = await open_desk(self.faq, embed, wrong=self.wrong, knowledge=self.knowledge)
         await self.people.start(state)
@@ -116,10 +133,13 @@ class Support:
         """Return what the writer of the questions should look at."""
         return self.desk.notes if self.desk else self.faq.notes
 
-    async def ask(self, context: RequestContext, question: str, conversation: str = "") -> tuple[Reply, str]:
+    async def ask(
+        self, context: RequestContext, question: str, conversation: str = "", facts: Mapping[str, str] | None = None
+    ) -> tuple[Reply, str]:
         """Return the reply to a question and the id of the request; a handover is recorded as an event."""
         place = (context.tenant, conversation)
         before = self._conversations.pop(place, START) if conversation else START
+        before = knowing(before, facts)
         reply, after = await self.reply(context, question, before)
         if conversation:
             self._conversations[place] = after
@@ -130,7 +150,10 @@ class Support:
 
     async def reply(self, context: RequestContext, text: str, before: Conversation) -> tuple[Reply, Conversation]:
         """Return the desk's reply to a message and what is remembered for the next one; the request's event tells both."""
-        reply, after = await self._ready().turn(text, embedder(context, self.model), before)
+        desk = self._ready()
+        reply, after = await desk.turn(text, embedder(context, self.model), before)
+        if self.decoder:
+            reply = await written(context, self.decoder, desk, after.question or text, reply)
         usage = context.usage
         usage.segment = SMALL_TALK if reply.action == "courtesy" else reply.language
         usage.exchange = Exchange("chat", [{"messages": [{"role": "user", "content": text}]}], [{"text": reply.text}])
@@ -155,8 +178,14 @@ class Support:
         await self._record(context, reply, about or context.id)
         return reply
 
+    def report(self, weeks: int) -> Report:
+        """Return how the desk did in this week and so many before it, by the lake; it takes its time, on a thread of its own."""
+        state = self.people.state
+        now, zone = state.meter.now(), state.settings.day_zone
+        return asyncio.run(report(state.lake, since_weeks(weeks, now, zone), now, zone=zone, budget=self.wrong))
+
     def routes(self) -> Sequence[Route]:
-        """Return POST /ask, POST /choose and GET /entries, and the routes of conversations, of the inbox and of the widget."""
+        """Return POST /ask, POST /choose, GET /entries and GET /report, and the routes of conversations, of the inbox and of the widget."""
         return (
             *Messages(self.reply, self.people).routes(),
             *Inbox(self.suggest, self.people).routes(),
@@ -164,12 +193,13 @@ class Support:
             Route("POST", "/ask", self._ask, body=Ask, reply=dict[str, Any]),
             Route("POST", "/choose", self._choose, body=Choose, reply=dict[str, Any]),
             Route("GET", "/entries", self._entries, query=Entries, reply=list[dict[str, str]]),
+            Route("GET", "/report", self._report, query=Weeks, reply=dict[str, Any], scope=SCOPE),
         )
 
     async def _ask(self, context: RequestContext, body: Ask) -> dict[str, Any]:
         """Answer, ask back or hand over; the id of the request is what feedback and /choose refer to."""
         context.note_user(body.user, body.consent)
-        reply, request = await self.ask(context, body.question, body.conversation)
+        reply, request = await self.ask(context, body.question, body.conversation, body.facts)
         return {**asdict(reply), "id": request}
 
     async def _choose(self, context: RequestContext, body: Choose) -> dict[str, Any]:
@@ -184,6 +214,10 @@ class Support:
             {"entry": entry.id, "question": entry.title(query.language), "answer": entry.answer(query.language)}
             for entry in self.faq.entries
         ]
+
+    async def _report(self, context: RequestContext, query: Weeks) -> dict[str, Any]:
+        """Say how the desk does, by week and by source, what it stated beside what was found right, and what was asked most without an answer."""
+        return (await asyncio.to_thread(self.report, query.weeks)).as_dict()
 
     def _ready(self) -> Desk:
         if self.desk is None:
