@@ -105,6 +105,10 @@ class DeskSettings(Settings):
     """Folder of a model that embeds texts."""
     chat: Path | None = None
     """Folder of a chat model that words what is quoted."""
+    actions: Path | None = None
+    """What may be done for customers."""
+    channels: Path | None = None
+    """Where customers write besides the API and the widget."""
     link: str = ""
     """Address under which the files are published."""
     faq: Path | None = None
@@ -133,7 +137,7 @@ class DeskSettings(Settings):
         values = {} if file is None else read_toml(file)
         told = cls.make(**values)
         here = Path() if file is None else file.parent
-        for name in ("kb", "model", "chat", "faq", "outside", "held_out"):
+        for name in ("kb", "model", "chat", "actions", "channels", "faq", "outside", "held_out"):
             if name in values:
                 values[name] = here / getattr(told, name)
         values["sources"] = tuple(here / source for source in told.sources)

@@ -45,6 +45,8 @@ def support(
     wrong: Budget = None,
     kb: Path | None = None,
     chat: Path | None = None,
+    actions: Path | None = None,
+    channels: Path | None = None,
     people: Annotated[PeopleSettings, Parameter(name="people")] = PeopleSettings(),
     widget: Annotated[WidgetSettings, Parameter(name="widget")] = WidgetSettings(),
     ask: Annotated[tuple[str, ...], Parameter(negative="")] = (),
@@ -63,7 +65,7 @@ def support(
         noria ship support runs/demo/embed-served --faq shop.xlsx --wrong 0.02
         noria ship support runs/demo/embed-served --people.zone Asia/Shanghai --people.hours "mon-fri 09:00-18:00"
         noria ship support runs/demo/embed-served --widget.origins https://shop.example
-        noria ship support runs/demo/embed-served --kb kb
+        noria ship support runs/demo/embed-served --kb kb --actions actions.toml --channels channels.toml
         noria ship support --settings desk.toml
 
     Parameters
@@ -80,6 +82,10 @@ def support(
         Folder of a knowledge base, as `noria ship support index` makes it: its rules come first, then its questions (or those of --faq), then the sentences of its documents, with where they stand.
     chat
         Folder of a chat model that words what is quoted; each sentence is checked against the quotation, which stands where none is carried.
+    actions
+        A TOML file of what may be done for customers: the fields that are asked for and the signed webhook that is then called. Not with --ask.
+    channels
+        A TOML file of where customers write besides the API and the widget: signed webhooks, Slack, Feishu, DingTalk, WeCom.
     ask
         A question to answer here and now; several are one conversation.
     file
@@ -90,11 +96,12 @@ def support(
     from noria.apps.support.routes import Support
 
     flags = {"model": model, "faq": faq, "outside": outside, "wrong": wrong, "kb": kb, "chat": chat}
+    flags |= {"actions": actions, "channels": channels}
     told = DeskSettings.given(file, **flags, people=people, widget=widget, server=settings)
     model_folder = needed("MODEL", told.model)
     decoders = [told.chat] if told.chat else []
     known = (told.faq, told.outside, told.wrong, told.people, told.widget, told.kb)
-    application = Support(None, *known, writes=bool(decoders))
+    application = Support(None, *known, writes=bool(decoders), actions=told.actions, channels=told.channels)
     if not ask:
         return serve_application([model_folder, *decoders], application, told.server)
 

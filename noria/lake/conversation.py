@@ -37,6 +37,10 @@ VISIBLE = ("message", "reply", "person")
 """Kinds that the customer sees."""
 STATES = ("open", "waiting", "claimed", "resolved")
 CONVERSATIONS_SCHEMA = 1
+DELIVERY_TABLE = (
+    "CREATE TABLE IF NOT EXISTS deliveries (conversation TEXT PRIMARY KEY, delivered INTEGER NOT NULL, attempts INTEGER NOT NULL, "
+    "due INTEGER NOT NULL) WITHOUT ROWID"
+)
 CONVERSATION_TABLES = (
     "CREATE TABLE IF NOT EXISTS conversations (id TEXT PRIMARY KEY, tenant TEXT NOT NULL, name TEXT NOT NULL, user TEXT NOT NULL, "
     "language TEXT NOT NULL, consent INTEGER NOT NULL, state TEXT NOT NULL, agent TEXT NOT NULL, until INTEGER NOT NULL, "
@@ -47,6 +51,7 @@ CONVERSATION_TABLES = (
     "id TEXT NOT NULL UNIQUE, time INTEGER NOT NULL, kind TEXT NOT NULL, author TEXT NOT NULL, text TEXT NOT NULL, "
     "about INTEGER NOT NULL, client TEXT NOT NULL, facts TEXT NOT NULL, unanswered INTEGER NOT NULL, UNIQUE (conversation, number))",
     "CREATE UNIQUE INDEX IF NOT EXISTS once ON turns (conversation, kind, client) WHERE client != ''",
+    DELIVERY_TABLE,
     "CREATE INDEX IF NOT EXISTS unanswered ON turns (time) WHERE unanswered",
     f"PRAGMA user_version = {CONVERSATIONS_SCHEMA}",
 )
@@ -143,7 +148,8 @@ def conversation_files(lake: str | Path) -> list[Path]:
     return sorted((Path(lake) / "apps").glob("*/conversations.sqlite"))
 
 
-_TURN = "conversation, number, id, time, kind, author, text, about, client, facts"
+TURN_COLUMNS = "conversation, number, id, time, kind, author, text, about, client, facts"
+"""What `turn_of_row` takes."""
 _NAMES = tuple(one.name for one in fields(Conversation))
 CONVERSATION_COLUMNS = ", ".join(_NAMES)
 _STORE = (
@@ -182,8 +188,8 @@ def named(connection: sqlite3.Connection, tenant: str, name: str) -> Conversatio
 
 def turns_of(connection: sqlite3.Connection, conversation: str, after: int = 0) -> list[Turn]:
     """Return the turns of a conversation after the one of a number, in their order."""
-    query = f"SELECT {_TURN} FROM turns WHERE conversation = ? AND number > ? ORDER BY number"
-    return [_turn_of(row) for row in connection.execute(query, (conversation, after))]
+    query = f"SELECT {TURN_COLUMNS} FROM turns WHERE conversation = ? AND number > ? ORDER BY number"
+    return [turn_of_row(row) for row in connection.execute(query, (conversation, after))]
 
 
 def visible(connection: sqlite3.Connection, conversation: str, after: int = 0) -> list[Turn]:
@@ -193,27 +199,27 @@ def visible(connection: sqlite3.Connection, conversation: str, after: int = 0) -
 
 def last_message(connection: sqlite3.Connection, conversation: str) -> Turn:
     """Return what the customer said last; every conversation begins with a message."""
-    query = f"SELECT {_TURN} FROM turns WHERE conversation = ? AND kind = 'message' ORDER BY number DESC LIMIT 1"
-    return _turn_of(connection.execute(query, (conversation,)).fetchone())
+    query = f"SELECT {TURN_COLUMNS} FROM turns WHERE conversation = ? AND kind = 'message' ORDER BY number DESC LIMIT 1"
+    return turn_of_row(connection.execute(query, (conversation,)).fetchone())
 
 
 def sent(connection: sqlite3.Connection, conversation: str, kind: str, client: str) -> Turn | None:
     """Return the turn that its sender gave an id of their own; None where there is none, or no id."""
-    query = f"SELECT {_TURN} FROM turns WHERE conversation = ? AND kind = ? AND client = ? AND client != ''"
+    query = f"SELECT {TURN_COLUMNS} FROM turns WHERE conversation = ? AND kind = ? AND client = ? AND client != ''"
     row = connection.execute(query, (conversation, kind, client)).fetchone()
-    return _turn_of(row) if row else None
+    return turn_of_row(row) if row else None
 
 
 def unanswered(connection: sqlite3.Connection, before: datetime) -> list[Turn]:
     """Return the messages older than `before` that the application was to reply to and did not, oldest first."""
-    query = f"SELECT {_TURN} FROM turns WHERE unanswered AND time < ? ORDER BY seq"
-    return [_turn_of(row) for row in connection.execute(query, (microseconds(before),))]
+    query = f"SELECT {TURN_COLUMNS} FROM turns WHERE unanswered AND time < ? ORDER BY seq"
+    return [turn_of_row(row) for row in connection.execute(query, (microseconds(before),))]
 
 
 def handovers(connection: sqlite3.Connection, since: datetime) -> list[Turn]:
     """Return the handovers since then, oldest first."""
-    query = f"SELECT {_TURN} FROM turns WHERE kind = 'handover' AND time >= ? ORDER BY seq"
-    return [_turn_of(row) for row in connection.execute(query, (microseconds(since),))]
+    query = f"SELECT {TURN_COLUMNS} FROM turns WHERE kind = 'handover' AND time >= ? ORDER BY seq"
+    return [turn_of_row(row) for row in connection.execute(query, (microseconds(since),))]
 
 
 def add(
@@ -236,7 +242,7 @@ def add(
     told = json.dumps(turn.facts, ensure_ascii=False, separators=(",", ":"))
     waits = kind == "message" and conversation.state == "open"
     connection.execute(
-        f"INSERT INTO turns ({_TURN}, unanswered) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        f"INSERT INTO turns ({TURN_COLUMNS}, unanswered) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (conversation.id, number, turn.id, microseconds(now), kind, author, text, about, client, told, waits),
     )
     longer = replace(conversation, length=number, updated=now)
@@ -301,12 +307,15 @@ def forget(lake: Path, *, user: str = "", before: datetime = EPOCH) -> int:
                 gone = f"SELECT id FROM conversations WHERE {mine}"
                 place = (user, microseconds(before))
                 turns += connection.execute(f"DELETE FROM turns WHERE conversation IN ({gone})", place).rowcount
+                connection.execute(DELIVERY_TABLE)  # a file of before there were channels has none
+                connection.execute(f"DELETE FROM deliveries WHERE conversation IN ({gone})", place)
                 connection.execute(f"DELETE FROM conversations WHERE {mine}", place)
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # the log still holds the pages as they were
     return turns
 
 
-def _turn_of(row: tuple[Any, ...]) -> Turn:
+def turn_of_row(row: tuple[Any, ...]) -> Turn:
+    """Return the turn of a row of `TURN_COLUMNS`."""
     values = list(row)
     values[3], values[9] = _moment(values[3]), json.loads(values[9])
     return Turn(*values)

@@ -120,6 +120,7 @@ class Conversations:
         client: str = "",
         user: str = "",
         consent: bool | None = None,
+        facts: Mapping[str, Any] | None = None,
     ) -> Received:
         """Keep what a customer says; the conversation begins where there is none of that name.
 
@@ -130,6 +131,7 @@ class Conversations:
             client: the client's own id of the message. The same one again is the same message.
             user: pseudonym of the customer.
             consent: the customer agreed that masked text may become training data; None: as they said before.
+            facts: what else is known of it.
 
         Raises:
             ConversationError: the client's id stood with another text.
@@ -150,15 +152,22 @@ class Conversations:
                 user=user or found.user,
                 consent=found.consent if consent is None else consent,
             )
-            facts = {"to_person": True} if changed.state in _HELD else {}
-            return Received(*add(connection, changed, now, "message", text, client=client, facts=facts))
+            known_facts = {**(facts or {}), **({"to_person": True} if changed.state in _HELD else {})}
+            return Received(*add(connection, changed, now, "message", text, client=client, facts=known_facts))
 
         received: Received = await self._committer.record(operation)
         self._notify(received.conversation.id)
         return received
 
     async def reply(
-        self, to: Turn, text: str, facts: Mapping[str, Any] | None = None, *, language: str = "", handover: str = ""
+        self,
+        to: Turn,
+        text: str,
+        facts: Mapping[str, Any] | None = None,
+        *,
+        language: str = "",
+        handover: str = "",
+        note: str = "",
     ) -> tuple[Turn, ...]:
         """Keep the application's reply to a message, and with it the handover; where it was replied to already, return that.
 
@@ -168,6 +177,7 @@ class Conversations:
             facts: what else is known of it.
             language: of the reply; the conversation's from now on.
             handover: why a person is needed; empty where none is. One that a person has, or is to have, is not handed over again.
+            note: what colleagues should know with a handover; the customer never sees it.
 
         Raises:
             ConversationError: the conversation was removed meanwhile.
@@ -188,7 +198,10 @@ class Conversations:
                 store(connection, replace(conversation, seen=turn.number))  # what was answered, nobody need read
                 return (turn,)
             waiting = replace(conversation, state="waiting", agent="", since=now)
-            return turn, add(connection, waiting, now, "handover", handover, about=to.number)[1]
+            waiting, handed = add(connection, waiting, now, "handover", handover, about=to.number)
+            if not note:
+                return turn, handed
+            return turn, handed, add(connection, waiting, now, "note", note, about=to.number)[1]
 
         return await self._do(to.conversation, operation)
 
@@ -290,6 +303,11 @@ class Conversations:
         for one in released:
             self._notify(one)
         return released
+
+    async def write(self, operation: Callable[[sqlite3.Connection], Result]) -> Result:
+        """Return what an operation gives, done whole or not at all, and on the disk; nobody is told of it."""
+        result: Result = await self._committer.record(operation)
+        return result
 
     async def read(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
         """Return what `work` reads of the file, in another thread."""

@@ -14,6 +14,8 @@ HAN = re.compile(r"[\u4e00-\u9fff]")
 EXCEPTIONS = {
     "noria.apps.settings.RecommendSettings.chance": "a flag and a key of noria.toml",
     "noria.grow.market.settings.DriverSettings.chance": "a flag and a key of noria.toml",
+    "noria.apps.support.channels.dingtalk.DingTalk": "a platform's name",
+    "noria.apps.support.channels.settings.DingTalkChannel": "a platform's name",
     "noria.cli.events.reconcile.told": "a flag, --told",
     "noria.server.http.rollout.VersionsTold": "the name of a schema in the API's OpenAPI document",
 }

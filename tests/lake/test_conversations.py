@@ -19,6 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from noria.core.errors import InputError
+from noria.lake import deliveries
 from noria.lake.conversation import (
     VISIBLE,
     ConversationError,
@@ -353,3 +354,39 @@ def test_a_newer_file_is_refused(tmp_path):
     connection.close()
     with pytest.raises(InputError, match="newer"):
         Conversations(tmp_path)
+
+
+@in_loop
+async def test_a_reply_is_delivered_once_in_its_order_by_one_server_at_a_time(tmp_path):
+    clock = Clock()
+    async with opened(tmp_path, clock) as one, opened(tmp_path, clock) as two:
+        came = await one.message("channel shop", "chat", "hi", client="m1", user="ann", facts={"to": {"a": 1}})
+        assert await one.read(deliveries.unreplied) == [came.turn]
+        await one.message("shop", "chat", "of a key's: nothing to deliver")
+        await one.reply(came.turn, "first", {"action": "handover"}, handover="unsure", note="known: nothing")
+        await one.person(came.conversation.id, "Li", "second", 2)
+        id = came.conversation.id
+        assert (await one.read(deliveries.undelivered))[0] == [id]
+        first, attempts = await one.write(lambda file: deliveries.begin(file, id, clock()))
+        assert (first.text, attempts) == ("first", 1)
+        assert await two.write(lambda file: deliveries.begin(file, id, clock())) is None
+        clock.pass_minutes(3)  # the first server was killed
+        assert await two.read(lambda file: deliveries.retried(file, clock())) == [id]
+        again, attempts = await two.write(lambda file: deliveries.begin(file, id, clock()))
+        assert (again, attempts) == (first, 2)
+        await two.write(lambda file: deliveries.postponed(file, again, clock() + timedelta(minutes=5)))
+        assert await one.write(lambda file: deliveries.begin(file, id, clock())) is None
+        clock.pass_minutes(6)
+        _, attempts = await one.write(lambda file: deliveries.begin(file, id, clock()))
+        assert attempts == 3
+        await one.write(lambda file: deliveries.delivered(file, again))
+        second, attempts = await one.write(lambda file: deliveries.begin(file, id, clock()))
+        assert (second.text, attempts) == ("second", 1)
+        await one.write(lambda file: deliveries.delivered(file, second))
+        found, last = await one.read(deliveries.undelivered)
+        assert found == []
+        await one.person(id, "Li", "third", 2)
+        assert (await one.read(lambda file: deliveries.undelivered(file, last)))[0] == [id]
+        assert forget(tmp_path, user="ann") > 0
+        await one.write(lambda file: deliveries.delivered(file, second))  # by one who did not hear of it
+        assert await one.read(lambda file: file.execute("SELECT count(*) FROM deliveries").fetchone()) == (0,)

@@ -45,6 +45,10 @@ class Conversation:
     """How often in a row the asker said that this was not meant."""
     facts: Mapping[str, str] = field(default_factory=dict)
     """What is known of the asker, by which answers under conditions hold or not."""
+    flow: Mapping[str, Any] = field(default_factory=dict)
+    """How far an action is that is being asked for, as `actions.running` keeps it; empty while there is none."""
+    note: str = ""
+    """What colleagues should know where a person takes over."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return what a store keeps."""

@@ -42,6 +42,8 @@ STATUSES = {"no_such_conversation": 404, "claimed": 409, "message_id_reused": 40
 State = Literal["open", "waiting", "claimed", "resolved"]
 Facts = Annotated[dict[str, Annotated[str, Field(max_length=200)]], Field(max_length=20)]
 """Names and values of what is known of a customer."""
+Respond = Callable[[RequestContext, str, Memory, str, str], Awaitable[tuple[Reply, Memory]]]
+"""Takes a message's text, what is remembered before it, the message's id and the conversation's name."""
 ConversationName = Annotated[str, Field(pattern=r"^([A-Za-z0-9][A-Za-z0-9._:@-]{0,127})?$")]
 
 
@@ -143,13 +145,11 @@ class Messages:
     """The routes of customers' programs.
 
     Args:
-        reply: what the desk says to a text after what it remembers of the conversation, and what it then remembers.
+        reply: what the desk replies to a message, and what it then remembers.
         people: the conversations.
     """
 
-    def __init__(
-        self, reply: Callable[[RequestContext, str, Memory], Awaitable[tuple[Reply, Memory]]], people: People
-    ) -> None:
+    def __init__(self, reply: Respond, people: People) -> None:
         self._reply, self._people = reply, people
 
     def routes(self) -> Sequence[Route]:
@@ -173,7 +173,7 @@ class Messages:
                 consent=usage.consent or body.consent,
             )
         if not body.stream:
-            return await self._replied(context, came, body.facts)
+            return await self.replied(context, came, body.facts)
         return StreamingResponse(self._lines(context, came, body.facts), media_type="text/event-stream")
 
     async def _messages(self, context: RequestContext, query: After, conversation: str) -> dict[str, Any]:
@@ -191,7 +191,7 @@ class Messages:
             "messages": [shown_of(turn) for turn in turns if turn.kind in VISIBLE],
         }
 
-    async def _replied(
+    async def replied(
         self, context: RequestContext, came: Received, facts: Mapping[str, str] | None = None
     ) -> dict[str, Any]:
         """Return what becomes of a message, durable; one that was replied to before gets the same, and is no new use."""
@@ -205,13 +205,15 @@ class Messages:
             _, before = await self._people.turns(came.conversation.id)
             earlier = [one for one in before if one.number < came.turn.number]
             memory = knowing(remembered(earlier), facts)
-            reply, after = await self._reply(context, came.turn.text, memory)
+            reply, after = await self._reply(context, came.turn.text, memory, came.turn.id, came.conversation.name)
             text, reason = reply.text, ""
             if any(one.action == "handover" for one in (reply, *reply.parts)):
                 text = f"{text} {self._people.back(reply.language)}".strip()
-                reason = "asked" if wants_person(came.turn.text) else "unsure"
+                reason = "asked" if wants_person(came.turn.text) else "action" if after.note else "unsure"
             told = {**asdict(reply), "text": text, "request": context.id, "memory": after.as_dict()}
-            turns = await self._people.kept.reply(came.turn, text, told, language=reply.language, handover=reason)
+            turns = await self._people.kept.reply(
+                came.turn, text, told, language=reply.language, handover=reason, note=after.note
+            )
         if turns[0].facts.get("request") != context.id:
             context.counted = False  # the same message was sent twice at once, and the other was first
         for turn in turns:
@@ -231,7 +233,7 @@ class Messages:
         yield chunk(opening, conversation=came.conversation.name, message=came.turn.number)
         try:
             # A client that leaves is replied to all the same: it asks for what came after.
-            reply = await asyncio.shield(self._replied(context, came, known))
+            reply = await asyncio.shield(self.replied(context, came, known))
             if reply["text"]:
                 yield chunk({"content": reply["text"]})
             await context.finish()

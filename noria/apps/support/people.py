@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 from noria.apps.settings import PeopleSettings
@@ -108,6 +108,10 @@ class People:
                     return found
                 with suppress(TimeoutError):
                     await asyncio.wait_for(changed.wait(), min(TICK_SECONDS, left))
+
+    def today(self) -> date:
+        """Return the day where the people are."""
+        return self.state.meter.now().astimezone(self.hours.zone).date()
 
     def back(self, language: str) -> str:
         """Return what tells a customer when a person is there next; empty where one is there now."""

@@ -141,6 +141,8 @@ class Reply:
     """Whether a model wrote the text from what was quoted; each sentence of it was checked."""
     asked: str = ""
     """What it replies to, where that is one of several questions in a message."""
+    flow: str = ""
+    """Name of the action that it belongs to; empty else."""
 
 
 def listed(choices: Sequence[Choice], start: int = 1) -> str:

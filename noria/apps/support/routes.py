@@ -20,10 +20,14 @@ from noria.server.http.context import RequestContext
 from noria.server.http.fields import Body, Given, Name
 from noria.server.http.routing import Route
 
+from .actions.flow import read_actions
+from .actions.running import Actions, Utterance
+from .channels.intake import Channels
 from .conversation import START, Conversation, knowing
 from .courtesies import question_in
 from .desk import Desk, form
 from .inbox import SCOPE, Inbox, Suggestion
+from .languages import language_among
 from .messages import Facts, Messages
 from .opening import open_desk, what_is_known
 from .people import People
@@ -97,6 +101,8 @@ class Support:
         widget: whose pages may hold the chat widget.
         kb: folder of a knowledge base, whose rules come first and whose documents are quoted.
         writes: whether the served model that chats words what is quoted; each sentence is checked against the quotation.
+        actions: TOML file of what may be done for customers.
+        channels: TOML file of where customers write besides the API and the widget.
     """
 
     name = "support"
@@ -111,12 +117,17 @@ class Support:
         widget: WidgetSettings | None = None,
         kb: str | Path | None = None,
         writes: bool = False,
+        actions: str | Path | None = None,
+        channels: str | Path | None = None,
     ) -> None:
         self.model, self.wrong, self.writes = model, wrong, writes
         self.decoder = ""
         """Name of the model that writes, once the application has started."""
         self.people, self.visitors = People(people), Visitors(widget)
         self.faq, self.knowledge = what_is_known(faq, outside, kb)
+        self.actions = Actions(read_actions(actions) if actions else {}, self.people.today)
+        self.messages = Messages(self.reply, self.people)
+        self.channels = Channels(channels, self.messages, self.people)
         self.desk: Desk | None = None
         self._conversations: OrderedDict[tuple[str, str], Conversation] = OrderedDict()
 
@@ -127,6 +138,7 @@ class Support:
         self.desk = await open_desk(self.faq, embed, wrong=self.wrong, knowledge=self.knowledge)
         await self.people.start(state)
         self.visitors.start(state)
+        await self.channels.start(state)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -140,7 +152,7 @@ class Support:
         place = (context.tenant, conversation)
         before = self._conversations.pop(place, START) if conversation else START
         before = knowing(before, facts)
-        reply, after = await self.reply(context, question, before)
+        reply, after = await self.reply(context, question, before, context.id, conversation)
         if conversation:
             self._conversations[place] = after
             while len(self._conversations) > CONVERSATIONS:
@@ -148,11 +160,23 @@ class Support:
         await self._record(context, reply, context.id)
         return reply, context.id
 
-    async def reply(self, context: RequestContext, text: str, before: Conversation) -> tuple[Reply, Conversation]:
-        """Return the desk's reply to a message and what is remembered for the next one; the request's event tells both."""
+    async def reply(
+        self, context: RequestContext, text: str, before: Conversation, id: str, conversation: str
+    ) -> tuple[Reply, Conversation]:
+        """Return the reply to a message and what is remembered for the next one; the request's event tells both.
+
+        Args:
+            context: the request's.
+            text: the message.
+            before: what is remembered before it.
+            id: of the message: the same where it is sent again.
+            conversation: what its client calls the conversation.
+        """
         desk = self._ready()
-        reply, after = await desk.turn(text, embedder(context, self.model), before)
-        if self.decoder:
+        given = Utterance(text, id, conversation, language_among(text, self.faq.languages))
+        done = await self.actions.reply(given, before, desk)
+        reply, after = done or await desk.turn(text, embedder(context, self.model), before)
+        if self.decoder and done is None:
             reply = await written(context, self.decoder, desk, after.question or text, reply)
         usage = context.usage
         usage.segment = SMALL_TALK if reply.action == "courtesy" else reply.language
@@ -187,9 +211,10 @@ class Support:
     def routes(self) -> Sequence[Route]:
         """Return POST /ask, POST /choose, GET /entries and GET /report, and the routes of conversations, of the inbox and of the widget."""
         return (
-            *Messages(self.reply, self.people).routes(),
+            *self.messages.routes(),
             *Inbox(self.suggest, self.people).routes(),
             *self.visitors.routes(),
+            *self.channels.routes(),
             Route("POST", "/ask", self._ask, body=Ask, reply=dict[str, Any]),
             Route("POST", "/choose", self._choose, body=Choose, reply=dict[str, Any]),
             Route("GET", "/entries", self._entries, query=Entries, reply=list[dict[str, str]]),

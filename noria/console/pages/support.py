@@ -121,7 +121,7 @@ class _Conversation:
             )
             row = ui.element("div").classes("why choices")
             with row:
-                if reply.action == "confirm":
+                if reply.action == "confirm" and reply.choices:
                     for choice in reply.choices:
                         chosen = partial(self.choose, choice.entry, reply.language, request, row)
                         self._button(choice.question, chosen, foreign=True)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 
-from starlette.datastructures import URL, Headers
+from starlette.datastructures import URL, Headers, QueryParams
 from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -26,7 +26,7 @@ from .idempotency import Idempotency
 from .intake import Replay, body_of_request, query_of_request, read_body
 from .logs import Log, where
 from .proxy import Proxies, same_origin
-from .routing import Found, Route, Table, methods_of
+from .routing import Found, Raw, Route, Table, methods_of
 from .sending import Answer
 from .state import State
 
@@ -136,6 +136,9 @@ class Dispatcher:
         if route.body is not None:
             assert isinstance(receive, Replay)
             given.append(body_of_request(route.body, receive.content, headers, self._state.settings.max_rows))
+        if route.raw:
+            content = receive.content if isinstance(receive, Replay) else b""
+            given.append(Raw(headers, QueryParams(scope["query_string"]), content))
         if route.query is not None:
             given.append(query_of_request(route.query, scope["query_string"]))
         answer = await route.handler(context, *given, **parts)

@@ -26,6 +26,16 @@ Handler = Callable[..., Awaitable[Any]]
 
 
 @dataclass(frozen=True)
+class Raw:
+    """A request as it came: what its sender signed are these very bytes."""
+
+    headers: Mapping[str, str]
+    """By their names in small letters."""
+    query: Mapping[str, str]
+    content: bytes
+
+
+@dataclass(frozen=True)
 class Route:
     """One way to ask the server for something."""
 
@@ -39,6 +49,8 @@ class Route:
     """What the JSON of a request is; one without is not read."""
     query: type[BaseModel] | None = None
     """What may stand behind the question mark."""
+    raw: bool = False
+    """Its handler is given the request as it came, a `Raw`, and finds out itself who sent it."""
     reply: Any = None
     """What a good answer is, as a model or a type; None: not JSON."""
     role: Role | Literal["anyone"] = "admin"
