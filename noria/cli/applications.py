@@ -1,4 +1,4 @@
-"""`noria ship monitor | recommend`: one application on its models."""
+"""`noria ship monitor | watch | recommend`: one application on its models, and what feeds it."""
 
 from __future__ import annotations
 
@@ -48,6 +48,84 @@ def monitor(
     from noria.api.serving import monitor as application
 
     return serve_application([sentiment, *([entities] if entities else [])], application(watch, topics), settings)
+
+
+def watch(
+    sources: Path,
+    *models: Path,
+    server: str = "",
+    key: Annotated[str, Parameter(env_var="NORIA_KEY")] = "",
+    inbox: Path | None = None,
+    once: Annotated[bool, Parameter(negative="")] = False,
+    json: Annotated[bool, Parameter(negative="")] = False,
+    topics: Path | None = None,
+    watch: Annotated[WatchSettings, Parameter(name="watch")] = WatchSettings(),
+    settings: Server = ServerSettings(),
+) -> int:
+    """Opinion monitoring of real sources: feeds, articles, files that grow and mailboxes, round after round until Ctrl-C.
+
+    What comes goes through an inbox on the disk to the monitor, which is started here or runs elsewhere; after a kill the
+    same command goes on, with no text lost or counted twice. A line a round says what was new, what was set aside and why,
+    and which source fails or is silent.
+
+    Examples::
+
+        noria ship watch sources.toml runs/demo/sentiment-served runs/demo/entities-served
+        noria ship watch sources.toml --server http://localhost:8400 --key $KEY
+        noria ship watch sources.toml --once                    models or server as sources.toml names them; for cron
+
+    Parameters
+    ----------
+    sources
+        The list of sources; see docs/monitor-sources.md.
+    models
+        Model folders for the tasks classify (with a label "negative"), tag and embed; those that sources.toml names unless told.
+    server
+        Address of a server on which the monitor runs; that which sources.toml names unless told.
+    key
+        A key of that server.
+    inbox
+        Folder of the inbox; beside sources.toml, with the ending .inbox, unless told.
+    once
+        Ask every source once, deliver what it gives, and end.
+    json
+        Write every round as a JSON line, for programs.
+    topics
+        JSON of topics and their words, as for noria ship monitor.
+    """
+    from contextlib import ExitStack
+
+    from noria.api.serving import monitor as application
+    from noria.api.serving import print_address
+    from noria.apps.monitor.sources.delivery import Delivery
+    from noria.apps.monitor.sources.inbox import Inbox
+    from noria.apps.monitor.sources.listing import read_listing
+    from noria.apps.monitor.sources.watching import Watching
+    from noria.core.errors import SettingError
+    from noria.core.messages import message
+    from noria.core.progress import Report
+    from noria.text.personal_data import mask
+
+    listing = read_listing(sources)
+    url = server or ("" if models else listing.monitor.server)
+    folders = models or (() if server else listing.monitor.models)
+    if bool(url) == bool(folders):
+        raise SettingError(message("watch.models_or_server"), hint=message("watch.models_or_server_hint"))
+    with ExitStack() as stack:
+        kept = Inbox(inbox or sources.with_suffix(".inbox"), lambda text: mask(text)[0])
+        stack.callback(kept.close)
+        if not url:
+            made = noria.serve(*folders, apps=[application(watch, topics)], background=True, settings=settings)
+            running = stack.enter_context(made)
+            url, key = running.url, running.key
+            print_address(url, None)
+        delivery = Delivery(url, key)
+        stack.callback(delivery.close)
+        delivery.check()
+        watching = Watching(listing.source, kept, delivery)
+        stack.callback(watching.close)
+        watching.run(Report.for_terminal(as_json=json), once=once)
+    return 0
 
 
 def recommend(

@@ -27,7 +27,7 @@ from noria.core.messages import Message, as_is, message, message_of
 
 Part = dict[str, Any]
 """One JSON object that a parser yields: a title, a paragraph, a table, a sheet's rows."""
-Opener = Literal["page", "pdf", "word", "sheet"]
+Opener = Literal["page", "pdf", "word", "sheet", "feed", "article"]
 
 MEMORY_BYTES = 4 << 30
 """Address space of the child."""
@@ -35,15 +35,22 @@ LARGEST_BYTES = 1 << 29
 """Largest file that is opened, unpacked."""
 REPLY_BYTES = 1 << 30
 """Most that a file may hold once it is read: a small one can name the same long text ten thousand times."""
-SECONDS = {"page": (10, 4), "pdf": (30, 8), "word": (30, 8), "sheet": (30, 8)}
+SECONDS = {"page": (10, 4), "pdf": (30, 8), "word": (30, 8), "sheet": (30, 8), "feed": (10, 10), "article": (20, 20)}
 """Processor time for a file, and for each MiB of it: a hundred times what ordinary files take."""
-_PARSERS = {"page": "web_page", "pdf": "pdf", "word": "word", "sheet": "sheets"}
+_PARSERS = {
+    "page": "web_page",
+    "pdf": "pdf",
+    "word": "word",
+    "sheet": "sheets",
+    "feed": "feed",
+    "article": "article",
+}
 _IDLE_SECONDS = 10
 _LARGE_BYTES = 1 << 24
 """From this size on the child ends after the file, and gives its memory back."""
 
 
-def parts_of(opener: Opener, image: bytes, name: str, seconds: int | None = None) -> list[Part]:
+def parts_of(opener: Opener, image: bytes, name: str, seconds: int | None = None, **facts: str) -> list[Part]:
     """Return what the parser of a format finds in a file.
 
     Args:
@@ -51,6 +58,7 @@ def parts_of(opener: Opener, image: bytes, name: str, seconds: int | None = None
         image: the file's bytes.
         name: the file's, for messages.
         seconds: of processor time that it may take; by its size if None.
+        facts: what else the parser is told, such as the address that a page came from.
 
     Raises:
         InputError: the file is none of its format, is locked, empty or damaged, or takes more memory or time than it may.
@@ -62,7 +70,8 @@ def parts_of(opener: Opener, image: bytes, name: str, seconds: int | None = None
     base, more = SECONDS[opener]
     seconds = base + more * (len(image) >> 20) if seconds is None else seconds
     with _LOCK:
-        return _child().ask({"opener": opener, "name": name, "size": len(image), "seconds": seconds}, image)
+        question = {"opener": opener, "name": name, "size": len(image), "seconds": seconds, "facts": facts}
+        return _child().ask(question, image)
 
 
 def too_large(name: str) -> InputError:
@@ -202,7 +211,8 @@ def _serve() -> None:
 def _answers(question: dict[str, Any], image: bytes) -> Iterator[Part]:
     name = question["name"]
     try:
-        yield from import_module(f"noria.text.{_PARSERS[question['opener']]}").parts(image, name)
+        parser = import_module(f"noria.text.{_PARSERS[question['opener']]}")
+        yield from parser.parts(image, name, **question["facts"])
         yield {"end": "whole"}
     except InputError as error:
         yield {"error": _kept(error.what), "found": _kept(error.found), "hint": _kept(error.hint)}

@@ -27,6 +27,7 @@ KEPT_SMALL = {
     "noria.grow.market.nested": "names inside other names: `share` would be over 400 lines with it",
     "noria.make.evaluate.beside": "what a certificate asks of evaluation, which compression does not import: the API hands it over",
     "noria.server.http.moderation": "a route of OpenAI's API, each of which is a file",
+    "noria.text.article": "a parser of the confined process, each of which is a file, opened by its name",
     "noria.tasks.options": "a task by name with its options checked: a matter of tasks, which must know nothing of the API above",
 }
 """Modules that are small and imported once, and why they stand alone."""

@@ -2,28 +2,29 @@
 
 `Monitor` mounts it at /v1/apps/monitor. One server watches one stream: every key adds to it and sees it. Beside it stands a
 replay, whose clock is made up and which the live stream knows nothing of. Closed windows and alerts are kept in
-`<lake>/apps/monitor/`, so that the watch goes on after a restart; texts are masked before they are kept.
+`<lake>/apps/monitor/`, so that the watch goes on after a restart; texts are masked before they are kept, and authors are pseudonyms.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, Field
 
 from noria.apps.settings import WatchSettings
 from noria.core.errors import InputError, SettingError
 from noria.core.messages import message
 from noria.server.errors import ApiError
 from noria.server.http.context import RequestContext
-from noria.server.http.fields import Body, Given, Id
+from noria.server.http.fields import Body, Given, Id, Name, whole
 from noria.server.http.routing import Route
 
+from .stories import Stories
 from .stream import LATEST, SetAside, Stream
 from .surge import Alert, Mention, alert_dict, mention_dict
 from .topics import BUNDLED, read_topics
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from noria.server.http.state import State
 
 NEGATIVE = "negative"
+_MOST_SOURCES = 1_000
+"""Sources whose last text is remembered."""
 
 
 class Watched(Body):
@@ -42,6 +45,12 @@ class Watched(Body):
     """When it was said, with its time zone; the present where it is left out."""
     id: Id = ""
     """The client's own id, shown with alerts: one id counts once. One is made where it is left out."""
+    source: Name = ""
+    """Where it was found, as in the name of a feed."""
+    author: Name = ""
+    """Who said it; only a pseudonym is kept."""
+    link: Annotated[str, Field(max_length=2048), AfterValidator(whole)] = ""
+    """Address at which people read it."""
 
 
 class Texts(Body):
@@ -66,6 +75,16 @@ class Which(BaseModel):
     replay: bool = False
 
 
+class WhichStories(BaseModel):
+    """GET /stories: of the live stream, or of the replay."""
+
+    replay: bool = False
+    least: Annotated[int, Field(ge=1, le=1_000_000)] = 2
+    """Texts that a story must have."""
+    most: Annotated[int, Field(ge=1, le=1_000)] = 50
+    """Stories that are listed."""
+
+
 @dataclass(frozen=True)
 class Seen:
     """What came of a request: its texts as understood, those that were not counted, and the alerts of windows it closed."""
@@ -84,6 +103,8 @@ class Monitor:
         entities: name of a served model for the task tag; None takes the first one, and does without where there is none.
         settings: windows and alerts.
         topics: JSON file of topics and their words.
+        embeddings: name of a served model for the task embed, by which rewrites of one story are known; None takes the first one, and
+            does without where there is none.
     """
 
     name = "monitor"
@@ -95,12 +116,15 @@ class Monitor:
         entities: str | None = None,
         settings: WatchSettings | None = None,
         topics: str | Path = BUNDLED,
+        embeddings: str | None = None,
     ) -> None:
         self.mask = mask
-        self.sentiment, self.entities = sentiment, entities
+        self.sentiment, self.entities, self.embeddings = sentiment, entities, embeddings
         self.settings = settings or WatchSettings()
         self.topics = read_topics(topics)
         self._streams: dict[bool, Stream] = {}
+        self._stories: dict[bool, Stories] = {}
+        self._sources: dict[str, dict[str, Any]] = {}
         self._turn = asyncio.Lock()
 
     def stream(self, *, replay: bool = False) -> Stream:
@@ -127,6 +151,7 @@ class Monitor:
         """
         self.sentiment = self.sentiment or state.model_for("classify")
         self.entities = self.entities or state.model_for("tag")
+        self.embeddings = self.embeddings or state.model_for("embed")
         if self.sentiment is None:
             raise SettingError(message("apps.model_sentiment"), hint=message("apps.noria_ship_serve"))
         labels = state.served(self.sentiment).manifest.facts.get("labels") or []
@@ -139,13 +164,16 @@ class Monitor:
         folder = state.lake / "apps" / self.name
         for replay, place in ((False, folder), (True, folder / "replay")):
             self._streams[replay] = Stream(place, self.settings, self.topics.names, bounded=not replay)
+            self._stories[replay] = Stories(place)
 
     async def see(self, context: RequestContext, texts: Sequence[Watched], *, replay: bool = False) -> Seen:
         """Understand and count texts; alerts that come of them are recorded as events before this returns."""
         stream, usage = self.stream(replay=replay), context.usage
         # Masked before all else: so no answer, and no name found in the text, can hold what the text may not.
-        words = await asyncio.to_thread(lambda: [self.mask(one.text) for one in texts])
-        feelings, names = await asyncio.gather(context.ask(str(self.sentiment), words), self._names(context, words))
+        words, links = await asyncio.to_thread(self._masked, texts)
+        feelings, names, vectors = await asyncio.gather(
+            context.ask(str(self.sentiment), words), self._names(context, words), self._vectors(context, words)
+        )
         topics = await asyncio.to_thread(lambda: [self.topics.of(text) for text in words])
         now = context.state.meter.now()
         mentions = [
@@ -157,18 +185,32 @@ class Monitor:
                 round(float(feeling["score"]), 4),
                 text,
                 tuple(found),
+                source=one.source,
+                author=context.state.meter.pseudonym(one.author),
+                link=link,
             )
-            for place, (one, text, topic, feeling, found) in enumerate(
-                zip(texts, words, topics, feelings, names, strict=True)
+            for place, (one, text, link, topic, feeling, found) in enumerate(
+                zip(texts, words, links, topics, feelings, names, strict=True)
             )
         ]
         usage.model, usage.version = str(self.sentiment), context.served(str(self.sentiment)).version
         usage.units, usage.unit = len(texts), "items"
         usage.segment = topics[0] if len(set(topics)) == 1 else "mixed"
         async with self._turn:
+            stories = self._stories[replay]
+            # A replay's clock is that of its texts, but for those whose time stands for none.
+            clock = max([now, *(mention.time for mention in mentions if mention.time < LATEST)]) if replay else now
+            placed = await asyncio.to_thread(stories.place, mentions, clock, vectors)
+            mentions = [replace(mention, story=story) for mention, story in zip(mentions, placed, strict=True)]
             raised, aside = await asyncio.to_thread(stream.take, mentions, now, context.id)
+            self._note_sources(mentions, now)
             await self._record(context, raised)
         return Seen(mentions, aside, raised)
+
+    def _masked(self, texts: Sequence[Watched]) -> tuple[list[str], list[str]]:
+        """Return the texts masked, and the links of those whose link leads to no person."""
+        links = [one.link if not one.link or self.mask(one.link) == one.link else "" for one in texts]
+        return [self.mask(one.text) for one in texts], links
 
     async def advance(self, context: RequestContext, time: datetime, *, replay: bool = False) -> list[Alert]:
         """Close the windows that ended by `time` and return the alerts that raises.
@@ -195,13 +237,16 @@ class Monitor:
         return raised
 
     def routes(self) -> Sequence[Route]:
-        """Return POST /texts, POST /clock, GET /windows, GET /alerts and GET /alerts/{alert}."""
+        """Return POST /texts, POST /clock, GET /windows, /alerts, /alerts/{alert}, /stories, /stories/{story} and /sources."""
         return (
             Route("POST", "/texts", self._texts, body=Texts, reply=dict[str, Any]),
             Route("POST", "/clock", self._clock, body=Clock, reply=dict[str, Any]),
             Route("GET", "/windows", self._windows, query=Which, reply=dict[str, Any]),
             Route("GET", "/alerts", self._alerts, query=Which, reply=list[dict[str, Any]]),
             Route("GET", "/alerts/{alert}", self._alert, reply=dict[str, Any]),
+            Route("GET", "/stories", self._list_stories, query=WhichStories, reply=dict[str, Any]),
+            Route("GET", "/stories/{story}", self._story, reply=dict[str, Any]),
+            Route("GET", "/sources", self._list_sources, reply=dict[str, Any]),
         )
 
     async def _texts(self, context: RequestContext, body: Texts) -> dict[str, Any]:
@@ -241,6 +286,41 @@ class Monitor:
         if found is None:
             raise ApiError(404, "no such alert", param="alert", found=alert)
         return found
+
+    async def _list_stories(self, context: RequestContext, query: WhichStories) -> dict[str, Any]:
+        """List the stories that were told by more than one text, those with most texts first, and the authors who wrote most of all."""
+        stories, now = self._stories[query.replay], context.state.meter.now()
+        found = [one for one in stories.stories.values() if one.texts >= query.least]
+        found.sort(key=lambda one: (-one.texts, one.id))
+        return {
+            "stories": [one.as_dict(now) for one in found[: query.most]],
+            "found": len(found),
+            "loud": stories.loud(),
+        }
+
+    async def _story(self, context: RequestContext, story: str) -> dict[str, Any]:
+        """Tell one story: its first text, sources, growth, and other ways in which it was told."""
+        found = next((stories.stories[story] for stories in self._stories.values() if story in stories.stories), None)
+        if found is None:
+            raise ApiError(404, "no such story", param="story", found=story)
+        return found.as_dict(context.state.meter.now())
+
+    async def _list_sources(self, context: RequestContext) -> dict[str, Any]:
+        """Tell how many texts each source brought since the start, and when it brought the last one."""
+        return dict(self._sources)
+
+    def _note_sources(self, mentions: Sequence[Mention], now: datetime) -> None:
+        for mention in mentions:
+            if mention.source:
+                before = self._sources.pop(mention.source, {"texts": 0})
+                self._sources[mention.source] = {"texts": before["texts"] + 1, "last": now.isoformat()}
+        for name in list(self._sources)[:-_MOST_SOURCES]:
+            del self._sources[name]
+
+    async def _vectors(self, context: RequestContext, texts: Sequence[str]) -> list[list[float]] | None:
+        if self.embeddings is None:
+            return None
+        return [answer["embedding"] for answer in await context.ask(self.embeddings, texts)]
 
     async def _names(self, context: RequestContext, texts: Sequence[str]) -> list[list[str]]:
         if self.entities is None:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -37,6 +37,12 @@ class Mention:
     text: str
     """Masked for personal data."""
     entities: tuple[str, ...] = ()
+    source: str = ""
+    """Where it was found, as in the name of a feed."""
+    author: str = ""
+    link: str = ""
+    story: str = ""
+    """What it tells, so that reposts of one story are known; a text without it is a story of its own."""
 
 
 @dataclass
@@ -340,15 +346,7 @@ def read_alert(value: dict[str, Any]) -> Alert:
 
 def mention_dict(mention: Mention) -> dict[str, Any]:
     """Return a mention as JSON-able dict."""
-    return {
-        "id": mention.id,
-        "time": mention.time.isoformat(),
-        "topic": mention.topic,
-        "negative": mention.negative,
-        "score": mention.score,
-        "text": mention.text,
-        "entities": list(mention.entities),
-    }
+    return {**asdict(mention), "time": mention.time.isoformat(), "entities": list(mention.entities)}
 
 
 def window_dict(window: Window) -> dict[str, Any]:

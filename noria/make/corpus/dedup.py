@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import re
-import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,13 +11,8 @@ import xxhash
 from numpy.typing import NDArray
 
 from noria.core.progress import Report
-from noria.text.script import han_share
-
-from . import minhash
-
-# Shingles: three Chinese characters carry about as much as six letters.
-_WIDTHS = {True: 3, False: 6}
-_MOSTLY_HAN = 0.3
+from noria.text import minhash
+from noria.text.minhash import key_of
 
 
 @dataclass(frozen=True)
@@ -31,16 +23,6 @@ class Duplicates:
     """Why it goes: "exact duplicate", "near duplicate", "conflicting labels", or "" for a text to keep."""
     group: list[str]
     """The cluster it belongs to; texts of one cluster must stay in one split. Named by content, not by order."""
-
-
-def key_of(text: str) -> str:
-    """Return what is compared: the text without case, width, white space, punctuation or control characters.
-
-    >>> key_of("Hello,  World！") == key_of("ｈｅｌｌｏ world")
-    True
-    """
-    plain = unicodedata.normalize("NFKC", text).casefold()
-    return _ignored().sub("", plain) or text
 
 
 def find_duplicates(
@@ -99,12 +81,12 @@ def near_pairs(
     surely. The flag says that some texts have so many alike that not all of their pairs were looked at.
     """
     report = report or Report()
-    han = np.array([han_share(key) > _MOSTLY_HAN for key in keys], dtype=bool)
+    widths = np.array([minhash.width_of(key) for key in keys], dtype=np.int64)
     edges = [np.empty((0, 2), dtype=np.int64)]
     any_cut = False
     with report.bar("near duplicates", total=len(keys), unit="text") as bar:
-        for is_han, width in _WIDTHS.items():
-            indices = np.flatnonzero(han == is_han)
+        for width in minhash.WIDTHS:
+            indices = np.flatnonzero(widths == width)
             if not len(indices):
                 continue
             part = [keys[index] for index in indices.tolist()]
@@ -140,13 +122,6 @@ def _join(edges: NDArray[np.int64], names: Sequence[str], group: dict[str, str])
         least[part] = min(least.get(part, names[index]), names[index])
     for index in np.unique(edges).tolist():
         group[names[index]] = least[int(component[index])]
-
-
-@functools.cache
-def _ignored() -> re.Pattern[str]:
-    """Punctuation, separators and control characters; symbols such as emoji carry meaning and count."""
-    ignored = (chr(code) for code in range(0x10000) if not 0xD800 <= code <= 0xDFFF)
-    return re.compile("[" + "".join(re.escape(c) for c in ignored if unicodedata.category(c)[0] in "PZC") + "]+")
 
 
 SPLITS = ("train", "valid", "test")

@@ -12,8 +12,9 @@ from typing import Any
 
 from noria.core.errors import shorten
 from noria.core.progress import Report
-from noria.make.corpus.dedup import key_of, near_pairs
+from noria.make.corpus.dedup import near_pairs
 from noria.tasks.task import Row, Task
+from noria.text.minhash import key_of
 
 NEAR = 0.8
 """Jaccard similarity of shingles from which two rows' texts are held to be the same thing said twice."""

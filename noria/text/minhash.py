@@ -7,17 +7,49 @@ pair of similarity s meets in some band with probability 1 - (1 - s^r)^b.
 
 from __future__ import annotations
 
+import functools
+import re
+import unicodedata
 from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .script import han_share
+
+WIDTHS = (3, 6)
+"""Characters of a shingle: three Chinese ones carry about as much as six letters."""
+_MOSTLY_HAN = 0.3
 MINIMA = 126
 _RECALL = 0.99
 _CHUNK = 4_000_000  # shingles hashed at a time: about 100 MB
 _REACH = 64  # neighbours compared within one bucket; a larger bucket is boilerplate
 _HASH_BITS = 40  # of a shingle within a text: two of 10^4 shingles collide with a chance of 5e-5
 Pairs = NDArray[np.int64]
+
+
+def key_of(text: str) -> str:
+    """Return what is compared: the text without case, width, white space, punctuation or control characters.
+
+    So letters that somebody spaced out, or parted by points, are the words that they were.
+
+    >>> key_of("Hello,  World！") == key_of("ｈｅｌｌｏ world") == key_of("h.e.l.l.o w o r l d")
+    True
+    """
+    plain = unicodedata.normalize("NFKC", text).casefold()
+    return _ignored().sub("", plain) or text
+
+
+def width_of(key: str) -> int:
+    """Return how many characters a shingle of a text has, by what it is written in."""
+    return WIDTHS[han_share(key) <= _MOSTLY_HAN]
+
+
+@functools.cache
+def _ignored() -> re.Pattern[str]:
+    """Punctuation, separators and control characters; symbols such as emoji carry meaning and count."""
+    ignored = (chr(code) for code in range(0x10000) if not 0xD800 <= code <= 0xDFFF)
+    return re.compile("[" + "".join(re.escape(c) for c in ignored if unicodedata.category(c)[0] in "PZC") + "]+")
 
 
 def bands_for(threshold: float, minima: int = MINIMA) -> tuple[int, int]:
@@ -66,15 +98,21 @@ def signatures(texts: Sequence[str], width: int, seed: int, step: Callable[..., 
     return rows
 
 
+def band_key(rows: NDArray[np.uint32], band: int, per_band: int) -> NDArray[np.uint64]:
+    """Return what each text is looked up by in one band, (texts,): texts whose minima agree throughout it share it."""
+    key = np.full(len(rows), band, dtype=np.uint64)
+    for column in range(band * per_band, (band + 1) * per_band):
+        key = _mixed(key * np.uint64(0x9E3779B97F4A7C15) + rows[:, column])
+    return key
+
+
 def candidates(rows: NDArray[np.uint32], bands: int, per_band: int) -> tuple[Pairs, bool]:
     """Return the pairs (i < j) that share a band, (pairs, 2), and whether some bucket was too large to take whole."""
     found = [np.empty(0, dtype=np.int64)]
     cut = False
     count = len(rows)
     for band in range(bands):
-        key = np.full(count, band, dtype=np.uint64)
-        for column in range(band * per_band, (band + 1) * per_band):
-            key = _mixed(key * np.uint64(0x9E3779B97F4A7C15) + rows[:, column])
+        key = band_key(rows, band, per_band)
         order = np.argsort(key, kind="stable")
         key = key[order]
         for reach in range(1, min(_REACH, count - 1) + 1):
