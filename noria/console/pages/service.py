@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -38,7 +39,7 @@ async def show(view: View) -> None:
         span = words("service.span", since=report.since.date(), until=report.until.date(), zone=report.zone)
         paragraph(span, "small soft")
         figures(report.figures, words)
-        paragraph(words("service.caution"), "small soft")
+        paragraph(words("service.caution"), "small soft").style("margin-top: 12px")
     with card(words("service.weeks")):
         charts.show(weekly_chart(report, words), words("service.weeks"), tall=True)
         counts = [one.n for week in report.weeks for one in week.figures if one.name == "answered at once"]
@@ -61,17 +62,21 @@ def weekly_chart(report: Report, words: Words) -> charts.Options:
     """Return a line a measure, a point a week."""
     names = {measure: words.phrase(measure) for measure in LINES}
     options = charts.base(y="%", legend=list(names.values()), percent=True)
-    options["xAxis"].update(type="category", data=[week.begins.isoformat() for week in report.weeks], boundaryGap=False)
+    options["xAxis"].update(type="category", data=[_day(week.begins) for week in report.weeks], boundaryGap=False)
     options["yAxis"].update(min=0, max=100)
     for index, (measure, name) in enumerate(names.items()):
         points = [
-            [week.begins.isoformat(), round(100 * one.value, 1)]
+            [_day(week.begins), round(100 * one.value, 1)]
             for week in report.weeks
             for one in week.figures
             if one.name == measure
         ]
         options["series"].append(charts.line(name, points, index))
     return options
+
+
+def _day(monday: date) -> str:
+    return monday.strftime("%m-%d")
 
 
 def calibration_chart(found: Sequence[Figure], words: Words) -> charts.Options:
@@ -100,7 +105,8 @@ def _sources(report: Report, words: Words) -> None:
 
 
 def _unanswered(report: Report, words: Words) -> None:
-    heads = "".join(f"<th>{escape(words(f'service.{name}'))}</th>" for name in ("times", "question", "proposed"))
+    heads = f'<th class="number">{escape(words("service.times"))}</th>'
+    heads += "".join(f"<th>{escape(words(f'service.{name}'))}</th>" for name in ("question", "proposed"))
     rows = "".join(
         f'<tr><td class="number">{one.asked:,}</td><td>{foreign(one.question)}</td><td>{foreign(one.answer)}</td></tr>'
         for one in report.unanswered

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
+from statistics import NormalDist
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -162,9 +163,17 @@ def outcomes(asked: Sequence[Asked], budget: float | None = None) -> tuple[Figur
     found = [proportion(name, count, n, source="conversations", baseline=base) for name, count, n, base in figures if n]
     stated = [one.confidence for one in given if one.confidence is not None]
     if stated:
-        expected = sum(1 - one for one in stated) / len(stated)
-        found.append(Figure("wrong, by stated probability", expected, len(stated), source="conversations"))
+        found.append(_expected(stated))
     return tuple(found)
+
+
+def _expected(stated: Sequence[float]) -> Figure:
+    """Return the share that is wrong if every stated probability is true, with the normal interval of a mean."""
+    n, mean = len(stated), 1 - sum(stated) / len(stated)
+    deviation = (sum((1 - one - mean) ** 2 for one in stated) / max(n - 1, 1)) ** 0.5
+    half = NormalDist().inv_cdf(0.975) * deviation / n**0.5
+    low, high = max(0.0, mean - half), min(1.0, mean + half)
+    return Figure("wrong, by stated probability", mean, n, min(low, mean), max(high, mean), source="conversations")
 
 
 def calibration(
@@ -188,11 +197,10 @@ def calibration(
 
 
 def _of_source(some: Sequence[Asked], answers: int) -> tuple[Figure, ...]:
-    judged = [one.right for one in some if one.right is not None]
+    judged = [one.verdict < 0 for one in some if one.action == "answer" and one.verdict]
     found = [proportion("share of answers", len(some), answers, source="conversations")]
     if judged:
-        wrong = sum(not right for right in judged)
-        found.append(proportion("wrong, of answers judged", wrong, len(judged), source="conversations"))
+        found.append(proportion("wrong, of answers judged", sum(judged), len(judged), source="conversations"))
     return tuple(found)
 
 
