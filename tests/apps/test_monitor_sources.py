@@ -65,7 +65,7 @@ def site() -> Iterator[Site]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     made.url = f"http://127.0.0.1:{server.server_port}"
     yield made
@@ -233,16 +233,30 @@ def slow(request: Any) -> Answer:
     return 0, {}, b""
 
 
+def dripping(request: Any) -> Answer:
+    try:
+        request.wfile.write(b"HTTP/1.0 200 OK\r\n")
+        for number in range(50):
+            request.wfile.write(f"x-{number}: 1\r\n".encode())
+            request.wfile.flush()
+            time.sleep(0.1)
+    except OSError:
+        pass
+    return 0, {}, b""
+
+
 def test_pages_without_an_end_bombs_and_loops_are_refused(site: Site) -> None:
     fetcher = Fetcher(gap=0.0, seconds=1.0)
-    site.pages |= {"/endless": endless, "/slow": slow}
+    site.pages |= {"/endless": endless, "/slow": slow, "/headers": dripping}
     site.put("/bomb", gzip.compress(bytes(64 << 20)), content_encoding="gzip")
     site.put("/loop", b"", 302, location="/loop")
     site.put("/file", b"", 302, location="file:///etc/passwd")
     site.put("/brotli", b"x", content_encoding="br")
-    for path in ("/endless", "/slow", "/bomb", "/loop", "/file", "/brotli"):
+    for path in ("/endless", "/slow", "/headers", "/bomb", "/loop", "/file", "/brotli"):
+        began = time.monotonic()
         with pytest.raises(SourceError):
             fetcher.get(site.url + path, most_bytes=1 << 20, allow_private=True)
+        assert time.monotonic() - began < 3
 
 
 @pytest.mark.parametrize(

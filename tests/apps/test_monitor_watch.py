@@ -89,3 +89,40 @@ def test_what_is_pushed_carries_its_source_and_its_story(running: Running) -> No
         assert mention["author"] not in ("", "小王")
         assert mention["link"] == ""  # it leads to a person
         assert mention["story"] == web.get("/stories").json()["stories"][0]["id"]
+
+
+def test_models_that_the_list_names_are_served_here_and_a_kill_in_between_loses_nothing(
+    plain_classifier: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from noria.apps.monitor.sources.entry import Entry
+    from noria.apps.monitor.sources.inbox import Inbox
+    from noria.cli.applications import watch
+    from noria.server.http.settings import ServerSettings
+
+    listing = tmp_path / "sources.toml"
+    listing.write_text(
+        f"[monitor]\nmodels = ['{plain_classifier}']\n[[source]]\nname = 'file'\nkind = 'file'\npath = 'rows.txt'\n"
+    )
+    (tmp_path / "rows.txt").write_text("the first line of all\nthe second line of all\n")
+    before = Inbox(tmp_path / "sources.inbox", lambda text: text)  # a run that was killed before it delivered this
+    before.take(
+        "file", [Entry("taken and not delivered", ("key",), datetime.now(UTC))], lambda taken: {}, datetime.now(UTC)
+    )
+    before.close()
+    assert watch(listing, once=True, json=True, settings=ServerSettings(port=0, lake=tmp_path / "lake", threads=1)) == 0
+    listening, round = capsys.readouterr().err.splitlines()
+    assert listening.startswith("listening on http://127.0.0.1:")
+    found = json.loads(round)
+    assert (found["new"], found["counted"], found["waiting"]) == (2, 3, 0)
+
+
+@pytest.mark.parametrize("given", [{}, {"server": "http://localhost:1", "models": ("runs/sentiment",)}])
+def test_either_models_or_a_server_is_needed(tmp_path: Path, given: dict[str, object]) -> None:
+    from noria.cli.applications import watch
+    from noria.core.errors import SettingError
+
+    listing = tmp_path / "sources.toml"
+    listing.write_text("[[source]]\nname = 'a'\nkind = 'push'\n")
+    models = [Path(str(one)) for one in given.pop("models", ())]
+    with pytest.raises(SettingError, match="models or a server"):
+        watch(listing, *models, **given)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from noria.apps.support.plain import simplified
 from noria.text import minhash
 
-SIMILAR, CONTAINED = 0.45, 0.75
+SIMILAR, CONTAINED = 0.5, 0.8
 """Jaccard similarity of shingles from which two texts tell one story; and the share of the shorter one's that is in the longer, for texts
 that were cut or commented on."""
 NEAR = 0.25

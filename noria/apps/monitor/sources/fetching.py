@@ -9,6 +9,7 @@ unpacked, and of seconds, so that a page without an end costs no more than they 
 
 from __future__ import annotations
 
+import asyncio
 import random
 import socket
 import threading
@@ -39,7 +40,6 @@ _REDIRECTS = 5
 _ROBOTS_BYTES = 512 << 10
 _ROBOTS_SECONDS = 24 * 3600
 _UNREACHED_SECONDS = 3600
-_PIECE = 1 << 16
 Resolve = Callable[[str, int], Sequence[str]]
 
 
@@ -195,28 +195,39 @@ class Fetcher:
             },
             extensions={"timeout": timeout.as_dict(), "sni_hostname": whole.host},
         )
-        # No connection is kept: it would be reused for another name of the same address, whose certificate nobody checked.
-        with httpx.HTTPTransport(verify=certificates(), limits=httpx.Limits(max_keepalive_connections=0)) as transport:
-            response = transport.handle_request(request)
-            try:
-                body = b"" if response.status_code == 304 else self._body(response, most_bytes, deadline)
-            finally:
-                response.close()
-        return Fetched(str(whole), response.status_code, response.headers, body)
+        try:
+            return asyncio.run(self._answer(request, str(whole), most_bytes, max(0.1, deadline - self._clock())))
+        except TimeoutError:
+            raise SourceError(message("watch.too_slow", seconds=self._seconds)) from None
 
-    def _body(self, response: httpx.Response, most_bytes: int, deadline: float) -> bytes:
+    async def _answer(self, request: httpx.Request, url: str, most_bytes: int, seconds: float) -> Fetched:
+        """Return the answer to a request; whatever drips, headers or body, ends with the time."""
+        # No connection is kept: it would be reused for another name of the same address, whose certificate nobody checked.
+        limits = httpx.Limits(max_keepalive_connections=0)
+        async with (
+            asyncio.timeout(seconds),
+            httpx.AsyncHTTPTransport(verify=certificates(), limits=limits) as transport,
+        ):
+            response = await transport.handle_async_request(request)
+            try:
+                body = b"" if response.status_code == 304 else await self._body(response, most_bytes)
+            finally:
+                await response.aclose()
+        return Fetched(url, response.status_code, response.headers, body)
+
+    async def _body(self, response: httpx.Response, most_bytes: int) -> bytes:
         packed = response.headers.get("content-encoding", "").strip().lower()
         if packed not in ("", "identity", "gzip", "x-gzip", "deflate"):
             raise SourceError(message("watch.packed"), found=packed, allowed="gzip")
         unpacker = zlib.decompressobj(47) if packed not in ("", "identity") else None
         body = bytearray()
-        for piece in response.iter_raw(_PIECE):
+        async for piece in response.aiter_raw():
             # Unpacked no further than may be kept: a few kilobytes can hold gigabytes.
             body += unpacker.decompress(piece, most_bytes + 1 - len(body)) if unpacker else piece
             if len(body) > most_bytes:
                 raise SourceError(message("watch.too_long"), allowed=message("watch.most", most=most_bytes / 2**20))
-            if self.stopped or self._clock() > deadline:
-                raise SourceError(message("watch.too_slow", seconds=self._seconds))
+            if self.stopped:
+                raise TimeoutError
         return bytes(body)
 
 
