@@ -13,28 +13,30 @@ from noria.server.http.settings import ServerSettings
 
 
 class WatchSettings(Settings):
-    """How negative texts are watched."""
+    """How texts are watched, and when an alert is raised."""
 
+    step_minutes: Annotated[float, Field(gt=0, le=60)] = 5.0
+    """Length of a step, in minutes: so often everything is tested, on scales from one step to a day."""
     window_minutes: Annotated[float, Field(gt=0, le=7 * 1440)] = 60.0
-    """Length of a window, in minutes."""
-    baseline_windows: Annotated[int, Field(ge=2, le=1_000)] = 96
-    """Windows before the present one that it is compared with: four days of hours, so that nights and mornings are among them."""
-    warm_up_windows: Annotated[int, Field(ge=1, le=1_000)] = 6
-    """Windows that must have passed before the first test."""
-    grace_minutes: Annotated[float, Field(ge=0, le=1440)] | None = None
-    """Minutes that a window stays open for texts that come late; a quarter of its length unless told."""
+    """Length of a window, in minutes: texts and negatives are shown and kept by window."""
+    grace_minutes: Annotated[float, Field(ge=0, le=1440)] = 1.0
+    """Minutes that a step waits for texts that come late; what comes later still is counted when it was said, up to a day."""
     ahead_minutes: Annotated[float, Field(ge=0, le=1440)] = 5.0
     """Minutes that a text's time may be ahead of the server's clock; one further ahead is set aside."""
     false_alarms_a_week: Annotated[float, Field(gt=0, le=100)] = 1.0
-    """False alarms a week, over all topics, that the threshold aims at."""
-    hold_off_windows: Annotated[int, Field(ge=0, le=1_000)] = 6
-    """Windows after an alert in which what follows on its topic belongs to it and raises no other."""
+    """False alarms a week, over all topics, entities and sources, that thresholds aim at; verdicts on alerts correct them."""
+    hold_off_hours: Annotated[float, Field(gt=0, le=168)] = 6.0
+    """Hours after an alert in which what follows on the same belongs to it and raises no other."""
     least_negatives: Annotated[int, Field(ge=1, le=100_000)] = 5
-    """Negative texts a window must hold before it can raise an alert."""
+    """Negative texts that an alert needs at least; one on volume needs twice as many texts."""
+    most_entities: Annotated[int, Field(ge=0, le=10_000)] = 200
+    """Entities watched at most, and sources; the one not named for longest makes room. About 50 kB each."""
     kept_texts: Annotated[int, Field(ge=1, le=10_000)] = 200
-    """Most texts kept with a window and topic, and listed by an alert."""
+    """Most texts kept of a topic, and listed by an alert."""
     kept_alerts: Annotated[int, Field(ge=1, le=10_000)] = 100
     """Most alerts kept; the oldest is forgotten first."""
+    kept_windows: Annotated[int, Field(ge=1, le=100_000)] = 500
+    """Most windows kept and shown; the oldest is forgotten first."""
 
 
 class RecommendSettings(Settings):

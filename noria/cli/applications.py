@@ -27,14 +27,14 @@ def monitor(
     watch: Annotated[WatchSettings, Parameter(name="watch")] = WatchSettings(),
     settings: Server = ServerSettings(),
 ) -> int:
-    """Opinion monitoring: topic, sentiment and entities of a stream of texts; a surge of negatives raises an alert.
+    """Opinion monitoring: topic, sentiment and entities of a stream of texts; a surge, or a source that falls silent, raises an alert.
 
     Serves POST /v1/apps/monitor/texts until Ctrl-C. Windows and alerts lie in the lake and outlive the server.
 
     Examples::
 
         noria ship monitor runs/demo/sentiment-served runs/demo/entities-served
-        noria ship monitor runs/demo/sentiment-served --topics phones.json --watch.window-minutes 15
+        noria ship monitor runs/demo/sentiment-served --topics phones.json --watch.false-alarms-a-week 2
 
     Parameters
     ----------

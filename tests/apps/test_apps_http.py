@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from noria.apps.monitor.routes import Monitor
+from noria.apps.monitor.stream import Stream
 from noria.apps.recommend.items import Item
 from noria.apps.recommend.routes import Recommend
 from noria.apps.settings import RecommendSettings, WatchSettings
@@ -86,7 +87,7 @@ def apps_server(mood: Path, tagger: Path, embedder: Path, lake: Path, short_faq:
     from noria.server.http.run import serving
     from noria.server.http.settings import ServerSettings
 
-    watch = WatchSettings(baseline_windows=6, warm_up_windows=2, false_alarms_a_week=100, least_negatives=3)
+    watch = WatchSettings(least_negatives=3)
     apps = [
         Support(faq=short_faq),
         Monitor(lambda text: mask(text)[0], settings=watch),
@@ -222,28 +223,31 @@ def test_the_monitor_masks_counts_alerts_and_goes_on_after_a_restart(
     assert (
         web.post("/monitor/clock", json=ahead).status_code == 400
     )  # of the live stream, the server's clock is the clock
-    closed = web.post("/monitor/clock", json={**ahead, "replay": True}).json()
-    assert len(closed["alerts"]) == 1
-    name = closed["alerts"][0]["id"]
+    web.post("/monitor/clock", json={**ahead, "replay": True}).raise_for_status()
+    every = web.get("/monitor/alerts?replay=true").json()
+    (name,) = (one["id"] for one in every if (one["kind"], one["of"]) == ("negatives", "topic"))
     alert = web.get(f"/monitor/alerts/{name}").json()
-    assert (alert["topic"], alert["negative"]) == ("hotel", 12)
-    assert [mention["id"] for mention in alert["mentions"]] == [f"bad-{n}" for n in range(12)]
-    events = stored(lake, "alert")
-    assert [(event["subject"], event["segment"], event["units"]) for event in events] == [(name, "hotel", 12)]
+    assert alert["topic"] == "hotel"
+    assert alert["negative"] in (9, 12)  # of the first step, or of both: names found in the texts are watched, too
+    assert alert["low"] <= alert["expected"] <= alert["high"] < alert["found"]
+    assert [mention["id"] for mention in alert["mentions"]] == [f"bad-{n}" for n in range(alert["negative"])]
+    events = [event for event in stored(lake, "alert") if event["subject"] == name]
+    assert [(event["segment"], event["app"]) for event in events] == [("hotel", "monitor")]
     assert web.get("/monitor/windows").json()["windows"] == []  # what is live knows nothing of it
     windows = web.get("/monitor/windows?replay=true").json()
     assert len(windows["windows"]) == 9
     assert windows["titles"]["hotel"]["zh"] == "酒店"
     assert web.get("/monitor/alerts/none").status_code == 404
 
-    import asyncio
-
-    again = Monitor(lambda text: text, settings=WatchSettings(baseline_windows=6))
-    asyncio.run(again.start(apps_server.state))
-    stream = again.stream(replay=True)
-    assert list(stream.alerts) == [name]
-    assert len(stream.watch.history) == 6
-    assert stream.windows == windows["windows"]
+    said = {"verdict": "confirmed", "by": "anna"}
+    assert web.post("/monitor/alerts/none", json=said).status_code == 404
+    assert web.post(f"/monitor/alerts/{name}", json={"verdict": "perhaps"}).status_code == 422
+    assert web.post(f"/monitor/alerts/{name}", json=said).json()["verdict"] == "confirmed"
+    again = Stream(lake / "apps" / "monitor" / "replay", WatchSettings(), tuple(windows["titles"]), bounded=False)
+    assert [(one["id"], one["verdict"], one["by"]) for one in again.alerts.values() if one["verdict"]] == [
+        (name, "confirmed", "anna")
+    ]
+    assert again.windows == windows["windows"]
 
 
 def test_kept_texts_hold_no_personal_data(web: httpx.Client, lake: Path) -> None:
@@ -253,6 +257,8 @@ def test_kept_texts_hold_no_personal_data(web: httpx.Client, lake: Path) -> None
     assert "13800138000" not in mention["text"]
     assert "<PHONE>" in mention["text"]
     assert "anna@qq.com" not in str(mention)
+    body = {"texts": [{"text": "好", "author": "anna@qq.com", "link": "https://a.example/?m=13800138000"}]}
+    assert "anna@qq.com" not in web.post("/monitor/texts", json=body).text
     for file in lake.rglob("*"):
         if file.is_file():
             assert b"13800138000" not in file.read_bytes()

@@ -56,7 +56,7 @@ def test_a_wrong_clock_is_set_aside_and_stops_nothing(live: Stream) -> None:
     _, aside = live.take(mentions("monitor-wrong-clock.json"), NOW, "r")
     assert [(one.reason, one.found) for one in aside] == [("ahead", "2062-11-02T01:10:00+00:00")]
     today = [Mention(f"t{n}", NOW - timedelta(minutes=n), "other", True, 0.9, "差") for n in range(50)]
-    assert live.take(today, NOW, "s") == ([], [])
+    assert live.take(today, NOW, "s")[1] == []
     live.advance(NOW + timedelta(hours=1), "c")
     assert sum(texts_in(live)) == 50
     assert live.set_aside == {"ahead": 1}
@@ -76,8 +76,15 @@ def test_open_windows_outlive_a_kill_and_late_texts_are_told(live: Stream, tmp_p
     again = Stream(tmp_path, WatchSettings(), ("other",), bounded=True)
     again.advance(NOW, "c")
     assert texts_in(again) == [1] * 5
-    _, aside = again.take([Mention("late", NOW - timedelta(hours=3), "other", True, 0.9, "差")], NOW, "s")
-    assert [(one.reason, one.allowed) for one in aside] == [("late", f"since {NOW.isoformat()}")]
+    late = [Mention(f"late {days}", NOW - timedelta(days=days, hours=3), "other", True, 0.9, "差") for days in (0, 2)]
+    _, aside = again.take(late, NOW, "s")
+    since = NOW - timedelta(days=1)
+    assert [(one.id, one.reason, one.allowed) for one in aside] == [("late 2", "late", f"since {since.isoformat()}")]
+    assert texts_in(again) == [1, 1, 2, 1, 1]  # counted when it was said
+    assert [window.get("changed", False) for window in again.windows] == [False, False, True, False, False]
+    once_more = Stream(tmp_path, WatchSettings(), ("other",), bounded=True)
+    assert once_more.windows == again.windows
+    assert [one.reason for one in once_more.take(late[:1], NOW, "t")[1]] == ["repeated"]
 
 
 UNSET = (

@@ -84,7 +84,8 @@ ARTICLES = (
 
 def make_watch(lake: Path, topics: tuple[str, ...], seed: int = 0) -> None:
     """Let the watch itself count two days of made-up reviews, with a surge of negatives on one topic at the end."""
-    from noria.apps.monitor.surge import Mention, Watch, alert_dict, window_dict
+    from noria.apps.monitor.surge import Mention, alert_dict, window_dict
+    from noria.apps.monitor.watch import Watch
     from noria.apps.settings import WatchSettings
     from noria.core.progress import MetricsLog
 
@@ -95,7 +96,7 @@ def make_watch(lake: Path, topics: tuple[str, ...], seed: int = 0) -> None:
     start = datetime(2026, 1, 5, tzinfo=UTC)
     for hour in range(48):
         for number in range(24):
-            surge = hour == 46 and number % 2 == 0
+            surge = hour == 46 and number % 4 < 3
             topic = topics[0] if surge else topics[number % len(topics)]
             negative = surge or random.random() < 0.25
             text = "房间潮湿，前台态度很差，再也不会来了。" if negative else "服务周到，下次还会光顾。"
@@ -103,6 +104,7 @@ def make_watch(lake: Path, topics: tuple[str, ...], seed: int = 0) -> None:
                 f"{hour}:{number}", start + timedelta(hours=hour, minutes=2 * number), topic, negative, 0.9, text
             )
             for window, raised, longer in watch.add(mention, f"made-{hour}"):
-                windows.write(**window_dict(window))
+                if window is not None:
+                    windows.write(**window_dict(window))
                 for alert in (*raised, *longer):
                     alerts.write(**alert_dict(alert))

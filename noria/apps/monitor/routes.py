@@ -1,23 +1,25 @@
-"""Opinion monitoring: a stream of texts -> topic, sentiment, entities; a surge of negatives raises an alert with its texts.
+"""Opinion monitoring: a stream of texts -> topic, sentiment, entities; a surge, or a source that falls silent, raises an alert with its texts.
 
 `Monitor` mounts it at /v1/apps/monitor. One server watches one stream: every key adds to it and sees it. Beside it stands a
-replay, whose clock is made up and which the live stream knows nothing of. Closed windows and alerts are kept in
-`<lake>/apps/monitor/`, so that the watch goes on after a restart; texts are masked before they are kept, and authors are pseudonyms.
+replay, whose clock is made up and which the live stream knows nothing of. The live clock goes on though no text comes. Closed windows,
+alerts and what people say of them are kept in `<lake>/apps/monitor/`, so that the watch goes on after a restart; texts are masked
+before they are kept, and authors are pseudonyms.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, Field
 
 from noria.apps.settings import WatchSettings
-from noria.core.errors import InputError, SettingError
+from noria.core.errors import InputError, NoriaError, SettingError
 from noria.core.messages import message
 from noria.server.errors import ApiError
 from noria.server.http.context import RequestContext
@@ -26,7 +28,7 @@ from noria.server.http.routing import Route
 
 from .stories import Stories
 from .stream import LATEST, SetAside, Stream
-from .surge import Alert, Mention, alert_dict, mention_dict
+from .surge import Alert, Mention, Verdict, alert_dict, mention_dict
 from .topics import BUNDLED, read_topics
 
 if TYPE_CHECKING:
@@ -67,6 +69,14 @@ class Clock(Body):
 
     time: Annotated[AwareDatetime, Field(strict=False)]
     replay: bool = False
+
+
+class Judged(Body):
+    """POST /alerts/{alert}: whether an alert was worth raising."""
+
+    verdict: Literal["confirmed", "dismissed"]
+    by: Id = ""
+    """Who says so."""
 
 
 class Which(BaseModel):
@@ -165,6 +175,17 @@ class Monitor:
         for replay, place in ((False, folder), (True, folder / "replay")):
             self._streams[replay] = Stream(place, self.settings, self.topics.names, bounded=not replay)
             self._stories[replay] = Stories(place)
+        self.stream().watch.unwatched_until = state.meter.now()
+        state.tasks.append(asyncio.create_task(self._look_after(state)))
+
+    async def _look_after(self, state: State) -> None:
+        """Move the live clock, so that a silence is seen though nothing comes."""
+        while True:
+            await asyncio.sleep(60 * self.settings.step_minutes)
+            watch = self.stream().watch
+            if watch.closed_until is not None:
+                with suppress(NoriaError):  # of a full disk the next request tells
+                    await self.advance(RequestContext(state), state.meter.now() - watch.grace)
 
     async def see(self, context: RequestContext, texts: Sequence[Watched], *, replay: bool = False) -> Seen:
         """Understand and count texts; alerts that come of them are recorded as events before this returns."""
@@ -237,13 +258,14 @@ class Monitor:
         return raised
 
     def routes(self) -> Sequence[Route]:
-        """Return POST /texts, POST /clock, GET /windows, /alerts, /alerts/{alert}, /stories, /stories/{story} and /sources."""
+        """Return POST /texts, /clock and /alerts/{alert}, GET /windows, /alerts, /alerts/{alert}, /stories, /stories/{story} and /sources."""
         return (
             Route("POST", "/texts", self._texts, body=Texts, reply=dict[str, Any]),
             Route("POST", "/clock", self._clock, body=Clock, reply=dict[str, Any]),
             Route("GET", "/windows", self._windows, query=Which, reply=dict[str, Any]),
             Route("GET", "/alerts", self._alerts, query=Which, reply=list[dict[str, Any]]),
             Route("GET", "/alerts/{alert}", self._alert, reply=dict[str, Any]),
+            Route("POST", "/alerts/{alert}", self._judge, body=Judged, reply=dict[str, Any]),
             Route("GET", "/stories", self._list_stories, query=WhichStories, reply=dict[str, Any]),
             Route("GET", "/stories/{story}", self._story, reply=dict[str, Any]),
             Route("GET", "/sources", self._list_sources, reply=dict[str, Any]),
@@ -276,7 +298,7 @@ class Monitor:
     async def _alerts(self, context: RequestContext, query: Which) -> list[dict[str, Any]]:
         """List the alerts, newest first, without their texts."""
         return [
-            {key: value for key, value in alert.items() if key != "mentions"}
+            {key: value for key, value in alert.items() if key not in ("mentions", "voices")}
             for alert in reversed(self.stream(replay=query.replay).alerts.values())
         ]
 
@@ -286,6 +308,21 @@ class Monitor:
         if found is None:
             raise ApiError(404, "no such alert", param="alert", found=alert)
         return found
+
+    async def _judge(self, context: RequestContext, body: Judged, alert: str) -> dict[str, Any]:
+        """Confirm or dismiss an alert, which sets the threshold of those to come."""
+        found = await self.judge(alert, body.verdict, body.by, context.state.meter.now())
+        if found is None:
+            raise ApiError(404, "no such alert", param="alert", found=alert)
+        return {key: value for key, value in found.items() if key not in ("mentions", "voices")}
+
+    async def judge(self, alert: str, verdict: Verdict, by: str, now: datetime) -> dict[str, Any] | None:
+        """Keep what somebody says of an alert, and return the alert; None where there is none."""
+        stream = next((stream for stream in self._streams.values() if alert in stream.alerts), None)
+        if stream is None:
+            return None
+        async with self._turn:
+            return await asyncio.to_thread(stream.judge, alert, verdict, by, now)
 
     async def _list_stories(self, context: RequestContext, query: WhichStories) -> dict[str, Any]:
         """List the stories that were told by more than one text, those with most texts first, and the authors who wrote most of all."""
@@ -335,6 +372,6 @@ class Monitor:
                 app=self.name,
                 subject=alert.id,
                 segment=alert.topic,
-                units=alert.negative,
+                units=alert.negative if alert.kind == "negatives" else alert.total,
                 value=float(f"{alert.p:.3g}"),
             )

@@ -184,7 +184,7 @@ async def _replay(context: Context, server: Server, chosen: Plan) -> Found:
         *figures_of(replies),
         *_reading(context, server, readers, topics, visits, chosen.rounds),
     ]
-    tests = (chosen.hours - 6) * 5 - 1
+    tests = chosen.hours * 5 - 1
     return Found(client, stream, full, windows, handovers, impressions, figures, tests)
 
 

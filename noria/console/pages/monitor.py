@@ -1,10 +1,11 @@
-"""Monitor: the share of negative texts by topic over time, and every alert with the texts behind it."""
+"""Monitor: the share of negative texts by topic over time, and every alert with its proof, the texts behind it, and what one says of it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from nicegui import ui
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 MOST_POINTS = 24
 """Points of a line: so many that a day of hours shows each, and that a week's still rest on enough texts."""
 MOST_TEXTS = 8
+Verdict = Literal["confirmed", "dismissed"]
+CHOICES: tuple[Verdict, ...] = ("confirmed", "dismissed")
 SECONDS_BETWEEN_LOOKS = 3.0
 Windows = Sequence[dict[str, Any]]
 
@@ -51,7 +54,8 @@ def show(view: View) -> None:
 
 def _stamp(app: Monitor) -> tuple[object, ...]:
     stream = app.shown
-    return stream.bounded, stream.windows[-1]["start"], *((key, alert["end"]) for key, alert in stream.alerts.items())
+    alerts = ((key, alert["end"], alert.get("verdict")) for key, alert in stream.alerts.items())
+    return stream.bounded, stream.windows[-1]["start"], *alerts
 
 
 def _content(words: Words, app: Monitor) -> None:
@@ -97,7 +101,7 @@ def _content(words: Words, app: Monitor) -> None:
             if not stream.alerts:
                 paragraph(words("monitor.no_alerts"), "soft")
             for alert in reversed(stream.alerts.values()):
-                _alert(words, alert, titles)
+                _alert(words, app, alert, titles)
 
 
 def titled(app: Monitor, topic: str, words: Words) -> str:
@@ -147,29 +151,73 @@ def trend_chart(windows: Windows, titles: dict[str, str], words: Words) -> chart
     return options
 
 
-def _alert(words: Words, alert: dict[str, Any], titles: dict[str, str]) -> None:
-    before = alert["baseline_negative"] / alert["baseline_total"] if alert["baseline_total"] else 0.0
-    texts = "".join(f'<li translate="no">{escape(mention["text"])}</li>' for mention in alert["mentions"][:MOST_TEXTS])
+def _alert(words: Words, app: Monitor, alert: dict[str, Any], titles: dict[str, str]) -> None:
+    texts = "".join(f'<li translate="no">{escape(mention["text"])}</li>' for mention in _first(alert))
     rest = len(alert["mentions"]) - MOST_TEXTS
     more = f'<p class="small soft">{escape(words("monitor.more", count=rest))}</p>' if rest > 0 else ""
+    listed = (
+        f'<details open><summary class="small">{escape(words("monitor.texts"))} (n = {number(len(alert["mentions"]))})</summary>'
+        f"<ul>{texts}</ul>{more}</details>"
+    )
+    voices = "".join(f'<li translate="no">{escape(mention["text"])}</li>' for mention in alert.get("voices", ()))
+    others = f'<details><summary class="small">{escape(words("monitor.voices"))}</summary><ul>{voices}</ul></details>'
+    told, exact = proof(words, alert)
+    verdict = alert.get("verdict")
+    chip = f'<span class="chip">{escape(words(f"monitor.{verdict}"))}</span>' if verdict else ""
+    with ui.element("section").classes("card alert"):
+        block(
+            f'<div class="card-head"><h3 translate="no">{escape(titles.get(alert["topic"], alert["topic"]))}</h3>{chip}'
+            f'<span class="chip warn">{_moment(alert["start"])} – {_moment(alert["end"])} UTC</span></div><p>{escape(told)}</p>'
+            f'<p class="small soft">{escape(exact)}</p>{listed if texts else ""}{others if voices else ""}'
+        )
+        if not verdict and "verdict" in alert:
+            with ui.row():
+                for choice in CHOICES:
+                    _choose(words, app, alert["id"], choice)
+
+
+def _choose(words: Words, app: Monitor, id: str, choice: Verdict) -> None:
+    async def chosen() -> None:
+        await app.judge(id, choice, "console", datetime.now(UTC))
+
+    ui.button(words(f"monitor.{choice}.do"), on_click=chosen, color=None).props(f'flat dense data-verdict="{choice}"')
+
+
+def _first(alert: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the texts of an alert that are shown: the most telling ones, then the first."""
+    telling = alert.get("telling", ())
+    ordered = sorted(
+        alert["mentions"], key=lambda one: telling.index(one["id"]) if one["id"] in telling else len(telling)
+    )
+    return ordered[:MOST_TEXTS]
+
+
+def proof(words: Words, alert: dict[str, Any]) -> tuple[str, str]:
+    """Return what an alert tells in a sentence, and how sure that is."""
     share = alert["negative"] / alert["total"] if alert["total"] else 0.0
+    before = alert["baseline_negative"] / alert["baseline_total"] if alert["baseline_total"] else 0.0
+    if alert.get("expected") is None:  # an alert of before
+        told = words(
+            "monitor.alert",
+            negative=alert["negative"],
+            total=alert["total"],
+            share=f"{share:.0%}",
+            before=f"{before:.0%}",
+            windows=alert["baseline_windows"],
+        )
+        return told, words("monitor.exact", p=f"{alert['p']:.1e}", threshold=f"{alert['threshold']:.1e}")
     told = words(
-        "monitor.alert",
+        f"monitor.kind.{alert['kind']}",
+        found=number(alert["found"]),
+        expected=f"{alert['expected']:.3g}",
+        low=number(alert["low"]),
+        high=number(alert["high"]),
         negative=alert["negative"],
         total=alert["total"],
         share=f"{share:.0%}",
-        before=f"{before:.0%}",
-        windows=alert["baseline_windows"],
     )
-    exact = words("monitor.exact", p=f"{alert['p']:.1e}", threshold=f"{alert['threshold']:.1e}")
-    block(
-        f'<div class="card-head"><h3>{escape(titles.get(alert["topic"], alert["topic"]))}</h3>'
-        f'<span class="chip warn">{_moment(alert["start"])} – {_moment(alert["end"])} UTC</span></div><p>{escape(told)}</p>'
-        f'<p class="small soft">{escape(exact)}</p>'
-        f'<details open><summary class="small">{escape(words("monitor.texts"))} (n = {number(len(alert["mentions"]))})</summary>'
-        f"<ul>{texts}</ul>{more}</details>",
-        "card alert",
-    )
+    hours = number(alert["history_hours"])
+    return told, words("monitor.sure", p=f"{alert['p']:.1e}", a_week=f"{alert['a_week']:.2g}", hours=hours)
 
 
 def _moment(stamp: str) -> str:
