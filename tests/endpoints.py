@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -44,8 +45,8 @@ def answered(value: Any, status: int = 200, **headers: str) -> Answered:
 
 
 @contextmanager
-def endpoint(answer: Callable[[Sent], Answered] | None = None) -> Iterator[Endpoint]:
-    """Serve on this machine while the block runs."""
+def endpoint(answer: Callable[[Sent], Answered] | None = None, tls: ssl.SSLContext | None = None) -> Iterator[Endpoint]:
+    """Serve on this machine while the block runs; with `tls` encrypted."""
 
     class Handler(BaseHTTPRequestHandler):
         def _answer(self) -> None:
@@ -71,7 +72,9 @@ def endpoint(answer: Callable[[Sent], Answered] | None = None) -> Iterator[Endpo
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     server.handle_error = lambda *given: None  # type: ignore[method-assign]  # a client that had enough
-    made = Endpoint(f"http://127.0.0.1:{server.server_address[1]}")
+    if tls:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
+    made = Endpoint(f"{'https' if tls else 'http'}://127.0.0.1:{server.server_address[1]}")
     if answer:
         made.answer = answer
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import ssl
 import time
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from endpoints import Sent, answered, endpoint
 from hypothesis import given
 from hypothesis import strategies as st
 
 from noria.core.errors import SettingError
+from noria.server import webhook
 from noria.server.addresses import check_url, is_public
 from noria.server.errors import ApiError
 from noria.server.webhook import (
@@ -167,6 +174,39 @@ def test_the_address_that_was_checked_is_the_one_that_is_called() -> None:
     (came,) = other.requests
     assert (came.headers["host"], came.path) == (f"shop.invalid:{port}", "/hook?a=1")
     assert verified(came.headers, came.body, SECRET, time.time()) == "1"
+
+
+def test_the_certificate_is_that_of_the_name_and_not_of_the_address(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "us")])
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(datetime.now(UTC) - timedelta(days=1))
+        .not_valid_after(datetime.now(UTC) + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("shop.test")]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    pem, private = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    (tmp_path / "c.pem").write_bytes(made.public_bytes(pem))
+    (tmp_path / "k.pem").write_bytes(key.private_bytes(pem, private, serialization.NoEncryption()))
+    theirs = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    theirs.load_cert_chain(tmp_path / "c.pem", tmp_path / "k.pem")
+    ours = ssl.create_default_context(cafile=str(tmp_path / "c.pem"))
+    monkeypatch.setattr(webhook, "certificates", lambda: ours)
+
+    async def resolver(host: str, port: int) -> Sequence[str]:
+        return ["127.0.0.1"]
+
+    client = Client(resolver=resolver, allow_private=True, attempts=1)
+    with endpoint(tls=theirs) as other:
+        port = other.url.rpartition(":")[2]
+        assert asyncio.run(client.post_signed(f"https://shop.test:{port}", b"{}", id="1", secret=SECRET)).ok
+        for host in ("elsewhere.test", "127.0.0.1"):
+            with pytest.raises(DeliveryError, match=r"did not take.*CERTIFICATE_VERIFY_FAILED"):
+                asyncio.run(client.post_signed(f"https://{host}:{port}", b"{}", id="1", secret=SECRET))
+    assert len(other.requests) == 1
 
 
 def test_what_is_away_is_tried_again_under_one_key_with_longer_waits() -> None:

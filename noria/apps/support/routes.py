@@ -180,7 +180,9 @@ class Support:
             reply = await written(context, self.decoder, desk, after.question or text, reply)
         usage = context.usage
         usage.segment = SMALL_TALK if reply.action == "courtesy" else reply.language
-        usage.exchange = Exchange("chat", [{"messages": [{"role": "user", "content": text}]}], [{"text": reply.text}])
+        if done is None:  # an order's number teaches nothing
+            told = [{"messages": [{"role": "user", "content": text}]}]
+            usage.exchange = Exchange("chat", told, [{"text": reply.text}])
         return reply, after
 
     async def suggest(self, context: RequestContext, text: str) -> list[Suggestion]:
