@@ -115,7 +115,9 @@ def watch(
         kept = Inbox(inbox or sources.with_suffix(".inbox"), lambda text: mask(text)[0])
         stack.callback(kept.close)
         if not url:
-            made = noria.serve(*folders, apps=[application(watch, topics)], background=True, settings=settings)
+            made = noria.serve(
+                *folders, apps=[application(watch, topics, embeddings=True)], background=True, settings=settings
+            )
             running = stack.enter_context(made)
             url, key = running.url, running.key
             print_address(url, None)

@@ -113,8 +113,7 @@ class Monitor:
         entities: name of a served model for the task tag; None takes the first one, and does without where there is none.
         settings: windows and alerts.
         topics: JSON file of topics and their words.
-        embeddings: name of a served model for the task embed, by which rewrites of one story are known; None takes the first one, and
-            does without where there is none.
+        embeddings: know rewrites of one story by the first served model for the task embed, too, where there is one.
     """
 
     name = "monitor"
@@ -126,10 +125,11 @@ class Monitor:
         entities: str | None = None,
         settings: WatchSettings | None = None,
         topics: str | Path = BUNDLED,
-        embeddings: str | None = None,
+        embeddings: bool = False,
     ) -> None:
         self.mask = mask
         self.sentiment, self.entities, self.embeddings = sentiment, entities, embeddings
+        self._embedder: str | None = None
         self.settings = settings or WatchSettings()
         self.topics = read_topics(topics)
         self._streams: dict[bool, Stream] = {}
@@ -161,7 +161,7 @@ class Monitor:
         """
         self.sentiment = self.sentiment or state.model_for("classify")
         self.entities = self.entities or state.model_for("tag")
-        self.embeddings = self.embeddings or state.model_for("embed")
+        self._embedder = state.model_for("embed") if self.embeddings else None
         if self.sentiment is None:
             raise SettingError(message("apps.model_sentiment"), hint=message("apps.noria_ship_serve"))
         labels = state.served(self.sentiment).manifest.facts.get("labels") or []
@@ -355,9 +355,9 @@ class Monitor:
             del self._sources[name]
 
     async def _vectors(self, context: RequestContext, texts: Sequence[str]) -> list[list[float]] | None:
-        if self.embeddings is None:
+        if self._embedder is None:
             return None
-        return [answer["embedding"] for answer in await context.ask(self.embeddings, texts)]
+        return [answer["embedding"] for answer in await context.ask(self._embedder, texts)]
 
     async def _names(self, context: RequestContext, texts: Sequence[str]) -> list[list[str]]:
         if self.entities is None:
