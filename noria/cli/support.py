@@ -131,6 +131,8 @@ def judge(
 ) -> None:
     """Say what becomes of held-out questions: right, wrong, asked back, handed over, each with how many and its interval.
 
+    What the desk stated of its answers is set beside what was found right.
+
     Examples::
 
         noria ship support judge held-out.csv --model runs/demo/embed-served --faq shop.xlsx --wrong 0.02
@@ -159,8 +161,9 @@ def judge(
     import asyncio
 
     from noria.apps.support.faq import BUNDLED
-    from noria.apps.support.judging import kept_for_judging, outcomes, read_asked, replies_to
+    from noria.apps.support.judging import kept_for_judging, outcomes, read_asked, replies_to, stated
     from noria.apps.support.opening import what_is_known
+    from noria.apps.support.review.figures import calibration
 
     flags = {"model": model, "faq": faq, "outside": outside, "wrong": wrong, "kb": kb, "held_out": rows}
     told = DeskSettings.given(file, **flags)
@@ -171,7 +174,8 @@ def judge(
     source = str(told.held_out or told.faq or told.kb or BUNDLED.name)
 
     async def count(desk: Desk, embed: Embed) -> None:
-        for figure in outcomes(await replies_to(desk, asked, embed), source=source):
+        replies = await replies_to(desk, asked, embed)
+        for figure in (*outcomes(replies, source=source), *calibration(stated(replies), source)):
             print(dumps(figure.as_dict(), ensure_ascii=False) if json else figure.text(environment_language()))
 
     asyncio.run(_at_desk(needed("--model", told.model), known, told.wrong, count, knowledge))

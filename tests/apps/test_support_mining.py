@@ -14,7 +14,7 @@ import pytest
 from noria.apps.support.certainty import PRIOR, Certainty, Seen
 from noria.apps.support.dialogues import read_dialogues
 from noria.apps.support.faq import read_faq
-from noria.apps.support.judging import outcomes, read_asked
+from noria.apps.support.judging import outcomes, read_asked, stated
 from noria.apps.support.mining import exchanges, groups, mine
 from noria.apps.support.replies import Choice, Costs, Reply
 from noria.apps.support.review.proposals import beside
@@ -131,6 +131,8 @@ def test_outcomes_are_shares_of_all() -> None:
     found = {figure.name: (figure.value, figure.n) for figure in outcomes(rows)}
     assert [found[name] for name in ("right", "wrong", "asked back", "handed over")] == [(0.25, 4)] * 4
     assert sum(value for name, (value, n) in found.items() if name.startswith("out of scope")) == pytest.approx(1)
+    assert stated(rows) == [(0.9, True), (0.9, False), (0.5, False), (0.9, False), (0.5, False)]
+    assert stated([("b", back), ("b", Reply("answer", "zh", "", 0.3, parts=(answer, back)))]) == [(0.5, True)]
 
 
 @pytest.mark.parametrize("wrong", [0.01, 0.02, 0.05, 0.2])

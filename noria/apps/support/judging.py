@@ -88,6 +88,20 @@ def outcomes(rows: Sequence[tuple[str, Reply]], source: str = "") -> list[Figure
     return [proportion(name, count, n, source=source) for name, count, n in found if n]
 
 
+def stated(rows: Sequence[tuple[str, Reply]]) -> list[tuple[float, bool]]:
+    """Return of each question that was answered or asked back the probability that was stated, and whether what was likeliest was right.
+
+    Of several questions in one message none is told: their probabilities are not one.
+    """
+    found = []
+    for meant, reply in rows:
+        if reply.parts or reply.action not in ("answer", "confirm"):
+            continue
+        first = reply.choices[0].entry if reply.action == "confirm" and reply.choices else ""
+        found.append((reply.confidence, _is_right(meant, reply) or (bool(first) and first == meant)))
+    return found
+
+
 def _answered(reply: Reply) -> bool:
     return reply.action == "answer"
 
