@@ -2,9 +2,8 @@
 
 XQuAD in Chinese and in English and the development questions of CMRC 2018 are asked of one base that holds all their paragraphs. The
 passage is right where it is of the paragraph that the question was written for. Asked again with that paragraph left out, the right
-reply is that it is not known. All that was fitted or chosen was so on CMRC's trial questions:
-`python -m benchmarks.support_knowledge [MODEL]` fits `noria/apps/support/knowledge/certainty.py` anew. Peer: BM25 over Chinese
-characters, pairs of them and lower-case words, one index for all, k1 = 1.2 and b = 0.75, on the same paragraphs and questions.
+reply is that it is not known. All that was fitted or chosen was so on other questions (`support_knowledge_fit.py`). Peer: BM25 over
+Chinese characters, pairs of them and lower-case words, one index for all, k1 = 1.2 and b = 0.75, on the same paragraphs and questions.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,6 @@ import numpy as np
 from noria.apps.support.knowledge import LEAST
 from noria.apps.support.knowledge.base import Knowledge
 from noria.apps.support.knowledge.building import build
-from noria.apps.support.knowledge.certainty import facts
 from noria.apps.support.knowledge.encoding import passage_embedder
 from noria.apps.support.knowledge.passages import sentences
 
@@ -36,7 +34,6 @@ from .line import Line, machine
 from .quality import read
 
 TEST = {"XQuAD zh": "qa/xquad/zh.jsonl", "XQuAD en": "qa/xquad/en.jsonl", "CMRC 2018 dev": "qa/cmrc2018/dev.parquet"}
-TRIAL = {"CMRC 2018 trial": "qa/cmrc2018/trial.parquet"}
 RECALL = {"XQuAD zh": 0.955, "XQuAD en": 0.95, "CMRC 2018 dev": 0.975}
 PEER = "BM25 over characters, pairs of them and words, one index"
 COVERAGE = 0.8
@@ -64,6 +61,18 @@ class Asked:
     milliseconds: list[float] = field(default_factory=list)
 
 
+@dataclass
+class Evidence:
+    """What was found for every question, asked of all passages and of all but its own, in turn."""
+
+    facts: list[Any] = field(default_factory=list)
+    """Of the likeliest passages, [hits, facts]."""
+    right: list[Any] = field(default_factory=list)
+    """Which of them is the right one, [hits]."""
+    rate: float = 0.0
+    """Passages embedded a second."""
+
+
 def documents(sets: dict[str, str], most: int | None = None) -> tuple[dict[str, str], dict[str, Asked]]:
     """Return name -> paragraph, and the questions of each set; `most` of a set, spread over it."""
     data = Path(os.environ.get("NORIA_DATA", ""))
@@ -85,16 +94,15 @@ def documents(sets: dict[str, str], most: int | None = None) -> tuple[dict[str, 
     return texts, asked
 
 
-def ask(
-    folder: Path, texts: dict[str, str], asked: dict[str, Asked], model: Path | None
-) -> tuple[list[Any], list[int]]:
-    """Build a base, ask all questions of it, and return facts of the first passages and whether each was right."""
+def ask(folder: Path, texts: dict[str, str], asked: dict[str, Asked], model: Path | None) -> Evidence:
+    """Build a base, ask all questions of it, and return what came of them besides what each set keeps."""
     rows = folder / "paragraphs.jsonl"
     rows.write_text("".join(json.dumps({"id": name, "text": text}) + "\n" for name, text in texts.items()))
-    known: list[Any] = []
-    truth: list[int] = []
+    evidence = Evidence()
     with passage_embedder(model) as embedder:
-        build([rows], folder / "kb", embedder=embedder)
+        begun = time.perf_counter()
+        built = build([rows], folder / "kb", embedder=embedder)
+        evidence.rate = built.passages / (time.perf_counter() - begun)
         for one in asked.values():
             one.vectors = embedder.probe(one.questions) if embedder else None
     base = Knowledge.open(folder / "kb")
@@ -107,21 +115,19 @@ def ask(
                 begun = time.perf_counter()
                 found = base.find(question, vector, left_out)
                 took = time.perf_counter() - begun
-                hits, sentences_quoted = base.evidence(question, vector, left_out)
-                right = bool(len(hits.rows)) and of[hits.rows[0]] == gold
-                if sentences_quoted is not None:
-                    known.append(facts(hits, sentences_quoted, vector is not None))
-                    truth.append(int(right))
+                hits = base.hits(question, vector, left_out)
+                evidence.facts.append(hits.facts)
+                evidence.right.append(of[hits.rows] == gold)
                 if left_out is not None:
                     one.removed.append(found.probability if found else 0.0)
                     continue
                 one.milliseconds.append(1e3 * took)
-                one.right.append(right)
+                one.right.append(bool(evidence.right[-1][0]))
                 one.probabilities.append(found.probability if found else 0.0)
                 one.quoted.append(found is not None and any(answer in found.text for answer in answers))
                 one.lengths.append(len(found.text) if found else 0)
     base.close()
-    return known, truth
+    return evidence
 
 
 def peer(texts: dict[str, str], asked: dict[str, Asked]) -> dict[str, np.ndarray]:
@@ -168,7 +174,11 @@ class Scale:
 
 
 def scale(folder: Path, passages: int, model: Path | None, questions: Sequence[str]) -> Scale:
-    """Index made-up passages, sentences of real ones in another order, in a process of its own, and ask one question after the other."""
+    """Index made-up passages, sentences of real ones in another order, in a process of its own, and ask one question after the other.
+
+    With a model the vectors of the passages are drawn at random: what they are changes nothing of the time that a reply takes, and
+    how long embedding takes is measured on real passages.
+    """
     random = np.random.default_rng(0)
     texts, _ = documents(TEST)
     pieces = [text[low:high] for text in texts.values() for low, high in sentences(text)]
@@ -192,9 +202,20 @@ def child() -> None:
     import resource
 
     folder, model, questions = json.loads(sys.stdin.read())
-    begun = time.perf_counter()
+    random = np.random.default_rng(0)
     with passage_embedder(Path(model) if model else None) as embedder:
-        build([Path(folder) / "many.jsonl"], Path(folder) / "many", embedder=embedder)
+        width = embedder.probe(["1"]).shape[1] if embedder else 0
+
+        def drawn(given: Sequence[str]) -> np.ndarray:
+            vectors = random.normal(size=(len(given), width))
+            return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
+
+        begun = time.perf_counter()
+        build(
+            [Path(folder) / "many.jsonl"],
+            Path(folder) / "many",
+            embedder=replace(embedder, embed=drawn) if embedder else None,
+        )
         minutes = (time.perf_counter() - begun) / 60
         base = Knowledge.open(Path(folder) / "many")
         milliseconds = []
@@ -219,8 +240,10 @@ def measure(*, quick: bool) -> list[Line]:
             _, asked = documents(TEST, QUICK if quick else None)
             where = Path(there) / kind.replace(" ", "-")
             where.mkdir()
-            ask(where, texts, asked, folder)
+            evidence = ask(where, texts, asked, folder)
             lines += _lines(kind, asked, peer(texts, asked))
+            if folder is not None:
+                lines.append(_figure("passages indexed a second, embedded", evidence.rate, 100_000 / 600, "passages/s"))
         questions = [
             question for one in asked.values() for question in one.questions[:: max(1, len(one.questions) // 150)]
         ]
@@ -229,37 +252,26 @@ def measure(*, quick: bool) -> list[Line]:
 
 
 def _scales(folder: Path, model: Path, questions: Sequence[str], quick: bool) -> list[Line]:
-    """Return what many passages take: of words alone 100,000, with embeddings 10,000; of both a tenth where it must go fast."""
-    lines = []
-    for kind, chosen, count in (("words alone", None, 100_000), ("words and embeddings", model, 10_000)):
-        passages = count // 10 if quick else count
-        found = scale(folder, passages, chosen, questions)
-        at = f"{passages:,} passages, {kind}"
-        bars = [("minutes to index", found.minutes, 10.0 * passages / 100_000, "min")]
-        bars += [("memory to index", found.mebibytes, 1024.0, "MiB")]
-        if count == 10_000:
-            bars += [
-                ("reply p50, embedding included", found.p50, 40.0, "ms"),
-                ("reply p99, embedding included", found.p99, 120.0, "ms"),
-            ]
-        for measured, value, bar, unit in bars:
-            wanted = f"wanted: {bar:g} {unit}"
-            lines.append(
-                Line(
-                    "support",
-                    f"{measured}, {at}",
-                    value,
-                    bar,
-                    wanted,
-                    unit,
-                    bar / value,
-                    1,
-                    math.inf,
-                    math.inf,
-                    machine(),
-                )
-            )
-    return lines
+    """Return what 100,000 passages take that are found by their words, a tenth of it where it must go fast, and how soon 10,000 reply."""
+    count = 10_000 if quick else 100_000
+    words = scale(folder, count, None, questions)
+    both = scale(folder, 10_000, model, questions)
+    at = f"{count:,} passages, words alone"
+    return [
+        _figure(f"minutes to index, {at}", words.minutes, 10.0 * count / 100_000, "min", less=True),
+        _figure(f"memory to index, {at}", words.mebibytes, 1024.0, "MiB", less=True),
+        _figure(f"reply p50, {at}", words.p50, 40.0, "ms", less=True),
+        _figure(f"reply p99, {at}", words.p99, 120.0, "ms", less=True),
+        _figure("reply p50, 10,000 passages, embedding included", both.p50, 40.0, "ms", less=True),
+        _figure("reply p99, 10,000 passages, embedding included", both.p99, 120.0, "ms", less=True),
+    ]
+
+
+def _figure(measured: str, value: float, bar: float, unit: str, *, less: bool = False) -> Line:
+    """Return the line of one measurement beside what is wanted; a ratio of 1 and more reaches it."""
+    ratio = bar / value if less else value / bar
+    wanted = f"wanted: {bar:,.4g} {unit}"
+    return Line("support", measured, value, bar, wanted, unit, ratio, 1, math.inf, math.inf, machine())
 
 
 def _lines(kind: str, asked: dict[str, Asked], found: dict[str, np.ndarray]) -> list[Line]:
@@ -291,32 +303,3 @@ def _line(measured: str, noria: np.ndarray, peers: np.ndarray | float, name: str
     return Line(
         "support", measured, value, other, name, "share", value / other, len(noria), float(low), float(high), machine()
     )
-
-
-def fit(model: Path | None) -> None:
-    """Print what the trial questions say: coefficients for `certainty`, and the rates by which `LEAST` was chosen."""
-    from sklearn.linear_model import LogisticRegression
-
-    texts, asked = documents(TRIAL)
-    with tempfile.TemporaryDirectory(prefix="noria-fit-") as there:
-        known, truth = ask(Path(there), texts, asked, model)
-    values, right = np.array(known), np.array(truth, dtype=float)
-    mean, scale = values.mean(axis=0), values.std(axis=0) + 1e-9
-    fitted = LogisticRegression().fit((values - mean) / scale, right)
-    slopes = np.concatenate([fitted.intercept_, fitted.coef_[0]])
-    plain = slopes[1:] / scale
-    print("coefficients", [round(float(one), 3) for one in (slopes[0] - plain @ mean, *plain)])
-    one = next(iter(asked.values()))
-    probabilities = 1 / (1 + np.exp(-((values - mean) / scale @ slopes[1:] + slopes[0])))
-    is_removed = np.arange(len(values)) % 2 == 1
-    for least in (0.3, 0.4, 0.5, 0.6, 0.7):
-        print(f"{least}: not known {np.mean(probabilities[is_removed] < least):.3f}", end=", ")
-        print(f"wrongly refused {np.mean(probabilities[~is_removed] < least):.3f}")
-    print(f"recall {np.mean(one.right):.4f}, quoted holds the answer {np.mean(one.quoted):.3f}", end=", ")
-    sure = probabilities[~is_removed] >= np.quantile(probabilities[~is_removed], 1 - COVERAGE)
-    print(f"of the surest {np.mean(np.array(one.quoted)[sure]):.3f}, {np.mean(one.lengths):.0f} characters")
-    print(f"p50 {np.median(one.milliseconds):.2f} ms, p99 {np.quantile(one.milliseconds, 0.99):.2f} ms")
-
-
-if __name__ == "__main__":
-    fit(Path(sys.argv[1]) if len(sys.argv) > 1 else None)

@@ -65,7 +65,9 @@ def index(
         def make() -> Built:
             built = build(known, base, embedder=embedder, link=told.link, report=report)
             report.closing(for_terminal(_line(built, base)), passages=built.passages, **built.kinds)
-            if embedder is None:
+            if not built.kinds:
+                report.note(for_terminal(message("knowledge.empty")))
+            elif embedder is None:
                 report.note(for_terminal(message("knowledge.words_alone")))
             elif built.embedded:
                 report.note(for_terminal(message("knowledge.embedded", count=built.embedded)))

@@ -5,15 +5,17 @@
         folder.facts["rows"] = 17_000
 
 A reader sees either no folder or a whole one: files are written beside the target, flushed to the disk, listed with
-their hashes in `noria.json`, and the folder is renamed into place.
+their hashes in `noria.json`, and the folder is renamed into place, or exchanged with an older one.
 """
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import json
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -258,15 +260,23 @@ def clear_partial(parent: str | Path) -> None:
 
 
 def _replace(work: Path, target: Path) -> None:
-    if target.exists():
+    if not target.exists():
+        work.rename(target)
+    elif not _exchanged(work, target):
         # A folder that is not empty cannot be renamed over, so the old one steps aside first.
         aside = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent))
         target.rename(aside / "old")
         work.rename(target)
         shutil.rmtree(aside, ignore_errors=True)
-    else:
-        work.rename(target)
     sync(target.parent)
+
+
+def _exchanged(one: Path, other: Path) -> bool:
+    """Exchange the names of two folders in one step, where the system can: there is then no moment without either."""
+    if sys.platform != "linux" or other.is_symlink() or not other.is_dir():
+        return False
+    exchange = getattr(ctypes.CDLL(None), "renameat2", None)  # glibc 2.28; flag 2 is RENAME_EXCHANGE, -100 AT_FDCWD
+    return exchange is not None and exchange(-100, os.fsencode(one), -100, os.fsencode(other), 2) == 0
 
 
 def sync(path: Path) -> None:

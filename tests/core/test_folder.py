@@ -1,8 +1,10 @@
 """A folder is there whole or not at all, and damage is noticed."""
 
+import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pytest
 from noria.core.errors import FolderError, ResourceError
 from noria.core.folder import (
     Source,
+    _exchanged,
     clear_partial,
     is_up_to_date,
     lineage_of,
@@ -68,6 +71,28 @@ def test_replacing_leaves_only_the_new_one(tmp_path):
     make(tmp_path / "corpus", "old")
     make(tmp_path / "corpus", "new")
     assert (tmp_path / "corpus" / "sub" / "train.txt").read_text() == "new"
+    assert [path.name for path in tmp_path.iterdir()] == ["corpus"]
+
+
+def test_a_folder_that_is_replaced_is_there_at_any_moment(tmp_path):
+    make(tmp_path / "corpus", "0")
+    if not _exchanged(make(tmp_path / "other"), tmp_path / "corpus"):
+        pytest.skip("this file system cannot exchange two names")
+    shutil.rmtree(tmp_path / "other")
+    done, missed = threading.Event(), []
+
+    def look():
+        while not done.is_set():
+            if not (tmp_path / "corpus").is_dir():
+                missed.append(1)
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    for number in range(30):
+        make(tmp_path / "corpus", str(number))
+    done.set()
+    looking.join()
+    assert not missed
     assert [path.name for path in tmp_path.iterdir()] == ["corpus"]
 
 

@@ -22,7 +22,7 @@ from noria.core.errors import FolderError
 from noria.core.messages import message
 
 from . import LEAST
-from .building import FAQ, INDEX, PROBES, VECTORS
+from .building import FAQ, INDEX, PROBES
 from .certainty import certainty
 from .passages import Passage
 from .quotes import Quote, Sentences, conflicting, quoted
@@ -48,7 +48,7 @@ class Knowledge:
         self.folder = folder
         self._store = Store(folder)
         self._lock = Lock()
-        self._made = -1
+        self._made = self._changes = -1
         self._fits: bool | None = None
         self._refresh()
 
@@ -82,6 +82,11 @@ class Knowledge:
 
     def rule(self, text: str) -> Rule | None:
         """Return the first rule that a message matches, or None."""
+        if self._lock.acquire(blocking=False):  # a question that is being answered has just looked
+            try:
+                self._refresh()
+            finally:
+                self._lock.release()
         return first_match(self._rules, text)
 
     async def answer(self, question: str, embed: Embed | None = None, *, least: float = LEAST) -> Quote | None:
@@ -113,24 +118,39 @@ class Knowledge:
             return self._found(question, vector, without)
 
     def _found(self, question: str, vector: np.ndarray | None, without: np.ndarray | None) -> Quote | None:
-        hits = self._postings.hits(question, vector, without)
+        hits, held = self._held(question, vector, without)
         if not len(hits.rows) or hits.scores[0] <= 0:
             return None
-        ids = self._postings.ids[hits.rows]
-        passages = self._store.chosen([int(one) for one in ids])
-        if int(ids[0]) not in passages:
-            return None  # removed since the postings were written
-        first, own = int(ids[0]), passages[int(ids[0])]
-        said = self._sentences(question, int(hits.rows[0]), own[1])
-        probability = certainty(hits, said, vector is not None and self._postings.vectors is not None)
-        quote = _quote(first, own, said, probability)
+        said = self._sentences(question, int(hits.rows[0]), held[0][1])
+        probability = certainty(hits, embedded=hits.facts.shape[1] > 2)
+        ids = [int(one) for one in self._postings.ids[hits.rows]]
+        quote = _quote(ids[0], held[0], said, probability)
         others = []
-        for number, row in zip(map(int, ids[1:COMPARED]), hits.rows[1:], strict=False):
-            if number in passages and passages[number][0] != own[0]:
-                theirs = self._sentences(question, int(row), passages[number][1])
+        for number, row, other in zip(ids[1:COMPARED], hits.rows[1:], held[1:], strict=False):
+            if other[0] != held[0][0]:
+                theirs = self._sentences(question, int(row), other[1])
                 if conflicting(said, theirs):
-                    others.append(_quote(number, passages[number], theirs, probability))
+                    others.append(_quote(number, other, theirs, probability))
         return replace(quote, conflicting=tuple(others[:1]))
+
+    def _held(
+        self, question: str, vector: np.ndarray | None, without: np.ndarray | None
+    ) -> tuple[Hits, list[tuple[str, Passage]]]:
+        """Return the likeliest passages by their places, and as they stand in the store.
+
+        Raises:
+            FolderError: the store lacks what the postings are of: one of the two was copied alone.
+        """
+        while True:
+            made = self._made
+            hits = self._postings.hits(question, vector, without)
+            held = self.passages(hits.rows)
+            self._refresh()
+            if made != self._made:
+                continue  # the base was made anew meanwhile, and what the older postings knew may be gone
+            if len(held) < len(hits.rows):
+                raise FolderError(message("knowledge.damaged", name=INDEX), hint=message("knowledge.make_base"))
+            return hits, held
 
     def vector_by(self, embed: Callable[[Sequence[str]], np.ndarray], question: str) -> np.ndarray | None:
         """Return a question's embedding by a model in this process, or None where it is not the one that embedded the passages."""
@@ -138,14 +158,11 @@ class Knowledge:
             return None
         return np.asarray(embed([question[:LONGEST]])[0])
 
-    def evidence(
-        self, question: str, vector: np.ndarray | None = None, without: np.ndarray | None = None
-    ) -> tuple[Hits, Sentences | None]:
-        """Return the likeliest passages, by their places, and the quoted stretch of the first: what `certainty` judges by."""
-        self._refresh()
-        hits = self._postings.hits(question, vector, without)
-        found = self.passages(hits.rows[:1])
-        return hits, self._sentences(question, int(hits.rows[0]), found[0][1]) if found else None
+    def hits(self, question: str, vector: np.ndarray | None = None, without: np.ndarray | None = None) -> Hits:
+        """Return the likeliest passages by their places, and what speaks for each; see `find`."""
+        with self._lock:
+            self._refresh()
+            return self._postings.hits(question, vector, without)
 
     def passages(self, rows: np.ndarray) -> list[tuple[str, Passage]]:
         """Return name of the source and passage for places, those that are gone left out."""
@@ -169,16 +186,23 @@ class Knowledge:
         return bool(((np.asarray(now) * probes).sum(axis=1) >= ALIKE).all())
 
     def _refresh(self) -> None:
+        changes, index = self._store.changes(), self.folder / INDEX
         try:
-            made = (self.folder / INDEX / "noria.json").stat().st_mtime_ns
-        except FileNotFoundError:
+            # Looked at once more after they are read: postings that were replaced meanwhile were read half and half.
+            while (made := (index / "noria.json").stat().st_mtime_ns) != self._made:
+                self._postings = Postings(index)
+                self._made, self._fits = made, None
+        except (FileNotFoundError, FolderError) as error:
+            if self._made >= 0:
+                return  # the older ones have just stepped aside, and answer until the newer ones are in their place
+            if isinstance(error, FolderError):
+                raise
             raise FolderError(
                 message("knowledge.unfinished"), found=str(self.folder), hint=message("knowledge.make_base")
             ) from None
-        if made != self._made:
-            self._postings = Postings(self.folder, INDEX, VECTORS)
+        if changes != self._changes:
             self._rules = [Rule(**_frozen(value)) for _, value in self._store.rows("rules")]
-            self._made, self._fits = made, None
+            self._changes = changes
 
 
 def _frozen(value: dict[str, Any]) -> dict[str, Any]:

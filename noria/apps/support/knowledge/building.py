@@ -1,10 +1,11 @@
 """Sources -> a knowledge base: what changed is read again, what is gone is forgotten, and what was killed goes on.
 
     built = build(["handbook/", "faq.xlsx"], "kb")
-    built.base.sources, built.base.passages
+    built.read, built.removed, built.passages
 
-Each source is one transaction, under the hash of its content; the postings are a folder that is replaced whole; embeddings are
-kept a batch at a time. So a run that is killed at any point leaves a base that answers as it did, and the same command ends it.
+Each source is one transaction, under the hash of its content; embeddings are kept a batch at a time; postings and vectors are a
+folder that is replaced whole, and only then is forgotten what the older one knew. So a run that is killed at any point leaves a base
+that answers as it did, and the same command ends it.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
+from noria.apps.support.faq import read_faq
 from noria.core.errors import InputError, ResourceError
 from noria.core.folder import clear_partial, new_folder, read_manifest, sha256_file, write_bytes
 from noria.core.messages import message
@@ -30,9 +32,11 @@ from .store import Store, text_hash
 
 READING = 1
 """Changes when sources must be read anew: how they are cut, what is kept of them."""
-INDEX, VECTORS, FAQ = "index", "vectors", "faq.jsonl"
+INDEX, FAQ = "index", "faq.jsonl"
 BATCH = 64
 """Passages that are embedded between two writes: what a kill costs."""
+COMPARED = 16
+"""Bundled questions by which a model's cosines are told near from far."""
 PROBES = ("How do I return an item?", "怎么退货？", "1 2 3")
 """Texts whose embeddings lie beside those of the passages: who answers from them must embed these alike."""
 
@@ -100,10 +104,11 @@ def build(
             built.left = [f"{path}: {reason}" for path, reason in left] + built.left
             for line in built.left:
                 report.note(line)
-            _write_index(store, out, report)
-            _write_faq(store, out)
             if embedder is not None:
-                built.embedded = _embed(store, out, embedder, report)
+                built.embedded = _embed(store, embedder, report)
+            _write_index(store, out, embedder, report)
+            _write_faq(store, out)
+            store.forget_gone()
             built.passages = store.count()
             for source in store.sources():
                 built.kinds[source.kind] = built.kinds.get(source.kind, 0) + 1
@@ -181,16 +186,37 @@ def _replace(store: Store, one: Found, version: str, named: set[Path], built: Bu
         built.left += [f"{one.name}: {note}" for note in content.notes]
 
 
-def _write_index(store: Store, out: Path, report: Report) -> None:
-    """Write the postings of all passages, unless those that are there are of these."""
+def _write_index(store: Store, out: Path, embedder: PassageEmbedder | None, report: Report) -> None:
+    """Write the postings and vectors of all passages, unless those that are there are of these and of this model."""
     ids = store.ids()
-    state = _state(ids)
+    state = text_hash(f"{READING}:{embedder.model if embedder else ''}:{ids.tobytes().hex()}").hex()
     if _holds(out / INDEX, state):
         return
     report.note(f"{len(ids):,} passages: writing postings")
     with new_folder(out / INDEX, kind="knowledge-index", settings={"passages": state}) as folder:
         np.save(folder.path / "ids.npy", ids, allow_pickle=False)
         write_lexical(folder.path, ((one.searched, one.language) for one in store.passages()), len(ids))
+        if embedder is not None:
+            probes = np.asarray(embedder.probe(PROBES), dtype=np.float32)
+            np.save(folder.path / "probes.npy", probes, allow_pickle=False)
+            np.save(folder.path / "cosines.npy", _cosines(embedder), allow_pickle=False)
+            file, shape = folder.path / "vectors.npy", (len(ids), probes.shape[1])
+            matrix = np.lib.format.open_memmap(file, mode="w+", dtype=np.float16, shape=shape)
+            for row, passage in enumerate(store.passages()):
+                matrix[row] = store.vector(embedder.model, text_hash(passage.searched))
+            matrix.flush()
+
+
+def _cosines(embedder: PassageEmbedder) -> np.ndarray:
+    """Return a model's mean cosine of a question and another's answer, and of one and its own: on this scale models can be compared."""
+    entries = read_faq().entries[:COMPARED]
+    means = []
+    for language in ("zh", "en"):
+        asked = np.asarray(embedder.probe([entry.questions[language][0] for entry in entries]))
+        cosines = asked @ np.asarray(embedder.embed([entry.answers[language] for entry in entries])).T
+        own = float(np.trace(cosines))
+        means.append(((cosines.sum() - own) / (cosines.size - len(entries)), own / len(entries)))
+    return np.asarray(np.mean(means, axis=0))
 
 
 def _write_faq(store: Store, out: Path) -> None:
@@ -207,11 +233,10 @@ def _write_faq(store: Store, out: Path) -> None:
         (out / FAQ).unlink(missing_ok=True)
 
 
-def _embed(store: Store, out: Path, embedder: PassageEmbedder, report: Report) -> int:
-    """Embed the passages that the model has not embedded yet, and write the matrix of all in the order of their ids."""
+def _embed(store: Store, embedder: PassageEmbedder, report: Report) -> int:
+    """Embed the passages that the model has not embedded yet, and return how many these were."""
     done, wanted, new = store.known_vectors(embedder.model), set[bytes](), 0
     pending: dict[bytes, str] = {}
-    hashes: list[bytes] = []
 
     def flush() -> int:
         if pending:
@@ -224,7 +249,6 @@ def _embed(store: Store, out: Path, embedder: PassageEmbedder, report: Report) -
     with report.bar("embed", total=store.count(), unit="passage") as bar:
         for passage in store.passages():
             key = text_hash(passage.searched)
-            hashes.append(key)
             wanted.add(key)
             if key not in done:
                 pending[key] = passage.searched
@@ -233,22 +257,7 @@ def _embed(store: Store, out: Path, embedder: PassageEmbedder, report: Report) -
             bar.advance()
         new += flush()
     store.forget_vectors(embedder.model, done - wanted)
-    state = f"{_state(store.ids())}:{embedder.model}"
-    if hashes and not _holds(out / VECTORS, state):
-        with new_folder(out / VECTORS, kind="knowledge-vectors", settings={"passages": state}) as folder:
-            probes = np.asarray(embedder.probe(PROBES), dtype=np.float32)
-            np.save(folder.path / "probes.npy", probes, allow_pickle=False)
-            shape = (len(hashes), probes.shape[1])
-            matrix = np.lib.format.open_memmap(folder.path / "vectors.npy", mode="w+", dtype=np.float16, shape=shape)
-            for row, key in enumerate(hashes):
-                matrix[row] = store.vector(embedder.model, key)
-            matrix.flush()
     return new
-
-
-def _state(ids: np.ndarray) -> str:
-    """Return what tells one set of passages from another: ids are never given twice."""
-    return text_hash(f"{READING}:{ids.tobytes().hex()}").hex()
 
 
 def _holds(folder: Path, state: str) -> bool:

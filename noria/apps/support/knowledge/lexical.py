@@ -38,6 +38,8 @@ class Overlap:
     """BM25, [passages]."""
     most: np.ndarray
     """What a passage would score at most that held every term of the question again and again, by language, [passages]."""
+    held: np.ndarray
+    """Weight of the question's terms that stand in a passage, however often, as a share of all, [passages]."""
 
 
 class Lexical:
@@ -71,14 +73,16 @@ class Lexical:
         """Return how well each passage's terms cover those of a question."""
         asked, counts = question_terms(question)
         weights = self.idf(asked)
-        scores = np.zeros(len(self), dtype=np.float32)
-        for term, count in zip(asked, counts.astype(np.float32), strict=True):
+        scores, held = np.zeros((2, len(self)), dtype=np.float32)
+        for own, term, count in zip(weights.T.astype(np.float32), asked, counts.astype(np.float32), strict=True):
             at = int(np.searchsorted(self._terms, term))
             if at < len(self._terms) and self._terms[at] == term:
                 inside = slice(int(self._starts[at]), int(self._starts[at + 1]))
-                scores[self._places[inside]] += count * self._weights[inside].astype(np.float32)
-        most = (K1 + 1) * (weights @ counts)
-        return Overlap(scores, np.maximum(most[self.groups], 1e-9).astype(np.float32))
+                places = self._places[inside]
+                scores[places] += count * self._weights[inside].astype(np.float32)
+                held[places] += count * own[self.groups[places]]
+        most = np.maximum(weights @ counts, 1e-9)[self.groups].astype(np.float32)
+        return Overlap(scores, (K1 + 1) * most, held / most)
 
 
 def write_lexical(folder: Path, passages: Iterable[tuple[str, str]], count: int) -> None:

@@ -1,7 +1,8 @@
 """A question -> the passages that may answer it, likeliest first.
 
-A passage's score is the share that it has of the most that BM25 could give it, plus, where passages are embedded, the cosine of its
-vector and the question's. Both are shares of one, and neither needs to know how many passages there are.
+Three facts of a passage say how likely it is the one: the share that it has of the most that BM25 could give it; the weight of the
+question's terms that it holds at all, for long passages and repeated words sway BM25; and, where passages are embedded, how near its
+vector is to the question's. All are shares of one, and none depends on how many passages there are.
 """
 
 from __future__ import annotations
@@ -11,15 +12,18 @@ from pathlib import Path
 
 import numpy as np
 
-from noria.core.errors import FolderError
 from noria.core.folder import read_manifest
 
 from .lexical import Lexical
 
-NEARNESS = 2.0
-"""Weight of the cosine beside the share of BM25: a first guess."""
+WORDS = np.array([10.5, 13.9])
+"""Weights of share and held terms, in nats, as a conditional logit (McFadden 1974) found them: `benchmarks/support_knowledge_fit.py`."""
+BOTH = np.array([2.1, 13.9, 1.86])
+"""Those of share, held terms and nearness."""
 CANDIDATES = 8
 """Passages that are looked at closely."""
+LEAST_GAP = 0.02
+"""Cosines between what belongs together and what does not, at least: of a model that tells them apart no better, noise."""
 
 
 @dataclass(frozen=True)
@@ -29,38 +33,32 @@ class Hits:
     rows: np.ndarray
     """Places among the passages of the base."""
     scores: np.ndarray
-    shares: np.ndarray
-    """What BM25 gives them, as a share of the most it could."""
-    cosines: np.ndarray
-    """Of their vectors and the question's; 0 without embeddings."""
+    """Log odds of one against another, in nats."""
+    facts: np.ndarray
+    """Share, held terms, and nearness where passages are embedded, [hits, facts]."""
 
 
 class Postings:
-    """The searchable half of a base: postings, and the vectors that belong to them.
+    """The searchable half of a base: postings, and vectors where passages are embedded.
 
     Args:
-        folder: of the base.
+        folder: what `build` wrote of the postings.
 
     Raises:
-        FolderError: the base has no postings, or they are damaged.
+        FolderError: there is nothing, or it is damaged.
     """
 
-    def __init__(self, folder: Path, index: str, vectors: str) -> None:
-        manifest = read_manifest(folder / index)
-        self.state = str(manifest.settings["passages"])
-        self.ids = np.load(folder / index / "ids.npy", allow_pickle=False)
-        self.lexical = Lexical(folder / index)
+    def __init__(self, folder: Path) -> None:
+        read_manifest(folder)
+        self.ids = np.load(folder / "ids.npy", allow_pickle=False)
+        self.lexical = Lexical(folder)
         self.vectors: np.ndarray | None = None
-        """[passages, width] of length one, float32; None where they are not of these passages."""
+        """[passages, width] of length one, float32; None where passages are not embedded."""
         self.probes: np.ndarray | None = None
-        try:
-            embedded = read_manifest(folder / vectors)
-        except FolderError:
-            return
-        if str(embedded.settings["passages"]).rpartition(":")[0] == self.state:
-            held = np.load(folder / vectors / "vectors.npy", mmap_mode="r", allow_pickle=False)
-            self.vectors = held.astype(np.float32)
-            self.probes = np.load(folder / vectors / "probes.npy", allow_pickle=False)
+        if (folder / "vectors.npy").is_file():
+            self.vectors = np.load(folder / "vectors.npy", mmap_mode="r", allow_pickle=False).astype(np.float32)
+            self.probes = np.load(folder / "probes.npy", allow_pickle=False)
+            self._apart, self._together = np.load(folder / "cosines.npy", allow_pickle=False)
 
     def hits(self, question: str, vector: np.ndarray | None, without: np.ndarray | None = None) -> Hits:
         """Return the likeliest passages.
@@ -71,15 +69,20 @@ class Postings:
             without: places of passages that are passed over.
         """
         overlap = self.lexical.overlap(question)
-        shares = overlap.scores / overlap.most
-        cosines = np.zeros_like(shares)
-        if vector is not None and self.vectors is not None:
+        facts = [overlap.scores / overlap.most, overlap.held]
+        if vector is None or self.vectors is None:
+            weights = WORDS
+        else:
             cosines = self.vectors @ np.asarray(vector, dtype=np.float32)
-        scores = shares + NEARNESS * cosines
+            facts.append((cosines - self._apart) / max(self._together - self._apart, LEAST_GAP))
+            weights = BOTH
+        scores = np.zeros(len(self.ids))
+        for weight, fact in zip(weights, facts, strict=True):
+            scores += weight * fact
         if without is not None:
             scores[without] = -np.inf
         most = min(CANDIDATES, len(scores))
         rows = np.argpartition(-scores, most - 1)[:most] if most else np.zeros(0, dtype=np.int64)
         rows = rows[np.argsort(-scores[rows], kind="stable")]
         rows = rows[np.isfinite(scores[rows])]
-        return Hits(rows, scores[rows], shares[rows], cosines[rows])
+        return Hits(rows, scores[rows], np.stack([fact[rows] for fact in facts], axis=1))

@@ -1,7 +1,8 @@
 """The sources of a knowledge base and what they hold, in one SQLite file: a source is there whole or not at all.
 
-A passage keeps its id for life, and no other ever gets it: who holds an older index meets a passage that is gone, never another
-one. Embeddings are kept by the hash of their text and the model's version, so that nothing is embedded twice.
+A passage keeps its id for life, and no other ever gets it. What a source held before stays, as gone, until the postings of what it
+holds now are written: whoever answers from the older ones still finds it. Embeddings are kept by the hash of their text and the
+model's version, so that nothing is embedded twice.
 """
 
 from __future__ import annotations
@@ -24,12 +25,13 @@ from noria.text.language import language_of
 from .passages import Passage
 
 FILE = "knowledge.sqlite"
-FORMAT = 1
+FORMAT = 2
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS sources (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, path TEXT NOT NULL, kind TEXT NOT NULL,
-    version TEXT NOT NULL, languages TEXT NOT NULL, passages INTEGER NOT NULL, rows INTEGER NOT NULL
+    id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL, path TEXT NOT NULL, kind TEXT NOT NULL, version TEXT NOT NULL,
+    languages TEXT NOT NULL, passages INTEGER NOT NULL, rows INTEGER NOT NULL, gone INTEGER NOT NULL DEFAULT 0
 );
+CREATE UNIQUE INDEX IF NOT EXISTS one_of_a_name ON sources(name) WHERE gone = 0;
 CREATE TABLE IF NOT EXISTS passages (
     id INTEGER PRIMARY KEY AUTOINCREMENT, source INTEGER NOT NULL REFERENCES sources(id) ON DELETE CASCADE,
     document TEXT NOT NULL, title TEXT NOT NULL, section TEXT NOT NULL, page INTEGER, start INTEGER NOT NULL,
@@ -44,6 +46,8 @@ CREATE TABLE IF NOT EXISTS vectors (model TEXT NOT NULL, hash BLOB NOT NULL, vec
     WITHOUT ROWID;
 """
 _PASSAGE = "document, title, section, page, start, text, link, language"
+_HELD = "+source IN (SELECT id FROM sources WHERE gone = 0)"
+"""Of passages: what is not gone; the sign keeps SQLite from going by source, where they are asked for in the order of their ids."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,7 @@ class Store:
         write: make it where it is not, and change it; else it is only read.
 
     Raises:
-        FolderError: there is none to read, or it is of a newer Noria.
+        FolderError: there is none to read, or it is of another version of Noria.
     """
 
     def __init__(self, folder: str | Path, *, write: bool = False) -> None:
@@ -83,11 +87,9 @@ class Store:
             self._database.execute("PRAGMA foreign_keys=ON")
             if write:
                 self._database.execute("PRAGMA journal_mode=WAL")
-                self._database.executescript(_SCHEMA)
                 if not self._version():
-                    self._database.execute(f"PRAGMA user_version={FORMAT}")
-            if self._version() > FORMAT:
-                raise FolderError(message("knowledge.newer"), found=self._version(), allowed=str(FORMAT))
+                    self._database.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version={FORMAT}; COMMIT;")
+            self._check_version()
         except sqlite3.DatabaseError as error:
             raise FolderError(message("knowledge.damaged", name=self.file.name), found=str(error)) from None
 
@@ -108,10 +110,22 @@ class Store:
     def _version(self) -> int:
         return int(self._database.execute("PRAGMA user_version").fetchone()[0])
 
+    def _check_version(self) -> None:
+        if (found := self._version()) > FORMAT:
+            raise FolderError(message("knowledge.newer"), found=found, allowed=str(FORMAT))
+        if 0 < found < FORMAT:
+            raise FolderError(
+                message("knowledge.older"), found=found, allowed=str(FORMAT), hint=message("knowledge.make_anew")
+            )
+
+    def changes(self) -> int:
+        """Return a number that is another one after every change by another process or connection."""
+        return int(self._database.execute("PRAGMA data_version").fetchone()[0])
+
     def sources(self) -> list[SourceRecord]:
         """Return all sources by name."""
         rows = self._database.execute(
-            "SELECT id, name, path, kind, version, languages, passages, rows FROM sources ORDER BY name"
+            "SELECT id, name, path, kind, version, languages, passages, rows FROM sources WHERE gone = 0 ORDER BY name"
         )
         return [
             SourceRecord(number, name, path, kind, version, tuple(languages.split()), passages, count)
@@ -164,25 +178,30 @@ class Store:
         return SourceRecord(int(number or 0), name, path, kind, version, tuple(known.split()), counts[0], counts[1])
 
     def remove(self, name: str) -> None:
-        """Remove a source and all that it held, inside `changing`."""
-        self._database.execute("DELETE FROM sources WHERE name = ?", (name,))
+        """Take a source and all that it held for gone, inside `changing`."""
+        self._database.execute("UPDATE sources SET gone = 1 WHERE name = ?", (name,))
+
+    def forget_gone(self) -> None:
+        """Delete what is gone: no postings know of it any more."""
+        with self.changing():
+            self._database.execute("DELETE FROM sources WHERE gone = 1")
 
     def count(self) -> int:
         """Return how many passages there are."""
-        return int(self._database.execute("SELECT count(*) FROM passages").fetchone()[0])
+        return int(self._database.execute(f"SELECT count(*) FROM passages WHERE {_HELD}").fetchone()[0])
 
     def ids(self) -> np.ndarray:
         """Return the ids of all passages in their order, int64."""
-        rows = self._database.execute("SELECT id FROM passages ORDER BY id")
+        rows = self._database.execute(f"SELECT id FROM passages WHERE {_HELD} ORDER BY id")
         return np.fromiter((row[0] for row in rows), dtype=np.int64)
 
     def passages(self) -> Iterator[Passage]:
         """Yield all passages in the order of their ids."""
-        for row in self._database.execute(f"SELECT {_PASSAGE} FROM passages ORDER BY id"):
+        for row in self._database.execute(f"SELECT {_PASSAGE} FROM passages WHERE {_HELD} ORDER BY id"):
             yield Passage(**dict(zip(_PASSAGE.split(", "), row, strict=True)))
 
     def chosen(self, ids: Sequence[int]) -> dict[int, tuple[str, Passage]]:
-        """Return id -> name of the source and passage, of those that are there."""
+        """Return id -> name of the source and passage, of those that are there, gone or not."""
         fields = ", ".join(f"passages.{field}" for field in _PASSAGE.split(", "))
         marks = ", ".join("?" * len(ids))
         rows = self._database.execute(
@@ -195,8 +214,8 @@ class Store:
     def rows(self, kind: str) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield name of the source and value of every row of the sources of a kind, in their order."""
         found = self._database.execute(
-            "SELECT sources.name, rows.value FROM rows JOIN sources ON sources.id = rows.source WHERE sources.kind = ? "
-            "ORDER BY sources.name, rows.id",
+            "SELECT sources.name, rows.value FROM rows JOIN sources ON sources.id = rows.source "
+            "WHERE sources.kind = ? AND sources.gone = 0 ORDER BY sources.name, rows.id",
             (kind,),
         )
         for name, value in found:
