@@ -11,9 +11,9 @@ import numpy as np
 
 from .retrieval import Hits
 
-WORDS = np.array([-6.373, 0.485, 0.465])
+WORDS = np.array([-5.522, 0.417, 0.513])
 """Intercept and slopes on `facts` of a base without embeddings."""
-BOTH = np.array([-7.189, 0.597, 0.4])
+BOTH = np.array([-7.182, 0.605, 0.41])
 """The same where passages are embedded."""
 FAR = 5.0
 """Nats by which the first passage is taken to be ahead where there is no other, and at most: beyond, the others are of something else."""

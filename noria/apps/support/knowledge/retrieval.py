@@ -16,10 +16,14 @@ from noria.core.folder import read_manifest
 
 from .lexical import Lexical
 
-WORDS = np.array([10.5, 13.9])
-"""Weights of share and held terms, in nats, as a conditional logit (McFadden 1974) found them: `benchmarks/support_knowledge_fit.py`."""
-BOTH = np.array([2.1, 13.9, 1.86])
+WORDS = np.array([29.8, 0.0])
+"""Weights of share and held terms, in nats, as a conditional logit (McFadden 1974) found them: `benchmarks/support_knowledge_fit.py`.
+Held terms count for nothing by words alone: on the trial questions they helped, in a base five times as large they did not."""
+BOTH = np.array([1.5, 13.4, 2.04])
 """Those of share, held terms and nearness."""
+FIRST = 0.1
+"""Weight of nearness beside the share where candidates are chosen. What a passage holds at all counts only among these: in a large base
+some long passage holds anything."""
 CANDIDATES = 8
 """Passages that are looked at closely."""
 LEAST_GAP = 0.02
@@ -70,19 +74,24 @@ class Postings:
         """
         overlap = self.lexical.overlap(question)
         facts = [overlap.scores / overlap.most, overlap.held]
-        if vector is None or self.vectors is None:
-            weights = WORDS
-        else:
+        likely = facts[0].astype(np.float64)
+        weights = WORDS
+        if vector is not None and self.vectors is not None:
             cosines = self.vectors @ np.asarray(vector, dtype=np.float32)
             facts.append((cosines - self._apart) / max(self._together - self._apart, LEAST_GAP))
+            likely += FIRST * facts[2]
             weights = BOTH
-        scores = np.zeros(len(self.ids))
-        for weight, fact in zip(weights, facts, strict=True):
-            scores += weight * fact
         if without is not None:
-            scores[without] = -np.inf
-        most = min(CANDIDATES, len(scores))
-        rows = np.argpartition(-scores, most - 1)[:most] if most else np.zeros(0, dtype=np.int64)
-        rows = rows[np.argsort(-scores[rows], kind="stable")]
-        rows = rows[np.isfinite(scores[rows])]
-        return Hits(rows, scores[rows], np.stack([fact[rows] for fact in facts], axis=1))
+            likely[without] = -np.inf
+        rows = _highest(likely, CANDIDATES)
+        rows = rows[np.isfinite(likely[rows])]
+        found = np.stack([fact[rows] for fact in facts], axis=1).astype(np.float64)
+        best = _highest(found @ weights, CANDIDATES)
+        return Hits(rows[best], (found @ weights)[best], found[best])
+
+
+def _highest(scores: np.ndarray, most: int) -> np.ndarray:
+    """Return the places of the highest scores, highest first, `most` at most."""
+    most = min(most, len(scores))
+    places = np.argpartition(-scores, most - 1)[:most] if most else np.zeros(0, dtype=np.int64)
+    return np.asarray(places[np.argsort(-scores[places], kind="stable")])
