@@ -21,7 +21,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -215,27 +214,18 @@ def to_onnx(model: Path) -> None:
     from transformers import AutoModelForSequenceClassification
 
     from noria.core.folder import MANIFEST, new_folder, read_manifest
+    from noria.make.compress.onnx import write_graph
 
     module = AutoModelForSequenceClassification.from_pretrained(model, attn_implementation="eager").eval()
     ids = torch.arange(34).reshape(2, 17) % module.config.vocab_size
-    axes = {name: {0: "texts", 1: "tokens"} for name in ("input_ids", "attention_mask")}
     manifest = read_manifest(model)
     with new_folder(model, kind="model") as made:
         for file in sorted(path for path in model.rglob("*") if path.is_file() and path.name != MANIFEST):
             if file.parent.name != "engine":
                 (made.path / file.name).write_bytes(file.read_bytes())
         made.facts.update(manifest.facts)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the tracer remarks on every branch
-            torch.onnx.export(
-                module,
-                (ids, torch.ones_like(ids)),
-                made.path / "model.onnx",
-                dynamo=False,
-                input_names=["input_ids", "attention_mask"],
-                output_names=["logits"],
-                dynamic_axes={**axes, "logits": {0: "texts"}},
-            )
+        # As someone would export it who writes a handler in an afternoon; Noria's own engine has a graph of its own.
+        write_graph(module, {"input_ids": ids, "attention_mask": torch.ones_like(ids)}, made.path / "model.onnx")
         graph = openvino.convert_model(made.path / "model.onnx")
         openvino.save_model(graph, made.path / "engine" / "model.xml", compress_to_fp16=False)
 

@@ -119,6 +119,12 @@ def bf16_is_native() -> bool:
     return UNITS.index(isa()) >= UNITS.index("AVX512-BF16") if _flags() else True
 
 
+def has_vnni() -> bool:
+    """Return whether sums of products of 8-bit integers are known to be exact: elsewhere two of them overflow 16 bits."""
+    found = isa()
+    return found in UNITS and UNITS.index(found) >= UNITS.index("AVX512-VNNI")
+
+
 def cores(root: Path = Path("/")) -> int:
     """Return how many cores this process may use, by its affinity and by what its control group is given of their time.
 

@@ -262,8 +262,8 @@ def compress(
         FolderError, InputError, RowError, SettingError: the model, the files or the settings cannot be used.
     """
     from noria.infer.brought import model_folder
-    from noria.make.compress.certify import calibration_texts, held_out_rows, report_calibrated, spread
     from noria.make.compress.recipe import certificate_text, compress_model
+    from noria.make.compress.rows import calibration_texts, held_out_rows, report_calibrated, spread
     from noria.make.evaluate.beside import beside_trained
     from noria.tasks.remembered import report_made_from
 

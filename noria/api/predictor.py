@@ -30,7 +30,7 @@ Answer = dict[str, Any]
 def load(
     model: PathLike,
     *,
-    engine: Literal["torch", "packed", "openvino", "llamacpp", "genai"] | None = None,
+    engine: Literal["torch", "packed", "openvino", "onnx", "pair", "llamacpp", "genai"] | None = None,
     threads: int | None = None,
     device: str = "auto",
 ) -> Predictor:
@@ -42,7 +42,7 @@ def load(
 
     Args:
         model: a model folder, Noria's, Hugging Face's or sentence-transformers'; or a GGUF file.
-        engine: torch, packed, openvino, llamacpp or genai, whatever the certificate says; by default the compressed one where its
+        engine: torch, packed, openvino, onnx, pair, llamacpp or genai, whatever the certificate says; by default the compressed one where its
             certificate was passed, else torch.
         threads: of one forward pass; all cores by default.
         device: where it computes: cpu, cuda, cuda:N, xpu or mps; auto takes an accelerator where torch finds one, unless the engine
@@ -83,7 +83,7 @@ class Predictor:
 
     @property
     def engine(self) -> str:
-        """Name of the engine that runs it: torch, packed, openvino, llamacpp or genai."""
+        """Name of the engine that runs it: torch, packed, openvino, onnx, pair, llamacpp or genai."""
         return self._engine.kind
 
     @property

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 from noria.core.errors import FolderError, SettingError, unknown
-from noria.core.folder import read_manifest
+from noria.core.folder import Manifest, read_manifest
 from noria.core.messages import message
 from noria.machine import allowed_here, cores
 from noria.tasks.companion import open_task
+from noria.tasks.task import Task
 
 from .device import named
 from .engine import ENGINES, KINDS, LEAST_CORES, Engine, Kind
@@ -33,7 +34,7 @@ def open_engine(
     Args:
         folder: a model folder.
         threads: of one forward pass; all cores by default.
-        prefer: torch, packed, openvino, llamacpp or genai, whatever the certificate says: what certifying itself needs.
+        prefer: torch, packed, openvino, onnx, pair, llamacpp or genai, whatever the certificate says: what certifying itself needs.
         device: where it computes; see `device.chosen`. With an engine of the processor auto is the processor.
         adapters: name -> a LoRA beside the weights of a causal model, of which each completion may have one.
 
@@ -51,17 +52,19 @@ def open_engine(
     place = "cpu" if device == "auto" and prefer not in (None, "torch") else named(device)
     if place != "cpu" and prefer not in (None, "torch"):
         raise SettingError(message("infer.engine_on_processor"), found=f"{prefer}, {place}", allowed="torch")
-    kind = prefer or (best_kind(folder) if place == "cpu" else "torch")
+    kind = cast(Kind, prefer) or (best_kind(folder) if place == "cpu" else "torch")
     if adapters and (task.head != "causal" or kind not in ("torch", "llamacpp")):
         raise SettingError(
             message("infer.no_adapters", name=folder.name),
             found=kind if task.head == "causal" else task.name,
             allowed=message("infer.adapters_by"),
         )
-    if kind == "openvino":
-        from .openvino import OpenVinoEngine
+    if kind == "pair":
+        from .pair import PairedEngine
 
-        return OpenVinoEngine(folder, manifest, task, threads=threads)
+        return PairedEngine.of(folder, lambda part: _of_encoders(part, folder, manifest, task, threads))
+    if kind in ("packed", "openvino", "onnx"):
+        return _of_encoders(kind, folder, manifest, task, threads)
     if kind == "llamacpp":
         from .llamacpp import LlamaCppEngine
 
@@ -72,9 +75,24 @@ def open_engine(
         return GenAiEngine(folder, manifest, task, threads=threads)
     from .torch import TorchEngine
 
-    if kind == "packed":
-        return TorchEngine(folder, manifest, task, threads=threads, number=packed_number(folder))
     return TorchEngine(with_weights(folder), manifest, task, threads=threads, device=place, adapters=adapters)
+
+
+def _of_encoders(kind: Kind, folder: Path, manifest: Manifest, task: Task, threads: int) -> Engine:
+    """Return an engine of encoders, on the processor."""
+    if kind == "openvino":
+        from .openvino import OpenVinoEngine
+
+        return OpenVinoEngine(folder, manifest, task, threads=threads)
+    if kind == "onnx":
+        from .onnx import OnnxEngine
+
+        return OnnxEngine(folder, manifest, task, threads=threads)
+    from .torch import TorchEngine
+
+    return TorchEngine(
+        folder, manifest, task, threads=threads, number=packed_number(folder) if kind == "packed" else "measured"
+    )
 
 
 def packed_number(folder: Path) -> Literal["float32", "bfloat16", "int8"]:

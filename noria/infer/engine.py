@@ -34,15 +34,17 @@ from .replies import Given
 if TYPE_CHECKING:
     from .scheduler import Scheduler
 
-Kind = Literal["torch", "packed", "openvino", "llamacpp", "genai"]
-KINDS = ("torch", "packed", "openvino", "llamacpp", "genai")
+Kind = Literal["torch", "packed", "openvino", "onnx", "pair", "llamacpp", "genai"]
+KINDS = ("torch", "packed", "openvino", "onnx", "pair", "llamacpp", "genai")
 ENGINES: dict[Kind, str] = {
+    "pair": "engine/pair.json",
     "packed": "engine/packed.json",
     "openvino": "engine/model.xml",
+    "onnx": "engine/model.onnx",
     "llamacpp": "engine/model.gguf",
     "genai": "engine/genai.gguf",
 }
-"""Faster engines, and the file of a model folder that each runs."""
+"""Faster engines, and the file of a model folder that each runs; a pair is first, for its engines' files lie beside its own."""
 AUTO_CLASSES = {
     "sequence": "AutoModelForSequenceClassification",
     "token": "AutoModelForTokenClassification",

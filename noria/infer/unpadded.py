@@ -36,7 +36,9 @@ SHARE = 0.7
 SCALES = "engine/packed.safetensors"
 """Where a folder holds what `smoothing` found: one vector a product, by its number."""
 Product = Callable[[torch.Tensor], torch.Tensor]
-_HEADS = ("BertForSequenceClassification", "BertForTokenClassification", "BertForQuestionAnswering", "BertModel")
+FIRST_ONLY = "BertForSequenceClassification"
+"""Its head reads only a text's first token."""
+_HEADS = (FIRST_ONLY, "BertForTokenClassification", "BertForQuestionAnswering", "BertModel")
 
 
 def plain(module: nn.Module, linear: tuple[type[nn.Linear], ...] = (nn.Linear,)) -> bool:
@@ -93,7 +95,7 @@ class Unpadded:
         self._dtype = torch.bfloat16 if number == "bfloat16" else torch.float32
         self._number, self._scales = number, iter(scales)
         self._heads = module.config.num_attention_heads
-        self._first_only = type(module).__name__ == _HEADS[0]
+        self._first_only = type(module).__name__ == FIRST_ONLY
         with torch.inference_mode():
             self._norm = self._normed(self._bert.embeddings.LayerNorm)
             self._layers = [self._packed(layer) for layer in self._bert.encoder.layer]
@@ -161,7 +163,7 @@ class Unpadded:
 
     def _head(self, states: torch.Tensor) -> torch.Tensor:
         module, kind = self._module, type(self._module).__name__
-        if kind == _HEADS[0]:
+        if kind == FIRST_ONLY:
             # The pooler takes the first of a text's states.
             logits: torch.Tensor = module.classifier(module.bert.pooler(states.float()[:, None]))
             return logits
@@ -252,8 +254,8 @@ class _Seen(Unpadded):
         return noted
 
 
-def smoothing(module: Any, batches: Iterable[Sequence[Sequence[int]]]) -> list[torch.Tensor]:
-    """Return for each product of a module of `applies` what its columns are divided by, and its matrix multiplied with.
+def ranges(module: Any, batches: Iterable[Sequence[Sequence[int]]]) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Return for each product of a module of `applies` the largest activation and the largest weight of every column.
 
     Args:
         module: in float32.
@@ -262,5 +264,10 @@ def smoothing(module: Any, batches: Iterable[Sequence[Sequence[int]]]) -> list[t
     seen = _Seen(module)
     for texts in batches:
         seen(texts)
-    found = [(act.clamp_min(1e-5) ** SHARE) / (weight.clamp_min(1e-5) ** (1 - SHARE)) for act, weight in seen.largest]
+    return seen.largest
+
+
+def smoothing(known: Iterable[tuple[torch.Tensor, torch.Tensor]], share: float = SHARE) -> list[torch.Tensor]:
+    """Return for each product, by its `ranges`, what its columns are divided by, and its matrix multiplied with."""
+    found = [(act.clamp_min(1e-5) ** share) / (weight.clamp_min(1e-5) ** (1 - share)) for act, weight in known]
     return [one / one.mean() for one in found]

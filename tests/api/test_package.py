@@ -16,7 +16,7 @@ from noria.core.settings import Settings
 from noria.make.corpus.settings import CleanSettings
 from tests.contracts import stub
 
-HEAVY = ("torch", "transformers", "fastapi", "duckdb", "openvino", "pydantic", "cyclopts")
+HEAVY = ("torch", "transformers", "fastapi", "duckdb", "openvino", "onnxruntime", "pydantic", "cyclopts")
 WITH_SETTINGS = [name for name in noria.__all__ if getattr(getattr(noria, name), "settings", None)]
 
 

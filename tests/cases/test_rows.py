@@ -13,7 +13,7 @@ from noria.core.caveats import caveats
 from noria.core.errors import InputError, RowError
 from noria.core.folder import Manifest, Source, read_manifest, sha256_file
 from noria.core.progress import Report
-from noria.make.compress.certify import report_calibrated
+from noria.make.compress.rows import report_calibrated
 from noria.make.corpus.build import build_corpus
 from noria.make.corpus.settings import CleanSettings
 from noria.make.training.finetune.rows import read_sets

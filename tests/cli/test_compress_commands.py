@@ -64,7 +64,9 @@ def test_a_model_that_is_refused_leaves_nothing(tiny: Path, tmp_path: Path, caps
     out = tmp_path / "small"
     arguments = ["--calibration", rows, "--rows", rows, "--out", str(out), "--agreement", "1.0", "--method", "int8"]
     assert main(["build", "compress", str(tiny / "e5"), *arguments]) == 3
-    assert "noria: no certificate: agreement " in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "noria: no certificate: " in told
+    assert "agreement" in told.split("noria: no certificate: ")[1]
     assert list(tmp_path.iterdir()) == []
 
 
@@ -78,7 +80,7 @@ def test_the_stage_gives_every_model_its_certificate_and_keeps_what_is_done(tiny
         certificate = json.loads((folder / "certificate.json").read_text())
         assert result.facts[name] == certificate
         # Whether so tiny a model gets faster is the machine's to say; what then serves is not.
-        assert (best_kind(folder) == "openvino") == certificate["passed"]
+        assert (best_kind(folder) != "torch") == certificate["passed"]
         assert read_manifest(folder).facts["certified"] == certificate["passed"]
         assert ("certified" in result.line.split(name)[1].split(";")[0]) == certificate["passed"]
         assert {Figure(**figure).name for figure in certificate["figures"]} >= {"agreement", "speed in batches", "size"}

@@ -27,7 +27,7 @@ from noria.grow.log.lake import connect
 from noria.grow.log.read import read_log
 from noria.grow.promote.units import read_units
 from noria.grow.series.series import read_series
-from noria.make.compress.certify import calibration_texts, held_out_rows
+from noria.make.compress.rows import calibration_texts, held_out_rows
 from noria.make.corpus.documents import read_documents
 from noria.make.corpus.texts import all_texts, training_texts
 from noria.make.training.pretrain.material import corpus_files

@@ -115,7 +115,7 @@ def test_bad_folders_are_plain_errors(classifier, plain_classifier, tmp_path):
     with pytest.raises(FolderError, match=r"engine/model\.xml"):
         open_engine(plain_classifier, prefer="openvino")
     with pytest.raises(SettingError, match="unknown engine"):
-        open_engine(classifier, prefer="onnx")
+        open_engine(classifier, prefer="tflite")
     cut = tmp_path / "cut"
     shutil.copytree(classifier, cut)
     weights = cut / "model.safetensors"

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from noria.infer.unpadded import Unpadded, applies, smoothing
+from noria.infer.unpadded import Unpadded, applies, ranges, smoothing
 from noria.make.evaluate.predict import predict
 from noria.tasks.task import Features
 
@@ -74,7 +74,11 @@ def test_outliers_of_activations_are_moved_into_the_matrices():
     texts = [[1, 5, 9, 2], [3, 4], [7, 8, 9, 1, 2, 3], [11, 12, 13]]
     exact, coarse, smooth = (
         np.concatenate(run(texts))
-        for run in (Unpadded(module), Unpadded(module, "int8"), Unpadded(module, "int8", smoothing(module, [texts])))
+        for run in (
+            Unpadded(module),
+            Unpadded(module, "int8"),
+            Unpadded(module, "int8", smoothing(ranges(module, [texts]))),
+        )
     )
     errors = [np.abs(one - exact)[:, :3].mean() for one in (coarse, smooth)]
     assert errors[1] < 0.7 * errors[0]

@@ -1,6 +1,7 @@
 """What may answer faster than a trained encoder on this machine: made cheaply, timed for a second or two, the fastest first.
 
     packed     torch without padding (`noria.infer.unpadded`), matrices packed as bfloat16 or 8-bit integers
+    onnx       a graph in ONNX Runtime, its products in 8-bit integers: quick for one text alone
     openvino   a graph of the trained weights ("float"), with weights stored in 8 bits ("weights"), or computed in 8-bit
                integers ("int8"), which takes long to make: so it is made only if it can win
 
@@ -19,6 +20,7 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
+from noria.core.errors import FolderError
 from noria.core.folder import new_folder, read_manifest, source_of, write_json
 from noria.core.messages import Message, message
 from noria.core.progress import Report
@@ -26,12 +28,13 @@ from noria.infer.choose import open_engine
 from noria.infer.engine import ENGINES, Engine, Kind
 from noria.infer.signal_stack import signal_stack_kept
 from noria.infer.torch import TorchEngine
-from noria.infer.unpadded import SCALES, applies, smoothing
-from noria.machine import bf16_is_fast, cores
+from noria.infer.unpadded import SCALES, SHARE, applies, ranges, smoothing
+from noria.machine import bf16_is_fast, cores, has_vnni
 from noria.make.models.load import Head
 from noria.tasks.task import Features, task_of
 
 from .certify import batches, seconds
+from .onnx import ALIKE, export_onnx, make_onnx
 from .quantize import copy_files, export, quantize
 from .settings import CompressSettings, Method
 
@@ -40,8 +43,9 @@ TOKENS, ALONE, TURNS = 512, 4, 3
 NEARLY = 0.95
 """A candidate that seemed so fast for a moment is left to its certificate."""
 
-GRAPH_SECONDS = 12.0
-"""About what exporting a graph of 12 layers, writing it twice and compiling it twice takes."""
+GRAPH_SECONDS, ONNX_SECONDS, INTEGER_SECONDS = 12.0, 10.0, 20.0
+"""About what exporting a graph of 12 layers, writing it twice and compiling it twice takes; what ONNX files of them take; and what
+learning the ranges of 8-bit integers takes where they may win."""
 
 
 @dataclass(frozen=True)
@@ -50,11 +54,15 @@ class Candidate:
 
     kind: Kind
     method: str
-    """packed: bfloat16 or int8; openvino: float, weights or int8."""
+    """packed: bfloat16 or int8; onnx: int8 or int7; openvino: float, weights or int8; torch: trained."""
+    parts: tuple[Candidate, ...] = ()
+    """Of a pair what answers one text, and what answers several."""
 
     @property
     def title(self) -> Message:
         """Return its name for people."""
+        if self.parts:
+            return message("make.engine_pair", one=self.parts[0].title, several=self.parts[1].title)
         return message(f"make.engine_{self.kind}_{self.method}")
 
 
@@ -74,19 +82,21 @@ class Timed:
 
 
 PACKED = (Candidate("packed", "bfloat16"), Candidate("packed", "int8"))
+ONNX = (Candidate("onnx", "int7"), Candidate("onnx", "int8"))
 GRAPHS = (Candidate("openvino", "weights"), Candidate("openvino", "float"))
 INTEGERS = Candidate("openvino", "int8")
 
 
 def candidates(method: Method, *, packable: bool = True) -> tuple[Candidate, ...]:
     """Return what a method asks to be tried, cheap ones first; `packable` tells whether torch's way takes the model."""
-    wanted = {"int8": {"int8"}, "weights": {"weights"}, "float": {"bfloat16", "float"}}.get(method)
+    wanted = {"int8": {"int8", "int7"}, "weights": {"weights"}, "float": {"bfloat16", "float"}}.get(method)
     return tuple(
         one
-        for one in (*PACKED, *GRAPHS, INTEGERS)
+        for one in (*PACKED, *ONNX, *GRAPHS, INTEGERS)
         if (wanted is None or one.method in wanted)
         and (one.kind != "packed" or packable)
         and (one.method != "bfloat16" or bf16_is_fast())
+        and (one.method != "int7" or not has_vnni())
     )
 
 
@@ -122,17 +132,24 @@ class Screening:
         batched = [[chosen[row] for row in rows] for rows in batches([len(one.ids) for one in chosen])]
         self._work = batched, [[one] for one in chosen[:ALONE]]
         self._graph: Any = None
+        self._product_gain: float | None = None
+        self._ranges: list[tuple[torch.Tensor, torch.Tensor]] | None = None
         for _ in range(2):  # what is made on first use is not timed
             batched_seconds, single_seconds = (seconds(trained.outputs, work, time.perf_counter) for work in self._work)
         self.seconds_a_token = batched_seconds / sum(len(one.ids) for one in chosen)
         """Of the trained model, in batches."""
+        self.seconds_a_token_alone = single_seconds / max(1, sum(len(one.ids) for one in chosen[:ALONE]))
+        """Of the trained model, text by text."""
         self._spent = batched_seconds + single_seconds
 
     def expected(self) -> float:
-        """Return about how many seconds `run` takes, 8-bit integers in OpenVINO apart."""
+        """Return about how many seconds `run` takes."""
         tries = candidates(self.settings.method, packable=self._packable)
-        graphs = any(one.kind == "openvino" for one in tries)
-        return GRAPH_SECONDS * graphs + 2 * len(tries) * (TURNS + 1) * self._spent
+        making = {"openvino": GRAPH_SECONDS, "onnx": ONNX_SECONDS}
+        made = sum(making.get(kind, 0.0) for kind in {one.kind for one in tries})
+        made += INTEGER_SECONDS * (INTEGERS in tries and self._gain() > 1)
+        learned = any(one.method == "int8" for one in tries) * sum(len(one.ids) for one in self.shown)
+        return made + self.seconds_a_token * learned + 2 * len(tries) * (TURNS + 1) * self._spent
 
     @property
     def _packable(self) -> bool:
@@ -151,14 +168,15 @@ class Screening:
         try:
             self._make(one, target)
             engine = open_engine(target, prefer=one.kind)
-        except (RuntimeError, AttributeError, NotImplementedError) as error:  # a library without these products
+            batched, single = (self._times_as_fast(engine, work) for work in self._work)
+            engine.close()
+        # A library without these products, a family that cannot be written as a graph, or not for every shape.
+        except (RuntimeError, AttributeError, NotImplementedError, FolderError) as error:
             why = str(error).splitlines()[0]
             self.report.note(
                 message("make.candidate_does_not_run", name=self.folder.name, candidate=one.title, error=why)
             )
             return []
-        batched, single = (self._times_as_fast(engine, work) for work in self._work)
-        engine.close()
         name, title = self.folder.name, one.title
         self.report.note(message("make.candidate_timed", name=name, candidate=title, batched=batched, single=single))
         return [Timed(one, target, batched, single)]
@@ -167,23 +185,31 @@ class Screening:
         if one.kind == "packed":
             pack(self.folder, target, one.method, self.settings, self._scales() if one.method == "int8" else [])
             return
+        if one.kind == "onnx":
+            graph = self.place / "graph.onnx"
+            if not graph.exists():
+                export_onnx(self.folder, graph, self._scales(ALIKE) if self._packable else [])
+            make_onnx(self.folder, target, graph, one.method, self.settings)
+            return
         if self._graph is None:
             self._graph = export(self.folder, cast(Head, task_of(read_manifest(self.folder)).head))
         settings = self.settings.replace(method=one.method)
         quantize(self.folder, self.shown, target, settings, self.report, graph=self._graph)
 
-    def _scales(self) -> list[torch.Tensor]:
-        shown = [one.ids for one in self.shown]
-        assert isinstance(self.trained, TorchEngine)
-        parts = batches([len(ids) for ids in shown])
-        return smoothing(self.trained.model, ([shown[place] for place in places] for places in parts)) if shown else []
+    def _scales(self, share: float = SHARE) -> list[torch.Tensor]:
+        if self._ranges is None:
+            shown = [one.ids for one in self.shown]
+            assert isinstance(self.trained, TorchEngine)
+            texts = ([shown[place] for place in places] for places in batches([len(ids) for ids in shown]))
+            self._ranges = ranges(self.trained.model, texts) if shown else []
+        return smoothing(self._ranges, share)
 
     def _may_win(self, found: Sequence[Timed]) -> bool:
         """Return whether 8-bit integers may make a graph the fastest, by what they gain in one product."""
         graph = next((one for one in found if one.candidate.kind == "openvino"), None)
         if graph is None:
             return True
-        gain = product_gain()
+        gain = self._gain()
         bound = graph.batched * gain * graph.single * gain
         best = max(one.batched * one.single for one in found)
         if bound > max(1.0, best):
@@ -191,6 +217,11 @@ class Screening:
         name, title = self.folder.name, INTEGERS.title
         self.report.note(message("make.candidate_cannot_win", name=name, candidate=title, gain=gain))
         return False
+
+    def _gain(self) -> float:
+        if self._product_gain is None:
+            self._product_gain = product_gain()
+        return self._product_gain
 
     def _times_as_fast(self, engine: Engine, work: Sequence[Sequence[Features]]) -> float:
         """Return the trained model's seconds by an engine's, of each the least of some turns."""

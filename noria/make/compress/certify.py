@@ -13,10 +13,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from math import comb
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,14 +23,10 @@ import numpy as np
 from noria.core.caveats import certificate_texts
 from noria.core.errors import InputError, Refused, SettingError
 from noria.core.figure import Figure, proportion
-from noria.core.folder import read_manifest
 from noria.core.messages import Message, joined, message, term
 from noria.core.progress import Report
 from noria.machine import cores, isa, processor
-from noria.make.corpus.texts import texts_of
-from noria.make.training.settings import ReadSettings
-from noria.tasks.remembered import given_for, rows_for
-from noria.tasks.task import Answer, Features, Row, Task, task_of
+from noria.tasks.task import Answer, Features, Task
 
 from .settings import CompressSettings
 
@@ -40,6 +35,20 @@ Forward = Callable[[Sequence[Features]], list[np.ndarray]]
 Clock = Callable[[], float]
 Judge = Callable[[list[Answer], list[Answer]], list[Figure]]
 """Answers of the trained and of the compressed model -> measures, the last one their paired difference on the first."""
+
+BATCHED, ALONE = "speed in batches", "speed of one text"
+DIFFER = "answers that differ alone and in batches"
+
+
+@dataclass(frozen=True)
+class Pair:
+    """How two engines of one folder are judged."""
+
+    single: Forward | None
+    """What answers a text alone, where that is not the trained model."""
+    trained: str = ""
+    """The speed that need not rise, for the trained model itself answers there: `BATCHED`, `ALONE` or neither."""
+
 
 BOUNDS = {"classify": 0.97, "tag": 0.93, "embed": 0.97}
 BATCH_TOKENS = 4_096
@@ -103,6 +112,7 @@ def certify(
     *,
     sizes: tuple[int, int],
     settings: CompressSettings,
+    pair: Pair | None = None,
     owners: Sequence[int] | None = None,
     expected: list[Answer] | None = None,
     judge: Judge | None = None,
@@ -120,6 +130,7 @@ def certify(
         candidate: the compressed one.
         sizes: bytes of the trained and of the compressed weights.
         settings: bounds, rounds of timing.
+        pair: where the candidate is two engines: each of them is to agree.
         owners: the row that each text is a window of, in order, where rows are read in windows; by default each is a row.
         expected: the trained model's answers, as `answers` gives them, where they are there already.
         judge: measures both against the truth; without it answers are compared with each other only.
@@ -136,21 +147,61 @@ def certify(
         raise SettingError(message("make.task_cannot"), found=task.name, allowed=BOUNDS)
     if not features:
         raise InputError(message("make.text_certify"), hint=message("make.give_held"))
-    models = 1 if expected is not None else 2
+    models = (1 if expected is not None else 2) + (pair is not None and pair.single is not None)
+    bound = BOUNDS[task.name] if settings.agreement is None else settings.agreement
     with (report or Report()).bar("certify", total=models * len(features) + 2 * settings.rounds, unit="texts") as bar:
         if expected is None:
             expected = answers(task, features, reference, bar.advance, owners)
-        predicted = answers(task, features, candidate, bar.advance, owners)
+        lone = answers(task, features, pair.single, bar.advance, owners, 1) if pair and pair.single else None
+        found = None if lone is None else _judged(task, expected, lone, judge, source, settings)
+        unlike = (
+            []
+            if found is None
+            else [message("certificate.alone", text=one) for one in _unlike(*found, bound, settings)]
+        )
+        # Of two engines whose first is refused the second is not asked: it is certified by itself.
+        predicted = lone if lone is not None and unlike else answers(task, features, candidate, bar.advance, owners)
         batched, alone = speed(features, reference, candidate, settings, clock, bar.advance)
-    same = agreement(task, expected, predicted, source=source, seed=settings.seed)
-    measured = judge(expected, predicted) if judge else []
+    same, measured = _judged(task, expected, predicted, judge, source, settings)
+    unlike = unlike or _unlike(same, measured, bound, settings)
+    more = [] if lone is None or found is None or predicted is lone else _of_one(task, found, predicted, lone, settings)
     size = Figure("size", sizes[1], 1, unit="bytes", baseline=sizes[0], source="files of the weights")
-    bound = BOUNDS[task.name] if settings.agreement is None else settings.agreement
-    reasons = _reasons(same, bound, measured, settings.loss, (batched, alone))
+    slow = _slow([one for one in (batched, alone) if pair is None or one.name != pair.trained])
     rule = message("certificate.rule", bound=bound)
     if measured:
         rule = message("certificate.rule_measured", bound=bound, measure=term(measured[-1].name), loss=settings.loss)
-    return Certificate(not reasons, rule, reasons, (same, *measured, batched, alone, size), machine(threads))
+    rule = rule if pair is None else message("certificate.rule_pair", rule=rule)
+    reasons = (*unlike, *slow)
+    return Certificate(not reasons, rule, reasons, (same, *measured, batched, alone, size, *more), machine(threads))
+
+
+def _judged(
+    task: Task,
+    expected: list[Answer],
+    predicted: list[Answer],
+    judge: Judge | None,
+    source: str,
+    settings: CompressSettings,
+) -> tuple[Figure, list[Figure]]:
+    """Return the agreement of answers with the trained model's, and what measures both against the truth."""
+    same = agreement(task, expected, predicted, source=source, seed=settings.seed)
+    return same, judge(expected, predicted) if judge else []
+
+
+def _of_one(
+    task: Task,
+    found: tuple[Figure, list[Figure]],
+    predicted: list[Answer],
+    lone: list[Answer],
+    settings: CompressSettings,
+) -> list[Figure]:
+    """Return the figures of what answers a text alone, and how far that is otherwise than in batches."""
+    same = agreement(task, predicted, lone, source=found[0].source, seed=settings.seed)
+    assert same.low is not None
+    assert same.high is not None
+    differ = (1 - same.value, same.n, 1 - same.high, 1 - same.low)
+    named = [replace(one, name=message("figures.one_alone", measure=term(one.name))) for one in (found[0], *found[1])]
+    return [*named, Figure(DIFFER, *differ, source=same.source)]
 
 
 def answers(
@@ -159,10 +210,11 @@ def answers(
     forward: Forward,
     advance: Callable[[float], None],
     owners: Sequence[int] | None = None,
+    tokens: int = BATCH_TOKENS,
 ) -> list[Answer]:
     """Return the answer to every text, or to every row whose windows they are, computed in batches of like length."""
     found: list[Answer] = [{} for _ in features]
-    for places in batches([len(one.ids) for one in features]):
+    for places in batches([len(one.ids) for one in features], tokens):
         for place, logits in zip(places, forward([features[place] for place in places]), strict=True):
             found[place] = task.answer(features[place], logits)
         advance(len(places))
@@ -246,7 +298,7 @@ def speed(
     together = [[texts[place] for place in places] for places in batches([len(one.ids) for one in texts])]
     alone = [[one] for one in texts[:TIMED_ALONE]]
     figures = []
-    for name, work in (("speed in batches", together), ("speed of one text", alone)):
+    for name, work in ((BATCHED, together), (ALONE, alone)):
         for forward in (reference, candidate):
             seconds(forward, work, clock)  # what is made on first use is not timed
         ratios = []
@@ -290,73 +342,23 @@ def median_interval(values: Sequence[float]) -> tuple[float, float, float, float
     return float(np.median(ordered)), ordered[rank], ordered[n - 1 - rank], 1 - missed
 
 
-def _reasons(
-    same: Figure, bound: float, measured: Sequence[Figure], loss: float, speeds: Sequence[Figure]
-) -> tuple[str, ...]:
-    reasons = []
+def _unlike(same: Figure, measured: Sequence[Figure], bound: float, settings: CompressSettings) -> list[Message]:
+    reasons, loss = [], settings.loss
     if same.value < bound:
         reasons.append(message("certificate.disagrees", agreement=same.value, bound=bound))
     if measured and measured[-1].low is not None and measured[-1].low < -loss:
         reasons.append(message("certificate.worse", measure=term(measured[-1].name), low=measured[-1].low, loss=loss))
-    for figure in speeds:
-        if figure.low is not None and figure.low <= 1:
-            reasons.append(
-                message("certificate.no_faster", measure=term(figure.name), value=figure.value, low=figure.low)
-            )
-    return tuple(reasons)
+    return reasons
+
+
+def _slow(speeds: Sequence[Figure]) -> list[Message]:
+    return [
+        message("certificate.no_faster", measure=term(one.name), value=one.value, low=one.low)
+        for one in speeds
+        if one.low is not None and one.low <= 1
+    ]
 
 
 def machine(threads: int | None) -> dict[str, Any]:
     """Return what the figures of speed depend on."""
     return {"processor": processor(), "isa": isa(), "cores": cores(), "threads": threads or cores()}
-
-
-_READ = ("text", "pair", "question", "context", "anchor", "positive")
-"""Fields that a model reads; what a row holds beside them is the truth."""
-
-
-def calibration_texts(model: Path, file: Path, reading: ReadSettings, report: Report) -> list[str | Row]:
-    """Return what shows a model what is to come: rows as its task reads them, the truth apart, else the texts of documents.
-
-    Raises:
-        FolderError: `model` is no model folder.
-        InputError, RowError: the file cannot be used.
-    """
-    rows = given_for(read_manifest(model), file, reading.columns, skip_bad=reading.skip_bad_rows, report=report)
-    return list(texts_of(file, report=report)) if rows is None else list(rows)
-
-
-def held_out_rows(model: Path, file: Path, reading: ReadSettings, report: Report) -> list[Row]:
-    """Return the rows that a model is judged on; for one that embeds, pairs, or texts alone.
-
-    Raises:
-        FolderError: `model` is no model folder.
-        InputError, RowError: the file cannot be used.
-    """
-    manifest = read_manifest(model)
-    if task_of(manifest).name != "embed":
-        return rows_for(manifest, file, reading.columns, skip_bad=reading.skip_bad_rows, report=report)
-    rows = given_for(manifest, file, reading.columns, skip_bad=reading.skip_bad_rows, report=report)
-    return [{"text": text} for text in texts_of(file, report=report)] if rows is None else rows
-
-
-def spread(rows: list[Row], most: int | None) -> list[Row]:
-    """Return at most that many rows, evenly over all: a file may stand in the order of its labels."""
-    if most is None or len(rows) <= most:
-        return rows
-    return [rows[place * len(rows) // most] for place in range(most)]
-
-
-def report_calibrated(calibration: Sequence[str | Row], held_out: Sequence[Row], report: Report) -> None:
-    """Say how many held-out rows are also calibration texts: an engine that was fitted to a text is no judge of it."""
-    known = {_whole(row) for row in calibration}
-    met = sum(_whole(row) in known for row in held_out)
-    if met:
-        report.note(
-            f"{met:,} of {len(held_out):,} held-out rows are also calibration texts: the certificate flatters",
-            leaked=met,
-        )
-
-
-def _whole(row: str | Row) -> tuple[str, ...]:
-    return (row,) if isinstance(row, str) else tuple(str(row[name]) for name in _READ if name in row)

@@ -210,12 +210,16 @@ def copy_files(folder: Path, target: Path, *, engine: bool = False) -> None:
         inner = file.relative_to(folder)
         if not engine and (inner.parts[0] == "engine" or inner.name == CERTIFICATE):
             continue
-        place = target / inner
-        place.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            os.link(file, place)
-        except OSError:
-            shutil.copyfile(file, place)
+        put(file, target / inner)
+
+
+def put(file: Path, place: Path) -> None:
+    """Put a file in another place, which is free: a hard link where the disk allows, else a copy."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(file, place)
+    except OSError:
+        shutil.copyfile(file, place)
 
 
 def size_of(folder: Path) -> tuple[int, int]:
@@ -262,7 +266,7 @@ def _section(certificate: Mapping[str, Any]) -> str:
     return "\n".join([*lines, ""])
 
 
-class _Logits(torch.nn.Module):
+class Logits(torch.nn.Module):
     """A Hugging Face model as a function of two tensors, or three, that gives one."""
 
     def __init__(self, model: torch.nn.Module, head: Head) -> None:
@@ -272,6 +276,7 @@ class _Logits(torch.nn.Module):
     def forward(
         self, input_ids: torch.Tensor, attention_mask: torch.Tensor, token_type_ids: torch.Tensor | None = None
     ) -> torch.Tensor:
+        """Return logits, or hidden states of an embedding head."""
         given = {} if token_type_ids is None else {"token_type_ids": token_type_ids}
         output = self.model(input_ids=input_ids, attention_mask=attention_mask, **given)
         found: torch.Tensor = output.last_hidden_state if self.head == "embedding" else output.logits
@@ -298,6 +303,17 @@ def export(folder: str | Path, head: Head) -> Model:
     from openvino import convert_model
 
     module, tokenizer = load(folder, head)
+    example = example_of(module, tokenizer, head)
+    # The tracer remarks on every branch it takes: the certificate judges the graph, not the remarks.
+    with quiet_transformers(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        graph = convert_model(Logits(module, head), example_input=example)
+    graph.outputs[0].get_tensor().set_names({"logits"})
+    return graph
+
+
+def example_of(module: Any, tokenizer: Tokenizer, head: Head) -> dict[str, torch.Tensor]:
+    """Return what a graph of a model is given, by name, int64 [3, 17]: token types only where its texts come with them."""
     # Sizes that differ from each other and from 1, and a padded row, so that the trace takes none of them for fixed.
     ids = torch.arange(3 * 17).reshape(3, 17) % module.config.vocab_size
     mask = torch.ones_like(ids)
@@ -305,12 +321,7 @@ def export(folder: str | Path, head: Head) -> Model:
     example = {"input_ids": ids, "attention_mask": mask}
     if padding_of(module.config).types and has_token_types(tokenizer, pairs=head == "sequence"):
         example["token_type_ids"] = (torch.arange(17) > 5).long().expand(3, 17).contiguous()
-    # The tracer remarks on every branch it takes: the certificate judges the graph, not the remarks.
-    with quiet_transformers(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        graph = convert_model(_Logits(module, head), example_input=example)
-    graph.outputs[0].get_tensor().set_names({"logits"})
-    return graph
+    return example
 
 
 def has_token_types(tokenizer: Tokenizer, *, pairs: bool) -> bool:

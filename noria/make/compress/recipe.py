@@ -14,10 +14,12 @@ from noria.infer.choose import open_engine
 from noria.tasks.companion import open_task
 from noria.tasks.task import Features, Row, Task
 
-from .candidates import Screening
+from .candidates import Screening, Timed
 from .causal import compress_decoder
-from .certify import BOUNDS, TIMED_ALONE, TIMED_TOKENS, Certificate, Judge, answers, certify, spread
+from .certify import BOUNDS, DIFFER, TIMED_ALONE, TIMED_TOKENS, Certificate, Judge, answers, certify
+from .pairs import blamed, judged_as, with_pair
 from .quantize import choose, seal, size_of
+from .rows import spread
 from .settings import CompressSettings
 
 MOST = 3
@@ -85,37 +87,44 @@ def compress_model(
         features, owners = read(held_out)
         screening = Screening(folder, trained, shown, features, trial, settings, report)
         report.plan(_plan(folder, screening, features, settings))
-        found = screening.run()
-        if not found:
+        if not (found := screening.run()):
             raise SettingError(message("make.faster_engine_runs", name=folder.name), found="OpenVINO", allowed="torch")
-        tried = [one for one in found if one.rank[0]][:MOST]
-        if not tried:
+        slower = not any(one.rank[0] for one in with_pair(found, folder, trial, settings))
+        if slower:
             # The best of the slower is still compared, on rows enough for a glance: the record says how far it was.
             report.note(message("make.nothing_faster", name=folder.name))
-            tried, held_out = found[:1], spread(list(held_out), FEW)
+            found, held_out = found[:1], spread(list(held_out), FEW)
             features, owners = read(held_out)
         measured = judge(task, held_out, source) if judge and _judged(task, held_out) else None
         expected = answers(task, features, trained.outputs, lambda texts: None, owners)
-        for number, one in enumerate(tried):
+
+        def judged(one: Timed) -> Certificate:
             compressed = open_engine(one.folder, prefer=one.candidate.kind)
-            certificate = certify(
-                task,
-                features,
-                trained.outputs,
-                compressed.outputs,
-                sizes=size_of(one.folder),
-                settings=settings,
-                owners=owners,
-                expected=expected,
-                judge=measured,
-                source=source,
-                report=report,
+            try:
+                return certify(
+                    task,
+                    features,
+                    trained.outputs,
+                    compressed.outputs,
+                    sizes=size_of(one.folder),
+                    settings=settings,
+                    pair=judged_as(compressed),
+                    owners=owners,
+                    expected=expected,
+                    judge=measured,
+                    source=source,
+                    report=report,
+                )
+            finally:
+                compressed.close()
+
+        one, certificate = (
+            (found[0], judged(found[0]))
+            if slower
+            else _first_that_passes(
+                found, judged, lambda pool: with_pair(pool, folder, trial, settings), folder.name, report
             )
-            compressed.close()
-            if certificate.passed or number + 1 == len(tried):
-                break
-            instead = tried[number + 1].candidate.title
-            report.note(f"{folder.name}: {one.candidate.title} {certificate_text(certificate)}; {instead} instead")
+        )
         if not or_trained:
             certificate.or_refuse()
         seal(one.folder if certificate.passed else folder, out, certificate.as_dict())
@@ -123,6 +132,28 @@ def compress_model(
         trained.close()
         shutil.rmtree(trial, ignore_errors=True)
     return certificate
+
+
+def _first_that_passes(
+    found: Sequence[Timed],
+    judged: Callable[[Timed], Certificate],
+    paired: Callable[[Sequence[Timed]], list[Timed]],
+    name: str,
+    report: Report,
+) -> tuple[Timed, Certificate]:
+    """Return the fastest that passes its certificate, or what was tried last; of a refused pair only the engine to blame is left out."""
+    pool, tried = list(found), list[tuple[Timed, Certificate]]()
+    while len(tried) < MOST and (best := next((one for one in paired(pool) if one.rank[0]), None)):
+        if tried:
+            last, certificate = tried[-1]
+            told = f"{last.candidate.title} {certificate_text(certificate)}; {best.candidate.title} instead"
+            report.note(f"{name}: {told}")
+        tried.append((best, judged(best)))
+        if tried[-1][1].passed:
+            break
+        wrong = blamed(best.candidate, tried[-1][1])
+        pool = [one for one in pool if one.candidate != wrong]
+    return tried[-1]
 
 
 def _judged(task: Task, held_out: Sequence[Row]) -> bool:
@@ -135,6 +166,8 @@ def _plan(folder: Path, screening: Screening, features: Sequence[Features], sett
     # Both answer every text; then each is timed, in every round and once before.
     timed = 2 * (settings.rounds + 1) * (TIMED_TOKENS + TIMED_ALONE * tokens / len(features))
     judged = screening.seconds_a_token * (2 * tokens + timed)
+    judged += screening.seconds_a_token_alone * tokens  # of a pair the engine for one text is asked text by text
+    judged *= 2  # one is often refused, and the next compared
     return message("make.compress_plan", name=folder.name, rows=len(features), seconds=judged + screening.expected())
 
 
@@ -153,12 +186,14 @@ def certificate_text(certificate: Certificate) -> str:
     same, size = certificate.figure("agreement"), certificate.figure("size")
     batched, alone = certificate.figure("speed in batches"), certificate.figure("speed of one text")
     measured = [figure for figure in certificate.figures if figure.note == "beside the trained model"][:1]
+    alike = [figure for figure in certificate.figures if figure.name == DIFFER]
     apart = [figure for figure in certificate.figures if figure.name == "next-token divergence"]
     parts = [
         "certified" if certificate.passed else "refused (" + "; ".join(certificate.reasons) + ")",
         f"agreement {same.value:.4f} [{same.low:.4f}, {same.high:.4f}] n={same.n:,}",
         *(f"divergence {figure.value:.4f} nats" for figure in apart),
         *(f"{figure.name} {figure.value:.4f} (trained {figure.baseline:.4f})" for figure in measured),
+        *(f"{figure.name} {figure.value:.4f} [{figure.low:.4f}, {figure.high:.4f}]" for figure in alike),
         f"{batched.value:.1f}x [{batched.low:.1f}, {batched.high:.1f}] faster in batches, "
         f"{alone.value:.1f}x [{alone.low:.1f}, {alone.high:.1f}] for one text",
         f"{(size.baseline or 0) / 1e6:.0f} -> {size.value / 1e6:.0f} MB",
