@@ -51,6 +51,8 @@ class Turn:
 
     speaker: Speaker
     text: str
+    whole: bool = False
+    """Whether it is known to ask one thing, so that it is cut nowhere."""
 
 
 Dialogue = tuple[Turn, ...]

@@ -55,7 +55,8 @@ def exchanges(dialogues: Iterable[Dialogue]) -> list[tuple[str, str]]:
         for at, turn in enumerate(turns):
             if turn.speaker != "customer":
                 continue
-            asked = [one for clause in clauses(mask(turn.text)[0]) if (one := _question(clause.text))]
+            parts = [mask(turn.text)[0]] if turn.whole else [clause.text for clause in clauses(mask(turn.text)[0])]
+            asked = [one for part in parts if (one := _question(part))]
             if len(asked) > 1 and not all(clause.asks for clause in clauses(turn.text)):
                 asked = [one] if (one := _question(mask(turn.text)[0])) else asked
             said = []

@@ -38,12 +38,15 @@ _COLUMNS: dict[Role, str] = {
 
 
 def unanswered(asked: Iterable[Asked]) -> list[Dialogue]:
-    """Return the questions that a better list would have answered, each with what a person replied; once a conversation."""
+    """Return the questions that a better list would have answered, each with what a person replied; once a conversation.
+
+    The desk has told the questions of a message apart already.
+    """
     found: dict[tuple[str, str], Dialogue] = {}
     for one in asked:
         if one.unanswered and one.text and not abuse(one.text):
             key = (one.conversation, plain(one.text))
-            turns = (Turn("customer", one.text), *(Turn("desk", answer) for answer in one.answers))
+            turns = (Turn("customer", one.text, whole=True), *(Turn("desk", answer) for answer in one.answers))
             if len(turns) > len(found.get(key, ())):
                 found[key] = turns
     return list(found.values())
@@ -119,6 +122,8 @@ async def _new(
     fresh = [one for one in found if not known & {plain(form) for form in forms_of(one)}]
     if not fresh or not near:
         return fresh
-    vectors = await vectors_of([*(one.question for one in fresh), *near], embed)
-    alike = (vectors[: len(fresh)] @ vectors[len(fresh) :].T).max(axis=1)
-    return [one for one, most in zip(fresh, alike, strict=True) if most < NEAR]
+    forms = [(at, form) for at, one in enumerate(fresh) for form in forms_of(one)]
+    vectors = await vectors_of([*(form for _, form in forms), *near], embed)
+    alike = (vectors[: len(forms)] @ vectors[len(forms) :].T).max(axis=1)
+    again = {at for (at, _), most in zip(forms, alike, strict=True) if most >= NEAR}
+    return [one for at, one in enumerate(fresh) if at not in again]
