@@ -1,7 +1,8 @@
 """Joining of reposts and rewrites: real texts and what people make of them, beside different stories about one company or name.
 
 `measure` returns pair F1 beside MinHash alone and beside what is wanted. A pair is a text with an edit of it (one story), or two texts
-that share a ticker or a name and are as similar as any such pair of the set (two stories). All texts of a set stand in one stream, so what
+that share a ticker or a name and are as similar as any such pair of the set (two stories), or two tweets in the same words about
+companies with other tickers (another company). All texts of a set stand in one stream, so what
 is judged is what a watcher would see. Thresholds, Noria's and the peer's, are those of the training rows; the figures are of the test rows.
 
 Two texts about one company that share all numbers and six tenths of their shingles are left out: they are as likely to be one story.
@@ -13,6 +14,7 @@ import json
 import os
 import random
 import re
+import sys
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -25,7 +27,7 @@ import numpy as np
 from noria.apps.monitor.likeness import compared, facts_of, is_short
 from noria.apps.monitor.stories import Stories
 from noria.apps.monitor.surge import Mention
-from noria.make.corpus.dedup import find_duplicates
+from noria.make.corpus.dedup import find_duplicates, near_pairs
 from noria.text import minhash
 
 from .isa import named_here
@@ -79,6 +81,8 @@ def measure(*, quick: bool, embed: Embed | None = None) -> list[Line]:
         best = max(THRESHOLDS, key=lambda near: f1(train.pairs, minhash_alone(train.texts, near)))
         ours, theirs = joined(test.texts, embed), minhash_alone(test.texts, best)
         how = "words and embeddings" if embed else "words"
+        for name, groups in (("Noria", ours), (f"MinHash alone, {best}", theirs)):
+            print(f"monitor, {language}, {name}: {by_kind(test.pairs, groups)}", file=sys.stderr)
         measure = f"joining of reposts and rewrites, {language}, pair F1, by {how}"
         found += compared_lines(
             test.pairs, ours, theirs, measure, f"MinHash alone, Jaccard >= {best}, best on training rows"
@@ -157,7 +161,7 @@ def joined(texts: Sequence[str], embed: Embed | None = None) -> list[str]:
         batch = mentions[start : start + 64]
         vectors = embed([one.text for one in batch]) if embed else None
         found += stories.place(batch, START + timedelta(days=1), vectors)
-    return found
+    return [stories.resolve(name) for name in found]
 
 
 def minhash_alone(texts: Sequence[str], near: float) -> list[str]:
@@ -191,13 +195,14 @@ def stream(data: Path, language: str, side: Side, most: int) -> Stream:
                 stream_texts.append(edited)
     wanted = len(pairs)
     place_of = {text: place for place, text in enumerate(chosen)}
-    hard = _hard(texts, names, wanted)
-    for first, second in hard:
+    hard = [(*pair, "two stories") for pair in _hard(texts, names, wanted)]
+    hard += [(*pair, "another company") for pair in _other_company(texts, names)[: wanted // 2]]
+    for first, second, kind in hard:
         for text in (first, second):
             if text not in place_of:
                 place_of[text] = len(stream_texts)
                 stream_texts.append(text)
-        pairs.append(Pair(place_of[first], place_of[second], False, place_of[first], "two stories"))
+        pairs.append(Pair(place_of[first], place_of[second], False, place_of[first], kind))
     return _shuffled(Stream(stream_texts, pairs), draw)
 
 
@@ -227,6 +232,21 @@ def _hard(texts: Sequence[str], names: dict[str, frozenset[str]], most: int) -> 
                 if similarity < _AMBIGUOUS or facts_of(first).numbers != facts_of(second).numbers:
                     found[first, second] = similarity
     return sorted(found, key=lambda pair: -found[pair])[:most]
+
+
+def _other_company(texts: Sequence[str], names: dict[str, frozenset[str]]) -> list[tuple[str, str]]:
+    """Return pairs of tweets in the same words about companies none of which is the other's, by their tickers; the most similar first."""
+    tagged = [text for text in texts if any(name.startswith("$") for name in names[text])]
+    pairs, _ = near_pairs([minhash.key_of(LINK.sub("", text)) for text in tagged], 0.4)
+    found = [(tagged[first], tagged[second]) for first, second in pairs.tolist()]
+    apart = [
+        (a, b) for a, b in found if not names[a] & names[b] and not is_short(compared(a)) and not is_short(compared(b))
+    ]
+    alike = {
+        pair: len(_shingles(pair[0]) & _shingles(pair[1])) / len(_shingles(pair[0]) | _shingles(pair[1]))
+        for pair in apart
+    }
+    return sorted(alike, key=lambda pair: -alike[pair])
 
 
 def _shingles(text: str) -> set[str]:
@@ -272,14 +292,9 @@ def _chinese(data: Path, side: Side) -> list[tuple[str, frozenset[str]]]:
 
 
 def main() -> None:
-    """Print the lines, and what was judged rightly by kind of edit."""
+    """Print the lines; what was judged rightly by kind of pair goes to stderr."""
     for line in measure(quick=False):
         print(line.json())
-    data = Path(os.environ["NORIA_DATA"])
-    for language in ("en", "zh"):
-        for side in ("train", "test"):
-            made = stream(data, language, side, 400)
-            print(language, side, by_kind(made.pairs, joined(made.texts)))
 
 
 if __name__ == "__main__":

@@ -104,6 +104,20 @@ def test_a_story_keeps_its_id_and_its_spread_over_a_restart_and_a_second_deliver
     assert [one["author"] for one in story["quotes"]] == ["cat"]
 
 
+def test_a_text_that_tells_two_stories_shows_that_they_are_one_also_after_a_restart(tmp_path: Path) -> None:
+    half = len(NEWS[0]) // 2
+    parts = [mention("1", NEWS[0][:half], 0, "ann", "a"), mention("2", NEWS[0][half:], 1, "ben", "b")]
+    stories = Stories(tmp_path)
+    first, second = stories.place(parts, NOW + timedelta(hours=1))
+    assert first != second
+    assert stories.place([mention("3", NEWS[0], 2, "cat", "c")], NOW + timedelta(hours=1)) == [first]
+    for one in (stories, Stories(tmp_path)):
+        assert (one.resolve(second), one.resolve(first), list(one.stories)) == (first, first, [first])
+        told = one.stories[first].as_dict(NOW)
+        assert (told["texts"], told["authors"], told["sources"]) == (3, 3, {"a": 1, "b": 1, "c": 1})
+        assert one.place(parts, NOW + timedelta(hours=1)) == [first, second]  # what was said of a text stays
+
+
 def test_what_lies_before_the_window_is_forgotten_and_buckets_with_it() -> None:
     stories = Stories(window=timedelta(hours=1), most=100)
     for n in range(300):

@@ -337,7 +337,8 @@ class Monitor:
 
     async def _story(self, context: RequestContext, story: str) -> dict[str, Any]:
         """Tell one story: its first text, sources, growth, and other ways in which it was told."""
-        found = next((stories.stories[story] for stories in self._stories.values() if story in stories.stories), None)
+        names = [(stories, stories.resolve(story)) for stories in self._stories.values()]
+        found = next((stories.stories[name] for stories, name in names if name in stories.stories), None)
         if found is None:
             raise ApiError(404, "no such story", param="story", found=story)
         return found.as_dict(context.state.meter.now())

@@ -3,6 +3,8 @@
     stories = Stories(folder)
     names = stories.place(mentions, now)         # the story of each, the same whenever and however often it comes
 
+A text that tells two stories at once shows that they are one: the younger becomes part of the older.
+
 Two texts tell one story where enough of their shingles are shared (MinHash finds such pairs, exact similarity decides), or where their
 embeddings are near; and never where each names numbers or tickers that the other does not: a price target of 130 is no repost of one of
 200. A short text is an opinion of its own, unless the same author says it again.
@@ -108,6 +110,8 @@ class Stories:
         self._bands, self._rows = minhash.bands_for(0.5)
         self._members: OrderedDict[int, _Member] = OrderedDict()
         self._next = 0
+        self._merged: dict[str, str] = {}
+        """Story -> the older one that a text has shown it to be part of."""
         self._buckets: dict[int, list[int]] = {}
         self._exact: dict[str, int] = {}
         self._story_of: OrderedDict[str, str] = OrderedDict()
@@ -176,24 +180,55 @@ class Stories:
         """Return the story that a text tells again, and how similar it is to one of its texts; nothing where it is a new one."""
         if is_short(key):
             number = self._exact.get(_same_author(mention, key), -1) if mention.author else -1
-            return (self._members[number].story, 1.0) if number in self._members else ("", 0.0)
+            return (self.resolve(self._members[number].story), 1.0) if number in self._members else ("", 0.0)
         if (number := self._exact.get(key, -1)) in self._members:
-            return self._members[number].story, 1.0
+            return self.resolve(self._members[number].story), 1.0
         facts = facts_of(mention.text)
-        best: tuple[float, int] = (0.0, -1)
+        best, told = 0.0, set[str]()
         for number in sorted({one for band in bands for one in self._buckets.get(band, ())[-_BUCKET:]}, reverse=True):
             member = self._members[number]
             similarity = alike(shingles, member.shingles)
-            if similarity > best[0] and not conflicting(facts, member.facts):
-                best = similarity, number
-        if best[1] >= 0:
-            return self._members[best[1]].story, best[0]
+            if similarity and not conflicting(facts, member.facts):
+                best = max(best, similarity)
+                told.add(self.resolve(member.story))
+        if told:
+            return self._merge(told), best
         if vector is not None and self._vectors is not None:
             for number in self._vectors.near(vector):
                 known = self._members.get(number)
                 if known and not conflicting(facts, known.facts) and not unlike(facts, known.facts):
-                    return known.story, 0.0
+                    return self.resolve(known.story), 0.0
         return "", 0.0
+
+    def resolve(self, name: str) -> str:
+        """Return the story that a story has become part of, or itself."""
+        while name in self._merged:
+            name = self._merged[name]
+        return name
+
+    def _merge(self, names: Iterable[str]) -> str:
+        """Make one story of several that a text tells at once, and return it: the one that was told first."""
+        oldest, *younger = sorted(names, key=lambda name: (self._began(name), name))
+        for name in younger:
+            self._join(oldest, name)
+            if self._log:
+                self._log.write(story=oldest, merged=name)
+        return oldest
+
+    def _began(self, name: str) -> str:
+        return str(self.stories[name].first["time"]) if name in self.stories else ""
+
+    def _join(self, older: str, younger: str) -> None:
+        self._merged[younger] = older
+        part, whole = self.stories.pop(younger, None), self.stories.get(older)
+        if part is None or whole is None:
+            return
+        whole.texts += part.texts
+        whole.last = max(whole.last, part.last)
+        whole.sources += part.sources
+        whole.authors += part.authors
+        whole.hours += part.hours
+        whole.quotes = [*whole.quotes, part.first, *part.quotes][-_QUOTES:]
 
     def _add(self, member: _Member, mention: Mention, vector: NDArray[np.float32] | None) -> None:
         number = self._next
@@ -261,6 +296,8 @@ class Stories:
         self.authors = {name: counts for name, counts in self.authors.items() if name >= hour}
         while len(self._story_of) > _IDS:
             self._story_of.popitem(last=False)
+        if len(self._merged) > 2 * self.most:
+            self._merged = {name: older for name, older in self._merged.items() if self.resolve(older) in self.stories}
 
     def _write(self, mention: Mention, name: str, *, indexed: bool) -> None:
         if self._log is None:
@@ -273,23 +310,31 @@ class Stories:
         if self._written > 4 * self.most:
             since = (self._latest - self.window).isoformat()
             firsts = {story.first["id"] for story in self.stories.values()}
-            self._log.keep(lambda one: one["id"] in firsts or (one["time"] >= since and one["story"] in self.stories))
+            self._log.keep(
+                lambda one: (
+                    self.resolve(one["story"]) in self.stories
+                    and ("merged" in one or one["id"] in firsts or one["time"] >= since)
+                )
+            )
             self._written = 0
 
     def _read(self, records: Iterable[dict[str, Any]]) -> None:
         """Remember what was placed before a restart, under the stories of then."""
-        kept = [(one, mention) for one in records if (mention := _mention_of(one)) is not None]
-        keys = [compared(mention.text) for _, mention in kept]
-        marks = signed(keys, self._bands, self._rows)
-        for (one, mention), key, (shingles, bands) in zip(kept, keys, marks, strict=True):
+        kept = [(one, _mention_of(one)) for one in records]
+        keys = [compared(mention.text) if mention else "" for _, mention in kept]
+        for (one, mention), key, (shingles, bands) in zip(
+            kept, keys, signed(keys, self._bands, self._rows), strict=True
+        ):
+            if mention is None:
+                if "merged" in one:
+                    self._join(one["story"], one["merged"])
+                continue
             if mention.id in self._story_of:
                 continue
-            indexed = "text" in one
-            self._count(mention, one["story"], indexed=indexed)
+            indexed, name = "text" in one, one["story"]
+            self._count(mention, name, indexed=indexed)
             if indexed:
-                self._add(
-                    _Member(one["story"], mention.time, key, shingles, bands, facts_of(mention.text)), mention, None
-                )
+                self._add(_Member(name, mention.time, key, shingles, bands, facts_of(mention.text)), mention, None)
         self._written = len(kept)
         self._forget()
 
