@@ -130,14 +130,14 @@ def test_a_tails_level_comes_as_often_as_it_says(values: list[float], rate: floa
 def test_verdicts_move_the_tail() -> None:
     def made() -> Tail:
         tail = Tail(72, 5.0)
-        for value in (2.0, 3.0, 2.5, 3.5, 2.2, 9.0, 2.8, 3.1) * 4:
+        for value in (2.0, 3.0, 2.5, 3.5, 2.2, 5.0, 2.8, 3.1) * 4:
             tail.add(value, tail.level(1.0))
         return tail
 
     plain, confirmed, dismissed = made(), made(), made()
     for back in (3, 11, 19, 27):
         confirmed.confirm(72 * back, 72 * back - 10)
-        dismissed.dismiss(9.0)
+        dismissed.dismiss(5.0)
     for tail in (plain, confirmed, dismissed):
         tail.add(2.5, tail.level(1.0))
     assert confirmed.level(1.0) < plain.level(1.0) < dismissed.level(1.0)

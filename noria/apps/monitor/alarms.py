@@ -23,7 +23,8 @@ class Tail:
     """How often a surprise comes, from the largest of each block of time (block maxima, Gumbel 1958).
 
     Their upper part falls off exponentially; the slope is the maximum likelihood's where of what raised an alarm it is only known to
-    be that large (Epstein and Sobel 1953), for it may be what is looked for. Dismissed ones are as large as they were.
+    be that large (Epstein and Sobel 1953), and it counts by the odds that chance brought it: far out it is what is looked for. Dismissed
+    ones are as large as they were.
 
     Args:
         block: steps of a block.
@@ -32,6 +33,9 @@ class Tail:
     """
 
     KEPT_WEEKS = 8
+    TRUE_A_WEEK = 0.02
+    """Surges a week that a series is thought to have, one a year: what raised an alarm came by chance by the odds of both, until somebody
+    says which."""
     UPPER = 1 / 3
     """The part of the blocks that counts as upper."""
     MIDDLE, SLOPE, LEAST_SLOPE = 2.8, 0.5, 0.25
@@ -43,26 +47,31 @@ class Tail:
         self.block = block
         self.blocks_a_week = WEEK_MINUTES / (block * step_minutes)
         self._looks = WEEK_MINUTES / (scale * step_minutes)
-        self.values: deque[tuple[float, bool]] = deque(maxlen=max(8, round(self.KEPT_WEEKS * self.blocks_a_week)))
+        self.values: deque[tuple[float, float]] = deque(maxlen=max(8, round(self.KEPT_WEEKS * self.blocks_a_week)))
         self.dismissed: list[float] = []
         self.middle, self.slope = self.MIDDLE, self.SLOPE
         self.seen, self.largest = 0, 0.0
-        """Of the block that is not over: its steps, and its largest surprise. Of each that is: that, and whether it raised no alarm; the
-        alarm's level where it did."""
-        self._ordered: list[tuple[float, bool]] = []
+        """Of the block that is not over: its steps, and its largest surprise. Of each that is: that, and 1; of one that raised an alarm the
+        alarm's level, and minus the probability that it came by chance."""
+        self._ordered: list[tuple[float, float]] = []
 
     def see(self, value: float, alarm: float) -> None:
         """See the surprise of one step, under a level that raises an alarm."""
         self.seen, self.largest = self.seen + 1, max(self.largest, value)
         if self.seen >= self.block:
             self.add(self.largest, alarm)
-            self.seen, self.largest = 0, 0.0
+            self.leave()
+
+    def leave(self) -> None:
+        """Begin a block anew."""
+        self.seen, self.largest = 0, 0.0
 
     def add(self, value: float, alarm: float) -> None:
         """Add a block's largest surprise."""
         if len(self.values) == self.values.maxlen:
             del self._ordered[bisect_left(self._ordered, self.values[0])]
-        self.values.append((min(value, alarm), value < alarm))
+        false = self.rate(value) / (self.rate(value) + self.TRUE_A_WEEK)
+        self.values.append((value, 1.0) if value < alarm else (alarm, -false))
         insort(self._ordered, self.values[-1])
         self._fit()
 
@@ -73,7 +82,7 @@ class Tail:
                 self.largest = 0.0
             elif back <= len(self.values):
                 self._ordered.remove(self.values[-back])
-                self.values[-back] = (min(self.middle, self.values[-back][0]), True)
+                self.values[-back] = (min(self.middle, self.values[-back][0]), 1.0)
                 insort(self._ordered, self.values[-back])
 
     def dismiss(self, value: float) -> None:
@@ -93,11 +102,11 @@ class Tail:
         n = len(self._ordered)
         upper = self._ordered[int(n * (1 - self.UPPER)) :]
         self.middle = (n * upper[0][0] + self.PRIOR_BLOCKS * self.MIDDLE) / (n + self.PRIOR_BLOCKS)
-        above = [(value, whole) for value, whole in upper if value > self.middle]
-        excess = sum(value - self.middle for value, _ in above) + sum(
+        above = [(value, weight) for value, weight in upper if value > self.middle]
+        excess = sum(abs(weight) * (value - self.middle) for value, weight in above) + sum(
             max(0.0, one - self.middle) for one in self.dismissed
         )
-        count = sum(whole for _, whole in above) + len(self.dismissed)
+        count = sum(weight > 0 for _, weight in above) + len(self.dismissed)
         self.slope = max(self.LEAST_SLOPE, (excess + self.PRIOR_ABOVE * self.SLOPE) / (count + self.PRIOR_ABOVE))
 
     def state(self) -> dict[str, Any]:
@@ -106,7 +115,7 @@ class Tail:
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take what `state` gave."""
-        self.values.extend((float(value), bool(whole)) for value, whole in state["values"])
+        self.values.extend((float(value), float(weight)) for value, weight in state["values"])
         self._ordered = sorted(self.values)
         for name in _TAIL:
             setattr(self, name, state[name])
@@ -166,8 +175,12 @@ class _Watched:
 class Surges(_Watched):
     """Raises what is too many: on some scale, and still going on."""
 
-    ALIKE = 3.0
-    """So many scales as are not alike: each may raise that part of the false alarms."""
+    _own = ("last", "levels")
+
+    def __init__(self, step_minutes: float, hold_off_minutes: float, unseen_steps: float = 0.0) -> None:
+        super().__init__(step_minutes, hold_off_minutes, unseen_steps)
+        self.levels: list[float] = []
+        """Of each scale, when the last alarm was raised: by them it lasts."""
 
     def add(
         self,
@@ -194,26 +207,36 @@ class Surges(_Watched):
         history.add(moment, count)
         is_new = self.last < 0 or history.n - self.last > self.hold_off
         best: tuple[float, int, float, float, float] | None = None
+        sizes: list[tuple[float, float]] = []
         for scale, tail in enumerate(self.tails):
             found, mean = history.found[scale], history.expected[scale]
             if others is not None:
                 mean *= _busier(others, scale, found, mean)
             share = blind if history.is_blind(scale) else allowed
-            size, alarm = 0.0, tail.level((share or allowed) / self.ALIKE)
+            size, alarm = 0.0, tail.level((share or allowed) / len(self.tails)) if is_new else self.levels[scale]
             if ongoing and found >= least and share:
                 size = surprise(found, mean, history.uneven(scale) + history.doubt[scale])
                 if size >= alarm:
                     rarest = (-tail.rate(size), scale, size, alarm, mean)
                     best = rarest if best is None else max(best, rarest)
-            # An alarm is one however long it lasts.
-            tail.see(size if is_new or size < alarm else 0.0, alarm)
+            sizes.append((size, alarm))
             ongoing = found > mean  # what is over on this scale is told of no longer one
+        if is_new:  # what an alarm is made of, and what follows it, is no example of what chance brings
+            for (size, alarm), tail in zip(sizes, self.tails, strict=True):
+                if best is None:
+                    tail.see(size, alarm)
+                else:
+                    tail.leave()
+                    if size >= alarm:
+                        tail.add(size, alarm)
         if best is None:
             return None
+        if is_new:
+            self.levels = [alarm for _, alarm in sizes]
         rate, scale, size, alarm, mean = best
         self.last = history.n
         since = self._since(scale, mean / max(1e-12, history.expected[scale]))
-        return Finding(is_new, scale, size, alarm, -rate * self.ALIKE, *since)
+        return Finding(is_new, scale, size, alarm, -rate * len(self.tails), *since)
 
     def _since(self, scale: int, factor: float) -> tuple[int, float, float, float]:
         """Return where the surge most likely began: the steps, up to the scale's, whose surprise is largest."""

@@ -142,7 +142,7 @@ def read_alert(value: dict[str, Any]) -> Alert:
 
 def mention_dict(mention: Mention) -> dict[str, Any]:
     """Return a mention as JSON-able dict."""
-    return {**asdict(mention), "time": mention.time.isoformat(), "entities": list(mention.entities)}
+    return {**vars(mention), "time": mention.time.isoformat(), "entities": list(mention.entities)}
 
 
 def read_mention(value: dict[str, Any]) -> Mention:
