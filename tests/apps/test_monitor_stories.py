@@ -64,6 +64,14 @@ def test_other_numbers_or_tickers_are_another_story(one: str, other: str) -> Non
     assert first != second
 
 
+def test_numbers_that_were_spaced_out_hide_no_later_repost() -> None:
+    news = "Trans Mountain costs to increase 70% to $9.5 billion, CBC says"
+    found = stories_of(
+        news.replace("70%", "7 0 %").replace("9.5", "9 . 5"), news, f"Wow, finally! {news}", news[:45] + "…"
+    )
+    assert len(set(found)) == 1
+
+
 def test_what_many_say_by_themselves_is_no_repost_but_one_author_s_repetition_is() -> None:
     stories = Stories()
     several = [mention(f"a{n}", "太差了！", n, author=f"user{n}") for n in range(5)]

@@ -181,9 +181,11 @@ class Stories:
         if is_short(key):
             number = self._exact.get(_same_author(mention, key), -1) if mention.author else -1
             return (self.resolve(self._members[number].story), 1.0) if number in self._members else ("", 0.0)
-        if (number := self._exact.get(key, -1)) in self._members:
-            return self.resolve(self._members[number].story), 1.0
         facts = facts_of(mention.text)
+        if (number := self._exact.get(key, -1)) in self._members:
+            known = self._members[number]
+            # In other spacing its numbers may read otherwise: then it is one more to find others by.
+            return self.resolve(known.story), 1.0 if known.facts == facts else 0.0
         best, told = 0.0, set[str]()
         for number in sorted({one for band in bands for one in self._buckets.get(band, ())[-_BUCKET:]}, reverse=True):
             member = self._members[number]
@@ -195,9 +197,9 @@ class Stories:
             return self._merge(told), best
         if vector is not None and self._vectors is not None:
             for number in self._vectors.near(vector):
-                known = self._members.get(number)
-                if known and not conflicting(facts, known.facts) and not unlike(facts, known.facts):
-                    return self.resolve(known.story), 0.0
+                near = self._members.get(number)
+                if near and not conflicting(facts, near.facts) and not unlike(facts, near.facts):
+                    return self.resolve(near.story), 0.0
         return "", 0.0
 
     def resolve(self, name: str) -> str:
