@@ -16,7 +16,7 @@ PREFIX = "channel "
 """What the tenants of conversations that came through a channel begin with; no key's does."""
 _MINE = f"c.tenant > '{PREFIX}' AND c.tenant < '{PREFIX[:-1]}!'"
 """Conversations of channels, as the index of tenants finds them: ! comes after the blank."""
-LEASE = timedelta(seconds=90)
+LEASE = timedelta(seconds=60)
 """How long one server may take to send a reply before another one tries."""
 
 
