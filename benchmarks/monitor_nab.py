@@ -68,7 +68,7 @@ def measure(*, quick: bool) -> list[Line]:
                 f"NAB score of tweets, {what}",
                 ours,
                 normal([gaussian[name] for name in names]),
-                "windowed Gaussian of NAB",
+                plain,
             ),
             _score(f"NAB score of tweets, {what}", ours, bar, f"{WANTED}: ARTime, published"),
         ]
