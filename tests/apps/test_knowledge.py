@@ -18,7 +18,7 @@ from made_files import pdf
 
 from noria.apps.support.knowledge.base import Knowledge
 from noria.apps.support.knowledge.building import PROBES, Built, PassageEmbedder, build, watch
-from noria.apps.support.knowledge.lexical import BACKGROUND, K1, B, Lexical, write_lexical
+from noria.apps.support.knowledge.lexical import BACKGROUND, FEW, K1, B, Lexical, write_lexical
 from noria.apps.support.knowledge.passages import MOST, SHORT, cut, sentences, tokens
 from noria.apps.support.knowledge.quotes import GAP
 from noria.apps.support.knowledge.rules import Rule
@@ -193,6 +193,15 @@ def test_scores_are_those_of_bm25_by_language(tmp_path_factory, passages: list[l
         assert found.scores[at] == pytest.approx(score, rel=2e-3, abs=2e-3)
         assert found.most[at] == pytest.approx(most, rel=1e-3)
         assert found.held[at] == pytest.approx(held / most, abs=1e-3)
+
+
+def test_a_language_of_few_passages_counts_with_the_largest_of_its_script(tmp_path: Path) -> None:
+    texts = [("the battery is charged", "en")] * FEW + [("the lamp of Café Zoë", "latin"), ("灯", "zh")]
+    write_lexical(tmp_path, texts, len(texts))
+    lexical = Lexical(tmp_path)
+    assert lexical.groups[-2] == lexical.groups[0] != lexical.groups[-1]
+    the, lamp = (float(lexical.idf(np.unique(terms(word)))[lexical.groups[-2], 0]) for word in ("the", "lamp"))
+    assert the < lamp
 
 
 def test_only_what_changed_is_read_again_and_what_is_gone_is_forgotten(team: Path, tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ from .lexical import write_lexical
 from .sources import Found, gather, read
 from .store import Store, text_hash
 
-READING = 1
+READING = 2
 """Changes when sources must be read anew: how they are cut, what is kept of them."""
 INDEX, FAQ = "index", "faq.jsonl"
 BATCH = 64

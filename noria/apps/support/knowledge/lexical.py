@@ -26,6 +26,10 @@ BLOCK = 2_048
 """Passages of which postings are sorted together."""
 _CHUNK = 1 << 21
 """Postings that are weighted together."""
+FEW = 64
+"""Passages of a language below which they count with the largest language of their script: what is rare in it cannot be told from so
+few, and a short text in one language is at times taken for another."""
+_SCRIPTS = {"en": "latin", "latin": "latin", "zh": "han", "ja": "han"}
 NAMES = ("terms", "starts", "places", "weights", "idf", "groups")
 OTHER = "other"
 
@@ -109,6 +113,7 @@ def write_lexical(folder: Path, passages: Iterable[tuple[str, str]], count: int)
                 spool.write(array.tobytes())
             sizes.append(len(found))
         spool.seek(0)
+        groups = _with_their_script(groups, list(languages))
         known = np.flatnonzero(totals).astype(np.uint32)
         starts = np.concatenate([[0], np.cumsum(totals[known], dtype=np.int64)])
         _save(folder, "terms", known)
@@ -123,6 +128,18 @@ def write_lexical(folder: Path, passages: Iterable[tuple[str, str]], count: int)
     _weigh(folder, starts, held, weights, groups, lengths, max(len(languages), 1))
     held.flush()
     weights.flush()
+
+
+def _with_their_script(groups: np.ndarray, languages: Sequence[str]) -> np.ndarray:
+    """Return the number of each passage's language, or of the largest one of its script where a language has few passages."""
+    counts = np.bincount(groups, minlength=len(languages))
+    into = np.arange(len(languages), dtype=np.uint8)
+    for number, language in enumerate(languages):
+        script = _SCRIPTS.get(language, language)
+        alike = [other for other, name in enumerate(languages) if _SCRIPTS.get(name, name) == script]
+        if counts[number] < FEW:
+            into[number] = max(alike, key=lambda other: counts[other])
+    return np.asarray(into[groups])
 
 
 def _blocks(passages: Iterable[tuple[str, str]]) -> Iterator[tuple[int, list[tuple[str, str]]]]:
