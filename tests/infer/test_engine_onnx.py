@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from encoder_families import make_base
 from tiny_models import LABELS, TEXTS, make_encoder
 
@@ -19,7 +20,7 @@ from noria.infer.choose import best_kind, open_engine
 from noria.infer.engine import ENGINES, Engine, answer
 from noria.infer.pair import PairedEngine
 from noria.infer.unpadded import ranges, smoothing
-from noria.make.compress.onnx import export_onnx, make_onnx
+from noria.make.compress.onnx import export_onnx, make_onnx, write_graph
 from noria.make.compress.settings import CompressSettings
 from noria.tasks.complete import Sampling
 
@@ -82,6 +83,16 @@ def test_every_family_is_written_as_a_graph(name: str, tmp_path: Path):
     for texts in (batch, batch[:1]):
         for one, other in zip(exact.forward(texts), fast.forward(texts), strict=True):
             np.testing.assert_allclose(other, one, atol=1e-3)
+
+
+def test_what_cannot_be_written_as_a_graph_says_nothing(tmp_path: Path, capfd: pytest.CaptureFixture):
+    class Turned(torch.nn.Module):
+        def forward(self, ids: torch.Tensor) -> torch.Tensor:
+            return torch.linalg.svd(ids.float()).S
+
+    with pytest.raises(RuntimeError):
+        write_graph(Turned(), {"input_ids": torch.ones(3, 17, dtype=torch.long)}, tmp_path / "g.onnx")
+    assert capfd.readouterr() == ("", "")
 
 
 def test_in_integers_it_is_near(classifier: Path, tmp_path: Path):

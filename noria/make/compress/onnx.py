@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -112,7 +113,7 @@ def write_graph(module: nn.Module, example: Mapping[str, torch.Tensor], target: 
         told = module(*example.values())
     logits = told if isinstance(told, torch.Tensor) else told.logits
     axes = {0: "texts", 1: "tokens"}
-    with quiet_transformers(), silent(), warnings.catch_warnings(), torch.no_grad():
+    with quiet_transformers(), silent(), _unlogged(), warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # the tracer remarks on every branch
         torch.onnx.export(
             module,
@@ -123,6 +124,17 @@ def write_graph(module: nn.Module, example: Mapping[str, torch.Tensor], target: 
             output_names=["logits"],
             dynamic_axes={**dict.fromkeys(example, axes), "logits": axes if logits.ndim == 3 else {0: "texts"}},
         )
+
+
+@contextmanager
+def _unlogged() -> Iterator[None]:
+    """Keep the exporter from writing the graph that it could not export to the terminal, past Python's own streams."""
+    log = torch._C._jit_onnx_log
+    setattr(torch._C, "_jit_onnx_log", lambda *parts: None)  # noqa: B010 - to its stubs it is no variable
+    try:
+        yield
+    finally:
+        setattr(torch._C, "_jit_onnx_log", log)  # noqa: B010
 
 
 def in_integers(graph: Path, target: Path, method: str = "int8") -> None:
