@@ -199,8 +199,6 @@ def scale(folder: Path, passages: int, model: Path | None, questions: Sequence[s
 
 def child() -> None:
     """Make the base that stdin names, ask it, and write what that took."""
-    import resource
-
     folder, model, questions = json.loads(sys.stdin.read())
     random = np.random.default_rng(0)
     with passage_embedder(Path(model) if model else None) as embedder:
@@ -224,7 +222,9 @@ def child() -> None:
             base.find(question, embedder.probe([question])[0] if embedder else None)
             milliseconds.append(1e3 * (time.perf_counter() - begun))
     p50, p99 = np.quantile(milliseconds[20:], [0.5, 0.99])
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    # Not getrusage: what it tells of a new process begins with the memory of the one that started it.
+    status = Path("/proc/self/status").read_text()
+    most = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:")) / 1024
     print(json.dumps({"minutes": minutes, "mebibytes": most, "p50": p50, "p99": p99}))
 
 

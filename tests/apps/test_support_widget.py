@@ -95,7 +95,7 @@ def test_a_visitor_is_answered_judges_and_gets_a_person(
     assert page.locator("#noria-widget .log img").count() == 0
     entry.fill("转人工")
     entry.press("Enter")
-    page.locator("#noria-widget .said.assistant").nth(3).wait_for()
+    page.get_by_text("已经为您转给人工").wait_for()
     with httpx.Client(base_url=f"{desk.url}/v1/apps/support", headers=desk.headers) as web:
         (waiting,) = web.get("/inbox").json()["conversations"]
         reply = {"agent": "小王", "text": "您好，我来帮您。"}

@@ -21,6 +21,7 @@ from pathlib import Path
 
 import uvicorn
 from fastapi import FastAPI
+from threadpoolctl import threadpool_limits
 
 from noria.core.errors import InternalError, ResourceError, from_system
 from noria.core.messages import message
@@ -108,8 +109,9 @@ def serve(
                 announce(_url(listener, settings), key)
 
         server = _Server(app, settings, up)
-        with contextlib.suppress(SystemExit):  # uvicorn's way to say that the start failed; the state knows why
-            server.run([listener])
+        # NumPy's threads wait awake for the next product, on cores that the models' processes need: those here are small.
+        with threadpool_limits(limits=1, user_api="blas"), contextlib.suppress(SystemExit):
+            server.run([listener])  # it exits where the start failed; the state knows why
     finally:
         listener.close()
     _check(state)
