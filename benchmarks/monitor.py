@@ -1,4 +1,5 @@
-"""Opinion monitoring: alarms on real counts and on simulated streams of real texts, texts a second into windows, kills, and stories.
+"""Opinion monitoring: alarms on real counts and on simulated streams of real texts, texts a second into windows, kills of
+reading and of sending, and stories.
 
 Each part of the application has a module of its own here; a line of it stands beside a peer, and another beside the bar that was
 set (`peer_name` begins with "wanted"; a ratio of 1 and more reaches it).
@@ -10,11 +11,12 @@ from .line import Line
 from .monitor_inbox import measure as inbox
 from .monitor_load import measure as load
 from .monitor_nab import measure as nab
+from .monitor_sending import measure as sending
 from .monitor_stories import measure as stories
 from .monitor_streams import measure as streams
 
 
 def measure(*, quick: bool) -> list[Line]:
     """Return the lines of all parts; quick takes fewer streams and texts."""
-    parts = (nab, streams, load, inbox, stories)
+    parts = (nab, streams, load, inbox, sending, stories)
     return [line for part in parts for line in part(quick=quick)]

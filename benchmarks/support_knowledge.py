@@ -28,7 +28,7 @@ from noria.apps.support.knowledge import LEAST
 from noria.apps.support.knowledge.base import Knowledge
 from noria.apps.support.knowledge.building import build
 from noria.apps.support.knowledge.encoding import passage_embedder
-from noria.apps.support.knowledge.passages import sentences
+from noria.text.script import sentence_spans
 
 from .line import Line, machine
 from .quality import read
@@ -181,7 +181,7 @@ def scale(folder: Path, passages: int, model: Path | None, questions: Sequence[s
     """
     random = np.random.default_rng(0)
     texts, _ = documents(TEST)
-    pieces = [text[low:high] for text in texts.values() for low, high in sentences(text)]
+    pieces = [text[low:high] for text in texts.values() for low, high in sentence_spans(text)]
     with (folder / "many.jsonl").open("w", encoding="utf-8") as out:
         for number in range(passages):
             picked = random.integers(0, len(pieces), 5)

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from noria.apps.support.knowledge.certainty import facts
-from noria.apps.support.knowledge.passages import sentences
+from noria.text.script import sentence_spans
 
 from .support_knowledge import COVERAGE, Asked, ask, documents
 
@@ -80,7 +80,7 @@ def cut_up(texts: dict[str, str], asked: dict[str, Asked]) -> tuple[dict[str, st
     pieces: dict[str, str] = {}
     of: dict[str, list[str]] = {}
     for name, text in texts.items():
-        spans, first = sentences(text), 0
+        spans, first = sentence_spans(text), 0
         for _, high in spans:
             if (high - first >= PIECE and spans[-1][1] - high >= PIECE / 2) or high == spans[-1][1]:
                 of.setdefault(name, []).append(f"{name}.{first}")

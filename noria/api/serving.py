@@ -115,19 +115,35 @@ def application(name: str) -> App:
     raise unknown("application", name, APPS)
 
 
-def monitor(watch: WatchSettings | None = None, topics: Path | None = None, *, embeddings: bool = False) -> App:
+def monitor(
+    watch: WatchSettings | None = None,
+    topics: Path | None = None,
+    *,
+    embeddings: bool = False,
+    notify: Path | None = None,
+) -> App:
     """Return opinion monitoring whose texts are masked before they are kept.
 
     Args:
         watch: windows, and when an alert is raised.
         topics: JSON of topics and their words; bundled ones where None.
         embeddings: know rewrites of one story by a served model for the task embed, too.
+        notify: TOML file of subscriptions: who is notified of alerts; a list of sources may hold them, too.
     """
+    from noria.apps.monitor.notify.routes import Notifier
+    from noria.apps.monitor.notify.settings import NOBODY, read_notify
     from noria.apps.monitor.routes import Monitor
     from noria.apps.monitor.topics import BUNDLED
     from noria.text.personal_data import mask
 
-    return Monitor(lambda text: mask(text)[0], settings=watch, topics=topics or BUNDLED, embeddings=embeddings)
+    notifier = Notifier(read_notify(notify) if notify else NOBODY)
+    return Monitor(
+        lambda text: mask(text)[0],
+        settings=watch,
+        topics=topics or BUNDLED,
+        embeddings=embeddings,
+        notifier=notifier,
+    )
 
 
 def guard_of(settings: GuardSettings | Mapping[str, Any] | None) -> Guard:

@@ -1,16 +1,17 @@
-"""`noria ship monitor | watch | recommend`: one application on its models, and what feeds it."""
+"""`noria ship monitor | watch | brief | recommend`: one application on its models, what feeds it, and what it tells."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from cyclopts import Parameter
+from cyclopts import Parameter, validators
 
 import noria
 from noria.apps.settings import RecommendSettings, WatchSettings
+from noria.core.messages import for_terminal, message
 from noria.server.http.settings import ServerSettings
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ def monitor(
     entities: Path | None = None,
     *,
     topics: Path | None = None,
+    notify: Path | None = None,
     watch: Annotated[WatchSettings, Parameter(name="watch")] = WatchSettings(),
     settings: Server = ServerSettings(),
 ) -> int:
@@ -35,6 +37,7 @@ def monitor(
 
         noria ship monitor runs/demo/sentiment-served runs/demo/entities-served
         noria ship monitor runs/demo/sentiment-served --topics phones.json --watch.false-alarms-a-week 2
+        noria ship monitor runs/demo/sentiment-served --notify subscriptions.toml
 
     Parameters
     ----------
@@ -44,10 +47,13 @@ def monitor(
         Folder of a model for the task tag.
     topics
         JSON of {"topic": {"title": {"en", "zh"}, "words": [...]}}; reviews of hotels, books, computers and the like unless told.
+    notify
+        TOML of subscriptions: who is notified of alerts; see docs/monitor-telling.md.
     """
     from noria.api.serving import monitor as application
 
-    return serve_application([sentiment, *([entities] if entities else [])], application(watch, topics), settings)
+    folders = [sentiment, *([entities] if entities else [])]
+    return serve_application(folders, application(watch, topics, notify=notify), settings)
 
 
 def watch(
@@ -66,7 +72,7 @@ def watch(
 
     What comes goes through an inbox on the disk to the monitor, which is started here or runs elsewhere; after a kill the
     same command goes on, with no text lost or counted twice. A line a round says what was new, what was set aside and why,
-    and which source fails or is silent.
+    and which source fails or is silent. Subscriptions in the same list are notified of alerts.
 
     Examples::
 
@@ -77,7 +83,7 @@ def watch(
     Parameters
     ----------
     sources
-        The list of sources; see docs/monitor-sources.md.
+        The list of sources, and of subscriptions; see docs/monitor-sources.md and docs/monitor-telling.md.
     models
         Model folders for the tasks classify (with a label "negative"), tag and embed; those that sources.toml names unless told.
     server
@@ -97,13 +103,14 @@ def watch(
 
     from noria.api.serving import monitor as application
     from noria.api.serving import print_address
+    from noria.apps.monitor.notify.settings import SECTIONS
     from noria.apps.monitor.sources.delivery import Delivery
     from noria.apps.monitor.sources.inbox import Inbox
     from noria.apps.monitor.sources.listing import read_listing
     from noria.apps.monitor.sources.watching import Watching
     from noria.core.errors import SettingError
-    from noria.core.messages import message
     from noria.core.progress import Report
+    from noria.core.settings import read_toml
     from noria.text.personal_data import mask
 
     listing = read_listing(sources)
@@ -111,22 +118,84 @@ def watch(
     folders = models or (() if server else listing.monitor.models)
     if bool(url) == bool(folders):
         raise SettingError(message("watch.models_or_server"), hint=message("watch.models_or_server_hint"))
+    if url and any(name in read_toml(sources) for name in SECTIONS):
+        raise SettingError(message("notify.elsewhere"), found=url, hint=message("notify.elsewhere_hint"))
     with ExitStack() as stack:
         kept = Inbox(inbox or sources.with_suffix(".inbox"), lambda text: mask(text)[0])
         stack.callback(kept.close)
         if not url:
-            made = noria.serve(
-                *folders, apps=[application(watch, topics, embeddings=True)], background=True, settings=settings
-            )
-            running = stack.enter_context(made)
+            monitored = application(watch, topics, embeddings=True, notify=sources)
+            running = stack.enter_context(noria.serve(*folders, apps=[monitored], background=True, settings=settings))
             url, key = running.url, running.key
             print_address(url, None)
+            print_notes(monitored)
         delivery = Delivery(url, key)
         stack.callback(delivery.close)
         delivery.check()
         watching = Watching(listing.source, kept, delivery)
         stack.callback(watching.close)
         watching.run(Report.for_terminal(as_json=json), once=once)
+    return 0
+
+
+def brief(
+    out: Path | None = None,
+    *,
+    server: str = "http://localhost:8400",
+    key: Annotated[str, Parameter(env_var="NORIA_KEY")] = "",
+    day: str = "",
+    days: Annotated[int, Parameter(validator=validators.Number(gte=1, lte=31))] = 1,
+    zone: str = "UTC",
+    language: Literal["en", "zh"] | None = None,
+    phrased: Annotated[bool, Parameter(negative="")] = False,
+) -> int:
+    """The brief of a day of opinion monitoring, in sentences that each name their source: volume, stories, alerts, silent sources.
+
+    Asks a monitor that runs. Written as a page, as Markdown or as JSON, by the file's ending; as Markdown on the terminal without one.
+
+    Examples::
+
+        noria ship brief brief.html --day 2026-11-29 --zone Asia/Shanghai --language zh
+        noria ship brief --days 7 --server http://localhost:8400 --key $KEY
+
+    Parameters
+    ----------
+    out
+        File to write: .html, .md or .json.
+    server
+        Address of the server on which the monitor runs.
+    key
+        A key of that server.
+    day
+        The last day, as in 2026-11-29; the last 24 hours unless told.
+    days
+        How many days it tells of.
+    zone
+        Time zone of the days and of all times.
+    language
+        Language of the sentences; that of the terminal unless told.
+    phrased
+        With a served decoder's words for it, as far as the sentences carry them.
+    """
+    from noria.apps.monitor.sources.delivery import Delivery
+    from noria.core.errors import SettingError
+    from noria.core.folder import write_bytes
+    from noria.core.messages import environment_language
+
+    forms = {".html": "html", ".md": "markdown", ".json": "json"}
+    if out is not None and out.suffix not in forms:
+        raise SettingError(message("notify.form"), found=out.name, allowed=forms)
+    delivery = Delivery(server, key)
+    try:
+        asked = {"day": day, "days": days, "zone": zone, "language": language or environment_language()}
+        page = delivery.brief(form=forms[out.suffix] if out else "markdown", phrased=phrased, **asked)
+    finally:
+        delivery.close()
+    if out is None:
+        print(page.decode(), end="")
+    else:
+        write_bytes(out, page)
+        print(for_terminal(message("notify.written", out=out)))
     return 0
 
 
@@ -173,7 +242,12 @@ def serve_application(models: Sequence[Path], application: App, settings: Server
 
     def announce(url: str, key: str | None) -> None:
         print_address(url, key)
-        for note in getattr(application, "notes", ()):
-            print(f"note: {note}", file=sys.stderr, flush=True)
+        print_notes(application)
 
     return 130 if noria.serve(*models, apps=[application], announce=announce, settings=settings) == signal.SIGINT else 0
+
+
+def print_notes(application: App) -> None:
+    """Say on stderr what the owner of an application should know at its start."""
+    for note in getattr(application, "notes", ()):
+        print(f"note: {for_terminal(note)}", file=sys.stderr, flush=True)

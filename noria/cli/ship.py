@@ -15,7 +15,7 @@ from noria.server.guard.guard import GuardSettings
 from noria.server.http.settings import ServerSettings
 
 from . import events, support
-from .applications import monitor, recommend, watch
+from .applications import brief, monitor, recommend, watch
 from .rollout import versions
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ app.command(key_app)
 app.command(events.app)
 app.command(support.app)
 
-for _command in (monitor, watch, recommend, versions):
+for _command in (monitor, watch, brief, recommend, versions):
     app.command(_command)
 
 

@@ -42,6 +42,8 @@ WINDOW_SECONDS = 300
 LONGEST_WAIT = 30.0
 """Seconds between two tries at most, whatever the other side asks for."""
 _AGAIN = frozenset((408, 425, 429))
+FIRST_WAIT, MOST_WAIT = 10.0, 900.0
+"""Seconds from the first try of what waits in an outbox to the second; twice as many after each, up to these."""
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=128)]
 """Name of an environment variable that holds a secret: no file does."""
@@ -211,6 +213,11 @@ class Client:
         with suppress(ValueError):
             asked = max(0.0, float(response.headers.get("retry-after", 0)))
         return response.status_code, asked, content
+
+
+def outbox_wait(attempts: int) -> float:
+    """Return the seconds after which what was tried so often in vain is tried again."""
+    return min(MOST_WAIT, FIRST_WAIT * 2.0 ** min(attempts - 1, 10))
 
 
 def client_of(settings: WebhookSettings) -> Client:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
+from functools import cache
+from typing import Any
 
 _HAN = "\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 _HAN_CHARACTER = re.compile(f"[{_HAN}]")
@@ -48,6 +51,28 @@ def sentences(text: str) -> list[str]:
     return [part.strip() for part in _SENTENCE.findall(text) if part.strip()]
 
 
+_CLOSING = "”’\"'」』)）"
+# A full stop before a small letter or a digit ends no sentence (No. 3, e.g. this), nor does one after a single capital (J. Smith).
+_STOP = rf"(?<!\b[A-Z])[.…]+(?=[{_CLOSING}]|\s+[^\sa-z\d]|\s*$)"
+_SENTENCE_SPAN = re.compile(
+    rf"(?:(?!{_STOP})[^。！？!?\n])*(?:(?:[。！？!?]|{_STOP})[。！？!?.…]*[{_CLOSING}]*|(?=\n)|$)\s*"
+)
+
+
+def sentence_spans(text: str) -> list[tuple[int, int]]:
+    """Return from where to where the sentences of a text go, closing quotation marks included; a line ends one, too.
+
+    >>> text = "第一句。“第二句！”No. 3 is 2.5 m."
+    >>> [text[low:high] for low, high in sentence_spans(text)]
+    ['第一句。', '“第二句！”', 'No. 3 is 2.5 m.']
+    """
+    found = []
+    for match in _SENTENCE_SPAN.finditer(text):
+        if match.group().strip():
+            found.append((match.start(), match.end()))
+    return found
+
+
 def words(text: str) -> list[str]:
     """Return the words and marks of a text; Chinese is cut by a dictionary."""
     return [word for word in segmented(text) if word.strip()] if is_chinese([text]) else WORDS.findall(text)
@@ -59,3 +84,16 @@ def segmented(text: str) -> list[str]:
 
     pieces: list[str] = rjieba.cut(text)
     return pieces
+
+
+def normal(text: str) -> str:
+    """Return a text in one width, case and script; with as many characters only where it has nothing to change."""
+    plain = unicodedata.normalize("NFKC", text).casefold()
+    return _simplified().convert(plain) if _HAN_CHARACTER.search(plain) else plain
+
+
+@cache
+def _simplified() -> Any:
+    import opencc
+
+    return opencc.OpenCC("t2s")

@@ -19,8 +19,7 @@ from made_files import pdf
 from noria.apps.support.knowledge.base import Knowledge
 from noria.apps.support.knowledge.building import PROBES, Built, PassageEmbedder, build, watch
 from noria.apps.support.knowledge.lexical import BACKGROUND, FEW, K1, B, Lexical, write_lexical
-from noria.apps.support.knowledge.passages import MOST, SHORT, cut, sentences, tokens
-from noria.apps.support.knowledge.quotes import GAP
+from noria.apps.support.knowledge.passages import MOST, SHORT, cut, tokens
 from noria.apps.support.knowledge.rules import Rule
 from noria.apps.support.knowledge.sources import Found, read
 from noria.apps.support.knowledge.store import Store
@@ -28,7 +27,9 @@ from noria.apps.support.knowledge.terms import terms
 from noria.cli.main import main
 from noria.core.errors import InputError, ResourceError, RowError
 from noria.core.progress import Report
+from noria.text.carried import GAP
 from noria.text.passages import read_document
+from noria.text.script import sentence_spans
 
 DOCS = Path(__file__).parents[2] / "docs"
 HANDBOOK = """# Lamp handbook
@@ -153,7 +154,7 @@ def test_passages_are_bounded_and_stand_where_they_say(page: Path) -> None:
 @settings(deadline=None, max_examples=60)
 @given(st.text(alphabet="ab。！？.!? \n“”退货", max_size=60))
 def test_sentences_are_all_of_a_text_in_its_order(text: str) -> None:
-    spans = sentences(text)
+    spans = sentence_spans(text)
     assert [low for low, _ in spans] == sorted(low for low, _ in spans)
     assert "".join("".join(text[low:high].split()) for low, high in spans) == "".join(text.split())
 

@@ -33,6 +33,7 @@ from noria.core.errors import NoriaError, SettingError
 from noria.lake import deliveries
 from noria.lake.conversation import Turn
 from noria.lake.erase import erase_user
+from noria.server import webhook
 from noria.server.errors import ApiError
 from noria.server.http.routing import Raw
 from noria.server.webhook import DeliveryError, signed, verified
@@ -507,7 +508,7 @@ def served(embedder: Path, folder: Path, url: str, monkeypatch: pytest.MonkeyPat
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(deliveries, "LEASE", timedelta(seconds=1))
     monkeypatch.setattr(outbox, "SWEEP_SECONDS", 0.1)
-    monkeypatch.setattr(outbox, "FIRST_WAIT", 0.1)
+    monkeypatch.setattr(webhook, "FIRST_WAIT", 0.1)
     if not (folder / "kb").exists():
         (folder / "rules.csv").write_text(
             "words,answer\nopening hours,9 to 18 & <b>.\n发货,两天内发货。\n", encoding="utf-8"

@@ -18,11 +18,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from noria.apps.hours import DAYS, Hours
 from noria.apps.settings import PeopleSettings
 from noria.apps.support.conversation import START
 from noria.apps.support.conversation import Conversation as Memory
 from noria.apps.support.faq import BUNDLED
-from noria.apps.support.hours import DAYS, Hours
 from noria.apps.support.messages import remembered
 from noria.apps.support.routes import Support
 from noria.core.errors import SettingError

@@ -18,7 +18,6 @@ from hypothesis import strategies as st
 from noria.apps.support.desk import Desk
 from noria.apps.support.faq import Faq
 from noria.apps.support.knowledge.building import build
-from noria.apps.support.knowledge.carried import carried, checked, split
 from noria.apps.support.knowledge.quotes import Quote
 from noria.apps.support.opening import open_desk
 from noria.apps.support.replies import Reply
@@ -29,6 +28,7 @@ from noria.core.messages import message
 from noria.infer.replies import Piece
 from noria.server.http.run import serving
 from noria.server.http.settings import ServerSettings
+from noria.text.carried import carried, checked, split
 
 QUOTED = {
     "en": [

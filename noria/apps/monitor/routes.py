@@ -26,6 +26,8 @@ from noria.server.http.context import RequestContext
 from noria.server.http.fields import Body, Given, Id, Name, whole
 from noria.server.http.routing import Route
 
+from .notify.brief import Material
+from .notify.routes import Notifier
 from .stories import Stories
 from .stream import LATEST, SetAside, Stream
 from .surge import Alert, Mention, Verdict, alert_dict, mention_dict
@@ -114,6 +116,7 @@ class Monitor:
         settings: windows and alerts.
         topics: JSON file of topics and their words.
         embeddings: know rewrites of one story by the first served model for the task embed, too, where there is one.
+        notifier: whom alerts are sent to; None: those who subscribe over the API.
     """
 
     name = "monitor"
@@ -126,12 +129,16 @@ class Monitor:
         settings: WatchSettings | None = None,
         topics: str | Path = BUNDLED,
         embeddings: bool = False,
+        notifier: Notifier | None = None,
     ) -> None:
         self.mask = mask
         self.sentiment, self.entities, self.embeddings = sentiment, entities, embeddings
         self._embedder: str | None = None
         self.settings = settings or WatchSettings()
         self.topics = read_topics(topics)
+        self.notifier = notifier or Notifier()
+        self.notes = self.notifier.notes(self.settings.false_alarms_a_week)
+        """What its owner should know at the start."""
         self._streams: dict[bool, Stream] = {}
         self._stories: dict[bool, Stories] = {}
         self._sources: dict[str, dict[str, Any]] = {}
@@ -176,6 +183,8 @@ class Monitor:
             self._streams[replay] = Stream(place, self.settings, self.topics.names, bounded=not replay)
             self._stories[replay] = Stories(place)
         self.stream().watch.unwatched_until = state.meter.now()
+        material = Material(self.stream, lambda: self._stories[False], self._sources, self.topics, self.judge)
+        await self.notifier.start(state, material)
         state.tasks.append(asyncio.create_task(self._look_after(state)))
 
     async def _look_after(self, state: State) -> None:
@@ -225,7 +234,7 @@ class Monitor:
             mentions = [replace(mention, story=story) for mention, story in zip(mentions, placed, strict=True)]
             raised, aside = await asyncio.to_thread(stream.take, mentions, now, context.id)
             self._note_sources(mentions, now)
-            await self._record(context, raised)
+            await self._record(context, raised, replay=replay)
         return Seen(mentions, aside, raised)
 
     def _masked(self, texts: Sequence[Watched]) -> tuple[list[str], list[str]]:
@@ -254,11 +263,11 @@ class Monitor:
             )
         async with self._turn:
             raised = await asyncio.to_thread(self.stream(replay=replay).advance, time, context.id)
-            await self._record(context, raised)
+            await self._record(context, raised, replay=replay)
         return raised
 
     def routes(self) -> Sequence[Route]:
-        """Return POST /texts, /clock and /alerts/{alert}, GET /windows, /alerts, /alerts/{alert}, /stories, /stories/{story} and /sources."""
+        """Return POST /texts, /clock and /alerts/{alert}, GET /windows, /alerts, /alerts/{alert}, /stories, /stories/{story} and /sources, and those of notifying."""
         return (
             Route("POST", "/texts", self._texts, body=Texts, reply=dict[str, Any]),
             Route("POST", "/clock", self._clock, body=Clock, reply=dict[str, Any]),
@@ -269,6 +278,7 @@ class Monitor:
             Route("GET", "/stories", self._list_stories, query=WhichStories, reply=dict[str, Any]),
             Route("GET", "/stories/{story}", self._story, reply=dict[str, Any]),
             Route("GET", "/sources", self._list_sources, reply=dict[str, Any]),
+            *self.notifier.routes(),
         )
 
     async def _texts(self, context: RequestContext, body: Texts) -> dict[str, Any]:
@@ -366,7 +376,9 @@ class Monitor:
         answers = await context.ask(self.entities, texts)
         return [list(dict.fromkeys(span["text"] for span in answer["spans"])) for answer in answers]
 
-    async def _record(self, context: RequestContext, alerts: Sequence[Alert]) -> None:
+    async def _record(self, context: RequestContext, alerts: Sequence[Alert], *, replay: bool) -> None:
+        if not replay:
+            await self.notifier.plan(alerts)
         for alert in alerts:
             await context.record(
                 "alert",

@@ -13,6 +13,7 @@ from dataclasses import replace
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
+from noria.apps.hours import Hours
 from noria.apps.settings import PeopleSettings
 from noria.core.errors import InputError, NoriaError
 from noria.core.messages import message
@@ -20,8 +21,6 @@ from noria.lake.conversation import VISIBLE, Conversation, Turn, handovers, know
 from noria.lake.conversations import Conversations
 from noria.lake.transcript import Exchange
 from noria.text.language import language_of
-
-from .hours import Hours
 
 if TYPE_CHECKING:
     from noria.server.http.state import State

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 from noria.core.errors import NoriaError, SettingError
 from noria.core.messages import message
 from noria.tasks.complete import Sampling
+from noria.text.carried import checked
 
-from .knowledge.carried import checked
 from .replies import Reply
 
 if TYPE_CHECKING:

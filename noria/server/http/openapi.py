@@ -148,7 +148,7 @@ def _parameters(route: Route) -> list[dict[str, Any]]:
 
 
 def _responses(route: Route, names: Mapping[Any, dict[str, Any]]) -> dict[str, Any]:
-    posted, open_to_all = route.method == "POST", route.role == "anyone"
+    posted, open_to_all = route.method != "GET", route.role == "anyone"
     content: dict[str, Any] = {"text/plain": {"schema": {"type": "string"}}}
     if route.reply is not None:
         content = {"application/json": {"schema": names.get((route.reply, "serialization")) or _schema(route.reply)}}

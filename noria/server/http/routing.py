@@ -39,7 +39,7 @@ class Raw:
 class Route:
     """One way to ask the server for something."""
 
-    method: Literal["GET", "POST"]
+    method: Literal["GET", "POST", "DELETE"]
     """HEAD is answered wherever GET is."""
     path: str
     """As in /v1/models/{model}; a part in braces stops at the next slash."""

@@ -129,6 +129,27 @@ class Delivery:
             return {}
         return {name: str(one["last"]) for name, one in found.items()} if isinstance(found, dict) else {}
 
+    def brief(self, **asked: Any) -> bytes:
+        """Return the monitor's brief, in the form that is asked for.
+
+        Args:
+            asked: what stands behind the question mark of GET /brief.
+
+        Raises:
+            InputError: there is no monitor, the key is not right, or it refuses what is asked.
+        """
+        try:
+            answer = self._client.get("/brief", params=asked)
+        except httpx.HTTPError as error:
+            raise InputError(message("watch.no_monitor"), found=f"{type(error).__name__} {error}") from None
+        if answer.status_code in _REFUSED:
+            raise InputError(message("watch.status"), found=shorten(str(answer.json()["error"]["message"]), 200))
+        if answer.status_code != 200:
+            raise InputError(
+                message("watch.no_monitor"), found=f"HTTP {answer.status_code}", hint=message("watch.give_key")
+            )
+        return answer.content
+
     def _post(self, path: str, value: dict[str, Any]) -> httpx.Response:
         content = json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")
         try:

@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
+from noria.apps.monitor.notify.settings import SECTIONS
 from noria.core.errors import SettingError, unknown
 from noria.core.messages import message
 from noria.core.settings import Settings, read_toml, time_zone
@@ -119,16 +120,17 @@ class Listing(Settings):
 
 
 def read_listing(path: str | Path) -> Listing:
-    """Return the sources of a TOML file; paths in it are made whole.
+    """Return the sources of a TOML file; paths in it are made whole. Whom it notifies is read by `notify.settings`.
 
     Raises:
         InputError: the file is missing or is not TOML.
         SettingError: it lists no source, two share a name, or a key is unknown or has a value that is not allowed.
     """
     document, folder = read_toml(path), Path(path).absolute().parent
+    known = (*Listing.model_fields, *SECTIONS)
     for name in document:
-        if name not in Listing.model_fields:
-            raise unknown("section", name, Listing.model_fields)
+        if name not in known:
+            raise unknown("section", name, known)
     listed = document.get("source")
     if not isinstance(listed, list) or not listed:
         raise SettingError(message("watch.no_sources", path=path), allowed="[[source]]")

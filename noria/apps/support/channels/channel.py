@@ -7,18 +7,16 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from starlette.responses import Response
 
-from noria.core.errors import shorten
-from noria.core.messages import message
 from noria.lake.conversation import Turn
 from noria.server.errors import ApiError
 from noria.server.http.routing import Raw
-from noria.server.webhook import Answer, Client, DeliveryError
+from noria.server.webhook import Client
 
 from .settings import ChannelSettings
 
@@ -126,17 +124,6 @@ def client_for(settings: ChannelSettings) -> Client:
     )
 
 
-def json_headers(token: str = "") -> dict[str, str]:
-    """Return the headers of a request in JSON, with a bearer's token where there is one."""
-    bearer = {"authorization": f"Bearer {token}"} if token else {}
-    return {"content-type": "application/json; charset=utf-8", **bearer}
-
-
-def encoded(value: Mapping[str, Any]) -> bytes:
-    """Return a body as JSON."""
-    return json.dumps(value, ensure_ascii=False).encode()
-
-
 def read_object(content: bytes) -> dict[str, Any]:
     """Return a body that is a JSON object.
 
@@ -155,28 +142,3 @@ def read_object(content: bytes) -> dict[str, Any]:
 def unreadable() -> ApiError:
     """Return the answer to what is signed and still cannot be read."""
     return ApiError(400, "the message cannot be read", code="cannot_be_used")
-
-
-def part(value: Any, *names: str) -> dict[str, Any]:
-    """Return an object inside objects; an empty one where there is none."""
-    for name in names:
-        value = value.get(name) if isinstance(value, dict) else None
-    return value if isinstance(value, dict) else {}
-
-
-def check_answer(answer: Answer, code: object, good: object, lasting: Collection[object], why: object = "") -> None:
-    """Pass where a platform took a reply.
-
-    Args:
-        answer: what it answered.
-        code: the code in it.
-        good: the code that says so.
-        lasting: codes after which it is of no use to try again; all others may be mended by somebody meanwhile.
-        why: the platform's own words.
-
-    Raises:
-        DeliveryError: it did not.
-    """
-    if not answer.ok or code != good:
-        found = shorten(f"HTTP {answer.status}, {code}: {why}")
-        raise DeliveryError(message("server.not_delivered"), found=found, lasting=code in lasting)

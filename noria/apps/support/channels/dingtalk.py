@@ -7,8 +7,6 @@ the platform's own address. A session webhook ends after a time, and later repli
 
 from __future__ import annotations
 
-import base64
-import hmac
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,9 +16,10 @@ from noria.apps.support.messages import MOST_CHARACTERS
 from noria.core.messages import message
 from noria.lake.conversation import Turn
 from noria.server.http.routing import Raw
+from noria.server.platforms import check_answer, dingtalk_signature, encoded, json_headers, part
 from noria.server.webhook import Client, DeliveryError, forged, fresh, same
 
-from .channel import Adapter, Incoming, Receipt, check_answer, encoded, json_headers, part, read_object, unreadable
+from .channel import Adapter, Incoming, Receipt, read_object, unreadable
 from .settings import DingTalkChannel
 
 WINDOW_SECONDS = 3_600
@@ -38,10 +37,9 @@ class DingTalk(Adapter):
 
     def receive(self, raw: Raw) -> Receipt:
         """Return the message to the robot; see `Adapter`."""
-        timestamp, secret = raw.headers.get("timestamp", ""), self._secret.encode()
+        timestamp = raw.headers.get("timestamp", "")
         fresh(timestamp[:-3], self.clock(), WINDOW_SECONDS)
-        right = base64.b64encode(hmac.digest(secret, timestamp.encode() + b"\n" + secret, "sha256")).decode()
-        if not same(right, raw.headers.get("sign", "")):
+        if not same(dingtalk_signature(self._secret, timestamp), raw.headers.get("sign", "")):
             raise forged()
         body = read_object(raw.content)
         id, place = (str(body.get(name, "")) for name in ("msgId", "conversationId"))

@@ -19,9 +19,10 @@ from noria.apps.support.messages import MOST_CHARACTERS
 from noria.core.messages import message
 from noria.lake.conversation import Turn
 from noria.server.http.routing import Raw
+from noria.server.platforms import check_answer, encoded, json_headers, part
 from noria.server.webhook import Client, DeliveryError, forged, fresh, same
 
-from .channel import AccessToken, Adapter, Incoming, Receipt, check_answer, encoded, json_headers, part, read_object
+from .channel import AccessToken, Adapter, Incoming, Receipt, read_object
 from .encryption import BLOCK, decrypted
 from .settings import FeishuChannel
 

@@ -18,9 +18,10 @@ from noria.lake.conversation import Turn
 from noria.server.errors import ApiError, field_error
 from noria.server.http.fields import Body, Given, Name
 from noria.server.http.routing import Raw
+from noria.server.platforms import encoded
 from noria.server.webhook import Client, DeliveryError, verified
 
-from .channel import Adapter, Incoming, Receipt, encoded, read_object
+from .channel import Adapter, Incoming, Receipt, read_object
 from .settings import WebhookChannel
 
 

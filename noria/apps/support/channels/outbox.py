@@ -17,14 +17,12 @@ from noria.core.errors import NoriaError
 from noria.core.messages import message
 from noria.lake import deliveries
 from noria.lake.conversation import Turn
-from noria.server.webhook import DeliveryError
+from noria.server.webhook import DeliveryError, outbox_wait
 
 from .channel import Adapter
 
 SWEEP_SECONDS = 5.0
 """How often it is looked for replies that another server wrote, or that are to be tried again."""
-FIRST_WAIT, MOST_WAIT = 10.0, 900.0
-"""Seconds from the first try to the second; twice as many after each, up to these."""
 GIVE_UP = timedelta(days=1)
 """Age of a reply from which it is not tried again."""
 AT_ONCE = 16
@@ -108,7 +106,7 @@ class Outbox:
         name = stands.tenant.removeprefix(deliveries.PREFIX)
         problem = await self._sent(name, turn, address(turns, turn), attempts > 1)
         if problem is not None and not problem.lasting and now() - turn.time < GIVE_UP:
-            until = now() + timedelta(seconds=min(MOST_WAIT, FIRST_WAIT * 2.0 ** min(attempts - 1, 10)))
+            until = now() + timedelta(seconds=outbox_wait(attempts))
             await kept.write(lambda connection: deliveries.postponed(connection, turn, until))
             return False
         if problem is not None:

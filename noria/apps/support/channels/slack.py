@@ -16,9 +16,10 @@ from starlette.responses import PlainTextResponse, Response
 from noria.apps.support.messages import MOST_CHARACTERS
 from noria.lake.conversation import Turn
 from noria.server.http.routing import Raw
+from noria.server.platforms import check_answer, encoded, json_headers, part, slack_escaped
 from noria.server.webhook import Client, forged, fresh, same
 
-from .channel import Adapter, Incoming, Receipt, check_answer, encoded, json_headers, part, read_object
+from .channel import Adapter, Incoming, Receipt, read_object
 from .settings import SlackChannel
 
 _LASTING = ("channel_not_found", "is_archived", "not_in_channel", "msg_too_long", "no_text", "user_not_found")
@@ -48,8 +49,7 @@ class Slack(Adapter):
 
     async def send(self, turn: Turn, to: Mapping[str, Any], again: bool) -> None:
         """Post a reply where the customer wrote; see `Adapter`."""
-        text = turn.text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-        body = {"channel": to["channel"], "text": text, "mrkdwn": False, "unfurl_links": False}
+        body = {"channel": to["channel"], "text": slack_escaped(turn.text), "mrkdwn": False, "unfurl_links": False}
         content = encoded(body | ({"thread_ts": to["thread"]} if to.get("thread") else {}))
         url = f"{self._url}/chat.postMessage"
         answer = await self.client.send("POST", url, content, lambda: json_headers(self._token))

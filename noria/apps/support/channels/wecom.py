@@ -22,9 +22,10 @@ from noria.core.errors import SettingError
 from noria.core.messages import message
 from noria.lake.conversation import Turn
 from noria.server.http.routing import Raw
+from noria.server.platforms import check_answer, encoded, json_headers, part
 from noria.server.webhook import Client, DeliveryError, forged, fresh, same
 
-from .channel import AccessToken, Adapter, Incoming, Receipt, check_answer, encoded, json_headers, part, unreadable
+from .channel import AccessToken, Adapter, Incoming, Receipt, unreadable
 from .encryption import BLOCK, decrypted
 from .settings import WeComChannel
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from noria.text.language import language_of
 from noria.text.passages import TextDocument
+from noria.text.script import sentence_spans
 
 MOST = 400
 """Tokens of a passage, about: a model that embeds reads 512, its title and section among them."""
@@ -21,12 +22,6 @@ SHORT = 60
 """Tokens of an end that stays with what it ends."""
 _HAN = "\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff\u3040-\u30ff"
 _COUNTED = re.compile(rf"([{_HAN}])|[^\W_{_HAN}]+|[^\w\s]")
-_CLOSING = "”’\"'」』)）"
-# A full stop before a small letter or a digit ends no sentence (No. 3, e.g. this), nor does one after a single capital (J. Smith).
-_STOP = rf"(?<!\b[A-Z])[.…]+(?=[{_CLOSING}]|\s+[^\sa-z\d]|\s*$)"
-_SENTENCE = re.compile(
-    rf"(?:(?!{_STOP})[^。！？!?\n])*(?:(?:[。！？!?]|{_STOP})[。！？!?.…]*[{_CLOSING}]*|(?=\n)|$)\s*"
-)
 _TABLE = " | "
 
 
@@ -95,20 +90,6 @@ def cut(document: TextDocument, *, name: str, title: str = "", link: str = "") -
         yield _finished(held)
 
 
-def sentences(text: str) -> list[tuple[int, int]]:
-    """Return from where to where the sentences of a text go, closing quotation marks included; a line ends one, too.
-
-    >>> text = "第一句。“第二句！”No. 3 is 2.5 m."
-    >>> [text[low:high] for low, high in sentences(text)]
-    ['第一句。', '“第二句！”', 'No. 3 is 2.5 m.']
-    """
-    found = []
-    for match in _SENTENCE.finditer(text):
-        if match.group().strip():
-            found.append((match.start(), match.end()))
-    return found
-
-
 def tokens(text: str) -> int:
     """Return about how many tokens a text has, at 0.65 a Chinese or Japanese character and 1.3 a word."""
     total = 0.0
@@ -125,7 +106,7 @@ def _pieces(text: str) -> Iterator[tuple[str, int]]:
     lines = text.split("\n")
     is_table = len(lines) > 2 and sum(_TABLE in line for line in lines) >= 0.9 * len(lines)
     header = f"{lines[0]}\n" if is_table and tokens(lines[0]) < MOST / 2 else ""
-    spans = list(_bounded(text, sentences(text) if not is_table else _lines(lines)))
+    spans = list(_bounded(text, sentence_spans(text) if not is_table else _lines(lines)))
     low = high = 0
     for start, end in spans:
         if low < high and tokens(text[low:end]) > MOST - (tokens(header) if low else 0):

@@ -8,8 +8,10 @@ from itertools import pairwise
 
 import numpy as np
 
-from .passages import sentences
-from .terms import normal, terms
+from noria.text.carried import GAP
+from noria.text.script import normal, sentence_spans
+
+from .terms import terms
 
 SENTENCES = 4
 """Sentences that are quoted at most."""
@@ -18,8 +20,6 @@ LEAST_SHARE = 0.1
 RARITY = 3
 """Power of a term's rarity among the sentences of its passage: what the whole passage is about does not tell which sentence answers.
 It, the share and the number of sentences were chosen on CMRC 2018's trial questions."""
-GAP = " … "
-"""What stands in a quotation for sentences that were left out."""
 _NUMBER = re.compile(r"\d+(?:[.,:]\d+)*|[零一二两三四五六七八九十百千万亿半]+(?=[个天日月年周元块次小分秒折成%％])")
 
 
@@ -76,7 +76,7 @@ def quoted(text: str, asked: np.ndarray, weights: np.ndarray) -> Sentences:
         asked: distinct terms of the question.
         weights: of each.
     """
-    spans = sentences(text) or [(0, len(text))]
+    spans = sentence_spans(text) or [(0, len(text))]
     held = np.array([np.isin(asked, terms(text[low:high])) for low, high in spans])
     holding = held.sum(axis=0)
     rarity = np.log1p((len(spans) - holding + 0.5) / (holding + 0.5))

@@ -14,8 +14,7 @@ from typing import Any
 
 from noria.core.errors import RowError
 from noria.core.messages import message
-
-from .terms import normal
+from noria.text.script import normal
 
 _PATTERN = ("pattern", "regex", "模式", "正则")
 _WORDS = ("words", "keywords", "关键词", "词语")

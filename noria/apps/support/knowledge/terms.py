@@ -7,12 +7,12 @@ case of seventeen, and then count as one. Traditional characters count as their 
 from __future__ import annotations
 
 import re
-import unicodedata
 from functools import cache, lru_cache
-from typing import Any
 
 import numpy as np
 import xxhash
+
+from noria.text.script import normal
 
 BITS = 24
 _HAN = "\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
@@ -69,12 +69,6 @@ def question_terms(text: str) -> tuple[np.ndarray, np.ndarray]:
     return found, np.minimum(counts, 2) * np.where(np.isin(found, _function_terms()), FUNCTION, 1.0)
 
 
-def normal(text: str) -> str:
-    """Return a text in one width, case and script; with as many characters only where it has nothing to change."""
-    plain = unicodedata.normalize("NFKC", text).casefold()
-    return _simplified().convert(plain) if _HAN_RUN.search(plain) else plain
-
-
 def stem(word: str) -> str:
     """Return a word without the endings of English plurals and verbs (Harman 1991's S stemmer, with -ed and -ing).
 
@@ -111,10 +105,3 @@ def _hashed(codes: np.ndarray) -> np.ndarray:
 def _function_terms() -> np.ndarray:
     pairs = np.array([terms(pair)[-1] for pair in _PAIRS.split()], dtype=np.uint32)
     return np.unique(np.concatenate([terms(_WORDS), terms("\n".join(_CHARACTERS)), pairs]))
-
-
-@cache
-def _simplified() -> Any:
-    import opencc
-
-    return opencc.OpenCC("t2s")

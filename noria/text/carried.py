@@ -12,10 +12,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from .passages import sentences
-from .quotes import GAP
-from .terms import normal
+from .script import normal, sentence_spans
 
+GAP = " … "
+"""What stands in a quotation for sentences that were left out."""
 _HAN = "\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 _TOKEN = re.compile(
     rf"(?<![\w.])[-−]?\.?\d+(?:[.,:/-]\d+)*(?![^\W_{_HAN}])|[零一二两三四五六七八九十百千万亿半]+|[{_HAN}]|[^\W_{_HAN}]+(?:[.,:'/@+#&-]+[^\W_{_HAN}]+)*[+#]*|[%‰°$€£¥<>=≥≤±~]"
@@ -191,7 +191,7 @@ def carried(sentence: str, known: Sequence[str], question: str = "") -> int | No
 
 def split(text: str) -> list[str]:
     """Return the sentences of a text."""
-    return [part for low, high in sentences(text) if (part := text[low:high].strip())]
+    return [part for low, high in sentence_spans(text) if (part := text[low:high].strip())]
 
 
 def _carries(quoted: Sequence[str], written: Sequence[str], asked: str, words: frozenset[str]) -> bool:

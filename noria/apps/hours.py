@@ -1,14 +1,15 @@
-"""Hours of business: whether a person is there now and when the next one is, by the clock of a place.
+"""Hours by the clock of a place: of business, whether a person is there now and when the next one is; quiet ones, and when they end.
 
 hours = Hours("Asia/Shanghai", ["mon-fri 09:00-18:00", "sat 10:00-14:00"], holidays=[date(2026, 10, 1)])
 hours.opens(now)                # None while they are open, else the moment at which they open next
+hours.closes(now)               # None while they are shut, else the moment at which they shut
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Sequence
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from noria.core.errors import SettingError
@@ -44,6 +45,25 @@ class Hours:
         if not self._spans or any(start <= here < end for start, end in self._openings(here.date(), -1, 0)):
             return None
         return next((start for start, _ in self._openings(here.date(), 0, _AHEAD_DAYS) if start > here), None)
+
+    def closes(self, now: datetime) -> datetime | None:
+        """Return when the hours that it is now are over, in the place's own time, those that follow at once among them; None outside of them.
+
+        Hours that never end are over after a week.
+        """
+        moment = now
+        for _ in range(7 * max(1, len(self._spans))):
+            here = moment.astimezone(self.zone)
+            ends = [end for start, end in self._openings(here.date(), -1, 0) if start <= here < end]
+            if not ends or moment.astimezone(UTC) - now.astimezone(UTC) > timedelta(days=7):
+                break
+            end = max(ends)
+            if end.astimezone(UTC) <= moment.astimezone(
+                UTC
+            ):  # it is the second of two hours that the clock shows twice
+                end = end.replace(fold=1)
+            moment = end
+        return None if moment is now else moment
 
     def back(self, now: datetime) -> Message | None:
         """Return what tells a customer when a person is there next; None where one is there now, or never is."""
