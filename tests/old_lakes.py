@@ -40,5 +40,5 @@ def old_file(lake: Path, events: list[Event], name: str = "main-1.parquet") -> P
     folder = lake / "events" / f"day={events[0].time:%Y-%m-%d}"
     folder.mkdir(parents=True, exist_ok=True)
     table = pa.Table.from_batches([batch_of([one.row() for one in events])])
-    pq.write_table(table.drop_columns(["text"]).replace_schema_metadata(None), folder / name)
+    pq.write_table(table.drop_columns(["text", "propensity"]).replace_schema_metadata(None), folder / name)
     return folder / name

@@ -4,6 +4,7 @@ noria.promote.size(0.10, lift=0.1)                               # users that an
 noria.promote.experiment("campaign.csv")                         # what its groups show
 noria.promote.uplift("campaign.csv", features=("visits",))       # whom to address
 noria.promote.budget("weekly.csv", channels=("search", "video"))
+noria.promote.policy("decisions.csv")                            # what another policy would have brought
 noria.promote.plan("runs/lake", experiment="campaign.csv", spend="weekly.csv")
 """
 
@@ -21,6 +22,7 @@ from noria.grow.promote.settings import (
     CompareSettings,
     PlanBasis,
     PlanSettings,
+    PolicySettings,
     SizeSettings,
     SpendSettings,
     UnitSettings,
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
     from noria.grow.promote.outcomes import Outcomes
     from noria.grow.report.page import Section
 
-__all__ = ["budget", "experiment", "plan", "size", "uplift"]
+__all__ = ["budget", "experiment", "plan", "policy", "size", "uplift"]
 
 
 @from_settings("size")
@@ -248,6 +250,31 @@ def budget(spend: Path, *, report: Path | None = None, reading: SpendSettings, d
     figures = [one for channel in found.channels for one in (channel.returns, channel.marginal) if one is not None]
     name = f"{source.source}: {source.outcome.size} {source.unit}s to {source.as_of}, {source.outcome_name}"
     return Analysis(name, tuple(figures), tuple(_row(one) for one in found.channels), said, facts, study)
+
+
+@from_settings("policy")
+def policy(decisions: Path, *, judging: PolicySettings) -> Analysis:
+    """What another policy would have brought, told by what one that drew lots brought: IPS, SNIPS, doubly robust.
+
+        noria.promote.policy("decisions.csv", reward="bought").study.lift
+
+    Args:
+        decisions: a file with a row for each thing shown: user, reward, propensity, target, and what a model expected.
+
+    Returns:
+        figures: what was logged, the three estimates of the other policy, and its lift.
+        study: a `noria.grow.promote.offpolicy.OffPolicy`.
+
+    Raises:
+        InputError: there is nothing to read there, or a number is none.
+        SettingError: a setting is unknown or not allowed.
+    """
+    from noria.grow.promote.offpolicy import judge, read_logged
+
+    found = judge(read_logged(decisions, judging), judging)
+    name = f"{decisions.name}: {found.rows:,} rows of {found.users:,} users"
+    rows = tuple(one.as_dict() for one in found.figures())
+    return Analysis(name, found.figures(), rows, (found.text(),), found.as_dict(), found)
 
 
 @from_settings("plan")

@@ -4,8 +4,8 @@ An event is first acknowledged in a server's outbox (SQLite, `<lake>/outbox/<ser
 Parquet by UTC day (`<lake>/events/day=YYYY-MM-DD/<name>.parquet`). Both hold the same columns, `COLUMNS`; an event that
 stands in both is one event, told by its id. One table; new facts are new kinds, never new meanings.
 
-What was said stands in `text`, masked, and only of a user who consented; `FACTS` are the columns without it, and all
-that analytics read.
+What was said stands in `text`, masked, and only of a user who consented; how likely an item was to be shown where it was, in
+`propensity`. `FACTS` are the columns without these two, and all that analytics of use read.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from noria.core.messages import message
 KINDS = {
     "request": "a model or an application was asked",
     "feedback": "a user said whether an answer, `subject`, was right: `value` is 1 or -1",
-    "impression": "an item, `subject`, was shown to a user",
+    "impression": "an item, `subject`, was shown to a user; `value` is its place in the list, from 1",
     "click": "a user opened an item, `subject`",
     "conversion": "a user did what it is all for, such as buying an item, `subject`; `value` may be an amount",
     "handover": "a question, the request `subject`, was handed over to a person; `value` is the confidence",
@@ -42,8 +42,8 @@ OUTCOMES = {
     "blocked": "the guard held it back",
 }
 """Outcome of an event -> what it means."""
-SCHEMA = 2
-"""Version of the columns; 1 had no `text`. Older files are read as if they had the new columns, empty."""
+SCHEMA = 3
+"""Version of the columns; 1 had no `text`, 1 and 2 no `propensity`. Older files are read as if they had the new columns, empty."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _MOST = 1 << 63
@@ -85,6 +85,8 @@ class Event:
     """A kind's own number: 1 and -1 for right and wrong feedback, an amount for a conversion."""
     text: str = ""
     """What was said, as a JSON object with personal data masked; only with `consent`, empty else."""
+    propensity: float | None = None
+    """Probability with which an impression's item was shown at its place, by whoever chose it; None where nobody knows."""
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -130,17 +132,18 @@ COLUMNS: dict[str, str] = {
     "subject": "TEXT",
     "value": "DOUBLE",
     "text": "TEXT",
+    "propensity": "DOUBLE",
 }
 """Column -> type, in order, as in DuckDB's SQL. In Parquet `time` is timestamp[us, UTC]; in SQLite microseconds."""
-FACTS = {name: kind for name, kind in COLUMNS.items() if name != "text"}
-"""The columns that analytics read: all but what was said."""
+FACTS = {name: kind for name, kind in COLUMNS.items() if name not in ("text", "propensity")}
+"""The columns that analytics of use read: all but what was said, and how likely an item was to be shown."""
 
 OUTBOX_TABLE = "events"
 _STORED = {"TEXT": "TEXT", "TIMESTAMP": "INTEGER", "BIGINT": "INTEGER", "BOOLEAN": "INTEGER", "DOUBLE": "REAL"}
 OUTBOX_DDL = (
     f"CREATE TABLE IF NOT EXISTS {OUTBOX_TABLE} (seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, "
     + ", ".join(
-        f'"{name}" {_STORED[kind]}{"" if name == "value" else " NOT NULL"}'
+        f'"{name}" {_STORED[kind]}{"" if name in ("value", "propensity") else " NOT NULL"}'
         for name, kind in COLUMNS.items()
         if name != "id"
     )

@@ -38,8 +38,8 @@ _TYPES = {
 }
 ARROW = pa.schema([(name, _TYPES[kind]) for name, kind in COLUMNS.items()], {VERSION_KEY: str(SCHEMA).encode()})
 """An event in Arrow, and in the lake's Parquet files."""
-ADDED = {"text": ""}
-"""Columns that version 1 had not, and what its events hold there."""
+ADDED: dict[str, str | None] = {"text": "", "propensity": None}
+"""Columns that earlier versions had not, and what their events hold there."""
 
 
 def outboxes(lake: str | Path) -> list[Path]:
@@ -122,7 +122,10 @@ def read_outbox(path: Path, columns: Sequence[str] = tuple(COLUMNS)) -> Iterator
             there = {row[1] for row in connection.execute(f"PRAGMA table_info({OUTBOX_TABLE})")}
             if not there:  # a server that has just started and stored nothing yet
                 return
-            names = ", ".join(f'"{name}"' if name in there else f"'{ADDED[name]}'" for name in columns)
+            names = ", ".join(
+                f'"{name}"' if name in there else "NULL" if ADDED[name] is None else f"'{ADDED[name]}'"
+                for name in columns
+            )
             cursor = connection.execute(f"SELECT {names} FROM {OUTBOX_TABLE}")
             while rows := cursor.fetchmany(BATCH):
                 yield batch_of(rows, columns)
@@ -181,7 +184,10 @@ def read_sealed(path: Path, columns: Sequence[str] = tuple(COLUMNS)) -> Iterator
     with pq.ParquetFile(path) as file:
         for batch in file.iter_batches(BATCH, columns=there):
             arrays = [
-                batch.column(name) if name in there else pa.repeat(ADDED[name], batch.num_rows) for name in columns
+                batch.column(name)
+                if name in there
+                else pa.repeat(pa.scalar(ADDED[name], ARROW.field(name).type), batch.num_rows)
+                for name in columns
             ]
             yield pa.record_batch(arrays, schema=schema)
 

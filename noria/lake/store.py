@@ -57,6 +57,8 @@ def prepare(path: Path, lake: Path) -> None:
         old = connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (OUTBOX_TABLE,)).fetchone()
         if version == 0 and old:
             _from_version_1(connection, lake)
+        if version == 2:
+            connection.execute(f'ALTER TABLE {OUTBOX_TABLE} ADD COLUMN "propensity" REAL')
         for statement in _TABLES:
             connection.execute(statement)
 
@@ -76,7 +78,7 @@ def _from_version_1(connection: sqlite3.Connection, lake: Path) -> None:
     connection.execute("DROP TABLE sealing")
     connection.execute(f"ALTER TABLE {OUTBOX_TABLE} RENAME TO version_1")
     connection.execute(OUTBOX_DDL)
-    names = ", ".join(f'"{name}"' for name in COLUMNS if name != "text")
+    names = ", ".join(f'"{name}"' for name in COLUMNS if name not in ("text", "propensity"))
     connection.execute(
         f"INSERT INTO {OUTBOX_TABLE} ({names}, text) SELECT {names}, '' FROM version_1 ORDER BY time, id"
     )

@@ -18,18 +18,18 @@ from made_files import pdf
 
 from noria.apps.support.knowledge.base import Knowledge
 from noria.apps.support.knowledge.building import PROBES, Built, PassageEmbedder, build, watch
-from noria.apps.support.knowledge.lexical import BACKGROUND, FEW, K1, B, Lexical, write_lexical
 from noria.apps.support.knowledge.passages import MOST, SHORT, cut, tokens
 from noria.apps.support.knowledge.rules import Rule
 from noria.apps.support.knowledge.sources import Found, read
 from noria.apps.support.knowledge.store import Store
-from noria.apps.support.knowledge.terms import terms
 from noria.cli.main import main
 from noria.core.errors import InputError, ResourceError, RowError
 from noria.core.progress import Report
 from noria.text.carried import GAP
+from noria.text.lexical import BACKGROUND, FEW, K1, B, Lexical, write_lexical
 from noria.text.passages import read_document
 from noria.text.script import sentence_spans
+from noria.text.terms import terms
 
 DOCS = Path(__file__).parents[2] / "docs"
 HANDBOOK = """# Lamp handbook

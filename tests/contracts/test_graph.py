@@ -24,6 +24,7 @@ KEPT_SMALL = {
     "noria.cli.demo.serve": "a stage of the demo, each of which is a file",
     "noria.cli.grow.joint": "a command of its own, each of which is a file",
     "noria.cli.grow.promote.size": "a command of its own, each of which is a file",
+    "noria.cli.grow.promote.policy": "a command of its own, each of which is a file",
     "noria.grow.market.nested": "names inside other names: `share` would be over 400 lines with it",
     "noria.make.evaluate.beside": "what a certificate asks of evaluation, which compression does not import: the API hands it over",
     "noria.server.http.moderation": "a route of OpenAI's API, each of which is a file",

@@ -93,7 +93,7 @@ def test_text_needs_consent_and_units_fit():
 
 
 def test_analytics_read_all_but_what_was_said():
-    assert list(FACTS) == [name for name in COLUMNS if name != "text"]
+    assert list(FACTS) == [name for name in COLUMNS if name not in ("text", "propensity")]
 
 
 def test_day_folder(tmp_path):

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,7 +22,7 @@ from hypothesis import strategies as st
 from noria.core.errors import ResourceError
 from noria.lake import committer
 from noria.lake import outbox as module
-from noria.lake.event import Event, new_id
+from noria.lake.event import Event, new_id, outbox_file
 from noria.lake.outbox import Outbox, everything, reconcile
 from noria.lake.read import scan, sealed_files
 from noria.server.meter import Meter, read_secret
@@ -176,7 +177,7 @@ def test_new_work_is_refused_before_the_disk_is_full(tmp_path):
 WRITER = """
 import sys
 from datetime import UTC, datetime, timedelta
-from noria.lake.event import Event, new_id
+from noria.lake.event import Event, new_id, outbox_file
 from noria.lake.outbox import Outbox, everything
 import threading
 outbox = Outbox(sys.argv[1])
@@ -248,3 +249,23 @@ def test_an_event_is_stored_as_it_was(tmp_path):
         assert stored(tmp_path) == [one]
         outbox.seal()
     assert stored(tmp_path) == [one]
+
+
+def test_an_outbox_and_a_file_of_the_second_schema_say_nothing_of_probabilities(tmp_path):
+    old, new = (event(kind="impression", subject="a", propensity=p) for p in (None, 0.25))
+    with Outbox(tmp_path) as outbox:
+        outbox.append([old])
+    with closing(sqlite3.connect(outbox_file(tmp_path))) as connection:
+        connection.execute("ALTER TABLE events DROP COLUMN propensity")
+        connection.execute("PRAGMA user_version = 2")
+        connection.commit()
+    assert [row["propensity"] for batch in scan(tmp_path) for row in batch.to_pylist()] == [None]
+    with Outbox(tmp_path) as outbox:
+        outbox.append([new])
+        assert outbox.seal(before=everything()) == 1
+    file = next(tmp_path.glob("events/day=*/*.parquet"))
+    assert pq.read_table(file)["propensity"].to_pylist() == [None, 0.25]
+    pq.write_table(
+        pq.read_table(file).drop_columns(["propensity"]).replace_schema_metadata({b"noria.schema": b"2"}), file
+    )
+    assert [row["propensity"] for batch in scan(tmp_path) for row in batch.to_pylist()] == [None, None]

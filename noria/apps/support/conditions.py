@@ -15,8 +15,8 @@ from pathlib import Path
 
 from noria.core.errors import RowError
 from noria.core.messages import message
+from noria.text.terms import stem
 
-from .knowledge.terms import stem
 from .plain import plain
 
 _PARTS = re.compile(r"\s*[;；\n]+\s*|\s+(?:and|且)\s+")

@@ -102,6 +102,27 @@ class UpliftSettings(Settings):
     """Seed of split, ties and bootstrap."""
 
 
+class PolicySettings(Settings):
+    """Where in a table of what was shown each thing stands, and how another policy is judged by it."""
+
+    user: str = "user"
+    """Column that names the user; each row is a user of its own where it is absent."""
+    reward: str = "reward"
+    """Column of what followed: 1 for a click, an amount."""
+    propensity: str = "propensity"
+    """Column of the probability with which the row was shown."""
+    target: str = "target"
+    """Column of the probability with which the other policy would have shown it."""
+    expected: str = "expected"
+    """Column of what a model expects of the row; may be absent."""
+    expected_target: str = "expected_target"
+    """Column of what it expects of the other policy in the row's place; may be absent."""
+    most_weight: Annotated[float, Field(gt=0)] | None = None
+    """The most that a row may weigh; more is cut, for less spread and some bias. Nothing is cut where not told."""
+    level: Probability = 0.95
+    """Coverage of the intervals."""
+
+
 class SpendSettings(Settings):
     """Where in a table of spend each thing stands."""
 

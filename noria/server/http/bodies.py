@@ -158,7 +158,9 @@ class ClientEvent(Body):
     app: Name = "api"
     segment: Annotated[str, Field(max_length=64), AfterValidator(whole)] = ""
     value: Number | None = None
-    """An amount, where the kind has one."""
+    """An amount, where the kind has one; of an impression its place in the list, from 1."""
+    propensity: Annotated[Number, Field(gt=0, le=1)] | None = None
+    """Of an impression: the probability with which the item was shown at its place, where your page drew lots."""
     consent: bool = False
 
 

@@ -20,6 +20,7 @@ import numpy as np
 from noria.apps.embedding import Embed
 from noria.core.errors import FolderError
 from noria.core.messages import message
+from noria.text.terms import LONGEST, question_terms
 
 from . import LEAST
 from .building import FAQ, INDEX, PROBES
@@ -29,7 +30,6 @@ from .quotes import Quote, Sentences, conflicting, quoted
 from .retrieval import Hits, Postings
 from .rules import Rule, first_match
 from .store import SourceRecord, Store
-from .terms import LONGEST, question_terms
 
 ALIKE = 0.9
 """Cosine of a probe's two embeddings from which two models are taken for one: a compressed one differs by less."""

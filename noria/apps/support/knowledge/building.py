@@ -25,8 +25,8 @@ from noria.core.errors import InputError, ResourceError
 from noria.core.folder import clear_partial, new_folder, read_manifest, sha256_file, write_bytes
 from noria.core.messages import message
 from noria.core.progress import Report
+from noria.text.lexical import write_lexical
 
-from .lexical import write_lexical
 from .sources import Found, gather, read
 from .store import Store, text_hash
 

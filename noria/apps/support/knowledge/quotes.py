@@ -10,8 +10,7 @@ import numpy as np
 
 from noria.text.carried import GAP
 from noria.text.script import normal, sentence_spans
-
-from .terms import terms
+from noria.text.terms import terms
 
 SENTENCES = 4
 """Sentences that are quoted at most."""

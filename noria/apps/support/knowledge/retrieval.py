@@ -13,8 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from noria.core.folder import read_manifest
-
-from .lexical import Lexical
+from noria.text.lexical import Lexical
 
 WORDS = np.array([29.8, 0.0])
 """Weights of share and held terms, in nats, as a conditional logit (McFadden 1974) found them: `benchmarks/support_knowledge_fit.py`.

@@ -7,6 +7,7 @@ from cyclopts import App
 from .budget import budget
 from .experiment import experiment
 from .plan import plan
+from .policy import policy
 from .size import size
 from .uplift import uplift
 
@@ -19,10 +20,11 @@ app = App(
         noria grow promote size 0.10 --lift 0.1               users needed to see 10 % become 11 %
         noria grow promote experiment campaign.csv            what the groups show
         noria grow promote uplift campaign.csv --features visits
+        noria grow promote policy decisions.csv               what another policy would have brought
         noria grow promote budget weekly.csv --channels search --channels video
         noria grow promote plan runs/lake --experiment campaign.csv --spend weekly.csv
         noria grow promote experiment runs/lake --variant version --outcome feedback
     """,
 )
-for command in (size, experiment, uplift, budget, plan):
+for command in (size, experiment, uplift, policy, budget, plan):
     app.command(command)

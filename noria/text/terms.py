@@ -12,7 +12,7 @@ from functools import cache, lru_cache
 import numpy as np
 import xxhash
 
-from noria.text.script import normal
+from .script import normal
 
 BITS = 24
 _HAN = "\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
