@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 from noria.core.errors import InputError
-from noria.grow.log.columns import bare_name, column_named, named_columns
+from noria.grow.log.columns import column_named, named_columns
 from noria.grow.log.date_order import order_of
 from noria.grow.log.log import Log
 from noria.grow.log.read import read_log
 from noria.grow.log.stamps import read_stamps
+from noria.text.headings import bare_name
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 

@@ -8,12 +8,11 @@ taken; where two are equally likely none is, and the person is asked.
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 
 from noria.core.errors import InputError
 from noria.core.messages import Message, joined, message
+from noria.text.headings import bare_name, heading_named
 
 from .stamps import read_stamps
 
@@ -42,20 +41,8 @@ _ENDINGS: Mapping[str, str] = {
     "value": "amount|revenue|金额|销售额|成交额|实付款",
 }
 """What a column holds -> the last word of names of which there may be any number: a name is taken by it where it is the only one."""
-_BRACKETS = re.compile(r"\s*[(（\[【<《].*$")
-_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _DAYS = ("date", "day", "日期", "order date", "purchase date", "transaction date", "交易日期", "下单日期", "订单日期")
 """Names of a column of days that stands beside one of clocks."""
-
-
-def bare_name(name: str) -> str:
-    """Return the name of a column without its case, its unit in brackets, and what joins its words.
-
-    >>> bare_name("InvoiceDate"), bare_name("customer_ID"), bare_name("金额（万元）")
-    ('invoice date', 'customer id', '金额')
-    """
-    folded = _BRACKETS.sub("", _CAMEL.sub(" ", unicodedata.normalize("NFKC", name)))
-    return " ".join(re.sub(r"[\s_.\-]+", " ", folded).split()).casefold()
 
 
 def column_named(part: str, header: Iterable[str], taken: Iterable[str] = ()) -> str:
@@ -66,18 +53,8 @@ def column_named(part: str, header: Iterable[str], taken: Iterable[str] = ()) ->
         header: all names of the table.
         taken: those that hold something else.
     """
-    free = {name: bare_name(name) for name in header if name and name not in set(taken)}
-    for known in _NAMES[part].split("|"):
-        found = [name for name, bare in free.items() if bare in (known, known.replace(" ", ""))]
-        if found:
-            return found[0] if len(found) == 1 else ""
-    endings = tuple(_ENDINGS.get(part, "").split("|"))
-    found = [name for name, bare in free.items() if part in _ENDINGS and _ends(bare, endings)]
-    return found[0] if len(found) == 1 else ""
-
-
-def _ends(bare: str, endings: Sequence[str]) -> bool:
-    return any(bare.split()[-1:] == [one] if one.isascii() else bare.endswith(one) for one in endings)
+    endings = _ENDINGS.get(part)
+    return heading_named(_NAMES[part], header, taken, endings.split("|") if endings else ())
 
 
 def named_columns(header: Sequence[str], asked: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:

@@ -17,8 +17,9 @@ from pathlib import Path
 
 from noria.core.errors import InputError
 from noria.core.messages import Message, joined, message
-from noria.grow.log.columns import bare_name, column_named
+from noria.grow.log.columns import column_named
 from noria.grow.log.date_order import DateOrder
+from noria.text.headings import bare_name
 from noria.text.numbers import MISSING, number_of, style_of
 
 from .around import Row, Shaped, fill_down, is_number, leave_footnotes, unit_above
