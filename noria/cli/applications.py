@@ -227,8 +227,8 @@ def recommend(
     """
     import sys
 
-    from noria.apps.recommend.items import read_items
     from noria.apps.recommend.routes import Recommend
+    from noria.tasks.items import read_items
 
     read = read_items(items, most, lambda said: print(f"noria: {said}", file=sys.stderr)) if items else ()
     return serve_application([model], Recommend(read, settings=shelf), settings)

@@ -61,7 +61,7 @@ _HEADINGS: Mapping[str, str] = {
     "kind": "kind|event|event type|action|behavior|behaviour|behavior type|behaviour type|type|行为|行为类型|事件|事件类型|动作|类型",
     "value": "value|rating|score|stars|overall|amount|price|quantity|评分|打分|分数|星级|金额|数量|值",
 }
-_RATINGS = frozenset("rating|score|stars|overall|评分|打分|分数|星级".split("|"))
+_RATINGS = frozenset(["rating", "score", "stars", "overall", "评分", "打分", "分数", "星级"])
 _DAY = re.compile(r"(\d{4})[-/.年](\d{1,2})[-/.月](\d{1,2})日?")
 _COMPACT_DAY = re.compile(r"(?:19|20)\d{6}")
 
@@ -211,7 +211,7 @@ class _Reader:
         return [message("recommend.columns", columns=named), *untimed, *counted]
 
     def _choose(self, header: Sequence[str]) -> None:
-        for part, name in self.asked.items():
+        for name in self.asked.values():
             if name not in header:
                 raise InputError(message("recommend.no_column", name=name), found=", ".join(header))
         self.names = dict(self.asked)

@@ -11,13 +11,13 @@ import pytest
 
 from noria.apps.monitor.routes import Monitor
 from noria.apps.monitor.stream import Stream
-from noria.apps.recommend.items import Item
 from noria.apps.recommend.routes import Recommend
 from noria.apps.settings import RecommendSettings, WatchSettings
 from noria.apps.support.faq import BUNDLED
 from noria.apps.support.routes import Support
 from noria.core.errors import SettingError
 from noria.lake.event import OUTBOX_TABLE, outbox_file
+from noria.tasks.items import Item
 from noria.text.personal_data import mask
 
 if TYPE_CHECKING:

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from noria.apps.recommend.items import Item, read_items, title_of
 from noria.apps.recommend.readers import Visits, figures_of, make_readers, opens, topics_of, visit
 from noria.apps.recommend.shelf import CLICKS, Catalogue, Shelf
 from noria.apps.settings import RecommendSettings
 from noria.core.errors import InputError, RowError
+from noria.tasks.items import Item, read_items, title_of
 
 GROUPS = 4
 
@@ -257,7 +257,9 @@ def test_items_are_read_and_bad_lines_named(tmp_path: Path) -> None:
 )
 def test_items_come_from_any_table(tmp_path: Path, name: str, text: str, encoding: str) -> None:
     (tmp_path / name).write_bytes(text.encode(encoding))
-    assert read_items(tmp_path / name) == [Item("7", "保温杯", "真空不锈钢"), Item("8", "雨伞", "自动开合")]
+    prices = (59.0, 39.0) if name == "shop.csv" else (None, None)
+    expected = [Item("7", "保温杯", "真空不锈钢", price=prices[0]), Item("8", "雨伞", "自动开合", price=prices[1])]
+    assert read_items(tmp_path / name) == expected
 
 
 def test_an_item_whose_id_comes_again_is_replaced_and_told(tmp_path: Path) -> None:

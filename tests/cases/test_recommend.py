@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from noria.apps.recommend.items import Item, read_items
 from noria.apps.recommend.shelf import Catalogue, Shelf
+from noria.tasks.items import Item, read_items
 
 CASES = Path(__file__).parent / "inputs" / "ship-grow"
 

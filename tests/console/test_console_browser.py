@@ -83,11 +83,11 @@ def site(
 ) -> Iterator[Running]:
     from noria.apps.monitor.routes import Monitor
     from noria.apps.monitor.topics import read_topics
-    from noria.apps.recommend.items import Item
     from noria.apps.recommend.routes import Recommend
     from noria.apps.support.routes import Support
     from noria.server.http.run import serving
     from noria.server.http.settings import ServerSettings
+    from noria.tasks.items import Item
 
     root = make_run(tmp_path_factory.mktemp("run"))
     lake = root / "lake"

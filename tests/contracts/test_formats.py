@@ -18,7 +18,6 @@ import pytest
 from made_files import html_table, pdf, sheet, word
 
 from noria.apps.monitor.topics import read_topics
-from noria.apps.recommend.items import read_items
 from noria.apps.support.faq import read_faq
 from noria.core.errors import UserError
 from noria.core.folder import new_folder
@@ -32,6 +31,7 @@ from noria.make.corpus.documents import read_documents
 from noria.make.corpus.texts import all_texts, training_texts
 from noria.make.training.pretrain.material import corpus_files
 from noria.make.training.settings import ReadSettings
+from noria.tasks.items import read_items
 from noria.tasks.task import read_rows, task_for
 from noria.text.formats import FORMATS, Kind
 from noria.text.sources import PACKED
@@ -179,7 +179,9 @@ COMMANDS: dict[str, tuple[Rows, frozenset[Kind], Check]] = {
     "ship recommend --items": (
         ITEMS,
         ROWS,
-        lambda file, model: same([vars(item) for item in read_items(file)], [dict(row) for row in ITEMS]),
+        lambda file, model: same(
+            [{name: vars(item)[name] for name in ITEMS[0]} for item in read_items(file)], [dict(row) for row in ITEMS]
+        ),
     ),
     "ship monitor --topics": (LABELLED, frozenset(), lambda file, model: read_topics(file)),
     "grow users": (ACTS, ROWS, counted),

@@ -17,8 +17,7 @@ import xxhash
 from noria.apps.monitor.topics import read_topics
 from noria.core.figure import Figure
 from noria.core.messages import message, term
-
-from .items import Item
+from noria.tasks.items import Item
 
 NEWS = Path(__file__).parent / "news_topics.json"
 NOTE = "simulated readers"

@@ -28,9 +28,9 @@ from noria.server.errors import ApiError
 from noria.server.http.context import RequestContext
 from noria.server.http.fields import INTEGRAL, Body, Name, Rows, SomeId
 from noria.server.http.routing import Route
+from noria.tasks.items import Item, append_items, item_of
 from noria.text.lines import json_objects
 
-from .items import Item, append_items, item_of
 from .shelf import Catalogue, Pick, Shelf
 
 if TYPE_CHECKING:

@@ -21,8 +21,7 @@ import numpy as np
 from noria.apps.settings import RecommendSettings
 from noria.core.errors import InputError
 from noria.core.messages import message
-
-from .items import Item
+from noria.tasks.items import Item
 
 Why = Literal["taste", "chance", "popular", "again"]
 CLICKS = 100

@@ -72,9 +72,9 @@ def models(root: Path) -> list[Path]:
 def apps(root: Path) -> list[App]:
     """Return the demo's applications: on its own models, questions on Noria, and the newspaper's held-out articles."""
     from noria.apps.monitor.routes import Monitor
-    from noria.apps.recommend.items import read_items
     from noria.apps.recommend.routes import Recommend
     from noria.apps.support.routes import Support
+    from noria.tasks.items import read_items
     from noria.text.personal_data import mask
 
     items = read_items(root / "corpus" / "news" / "test.jsonl")
@@ -140,10 +140,10 @@ class Found:
 async def _replay(context: Context, server: Server, chosen: Plan) -> Found:
     import httpx
 
-    from noria.apps.recommend.items import read_items
     from noria.apps.recommend.readers import make_readers, opens, topics_of
     from noria.apps.support.faq import read_faq
     from noria.apps.support.judging import figures_of
+    from noria.tasks.items import read_items
 
     from . import replay
 

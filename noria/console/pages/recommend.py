@@ -14,9 +14,9 @@ from noria.console.shell import View, block, card, empty, heading, paragraph, pr
 from noria.core.errors import NoriaError
 
 if TYPE_CHECKING:
-    from noria.apps.recommend.items import Item
     from noria.apps.recommend.routes import Recommend
     from noria.apps.recommend.shelf import Pick
+    from noria.tasks.items import Item
 
 READERS = 5
 COUNT = 5

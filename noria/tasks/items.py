@@ -8,6 +8,7 @@ An item whose id comes again replaces the one before it, as it does when it is s
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -17,28 +18,57 @@ from typing import Any
 
 from noria.core.errors import InputError, RowError
 from noria.core.messages import message
+from noria.text.headings import bare_name
 from noria.text.records import read_records
 
+from .deeds import seconds_of
+
 _ALIASES = {
-    "id": "item_id product_id article_id sku 编号 商品编号 商品id 条目编号 文章编号",
-    "title": "name product_name headline 标题 名称 商品名称 品名",
-    "text": "content description body summary 内容 正文 描述 简介 详情",
+    "id": "item id|item|product id|article id|movie id|book id|goods id|sku|编号|商品编号|商品id|物品编号|物品id|条目编号|文章编号",
+    "title": "name|product name|headline|标题|名称|商品名称|品名|书名|片名",
+    "text": "content|description|body|summary|内容|正文|描述|简介|详情",
+    "tags": "tag|keywords|标签|关键词",
+    "categories": "category|genres|genre|cate|类别|分类|品类|类目|频道|栏目",
+    "price": "sale price|unit price|价格|售价|单价",
+    "picture": "image|image url|picture path|cover|图片|主图|封面",
+    "available": "in stock|stock|inventory|on sale|库存|在售|是否在售|是否上架",
+    "time": "published|published at|publish time|created at|date|released|时间|发布时间|上架时间|日期",
 }
+"""Field -> other names of it, bare of case and of what joins their words."""
+_PARTS = re.compile(r"[|;；、>]|,\s*|，")
+_NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
+_NO = frozenset(["no", "false", "none", "n", "否", "无", "缺货", "下架", "out of stock"])
 
 
 @dataclass(frozen=True)
 class Item:
-    """Something to read."""
+    """Something to read, to watch or to buy."""
 
     id: str
     title: str
     text: str
+    tags: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    price: float | None = None
+    picture: str = ""
+    """Path or address of a picture; never opened here."""
+    available: bool = True
+    """Whether it can be had at present: in stock, on sale."""
+    time: float | None = None
+    """When it came out, in Unix seconds."""
+
+    @property
+    def told(self) -> str:
+        """Return all that is told of it in words, what says most first: what its vector and its words are made from."""
+        text = "" if self.text == self.title else self.text
+        return "\n".join(part for part in (self.title, " ".join((*self.categories, *self.tags)), text) if part)
 
 
 def item_of(value: Mapping[str, Any]) -> Item:
     """Return the item that an object tells: its id, its text, and its title where it has one, in `title` or in `meta.title`.
 
-    An id may be a whole number. Without a title the text's first line is it, without a text the title is.
+    An id may be a whole number. Without a title the text's first line is it, without a text the title is. Tags and categories
+    are lists, or texts whose parts stand between bars, semicolons or commas. What cannot be read as a price or a time is none.
 
     Raises:
         InputError: there is no id, or neither text nor title.
@@ -52,7 +82,17 @@ def item_of(value: Mapping[str, Any]) -> Item:
         raise InputError(
             message("apps.item_needs_text"), found=message("apps.id_alone", id=id), allowed='{"id", "text", "title"}'
         )
-    return Item(id, title or title_of(text), text or title)
+    return Item(
+        id,
+        title or title_of(text),
+        text or title,
+        _parts(value.get("tags")),
+        _parts(value.get("categories")),
+        _price(value.get("price")),
+        str(value.get("picture") or "").strip(),
+        _available(value.get("available")),
+        seconds_of(value.get("time")),
+    )
 
 
 def _text_field(value: Mapping[str, Any], field: str) -> str:
@@ -62,6 +102,26 @@ def _text_field(value: Mapping[str, Any], field: str) -> str:
     if isinstance(found, str) or (isinstance(found, int) and not isinstance(found, bool)):
         return str(found).strip()
     raise InputError(message("apps.item_text", field=field), found=found, allowed=message("apps.string"))
+
+
+def _parts(value: object) -> tuple[str, ...]:
+    found = value if isinstance(value, list | tuple) else _PARTS.split(str(value)) if value is not None else ()
+    return tuple(dict.fromkeys(part for one in found if (part := str(one).strip())))
+
+
+def _price(value: object) -> float | None:
+    found = _NUMBER.search(str(value).replace(",", "")) if value is not None else None
+    price = float(found[0]) if found else math.nan
+    return price if math.isfinite(price) and price >= 0 else None
+
+
+def _available(value: object) -> bool:
+    """Return whether a cell says that there is one: a count above nothing, or any word but a no; an empty cell does."""
+    if value is None or isinstance(value, bool):
+        return value is not False
+    plain = str(value).strip().casefold()
+    number = _NUMBER.fullmatch(plain)
+    return float(number[0]) > 0 if number else plain not in _NO
 
 
 def title_of(text: str, width: int = 40) -> str:
@@ -105,12 +165,12 @@ def read_items(
 
 
 def _named(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a record with its id, title and text under these names, where each stands under one other usual name."""
-    plain = {re.sub(r"[\s-]+", "_", name.strip().casefold()): value for name, value in record.items()}
+    """Return a record with its fields under these names, where each stands under one other usual name."""
+    plain = {bare_name(name): value for name, value in record.items()}
     for field, usual in _ALIASES.items():
-        found = [name for name in usual.split() if name in plain]
+        found = [name for name in usual.split("|") if name in plain or name.replace(" ", "") in plain]
         if field not in plain and len(found) == 1:
-            plain[field] = plain[found[0]]
+            plain[field] = plain.get(found[0], plain.get(found[0].replace(" ", "")))
     return plain
 
 
