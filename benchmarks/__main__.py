@@ -35,6 +35,7 @@ NAMES = (
     "packing",
     "pretrain",
     "promote",
+    "recommend",
     "recovery",
     "resume",
     "scaling",
@@ -66,7 +67,7 @@ def run(
     ----------
     name
         One of answers, budget, classify, decoders_serve, decoders_tune, diffusion, drivers, events, finetune, gate, growth, handovers, lifetime, localdays, lora,
-        monitor, packing, pretrain, promote, recovery, resume, scaling, serve, share_forecast, stream, support, tokenize, tokenizer, trials, wheel; decoders, both of them; or all.
+        monitor, packing, pretrain, promote, recommend, recovery, resume, scaling, serve, share_forecast, stream, support, tokenize, tokenizer, trials, wheel; decoders, both of them; or all.
     quick
         Fewer and shorter repeats: each benchmark ends within five minutes.
     isa

@@ -39,6 +39,7 @@ _PLACES = {
     "load": "predictor",
     "pretrain": "make",
     "promote": "promote",
+    "recommender": "finetuning",
     "report": "grow",
     "run": "run",
     "search": "finetuning",

@@ -1,4 +1,4 @@
-"""From labelled rows to a model, and to settings that suit them: finetune, crossvalidate, search."""
+"""From labelled rows or behaviour to a model, and to settings that suit them: finetune, recommender, align, crossvalidate, search."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from noria.core.errors import SettingError
 from noria.core.folder import read_manifest
 from noria.core.messages import message
 from noria.core.progress import Report
+from noria.make.recommend.settings import RecommendTraining
 from noria.make.training.align.settings import AlignSettings
 from noria.make.training.settings import CrossSettings, FinetuneSettings, ReadSettings, RowSettings, SearchSettings
 
@@ -64,6 +65,46 @@ def finetune(
     report = report_of(progress)
     base = _base(base, report)
     run(_task(task, base, options, many), base, train, valid, out, training, report, test_file=test, reading=reading)
+    report_written(out, report)
+    return model_of(out)
+
+
+@from_settings("recommend")
+def recommender(
+    items: Path,
+    *behaviour: Path,
+    out: Path,
+    test: Path | None = None,
+    beside: Path | None = None,
+    training: RecommendTraining,
+    progress: Progress = True,
+) -> Model:
+    """Train a recommender on items and on what people did with them, judged on what they did last.
+
+    Popularity, neighbours of items and a linear item model run beside it on the same users, all items ranked. What is written is then
+    learned from all of the behaviour.
+
+        noria.recommender("items.csv", "clicks.csv", out="shop")
+        noria.recommender("items.csv", "clicks.csv", "runs/lake", out="shop", model="embed-served")
+
+    Args:
+        items: the catalogue, in any format that is read.
+        behaviour: files of user, item, time and, where there are any, kind and value; or a server's lake. Without any, items are
+            ranked by their text alone.
+        out: the folder to write.
+        test: behaviour that came after the other, which is only judged on; without it a part is held out.
+        beside: folder of an older recommender, judged on the same users by what they did since it was trained.
+        progress: bars on a terminal, lines where output is piped; False is silent.
+
+    Raises:
+        RowError, InputError: a file cannot be used.
+        FolderError: the encoder is no usable model, or the older recommender is none.
+        SettingError: a setting is unknown or not allowed.
+    """
+    from noria.make.recommend.recipe import recommend as run
+
+    report = report_of(progress)
+    run(items, behaviour, out, training, report, test=test, beside=beside)
     report_written(out, report)
     return model_of(out)
 

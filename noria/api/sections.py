@@ -46,6 +46,7 @@ def functions() -> dict[str, Callable[..., Any]]:
         "search": finetuning.search,
         "crossvalidate": finetuning.crossvalidate,
         "finetune": finetuning.finetune,
+        "recommend": finetuning.recommender,
         "align": finetuning.align,
         "evaluate": make.evaluate,
         "compress": make.compress,
@@ -73,7 +74,9 @@ class Section:
         for parameter, _ in arguments(self.function):
             value = _placed(getattr(self.values, key_of(parameter.name)), places)
             if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
-                positional += value
+                # What stands before it in the signature must stand before it in the call.
+                positional = [*named.values(), *value]
+                named = {}
             else:
                 named[parameter.name] = value
         settings: list[Any] = [

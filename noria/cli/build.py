@@ -178,7 +178,8 @@ def base(
     return 0
 
 
-for command in (tune.finetune, tune.align, tune.crossvalidate, tune.search):
+app.command(tune.app)
+for command in (tune.align, tune.crossvalidate, tune.search):
     app.command(command)
 
 

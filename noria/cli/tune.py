@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import Parameter
+from cyclopts import App, Parameter
 
 import noria
+from noria.make.recommend.settings import RecommendTraining
 from noria.make.training.align.settings import AlignSettings
 from noria.make.training.settings import CrossSettings, FinetuneSettings, ReadSettings, RowSettings, SearchSettings
 
@@ -15,8 +16,10 @@ from .files import SettingsFile, report_for, settings_given, with_columns
 
 OPTIONS = "Fields of the task, such as --options.optional true for questions that may have no answer."
 Json = Annotated[bool, Parameter(negative="")]
+app = App(name="finetune")
 
 
+@app.default
 def finetune(
     task: str,
     *,
@@ -86,6 +89,60 @@ def finetune(
         many=many,
         options=options,
         settings=settings_given(file, with_columns(reading, text_column, label_column), settings),
+        progress=report_for(json),
+    )
+    return 0
+
+
+@app.command
+def recommend(
+    items: Path,
+    *behaviour: Path,
+    out: Path,
+    test: Path | None = None,
+    beside: Path | None = None,
+    file: SettingsFile = None,
+    settings: Annotated[RecommendTraining, Parameter(name="*")] = RecommendTraining(),
+    json: Json = False,
+) -> int:
+    """Train a recommender on items and on what people did with them, judged beside popularity, ItemKNN and EASE.
+
+    Judged on what came last, all items ranked, warm and cold ones apart, with
+    intervals over users; what is written is then learned from all of it. New
+    items are ranked by their text, known ones by behaviour. Rows that cannot be
+    used are set aside by rules, each counted.
+
+    Examples::
+
+        noria build finetune recommend items.csv clicks.csv --out shop
+        noria build finetune recommend 商品.xlsx 行为.csv --model runs/demo/embed-served --out shop
+        noria build finetune recommend items.csv ratings.csv --positive 0 --split random --out films
+        noria build finetune recommend items.csv clicks.csv runs/lake --beside shop --out shop-new
+
+    Parameters
+    ----------
+    items
+        The catalogue: id, title, text, tags, category, price, in JSON Lines, CSV, Excel and the like.
+    behaviour
+        Files of user, item, time and, where there are any, kind and value; or a server's lake.
+    out
+        The folder to write.
+    test
+        Behaviour that came after the other, which is only judged on; without it a part is held out.
+    beside
+        Folder of an older recommender, judged on the same users by what they did since it was trained.
+    file
+        A TOML file whose section [recommend] holds settings; flags stand above it.
+    json
+        Write progress, plan and ledger as JSON lines, for programs.
+    """
+    noria.recommender(
+        items,
+        *behaviour,
+        out=out,
+        test=test,
+        beside=beside,
+        settings=settings_given(file, settings),
         progress=report_for(json),
     )
     return 0

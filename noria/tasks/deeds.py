@@ -33,6 +33,8 @@ STRENGTH: Mapping[str, float] = {
     "impression": 0.0, "click": 1.0, "rating": 1.0, "like": 2.0, "cart": 2.0, "buy": 3.0, "return": 0.0,
 }  # fmt: skip
 """How much a deed speaks for its item, where several are seen; an order, not a measurement."""
+WEIGHTS = np.sqrt(np.array([STRENGTH[kind] for kind in KINDS], np.float32))
+"""How much a deed of each kind counts in sums over items: less than its strength, for it is rarer, not another taste. [kinds]"""
 DOUBLE_SECONDS = 10.0
 """The same user, item and kind within this time is one deed that was sent twice."""
 BOT_DEEDS, BOT_SECONDS = 600, 300.0
@@ -118,6 +120,13 @@ class Deeds:
         for user, item, kind, value, time in zip(*(column.tolist() for column in rows), strict=True):
             found.setdefault(self.users[user], []).append(Deed(self.items[item], KINDS[kind], value, time))
         return found
+
+
+def weight_of(deed: Deed, least: float) -> float:
+    """Return how much a deed speaks for its item; 0 for a rating below `least`, and for what is no sign of liking."""
+    if deed.kind == "rating" and deed.value < least:
+        return 0.0
+    return float(WEIGHTS[KINDS.index(deed.kind)])
 
 
 def deeds_of(rows: Iterable[tuple[str, str, str, float, float]], *, timed: bool = True) -> Deeds:
@@ -251,7 +260,7 @@ class _Reader:
 
     def _time(self, value: Any) -> float | None:
         # Whole days come again and again; clocks do not, and are not kept.
-        if isinstance(value, str) and len(value) <= 10:
+        if isinstance(value, str) and len(value) <= 10 and not value.isdigit():
             if value not in self._days:
                 self._days[value] = seconds_of(value)
             return self._days[value]
@@ -364,7 +373,7 @@ def _doubles(deeds: Deeds) -> np.ndarray:
 
 def _returned(deeds: Deeds) -> np.ndarray:
     """Return which deeds are returns, or purchases that one took back, a mask [D]; of deeds in order."""
-    gone = deeds.kind == KINDS.index("return")
+    gone = np.asarray(deeds.kind == KINDS.index("return"))
     open_purchases: dict[tuple[int, int], list[int]] = {}
     if not gone.any():
         return gone

@@ -35,6 +35,9 @@ _ALIASES = {
     "time": "published|published at|publish time|created at|date|released|时间|发布时间|上架时间|日期",
 }
 """Field -> other names of it, bare of case and of what joins their words."""
+DESCRIBED, LEAD = 600, 200
+"""Characters of an item that its words, and that its vector, are made from: a description says first what matters, and a vector's time
+is paid for every item."""
 _PARTS = re.compile(r"[|;；、>]|,\s*|，")
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 _NO = frozenset(["no", "false", "none", "n", "否", "无", "缺货", "下架", "out of stock"])
@@ -58,10 +61,11 @@ class Item:
     """When it came out, in Unix seconds."""
 
     @property
-    def told(self) -> str:
-        """Return all that is told of it in words, what says most first: what its vector and its words are made from."""
+    def described(self) -> str:
+        """Return what is told of it in words, what says most first: what its vector and its words are made from."""
         text = "" if self.text == self.title else self.text
-        return "\n".join(part for part in (self.title, " ".join((*self.categories, *self.tags)), text) if part)
+        told = "\n".join(part for part in (self.title, " ".join((*self.categories, *self.tags)), text) if part)
+        return told[:DESCRIBED]
 
 
 def item_of(value: Mapping[str, Any]) -> Item:
@@ -131,12 +135,17 @@ def title_of(text: str, width: int = 40) -> str:
 
 
 def read_items(
-    path: str | Path, most: int | None = None, note: Callable[[str], None] = lambda said: None
+    path: str | Path,
+    most: int | None = None,
+    note: Callable[[str], None] = lambda said: None,
+    *,
+    textless: bool = False,
 ) -> list[Item]:
     """Return the items of a file of rows in any format that is read, the first `most` of them.
 
     A table's columns may have other names, such as `product_id`, `name`, `description`, 编号, 名称 or 描述. `note` is told how
-    many items were replaced by a later one of the same id, and what the reader passed over.
+    many items were replaced by a later one of the same id, and what the reader passed over. `textless` takes an item with neither
+    title nor text by its id.
 
     Raises:
         InputError: the file is missing, of a kind that is not read, or holds no item. RowError: a row is no item.
@@ -150,7 +159,7 @@ def read_items(
         if isinstance(record, RowError):
             raise record
         try:
-            item = item_of(_named(record))
+            item = item_of(_named(record, textless=textless))
         except InputError as error:
             raise RowError(error.what, file=path, line=line, found=error.found, allowed=error.allowed) from None
         items[item.id] = item
@@ -164,13 +173,15 @@ def read_items(
     return list(items.values())
 
 
-def _named(record: Mapping[str, Any]) -> dict[str, Any]:
+def _named(record: Mapping[str, Any], *, textless: bool) -> dict[str, Any]:
     """Return a record with its fields under these names, where each stands under one other usual name."""
     plain = {bare_name(name): value for name, value in record.items()}
     for field, usual in _ALIASES.items():
         found = [name for name in usual.split("|") if name in plain or name.replace(" ", "") in plain]
         if field not in plain and len(found) == 1:
             plain[field] = plain.get(found[0], plain.get(found[0].replace(" ", "")))
+    if textless and not any(str(plain.get(field) or "").strip() for field in ("title", "text", "meta")):
+        plain["title"] = plain.get("id")
     return plain
 
 

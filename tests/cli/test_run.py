@@ -86,9 +86,10 @@ def test_no_key_of_a_section_means_two_things(do: str):
 def test_every_flag_of_a_command_is_a_key_of_its_section(do: str):
     from noria.cli.main import app
 
+    command = app["build"][do] if do in app["build"] else app["build"]["finetune"][do]
     told = {
         name.removeprefix("--").replace("-", "_").partition(".")[0]
-        for one in app["build"][do].assemble_argument_collection()
+        for one in command.assemble_argument_collection()
         for name in one.names
         if name.startswith("--") and not name.startswith(("--no-", "--empty-"))
     }

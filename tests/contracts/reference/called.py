@@ -73,7 +73,7 @@ def _said() -> dict[type, list[str]]:
     from noria.api.sections import functions
     from noria.cli.main import app
 
-    sections = {("build", name): name for name in functions()}
+    sections = {("build", name): name for name in functions()} | {("build", "finetune", "recommend"): "recommend"}
     found: dict[type, list[str]] = {}
     for words, node in _walk(app):
         if not node.default_command:

@@ -1,0 +1,1 @@
+"""Items and behaviour -> a recommender's folder, judged beside its baselines."""
