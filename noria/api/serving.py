@@ -119,6 +119,9 @@ def monitor(
     watch: WatchSettings | None = None,
     topics: Path | None = None,
     *,
+    names: Path | None = None,
+    aspects: Path | None = None,
+    entity_sentiment: str | None = None,
     embeddings: bool = False,
     notify: Path | None = None,
 ) -> App:
@@ -127,15 +130,22 @@ def monitor(
     Args:
         watch: windows, and when an alert is raised.
         topics: JSON of topics and their words; bundled ones where None.
+        names: people, organisations and products to watch, with their aliases.
+        aspects: aspects such as price or service, with words or examples.
+        entity_sentiment: name of a served model that judges what a text says of each entity; the first such model where None.
         embeddings: know rewrites of one story by a served model for the task embed, too.
         notify: TOML file of subscriptions: who is notified of alerts; a list of sources may hold them, too.
     """
+    from noria.apps.monitor.aspects import read_aspects
+    from noria.apps.monitor.names import read_names
     from noria.apps.monitor.notify.routes import Notifier
     from noria.apps.monitor.notify.settings import NOBODY, read_notify
     from noria.apps.monitor.routes import Monitor
     from noria.apps.monitor.topics import BUNDLED
+    from noria.apps.monitor.whom import Whom
     from noria.text.personal_data import mask
 
+    whom = Whom(read_names(names) if names else None, read_aspects(aspects) if aspects else None, entity_sentiment)
     notifier = Notifier(read_notify(notify) if notify else NOBODY)
     return Monitor(
         lambda text: mask(text)[0],
@@ -143,6 +153,7 @@ def monitor(
         topics=topics or BUNDLED,
         embeddings=embeddings,
         notifier=notifier,
+        whom=whom,
     )
 
 

@@ -25,6 +25,10 @@ def monitor(
     entities: Path | None = None,
     *,
     topics: Path | None = None,
+    names: Path | None = None,
+    aspects: Path | None = None,
+    entity_sentiment: Path | None = None,
+    aspect_model: Path | None = None,
     notify: Path | None = None,
     watch: Annotated[WatchSettings, Parameter(name="watch")] = WatchSettings(),
     settings: Server = ServerSettings(),
@@ -38,6 +42,7 @@ def monitor(
         noria ship monitor runs/demo/sentiment-served runs/demo/entities-served
         noria ship monitor runs/demo/sentiment-served --topics phones.json --watch.false-alarms-a-week 2
         noria ship monitor runs/demo/sentiment-served --notify subscriptions.toml
+        noria ship monitor sentiment entities --names names.toml --entity-sentiment whom --aspects aspects.toml
 
     Parameters
     ----------
@@ -47,13 +52,23 @@ def monitor(
         Folder of a model for the task tag.
     topics
         JSON of {"topic": {"title": {"en", "zh"}, "words": [...]}}; reviews of hotels, books, computers and the like unless told.
+    names
+        People, organisations and products with their aliases: TOML of [[name]], or a table of name, kind, aliases, excluded.
+    aspects
+        Aspects such as price or service, with words or examples: TOML or JSON of {"aspect": {"title", "words", "examples"}}.
+    entity_sentiment
+        Folder of a model that judges what a text says of each entity: classify, trained on rows {text, entity, label}.
+    aspect_model
+        Folder of a model for the task classify with several labels, by which aspects and what is said of them are known.
     notify
         TOML of subscriptions: who is notified of alerts; see docs/monitor-telling.md.
     """
     from noria.api.serving import monitor as application
 
-    folders = [sentiment, *([entities] if entities else [])]
-    return serve_application(folders, application(watch, topics, notify=notify), settings)
+    models = [one for one in (sentiment, entities, entity_sentiment, aspect_model) if one]
+    judge = entity_sentiment.resolve().name if entity_sentiment else None
+    made = application(watch, topics, names=names, aspects=aspects, entity_sentiment=judge, notify=notify)
+    return serve_application(models, made, settings)
 
 
 def watch(
@@ -65,6 +80,8 @@ def watch(
     once: Annotated[bool, Parameter(negative="")] = False,
     json: Annotated[bool, Parameter(negative="")] = False,
     topics: Path | None = None,
+    names: Path | None = None,
+    aspects: Path | None = None,
     watch: Annotated[WatchSettings, Parameter(name="watch")] = WatchSettings(),
     settings: Server = ServerSettings(),
 ) -> int:
@@ -85,7 +102,8 @@ def watch(
     sources
         The list of sources, and of subscriptions; see docs/monitor-sources.md and docs/monitor-telling.md.
     models
-        Model folders for the tasks classify (with a label "negative"), tag and embed; those that sources.toml names unless told.
+        Model folders for the tasks classify (with a label "negative"), tag and embed, and those that judge what is said of entities and
+        aspects; those that sources.toml names unless told.
     server
         Address of a server on which the monitor runs; that which sources.toml names unless told.
     key
@@ -98,6 +116,10 @@ def watch(
         Write every round as a JSON line, for programs.
     topics
         JSON of topics and their words, as for noria ship monitor.
+    names
+        People, organisations and products with their aliases, as for noria ship monitor.
+    aspects
+        Aspects with words or examples, as for noria ship monitor.
     """
     from contextlib import ExitStack
 
@@ -124,7 +146,7 @@ def watch(
         kept = Inbox(inbox or sources.with_suffix(".inbox"), lambda text: mask(text)[0])
         stack.callback(kept.close)
         if not url:
-            monitored = application(watch, topics, embeddings=True, notify=sources)
+            monitored = application(watch, topics, names=names, aspects=aspects, embeddings=True, notify=sources)
             running = stack.enter_context(noria.serve(*folders, apps=[monitored], background=True, settings=settings))
             url, key = running.url, running.key
             print_address(url, None)

@@ -1,4 +1,7 @@
-"""Texts with labels, spans, answers and neighbours as other tools mark them: SQuAD, doccano, CLUENER, Label Studio, Prodigy, fastText, FlagEmbedding."""
+"""Texts with labels, spans, answers and neighbours as other tools mark them: SQuAD, doccano, CLUENER, Label Studio, Prodigy, fastText, FlagEmbedding.
+
+Also what is judged of parts of a text: entities with a label each (FinEntity), and aspects with theirs (ASAP).
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,9 @@ from typing import Any
 from noria.core.messages import message
 
 from .form import Record, Row, Unfit
+
+OF = ":"
+"""Between an aspect and the label that a text gives it, in the name of both together."""
 
 
 def squad(record: Record) -> list[Row]:
@@ -173,6 +179,49 @@ def neighbours(record: Record) -> list[Row]:
         {"anchor": record["query"], "positive": positive} | ({"negative": negative} if negative is not None else {})
         for positive, negative in zip(positives, turned, strict=True)
     ]
+
+
+def is_of_entities(record: Record) -> bool:
+    """Say whether a record is a text whose entities have a label each."""
+    entities = record.get("entities")
+    return (
+        isinstance(record.get("text"), str)
+        and isinstance(entities, list)
+        and bool(entities)
+        and all(isinstance(one, dict) and "label" in one and _entity(one) for one in entities)
+    )
+
+
+def of_entities(record: Record) -> list[Row]:
+    """Return a row for each entity of a text and each label that it has there, with the places of its words: {text, pair, places, label}."""
+    text = record["text"]
+    found: dict[tuple[str, str], list[list[int]]] = {}
+    for one in record["entities"]:
+        span = _entity(one) or {}
+        start, end = span["start"], span["end"]
+        if type(start) is not int or type(end) is not int or not 0 <= start < end <= len(text):
+            raise Unfit(message("tasks.span_outside"), one)
+        words = text[start:end]
+        if span.get("text", words) != words:
+            raise Unfit(message("tasks.span_own"), one)
+        found.setdefault((words, span["label"]), []).append([start, end])
+    return [{"text": text, "pair": words, "places": places, "label": label} for (words, label), places in found.items()]
+
+
+def is_of_aspects(record: Record) -> bool:
+    """Say whether a record is a text with the label of each aspect that it speaks of."""
+    aspects = record.get("aspects")
+    return (
+        isinstance(record.get("text"), str)
+        and isinstance(aspects, dict)
+        and all(isinstance(label, str) for label in aspects.values())
+    )
+
+
+def of_aspects(record: Record) -> list[Row]:
+    """Return a text with several labels: each aspect that it speaks of, and each with its label, as in `price` and `price:negative`."""
+    labels = [name for aspect, label in record["aspects"].items() for name in (aspect, f"{aspect}{OF}{label}")]
+    return [{"text": record["text"], "labels": labels}]
 
 
 def label_list(record: Record) -> list[Row]:

@@ -1,4 +1,8 @@
-"""Classify: a text, or a pair of texts, gets one label or several. Rows {text, label} or {text, labels}, with {pair} if wanted."""
+"""Classify: a text, or a pair of texts, gets one label or several. Rows {text, label} or {text, labels}, with {pair} if wanted.
+
+A pair may also be a text and words of it: then the label is of what the text says of them, and a model reads the pair as
+`about` gives it.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +17,7 @@ from tokenizers import Tokenizer
 from noria.core.errors import InputError, RowError
 from noria.core.messages import message
 
+from .about import about, is_within
 from .encode import encode_pair
 from .measure import Measure, label_measures, labels_measures
 from .task import Answer, Features, Head, Row, Task, field_text, labels_in, softmax
@@ -23,7 +28,7 @@ from .tokenizer import required
 class Classify(Task):
     """One label a text, by the head's highest logit; its confidence is the calibrated probability.
 
-    With `many`, each label for itself: those whose probability is at least a half.
+    With `many`, each label for itself: those whose probability is at least `least`.
     """
 
     name: ClassVar[str] = "classify"
@@ -32,6 +37,11 @@ class Classify(Task):
 
     many: bool = False
     """Whether a text may have several labels, or none; training rows say so by their field `labels`."""
+    by_mention: bool | None = None
+    """Whether a pair is a text and a mention in it, words of which it is asked what the text says of them. Where None, training rows
+    decide: where 19 in 20 have `places`, or a second text that stands in the first."""
+    least: float = 0.5
+    """Of many labels, the probability from which a text has one. Fitted on valid rows: a label that few rows have is seldom probable."""
 
     def check(self, row: Mapping[str, object], *, file: str | Path = "<memory>", line: int = 1) -> Row:
         """Return {text[, pair], label} or {text[, pair], labels}; without labels of its own the task takes any."""
@@ -41,7 +51,15 @@ class Classify(Task):
         """Return the token ids of a row or a bare text; two texts are joined as the tokenizer joins them."""
         if isinstance(row, str) or "pair" not in row:
             return super().features(tokenizer, row, max_length)
-        return encode_pair(required(tokenizer), str(row["text"]), str(row["pair"]), max_length, prefix=self.prefix)
+        read = self.as_read(row)
+        return encode_pair(required(tokenizer), str(read["text"]), str(read["pair"]), max_length, prefix=self.prefix)
+
+    def as_read(self, row: Mapping[str, Any]) -> Row:
+        """Return a row with the texts that a model reads: of a mention the text with its mark, and the words near it."""
+        if not self.by_mention or "pair" not in row:
+            return dict(row)
+        text, near = about(str(row["text"]), str(row["pair"]), row.get("places", ()))
+        return {**row, "text": text, "pair": near}
 
     def texts(self, row: Mapping[str, Any]) -> list[str]:
         """Return the text, or both."""
@@ -64,7 +82,7 @@ class Classify(Task):
         if self.many:
             chances = softmax(np.stack([np.zeros(len(self.labels)), logits], axis=-1))[:, 1]
             scores = {label: float(score) for label, score in zip(self.labels, chances, strict=True)}
-            return {"labels": [label for label, score in scores.items() if score >= 0.5], "scores": scores}
+            return {"labels": [label for label, score in scores.items() if score >= self.least], "scores": scores}
         chances = softmax(logits)
         best = int(chances.argmax())
         return {
@@ -82,7 +100,8 @@ class Classify(Task):
         lists = sum("labels" in row for row in rows)
         if 0 < lists < len(rows):
             raise InputError(message("tasks.some_rows"), found=message("tasks.labels", lists=lists, rows=len(rows)))
-        return replace(self, labels=self.labels or labels_in(rows), many=lists > 0)
+        mentions = _are_mentions(rows) if self.by_mention is None else self.by_mention
+        return replace(self, labels=self.labels or labels_in(rows), many=lists > 0, by_mention=mentions)
 
     def scores(self, rows: Sequence[Row], answers: Sequence[Answer]) -> list[Measure]:
         """Return accuracy and macro F1; of many labels micro F1, macro F1 and how often all of them are right."""
@@ -92,7 +111,10 @@ class Classify(Task):
 
     def _inputs(self, row: Mapping[str, object], file: str | Path, line: int) -> Row:
         names = ["text", *(["pair"] if "pair" in row else [])]
-        return {name: field_text(row, name, file=file, line=line) for name in names}
+        read: Row = {name: field_text(row, name, file=file, line=line) for name in names}
+        if "pair" in row and "places" in row:
+            read["places"] = _places(row["places"], len(read["text"]), file, line)
+        return read
 
     def _truth(self, row: Mapping[str, object], file: str | Path, line: int) -> Row:
         listed = "labels" in row and (self.many or "label" not in row)
@@ -123,3 +145,29 @@ class Classify(Task):
                 raise RowError(
                     message("tasks.unknown_label"), file=file, line=line, field=field, found=label, allowed=self.labels
                 )
+
+
+def _are_mentions(rows: Sequence[Row]) -> bool:
+    """Return whether the second texts of rows are mentions: nearly all stand in the first."""
+    if not rows or not all("pair" in row for row in rows):
+        return False
+    return sum("places" in row or is_within(row["text"], row["pair"]) for row in rows) >= 0.95 * len(rows)
+
+
+def _places(given: object, length: int, file: str | Path, line: int) -> list[list[int]]:
+    """Return where a mention stands in a text.
+
+    Raises:
+        RowError: it is no list of places within the text.
+    """
+    places = given if isinstance(given, list) else []
+    if not places or not all(
+        isinstance(one, list)
+        and len(one) == 2
+        and all(type(at) is int for at in one)
+        and 0 <= one[0] < one[1] <= length
+        for one in places
+    ):
+        allowed = message("tasks.mention_places", length=length)
+        raise RowError(message("tasks.no_places"), file=file, line=line, field="places", found=given, allowed=allowed)
+    return places

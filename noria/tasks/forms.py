@@ -3,7 +3,7 @@
     own_rows({"conversations": [{"from": "human", "value": "hi"}, ...]}, "chat")     # [{"messages": [...]}]
 
 ShareGPT, Alpaca, prompts with completions, questions with answers, SQuAD (nested and flat), doccano, Label Studio, CLUENER,
-Prodigy, fastText, and queries with lists of positives and negatives (FlagEmbedding).
+Prodigy, fastText, queries with lists of positives and negatives (FlagEmbedding), and texts with a label for each entity or aspect.
 """
 
 from __future__ import annotations
@@ -21,9 +21,13 @@ from .annotations import (
     fast_text,
     in_words,
     is_list_of_names,
+    is_of_aspects,
+    is_of_entities,
     label_list,
     label_studio,
     neighbours,
+    of_aspects,
+    of_entities,
     prodigy,
     squad,
     squad_flat,
@@ -33,9 +37,10 @@ from .conversations import alpaca, asked_and_answered, dialogue, has_other_roles
 from .form import Form, Record, Row, is_texts
 
 
-def form_of(record: Record) -> Form | None:
-    """Return the form that a record is plainly in, or None where it is Noria's own or unknown."""
-    return next((one for one in FORMS if one.known(record)), None)
+def form_of(record: Record, task: str = "") -> Form | None:
+    """Return the form that a record is plainly in, one whose rows are for the task before others; None where it is Noria's own or unknown."""
+    known = [one for one in FORMS if one.known(record)]
+    return next((one for one in known if task in one.tasks), known[0] if known else None)
 
 
 def own_rows(record: Record, task: str, *, file: str | Path = "<memory>", line: int = 1) -> list[Row]:
@@ -46,7 +51,7 @@ def own_rows(record: Record, task: str, *, file: str | Path = "<memory>", line: 
     """
     if task not in _OWN or _fits(record, task):
         return [dict(record)]
-    form = form_of(record)
+    form = form_of(record, task)
     if form is None and task in _LOOSE:
         form = _LOOSE[task] if _LOOSE[task].known(record) else None
     if form is None:
@@ -184,6 +189,8 @@ FORMS: Sequence[Form] = (
         lambda record: is_texts(record, "query") and isinstance(record.get("pos"), list),
         neighbours,
     ),
+    Form("texts with a label for each entity", ("classify",), is_of_entities, of_entities),
+    Form("texts with a label for each aspect", ("classify",), is_of_aspects, of_aspects),
     Form(
         "fastText",
         ("classify",),

@@ -14,7 +14,7 @@ from noria.core.messages import message
 
 from .task import Task, task_for
 
-FITTED = ("labels", "temperature", "outside_penalty", "companion")
+FITTED = ("labels", "temperature", "outside_penalty", "least", "companion")
 """Fields of a task that rows decide, not options."""
 
 

@@ -24,7 +24,7 @@ _ALIASES = {
     "text": "content sentence text1 sentence1 premise review comment utterance message query body 文本 内容 正文 句子 评论 问题 留言",
     "label": "category class intent sentiment tag 标签 类别 分类 情感 意图",
     "labels": "categories classes intents tags 标签 类别 分类",
-    "pair": "text2 text_pair sentence2 second hypothesis 文本2 第二句",
+    "pair": "text2 text_pair sentence2 second hypothesis entity 文本2 第二句 实体",
     "tokens": "words chars characters 字 词",
     "tags": "ner_tags labels bio 标注",
     "context": "passage paragraph document 文章 段落 原文 材料",
@@ -39,7 +39,18 @@ _ALIASES = {
 
 _IN_BRACES = re.compile(r"[({][^(){}:]*[,;|；、，][^(){}:]*[)}]")
 _ARRAY = re.compile(r"""(?<=[^\[,\s\\])(['"])\s+(['"])(?=[^\],\s])""")
-_HELD = ("entities", "label", "annotations", "answers", "conversations", "conversation", "messages", "history", "data")
+_HELD = (
+    "entities",
+    "aspects",
+    "label",
+    "annotations",
+    "answers",
+    "conversations",
+    "conversation",
+    "messages",
+    "history",
+    "data",
+)
 """Columns of other tools' tables whose cells are lists or objects, as JSON or as Python prints them."""
 
 

@@ -117,7 +117,7 @@ def report_made_from(manifest: Manifest, file: Path, report: Report) -> bool:
 
 
 def _asked(task: Task, row: Row) -> Row:
-    return {name: row[name] for name in ASKED.get(task.name, ("text", "pair")) if name in row}
+    return {name: row[name] for name in ASKED.get(task.name, ("text", "pair", "places")) if name in row}
 
 
 def _known(manifest: Manifest, present: Collection[str] | None, columns: Mapping[str, str] | None) -> dict[str, str]:
@@ -146,7 +146,7 @@ def _in_a_form_for(task: Task, file: Path) -> bool:
     if not records.has_rows:
         return False
     first = next((record for _, record in records if not isinstance(record, RowError)), None)
-    form = form_of(opened(first) if records.format.has_columns else first) if first else None
+    form = form_of(opened(first) if records.format.has_columns else first, task.name) if first else None
     return form is not None and task.name in form.tasks
 
 

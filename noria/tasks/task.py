@@ -128,6 +128,10 @@ class Task(ABC):
         """Return the texts of a row that a model reads."""
         return [row["text"]]
 
+    def as_read(self, row: Mapping[str, Any]) -> Row:
+        """Return a row with its texts in the form in which a model reads them."""
+        return dict(row)
+
     @abstractmethod
     def target(self, row: Row, features: Features) -> Target:
         """Return what the head should say of a row.

@@ -119,6 +119,21 @@ FORMS: dict[str, tuple[str, Any, dict[str, Any]]] = {
         {"query": "q", "pos": ["p"], "neg": ["n", "m"]},
         {"anchor": "q", "positive": "p", "negative": "n"},
     ),
+    "FinEntity": (
+        "classify",
+        {"text": "张三来", "entities": [{"start": 0, "end": 2, "text": "张三", "label": "a"}]},
+        {"text": "张三来", "pair": "张三", "places": [[0, 2]], "label": "a"},
+    ),
+    "entity": (
+        "classify",
+        {"text": "张三来", "entity": "张三", "label": "a"},
+        {"text": "张三来", "pair": "张三", "label": "a"},
+    ),
+    "ASAP": (
+        "classify",
+        {"text": "贵", "star": 3.0, "aspects": {"price": "negative", "taste": "positive"}},
+        {"text": "贵", "labels": ["price", "price:negative", "taste", "taste:positive"]},
+    ),
     "NLI": ("classify", {"premise": "a", "hypothesis": "b", "label": 0}, {"text": "a", "pair": "b", "label": "0"}),
 }
 
@@ -167,6 +182,22 @@ def test_rows_for_another_task_name_the_way() -> None:
         own_rows(FORMS["SQuAD"][1], "classify")
     with pytest.raises(RowError, match=r"preferences.*noria build align"):
         own_rows({"prompt": "a", "chosen": "b", "rejected": "c"}, "chat")
+
+
+def test_every_entity_of_a_text_is_a_row_and_its_places_are_together(tmp_path: Path) -> None:
+    text = "甲好，乙差，甲真好"
+    spans = [(0, 1, "good"), (3, 4, "bad"), (6, 7, "good"), (3, 4, "good")]
+    entities = [{"start": start, "end": end, "text": text[start:end], "label": label} for start, end, label in spans]
+    rows = read_rows(put(tmp_path, {"text": text, "entities": entities}), task_for("classify"))
+    assert [(row["pair"], row["places"], row["label"]) for row in rows] == [
+        ("甲", [[0, 1], [6, 7]], "good"),
+        ("乙", [[3, 4]], "bad"),
+        ("乙", [[3, 4]], "good"),
+    ]
+    entities[0]["text"] = "丙"
+    with pytest.raises(RowError, match="what stands there"):
+        read_rows(put(tmp_path, {"text": text, "entities": entities}), task_for("classify"))
+    assert len(read_rows(put(tmp_path, {"text": text, "entities": entities[1:3]}), task_for("tag"))[0]["spans"]) == 2
 
 
 def test_fast_text_lines(tmp_path: Path) -> None:

@@ -30,13 +30,13 @@ from .notify.brief import Material
 from .notify.routes import Notifier
 from .stories import Stories
 from .stream import LATEST, SetAside, Stream
-from .surge import Alert, Mention, Verdict, alert_dict, mention_dict
+from .surge import NEGATIVE, Alert, Mention, Verdict, alert_dict, mention_dict
 from .topics import BUNDLED, read_topics
+from .whom import Whom, first_classifier
 
 if TYPE_CHECKING:
     from noria.server.http.state import State
 
-NEGATIVE = "negative"
 _MOST_SOURCES = 1_000
 """Sources whose last text is remembered."""
 
@@ -111,12 +111,13 @@ class Monitor:
 
     Args:
         mask: gives a text with personal data masked; nothing else of it is kept.
-        sentiment: name of a served model for the task classify with a label `negative`; None takes the first one.
+        sentiment: name of a served model for the task classify with a label `negative`; None takes the first one that reads texts alone.
         entities: name of a served model for the task tag; None takes the first one, and does without where there is none.
         settings: windows and alerts.
         topics: JSON file of topics and their words.
         embeddings: know rewrites of one story by the first served model for the task embed, too, where there is one.
         notifier: whom alerts are sent to; None: those who subscribe over the API.
+        whom: the names and aspects of a team, and what judges what is said of each.
     """
 
     name = "monitor"
@@ -130,8 +131,9 @@ class Monitor:
         topics: str | Path = BUNDLED,
         embeddings: bool = False,
         notifier: Notifier | None = None,
+        whom: Whom | None = None,
     ) -> None:
-        self.mask = mask
+        self.mask, self.whom = mask, whom or Whom()
         self.sentiment, self.entities, self.embeddings = sentiment, entities, embeddings
         self._embedder: str | None = None
         self.settings = settings or WatchSettings()
@@ -166,8 +168,11 @@ class Monitor:
         Raises:
             SettingError: no model for sentiment is served, or it has no label `negative`.
         """
-        self.sentiment = self.sentiment or state.model_for("classify")
+        alone = first_classifier(state, lambda facts: not (facts.get("pairs") or facts.get("many")))
+        self.sentiment = self.sentiment or alone or state.model_for("classify")
         self.entities = self.entities or state.model_for("tag")
+        self.whom.choose(state, self.entities)
+        self.notes += self.whom.notes
         self._embedder = state.model_for("embed") if self.embeddings else None
         if self.sentiment is None:
             raise SettingError(message("apps.model_sentiment"), hint=message("apps.noria_ship_serve"))
@@ -180,7 +185,8 @@ class Monitor:
             )
         folder = state.lake / "apps" / self.name
         for replay, place in ((False, folder), (True, folder / "replay")):
-            self._streams[replay] = Stream(place, self.settings, self.topics.names, bounded=not replay)
+            given = self.whom.names.listed
+            self._streams[replay] = Stream(place, self.settings, self.topics.names, bounded=not replay, given=given)
             self._stories[replay] = Stories(place)
         self.stream().watch.unwatched_until = state.meter.now()
         material = Material(self.stream, lambda: self._stories[False], self._sources, self.topics, self.judge)
@@ -201,8 +207,8 @@ class Monitor:
         stream, usage = self.stream(replay=replay), context.usage
         # Masked before all else: so no answer, and no name found in the text, can hold what the text may not.
         words, links = await asyncio.to_thread(self._masked, texts)
-        feelings, names, vectors = await asyncio.gather(
-            context.ask(str(self.sentiment), words), self._names(context, words), self._vectors(context, words)
+        feelings, subjects, vectors = await asyncio.gather(
+            context.ask(str(self.sentiment), words), self.whom.subjects(context, words), self._vectors(context, words)
         )
         topics = await asyncio.to_thread(lambda: [self.topics.of(text) for text in words])
         now = context.state.meter.now()
@@ -214,13 +220,15 @@ class Monitor:
                 feeling["label"] == NEGATIVE,
                 round(float(feeling["score"]), 4),
                 text,
-                tuple(found),
+                about.entities,
                 source=one.source,
                 author=context.state.meter.pseudonym(one.author),
                 link=link,
+                by_entity=about.by_entity,
+                by_aspect=about.by_aspect,
             )
-            for place, (one, text, link, topic, feeling, found) in enumerate(
-                zip(texts, words, links, topics, feelings, names, strict=True)
+            for place, (one, text, link, topic, feeling, about) in enumerate(
+                zip(texts, words, links, topics, feelings, subjects, strict=True)
             )
         ]
         usage.model, usage.version = str(self.sentiment), context.served(str(self.sentiment)).version
@@ -267,7 +275,7 @@ class Monitor:
         return raised
 
     def routes(self) -> Sequence[Route]:
-        """Return POST /texts, /clock and /alerts/{alert}, GET /windows, /alerts, /alerts/{alert}, /stories, /stories/{story} and /sources, and those of notifying."""
+        """Return POST /texts, /clock and /alerts/{alert}, GET /windows, /alerts, /stories, one of these, /sources, and those of `whom` and `notifier`."""
         return (
             Route("POST", "/texts", self._texts, body=Texts, reply=dict[str, Any]),
             Route("POST", "/clock", self._clock, body=Clock, reply=dict[str, Any]),
@@ -279,6 +287,7 @@ class Monitor:
             Route("GET", "/stories/{story}", self._story, reply=dict[str, Any]),
             Route("GET", "/sources", self._list_sources, reply=dict[str, Any]),
             *self.notifier.routes(),
+            *self.whom.routes(self.stream),
         )
 
     async def _texts(self, context: RequestContext, body: Texts) -> dict[str, Any]:
@@ -369,12 +378,6 @@ class Monitor:
         if self._embedder is None:
             return None
         return [answer["embedding"] for answer in await context.ask(self._embedder, texts)]
-
-    async def _names(self, context: RequestContext, texts: Sequence[str]) -> list[list[str]]:
-        if self.entities is None:
-            return [[] for _ in texts]
-        answers = await context.ask(self.entities, texts)
-        return [list(dict.fromkeys(span["text"] for span in answer["spans"])) for answer in answers]
 
     async def _record(self, context: RequestContext, alerts: Sequence[Alert], *, replay: bool) -> None:
         if not replay:

@@ -1,14 +1,15 @@
-"""All series that are watched: of every topic and entity its negatives and its texts, of every source its texts.
+"""All series that are watched: of every topic, entity and aspect its negatives and its texts, of every source its texts.
 
 A series may raise so many false alarms a week as are allowed over all, divided by how many there are. Negatives are too many for the
 time and for the traffic: where all other texts are busier than expected, so much more is expected of them. Topics are watched from
-the start, entities and sources from their first text on, and those not named for longest make room for new ones.
+the start, the others from their first text on; entities and sources not named for longest make room for new ones, and those that
+a team has given last of all.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -27,7 +28,7 @@ Found = tuple[Kind, Key, Finding]
 
 @dataclass
 class Pair:
-    """What is known of one topic or entity."""
+    """What is known of one topic, entity or aspect."""
 
     negatives: Surges
     volume: Surges
@@ -44,10 +45,13 @@ class AllSeries:
         settings: how they are watched.
         topics: all topics.
         step_minutes: length of a step.
+        given: entities that stay while others make room.
     """
 
-    def __init__(self, settings: WatchSettings, topics: Sequence[str], step_minutes: float) -> None:
-        self.settings, self.step_minutes = settings, step_minutes
+    def __init__(
+        self, settings: WatchSettings, topics: Sequence[str], step_minutes: float, given: Collection[str] = ()
+    ) -> None:
+        self.settings, self.step_minutes, self.given = settings, step_minutes, frozenset(given)
         self.everything = History(step_minutes)
         """Of all texts."""
         self.strictness = 1.0
@@ -71,11 +75,11 @@ class AllSeries:
         return self.everything.n < 2 * OPENING_MINUTES / self.step_minutes
 
     def pair(self, key: Key) -> Pair:
-        """Return the series of a topic or entity, made where it is new."""
+        """Return the series of a topic, entity or aspect, made where it is new."""
         if key not in self._pairs:
             entities = [one for one in self._pairs if one[0] == "entity"]
-            if len(entities) >= self.settings.most_entities:
-                del self._pairs[entities[0]]
+            if key[0] == "entity" and entities and len(entities) >= self.settings.most_entities:
+                del self._pairs[next((one for one in entities if one[1] not in self.given), entities[0])]
             # It was not named since the watch began.
             self._pairs[key] = self._new(min(ENTITY_TEXTS, self.settings.kept_texts), float(self.everything.n))
         if key[0] == "entity":
@@ -116,7 +120,7 @@ class AllSeries:
 
         Args:
             moment: when it began, in seconds since 1970, UTC.
-            found: texts and negatives of each topic and entity, texts of each source; none of those left out.
+            found: texts and negatives of each topic, entity and aspect, texts of each source; none of those left out.
             hushed: that nothing came is no silence.
         """
         least = self.settings.least_negatives
@@ -131,7 +135,7 @@ class AllSeries:
                 yield "negatives", key, surge
             if volume is not None:
                 yield "volume", key, volume
-            if key[0] == "entity" and not pair.volume.history.found[-1] and pair.volume.history.sum < 0.5:
+            if key[0] != "topic" and not pair.volume.history.found[-1] and pair.volume.history.sum < 0.5:
                 del self._pairs[key]  # what is left to know of it is that it is not named
         for name, silences in self._sources.items():
             if hushed:
@@ -163,7 +167,7 @@ class AllSeries:
         """Take what `state` gave; topics that are no more are left out."""
         self.everything = History.of(self.step_minutes, state["everything"])
         for of, name, negatives, volume in state["pairs"]:
-            if of == "entity" or (of, name) in self._pairs:
+            if of != "topic" or (of, name) in self._pairs:
                 pair = self.pair((of, name))
                 pair.negatives.restore(negatives)
                 pair.volume.restore(volume)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter, OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -61,9 +61,18 @@ class Stream:
         settings: windows and alerts.
         topics: all topics.
         bounded: whether times ahead of the server's clock are set aside; a replay brings a clock of its own.
+        given: entities that a team has listed.
     """
 
-    def __init__(self, folder: Path, settings: WatchSettings, topics: Sequence[str], *, bounded: bool) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        settings: WatchSettings,
+        topics: Sequence[str],
+        *,
+        bounded: bool,
+        given: Collection[str] = (),
+    ) -> None:
         self.settings, self.topics, self.bounded = settings, tuple(topics), bounded
         self._windows = MetricsLog(folder / "windows.jsonl")
         self._alerts = MetricsLog(folder / "alerts.jsonl")
@@ -87,7 +96,7 @@ class Stream:
         history = [read_window(window) for window in self.windows]
         same = [window for window in history if set(window.counts) == set(self.topics)]
         known = map(read_alert, self.alerts.values())
-        self.watch = Watch(settings, topics, same, known, saved and saved["watch"])
+        self.watch = Watch(settings, topics, same, known, saved and saved["watch"], given)
         self._saved_until = self.watch.closed_until
         self._set_strictness()
         covered = set(saved["covered"]) if saved else set()

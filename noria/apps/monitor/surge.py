@@ -6,15 +6,19 @@ telling texts, and what the other side says.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-Of = Literal["topic", "entity", "source"]
+Of = Literal["topic", "entity", "aspect", "source"]
 Kind = Literal["negatives", "volume", "silence"]
 Verdict = Literal["", "confirmed", "dismissed"]
 TELLING = 5
 """Texts of an alert that are told first."""
+NEGATIVE = "negative"
+Own = Mapping[str, Any]
+"""What a text says of one entity or aspect: {label, score}; empty where only the label of the whole text is known."""
 
 
 @dataclass(frozen=True)
@@ -36,11 +40,30 @@ class Mention:
     link: str = ""
     story: str = ""
     """What it tells, so that reposts of one story are known; a text without it is a story of its own."""
+    by_entity: Mapping[str, Own] = field(default_factory=dict)
+    """What it says of each entity, where a model judges that."""
+    by_aspect: Mapping[str, Own] = field(default_factory=dict)
+    """The given aspects that it speaks of, and what it says of each."""
+
+    def own(self, of: Of, name: str) -> Own:
+        """Return what it says of one entity or aspect; empty where that is not known, and of topics."""
+        known = {"entity": self.by_entity, "aspect": self.by_aspect}.get(of, {})
+        return known.get(name, {})
+
+    def is_negative(self, of: Of, name: str) -> bool:
+        """Return whether it is negative of a topic, an entity or an aspect: by its label of that where it has one, else as a whole."""
+        own = self.own(of, name)
+        return bool(own["label"] == NEGATIVE) if own else self.negative
+
+    def sureness(self, of: Of, name: str) -> float:
+        """Return the probability of the label that `is_negative` goes by."""
+        own = self.own(of, name)
+        return float(own["score"]) if own else self.score
 
 
 @dataclass
 class Count:
-    """Texts of one topic or entity in one window."""
+    """Texts of one topic, entity or aspect in one window."""
 
     total: int = 0
     negative: int = 0
@@ -52,11 +75,11 @@ class Count:
 
 @dataclass
 class Alert:
-    """Too many negatives or texts on a topic or entity, or a source that fell silent; it grows while that lasts."""
+    """Too many negatives or texts on a topic, entity or aspect, or a source that fell silent; it grows while that lasts."""
 
     id: str
     topic: str
-    """The topic, entity or source."""
+    """The topic, entity, aspect or source."""
     start: datetime
     end: datetime
     negative: int
@@ -98,9 +121,15 @@ class Alert:
     @property
     def telling(self) -> list[str]:
         """Return the ids of the most telling texts: the surest, one a story."""
-        ordered = sorted(self.mentions, key=lambda one: (-one.score, one.time))
+        ordered = sorted(self.mentions, key=lambda one: (-one.sureness(self.of, self.topic), one.time))
         once = {one.story or one.text: one.id for one in reversed(ordered)}
         return [one.id for one in ordered if once[one.story or one.text] == one.id][:TELLING]
+
+    @property
+    def label_of(self) -> Literal["text", "itself"]:
+        """Return by which label its texts count: each text's own, or what it says of the entity or aspect itself."""
+        itself = self.mentions and all(one.own(self.of, self.topic) for one in self.mentions)
+        return "itself" if itself else "text"
 
 
 @dataclass(frozen=True)
@@ -112,6 +141,8 @@ class Window:
     """By topic."""
     entities: dict[str, Count] = field(default_factory=dict)
     """Of those that were named in it."""
+    aspects: dict[str, Count] = field(default_factory=dict)
+    """Of those that were spoken of in it."""
 
     @property
     def texts(self) -> int:
@@ -121,6 +152,7 @@ class Window:
 
 _TIMES = ("start", "end")
 _LISTS = ("mentions", "voices")
+_COUNTED = ("counts", "entities", "aspects")
 
 
 def alert_dict(alert: Alert, *, texts: bool = True) -> dict[str, Any]:
@@ -130,7 +162,7 @@ def alert_dict(alert: Alert, *, texts: bool = True) -> dict[str, Any]:
     if texts:
         value |= {name: [mention_dict(mention) for mention in getattr(alert, name)] for name in _LISTS}
         value["telling"] = alert.telling
-    return value | {"texts": len(alert.mentions)}
+    return value | {"texts": len(alert.mentions), "label_of": alert.label_of}
 
 
 def read_alert(value: dict[str, Any]) -> Alert:
@@ -152,13 +184,14 @@ def read_mention(value: dict[str, Any]) -> Mention:
 
 def window_dict(window: Window) -> dict[str, Any]:
     """Return a closed window as JSON-able dict."""
-    value = {"start": window.start.isoformat(), "counts": {name: asdict(one) for name, one in window.counts.items()}}
-    return value | {"entities": {name: asdict(one) for name, one in window.entities.items()}}
+    counted = {part: getattr(window, part) for part in _COUNTED}
+    return {
+        "start": window.start.isoformat(),
+        **{part: {name: asdict(one) for name, one in counts.items()} for part, counts in counted.items()},
+    }
 
 
 def read_window(value: dict[str, Any]) -> Window:
     """Return the window that `window_dict` gave."""
-    counts, entities = (
-        {name: Count(**one) for name, one in value.get(part, {}).items()} for part in ("counts", "entities")
-    )
-    return Window(datetime.fromisoformat(value["start"]), counts, entities)
+    counted = ({name: Count(**one) for name, one in value.get(part, {}).items()} for part in _COUNTED)
+    return Window(datetime.fromisoformat(value["start"]), *counted)

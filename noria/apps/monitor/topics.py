@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,10 +63,11 @@ def read_topics(path: str | Path = BUNDLED) -> Topics:
         ) from None
     if not words or OTHER in words or not all(words.values()):
         raise InputError(message("apps.every_topic", path=path, other=OTHER), found=sorted(words))
-    return Topics(titles | {OTHER: {"en": "other", "zh": "其他"}}, {name: _pattern(words[name]) for name in words})
+    return Topics(titles | {OTHER: {"en": "other", "zh": "其他"}}, {name: pattern_of(words[name]) for name in words})
 
 
-def _pattern(words: list[str]) -> re.Pattern[str]:
+def pattern_of(words: Sequence[str]) -> re.Pattern[str]:
+    """Return the pattern of any of some words: Chinese ones anywhere, those in letters as whole words, also with an s."""
     # Longest first, so that a word is not counted through a shorter one inside it. The borders are those of ASCII, for
     # \b sees none between a Chinese character and a Latin letter.
     ordered = sorted(words, key=len, reverse=True)

@@ -1,4 +1,4 @@
-"""The watch: texts counted by step, topic, entity and source; what their series raise becomes alerts with the texts behind them.
+"""The watch: texts counted by step, topic, entity, aspect and source; what their series raise becomes alerts with the texts behind them.
 
 Steps are minutes and windows hours: steps are what is tested, windows what is shown and kept. A text that comes late is counted when
 it was said, up to a day later. Reposts of a story are counted apart. Memory is bounded by the settings, however many texts,
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict, deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -47,6 +47,7 @@ class Watch:
         history: windows closed before, oldest first.
         alerts: alerts raised before, oldest first: what follows may belong to them.
         state: what `state` gave; without it levels and rhythms are learnt from the windows.
+        given: entities that a team has listed: they stay while others make room.
     """
 
     def __init__(
@@ -56,13 +57,14 @@ class Watch:
         history: Sequence[Window] = (),
         alerts: Iterable[Alert] = (),
         state: Mapping[str, Any] | None = None,
+        given: Collection[str] = (),
     ) -> None:
-        self.settings, self.topics = settings, tuple(topics)
+        self.settings, self.topics, self.given = settings, tuple(topics), frozenset(given)
         self.length = timedelta(minutes=settings.window_minutes)
         self.step = timedelta(minutes=min(settings.step_minutes, settings.window_minutes))
         self.grace = timedelta(minutes=settings.grace_minutes)
         self.hold_off = timedelta(hours=settings.hold_off_hours)
-        self.series = AllSeries(settings, topics, self.step / timedelta(minutes=1))
+        self.series = AllSeries(settings, topics, self.step / timedelta(minutes=1), self.given)
         self.history: deque[Window] = deque(history, maxlen=settings.kept_windows)
         self.closed_until: datetime | None = None
         """Up to when steps are closed."""
@@ -71,7 +73,7 @@ class Watch:
         self._windows: dict[datetime, Window] = {}
         """Those that still take texts."""
         self._open: dict[datetime, dict[Key, list[int]]] = {}
-        """Step -> topic, entity or source -> texts, negatives."""
+        """Step -> topic, entity, aspect or source -> texts, negatives."""
         self._stories: OrderedDict[str, None] = OrderedDict()
         self._lasting = {(alert.kind, alert.of, alert.topic): alert for alert in alerts}
         """What -> its last alert."""
@@ -112,19 +114,17 @@ class Watch:
         at = _floor(mention.time, self.length)
         closed = None if at in self._windows else self._closed_window(at)
         window = closed or self._windows.setdefault(at, self._new_window(at))
-        keys: list[Key] = [("topic", mention.topic)]
-        keys += [("entity", name) for name in dict.fromkeys(mention.entities)]
         again = self._is_repost(mention.story)
-        for key in keys:
-            pair, count = self.series.pair(key), self._count(window, key)
+        for key in _keys(mention):
+            pair, count, negative = self.series.pair(key), self._count(window, key), mention.is_negative(*key)
             if again:
                 count.reposts += 1
                 pair.reposts.append(mention.time)
                 continue
             count.total += 1
-            count.negative += mention.negative
-            (pair.bad if mention.negative else pair.good).append(mention)
-            self._add(mention.time, key, 1, int(mention.negative))
+            count.negative += negative
+            (pair.bad if negative else pair.good).append(mention)
+            self._add(mention.time, key, 1, int(negative))
         source = mention.source or STREAM
         self.series.source(source)
         self._add(mention.time, ("source", source), 1, 0)
@@ -133,6 +133,8 @@ class Watch:
     def _count(self, window: Window, key: Key) -> Count:
         if key[0] == "topic":
             return window.counts.setdefault(key[1], Count())
+        if key[0] == "aspect":
+            return window.aspects.setdefault(key[1], Count())
         if key[1] not in window.entities and len(window.entities) >= 10 * WINDOW_ENTITIES:
             return Count()
         return window.entities.setdefault(key[1], Count())
@@ -188,7 +190,7 @@ class Watch:
     def _forget(self, until: datetime) -> list[Window]:
         """Start anew behind a gap; return the windows before it that were still open."""
         past = [self._windows.pop(at) for at in sorted(self._windows) if at + self.length <= until]
-        self.series = AllSeries(self.settings, self.topics, self.series.step_minutes)
+        self.series = AllSeries(self.settings, self.topics, self.series.step_minutes, self.given)
         for key in (key for counts in self._open.values() for key in counts):
             self.series.source(key[1]) if key[0] == "source" else self.series.pair(key)
         self._lasting.clear()
@@ -283,7 +285,7 @@ class Watch:
         alert.mentions += new[: self.settings.kept_texts - len(alert.mentions)]
         if alert.kind == "negatives":
             voices = {one.id: one for one in (*alert.voices, *(one for one in pair.good if one.time >= alert.start))}
-            alert.voices = sorted(voices.values(), key=lambda one: -one.score)[:TELLING]
+            alert.voices = sorted(voices.values(), key=lambda one: -one.sureness(*key))[:TELLING]
 
     def lasting(self, now: datetime) -> list[Alert]:
         """Return the alerts that may still go on."""
@@ -291,10 +293,9 @@ class Watch:
 
     def recall(self, mention: Mention) -> None:
         """Know a text again that was counted before a restart, so that alerts can list it."""
-        keys: list[Key] = [("topic", mention.topic), *(("entity", name) for name in dict.fromkeys(mention.entities))]
-        for key in keys:
+        for key in _keys(mention):
             pair = self.series.pair(key)
-            (pair.bad if mention.negative else pair.good).append(mention)
+            (pair.bad if mention.is_negative(*key) else pair.good).append(mention)
 
     def judge(self, alert: Alert) -> None:
         """Learn from a verdict: a surge that was one is no example of what chance brings, one that was none is."""
@@ -338,6 +339,13 @@ class Watch:
         self.closed_until, self._next = (
             datetime.fromisoformat(state[name]) if state[name] else None for name in ("closed_until", "next")
         )
+
+
+def _keys(mention: Mention) -> list[Key]:
+    """Return all that a text counts to, its source apart."""
+    entities: list[Key] = [("entity", name) for name in dict.fromkeys(mention.entities)]
+    aspects: list[Key] = [("aspect", name) for name in mention.by_aspect]
+    return [("topic", mention.topic), *entities, *aspects]
 
 
 def _when(mention: Mention) -> datetime:

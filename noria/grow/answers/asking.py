@@ -17,9 +17,9 @@ from typing import Any
 from noria.core.errors import InputError, SettingError
 from noria.core.messages import Message, for_terminal, message
 from noria.core.progress import Bar, Report
+from noria.text.mentions import Brand
 
 from .endpoint import Assistant, Endpoint, Reply, Stopped
-from .mentions import Brand
 from .panel import Key, Panel, Wave
 from .settings import AskSettings
 from .tables import Question

@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 
 from noria.core.messages import Message, joined, message
+from noria.text.mentions import Finder, Found
 from noria.text.script import sentences
 
 from .endpoint import declined
 from .intervals import Floats, between_questions
-from .mentions import Finder, Found
 from .panel import Wave
 from .settings import CountSettings
 

@@ -23,9 +23,9 @@ from noria.core.folder import write_json
 from noria.core.messages import message
 from noria.core.progress import MetricsLog
 from noria.grow.series.calendars import is_time
+from noria.text.mentions import Brand
 
 from .endpoint import Assistant
-from .mentions import Brand
 from .settings import AskSettings
 from .tables import Question
 

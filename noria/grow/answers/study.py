@@ -23,10 +23,10 @@ import numpy as np
 from noria.core.figure import Figure
 from noria.core.folder import write_bytes
 from noria.core.messages import Message, joined, message
+from noria.text.mentions import Brand, Finder
 
 from .counting import Cell, Counting, Sentiment
 from .intervals import Estimate, Floats, differences, rates, ratios
-from .mentions import Brand, Finder
 from .panel import Panel, Wave
 from .settings import CountSettings
 

@@ -16,9 +16,8 @@ from typing import Any
 from noria.core.errors import InputError, RowError
 from noria.core.messages import Message, message
 from noria.text.language import language_of
+from noria.text.mentions import Brand, readable
 from noria.text.records import read_records
-
-from .mentions import Brand, readable
 
 _QUESTION = ("question", "questions", "prompt", "query", "text", "问题", "提问", "问句", "题目")
 _ID = ("id", "编号", "序号")

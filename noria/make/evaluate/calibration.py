@@ -1,4 +1,4 @@
-"""What valid rows say of a trained model's outputs: how sure they are, and how many spans they leave out."""
+"""What valid rows say of a trained model's outputs: how sure they are, and how many spans and labels they leave out."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from noria.tasks.classify import Classify
 from noria.tasks.tag import Tag
 from noria.tasks.task import IGNORED, Features, Row
 
 from .predict import joined
 
 PENALTIES = (0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
+LEASTS = (0.5, 0.45, 0.4, 0.35, 0.3, 0.25, 0.2, 0.15)
 
 
 def fit_temperature(logits: Sequence[np.ndarray], targets: Sequence[Any]) -> float:
@@ -68,3 +70,21 @@ def fit_outside_penalty(
         return next(iter(bold.measures(rows, predicted).values()))
 
     return max(PENALTIES, key=quality)
+
+
+def fit_least(task: Classify, rows: Sequence[Row], features: Sequence[Features], logits: Sequence[np.ndarray]) -> float:
+    """Return the one of `LEASTS` with the best micro F1 on the rows, the largest of equals.
+
+    Args:
+        task: of many labels, with its temperature and its companion.
+        rows: {text, labels}.
+        features: of the rows.
+        logits: of each row, [labels].
+    """
+    scores = [task.answer(one, output)["scores"] for one, output in zip(features, logits, strict=True)]
+
+    def quality(least: float) -> float:
+        predicted = [{"labels": [label for label, score in one.items() if score >= least]} for one in scores]
+        return next(iter(task.measures(rows, predicted).values()))
+
+    return max(LEASTS, key=quality)

@@ -37,6 +37,7 @@ def fit_ngrams(task: Task, training: Sequence[Row], *, most_bytes: int = MOST_BY
         most_bytes: bound on what its arrays take.
     """
     labels = task.labels
+    training = [task.as_read(row) for row in training]
     texts = [row[name] for row in training for name in ("text", "pair") if name in row]
     grams = tfidf(texts)
     grams.fit(texts)
@@ -60,7 +61,7 @@ def companion_answers(task: Task, companion: NgramCompanion, rows: Sequence[Row]
     """Return what a companion answers to rows by itself."""
     alone = replace(task, temperature=1.0, companion=replace(companion, weights=Weights(0.0, 1.0)))
     nothing = np.zeros(companion.labels)
-    return [alone.answer(Features([], [], row), nothing) for row in rows]
+    return [alone.answer(Features([], [], task.as_read(row)), nothing) for row in rows]
 
 
 def _numbered(grams: Any, unit: Unit) -> tuple[np.ndarray, dict[str, int], np.ndarray]:

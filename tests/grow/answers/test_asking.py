@@ -16,10 +16,10 @@ from noria.core.errors import FolderError, InputError, ResourceError, SettingErr
 from noria.core.progress import Report
 from noria.grow.answers.asking import IN_A_ROW, Asked, ask_all
 from noria.grow.answers.endpoint import Assistant, Endpoint, assistant_of, declined
-from noria.grow.answers.mentions import Brand
 from noria.grow.answers.panel import ANSWERS, Panel
 from noria.grow.answers.settings import AskSettings
 from noria.grow.answers.tables import Question
+from noria.text.mentions import Brand
 
 BRANDS = [Brand("智谱", ("智谱", "GLM")), Brand("DeepSeek", ("DeepSeek",))]
 QUESTIONS = [Question(str(n), f"{'哪个好' if n % 2 else 'Which'} {n}?", "zh" if n % 2 else "en") for n in range(6)]

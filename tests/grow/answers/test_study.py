@@ -15,7 +15,6 @@ from noria.cli.main import main
 from noria.core.errors import InputError, SettingError
 from noria.grow.answers.asking import ask_all
 from noria.grow.answers.endpoint import Assistant
-from noria.grow.answers.mentions import Brand
 from noria.grow.answers.panel import Panel
 from noria.grow.answers.settings import AskSettings, CountSettings
 from noria.grow.answers.study import AnswerStudy, study_answers
@@ -24,6 +23,7 @@ from noria.grow.market.share import shares
 from noria.grow.report.page import write_report
 from noria.grow.report.sections.answers import answers_section
 from noria.grow.series.series import read_series
+from noria.text.mentions import Brand
 
 BRANDS = [
     Brand("智谱", ("智谱", "GLM")),

@@ -121,8 +121,8 @@ def augmented(text: str, names: Sequence[str], *, seed: int, row: int, epoch: in
 def augmented_row(
     row: Mapping[str, Any], names: Sequence[str], *, seed: int, number: int, epoch: int
 ) -> dict[str, Any]:
-    """Return a row with its text said differently; one whose answer points into the text stays as it is."""
-    if "text" not in row or "spans" in row or "tags" in row:
+    """Return a row with its text said differently; one that points into the text stays as it is."""
+    if "text" not in row or {"spans", "tags", "places"} & row.keys():
         return dict(row)
     return {**row, "text": augmented(row["text"], names, seed=seed, row=number, epoch=epoch)}
 

@@ -14,7 +14,7 @@ from noria.core.progress import Report
 from noria.core.settings import fingerprint
 from noria.infer.device import place_of
 from noria.machine import computing, measure
-from noria.make.evaluate.calibration import fit_outside_penalty, fit_temperature
+from noria.make.evaluate.calibration import fit_least, fit_outside_penalty, fit_temperature
 from noria.make.evaluate.predict import answer_rows, answers, joined, predict
 from noria.make.models.adapt import after_step
 from noria.make.tokens.batches import BatchSource, Buckets, Joined, Parted, length_buckets
@@ -24,6 +24,7 @@ from noria.make.training.loop.plan import Plan, read_plan
 from noria.make.training.loop.result import Evaluation, TrainResult
 from noria.make.training.parallel.processes import world_size
 from noria.make.training.settings import FinetuneSettings, OptimizerSettings, TrainSettings
+from noria.tasks.classify import Classify
 from noria.tasks.padding import Padding, padding_of
 from noria.tasks.tag import Tag
 from noria.tasks.task import Task
@@ -249,7 +250,8 @@ class Judge:
 
 def calibrated(task: Task, module: nn.Module, valid: Examples, companion: Light | None, report: Report) -> Task:
     """Return the task with what valid rows say of it: where its head has classes, the temperature that makes confidences
-    true; where it finds spans, how much bolder than the likeliest it should be; where a companion makes it better, that.
+    true; where it finds spans or several labels, how much bolder than the likeliest it should be; where a companion makes it
+    better, that.
     """
     if task.head not in ("sequence", "token", "vector"):
         return task
@@ -258,4 +260,7 @@ def calibrated(task: Task, module: nn.Module, valid: Examples, companion: Light 
     if isinstance(task, Tag):
         penalty = fit_outside_penalty(task, valid.rows, valid.features, valid.owners, logits)
         task = replace(task, outside_penalty=penalty)
-    return task if companion is None else joined_with(companion, task, valid, logits, report)
+    task = task if companion is None else joined_with(companion, task, valid, logits, report)
+    if isinstance(task, Classify) and task.many:
+        task = replace(task, least=fit_least(task, valid.rows, valid.features, logits))
+    return task

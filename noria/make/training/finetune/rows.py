@@ -97,6 +97,8 @@ def read_sets(
             allowed=message("make.rows_two"),
         )
     report_labels(fitted, training, report)
+    if getattr(fitted, "by_mention", False):
+        report.note(message("make.by_mention", rows=len(training)), by_mention=True)
     valid, test, old = (_as_fitted(fitted, rows) for rows in (valid, test, old))
     valid = _known(valid, fitted, valid_file, settings, report)
     test = _known(test, fitted, test_file, settings, report)
@@ -198,8 +200,13 @@ def groups_of(task: Task, rows: Sequence[Row]) -> list[str]:
     """Return for every row the name of those that are nearly the same; rows of numbers, those that are equal."""
     if task.head == "vector":
         return [fingerprint(row["features"]) for row in rows]
-    texts = ["\n".join(task.texts(row)) or fingerprint(row) for row in rows]
+    texts = ["\n".join(_apart(task.texts(row))) or fingerprint(row) for row in rows]
     return find_duplicates(texts, near=NEAR).group
+
+
+def _apart(texts: list[str]) -> list[str]:
+    """Return the texts of a row less those that stand in its first: two mentions in one text make no two texts of it."""
+    return [text for place, text in enumerate(texts) if place == 0 or text not in texts[0]]
 
 
 def report_truncated(features: Iterable[Features], max_length: int, report: Report) -> int:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from noria.core.errors import InputError, RowError
-from noria.grow.answers.mentions import Brand, Finder, readable
 from noria.grow.answers.tables import read_brands, read_questions
+from noria.text.mentions import Brand, Finder, readable
 
 BRANDS = [
     Brand("智谱", ("智谱", "智谱AI", "GLM", "ChatGLM", "Zhipu")),

@@ -1,4 +1,4 @@
-"""Which brands a text names, and where: by their names and aliases alone, so that every count can be traced to a word.
+"""Which names of a list a text holds, and where: by names and aliases alone, so that every count can be traced to a word.
 
     finder = Finder([Brand("智谱", ("智谱", "GLM", "ChatGLM")), Brand("Apple", ("Apple", "苹果"), ambiguous=("苹果",))])
     [(one.brand, one.start) for one in finder.find("ChatGLM3 由智谱推出").mentions]          # [("智谱", 0), ("智谱", 9)]
@@ -15,6 +15,8 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from .script import narrow
+
 _LETTERS = r"A-Za-z\u00aa\u00b5\u00ba\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u058f\u1e00-\u1fff"
 """Letters of scripts that part words by spaces; of Chinese, Japanese, Korean and Thai words none."""
 _LETTER, _DIGIT = re.compile(f"[{_LETTERS}]"), re.compile(r"\d")
@@ -23,7 +25,7 @@ _CAPITALISED = re.compile(r"[A-Z][a-z]+")
 
 @dataclass(frozen=True)
 class Brand:
-    """A brand and what it is called."""
+    """A brand, a company or whoever is looked for, and what it is called."""
 
     name: str
     aliases: tuple[str, ...]
@@ -72,28 +74,37 @@ class Finder:
                 self._meant.append((None, phrase, False))
                 patterns.append(_pattern(phrase))
         self._patterns = [re.compile(pattern, re.IGNORECASE) for pattern in patterns]
-        self._any = re.compile("|".join(patterns), re.IGNORECASE) if patterns else re.compile(r"(?!)")
+        self._starts = [
+            _plain(alias).split()[0].casefold() for brand in self.brands for alias in (*brand.aliases, *brand.excluded)
+        ]
+        """Of each pattern the first part, which stands in every text that the pattern is in: looked for in a fraction of the time."""
 
     def find(self, text: str) -> Found:
-        """Return what a text names: of names that overlap the longest, of equals the first."""
-        text = readable(text)
-        if not self._any.search(text):
-            return Found(text, ())
+        """Return what a text names, as its reader sees it: of names that overlap the longest, of equals the first."""
+        return self.find_in(readable(text))
+
+    def find_in(self, text: str) -> Found:
+        """Return what a text names as it stands, but for letters in full width: places are places in it."""
+        plain = narrow(text)
+        folded = plain.casefold()
         spans = [
             (found.start(), found.end(), place)
-            for place, pattern in enumerate(self._patterns)
-            for found in pattern.finditer(text)
+            for place, start in enumerate(self._starts)
+            if start in folded
+            for found in self._patterns[place].finditer(plain)
         ]
         taken: list[tuple[int, int, int]] = []
+        covered = bytearray(len(text))
         small: list[tuple[int, str]] = []
         for start, end, place in sorted(spans, key=lambda span: (span[0] - span[1], span[0])):
-            if any(start < other_end and other_start < end for other_start, other_end, _ in taken):
+            if any(covered[start:end]):
                 continue
             alias = self._meant[place][1]
-            if _CAPITALISED.fullmatch(alias) and text[start:end].islower():
+            if _CAPITALISED.fullmatch(alias) and plain[start:end].islower():
                 small.append((start, alias))
                 continue
             taken.append((start, end, place))
+            covered[start:end] = b"\1" * (end - start)
         mentions = [
             Mention(brand, alias, start, end, ambiguous)
             for start, end, place in sorted(taken)
@@ -118,9 +129,13 @@ def readable(text: str) -> str:
     return unicodedata.normalize("NFKC", _THOUGHTS.sub("", text)).strip()
 
 
+def _plain(alias: str) -> str:
+    return unicodedata.normalize("NFKC", alias).strip()
+
+
 def _pattern(alias: str) -> str:
     """Return the pattern of a name: spaces in it may be hyphens or line ends, its borders those of its own script."""
-    alias = unicodedata.normalize("NFKC", alias).strip()
+    alias = _plain(alias)
     body = r"[\s\-_]+".join(re.escape(part) for part in alias.split())
     first, last = alias[0], alias[-1]
     before = rf"(?<![{_LETTERS}\d])" if _LETTER.match(first) else r"(?<![\d.])" if _DIGIT.match(first) else ""

@@ -1,0 +1,80 @@
+"""Models that the monitor's benchmarks train, as a user would: rows in a file, a base, minutes; and what they answer."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from noria.core.folder import read_manifest
+from noria.core.progress import Report
+
+QUICK_MINUTES = 0.4
+"""Of each training where all of the benchmarks must end within minutes: too short to reach what is wanted."""
+
+
+def written(file: Path, rows: Sequence[Mapping[str, Any]]) -> Path:
+    """Write rows as JSON Lines and return the file."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    return file
+
+
+def read(file: Path) -> list[dict[str, Any]]:
+    """Return the rows of a JSON Lines file."""
+    return [json.loads(line) for line in file.read_text(encoding="utf-8").split("\n") if line.strip()]
+
+
+def base(kind: str, folder: Path, texts: Sequence[str]) -> Path:
+    """Return the base model called minilm, or e5, whose vocabulary is trimmed to texts; one that is there already is kept."""
+    from noria.make.compress.trim import trim
+    from noria.make.models.bundled import e5_small, minilm
+
+    if kind == "minilm":
+        return minilm(folder / "minilm")
+    return trim(e5_small(folder / "e5"), texts, folder / "e5-trimmed")
+
+
+def trained(
+    start: str | Path, rows: Sequence[Mapping[str, Any]], folder: Path, *, minutes: float, **settings: Any
+) -> Path:
+    """Return the folder of a classifier that learned from rows in whichever form, in a folder of its own.
+
+    Args:
+        start: the kind of the base, or the folder of a model to go on from.
+        rows: in any form that `noria build finetune classify` takes; some are set aside by it.
+        folder: for all files.
+        minutes: of the whole training, baselines and figures among them.
+        settings: further ones of `FinetuneSettings`.
+    """
+    from noria.make.training.finetune.recipe import finetune
+    from noria.make.training.settings import FinetuneSettings
+    from noria.tasks.task import task_for
+
+    file = written(folder / "train.jsonl", rows)
+    made = finetune(
+        task_for("classify"),
+        start if isinstance(start, Path) else base(start, folder, [str(row["text"]) for row in rows]),
+        file,
+        None,
+        folder / "model",
+        FinetuneSettings.make(**{"minutes": minutes, **settings}),
+        Report(),
+    )
+    facts = read_manifest(made).facts
+    joined = "alone" if not facts.get("companion") else f"with a companion, {facts['companion']['weights']}"
+    print(
+        f"monitor: {folder.name}: {start if isinstance(start, str) else start.parent.name}, {facts['epochs']:.1f} epochs, {joined}",
+        file=sys.stderr,
+    )
+    return made
+
+
+def asked(model: Path, rows: Sequence[Mapping[str, Any] | str]) -> list[dict[str, Any]]:
+    """Return what a model answers to rows."""
+    from noria.infer.choose import open_engine
+    from noria.infer.engine import answer
+
+    return answer(open_engine(model, prefer="torch"), list(rows))

@@ -1,0 +1,174 @@
+"""Aspects that a team gives, such as price, service or safety: which of them a text speaks of, and what it says of each.
+
+aspects.toml                                    # or the same as JSON
+[price]
+title = {en = "price", zh = "价格"}
+words = ["价格", "太贵", "便宜", "price", "expensive"]
+examples = ["一碗面要八十块", "not worth the money"]
+
+A text speaks of an aspect where it holds one of its words, where one of its sentences is as near to an example as the aspect's own
+examples are to each other, or where a classifier with several labels says so; only that one also knows what is said, by labels such as
+`price:negative`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import Field
+
+from noria.core.errors import InputError, SettingError
+from noria.core.messages import message
+from noria.core.settings import Settings, read_toml
+from noria.tasks.annotations import OF
+from noria.text.encoding import decoded
+from noria.text.script import sentences
+from noria.text.sources import Source
+
+from .surge import Own
+from .topics import pattern_of
+
+MOST_ASPECTS = 100
+"""Aspects at most: each is watched by two series."""
+MOST_SENTENCES = 12
+"""Sentences of one text that are held against examples."""
+
+
+class Aspect(Settings):
+    """One aspect."""
+
+    title: dict[str, str] = Field(default_factory=dict)
+    """What it is called, by language."""
+    words: tuple[str, ...] = ()
+    """Words by which a text speaks of it."""
+    examples: tuple[str, ...] = ()
+    """Sentences that speak of it, three or more, known again by an embedding model where one is served."""
+
+
+@dataclass
+class Aspects:
+    """The given aspects."""
+
+    given: Mapping[str, Aspect] = field(default_factory=dict)
+    _patterns: Mapping[str, re.Pattern[str]] = field(default_factory=dict)
+    _near: dict[str, tuple[np.ndarray, float]] = field(default_factory=dict)
+    """Aspect -> vectors of its examples [examples, width], and the similarity from which a sentence speaks of it."""
+
+    @classmethod
+    def of(cls, given: Mapping[str, Aspect]) -> Aspects:
+        """Return these aspects, their words ready to be looked for."""
+        words = {name: [word for word in one.words if word.strip()] for name, one in given.items()}
+        return cls(given, {name: pattern_of(some) for name, some in words.items() if some})
+
+    @property
+    def examples(self) -> list[tuple[str, str]]:
+        """Return every example with its aspect."""
+        return [(name, text) for name, one in self.given.items() for text in one.examples]
+
+    @property
+    def is_by_example(self) -> bool:
+        """Return whether examples have been learned."""
+        return bool(self._near)
+
+    def learn(self, vectors: Sequence[Sequence[float]]) -> None:
+        """Take the vectors, of length one, of `examples`.
+
+        A sentence speaks of an aspect where its nearest example is one of it, nearer than halfway between what lies between examples
+        of the aspect, one left out, and what lies between them and those of others.
+        """
+        names = np.array([name for name, _ in self.examples])
+        table = np.asarray(vectors, dtype=np.float64)
+        similar = table @ table.T
+        np.fill_diagonal(similar, -1.0)
+        for name in self.given:
+            own = names == name
+            if own.sum() < 2 or own.all():
+                continue
+            inside, outside = similar[own][:, own].max(axis=1).mean(), similar[own][:, ~own].max(axis=1).mean()
+            self._near[name] = (table[own], float((inside + outside) / 2))
+
+    def by_words(self, text: str) -> list[str]:
+        """Return the aspects whose words a text holds."""
+        return [name for name, pattern in self._patterns.items() if pattern.search(text)]
+
+    def by_examples(self, vectors: Sequence[Sequence[float]]) -> list[str]:
+        """Return the aspects that one of a text's sentences speaks of, by the sentences' vectors."""
+        found = []
+        for vector in vectors:
+            nearest = {name: float((known @ np.asarray(vector)).max()) for name, (known, _) in self._near.items()}
+            best = max(nearest, key=lambda name: nearest[name], default=None)
+            if best is not None and nearest[best] >= self._near[best][1]:
+                found.append(best)
+        return list(dict.fromkeys(found))
+
+
+def sentences_of(text: str) -> list[str]:
+    """Return the sentences of a text that are held against examples."""
+    return [sentence for sentence in sentences(text) if sentence.strip()][:MOST_SENTENCES]
+
+
+def by_labels(answer: Mapping[str, Any]) -> dict[str, Own]:
+    """Return the aspects that a classifier with several labels finds, each with the likeliest of its own labels where it has some.
+
+    >>> by_labels({"labels": ["price"], "scores": {"price": 0.8, "price:negative": 0.4, "price:positive": 0.1, "service": 0.2}})
+    {'price': {'label': 'negative', 'score': 0.8}}
+    """
+    kinds: dict[str, dict[str, float]] = {}
+    for name, score in answer["scores"].items():
+        aspect, mark, label = name.rpartition(OF)
+        if mark:
+            kinds.setdefault(aspect, {})[label] = score
+    found: dict[str, Own] = {}
+    for name in answer["labels"]:
+        aspect = name.rpartition(OF)[0] if name.rpartition(OF)[0] in kinds else name
+        scores = kinds.get(aspect)
+        if not scores:
+            found[aspect] = {}
+            continue
+        best = max(scores, key=lambda label: scores[label])
+        # Of the labels that it may have, one is meant: probabilities of each by itself are made to sum to one.
+        found[aspect] = {"label": best, "score": round(scores[best] / (sum(scores.values()) or 1.0), 4)}
+    return found
+
+
+def read_aspects(path: str | Path) -> Aspects:
+    """Return the aspects of a TOML or JSON file: {name: {title, words, examples}}.
+
+    Raises:
+        InputError: the file is missing, is no TOML or JSON, or holds no aspects.
+        SettingError: a key is unknown, a value is not allowed, an aspect has neither words nor examples, or there are too many.
+    """
+    if Path(path).suffix.lower() == ".toml":
+        raw: Any = read_toml(path)
+    else:
+        try:
+            raw = json.loads(decoded(Source(str(path)).read(), path))
+        except ValueError as error:
+            raise InputError(message("apps.no_aspects", path=path), found=str(error), allowed=_FORM) from None
+    if not isinstance(raw, dict) or not raw or not all(isinstance(values, dict) for values in raw.values()):
+        raise InputError(message("apps.no_aspects", path=path), allowed=_FORM)
+    if len(raw) > MOST_ASPECTS:
+        raise SettingError(message("apps.many_aspects", path=path), found=len(raw), allowed=f"1 to {MOST_ASPECTS}")
+    given = {}
+    for name, values in raw.items():
+        try:
+            given[name] = Aspect.make(**{str(key): value for key, value in values.items()})
+        except SettingError as error:
+            raise SettingError(
+                message("apps.aspect_wrong", path=path, name=name, what=error.what),
+                found=error.found,
+                allowed=error.allowed,
+                hint=error.hint,
+            ) from None
+        if not any(word.strip() for word in (*given[name].words, *given[name].examples)):
+            raise SettingError(message("apps.aspect_empty", path=path), found=name, allowed="words, examples")
+    return Aspects.of(given)
+
+
+_FORM = '{"price": {"title": {"en", "zh"}, "words": [...], "examples": [...]}}'

@@ -1,0 +1,57 @@
+"""The monitor's benchmarks of whom and what: F1 by hand, and what the constructed sentences hold."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from benchmarks.f1 import compared, counted, f1
+from benchmarks.monitor_aspects import KINDS, WORDS, by_words, counts
+from benchmarks.monitor_entities import copied_labels, entity_counts, majority
+from benchmarks.two_companies import COMPANIES, sentences
+
+
+def test_f1_is_what_one_computes_by_hand() -> None:
+    """Two labels in three decisions of two texts: a is found once of twice, b twice of once."""
+    found = counted([7, 7, 9], [{"a"}, {"b"}, {"a"}], [{"a"}, {"b"}, {"b"}], ("a", "b"))
+    assert found.tolist() == [[[1, 0, 0], [1, 0, 0]], [[0, 0, 1], [0, 1, 0]]]
+    assert float(f1(found.sum(axis=0), "macro")) == pytest.approx((2 / 3 + 2 / 3) / 2)
+    assert float(f1(found.sum(axis=0), "micro")) == pytest.approx(2 * 2 / (2 * 2 + 1 + 1))
+    line, wanted, more = compared("m", found, {"p": found}, wanted=0.5, more=("p", 0.1), mean="macro")
+    assert (line.ratio, line.low, line.high, line.n) == (1.0, 1.0, 1.0, 2)
+    assert wanted.ratio == pytest.approx(line.noria / 0.5)
+    assert more.ratio == pytest.approx(line.noria / (line.noria + 0.1))
+    assert wanted.low <= wanted.ratio <= wanted.high
+
+
+def test_constructed_sentences_share_no_company_and_hold_their_entities() -> None:
+    assert not set(COMPANIES["train"]) & set(COMPANIES["test"])
+    for side in ("train", "test"):
+        rows = sentences(60, side)
+        assert rows == sentences(60, side)
+        for row in rows:
+            names = {one["text"] for one in row["entities"]}
+            assert len(names) == 2
+            assert names <= set(COMPANIES[side])
+            assert all(row["text"][one["start"] : one["end"]] == one["text"] for one in row["entities"])
+        differ = sum(len({one["label"] for one in row["entities"]}) == 2 for row in rows)
+        assert 15 < differ < 45
+
+
+def test_a_copied_label_is_one_a_text() -> None:
+    train, test = sentences(200, "train"), sentences(40, "test")
+    assert all(len(set(labels)) == 1 for labels in copied_labels(train, test))
+    everything = entity_counts(test, [[one["label"] for one in row["entities"]] for row in test], ("negative",))
+    assert float(f1(everything.sum(axis=0), "macro")) == 1.0
+    assert majority({"entities": [{"label": "b"}, {"label": "a"}, {"label": "a"}]}) == "a"
+
+
+def test_words_find_aspects_and_say_the_usual_of_them() -> None:
+    train = [{"text": "价格不贵", "aspects": {"price_level": "positive"}}] * 3
+    test = [{"text": "太贵了，停车方便", "aspects": {"price_level": "negative"}}]
+    (found,) = by_words(train, test)
+    assert set(found) == {"price_level", "service_parking_convenience"}
+    assert set(found.values()) <= set(KINDS)
+    alone = counts(test, [found], together=False)
+    assert alone.shape == (1, len(WORDS), 3)
+    assert np.array_equal(alone.sum(axis=(0, 1)), [1, 1, 0])
