@@ -33,7 +33,7 @@ from noria.make.recommend.training import Fitted, fit
 from noria.tasks.deeds import KINDS, Deeds
 from noria.tasks.items import read_items
 
-from . import child
+from . import child, recommend_serve
 from .environments import python_of
 from .isa import named_here
 from .line import Line, compare, machine
@@ -67,7 +67,7 @@ class Protocol:
 
 
 def measure(*, quick: bool) -> list[Line]:
-    """Return the lines of quality on MovieLens, and of what training costs."""
+    """Return the lines of quality on MovieLens, of what training costs, and of how it serves."""
     folder = Path(os.environ.get("NORIA_DATA", "")) / NAME / DATA
     lines = []
     if (folder / "interactions.parquet").is_file():
@@ -76,7 +76,7 @@ def measure(*, quick: bool) -> list[Line]:
             lines += quality(protocol, quick)
     else:
         print(f"recommend: NORIA_DATA holds no {NAME}/{DATA}: nothing is ranked", file=sys.stderr)
-    return lines + costs(quick)
+    return lines + costs(quick) + recommend_serve.measure(quick=quick)
 
 
 def movielens(folder: Path) -> Behaviour:

@@ -98,13 +98,15 @@ def _config(folder: Path) -> Any:
 
 
 @contextmanager
-def served(lake: Path, *models: Path, key: str = "", flags: tuple[str, ...] = ()) -> Iterator[Server]:
-    """Run `noria ship serve` until the block ends, and wait until it listens.
+def served(
+    lake: Path, *models: Path, key: str = "", flags: tuple[str, ...] = (), what: str = "serve"
+) -> Iterator[Server]:
+    """Run `noria ship serve`, or one application, until the block ends, and wait until it listens.
 
     Raises:
         RuntimeError: it did not start; tells its last words.
     """
-    command = [sys.executable, "-m", "noria", "ship", "serve", *map(str, models), "--lake", str(lake), "--port", "0"]
+    command = [sys.executable, "-m", "noria", "ship", what, *map(str, models), "--lake", str(lake), "--port", "0"]
     with subprocess.Popen([*command, *flags], stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr
         lines: list[str] = []

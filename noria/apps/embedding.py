@@ -51,8 +51,17 @@ def keeping(context: RequestContext, app: str, model: str | None = None) -> Embe
     second start of a server so takes no time for texts it knows. Not for what users write: only the last texts are kept.
     """
     name = _named(context, model)
-    file = context.state.lake / "apps" / app / f"{context.served(name).version}.npz"
-    ask = embedder(context, name)
+    file = file_of(context.state.lake, app, context.served(name).version)
+    return kept(file, embedder(context, name))
+
+
+def file_of(lake: Path, app: str, version: str) -> Path:
+    """Return where the embeddings of an application's own texts by a version of a model lie."""
+    return lake / "apps" / app / f"{version}.npz"
+
+
+def kept(file: Path, ask: Embed) -> Embed:
+    """Return an embedder that asks for what a file does not know, and keeps it there."""
 
     async def embed(texts: Sequence[str]) -> np.ndarray:
         hashes = [xxhash.xxh3_128_hexdigest(text.encode()) for text in texts]

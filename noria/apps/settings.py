@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Self
 
 from pydantic import Field, field_validator
 
@@ -39,6 +40,29 @@ class WatchSettings(Settings):
     """Most windows kept and shown; the oldest is forgotten first."""
 
 
+class RulesSettings(Settings):
+    """What may be offered, and where, whatever the ranking says. A request may ask for more of the same."""
+
+    only: tuple[str, ...] = ()
+    """Categories that alone are offered; all where none is named."""
+    without: tuple[str, ...] = ()
+    """Categories that are not offered."""
+    least_price: Annotated[float, Field(ge=0)] | None = None
+    """The least price; items without a price stay."""
+    most_price: Annotated[float, Field(ge=0)] | None = None
+    """The highest price; items without a price stay."""
+    bought_again: bool = False
+    """Offer what a user bought once more, as for coffee; else never."""
+    boosts: dict[str, Annotated[float, Field(ge=-10, le=10)]] = Field(default_factory=dict)
+    """Category or tag -> how far its items are moved up (or, below 0, down), in standard deviations of the scores."""
+    most_of_category: Annotated[int, Field(ge=1)] | None = None
+    """Most items of one category in a list."""
+    sponsored: tuple[str, ...] = ()
+    """Ids of items that somebody paid for: the one that suits the user best stands at `sponsored_place`, and is labelled so."""
+    sponsored_place: Annotated[int, Field(ge=1, le=50)] = 3
+    """Place of the sponsored item in a list, from 1; a shorter list holds none."""
+
+
 class RecommendSettings(Settings):
     """How items are picked."""
 
@@ -46,19 +70,29 @@ class RecommendSettings(Settings):
     """What a click still weighs after the next one; at 1 all clicks weigh alike. 0.8 ranked best what readers liked next, of
     0.3 to 1, on half of the readers of MovieLens's small set (ratings of 4 and more, texts by multilingual-e5-small)."""
     chance: Annotated[float, Field(ge=0, le=1)] = 0.1
-    """Share of places left to chance, so that a taste can widen."""
+    """Share of places left to chance, so that a taste can widen, and so that other rankings can be judged by what was clicked."""
+    nearby: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """Of the places left to chance, the share that goes to the next best items; the others may hold any item."""
     diversity: Annotated[float, Field(ge=0, le=1)] = 0.1
     """Weight of not repeating what is already picked (maximal marginal relevance, Carbonell and Goldstein 1998)."""
-    most_items: Annotated[int, Field(ge=1, le=1_000_000)] = 20_000
+    most_items: Annotated[int, Field(ge=1, le=1_000_000)] = 200_000
     """Items held at most; more are refused."""
-    readers: Annotated[int, Field(ge=1, le=10_000_000)] = 10_000
+    readers: Annotated[int, Field(ge=1, le=10_000_000)] = 1_000_000
     """Readers remembered; the one not seen for longest is forgotten first."""
-    history_days: Annotated[int, Field(ge=0, le=36_500)] = 90
-    """Days of the lake's events that readers are known by after a restart."""
+    history_days: Annotated[int, Field(ge=0, le=36_500)] = 3_650
+    """Days of the lake's events that readers are known by where no snapshot of them can be used."""
+    snapshot_minutes: Annotated[float, Field(gt=0, le=10_080)] = 10.0
+    """Minutes between snapshots of what is known of readers; what the lake holds besides is read at a start."""
+    per_key: bool = True
+    """Users of different keys are different people, even of one name; without it a user is the same whoever asks."""
+    trial: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Share of users who are ranked for by the ranker beside the live one, or by texts alone where there is none beside."""
     taste: bool = True
     """Follow readers' tastes; without it everybody is shown what is popular."""
     seed: int = 0
     """Seed of what is left to chance."""
+    rules: RulesSettings = RulesSettings()
+    """What may be offered, and where."""
 
 
 class PeopleSettings(Settings):
@@ -96,7 +130,49 @@ class WidgetSettings(Settings):
     """Days that a visitor is known for."""
 
 
-class DeskSettings(Settings):
+class FolderSettings(Settings):
+    """An application as the file of settings in its folder describes it; its paths begin where the file lies."""
+
+    server: ServerSettings = ServerSettings()
+    """Where it is served."""
+
+    @classmethod
+    def given(cls, file: Path | None, **flags: object) -> Self:
+        """Return what a file says, its paths beginning where it lies, and above it what flags say that are given.
+
+        Raises:
+            InputError: the file is missing or is not TOML.
+            SettingError: a key is unknown or a value is not allowed.
+        """
+        values = {} if file is None else read_toml(file)
+        told = cls.make(**values)
+        here = Path() if file is None else file.parent
+        for name in values:
+            one = getattr(told, name)
+            if isinstance(one, Path):
+                values[name] = here / one
+            elif isinstance(one, tuple) and one and isinstance(one[0], Path):
+                values[name] = tuple(here / path for path in one)
+        if "lake" in values.get("server", {}):
+            values["server"]["lake"] = here / told.server.lake
+        for name, flag in flags.items():
+            if isinstance(flag, Settings):
+                values[name] = _above(values.get(name, {}), flag.model_dump(exclude_unset=True))
+            elif flag not in (None, (), ""):
+                values[name] = flag
+        return cls.make(**values)
+
+
+def _above(below: Mapping[str, Any], flags: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a file says with what flags say above it, section by section."""
+    merged = dict(below)
+    for name, flag in flags.items():
+        inner = merged.get(name)
+        merged[name] = _above(inner, flag) if isinstance(flag, Mapping) and isinstance(inner, Mapping) else flag
+    return merged
+
+
+class DeskSettings(FolderSettings):
     """A desk as its folder's desk.toml describes it: what it knows, its model, how sure it must be, and where it is served."""
 
     sources: tuple[Path, ...] = ()
@@ -125,29 +201,20 @@ class DeskSettings(Settings):
     """The people behind it."""
     widget: WidgetSettings = WidgetSettings()
     """The chat on pages."""
-    server: ServerSettings = ServerSettings()
-    """Where it is served."""
 
-    @classmethod
-    def given(cls, file: Path | None, **flags: object) -> DeskSettings:
-        """Return what a file says, its paths beginning where it lies, and above it what flags say that are given.
 
-        Raises:
-            InputError: the file is missing or is not TOML.
-            SettingError: a key is unknown or a value is not allowed.
-        """
-        values = {} if file is None else read_toml(file)
-        told = cls.make(**values)
-        here = Path() if file is None else file.parent
-        for name in ("kb", "model", "chat", "actions", "channels", "faq", "outside", "held_out"):
-            if name in values:
-                values[name] = here / getattr(told, name)
-        values["sources"] = tuple(here / source for source in told.sources)
-        if "lake" in values.get("server", {}):
-            values["server"]["lake"] = here / told.server.lake
-        for name, flag in flags.items():
-            if isinstance(flag, Settings):
-                values[name] = {**values.get(name, {}), **flag.model_dump(exclude_unset=True)}
-            elif flag not in (None, (), ""):
-                values[name] = flag
-        return cls.make(**values)
+class ShopSettings(FolderSettings):
+    """A recommender as its folder's shop.toml describes it: its items, what was clicked, its models, and where it is served."""
+
+    items: Path | None = None
+    """File of items."""
+    clicks: Path | None = None
+    """File of what users did with them, before there was a server."""
+    model: Path | None = None
+    """Folder of a model that embeds texts."""
+    ranker: Path | None = None
+    """Folder of a ranker that learned from behaviour; texts alone rank without one."""
+    beside: Path | None = None
+    """Folder of a ranker that is tried on a share of the users, `trial` of the shelf."""
+    shelf: RecommendSettings = RecommendSettings()
+    """How items are picked."""

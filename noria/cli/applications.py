@@ -1,4 +1,4 @@
-"""`noria ship monitor | watch | brief | recommend`: one application on its models, what feeds it, and what it tells."""
+"""`noria ship monitor | watch | brief`: one application on its models, what feeds it, and what it tells."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter, validators
 
 import noria
-from noria.apps.settings import RecommendSettings, WatchSettings
+from noria.apps.settings import WatchSettings
 from noria.core.messages import for_terminal, message
 from noria.server.http.settings import ServerSettings
 
@@ -219,41 +219,6 @@ def brief(
         write_bytes(out, page)
         print(for_terminal(message("notify.written", out=out)))
     return 0
-
-
-def recommend(
-    model: Path,
-    items: Path | None = None,
-    *,
-    most: int | None = None,
-    shelf: Annotated[RecommendSettings, Parameter(name="shelf")] = RecommendSettings(),
-    settings: Server = ServerSettings(),
-) -> int:
-    """Recommendation by text: what is near to what a reader opened lately, diverse, with a share left to chance.
-
-    Serves POST /v1/apps/recommend/pick until Ctrl-C. What readers did is read from the lake at the next start.
-
-    Examples::
-
-        noria ship recommend runs/demo/embed-served runs/demo/corpus/news/test.jsonl
-        noria ship recommend runs/demo/embed-served products.jsonl --shelf.chance 0.2 --shelf.most-items 100000
-
-    Parameters
-    ----------
-    model
-        Folder of a model for the task embed.
-    items
-        File of items: id, text and title, in JSON Lines, CSV, Excel and the like; POST /v1/apps/recommend/items adds more.
-    most
-        Take only the first so many of them.
-    """
-    import sys
-
-    from noria.apps.recommend.routes import Recommend
-    from noria.tasks.items import read_items
-
-    read = read_items(items, most, lambda said: print(f"noria: {said}", file=sys.stderr)) if items else ()
-    return serve_application([model], Recommend(read, settings=shelf), settings)
 
 
 def serve_application(models: Sequence[Path], application: App, settings: ServerSettings) -> int:

@@ -28,13 +28,14 @@ def new(folder: Path, *, application: Annotated[str, Parameter(name="--app")]) -
     Examples::
 
         noria new desk --app support
+        noria new shop --app recommend
 
     Parameters
     ----------
     folder
         The folder to make.
     application
-        What it is for: support, customer service.
+        What it is for: support, customer service; recommend, a shop's recommender.
     """
     known = sorted(path.parent.name for path in APPLICATIONS.glob(f"*/{STARTER}"))
     if application not in known:

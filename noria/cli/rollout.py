@@ -67,7 +67,7 @@ def versions(
         told: dict[str, Any] = {"changes": [vars(change) for change in read_changes(file)]}
     else:
         body = {"action": action, "folder": folder, "share": share, "why": why} if action else None
-        told = _request(f"{url}/versions/{model}", key, body)
+        told = request(f"{url}/versions/{model}", key, body)
         print(for_terminal(message("lines.live", model=model, live=told["live"], folder=told["folder"])))
         if trial := told["trial"]:
             compared = f", {trial['same']} of {trial['compared']} alike" if trial.get("compared") else ""
@@ -82,7 +82,12 @@ def versions(
         )
 
 
-def _request(url: str, key: str, body: dict[str, Any] | None) -> dict[str, Any]:
+def request(url: str, key: str, body: dict[str, Any] | None) -> dict[str, Any]:
+    """Return what a running server answers, to a body or to a plain question.
+
+    Raises:
+        ResourceError: it cannot be reached. InputError: it refused.
+    """
     import httpx
 
     headers = {"authorization": f"Bearer {key}"}

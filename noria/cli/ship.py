@@ -14,8 +14,8 @@ from noria.core.messages import for_terminal, message
 from noria.server.guard.guard import GuardSettings
 from noria.server.http.settings import ServerSettings
 
-from . import events, support
-from .applications import brief, monitor, recommend, watch
+from . import events, recommend, support
+from .applications import brief, monitor, watch
 from .rollout import versions
 
 if TYPE_CHECKING:
@@ -38,8 +38,9 @@ key_app = App(
 app.command(key_app)
 app.command(events.app)
 app.command(support.app)
+app.command(recommend.app)
 
-for _command in (monitor, watch, brief, recommend, versions):
+for _command in (monitor, watch, brief, versions):
     app.command(_command)
 
 

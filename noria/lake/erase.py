@@ -285,6 +285,9 @@ def _half_done(lake: Path, ledger: dict[str, Any]) -> int:
 
 
 def _kept(lake: Path, receipt: Receipt) -> Receipt:
+    # What applications keep of users is made anew from what the lake still holds.
+    for snapshot in (lake / "apps").glob("*/*.snapshot"):
+        snapshot.unlink(missing_ok=True)
     receipt.time = datetime.now(UTC).isoformat(timespec="seconds")
     write_json(lake / "receipts" / f"{receipt.id}.json", asdict(receipt))
     return receipt

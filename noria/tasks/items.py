@@ -185,10 +185,11 @@ def _named(record: Mapping[str, Any], *, textless: bool) -> dict[str, Any]:
     return plain
 
 
-def append_items(path: Path, items: Iterable[Item]) -> None:
-    """Write items behind those that a file holds; they are on the disk when this returns."""
+def append_items(path: Path, items: Iterable[Item], removed: Iterable[str] = ()) -> None:
+    """Write items, and ids of those that left, behind what a file holds; they are on the disk when this returns."""
+    rows = [*(asdict(item) for item in items), *({"id": id, "removed": True} for id in removed)]
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a", encoding="utf-8") as stream:
-        stream.write("".join(json.dumps(asdict(item), ensure_ascii=False) + "\n" for item in items))
+        stream.write("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
         stream.flush()
         os.fsync(stream.fileno())

@@ -8,13 +8,16 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from noria.apps.recommend.readers import Visits, figures_of, make_readers, opens, topics_of, visit
-from noria.apps.recommend.shelf import CLICKS, Catalogue, Shelf
+from noria.apps.recommend.catalogue import Catalogue
+from noria.apps.recommend.readers import Visits, browsing, figures_of, make_readers, opens, topics_of, visit
+from noria.apps.recommend.shelf import Pick, Shelf
+from noria.apps.recommend.states import DEEDS, key_of
 from noria.apps.settings import RecommendSettings
 from noria.core.errors import InputError, RowError
 from noria.tasks.items import Item, read_items, title_of
 
 GROUPS = 4
+ANNA = key_of("", "anna")
 
 
 def catalogue(count: int = 80, width: int = 16, seed: int = 0) -> tuple[Catalogue, dict[str, str]]:
@@ -26,6 +29,20 @@ def catalogue(count: int = 80, width: int = 16, seed: int = 0) -> tuple[Catalogu
     return Catalogue(items, vectors), {item.id: f"group-{n % GROUPS}" for n, item in enumerate(items)}
 
 
+def shelf_of(items: Catalogue, settings: RecommendSettings | None = None) -> Shelf:
+    shelf = Shelf(settings)
+    shelf.use(items)
+    return shelf
+
+
+def pick(shelf: Shelf, count: int, user: str = "anna") -> list[Pick]:
+    """A list that counts as shown."""
+    picks = shelf.choose(key_of("", user), count)
+    for one in picks:
+        shelf.show(key_of("", user), one.item.id)
+    return picks
+
+
 def test_vectors_are_centred_and_of_length_one() -> None:
     vectors = catalogue()[0].vectors
     assert np.linalg.norm(vectors, axis=1) == pytest.approx(1.0)
@@ -33,8 +50,8 @@ def test_vectors_are_centred_and_of_length_one() -> None:
 
 
 def test_nothing_is_shown_twice_before_all_is_shown_once() -> None:
-    shelf = Shelf(catalogue(23)[0])
-    shown = [pick.item.id for _ in range(5) for pick in shelf.pick("anna", 5)]
+    shelf = shelf_of(catalogue(23)[0])
+    shown = [one.item.id for _ in range(5) for one in pick(shelf, 5)]
     assert len(set(shown[:23])) == 23
     assert len(shown) == 25
     assert shown[23:] == shown[:2]  # what was seen longest ago
@@ -46,71 +63,71 @@ def test_nothing_is_shown_twice_before_all_is_shown_once() -> None:
 )
 @hypothesis.settings(max_examples=50, deadline=None)
 def test_a_shelf_is_full_while_anything_is_not_bought(count: int, at_once: int, acts: list[tuple[str, int]]) -> None:
-    shelf = Shelf(catalogue(count)[0])
+    shelf = shelf_of(catalogue(count)[0])
     bought = set()
     for kind, number in acts:
         item = f"item-{number % count}"
         if kind == "p":
-            picks = [pick.item.id for pick in shelf.pick("anna", at_once)]
+            picks = [one.item.id for one in pick(shelf, at_once)]
             assert len(picks) == len(set(picks)) == min(at_once, count - len(bought))
             assert not bought & set(picks)
         elif kind == "s":
-            shelf.click("anna", item)
+            shelf.click(ANNA, item)
         else:
-            shelf.buy("anna", item)
+            shelf.buy(ANNA, item)
             bought.add(item)
     assert (shelf.clicks <= shelf.shown).all()
 
 
 def test_a_click_turns_the_shelf_to_its_kind() -> None:
     items, groups = catalogue()
-    shelf = Shelf(items, RecommendSettings(chance=0.0))
-    assert {pick.why for pick in shelf.pick("anna", 3)} == {"popular"}
-    shelf.click("anna", "item-2")
-    picks = shelf.pick("anna", 6)
+    shelf = shelf_of(items, RecommendSettings(chance=0.0))
+    assert {one.why for one in pick(shelf, 3)} == {"popular"}
+    shelf.click(ANNA, "item-2")
+    picks = pick(shelf, 6)
     assert {pick.why for pick in picks} == {"taste"}
     assert [groups[pick.item.id] for pick in picks].count("group-2") >= 5
 
 
 def test_recent_clicks_weigh_more() -> None:
     items, groups = catalogue()
-    shelf = Shelf(items, RecommendSettings(chance=0.0, memory=0.5, diversity=0.0))
+    shelf = shelf_of(items, RecommendSettings(chance=0.0, memory=0.5, diversity=0.0))
     for item in ("item-0", "item-4", "item-8", "item-1", "item-5", "item-9"):
-        shelf.click("anna", item)
-    assert {groups[pick.item.id] for pick in shelf.pick("anna", 4)} == {"group-1"}
+        shelf.click(ANNA, item)
+    assert {groups[one.item.id] for one in pick(shelf, 4)} == {"group-1"}
 
 
 @pytest.mark.parametrize("memory", [0.1, 0.5, 0.8, 1.0])
 def test_a_taste_is_the_exponential_mean_of_the_clicks(memory: float) -> None:
     items, _ = catalogue()
-    shelf = Shelf(items, RecommendSettings(memory=memory))
+    shelf = shelf_of(items, RecommendSettings(memory=memory))
     clicked = [3, 17, 40, 5, 22]
     for number in clicked:
-        shelf.click("anna", f"item-{number}")
+        shelf.click(ANNA, f"item-{number}")
     weights = np.array([memory**age for age in (4, 3, 2, 1, 0)])
     mean = (weights / weights.sum()) @ items.vectors[clicked]
-    assert shelf.taste(shelf.reader("anna")) == pytest.approx(mean / np.linalg.norm(mean), abs=1e-6)
+    assert shelf.taste(shelf.states.of(ANNA)) == pytest.approx(mean / np.linalg.norm(mean), abs=1e-6)
 
 
 def test_what_never_forgets_takes_all_clicks_alike() -> None:
     tastes = []
     for order in ((1, 2, 3, 4), (4, 3, 2, 1)):
-        shelf = Shelf(catalogue()[0], RecommendSettings(memory=1))
+        shelf = shelf_of(catalogue()[0], RecommendSettings(memory=1))
         for number in order:
-            shelf.click("anna", f"item-{number}")
-        tastes.append(shelf.taste(shelf.reader("anna")))
+            shelf.click(ANNA, f"item-{number}")
+        tastes.append(shelf.taste(shelf.states.of(ANNA)))
     assert tastes[0] == pytest.approx(tastes[1], abs=1e-6)
 
 
 def test_clicks_without_showings_lift_an_item_and_no_others() -> None:
-    shelf = Shelf(catalogue(10)[0])
+    shelf = shelf_of(catalogue(10)[0])
     for number in range(30):
-        shelf.show(f"reader {number}", "item-1")
+        shelf.show(number, "item-1")
     before = shelf.popularity()
     for number in range(20):
-        shelf.click(f"reader {number}", "item-1")
-        shelf.click(f"other {number}", "item-2")  # found by a search
-        shelf.click(f"other {number}", "item-2")  # a double click
+        shelf.click(number, "item-1")
+        shelf.click(100 + number, "item-2")  # found by a search
+        shelf.click(100 + number, "item-2")  # a double click
     after = shelf.popularity()
     assert after.max() < 1
     assert (shelf.shown[2], shelf.clicks[2]) == (20, 20)
@@ -119,77 +136,76 @@ def test_clicks_without_showings_lift_an_item_and_no_others() -> None:
 
 
 def test_a_click_is_answered_by_one_showing() -> None:
-    shelf = Shelf(catalogue(10)[0])
-    shelf.show("anna", "item-1")
+    shelf = shelf_of(catalogue(10)[0])
+    shelf.show(ANNA, "item-1")
     for _ in range(3):
-        shelf.click("anna", "item-1")
+        shelf.click(ANNA, "item-1")
     assert (shelf.shown[1], shelf.clicks[1]) == (1, 1)
-    shelf.show("anna", "item-1")
-    shelf.click("anna", "item-1")
+    shelf.show(ANNA, "item-1")
+    shelf.click(ANNA, "item-1")
     assert (shelf.shown[1], shelf.clicks[1]) == (2, 2)
-    assert shelf.reader("anna").clicked == ["item-1"]
+    assert [item for _, item, _ in shelf.states.of(ANNA).deeds] == [1]
 
 
 def test_new_readers_see_what_is_popular() -> None:
-    shelf = Shelf(catalogue()[0], RecommendSettings(chance=0.0, diversity=0.0))
+    shelf = shelf_of(catalogue()[0], RecommendSettings(chance=0.0, diversity=0.0))
     for number in range(20):
-        shelf.pick(f"reader-{number}", 4)
-        shelf.click(f"reader-{number}", "item-7")
-    assert shelf.pick("anna", 1)[0].item.id == "item-7"
+        pick(shelf, 4, f"reader-{number}")
+        shelf.click(key_of("", f"reader-{number}"), "item-7")
+    assert pick(shelf, 1)[0].item.id == "item-7"
 
 
 def test_chance_keeps_its_share() -> None:
-    shelf = Shelf(catalogue(400)[0], RecommendSettings(chance=0.25, seed=3))
-    shelf.click("anna", "item-0")
-    whys = [pick.why for _ in range(60) for pick in shelf.pick("anna", 5)]
+    shelf = shelf_of(catalogue(400)[0], RecommendSettings(chance=0.25, seed=3))
+    shelf.click(ANNA, "item-0")
+    whys = [one.why for _ in range(60) for one in pick(shelf, 5)]
     assert 0.18 < whys.count("chance") / len(whys) < 0.32
 
 
 def test_diversity_spreads_the_picks() -> None:
     def nearness(diversity: float) -> float:
-        shelf = Shelf(catalogue()[0], RecommendSettings(chance=0.0, diversity=diversity))
-        shelf.click("anna", "item-0")
-        rows = shelf.catalogue.vectors[[shelf.catalogue.places[pick.item.id] for pick in shelf.pick("anna", 6)]]
+        shelf = shelf_of(catalogue()[0], RecommendSettings(chance=0.0, diversity=diversity))
+        shelf.click(ANNA, "item-0")
+        rows = shelf.catalogue.vectors[[shelf.catalogue.places[one.item.id] for one in pick(shelf, 6)]]
         return float((rows @ rows.T)[np.triu_indices(6, 1)].mean())
 
     assert nearness(0.8) < nearness(0.0) - 0.2
 
 
 def test_without_taste_everybody_sees_the_same_kind() -> None:
-    shelf = Shelf(catalogue()[0], RecommendSettings(taste=False, chance=0.0))
-    shelf.click("anna", "item-2")
-    assert {pick.why for pick in shelf.pick("anna", 5)} == {"popular"}
+    shelf = shelf_of(catalogue()[0], RecommendSettings(taste=False, chance=0.0))
+    shelf.click(ANNA, "item-2")
+    assert {one.why for one in pick(shelf, 5)} == {"popular"}
 
 
 def test_readers_are_bounded_and_clicks_too() -> None:
-    shelf = Shelf(catalogue()[0], RecommendSettings(readers=3))
+    shelf = shelf_of(catalogue()[0], RecommendSettings(readers=3))
     for number in range(10):
-        shelf.pick(f"reader-{number}", 1)
-    assert list(shelf._readers) == ["reader-7", "reader-8", "reader-9"]
-    long = Shelf(catalogue(CLICKS + 20)[0])
-    for number in range(CLICKS + 20):
-        long.click("anna", f"item-{number}")
-    assert long.reader("anna").clicked[0] == "item-20"
-    assert len(long.reader("anna").clicked) == CLICKS
+        pick(shelf, 1, f"reader-{number}")
+    assert shelf.states.order() == [key_of("", f"reader-{number}") for number in (7, 8, 9)]
+    long = shelf_of(catalogue(DEEDS + 20)[0])
+    for number in range(DEEDS + 20):
+        long.click(ANNA, f"item-{number}")
+    assert [item for _, item, _ in long.states.of(ANNA).deeds] == list(range(20, DEEDS + 20))
 
 
 def test_an_unknown_item_is_refused() -> None:
     with pytest.raises(InputError, match="unknown item"):
-        Shelf(catalogue()[0]).click("anna", "no such")
+        shelf_of(catalogue()[0]).click(ANNA, "no such")
 
 
-def test_a_longer_catalogue_takes_readers_and_counts_along() -> None:
-    items, _ = catalogue(40)
-    old = Shelf(items)
-    shown = {pick.item.id for pick in old.pick("anna", 5)}
-    old.click("anna", next(iter(shown)))
-    longer, _ = catalogue(60)
-    new = Shelf(longer)
-    new.take_over(old)
-    assert new.shown.sum() == 5
-    assert new.clicks.sum() == 1
-    assert new.taste(new.reader("anna")) is not None
-    assert not shown & {pick.item.id for _ in range(11) for pick in new.pick("anna", 5)}
+def test_items_that_come_while_it_serves_leave_readers_and_counts_as_they_are() -> None:
+    whole, _ = catalogue(60)
+    shelf = Shelf()
+    shelf.put(whole.items[:40], whole.raw[:40])
+    shown = {one.item.id for one in pick(shelf, 5)}
+    shelf.click(ANNA, next(iter(shown)))
+    shelf.put(whole.items[40:], whole.raw[40:])
+    assert shelf.shown.sum() == 5
+    assert shelf.clicks.sum() == 1
+    assert shelf.taste(shelf.states.of(ANNA)) is not None
+    assert not shown & {one.item.id for _ in range(11) for one in pick(shelf, 5)}
+    assert shelf.catalogue.vectors == pytest.approx(whole.vectors, abs=1e-6)
 
 
 def test_simulated_readers_are_the_same_for_every_policy_and_taste_wins_where_vectors_tell_topics() -> None:
@@ -200,17 +216,18 @@ def test_simulated_readers_are_the_same_for_every_policy_and_taste_wins_where_ve
     for name, settings in (
         ("by taste", RecommendSettings()),
         ("popular", RecommendSettings(taste=False)),
-        ("at random", RecommendSettings(chance=1.0)),
+        ("at random", RecommendSettings(chance=1.0, nearby=0.0)),
     ):
-        shelf = Shelf(items, settings)
+        shelf = shelf_of(items, settings)
+        choose, click = browsing(shelf)
         policies[name] = [Visits([], []) for _ in readers]
         for _ in range(4):
             for reader, visits in zip(readers, policies[name], strict=True):
                 visit(
                     reader,
                     visits,
-                    lambda user, shelf=shelf: [pick.item.id for pick in shelf.pick(user, 5)],
-                    shelf.click,
+                    choose,
+                    click,
                     lambda item, reader=reader: opens(reader, item, topics, 1),
                 )
     figures = {figure.name: figure for figure in figures_of(policies)}

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from noria.apps.recommend.shelf import Catalogue, Shelf
+from noria.apps.recommend.readers import browsing
+from noria.apps.recommend.shelf import Shelf
+from noria.apps.recommend.states import key_of
 from noria.tasks.items import Item, read_items
 
 CASES = Path(__file__).parent / "inputs" / "ship-grow"
@@ -26,16 +28,18 @@ def test_blank_lines_are_no_items() -> None:
 
 def test_ten_items_five_a_visit_three_visits() -> None:
     items = [Item(str(number), f"title {number}", "text") for number in range(10)]
-    shelf = Shelf(Catalogue(items, np.random.default_rng(0).normal(size=(10, 8))))
-    visits = [[pick.item.id for pick in shelf.pick("anna", 5)] for _ in range(2)]
-    shelf.buy("anna", visits[0][0])
-    third = [pick.item.id for pick in shelf.pick("anna", 5)]
+    shelf = Shelf()
+    shelf.put(items, np.random.default_rng(0).normal(size=(10, 8)))
+    pick, _ = browsing(shelf)
+    visits = [list(pick("anna")) for _ in range(2)]
+    shelf.buy(key_of("", "anna"), visits[0][0])
+    third = list(pick("anna"))
     assert [len(visit) for visit in (*visits, third)] == [5, 5, 5]
     assert visits[0][0] not in third
 
 
 def test_items_of_a_request_are_counted_before_the_first_is_looked_at() -> None:
-    from noria.apps.recommend.routes import NewItems
+    from noria.apps.recommend.bodies import NewItems
 
     with pytest.raises(ValidationError, match="found 4; allowed 1 to 3"):
         NewItems.model_validate({"items": [{"id": "a", "text": "a"}] * 3 + [{"id": []}]}, context={"max_rows": 3})

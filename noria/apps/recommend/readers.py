@@ -19,6 +19,9 @@ from noria.core.figure import Figure
 from noria.core.messages import message, term
 from noria.tasks.items import Item
 
+from .shelf import Shelf
+from .states import key_of
+
 NEWS = Path(__file__).parent / "news_topics.json"
 NOTE = "simulated readers"
 
@@ -70,6 +73,18 @@ def opens(
     habits = habits or Habits()
     draw = xxhash.xxh64_intdigest(f"{seed}/{reader.name}/{item}".encode()) / 2**64
     return draw < (habits.keen if topics[item] == reader.topic else habits.idle)
+
+
+def browsing(shelf: Shelf) -> tuple[Callable[[str], Sequence[str]], Callable[[str, str], None]]:
+    """Return how readers, by name, are picked five items that count as shown, and how their clicks are told."""
+
+    def pick(name: str) -> list[str]:
+        picks = [one.item.id for one in shelf.choose(key_of("", name), 5)]
+        for item in picks:
+            shelf.show(key_of("", name), item)
+        return picks
+
+    return pick, lambda name, item: shelf.click(key_of("", name), item)
 
 
 def visit(

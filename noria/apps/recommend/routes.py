@@ -1,74 +1,49 @@
 """The application at /v1/apps/recommend: items in, picks out; it learns from the events that the server makes durable.
 
-What readers were shown, opened and bought it hears from the events themselves, those of its own routes and those of
-POST /v1/events alike, and reads them from the lake again when it starts: a restart forgets nothing.
+What users were shown, opened and bought it hears from the events themselves, those of its own routes and those of
+POST /v1/events alike, and knows again when it starts, from a snapshot and the lake: a restart forgets nothing.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydantic import Field
 from starlette.responses import Response
 
-from noria.apps.embedding import keeping
+from noria.apps.embedding import embedder, keeping
 from noria.apps.settings import RecommendSettings
-from noria.core.errors import InputError, RowError
+from noria.core.errors import InputError, NoriaError, RowError
+from noria.core.folder import read_manifest
 from noria.core.messages import message
-from noria.lake.event import Event
-from noria.lake.read import recall
+from noria.infer.recommend import Ranker
 from noria.server.errors import ApiError
 from noria.server.http.context import RequestContext
-from noria.server.http.fields import INTEGRAL, Body, Name, Rows, SomeId
 from noria.server.http.routing import Route
-from noria.tasks.items import Item, append_items, item_of
+from noria.tasks.items import LEAD, Item, append_items, item_of
 from noria.text.lines import json_objects
 
-from .shelf import Catalogue, Pick, Shelf
+from .bodies import Click, Like, NewItems, OldItems, PickFor, PicksFor, SearchFor, User
+from .catalogue import SHORT, Catalogue
+from .loops import loops, width_of
+from .remembering import Memory
+from .rules import Asked
+from .search import Search
+from .shelf import Pick, Shelf, Wanted
+from .states import key_of
 
 if TYPE_CHECKING:
     from noria.server.http.state import State
 
-LEAD = 200
-"""Characters of an item that its vector is made from: newspapers say first what matters."""
-LEARNED_FROM = ("impression", "click", "conversion")
-
-
-class NewItem(Body):
-    """One item to add: an id and a text, a title, or both."""
-
-    id: SomeId
-    text: str | None = None
-    title: Name | None = None
-    meta: dict[str, Any] | None = None
-    """A document's facts; `title` is read where the item names none itself."""
-
-
-class NewItems(Body):
-    """POST /items: add to the catalogue; an item whose id is known is replaced."""
-
-    items: Rows[NewItem]
-
-
-class PickFor(Body):
-    """POST /pick."""
-
-    user: SomeId
-    count: Annotated[int, Field(ge=1, le=50), INTEGRAL] = 5
-
-
-class Click(Body):
-    """POST /click and POST /buy."""
-
-    user: SomeId
-    item: SomeId
+TOGETHER = 16
+"""Lists that are made at once at most."""
 
 
 class Recommend:
@@ -78,28 +53,54 @@ class Recommend:
         items: what to recommend at first; more can be added, and outlive the server.
         model: name of the embedding model among those served; None takes the first one.
         settings: see `RecommendSettings`.
+        ranker: folder of a ranker that learned from behaviour; texts alone rank without one.
+        beside: folder of another, which is tried on a share of the users (`RecommendSettings.trial`).
     """
 
     name = "recommend"
 
     def __init__(
-        self, items: Sequence[Item] = (), model: str | None = None, settings: RecommendSettings | None = None
+        self,
+        items: Sequence[Item] = (),
+        model: str | None = None,
+        settings: RecommendSettings | None = None,
+        ranker: Path | None = None,
+        beside: Path | None = None,
     ) -> None:
         self.settings = settings or RecommendSettings()
         self.model = model
         self.items = {item.id: item for item in items}
-        self.shelf = Shelf(Catalogue([], np.zeros((0, 1))), self.settings)
-        self._raw: dict[str, np.ndarray] = {}
+        self.versions = [read_manifest(one).identity()[:12] if one else "" for one in (ranker, beside)]
+        """Of the rankers, told by the events of what they showed; of text alone that of the model."""
+        self.shelf = Shelf(self.settings, *(Ranker.open(one) if one else None for one in (ranker, beside)))
+        self.memory = Memory(Path(), self.shelf, self._key_of)
+        self._search: Search | None = None
         self._turn = asyncio.Lock()
+        self._waiting: list[tuple[Wanted, asyncio.Future[list[Pick]]]] = []
+        self._at_work: asyncio.Task[None] | None = None
 
     async def start(self, state: State) -> None:
-        """Embed the items through the served model, those added before the last stop too, and hear what the lake says of them."""
-        items, self.items = self.items, {}
-        await self._put(RequestContext(state), list((_added(self._file(state)) | items).values()))
+        """Embed the items through the served model, those added before the last stop too, and learn what the lake holds of users."""
+        self.memory = Memory(state.lake, self.shelf, self._key_of)
+        wanted = on_offer(state.lake, self.items)
+        ids = await asyncio.to_thread(self.memory.ids)
+        # Rows as the snapshot numbers them; of what is gone the row stays.
+        listed = {id: wanted.get(id) for id in ids} | wanted
+        context = RequestContext(state)
+        if listed:
+            self._check(len(wanted))
+            vectors = await self._vectors(context, list(wanted.values())) if wanted else np.zeros((0, 1))
+            raw = np.zeros((len(listed), vectors.shape[1]), dtype=np.float32)
+            live = np.array([item is not None for item in listed.values()])
+            places = {id: place for place, id in enumerate(wanted)}
+            raw[live] = vectors[[places[id] for id, item in listed.items() if item is not None]]
+            rows = [item or Item(id, id, id, available=False) for id, item in listed.items()]
+            self.shelf.use(await asyncio.to_thread(Catalogue, rows, raw, live), encoder=self._encoder(context))
+        self.items = wanted
         earliest = state.meter.now() - timedelta(days=self.settings.history_days)
-        for event in await asyncio.to_thread(recall, state.lake, LEARNED_FROM, self.items, earliest):
-            self.on_event(event)
-        state.meter.listeners.append(self.on_event)
+        await asyncio.to_thread(self.memory.recall, earliest)
+        state.meter.listeners.append(self.memory.on_event)
+        state.tasks.append(asyncio.create_task(self._look_after()))
 
     async def add(self, context: RequestContext, items: Sequence[Item]) -> None:
         """Add items to the catalogue; they are on the disk, and offered, when this returns.
@@ -107,21 +108,47 @@ class Recommend:
         Raises:
             InputError: there are more than it may hold; none was added.
         """
-        await self._put(context, items)
-        await asyncio.to_thread(append_items, self._file(context.state), items)
+        async with self._turn:
+            merged = self.items | {item.id: item for item in items}
+            self._check(len(merged))
+            vectors = await self._vectors(context, items)
+            await self._use(context, await asyncio.to_thread(self.shelf.grown, list(items), vectors))
+            self.items = merged
+            await asyncio.to_thread(append_items, _file(context.state.lake), items)
 
-    async def pick(self, context: RequestContext, user: str, count: int) -> list[Pick]:
-        """Return items for a reader; every one of them is an impression, on the disk before this returns."""
-        usage = context.usage
+    async def remove(self, context: RequestContext, ids: Sequence[str]) -> int:
+        """Offer items no longer, over a restart too; return how many of them there were."""
+        async with self._turn:
+            there = [id for id in dict.fromkeys(ids) if id in self.items]
+            await self._use(context, await asyncio.to_thread(self.shelf.catalogue.without, there))
+            self.items = {id: item for id, item in self.items.items() if id not in set(there)}
+            await asyncio.to_thread(append_items, _file(context.state.lake), (), there)
+        return len(there)
+
+    async def pick(self, context: RequestContext, user: str, count: int, asked: Asked | None = None) -> list[Pick]:
+        """Return items for a user; every one of them is an impression, on the disk before this returns."""
+        usage, meter = context.usage, context.state.meter
         usage.user, usage.units, usage.unit = user, count, "items"
-        picks = self.shelf.choose(self.reader_of(context, user), count)
+        key = self.key_for(context, user)
+        picks = await self._chosen(key, count, asked)
+        version = self.versions[self.shelf.arm(key)] or self._encoder(context)
         usage.segment = picks[0].why if picks else "nothing left"
-        await asyncio.gather(
-            *(
-                context.record("impression", app=self.name, subject=pick.item.id, segment=pick.why, value=pick.score)
-                for pick in picks
+        shown = [
+            meter.event(
+                "impression",
+                user=user,
+                tenant=context.tenant,
+                app=self.name,
+                version=version,
+                subject=pick.item.id,
+                segment=pick.why,
+                value=float(place),
+                propensity=pick.propensity,
             )
-        )
+            for place, pick in enumerate(picks, 1)
+        ]
+        # The request's own event waits for the same commit, not for one after it.
+        await asyncio.gather(*([meter.record(*shown)] if shown else ()), context.finish())
         return picks
 
     def act(self, context: RequestContext, kind: str, user: str, item: str) -> None:
@@ -130,29 +157,28 @@ class Recommend:
         Raises:
             InputError: no such item.
         """
-        self.shelf.place(item)
+        self.shelf.catalogue.row(item)
         usage = context.usage
         usage.kind, usage.user, usage.subject = kind, user, item
 
-    def on_event(self, event: Event) -> None:
-        """Learn from an event on an item, whoever wrote it; others are passed over."""
-        if event.kind not in LEARNED_FROM or event.outcome != "ok" or event.subject not in self.shelf.catalogue.places:
-            return
-        learn = {"impression": self.shelf.show, "click": self.shelf.click, "conversion": self.shelf.buy}[event.kind]
-        learn(_reader(event.tenant, event.user) if event.user else "", event.subject)
-
-    def reader_of(self, context: RequestContext, user: str) -> str:
-        """Return the reader's name on the shelf: a pseudonym within their tenant, for two customers may both know an `anna`."""
-        return _reader(context.tenant, context.state.meter.pseudonym(user))
+    def key_for(self, context: RequestContext, user: str) -> int:
+        """Return the number that a user is known by: of their pseudonym, and their tenant where two may both know an `anna`."""
+        return self._key_of(context.tenant, context.state.meter.pseudonym(user))
 
     def routes(self) -> Sequence[Route]:
-        """Return GET /items, POST /items, POST /pick, POST /click and POST /buy."""
+        """Return GET /items, POST /items and /items/remove, /pick, /picks, /similar, /search, /history, /click and /buy, GET /loops."""
         return (
             Route("GET", "/items", self._items, reply=list[dict[str, Any]]),
             Route("POST", "/items", self._add, body=NewItems, reply=dict[str, int]),
+            Route("POST", "/items/remove", self._remove, body=OldItems, reply=dict[str, int]),
             Route("POST", "/pick", self._pick, body=PickFor, reply=dict[str, Any]),
+            Route("POST", "/picks", self._picks, body=PicksFor, reply=dict[str, Any]),
+            Route("POST", "/similar", self._similar, body=Like, reply=dict[str, Any]),
+            Route("POST", "/search", self._find, body=SearchFor, reply=dict[str, Any]),
+            Route("POST", "/history", self._history, body=User, reply=dict[str, Any]),
             Route("POST", "/click", self._click, body=Click, reply=dict[str, str]),
             Route("POST", "/buy", self._buy, body=Click, reply=dict[str, str]),
+            Route("GET", "/loops", self._loops, reply=dict[str, Any]),
         )
 
     async def _items(self, context: RequestContext) -> Response:
@@ -161,10 +187,11 @@ class Recommend:
         return Response(await asyncio.to_thread(self._listed), media_type="application/json")
 
     def _listed(self) -> str:
-        shelf = self.shelf
+        shelf, catalogue = self.shelf, self.shelf.catalogue
         listed = [
-            {"id": item.id, "title": item.title, "shown": int(shown), "clicks": int(clicks)}
-            for item, shown, clicks in zip(shelf.catalogue.items, shelf.shown, shelf.clicks, strict=True)
+            {"id": item.id, "title": item.title, "shown": int(shelf.shown[row]), "clicks": int(shelf.clicks[row])}
+            for row, item in enumerate(catalogue.items)
+            if catalogue.live[row]
         ]
         return json.dumps(listed, ensure_ascii=False)
 
@@ -186,55 +213,163 @@ class Recommend:
         await self.add(context, items)
         return {"items": len(self.items)}
 
+    async def _remove(self, context: RequestContext, body: OldItems) -> dict[str, int]:
+        """Offer items no longer."""
+        removed = await self.remove(context, body.ids)
+        return {"removed": removed, "items": len(self.items)}
+
     async def _pick(self, context: RequestContext, body: PickFor) -> dict[str, Any]:
-        """Pick items for a reader."""
-        picks = await self.pick(context, body.user, body.count)
-        return {"picks": [asdict(pick) for pick in picks]}
+        """Pick items for a user."""
+        picks = await self.pick(context, body.user, body.count, body.asked(self.settings.rules))
+        return {"picks": self._shown(self.key_for(context, body.user), picks, explain=body.explain)}
+
+    async def _picks(self, context: RequestContext, body: PicksFor) -> dict[str, Any]:
+        """Pick items for many users, to be shown elsewhere: nothing counts as shown."""
+        asked, found = body.asked(self.settings.rules), []
+        for user in body.users:
+            key = self.key_for(context, user)
+            picks = await self._chosen(key, body.count, asked)
+            found.append({"user": user, "picks": self._shown(key, picks, explain=body.explain)})
+            await context.pause.now_and_then()
+        return {"users": found}
+
+    async def _similar(self, context: RequestContext, body: Like) -> dict[str, Any]:
+        """List what an item is like, the likest first."""
+        catalogue = self.shelf.catalogue
+        row = catalogue.row(body.item)
+        mask = catalogue.live.copy()
+        mask[row] = False
+        rows, cosines = await asyncio.to_thread(catalogue.nearest, catalogue.vectors[row], body.count, mask)
+        return {
+            "items": [
+                {"item": asdict(catalogue.items[row]), "score": round(float(score), 4)}
+                for row, score in zip(rows.tolist(), cosines, strict=True)
+            ]
+        }
+
+    async def _find(self, context: RequestContext, body: SearchFor) -> dict[str, Any]:
+        """Search the catalogue by words and by meaning."""
+        catalogue = self.shelf.catalogue
+        if self._search is None:
+            self._search = Search(_file(context.state.lake).with_name("words"))
+        query = await context.enter(body.query, "query")
+        vector = (await embedder(context, self.model)([query]))[0] if len(catalogue) else None
+        rows = await asyncio.to_thread(self._search.find, catalogue, query, vector, body.count)
+        return {"items": [{"item": asdict(catalogue.items[row])} for row in rows]}
+
+    async def _history(self, context: RequestContext, body: User) -> dict[str, Any]:
+        """Tell what is known of a user: what they did, the latest first, and how wide their lists were."""
+        reader, catalogue = self.shelf.states.look(self.key_for(context, body.user)), self.shelf.catalogue
+        deeds = [
+            {
+                "item": deed.item,
+                "title": catalogue.items[catalogue.places[deed.item]].title,
+                "kind": deed.kind,
+                "time": datetime.fromtimestamp(deed.time, UTC).isoformat(),
+            }
+            for deed in reversed(self.shelf.history(reader))
+        ]
+        return {"deeds": deeds, "shown": len(reader.seen), "width": width_of(catalogue, reader)}
 
     async def _click(self, context: RequestContext, body: Click) -> dict[str, str]:
-        """Tell that a reader opened an item."""
+        """Tell that a user opened an item."""
         self.act(context, "click", body.user, body.item)
         return {"id": context.id}
 
     async def _buy(self, context: RequestContext, body: Click) -> dict[str, str]:
-        """Tell that a reader bought an item: it is not offered to them again."""
+        """Tell that a user bought an item: it is not offered to them again."""
         self.act(context, "conversion", body.user, body.item)
         return {"id": context.id}
 
-    async def _put(self, context: RequestContext, items: Sequence[Item]) -> None:
-        async with self._turn:
-            merged = self.items | {item.id: item for item in items}
-            if len(merged) > self.settings.most_items:
-                raise InputError(
-                    message("apps.too_many"),
-                    found=len(merged),
-                    allowed=message("apps.up", most_items=self.settings.most_items),
-                )
-            embed = keeping(context, self.name, self.model)
-            if not merged:
-                return
-            vectors = await embed([f"{item.title}\n{item.text}"[:LEAD] for item in items])
-            self._raw |= {item.id: vector for item, vector in zip(items, vectors, strict=True)}
-            catalogue = await asyncio.to_thread(
-                lambda: Catalogue(list(merged.values()), np.array([self._raw[id] for id in merged]))
-            )
-            shelf = Shelf(catalogue, self.settings)
-            shelf.take_over(self.shelf)
-            self.items, self.shelf = merged, shelf
+    async def _loops(self, context: RequestContext) -> dict[str, Any]:
+        """Tell whether recommending feeds on itself: coverage, concentration and spread of what was shown."""
+        shelf = self.shelf
+        return asdict(await asyncio.to_thread(loops, shelf.catalogue, shelf.shown.copy(), shelf.clicks.copy()))
 
-    def _file(self, state: State) -> Path:
-        return state.lake / "apps" / self.name / "items.jsonl"
+    async def _chosen(self, key: int, count: int, asked: Asked | None) -> list[Pick]:
+        if len(self.shelf.catalogue) <= SHORT:
+            return self.shelf.choose(key, count, asked)
+        # In a thread, which may not see a user change; all that wait while it is at work are made together next.
+        answer: asyncio.Future[list[Pick]] = asyncio.get_running_loop().create_future()
+        self._waiting.append((self.shelf.wanted(key, count, asked, copied=True), answer))
+        if self._at_work is None:
+            self._at_work = asyncio.create_task(self._make_lists())
+        return await answer
+
+    async def _make_lists(self) -> None:
+        while self._waiting:
+            together, self._waiting = self._waiting[:TOGETHER], self._waiting[TOGETHER:]
+            try:
+                made = await asyncio.to_thread(self.shelf.choose_all, [wanted for wanted, _ in together])
+                for (_, answer), picks in zip(together, made, strict=True):
+                    if not answer.done():  # its client may have left
+                        answer.set_result(picks)
+            except Exception as error:
+                for _, answer in together:
+                    if not answer.done():
+                        answer.set_exception(error)
+        self._at_work = None
+
+    def _shown(self, key: int, picks: Sequence[Pick], *, explain: bool) -> list[dict[str, Any]]:
+        told = [asdict(pick) for pick in picks]
+        if explain:
+            for one, pick in zip(told, picks, strict=True):
+                one["reason"] = self.shelf.reason(key, pick).both()
+        return told
+
+    def _key_of(self, tenant: str, user: str) -> int:
+        return key_of(tenant if self.settings.per_key else "", user)
+
+    def _check(self, count: int) -> None:
+        most = self.settings.most_items
+        if count > most:
+            raise InputError(message("apps.too_many"), found=count, allowed=message("apps.up", most_items=most))
+
+    async def _vectors(self, context: RequestContext, items: Sequence[Item]) -> np.ndarray:
+        return await keeping(context, self.name, self.model)([item.described[:LEAD] for item in items])
+
+    def _encoder(self, context: RequestContext) -> str:
+        name = self.model or context.state.model_for("embed")
+        return context.state.models[name].manifest.identity()[:12] if name in context.state.models else ""
+
+    async def _use(self, context: RequestContext, catalogue: Catalogue) -> None:
+        self.shelf.use(catalogue, encoder=self._encoder(context))
+
+    async def _look_after(self) -> None:
+        """Keep a snapshot now and then, and one when the server stops."""
+        stopped = False
+        while not stopped:
+            try:
+                await asyncio.sleep(60 * self.settings.snapshot_minutes)
+            except asyncio.CancelledError:
+                stopped = True
+            with suppress(NoriaError):  # of a full disk the next request tells; the lake holds all of it
+                self.memory.forget_erased()
+                if self.memory.heard:
+                    held = self.memory.capture()
+                    self.memory.written(*await asyncio.to_thread(self.memory.write, held))
 
 
-def _reader(tenant: str, user: str) -> str:
-    return f"{tenant}/{user}"
+def on_offer(lake: Path, items: Mapping[str, Item]) -> dict[str, Item]:
+    """Return what a server of a lake offers that was given some items: these, and those added, less those removed while it ran.
+
+    A line that a power cut tore is passed over.
+    """
+    added: dict[str, Item] = {}
+    removed: set[str] = set()
+    file = _file(lake)
+    for _, value in json_objects(file.read_text(encoding="utf-8"), file) if file.exists() else ():
+        if isinstance(value, RowError):
+            continue
+        if value.get("removed"):
+            added.pop(str(value["id"]), None)
+            removed.add(str(value["id"]))
+        else:
+            item = item_of(value)
+            added[item.id] = item
+            removed.discard(item.id)
+    return {id: item for id, item in (added | dict(items)).items() if id not in removed}
 
 
-def _added(file: Path) -> dict[str, Item]:
-    """Return the items that were added to a running server; a line that a power cut tore is passed over."""
-    if not file.exists():
-        return {}
-    found = [
-        value for _, value in json_objects(file.read_text(encoding="utf-8"), file) if not isinstance(value, RowError)
-    ]
-    return {item.id: item for item in map(item_of, found)}
+def _file(lake: Path) -> Path:
+    return lake / "apps" / Recommend.name / "items.jsonl"

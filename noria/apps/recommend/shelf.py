@@ -1,33 +1,45 @@
-"""Recommendation by text: a reader's taste is the recent mean of what they clicked; diverse, with a share left to chance.
+"""Picks items for users and learns from what they do: a list is planned by taste, rules and diversity, with a share left to chance.
 
-    shelf = Shelf(Catalogue(items, vectors))
-    for pick in shelf.pick("reader 1", 5): ...       # Pick(item, score, why="taste" | "chance" | "popular" | "again")
-    shelf.click("reader 1", "item 7")
-    shelf.buy("reader 1", "item 7")                  # never offered to them again
+    shelf = Shelf(settings)
+    shelf.put(items, embeddings)
+    for pick in shelf.choose(key, 5): ...            # Pick(item, score, why, propensity)
+    shelf.show(key, "item 7")
+    shelf.click(key, "item 7", second=1_700_000_000)
+    shelf.buy(key, "item 7")                         # never offered to them again, unless the rules say so
 
-Knows nothing of HTTP, models or events. What is known of readers is told by the items' ids, so a shelf with other items
-takes it over as it is.
+A taste is the recent mean of what a user clicked; with a ranker that learned from behaviour, its scores stand in that place. The
+same user of the same state gets the same list, before a restart and after. Knows nothing of HTTP, models or events.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from threading import Lock
 from typing import Literal
 
 import numpy as np
+import xxhash
 
 from noria.apps.settings import RecommendSettings
 from noria.core.errors import InputError
-from noria.core.messages import message
+from noria.core.messages import Message, message
+from noria.infer.recommend import Ranker
+from noria.tasks.deeds import Deed
 from noria.tasks.items import Item
 
-Why = Literal["taste", "chance", "popular", "again"]
-CLICKS = 100
-"""Clicks remembered of a reader."""
-CANDIDATES = 400
+from .catalogue import Catalogue, top
+from .plan import NEAR, Plan
+from .rules import Asked, allowed, capped, lift, sponsored, unseen
+from .states import BUY, CLICK, Reader, States
+
+Why = Literal["taste", "chance", "popular", "again", "sponsored"]
+CANDIDATES = 200
 """Most relevant items among which the diverse ones are chosen, at least: far more than are shown."""
+DEED_KINDS = {CLICK: "click", BUY: "buy"}
+_LIKE = 0.05
+"""Cosine above which an item is said to be like another; of centred vectors of unlike items it is about 0."""
 
 
 @dataclass(frozen=True)
@@ -36,129 +48,229 @@ class Pick:
 
     item: Item
     score: float
-    """Cosine to the reader's taste, centred on the catalogue; for popular ones the smoothed rate of clicks."""
+    """Cosine to the user's taste, centred on the catalogue, or a ranker's score; for popular ones the smoothed rate of clicks."""
     why: Why
-    """What the reader's taste is near to, what is popular, what chance chose; or again, for they have seen all else."""
+    """What the taste is near to, what is popular, what chance chose, what is paid for; or again, for they have seen all else."""
+    propensity: float = 1.0
+    """Probability with which it stands at its place."""
 
 
-@dataclass
-class Reader:
-    """What is known of a reader, by the ids of items."""
+@dataclass(frozen=True)
+class Wanted:
+    """A list that is asked for."""
 
-    seen: dict[str, bool] = field(default_factory=dict)
-    """Items shown, the latest last -> whether the showing is still unanswered by a click."""
-    clicked: list[str] = field(default_factory=list)
-    """The last clicks, each item once."""
-    bought: set[str] = field(default_factory=set)
+    key: int
+    """The user."""
+    reader: Reader
+    """What is known of the user: a copy, where the list is made beside what changes it."""
+    count: int
+    asked: Asked
 
 
-class Catalogue:
-    """Items and their vectors, centred on their mean: raw embeddings of one language all point much the same way."""
+@dataclass(frozen=True)
+class Scored:
+    """How well every item suits a user."""
 
-    def __init__(self, items: Sequence[Item], vectors: np.ndarray) -> None:
-        self.items = list(items)
-        self.places = {item.id: place for place, item in enumerate(self.items)}
-        vectors = np.asarray(vectors, dtype=np.float32)
-        centred = vectors - vectors.mean(axis=0) if len(self.items) > 1 else vectors
-        self.vectors = centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-12)
-        """[items, width], each of length 1."""
+    scores: np.ndarray
+    """Of a long catalogue about, [rows]."""
+    taste: np.ndarray | None
+    """What exact scores are cosines to; None where `scores` are exact."""
+    why: Why
+    """Why the best ones stand where they do."""
+    by_ranker: bool = False
+    """Whether a ranker scored them, on a scale of its own."""
 
-    def __len__(self) -> int:
-        return len(self.items)
+
+@dataclass(frozen=True)
+class Planned:
+    """A list that may be drawn for a user."""
+
+    plan: Plan
+    scored: Scored
 
 
 class Shelf:
-    """Picks items for readers and learns from what they do."""
+    """Picks items for users and learns from what they do."""
 
-    def __init__(self, catalogue: Catalogue, settings: RecommendSettings | None = None) -> None:
-        self.catalogue = catalogue
+    def __init__(
+        self,
+        settings: RecommendSettings | None = None,
+        ranker: Ranker | None = None,
+        beside: Ranker | None = None,
+    ) -> None:
         self.settings = settings or RecommendSettings()
-        self.shown = np.zeros(len(catalogue))
-        self.clicks = np.zeros(len(catalogue))
-        self._readers: OrderedDict[str, Reader] = OrderedDict()
-        self._random = np.random.default_rng(self.settings.seed)
+        self.rankers = (ranker, beside) if self.settings.trial else (ranker,)
+        """The live one, and the one that is tried on some users; None is by text."""
+        self.catalogue = Catalogue([], np.zeros((0, 1)))
+        self.shown = np.zeros(0)
+        self.clicks = np.zeros(0)
+        self.states = States(self.settings.readers)
+        self._columns: list[np.ndarray] = []
+        self._turn = Lock()
+        """A list is made of one catalogue, and in a thread where that takes long."""
 
-    def reader(self, name: str) -> Reader:
-        """Return what is known of a reader; a new one is unknown but welcome."""
-        reader = self._readers.setdefault(name, Reader())
-        self._readers.move_to_end(name)
-        while len(self._readers) > self.settings.readers:
-            self._readers.popitem(last=False)
-        return reader
+    def put(self, items: Sequence[Item], vectors: np.ndarray, *, encoder: str = "") -> None:
+        """Add items, or replace those whose ids are known; users and counts stay.
 
-    def pick(self, name: str, count: int) -> list[Pick]:
-        """Return `count` items as `choose` does, and count them as shown."""
-        picks = self.choose(name, count)
-        for pick in picks:
-            self.show(name, pick.item.id)
-        return picks
-
-    def choose(self, name: str, count: int) -> list[Pick]:
-        """Return `count` items for a reader: what they have not seen first, then what they saw longest ago.
-
-        Never what they bought; fewer items only where the catalogue holds no more than that.
+        Args:
+            items: to be offered.
+            vectors: their embeddings, [items, width].
+            encoder: identity of the model that made them: a ranker takes no other's.
         """
-        reader = self.reader(name)
-        new = np.ones(len(self.catalogue), dtype=bool)
-        new[
-            [place for id in (*reader.seen, *reader.bought) if (place := self.catalogue.places.get(id)) is not None]
-        ] = False
-        taste = self.taste(reader)
-        relevance = self.popularity() if taste is None else self.catalogue.vectors @ taste
-        why: Why = "popular" if taste is None else "taste"
-        picks = self._diverse(np.flatnonzero(new), relevance, count, why)
-        for id in self._again(reader, count - len(picks)):
-            place = self.catalogue.places[id]
-            picks.append(Pick(self.catalogue.items[place], round(float(relevance[place]), 4), "again"))
+        self.use(self.grown(items, vectors), encoder=encoder)
+
+    def grown(self, items: Sequence[Item], vectors: np.ndarray) -> Catalogue:
+        """Return the catalogue with more items, for `use`; it takes a while, and may be made in a thread."""
+        return self.catalogue.put(items, vectors)
+
+    def use(self, catalogue: Catalogue, *, encoder: str = "") -> None:
+        """Offer what a catalogue does that grew from the present one."""
+        with self._turn:
+            more = np.zeros(len(catalogue) - len(self.catalogue))
+            self.catalogue = catalogue
+            self.shown, self.clicks = np.concatenate([self.shown, more]), np.concatenate([self.clicks, more])
+            self._columns = [self._extended(ranker, encoder) for ranker in self.rankers]
+
+    def _extended(self, ranker: Ranker | None, encoder: str) -> np.ndarray:
+        """Give a ranker the items that it never saw; return the row of each of its items, -1 of those that are not here."""
+        catalogue = self.catalogue
+        if ranker is None:
+            return np.zeros(0, np.int64)
+        ranked = set(ranker.items)
+        new = [row for row, item in enumerate(catalogue.items) if item.id not in ranked and catalogue.live[row]]
+        fits = encoder == ranker.encoder and catalogue.raw.shape[1] == ranker.width
+        if new:
+            items = [catalogue.items[row] for row in new]
+            ranker.extend(
+                [item.id for item in items],
+                catalogue.raw[new] if fits else None,
+                [item.described for item in items],
+                prices=[item.price for item in items],
+                times=[item.time for item in items],
+            )
+        return np.array([catalogue.places.get(id, -1) for id in ranker.items], dtype=np.int64)
+
+    def arm(self, key: int) -> int:
+        """Return which of the rankers a user has: the same one always."""
+        lot = xxhash.xxh3_64_intdigest(f"{self.settings.seed}/{key}".encode()) / 2**64
+        return int(len(self.rankers) > 1 and lot < self.settings.trial)
+
+    def choose(self, key: int, count: int, asked: Asked | None = None) -> list[Pick]:
+        """Return `count` items for a user: what they have not seen first, then what they saw longest ago.
+
+        Never what they bought or what the rules keep back; fewer items only where no more are left.
+
+        Args:
+            key: the user.
+            count: how many items.
+            asked: the rules; those of the settings unless told.
+        """
+        return self.choose_all([self.wanted(key, count, asked)])[0]
+
+    def wanted(self, key: int, count: int, asked: Asked | None = None, *, copied: bool = False) -> Wanted:
+        """Return what a list is made from; `copied` where it is made in a thread."""
+        reader = self.states.look(key)
+        reader = Reader.unpacked(reader.packed()) if copied else reader
+        return Wanted(key, reader, count, asked or Asked(self.settings.rules))
+
+    def choose_all(self, wanted: Sequence[Wanted]) -> list[list[Pick]]:
+        """Return a list for each of several users; together they take less time than one by one."""
+        with self._turn:
+            scored = self._scored(wanted)
+            return [self._drawn(one, self._planned(one, its)) for one, its in zip(wanted, scored, strict=True)]
+
+    def plan(self, key: int, count: int, asked: Asked | None = None) -> Plan:
+        """Return what may stand at each place of a user's list, and how likely."""
+        wanted = self.wanted(key, count, asked)
+        return self._planned(wanted, self._scored([wanted])[0]).plan
+
+    def _drawn(self, wanted: Wanted, made: Planned) -> list[Pick]:
+        reader = wanted.reader
+        random = np.random.default_rng([self.settings.seed, wanted.key, self._moment(reader)])
+        drawn = made.plan.draw(random)
+        exact = self._exact(np.array([row for row, _, _ in drawn], dtype=np.int64), made.scored).tolist()
+        picks = []
+        for place, ((row, propensity, by_chance), score) in enumerate(zip(drawn, exact, strict=True)):
+            why: Why = "chance" if by_chance else made.scored.why
+            if place in made.plan.fixed:
+                why = "again" if row in reader.seen else "sponsored"
+            picks.append(Pick(self.catalogue.items[row], round(score, 4), why, propensity))
         return picks
 
-    def show(self, name: str, item: str) -> None:
-        """Learn that an item was shown to a reader; what is not on the shelf is passed over."""
-        if (place := self.catalogue.places.get(item)) is None:
-            return
-        self.shown[place] += 1
-        if name:
-            reader = self.reader(name)
-            reader.seen.pop(item, None)
-            reader.seen[item] = True
+    def _moment(self, reader: Reader) -> int:
+        """Return a number that changes with what is known of a user, and that no numbering of rows decides."""
+        lasts = [row for _, row, _ in reader.deeds[-1:]]
+        lasts += [row for rows in (reader.seen, reader.bought) if (row := next(reversed(rows), None)) is not None]
+        ids = (self.catalogue.items[row].id for row in lasts)
+        counts = f"{len(reader.deeds)} {len(reader.seen)} {len(reader.bought)}"
+        return xxhash.xxh3_64_intdigest("\n".join((counts, *ids)).encode())
 
-    def click(self, name: str, item: str) -> None:
-        """Learn that a reader opened an item. A second click on one showing tells nothing new.
+    def _planned(self, wanted: Wanted, scored: Scored) -> Planned:
+        catalogue, settings, rules = self.catalogue, self.settings, wanted.asked.rules
+        reader, count, scores = wanted.reader, wanted.count, scored.scores
+        mask = allowed(catalogue, wanted.asked)
+        new = unseen(mask, reader, rules)
+        lifted = lift(catalogue, rules, scores, new)
+        usable = capped(catalogue, new, lifted, rules.most_of_category)
+        rows = top(np.where(usable, lifted, -np.inf), max(CANDIDATES, (NEAR + 8) * count))
+        values = self._exact(rows, scored) + lifted[rows] - scores[rows]
+        order = np.lexsort((catalogue.salts[rows], -values))
+        rows, values = rows[order], values[order]
+        paid = sponsored(catalogue, rules, scores, new) if count >= rules.sponsored_place else None
+        if paid is not None:
+            rows, values = rows[rows != paid], values[rows != paid]
+        if scored.by_ranker and len(values):  # of any scale, while likeness is a cosine
+            values = (values - values.min()) / max(float(values.max() - values.min()), 1e-12)
+        best = self._diverse(rows, values, count - (paid is not None))
+        fixed = set()
+        if paid is not None and len(best) >= rules.sponsored_place - 1:
+            best.insert(rules.sponsored_place - 1, paid)
+            fixed.add(rules.sponsored_place - 1)
+        again = self._again(reader, mask, count - len(best), best, rules.most_of_category)
+        fixed |= set(range(len(best), len(best) + len(again)))
+        taken = set(best)
+        free = len(best) + len(again) - len(fixed)
+        nearby = [row for row in rows.tolist() if row not in taken][: NEAR * free] if settings.nearby else []
+        others = new
+        others[[*best, *nearby]] = False
+        chances = (catalogue.salts, catalogue.pools(free), settings.chance, settings.nearby)
+        return Planned(Plan((*best, *again), frozenset(fixed), tuple(nearby), others, *chances), scored)
+
+    def show(self, key: int | None, item: str) -> None:
+        """Learn that an item was shown to a user, None for nobody known; what is not on the shelf is passed over."""
+        if (row := self.catalogue.places.get(item)) is None:
+            return
+        self.shown[row] += 1
+        if key is not None:
+            self.states.of(key).show(row)
+
+    def click(self, key: int | None, item: str, second: int = 0) -> None:
+        """Learn that a user opened an item. A second click on one showing tells nothing new.
 
         A click without a showing, such as one from a search, counts as shown: a rate of clicks is one at most.
 
         Raises:
             InputError: no such item.
         """
-        place = self.place(item)
-        reader = self.reader(name) if name else Reader()
-        if item not in reader.seen:
-            self.shown[place] += 1
-        elif not reader.seen[item]:
-            return
-        self.clicks[place] += 1
-        reader.seen[item] = False
-        reader.clicked = [*(id for id in reader.clicked if id != item), item][-CLICKS:]
+        self._act(key, item, CLICK, second)
 
-    def buy(self, name: str, item: str) -> None:
-        """Learn that a reader bought an item: it tells their taste as a click does, and is not offered to them again.
+    def buy(self, key: int | None, item: str, second: int = 0) -> None:
+        """Learn that a user bought an item: it tells their taste as a click does, and is not offered to them again.
 
         Raises:
             InputError: no such item.
         """
-        self.click(name, item)
-        if name:
-            self.reader(name).bought.add(item)
+        self._act(key, item, BUY, second)
 
-    def place(self, item: str) -> int:
-        """Return an item's place in the catalogue.
-
-        Raises:
-            InputError: no such item.
-        """
+    def _act(self, key: int | None, item: str, kind: int, second: int) -> None:
         if item not in self.catalogue.places:
             raise InputError(message("apps.unknown_item"), found=item)
-        return self.catalogue.places[item]
+        row = self.catalogue.places[item]
+        reader = Reader() if key is None else self.states.of(key)
+        shown = row in reader.seen
+        if reader.act(row, kind, second):
+            self.shown[row] += not shown
+            self.clicks[row] += 1
 
     def taste(self, reader: Reader) -> np.ndarray | None:
         """Return the mean of the clicked items' vectors, of length 1; None before a click, or where tastes are not followed.
@@ -166,55 +278,115 @@ class Shelf:
         A click weighs memory^a, a the number of clicks behind it, and the weights are divided by their sum: the
         exponential mean with its start corrected (Kingma and Ba 2015, section 3). [width]
         """
-        places = [self.catalogue.places[id] for id in reader.clicked if id in self.catalogue.places]
-        if not places or not self.settings.taste:
+        rows = [row for _, row, _ in reader.deeds if self.catalogue.live[row]]
+        if not rows or not self.settings.taste:
             return None
-        weights = self.settings.memory ** np.arange(len(places) - 1, -1, -1)
-        mean = (weights / weights.sum()).astype(np.float32) @ self.catalogue.vectors[places]
+        weights = self.settings.memory ** np.arange(len(rows) - 1, -1, -1)
+        mean = (weights / weights.sum()).astype(np.float32) @ self.catalogue.vectors[rows]
         # The mean of unit vectors, made a unit vector again: the scores of different readers stay comparable.
         return np.asarray(mean / max(float(np.linalg.norm(mean)), 1e-12))
 
     def popularity(self) -> np.ndarray:
-        """Return clicks per showing of every item, drawn towards the mean by ten showings, [items]."""
+        """Return clicks per showing of every item, drawn towards the mean by ten showings, [rows]."""
         mean = (self.clicks.sum() + 1) / (self.shown.sum() + 10)
         return np.asarray((self.clicks + 10 * mean) / (self.shown + 10))
 
-    def take_over(self, old: Shelf) -> None:
-        """Take the readers of an older shelf, and the counts of those of its items that stand on this one too."""
-        for place, item in enumerate(old.catalogue.items):
-            if (now := self.catalogue.places.get(item.id)) is not None:
-                self.shown[now], self.clicks[now] = old.shown[place], old.clicks[place]
-        self._readers = old._readers
+    def history(self, reader: Reader) -> list[Deed]:
+        """Return what a user did, the oldest first."""
+        return [
+            Deed(self.catalogue.items[row].id, DEED_KINDS[kind], 1.0, float(second))
+            for second, row, kind in reader.deeds
+        ]
 
-    def _diverse(self, left: np.ndarray, relevance: np.ndarray, count: int, why: Why) -> list[Pick]:
-        # Equals are told apart by chance: a new catalogue has no popular items yet.
-        left = self._random.permutation(left)
-        keep = max(CANDIDATES, 8 * count)
-        best = left[np.argpartition(-relevance[left], keep)[:keep]] if len(left) > keep else left
-        best = best[np.argsort(-relevance[best], kind="stable")]
-        nearest, free = np.zeros(len(best)), np.ones(len(best), dtype=bool)
-        taken: set[int] = set()
-        picks: list[Pick] = []
-        for number in range(min(count, len(left))):
-            by_chance = self._random.random() < self.settings.chance
-            if by_chance:
-                while (place := int(left[self._random.integers(len(left))])) in taken:
-                    pass
-            else:
-                weight = self.settings.diversity if picks else 0.0
-                value = np.where(free, relevance[best] * (1 - weight) - nearest * weight, -np.inf)
-                place = int(best[np.argmax(value)])
-            taken.add(place)
-            free &= best != place
-            likeness = self.catalogue.vectors[best] @ self.catalogue.vectors[place]
-            nearest = np.maximum(nearest, likeness) if number else likeness
-            picks.append(
-                Pick(self.catalogue.items[place], round(float(relevance[place]), 4), "chance" if by_chance else why)
+    def reason(self, key: int, pick: Pick) -> Message:
+        """Return why a user is offered an item: what they did that speaks for it, or what it is besides."""
+        if pick.why != "taste":
+            return message(f"apps.why_{pick.why}")
+        reader, ranker = self.states.look(key), self.rankers[self.arm(key)]
+        if ranker is not None:
+            strongest = ranker.reasons(self.history(reader), pick.item.id)[0]
+            if strongest.kind == "popular" or strongest.item not in self.catalogue.places:
+                return message("apps.why_popular")
+            title = self.catalogue.items[self.catalogue.places[strongest.item]].title
+            return message("apps.since_together" if strongest.kind == "taste" else "apps.since_read", title=title)
+        rows = [row for _, row, _ in reader.deeds if self.catalogue.live[row]]
+        if not rows:
+            return message("apps.why_taste")
+        cosines = self.catalogue.exact(np.array(rows), self.catalogue.vectors[self.catalogue.places[pick.item.id]])
+        best = int(np.argmax(cosines))
+        if cosines[best] < _LIKE:
+            return message("apps.why_taste")
+        bought = rows[best] in reader.bought
+        title = self.catalogue.items[rows[best]].title
+        return message("apps.since_bought" if bought else "apps.since_read", title=title)
+
+    def _scored(self, wanted: Sequence[Wanted]) -> list[Scored]:
+        """Return how well every item suits each of some users."""
+        found: list[Scored | None] = [None] * len(wanted)
+        for arm, ranker in enumerate(self.rankers):
+            mine = [number for number, one in enumerate(wanted) if self.arm(one.key) == arm]
+            some = [wanted[number] for number in mine]
+            if not some:
+                continue
+            made = (
+                self._by_text(some) if ranker is None or not self.settings.taste else self._by_ranker(arm, ranker, some)
             )
-        return picks
+            for number, one in zip(mine, made, strict=True):
+                found[number] = one
+        return [one for one in found if one is not None]
 
-    def _again(self, reader: Reader, count: int) -> list[str]:
-        """Return what a reader may be shown once more: not clicked before clicked, the longest ago first."""
-        known = [id for id in reader.seen if id in self.catalogue.places and id not in reader.bought]
-        opened = set(reader.clicked)
-        return sorted(known, key=opened.__contains__)[: max(count, 0)]
+    def _by_text(self, wanted: Sequence[Wanted]) -> list[Scored]:
+        tastes = [self.taste(one.reader) for one in wanted]
+        known = [taste for taste in tastes if taste is not None]
+        rough = iter(self.catalogue.rough(np.array(known))) if known else iter(())
+        popular = self.popularity() if len(known) < len(wanted) else np.zeros(0)
+        found = []
+        for one, taste in zip(wanted, tastes, strict=True):
+            if taste is not None:
+                found.append(Scored(next(rough), taste, "taste"))
+                continue
+            # Equals are told apart by chance, each user's own: a new catalogue has no popular items yet.
+            mixed = self.catalogue.salts * np.uint32(one.key & 0xFFFFFFFF | 1) + np.uint32(one.key >> 32 & 0xFFFFFFFF)
+            found.append(Scored(popular + mixed * (1e-6 / 2**32), None, "popular"))
+        return found
+
+    def _by_ranker(self, arm: int, ranker: Ranker, wanted: Sequence[Wanted]) -> list[Scored]:
+        columns = self._columns[arm]
+        ranked, there = ranker.scores([self.history(one.reader) for one in wanted]), columns >= 0
+        found = []
+        for row, one in zip(ranked, wanted, strict=True):
+            scores = np.full(len(self.catalogue), row.min(initial=0.0), np.float32)
+            scores[columns[there]] = row[there]
+            found.append(Scored(scores, None, "taste" if one.reader.deeds else "popular", by_ranker=True))
+        return found
+
+    def _exact(self, rows: np.ndarray, scored: Scored) -> np.ndarray:
+        """Return the scores of some rows, exactly."""
+        return scored.scores[rows] if scored.taste is None else self.catalogue.exact(rows, scored.taste)
+
+    def _diverse(self, rows: np.ndarray, values: np.ndarray, count: int) -> list[int]:
+        """Return the rows of the best list of `count`, the best first, each little like those before it."""
+        rows, values = rows[: max(CANDIDATES, 6 * count)], values[: max(CANDIDATES, 6 * count)]
+        vectors = self.catalogue.vectors[rows]
+        likenesses = vectors @ vectors.T
+        nearest, free = np.zeros(len(rows)), np.ones(len(rows), dtype=bool)
+        best: list[int] = []
+        for _ in range(min(count, len(rows))):
+            weight = self.settings.diversity if best else 0.0
+            place = int(np.argmax(np.where(free, values * (1 - weight) - nearest * weight, -np.inf)))
+            nearest = np.maximum(nearest, likenesses[place]) if best else likenesses[place]
+            free[place] = False
+            best.append(int(rows[place]))
+        return best
+
+    def _again(self, reader: Reader, mask: np.ndarray, count: int, best: Sequence[int], most: int | None) -> list[int]:
+        """Return what a user may be shown once more: not clicked before clicked, the longest ago first."""
+        known = [row for row in reader.seen if mask[row] and row not in reader.bought]
+        opened = {row for _, row, _ in reader.deeds}
+        full, found = Counter(self.catalogue.groups[list(best)].tolist()) if most else Counter[int](), list[int]()
+        for row in sorted(known, key=opened.__contains__) if count > 0 else ():
+            group = int(self.catalogue.groups[row])
+            if len(found) < count and (most is None or group < 0 or full[group] < most):
+                found.append(row)
+                full[group] += 1
+        return found

@@ -22,7 +22,6 @@ from .settings import Context, Stage
 
 if TYPE_CHECKING:
     from noria.api.serving import Server
-    from noria.apps.recommend.shelf import Shelf
     from noria.server.http.state import App
 
     from .replay import Client, Stream
@@ -188,15 +187,11 @@ async def _replay(context: Context, server: Server, chosen: Plan) -> Found:
     return Found(client, stream, full, windows, handovers, impressions, figures, tests)
 
 
-def _picked(shelf: Shelf, user: str) -> list[str]:
-    return [pick.item.id for pick in shelf.pick(user, 5)]
-
-
 def _reading(
     context: Context, server: Server, readers: Any, topics: dict[str, str], visits: Any, rounds: int
 ) -> list[Figure]:
     """Return click-through over HTTP beside that of the same readers under popularity and chance, in this process."""
-    from noria.apps.recommend.readers import Visits, figures_of, opens, visit
+    from noria.apps.recommend.readers import Visits, browsing, figures_of, opens, visit
     from noria.apps.recommend.routes import Recommend
     from noria.apps.recommend.shelf import Shelf
     from noria.apps.settings import RecommendSettings
@@ -204,13 +199,16 @@ def _reading(
     recommend = next(app for app in server.state.apps if isinstance(app, Recommend))
     seed = context.settings.seed
     policies = {"by taste": visits}
-    for name, settings in (("popular", RecommendSettings(taste=False)), ("at random", RecommendSettings(chance=1.0))):
-        shelf = Shelf(recommend.shelf.catalogue, settings)
+    by_chance = RecommendSettings(chance=1.0, nearby=0.0)
+    for name, settings in (("popular", RecommendSettings(taste=False)), ("at random", by_chance)):
+        shelf = Shelf(settings)
+        shelf.use(recommend.shelf.catalogue)
+        pick, click = browsing(shelf)
         policies[name] = [Visits([], []) for _ in readers]
         for _ in range(rounds):
             for reader, one in zip(readers, policies[name], strict=True):
                 opened = partial(opens, reader, topics=topics, seed=seed)
-                visit(reader, one, partial(_picked, shelf), shelf.click, opened)
+                visit(reader, one, pick, click, opened)
     return figures_of(policies, seed)
 
 

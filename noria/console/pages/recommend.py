@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 READERS = 5
 COUNT = 5
-CHIPS = {"taste": "chip grow", "popular": "chip", "chance": "chip build", "again": "chip"}
+CHIPS = {"taste": "chip grow", "popular": "chip", "chance": "chip build", "again": "chip", "sponsored": "chip build"}
 
 
 def show(view: View) -> None:
@@ -44,6 +44,7 @@ class _Bench:
         self.view, self.app, self.words = view, app, view.words
         self.opened: dict[str, list[Item]] = {}
         self.picks: list[Pick] = []
+        self.reasons: dict[str, str] = {}
 
     def draw(self) -> None:
         words = self.words
@@ -73,12 +74,15 @@ class _Bench:
                 with card(words("recommend.history")):
                     self.history = ui.element("div").props("data-history")
                 self._show_history()
+                self._show_loops()
                 self._measured()
 
     async def pick(self) -> None:
         try:
             async with metered(self.view, app=self.app.name) as context:
                 self.picks = await self.app.pick(context, self.reader.value, COUNT)
+                key, shelf = self.app.key_for(context, self.reader.value), self.app.shelf
+                self.reasons = {one.item.id: shelf.reason(key, one)[self.words.language] for one in self.picks}
         except NoriaError as error:
             with self.shelf:
                 problem(str(error))
@@ -120,7 +124,7 @@ class _Bench:
             with ui.element("div").classes("why"):
                 block(
                     f'<span class="{CHIPS[pick.why]}">{escape(words(f"recommend.why.{pick.why}"))}</span> '
-                    f'<span class="small soft">{escape(score)}</span>'
+                    f'<span class="small soft" translate="no">{escape(self.reasons.get(pick.item.id, ""))} · {escape(score)}</span>'
                 )
                 label = words("recommend.opened" if opened else "recommend.open")
                 button = (
@@ -139,6 +143,25 @@ class _Bench:
                 return
             body = "".join(f'<li translate="no">{escape(item.title)}</li>' for item in reversed(items))
             ui.html(body, sanitize=False, tag="ul").classes("texts")
+
+    def _show_loops(self) -> None:
+        from noria.apps.recommend.loops import loops
+
+        shelf = self.app.shelf
+        told = loops(shelf.catalogue, shelf.shown, shelf.clicks)
+        with card(self.words("recommend.loops")):
+            paragraph(
+                self.words(
+                    "recommend.wide",
+                    coverage=f"{told.coverage:.0%}",
+                    items=f"{told.items:,}",
+                    shown=f"{told.shown:,}",
+                    gini=f"{told.gini:.2f}",
+                    clicked=f"{told.clicked_gini:.2f}",
+                    spread=f"{told.spread:.2f}",
+                ),
+                "soft",
+            )
 
     def _measured(self) -> None:
         record = stages(self.view.root).get("ship")

@@ -20,12 +20,13 @@ def policy(
 ) -> int:
     """What another policy would have brought, without having shown it to anybody: IPS, SNIPS and doubly robust, with intervals.
 
-    What was shown must have been drawn with a probability that was written down.
+    What was shown must have been drawn with a probability that was written down, as noria ship recommend does.
 
     Examples::
 
         noria grow promote policy decisions.csv
         noria grow promote policy decisions.parquet --reward amount --most-weight 50
+        noria ship recommend judge --settings shop.toml --out decisions.csv
 
     Parameters
     ----------
